@@ -1,0 +1,37 @@
+"""MNIST from its four IDX files, gzipped or not, for the baseline programs in this folder."""
+
+import gzip
+import os
+import pathlib
+
+import numpy as np
+
+TRAIN, TEST = "train", "t10k"
+
+
+def add_argument(parser):
+    parser.add_argument(
+        "--mnist",
+        metavar="DIR",
+        default=os.environ.get("MNIST_DIR"),
+        required="MNIST_DIR" not in os.environ,
+        help="folder with the IDX files (default: $MNIST_DIR)",
+    )
+
+
+def read_idx(folder, name):
+    """The array of unsigned bytes in an IDX file."""
+    path = pathlib.Path(folder) / name
+    content = path.read_bytes() if path.exists() else gzip.open(f"{path}.gz").read()
+    if content[:3] != b"\0\0\x08":
+        raise ValueError(f"{path}: not an IDX file of bytes")
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def load(folder, part):
+    """Images as float32 in 0 to 1, [rows, 784], and labels as int64, [rows]."""
+    images = read_idx(folder, f"{part}-images-idx3-ubyte").reshape(-1, 784)
+    labels = read_idx(folder, f"{part}-labels-idx1-ubyte")
+    return images.astype(np.float32) / np.float32(255), labels.astype(np.int64)

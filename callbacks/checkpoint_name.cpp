@@ -1,0 +1,88 @@
+#include <levin/callbacks/checkpoint_name.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+[[noreturn]] void refuse(std::string_view pattern, std::string_view requirement) {
+  throw ConfigError::invalid_value("ModelCheckpoint.filename", pattern, requirement);
+}
+
+bool is_whole(std::string_view metric) { return metric == "epoch" || metric == "step"; }
+
+/// `value` in Python's format `spec`; an int takes the formats of a float too, as there.
+template <class T>
+std::string format_number(T value, const std::string& spec) {
+  const auto format = "{:" + spec + "}";
+  if (!spec.empty() && std::string_view("eEfFgG").find(spec.back()) != std::string_view::npos) {
+    return fmt::format(fmt::runtime(format), static_cast<double>(value));
+  }
+  return fmt::format(fmt::runtime(format), value);
+}
+
+/// A metric's name as part of a file name: "val/loss" must not make a folder.
+std::string file_part(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
+}  // namespace
+
+CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
+    : insert_names_(insert_names) {
+  std::string_view rest = pattern;
+  while (!rest.empty()) {
+    const size_t open = rest.find('{');
+    Part part{.text = std::string(rest.substr(0, open)), .metric = {}, .spec = {}};
+    rest.remove_prefix(std::min(open, rest.size()));
+    if (!rest.empty()) {
+      const size_t close = rest.find('}');
+      if (close == std::string_view::npos) refuse(pattern, "a { has no }");
+      const auto inside = rest.substr(1, close - 1);
+      const size_t colon = inside.find(':');
+      part.metric = inside.substr(0, colon);
+      if (colon != std::string_view::npos) part.spec = inside.substr(colon + 1);
+      if (part.metric.empty()) refuse(pattern, "name a metric, epoch or step within {}");
+      rest.remove_prefix(close + 1);
+    }
+    if (part.text.find('}') != std::string::npos) refuse(pattern, "a } has no {");
+    parts_.push_back(std::move(part));
+  }
+
+  try {
+    const std::filesystem::path example = format(0, 0, {});
+    const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
+    if (example.is_absolute() || leaves || !example.has_filename()) {
+      refuse(pattern, "must be a file name; `dirpath` says in which folder");
+    }
+  } catch (const fmt::format_error& error) {
+    refuse(pattern, fmt::format("{}; write number formats like {{epoch:03d}} or {{val_loss:.2f}}",
+                                error.what()));
+  }
+}
+
+std::string CheckpointName::format(int64_t epoch, int64_t step, const MetricMap& metrics) const {
+  std::string name;
+  for (const auto& part : parts_) {
+    name += part.text;
+    if (part.metric.empty()) continue;
+    if (insert_names_) name += file_part(part.metric) + "=";
+    if (is_whole(part.metric)) {
+      name += format_number(part.metric == "epoch" ? epoch : step, part.spec);
+      continue;
+    }
+    const auto found = metrics.find(part.metric);
+    constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+    name += format_number(found == metrics.end() ? kMissing : found->second, part.spec);
+  }
+  return name;
+}
+
+}  // namespace levin

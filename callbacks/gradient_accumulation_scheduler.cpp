@@ -1,0 +1,68 @@
+#include <levin/callbacks/gradient_accumulation_scheduler.h>
+
+#include <charconv>
+
+#include <levin/framework/error.h>
+#include <levin/framework/run.h>
+
+namespace levin {
+namespace {
+
+[[noreturn]] void refuse(std::string_view text) {
+  throw ConfigError::invalid_value(
+      "GradientAccumulationScheduler.scheduling", text,
+      "write first epochs (from 0) and batches a step (from 1), for example 0:1, 4:2");
+}
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" {");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" }") - first + 1);
+}
+
+bool read_int(std::string_view text, int64_t& value) {
+  text = trimmed(text);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+Fields describe(GradientAccumulationSchedulerOptions& o) {
+  return fields_of<GradientAccumulationSchedulerOptions>({
+      {"scheduling", &o.scheduling, "first epochs and batches a step, as in 0:1, 4:2"},
+  });
+}
+
+GradientAccumulationScheduler::GradientAccumulationScheduler(
+    GradientAccumulationSchedulerOptions options) {
+  std::string_view rest = options.scheduling;
+  while (true) {
+    const size_t comma = rest.find(',');
+    const auto item = rest.substr(0, comma);
+    const size_t colon = item.find(':');
+    int64_t epoch = -1;
+    int64_t batches = 0;
+    const bool good = colon != std::string_view::npos && read_int(item.substr(0, colon), epoch) &&
+                      read_int(item.substr(colon + 1), batches) && epoch >= 0 && batches >= 1;
+    if (!good || !scheduling_.emplace(epoch, batches).second) refuse(options.scheduling);
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  scheduling_.emplace(0, 1);
+}
+
+int64_t GradientAccumulationScheduler::accumulation(int64_t epoch) const {
+  return std::prev(scheduling_.upper_bound(epoch))->second;
+}
+
+void GradientAccumulationScheduler::on_train_start(Run& run) { ask(run, run.epoch()); }
+
+void GradientAccumulationScheduler::on_train_epoch_end(Run& run) { ask(run, run.epoch() + 1); }
+
+void GradientAccumulationScheduler::ask(Run& run, int64_t epoch) const {
+  const int64_t batches = accumulation(epoch);
+  if (batches != run.progress().accumulate) run.accumulate(batches);
+}
+
+}  // namespace levin

@@ -1,0 +1,67 @@
+#include <levin/callbacks/model_checkpoint.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+void check_at_least(std::string_view option, std::optional<int64_t> value, int64_t least) {
+  if (!value || *value >= least) return;
+  throw ConfigError::invalid_value(fmt::format("ModelCheckpoint.{}", option),
+                                   fmt::to_string(*value),
+                                   fmt::format("must be at least {}", least));
+}
+
+}  // namespace
+
+void validate(const ModelCheckpointOptions& o) {
+  check_at_least("save_top_k", o.save_top_k, -1);
+  check_at_least("every_n_train_steps", o.every_n_train_steps, 0);
+  check_at_least("every_n_epochs", o.every_n_epochs, 0);
+  if (o.train_time_interval && !(*o.train_time_interval > 0.0)) {
+    throw ConfigError::invalid_value("ModelCheckpoint.train_time_interval",
+                                     fmt::to_string(*o.train_time_interval),
+                                     "must be more than 0 minutes");
+  }
+  const int triggers = (o.every_n_train_steps.value_or(0) > 0) +
+                       (o.every_n_epochs.value_or(0) > 0) + o.train_time_interval.has_value();
+  if (triggers > 1) {
+    throw ConfigError::conflict(
+        "ModelCheckpoint: every_n_train_steps, every_n_epochs and train_time_interval exclude each "
+        "other",
+        "add one ModelCheckpoint for each");
+  }
+  if (o.monitor.empty() && o.save_top_k > 1) {
+    throw ConfigError::conflict(
+        fmt::format("ModelCheckpoint: save_top_k = {} needs a monitor to rank by", o.save_top_k),
+        "set monitor, or save_top_k to -1 (all), 1 (the latest) or 0 (none)");
+  }
+  if (o.mode != "min" && o.mode != "max") {
+    throw ConfigError::invalid_value("ModelCheckpoint.mode", o.mode, "must be min or max");
+  }
+}
+
+Fields describe(ModelCheckpointOptions& o) {
+  return fields_of<ModelCheckpointOptions>({
+      {"dirpath", &o.dirpath, "where the files go; empty: checkpoints in the run's folder"},
+      {"filename", &o.filename, "their name, with {epoch}, {step}, {val_loss:.2f} ..."},
+      {"monitor", &o.monitor, "the metric that ranks checkpoints; empty: later is better"},
+      {"verbose", &o.verbose, "say on stderr what was saved"},
+      {"save_last", &o.save_last, "also keep last.ckpt"},
+      {"save_top_k", &o.save_top_k, "how many to keep; 0: none, -1: all"},
+      {"save_on_exception", &o.save_on_exception, "also save when an exception ends training"},
+      {"save_weights_only", &o.save_weights_only, "leave out what only resuming needs"},
+      {"mode", &o.mode, "whether less (min) or more (max) of the monitor is better"},
+      {"auto_insert_metric_name", &o.auto_insert_metric_name, "write names before numbers"},
+      {"every_n_train_steps", &o.every_n_train_steps, "save every n optimizer steps"},
+      {"train_time_interval", &o.train_time_interval, "save every so many minutes"},
+      {"every_n_epochs", &o.every_n_epochs, "save every n epochs; 0: never"},
+      {"save_on_train_epoch_end", &o.save_on_train_epoch_end,
+       "save at ends of training epochs (true) or validations (false); null: where the monitor is "
+       "new"},
+  });
+}
+
+}  // namespace levin

@@ -1,0 +1,75 @@
+#include <levin/callbacks/monitor.h>
+
+#include <limits>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+
+Monitor::Monitor(std::string who, std::string name, std::string_view mode)
+    : who_(std::move(who)), name_(std::move(name)), is_max_(mode == "max") {
+  if (name_.empty()) {
+    throw ConfigError::invalid_value(who_ + ".monitor", "\"\"",
+                                     "name the metric to watch, for example val_loss");
+  }
+  if (mode != "min" && mode != "max") {
+    throw ConfigError::invalid_value(who_ + ".mode", mode, "must be min or max");
+  }
+}
+
+double Monitor::worst() const {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return is_max_ ? -kInfinity : kInfinity;
+}
+
+std::optional<double> Monitor::value(Run& run) {
+  const auto& metrics = run.metrics();
+  const auto found = metrics.find(name_);
+  if (found == metrics.end()) return std::nullopt;
+  if (source_ == Source::unknown) source_ = Source::training;
+  return found->second;
+}
+
+void Monitor::on_validation_start(Run& run) {
+  if (source_ == Source::unknown) value(run);
+}
+
+void Monitor::on_validation_end(Run& run) {
+  if (source_ == Source::unknown && run.metrics().contains(name_)) source_ = Source::validation;
+  validated_ = validated_ || !run.progress().sanity_checking();
+}
+
+void Monitor::on_train_epoch_end(Run& run, bool strict) {
+  epoch_ended_ = true;
+  if (!value(run) && strict && (validated_ || !run.progress().has_validation)) refuse(run);
+}
+
+void Monitor::on_train_end(Run& run, bool strict) {
+  if (!value(run) && strict && epoch_ended_) refuse(run);
+}
+
+void Monitor::refuse(Run& run) const {
+  std::vector<std::string> logged;
+  for (const auto& [name, value] : run.metrics()) logged.push_back(name);
+  throw ModuleError::metric_not_logged(who_, name_, logged);
+}
+
+std::string_view Monitor::source_name() const {
+  switch (source_) {
+    case Source::training: return "training";
+    case Source::validation: return "validation";
+    case Source::unknown: break;
+  }
+  return "unknown";
+}
+
+void Monitor::set_source(std::string_view name) {
+  source_ = name == "training"     ? Source::training
+            : name == "validation" ? Source::validation
+                                   : Source::unknown;
+}
+
+}  // namespace levin

@@ -1,0 +1,128 @@
+#include <levin/cli/arguments.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include <levin/framework/config/job.h>
+#include <levin/framework/config/yaml.h>
+#include <levin/framework/error.h>
+#include <levin/framework/trainer_options.h>
+
+namespace levin {
+namespace {
+
+const std::vector<std::string> kFlags = {"json", "print_config", "help", "version"};
+const std::vector<std::string> kWithValue = {"config", "output", "metric"};
+
+bool contains(const std::vector<std::string>& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+/// `ckpt-path` and `ckpt_path` are the same.
+std::string with_underscores(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+/// Reads the arguments one after another.
+class Parser {
+ public:
+  Parser(int argc, const char* const* argv) : words_(argv, argv + argc) {
+    if (!words_.empty()) {
+      arguments_.program = std::filesystem::path(words_.front()).filename().string();
+    }
+  }
+
+  Arguments parse() {
+    for (next_ = 1; next_ < words_.size();) {
+      const std::string word = words_[next_++];
+      if (word.starts_with("--") && word.size() > 2) {
+        take_option(word.substr(2));
+      } else if (word == "-h" || word == "-c" || word == "-o") {
+        take_option(word == "-h" ? "help" : word == "-c" ? "config" : "output");
+      } else if (word.starts_with("-")) {
+        throw ConfigError(
+            fmt::format("unknown option '{}'; see {} --help", word, arguments_.program));
+      } else if (arguments_.command.empty()) {
+        arguments_.command = word;
+      } else {
+        arguments_.words.push_back(word);
+      }
+    }
+    return std::move(arguments_);
+  }
+
+ private:
+  void take_option(const std::string& text) {
+    const size_t equals = text.find('=');
+    std::string name = text.substr(0, equals);
+    std::optional<std::string> value;
+    if (equals != std::string::npos) value = text.substr(equals + 1);
+    const bool append = name.ends_with('+');
+    if (append) name.pop_back();
+    if (name.find('.') == std::string::npos) name = with_underscores(name);
+
+    if (name.ends_with(".help")) return take_help(name.substr(0, name.find('.')), value);
+    if (contains(kFlags, name)) return take_flag(name, value);
+    if (contains(kWithValue, name)) return take_value(name, required(name, value));
+    if (!contains(configuration_parts(), name.substr(0, name.find('.')))) refuse(name);
+    if (!value && next_is_value()) value = words_[next_++];
+    if (!value && name.find('.') == std::string::npos) value = required(name, value);
+    arguments_.overrides.push_back({name, parse_argument(value.value_or("true")), append});
+  }
+
+  void take_flag(const std::string& name, const std::optional<std::string>& value) {
+    if (value) throw ConfigError(fmt::format("--{} takes no value, but got '{}'", name, *value));
+    if (name == "json") arguments_.json = true;
+    if (name == "print_config") arguments_.print_config = true;
+    if (name == "help") arguments_.help = true;
+    if (name == "version") arguments_.version = true;
+  }
+
+  void take_value(const std::string& name, const std::string& value) {
+    if (name == "config") arguments_.configs.push_back(value);
+    if (name == "output") arguments_.output = value;
+    if (name == "metric") arguments_.metrics.push_back(value);
+  }
+
+  /// `--model.help MLP`; without a class, about the part itself.
+  void take_help(const std::string& part, const std::optional<std::string>& value) {
+    arguments_.help_about = value ? *value : next_is_value() ? words_[next_++] : part;
+  }
+
+  bool next_is_value() const { return next_ < words_.size() && !words_[next_].starts_with("--"); }
+
+  std::string required(const std::string& name, const std::optional<std::string>& value) {
+    if (value) return *value;
+    if (next_is_value()) return words_[next_++];
+    throw ConfigError(fmt::format("--{} needs a value: --{}=VALUE", name, name));
+  }
+
+  [[noreturn]] void refuse(const std::string& name) const {
+    TrainerOptions options;
+    for (const auto& field : describe(options)) {
+      if (field.name != name) continue;
+      throw ConfigError(
+          fmt::format("unknown option '--{}'; did you mean '--trainer.{}'?", name, name));
+    }
+    std::vector<std::string> known;
+    for (const auto* list : {&kFlags, &kWithValue, &configuration_parts()}) {
+      for (const auto& each : *list) known.push_back("--" + each);
+    }
+    throw ConfigError::unknown_name("option", "--" + name, known);
+  }
+
+  std::vector<std::string> words_;
+  size_t next_ = 1;
+  Arguments arguments_;
+};
+
+}  // namespace
+
+Arguments parse_arguments(int argc, const char* const* argv) { return Parser(argc, argv).parse(); }
+
+}  // namespace levin

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include <levin/framework/files.h>
+#include <levin/framework/loggers/logger.h>
+
+namespace levin {
+
+/// Writes a run's whole configuration to `config.yaml` in its folder. Lightning:
+/// SaveConfigCallback.
+class ConfigSaver : public Logger {
+ public:
+  explicit ConfigSaver(std::string yaml) : yaml_(std::move(yaml)) {}
+
+  void start(Run& run) override {
+    folder_ = run.log_dir();
+    files::write_atomically(folder_ / "config.yaml", yaml_);
+  }
+  void log_metrics(const MetricMap&, int64_t, int64_t) override {}
+  std::string state_key() const override { return "ConfigSaver"; }
+
+  /// The run's folder; empty before `start`.
+  const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  std::string yaml_;
+  std::filesystem::path folder_;
+};
+
+}  // namespace levin

@@ -1,0 +1,93 @@
+#include <levin/cli/find_checkpoint.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The number K of a folder `version_K`; -1 for other names.
+long version_of(const fs::path& folder) {
+  constexpr std::string_view kPrefix = "version_";
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kPrefix) || name.size() == kPrefix.size()) return -1;
+  char* end = nullptr;
+  const long number = std::strtol(name.c_str() + kPrefix.size(), &end, 10);
+  return *end == '\0' ? number : -1;
+}
+
+/// Run folders, newest first.
+std::vector<fs::path> run_folders(const fs::path& root) {
+  std::vector<fs::path> runs;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(root, ignored)) {
+    if (version_of(entry.path()) >= 0) runs.push_back(entry.path());
+  }
+  std::sort(runs.begin(), runs.end(),
+            [](const auto& a, const auto& b) { return version_of(a) > version_of(b); });
+  return runs;
+}
+
+/// The checkpoint written last, `last.ckpt` where two are as new; empty where there is none.
+fs::path newest_file(const fs::path& folder) {
+  fs::path newest;
+  fs::file_time_type newest_time;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() != ".ckpt") continue;
+    const auto time = entry.last_write_time(ignored);
+    const bool is_newer = newest.empty() || time > newest_time ||
+                          (time == newest_time && entry.path().filename() == "last.ckpt");
+    if (!is_newer) continue;
+    newest = entry.path();
+    newest_time = time;
+  }
+  return newest;
+}
+
+/// The best checkpoint as the ModelCheckpoint of the run recorded it in `last`; one with a monitor
+/// goes first.
+fs::path best_recorded(const fs::path& last) {
+  const StateDict callbacks = load_checkpoint(last).child("callbacks");
+  fs::path best;
+  for (const auto& [key, state] : callbacks.values.as_object()) {
+    if (!state.contains("best_model_path")) continue;
+    fs::path path = state.at("best_model_path").as_string();
+    if (path.empty()) continue;
+    // The run folder may have been moved since.
+    if (!fs::exists(path)) path = last.parent_path() / path.filename();
+    if (!fs::exists(path)) continue;
+    const bool is_ranked =
+        state.contains("best_model_score") && !state.at("best_model_score").is_null();
+    if (best.empty() || is_ranked) best = path;
+    if (is_ranked) break;
+  }
+  return best;
+}
+
+}  // namespace
+
+std::string find_checkpoint(const std::string& ckpt_path, const fs::path& default_root_dir) {
+  if (ckpt_path != "last" && ckpt_path != "best") return ckpt_path;
+  const fs::path root = default_root_dir / "levin_logs";
+  for (const auto& run : run_folders(root)) {
+    const fs::path last = newest_file(run / "checkpoints");
+    if (last.empty()) continue;
+    const fs::path found = ckpt_path == "last" ? last : best_recorded(last);
+    if (!found.empty()) return found.string();
+    throw CheckpointError::io(
+        "find the best checkpoint of", run.string(),
+        "'" + last.filename().string() + "' doesn't say which it is; give --ckpt-path a file");
+  }
+  throw CheckpointError::io("find the " + ckpt_path + " checkpoint under", root.string(),
+                            "no run there has checkpoints; give --ckpt-path a file");
+}
+
+}  // namespace levin

@@ -1,0 +1,179 @@
+#include <levin/cli/help.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+#include <levin/framework/trainer_options.h>
+
+namespace levin {
+namespace {
+
+struct Command {
+  std::string name;
+  std::string usage;
+  std::string help;
+};
+
+const std::vector<Command> kCommands = {
+    {"fit", "--config FILE... [--SETTING=VALUE ...]", "train a model"},
+    {"validate", "--config FILE... [--ckpt-path PATH|best|last]", "measure on validation data"},
+    {"test", "--config FILE... [--ckpt-path PATH|best|last]", "measure on test data"},
+    {"predict", "--config FILE... [--ckpt-path PATH|best|last] [--output FILE]",
+     "write what the model predicts: a .npz, or a .npy of one array"},
+    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers]",
+     "name the classes a configuration can use"},
+    {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
+    {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
+};
+
+constexpr const char* kJobOptions = R"(
+options:
+  -c, --config FILE    YAML; given several times, later files win
+  --SETTING=VALUE      one setting, named as it stands in the YAML:
+                         --trainer.max_epochs=5
+                         --model MLP --model.hidden_sizes=[32,16]
+                         --optimizer Adam --optimizer.learning_rate=0.01
+                         --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss
+  --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
+                       and "best" are those of the newest run that has checkpoints
+  --json               print the final metrics as a JSON object, the last line of stdout
+  --print-config       print every setting with its value and meaning, and stop
+)";
+
+constexpr const char* kExitStatus = R"(
+exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted with a
+checkpoint saved
+)";
+
+bool runs_a_job(std::string_view command) {
+  return command == "fit" || command == "validate" || command == "test" || command == "predict";
+}
+
+/// "  learning_rate  float = 0.1   the step's size", a setting a line.
+std::string settings_table(const Fields& fields) {
+  std::vector<std::string> left;
+  size_t width = 0;
+  for (const auto& field : fields) {
+    std::string value = field.get().to_yaml();  // ends in a line feed
+    value.pop_back();
+    left.push_back(fmt::format("{}: {} = {}", field.name, field.type_name(), value));
+    if (left.back().size() <= 48) width = std::max(width, left.back().size());
+  }
+  std::string table;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (left[i].size() > width) left[i] += "\n" + std::string(width + 2, ' ');
+    table += fmt::format("  {:<{}}  {}\n", left[i], width, fields[i].help);
+  }
+  return table;
+}
+
+/// One of the registry's lists, whatever its classes are.
+struct Kind {
+  std::string name;
+  /// Names and what they are.
+  std::vector<std::pair<std::string, std::string>> classes;
+  std::function<Fields(std::string_view, std::shared_ptr<void>&)> fields;
+};
+
+template <class List>
+Kind kind(std::string name, const List& list) {
+  Kind result{std::move(name), {}, {}};
+  for (const auto& entry : list.entries()) result.classes.emplace_back(entry.name, entry.help);
+  result.fields = [&list](std::string_view class_name, std::shared_ptr<void>& options) {
+    auto draft = list.find(class_name)->draft();
+    options = std::move(draft.options);
+    return std::move(draft.fields);
+  };
+  return result;
+}
+
+std::vector<Kind> kinds_of(const Registry& registry) {
+  return {kind("models", registry.models),         kind("datamodules", registry.datamodules),
+          kind("callbacks", registry.callbacks),   kind("loggers", registry.loggers),
+          kind("optimizers", registry.optimizers), kind("schedulers", registry.schedulers)};
+}
+
+std::string trainer_help(const Registry& registry) {
+  TrainerOptions options;
+  Fields fields = describe(options);
+  bool on = true;
+  for (const auto& each : registry.default_callbacks) {
+    fields.push_back({each.option, &on, each.help});
+  }
+  return "trainer: how to train\n\n" + settings_table(fields) +
+         "  callbacks, logger: lists of classes; see `list callbacks`, `list loggers`\n";
+}
+
+}  // namespace
+
+std::string general_help(std::string_view program) {
+  std::string text = fmt::format("usage: {} COMMAND ...\n\ncommands:\n", program);
+  for (const auto& command : kCommands) {
+    text += fmt::format("  {:<9} {}\n", command.name, command.help);
+  }
+  return text +
+         fmt::format("\n{} COMMAND --help says more; --version says which Levin this is.\n",
+                     program) +
+         kExitStatus;
+}
+
+std::string command_help(std::string_view program, std::string_view command) {
+  std::vector<std::string> known;
+  for (const auto& each : kCommands) {
+    known.push_back(each.name);
+    if (each.name != command) continue;
+    std::string text =
+        fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
+    if (!runs_a_job(command)) return text;
+    text += kJobOptions;
+    if (command == "predict")
+      text += "  -o, --output FILE    default: predictions.npz in a new run folder\n";
+    return text +
+           fmt::format(
+               "\n`{0} help trainer` and `{0} help CLASS` explain settings, "
+               "`{0} list` names classes.\n",
+               program) +
+           kExitStatus;
+  }
+  throw ConfigError::unknown_name("command", command, known);
+}
+
+std::string settings_help(const Registry& registry, std::string_view name) {
+  if (name == "trainer") return trainer_help(registry);
+  std::vector<std::string> known = {"trainer"};
+  for (const auto& each : kinds_of(registry)) {
+    for (const auto& [class_name, help] : each.classes) {
+      known.push_back(class_name);
+      if (class_name != name && class_name != short_class_name(name)) continue;
+      std::shared_ptr<void> options;
+      const Fields fields = each.fields(class_name, options);
+      return fmt::format("{}: {}\n\n{}", class_name, help, settings_table(fields));
+    }
+  }
+  throw ConfigError::unknown_name("class", name, known);
+}
+
+std::string class_list(const Registry& registry, std::string_view wanted) {
+  std::string text;
+  std::vector<std::string> known;
+  for (const auto& each : kinds_of(registry)) {
+    known.push_back(each.name);
+    if (!wanted.empty() && each.name != wanted) continue;
+    size_t width = 0;
+    for (const auto& item : each.classes) width = std::max(width, item.first.size());
+    if (wanted.empty()) text += fmt::format("{}{}\n", text.empty() ? "" : "\n", each.name);
+    for (const auto& [name, help] : each.classes) {
+      text += fmt::format("  {:<{}}  {}\n", name, width, help);
+    }
+  }
+  if (text.empty()) throw ConfigError::unknown_name("kind", wanted, known);
+  return text;
+}
+
+}  // namespace levin

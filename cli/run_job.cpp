@@ -1,0 +1,172 @@
+#include <levin/cli/run_job.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/cli/config_saver.h>
+#include <levin/cli/find_checkpoint.h>
+#include <levin/cli/predictions.h>
+#include <levin/cli/report.h>
+#include <levin/framework/config/job.h>
+#include <levin/framework/error.h>
+#include <levin/framework/random.h>
+#include <levin/framework/trainer.h>
+
+namespace levin {
+namespace {
+
+constexpr int kDone = 0;
+constexpr int kInterrupted = 130;
+
+void say(const std::string& text) {
+  std::fflush(stdout);
+  std::fputs(text.c_str(), stderr);
+}
+
+void print_json(const MetricMap& metrics, Value more = Value::Object{}) {
+  std::fputs((metrics_json(metrics, std::move(more)) + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// Everything a job needs, made from its configuration.
+class Session {
+ public:
+  Session(const Job& job, const Arguments& arguments)
+      : arguments_(arguments),
+        ckpt_path_(find_checkpoint(job.ckpt_path, job.trainer->default_root_dir)),
+        trainer_(*job.trainer) {
+    if (job.seed) seed_everything(static_cast<uint64_t>(*job.seed));
+    data_ = job.data->make();
+    model_ = job.model->make();
+    for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
+      for (const auto& each : *list) trainer_.add(each.make(), each.hooks);
+    }
+    for (const auto& each : job.loggers) trainer_.add_logger(each.make());
+    if (job.optimizer) {
+      trainer_.set_optimizers(
+          [job](Module& module) { return job.make_optimizers(module.parameters()); });
+    }
+  }
+
+  /// Whether anything of the job makes a run folder is for the caller to know.
+  void save_config(std::string yaml) {
+    auto saver = std::make_unique<ConfigSaver>(std::move(yaml));
+    config_saver_ = saver.get();
+    trainer_.add_logger(std::move(saver));
+  }
+
+  int fit() {
+    const History history = trainer_.fit(*model_, *data_, ckpt_path_);
+    const MetricMap& metrics = trainer_.run().metrics();
+    const int64_t steps = trainer_.run().global_step();
+    say(fmt::format("{} after {} epochs, {} steps\n{}",
+                    history.interrupted ? "interrupted" : "done: " + history.stop_reason,
+                    history.epochs.size(), steps, metrics_table(metrics)));
+    Value more;
+    more["epochs"] = static_cast<int64_t>(history.epochs.size());
+    more["global_step"] = steps;
+    more["stop_reason"] = history.stop_reason;
+    mention("run folder", config_saver_ == nullptr ? "" : config_saver_->folder(), "log_dir", more);
+    mention("best checkpoint", trainer_.best_checkpoint(), "best_checkpoint", more);
+    mention("last checkpoint", trainer_.last_checkpoint(), "last_checkpoint", more);
+    if (arguments_.json) print_json(metrics, std::move(more));
+    return history.interrupted ? kInterrupted : kDone;
+  }
+
+  int evaluate(Stage stage) {
+    const MetricMap metrics = stage == Stage::test ? trainer_.test(*model_, *data_, ckpt_path_)
+                                                   : trainer_.validate(*model_, *data_, ckpt_path_);
+    say(fmt::format("{}\n{}", stage_name(stage), metrics_table(metrics)));
+    if (arguments_.json) print_json(metrics);
+    return kDone;
+  }
+
+  int predict() {
+    if (!arguments_.output.empty()) check_output(arguments_.output);
+    const NamedTensors predictions = trainer_.predict(*model_, *data_, ckpt_path_);
+    const std::filesystem::path path = arguments_.output.empty()
+                                           ? trainer_.run().log_dir() / "predictions.npz"
+                                           : std::filesystem::path(arguments_.output);
+    write_predictions(path, predictions);
+    Value shapes;
+    std::string table;
+    for (const auto& [name, tensor] : predictions) {
+      Value::Array sizes;
+      for (const int64_t size : tensor.sizes()) sizes.push_back(size);
+      table += fmt::format("  {}  {}\n", name, Value(sizes).to_json());
+      shapes[name] = std::move(sizes);
+    }
+    say(fmt::format("predictions in {}\n{}", path.string(), table));
+    if (arguments_.json) {
+      Value more;
+      more["output"] = path.string();
+      more["shapes"] = std::move(shapes);
+      print_json({}, std::move(more));
+    }
+    return kDone;
+  }
+
+ private:
+  static void mention(std::string_view what, const std::filesystem::path& path,
+                      std::string_view key, Value& more) {
+    if (path.empty()) return;
+    say(fmt::format("{}: {}\n", what, path.string()));
+    more[key] = path.string();
+  }
+
+  const Arguments& arguments_;
+  std::string ckpt_path_;
+  Trainer trainer_;
+  std::unique_ptr<DataModule> data_;
+  std::shared_ptr<Module> model_;
+  ConfigSaver* config_saver_ = nullptr;
+};
+
+void require_parts(const Job& job) {
+  if (!job.model) {
+    throw ConfigError::conflict("no model is named",
+                                "give `model:` in a --config file, or --model CLASS");
+  }
+  if (!job.data) {
+    throw ConfigError::conflict("no data is named",
+                                "give `data:` in a --config file, or --data CLASS");
+  }
+}
+
+bool makes_run_folder(const Job& job) {
+  if (!job.loggers.empty()) return true;
+  for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
+    for (const auto& each : *list) {
+      if (each.name == "ModelCheckpoint") return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+int run_job(const Arguments& arguments, const Registry& registry) {
+  if (!arguments.words.empty()) {
+    throw ConfigError(fmt::format("unexpected word '{}'; a configuration is given as --config {}",
+                                  arguments.words.front(), arguments.words.front()));
+  }
+  const Job job = read_job(registry, read_configuration(arguments.configs, arguments.overrides));
+  for (const auto& remark : job.remarks) say("note: " + remark + "\n");
+  if (arguments.print_config) {
+    std::fputs(to_yaml(job, registry, /*comments=*/true).c_str(), stdout);
+    return kDone;
+  }
+  require_parts(job);
+  Session session(job, arguments);
+  if (arguments.command == "validate") return session.evaluate(Stage::validate);
+  if (arguments.command == "test") return session.evaluate(Stage::test);
+  if (arguments.command == "predict") return session.predict();
+  if (makes_run_folder(job)) session.save_config(to_yaml(job, registry, /*comments=*/false));
+  return session.fit();
+}
+
+}  // namespace levin

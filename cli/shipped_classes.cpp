@@ -1,0 +1,86 @@
+#include <levin/cli/shipped_classes.h>
+
+#include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/gradient_accumulation_scheduler.h>
+#include <levin/callbacks/learning_rate_monitor.h>
+#include <levin/callbacks/model_checkpoint.h>
+#include <levin/callbacks/model_summary.h>
+#include <levin/callbacks/progress_bar.h>
+#include <levin/callbacks/timer.h>
+#include <levin/datamodules/array.h>
+#include <levin/datamodules/digits.h>
+#include <levin/datamodules/iris.h>
+#include <levin/datamodules/mnist.h>
+#include <levin/framework/loggers/console_logger.h>
+#include <levin/framework/loggers/csv_logger.h>
+#include <levin/framework/optimizers/all.h>
+#include <levin/models/logistic_regression.h>
+#include <levin/models/mlp.h>
+
+namespace levin {
+namespace {
+
+void add_models_and_data(Registry& registry) {
+  auto& models = registry.models;
+  models.add<LogisticRegression>("LogisticRegression", "a linear classifier, two or more classes");
+  models.add<MLP>("MLP", "a feed-forward net with any number of hidden layers");
+
+  auto& data = registry.datamodules;
+  data.add<ArrayDataModule>("ArrayDataModule", "rows of .npy, .npz or .csv files");
+  data.add<SklearnDataModule>("SklearnDataModule", "the same under its name in Lightning Bolts");
+  data.add<IrisDataModule>("IrisDataModule", "150 irises, 4 lengths each, 3 species");
+  data.add<DigitsDataModule>("DigitsDataModule", "1,797 handwritten digits of 8x8 pixels");
+  data.add<MNISTDataModule>("MNISTDataModule", "70,000 handwritten digits of 28x28 pixels");
+}
+
+void add_callbacks_and_loggers(Registry& registry) {
+  auto& callbacks = registry.callbacks;
+  callbacks.add<ModelCheckpoint>("ModelCheckpoint", "saves checkpoints and keeps the best");
+  callbacks.add<EarlyStopping>("EarlyStopping", "stops when a metric has ceased to improve");
+  callbacks.add<ProgressBar>("ProgressBar", "shows how far a run is");
+  callbacks.add<ModelSummary>("ModelSummary", "lists layers and their parameters");
+  callbacks.add<LearningRateMonitor>("LearningRateMonitor", "logs learning rates");
+  callbacks.add<Timer>("Timer", "measures, and stops training in time");
+  callbacks.add<GradientAccumulationScheduler>("GradientAccumulationScheduler",
+                                               "changes accumulate_grad_batches with the epoch");
+  registry.default_callbacks = {
+      {"enable_model_summary", "ModelSummary", "Add a ModelSummary unless one is listed"},
+      {"enable_progress_bar", "ProgressBar", "Add a ProgressBar unless one is listed"},
+      {"enable_checkpointing", "ModelCheckpoint", "Add a ModelCheckpoint unless one is listed"}};
+
+  registry.loggers.add<CsvLogger>("CsvLogger", "metrics.csv and hparams.yaml in the run's folder");
+  registry.loggers.add<ConsoleLogger>("ConsoleLogger", "a line an epoch on stderr");
+  registry.default_loggers = {"CsvLogger"};
+}
+
+void add_optimizers(Registry& registry) {
+  auto& optimizers = registry.optimizers;
+  optimizers.add<SGD>("SGD", "gradient descent, with momentum where asked for");
+  optimizers.add<Adam>("Adam", "by running means of the gradient and its square");
+  optimizers.add<AdamW>("AdamW", "Adam with decoupled weight decay");
+  optimizers.add<Adagrad>("Adagrad", "by the sum of squared gradients; for sparse ones");
+  optimizers.add<RMSprop>("RMSprop", "by a running mean of squared gradients");
+  optimizers.add<LBFGS>("LBFGS", "quasi-Newton; for whole-batch training");
+
+  auto& schedulers = registry.schedulers;
+  schedulers.add<StepLR>("StepLR", "drops every step_size");
+  schedulers.add<MultiStepLR>("MultiStepLR", "drops at milestones");
+  schedulers.add<ExponentialLR>("ExponentialLR", "drops by a factor each time");
+  schedulers.add<CosineAnnealingLR>("CosineAnnealingLR", "down half a cosine");
+  schedulers.add<LinearLR>("LinearLR", "linearly from one factor to another: warm-up");
+  schedulers.add<WarmupLR>("WarmupLR", "another name of LinearLR");
+  schedulers.add<OneCycleLR>("OneCycleLR", "up to a peak, and down further than it began");
+  schedulers.add<ReduceLROnPlateau>("ReduceLROnPlateau", "drops when a metric ceases to improve");
+}
+
+}  // namespace
+
+Registry shipped_classes() {
+  Registry registry;
+  add_models_and_data(registry);
+  add_callbacks_and_loggers(registry);
+  add_optimizers(registry);
+  return registry;
+}
+
+}  // namespace levin

@@ -1,0 +1,43 @@
+# What every target of ours is compiled with; alike everywhere, or the precompiled headers can't be shared.
+include_guard(GLOBAL)
+
+add_library(levin_flags INTERFACE)
+target_compile_options(levin_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion)
+
+# Newer compilers have new warnings: they are shown there, and fail only where the code is known to be clean.
+set(known_clean OFF)
+if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    OR (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 15))
+  set(known_clean ON)
+endif()
+if(LEVIN_WERROR AND known_clean)
+  target_compile_options(levin_flags INTERFACE -Werror)
+endif()
+
+if(LEVIN_HAS_CUDA)
+  target_compile_definitions(levin_flags INTERFACE LEVIN_HAS_CUDA=1)
+endif()
+if(LEVIN_CUDA_INCLUDE_DIR)  # c10/cuda/*.h compile only here
+  target_compile_definitions(levin_flags INTERFACE LEVIN_HAS_CUDA_HEADERS=1)
+  target_include_directories(levin_flags SYSTEM INTERFACE "${LEVIN_CUDA_INCLUDE_DIR}")
+endif()
+
+if(LEVIN_SANITIZE)
+  set(sanitize -O1 -g1 -fno-omit-frame-pointer -fsanitize=${LEVIN_SANITIZE})
+  if(LEVIN_SANITIZE MATCHES "undefined")
+    # vptr needs the type information of LibTorch's classes, which it doesn't export.
+    list(APPEND sanitize -fno-sanitize=vptr -fno-sanitize-recover=undefined)
+  endif()
+  target_compile_options(levin_flags INTERFACE ${sanitize})
+  target_link_options(levin_flags INTERFACE -fsanitize=${LEVIN_SANITIZE})
+endif()
+
+# levin_executable(NAME SOURCES...): a program of ours that uses the library.
+function(levin_executable name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE levin levin_flags)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # levin_flags has -fPIC, as the library
+  if(NOT LEVIN_WERROR)  # a half-written library still links
+    target_link_options(${name} PRIVATE LINKER:--unresolved-symbols=ignore-in-shared-libs)
+  endif()
+endfunction()

@@ -1,0 +1,128 @@
+# Tests, examples and benchmarks.
+#
+# ctest labels: unit, cli (unit tests of the program), distributed, example, install, slow, and cuda: the test suites
+# with Cuda in their names, which skip themselves where there is no GPU.
+include_guard(GLOBAL)
+include(GoogleTest)
+
+# One thread a process: tests run side by side, and two OpenMP teams on one pair of cores spin each other out.
+set(test_environment OMP_NUM_THREADS=1)
+if(LEVIN_SANITIZE)
+  set(suppressions "${PROJECT_SOURCE_DIR}/scripts/sanitizers")
+  list(APPEND test_environment "LSAN_OPTIONS=suppressions='${suppressions}/lsan.txt':print_suppressions=0"
+    "TSAN_OPTIONS=suppressions='${suppressions}/tsan.txt'" "UBSAN_OPTIONS=print_stacktrace=1")
+endif()
+
+# The precompiled header of tests and examples. -O1: a test compiles in half the time of -O2; the library has -O2.
+file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
+add_library(levin_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
+add_library(levin_test_flags INTERFACE)
+target_link_libraries(levin_test_flags INTERFACE levin_flags)
+target_compile_options(levin_test_flags INTERFACE $<$<CONFIG:Release>:-O1>)
+target_compile_definitions(levin_test_flags INTERFACE GTEST_HAS_PTHREAD=1)
+target_link_libraries(levin_pch PRIVATE levin::torch levin_test_flags GTest::gtest)
+target_precompile_headers(levin_pch PRIVATE cmake/pch_torch.h)
+
+function(levin_test_executable name)
+  levin_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE levin_test_flags)
+  target_precompile_headers(${name} REUSE_FROM levin_pch)
+endfunction()
+
+# levin_add_tests(TARGET LABEL...): what ctest runs of a test executable.
+function(levin_add_tests target)
+  if(NOT LEVIN_TEST_PER_CASE)
+    add_test(NAME ${target} COMMAND ${target} --gtest_brief=1)
+    set_tests_properties(${target} PROPERTIES TIMEOUT 1200 LABELS "${ARGN}" ENVIRONMENT "${test_environment}")
+    return()
+  endif()
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    TEST_FILTER "-*Cuda*.*" TEST_LIST ${target}_cases)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    TEST_FILTER "*Cuda*.*" TEST_LIST ${target}_cuda_cases)
+  # gtest_discover_tests loses lists among the properties it is given: they are set where ctest has found the cases.
+  set(file "${PROJECT_BINARY_DIR}/${target}_properties.cmake")
+  file(WRITE "${file}" "
+foreach(kind IN ITEMS cases cuda_cases)
+  set(labels \"${ARGN}\")
+  if(kind STREQUAL \"cuda_cases\")
+    set(labels cuda)
+  endif()
+  if(${target}_\${kind})
+    set_tests_properties(\${${target}_\${kind}} PROPERTIES TIMEOUT 600 LABELS \"\${labels}\"
+      ENVIRONMENT \"${test_environment}\")
+  endif()
+endforeach()
+")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${file}")
+endfunction()
+
+# --- one executable for each folder of tests/ that has sources --------------------------------------------------------
+set(LEVIN_TEST_TARGETS "")
+file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
+foreach(folder IN LISTS folders)
+  get_filename_component(name "${folder}" NAME)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp")
+  if(NOT IS_DIRECTORY "${folder}" OR NOT sources OR name MATCHES "^(install|architecture)$")
+    continue()
+  endif()
+  levin_test_executable(${name}_test ${sources})
+  target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(${name}_test PRIVATE
+    "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\""    # tests/baselines/*.json, examples/configs
+    "LEVIN_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")   # bin/levin
+  target_link_libraries(${name}_test PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
+  list(APPEND LEVIN_TEST_TARGETS ${name}_test)
+  if(name STREQUAL "cli")
+    add_dependencies(cli_test levin_cli)
+    levin_add_tests(cli_test unit cli)
+  elseif(name STREQUAL "distributed")
+    levin_add_tests(distributed_test distributed)
+  else()
+    levin_add_tests(${name}_test unit)
+  endif()
+endforeach()
+
+# The check of the dependencies' direction reads sources; it needs no LibTorch.
+if(EXISTS "${PROJECT_SOURCE_DIR}/tests/architecture/architecture_test.cpp")
+  add_executable(architecture_test tests/architecture/architecture_test.cpp)
+  target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::gtest_main)
+  target_compile_definitions(architecture_test PRIVATE "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
+  levin_add_tests(architecture_test unit)
+endif()
+
+add_custom_target(unit_tests DEPENDS ${LEVIN_TEST_TARGETS})
+
+# --- examples: each checks its own printed result and says so by its exit status; 77: it can't run here ---------------
+set(LEVIN_EXAMPLE_TARGETS "")
+set(LEVIN_BENCHMARK_TARGETS "")
+if(LEVIN_EXAMPLES)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*.cpp")
+  foreach(source IN LISTS sources)
+    get_filename_component(name "${source}" NAME_WE)
+    levin_test_executable(${name} "${source}")
+    list(APPEND LEVIN_EXAMPLE_TARGETS ${name})
+    set(work "${PROJECT_BINARY_DIR}/examples/${name}")
+    file(MAKE_DIRECTORY "${work}")
+    add_test(NAME example.${name} COMMAND ${name} WORKING_DIRECTORY "${work}")
+    set_tests_properties(example.${name} PROPERTIES LABELS example SKIP_RETURN_CODE 77 TIMEOUT 1200
+      ENVIRONMENT "${test_environment}")
+  endforeach()
+
+  # Benchmarks are measured at the library's -O2 and run by ./run bench; ctest doesn't know them.
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/benchmarks/*.cpp")
+  foreach(source IN LISTS sources)
+    get_filename_component(name "${source}" NAME_WE)
+    levin_executable(bench_${name} "${source}")
+    target_precompile_headers(bench_${name} REUSE_FROM levin)
+    list(APPEND LEVIN_BENCHMARK_TARGETS bench_${name})
+  endforeach()
+endif()
+
+# --- the installed tree, used by a project of its own -----------------------------------------------------------------
+if(EXISTS "${PROJECT_SOURCE_DIR}/tests/install/run.cmake" AND NOT LEVIN_SANITIZE)
+  add_test(NAME install.consumer COMMAND "${CMAKE_COMMAND}"
+    "-DBUILD=${PROJECT_BINARY_DIR}" "-DSOURCE=${PROJECT_SOURCE_DIR}/tests/install"
+    "-DTORCH=${LEVIN_TORCH_DIR}" "-DCONFIG=$<CONFIG>" -P "${PROJECT_SOURCE_DIR}/tests/install/run.cmake")
+  set_tests_properties(install.consumer PROPERTIES LABELS install TIMEOUT 900)
+endif()

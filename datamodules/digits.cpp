@@ -1,0 +1,46 @@
+#include <levin/datamodules/digits.h>
+
+#include <ATen/TensorOperators.h>
+
+#include <levin/datamodules/data/embedded.h>
+#include <levin/datamodules/embedded_table.h>
+
+namespace levin {
+namespace {
+
+constexpr double kHighestPixel = 16.0;
+
+const embedded::Table& digits() {
+  static const auto table = embedded::read_table(data::digits_csv(), "digits.csv");
+  return table;
+}
+
+}  // namespace
+
+Fields describe(DigitsDataModuleOptions& o) {
+  return fields_of<DigitsDataModuleOptions>({
+      {"batch_size", &o.batch_size, "rows a step"},
+      {"val_split", &o.val_split, "share of the rows to validate on"},
+      {"test_split", &o.test_split, "share of the rows to test on"},
+      {"shuffle", &o.shuffle, "shuffle before splitting and in each epoch"},
+      {"stratify", &o.stratify, "give every digit its share of each set"},
+      {"seed", &o.seed, "seed of the split"},
+      {"scale", &o.scale, "divide the pixels by 16"},
+      {"dtype", &o.dtype, "type of the features: float32 or float64"},
+      {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
+      {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
+      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+  });
+}
+
+DigitsDataModule::DigitsDataModule(DigitsDataModuleOptions options)
+    : ArrayDataModule(options.scale ? digits().x / kHighestPixel : digits().x, digits().y,
+                      embedded::array_options(options, 10)),
+      options_(std::move(options)) {}
+
+Value DigitsDataModule::hyper_parameters() const {
+  auto options = options_;
+  return to_value(describe(options));
+}
+
+}  // namespace levin

@@ -1,0 +1,208 @@
+#include <levin/datamodules/mnist.h>
+
+#include <fmt/format.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/digest.h>
+#include <levin/datamodules/readers/download.h>
+#include <levin/datamodules/readers/download_printer.h>
+#include <levin/datamodules/readers/gzip.h>
+#include <levin/datamodules/readers/idx.h>
+#include <levin/datamodules/splits.h>
+#include <levin/datamodules/tensors.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Of the training files; their checksums say that they have them.
+constexpr int64_t kTrainRows = 60000;
+constexpr int64_t kSide = 28;
+
+struct File {
+  const char* name;
+  /// Of the uncompressed bytes: archives differ from mirror to mirror, these don't.
+  const char* sha256;
+};
+
+constexpr File kTrainImages = {"train-images-idx3-ubyte",
+                               "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"};
+constexpr File kTrainLabels = {"train-labels-idx1-ubyte",
+                               "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"};
+constexpr File kTestImages = {"t10k-images-idx3-ubyte",
+                              "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"};
+constexpr File kTestLabels = {"t10k-labels-idx1-ubyte",
+                              "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"};
+constexpr std::array kFiles = {kTrainImages, kTrainLabels, kTestImages, kTestLabels};
+
+/// Where the file is: in the folder itself or where torchvision would have put it.
+std::optional<fs::path> find(const fs::path& folder, const File& file) {
+  for (const auto& place : {folder, folder / "MNIST" / "raw"}) {
+    for (const char* suffix : {"", ".gz"}) {
+      auto path = place / (std::string(file.name) + suffix);
+      if (fs::is_regular_file(path)) return path;
+    }
+  }
+  return {};
+}
+
+DataError missing(const fs::path& folder, const File& file) {
+  return DataError::unreadable(
+      (folder / file.name).string(),
+      "neither it nor its .gz is there; put the four files of MNIST in data_dir, or set download = "
+      "true");
+}
+
+/// The verified contents.
+readers::Array load(const fs::path& folder, const File& file) {
+  const auto path = find(folder, file);
+  if (!path) throw missing(folder, file);
+  auto bytes = readers::read_file(*path);
+  if (readers::is_gzip(bytes)) bytes = readers::gunzip(bytes, path->string());
+  const auto digest = readers::digest_hex(readers::DigestKind::sha256, bytes);
+  if (digest != file.sha256) {
+    throw DataError::corrupt(path->string(),
+                             fmt::format("its uncompressed bytes have SHA-256 {}, those of MNIST "
+                                         "have {}; remove it to download it again",
+                                         digest, file.sha256));
+  }
+  return readers::parse_idx(std::move(bytes), path->string());
+}
+
+void obtain(const fs::path& folder, const File& file, const std::vector<std::string>& mirrors) {
+  const auto archive = std::string(file.name) + ".gz";
+  std::vector<std::string> urls;
+  for (const auto& mirror : mirrors) {
+    urls.push_back(mirror + (mirror.ends_with('/') ? "" : "/") + archive);
+  }
+  readers::download(urls, folder / archive,
+                    {.checksum = {.hex = file.sha256, .of_uncompressed = true},
+                     .progress = readers::DownloadPrinter(archive)});
+}
+
+/// Images and labels as they are trained on. The place to keep bytes and convert while gathering.
+std::shared_ptr<const Dataset> load_set(const MNISTDataModuleOptions& options, const File& images,
+                                        const File& labels) {
+  const fs::path folder = options.data_dir;
+  auto x = to_tensor(load(folder, images)).to(at::kFloat).div_(255.0);
+  if (options.normalize) x.sub_(options.mean).div_(options.std);
+  const auto rows = x.size(0);
+  x = options.flatten ? x.view({rows, kSide * kSide}) : x.view({rows, 1, kSide, kSide});
+  return std::make_shared<TensorDataset>(x, to_tensor(load(folder, labels)).to(at::kLong));
+}
+
+int64_t val_rows(const CountOrFraction& val_split) {
+  if (val_split.is_count()) return val_split.count();
+  return static_cast<int64_t>(val_split.fraction() * static_cast<double>(kTrainRows));
+}
+
+}  // namespace
+
+Fields describe(MNISTDataModuleOptions& o) {
+  return fields_of<MNISTDataModuleOptions>({
+      {"data_dir", &o.data_dir, "folder of the four files, plain or .gz"},
+      {"download", &o.download, "obtain files that aren't there"},
+      {"mirrors", &o.mirrors, "where to download from, in this order"},
+      {"val_split", &o.val_split, "validation images: an int counts, a float is a share"},
+      {"batch_size", &o.batch_size, "rows a step"},
+      {"seed", &o.seed, "seed of the split"},
+      {"shuffle", &o.shuffle, "shuffle the training images in each epoch"},
+      {"normalize", &o.normalize, "map pixels of 0 to 1 to (pixel - mean) / std"},
+      {"mean", &o.mean, "see normalize"},
+      {"std", &o.std, "see normalize"},
+      {"flatten", &o.flatten, "images as [784] instead of [1, 28, 28]"},
+      {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
+      {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
+      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+  });
+}
+
+MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options) : options_(std::move(options)) {
+  const auto& split = options_.val_split;
+  const auto text = split.is_count() ? fmt::format("{}", split.count())
+                                     : fmt::format("{}", split.fraction());
+  if (!(split.is_count() || (split.fraction() >= 0.0 && split.fraction() <= 1.0)) ||
+      val_rows(split) < 0 || val_rows(split) >= kTrainRows) {
+    throw ConfigError::invalid_value(
+        "val_split", text, "must be a count below 60000 or a share of at least 0 and less than 1");
+  }
+  if (val_rows(split) == 0 && !split.is_count() && split.fraction() > 0.0) {
+    throw ConfigError::invalid_value("val_split", text, "comes to no image: raise it, or set it to 0");
+  }
+  if (!(options_.std > 0.0)) {
+    throw ConfigError::invalid_value("std", fmt::format("{}", options_.std), "must be above 0");
+  }
+}
+
+void MNISTDataModule::prepare_data() {
+  const fs::path folder = options_.data_dir;
+  for (const auto& file : kFiles) {
+    if (find(folder, file)) continue;
+    if (!options_.download) throw missing(folder, file);
+    files::create_folder(folder);
+    obtain(folder, file, options_.mirrors);
+  }
+}
+
+void MNISTDataModule::setup(Stage stage) {
+  if (stage == Stage::test || stage == Stage::predict) {
+    if (test_set_ == nullptr) test_set_ = load_set(options_, kTestImages, kTestLabels);
+    return;
+  }
+  if (train_set_ != nullptr) return;
+  const auto all = load_set(options_, kTrainImages, kTrainLabels);
+  const int64_t val = val_rows(options_.val_split);
+  auto split = split_in_order(shuffled_rows(kTrainRows, options_.seed),
+                              {.train = kTrainRows - val, .val = val, .test = 0});
+  train_set_ = std::make_shared<Subset>(all, std::move(split.train));
+  if (val > 0) val_set_ = std::make_shared<Subset>(all, std::move(split.val));
+}
+
+DataLoaders MNISTDataModule::loader(const std::shared_ptr<const Dataset>& dataset,
+                                    bool is_train) const {
+  if (dataset == nullptr) return {};
+  return DataLoader(dataset, {.batch_size = options_.batch_size,
+                              .shuffle = is_train && options_.shuffle,
+                              .drop_last = is_train && options_.drop_last,
+                              .num_workers = options_.num_workers,
+                              .pin_memory = options_.pin_memory});
+}
+
+DataLoaders MNISTDataModule::train_dataloader() {
+  setup(Stage::fit);
+  return loader(train_set_, true);
+}
+
+DataLoaders MNISTDataModule::val_dataloader() {
+  setup(Stage::validate);
+  return loader(val_set_, false);
+}
+
+DataLoaders MNISTDataModule::test_dataloader() {
+  setup(Stage::test);
+  return loader(test_set_, false);
+}
+
+DataLoaders MNISTDataModule::predict_dataloader() {
+  setup(Stage::predict);
+  return loader(test_set_, false);
+}
+
+Value MNISTDataModule::hyper_parameters() const {
+  auto options = options_;
+  return to_value(describe(options));
+}
+
+std::vector<int64_t> MNISTDataModule::dims() const {
+  if (options_.flatten) return {kSide * kSide};
+  return {1, kSide, kSide};
+}
+
+}  // namespace levin

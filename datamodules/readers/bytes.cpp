@@ -1,0 +1,115 @@
+#include <levin/datamodules/readers/bytes.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+
+void ByteSource::check_range(uint64_t offset, uint64_t size) const {
+  if (offset <= size_ && size <= size_ - offset) return;
+  throw DataError::corrupt(name_, "it ends after " + std::to_string(size_) +
+                                      " bytes, but more are needed: it is truncated, or a size "
+                                      "written in it is wrong");
+}
+
+void ByteSource::read(uint64_t offset, std::span<std::byte> out) const {
+  check_range(offset, out.size());
+  if (!out.empty()) do_read(offset, out);
+}
+
+Bytes ByteSource::read(uint64_t offset, uint64_t size) const {
+  check_range(offset, size);  // before memory is asked for
+  Bytes bytes(size);
+  if (size > 0) do_read(offset, bytes);
+  return bytes;
+}
+
+FileSource::FileSource(const std::filesystem::path& path) : ByteSource(path.string(), 0) {
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0) throw DataError::unreadable(name(), std::strerror(errno));
+  struct stat info = {};
+  const bool known = ::fstat(descriptor_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
+    ::close(descriptor_);
+    throw DataError::unreadable(
+        name(), known && S_ISDIR(info.st_mode) ? "it is a folder" : "it is no regular file");
+  }
+  set_size(static_cast<uint64_t>(info.st_size));
+}
+
+FileSource::~FileSource() { ::close(descriptor_); }
+
+void FileSource::do_read(uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw DataError::unreadable(name(), std::strerror(errno));
+    if (got == 0) throw DataError::corrupt(name(), "it became shorter while it was read");
+    offset += static_cast<uint64_t>(got);
+    out = out.subspan(static_cast<size_t>(got));
+  }
+}
+
+void MemorySource::do_read(uint64_t offset, std::span<std::byte> out) const {
+  std::memcpy(out.data(), bytes_.data() + offset, out.size());
+}
+
+Bytes read_file(const std::filesystem::path& path) {
+  const FileSource file(path);
+  return file.read(0, file.size());
+}
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+uint64_t load_little(std::span<const std::byte> bytes, size_t offset, size_t width) {
+  uint64_t value = 0;
+  for (size_t i = width; i-- > 0;)
+    value = value << 8 | std::to_integer<uint64_t>(bytes[offset + i]);
+  return value;
+}
+
+uint64_t load_big(std::span<const std::byte> bytes, size_t offset, size_t width) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < width; ++i) {
+    value = value << 8 | std::to_integer<uint64_t>(bytes[offset + i]);
+  }
+  return value;
+}
+
+void swap_byte_order(std::span<std::byte> bytes, size_t width) {
+  if (width < 2) return;
+  for (size_t at = 0; at + width <= bytes.size(); at += width) {
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(at + width));
+  }
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+std::string in_quotes(std::string_view text) {
+  constexpr size_t kLongest = 60;
+  std::string shown = "'";
+  for (char c : text.substr(0, kLongest)) {
+    const auto code = static_cast<unsigned char>(c);
+    shown += code < 0x20 || code == 0x7f ? '?' : c;
+  }
+  return shown + (text.size() > kLongest ? "...'" : "'");
+}
+
+}  // namespace levin::readers

@@ -1,0 +1,90 @@
+#include <levin/datamodules/readers/download_printer.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <levin/framework/files.h>
+
+namespace levin::readers {
+namespace {
+
+constexpr int kBarWidth = 30;
+constexpr double kRedrawSeconds = 0.1;
+constexpr int64_t kUnknownStep = 10'000'000;
+
+std::string megabytes(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", static_cast<double>(bytes) * 1e-6);
+  return text;
+}
+
+}  // namespace
+
+DownloadPrinter::DownloadPrinter(std::string name, std::FILE* out)
+    : DownloadPrinter(std::move(name), out, ::isatty(::fileno(out)) == 1) {}
+
+DownloadPrinter::DownloadPrinter(std::string name, std::FILE* out, bool terminal)
+    : name_(std::move(name)), out_(out), terminal_(terminal) {}
+
+void DownloadPrinter::operator()(const DownloadProgress& progress) {
+  const double now = files::monotonic_seconds();
+  if (started_ < 0 || progress.done < last_) {  // the first call, or another mirror from scratch
+    started_ = now;
+    started_at_ = progress.done;
+    last_step_ = 0;
+  }
+  last_ = progress.done;
+  if (progress.finished) {
+    print_end(progress, now);
+  } else if (terminal_) {
+    draw_bar(progress, now);
+  } else {
+    print_line(progress);
+  }
+  std::fflush(out_);
+}
+
+void DownloadPrinter::draw_bar(const DownloadProgress& progress, double now) {
+  if (drawn_ >= 0 && now - drawn_ < kRedrawSeconds) return;
+  drawn_ = now;
+  const double rate =
+      static_cast<double>(progress.done - started_at_) / std::max(now - started_, 1e-3);
+  std::string line = name_ + "  ";
+  if (progress.total > 0) {
+    const auto filled = static_cast<size_t>(progress.done * kBarWidth / progress.total);
+    std::string bar(std::min<size_t>(filled, kBarWidth), '=');
+    bar.resize(kBarWidth, ' ');
+    line += "[" + bar + "] " + std::to_string(progress.done * 100 / progress.total) + " %  " +
+            megabytes(progress.done) + "/" + megabytes(progress.total) + " MB";
+  } else {
+    line += megabytes(progress.done) + " MB";
+  }
+  line += "  " + megabytes(static_cast<int64_t>(rate)) + " MB/s";
+  if (progress.total > 0 && rate > 0) {
+    const double left = static_cast<double>(progress.total - progress.done) / rate;
+    line += "  " + std::to_string(static_cast<int64_t>(left + 0.5)) + " s left";
+  }
+  std::fprintf(out_, "\r\x1b[K%s", line.c_str());
+}
+
+void DownloadPrinter::print_line(const DownloadProgress& progress) {
+  const bool known = progress.total > 0;
+  const int64_t step = known ? progress.done * 10 / progress.total : progress.done / kUnknownStep;
+  if (step <= last_step_) return;
+  last_step_ = step;
+  if (known) {
+    std::fprintf(out_, "%s: %lld %% of %s MB\n", name_.c_str(), static_cast<long long>(step * 10),
+                 megabytes(progress.total).c_str());
+  } else {
+    std::fprintf(out_, "%s: %s MB\n", name_.c_str(), megabytes(progress.done).c_str());
+  }
+}
+
+void DownloadPrinter::print_end(const DownloadProgress& progress, double now) {
+  std::fprintf(out_, "%s%s: %s MB, done in %.1f s\n", terminal_ ? "\r\x1b[K" : "", name_.c_str(),
+               megabytes(progress.done).c_str(), now - started_);
+}
+
+}  // namespace levin::readers

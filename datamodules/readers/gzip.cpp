@@ -1,0 +1,121 @@
+#include <levin/datamodules/readers/gzip.h>
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <string>
+
+#include <zlib.h>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+namespace {
+
+// Deflate can't expand by more, so that a claimed size can be judged before memory is taken for it.
+constexpr uint64_t kMaxExpansion = 1032;
+constexpr int kGzipFormat = 15 + 16;
+constexpr int kRawFormat = -15;
+
+class Inflater {
+ public:
+  Inflater(std::span<const std::byte> input, int format, std::string_view name)
+      : rest_(input), name_(name) {
+    if (inflateInit2(&stream_, format) != Z_OK) throw std::bad_alloc();
+  }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+  ~Inflater() { inflateEnd(&stream_); }
+
+  /// Fills `out` as far as the stream goes and returns the bytes written.
+  size_t fill(std::span<std::byte> out) {
+    // zlib counts in 32 bits.
+    constexpr size_t kStep = std::numeric_limits<uInt>::max() / 2;
+    size_t written = 0;
+    while (written < out.size() && !ended_) {
+      const size_t in = std::min(rest_.size(), kStep);
+      const size_t room = std::min(out.size() - written, kStep);
+      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(rest_.data()));
+      stream_.avail_in = static_cast<uInt>(in);
+      stream_.next_out = reinterpret_cast<Bytef*>(out.data() + written);
+      stream_.avail_out = static_cast<uInt>(room);
+      const int status = ::inflate(&stream_, Z_NO_FLUSH);
+      rest_ = rest_.subspan(in - stream_.avail_in);
+      written += room - stream_.avail_out;
+      ended_ = status == Z_STREAM_END;
+      if (status == Z_MEM_ERROR) throw std::bad_alloc();
+      if (status == Z_BUF_ERROR)
+        throw DataError::corrupt(name_, "the compressed data is truncated");
+      if (status != Z_OK && !ended_) {
+        throw DataError::corrupt(name_, "the compressed data is damaged" +
+                                            (stream_.msg ? ": " + std::string(stream_.msg) : ""));
+      }
+    }
+    return written;
+  }
+
+  bool ended() const { return ended_; }
+  std::span<const std::byte> rest() const { return rest_; }
+  void next_member() {
+    inflateReset(&stream_);
+    ended_ = false;
+  }
+
+ private:
+  z_stream stream_ = {};
+  std::span<const std::byte> rest_;
+  std::string_view name_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+bool is_gzip(std::span<const std::byte> bytes) {
+  return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
+}
+
+Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
+  if (!is_gzip(bytes)) throw DataError::corrupt(name, "it is no gzip stream");
+  // The last four bytes hold the size of the last member: right for most files, a hint for others.
+  const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
+  const uint64_t likely = hint <= bytes.size() * kMaxExpansion ? hint : 0;
+  Bytes out(std::max<uint64_t>({likely, bytes.size(), 64}) + 1);  // one more: room to see the end
+  size_t size = 0;
+  Inflater inflater(bytes, kGzipFormat, name);
+  while (true) {
+    if (size == out.size()) out.resize(out.size() * 2);
+    size += inflater.fill(std::span(out).subspan(size));
+    if (!inflater.ended()) continue;
+    const auto rest = inflater.rest();
+    const bool padding =
+        std::all_of(rest.begin(), rest.end(), [](std::byte byte) { return byte == std::byte{0}; });
+    if (padding) break;
+    if (!is_gzip(rest)) throw DataError::corrupt(name, "bytes follow the end of the gzip stream");
+    inflater.next_member();
+  }
+  out.resize(size);
+  return out;
+}
+
+Bytes inflate_raw(std::span<const std::byte> bytes, uint64_t size, std::string_view name) {
+  if (size > bytes.size() * kMaxExpansion + 64) {
+    throw DataError::corrupt(name, "it claims a size that its compressed data can't have");
+  }
+  Bytes out(size + 1);  // one more: room to see the end, or that the end doesn't come
+  Inflater inflater(bytes, kRawFormat, name);
+  const size_t written = inflater.fill(out);
+  if (!inflater.ended() || written != size || !inflater.rest().empty()) {
+    throw DataError::corrupt(name, "its compressed data doesn't have the size it claims");
+  }
+  out.resize(size);
+  return out;
+}
+
+uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc) {
+  if (bytes.empty()) return crc;  // zlib takes a null pointer for "start anew"
+  return static_cast<uint32_t>(
+      ::crc32_z(crc, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+}  // namespace levin::readers

@@ -1,0 +1,75 @@
+#include <levin/datamodules/readers/idx.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/gzip.h>
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+namespace {
+
+constexpr size_t kMagicSize = 4;
+
+std::optional<DType> dtype_of_code(uint64_t code) {
+  switch (code) {
+    case 0x08:
+      return DType::uint8;
+    case 0x09:
+      return DType::int8;
+    case 0x0b:
+      return DType::int16;
+    case 0x0c:
+      return DType::int32;
+    case 0x0d:
+      return DType::float32;
+    case 0x0e:
+      return DType::float64;
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+Array read_idx(const std::filesystem::path& path) {
+  return parse_idx(read_file(path), path.string());
+}
+
+Array parse_idx(Bytes bytes, std::string_view name) {
+  if (is_gzip(bytes)) bytes = gunzip(bytes, name);
+  if (bytes.size() < kMagicSize) {
+    throw DataError::corrupt(name, "it ends inside the header of an IDX file");
+  }
+  const auto dtype = dtype_of_code(load_big(bytes, 2, 1));
+  const auto sizes = static_cast<size_t>(load_big(bytes, 3, 1));
+  if (load_big(bytes, 0, 2) != 0 || !dtype || sizes == 0) {
+    throw DataError::corrupt(name, "it is no IDX file: its magic number is " +
+                                       std::to_string(load_big(bytes, 0, kMagicSize)) +
+                                       " (images of MNIST have 2051, labels 2049)");
+  }
+  const size_t header = kMagicSize + 4 * sizes;
+  if (bytes.size() < header) {
+    throw DataError::corrupt(name, "it ends inside the header of an IDX file");
+  }
+  std::vector<int64_t> shape(sizes);
+  for (size_t i = 0; i < sizes; ++i) {
+    shape[i] = static_cast<int64_t>(load_big(bytes, kMagicSize + 4 * i, 4));
+  }
+  const auto wanted = byte_count(shape, *dtype);
+  const size_t found = bytes.size() - header;
+  if (wanted != found) {
+    throw DataError::corrupt(
+        name, "its header promises " + std::string(dtype_name(*dtype)) + " " + shape_text(shape) +
+                  (wanted ? ", " + std::to_string(*wanted) + " bytes" : ", more than can be held") +
+                  ", but " + std::to_string(found) + " bytes follow" +
+                  (wanted && *wanted < found ? "" : ": it is truncated"));
+  }
+  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(header));
+  swap_byte_order(bytes, item_size(*dtype));
+  return {std::move(shape), *dtype, std::move(bytes)};
+}
+
+}  // namespace levin::readers

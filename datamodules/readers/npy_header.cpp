@@ -1,0 +1,198 @@
+#include <levin/datamodules/readers/npy_header.h>
+
+#include <charconv>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+namespace {
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr size_t kMostSizes = 64;  // NumPy's own limit
+
+struct TypeCode {
+  char kind;
+  size_t width;
+  DType dtype;
+};
+constexpr TypeCode kTypeCodes[] = {
+    {'b', 1, DType::bool_},   {'u', 1, DType::uint8},   {'u', 2, DType::uint16},
+    {'u', 4, DType::uint32},  {'u', 8, DType::uint64},  {'i', 1, DType::int8},
+    {'i', 2, DType::int16},   {'i', 4, DType::int32},   {'i', 8, DType::int64},
+    {'f', 2, DType::float16}, {'f', 4, DType::float32}, {'f', 8, DType::float64}};
+
+/// Reads the literal of a Python dict that the header is.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, std::string_view name) : rest_(text), name_(name) {}
+
+  NpyHeader parse() {
+    NpyHeader header;
+    bool has_descr = false;
+    bool has_order = false;
+    bool has_shape = false;
+    expect('{');
+    while (!accept('}')) {
+      const std::string_view key = string();
+      expect(':');
+      if (key == "descr") {
+        once(has_descr);
+        descr(header);
+      } else if (key == "fortran_order") {
+        once(has_order);
+        header.fortran_order = boolean();
+      } else if (key == "shape") {
+        once(has_shape);
+        shape(header);
+      } else {
+        fail("an unknown key, " + in_quotes(key));
+      }
+      if (!accept(',') && peek() != '}') fail("'}' is missing");
+    }
+    peek();
+    if (!rest_.empty()) fail("something follows it");
+    if (!has_descr || !has_order || !has_shape) fail("descr, fortran_order or shape is missing");
+    return header;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& reason) const {
+    throw DataError::corrupt(name_, "its header is damaged: " + reason);
+  }
+  /// The next character that isn't white space; '\0' at the end.
+  char peek() {
+    const size_t start = rest_.find_first_not_of(" \t\r\n");
+    rest_.remove_prefix(start == std::string_view::npos ? rest_.size() : start);
+    return rest_.empty() ? '\0' : rest_.front();
+  }
+  bool accept(char c) {
+    if (peek() != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) fail(std::string("'") + c + "' is missing");
+  }
+  void once(bool& seen) {
+    if (seen) fail("a key comes twice");
+    seen = true;
+  }
+
+  std::string_view string() {
+    const char quote = peek();
+    const size_t end = rest_.find(quote, 1);
+    if ((quote != '\'' && quote != '"') || end == std::string_view::npos) fail("no string");
+    const std::string_view text = rest_.substr(1, end - 1);
+    rest_.remove_prefix(end + 1);
+    return text;
+  }
+
+  bool boolean() {
+    peek();
+    for (std::string_view word : {"True", "False"}) {
+      if (rest_.substr(0, word.size()) != word) continue;
+      rest_.remove_prefix(word.size());
+      return word == "True";
+    }
+    fail("fortran_order is neither True nor False");
+  }
+
+  void shape(NpyHeader& header) {
+    expect('(');
+    while (!accept(')')) {
+      int64_t size = 0;
+      peek();
+      const auto end = std::from_chars(rest_.data(), rest_.data() + rest_.size(), size);
+      if (end.ec != std::errc() || size < 0) fail("a size of the shape is no number");
+      rest_.remove_prefix(static_cast<size_t>(end.ptr - rest_.data()));
+      accept('L');  // Python 2
+      if (header.shape.size() == kMostSizes) fail("too many sizes");
+      header.shape.push_back(size);
+      if (!accept(',') && peek() != ')') fail("')' is missing");
+    }
+  }
+
+  void descr(NpyHeader& header) {
+    const bool record = peek() == '[';
+    const std::string_view type = record ? "a record" : string();
+    if (record || type.size() < 3 || std::string_view("<>|=").find(type[0]) == type.npos) {
+      refuse(type);
+    }
+    size_t width = 0;
+    const auto end = std::from_chars(type.data() + 2, type.data() + type.size(), width);
+    if (end.ec != std::errc() || end.ptr != type.data() + type.size()) refuse(type);
+    header.big_endian = type[0] == '>';
+    for (const TypeCode& code : kTypeCodes) {
+      if (code.kind != type[1] || code.width != width) continue;
+      header.dtype = code.dtype;
+      return;
+    }
+    refuse(type);
+  }
+
+  [[noreturn]] void refuse(std::string_view type) const {
+    const bool object = type.find('O') != type.npos;
+    throw DataError::bad_value(
+        "the element type", in_quotes(type), name_,
+        object ? "Python objects are never loaded: save it with dtype=float or dtype=int"
+               : "it must be bool, an integer or a float of 16 to 64 bits: convert it with "
+                 "array.astype before saving");
+  }
+
+  std::string_view rest_;
+  std::string_view name_;
+};
+
+}  // namespace
+
+NpyHeader parse_npy_header(std::span<const std::byte> bytes, std::string_view name) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.substr(0, kMagic.size()) != kMagic) {
+    throw DataError::corrupt(name, "it is no .npy file: it doesn't start as one");
+  }
+  if (text.size() < kMagic.size() + 2) throw DataError::corrupt(name, "its header is truncated");
+  const auto major = load_little(bytes, kMagic.size(), 1);
+  if (major < 1 || major > 3 || load_little(bytes, kMagic.size() + 1, 1) != 0) {
+    throw DataError::corrupt(name, "version " + std::to_string(major) +
+                                       " of the .npy format isn't known (1.0 to 3.0 are)");
+  }
+  const size_t width = major == 1 ? 2 : 4;
+  const size_t start = kMagic.size() + 2 + width;
+  if (text.size() < start) throw DataError::corrupt(name, "its header is truncated");
+  const uint64_t length = load_little(bytes, start - width, width);
+  if (length > kLongestNpyHeader - start) {
+    throw DataError::corrupt(name, "its header claims " + std::to_string(length) + " bytes");
+  }
+  if (text.size() - start < length) throw DataError::corrupt(name, "its header is truncated");
+  NpyHeader header = HeaderParser(text.substr(start, length), name).parse();
+  header.size = start + length;
+  return header;
+}
+
+std::string npy_header(DType dtype, std::span<const int64_t> shape) {
+  constexpr size_t kAlignment = 64;
+  constexpr size_t kGrowth = 21;  // NumPy leaves room for the first size to grow in place
+  const TypeCode& code = kTypeCodes[static_cast<size_t>(dtype)];
+  std::string text = "{'descr': '";
+  text += code.width == 1 ? '|' : '<';
+  text += code.kind + std::to_string(code.width) + "', 'fortran_order': False, 'shape': (";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += std::to_string(shape[i]);
+    if (i + 1 < shape.size() || shape.size() == 1) text += ",";
+    if (i + 1 < shape.size()) text += " ";
+  }
+  text += "), }";
+  if (!shape.empty()) text.append(kGrowth - std::to_string(shape[0]).size(), ' ');
+  const size_t start = kMagic.size() + 4;
+  text.append(kAlignment - (start + text.size() + 1) % kAlignment, ' ');
+  text += '\n';
+  std::string header(kMagic);
+  header += '\x01';
+  header += '\0';
+  header += static_cast<char>(text.size() & 0xff);
+  header += static_cast<char>(text.size() >> 8);
+  return header + text;
+}
+
+}  // namespace levin::readers

@@ -1,0 +1,130 @@
+#include <levin/datamodules/splits.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <levin/framework/error.h>
+#include <levin/framework/random.h>
+
+namespace levin {
+namespace {
+
+// Keeps the split's numbers apart from those of epoch 0, which are keyed by (seed, epoch).
+constexpr uint64_t kSplitKey = 0x73706c6974;  // "split"
+
+void require_share(const char* option, double share) {
+  if (!(share >= 0.0 && share <= 1.0)) {
+    throw ConfigError::invalid_value(option, fmt::format("{}", share), "must be from 0 to 1");
+  }
+}
+
+/// Deals `total` rows out to classes of `available` rows in proportion; never more than there are.
+std::vector<int64_t> apportion(int64_t total, const std::vector<int64_t>& available) {
+  const int64_t all = std::accumulate(available.begin(), available.end(), int64_t{0});
+  std::vector<int64_t> counts(available.size(), 0);
+  if (total == 0) return counts;
+  std::vector<double> remainders(available.size());
+  int64_t dealt = 0;
+  for (size_t c = 0; c < available.size(); ++c) {
+    const double share =
+        static_cast<double>(total) * static_cast<double>(available[c]) / static_cast<double>(all);
+    counts[c] = std::min(static_cast<int64_t>(share), available[c]);
+    remainders[c] = share - static_cast<double>(counts[c]);
+    dealt += counts[c];
+  }
+  std::vector<size_t> classes(available.size());
+  std::iota(classes.begin(), classes.end(), size_t{0});
+  std::stable_sort(classes.begin(), classes.end(),
+                   [&](size_t a, size_t b) { return remainders[a] > remainders[b]; });
+  for (size_t i = 0; dealt < total; i = (i + 1) % classes.size()) {
+    const size_t c = classes[i];
+    if (counts[c] == available[c]) continue;
+    ++counts[c];
+    ++dealt;
+  }
+  return counts;
+}
+
+std::vector<int64_t> count_classes(std::span<const int64_t> order, const SplitSizes& sizes,
+                                   std::span<const int64_t> labels) {
+  std::vector<int64_t> counts;
+  for (const int64_t row : order) {
+    const auto label = static_cast<size_t>(labels[static_cast<size_t>(row)]);
+    if (label >= counts.size()) counts.resize(label + 1, 0);
+    ++counts[label];
+  }
+  const int64_t sets = (sizes.train > 0) + (sizes.val > 0) + (sizes.test > 0);
+  for (size_t c = 0; c < counts.size(); ++c) {
+    if (counts[c] > 0 && counts[c] < sets) {
+      throw DataError::bad_value("stratify: rows of a class", std::to_string(counts[c]),
+                                 fmt::format("class {}", c),
+                                 fmt::format("each of the {} sets needs one; set stratify = false "
+                                             "or leave the class out",
+                                             sets));
+    }
+  }
+  return counts;
+}
+
+}  // namespace
+
+SplitSizes split_sizes(int64_t rows, double val_split, double test_split) {
+  require_share("val_split", val_split);
+  require_share("test_split", test_split);
+  const double both = val_split + test_split;
+  if (both > 1.0) {
+    throw ConfigError::conflict(
+        fmt::format("val_split = {} and test_split = {} together are more than 1", val_split,
+                    test_split),
+        "leave rows to train on");
+  }
+  if (both == 0.0) return {.train = rows, .val = 0, .test = 0};
+  const auto holdout = static_cast<int64_t>(std::floor(static_cast<double>(rows) * both));
+  const auto val = static_cast<int64_t>(val_split / both * static_cast<double>(holdout));
+  return {.train = rows - holdout, .val = val, .test = holdout - val};
+}
+
+std::vector<int64_t> shuffled_rows(int64_t rows, int64_t seed) {
+  std::vector<int64_t> order(static_cast<size_t>(rows));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  KeyedGenerator generator(static_cast<uint64_t>(seed), kSplitKey);
+  for (size_t i = order.size(); i > 1; --i) {
+    std::swap(order[i - 1], order[static_cast<size_t>(generator.below(i))]);
+  }
+  return order;
+}
+
+Split split_in_order(std::span<const int64_t> order, const SplitSizes& sizes) {
+  const auto val_end = order.begin() + static_cast<std::ptrdiff_t>(sizes.val);
+  const auto test_end = val_end + static_cast<std::ptrdiff_t>(sizes.test);
+  return {.train = {test_end, order.end()},
+          .val = {order.begin(), val_end},
+          .test = {val_end, test_end}};
+}
+
+Split split_by_class(std::span<const int64_t> order, const SplitSizes& sizes,
+                     std::span<const int64_t> labels) {
+  auto left = count_classes(order, sizes, labels);
+  auto val = apportion(sizes.val, left);
+  for (size_t c = 0; c < left.size(); ++c) left[c] -= val[c];
+  auto test = apportion(sizes.test, left);
+  Split split;
+  for (const int64_t row : order) {
+    const auto label = static_cast<size_t>(labels[static_cast<size_t>(row)]);
+    if (val[label] > 0) {
+      --val[label];
+      split.val.push_back(row);
+    } else if (test[label] > 0) {
+      --test[label];
+      split.test.push_back(row);
+    } else {
+      split.train.push_back(row);
+    }
+  }
+  return split;
+}
+
+}  // namespace levin

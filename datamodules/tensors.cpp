@@ -1,0 +1,282 @@
+#include <levin/datamodules/tensors.h>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/ScalarType.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+
+#include <levin/datamodules/readers/csv.h>
+#include <levin/datamodules/readers/npy.h>
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+using readers::DType;
+
+at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::bool_:
+      return at::kBool;
+    case DType::uint8:
+      return at::kByte;
+    case DType::int8:
+      return at::kChar;
+    case DType::int16:
+      return at::kShort;
+    case DType::int32:
+      return at::kInt;
+    case DType::float16:
+      return at::kHalf;
+    case DType::float32:
+      return at::kFloat;
+    case DType::float64:
+      return at::kDouble;
+    default:
+      return at::kLong;
+  }
+}
+
+template <class T>
+torch::Tensor widened(const readers::Array& array) {
+  auto tensor = at::empty(array.shape, at::kLong);
+  auto* out = tensor.data_ptr<int64_t>();
+  for (const T value : array.values<T>()) {
+    if (static_cast<uint64_t>(value) > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+      throw DataError::bad_value("a number", std::to_string(value), "an array of uint64",
+                                 "more than 2^63 - 1 can't be held");
+    }
+    *out++ = static_cast<int64_t>(value);
+  }
+  return tensor;
+}
+
+std::string extension(const std::string& path) {
+  auto text = std::filesystem::path(path).extension().string();
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+torch::Tensor from_doubles(std::vector<double> values, at::IntArrayRef shape) {
+  auto owner = std::make_shared<std::vector<double>>(std::move(values));
+  return at::from_blob(
+      owner->data(), shape, [owner](void*) {}, at::TensorOptions(at::kDouble));
+}
+
+/// Text doesn't say whether a number is a class: whole numbers are taken for one.
+torch::Tensor whole_as_integers(torch::Tensor y) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  const double* values = y.const_data_ptr<double>();
+  const bool whole = std::all_of(values, values + y.numel(), [](double value) {
+    return std::trunc(value) == value && std::abs(value) <= kExact;
+  });
+  return whole ? y.to(at::kLong) : y;
+}
+
+FileArrays read_csv_arrays(const std::string& path, const std::string& target_column) {
+  readers::CsvOptions options;
+  options.sort_classes = true;
+  if (target_column != "none") options.target_column = target_column;
+  auto table = readers::read_csv(path, options);
+  FileArrays arrays;
+  const auto columns = static_cast<int64_t>(table.columns.size());
+  arrays.x = from_doubles(std::move(table.values), {table.rows, columns});
+  if (!options.target_column.empty()) {
+    arrays.y = whole_as_integers(from_doubles(std::move(table.targets), {table.rows}));
+    arrays.class_names = std::move(table.classes);
+  }
+  return arrays;
+}
+
+/// The array of that name; else the one Keras' files call so; undefined where there is neither.
+torch::Tensor find_in_npz(const std::string& path, const std::string& name) {
+  const auto names = readers::npz_names(path);
+  for (const auto& candidate : {name, name + "_train"}) {
+    if (std::find(names.begin(), names.end(), candidate) != names.end()) {
+      return to_tensor(readers::read_npz(path, candidate));
+    }
+  }
+  return {};
+}
+
+torch::Tensor read_npz_array(const std::string& path, const std::string& name) {
+  auto found = find_in_npz(path, name);
+  if (found.defined()) return found;
+  const auto names = readers::npz_names(path);
+  return to_tensor(readers::read_npz(path, names.size() == 1 ? names.front() : name));
+}
+
+DataError unknown_kind(const std::string& path) {
+  return DataError::unreadable(path, "arrays are read from .npy, .npz and .csv files only");
+}
+
+/// A file of targets alone.
+FileArrays read_targets(const std::string& path, const std::string& name) {
+  const auto kind = extension(path);
+  FileArrays arrays;
+  if (kind == ".npy") {
+    arrays.y = to_tensor(readers::read_npy(path));
+  } else if (kind == ".npz") {
+    arrays.y = read_npz_array(path, name);
+  } else if (kind == ".csv") {
+    arrays = read_csv_arrays(path, "-1");
+    if (arrays.x.size(1) > 0) {
+      throw DataError::bad_value("columns of targets", std::to_string(arrays.x.size(1) + 1), path,
+                                 "a CSV file of targets has one");
+    }
+  } else {
+    throw unknown_kind(path);
+  }
+  return arrays;
+}
+
+std::string place(const torch::Tensor& tensor, int64_t element) {
+  const int64_t per_row = tensor.numel() / tensor.size(0);
+  const auto row = fmt::format("row {}", element / per_row);
+  if (tensor.dim() == 1) return row;
+  return fmt::format("{}, {} {}", row, tensor.dim() == 2 ? "column" : "element", element % per_row);
+}
+
+/// The first element where `fine` is false, -1 where there is none.
+int64_t first_false(const torch::Tensor& fine) {
+  if (fine.all().item<bool>()) return -1;
+  return fine.logical_not().flatten().to(at::kByte).argmax().item<int64_t>();
+}
+
+void require_finite(const torch::Tensor& tensor, std::string_view name) {
+  if (!tensor.is_floating_point()) return;
+  const int64_t bad = first_false(at::isfinite(tensor));
+  if (bad < 0) return;
+  const double value = tensor.flatten()[bad].item<double>();
+  throw DataError::bad_value(name, fmt::format("{}", value), place(tensor, bad),
+                             "fill in or leave out what has no value");
+}
+
+torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
+  if (dtype == "float32") return tensor.to(at::kFloat);
+  if (dtype == "float64") return tensor.to(at::kDouble);
+  if (dtype == "as_is") return tensor;
+  throw ConfigError::unknown_name("dtype", dtype, {"float32", "float64", "as_is"});
+}
+
+void require_rows(const torch::Tensor& tensor, std::string_view name) {
+  if (!tensor.defined() || tensor.dim() == 0 || tensor.numel() == 0) {
+    throw DataError::empty(name, "give at least one row and one column");
+  }
+}
+
+torch::Tensor as_classes(const torch::Tensor& y, int64_t num_classes, std::string_view name) {
+  auto column = y.dim() == 2 && y.size(1) == 1 ? y.squeeze(1) : y;
+  if (column.dim() != 1) {
+    throw DataError::bad_value(fmt::format("the shape of {}", name),
+                               fmt::format("{} dimensions", y.dim()), "every row",
+                               "class labels are one number a row");
+  }
+  const auto labels = column.to(at::kLong);
+  if (column.is_floating_point()) {
+    const int64_t bad = first_false(labels.eq(column));
+    if (bad >= 0) {
+      throw DataError::bad_value(name, fmt::format("{}", column[bad].item<double>()),
+                                 place(column, bad), "class labels are whole numbers");
+    }
+  }
+  auto fine = labels.ge(0);
+  if (num_classes > 0) fine = fine.logical_and(labels.lt(num_classes));
+  const int64_t bad = first_false(fine);
+  if (bad >= 0) {
+    const auto hint =
+        num_classes > 0
+            ? fmt::format("with num_classes = {} labels are 0 to {}", num_classes, num_classes - 1)
+            : std::string(
+                  "classes are numbered from 0; targets that are no classes need "
+                  "target_type = value");
+    throw DataError::bad_value(name, std::to_string(labels[bad].item<int64_t>()),
+                               place(labels, bad), hint);
+  }
+  return labels;
+}
+
+}  // namespace
+
+torch::Tensor to_tensor(readers::Array array) {
+  switch (array.dtype) {
+    case DType::uint16:
+      return widened<uint16_t>(array);
+    case DType::uint32:
+      return widened<uint32_t>(array);
+    case DType::uint64:
+      return widened<uint64_t>(array);
+    default:
+      break;
+  }
+  auto owner = std::make_shared<readers::Array>(std::move(array));
+  return at::from_blob(
+      owner->bytes.data(), owner->shape, [owner](void*) {},
+      at::TensorOptions(scalar_type(owner->dtype)));
+}
+
+FileArrays read_arrays(const FileNames& names) {
+  const auto kind = extension(names.x);
+  FileArrays arrays;
+  if (kind == ".npy") {
+    arrays.x = to_tensor(readers::read_npy(names.x));
+  } else if (kind == ".npz") {
+    arrays.x = read_npz_array(names.x, names.x_name);
+    if (names.y.empty()) arrays.y = find_in_npz(names.x, names.y_name);
+  } else if (kind == ".csv") {
+    arrays = read_csv_arrays(names.x, names.y.empty() ? names.target_column : "none");
+  } else {
+    throw unknown_kind(names.x);
+  }
+  if (!names.y.empty()) {
+    auto targets = read_targets(names.y, names.y_name);
+    arrays.y = std::move(targets.y);
+    arrays.class_names = std::move(targets.class_names);
+  }
+  return arrays;
+}
+
+torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::string>& from,
+                               const std::vector<std::string>& to, std::string_view name) {
+  std::vector<int64_t> numbers;
+  for (const auto& text : from) {
+    const auto found = std::find(to.begin(), to.end(), text);
+    if (found == to.end()) {
+      throw DataError::bad_value(name, text, "the target column",
+                                 "the training data has no such class");
+    }
+    numbers.push_back(found - to.begin());
+  }
+  return from.empty() ? y : at::tensor(numbers, at::kLong).index_select(0, y);
+}
+
+torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
+                               std::string_view name) {
+  require_rows(x, name);
+  require_finite(x, name);
+  auto result = converted(x, dtype);
+  if (x.scalar_type() == at::kDouble) require_finite(result, name);  // beyond float32's range
+  return result.contiguous();
+}
+
+torch::Tensor checked_targets(const torch::Tensor& y, TargetType type, int64_t num_classes,
+                              std::string_view dtype, std::string_view name) {
+  require_rows(y, name);
+  require_finite(y, name);
+  const bool is_integer = c10::isIntegralType(y.scalar_type(), /*includeBool=*/true);
+  const bool are_classes = type == TargetType::classes ||
+                           (type == TargetType::automatic && (is_integer || num_classes > 0));
+  return (are_classes ? as_classes(y, num_classes, name) : converted(y, dtype)).contiguous();
+}
+
+}  // namespace levin

@@ -1,0 +1,55 @@
+// A feed-forward net 784-32-10 on MNIST: about 10 % before training, at least 95 % after five epochs
+// at learning rate 0.5, at least 96 % after five more at 0.1, with one loop.
+//   feed_forward [FOLDER]
+#include <levin/levin.h>
+
+#include <cstdio>
+
+#include "mnist_folder.h"
+
+namespace {
+
+void print_history(const char* title, const levin::History& history) {
+  std::printf("%s\n", title);
+  for (const auto& epoch : history.epochs) {
+    std::printf("  epoch %lld: train_loss %.4f, val_loss %.4f, val_acc %.4f\n",
+                static_cast<long long>(epoch.epoch), epoch.metrics.at("train_loss"),
+                epoch.metrics.at("val_loss"), epoch.metrics.at("val_acc"));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::string folder = mnist_folder(argc, argv);
+  if (folder.empty()) return kSkipped;
+
+  levin::seed_everything(42);
+  // A random 20 % of the images are for validation; batches of 100.
+  levin::MNISTDataModule data({.data_dir = folder, .val_split = 0.2, .batch_size = 100});
+  levin::MLP model({.in_features = 784,
+                    .num_classes = 10,
+                    .hidden_sizes = {32},
+                    .learning_rate = 0.5,
+                    .optimizer = "SGD"});
+  std::printf("parameters: %lld\n", static_cast<long long>(model.num_parameters()));
+
+  levin::Trainer trainer({.max_epochs = 5});
+  const double untrained = trainer.validate(model, data).at("val_acc");
+  std::printf("untrained: val_acc %.4f\n", untrained);
+
+  const auto first = trainer.fit(model, data);
+  print_history("learning rate 0.5", first);
+  model.set_learning_rate(0.1);
+  const auto second = trainer.fit(model, data);
+  print_history("learning rate 0.1", second);
+
+  const bool as_expected = model.num_parameters() == 25450 && untrained > 0.02 &&
+                           untrained < 0.25 && first.last("val_acc") >= 0.95 &&
+                           second.last("val_acc") >= 0.96;
+  std::printf("%s\n", as_expected ? "as expected" : "not as expected");
+  return as_expected ? 0 : 1;
+} catch (const levin::Error& error) {
+  std::fprintf(stderr, "error: %s\n", error.what());
+  return 1;
+}

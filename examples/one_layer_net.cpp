@@ -1,0 +1,70 @@
+// Logistic regression is a one-layer net: the hand-written formula on plain arrays equals the module
+// with the same weights. Two flowers of four measurements, three classes: [2, 4] x [4, 3] -> [2, 3].
+//   one_layer_net
+#include <levin/levin.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace {
+
+constexpr int kRows = 2;
+constexpr int kFeatures = 4;
+constexpr int kClasses = 3;
+using Probabilities = std::array<std::array<double, kClasses>, kRows>;
+
+constexpr double kFlowers[kRows][kFeatures] = {{5.1, 3.5, 1.4, 0.2}, {6.2, 2.8, 4.8, 1.8}};
+constexpr double kWeights[kFeatures][kClasses] = {
+    {0.12, -0.07, 0.03}, {0.31, -0.22, 0.05}, {-0.44, 0.18, 0.27}, {-0.25, 0.09, 0.40}};
+
+/// softmax(x W), row by row.
+Probabilities by_hand() {
+  Probabilities result{};
+  for (int row = 0; row < kRows; ++row) {
+    double sum = 0.0;
+    for (int k = 0; k < kClasses; ++k) {
+      double z = 0.0;
+      for (int j = 0; j < kFeatures; ++j) z += kFlowers[row][j] * kWeights[j][k];
+      result[row][k] = std::exp(z);
+      sum += result[row][k];
+    }
+    for (double& probability : result[row]) probability /= sum;
+  }
+  return result;
+}
+
+/// The same from Levin's module with the weights copied in.
+torch::Tensor by_module() {
+  const auto flowers = torch::tensor(at::ArrayRef<double>(&kFlowers[0][0], kRows * kFeatures));
+  const auto weights = torch::tensor(at::ArrayRef<double>(&kWeights[0][0], kFeatures * kClasses));
+  levin::LogisticRegression model(
+      {.in_features = kFeatures, .num_classes = kClasses, .bias = false});
+  model.to(torch::kDouble);
+  levin::StateDict state;
+  state.tensors["linear.weight"] = weights.view({kFeatures, kClasses}).t();
+  model.load_state_dict(state);
+  const torch::NoGradGuard no_grad;
+  return levin::class_probabilities(model.forward(flowers.view({kRows, kFeatures})));
+}
+
+}  // namespace
+
+int main() {
+  const Probabilities hand = by_hand();
+  const torch::Tensor module = by_module();
+  double largest = 0.0;
+  for (int row = 0; row < kRows; ++row) {
+    int64_t predicted = 0;
+    for (int k = 0; k < kClasses; ++k) {
+      const double other = module[row][k].item<double>();
+      std::printf("row %d class %d: formula %.6f, module %.6f\n", row, k, hand[row][k], other);
+      largest = std::max(largest, std::abs(hand[row][k] - other));
+      if (hand[row][k] > hand[row][predicted]) predicted = k;
+    }
+    std::printf("row %d is class %lld\n", row, static_cast<long long>(predicted));
+    if (module[row].argmax().item<int64_t>() != predicted) return 1;
+  }
+  std::printf("largest difference %.1e\n", largest);
+  return largest < 1e-14 ? 0 : 1;
+}

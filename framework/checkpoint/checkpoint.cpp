@@ -1,0 +1,188 @@
+#include <levin/framework/checkpoint/checkpoint.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include <ATen/Functions.h>
+#include <ATen/ops/from_blob.h>
+#include <zlib.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/safetensors.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+
+namespace levin {
+namespace {
+
+constexpr const char* kValues = "levin.values";
+constexpr const char* kAliases = "levin.aliases";
+constexpr const char* kHeaderSum = "levin.crc32.header";  // of the header with this one as zeros
+constexpr const char* kDataSum = "levin.crc32.data";
+constexpr const char* kNoSum = "00000000";
+
+constexpr std::pair<at::ScalarType, const char*> kTypes[] = {
+    {at::kDouble, "F64"}, {at::kFloat, "F32"}, {at::kHalf, "F16"},  {at::kBFloat16, "BF16"},
+    {at::kLong, "I64"},   {at::kInt, "I32"},   {at::kShort, "I16"}, {at::kChar, "I8"},
+    {at::kByte, "U8"},    {at::kBool, "BOOL"},    {at::kUInt64, "U64"}, {at::kUInt32, "U32"},
+    {at::kUInt16, "U16"}};
+
+std::string type_name(at::ScalarType type, std::string_view tensor) {
+  for (const auto& [known, name] : kTypes) {
+    if (known == type) return name;
+  }
+  throw CheckpointError(
+      fmt::format("can't save '{}': its type {} has no safetensors name", tensor, c10::toString(type)));
+}
+
+at::ScalarType scalar_type(const std::string& name, std::string_view path) {
+  for (const auto& [type, known] : kTypes) {
+    if (name == known) return type;
+  }
+  throw CheckpointError::corrupt(path, "LibTorch has no type " + name);
+}
+
+std::span<const std::byte> bytes_of(const torch::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
+}
+
+uint32_t crc(uint32_t sum, std::span<const std::byte> bytes) {
+  return static_cast<uint32_t>(
+      ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+std::string hexadecimal(uint32_t sum) { return fmt::format("{:08x}", sum); }
+
+/// The header's bytes with a checksum of them in its place.
+std::string sealed_header(safetensors::Header& header) {
+  header.metadata[kHeaderSum] = kNoSum;
+  const std::string open = safetensors::build_header(header);
+  header.metadata[kHeaderSum] = hexadecimal(crc(0, std::as_bytes(std::span(open))));
+  return safetensors::build_header(header);
+}
+
+/// The tensors to write, each memory once, and which names stand for another's.
+struct Plan {
+  safetensors::Header header;
+  std::vector<torch::Tensor> tensors;
+  Value aliases = Value::Object{};
+};
+
+Plan plan_tensors(const StateDict& state) {
+  Plan plan;
+  std::vector<std::pair<safetensors::Entry, torch::Tensor>> entries;
+  std::map<std::tuple<const void*, at::ScalarType, std::vector<int64_t>, std::vector<int64_t>>,
+           std::string>
+      seen;
+  for (const auto& [name, tensor] : state.tensors) {
+    if (!tensor.defined() || tensor.layout() != at::kStrided) {
+      throw CheckpointError(fmt::format("can't save '{}': it is {}", name,
+                                        tensor.defined() ? "sparse" : "undefined"));
+    }
+    auto plain = tensor.detach().cpu().contiguous();
+    const std::vector<int64_t> shape = plain.sizes().vec();
+    if (plain.numel() > 0) {
+      // Keyed by the source's memory: a copy to the CPU would hide that two names share it.
+      const auto key = std::tuple(tensor.const_data_ptr(), tensor.scalar_type(), shape,
+                                  tensor.strides().vec());
+      const auto [found, is_new] = seen.try_emplace(key, name);
+      if (!is_new) {
+        plan.aliases[name] = found->second;
+        continue;
+      }
+    }
+    entries.push_back({{name, type_name(plain.scalar_type(), name), shape}, std::move(plain)});
+  }
+  // Wide types first keeps every tensor aligned within the file.
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return a.second.element_size() > b.second.element_size();
+  });
+  for (auto& [entry, tensor] : entries) {
+    plan.header.entries.push_back(std::move(entry));
+    plan.tensors.push_back(std::move(tensor));
+  }
+  return plan;
+}
+
+/// Checks the checksums of a file Levin wrote; files of others have none.
+void check_sums(const safetensors::File& file, std::string_view path,
+                std::span<const std::byte> bytes) {
+  const auto& metadata = file.header.metadata;
+  const auto header_sum = metadata.find(kHeaderSum);
+  const auto data_sum = metadata.find(kDataSum);
+  if (header_sum == metadata.end() && data_sum == metadata.end()) return;
+  if (header_sum == metadata.end() || data_sum == metadata.end()) {
+    throw CheckpointError::corrupt(path, "one of its two checksums is missing");
+  }
+  const size_t header_size = bytes.size() - file.data.size();
+  std::string header(reinterpret_cast<const char*>(bytes.data()), header_size);
+  const std::string written = fmt::format("\"{}\":\"{}\"", kHeaderSum, header_sum->second);
+  const size_t place = header.find(written);
+  if (place == std::string::npos) {
+    throw CheckpointError::corrupt(path, "the checksum of its header was rewritten");
+  }
+  header.replace(place, written.size(), fmt::format("\"{}\":\"{}\"", kHeaderSum, kNoSum));
+  if (hexadecimal(crc(0, std::as_bytes(std::span(header)))) != header_sum->second) {
+    throw CheckpointError::corrupt(path, "the checksum of its header doesn't match");
+  }
+  if (hexadecimal(crc(0, file.data)) != data_sum->second) {
+    throw CheckpointError::corrupt(path, "the checksum of its data doesn't match");
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& path, const StateDict& state) {
+  Plan plan = plan_tensors(state);
+  uint32_t sum = 0;
+  for (const auto& tensor : plan.tensors) sum = crc(sum, bytes_of(tensor));
+  auto& metadata = plan.header.metadata;
+  metadata["format"] = "pt";
+  metadata[kValues] = state.values.to_json();
+  metadata[kAliases] = plan.aliases.to_json();
+  metadata[kDataSum] = hexadecimal(sum);
+
+  const std::string header = sealed_header(plan.header);
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
+  for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
+  files::write_atomically(path, parts);
+}
+
+StateDict load_checkpoint(const std::filesystem::path& path) {
+  const auto text = std::make_shared<std::string>(files::read_text(path));
+  const auto bytes = std::as_bytes(std::span(*text));
+  const auto file = safetensors::parse(bytes, path.string());
+  check_sums(file, path.string(), bytes);
+
+  StateDict state;
+  for (const auto& entry : file.header.entries) {
+    const auto type = scalar_type(entry.dtype, path.string());
+    auto* data = const_cast<std::byte*>(file.data.data() + entry.begin);
+    const bool aligned =
+        reinterpret_cast<uintptr_t>(data) % safetensors::element_size(entry.dtype) == 0;
+    if (aligned) {  // shares the file's memory; always so in Levin's own files
+      state.tensors.emplace(entry.name,
+                            at::from_blob(data, entry.shape, [text](void*) {}, type));
+    } else {
+      const auto size = static_cast<int64_t>(entry.end - entry.begin);
+      const auto raw = at::from_blob(data, {size}, at::kByte).clone();
+      state.tensors.emplace(entry.name, raw.view(type).view(entry.shape));
+    }
+  }
+  const auto& metadata = file.header.metadata;
+  if (const auto values = metadata.find(kValues); values != metadata.end()) {
+    state.values = Value::from_json(values->second);
+  }
+  if (const auto aliases = metadata.find(kAliases); aliases != metadata.end()) {
+    for (const auto& [name, of] : Value::from_json(aliases->second).as_object()) {
+      state.tensors.emplace(name, state.tensor(of.as_string()));
+    }
+  }
+  return state;
+}
+
+}  // namespace levin

@@ -1,0 +1,255 @@
+#include <levin/framework/config/job.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <levin/framework/config/yaml.h>
+
+namespace levin {
+namespace {
+
+/// Fills a Job from the root of a configuration, part by part.
+class JobReader {
+ public:
+  JobReader(const Registry& registry, const ConfigNode& root) : registry_(registry), root_(root) {}
+
+  Job read() {
+    refuse_unknown_parts();
+    job_.seed = read_seed();
+    read_trainer();
+    read_callbacks();
+    read_loggers();
+    if (const auto* node = part("model")) job_.model = choose(registry_.models, *node, "model");
+    if (const auto* node = part("data")) job_.data = choose(registry_.datamodules, *node, "data");
+    read_optimizers();
+    if (const auto* node = part("ckpt_path")) job_.ckpt_path = node->text;
+    return std::move(job_);
+  }
+
+ private:
+  /// The member of that name, unless it is null.
+  const ConfigNode* part(std::string_view name) const {
+    const ConfigNode* node = root_.find(name);
+    return node == nullptr || node->plain().is_null() ? nullptr : node;
+  }
+
+  const ConfigNode* trainer_part(std::string_view name) const {
+    const ConfigNode* trainer = part("trainer");
+    const ConfigNode* node = trainer == nullptr ? nullptr : trainer->find(name);
+    return node == nullptr || node->plain().is_null() ? nullptr : node;
+  }
+
+  void refuse_unknown_parts() const {
+    const auto& known = configuration_parts();
+    for (const auto& member : root_.members) {
+      if (std::find(known.begin(), known.end(), member.key) != known.end()) continue;
+      throw ConfigError::unknown_name("key", member.key, known, member.origin.to_string());
+    }
+  }
+
+  std::optional<int64_t> read_seed() const {
+    const ConfigNode* node = root_.find("seed_everything");
+    if (node == nullptr) return 0;
+    const Value seed = node->plain();
+    if (seed.is_null() || seed == Value(false)) return std::nullopt;
+    if (seed == Value(true)) return 0;
+    if (seed.is_int() && seed.as_int() >= 0) return seed.as_int();
+    throw ConfigError::invalid_value(fmt::format("{}: seed_everything", node->origin.to_string()),
+                                     seed.to_json(),
+                                     "expected a whole number from 0, true (0) or false (don't)");
+  }
+
+  void read_trainer() {
+    Chosen& trainer = job_.trainer_settings;
+    trainer.place = "trainer";
+    trainer.options = job_.trainer;
+    trainer.fields = describe(*job_.trainer);
+    if (const auto* node = part("trainer")) trainer.settings = *node;
+    Fields fields = trainer.fields;
+    for (const auto& each : registry_.default_callbacks) {
+      job_.switches.emplace_back(each, std::make_shared<bool>(true));
+      fields.push_back({each.option, job_.switches.back().second.get(), each.help});
+    }
+    read_settings(fields, trainer.settings, "trainer",
+                  {.other_keys = {"callbacks", "logger"}, .null_keeps_default = true});
+    try {
+      validate(*job_.trainer);
+    } catch (const ConfigError& error) {
+      throw_at(error, trainer.settings, "trainer");
+    }
+  }
+
+  void read_callbacks() {
+    if (const auto* list = trainer_part("callbacks")) {
+      for (size_t i = 0; i < list->items.size(); ++i) {
+        job_.callbacks.push_back(
+            choose(registry_.callbacks, list->items[i], fmt::format("trainer.callbacks[{}]", i)));
+      }
+    }
+    for (const auto& [option, on] : job_.switches) {
+      const auto& listed = job_.callbacks;
+      const auto same = std::find_if(
+          listed.begin(), listed.end(),
+          [&, name = option.class_name](const auto& each) { return each.name == name; });
+      if (same != listed.end() && !*on) {
+        throw ConfigError::conflict(fmt::format("{}: trainer.{} is false, but {} is a {}",
+                                                same->settings.origin.to_string(), option.option,
+                                                same->place, option.class_name),
+                                    "remove one of the two");
+      }
+      if (same == listed.end() && *on) {
+        job_.default_callbacks.push_back(choose_default(registry_.callbacks, option.class_name));
+      }
+    }
+  }
+
+  void read_loggers() {
+    const ConfigNode* node = trainer_part("logger");
+    job_.default_loggers = node == nullptr || node->plain() == Value(true);
+    if (job_.default_loggers) {
+      for (const auto& name : registry_.default_loggers) {
+        job_.loggers.push_back(choose_default(registry_.loggers, name));
+      }
+    } else if (node->is_list()) {
+      for (size_t i = 0; i < node->items.size(); ++i) {
+        job_.loggers.push_back(
+            choose(registry_.loggers, node->items[i], fmt::format("trainer.logger[{}]", i)));
+      }
+    } else if (node->plain() != Value(false)) {
+      job_.loggers.push_back(choose(registry_.loggers, *node, "trainer.logger"));
+    }
+  }
+
+  void read_optimizers() {
+    if (const auto* node = part("optimizer")) {
+      job_.optimizer = choose(registry_.optimizers, *node, "optimizer");
+    }
+    if (const auto* node = part("lr_scheduler")) {
+      if (!job_.optimizer) {
+        throw ConfigError::conflict(
+            fmt::format("{}: lr_scheduler needs an optimizer", node->origin.to_string()),
+            "add `optimizer:`, or leave both to the model");
+      }
+      job_.lr_scheduler = choose(registry_.schedulers, *node, "lr_scheduler");
+      read_schedule(*node);
+    }
+    if (job_.optimizer) try_optimizers();
+  }
+
+  void try_optimizers() const {
+    Optimizers optimizers(job_.optimizer->make({torch::zeros({1}, torch::requires_grad())}));
+    if (!job_.lr_scheduler) return;
+    auto scheduler = job_.lr_scheduler->make();
+    try {
+      optimizers.add_scheduler(std::move(scheduler), job_.schedule);
+    } catch (const ConfigError& error) {
+      throw_at(error, *part("lr_scheduler"), "lr_scheduler");
+    }
+  }
+
+  void read_schedule(const ConfigNode& node) {
+    std::string interval = "epoch";
+    const Fields fields = {{"interval", &interval, ""},
+                           {"frequency", &job_.schedule.frequency, ""},
+                           {"monitor", &job_.schedule.monitor, ""},
+                           {"strict", &job_.schedule.strict, ""}};
+    read_settings(fields, node, "lr_scheduler", {.other_keys = {"class_path", "init_args"}});
+    if (interval != "epoch" && interval != "step") {
+      throw_at(ConfigError::invalid_value("interval", interval, "expected epoch or step"), node,
+               "lr_scheduler");
+    }
+    job_.schedule.interval = interval == "step" ? Interval::step : Interval::epoch;
+  }
+
+  template <class Base, class... Args>
+  ChosenClass<Base, Args...> choose(const ClassList<Base, Args...>& list, const ConfigNode& node,
+                                    const std::string& place) {
+    const std::string& path = class_path(node, place, list.names());
+    const auto* entry = list.find(path);
+    if (entry == nullptr) {
+      throw ConfigError::unknown_name(
+          "class", short_class_name(path), list.names(),
+          fmt::format("{}: {}", node.find("class_path")->origin.to_string(), place));
+    }
+    auto chosen = start(*entry, place);
+    const ConfigNode* args = node.find("init_args");
+    chosen.settings = args == nullptr ? ConfigNode::null(node.origin) : *args;
+    auto left_out = read_settings(chosen.fields, chosen.settings, place);
+    job_.remarks.insert(job_.remarks.end(), left_out.begin(), left_out.end());
+    chosen.settings.origin = node.origin;
+    return chosen;
+  }
+
+  template <class Base>
+  static ChosenClass<Base> choose_default(const ClassList<Base>& list, const std::string& name) {
+    const auto* entry = list.find(name);
+    if (entry == nullptr) throw ConfigError::unknown_name("class", name, list.names());
+    return start(*entry, name);
+  }
+
+  template <class Entry>
+  static auto start(const Entry& entry, const std::string& place) {
+    return begin(entry.draft(), entry.name, place);
+  }
+  template <class Base, class... Args>
+  static ChosenClass<Base, Args...> begin(Draft<Base, Args...> draft, const std::string& name,
+                                          const std::string& place) {
+    ChosenClass<Base, Args...> chosen;
+    chosen.name = name;
+    chosen.place = place;
+    chosen.options = std::move(draft.options);
+    chosen.fields = std::move(draft.fields);
+    chosen.maker = std::move(draft.make);
+    chosen.hooks = draft.hooks;
+    return chosen;
+  }
+
+  static const std::string& class_path(const ConfigNode& node, const std::string& place,
+                                       const std::vector<std::string>& known) {
+    const ConfigNode* path = node.find("class_path");
+    if (path != nullptr && path->is_scalar() && !path->text.empty()) return path->text;
+    throw ConfigError(fmt::format("{}: {}: class_path is missing; it is one of: {}",
+                                  node.origin.to_string(), place, fmt::join(known, ", ")));
+  }
+
+  const Registry& registry_;
+  const ConfigNode& root_;
+  Job job_;
+};
+
+}  // namespace
+
+Optimizers Job::make_optimizers(std::vector<torch::Tensor> parameters) const {
+  Optimizers optimizers(optimizer->make(std::move(parameters)));
+  if (lr_scheduler) optimizers.add_scheduler(lr_scheduler->make(), schedule);
+  return optimizers;
+}
+
+const std::vector<std::string>& configuration_parts() {
+  static const std::vector<std::string> kParts = {
+      "seed_everything", "trainer", "model", "data", "optimizer", "lr_scheduler", "ckpt_path"};
+  return kParts;
+}
+
+ConfigNode read_configuration(const std::vector<std::string>& files,
+                              const std::vector<Override>& overrides) {
+  ConfigNode root = ConfigNode::null({"command line", 0});
+  for (const auto& file : files) {
+    ConfigNode layer = read_yaml(file);
+    require_object(layer, "the configuration");
+    normalise(layer);
+    if (!layer.is_null()) merge(root, std::move(layer));
+  }
+  for (const auto& override : overrides) apply(root, override);
+  normalise(root);
+  return root;
+}
+
+Job read_job(const Registry& registry, const ConfigNode& root) {
+  return JobReader(registry, root).read();
+}
+
+}  // namespace levin

@@ -1,0 +1,205 @@
+#include <levin/framework/config/merge.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+constexpr std::string_view kCallbacks = "trainer.callbacks";
+constexpr std::string_view kLogger = "trainer.logger";
+constexpr std::string_view kScheduler = "lr_scheduler";
+constexpr std::array<std::string_view, 6> kClassPlaces = {"model",    "data",     "optimizer",
+                                                          kScheduler, kCallbacks, kLogger};
+constexpr std::array<std::string_view, 4> kSchedulerKeys = {"interval", "frequency", "monitor",
+                                                            "strict"};
+
+template <class List>
+bool contains(const List& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+/// Whether the key is the class node's own, not one of the class's settings.
+bool belongs_to_class_node(std::string_view place, std::string_view key) {
+  if (key == "class_path" || key == "init_args") return true;
+  return place == kScheduler && contains(kSchedulerKeys, key);
+}
+
+/// The scheduler's interval and so on may be written among its init_args.
+void pull_out_scheduler_keys(ConfigNode& node) {
+  ConfigNode* args = node.find("init_args");
+  if (args == nullptr) return;
+  std::vector<ConfigMember> pulled;
+  for (const auto& each : args->members) {
+    if (contains(kSchedulerKeys, each.key)) pulled.push_back(each);
+  }
+  for (auto& each : pulled) {
+    node.find("init_args")->erase(each.key);
+    node.member(each.key, each.origin) = std::move(each.value);
+  }
+}
+
+void normalise_class(ConfigNode& node, std::string_view place) {
+  if (node.is_list()) {
+    for (auto& item : node.items) normalise_class(item, place);
+    return;
+  }
+  if (node.is_scalar()) {
+    if (place == kLogger && node.plain().is_bool()) return;
+    ConfigNode object = ConfigNode::object(node.origin);
+    object.members.push_back({"class_path", node.origin, std::move(node)});
+    node = std::move(object);
+    return;
+  }
+  std::vector<ConfigMember> settings;
+  for (const auto& each : node.members) {
+    if (!belongs_to_class_node(place, each.key)) settings.push_back(each);
+  }
+  for (auto& each : settings) {
+    node.erase(each.key);
+    node.member("init_args", each.origin).member(each.key, each.origin) = std::move(each.value);
+  }
+  if (place == kScheduler) pull_out_scheduler_keys(node);
+}
+
+/// Normalises what stands at `place`.
+void normalise_at(ConfigNode& node, std::string_view place) {
+  if (place == kCallbacks && !node.is_null() && !node.is_list()) {
+    ConfigNode list = ConfigNode::list(node.origin);
+    list.items.push_back(std::move(node));
+    node = std::move(list);
+  }
+  if (names_class(place)) {
+    normalise_class(node, place);
+  } else if (place.empty() || place == "trainer") {
+    for (auto& each : node.members) {
+      normalise_at(each.value, place.empty() ? each.key : fmt::format("{}.{}", place, each.key));
+    }
+  }
+}
+
+std::string class_of(const ConfigNode& node) {
+  const ConfigNode* path = node.find("class_path");
+  return path == nullptr ? std::string() : std::string(short_class_name(path->text));
+}
+
+std::vector<std::string> split(std::string_view path) {
+  std::vector<std::string> keys;
+  size_t start = 0;
+  while (start <= path.size()) {
+    const size_t dot = std::min(path.find('.', start), path.size());
+    keys.emplace_back(path.substr(start, dot - start));
+    start = dot + 1;
+  }
+  return keys;
+}
+
+/// Follows an override's path through a configuration.
+class Walk {
+ public:
+  Walk(ConfigNode& root, const Override& override) : node_(&root), override_(override) {}
+
+  void go(const std::string& key) {
+    if (key.empty()) fail("an empty name in the path");
+    if (node_->is_list() && is_number(key)) return choose_item(key);
+    if (node_->is_list()) choose_last_item();
+    if (place_ == kCallbacks && node_->is_null()) {
+      fail("there is no callback yet; add one with --trainer.callbacks+=NAME");
+    }
+    if (names_class(place_) && !belongs_to_class_node(place_, key)) enter("init_args");
+    enter(key);
+  }
+
+  void set() {
+    ConfigNode value = override_.value;
+    normalise_at(value, place_);
+    if (override_.append) return append(std::move(value));
+    merge(*node_, std::move(value));
+  }
+
+ private:
+  static bool is_number(const std::string& key) {
+    return key.find_first_not_of("0123456789") == std::string::npos && key.size() < 5;
+  }
+
+  void choose_item(const std::string& key) {
+    const auto i = static_cast<size_t>(std::stoi(key));
+    if (i >= node_->items.size()) {
+      fail(fmt::format("'{}' has only {} items", place_, node_->items.size()));
+    }
+    node_ = &node_->items[i];
+  }
+
+  void choose_last_item() {
+    if (node_->items.empty()) fail(fmt::format("the list '{}' is empty", place_));
+    node_ = &node_->items.back();
+  }
+
+  void enter(const std::string& key) {
+    if (node_->is_scalar()) fail(fmt::format("'{}' is a value without settings", place_));
+    place_ += place_.empty() ? key : "." + key;
+    node_ = &node_->member(key, override_.value.origin);
+  }
+
+  void append(ConfigNode value) {
+    if (!node_->is_list()) {
+      ConfigNode list = ConfigNode::list(override_.value.origin);
+      if (node_->is_object()) list.items.push_back(std::move(*node_));
+      *node_ = std::move(list);
+    }
+    if (!value.is_list()) return node_->items.push_back(std::move(value));
+    for (auto& item : value.items) node_->items.push_back(std::move(item));
+  }
+
+  [[noreturn]] void fail(std::string_view problem) const {
+    throw ConfigError(
+        fmt::format("{}: --{}: {}", override_.value.origin.to_string(), override_.path, problem));
+  }
+
+  ConfigNode* node_;
+  const Override& override_;
+  std::string place_;
+};
+
+}  // namespace
+
+bool names_class(std::string_view place) { return contains(kClassPlaces, place); }
+
+void normalise(ConfigNode& root) { normalise_at(root, ""); }
+
+void merge(ConfigNode& base, ConfigNode over) {
+  if (!base.is_object() || !over.is_object()) {
+    base = std::move(over);
+    return;
+  }
+  const std::string old_class = class_of(base);
+  const std::string new_class = class_of(over);
+  if (ConfigNode* args = base.find("init_args");
+      args != nullptr && !new_class.empty() && old_class != new_class) {
+    for (auto& each : args->members) each.value.inherited = true;
+  }
+  for (auto& each : over.members) {
+    merge(base.member(each.key, each.origin), std::move(each.value));
+    for (auto& mine : base.members) {
+      if (mine.key == each.key) mine.origin = each.origin;
+    }
+  }
+}
+
+void apply(ConfigNode& root, const Override& override) {
+  const auto keys = split(override.path);
+  if (keys.back() == "class_path") {  // the same as naming the class, so that settings carry over
+    const size_t end = override.path.size() - std::string_view(".class_path").size();
+    if (keys.size() > 1) return apply(root, {override.path.substr(0, end), override.value, false});
+  }
+  Walk walk(root, override);
+  for (const auto& key : keys) walk.go(key);
+  walk.set();
+}
+
+}  // namespace levin

@@ -1,0 +1,104 @@
+#include <levin/framework/config/settings.h>
+
+#include <algorithm>
+#include <variant>
+
+#include <fmt/format.h>
+
+namespace levin {
+namespace {
+
+template <class T>
+bool holds(const Field& field) {
+  return std::holds_alternative<T*>(field.value);
+}
+
+bool can_be_null(const Field& field) {
+  return holds<std::optional<bool>>(field) || holds<std::optional<int64_t>>(field) ||
+         holds<std::optional<double>>(field) || holds<std::optional<std::string>>(field);
+}
+
+bool is_text(const Field& field) {
+  return holds<std::string>(field) || holds<std::optional<std::string>>(field);
+}
+
+/// `00123` or `1.10` is that text where text is asked for, not a number.
+Value as_text(const ConfigNode& node) {
+  return node.is_scalar() && !node.plain().is_null() ? Value(node.text) : node.plain();
+}
+
+Value value_for(const Field& field, const ConfigNode& node) {
+  if (is_text(field)) {
+    const Value text = as_text(node);
+    const bool null_is_empty = holds<std::string>(field) && field.get() == Value("");
+    return text.is_null() && null_is_empty ? Value("") : text;
+  }
+  if (holds<std::vector<std::string>>(field) && node.is_list()) {
+    Value::Array array;
+    for (const auto& item : node.items) array.push_back(as_text(item));
+    return array;
+  }
+  return node.plain();
+}
+
+void set_field(const Field& field, const ConfigMember& member, std::string_view place,
+               const ReadOptions& options) {
+  const Value plain = value_for(field, member.value);
+  if (plain.is_null() && options.null_keeps_default && !can_be_null(field)) return;
+  try {
+    field.set(plain);
+  } catch (const ConfigError& error) {
+    const Origin& where = member.value.is_null() ? member.origin : member.value.origin;
+    throw ConfigError(fmt::format("{}: {}.{}", where.to_string(), place, error.what()));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& object,
+                                       std::string_view place, const ReadOptions& options) {
+  require_object(object, place);
+  std::vector<std::string> known;
+  for (const auto& field : fields) known.push_back(field.name);
+  known.insert(known.end(), options.other_keys.begin(), options.other_keys.end());
+
+  std::vector<std::string> left_out;
+  for (const auto& member : object.members) {
+    const auto field = std::find_if(fields.begin(), fields.end(),
+                                    [&](const Field& each) { return each.name == member.key; });
+    if (field != fields.end()) {
+      set_field(*field, member, place, options);
+    } else if (std::find(known.begin(), known.end(), member.key) != known.end()) {
+      continue;
+    } else if (member.value.inherited) {
+      left_out.push_back(
+          fmt::format("{}: {}.{} is left out: the class now chosen has no such setting",
+                      member.origin.to_string(), place, member.key));
+    } else {
+      throw ConfigError::unknown_name("key", member.key, known,
+                                      fmt::format("{}: {}", member.origin.to_string(), place));
+    }
+  }
+  return left_out;
+}
+
+void throw_at(const ConfigError& error, const ConfigNode& object, std::string_view place) {
+  const std::string_view message = error.what();
+  for (const auto& member : object.members) {
+    const std::string_view key = member.key;
+    if (message.starts_with(key) && message.substr(key.size()).starts_with(" = ")) {
+      throw ConfigError(fmt::format("{}: {}.{}", member.origin.to_string(), place, message));
+    }
+  }
+  const std::string where = object.origin.to_string();
+  throw ConfigError(where.empty() ? fmt::format("{}: {}", place, message)
+                                  : fmt::format("{}: {}: {}", where, place, message));
+}
+
+void require_object(const ConfigNode& node, std::string_view place) {
+  if (node.is_object() || node.is_null()) return;
+  throw ConfigError(fmt::format("{}: {} = {}: expected settings, `key: value` lines",
+                                node.origin.to_string(), place, node.plain().to_json()));
+}
+
+}  // namespace levin

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <levin/framework/loops/evaluation_loop.h>
+#include <levin/framework/loops/parts.h>
+#include <levin/framework/loops/schedules.h>
+#include <levin/framework/loops/training_data.h>
+#include <levin/framework/loops/training_step.h>
+#include <levin/framework/loops/validation_schedule.h>
+
+namespace levin {
+
+/// Epochs of training with the validation in between. Lightning: _FitLoop, _TrainingEpochLoop.
+///
+/// A step boundary is where an optimizer step, its hooks, its log and the validation due after it
+/// are done: there requests are acted on, and only there checkpoints are taken. The end of an epoch
+/// is another boundary.
+class FitLoop {
+ public:
+  /// Throws ConfigError and DataError for what can't be trained: no batches, limits that don't fit.
+  FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers);
+
+  /// Trains until a limit, a request or a signal ends it. The run's history says which.
+  void run();
+
+  /// Writes the checkpoints asked for in on_exception; the state may be that of a step half done.
+  void save_after_exception();
+
+  /// Everything a later run needs to go on with the same bits: see framework/loops/fit_state.cpp.
+  StateDict checkpoint(bool weights_only);
+  /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model.
+  void resume(const StateDict& checkpoint);
+
+ private:
+  void check_sanity();
+  bool is_done();
+  void run_epoch();
+  void run_batches();
+  void train_batch(Batch& batch);
+  void log_step();
+  void end_epoch();
+  void validate_if_due();
+  void act_on_requests();
+  void save(const Requests::Save& request);
+  void handle_interrupt();
+  bool may_stop() const;
+  double elapsed_seconds() const;
+  StateDict loop_state();
+  void load_loop_state(const StateDict& state);
+
+  LoopParts parts_;
+  Optimizers& optimizers_;
+  Schedules schedules_;
+  Metrics metrics_;
+  std::optional<int64_t> num_batches_;
+  TrainingData data_;
+  EvaluationLoop validation_;
+  ValidationSchedule validation_schedule_;
+  TrainingStep training_step_;
+  StepControl step_;
+
+  StateDict random_to_restore_;
+  bool resumed_ = false;
+  bool epoch_complete_ = false;  // every batch of the epoch was seen
+  int64_t total_batches_ = 0;
+  std::string stop_reason_;      // asked for, but perhaps not yet allowed by min_epochs
+  double time_limit_ = 0.0;      // seconds; 0: none
+  double time_before_ = 0.0;     // spent before a resume
+  double started_ = 0.0;
+};
+
+}  // namespace levin

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <levin/framework/callback.h>
+#include <levin/framework/datamodule.h>
+#include <levin/framework/hook_set.h>
+#include <levin/framework/loggers/logger.h>
+#include <levin/framework/loops/run_control.h>
+#include <levin/framework/module.h>
+#include <levin/framework/strategies/strategy.h>
+#include <levin/framework/trainer_options.h>
+
+namespace levin {
+
+/// Everybody whose hooks are called, in order: callbacks, the module, then the callbacks that watch
+/// what was logged, checkpoints last. Made when a run starts.
+class HookList {
+ public:
+  using Entry = std::pair<Callback*, HookSet>;
+  HookList(const std::vector<Entry>& callbacks, Module& module);
+
+  /// Calls a hook of everybody.
+  template <class... Parameters, class... Arguments>
+  void call(void (Hooks::*hook)(Parameters...), Arguments&&... arguments) const {
+    for (Hooks* one : before_) (one->*hook)(arguments...);
+    for (Hooks* one : monitors_) (one->*hook)(arguments...);
+  }
+  /// Calls a hook of the ordinary callbacks and the module only: before metrics are complete.
+  template <class... Parameters, class... Arguments>
+  void call_before_monitors(void (Hooks::*hook)(Parameters...), Arguments&&... arguments) const {
+    for (Hooks* one : before_) (one->*hook)(arguments...);
+  }
+  /// Calls a hook of the callbacks that watch metrics.
+  template <class... Parameters, class... Arguments>
+  void call_monitors(void (Hooks::*hook)(Parameters...), Arguments&&... arguments) const {
+    for (Hooks* one : monitors_) (one->*hook)(arguments...);
+  }
+  /// Calls a hook inside a step of those who override it.
+  template <class... Parameters, class... Arguments>
+  void call_batch(BatchHook which, void (Hooks::*hook)(Parameters...),
+                  Arguments&&... arguments) const {
+    for (Hooks* one : batch_[static_cast<size_t>(which)]) (one->*hook)(arguments...);
+  }
+
+ private:
+  std::vector<Hooks*> before_;
+  std::vector<Hooks*> monitors_;
+  std::array<std::vector<Hooks*>, static_cast<size_t>(BatchHook::count)> batch_;
+};
+
+/// What a loop works with; all of it outlives the loop.
+struct LoopParts {
+  Module& module;
+  DataModule& data;
+  Strategy& strategy;
+  const HookList& hooks;
+  const std::vector<Callback*>& callbacks;
+  const std::vector<Logger*>& loggers;
+  const TrainerOptions& options;
+  RunControl& run;
+};
+
+/// Hands a row of step values to every logger; nothing where there is nothing to log.
+void log_step_values(const LoopParts& parts, const MetricMap& metrics, int64_t step);
+/// The same for the values of a whole epoch, at the last step done.
+void log_epoch_values(const LoopParts& parts, const MetricMap& metrics);
+
+/// Takes a batch to the device with the hooks around it.
+void transfer(const LoopParts& parts, Batch& batch);
+
+/// Batches a loop takes of `available`, after a limit. Throws ConfigError where a fraction of an
+/// unknown length is asked for, or one that leaves no batch.
+std::optional<int64_t> limited(std::string_view option, const CountOrFraction& limit,
+                               std::optional<int64_t> available);
+
+/// Whether a limit leaves the loop out.
+bool is_off(const CountOrFraction& limit);
+
+/// Adds "at epoch 3, step 120, rank 0" to one of LibTorch's own errors in flight and rethrows it.
+[[noreturn]] void rethrow_with_place(const Run& run);
+
+}  // namespace levin

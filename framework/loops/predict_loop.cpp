@@ -1,0 +1,76 @@
+#include <levin/framework/loops/predict_loop.h>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+#include <levin/framework/loops/evaluation_loop.h>
+
+namespace levin {
+
+PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders)
+    : parts_(parts), loaders_(std::move(loaders)) {}
+
+NamedTensors PredictLoop::run() {
+  const at::NoGradGuard no_grad;
+  RunControl& run = parts_.run;
+  run.progress() = Progress{.stage = Stage::predict};
+  const EvaluationMode evaluation_mode(parts_.module);
+  StepControl step(run, metrics_, /*on_step=*/false);
+  step.set_forbidden(true);
+  parts_.hooks.call(&Hooks::on_predict_start, run);
+  parts_.hooks.call(&Hooks::on_predict_epoch_start, run);
+  for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, step);
+  parts_.hooks.call(&Hooks::on_predict_epoch_end, run);
+  parts_.hooks.call(&Hooks::on_predict_end, run);
+
+  NamedTensors result;
+  for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
+  return result;
+}
+
+void PredictLoop::read_loader(size_t index, StepControl& step) {
+  const auto limit = limited("limit_predict_batches", parts_.options.limit_predict_batches,
+                             loaders_[index].size(parts_.strategy.shard()));
+  if (limit == 0) return;
+  parts_.run.progress().num_batches = limit;
+  parts_.run.progress().batch = 0;
+  Reader reader = loaders_[index].open(0, 0, parts_.strategy.shard());
+  Batch batch;
+  for (int64_t i = 0; (!limit || i < *limit) && reader.next(batch); ++i) {
+    batch.set_loader_index(static_cast<int64_t>(index));
+    transfer(parts_, batch);
+    step.begin(i, batch.loader_index());
+    parts_.hooks.call_batch(BatchHook::predict_batch_start, &Hooks::on_predict_batch_start, batch,
+                            step);
+    const NamedTensors outputs = parts_.module.predict_step(batch, step);
+    ++parts_.run.progress().batch;
+    collect(outputs);
+    parts_.hooks.call_batch(BatchHook::predict_batch_end, &Hooks::on_predict_batch_end, outputs,
+                            batch, step);
+  }
+}
+
+void PredictLoop::collect(const NamedTensors& outputs) {
+  if (collected_.empty()) {
+    for (const auto& [name, tensor] : outputs) collected_.push_back({name, {}});
+  }
+  if (outputs.size() != collected_.size()) {
+    throw ModuleError::contract(
+        "predict_step",
+        fmt::format("returned {} tensors, and {} before", outputs.size(), collected_.size()),
+        "return the same names for every batch");
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].first != collected_[i].first) {
+      throw ModuleError::contract("predict_step",
+                                  fmt::format("returned '{}' where '{}' was before",
+                                              outputs[i].first, collected_[i].first),
+                                  "return the same names for every batch");
+    }
+    collected_[i].second.push_back(outputs[i].second.detach().cpu());
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <levin/framework/loops/parts.h>
+
+namespace levin {
+
+/// One pass over prediction data, collecting what predict_step returns on the CPU.
+/// Lightning: _PredictionLoop.
+class PredictLoop {
+ public:
+  PredictLoop(LoopParts parts, DataLoaders loaders);
+  /// Each output's rows of all batches and loaders, in order.
+  NamedTensors run();
+
+ private:
+  void read_loader(size_t index, StepControl& step);
+  void collect(const NamedTensors& outputs);
+
+  LoopParts parts_;
+  DataLoaders loaders_;
+  Metrics metrics_;  // stays empty: predict logs nothing
+  std::vector<std::pair<std::string, std::vector<torch::Tensor>>> collected_;
+};
+
+}  // namespace levin

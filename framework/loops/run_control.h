@@ -1,0 +1,73 @@
+#pragma once
+
+#include <utility>
+
+#include <levin/framework/run.h>
+#include <levin/framework/step.h>
+
+namespace levin {
+
+/// A Run with the side the loops need: they keep it up to date and take its requests.
+class RunControl : public Run {
+ public:
+  Progress& progress() { return progress_; }
+  using Run::progress;
+  History& history() { return history_; }
+  using Run::history;
+
+  void set_module(Module* module) { module_ = module; }
+  void set_optimizers(Optimizers* optimizers) { optimizers_ = optimizers; }
+  void set_rank(int64_t rank, int64_t world_size) {
+    rank_ = rank;
+    world_size_ = world_size;
+  }
+  /// How `log_dir` makes the run's folder at its first call.
+  void set_log_dir_maker(std::function<std::filesystem::path()> make) {
+    make_log_dir_ = std::move(make);
+  }
+  /// The run's folder; empty: to be made at the next `log_dir` call.
+  void set_log_dir(std::filesystem::path path) { log_dir_ = std::move(path); }
+  const std::filesystem::path& best_checkpoint() const { return best_checkpoint_; }
+  const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
+
+  /// Where `log` goes from now on; null: nowhere, it is refused.
+  void set_active(Metrics* metrics) { active_ = metrics; }
+  Metrics* active() const { return active_; }
+  /// What `metrics` and `progress_bar_metrics` show besides what is collected right now.
+  MetricMap& known_metrics() { return metrics_; }
+  MetricMap& known_progress_bar() { return progress_bar_; }
+
+  Requests& requests() { return requests_; }
+};
+
+/// A Step with the side the loops need.
+class StepControl : public Step {
+ public:
+  StepControl(Run& run, Metrics& metrics, bool on_step) : Step(run, metrics) { on_step_ = on_step; }
+
+  void begin(int64_t batch_index, int64_t dataloader_index) {
+    batch_index_ = batch_index;
+    dataloader_index_ = dataloader_index;
+    skip_epoch_ = muted_ = false;
+  }
+  void set_muted(bool muted) { muted_ = muted; }
+  void set_forbidden(bool forbidden) { forbidden_ = forbidden; }
+  bool skips_epoch() const { return skip_epoch_; }
+};
+
+/// Lets `log` of a Run go to `metrics` within a scope (null: refuses it).
+class LoggingScope {
+ public:
+  LoggingScope(RunControl& run, Metrics* metrics) : run_(run), before_(run.active()) {
+    run_.set_active(metrics);
+  }
+  ~LoggingScope() { run_.set_active(before_); }
+  LoggingScope(const LoggingScope&) = delete;
+  LoggingScope& operator=(const LoggingScope&) = delete;
+
+ private:
+  RunControl& run_;
+  Metrics* before_;
+};
+
+}  // namespace levin

@@ -1,0 +1,32 @@
+#include <levin/framework/loops/stop_signal.h>
+
+namespace levin {
+namespace {
+
+volatile std::sig_atomic_t g_received = 0;
+
+void on_signal(int number) {
+  g_received = 1;
+  std::signal(number, SIG_DFL);  // a second one ends the program at once
+}
+
+}  // namespace
+
+StopSignal::StopSignal() {
+  g_received = 0;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, &interrupt_before_);
+  sigaction(SIGTERM, &action, &terminate_before_);
+}
+
+StopSignal::~StopSignal() {
+  sigaction(SIGINT, &interrupt_before_, nullptr);
+  sigaction(SIGTERM, &terminate_before_, nullptr);
+}
+
+bool StopSignal::received() { return g_received != 0; }
+
+}  // namespace levin

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <levin/framework/dataloader.h>
+
+namespace levin {
+
+/// The batches of training epochs: one or several loaders read one after another, up to a limit.
+class TrainingData {
+ public:
+  /// `limit`: batches an epoch at most, over all loaders.
+  TrainingData(const DataLoaders& loaders, Shard shard, std::optional<int64_t> limit);
+
+  /// Goes to batch `position` of `epoch`.
+  void seek(int64_t epoch, int64_t position);
+  /// The next batch; false at the end of the epoch. Sets the batch's loader index.
+  bool next(Batch& batch);
+  /// Whether the epoch has no batch after those handed out.
+  bool at_end();
+
+  /// Batches an epoch has over all loaders; nothing where one's length isn't known.
+  static std::optional<int64_t> size(const DataLoaders& loaders, Shard shard);
+
+ private:
+  std::vector<Reader> readers_;
+  std::optional<int64_t> limit_;
+  size_t current_ = 0;
+  int64_t position_ = 0;
+  int64_t epoch_ = 0;
+};
+
+}  // namespace levin

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <levin/framework/loops/parts.h>
+
+namespace levin {
+
+/// The step: forward, backward, and at the end of a window of batches the optimizer. Does what the
+/// hand-written loop does plus virtual calls; allocates nothing of its own.
+class TrainingStep {
+ public:
+  /// Throws ModuleError for more than one optimizer, ConfigError for accumulation with an optimizer
+  /// that evaluates its closure again.
+  TrainingStep(LoopParts parts, Optimizers& optimizers, Metrics& metrics);
+
+  /// Trains on one batch; where `window_ends`, gradients of the batches since the last step are
+  /// complete and the optimizer steps. Returns whether it did.
+  bool run(const Batch& batch, StepControl& step, bool window_ends);
+  /// What training_step returned last, without its graph; undefined where it skipped the batch.
+  const torch::Tensor& loss() const { return loss_; }
+  /// Batches in the window so far; 0 at a step boundary.
+  int64_t window_batches() const { return window_batches_; }
+  /// Forgets a window left unfinished.
+  void drop_window() { window_batches_ = 0; }
+
+ private:
+  torch::Tensor closure();
+  torch::Tensor forward();
+  void backward(const torch::Tensor& loss);
+  void complete_gradients();
+
+  LoopParts parts_;
+  Metrics& metrics_;
+  Optimizer* optimizer_ = nullptr;  // null: the module has none, gradients are computed all the same
+  std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
+  Closure closure_;  // made once: calls closure()
+
+  const Batch* batch_ = nullptr;
+  StepControl* step_ = nullptr;
+  torch::Tensor loss_;
+  bool window_ends_ = true;
+  bool evaluated_ = false;        // the closure ran for this batch
+  int64_t window_batches_ = 0;
+  double window_rows_ = 0.0;      // rows with gradients in the window
+  double first_rows_ = 0.0;       // of its first batch: what the others are weighted against
+  torch::Tensor window_loss_;
+};
+
+}  // namespace levin

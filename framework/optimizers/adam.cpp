@@ -1,0 +1,104 @@
+#include <levin/framework/optimizers/adam.h>
+
+#include <cmath>
+
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/maximum.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <levin/framework/error.h>
+#include <levin/framework/optimizers/checks.h>
+
+namespace levin {
+
+Fields describe(AdamOptions& o) {
+  return fields_of<AdamOptions>({
+      {"learning_rate", &o.learning_rate, "step size"},
+      {"betas", &o.betas, "decay rates of the running means of the gradient and of its square"},
+      {"eps", &o.eps, "added to the denominator"},
+      {"weight_decay", &o.weight_decay, "L2 penalty: decay * parameter is added to the gradient"},
+      {"amsgrad", &o.amsgrad, "divide by the largest mean square so far"},
+      {"maximize", &o.maximize, "go up the gradient instead of down"},
+  });
+}
+
+void validate(const AdamOptions& o) {
+  check_at_least_zero("learning_rate", o.learning_rate);
+  check_at_least_zero("eps", o.eps);
+  check_at_least_zero("weight_decay", o.weight_decay);
+  if (o.betas.size() != 2) {
+    throw ConfigError::invalid_value("betas", fmt::format("{}", o.betas), "must be two numbers");
+  }
+  check_decay("betas[0]", o.betas[0]);
+  check_decay("betas[1]", o.betas[1]);
+}
+
+Adam::Adam(std::vector<torch::Tensor> parameters, AdamOptions options)
+    : Adam(single_group(std::move(parameters)), std::move(options), false) {}
+
+Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options)
+    : Adam(std::move(groups), std::move(options), false) {}
+
+Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled_weight_decay)
+    : PerParameterOptimizer(
+          (validate(options), std::move(groups)), options.learning_rate, options.weight_decay,
+          {.states = options.amsgrad
+                         ? std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}, {"max_exp_avg_sq"}}
+                         : std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}},
+           .counts_steps = true}),
+      options_(std::move(options)),
+      decoupled_weight_decay_(decoupled_weight_decay) {}
+
+void Adam::fused(const Lists& lists) {
+  const auto& o = options_;
+  const at::TensorList largest = o.amsgrad ? at::TensorList(lists.states[2]) : at::TensorList();
+  const auto call = [&](const auto& rate) {
+    const auto kernel = [&](auto&& function) {
+      function(lists.parameters, lists.gradients, lists.states[0], lists.states[1], largest,
+               lists.steps, rate, o.betas[0], o.betas[1], lists.weight_decay, o.eps, o.amsgrad,
+               o.maximize, lists.grad_scale, lists.found_inf);
+    };
+    if (decoupled_weight_decay_) {
+      kernel([](auto&&... a) { at::_fused_adamw_(a...); });
+    } else {
+      kernel([](auto&&... a) { at::_fused_adam_(a...); });
+    }
+  };
+  if (lists.learning_rate_tensor.defined()) {
+    call(lists.learning_rate_tensor);
+  } else {
+    call(lists.learning_rate);
+  }
+}
+
+void Adam::plain(const Lists& lists) {
+  const double beta1 = options_.betas[0];
+  const double beta2 = options_.betas[1];
+  for (size_t i = 0; i < lists.parameters.size(); ++i) {
+    const auto& parameter = lists.parameters[i];
+    const auto& mean = lists.states[0][i];
+    const auto& mean_square = lists.states[1][i];
+    auto gradient = options_.maximize ? lists.gradients[i].neg() : lists.gradients[i];
+    if (decoupled_weight_decay_) {
+      parameter.mul_(1.0 - lists.learning_rate * lists.weight_decay);
+    } else if (lists.weight_decay != 0.0) {
+      gradient = gradient.add(parameter, lists.weight_decay);
+    }
+    mean.lerp_(gradient, 1.0 - beta1);
+    mean_square.mul_(beta2).addcmul_(gradient, gradient, 1.0 - beta2);
+    if (options_.amsgrad) {
+      auto& largest = lists.states[2][i];
+      largest.copy_(at::maximum(largest, mean_square));
+    }
+    const double step = lists.steps[i].item<double>();
+    const double correction1 = 1.0 - std::pow(beta1, step);
+    const double correction2 = std::sqrt(1.0 - std::pow(beta2, step));
+    const auto root = options_.amsgrad ? lists.states[2][i].sqrt() : mean_square.sqrt();
+    parameter.addcdiv_(mean, root.div_(correction2).add_(options_.eps),
+                       -lists.learning_rate / correction1);
+  }
+}
+
+}  // namespace levin

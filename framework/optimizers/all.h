@@ -1,0 +1,14 @@
+#pragma once
+
+/// Every optimizer and scheduler, and what goes with them.
+#include <levin/framework/optimizers/adagrad.h>
+#include <levin/framework/optimizers/adam.h>
+#include <levin/framework/optimizers/adamw.h>
+#include <levin/framework/optimizers/clip.h>
+#include <levin/framework/optimizers/factory.h>
+#include <levin/framework/optimizers/lbfgs.h>
+#include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/optimizers/plateau.h>
+#include <levin/framework/optimizers/rmsprop.h>
+#include <levin/framework/optimizers/schedulers.h>
+#include <levin/framework/optimizers/sgd.h>

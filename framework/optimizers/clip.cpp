@@ -1,0 +1,94 @@
+#include <levin/framework/optimizers/clip.h>
+
+#include <algorithm>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_clamp_max.h>
+#include <ATen/ops/_foreach_clamp_min.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+#include <levin/framework/optimizers/checks.h>
+
+namespace levin {
+namespace {
+
+// The gradients there are, sparse ones as their values. The vector is kept for the next call.
+class Gradients {
+ public:
+  explicit Gradients(const std::vector<torch::Tensor>& parameters) : list_(kept()) {
+    for (const auto& parameter : parameters) {
+      auto& gradient = parameter.mutable_grad();
+      if (!gradient.defined()) continue;
+      if (gradient.is_sparse()) {
+        gradient = gradient.coalesce();
+        list_.push_back(gradient._values());
+      } else {
+        list_.push_back(gradient);
+      }
+    }
+  }
+  Gradients(const Gradients&) = delete;
+  Gradients& operator=(const Gradients&) = delete;
+  ~Gradients() { list_.clear(); }
+
+  const std::vector<torch::Tensor>& list() const { return list_; }
+  bool on_one_device() const {
+    return std::all_of(list_.begin(), list_.end(),
+                       [&](const auto& g) { return g.device() == list_.front().device(); });
+  }
+
+ private:
+  static std::vector<torch::Tensor>& kept() {
+    thread_local std::vector<torch::Tensor> gradients;
+    return gradients;
+  }
+
+  std::vector<torch::Tensor>& list_;
+};
+
+}  // namespace
+
+torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters, double max_norm,
+                             double norm_type) {
+  check_option(max_norm >= 0.0, "max_norm", max_norm, "must be at least 0");
+  check_option(norm_type > 0.0, "norm_type", norm_type, "must be above 0");
+  const at::NoGradGuard no_grad;
+  const at::AutoDispatchBelowAutograd no_autograd_kernels;
+  const Gradients gradients(parameters);
+  if (gradients.list().empty()) return at::zeros({});
+
+  auto norms = at::_foreach_norm(gradients.list(), norm_type);
+  const bool one_device = gradients.on_one_device();
+  if (!one_device) {
+    for (auto& norm : norms) norm = norm.to(norms.front().device());
+  }
+  const auto total =
+      norms.size() == 1 ? norms.front() : at::linalg_vector_norm(at::stack(norms), norm_type);
+  const auto factor = (max_norm / (total + 1e-6)).clamp_max_(1.0);
+  // Where looking costs nothing, gradients that stay as they are aren't written.
+  if (factor.is_cpu() && factor.item<double>() == 1.0) return total;
+  if (one_device) {
+    at::_foreach_mul_(gradients.list(), factor);
+  } else {
+    for (const auto& gradient : gradients.list()) gradient.mul_(factor.to(gradient.device()));
+  }
+  return total;
+}
+
+void clip_grad_value(const std::vector<torch::Tensor>& parameters, double clip_value) {
+  check_option(clip_value >= 0.0, "clip_value", clip_value, "must be at least 0");
+  const at::NoGradGuard no_grad;
+  const at::AutoDispatchBelowAutograd no_autograd_kernels;
+  const Gradients gradients(parameters);
+  if (gradients.list().empty()) return;
+  at::_foreach_clamp_min_(gradients.list(), -clip_value);
+  at::_foreach_clamp_max_(gradients.list(), clip_value);
+}
+
+}  // namespace levin

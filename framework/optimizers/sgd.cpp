@@ -1,0 +1,81 @@
+#include <levin/framework/optimizers/sgd.h>
+
+#include <ATen/ops/_fused_sgd.h>
+
+#include <levin/framework/error.h>
+#include <levin/framework/optimizers/checks.h>
+
+namespace levin {
+
+Fields describe(SGDOptions& o) {
+  return fields_of<SGDOptions>({
+      {"learning_rate", &o.learning_rate, "step size"},
+      {"momentum", &o.momentum, "share of the last step's direction that is kept"},
+      {"dampening", &o.dampening, "share of the gradient kept out of the momentum"},
+      {"weight_decay", &o.weight_decay, "L2 penalty: decay * parameter is added to the gradient"},
+      {"nesterov", &o.nesterov, "Nesterov's momentum; needs momentum and no dampening"},
+      {"maximize", &o.maximize, "go up the gradient instead of down"},
+  });
+}
+
+void validate(const SGDOptions& o) {
+  check_at_least_zero("learning_rate", o.learning_rate);
+  check_at_least_zero("momentum", o.momentum);
+  check_option(o.dampening <= 1.0, "dampening", o.dampening, "must be at most 1");
+  check_at_least_zero("weight_decay", o.weight_decay);
+  if (o.nesterov && (o.momentum == 0.0 || o.dampening != 0.0)) {
+    throw ConfigError::conflict("nesterov needs a momentum above 0 and a dampening of 0",
+                                "set momentum, or leave nesterov out");
+  }
+}
+
+SGD::SGD(std::vector<torch::Tensor> parameters, SGDOptions options)
+    : SGD(single_group(std::move(parameters)), options) {}
+
+SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions options)
+    : PerParameterOptimizer(
+          (validate(options), std::move(groups)), options.learning_rate, options.weight_decay,
+          {.states = options.momentum == 0.0 ? std::vector<StateKind>{}
+                                             : std::vector<StateKind>{{"momentum_buffer"}}}),
+      options_(options) {}
+
+void SGD::fused(const Lists& lists) {
+  const auto& o = options_;
+  const at::TensorList momenta =
+      lists.states.empty() ? at::TensorList() : at::TensorList(lists.states[0]);
+  const auto call = [&](const auto& rate) {
+    at::_fused_sgd_(lists.parameters, lists.gradients, momenta, lists.weight_decay, o.momentum,
+                    rate, o.dampening, o.nesterov, o.maximize, lists.first && o.momentum != 0.0,
+                    lists.grad_scale, lists.found_inf);
+  };
+  if (lists.learning_rate_tensor.defined()) {
+    call(lists.learning_rate_tensor);
+  } else {
+    call(lists.learning_rate);
+  }
+}
+
+void SGD::plain(const Lists& lists) {
+  for (size_t i = 0; i < lists.parameters.size(); ++i) {
+    const auto& parameter = lists.parameters[i];
+    auto gradient = lists.gradients[i];
+    if (options_.maximize) gradient = gradient.neg();
+    if (lists.weight_decay != 0.0) gradient = gradient.add(parameter, lists.weight_decay);
+    if (options_.momentum != 0.0) {
+      const auto& momentum = lists.states[0][i];
+      if (lists.first) {
+        momentum.copy_(gradient);
+      } else {
+        momentum.mul_(options_.momentum).add_(gradient, 1.0 - options_.dampening);
+      }
+      gradient = options_.nesterov ? gradient.add(momentum, options_.momentum) : momentum;
+    }
+    parameter.add_(gradient, -lists.learning_rate);
+  }
+}
+
+bool SGD::takes_sparse(const ParameterGroup& group) const {
+  return options_.momentum == 0.0 && group.weight_decay == 0.0;
+}
+
+}  // namespace levin

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <levin/framework/options.h>
+
+namespace levin {
+
+/// What a Trainer can be told; Lightning's names, meanings and defaults.
+struct TrainerOptions {
+  /// "auto" (a GPU where there is one), "cpu", "gpu" or "cuda".
+  std::string accelerator = "auto";
+  /// "auto" (one), a number, -1 (all) or a list "0,2". More than one: not yet.
+  CountOrName devices{};
+  /// Epochs to train; nothing: 1,000 where max_steps is -1 too; -1: no limit.
+  std::optional<int64_t> max_epochs{};
+  std::optional<int64_t> min_epochs{};
+  /// Optimizer steps to train; -1: no limit.
+  int64_t max_steps = -1;
+  std::optional<int64_t> min_steps{};
+  /// "DD:HH:MM:SS" of training; empty: no limit.
+  std::string max_time{};
+  /// Batches an epoch of each loop: an int counts, a float is a fraction; 0 leaves the loop out.
+  CountOrFraction limit_train_batches{};
+  CountOrFraction limit_val_batches{};
+  CountOrFraction limit_test_batches{};
+  CountOrFraction limit_predict_batches{};
+  /// Validate every so many batches (int) or that fraction of an epoch (float).
+  CountOrFraction val_check_interval{};
+  /// Validate in every n-th epoch; nothing: count val_check_interval's batches across epochs.
+  std::optional<int64_t> check_val_every_n_epoch = 1;
+  /// Validation batches to try before training; -1: all; 0: none.
+  int64_t num_sanity_val_steps = 2;
+  /// Train and validate on that many batches (or fraction) only, unshuffled; 0.0: off.
+  CountOrFraction overfit_batches = 0.0;
+  /// Run n batches of everything once, with no logs and no checkpoints: a test of the plumbing.
+  SwitchOrCount fast_dev_run{};
+  /// Batches whose gradients make one optimizer step.
+  int64_t accumulate_grad_batches = 1;
+  /// Clip gradients to that norm (over all parameters) or value; nothing: don't.
+  std::optional<double> gradient_clip_val{};
+  /// "norm" or "value".
+  std::string gradient_clip_algorithm = "norm";
+  /// Log step metrics every so many steps; 0: never.
+  int64_t log_every_n_steps = 50;
+  /// Only deterministic algorithms: the same bits on the same kind of machine.
+  bool deterministic = false;
+  /// Find the operation that made a NaN gradient (slow).
+  bool detect_anomaly = false;
+  /// Evaluate in inference mode, outside fit.
+  bool inference_mode = true;
+  /// Where `levin_logs/version_K` folders go; empty: the current folder.
+  std::string default_root_dir{};
+};
+
+Fields describe(TrainerOptions& options);
+
+/// Throws ConfigError for the first option that can't be, or that excludes another.
+void validate(const TrainerOptions& options);
+
+/// Seconds of "DD:HH:MM:SS" (leading parts may be left out). Throws ConfigError.
+double parse_duration(std::string_view option, std::string_view text);
+
+}  // namespace levin

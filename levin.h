@@ -1,0 +1,28 @@
+#pragma once
+
+/// Everything of Levin in one include; narrower headers compile faster.
+
+#include <torch/torch.h>
+
+#include <levin/callbacks/defaults.h>
+#include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/learning_rate_monitor.h>
+#include <levin/callbacks/model_checkpoint.h>
+#include <levin/callbacks/model_summary.h>
+#include <levin/callbacks/progress_bar.h>
+#include <levin/callbacks/timer.h>
+#include <levin/datamodules/array.h>
+#include <levin/datamodules/digits.h>
+#include <levin/datamodules/iris.h>
+#include <levin/datamodules/mnist.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/device.h>
+#include <levin/framework/error.h>
+#include <levin/framework/loggers/console_logger.h>
+#include <levin/framework/loggers/csv_logger.h>
+#include <levin/framework/optimizers/all.h>
+#include <levin/framework/random.h>
+#include <levin/framework/strategies/strategy.h>
+#include <levin/framework/trainer.h>
+#include <levin/models/logistic_regression.h>
+#include <levin/models/mlp.h>

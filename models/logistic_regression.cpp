@@ -1,0 +1,62 @@
+#include <levin/models/logistic_regression.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+/// How many logits there are; checks what the constructor of the base class doesn't.
+int64_t logits_of(const LogisticRegressionOptions& options) {
+  if (options.in_features < 1) {
+    throw ConfigError::invalid_value("in_features", std::to_string(options.in_features),
+                                     "must be at least 1");
+  }
+  if (options.loss != "auto" && options.loss != "logistic" && options.loss != "softmax") {
+    throw ConfigError::unknown_name("loss", options.loss, {"auto", "logistic", "softmax"});
+  }
+  if (options.loss == "logistic" && options.num_classes != 2) {
+    throw ConfigError::conflict(
+        "loss = logistic with num_classes = " + std::to_string(options.num_classes),
+        "the logistic loss is for two classes; use loss = softmax");
+  }
+  return options.num_classes == 2 && options.loss != "softmax" ? 1 : options.num_classes;
+}
+
+}  // namespace
+
+Fields describe(LogisticRegressionOptions& o) {
+  return fields_of<LogisticRegressionOptions>({
+      {"in_features", &o.in_features, "features a row; other shapes are flattened"},
+      {"num_classes", &o.num_classes, "classes, numbered from 0"},
+      {"bias", &o.bias, "whether each logit has a bias"},
+      {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
+      {"optimizer", &o.optimizer, "SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS"},
+      {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
+      {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
+      {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
+  });
+}
+
+LogisticRegression::LogisticRegression(LogisticRegressionOptions options)
+    : Classifier({.num_classes = options.num_classes,
+                  .learning_rate = options.learning_rate,
+                  .optimizer = options.optimizer,
+                  .l1_strength = options.l1_strength,
+                  .l2_strength = options.l2_strength}),
+      options_(std::move(options)),
+      linear_(
+          torch::nn::LinearOptions(options_.in_features, logits_of(options_)).bias(options_.bias)) {
+  register_module("linear", linear_);
+}
+
+torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
+  return linear_->forward(flatten_for(linear_->weight, input));
+}
+
+Value LogisticRegression::hyper_parameters() const {
+  auto options = options_;
+  options.learning_rate = learning_rate();
+  return to_value(describe(options));
+}
+
+}  // namespace levin

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <torch/nn/modules/linear.h>
+
+#include <levin/framework/options.h>
+#include <levin/models/classifier.h>
+
+namespace levin {
+
+/// Bolts' names; num_classes and in_features must be given.
+struct LogisticRegressionOptions {
+  /// Features a row; inputs of more dimensions are flattened to that.
+  int64_t in_features = 0;
+  /// Classes, numbered from 0; at least 2.
+  int64_t num_classes = 0;
+  bool bias = true;
+  double learning_rate = 1e-3;
+  /// "SGD", "Adam", "LBFGS" ... with that optimizer's defaults.
+  std::string optimizer = "Adam";
+  /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2; the bias is free.
+  double l1_strength = 0.0;
+  double l2_strength = 0.0;
+  /// "logistic": one logit for two classes; "softmax": a logit a class; "auto": logistic where
+  /// there are two classes.
+  std::string loss = "auto";
+};
+
+Fields describe(LogisticRegressionOptions& options);
+
+/// z = x W^T + b and, from it, the probability of each class: the sigmoid of one logit where there
+/// are two classes, else the softmax of K. Minimises
+///
+///     mean cross-entropy + l1_strength * sum |W| + l2_strength * sum W^2
+///
+/// (scikit-learn's C is 1 / (2 n l2_strength) for n rows). "linear.weight" is [classes, in_features]
+/// or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression, which divides its
+/// training loss by the batch size once more.
+class LogisticRegression : public Classifier {
+ public:
+  using Options = LogisticRegressionOptions;
+  /// Throws ConfigError for options that can't be.
+  explicit LogisticRegression(LogisticRegressionOptions options);
+
+  /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
+  torch::Tensor forward(const torch::Tensor& input) override;
+  Value hyper_parameters() const override;
+
+ private:
+  LogisticRegressionOptions options_;
+  torch::nn::Linear linear_;
+};
+
+}  // namespace levin

@@ -1,0 +1,107 @@
+#include <levin/models/mlp.h>
+
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/elu.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/leaky_relu.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/tanh.h>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+using Activation = torch::Tensor (*)(const torch::Tensor&);
+
+struct NamedActivation {
+  const char* name;
+  Activation function;
+};
+
+constexpr NamedActivation kActivations[] = {
+    {"relu", [](const torch::Tensor& x) { return at::relu(x); }},
+    {"tanh", [](const torch::Tensor& x) { return at::tanh(x); }},
+    {"sigmoid", [](const torch::Tensor& x) { return at::sigmoid(x); }},
+    {"gelu", [](const torch::Tensor& x) { return at::gelu(x); }},
+    {"leaky_relu", [](const torch::Tensor& x) { return at::leaky_relu(x); }},
+    {"elu", [](const torch::Tensor& x) { return at::elu(x); }},
+    {"silu", [](const torch::Tensor& x) { return at::silu(x); }},
+    {"identity", [](const torch::Tensor& x) { return x; }},
+};
+
+Activation find_activation(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& activation : kActivations) {
+    if (name == activation.name) return activation.function;
+    known.emplace_back(activation.name);
+  }
+  throw ConfigError::unknown_name("activation", name, known);
+}
+
+void require_size(const std::string& option, int64_t size) {
+  if (size < 1) {
+    throw ConfigError::invalid_value(option, std::to_string(size), "must be at least 1");
+  }
+}
+
+}  // namespace
+
+Fields describe(MLPOptions& o) {
+  return fields_of<MLPOptions>({
+      {"in_features", &o.in_features, "features a row; other shapes are flattened"},
+      {"num_classes", &o.num_classes, "classes, numbered from 0"},
+      {"hidden_sizes", &o.hidden_sizes, "units of each hidden layer"},
+      {"activation", &o.activation, "relu, tanh, sigmoid, gelu, leaky_relu, elu, silu or identity"},
+      {"dropout", &o.dropout, "share of hidden units left out in training"},
+      {"bias", &o.bias, "whether each unit has a bias"},
+      {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
+      {"optimizer", &o.optimizer, "SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS"},
+      {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
+      {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
+  });
+}
+
+MLP::MLP(MLPOptions options)
+    : Classifier({.num_classes = options.num_classes,
+                  .learning_rate = options.learning_rate,
+                  .optimizer = options.optimizer,
+                  .l1_strength = options.l1_strength,
+                  .l2_strength = options.l2_strength}),
+      options_(std::move(options)),
+      activation_(find_activation(options_.activation)) {
+  require_size("in_features", options_.in_features);
+  if (!(options_.dropout >= 0.0 && options_.dropout < 1.0)) {
+    throw ConfigError::invalid_value("dropout", std::to_string(options_.dropout),
+                                     "must be at least 0 and less than 1");
+  }
+  auto sizes = options_.hidden_sizes;
+  for (const int64_t size : sizes) require_size("hidden_sizes", size);
+  sizes.push_back(options_.num_classes);
+  int64_t in = options_.in_features;
+  for (const int64_t out : sizes) {
+    const auto name = "layer" + std::to_string(layers_.size());
+    layers_.push_back(register_module(
+        name, torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(options_.bias))));
+    in = out;
+  }
+}
+
+torch::Tensor MLP::forward(const torch::Tensor& input) {
+  auto x = flatten_for(layers_.front()->weight, input);
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) {
+    x = activation_(layers_[i]->forward(x));
+    if (options_.dropout > 0.0) x = at::dropout(x, options_.dropout, is_training());
+  }
+  return layers_.back()->forward(x);
+}
+
+Value MLP::hyper_parameters() const {
+  auto options = options_;
+  options.learning_rate = learning_rate();
+  return to_value(describe(options));
+}
+
+}  // namespace levin

@@ -1,0 +1,66 @@
+# ./run check [--full]: read by run.
+#
+# Always: everything built (our warnings are errors), every ctest, the unit tests again under the address and
+# undefined-behaviour sanitizers, in a build from which CUDA is hidden.
+# --full, which CI runs: the layout of the sources, everything compiled once more by clang 14.
+full=
+case ${1:-} in
+  '') ;;
+  --full) full=1 ;;
+  *) fail "check knows only --full, not $1" ;;
+esac
+
+prepare
+logs=$root/build/check
+rm -rf "$logs"
+mkdir -p "$logs"
+status=0
+started=$(date +%s)
+
+# step NAME COMMAND...: runs it; a failure is remembered, the rest still runs.
+step() {
+  name=$1
+  shift
+  begun=$(date +%s)
+  say "== $name"
+  if "$@"; then result=ok; else result=FAILED status=1; fi
+  printf '%-8s %s (%s s)\n' "$result" "$name" "$(($(date +%s) - begun))" >>"$logs/steps"
+  [ $result = ok ]
+}
+
+# tests PRESET [CTEST_ARGUMENTS...]
+tests() {
+  preset=$1
+  shift
+  { ctest --test-dir "$root/build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" \
+      --output-junit "$logs/$preset.xml" "$@" 9>&- || echo failed >"$logs/$preset.failed"; } | tee "$logs/$preset.log"
+  [ ! -e "$logs/$preset.failed" ]
+}
+
+compile() { (build "$@"); }
+sanitized() { (configure asan && build asan unit_tests); }
+clang_clean() { (configure clang && build clang); }
+layout() { (set -- --check && . "$root/scripts/format.sh"); }
+
+if step "build" compile release; then
+  exec 9>&-  # from here on another ./run finds the program built
+  step "tests" tests release || :
+  step "build with sanitizers, CUDA hidden" sanitized && step "unit tests with sanitizers" tests asan -L unit || :
+  if [ -n "$full" ]; then
+    step "layout of the sources" layout || :
+    if command -v clang++ >/dev/null; then
+      step "build with clang" clang_clean || :
+    else
+      printf '%-8s %s\n' skipped "build with clang: clang++ is not installed" >>"$logs/steps"
+    fi
+  fi
+fi
+
+say ""
+say "== summary ($(($(date +%s) - started)) s)"
+cat "$logs/steps"
+[ -e "$logs/release.xml" ] || exit 1
+awk -f "$root/scripts/skipped.awk" "$logs/release.xml"
+[ -n "${MNIST_DIR:-}" ] || echo "MNIST_DIR is not set: tests and examples that need MNIST were skipped or fetched it"
+sed -n '/tests passed,/,$p' "$logs/release.log"
+exit $status

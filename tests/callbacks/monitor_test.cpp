@@ -1,0 +1,71 @@
+#include <levin/callbacks/monitor.h>
+
+#include <limits>
+
+#include "callbacks/fixture.h"
+
+#include <levin/framework/error.h>
+
+namespace levin::test {
+namespace {
+
+TEST(Monitor, RefusesAnEmptyNameAndAnotherMode) {
+  EXPECT_THROW(Monitor("Someone", "", "min"), ConfigError);
+  EXPECT_THROW(Monitor("Someone", "val_loss", "lowest"), ConfigError);
+}
+
+TEST(Monitor, NanIsNeverBetter) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  for (const char* mode : {"min", "max"}) {
+    const Monitor monitor("Someone", "val_loss", mode);
+    EXPECT_FALSE(monitor.is_better(kNan, monitor.worst()));
+    EXPECT_FALSE(monitor.is_better(kNan, 0.0));
+    EXPECT_TRUE(monitor.is_better(0.0, monitor.worst()));
+  }
+}
+
+TEST(Monitor, TellsValidationMetricsFromTrainingMetrics) {
+  FakeLoop loop;
+  Monitor validation("Someone", "val_loss", "min");
+  Monitor training("Someone", "train_loss", "min");
+  loop.run.known_metrics()["train_loss"] = 1.0;
+  for (Monitor* monitor : {&validation, &training}) monitor->on_validation_start(loop.run);
+  loop.run.known_metrics()["val_loss"] = 2.0;
+  for (Monitor* monitor : {&validation, &training}) monitor->on_validation_end(loop.run);
+  EXPECT_EQ(validation.source(), Monitor::Source::validation);
+  EXPECT_EQ(training.source(), Monitor::Source::training);
+}
+
+TEST(Monitor, ReportsAMetricThatNobodyLoggedAfterAnEpochWithValidation) {
+  FakeLoop loop;
+  Monitor monitor("EarlyStopping", "val_los", "min");
+  loop.run.known_metrics()["val_loss"] = 1.0;
+  monitor.on_validation_start(loop.run);
+  monitor.on_validation_end(loop.run);
+  try {
+    monitor.on_train_epoch_end(loop.run);
+    FAIL() << "nothing was thrown";
+  } catch (const ModuleError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("EarlyStopping"), std::string::npos) << message;
+    EXPECT_NE(message.find("val_los"), std::string::npos) << message;
+    EXPECT_NE(message.find("val_loss"), std::string::npos) << message;
+  }
+}
+
+TEST(Monitor, WaitsForAValidationThatIsYetToCome) {
+  FakeLoop loop;
+  Monitor monitor("EarlyStopping", "val_loss", "min");
+  monitor.on_train_epoch_end(loop.run);  // check_val_every_n_epoch = 2: nothing yet
+  EXPECT_THROW(monitor.on_train_end(loop.run), ModuleError);
+}
+
+TEST(Monitor, ReportsAMissingMetricAfterTheFirstEpochWhereNothingValidates) {
+  FakeLoop loop;
+  loop.run.progress().has_validation = false;
+  Monitor monitor("EarlyStopping", "val_loss", "min");
+  EXPECT_THROW(monitor.on_train_epoch_end(loop.run), ModuleError);
+}
+
+}  // namespace
+}  // namespace levin::test

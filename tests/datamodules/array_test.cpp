@@ -1,0 +1,365 @@
+#include <levin/datamodules/array.h>
+
+#include "datamodules/readers_support.h"
+
+#include <torch/torch.h>
+
+#include <levin/datamodules/readers/npy.h>
+#include <levin/framework/error.h>
+#include <levin/framework/random.h>
+
+namespace levin {
+namespace {
+
+using test::TestFolder;
+using test::write_text;
+
+/// Rows numbered by their first feature, labels i mod 3.
+torch::Tensor features(int64_t rows) {
+  return torch::stack({torch::arange(rows), torch::arange(rows) * 10}, 1).to(torch::kFloat);
+}
+torch::Tensor labels(int64_t rows) { return torch::arange(rows).remainder(3); }
+
+int64_t rows_of(const DataLoaders& loaders) {
+  return loaders.empty() ? 0 : *loaders.front().dataset().size();
+}
+
+/// Everything one epoch of a loader gives, in its order.
+Batch read_all(const DataLoaders& loaders) {
+  std::vector<torch::Tensor> inputs;
+  std::vector<torch::Tensor> targets;
+  auto reader = loaders.front().open();
+  Batch batch;
+  while (reader.next(batch)) {
+    inputs.push_back(batch.input().clone());
+    if (batch.has("target")) targets.push_back(batch.target().clone());
+  }
+  NamedTensors all = {{"input", torch::cat(inputs)}};
+  if (!targets.empty()) all.emplace_back("target", torch::cat(targets));
+  return Batch(std::move(all));
+}
+
+std::vector<float> first_column(const DataLoaders& loaders) {
+  const auto column = read_all(loaders).input().select(1, 0).contiguous();
+  return {column.data_ptr<float>(), column.data_ptr<float>() + column.numel()};
+}
+
+std::string data_error(ArrayDataModule data, Stage stage = Stage::fit) {
+  try {
+    data.setup(stage);
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "no DataError";
+}
+
+#define EXPECT_SAYS(message, part) EXPECT_NE((message).find(part), std::string::npos) << (message)
+
+// row 13
+TEST(ArrayDataModule, splits_80_10_10_unless_told_otherwise) {
+  ArrayDataModule data(features(150), labels(150));
+  EXPECT_EQ(rows_of(data.train_dataloader()), 120);
+  EXPECT_EQ(rows_of(data.val_dataloader()), 15);
+  EXPECT_EQ(rows_of(data.test_dataloader()), 15);
+}
+
+// row 13
+TEST(ArrayDataModule, either_split_can_be_zero) {
+  ArrayDataModule no_val(features(150), labels(150), {.val_split = 0});
+  EXPECT_TRUE(no_val.val_dataloader().empty());
+  EXPECT_EQ(rows_of(no_val.test_dataloader()), 15);
+  EXPECT_EQ(rows_of(no_val.train_dataloader()), 135);
+  ArrayDataModule no_test(features(150), labels(150), {.val_split = 0.2, .test_split = 0});
+  EXPECT_EQ(rows_of(no_test.val_dataloader()), 30);
+  EXPECT_TRUE(no_test.test_dataloader().empty());
+  ArrayDataModule all(features(3), labels(3), {.val_split = 0, .test_split = 0});
+  EXPECT_EQ(rows_of(all.train_dataloader()), 3);
+}
+
+// row 13
+TEST(ArrayDataModule, own_validation_and_test_rows_take_the_place_of_splits) {
+  ArrayDataModule data(features(100), labels(100));
+  data.set_validation(features(7), labels(7));
+  EXPECT_EQ(rows_of(data.val_dataloader()), 7);
+  EXPECT_EQ(rows_of(data.test_dataloader()), 10);
+  EXPECT_EQ(rows_of(data.train_dataloader()), 90);
+  data.set_test(features(8), labels(8));
+  EXPECT_EQ(rows_of(data.test_dataloader()), 8);
+  EXPECT_EQ(rows_of(data.train_dataloader()), 100);
+}
+
+// row 12
+TEST(ArrayDataModule, the_sets_share_no_row_and_are_the_same_for_a_seed) {
+  const auto sets = [](int64_t seed) {
+    ArrayDataModule data(features(100), labels(100), {.seed = seed});
+    return std::vector{first_column(data.val_dataloader()), first_column(data.test_dataloader()),
+                       first_column(data.train_dataloader())};
+  };
+  seed_everything(1);
+  const auto once = sets(5);
+  seed_everything(1);
+  EXPECT_EQ(once, sets(5));
+  EXPECT_NE(once[0], sets(6)[0]);
+  seed_everything(2);  // gives the batches another order, and leaves the sets as they are
+  EXPECT_EQ(once[0], sets(5)[0]);
+  EXPECT_NE(once[2], sets(5)[2]);
+  std::set<float> rows;
+  for (const auto& set : once) rows.insert(set.begin(), set.end());
+  EXPECT_EQ(rows.size(), 100U);
+}
+
+// row 11
+TEST(ArrayDataModule, batches_are_inputs_and_targets_of_the_same_rows) {
+  ArrayDataModule data(features(100), labels(100), {.batch_size = 8, .num_workers = 2});
+  auto reader = data.train_dataloader().front().open();
+  Batch batch;
+  int64_t rows = 0;
+  while (reader.next(batch)) {
+    rows += batch.rows();
+    EXPECT_EQ(batch.input().dtype(), torch::kFloat);
+    EXPECT_EQ(batch.target().dtype(), torch::kLong);
+    const auto numbers = batch.input().select(1, 0).to(torch::kLong);
+    EXPECT_TRUE(batch.target().equal(numbers.remainder(3)));
+    EXPECT_TRUE(batch.input().select(1, 1).equal(batch.input().select(1, 0) * 10));
+    EXPECT_TRUE(torch::tensor(batch.row_ids()).equal(numbers));
+  }
+  EXPECT_EQ(rows, 80);
+}
+
+TEST(ArrayDataModule, without_shuffle_rows_stay_in_order_validation_first) {
+  ArrayDataModule data(features(10), labels(10), {.shuffle = false});
+  EXPECT_EQ(first_column(data.val_dataloader()), (std::vector<float>{0}));
+  EXPECT_EQ(first_column(data.test_dataloader()), (std::vector<float>{1}));
+  EXPECT_EQ(first_column(data.train_dataloader()), (std::vector<float>{2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
+TEST(ArrayDataModule, only_training_rows_are_shuffled_anew_and_dropped_at_the_end) {
+  ArrayDataModule data(features(100), labels(100), {.batch_size = 64, .drop_last = true});
+  const auto first = data.val_dataloader().front().open(0);
+  EXPECT_EQ(*data.train_dataloader().front().size(), 1);
+  EXPECT_EQ(*data.val_dataloader().front().size(), 1);
+  EXPECT_EQ(*data.test_dataloader().front().size(), 1);
+  EXPECT_TRUE(data.train_dataloader().front().options().shuffle);
+  EXPECT_FALSE(data.val_dataloader().front().options().shuffle);
+}
+
+TEST(ArrayDataModule, stratified_sets_have_every_class_in_proportion) {
+  ArrayDataModule data(features(150), torch::arange(150).div(50, "floor"), {.stratify = true});
+  for (const auto& [loaders, each] :
+       {std::pair{data.train_dataloader(), 40}, std::pair{data.val_dataloader(), 5},
+        std::pair{data.test_dataloader(), 5}}) {
+    EXPECT_TRUE(read_all(loaders).target().bincount().equal(torch::full({3}, each)));
+  }
+  ArrayDataModule values(features(150), torch::rand({150}), {.stratify = true});
+  EXPECT_THROW(values.setup(Stage::fit), ConfigError);
+}
+
+TEST(ArrayDataModule, labels_of_every_integer_type_become_int64_and_values_stay_values) {
+  for (const auto type :
+       {torch::kUInt8, torch::kInt8, torch::kInt16, torch::kInt32, torch::kLong}) {
+    ArrayDataModule data(features(30), labels(30).to(type));
+    EXPECT_EQ(read_all(data.train_dataloader()).target().dtype(), torch::kLong);
+    EXPECT_EQ(data.num_classes(), 3);
+  }
+  ArrayDataModule column(features(30), labels(30).unsqueeze(1));
+  EXPECT_EQ(read_all(column.val_dataloader()).target().sizes(), (std::vector<int64_t>{3}));
+  ArrayDataModule values(features(30).to(torch::kDouble), torch::rand({30}, torch::kDouble));
+  EXPECT_EQ(read_all(values.train_dataloader()).target().dtype(), torch::kFloat);
+  EXPECT_EQ(read_all(values.train_dataloader()).input().dtype(), torch::kFloat);
+  EXPECT_EQ(values.num_classes(), 0);
+  ArrayDataModule doubles(features(30), torch::rand({30}), {.dtype = "float64"});
+  EXPECT_EQ(read_all(doubles.train_dataloader()).target().dtype(), torch::kDouble);
+  EXPECT_EQ(read_all(doubles.train_dataloader()).input().dtype(), torch::kDouble);
+  ArrayDataModule whole(features(30), labels(30).to(torch::kFloat), {.target_type = "class"});
+  EXPECT_EQ(read_all(whole.train_dataloader()).target().dtype(), torch::kLong);
+  ArrayDataModule counts(features(30), labels(30) - 1, {.target_type = "value"});
+  EXPECT_EQ(read_all(counts.train_dataloader()).target().dtype(), torch::kFloat);
+}
+
+TEST(ArrayDataModule, prediction_goes_over_all_rows_in_order_without_targets) {
+  ArrayDataModule data(features(50), labels(50), {.batch_size = 7});
+  const auto all = read_all(data.predict_dataloader());
+  EXPECT_TRUE(all.input().equal(features(50)));
+  EXPECT_FALSE(all.has("target"));
+  ArrayDataModule unlabelled(features(50), {});
+  EXPECT_NO_THROW(unlabelled.setup(Stage::predict));
+  EXPECT_EQ(rows_of(unlabelled.predict_dataloader()), 50);
+  EXPECT_SAYS(data_error({features(50), {}}), "targets");
+}
+
+TEST(ArrayDataModule, rows_that_do_not_match_are_refused) {
+  EXPECT_SAYS(data_error({features(10), labels(9)}), "'x' has 10 rows but 'y' has 9");
+  ArrayDataModule data(features(10), labels(10));
+  data.set_test(features(5), labels(6));
+  EXPECT_SAYS(data_error(data), "'x_test' has 5 rows but 'y_test' has 6");
+  ArrayDataModule other(features(10), labels(10));
+  other.set_validation(torch::zeros({5, 3}), labels(5));
+  EXPECT_SAYS(data_error(other), "x_val");
+  ArrayDataModule half(features(10), labels(10));
+  half.set_validation(features(5), {});
+  EXPECT_SAYS(data_error(half), "y_val");
+}
+
+TEST(ArrayDataModule, empty_arrays_are_refused) {
+  EXPECT_SAYS(data_error({torch::zeros({0, 4}), labels(0)}), "x is empty");
+  EXPECT_SAYS(data_error({torch::zeros({4, 0}), labels(4)}), "x is empty");
+  EXPECT_SAYS(data_error({torch::Tensor(), labels(4)}), "x is empty");
+}
+
+TEST(ArrayDataModule, values_that_are_no_numbers_are_refused_with_their_place) {
+  auto x = features(10);
+  x[3][1] = NAN;
+  EXPECT_SAYS(data_error({x, labels(10)}), "nan at row 3, column 1");
+  x[3][1] = -INFINITY;
+  EXPECT_SAYS(data_error({x, labels(10)}), "-inf at row 3, column 1");
+  auto wide = torch::zeros({10, 1, 2, 2});
+  wide[9][0][1][0] = NAN;
+  EXPECT_SAYS(data_error({wide, labels(10)}), "nan at row 9, element 2");
+  auto huge = features(10).to(torch::kDouble);
+  huge[4][0] = 1e300;
+  EXPECT_SAYS(data_error({huge, labels(10)}), "inf at row 4, column 0");
+  auto y = torch::rand({10});
+  y[7] = NAN;
+  EXPECT_SAYS(data_error({features(10), y}), "nan at row 7");
+}
+
+TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
+  auto y = labels(10);
+  y[4] = -1;
+  EXPECT_SAYS(data_error({features(10), y}), "-1 at row 4");
+  EXPECT_SAYS(data_error({features(10), labels(10), {.num_classes = 2}}), "2 at row 2");
+  auto real = labels(10).to(torch::kFloat);
+  EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}), "no DataError");
+  real[5] = 0.5;
+  EXPECT_SAYS(data_error({features(10), real, {.num_classes = 3}}), "0.5 at row 5");
+  EXPECT_SAYS(data_error({features(10), torch::zeros({10, 2}, torch::kLong)}), "shape");
+}
+
+TEST(ArrayDataModule, splits_that_leave_a_set_empty_are_refused) {
+  EXPECT_SAYS(data_error({features(5), labels(5)}), "validation set of 5 rows is empty");
+  EXPECT_SAYS(data_error({features(5), labels(5), {.val_split = 0, .test_split = 0.1}}),
+              "test set of 5 rows is empty");
+  EXPECT_SAYS(data_error({features(5), labels(5), {.val_split = 0.5, .test_split = 0.5}}),
+              "training set of 5 rows is empty");
+  ArrayDataModule negative(features(5), labels(5), {.val_split = -0.5});
+  EXPECT_THROW(negative.setup(Stage::fit), ConfigError);
+}
+
+TEST(ArrayDataModule, words_it_does_not_know_are_refused) {
+  ArrayDataModule type(features(50), labels(50), {.target_type = "clas"});
+  EXPECT_THROW(type.setup(Stage::fit), ConfigError);
+  ArrayDataModule dtype(features(50), labels(50), {.dtype = "float16"});
+  EXPECT_THROW(dtype.setup(Stage::fit), ConfigError);
+  EXPECT_THROW(ArrayDataModule(ArrayDataModuleOptions{}), ConfigError);
+  EXPECT_THROW(ArrayDataModule(features(50), labels(50), {.x = "x.npy"}), ConfigError);
+}
+
+// row 34
+TEST(ArrayDataModule, hyper_parameters_are_its_options) {
+  ArrayDataModule data(features(50), labels(50), {.batch_size = 7, .stratify = true});
+  const auto settings = data.hyper_parameters();
+  EXPECT_EQ(settings.at("batch_size").as_int(), 7);
+  EXPECT_EQ(settings.at("stratify").as_bool(), true);
+  EXPECT_EQ(settings.at("val_split").as_double(), 0.1);
+}
+
+TEST(ArrayDataModule, is_also_named_as_in_bolts) {
+  SklearnDataModule data(features(50), labels(50));
+  EXPECT_EQ(data.dims(), (std::vector<int64_t>{2}));
+}
+
+// --- files ---------------------------------------------------------------------------------------
+
+template <class T>
+readers::Array array_of(const torch::Tensor& tensor) {
+  const auto contiguous = tensor.contiguous();
+  return readers::Array::of<T>(contiguous.sizes().vec(),
+                               {contiguous.data_ptr<T>(), static_cast<size_t>(contiguous.numel())});
+}
+
+TEST(ArrayDataModuleFiles, npy_files_of_x_and_y) {
+  TestFolder folder;
+  readers::write_npy(folder / "x.npy", array_of<double>(features(20).to(torch::kDouble)));
+  readers::write_npy(folder / "y.npy", array_of<uint8_t>(labels(20).to(torch::kUInt8)));
+  ArrayDataModule data({.x = folder / "x.npy", .y = folder / "y.npy", .shuffle = false});
+  data.setup(Stage::fit);
+  const auto train = read_all(data.train_dataloader());
+  EXPECT_TRUE(train.input().equal(features(20).narrow(0, 4, 16)));
+  EXPECT_TRUE(train.target().equal(labels(20).narrow(0, 4, 16)));
+}
+
+TEST(ArrayDataModuleFiles, an_npz_file_holds_all_sets) {
+  TestFolder folder;
+  const std::vector<readers::NamedArray> arrays = {
+      {"x", array_of<float>(features(20))},
+      {"y", array_of<int64_t>(labels(20))},
+      {"x_test", array_of<float>(features(5))},
+      {"y_test", array_of<int32_t>(labels(5).to(torch::kInt))}};
+  const std::string path = folder / "data.npz";
+  readers::write_npz(path, arrays);
+  ArrayDataModule data({.x = path, .x_test = path, .shuffle = false});
+  EXPECT_EQ(rows_of(data.train_dataloader()), 18);
+  EXPECT_EQ(rows_of(data.val_dataloader()), 2);
+  EXPECT_TRUE(read_all(data.test_dataloader()).input().equal(features(5)));
+  EXPECT_TRUE(read_all(data.test_dataloader()).target().equal(labels(5)));
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = path, .x_val = path})), "x_val");
+}
+
+TEST(ArrayDataModuleFiles, an_npz_file_as_keras_names_it) {
+  TestFolder folder;
+  const std::vector<readers::NamedArray> arrays = {{"x_train", array_of<float>(features(20))},
+                                                   {"y_train", array_of<int64_t>(labels(20))}};
+  readers::write_npz(folder / "keras.npz", arrays);
+  ArrayDataModule data({.x = folder / "keras.npz"});
+  EXPECT_EQ(rows_of(data.train_dataloader()), 16);
+  EXPECT_EQ(data.num_classes(), 3);
+}
+
+TEST(ArrayDataModuleFiles, a_csv_file_with_its_target_column) {
+  TestFolder folder;
+  write_text(folder / "a.csv", "size,kind,weight\n1,pear,5\n2,apple,6\n3,plum,7\n4,apple,8\n");
+  ArrayDataModule named({.x = folder / "a.csv",
+                         .target_column = "kind",
+                         .val_split = 0,
+                         .test_split = 0,
+                         .shuffle = false});
+  const auto batch = read_all(named.train_dataloader());
+  EXPECT_TRUE(
+      batch.input().equal(torch::tensor({{1., 5.}, {2., 6.}, {3., 7.}, {4., 8.}}, torch::kFloat)));
+  EXPECT_TRUE(batch.target().equal(torch::tensor({1, 0, 2, 0})));
+  EXPECT_EQ(named.class_names(), (std::vector<std::string>{"apple", "pear", "plum"}));
+  write_text(folder / "b.csv", "size,weight,price\n1,2,0.5\n3,4,1.5\n");
+  ArrayDataModule last({.x = folder / "b.csv", .val_split = 0, .test_split = 0, .shuffle = false});
+  EXPECT_TRUE(read_all(last.train_dataloader()).target().equal(torch::tensor({0.5F, 1.5F})));
+  ArrayDataModule none({.x = folder / "b.csv", .target_column = "none"});
+  EXPECT_EQ(read_all(none.predict_dataloader()).input().size(1), 3);
+}
+
+TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_training) {
+  TestFolder folder;
+  write_text(folder / "train.csv", "1,pear\n2,apple\n3,plum\n");
+  write_text(folder / "test.csv", "1,plum\n2,pear\n");
+  ArrayDataModule data(
+      {.x = folder / "train.csv", .x_test = folder / "test.csv", .val_split = 0, .shuffle = false});
+  EXPECT_TRUE(read_all(data.train_dataloader()).target().equal(torch::tensor({1, 0, 2})));
+  EXPECT_TRUE(read_all(data.test_dataloader()).target().equal(torch::tensor({2, 1})));
+  write_text(folder / "other.csv", "1,fig\n");
+  EXPECT_SAYS(data_error(ArrayDataModule(
+                  {.x = folder / "train.csv", .x_test = folder / "other.csv", .val_split = 0})),
+              "fig");
+}
+
+TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
+  TestFolder folder;
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "missing.npy"})), "missing.npy");
+  write_text(folder / "torn.npy", "\x93NUMPY");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "torn.npy"})), "torn.npy");
+  write_text(folder / "x.parquet", "PAR1");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.parquet"})), ".npz");
+  write_text(folder / "bad.csv", "1,2\n3,x\n");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "bad.csv", .target_column = "none"})),
+              "bad.csv");
+}
+
+}  // namespace
+}  // namespace levin

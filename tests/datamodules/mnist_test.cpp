@@ -1,0 +1,220 @@
+#include <levin/datamodules/mnist.h>
+
+#include "datamodules/readers_support.h"
+
+#include <torch/torch.h>
+
+#include <cstdlib>
+#include <set>
+
+#include <levin/framework/error.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+using test::read_text;
+using test::TestFolder;
+using test::write_text;
+
+constexpr const char* kFiles[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                  "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+/// The folder with MNIST's files as the environment names it; empty where it doesn't.
+std::string mnist_dir() {
+  const char* folder = std::getenv("MNIST_DIR");
+  return folder == nullptr ? "" : folder;
+}
+
+#define NEEDS_MNIST()                                                  \
+  if (mnist_dir().empty())                                             \
+  GTEST_SKIP() << "MNIST_DIR isn't set: it names the folder with the " \
+                  "four files of MNIST"
+
+std::string data_error(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "no DataError";
+}
+
+#define EXPECT_SAYS(message, part) EXPECT_NE((message).find(part), std::string::npos) << (message)
+
+MNISTDataModuleOptions local(MNISTDataModuleOptions options = {}) {
+  options.data_dir = mnist_dir();
+  options.download = false;
+  return options;
+}
+
+Batch first_batch(const DataLoaders& loaders) {
+  auto reader = loaders.front().open();
+  Batch batch;
+  reader.next(batch);
+  return batch;
+}
+
+std::vector<int64_t> row_ids(const DataLoaders& loaders) {
+  std::vector<int64_t> ids;
+  auto reader = loaders.front().open();
+  Batch batch;
+  while (reader.next(batch)) {
+    ids.insert(ids.end(), batch.row_ids().begin(), batch.row_ids().end());
+  }
+  return ids;
+}
+
+// row 14
+TEST(MNIST, is_60000_images_to_train_on_and_10000_to_test_on_of_784_pixels) {
+  NEEDS_MNIST();
+  MNISTDataModule data(local({.batch_size = 100, .flatten = true}));
+  data.prepare_data();
+  data.setup(Stage::fit);
+  data.setup(Stage::test);
+  EXPECT_EQ(data.train_dataloader().front().dataset().size(), 48000);
+  EXPECT_EQ(data.val_dataloader().front().dataset().size(), 12000);
+  EXPECT_EQ(data.test_dataloader().front().dataset().size(), 10000);
+  EXPECT_EQ(data.predict_dataloader().front().dataset().size(), 10000);
+  const auto batch = first_batch(data.test_dataloader());
+  EXPECT_EQ(batch.input().sizes(), (std::vector<int64_t>{100, 784}));
+  EXPECT_EQ(batch.input().min().item<float>(), 0.0F);
+  EXPECT_EQ(batch.input().max().item<float>(), 1.0F);
+  // The first ten labels of the test file.
+  EXPECT_TRUE(batch.target().narrow(0, 0, 10).equal(torch::tensor({7, 2, 1, 0, 4, 1, 4, 9, 5, 9})));
+  EXPECT_EQ(data.num_classes(), 10);
+}
+
+// row 14
+TEST(MNIST, normalises_with_any_mean_and_std) {
+  NEEDS_MNIST();
+  const auto plain = first_batch(MNISTDataModule(local({.batch_size = 10000})).test_dataloader());
+  EXPECT_EQ(plain.input().sizes(), (std::vector<int64_t>{10000, 1, 28, 28}));
+  const auto bolts = first_batch(
+      MNISTDataModule(local({.batch_size = 10000, .normalize = true})).test_dataloader());
+  EXPECT_EQ(bolts.input().min().item<float>(), -1.0F);
+  EXPECT_EQ(bolts.input().max().item<float>(), 1.0F);
+  const auto own = first_batch(
+      MNISTDataModule(
+          local({.batch_size = 10000, .normalize = true, .mean = 0.1307, .std = 0.3081}))
+          .test_dataloader());
+  EXPECT_TRUE(own.input().allclose((plain.input() - 0.1307) / 0.3081, 1e-5, 1e-5));
+}
+
+// row 15: random 20 % validation indices from a seed; batches of 100
+TEST(MNIST, validation_rows_are_a_random_fifth_from_a_seed_in_batches_of_100) {
+  NEEDS_MNIST();
+  MNISTDataModule data(local({.val_split = 0.2, .batch_size = 100, .seed = 1}));
+  EXPECT_EQ(*data.val_dataloader().front().size(), 120);
+  EXPECT_EQ(*data.train_dataloader().front().size(), 480);
+  const auto val = row_ids(data.val_dataloader());
+  const auto train = row_ids(data.train_dataloader());
+  std::set<int64_t> all(val.begin(), val.end());
+  EXPECT_EQ(all.size(), 12000U);
+  all.insert(train.begin(), train.end());
+  EXPECT_EQ(all.size(), 60000U);
+  EXPECT_EQ(*all.begin(), 0);
+  EXPECT_EQ(*all.rbegin(), 59999);
+  EXPECT_FALSE(std::is_sorted(val.begin(), val.end()));
+  EXPECT_EQ(val, row_ids(MNISTDataModule(local({.seed = 1})).val_dataloader()));
+  EXPECT_NE(val, row_ids(MNISTDataModule(local({.seed = 2})).val_dataloader()));
+}
+
+TEST(MNIST, validation_images_can_be_counted) {
+  NEEDS_MNIST();
+  MNISTDataModule data(local({.val_split = 5000}));
+  EXPECT_EQ(data.val_dataloader().front().dataset().size(), 5000);
+  EXPECT_EQ(data.train_dataloader().front().dataset().size(), 55000);
+  MNISTDataModule none(local({.val_split = 0}));
+  EXPECT_TRUE(none.val_dataloader().empty());
+  EXPECT_EQ(none.train_dataloader().front().dataset().size(), 60000);
+}
+
+// row 14: obtain and verify, from the second mirror where the first fails, then go on offline
+TEST(MNIST, downloads_what_is_missing_from_the_first_mirror_that_delivers) {
+  NEEDS_MNIST();
+  TestFolder folder;
+  const std::string into = folder / "new" / "mnist";
+  MNISTDataModule data(
+      {.data_dir = into, .mirrors = {"file:///nowhere/", "file://" + mnist_dir()}});
+  data.prepare_data();
+  for (const char* name : kFiles)
+    EXPECT_TRUE(fs::exists(fs::path(into) / (std::string(name) + ".gz")));
+  MNISTDataModule offline({.data_dir = into, .download = false, .mirrors = {}});
+  offline.prepare_data();
+  offline.setup(Stage::test);
+  EXPECT_EQ(offline.test_dataloader().front().dataset().size(), 10000);
+}
+
+TEST(MNIST, goes_on_with_what_a_broken_download_left) {
+  NEEDS_MNIST();
+  TestFolder folder;
+  for (const char* name : kFiles) {
+    const auto archive = std::string(name) + ".gz";
+    const auto bytes = read_text(fs::path(mnist_dir()) / archive);
+    write_text(folder / (archive + ".part"), bytes.substr(0, bytes.size() / 2));
+  }
+  MNISTDataModule data({.data_dir = folder.path(), .mirrors = {"file://" + mnist_dir()}});
+  data.prepare_data();
+  data.setup(Stage::test);
+  EXPECT_EQ(data.test_dataloader().front().dataset().size(), 10000);
+}
+
+TEST(MNIST, a_mirror_with_other_bytes_is_refused) {
+  TestFolder folder;
+  const auto mirror = folder / "mirror";
+  fs::create_directory(mirror);
+  for (const char* name : kFiles) write_text(mirror / (std::string(name) + ".gz"), "not MNIST");
+  MNISTDataModule data({.data_dir = folder / "data", .mirrors = {"file://" + mirror.string()}});
+  EXPECT_SAYS(data_error([&] { data.prepare_data(); }), "train-images-idx3-ubyte.gz");
+  EXPECT_FALSE(fs::exists(folder / "data" / "train-images-idx3-ubyte.gz"));
+}
+
+TEST(MNIST, missing_files_are_named_with_what_to_do) {
+  TestFolder folder;
+  MNISTDataModule data({.data_dir = folder.path(), .download = false});
+  const auto message = data_error([&] { data.prepare_data(); });
+  EXPECT_SAYS(message, "train-images-idx3-ubyte");
+  EXPECT_SAYS(message, "download = true");
+  EXPECT_SAYS(data_error([&] { data.setup(Stage::test); }), "t10k-images-idx3-ubyte");
+}
+
+TEST(MNIST, altered_truncated_and_foreign_files_are_refused_and_kept) {
+  TestFolder folder;
+  const auto images = folder / "t10k-images-idx3-ubyte";
+  MNISTDataModule data({.data_dir = folder.path(), .download = false});
+  const auto try_bytes = [&](std::string_view bytes) {
+    write_text(images, bytes);
+    return data_error([&] { data.setup(Stage::test); });
+  };
+  EXPECT_SAYS(try_bytes("no images"), "SHA-256");
+  EXPECT_SAYS(try_bytes(std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x7f", 17)),
+              "SHA-256");
+  EXPECT_SAYS(try_bytes("\x1f\x8b\x08 broken"), "t10k-images-idx3-ubyte");
+  EXPECT_TRUE(fs::exists(images));
+}
+
+TEST(MNIST, options_that_cannot_be_are_refused) {
+  const auto make = [](MNISTDataModuleOptions options) {
+    MNISTDataModule data(std::move(options));
+  };
+  EXPECT_THROW(make({.val_split = 1.0}), ConfigError);
+  EXPECT_THROW(make({.val_split = -0.1}), ConfigError);
+  EXPECT_THROW(make({.val_split = 60000}), ConfigError);
+  EXPECT_THROW(make({.val_split = -1}), ConfigError);
+  EXPECT_THROW(make({.val_split = 1e-9}), ConfigError);
+  EXPECT_THROW(make({.std = 0.0}), ConfigError);
+  EXPECT_NO_THROW(make({.val_split = 0.0}));
+}
+
+// row 34
+TEST(MNIST, hyper_parameters_are_its_options) {
+  const auto settings = MNISTDataModule({.val_split = 5000, .normalize = true}).hyper_parameters();
+  EXPECT_EQ(settings.at("val_split").as_int(), 5000);
+  EXPECT_EQ(settings.at("normalize").as_bool(), true);
+  EXPECT_EQ(settings.at("mirrors").as_array().size(), 2U);
+}
+
+}  // namespace
+}  // namespace levin
