@@ -17,11 +17,10 @@ std::unique_ptr<levin::Module> make_model(const std::string& name) {
         levin::LogisticRegressionOptions{.in_features = 784, .num_classes = 10});
   }
   const bool wide = name == "wide_mlp";
-  return std::make_unique<levin::MLP>(
-      levin::MLPOptions{.in_features = 784,
-                        .num_classes = 10,
-                        .hidden_sizes = wide ? std::vector<int64_t>{512, 512}
-                                             : std::vector<int64_t>{32}});
+  return std::make_unique<levin::MLP>(levin::MLPOptions{
+      .in_features = 784,
+      .num_classes = 10,
+      .hidden_sizes = wide ? std::vector<int64_t>{512, 512} : std::vector<int64_t>{32}});
 }
 
 }  // namespace
@@ -48,7 +47,8 @@ int main(int argc, char** argv) try {
   trainer.fit(*model, data);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   const double seconds = spent.count() / static_cast<double>(epochs);
-  const double steps = static_cast<double>(trainer.run().global_step()) / static_cast<double>(epochs);
+  const double steps =
+      static_cast<double>(trainer.run().global_step()) / static_cast<double>(epochs);
   std::printf("levin %s epochs=%lld B=%lld %.3f s/epoch %.0f us/step test_acc=%.4f\n", name.c_str(),
               static_cast<long long>(epochs), static_cast<long long>(batch_size), seconds,
               seconds / steps * 1e6, trainer.test(*model, data).at("test_acc"));

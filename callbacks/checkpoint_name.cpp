@@ -1,12 +1,10 @@
+#include <fmt/format.h>
 #include <levin/callbacks/checkpoint_name.h>
+#include <levin/framework/error.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <limits>
-
-#include <fmt/format.h>
-
-#include <levin/framework/error.h>
 
 namespace levin {
 namespace {

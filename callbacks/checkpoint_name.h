@@ -1,11 +1,11 @@
 #pragma once
 
+#include <levin/framework/metrics.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <levin/framework/metrics.h>
 
 namespace levin {
 

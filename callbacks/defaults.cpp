@@ -1,5 +1,4 @@
 #include <levin/callbacks/defaults.h>
-
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>

@@ -1,12 +1,10 @@
+#include <fmt/format.h>
 #include <levin/callbacks/early_stopping.h>
+#include <levin/framework/error.h>
+#include <levin/framework/module.h>
 
 #include <cmath>
 #include <cstdio>
-
-#include <fmt/format.h>
-
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
 
 namespace levin {
 
@@ -114,7 +112,7 @@ void EarlyStopping::on_train_end(Run& run) {
   fitting_ = false;
   monitor_.on_train_end(run, options_.strict);
   if (best_weights_.tensors.empty() || best_step_ == run.global_step()) return;
-  if (options_.verbose) {
+  if (options_.verbose && run.is_global_zero()) {
     fmt::print(stderr, "early stopping: putting back the weights of epoch {} ({} = {:.6g})\n",
                best_epoch_, options_.monitor, best_score_);
   }
@@ -130,9 +128,9 @@ void EarlyStopping::check(Run& run) {
   std::string reason = judge(*value, run);
   if (options_.verbose && run.is_global_zero()) {
     fmt::print(stderr, "early stopping: {} = {:.6g}{}{}\n", options_.monitor, *value,
-               wait_count_ > waited ? fmt::format(", no improvement ({} of {})", wait_count_,
-                                                  options_.patience)
-                                    : std::string(),
+               wait_count_ > waited
+                   ? fmt::format(", no improvement ({} of {})", wait_count_, options_.patience)
+                   : std::string(),
                reason.empty() ? "" : ", stopping");
   }
   if (reason.empty()) return;
@@ -150,8 +148,8 @@ std::string EarlyStopping::judge(double value, Run& run) {
                        best_score_);
   }
   // min_delta is what an improvement has to exceed; infinities stay what they are.
-  const double discounted = monitor_.is_max() ? value - options_.min_delta
-                                              : value + options_.min_delta;
+  const double discounted =
+      monitor_.is_max() ? value - options_.min_delta : value + options_.min_delta;
   const bool improved = monitor_.is_better(discounted, best_score_);
   if (improved) take_best(value, run);
   wait_count_ = improved ? 0 : wait_count_ + 1;

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <string>
-
 #include <levin/callbacks/monitor.h>
 #include <levin/framework/callback.h>
 #include <levin/framework/options.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
 
 namespace levin {
 

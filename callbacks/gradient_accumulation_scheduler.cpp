@@ -1,9 +1,8 @@
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
-
-#include <charconv>
-
 #include <levin/framework/error.h>
 #include <levin/framework/run.h>
+
+#include <charconv>
 
 namespace levin {
 namespace {

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <levin/framework/callback.h>
+#include <levin/framework/options.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
-
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

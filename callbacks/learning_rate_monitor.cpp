@@ -1,13 +1,11 @@
-#include <levin/callbacks/learning_rate_monitor.h>
-
-#include <algorithm>
-#include <map>
-
 #include <fmt/format.h>
-
+#include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/framework/error.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/step.h>
+
+#include <algorithm>
+#include <map>
 
 namespace levin {
 

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <levin/framework/callback.h>
+#include <levin/framework/options.h>
+
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

@@ -1,13 +1,11 @@
+#include <fmt/format.h>
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/framework/files.h>
+#include <levin/framework/step.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-
-#include <fmt/format.h>
-
-#include <levin/framework/files.h>
-#include <levin/framework/step.h>
 
 namespace levin {
 namespace {
@@ -27,7 +25,8 @@ ModelCheckpoint::ModelCheckpoint(ModelCheckpointOptions options)
       name_(options_.filename.empty() ? "{epoch}-{step}" : options_.filename,
             options_.auto_insert_metric_name) {
   validate(options_);
-  if (!options_.monitor.empty()) monitor_.emplace("ModelCheckpoint", options_.monitor, options_.mode);
+  if (!options_.monitor.empty())
+    monitor_.emplace("ModelCheckpoint", options_.monitor, options_.mode);
   every_n_steps_ = options_.every_n_train_steps.value_or(0);
   interval_seconds_ = options_.train_time_interval.value_or(0.0) * 60.0;
   const bool other_trigger = every_n_steps_ > 0 || interval_seconds_ > 0.0;
@@ -237,8 +236,7 @@ std::vector<ModelCheckpoint::Saved>::const_iterator ModelCheckpoint::worst() con
 }
 
 std::filesystem::path ModelCheckpoint::free_path(
-    const Run& run, const std::string& name,
-    const std::vector<std::filesystem::path>& ours) const {
+    const Run& run, const std::string& name, const std::vector<std::filesystem::path>& ours) const {
   for (int64_t version = 0;; ++version) {
     const auto suffix = version == 0 ? std::string() : fmt::format("-v{}", version);
     const auto path = folder_ / (name + suffix + kExtension);

@@ -1,15 +1,15 @@
 #pragma once
 
+#include <levin/callbacks/checkpoint_name.h>
+#include <levin/callbacks/monitor.h>
+#include <levin/framework/callback.h>
+#include <levin/framework/options.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <levin/callbacks/checkpoint_name.h>
-#include <levin/callbacks/monitor.h>
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 
@@ -17,8 +17,8 @@ namespace levin {
 struct ModelCheckpointOptions {
   /// Where the files go; empty: `checkpoints` in the run's folder.
   std::string dirpath{};
-  /// The files' name, see CheckpointName; empty: `{epoch}-{step}`. ".ckpt" is added, and "-v1" where
-  /// the name is taken by another file.
+  /// The files' name, see CheckpointName; empty: `{epoch}-{step}`. ".ckpt" is added, and "-v1"
+  /// where the name is taken by another file.
   std::string filename{};
   /// The metric that ranks checkpoints; empty: later ones are better.
   std::string monitor{};

@@ -1,7 +1,5 @@
-#include <levin/callbacks/model_checkpoint.h>
-
 #include <fmt/format.h>
-
+#include <levin/callbacks/model_checkpoint.h>
 #include <levin/framework/error.h>
 
 namespace levin {

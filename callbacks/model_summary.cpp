@@ -1,17 +1,15 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <levin/callbacks/model_summary.h>
+#include <levin/framework/error.h>
+#include <levin/framework/module.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <unordered_set>
 #include <vector>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <torch/nn/module.h>
-
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
 
 namespace levin {
 namespace {
@@ -71,7 +69,7 @@ std::pair<std::string, std::string> shapes(const std::string& type,
   if (type == "Embedding" && sizes.size() == 2) return {"[*]", shape(sizes[1], "*, ")};
   if (type == "LayerNorm") return {shape(sizes, "*, "), shape(sizes, "*, ")};
   if (type.starts_with("BatchNorm")) {
-    return {shape(sizes[0], "*, ") , shape(sizes[0], "*, ")};
+    return {shape(sizes[0], "*, "), shape(sizes[0], "*, ")};
   }
   if (type.starts_with("Conv") && sizes.size() >= 3) {
     // The weight of a transposed one is [in, out / groups, ...], else [out, in / groups, ...].

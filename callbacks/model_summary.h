@@ -1,10 +1,10 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
-
 #include <levin/framework/callback.h>
 #include <levin/framework/options.h>
+
+#include <cstdint>
+#include <string>
 
 namespace torch::nn {
 class Module;

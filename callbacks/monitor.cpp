@@ -1,11 +1,9 @@
+#include <fmt/format.h>
 #include <levin/callbacks/monitor.h>
+#include <levin/framework/error.h>
 
 #include <limits>
 #include <vector>
-
-#include <fmt/format.h>
-
-#include <levin/framework/error.h>
 
 namespace levin {
 
@@ -59,9 +57,12 @@ void Monitor::refuse(Run& run) const {
 
 std::string_view Monitor::source_name() const {
   switch (source_) {
-    case Source::training: return "training";
-    case Source::validation: return "validation";
-    case Source::unknown: break;
+    case Source::training:
+      return "training";
+    case Source::validation:
+      return "validation";
+    case Source::unknown:
+      break;
   }
   return "unknown";
 }

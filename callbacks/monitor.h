@@ -1,10 +1,10 @@
 #pragma once
 
+#include <levin/framework/run.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <levin/framework/run.h>
 
 namespace levin {
 

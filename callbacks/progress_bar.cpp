@@ -1,17 +1,14 @@
+#include <fmt/format.h>
 #include <levin/callbacks/progress_bar.h>
-
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+#include <levin/framework/step.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
-
-#include <fmt/format.h>
-
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/step.h>
 
 namespace levin {
 namespace {
@@ -171,8 +168,13 @@ void ProgressBar::on_exception(const std::exception&, Run&) {
 void ProgressBar::begin(Pass& pass, std::string label, int64_t done) {
   const double now = files::monotonic_seconds();
   const double rate = pass.label.empty() ? 0.0 : pass.rate;
-  pass = Pass{.label = std::move(label), .first = done, .done = done, .start = now, .rate = rate,
-              .drawn_at = now, .drawn_done = done};
+  pass = Pass{.label = std::move(label),
+              .first = done,
+              .done = done,
+              .start = now,
+              .rate = rate,
+              .drawn_at = now,
+              .drawn_done = done};
   batches_to_look_ = options_.refresh_rate;
   if (!live_ && next_line_ == 0.0) next_line_ = now + options_.plain_interval;
 }
@@ -217,16 +219,17 @@ std::string ProgressBar::line(const Pass& pass, Run& run, double now, bool is_la
   const std::string speed = rate_text(rate);
   const std::string values = metrics(run);
   if (total <= 0) {
-    return fmt::format("{} {} [{}, {}]{}", pass.label, pass.done, clock_time(elapsed), speed, values);
+    return fmt::format("{} {} [{}, {}]{}", pass.label, pass.done, clock_time(elapsed), speed,
+                       values);
   }
   const double share = std::min(static_cast<double>(pass.done) / static_cast<double>(total), 1.0);
   std::string left = "?";
   if (rate > 0.0) left = clock_time(static_cast<double>(total - pass.done) / rate);
   const std::string head = fmt::format("{} {:>3.0f}%", pass.label, share * 100.0);
-  const std::string tail =
-      is_last ? fmt::format(" {}/{} [{}, {}]{}", pass.done, total, clock_time(elapsed), speed, values)
-              : fmt::format(" {}/{} [{}<{}, {}]{}", pass.done, total, clock_time(elapsed), left,
-                            speed, values);
+  const std::string tail = is_last ? fmt::format(" {}/{} [{}, {}]{}", pass.done, total,
+                                                 clock_time(elapsed), speed, values)
+                                   : fmt::format(" {}/{} [{}<{}, {}]{}", pass.done, total,
+                                                 clock_time(elapsed), left, speed, values);
   if (!live_) return head + tail;
   const int room = columns() - 1 - static_cast<int>(head.size() + tail.size()) - 2;
   if (room < 4) return head + tail;

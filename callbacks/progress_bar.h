@@ -1,12 +1,12 @@
 #pragma once
 
+#include <levin/framework/callback.h>
+#include <levin/framework/options.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
-
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 
@@ -63,10 +63,10 @@ class ProgressBar : public Callback {
   /// One pass over data.
   struct Pass {
     std::string label;
-    int64_t first = 0;     // batches done when it began here: above 0 after a resume
+    int64_t first = 0;  // batches done when it began here: above 0 after a resume
     int64_t done = 0;
-    double start = 0.0;    // on the monotonic clock; moved on by pauses
-    double rate = 0.0;     // batches a second, smoothed
+    double start = 0.0;  // on the monotonic clock; moved on by pauses
+    double rate = 0.0;   // batches a second, smoothed
     double drawn_at = 0.0;
     int64_t drawn_done = 0;
   };
@@ -87,7 +87,7 @@ class ProgressBar : public Callback {
   int width_;
   bool enabled_ = true;
   bool training_ = false;
-  bool line_open_ = false;      // the cursor stands on a live line
+  bool line_open_ = false;  // the cursor stands on a live line
   int64_t batches_to_look_ = 0;
   double next_line_ = 0.0;
   double paused_at_ = 0.0;

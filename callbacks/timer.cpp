@@ -1,13 +1,11 @@
-#include <levin/callbacks/timer.h>
-
-#include <cstdio>
-
 #include <fmt/format.h>
-
+#include <levin/callbacks/timer.h>
 #include <levin/framework/error.h>
 #include <levin/framework/files.h>
 #include <levin/framework/step.h>
 #include <levin/framework/trainer_options.h>
+
+#include <cstdio>
 
 namespace levin {
 
@@ -40,10 +38,14 @@ Timer::Timer(TimerOptions options) : options_(std::move(options)) {
 
 double Timer::time_elapsed(Stage stage) const {
   switch (stage) {
-    case Stage::fit: return fit_.seconds();
-    case Stage::validate: return validation_.seconds();
-    case Stage::test: return test_.seconds();
-    default: return 0.0;
+    case Stage::fit:
+      return fit_.seconds();
+    case Stage::validate:
+      return validation_.seconds();
+    case Stage::test:
+      return test_.seconds();
+    default:
+      return 0.0;
   }
 }
 

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include <levin/framework/callback.h>
 #include <levin/framework/options.h>
+
+#include <optional>
+#include <string>
 
 namespace levin {
 
 struct TimerOptions {
-  /// "DD:HH:MM:SS" of training, validation included, after which it stops (leading parts may be left
-  /// out); empty: only measure.
+  /// "DD:HH:MM:SS" of training, validation included, after which it stops (leading parts may be
+  /// left out); empty: only measure.
   std::string duration{};
   /// Look at the clock after each "step" or each "epoch".
   std::string interval = "step";

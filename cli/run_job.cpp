@@ -32,6 +32,13 @@ void print_json(const MetricMap& metrics, Value more = Value::Object{}) {
   std::fflush(stdout);
 }
 
+/// The path as seen from the current folder, where it is below it.
+std::string short_path(const std::filesystem::path& path) {
+  const auto seen =
+      std::filesystem::absolute(path).lexically_proximate(std::filesystem::current_path());
+  return seen.string().starts_with("..") ? path.string() : seen.string();
+}
+
 /// Everything a job needs, made from its configuration.
 class Session {
  public:
@@ -43,17 +50,19 @@ class Session {
     data_ = job.data->make();
     model_ = job.model->make();
     for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
-      for (const auto& each : *list) trainer_.add(each.make(), each.hooks);
+      for (const auto& each : *list) add_callback(each.make(), each.hooks);
     }
     for (const auto& each : job.loggers) trainer_.add_logger(each.make());
+    makes_run_folder_ = makes_run_folder_ || !job.loggers.empty();
     if (job.optimizer) {
       trainer_.set_optimizers(
           [job](Module& module) { return job.make_optimizers(module.parameters()); });
     }
   }
 
-  /// Whether anything of the job makes a run folder is for the caller to know.
+  /// Puts the configuration into the run folder, if anything makes one.
   void save_config(std::string yaml) {
+    if (!makes_run_folder_) return;
     auto saver = std::make_unique<ConfigSaver>(std::move(yaml));
     config_saver_ = saver.get();
     trainer_.add_logger(std::move(saver));
@@ -111,11 +120,18 @@ class Session {
   }
 
  private:
+  void add_callback(std::unique_ptr<Callback> callback, HookSet hooks) {
+    const bool saves = callback->order() == Callback::Order::checkpoint;
+    if (saves && trainer_.options().fast_dev_run.count > 0) return;  // as Lightning does
+    makes_run_folder_ = makes_run_folder_ || saves;
+    trainer_.add(std::move(callback), hooks);
+  }
+
   static void mention(std::string_view what, const std::filesystem::path& path,
                       std::string_view key, Value& more) {
     if (path.empty()) return;
-    say(fmt::format("{}: {}\n", what, path.string()));
-    more[key] = path.string();
+    more[key] = short_path(path);
+    say(fmt::format("{}: {}\n", what, short_path(path)));
   }
 
   const Arguments& arguments_;
@@ -124,6 +140,7 @@ class Session {
   std::unique_ptr<DataModule> data_;
   std::shared_ptr<Module> model_;
   ConfigSaver* config_saver_ = nullptr;
+  bool makes_run_folder_ = false;
 };
 
 void require_parts(const Job& job) {
@@ -135,16 +152,6 @@ void require_parts(const Job& job) {
     throw ConfigError::conflict("no data is named",
                                 "give `data:` in a --config file, or --data CLASS");
   }
-}
-
-bool makes_run_folder(const Job& job) {
-  if (!job.loggers.empty()) return true;
-  for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
-    for (const auto& each : *list) {
-      if (each.name == "ModelCheckpoint") return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -165,7 +172,7 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   if (arguments.command == "validate") return session.evaluate(Stage::validate);
   if (arguments.command == "test") return session.evaluate(Stage::test);
   if (arguments.command == "predict") return session.predict();
-  if (makes_run_folder(job)) session.save_config(to_yaml(job, registry, /*comments=*/false));
+  session.save_config(to_yaml(job, registry, /*comments=*/false));
   return session.fit();
 }
 

@@ -2,6 +2,7 @@
 // metrics and checkpoint.
 //   custom_loop
 #include <levin/levin.h>
+#include <unistd.h>
 
 #include <levin/framework/strategies/single_device.h>
 

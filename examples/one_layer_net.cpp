@@ -1,5 +1,6 @@
-// Logistic regression is a one-layer net: the hand-written formula on plain arrays equals the module
-// with the same weights. Two flowers of four measurements, three classes: [2, 4] x [4, 3] -> [2, 3].
+// Logistic regression is a one-layer net: the hand-written formula on plain arrays equals the
+// module with the same weights. Two flowers of four measurements, three classes: [2, 4] x [4, 3] ->
+// [2, 3] (row 5).
 //   one_layer_net
 #include <levin/levin.h>
 

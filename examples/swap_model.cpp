@@ -1,4 +1,5 @@
-// The same Trainer and the same data, two models: logistic regression, and a net in its place.
+// The same Trainer and the same data, two models: logistic regression, and a net in its place (row
+// 22).
 //   swap_model
 #include <levin/levin.h>
 

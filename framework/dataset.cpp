@@ -184,7 +184,7 @@ torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArray
     if (values * tensor.dtype().itemsize() <= tensor.storage().nbytes()) {
       at::DimVector shape(tensor.sizes());
       shape[0] = rows;
-      tensor.resize_(shape);
+      tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);  // resize_ allocates
       return tensor;
     }
   }

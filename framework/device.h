@@ -17,7 +17,8 @@ at::Device default_device();
 /// All devices: the CPU, then each CUDA device.
 std::vector<at::Device> available_devices();
 /// The devices that `accelerator` ("auto", "cpu", "gpu", "cuda") and `devices` ("auto", a number,
-/// -1 for all, or a list "0,1") stand for, as in Lightning. Throws ConfigError where one isn't there.
+/// -1 for all, or a list "0,1") stand for, as in Lightning. Throws ConfigError where one isn't
+/// there.
 std::vector<at::Device> parse_devices(std::string_view accelerator, const CountOrName& devices);
 
 }  // namespace levin

@@ -49,9 +49,8 @@ ConfigError ConfigError::unknown_name(std::string_view kind, std::string_view na
                                       const std::vector<std::string>& known,
                                       std::string_view where) {
   const std::string nearest = nearest_name(name, known);
-  const std::string hint = nearest.empty()
-                               ? fmt::format("known are: {}", fmt::join(known, ", "))
-                               : fmt::format("did you mean '{}'?", nearest);
+  const std::string hint = nearest.empty() ? fmt::format("known are: {}", fmt::join(known, ", "))
+                                           : fmt::format("did you mean '{}'?", nearest);
   const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);
   return ConfigError(fmt::format("{}unknown {} '{}'; {}", prefix, kind, name, hint));
 }
@@ -124,10 +123,10 @@ ModuleError ModuleError::metric_not_logged(std::string_view who, std::string_vie
                                            const std::vector<std::string>& logged) {
   const std::string nearest = nearest_name(monitor, logged);
   const std::string hint =
-      logged.empty()    ? std::string("nothing was logged")
-      : nearest.empty() ? fmt::format("logged were: {}", fmt::join(logged, ", "))
-                        : fmt::format("did you mean '{}'? Logged were: {}", nearest,
-                                      fmt::join(logged, ", "));
+      logged.empty() ? std::string("nothing was logged")
+      : nearest.empty()
+          ? fmt::format("logged were: {}", fmt::join(logged, ", "))
+          : fmt::format("did you mean '{}'? Logged were: {}", nearest, fmt::join(logged, ", "));
   return ModuleError(fmt::format("{} watches '{}', which nobody logged; {}", who, monitor, hint));
 }
 

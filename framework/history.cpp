@@ -25,8 +25,7 @@ double History::last(std::string_view metric) const {
     }
     for (const auto& [name, value] : epoch->metrics) names.insert(name);
   }
-  throw ModuleError::metric_not_logged("History::last", metric,
-                                       {names.begin(), names.end()});
+  throw ModuleError::metric_not_logged("History::last", metric, {names.begin(), names.end()});
 }
 
 StateDict History::state_dict() const {

@@ -37,7 +37,9 @@ class HookSet {
 
  private:
   explicit constexpr HookSet(uint32_t bits) : bits_(bits) {}
-  static constexpr uint32_t bit(BatchHook hook) { return uint32_t{1} << static_cast<uint32_t>(hook); }
+  static constexpr uint32_t bit(BatchHook hook) {
+    return uint32_t{1} << static_cast<uint32_t>(hook);
+  }
   uint32_t bits_ = 0;
 };
 

@@ -49,7 +49,8 @@ class Optimizer;
 ///     an exception: on_exception, then it is thrown on
 ///
 /// Logging: hooks with a Step log to the step, hooks with a Run to the epoch; setup, teardown,
-/// on_fit_start, on_fit_end, *_end after the epoch, and predict refuse it with a ModuleError.
+/// on_fit_start, on_fit_end, on_train_start, the *_end hooks after an epoch's, and predict refuse
+/// it with a ModuleError.
 class Hooks {
  public:
   virtual ~Hooks() = default;

@@ -18,19 +18,26 @@ constexpr const char* kReduceNames[] = {"mean", "sum", "min", "max"};
 double start_of(Reduce reduce) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   switch (reduce) {
-    case Reduce::min: return kInfinity;
-    case Reduce::max: return -kInfinity;
-    default: return 0.0;
+    case Reduce::min:
+      return kInfinity;
+    case Reduce::max:
+      return -kInfinity;
+    default:
+      return 0.0;
   }
 }
 
 double combine(Reduce reduce, double sofar, double value, double weight) {
   switch (reduce) {
-    case Reduce::mean: return sofar + value * weight;
-    case Reduce::sum: return sofar + value;
+    case Reduce::mean:
+      return sofar + value * weight;
+    case Reduce::sum:
+      return sofar + value;
     // A NaN must not get lost in a comparison.
-    case Reduce::min: return std::isnan(value) || value < sofar ? value : sofar;
-    case Reduce::max: return std::isnan(value) || value > sofar ? value : sofar;
+    case Reduce::min:
+      return std::isnan(value) || value < sofar ? value : sofar;
+    case Reduce::max:
+      return std::isnan(value) || value > sofar ? value : sofar;
   }
   return sofar;
 }
@@ -42,10 +49,14 @@ double finish(Reduce reduce, double sofar, double weight) {
 /// Reads a one-element CPU tensor without a dispatch.
 double read_scalar(const torch::Tensor& value) {
   switch (value.scalar_type()) {
-    case at::kFloat: return static_cast<double>(*value.const_data_ptr<float>());
-    case at::kDouble: return *value.const_data_ptr<double>();
-    case at::kLong: return static_cast<double>(*value.const_data_ptr<int64_t>());
-    default: return value.item().toDouble();
+    case at::kFloat:
+      return static_cast<double>(*value.const_data_ptr<float>());
+    case at::kDouble:
+      return *value.const_data_ptr<double>();
+    case at::kLong:
+      return static_cast<double>(*value.const_data_ptr<int64_t>());
+    default:
+      return value.item().toDouble();
   }
 }
 
@@ -55,10 +66,18 @@ void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
                        const torch::Tensor& value, double weight) {
   if (!sofar.defined()) sofar = at::full({}, on_host, value.options());
   switch (reduce) {
-    case Reduce::mean: sofar.add_(value, weight); break;
-    case Reduce::sum: sofar.add_(value); break;
-    case Reduce::min: at::minimum_out(sofar, sofar, value); break;
-    case Reduce::max: at::maximum_out(sofar, sofar, value); break;
+    case Reduce::mean:
+      sofar.add_(value, weight);
+      break;
+    case Reduce::sum:
+      sofar.add_(value);
+      break;
+    case Reduce::min:
+      at::minimum_out(sofar, sofar, value);
+      break;
+    case Reduce::max:
+      at::maximum_out(sofar, sofar, value);
+      break;
   }
 }
 
@@ -94,11 +113,11 @@ void Metrics::begin_window() {
 void Metrics::log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
                   bool on_step, bool on_epoch) {
   if (!value.defined() || value.numel() != 1) {
-    throw ModuleError::contract(
-        fmt::format("log(\"{}\")", name),
-        value.defined() ? fmt::format("a tensor of {} elements", value.numel())
-                        : std::string("an undefined tensor"),
-        "log one number: take its mean or sum first");
+    throw ModuleError::contract(fmt::format("log(\"{}\")", name),
+                                value.defined()
+                                    ? fmt::format("a tensor of {} elements", value.numel())
+                                    : std::string("an undefined tensor"),
+                                "log one number: take its mean or sum first");
   }
   Slot& target = slot(name, options, on_step, on_epoch);
   const double weight = static_cast<double>(options.batch_size.value_or(rows_));

@@ -84,8 +84,8 @@ class Metrics {
  private:
   static constexpr int64_t kAnyLoader = -1;  // of a name without the loader's suffix
   struct Slot {
-    std::string name;        // as given to log
-    std::string key;         // with the loader's suffix
+    std::string name;  // as given to log
+    std::string key;   // with the loader's suffix
     std::string step_key;
     std::string epoch_key;
     int64_t loader_index = kAnyLoader;

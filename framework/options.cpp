@@ -10,7 +10,8 @@
 namespace levin {
 namespace {
 
-// One codec a type of setting: its name, how it becomes a plain value, and back (false: wrong type).
+// One codec a type of setting: its name, how it becomes a plain value, and back (false: wrong
+// type).
 template <class T>
 struct Codec;
 
@@ -57,7 +58,9 @@ struct Codec<std::string> {
 template <class T>
 struct Codec<std::optional<T>> {
   static std::string name() { return Codec<T>::name() + " or null"; }
-  static Value get(const std::optional<T>& value) { return value ? Codec<T>::get(*value) : Value(); }
+  static Value get(const std::optional<T>& value) {
+    return value ? Codec<T>::get(*value) : Value();
+  }
   static bool set(const Value& plain, std::optional<T>& out) {
     if (plain.is_null()) {
       out.reset();

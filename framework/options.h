@@ -18,9 +18,9 @@ struct CountOrFraction {
   std::variant<int64_t, double> value = 1.0;
 
   CountOrFraction() = default;
-  CountOrFraction(int count) : value(static_cast<int64_t>(count)) {}       // NOLINT
-  CountOrFraction(int64_t count) : value(count) {}                         // NOLINT
-  CountOrFraction(double fraction) : value(fraction) {}                    // NOLINT
+  CountOrFraction(int count) : value(static_cast<int64_t>(count)) {}  // NOLINT
+  CountOrFraction(int64_t count) : value(count) {}                    // NOLINT
+  CountOrFraction(double fraction) : value(fraction) {}               // NOLINT
   bool is_count() const { return std::holds_alternative<int64_t>(value); }
   int64_t count() const { return std::get<int64_t>(value); }
   double fraction() const { return std::get<double>(value); }
@@ -31,10 +31,10 @@ struct CountOrName {
   std::variant<int64_t, std::string> value = std::string("auto");
 
   CountOrName() = default;
-  CountOrName(int count) : value(static_cast<int64_t>(count)) {}           // NOLINT
-  CountOrName(int64_t count) : value(count) {}                             // NOLINT
-  CountOrName(const char* name) : value(std::string(name)) {}              // NOLINT
-  CountOrName(std::string name) : value(std::move(name)) {}                // NOLINT
+  CountOrName(int count) : value(static_cast<int64_t>(count)) {}  // NOLINT
+  CountOrName(int64_t count) : value(count) {}                    // NOLINT
+  CountOrName(const char* name) : value(std::string(name)) {}     // NOLINT
+  CountOrName(std::string name) : value(std::move(name)) {}       // NOLINT
 };
 
 /// Off, on (1) or a count: `fast_dev_run = true`, `fast_dev_run = 5`.
@@ -42,9 +42,9 @@ struct SwitchOrCount {
   int64_t count = 0;
 
   SwitchOrCount() = default;
-  SwitchOrCount(bool on) : count(on ? 1 : 0) {}                            // NOLINT
-  SwitchOrCount(int n) : count(n) {}                                       // NOLINT
-  SwitchOrCount(int64_t n) : count(n) {}                                   // NOLINT
+  SwitchOrCount(bool on) : count(on ? 1 : 0) {}  // NOLINT
+  SwitchOrCount(int n) : count(n) {}             // NOLINT
+  SwitchOrCount(int64_t n) : count(n) {}         // NOLINT
 };
 
 /// The closed set of types a setting can have; each knows how to read YAML and print itself.

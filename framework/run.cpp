@@ -10,17 +10,17 @@ namespace levin {
 namespace {
 
 [[noreturn]] void refuse_log(std::string_view name, Stage stage) {
-  throw ModuleError::contract(
-      fmt::format("log(\"{}\")", name),
-      fmt::format("this hook of {} is outside an epoch", stage_name(stage)),
-      "log in the hooks between on_*_epoch_start and on_*_epoch_end");
+  throw ModuleError::contract(fmt::format("log(\"{}\")", name),
+                              fmt::format("this hook of {} is outside an epoch", stage_name(stage)),
+                              "log in the hooks between on_*_epoch_start and on_*_epoch_end");
 }
 
 }  // namespace
 
 const MetricMap& Run::metrics() {
   if (active_ != nullptr) {
-    for (auto& [name, value] : active_->step_values(Metrics::For::callbacks)) metrics_[name] = value;
+    for (auto& [name, value] : active_->step_values(Metrics::For::callbacks))
+      metrics_[name] = value;
   }
   return metrics_;
 }

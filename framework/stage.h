@@ -10,11 +10,16 @@ enum class Stage { fit, sanity_check, validate, test, predict };
 /// "fit", "sanity_check", "validate", "test" or "predict".
 constexpr std::string_view stage_name(Stage stage) {
   switch (stage) {
-    case Stage::fit: return "fit";
-    case Stage::sanity_check: return "sanity_check";
-    case Stage::validate: return "validate";
-    case Stage::test: return "test";
-    case Stage::predict: return "predict";
+    case Stage::fit:
+      return "fit";
+    case Stage::sanity_check:
+      return "sanity_check";
+    case Stage::validate:
+      return "validate";
+    case Stage::test:
+      return "test";
+    case Stage::predict:
+      return "predict";
   }
   return "";
 }

@@ -18,8 +18,8 @@ void StateDict::add(std::string_view name, StateDict child) {
 StateDict StateDict::child(std::string_view name) const {
   StateDict result;
   const std::string prefix = fmt::format("{}.", name);
-  for (auto it = tensors.lower_bound(prefix);
-       it != tensors.end() && it->first.starts_with(prefix); ++it) {
+  for (auto it = tensors.lower_bound(prefix); it != tensors.end() && it->first.starts_with(prefix);
+       ++it) {
     result.tensors.emplace(it->first.substr(prefix.size()), it->second);
   }
   if (values.contains(name)) result.values = values.at(name);

@@ -48,8 +48,8 @@ class Step {
   int64_t batch_index_ = 0;
   int64_t dataloader_index_ = 0;
   bool on_step_ = true;
-  bool forbidden_ = false;   // predict: nothing is logged
-  bool muted_ = false;       // a closure evaluated again: only its first evaluation is logged
+  bool forbidden_ = false;  // predict: nothing is logged
+  bool muted_ = false;      // a closure evaluated again: only its first evaluation is logged
   bool skip_epoch_ = false;
 };
 

@@ -14,6 +14,7 @@
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/predict_loop.h>
+#include <levin/framework/random.h>
 
 namespace levin {
 namespace {
@@ -237,6 +238,8 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   run.history() = {};
   run.known_metrics().clear();
   run.known_progress_bar().clear();
+  // Loaders without a seed of their own take the run's when they are opened.
+  if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (checkpoint) fit_loop_->resume(*checkpoint);
 }

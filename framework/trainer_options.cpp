@@ -47,9 +47,8 @@ void validate_intervals(const TrainerOptions& options) {
                                      "must be above 0; limit_val_batches = 0 turns validation off");
   }
   if (!options.check_val_every_n_epoch && !interval.is_count()) {
-    throw ConfigError::conflict(
-        "check_val_every_n_epoch = null counts batches across epochs",
-        "give val_check_interval as a whole number of batches");
+    throw ConfigError::conflict("check_val_every_n_epoch = null counts batches across epochs",
+                                "give val_check_interval as a whole number of batches");
   }
 }
 

@@ -178,32 +178,32 @@ double Value::as_double() const {
   return std::get<double>(data_);
 }
 
-const std::string& Value::as_string() const {
+const std::string& Value::as_string() const& {
   if (!is_string()) wrong_type(*this, "text");
   return std::get<std::string>(data_);
 }
 
-const Value::Array& Value::as_array() const {
+const Value::Array& Value::as_array() const& {
   if (!is_array()) wrong_type(*this, "a list");
   return std::get<Array>(data_);
 }
 
-Value::Array& Value::as_array() {
+Value::Array& Value::as_array() & {
   if (!is_array()) wrong_type(*this, "a list");
   return std::get<Array>(data_);
 }
 
-const Value::Object& Value::as_object() const {
+const Value::Object& Value::as_object() const& {
   if (!is_object()) wrong_type(*this, "an object");
   return std::get<Object>(data_);
 }
 
-Value::Object& Value::as_object() {
+Value::Object& Value::as_object() & {
   if (!is_object()) wrong_type(*this, "an object");
   return std::get<Object>(data_);
 }
 
-const Value& Value::at(std::string_view name) const {
+const Value& Value::at(std::string_view name) const& {
   const auto& object = as_object();
   const auto found = object.find(name);
   if (found == object.end()) {

@@ -18,16 +18,16 @@ class Value {
   using Object = std::map<std::string, Value, std::less<>>;
 
   Value() = default;
-  Value(std::nullptr_t) {}                                            // NOLINT
-  Value(bool value) : data_(value) {}                                 // NOLINT
-  Value(int value) : data_(static_cast<int64_t>(value)) {}            // NOLINT
-  Value(int64_t value) : data_(value) {}                              // NOLINT
-  Value(double value) : data_(value) {}                               // NOLINT
-  Value(const char* value) : data_(std::string(value)) {}             // NOLINT
-  Value(std::string value) : data_(std::move(value)) {}               // NOLINT
-  Value(std::string_view value) : data_(std::string(value)) {}        // NOLINT
-  Value(Array value) : data_(std::move(value)) {}                     // NOLINT
-  Value(Object value) : data_(std::move(value)) {}                    // NOLINT
+  Value(std::nullptr_t) {}                                      // NOLINT
+  Value(bool value) : data_(value) {}                           // NOLINT
+  Value(int value) : data_(static_cast<int64_t>(value)) {}      // NOLINT
+  Value(int64_t value) : data_(value) {}                        // NOLINT
+  Value(double value) : data_(value) {}                         // NOLINT
+  Value(const char* value) : data_(std::string(value)) {}       // NOLINT
+  Value(std::string value) : data_(std::move(value)) {}         // NOLINT
+  Value(std::string_view value) : data_(std::string(value)) {}  // NOLINT
+  Value(Array value) : data_(std::move(value)) {}               // NOLINT
+  Value(Object value) : data_(std::move(value)) {}              // NOLINT
 
   bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
   bool is_bool() const { return std::holds_alternative<bool>(data_); }
@@ -41,14 +41,18 @@ class Value {
   bool as_bool() const;
   int64_t as_int() const;
   double as_double() const;
-  const std::string& as_string() const;
-  const Array& as_array() const;
-  Array& as_array();
-  const Object& as_object() const;
-  Object& as_object();
-
+  const std::string& as_string() const&;
+  const Array& as_array() const&;
+  Array& as_array() &;
+  const Object& as_object() const&;
+  Object& as_object() &;
   /// The member of that name. Throws CheckpointError naming it where there is none.
-  const Value& at(std::string_view name) const;
+  const Value& at(std::string_view name) const&;
+  // Of a temporary they give values, so that `for (auto& x : from_json(text).as_array())` is safe.
+  std::string as_string() && { return std::move(const_cast<std::string&>(as_string())); }
+  Array as_array() && { return std::move(as_array()); }
+  Object as_object() && { return std::move(as_object()); }
+  Value at(std::string_view name) && { return std::move(const_cast<Value&>(at(name))); }
   /// The member of that name, made where there is none; null becomes an object.
   Value& operator[](std::string_view name);
   /// Whether this is an object with such a member.

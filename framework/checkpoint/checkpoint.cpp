@@ -26,17 +26,17 @@ constexpr const char* kDataSum = "levin.crc32.data";
 constexpr const char* kNoSum = "00000000";
 
 constexpr std::pair<at::ScalarType, const char*> kTypes[] = {
-    {at::kDouble, "F64"}, {at::kFloat, "F32"}, {at::kHalf, "F16"},  {at::kBFloat16, "BF16"},
-    {at::kLong, "I64"},   {at::kInt, "I32"},   {at::kShort, "I16"}, {at::kChar, "I8"},
-    {at::kByte, "U8"},    {at::kBool, "BOOL"},    {at::kUInt64, "U64"}, {at::kUInt32, "U32"},
+    {at::kDouble, "F64"}, {at::kFloat, "F32"}, {at::kHalf, "F16"},   {at::kBFloat16, "BF16"},
+    {at::kLong, "I64"},   {at::kInt, "I32"},   {at::kShort, "I16"},  {at::kChar, "I8"},
+    {at::kByte, "U8"},    {at::kBool, "BOOL"}, {at::kUInt64, "U64"}, {at::kUInt32, "U32"},
     {at::kUInt16, "U16"}};
 
 std::string type_name(at::ScalarType type, std::string_view tensor) {
   for (const auto& [known, name] : kTypes) {
     if (known == type) return name;
   }
-  throw CheckpointError(
-      fmt::format("can't save '{}': its type {} has no safetensors name", tensor, c10::toString(type)));
+  throw CheckpointError(fmt::format("can't save '{}': its type {} has no safetensors name", tensor,
+                                    c10::toString(type)));
 }
 
 at::ScalarType scalar_type(const std::string& name, std::string_view path) {
@@ -51,6 +51,7 @@ std::span<const std::byte> bytes_of(const torch::Tensor& tensor) {
 }
 
 uint32_t crc(uint32_t sum, std::span<const std::byte> bytes) {
+  if (bytes.empty()) return sum;  // zlib would start anew at a null pointer
   return static_cast<uint32_t>(
       ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
@@ -87,8 +88,8 @@ Plan plan_tensors(const StateDict& state) {
     const std::vector<int64_t> shape = plain.sizes().vec();
     if (plain.numel() > 0) {
       // Keyed by the source's memory: a copy to the CPU would hide that two names share it.
-      const auto key = std::tuple(tensor.const_data_ptr(), tensor.scalar_type(), shape,
-                                  tensor.strides().vec());
+      const auto key =
+          std::tuple(tensor.const_data_ptr(), tensor.scalar_type(), shape, tensor.strides().vec());
       const auto [found, is_new] = seen.try_emplace(key, name);
       if (!is_new) {
         plan.aliases[name] = found->second;
@@ -165,8 +166,8 @@ StateDict load_checkpoint(const std::filesystem::path& path) {
     const bool aligned =
         reinterpret_cast<uintptr_t>(data) % safetensors::element_size(entry.dtype) == 0;
     if (aligned) {  // shares the file's memory; always so in Levin's own files
-      state.tensors.emplace(entry.name,
-                            at::from_blob(data, entry.shape, [text](void*) {}, type));
+      state.tensors.emplace(entry.name, at::from_blob(
+                                            data, entry.shape, [text](void*) {}, type));
     } else {
       const auto size = static_cast<int64_t>(entry.end - entry.begin);
       const auto raw = at::from_blob(data, {size}, at::kByte).clone();
@@ -178,7 +179,8 @@ StateDict load_checkpoint(const std::filesystem::path& path) {
     state.values = Value::from_json(values->second);
   }
   if (const auto aliases = metadata.find(kAliases); aliases != metadata.end()) {
-    for (const auto& [name, of] : Value::from_json(aliases->second).as_object()) {
+    const Value names = Value::from_json(aliases->second);
+    for (const auto& [name, of] : names.as_object()) {
       state.tensors.emplace(name, state.tensor(of.as_string()));
     }
   }

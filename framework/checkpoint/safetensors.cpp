@@ -125,9 +125,8 @@ std::string build_header(Header& header) {
     entry.begin = offset;
     offset += byte_size(entry);
     entry.end = offset;
-    root[entry.name] = {{"dtype", entry.dtype},
-                        {"shape", entry.shape},
-                        {"data_offsets", {entry.begin, entry.end}}};
+    root[entry.name] = {
+        {"dtype", entry.dtype}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
   }
   std::string text;
   try {
@@ -156,7 +155,8 @@ File parse(std::span<const std::byte> bytes, std::string_view path) {
     file.header =
         read_header(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
   } catch (const std::exception& error) {
-    throw CheckpointError::corrupt(path, fmt::format("its header can't be read ({})", error.what()));
+    throw CheckpointError::corrupt(path,
+                                   fmt::format("its header can't be read ({})", error.what()));
   }
   file.data = bytes.subspan(kLengthBytes + length);
   if (const auto problem = find_problem(file.header, file.data.size()); !problem.empty()) {

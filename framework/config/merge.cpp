@@ -118,6 +118,7 @@ class Walk {
   void set() {
     ConfigNode value = override_.value;
     normalise_at(value, place_);
+    if (member_ != nullptr) member_->origin = value.origin;
     if (override_.append) return append(std::move(value));
     merge(*node_, std::move(value));
   }
@@ -143,7 +144,11 @@ class Walk {
   void enter(const std::string& key) {
     if (node_->is_scalar()) fail(fmt::format("'{}' is a value without settings", place_));
     place_ += place_.empty() ? key : "." + key;
-    node_ = &node_->member(key, override_.value.origin);
+    node_->member(key, override_.value.origin);
+    for (auto& each : node_->members) {
+      if (each.key == key) member_ = &each;
+    }
+    node_ = &member_->value;
   }
 
   void append(ConfigNode value) {
@@ -162,6 +167,7 @@ class Walk {
   }
 
   ConfigNode* node_;
+  ConfigMember* member_ = nullptr;  // the one entered last
   const Override& override_;
   std::string place_;
 };

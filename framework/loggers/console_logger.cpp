@@ -1,6 +1,5 @@
-#include <levin/framework/loggers/console_logger.h>
-
 #include <fmt/format.h>
+#include <levin/framework/loggers/console_logger.h>
 
 namespace levin {
 

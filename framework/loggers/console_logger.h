@@ -1,11 +1,11 @@
 #pragma once
 
+#include <levin/framework/loggers/logger.h>
+#include <levin/framework/options.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <string>
-
-#include <levin/framework/loggers/logger.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

@@ -1,13 +1,11 @@
+#include <fmt/format.h>
+#include <levin/framework/error.h>
 #include <levin/framework/loggers/csv_logger.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-
-#include <fmt/format.h>
-
-#include <levin/framework/error.h>
 
 namespace levin {
 namespace {
@@ -107,9 +105,10 @@ void CsvLogger::take_over(const std::string& text) {
   if (!lines.empty()) {
     columns_ = parse_header(lines.front());
     rows_ = std::ssize(lines) - 1;
-    if (columns_.size() < 2 || !std::equal(kFirstColumns.begin(), kFirstColumns.end(), columns_.begin())) {
-      throw CheckpointError::corrupt(path_.string(),
-                                     "it isn't a table of metrics; move it out of the run's folder");
+    if (columns_.size() < 2 ||
+        !std::equal(kFirstColumns.begin(), kFirstColumns.end(), columns_.begin())) {
+      throw CheckpointError::corrupt(
+          path_.string(), "it isn't a table of metrics; move it out of the run's folder");
     }
   }
   const size_t torn = text.size() - (text.rfind('\n') + 1);
@@ -134,9 +133,10 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
   }
   const bool is_whole = rows_ == mark.rows;
   if (!is_ours || !is_narrower || (is_whole && std::ssize(kept) != mark.offset)) {
-    throw CheckpointError::corrupt(path_.string(),
-                                   "it isn't the table that the checkpoint's run wrote; move it out "
-                                   "of the run's folder to begin a new one");
+    throw CheckpointError::corrupt(
+        path_.string(),
+        "it isn't the table that the checkpoint's run wrote; move it out "
+        "of the run's folder to begin a new one");
   }
   if (!is_whole) {
     fmt::print(stderr, "warning: {} has only {} of the {} rows the checkpoint was taken after\n",

@@ -1,15 +1,15 @@
 #pragma once
 
+#include <levin/framework/files.h>
+#include <levin/framework/loggers/logger.h>
+#include <levin/framework/options.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <levin/framework/files.h>
-#include <levin/framework/loggers/logger.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 
@@ -26,13 +26,14 @@ Fields describe(CsvLoggerOptions& options);
 /// One row a call. The columns are `epoch`, `step`, then the metrics in the order in which they
 /// first appeared, those of one row by name; a cell is empty where a row has no such metric. A new
 /// metric adds a column at the end: only then is the file written anew, else rows are appended.
-/// Numbers are the shortest that read back as the same bits ("nan", "inf", "-inf" too), and no clock
-/// is read into the file: the same run gives the same bytes.
+/// Numbers are the shortest that read back as the same bits ("nan", "inf", "-inf" too), and no
+/// clock is read into the file: the same run gives the same bytes.
 ///
-/// Going on from a checkpoint cuts the file to the rows and columns it had then, so that the resumed
-/// run ends with the bytes of one that went through. Rows lost since (a machine that crashed) are
-/// missed with a warning; where there is no file, a new one begins. A file that isn't this run's
-/// is left alone: CheckpointError. A new fit in the same folder adds its rows to the file.
+/// Going on from a checkpoint cuts the file to the rows and columns it had then, so that the
+/// resumed run ends with the bytes of one that went through. Rows lost since (a machine that
+/// crashed) are missed with a warning; where there is no file, a new one begins. A file that isn't
+/// this run's is left alone: CheckpointError. A new fit in the same folder adds its rows to the
+/// file.
 class CsvLogger : public Logger {
  public:
   using Options = CsvLoggerOptions;

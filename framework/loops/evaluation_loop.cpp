@@ -17,18 +17,15 @@ struct HookNames {
   BatchCall batch_start, batch_end;
 };
 
-constexpr HookNames kValidation{&Hooks::on_validation_start,
-                                &Hooks::on_validation_epoch_start,
-                                &Hooks::on_validation_epoch_end,
-                                &Hooks::on_validation_end,
-                                BatchHook::validation_batch_start,
-                                BatchHook::validation_batch_end,
-                                &Hooks::on_validation_batch_start,
-                                &Hooks::on_validation_batch_end};
-constexpr HookNames kTest{&Hooks::on_test_start,         &Hooks::on_test_epoch_start,
-                          &Hooks::on_test_epoch_end,     &Hooks::on_test_end,
-                          BatchHook::test_batch_start,   BatchHook::test_batch_end,
-                          &Hooks::on_test_batch_start,   &Hooks::on_test_batch_end};
+constexpr HookNames kValidation{
+    &Hooks::on_validation_start,       &Hooks::on_validation_epoch_start,
+    &Hooks::on_validation_epoch_end,   &Hooks::on_validation_end,
+    BatchHook::validation_batch_start, BatchHook::validation_batch_end,
+    &Hooks::on_validation_batch_start, &Hooks::on_validation_batch_end};
+constexpr HookNames kTest{&Hooks::on_test_start,       &Hooks::on_test_epoch_start,
+                          &Hooks::on_test_epoch_end,   &Hooks::on_test_end,
+                          BatchHook::test_batch_start, BatchHook::test_batch_end,
+                          &Hooks::on_test_batch_start, &Hooks::on_test_batch_end};
 
 const HookNames& hooks_of(Stage stage) { return stage == Stage::test ? kTest : kValidation; }
 
@@ -121,8 +118,7 @@ void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, Step
     batch.set_loader_index(static_cast<int64_t>(index));
     transfer(parts_, batch);
     metrics_.begin_window();
-    metrics_.begin_batch(batch.rows(), batch.loader_index(),
-                         static_cast<int64_t>(loaders_.size()));
+    metrics_.begin_batch(batch.rows(), batch.loader_index(), static_cast<int64_t>(loaders_.size()));
     step.begin(i, batch.loader_index());
     evaluate(batch, step);
   }

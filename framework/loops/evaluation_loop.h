@@ -17,8 +17,8 @@ class EvaluationLoop {
 
   /// Whether there is anything to evaluate.
   bool has_batches() const;
-  /// Evaluates as `stage` (sanity_check, validate or test), at most `most` batches a loader; returns
-  /// the metrics and leaves them in the run's. In sanity_check nothing is kept or logged.
+  /// Evaluates as `stage` (sanity_check, validate or test), at most `most` batches a loader;
+  /// returns the metrics and leaves them in the run's. In sanity_check nothing is kept or logged.
   MetricMap run(Stage stage, std::optional<int64_t> most = {});
 
  private:

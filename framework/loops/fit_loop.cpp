@@ -18,15 +18,15 @@ std::optional<int64_t> batches_an_epoch(const LoopParts& parts, const DataLoader
   const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
                                TrainingData::size(train, parts.strategy.shard()));
   if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
-    throw DataError::empty("the training loader", "drop_last leaves no full batch: lower batch_size");
+    throw DataError::empty("the training loader",
+                           "drop_last leaves no full batch: lower batch_size");
   }
   return batches;
 }
 
 }  // namespace
 
-FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val,
-                 Optimizers& optimizers)
+FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
     : parts_(parts),
       optimizers_(optimizers),
       schedules_(optimizers),
@@ -128,12 +128,17 @@ void FitLoop::run_batches() {
   while (data_.next(batch)) {
     train_batch(batch);
     if (step_.skips_epoch()) break;
-    validate_if_due();
+    const bool is_due = validation_schedule_.is_due(parts_.run.epoch(), parts_.run.progress().batch,
+                                                    total_batches_, data_.at_end());
+    if (is_due) validate();
     if (training_step_.window_batches() > 0) continue;  // not a step boundary
     act_on_requests();
     if (StopSignal::received()) handle_interrupt();
     if (data_.at_end()) break;
-    if (is_done()) return;
+    if (!is_done()) continue;
+    // Who asked for the stop gets a last validation; checkpoints of this boundary don't know of it.
+    if (stop_requested_ && !is_due && !parts_.run.history().interrupted) validate();
+    return;
   }
   epoch_complete_ = true;
 }
@@ -167,14 +172,8 @@ void FitLoop::log_step() {
   log_step_values(parts_, metrics_.step_values(Metrics::For::logger), steps - 1);
 }
 
-void FitLoop::validate_if_due() {
-  const Progress& progress = parts_.run.progress();
+void FitLoop::validate() {
   if (!validation_.has_batches()) return;
-  const bool stopping = parts_.run.stop_requested() && may_stop();
-  if (!stopping && !validation_schedule_.is_due(progress.epoch, progress.batch, total_batches_,
-                                                data_.at_end())) {
-    return;
-  }
   parts_.run.metrics();  // keeps the step's values for hooks that run within the validation
   {
     const at::NoGradGuard no_grad;
@@ -221,7 +220,10 @@ void FitLoop::act_on_requests() {
   if (requests.accumulate) run.progress().accumulate = *requests.accumulate;
   for (const auto& request : requests.saves) save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
-  if (requests.stop && stop_reason_.empty()) stop_reason_ = *requests.stop;
+  if (requests.stop && stop_reason_.empty()) {
+    stop_reason_ = *requests.stop;
+    stop_requested_ = true;
+  }
 }
 
 void FitLoop::save(const Requests::Save& request) {

@@ -41,7 +41,7 @@ class FitLoop {
   void train_batch(Batch& batch);
   void log_step();
   void end_epoch();
-  void validate_if_due();
+  void validate();
   void act_on_requests();
   void save(const Requests::Save& request);
   void handle_interrupt();
@@ -66,6 +66,7 @@ class FitLoop {
   bool epoch_complete_ = false;  // every batch of the epoch was seen
   int64_t total_batches_ = 0;
   std::string stop_reason_;      // asked for, but perhaps not yet allowed by min_epochs
+  bool stop_requested_ = false;  // by a callback, not a limit
   double time_limit_ = 0.0;      // seconds; 0: none
   double time_before_ = 0.0;     // spent before a resume
   double started_ = 0.0;

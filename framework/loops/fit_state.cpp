@@ -90,10 +90,10 @@ void FitLoop::resume(const StateDict& checkpoint) {
   parts_.module.load_state_dict(checkpoint.child("model"));
   const StateDict optimizers = checkpoint.child("optimizer");
   if (optimizers.values.as_object().size() != optimizers_.size()) {
-    throw CheckpointError::mismatch("the state of the optimizers",
-                                    {fmt::format("it has {}, this run {}",
-                                                 optimizers.values.as_object().size(),
-                                                 optimizers_.size())});
+    throw CheckpointError::mismatch(
+        "the state of the optimizers",
+        {fmt::format("it has {}, this run {}", optimizers.values.as_object().size(),
+                     optimizers_.size())});
   }
   for (size_t i = 0; i < optimizers_.size(); ++i) {
     optimizers_.entries()[i].optimizer->load_state_dict(optimizers.child(std::to_string(i)));

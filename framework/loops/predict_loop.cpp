@@ -64,10 +64,10 @@ void PredictLoop::collect(const NamedTensors& outputs) {
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].first != collected_[i].first) {
-      throw ModuleError::contract("predict_step",
-                                  fmt::format("returned '{}' where '{}' was before",
-                                              outputs[i].first, collected_[i].first),
-                                  "return the same names for every batch");
+      throw ModuleError::contract(
+          "predict_step",
+          fmt::format("returned '{}' where '{}' was before", outputs[i].first, collected_[i].first),
+          "return the same names for every batch");
     }
     collected_[i].second.push_back(outputs[i].second.detach().cpu());
   }

@@ -21,8 +21,7 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Metrics& met
   for (const auto& group : optimizer_->groups()) {
     parameters_.insert(parameters_.end(), group.parameters.begin(), group.parameters.end());
   }
-  if (optimizer_->reevaluates_closure() &&
-      parts_.options.accumulate_grad_batches > 1) {
+  if (optimizer_->reevaluates_closure() && parts_.options.accumulate_grad_batches > 1) {
     throw ConfigError::conflict(
         fmt::format("accumulate_grad_batches = {} with {}, which evaluates its closure again",
                     parts_.options.accumulate_grad_batches, optimizer_->name()),
@@ -90,8 +89,8 @@ void TrainingStep::backward(const torch::Tensor& loss) {
   if (window_rows_ == 0.0) {
     first_rows_ = rows;
     if (optimizer_ != nullptr) {
-      parts_.hooks.call_batch(BatchHook::before_zero_grad, &Hooks::on_before_zero_grad,
-                              *optimizer_, *step_);
+      parts_.hooks.call_batch(BatchHook::before_zero_grad, &Hooks::on_before_zero_grad, *optimizer_,
+                              *step_);
       optimizer_->zero_grad();
     }
   }

@@ -30,18 +30,19 @@ class TrainingStep {
 
   LoopParts parts_;
   Metrics& metrics_;
-  Optimizer* optimizer_ = nullptr;  // null: the module has none, gradients are computed all the same
+  Optimizer* optimizer_ =
+      nullptr;  // null: the module has none, gradients are computed all the same
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
-  Closure closure_;  // made once: calls closure()
+  Closure closure_;                        // made once: calls closure()
 
   const Batch* batch_ = nullptr;
   StepControl* step_ = nullptr;
   torch::Tensor loss_;
   bool window_ends_ = true;
-  bool evaluated_ = false;        // the closure ran for this batch
+  bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
-  double window_rows_ = 0.0;      // rows with gradients in the window
-  double first_rows_ = 0.0;       // of its first batch: what the others are weighted against
+  double window_rows_ = 0.0;  // rows with gradients in the window
+  double first_rows_ = 0.0;   // of its first batch: what the others are weighted against
   torch::Tensor window_loss_;
 };
 

@@ -1,12 +1,11 @@
 #include <levin/callbacks/defaults.h>
-
-#include "callbacks/fixture.h"
-
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
+
+#include "callbacks/fixture.h"
 
 namespace levin::test {
 namespace {
@@ -39,6 +38,7 @@ TEST(Defaults, AddsNothingThatIsThereAlready) {
   EXPECT_EQ(trainer.loggers().size(), 1U);
 }
 
+// Row 34: what it takes to share a run.
 TEST(Defaults, AFitWithThemLeavesARunFolder) {
   TemporaryFolder folder;
   PointsModule data(16, {.batch_size = 8});

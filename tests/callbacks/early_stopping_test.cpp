@@ -1,11 +1,10 @@
 #include <levin/callbacks/early_stopping.h>
+#include <levin/framework/error.h>
+#include <levin/framework/trainer.h>
 
 #include <limits>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/error.h>
-#include <levin/framework/trainer.h>
 
 namespace levin::test {
 namespace {
@@ -199,6 +198,7 @@ class Valley : public OneWeight {
   }
 };
 
+// Row 9: iterate until a stopping rule says enough.
 TEST(EarlyStopping, StopsAFitAndPutsBackTheBestWeights) {
   TemporaryFolder folder;
   SmallData data;

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <gtest/gtest.h>
+#include <levin/framework/callback.h>
+#include <levin/framework/loops/run_control.h>
+#include <torch/torch.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -9,13 +14,7 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-#include <torch/torch.h>
-
 #include "framework/support.h"
-
-#include <levin/framework/callback.h>
-#include <levin/framework/loops/run_control.h>
 
 namespace levin::test {
 
@@ -148,8 +147,8 @@ class SmallData : public DataModule {
 
  private:
   DataLoaders loader() const {
-    auto data = std::make_shared<TensorDataset>(torch::arange(rows_).to(torch::kFloat).view({-1, 1}),
-                                                torch::ones({rows_, 1}));
+    auto data = std::make_shared<TensorDataset>(
+        torch::arange(rows_).to(torch::kFloat).view({-1, 1}), torch::ones({rows_, 1}));
     return DataLoader(std::move(data), {.batch_size = 2});
   }
   int64_t rows_;

@@ -1,9 +1,8 @@
 #include <levin/callbacks/learning_rate_monitor.h>
-
-#include "callbacks/fixture.h"
-
 #include <levin/framework/error.h>
 #include <levin/framework/loggers/logger.h>
+
+#include "callbacks/fixture.h"
 
 namespace levin::test {
 namespace {
@@ -35,7 +34,8 @@ class TwoGroups : public Classifier {
     }
     groups.insert(groups.begin(), torch::optim::OptimizerParamGroup(all));
     return {std::make_unique<torch::optim::SGD>(groups, torch::optim::SGDOptions(0.5)),
-            ExponentialLR({.gamma = 0.5}), {.interval = interval_}};
+            ExponentialLR({.gamma = 0.5}),
+            {.interval = interval_}};
   }
 
  private:
@@ -50,8 +50,7 @@ std::map<std::string, Points> rows_of(Interval interval, bool two_groups,
   TemporaryFolder folder;
   PointsModule data(16, {.batch_size = 8});
   TwoGroups model(interval, two_groups);
-  Trainer trainer(
-      {.max_epochs = 2, .log_every_n_steps = 1, .default_root_dir = folder.string()});
+  Trainer trainer({.max_epochs = 2, .log_every_n_steps = 1, .default_root_dir = folder.string()});
   trainer.add<LearningRateMonitor>(std::move(options));
   auto& rows = trainer.add_logger<Rows>();
   trainer.fit(model, data);

@@ -1,12 +1,11 @@
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
 
 #include <limits>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
 
 namespace levin::test {
 namespace {
@@ -50,12 +49,12 @@ TEST(CheckpointName, RefusesWhatIsNoFileName) {
 
 TEST(ModelCheckpoint, RefusesOptionsThatExcludeEachOther) {
   using Options = ModelCheckpointOptions;
-  for (const Options& options :
-       {Options{.every_n_train_steps = 5, .every_n_epochs = 1},
-        Options{.every_n_train_steps = 5, .train_time_interval = 1.0},
-        Options{.train_time_interval = 1.0, .every_n_epochs = 1}, Options{.save_top_k = 2},
-        Options{.save_top_k = -2}, Options{.every_n_epochs = -1}, Options{.every_n_train_steps = -1},
-        Options{.train_time_interval = 0.0}, Options{.mode = "best"}}) {
+  for (const Options& options : {Options{.every_n_train_steps = 5, .every_n_epochs = 1},
+                                 Options{.every_n_train_steps = 5, .train_time_interval = 1.0},
+                                 Options{.train_time_interval = 1.0, .every_n_epochs = 1},
+                                 Options{.save_top_k = 2}, Options{.save_top_k = -2},
+                                 Options{.every_n_epochs = -1}, Options{.every_n_train_steps = -1},
+                                 Options{.train_time_interval = 0.0}, Options{.mode = "best"}}) {
     EXPECT_THROW(ModelCheckpoint{options}, ConfigError);
   }
   EXPECT_NO_THROW(ModelCheckpoint({.every_n_train_steps = 5, .every_n_epochs = 0}));
@@ -335,7 +334,8 @@ TEST(ModelCheckpoint, TheCheckpointKnowsItself) {
   const StateDict state = callback.state_dict();  // as the loop takes it when it writes the file
   EXPECT_EQ(state.values.at("best_model_path").as_string(),
             (folder_of(loop) / "epoch=0-step=1.ckpt").string());
-  EXPECT_EQ(state.values.at("last_model_path").as_string(), (folder_of(loop) / "last.ckpt").string());
+  EXPECT_EQ(state.values.at("last_model_path").as_string(),
+            (folder_of(loop) / "last.ckpt").string());
 }
 
 TEST(ModelCheckpoint, SavesOnAnExceptionWhereAsked) {
@@ -344,7 +344,9 @@ TEST(ModelCheckpoint, SavesOnAnExceptionWhereAsked) {
     ModelCheckpoint callback({.save_on_exception = asked});
     start(loop, callback);
     loop.step(callback);
+    ::testing::internal::CaptureStderr();
     callback.on_exception(std::runtime_error("no"), loop.run);
+    ::testing::internal::GetCapturedStderr();
     loop.boundary();
     EXPECT_EQ(names_of(loop), asked ? Names{"exception-epoch=0-step=1.ckpt"} : Names{});
   }
@@ -375,6 +377,25 @@ TEST(ModelCheckpoint, AFitLeavesTheBestFilesAndResumesFromThem) {
   EXPECT_EQ(history.epochs.size(), 6U);
   EXPECT_EQ(again.folder(), callback.folder());
   EXPECT_EQ(files_in(checkpoints).size(), 3U);
+}
+
+TEST(ModelCheckpoint, AFitThatThrowsLeavesACheckpointWhereAsked) {
+  class Failing : public Classifier {
+    torch::Tensor training_step(const Batch& batch, Step& step) override {
+      if (step.global_step() == 3) throw std::runtime_error("the model failed");
+      return Classifier::training_step(batch, step);
+    }
+  };
+  TemporaryFolder folder;
+  PointsModule data(16, {.batch_size = 4});
+  Failing model;
+  Trainer trainer({.max_epochs = 2, .default_root_dir = folder.string()});
+  auto& callback = trainer.add<ModelCheckpoint>({.save_on_exception = true});
+  ::testing::internal::CaptureStderr();
+  EXPECT_THROW(trainer.fit(model, data), std::runtime_error);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("the model failed"), std::string::npos);
+  EXPECT_EQ(files_in(callback.folder()), Names{"exception-epoch=0-step=3.ckpt"});
+  EXPECT_TRUE(load_checkpoint(trainer.last_checkpoint()).has_child("model"));
 }
 
 TEST(ModelCheckpoint, AFitThatCannotWriteKeepsTheOlderFile) {

@@ -1,8 +1,7 @@
 #include <levin/callbacks/model_summary.h>
+#include <levin/framework/error.h>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/error.h>
 
 namespace levin::test {
 namespace {
@@ -16,8 +15,8 @@ class Net : public Module {
  public:
   Net() {
     first_ = register_module("first", torch::nn::Linear(784, 32));
-    inner_ = register_module("inner", torch::nn::Sequential(torch::nn::ReLU(),
-                                                            torch::nn::Linear(32, 10)));
+    inner_ = register_module("inner",
+                             torch::nn::Sequential(torch::nn::ReLU(), torch::nn::Linear(32, 10)));
     norm_ = register_module("norm", torch::nn::BatchNorm1d(10));
     conv_ = register_module("conv", torch::nn::Conv2d(3, 8, 3));
     for (auto& parameter : norm_->parameters()) parameter.set_requires_grad(false);
@@ -43,8 +42,9 @@ TEST(ModelSummary, ListsLayersWithTheShapesTheirWeightsTell) {
   const Net net;
   const auto lines = lines_of(summarize(net));
   ASSERT_EQ(lines.size(), 8U) << summarize(net);
-  EXPECT_TRUE(has(lines[1], "0 scale  parameter         10  yes                  [10]")) << lines[1];
-  EXPECT_TRUE(has(lines[3], "2 first  Linear        25,120  yes        [*, 784]  [*, 32]"))
+  EXPECT_TRUE(has(lines[1], "0 scale  parameter            10  yes                  [10]"))
+      << lines[1];
+  EXPECT_TRUE(has(lines[3], "2 first  Linear           25,120  yes        [*, 784]  [*, 32]"))
       << lines[3];
   EXPECT_TRUE(has(lines[4], "Sequential")) << lines[4];
   EXPECT_TRUE(has(lines[5], "BatchNorm1d")) << lines[5];

@@ -1,10 +1,9 @@
 #include <levin/callbacks/monitor.h>
+#include <levin/framework/error.h>
 
 #include <limits>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/error.h>
 
 namespace levin::test {
 namespace {

@@ -1,9 +1,8 @@
 #include <levin/callbacks/progress_bar.h>
-
-#include "callbacks/fixture.h"
-
 #include <levin/framework/error.h>
 #include <levin/framework/loops/run_control.h>
+
+#include "callbacks/fixture.h"
 
 namespace levin::test {
 namespace {

@@ -1,8 +1,7 @@
 #include <levin/callbacks/timer.h>
+#include <levin/framework/error.h>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/error.h>
 
 namespace levin::test {
 namespace {

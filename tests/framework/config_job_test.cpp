@@ -193,6 +193,7 @@ TEST(ConfigJob, the_seed_may_be_a_number_a_switch_or_left_out) {
 TEST(ConfigJob, null_is_lightnings_way_to_say_the_default) {
   const Job job = job_of(
       "trainer: {max_epochs: null, log_every_n_steps: null, check_val_every_n_epoch: null, "
+      "val_check_interval: 5, "
       "logger: null, callbacks: null, default_root_dir: null}\nmodel: null\nckpt_path: null");
   EXPECT_EQ(job.trainer->log_every_n_steps, 50);
   EXPECT_EQ(job.trainer->check_val_every_n_epoch, std::nullopt);

@@ -99,6 +99,14 @@ TEST(ConfigMerge, overrides_reach_settings_with_and_without_init_args) {
   EXPECT_EQ(root.find("optimizer")->origin.to_string(), "command line");
 }
 
+TEST(ConfigMerge, an_override_of_a_files_setting_is_the_command_lines) {
+  ConfigNode root = read("model: {class_path: MLP, in_features: 4}");
+  apply(root, set("model.in_features", "5"));
+  const ConfigMember& member = root.find("model")->find("init_args")->members[0];
+  EXPECT_EQ(member.origin.to_string(), "command line");
+  EXPECT_EQ(member.value.plain(), Value(5));
+}
+
 TEST(ConfigMerge, callbacks_are_appended_and_set_one_after_another) {
   ConfigNode root = ConfigNode::null({});
   apply(root, set("trainer.callbacks", "EarlyStopping", true));

@@ -16,6 +16,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "allocations.h"
+
 namespace levin {
 namespace {
 
@@ -406,6 +408,24 @@ TEST(DataLoader, buffers_go_round_without_new_ones) {
   }
 }
 
+TEST(DataLoader, nothing_is_allocated_once_buffers_are_there) {
+  for (const int64_t workers : {0, 2}) {
+    const DataLoader loader(
+        numbers(103),
+        {.batch_size = 10, .shuffle = true, .num_workers = workers, .transform = add_noise});
+    auto reader = loader.open();
+    Batch batch;
+    int64_t before = 0;
+    for (int64_t epoch = 0; epoch < 12; ++epoch) {
+      if (epoch == 6) before = test::allocations();
+      reader.seek(epoch);
+      while (reader.next(batch)) {
+      }
+    }
+    EXPECT_EQ(test::allocations() - before, 0) << workers << " workers, 66 batches";
+  }
+}
+
 TEST(DataLoader, the_data_set_itself_is_never_written) {
   const auto x = torch::arange(12.0).view({4, 3});
   const auto data = std::make_shared<TensorDataset>(x, torch::arange(4));
@@ -519,6 +539,23 @@ TEST(DataLoader, workers_stay_within_the_prefetch_bound) {
     EXPECT_LE(stream->calls, k + 6);
     if (k % 10 == 0) {
       EXPECT_GT(stream->calls, k);
+    }
+  }
+}
+
+TEST(DataLoader, seeking_while_workers_are_at_work_mixes_nothing_up) {
+  const auto stream = std::make_shared<Stream>(1000, true);
+  stream->delay = std::chrono::milliseconds(2);
+  const DataLoader loader(stream, {.batch_size = 2, .num_workers = 3});
+  auto reader = loader.open();
+  Batch batch;
+  for (int64_t i = 0; i < 12; ++i) {
+    const int64_t position = i * 37 % 400;
+    reader.seek(i % 2, position);
+    for (int64_t k = position; k < position + 3; ++k) {
+      ASSERT_TRUE(reader.next(batch));
+      EXPECT_EQ(batch.row_ids(), (Rows{2 * k, 2 * k + 1}));
+      EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({2 * k, 2 * k + 1})));
     }
   }
 }

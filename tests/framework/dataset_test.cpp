@@ -163,6 +163,16 @@ TEST(Buffers, are_shared_while_a_copy_view_or_graph_is_alive) {
     EXPECT_FALSE(is_unshared(tensor));
   }
   EXPECT_TRUE(is_unshared(tensor));
+  {
+    const torch::InferenceMode guard;
+    const auto view = tensor.slice(0, 1, 2);  // such a view knows nothing of its base
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  {
+    const auto data = tensor.tensor_data();
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  EXPECT_TRUE(is_unshared(tensor));
   const auto weight = torch::ones({3, 2}, torch::requires_grad());
   {
     const auto loss = tensor.mm(weight).sum();

@@ -223,8 +223,9 @@ TEST(FilesVersionFolder, fails_with_a_levin_error) {
   std::ofstream(folder.path() / "file") << "text";
   EXPECT_THROW(files::create_version_folder(folder.path() / "file"), CheckpointError);
   const Fault fault("open", EDQUOT);
-  EXPECT_TRUE(says(message_of<CheckpointError>([&] { files::create_version_folder(folder.path()); }),
-                   {"version_0", std::strerror(EDQUOT)}));
+  EXPECT_TRUE(
+      says(message_of<CheckpointError>([&] { files::create_version_folder(folder.path()); }),
+           {"version_0", std::strerror(EDQUOT)}));
 }
 
 TEST(FilesMoveIntoPlace, replaces_the_old_file) {
@@ -343,8 +344,8 @@ TEST(FilesAppend, fails_with_a_levin_error) {
   file.append("text");
   {
     const Fault fault("write", ENOSPC);
-    EXPECT_TRUE(says(message_of<CheckpointError>([&] { file.flush(); }),
-                     {"log", std::strerror(ENOSPC)}));
+    EXPECT_TRUE(
+        says(message_of<CheckpointError>([&] { file.flush(); }), {"log", std::strerror(ENOSPC)}));
   }
   file.append("more");
   const Fault fault("write", ENOSPC);

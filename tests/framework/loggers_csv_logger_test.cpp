@@ -1,3 +1,4 @@
+#include <levin/framework/error.h>
 #include <levin/framework/loggers/csv_logger.h>
 
 #include <cmath>
@@ -5,8 +6,6 @@
 #include <limits>
 
 #include "callbacks/fixture.h"
-
-#include <levin/framework/error.h>
 
 namespace levin::test {
 namespace {
@@ -37,7 +36,8 @@ TEST_F(CsvLoggerTest, WritesOneRowACallWithColumnsInOrderOfAppearance) {
 }
 
 TEST_F(CsvLoggerTest, NumbersReadBackAsTheSameBits) {
-  const std::vector<double> values{0.1, 1.0 / 3.0, 1e-300, 5e-324, 1.7976931348623157e308, -0.0, 1e22};
+  const std::vector<double> values{0.1,  1.0 / 3.0, 1e-300, 5e-324, 1.7976931348623157e308,
+                                   -0.0, 1e22};
   CsvLogger logger;
   logger.start(run);
   for (const double value : values) logger.log_metrics({{"v", value}}, 0, 0);
@@ -96,8 +96,8 @@ TEST_F(CsvLoggerTest, WritesTheSettings) {
 }
 
 /// The rows of a run; a checkpoint may be taken before any of them.
-const std::vector<MetricMap> kRows{{{"a", 1.5}}, {{"a", 2.0}},           {{"b", 3.0}}, {{"a", 0.1}},
-                                   {{"c", 5.0}, {"b", 6.0}}, {{"a", 7.0}}};
+const std::vector<MetricMap> kRows{
+    {{"a", 1.5}}, {{"a", 2.0}}, {{"b", 3.0}}, {{"a", 0.1}}, {{"c", 5.0}, {"b", 6.0}}, {{"a", 7.0}}};
 
 void log_rows(CsvLogger& logger, size_t from, size_t to) {
   for (size_t i = from; i < to; ++i) {

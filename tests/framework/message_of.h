@@ -8,7 +8,8 @@
 
 namespace levin::test {
 
-/// The message of the E that `work` throws; fails the test where it throws nothing or another class.
+/// The message of the E that `work` throws; fails the test where it throws nothing or another
+/// class.
 template <class E, class Work>
 std::string message_of(Work&& work) {
   try {

@@ -336,15 +336,16 @@ TEST(OptimizersResult, optimizers_move_with_their_state) {
 
 namespace {
 
-void skip_without_gpu() {
-  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
-}
+class OptimizersCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
+  }
+};
 
 }  // namespace
 
-TEST(OptimizersCuda, agree_with_the_cpu) {
-  skip_without_gpu();
-  if (testing::Test::IsSkipped()) return;
+TEST_F(OptimizersCuda, agree_with_the_cpu) {
   for (const auto& name : per_parameter_optimizers()) {
     for (const auto type : {torch::kFloat, torch::kDouble}) {
       auto host = torch::linspace(-1, 1, 24, type).view({4, 6}).requires_grad_();
@@ -367,9 +368,7 @@ TEST(OptimizersCuda, agree_with_the_cpu) {
   }
 }
 
-TEST(OptimizersCuda, changes_nothing_where_found_inf_is_set) {
-  skip_without_gpu();
-  if (testing::Test::IsSkipped()) return;
+TEST_F(OptimizersCuda, changes_nothing_where_found_inf_is_set) {
   for (const auto& name : per_parameter_optimizers()) {
     auto a = torch::ones({3}, torch::kCUDA).requires_grad_();
     auto b = torch::ones({3}, torch::kCUDA).requires_grad_();
@@ -393,9 +392,7 @@ TEST(OptimizersCuda, changes_nothing_where_found_inf_is_set) {
 }
 
 // A captured graph replays kernels alone: the rate it reads must be on the device.
-TEST(OptimizersCuda, a_rate_set_later_reaches_gradients_of_any_layout) {
-  skip_without_gpu();
-  if (testing::Test::IsSkipped()) return;
+TEST_F(OptimizersCuda, a_rate_set_later_reaches_gradients_of_any_layout) {
   auto a = torch::zeros({1, 4}, torch::kCUDA).requires_grad_();
   levin::SGD optimizer({a}, {.learning_rate = 1.0});
   a.mutable_grad() = torch::ones({4, 1}, torch::kCUDA).t();  // strides [1, 1]

@@ -74,9 +74,7 @@ class PointsModule : public DataModule {
     val_data_ = std::make_shared<TensorDataset>(val.input, val.target);
   }
   DataLoaders train_dataloader() override { return DataLoader(train_data_, train_); }
-  DataLoaders val_dataloader() override {
-    return DataLoader(val_data_, {.batch_size = 8});
-  }
+  DataLoaders val_dataloader() override { return DataLoader(val_data_, {.batch_size = 8}); }
   DataLoaders test_dataloader() override { return val_dataloader(); }
   DataLoaders predict_dataloader() override { return val_dataloader(); }
   const TensorDataset& train_data() const { return *train_data_; }
@@ -116,9 +114,7 @@ class Classifier : public Module {
   NamedTensors predict_step(const Batch& batch, Step&) override {
     return {{"class", forward(batch.input()).argmax(1)}};
   }
-  Optimizers configure_optimizers() override {
-    return Adam(parameters(), {.learning_rate = 1e-2});
-  }
+  Optimizers configure_optimizers() override { return Adam(parameters(), {.learning_rate = 1e-2}); }
 
  private:
   torch::nn::Linear hidden_;

@@ -76,12 +76,18 @@ using MakeText = std::string (*)(std::mt19937_64&, size_t);
 
 Value any_value(std::mt19937_64& random, int depth, MakeText text) {
   switch (random() % (depth > 0 ? 8 : 6)) {
-    case 0: return {};
-    case 1: return random() % 2 == 0;
-    case 2: return static_cast<int64_t>(random());
-    case 3: return from_bits(random());
-    case 4: return static_cast<double>(random() % 1000) / 8;
-    case 5: return text(random, 12);
+    case 0:
+      return {};
+    case 1:
+      return random() % 2 == 0;
+    case 2:
+      return static_cast<int64_t>(random());
+    case 3:
+      return from_bits(random());
+    case 4:
+      return static_cast<double>(random() % 1000) / 8;
+    case 5:
+      return text(random, 12);
     case 6: {
       Value::Array array;
       for (auto left = random() % 4; left > 0; --left) {
@@ -105,12 +111,28 @@ TEST(ValueJson, gives_back_doubles_of_any_bits) {
     const double number = from_bits(random());
     ASSERT_TRUE(same(Value::from_json(Value(number).to_json()), number)) << number;
   }
-  for (const double number :
-       {0.0, -0.0, 0.1, 1.0, -1.0, 1e22, 1e23, 5e-324, -5e-324, 2.2250738585072011e-308,
-        std::numeric_limits<double>::min(), std::numeric_limits<double>::max(),
-        std::numeric_limits<double>::lowest(), std::numeric_limits<double>::epsilon(),
-        9007199254740993.0, kInfinity, -kInfinity, kNan, -kNan, from_bits(0x7ff0000000000001),
-        from_bits(0xfff8000000000000), from_bits(0xffffffffffffffff)}) {
+  for (const double number : {0.0,
+                              -0.0,
+                              0.1,
+                              1.0,
+                              -1.0,
+                              1e22,
+                              1e23,
+                              5e-324,
+                              -5e-324,
+                              2.2250738585072011e-308,
+                              std::numeric_limits<double>::min(),
+                              std::numeric_limits<double>::max(),
+                              std::numeric_limits<double>::lowest(),
+                              std::numeric_limits<double>::epsilon(),
+                              9007199254740993.0,
+                              kInfinity,
+                              -kInfinity,
+                              kNan,
+                              -kNan,
+                              from_bits(0x7ff0000000000001),
+                              from_bits(0xfff8000000000000),
+                              from_bits(0xffffffffffffffff)}) {
     expect_json_round_trip(number);
     expect_json_round_trip(Value::Array{number, number});
   }
@@ -123,9 +145,9 @@ TEST(ValueJson, a_double_stays_a_double_and_an_int_an_int) {
 }
 
 TEST(ValueJson, gives_back_ints_at_their_limits) {
-  for (const int64_t number : {std::numeric_limits<int64_t>::min(),
-                               std::numeric_limits<int64_t>::min() + 1, int64_t{-1}, int64_t{0},
-                               int64_t{9007199254740993}, std::numeric_limits<int64_t>::max()}) {
+  for (const int64_t number :
+       {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::min() + 1, int64_t{-1},
+        int64_t{0}, int64_t{9007199254740993}, std::numeric_limits<int64_t>::max()}) {
     expect_json_round_trip(number);
     EXPECT_EQ(Value(number).to_json(), std::to_string(number));
   }
@@ -229,13 +251,15 @@ TEST(ValueYaml, is_read_back_the_same) {
 
 TEST(ValueYaml, text_that_looks_like_something_else_stays_text) {
   for (const char* word :
-       {"true",  "False", "yes", "No",    "on",   "OFF",  "y",      "n",      "null",  "Null",
-        "~",     "",      " ",   "1",     "-1",   "1.5",  "1e5",    ".5",     ".inf",  "-.Inf",
-        ".nan",  "nan",   "inf", "0x10",  "0o7",  "1_000", "+1",    "a: b",   "a:",    ":",
-        "- a",   "-",     "--",  "---",   "...",  "# c",   "a #b",  "{}",     "[]",    "*a",
-        "&a",    "!t",    "%",   "@",     "`",    "|",     ">",     "'a'",    "\"a\"", "a\nb",
-        " a",    "a ",    "a\t", "\r\n",  "?",    "? a",   "a,b",   "2024-01-01", "=",  "<<",
-        "\xc3\xa4", "\x01", "\x7f", "00:01:00:00", "cpu", "levin::MLP", "C:\\x", "e5", "_"}) {
+       {"true",  "False",      "yes",   "No",    "on",       "OFF",  "y",    "n",
+        "null",  "Null",       "~",     "",      " ",        "1",    "-1",   "1.5",
+        "1e5",   ".5",         ".inf",  "-.Inf", ".nan",     "nan",  "inf",  "0x10",
+        "0o7",   "1_000",      "+1",    "a: b",  "a:",       ":",    "- a",  "-",
+        "--",    "---",        "...",   "# c",   "a #b",     "{}",   "[]",   "*a",
+        "&a",    "!t",         "%",     "@",     "`",        "|",    ">",    "'a'",
+        "\"a\"", "a\nb",       " a",    "a ",    "a\t",      "\r\n", "?",    "? a",
+        "a,b",   "2024-01-01", "=",     "<<",    "\xc3\xa4", "\x01", "\x7f", "00:01:00:00",
+        "cpu",   "levin::MLP", "C:\\x", "e5",    "_"}) {
     EXPECT_EQ(read_back(Value(word).to_yaml()), Value(word)) << word;
     EXPECT_EQ(read_back(Value(Value::Array{word, 1}).to_yaml()), (Value::Array{word, 1})) << word;
     const Value nested = Value::Object{{"key", Value::Array{Value::Object{{"inner", word}}}}};
@@ -251,12 +275,12 @@ TEST(ValueYaml, is_block_style_that_a_person_can_read) {
   value["model"]["class_path"] = "MLP";
   value["model"]["hidden_sizes"] = Value::Array{32, 16};
   value["rate"] = 1e-5;
-  value["callbacks"] = Value::Array{Value::Object{{"name", "Timer"}, {"on", true}}, "b"};
+  value["callbacks"] = Value::Array{Value::Object{{"name", "Timer"}, {"shown", true}}, "b"};
   value["nothing"] = {};
   EXPECT_EQ(value.to_yaml(),
             "callbacks:\n"
             "  - name: Timer\n"
-            "    on: true\n"
+            "    shown: true\n"
             "  - b\n"
             "model:\n"
             "  class_path: MLP\n"
@@ -298,8 +322,19 @@ TEST(ValueAccess, refuses_another_type_and_shows_the_value) {
   EXPECT_THROW(number.as_object(), CheckpointError);
   EXPECT_THROW(number["a"], CheckpointError);
   EXPECT_EQ(number, Value(1));
-  const std::string huge = message_of<CheckpointError>([] { Value(std::string(5000, 'x')).as_int(); });
+  const std::string huge =
+      message_of<CheckpointError>([] { Value(std::string(5000, 'x')).as_int(); });
   EXPECT_LT(huge.size(), 200U);
+}
+
+TEST(ValueAccess, what_a_temporary_holds_outlives_it) {
+  std::vector<std::string> words;
+  const auto json = [] { return Value::from_json(R"({"a": {"b": ["first of some length", "x"]}})"); };
+  for (const auto& item : json().at("a").at("b").as_array()) words.push_back(item.as_string());
+  for (const auto& [name, item] : json().at("a").as_object()) words.push_back(name);
+  EXPECT_EQ(words, (std::vector<std::string>{"first of some length", "x", "b"}));
+  static_assert(std::is_same_v<decltype(json().at("a")), Value>);
+  static_assert(std::is_same_v<decltype(json().as_object()), Value::Object>);
 }
 
 TEST(ValueAccess, finds_and_makes_members) {

@@ -17,10 +17,7 @@ using test::tensor_of;
 
 constexpr double kExact = 1e-12;
 
-const Value& expected() {
-  static const Value value = baseline("logistic_regression");
-  return value;
-}
+const Value& expected() { return baseline("logistic_regression"); }
 
 /// The model of a baseline problem ("softmax" or "binary") in float64, its batch, what is expected.
 struct Problem {

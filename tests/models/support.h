@@ -1,6 +1,7 @@
 #pragma once
 
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -15,11 +16,16 @@
 namespace levin::test {
 
 /// What tests/baselines/<name>.py printed.
-inline Value baseline(const std::string& name) {
-  std::ifstream file(std::string(LEVIN_SOURCE_DIR) + "/tests/baselines/" + name + ".json");
-  std::stringstream text;
-  text << file.rdbuf();
-  return Value::from_json(text.str());
+inline const Value& baseline(const std::string& name) {
+  static std::map<std::string, Value> read;
+  Value& value = read[name];
+  if (value.is_null()) {
+    std::ifstream file(std::string(LEVIN_SOURCE_DIR) + "/tests/baselines/" + name + ".json");
+    std::stringstream text;
+    text << file.rdbuf();
+    value = Value::from_json(text.str());
+  }
+  return value;
 }
 
 /// Nested lists of numbers as a float64 tensor of the same shape.

@@ -1,0 +1,107 @@
+#include <levin/cli/find_checkpoint.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <levin/cli/predictions.h>
+#include <levin/datamodules/readers/npy.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/error.h>
+
+#include "framework/support.h"
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FindCheckpoint : public ::testing::Test {
+ protected:
+  /// A checkpoint written `minutes` after the others' start.
+  fs::path save(const std::string& name, int minutes, const std::string& best = {}) const {
+    StateDict callbacks;
+    if (!best.empty()) {
+      StateDict state;
+      state.values["best_model_path"] = best;
+      state.values["best_model_score"] = 0.5;
+      callbacks.add("ModelCheckpoint:val_loss", std::move(state));
+    }
+    StateDict state;
+    state.add("callbacks", std::move(callbacks));
+    const fs::path path = folder_.path() / "levin_logs" / name;
+    fs::create_directories(path.parent_path());
+    save_checkpoint(path, state);
+    fs::last_write_time(path, fs::file_time_type() + std::chrono::minutes(minutes));
+    return path;
+  }
+  fs::path find(const std::string& what) const { return find_checkpoint(what, folder_.path()); }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(FindCheckpoint, a_path_is_taken_as_it_is) {
+  EXPECT_EQ(find("some/file.ckpt"), "some/file.ckpt");
+  EXPECT_EQ(find(""), "");
+}
+
+TEST_F(FindCheckpoint, last_is_the_newest_file_of_the_newest_run_that_has_any) {
+  save("version_2/checkpoints/a.ckpt", 9);
+  save("version_10/checkpoints/a.ckpt", 3);
+  const auto newest = save("version_10/checkpoints/b.ckpt", 4);
+  save("version_10/checkpoints/c.ckpt", 1);
+  fs::create_directories(folder_.path() / "levin_logs/version_11");
+  EXPECT_EQ(find("last"), newest);
+  EXPECT_EQ(find("last"), save("version_10/checkpoints/last.ckpt", 4));
+}
+
+TEST_F(FindCheckpoint, best_is_what_the_run_recorded_even_after_a_move) {
+  const auto best = save("version_0/checkpoints/good.ckpt", 1);
+  save("version_0/checkpoints/last.ckpt", 2, best.string());
+  EXPECT_EQ(find("best"), best);
+  save("version_0/checkpoints/last.ckpt", 2, "/elsewhere/checkpoints/good.ckpt");
+  EXPECT_EQ(find("best"), best);
+}
+
+TEST_F(FindCheckpoint, none_is_a_checkpoint_error) {
+  EXPECT_THROW(find("last"), CheckpointError);
+  save("version_0/checkpoints/a.ckpt", 1);
+  EXPECT_THROW(find("best"), CheckpointError);
+}
+
+TEST(Predictions, arrays_read_back_as_they_were) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "p.npz";
+  write_predictions(path, {{"class", torch::tensor({2, 0, 1}, torch::kLong)},
+                           {"probability", torch::tensor({{0.25F, 0.75F}}).t()},
+                           {"half", torch::ones({2}, torch::kBFloat16)}});
+  const auto classes = readers::read_npz(path, "class");
+  EXPECT_EQ(classes.shape, std::vector<int64_t>{3});
+  EXPECT_EQ(classes.values<int64_t>()[0], 2);
+  const auto probability = readers::read_npz(path, "probability");
+  EXPECT_EQ(probability.shape, (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(probability.values<float>()[1], 0.75F);
+  EXPECT_EQ(readers::read_npz(path, "half").dtype, readers::DType::float32);
+}
+
+TEST(Predictions, one_array_may_be_a_npy) {
+  const test::TemporaryFolder folder;
+  const NamedTensors one = {{"class", torch::tensor({true, false})}};
+  write_predictions(folder.path() / "p.npy", one);
+  EXPECT_EQ(readers::read_npy(folder.path() / "p.npy").dtype, readers::DType::bool_);
+  const NamedTensors two = {one[0], {"b", torch::ones({2})}};
+  EXPECT_THROW(write_predictions(folder.path() / "q.npy", two), ConfigError);
+  EXPECT_FALSE(fs::exists(folder.path() / "q.npy"));
+}
+
+TEST(Predictions, a_path_that_can_not_be_written_is_refused_before_work) {
+  const test::TemporaryFolder folder;
+  EXPECT_THROW(check_output(folder.path() / "p.txt"), ConfigError);
+  std::ofstream(folder.path() / "file") << "x";
+  EXPECT_THROW(check_output(folder.path() / "file/p.npz"), CheckpointError);
+}
+
+}  // namespace
+}  // namespace levin
