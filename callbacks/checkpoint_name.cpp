@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/checkpoint_name.h>
+
+#include <fmt/format.h>
 #include <levin/framework/error.h>
 
 #include <algorithm>

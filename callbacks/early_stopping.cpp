@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/early_stopping.h>
+
+#include <fmt/format.h>
 #include <levin/framework/error.h>
 #include <levin/framework/module.h>
 

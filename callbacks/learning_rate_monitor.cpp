@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/learning_rate_monitor.h>
+
+#include <fmt/format.h>
 #include <levin/framework/error.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/step.h>

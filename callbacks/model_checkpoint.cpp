@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/model_checkpoint.h>
+
+#include <fmt/format.h>
 #include <levin/framework/files.h>
 #include <levin/framework/step.h>
 

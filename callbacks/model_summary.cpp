@@ -1,6 +1,7 @@
+#include <levin/callbacks/model_summary.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <levin/callbacks/model_summary.h>
 #include <levin/framework/error.h>
 #include <levin/framework/module.h>
 #include <torch/nn/module.h>
@@ -152,9 +153,11 @@ std::string summarize(const torch::nn::Module& module, int64_t max_depth) {
   add_rows(module, "", max_depth, rows);
   const Counts counts = count(module);
   const double megabytes = static_cast<double>(counts.bytes) * 1e-6;
-  return table(std::move(rows)) + fmt::format("{} parameters ({} trainable), {:.2f} MB\n",
+  const auto size =
+      megabytes < 100.0 ? fmt::format("{:.3g}", megabytes) : fmt::format("{:.0f}", megabytes);
+  return table(std::move(rows)) + fmt::format("{} parameters ({} trainable), {} MB\n",
                                               grouped(counts.elements), grouped(counts.trainable),
-                                              megabytes);
+                                              size);
 }
 
 ModelSummary::ModelSummary(ModelSummaryOptions options) : options_(options) {

@@ -24,7 +24,7 @@ Fields describe(ModelSummaryOptions& options);
 ///
 ///       Name    Type    Parameters  Trainable  In        Out
 ///     0 linear  Linear       7,850  yes        [*, 784]  [*, 10]
-///     7,850 parameters (7,850 trainable), 0.03 MB
+///     7,850 parameters (7,850 trainable), 0.0314 MB
 std::string summarize(const torch::nn::Module& module, int64_t max_depth = 1);
 
 /// Writes `summarize` of the module to stderr when fit starts. Lightning: ModelSummary.

@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/monitor.h>
+
+#include <fmt/format.h>
 #include <levin/framework/error.h>
 
 #include <limits>

@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/callbacks/progress_bar.h>
+
+#include <fmt/format.h>
 #include <levin/framework/error.h>
 #include <levin/framework/files.h>
 #include <levin/framework/step.h>

@@ -44,9 +44,9 @@ void add_callbacks_and_loggers(Registry& registry) {
   callbacks.add<GradientAccumulationScheduler>("GradientAccumulationScheduler",
                                                "changes accumulate_grad_batches with the epoch");
   registry.default_callbacks = {
-      {"enable_model_summary", "ModelSummary", "Add a ModelSummary unless one is listed"},
-      {"enable_progress_bar", "ProgressBar", "Add a ProgressBar unless one is listed"},
-      {"enable_checkpointing", "ModelCheckpoint", "Add a ModelCheckpoint unless one is listed"}};
+      {"enable_model_summary", "ModelSummary", "add a ModelSummary unless one is listed"},
+      {"enable_progress_bar", "ProgressBar", "add a ProgressBar unless one is listed"},
+      {"enable_checkpointing", "ModelCheckpoint", "add a ModelCheckpoint unless one is listed"}};
 
   registry.loggers.add<CsvLogger>("CsvLogger", "metrics.csv and hparams.yaml in the run's folder");
   registry.loggers.add<ConsoleLogger>("ConsoleLogger", "a line an epoch on stderr");

@@ -104,10 +104,10 @@ if(LEVIN_EXAMPLES)
     file(MAKE_DIRECTORY "${work}")
     add_test(NAME example.${name} COMMAND ${name} WORKING_DIRECTORY "${work}")
     set_tests_properties(example.${name} PROPERTIES LABELS example SKIP_RETURN_CODE 77 TIMEOUT 1200
-      ENVIRONMENT "${test_environment}")
+      ENVIRONMENT "${test_environment};LEVIN_OFFLINE=1")
   endforeach()
 
-  # Benchmarks are measured at the library's -O2 and run by ./run bench; ctest doesn't know them.
+  # Benchmarks are measured at the library's -O2 and run by ./run bench.
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/benchmarks/*.cpp")
   foreach(source IN LISTS sources)
     get_filename_component(name "${source}" NAME_WE)
@@ -115,6 +115,11 @@ if(LEVIN_EXAMPLES)
     target_precompile_headers(bench_${name} REUSE_FROM levin)
     list(APPEND LEVIN_BENCHMARK_TARGETS bench_${name})
   endforeach()
+  add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)
+  # The one bound that a noisy machine can keep: a step of the Trainer costs at most 5 us.
+  add_test(NAME benchmark.step_overhead COMMAND bench_step_overhead 5 100000 5.0)
+  set_tests_properties(benchmark.step_overhead PROPERTIES LABELS slow RUN_SERIAL ON TIMEOUT 300
+    ENVIRONMENT "${test_environment}")
 endif()
 
 # --- the installed tree, used by a project of its own -----------------------------------------------------------------

@@ -25,8 +25,8 @@ struct DigitsDataModuleOptions {
 
 Fields describe(DigitsDataModuleOptions& options);
 
-/// Handwritten digits, part of the library: 1,797 images of 8x8 pixels as rows of 64, classes 0 to 9.
-/// Source: doi:10.24432/C50P49; datamodules/data/README.md has the licence.
+/// Handwritten digits, part of the library: 1,797 images of 8x8 pixels as rows of 64, classes 0
+/// to 9. Source: doi:10.24432/C50P49; datamodules/data/README.md has the licence.
 class DigitsDataModule : public ArrayDataModule {
  public:
   using Options = DigitsDataModuleOptions;

@@ -23,9 +23,9 @@ struct IrisDataModuleOptions {
 
 Fields describe(IrisDataModuleOptions& options);
 
-/// Fisher's irises, part of the library: 150 flowers, 4 lengths in cm (sepal length and width, petal
-/// length and width), 3 species of 50 each: 0 setosa, 1 versicolor, 2 virginica.
-/// Source: doi:10.1111/j.1469-1809.1936.tb02137.x; datamodules/data/README.md has the licence.
+/// Fisher's irises, part of the library: 150 flowers, 4 lengths in cm (sepal length and width,
+/// petal length and width), 3 species of 50 each: 0 setosa, 1 versicolor, 2 virginica. Source:
+/// doi:10.1111/j.1469-1809.1936.tb02137.x; datamodules/data/README.md has the licence.
 class IrisDataModule : public ArrayDataModule {
  public:
   using Options = IrisDataModuleOptions;

@@ -126,15 +126,16 @@ Fields describe(MNISTDataModuleOptions& o) {
 
 MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options) : options_(std::move(options)) {
   const auto& split = options_.val_split;
-  const auto text = split.is_count() ? fmt::format("{}", split.count())
-                                     : fmt::format("{}", split.fraction());
+  const auto text =
+      split.is_count() ? fmt::format("{}", split.count()) : fmt::format("{}", split.fraction());
   if (!(split.is_count() || (split.fraction() >= 0.0 && split.fraction() <= 1.0)) ||
       val_rows(split) < 0 || val_rows(split) >= kTrainRows) {
     throw ConfigError::invalid_value(
         "val_split", text, "must be a count below 60000 or a share of at least 0 and less than 1");
   }
   if (val_rows(split) == 0 && !split.is_count() && split.fraction() > 0.0) {
-    throw ConfigError::invalid_value("val_split", text, "comes to no image: raise it, or set it to 0");
+    throw ConfigError::invalid_value("val_split", text,
+                                     "comes to no image: raise it, or set it to 0");
   }
   if (!(options_.std > 0.0)) {
     throw ConfigError::invalid_value("std", fmt::format("{}", options_.std), "must be above 0");

@@ -1,5 +1,6 @@
-#include <ATen/Context.h>
 #include <levin/framework/batch.h>
+
+#include <ATen/Context.h>
 #include <levin/framework/error.h>
 
 namespace levin {

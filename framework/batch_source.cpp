@@ -1,9 +1,10 @@
+#include <levin/framework/batch_source.h>
+
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
-#include <levin/framework/batch_source.h>
 #include <levin/framework/error.h>
 
 #include <algorithm>

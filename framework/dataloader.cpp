@@ -1,5 +1,6 @@
-#include <levin/framework/batch_source.h>
 #include <levin/framework/dataloader.h>
+
+#include <levin/framework/batch_source.h>
 #include <levin/framework/error.h>
 
 #include <string>

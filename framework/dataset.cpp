@@ -1,6 +1,7 @@
+#include <levin/framework/dataset.h>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <levin/framework/dataset.h>
 #include <levin/framework/error.h>
 
 #include <cstring>

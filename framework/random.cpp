@@ -1,8 +1,9 @@
+#include <levin/framework/random.h>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <levin/framework/error.h>
-#include <levin/framework/random.h>
 
 #include <atomic>
 #include <mutex>

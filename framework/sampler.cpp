@@ -1,6 +1,7 @@
+#include <levin/framework/sampler.h>
+
 #include <levin/framework/error.h>
 #include <levin/framework/random.h>
-#include <levin/framework/sampler.h>
 
 #include <algorithm>
 #include <cmath>

@@ -162,6 +162,13 @@ Value from_nlohmann(const json& node, int depth) {
 
 }  // namespace
 
+Value::Value() = default;
+Value::Value(const Value& other) = default;
+Value::Value(Value&& other) noexcept = default;
+Value& Value::operator=(const Value& other) = default;
+Value& Value::operator=(Value&& other) noexcept = default;
+Value::~Value() = default;
+
 bool Value::as_bool() const {
   if (!is_bool()) wrong_type(*this, "true or false");
   return std::get<bool>(data_);

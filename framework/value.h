@@ -17,7 +17,14 @@ class Value {
   using Array = std::vector<Value>;
   using Object = std::map<std::string, Value, std::less<>>;
 
-  Value() = default;
+  // Out of line, which keeps what includes this small: a variant's copies are large when inlined.
+  Value();
+  Value(const Value& other);
+  Value(Value&& other) noexcept;
+  Value& operator=(const Value& other);
+  Value& operator=(Value&& other) noexcept;
+  ~Value();
+
   Value(std::nullptr_t) {}                                      // NOLINT
   Value(bool value) : data_(value) {}                           // NOLINT
   Value(int value) : data_(static_cast<int64_t>(value)) {}      // NOLINT
@@ -53,6 +60,7 @@ class Value {
   Array as_array() && { return std::move(as_array()); }
   Object as_object() && { return std::move(as_object()); }
   Value at(std::string_view name) && { return std::move(const_cast<Value&>(at(name))); }
+
   /// The member of that name, made where there is none; null becomes an object.
   Value& operator[](std::string_view name);
   /// Whether this is an object with such a member.

@@ -22,8 +22,9 @@ torch::Tensor accuracy(const torch::Tensor& logits, const torch::Tensor& targets
 /// The mean cross-entropy over the rows, [], stable for logits of any size.
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets);
 
-/// `input` [rows, ...] as a first layer of weight [out, features] takes it: [rows, features], in the
-/// weight's type (raw bytes of images just work). Throws DataError for another number of features.
+/// `input` [rows, ...] as a first layer of weight [out, features] takes it: [rows, features], in
+/// the weight's type (raw bytes of images just work). Throws DataError for another number of
+/// features.
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input);
 
 /// What every classifier can be told besides its shape.

@@ -35,9 +35,9 @@ Fields describe(LogisticRegressionOptions& options);
 ///
 ///     mean cross-entropy + l1_strength * sum |W| + l2_strength * sum W^2
 ///
-/// (scikit-learn's C is 1 / (2 n l2_strength) for n rows). "linear.weight" is [classes, in_features]
-/// or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression, which divides its
-/// training loss by the batch size once more.
+/// (scikit-learn's C is 1 / (2 n l2_strength) for n rows). "linear.weight" is [classes,
+/// in_features] or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression,
+/// which divides its training loss by the batch size once more.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;

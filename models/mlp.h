@@ -19,7 +19,8 @@ struct MLPOptions {
   int64_t num_classes = 0;
   /// Units of each hidden layer; none makes a softmax regression.
   std::vector<int64_t> hidden_sizes = {32};
-  /// Between the layers: "relu", "tanh", "sigmoid", "gelu", "leaky_relu", "elu", "silu", "identity".
+  /// Between the layers: "relu", "tanh", "sigmoid", "gelu", "leaky_relu", "elu", "silu",
+  /// "identity".
   std::string activation = "relu";
   /// Share of hidden units left out at random in each training step, in [0, 1).
   double dropout = 0.0;

@@ -25,7 +25,14 @@ class JobReader {
     if (const auto* node = part("model")) job_.model = choose(registry_.models, *node, "model");
     if (const auto* node = part("data")) job_.data = choose(registry_.datamodules, *node, "data");
     read_optimizers();
-    if (const auto* node = part("ckpt_path")) job_.ckpt_path = node->text;
+    if (const auto* node = part("ckpt_path")) {
+      if (!node->is_scalar()) {
+        throw ConfigError::invalid_value(fmt::format("{}: ckpt_path", node->origin.to_string()),
+                                         node->plain().to_json(),
+                                         "expected a file, \"last\" or \"best\"");
+      }
+      job_.ckpt_path = node->text;
+    }
     return std::move(job_);
   }
 
@@ -177,7 +184,8 @@ class JobReader {
     auto chosen = start(*entry, place);
     const ConfigNode* args = node.find("init_args");
     chosen.settings = args == nullptr ? ConfigNode::null(node.origin) : *args;
-    auto left_out = read_settings(chosen.fields, chosen.settings, place);
+    auto left_out = read_settings(chosen.fields, chosen.settings, place,
+                                  {.keys_around = {"class_path", "init_args"}});
     job_.remarks.insert(job_.remarks.end(), left_out.begin(), left_out.end());
     chosen.settings.origin = node.origin;
     return chosen;

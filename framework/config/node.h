@@ -38,8 +38,9 @@ struct ConfigNode {
   /// A setting of a class that was swapped for another since: left out where the new one has no
   /// such setting.
   bool inherited = false;
-  std::vector<ConfigNode> items{};
-  std::vector<ConfigMember> members{};
+  std::vector<ConfigNode> items;
+  // No initialiser: clang would then want ConfigMember to be complete here.
+  std::vector<ConfigMember> members;
 
   bool is_null() const { return kind == Kind::null; }
   bool is_scalar() const { return kind == Kind::scalar; }

@@ -75,6 +75,7 @@ std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& o
           fmt::format("{}: {}.{} is left out: the class now chosen has no such setting",
                       member.origin.to_string(), place, member.key));
     } else {
+      known.insert(known.end(), options.keys_around.begin(), options.keys_around.end());
       throw ConfigError::unknown_name("key", member.key, known,
                                       fmt::format("{}: {}", member.origin.to_string(), place));
     }

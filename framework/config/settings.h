@@ -14,6 +14,8 @@ namespace levin {
 struct ReadOptions {
   /// Members that somebody else reads.
   std::vector<std::string> other_keys{};
+  /// Keys of the object around this one: an unknown key may be one of those misspelt.
+  std::vector<std::string> keys_around{};
   /// `null` for a setting that can't be null leaves its default, as for Lightning's Trainer.
   bool null_keeps_default = false;
 };

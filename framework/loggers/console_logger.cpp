@@ -1,5 +1,6 @@
-#include <fmt/format.h>
 #include <levin/framework/loggers/console_logger.h>
+
+#include <fmt/format.h>
 
 namespace levin {
 

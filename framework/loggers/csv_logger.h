@@ -31,9 +31,9 @@ Fields describe(CsvLoggerOptions& options);
 ///
 /// Going on from a checkpoint cuts the file to the rows and columns it had then, so that the
 /// resumed run ends with the bytes of one that went through. Rows lost since (a machine that
-/// crashed) are missed with a warning; where there is no file, a new one begins. A file that isn't
-/// this run's is left alone: CheckpointError. A new fit in the same folder adds its rows to the
-/// file.
+/// crashed) are missed with a warning; where there is no file, a new one begins. A file whose
+/// columns or size can't be this run's is left alone: CheckpointError. A new fit in the same folder
+/// adds its rows to the file.
 class CsvLogger : public Logger {
  public:
   using Options = CsvLoggerOptions;

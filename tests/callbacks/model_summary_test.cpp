@@ -35,7 +35,7 @@ class Net : public Module {
 // Row 4: 784 -> 10 with bias has 7,850 parameters.
 TEST(ModelSummary, CountsTheParametersOfALogisticRegression) {
   torch::nn::Linear linear(784, 10);
-  EXPECT_EQ(summarize(*linear, 0), "7,850 parameters (7,850 trainable), 0.03 MB\n");
+  EXPECT_EQ(summarize(*linear, 0), "7,850 parameters (7,850 trainable), 0.0314 MB\n");
 }
 
 TEST(ModelSummary, ListsLayersWithTheShapesTheirWeightsTell) {
@@ -55,7 +55,7 @@ TEST(ModelSummary, ListsLayersWithTheShapesTheirWeightsTell) {
 TEST(ModelSummary, CountsTiedParametersOnceAndFrozenOnesApart) {
   const Net net;
   // 784*32+32 + 32*10+10 + 2*10 frozen + 8*3*9+8 + 10
-  EXPECT_EQ(lines_of(summarize(net)).back(), "25,704 parameters (25,684 trainable), 0.10 MB");
+  EXPECT_EQ(lines_of(summarize(net)).back(), "25,704 parameters (25,684 trainable), 0.103 MB");
 }
 
 TEST(ModelSummary, GoesAsDeepAsAsked) {

@@ -89,7 +89,7 @@ TEST(Timer, StopsAFit) {
   Trainer trainer({.max_epochs = 1000, .default_root_dir = folder.string()});
   trainer.add<Timer>({.duration = "00:00:00:00", .verbose = false});
   const History history = trainer.fit(model, data);
-  EXPECT_EQ(trainer.run().global_step(), 1);
+  EXPECT_LE(trainer.run().global_step(), 1);
   EXPECT_EQ(history.stop_reason.find("timer:"), 0U) << history.stop_reason;
 }
 

@@ -1,5 +1,6 @@
 #include <levin/datamodules/mnist.h>
 
+#include "datamodules/http_server.h"
 #include "datamodules/readers_support.h"
 
 #include <torch/torch.h>
@@ -147,16 +148,21 @@ TEST(MNIST, downloads_what_is_missing_from_the_first_mirror_that_delivers) {
   EXPECT_EQ(offline.test_dataloader().front().dataset().size(), 10000);
 }
 
+// row 14
 TEST(MNIST, goes_on_with_what_a_broken_download_left) {
   NEEDS_MNIST();
   TestFolder folder;
+  test::HttpServer server;
   for (const char* name : kFiles) {
     const auto archive = std::string(name) + ".gz";
     const auto bytes = read_text(fs::path(mnist_dir()) / archive);
-    write_text(folder / (archive + ".part"), bytes.substr(0, bytes.size() / 2));
+    write_text(folder / (archive + ".part"), bytes.substr(0, 1000));
+    server.serve("/mnist/" + archive, {.body = bytes});
   }
-  MNISTDataModule data({.data_dir = folder.path(), .mirrors = {"file://" + mnist_dir()}});
+  MNISTDataModule data({.data_dir = folder.path(), .mirrors = {server.url("/mnist")}});
   data.prepare_data();
+  ASSERT_EQ(server.requests().size(), 4U);
+  for (const auto& request : server.requests()) EXPECT_EQ(request.range, "bytes=1000-");
   data.setup(Stage::test);
   EXPECT_EQ(data.test_dataloader().front().dataset().size(), 10000);
 }

@@ -161,6 +161,10 @@ TEST(ConfigJob, errors_name_file_line_key_and_the_nearest_name) {
             "job.yaml:2: trainer.max_epochs = \"three\": expected int or null");
   EXPECT_EQ(error_of("model:\n  init_args: {units: 1}\n"),
             "job.yaml:2: model: class_path is missing; it is one of: Net, Wide");
+  EXPECT_EQ(error_of("model:\n  class_path: Net\n  init_arg: {units: 1}\n"),
+            "job.yaml:3: model: unknown key 'init_arg'; did you mean 'init_args'?");
+  EXPECT_EQ(error_of("ckpt_path: [1]"),
+            "job.yaml:1: ckpt_path = [1]: expected a file, \"last\" or \"best\"");
   EXPECT_EQ(error_of("trainer: 5"),
             "job.yaml:1: trainer = 5: expected settings, `key: value` lines");
   EXPECT_EQ(error_of("seed_everything: -1"),

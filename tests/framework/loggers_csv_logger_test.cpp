@@ -185,7 +185,7 @@ TEST_F(CsvLoggerResumeTest, AShorterFileKeepsItsWholeRowsWithAWarning) {
 
 TEST_F(CsvLoggerResumeTest, AForeignFileIsLeftAlone) {
   for (const char* foreign : {"x,y\n1,2\n", "epoch,step,other\n0,0,1\n0,1,1\n0,2,1\n0,3,1\n",
-                              "epoch,step,a,b\n0,0,9,\n0,1,2,\n1,2,,3\n1,3,99.75,\n"}) {
+                              "epoch,step,a,b\n0,0,9,\n0,1,2,\n1,2,,3\n1,3,99.875,\n"}) {
     write(path(), foreign);
     CsvLogger logger;
     logger.load_state_dict(state);

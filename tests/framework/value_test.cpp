@@ -329,7 +329,9 @@ TEST(ValueAccess, refuses_another_type_and_shows_the_value) {
 
 TEST(ValueAccess, what_a_temporary_holds_outlives_it) {
   std::vector<std::string> words;
-  const auto json = [] { return Value::from_json(R"({"a": {"b": ["first of some length", "x"]}})"); };
+  const auto json = [] {
+    return Value::from_json(R"({"a": {"b": ["first of some length", "x"]}})");
+  };
   for (const auto& item : json().at("a").at("b").as_array()) words.push_back(item.as_string());
   for (const auto& [name, item] : json().at("a").as_object()) words.push_back(name);
   EXPECT_EQ(words, (std::vector<std::string>{"first of some length", "x", "b"}));

@@ -1,4 +1,5 @@
-// The design page's model, written by somebody who has only the installed package: one epoch, and the loss must fall.
+// The design page's model, written by somebody who has only the installed package: one epoch, and
+// the loss must fall.
 #include <levin/levin.h>
 
 #include <cstdio>
@@ -23,7 +24,7 @@ class LogisticRegression : public levin::Module {
   }
 
   levin::Optimizers configure_optimizers() override {
-    return std::make_unique<levin::SGD>(parameters(), levin::SGDOptions{.lr = learning_rate_});
+    return {std::make_unique<torch::optim::SGD>(parameters(), learning_rate_)};
   }
 
  private:
