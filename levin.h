@@ -6,11 +6,13 @@
 
 #include <levin/callbacks/defaults.h>
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
 #include <levin/callbacks/timer.h>
+#include <levin/cli/command_line.h>
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>

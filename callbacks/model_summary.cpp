@@ -38,7 +38,7 @@ Counts count(const torch::nn::Module& module) {
 /// "7,850": grouped whatever the locale.
 std::string grouped(int64_t number) {
   std::string text = fmt::to_string(number);
-  for (auto i = std::ssize(text) - 3; i > 0; i -= 3) text.insert(static_cast<size_t>(i), ",");
+  for (auto i = std::ssize(text) - 3; i > 0; i -= 3) text.insert(static_cast<size_t>(i), 1, ',');
   return text;
 }
 

@@ -128,9 +128,15 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   fit_loop_.reset();
   optimizers_ = {};
   strategy_ = make_strategy(options);
-  hooks_.emplace(hook_entries, module);
+  auto entries = hook_entries;
+  if (options.fast_dev_run.count > 0) {  // nothing is saved: who would save isn't asked
+    std::erase_if(entries, [](const HookList::Entry& entry) {
+      return entry.first->order() == Callback::Order::checkpoint;
+    });
+  }
+  hooks_.emplace(entries, module);
   callback_list_.clear();
-  for (const auto& callback : callbacks) callback_list_.push_back(callback.get());
+  for (const auto& entry : entries) callback_list_.push_back(entry.first);
   if (options.fast_dev_run.count == 0 && strategy_->rank() == 0) {
     for (const auto& logger : loggers) logger_list_.push_back(logger.get());
   }
@@ -138,7 +144,7 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   run.set_optimizers(&optimizers_);
   run.set_rank(strategy_->rank(), strategy_->world_size());
   run.requests() = {};
-  run.progress() = Progress{.stage = stage, .global_step = run.global_step()};
+  run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
   data.prepare_data();
   data.setup(stage);
   hooks_->call(&Hooks::setup, stage, run);

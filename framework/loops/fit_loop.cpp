@@ -34,11 +34,12 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       data_(train, parts.strategy.shard(), num_batches_),
       validation_(parts, std::move(val), "limit_val_batches", parts.options.limit_val_batches),
       validation_schedule_(parts.options, num_batches_),
-      training_step_(parts, optimizers, metrics_),
+      training_step_(parts, optimizers),
       step_(parts.run, metrics_, /*on_step=*/true) {
   const auto& options = parts_.options;
   Progress& progress = parts_.run.progress();
   progress = Progress{.stage = Stage::fit, .num_batches = num_batches_};
+  progress.has_validation = validation_.has_batches();
   progress.max_epochs = options.max_epochs;
   if (options.max_steps >= 0) progress.max_steps = options.max_steps;
   if (!options.max_epochs && options.max_steps < 0 && options.max_time.empty()) {
@@ -58,6 +59,7 @@ void FitLoop::run() {
   schedules_.apply();
   if (resumed_) load_random_state(random_to_restore_);  // after everything else that might draw
   parts_.hooks.call(&Hooks::on_train_start, run);
+  act_on_requests();
   while (!is_done()) run_epoch();
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests();
@@ -146,6 +148,8 @@ void FitLoop::run_batches() {
 void FitLoop::train_batch(Batch& batch) {
   Progress& progress = parts_.run.progress();
   transfer(parts_, batch);
+  if (training_step_.window_batches() == 0) metrics_.begin_window();
+  metrics_.begin_batch(batch.rows(), 0, 1);
   step_.begin(progress.batch, batch.loader_index());
   parts_.hooks.call_batch(BatchHook::train_batch_start, &Hooks::on_train_batch_start, batch, step_);
   if (step_.skips_epoch()) return;

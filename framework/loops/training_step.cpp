@@ -9,8 +9,8 @@
 
 namespace levin {
 
-TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Metrics& metrics)
-    : parts_(parts), metrics_(metrics), closure_([this] { return closure(); }) {
+TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
+    : parts_(parts), closure_([this] { return closure(); }) {
   if (optimizers.size() > 1) {
     throw ModuleError::contract("configure_optimizers",
                                 fmt::format("returned {} optimizers", optimizers.size()),
@@ -35,11 +35,9 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, bool window_ends) 
   window_ends_ = window_ends;
   evaluated_ = false;
   if (window_batches_ == 0) {
-    metrics_.begin_window();
     window_rows_ = first_rows_ = 0.0;
     window_loss_.reset();
   }
-  metrics_.begin_batch(batch.rows(), 0, 1);
   ++window_batches_;
   if (window_ends && optimizer_ != nullptr) {
     parts_.module.optimizer_step(*optimizer_, closure_);

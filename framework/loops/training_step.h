@@ -10,7 +10,7 @@ class TrainingStep {
  public:
   /// Throws ModuleError for more than one optimizer, ConfigError for accumulation with an optimizer
   /// that evaluates its closure again.
-  TrainingStep(LoopParts parts, Optimizers& optimizers, Metrics& metrics);
+  TrainingStep(LoopParts parts, Optimizers& optimizers);
 
   /// Trains on one batch; where `window_ends`, gradients of the batches since the last step are
   /// complete and the optimizer steps. Returns whether it did.
@@ -29,7 +29,6 @@ class TrainingStep {
   void complete_gradients();
 
   LoopParts parts_;
-  Metrics& metrics_;
   Optimizer* optimizer_ =
       nullptr;  // null: the module has none, gradients are computed all the same
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
