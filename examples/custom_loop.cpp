@@ -11,7 +11,7 @@
 
 int main() try {
   levin::seed_everything(42);
-  levin::DigitsDataModule data({.batch_size = 32});
+  levin::DigitsDataModule data({.batch_size = 32, .seed = 1});
   data.setup(levin::Stage::fit);
   levin::MLP model({.in_features = 64, .num_classes = 10, .hidden_sizes = {32}});
 

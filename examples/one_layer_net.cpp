@@ -37,8 +37,10 @@ Probabilities by_hand() {
 
 /// The same from Levin's module with the weights copied in.
 torch::Tensor by_module() {
-  const auto flowers = torch::tensor(at::ArrayRef<double>(&kFlowers[0][0], kRows * kFeatures));
-  const auto weights = torch::tensor(at::ArrayRef<double>(&kWeights[0][0], kFeatures * kClasses));
+  const auto flowers =
+      torch::tensor(at::ArrayRef<double>(&kFlowers[0][0], kRows * kFeatures), torch::kDouble);
+  const auto weights =
+      torch::tensor(at::ArrayRef<double>(&kWeights[0][0], kFeatures * kClasses), torch::kDouble);
   levin::LogisticRegression model(
       {.in_features = kFeatures, .num_classes = kClasses, .bias = false});
   model.to(torch::kDouble);

@@ -203,7 +203,8 @@ TEST(SafetensorsDamage, holes_overlaps_and_swapped_offsets_are_errors) {
   EXPECT_TRUE(is_taken(file_of("{" + entry("b", "U8", "[4]", "[4,8]") + "," + one + "}", 8)));
   for (const char* offsets : {"[5,9]", "[3,7]", "[0,4]", "[8,4]", "[4,7]", "[4,9]", "[12,16]"}) {
     const std::string json = "{" + one + "," + entry("b", "U8", "[4]", offsets) + "}";
-    for (const size_t size : {7U, 8U, 9U, 16U}) EXPECT_FALSE(is_taken(file_of(json, size))) << offsets;
+    for (const size_t size : {7U, 8U, 9U, 16U})
+      EXPECT_FALSE(is_taken(file_of(json, size))) << offsets;
   }
   EXPECT_FALSE(is_taken(file_of("{" + entry("a", "U8", "[4]", "[1,5]") + "}", 5)));
   EXPECT_FALSE(is_taken(file_of("{" + one + "}", 5)));

@@ -1,6 +1,7 @@
 #include <levin/framework/loops/schedules.h>
 
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include <cmath>
 
