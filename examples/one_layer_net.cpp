@@ -4,15 +4,16 @@
 //   one_layer_net
 #include <levin/levin.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
 
 namespace {
 
-constexpr int kRows = 2;
-constexpr int kFeatures = 4;
-constexpr int kClasses = 3;
+constexpr std::size_t kRows = 2;
+constexpr std::size_t kFeatures = 4;
+constexpr std::size_t kClasses = 3;
 using Probabilities = std::array<std::array<double, kClasses>, kRows>;
 
 constexpr double kFlowers[kRows][kFeatures] = {{5.1, 3.5, 1.4, 0.2}, {6.2, 2.8, 4.8, 1.8}};
@@ -22,11 +23,11 @@ constexpr double kWeights[kFeatures][kClasses] = {
 /// softmax(x W), row by row.
 Probabilities by_hand() {
   Probabilities result{};
-  for (int row = 0; row < kRows; ++row) {
+  for (std::size_t row = 0; row < kRows; ++row) {
     double sum = 0.0;
-    for (int k = 0; k < kClasses; ++k) {
+    for (std::size_t k = 0; k < kClasses; ++k) {
       double z = 0.0;
-      for (int j = 0; j < kFeatures; ++j) z += kFlowers[row][j] * kWeights[j][k];
+      for (std::size_t j = 0; j < kFeatures; ++j) z += kFlowers[row][j] * kWeights[j][k];
       result[row][k] = std::exp(z);
       sum += result[row][k];
     }
@@ -55,18 +56,20 @@ torch::Tensor by_module() {
 
 int main() {
   const Probabilities hand = by_hand();
-  const torch::Tensor module = by_module();
+  const torch::Tensor module = by_module().contiguous();
+  const auto* probabilities = module.const_data_ptr<double>();
   double largest = 0.0;
-  for (int row = 0; row < kRows; ++row) {
-    int64_t predicted = 0;
-    for (int k = 0; k < kClasses; ++k) {
-      const double other = module[row][k].item<double>();
-      std::printf("row %d class %d: formula %.6f, module %.6f\n", row, k, hand[row][k], other);
+  for (std::size_t row = 0; row < kRows; ++row) {
+    std::size_t predicted = 0;
+    for (std::size_t k = 0; k < kClasses; ++k) {
+      const double other = probabilities[row * kClasses + k];
+      std::printf("row %zu class %zu: formula %.6f, module %.6f\n", row, k, hand[row][k], other);
       largest = std::max(largest, std::abs(hand[row][k] - other));
       if (hand[row][k] > hand[row][predicted]) predicted = k;
     }
-    std::printf("row %d is class %lld\n", row, static_cast<long long>(predicted));
-    if (module[row].argmax().item<int64_t>() != predicted) return 1;
+    std::printf("row %zu is class %zu\n", row, predicted);
+    const double* row_of = probabilities + row * kClasses;
+    if (std::max_element(row_of, row_of + kClasses) != row_of + predicted) return 1;
   }
   std::printf("largest difference %.1e\n", largest);
   return largest < 1e-14 ? 0 : 1;

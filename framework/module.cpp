@@ -1,5 +1,6 @@
 #include <levin/framework/module.h>
 
+#include <map>
 #include <set>
 
 #include <c10/core/GradMode.h>
@@ -21,6 +22,22 @@ void for_each_tensor(const torch::nn::Module& module, Visit visit) {
   for (const auto& item : module.named_buffers()) {
     if (seen.insert(item.value().unsafeGetTensorImpl()).second) visit(item.key(), item.value());
   }
+}
+
+/// Further names of tied tensors, and the first name of each: other programs may have saved both.
+std::map<std::string, std::string, std::less<>> further_names(const torch::nn::Module& module) {
+  std::map<const void*, std::string> first_names;
+  for_each_tensor(module, [&](const std::string& name, const torch::Tensor& tensor) {
+    first_names.emplace(tensor.unsafeGetTensorImpl(), name);
+  });
+  std::map<std::string, std::string, std::less<>> result;
+  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    const auto& first = first_names.at(tensor.unsafeGetTensorImpl());
+    if (name != first) result.emplace(name, first);
+  };
+  for (const auto& item : module.named_parameters()) add(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) add(item.key(), item.value());
+  return result;
 }
 
 [[noreturn]] void missing(const char* step) {
@@ -59,9 +76,13 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   std::vector<std::string> problems;
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
   std::set<std::string, std::less<>> known;
+  const auto tied = further_names(*this);
   for_each_tensor(*this, [&](const std::string& name, const torch::Tensor& own) {
     known.insert(name);
-    const auto found = state.tensors.find(name);
+    auto found = state.tensors.find(name);
+    for (const auto& [other, first] : tied) {
+      if (found == state.tensors.end() && first == name) found = state.tensors.find(other);
+    }
     if (found == state.tensors.end()) {
       problems.push_back(fmt::format("'{}' {} is missing", name, describe_tensor(own)));
     } else if (found->second.sizes() != own.sizes() ||
@@ -73,7 +94,7 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
     }
   });
   for (const auto& [name, tensor] : state.tensors) {
-    if (!known.contains(name)) {
+    if (!known.contains(name) && !tied.contains(name)) {
       problems.push_back(fmt::format("'{}' isn't in the module", name));
     }
   }

@@ -30,7 +30,7 @@ void validate_clipping(const TrainerOptions& options) {
   if (options.gradient_clip_val && !(*options.gradient_clip_val >= 0.0)) {
     throw ConfigError::invalid_value("gradient_clip_val",
                                      fmt::format("{}", *options.gradient_clip_val),
-                                     "must be at least 0, or null for none");
+                                     "must be positive; null or 0 for none");
   }
   const std::string& algorithm = options.gradient_clip_algorithm;
   if (algorithm != "norm" && algorithm != "value") {
@@ -76,7 +76,7 @@ Fields describe(TrainerOptions& o) {
        {"overfit_batches", &o.overfit_batches, "train on that many batches only, unshuffled"},
        {"fast_dev_run", &o.fast_dev_run, "run n batches of everything once, saving nothing"},
        {"accumulate_grad_batches", &o.accumulate_grad_batches, "batches an optimizer step"},
-       {"gradient_clip_val", &o.gradient_clip_val, "clip gradients to it; null: don't"},
+       {"gradient_clip_val", &o.gradient_clip_val, "clip gradients to it; null or 0: don't"},
        {"gradient_clip_algorithm", &o.gradient_clip_algorithm, "norm or value"},
        {"log_every_n_steps", &o.log_every_n_steps, "steps between rows of the loggers; 0: none"},
        {"deterministic", &o.deterministic, "only deterministic algorithms"},

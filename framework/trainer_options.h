@@ -39,7 +39,7 @@ struct TrainerOptions {
   SwitchOrCount fast_dev_run{};
   /// Batches whose gradients make one optimizer step.
   int64_t accumulate_grad_batches = 1;
-  /// Clip gradients to that norm (over all parameters) or value; nothing: don't.
+  /// Clip gradients to that norm (over all parameters) or value; nothing or 0: don't.
   std::optional<double> gradient_clip_val{};
   /// "norm" or "value".
   std::string gradient_clip_algorithm = "norm";

@@ -138,7 +138,9 @@ void FitLoop::run_batches() {
     if (StopSignal::received()) handle_interrupt();
     if (data_.at_end()) break;
     if (!is_done()) continue;
-    // Who asked for the stop gets a last validation; checkpoints of this boundary don't know of it.
+    // What follows wouldn't have happened here in a run that goes on, so checkpoints don't know of
+    // it: the last validation that whoever asked for the stop gets, the end of an epoch cut short.
+    if (!parts_.run.history().interrupted) boundary_ = state(/*weights_only=*/false);
     if (stop_requested_ && !is_due && !parts_.run.history().interrupted) validate();
     return;
   }

@@ -47,6 +47,7 @@ class FitLoop {
   void handle_interrupt();
   bool may_stop() const;
   double elapsed_seconds() const;
+  StateDict state(bool weights_only);
   StateDict loop_state();
   void load_loop_state(const StateDict& state);
 
@@ -61,6 +62,7 @@ class FitLoop {
   TrainingStep training_step_;
   StepControl step_;
 
+  std::optional<StateDict> boundary_;  // the state where an epoch was cut short
   StateDict random_to_restore_;
   bool resumed_ = false;
   bool epoch_complete_ = false;  // every batch of the epoch was seen

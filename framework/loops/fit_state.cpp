@@ -58,6 +58,12 @@ MetricMap to_metrics(const Value& object) {
 }  // namespace
 
 StateDict FitLoop::checkpoint(bool weights_only) {
+  StateDict result = boundary_ && !weights_only ? *boundary_ : state(weights_only);
+  parts_.hooks.call(&Hooks::on_save_checkpoint, result, parts_.run);
+  return result;
+}
+
+StateDict FitLoop::state(bool weights_only) {
   RunControl& run = parts_.run;
   StateDict state;
   state.values["levin_version"] = kVersion;
@@ -81,7 +87,6 @@ StateDict FitLoop::checkpoint(bool weights_only) {
     state.add("data", parts_.data.state_dict());
     state.add("random", random_state());
   }
-  parts_.hooks.call(&Hooks::on_save_checkpoint, state, run);
   return state;
 }
 

@@ -108,7 +108,7 @@ void TrainingStep::complete_gradients() {
   }
   parts_.hooks.call_batch(BatchHook::before_optimizer_step, &Hooks::on_before_optimizer_step,
                           *optimizer_, *step_);
-  if (!parts_.options.gradient_clip_val) return;
+  if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return;
   if (parts_.options.gradient_clip_algorithm == "value") {
     clip_grad_value(parameters_, *parts_.options.gradient_clip_val);
   } else {

@@ -438,6 +438,9 @@ TEST(FitLoop, gradients_are_clipped) {
   Trainer(on_cpu({.max_epochs = 1, .gradient_clip_val = 0.001, .gradient_clip_algorithm = "value"}))
       .fit(by_value, data);
   for (const double largest : by_value.maxima) EXPECT_NEAR(largest, 0.001, 1e-7);
+  Clipped by_zero;  // as in Lightning: off
+  Trainer(on_cpu({.max_epochs = 1, .gradient_clip_val = 0.0})).fit(by_zero, data);
+  for (const double norm : by_zero.norms) EXPECT_GT(norm, 0.0);
 }
 
 // Row 26: validation runs before fit; row 28: an evaluation without an optimizer.

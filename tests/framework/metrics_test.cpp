@@ -196,7 +196,8 @@ TEST(MetricsKeys, loggers_and_progress_bar_get_what_was_meant_for_them) {
 
 TEST(MetricsKeys, the_same_name_with_other_options_is_an_error) {
   for (const LogOptions& other : {LogOptions{.on_step = true}, LogOptions{.on_epoch = false},
-                                  LogOptions{.reduce = Reduce::sum}}) {
+                                  LogOptions{.reduce = Reduce::sum}, LogOptions{.prog_bar = true},
+                                  LogOptions{.logger = false}}) {
     Metrics metrics;
     step(metrics, 1);
     metrics.log("x", 1.0, {}, false, true);

@@ -73,6 +73,19 @@ TEST(ModuleState, comes_back_with_the_same_bits_and_keeps_ties) {
   EXPECT_NE(target.encoder->weight.data_ptr(), source.encoder->weight.data_ptr());
 }
 
+TEST(ModuleState, a_tied_parameter_is_taken_by_any_of_its_names) {
+  const Tied source;
+  const auto weight = source.encoder->weight.detach();
+  for (const auto& names : {std::vector<std::string>{"decoder.weight"},
+                            std::vector<std::string>{"encoder.weight", "decoder.weight"}}) {
+    Tied target;
+    StateDict state;
+    for (const auto& name : names) state.tensors[name] = weight;
+    target.load_state_dict(state);
+    EXPECT_TRUE(same_bits(target.encoder->weight, weight));
+  }
+}
+
 TEST(ModuleState, is_a_view_of_the_module_and_loading_copies) {
   test::Classifier source;
   test::Classifier target;

@@ -175,5 +175,36 @@ TEST(Resume, going_on_after_max_steps_in_mid_epoch_gives_the_same_weights) {
   }
 }
 
+// The end of an epoch that max_steps cut short isn't in a run that goes on: a checkpoint saved there
+// is one of the boundary before it.
+TEST(Resume, a_save_at_the_end_of_an_epoch_cut_short_goes_on_with_the_same_metrics) {
+  class SaveAtEpochEnd : public DroppingClassifier {
+    void on_train_epoch_end(levin::Run& run) override {
+      run.log("epochs_seen", static_cast<double>(run.epoch()));
+      run.save("checkpoints/end.ckpt");
+    }
+  };
+  const auto train_until = [](const std::string& root, int64_t max_steps,
+                              const std::string& checkpoint) {
+    seed_everything(11);
+    SaveAtEpochEnd model;
+    test::PointsModule data(95, shuffled_loader());
+    auto options = options_in(root);
+    options.max_steps = max_steps;
+    Trainer trainer(options);
+    trainer.add_logger<CsvLogger>();
+    const History history = trainer.fit(model, data, checkpoint);
+    EXPECT_EQ(history.epochs.size(), max_steps == 9 ? 2U : 3U);
+    return test::read_file(trainer.run().log_dir() / "metrics.csv");
+  };
+  const TemporaryFolder whole;
+  const TemporaryFolder cut;
+  const auto checkpoint = cut.path() / "levin_logs/version_0/checkpoints/end.ckpt";
+  const std::string expected = train_until(whole.string(), 21, "");
+  train_until(cut.string(), 9, "");
+  EXPECT_EQ(load_checkpoint(checkpoint).values.at("global_step").as_int(), 9);
+  EXPECT_EQ(train_until(cut.string(), 21, checkpoint.string()), expected);
+}
+
 }  // namespace
 }  // namespace levin
