@@ -87,15 +87,26 @@ void obtain(const fs::path& folder, const File& file, const std::vector<std::str
                      .progress = readers::DownloadPrinter(archive)});
 }
 
-/// Images and labels as they are trained on. The place to keep bytes and convert while gathering.
+/// Images and labels as they are trained on.
 std::shared_ptr<const Dataset> load_set(const MNISTDataModuleOptions& options, const File& images,
                                         const File& labels) {
   const fs::path folder = options.data_dir;
-  auto x = to_tensor(load(folder, images)).to(at::kFloat).div_(255.0);
-  if (options.normalize) x.sub_(options.mean).div_(options.std);
+  const double mean = options.normalize ? options.mean : 0.0;
+  const double std = options.normalize ? options.std : 1.0;
+  auto x = to_tensor(load(folder, images));
   const auto rows = x.size(0);
   x = options.flatten ? x.view({rows, kSide * kSide}) : x.view({rows, 1, kSide, kSide});
-  return std::make_shared<TensorDataset>(x, to_tensor(load(folder, labels)).to(at::kLong));
+  const bool is_bytes = options.storage == "uint8";
+  if (!is_bytes) {
+    x = x.to(at::kFloat).div_(255.0);
+    if (options.normalize) x.sub_(mean).div_(std);
+  }
+  auto set = std::make_shared<TensorDataset>(x, to_tensor(load(folder, labels)).to(at::kLong));
+  if (is_bytes) {
+    set->set_scale("input", {.scale = static_cast<float>(1.0 / (255.0 * std)),
+                             .zero_point = static_cast<float>(255.0 * mean)});
+  }
+  return set;
 }
 
 int64_t val_rows(const CountOrFraction& val_split) {
@@ -118,6 +129,7 @@ Fields describe(MNISTDataModuleOptions& o) {
       {"mean", &o.mean, "see normalize"},
       {"std", &o.std, "see normalize"},
       {"flatten", &o.flatten, "images as [784] instead of [1, 28, 28]"},
+      {"storage", &o.storage, "what images are kept as: uint8 or float32"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
@@ -136,6 +148,9 @@ MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options) : options_(std:
   if (val_rows(split) == 0 && !split.is_count() && split.fraction() > 0.0) {
     throw ConfigError::invalid_value("val_split", text,
                                      "comes to no image: raise it, or set it to 0");
+  }
+  if (options_.storage != "uint8" && options_.storage != "float32") {
+    throw ConfigError::unknown_name("storage", options_.storage, {"uint8", "float32"});
   }
   if (!(options_.std > 0.0)) {
     throw ConfigError::invalid_value("std", fmt::format("{}", options_.std), "must be above 0");

@@ -33,6 +33,9 @@ struct MNISTDataModuleOptions {
   double std = 0.5;
   /// Images as [784] instead of [1, 28, 28]; Levin's models flatten them anyway.
   bool flatten = false;
+  /// What images are kept as: "uint8", a quarter of the memory, converted when batches are made, or
+  /// "float32". Batches are the same, to the last bit or two.
+  std::string storage = "uint8";
   /// Leave out a last training batch that isn't full.
   bool drop_last = false;
   /// Threads that prepare batches ahead.

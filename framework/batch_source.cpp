@@ -44,7 +44,7 @@ class PreparationGuard {
 // A pinned buffer may still be on its way to the device when it comes back, which only LibTorch's
 // allocator of such memory knows: so those aren't written again, but asked for anew.
 void make_pinned_buffers(Batch& batch) {
-  for (auto& entry : batch.tensors()) {
+  for (auto& entry : batch.buffers()) {
     auto& tensor = entry.second;
     if (tensor.defined() && tensor.is_cpu()) {
       tensor = at::empty(tensor.sizes(), tensor.options().pinned_memory(true));
@@ -54,7 +54,7 @@ void make_pinned_buffers(Batch& batch) {
 
 // What somebody else holds isn't written again: a batch, a view of it, a graph.
 void drop_shared(Batch& batch) {
-  for (auto& entry : batch.tensors()) {
+  for (auto& entry : batch.buffers()) {
     if (entry.second.defined() && !is_unshared(entry.second)) entry.second.reset();
   }
 }
@@ -122,6 +122,7 @@ void BatchSource::make(int64_t index, Scratch& scratch, PreparedBatch& out) cons
 
 void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const {
   drop_shared(out.batch);
+  out.batch.set_may_defer(deferred_);
   if (pinned_) make_pinned_buffers(out.batch);
   out.batch.set_loader_index(0);
   sampler_ ? read_known(index, scratch, out) : read_stream(index, scratch, out);

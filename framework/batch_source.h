@@ -46,6 +46,9 @@ class BatchSource {
   void set_epoch(int64_t epoch);
   /// Whether tensors are handed out in page-locked memory from now on.
   void set_pinned(bool pinned) { pinned_ = pinned; }
+  /// Whether rows may stay in the data set until somebody asks for their tensor: of no use where
+  /// this is to be done by another thread, or a transform asks at once.
+  void set_deferred(bool deferred) { deferred_ = deferred && !transform_; }
   /// Makes batch `index` of the epoch in `out`, whose tensors are written again where nobody else
   /// holds them. Thread-safe.
   void make(int64_t index, Scratch& scratch, PreparedBatch& out) const noexcept;
@@ -68,6 +71,7 @@ class BatchSource {
   int64_t global_batch_size_;
   bool drop_last_;
   bool pinned_ = false;
+  bool deferred_ = false;
 };
 
 }  // namespace levin

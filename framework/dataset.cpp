@@ -1,19 +1,14 @@
 #include <levin/framework/dataset.h>
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <levin/framework/error.h>
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 #include <utility>
 
 namespace levin {
 namespace {
-
-bool is_plain_cpu(const torch::Tensor& tensor) {
-  return tensor.is_cpu() && tensor.layout() == at::kStrided;
-}
 
 void check_rows(std::span<const int64_t> rows, int64_t size) {
   // Negative numbers are above every size when read as unsigned.
@@ -24,71 +19,21 @@ void check_rows(std::span<const int64_t> rows, int64_t size) {
   }
 }
 
-bool are_consecutive(std::span<const int64_t> rows) {
-  for (size_t i = 1; i < rows.size(); ++i) {
-    if (rows[i] != rows[i - 1] + 1) return false;
-  }
-  return true;
-}
-
-template <class Word>
-void gather_words(const void* from, std::span<const int64_t> rows, void* to) {
-  const auto* source = static_cast<const Word*>(from);
-  auto* target = static_cast<Word*>(to);
-  for (const int64_t row : rows) *target++ = source[row];
-}
-
-// Rows of a few values, in multiples of 16 bytes: cheaper than a call of memcpy each.
-void gather_chunks(const char* from, size_t row_bytes, std::span<const int64_t> rows, char* to) {
-  constexpr size_t kChunk = 16;
-  for (const int64_t row : rows) {
-    const char* source = from + static_cast<size_t>(row) * row_bytes;
-    for (size_t done = 0; done < row_bytes; done += kChunk) {
-      std::memcpy(to + done, source + done, kChunk);
-    }
-    to += row_bytes;
-  }
-}
-
-void gather_bytes(const char* from, size_t row_bytes, std::span<const int64_t> rows, char* to) {
-  constexpr size_t kAhead = 8;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + kAhead < rows.size()) {
-      __builtin_prefetch(from + static_cast<size_t>(rows[i + kAhead]) * row_bytes);
-    }
-    std::memcpy(to + i * row_bytes, from + static_cast<size_t>(rows[i]) * row_bytes, row_bytes);
-  }
-}
-
-// By plain copies on the calling thread: LibTorch's index_select would start a team of threads
-// under each loader's worker.
-void gather(const torch::Tensor& source, std::span<const int64_t> rows, bool consecutive,
-            torch::Tensor& target) {
-  if (rows.empty() || source.numel() == 0) return;
-  const auto row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
-  const auto* from = static_cast<const char*>(source.const_data_ptr());
-  auto* to = static_cast<char*>(target.mutable_data_ptr());
-  if (consecutive) {
-    std::memcpy(to, from + static_cast<size_t>(rows[0]) * row_bytes, rows.size() * row_bytes);
-  } else if (row_bytes == 8) {
-    gather_words<uint64_t>(from, rows, to);
-  } else if (row_bytes == 4) {
-    gather_words<uint32_t>(from, rows, to);
-  } else if (row_bytes == 1) {
-    gather_words<uint8_t>(from, rows, to);
-  } else if (row_bytes % 16 == 0 && row_bytes <= 128) {
-    gather_chunks(from, row_bytes, rows, to);
-  } else {
-    gather_bytes(from, row_bytes, rows, to);
-  }
-}
-
 // Where the names differ, `out` gets those of `like`, without tensors.
 void take_names(const NamedTensors& like, NamedTensors& out) {
   out.resize(like.size());
   for (size_t i = 0; i < like.size(); ++i) {
     if (out[i].first != like[i].first) out[i] = {like[i].first, torch::Tensor()};
   }
+}
+
+// For tensors that aren't plain memory of this process.
+torch::Tensor select_rows(const torch::Tensor& source, const std::optional<ByteScale>& scale,
+                          std::span<const int64_t> rows) {
+  auto* numbers = const_cast<int64_t*>(rows.data());
+  const auto index = at::from_blob(numbers, {static_cast<int64_t>(rows.size())}, at::kLong);
+  const auto selected = source.index_select(0, index.to(source.device(), at::kLong, true, true));
+  return scale ? selected.to(at::kFloat).sub_(scale->zero_point).mul_(scale->scale) : selected;
 }
 
 torch::Tensor prepared(const std::string& name, const torch::Tensor& tensor) {
@@ -118,32 +63,43 @@ TensorDataset::TensorDataset(NamedTensors tensors) : tensors_(std::move(tensors)
     }
   }
   rows_ = tensors_.front().second.size(0);
+  scales_.resize(tensors_.size());
 }
 
 TensorDataset::TensorDataset(torch::Tensor input, torch::Tensor target)
     : TensorDataset(NamedTensors{{"input", std::move(input)}, {"target", std::move(target)}}) {}
 
+void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    names.push_back(tensors_[i].first);
+    if (tensors_[i].first != name) continue;
+    const auto type = tensors_[i].second.scalar_type();
+    if (type != at::kByte) {
+      throw DataError::bad_value("the type of tensor '" + names.back() + "'", c10::toString(type),
+                                 "every row", "only uint8 has a scale");
+    }
+    scales_[i] = scale;
+    return;
+  }
+  throw DataError::no_such_tensor(name, names);
+}
+
 void TensorDataset::get_batch(std::span<const int64_t> rows, Batch& out) const {
+  constexpr size_t kWorthDeferring = 256;  // bytes a row
   check_rows(rows, rows_);
-  const auto count = static_cast<int64_t>(rows.size());
-  const bool consecutive = are_consecutive(rows);
-  take_names(tensors_, out.tensors());
-  torch::Tensor index;
+  auto& buffers = out.buffers();
+  take_names(tensors_, buffers);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const auto& source = tensors_[i].second;
-    auto& target = out.tensors()[i].second;
-    if (is_plain_cpu(source)) {
-      target = reuse_or_allocate(std::move(target), count, source.sizes().slice(1),
-                                 source.scalar_type());
-      gather(source, rows, consecutive, target);
-    } else if (consecutive && count > 0) {
-      target = source.narrow(0, rows[0], count).clone();
+    auto& target = buffers[i].second;
+    if (!source.is_cpu() || source.layout() != at::kStrided) {
+      target = select_rows(source, scales_[i], rows);
+    } else if (out.may_defer() && !rows.empty() &&
+               source.nbytes() >= kWorthDeferring * static_cast<size_t>(rows_)) {
+      out.defer(i, {source, scales_[i]}, rows);
     } else {
-      if (!index.defined() || index.device() != source.device()) {
-        auto* data = const_cast<int64_t*>(rows.data());
-        index = at::from_blob(data, {count}, at::kLong).to(source.device(), at::kLong, true, true);
-      }
-      target = source.index_select(0, index);
+      target = gather({source, scales_[i]}, rows, std::move(target));
     }
   }
   out.row_ids().assign(rows.begin(), rows.end());
@@ -165,33 +121,6 @@ void Subset::get_batch(std::span<const int64_t> rows, Batch& out) const {
   parent_->get_batch(translated, out);
   if (out.row_ids().empty()) out.row_ids().assign(translated.begin(), translated.end());
   spare = std::move(translated);
-}
-
-bool is_unshared(const torch::Tensor& tensor) {
-  // Memory that LibTorch didn't allocate may belong to anybody: it isn't resizable.
-  return tensor.defined() && tensor.use_count() == 1 && tensor.has_storage() &&
-         tensor.storage().use_count() == 1 && tensor.storage().resizable() &&
-         !tensor.requires_grad();
-}
-
-torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArrayRef row_shape,
-                                at::ScalarType dtype) {
-  if (is_unshared(tensor) && is_plain_cpu(tensor) && tensor.scalar_type() == dtype &&
-      tensor.dim() == static_cast<int64_t>(row_shape.size()) + 1 &&
-      tensor.sizes().slice(1) == row_shape && tensor.is_contiguous() &&
-      tensor.storage_offset() == 0 && !tensor.is_inference()) {
-    if (tensor.size(0) == rows) return tensor;
-    const auto values = static_cast<size_t>(c10::multiply_integers(row_shape) * rows);
-    if (values * tensor.dtype().itemsize() <= tensor.storage().nbytes()) {
-      at::DimVector shape(tensor.sizes());
-      shape[0] = rows;
-      tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);  // resize_ allocates
-      return tensor;
-    }
-  }
-  at::DimVector shape{rows};
-  shape.append(row_shape.begin(), row_shape.end());
-  return at::empty(shape, at::TensorOptions(dtype));
 }
 
 }  // namespace levin

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <levin/framework/batch.h>
+#include <levin/framework/gather.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace levin {
@@ -29,7 +31,8 @@ class Dataset {
 };
 
 /// Tensors in memory (or on a device) that share their first size: {"input": x, "target": y}.
-/// CPU tensors are gathered by memory copies, those on a device by `index_select`.
+/// CPU tensors are gathered by memory copies, those on a device by `index_select`. Bytes can stand
+/// for float32 numbers, at a quarter of the memory.
 class TensorDataset : public Dataset {
  public:
   /// Throws DataError where the tensors differ in rows or there are none.
@@ -37,12 +40,18 @@ class TensorDataset : public Dataset {
   /// The usual pair, as "input" [rows, ...] and "target" [rows, ...].
   TensorDataset(torch::Tensor input, torch::Tensor target);
 
+  /// Hands the uint8 tensor of that name out as float32, (byte - zero_point) * scale. Throws
+  /// DataError where there is none, or it isn't uint8.
+  void set_scale(std::string_view name, ByteScale scale);
+
   std::optional<int64_t> size() const override { return rows_; }
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
+  /// As they are stored.
   const NamedTensors& tensors() const { return tensors_; }
 
  private:
   NamedTensors tensors_;
+  std::vector<std::optional<ByteScale>> scales_;  // one a tensor
   int64_t rows_ = 0;
 };
 
@@ -60,14 +69,5 @@ class Subset : public Dataset {
   std::shared_ptr<const Dataset> parent_;
   std::vector<int64_t> rows_;
 };
-
-/// Whether nobody but the holder of `tensor` uses its memory (no copy, view or graph), which is
-/// LibTorch's own: only then may it be written again.
-bool is_unshared(const torch::Tensor& tensor);
-
-/// `tensor` resized to [rows, row_shape...] where it is unshared and of that type on the CPU, else
-/// a new one: the buffer a gather writes into.
-torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArrayRef row_shape,
-                                at::ScalarType dtype);
 
 }  // namespace levin

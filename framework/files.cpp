@@ -26,6 +26,18 @@ std::function<int(const Operation&)>& injector() {
 }
 std::atomic<bool> injecting{false};
 
+std::function<double()>& injected_clock() {
+  static std::function<double()> function;
+  return function;
+}
+std::atomic<bool> clock_injected{false};
+
+template <class Clock>
+double seconds_of() {
+  if (clock_injected.load(std::memory_order_relaxed)) return injected_clock()();
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
 /// 0, or the failure a test wants this operation to have.
 int injected(std::string_view operation, const std::filesystem::path& path) {
   if (!injecting.load(std::memory_order_relaxed)) return 0;
@@ -226,17 +238,19 @@ void AppendFile::close() {
   if (error != 0) fail("write", path_, error);
 }
 
-double monotonic_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double monotonic_seconds() { return seconds_of<std::chrono::steady_clock>(); }
 
-double wall_seconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+double wall_seconds() { return seconds_of<std::chrono::system_clock>(); }
 
 void inject_faults(std::function<int(const Operation&)> function) {
   injecting = static_cast<bool>(function);
   injector() = std::move(function);
+}
+
+void inject_clock(std::function<double()> clock) {
+  clock_injected = false;
+  injected_clock() = std::move(clock);
+  clock_injected = static_cast<bool>(injected_clock());
 }
 
 }  // namespace levin::files

@@ -81,5 +81,7 @@ struct Operation {
 /// Calls `injector` before each operation; what it returns (an errno value, 0 for none) is taken as
 /// the operation's failure. An empty function ends it. For tests.
 void inject_faults(std::function<int(const Operation&)> injector);
+/// Takes the time of both clocks from `clock`. An empty function ends it. For tests.
+void inject_clock(std::function<double()> clock);
 
 }  // namespace levin::files

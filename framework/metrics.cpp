@@ -158,10 +158,9 @@ Metrics::Slot& Metrics::slot(std::string_view name, const LogOptions& options, b
       result.prog_bar != options.prog_bar || result.logger != options.logger) {
     throw ModuleError::contract(
         fmt::format("log(\"{}\")", name),
-        fmt::format(
-            "logged before with on_step={}, on_epoch={}, reduce={}, prog_bar={}, logger={}",
-            result.on_step, result.on_epoch, kReduceNames[static_cast<int>(result.reduce)],
-            result.prog_bar, result.logger),
+        fmt::format("logged before with on_step={}, on_epoch={}, reduce={}, prog_bar={}, logger={}",
+                    result.on_step, result.on_epoch, kReduceNames[static_cast<int>(result.reduce)],
+                    result.prog_bar, result.logger),
         "use another name, or the same options in every hook that logs it");
   }
   return result;

@@ -46,8 +46,9 @@ class Module : public torch::nn::Module, public Hooks {
 
   /// Parameters and buffers by name; tied ones under their first name only.
   StateDict state_dict() const;
-  /// Copies them back; a tied one by any of its names. Throws CheckpointError listing what is missing, unexpected or of another
-  /// shape or type, before anything is changed; not strict: takes what fits.
+  /// Copies them back; a tied one by any of its names. Throws CheckpointError listing what is
+  /// missing, unexpected or of another shape or type, before anything is changed; not strict: takes
+  /// what fits.
   void load_state_dict(const StateDict& state, bool strict = true);
 
   /// The number of elements of all parameters (or the trainable ones), tied ones once.

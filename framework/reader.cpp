@@ -51,11 +51,11 @@ class Reader::Implementation {
 
 bool Reader::Implementation::next(Batch& batch) {
   if (!ahead_ && !known_end()) {
-    if (!on_cuda() && !batch.tensors().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && !batch.buffers().empty()) std::swap(front_.batch, batch);
     fetch();
   }
   if (known_end()) {
-    if (!on_cuda() && front_.batch.tensors().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && front_.batch.buffers().empty()) std::swap(front_.batch, batch);
     batch = Batch();
     return false;
   }
@@ -96,6 +96,7 @@ void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
   source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
+  source_.set_deferred(workers_ == 0 && !pin_memory_ && (!device_ || device_->is_cpu()));
   if (workers_ > 0) {
     if (!ring_) ring_ = std::make_unique<PrefetchRing>(source_, workers_, capacity_);
     ring_->start(position_, size_.value_or(std::numeric_limits<int64_t>::max()));

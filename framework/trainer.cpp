@@ -2,9 +2,7 @@
 
 #include <optional>
 
-#include <ATen/Context.h>
 #include <c10/core/InferenceMode.h>
-#include <torch/csrc/autograd/anomaly_mode.h>
 
 #include <fmt/format.h>
 
@@ -13,8 +11,10 @@
 #include <levin/framework/files.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
+#include <levin/framework/loops/global_switches.h>
 #include <levin/framework/loops/predict_loop.h>
 #include <levin/framework/random.h>
+#include <levin/framework/thread_policy.h>
 
 namespace levin {
 namespace {
@@ -45,33 +45,6 @@ DataLoaders in_order(const DataLoaders& loaders) {
   return result;
 }
 
-/// Sets LibTorch's global switches within a scope.
-class GlobalSwitches {
- public:
-  explicit GlobalSwitches(const TrainerOptions& options)
-      : deterministic_before_(at::globalContext().deterministicAlgorithms()),
-        cudnn_before_(at::globalContext().deterministicCuDNN()),
-        anomaly_before_(torch::autograd::AnomalyMode::is_enabled()) {
-    if (options.deterministic) {
-      at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-      at::globalContext().setDeterministicCuDNN(true);
-    }
-    if (options.detect_anomaly) torch::autograd::AnomalyMode::set_enabled(true);
-  }
-  ~GlobalSwitches() {
-    at::globalContext().setDeterministicAlgorithms(deterministic_before_, false);
-    at::globalContext().setDeterministicCuDNN(cudnn_before_);
-    torch::autograd::AnomalyMode::set_enabled(anomaly_before_);
-  }
-  GlobalSwitches(const GlobalSwitches&) = delete;
-  GlobalSwitches& operator=(const GlobalSwitches&) = delete;
-
- private:
-  bool deterministic_before_;
-  bool cudnn_before_;
-  bool anomaly_before_;
-};
-
 /// The run folder a checkpoint lies in; empty where it doesn't lie in one.
 fs::path run_folder_of(const fs::path& checkpoint) {
   const auto folder = fs::absolute(checkpoint).parent_path();
@@ -83,6 +56,7 @@ fs::path run_folder_of(const fs::path& checkpoint) {
 class Trainer::Implementation {
  public:
   explicit Implementation(TrainerOptions given) : options(effective(std::move(given))) {
+    if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
     run.set_log_dir_maker([this] {
       return files::create_version_folder(fs::path(options.default_root_dir) / "levin_logs");
     });
@@ -93,6 +67,7 @@ class Trainer::Implementation {
   std::vector<HookList::Entry> hook_entries;
   std::vector<std::unique_ptr<Logger>> loggers;
   std::function<Optimizers(Module&)> optimizers_factory;
+  std::unique_ptr<Profiler> profiler;  // null: nothing is measured
   RunControl run;
 
   History fit(Module& module, DataModule& data, const std::string& ckpt_path);
@@ -105,7 +80,10 @@ class Trainer::Implementation {
   void end(DataModule& data, Stage stage);
   fs::path resolve(const std::string& ckpt_path) const;
   void load_weights(Module& module, const std::string& ckpt_path);
+  void set_threads(Stage stage);
+  StateDict load(const fs::path& path);
   void start_loggers(Module& module, DataModule& data);
+  void finish_loggers(bool failed);
   void prepare_fit(Module& module, DataModule& data, const std::string& ckpt_path);
   LoopParts parts(Module& module, DataModule& data);
   void save_after_exception();
@@ -117,11 +95,21 @@ class Trainer::Implementation {
   std::vector<Callback*> callback_list_;
   std::vector<Logger*> logger_list_;
   Optimizers optimizers_;
-  std::unique_ptr<FitLoop> fit_loop_;  // kept after fit, for save_checkpoint
+  std::unique_ptr<FitLoop> fit_loop_;           // kept after fit, for save_checkpoint
+  ThreadScope* threads_ = nullptr;              // of the run in progress
+  ThreadSetting chosen_threads_{.threads = 0};  // by the last fit with threads = "auto"
 };
 
 LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
-  return {module, data, *strategy_, *hooks_, callback_list_, logger_list_, options, run};
+  return {module,       data,    *strategy_, *hooks_,        callback_list_,
+          logger_list_, options, run,        profiler.get(), threads_};
+}
+
+/// The run's number of threads; "auto" finds one in fit only, and later stages use that.
+void Trainer::Implementation::set_threads(Stage stage) {
+  ThreadSetting setting{.threads = fixed_threads(options.threads)};
+  if (stage != Stage::fit && wants_thread_trial(options.threads)) setting = chosen_threads_;
+  if (setting.threads > 0) threads_->set(setting);
 }
 
 void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage) {
@@ -134,7 +122,7 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
       return entry.first->order() == Callback::Order::checkpoint;
     });
   }
-  hooks_.emplace(entries, module);
+  hooks_.emplace(entries, module, profiler.get());
   callback_list_.clear();
   for (const auto& entry : entries) callback_list_.push_back(entry.first);
   if (options.fast_dev_run.count == 0 && strategy_->rank() == 0) {
@@ -168,18 +156,24 @@ void Trainer::Implementation::save_after_exception() {
 template <class Work>
 auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) {
   const GlobalSwitches switches(options);
+  ThreadScope threads;
+  threads_ = &threads;
+  set_threads(stage);
+  if (profiler) profiler->begin_run(stage);
   hooks_.reset();  // of another module, perhaps gone by now
   logger_list_.clear();
   try {
     auto result = work();
     end(data, stage);
-    for (Logger* logger : logger_list_) logger->finish(/*failed=*/false);
+    finish_loggers(/*failed=*/false);
+    if (profiler) profiler->end_run(/*failed=*/false);
     return result;
   } catch (const std::exception& error) {
     run.set_active(nullptr);
     if (hooks_) hooks_->call(&Hooks::on_exception, error, run);
     save_after_exception();
-    for (Logger* logger : logger_list_) logger->finish(/*failed=*/true);
+    finish_loggers(/*failed=*/true);
+    if (profiler) profiler->end_run(/*failed=*/true);
     rethrow_with_place(run);
   }
 }
@@ -195,14 +189,20 @@ fs::path Trainer::Implementation::resolve(const std::string& ckpt_path) const {
   return path;
 }
 
+StateDict Trainer::Implementation::load(const fs::path& path) {
+  const ProfilePart profiled(profiler.get(), Part::files);
+  return load_checkpoint(path);
+}
+
 void Trainer::Implementation::load_weights(Module& module, const std::string& ckpt_path) {
   if (ckpt_path.empty()) return;
-  const StateDict checkpoint = load_checkpoint(resolve(ckpt_path));
+  const StateDict checkpoint = load(resolve(ckpt_path));
   hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
   module.load_state_dict(checkpoint.child("model"));
 }
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
+  const ProfilePart profiled(profiler.get(), Part::loggers);
   Value settings;
   settings["model"] = module.hyper_parameters();
   settings["data"] = data.hyper_parameters();
@@ -210,6 +210,11 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
     logger->start(run);
     logger->log_hyper_parameters(settings);
   }
+}
+
+void Trainer::Implementation::finish_loggers(bool failed) {
+  const ProfilePart profiled(profiler.get(), Part::loggers);
+  for (Logger* logger : logger_list_) logger->finish(failed);
 }
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
@@ -228,7 +233,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   std::optional<StateDict> checkpoint;
   if (!ckpt_path.empty()) {
     const auto path = resolve(ckpt_path);
-    checkpoint = load_checkpoint(path);
+    checkpoint = load(path);
     if (!checkpoint->has_child("loop")) {
       throw CheckpointError::mismatch("'" + path.string() + "' for going on with training",
                                       {"it holds weights only"});
@@ -258,6 +263,7 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
     hooks_->call(&Hooks::on_fit_start, run);
     start_loggers(module, data);
     fit_loop_->run();
+    chosen_threads_ = fit_loop_->threads();
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });
@@ -323,6 +329,10 @@ Logger& Trainer::add_logger(std::unique_ptr<Logger> logger) {
   return *implementation_->loggers.emplace_back(std::move(logger));
 }
 
+void Trainer::set_profiler(std::unique_ptr<Profiler> profiler) {
+  implementation_->profiler = std::move(profiler);
+}
+
 void Trainer::set_optimizers(std::function<Optimizers(Module&)> factory) {
   implementation_->optimizers_factory = std::move(factory);
 }
@@ -352,6 +362,9 @@ const std::vector<std::unique_ptr<Logger>>& Trainer::loggers() const {
   return implementation_->loggers;
 }
 Run& Trainer::run() { return implementation_->run; }
+Profile Trainer::profile() const {
+  return implementation_->profiler ? implementation_->profiler->profile() : Profile{};
+}
 const fs::path& Trainer::best_checkpoint() const { return implementation_->run.best_checkpoint(); }
 const fs::path& Trainer::last_checkpoint() const { return implementation_->run.last_checkpoint(); }
 

@@ -13,6 +13,7 @@
 #include <levin/framework/hook_set.h>
 #include <levin/framework/loggers/logger.h>
 #include <levin/framework/module.h>
+#include <levin/framework/profiler.h>
 #include <levin/framework/trainer_options.h>
 
 namespace levin {
@@ -41,6 +42,9 @@ class Trainer {
     return static_cast<L&>(add_logger(std::make_unique<L>(std::move(options))));
   }
   Logger& add_logger(std::unique_ptr<Logger> logger);
+  /// Tells `profiler` of every run from the next one on, instead of the one of the options; null:
+  /// none.
+  void set_profiler(std::unique_ptr<Profiler> profiler);
   /// Uses `factory` instead of Module::configure_optimizers (YAML's `optimizer`, `lr_scheduler`).
   void set_optimizers(std::function<Optimizers(Module&)> factory);
 
@@ -63,6 +67,8 @@ class Trainer {
   const std::vector<std::unique_ptr<Logger>>& loggers() const;
   /// Metrics, progress and paths of the run in progress or last ended.
   Run& run();
+  /// Where the time of the run in progress or last ended went; empty without a profiler.
+  Profile profile() const;
   /// The checkpoints "best" and "last" stand for; empty where none was saved.
   const std::filesystem::path& best_checkpoint() const;
   const std::filesystem::path& last_checkpoint() const;

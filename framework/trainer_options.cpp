@@ -1,6 +1,7 @@
 #include <levin/framework/trainer_options.h>
 
 #include <charconv>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -52,6 +53,18 @@ void validate_intervals(const TrainerOptions& options) {
   }
 }
 
+void validate_threads(const CountOrName& threads) {
+  if (const auto* count = std::get_if<int64_t>(&threads.value)) {
+    if (*count >= 1 && *count <= std::numeric_limits<int>::max()) return;
+    throw ConfigError::invalid_value("threads", std::to_string(*count), "must be at least 1");
+  }
+  const auto& name = std::get<std::string>(threads.value);
+  if (!name.empty() && name != "auto") {
+    throw ConfigError::invalid_value("threads", name,
+                                     "give a number, auto, or nothing for LibTorch's own");
+  }
+}
+
 }  // namespace
 
 Fields describe(TrainerOptions& o) {
@@ -82,6 +95,8 @@ Fields describe(TrainerOptions& o) {
        {"deterministic", &o.deterministic, "only deterministic algorithms"},
        {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
        {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
+       {"threads", &o.threads, "within an operation: a number, auto; empty: as LibTorch has them"},
+       {"profiler", &o.profiler, "simple: a table of where the time went; empty: none"},
        {"default_root_dir", &o.default_root_dir, "where levin_logs goes; empty: here"}});
 }
 
@@ -102,6 +117,10 @@ void validate(const TrainerOptions& options) {
   require_limit("overfit_batches", options.overfit_batches);
   validate_intervals(options);
   validate_clipping(options);
+  validate_threads(options.threads);
+  if (!options.profiler.empty() && options.profiler != "simple") {
+    throw ConfigError::unknown_name("profiler", options.profiler, {"simple"});
+  }
   if (!options.max_time.empty()) parse_duration("max_time", options.max_time);
 }
 

@@ -51,6 +51,17 @@ struct TrainerOptions {
   bool detect_anomaly = false;
   /// Evaluate in inference mode, outside fit.
   bool inference_mode = true;
+  /// LibTorch's threads within an operation, while the Trainer works (it sets them for the whole
+  /// process and puts back what was): a number; empty: as LibTorch has them; "auto": fit times a
+  /// few whole steps with 1, 2, 4 ... of LibTorch's on the first batches and takes the fastest, 1
+  /// unless more win clearly, then puts back the weights, the optimizer and all generators. Not the
+  /// default because training_step runs for it: what that changes besides parameters, buffers and
+  /// generators stays changed. A resumed run takes the count its checkpoint was taken with.
+  /// LibTorch's own where nothing is timed: `deterministic`, a GPU, several processes, no
+  /// optimizer, or one that calls its closure again (LBFGS).
+  CountOrName threads = "";
+  /// "simple": a table on stderr of where the time went, after each run; empty: none.
+  std::string profiler{};
   /// Where `levin_logs/version_K` folders go; empty: the current folder.
   std::string default_root_dir{};
 };

@@ -158,9 +158,13 @@ torch::Tensor Classifier::penalty() const {
   return sum;
 }
 
+torch::Tensor Classifier::batch_loss(const Batch& batch, const torch::Tensor& targets) {
+  return loss(forward(batch.input()), targets);
+}
+
 torch::Tensor Classifier::training_step(const Batch& batch, Step& step) {
   const auto targets = labels(batch);
-  const auto data_loss = loss(forward(batch.input()), targets);
+  const auto data_loss = batch_loss(batch, targets);
   step.log("train_loss", data_loss, {.prog_bar = true});
   const auto added = penalty();
   if (!added.defined()) return data_loss;

@@ -1,5 +1,7 @@
 #include <levin/models/logistic_regression.h>
 
+#include <typeinfo>
+
 #include <levin/framework/error.h>
 
 namespace levin {
@@ -51,6 +53,25 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options)
 
 torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
   return linear_->forward(flatten_for(linear_->weight, input));
+}
+
+bool LogisticRegression::has_closed_form() const {
+  return typeid(*this) == typeid(LogisticRegression);
+}
+
+torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
+  const auto& weight = linear_->weight;
+  if (has_closed_form() && weight.size(0) > 1 && targets.is_cpu()) {
+    const auto rows = batch.input_view();
+    if (targets.numel() == batch.rows() && SoftmaxLoss::takes(rows, weight, linear_->bias)) {
+      return softmax_loss_(rows, targets, weight, linear_->bias);
+    }
+  }
+  return Classifier::batch_loss(batch, targets);
+}
+
+void LogisticRegression::backward(const torch::Tensor& loss) {
+  if (!softmax_loss_.backward(loss)) Classifier::backward(loss);
 }
 
 Value LogisticRegression::hyper_parameters() const {

@@ -7,6 +7,7 @@
 
 #include <levin/framework/options.h>
 #include <levin/models/classifier.h>
+#include <levin/models/softmax_loss.h>
 
 namespace levin {
 
@@ -38,6 +39,10 @@ Fields describe(LogisticRegressionOptions& options);
 /// (scikit-learn's C is 1 / (2 n l2_strength) for n rows). "linear.weight" is [classes,
 /// in_features] or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression,
 /// which divides its training loss by the batch size once more.
+///
+/// A training step of the softmax on the CPU in float32 takes loss and gradient in one pass over
+/// the rows (models/softmax_loss.h); anything else goes by way of autograd, with the same result to
+/// 1e-6.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;
@@ -46,11 +51,20 @@ class LogisticRegression : public Classifier {
 
   /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// Takes the gradients as the step has left them, where it has; else by autograd.
+  void backward(const torch::Tensor& loss) override;
   Value hyper_parameters() const override;
+
+ protected:
+  torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets) override;
+  /// Whether steps may use the closed form of the gradient: not in a subclass, unless it says so,
+  /// since that may have another `forward` or `loss`.
+  virtual bool has_closed_form() const;
 
  private:
   LogisticRegressionOptions options_;
   torch::nn::Linear linear_;
+  SoftmaxLoss softmax_loss_;
 };
 
 }  // namespace levin

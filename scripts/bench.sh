@@ -1,41 +1,25 @@
-# ./run bench [NAME...]: read by run. Builds and runs the benchmarks, all or those named, one after another, and
-# writes what they print to benchmarks/results/<date>.md. Those that compare with Lightning install it into .deps/.
+# ./run bench [NAME...] [--rounds N]: read by run. Builds Levin's benchmarks and the programs they are measured
+# against, and runs them in turns; benchmarks/bench.py has the rest, its --help the names. PyTorch Lightning comes into
+# .deps/ on demand; what can't be obtained is named in the results.
+case " $* " in
+  *" --help "* | *" -h "*) exec python3 "$root/benchmarks/bench.py" --help ;;
+esac
 prepare
-build release
-exec 9>&-
-lightning=2.6.1  # never 2.6.2 or 2.6.3: those releases were compromised
 python=$root/.deps/python/bin/python
-results=$root/benchmarks/results/$(date +%Y-%m-%d).md
-
-bench_step_overhead() { "$release/bin/bench_step_overhead" 20 100000; }
-
-bench_against_lightning() {
-  if [ -z "${MNIST_DIR:-}" ]; then
-    say "skipped: against_lightning needs MNIST_DIR, the folder of MNIST's files"
-    return 0
-  fi
-  "$python" -c "import pytorch_lightning as l; assert l.__version__ == '$lightning'" 2>/dev/null ||
-    "$python" -m pip install "pytorch-lightning==$lightning" >&2 || return 1
-  "$python" "$root/benchmarks/against_lightning.py" --levin "$release/bin/bench_mnist_epoch" --mnist "$MNIST_DIR"
+[ -x "$python" ] || python=python3
+lightning=2.6.1  # never 2.6.2 or 2.6.3: those releases were compromised
+"$python" -c "import importlib.metadata as m; assert m.version('pytorch-lightning') == '$lightning'" 2>/dev/null || {
+  say "pytorch-lightning $lightning into .deps/"
+  { [ "$python" != python3 ] &&
+    "$python" -m pip install --disable-pip-version-check "pytorch-lightning==$lightning" >&2 9>&-; } ||
+    say "it could not be installed: the results will lack it"
 }
-
-[ $# -gt 0 ] || set -- step_overhead against_lightning
-{
-  printf '# %s\n\n%s, commit %s\n' "$(date +%Y-%m-%d)" \
-    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores" \
-    "$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)"
-} >"$results.new"
-for name; do
-  case $name in
-    step_overhead | against_lightning) ;;
-    *) fail "there is no benchmark $name" "there are: step_overhead against_lightning" ;;
-  esac
-  say "== $name"
-  printf '\n## %s\n\n' "$name" >>"$results.new"
-  "bench_$name" >"$results.part" || fail "the benchmark $name failed"
-  cat "$results.part"
-  cat "$results.part" >>"$results.new"
+targets=baselines
+for source in "$root"/benchmarks/*.cpp; do
+  name=${source##*/}
+  targets="$targets bench_${name%.cpp}"
 done
-rm -f "$results.part"
-mv "$results.new" "$results"
-say "written to $results"
+# shellcheck disable=SC2086  # a list of words
+build release $targets
+exec 9>&-
+exec "$python" -B "$root/benchmarks/bench.py" --bin "$release/bin" --python "$python" "$@"

@@ -114,7 +114,7 @@ void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, Step
   }
   Reader& reader = readers_[index];
   Batch batch;
-  for (int64_t i = 0; (!most || i < *most) && reader.next(batch); ++i) {
+  for (int64_t i = 0; (!most || i < *most) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     transfer(parts_, batch);
     metrics_.begin_window();
@@ -128,10 +128,13 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
   const Stage stage = parts_.run.stage();
   const HookNames& hooks = hooks_of(stage);
   parts_.hooks.call_batch(hooks.batch_start_bit, hooks.batch_start, batch, step);
-  if (stage == Stage::test) {
-    parts_.module.test_step(batch, step);
-  } else {
-    parts_.module.validation_step(batch, step);
+  {
+    const ProfilePart profiled(parts_.profiler, Part::forward);
+    if (stage == Stage::test) {
+      parts_.module.test_step(batch, step);
+    } else {
+      parts_.module.validation_step(batch, step);
+    }
   }
   ++parts_.run.progress().batch;
   parts_.hooks.call_batch(hooks.batch_end_bit, hooks.batch_end, batch, step);

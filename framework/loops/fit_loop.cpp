@@ -30,6 +30,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
     : parts_(parts),
       optimizers_(optimizers),
       schedules_(optimizers),
+      train_(train),
       num_batches_(batches_an_epoch(parts, train)),
       data_(train, parts.strategy.shard(), num_batches_),
       validation_(parts, std::move(val), "limit_val_batches", parts.options.limit_val_batches),
@@ -55,6 +56,7 @@ void FitLoop::run() {
   started_ = files::monotonic_seconds();
   RunControl& run = parts_.run;
   parts_.module.train();
+  choose_threads();
   if (!resumed_) check_sanity();
   schedules_.apply();
   if (resumed_) load_random_state(random_to_restore_);  // after everything else that might draw
@@ -73,6 +75,7 @@ void FitLoop::check_sanity() {
   const StateDict random = random_state().clone();
   parts_.hooks.call(&Hooks::on_sanity_check_start, run);
   {
+    const ProfilePart profiled(parts_.profiler, Part::validation);
     const at::NoGradGuard no_grad;
     validation_.run(Stage::sanity_check, steps < 0 ? std::nullopt : std::optional(steps));
   }
@@ -127,16 +130,16 @@ void FitLoop::run_epoch() {
 void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
-  while (data_.next(batch)) {
+  while (next_batch(batch)) {
     train_batch(batch);
     if (step_.skips_epoch()) break;
     const bool is_due = validation_schedule_.is_due(parts_.run.epoch(), parts_.run.progress().batch,
-                                                    total_batches_, data_.at_end());
+                                                    total_batches_, at_end());
     if (is_due) validate();
     if (training_step_.window_batches() > 0) continue;  // not a step boundary
     act_on_requests();
     if (StopSignal::received()) handle_interrupt();
-    if (data_.at_end()) break;
+    if (at_end()) break;
     if (!is_done()) continue;
     // What follows wouldn't have happened here in a run that goes on, so checkpoints don't know of
     // it: the last validation that whoever asked for the stop gets, the end of an epoch cut short.
@@ -145,6 +148,17 @@ void FitLoop::run_batches() {
     return;
   }
   epoch_complete_ = true;
+}
+
+bool FitLoop::next_batch(Batch& batch) {
+  const ProfilePart profiled(parts_.profiler, Part::data);
+  return data_.next(batch);
+}
+
+/// Data of unknown length are read one batch ahead for it.
+bool FitLoop::at_end() {
+  const ProfilePart profiled(num_batches_ ? nullptr : parts_.profiler, Part::data);
+  return data_.at_end();
 }
 
 void FitLoop::train_batch(Batch& batch) {
@@ -156,9 +170,10 @@ void FitLoop::train_batch(Batch& batch) {
   parts_.hooks.call_batch(BatchHook::train_batch_start, &Hooks::on_train_batch_start, batch, step_);
   if (step_.skips_epoch()) return;
 
-  const bool is_last = data_.at_end();
+  const bool is_last = at_end();
   const bool window_ends = is_last || training_step_.window_batches() + 1 >= progress.accumulate;
-  const bool stepped = training_step_.run(batch, step_, window_ends);
+  const bool stepped = crowd_.is_watching() ? run_watched(batch, window_ends)
+                                            : training_step_.run(batch, step_, window_ends);
   ++progress.batch;
   ++total_batches_;
   if (stepped) {
@@ -180,6 +195,7 @@ void FitLoop::log_step() {
 
 void FitLoop::validate() {
   if (!validation_.has_batches()) return;
+  const ProfilePart profiled(parts_.profiler, Part::validation);
   parts_.run.metrics();  // keeps the step's values for hooks that run within the validation
   {
     const at::NoGradGuard no_grad;
@@ -234,6 +250,7 @@ void FitLoop::act_on_requests() {
 
 void FitLoop::save(const Requests::Save& request) {
   if (parts_.options.fast_dev_run.count > 0 || !parts_.run.is_global_zero()) return;
+  const ProfilePart profiled(parts_.profiler, Part::files);
   for (Logger* logger : parts_.loggers) logger->flush();
   save_checkpoint(request.path, checkpoint(request.options.weights_only));
   for (const auto& old : request.options.replaces) files::remove_file(old);

@@ -25,6 +25,9 @@ class FitLoop {
   /// Trains until a limit, a request or a signal ends it. The run's history says which.
   void run();
 
+  /// What `threads = "auto"` came to; 0 threads where it wasn't asked for.
+  ThreadSetting threads() const { return threads_; }
+
   /// Writes the checkpoints asked for in on_exception; the state may be that of a step half done.
   void save_after_exception();
 
@@ -34,10 +37,15 @@ class FitLoop {
   void resume(const StateDict& checkpoint);
 
  private:
+  void choose_threads();
+  double steps_left() const;
+  bool run_watched(const Batch& batch, bool window_ends);
   void check_sanity();
   bool is_done();
   void run_epoch();
   void run_batches();
+  bool next_batch(Batch& batch);
+  bool at_end();
   void train_batch(Batch& batch);
   void log_step();
   void end_epoch();
@@ -55,6 +63,7 @@ class FitLoop {
   Optimizers& optimizers_;
   Schedules schedules_;
   Metrics metrics_;
+  DataLoaders train_;  // for the trial of threads, which reads by itself
   std::optional<int64_t> num_batches_;
   TrainingData data_;
   EvaluationLoop validation_;
@@ -64,6 +73,8 @@ class FitLoop {
 
   std::optional<StateDict> boundary_;  // the state where an epoch was cut short
   StateDict random_to_restore_;
+  ThreadSetting threads_{.threads = 0};
+  CrowdWatch crowd_;
   bool resumed_ = false;
   bool epoch_complete_ = false;  // every batch of the epoch was seen
   int64_t total_batches_ = 0;

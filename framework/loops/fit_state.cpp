@@ -123,6 +123,7 @@ StateDict FitLoop::loop_state() {
   state.values["total_batches"] = total_batches_;
   state.values["metrics"] = to_value(run.metrics());
   state.values["progress_bar"] = to_value(run.progress_bar_metrics());
+  if (threads_.threads > 0) state.values["threads"] = threads_.threads;
   if (time_limit_ > 0.0) state.values["seconds"] = elapsed_seconds();
   state.add("train_metrics", metrics_.state_dict());
   state.add("history", run.history().state_dict());
@@ -139,6 +140,11 @@ void FitLoop::load_loop_state(const StateDict& state) {
   total_batches_ = state.values.at("total_batches").as_int();
   run.known_metrics() = to_metrics(state.values.at("metrics"));
   run.known_progress_bar() = to_metrics(state.values.at("progress_bar"));
+  if (state.values.contains("threads")) {
+    // As many, so that sums come out the same; how they wait is a matter of the machine, today.
+    threads_.threads = static_cast<int>(state.values.at("threads").as_int());
+    threads_.short_waits = threads_.threads > 1;
+  }
   if (state.values.contains("seconds")) time_before_ = state.values.at("seconds").as_double();
   metrics_.load_state_dict(state.child("train_metrics"));
   run.history().load_state_dict(state.child("history"));

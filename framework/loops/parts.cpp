@@ -9,7 +9,8 @@
 
 namespace levin {
 
-HookList::HookList(const std::vector<Entry>& callbacks, Module& module) {
+HookList::HookList(const std::vector<Entry>& callbacks, Module& module, Profiler* profiler)
+    : profiler_(profiler) {
   std::vector<Entry> ordered = callbacks;
   std::stable_sort(ordered.begin(), ordered.end(), [](const Entry& a, const Entry& b) {
     return a.first->order() < b.first->order();
@@ -32,18 +33,26 @@ HookList::HookList(const std::vector<Entry>& callbacks, Module& module) {
 
 void log_step_values(const LoopParts& parts, const MetricMap& metrics, int64_t step) {
   if (metrics.empty()) return;
+  const ProfilePart profiled(parts.profiler, Part::loggers);
   for (Logger* logger : parts.loggers) logger->log_metrics(metrics, parts.run.epoch(), step);
 }
 
 void log_epoch_values(const LoopParts& parts, const MetricMap& metrics) {
   if (metrics.empty()) return;
+  const ProfilePart profiled(parts.profiler, Part::loggers);
   const int64_t step = std::max<int64_t>(parts.run.global_step() - 1, 0);
   for (Logger* logger : parts.loggers) {
     logger->log_epoch_metrics(metrics, parts.run.epoch(), step);
   }
 }
 
+bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch) {
+  const ProfilePart profiled(parts.profiler, Part::data);
+  return reader.next(batch);
+}
+
 void transfer(const LoopParts& parts, Batch& batch) {
+  const ProfilePart profiled(parts.profiler, Part::transfer);
   parts.data.on_before_batch_transfer(batch);
   parts.module.on_before_batch_transfer(batch);
   parts.strategy.to_device(batch);

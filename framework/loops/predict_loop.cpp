@@ -38,13 +38,16 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   parts_.run.progress().batch = 0;
   Reader reader = loaders_[index].open(0, 0, parts_.strategy.shard());
   Batch batch;
-  for (int64_t i = 0; (!limit || i < *limit) && reader.next(batch); ++i) {
+  for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     transfer(parts_, batch);
     step.begin(i, batch.loader_index());
     parts_.hooks.call_batch(BatchHook::predict_batch_start, &Hooks::on_predict_batch_start, batch,
                             step);
-    const NamedTensors outputs = parts_.module.predict_step(batch, step);
+    const NamedTensors outputs = [&] {
+      const ProfilePart profiled(parts_.profiler, Part::forward);
+      return parts_.module.predict_step(batch, step);
+    }();
     ++parts_.run.progress().batch;
     collect(outputs);
     parts_.hooks.call_batch(BatchHook::predict_batch_end, &Hooks::on_predict_batch_end, outputs,

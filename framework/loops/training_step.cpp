@@ -40,6 +40,7 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, bool window_ends) 
   }
   ++window_batches_;
   if (window_ends && optimizer_ != nullptr) {
+    const ProfilePart profiled(parts_.profiler, Part::optimizer);
     parts_.module.optimizer_step(*optimizer_, closure_);
   } else {
     closure();
@@ -68,7 +69,11 @@ torch::Tensor TrainingStep::closure() {
 }
 
 torch::Tensor TrainingStep::forward() {
-  torch::Tensor loss = parts_.module.training_step(*batch_, *step_);
+  torch::Tensor loss;
+  {
+    const ProfilePart profiled(parts_.profiler, Part::forward);
+    loss = parts_.module.training_step(*batch_, *step_);
+  }
   if (!loss.defined()) return loss;
   if (loss.numel() != 1) {
     throw ModuleError::contract("training_step",
@@ -94,7 +99,10 @@ void TrainingStep::backward(const torch::Tensor& loss) {
   }
   window_rows_ += rows;
   parts_.hooks.call_batch(BatchHook::before_backward, &Hooks::on_before_backward, loss, *step_);
-  parts_.strategy.backward(parts_.module, loss, rows / first_rows_, window_ends_);
+  {
+    const ProfilePart profiled(parts_.profiler, Part::backward);
+    parts_.strategy.backward(parts_.module, loss, rows / first_rows_, window_ends_);
+  }
   parts_.hooks.call_batch(BatchHook::after_backward, &Hooks::on_after_backward, *step_);
 }
 

@@ -66,9 +66,9 @@ int framework_level(const std::string& path) {
   if (starts_with(name, "loops/")) return 3;
   if (starts_with_any(name, {"strategies/", "loggers/"})) return 2;
   // Files from and to a state_dict; who asks for them is above.
-  if (starts_with(name, "checkpoint/")) return 0;
-  static const std::set<std::string> foundation = {"batch",  "error", "files",  "state_dict",
-                                                   "tensor", "value", "version"};
+  if (starts_with_any(name, {"checkpoint/", "kernels/"})) return 0;
+  static const std::set<std::string> foundation = {"batch",      "error",  "files", "gather",
+                                                   "state_dict", "tensor", "value", "version"};
   return foundation.count(name.substr(0, name.find('.'))) > 0 ? 0 : 1;
 }
 

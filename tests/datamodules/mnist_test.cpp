@@ -103,6 +103,19 @@ TEST(MNIST, normalises_with_any_mean_and_std) {
   EXPECT_TRUE(own.input().allclose((plain.input() - 0.1307) / 0.3081, 1e-5, 1e-5));
 }
 
+TEST(MNIST, bytes_and_floats_in_memory_give_the_same_batches) {
+  NEEDS_MNIST();
+  for (const bool normalize : {false, true}) {
+    auto options = local({.batch_size = 1000, .normalize = normalize});
+    const auto bytes = first_batch(MNISTDataModule(options).test_dataloader());
+    options.storage = "float32";
+    const auto floats = first_batch(MNISTDataModule(options).test_dataloader());
+    EXPECT_EQ(bytes.input().scalar_type(), torch::kFloat);
+    EXPECT_LE((bytes.input() - floats.input()).abs().max().item<float>(), 1.2e-7F);
+    EXPECT_TRUE(bytes.target().equal(floats.target()));
+  }
+}
+
 // row 15: random 20 % validation indices from a seed; batches of 100
 TEST(MNIST, validation_rows_are_a_random_fifth_from_a_seed_in_batches_of_100) {
   NEEDS_MNIST();
@@ -211,6 +224,7 @@ TEST(MNIST, options_that_cannot_be_are_refused) {
   EXPECT_THROW(make({.val_split = -1}), ConfigError);
   EXPECT_THROW(make({.val_split = 1e-9}), ConfigError);
   EXPECT_THROW(make({.std = 0.0}), ConfigError);
+  EXPECT_THROW(make({.storage = "float16"}), ConfigError);
   EXPECT_NO_THROW(make({.val_split = 0.0}));
 }
 

@@ -213,5 +213,72 @@ TEST(Buffers, are_reused_where_they_fit_and_replaced_where_not) {
   EXPECT_FALSE(reused(std::move(inference), 4, {3}, at::kFloat));  // training can't use it
 }
 
+// --- rows that stay where they are until somebody asks ---
+
+TensorDataset wide_rows() {
+  return {torch::arange(40.0 * 100.0).view({40, 100}), torch::arange(40)};
+}
+
+TEST(TensorDatasetDeferred, gathers_when_the_tensor_is_asked_for_and_not_before) {
+  const auto data = wide_rows();
+  Batch batch;
+  batch.set_may_defer(true);
+  data.get_batch(std::vector<int64_t>{7, 3}, batch);
+  EXPECT_EQ(batch.rows(), 2);
+  const auto view = batch.input_view();
+  EXPECT_EQ(view.source.tensor.data_ptr(), data.tensors()[0].second.data_ptr());
+  EXPECT_EQ(std::vector<int64_t>(view.rows.begin(), view.rows.end()), (std::vector<int64_t>{7, 3}));
+  EXPECT_EQ(batch.input()[0][0].item<double>(), 700.0);
+  EXPECT_EQ(batch.input()[1][99].item<double>(), 399.0);
+  EXPECT_EQ(batch.input_view().source.tensor.data_ptr(), batch.input().data_ptr());
+  EXPECT_TRUE(batch.input_view().rows.empty());
+  EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({7, 3})));
+}
+
+TEST(TensorDatasetDeferred, is_not_done_unless_allowed) {
+  Batch batch;
+  wide_rows().get_batch(std::vector<int64_t>{7, 3}, batch);
+  EXPECT_TRUE(batch.input_view().rows.empty());
+}
+
+TEST(TensorDatasetDeferred, a_batch_outlives_its_data_set_and_copies_gather_for_themselves) {
+  Batch batch;
+  batch.set_may_defer(true);
+  {
+    const auto data = wide_rows();
+    data.get_batch(std::vector<int64_t>{1}, batch);
+  }
+  const Batch copy = batch;
+  batch.tensors()[0].second.zero_();
+  EXPECT_EQ(copy.input()[0][1].item<double>(), 101.0);
+}
+
+TEST(TensorDatasetDeferred, tensors_gathered_in_inference_mode_can_be_trained_on_later) {
+  Batch batch;
+  batch.set_may_defer(true);
+  const auto data = wide_rows();
+  data.get_batch(std::vector<int64_t>{1}, batch);
+  {
+    const c10::InferenceMode inference;
+    EXPECT_FALSE(batch.input().is_inference());
+  }
+}
+
+TEST(TensorDatasetScale, bytes_are_handed_out_as_floats) {
+  TensorDataset data(torch::arange(200, torch::kByte).view({2, 100}), torch::arange(2));
+  data.set_scale("input", {.scale = 0.5F, .zero_point = 2.0F});
+  for (const bool may_defer : {false, true}) {
+    Batch batch;
+    batch.set_may_defer(may_defer);
+    data.get_batch(std::vector<int64_t>{1, 0}, batch);
+    EXPECT_EQ(batch.input().scalar_type(), torch::kFloat);
+    EXPECT_EQ(batch.input()[0][0].item<float>(), 49.0F);
+    EXPECT_EQ(batch.input()[1][4].item<float>(), 1.0F);
+    EXPECT_EQ(batch.target().scalar_type(), torch::kLong);
+  }
+  EXPECT_THROW(data.set_scale("target", {}), DataError);
+  EXPECT_THROW(data.set_scale("inputs", {}), DataError);
+}
+
 }  // namespace
 }  // namespace levin

@@ -175,8 +175,8 @@ TEST(Resume, going_on_after_max_steps_in_mid_epoch_gives_the_same_weights) {
   }
 }
 
-// The end of an epoch that max_steps cut short isn't in a run that goes on: a checkpoint saved there
-// is one of the boundary before it.
+// The end of an epoch that max_steps cut short isn't in a run that goes on: a checkpoint saved
+// there is one of the boundary before it.
 TEST(Resume, a_save_at_the_end_of_an_epoch_cut_short_goes_on_with_the_same_metrics) {
   class SaveAtEpochEnd : public DroppingClassifier {
     void on_train_epoch_end(levin::Run& run) override {

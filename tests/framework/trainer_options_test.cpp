@@ -41,8 +41,8 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
     "overfit_batches": 0.0, "fast_dev_run": false, "accumulate_grad_batches": 1,
     "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
-    "deterministic": false, "detect_anomaly": false, "inference_mode": true,
-    "default_root_dir": ""})"));
+    "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
+    "profiler": "", "default_root_dir": ""})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {

@@ -1,0 +1,38 @@
+"""Hand-written PyTorch loops on the CPU, to measure against. Prints one line of JSON.
+
+data_loader  TensorDataset, DataLoader and Adam
+fused        batches taken from the tensors by index, fused Adam
+"""
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import program
+
+
+def batches(inputs, labels, arguments, loop):
+    """Of one epoch, shuffled."""
+    if loop == "data_loader":
+        data = TensorDataset(inputs, labels)
+        return DataLoader(data, batch_size=arguments.batch_size, shuffle=True)
+    rows = torch.randperm(len(inputs)).split(arguments.batch_size)
+    return ((inputs[index], labels[index]) for index in rows)
+
+
+def train(model, inputs, labels, arguments, recorder):
+    is_fused = arguments.loop == "fused"
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=is_fused or None)
+    for _ in range(arguments.epochs):
+        for batch_inputs, batch_labels in batches(inputs, labels, arguments, arguments.loop):
+            optimizer.zero_grad()
+            F.cross_entropy(model(batch_inputs), batch_labels).backward()
+            optimizer.step()
+            recorder.step()
+            if arguments.only_first_step:
+                return
+        recorder.epoch()
+
+
+if __name__ == "__main__":
+    program.main(__doc__, {"data_loader": train, "fused": train})

@@ -1,0 +1,347 @@
+"""Runs Levin beside what it is measured against and prints what comes out as ratios: ./run bench.
+
+    bench.py [NAME ...] [--rounds 5] [--bin build/release/bin] [--python PYTHON] [--output FOLDER]
+    bench.py --from RESULT.json         the tables again, from the rounds of an earlier run
+
+Every program trains in a process of its own, on one core, and prints one line of JSON
+(baselines/program.h says what). In each round every case is run once, the programs of a case one
+after another, starting with another one each round: what the machine does to one it does to all.
+An epoch's time is the median of a process's epochs after its first one.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import report
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+# Cases of this file, then programs that take turns with themselves and print a text.
+SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads")
+MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One thing to train, and who trains it for how many epochs."""
+
+    suite: str
+    name: str
+    arguments: tuple
+    epochs: dict  # program: epochs
+    is_mnist: bool = True
+
+
+def training(suite, name, problem, batch_size, epochs, storage="float32", **more):
+    arguments = ("--problem", problem, "--batch-size", str(batch_size), "--storage", storage)
+    return Case(suite, name, arguments, epochs, **more)
+
+
+def make_cases():
+    """In the order of the tables."""
+    result = []
+    in_libtorch = ("levin", "hand_written", "data_loader")
+    in_python = ("pytorch", "pytorch_fused", "lightning")
+    for batch_size in (32, 128, 512, 4096):
+        quick = dict.fromkeys(("levin", "hand_written", "limit"), 10) | {"data_loader": 5}
+        epochs = quick | {"by_hand": 10} | dict.fromkeys(in_python, 3)
+        name = f"MNIST logistic regression, batch {batch_size}"
+        result.append(training("lr", name, "logistic_regression", batch_size, epochs))
+        name += ", uint8"
+        result.append(training("lr", name, "logistic_regression", batch_size, quick, "uint8"))
+    for name, problem in (("MLP 784-32-10", "mlp"), ("MLP 784-512-512-10", "wide_mlp")):
+        epochs = dict.fromkeys((*in_libtorch, *in_python), 3)
+        result.append(training("mlp", f"{name}, batch 128", problem, 128, epochs))
+    for name, problem, native, python in (("Iris", "iris", 400, 40), ("Digits", "digits", 60, 15)):
+        epochs = dict.fromkeys(in_libtorch, native) | dict.fromkeys(in_python, python)
+        name += ", logistic regression, batch 32"
+        result.append(training("small", name, problem, 32, epochs, is_mnist=False))
+    arguments = ("--problem", "digits", "--batch-size", "32", "--only-first-step", "1")
+    programs = ("torch_start", "levin", "hand_written", "pytorch", "lightning")
+    epochs = dict.fromkeys(programs, 1)
+    result.append(Case("startup", "start to first step, digits", arguments, epochs, is_mnist=False))
+    return result
+
+
+class Programs:
+    """The command of each program; what can't run here is in `missing`, with the reason."""
+
+    def __init__(self, options):
+        self.missing = {}
+        baselines = HERE / "baselines"
+        raw = [options.bin / "raw_libtorch"]
+        levin = [options.bin / "bench_levin_epoch"]
+        plain = [options.python, baselines / "plain_pytorch.py"]
+        self.commands = {
+            "levin": levin,
+            "hand_written": [*raw, "--loop", "fused"],
+            "data_loader": [*raw, "--loop", "data_loader"],
+            "by_hand": [*raw, "--loop", "by_hand"],
+            "limit": [options.bin / "limit"],
+            "torch_start": [options.bin / "torch_start"],
+            "pytorch": [*plain, "--loop", "data_loader"],
+            "pytorch_fused": [*plain, "--loop", "fused"],
+            "lightning": [options.python, baselines / "with_lightning.py"],
+        }
+        self._look_for_python(options.python)
+
+    def _look_for_python(self, python):
+        program = "import importlib.metadata as m; print(m.version('{}'))"
+        for names, package in (
+            (("pytorch", "pytorch_fused", "lightning"), "torch"),
+            (("pytorch", "pytorch_fused", "lightning"), "numpy"),
+            (("lightning",), "pytorch-lightning"),
+        ):
+            try:
+                found = subprocess.run(
+                    [python, "-c", program.format(package)], text=True, capture_output=True
+                )
+                reason = None if found.returncode == 0 else f"{python} has no {package}"
+                # Those releases of Lightning were compromised.
+                if package == "pytorch-lightning" and found.stdout.strip() in ("2.6.2", "2.6.3"):
+                    raise SystemExit("bench: pytorch-lightning 2.6.2 and 2.6.3 must never be run")
+            except OSError as error:
+                reason = str(error)
+            for name in names if reason else ():
+                self.missing.setdefault(name, reason)
+
+    def arguments(self, name, case, mnist):
+        """The full command line of `case`."""
+        arguments = list(case.arguments)
+        if name in ("pytorch", "pytorch_fused", "lightning"):  # they know only float32
+            arguments = [a for a in arguments if a not in ("--storage", "float32")]
+        if name == "torch_start":
+            arguments = []
+        else:
+            arguments += ["--epochs", str(case.epochs[name])]
+            arguments += ["--tables", str(ROOT / "datamodules" / "data")]
+            arguments += ["--mnist", str(mnist)] if case.is_mnist else []
+        return [str(part) for part in self.commands[name]] + arguments
+
+
+@contextlib.contextmanager
+def on_cores(cores):
+    """Programs started inside run on these cores, where the system can say so."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def all_cores():
+    return (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count()))
+    )
+
+
+def run(command):
+    """The program's line of JSON, with what was measured from outside."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with on_cores({max(all_cores())}):
+        start = time.monotonic_ns()
+        done = subprocess.run(
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise RuntimeError(lines[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    if result.get("first_step_ns"):
+        result["start_seconds"] = (result["first_step_ns"] - start) / 1e9
+    return result
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_case(case, round_index, programs, mnist, results):
+    names = [name for name in case.epochs if name not in programs.missing]
+    shift = round_index % len(names)
+    for name in names[shift:] + names[:shift]:
+        try:
+            record = run(programs.arguments(name, case, mnist))
+        except (RuntimeError, OSError, ValueError, IndexError) as error:
+            results["failures"].setdefault(f"{name}: {case.name}", str(error))
+            say(f"  {name:14s} failed: {error}")
+            continue
+        record |= {"suite": case.suite, "case": case.name, "program": name, "round": round_index}
+        results["rounds"].append(record)
+        if case.suite == "startup":
+            say(f"  {name:14s} {record['start_seconds']:9.3f} s")
+        else:
+            say(f"  {name:14s} {report.step_microseconds(record):9.1f} us a step")
+
+
+def run_cases(suites, programs, mnist, rounds, results):
+    cases = [case for case in make_cases() if case.suite in suites]
+    if not mnist:
+        cases = [case for case in cases if not case.is_mnist]
+    for index in range(rounds):
+        for case in cases:
+            say(f"round {index + 1} of {rounds}: {case.name}")
+            run_case(case, index, programs, mnist, results)
+
+
+def run_text(name, arguments, cores, options, results):
+    """A program that prints a text; the report quotes it."""
+    say(f"{name} {' '.join(arguments)}")
+    try:
+        with on_cores(cores):
+            done = subprocess.run(
+                [options.bin / f"bench_{name}", *arguments], text=True, stdout=subprocess.PIPE
+            )
+    except OSError as error:
+        results["failures"][name] = str(error)
+        return
+    say(done.stdout)
+    results["texts"][name] = done.stdout
+    if done.returncode != 0:
+        results["failures"][name] = f"exit status {done.returncode}"
+
+
+def run_texts(suites, options, results):
+    is_trial = options.rounds < 3
+    if "step_overhead" in suites:
+        arguments = ["3" if is_trial else "20", "100000"]
+        run_text("step_overhead", arguments, {max(all_cores())}, options, results)
+    if "threads" in suites:
+        arguments = ["1", "0.2"] if is_trial else ["10", "1.0"]
+        run_text("threads", arguments, all_cores(), options, results)
+    if "stream" in suites:
+        folder = options.bin.parent
+        wanted, free = 0.5 if is_trial else options.stream_gb, shutil.disk_usage(folder).free / 1e9
+        if free < wanted + 5:
+            results["failures"]["stream"] = f"{wanted:g} GB and 5 to spare aren't free in {folder}"
+            return
+        run_text(
+            "stream",
+            [str(folder), f"{wanted:g}", "1" if is_trial else "3"],
+            all_cores(),
+            options,
+            results,
+        )
+
+
+def find_mnist(options, results):
+    """The folder of MNIST's files: $MNIST_DIR, else data/mnist, where Levin downloads it to."""
+    folder = pathlib.Path(os.environ.get("MNIST_DIR") or ROOT / "data" / "mnist")
+
+    def is_there():
+        return all(
+            (folder / name).exists() or (folder / f"{name}.gz").exists() for name in MNIST_FILES
+        )
+
+    if not is_there() and "MNIST_DIR" not in os.environ:
+        say(f"MNIST_DIR isn't set: fetching MNIST into {folder}")
+        command = [options.bin / "bench_levin_epoch", "--mnist", folder, "--only-first-step", "1"]
+        subprocess.run(command, stdout=subprocess.DEVNULL)
+    if is_there():
+        return folder
+    results["failures"][
+        "MNIST"
+    ] = f"its files aren't in {folder}; set MNIST_DIR to the folder of them"
+    return None
+
+
+def machine():
+    """What was measured on, for the head of the report."""
+
+    def first(path, pattern):
+        with contextlib.suppress(OSError, AttributeError):
+            return re.search(pattern, pathlib.Path(path).read_text()).group(1)
+
+    def git(*arguments):
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    memory = int(first("/proc/meminfo", r"MemTotal: *(\d+)") or 0) / 2**20
+    changed = " with uncommitted changes" if git("status", "--porcelain", "-uno") else ""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cpu": first("/proc/cpuinfo", r"model name\s*: (.*)") or platform.processor(),
+        "cores": len(all_cores()),
+        "memory_gib": round(memory, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_before": os.getloadavg()[0],
+        "commit": (git("rev-parse", "--short", "HEAD") or "unknown") + changed,
+    }
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        prog="./run bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITES)}; all")
+    parser.add_argument("--rounds", type=int, default=5, help="1 or 2 write no files")
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "release" / "bin")
+    parser.add_argument("--python", default=sys.executable, help="the one that has PyTorch")
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results")
+    parser.add_argument("--stream-gb", type=float, default=20, help="size of the stream, on disk")
+    parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in SUITES:
+            parser.error(f"there is no benchmark {name}: there are {', '.join(SUITES)}")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+def measure(options):
+    suites = options.names or SUITES
+    programs = Programs(options)
+    results = {
+        "machine": machine(),
+        "command": " ".join(["./run bench", *options.names]),
+        "rounds": [],
+        "texts": {},
+        "failures": dict(programs.missing),
+    }
+    mnist = find_mnist(options, results) if {"lr", "mlp"} & set(suites) else None
+    run_cases(suites, programs, mnist, options.rounds, results)
+    run_texts(suites, options, results)
+    return results
+
+
+def main():
+    options = parse_arguments()
+    if options.source:
+        print(report.markdown(json.loads(options.source.read_text())))
+        return
+    results = measure(options)
+    text = report.markdown(results)
+    print(text)
+    if options.rounds > 2:
+        name = "-".join([results["machine"]["date"], *options.names])
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / f"{name}.md").write_text(text)
+        (options.output / f"{name}.json").write_text(report.as_json(results))
+        say(f"written to {options.output / name}.md and .json")
+
+
+if __name__ == "__main__":
+    main()

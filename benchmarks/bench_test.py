@@ -1,0 +1,144 @@
+"""The arithmetic and the tables of ./run bench, on made-up rounds."""
+
+import json
+import unittest
+
+import bench
+import report
+
+
+def record(case, program, index, seconds, **more):
+    return {
+        "suite": "lr",
+        "case": case,
+        "program": program,
+        "round": index,
+        "steps_per_epoch": 100,
+        "epoch_seconds": seconds,
+        "peak_bytes": 100,
+        "grown_bytes": 10,
+        "accuracy": 0.9,
+        "built": "by hand",
+    } | more
+
+
+def results(records, **more):
+    machine = {
+        "date": "2000-01-02",
+        "cpu": "an abacus",
+        "cores": 1,
+        "memory_gib": 1.0,
+        "system": "none",
+        "load_before": 0.0,
+        "commit": "c0ffee",
+    }
+    return {
+        "machine": machine,
+        "command": "./run bench",
+        "rounds": records,
+        "texts": {},
+        "failures": {},
+    } | more
+
+
+LR = report.logistic(128)
+
+
+class Report(unittest.TestCase):
+    def test_leaves_the_first_epoch_out(self):
+        self.assertEqual(
+            report.step_microseconds(record(LR, "levin", 0, [9.0, 1.0, 3.0, 2.0])), 20000
+        )
+        self.assertEqual(report.step_microseconds(record(LR, "levin", 0, [9.0])), 90000)
+
+    def test_compares_within_a_round_only(self):
+        # The second round was run by a machine half as fast, and lacks the limit.
+        rounds = report.Rounds(
+            [
+                record(LR, "levin", 0, [0, 1.0]),
+                record(LR, "lightning", 0, [0, 12.0]),
+                record(LR, "levin", 1, [0, 2.0]),
+                record(LR, "lightning", 1, [0, 26.0]),
+                record(LR, "levin", 2, [0, 1.0]),
+                record(LR, "lightning", 2, [0, 15.0]),
+                record(LR, "limit", 2, [0, 0.5]),
+            ]
+        )
+        self.assertEqual(rounds.ratio(LR, "lightning", "levin"), report.Spread(13, 12, 15))
+        self.assertEqual(rounds.ratio(LR, "limit", "levin"), report.Spread(0.5, 0.5, 0.5))
+        self.assertIsNone(rounds.ratio(LR, "pytorch", "levin"))
+
+    def test_says_what_holds_what_falls_short_and_what_was_not_measured(self):
+        records = [
+            record(LR, "levin", 0, [0, 1.0]),
+            record(LR, "lightning", 0, [0, 11.9]),
+            record(LR, "hand_written", 0, [0, 2.5]),
+        ]
+        text = report.markdown(results(records))
+        self.assertIn("Lightning's time / Levin's | at least 12 | 11.9 | FALLS SHORT |", text)
+        self.assertIn("Levin / hand-written loop | at most 0.45 | 0.400 | ok |", text)
+        self.assertIn("Levin / limit | at most 1.4 | - | not measured |", text)
+
+    def test_reads_what_step_overhead_prints(self):
+        text = (
+            "empty loop over the reader         median 0.100 us a step (min 0.090, max 0.110)\n"
+            "Trainer, empty training_step: adds median 2.500 us a step (min 1.400, max 2.600)\n"
+        )
+        (check,) = report.step_overhead_checks(text)
+        self.assertEqual(check.measured, report.Spread(2.5, 1.4, 2.6))
+        self.assertEqual(check.verdict(), "FALLS SHORT")
+        (check,) = report.step_overhead_checks("nothing of the kind")
+        self.assertEqual(check.verdict(), "not measured")
+
+    def test_reads_what_threads_prints(self):
+        text = (
+            "load  model                   steps     1      all     auto  auto/better  chosen\n"
+            "idle  logistic regression     10000   100.0   300.0   105.0        1.050   1 1\n"
+            "busy  MLP 784-512-512-10        200  9000.0  6000.0  8000.0        1.333   2 1\n"
+        )
+        checks = report.threads_checks(text)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
+        self.assertIn("MLP 784-512-512-10, busy machine", checks[1].what)
+
+    def test_reads_what_stream_prints(self):
+        text = (
+            "20.00 GB in 19 shards of float32, batch 512, 1 workers; anonymous before: 70 MB\n"
+            "read() 1.00 GB/s (0.2 CPU s/GB)  levin 0.85 GB/s (0.3), of read() 0.85, of O\n"
+            "read() 1.00 GB/s (0.2 CPU s/GB)  levin 0.90 GB/s (0.3), of read() 0.90, of O\n"
+            "levin of read(), median: 0.90; anonymous memory at most 1200 MB\n"
+        )
+        speed, memory = report.stream_checks(text)
+        self.assertEqual(speed.measured, report.Spread(0.875, 0.85, 0.9))
+        self.assertEqual([speed.verdict(), memory.verdict()], ["ok", "FALLS SHORT"])
+
+    def test_names_what_was_left_out(self):
+        text = report.markdown(results([], failures={"lightning": "no network"}))
+        self.assertIn("- lightning: no network", text)
+
+    def test_writes_rounds_that_can_be_read_again(self):
+        before = results([record(LR, "levin", 0, [0.1, 0.2]), record(LR, "limit", 0, [0.1])])
+        self.assertEqual(json.loads(report.as_json(before)), before)
+
+    def test_writes_numbers_to_three_digits(self):
+        written = [report.number(value) for value in (0, 0.012345, 0.5, 1.4, 13.25, 1234.5)]
+        self.assertEqual(written, ["0", "0.0123", "0.500", "1.40", "13.2", "1,234"])
+
+
+class Cases(unittest.TestCase):
+    def test_run_levin_in_every_case_and_are_named_once(self):
+        cases = bench.make_cases()
+        self.assertEqual(len({case.name for case in cases}), len(cases))
+        for case in cases:
+            self.assertIn("levin", case.epochs, case.name)
+            self.assertTrue(set(case.epochs) <= set(report.TITLES), case.name)
+
+    def test_are_those_that_the_bounds_are_about(self):
+        names = {case.name for case in bench.make_cases()}
+        for batch_size in (32, 128, 512, 4096):
+            self.assertIn(report.logistic(batch_size), names)
+            self.assertIn(report.logistic(batch_size, ", uint8"), names)
+        self.assertIn("MLP 784-512-512-10, batch 128", names)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,376 @@
+"""From the rounds of ./run bench to its tables: medians of ratios with their spread, and whether
+each bound that Levin promises holds.
+"""
+
+import dataclasses
+import json
+import math
+import re
+import statistics
+
+TITLES = {
+    "levin": "Levin",
+    "hand_written": "hand-written LibTorch loop",
+    "by_hand": "the same without autograd",
+    "data_loader": "LibTorch's DataLoader loop",
+    "pytorch": "PyTorch, DataLoader",
+    "pytorch_fused": "PyTorch, batches by index, fused Adam",
+    "lightning": "Lightning",
+    "limit": "bare-metal limit",
+    "torch_start": "LibTorch adds two tensors",
+}
+MEBI = 2**20
+
+
+def epoch_seconds(record):
+    """Of an epoch once warm: the median of all but the first, where there are several."""
+    seconds = record["epoch_seconds"]
+    return statistics.median(seconds[1:] or seconds)
+
+
+def step_microseconds(record):
+    return epoch_seconds(record) / record["steps_per_epoch"] * 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The median of some values and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values):
+        values = list(values)
+        return Spread(statistics.median(values), min(values), max(values)) if values else None
+
+
+def number(value):
+    """Three significant digits, without an exponent."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def cell(spread, unit=""):
+    if spread is None:
+        return "-"
+    low, high = number(spread.low), number(spread.high)
+    return number(spread.median) + unit + (f" ({low}-{high})" if low != high else "")
+
+
+class Rounds:
+    """What was measured, by case, program and round."""
+
+    def __init__(self, records):
+        self.by_case = {}  # case: program: round: record
+        for record in records:
+            programs = self.by_case.setdefault(record["case"], {})
+            programs.setdefault(record["program"], {})[record["round"]] = record
+
+    def cases(self, *suites):
+        return [
+            case
+            for case, programs in self.by_case.items()
+            if any(r["suite"] in suites for rounds in programs.values() for r in rounds.values())
+        ]
+
+    def programs(self, cases):
+        return [p for p in TITLES if any(p in self.by_case[case] for case in cases)]
+
+    def values(self, case, program, value):
+        """By round."""
+        return {index: value(r) for index, r in self.by_case.get(case, {}).get(program, {}).items()}
+
+    def spread(self, case, program, value):
+        return Spread.of(self.values(case, program, value).values())
+
+    def combined(self, case, first, second, value, combine):
+        """The spread of combine(first, second) over the rounds that have both."""
+        a, b = self.values(case, first, value), self.values(case, second, value)
+        return Spread.of(combine(a[index], b[index]) for index in sorted(a.keys() & b.keys()))
+
+    def ratio(self, case, over, under, value=step_microseconds):
+        return self.combined(case, over, under, value, lambda a, b: a / b)
+
+
+# --- the bounds --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A bound and what was measured; `at_least` turns it round."""
+
+    what: str
+    limit: float
+    measured: Spread
+    at_least: bool = False
+    unit: str = ""
+
+    def verdict(self):
+        if self.measured is None:
+            return "not measured"
+        holds = (
+            self.measured.median >= self.limit
+            if self.at_least
+            else self.measured.median <= self.limit
+        )
+        return "ok" if holds else "FALLS SHORT"
+
+    def row(self):
+        bound = f"at {'least' if self.at_least else 'most'} {self.limit:g}{self.unit}"
+        return f"| {self.what} | {bound} | {cell(self.measured, self.unit)} | {self.verdict()} |"
+
+
+def logistic(batch_size, storage=""):
+    return f"MNIST logistic regression, batch {batch_size}{storage}"
+
+
+def step_overhead_checks(text):
+    found = re.search(r"empty training_step.*median (\S+) us a step \(min (\S+), max (\S+)\)", text)
+    spread = Spread(*map(float, found.groups())) if found else None
+    return [Check("a step with an empty training_step", 2, spread, unit=" us")]
+
+
+def threads_checks(text):
+    """Of the rows: load, model, steps, then microseconds a step with 1, all and auto."""
+    row = re.compile(r"^(idle|busy) +(\S.*?) +\d+ +([\d.]+) +([\d.]+) +([\d.]+)", re.MULTILINE)
+    checks = []
+    for load, model, one, every, auto in row.findall(text):
+        ratio = float(auto) / min(float(one), float(every))
+        checks.append(
+            Check(
+                f"threads: auto / the better of 1 and all, {model}, {load} machine",
+                1.1,
+                Spread.of([ratio]),
+            )
+        )
+    return checks or [Check("threads: auto / the better of 1 and all", 1.1, None)]
+
+
+def stream_checks(text):
+    ratios = Spread.of(map(float, re.findall(r"of read\(\) ([\d.]+)", text)))
+    memory = Spread.of(map(float, re.findall(r"anonymous memory at most (\d+) MB", text)))
+    size = re.match(r"(\S+) GB", text)
+    size = f"{float(size.group(1)):.3g} GB" if size else "?"
+    return [
+        Check(f"a stream of {size}, cold cache: speed of training / of reading", 0.8, ratios, True),
+        Check(f"a stream of {size}: anonymous memory", 1000, memory, unit=" MB"),
+    ]
+
+
+TEXTS = {
+    "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
+    "threads": ("threads: auto", threads_checks),
+    "stream": ("A stream larger than memory", stream_checks),
+}
+
+
+def time_checks(rounds):
+    case = logistic(128)
+    name = "logistic regression, batch 128"
+    checks = [
+        Check(
+            f"{name}: Lightning's time / Levin's",
+            12,
+            rounds.ratio(case, "lightning", "levin"),
+            True,
+        ),
+        Check(
+            f"{name}: LibTorch's DataLoader loop / Levin",
+            4,
+            rounds.ratio(case, "data_loader", "levin"),
+            True,
+        ),
+        Check(
+            f"{name}: Levin / hand-written loop", 0.45, rounds.ratio(case, "levin", "hand_written")
+        ),
+    ]
+    for storage in ("", ", uint8"):
+        for batch_size in (128, 512, 4096):
+            ratio = rounds.ratio(logistic(batch_size, storage), "levin", "limit")
+            name = f"logistic regression, batch {batch_size}{storage}"
+            checks.append(Check(f"{name}: Levin / limit", 1.4, ratio))
+    wide = rounds.ratio("MLP 784-512-512-10, batch 128", "levin", "hand_written")
+    checks.append(Check("MLP 784-512-512-10, batch 128: Levin / hand-written loop", 1.02, wide))
+    return checks
+
+
+def memory_checks(rounds):
+    checks = []
+    for case in rounds.cases("lr", "mlp", "small"):
+        ratio = rounds.ratio(case, "levin", "hand_written", lambda r: r["peak_bytes"])
+        checks.append(Check(f"peak memory, {case}: Levin / hand-written loop", 1.05, ratio))
+    # Of one round each: what a process grew by from before the data was read to the end.
+    grown = {
+        storage: rounds.values(logistic(128, storage), "levin", lambda r: r["grown_bytes"])
+        for storage in ("", ", uint8")
+    }
+    both = sorted(grown[""].keys() & grown[", uint8"].keys())
+    quarter = Spread.of(grown[", uint8"][index] / grown[""][index] for index in both)
+    # A quarter of the pixels; labels, order, model and buffers are the same.
+    checks.append(Check("memory taken for uint8 / for float32, batch 128", 0.27, quarter))
+    return checks
+
+
+def make_checks(results, rounds):
+    checks = []
+    if rounds.cases("lr", "mlp"):
+        checks += time_checks(rounds)
+    if rounds.cases("lr", "mlp", "small"):
+        checks += memory_checks(rounds)
+    for case in rounds.cases("startup"):
+        over = rounds.combined(
+            case, "levin", "torch_start", lambda r: r["start_seconds"], lambda a, b: a - b
+        )
+        checks.append(
+            Check(
+                f"{case}: Levin's seconds over those of LibTorch adding two tensors",
+                0.3,
+                over,
+                unit=" s",
+            )
+        )
+    for name, text in results["texts"].items():
+        checks += TEXTS[name][1](text)
+    return checks
+
+
+# --- the tables --------------------------------------------------------------------------------
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def table_of(rounds, cases, programs, cell_of):
+    """A row a case, a column a program."""
+    rows = [[case] + [cell_of(case, program) for program in programs] for case in cases]
+    return table([""] + [TITLES[p] for p in programs], rows)
+
+
+def time_tables(rounds):
+    cases = rounds.cases("lr", "mlp", "small")
+    if not cases:
+        return []
+    programs = rounds.programs(cases)
+    others = [p for p in programs if p != "levin"]
+    return [
+        "## How many times Levin's time the others take\n\nAbove 1, Levin is faster. "
+        "The median of the rounds' ratios, then their lowest and highest.",
+        table_of(rounds, cases, others, lambda c, p: cell(rounds.ratio(c, p, "levin"))),
+        "## Microseconds a step",
+        table_of(
+            rounds, cases, programs, lambda c, p: cell(rounds.spread(c, p, step_microseconds))
+        ),
+        "## Milliseconds an epoch",
+        table_of(
+            rounds,
+            cases,
+            programs,
+            lambda c, p: cell(rounds.spread(c, p, lambda r: epoch_seconds(r) * 1e3)),
+        ),
+        "## Accuracy\n\nAfter as many epochs as were timed (MNIST: on the test images; else on "
+        "the rows trained on): that the programs do the same work.",
+        table_of(rounds, cases, programs, lambda c, p: accuracy(rounds, c, p)),
+    ]
+
+
+def accuracy(rounds, case, program):
+    values = rounds.values(case, program, lambda r: (r["accuracy"], len(r["epoch_seconds"])))
+    if not values:
+        return "-"
+    value, epochs = next(iter(values.values()))
+    return f"{value:.3f} ({epochs})"
+
+
+def start_table(rounds):
+    cases = rounds.cases("startup")
+    if not cases:
+        return []
+    programs = rounds.programs(cases)
+    return [
+        "## Seconds from the start of the process to the end of the first step",
+        table_of(
+            rounds,
+            cases,
+            programs,
+            lambda c, p: cell(rounds.spread(c, p, lambda r: r["start_seconds"])),
+        ),
+    ]
+
+
+def memory_table(rounds):
+    cases = rounds.cases("lr", "mlp", "small", "startup")
+    if not cases:
+        return []
+    programs = rounds.programs(cases)
+    return [
+        "## Peak memory, MiB\n\nOf the process, until the end of the training; what it maps from "
+        "LibTorch's files counts.",
+        table_of(
+            rounds,
+            cases,
+            programs,
+            lambda c, p: cell(rounds.spread(c, p, lambda r: r["peak_bytes"] / MEBI)),
+        ),
+    ]
+
+
+def checks_table(checks):
+    if not checks:
+        return []
+    short = sum(check.verdict() == "FALLS SHORT" for check in checks)
+    missing = sum(check.verdict() == "not measured" for check in checks)
+    head = table(["bound", "target", "measured", ""], []).splitlines()
+    return [
+        f"## Bounds: {len(checks) - short - missing} hold, {short} fall short, "
+        f"{missing} not measured",
+        "\n".join(head + [check.row() for check in checks]),
+    ]
+
+
+def built_list(records):
+    built = {}
+    for record in records:
+        built.setdefault(record["built"], {})[TITLES[record["program"]]] = True
+    if not built:
+        return []
+    lines = [f"- {'; '.join(names)}: {text}" for text, names in built.items()]
+    return ["## How they were built", "\n".join(lines)]
+
+
+def markdown(results):
+    """The whole report."""
+    rounds = Rounds(results["rounds"])
+    m = results["machine"]
+    count = len({r["round"] for r in results["rounds"]})
+    head = (
+        f"# Benchmarks, {m['date']}\n\n`{results['command']}` on {m['cpu']}, {m['cores']} cores, "
+        f"{m['memory_gib']} GiB, {m['system']}; commit {m['commit']}; {count} rounds; load before "
+        f"it {m['load_before']:.2f}. One core and one thread a program unless said."
+    )
+    parts = [
+        head,
+        *checks_table(make_checks(results, rounds)),
+        *time_tables(rounds),
+        *start_table(rounds),
+        *memory_table(rounds),
+    ]
+    for name, text in results["texts"].items():
+        parts.append(f"## {TEXTS[name][0]}\n\n```\n{text.strip()}\n```")
+    parts += built_list(results["rounds"])
+    if results["failures"]:
+        lines = [f"- {name}: {reason}" for name, reason in results["failures"].items()]
+        parts += ["## Left out", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(results):
+    """One round a line, so that two results can be compared by eye."""
+    rest = {name: value for name, value in results.items() if name != "rounds"}
+    lines = ",\n".join(json.dumps(record) for record in results["rounds"])
+    return json.dumps(rest, indent=1)[:-2] + f',\n "rounds": [\n{lines}\n]}}\n'

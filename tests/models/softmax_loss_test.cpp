@@ -1,0 +1,209 @@
+#include <levin/models/softmax_loss.h>
+
+#include "models/support.h"
+
+#include <torch/torch.h>
+
+#include <levin/framework/random.h>
+#include <levin/framework/strategies/single_device.h>
+#include <levin/models/logistic_regression.h>
+
+namespace levin {
+namespace {
+
+using test::StepRunner;
+
+constexpr double kSame = 1e-6;
+
+/// The same model by way of autograd.
+class ByAutograd : public LogisticRegression {
+ public:
+  using LogisticRegression::LogisticRegression;
+  bool has_closed_form() const override { return false; }
+};
+
+/// Counts how often autograd's own backward is left to do it.
+class Counting : public LogisticRegression {
+ public:
+  using LogisticRegression::LogisticRegression;
+  bool has_closed_form() const override { return true; }
+  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    ++by_autograd;
+    return LogisticRegression::loss(logits, targets);
+  }
+  mutable int by_autograd = 0;
+};
+
+LogisticRegressionOptions options_of(int64_t features, int64_t classes) {
+  return {.in_features = features, .num_classes = classes, .loss = "softmax"};
+}
+
+Batch random_batch(int64_t rows, int64_t features, int64_t classes) {
+  return Batch({{"input", torch::randn({rows, features})},
+                {"target", torch::randint(classes, {rows}, torch::kLong)}});
+}
+
+/// Loss and gradients of one step.
+struct Outcome {
+  double loss;
+  std::vector<torch::Tensor> gradients;
+};
+
+Outcome step_of(Module& module, const Batch& batch, double weight = 1.0) {
+  SingleDeviceStrategy strategy(torch::kCPU);
+  const auto loss = StepRunner().train(module, batch);
+  strategy.backward(module, loss, weight, true);
+  Outcome outcome{loss.item<double>(), {}};
+  for (auto& parameter : module.parameters()) {
+    outcome.gradients.push_back(parameter.grad().clone());
+    parameter.mutable_grad().reset();
+  }
+  return outcome;
+}
+
+void expect_same(const Outcome& a, const Outcome& b) {
+  EXPECT_NEAR(a.loss, b.loss, kSame);
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TENSORS_NEAR(a.gradients[i], b.gradients[i], kSame);
+  }
+}
+
+TEST(SoftmaxLoss, each_step_has_the_loss_and_gradient_of_autograd) {
+  seed_everything(1);
+  for (const int64_t threads : {1, 2}) {
+    at::set_num_threads(static_cast<int>(threads));
+    for (const int64_t features : {4, 64, 784}) {
+      for (const int64_t rows : {1, 5, 128}) {
+        for (const bool bias : {true, false}) {
+          auto options = options_of(features, 10);
+          options.bias = bias;
+          Counting fused(options);
+          ByAutograd plain(options);
+          plain.load_state_dict(fused.state_dict());
+          const Batch batch = random_batch(rows, features, 10);
+          for (const double weight : {1.0, 0.25}) {
+            expect_same(step_of(fused, batch, weight), step_of(plain, batch, weight));
+          }
+          EXPECT_EQ(fused.by_autograd, 0);
+        }
+      }
+    }
+  }
+  at::set_num_threads(1);
+}
+
+TEST(SoftmaxLoss, penalties_are_added_by_autograd) {
+  auto options = options_of(20, 3);
+  options.l1_strength = 0.1;
+  options.l2_strength = 0.2;
+  Counting fused(options);
+  ByAutograd plain(options);
+  plain.load_state_dict(fused.state_dict());
+  const Batch batch = random_batch(40, 20, 3);
+  expect_same(step_of(fused, batch), step_of(plain, batch));
+  EXPECT_EQ(fused.by_autograd, 0);
+}
+
+TEST(SoftmaxLoss, gradients_accumulate_over_batches) {
+  Counting fused(options_of(20, 3));
+  ByAutograd plain(options_of(20, 3));
+  plain.load_state_dict(fused.state_dict());
+  for (int i = 0; i < 3; ++i) {
+    const Batch batch = random_batch(40, 20, 3);
+    for (Module* module : {static_cast<Module*>(&fused), static_cast<Module*>(&plain)}) {
+      module->backward(StepRunner().train(*module, batch));
+    }
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TENSORS_NEAR(fused.parameters()[i].grad(), plain.parameters()[i].grad(), 3 * kSame);
+  }
+}
+
+TEST(SoftmaxLoss, a_gradient_that_is_kept_is_not_written_again) {
+  Counting fused(options_of(20, 3));
+  fused.backward(StepRunner().train(fused, random_batch(40, 20, 3)));
+  const auto kept = fused.parameters()[0].grad();
+  const auto copy = kept.clone();
+  for (int i = 0; i < 4; ++i) {
+    for (auto& parameter : fused.parameters()) parameter.mutable_grad().reset();
+    fused.backward(StepRunner().train(fused, random_batch(40, 20, 3)));
+  }
+  EXPECT_TRUE(torch::equal(kept, copy));
+}
+
+TEST(SoftmaxLoss, hooks_on_parameters_are_called) {
+  Counting fused(options_of(20, 3));
+  int calls = 0;
+  fused.parameters()[0].register_hook([&calls](const torch::Tensor& gradient) {
+    ++calls;
+    return gradient * 2.0;
+  });
+  ByAutograd plain(options_of(20, 3));
+  plain.load_state_dict(fused.state_dict());
+  const Batch batch = random_batch(40, 20, 3);
+  const auto hooked = step_of(fused, batch);
+  EXPECT_EQ(calls, 1);
+  EXPECT_TENSORS_NEAR(hooked.gradients[0], step_of(plain, batch).gradients[0] * 2.0, kSame);
+}
+
+TEST(SoftmaxLoss, is_left_where_it_does_not_fit) {
+  Counting in_double(options_of(20, 3));
+  in_double.to(torch::kDouble);
+  Batch batch = random_batch(40, 20, 3);
+  batch.set("input", batch.input().to(torch::kDouble));
+  step_of(in_double, batch);
+  EXPECT_EQ(in_double.by_autograd, 1);
+
+  Counting many(options_of(20, 100));
+  step_of(many, random_batch(40, 20, 100));
+  EXPECT_EQ(many.by_autograd, 1);
+
+  Counting strided(options_of(20, 3));
+  batch.set("input", torch::randn({20, 40}).t());
+  step_of(strided, batch);
+  EXPECT_EQ(strided.by_autograd, 1);
+
+  Counting frozen(options_of(20, 3));
+  frozen.parameters()[1].set_requires_grad(false);
+  const auto loss = StepRunner().train(frozen, random_batch(40, 20, 3));
+  frozen.backward(loss);
+  EXPECT_EQ(frozen.by_autograd, 1);
+  EXPECT_TRUE(frozen.parameters()[0].grad().defined());
+}
+
+TEST(SoftmaxLoss, a_subclass_with_another_forward_is_not_bypassed) {
+  class Doubled : public LogisticRegression {
+   public:
+    using LogisticRegression::LogisticRegression;
+    torch::Tensor forward(const torch::Tensor& input) override {
+      return LogisticRegression::forward(input) * 2.0;
+    }
+  };
+  LogisticRegression plain(options_of(20, 3));
+  Doubled doubled(options_of(20, 3));
+  doubled.load_state_dict(plain.state_dict());
+  const Batch batch = random_batch(40, 20, 3);
+  EXPECT_GT(std::abs(step_of(plain, batch).loss - step_of(doubled, batch).loss), 1e-3);
+}
+
+TEST(SoftmaxLoss, rows_of_bytes_are_read_where_they_lie) {
+  const auto bytes = torch::randint(256, {50, 784}, torch::kByte);
+  const auto labels = torch::randint(10, {50}, torch::kLong);
+  TensorDataset data(bytes, labels);
+  data.set_scale("input", {.scale = 1.0F / 255.0F, .zero_point = 127.5F});
+  Counting fused(options_of(784, 10));
+  ByAutograd plain(options_of(784, 10));
+  plain.load_state_dict(fused.state_dict());
+  const std::vector<int64_t> rows = {3, 49, 0, 17, 17};
+  Batch in_place;
+  in_place.set_may_defer(true);
+  data.get_batch(rows, in_place);
+  Batch gathered;
+  data.get_batch(rows, gathered);
+  expect_same(step_of(fused, in_place), step_of(plain, gathered));
+  EXPECT_FALSE(in_place.input_view().rows.empty()) << "somebody gathered them";
+}
+
+}  // namespace
+}  // namespace levin
