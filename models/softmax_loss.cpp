@@ -34,7 +34,7 @@ class SoftmaxLossBackward : public autograd::Node {
   std::string name() const override { return "SoftmaxLossBackward"; }
   autograd::variable_list apply(autograd::variable_list&& gradients) override {
     const auto scaled = [&](const torch::Tensor& own) {
-      return own.defined() && gradients[0].defined() ? own * gradients[0] : torch::Tensor();
+      return own.defined() && gradients[0].defined() ? own.mul(gradients[0]) : torch::Tensor();
     };
     if (num_outputs() == 1) return {scaled(weight_)};
     return {scaled(weight_), scaled(bias_)};

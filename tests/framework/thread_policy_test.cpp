@@ -138,7 +138,7 @@ TEST(ThreadTrial, gives_a_hopeless_candidate_no_more_than_a_step_of_its_share) {
   Machine machine({{1, 1e-4}, {2, 0.2}});
   const ThreadTrial trial = machine.trial({1, 2});
   EXPECT_EQ(trial.best(kMargin).setting, kOne);
-  EXPECT_EQ(trial.best(kMargin).median(), 1e-4 + 1e-9);
+  EXPECT_NEAR(trial.best(kMargin).median(), 1e-4, 1e-8);
   EXPECT_EQ(machine.steps[2], 1);
   Machine other({{1, 0.2}, {2, 1e-3}});
   EXPECT_EQ(other.best({1, 2}), 2);
