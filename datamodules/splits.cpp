@@ -48,19 +48,39 @@ std::vector<int64_t> apportion(int64_t total, const std::vector<int64_t>& availa
   return counts;
 }
 
-std::vector<int64_t> count_classes(std::span<const int64_t> order, const SplitSizes& sizes,
-                                   std::span<const int64_t> labels) {
-  std::vector<int64_t> counts;
+/// The labels that occur, in ascending order: they may be any integers.
+std::vector<int64_t> classes_in(std::span<const int64_t> order, std::span<const int64_t> labels) {
+  std::vector<int64_t> classes;
+  classes.reserve(order.size());
+  for (const int64_t row : order) classes.push_back(labels[static_cast<size_t>(row)]);
+  std::sort(classes.begin(), classes.end());
+  classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
+  return classes;
+}
+
+/// The place of each row's label among `classes`.
+std::vector<size_t> places_in(const std::vector<int64_t>& classes, std::span<const int64_t> order,
+                              std::span<const int64_t> labels) {
+  std::vector<size_t> places;
+  places.reserve(order.size());
   for (const int64_t row : order) {
-    const auto label = static_cast<size_t>(labels[static_cast<size_t>(row)]);
-    if (label >= counts.size()) counts.resize(label + 1, 0);
-    ++counts[label];
+    const auto found =
+        std::lower_bound(classes.begin(), classes.end(), labels[static_cast<size_t>(row)]);
+    places.push_back(static_cast<size_t>(found - classes.begin()));
   }
+  return places;
+}
+
+/// Rows of each class. Throws DataError for one of too few.
+std::vector<int64_t> count_classes(const std::vector<int64_t>& classes,
+                                   const std::vector<size_t>& places, const SplitSizes& sizes) {
+  std::vector<int64_t> counts(classes.size(), 0);
+  for (const size_t place : places) ++counts[place];
   const int64_t sets = (sizes.train > 0) + (sizes.val > 0) + (sizes.test > 0);
   for (size_t c = 0; c < counts.size(); ++c) {
-    if (counts[c] > 0 && counts[c] < sets) {
+    if (counts[c] < sets) {
       throw DataError::bad_value("stratify: rows of a class", std::to_string(counts[c]),
-                                 fmt::format("class {}", c),
+                                 fmt::format("class {}", classes[c]),
                                  fmt::format("each of the {} sets needs one; set stratify = false "
                                              "or leave the class out",
                                              sets));
@@ -107,21 +127,23 @@ Split split_in_order(std::span<const int64_t> order, const SplitSizes& sizes) {
 
 Split split_by_class(std::span<const int64_t> order, const SplitSizes& sizes,
                      std::span<const int64_t> labels) {
-  auto left = count_classes(order, sizes, labels);
+  const auto classes = classes_in(order, labels);
+  const auto places = places_in(classes, order, labels);
+  auto left = count_classes(classes, places, sizes);
   auto val = apportion(sizes.val, left);
   for (size_t c = 0; c < left.size(); ++c) left[c] -= val[c];
   auto test = apportion(sizes.test, left);
   Split split;
-  for (const int64_t row : order) {
-    const auto label = static_cast<size_t>(labels[static_cast<size_t>(row)]);
-    if (val[label] > 0) {
-      --val[label];
-      split.val.push_back(row);
-    } else if (test[label] > 0) {
-      --test[label];
-      split.test.push_back(row);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const size_t c = places[i];
+    if (val[c] > 0) {
+      --val[c];
+      split.val.push_back(order[i]);
+    } else if (test[c] > 0) {
+      --test[c];
+      split.test.push_back(order[i]);
     } else {
-      split.train.push_back(row);
+      split.train.push_back(order[i]);
     }
   }
   return split;

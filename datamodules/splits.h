@@ -32,7 +32,7 @@ std::vector<int64_t> shuffled_rows(int64_t rows, int64_t seed);
 Split split_in_order(std::span<const int64_t> order, const SplitSizes& sizes);
 
 /// The same sizes with every class in each set in proportion, as near as whole rows allow (largest
-/// remainders). Each set keeps `order`. `labels` [rows], 0 and up.
+/// remainders). Each set keeps `order`. `labels` [rows], any integers.
 /// Throws DataError for a class with fewer rows than there are sets.
 Split split_by_class(std::span<const int64_t> order, const SplitSizes& sizes,
                      std::span<const int64_t> labels);

@@ -35,12 +35,17 @@ std::vector<int64_t> parse_list(const std::string& text) {
   return numbers;
 }
 
+bool is_device_list(const CountOrName& devices) {
+  const auto* name = std::get_if<std::string>(&devices.value);
+  return name != nullptr && name->find(',') != std::string::npos;
+}
+
 /// The numbers of the devices wanted out of `available` of a kind.
 std::vector<int64_t> wanted_indices(const CountOrName& devices, int64_t available) {
   std::vector<int64_t> indices;
   int64_t count = 1;
   if (const auto* name = std::get_if<std::string>(&devices.value)) {
-    if (name->find(',') != std::string::npos) return parse_list(*name);
+    if (is_device_list(devices)) return parse_list(*name);
     if (*name != "auto") count = parse_list(*name).at(0);
   } else {
     count = std::get<int64_t>(devices.value);
@@ -84,7 +89,13 @@ std::vector<at::Device> parse_devices(std::string_view accelerator, const CountO
   }
   std::vector<at::Device> result;
   if (gpus == 0) {
-    for (size_t i = 0; i < wanted_indices(devices, 1).size(); ++i) result.emplace_back(at::kCPU);
+    const bool is_list = is_device_list(devices);
+    for (const int64_t index : wanted_indices(devices, 1)) {
+      if (is_list && index != 0) {
+        throw ConfigError::no_such_device(fmt::format("devices = {}", index), device_list());
+      }
+      result.emplace_back(at::kCPU);
+    }
     return result;
   }
   for (const int64_t index : wanted_indices(devices, gpus)) {

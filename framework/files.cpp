@@ -169,7 +169,7 @@ std::filesystem::path create_version_folder(const std::filesystem::path& root) {
   }
   if (code) throw CheckpointError::io("list the folder", root.string(), code.message());
   for (;; ++next) {  // mkdir decides between processes that try the same number
-    const auto folder = root / (std::string(kPrefix) + std::to_string(next));
+    auto folder = root / (std::string(kPrefix) + std::to_string(next));
     if (const int error = injected("open", folder)) fail("create the folder", folder, error);
     if (::mkdir(folder.c_str(), 0777) == 0) return folder;
     if (errno != EEXIST) fail("create the folder", folder, errno);

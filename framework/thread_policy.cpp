@@ -1,5 +1,7 @@
 #include <levin/framework/thread_policy.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include <ATen/Parallel.h>
@@ -11,16 +13,23 @@ namespace levin {
 namespace {
 
 constexpr size_t kRounds = 9;
-constexpr size_t kLeastRounds = 2;    // however long they take
-constexpr size_t kAgreeing = 3;       // rounds in a row that make a trial end early
-constexpr int kFirstSteps = 3;        // before a candidate counts as hopeless
-constexpr double kLeastTrial = 0.02;  // seconds: shorter ones are noise
-constexpr double kFarBehind = 1.5;    // times the best one's time, over rounds
-constexpr double kHopeless = 4.0;     // times the best one's time, in the first steps
-constexpr double kSlowStep = 0.02;    // seconds: warming up for a round would only cost
-constexpr double kWatched = 0.25;     // seconds
+constexpr size_t kLeastRounds = 2;      // however long they take
+constexpr size_t kAgreeing = 3;         // rounds in a row that make a trial end early
+constexpr int kFirstSteps = 3;          // before a candidate counts as hopeless
+constexpr double kLeastTrial = 0.02;    // seconds: shorter ones are noise
+constexpr double kFarBehind = 1.5;      // times the best one's time, over rounds
+constexpr double kHopeless = 4.0;       // times the best one's time, in the first steps
+constexpr double kSlowStep = 0.02;      // seconds: warming up for a round would only cost
+constexpr double kToTellACrowd = 0.01;  // seconds: a busy system takes a core away every few ms
+constexpr double kWatched = 0.25;       // seconds
 constexpr int64_t kWatchedSteps = 8;
 constexpr double kCrowded = 4.0;  // times the usual time
+
+int64_t involuntary_switches() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
 
 /// One trial at work.
 class Rounds {
@@ -29,6 +38,7 @@ class Rounds {
          ThreadTrialOptions options)
       : step_(step), options_(std::move(options)) {
     if (!options_.clock) options_.clock = files::monotonic_seconds;
+    if (!options_.lost_cores) options_.lost_cores = involuntary_switches;
     for (const auto& setting : candidates) timings_.push_back({.setting = setting});
     share_ = options_.seconds / static_cast<double>(timings_.size());
   }
@@ -55,17 +65,38 @@ class Rounds {
   /// aren't hopeless race.
   void warm_up() {
     quickest_ = std::numeric_limits<double>::infinity();
-    std::vector<double> firsts;
-    for (const auto& timing : timings_) {
-      options_.set(timing.setting);
-      firsts.push_back(first_steps());
-      quickest_ = std::min(quickest_, firsts.back());
-      if (firsts.size() == 1) plan(firsts.back());
+    std::vector<double> firsts(timings_.size(), quickest_);
+    const auto warm_up_one = [&](size_t i) {
+      options_.set(timings_[i].setting);
+      firsts[i] = first_steps();
+      quickest_ = std::min(quickest_, firsts[i]);
+      if (i == 0) plan(firsts[i]);
+    };
+    const int64_t lost_before = options_.lost_cores();
+    for (size_t i = 0; i < timings_.size(); ++i) {
+      if (!may_spin(i)) warm_up_one(i);
+    }
+    if (may_spin(timings_.size() - 1) && !is_crowded(lost_before)) {
+      for (size_t i = 0; i < timings_.size(); ++i) {
+        if (may_spin(i)) warm_up_one(i);
+      }
     }
     for (size_t i = 0; i < timings_.size(); ++i) {
       if (firsts[i] <= kHopeless * quickest_) racing_.push_back(i);
     }
     slow_ = quickest_ >= kSlowStep;
+  }
+
+  /// Whether it is one of the candidates that there are with short waits too.
+  bool may_spin(size_t i) const {
+    return i > 0 && timings_[i - 1].setting.short_waits && !timings_[i].setting.short_waits;
+  }
+
+  /// Whether others wanted the cores since the trial began; steps go on until that can be told.
+  bool is_crowded(int64_t lost_before) {
+    while (options_.clock() - started_ < kToTellACrowd) step_();
+    const double seconds = options_.clock() - started_;
+    return static_cast<double>(options_.lost_cores() - lost_before) * kToTellACrowd >= seconds;
   }
 
   /// The quickest of two steps, or of more where those were slow but took little of the time.

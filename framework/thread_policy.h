@@ -79,8 +79,10 @@ struct ThreadTrialOptions {
   double margin = 0.05;
   /// Makes a setting the one in force.
   std::function<void(ThreadSetting)> set{};
-  /// What tells the time; empty: files::monotonic_seconds.
+  /// What tells the time, and how often the process lost a core to another; empty:
+  /// files::monotonic_seconds and the system's count. For tests.
   std::function<double()> clock{};
+  std::function<int64_t()> lost_cores{};
 };
 
 /// What a trial found.
@@ -101,7 +103,8 @@ struct ThreadTrial {
 
 /// Times `step` with each setting, in rounds that take turns: a machine that is busy for a while is
 /// so for all of them. A round's mean counts what the median of steps would hide: the waits for a
-/// core. Stops early where rounds agree, and drops candidates that are far behind. Leaves the last
+/// core. Stops early where rounds agree, and drops candidates that are far behind; those that would
+/// keep their cores while they wait aren't tried where others want the cores. Leaves the last
 /// setting tried in force. Errors of `step` pass through.
 ThreadTrial time_threads(const std::vector<ThreadSetting>& candidates,
                          const std::function<void()>& step, ThreadTrialOptions options);

@@ -86,7 +86,7 @@ class Trainer::Implementation {
   void finish_loggers(bool failed);
   void prepare_fit(Module& module, DataModule& data, const std::string& ckpt_path);
   LoopParts parts(Module& module, DataModule& data);
-  void save_after_exception();
+  void clear_up_after(const std::exception& error);
   template <class Work>
   auto guarded(DataModule& data, Stage stage, Work work);
 
@@ -96,6 +96,8 @@ class Trainer::Implementation {
   std::vector<Logger*> logger_list_;
   Optimizers optimizers_;
   std::unique_ptr<FitLoop> fit_loop_;           // kept after fit, for save_checkpoint
+  const Module* fitted_ = nullptr;              // its module
+  Progress fit_progress_;                       // where it ended
   ThreadScope* threads_ = nullptr;              // of the run in progress
   ThreadSetting chosen_threads_{.threads = 0};  // by the last fit with threads = "auto"
 };
@@ -113,9 +115,13 @@ void Trainer::Implementation::set_threads(Stage stage) {
 }
 
 void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage) {
-  fit_loop_.reset();
-  optimizers_ = {};
-  strategy_ = make_strategy(options);
+  // What save_checkpoint writes stays while later stages are of the same module.
+  if (stage == Stage::fit || &module != fitted_) {
+    fit_loop_.reset();
+    optimizers_ = {};
+    fitted_ = stage == Stage::fit ? &module : nullptr;
+  }
+  if (!strategy_) strategy_ = make_strategy(options);
   auto entries = hook_entries;
   if (options.fast_dev_run.count > 0) {  // nothing is saved: who would save isn't asked
     std::erase_if(entries, [](const HookList::Entry& entry) {
@@ -139,18 +145,28 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
-  hooks_->call(&Hooks::teardown, stage, run);
   data.teardown(stage);
+  hooks_->call(&Hooks::teardown, stage, run);
   strategy_->teardown(run.module());
 }
 
-void Trainer::Implementation::save_after_exception() {
-  if (!fit_loop_) return;
-  try {
-    fit_loop_->save_after_exception();
-  } catch (const std::exception& error) {  // must not hide what ended the run
-    fmt::print(stderr, "no checkpoint could be saved: {}\n", error.what());
-  }
+/// Tells everybody of what ended the run; what goes wrong in that must not hide it.
+void Trainer::Implementation::clear_up_after(const std::exception& error) {
+  const auto attempt = [](const char* what, const auto& work) {
+    try {
+      work();
+    } catch (const std::exception& another) {
+      fmt::print(stderr, "{}: {}\n", what, another.what());
+    }
+  };
+  run.set_active(nullptr);
+  attempt("on_exception failed too", [&] {
+    if (hooks_) hooks_->call(&Hooks::on_exception, error, run);
+  });
+  attempt("no checkpoint could be saved", [&] {
+    if (fit_loop_ && run.progress().stage == Stage::fit) fit_loop_->save_after_exception(error);
+  });
+  attempt("the loggers failed too", [&] { finish_loggers(/*failed=*/true); });
 }
 
 template <class Work>
@@ -169,10 +185,7 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
     if (profiler) profiler->end_run(/*failed=*/false);
     return result;
   } catch (const std::exception& error) {
-    run.set_active(nullptr);
-    if (hooks_) hooks_->call(&Hooks::on_exception, error, run);
-    save_after_exception();
-    finish_loggers(/*failed=*/true);
+    clear_up_after(error);
     if (profiler) profiler->end_run(/*failed=*/true);
     rethrow_with_place(run);
   }
@@ -206,6 +219,8 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   Value settings;
   settings["model"] = module.hyper_parameters();
   settings["data"] = data.hyper_parameters();
+  settings["seed"] = static_cast<int64_t>(global_seed());
+  settings["trainer"] = to_value(describe(options));
   for (Logger* logger : logger_list_) {
     logger->start(run);
     logger->log_hyper_parameters(settings);
@@ -231,6 +246,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
     val = in_order(val);
   }
   std::optional<StateDict> checkpoint;
+  fs::path resumed_folder;
   if (!ckpt_path.empty()) {
     const auto path = resolve(ckpt_path);
     checkpoint = load(path);
@@ -238,7 +254,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
       throw CheckpointError::mismatch("'" + path.string() + "' for going on with training",
                                       {"it holds weights only"});
     }
-    if (const auto folder = run_folder_of(path); !folder.empty()) run.set_log_dir(folder);
+    resumed_folder = run_folder_of(path);
   }
   strategy_->setup(module);
   optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
@@ -252,7 +268,9 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   // Loaders without a seed of their own take the run's when they are opened.
   if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
-  if (checkpoint) fit_loop_->resume(*checkpoint);
+  if (!checkpoint) return;
+  fit_loop_->resume(*checkpoint);
+  if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
 }
 
 History Trainer::Implementation::fit(Module& module, DataModule& data,
@@ -264,6 +282,7 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
     start_loggers(module, data);
     fit_loop_->run();
     chosen_threads_ = fit_loop_->threads();
+    fit_progress_ = run.progress();
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });
@@ -310,9 +329,13 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
 void Trainer::Implementation::save_checkpoint(const fs::path& path) {
   if (!fit_loop_) {
     throw ConfigError::conflict("save_checkpoint before any fit",
-                                "save_checkpoint writes the state fit ended with");
+                                "it writes the state that fit ended with, until another module "
+                                "is worked with");
   }
-  levin::save_checkpoint(path, fit_loop_->checkpoint(/*weights_only=*/false));
+  const Progress now = std::exchange(run.progress(), fit_progress_);
+  const StateDict state = fit_loop_->checkpoint(/*weights_only=*/false);
+  run.progress() = now;
+  levin::save_checkpoint(path, state);
 }
 
 Trainer::Trainer(TrainerOptions options)

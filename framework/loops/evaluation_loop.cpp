@@ -92,10 +92,7 @@ MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
   const LoggingScope logging(run, &metrics_);
   metrics_.begin_epoch();
   StepControl step(run, metrics_, /*on_step=*/false);
-  {
-    const LoggingScope silent(run, nullptr);
-    parts_.hooks.call(hooks.start, run);
-  }
+  parts_.hooks.call(hooks.start, run);
   parts_.hooks.call(hooks.epoch_start, run);
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, smaller(limits_[i], most), step);
   parts_.hooks.call(hooks.epoch_end, run);

@@ -133,6 +133,7 @@ void FitLoop::run_batches() {
   while (next_batch(batch)) {
     train_batch(batch);
     if (step_.skips_epoch()) break;
+    at_boundary_ = training_step_.window_batches() == 0;
     const bool is_due = validation_schedule_.is_due(parts_.run.epoch(), parts_.run.progress().batch,
                                                     total_batches_, at_end());
     if (is_due) validate();
@@ -163,6 +164,7 @@ bool FitLoop::at_end() {
 
 void FitLoop::train_batch(Batch& batch) {
   Progress& progress = parts_.run.progress();
+  at_boundary_ = false;
   transfer(parts_, batch);
   if (training_step_.window_batches() == 0) metrics_.begin_window();
   metrics_.begin_batch(batch.rows(), 0, 1);
@@ -239,7 +241,10 @@ void FitLoop::act_on_requests() {
   RunControl& run = parts_.run;
   if (run.requests().empty()) return;
   const Requests requests = std::exchange(run.requests(), {});
-  if (requests.accumulate) run.progress().accumulate = *requests.accumulate;
+  if (requests.accumulate) {
+    training_step_.check_accumulation(*requests.accumulate);
+    run.progress().accumulate = *requests.accumulate;
+  }
   for (const auto& request : requests.saves) save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
   if (requests.stop && stop_reason_.empty()) {
@@ -256,9 +261,12 @@ void FitLoop::save(const Requests::Save& request) {
   for (const auto& old : request.options.replaces) files::remove_file(old);
 }
 
-void FitLoop::save_after_exception() {
+void FitLoop::save_after_exception(const std::exception& error) {
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
+  // A monitor of a name misspelt, say, costs no epoch.
+  if (!at_boundary_ || dynamic_cast<const ModuleError*>(&error) == nullptr) return;
+  save({.path = parts_.run.log_dir() / "checkpoints" / "failed.ckpt", .options = {}});
 }
 
 void FitLoop::handle_interrupt() {

@@ -29,11 +29,13 @@ class FitLoop {
   ThreadSetting threads() const { return threads_; }
 
   /// Writes the checkpoints asked for in on_exception; the state may be that of a step half done.
-  void save_after_exception();
+  /// Where a hook broke its contract at a step boundary, also `checkpoints/failed.ckpt`.
+  void save_after_exception(const std::exception& error);
 
   /// Everything a later run needs to go on with the same bits: see framework/loops/fit_state.cpp.
   StateDict checkpoint(bool weights_only);
-  /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model.
+  /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model, and
+  /// leaves the module as it was.
   void resume(const StateDict& checkpoint);
 
  private:
@@ -57,6 +59,7 @@ class FitLoop {
   double elapsed_seconds() const;
   StateDict state(bool weights_only);
   StateDict loop_state();
+  void load_state(const StateDict& checkpoint);
   void load_loop_state(const StateDict& state);
 
   LoopParts parts_;
@@ -77,6 +80,7 @@ class FitLoop {
   CrowdWatch crowd_;
   bool resumed_ = false;
   bool epoch_complete_ = false;  // every batch of the epoch was seen
+  bool at_boundary_ = false;     // the state is one to go on from
   int64_t total_batches_ = 0;
   std::string stop_reason_;      // asked for, but perhaps not yet allowed by min_epochs
   bool stop_requested_ = false;  // by a callback, not a limit

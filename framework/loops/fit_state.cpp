@@ -92,7 +92,18 @@ StateDict FitLoop::state(bool weights_only) {
 
 void FitLoop::resume(const StateDict& checkpoint) {
   parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
+  const StateDict weights_before = parts_.module.state_dict().clone();
   parts_.module.load_state_dict(checkpoint.child("model"));
+  try {
+    load_state(checkpoint);
+  } catch (...) {  // a checkpoint that doesn't fit leaves the module as it was
+    parts_.module.load_state_dict(weights_before);
+    throw;
+  }
+  resumed_ = true;
+}
+
+void FitLoop::load_state(const StateDict& checkpoint) {
   const StateDict optimizers = checkpoint.child("optimizer");
   if (optimizers.values.as_object().size() != optimizers_.size()) {
     throw CheckpointError::mismatch(
@@ -109,7 +120,6 @@ void FitLoop::resume(const StateDict& checkpoint) {
   load_states(parts_.loggers, checkpoint.child("loggers"));
   parts_.data.load_state_dict(checkpoint.child("data"));
   random_to_restore_ = checkpoint.child("random");
-  resumed_ = true;
 }
 
 StateDict FitLoop::loop_state() {
@@ -137,6 +147,7 @@ void FitLoop::load_loop_state(const StateDict& state) {
   progress.batch = state.values.at("batch").as_int();
   progress.global_step = state.values.at("global_step").as_int();
   progress.accumulate = state.values.at("accumulate").as_int();
+  training_step_.check_accumulation(progress.accumulate);
   total_batches_ = state.values.at("total_batches").as_int();
   run.known_metrics() = to_metrics(state.values.at("metrics"));
   run.known_progress_bar() = to_metrics(state.values.at("progress_bar"));

@@ -7,6 +7,7 @@ namespace levin {
 
 GlobalSwitches::GlobalSwitches(const TrainerOptions& options)
     : deterministic_before_(at::globalContext().deterministicAlgorithms()),
+      warn_only_before_(at::globalContext().deterministicAlgorithmsWarnOnly()),
       cudnn_before_(at::globalContext().deterministicCuDNN()),
       anomaly_before_(torch::autograd::AnomalyMode::is_enabled()) {
   if (options.deterministic) {
@@ -17,7 +18,7 @@ GlobalSwitches::GlobalSwitches(const TrainerOptions& options)
 }
 
 GlobalSwitches::~GlobalSwitches() {
-  at::globalContext().setDeterministicAlgorithms(deterministic_before_, false);
+  at::globalContext().setDeterministicAlgorithms(deterministic_before_, warn_only_before_);
   at::globalContext().setDeterministicCuDNN(cudnn_before_);
   torch::autograd::AnomalyMode::set_enabled(anomaly_before_);
 }

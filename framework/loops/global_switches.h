@@ -15,6 +15,7 @@ class GlobalSwitches {
 
  private:
   bool deterministic_before_;
+  bool warn_only_before_;
   bool cudnn_before_;
   bool anomaly_before_;
 };

@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
 #include <levin/framework/error.h>
@@ -13,6 +14,14 @@ PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders)
     : parts_(parts), loaders_(std::move(loaders)) {}
 
 NamedTensors PredictLoop::run() {
+  read_all();
+  NamedTensors result;  // ordinary tensors, whatever the mode was
+  for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
+  return result;
+}
+
+void PredictLoop::read_all() {
+  const c10::InferenceMode inference(parts_.options.inference_mode);
   const at::NoGradGuard no_grad;
   RunControl& run = parts_.run;
   run.progress() = Progress{.stage = Stage::predict};
@@ -24,10 +33,6 @@ NamedTensors PredictLoop::run() {
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, step);
   parts_.hooks.call(&Hooks::on_predict_epoch_end, run);
   parts_.hooks.call(&Hooks::on_predict_end, run);
-
-  NamedTensors result;
-  for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
-  return result;
 }
 
 void PredictLoop::read_loader(size_t index, StepControl& step) {

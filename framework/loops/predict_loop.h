@@ -17,6 +17,7 @@ class PredictLoop {
   NamedTensors run();
 
  private:
+  void read_all();
   void read_loader(size_t index, StepControl& step);
   void collect(const NamedTensors& outputs);
 

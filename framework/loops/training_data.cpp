@@ -6,7 +6,13 @@ namespace levin {
 
 TrainingData::TrainingData(const DataLoaders& loaders, Shard shard, std::optional<int64_t> limit)
     : limit_(limit) {
-  for (const auto& loader : loaders) readers_.push_back(loader.open(0, 0, shard));
+  for (const auto& loader : loaders) {
+    if (!readers_.empty() && !readers_.back().size()) {
+      throw ConfigError::conflict("several training loaders, one of them of unknown length",
+                                  "put it last");
+    }
+    readers_.push_back(loader.open(0, 0, shard));
+  }
 }
 
 void TrainingData::seek(int64_t epoch, int64_t position) {
@@ -14,13 +20,9 @@ void TrainingData::seek(int64_t epoch, int64_t position) {
   position_ = position;
   int64_t left = position;
   for (current_ = 0; current_ + 1 < readers_.size(); ++current_) {
-    const auto size = readers_[current_].size();
-    if (!size) {
-      throw ConfigError::conflict("several training loaders, one of them of unknown length",
-                                  "put it last");
-    }
-    if (left < *size) break;
-    left -= *size;
+    const int64_t size = readers_[current_].size().value();  // known of all but the last
+    if (left < size) break;
+    left -= size;
   }
   readers_[current_].seek(epoch, left);
 }

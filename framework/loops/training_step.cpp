@@ -21,12 +21,15 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   for (const auto& group : optimizer_->groups()) {
     parameters_.insert(parameters_.end(), group.parameters.begin(), group.parameters.end());
   }
-  if (optimizer_->reevaluates_closure() && parts_.options.accumulate_grad_batches > 1) {
-    throw ConfigError::conflict(
-        fmt::format("accumulate_grad_batches = {} with {}, which evaluates its closure again",
-                    parts_.options.accumulate_grad_batches, optimizer_->name()),
-        "use 1");
-  }
+  check_accumulation(parts_.options.accumulate_grad_batches);
+}
+
+void TrainingStep::check_accumulation(int64_t batches) const {
+  if (batches <= 1 || optimizer_ == nullptr || !optimizer_->reevaluates_closure()) return;
+  throw ConfigError::conflict(
+      fmt::format("accumulate_grad_batches = {} with {}, which evaluates its closure again",
+                  batches, optimizer_->name()),
+      "use 1");
 }
 
 bool TrainingStep::run(const Batch& batch, StepControl& step, bool window_ends) {

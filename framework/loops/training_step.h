@@ -8,9 +8,12 @@ namespace levin {
 /// hand-written loop does plus virtual calls; allocates nothing of its own.
 class TrainingStep {
  public:
-  /// Throws ModuleError for more than one optimizer, ConfigError for accumulation with an optimizer
-  /// that evaluates its closure again.
+  /// Throws ModuleError for more than one optimizer.
   TrainingStep(LoopParts parts, Optimizers& optimizers);
+
+  /// Throws ConfigError where a window of more than one batch is asked for, but the optimizer
+  /// evaluates its closure again.
+  void check_accumulation(int64_t batches) const;
 
   /// Trains on one batch; where `window_ends`, gradients of the batches since the last step are
   /// complete and the optimizer steps. Returns whether it did.

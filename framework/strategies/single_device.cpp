@@ -1,6 +1,6 @@
 #include <levin/framework/strategies/single_device.h>
 
-#include <fmt/format.h>
+#include <string>
 
 #include <levin/framework/device.h>
 #include <levin/framework/error.h>
@@ -23,7 +23,7 @@ void SingleDeviceStrategy::backward(Module& module, const torch::Tensor& loss, d
 std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   const auto devices = parse_devices(options.accelerator, options.devices);
   if (devices.size() != 1) {
-    throw ConfigError::invalid_value("devices", fmt::format("{} devices", devices.size()),
+    throw ConfigError::invalid_value("devices", std::to_string(devices.size()),
                                      "training on more than one device isn't there yet; use 1");
   }
   return std::make_unique<SingleDeviceStrategy>(devices.front());

@@ -112,6 +112,17 @@ TEST(StratifiedSplit, uneven_classes_are_within_one_row_of_their_share) {
   }
 }
 
+TEST(StratifiedSplit, classes_may_be_any_integers) {
+  std::vector<int64_t> labels;
+  for (int i = 0; i < 10; ++i) labels.push_back(i % 2 == 0 ? -3 : 1'000'000'000'000);
+  const auto order = shuffled_rows(10, 1);
+  const auto split = split_by_class(order, {.train = 6, .val = 2, .test = 2}, labels);
+  for (const auto& rows : {split.val, split.test}) {
+    ASSERT_EQ(rows.size(), 2U);
+    EXPECT_NE(labels[static_cast<size_t>(rows[0])], labels[static_cast<size_t>(rows[1])]);
+  }
+}
+
 TEST(StratifiedSplit, a_class_of_fewer_rows_than_sets_is_refused) {
   const std::vector<int64_t> labels = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1};
   EXPECT_THROW(split_by_class(in_order(10), {.train = 6, .val = 2, .test = 2}, labels), DataError);

@@ -719,7 +719,7 @@ TEST(DataLoader, yields_batches_on_the_device_and_knows_its_length) {
   }
 }
 
-TEST(DataLoader, reads_data_that_lives_on_a_cuda_device) {
+TEST(DataLoaderCuda, reads_data_that_lives_there) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
   const auto here = numbers(100);
   const auto there = std::make_shared<TensorDataset>(here->tensors()[0].second.cuda(),

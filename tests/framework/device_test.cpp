@@ -71,6 +71,14 @@ class DeviceWithoutGpu : public ::testing::Test {
   }
 };
 
+TEST_F(DeviceWithoutGpu, refuses_to_take_the_cpu_for_another_device_of_a_list) {
+  EXPECT_EQ(parse_devices("auto", "0,"), Devices{kCpu});
+  for (const char* accelerator : {"auto", "cpu"}) {
+    EXPECT_TRUE(says(refusal(accelerator, "99,"), {"devices = 99", "no such device"}));
+    EXPECT_TRUE(says(refusal(accelerator, "0,1"), {"devices = 1", "no such device"}));
+  }
+}
+
 // Row 20: devices are picked by options alone.
 TEST_F(DeviceWithoutGpu, auto_is_the_cpu) {
   EXPECT_EQ(parse_devices("auto", {}), Devices{kCpu});

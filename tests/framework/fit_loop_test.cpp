@@ -4,7 +4,9 @@
 
 #include <map>
 
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/error.h>
+#include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/random.h>
 
 namespace levin {
@@ -466,6 +468,68 @@ TEST(Trainer, evaluates_and_predicts_without_training) {
 }
 
 // Row 9: forward, backward, update until a stopping rule; row 27: the history is returned.
+TEST(Trainer, saves_what_fit_ended_with_after_later_stages_too) {
+  test::TemporaryFolder folder;
+  test::PointsModule data(20, {.batch_size = 4});
+  test::Classifier model;
+  Trainer trainer({.max_steps = 3, .default_root_dir = folder.string()});
+  EXPECT_THROW(trainer.save_checkpoint(folder.path() / "none.ckpt"), ConfigError);
+  trainer.fit(model, data);
+  trainer.save_checkpoint(folder.path() / "after_fit.ckpt");
+  trainer.test(model, data);
+  trainer.save_checkpoint(folder.path() / "after_test.ckpt");
+  const StateDict loop = load_checkpoint(folder.path() / "after_test.ckpt").child("loop");
+  EXPECT_EQ(loop.values.at("global_step").as_int(), 3);
+  EXPECT_EQ(loop.values.at("batch").as_int(), 3);
+
+  test::Classifier other;
+  trainer.test(other, data);
+  EXPECT_THROW(trainer.save_checkpoint(folder.path() / "other.ckpt"), ConfigError);
+}
+
+/// Throws at every end of an epoch, as a monitor does that nobody logged, and when told of it.
+class Thrower : public Callback {
+ public:
+  struct Options {};
+  explicit Thrower(Options) {}
+  std::string state_key() const override { return "Thrower"; }
+  void on_train_epoch_end(Run&) override {
+    throw ModuleError::metric_not_logged("Thrower", "val_los", {"val_loss"});
+  }
+  void on_exception(const std::exception&, Run&) override { throw std::runtime_error("disk full"); }
+};
+
+TEST(Trainer, a_hook_that_breaks_its_contract_after_an_epoch_costs_no_epoch) {
+  test::TemporaryFolder folder;
+  test::PointsModule data(20, {.batch_size = 4});
+  test::Classifier model;
+  Trainer trainer({.max_epochs = 3, .default_root_dir = folder.string()});
+  trainer.add<Thrower>();
+  ::testing::internal::CaptureStderr();
+  EXPECT_THROW(trainer.fit(model, data), ModuleError);  // not what on_exception threw
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("disk full"), std::string::npos);
+  const auto saved = trainer.run().log_dir() / "checkpoints" / "failed.ckpt";
+
+  test::Classifier resumed;
+  Trainer another({.max_epochs = 2, .default_root_dir = folder.string()});
+  another.fit(resumed, data, saved.string());
+  EXPECT_EQ(another.run().global_step(), 10);
+}
+
+TEST(Trainer, what_it_was_told_is_handed_to_the_loggers) {
+  test::TemporaryFolder folder;
+  test::PointsModule data(20, {.batch_size = 4});
+  test::Classifier model;
+  seed_everything(7);
+  Trainer trainer({.max_epochs = 1, .accumulate_grad_batches = 2,
+                   .default_root_dir = folder.string()});
+  trainer.add_logger(std::make_unique<CsvLogger>());
+  trainer.fit(model, data);
+  const std::string settings = test::read_file(trainer.run().log_dir() / "hparams.yaml");
+  EXPECT_NE(settings.find("seed: 7"), std::string::npos) << settings;
+  EXPECT_NE(settings.find("accumulate_grad_batches: 2"), std::string::npos) << settings;
+}
+
 TEST(Trainer, training_learns_and_returns_the_history_of_each_epoch) {
   seed_everything(1);
   Classifier model;

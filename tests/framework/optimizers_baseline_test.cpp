@@ -167,6 +167,10 @@ std::unique_ptr<torch::optim::Optimizer> torch_optimizer(const std::string& name
   return std::make_unique<torch::optim::LBFGS>(parameters, options);
 }
 
+const json& names_in(const std::string& problem) {
+  return baseline()["problems"][problem]["parameters"];
+}
+
 }  // namespace
 
 // Row 28: an optimizer is built from the learning rate.
@@ -174,8 +178,7 @@ TEST(OptimizersBaseline, every_case_agrees_with_pytorch) {
   ASSERT_GE(baseline()["cases"].size(), 30U);
   for (const auto& test_case : baseline()["cases"]) {
     auto parameters = parameters_of(test_case["problem"], Layout::dense);
-    const auto list =
-        list_of(baseline()["problems"][test_case["problem"]]["parameters"], parameters);
+    const auto list = list_of(names_in(test_case["problem"]), parameters);
     const auto optimizer = levin::make_optimizer(test_case["optimizer"].get<std::string>(), list,
                                                  levin_options(test_case["options"]));
     follow(test_case, *optimizer, parameters);
@@ -190,8 +193,7 @@ TEST(OptimizersBaseline, parameters_with_gaps_in_memory_agree_too) {
     for (const auto& [name, tensor] : parameters) {
       ASSERT_FALSE(tensor.is_non_overlapping_and_dense());
     }
-    const auto list =
-        list_of(baseline()["problems"][test_case["problem"]]["parameters"], parameters);
+    const auto list = list_of(names_in(test_case["problem"]), parameters);
     const auto optimizer = levin::make_optimizer(test_case["optimizer"].get<std::string>(), list,
                                                  levin_options(test_case["options"]));
     follow(test_case, *optimizer, parameters);
@@ -202,8 +204,7 @@ TEST(OptimizersBaseline, adapted_torch_optimizers_agree_too) {
   for (const auto& test_case : baseline()["cases"]) {
     if (test_case["options"].contains("maximize")) continue;  // not in torch::optim
     auto parameters = parameters_of(test_case["problem"], Layout::dense);
-    const auto list =
-        list_of(baseline()["problems"][test_case["problem"]]["parameters"], parameters);
+    const auto list = list_of(names_in(test_case["problem"]), parameters);
     const auto optimizer =
         levin::adapt(torch_optimizer(test_case["optimizer"], test_case["options"], list));
     EXPECT_EQ(optimizer->name(), test_case["optimizer"]);

@@ -155,6 +155,26 @@ TEST(Resume, a_checkpoint_of_another_model_is_refused_before_anything_changes) {
   EXPECT_EQ(test::read_file(folder.path() / "levin_logs/version_0/metrics.csv"), log);
 }
 
+// What fits up to the schedulers and not beyond leaves no trace either.
+TEST(Resume, a_checkpoint_that_fits_in_part_leaves_module_and_run_folder_as_they_were) {
+  TemporaryFolder folder;
+  test::PointsModule data(20, {.batch_size = 4});
+  DroppingClassifier trained;
+  Trainer trainer({.max_steps = 3, .default_root_dir = folder.string()});
+  trainer.fit(trained, data);
+  const auto saved = folder.path() / "levin_logs" / "version_0" / "checkpoints" / "a.ckpt";
+  trainer.save_checkpoint(saved);
+
+  test::Classifier other;  // the same parameters, no scheduler
+  const StateDict before = other.state_dict().clone();
+  Trainer another({.max_steps = 1, .default_root_dir = folder.string()});
+  EXPECT_THROW(another.fit(other, data, saved.string()), CheckpointError);
+  for (const auto& [name, tensor] : before.tensors) {
+    EXPECT_TRUE(test::same_bits(tensor, other.state_dict().tensors.at(name))) << name;
+  }
+  EXPECT_NE(another.run().log_dir(), saved.parent_path().parent_path());
+}
+
 TEST(Resume, going_on_after_max_steps_in_mid_epoch_gives_the_same_weights) {
   const TemporaryFolder folder;
   const Outcome whole = train(folder.string(), -1, "");

@@ -145,6 +145,26 @@ TEST(ThreadTrial, gives_a_hopeless_candidate_no_more_than_a_step_of_its_share) {
   EXPECT_LE(other.steps[1], 2);
 }
 
+// Threads that keep their cores while they wait are tried on a machine of one's own only.
+TEST(ThreadTrial, does_not_spin_where_others_want_the_cores) {
+  for (const bool crowded : {false, true}) {
+    double now = 0.0;
+    ThreadSetting setting;
+    int spinning_steps = 0;
+    ThreadTrialOptions options;
+    options.clock = [&] { return now += 1e-9; };
+    options.set = [&](ThreadSetting one) { setting = one; };
+    options.lost_cores = [&] { return static_cast<int64_t>(now / (crowded ? 0.004 : 0.5)); };
+    const auto step = [&] {
+      now += setting.threads == 1 ? 1e-4 : setting.short_waits ? 9e-5 : 5e-5;
+      if (setting == kTwo) ++spinning_steps;
+    };
+    const ThreadTrial trial = time_threads({kOne, kTwoShort, kTwo}, step, options);
+    EXPECT_EQ(trial.best(kMargin).setting, crowded ? kTwoShort : kTwo);
+    EXPECT_EQ(spinning_steps > 0, !crowded);
+  }
+}
+
 // One step that lost its core says nothing.
 TEST(ThreadTrial, does_not_give_up_a_candidate_for_one_slow_step) {
   double now = 0.0;

@@ -1,0 +1,120 @@
+#include <cstdlib>
+
+#include "cli/program.h"
+
+// The built `levin` on the files of examples/configs: what their comments promise.
+
+namespace levin::test {
+namespace {
+
+std::string config(const std::string& name) {
+  return LEVIN_SOURCE_DIR "/examples/configs/" + name + ".yaml";
+}
+
+/// The lines of a YAML file that say something, without their comments.
+std::vector<std::string> statements(const fs::path& path) {
+  std::istringstream text(read_text(path));
+  std::vector<std::string> result;
+  for (std::string line; std::getline(text, line);) {
+    line.erase(std::min(line.find('#'), line.size()));
+    line.erase(line.find_last_not_of(" \t") + 1);
+    if (!line.empty()) result.push_back(line);
+  }
+  return result;
+}
+
+class ExampleConfigs : public ProgramTest {
+ protected:
+  /// Fits, then tests the best checkpoint in another process: the accuracy on the test rows.
+  double test_accuracy(const std::string& name, const std::vector<std::string>& more = {}) const {
+    const Outcome fit = run(command("fit", name, more));
+    EXPECT_EQ(fit.status, 0) << fit.err;
+    if (fit.status != 0) return 0.0;
+    EXPECT_EQ(fit.json().at("log_dir"), Value("levin_logs/version_0"));
+    auto best = more;
+    best.insert(best.end(), {"--ckpt-path", "best"});
+    const Outcome test = run(command("test", name, best));
+    EXPECT_EQ(test.status, 0) << test.err;
+    return test.status == 0 ? test.json().at("test_acc").as_double() : 0.0;
+  }
+
+ private:
+  static std::vector<std::string> command(const std::string& stage, const std::string& name,
+                                          const std::vector<std::string>& more) {
+    std::vector<std::string> all = {stage, "--config", config(name), "--json"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
+
+// Rows 17, 20: fit and test of the 8x8 digits. The file: splits give from 94 to 97 %.
+TEST_F(ExampleConfigs, digits_classifies_at_least_94_percent_of_the_test_images) {
+  EXPECT_GE(test_accuracy("digits"), 0.94);
+}
+
+TEST_F(ExampleConfigs, digits_mlp_classifies_at_least_94_percent_of_the_test_images) {
+  EXPECT_GE(test_accuracy("digits_mlp"), 0.94);
+}
+
+// Row 22: logistic regression swapped for a neural net.
+TEST_F(ExampleConfigs, swapping_the_model_is_one_line_of_yaml) {
+  const auto plain = statements(config("digits"));
+  const auto net = statements(config("digits_mlp"));
+  ASSERT_EQ(plain.size(), net.size());
+  std::vector<std::string> differing;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    if (plain[i] != net[i]) differing.insert(differing.end(), {plain[i], net[i]});
+  }
+  EXPECT_EQ(differing,
+            (std::vector<std::string>{"  class_path: LogisticRegression", "  class_path: MLP"}));
+}
+
+// Rows 10, 23. The file's split and seed: 100 % of the 15 test rows.
+TEST_F(ExampleConfigs, iris_classifies_every_test_row) { EXPECT_EQ(test_accuracy("iris"), 1.0); }
+
+class ExampleConfigsOfMnist : public ExampleConfigs {
+ protected:
+  void SetUp() override {
+    if (std::getenv("MNIST_DIR") == nullptr) {
+      GTEST_SKIP() << "MNIST_DIR isn't set: it names the folder with the four files of MNIST";
+    }
+  }
+  double accuracy(const std::string& name, std::vector<std::string> more = {}) const {
+    more.push_back(std::string("--data.data_dir=") + std::getenv("MNIST_DIR"));
+    return test_accuracy(name, more);
+  }
+};
+
+// Row 24: 92 % of the 10,000 test images by logistic regression.
+TEST_F(ExampleConfigsOfMnist, mnist_classifies_more_than_92_percent_of_the_test_images) {
+  EXPECT_GT(accuracy("mnist"), 0.92);
+}
+
+// Row 25: the same with a feed-forward net.
+TEST_F(ExampleConfigsOfMnist, mnist_mlp_does_better_than_logistic_regression_can) {
+  EXPECT_GT(accuracy("mnist_mlp"), 0.96);
+}
+
+TEST_F(ExampleConfigs, the_program_starts_in_under_a_second) {
+  double fastest = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const Outcome list = run({"list"});
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    ASSERT_EQ(list.status, 0) << list.err;
+    ASSERT_NE(list.out.find("LogisticRegression"), std::string::npos) << list.out;
+    fastest = std::min(fastest, taken.count());
+  }
+  EXPECT_LT(fastest, 1.0);
+}
+
+// Row 20: devices are picked by options alone; more than one is refused for now.
+TEST_F(ExampleConfigs, more_than_one_device_is_refused_before_anything_is_written) {
+  expect_error(
+      {"fit", "--config", config("digits"), "--trainer.accelerator=cpu", "--trainer.devices=2"}, 2,
+      "more than one device");
+  EXPECT_TRUE(contents().empty());
+}
+
+}  // namespace
+}  // namespace levin::test

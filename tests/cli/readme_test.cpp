@@ -1,0 +1,58 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "cli/program.h"
+
+// What README.md shows is what is compiled and run.
+
+namespace levin::test {
+namespace {
+
+std::string source(const char* name) { return read_text(fs::path(LEVIN_SOURCE_DIR) / name); }
+
+/// The first block of `language` below a heading.
+std::string block(const std::string& text, const std::string& heading,
+                  const std::string& language) {
+  const std::string fence = "```" + language + "\n";
+  const size_t start = text.find(fence, text.find("\n## " + heading + "\n"));
+  if (start == std::string::npos) return {};
+  const size_t first = start + fence.size();
+  return text.substr(first, text.find("```", first) - first);
+}
+
+TEST(Readme, the_first_model_is_the_text_of_an_example_that_is_run) {
+  const std::string shown = block(source("README.md"), "A first model", "cpp");
+  ASSERT_NE(shown.find("int main()"), std::string::npos) << shown;
+  ASSERT_NE(shown.find("training_step"), std::string::npos) << shown;
+  const std::string example = source("examples/own_model.cpp");
+  EXPECT_NE(example.find(shown), std::string::npos) << shown;
+}
+
+TEST(Readme, the_first_model_takes_at_most_60_lines) {
+  const std::string example = source("examples/own_model.cpp");
+  ASSERT_FALSE(example.empty());
+  EXPECT_LE(std::count(example.begin(), example.end(), '\n'), 60);
+}
+
+/// `levin` reads the YAML the README shows.
+class ReadmeYaml : public ProgramTest {};
+
+// Row 22: the line to change is the model's class.
+TEST_F(ReadmeYaml, trains_as_shown_and_with_its_one_line_changed) {
+  const std::string shown = block(source("README.md"), "From the command line", "yaml");
+  const std::string line = "class_path: LogisticRegression";
+  const size_t at = shown.find(line);
+  ASSERT_NE(at, std::string::npos) << shown;
+  for (const char* model : {"LogisticRegression", "MLP"}) {
+    std::string yaml = shown;
+    write("readme.yaml", yaml.replace(at, line.size(), std::string("class_path: ") + model));
+    const Outcome fit = run({"fit", "--config", "readme.yaml", "--trainer.max_epochs=2", "--json"});
+    ASSERT_EQ(fit.status, 0) << fit.err;
+    EXPECT_GT(fit.json().at("val_acc").as_double(), 0.5) << model;
+  }
+}
+
+}  // namespace
+}  // namespace levin::test
