@@ -17,6 +17,7 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
+#include <levin/datamodules/stream.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/device.h>
 #include <levin/framework/error.h>

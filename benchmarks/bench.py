@@ -1,7 +1,7 @@
 """Runs Levin beside what it is measured against and prints what comes out as ratios: ./run bench.
 
     bench.py [NAME ...] [--rounds 5] [--bin build/release/bin] [--python PYTHON] [--output FOLDER]
-    bench.py --from RESULT.json         the tables again, from the rounds of an earlier run
+    bench.py --from RESULT.json [--readme]   the tables again (or the README's), from an earlier run
 
 Every program trains in a process of its own, on one core, and prints one line of JSON
 (baselines/program.h says what). In each round every case is run once, the programs of a case one
@@ -21,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import report
@@ -28,7 +29,7 @@ import report
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # Cases of this file, then programs that take turns with themselves and print a text.
-SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads")
+SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads", "stream")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -66,7 +67,7 @@ def make_cases():
         name += ", uint8"
         result.append(training("lr", name, "logistic_regression", batch_size, quick, "uint8"))
     for name, problem in (("MLP 784-32-10", "mlp"), ("MLP 784-512-512-10", "wide_mlp")):
-        epochs = dict.fromkeys((*in_libtorch, *in_python), 3)
+        epochs = {"levin": 4, "hand_written": 4, "data_loader": 3} | dict.fromkeys(in_python, 3)
         result.append(training("mlp", f"{name}, batch 128", problem, 128, epochs))
     for name, problem, native, python in (("Iris", "iris", 400, 40), ("Digits", "digits", 60, 15)):
         epochs = dict.fromkeys(in_libtorch, native) | dict.fromkeys(in_python, python)
@@ -230,18 +231,19 @@ def run_texts(suites, options, results):
         arguments = ["1", "0.2"] if is_trial else ["10", "1.0"]
         run_text("threads", arguments, all_cores(), options, results)
     if "stream" in suites:
-        folder = options.bin.parent
-        wanted, free = 0.5 if is_trial else options.stream_gb, shutil.disk_usage(folder).free / 1e9
-        if free < wanted + 5:
-            results["failures"]["stream"] = f"{wanted:g} GB and 5 to spare aren't free in {folder}"
-            return
-        run_text(
-            "stream",
-            [str(folder), f"{wanted:g}", "1" if is_trial else "3"],
-            all_cores(),
-            options,
-            results,
-        )
+        run_stream(0.5 if is_trial else options.stream_gb, 1 if is_trial else 3, options, results)
+
+
+def run_stream(gigabytes, rounds, options, results):
+    parent = options.stream_folder or options.bin.parent
+    if shutil.disk_usage(parent).free / 1e9 < gigabytes + 5:
+        wanted = f"{gigabytes:g} GB and 5 to spare"
+        results["failures"]["stream"] = f"{wanted} aren't free in {parent}; see --stream-folder"
+        return
+    # The program clears up after itself, but not where it is killed.
+    with tempfile.TemporaryDirectory(prefix="bench-stream-", dir=parent) as folder:
+        arguments = [folder, f"{gigabytes:g}", str(rounds)]
+        run_text("stream", arguments, all_cores(), options, results)
 
 
 def find_mnist(options, results):
@@ -301,7 +303,9 @@ def parse_arguments():
     parser.add_argument("--python", default=sys.executable, help="the one that has PyTorch")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results")
     parser.add_argument("--stream-gb", type=float, default=20, help="size of the stream, on disk")
+    parser.add_argument("--stream-folder", type=pathlib.Path, help="where it is put; build/release")
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
+    parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
         if name not in SUITES:
@@ -330,7 +334,8 @@ def measure(options):
 def main():
     options = parse_arguments()
     if options.source:
-        print(report.markdown(json.loads(options.source.read_text())))
+        tables = report.readme_table if options.readme else report.markdown
+        print(tables(json.loads(options.source.read_text())))
         return
     results = measure(options)
     text = report.markdown(results)

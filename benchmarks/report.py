@@ -129,9 +129,15 @@ def logistic(batch_size, storage=""):
 
 
 def step_overhead_checks(text):
-    found = re.search(r"empty training_step.*median (\S+) us a step \(min (\S+), max (\S+)\)", text)
-    spread = Spread(*map(float, found.groups())) if found else None
-    return [Check("a step with an empty training_step", 2, spread, unit=" us")]
+    checks = []
+    for line, what in (
+        ("empty training_step", "a step with an empty training_step"),
+        ("a loss, all hooks, a step", "a step with all hooks and an empty optimizer"),
+    ):
+        found = re.search(line + r".*median (\S+) us a step \(min (\S+), max (\S+)\)", text)
+        spread = Spread(*map(float, found.groups())) if found else None
+        checks.append(Check(what, 2, spread, unit=" us"))
+    return checks
 
 
 def threads_checks(text):
@@ -367,6 +373,22 @@ def markdown(results):
         lines = [f"- {name}: {reason}" for name, reason in results["failures"].items()]
         parts += ["## Left out", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def readme_table(results):
+    """The short table of the README: medians of ratios."""
+    rounds = Rounds(results["rounds"])
+    programs = ["hand_written", "data_loader", "pytorch", "lightning", "limit"]
+    rows = []
+    for case in rounds.cases("lr", "mlp", "small"):
+        row = [case, cell_of_median(rounds.spread(case, "levin", step_microseconds))]
+        rows.append(row + [cell_of_median(rounds.ratio(case, p, "levin")) for p in programs])
+    head = ["", "Levin, \u00b5s a step", *(TITLES[p] for p in programs)]
+    return table(head, rows)
+
+
+def cell_of_median(spread):
+    return "-" if spread is None else number(spread.median)
 
 
 def as_json(results):

@@ -69,6 +69,10 @@ class Parser {
     if (name.ends_with(".help")) return take_help(name.substr(0, name.find('.')), value);
     if (contains(kFlags, name)) return take_flag(name, value);
     if (contains(kWithValue, name)) return take_value(name, required(name, value));
+    if (arguments_.command == "convert") {
+      arguments_.settings.emplace_back(name, required(name, value));
+      return;
+    }
     if (!contains(configuration_parts(), name.substr(0, name.find('.')))) refuse(name);
     if (!value && next_is_value()) value = words_[next_++];
     if (!value && name.find('.') == std::string::npos) value = required(name, value);

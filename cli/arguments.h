@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/config/merge.h>
@@ -24,8 +25,10 @@ struct Arguments {
   bool version = false;
   /// The class of `--model.help CLASS`, or "trainer" of `--trainer.help`.
   std::string help_about{};
-  /// Where `predict` writes; empty: the run folder.
+  /// Where `predict` writes (empty: the run folder) or `convert` does.
   std::string output{};
+  /// The options of `convert` with their values, in order.
+  std::vector<std::pair<std::string, std::string>> settings{};
   /// What `plot` draws; none: one is chosen.
   std::vector<std::string> metrics{};
 };

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/cli/arguments.h>
+#include <levin/cli/convert_files.h>
 #include <levin/cli/help.h>
 #include <levin/cli/plot.h>
 #include <levin/cli/run_job.h>
@@ -53,7 +54,7 @@ void refuse_misplaced(const Arguments& arguments) {
     throw ConfigError(
         fmt::format("{} is an option of `{} {}`", option, arguments.program, command));
   };
-  refuse(!arguments.output.empty(), "--output", "predict");
+  if (arguments.command != "convert") refuse(!arguments.output.empty(), "--output", "predict");
   refuse(!arguments.metrics.empty(), "--metric", "plot");
 }
 
@@ -75,6 +76,7 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "help" && arguments.words.empty()) return print(general_help(arguments.program));
   if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
   if (command == "plot") return print(plot_run(only_word(arguments, "run"), arguments.metrics));
+  if (command == "convert") return convert_files(arguments);
   return run_job(arguments, registry);
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/cli/convert_files.h>
 #include <levin/framework/error.h>
 #include <levin/framework/trainer_options.h>
 
@@ -29,6 +30,8 @@ const std::vector<Command> kCommands = {
     {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
+    {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
+     "write .npy, CSV, libsvm or IDX files as shards to stream from"},
     {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
 };
 
@@ -53,24 +56,6 @@ checkpoint saved
 
 bool runs_a_job(std::string_view command) {
   return command == "fit" || command == "validate" || command == "test" || command == "predict";
-}
-
-/// "  learning_rate  float = 0.1   the step's size", a setting a line.
-std::string settings_table(const Fields& fields) {
-  std::vector<std::string> left;
-  size_t width = 0;
-  for (const auto& field : fields) {
-    std::string value = field.get().to_yaml();  // ends in a line feed
-    value.pop_back();
-    left.push_back(fmt::format("{}: {} = {}", field.name, field.type_name(), value));
-    if (left.back().size() <= 48) width = std::max(width, left.back().size());
-  }
-  std::string table;
-  for (size_t i = 0; i < fields.size(); ++i) {
-    if (left[i].size() > width) left[i] += "\n" + std::string(width + 2, ' ');
-    table += fmt::format("  {:<{}}  {}\n", left[i], width, fields[i].help);
-  }
-  return table;
 }
 
 /// One of the registry's lists, whatever its classes are.
@@ -112,6 +97,23 @@ std::string trainer_help(const Registry& registry) {
 
 }  // namespace
 
+std::string settings_table(const Fields& fields) {
+  std::vector<std::string> left;
+  size_t width = 0;
+  for (const auto& field : fields) {
+    std::string value = field.get().to_yaml();  // ends in a line feed
+    value.pop_back();
+    left.push_back(fmt::format("{}: {} = {}", field.name, field.type_name(), value));
+    if (left.back().size() <= 48) width = std::max(width, left.back().size());
+  }
+  std::string table;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (left[i].size() > width) left[i] += "\n" + std::string(width + 2, ' ');
+    table += fmt::format("  {:<{}}  {}\n", left[i], width, fields[i].help);
+  }
+  return table;
+}
+
 std::string general_help(std::string_view program) {
   std::string text = fmt::format("usage: {} COMMAND ...\n\ncommands:\n", program);
   for (const auto& command : kCommands) {
@@ -130,6 +132,7 @@ std::string command_help(std::string_view program, std::string_view command) {
     if (each.name != command) continue;
     std::string text =
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
+    if (command == "convert") return text + convert_options_help();
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
     if (command == "predict")

@@ -11,6 +11,7 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
+#include <levin/datamodules/stream.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/optimizers/all.h>
@@ -31,6 +32,7 @@ void add_models_and_data(Registry& registry) {
   data.add<IrisDataModule>("IrisDataModule", "150 irises, 4 lengths each, 3 species");
   data.add<DigitsDataModule>("DigitsDataModule", "1,797 handwritten digits of 8x8 pixels");
   data.add<MNISTDataModule>("MNISTDataModule", "70,000 handwritten digits of 28x28 pixels");
+  data.add<StreamDataModule>("StreamDataModule", "files larger than memory: .lvb, .npy, CSV ...");
 }
 
 void add_callbacks_and_loggers(Registry& registry) {

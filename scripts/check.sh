@@ -42,9 +42,17 @@ tests() {
 compile() { (build release -k 0); }
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
 clang_clean() { (configure clang && build clang -k 0); }
+# What reads Levin's checkpoints from Python, for the test that they are what they claim to be.
+python_reader() {
+  python=$root/.deps/python/bin/python
+  [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
+  "$python" -c "import safetensors" 2>/dev/null ||
+    "$python" -m pip install --disable-pip-version-check safetensors >&2 9>&-
+}
 layout() { (set -- --check && . "$root/scripts/format.sh"); }
 
 if step "build" compile; then
+  if [ -n "$full" ]; then step "safetensors for Python" python_reader || :; fi
   exec 9>&-  # from here on another ./run finds the program built
   step "tests" tests release || :
   if [ -n "$full" ]; then
@@ -65,6 +73,6 @@ say "== summary ($(($(date +%s) - started)) s)"
 cat "$logs/steps"
 [ -e "$logs/release.xml" ] || exit 1
 awk -f "$root/scripts/skipped.awk" "$logs/release.xml"
-[ -n "${MNIST_DIR:-}" ] || echo "MNIST_DIR is not set: tests and examples that need MNIST were skipped or fetched it"
+[ -n "${MNIST_DIR:-}" ] || echo "MNIST_DIR is not set: tests and examples that need MNIST were skipped"
 sed -n '/tests passed,/,$p' "$logs/release.log"
 exit $status

@@ -1,0 +1,111 @@
+#include <levin/cli/convert_files.h>
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <levin/cli/help.h>
+#include <levin/datamodules/convert.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+#include <levin/framework/loops/stop_signal.h>
+
+namespace levin {
+namespace {
+
+constexpr int kDone = 0;
+constexpr int kInterrupted = 130;
+
+/// Thrown through `convert`, so that it clears up.
+struct Interrupted {};
+
+/// A word of the command line as the plain value that `field` takes; nothing fits: the word.
+Value plain_value(const Field& field, const std::string& word) {
+  if (std::holds_alternative<bool*>(field.value) && (word == "true" || word == "false")) {
+    return word == "true";
+  }
+  int64_t number = 0;
+  const char* const last = word.data() + word.size();
+  const auto end = std::from_chars(word.data(), last, number);
+  const bool is_number = std::holds_alternative<int64_t*>(field.value);
+  if (is_number && end.ec == std::errc() && end.ptr == last) return number;
+  return word;
+}
+
+void set_option(const Fields& fields, const std::string& name, const std::string& word) {
+  std::vector<std::string> known = {"--output", "--json"};
+  for (const auto& field : fields) {
+    known.push_back("--" + field.name);
+    if (field.name != name) continue;
+    if (auto* const* list = std::get_if<std::vector<std::string>*>(&field.value)) {
+      (*list)->push_back(word);
+    } else {
+      field.set(plain_value(field, word));
+    }
+    return;
+  }
+  throw ConfigError::unknown_name("option", "--" + name, known);
+}
+
+/// A line on stderr that is written anew twice a second, where somebody sees it.
+class ProgressLine {
+ public:
+  void operator()(int64_t done, int64_t total) {
+    if (StopSignal::received()) throw Interrupted();
+    const double now = files::monotonic_seconds();
+    if (!shown_ || (done < total && now < next_)) return;
+    next_ = now + 0.5;
+    std::fputs(fmt::format("\rconverting: {} of {} rows", done, total).c_str(), stderr);
+    if (done == total) std::fputs("\n", stderr);
+    std::fflush(stderr);
+  }
+
+ private:
+  bool shown_ = ::isatty(STDERR_FILENO) == 1;
+  double next_ = 0.0;
+};
+
+}  // namespace
+
+int convert_files(const Arguments& arguments) {
+  ConvertOptions options;
+  const Fields fields = describe(options);
+  for (const auto& [name, word] : arguments.settings) set_option(fields, name, word);
+  options.inputs = arguments.words;
+  options.output = arguments.output;
+  const StopSignal signal;
+  try {
+    const Converted written = convert(options, ProgressLine());
+    std::fputs(fmt::format("{} rows in {} shard{}, {:.1f} MB, in {}\n", written.rows,
+                           written.shards, written.shards == 1 ? "" : "s",
+                           static_cast<double>(written.bytes) / 1e6, options.output)
+                   .c_str(),
+               stderr);
+    if (!arguments.json) return kDone;
+    Value result;
+    result["rows"] = written.rows;
+    result["shards"] = written.shards;
+    result["bytes"] = static_cast<int64_t>(written.bytes);
+    result["output"] = options.output;
+    std::fputs((result.to_json() + "\n").c_str(), stdout);
+    return std::fflush(stdout) == 0 ? kDone : 1;
+  } catch (const Interrupted&) {
+    std::fputs("\ninterrupted: nothing was written\n", stderr);
+    return kInterrupted;
+  }
+}
+
+std::string convert_options_help() {
+  ConvertOptions options;
+  return "\noptions, each with a value; --targets may come several times:\n"
+         "  -o, --output FOLDER  the folder to be made, with shard-00000.lvb and so on\n" +
+         settings_table(describe(options)) +
+         "\nexit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted; but for 0, nothing is "
+         "written\n";
+}
+
+}  // namespace levin

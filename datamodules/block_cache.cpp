@@ -1,0 +1,142 @@
+#include <levin/datamodules/block_cache.h>
+
+#include <system_error>
+#include <utility>
+
+namespace levin {
+
+BlockCache::Hold& BlockCache::Hold::operator=(Hold&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  cache_ = std::move(other.cache_);
+  blocks_ = std::move(other.blocks_);
+  return *this;
+}
+
+void BlockCache::Hold::release() {
+  if (cache_) cache_->drop(blocks_);
+  cache_.reset();
+}
+
+BlockCache::BlockCache(readers::Shards shards, std::shared_ptr<const BlockTable> table, bool direct,
+                       int64_t threads)
+    : shards_(std::move(shards)),
+      table_(std::move(table)),
+      direct_(direct),
+      thread_count_(threads) {}
+
+BlockCache::~BlockCache() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closing_ = true;
+  }
+  wanted_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void BlockCache::start_threads() {
+  while (static_cast<int64_t>(threads_.size()) < thread_count_) {
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      if (threads_.empty()) throw;
+      return;  // fewer will do
+    }
+  }
+}
+
+BlockCache::Hold BlockCache::hold(std::vector<int64_t> blocks) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    start_threads();
+    for (const int64_t block : blocks) {
+      Entry& entry = entries_[block];
+      if (++entry.holds > 1 && !entry.error) continue;
+      entry.error = nullptr;
+      entry.queued = true;
+      queue_.push_back(block);
+    }
+  }
+  wanted_.notify_all();
+  return Hold(shared_from_this(), std::move(blocks));
+}
+
+void BlockCache::drop(const std::vector<int64_t>& blocks) {
+  std::vector<BlockPointer> released;  // given back when the lock is open again
+  const std::lock_guard<std::mutex> lock(mutex_);
+  bool unread = false;
+  for (const int64_t block : blocks) {
+    const auto entry = entries_.find(block);
+    if (--entry->second.holds > 0) continue;
+    unread = unread || !entry->second.block;
+    released.push_back(std::move(entry->second.block));
+    entries_.erase(entry);
+  }
+  if (unread) read_.notify_all();  // who waits for one of them needn't any more
+}
+
+BlockCache::BlockPointer BlockCache::find(int64_t block) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    const auto entry = entries_.find(block);
+    if (entry == entries_.end()) return nullptr;
+    if (entry->second.error) std::rethrow_exception(entry->second.error);
+    if (entry->second.block) return entry->second.block;
+    read_.wait(lock);
+  }
+}
+
+void BlockCache::work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    wanted_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+    if (closing_) return;
+    const int64_t block = queue_.front();
+    queue_.pop_front();
+    auto entry = entries_.find(block);
+    if (entry == entries_.end() || !entry->second.queued) continue;  // dropped, or held anew
+    entry->second.queued = false;
+    lock.unlock();
+    BlockPointer result;
+    std::exception_ptr error;
+    try {
+      result = read(block);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    entry = entries_.find(block);
+    if (entry != entries_.end() && !entry->second.block) {
+      entry->second.block = std::move(result);
+      entry->second.error = entry->second.block ? nullptr : error;
+      if (entry->second.block) entry->second.queued = false;
+    }
+    read_.notify_all();
+  }
+}
+
+BlockCache::BlockPointer BlockCache::read(int64_t block) const {
+  const std::shared_ptr<Spares> spares = spares_;
+  auto read = std::make_unique<Block>();
+  {
+    const std::lock_guard<std::mutex> lock(spares->mutex);
+    if (!spares->buffers.empty()) {
+      read->buffer = std::move(spares->buffers.back());
+      spares->buffers.pop_back();
+    }
+  }
+  if (!read->buffer) read->buffer = std::make_unique<readers::BlockBuffer>();
+  const auto place = table_->place_of(block);
+  const auto& shard = *shards_[static_cast<size_t>(place.file)];
+  read->columns.resize(shard.columns().size());
+  shard.load(place.first, table_->rows_of(block), direct_, *read->buffer, read->columns);
+  return {read.release(), [spares](Block* done) {
+            {
+              const std::lock_guard<std::mutex> lock(spares->mutex);
+              spares->buffers.push_back(std::move(done->buffer));
+            }
+            delete done;
+          }};
+}
+
+}  // namespace levin

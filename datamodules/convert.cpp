@@ -1,0 +1,208 @@
+#include <levin/datamodules/convert.h>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+#include <system_error>
+#include <utility>
+
+#include <levin/datamodules/readers/lvb.h>
+#include <levin/datamodules/sharded_dataset.h>
+#include <levin/datamodules/stream.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kShardBytes = int64_t{1} << 30;
+constexpr int64_t kBatchBytes = int64_t{1} << 20;
+
+readers::DType stored_type(at::ScalarType type) {
+  if (type == at::kByte) return readers::DType::uint8;
+  return type == at::kLong ? readers::DType::int64 : readers::DType::float32;
+}
+
+/// A folder that is removed unless it was moved to where it belongs.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(fs::path target) : target_(std::move(target)) {
+    fs::path path;
+    for (int64_t k = 0; path.empty() || fs::exists(path); ++k) {
+      path = target_;
+      path += fmt::format(".tmp-{}-{}", ::getpid(), k);
+    }
+    files::create_folder(path);
+    path_ = std::move(path);
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+  void move_into_place() {
+    files::move_into_place(path_, target_);
+    path_.clear();
+  }
+
+ private:
+  fs::path target_;
+  fs::path path_;
+};
+
+fs::path checked_output(const ConvertOptions& options) {
+  if (options.inputs.empty()) {
+    throw ConfigError::conflict("nothing to convert", "name at least one file");
+  }
+  if (options.output.empty()) {
+    throw ConfigError::invalid_value("output", "", "must name the folder to be made");
+  }
+  if (options.rows_per_shard < 0) {
+    throw ConfigError::invalid_value("rows_per_shard", std::to_string(options.rows_per_shard),
+                                     "must be at least 0");
+  }
+  fs::path output = fs::path(options.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();
+  std::error_code ignored;
+  if (fs::exists(output, ignored) &&
+      !(fs::is_directory(output, ignored) && fs::is_empty(output, ignored))) {
+    throw ConfigError::invalid_value("output", options.output,
+                                     "is there already; name a new or empty folder");
+  }
+  return output;
+}
+
+/// Goes over a data set in order and writes its rows as records.
+class Writer {
+ public:
+  Writer(const ShardedDataset& dataset, const ConvertOptions& options, fs::path folder)
+      : dataset_(dataset), folder_(std::move(folder)) {
+    sampler_ = dataset.sampler({.shuffle = false})->clone();
+    sampler_->set_epoch(0);
+    const int64_t first = 0;
+    Batch batch;
+    dataset_.get_batch({&first, 1}, batch);
+    for (const auto& [name, tensor] : batch.tensors()) {
+      columns_.push_back({name, stored_type(tensor.scalar_type()), tensor.sizes().slice(1).vec()});
+    }
+    stride_ = readers::lvb_layout(columns_, 0).stride;
+    rows_per_shard_ = options.rows_per_shard > 0
+                          ? options.rows_per_shard
+                          : std::max<int64_t>(1, kShardBytes / static_cast<int64_t>(stride_));
+  }
+
+  Converted write(const std::function<void(int64_t, int64_t)>& progress) {
+    Converted written;
+    const int64_t total = *dataset_.size();
+    while (written.rows < total) {
+      const int64_t rows = std::min(rows_per_shard_, total - written.rows);
+      const auto header = readers::lvb_layout(columns_, rows);
+      const fs::path part = folder_ / "part";
+      files::AppendFile file(part, 0);
+      file.append(readers::lvb_header(header));
+      for (int64_t done = 0; done < rows;) {
+        if (progress) progress(written.rows + done, total);
+        done += append(header, written.rows + done, rows - done, file);
+      }
+      file.close();
+      files::move_into_place(part, folder_ / fmt::format("shard-{:05}.lvb", written.shards));
+      written.rows += rows;
+      written.shards += 1;
+      written.bytes += header.file_bytes();
+    }
+    if (progress) progress(written.rows, total);
+    return written;
+  }
+
+ private:
+  /// Appends some of the `most` rows from `first` on; how many.
+  int64_t append(const readers::LvbHeader& header, int64_t first, int64_t most,
+                 files::AppendFile& file) {
+    const int64_t count =
+        std::min(most, std::max<int64_t>(1, kBatchBytes / static_cast<int64_t>(stride_)));
+    rows_.resize(static_cast<size_t>(count));
+    sampler_->rows(first, rows_);
+    dataset_.get_batch(rows_, batch_);
+    records_.assign(static_cast<size_t>(count) * stride_, '\0');
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const auto& tensor = batch_.tensors()[i].second;
+      if (columns_[i].dtype == readers::DType::float32) check_finite(tensor, first);
+      const size_t bytes = columns_[i].bytes();
+      const auto* from = static_cast<const char*>(tensor.const_data_ptr());
+      char* to = records_.data() + header.offsets[i];
+      for (int64_t row = 0; row < count; ++row, from += bytes, to += stride_) {
+        std::memcpy(to, from, bytes);
+      }
+    }
+    file.append(records_);
+    return count;
+  }
+
+  void check_finite(const torch::Tensor& tensor, int64_t first) const {
+    const auto* values = tensor.const_data_ptr<float>();
+    for (int64_t i = 0; i < tensor.numel(); ++i) {
+      if (std::isfinite(values[i])) continue;
+      throw DataError::bad_value("a number", fmt::format("{}", values[i]),
+                                 dataset_.origin_of(first + i / (tensor.numel() / tensor.size(0))),
+                                 "NaN and infinities can't be trained on");
+    }
+  }
+
+  const ShardedDataset& dataset_;
+  fs::path folder_;
+  std::unique_ptr<Sampler> sampler_;
+  std::vector<readers::Column> columns_;
+  size_t stride_ = 0;
+  int64_t rows_per_shard_ = 0;
+  std::vector<int64_t> rows_;
+  Batch batch_;
+  std::string records_;
+};
+
+}  // namespace
+
+Fields describe(ConvertOptions& o) {
+  Fields fields = fields_of<ConvertOptions>({
+      {"inputs", &o.inputs, ""},
+      {"output", &o.output, ""},
+      {"targets", &o.targets, "a file of targets, one for each .npy or IDX file of rows"},
+      {"rows_per_shard", &o.rows_per_shard, "rows a shard; 0: as many as 1 GiB holds"},
+      {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto: by the files' names"},
+      {"target_column", &o.target_column, "target column of CSV or an array: name, number or none"},
+      {"target_type", &o.target_type, "class, value, or auto: integers are classes"},
+      {"num_features", &o.num_features, "features a row of libsvm; 0: the highest there is"},
+      {"zero_based", &o.zero_based, "libsvm's features are numbered from 0"},
+  });
+  fields.erase(fields.begin(), fields.begin() + 2);
+  return fields;
+}
+
+Converted convert(const ConvertOptions& options,
+                  const std::function<void(int64_t done, int64_t total)>& progress) {
+  const fs::path output = checked_output(options);
+  const readers::ShardOptions shard_options = {
+      .format = options.format,
+      .target_column = options.target_column,
+      .target_kind = parse_target_kind(options.target_type),
+      .num_features = options.num_features,
+      .zero_based = options.zero_based};
+  const ShardedDataset dataset(
+      readers::open_shards(readers::find_files(options.inputs),
+                           readers::find_files(options.targets), shard_options),
+      {.target_kind = shard_options.target_kind});
+  TemporaryFolder folder(output);
+  const Converted written = Writer(dataset, options, folder.path()).write(progress);
+  folder.move_into_place();
+  return written;
+}
+
+}  // namespace levin

@@ -1,0 +1,170 @@
+#include <levin/datamodules/readers/shard.h>
+
+#include <glob.h>
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+#include <system_error>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/dense_shard.h>
+#include <levin/datamodules/readers/lvb.h>
+#include <levin/datamodules/readers/text_shard.h>
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kFormats = {"lvb", "npy", "idx", "csv", "libsvm"};
+
+struct Suffix {
+  std::string_view suffix;
+  std::string_view format;
+};
+constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       {".csv", "csv"},
+                                {".tsv", "csv"},         {".libsvm", "libsvm"}, {".svm", "libsvm"},
+                                {".svmlight", "libsvm"}, {".idx", "idx"}};
+
+std::string format_of(const fs::path& file, const std::string& wanted) {
+  if (wanted != "auto") return wanted;
+  auto suffix = file.extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const auto& known : kSuffixes) {
+    if (known.suffix == suffix) return std::string(known.format);
+  }
+  // MNIST's files have no suffix of their own: "train-images-idx3-ubyte.gz".
+  const std::string name = file.filename().string();
+  if (name.find("-idx") != name.npos || name.find(".idx") != name.npos) return "idx";
+  throw DataError::unreadable(file.string(),
+                              "its name doesn't say what it is (.lvb, .npy, .csv, .tsv, .libsvm, "
+                              ".svm or .idx do); set format");
+}
+
+std::shared_ptr<const Shard> open_dense(const std::string& format, const fs::path& file,
+                                        const fs::path* targets, const ShardOptions& options) {
+  if (format == "npy") {
+    if (targets == nullptr) return open_npy(MappedFile(file), options.target_column);
+    return open_npy(MappedFile(file), MappedFile(*targets));
+  }
+  std::optional<MappedFile> labels;
+  if (targets != nullptr) labels.emplace(*targets);
+  return open_idx(MappedFile(file), labels ? &*labels : nullptr);
+}
+
+/// Text files whose targets and widths are settled once all of them are known.
+void make_alike(const std::vector<std::shared_ptr<TextShard>>& texts, const ShardOptions& options) {
+  bool has_fractions = false;
+  bool has_zeros = false;
+  int64_t widest = 0;
+  for (const auto& text : texts) {
+    has_fractions = has_fractions || text->summary().fraction_line > 0;
+    has_zeros = has_zeros || text->summary().has_zero;
+    widest = std::max(widest, text->width());
+  }
+  for (const auto& text : texts) {
+    if (has_fractions && options.target_kind == TargetKind::automatic) text->use_values();
+    if (has_zeros) text->keep_signs();
+    if (text->is_sparse()) text->widen(widest);
+  }
+}
+
+void check_alike(const Shards& shards) {
+  const auto& first = *shards.front();
+  for (const auto& shard : shards) {
+    if (shard->rows() == 0) throw DataError::empty(shard->name(), "it has no rows");
+    if (shard->columns() == first.columns()) continue;
+    const auto list = [](const Shard& of) {
+      std::string text;
+      for (const auto& column : of.columns()) {
+        text += (text.empty() ? "" : ", ") + column.name + " " + column_text(column);
+      }
+      return text;
+    };
+    throw DataError::bad_value(
+        "the layout of a row", list(*shard), shard->name(),
+        "all files must have the same; " + first.name() + " has " + list(first));
+  }
+}
+
+}  // namespace
+
+size_t Column::values() const { return static_cast<size_t>(element_count(shape).value_or(0)); }
+
+std::string column_text(const Column& column) {
+  return std::string(dtype_name(column.dtype)) + " " + shape_text(column.shape);
+}
+
+Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::path>& targets,
+                   const ShardOptions& options) {
+  if (options.format != "auto" &&
+      std::find(kFormats.begin(), kFormats.end(), options.format) == kFormats.end()) {
+    auto known = kFormats;
+    known.insert(known.begin(), "auto");
+    throw ConfigError::unknown_name("format", options.format, known);
+  }
+  if (!targets.empty() && targets.size() != files.size()) {
+    throw ConfigError::conflict(std::to_string(files.size()) + " files of rows with " +
+                                    std::to_string(targets.size()) + " of targets",
+                                "give each file of rows one of targets");
+  }
+  Shards shards;
+  std::vector<std::shared_ptr<TextShard>> texts;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string format = format_of(files[i], options.format);
+    const fs::path* target = targets.empty() ? nullptr : &targets[i];
+    if (format == "npy" || format == "idx") {
+      shards.push_back(open_dense(format, files[i], target, options));
+      continue;
+    }
+    if (target != nullptr) {
+      throw ConfigError::conflict("targets of their own for " + files[i].string(),
+                                  "only .npy and IDX files can have them");
+    }
+    if (format == "lvb") {
+      shards.push_back(open_lvb(MappedFile(files[i])));
+      continue;
+    }
+    texts.push_back(format == "csv"
+                        ? open_csv(MappedFile(files[i]), options.target_column, options.target_kind)
+                        : open_libsvm(MappedFile(files[i]), options.num_features,
+                                      options.zero_based, options.target_kind));
+    shards.push_back(texts.back());
+  }
+  if (shards.empty()) throw DataError::empty("the list of files", "name at least one");
+  make_alike(texts, options);
+  check_alike(shards);
+  return shards;
+}
+
+std::vector<fs::path> find_files(const std::vector<std::string>& names) {
+  std::vector<fs::path> files;
+  for (const auto& name : names) {
+    const size_t before = files.size();
+    std::error_code ignored;
+    if (fs::is_directory(name, ignored)) {
+      for (const auto& entry : fs::directory_iterator(name, ignored)) {
+        const bool hidden = entry.path().filename().string().starts_with('.');
+        if (!hidden && entry.is_regular_file(ignored)) files.push_back(entry.path());
+      }
+      std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
+      if (files.size() == before)
+        throw DataError::empty("the folder '" + name + "'", "put files in it");
+    } else if (fs::exists(name, ignored) || name.find_first_of("*?[") == name.npos) {
+      files.emplace_back(name);
+    } else {
+      glob_t found = {};
+      if (::glob(name.c_str(), 0, nullptr, &found) == 0) {
+        files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+      }
+      ::globfree(&found);
+      if (files.size() == before) throw DataError::unreadable(name, "no file matches");
+    }
+  }
+  return files;
+}
+
+}  // namespace levin::readers

@@ -1,0 +1,221 @@
+#include <levin/datamodules/readers/text_shard.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include <levin/framework/error.h>
+
+namespace levin::readers {
+namespace {
+
+/// Text between two marks of the index: what has to be skipped at most to find a row.
+constexpr uint64_t kStretch = uint64_t{32} << 10;
+
+/// 10^0 to 10^22: the powers of ten that are doubles.
+constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/// Decimals of up to 15 digits without an exponent, most of all that there are: exact by one
+/// division (Clinger 1990, doi:10.1145/93542.93557).
+bool parse_short_decimal(std::string_view text, double& value) {
+  const bool negative = text.front() == '-';
+  uint64_t digits = 0;
+  size_t count = 0;
+  size_t fraction = 0;
+  bool point = false;
+  for (const char c : text.substr(negative ? 1 : 0)) {
+    if (c >= '0' && c <= '9') {
+      digits = digits * 10 + static_cast<uint64_t>(c - '0');
+      if (++count > 15) return false;
+      fraction += point ? 1 : 0;
+    } else if (c == '.' && !point) {
+      point = true;
+    } else {
+      return false;
+    }
+  }
+  if (count == 0) return false;
+  const double magnitude = static_cast<double>(digits) / kPowersOfTen[fraction];
+  value = negative ? -magnitude : magnitude;
+  return true;
+}
+
+bool is_whole(double value) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  return value == std::trunc(value) && std::abs(value) <= kExact;
+}
+
+}  // namespace
+
+bool parse_number(std::string_view text, double& value) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  if (text.empty()) return false;
+  if (parse_short_decimal(text, value)) return true;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (end.ptr != text.data() + text.size()) return false;
+  if (end.ec == std::errc()) return true;
+  const size_t exponent = text.find_first_of("eE");
+  if (end.ec != std::errc::result_out_of_range || exponent == text.npos ||
+      text[exponent + 1] != '-') {
+    return false;
+  }
+  value = 0.0;  // too small for a double
+  return true;
+}
+
+void LineFormat::Summary::add_target(double target, int64_t line) {
+  has_minus_one = has_minus_one || target == -1.0;
+  has_zero = has_zero || target == 0.0;
+  if (fraction_line == 0 && !is_whole(target)) fraction_line = line;
+}
+
+/// Goes from line to line that holds a row.
+class TextShard::Lines {
+ public:
+  Lines(std::string_view text, const LineFormat& format, size_t offset, int64_t line)
+      : text_(text), format_(format), next_(offset), number_(line - 1) {}
+
+  /// False where no row is left.
+  bool next() {
+    while (next_ < text_.size()) {
+      start_ = next_;
+      size_t end = text_.find('\n', start_);
+      if (end == text_.npos) end = text_.size();
+      next_ = end + 1;
+      ++number_;
+      line_ = text_.substr(start_, end - start_);
+      if (line_.ends_with('\r')) line_.remove_suffix(1);
+      if (!format_.is_blank(line_)) return true;
+    }
+    return false;
+  }
+
+  std::string_view line() const { return line_; }
+  /// Of the line, from 1.
+  int64_t number() const { return number_; }
+  size_t offset() const { return start_; }
+
+ private:
+  std::string_view text_;
+  const LineFormat& format_;
+  size_t next_;
+  size_t start_ = 0;
+  int64_t number_;
+  std::string_view line_;
+};
+
+TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format, TargetKind kind)
+    : file_(std::move(file)), format_(std::move(format)) {
+  name_ = file_.name();
+  index();
+  set_columns(kind);
+}
+
+void TextShard::index() {
+  const std::string_view text = file_.text();
+  const size_t begin = format_->begin(text);
+  const auto skipped = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(begin), '\n');
+  uint64_t released = 0;
+  for (Lines lines(text, *format_, begin, skipped + 1); lines.next(); ++rows_) {
+    format_->scan(lines.line(), lines.number(), summary_);
+    const uint64_t offset = lines.offset();
+    if (!marks_.empty() && offset < marks_.back().offset + kStretch) continue;
+    marks_.push_back({rows_, lines.number(), offset});
+    if (offset - released > kStretch * 1024) {
+      file_.release(released, offset - released);
+      released = offset;
+    }
+  }
+  file_.release(released, file_.size() - released);
+  if (rows_ == 0) throw DataError::empty(name_, "a file of at least one row is needed");
+}
+
+void TextShard::set_columns(TargetKind kind) {
+  columns_.push_back({"input", DType::float32, {format_->width(summary_)}});
+  if (!format_->has_target()) return;
+  const bool has_fractions = summary_.fraction_line > 0;
+  if (kind == TargetKind::classes && has_fractions) {
+    throw DataError::bad_value("a class", "a number that isn't whole",
+                               name_ + ", line " + std::to_string(summary_.fraction_line),
+                               "classes are whole numbers; set target_type = value for others");
+  }
+  const bool classes =
+      kind == TargetKind::classes || (kind == TargetKind::automatic && !has_fractions);
+  columns_.push_back({"target", classes ? DType::int64 : DType::float32, {}});
+  has_signs_ = classes && format_->is_sparse() && summary_.has_minus_one && !summary_.has_zero;
+}
+
+void TextShard::use_values() {
+  if (columns_.size() > 1) columns_[1].dtype = DType::float32;
+  has_signs_ = false;
+}
+
+TextShard::Lines TextShard::lines_at(int64_t row) const {
+  const auto after = std::upper_bound(marks_.begin(), marks_.end(), row,
+                                      [](int64_t r, const Mark& mark) { return r < mark.row; });
+  const Mark& mark = *std::prev(after);
+  Lines lines(file_.text(), *format_, static_cast<size_t>(mark.offset), mark.line);
+  for (int64_t at = mark.row; lines.next() && at < row; ++at) {
+  }
+  return lines;
+}
+
+void TextShard::parse_row(const Lines& lines, std::byte* features, std::byte* target) const {
+  const auto width = static_cast<size_t>(format_->width(summary_));
+  auto* const values = reinterpret_cast<float*>(features);
+  double value = 0.0;
+  format_->parse(lines.line(), lines.number(), {values, width}, value);
+  std::fill(values + width, values + columns_.front().values(), 0.0F);  // widened
+  if (target == nullptr) return;
+  if (columns_[1].dtype == DType::float32) {
+    const auto number = static_cast<float>(value);
+    std::memcpy(target, &number, sizeof(number));
+  } else {
+    const int64_t label = has_signs_ && value == -1.0 ? 0 : static_cast<int64_t>(value);
+    std::memcpy(target, &label, sizeof(label));
+  }
+}
+
+size_t TextShard::row_bytes() const {
+  size_t bytes = 0;
+  for (const auto& column : columns_) bytes += column.bytes();
+  return bytes;
+}
+
+void TextShard::load(int64_t first, int64_t count, bool /*direct*/, BlockBuffer& buffer,
+                     std::span<RowsInMemory> views) const {
+  file_.check_unchanged();
+  const bool has_target = columns_.size() > 1;
+  const size_t row = columns_.front().bytes();
+  const size_t item = has_target ? columns_[1].bytes() : 0;
+  const auto rows = static_cast<size_t>(count);
+  // Targets first: features then need no padding in between.
+  const size_t targets = (rows * item + 63) / 64 * 64;
+  std::byte* const start = buffer.reserve(targets + rows * row);
+  std::byte* const features = start + targets;
+  Lines lines = lines_at(first);
+  const size_t begin = lines.offset();
+  for (size_t i = 0; i < rows; ++i) {
+    if (i > 0) lines.next();
+    parse_row(lines, features + i * row, has_target ? start + i * item : nullptr);
+  }
+  file_.release(begin, lines.offset() - begin);
+  views[0] = {features, row};
+  if (has_target) views[1] = {start, item};
+}
+
+void TextShard::read_row(int64_t row, std::span<std::byte* const> out) const {
+  // Callers' memory needn't be aligned for floats.
+  thread_local std::vector<float> values;
+  values.resize(columns_.front().values());
+  parse_row(lines_at(row), reinterpret_cast<std::byte*>(values.data()),
+            out.size() > 1 ? out[1] : nullptr);
+  std::memcpy(out[0], values.data(), columns_.front().bytes());
+}
+
+}  // namespace levin::readers

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <levin/datamodules/readers/shard.h>
+
+namespace levin::readers {
+
+/// How one line of text says a row.
+class LineFormat {
+ public:
+  virtual ~LineFormat() = default;
+  /// What a first look at every row found.
+  struct Summary {
+    bool has_minus_one = false;
+    bool has_zero = false;
+    /// The first line whose target is no whole number; 0: none.
+    int64_t fraction_line = 0;
+    int64_t highest_feature = -1;
+
+    void add_target(double target, int64_t line);
+  };
+  /// Where the rows start: after a byte order mark and a header. Called first.
+  virtual size_t begin(std::string_view text) = 0;
+  /// Whether a line holds no row: empty, a comment.
+  virtual bool is_blank(std::string_view line) const = 0;
+  /// Checks what is quickly checked and adds to `summary`. Throws DataError; so does `parse`.
+  virtual void scan(std::string_view line, int64_t number, Summary& summary) const = 0;
+  /// Writes the features [width] and, where there is one, the target.
+  virtual void parse(std::string_view line, int64_t number, std::span<float> features,
+                     double& target) const = 0;
+  /// Features a row, after every row was scanned.
+  virtual int64_t width(const Summary& summary) const = 0;
+  virtual bool has_target() const = 0;
+  /// Whether zeros are left out; targets of -1 and 1 stand for classes 0 and 1 then.
+  virtual bool is_sparse() const = 0;
+};
+
+/// Rows of text, a line each. Opening reads it once to find out where each 32 KiB of lines start;
+/// rows are parsed when they are asked for. "input" is float32 [features], "target" int64 [] where
+/// it is a class, else float32 [].
+class TextShard : public Shard {
+ public:
+  /// Throws DataError for an empty file, or one whose lines aren't rows of `format`.
+  TextShard(MappedFile file, std::unique_ptr<LineFormat> format, TargetKind kind);
+
+  uint64_t file_bytes() const override { return file_.size(); }
+  size_t row_bytes() const override;
+  void load(int64_t first, int64_t count, bool direct, BlockBuffer& buffer,
+            std::span<RowsInMemory> views) const override;
+  void read_row(int64_t row, std::span<std::byte* const> out) const override;
+
+  /// What a first look at every row found.
+  const LineFormat::Summary& summary() const { return summary_; }
+  /// Makes the targets numbers instead of classes: where another file's aren't whole.
+  void use_values();
+  /// Leaves targets of -1 as they are: where another file has targets of 0.
+  void keep_signs() { has_signs_ = false; }
+  int64_t width() const { return columns_.front().shape.front(); }
+  /// Whether zeros are left out, so that no line says how many features there are.
+  bool is_sparse() const { return format_->is_sparse(); }
+  /// Gives rows more features, zeros: libsvm leaves them out.
+  void widen(int64_t width) { columns_.front().shape.front() = width; }
+
+ private:
+  struct Mark {
+    int64_t row = 0;
+    int64_t line = 0;
+    uint64_t offset = 0;
+  };
+  class Lines;
+  void index();
+  void set_columns(TargetKind kind);
+  /// At the line of `row`.
+  Lines lines_at(int64_t row) const;
+  void parse_row(const Lines& lines, std::byte* features, std::byte* target) const;
+
+  MappedFile file_;
+  std::unique_ptr<LineFormat> format_;
+  LineFormat::Summary summary_;
+  std::vector<Mark> marks_;  // in order of rows
+  bool has_signs_ = false;   // a target of -1 stands for class 0
+};
+
+/// Numbers between commas, semicolons or tabs, with or without a line of names (none of which is a
+/// number); no quotes. `target_column` as in ShardOptions.
+std::shared_ptr<TextShard> open_csv(MappedFile file, const std::string& target_column,
+                                    TargetKind kind);
+/// "target index:value ...", zeros left out; comments start at '#'. Targets -1 and 1 are classes 0
+/// and 1. `num_features` 0: the highest index in the file, at most 2^24. Throws ConfigError for one
+/// that can't be.
+std::shared_ptr<TextShard> open_libsvm(MappedFile file, int64_t num_features, bool zero_based,
+                                       TargetKind kind);
+
+/// The number a text holds, all of it, blanks around it aside; false for anything else and for one
+/// that a double can't hold. "nan" and "inf" are numbers.
+bool parse_number(std::string_view text, double& value);
+
+}  // namespace levin::readers

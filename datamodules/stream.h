@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <levin/datamodules/sharded_dataset.h>
+#include <levin/framework/datamodule.h>
+#include <levin/framework/options.h>
+
+namespace levin {
+
+/// Files are named by their paths, by folders (all files in them), or by patterns ("train-*.csv").
+struct StreamDataModuleOptions {
+  std::vector<std::string> train{};
+  std::vector<std::string> val{};
+  std::vector<std::string> test{};
+  /// None: prediction goes over `test`.
+  std::vector<std::string> predict{};
+  /// The files of targets, one a file of features, where they have their own (.npy and IDX).
+  std::vector<std::string> train_targets{};
+  std::vector<std::string> val_targets{};
+  std::vector<std::string> test_targets{};
+  /// "lvb", "npy", "idx", "csv" or "libsvm"; "auto": as each file's name says.
+  std::string format = "auto";
+  /// The target among the columns of a CSV file or an array: a name, a number from 0, from -1 for
+  /// the last backwards, or "none".
+  std::string target_column = "-1";
+  /// "class", "value", or "auto": integers (in text whole numbers) are classes.
+  std::string target_type = "auto";
+  /// Features a row of libsvm; 0: the highest number in the training files.
+  int64_t num_features = 0;
+  /// libsvm's features are numbered from 0 instead of from 1.
+  bool zero_based = false;
+  /// Bytes become float32, multiplied by this; 0: they are handed out as bytes.
+  double scale = 0.0;
+  /// Rows a step.
+  int64_t batch_size = 32;
+  /// The training rows in another order in each epoch.
+  bool shuffle = true;
+  /// Rows mixed at a time; 0: as many as 128 MiB hold.
+  int64_t shuffle_rows = 0;
+  /// Leave out a last training batch that isn't full.
+  bool drop_last = false;
+  /// Threads that prepare batches ahead; text is parsed by as many more.
+  int64_t num_workers = 0;
+  /// Page-locked batches, where a CUDA device is there.
+  bool pin_memory = false;
+  /// Read through the system's page cache; null: where the files fit in half of the memory.
+  std::optional<bool> page_cache{};
+};
+
+Fields describe(StreamDataModuleOptions& options);
+
+/// What the words of target_type mean. Throws ConfigError for another one.
+readers::TargetKind parse_target_kind(const std::string& word);
+
+/// Trains, validates, tests and predicts on files that needn't fit in memory: our own .lvb (made by
+/// `levin convert`), .npy, CSV, libsvm and IDX. Batches are {"input": [batch, ...] uint8 or
+/// float32, "target": [batch] int64 or float32}.
+///
+///     levin::StreamDataModule data({.train = {"train/"}, .val = {"val.lvb"}, .batch_size = 512});
+///
+/// Training visits blocks of rows in a seeded order and shuffles within windows of them (see
+/// ShardSampler), from any step on without reading what comes before. In memory are three windows,
+/// of 128 MiB each unless shuffle_rows says otherwise, however large the files are.
+class StreamDataModule : public DataModule {
+ public:
+  using Options = StreamDataModuleOptions;
+  /// Throws ConfigError for options that can't be.
+  explicit StreamDataModule(StreamDataModuleOptions options);
+
+  /// Opens and checks all files, the first time; reads text once to find its lines. Throws
+  /// DataError naming the file that is missing, damaged or of another layout than the first.
+  void setup(Stage stage) override;
+  DataLoaders train_dataloader() override;
+  DataLoaders val_dataloader() override;
+  DataLoaders test_dataloader() override;
+  DataLoaders predict_dataloader() override;
+  Value hyper_parameters() const override;
+
+  /// The shape of one row, after setup.
+  std::vector<int64_t> dims();
+
+ private:
+  using Set = std::shared_ptr<const ShardedDataset>;
+  Set open(const std::vector<std::string>& files, const std::vector<std::string>& targets,
+           const char* option);
+  DataLoaders loader(const Set& set, bool is_train);
+  void load();
+
+  StreamDataModuleOptions options_;
+  readers::ShardOptions shard_options_;
+  bool loaded_ = false;
+  Set first_;  // whose layout the others must have
+  Set train_set_;
+  Set val_set_;
+  Set test_set_;
+  Set predict_set_;
+};
+
+}  // namespace levin

@@ -1,0 +1,98 @@
+#include <cstdlib>
+
+#include "cli/program.h"
+
+// `levin convert` and training on what it wrote, as a user does it (row 19 from the command line).
+
+namespace levin::test {
+namespace {
+
+class ConvertProgram : public ProgramTest {
+ protected:
+  /// Rows whose class says which of three features is large.
+  ConvertProgram() {
+    std::string text = "a,b,c,label\n";
+    for (int i = 0; i < 300; ++i) {
+      for (int f = 0; f < 3; ++f) text += (f == i % 3 ? "2." : "0.") + std::to_string(i % 7) + ",";
+      text += std::to_string(i % 3) + "\n";
+    }
+    write("rows.csv", text);
+  }
+};
+
+TEST_F(ConvertProgram, shards_are_written_and_trained_on) {
+  const Outcome made =
+      run({"convert", "rows.csv", "-o", "shards", "--rows-per-shard=100", "--json"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  EXPECT_EQ(made.json().at("rows"), Value(300));
+  EXPECT_EQ(made.json().at("shards"), Value(3));
+  EXPECT_NE(made.err.find("300 rows in 3 shards"), std::string::npos) << made.err;
+  EXPECT_EQ(contents(),
+            (std::vector<std::string>{"rows.csv", "shards", "shards/shard-00000.lvb",
+                                      "shards/shard-00001.lvb", "shards/shard-00002.lvb"}));
+  write("stream.yaml", R"(seed_everything: 1
+trainer:
+  max_epochs: 20
+model:
+  class_path: LogisticRegression
+  init_args: {in_features: 3, num_classes: 3, learning_rate: 0.1}
+data:
+  class_path: StreamDataModule
+  init_args:
+    train: ["shards/shard-0000[01].lvb"]
+    val: [shards/shard-00002.lvb]
+    num_workers: 1
+)");
+  const Outcome fit = run({"fit", "--config", "stream.yaml", "--json"});
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_EQ(fit.json().at("val_acc"), Value(1.0)) << fit.last_line();
+}
+
+// The comment of examples/configs/stream.yaml, run.
+TEST_F(ConvertProgram, mnist_is_converted_streamed_and_learned) {
+  const char* const mnist = std::getenv("MNIST_DIR");
+  if (mnist == nullptr) GTEST_SKIP() << "MNIST_DIR isn't set: it names the four files of MNIST";
+  for (const std::string set : {"train", "t10k"}) {
+    const auto file = [&](const std::string& kind) {
+      const fs::path path = fs::absolute(mnist) / (set + "-" + kind + "-ubyte");
+      return fs::exists(path) ? path.string() : path.string() + ".gz";
+    };
+    const std::string output = set == "train" ? "data/mnist-train" : "data/mnist-test";
+    const Outcome made =
+        run({"convert", file("images-idx3"), "--targets", file("labels-idx1"), "--output", output});
+    ASSERT_EQ(made.status, 0) << made.err;
+  }
+  const std::string config = LEVIN_SOURCE_DIR "/examples/configs/stream.yaml";
+  ASSERT_EQ(run({"fit", "--config", config}).status, 0);
+  const Outcome test = run({"test", "--config", config, "--ckpt-path", "last", "--json"});
+  ASSERT_EQ(test.status, 0) << test.err;
+  EXPECT_GE(test.json().at("test_acc").as_double(), 0.915);
+}
+
+TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
+  write("bad.csv", "1,2\n3\n");
+  const auto before = contents();
+  expect_error({"convert", "rows.csv"}, 2, "output");
+  expect_error({"convert", "-o", "out"}, 2, "at least one file");
+  expect_error({"convert", "rows.csv", "-o", "out", "--row-per-shard", "5"}, 2,
+               "did you mean '--rows_per_shard'");
+  expect_error({"convert", "rows.csv", "-o", "out", "--rows_per_shard", "many"}, 2, "many");
+  expect_error({"convert", "rows.csv", "-o", "out", "--zero_based", "2"}, 2, "zero_based");
+  expect_error({"convert", "rows.csv", "-o", "out", "--format", "libsvn"}, 2,
+               "did you mean 'libsvm'");
+  expect_error({"convert", "rows.csv", "-o", "."}, 2, "is there already");
+  expect_error({"convert", "gone.csv", "-o", "out"}, 1, "gone.csv");
+  expect_error({"convert", "bad.csv", "-o", "out"}, 1, "line 2 has 1 cells");
+  EXPECT_EQ(contents(), before);
+}
+
+TEST_F(ConvertProgram, help_lists_every_option) {
+  const Outcome help = run({"convert", "--help"});
+  EXPECT_EQ(help.status, 0);
+  for (const char* part : {"rows_per_shard", "targets", "zero_based", "--output", "exit status"}) {
+    EXPECT_NE(help.out.find(part), std::string::npos) << part << " is missing in\n" << help.out;
+  }
+}
+
+}  // namespace
+}  // namespace levin::test

@@ -1,0 +1,160 @@
+#include <levin/datamodules/convert.h>
+
+#include "stream_support.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include <levin/framework/files.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_data_error;
+using test::expect_rows;
+using test::make_rows;
+using test::open_files;
+using test::TestFolder;
+using test::write_text;
+
+/// What a conversion wrote, as a data set reads it.
+test::Rows read_back(const fs::path& folder) {
+  return test::read_all(*open_files(readers::find_files({folder.string()})), /*ahead=*/true);
+}
+
+class Convert : public testing::Test {
+ protected:
+  std::string at(const char* name) const { return (folder / name).string(); }
+  std::vector<std::string> contents() const {
+    std::vector<std::string> names;
+    for (const auto& each : fs::recursive_directory_iterator(folder.path())) {
+      names.push_back(each.path().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  /// Runs `action`, which must throw `Expected` and leave nothing behind.
+  template <class Expected, class Action>
+  void expect_nothing_left(const Action& action) const {
+    const auto before = contents();
+    EXPECT_THROW(action(), Expected);
+    EXPECT_EQ(contents(), before);
+  }
+
+  TestFolder folder;
+};
+
+// row 19
+TEST_F(Convert, rows_of_every_format_come_back_as_they_were) {
+  const auto rows = make_rows(1000, 7);
+  test::write_csv(folder / "a.csv", rows, /*header=*/true);
+  test::write_libsvm(folder / "a.libsvm", rows);
+  test::write_lvb(folder / "a.lvb", rows);
+  test::write_npy_of<double>(folder / "x.npy", rows.input.to(at::kDouble));
+  test::write_npy_of<int32_t>(folder / "y.npy", rows.target.to(at::kInt));
+  for (const char* name : {"a.csv", "a.libsvm", "a.lvb", "x.npy"}) {
+    SCOPED_TRACE(name);
+    ConvertOptions options = {.inputs = {at(name)}, .output = at("out"), .rows_per_shard = 300};
+    if (std::string(name) == "x.npy") options.targets = {at("y.npy")};
+    int64_t last = -1;
+    const auto written = convert(options, [&](int64_t done, int64_t total) {
+      EXPECT_GE(done, last);
+      EXPECT_EQ(total, 1000);
+      last = done;
+    });
+    EXPECT_EQ(last, 1000);
+    EXPECT_EQ(written.rows, 1000);
+    EXPECT_EQ(written.shards, 4);
+    uint64_t bytes = 0;
+    for (const auto& each : fs::directory_iterator(folder / "out")) bytes += each.file_size();
+    EXPECT_EQ(written.bytes, bytes);
+    expect_rows(read_back(folder / "out"), rows);
+    std::error_code ignored;
+    fs::remove_all(folder / "out", ignored);
+  }
+}
+
+TEST_F(Convert, several_files_become_one_shard_and_bytes_stay_bytes) {
+  const auto pixels = torch::arange(120, at::kInt).to(at::kByte).reshape({5, 4, 6});
+  test::write_npy_of<uint8_t>(folder / "x0.npy", pixels.narrow(0, 0, 3));
+  test::write_npy_of<uint8_t>(folder / "x1.npy", pixels.narrow(0, 3, 2));
+  test::write_npy_of<uint8_t>(folder / "y0.npy", torch::arange(3, at::kByte));
+  test::write_npy_of<uint8_t>(folder / "y1.npy", torch::arange(3, 5, at::kByte));
+  fs::create_directories(folder / "out");  // empty: that's fine
+  const auto written = convert({.inputs = {at("x*.npy")},
+                                .output = at("out") + "/",
+                                .targets = {at("y0.npy"), at("y1.npy")}});
+  EXPECT_EQ(written.shards, 1);
+  expect_rows(read_back(folder / "out"), {pixels, torch::arange(5)});
+}
+
+TEST_F(Convert, features_alone_and_targets_that_are_values_are_kept_so) {
+  write_text(folder / "a.csv", "1,2\n3,4\n");
+  convert({.inputs = {at("a.csv")}, .output = at("none"), .target_column = "none"});
+  const auto none = read_back(folder / "none");
+  EXPECT_TRUE(torch::equal(none.input, torch::tensor({{1.0F, 2.0F}, {3.0F, 4.0F}})));
+  EXPECT_FALSE(none.target.defined());
+  convert({.inputs = {at("a.csv")}, .output = at("values"), .target_type = "value"});
+  expect_rows(read_back(folder / "values"),
+              {torch::tensor({{1.0F}, {3.0F}}), torch::tensor({2.0F, 4.0F})});
+}
+
+TEST_F(Convert, what_cannot_be_converted_leaves_nothing_behind) {
+  auto text = std::string("1,2,0\n");
+  for (int i = 0; i < 12; ++i) text += text;  // 4,096 rows, several batches
+  write_text(folder / "nan.csv", text + "1,nan,0\n");
+  write_text(folder / "ragged.csv", text + "1,0\n");
+  test::write_npy_of<float>(folder / "inf.npy", torch::full({10, 3}, 1.0F / 0.0F));
+  write_text(folder / "good.csv", text);
+  const auto options = [&](const char* name) {
+    return ConvertOptions{.inputs = {at(name)}, .output = at("out"), .rows_per_shard = 1000};
+  };
+  expect_nothing_left<DataError>([&] { convert(options("nan.csv")); });
+  expect_nothing_left<DataError>([&] { convert(options("ragged.csv")); });
+  expect_nothing_left<DataError>([&] { convert(options("gone.csv")); });
+  expect_nothing_left<DataError>([&] { convert(options("inf.npy")); });
+  expect_data_error([&] { convert(options("inf.npy")); }, "inf.npy, row 0");
+  struct Stop {};
+  expect_nothing_left<Stop>([&] {
+    convert(options("good.csv"), [](int64_t done, int64_t) {
+      if (done >= 2000) throw Stop();
+    });
+  });
+  for (const char* operation : {"write", "sync", "rename"}) {
+    SCOPED_TRACE(operation);
+    int count = 0;
+    files::inject_faults([&](const files::Operation& each) {
+      return each.name == operation && ++count == 2 ? ENOSPC : 0;
+    });
+    expect_nothing_left<CheckpointError>([&] { convert(options("good.csv")); });
+    files::inject_faults({});
+  }
+  EXPECT_EQ(convert(options("good.csv")).shards, 5);
+}
+
+TEST_F(Convert, an_output_that_is_there_is_refused_and_left_alone) {
+  write_text(folder / "a.csv", "1,2\n");
+  fs::create_directories(folder / "full");
+  write_text(folder / "full/mine", "precious");
+  for (const char* name : {"full", "a.csv"}) {
+    expect_nothing_left<ConfigError>(
+        [&] { convert({.inputs = {at("a.csv")}, .output = at(name)}); });
+  }
+  EXPECT_EQ(test::read_text(folder / "full/mine"), "precious");
+  EXPECT_EQ(test::read_text(folder / "a.csv"), "1,2\n");
+}
+
+TEST_F(Convert, options_that_cannot_be_are_refused) {
+  write_text(folder / "a.csv", "1,2\n");
+  EXPECT_THROW(convert({.output = at("out")}), ConfigError);
+  EXPECT_THROW(convert({.inputs = {at("a.csv")}}), ConfigError);
+  EXPECT_THROW(convert({.inputs = {at("a.csv")}, .output = at("out"), .rows_per_shard = -1}),
+               ConfigError);
+  EXPECT_THROW(convert({.inputs = {at("a.csv")}, .output = at("out"), .target_type = "x"}),
+               ConfigError);
+}
+
+}  // namespace
+}  // namespace levin

@@ -1,0 +1,256 @@
+#include <levin/datamodules/sharded_dataset.h>
+
+#include "stream_support.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <thread>
+
+#include <levin/framework/dataloader.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+using Order = std::vector<int64_t>;
+
+/// 525 rows of 64 KB in 6 files, 12 blocks of at most 64 rows.
+class ShardedDatasetTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new test::TestFolder;
+    rows_ = new test::Rows(test::make_rows(525, 16000));
+    int64_t first = 0;
+    for (const int64_t count : {150, 70, 1, 64, 200, 40}) {
+      test::write_lvb(path(files_++), test::part_of(*rows_, first, count));
+      first += count;
+    }
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    delete rows_;
+    files_ = 0;
+  }
+  static fs::path path(int file) { return *folder_ / ("part-" + std::to_string(file) + ".lvb"); }
+  static std::vector<fs::path> paths() {
+    std::vector<fs::path> all;
+    for (int i = 0; i < files_; ++i) all.push_back(path(i));
+    return all;
+  }
+  static std::shared_ptr<ShardedDataset> open(ShardedDatasetOptions options = {}) {
+    return test::open_files(paths(), {}, options);
+  }
+
+  /// Expects that a batch holds the rows it says; their numbers go to `order`.
+  static void take(const Batch& batch, Order& order) {
+    const auto ids = torch::tensor(batch.row_ids());
+    ASSERT_TRUE(torch::equal(batch.input(), rows_->input.index_select(0, ids)));
+    ASSERT_TRUE(torch::equal(batch.target(), rows_->target.index_select(0, ids)));
+    order.insert(order.end(), batch.row_ids().begin(), batch.row_ids().end());
+  }
+  static Order read(Reader& reader) {
+    Order order;
+    for (Batch batch; reader.next(batch);) take(batch, order);
+    return order;
+  }
+  static DataLoader loader(const std::shared_ptr<ShardedDataset>& set, int64_t workers,
+                           ShardSamplerOptions options, int64_t batch_size = 32) {
+    return DataLoader(
+        set, {.batch_size = batch_size, .num_workers = workers, .sampler = set->sampler(options)});
+  }
+  static Order sorted(Order order) {
+    std::sort(order.begin(), order.end());
+    return order;
+  }
+  static Order everything() {
+    Order all(525);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+
+  static inline test::TestFolder* folder_ = nullptr;
+  static inline test::Rows* rows_ = nullptr;
+  static inline int files_ = 0;
+};
+
+// row 19: streamed and sharded data
+TEST_F(ShardedDatasetTest, every_row_comes_once_in_one_order_for_any_number_of_workers) {
+  ASSERT_EQ(open()->table().blocks(), 12);
+  Order expected;
+  for (const int64_t workers : {0, 1, 3}) {
+    const auto set = open({.read_threads = std::max<int64_t>(1, workers)});
+    auto shuffled = loader(set, workers, {.shuffle_rows = 130, .seed = 5}).open();
+    const Order first = read(shuffled);
+    shuffled.seek(1);
+    const Order second = read(shuffled);
+    if (workers == 0) expected = first;
+    EXPECT_EQ(first, expected) << workers;
+    EXPECT_EQ(sorted(first), everything());
+    EXPECT_EQ(sorted(second), everything());
+    EXPECT_NE(first, second);
+    auto ordered = loader(set, workers, {.shuffle = false}).open();
+    EXPECT_EQ(read(ordered), everything()) << workers;
+  }
+}
+
+TEST_F(ShardedDatasetTest, an_epoch_can_be_entered_at_any_batch) {
+  const auto set = open();
+  for (const int64_t workers : {0, 2}) {
+    const auto description = loader(set, workers, {.shuffle_rows = 130, .seed = 5});
+    auto reader = description.open(3);
+    const Order whole = read(reader);
+    for (const int64_t position : {16, 1, 9, 17, 5}) {
+      const auto first = std::min<int64_t>(position * 32, 525);
+      const Order rest(whole.begin() + first, whole.end());
+      auto other = description.open(3, position);
+      EXPECT_EQ(read(other), rest) << position;
+      reader.seek(3, position);
+      EXPECT_EQ(read(reader), rest) << position;
+    }
+  }
+}
+
+TEST_F(ShardedDatasetTest, batches_may_go_over_more_windows_than_are_in_memory) {
+  const auto set = open();
+  for (const int64_t workers : {0, 3}) {
+    auto reader = loader(set, workers, {.shuffle_rows = 1, .seed = 2}, 300).open();
+    EXPECT_EQ(sorted(read(reader)), everything());
+    auto small = loader(set, workers, {.shuffle_rows = 1, .seed = 2}, 3).open();
+    EXPECT_EQ(sorted(read(small)), everything());
+  }
+}
+
+TEST_F(ShardedDatasetTest, several_readers_go_over_one_set_at_the_same_time) {
+  const auto set = open({.read_threads = 2});
+  std::vector<Order> orders(3);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < orders.size(); ++i) {
+    threads.emplace_back([&, i] {
+      auto reader =
+          loader(set, static_cast<int64_t>(i), {.shuffle_rows = 70, .seed = i}, 16).open();
+      orders[i] = read(reader);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (const auto& order : orders) EXPECT_EQ(sorted(order), everything());
+  EXPECT_NE(orders[0], orders[1]);
+}
+
+TEST_F(ShardedDatasetTest, a_reader_may_go_in_the_middle_of_an_epoch) {
+  auto set = open();
+  for (int64_t batches = 0; batches < 8; ++batches) {
+    auto reader = loader(set, batches % 3, {.shuffle_rows = 70, .seed = 9}).open(batches);
+    Batch batch;
+    for (int64_t i = 0; i < batches; ++i) ASSERT_TRUE(reader.next(batch));
+    if (batches == 7) set.reset();  // the reader is the last that has it
+  }
+  set = open();
+  auto reader = loader(set, 1, {.shuffle_rows = 70, .seed = 9}).open();
+  EXPECT_EQ(sorted(read(reader)), everything());
+}
+
+TEST_F(ShardedDatasetTest, what_cannot_be_read_is_an_error_of_that_batch_and_tried_again) {
+  for (const int64_t workers : {0, 2}) {
+    const auto set = open();
+    auto reader = loader(set, workers, {.shuffle = false}, 25).open();
+    fs::rename(path(4), path(4) += ".away");
+    Order order;
+    std::string message;
+    for (Batch batch; message.empty();) {
+      try {
+        ASSERT_TRUE(reader.next(batch)) << "came to the end without a file";
+        take(batch, order);
+      } catch (const DataError& error) {
+        message = error.what();
+      }
+    }
+    fs::rename(path(4) += ".away", path(4));
+    EXPECT_NE(message.find("part-4.lvb"), std::string::npos) << message;
+    EXPECT_EQ(order.size(), 275U);  // rows 285 to 484 are in that file
+    const Order rest = read(reader);
+    order.insert(order.end(), rest.begin(), rest.end());
+    EXPECT_EQ(order, everything());
+  }
+}
+
+TEST_F(ShardedDatasetTest, rows_are_read_one_by_one_where_nothing_is_read_ahead) {
+  const auto set = open();
+  const std::vector<int64_t> rows = {524, 0, 151, 220, 221, 0, 284, 285, 149};
+  Batch batch;
+  set->get_batch(rows, batch);
+  Order order;
+  take(batch, order);
+  EXPECT_EQ(order, rows);
+  EXPECT_EQ(set->origin_of(221), path(3).string() + ", row 0");
+  test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{525}, batch); }, "0 to 524");
+  test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{-1}, batch); }, "0 to 524");
+}
+
+double anonymous_mb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("RssAnon:", 0) == 0) return std::atof(line.c_str() + 8) / 1024.0;
+  }
+  return 0.0;
+}
+
+// Must hold: memory has no part in how large the files are.
+TEST_F(ShardedDatasetTest, memory_does_not_grow_with_the_files) {
+  if (anonymous_mb() == 0.0) GTEST_SKIP() << "the system doesn't say";
+  std::vector<fs::path> many;
+  for (int i = 0; i < 8; ++i) {
+    for (const auto& each : paths()) many.push_back(each);
+  }
+  const auto set = test::open_files(many);  // 269 MB
+  ASSERT_GT(set->file_bytes(), 268'000'000U);
+  auto reader = loader(set, 1, {.shuffle_rows = 64, .seed = 1}, 16).open();
+  Batch batch;
+  ASSERT_TRUE(reader.next(batch));
+  const double before = anonymous_mb();
+  double most = before;
+  int64_t rows = batch.rows();
+  while (reader.next(batch)) {
+    rows += batch.rows();
+    most = std::max(most, anonymous_mb());
+  }
+  EXPECT_EQ(rows, 8 * 525);
+  // Three windows of at most two blocks of 4 MiB, and buffers of a few batches of 1 MB.
+  EXPECT_LT(most - before, 40.0);
+}
+
+// Rows of 784 bytes and a label lie 832 bytes apart: padding counts.
+TEST_F(ShardedDatasetTest, a_block_fits_in_two_huge_pages) {
+  const test::TestFolder folder;
+  const auto header = readers::lvb_layout(
+      {{"input", readers::DType::uint8, {784}}, {"target", readers::DType::int64, {}}}, 6000);
+  test::write_text(folder / "a.lvb", readers::lvb_header(header));
+  fs::resize_file(folder / "a.lvb", header.file_bytes());
+  const auto set = test::open_files({folder / "a.lvb"});
+  const auto bytes = static_cast<size_t>(set->table().block_rows()) * header.stride;
+  EXPECT_EQ(header.stride, 832U);
+  EXPECT_LE(readers::MappedFile::read_space(bytes), size_t{4} << 20);
+  EXPECT_GE(bytes, size_t{3} << 20);
+}
+
+TEST_F(ShardedDatasetTest, a_set_of_up_to_two_windows_is_read_once_for_all_epochs) {
+  const auto set = open();
+  auto reader = loader(set, 0, {.shuffle_rows = 300, .seed = 4}).open();
+  Order first = read(reader);
+  for (int file = 0; file < files_; ++file) fs::rename(path(file), path(file) += ".away");
+  Order second;
+  try {
+    reader.seek(1);
+    second = read(reader);
+  } catch (const DataError& error) {
+    ADD_FAILURE() << error.what();
+  }
+  for (int file = 0; file < files_; ++file) fs::rename(path(file) += ".away", path(file));
+  EXPECT_EQ(sorted(second), everything());
+  EXPECT_NE(first, second);
+}
+
+}  // namespace
+}  // namespace levin
