@@ -4,6 +4,11 @@ include_guard(GLOBAL)
 add_library(levin_flags INTERFACE)
 target_compile_options(levin_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion)
 
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  # gcc 13 takes a reference into what outlives an argument for one into the argument.
+  target_compile_options(levin_flags INTERFACE -Wno-dangling-reference)
+endif()
+
 # Newer compilers have new warnings: they are shown there, and fail only where the code is known to be clean.
 set(known_clean OFF)
 if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)

@@ -207,7 +207,7 @@ TEST(OptimizersBaseline, adapted_torch_optimizers_agree_too) {
     const auto list = list_of(names_in(test_case["problem"]), parameters);
     const auto optimizer =
         levin::adapt(torch_optimizer(test_case["optimizer"], test_case["options"], list));
-    EXPECT_EQ(optimizer->name(), test_case["optimizer"]);
+    EXPECT_EQ(optimizer->name(), test_case["optimizer"].get<std::string>());
     follow(test_case, *optimizer, parameters);
   }
 }
