@@ -1,7 +1,7 @@
-// What a Trainer costs a step with every hook inside the step overridden, against an empty loop over
-// the same reader, interleaved: with a training_step that returns nothing, so that the batch is
-// skipped, and with one that returns a loss whose gradient is nothing to compute, so that the whole
-// step is gone through but for LibTorch's work.
+// What a Trainer costs a step with every hook inside the step overridden, against an empty loop
+// over the same reader, interleaved: with a training_step that returns nothing, so that the batch
+// is skipped, and with one that returns a loss whose gradient is nothing to compute, so that the
+// whole step is gone through but for LibTorch's work.
 //   step_overhead [RUNS=20] [STEPS=100000] [LIMIT_US]
 // Exit status 1 where a median is above LIMIT_US, or a hook wasn't called in every step.
 #include <levin/levin.h>

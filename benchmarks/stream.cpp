@@ -4,6 +4,7 @@
 //   stream FOLDER [GB=2] [ROUNDS=3] [TYPE=float32|uint8] [BATCH=512] [WORKERS=1]
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/stream.h>
+#include <levin/framework/loops/stop_signal.h>
 #include <levin/levin.h>
 
 #include <fcntl.h>
@@ -18,6 +19,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -61,9 +64,10 @@ class MemoryWatch {
             std::this_thread::sleep_for(std::chrono::milliseconds(10));
           }
         }) {}
+  ~MemoryWatch() { stop(); }
   double stop() {
     done_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     return peak_;
   }
 
@@ -72,6 +76,11 @@ class MemoryWatch {
   std::atomic<bool> done_{false};
   std::thread thread_;
 };
+
+/// A first SIGINT or SIGTERM ends the run, and what was made goes.
+void check_signal() {
+  if (levin::StopSignal::received()) throw std::runtime_error("interrupted");
+}
 
 /// A folder in `parent` that goes at the end, whatever happens.
 class TemporaryFolder {
@@ -108,6 +117,7 @@ void write_shard(const fs::path& path, int64_t rows, bool bytes, uint64_t seed) 
   }
   std::vector<char> record(header.stride);
   for (int64_t row = 0; row < rows; ++row) {
+    check_signal();
     const auto label = static_cast<int64_t>(generator.below(kClasses));
     const char* draws = noise.data() + generator.below(noise.size() - kFeatures);
     for (int64_t i = 0; i < kFeatures; ++i) {
@@ -137,6 +147,7 @@ std::vector<fs::path> make_files(const fs::path& folder, int64_t total, bool byt
     const int descriptor = ::open(files.back().c_str(), O_RDONLY);
     ::fsync(descriptor);  // only what is on the disk can be dropped
     ::close(descriptor);
+    check_signal();
   }
   return files;
 }
@@ -159,18 +170,18 @@ Result read_plainly(const std::vector<fs::path>& files, double gb, bool direct) 
   drop_cache(files);
   const size_t block = direct ? size_t{4} << 20 : size_t{1} << 20;
   void* buffer = nullptr;
-  if (::posix_memalign(&buffer, 4096, block) != 0) std::abort();
+  if (::posix_memalign(&buffer, 4096, block) != 0) throw std::bad_alloc();
+  const std::unique_ptr<void, void (*)(void*)> owner(buffer, std::free);
   const double start = seconds();
   const double cpu = cpu_seconds();
   for (const auto& file : files) {
     const int descriptor = ::open(file.c_str(), O_RDONLY | (direct ? O_DIRECT : 0));
-    while (::read(descriptor, buffer, block) > 0) {
+    while (!levin::StopSignal::received() && ::read(descriptor, buffer, block) > 0) {
     }
     ::close(descriptor);
+    check_signal();
   }
-  const Result result = {gb / (seconds() - start), (cpu_seconds() - cpu) / gb};
-  std::free(buffer);
-  return result;
+  return {gb / (seconds() - start), (cpu_seconds() - cpu) / gb};
 }
 
 Result train(const std::vector<fs::path>& files, double gb, bool bytes, int64_t batch_size,
@@ -190,6 +201,7 @@ Result train(const std::vector<fs::path>& files, double gb, bool bytes, int64_t 
   const double start = seconds();
   const double cpu = cpu_seconds();
   trainer.fit(model, data);
+  check_signal();
   const Result result = {gb / (seconds() - start), (cpu_seconds() - cpu) / gb};
   anonymous = std::max(anonymous, watch.stop());
   loss = trainer.run().metrics().at("train_loss");
@@ -213,6 +225,7 @@ int main(int argc, char** argv) try {
   const bool bytes = argc > 4 && std::string(argv[4]) == "uint8";
   const int64_t batch_size = argc > 5 ? std::atoll(argv[5]) : 512;
   const int64_t workers = argc > 6 ? std::atoll(argv[6]) : 1;
+  const levin::StopSignal signal;
   const TemporaryFolder folder(argv[1]);
   const auto files = make_files(folder.path(), static_cast<int64_t>(wanted_gb * 1e9), bytes);
   double total = 0.0;

@@ -57,10 +57,11 @@ class ProgressLine {
   void operator()(int64_t done, int64_t total) {
     if (StopSignal::received()) throw Interrupted();
     const double now = files::monotonic_seconds();
-    if (!shown_ || (done < total && now < next_)) return;
+    if (!shown_ || ((done < total || total == 0) && now < next_)) return;
     next_ = now + 0.5;
-    std::fputs(fmt::format("\rconverting: {} of {} rows", done, total).c_str(), stderr);
-    if (done == total) std::fputs("\n", stderr);
+    const auto text = total == 0 ? std::string("\rfinding the lines of text")
+                                 : fmt::format("\rconverting: {} of {} rows", done, total);
+    std::fputs((text + "\x1b[K" + (done == total && total > 0 ? "\n" : "")).c_str(), stderr);
     std::fflush(stderr);
   }
 

@@ -12,8 +12,9 @@ int64_t interval_of(const std::vector<int64_t>& starts, int64_t value) {
 
 }  // namespace
 
-BlockTable::BlockTable(const std::vector<int64_t>& file_rows, int64_t block_rows)
-    : file_starts_{0}, first_blocks_{0}, block_rows_(block_rows) {
+BlockTable::BlockTable(const std::vector<int64_t>& file_rows, int64_t block_rows,
+                       int64_t block_bytes)
+    : file_starts_{0}, first_blocks_{0}, block_rows_(block_rows), block_bytes_(block_bytes) {
   for (const int64_t rows : file_rows) {
     file_starts_.push_back(file_starts_.back() + rows);
     first_blocks_.push_back(first_blocks_.back() + (rows + block_rows - 1) / block_rows);

@@ -1,13 +1,12 @@
 #include <levin/datamodules/convert.h>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <numeric>
 #include <system_error>
 #include <utility>
 
@@ -25,22 +24,37 @@ namespace fs = std::filesystem;
 constexpr int64_t kShardBytes = int64_t{1} << 30;
 constexpr int64_t kBatchBytes = int64_t{1} << 20;
 
-readers::DType stored_type(at::ScalarType type) {
-  if (type == at::kByte) return readers::DType::uint8;
-  return type == at::kLong ? readers::DType::int64 : readers::DType::float32;
-}
+/// Makes folders; takes away those that hold nothing.
+class NewFolders {
+ public:
+  explicit NewFolders(fs::path path) {
+    std::error_code ignored;
+    for (; !path.empty() && !fs::exists(path, ignored); path = path.parent_path()) {
+      made_.push_back(path);
+    }
+  }
+  ~NewFolders() {
+    std::error_code ignored;
+    for (const auto& path : made_) fs::remove(path, ignored);
+  }
+  NewFolders(const NewFolders&) = delete;
+  NewFolders& operator=(const NewFolders&) = delete;
+
+ private:
+  std::vector<fs::path> made_;  // the innermost first
+};
 
 /// A folder that is removed unless it was moved to where it belongs.
 class TemporaryFolder {
  public:
-  explicit TemporaryFolder(fs::path target) : target_(std::move(target)) {
-    fs::path path;
-    for (int64_t k = 0; path.empty() || fs::exists(path); ++k) {
-      path = target_;
-      path += fmt::format(".tmp-{}-{}", ::getpid(), k);
+  explicit TemporaryFolder(const fs::path& target)
+      : target_(target), parents_(target.parent_path()) {
+    std::error_code ignored;
+    for (int64_t k = 0; path_.empty() || fs::exists(path_, ignored); ++k) {
+      path_ = target_;
+      path_ += fmt::format(".tmp-{}-{}", ::getpid(), k);
     }
-    files::create_folder(path);
-    path_ = std::move(path);
+    files::create_folder(path_);
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -56,8 +70,21 @@ class TemporaryFolder {
 
  private:
   fs::path target_;
+  NewFolders parents_;
   fs::path path_;
 };
+
+/// Whether another folder can be renamed over an empty one: no link, no mount point, not where we
+/// are.
+bool can_be_replaced(const fs::path& folder) {
+  struct stat itself = {};
+  struct stat around = {};
+  struct stat here = {};
+  if (::lstat(folder.c_str(), &itself) != 0 || !S_ISDIR(itself.st_mode)) return false;
+  if (::stat((folder / "..").c_str(), &around) != 0 || ::stat(".", &here) != 0) return false;
+  const bool is_here = itself.st_ino == here.st_ino && itself.st_dev == here.st_dev;
+  return itself.st_dev == around.st_dev && itself.st_ino != around.st_ino && !is_here;
+}
 
 fs::path checked_output(const ConvertOptions& options) {
   if (options.inputs.empty()) {
@@ -73,10 +100,16 @@ fs::path checked_output(const ConvertOptions& options) {
   fs::path output = fs::path(options.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   std::error_code ignored;
-  if (fs::exists(output, ignored) &&
-      !(fs::is_directory(output, ignored) && fs::is_empty(output, ignored))) {
+  const auto type = fs::symlink_status(output, ignored).type();
+  if (type == fs::file_type::not_found || type == fs::file_type::none) return output;
+  if (!fs::is_directory(output, ignored) || !fs::is_empty(output, ignored)) {
     throw ConfigError::invalid_value("output", options.output,
                                      "is there already; name a new or empty folder");
+  }
+  if (!can_be_replaced(output)) {
+    throw ConfigError::invalid_value("output", options.output,
+                                     "is a link, a mount point or the folder you are in, which "
+                                     "can't be replaced; name a new folder");
   }
   return output;
 }
@@ -85,15 +118,9 @@ fs::path checked_output(const ConvertOptions& options) {
 class Writer {
  public:
   Writer(const ShardedDataset& dataset, const ConvertOptions& options, fs::path folder)
-      : dataset_(dataset), folder_(std::move(folder)) {
+      : dataset_(dataset), folder_(std::move(folder)), columns_(dataset.columns()) {
     sampler_ = dataset.sampler({.shuffle = false})->clone();
     sampler_->set_epoch(0);
-    const int64_t first = 0;
-    Batch batch;
-    dataset_.get_batch({&first, 1}, batch);
-    for (const auto& [name, tensor] : batch.tensors()) {
-      columns_.push_back({name, stored_type(tensor.scalar_type()), tensor.sizes().slice(1).vec()});
-    }
     stride_ = readers::lvb_layout(columns_, 0).stride;
     rows_per_shard_ = options.rows_per_shard > 0
                           ? options.rows_per_shard
@@ -135,7 +162,6 @@ class Writer {
     records_.assign(static_cast<size_t>(count) * stride_, '\0');
     for (size_t i = 0; i < columns_.size(); ++i) {
       const auto& tensor = batch_.tensors()[i].second;
-      if (columns_[i].dtype == readers::DType::float32) check_finite(tensor, first);
       const size_t bytes = columns_[i].bytes();
       const auto* from = static_cast<const char*>(tensor.const_data_ptr());
       char* to = records_.data() + header.offsets[i];
@@ -145,16 +171,6 @@ class Writer {
     }
     file.append(records_);
     return count;
-  }
-
-  void check_finite(const torch::Tensor& tensor, int64_t first) const {
-    const auto* values = tensor.const_data_ptr<float>();
-    for (int64_t i = 0; i < tensor.numel(); ++i) {
-      if (std::isfinite(values[i])) continue;
-      throw DataError::bad_value("a number", fmt::format("{}", values[i]),
-                                 dataset_.origin_of(first + i / (tensor.numel() / tensor.size(0))),
-                                 "NaN and infinities can't be trained on");
-    }
   }
 
   const ShardedDataset& dataset_;
@@ -189,12 +205,12 @@ Fields describe(ConvertOptions& o) {
 Converted convert(const ConvertOptions& options,
                   const std::function<void(int64_t done, int64_t total)>& progress) {
   const fs::path output = checked_output(options);
-  const readers::ShardOptions shard_options = {
-      .format = options.format,
-      .target_column = options.target_column,
-      .target_kind = parse_target_kind(options.target_type),
-      .num_features = options.num_features,
-      .zero_based = options.zero_based};
+  readers::ShardOptions shard_options = {.format = options.format,
+                                         .target_column = options.target_column,
+                                         .target_kind = parse_target_kind(options.target_type),
+                                         .num_features = options.num_features,
+                                         .zero_based = options.zero_based};
+  if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
   const ShardedDataset dataset(
       readers::open_shards(readers::find_files(options.inputs),
                            readers::find_files(options.targets), shard_options),

@@ -15,7 +15,7 @@ namespace {
 constexpr uint64_t kBlockSalt = 0x626c6f636b730001;
 constexpr uint64_t kRowSalt = 0x726f777300000001;
 /// In order, blocks are read ahead without a window to mix.
-constexpr int64_t kBlocksInOrder = 4;
+constexpr int64_t kBytesInOrder = 4 * BlockTable::kBlockBytes;
 
 void shuffle(std::vector<int64_t>& values, KeyedGenerator generator) {
   for (size_t i = values.size(); i > 1; --i) {
@@ -25,8 +25,8 @@ void shuffle(std::vector<int64_t>& values, KeyedGenerator generator) {
 
 int64_t rows_a_window(const BlockTable& table, const ShardSamplerOptions& options) {
   if (options.shuffle && options.shuffle_rows > 0) return options.shuffle_rows;
-  constexpr int64_t kBlocks = ShardSampler::kWindowBytes / BlockTable::kBlockBytes;
-  return (options.shuffle ? kBlocks : kBlocksInOrder) * table.block_rows();
+  const int64_t bytes = options.shuffle ? ShardSampler::kWindowBytes : kBytesInOrder;
+  return std::max<int64_t>(1, bytes / table.block_bytes()) * table.block_rows();
 }
 
 }  // namespace

@@ -18,10 +18,6 @@ namespace {
 
 using readers::DType;
 
-bool is_floating(DType dtype) {
-  return dtype == DType::float16 || dtype == DType::float32 || dtype == DType::float64;
-}
-
 template <class From, class To>
 void convert_values(const std::byte* from, size_t count, To* to) {
   for (size_t i = 0; i < count; ++i) {
@@ -61,20 +57,43 @@ void convert_numbers(DType dtype, const std::byte* from, size_t count, To* to) {
   }
 }
 
-at::ScalarType output_type(const readers::Column& column, const ShardedDatasetOptions& options) {
+/// What the numbers of a column of a file become.
+DType type_in_batch(const readers::Column& column, const ShardedDatasetOptions& options) {
   if (column.name == "target") {
-    const bool classes =
-        options.target_kind == readers::TargetKind::classes ||
-        (options.target_kind == readers::TargetKind::automatic && !is_floating(column.dtype));
-    return classes ? at::kLong : at::kFloat;
+    const bool classes = options.target_kind == readers::TargetKind::classes ||
+                         (options.target_kind == readers::TargetKind::automatic &&
+                          !readers::is_floating(column.dtype));
+    return classes ? DType::int64 : DType::float32;
   }
-  return column.dtype == DType::uint8 && options.scale == 0.0 ? at::kByte : at::kFloat;
+  return column.dtype == DType::uint8 && options.scale == 0.0 ? DType::uint8 : DType::float32;
 }
 
-bool is_of_type(DType dtype, at::ScalarType type) {
-  return (dtype == DType::uint8 && type == at::kByte) ||
-         (dtype == DType::float32 && type == at::kFloat) ||
-         (dtype == DType::int64 && type == at::kLong);
+at::ScalarType tensor_type(DType dtype) {
+  if (dtype == DType::uint8) return at::kByte;
+  return dtype == DType::int64 ? at::kLong : at::kFloat;
+}
+
+/// Whether none of the floats is NaN or infinite: only their exponents are all ones, so that adding
+/// a one carries into the sign.
+bool are_finite(const char* floats, size_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  constexpr uint32_t kOne = 0x00800000;
+  typedef uint32_t Four __attribute__((vector_size(16)));  // in registers on every machine
+  Four carries[2] = {};
+  for (; count >= 8; count -= 8, floats += 2 * sizeof(Four)) {
+    Four words[2];
+    std::memcpy(words, floats, sizeof(words));
+    carries[0] |= (words[0] & kExponent) + kOne;
+    carries[1] |= (words[1] & kExponent) + kOne;
+  }
+  carries[0] |= carries[1];
+  uint32_t carry = carries[0][0] | carries[0][1] | carries[0][2] | carries[0][3];
+  for (; count > 0; --count, floats += sizeof(uint32_t)) {
+    uint32_t word = 0;
+    std::memcpy(&word, floats, sizeof(word));
+    carry |= (word & kExponent) + kOne;
+  }
+  return carry < uint32_t{1} << 31;
 }
 
 bool fits_in_half_of_memory(uint64_t bytes) {
@@ -86,26 +105,34 @@ bool fits_in_half_of_memory(uint64_t bytes) {
 
 }  // namespace
 
-/// Finds rows in memory, keeping the blocks they lie in as long as it lives.
+/// Finds rows in memory, keeping the blocks they lie in as long as it lives. One a thread at a
+/// time: what it needs to do so without allocating stays with the thread.
 class ShardedDataset::Gatherer {
  public:
-  explicit Gatherer(const ShardedDataset& dataset)
-      : dataset_(dataset), row_(dataset.outputs_.size()) {}
+  /// Where a column of a row lies, and where in the batch it goes.
+  struct Cursor {
+    const std::byte* from = nullptr;
+    char* to = nullptr;
+  };
 
-  /// Where each column of `row` lies, until the next call or, in a block, longer.
-  std::span<const std::byte* const> find(int64_t row) {
+  explicit Gatherer(const ShardedDataset& dataset) : dataset_(dataset), kept_(of_this_thread()) {
+    kept_.cursors.assign(dataset.columns_.size(), {});
+  }
+  ~Gatherer() { kept_.slots.fill({}); }
+  Gatherer(const Gatherer&) = delete;
+  Gatherer& operator=(const Gatherer&) = delete;
+
+  std::vector<Cursor>& cursors() { return kept_.cursors; }
+  /// Points the cursors to `row`, until the next call.
+  void find(int64_t row) {
     const auto at = dataset_.table_->find(row);
-    Slot& slot = slots_[static_cast<size_t>(at.block) % slots_.size()];
-    if (slot.number != at.block) {
-      slot = {at.block, dataset_.cache_->find(at.block)};
-      if (slot.block) kept_.push_back(slot.block);
-    }
+    Slot& slot = kept_.slots[static_cast<size_t>(at.block) % kept_.slots.size()];
+    if (slot.number != at.block) slot = {at.block, dataset_.cache_->find(at.block)};
     if (!slot.block) return read(at);
-    for (size_t i = 0; i < row_.size(); ++i) {
+    for (size_t i = 0; i < kept_.cursors.size(); ++i) {
       const auto& column = slot.block->columns[i];
-      row_[i] = column.data + static_cast<size_t>(at.offset) * column.stride;
+      kept_.cursors[i].from = column.data + static_cast<size_t>(at.offset) * column.stride;
     }
-    return row_;
   }
 
  private:
@@ -113,32 +140,45 @@ class ShardedDataset::Gatherer {
     int64_t number = -1;
     BlockCache::BlockPointer block;
   };
+  struct Kept {
+    std::array<Slot, 256> slots;
+    std::vector<Cursor> cursors;
+  };
+  static Kept& of_this_thread() {
+    thread_local Kept kept;
+    return kept;
+  }
 
-  std::span<const std::byte* const> read(const BlockTable::Row& at) {
+  /// The slow path: a row that nobody has read ahead.
+  void read(const BlockTable::Row& at) {
     const auto place = dataset_.table_->place_of(at.block);
-    buffers_.resize(row_.size());
+    row_.resize(kept_.cursors.size());
     std::vector<std::byte*> out;
     for (size_t i = 0; i < row_.size(); ++i) {
-      buffers_[i].resize(dataset_.outputs_[i].column.bytes());
-      out.push_back(buffers_[i].data());
-      row_[i] = buffers_[i].data();
+      row_[i].resize(dataset_.outputs_[i].source.bytes());
+      out.push_back(row_[i].data());
+      kept_.cursors[i].from = row_[i].data();
     }
     dataset_.shards_[static_cast<size_t>(place.file)]->read_row(place.first + at.offset, out);
-    return row_;
   }
 
   const ShardedDataset& dataset_;
-  std::array<Slot, 256> slots_;
-  std::vector<BlockCache::BlockPointer> kept_;
-  std::vector<const std::byte*> row_;
-  std::vector<readers::Bytes> buffers_;
+  Kept& kept_;
+  std::vector<readers::Bytes> row_;
 };
 
 ShardedDataset::ShardedDataset(readers::Shards shards, ShardedDatasetOptions options)
     : shards_(std::move(shards)), options_(options) {
-  for (const auto& column : shards_.front()->columns()) {
-    const auto type = output_type(column, options_);
-    outputs_.push_back({column, type, is_of_type(column.dtype, type)});
+  if (options_.read_threads < 1) {
+    throw ConfigError::invalid_value("read_threads", std::to_string(options_.read_threads),
+                                     "must be at least 1");
+  }
+  for (const auto& source : shards_.front()->columns()) {
+    const DType dtype = type_in_batch(source, options_);
+    columns_.push_back({source.name, dtype, source.shape});
+    outputs_.push_back({source, dtype, source.dtype == dtype,
+                        dtype == DType::float32 && readers::is_floating(source.dtype),
+                        columns_.back().values(), columns_.back().bytes()});
   }
   std::vector<int64_t> rows;
   size_t row_bytes = 0;
@@ -147,8 +187,9 @@ ShardedDataset::ShardedDataset(readers::Shards shards, ShardedDatasetOptions opt
     row_bytes = std::max(row_bytes, shard->row_bytes());
   }
   row_bytes += sizeof(int64_t);  // its number in the order of an epoch
-  table_ =
-      std::make_shared<BlockTable>(rows, BlockTable::rows_for(static_cast<int64_t>(row_bytes)));
+  const auto block_rows = BlockTable::rows_for(static_cast<int64_t>(row_bytes));
+  table_ = std::make_shared<BlockTable>(
+      rows, block_rows, std::max(BlockTable::kBlockBytes, static_cast<int64_t>(row_bytes)));
   const bool direct = !options_.page_cache.value_or(fits_in_half_of_memory(file_bytes()));
   cache_ = std::make_shared<BlockCache>(shards_, table_, direct, options_.read_threads);
 }
@@ -173,44 +214,58 @@ std::string ShardedDataset::origin_of(int64_t row) const {
 void ShardedDataset::get_batch(std::span<const int64_t> rows, Batch& out) const {
   const auto count = static_cast<int64_t>(rows.size());
   auto& buffers = out.buffers();
-  buffers.resize(outputs_.size());
-  std::vector<char*> targets;
-  std::vector<size_t> row_bytes;
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    auto& [name, tensor] = buffers[i];
-    if (name != outputs_[i].column.name) name = outputs_[i].column.name;
-    tensor =
-        reuse_or_allocate(std::move(tensor), count, outputs_[i].column.shape, outputs_[i].dtype);
-    targets.push_back(static_cast<char*>(tensor.mutable_data_ptr()));
-    row_bytes.push_back(outputs_[i].column.values() * tensor.itemsize());
-  }
+  buffers.resize(columns_.size());
   Gatherer gatherer(*this);
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const auto& column = columns_[i];
+    auto& [name, tensor] = buffers[i];
+    if (name != column.name) name = column.name;
+    tensor = reuse_or_allocate(std::move(tensor), count, column.shape, tensor_type(column.dtype));
+    gatherer.cursors()[i].to = static_cast<char*>(tensor.mutable_data_ptr());
+  }
   for (const int64_t row : rows) {
     if (static_cast<uint64_t>(row) >= static_cast<uint64_t>(table_->rows())) {
       throw DataError::bad_value("a row number", std::to_string(row), "a batch",
                                  fmt::format("the data set has rows 0 to {}", table_->rows() - 1));
     }
-    const auto columns = gatherer.find(row);
+    gatherer.find(row);
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      if (outputs_[i].copied) {
-        std::memcpy(targets[i], columns[i], row_bytes[i]);
-      } else {
-        convert(outputs_[i], columns[i], row, targets[i]);
-      }
-      targets[i] += row_bytes[i];
+      auto& cursor = gatherer.cursors()[i];
+      put(outputs_[i], cursor.from, row, cursor.to);
+      cursor.to += outputs_[i].bytes;
     }
   }
   out.row_ids().assign(rows.begin(), rows.end());
 }
 
+/// Writes one column of one row to its place in a batch.
+void ShardedDataset::put(const Output& output, const std::byte* from, int64_t row, char* to) const {
+  if (!output.copied) convert(output, from, row, to);
+  if (!output.checked) {
+    if (output.copied) std::memcpy(to, from, output.bytes);
+    return;
+  }
+  constexpr size_t kAtATime = 1024;  // what was copied is checked in the nearest cache
+  for (size_t first = 0; first < output.values; first += kAtATime) {
+    const size_t count = std::min(kAtATime, output.values - first);
+    char* const part = to + first * sizeof(float);
+    if (output.copied) std::memcpy(part, from + first * sizeof(float), count * sizeof(float));
+    if (are_finite(part, count)) continue;
+    const auto* value = reinterpret_cast<const float*>(part);
+    while (std::isfinite(*value)) ++value;
+    throw DataError::bad_value("the " + output.source.name, fmt::format("{}", *value),
+                               origin_of(row),
+                               "NaN, infinities and what float32 can't hold can't be trained on");
+  }
+}
+
 void ShardedDataset::convert(const Output& output, const std::byte* from, int64_t row,
                              void* to) const {
-  const auto& column = output.column;
-  const size_t count = column.values();
-  if (output.dtype == at::kLong && is_floating(column.dtype)) {
-    for (size_t i = 0; i < count; ++i) {
+  const DType type = output.source.dtype;
+  if (output.dtype == DType::int64 && readers::is_floating(type)) {
+    for (size_t i = 0; i < output.values; ++i) {
       double value = 0.0;
-      convert_numbers(column.dtype, from + i * item_size(column.dtype), 1, &value);
+      convert_numbers(type, from + i * item_size(type), 1, &value);
       constexpr double kExact = 9007199254740992.0;  // 2^53
       if (value != std::trunc(value) || std::abs(value) > kExact) {
         throw DataError::bad_value("a class", fmt::format("{}", value), origin_of(row),
@@ -218,14 +273,14 @@ void ShardedDataset::convert(const Output& output, const std::byte* from, int64_
       }
       static_cast<int64_t*>(to)[i] = static_cast<int64_t>(value);
     }
-  } else if (output.dtype == at::kLong) {
-    convert_numbers(column.dtype, from, count, static_cast<int64_t*>(to));
-  } else if (column.dtype == DType::uint8 && column.name != "target") {
-    kernels::best().convert_bytes(reinterpret_cast<const uint8_t*>(from),
-                                  static_cast<int64_t>(count), static_cast<float>(options_.scale),
-                                  0.0F, static_cast<float*>(to));
+  } else if (output.dtype == DType::int64) {
+    convert_numbers(type, from, output.values, static_cast<int64_t*>(to));
+  } else if (type == DType::uint8 && output.source.name != "target") {
+    kernels::best().convert_bytes(
+        reinterpret_cast<const uint8_t*>(from), static_cast<int64_t>(output.values),
+        static_cast<float>(options_.scale), 0.0F, static_cast<float*>(to));
   } else {
-    convert_numbers(column.dtype, from, count, static_cast<float*>(to));
+    convert_numbers(type, from, output.values, static_cast<float*>(to));
   }
 }
 

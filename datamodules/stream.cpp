@@ -11,25 +11,46 @@
 namespace levin {
 namespace {
 
-const readers::Column* find_column(const ShardedDataset& set, std::string_view name) {
-  for (const auto& column : set.shards().front()->columns()) {
+const readers::Column* find_column(const std::vector<readers::Column>& columns,
+                                   std::string_view name) {
+  for (const auto& column : columns) {
     if (column.name == name) return &column;
   }
   return nullptr;
 }
 
-/// Sets of one run: the same features, and targets of the same type where there are any.
+bool has_target(const ShardedDataset& set) {
+  return find_column(set.columns(), "target") != nullptr;
+}
+
+/// Sets of one run: the same features, and where there are targets, batches of them of one type.
 void check_alike(const ShardedDataset& set, const ShardedDataset& first) {
-  for (const char* name : {"input", "target"}) {
-    const auto* column = find_column(set, name);
-    const auto* expected = find_column(first, name);
-    if (column == nullptr || expected == nullptr || *column == *expected) continue;
-    throw DataError::bad_value(
-        fmt::format("the {} of each row", name), readers::column_text(*column),
-        set.shards().front()->name(),
-        fmt::format("in {} it is {}, and they must be alike", first.shards().front()->name(),
-                    readers::column_text(*expected)));
-  }
+  const auto& shard = *set.shards().front();
+  const auto& first_shard = *first.shards().front();
+  const auto check = [&](std::string_view name, const std::vector<readers::Column>& columns,
+                         const std::vector<readers::Column>& others) {
+    const auto* column = find_column(columns, name);
+    const auto* expected = find_column(others, name);
+    if (column == nullptr || expected == nullptr || *column == *expected) return;
+    throw DataError::bad_value(fmt::format("the {} of each row", name),
+                               readers::column_text(*column), shard.name(),
+                               fmt::format("in {} it is {}, and they must be alike",
+                                           first_shard.name(), readers::column_text(*expected)));
+  };
+  check("input", shard.columns(), first_shard.columns());
+  check("target", set.columns(), first.columns());
+}
+
+void check_at_least(const char* option, int64_t value, int64_t least) {
+  if (value >= least) return;
+  throw ConfigError::invalid_value(option, std::to_string(value),
+                                   fmt::format("must be at least {}", least));
+}
+
+void check_targets(const char* set, const std::vector<std::string>& files,
+                   const std::vector<std::string>& targets) {
+  if (targets.empty() || !files.empty()) return;
+  throw ConfigError::conflict(fmt::format("{0}_targets without {0}", set), "give both or neither");
 }
 
 }  // namespace
@@ -71,11 +92,12 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
   if (o.train.empty() && o.val.empty() && o.test.empty() && o.predict.empty()) {
     throw ConfigError::conflict("no files are named", "give train, val, test or predict");
   }
-  for (const int64_t value : {o.num_features, o.shuffle_rows}) {
-    if (value >= 0) continue;
-    throw ConfigError::invalid_value(value == o.num_features ? "num_features" : "shuffle_rows",
-                                     std::to_string(value), "must be at least 0");
-  }
+  check_targets("train", o.train, o.train_targets);
+  check_targets("val", o.val, o.val_targets);
+  check_targets("test", o.test, o.test_targets);
+  check_at_least("shuffle_rows", o.shuffle_rows, 0);
+  check_at_least("batch_size", o.batch_size, 1);
+  check_at_least("num_workers", o.num_workers, 0);
   if (!(o.scale >= 0.0) || !std::isfinite(o.scale)) {
     throw ConfigError::invalid_value("scale", fmt::format("{}", o.scale), "must be at least 0");
   }
@@ -84,13 +106,14 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
                     .target_kind = parse_target_kind(o.target_type),
                     .num_features = o.num_features,
                     .zero_based = o.zero_based};
+  readers::check_options(shard_options_);
 }
 
 void StreamDataModule::setup(Stage stage) {
   load();
   if (stage == Stage::predict) return;
   for (const auto* set : {&train_set_, &val_set_, &test_set_}) {
-    if (*set == nullptr || find_column(**set, "target") != nullptr) continue;
+    if (*set == nullptr || has_target(**set)) continue;
     throw DataError::empty("the targets of " + (*set)->shards().front()->name(),
                            "without them there is nothing but prediction");
   }
@@ -100,36 +123,32 @@ void StreamDataModule::load() {
   if (loaded_) return;
   const auto& o = options_;
   first_ = nullptr;
-  shard_options_.num_features = o.num_features;
-  train_set_ = open(o.train, o.train_targets, "train");
-  val_set_ = open(o.val, o.val_targets, "val");
-  test_set_ = open(o.test, o.test_targets, "test");
-  predict_set_ = o.predict.empty() ? test_set_ : open(o.predict, {}, "predict");
+  auto options = shard_options_;
+  train_set_ = open(o.train, o.train_targets, options);
+  val_set_ = open(o.val, o.val_targets, options);
+  test_set_ = open(o.test, o.test_targets, options);
+  predict_set_ = o.predict.empty() ? test_set_ : open(o.predict, {}, options);
   loaded_ = true;
 }
 
 StreamDataModule::Set StreamDataModule::open(const std::vector<std::string>& files,
                                              const std::vector<std::string>& targets,
-                                             const char* option) {
-  if (files.empty()) {
-    if (targets.empty()) return nullptr;
-    throw ConfigError::conflict(fmt::format("{0}_targets without {0}", option),
-                                "give both or neither");
+                                             readers::ShardOptions& options) {
+  if (files.empty()) return nullptr;
+  auto shards =
+      readers::open_shards(readers::find_files(files), readers::find_files(targets), options);
+  if (first_ == nullptr) {
+    options = readers::settled(std::move(options), shards);
+    options.separate_targets = !targets.empty();
   }
-  auto shards = readers::open_shards(readers::find_files(files), readers::find_files(targets),
-                                     shard_options_);
   const auto set = std::make_shared<ShardedDataset>(
       std::move(shards),
       ShardedDatasetOptions{.scale = options_.scale,
-                            .target_kind = shard_options_.target_kind,
+                            .target_kind = options.target_kind,
                             .page_cache = options_.page_cache,
                             .read_threads = std::max<int64_t>(1, options_.num_workers)});
   if (first_ == nullptr) {
     first_ = set;
-    // Rows of the other sets have as many features, whichever of them are zero there.
-    if (shard_options_.num_features == 0 && !dims().empty()) {
-      shard_options_.num_features = dims().front();
-    }
   } else {
     check_alike(*set, *first_);
   }
@@ -173,7 +192,7 @@ Value StreamDataModule::hyper_parameters() const {
 
 std::vector<int64_t> StreamDataModule::dims() {
   if (first_ == nullptr) load();
-  return first_->shards().front()->columns().front().shape;
+  return first_->columns().front().shape;
 }
 
 }  // namespace levin

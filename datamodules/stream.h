@@ -19,7 +19,8 @@ struct StreamDataModuleOptions {
   std::vector<std::string> test{};
   /// None: prediction goes over `test`.
   std::vector<std::string> predict{};
-  /// The files of targets, one a file of features, where they have their own (.npy and IDX).
+  /// The files of targets, one a file of features, where they have their own (.npy and IDX). Where
+  /// training's do, arrays of other sets that have none are features alone, without a target.
   std::vector<std::string> train_targets{};
   std::vector<std::string> val_targets{};
   std::vector<std::string> test_targets{};
@@ -28,7 +29,8 @@ struct StreamDataModuleOptions {
   /// The target among the columns of a CSV file or an array: a name, a number from 0, from -1 for
   /// the last backwards, or "none".
   std::string target_column = "-1";
-  /// "class", "value", or "auto": integers (in text whole numbers) are classes.
+  /// "class", "value", or "auto": integers (in text whole numbers) are classes. The first set
+  /// decides for all of them.
   std::string target_type = "auto";
   /// Features a row of libsvm; 0: the highest number in the training files.
   int64_t num_features = 0;
@@ -48,7 +50,8 @@ struct StreamDataModuleOptions {
   int64_t num_workers = 0;
   /// Page-locked batches, where a CUDA device is there.
   bool pin_memory = false;
-  /// Read through the system's page cache; null: where the files fit in half of the memory.
+  /// Read through the system's page cache; null: where the files fit in half of the memory. Text
+  /// always is.
   std::optional<bool> page_cache{};
 };
 
@@ -59,7 +62,8 @@ readers::TargetKind parse_target_kind(const std::string& word);
 
 /// Trains, validates, tests and predicts on files that needn't fit in memory: our own .lvb (made by
 /// `levin convert`), .npy, CSV, libsvm and IDX. Batches are {"input": [batch, ...] uint8 or
-/// float32, "target": [batch] int64 or float32}.
+/// float32, "target": [batch] int64 or float32}. NaN and infinity end a run with a DataError that
+/// names file and row, when their batch is due.
 ///
 ///     levin::StreamDataModule data({.train = {"train/"}, .val = {"val.lvb"}, .batch_size = 512});
 ///
@@ -86,8 +90,9 @@ class StreamDataModule : public DataModule {
 
  private:
   using Set = std::shared_ptr<const ShardedDataset>;
+  /// `options` become those for the sets that follow.
   Set open(const std::vector<std::string>& files, const std::vector<std::string>& targets,
-           const char* option);
+           readers::ShardOptions& options);
   DataLoaders loader(const Set& set, bool is_train);
   void load();
 

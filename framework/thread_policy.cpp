@@ -68,6 +68,7 @@ class Rounds {
     std::vector<double> firsts(timings_.size(), quickest_);
     const auto warm_up_one = [&](size_t i) {
       options_.set(timings_[i].setting);
+      timings_[i].tried = true;
       firsts[i] = first_steps();
       quickest_ = std::min(quickest_, firsts[i]);
       if (i == 0) plan(firsts[i]);
@@ -76,7 +77,7 @@ class Rounds {
     for (size_t i = 0; i < timings_.size(); ++i) {
       if (!may_spin(i)) warm_up_one(i);
     }
-    if (may_spin(timings_.size() - 1) && !is_crowded(lost_before)) {
+    if (!timings_.empty() && may_spin(timings_.size() - 1) && !is_crowded(lost_before)) {
       for (size_t i = 0; i < timings_.size(); ++i) {
         if (may_spin(i)) warm_up_one(i);
       }
@@ -227,8 +228,11 @@ std::string ThreadTrial::summary() const {
     const auto& [threads, short_waits] = timing.setting;
     text += fmt::format("{}{}{}: ", text.empty() ? "" : ", ", threads,
                         told_apart && threads > 1 && !short_waits ? " spinning" : "");
-    text += timing.seconds_a_step.empty() ? "far slower"
-                                          : fmt::format("{:.1f} us", 1e6 * timing.median());
+    if (timing.seconds_a_step.empty()) {
+      text += timing.tried ? "far slower" : "not tried, others want the cores";
+    } else {
+      text += fmt::format("{:.1f} us", 1e6 * timing.median());
+    }
   }
   return text;
 }

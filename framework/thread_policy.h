@@ -89,8 +89,9 @@ struct ThreadTrialOptions {
 struct ThreadTrial {
   struct Timing {
     ThreadSetting setting{};
-    /// Mean of each round, in order; none where the first steps were hopeless.
+    /// Mean of each round, in order; none where the first steps were hopeless, or none was made.
     std::vector<double> seconds_a_step{};
+    bool tried = false;
     double median() const;
   };
   std::vector<Timing> timings{};

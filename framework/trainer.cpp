@@ -83,7 +83,7 @@ class Trainer::Implementation {
   void set_threads(Stage stage);
   StateDict load(const fs::path& path);
   void start_loggers(Module& module, DataModule& data);
-  void finish_loggers(bool failed);
+  void finish_loggers();
   void prepare_fit(Module& module, DataModule& data, const std::string& ckpt_path);
   LoopParts parts(Module& module, DataModule& data);
   void clear_up_after(const std::exception& error);
@@ -96,8 +96,6 @@ class Trainer::Implementation {
   std::vector<Logger*> logger_list_;
   Optimizers optimizers_;
   std::unique_ptr<FitLoop> fit_loop_;           // kept after fit, for save_checkpoint
-  const Module* fitted_ = nullptr;              // its module
-  Progress fit_progress_;                       // where it ended
   ThreadScope* threads_ = nullptr;              // of the run in progress
   ThreadSetting chosen_threads_{.threads = 0};  // by the last fit with threads = "auto"
 };
@@ -115,12 +113,8 @@ void Trainer::Implementation::set_threads(Stage stage) {
 }
 
 void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage) {
-  // What save_checkpoint writes stays while later stages are of the same module.
-  if (stage == Stage::fit || &module != fitted_) {
-    fit_loop_.reset();
-    optimizers_ = {};
-    fitted_ = stage == Stage::fit ? &module : nullptr;
-  }
+  fit_loop_.reset();
+  optimizers_ = {};
   if (!strategy_) strategy_ = make_strategy(options);
   auto entries = hook_entries;
   if (options.fast_dev_run.count > 0) {  // nothing is saved: who would save isn't asked
@@ -160,13 +154,17 @@ void Trainer::Implementation::clear_up_after(const std::exception& error) {
     }
   };
   run.set_active(nullptr);
-  attempt("on_exception failed too", [&] {
-    if (hooks_) hooks_->call(&Hooks::on_exception, error, run);
-  });
+  if (hooks_) {
+    for (Hooks* one : hooks_->everybody()) {
+      attempt("on_exception failed too", [&] { one->on_exception(error, run); });
+    }
+  }
   attempt("no checkpoint could be saved", [&] {
-    if (fit_loop_ && run.progress().stage == Stage::fit) fit_loop_->save_after_exception(error);
+    if (fit_loop_) fit_loop_->save_after_exception(error);
   });
-  attempt("the loggers failed too", [&] { finish_loggers(/*failed=*/true); });
+  for (Logger* logger : logger_list_) {
+    attempt("a logger failed too", [&] { logger->finish(/*failed=*/true); });
+  }
 }
 
 template <class Work>
@@ -181,7 +179,7 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   try {
     auto result = work();
     end(data, stage);
-    finish_loggers(/*failed=*/false);
+    finish_loggers();
     if (profiler) profiler->end_run(/*failed=*/false);
     return result;
   } catch (const std::exception& error) {
@@ -227,9 +225,9 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   }
 }
 
-void Trainer::Implementation::finish_loggers(bool failed) {
+void Trainer::Implementation::finish_loggers() {
   const ProfilePart profiled(profiler.get(), Part::loggers);
-  for (Logger* logger : logger_list_) logger->finish(failed);
+  for (Logger* logger : logger_list_) logger->finish(/*failed=*/false);
 }
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
@@ -282,7 +280,6 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
     start_loggers(module, data);
     fit_loop_->run();
     chosen_threads_ = fit_loop_->threads();
-    fit_progress_ = run.progress();
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });
@@ -328,14 +325,11 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
 
 void Trainer::Implementation::save_checkpoint(const fs::path& path) {
   if (!fit_loop_) {
-    throw ConfigError::conflict("save_checkpoint before any fit",
-                                "it writes the state that fit ended with, until another module "
-                                "is worked with");
+    throw ConfigError::conflict("save_checkpoint without a fit just before",
+                                "it writes the state that fit ended with: call it before "
+                                "validate, test or predict");
   }
-  const Progress now = std::exchange(run.progress(), fit_progress_);
-  const StateDict state = fit_loop_->checkpoint(/*weights_only=*/false);
-  run.progress() = now;
-  levin::save_checkpoint(path, state);
+  levin::save_checkpoint(path, fit_loop_->checkpoint(/*weights_only=*/false));
 }
 
 Trainer::Trainer(TrainerOptions options)

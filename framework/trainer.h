@@ -59,7 +59,8 @@ class Trainer {
   /// What predict_step returned, rows in the order of the data, on the CPU.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 
-  /// Writes a checkpoint of the state `fit` ended with. Throws ConfigError before any fit.
+  /// Writes a checkpoint of the state `fit` ended with; its module and data must still be there.
+  /// Throws ConfigError where no fit came just before.
   void save_checkpoint(const std::filesystem::path& path);
 
   const TrainerOptions& options() const;

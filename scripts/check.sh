@@ -46,8 +46,8 @@ clang_clean() { (configure clang && build clang -k 0); }
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
-  "$python" -c "import safetensors" 2>/dev/null ||
-    "$python" -m pip install --disable-pip-version-check safetensors >&2 9>&-
+  "$python" -c "import safetensors, numpy" 2>/dev/null ||
+    "$python" -m pip install --disable-pip-version-check safetensors numpy >&2 9>&-
 }
 layout() { (set -- --check && . "$root/scripts/format.sh"); }
 

@@ -32,7 +32,8 @@ Bytes ByteSource::read(uint64_t offset, uint64_t size) const {
 }
 
 FileSource::FileSource(const std::filesystem::path& path) : ByteSource(path.string(), 0) {
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) throw DataError::unreadable(name(), std::strerror(errno));
   struct stat info = {};
   const bool known = ::fstat(descriptor_, &info) == 0;

@@ -70,6 +70,11 @@ uint64_t load_little(std::span<const std::byte> bytes, size_t offset, size_t wid
 /// An unsigned integer of `width` bytes, most significant first.
 uint64_t load_big(std::span<const std::byte> bytes, size_t offset, size_t width);
 
+/// The least multiple of `multiple` that is at least `size`.
+constexpr size_t rounded_up(size_t size, size_t multiple) {
+  return (size + multiple - 1) / multiple * multiple;
+}
+
 /// Reverses the bytes of every item of `width` bytes in place.
 void swap_byte_order(std::span<std::byte> bytes, size_t width);
 

@@ -4,17 +4,16 @@
 #include <charconv>
 #include <deque>
 #include <map>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/text.h>
 #include <levin/framework/error.h>
 
 namespace levin::readers {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr size_t kNone = static_cast<size_t>(-1);
 
 /// Splits text into records of cells.
@@ -90,41 +89,6 @@ class Records {
   std::deque<std::string> unescaped_;
 };
 
-std::string_view trimmed(std::string_view cell) {
-  while (!cell.empty() && (cell.front() == ' ' || cell.front() == '\t')) cell.remove_prefix(1);
-  while (!cell.empty() && (cell.back() == ' ' || cell.back() == '\t')) cell.remove_suffix(1);
-  return cell;
-}
-
-/// The number a cell holds, all of it; a number too small for a double is 0, too large is none.
-std::optional<double> number(std::string_view cell) {
-  cell = trimmed(cell);
-  if (cell.size() > 1 && cell[0] == '+' && cell[1] != '-') cell.remove_prefix(1);
-  double value = 0;
-  const auto end = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (cell.empty() || end.ptr != cell.data() + cell.size()) return {};
-  if (end.ec == std::errc()) return value;
-  if (end.ec == std::errc::result_out_of_range && cell.find_first_of("eE") != cell.npos &&
-      cell[cell.find_first_of("eE") + 1] == '-') {
-    return 0.0;
-  }
-  return {};
-}
-
-char detect_delimiter(std::string_view text) {
-  bool quoted = false;
-  std::string outside;
-  for (char c : text) {
-    if (c == '"') quoted = !quoted;
-    if (!quoted && (c == '\n' || c == '\r')) break;
-    if (!quoted) outside += c;
-  }
-  for (char candidate : {'\t', ';'}) {
-    if (outside.find(candidate) != std::string::npos) return candidate;
-  }
-  return ',';
-}
-
 /// Turns records into a table.
 class TableReader {
  public:
@@ -151,10 +115,12 @@ class TableReader {
  private:
   /// Names the columns; false where the first record is a row already.
   bool take_header(const std::vector<std::string_view>& cells) {
-    const bool header =
-        options_.header == CsvHeader::present ||
-        (options_.header == CsvHeader::detect &&
-         std::none_of(cells.begin(), cells.end(), [](auto cell) { return number(cell); }));
+    const bool header = options_.header == CsvHeader::present ||
+                        (options_.header == CsvHeader::detect &&
+                         std::none_of(cells.begin(), cells.end(), [](auto cell) {
+                           double ignored = 0.0;
+                           return parse_number(cell, ignored);
+                         }));
     for (size_t i = 0; i < cells.size(); ++i) {
       table_.columns.push_back(header ? std::string(trimmed(cells[i]))
                                       : "column_" + std::to_string(i));
@@ -208,7 +174,8 @@ class TableReader {
 
   /// Whether the target column holds numbers or names is told by its first cell.
   double target(std::string_view cell, int64_t line) {
-    if (table_.rows == 0) names_ = !number(cell);
+    double value = 0.0;
+    if (table_.rows == 0) names_ = !parse_number(cell, value);
     if (!names_) return required_number(cell, line, target_);
     cell = trimmed(cell);
     auto found = places_.find(cell);
@@ -220,8 +187,8 @@ class TableReader {
   }
 
   double required_number(std::string_view cell, int64_t line, size_t column) const {
-    const auto value = number(cell);
-    if (value) return *value;
+    double value = 0.0;
+    if (parse_number(cell, value)) return value;
     std::string name = table_.target_name;
     if (column != target_) name = table_.columns[column - (column > target_ ? 1 : 0)];
     throw DataError::bad_value("a cell", in_quotes(cell),

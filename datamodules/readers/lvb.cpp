@@ -20,10 +20,6 @@ constexpr size_t kMostColumns = 1024;
 constexpr size_t kLongestHeader = size_t{1} << 20;
 constexpr size_t kLongestRecord = size_t{1} << 40;
 
-size_t rounded_up(size_t size, size_t multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
-
 void store(std::string& text, size_t at, uint64_t value, size_t width) {
   for (size_t i = 0; i < width; ++i) text[at + i] = static_cast<char>(value >> (8 * i) & 0xff);
 }

@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <system_error>
 #include <utility>
 
+#include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/error.h>
 
 namespace levin::readers {
@@ -42,10 +44,6 @@ void check_same_file(int descriptor, const struct stat& opened, const std::strin
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-size_t rounded_up(size_t size, size_t multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
-
 /// Rows are picked from blocks at random: few, large pages spare the address translation. Not by
 /// malloc, which keeps such memory and the gaps that aligning it leaves.
 std::byte* map_huge_pages(size_t size) {
@@ -61,11 +59,13 @@ std::byte* map_huge_pages(size_t size) {
 }
 
 int open_for_reading(const std::filesystem::path& path, bool direct) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   if (direct) {
-    const int number = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    const int number = ::open(path.c_str(), kFlags | O_DIRECT);
     if (number >= 0 || errno != EINVAL) return number;  // EINVAL: the file system can't
   }
-  return ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  return ::open(path.c_str(), kFlags);
 }
 
 }  // namespace
@@ -92,8 +92,10 @@ std::byte* BlockBuffer::reserve(size_t size) {
   return bytes_;
 }
 
-MappedFile::MappedFile(const std::filesystem::path& path)
-    : name_(path.string()), path_(std::filesystem::absolute(path)) {
+MappedFile::MappedFile(const std::filesystem::path& path) : name_(path.string()) {
+  std::error_code failure;
+  path_ = std::filesystem::absolute(path, failure);
+  if (failure) throw DataError::unreadable(name_, failure.message());
   const Descriptor file(open_for_reading(path_, false));
   if (file.number() < 0) throw DataError::unreadable(name_, std::strerror(errno));
   const bool known = ::fstat(file.number(), &opened_) == 0;
@@ -141,7 +143,7 @@ const std::byte* MappedFile::read(uint64_t offset, uint64_t size, std::byte* to,
   check_same_file(file.number(), opened_, name_);
   const uint64_t begin = offset / kPage * kPage;
   const uint64_t needed = offset + size - begin;
-  const size_t whole = (static_cast<size_t>(needed) + kPage - 1) / kPage * kPage;
+  const size_t whole = rounded_up(static_cast<size_t>(needed), kPage);
   for (size_t done = 0; done < needed;) {
     const ssize_t got =
         ::pread(file.number(), to + done, whole - done, static_cast<off_t>(begin + done));

@@ -47,8 +47,8 @@ std::string format_of(const fs::path& file, const std::string& wanted) {
 std::shared_ptr<const Shard> open_dense(const std::string& format, const fs::path& file,
                                         const fs::path* targets, const ShardOptions& options) {
   if (format == "npy") {
-    if (targets == nullptr) return open_npy(MappedFile(file), options.target_column);
-    return open_npy(MappedFile(file), MappedFile(*targets));
+    if (targets != nullptr) return open_npy(MappedFile(file), MappedFile(*targets));
+    return open_npy(MappedFile(file), options.separate_targets ? "none" : options.target_column);
   }
   std::optional<MappedFile> labels;
   if (targets != nullptr) labels.emplace(*targets);
@@ -67,7 +67,7 @@ void make_alike(const std::vector<std::shared_ptr<TextShard>>& texts, const Shar
   }
   for (const auto& text : texts) {
     if (has_fractions && options.target_kind == TargetKind::automatic) text->use_values();
-    if (has_zeros) text->keep_signs();
+    if (has_zeros || options.keep_signs) text->keep_signs();
     if (text->is_sparse()) text->widen(widest);
   }
 }
@@ -98,14 +98,22 @@ std::string column_text(const Column& column) {
   return std::string(dtype_name(column.dtype)) + " " + shape_text(column.shape);
 }
 
-Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::path>& targets,
-                   const ShardOptions& options) {
+void check_options(const ShardOptions& options) {
+  if (options.num_features < 0 || options.num_features > kMostFeatures) {
+    throw ConfigError::invalid_value("num_features", std::to_string(options.num_features),
+                                     "must be from 0 to " + std::to_string(kMostFeatures));
+  }
   if (options.format != "auto" &&
       std::find(kFormats.begin(), kFormats.end(), options.format) == kFormats.end()) {
     auto known = kFormats;
     known.insert(known.begin(), "auto");
     throw ConfigError::unknown_name("format", options.format, known);
   }
+}
+
+Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::path>& targets,
+                   const ShardOptions& options) {
+  check_options(options);
   if (!targets.empty() && targets.size() != files.size()) {
     throw ConfigError::conflict(std::to_string(files.size()) + " files of rows with " +
                                     std::to_string(targets.size()) + " of targets",
@@ -128,10 +136,8 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
       shards.push_back(open_lvb(MappedFile(files[i])));
       continue;
     }
-    texts.push_back(format == "csv"
-                        ? open_csv(MappedFile(files[i]), options.target_column, options.target_kind)
-                        : open_libsvm(MappedFile(files[i]), options.num_features,
-                                      options.zero_based, options.target_kind));
+    texts.push_back(format == "csv" ? open_csv(MappedFile(files[i]), options)
+                                    : open_libsvm(MappedFile(files[i]), options));
     shards.push_back(texts.back());
   }
   if (shards.empty()) throw DataError::empty("the list of files", "name at least one");
@@ -140,19 +146,41 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
   return shards;
 }
 
+ShardOptions settled(ShardOptions options, const Shards& shards) {
+  for (const auto& shard : shards) {
+    const auto* text = dynamic_cast<const TextShard*>(shard.get());
+    if (text != nullptr && text->summary().has_zero) options.keep_signs = true;
+  }
+  const auto& columns = shards.front()->columns();
+  // Rows of the other files have as many features, whichever of them are zero there.
+  const auto& shape = columns.front().shape;
+  if (options.num_features == 0 && shape.size() == 1 && shape.front() <= kMostFeatures) {
+    options.num_features = shape.front();
+  }
+  for (const auto& column : columns) {
+    if (column.name != "target" || options.target_kind != TargetKind::automatic) continue;
+    options.target_kind = is_floating(column.dtype) ? TargetKind::values : TargetKind::classes;
+  }
+  return options;
+}
+
 std::vector<fs::path> find_files(const std::vector<std::string>& names) {
   std::vector<fs::path> files;
   for (const auto& name : names) {
     const size_t before = files.size();
     std::error_code ignored;
     if (fs::is_directory(name, ignored)) {
-      for (const auto& entry : fs::directory_iterator(name, ignored)) {
-        const bool hidden = entry.path().filename().string().starts_with('.');
-        if (!hidden && entry.is_regular_file(ignored)) files.push_back(entry.path());
+      std::error_code failure;
+      for (fs::directory_iterator entry(name, failure), end; !failure && entry != end;
+           entry.increment(failure)) {
+        const bool hidden = entry->path().filename().string().starts_with('.');
+        if (!hidden && entry->is_regular_file(ignored)) files.push_back(entry->path());
       }
+      if (failure) throw DataError::unreadable(name, failure.message());
       std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
-      if (files.size() == before)
+      if (files.size() == before) {
         throw DataError::empty("the folder '" + name + "'", "put files in it");
+      }
     } else if (fs::exists(name, ignored) || name.find_first_of("*?[") == name.npos) {
       files.emplace_back(name);
     } else {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,10 @@
 /// Start here: `open_shards` opens files of any kind; `lvb.h` is our own format, `dense_shard.h`
 /// reads it and arrays (.npy, IDX), `text_shard.h` CSV and libsvm.
 namespace levin::readers {
+
+constexpr bool is_floating(DType dtype) {
+  return dtype == DType::float16 || dtype == DType::float32 || dtype == DType::float64;
+}
 
 /// One named value of every row: "input" float32 [784], "target" int64 [].
 struct Column {
@@ -75,11 +80,20 @@ struct ShardOptions {
   /// for the last backwards, or "none".
   std::string target_column = "-1";
   TargetKind target_kind = TargetKind::automatic;
+  /// A .npy file without one for targets has none at all: those opened before have theirs apart.
+  bool separate_targets = false;
   /// Features a row of libsvm; 0: the highest index there is in the files opened together.
   int64_t num_features = 0;
   /// Features of libsvm are numbered from 0 instead of from 1.
   bool zero_based = false;
+  /// Targets of -1 in libsvm stay -1; else they stand for class 0 where no target is 0.
+  bool keep_signs = false;
+  /// Called every 32 KiB while text is read to find its lines; what it throws comes through.
+  std::function<void()> while_reading{};
 };
+
+/// Throws ConfigError for options that can't be, whatever the files are.
+void check_options(const ShardOptions& options);
 
 /// Opens files, each with the file of its targets where `targets` isn't empty (one a file then),
 /// and checks all there is to check without reading all of it; text is read once, to find its
@@ -87,6 +101,10 @@ struct ShardOptions {
 /// kind, or whose columns aren't those of the first; ConfigError for options that can't be.
 Shards open_shards(const std::vector<std::filesystem::path>& files,
                    const std::vector<std::filesystem::path>& targets, const ShardOptions& options);
+
+/// The options for other files of the same run as `shards`, which were opened by `options`: what
+/// was found there (the kind of targets, libsvm's features and signs) holds for all of them.
+ShardOptions settled(ShardOptions options, const Shards& shards);
 
 /// The files that `names` stand for, in order: a file, the files of a folder by name (hidden ones
 /// and folders left out), or a pattern such as "train-*.csv". Throws DataError where there is none.

@@ -5,21 +5,12 @@
 #include <optional>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/text.h>
 #include <levin/datamodules/readers/text_shard.h>
 #include <levin/framework/error.h>
 
 namespace levin::readers {
 namespace {
-
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-/// Rows of libsvm are made dense: more features are a damaged index, or can't be trained on so.
-constexpr int64_t kMostFeatures = int64_t{1} << 24;
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 std::string place(const std::string& file, int64_t line, size_t column) {
   return file + ", line " + std::to_string(line) + ", column " + std::to_string(column + 1);
@@ -61,7 +52,7 @@ class CsvLines : public LineFormat {
     auto first = text.substr(mark, end - mark);
     if (first.ends_with('\r')) first.remove_suffix(1);
     if (first.empty()) throw DataError::empty(name_, "its first line is needed");
-    delimiter_ = first.find('\t') != first.npos ? '\t' : first.find(';') != first.npos ? ';' : ',';
+    delimiter_ = detect_delimiter(first);
     std::vector<std::string> names;
     bool is_header = true;
     cells_ = for_each_cell(first, delimiter_, [&](std::string_view cell, size_t) {
@@ -214,8 +205,9 @@ class LibsvmLines : public LineFormat {
         !parse_finite(word.substr(colon + 1), value)) {
       fail(word, line, "it must be index:value, a whole number and a finite one");
     }
+    if (index < base_)
+      fail(word, line, "features are numbered from 1; set zero_based = true for 0");
     index -= base_;
-    if (index < 0) fail(word, line, "features are numbered from 1; set zero_based = true for 0");
     const int64_t most = num_features_ > 0 ? num_features_ : kMostFeatures;
     if (index >= most) {
       fail(word, line,
@@ -237,20 +229,15 @@ class LibsvmLines : public LineFormat {
 
 }  // namespace
 
-std::shared_ptr<TextShard> open_csv(MappedFile file, const std::string& target_column,
-                                    TargetKind kind) {
-  auto format = std::make_unique<CsvLines>(file.name(), target_column);
-  return std::make_shared<TextShard>(std::move(file), std::move(format), kind);
+std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options) {
+  auto format = std::make_unique<CsvLines>(file.name(), options.target_column);
+  return std::make_shared<TextShard>(std::move(file), std::move(format), options);
 }
 
-std::shared_ptr<TextShard> open_libsvm(MappedFile file, int64_t num_features, bool zero_based,
-                                       TargetKind kind) {
-  if (num_features < 0 || num_features > kMostFeatures) {
-    throw ConfigError::invalid_value("num_features", std::to_string(num_features),
-                                     "must be from 0 to " + std::to_string(kMostFeatures));
-  }
-  auto format = std::make_unique<LibsvmLines>(file.name(), num_features, zero_based);
-  return std::make_shared<TextShard>(std::move(file), std::move(format), kind);
+std::shared_ptr<TextShard> open_libsvm(MappedFile file, const ShardOptions& options) {
+  auto format =
+      std::make_unique<LibsvmLines>(file.name(), options.num_features, options.zero_based);
+  return std::make_shared<TextShard>(std::move(file), std::move(format), options);
 }
 
 }  // namespace levin::readers

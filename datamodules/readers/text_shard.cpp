@@ -1,10 +1,10 @@
 #include <levin/datamodules/readers/text_shard.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 
+#include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/error.h>
 
 namespace levin::readers {
@@ -13,60 +13,12 @@ namespace {
 /// Text between two marks of the index: what has to be skipped at most to find a row.
 constexpr uint64_t kStretch = uint64_t{32} << 10;
 
-/// 10^0 to 10^22: the powers of ten that are doubles.
-constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
-/// Decimals of up to 15 digits without an exponent, most of all that there are: exact by one
-/// division (Clinger 1990, doi:10.1145/93542.93557).
-bool parse_short_decimal(std::string_view text, double& value) {
-  const bool negative = text.front() == '-';
-  uint64_t digits = 0;
-  size_t count = 0;
-  size_t fraction = 0;
-  bool point = false;
-  for (const char c : text.substr(negative ? 1 : 0)) {
-    if (c >= '0' && c <= '9') {
-      digits = digits * 10 + static_cast<uint64_t>(c - '0');
-      if (++count > 15) return false;
-      fraction += point ? 1 : 0;
-    } else if (c == '.' && !point) {
-      point = true;
-    } else {
-      return false;
-    }
-  }
-  if (count == 0) return false;
-  const double magnitude = static_cast<double>(digits) / kPowersOfTen[fraction];
-  value = negative ? -magnitude : magnitude;
-  return true;
-}
-
 bool is_whole(double value) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
   return value == std::trunc(value) && std::abs(value) <= kExact;
 }
 
 }  // namespace
-
-bool parse_number(std::string_view text, double& value) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
-  if (text.empty()) return false;
-  if (parse_short_decimal(text, value)) return true;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end.ptr != text.data() + text.size()) return false;
-  if (end.ec == std::errc()) return true;
-  const size_t exponent = text.find_first_of("eE");
-  if (end.ec != std::errc::result_out_of_range || exponent == text.npos ||
-      text[exponent + 1] != '-') {
-    return false;
-  }
-  value = 0.0;  // too small for a double
-  return true;
-}
 
 void LineFormat::Summary::add_target(double target, int64_t line) {
   has_minus_one = has_minus_one || target == -1.0;
@@ -109,14 +61,15 @@ class TextShard::Lines {
   std::string_view line_;
 };
 
-TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format, TargetKind kind)
+TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format,
+                     const ShardOptions& options)
     : file_(std::move(file)), format_(std::move(format)) {
   name_ = file_.name();
-  index();
-  set_columns(kind);
+  index(options.while_reading);
+  set_columns(options.target_kind);
 }
 
-void TextShard::index() {
+void TextShard::index(const std::function<void()>& while_reading) {
   const std::string_view text = file_.text();
   const size_t begin = format_->begin(text);
   const auto skipped = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(begin), '\n');
@@ -126,6 +79,7 @@ void TextShard::index() {
     const uint64_t offset = lines.offset();
     if (!marks_.empty() && offset < marks_.back().offset + kStretch) continue;
     marks_.push_back({rows_, lines.number(), offset});
+    if (while_reading) while_reading();
     if (offset - released > kStretch * 1024) {
       file_.release(released, offset - released);
       released = offset;
@@ -195,7 +149,7 @@ void TextShard::load(int64_t first, int64_t count, bool /*direct*/, BlockBuffer&
   const size_t item = has_target ? columns_[1].bytes() : 0;
   const auto rows = static_cast<size_t>(count);
   // Targets first: features then need no padding in between.
-  const size_t targets = (rows * item + 63) / 64 * 64;
+  const size_t targets = rounded_up(rows * item, 64);
   std::byte* const start = buffer.reserve(targets + rows * row);
   std::byte* const features = start + targets;
   Lines lines = lines_at(first);

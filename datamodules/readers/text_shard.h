@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,7 +48,7 @@ class LineFormat {
 class TextShard : public Shard {
  public:
   /// Throws DataError for an empty file, or one whose lines aren't rows of `format`.
-  TextShard(MappedFile file, std::unique_ptr<LineFormat> format, TargetKind kind);
+  TextShard(MappedFile file, std::unique_ptr<LineFormat> format, const ShardOptions& options);
 
   uint64_t file_bytes() const override { return file_.size(); }
   size_t row_bytes() const override;
@@ -74,7 +75,7 @@ class TextShard : public Shard {
     uint64_t offset = 0;
   };
   class Lines;
-  void index();
+  void index(const std::function<void()>& while_reading);
   void set_columns(TargetKind kind);
   /// At the line of `row`.
   Lines lines_at(int64_t row) const;
@@ -87,18 +88,14 @@ class TextShard : public Shard {
   bool has_signs_ = false;   // a target of -1 stands for class 0
 };
 
-/// Numbers between commas, semicolons or tabs, with or without a line of names (none of which is a
-/// number); no quotes. `target_column` as in ShardOptions.
-std::shared_ptr<TextShard> open_csv(MappedFile file, const std::string& target_column,
-                                    TargetKind kind);
-/// "target index:value ...", zeros left out; comments start at '#'. Targets -1 and 1 are classes 0
-/// and 1. `num_features` 0: the highest index in the file, at most 2^24. Throws ConfigError for one
-/// that can't be.
-std::shared_ptr<TextShard> open_libsvm(MappedFile file, int64_t num_features, bool zero_based,
-                                       TargetKind kind);
+/// Rows of libsvm are made dense: more features are a damaged index, or can't be trained on so.
+inline constexpr int64_t kMostFeatures = int64_t{1} << 24;
 
-/// The number a text holds, all of it, blanks around it aside; false for anything else and for one
-/// that a double can't hold. "nan" and "inf" are numbers.
-bool parse_number(std::string_view text, double& value);
+/// Numbers between commas, semicolons or tabs, with or without a line of names (none of which is a
+/// number); no quotes.
+std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options);
+/// "target index:value ...", zeros left out; comments start at '#'. Targets -1 and 1 are classes 0
+/// and 1. Without `num_features`, the highest index in the file, at most kMostFeatures.
+std::shared_ptr<TextShard> open_libsvm(MappedFile file, const ShardOptions& options);
 
 }  // namespace levin::readers

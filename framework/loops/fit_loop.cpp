@@ -264,9 +264,20 @@ void FitLoop::save(const Requests::Save& request) {
 void FitLoop::save_after_exception(const std::exception& error) {
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
-  // A monitor of a name misspelt, say, costs no epoch.
+  save_after_broken_contract(error);
+}
+
+/// A monitor of a name misspelt, say, costs no epoch.
+void FitLoop::save_after_broken_contract(const std::exception& error) {
+  RunControl& run = parts_.run;
   if (!at_boundary_ || dynamic_cast<const ModuleError*>(&error) == nullptr) return;
-  save({.path = parts_.run.log_dir() / "checkpoints" / "failed.ckpt", .options = {}});
+  if (parts_.options.fast_dev_run.count > 0 || !run.is_global_zero()) return;
+  auto& epochs = run.history().epochs;  // going on ends the epoch once more
+  if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
+  const auto path = run.log_dir() / "checkpoints" / "failed.ckpt";
+  save({.path = path, .options = {}});
+  run.set_last_checkpoint(path);
+  fmt::print(stderr, "the state before the error was saved: {}\n", path.string());
 }
 
 void FitLoop::handle_interrupt() {

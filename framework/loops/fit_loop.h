@@ -34,8 +34,8 @@ class FitLoop {
 
   /// Everything a later run needs to go on with the same bits: see framework/loops/fit_state.cpp.
   StateDict checkpoint(bool weights_only);
-  /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model, and
-  /// leaves the module as it was.
+  /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model,
+  /// and leaves the module as it was.
   void resume(const StateDict& checkpoint);
 
  private:
@@ -54,6 +54,7 @@ class FitLoop {
   void validate();
   void act_on_requests();
   void save(const Requests::Save& request);
+  void save_after_broken_contract(const std::exception& error);
   void handle_interrupt();
   bool may_stop() const;
   double elapsed_seconds() const;

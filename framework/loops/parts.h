@@ -35,6 +35,12 @@ class HookList {
     for (Hooks* one : before_) (one->*hook)(arguments...);
     for (Hooks* one : monitors_) (one->*hook)(arguments...);
   }
+  /// All of them, in order.
+  std::vector<Hooks*> everybody() const {
+    std::vector<Hooks*> all = before_;
+    all.insert(all.end(), monitors_.begin(), monitors_.end());
+    return all;
+  }
   /// Calls a hook of the ordinary callbacks and the module only: before metrics are complete.
   template <class... Parameters, class... Arguments>
   void call_before_monitors(void (Hooks::*hook)(Parameters...), Arguments&&... arguments) const {

@@ -18,6 +18,7 @@ def main():
     parser.add_argument("file")
     path = parser.parse_args().file
     try:
+        import numpy  # noqa: F401 (tensor.numpy() needs it)
         import safetensors
         import torch
     except ImportError as error:

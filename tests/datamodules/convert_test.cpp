@@ -60,6 +60,7 @@ TEST_F(Convert, rows_of_every_format_come_back_as_they_were) {
     if (std::string(name) == "x.npy") options.targets = {at("y.npy")};
     int64_t last = -1;
     const auto written = convert(options, [&](int64_t done, int64_t total) {
+      if (total == 0) return;  // still looks for lines
       EXPECT_GE(done, last);
       EXPECT_EQ(total, 1000);
       last = done;
@@ -144,6 +145,54 @@ TEST_F(Convert, an_output_that_is_there_is_refused_and_left_alone) {
   }
   EXPECT_EQ(test::read_text(folder / "full/mine"), "precious");
   EXPECT_EQ(test::read_text(folder / "a.csv"), "1,2\n");
+}
+
+TEST_F(Convert, an_output_that_cannot_be_replaced_is_refused_at_once) {
+  write_text(folder / "a.csv", "1,2\n");
+  fs::create_directory(folder / "empty");
+  fs::create_directory_symlink(folder / "empty", folder / "link");
+  fs::create_directory_symlink(folder / "gone", folder / "dangling");
+  const auto refuse = [&](const std::string& output) {
+    expect_nothing_left<ConfigError>([&] {
+      convert({.inputs = {at("a.csv")}, .output = output},
+              [](int64_t, int64_t) { ADD_FAILURE() << "it starts to read"; });
+    });
+  };
+  refuse(at("link"));
+  refuse(at("link") + "/");
+  refuse(at("dangling"));
+  const fs::path before = fs::current_path();
+  fs::current_path(folder / "empty");
+  refuse(".");
+  refuse(at("empty"));
+  fs::current_path(before);
+  EXPECT_EQ(convert({.inputs = {at("a.csv")}, .output = at("empty")}).rows, 1);
+}
+
+TEST_F(Convert, folders_made_for_the_output_go_with_it_others_stay) {
+  write_text(folder / "bad.csv", "1,2\n1,nan\n");
+  write_text(folder / "good.csv", "1,2\n");
+  fs::create_directory(folder / "mine");
+  const auto options = [&](const char* name) {
+    return ConvertOptions{.inputs = {at(name)}, .output = at("mine/a/b/out")};
+  };
+  expect_nothing_left<DataError>([&] { convert(options("bad.csv")); });
+  convert(options("good.csv"));
+  EXPECT_TRUE(fs::exists(folder / "mine/a/b/out/shard-00000.lvb"));
+}
+
+TEST_F(Convert, can_be_stopped_while_text_is_read_to_find_its_lines) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += "1.5,2.5,0\n";
+  write_text(folder / "a.csv", text);
+  struct Stop {};
+  int calls = 0;
+  expect_nothing_left<Stop>([&] {
+    convert({.inputs = {at("a.csv")}, .output = at("out")}, [&](int64_t, int64_t total) {
+      EXPECT_EQ(total, 0);
+      if (++calls == 4) throw Stop();
+    });
+  });
 }
 
 TEST_F(Convert, options_that_cannot_be_are_refused) {

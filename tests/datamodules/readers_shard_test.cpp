@@ -2,8 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <future>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/lvb.h>
-#include <levin/datamodules/readers/text_shard.h>
+#include <levin/datamodules/readers/text.h>
 
 namespace levin {
 namespace {
@@ -179,6 +189,7 @@ TEST(Shards, damaged_text_is_an_error_that_names_file_and_line) {
   expect("order.libsvm", "0 5:1 3:1\n", "rise");
   expect("label.libsvm", "yes 1:2\n", "'yes'");
   expect("float.csv", "1,2,0\n1,1e39,0\n", "float32");
+  expect("least.libsvm", "0 1:2\n1 -9223372036854775808:1\n", "zero_based");
   expect("index.libsvm", "0 1:2\n1 999999999999:1\n", "16777216 features");
   write_text(folder / "wide.libsvm", "0 1:2\n1 9:1\n");
   expect_data_error([&] { open_files({folder / "wide.libsvm"}, {.num_features = 8}); },
@@ -250,6 +261,83 @@ TEST(Shards, files_are_found_by_path_folder_and_pattern_in_order_of_their_names)
   EXPECT_EQ(readers::find_files({root + "/*.csv", root + "/sub"}),
             (Files{folder / "a.csv", folder / "b.csv", folder / "sub/d.csv"}));
   expect_data_error([&] { readers::find_files({root + "/*.lvb"}); }, "no file matches");
+}
+
+TEST(Shards, what_is_no_file_is_an_error_not_a_wait) {
+  const test::TestFolder folder;
+  const auto pipe = folder / "a.lvb";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const bool mapped : {true, false}) {
+    auto opened = std::async(std::launch::async, [&] {
+      expect_data_error(
+          [&] { mapped ? void(readers::MappedFile(pipe)) : void(readers::FileSource(pipe)); },
+          "no regular file");
+    });
+    if (opened.wait_for(std::chrono::seconds(10)) == std::future_status::timeout) {
+      ADD_FAILURE() << "opening a pipe waits for a writer";
+      ::close(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK));
+    }
+  }
+  expect_data_error([&] { open_files({""}); }, "can't read ''");
+  expect_data_error([&] { open_files({std::string(5000, 'a') + ".lvb"}); }, "name too long");
+}
+
+TEST(Shards, a_folder_that_cannot_be_read_is_an_error_that_says_why) {
+  const test::TestFolder folder;
+  write_text(folder / "a.csv", "1,0\n");
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};  // so that no folder can be opened
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string message;
+  try {
+    readers::find_files({folder.path().string()});
+  } catch (const DataError& error) {
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_NE(message.find("Too many open files"), std::string::npos) << message;
+}
+
+TEST(Shards, what_one_set_shows_is_settled_for_the_others) {
+  const test::TestFolder folder;
+  const auto settled = [&](const char* name, const char* text, const ShardOptions& options = {}) {
+    write_text(folder / name, text);
+    return readers::settled(options, readers::open_shards({folder / name}, {}, options));
+  };
+  EXPECT_EQ(settled("a.csv", "1,2\n").target_kind, TargetKind::classes);
+  EXPECT_EQ(settled("a.csv", "1,2.5\n").target_kind, TargetKind::values);
+  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_kind = TargetKind::values}).target_kind,
+            TargetKind::values);
+  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_column = "none"}).target_kind,
+            TargetKind::automatic);
+  EXPECT_TRUE(settled("a.libsvm", "0 5:1\n").keep_signs);
+  EXPECT_FALSE(settled("a.libsvm", "-1 5:1\n").keep_signs);
+  EXPECT_EQ(settled("a.libsvm", "-1 5:1\n").num_features, 5);
+  EXPECT_EQ(settled("a.libsvm", "-1 5:1\n", {.num_features = 9}).num_features, 9);
+}
+
+TEST(ParseNumber, takes_what_is_too_small_for_0_and_refuses_what_is_too_large) {
+  const std::string zeros(400, '0');
+  const std::vector<std::string> small = {"1e-400",
+                                          "-1e-999",
+                                          "1" + zeros + "e-800",
+                                          "0." + zeros + "1",
+                                          "0." + zeros + "1e+5",
+                                          "1e-99999999999999999999"};
+  for (const auto& text : small) {
+    double value = -1.0;
+    EXPECT_TRUE(readers::parse_number(text, value)) << text;
+    EXPECT_EQ(value, 0.0) << text;
+  }
+  const std::vector<std::string> large = {"1" + zeros, "1" + zeros + "e-10",
+                                          "-1" + zeros + ".5E-50", "0." + zeros + "1e+900",
+                                          "1e99999999999999999999"};
+  for (const auto& text : large) {
+    double value = 0.0;
+    EXPECT_FALSE(readers::parse_number(text, value)) << text;
+    expect_data_error([&] { readers::parse_csv("1\n" + text + "\n", "a.csv"); }, "line 2");
+  }
 }
 
 TEST(ParseNumber, gives_the_double_that_strtod_gives) {

@@ -129,6 +129,18 @@ TEST(ShardSampler, without_a_seed_a_copy_takes_the_one_of_the_run_it_is_opened_i
   EXPECT_EQ(epoch_of(*description.clone(), 0), before);
 }
 
+TEST(ShardSampler, a_window_of_rows_larger_than_a_block_holds_few_of_them) {
+  const int64_t row = int64_t{40} << 20;
+  const auto large =
+      std::make_shared<const BlockTable>(std::vector<int64_t>{100}, BlockTable::rows_for(row), row);
+  EXPECT_EQ(ShardSampler(large, {}).window_rows(), 3);  // 120 of 128 MiB
+  EXPECT_EQ(ShardSampler(large, {.shuffle = false}).window_rows(), 1);
+  const auto huge = std::make_shared<const BlockTable>(std::vector<int64_t>{5}, 1, 100 * row);
+  EXPECT_EQ(ShardSampler(huge, {}).window_rows(), 1);
+  const auto small = std::make_shared<const BlockTable>(std::vector<int64_t>{5}, 1000);
+  EXPECT_EQ(ShardSampler(small, {}).window_rows(), 32'000);
+}
+
 TEST(ShardSampler, refuses_a_negative_window) {
   EXPECT_THROW(ShardSampler(table(), {.shuffle_rows = -1}), ConfigError);
 }

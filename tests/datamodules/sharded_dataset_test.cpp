@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <thread>
 
@@ -15,6 +17,7 @@ namespace levin {
 namespace {
 
 namespace fs = std::filesystem;
+using test::expect_data_error;
 using Order = std::vector<int64_t>;
 
 /// 525 rows of 64 KB in 6 files, 12 blocks of at most 64 rows.
@@ -187,6 +190,63 @@ TEST_F(ShardedDatasetTest, rows_are_read_one_by_one_where_nothing_is_read_ahead)
   EXPECT_EQ(set->origin_of(221), path(3).string() + ", row 0");
   test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{525}, batch); }, "0 to 524");
   test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{-1}, batch); }, "0 to 524");
+}
+
+TEST_F(ShardedDatasetTest, the_table_knows_what_a_row_weighs) {
+  EXPECT_EQ(open()->table().block_bytes(), BlockTable::kBlockBytes);
+  const test::TestFolder folder;
+  const auto header = readers::lvb_layout({{"input", readers::DType::uint8, {9 << 20}}}, 3);
+  test::write_text(folder / "a.lvb", readers::lvb_header(header));
+  fs::resize_file(folder / "a.lvb", header.file_bytes());
+  const auto set = test::open_files({folder / "a.lvb"});
+  EXPECT_GE(set->table().block_bytes(), 9 << 20);
+  EXPECT_EQ(set->sampler({})->window_rows(), 14);
+}
+
+TEST_F(ShardedDatasetTest, a_set_that_nobody_reads_for_is_refused) {
+  EXPECT_THROW(open({.read_threads = 0}), ConfigError);
+  EXPECT_THROW(open({.read_threads = -3}), ConfigError);
+}
+
+// Every place in a row and every kind of number: the check takes eight floats at a time, and 1024.
+TEST_F(ShardedDatasetTest, what_is_not_finite_is_an_error_that_names_file_and_row) {
+  const test::TestFolder folder;
+  const auto expect = [&](const torch::Tensor& input, const char* part) {
+    if (input.scalar_type() == at::kDouble) {
+      test::write_npy_of<double>(folder / "x.npy", input);
+    } else {
+      test::write_npy_of<float>(folder / "x.npy", input);
+    }
+    for (const bool ahead : {true, false}) {
+      expect_data_error(
+          [&] {
+            test::read_all(*test::open_files({folder / "x.npy"}, {.target_column = "none"}), ahead);
+          },
+          part);
+    }
+  };
+  const auto largest = torch::full({3, 1030}, std::numeric_limits<float>::max());
+  largest[1].fill_(std::numeric_limits<float>::lowest());
+  largest[2].fill_(std::numeric_limits<float>::denorm_min());
+  test::write_npy_of<float>(folder / "x.npy", largest);
+  EXPECT_TRUE(torch::equal(
+      test::read_all(*test::open_files({folder / "x.npy"}, {.target_column = "none"}), true).input,
+      largest));
+  for (const int64_t place : {0, 7, 8, 1023, 1024, 1029}) {
+    for (const float value : {NAN, -NAN, INFINITY, -INFINITY}) {
+      const auto input = largest.clone();
+      input[1][place] = value;
+      expect(input, "x.npy, row 1");
+    }
+  }
+  expect(torch::tensor({{1.0, 2.0}, {3.0, 1e300}}, at::kDouble), "x.npy, row 1");
+  test::write_npy_of<float>(folder / "x.npy", torch::ones({4, 3}));
+  test::write_npy_of<float>(folder / "y.npy", torch::tensor({1.0F, 2.0F, NAN, 3.0F}));
+  expect_data_error(
+      [&] {
+        test::read_all(*test::open_files({folder / "x.npy"}, {}, {}, {folder / "y.npy"}), true);
+      },
+      "the target has the value nan");
 }
 
 double anonymous_mb() {

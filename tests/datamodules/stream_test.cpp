@@ -165,16 +165,17 @@ TEST(StreamDataModule, options_that_cannot_be_are_refused) {
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .scale = -1.0}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .shuffle_rows = -1}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_features = -1}), ConfigError);
+  EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_features = (1 << 24) + 1}), ConfigError);
+  EXPECT_THROW(StreamDataModule({.train = {"a"}, .format = "lbv"}), ConfigError);
+  EXPECT_THROW(StreamDataModule({.train = {"a"}, .batch_size = 0}), ConfigError);
+  EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_workers = -1}), ConfigError);
+  EXPECT_THROW(StreamDataModule({.train = {"a"}, .val_targets = {"b"}}), ConfigError);
   const TestFolder folder;
   test::write_lvb(folder / "a.lvb", make_rows(5, 3));
   const Names name = {(folder / "a.lvb").string()};
-  EXPECT_THROW(StreamDataModule({.train = name, .format = "lbv"}).setup(Stage::fit), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = name, .train_targets = {name.front(), name.front()}})
                    .setup(Stage::fit),
                ConfigError);
-  EXPECT_THROW(StreamDataModule({.train = name, .val_targets = name}).setup(Stage::fit),
-               ConfigError);
-  EXPECT_THROW(StreamDataModule({.train = name, .batch_size = 0}).train_dataloader(), ConfigError);
 }
 
 TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_training) {
@@ -211,6 +212,52 @@ TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_othe
   StreamDataModule wide(
       {.train = {(folder / "train.libsvm").string()}, .val = {(folder / "wide.libsvm").string()}});
   expect_data_error([&] { wide.setup(Stage::fit); }, "wide.libsvm, line 1");
+}
+
+TEST(StreamDataModule, what_targets_are_is_settled_by_the_first_set) {
+  const TestFolder folder;
+  const auto targets = [&](const char* suffix, const std::string& train, const std::string& val) {
+    const auto path = [&](const char* name) { return (folder / name).string() + suffix; };
+    test::write_text(path("train"), train);
+    test::write_text(path("val"), val);
+    StreamDataModule data({.train = {path("train")}, .val = {path("val")}, .shuffle = false});
+    data.setup(Stage::fit);
+    return std::pair(read_all(data.train_dataloader()).target,
+                     read_all(data.val_dataloader()).target);
+  };
+  const auto [train, val] = targets(".csv", "1,0.5\n2,3\n", "1,2\n2,3\n");
+  EXPECT_TRUE(torch::equal(train, torch::tensor({0.5F, 3.0F})));
+  EXPECT_TRUE(torch::equal(val, torch::tensor({2.0F, 3.0F})));
+  const auto keeps = targets(".libsvm", "-1 1:1\n0 1:1\n1 1:1\n", "-1 1:1\n1 1:1\n");
+  EXPECT_TRUE(torch::equal(keeps.first, torch::tensor(std::vector<int64_t>{-1, 0, 1})));
+  EXPECT_TRUE(torch::equal(keeps.second, torch::tensor(std::vector<int64_t>{-1, 1})));
+  const auto maps = targets(".libsvm", "-1 1:1\n1 1:1\n", "1 1:1\n");
+  EXPECT_TRUE(torch::equal(maps.first, torch::tensor(std::vector<int64_t>{0, 1})));
+  EXPECT_TRUE(torch::equal(maps.second, torch::tensor(std::vector<int64_t>{1})));
+  expect_data_error([&] { targets(".csv", "1,0\n2,3\n", "1,0.5\n"); }, "target_type = value");
+  // The same from arrays, where the types differ on disk.
+  test::write_npy_of<float>(folder / "x.npy", torch::ones({2, 3}));
+  test::write_npy_of<float>(folder / "y.npy", torch::tensor({0.5F, 1.0F}));
+  test::write_npy_of<int64_t>(folder / "z.npy", torch::arange(2));
+  const auto name = [&](const char* of) { return Names{(folder / of).string()}; };
+  StreamDataModule arrays({.train = name("x.npy"),
+                           .val = name("x.npy"),
+                           .train_targets = name("y.npy"),
+                           .val_targets = name("z.npy")});
+  EXPECT_TRUE(torch::equal(read_all(arrays.val_dataloader()).target, torch::tensor({0.0F, 1.0F})));
+}
+
+TEST(StreamDataModule, arrays_without_targets_beside_those_with_files_of_them_keep_all_columns) {
+  const TestFolder folder;
+  test::write_npy_of<float>(folder / "x.npy", torch::ones({2, 3}));
+  test::write_npy_of<int64_t>(folder / "y.npy", torch::arange(2));
+  const Names x = {(folder / "x.npy").string()};
+  StreamDataModule data({.train = x, .predict = x, .train_targets = {(folder / "y.npy").string()}});
+  auto reader = data.predict_dataloader().front().open();
+  Batch batch;
+  ASSERT_TRUE(reader.next(batch));
+  EXPECT_TRUE(torch::equal(batch.input(), torch::ones({2, 3})));
+  EXPECT_FALSE(batch.has("target"));
 }
 
 TEST(StreamDataModule, prediction_needs_no_targets) {

@@ -87,10 +87,12 @@ TEST(ThreadTrial, decides_by_medians_of_rounds) {
   ThreadTrial trial;
   trial.timings = {{.setting = kOne, .seconds_a_step = {1.0, 1.1, 9.0}},
                    {.setting = kTwoShort, .seconds_a_step = {0.9, 7.0, 8.0}},
-                   {.setting = kTwo, .seconds_a_step = {}}};
+                   {.setting = kTwo, .seconds_a_step = {}, .tried = true}};
   EXPECT_EQ(trial.timings[0].median(), 1.1);
   EXPECT_EQ(trial.best(kMargin).setting, kOne);
   EXPECT_EQ(trial.summary(), "1: 1100000.0 us, 2: 7000000.0 us, 2 spinning: far slower");
+  trial.timings[2].tried = false;
+  EXPECT_NE(trial.summary().find("2 spinning: not tried"), std::string::npos);
 }
 
 // A machine busy for a while slows whoever is being timed: taking turns shares that out.

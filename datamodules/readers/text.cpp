@@ -1,0 +1,93 @@
+#include <levin/datamodules/readers/text.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+namespace levin::readers {
+namespace {
+
+/// 10^0 to 10^22: the powers of ten that are doubles.
+constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/// Decimals of up to 15 digits without an exponent, most of all that there are: exact by one
+/// division (Clinger 1990, doi:10.1145/93542.93557).
+bool parse_short_decimal(std::string_view text, double& value) {
+  const bool negative = text.front() == '-';
+  uint64_t digits = 0;
+  size_t count = 0;
+  size_t fraction = 0;
+  bool point = false;
+  for (const char c : text.substr(negative ? 1 : 0)) {
+    if (c >= '0' && c <= '9') {
+      digits = digits * 10 + static_cast<uint64_t>(c - '0');
+      if (++count > 15) return false;
+      fraction += point ? 1 : 0;
+    } else if (c == '.' && !point) {
+      point = true;
+    } else {
+      return false;
+    }
+  }
+  if (count == 0) return false;
+  const double magnitude = static_cast<double>(digits) / kPowersOfTen[fraction];
+  value = negative ? -magnitude : magnitude;
+  return true;
+}
+
+/// Whether a number out of a double's range is below 1: its first digit but 0 comes after the
+/// point, wherever the exponent moves that.
+bool is_tiny(std::string_view text) {
+  const size_t end = std::min(text.find_first_of("eE"), text.size());
+  const auto mantissa = text.substr(0, end);
+  auto exponent_text = text.substr(std::min(end + 1, text.size()));
+  if (exponent_text.starts_with('+')) exponent_text.remove_prefix(1);
+  int64_t exponent = 0;
+  const auto parsed =
+      std::from_chars(exponent_text.data(), exponent_text.data() + exponent_text.size(), exponent);
+  if (parsed.ec == std::errc::result_out_of_range) return exponent_text.front() == '-';
+  const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
+  const auto first = static_cast<int64_t>(mantissa.find_first_of("123456789"));
+  return exponent < first - point;
+}
+
+}  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+char detect_delimiter(std::string_view text) {
+  bool quoted = false;
+  std::string outside;
+  for (char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (!quoted && (c == '\n' || c == '\r')) break;
+    if (!quoted) outside += c;
+  }
+  for (char candidate : {'\t', ';'}) {
+    if (outside.find(candidate) != std::string::npos) return candidate;
+  }
+  return ',';
+}
+
+bool parse_number(std::string_view text, double& value) {
+  text = trimmed(text);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  if (text.empty()) return false;
+  if (parse_short_decimal(text, value)) return true;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (end.ptr != text.data() + text.size()) return false;
+  if (end.ec == std::errc()) return true;
+  if (end.ec != std::errc::result_out_of_range || !is_tiny(text)) return false;
+  value = 0.0;
+  return true;
+}
+
+}  // namespace levin::readers
