@@ -7,6 +7,7 @@
 
 #include <levin/framework/error.h>
 #include <levin/framework/random.h>
+#include <levin/framework/shuffle.h>
 
 namespace levin {
 namespace {
@@ -16,12 +17,6 @@ constexpr uint64_t kBlockSalt = 0x626c6f636b730001;
 constexpr uint64_t kRowSalt = 0x726f777300000001;
 /// In order, blocks are read ahead without a window to mix.
 constexpr int64_t kBytesInOrder = 4 * BlockTable::kBlockBytes;
-
-void shuffle(std::vector<int64_t>& values, KeyedGenerator generator) {
-  for (size_t i = values.size(); i > 1; --i) {
-    std::swap(values[i - 1], values[generator.below(i)]);
-  }
-}
 
 int64_t rows_a_window(const BlockTable& table, const ShardSamplerOptions& options) {
   if (options.shuffle && options.shuffle_rows > 0) return options.shuffle_rows;

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include <levin/framework/error.h>
-#include <levin/framework/random.h>
+#include <levin/framework/shuffle.h>
 
 namespace levin {
 namespace {
@@ -110,10 +110,7 @@ SplitSizes split_sizes(int64_t rows, double val_split, double test_split) {
 std::vector<int64_t> shuffled_rows(int64_t rows, int64_t seed) {
   std::vector<int64_t> order(static_cast<size_t>(rows));
   std::iota(order.begin(), order.end(), int64_t{0});
-  KeyedGenerator generator(static_cast<uint64_t>(seed), kSplitKey);
-  for (size_t i = order.size(); i > 1; --i) {
-    std::swap(order[i - 1], order[static_cast<size_t>(generator.below(i))]);
-  }
+  shuffle(order, KeyedGenerator(static_cast<uint64_t>(seed), kSplitKey));
   return order;
 }
 

@@ -2,6 +2,7 @@
 
 #include <levin/framework/error.h>
 #include <levin/framework/random.h>
+#include <levin/framework/shuffle.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,12 +18,10 @@ constexpr uint64_t kShuffleSalt = 0x73687566666c6530;
 constexpr uint64_t kWeightedSalt = 0x7765696768746564;
 
 template <class Index>
-void shuffle(std::vector<Index>& order, int64_t size, KeyedGenerator generator) {
+void number_and_shuffle(std::vector<Index>& order, int64_t size, KeyedGenerator generator) {
   order.resize(static_cast<size_t>(size));
   std::iota(order.begin(), order.end(), Index{0});
-  for (size_t i = order.size(); i > 1; --i) {
-    std::swap(order[i - 1], order[generator.below(i)]);
-  }
+  shuffle(order, generator);
 }
 
 int64_t checked_size(int64_t size) {
@@ -47,9 +46,9 @@ void RandomSampler::set_epoch(int64_t epoch) {
   if (epoch == epoch_) return;
   const KeyedGenerator generator(seed_ ^ kShuffleSalt, static_cast<uint64_t>(epoch));
   if (size_ <= int64_t{std::numeric_limits<uint32_t>::max()}) {
-    shuffle(order_, size_, generator);
+    number_and_shuffle(order_, size_, generator);
   } else {
-    shuffle(long_order_, size_, generator);
+    number_and_shuffle(long_order_, size_, generator);
   }
   epoch_ = epoch;
 }

@@ -2,23 +2,13 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/error.h>
 
-#include "callbacks/fixture.h"
+#include "callbacks/checkpoint_fixture.h"
 #include "framework/message_of.h"
 
 // The options of ModelCheckpoint that say how, when and under which name it saves.
 
 namespace levin::test {
 namespace {
-
-using Names = std::set<std::string>;
-
-fs::path folder_of(const FakeLoop& loop) { return loop.folder.path() / "run" / "checkpoints"; }
-Names names_of(const FakeLoop& loop) { return files_in(folder_of(loop)); }
-
-void start(FakeLoop& loop, ModelCheckpoint& callback) {
-  callback.on_fit_start(loop.run);
-  callback.on_train_start(loop.run);
-}
 
 /// A fit of two epochs in `folder` that saves as told; returns the file.
 fs::path fit_once(const TemporaryFolder& folder, Classifier& model, bool weights_only) {

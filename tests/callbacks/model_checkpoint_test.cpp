@@ -5,20 +5,10 @@
 
 #include <limits>
 
-#include "callbacks/fixture.h"
+#include "callbacks/checkpoint_fixture.h"
 
 namespace levin::test {
 namespace {
-
-using Names = std::set<std::string>;
-
-fs::path folder_of(const FakeLoop& loop) { return loop.folder.path() / "run" / "checkpoints"; }
-Names names_of(const FakeLoop& loop) { return files_in(folder_of(loop)); }
-
-void start(FakeLoop& loop, ModelCheckpoint& callback) {
-  callback.on_fit_start(loop.run);
-  callback.on_train_start(loop.run);
-}
 
 /// An epoch of one step with a validation that gives `val_loss`.
 void epoch(FakeLoop& loop, ModelCheckpoint& callback, double val_loss) {

@@ -11,21 +11,18 @@
 #include <levin/framework/error.h>
 #include <levin/framework/random.h>
 
+#include "framework/epoch_of.h"
+
 namespace levin {
 namespace {
+
+using test::epoch_of;
 
 // Files of unequal sizes in blocks of 16 rows: the last block of most of them is short.
 std::shared_ptr<const BlockTable> table() {
   static const auto made =
       std::make_shared<const BlockTable>(std::vector<int64_t>{1000, 37, 1, 512, 16, 200}, 16);
   return made;
-}
-
-std::vector<int64_t> epoch_of(Sampler& sampler, int64_t epoch) {
-  sampler.set_epoch(epoch);
-  std::vector<int64_t> rows(static_cast<size_t>(sampler.size()));
-  sampler.rows(0, rows);
-  return rows;
 }
 
 TEST(BlockTable, every_row_lies_in_the_block_that_is_found_for_it) {

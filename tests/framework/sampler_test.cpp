@@ -9,15 +9,12 @@
 #include <numeric>
 #include <vector>
 
+#include "epoch_of.h"
+
 namespace levin {
 namespace {
 
-std::vector<int64_t> epoch_of(Sampler& sampler, int64_t epoch) {
-  sampler.set_epoch(epoch);
-  std::vector<int64_t> rows(static_cast<size_t>(sampler.size()));
-  sampler.rows(0, rows);
-  return rows;
-}
+using test::epoch_of;
 
 TEST(Sampler, sequential_visits_rows_in_order_in_every_epoch) {
   SequentialSampler sampler(7);
