@@ -26,6 +26,8 @@
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/random.h>
 #include <levin/framework/strategies/strategy.h>
+#include <levin/framework/strategies/sync_batch_norm.h>
+#include <levin/framework/trace_profiler.h>
 #include <levin/framework/trainer.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>

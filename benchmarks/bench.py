@@ -29,7 +29,7 @@ import report
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # Cases of this file, then programs that take turns with themselves and print a text.
-SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads", "stream")
+SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads", "stream", "scaling")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -230,6 +230,9 @@ def run_texts(suites, options, results):
     if "threads" in suites:
         arguments = ["1", "0.2"] if is_trial else ["10", "1.0"]
         run_text("threads", arguments, all_cores(), options, results)
+    if "scaling" in suites:
+        arguments = ["1", "3"] if is_trial else [str(options.rounds), "8"]
+        run_text("scaling", arguments, all_cores(), options, results)
     if "stream" in suites:
         run_stream(0.5 if is_trial else options.stream_gb, 1 if is_trial else 3, options, results)
 

@@ -111,6 +111,27 @@ class Report(unittest.TestCase):
         self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
         self.assertIn("MLP 784-512-512-10, busy machine", checks[1].what)
 
+    def test_reads_what_scaling_prints(self):
+        def section(size, faster, by_hand):
+            return (
+                f"batch {size} a rank, 5 rounds\n"
+                "ddp, 2 ranks    9000   28444   (us: 8900-9100)\n"
+                f"2 ranks / 1 rank, rows a second, Levin: {faster} (1.200-1.900)\n"
+                f"2 ranks, time of a step: Levin / hand-written: {by_hand} (1.000-1.200)\n"
+                "1 rank, time of a step: ddp / single_device: 1.010 (1.000-1.060)\n"
+            )
+
+        text = section(128, 1.3, 1.02) + section(512, 1.75, 1.1) + section(64, 1.6, 1.06)
+        text += "where the time of two ranks goes, batch 128 a rank\n"
+        checks = report.scaling_checks(text)
+        verdicts = [check.verdict() for check in checks]
+        self.assertEqual(verdicts, ["ok", "ok", "ok", "ok", "FALLS SHORT", "ok"])
+        self.assertEqual(checks[0].measured, report.Spread(1.02, 1.0, 1.2))
+        self.assertEqual(checks[1].measured, report.Spread(1.01, 1.0, 1.06))
+        self.assertEqual(checks[2].measured, report.Spread(1.75, 1.2, 1.9))
+        for check in report.scaling_checks("nothing of the kind"):
+            self.assertEqual(check.verdict(), "not measured")
+
     def test_reads_what_stream_prints(self):
         text = (
             "20.00 GB in 19 shards of float32, batch 512, 1 workers; anonymous before: 70 MB\n"

@@ -167,10 +167,39 @@ def stream_checks(text):
     ]
 
 
+def scaling_checks(text):
+    """Two ranks are fast enough, or as fast as the machine lets a hand-written program be."""
+    checks = []
+    sections = re.findall(r"^batch (\d+) a rank(.*?)(?=^batch|^where|\Z)", text, re.M | re.S)
+    for size, section in sections:
+
+        def ratio(name, section=section):
+            found = re.search(re.escape(name) + r": (\S+) \((\S+)-(\S+)\)", section)
+            return Spread(*map(float, found.groups())) if found else None
+
+        name = f"MLP 784-512-512-10, batch {size} a rank"
+        faster = Check(
+            f"{name}: rows a second of 2 ranks / of 1",
+            1.7,
+            ratio("2 ranks / 1 rank, rows a second, Levin"),
+            True,
+        )
+        by_hand = Check(
+            f"{name}: 2 ranks (which don't reach 1.7 here), Levin / hand-written program",
+            1.05,
+            ratio("2 ranks, time of a step: Levin / hand-written"),
+        )
+        checks.append(by_hand if faster.verdict() == "FALLS SHORT" else faster)
+        one = ratio("1 rank, time of a step: ddp / single_device")
+        checks.append(Check(f"{name}: 1 rank, ddp / single_device", 1.05, one))
+    return checks or [Check("rows a second of 2 ranks / of 1", 1.7, None, True)]
+
+
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
     "threads": ("threads: auto", threads_checks),
     "stream": ("A stream larger than memory", stream_checks),
+    "scaling": ("Two ranks, and more on paper", scaling_checks),
 }
 
 

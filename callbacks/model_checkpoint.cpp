@@ -119,12 +119,13 @@ void ModelCheckpoint::on_train_start(Run& run) {
   if (interval_seconds_ > 0.0) next_save_ = files::monotonic_seconds() + interval_seconds_;
 }
 
-bool ModelCheckpoint::step_due(int64_t global_step) {
+bool ModelCheckpoint::step_due(Run& run) {
+  const int64_t global_step = run.global_step();
   if (global_step == seen_step_) return false;  // in the middle of an accumulation window
   seen_step_ = global_step;
   if (every_n_steps_ > 0) return global_step % every_n_steps_ == 0;
   const double now = files::monotonic_seconds();
-  if (now < next_save_) return false;
+  if (!run.any_rank(state_key(), now >= next_save_)) return false;
   next_save_ = now + interval_seconds_;
   return true;
 }
@@ -135,8 +136,8 @@ bool ModelCheckpoint::epoch_due(const Run& run) const {
 
 void ModelCheckpoint::on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) {
   if (every_n_steps_ == 0 && interval_seconds_ == 0.0) return;
-  if (!step_due(step.global_step())) return;
   Run& run = step.run();
+  if (!step_due(run)) return;
   if (!monitor_ || (monitor_->value(run) && monitor_->source() == Monitor::Source::training)) {
     save(run);
   } else {
@@ -195,7 +196,7 @@ void ModelCheckpoint::save_top(Run& run) {
   if (options_.save_top_k == 0 || top_step_ == run.global_step()) return;
   double score = 0.0;
   if (monitor_) {
-    const auto value = monitor_->value(run);
+    const auto value = agreed_value(run);
     if (!value) return;
     score = std::isnan(*value) ? monitor_->worst() : *value;
     if (is_full() && !monitor_->is_better(score, worst()->score)) return;
@@ -206,7 +207,7 @@ void ModelCheckpoint::save_top(Run& run) {
     best_k_models_.erase(worst());
   }
   const auto name = name_.format(run.epoch(), run.global_step(), run.metrics());
-  const auto path = free_path(run, name, save_options.replaces);
+  const auto path = agreed_path(run, "top", name, save_options.replaces);
   std::erase(save_options.replaces, path);
 
   best_k_models_.push_back({path, score});
@@ -220,7 +221,7 @@ void ModelCheckpoint::save_top(Run& run) {
 void ModelCheckpoint::save_last(Run& run) {
   if (!options_.save_last || last_step_ == run.global_step()) return;
   last_step_ = run.global_step();
-  last_model_path_ = free_path(run, kLastName, {last_model_path_});
+  last_model_path_ = agreed_path(run, "last", kLastName, {last_model_path_});
   tell(run);
   request(run, last_model_path_, {});
 }
@@ -234,6 +235,25 @@ std::vector<ModelCheckpoint::Saved>::const_iterator ModelCheckpoint::worst() con
   return std::max_element(
       best_k_models_.begin(), best_k_models_.end(),
       [this](const Saved& a, const Saved& b) { return monitor_->is_better(a.score, b.score); });
+}
+
+/// Rank 0's: a value of a step differs from rank to rank, and all have to save or none.
+std::optional<double> ModelCheckpoint::agreed_value(Run& run) {
+  const auto own = monitor_->value(run);
+  if (run.world_size() == 1) return own;
+  const auto shared = run.from_rank_zero(state_key() + "/score", [&] {
+    return own ? Value(Value::Array{*own}).to_json() : std::string("[]");
+  });
+  const Value value = Value::from_json(shared);
+  return value.as_array().empty() ? std::nullopt : std::optional(value.as_array()[0].as_double());
+}
+
+/// The same on every rank: only rank 0 looks at what is there.
+std::filesystem::path ModelCheckpoint::agreed_path(
+    Run& run, const char* kind, const std::string& name,
+    const std::vector<std::filesystem::path>& ours) const {
+  return run.from_rank_zero(fmt::format("{}/{}", state_key(), kind),
+                            [&] { return free_path(run, name, ours).string(); });
 }
 
 std::filesystem::path ModelCheckpoint::free_path(

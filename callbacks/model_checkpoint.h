@@ -93,7 +93,7 @@ class ModelCheckpoint : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  bool step_due(int64_t global_step);
+  bool step_due(Run& run);
   bool epoch_due(const Run& run) const;
   /// Saves what is to be saved at this step, once a step.
   void save(Run& run);
@@ -103,6 +103,9 @@ class ModelCheckpoint : public Callback {
   /// The one to be removed first.
   std::vector<Saved>::const_iterator worst() const;
   /// `name` or a version of it that no file has, or one of `ours` has.
+  std::optional<double> agreed_value(Run& run);
+  std::filesystem::path agreed_path(Run& run, const char* kind, const std::string& name,
+                                    const std::vector<std::filesystem::path>& ours) const;
   std::filesystem::path free_path(const Run& run, const std::string& name,
                                   const std::vector<std::filesystem::path>& ours) const;
   bool is_ours(const std::filesystem::path& path) const;

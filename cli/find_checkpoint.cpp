@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/error.h>
 
 namespace levin {
@@ -41,7 +42,7 @@ fs::path newest_file(const fs::path& folder) {
   fs::file_time_type newest_time;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() != ".ckpt") continue;
+    if (entry.path().extension() != ".ckpt" || !has_checkpoint(entry.path())) continue;
     const auto time = entry.last_write_time(ignored);
     const bool is_newer = newest.empty() || time > newest_time ||
                           (time == newest_time && entry.path().filename() == "last.ckpt");

@@ -70,6 +70,7 @@ class Session {
 
   int fit() {
     const History history = trainer_.fit(*model_, *data_, ckpt_path_);
+    if (!speaks()) return history.interrupted ? kInterrupted : kDone;
     const MetricMap& metrics = trainer_.run().metrics();
     const int64_t steps = trainer_.run().global_step();
     say(fmt::format("{} after {} epochs, {} steps\n{}",
@@ -89,6 +90,7 @@ class Session {
   int evaluate(Stage stage) {
     const MetricMap metrics = stage == Stage::test ? trainer_.test(*model_, *data_, ckpt_path_)
                                                    : trainer_.validate(*model_, *data_, ckpt_path_);
+    if (!speaks()) return kDone;
     say(fmt::format("{}\n{}", stage_name(stage), metrics_table(metrics)));
     if (arguments_.json) print_json(metrics);
     return kDone;
@@ -97,6 +99,7 @@ class Session {
   int predict() {
     if (!arguments_.output.empty()) check_output(arguments_.output);
     const NamedTensors predictions = trainer_.predict(*model_, *data_, ckpt_path_);
+    if (!speaks()) return kDone;
     const std::filesystem::path path = arguments_.output.empty()
                                            ? trainer_.run().log_dir() / "predictions.npz"
                                            : std::filesystem::path(arguments_.output);
@@ -120,6 +123,9 @@ class Session {
   }
 
  private:
+  /// Of several ranks one tells of the results, which are the same on all.
+  bool speaks() { return trainer_.run().is_global_zero(); }
+
   void add_callback(std::unique_ptr<Callback> callback, HookSet hooks) {
     const bool saves = callback->order() == Callback::Order::checkpoint;
     if (saves && trainer_.options().fast_dev_run.count > 0) return;  // as Lightning does

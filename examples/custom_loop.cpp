@@ -34,7 +34,7 @@ int main() try {
       optimizer.step([&] {
         const auto loss = levin::cross_entropy(model.forward(batch.input()), batch.target());
         optimizer.zero_grad();
-        strategy.backward(model, loss, /*weight=*/1.0, /*synchronize=*/true);
+        strategy.backward(model, loss, /*weight=*/1.0, batch.rows());
         metrics.log("loss", loss, {}, /*on_step=*/false, /*on_epoch=*/true);
         return loss;
       });

@@ -61,6 +61,14 @@ std::optional<int64_t> DataLoader::size(Shard shard) const {
   return batches_an_epoch(*dataset_, options_, shard);
 }
 
+int64_t DataLoader::rows_a_step(Shard shard) const { return levin::rows_a_step(options_, shard); }
+
+DataLoader DataLoader::with_global_batch_size(int64_t rows) const {
+  DataLoader result = *this;
+  result.options_.global_batch_size = rows;
+  return result;
+}
+
 DataLoader DataLoader::without_shuffle() const {
   DataLoader ordered = *this;
   ordered.options_.shuffle = false;

@@ -106,6 +106,10 @@ class DataLoader {
   std::optional<int64_t> size(Shard shard = {}) const;
   const Dataset& dataset() const { return *dataset_; }
   const DataLoaderOptions& options() const { return options_; }
+  /// Rows a step over all devices.
+  int64_t rows_a_step(Shard shard = {}) const;
+  /// The same with as many rows a step, whatever the number of devices.
+  DataLoader with_global_batch_size(int64_t rows) const;
   /// The same with the rows in order (`overfit_batches`).
   DataLoader without_shuffle() const;
 

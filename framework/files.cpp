@@ -180,6 +180,11 @@ void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("remove", path, errno);
 }
 
+void remove_folder(const std::filesystem::path& path) {
+  if (::rmdir(path.c_str()) == 0) return;
+  if (errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST) fail("remove", path, errno);
+}
+
 AppendFile::AppendFile(const std::filesystem::path& path, int64_t offset) : path_(path) {
   if (path.has_parent_path()) create_folder(path.parent_path());
   descriptor_ = open_file(path, O_RDWR | O_CREAT);

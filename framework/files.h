@@ -38,6 +38,9 @@ std::filesystem::path create_version_folder(const std::filesystem::path& root);
 /// Removes one file the run itself wrote; a missing one is no error.
 void remove_file(const std::filesystem::path& path);
 
+/// Removes a folder the run itself made; one that isn't empty stays, a missing one is no error.
+void remove_folder(const std::filesystem::path& path);
+
 /// A text file that only grows, and that a resumed run cuts at the offset its checkpoint recorded.
 class AppendFile {
  public:

@@ -9,38 +9,12 @@
 #include <fmt/format.h>
 
 #include <levin/framework/error.h>
+#include <levin/framework/metric_values.h>
 
 namespace levin {
 namespace {
 
 constexpr const char* kReduceNames[] = {"mean", "sum", "min", "max"};
-
-double start_of(Reduce reduce) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  switch (reduce) {
-    case Reduce::min:
-      return kInfinity;
-    case Reduce::max:
-      return -kInfinity;
-    default:
-      return 0.0;
-  }
-}
-
-double combine(Reduce reduce, double sofar, double value, double weight) {
-  switch (reduce) {
-    case Reduce::mean:
-      return sofar + value * weight;
-    case Reduce::sum:
-      return sofar + value;
-    // A NaN must not get lost in a comparison.
-    case Reduce::min:
-      return std::isnan(value) || value < sofar ? value : sofar;
-    case Reduce::max:
-      return std::isnan(value) || value > sofar ? value : sofar;
-  }
-  return sofar;
-}
 
 double finish(Reduce reduce, double sofar, double weight) {
   return reduce == Reduce::mean ? sofar / weight : sofar;
@@ -261,41 +235,6 @@ MetricMap Metrics::step_values(For whom) {
   return values;
 }
 
-PackedMetrics Metrics::pack() {
-  bring_to_host();
-  PackedMetrics packed;
-  for (const auto& slot : slots_) {
-    if (!slot.on_epoch) continue;
-    if (slot.reduce == Reduce::min) {
-      packed.minima.push_back(slot.epoch);
-    } else if (slot.reduce == Reduce::max) {
-      packed.maxima.push_back(slot.epoch);
-    } else {
-      packed.sums.push_back(slot.epoch);
-    }
-    packed.sums.push_back(slot.epoch_weight);
-  }
-  return packed;
-}
-
-void Metrics::unpack(const PackedMetrics& packed) {
-  size_t sum = 0;
-  size_t minimum = 0;
-  size_t maximum = 0;
-  for (auto& slot : slots_) {
-    if (!slot.on_epoch) continue;
-    if (slot.reduce == Reduce::min) {
-      slot.epoch = packed.minima.at(minimum++);
-    } else if (slot.reduce == Reduce::max) {
-      slot.epoch = packed.maxima.at(maximum++);
-    } else {
-      slot.epoch = packed.sums.at(sum++);
-    }
-    slot.epoch_weight = packed.sums.at(sum++);
-    slot.in_epoch = slot.in_epoch || slot.epoch_weight > 0.0;
-  }
-}
-
 MetricMap Metrics::epoch_values(For whom) {
   bring_to_host();
   MetricMap values;
@@ -306,59 +245,6 @@ MetricMap Metrics::epoch_values(For whom) {
     if (whom == For::callbacks) values[slot.key] = value;
   }
   return values;
-}
-
-StateDict Metrics::state_dict() {
-  bring_to_host();
-  Value::Array slots;
-  for (const auto& slot : slots_) {
-    Value item;
-    item["name"] = slot.name;
-    item["key"] = slot.key;
-    item["step_key"] = slot.step_key;
-    item["epoch_key"] = slot.epoch_key;
-    item["loader_index"] = slot.loader_index;
-    item["reduce"] = static_cast<int>(slot.reduce);
-    item["on_step"] = slot.on_step;
-    item["on_epoch"] = slot.on_epoch;
-    item["prog_bar"] = slot.prog_bar;
-    item["logger"] = slot.logger;
-    item["in_window"] = slot.in_window;
-    item["in_epoch"] = slot.in_epoch;
-    item["window"] = slot.window;
-    item["window_weight"] = slot.window_weight;
-    item["epoch"] = slot.epoch;
-    item["epoch_weight"] = slot.epoch_weight;
-    slots.push_back(std::move(item));
-  }
-  StateDict state;
-  state.values["slots"] = std::move(slots);
-  return state;
-}
-
-void Metrics::load_state_dict(const StateDict& state) {
-  slots_.clear();
-  if (!state.values.contains("slots")) return;
-  for (const auto& item : state.values.at("slots").as_array()) {
-    Slot slot;
-    slot.name = item.at("name").as_string();
-    slot.key = item.at("key").as_string();
-    slot.step_key = item.at("step_key").as_string();
-    slot.epoch_key = item.at("epoch_key").as_string();
-    slot.loader_index = item.at("loader_index").as_int();
-    slot.reduce = static_cast<Reduce>(item.at("reduce").as_int());
-    slot.on_step = item.at("on_step").as_bool();
-    slot.on_epoch = item.at("on_epoch").as_bool();
-    slot.prog_bar = item.at("prog_bar").as_bool();
-    slot.logger = item.at("logger").as_bool();
-    slot.in_window = item.at("in_window").as_bool();
-    slot.in_epoch = item.at("in_epoch").as_bool();
-    slot.window = item.at("window").as_double();
-    slot.window_weight = item.at("window_weight").as_double();
-    slot.epoch = item.at("epoch").as_double();
-    slot.epoch_weight = item.at("epoch_weight").as_double();
-    slots_.push_back(std::move(slot));
-  }
 }
 
 }  // namespace levin

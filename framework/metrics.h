@@ -40,7 +40,7 @@ struct LogOptions {
 struct PackedMetrics {
   std::vector<double> sums;
   std::vector<double> minima;
-  std::vector<double> maxima;
+  std::vector<double> maxima;  // the first: whether a rank has names that others may lack
 };
 
 /// Collects what is logged during one pass over the data. A value on a device stays there until a
@@ -71,13 +71,21 @@ class Metrics {
   /// Whether anything was logged on_step.
   bool has_step_values() const;
 
-  /// Brings the epoch's values to the host, packed for a reduction over ranks.
+  /// Brings the epoch's values to the host, packed for a reduction over ranks: those of the names
+  /// that all ranks agreed on.
   PackedMetrics pack();
-  /// Takes the reduced values back.
-  void unpack(const PackedMetrics& packed);
+  /// Takes the reduced values back; false, and nothing is taken, where ranks have to agree first.
+  bool unpack(const PackedMetrics& packed);
+  /// The names logged so far and how, as JSON.
+  std::string names() const;
+  /// Takes up what `names` gave on each rank, in an order that is the same everywhere. Throws
+  /// ModuleError where ranks logged a name in different ways.
+  void agree(const std::vector<std::string>& names_of_ranks);
   /// The epoch's values so far.
   MetricMap epoch_values(For whom);
 
+  /// Adds another rank's values of the epoch, as its state_dict has them.
+  void merge(const StateDict& other);
   StateDict state_dict();
   void load_state_dict(const StateDict& state);
 
@@ -109,8 +117,11 @@ class Metrics {
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
   void bring_to_host();
   static bool wanted(const Slot& slot, For whom);
+  static Value describe(const Slot& slot);
+  static Slot slot_of(const Value& value);
 
   std::vector<Slot> slots_;
+  size_t agreed_ = 0;  // the first slots, which all ranks have in this order
   size_t cursor_ = 0;  // where the next log call's slot is, if the calls come in the same order
   int64_t rows_ = 1;
   int64_t loader_index_ = 0;

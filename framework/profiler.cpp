@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/files.h>
+#include <levin/framework/value.h>
 
 namespace levin {
 namespace {
@@ -34,6 +35,61 @@ std::array<int, kNumParts> shares_in_tenths(const Profile& profile) {
   int missing = 1000 - std::accumulate(tenths.begin(), tenths.end(), 0);
   for (size_t i = 0; i < kNumParts && missing > 0; ++i, --missing) ++tenths[order[i]];
   return tenths;
+}
+
+/// A line a rank: what it sent, how long that took, and what it did beside it.
+std::string table_of_ranks(const std::vector<Profile>& ranks) {
+  std::string text = fmt::format("{:<6}{:>10}{:>17}{:>11}{:>11}{:>14}{:>11}{:>12}{:>10}\n", "rank",
+                                 "MiB sent", "communication s", "overlap %", "waiting s",
+                                 "for slower s", "forward s", "backward s", "update s");
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const Communication& one = ranks[r].communication;
+    const double backward = std::max(0.0, ranks[r].row(Part::backward).seconds - one.waiting);
+    text += fmt::format(
+        "{:<6}{:>10.2f}{:>17.3f}{:>11.1f}{:>11.3f}{:>14.3f}{:>11.3f}{:>12.3f}{:>10.3f}\n", r,
+        one.mib(), one.seconds, one.overlap_percent(), one.waiting, one.for_slower,
+        ranks[r].row(Part::forward).seconds, backward, ranks[r].row(Part::optimizer).seconds);
+  }
+  return text;
+}
+
+/// What other ranks are told of a profile.
+std::string to_text(const Profile& profile) {
+  Value value;
+  value["seconds"] = profile.seconds;
+  value["threads"] = static_cast<int64_t>(profile.threads);
+  Value::Array rows;
+  for (const auto& row : profile.rows) rows.emplace_back(Value::Array{row.calls, row.seconds});
+  value["rows"] = std::move(rows);
+  const Communication& one = profile.communication;
+  value["communication"] =
+      Value::Array{one.steps, one.bytes, one.seconds, one.hidden, one.waiting, one.stride};
+  value["waits"] = Value::Array(one.waits.begin(), one.waits.end());
+  return value.to_json();
+}
+
+Profile from_text(const std::string& text, Stage stage) {
+  const Value value = Value::from_json(text);
+  Profile profile;
+  profile.stage = stage;
+  profile.seconds = value.at("seconds").as_double();
+  profile.threads = static_cast<int>(value.at("threads").as_int());
+  for (size_t i = 0; i < kNumParts; ++i) {
+    const auto& row = value.at("rows").as_array().at(i).as_array();
+    profile.rows[i] = {row.at(0).as_int(), row.at(1).as_double()};
+  }
+  const auto& figures = value.at("communication").as_array();
+  Communication& one = profile.communication;
+  one.steps = figures.at(0).as_int();
+  one.bytes = figures.at(1).as_int();
+  one.seconds = figures.at(2).as_double();
+  one.hidden = figures.at(3).as_double();
+  one.waiting = figures.at(4).as_double();
+  one.stride = figures.at(5).as_int();
+  for (const Value& wait : value.at("waits").as_array()) {
+    one.waits.push_back(static_cast<float>(wait.as_double()));
+  }
+  return profile;
 }
 
 }  // namespace
@@ -66,12 +122,14 @@ std::string Profile::table() const {
                         fmt::format("{}.{}", tenths[i] / 10, tenths[i] % 10));
   }
   text += fmt::format("{:<18}{:>12}{:>12.3f}{:>14}{:>9}\n", "all", "", seconds, "", "100.0");
+  if (!ranks.empty()) text += table_of_ranks(ranks);
   return text;
 }
 
 void SimpleProfiler::begin_run(Stage stage) {
   profile_ = {};
   profile_.stage = stage;
+  ranks_ = {};
   open_.clear();
   open_.reserve(16);
   running_ = true;
@@ -80,7 +138,9 @@ void SimpleProfiler::begin_run(Stage stage) {
 
 void SimpleProfiler::pass_time() {
   const double now = files::monotonic_seconds();
-  profile_.row(open_.empty() ? Part::rest : open_.back()).seconds += now - last_;
+  const Part part = open_.empty() ? Part::rest : open_.back();
+  profile_.row(part).seconds += now - last_;
+  passed(part, last_, now);
   last_ = now;
 }
 
@@ -105,7 +165,22 @@ void SimpleProfiler::end_run(bool failed) {
   open_.clear();
   profile_ = profile();
   running_ = false;
-  if (out_ != nullptr && !failed) fmt::print(out_, "{}", profile_.table());
+  if (failed) return;
+  if (ranks_.world_size > 1) gather_ranks();
+  if (out_ != nullptr && ranks_.rank == 0) fmt::print(out_, "{}", profile_.table());
+}
+
+void SimpleProfiler::gather_ranks() {
+  std::vector<Communication> communication;
+  for (const std::string& text : ranks_.gather(to_text(profile_))) {
+    profile_.ranks.push_back(from_text(text, profile_.stage));
+    communication.push_back(profile_.ranks.back().communication);
+  }
+  tell_slower_apart(communication);
+  for (size_t r = 0; r < communication.size(); ++r) {
+    profile_.ranks[r].communication = std::move(communication[r]);
+  }
+  profile_.communication = profile_.ranks.at(static_cast<size_t>(ranks_.rank)).communication;
 }
 
 Profile SimpleProfiler::profile() const {

@@ -3,10 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/communication.h>
 #include <levin/framework/stage.h>
 
 namespace levin {
@@ -43,13 +46,30 @@ struct Profile {
   /// LibTorch's threads within an operation, as they were at the end.
   int threads = 0;
   std::array<Row, kNumParts> rows{};
+  /// What summing gradients over ranks took, a part of `backward`.
+  Communication communication{};
+  /// Of a run of several ranks that has ended: all of theirs, in their order.
+  std::vector<Profile> ranks{};
 
   const Row& row(Part part) const { return rows[static_cast<size_t>(part)]; }
   Row& row(Part part) { return rows[static_cast<size_t>(part)]; }
   /// The part's share of the run, 0 to 100.
   double percent(Part part) const { return seconds > 0 ? 100 * row(part).seconds / seconds : 0.0; }
-  /// A line a part, longest first, columns aligned, shares in tenths that add up to 100.0.
+  /// A line a part, longest first, columns aligned, shares in tenths that add up to 100.0. With
+  /// several ranks a line a rank follows, whose backward is without the waiting beside it.
   std::string table() const;
+};
+
+/// The ranks of a run as a profiler gets to know them.
+struct ProfiledRanks {
+  int64_t rank = 0;
+  int64_t world_size = 1;
+  /// The texts of all ranks, in their order, on every rank; all have to call.
+  std::function<std::vector<std::string>(const std::string&)> gather{};
+  /// Optimizer steps done.
+  std::function<int64_t()> step{};
+  /// The run's folder; all ranks have to call. Empty: nothing may be written.
+  std::function<std::filesystem::path()> folder{};
 };
 
 /// Is told by the loops when a part begins and ends. Parts nest and end in the reverse order; all
@@ -61,9 +81,13 @@ class Profiler {
 
   /// A run begins: before the data module and the module are asked for anything.
   virtual void begin_run(Stage /*stage*/) {}
+  /// The ranks have met: soon after `begin_run`.
+  virtual void joined(const ProfiledRanks& /*ranks*/) {}
   virtual void begin(Part part) = 0;
   virtual void end(Part part) = 0;
-  /// The run has ended, or failed.
+  /// A step's gradients were summed over ranks; called within Part::backward.
+  virtual void reduced(const Reduction& /*step*/) {}
+  /// The run has ended, or failed. Where it hasn't failed, every rank is here.
   virtual void end_run(bool /*failed*/) {}
   /// Of the run in progress or last ended; empty where the implementation keeps none.
   virtual Profile profile() const { return {}; }
@@ -74,20 +98,31 @@ class Profiler {
 /// validation; its hooks, loggers and files are theirs. Lightning: SimpleProfiler.
 class SimpleProfiler : public Profiler {
  public:
-  /// Writes the table to `out` (null: nowhere) at the end of each run.
+  /// Writes the table to `out` (null: nowhere) at the end of each run; of several ranks, rank 0.
   explicit SimpleProfiler(std::FILE* out = stderr) : out_(out) {}
 
   void begin_run(Stage stage) override;
+  void joined(const ProfiledRanks& ranks) override { ranks_ = ranks; }
   void begin(Part part) override;
   void end(Part part) override;
+  void reduced(const Reduction& step) override { profile_.communication.add(step); }
   void end_run(bool failed) override;
   Profile profile() const override;
 
+ protected:
+  /// The time from one moment to another was the part's.
+  virtual void passed(Part /*part*/, double /*from*/, double /*to*/) {}
+  const ProfiledRanks& ranks() const { return ranks_; }
+  /// When the run began.
+  double started() const { return started_; }
+
  private:
   void pass_time();
+  void gather_ranks();
 
   std::FILE* out_;
   Profile profile_;
+  ProfiledRanks ranks_;
   std::vector<Part> open_;  // what each part that has begun counts as; the last one's clock runs
   double started_ = 0.0;
   double last_ = 0.0;  // when the clock was read

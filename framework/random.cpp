@@ -49,6 +49,10 @@ void seed_everything(uint64_t seed) {
   at::manual_seed(seed);
 }
 
+void reseed_for_rank(int64_t rank) {
+  at::manual_seed(KeyedGenerator(the_seed, static_cast<uint64_t>(rank))());
+}
+
 uint64_t global_seed() { return the_seed; }
 
 StateDict random_state() {

@@ -13,6 +13,10 @@ void seed_everything(uint64_t seed);
 /// The seed last given to `seed_everything`; 0 before.
 uint64_t global_seed();
 
+/// Gives LibTorch's generators another seed, made of the global one and the rank: ranks that drop
+/// out other units than each other.
+void reseed_for_rank(int64_t rank);
+
 /// A small generator whose numbers depend on its key alone: the same on every machine, for any
 /// number of threads and ranks. Works with the distributions of <random>.
 /// Source: SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195).

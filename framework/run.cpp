@@ -68,6 +68,14 @@ void Run::accumulate(int64_t n) {
   requests_.accumulate = n;
 }
 
+std::string Run::from_rank_zero(const std::string& key, const std::function<std::string()>& make) {
+  return share_ ? share_(key, make) : make();
+}
+
+bool Run::any_rank(const std::string& key, bool raised) {
+  return any_rank_ ? any_rank_(key, raised) : raised;
+}
+
 const std::filesystem::path& Run::log_dir() {
   if (log_dir_.empty()) log_dir_ = make_log_dir_();
   return log_dir_;

@@ -85,7 +85,8 @@ class Run {
   /// Ends training at the next boundary, once min_epochs and min_steps are met.
   void stop(std::string reason);
   bool stop_requested() const { return requests_.stop.has_value(); }
-  /// Writes a checkpoint at the next boundary; a relative path is put under `log_dir()`.
+  /// Writes a checkpoint at the next boundary; a relative path is put under `log_dir()`. To be
+  /// called on every rank: all have a part in it.
   void save(std::filesystem::path path, SaveOptions options = {});
   /// Whether a file of that (absolute) path is waiting to be written.
   bool save_requested(const std::filesystem::path& path) const {
@@ -106,6 +107,15 @@ class Run {
   void set_best_checkpoint(std::filesystem::path path) { best_checkpoint_ = std::move(path); }
   void set_last_checkpoint(std::filesystem::path path) { last_checkpoint_ = std::move(path); }
 
+  /// What rank 0's `make` gives, on every rank: for decisions that must not differ. The others wait
+  /// for rank 0; `key` says what it is about: calls with the same key belong together in their
+  /// order.
+  std::string from_rank_zero(const std::string& key, const std::function<std::string()>& make);
+  /// For what one rank finds out by itself (a clock's reading) and all have to act on at the same
+  /// step: whether any rank has raised `key`. To be called after every step, on every rank; with
+  /// several ranks it takes one step to get around. Throws ModuleError for an eighth key.
+  bool any_rank(const std::string& key, bool raised);
+
   int64_t rank() const { return rank_; }
   int64_t world_size() const { return world_size_; }
   bool is_global_zero() const { return rank_ == 0; }
@@ -125,6 +135,8 @@ class Run {
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   std::function<std::filesystem::path()> make_log_dir_;
+  std::function<std::string(const std::string&, const std::function<std::string()>&)> share_;
+  std::function<bool(const std::string&, bool)> any_rank_;
   std::filesystem::path log_dir_;
   std::filesystem::path best_checkpoint_;
   std::filesystem::path last_checkpoint_;

@@ -13,8 +13,10 @@
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/global_switches.h>
 #include <levin/framework/loops/predict_loop.h>
+#include <levin/framework/loops/rank_exchange.h>
 #include <levin/framework/random.h>
 #include <levin/framework/thread_policy.h>
+#include <levin/framework/trace_profiler.h>
 
 namespace levin {
 namespace {
@@ -57,9 +59,7 @@ class Trainer::Implementation {
  public:
   explicit Implementation(TrainerOptions given) : options(effective(std::move(given))) {
     if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
-    run.set_log_dir_maker([this] {
-      return files::create_version_folder(fs::path(options.default_root_dir) / "levin_logs");
-    });
+    if (options.profiler == "trace") profiler = std::make_unique<TraceProfiler>();
   }
 
   TrainerOptions options;
@@ -91,6 +91,7 @@ class Trainer::Implementation {
   auto guarded(DataModule& data, Stage stage, Work work);
 
   std::unique_ptr<Strategy> strategy_;
+  RankExchange exchange_{run, fs::path(options.default_root_dir) / "levin_logs"};
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
   std::vector<Logger*> logger_list_;
@@ -133,12 +134,15 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   run.set_rank(strategy_->rank(), strategy_->world_size());
   run.requests() = {};
   run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
-  data.prepare_data();
+  exchange_.begin(*strategy_, profiler.get(), options.fast_dev_run.count == 0);
+  if (strategy_->local_rank() == 0) data.prepare_data();
+  strategy_->barrier();
   data.setup(stage);
   hooks_->call(&Hooks::setup, stage, run);
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
+  strategy_->barrier();  // what rank 0 has written is there
   data.teardown(stage);
   hooks_->call(&Hooks::teardown, stage, run);
   strategy_->teardown(run.module());
@@ -183,8 +187,10 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
     if (profiler) profiler->end_run(/*failed=*/false);
     return result;
   } catch (const std::exception& error) {
+    const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
     clear_up_after(error);
     if (profiler) profiler->end_run(/*failed=*/true);
+    if (!cause.empty()) throw DistributedError(fmt::format("rank {}: {}", run.rank(), cause));
     rethrow_with_place(run);
   }
 }
@@ -253,6 +259,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                       {"it holds weights only"});
     }
     resumed_folder = run_folder_of(path);
+    train = with_rows_a_step_of(*checkpoint, train, strategy_->shard());
   }
   strategy_->setup(module);
   optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
@@ -260,12 +267,14 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   NamedTensors names;
   for (const auto& item : named) names.emplace_back(item.key(), item.value());
   for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
+  strategy_->shard_optimizers(optimizers_);
   run.history() = {};
   run.known_metrics().clear();
   run.known_progress_bar().clear();
   // Loaders without a seed of their own take the run's when they are opened.
   if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
+  if (strategy_->rank() > 0) reseed_for_rank(strategy_->rank());
   if (!checkpoint) return;
   fit_loop_->resume(*checkpoint);
   if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
@@ -275,11 +284,12 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
                                      const std::string& ckpt_path) {
   return guarded(data, Stage::fit, [&] {
     begin(module, data, Stage::fit);
-    prepare_fit(module, data, ckpt_path);
+    prepare_fit(module, data, exchange_.begin_fit(ckpt_path));
     hooks_->call(&Hooks::on_fit_start, run);
     start_loggers(module, data);
     fit_loop_->run();
     chosen_threads_ = fit_loop_->threads();
+    exchange_.end_fit();
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });
@@ -329,7 +339,7 @@ void Trainer::Implementation::save_checkpoint(const fs::path& path) {
                                 "it writes the state that fit ended with: call it before "
                                 "validate, test or predict");
   }
-  levin::save_checkpoint(path, fit_loop_->checkpoint(/*weights_only=*/false));
+  fit_loop_->save_checkpoint(path);
 }
 
 Trainer::Trainer(TrainerOptions options)

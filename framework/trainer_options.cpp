@@ -1,6 +1,8 @@
 #include <levin/framework/trainer_options.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -65,12 +67,38 @@ void validate_threads(const CountOrName& threads) {
   }
 }
 
+void require_name(std::string_view option, const std::string& value,
+                  const std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), value) != names.end()) return;
+  throw ConfigError::unknown_name(option, value, names);
+}
+
+void validate_data_parallel(const TrainerOptions& options) {
+  require_at_least("num_nodes", options.num_nodes, 1);
+  require_at_least("max_restarts", options.max_restarts, 0);
+  require_name("strategy", options.strategy,
+               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2"});
+  require_name("gradient_compression", options.gradient_compression, {"none", "fp16", "bf16"});
+  require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
+  const std::pair<const char*, double> positive[] = {
+      {"bucket_cap_mb", options.bucket_cap_mb},
+      {"process_group_timeout", options.process_group_timeout},
+      {"heartbeat_timeout", options.heartbeat_timeout}};
+  for (const auto& [name, value] : positive) {
+    if (std::isfinite(value) && value > 0.0) continue;
+    throw ConfigError::invalid_value(name, fmt::format("{}", value), "must be above 0");
+  }
+}
+
 }  // namespace
 
 Fields describe(TrainerOptions& o) {
   return fields_of<TrainerOptions>(
       {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
+       {"num_nodes", &o.num_nodes, "hosts"},
+       {"strategy", &o.strategy, "auto, single_device or ddp"},
+       {"max_restarts", &o.max_restarts, "starts again after a failure of a rank"},
        {"max_epochs", &o.max_epochs, "epochs to train; null: 1000, or max_steps; -1: no limit"},
        {"min_epochs", &o.min_epochs, "epochs to train at least"},
        {"max_steps", &o.max_steps, "optimizer steps to train; -1: no limit"},
@@ -96,11 +124,20 @@ Fields describe(TrainerOptions& o) {
        {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
        {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
        {"threads", &o.threads, "within an operation: a number, auto; empty: as LibTorch has them"},
-       {"profiler", &o.profiler, "simple: a table of where the time went; empty: none"},
-       {"default_root_dir", &o.default_root_dir, "where levin_logs goes; empty: here"}});
+       {"profiler", &o.profiler, "simple: a table of the time; trace: a timeline; empty: none"},
+       {"default_root_dir", &o.default_root_dir, "where levin_logs goes; empty: here"},
+       {"find_unused_parameters", &o.find_unused_parameters, "ddp: allow parameters no loss needs"},
+       {"broadcast_buffers", &o.broadcast_buffers, "ddp: all ranks have rank 0's buffers"},
+       {"gradient_as_bucket_view", &o.gradient_as_bucket_view, "ddp: gradients lie in buckets"},
+       {"bucket_cap_mb", &o.bucket_cap_mb, "ddp: MiB of gradients that are sent together"},
+       {"gradient_compression", &o.gradient_compression, "ddp: none, fp16 or bf16"},
+       {"process_group_backend", &o.process_group_backend, "ddp: auto, gloo or nccl"},
+       {"process_group_timeout", &o.process_group_timeout, "ddp: seconds to wait for others"},
+       {"heartbeat_timeout", &o.heartbeat_timeout, "ddp: seconds of silence that mean failure"}});
 }
 
 void validate(const TrainerOptions& options) {
+  validate_data_parallel(options);
   require_at_least("max_epochs", options.max_epochs, -1);
   require_at_least("min_epochs", options.min_epochs, 0);
   require_at_least("max_steps", options.max_steps, -1);
@@ -118,8 +155,8 @@ void validate(const TrainerOptions& options) {
   validate_intervals(options);
   validate_clipping(options);
   validate_threads(options.threads);
-  if (!options.profiler.empty() && options.profiler != "simple") {
-    throw ConfigError::unknown_name("profiler", options.profiler, {"simple"});
+  if (!options.profiler.empty() && options.profiler != "simple" && options.profiler != "trace") {
+    throw ConfigError::unknown_name("profiler", options.profiler, {"simple", "trace"});
   }
   if (!options.max_time.empty()) parse_duration("max_time", options.max_time);
 }

@@ -12,8 +12,15 @@ namespace levin {
 struct TrainerOptions {
   /// "auto" (a GPU where there is one), "cpu", "gpu" or "cuda".
   std::string accelerator = "auto";
-  /// "auto" (one), a number, -1 (all) or a list "0,2". More than one: not yet.
+  /// "auto" (one), a number, -1 (all) or a list "0,2", on each host. For more than one, the program
+  /// is started again as often; in processes that torchrun, srun or mpirun started, each takes one.
   CountOrName devices{};
+  /// Hosts; their processes are started by torchrun, srun or mpirun.
+  int64_t num_nodes = 1;
+  /// "auto" (ddp for more than one process), "single_device" or "ddp".
+  std::string strategy = "auto";
+  /// How often all ranks of this host are started again after a failure.
+  int64_t max_restarts = 0;
   /// Epochs to train; nothing: 1,000 where max_steps is -1 too; -1: no limit.
   std::optional<int64_t> max_epochs{};
   std::optional<int64_t> min_epochs{};
@@ -60,10 +67,30 @@ struct TrainerOptions {
   /// LibTorch's own where nothing is timed: `deterministic`, a GPU, several processes, no
   /// optimizer, or one that calls its closure again (LBFGS).
   CountOrName threads = "";
-  /// "simple": a table on stderr of where the time went, after each run; empty: none.
+  /// "simple": a table on stderr of where the time went, after each run; "trace": a timeline of all
+  /// ranks in the run's folder, trace.json, for Perfetto; empty: none.
   std::string profiler{};
   /// Where `levin_logs/version_K` folders go; empty: the current folder.
   std::string default_root_dir{};
+
+  // Of strategy ddp; names and meanings of torch.nn.parallel.DistributedDataParallel.
+
+  /// Parameters that a loss doesn't depend on: off, they are an error.
+  bool find_unused_parameters = false;
+  /// After each step rank 0's buffers (running means, say) go to the others.
+  bool broadcast_buffers = true;
+  /// Gradients lie in the buckets that are sent: saves their memory once.
+  bool gradient_as_bucket_view = false;
+  /// Gradients are sent in pieces of about that many MiB, each as soon as it is complete.
+  double bucket_cap_mb = 25.0;
+  /// "fp16" or "bf16": gradients are sent in that type; "none".
+  std::string gradient_compression = "none";
+  /// "gloo", "nccl", or "auto": NCCL where the device is a GPU.
+  std::string process_group_backend = "auto";
+  /// Seconds a rank waits for the others, where they live: when they meet, and in each exchange.
+  double process_group_timeout = 1800.0;
+  /// Seconds after which a rank that isn't heard of (frozen, or its host gone) counts as failed.
+  double heartbeat_timeout = 10.0;
 };
 
 Fields describe(TrainerOptions& options);

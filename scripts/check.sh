@@ -3,7 +3,8 @@
 # Always: everything built (our warnings are errors) and every ctest. On two cores that takes about a quarter of an hour
 # from a fresh clone; half as long again would be too much to ask before each change.
 # --full, which CI runs: the unit tests again under the address and undefined-behaviour sanitizers, in a build from which
-# CUDA is hidden; everything compiled once more by clang 14; the layout of the sources.
+# CUDA is hidden; what has threads (loaders, launcher, heartbeat) under the thread sanitizer; everything compiled once more
+# by clang 14; the layout of the sources.
 full=
 case ${1:-} in
   '') ;;
@@ -41,6 +42,13 @@ tests() {
 # -k 0: what else is wrong shows in the same run.
 compile() { (build release -k 0); }
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
+threads_built() { (configure tsan && build tsan -k 0 distributed_test framework_test); }
+# Those parts of the tests that are about our threads; the rest is LibTorch's, which isn't compiled for the sanitizer.
+threads_clean() {
+  (cd "$root/build/tsan/bin" && OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" && export OMP_NUM_THREADS TSAN_OPTIONS &&
+    ./distributed_test --gtest_brief=1 --gtest_filter='LauncherTest*:LauncherFailure*:Heartbeat*:Cluster*' &&
+    ./framework_test --gtest_brief=1 --gtest_filter='*DataLoader*:*Reader*:*Prefetch*:-*Cuda*')
+}
 clang_clean() { (configure clang && build clang -k 0); }
 # What reads Levin's checkpoints from Python, for the test that they are what they claim to be.
 python_reader() {
@@ -59,6 +67,9 @@ if step "build" compile; then
     step "layout of the sources" layout || :
     if step "build with sanitizers, CUDA hidden" sanitized; then
       step "unit tests with sanitizers" tests asan -L unit || :
+    fi
+    if step "build with the thread sanitizer, CUDA hidden" threads_built; then
+      step "loaders, launcher and heartbeat with the thread sanitizer" threads_clean || :
     fi
     if command -v clang++ >/dev/null; then
       step "build with clang" clang_clean || :

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/safetensors.h>
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/error.h>
 #include <levin/framework/files.h>
 
@@ -135,10 +136,8 @@ void check_sums(const safetensors::File& file, std::string_view path,
   }
 }
 
-}  // namespace
-
-void save_checkpoint(const std::filesystem::path& path, const StateDict& state) {
-  Plan plan = plan_tensors(state);
+/// Seals a plan: its header's text.
+std::string seal(Plan& plan, const StateDict& state) {
   uint32_t sum = 0;
   for (const auto& tensor : plan.tensors) sum = crc(sum, bytes_of(tensor));
   auto& metadata = plan.header.metadata;
@@ -146,22 +145,17 @@ void save_checkpoint(const std::filesystem::path& path, const StateDict& state) 
   metadata[kValues] = state.values.to_json();
   metadata[kAliases] = plan.aliases.to_json();
   metadata[kDataSum] = hexadecimal(sum);
-
-  const std::string header = sealed_header(plan.header);
-  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
-  for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
-  files::write_atomically(path, parts);
+  return sealed_header(plan.header);
 }
 
-StateDict load_checkpoint(const std::filesystem::path& path) {
-  const auto text = std::make_shared<std::string>(files::read_text(path));
+StateDict parse(const std::shared_ptr<std::string>& text, const std::string& path) {
   const auto bytes = std::as_bytes(std::span(*text));
-  const auto file = safetensors::parse(bytes, path.string());
-  check_sums(file, path.string(), bytes);
+  const auto file = safetensors::parse(bytes, path);
+  check_sums(file, path, bytes);
 
   StateDict state;
   for (const auto& entry : file.header.entries) {
-    const auto type = scalar_type(entry.dtype, path.string());
+    const auto type = scalar_type(entry.dtype, path);
     auto* data = const_cast<std::byte*>(file.data.data() + entry.begin);
     const bool aligned =
         reinterpret_cast<uintptr_t>(data) % safetensors::element_size(entry.dtype) == 0;
@@ -185,6 +179,40 @@ StateDict load_checkpoint(const std::filesystem::path& path) {
     }
   }
   return state;
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& path, const StateDict& state) {
+  Plan plan = plan_tensors(state);
+  const std::string header = seal(plan, state);
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
+  for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
+  if (!std::filesystem::is_directory(path)) return files::write_atomically(path, parts);
+  auto beside = path;  // no file can be renamed over the folder of a sharded run
+  beside += ".new";
+  files::write_atomically(beside, parts);
+  remove_checkpoint(path);
+  files::move_into_place(beside, path);
+}
+
+StateDict load_checkpoint(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return load_sharded_checkpoint(path);
+  return parse(std::make_shared<std::string>(files::read_text(path)), path.string());
+}
+
+std::string checkpoint_bytes(const StateDict& state) {
+  Plan plan = plan_tensors(state);
+  std::string bytes = seal(plan, state);
+  for (const auto& tensor : plan.tensors) {
+    const auto part = bytes_of(tensor);
+    bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
+  }
+  return bytes;
+}
+
+StateDict checkpoint_from_bytes(std::string bytes, std::string_view name) {
+  return parse(std::make_shared<std::string>(std::move(bytes)), std::string(name));
 }
 
 }  // namespace levin

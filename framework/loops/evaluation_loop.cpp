@@ -113,6 +113,7 @@ void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, Step
   Batch batch;
   for (int64_t i = 0; (!most || i < *most) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
+    if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
     transfer(parts_, batch);
     metrics_.begin_window();
     metrics_.begin_batch(batch.rows(), batch.loader_index(), static_cast<int64_t>(loaders_.size()));
@@ -140,9 +141,7 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
 }
 
 MetricMap EvaluationLoop::finish(Stage stage) {
-  PackedMetrics packed = metrics_.pack();
-  parts_.strategy.reduce(packed);
-  metrics_.unpack(packed);
+  parts_.strategy.reduce(metrics_);
   const MetricMap result = metrics_.epoch_values(Metrics::For::callbacks);
   RunControl& run = parts_.run;
   for (const auto& [name, value] : result) run.known_metrics()[name] = value;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/error.h>
 #include <levin/framework/files.h>
 #include <levin/framework/loops/stop_signal.h>
@@ -61,10 +62,10 @@ void FitLoop::run() {
   schedules_.apply();
   if (resumed_) load_random_state(random_to_restore_);  // after everything else that might draw
   parts_.hooks.call(&Hooks::on_train_start, run);
-  act_on_requests();
+  act_on_requests(/*in_step=*/false);
   while (!is_done()) run_epoch();
   parts_.hooks.call(&Hooks::on_train_end, run);
-  act_on_requests();
+  act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stop_reason_;
 }
 
@@ -107,7 +108,8 @@ bool FitLoop::is_done() {
   if (reached(progress.max_epochs, progress.epoch)) {
     return stop_reason_.empty() ? ends("max_epochs") : true;
   }
-  if (stop_reason_.empty() && time_limit_ > 0.0 && elapsed_seconds() >= time_limit_) {
+  if (stop_reason_.empty() && time_limit_ > 0.0 &&
+      parts_.strategy.agreed(Strategy::Flag::out_of_time, elapsed_seconds() >= time_limit_)) {
     stop_reason_ = "max_time";
   }
   return !stop_reason_.empty() && may_stop();
@@ -138,8 +140,9 @@ void FitLoop::run_batches() {
                                                     total_batches_, at_end());
     if (is_due) validate();
     if (training_step_.window_batches() > 0) continue;  // not a step boundary
-    act_on_requests();
-    if (StopSignal::received()) handle_interrupt();
+    act_on_requests(/*in_step=*/!is_due);
+    using Flag = Strategy::Flag;
+    if (parts_.strategy.agreed(Flag::interrupted, StopSignal::received())) handle_interrupt();
     if (at_end()) break;
     if (!is_done()) continue;
     // What follows wouldn't have happened here in a run that goes on, so checkpoints don't know of
@@ -174,8 +177,9 @@ void FitLoop::train_batch(Batch& batch) {
 
   const bool is_last = at_end();
   const bool window_ends = is_last || training_step_.window_batches() + 1 >= progress.accumulate;
-  const bool stepped = crowd_.is_watching() ? run_watched(batch, window_ends)
-                                            : training_step_.run(batch, step_, window_ends);
+  const bool stepped = crowd_.is_watching()
+                           ? run_watched(batch, window_ends)
+                           : training_step_.run(batch, step_, data_.global_rows(), window_ends);
   ++progress.batch;
   ++total_batches_;
   if (stepped) {
@@ -204,7 +208,7 @@ void FitLoop::validate() {
     validation_.run(Stage::validate);
   }
   if (schedules_.watches(Interval::step)) {
-    schedules_.observe(Interval::step, parts_.run.metrics());
+    schedules_.observe(Interval::step, agreed_metrics());
   }
 }
 
@@ -213,9 +217,7 @@ void FitLoop::end_epoch() {
   {
     const LoggingScope logging(run, &metrics_);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
-    PackedMetrics packed = metrics_.pack();
-    parts_.strategy.reduce(packed);
-    metrics_.unpack(packed);
+    parts_.strategy.reduce(metrics_);
     run.metrics();
     for (auto& [name, value] : metrics_.epoch_values(Metrics::For::callbacks)) {
       run.known_metrics()[name] = value;
@@ -226,7 +228,7 @@ void FitLoop::end_epoch() {
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
     if (schedules_.watches(Interval::epoch)) {
-      schedules_.observe(Interval::epoch, run.metrics());
+      schedules_.observe(Interval::epoch, agreed_metrics());
     }
     log_epoch_values(parts_, metrics_.epoch_values(Metrics::For::logger));
   }
@@ -234,34 +236,64 @@ void FitLoop::end_epoch() {
     ++run.progress().epoch;
     run.progress().batch = 0;
   }
-  act_on_requests();
+  act_on_requests(/*in_step=*/false);
 }
 
-void FitLoop::act_on_requests() {
+void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
-  if (run.requests().empty()) return;
-  const Requests requests = std::exchange(run.requests(), {});
+  const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});
   if (requests.accumulate) {
     training_step_.check_accumulation(*requests.accumulate);
     run.progress().accumulate = *requests.accumulate;
   }
   for (const auto& request : requests.saves) save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
-  if (requests.stop && stop_reason_.empty()) {
-    stop_reason_ = *requests.stop;
+  if (stop_is_agreed(requests, in_step) && stop_reason_.empty()) {
+    stop_reason_ = asked_to_stop_.empty() ? "another rank asked for it" : asked_to_stop_;
     stop_requested_ = true;
   }
 }
 
+/// Between steps ranks ask each other; after a step they know what was raised before it.
+bool FitLoop::stop_is_agreed(const Requests& requests, bool in_step) {
+  if (requests.stop && asked_to_stop_.empty()) asked_to_stop_ = *requests.stop;
+  const bool raised = !asked_to_stop_.empty();
+  const bool agreed = parts_.strategy.agreed(Strategy::Flag::stop, raised);
+  return in_step ? agreed : parts_.strategy.any(raised || agreed);
+}
+
+/// Every rank has a part in the state, rank 0 writes it.
 void FitLoop::save(const Requests::Save& request) {
-  if (parts_.options.fast_dev_run.count > 0 || !parts_.run.is_global_zero()) return;
+  if (parts_.options.fast_dev_run.count > 0) return;
   const ProfilePart profiled(parts_.profiler, Part::files);
   for (Logger* logger : parts_.loggers) logger->flush();
-  save_checkpoint(request.path, checkpoint(request.options.weights_only));
-  for (const auto& old : request.options.replaces) files::remove_file(old);
+  write(request, checkpoint(request.options.weights_only));
+}
+
+void FitLoop::write(const Requests::Save& request, const StateDict& state) {
+  Strategy& strategy = parts_.strategy;
+  if (strategy.is_sharded() && !request.options.weights_only) {
+    save_sharded_checkpoint(request.path, state,
+                            {.rank = strategy.rank(),
+                             .world_size = strategy.world_size(),
+                             .gather = [&](const auto& own) { return strategy.gather_text(own); }});
+  } else if (strategy.rank() == 0) {
+    levin::save_checkpoint(request.path, state);
+  }
+  if (strategy.rank() > 0) return;
+  if (!request.options.weights_only) parts_.run.saved(request.path);
+  for (const auto& old : request.options.replaces) remove_checkpoint(old);
+}
+
+void FitLoop::save_checkpoint(const std::filesystem::path& path) {
+  write({.path = path, .options = {}}, checkpoint(/*weights_only=*/false));
+  parts_.strategy.barrier();
 }
 
 void FitLoop::save_after_exception(const std::exception& error) {
+  alone_ = true;
+  // Where the state is shared out, the others' parts can't be had any more.
+  if (parts_.strategy.is_sharded() && parts_.strategy.world_size() > 1) return;
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
   save_after_broken_contract(error);

@@ -32,6 +32,8 @@ class FitLoop {
   /// Where a hook broke its contract at a step boundary, also `checkpoints/failed.ckpt`.
   void save_after_exception(const std::exception& error);
 
+  /// Writes the state as it is, every rank its part; a file, or a folder where it is sharded.
+  void save_checkpoint(const std::filesystem::path& path);
   /// Everything a later run needs to go on with the same bits: see framework/loops/fit_state.cpp.
   StateDict checkpoint(bool weights_only);
   /// Goes on where the checkpoint was taken. Throws CheckpointError where it is of another model,
@@ -52,14 +54,20 @@ class FitLoop {
   void log_step();
   void end_epoch();
   void validate();
-  void act_on_requests();
+  /// Acts on what callbacks asked for. `in_step`: whether ranks may not wait for each other here.
+  void act_on_requests(bool in_step);
+  bool stop_is_agreed(const Requests& requests, bool in_step);
   void save(const Requests::Save& request);
+  void write(const Requests::Save& request, const StateDict& state);
   void save_after_broken_contract(const std::exception& error);
   void handle_interrupt();
   bool may_stop() const;
   double elapsed_seconds() const;
   StateDict state(bool weights_only);
   StateDict loop_state();
+  StateDict rank_states();
+  void load_rank_state(const StateDict& checkpoint);
+  MetricMap agreed_metrics();
   void load_state(const StateDict& checkpoint);
   void load_loop_state(const StateDict& state);
 
@@ -75,11 +83,13 @@ class FitLoop {
   TrainingStep training_step_;
   StepControl step_;
 
+  std::string asked_to_stop_;          // by a callback of this rank; others may not know yet
   std::optional<StateDict> boundary_;  // the state where an epoch was cut short
   StateDict random_to_restore_;
   ThreadSetting threads_{.threads = 0};
   CrowdWatch crowd_;
   bool resumed_ = false;
+  bool alone_ = false;           // after a failure: the other ranks may be gone
   bool epoch_complete_ = false;  // every batch of the epoch was seen
   bool at_boundary_ = false;     // the state is one to go on from
   int64_t total_batches_ = 0;

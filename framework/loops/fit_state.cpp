@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/error.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/random.h>
@@ -9,7 +10,8 @@
 
 // What a checkpoint holds, and how a run goes on from it. Its members:
 //   model, optimizer.0, schedulers, loop (progress, metrics, history), callbacks.<key>,
-//   loggers.<key>, data, random; values levin_version, checkpoint_format, epoch, global_step,
+//   loggers.<key>, data, random, ranks.<r> (what rank r has of its own, where there are several:
+//   random, metrics); values levin_version, checkpoint_format, epoch, global_step,
 //   hyper_parameters.
 
 namespace levin {
@@ -86,6 +88,7 @@ StateDict FitLoop::state(bool weights_only) {
     state.add("loggers", states_of(parts_.loggers));
     state.add("data", parts_.data.state_dict());
     state.add("random", random_state());
+    state.add("ranks", rank_states());
   }
   return state;
 }
@@ -120,6 +123,55 @@ void FitLoop::load_state(const StateDict& checkpoint) {
   load_states(parts_.loggers, checkpoint.child("loggers"));
   parts_.data.load_state_dict(checkpoint.child("data"));
   random_to_restore_ = checkpoint.child("random");
+  load_rank_state(checkpoint);
+}
+
+/// What differs from rank to rank: random generators, and metrics of an epoch that hasn't ended.
+StateDict FitLoop::rank_states() {
+  StateDict states;
+  const int64_t world_size = alone_ ? 1 : parts_.strategy.world_size();
+  states.values["world_size"] = world_size;
+  Value::Array rows;
+  for (const int64_t one : data_.rows_a_step()) rows.push_back(one);
+  states.values["rows_a_step"] = std::move(rows);
+  if (world_size == 1) return states;
+  StateDict own;
+  own.add("random", random_state());
+  own.add("metrics", metrics_.state_dict());
+  const auto all = parts_.strategy.gather_text(checkpoint_bytes(own));
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
+  }
+  return states;
+}
+
+/// With as many ranks as then, each goes on with what it had. Else rank 0 takes all metrics.
+void FitLoop::load_rank_state(const StateDict& checkpoint) {
+  const StateDict ranks = checkpoint.child("ranks");
+  const int64_t then =
+      ranks.values.contains("world_size") ? ranks.values.at("world_size").as_int() : 1;
+  const int64_t rank = parts_.strategy.rank();
+  if (then == parts_.strategy.world_size()) {
+    if (rank == 0) return;
+    const StateDict own = ranks.child(std::to_string(rank));
+    random_to_restore_ = own.child("random");
+    metrics_.load_state_dict(own.child("metrics"));
+  } else if (rank == 0) {
+    for (int64_t other = 1; other < then; ++other) {
+      metrics_.merge(ranks.child(std::to_string(other)).child("metrics"));
+    }
+  } else {
+    metrics_.begin_epoch();
+    reseed_for_rank(rank);
+    random_to_restore_ = random_state().clone();
+  }
+}
+
+/// The same on every rank, for what must not come out differently.
+MetricMap FitLoop::agreed_metrics() {
+  const auto shared = parts_.run.from_rank_zero(
+      "metrics", [this] { return Value(to_value(parts_.run.metrics())).to_json(); });
+  return to_metrics(Value::from_json(shared));
 }
 
 StateDict FitLoop::loop_state() {

@@ -15,7 +15,9 @@ namespace levin {
 
 void FitLoop::choose_threads() {
   if (!wants_thread_trial(parts_.options.threads)) return;
-  if (threads_.threads == 0 && can_try_threads(parts_, optimizers_)) {
+  // Among several ranks each has its share of the cores already (OMP_NUM_THREADS).
+  const bool alone = parts_.strategy.world_size() == 1;
+  if (alone && threads_.threads == 0 && can_try_threads(parts_, optimizers_)) {
     const ThreadTrialOptions options{.steps = steps_left()};
     const ThreadTrial trial = try_threads(parts_, optimizers_, train_, num_batches_, options);
     const auto best = trial.best(options.margin);
@@ -35,7 +37,7 @@ void FitLoop::choose_threads() {
 /// it. How they wait changes no bits: it may change at any step.
 bool FitLoop::run_watched(const Batch& batch, bool window_ends) {
   const double before = files::monotonic_seconds();
-  const bool stepped = training_step_.run(batch, step_, window_ends);
+  const bool stepped = training_step_.run(batch, step_, data_.global_rows(), window_ends);
   if (crowd_.is_crowded_after(files::monotonic_seconds() - before)) {
     threads_.short_waits = true;
     parts_.threads->set(threads_);

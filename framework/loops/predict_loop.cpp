@@ -17,7 +17,7 @@ NamedTensors PredictLoop::run() {
   read_all();
   NamedTensors result;  // ordinary tensors, whatever the mode was
   for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
-  return result;
+  return parts_.strategy.gather_rows(std::move(result), positions_);
 }
 
 void PredictLoop::read_all() {
@@ -45,6 +45,12 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   Batch batch;
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
+    const Shard shard = parts_.strategy.shard();
+    for (int64_t row = 0; row < batch.rows(); ++row) {
+      positions_.push_back(rows_ + shard.rank + row * shard.world_size);
+    }
+    rows_ += reader.global_rows();
+    if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
     transfer(parts_, batch);
     step.begin(i, batch.loader_index());
     parts_.hooks.call_batch(BatchHook::predict_batch_start, &Hooks::on_predict_batch_start, batch,

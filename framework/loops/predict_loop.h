@@ -13,7 +13,7 @@ namespace levin {
 class PredictLoop {
  public:
   PredictLoop(LoopParts parts, DataLoaders loaders);
-  /// Each output's rows of all batches and loaders, in order.
+  /// Each output's rows of all batches and loaders, in order, on every rank.
   NamedTensors run();
 
  private:
@@ -25,6 +25,8 @@ class PredictLoop {
   DataLoaders loaders_;
   Metrics metrics_;  // stays empty: predict logs nothing
   std::vector<std::pair<std::string, std::vector<torch::Tensor>>> collected_;
+  std::vector<int64_t> positions_;  // of this rank's rows among all
+  int64_t rows_ = 0;                // over all ranks
 };
 
 }  // namespace levin

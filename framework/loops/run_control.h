@@ -25,6 +25,20 @@ class RunControl : public Run {
   void set_log_dir_maker(std::function<std::filesystem::path()> make) {
     make_log_dir_ = std::move(make);
   }
+  /// How ranks agree: by Strategy::share and Strategy::agreed.
+  void set_exchange(
+      std::function<std::string(const std::string&, const std::function<std::string()>&)> share,
+      std::function<bool(const std::string&, bool)> any_rank) {
+    share_ = std::move(share);
+    any_rank_ = std::move(any_rank);
+  }
+  /// What is told of each checkpoint that a run could go on from, once it is written.
+  void set_on_saved(std::function<void(const std::filesystem::path&)> on_saved) {
+    on_saved_ = std::move(on_saved);
+  }
+  void saved(const std::filesystem::path& path) const {
+    if (on_saved_) on_saved_(path);
+  }
   /// The run's folder; empty: to be made at the next `log_dir` call.
   void set_log_dir(std::filesystem::path path) { log_dir_ = std::move(path); }
   const std::filesystem::path& best_checkpoint() const { return best_checkpoint_; }
@@ -38,6 +52,9 @@ class RunControl : public Run {
   MetricMap& known_progress_bar() { return progress_bar_; }
 
   Requests& requests() { return requests_; }
+
+ private:
+  std::function<void(const std::filesystem::path&)> on_saved_;
 };
 
 /// A Step with the side the loops need.

@@ -1,19 +1,24 @@
 #include <levin/framework/loops/stop_signal.h>
 
+#include <cstdlib>
+
 namespace levin {
 namespace {
 
 volatile std::sig_atomic_t g_received = 0;
 
+volatile std::sig_atomic_t g_keeps_on = 0;
+
 void on_signal(int number) {
   g_received = 1;
-  std::signal(number, SIG_DFL);  // a second one ends the program at once
+  if (g_keeps_on == 0) std::signal(number, SIG_DFL);  // a second one ends the program at once
 }
 
 }  // namespace
 
 StopSignal::StopSignal() {
   g_received = 0;
+  g_keeps_on = std::getenv("LEVIN_LAUNCHED") != nullptr ? 1 : 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);

@@ -5,7 +5,8 @@
 namespace levin {
 
 /// Within its scope, the first SIGINT or SIGTERM sets a flag that the loop looks at after each
-/// step; the second one acts as it would have without this.
+/// step; the second one acts as it would have without this (Levin's launcher ends its ranks
+/// itself).
 class StopSignal {
  public:
   StopSignal();

@@ -114,7 +114,7 @@ ThreadTrial try_threads(const LoopParts& parts, Optimizers& optimizers, const Da
         metrics.begin_window();
         metrics.begin_batch(batch.rows(), 0, 1);
         control.begin(0, batch.loader_index());
-        training_step.run(batch, control, /*window_ends=*/true);
+        training_step.run(batch, control, batch.rows(), /*window_ends=*/true);
       };
       result = time_threads(candidates, step, options);
     }

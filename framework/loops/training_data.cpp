@@ -12,6 +12,7 @@ TrainingData::TrainingData(const DataLoaders& loaders, Shard shard, std::optiona
                                   "put it last");
     }
     readers_.push_back(loader.open(0, 0, shard));
+    rows_a_step_.push_back(loader.rows_a_step(shard));
   }
 }
 

@@ -20,11 +20,18 @@ class TrainingData {
   /// Whether the epoch has no batch after those handed out.
   bool at_end();
 
+  /// Rows over all ranks of the batch last handed out.
+  int64_t global_rows() const { return readers_[current_].global_rows(); }
+
+  /// Rows of a step over all ranks, of each loader.
+  const std::vector<int64_t>& rows_a_step() const { return rows_a_step_; }
+
   /// Batches an epoch has over all loaders; nothing where one's length isn't known.
   static std::optional<int64_t> size(const DataLoaders& loaders, Shard shard);
 
  private:
   std::vector<Reader> readers_;
+  std::vector<int64_t> rows_a_step_;
   std::optional<int64_t> limit_;
   size_t current_ = 0;
   int64_t position_ = 0;

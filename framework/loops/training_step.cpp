@@ -18,9 +18,7 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   }
   if (optimizers.empty()) return;
   optimizer_ = optimizers.entries().front().optimizer.get();
-  for (const auto& group : optimizer_->groups()) {
-    parameters_.insert(parameters_.end(), group.parameters.begin(), group.parameters.end());
-  }
+  parameters_ = parts_.strategy.with_gradients(*optimizer_);
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
 
@@ -32,13 +30,15 @@ void TrainingStep::check_accumulation(int64_t batches) const {
       "use 1");
 }
 
-bool TrainingStep::run(const Batch& batch, StepControl& step, bool window_ends) {
+bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_rows,
+                       bool window_ends) {
   batch_ = &batch;
   step_ = &step;
   window_ends_ = window_ends;
   evaluated_ = false;
   if (window_batches_ == 0) {
-    window_rows_ = first_rows_ = 0.0;
+    begin_window();
+    full_rows_ = static_cast<double>(global_rows);
     window_loss_.reset();
   }
   ++window_batches_;
@@ -51,7 +51,12 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, bool window_ends) 
   step.set_muted(false);
   if (!window_ends) return false;
   window_batches_ = 0;
-  return window_loss_.defined();
+  return all_rows_ > 0.0;
+}
+
+void TrainingStep::begin_window() {
+  window_rows_ = all_rows_ = 0.0;
+  gradients_begun_ = false;
 }
 
 torch::Tensor TrainingStep::closure() {
@@ -59,16 +64,28 @@ torch::Tensor TrainingStep::closure() {
   // An optimizer that evaluates again (LBFGS) starts its gradients anew; only the first evaluation
   // is logged and counted.
   step_->set_muted(evaluated_);
-  if (evaluated_) window_rows_ = 0.0;
-  loss_ = forward();
-  if (loss_.defined()) {
+  if (evaluated_) begin_window();
+  loss_ = batch_->rows() > 0 ? forward() : torch::Tensor();
+  // Others wait for this rank's part of sums, also where it is nothing.
+  const bool others_wait = parts_.strategy.world_size() > 1;
+  if (loss_.defined() || others_wait) {
     backward(loss_);
-    loss_ = loss_.detach();
-    window_loss_ = loss_;
+  } else if (window_ends_) {
+    all_rows_ = window_rows_;
   }
+  if (loss_.defined()) window_loss_ = loss_ = loss_.detach();
   evaluated_ = true;
-  if (window_ends_ && window_loss_.defined()) complete_gradients();
-  return window_ends_ ? window_loss_ : loss_;
+  if (!window_ends_) return loss_;
+  if (all_rows_ > 0.0) {
+    complete_gradients();
+    if (!window_loss_.defined()) window_loss_ = at::zeros({});  // only other ranks have a loss
+    const auto sum = parts_.strategy.summed_loss();
+    if (sum && optimizer_ != nullptr && optimizer_->reevaluates_closure()) {
+      // It chooses its way by the loss: all ranks must see the same.
+      return at::full({}, *sum * full_rows_ / all_rows_, at::kDouble);
+    }
+  }
+  return window_loss_;
 }
 
 torch::Tensor TrainingStep::forward() {
@@ -92,29 +109,31 @@ torch::Tensor TrainingStep::forward() {
 
 void TrainingStep::backward(const torch::Tensor& loss) {
   const auto rows = static_cast<double>(batch_->rows());
-  if (window_rows_ == 0.0) {
-    first_rows_ = rows;
-    if (optimizer_ != nullptr) {
-      parts_.hooks.call_batch(BatchHook::before_zero_grad, &Hooks::on_before_zero_grad, *optimizer_,
-                              *step_);
-      optimizer_->zero_grad();
-    }
+  if (!gradients_begun_ && optimizer_ != nullptr) {
+    parts_.hooks.call_batch(BatchHook::before_zero_grad, &Hooks::on_before_zero_grad, *optimizer_,
+                            *step_);
+    optimizer_->zero_grad();
   }
-  window_rows_ += rows;
-  parts_.hooks.call_batch(BatchHook::before_backward, &Hooks::on_before_backward, loss, *step_);
+  gradients_begun_ = true;
+  if (loss.defined()) {
+    window_rows_ += rows;
+    parts_.hooks.call_batch(BatchHook::before_backward, &Hooks::on_before_backward, loss, *step_);
+  }
   {
     const ProfilePart profiled(parts_.profiler, Part::backward);
-    parts_.strategy.backward(parts_.module, loss, rows / first_rows_, window_ends_);
+    all_rows_ = parts_.strategy.backward(parts_.module, loss, rows / full_rows_,
+                                         window_ends_ ? std::optional(window_rows_) : std::nullopt);
   }
+  if (!loss.defined()) return;
   parts_.hooks.call_batch(BatchHook::after_backward, &Hooks::on_after_backward, *step_);
 }
 
 void TrainingStep::complete_gradients() {
   if (optimizer_ == nullptr) return;
   const at::NoGradGuard no_grad;
-  if (window_rows_ != first_rows_) {
+  if (all_rows_ != full_rows_) {
     for (const auto& parameter : parameters_) {
-      if (parameter.grad().defined()) parameter.mutable_grad().mul_(first_rows_ / window_rows_);
+      if (parameter.grad().defined()) parameter.mutable_grad().mul_(full_rows_ / all_rows_);
     }
   }
   parts_.hooks.call_batch(BatchHook::before_optimizer_step, &Hooks::on_before_optimizer_step,
@@ -123,7 +142,7 @@ void TrainingStep::complete_gradients() {
   if (parts_.options.gradient_clip_algorithm == "value") {
     clip_grad_value(parameters_, *parts_.options.gradient_clip_val);
   } else {
-    clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
+    parts_.strategy.clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
   }
 }
 

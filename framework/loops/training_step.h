@@ -15,9 +15,10 @@ class TrainingStep {
   /// evaluates its closure again.
   void check_accumulation(int64_t batches) const;
 
-  /// Trains on one batch; where `window_ends`, gradients of the batches since the last step are
-  /// complete and the optimizer steps. Returns whether it did.
-  bool run(const Batch& batch, StepControl& step, bool window_ends);
+  /// Trains on this rank's part of a batch of `global_rows` rows; where `window_ends`, gradients of
+  /// the batches since the last step are complete and the optimizer steps. Returns whether it did,
+  /// the same on every rank.
+  bool run(const Batch& batch, StepControl& step, int64_t global_rows, bool window_ends);
   /// What training_step returned last, without its graph; undefined where it skipped the batch.
   const torch::Tensor& loss() const { return loss_; }
   /// Batches in the window so far; 0 at a step boundary.
@@ -26,6 +27,7 @@ class TrainingStep {
   void drop_window() { window_batches_ = 0; }
 
  private:
+  void begin_window();
   torch::Tensor closure();
   torch::Tensor forward();
   void backward(const torch::Tensor& loss);
@@ -43,8 +45,10 @@ class TrainingStep {
   bool window_ends_ = true;
   bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
-  double window_rows_ = 0.0;  // rows with gradients in the window
-  double first_rows_ = 0.0;   // of its first batch: what the others are weighted against
+  bool gradients_begun_ = false;
+  double full_rows_ = 0.0;  // of the window's first batch, over all ranks: what rows are weighed by
+  double window_rows_ = 0.0;  // this rank's rows with gradients in the window
+  double all_rows_ = 0.0;     // those of all ranks, once the window ended
   torch::Tensor window_loss_;
 };
 

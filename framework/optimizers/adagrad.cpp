@@ -47,9 +47,11 @@ Adagrad::Adagrad(std::vector<torch::Tensor> parameters, AdagradOptions options)
     : Adagrad(single_group(std::move(parameters)), options) {}
 
 Adagrad::Adagrad(std::vector<ParameterGroup> groups, AdagradOptions options)
-    : PerParameterOptimizer(
-          (validate(options), std::move(groups)), options.learning_rate, options.weight_decay,
-          {.states = {{"sum", options.initial_accumulator_value}}, .counts_steps = true}),
+    : PerParameterOptimizer((validate(options), std::move(groups)), options.learning_rate,
+                            options.weight_decay,
+                            {.states = {{"sum", options.initial_accumulator_value}},
+                             .counts_steps = true,
+                             .is_elementwise = true}),
       options_(options) {}
 
 void Adagrad::fused(const Lists& lists) {

@@ -47,7 +47,8 @@ Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupl
           {.states = options.amsgrad
                          ? std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}, {"max_exp_avg_sq"}}
                          : std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}},
-           .counts_steps = true}),
+           .counts_steps = true,
+           .is_elementwise = true}),
       options_(std::move(options)),
       decoupled_weight_decay_(decoupled_weight_decay) {}
 

@@ -52,28 +52,32 @@ class Gradients {
   std::vector<torch::Tensor>& list_;
 };
 
+torch::Tensor norm_of(const Gradients& gradients, double norm_type) {
+  if (gradients.list().empty()) return at::zeros({});
+  auto norms = at::_foreach_norm(gradients.list(), norm_type);
+  if (!gradients.on_one_device()) {
+    for (auto& norm : norms) norm = norm.to(norms.front().device());
+  }
+  return norms.size() == 1 ? norms.front() : at::linalg_vector_norm(at::stack(norms), norm_type);
+}
+
 }  // namespace
 
 torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters, double max_norm,
-                             double norm_type) {
+                             double norm_type,
+                             const std::function<torch::Tensor(const torch::Tensor& norm)>& join) {
   check_option(max_norm >= 0.0, "max_norm", max_norm, "must be at least 0");
   check_option(norm_type > 0.0, "norm_type", norm_type, "must be above 0");
   const at::NoGradGuard no_grad;
   const at::AutoDispatchBelowAutograd no_autograd_kernels;
   const Gradients gradients(parameters);
-  if (gradients.list().empty()) return at::zeros({});
-
-  auto norms = at::_foreach_norm(gradients.list(), norm_type);
-  const bool one_device = gradients.on_one_device();
-  if (!one_device) {
-    for (auto& norm : norms) norm = norm.to(norms.front().device());
-  }
-  const auto total =
-      norms.size() == 1 ? norms.front() : at::linalg_vector_norm(at::stack(norms), norm_type);
+  torch::Tensor total = norm_of(gradients, norm_type);
+  if (join) total = join(total);
+  if (gradients.list().empty()) return total;
   const auto factor = (max_norm / (total + 1e-6)).clamp_max_(1.0);
   // Where looking costs nothing, gradients that stay as they are aren't written.
   if (factor.is_cpu() && factor.item<double>() == 1.0) return total;
-  if (one_device) {
+  if (gradients.on_one_device() && factor.device() == gradients.list().front().device()) {
     at::_foreach_mul_(gradients.list(), factor);
   } else {
     for (const auto& gradient : gradients.list()) gradient.mul_(factor.to(gradient.device()));

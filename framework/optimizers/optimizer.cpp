@@ -58,6 +58,28 @@ void Optimizer::zero_grad() {
   for (auto& group : groups_) {
     for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
   }
+  for (auto& slice : slices_) {
+    if (slice.tensor.defined()) slice.tensor.mutable_grad().reset();
+  }
+}
+
+void Optimizer::shard(std::vector<ParameterSlice> /*slices*/,
+                      std::function<void()> /*after_step*/) {
+  throw ConfigError::conflict(
+      fmt::format("a strategy that shards the optimizer's state, with {}", name()),
+      "use Levin's SGD, Adam, AdamW, RMSprop or Adagrad, or strategy = ddp");
+}
+
+std::vector<torch::Tensor> Optimizer::stepped() const {
+  std::vector<torch::Tensor> tensors;
+  for (const auto& slice : slices_) {
+    if (slice.tensor.defined()) tensors.push_back(slice.tensor);
+  }
+  if (!slices_.empty()) return tensors;
+  for (const auto& group : groups_) {
+    tensors.insert(tensors.end(), group.parameters.begin(), group.parameters.end());
+  }
+  return tensors;
 }
 
 void Optimizer::set_learning_rate(double learning_rate, size_t group) {

@@ -34,6 +34,14 @@ struct ParameterGroup {
   double weight_decay = kFromOptions;
 };
 
+/// The part of a parameter that is stepped on here, where ranks share the work.
+struct ParameterSlice {
+  /// Entries [begin, begin + n) of the flattened parameter, sharing its memory, [n]; it has a
+  /// gradient of its own. Undefined: the parameter is others'.
+  torch::Tensor tensor{};
+  int64_t begin = 0;
+};
+
 /// Changes parameters by their gradients. State is kept as named tensors, so that any strategy can
 /// save, move or shard it.
 class Optimizer {
@@ -48,7 +56,16 @@ class Optimizer {
   /// "Adam", "SGD" ...: the class's name.
   virtual std::string name() const = 0;
 
-  /// Drops all gradients.
+  /// From now on steps on one slice of each parameter (group after group), by the slices'
+  /// gradients, and calls `after_step` at the end of each step. State is then that of the slices;
+  /// values `slices` says of which tensor each is what part, `{shape, begin, end}`. Loading takes
+  /// the whole state. Throws ConfigError where more than an entry's own gradient decides on its
+  /// change.
+  virtual void shard(std::vector<ParameterSlice> slices, std::function<void()> after_step);
+  /// What a step goes by the gradients of: the parameters, or the slices that are stepped on here.
+  std::vector<torch::Tensor> stepped() const;
+
+  /// Drops all gradients, those of slices too.
   void zero_grad();
   std::vector<ParameterGroup>& groups() { return groups_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
@@ -87,6 +104,8 @@ class Optimizer {
   void load_groups(const StateDict& state);
 
   std::vector<ParameterGroup> groups_;
+  std::vector<ParameterSlice> slices_;  // one a parameter, group after group; none: not sharded
+  std::function<void()> after_step_;
   torch::Tensor grad_scale_;
   torch::Tensor found_inf_;
 };

@@ -45,8 +45,11 @@ void PerParameterOptimizer::fused(const Lists& lists) { plain(lists); }
 // --- buckets ---
 
 void PerParameterOptimizer::make_buckets() {
+  if (has_buckets_) return;
+  has_buckets_ = true;
+  size_t number = 0;
   for (size_t group = 0; group < groups_.size(); ++group) {
-    for (size_t i = 0; i < groups_[group].parameters.size(); ++i) add_slot(group, i);
+    for (size_t i = 0; i < groups_[group].parameters.size(); ++i) add_slot(group, i, number++);
   }
   for (auto& bucket : buckets_) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(bucket.device);
@@ -61,9 +64,12 @@ void PerParameterOptimizer::make_buckets() {
   }
 }
 
-void PerParameterOptimizer::add_slot(size_t group, size_t index) {
-  const auto& parameter = groups_[group].parameters[index];
+void PerParameterOptimizer::add_slot(size_t group, size_t index, size_t number) {
+  const auto* slice = slices_.empty() ? nullptr : &slices_[number];
+  const auto& parameter = slice != nullptr ? slice->tensor : groups_[group].parameters[index];
+  if (!parameter.defined()) return;  // another rank's
   Slot slot;
+  slot.slice = slice;
   slot.parameter = parameter;
   slot.real = real_view(parameter);
   slot.index = index;
@@ -104,8 +110,9 @@ torch::Tensor PerParameterOptimizer::step(const Closure& closure) {
   const at::NoGradGuard no_grad;
   // In-place changes still count versions, so a graph that holds a parameter is found out.
   const at::AutoDispatchBelowAutograd no_autograd_kernels;
-  if (buckets_.empty()) make_buckets();
+  make_buckets();
   for (auto& bucket : buckets_) step_bucket(bucket);
+  if (after_step_) after_step_();
   return loss;
 }
 

@@ -26,6 +26,7 @@ class PerParameterOptimizer : public Optimizer {
   /// A complex parameter's state is real, its last dimension 2.
   StateDict state_dict() const final;
   void load_state_dict(const StateDict& state) final;
+  void shard(std::vector<ParameterSlice> slices, std::function<void()> after_step) final;
 
  protected:
   /// A state tensor: its name and the value it starts with.
@@ -56,6 +57,9 @@ class PerParameterOptimizer : public Optimizer {
     bool counts_steps = false;
     /// Whether there is a fused kernel; else every parameter goes to `plain`.
     bool has_fused = true;
+    /// Whether each entry is changed by its own gradient and state alone, so that ranks may share a
+    /// parameter.
+    bool is_elementwise = false;
   };
 
   PerParameterOptimizer(std::vector<ParameterGroup> groups, double learning_rate,
@@ -70,9 +74,10 @@ class PerParameterOptimizer : public Optimizer {
 
  private:
   struct Slot {
-    torch::Tensor parameter;
-    torch::Tensor real;  // the parameter, or its real view where it is complex
-    size_t index = 0;    // in its group
+    torch::Tensor parameter;                // or the slice of it that is stepped on here
+    torch::Tensor real;                     // the same, or its real view where it is complex
+    size_t index = 0;                       // in its group
+    const ParameterSlice* slice = nullptr;  // null: all of it
     bool fusable = false;
     bool started = false;
     std::vector<torch::Tensor> states;
@@ -97,7 +102,7 @@ class PerParameterOptimizer : public Optimizer {
   };
 
   void make_buckets();
-  void add_slot(size_t group, size_t index);
+  void add_slot(size_t group, size_t index, size_t number);
   void start(Bucket& bucket, Slot& slot);
   bool is_fusable(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
   void check_sparse(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
@@ -109,11 +114,15 @@ class PerParameterOptimizer : public Optimizer {
   void run_plain(Bucket& bucket);
   void count_steps(Bucket& bucket, Route& route);
   void store_rate(Bucket& bucket);
-  void check_state(const StateDict& state, const Bucket& bucket, std::vector<std::string>& known,
+  void save_slot(StateDict& state, const Bucket& bucket, const Slot& slot) const;
+  std::vector<int64_t> whole_shape(const Bucket& bucket, const Slot& slot) const;
+  std::vector<std::string> state_names(const std::string& parameter) const;
+  void check_state(const StateDict& state, const Bucket& bucket,
                    std::vector<std::string>& problems) const;
   void load_slot(const StateDict& state, Bucket& bucket, Slot& slot);
 
   Settings settings_;
+  bool has_buckets_ = false;  // a rank may have none to make
   std::vector<Bucket> buckets_;
 };
 

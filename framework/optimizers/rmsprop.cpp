@@ -37,9 +37,9 @@ RMSprop::RMSprop(std::vector<torch::Tensor> parameters, RMSpropOptions options)
     : RMSprop(single_group(std::move(parameters)), options) {}
 
 RMSprop::RMSprop(std::vector<ParameterGroup> groups, RMSpropOptions options)
-    : PerParameterOptimizer((validate(options), std::move(groups)), options.learning_rate,
-                            options.weight_decay,
-                            {.states = state_kinds(options), .has_fused = false}),
+    : PerParameterOptimizer(
+          (validate(options), std::move(groups)), options.learning_rate, options.weight_decay,
+          {.states = state_kinds(options), .has_fused = false, .is_elementwise = true}),
       options_(options) {}
 
 std::vector<PerParameterOptimizer::StateKind> RMSprop::state_kinds(const RMSpropOptions& options) {

@@ -339,17 +339,35 @@ TEST(MetricsState, an_empty_one_clears) {
 }
 
 /// What one collective does over ranks.
-PackedMetrics reduced(const PackedMetrics& a, const PackedMetrics& b) {
-  PackedMetrics both = a;
-  EXPECT_EQ(a.sums.size(), b.sums.size());
-  EXPECT_EQ(a.minima.size(), b.minima.size());
-  EXPECT_EQ(a.maxima.size(), b.maxima.size());
-  for (size_t i = 0; i < both.sums.size(); ++i) both.sums[i] += b.sums[i];
-  for (size_t i = 0; i < both.minima.size(); ++i)
-    both.minima[i] = std::min(a.minima[i], b.minima[i]);
-  for (size_t i = 0; i < both.maxima.size(); ++i)
-    both.maxima[i] = std::max(a.maxima[i], b.maxima[i]);
-  return both;
+PackedMetrics reduced(const std::vector<PackedMetrics>& ranks) {
+  PackedMetrics all = ranks[0];
+  for (const auto& rank : ranks) {
+    EXPECT_EQ(rank.sums.size(), all.sums.size());
+    EXPECT_EQ(rank.minima.size(), all.minima.size());
+    EXPECT_EQ(rank.maxima.size(), all.maxima.size());
+    if (&rank == &ranks[0]) continue;
+    for (size_t i = 0; i < all.sums.size(); ++i) all.sums[i] += rank.sums[i];
+    for (size_t i = 0; i < all.minima.size(); ++i)
+      all.minima[i] = std::min(all.minima[i], rank.minima[i]);
+    for (size_t i = 0; i < all.maxima.size(); ++i)
+      all.maxima[i] = std::max(all.maxima[i], rank.maxima[i]);
+  }
+  return all;
+}
+
+/// What Strategy::reduce does, for ranks that are in one process; returns the collectives it took.
+int reduce(const std::vector<Metrics*>& ranks) {
+  for (int collectives = 1;; collectives += 2) {
+    std::vector<PackedMetrics> packed;
+    for (auto* rank : ranks) packed.push_back(rank->pack());
+    const auto all = reduced(packed);
+    bool done = true;
+    for (auto* rank : ranks) done = rank->unpack(all) && done;
+    if (done) return collectives;
+    std::vector<std::string> names;
+    for (auto* rank : ranks) names.push_back(rank->names());
+    for (auto* rank : ranks) rank->agree(names);
+  }
 }
 
 void log_rows(Metrics& metrics, const torch::Tensor& rows) {
@@ -374,9 +392,7 @@ TEST(MetricsPacked, two_ranks_reduced_are_one_that_saw_all_rows) {
     log_rows(one, rows);
     log_rows(first, rows.slice(0, 0, share));
     log_rows(second, rows.slice(0, share));
-    const auto both = reduced(first.pack(), second.pack());
-    first.unpack(both);
-    second.unpack(both);
+    reduce({&first, &second});
     const auto expected = one.epoch_values(For::callbacks);
     EXPECT_EQ(expected.size(), 4U);
     for (auto* metrics : {&first, &second}) {
@@ -391,8 +407,64 @@ TEST(MetricsPacked, of_one_rank_changes_nothing) {
   Metrics metrics;
   for (int64_t i = 0; i < std::ssize(kSizes); ++i) log_batch(metrics, i, true);
   const auto before = metrics.epoch_values(For::callbacks);
-  metrics.unpack(metrics.pack());
+  reduce({&metrics});
   EXPECT_TRUE(same_bits(metrics.epoch_values(For::callbacks), before));
+}
+
+TEST(MetricsPacked, ranks_agree_on_names_once_and_then_need_one_collective) {
+  Metrics first;
+  Metrics second;
+  const auto log = [](Metrics& metrics, const std::vector<const char*>& names) {
+    metrics.begin_epoch();
+    step(metrics, 2);
+    for (const char* name : names) metrics.log(name, 3.0, {.reduce = Reduce::sum}, false, true);
+  };
+  log(first, {"a", "b"});
+  log(second, {"c", "b"});  // another order, and a name of its own
+  EXPECT_EQ(reduce({&first, &second}), 3);
+  const MetricMap expected = {{"a", 3.0}, {"b", 6.0}, {"c", 3.0}};
+  EXPECT_EQ(first.epoch_values(For::callbacks), expected);
+  EXPECT_EQ(second.epoch_values(For::callbacks), expected);
+  log(first, {"b", "a"});
+  log(second, {"b", "c"});
+  EXPECT_EQ(reduce({&first, &second}), 1);
+  EXPECT_EQ(second.epoch_values(For::callbacks), expected);
+  log(first, {});  // a rank without rows
+  log(second, {"b", "d"});
+  EXPECT_EQ(reduce({&first, &second}), 3);
+  EXPECT_EQ(first.epoch_values(For::callbacks), (MetricMap{{"b", 3.0}, {"d", 3.0}}));
+}
+
+TEST(MetricsPacked, a_name_logged_in_two_ways_is_an_error_on_every_rank) {
+  Metrics first;
+  Metrics second;
+  step(first, 1);
+  step(second, 1);
+  first.log("x", 1.0, {.reduce = Reduce::min}, false, true);
+  second.log("x", 1.0, {}, false, true);
+  const std::vector<std::string> names = {first.names(), second.names()};
+  EXPECT_THROW(
+      {
+        first.agree(names);
+        second.agree(names);
+      },
+      ModuleError);
+}
+
+TEST(MetricsState, merged_ranks_are_one_that_saw_all_rows) {
+  const auto rows = all_rows();
+  Metrics one;
+  Metrics first;
+  Metrics second;
+  for (auto* metrics : {&one, &first, &second}) metrics->begin_epoch();
+  log_rows(one, rows);
+  log_rows(first, rows.slice(0, 0, 5));
+  log_rows(second, rows.slice(0, 5));
+  first.merge(second.state_dict());
+  const auto actual = first.epoch_values(For::callbacks);
+  for (const auto& [name, value] : one.epoch_values(For::callbacks)) {
+    EXPECT_NEAR(actual.at(name), value, 1e-12) << name;
+  }
 }
 
 TEST(MetricsCost, a_step_allocates_nothing_once_the_names_are_known) {

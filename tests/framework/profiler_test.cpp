@@ -1,5 +1,6 @@
 #include <levin/framework/profiler.h>
 
+#include "meeting.h"
 #include "support.h"
 
 #include <gtest/gtest.h>
@@ -16,6 +17,10 @@
 
 namespace levin {
 namespace {
+
+using test::in_threads;
+using test::Meeting;
+using test::ThreadClocks;
 
 /// A clock the test moves; each look at it may take time too.
 class FakeClock {
@@ -134,6 +139,123 @@ TEST(ProfileTable, says_what_ran_how_long_and_with_how_many_threads) {
             "forward                      4       1.500     375000.00     75.0\n"
             "the rest                             0.500                   25.0\n"
             "all                                  2.000                  100.0\n");
+}
+
+// --- several ranks ---
+
+/// Of a step whose gradients were complete at `ready`: one collective hidden behind backward, one
+/// that overlaps it and ends with the waiting.
+Reduction reduction(double ready, double end) {
+  return {.collectives = {{ready - 3, ready - 1, 100}, {ready - 2, end, 50}},
+          .ready = ready,
+          .end = end};
+}
+
+TEST(Communication, counts_what_overlaps_once_and_tells_hidden_from_waited_for) {
+  Communication sum;
+  sum.add(reduction(10, 14));
+  sum.add(reduction(20, 21));
+  EXPECT_EQ(sum.steps, 2);
+  EXPECT_EQ(sum.bytes, 300);
+  EXPECT_EQ(sum.seconds, 7 + 4);
+  EXPECT_EQ(sum.hidden, 3 + 3);
+  EXPECT_EQ(sum.waiting, 4 + 1);
+  EXPECT_NEAR(sum.overlap_percent(), 100.0 * 6 / 11, 1e-9);
+}
+
+TEST(Communication, a_gap_between_collectives_is_no_communication) {
+  Communication sum;
+  sum.add({.collectives = {{1, 2, 1}, {5, 6, 1}, {5.5, 5.75, 1}}, .ready = 5, .end = 7});
+  EXPECT_EQ(sum.seconds, 2);
+  EXPECT_EQ(sum.hidden, 1);
+  EXPECT_EQ(sum.waiting, 2);
+}
+
+TEST(Communication, who_waited_longest_waited_for_the_slower_ranks) {
+  std::vector<Communication> ranks(3);
+  const double ready[2][3] = {{1, 5, 3}, {4, 2, 6}};  // step by rank; sums are there at 7
+  for (const auto& step : ready) {
+    for (size_t r = 0; r < 3; ++r) ranks[r].add({.collectives = {}, .ready = step[r], .end = 7});
+  }
+  tell_slower_apart(ranks);
+  EXPECT_NEAR(ranks[0].for_slower, (5 - 1) + (6 - 4), 1e-6);
+  EXPECT_NEAR(ranks[1].for_slower, (5 - 5) + (6 - 2), 1e-6);
+  EXPECT_NEAR(ranks[2].for_slower, (5 - 3) + (6 - 6), 1e-6);
+}
+
+TEST(Communication, keeps_a_bounded_number_of_steps_spread_over_the_run) {
+  std::vector<Communication> ranks(2);
+  constexpr int kSteps = 50'000;
+  for (int i = 0; i < kSteps; ++i) {
+    ranks[0].add({.collectives = {}, .ready = 0, .end = 3});
+    ranks[1].add({.collectives = {}, .ready = i < kSteps / 2 ? 0 : 2.0, .end = 3});
+  }
+  EXPECT_LE(ranks[0].waits.size(), Communication::kMaxWaits);
+  EXPECT_GT(ranks[0].waits.size(), Communication::kMaxWaits / 2);
+  EXPECT_EQ(ranks[0].waits.size(), ranks[1].waits.size());
+  EXPECT_EQ(ranks[0].stride, 16);
+  tell_slower_apart(ranks);
+  EXPECT_NEAR(ranks[0].for_slower, 2.0 * kSteps / 2, 1e-3 * kSteps);
+  EXPECT_EQ(ranks[1].for_slower, 0.0);
+}
+
+/// Two steps of a rank whose backward takes `seconds`; the profile it ends with.
+Profile profile_of_rank(Meeting& meeting, size_t rank, double seconds, std::FILE* out) {
+  double& now = ThreadClocks::now() = 100;
+  SimpleProfiler profiler(out);
+  profiler.begin_run(Stage::fit);
+  profiler.joined({.rank = static_cast<int64_t>(rank),
+                   .world_size = 2,
+                   .gather = [&](const std::string& own) { return meeting.gather(rank, own); }});
+  for (double step = 0; step < 2; ++step) {
+    const ProfilePart optimizer(&profiler, Part::optimizer);
+    {
+      const ProfilePart forward(&profiler, Part::forward);
+      now += 1;
+    }
+    {
+      const ProfilePart backward(&profiler, Part::backward);
+      now = 110 + 10 * step;
+      profiler.reduced({.collectives = {{now - 9 + seconds, now, 1 << 20}},
+                        .ready = now - 8 + seconds,
+                        .end = now});
+    }
+    now += 0.5;
+  }
+  profiler.end_run(/*failed=*/false);
+  return profiler.profile();
+}
+
+// Row 37.
+TEST(SimpleProfiler, has_a_line_a_rank_that_rank_0_prints) {
+  const ThreadClocks clocks;
+  Meeting meeting(2);
+  std::vector<Profile> profiles(2);
+  testing::internal::CaptureStderr();
+  in_threads(
+      2, [&](size_t r) { profiles[r] = profile_of_rank(meeting, r, r == 0 ? 2.0 : 5.0, stderr); });
+  const std::string printed = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(printed, profiles[0].table());
+  ASSERT_EQ(profiles[1].ranks.size(), 2U);
+  for (size_t r = 0; r < 2; ++r) {
+    const Communication& own = profiles[r].communication;
+    EXPECT_EQ(own.waiting, r == 0 ? 12 : 6);
+    EXPECT_EQ(own.for_slower, r == 0 ? 6 : 0);
+    for (const auto& at : profiles) {  // the same on every rank
+      EXPECT_EQ(at.ranks[r].communication.waiting, own.waiting);
+      EXPECT_EQ(at.ranks[r].row(Part::forward).seconds, 2);
+    }
+  }
+  const auto lines = lines_of(printed);
+  const std::vector<std::string> last(lines.end() - 3, lines.end());
+  const std::vector<std::string> expected = {
+      "rank    MiB sent  communication s  overlap %  waiting s  for slower s  forward s  backward s"
+      "  update s",
+      "0           2.00           14.000       14.3     12.000         6.000      2.000       5.500"
+      "     1.000",
+      "1           2.00            8.000       25.0      6.000         0.000      2.000      11.500"
+      "     1.000"};
+  EXPECT_EQ(last, expected) << printed;
 }
 
 // --- in a run ---

@@ -35,14 +35,18 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     EXPECT_FALSE(field.help.empty()) << field.name;
   }
   EXPECT_EQ(to_value(fields), Value::from_json(R"({
-    "accelerator": "auto", "devices": "auto", "max_epochs": null, "min_epochs": null,
+    "accelerator": "auto", "devices": "auto", "num_nodes": 1, "strategy": "auto",
+    "max_restarts": 0, "max_epochs": null, "min_epochs": null,
     "max_steps": -1, "min_steps": null, "max_time": "", "limit_train_batches": 1.0,
     "limit_val_batches": 1.0, "limit_test_batches": 1.0, "limit_predict_batches": 1.0,
     "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
     "overfit_batches": 0.0, "fast_dev_run": false, "accumulate_grad_batches": 1,
     "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
     "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
-    "profiler": "", "default_root_dir": ""})"));
+    "profiler": "", "default_root_dir": "", "find_unused_parameters": false,
+    "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
+    "gradient_compression": "none", "process_group_backend": "auto",
+    "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {

@@ -52,7 +52,7 @@ struct Outcome {
 Outcome step_of(Module& module, const Batch& batch, double weight = 1.0) {
   SingleDeviceStrategy strategy(torch::kCPU);
   const auto loss = StepRunner().train(module, batch);
-  strategy.backward(module, loss, weight, true);
+  strategy.backward(module, loss, weight, 1.0);
   Outcome outcome{loss.item<double>(), {}};
   for (auto& parameter : module.parameters()) {
     outcome.gradients.push_back(parameter.grad().clone());

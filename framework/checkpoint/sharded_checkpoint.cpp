@@ -1,0 +1,270 @@
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
+
+#include <algorithm>
+#include <exception>
+#include <map>
+#include <random>
+#include <utility>
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/error.h>
+#include <levin/framework/files.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kIndex = "index.json";
+constexpr const char* kPart = "levin.part";  // in a part's values: save, rank and its slices
+constexpr const char* kSum = "crc32";        // of the index without it
+constexpr const char* kPartPrefix = "rank-";
+constexpr const char* kPartSuffix = ".safetensors";
+
+using Slices = std::map<std::string, TensorSlice>;
+
+std::string part_name(int64_t rank, const std::string& save) {
+  return fmt::format("{}{}.{}{}", kPartPrefix, rank, save, kPartSuffix);
+}
+
+std::string checksum(const Value& value) {
+  const std::string text = value.to_json();
+  return fmt::format("{:08x}",
+                     ::crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
+}
+
+// --- saving ---
+
+/// Moves the tables of slices out of a state's values; names get the prefix their tensors have.
+void take_slices(Value& values, const std::string& prefix, Slices& slices) {
+  if (!values.is_object()) return;
+  auto& members = values.as_object();
+  if (const auto table = members.find(kSlices); table != members.end()) {
+    for (const auto& [name, slice] : table->second.as_object()) {
+      slices[prefix + name] = to_slice(slice);
+    }
+    members.erase(table);
+  }
+  for (auto& [name, member] : members) take_slices(member, prefix + name + ".", slices);
+}
+
+StateDict own_part(const StateDict& state, int64_t rank, const std::string& save) {
+  StateDict part;
+  part.values = state.values;
+  Slices slices;
+  take_slices(part.values, "", slices);
+  if (rank == 0) {
+    part.tensors = state.tensors;
+  } else {
+    part.values = Value::Object{};
+    for (const auto& [name, slice] : slices) part.tensors[name] = state.tensor(name);
+  }
+  Value& own = part.values[kPart];
+  own["save"] = save;
+  own["rank"] = rank;
+  own["slices"] = Value::Object{};
+  for (const auto& [name, slice] : slices) own["slices"][name] = to_value(slice);
+  return part;
+}
+
+/// Does `work` and hears how others fared: throws on every rank where it failed on one.
+void together(const CheckpointRanks& ranks, const fs::path& folder,
+              const std::function<void()>& work) {
+  std::exception_ptr own;
+  std::string problem;
+  try {
+    work();
+  } catch (const std::exception& error) {
+    own = std::current_exception();
+    problem = error.what();
+  }
+  const auto problems = ranks.gather(problem);
+  if (own) std::rethrow_exception(own);
+  for (size_t rank = 0; rank < problems.size(); ++rank) {
+    if (problems[rank].empty()) continue;
+    throw CheckpointError::io("write", folder.string(),
+                              fmt::format("rank {}: {}", rank, problems[rank]));
+  }
+}
+
+fs::path aside(const fs::path& path) {
+  auto other = path;
+  other += ".replaced";
+  return other;
+}
+
+void write_index(const fs::path& folder, int64_t world_size, const std::string& save) {
+  Value index = Value::Object{{"format", 1}, {"save", save}, {"world_size", world_size}};
+  Value::Array parts;
+  for (int64_t rank = 0; rank < world_size; ++rank) {
+    const auto name = part_name(rank, save);
+    if (!fs::exists(folder / name)) {
+      throw CheckpointError::io("find", (folder / name).string(),
+                                "all ranks must write to one file system");
+    }
+    parts.push_back(name);
+  }
+  index["files"] = std::move(parts);
+  index[kSum] = checksum(index);
+  files::write_atomically(folder / kIndex, index.to_json(2));
+}
+
+/// Parts that don't belong to `save`; "": all parts.
+void remove_parts(const fs::path& folder, const std::string& save) {
+  std::vector<fs::path> others;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_part = name.starts_with(kPartPrefix) && name.ends_with(kPartSuffix);
+    const bool is_kept = !save.empty() && name.ends_with("." + save + kPartSuffix);
+    if (is_part && !is_kept) others.push_back(entry.path());
+  }
+  for (const auto& path : others) files::remove_file(path);
+}
+
+// --- loading ---
+
+Value read_index(const fs::path& folder) {
+  const auto path = folder / kIndex;
+  if (!fs::exists(path)) {
+    throw CheckpointError::corrupt(
+        folder.string(),
+        "a directory without index.json: its writing was cut short, or it is no checkpoint");
+  }
+  try {
+    Value index = Value::from_json(files::read_text(path));
+    const std::string sum = index.at(kSum).as_string();
+    index.as_object().erase(kSum);
+    if (checksum(index) != sum) throw CheckpointError("its checksum doesn't match");
+    if (index.at("format").as_int() != 1) throw CheckpointError("it is of a later version");
+    return index;
+  } catch (const CheckpointError& error) {
+    throw CheckpointError::corrupt(path.string(), error.what());
+  }
+}
+
+StateDict load_part(const fs::path& folder, const Value& index, size_t rank) {
+  const auto path = folder / index.at("files").as_array()[rank].as_string();
+  if (!fs::exists(path)) throw CheckpointError::corrupt(path.string(), "the part is missing");
+  StateDict part = load_checkpoint(path);
+  const bool is_ours = part.values.contains(kPart) &&
+                       part.values.at(kPart).at("save") == index.at("save") &&
+                       part.values.at(kPart).at("rank") == Value(static_cast<int64_t>(rank));
+  if (!is_ours) throw CheckpointError::corrupt(path.string(), "it is a part of another save");
+  return part;
+}
+
+/// Tensors put together from their slices.
+class Wholes {
+ public:
+  explicit Wholes(const fs::path& folder) : folder_(folder) {}
+
+  void add(const std::string& name, const TensorSlice& slice, const torch::Tensor& part) {
+    auto& whole = wholes_[name];
+    if (!whole.flat.defined()) {
+      const bool is_shape = std::all_of(slice.shape.begin(), slice.shape.end(),
+                                        [](int64_t size) { return size >= 0; });
+      if (!is_shape) fail(name, "has a negative size");
+      whole.shape = slice.shape;
+      whole.flat = at::empty(slice.shape, part.options()).reshape({-1});
+    }
+    if (slice.shape != whole.shape || part.scalar_type() != whole.flat.scalar_type()) {
+      fail(name, "has another shape or type in another part");
+    }
+    if (slice.begin < 0 || slice.end > whole.flat.numel() ||
+        slice.end - slice.begin != part.numel()) {
+      fail(name, fmt::format("has no entries {} to {}", slice.begin, slice.end));
+    }
+    whole.flat.narrow(0, slice.begin, part.numel()).copy_(part.reshape({-1}));
+    whole.ranges.emplace_back(slice.begin, slice.end);
+  }
+
+  void finish(StateDict& state) {
+    for (auto& [name, whole] : wholes_) {
+      std::sort(whole.ranges.begin(), whole.ranges.end());
+      int64_t reached = 0;
+      for (const auto& [begin, end] : whole.ranges) {
+        if (begin != reached) fail(name, fmt::format("isn't whole: entry {}", reached));
+        reached = end;
+      }
+      if (reached != whole.flat.numel()) fail(name, fmt::format("isn't whole: entry {}", reached));
+      state.tensors.insert_or_assign(name, whole.flat.view(whole.shape));
+    }
+  }
+
+ private:
+  struct Whole {
+    std::vector<int64_t> shape;
+    torch::Tensor flat;
+    std::vector<std::pair<int64_t, int64_t>> ranges;
+  };
+
+  [[noreturn]] void fail(const std::string& name, const std::string& problem) const {
+    throw CheckpointError::corrupt(folder_.string(), fmt::format("'{}' {}", name, problem));
+  }
+
+  fs::path folder_;
+  std::map<std::string, Whole> wholes_;
+};
+
+}  // namespace
+
+void save_sharded_checkpoint(const fs::path& folder, const StateDict& state,
+                             const CheckpointRanks& ranks) {
+  const bool is_first = ranks.rank == 0;
+  const std::string proposed = is_first ? fmt::format("{:08x}", std::random_device()()) : "";
+  const std::string save = ranks.gather(proposed).front();
+  together(ranks, folder, [&] {
+    if (is_first && fs::is_regular_file(folder)) files::move_into_place(folder, aside(folder));
+  });
+  const auto own = folder / part_name(ranks.rank, save);
+  try {
+    together(ranks, folder, [&] { save_checkpoint(own, own_part(state, ranks.rank, save)); });
+  } catch (const CheckpointError&) {
+    files::remove_file(own);
+    throw;
+  }
+  together(ranks, folder, [&] {
+    if (!is_first) return;
+    write_index(folder, ranks.world_size, save);
+    remove_parts(folder, save);
+    files::remove_file(aside(folder));
+  });
+}
+
+bool has_checkpoint(const fs::path& path) {
+  return fs::is_directory(path) ? fs::exists(path / kIndex) : fs::exists(path);
+}
+
+StateDict load_sharded_checkpoint(const fs::path& folder) {
+  const Value index = read_index(folder);
+  StateDict state;
+  Wholes wholes(folder);
+  const size_t parts = index.at("files").as_array().size();
+  for (size_t rank = 0; rank < parts; ++rank) {
+    StateDict part = load_part(folder, index, rank);
+    for (const auto& [name, slice] : part.values.at(kPart).at("slices").as_object()) {
+      wholes.add(name, to_slice(slice), part.tensor(name));
+      part.tensors.erase(name);
+    }
+    if (rank > 0) continue;
+    state = std::move(part);
+    state.values.as_object().erase(kPart);
+  }
+  wholes.finish(state);
+  return state;
+}
+
+void remove_checkpoint(const fs::path& path) {
+  if (!fs::is_directory(path)) return files::remove_file(path);
+  files::remove_file(path / kIndex);  // first: what is left then is no checkpoint
+  remove_parts(path, "");
+  files::remove_folder(path);
+}
+
+}  // namespace levin

@@ -1,0 +1,280 @@
+#include <levin/framework/strategies/data_parallel.h>
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/error.h>
+#include <levin/framework/module.h>
+#include <levin/framework/profiler.h>
+#include <levin/framework/strategies/failure_report.h>
+#include <levin/framework/strategies/sparse_gradients.h>
+
+namespace levin {
+namespace {
+
+// What travels beside the gradients, in their type: the window's rows in two parts (float32 counts
+// to 2^24 only, over all ranks), the loss by its weight, then the flags.
+constexpr double kRowsHigh = 1 << 12;
+constexpr size_t kRows = 0;
+constexpr size_t kLoss = 2;
+constexpr size_t kFlags = 3;
+static_assert(kFlags + static_cast<size_t>(Strategy::Flag::count) <= GradientReducer::kRiders);
+
+constexpr double kTimeForNews = 0.3;  // seconds
+
+torch::Tensor to_tensor(const std::vector<double>& values) {
+  return at::tensor(at::ArrayRef<double>(values), at::kDouble);
+}
+
+/// The heartbeat says which rank makes the others wait; a broken collective only that one does.
+ProcessGroupOptions after_the_heartbeat(ProcessGroupOptions options) {
+  options.timeout += kTimeForNews + 1.0;
+  return options;
+}
+
+/// The rows that all ranks gave, each rank's in the order of its positions, as one process's.
+NamedTensors in_order_of_positions(const std::vector<StateDict>& ranks) {
+  std::vector<torch::Tensor> positions;
+  const Value* names = nullptr;  // of a rank that had any rows
+  for (const auto& rank : ranks) {
+    positions.push_back(rank.tensor("positions"));
+    if (!rank.values.at("names").as_array().empty()) names = &rank.values.at("names");
+  }
+  NamedTensors result;
+  if (names == nullptr) return result;
+  const auto order = at::argsort(at::cat(positions));
+  for (size_t i = 0; i < names->as_array().size(); ++i) {
+    std::vector<torch::Tensor> rows;
+    for (const auto& rank : ranks) {
+      const auto found = rank.tensors.find("rows." + std::to_string(i));
+      if (found != rank.tensors.end()) rows.push_back(found->second);
+    }
+    auto all = at::cat(rows);
+    if (all.size(0) == order.numel()) all = all.index_select(0, order);
+    result.emplace_back(names->as_array()[i].as_string(), std::move(all));
+  }
+  return result;
+}
+
+/// Whether it is another rank that failed: what Gloo and TCPStore say of a peer that is gone.
+bool is_lost_connection(const std::exception& error) {
+  if (dynamic_cast<const DistributedError*>(&error) != nullptr) return true;
+  const std::string_view text = error.what();
+  for (const std::string_view part : {"gloo/transport", "Connection closed", "Connection reset",
+                                      "Broken pipe", "NCCL communicator was aborted"}) {
+    if (text.find(part) != text.npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device device,
+                                           DataParallelOptions options)
+    : device_(device),
+      cluster_(cluster),
+      options_(std::move(options)),
+      group_(cluster, device, after_the_heartbeat(options_.process_group)),
+      heartbeat_(cluster.rank, cluster.world_size,
+                 {.publish = [this](const std::string& value) { group_.set("heartbeat", value); },
+                  .lookup = [this] { return group_.get("heartbeat"); }},
+                 {.timeout_seconds = options_.heartbeat_timeout,
+                  .stall_seconds = options_.process_group.timeout,
+                  .address = own_address(cluster)},
+                 [this] { group_.abort(); }) {
+  group_.barrier();  // a rank that ended between meeting and this is missed here
+}
+
+DataParallelStrategy::~DataParallelStrategy() = default;
+
+void DataParallelStrategy::setup(Module& module) {
+  reducer_.reset();
+  norms_.reset();
+  module.to(device_);
+  std::vector<std::string> names;
+  std::vector<torch::Tensor> parameters;
+  std::vector<torch::Tensor> everything;
+  for (const auto& item : module.named_parameters()) {
+    everything.push_back(item.value().detach());
+    if (!item.value().requires_grad()) continue;
+    names.push_back(item.key());
+    parameters.push_back(item.value());
+  }
+  const auto buffers = module.buffers();
+  everything.insert(everything.end(), buffers.begin(), buffers.end());
+  sends_buffers_ = options_.broadcast_buffers && world_size() > 1 && !buffers.empty();
+  try {
+    c10d::verify_params_across_processes(group_.c10d_group(), everything, std::nullopt);
+  } catch (const std::exception& error) {
+    throw DistributedError(fmt::format(
+        "rank {}: the ranks' models differ: {}; make the same module on every rank, whatever its "
+        "rank is",
+        rank(), error.what()));
+  }
+  const at::NoGradGuard no_grad;
+  group_.broadcast(everything);
+  log_ = profiler_ != nullptr ? std::make_shared<CommunicationLog>() : nullptr;
+  if (parameters.empty()) return;
+  if (world_size() > 1) norms_.emplace(module, group_);
+  prepare_sums(module, std::move(names), std::move(parameters));
+}
+
+void DataParallelStrategy::prepare_sums(const Module& module, std::vector<std::string> names,
+                                        std::vector<torch::Tensor> parameters) {
+  if (world_size() == 1) return;
+  auto sparse = find_sparse_gradients(module, parameters);
+  reducer_ = std::make_unique<GradientReducer>(group_, std::move(names), std::move(parameters),
+                                               options_.gradients, log_, std::move(sparse));
+}
+
+GradientReducer::Riders DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
+                                                            const GradientReducer::Riders& riders,
+                                                            const std::function<void()>& backward) {
+  if (world_size() == 1) {
+    if (loss.defined()) backward();
+    return riders;
+  }
+  if (reducer_ == nullptr) {
+    throw ModuleError::contract("training_step", "has no parameter to learn",
+                                "train with devices = 1, or let a parameter require gradients");
+  }
+  return reducer_->run(loss, riders, backward);
+}
+
+void DataParallelStrategy::teardown(Module& /*module*/) {
+  reducer_.reset();
+  norms_.reset();
+}
+
+void DataParallelStrategy::to_device(Batch& batch) {
+  if (!device_.is_cpu()) batch = batch.to(device_);
+}
+
+double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss, double weight,
+                                      std::optional<double> window_rows) {
+  heartbeat_.check();
+  heartbeat_.progress();
+  const auto work = [&] {
+    module.backward(weight == 1.0 ? loss : loss * weight);
+    if (norms_) norms_->end_batch(/*took_part=*/true);
+  };
+  if (norms_ && !loss.defined()) norms_->end_batch(/*took_part=*/false);
+  if (!window_rows) {  // the Reducer isn't told, and its hooks do nothing
+    if (loss.defined()) work();
+    return 0.0;
+  }
+  GradientReducer::Riders riders{};
+  riders[kRows] = std::fmod(*window_rows, kRowsHigh);
+  if (loss.defined()) riders[kLoss] = loss.item<double>() * weight;
+  riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
+  for (size_t i = 0; i < raised_.size(); ++i) riders[kFlags + i] = raised_[i] ? 1.0 : 0.0;
+  const Heartbeat::Waiting waiting(heartbeat_);  // within it, for the slower ranks' gradients
+  if (log_ != nullptr) log_->begin();
+  const auto sums = sum_gradients(loss, riders, work);
+  if (log_ != nullptr) profiler_->reduced(log_->finish());
+  for (size_t i = 0; i < agreed_.size(); ++i) {
+    agreed_[i] = sums[kFlags + i] > 0.5;
+    if (agreed_[i]) raised_[i] = false;
+  }
+  if (sends_buffers_) {
+    const at::NoGradGuard no_grad;
+    group_.broadcast(module.buffers());
+  }
+  summed_loss_ = sums[kLoss];
+  return std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
+}
+
+bool DataParallelStrategy::agreed(Flag flag, bool raised) {
+  const auto i = static_cast<size_t>(flag);
+  raised_[i] = raised_[i] || (raised && !agreed_[i]);
+  return agreed_[i];
+}
+
+bool DataParallelStrategy::any(bool flag) {
+  auto value = at::full({1}, flag ? 1.0 : 0.0, at::kDouble);
+  const Heartbeat::Waiting waiting(heartbeat_);
+  group_.all_reduce(value, ProcessGroup::Op::max);
+  return value.item<double>() > 0.5;
+}
+
+std::string DataParallelStrategy::share(const std::string& key,
+                                        const std::function<std::string()>& make) {
+  if (rank() != 0) {
+    const Heartbeat::Waiting waiting(heartbeat_);
+    return group_.get(key);
+  }
+  const std::string value = make();
+  group_.set(key, value);
+  return value;
+}
+
+std::vector<std::string> DataParallelStrategy::gather_text(const std::string& own) {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  return group_.all_gather_text(own);
+}
+
+NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
+                                               const std::vector<int64_t>& positions) {
+  StateDict packed;
+  packed.tensors["positions"] = at::tensor(at::ArrayRef<int64_t>(positions), at::kLong);
+  Value::Array names;
+  for (const auto& [name, tensor] : own) {
+    packed.tensors["rows." + std::to_string(names.size())] = tensor;
+    names.push_back(name);
+  }
+  packed.values["names"] = std::move(names);
+  std::vector<StateDict> all;
+  for (auto& text : gather_text(checkpoint_bytes(packed))) {
+    all.push_back(checkpoint_from_bytes(std::move(text)));
+  }
+  return in_order_of_positions(all);
+}
+
+std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
+  try {
+    const bool is_lost = is_lost_connection(error);
+    // Who lost a connection waits a little for the news of what broke it.
+    const std::string cause = heartbeat_.failure(is_lost ? kTimeForNews : 0.0);
+    report_failure(cause.empty() ? error.what() : cause, is_lost || !cause.empty());
+    heartbeat_.tell(error.what(), is_lost);
+    return cause;
+  } catch (...) {
+    return {};
+  }
+}
+
+void DataParallelStrategy::barrier() {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  group_.barrier();
+}
+
+/// Every rank gathers every rank's values and combines them in the order of the ranks: one
+/// collective, and the same bits everywhere.
+void DataParallelStrategy::combine(PackedMetrics& metrics) {
+  std::vector<double> own;
+  for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
+    own.insert(own.end(), part->begin(), part->end());
+  }
+  const Heartbeat::Waiting waiting(heartbeat_);
+  const torch::Tensor all = group_.all_gather(to_tensor(own));
+  const auto values = all.accessor<double, 2>();
+  int64_t column = 0;
+  const auto combine = [&](std::vector<double>& part, const auto& with) {
+    for (double& value : part) {
+      value = values[0][column];
+      for (int64_t r = 1; r < values.size(0); ++r) value = with(value, values[r][column]);
+      ++column;
+    }
+  };
+  combine(metrics.sums, [](double a, double b) { return a + b; });
+  // A NaN must not get lost in a comparison.
+  combine(metrics.minima, [](double a, double b) { return std::isnan(b) || b < a ? b : a; });
+  combine(metrics.maxima, [](double a, double b) { return std::isnan(b) || b > a ? b : a; });
+}
+
+}  // namespace levin

@@ -1,0 +1,107 @@
+#include <levin/framework/strategies/flat_parameters.h>
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <levin/framework/strategies/process_group.h>
+
+namespace levin {
+namespace {
+
+constexpr int64_t kAlignment = 128;  // bytes: two of the widest vectors, as ATen's loops go
+
+int64_t rounded_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+int64_t aligned_entries(const torch::Tensor& parameter) {
+  return kAlignment / static_cast<int64_t>(parameter.element_size());
+}
+
+}  // namespace
+
+FlatParameters::FlatParameters(std::vector<torch::Tensor> parameters, int64_t rank,
+                               int64_t world_size, int64_t buffer_bytes)
+    : parameters_(std::move(parameters)),
+      rank_(rank),
+      world_size_(world_size),
+      places_(parameters_.size()) {
+  const at::NoGradGuard no_grad;
+  lay_out(buffer_bytes);
+  move_in();
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Piece own = piece(i, rank_);
+    ParameterSlice slice{.begin = own.in_parameter};
+    if (own.is_owned) {
+      const auto& buffer = buffers_[places_[i].buffer];
+      slice.tensor = buffer.flat.narrow(0, rank_ * buffer.chunk + own.in_chunk, own.count).detach();
+    }
+    slices_.push_back(std::move(slice));
+  }
+}
+
+/// Gives each parameter its place; `chunk` holds the entries in use until all are placed.
+void FlatParameters::lay_out(int64_t buffer_bytes) {
+  for (size_t i = parameters_.size(); i-- > 0;) {
+    const auto& parameter = parameters_[i];
+    const auto entry_bytes = static_cast<int64_t>(parameter.element_size());
+    // Only the last buffer of its kind has room.
+    const auto found = std::find_if(buffers_.rbegin(), buffers_.rend(), [&](const Buffer& one) {
+      return one.flat.scalar_type() == parameter.scalar_type() &&
+             one.flat.device() == parameter.device();
+    });
+    size_t number = static_cast<size_t>(buffers_.rend() - found) - 1;
+    if (found == buffers_.rend() ||
+        (buffer_bytes > 0 && (found->chunk + parameter.numel()) * entry_bytes > buffer_bytes)) {
+      number = buffers_.size();
+      buffers_.push_back({at::empty({0}, parameter.options().requires_grad(false)), 0, {}});
+    }
+    auto& buffer = buffers_[number];
+    places_[i] = {number, buffer.chunk, parameter.numel()};
+    buffer.chunk += rounded_up(parameter.numel(), aligned_entries(parameter));
+    buffer.parameters.push_back(i);
+  }
+}
+
+void FlatParameters::move_in() {
+  for (auto& buffer : buffers_) {
+    const int64_t share = (buffer.chunk + world_size_ - 1) / world_size_;
+    buffer.chunk = rounded_up(share, aligned_entries(buffer.flat));
+    buffer.flat = at::zeros({world_size_ * buffer.chunk}, buffer.flat.options());
+    for (const size_t i : buffer.parameters) {
+      auto& parameter = parameters_[i];
+      const auto view =
+          buffer.flat.narrow(0, places_[i].begin, places_[i].numel).view(parameter.sizes());
+      view.copy_(parameter.detach());
+      parameter.set_data(view);
+    }
+  }
+}
+
+FlatParameters::Piece FlatParameters::piece(size_t parameter, int64_t rank) const {
+  const Place& place = places_[parameter];
+  const int64_t chunk = buffers_[place.buffer].chunk;
+  const int64_t from = std::max(place.begin, rank * chunk);
+  const int64_t to = std::min(place.begin + place.numel, (rank + 1) * chunk);
+  if (from < to) return {from - place.begin, from - rank * chunk, to - from, true};
+  return {.is_owned = place.numel == 0 && rank == 0};
+}
+
+void FlatParameters::all_gather(ProcessGroup& group) {
+  const at::NoGradGuard no_grad;
+  std::vector<torch::Tensor> flats;
+  for (const auto& buffer : buffers_) flats.push_back(buffer.flat);
+  group.all_gather_chunks(flats);
+  // A graph that holds a parameter has to find out that it was changed.
+  for (const auto& parameter : parameters_) torch::autograd::impl::bump_version(parameter);
+}
+
+void FlatParameters::release() {
+  const at::NoGradGuard no_grad;
+  for (auto& parameter : parameters_) parameter.set_data(parameter.detach().clone());
+}
+
+}  // namespace levin

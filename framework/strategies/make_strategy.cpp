@@ -1,0 +1,110 @@
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/device.h>
+#include <levin/framework/error.h>
+#include <levin/framework/strategies/cluster.h>
+#include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/gloo.h>
+#include <levin/framework/strategies/launcher.h>
+#include <levin/framework/strategies/sharded.h>
+#include <levin/framework/strategies/single_device.h>
+#include <levin/framework/trainer_options.h>
+
+namespace levin {
+namespace {
+
+/// This process becomes the watcher of the ranks it starts, and ends with them.
+[[noreturn]] void launch_and_exit(const TrainerOptions& options, size_t devices) {
+  std::fflush(nullptr);
+  const int status =
+      launch({.processes = static_cast<int64_t>(devices), .max_restarts = options.max_restarts});
+  std::fflush(nullptr);
+  ::_exit(status);  // what the program has made so far belongs to the ranks' runs, not to this one
+}
+
+DataParallelOptions options_of(const TrainerOptions& options) {
+  return {.process_group = {.backend = options.process_group_backend,
+                            .timeout = options.process_group_timeout},
+          .gradients = {.find_unused_parameters = options.find_unused_parameters,
+                        .gradient_as_bucket_view = options.gradient_as_bucket_view,
+                        .bucket_cap_mb = options.bucket_cap_mb,
+                        .compression = options.gradient_compression},
+          .broadcast_buffers = options.broadcast_buffers,
+          .heartbeat_timeout = options.heartbeat_timeout};
+}
+
+std::optional<int64_t> zero_stage(std::string_view strategy) {
+  if (strategy == "zero_stage_1") return 1;
+  if (strategy == "zero_stage_2") return 2;
+  return {};
+}
+
+void check_sizes(const TrainerOptions& options, const Cluster& cluster, size_t devices) {
+  const auto given = static_cast<int64_t>(devices);
+  if (options.strategy == "single_device") {
+    throw ConfigError::conflict(
+        fmt::format("strategy = single_device in {} processes", cluster.world_size),
+        "use strategy = auto or ddp, or start one process");
+  }
+  if (given != 1 && given != cluster.local_world_size) {
+    throw ConfigError::conflict(
+        fmt::format("devices = {}, but {} started {} processes on this host", given,
+                    name_of(cluster.kind), cluster.local_world_size),
+        "give the same number to both");
+  }
+  if (options.num_nodes != 1 && options.num_nodes != cluster.num_nodes) {
+    throw ConfigError::conflict(fmt::format("num_nodes = {}, but {} started {}", options.num_nodes,
+                                            name_of(cluster.kind), cluster.num_nodes),
+                                "give the same number to both");
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
+  auto cluster = find_cluster();
+  const auto devices = parse_devices(options.accelerator, options.devices);
+  const bool is_alone = !cluster || cluster->world_size == 1;
+  const bool wants_many = devices.size() > 1 || options.num_nodes > 1;
+  if (is_alone && (options.strategy == "auto" || options.strategy == "single_device") &&
+      !wants_many) {
+    return std::make_unique<SingleDeviceStrategy>(devices.front(), std::move(cluster));
+  }
+  if (!has_gloo()) {
+    throw ConfigError::conflict("strategy = ddp, but this build has no Gloo, which joins processes",
+                                "install libgloo-dev and build again, or train on one device");
+  }
+  if (is_alone && wants_many) {
+    if (options.strategy == "single_device") {
+      throw ConfigError::conflict("strategy = single_device with more than one device",
+                                  "use strategy = auto or ddp, or one device");
+    }
+    if (options.num_nodes > 1) {
+      throw ConfigError::conflict(
+          fmt::format("num_nodes = {} in a process started by itself", options.num_nodes),
+          "start one process a device on every host by torchrun, srun or mpirun");
+    }
+    launch_and_exit(options, devices.size());
+  }
+  if (!cluster) {
+    cluster.emplace();
+    cluster->master_address = "127.0.0.1";  // one rank; any free port
+  }
+  if (cluster->world_size > 1) check_sizes(options, *cluster, devices.size());
+  // A list or a number of devices is shared out among this host's ranks.
+  const auto own = static_cast<size_t>(cluster->local_rank) % devices.size();
+  if (const auto stage = zero_stage(options.strategy)) {
+    return std::make_unique<ShardedStrategy>(
+        *cluster, devices[own],
+        ShardedOptions{.data_parallel = options_of(options), .stage = *stage});
+  }
+  return std::make_unique<DataParallelStrategy>(*cluster, devices[own], options_of(options));
+}
+
+}  // namespace levin

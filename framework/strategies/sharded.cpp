@@ -1,0 +1,124 @@
+#include <levin/framework/strategies/sharded.h>
+
+#include <unordered_map>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <levin/framework/error.h>
+#include <levin/framework/module.h>
+#include <levin/framework/optimizers/clip.h>
+
+namespace levin {
+
+ShardedStrategy::ShardedStrategy(const Cluster& cluster, at::Device device, ShardedOptions options)
+    : DataParallelStrategy(cluster, device, std::move(options.data_parallel)),
+      stage_(options.stage) {
+  if (stage_ != 1 && stage_ != 2) {
+    throw ConfigError::invalid_value("stage", fmt::to_string(stage_), "must be 1 or 2");
+  }
+}
+
+ShardedStrategy::~ShardedStrategy() = default;
+
+void ShardedStrategy::setup(Module& module) {
+  scatter_.reset();
+  flat_.reset();
+  fixed_.clear();
+  for (const auto& parameter : module.parameters()) {
+    if (!parameter.requires_grad()) fixed_.push_back(parameter);
+  }
+  DataParallelStrategy::setup(module);
+}
+
+void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string> names,
+                                   std::vector<torch::Tensor> parameters) {
+  const auto& gradients = options().gradients;
+  // One buffer a type where nothing is sent during backward.
+  const double bytes = stage_ == 1 ? 0.0 : gradients.bucket_cap_mb * 1024.0 * 1024.0;
+  flat_ = std::make_unique<FlatParameters>(parameters, rank(), world_size(),
+                                           static_cast<int64_t>(bytes));
+  if (stage_ == 1) {
+    DataParallelStrategy::prepare_sums(module, std::move(names), std::move(parameters));
+  } else {
+    scatter_ =
+        std::make_unique<GradientScatter>(group(), std::move(names), *flat_, gradients, log());
+  }
+}
+
+void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
+  std::unordered_map<const void*, ParameterSlice> slices;
+  for (const auto& parameter : fixed_) slices[parameter.unsafeGetTensorImpl()] = {};
+  for (size_t i = 0; flat_ && i < flat_->parameters().size(); ++i) {
+    slices[flat_->parameters()[i].unsafeGetTensorImpl()] = flat_->slices()[i];
+  }
+  for (auto& entry : optimizers.entries()) {
+    std::vector<ParameterSlice> own;
+    for (const auto& group : entry.optimizer->groups()) {
+      for (const auto& parameter : group.parameters) {
+        const auto found = slices.find(parameter.unsafeGetTensorImpl());
+        if (found == slices.end()) {
+          throw ModuleError::contract("configure_optimizers",
+                                      "gave the optimizer a tensor that is no parameter of the "
+                                      "module",
+                                      "register it by register_parameter");
+        }
+        own.push_back(found->second);
+      }
+    }
+    entry.optimizer->shard(std::move(own), [this] {
+      if (flat_) flat_->all_gather(group());
+    });
+  }
+}
+
+GradientReducer::Riders ShardedStrategy::sum_gradients(const torch::Tensor& loss,
+                                                       const GradientReducer::Riders& riders,
+                                                       const std::function<void()>& backward) {
+  if (scatter_) return scatter_->run(loss, riders, backward);
+  const auto sums = DataParallelStrategy::sum_gradients(loss, riders, backward);
+  give_slices_gradients();
+  return sums;
+}
+
+/// Views of the whole gradients: what changes those before the step changes these.
+void ShardedStrategy::give_slices_gradients() {
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < flat_->parameters().size(); ++i) {
+    const auto& slice = flat_->slices()[i];
+    if (!slice.tensor.defined()) continue;
+    auto& whole = flat_->parameters()[i].mutable_grad();
+    auto& gradient = slice.tensor.mutable_grad();
+    gradient.reset();
+    if (!whole.defined()) continue;
+    if (whole.layout() != at::kStrided) {
+      throw ModuleError::contract("backward", "gave a parameter a sparse gradient",
+                                  "use strategy = ddp, or make the gradient dense");
+    }
+    if (!whole.is_contiguous()) whole = whole.contiguous();
+    gradient = whole.view({-1}).narrow(0, slice.begin, slice.tensor.numel());
+  }
+}
+
+std::vector<torch::Tensor> ShardedStrategy::with_gradients(const Optimizer& optimizer) const {
+  return stage_ == 1 ? DataParallelStrategy::with_gradients(optimizer) : optimizer.stepped();
+}
+
+torch::Tensor ShardedStrategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
+                                              double max_norm) {
+  if (stage_ == 1) return levin::clip_grad_norm(parameters, max_norm);
+  return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
+    const auto all = group().all_gather(own.reshape({}).to(device(), at::kDouble));
+    return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
+  });
+}
+
+void ShardedStrategy::teardown(Module& module) {
+  if (flat_) flat_->release();
+  scatter_.reset();
+  flat_.reset();
+  DataParallelStrategy::teardown(module);
+}
+
+}  // namespace levin

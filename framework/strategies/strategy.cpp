@@ -1,0 +1,30 @@
+#include <levin/framework/strategies/strategy.h>
+
+#include <levin/framework/optimizers/clip.h>
+#include <levin/framework/optimizers/optimizer.h>
+
+namespace levin {
+
+std::vector<torch::Tensor> Strategy::with_gradients(const Optimizer& optimizer) const {
+  std::vector<torch::Tensor> parameters;
+  for (const auto& group : optimizer.groups()) {
+    parameters.insert(parameters.end(), group.parameters.begin(), group.parameters.end());
+  }
+  return parameters;
+}
+
+torch::Tensor Strategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
+                                       double max_norm) {
+  return levin::clip_grad_norm(parameters, max_norm);
+}
+
+void Strategy::reduce(Metrics& metrics) {
+  for (;;) {
+    PackedMetrics packed = metrics.pack();
+    combine(packed);
+    if (metrics.unpack(packed)) return;
+    metrics.agree(gather_text(metrics.names()));
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,137 @@
+#include <levin/framework/strategies/sum_hook.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include <ATen/Functions.h>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/comm.hpp>
+
+namespace levin {
+namespace {
+
+using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
+using Future = c10::intrusive_ptr<c10::ivalue::Future>;
+
+class SumHook : public c10d::CppCommHookInterface<Group> {
+ public:
+  SumHook(Group group, SumHookOptions options, std::atomic<int64_t>& bytes)
+      : CppCommHookInterface(std::move(group)), options_(std::move(options)), bytes_(bytes) {}
+
+  /// Called for one bucket after the other, in the same order on all ranks.
+  Future runHook(c10d::GradBucket& bucket) override {
+    if (bucket.getIndex() == 0) given_.clear();  // a round that failed leaves some
+    Future sums = give(bucket);
+    if (sums == nullptr) sums = send(bucket);
+    if (bucket.isLast() && !given_.empty()) sum_given();
+    return sums;
+  }
+
+ private:
+  struct Given {
+    at::Tensor buffer;
+    Future sums;
+    CommunicationLog::Ticket ticket;
+  };
+
+  Future send(c10d::GradBucket& bucket) {
+    at::Tensor& buffer = bucket.getBufferRef();
+    const auto& sent_as = options_.sent_as;
+    if (buffer.is_sparse()) return sum_sparse(buffer);
+    if (!sent_as || buffer.scalar_type() == *sent_as || has_riders(bucket)) return sum(buffer);
+    const auto type = buffer.scalar_type();
+    return sum(buffer.to(*sent_as))
+        ->then(
+            [type](c10::ivalue::Future& done) {
+              const auto summed = c10d::detail::parseCppCommHookResult(done.value());
+              return c10::IValue(std::vector<at::Tensor>{summed.to(type)});
+            },
+            c10::ListType::create(c10::TensorType::get()));
+  }
+  /// They count rows, for which two bytes aren't enough.
+  bool has_riders(const c10d::GradBucket& bucket) const {
+    const auto parameters = bucket.getParameters();
+    return std::any_of(parameters.begin(), parameters.end(),
+                       [this](const at::Tensor& one) { return one.is_same(options_.riders); });
+  }
+  /// In its own type, and not by NCCL, which sums dense tensors only.
+  Future sum_sparse(const at::Tensor& tensor) {
+    const bool has_nccl = state_->getBackendType() == c10d::ProcessGroup::BackendType::NCCL;
+    const auto sent = (has_nccl ? tensor.cpu() : tensor).coalesce();
+    const auto bytes = static_cast<int64_t>(sent.indices().nbytes() + sent.values().nbytes());
+    return sum(sent, bytes, (state_->getSize() - 1) * bytes);  // to each of the others
+  }
+  Future sum(const at::Tensor& tensor) {
+    const auto bytes = static_cast<int64_t>(tensor.nbytes());
+    return sum(tensor, bytes, CommunicationLog::ring_bytes(bytes, state_->getSize()));
+  }
+  Future sum(const at::Tensor& tensor, int64_t bytes, int64_t sent_bytes) {
+    bytes_ += bytes;
+    std::vector<at::Tensor> tensors{tensor};
+    if (options_.log == nullptr) return state_->allreduce(tensors)->getFuture();
+    const auto ticket = options_.log->started(sent_bytes);
+    auto sums = state_->allreduce(tensors)->getFuture();
+    sums->addCallback([log = options_.log, ticket](c10::ivalue::Future&) { log->ended(ticket); });
+    return sums;
+  }
+
+  /// Null where the bucket has to be sent.
+  Future give(c10d::GradBucket& bucket) {
+    const at::Tensor& buffer = bucket.getBuffer();
+    if (options_.host_sum == nullptr || buffer.layout() != at::kStrided) return nullptr;
+    const auto type = buffer.scalar_type();
+    if (type != at::kFloat && type != at::kDouble) return nullptr;
+    auto& sum = *options_.host_sum;
+    std::byte* place = sum.place(buffer.nbytes());
+    if (place == nullptr) return nullptr;
+    Given given{buffer, c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get()), {}};
+    const auto bytes = static_cast<int64_t>(buffer.nbytes());
+    bytes_ += bytes;
+    if (options_.log != nullptr) {  // others read as much of it, and of the sums, as a ring sends
+      given.ticket = options_.log->started(CommunicationLog::ring_bytes(bytes, state_->getSize()));
+    }
+    move_to(place, buffer);
+    sum.give(buffer.nbytes(), type == at::kFloat ? HostSum::Type::float32 : HostSum::Type::float64);
+    given_.push_back(given);
+    return given.sums;
+  }
+  /// From the next step on the Reducer writes the bucket right where the others read it.
+  void move_to(std::byte* place, const at::Tensor& buffer) {
+    void* data = buffer.mutable_data_ptr();
+    if (data == place) return;
+    std::memcpy(place, data, buffer.nbytes());
+    const auto& storage = buffer.storage();
+    if (buffer.storage_offset() != 0 || storage.nbytes() != buffer.nbytes()) return;
+    using Memory = std::shared_ptr<std::byte>;
+    storage.set_data_ptr(c10::DataPtr(
+        place, new Memory(options_.host_sum->memory()),
+        [](void* memory) { delete static_cast<Memory*>(memory); }, at::kCPU));
+  }
+  /// The sums stay where they are: the Reducer copies them from there before the next round begins.
+  void sum_given() {
+    auto& sum = *options_.host_sum;
+    sum.sum();
+    for (size_t i = 0; i < given_.size(); ++i) {
+      const auto& buffer = given_[i].buffer;
+      if (options_.log != nullptr) options_.log->ended(given_[i].ticket);
+      given_[i].sums->markCompleted(at::from_blob(
+          sum.sums(i), buffer.sizes(), [memory = sum.memory()](void*) {}, buffer.options()));
+    }
+    given_.clear();
+  }
+
+  SumHookOptions options_;
+  std::atomic<int64_t>& bytes_;
+  std::vector<Given> given_;  // of this round
+};
+
+}  // namespace
+
+std::unique_ptr<c10d::CommHookInterface> make_sum_hook(ProcessGroup& group, SumHookOptions options,
+                                                       std::atomic<int64_t>& bytes) {
+  return std::make_unique<SumHook>(group.c10d_group(), std::move(options), bytes);
+}
+
+}  // namespace levin

@@ -1,0 +1,255 @@
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <levin/framework/strategies/reserved_port.h>
+
+#include "distributed/run_ranks.h"
+
+namespace levin::test {
+namespace {
+
+using Exactness = RanksTest;
+
+/// A global batch of 16 rows; 103 rows leave a tail of 7, fewer than some numbers of ranks need.
+Value common() {
+  Value value;
+  value["global_batch_size"] = 16;
+  value["evaluate"] = true;
+  value["trainer"]["max_epochs"] = 3;
+  return value;
+}
+
+void expect_same(const StateDict& many, const StateDict& one, double tolerance = 1e-12) {
+  EXPECT_LE(difference(many.child("model"), one.child("model")), tolerance);
+  EXPECT_LE(difference(many.child("predicted"), one.child("predicted")), tolerance);
+  for (const char* stage : {"fit", "validate", "test"}) {
+    for (const auto& [name, value] : one.values.at(stage).as_object()) {
+      if (name == "train_loss_step" || name == "train_loss") continue;  // a rank's own, of one step
+      ASSERT_TRUE(many.values.at(stage).contains(name)) << stage << " " << name;
+      EXPECT_NEAR(many.values.at(stage).at(name).as_double(), value.as_double(), tolerance)
+          << stage << " " << name;
+    }
+  }
+  EXPECT_EQ(many.values.at("global_step"), one.values.at("global_step"));
+}
+
+// rows 20, 35, 45, 48: devices by options alone, W workers equal one process, data parallel.
+TEST_F(Exactness, two_three_and_four_ranks_equal_one_process) {
+  const auto one = run_on(1, "one", common()).rank(0);
+  for (const int64_t ranks : {2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    const auto many = run_on(ranks, std::to_string(ranks), common());
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      SCOPED_TRACE(rank);
+      expect_same(many.rank(rank), one);
+      EXPECT_EQ(many.values(rank).at("world_size").as_int(), ranks);
+      EXPECT_EQ(difference(many.rank(rank).child("model"), many.rank(0).child("model")), 0.0);
+    }
+  }
+}
+
+TEST_F(Exactness, one_rank_in_ddp_has_the_bits_of_single_device) {
+  const auto one = run_on(1, "one", common()).rank(0);
+  auto settings = common();
+  settings["trainer"]["strategy"] = "ddp";
+  const auto ddp = run_on(1, "ddp", settings).rank(0);
+  expect_same(ddp, one, 0.0);
+}
+
+TEST_F(Exactness, a_rank_that_skips_a_batch_leaves_the_gradient_of_the_others_rows) {
+  auto settings = common();
+  settings["skip_rank"] = 1;
+  settings["optimizer"] = "SGD";
+  const auto many = run_on(2, "many", settings);
+  EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  EXPECT_EQ(many.values().at("global_step").as_int(), 21);
+}
+
+TEST_F(Exactness, accumulation_communicates_once_a_window_and_comes_to_the_same) {
+  auto settings = common();
+  settings["trainer"]["accumulate_grad_batches"] = 3;
+  settings["trainer"]["gradient_clip_val"] = 0.05;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const int64_t ranks : {2, 3})
+    expect_same(run_on(ranks, std::to_string(ranks), settings).rank(0), one);
+}
+
+TEST_F(Exactness, parameters_that_nothing_uses_need_the_option) {
+  auto settings = common();
+  settings["unused"] = true;
+  settings["trainer"]["devices"] = 2;
+  const auto failed = run(this->settings("failed", settings));
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_NE(failed.err.find("'unused'"), std::string::npos) << failed.err;
+  EXPECT_NE(failed.err.find("find_unused_parameters"), std::string::npos) << failed.err;
+}
+
+TEST_F(Exactness, unused_parameters_are_allowed_by_the_option_and_stay_as_they_are) {
+  auto settings = common();
+  settings["unused"] = true;
+  const auto one = run_on(1, "one", settings).rank(0);
+  settings["trainer"]["find_unused_parameters"] = true;
+  const auto many = run_on(2, "many", settings).rank(1);
+  expect_same(many, one);
+  EXPECT_TRUE(many.tensor("model.unused").eq(1.0).all().item<bool>());
+}
+
+TEST_F(Exactness, gradients_may_lie_in_the_buckets) {
+  auto settings = common();
+  settings["trainer"]["accumulate_grad_batches"] = 2;
+  const auto apart = run_on(2, "apart", settings).rank(0);
+  settings["trainer"]["gradient_as_bucket_view"] = true;
+  settings["trainer"]["bucket_cap_mb"] = 1e-4;  // several buckets
+  expect_same(run_on(2, "views", settings).rank(0), apart);
+}
+
+TEST_F(Exactness, compressed_gradients_are_near_and_not_the_same) {
+  auto settings = common();
+  settings["dtype"] = "float32";
+  const auto plain = run_on(2, "plain", settings).rank(0);
+  for (const char* type : {"fp16", "bf16"}) {
+    SCOPED_TRACE(type);
+    auto compressed = settings;
+    compressed["trainer"]["gradient_compression"] = type;
+    const auto run = run_on(2, type, compressed);
+    const double gap = difference(run.rank(0).child("model"), plain.child("model"));
+    EXPECT_GT(gap, 0.0);
+    EXPECT_LT(gap, 0.05);
+    EXPECT_EQ(difference(run.rank(1).child("model"), run.rank(0).child("model")), 0.0);
+  }
+}
+
+// row 36: gradient descent as map and reduce over partitions, with a second-order optimizer, which
+// chooses its way by the loss of all rows.
+TEST_F(Exactness, lbfgs_over_partitions_equals_one_process_on_the_full_batch) {
+  auto settings = common();
+  settings["optimizer"] = "LBFGS";
+  settings["global_batch_size"] = 103;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const int64_t ranks : {2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    const auto many = run_on(ranks, std::to_string(ranks), settings);
+    expect_same(many.rank(0), one, 1e-9);  // its line search amplifies the last bits
+    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  }
+}
+
+// 98 rows leave a tail of two: the third and fourth rank have none.
+TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
+  auto settings = common();
+  settings["norm"] = true;
+  settings["optimizer"] = "SGD";  // Adam makes steps of rounding errors, where a bias has no effect
+  settings["rows"] = 98;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const int64_t ranks : {2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    const auto many = run_on(ranks, std::to_string(ranks), settings);
+    expect_same(many.rank(0), one);
+    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  }
+}
+
+// row 50: optimizer state sharded.
+TEST_F(Exactness, sharded_optimizers_take_the_steps_of_one_process) {
+  auto settings = common();
+  settings["trainer"]["gradient_clip_val"] = 0.5;
+  settings["trainer"]["accumulate_grad_batches"] = 2;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const char* stage : {"zero_stage_1", "zero_stage_2"}) {
+    for (const int64_t ranks : {1, 2, 3}) {
+      SCOPED_TRACE(fmt::format("{} {}", stage, ranks));
+      settings["trainer"]["strategy"] = stage;
+      expect_same(run_on(ranks, fmt::format("{}-{}", stage, ranks), settings).rank(0), one);
+    }
+  }
+}
+
+TEST_F(Exactness, sharded_checkpoints_load_at_any_number_of_ranks_in_any_strategy) {
+  auto settings = common();
+  const auto whole = run_on(1, "whole", settings).rank(0);
+  auto first = settings;
+  first["trainer"]["strategy"] = "zero_stage_2";
+  first["trainer"]["max_steps"] = 10;
+  first["save"] = (folder_ / "sharded.ckpt").string();
+  run_on(3, "first", first);
+  EXPECT_TRUE(fs::is_directory(folder_ / "sharded.ckpt"));
+  settings["ckpt_path"] = (folder_ / "sharded.ckpt").string();
+  for (const char* strategy : {"auto", "zero_stage_1", "zero_stage_2"}) {
+    for (const int64_t ranks : {1, 2}) {
+      SCOPED_TRACE(fmt::format("{} {}", strategy, ranks));
+      settings["trainer"]["strategy"] = strategy;
+      expect_same(run_on(ranks, fmt::format("{}-{}", strategy, ranks), settings).rank(0), whole);
+    }
+  }
+}
+
+TEST_F(Exactness, dropout_differs_from_rank_to_rank_and_resumes_with_the_same_bits) {
+  auto settings = common();
+  settings["dropout"] = 0.5;
+  settings["csv"] = true;
+  const auto whole = run_on(2, "whole", settings);
+  auto first = settings;
+  first["trainer"]["max_steps"] = 10;  // in the second epoch
+  first["save"] = (folder_ / "middle.ckpt").string();
+  run_on(2, "first", first);
+  settings["ckpt_path"] = (folder_ / "middle.ckpt").string();
+  const auto rest = run_on(2, "rest", settings);
+  for (const int64_t rank : {0, 1}) {
+    EXPECT_EQ(difference(rest.rank(rank).child("model"), whole.rank(0).child("model")), 0.0);
+    EXPECT_EQ(rest.values(rank).at("fit").at("train_loss_epoch"),
+              whole.values(rank).at("fit").at("train_loss_epoch"));
+  }
+}
+
+TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
+  auto settings = common();
+  settings["count_prepares"] = true;
+  settings["counts"] = true;
+  const auto many = run_on(3, "many", settings);
+  EXPECT_EQ(text_of(many.folder / "prepared"), "once\nonce\nonce\nonce\n");  // a stage each
+  EXPECT_EQ(difference(many.rank(2).child("model"), many.rank(0).child("model")), 0.0);
+}
+
+// row 21: the same program on GPUs. One rank by NCCL, and two that share the GPU by Gloo.
+class ExactnessCuda : public RanksTest {
+ protected:
+  void SetUp() override {
+    if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
+  }
+  static Value on_gpu(const char* backend) {
+    auto settings = common();
+    settings["trainer"]["accelerator"] = "gpu";
+    settings["trainer"]["strategy"] = "ddp";
+    settings["trainer"]["process_group_backend"] = backend;
+    return settings;
+  }
+};
+
+TEST_F(ExactnessCuda, one_rank_by_nccl_equals_the_cpu) {
+  const auto cpu = run_on(1, "cpu", common()).rank(0);
+  const auto gpu = run(settings("gpu", on_gpu("nccl")));
+  ASSERT_EQ(gpu.status, 0) << gpu.err;
+  expect_same(gpu.rank(0), cpu, 1e-10);
+}
+
+TEST_F(ExactnessCuda, two_ranks_on_one_gpu_by_gloo_equal_the_cpu) {
+  const auto cpu = run_on(1, "cpu", common()).rank(0);
+  const auto place = settings("gpu", on_gpu("gloo"));
+  const ReservedPort port;
+  std::vector<pid_t> started;
+  for (const char* rank : {"0", "1"}) {
+    started.push_back(start(place, {},
+                            {{"RANK", rank},
+                             {"WORLD_SIZE", "2"},
+                             {"MASTER_ADDR", "127.0.0.1"},
+                             {"MASTER_PORT", std::to_string(port.number())}},
+                            rank));
+  }
+  const auto first = wait(started[0], place, 120, "0");
+  ASSERT_EQ(wait(started[1], place, 120, "1").status, 0);
+  ASSERT_EQ(first.status, 0) << first.err;
+  for (const int64_t rank : {0, 1}) expect_same(first.rank(rank), cpu, 1e-10);
+}
+
+}  // namespace
+}  // namespace levin::test

@@ -1,0 +1,215 @@
+#include <torch/torch.h>
+
+#include <random>
+
+#include "distributed/run_ranks.h"
+
+namespace levin::test {
+namespace {
+
+class Failure : public RanksTest {
+ protected:
+  /// Three ranks whose rank 1 fails in its fourth step.
+  Value failing(const std::string& how) const {
+    Value value;
+    value["trainer"]["devices"] = 3;
+    value["trainer"]["max_epochs"] = 1000;
+    value["fail"] = how;
+    value["fail_rank"] = 1;
+    value["fail_step"] = 4;
+    value["mark_steps"] = (folder_ / "steps").string();
+    return value;
+  }
+
+  /// When the failing rank reached its last step.
+  double failed_at() const {
+    const auto when = fs::last_write_time(folder_ / "steps");
+    return std::chrono::duration<double>(fs::file_time_type::clock::now() - when).count();
+  }
+};
+
+// row 49; "a rank's exception, signal or kill -9 brings all ranks down within 2 s".
+TEST_F(Failure, an_exception_brings_all_ranks_down_with_the_first_ones_message) {
+  const auto ended = run(settings("run", failing("throw")));
+  EXPECT_LT(failed_at(), 2.0);
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_EQ(last_line(ended.err), "rank 1 failed: the model broke") << ended.err;
+}
+
+TEST_F(Failure, a_killed_rank_brings_all_down) {
+  const auto ended = run(settings("run", failing("kill")));
+  EXPECT_LT(failed_at(), 2.0);
+  EXPECT_EQ(ended.status, 128 + SIGKILL);
+  EXPECT_EQ(last_line(ended.err), "rank 1 failed: killed by signal 9 (Killed)") << ended.err;
+}
+
+TEST_F(Failure, a_crash_brings_all_down) {
+  const auto ended = run(settings("run", failing("segv")));
+  EXPECT_LT(failed_at(), 2.0);
+  EXPECT_EQ(ended.status, 128 + SIGSEGV);
+  EXPECT_NE(last_line(ended.err).find("rank 1 failed: killed by signal 11"), std::string::npos);
+}
+
+TEST_F(Failure, a_rank_that_leaves_early_brings_all_down) {
+  const auto ended = run(settings("run", failing("exit")));
+  EXPECT_LT(failed_at(), 2.0);
+  EXPECT_EQ(ended.status, 3);
+  EXPECT_EQ(last_line(ended.err), "rank 1 failed: exit status 3") << ended.err;
+}
+
+// "a hung rank is found by a heartbeat".
+TEST_F(Failure, a_frozen_rank_is_found_by_its_silence) {
+  auto frozen = failing("stop");
+  frozen["trainer"]["heartbeat_timeout"] = 1.0;
+  const auto ended = run(settings("run", frozen));
+  EXPECT_LT(failed_at(), 4.0);
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_NE(last_line(ended.err).find("rank 1 has not been heard of for 1"), std::string::npos)
+      << ended.err;
+}
+
+TEST_F(Failure, a_rank_whose_step_never_ends_is_named) {
+  auto hung = failing("hang");
+  hung["trainer"]["process_group_timeout"] = 2.0;
+  const auto ended = run(settings("run", hung));
+  EXPECT_LT(failed_at(), 6.0);
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_NE(last_line(ended.err).find("rank 1 has made no progress for 2"), std::string::npos)
+      << ended.err;
+}
+
+// "stop flags travel beside the data": one rank's wish stops all after the same step.
+TEST_F(Failure, one_ranks_interrupt_or_wish_stops_all_at_the_same_step) {
+  for (const char* how : {"interrupt", "ask"}) {
+    SCOPED_TRACE(how);
+    auto wish = failing(how);
+    wish["fail_step"] = 2;
+    const auto ended = run(settings(how, wish));
+    const bool interrupted = how == std::string("interrupt");
+    EXPECT_EQ(ended.status, interrupted ? 130 : 0) << ended.err;
+    for (const int64_t rank : {0, 1, 2}) {
+      EXPECT_EQ(ended.values(rank).at("interrupted").as_bool(), interrupted);
+      EXPECT_EQ(difference(ended.rank(rank).child("model"), ended.rank(0).child("model")), 0.0);
+    }
+    EXPECT_EQ(ended.values(1).at("stop_reason").as_string(),
+              interrupted ? "interrupted" : "asked by one");
+  }
+}
+
+TEST_F(Failure, the_time_limit_ends_all_ranks_at_the_same_step) {
+  auto limited = failing("");
+  limited["step_seconds"] = 0.01;
+  limited["trainer"]["max_time"] = "00:00:00:01";
+  const auto ended = run(settings("run", limited));
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_EQ(ended.values(2).at("stop_reason").as_string(), "max_time");
+  EXPECT_EQ(difference(ended.rank(2).child("model"), ended.rank(0).child("model")), 0.0);
+}
+
+/// Steps 0..n of an epoch-long run with a checkpoint after every second step.
+Value saving(int64_t ranks) {
+  Value value;
+  value["trainer"]["devices"] = ranks;
+  value["trainer"]["max_epochs"] = 4;
+  value["global_batch_size"] = 12;
+  value["checkpoint"]["every_n_train_steps"] = 2;
+  value["dropout"] = 0.2;
+  return value;
+}
+
+// rows 48, 49: recovery from the failure of a machine.
+TEST_F(Failure, ranks_started_again_end_with_the_bits_of_an_undisturbed_run) {
+  const auto calm = run(settings("calm", saving(3)));
+  ASSERT_EQ(calm.status, 0) << calm.err;
+  for (const char* how : {"throw", "kill"}) {
+    SCOPED_TRACE(how);
+    auto disturbed = saving(3);
+    disturbed["trainer"]["max_restarts"] = 2;
+    disturbed["fail"] = how;
+    disturbed["fail_rank"] = 2;
+    disturbed["fail_step"] = 17;
+    disturbed["fail_once"] = true;
+    const auto ended = run(settings(how, disturbed));
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_NE(ended.err.find("all ranks start again (1 of 2)"), std::string::npos) << ended.err;
+    EXPECT_NE(ended.err.find("going on from"), std::string::npos) << ended.err;
+    EXPECT_EQ(difference(ended.rank(0).child("model"), calm.rank(0).child("model")), 0.0);
+    EXPECT_NEAR(ended.values().at("fit").at("train_loss_epoch").as_double(),
+                calm.values().at("fit").at("train_loss_epoch").as_double(), 0.0);
+  }
+}
+
+// "kill -9 of any rank at 20 random moments of a 3-rank run".
+TEST_F(Failure, twenty_kills_at_random_moments_end_within_two_seconds_and_resume) {
+  auto calm_settings = saving(3);
+  calm_settings["dropout"] = 0.0;
+  const auto calm = run(settings("calm", calm_settings));
+  ASSERT_EQ(calm.status, 0) << calm.err;
+  std::mt19937 random(std::random_device{}());
+  for (int round = 0; round < 20; ++round) {
+    SCOPED_TRACE(round);
+    auto watched = calm_settings;
+    watched["step_seconds"] = 0.01;
+    watched["mark_steps"] = (folder_ / ("steps-" + std::to_string(round))).string();
+    watched["checkpoint"]["save_last"] = true;
+    const auto place = settings("round-" + std::to_string(round), watched);
+    const pid_t launched = start(place);
+    std::map<int, pid_t> ranks;
+    ASSERT_TRUE(eventually(
+        [&] {
+          for (const auto& line : lines_of(text_of(watched.at("mark_steps").as_string()))) {
+            int rank = 0, process = 0, step = 0;
+            if (std::sscanf(line.c_str(), "%d %d %d", &rank, &process, &step) == 3) {
+              ranks[rank] = process;
+            }
+          }
+          return ranks.size() == 3;
+        },
+        60));
+    const int victim = static_cast<int>(random() % 3);
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 350));
+    ASSERT_EQ(::kill(ranks[victim], SIGKILL), 0);
+    const auto killed = wait(launched, place, 30);
+    EXPECT_LT(killed.seconds, 2.0) << "victim " << victim << "\n" << killed.err;
+    EXPECT_EQ(killed.status, 128 + SIGKILL) << killed.err;
+    EXPECT_EQ(last_line(killed.err),
+              "rank " + std::to_string(victim) + " failed: killed by signal 9 (Killed)");
+    fs::path last;
+    for (const auto& file : fs::recursive_directory_iterator(killed.folder)) {
+      if (file.path().filename() == "last.ckpt") last = file.path();
+    }
+    auto again = calm_settings;
+    if (!last.empty()) again["ckpt_path"] = last.string();
+    const auto resumed = run(settings("again-" + std::to_string(round), again));
+    ASSERT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_EQ(difference(resumed.rank(0).child("model"), calm.rank(0).child("model")), 0.0);
+  }
+}
+
+TEST_F(Failure, fewer_ranks_go_on_with_the_same_global_batches) {
+  auto steady = saving(3);
+  steady["dropout"] = 0.0;
+  steady.as_object();
+  const auto calm = run(settings("calm", steady));
+  ASSERT_EQ(calm.status, 0) << calm.err;
+  auto first = steady;
+  first["trainer"]["max_steps"] = 13;
+  first["save"] = (folder_ / "middle.ckpt").string();
+  ASSERT_EQ(run(settings("first", first)).status, 0);
+  for (const int64_t ranks : {1, 2, 4}) {
+    SCOPED_TRACE(ranks);
+    auto rest = steady;
+    rest["trainer"]["devices"] = ranks;
+    rest["global_batch_size"] = 0;  // the checkpoint knows it
+    rest["batch_size"] = 5;
+    rest["ckpt_path"] = (folder_ / "middle.ckpt").string();
+    const auto ended = run(settings("rest-" + std::to_string(ranks), rest));
+    ASSERT_EQ(ended.status, 0) << ended.err;
+    EXPECT_LE(difference(ended.rank(0).child("model"), calm.rank(0).child("model")), 1e-12);
+    EXPECT_NEAR(ended.values().at("fit").at("train_loss_epoch").as_double(),
+                calm.values().at("fit").at("train_loss_epoch").as_double(), 1e-12);
+  }
+}
+
+}  // namespace
+}  // namespace levin::test

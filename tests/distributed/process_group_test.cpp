@@ -1,0 +1,280 @@
+#include <levin/framework/strategies/process_group.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <levin/framework/device.h>
+#include <levin/framework/error.h>
+#include <levin/framework/strategies/gloo.h>
+#include <levin/framework/strategies/nccl.h>
+
+#include "framework/message_of.h"
+#include "joined_ranks.h"
+
+// The ranks' exchange, each rank a thread of this process.
+
+namespace levin {
+namespace {
+
+using test::on_ranks;
+using test::run_ranks;
+using test::says;
+using Op = ProcessGroup::Op;
+
+torch::Tensor value(double number, at::Device device = at::kCPU) {
+  return torch::full({3}, number, at::TensorOptions(torch::kDouble).device(device));
+}
+
+/// Every collective, on tensors of `device`.
+void exchange(ProcessGroup& group, at::Device device) {
+  const auto rank = static_cast<double>(group.rank());
+  const auto size = static_cast<double>(group.world_size());
+  const auto reduced = [&](Op op) {
+    auto tensor = value(rank + 1.0, device);
+    group.all_reduce(tensor, op);
+    EXPECT_EQ(tensor.device().type(), device.type());
+    return tensor.cpu();
+  };
+  EXPECT_TRUE(torch::equal(reduced(Op::sum), value(size * (size + 1.0) / 2.0)));
+  EXPECT_TRUE(torch::equal(reduced(Op::min), value(1.0)));
+  EXPECT_TRUE(torch::equal(reduced(Op::max), value(size)));
+
+  const auto all = group.all_gather(value(rank, device)).cpu();
+  ASSERT_EQ(all.sizes(), (std::vector<int64_t>{group.world_size(), 3}));
+  for (int64_t i = 0; i < group.world_size(); ++i) {
+    EXPECT_TRUE(torch::equal(all[i], value(static_cast<double>(i))));
+  }
+
+  auto numbers = value(rank + 5.0, device);
+  auto count = torch::full({}, group.rank() + 7, at::TensorOptions(torch::kLong).device(device));
+  group.broadcast({numbers, count});
+  EXPECT_TRUE(torch::equal(numbers.cpu(), value(5.0)));
+  EXPECT_EQ(count.item<int64_t>(), 7);
+  group.barrier();
+}
+
+class ProcessGroupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  }
+};
+
+TEST_F(ProcessGroupTest, every_collective_gives_every_rank_the_same) {
+  for (const int64_t world_size : {1, 2, 3}) {
+    on_ranks(world_size, [](ProcessGroup& group) { exchange(group, at::kCPU); });
+  }
+}
+
+TEST_F(ProcessGroupTest, nobody_passes_a_barrier_before_the_last_is_there) {
+  std::atomic<int> arrived{0};
+  on_ranks(3, [&](ProcessGroup& group) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30 * group.rank()));
+    ++arrived;
+    group.barrier();
+    EXPECT_EQ(arrived, 3);
+  });
+}
+
+TEST_F(ProcessGroupTest, a_value_waits_for_whoever_asks_and_who_asks_waits_for_it) {
+  const std::string bytes("a\0b\xff", 4);
+  on_ranks(2, [&](ProcessGroup& group) {
+    if (group.rank() == 0) {
+      group.set("early", "1");
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+      group.set("late", bytes);
+    } else {
+      EXPECT_EQ(group.get("late"), bytes);
+      EXPECT_EQ(group.get("early"), "1");
+    }
+  });
+}
+
+TEST_F(ProcessGroupTest, a_wait_for_a_value_keeps_no_other_thread_waiting) {
+  on_ranks(1, [](ProcessGroup& group) {
+    std::thread waits([&] { EXPECT_EQ(group.get("key"), "here"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    group.set("key", "here");
+    waits.join();
+  });
+}
+
+TEST_F(ProcessGroupTest, the_same_ranks_joined_twice_may_use_either_group_in_any_order) {
+  on_ranks(2, [](ProcessGroup& group) {
+    ProcessGroup second(group, "second");
+    EXPECT_EQ(second.rank(), group.rank());
+    EXPECT_EQ(second.world_size(), 2);
+    auto a = value(1.0);
+    auto b = torch::ones({1000});
+    const auto first = [&] { group.all_reduce(a); };
+    const auto other = [&] { second.all_reduce(b); };
+    // Each rank needs the other's second call to end its first one.
+    std::thread thread([&] { group.rank() == 0 ? first() : other(); });
+    group.rank() == 0 ? other() : first();
+    thread.join();
+    EXPECT_TRUE(torch::equal(a, value(2.0)));
+    EXPECT_EQ(b.sum().item<double>(), 2000.0);
+    second.set("key", "second");
+    group.barrier();
+    EXPECT_EQ(second.get("key"), "second");
+    group.barrier();
+  });
+}
+
+// Row 45 in part: what a rank that isn't there does to the others.
+TEST_F(ProcessGroupTest, a_rank_that_never_comes_is_an_error_that_says_what_to_do) {
+  const auto failures = run_ranks(2, [](const Cluster& cluster) {
+    if (cluster.rank == 0) ProcessGroup(cluster, at::kCPU, {.timeout = 0.3});
+  });
+  EXPECT_TRUE(says(failures[0], {"rank 0", "start all 2 ranks", "127.0.0.1:", "timeout = 0.3 s"}));
+}
+
+TEST_F(ProcessGroupTest, a_late_rank_is_an_error_that_says_what_to_do) {
+  std::atomic<bool> over{false};
+  const auto failures = run_ranks(2, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 1.0});
+    if (cluster.rank == 0) {
+      try {
+        auto tensor = value(1.0);
+        group.all_reduce(tensor);
+      } catch (...) {
+        over = true;
+        throw;
+      }
+    } else {
+      while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  });
+  EXPECT_TRUE(
+      says(failures[0], {"rank 0: all_reduce: ", "1000ms", "another rank has failed or is late"}));
+  EXPECT_EQ(failures[1], "");
+}
+
+TEST_F(ProcessGroupTest, a_value_nobody_sets_is_an_error) {
+  const auto failures = run_ranks(1, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 0.2});
+    group.get("never");
+  });
+  EXPECT_TRUE(says(failures[0], {"rank 0: waiting for 'never'", "no rank has set it"}));
+}
+
+TEST_F(ProcessGroupTest, a_rank_that_goes_away_frees_the_others_at_once) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto failures = run_ranks(3, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
+    if (cluster.rank == 2) return;  // its connections are closed
+    auto tensor = value(1.0);
+    group.all_reduce(tensor);
+  });
+  EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
+  EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_F(ProcessGroupTest, abort_frees_all_ranks_that_wait) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto failures = run_ranks(3, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
+    ProcessGroup second(group, "second");
+    if (cluster.rank == 2) {  // is busy with something else for ever
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      return group.abort();
+    }
+    auto tensor = value(1.0);
+    (cluster.rank == 0 ? group : second).all_reduce(tensor);
+  });
+  EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
+  EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_F(ProcessGroupTest, abort_from_another_thread_frees_this_rank) {
+  std::atomic<bool> over{false};
+  const auto start = std::chrono::steady_clock::now();
+  const auto failures = run_ranks(2, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
+    if (cluster.rank == 1) {  // hangs, its connections open
+      while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      return;
+    }
+    std::thread watch([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      group.abort();
+    });
+    auto tensor = value(1.0);
+    EXPECT_THROW(group.all_reduce(tensor), DistributedError);
+    watch.join();
+    EXPECT_THROW(group.all_reduce(tensor), DistributedError);
+    EXPECT_THROW(group.barrier(), DistributedError);
+    EXPECT_THROW(group.get("never"), DistributedError);
+    over = true;
+  });
+  for (const auto& failure : failures) EXPECT_EQ(failure, "");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_F(ProcessGroupTest, a_backend_that_cant_be_is_an_error_before_anybody_meets) {
+  const auto message_of = [&](const std::string& backend) {
+    return run_ranks(1, [&](const Cluster& cluster) {
+      ProcessGroup(cluster, at::kCPU, {.backend = backend});
+    })[0];
+  };
+  EXPECT_TRUE(says(message_of("glo"), {"did you mean 'gloo'"}));
+  EXPECT_TRUE(says(message_of("nccl"), {"backend = nccl on device cpu"}));
+}
+
+TEST_F(ProcessGroupTest, gloo_may_be_asked_for) {
+  on_ranks(2, [](ProcessGroup& group) { exchange(group, at::kCPU); }, at::kCPU,
+           {.backend = "gloo"});
+}
+
+class ProcessGroupCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (cuda_device_count() == 0) GTEST_SKIP() << "needs a GPU";
+    if (!has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  }
+  at::Device gpu_{at::kCUDA, 0};
+};
+
+// Row 21 in part.
+TEST_F(ProcessGroupCuda, nccl_runs_with_one_rank_and_gloo_beside_it) {
+  if (!has_nccl()) GTEST_SKIP() << "this build has no NCCL";
+  for (const char* backend : {"auto", "nccl"}) {
+    on_ranks(1,
+             [&](ProcessGroup& group) {
+               exchange(group, gpu_);
+               exchange(group, at::kCPU);
+               ProcessGroup second(group, "second");
+               exchange(second, gpu_);
+             },
+             gpu_, {.backend = backend});
+  }
+}
+
+TEST_F(ProcessGroupCuda, gloo_joins_two_ranks_on_one_gpu) {
+  on_ranks(2,
+           [&](ProcessGroup& group) {
+             exchange(group, gpu_);
+             exchange(group, at::kCPU);
+           },
+           gpu_, {.backend = "gloo"});
+}
+
+TEST_F(ProcessGroupCuda, nccl_may_be_aborted) {
+  if (!has_nccl()) GTEST_SKIP() << "this build has no NCCL";
+  test::as_ranks(1, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, gpu_, {.backend = "nccl"});
+    exchange(group, gpu_);
+    group.abort();
+  });
+}
+
+}  // namespace
+}  // namespace levin

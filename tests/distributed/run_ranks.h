@@ -1,0 +1,157 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/value.h>
+
+#include "distributed/launcher_fixture.h"
+
+namespace levin::test {
+
+/// Runs tests/distributed/rank_program.cpp as one process or several, in a folder of the test's
+/// own, and checks that no process is left behind.
+class RanksTest : public ::testing::Test {
+ protected:
+  RanksTest() {
+    std::string pattern = (fs::temp_directory_path() / "levin-ranks-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent becomes a child of this one
+  }
+  ~RanksTest() override {
+    EXPECT_TRUE(has_no_children()) << "a process was left behind";
+    fs::remove_all(folder_);
+  }
+
+  static bool has_no_children() {
+    return eventually(
+        [] {
+          while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+          }
+          return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+        },
+        2.0);
+  }
+
+  /// The program, which lies beside this one.
+  static std::string program() {
+    return (fs::read_symlink("/proc/self/exe").parent_path() / "rank_program").string();
+  }
+
+  struct Run {
+    fs::path folder;
+    int status = -1;  // 128 + n where signal n ended it
+    std::string out{};
+    std::string err{};
+    double seconds = 0.0;
+
+    StateDict rank(int64_t number) const {
+      return load_checkpoint(folder / ("rank-" + std::to_string(number) + ".ckpt"));
+    }
+    Value values(int64_t number = 0) const { return rank(number).values; }
+  };
+
+  /// Settings with a folder of their own as "out".
+  Value settings(const std::string& name, Value more = Value::Object{}) const {
+    Value all = std::move(more);
+    fs::create_directories(folder_ / name);
+    all["out"] = (folder_ / name).string();
+    return all;
+  }
+
+  using Environment = std::map<std::string, std::string>;
+
+  /// Starts `launcher` (nothing: the program by itself) on the program with these settings.
+  pid_t start(const Value& settings, const std::vector<std::string>& launcher = {},
+              const Environment& environment = {}, const std::string& log = {}) const {
+    std::vector<std::string> words = launcher;
+    words.push_back(program());
+    words.push_back(settings.to_json());
+    const fs::path folder = settings.at("out").as_string();
+    std::fflush(nullptr);
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    ::setpgid(0, 0);
+    redirect(folder / ("out" + log), 1);
+    redirect(folder / ("err" + log), 2);
+    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+                             "LEVIN_LAUNCHED", "LEVIN_RUN_ID", "LEVIN_RESTART_COUNT"}) {
+      ::unsetenv(name);
+    }
+    ::setenv("OMP_NUM_THREADS", "1", 1);
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    ::execvp(arguments[0], arguments.data());
+    ::_exit(127);
+  }
+
+  /// Waits for it at most `seconds`; then kills it, and the test fails.
+  Run wait(pid_t child, const Value& settings, double seconds = 120,
+           const std::string& log = {}) const {
+    Run run;
+    run.folder = settings.at("out").as_string();
+    const double began = seconds_now();
+    int status = 0;
+    const bool ended =
+        eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, seconds);
+    run.seconds = seconds_now() - began;
+    if (!ended) {
+      ADD_FAILURE() << "no end after " << seconds << " s";
+      ::kill(-child, SIGKILL);
+      ::waitpid(child, &status, 0);
+    }
+    run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    run.out = text_of(run.folder / ("out" + log));
+    run.err = text_of(run.folder / ("err" + log));
+    return run;
+  }
+
+  Run run(const Value& settings, const std::vector<std::string>& launcher = {},
+          const Environment& environment = {}) const {
+    return wait(start(settings, launcher, environment), settings);
+  }
+
+  /// The same with `ranks` processes of this host.
+  Run run_on(int64_t ranks, const std::string& name, Value more = Value::Object{}) const {
+    more["trainer"]["devices"] = ranks;
+    const Run result = run(settings(name, std::move(more)));
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result;
+  }
+
+  fs::path folder_;
+
+ private:
+  static void redirect(const fs::path& path, int to) {
+    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    ::dup2(file, to);
+  }
+};
+
+/// The largest difference between two states' tensors.
+inline double difference(const StateDict& a, const StateDict& b) {
+  double largest = a.tensors.size() == b.tensors.size() ? 0.0 : 1e300;
+  for (const auto& [name, tensor] : a.tensors) {
+    const auto& other = b.tensor(name);
+    if (tensor.sizes() != other.sizes()) return 1e300;
+    if (tensor.numel() == 0) continue;
+    const auto gap = (tensor.to(at::kDouble) - other.to(at::kDouble)).abs().max();
+    largest = std::max(largest, gap.item<double>());
+  }
+  return largest;
+}
+
+}  // namespace levin::test

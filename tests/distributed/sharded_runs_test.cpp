@@ -1,0 +1,74 @@
+// Whole runs whose ranks share the optimizer's state and gradients: row 50 of the requirements.
+#include <torch/torch.h>
+
+#include "distributed/run_ranks.h"
+
+namespace levin::test {
+namespace {
+
+using ShardedRuns = RanksTest;
+
+Value common(const char* strategy = "auto") {
+  Value value;
+  value["global_batch_size"] = 16;
+  value["trainer"]["max_epochs"] = 3;
+  value["trainer"]["strategy"] = strategy;
+  value["trainer"]["accumulate_grad_batches"] = 2;
+  value["trainer"]["gradient_clip_val"] = 0.05;
+  value["trainer"]["bucket_cap_mb"] = 1e-4;  // several buckets
+  return value;
+}
+
+TEST_F(ShardedRuns, equal_one_process) {
+  const auto one = run_on(1, "one", common()).rank(0);
+  for (const char* strategy : {"zero_stage_1", "zero_stage_2"}) {
+    for (const int64_t ranks : {1, 3}) {
+      const auto name = std::string(strategy) + "-" + std::to_string(ranks);
+      SCOPED_TRACE(name);
+      const auto many = run_on(ranks, name, common(strategy));
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        const auto model = many.rank(rank).child("model");
+        EXPECT_LE(difference(model, one.child("model")), 1e-12);
+        EXPECT_EQ(difference(model, many.rank(0).child("model")), 0.0);
+      }
+    }
+  }
+}
+
+TEST_F(ShardedRuns, go_on_with_any_strategy_and_any_number_of_ranks) {
+  const auto undisturbed = run_on(1, "undisturbed", common()).rank(0).child("model");
+  auto short_run = common("zero_stage_2");
+  const auto path = (folder_ / "three.ckpt").string();
+  short_run["trainer"]["max_epochs"] = 2;
+  short_run["save"] = path;
+  run_on(3, "short", short_run);
+  ASSERT_TRUE(fs::exists(fs::path(path) / "index.json"));
+  const std::pair<const char*, int64_t> others[] = {
+      {"auto", 1}, {"ddp", 2}, {"zero_stage_1", 2}, {"zero_stage_2", 4}};
+  for (const auto& [strategy, ranks] : others) {
+    SCOPED_TRACE(strategy);
+    auto settings = common(strategy);
+    settings["ckpt_path"] = path;
+    const auto name = std::string("resumed-") + strategy;
+    EXPECT_LE(difference(run_on(ranks, name, settings).rank(0).child("model"), undisturbed), 1e-12);
+  }
+}
+
+TEST_F(ShardedRuns, replace_their_checkpoints_and_leave_no_part_behind) {
+  auto settings = common("zero_stage_1");
+  settings["checkpoint"]["save_top_k"] = 1;
+  settings["checkpoint"]["save_last"] = true;
+  const auto run = run_on(2, "run", settings);
+  const auto folder = run.folder / "levin_logs" / "version_0" / "checkpoints";
+  size_t checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    ++checkpoints;
+    ASSERT_TRUE(entry.is_directory()) << entry.path();
+    EXPECT_EQ(std::distance(fs::directory_iterator(entry.path()), fs::directory_iterator()), 3);
+    EXPECT_TRUE(load_checkpoint(entry.path()).has_child("optimizer"));
+  }
+  EXPECT_EQ(checkpoints, 2u);
+}
+
+}  // namespace
+}  // namespace levin::test
