@@ -97,6 +97,16 @@ TEST(TrainerOptionsValidate, refuses_counts_below_their_least) {
   EXPECT_EQ(refusal({.log_every_n_steps = -1}), "log_every_n_steps = -1: must be at least 0");
 }
 
+TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
+  EXPECT_EQ(refusal({.num_nodes = 0}), "num_nodes = 0: must be at least 1");
+  EXPECT_EQ(refusal({.max_restarts = -1}), "max_restarts = -1: must be at least 0");
+  EXPECT_TRUE(says(refusal({.strategy = "dpp"}), {"dpp", "ddp"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = "fp8"}), {"fp8", "fp16"}));
+  EXPECT_TRUE(says(refusal({.process_group_backend = "mpi"}), {"mpi", "gloo"}));
+  EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
+  EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
+}
+
 TEST(TrainerOptionsValidate, refuses_limits_outside_their_range) {
   const std::pair<const char*, CountOrFraction TrainerOptions::*> limits[] = {
       {"limit_train_batches", &TrainerOptions::limit_train_batches},
