@@ -97,7 +97,7 @@ Fields describe(TrainerOptions& o) {
       {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
        {"num_nodes", &o.num_nodes, "hosts"},
-       {"strategy", &o.strategy, "auto, single_device or ddp"},
+       {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1 or zero_stage_2"},
        {"max_restarts", &o.max_restarts, "starts again after a failure of a rank"},
        {"max_epochs", &o.max_epochs, "epochs to train; null: 1000, or max_steps; -1: no limit"},
        {"min_epochs", &o.min_epochs, "epochs to train at least"},

@@ -17,7 +17,8 @@ struct TrainerOptions {
   CountOrName devices{};
   /// Hosts; their processes are started by torchrun, srun or mpirun.
   int64_t num_nodes = 1;
-  /// "auto" (ddp for more than one process), "single_device" or "ddp".
+  /// "auto" (ddp for more than one process), "single_device", "ddp", or "zero_stage_1" (ranks share
+  /// out the optimizer's state) and "zero_stage_2" (and the gradients).
   std::string strategy = "auto";
   /// How often all ranks of this host are started again after a failure.
   int64_t max_restarts = 0;
@@ -85,7 +86,8 @@ struct TrainerOptions {
   double bucket_cap_mb = 25.0;
   /// "fp16" or "bf16": gradients are sent in that type; "none".
   std::string gradient_compression = "none";
-  /// "gloo", "nccl", or "auto": NCCL where the device is a GPU.
+  /// "auto": NCCL where the device is a GPU, else Gloo, and for gradients shared memory where all
+  /// ranks are on one host; "gloo"; "nccl".
   std::string process_group_backend = "auto";
   /// Seconds a rank waits for the others, where they live: when they meet, and in each exchange.
   double process_group_timeout = 1800.0;

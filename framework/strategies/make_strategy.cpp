@@ -22,8 +22,9 @@ namespace {
 /// This process becomes the watcher of the ranks it starts, and ends with them.
 [[noreturn]] void launch_and_exit(const TrainerOptions& options, size_t devices) {
   std::fflush(nullptr);
-  const int status =
-      launch({.processes = static_cast<int64_t>(devices), .max_restarts = options.max_restarts});
+  const int status = launch({.processes = static_cast<int64_t>(devices),
+                             .max_restarts = options.max_restarts,
+                             .grace_seconds = 0.5});
   std::fflush(nullptr);
   ::_exit(status);  // what the program has made so far belongs to the ranks' runs, not to this one
 }
