@@ -322,8 +322,10 @@ void print_on_paper(const Model& model) {
 }
 
 int measure(const fs::path& folder, int rounds, int64_t epochs) {
-  std::printf("MLP 784-512-512-10, one thread a rank, Gloo, %u cores\n",
-              static_cast<unsigned>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  std::printf(
+      "MLP 784-512-512-10, one thread a rank, %u cores; gradients by Gloo (hand-written), in "
+      "shared memory (Levin)\n",
+      static_cast<unsigned>(::sysconf(_SC_NPROCESSORS_ONLN)));
   for (const int64_t batch_size : {128, 512}) compare(folder, batch_size, rounds, epochs);
   std::printf("\nwhere the time of two ranks goes, batch 128 a rank\n");
   run(folder, {"profiled", 2, 128, steps_for(128), epochs});

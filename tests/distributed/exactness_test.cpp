@@ -33,10 +33,11 @@ void expect_same(const StateDict& many, const StateDict& one, double tolerance =
   EXPECT_EQ(many.values.at("global_step"), one.values.at("global_step"));
 }
 
-// rows 20, 35, 45, 48: devices by options alone, W workers equal one process, data parallel.
-TEST_F(Exactness, two_three_and_four_ranks_equal_one_process) {
+// rows 20, 21, 35, 45, 48: devices by options alone, also eight of them, W workers equal one
+// process, data parallel.
+TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
   const auto one = run_on(1, "one", common()).rank(0);
-  for (const int64_t ranks : {2, 3, 4}) {
+  for (const int64_t ranks : {2, 3, 4, 8}) {
     SCOPED_TRACE(ranks);
     const auto many = run_on(ranks, std::to_string(ranks), common());
     for (int64_t rank = 0; rank < ranks; ++rank) {
