@@ -48,7 +48,7 @@ LR = report.logistic(128)
 class Readme(unittest.TestCase):
     def test_shows_the_table_of_the_result_it_names(self):
         readme = (bench.ROOT / "README.md").read_text()
-        (name,) = re.findall(r"\(benchmarks/results/(\S+)\.md\)", readme)
+        (name,) = re.findall(r"\(benchmarks/results/(\d+-\d+-\d+)\.md\)", readme)
         results = json.loads((bench.HERE / "results" / f"{name}.json").read_text())
         self.assertIn(report.readme_table(results), readme)
 

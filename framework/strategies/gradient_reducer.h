@@ -49,8 +49,9 @@ class GradientReducer {
   GradientReducer& operator=(const GradientReducer&) = delete;
 
   /// Runs `backward`, which adds to the parameters' gradients, or does nothing where `loss` is
-  /// undefined (a rank that skips, or has no rows). Afterwards gradients are sums over ranks, and so
-  /// are the riders, which are returned. Throws ModuleError naming a parameter that got no gradient.
+  /// undefined (a rank that skips, or has no rows). Afterwards gradients are sums over ranks, and
+  /// so are the riders, which are returned. Throws ModuleError naming a parameter that got no
+  /// gradient.
   template <class Backward>
   Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
     begin(loss, riders);

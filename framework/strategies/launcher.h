@@ -34,8 +34,8 @@ struct LaunchOptions {
 /// The process that calls only watches. Rank 0 has its stdin, stdout and stderr; the others read
 /// nothing. Each rank finds in its environment LEVIN_LAUNCHED=1, RANK, WORLD_SIZE, LOCAL_RANK,
 /// LOCAL_WORLD_SIZE, GROUP_RANK, GROUP_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, LEVIN_RESTART_COUNT,
-/// LEVIN_MAX_RESTARTS, LEVIN_RUN_ID (what find_cluster reads), LEVIN_ERROR_FILE (for report_failure), and
-/// OMP_NUM_THREADS: this host's cores shared out, unless the user set it.
+/// LEVIN_MAX_RESTARTS, LEVIN_RUN_ID (what find_cluster reads), LEVIN_ERROR_FILE (for
+/// report_failure), and OMP_NUM_THREADS: this host's cores shared out, unless the user set it.
 ///
 /// - All ranks end with 0: 0.
 /// - SIGINT or SIGTERM is passed on, once, to every rank, which saves and ends with 130: 130. The
