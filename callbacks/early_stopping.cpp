@@ -123,7 +123,7 @@ void EarlyStopping::on_train_end(Run& run) {
 void EarlyStopping::on_exception(const std::exception&, Run&) { fitting_ = false; }
 
 void EarlyStopping::check(Run& run) {
-  const auto value = monitor_.value(run);
+  const auto value = monitor_.agreed_value(run);
   if (!value) return;
   const int64_t waited = wait_count_;
   std::string reason = judge(*value, run);

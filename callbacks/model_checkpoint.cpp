@@ -138,7 +138,8 @@ void ModelCheckpoint::on_train_batch_end(const torch::Tensor&, const Batch&, Ste
   if (every_n_steps_ == 0 && interval_seconds_ == 0.0) return;
   Run& run = step.run();
   if (!step_due(run)) return;
-  if (!monitor_ || (monitor_->value(run) && monitor_->source() == Monitor::Source::training)) {
+  if (!monitor_ ||
+      (monitor_->agreed_value(run) && monitor_->source() == Monitor::Source::training)) {
     save(run);
   } else {
     waiting_ = options_.save_top_k != 0;
@@ -196,7 +197,7 @@ void ModelCheckpoint::save_top(Run& run) {
   if (options_.save_top_k == 0 || top_step_ == run.global_step()) return;
   double score = 0.0;
   if (monitor_) {
-    const auto value = agreed_value(run);
+    const auto value = monitor_->agreed_value(run);
     if (!value) return;
     score = std::isnan(*value) ? monitor_->worst() : *value;
     if (is_full() && !monitor_->is_better(score, worst()->score)) return;
@@ -235,17 +236,6 @@ std::vector<ModelCheckpoint::Saved>::const_iterator ModelCheckpoint::worst() con
   return std::max_element(
       best_k_models_.begin(), best_k_models_.end(),
       [this](const Saved& a, const Saved& b) { return monitor_->is_better(a.score, b.score); });
-}
-
-/// Rank 0's: a value of a step differs from rank to rank, and all have to save or none.
-std::optional<double> ModelCheckpoint::agreed_value(Run& run) {
-  const auto own = monitor_->value(run);
-  if (run.world_size() == 1) return own;
-  const auto shared = run.from_rank_zero(state_key() + "/score", [&] {
-    return own ? Value(Value::Array{*own}).to_json() : std::string("[]");
-  });
-  const Value value = Value::from_json(shared);
-  return value.as_array().empty() ? std::nullopt : std::optional(value.as_array()[0].as_double());
 }
 
 /// The same on every rank: only rank 0 looks at what is there.

@@ -103,7 +103,6 @@ class ModelCheckpoint : public Callback {
   /// The one to be removed first.
   std::vector<Saved>::const_iterator worst() const;
   /// `name` or a version of it that no file has, or one of `ours` has.
-  std::optional<double> agreed_value(Run& run);
   std::filesystem::path agreed_path(Run& run, const char* kind, const std::string& name,
                                     const std::vector<std::filesystem::path>& ours) const;
   std::filesystem::path free_path(const Run& run, const std::string& name,

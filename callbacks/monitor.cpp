@@ -32,6 +32,20 @@ std::optional<double> Monitor::value(Run& run) {
   return found->second;
 }
 
+std::optional<double> Monitor::agreed_value(Run& run) {
+  const auto own = value(run);
+  if (run.world_size() == 1) return own;
+  const auto shared = run.from_rank_zero(who_ + "/" + name_, [&] {
+    Value answer;
+    answer["source"] = source_name();
+    if (own) answer["value"] = *own;
+    return answer.to_json();
+  });
+  const Value answer = Value::from_json(shared);
+  set_source(answer.at("source").as_string());
+  return answer.contains("value") ? std::optional(answer.at("value").as_double()) : std::nullopt;
+}
+
 void Monitor::on_validation_start(Run& run) {
   if (source_ == Source::unknown) value(run);
 }

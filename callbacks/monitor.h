@@ -30,6 +30,9 @@ class Monitor {
 
   /// The latest value; nothing where nobody logged it yet. Reads back from a device where need be.
   std::optional<double> value(Run& run);
+  /// Rank 0's, on every rank, and whether it is a training metric there: values of a step differ
+  /// from rank to rank. To be called on every rank.
+  std::optional<double> agreed_value(Run& run);
 
   /// To be called from the hooks of the same names, before anything else.
   void on_fit_start() { validated_ = epoch_ended_ = false; }

@@ -289,7 +289,7 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
     start_loggers(module, data);
     fit_loop_->run();
     chosen_threads_ = fit_loop_->threads();
-    exchange_.end_fit();
+    exchange_.end_fit(run.history().interrupted);
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });

@@ -24,12 +24,12 @@ bool came_to_its_end(const Value& fits) {
 }  // namespace
 
 RestartRecord::RestartRecord(const std::filesystem::path& folder, const std::string& job,
-                             bool is_restart) {
+                             bool is_restart, bool is_own_name) {
   std::string name = job;
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == '/' || c == ':' || c == '\0'; }, '-');
   path_ = folder / (".restart-" + name + ".json");
-  if (!is_restart && came_to_its_end(read(path_))) files::remove_file(path_);
+  if (!is_restart && (!is_own_name || came_to_its_end(read(path_)))) files::remove_file(path_);
 }
 
 std::filesystem::path RestartRecord::checkpoint(int64_t fit) const {

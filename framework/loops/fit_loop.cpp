@@ -67,6 +67,7 @@ void FitLoop::run() {
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stop_reason_;
+  random_at_end_ = random_state().clone();
 }
 
 void FitLoop::check_sanity() {

@@ -86,6 +86,7 @@ class FitLoop {
   std::string asked_to_stop_;          // by a callback of this rank; others may not know yet
   std::optional<StateDict> boundary_;  // the state where an epoch was cut short
   StateDict random_to_restore_;
+  std::optional<StateDict> random_at_end_;  // of this rank, before all draw alike again
   ThreadSetting threads_{.threads = 0};
   CrowdWatch crowd_;
   bool resumed_ = false;

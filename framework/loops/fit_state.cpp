@@ -136,7 +136,7 @@ StateDict FitLoop::rank_states() {
   states.values["rows_a_step"] = std::move(rows);
   if (world_size == 1) return states;
   StateDict own;
-  own.add("random", random_state());
+  own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", metrics_.state_dict());
   const auto all = parts_.strategy.gather_text(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {

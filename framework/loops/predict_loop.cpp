@@ -42,12 +42,16 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   parts_.run.progress().num_batches = limit;
   parts_.run.progress().batch = 0;
   Reader reader = loaders_[index].open(0, 0, parts_.strategy.shard());
+  const int64_t rows_before = rows_;
   Batch batch;
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     const Shard shard = parts_.strategy.shard();
+    const int64_t first = rows_ - rows_before;  // of the loader's; rank r has the r-th of every w
+    const int64_t own =
+        (shard.rank - first % shard.world_size + shard.world_size) % shard.world_size;
     for (int64_t row = 0; row < batch.rows(); ++row) {
-      positions_.push_back(rows_ + shard.rank + row * shard.world_size);
+      positions_.push_back(rows_ + own + row * shard.world_size);
     }
     rows_ += reader.global_rows();
     if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks

@@ -39,7 +39,9 @@ void RankExchange::begin(Strategy& strategy, Profiler* profiler, bool has_folder
 
 /// Rank 0 makes it, the others are told.
 std::filesystem::path RankExchange::make_log_dir() {
-  return share("log_dir", [this] { return files::create_version_folder(root_).string(); });
+  const auto make = [this] { return files::create_version_folder(root_).string(); };
+  // One for all stages: the ranks may ask in different ones.
+  return strategy_ == nullptr ? make() : strategy_->share("log_dir", make);
 }
 
 std::string RankExchange::share(const std::string& key, const std::function<std::string()>& make) {
@@ -68,18 +70,21 @@ std::string RankExchange::begin_fit(const std::string& ckpt_path) {
   const Cluster* cluster = strategy_->cluster();
   if (cluster == nullptr || !cluster->may_restart || cluster->run_id.empty()) return ckpt_path;
   const auto last = share("last checkpoint", [&] {
-    restarts_.emplace(root_, cluster->run_id, fit_ > 0 || cluster->restart_count > 0);
+    restarts_.emplace(root_, cluster->run_id, fit_ > 0 || cluster->restart_count > 0,
+                      cluster->has_own_run_id());
     return restarts_->checkpoint(fit_).string();
   });
   if (restarts_) {
     run_.set_on_saved([this](const auto& path) { restarts_->saved(fit_, path); });
-    if (!last.empty()) fmt::print(stderr, "started again: going on from {}\n", last);
+    if (!last.empty())
+      fmt::print(stderr, "started again: going on from {} ({})\n", last,
+                 restarts_->path().string());
   }
   return last.empty() ? ckpt_path : last;
 }
 
-void RankExchange::end_fit() {
-  if (restarts_) restarts_->ended(fit_);
+void RankExchange::end_fit(bool interrupted) {
+  if (restarts_ && !interrupted) restarts_->ended(fit_);
   if (strategy_->world_size() == 1) return;
   const auto state = share("random", [] { return checkpoint_bytes(random_state()); });
   if (strategy_->rank() > 0) load_random_state(checkpoint_from_bytes(state));

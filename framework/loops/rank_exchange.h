@@ -29,7 +29,7 @@ class RankExchange {
   std::string begin_fit(const std::string& ckpt_path);
   /// The fit that began has ended: while it trained each rank drew random numbers of its own, from
   /// now on all draw rank 0's again.
-  void end_fit();
+  void end_fit(bool interrupted);
 
  private:
   std::filesystem::path make_log_dir();

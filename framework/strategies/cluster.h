@@ -49,6 +49,8 @@ struct Cluster {
   bool may_restart = false;
   /// The same for all ranks of a job; "" where the launcher gives none that holds on all hosts.
   std::string run_id;
+  /// Whether no other job has that: torchrun calls those without a name "none".
+  bool has_own_run_id() const { return run_id != "none"; }
 };
 
 /// "torchrun", "SLURM", "Open MPI" ...: for messages.

@@ -1,6 +1,7 @@
 #include <levin/framework/strategies/data_parallel.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
@@ -95,6 +96,8 @@ DataParallelStrategy::~DataParallelStrategy() = default;
 void DataParallelStrategy::setup(Module& module) {
   reducer_.reset();
   norms_.reset();
+  raised_.fill(false);
+  agreed_.fill(false);
   module.to(device_);
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters;
@@ -178,8 +181,9 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
   const auto sums = sum_gradients(loss, riders, work);
   if (log_ != nullptr) profiler_->reduced(log_->finish());
   for (size_t i = 0; i < agreed_.size(); ++i) {
-    agreed_[i] = sums[kFlags + i] > 0.5;
-    if (agreed_[i]) raised_[i] = false;
+    if (sums[kFlags + i] < 0.5) continue;
+    agreed_[i] = true;  // until somebody asks: a step may have several windows (LBFGS)
+    raised_[i] = false;
   }
   if (sends_buffers_) {
     const at::NoGradGuard no_grad;
@@ -192,7 +196,7 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
 bool DataParallelStrategy::agreed(Flag flag, bool raised) {
   const auto i = static_cast<size_t>(flag);
   raised_[i] = raised_[i] || (raised && !agreed_[i]);
-  return agreed_[i];
+  return std::exchange(agreed_[i], false);
 }
 
 bool DataParallelStrategy::any(bool flag) {

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -80,15 +81,50 @@ auto joined(int64_t rank, const std::string& what, const Work& work,
   }
 }
 
+/// The store a rank meets the others at, and how often it did.
+struct MeetingPlace {
+  c10::intrusive_ptr<c10d::Store> store;
+  int64_t meetings = 0;
+};
+
+/// One for a process's whole life: rank 0's port can be served once, and a rank that is done with a
+/// first Trainer may be at its second while others are still leaving.
+MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds timeout) {
+  static std::mutex mutex;
+  static auto& places =
+      *new std::map<std::string, MeetingPlace>;  // never destroyed: others may wait
+  const auto make = [&] {
+    c10d::TCPStoreOptions options;
+    options.port = static_cast<uint16_t>(cluster.master_port);
+    options.isServer = cluster.rank == 0 && !cluster.launcher_serves_store;
+    options.waitWorkers = false;
+    options.timeout = timeout;
+    return c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
+  };
+  if (cluster.world_size == 1) return {make(), 0};
+  const auto key =
+      fmt::format("{} {} {}", cluster.rank, cluster.master_address, cluster.master_port);
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto found = places.find(key); found != places.end()) {
+      ++found->second.meetings;
+      return found->second;
+    }
+  }
+  const MeetingPlace place{make(), 0};
+  const std::lock_guard lock(mutex);
+  places[key] = place;
+  return place;
+}
+
 c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::milliseconds timeout) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<uint16_t>(cluster.master_port);
-  options.isServer = cluster.rank == 0 && !cluster.launcher_serves_store;
-  options.waitWorkers = false;
-  options.timeout = timeout;
-  const auto store = c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
+  const auto place = meeting_place(cluster, timeout);
+  // What earlier starts of the job and earlier meetings left there is out of date; torchrun doesn't
+  // count a start with more or fewer ranks.
   return c10::make_intrusive<c10d::PrefixStore>(
-      fmt::format("levin/{}/{}", cluster.run_id, cluster.restart_count), store);
+      fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
+                  place.meetings),
+      place.store);
 }
 
 c10d::ReduceOp op_of(ProcessGroup::Op op) {

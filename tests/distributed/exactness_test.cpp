@@ -14,6 +14,7 @@ using Exactness = RanksTest;
 Value common() {
   Value value;
   value["global_batch_size"] = 16;
+  value["evaluation_global_batch_size"] = 9;  // 31 rows: 9, 9, 9 and 4
   value["evaluate"] = true;
   value["trainer"]["max_epochs"] = 3;
   return value;
@@ -46,6 +47,16 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
       EXPECT_EQ(many.values(rank).at("world_size").as_int(), ranks);
       EXPECT_EQ(difference(many.rank(rank).child("model"), many.rank(0).child("model")), 0.0);
     }
+  }
+}
+
+TEST_F(Exactness, several_trainers_and_stages_in_one_program_keep_apart) {
+  auto settings = common();
+  settings["twice"] = true;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const int64_t ranks : {2, 3}) {
+    SCOPED_TRACE(ranks);
+    expect_same(run_on(ranks, std::to_string(ranks), settings).rank(ranks - 1), one);
   }
 }
 

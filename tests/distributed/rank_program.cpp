@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include <torch/torch.h>
 
+#include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/datamodules/array.h>
 #include <levin/framework/checkpoint/checkpoint.h>
@@ -191,7 +193,8 @@ class Data : public levin::DataModule {
     return levin::DataLoader(
         std::make_shared<levin::TensorDataset>(data.input, data.target),
         {.batch_size = batch_size,
-         .global_batch_size = shuffle ? settings_.number("global_batch_size", 0) : 0,
+         .global_batch_size =
+             settings_.number(shuffle ? "global_batch_size" : "evaluation_global_batch_size", 0),
          .shuffle = shuffle,
          .num_workers = settings_.number("num_workers", 0)});
   }
@@ -214,6 +217,19 @@ int work(const Settings& settings) {
   options.default_root_dir = settings.text("out");
   if (settings.has("trainer")) {
     levin::from_value(describe(options), settings.value().at("trainer"), "trainer");
+  }
+  // A first Trainer, which stays: it validates and fits twice, the second time until somebody asks.
+  std::optional<levin::Trainer> before;
+  if (settings.flag("twice")) {
+    Net model(settings);
+    Data data(settings);
+    before.emplace(options);
+    before->add_logger<levin::CsvLogger>();
+    before->add<levin::EarlyStopping>({.monitor = "train_loss", .patience = 1});
+    before->validate(model, data);
+    before->fit(model, data);
+    before->add<levin::ModelCheckpoint>({});
+    before->fit(model, data);
   }
   levin::Trainer trainer(options);
   if (settings.has("checkpoint")) {

@@ -49,6 +49,13 @@ TEST_F(Restarts, a_job_that_came_to_its_end_begins_anew_under_its_name) {
   EXPECT_EQ(first().checkpoint(0), fs::path());
 }
 
+TEST_F(Restarts, a_name_that_all_jobs_share_is_trusted_in_restarts_only) {
+  RestartRecord(folder_.path(), "none", false, false).saved(0, saved("a.ckpt"));
+  EXPECT_EQ(RestartRecord(folder_.path(), "none", true, false).checkpoint(0),
+            folder_.path() / "a.ckpt");
+  EXPECT_EQ(RestartRecord(folder_.path(), "none", false, false).checkpoint(0), fs::path());
+}
+
 TEST_F(Restarts, jobs_know_nothing_of_each_other_whatever_their_names) {
   RestartRecord(folder_.path(), "10.0.0.1:29500/x", false).saved(0, saved("a.ckpt"));
   EXPECT_EQ(again().checkpoint(0), fs::path());
