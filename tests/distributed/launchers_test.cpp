@@ -224,7 +224,7 @@ TEST_F(Launchers, two_hosts_train_as_one_and_each_notices_a_cut_cable) {
   const auto start_both = [&](const Value& place) {
     std::vector<pid_t> started;
     for (const char* rank : {"0", "1"}) {
-      started.push_back(start(place, hosts.on(*rank - '0'),
+      started.push_back(start(place, hosts.on(*rank == '0' ? 0 : 1),
                               {{"RANK", rank},
                                {"WORLD_SIZE", "2"},
                                {"MASTER_ADDR", "10.77.0.1"},
@@ -249,7 +249,7 @@ TEST_F(Launchers, two_hosts_train_as_one_and_each_notices_a_cut_cable) {
   started = start_both(endless);
   ASSERT_TRUE(eventually([&] { return lines_of(text_of(folder_ / "steps")).size() > 20; }, 60));
   hosts.cut();
-  for (const size_t host : {0, 1}) {
+  for (const size_t host : {size_t{0}, size_t{1}}) {
     const auto ended = wait(started[host], endless, 10, std::to_string(host));
     EXPECT_EQ(ended.status, 1);
     EXPECT_NE(ended.err.find("not been heard of"), std::string::npos) << ended.err;
