@@ -94,6 +94,15 @@ foreach(folder IN LISTS folders)
   endif()
 endforeach()
 
+# What has threads of ours in it: for the thread sanitizer, which needs no more of the tests than that.
+set(threaded framework/dataloader distributed/cluster distributed/launcher distributed/launcher_failure
+  distributed/heartbeat distributed/host_sum)
+list(TRANSFORM threaded PREPEND "${PROJECT_SOURCE_DIR}/tests/")
+list(TRANSFORM threaded APPEND "_test.cpp")
+levin_test_executable(threads_test EXCLUDE_FROM_ALL ${threaded})
+target_include_directories(threads_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(threads_test PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
+
 # The check of the dependencies' direction reads sources; it needs no LibTorch.
 add_executable(architecture_test tests/architecture/architecture_test.cpp)
 target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::gtest_main)

@@ -42,12 +42,10 @@ tests() {
 # -k 0: what else is wrong shows in the same run.
 compile() { (build release -k 0); }
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
-threads_built() { (configure tsan && build tsan -k 0 distributed_test framework_test); }
-# Those parts of the tests that are about our threads; the rest is LibTorch's, which isn't compiled for the sanitizer.
+threads_built() { (configure tsan && build tsan threads_test); }
 threads_clean() {
-  (cd "$root/build/tsan/bin" && OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" && export OMP_NUM_THREADS TSAN_OPTIONS &&
-    ./distributed_test --gtest_brief=1 --gtest_filter='LauncherTest*:LauncherFailure*:Heartbeat*:Cluster*' &&
-    ./framework_test --gtest_brief=1 --gtest_filter='*DataLoader*:*Reader*:*Prefetch*:-*Cuda*')
+  OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
+    "$root/build/tsan/bin/threads_test" --gtest_brief=1 --gtest_filter=-*Cuda* 9>&-
 }
 clang_clean() { (configure clang && build clang -k 0); }
 # What reads Levin's checkpoints from Python, for the test that they are what they claim to be.
