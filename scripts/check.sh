@@ -45,7 +45,7 @@ sanitized() { (configure asan && build asan -k 0 unit_tests); }
 threads_built() { (configure tsan && build tsan threads_test); }
 threads_clean() {
   OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
-    "$root/build/tsan/bin/threads_test" --gtest_brief=1 --gtest_filter=-*Cuda* 9>&-
+    "$root/build/tsan/bin/threads_test" --gtest_brief=1 '--gtest_filter=-*Cuda*' 9>&-
 }
 clang_clean() { (configure clang && build clang -k 0); }
 # What reads Levin's checkpoints from Python, for the test that they are what they claim to be.
