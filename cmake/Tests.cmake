@@ -99,7 +99,7 @@ set(threaded framework/dataloader distributed/cluster distributed/launcher distr
   distributed/heartbeat distributed/host_sum)
 list(TRANSFORM threaded PREPEND "${PROJECT_SOURCE_DIR}/tests/")
 list(TRANSFORM threaded APPEND "_test.cpp")
-levin_test_executable(threads_test EXCLUDE_FROM_ALL ${threaded})
+levin_test_executable(threads_test EXCLUDE_FROM_ALL ${threaded} tests/framework/allocations.cpp)
 target_include_directories(threads_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
 target_link_libraries(threads_test PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
 
