@@ -170,7 +170,7 @@ TEST_F(LauncherFailureTest, takes_its_ranks_with_it_when_killed) {
 // Row 49.
 TEST_F(LauncherFailureTest, starts_all_ranks_again) {
   auto options = ranks(2, R"(echo $MASTER_PORT $LEVIN_RUN_ID > place.$RANK.$LEVIN_RESTART_COUNT
-    [ $LEVIN_RESTART_COUNT = 2 ] && exit 0; [ $RANK = 0 ] && sleep 30; exit 5)");
+    [ $LEVIN_RESTART_COUNT = 2 ] && exit 0; [ $RANK = 0 ] && exec sleep 30; exit 5)");
   options.grace_seconds = 0.05;
   options.max_restarts = 3;
   auto ended = run(options);
@@ -191,7 +191,7 @@ TEST_F(LauncherFailureTest, starts_all_ranks_again) {
 }
 
 TEST_F(LauncherFailureTest, doesnt_start_again_what_would_fail_again) {
-  auto options = ranks(2, "echo x >> starts.$RANK; [ $RANK = 0 ] && sleep 30; exit 2");
+  auto options = ranks(2, "echo x >> starts.$RANK; [ $RANK = 0 ] && exec sleep 30; exit 2");
   options.grace_seconds = 0.05;
   options.max_restarts = 3;
   const auto ended = run(options);
