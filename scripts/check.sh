@@ -43,9 +43,12 @@ tests() {
 compile() { (build release -k 0); }
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
 threads_built() { (configure tsan && build tsan threads_test); }
+# What forks first, and by itself: under the sanitizer a process that has had threads forks badly.
 threads_clean() {
-  OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
-    "$root/build/tsan/bin/threads_test" --gtest_brief=1 '--gtest_filter=-*Cuda*' 9>&-
+  for filter in 'Launcher*:Cluster*:*Port*:FailureReport*' 'Heartbeat*:Host*' 'DataLoader*:-*Cuda*'; do
+    OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
+      "$root/build/tsan/bin/threads_test" --gtest_brief=1 "--gtest_filter=$filter" 9>&- || return 1
+  done
 }
 clang_clean() { (configure clang && build clang -k 0); }
 # What reads Levin's checkpoints from Python, for the test that they are what they claim to be.

@@ -21,6 +21,9 @@ namespace {
 
 constexpr int kWrongConfiguration = 2;
 constexpr int kInterrupted = 130;
+/// Milliseconds after which it looks for ranks that ended, though no signal said so: a program may
+/// have taken the handler away, and the thread sanitizer holds signals back.
+constexpr int kLongestWait = 250;
 /// How long a rank's failure may come after those that it caused.
 constexpr double kMostDelay = 0.3;
 /// How long the others may go on saving after a rank that the stop signal itself has ended.
@@ -175,10 +178,10 @@ void Supervisor::wait_for_ranks() {
 void Supervisor::wait_for_something() {
   std::vector<pollfd> waits = {{signals_.descriptor(), POLLIN, 0}};
   pump_.add_waits(waits);
-  int milliseconds = -1;
+  int milliseconds = kLongestWait;
   if (deadline_) {
     const double left = std::max(0.0, *deadline_ - files::monotonic_seconds());
-    milliseconds = static_cast<int>(std::ceil(left * 1e3));
+    milliseconds = std::min(milliseconds, static_cast<int>(std::ceil(left * 1e3)));
   }
   ::poll(waits.data(), waits.size(), milliseconds);
 }
