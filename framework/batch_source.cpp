@@ -78,6 +78,11 @@ std::unique_ptr<Sampler> make_sampler(const Dataset& dataset, const DataLoaderOp
 
 }  // namespace
 
+int64_t share_offset(int64_t first, Shard shard) {
+  const int64_t world = shard.world_size;
+  return (shard.rank - first % world + world) % world;
+}
+
 int64_t rows_a_step(const DataLoaderOptions& options, Shard shard) {
   return options.global_batch_size > 0 ? options.global_batch_size
                                        : options.batch_size * shard.world_size;
@@ -139,9 +144,9 @@ void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& 
 void BatchSource::take_share(int64_t index, int64_t count, Scratch& scratch) const {
   const int64_t first = index * global_batch_size_;
   const int64_t world = shard_.world_size;
-  const int64_t offset = (shard_.rank - first % world + world) % world;
   scratch.positions.clear();
-  for (int64_t i = offset; i < count; i += world) scratch.positions.push_back(first + i);
+  for (int64_t i = share_offset(first, shard_); i < count; i += world)
+    scratch.positions.push_back(first + i);
   if (scratch.positions.empty()) scratch.positions.push_back(first);
 }
 

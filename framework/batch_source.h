@@ -23,6 +23,9 @@ struct PreparedBatch {
 
 /// Rows of a step over all devices.
 int64_t rows_a_step(const DataLoaderOptions& options, Shard shard);
+/// Where this rank's rows begin in a batch whose first row is at position `first`; its others
+/// follow at every world_size-th place.
+int64_t share_offset(int64_t first, Shard shard);
 /// Batches an epoch has; nothing for a stream of unknown length.
 std::optional<int64_t> batches_an_epoch(const Dataset& dataset, const DataLoaderOptions& options,
                                         Shard shard);

@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/batch_source.h>
 #include <levin/framework/error.h>
 #include <levin/framework/loops/evaluation_loop.h>
 
@@ -47,9 +48,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     const Shard shard = parts_.strategy.shard();
-    const int64_t first = rows_ - rows_before;  // of the loader's; rank r has the r-th of every w
-    const int64_t own =
-        (shard.rank - first % shard.world_size + shard.world_size) % shard.world_size;
+    const int64_t own = share_offset(rows_ - rows_before, shard);
     for (int64_t row = 0; row < batch.rows(); ++row) {
       positions_.push_back(rows_ + own + row * shard.world_size);
     }
