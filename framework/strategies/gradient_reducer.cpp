@@ -174,6 +174,7 @@ void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Rid
     }
   }
   reducer_->prepare_for_forward();
+  if (reducer_->should_rebuild_buckets()) reducer_->rebuild_buckets();
   std::vector<at::Tensor> outputs;
   if (options_.find_unused_parameters) {  // else all are taken to be used
     const at::AutoGradMode with_gradients(true);

@@ -81,10 +81,10 @@ auto joined(int64_t rank, const std::string& what, const Work& work,
   }
 }
 
-/// The store a rank meets the others at, and how often it did.
+/// The store a rank meets the others at, and how often as many did.
 struct MeetingPlace {
   c10::intrusive_ptr<c10d::Store> store;
-  int64_t meetings = 0;
+  std::map<int64_t, int64_t> meetings{};
 };
 
 /// One for a process's whole life: rank 0's port can be served once, and a rank that is done with a
@@ -101,29 +101,29 @@ MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds tim
     options.timeout = timeout;
     return c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
   };
-  if (cluster.world_size == 1) return {make(), 0};
+  if (cluster.world_size == 1) return {make()};
   const auto key =
       fmt::format("{} {} {}", cluster.rank, cluster.master_address, cluster.master_port);
   {
     const std::lock_guard lock(mutex);
     if (const auto found = places.find(key); found != places.end()) {
-      ++found->second.meetings;
+      ++found->second.meetings[cluster.world_size];
       return found->second;
     }
   }
-  const MeetingPlace place{make(), 0};
+  const MeetingPlace place{make(), {{cluster.world_size, 1}}};
   const std::lock_guard lock(mutex);
   places[key] = place;
   return place;
 }
 
 c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::milliseconds timeout) {
-  const auto place = meeting_place(cluster, timeout);
+  auto place = meeting_place(cluster, timeout);
   // What earlier starts of the job and earlier meetings left there is out of date; torchrun doesn't
   // count a start with more or fewer ranks.
   return c10::make_intrusive<c10d::PrefixStore>(
       fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
-                  place.meetings),
+                  place.meetings[cluster.world_size]),
       place.store);
 }
 

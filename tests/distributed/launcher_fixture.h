@@ -59,6 +59,17 @@ inline bool eventually(const std::function<bool()>& holds, double seconds = 5) {
   return true;
 }
 
+/// Whether no child is left within `seconds`; takes note of those that have just been killed.
+inline bool has_no_children(double seconds = 0.5) {
+  return eventually(
+      [] {
+        while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+        }
+        return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+      },
+      seconds);
+}
+
 struct Ended {
   int status = -1;  // 128 + n where signal n killed it
   std::string out{};
@@ -81,17 +92,6 @@ class LauncherTest : public ::testing::Test {
       ADD_FAILURE() << "left behind: " << left.path();
     }
     fs::remove_all(folder_);
-  }
-
-  /// Whether no process is left; takes note of those that have just been killed.
-  static bool has_no_children() {
-    return eventually(
-        [] {
-          while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-          }
-          return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
-        },
-        0.5);
   }
 
   /// Options whose ranks run a script, in the test's folder.

@@ -30,18 +30,8 @@ class RanksTest : public ::testing::Test {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent becomes a child of this one
   }
   ~RanksTest() override {
-    EXPECT_TRUE(has_no_children()) << "a process was left behind";
+    EXPECT_TRUE(has_no_children(2.0)) << "a process was left behind";
     fs::remove_all(folder_);
-  }
-
-  static bool has_no_children() {
-    return eventually(
-        [] {
-          while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-          }
-          return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
-        },
-        2.0);
   }
 
   /// The program, which lies beside this one.
