@@ -11,7 +11,7 @@
 // all-reduces of two ranks that do nothing else; c is the number of buckets; and e, the share of
 // that time which a step really takes longer by, to the steps of two ranks. It is extrapolated to
 // 1,024 ranks.
-#include <levin/framework/strategies/launcher.h>
+#include <levin/framework/launch/launcher.h>
 #include <levin/levin.h>
 
 #include <unistd.h>

@@ -1,7 +1,7 @@
 #include <levin/callbacks/checkpoint_name.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include <algorithm>
 #include <filesystem>

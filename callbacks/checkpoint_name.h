@@ -1,6 +1,6 @@
 #pragma once
 
-#include <levin/framework/metrics.h>
+#include <levin/framework/logged/logged_values.h>
 
 #include <cstdint>
 #include <string>

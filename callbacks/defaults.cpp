@@ -3,7 +3,7 @@
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
 #include <levin/framework/loggers/csv_logger.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/trainer/trainer.h>
 
 namespace levin {
 namespace {

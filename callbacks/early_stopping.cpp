@@ -1,8 +1,8 @@
 #include <levin/callbacks/early_stopping.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/module.h>
 
 #include <cmath>
 #include <cstdio>

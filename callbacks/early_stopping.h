@@ -1,8 +1,8 @@
 #pragma once
 
 #include <levin/callbacks/monitor.h>
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/run/callback.h>
 
 #include <cstdint>
 #include <optional>

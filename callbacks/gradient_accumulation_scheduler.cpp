@@ -1,6 +1,6 @@
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
-#include <levin/framework/error.h>
-#include <levin/framework/run.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/run.h>
 
 #include <charconv>
 

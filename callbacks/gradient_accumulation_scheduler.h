@@ -1,7 +1,7 @@
 #pragma once
 
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/run/callback.h>
 
 #include <cstdint>
 #include <map>

@@ -1,9 +1,9 @@
 #include <levin/callbacks/learning_rate_monitor.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/optimizers.h>
-#include <levin/framework/step.h>
+#include <levin/framework/run/step.h>
 
 #include <algorithm>
 #include <map>

@@ -1,8 +1,8 @@
 #include <levin/callbacks/model_checkpoint.h>
 
 #include <fmt/format.h>
-#include <levin/framework/files.h>
-#include <levin/framework/step.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/run/step.h>
 
 #include <algorithm>
 #include <cmath>

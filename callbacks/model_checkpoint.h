@@ -2,8 +2,8 @@
 
 #include <levin/callbacks/checkpoint_name.h>
 #include <levin/callbacks/monitor.h>
-#include <levin/framework/callback.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/run/callback.h>
 
 #include <cstdint>
 #include <filesystem>

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 #include <levin/callbacks/model_checkpoint.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

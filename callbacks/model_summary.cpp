@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/module.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>

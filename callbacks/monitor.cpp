@@ -1,7 +1,7 @@
 #include <levin/callbacks/monitor.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include <limits>
 #include <vector>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <levin/framework/run.h>
+#include <levin/framework/run/run.h>
 
 #include <optional>
 #include <string>

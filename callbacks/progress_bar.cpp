@@ -1,9 +1,9 @@
 #include <levin/callbacks/progress_bar.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/step.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/run/step.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 

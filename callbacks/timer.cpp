@@ -1,10 +1,10 @@
 #include <levin/callbacks/timer.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/step.h>
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/run/step.h>
+#include <levin/framework/run/trainer_options.h>
 
 #include <cstdio>
 

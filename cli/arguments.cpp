@@ -9,8 +9,8 @@
 
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/yaml.h>
-#include <levin/framework/error.h>
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 namespace {

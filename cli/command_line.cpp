@@ -10,18 +10,15 @@
 
 #include <levin/cli/arguments.h>
 #include <levin/cli/convert_files.h>
+#include <levin/cli/exit_status.h>
 #include <levin/cli/help.h>
 #include <levin/cli/plot.h>
 #include <levin/cli/run_job.h>
-#include <levin/framework/error.h>
-#include <levin/framework/version.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/version.h>
 
 namespace levin {
 namespace {
-
-constexpr int kDone = 0;
-constexpr int kFailed = 1;
-constexpr int kWrongUsage = 2;
 
 int print(const std::string& text) {
   std::fputs(text.c_str(), stdout);

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/loggers/logger.h>
 
 namespace levin {

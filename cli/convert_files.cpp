@@ -8,17 +8,15 @@
 
 #include <fmt/format.h>
 
+#include <levin/cli/exit_status.h>
 #include <levin/cli/help.h>
 #include <levin/datamodules/convert.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/loops/stop_signal.h>
 
 namespace levin {
 namespace {
-
-constexpr int kDone = 0;
-constexpr int kInterrupted = 130;
 
 /// Thrown through `convert`, so that it clears up.
 struct Interrupted {};
@@ -93,7 +91,7 @@ int convert_files(const Arguments& arguments) {
     result["bytes"] = static_cast<int64_t>(written.bytes);
     result["output"] = options.output;
     std::fputs((result.to_json() + "\n").c_str(), stdout);
-    return std::fflush(stdout) == 0 ? kDone : 1;
+    return std::fflush(stdout) == 0 ? kDone : kFailed;
   } catch (const Interrupted&) {
     std::fputs("\ninterrupted: nothing was written\n", stderr);
     return kInterrupted;

@@ -7,7 +7,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

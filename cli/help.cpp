@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 
 #include <levin/cli/convert_files.h>
-#include <levin/framework/error.h>
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 

@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include <levin/framework/metrics.h>
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
+#include <levin/framework/logged/logged_values.h>
 
 namespace levin {
 

@@ -8,19 +8,17 @@
 #include <fmt/format.h>
 
 #include <levin/cli/config_saver.h>
+#include <levin/cli/exit_status.h>
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/predictions.h>
 #include <levin/cli/report.h>
 #include <levin/framework/config/job.h>
-#include <levin/framework/error.h>
-#include <levin/framework/random.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
 
 namespace levin {
 namespace {
-
-constexpr int kDone = 0;
-constexpr int kInterrupted = 130;
 
 void say(const std::string& text) {
   std::fflush(stdout);

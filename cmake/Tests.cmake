@@ -3,7 +3,6 @@
 # ctest labels: unit, cli (unit tests of the program), distributed, example, install, slow, and cuda: the test suites
 # with Cuda in their names, which skip themselves where there is no GPU.
 include_guard(GLOBAL)
-include(GoogleTest)
 
 # One thread a process: tests run side by side, and two OpenMP teams on one pair of cores spin each other out.
 set(test_environment OMP_NUM_THREADS=1)
@@ -29,59 +28,77 @@ function(levin_test_executable name)
   target_precompile_headers(${name} REUSE_FROM levin_pch)
 endfunction()
 
-# levin_add_tests(TARGET LABEL...): what ctest runs of a test executable.
+# levin_add_tests(TARGET LABEL...): what ctest runs of a test executable: a process for each test suite, which starts
+# LibTorch once. cmake/TestSuites.cmake finds the suites when ctest starts; the cases go to build/<preset>/cases/*.xml.
 function(levin_add_tests target)
-  if(NOT LEVIN_TEST_PER_CASE)
-    add_test(NAME ${target} COMMAND ${target} --gtest_brief=1)
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cases")
+  if(NOT LEVIN_TEST_PER_SUITE)
+    add_test(NAME ${target} COMMAND ${target} --gtest_brief=1
+      "--gtest_output=xml:${PROJECT_BINARY_DIR}/cases/${target}.xml")
     set_tests_properties(${target} PROPERTIES TIMEOUT 1200 LABELS "${ARGN}" ENVIRONMENT "${test_environment}")
     return()
   endif()
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    TEST_FILTER "-*Cuda*.*" TEST_LIST ${target}_cases)
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    TEST_FILTER "*Cuda*.*" TEST_LIST ${target}_cuda_cases)
-  # gtest_discover_tests loses lists among the properties it is given: they are set where ctest has found the cases.
-  set(file "${PROJECT_BINARY_DIR}/${target}_properties.cmake")
-  file(WRITE "${file}" "
-foreach(kind IN ITEMS cases cuda_cases)
-  set(labels \"${ARGN}\")
-  if(kind STREQUAL \"cuda_cases\")
-    set(labels cuda)
-  endif()
-  if(${target}_\${kind})
-    set_tests_properties(\${${target}_\${kind}} PROPERTIES TIMEOUT 600 LABELS \"\${labels}\"
-      ENVIRONMENT \"${test_environment}\")
-    if(labels STREQUAL \"distributed\")  # each has several processes, and some have to end in time
-      set_tests_properties(\${${target}_\${kind}} PROPERTIES RUN_SERIAL ON)
-    endif()
-  endif()
-endforeach()
+  set(file "${PROJECT_BINARY_DIR}/${target}_suites.cmake")
+  file(GENERATE OUTPUT "${file}" CONTENT "
+set(target ${target})
+set(executable \"$<TARGET_FILE:${target}>\")
+set(labels \"${ARGN}\")
+set(environment \"${test_environment}\")
+set(results \"${PROJECT_BINARY_DIR}/cases\")
+include(\"${PROJECT_SOURCE_DIR}/cmake/TestSuites.cmake\")
 ")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${file}")
 endfunction()
 
-# --- one executable for each folder of tests/ that has sources --------------------------------------------------------
-set(LEVIN_TEST_TARGETS "")
-file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/tests/*")
-foreach(folder IN LISTS folders)
-  get_filename_component(name "${folder}" NAME)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp")
-  list(FILTER sources EXCLUDE REGEX "/rank_program[.]cpp$")  # a program of its own
-  if(NOT IS_DIRECTORY "${folder}" OR NOT sources OR name MATCHES "^(install|architecture)$")
-    continue()
-  endif()
-  levin_test_executable(${name}_test ${sources})
-  target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  target_compile_definitions(${name}_test PRIVATE
+# Every test executable sees the folder tests/, the sources' place and the program's.
+function(levin_test_setting target)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(${target} PRIVATE
     "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\""    # tests/baselines/*.json, examples/configs
     "LEVIN_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")   # bin/levin
-  target_link_libraries(${name}_test PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
+  target_link_libraries(${target} PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
+endfunction()
+
+# levin_plain_test(NAME SOURCES...): tests of the folders without torch, linked with those alone: they compile and start
+# without LibTorch.
+function(levin_plain_test name)
+  add_executable(${name} ${ARGN} $<TARGET_OBJECTS:levin_plain>)
+  levin_plain_target(${name})
+  target_link_libraries(${name} PRIVATE yaml-cpp::yaml-cpp CURL::libcurl OpenSSL::Crypto)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  levin_test_setting(${name})
+  levin_unity(${name} ${LEVIN_TESTS_TOGETHER})
+endfunction()
+
+set(LEVIN_TESTS_TOGETHER 6)  # a test file is long, and a batch takes up to 2 GB
+
+# --- one executable for each folder of tests/ that has sources, and two for what needs no LibTorch -------------------
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*_test.cpp")
+levin_split_plain(plain_sources sources tests/)
+set(process_sources ${plain_sources})  # each case starts processes, and some have to end in time
+list(FILTER process_sources INCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
+list(FILTER plain_sources EXCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
+levin_plain_test(plain_test ${plain_sources})
+levin_add_tests(plain_test unit)
+levin_plain_test(processes_test ${process_sources})
+levin_add_tests(processes_test distributed)
+set(LEVIN_TEST_TARGETS plain_test processes_test)
+
+foreach(name IN ITEMS callbacks cli datamodules distributed framework models)
+  set(own ${sources})
+  list(FILTER own INCLUDE REGEX "/tests/${name}/")
+  if(name STREQUAL "framework")
+    list(APPEND own "${PROJECT_SOURCE_DIR}/tests/framework/allocations.cpp")
+  endif()
+  levin_test_executable(${name}_test ${own})
+  levin_test_setting(${name}_test)
+  levin_unity(${name}_test ${LEVIN_TESTS_TOGETHER})
   list(APPEND LEVIN_TEST_TARGETS ${name}_test)
   if(name STREQUAL "cli")
     add_dependencies(cli_test levin_cli)
     levin_add_tests(cli_test unit cli)
   elseif(name STREQUAL "distributed")
-    levin_test_executable(rank_program "${folder}/rank_program.cpp")  # what the tests start as ranks
+    levin_test_executable(rank_program tests/distributed/rank_program.cpp)  # what the tests start as ranks
     add_dependencies(distributed_test rank_program)
     find_program(LEVIN_TORCHRUN torchrun HINTS "${LEVIN_TORCH_DIR}/../../../../bin")
     if(LEVIN_TORCHRUN)
@@ -94,14 +111,10 @@ foreach(folder IN LISTS folders)
   endif()
 endforeach()
 
-# What has threads of ours in it: for the thread sanitizer, which needs no more of the tests than that.
-set(threaded framework/dataloader distributed/cluster distributed/launcher distributed/launcher_failure
-  distributed/heartbeat distributed/host_sum)
-list(TRANSFORM threaded PREPEND "${PROJECT_SOURCE_DIR}/tests/")
-list(TRANSFORM threaded APPEND "_test.cpp")
-levin_test_executable(threads_test EXCLUDE_FROM_ALL ${threaded} tests/framework/allocations.cpp)
-target_include_directories(threads_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-target_link_libraries(threads_test PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
+# What has threads of ours in it and LibTorch: for the thread sanitizer, besides processes_test.
+levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp
+  tests/distributed/host_sum_test.cpp tests/framework/allocations.cpp)
+levin_test_setting(threads_test)
 
 # The check of the dependencies' direction reads sources; it needs no LibTorch.
 add_executable(architecture_test tests/architecture/architecture_test.cpp)

@@ -8,7 +8,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/splits.h>
 #include <levin/datamodules/tensors.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

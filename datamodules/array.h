@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/datamodule.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/data/datamodule.h>
 
 namespace levin {
 

@@ -13,8 +13,8 @@
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/sharded_dataset.h>
 #include <levin/datamodules/stream.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {

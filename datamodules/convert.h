@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
 
 namespace levin {
 

@@ -14,8 +14,8 @@
 #include <levin/datamodules/readers/idx.h>
 #include <levin/datamodules/splits.h>
 #include <levin/datamodules/tensors.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {

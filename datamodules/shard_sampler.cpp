@@ -5,9 +5,9 @@
 #include <string>
 #include <utility>
 
-#include <levin/framework/error.h>
-#include <levin/framework/random.h>
-#include <levin/framework/shuffle.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/tensor/shuffle.h>
 
 namespace levin {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <levin/datamodules/block_cache.h>
 #include <levin/datamodules/block_table.h>
-#include <levin/framework/sampler.h>
+#include <levin/framework/data/sampler.h>
 
 namespace levin {
 

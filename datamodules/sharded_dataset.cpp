@@ -10,8 +10,8 @@
 #include <cstring>
 #include <utility>
 
-#include <levin/framework/error.h>
-#include <levin/framework/kernels/kernels.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin {
 namespace {

@@ -11,7 +11,7 @@
 #include <levin/datamodules/block_table.h>
 #include <levin/datamodules/readers/shard.h>
 #include <levin/datamodules/shard_sampler.h>
-#include <levin/framework/dataset.h>
+#include <levin/framework/data/dataset.h>
 
 namespace levin {
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numeric>
 
-#include <levin/framework/error.h>
-#include <levin/framework/shuffle.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/shuffle.h>
 
 namespace levin {
 namespace {

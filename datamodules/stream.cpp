@@ -6,7 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

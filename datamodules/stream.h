@@ -7,8 +7,8 @@
 #include <vector>
 
 #include <levin/datamodules/sharded_dataset.h>
-#include <levin/framework/datamodule.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/data/datamodule.h>
 
 namespace levin {
 

@@ -16,7 +16,7 @@
 
 #include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/npy.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/tensor.h>
 
 /// From what files hold to tensors that can be trained on, with every value checked.
 namespace levin {

@@ -19,7 +19,7 @@ int main() try {
   strategy.setup(model);
   levin::Adam optimizer(model.parameters(), {.learning_rate = 3e-3});
   const levin::CosineAnnealingLR schedule({.T_max = 15});
-  levin::Metrics metrics;
+  levin::LoggedValues metrics;
 
   const levin::DataLoaders train = data.train_dataloader();
   levin::Reader reader = train.front().open();
@@ -39,7 +39,7 @@ int main() try {
         return loss;
       });
     }
-    const auto values = metrics.epoch_values(levin::Metrics::For::callbacks);
+    const auto values = metrics.epoch_values(levin::LoggedValues::For::callbacks);
     std::printf("epoch %2lld: loss %.4f\n", static_cast<long long>(epoch), values.at("loss"));
   }
 
@@ -63,7 +63,7 @@ int main() try {
     metrics.log("accuracy", levin::accuracy(other.forward(batch.input()), batch.target()), {},
                 /*on_step=*/false, /*on_epoch=*/true);
   }
-  const double accuracy = metrics.epoch_values(levin::Metrics::For::callbacks).at("accuracy");
+  const double accuracy = metrics.epoch_values(levin::LoggedValues::For::callbacks).at("accuracy");
   std::printf("test accuracy %.4f\n", accuracy);
   return accuracy >= 0.93 ? 0 : 1;
 } catch (const levin::Error& error) {

@@ -12,7 +12,7 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/ScalarType.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/factory.h>
 
 namespace levin {

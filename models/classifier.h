@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include <levin/framework/dataloader.h>
-#include <levin/framework/module.h>
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/run/module.h>
 
 namespace levin {
 

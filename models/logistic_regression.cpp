@@ -2,7 +2,7 @@
 
 #include <typeinfo>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <torch/nn/modules/linear.h>
 
-#include <levin/framework/options.h>
+#include <levin/framework/core/options.h>
 #include <levin/models/classifier.h>
 #include <levin/models/softmax_loss.h>
 

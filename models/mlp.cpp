@@ -9,7 +9,7 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tanh.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

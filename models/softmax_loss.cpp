@@ -12,7 +12,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <levin/framework/kernels/kernels.h>
+#include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin {
 namespace {

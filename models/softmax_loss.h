@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <levin/framework/batch.h>
+#include <levin/framework/data/batch.h>
 
 namespace levin {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 

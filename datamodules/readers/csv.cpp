@@ -9,7 +9,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/text.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {

@@ -9,7 +9,7 @@
 #include <levin/datamodules/readers/gzip.h>
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/npy_header.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {

@@ -16,8 +16,8 @@
 
 #include <curl/curl.h>
 
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::readers {
 namespace {

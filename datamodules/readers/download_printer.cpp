@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::readers {
 namespace {

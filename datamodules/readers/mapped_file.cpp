@@ -13,7 +13,7 @@
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {

@@ -7,8 +7,8 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/npy_header.h>
 #include <levin/datamodules/readers/zip.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::readers {
 namespace {

@@ -11,7 +11,7 @@
 #include <levin/datamodules/readers/dense_shard.h>
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/text_shard.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {

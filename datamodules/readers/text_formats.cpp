@@ -7,7 +7,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/datamodules/readers/text_shard.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {

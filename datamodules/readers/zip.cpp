@@ -6,8 +6,8 @@
 #include <utility>
 
 #include <levin/datamodules/readers/gzip.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::readers {
 namespace {

@@ -12,10 +12,10 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/checkpoint/safetensors.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/formats/safetensors.h>
 
 namespace levin {
 namespace {

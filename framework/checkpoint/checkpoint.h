@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include <levin/framework/state_dict.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/value.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/value.h>
 
 namespace levin {
 namespace {

@@ -12,8 +12,8 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/slices.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {

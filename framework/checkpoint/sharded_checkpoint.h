@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/state_dict.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
 
 namespace levin {
 

@@ -13,7 +13,7 @@
 #include <levin/framework/config/node.h>
 #include <levin/framework/config/registry.h>
 #include <levin/framework/config/settings.h>
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 

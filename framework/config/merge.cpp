@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
 
 namespace levin {
 

@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include <levin/framework/callback.h>
 #include <levin/framework/config/node.h>
-#include <levin/framework/datamodule.h>
-#include <levin/framework/hook_set.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/data/datamodule.h>
 #include <levin/framework/loggers/logger.h>
-#include <levin/framework/module.h>
-#include <levin/framework/options.h>
+#include <levin/framework/run/callback.h>
+#include <levin/framework/run/hook_set.h>
+#include <levin/framework/run/module.h>
 
 namespace levin {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include <levin/framework/config/node.h>
-#include <levin/framework/error.h>
-#include <levin/framework/options.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/options.h>
 
 namespace levin {
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/loggers/logger.h>
-#include <levin/framework/options.h>
 
 #include <cstdint>
 #include <cstdio>

@@ -1,7 +1,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 
 #include <fmt/format.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include <algorithm>
 #include <charconv>

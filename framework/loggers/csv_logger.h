@@ -1,8 +1,8 @@
 #pragma once
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/options.h>
 #include <levin/framework/loggers/logger.h>
-#include <levin/framework/options.h>
 
 #include <cstdint>
 #include <filesystem>

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <string>
 
-#include <levin/framework/metrics.h>
-#include <levin/framework/run.h>
-#include <levin/framework/state_dict.h>
+#include <levin/framework/logged/logged_values.h>
+#include <levin/framework/run/run.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/loops/limits.h>
 
 namespace levin {
 namespace {
@@ -69,7 +70,7 @@ EvaluationLoop::EvaluationLoop(LoopParts parts, DataLoaders loaders, std::string
                                const CountOrFraction& limit)
     : parts_(parts), loaders_(std::move(loaders)) {
   for (const auto& loader : loaders_) {
-    limits_.push_back(limited(option, limit, loader.size(parts_.strategy.shard())));
+    limits_.push_back(limited(option, limit, loader.size(parts_.strategy.rank_share())));
   }
 }
 
@@ -105,7 +106,7 @@ MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
 void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, StepControl& step) {
   if (most == 0) return;
   if (readers_.size() <= index) {
-    readers_.push_back(loaders_[index].open(0, 0, parts_.strategy.shard()));
+    readers_.push_back(loaders_[index].open(0, 0, parts_.strategy.rank_share()));
   } else {
     readers_[index].seek(0);
   }
@@ -137,19 +138,19 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
   ++parts_.run.progress().batch;
   parts_.hooks.call_batch(hooks.batch_end_bit, hooks.batch_end, batch, step);
   if (stage == Stage::sanity_check || !metrics_.has_step_values()) return;
-  log_step_values(parts_, metrics_.step_values(Metrics::For::logger), batches_seen_++);
+  log_step_values(parts_, metrics_.step_values(LoggedValues::For::logger), batches_seen_++);
 }
 
 MetricMap EvaluationLoop::finish(Stage stage) {
   parts_.strategy.reduce(metrics_);
-  const MetricMap result = metrics_.epoch_values(Metrics::For::callbacks);
+  const MetricMap result = metrics_.epoch_values(LoggedValues::For::callbacks);
   RunControl& run = parts_.run;
   for (const auto& [name, value] : result) run.known_metrics()[name] = value;
-  for (const auto& [name, value] : metrics_.epoch_values(Metrics::For::progress_bar)) {
+  for (const auto& [name, value] : metrics_.epoch_values(LoggedValues::For::progress_bar)) {
     run.known_progress_bar()[name] = value;
   }
   if (stage != Stage::sanity_check) {
-    log_epoch_values(parts_, metrics_.epoch_values(Metrics::For::logger));
+    log_epoch_values(parts_, metrics_.epoch_values(LoggedValues::For::logger));
   }
   return result;
 }

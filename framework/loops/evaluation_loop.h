@@ -3,7 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include <levin/framework/loops/parts.h>
+#include <levin/framework/loops/loop_parts.h>
 
 namespace levin {
 
@@ -30,7 +30,7 @@ class EvaluationLoop {
   DataLoaders loaders_;
   std::vector<std::optional<int64_t>> limits_;
   std::vector<Reader> readers_;
-  Metrics metrics_;
+  LoggedValues metrics_;
   int64_t batches_seen_ = 0;
 };
 

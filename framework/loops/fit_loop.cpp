@@ -7,17 +7,18 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/stop_signal.h>
-#include <levin/framework/random.h>
+#include <levin/framework/tensor/random.h>
 
 namespace levin {
 namespace {
 
 std::optional<int64_t> batches_an_epoch(const LoopParts& parts, const DataLoaders& train) {
   const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
-                               TrainingData::size(train, parts.strategy.shard()));
+                               TrainingData::size(train, parts.strategy.rank_share()));
   if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
     throw DataError::empty("the training loader",
                            "drop_last leaves no full batch: lower batch_size");
@@ -33,7 +34,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       schedules_(optimizers),
       train_(train),
       num_batches_(batches_an_epoch(parts, train)),
-      data_(train, parts.strategy.shard(), num_batches_),
+      data_(train, parts.strategy.rank_share(), num_batches_),
       validation_(parts, std::move(val), "limit_val_batches", parts.options.limit_val_batches),
       validation_schedule_(parts.options, num_batches_),
       training_step_(parts, optimizers),
@@ -197,7 +198,7 @@ void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
   if (every == 0 || steps % every != 0 || parts_.loggers.empty()) return;
-  log_step_values(parts_, metrics_.step_values(Metrics::For::logger), steps - 1);
+  log_step_values(parts_, metrics_.step_values(LoggedValues::For::logger), steps - 1);
 }
 
 void FitLoop::validate() {
@@ -220,10 +221,10 @@ void FitLoop::end_epoch() {
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
     parts_.strategy.reduce(metrics_);
     run.metrics();
-    for (auto& [name, value] : metrics_.epoch_values(Metrics::For::callbacks)) {
+    for (auto& [name, value] : metrics_.epoch_values(LoggedValues::For::callbacks)) {
       run.known_metrics()[name] = value;
     }
-    for (auto& [name, value] : metrics_.epoch_values(Metrics::For::progress_bar)) {
+    for (auto& [name, value] : metrics_.epoch_values(LoggedValues::For::progress_bar)) {
       run.known_progress_bar()[name] = value;
     }
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics()});
@@ -231,7 +232,7 @@ void FitLoop::end_epoch() {
     if (schedules_.watches(Interval::epoch)) {
       schedules_.observe(Interval::epoch, agreed_metrics());
     }
-    log_epoch_values(parts_, metrics_.epoch_values(Metrics::For::logger));
+    log_epoch_values(parts_, metrics_.epoch_values(LoggedValues::For::logger));
   }
   if (epoch_complete_) {
     ++run.progress().epoch;

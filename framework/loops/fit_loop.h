@@ -3,12 +3,12 @@
 #include <optional>
 #include <string>
 
+#include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/evaluation_loop.h>
-#include <levin/framework/loops/parts.h>
-#include <levin/framework/loops/schedules.h>
-#include <levin/framework/loops/training_data.h>
+#include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/loops/training_step.h>
 #include <levin/framework/loops/validation_schedule.h>
+#include <levin/framework/optimizers/schedules.h>
 
 namespace levin {
 
@@ -74,7 +74,7 @@ class FitLoop {
   LoopParts parts_;
   Optimizers& optimizers_;
   Schedules schedules_;
-  Metrics metrics_;
+  LoggedValues metrics_;
   DataLoaders train_;  // for the trial of threads, which reads by itself
   std::optional<int64_t> num_batches_;
   TrainingData data_;

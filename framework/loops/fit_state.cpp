@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/version.h>
 #include <levin/framework/loops/fit_loop.h>
-#include <levin/framework/random.h>
-#include <levin/framework/version.h>
+#include <levin/framework/tensor/random.h>
 
 // What a checkpoint holds, and how a run goes on from it. Its members:
 //   model, optimizer.0, schedulers, loop (progress, metrics, history), callbacks.<key>,

@@ -4,7 +4,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/thread_trial.h>
 

@@ -1,3 +1,4 @@
+#include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/predict_loop.h>
 
 #include <ATen/Functions.h>
@@ -5,8 +6,8 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include <levin/framework/batch_source.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/batch_source.h>
 #include <levin/framework/loops/evaluation_loop.h>
 
 namespace levin {
@@ -38,19 +39,19 @@ void PredictLoop::read_all() {
 
 void PredictLoop::read_loader(size_t index, StepControl& step) {
   const auto limit = limited("limit_predict_batches", parts_.options.limit_predict_batches,
-                             loaders_[index].size(parts_.strategy.shard()));
+                             loaders_[index].size(parts_.strategy.rank_share()));
   if (limit == 0) return;
   parts_.run.progress().num_batches = limit;
   parts_.run.progress().batch = 0;
-  Reader reader = loaders_[index].open(0, 0, parts_.strategy.shard());
+  Reader reader = loaders_[index].open(0, 0, parts_.strategy.rank_share());
   const int64_t rows_before = rows_;
   Batch batch;
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
-    const Shard shard = parts_.strategy.shard();
-    const int64_t own = share_offset(rows_ - rows_before, shard);
+    const RankShare rank_share = parts_.strategy.rank_share();
+    const int64_t own = share_offset(rows_ - rows_before, rank_share);
     for (int64_t row = 0; row < batch.rows(); ++row) {
-      positions_.push_back(rows_ + own + row * shard.world_size);
+      positions_.push_back(rows_ + own + row * rank_share.world_size);
     }
     rows_ += reader.global_rows();
     if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks

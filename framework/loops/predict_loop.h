@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/loops/parts.h>
+#include <levin/framework/loops/loop_parts.h>
 
 namespace levin {
 
@@ -23,7 +23,7 @@ class PredictLoop {
 
   LoopParts parts_;
   DataLoaders loaders_;
-  Metrics metrics_;  // stays empty: predict logs nothing
+  LoggedValues metrics_;  // stays empty: predict logs nothing
   std::vector<std::pair<std::string, std::vector<torch::Tensor>>> collected_;
   std::vector<int64_t> positions_;  // of this rank's rows among all
   int64_t rows_ = 0;                // over all ranks

@@ -4,9 +4,9 @@
 
 #include <ATen/Parallel.h>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/loops/training_step.h>
-#include <levin/framework/random.h>
+#include <levin/framework/tensor/random.h>
 
 namespace levin {
 namespace {
@@ -68,7 +68,7 @@ size_t bytes_of(const Batch& batch) {
 
 std::vector<Batch> first_batches(const LoopParts& parts, const DataLoaders& train, int64_t most) {
   const double started = files::monotonic_seconds();
-  Reader reader = train.front().open(0, 0, parts.strategy.shard());
+  Reader reader = train.front().open(0, 0, parts.strategy.rank_share());
   std::vector<Batch> batches;
   size_t bytes = 0;
   for (Batch batch; static_cast<int64_t>(batches.size()) < most && reader.next(batch);) {
@@ -99,7 +99,7 @@ ThreadTrial try_threads(const LoopParts& parts, Optimizers& optimizers, const Da
   options.set = [&](ThreadSetting setting) { parts.threads->set(setting); };
   Snapshot before(parts, *optimizers.entries().front().optimizer);
   try {
-    Metrics metrics;  // what training_step logs ends here
+    LoggedValues metrics;  // what training_step logs ends here
     metrics.begin_epoch();
     const LoggingScope logging(parts.run, &metrics);
     StepControl control(parts.run, metrics, /*on_step=*/true);

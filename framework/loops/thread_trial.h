@@ -2,8 +2,8 @@
 
 #include <optional>
 
-#include <levin/framework/loops/parts.h>
-#include <levin/framework/thread_policy.h>
+#include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/threads/thread_policy.h>
 
 namespace levin {
 

@@ -4,7 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
 
 namespace levin {

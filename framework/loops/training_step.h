@@ -1,6 +1,6 @@
 #pragma once
 
-#include <levin/framework/loops/parts.h>
+#include <levin/framework/loops/loop_parts.h>
 
 namespace levin {
 

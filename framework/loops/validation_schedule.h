@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <optional>
 
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 

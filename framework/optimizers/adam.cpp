@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/per_parameter.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 

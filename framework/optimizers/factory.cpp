@@ -1,6 +1,6 @@
 #include <levin/framework/optimizers/factory.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/adagrad.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/adamw.h>

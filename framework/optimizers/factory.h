@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/optimizer.h>
 #include <levin/framework/optimizers/scheduler.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

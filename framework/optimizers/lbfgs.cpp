@@ -2,7 +2,7 @@
 
 #include <torch/optim/lbfgs.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

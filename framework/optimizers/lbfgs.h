@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/adapter.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <levin/framework/state_dict.h>
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/state_dict.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 

@@ -1,6 +1,6 @@
 #include <levin/framework/optimizers/optimizers.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

@@ -12,7 +12,7 @@
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

@@ -4,8 +4,8 @@
 #include <limits>
 #include <string>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/scheduler.h>
-#include <levin/framework/options.h>
 
 namespace levin {
 

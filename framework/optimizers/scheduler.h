@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/options.h>
-#include <levin/framework/state_dict.h>
+#include <levin/framework/core/options.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

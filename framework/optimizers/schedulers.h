@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/scheduler.h>
-#include <levin/framework/options.h>
 
 /// Schedules that are functions of the counter alone, by PyTorch's names; `base` is the optimizer's
 /// configured rate. All throw ConfigError for options that can't be. The one that watches a metric

@@ -2,7 +2,7 @@
 
 #include <ATen/ops/_fused_sgd.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
 namespace levin {

@@ -9,10 +9,10 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
-#include <levin/framework/profiler.h>
-#include <levin/framework/strategies/failure_report.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/launch/failure_report.h>
+#include <levin/framework/profiling/profiler.h>
+#include <levin/framework/run/module.h>
 #include <levin/framework/strategies/sparse_gradients.h>
 
 namespace levin {

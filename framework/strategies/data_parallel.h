@@ -4,11 +4,11 @@
 #include <memory>
 #include <vector>
 
+#include <levin/framework/collectives/process_group.h>
+#include <levin/framework/heartbeat/heartbeat.h>
+#include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/strategies/gradient_reducer.h>
-#include <levin/framework/strategies/heartbeat.h>
-#include <levin/framework/strategies/process_group.h>
 #include <levin/framework/strategies/strategy.h>
-#include <levin/framework/strategies/sync_batch_norm.h>
 
 namespace levin {
 

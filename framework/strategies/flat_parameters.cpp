@@ -6,19 +6,17 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <levin/framework/strategies/process_group.h>
+#include <levin/framework/collectives/process_group.h>
 
 namespace levin {
 namespace {
-
-constexpr int64_t kAlignment = 128;  // bytes: two of the widest vectors, as ATen's loops go
 
 int64_t rounded_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
 int64_t aligned_entries(const torch::Tensor& parameter) {
-  return kAlignment / static_cast<int64_t>(parameter.element_size());
+  return FlatParameters::kAlignment / static_cast<int64_t>(parameter.element_size());
 }
 
 }  // namespace

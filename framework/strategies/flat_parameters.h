@@ -4,7 +4,7 @@
 #include <vector>
 
 #include <levin/framework/optimizers/optimizer.h>
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 
@@ -22,6 +22,9 @@ class ProcessGroup;
 /// vector instructions meet the same entries as in whole parameters and give the same bits.
 class FlatParameters {
  public:
+  /// Bytes: two of the widest vectors, as ATen's loops go.
+  static constexpr int64_t kAlignment = 128;
+
   /// Moves `parameters`, the same on all ranks, into buffers of about `buffer_bytes` (0: one a type
   /// and device); dense in memory from then on, last dimension first.
   FlatParameters(std::vector<torch::Tensor> parameters, int64_t rank, int64_t world_size,

@@ -17,8 +17,8 @@
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
-#include <levin/framework/error.h>
-#include <levin/framework/strategies/host_sum.h>
+#include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/strategies/sparse_gradients.h>
 #include <levin/framework/strategies/sum_hook.h>
 

@@ -9,8 +9,8 @@
 
 #include <c10/core/ScalarType.h>
 
-#include <levin/framework/strategies/communication_log.h>
-#include <levin/framework/strategies/process_group.h>
+#include <levin/framework/collectives/process_group.h>
+#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
 

@@ -12,12 +12,10 @@
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
-
-constexpr int64_t kAlignment = 128;  // bytes, as in FlatParameters
 
 /// What sums are kept in: types of two bytes would lose some with every rank.
 at::ScalarType sum_type(at::ScalarType type) {
@@ -87,14 +85,16 @@ GradientScatter::Implementation::Implementation(ProcessGroup& group, std::vector
       log_(std::move(log)),
       find_unused_(options.find_unused_parameters),
       rider_bytes_(static_cast<int64_t>(sizeof(Riders) + names_.size())) {
-  rider_bytes_ = (rider_bytes_ + kAlignment - 1) / kAlignment * kAlignment;
+  rider_bytes_ = (rider_bytes_ + FlatParameters::kAlignment - 1) / FlatParameters::kAlignment *
+                 FlatParameters::kAlignment;
   const auto sent_as = sent_type(options.compression);
   for (const auto& buffer : flat_.buffers()) {
     Transfer transfer;
     transfer.type = buffer.flat.scalar_type();
     if (sent_as && at::isFloatingType(transfer.type)) transfer.type = *sent_as;
     const auto entry = static_cast<int64_t>(c10::elementSize(transfer.type));
-    transfer.chunk_bytes = (buffer.chunk * entry + kAlignment - 1) / kAlignment * kAlignment;
+    transfer.chunk_bytes = (buffer.chunk * entry + FlatParameters::kAlignment - 1) /
+                           FlatParameters::kAlignment * FlatParameters::kAlignment;
     transfers_.push_back(std::move(transfer));
   }
   for (size_t i = 0; i < names_.size(); ++i) watch(i);

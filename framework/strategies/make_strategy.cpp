@@ -6,15 +6,15 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/device.h>
-#include <levin/framework/error.h>
-#include <levin/framework/strategies/cluster.h>
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/launch/cluster.h>
+#include <levin/framework/launch/launcher.h>
+#include <levin/framework/run/trainer_options.h>
 #include <levin/framework/strategies/data_parallel.h>
-#include <levin/framework/strategies/gloo.h>
-#include <levin/framework/strategies/launcher.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/single_device.h>
-#include <levin/framework/trainer_options.h>
+#include <levin/framework/tensor/device.h>
 
 namespace levin {
 namespace {

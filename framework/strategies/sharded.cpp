@@ -6,9 +6,9 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include <levin/framework/error.h>
-#include <levin/framework/module.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
+#include <levin/framework/run/module.h>
 
 namespace levin {
 

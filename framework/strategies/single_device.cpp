@@ -1,6 +1,6 @@
 #include <levin/framework/strategies/single_device.h>
 
-#include <levin/framework/module.h>
+#include <levin/framework/run/module.h>
 
 namespace levin {
 

@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include <levin/framework/strategies/cluster.h>
+#include <levin/framework/launch/cluster.h>
 #include <levin/framework/strategies/strategy.h>
 
 namespace levin {

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include <levin/framework/tensor.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace torch::nn {
 class Module;

@@ -18,7 +18,7 @@ torch::Tensor Strategy::clip_grad_norm(const std::vector<torch::Tensor>& paramet
   return levin::clip_grad_norm(parameters, max_norm);
 }
 
-void Strategy::reduce(Metrics& metrics) {
+void Strategy::reduce(LoggedValues& metrics) {
   for (;;) {
     PackedMetrics packed = metrics.pack();
     combine(packed);

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/batch.h>
-#include <levin/framework/dataloader.h>
-#include <levin/framework/metrics.h>
+#include <levin/framework/data/batch.h>
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/logged/logged_values.h>
 
 namespace levin {
 
@@ -36,7 +36,7 @@ class Strategy {
   /// What started this rank as one of several; null: nothing did.
   virtual const Cluster* cluster() const { return nullptr; }
   /// This process's part of each global batch.
-  Shard shard() const { return {rank(), world_size()}; }
+  RankShare rank_share() const { return {rank(), world_size()}; }
 
   /// Moves the module to the device and makes all ranks start from the same weights.
   virtual void setup(Module& module) = 0;
@@ -66,7 +66,7 @@ class Strategy {
   /// Flags travel beside the gradients. Once all know of it, it is to be raised anew.
   virtual bool agreed(Flag /*flag*/, bool raised) { return raised; }
   /// Combines an epoch's metrics over ranks: one collective, and two more where a name is new.
-  void reduce(Metrics& metrics);
+  void reduce(LoggedValues& metrics);
 
   /// Whether `flag` is set on any rank. A collective, as are the following.
   virtual bool any(bool flag) { return flag; }

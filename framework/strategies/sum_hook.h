@@ -7,10 +7,10 @@
 
 #include <c10/core/ScalarType.h>
 
-#include <levin/framework/strategies/communication_log.h>
-#include <levin/framework/strategies/host_sum.h>
-#include <levin/framework/strategies/process_group.h>
-#include <levin/framework/tensor.h>
+#include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/collectives/process_group.h>
+#include <levin/framework/profiling/communication_log.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace c10d {
 class CommHookInterface;

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <regex>
 #include <set>
 #include <string>
@@ -52,24 +53,51 @@ std::vector<std::string> includes_of(const std::string& text) {
   return names;
 }
 
-/// `<levin/framework/batch.h>` -> `framework/batch.h`; nothing for a header that isn't Levin's.
+/// `<levin/framework/data/batch.h>` -> `framework/data/batch.h`; nothing for a header that isn't
+/// Levin's.
 std::string own_path(const std::string& include) {
   if (!starts_with(include, "<levin/")) return {};
   return include.substr(7, include.size() - 8);
 }
 
-/// Inside framework/ an include goes to the same or a lower level.
-int framework_level(const std::string& path) {
-  const std::string name = path.substr(path.find('/') + 1);
-  if (starts_with(name, "config/")) return 5;
-  if (starts_with_any(name, {"trainer.", "trainer_fit.", "trainer_evaluate."})) return 4;
-  if (starts_with(name, "loops/")) return 3;
-  if (starts_with_any(name, {"strategies/", "loggers/"})) return 2;
-  // Files from and to a state_dict; who asks for them is above.
-  if (starts_with_any(name, {"checkpoint/", "kernels/"})) return 0;
-  static const std::set<std::string> foundation = {"batch",      "error",  "files", "gather",
-                                                   "state_dict", "tensor", "value", "version"};
-  return foundation.count(name.substr(0, name.find('.'))) > 0 ? 0 : 1;
+/// What ARCHITECTURE.md's tables say: the rooms of framework/ from the lowest up, and the folders
+/// that know no torch.
+struct Plan {
+  std::vector<std::string> rooms;     // "core", "formats", ...
+  std::vector<std::string> no_torch;  // "framework/core/", "datamodules/readers/", ...
+
+  /// The room's place from the bottom; nothing if the table doesn't list it.
+  std::optional<size_t> level(std::string_view room) const {
+    const auto found = std::find(rooms.begin(), rooms.end(), room);
+    if (found == rooms.end()) return std::nullopt;
+    return static_cast<size_t>(found - rooms.begin());
+  }
+  bool forbids_torch(const std::string& path) const {
+    return std::any_of(no_torch.begin(), no_torch.end(),
+                       [&](const std::string& folder) { return starts_with(path, folder); });
+  }
+};
+
+Plan plan_of(const std::string& architecture) {
+  static const std::regex row(R"((?:^|\n)\| `([a-z_/]+/)` \| (no torch|torch) \|)");
+  Plan plan;
+  for (std::sregex_iterator it(architecture.begin(), architecture.end(), row), end; it != end;
+       ++it) {
+    const std::string folder = (*it)[1];
+    if (starts_with(folder, "framework/")) {
+      plan.rooms.push_back(folder.substr(10, folder.size() - 11));
+    }
+    if ((*it)[2] == "no torch") plan.no_torch.push_back(folder);
+  }
+  return plan;
+}
+
+/// The room of a file in framework/: `framework/loops/fit_loop.h` -> `loops`; empty for a loose
+/// one.
+std::string room_of(const std::string& path) {
+  const size_t begin = path.find('/') + 1;
+  const size_t end = path.find('/', begin);
+  return end == std::string::npos ? std::string() : path.substr(begin, end - begin);
 }
 
 /// Which top-level folders each may include, besides itself.
@@ -89,7 +117,17 @@ bool is_torch(const std::string& include) {
   return starts_with_any(include, {"<torch/", "<ATen/", "<c10/", "<caffe2/"});
 }
 
-void check_direction(const std::string& path, const std::string& include,
+void check_room(const Plan& plan, const std::string& path, std::vector<std::string>& problems) {
+  if (top_folder(path) != "framework") return;
+  const std::string room = room_of(path);
+  if (room.empty()) {
+    problems.push_back(path + ": lies loose in framework/; it belongs in one of its rooms");
+  } else if (!plan.level(room)) {
+    problems.push_back(path + ": ARCHITECTURE.md doesn't list the room framework/" + room + "/");
+  }
+}
+
+void check_direction(const Plan& plan, const std::string& path, const std::string& include,
                      std::vector<std::string>& problems) {
   const std::string target = own_path(include);
   const auto rule = allowed_folders().find(top_folder(path));
@@ -99,7 +137,10 @@ void check_direction(const std::string& path, const std::string& include,
   if (from != to && rule->second.count(to) == 0) {
     problems.push_back(path + ": " + from + " must not include " + include);
   }
-  if (from == "framework" && to == "framework" && framework_level(path) < framework_level(target)) {
+  if (from != "framework" || to != "framework") return;
+  const auto own_level = plan.level(room_of(path));
+  const auto target_level = plan.level(room_of(target));
+  if (own_level && target_level && *own_level < *target_level) {
     problems.push_back(path + ": includes " + include + ", which is above it");
   }
 }
@@ -114,11 +155,15 @@ void check_third_party(const std::string& path, const std::string& include,
   if (include == "<torch/torch.h>") only(false, "levin.h");
   if (include == "<levin/levin.h>") only(false, "programs");
   if (starts_with(include, "<yaml-cpp/")) {
-    only(source && starts_with(path, "framework/config/"), "framework/config/*.cpp");
+    only(source &&
+             (starts_with(path, "framework/config/") || path == "framework/core/value_yaml.cpp"),
+         "framework/config/*.cpp");
   }
   if (include.find("c10d") != std::string::npos ||
       starts_with(include, "<torch/csrc/distributed/")) {
-    only(source && starts_with(path, "framework/strategies/"), "framework/strategies/*.cpp");
+    only(source && starts_with_any(
+                       path, {"framework/collectives/", "framework/strategies/", "framework/nn/"}),
+         "sources of collectives/ and strategies/");
   }
   if (starts_with_any(include, {"<fmt/", "<nlohmann/"})) only(source, "sources");
   if (include.front() == '"') only(false, "angle brackets: <levin/...>");
@@ -176,18 +221,19 @@ void check_form(const Sources& sources, const std::string& path, const std::stri
 }
 
 /// Everything wrong with `sources`, a line each.
-std::vector<std::string> problems_of(const Sources& sources) {
+std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
   std::vector<std::string> problems;
   for (const auto& [path, text] : sources) {
+    check_room(plan, path, problems);
     for (const std::string& include : includes_of(text)) {
-      check_direction(path, include, problems);
+      check_direction(plan, path, include, problems);
       check_third_party(path, include, problems);
     }
     check_form(sources, path, text, problems);
     std::set<std::string> seen;
-    if (starts_with_any(path, {"datamodules/readers/", "framework/checkpoint/safetensors."})) {
+    if (plan.forbids_torch(path)) {
       const std::string way = way_to_torch(sources, path, seen);
-      if (!way.empty()) problems.push_back("a parser reaches torch: " + way);
+      if (!way.empty()) problems.push_back("reaches torch from a folder without: " + way);
     }
     seen.clear();
     const std::string cycle = cycle_from(sources, path, path, seen);
@@ -232,11 +278,32 @@ void print(const Sources& sources) {
   }
 }
 
+std::string read_architecture() {
+  std::ifstream stream(std::filesystem::path(LEVIN_SOURCE_DIR) / "ARCHITECTURE.md");
+  return std::string(std::istreambuf_iterator<char>(stream), {});
+}
+
 TEST(Architecture, dependencies_point_one_way) {
   const Sources sources = read_tree();
+  const Plan plan = plan_of(read_architecture());
   ASSERT_GT(sources.size(), 20U) << "no sources below " << LEVIN_SOURCE_DIR;
   print(sources);
-  for (const std::string& problem : problems_of(sources)) ADD_FAILURE() << problem;
+  for (const std::string& problem : problems_of(plan, sources)) ADD_FAILURE() << problem;
+}
+
+TEST(Architecture, the_table_lists_rooms_that_are_there_each_once) {
+  const Plan plan = plan_of(read_architecture());
+  ASSERT_GT(plan.rooms.size(), 10U) << "ARCHITECTURE.md's table has lost its form";
+  for (const std::string& room : plan.rooms) {
+    EXPECT_TRUE(
+        std::filesystem::is_directory(std::filesystem::path(LEVIN_SOURCE_DIR) / "framework" / room))
+        << room;
+    EXPECT_EQ(std::count(plan.rooms.begin(), plan.rooms.end(), room), 1) << room;
+  }
+  for (const std::string& folder : plan.no_torch) {
+    EXPECT_TRUE(std::filesystem::is_directory(std::filesystem::path(LEVIN_SOURCE_DIR) / folder))
+        << folder;
+  }
 }
 
 struct Bad {
@@ -249,23 +316,26 @@ struct Bad {
 std::vector<Bad> bad_sources() {
   const std::string once = "#pragma once\n";
   return {
-      {"framework/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
+      {"framework/a.h", once, "lies loose in framework/"},
+      {"framework/a.cpp", "", "lies loose in framework/"},
+      {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
+      {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
       {"models/a.cpp", " # include <levin/cli/b.h>\n", "must not include"},
-      {"framework/loops/a.cpp", "#include <levin/framework/trainer.h>\n", "above it"},
-      {"framework/module.h", once + "#include <levin/framework/loops/fit_loop.h>\n", "above it"},
+      {"framework/loops/a.cpp", "#include <levin/framework/trainer/trainer.h>\n", "above it"},
+      {"framework/data/a.h", once + "#include <levin/framework/loops/fit_loop.h>\n", "above it"},
       {"models/a.h", once + "#include <torch/torch.h>\n", "belongs only into levin.h"},
       {"cli/a.cpp", "#include <yaml-cpp/yaml.h>\n", "framework/config"},
-      {"framework/config/a.h", once + "#include <yaml-cpp/yaml.h>\n", "*.cpp"},
+      {"framework/trainer/a.h", once + "#include <yaml-cpp/yaml.h>\n", "*.cpp"},
       {"models/a.cpp", "#include <torch/csrc/distributed/c10d/Types.hpp>\n", "strategies"},
       {"models/a.h", once + "#include <fmt/format.h>\n", "sources"},
       {"models/a.cpp", "#include \"mlp.h\"\n", "angle brackets"},
-      {"datamodules/readers/csv.cpp", "#include <levin/framework/batch.h>\n",
-       "a parser reaches torch: datamodules/readers/csv.cpp -> framework/batch.h -> <torch/"},
-      {"framework/checkpoint/safetensors.h", once + "#include <c10/core/Device.h>\n",
-       "a parser reaches torch"},
-      {"framework/run.h", once + "class A { Trainer& trainer_; };\n", "holds a Trainer"},
-      {"framework/run.h", "class A;\n", "no #pragma once"},
+      {"datamodules/readers/csv.cpp", "#include <levin/framework/data/batch.h>\n",
+       "reaches torch from a folder without: datamodules/readers/csv.cpp -> "
+       "framework/data/batch.h -> <torch/"},
+      {"framework/core/a.h", once + "#include <c10/core/Device.h>\n", "reaches torch"},
+      {"framework/data/a.h", once + "class A { Trainer& trainer_; };\n", "holds a Trainer"},
+      {"framework/data/a.h", "class A;\n", "no #pragma once"},
       {"models/mlp.cpp", "#include <vector>\n#include <levin/models/mlp.h>\n",
        "its own header must come first"},
       {"models/a.h", once + "#include <levin/models/a.h>\n", "in a circle"},
@@ -275,20 +345,25 @@ std::vector<Bad> bad_sources() {
 }
 
 TEST(Architecture, the_check_finds_each_kind_of_problem) {
+  const Plan plan = plan_of(
+      "| `framework/core/` | no torch | errors |\n| `framework/data/` | torch | batches |\n"
+      "| `framework/loops/` | torch | fit |\n| `framework/trainer/` | torch | the Trainer |\n"
+      "| `datamodules/readers/` | no torch | parsers |\n");
+  ASSERT_EQ(plan.rooms, (std::vector<std::string>{"core", "data", "loops", "trainer"}));
   const Sources good = {
-      {"framework/batch.h", "#pragma once\n#include <torch/types.h>\n"},
-      {"framework/trainer.h", "#pragma once\n#include <levin/framework/batch.h>\n"},
-      {"framework/loops/fit_loop.h", "#pragma once\n#include <levin/framework/batch.h>\n"},
+      {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
+      {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
+      {"framework/loops/fit_loop.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
       {"models/mlp.h", "#pragma once\n"},
       {"models/mlp.cpp", "#include <levin/models/mlp.h>\n#include <fmt/format.h>\n"},
       {"cli/main.cpp", "#include <levin/models/mlp.h>\nvoid f(levin::Trainer& trainer);\n"},
       {"examples/iris.cpp", "#include <levin/levin.h>\n"},
   };
-  EXPECT_EQ(problems_of(good), std::vector<std::string>());
+  EXPECT_EQ(problems_of(plan, good), std::vector<std::string>());
   for (const Bad& bad : bad_sources()) {
     Sources sources = good;
     sources[bad.path] = bad.text;
-    const auto problems = problems_of(sources);
+    const auto problems = problems_of(plan, sources);
     ASSERT_EQ(problems.size(), 1U) << bad.path << ": " << testing::PrintToString(problems);
     EXPECT_NE(problems[0].find(bad.expected), std::string::npos) << problems[0];
   }

@@ -1,6 +1,6 @@
 #include <levin/callbacks/early_stopping.h>
-#include <levin/framework/error.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/trainer/trainer.h>
 
 #include <limits>
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <levin/framework/callback.h>
-#include <levin/framework/loops/run_control.h>
+#include <levin/framework/run/callback.h>
+#include <levin/framework/run/run_control.h>
 #include <torch/torch.h>
 
 #include <cstdio>
@@ -95,7 +95,7 @@ class FakeLoop {
   }
   /// One optimizer step in which training logs these.
   void step(Callback& callback, const MetricMap& metrics = {}) {
-    Metrics unused;
+    LoggedValues unused;
     StepControl control(run, unused, true);
     control.begin(run.progress().batch++, 0);
     ++run.progress().global_step;

@@ -1,5 +1,5 @@
 #include <levin/callbacks/learning_rate_monitor.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/loggers/logger.h>
 
 #include "callbacks/fixture.h"

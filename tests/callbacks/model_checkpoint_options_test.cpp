@@ -1,6 +1,6 @@
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include "callbacks/checkpoint_fixture.h"
 #include "framework/message_of.h"

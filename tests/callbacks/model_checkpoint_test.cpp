@@ -1,7 +1,7 @@
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 #include <limits>
 

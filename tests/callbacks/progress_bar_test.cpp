@@ -1,6 +1,6 @@
 #include <levin/callbacks/progress_bar.h>
-#include <levin/framework/error.h>
-#include <levin/framework/loops/run_control.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/run_control.h>
 
 #include "callbacks/fixture.h"
 
@@ -22,7 +22,7 @@ void play(ProgressBar& bar) {
     const Progress training = run.progress();
     run.progress() = Progress{.stage = Stage::validate, .epoch = epoch, .num_batches = 2};
     bar.on_validation_start(run);
-    Metrics unused;
+    LoggedValues unused;
     StepControl step(run, unused, false);
     for (int i = 0; i < 2; ++i) {
       ++run.progress().batch;

@@ -1,5 +1,5 @@
 #include <levin/callbacks/timer.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include "callbacks/fixture.h"
 

@@ -9,7 +9,7 @@
 #include <levin/cli/predictions.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 #include "framework/support.h"
 

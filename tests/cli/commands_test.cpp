@@ -7,7 +7,7 @@
 #include <levin/cli/help.h>
 #include <levin/cli/report.h>
 #include <levin/datamodules/iris.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/factory.h>
 #include <levin/levin.h>
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

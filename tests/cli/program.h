@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
 
 namespace levin::test {
 

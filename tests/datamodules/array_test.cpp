@@ -1,17 +1,17 @@
 #include <levin/datamodules/array.h>
 
-#include "datamodules/readers_support.h"
+#include "datamodules/readers/support.h"
 
 #include <torch/torch.h>
 
 #include <levin/datamodules/readers/npy.h>
-#include <levin/framework/error.h>
-#include <levin/framework/random.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
 
 namespace levin {
 namespace {
 
-using test::TestFolder;
+using test::TemporaryFolder;
 using test::write_text;
 
 /// Rows numbered by their first feature, labels i mod 3.
@@ -278,7 +278,7 @@ readers::Array array_of(const torch::Tensor& tensor) {
 }
 
 TEST(ArrayDataModuleFiles, npy_files_of_x_and_y) {
-  TestFolder folder;
+  TemporaryFolder folder;
   readers::write_npy(folder / "x.npy", array_of<double>(features(20).to(torch::kDouble)));
   readers::write_npy(folder / "y.npy", array_of<uint8_t>(labels(20).to(torch::kUInt8)));
   ArrayDataModule data({.x = folder / "x.npy", .y = folder / "y.npy", .shuffle = false});
@@ -289,7 +289,7 @@ TEST(ArrayDataModuleFiles, npy_files_of_x_and_y) {
 }
 
 TEST(ArrayDataModuleFiles, an_npz_file_holds_all_sets) {
-  TestFolder folder;
+  TemporaryFolder folder;
   const std::vector<readers::NamedArray> arrays = {
       {"x", array_of<float>(features(20))},
       {"y", array_of<int64_t>(labels(20))},
@@ -306,7 +306,7 @@ TEST(ArrayDataModuleFiles, an_npz_file_holds_all_sets) {
 }
 
 TEST(ArrayDataModuleFiles, an_npz_file_as_keras_names_it) {
-  TestFolder folder;
+  TemporaryFolder folder;
   const std::vector<readers::NamedArray> arrays = {{"x_train", array_of<float>(features(20))},
                                                    {"y_train", array_of<int64_t>(labels(20))}};
   readers::write_npz(folder / "keras.npz", arrays);
@@ -316,7 +316,7 @@ TEST(ArrayDataModuleFiles, an_npz_file_as_keras_names_it) {
 }
 
 TEST(ArrayDataModuleFiles, a_csv_file_with_its_target_column) {
-  TestFolder folder;
+  TemporaryFolder folder;
   write_text(folder / "a.csv", "size,kind,weight\n1,pear,5\n2,apple,6\n3,plum,7\n4,apple,8\n");
   ArrayDataModule named({.x = folder / "a.csv",
                          .target_column = "kind",
@@ -336,7 +336,7 @@ TEST(ArrayDataModuleFiles, a_csv_file_with_its_target_column) {
 }
 
 TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_training) {
-  TestFolder folder;
+  TemporaryFolder folder;
   write_text(folder / "train.csv", "1,pear\n2,apple\n3,plum\n");
   write_text(folder / "test.csv", "1,plum\n2,pear\n");
   ArrayDataModule data(
@@ -350,7 +350,7 @@ TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_train
 }
 
 TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
-  TestFolder folder;
+  TemporaryFolder folder;
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "missing.npy"})), "missing.npy");
   write_text(folder / "torn.npy", "\x93NUMPY");
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "torn.npy"})), "torn.npy");

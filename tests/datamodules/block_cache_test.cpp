@@ -8,7 +8,7 @@
 #include <numeric>
 #include <set>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {

@@ -1,12 +1,12 @@
 #include <levin/datamodules/convert.h>
 
-#include "stream_support.h"
+#include "datamodules/stream_support.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {
@@ -16,7 +16,7 @@ using test::expect_data_error;
 using test::expect_rows;
 using test::make_rows;
 using test::open_files;
-using test::TestFolder;
+using test::TemporaryFolder;
 using test::write_text;
 
 /// What a conversion wrote, as a data set reads it.
@@ -43,7 +43,7 @@ class Convert : public testing::Test {
     EXPECT_EQ(contents(), before);
   }
 
-  TestFolder folder;
+  TemporaryFolder folder;
 };
 
 // row 19

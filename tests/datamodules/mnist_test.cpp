@@ -1,14 +1,14 @@
 #include <levin/datamodules/mnist.h>
 
-#include "datamodules/http_server.h"
-#include "datamodules/readers_support.h"
+#include "datamodules/readers/http_server.h"
+#include "datamodules/readers/support.h"
 
 #include <torch/torch.h>
 
 #include <cstdlib>
 #include <set>
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 using test::read_text;
-using test::TestFolder;
+using test::TemporaryFolder;
 using test::write_text;
 
 constexpr const char* kFiles[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -148,7 +148,7 @@ TEST(MNIST, validation_images_can_be_counted) {
 // row 14: obtain and verify, from the second mirror where the first fails, then go on offline
 TEST(MNIST, downloads_what_is_missing_from_the_first_mirror_that_delivers) {
   NEEDS_MNIST();
-  TestFolder folder;
+  TemporaryFolder folder;
   const std::string into = folder / "new" / "mnist";
   MNISTDataModule data(
       {.data_dir = into, .mirrors = {"file:///nowhere/", "file://" + mnist_dir()}});
@@ -164,7 +164,7 @@ TEST(MNIST, downloads_what_is_missing_from_the_first_mirror_that_delivers) {
 // row 14
 TEST(MNIST, goes_on_with_what_a_broken_download_left) {
   NEEDS_MNIST();
-  TestFolder folder;
+  TemporaryFolder folder;
   test::HttpServer server;
   for (const char* name : kFiles) {
     const auto archive = std::string(name) + ".gz";
@@ -181,7 +181,7 @@ TEST(MNIST, goes_on_with_what_a_broken_download_left) {
 }
 
 TEST(MNIST, a_mirror_with_other_bytes_is_refused) {
-  TestFolder folder;
+  TemporaryFolder folder;
   const auto mirror = folder / "mirror";
   fs::create_directory(mirror);
   for (const char* name : kFiles) write_text(mirror / (std::string(name) + ".gz"), "not MNIST");
@@ -191,7 +191,7 @@ TEST(MNIST, a_mirror_with_other_bytes_is_refused) {
 }
 
 TEST(MNIST, missing_files_are_named_with_what_to_do) {
-  TestFolder folder;
+  TemporaryFolder folder;
   MNISTDataModule data({.data_dir = folder.path(), .download = false});
   const auto message = data_error([&] { data.prepare_data(); });
   EXPECT_SAYS(message, "train-images-idx3-ubyte");
@@ -200,7 +200,7 @@ TEST(MNIST, missing_files_are_named_with_what_to_do) {
 }
 
 TEST(MNIST, altered_truncated_and_foreign_files_are_refused_and_kept) {
-  TestFolder folder;
+  TemporaryFolder folder;
   const auto images = folder / "t10k-images-idx3-ubyte";
   MNISTDataModule data({.data_dir = folder.path(), .download = false});
   const auto try_bytes = [&](std::string_view bytes) {

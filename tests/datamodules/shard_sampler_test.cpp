@@ -8,8 +8,8 @@
 #include <set>
 #include <vector>
 
-#include <levin/framework/error.h>
-#include <levin/framework/random.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
 
 #include "framework/epoch_of.h"
 

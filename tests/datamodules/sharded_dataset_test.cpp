@@ -1,6 +1,6 @@
 #include <levin/datamodules/sharded_dataset.h>
 
-#include "stream_support.h"
+#include "datamodules/stream_support.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <numeric>
 #include <thread>
 
-#include <levin/framework/dataloader.h>
+#include <levin/framework/data/dataloader.h>
 
 namespace levin {
 namespace {
@@ -24,7 +24,7 @@ using Order = std::vector<int64_t>;
 class ShardedDatasetTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new test::TestFolder;
+    folder_ = new test::TemporaryFolder;
     rows_ = new test::Rows(test::make_rows(525, 16000));
     int64_t first = 0;
     for (const int64_t count : {150, 70, 1, 64, 200, 40}) {
@@ -74,7 +74,7 @@ class ShardedDatasetTest : public testing::Test {
     return all;
   }
 
-  static inline test::TestFolder* folder_ = nullptr;
+  static inline test::TemporaryFolder* folder_ = nullptr;
   static inline test::Rows* rows_ = nullptr;
   static inline int files_ = 0;
 };
@@ -194,7 +194,7 @@ TEST_F(ShardedDatasetTest, rows_are_read_one_by_one_where_nothing_is_read_ahead)
 
 TEST_F(ShardedDatasetTest, the_table_knows_what_a_row_weighs) {
   EXPECT_EQ(open()->table().block_bytes(), BlockTable::kBlockBytes);
-  const test::TestFolder folder;
+  const test::TemporaryFolder folder;
   const auto header = readers::lvb_layout({{"input", readers::DType::uint8, {9 << 20}}}, 3);
   test::write_text(folder / "a.lvb", readers::lvb_header(header));
   fs::resize_file(folder / "a.lvb", header.file_bytes());
@@ -210,7 +210,7 @@ TEST_F(ShardedDatasetTest, a_set_that_nobody_reads_for_is_refused) {
 
 // Every place in a row and every kind of number: the check takes eight floats at a time, and 1024.
 TEST_F(ShardedDatasetTest, what_is_not_finite_is_an_error_that_names_file_and_row) {
-  const test::TestFolder folder;
+  const test::TemporaryFolder folder;
   const auto expect = [&](const torch::Tensor& input, const char* part) {
     if (input.scalar_type() == at::kDouble) {
       test::write_npy_of<double>(folder / "x.npy", input);
@@ -283,7 +283,7 @@ TEST_F(ShardedDatasetTest, memory_does_not_grow_with_the_files) {
 
 // Rows of 784 bytes and a label lie 832 bytes apart: padding counts.
 TEST_F(ShardedDatasetTest, a_block_fits_in_two_huge_pages) {
-  const test::TestFolder folder;
+  const test::TemporaryFolder folder;
   const auto header = readers::lvb_layout(
       {{"input", readers::DType::uint8, {784}}, {"target", readers::DType::int64, {}}}, 6000);
   test::write_text(folder / "a.lvb", readers::lvb_header(header));

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include <levin/framework/error.h>
-#include <levin/framework/value.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/value.h>
 
 namespace levin {
 namespace {

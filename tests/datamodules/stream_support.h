@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "readers_support.h"
+#include "datamodules/readers/support.h"
 
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/npy.h>

@@ -1,12 +1,12 @@
 #include <levin/datamodules/stream.h>
 
+#include "datamodules/stream_support.h"
 #include "framework/support.h"
-#include "stream_support.h"
 
 #include <gtest/gtest.h>
 
-#include <levin/framework/random.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
 
 namespace levin {
 namespace {
@@ -16,7 +16,7 @@ using test::expect_data_error;
 using test::make_rows;
 using test::part_of;
 using test::Rows;
-using test::TestFolder;
+using test::TemporaryFolder;
 using Names = std::vector<std::string>;
 
 /// All batches of a loader, one after another.
@@ -33,7 +33,7 @@ Rows read_all(const DataLoaders& loaders, int64_t epoch = 0) {
 }
 
 /// 95 rows of 4 features in 5 files of unequal size, and 30 to validate on.
-void write_points(const TestFolder& folder) {
+void write_points(const TemporaryFolder& folder) {
   fs::create_directories(folder / "train");
   fs::create_directories(folder / "val");
   const auto points = test::make_points(95);
@@ -47,7 +47,7 @@ void write_points(const TestFolder& folder) {
   test::write_lvb(folder / "val/0.lvb", {val.input, val.target});
 }
 
-StreamDataModuleOptions points_in(const TestFolder& folder, int64_t workers) {
+StreamDataModuleOptions points_in(const TemporaryFolder& folder, int64_t workers) {
   return {.train = {(folder / "train").string()},
           .val = {(folder / "val").string()},
           .batch_size = 7,
@@ -57,7 +57,7 @@ StreamDataModuleOptions points_in(const TestFolder& folder, int64_t workers) {
 
 // row 19: streamed and sharded data
 TEST(StreamDataModule, every_format_gives_the_rows_that_were_written) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto rows = make_rows(200, 5);
   test::write_lvb(folder / "a.lvb", rows);
   test::write_csv(folder / "a.csv", rows, /*header=*/true);
@@ -84,7 +84,7 @@ TEST(StreamDataModule, every_format_gives_the_rows_that_were_written) {
 }
 
 TEST(StreamDataModule, idx_files_and_folders_of_them_are_streamed_with_their_targets) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const std::string header("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02", 16);
   test::write_text(folder / "images-idx3-ubyte",
                    header + std::string("\x00\x33\x66\x99\xcc\xff\x01\x02", 8));
@@ -101,7 +101,7 @@ TEST(StreamDataModule, idx_files_and_folders_of_them_are_streamed_with_their_tar
 }
 
 TEST(StreamDataModule, epochs_differ_and_follow_the_seed_of_the_run) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   write_points(folder);
   const auto order = [&](uint64_t seed, int64_t epoch, int64_t workers) {
     seed_everything(seed);
@@ -115,8 +115,8 @@ TEST(StreamDataModule, epochs_differ_and_follow_the_seed_of_the_run) {
 }
 
 /// The weights after three epochs; with `stop`, saved there and resumed by another trainer.
-StateDict train(const TestFolder& folder, int64_t workers, int64_t stop) {
-  const TestFolder logs;
+StateDict train(const TemporaryFolder& folder, int64_t workers, int64_t stop) {
+  const TemporaryFolder logs;
   TrainerOptions options = {.accelerator = "cpu",
                             .max_epochs = 3,
                             .max_steps = stop,
@@ -145,7 +145,7 @@ StateDict train(const TestFolder& folder, int64_t workers, int64_t stop) {
 class StreamResume : public testing::TestWithParam<int64_t> {};
 
 TEST_P(StreamResume, ends_with_the_bits_of_a_run_that_went_through) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   write_points(folder);
   const StateDict whole = train(folder, 0, -1);
   for (const int64_t workers : {0, 2}) {
@@ -170,7 +170,7 @@ TEST(StreamDataModule, options_that_cannot_be_are_refused) {
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .batch_size = 0}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_workers = -1}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .val_targets = {"b"}}), ConfigError);
-  const TestFolder folder;
+  const TemporaryFolder folder;
   test::write_lvb(folder / "a.lvb", make_rows(5, 3));
   const Names name = {(folder / "a.lvb").string()};
   EXPECT_THROW(StreamDataModule({.train = name, .train_targets = {name.front(), name.front()}})
@@ -179,7 +179,7 @@ TEST(StreamDataModule, options_that_cannot_be_are_refused) {
 }
 
 TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_training) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   test::write_lvb(folder / "three.lvb", make_rows(5, 3));
   test::write_lvb(folder / "four.lvb", make_rows(5, 4));
   test::write_text(folder / "empty.csv", "");
@@ -201,7 +201,7 @@ TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_trai
 }
 
 TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_others_refused) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   test::write_text(folder / "train.libsvm", "0 1:1 5:2\n1 2:1\n");
   test::write_text(folder / "val.libsvm", "1 3:4\n");
   test::write_text(folder / "wide.libsvm", "1 6:4\n");
@@ -215,7 +215,7 @@ TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_othe
 }
 
 TEST(StreamDataModule, what_targets_are_is_settled_by_the_first_set) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto targets = [&](const char* suffix, const std::string& train, const std::string& val) {
     const auto path = [&](const char* name) { return (folder / name).string() + suffix; };
     test::write_text(path("train"), train);
@@ -248,7 +248,7 @@ TEST(StreamDataModule, what_targets_are_is_settled_by_the_first_set) {
 }
 
 TEST(StreamDataModule, arrays_without_targets_beside_those_with_files_of_them_keep_all_columns) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   test::write_npy_of<float>(folder / "x.npy", torch::ones({2, 3}));
   test::write_npy_of<int64_t>(folder / "y.npy", torch::arange(2));
   const Names x = {(folder / "x.npy").string()};
@@ -261,7 +261,7 @@ TEST(StreamDataModule, arrays_without_targets_beside_those_with_files_of_them_ke
 }
 
 TEST(StreamDataModule, prediction_needs_no_targets) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   test::write_npy_of<float>(folder / "x.npy", torch::ones({4, 3}));
   StreamDataModule data({.predict = {(folder / "x.npy").string()}, .target_column = "none"});
   data.setup(Stage::predict);

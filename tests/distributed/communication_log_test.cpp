@@ -1,4 +1,4 @@
-#include <levin/framework/strategies/communication_log.h>
+#include <levin/framework/profiling/communication_log.h>
 
 #include <gtest/gtest.h>
 
@@ -11,9 +11,9 @@
 #include "framework/meeting.h"
 #include "framework/support.h"
 
-#include <levin/framework/profiler.h>
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/profiling/profiler.h>
 #include <levin/framework/strategies/data_parallel.h>
-#include <levin/framework/strategies/gloo.h>
 #include <levin/framework/strategies/sharded.h>
 
 namespace levin::test {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include <levin/framework/strategies/reserved_port.h>
+#include <levin/framework/launch/reserved_port.h>
 
 #include "distributed/run_ranks.h"
 

@@ -8,12 +8,12 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <levin/framework/error.h>
-#include <levin/framework/strategies/gloo.h>
-#include <levin/framework/strategies/host_sum.h>
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/strategies/sparse_gradients.h>
 
-#include "joined_ranks.h"
+#include "distributed/joined_ranks.h"
 
 // Sums of gradients over ranks, each a thread of this process.
 

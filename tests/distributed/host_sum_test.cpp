@@ -1,4 +1,4 @@
-#include <levin/framework/strategies/host_sum.h>
+#include <levin/framework/collectives/host_sum.h>
 
 #include <gtest/gtest.h>
 
@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/strategies/host_memory.h>
+#include <levin/framework/collectives/host_memory.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 // Sums through memory, without LibTorch: ranks are threads that share a block, so that the tsan
 // preset sees them, or processes that share a HostMemory.

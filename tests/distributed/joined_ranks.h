@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <functional>
 
-#include <levin/framework/strategies/process_group.h>
+#include <levin/framework/collectives/process_group.h>
 
-#include "ranks_as_threads.h"
+#include "distributed/ranks_as_threads.h"
 
 namespace levin::test {
 

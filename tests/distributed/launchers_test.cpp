@@ -9,7 +9,7 @@
 
 #include <set>
 
-#include <levin/framework/strategies/reserved_port.h>
+#include <levin/framework/launch/reserved_port.h>
 
 #include "distributed/run_ranks.h"
 

@@ -1,4 +1,4 @@
-#include <levin/framework/strategies/process_group.h>
+#include <levin/framework/collectives/process_group.h>
 
 #include <atomic>
 #include <chrono>
@@ -9,13 +9,13 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <levin/framework/device.h>
-#include <levin/framework/error.h>
-#include <levin/framework/strategies/gloo.h>
-#include <levin/framework/strategies/nccl.h>
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/collectives/nccl.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/device.h>
 
+#include "distributed/joined_ranks.h"
 #include "framework/message_of.h"
-#include "joined_ranks.h"
 
 // The ranks' exchange, each rank a thread of this process.
 

@@ -18,15 +18,15 @@
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/datamodules/array.h>
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/loggers/csv_logger.h>
-#include <levin/framework/module.h>
+#include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/all.h>
-#include <levin/framework/random.h>
-#include <levin/framework/step.h>
-#include <levin/framework/strategies/sync_batch_norm.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/run/step.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
 
 namespace {
 

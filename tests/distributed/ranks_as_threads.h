@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include <levin/framework/strategies/cluster.h>
+#include <levin/framework/launch/cluster.h>
 
 namespace levin::test {
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
 
 #include "distributed/launcher_fixture.h"
 

@@ -17,11 +17,11 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/checkpoint/slices.h>
-#include <levin/framework/error.h>
-#include <levin/framework/files.h>
-#include <levin/framework/module.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/optimizers/clip.h>
+#include <levin/framework/run/module.h>
 #include <levin/framework/strategies/flat_parameters.h>
 #include <levin/framework/strategies/sharded.h>
 

@@ -1,4 +1,4 @@
-#include <levin/framework/strategies/sync_batch_norm.h>
+#include <levin/framework/nn/sync_batch_norm.h>
 
 #include <optional>
 #include <string>
@@ -7,12 +7,12 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <levin/framework/device.h>
-#include <levin/framework/error.h>
-#include <levin/framework/strategies/gloo.h>
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/device.h>
 
+#include "distributed/joined_ranks.h"
 #include "framework/message_of.h"
-#include "joined_ranks.h"
 
 // Batch norm over ranks, each a thread of this process, against torch's on the whole batch.
 

@@ -1,4 +1,4 @@
-#include "allocations.h"
+#include "framework/allocations.h"
 
 #include <cstdlib>
 #include <new>

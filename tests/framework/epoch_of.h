@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <levin/framework/sampler.h>
+#include <levin/framework/data/sampler.h>
 
 namespace levin::test {
 

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include <levin/framework/files.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::test {
 

@@ -2,46 +2,18 @@
 
 #include <torch/torch.h>
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <string>
+#include <cstring>
+#include <memory>
+#include <utility>
 
-#include <unistd.h>
-
-#include <levin/framework/datamodule.h>
-#include <levin/framework/module.h>
+#include <levin/framework/data/datamodule.h>
 #include <levin/framework/optimizers/all.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/trainer/trainer.h>
+
+#include "framework/temporary_folder.h"
 
 namespace levin::test {
-
-/// A folder that goes when the test does.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "levin-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::string string() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 /// Whether two tensors hold the same bits.
 inline bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {

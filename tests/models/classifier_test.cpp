@@ -2,7 +2,7 @@
 
 #include "models/support.h"
 
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
@@ -67,7 +67,7 @@ TEST(Classifier, train_loss_is_shown_in_the_progress_bar) {
   LogisticRegression model({.in_features = 4, .num_classes = 3});
   StepRunner runner;
   runner.train(model, batch_of(torch::randn({5, 4}), torch::tensor({0, 1, 2, 1, 0})));
-  EXPECT_EQ(runner.step_values(Metrics::For::progress_bar).count("train_loss"), 1U);
+  EXPECT_EQ(runner.step_values(LoggedValues::For::progress_bar).count("train_loss"), 1U);
 }
 
 TEST(Classifier, each_loss_is_logged_once_under_its_own_name) {

@@ -2,8 +2,8 @@
 
 #include "models/support.h"
 
-#include <levin/framework/error.h>
-#include <levin/framework/random.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
 
 namespace levin {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <torch/torch.h>
 
-#include <levin/framework/random.h>
 #include <levin/framework/strategies/single_device.h>
+#include <levin/framework/tensor/random.h>
 #include <levin/models/logistic_regression.h>
 
 namespace levin {

@@ -9,9 +9,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <levin/framework/loops/run_control.h>
-#include <levin/framework/module.h>
-#include <levin/framework/value.h>
+#include <levin/framework/core/value.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/run/run_control.h>
 
 namespace levin::test {
 
@@ -68,12 +68,12 @@ class StepRunner {
   MetricMap validate(Module& module, const Batch& batch) {
     StepControl step = begin(batch, false);
     module.validation_step(batch, step);
-    return metrics_.epoch_values(Metrics::For::callbacks);
+    return metrics_.epoch_values(LoggedValues::For::callbacks);
   }
   MetricMap test(Module& module, const Batch& batch) {
     StepControl step = begin(batch, false);
     module.test_step(batch, step);
-    return metrics_.epoch_values(Metrics::For::callbacks);
+    return metrics_.epoch_values(LoggedValues::For::callbacks);
   }
   NamedTensors predict(Module& module, const Batch& batch) {
     StepControl step = begin(batch, false);
@@ -81,13 +81,13 @@ class StepRunner {
     return module.predict_step(batch, step);
   }
   /// What the last training step logged.
-  MetricMap step_values(Metrics::For whom = Metrics::For::callbacks) {
+  MetricMap step_values(LoggedValues::For whom = LoggedValues::For::callbacks) {
     return metrics_.step_values(whom);
   }
 
  private:
   StepControl begin(const Batch& batch, bool on_step) {
-    metrics_ = Metrics();
+    metrics_ = LoggedValues();
     metrics_.begin_epoch();
     metrics_.begin_window();
     metrics_.begin_batch(batch.rows(), 0, 1);
@@ -95,7 +95,7 @@ class StepRunner {
   }
 
   RunControl run_;
-  Metrics metrics_;
+  LoggedValues metrics_;
 };
 
 }  // namespace levin::test

@@ -4,10 +4,10 @@
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
-#include <levin/framework/error.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
-#include <levin/framework/random.h>
-#include <levin/framework/trainer.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 

@@ -1,0 +1,42 @@
+# Which folders know no torch: the rows of ARCHITECTURE.md's tables that say so, the same that tests/architecture reads.
+#
+# Out: LEVIN_PLAIN_FOLDERS (framework/core, datamodules/readers, ...)
+include_guard(GLOBAL)
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ARCHITECTURE.md")
+file(STRINGS ARCHITECTURE.md rows REGEX "^\\| `[a-z_/]+/` \\| no torch \\|")
+set(LEVIN_PLAIN_FOLDERS "")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "`([a-z_/]+)/`" ignored "${row}")
+  list(APPEND LEVIN_PLAIN_FOLDERS "${CMAKE_MATCH_1}")
+endforeach()
+if(NOT LEVIN_PLAIN_FOLDERS)
+  message(FATAL_ERROR "ARCHITECTURE.md lists no folder without torch: its table has lost its form")
+endif()
+
+# LibTorch ships fmt's headers; these folders see them, and nothing else of LibTorch's.
+set(LEVIN_FMT_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include/fmt_alone")
+file(MAKE_DIRECTORY "${LEVIN_FMT_INCLUDE_DIR}")
+file(CREATE_LINK "${LEVIN_TORCH_DIR}/include/fmt" "${LEVIN_FMT_INCLUDE_DIR}/fmt" SYMBOLIC)
+
+# levin_split_plain(PLAIN SOURCES [PREFIX]): moves the files of such folders from the list SOURCES to the list PLAIN.
+# PREFIX: where the folders are mirrored (tests/).
+function(levin_split_plain plain_list sources_list)
+  set(folders ${LEVIN_PLAIN_FOLDERS})
+  list(TRANSFORM folders PREPEND "${PROJECT_SOURCE_DIR}/${ARGN}")
+  list(JOIN folders "|" folders)
+  set(with_torch ${${sources_list}})
+  set(without_torch ${${sources_list}})
+  list(FILTER with_torch EXCLUDE REGEX "^(${folders})/")
+  list(FILTER without_torch INCLUDE REGEX "^(${folders})/")
+  set(${plain_list} ${without_torch} PARENT_SCOPE)
+  set(${sources_list} ${with_torch} PARENT_SCOPE)
+endfunction()
+
+# levin_plain_target(TARGET): gives it Levin's headers and fmt's, and no torch.
+function(levin_plain_target target)
+  target_include_directories(${target} PRIVATE "${LEVIN_INCLUDE_DIR}")
+  target_include_directories(${target} SYSTEM PRIVATE "${LEVIN_FMT_INCLUDE_DIR}")
+  target_compile_definitions(${target} PRIVATE FMT_HEADER_ONLY=1)
+  target_link_libraries(${target} PRIVATE levin_flags Threads::Threads)
+endfunction()

@@ -1,0 +1,41 @@
+# Unity builds: the sources of a folder are compiled together, a few to a file. Most of what a source costs is LibTorch's
+# templates, which the compiler instantiates anew in each file; a batch pays for them once.
+#
+# -DLEVIN_UNITY=OFF (LEVIN_UNITY=OFF ./run build) compiles each file by itself.
+include_guard(GLOBAL)
+
+# levin_unity(TARGET [MOST]): groups the target's sources by folder, at most MOST (8) to a batch.
+function(levin_unity target)
+  if(NOT LEVIN_UNITY)
+    return()
+  endif()
+  set(most 8)
+  if(ARGC GREATER 1)
+    set(most ${ARGV1})
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  list(SORT sources)
+  foreach(source IN LISTS sources)
+    get_filename_component(folder "${source}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")
+    get_filename_component(folder "${folder}" DIRECTORY)
+    file(RELATIVE_PATH folder "${PROJECT_SOURCE_DIR}" "${folder}")
+    string(MAKE_C_IDENTIFIER "${folder}" folder)
+    list(APPEND "in_${folder}" "${source}")
+    list(APPEND folders "${folder}")
+  endforeach()
+  list(REMOVE_DUPLICATES folders)
+  foreach(folder IN LISTS folders)
+    # Batches of one size: nine files make two batches of five and four.
+    list(LENGTH "in_${folder}" count)
+    math(EXPR batches "(${count} + ${most} - 1) / ${most}")
+    math(EXPR size "(${count} + ${batches} - 1) / ${batches}")
+    set(index 0)
+    foreach(source IN LISTS "in_${folder}")
+      math(EXPR batch "${index} / ${size}")
+      math(EXPR index "${index} + 1")
+      set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${folder}_${batch}")
+    endforeach()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()

@@ -1,0 +1,70 @@
+// The only file that includes Gloo's headers: those there are to be had are older than the Gloo in
+// LibTorch, and only what is used here is known to agree.
+#include <levin/framework/collectives/gloo.h>
+
+#include <cstdlib>
+
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include <levin/framework/core/error.h>
+
+#ifdef LEVIN_HAS_GLOO
+#include <gloo/transport/unbound_buffer.h>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
+
+namespace levin {
+
+#ifdef LEVIN_HAS_GLOO
+
+namespace {
+
+/// c10d's Backend::abort does nothing for Gloo.
+class AbortableGloo : public c10d::ProcessGroupGloo {
+ public:
+  using c10d::ProcessGroupGloo::ProcessGroupGloo;
+
+  /// Gloo breaks all connections where one wait is too long, and with them whatever else waits for
+  /// them, here and at the other ends: so wait for nothing, for no time.
+  void abort() override {
+    for (const auto& context : contexts_) {
+      char nothing = 0;
+      try {
+        const auto buffer = context->createUnboundBuffer(&nothing, sizeof(nothing));
+        buffer->waitRecv(nullptr, std::chrono::milliseconds(0));
+      } catch (const std::exception&) {  // the wait was too long
+      }
+    }
+  }
+};
+
+}  // namespace
+
+bool has_gloo() { return true; }
+
+c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>& store, int rank,
+                                            int size, std::chrono::milliseconds timeout,
+                                            const std::string& address) {
+  using Gloo = c10d::ProcessGroupGloo;
+  const auto options = Gloo::Options::create(timeout);
+  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+  options->devices.push_back(interface != nullptr && *interface != '\0'
+                                 ? Gloo::createDeviceForInterface(interface)
+                                 : Gloo::createDeviceForHostname(address));
+  return c10::make_intrusive<AbortableGloo>(store, rank, size, options);
+}
+
+#else
+
+bool has_gloo() { return false; }
+
+c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>&, int, int,
+                                            std::chrono::milliseconds, const std::string&) {
+  throw DistributedError(
+      "this build has no Gloo, which joins processes on CPUs: install libgloo-dev and build again");
+}
+
+#endif
+
+}  // namespace levin

@@ -1,0 +1,68 @@
+#include <levin/framework/collectives/host_memory.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdint>
+
+#include <fmt/format.h>
+
+namespace levin {
+namespace {
+
+constexpr size_t kShareOfMemory = 8;
+
+std::shared_ptr<std::byte> map(const Descriptor& file, size_t bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) return nullptr;
+  return {static_cast<std::byte*>(data), [bytes](std::byte* own) { ::munmap(own, bytes); }};
+}
+
+/// What a link in /proc says it leads to; "" where there is none, or none that we may read.
+std::string target_of(const std::string& link) {
+  char text[PATH_MAX];
+  const ssize_t size = ::readlink(link.c_str(), text, sizeof(text));
+  return size > 0 ? std::string(text, static_cast<size_t>(size)) : std::string();
+}
+
+}  // namespace
+
+HostMemory HostMemory::create(size_t bytes) {
+  const auto pages = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES));
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  if (bytes == 0 || bytes / page > pages / kShareOfMemory) return {};
+  uint64_t token = 0;
+  if (::getrandom(&token, sizeof(token), GRND_NONBLOCK) != sizeof(token)) return {};
+  HostMemory memory;
+  const std::string name = fmt::format("levin-{:016x}", token);
+  memory.file_ = Descriptor(::memfd_create(name.c_str(), MFD_CLOEXEC));
+  if (!memory.file_.is_open()) return {};
+  if (::ftruncate(memory.file_.get(), static_cast<off_t>(bytes)) != 0) return {};
+  memory.data_ = map(memory.file_, bytes);
+  if (memory.data_ == nullptr) return {};
+  memory.address_ = fmt::format("/proc/{}/fd/{} {}", ::getpid(), memory.file_.get(), name);
+  return memory;
+}
+
+HostMemory HostMemory::open(const std::string& address, size_t bytes) {
+  const size_t space = address.find(' ');
+  if (space == address.npos) return {};
+  const std::string path = address.substr(0, space);
+  // In another container the same path may lead to anything, which must not even be opened.
+  if (target_of(path) != fmt::format("/memfd:{} (deleted)", address.substr(space + 1))) return {};
+  HostMemory memory;
+  memory.file_ = Descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  struct stat status {};
+  if (!memory.file_.is_open() || ::fstat(memory.file_.get(), &status) != 0) return {};
+  if (status.st_size != static_cast<off_t>(bytes)) return {};
+  memory.data_ = map(memory.file_, bytes);
+  if (memory.data_ == nullptr) return {};
+  memory.address_ = address;
+  return memory;
+}
+
+}  // namespace levin

@@ -1,0 +1,360 @@
+#include <levin/framework/collectives/process_group.h>
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/csrc/distributed/c10d/comm.hpp>
+
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/collectives/host_memory.h>
+#include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/collectives/nccl.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+
+namespace levin {
+
+std::string own_address(const Cluster& cluster) {
+  if (cluster.num_nodes == 1) return "127.0.0.1";
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(cluster.master_port);
+  if (::getaddrinfo(cluster.master_address.c_str(), port.c_str(), &hints, &found) != 0) {
+    throw DistributedError(
+        fmt::format("'{}' is no host that can be found: set MASTER_ADDR to rank 0's address",
+                    cluster.master_address));
+  }
+  std::string address;
+  for (const addrinfo* one = found; one != nullptr && address.empty(); one = one->ai_next) {
+    const int handle = ::socket(one->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (handle < 0) continue;
+    sockaddr_storage own{};
+    socklen_t size = sizeof(own);
+    char text[NI_MAXHOST];
+    if (::connect(handle, one->ai_addr, one->ai_addrlen) == 0 &&  // sends nothing
+        ::getsockname(handle, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
+        ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text, sizeof(text), nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+      address = text;
+    }
+    ::close(handle);
+  }
+  ::freeaddrinfo(found);
+  return address.empty() ? "127.0.0.1" : address;
+}
+
+namespace {
+
+constexpr size_t kBroadcastBytes = size_t{250} << 20;  // a message
+
+using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
+
+constexpr const char* kLate = "another rank has failed or is late: see what it says";
+
+/// Passes what `work` throws on with the rank it happened on.
+template <class Work>
+auto joined(int64_t rank, const std::string& what, const Work& work,
+            const std::string& hint = kLate) {
+  try {
+    return work();
+  } catch (const Error&) {
+    throw;
+  } catch (const c10::Error& error) {
+    throw DistributedError(
+        fmt::format("rank {}: {}: {}; {}", rank, what, error.what_without_backtrace(), hint));
+  } catch (const std::exception& error) {
+    throw DistributedError(fmt::format("rank {}: {}: {}; {}", rank, what, error.what(), hint));
+  }
+}
+
+/// The store a rank meets the others at, and how often as many did.
+struct MeetingPlace {
+  c10::intrusive_ptr<c10d::Store> store;
+  std::map<int64_t, int64_t> meetings{};
+};
+
+/// One for a process's whole life: rank 0's port can be served once, and a rank that is done with a
+/// first Trainer may be at its second while others are still leaving.
+MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds timeout) {
+  static std::mutex mutex;
+  static auto& places =
+      *new std::map<std::string, MeetingPlace>;  // never destroyed: others may wait
+  const auto make = [&] {
+    c10d::TCPStoreOptions options;
+    options.port = static_cast<uint16_t>(cluster.master_port);
+    options.isServer = cluster.rank == 0 && !cluster.launcher_serves_store;
+    options.waitWorkers = false;
+    options.timeout = timeout;
+    return c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
+  };
+  if (cluster.world_size == 1) return {make()};
+  const auto key =
+      fmt::format("{} {} {}", cluster.rank, cluster.master_address, cluster.master_port);
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto found = places.find(key); found != places.end()) {
+      ++found->second.meetings[cluster.world_size];
+      return found->second;
+    }
+  }
+  const MeetingPlace place{make(), {{cluster.world_size, 1}}};
+  const std::lock_guard lock(mutex);
+  places[key] = place;
+  return place;
+}
+
+c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::milliseconds timeout) {
+  auto place = meeting_place(cluster, timeout);
+  // What earlier starts of the job and earlier meetings left there is out of date; torchrun doesn't
+  // count a start with more or fewer ranks.
+  return c10::make_intrusive<c10d::PrefixStore>(
+      fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
+                  place.meetings[cluster.world_size]),
+      place.store);
+}
+
+c10d::ReduceOp op_of(ProcessGroup::Op op) {
+  switch (op) {
+    case ProcessGroup::Op::min:
+      return c10d::ReduceOp::MIN;
+    case ProcessGroup::Op::max:
+      return c10d::ReduceOp::MAX;
+    default:
+      return c10d::ReduceOp::SUM;
+  }
+}
+
+std::string backend_of(const ProcessGroupOptions& options, at::Device device) {
+  const std::string& name = options.backend;
+  if (name == "auto") return device.is_cuda() && has_nccl() ? "nccl" : "gloo";
+  if (name != "gloo" && name != "nccl") {
+    throw ConfigError::unknown_name("backend", name, {"auto", "gloo", "nccl"});
+  }
+  if (name == "nccl" && !device.is_cuda()) {
+    throw ConfigError::conflict(fmt::format("backend = nccl on device {}", device.str()),
+                                "use backend = auto or gloo, or train on a GPU");
+  }
+  if (name == "nccl" && !has_nccl()) {
+    throw ConfigError::conflict(
+        "backend = nccl, but this build has none",
+        "use backend = gloo, or build again where nccl.h and CUDA's headers are found");
+  }
+  return name;
+}
+
+}  // namespace
+
+class ProcessGroup::Implementation {
+ public:
+  Implementation(const Cluster& cluster_, at::Device device_, const ProcessGroupOptions& options)
+      : cluster(cluster_),
+        device(device_),
+        backend(backend_of(options, device)),
+        shares_memory(options.backend == "auto" && device.is_cpu() && cluster.num_nodes == 1),
+        timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)) {
+    store = joined(
+        cluster.rank, "the ranks didn't meet", [&] { return meet(cluster, timeout); }, hint());
+    join("levin");
+  }
+
+  Implementation(Implementation& other, const std::string& name)
+      : cluster(other.cluster),
+        device(other.device),
+        backend(other.backend),
+        shares_memory(other.shares_memory),
+        timeout(other.timeout),
+        // Numbered: what an earlier group of that name left in the store is out of date.
+        store(c10::make_intrusive<c10d::PrefixStore>(
+            fmt::format("{}-{}", name, other.descendants.size()), other.store)) {
+    join(name);
+    const std::lock_guard lock(other.mutex);
+    other.descendants.emplace_back(group);
+  }
+
+  void abort() {
+    aborted = true;
+    group->abort();
+    const std::lock_guard lock(mutex);
+    for (const auto& one : descendants) {
+      if (const auto alive = one.lock()) alive->abort();
+    }
+  }
+
+  const Cluster cluster;
+  const at::Device device;
+  const std::string backend;
+  const bool shares_memory;
+  const std::chrono::milliseconds timeout;
+  c10::intrusive_ptr<c10d::Store> store;
+  Group group;
+  std::atomic<bool> aborted{false};
+  std::mutex mutex;
+  std::vector<c10::weak_intrusive_ptr<c10d::ProcessGroup>> descendants;
+
+ private:
+  std::string hint() const {
+    return fmt::format("start all {} ranks, each so that it reaches {}:{}, within timeout = {} s",
+                       cluster.world_size, cluster.master_address, cluster.master_port,
+                       static_cast<double>(timeout.count()) / 1e3);
+  }
+
+  void join(const std::string& name) {
+    const auto work = [&] { group = joined_group(name); };
+    joined(cluster.rank, "the ranks couldn't be joined", work, hint());
+  }
+
+  Group joined_group(const std::string& name) const {
+    using Type = c10d::ProcessGroup::BackendType;
+    const int own = static_cast<int>(cluster.rank);
+    const int size = static_cast<int>(cluster.world_size);
+    auto result = c10::make_intrusive<c10d::ProcessGroup>(store, own, size);
+    const auto gloo = make_gloo(c10::make_intrusive<c10d::PrefixStore>("gloo", store), own, size,
+                                timeout, own_address(cluster));
+    result->setBackend(c10::DeviceType::CPU, Type::GLOO, gloo);
+    const bool by_nccl = backend == "nccl";
+    if (by_nccl) {
+      result->setBackend(c10::DeviceType::CUDA, Type::NCCL,
+                         make_nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", store), own, size,
+                                   timeout, device));
+    } else if (device.is_cuda()) {
+      result->setBackend(c10::DeviceType::CUDA, Type::GLOO, gloo);
+    }
+    result->setDefaultBackend(by_nccl ? Type::NCCL : Type::GLOO);
+    result->setGroupName(name);
+    return result;
+  }
+};
+
+ProcessGroup::ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options)
+    : implementation_(std::make_unique<Implementation>(cluster, device, options)) {}
+ProcessGroup::ProcessGroup(const ProcessGroup& other, const std::string& name)
+    : implementation_(std::make_unique<Implementation>(*other.implementation_, name)) {}
+ProcessGroup::~ProcessGroup() = default;
+
+int64_t ProcessGroup::rank() const { return implementation_->cluster.rank; }
+int64_t ProcessGroup::world_size() const { return implementation_->cluster.world_size; }
+const Group& ProcessGroup::c10d_group() const { return implementation_->group; }
+
+void ProcessGroup::all_reduce(torch::Tensor tensor, Op op) {
+  joined(rank(), "all_reduce", [&] {
+    std::vector<at::Tensor> tensors{std::move(tensor)};
+    c10d::AllreduceOptions options;
+    options.reduceOp = op_of(op);
+    implementation_->group->allreduce(tensors, options)->wait();
+  });
+}
+
+torch::Tensor ProcessGroup::all_gather(const torch::Tensor& tensor) {
+  return joined(rank(), "all_gather", [&] {
+    std::vector<at::Tensor> mine{tensor.contiguous()};
+    std::vector<std::vector<at::Tensor>> all(1);
+    for (int64_t i = 0; i < world_size(); ++i) all[0].push_back(at::empty_like(mine[0]));
+    implementation_->group->allgather(all, mine)->wait();
+    return at::stack(all[0]);
+  });
+}
+
+void ProcessGroup::all_gather_chunks(const std::vector<torch::Tensor>& tensors) {
+  if (world_size() == 1) return;
+  joined(rank(), "all_gather_chunks", [&] {
+    std::vector<c10::intrusive_ptr<c10d::Work>> works;
+    for (const auto& tensor : tensors) {  // as bytes: backends know few types
+      auto all = tensor.view(at::kByte);
+      auto own = all.chunk(world_size())[static_cast<size_t>(rank())];
+      works.push_back(implementation_->group->_allgather_base(all, own));
+    }
+    for (const auto& work : works) work->wait();
+  });
+}
+
+std::vector<std::string> ProcessGroup::all_gather_text(const std::string& text) {
+  const auto size = static_cast<int64_t>(text.size());
+  const torch::Tensor sizes = all_gather(at::full({1}, size, at::kLong));
+  const auto longest = sizes.max().item<int64_t>();
+  auto padded = at::zeros({std::max<int64_t>(longest, 1)}, at::kByte);
+  std::copy_n(text.data(), text.size(),
+              reinterpret_cast<char*>(padded.mutable_data_ptr<uint8_t>()));
+  const torch::Tensor all = all_gather(padded);
+  std::vector<std::string> texts;
+  for (int64_t rank = 0; rank < world_size(); ++rank) {
+    const auto* data = reinterpret_cast<const char*>(all[rank].const_data_ptr<uint8_t>());
+    texts.emplace_back(data, static_cast<size_t>(sizes[rank].item<int64_t>()));
+  }
+  return texts;
+}
+
+void ProcessGroup::broadcast(std::vector<torch::Tensor> tensors) {
+  if (tensors.empty()) return;
+  joined(rank(), "broadcast",
+         [&] { c10d::broadcast_coalesced(implementation_->group, tensors, kBroadcastBytes, 0); });
+}
+
+void ProcessGroup::barrier() {
+  // The group's own keeps a tensor for all threads of the process.
+  joined(rank(), "barrier",
+         [&] { implementation_->group->getDefaultBackend()->barrier()->wait(); });
+}
+
+std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
+  if (!implementation_->shares_memory || world_size() == 1) return nullptr;
+  const size_t size = HostSum::memory_size(world_size(), bytes);
+  auto memory = rank() == 0 ? HostMemory::create(size) : HostMemory();
+  const std::string address = all_gather_text(memory.address()).front();
+  if (rank() != 0) memory = HostMemory::open(address, size);
+  const auto all_have_it = at::full({1}, memory.data() != nullptr ? 1 : 0, at::kInt);
+  all_reduce(all_have_it, Op::min);
+  if (all_have_it.item<int>() == 0) return nullptr;
+  return std::make_shared<HostSum>(
+      memory.data(),
+      HostSumOptions{.rank = rank(),
+                     .world_size = world_size(),
+                     .bytes = bytes,
+                     .timeout = static_cast<double>(implementation_->timeout.count()) / 1e3,
+                     .is_aborted = [own = implementation_.get()] { return own->aborted.load(); }});
+}
+
+void ProcessGroup::set(const std::string& key, const std::string& value) {
+  joined(rank(), "set", [&] { implementation_->store->set(key, value); });
+}
+
+/// By asking again and again: a waiting store would keep other threads' calls waiting too.
+std::string ProcessGroup::get(const std::string& key) {
+  auto& store = *implementation_->store;
+  return joined(rank(), fmt::format("waiting for '{}'", key), [&] {
+    const double start = files::monotonic_seconds();
+    std::chrono::milliseconds pause(1);
+    while (!store.check({key})) {
+      if (implementation_->aborted) throw std::runtime_error("aborted");
+      const double waited = files::monotonic_seconds() - start;
+      if (waited * 1e3 > static_cast<double>(implementation_->timeout.count())) {
+        throw std::runtime_error(fmt::format("no rank has set it in {:.3g} s", waited));
+      }
+      std::this_thread::sleep_for(pause);
+      pause = std::min(pause * 2, std::chrono::milliseconds(50));
+    }
+    return store.get_to_str(key);
+  });
+}
+
+void ProcessGroup::abort() noexcept {
+  try {
+    implementation_->abort();
+  } catch (const std::exception&) {  // what can't be ended any more has ended
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,138 @@
+#include <levin/framework/core/error.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace levin {
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({row[j - 1] + 1, above + 1, replaced});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
+  std::string nearest;
+  size_t smallest = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const auto& candidate : known) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance < smallest) {
+      smallest = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+ConfigError ConfigError::invalid_value(std::string_view option, std::string_view value,
+                                       std::string_view requirement) {
+  return ConfigError(fmt::format("{} = {}: {}", option, value, requirement));
+}
+
+ConfigError ConfigError::unknown_name(std::string_view kind, std::string_view name,
+                                      const std::vector<std::string>& known,
+                                      std::string_view where) {
+  const std::string nearest = nearest_name(name, known);
+  const std::string hint = nearest.empty() ? fmt::format("known are: {}", fmt::join(known, ", "))
+                                           : fmt::format("did you mean '{}'?", nearest);
+  const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);
+  return ConfigError(fmt::format("{}unknown {} '{}'; {}", prefix, kind, name, hint));
+}
+
+ConfigError ConfigError::conflict(std::string_view what, std::string_view hint) {
+  return ConfigError(fmt::format("{}; {}", what, hint));
+}
+
+ConfigError ConfigError::no_such_device(std::string_view device, std::string_view available) {
+  return ConfigError(fmt::format("no such device: {}; this machine has: {}", device, available));
+}
+
+DataError DataError::rows_differ(std::string_view a, int64_t rows_a, std::string_view b,
+                                 int64_t rows_b) {
+  return DataError(fmt::format(
+      "'{}' has {} rows but '{}' has {}: every tensor of a data set needs the same number", a,
+      rows_a, b, rows_b));
+}
+
+DataError DataError::empty(std::string_view what, std::string_view hint) {
+  return DataError(fmt::format("{} is empty; {}", what, hint));
+}
+
+DataError DataError::bad_value(std::string_view what, std::string_view value,
+                               std::string_view where, std::string_view hint) {
+  return DataError(fmt::format("{} has the value {} at {}; {}", what, value, where, hint));
+}
+
+DataError DataError::no_such_tensor(std::string_view name, const std::vector<std::string>& known) {
+  return DataError(known.empty() ? fmt::format("there is no tensor '{}': the batch is empty", name)
+                                 : fmt::format("there is no tensor '{}'; there are: {}", name,
+                                               fmt::join(known, ", ")));
+}
+
+DataError DataError::wrong_row_count(int64_t asked, int64_t given) {
+  return DataError(fmt::format(
+      "the data set gave {} rows of the {} asked for; one whose end isn't known has no size()",
+      given, asked));
+}
+
+DataError DataError::unreadable(std::string_view path, std::string_view reason) {
+  return DataError(fmt::format("can't read '{}': {}", path, reason));
+}
+
+DataError DataError::corrupt(std::string_view path, std::string_view reason) {
+  return DataError(fmt::format("'{}' is damaged or of another format: {}", path, reason));
+}
+
+CheckpointError CheckpointError::io(std::string_view action, std::string_view path,
+                                    std::string_view reason) {
+  return CheckpointError(fmt::format("can't {} '{}': {}", action, path, reason));
+}
+
+CheckpointError CheckpointError::corrupt(std::string_view path, std::string_view reason) {
+  return CheckpointError(
+      fmt::format("'{}' isn't a whole checkpoint: {}; use an earlier one", path, reason));
+}
+
+CheckpointError CheckpointError::mismatch(std::string_view what,
+                                          const std::vector<std::string>& problems) {
+  constexpr size_t kShown = 10;
+  const size_t shown = std::min(problems.size(), kShown);
+  std::string list;
+  for (size_t i = 0; i < shown; ++i) list += "\n  - " + problems[i];
+  if (problems.size() > shown) list += fmt::format("\n  - and {} more", problems.size() - shown);
+  return CheckpointError(fmt::format("{} doesn't fit:{}", what, list));
+}
+
+ModuleError ModuleError::metric_not_logged(std::string_view who, std::string_view monitor,
+                                           const std::vector<std::string>& logged) {
+  const std::string nearest = nearest_name(monitor, logged);
+  const std::string hint =
+      logged.empty() ? std::string("nothing was logged")
+      : nearest.empty()
+          ? fmt::format("logged were: {}", fmt::join(logged, ", "))
+          : fmt::format("did you mean '{}'? Logged were: {}", nearest, fmt::join(logged, ", "));
+  return ModuleError(fmt::format("{} watches '{}', which nobody logged; {}", who, monitor, hint));
+}
+
+ModuleError ModuleError::contract(std::string_view hook, std::string_view problem,
+                                  std::string_view hint) {
+  return ModuleError(fmt::format("{}: {}; {}", hook, problem, hint));
+}
+
+}  // namespace levin

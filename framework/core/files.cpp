@@ -1,0 +1,261 @@
+#include <levin/framework/core/files.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <system_error>
+
+#include <levin/framework/core/error.h>
+
+namespace levin::files {
+namespace {
+
+constexpr size_t kAppendBuffer = size_t{64} << 10;
+
+std::function<int(const Operation&)>& injector() {
+  static std::function<int(const Operation&)> function;
+  return function;
+}
+std::atomic<bool> injecting{false};
+
+std::function<double()>& injected_clock() {
+  static std::function<double()> function;
+  return function;
+}
+std::atomic<bool> clock_injected{false};
+
+template <class Clock>
+double seconds_of() {
+  if (clock_injected.load(std::memory_order_relaxed)) return injected_clock()();
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+/// 0, or the failure a test wants this operation to have.
+int injected(std::string_view operation, const std::filesystem::path& path) {
+  if (!injecting.load(std::memory_order_relaxed)) return 0;
+  return injector() ? injector()(Operation{operation, path}) : 0;
+}
+
+[[noreturn]] void fail(std::string_view action, const std::filesystem::path& path, int error) {
+  throw CheckpointError::io(action, path.string(), std::strerror(error));
+}
+
+int open_file(const std::filesystem::path& path, int flags) {
+  if (const int error = injected("open", path)) {
+    errno = error;
+    return -1;
+  }
+  return ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+}
+
+/// Writes all of it; 0 or an errno value.
+int write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte> data) {
+  if (const int error = injected("write", path)) return error;
+  while (!data.empty()) {
+    const ssize_t written = ::write(descriptor, data.data(), data.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    data = data.subspan(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+/// Makes a rename in `folder` durable; file systems that can't are left alone.
+void sync_folder(const std::filesystem::path& folder) {
+  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+int write_and_sync(int descriptor, const std::filesystem::path& path,
+                   std::span<const std::span<const std::byte>> parts) {
+  for (const auto& part : parts) {
+    if (const int error = write_all(descriptor, path, part)) return error;
+  }
+  if (const int error = injected("sync", path)) return error;
+  return ::fsync(descriptor) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+void write_atomically(const std::filesystem::path& path,
+                      std::span<const std::span<const std::byte>> parts) {
+  static std::atomic<uint64_t> counter{0};
+  if (path.has_parent_path()) create_folder(path.parent_path());
+  auto temporary = path;
+  temporary += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+
+  const int descriptor = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  if (descriptor < 0) fail("write", path, errno);
+  int error = write_and_sync(descriptor, path, parts);
+  if (::close(descriptor) != 0 && error == 0) error = errno;
+  if (error == 0) error = injected("rename", path);
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temporary.c_str());
+    fail("write", path, error);
+  }
+  sync_folder(path.parent_path());
+}
+
+void write_atomically(const std::filesystem::path& path, std::string_view text) {
+  const std::span<const std::byte> part = std::as_bytes(std::span(text.data(), text.size()));
+  write_atomically(path, std::span(&part, 1));
+}
+
+void move_into_place(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const int descriptor = open_file(from, O_RDONLY);
+  int error = descriptor < 0 ? errno : injected("sync", from);
+  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (error == 0) error = injected("rename", to);
+  if (error == 0 && ::rename(from.c_str(), to.c_str()) != 0) error = errno;
+  if (error != 0) fail("write", to, error);
+  sync_folder(to.parent_path());
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  const int descriptor = open_file(path, O_RDONLY);
+  if (descriptor < 0) fail("read", path, errno);
+  std::string text;
+  struct stat status {};
+  int error = ::fstat(descriptor, &status) == 0 ? 0 : errno;
+  if (error == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
+  text.resize(error == 0 ? static_cast<size_t>(status.st_size) + 1 : 0);  // one more finds the end
+  size_t done = 0;
+  while (error == 0) {
+    if (done == text.size()) text.resize(text.size() + 4096);  // grew, or a pipe
+    const ssize_t got = ::read(descriptor, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) error = errno;
+    if (got <= 0) break;
+    done += static_cast<size_t>(got);
+  }
+  ::close(descriptor);
+  if (error != 0) fail("read", path, error);
+  text.resize(done);
+  return text;
+}
+
+void create_folder(const std::filesystem::path& path) {
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  if (code) throw CheckpointError::io("create the folder", path.string(), code.message());
+  if (::access(path.c_str(), W_OK | X_OK) != 0) fail("write to the folder", path, errno);
+}
+
+std::filesystem::path create_version_folder(const std::filesystem::path& root) {
+  constexpr std::string_view kPrefix = "version_";
+  create_folder(root);
+  uint64_t next = 0;
+  std::error_code code;
+  for (std::filesystem::directory_iterator entry(root, code), end; !code && entry != end;
+       entry.increment(code)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    uint32_t number = 0;  // larger ones aren't ours
+    const char* last = name.data() + name.size();
+    const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), last, number);
+    if (error == std::errc() && stop == last) next = std::max<uint64_t>(next, number + uint64_t{1});
+  }
+  if (code) throw CheckpointError::io("list the folder", root.string(), code.message());
+  for (;; ++next) {  // mkdir decides between processes that try the same number
+    auto folder = root / (std::string(kPrefix) + std::to_string(next));
+    if (const int error = injected("open", folder)) fail("create the folder", folder, error);
+    if (::mkdir(folder.c_str(), 0777) == 0) return folder;
+    if (errno != EEXIST) fail("create the folder", folder, errno);
+  }
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("remove", path, errno);
+}
+
+void remove_folder(const std::filesystem::path& path) {
+  if (::rmdir(path.c_str()) == 0) return;
+  if (errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST) fail("remove", path, errno);
+}
+
+AppendFile::AppendFile(const std::filesystem::path& path, int64_t offset) : path_(path) {
+  if (path.has_parent_path()) create_folder(path.parent_path());
+  descriptor_ = open_file(path, O_RDWR | O_CREAT);
+  if (descriptor_ < 0) fail("write", path, errno);
+  offset_ = ::lseek(descriptor_, 0, SEEK_END);
+  if (offset >= 0 && offset < offset_) {
+    const int error = ::ftruncate(descriptor_, offset) == 0 ? 0 : errno;
+    if (error != 0) {
+      close();
+      fail("cut", path, error);
+    }
+    offset_ = ::lseek(descriptor_, 0, SEEK_END);
+  }
+}
+
+AppendFile::AppendFile(AppendFile&& other) noexcept { *this = std::move(other); }
+
+AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(offset_, other.offset_);
+  std::swap(waiting_, other.waiting_);
+  return *this;
+}
+
+AppendFile::~AppendFile() {
+  try {
+    close();
+  } catch (const Error&) {  // a destructor has nobody to tell
+  }
+}
+
+void AppendFile::append(std::string_view text) {
+  waiting_ += text;
+  offset_ += static_cast<int64_t>(text.size());
+  if (waiting_.size() >= kAppendBuffer) flush();
+}
+
+void AppendFile::flush() {
+  if (const int error = write_waiting()) fail("write", path_, error);
+}
+
+int AppendFile::write_waiting() {
+  if (waiting_.empty()) return 0;
+  const auto data = std::as_bytes(std::span(waiting_.data(), waiting_.size()));
+  const int error = write_all(descriptor_, path_, data);
+  waiting_.clear();
+  return error;
+}
+
+void AppendFile::close() {
+  if (!is_open()) return;
+  const int error = write_waiting();
+  ::close(descriptor_);
+  descriptor_ = -1;
+  if (error != 0) fail("write", path_, error);
+}
+
+double monotonic_seconds() { return seconds_of<std::chrono::steady_clock>(); }
+
+double wall_seconds() { return seconds_of<std::chrono::system_clock>(); }
+
+void inject_faults(std::function<int(const Operation&)> function) {
+  injecting = static_cast<bool>(function);
+  injector() = std::move(function);
+}
+
+void inject_clock(std::function<double()> clock) {
+  clock_injected = false;
+  injected_clock() = std::move(clock);
+  clock_injected = static_cast<bool>(injected_clock());
+}
+
+}  // namespace levin::files

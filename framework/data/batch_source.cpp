@@ -1,0 +1,218 @@
+#include <levin/framework/data/batch_source.h>
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <levin/framework/core/error.h>
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <utility>
+
+// OpenMP's own, per thread; not there where LibTorch was built without it.
+extern "C" void omp_set_num_threads(int) __attribute__((weak));
+
+namespace levin {
+namespace {
+
+// What data sets and transforms run under on every thread alike: no graph, no inference tensors
+// (training can't use those), and no team of threads, whose size would change sums' last bits.
+class PreparationGuard {
+ public:
+  PreparationGuard() : threads_(at::get_num_threads()) {
+    if (c10::InferenceMode::is_enabled()) normal_mode_.emplace(false);
+    grad_mode_ = c10::GradMode::is_enabled();
+    if (grad_mode_) c10::GradMode::set_enabled(false);
+    if (threads_ != 1 && omp_set_num_threads != nullptr) omp_set_num_threads(1);
+  }
+  ~PreparationGuard() {
+    if (threads_ != 1 && omp_set_num_threads != nullptr) omp_set_num_threads(threads_);
+    if (grad_mode_) c10::GradMode::set_enabled(true);
+  }
+  PreparationGuard(const PreparationGuard&) = delete;
+  PreparationGuard& operator=(const PreparationGuard&) = delete;
+
+ private:
+  int threads_;
+  bool grad_mode_;
+  std::optional<c10::InferenceMode> normal_mode_;
+};
+
+// A pinned buffer may still be on its way to the device when it comes back, which only LibTorch's
+// allocator of such memory knows: so those aren't written again, but asked for anew.
+void make_pinned_buffers(Batch& batch) {
+  for (auto& entry : batch.buffers()) {
+    auto& tensor = entry.second;
+    if (tensor.defined() && tensor.is_cpu()) {
+      tensor = at::empty(tensor.sizes(), tensor.options().pinned_memory(true));
+    }
+  }
+}
+
+// What somebody else holds isn't written again: a batch, a view of it, a graph.
+void drop_shared(Batch& batch) {
+  for (auto& entry : batch.buffers()) {
+    if (entry.second.defined() && !is_unshared(entry.second)) entry.second.reset();
+  }
+}
+
+void drop_all_rows(Batch& batch) {
+  for (auto& entry : batch.tensors()) {
+    auto& tensor = entry.second;
+    if (tensor.defined() && tensor.dim() > 0) tensor = tensor.narrow(0, 0, 0);
+  }
+  batch.row_ids().clear();
+}
+
+std::unique_ptr<Sampler> make_sampler(const Dataset& dataset, const DataLoaderOptions& options,
+                                      uint64_t seed) {
+  if (options.sampler) return options.sampler->clone();
+  const auto size = dataset.size();
+  if (!size) return nullptr;
+  if (options.shuffle) return std::make_unique<RandomSampler>(*size, seed);
+  return std::make_unique<SequentialSampler>(*size);
+}
+
+}  // namespace
+
+int64_t share_offset(int64_t first, RankShare rank_share) {
+  const int64_t world = rank_share.world_size;
+  return (rank_share.rank - first % world + world) % world;
+}
+
+int64_t rows_a_step(const DataLoaderOptions& options, RankShare rank_share) {
+  return options.global_batch_size > 0 ? options.global_batch_size
+                                       : options.batch_size * rank_share.world_size;
+}
+
+std::optional<int64_t> batches_an_epoch(const Dataset& dataset, const DataLoaderOptions& options,
+                                        RankShare rank_share) {
+  const std::optional<int64_t> rows = options.sampler ? options.sampler->size() : dataset.size();
+  if (!rows) return std::nullopt;
+  const int64_t step = rows_a_step(options, rank_share);
+  return (options.drop_last ? *rows : *rows + step - 1) / step;
+}
+
+BatchSource::BatchSource(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
+                         RankShare rank_share)
+    : dataset_(std::move(dataset)),
+      transform_(options.transform),
+      size_(batches_an_epoch(*dataset_, options, rank_share)),
+      rank_share_(rank_share),
+      seed_(options.seed.value_or(global_seed())),
+      global_batch_size_(rows_a_step(options, rank_share)),
+      drop_last_(options.drop_last) {
+  sampler_ = make_sampler(*dataset_, options, seed_);
+  if (options.sampler) checked_rows_ = dataset_->size();
+}
+
+void BatchSource::set_epoch(int64_t epoch) {
+  if (sampler_) sampler_->set_epoch(epoch);
+  epoch_ = epoch;
+}
+
+void BatchSource::make(int64_t index, Scratch& scratch, PreparedBatch& out) const noexcept {
+  out.error = nullptr;
+  out.last = false;
+  try {
+    const PreparationGuard guard;
+    make_or_throw(index, scratch, out);
+  } catch (...) {
+    out.error = std::current_exception();
+  }
+}
+
+void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const {
+  drop_shared(out.batch);
+  out.batch.set_may_defer(deferred_);
+  if (pinned_) make_pinned_buffers(out.batch);
+  out.batch.set_loader_index(0);
+  sampler_ ? read_known(index, scratch, out) : read_stream(index, scratch, out);
+  if (out.global_rows == 0) return;
+  // A rank without a row in a short global batch prepares the batch's first one, so that names,
+  // types and shapes are those of every other batch, and gives it up at the end.
+  const bool none = scratch.positions.front() % rank_share_.world_size != rank_share_.rank;
+  if (transform_) transform_(out.batch, TransformContext{seed_, epoch_, scratch.positions});
+  if (none) drop_all_rows(out.batch);
+  if (pinned_) out.batch = out.batch.pin_memory();
+}
+
+// Puts this rank's positions of a global batch of `count` rows into `scratch.positions`.
+void BatchSource::take_share(int64_t index, int64_t count, Scratch& scratch) const {
+  const int64_t first = index * global_batch_size_;
+  const int64_t world = rank_share_.world_size;
+  scratch.positions.clear();
+  for (int64_t i = share_offset(first, rank_share_); i < count; i += world)
+    scratch.positions.push_back(first + i);
+  if (scratch.positions.empty()) scratch.positions.push_back(first);
+}
+
+void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const {
+  const int64_t first = index * global_batch_size_;
+  const int64_t count = std::min(global_batch_size_, sampler_->size() - first);
+  take_share(index, count, scratch);
+  auto& rows = scratch.rows;
+  rows.resize(scratch.positions.size());
+  if (rank_share_.world_size == 1) {
+    sampler_->rows(first, rows);
+  } else {
+    scratch.global.resize(static_cast<size_t>(count));
+    sampler_->rows(first, scratch.global);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      rows[i] = scratch.global[static_cast<size_t>(scratch.positions[i] - first)];
+    }
+  }
+  for (size_t i = 0; checked_rows_ && i < rows.size(); ++i) {
+    if (rows[i] >= 0 && rows[i] < *checked_rows_) continue;
+    throw DataError::bad_value("a row number", std::to_string(rows[i]), "the sampler",
+                               "the data set has rows 0 to " + std::to_string(*checked_rows_ - 1));
+  }
+  read(rows, out.batch);
+  if (out.batch.rows() != static_cast<int64_t>(rows.size())) {
+    throw DataError::wrong_row_count(static_cast<int64_t>(rows.size()), out.batch.rows());
+  }
+  out.global_rows = count;
+}
+
+// Every rank reads the whole global batch: how many rows it has decides for all of them whether it
+// is one, and nobody else can say.
+void BatchSource::read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const {
+  const int64_t first = index * global_batch_size_;
+  scratch.rows.resize(static_cast<size_t>(global_batch_size_));
+  std::iota(scratch.rows.begin(), scratch.rows.end(), first);
+  read(scratch.rows, out.batch);
+  const int64_t count = out.batch.rows();
+  if (count > global_batch_size_) throw DataError::wrong_row_count(global_batch_size_, count);
+  out.last = count < global_batch_size_;
+  out.global_rows = out.last && drop_last_ ? 0 : count;
+  if (out.global_rows == 0) return;
+  take_share(index, count, scratch);
+  if (rank_share_.world_size == 1) return;
+  const int64_t from = scratch.positions.front() - first;
+  const auto share = static_cast<int64_t>(scratch.positions.size());
+  for (auto& entry : out.batch.tensors()) {
+    auto& tensor = entry.second;
+    if (!tensor.defined() || tensor.dim() == 0) continue;
+    tensor = tensor.narrow(0, from, count - from).slice(0, 0, std::nullopt, rank_share_.world_size);
+    tensor = tensor.narrow(0, 0, share).clone(at::MemoryFormat::Contiguous);
+  }
+  auto& ids = out.batch.row_ids();
+  for (size_t i = 0; i < scratch.positions.size(); ++i) {
+    ids[i] = ids[static_cast<size_t>(scratch.positions[i] - first)];
+  }
+  ids.resize(scratch.positions.size());
+}
+
+void BatchSource::read(const std::vector<int64_t>& rows, Batch& out) const {
+  out.row_ids().clear();
+  dataset_->get_batch(rows, out);
+  if (out.row_ids().empty()) {
+    const auto given = std::clamp<int64_t>(out.rows(), 0, static_cast<int64_t>(rows.size()));
+    out.row_ids().assign(rows.begin(), rows.begin() + given);
+  }
+}
+
+}  // namespace levin

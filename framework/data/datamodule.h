@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include <levin/framework/core/stage.h>
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/tensor/state_dict.h>
+
+namespace levin {
+
+/// Bundles the loaders of every stage with how their data is prepared and split.
+/// Lightning: LightningDataModule.
+class DataModule {
+ public:
+  virtual ~DataModule() = default;
+
+  /// Downloads or converts, on one process a machine; sets no members.
+  virtual void prepare_data() {}
+  /// Loads and splits for `stage`, on every process; called again for each stage.
+  virtual void setup(Stage /*stage*/) {}
+  /// The loaders of each stage; none where the data module has no such data.
+  virtual DataLoaders train_dataloader() { return {}; }
+  virtual DataLoaders val_dataloader() { return {}; }
+  virtual DataLoaders test_dataloader() { return {}; }
+  virtual DataLoaders predict_dataloader() { return {}; }
+  virtual void teardown(Stage /*stage*/) {}
+  /// Before each batch moves to the device, and after; override to change it there.
+  virtual void on_before_batch_transfer(Batch& /*batch*/) {}
+  virtual void on_after_batch_transfer(Batch& /*batch*/) {}
+  /// For what a data module needs to go on after a resume; the order of rows isn't part of it.
+  virtual StateDict state_dict() const { return {}; }
+  virtual void load_state_dict(const StateDict& /*state*/) {}
+  /// The settings it was made with, saved beside a run.
+  virtual Value hyper_parameters() const { return Value::Object{}; }
+};
+
+}  // namespace levin

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <levin/framework/data/batch_source.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace levin {
+
+/// Threads that prepare an epoch's batches ahead, handed out in order: batch k lies in slot k
+/// modulo the number of slots, which bounds how far ahead they are. One thread takes.
+class PrefetchRing {
+ public:
+  /// Starts `workers` threads; `source` outlives the ring.
+  PrefetchRing(const BatchSource& source, int64_t workers, int64_t capacity);
+  ~PrefetchRing();
+  PrefetchRing(const PrefetchRing&) = delete;
+  PrefetchRing& operator=(const PrefetchRing&) = delete;
+
+  /// Forgets what was prepared and waits until no thread is at work on the source.
+  void stop();
+  /// Prepares the batches from `first` up to `end` (not included), after `stop`.
+  void start(int64_t first, int64_t end = std::numeric_limits<int64_t>::max());
+  /// Swaps the next batch, in order, with `out`, whose tensors become that slot's buffers.
+  void take(PreparedBatch& out);
+
+ private:
+  struct Slot {
+    PreparedBatch prepared;
+    bool ready = false;
+  };
+
+  Slot& slot(int64_t index) { return slots_[static_cast<size_t>(index) % slots_.size()]; }
+  bool has_work() const;
+  void work();
+  void close();
+
+  const BatchSource& source_;
+  std::mutex mutex_;  // guards what follows, but not a batch while it's prepared
+  std::condition_variable work_;
+  std::condition_variable done_;
+  std::vector<Slot> slots_;
+  int64_t head_ = 0;     // the batch to be taken next
+  int64_t claimed_ = 0;  // the batch to be prepared next
+  int64_t end_ = 0;      // batches from here on aren't prepared
+  int64_t busy_ = 0;
+  int64_t idle_ = 0;
+  bool waiting_ = false;
+  bool closing_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace levin

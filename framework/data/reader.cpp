@@ -1,0 +1,148 @@
+#include <ATen/Context.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/data/prefetch_ring.h>
+
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace levin {
+
+class Reader::Implementation {
+ public:
+  Implementation(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
+                 RankShare rank_share)
+      : source_(std::move(dataset), options, rank_share),
+        size_(source_.size()),
+        workers_(options.num_workers),
+        capacity_(options.num_workers * options.prefetch_factor),
+        pin_memory_(options.pin_memory) {}
+
+  bool next(Batch& batch);
+  bool at_end();
+  void seek(int64_t epoch, int64_t position);
+  void set_device(at::Device device);
+
+ private:
+  friend class Reader;
+  bool on_cuda() const { return device_ && device_->is_cuda(); }
+  bool known_end() const { return ended_ || (size_ && position_ >= *size_); }
+  void start();
+  void fetch();
+  void hand_out(Batch& batch);
+
+  BatchSource source_;
+  std::optional<int64_t> size_;
+  int64_t workers_;
+  int64_t capacity_;
+  bool pin_memory_;
+  BatchSource::Scratch scratch_;
+  PreparedBatch front_;   // the batch read ahead; between batches, buffers for one
+  bool ahead_ = false;    // front_ is the batch at position_
+  bool started_ = false;  // source_ and ring_ are where epoch_ and position_ say
+  bool ended_ = false;    // a stream has no batch at position_
+  int64_t epoch_ = 0;
+  int64_t position_ = 0;
+  int64_t global_rows_ = 0;
+  std::optional<at::Device> device_;
+  std::unique_ptr<PrefetchRing> ring_;  // last: its threads end before what they use
+};
+
+bool Reader::Implementation::next(Batch& batch) {
+  if (!ahead_ && !known_end()) {
+    if (!on_cuda() && !batch.buffers().empty()) std::swap(front_.batch, batch);
+    fetch();
+  }
+  if (known_end()) {
+    if (!on_cuda() && front_.batch.buffers().empty()) std::swap(front_.batch, batch);
+    batch = Batch();
+    return false;
+  }
+  ahead_ = false;
+  if (front_.error) {
+    started_ = false;  // to try the same batch again, should the caller ask for it
+    batch = Batch();
+    std::rethrow_exception(std::exchange(front_.error, nullptr));
+  }
+  hand_out(batch);
+  return true;
+}
+
+void Reader::Implementation::hand_out(Batch& batch) {
+  global_rows_ = front_.global_rows;
+  ended_ = front_.last;
+  ++position_;
+  if (on_cuda()) {
+    batch = front_.batch.to(*device_);  // front_ keeps its buffers on the host
+  } else {
+    std::swap(front_.batch, batch);
+    if (device_) batch = batch.to(*device_);
+  }
+}
+
+void Reader::Implementation::fetch() {
+  if (!started_) start();
+  if (ring_) {
+    ring_->take(front_);
+  } else {
+    source_.make(position_, scratch_, front_);
+  }
+  ahead_ = front_.error || front_.global_rows > 0;
+  ended_ = !ahead_;
+}
+
+void Reader::Implementation::start() {
+  if (ring_) ring_->stop();
+  source_.set_epoch(epoch_);
+  source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
+  source_.set_deferred(workers_ == 0 && !pin_memory_ && (!device_ || device_->is_cpu()));
+  if (workers_ > 0) {
+    if (!ring_) ring_ = std::make_unique<PrefetchRing>(source_, workers_, capacity_);
+    ring_->start(position_, size_.value_or(std::numeric_limits<int64_t>::max()));
+  }
+  started_ = true;
+}
+
+bool Reader::Implementation::at_end() {
+  if (!size_ && !ahead_ && !ended_) fetch();
+  return known_end();
+}
+
+void Reader::Implementation::seek(int64_t epoch, int64_t position) {
+  if (epoch < 0) {
+    throw ConfigError::invalid_value("epoch", std::to_string(epoch), "must be at least 0");
+  }
+  if (position < 0 || (size_ && position > *size_)) {
+    const auto most = size_ ? " to " + std::to_string(*size_) + ", the batches of an epoch" : "";
+    throw ConfigError::invalid_value("position", std::to_string(position), "must be from 0" + most);
+  }
+  if (epoch == epoch_ && position == position_ && !front_.error) return;
+  epoch_ = epoch;
+  position_ = position;
+  front_.error = nullptr;
+  ahead_ = ended_ = started_ = false;
+}
+
+void Reader::Implementation::set_device(at::Device device) {
+  device_ = device;
+  started_ = false;
+}
+
+Reader::Reader(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
+               RankShare rank_share)
+    : implementation_(std::make_unique<Implementation>(std::move(dataset), options, rank_share)) {}
+Reader::Reader(Reader&&) noexcept = default;
+Reader& Reader::operator=(Reader&&) noexcept = default;
+Reader::~Reader() = default;
+
+bool Reader::next(Batch& batch) { return implementation_->next(batch); }
+bool Reader::at_end() { return implementation_->at_end(); }
+void Reader::seek(int64_t epoch, int64_t position) { implementation_->seek(epoch, position); }
+int64_t Reader::epoch() const { return implementation_->epoch_; }
+int64_t Reader::position() const { return implementation_->position_; }
+std::optional<int64_t> Reader::size() const { return implementation_->size_; }
+int64_t Reader::global_rows() const { return implementation_->global_rows_; }
+void Reader::set_device(at::Device device) { implementation_->set_device(device); }
+
+}  // namespace levin

@@ -1,0 +1,101 @@
+#include <levin/framework/data/sampler.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/tensor/shuffle.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <string>
+
+namespace levin {
+namespace {
+
+// Keeps the orders' numbers apart from those that transforms draw with the same seed and epoch.
+constexpr uint64_t kShuffleSalt = 0x73687566666c6530;
+constexpr uint64_t kWeightedSalt = 0x7765696768746564;
+
+template <class Index>
+void number_and_shuffle(std::vector<Index>& order, int64_t size, KeyedGenerator generator) {
+  order.resize(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), Index{0});
+  shuffle(order, generator);
+}
+
+int64_t checked_size(int64_t size) {
+  if (size >= 0) return size;
+  throw ConfigError::invalid_value("size", std::to_string(size), "a sampler needs at least 0");
+}
+
+}  // namespace
+
+void SequentialSampler::rows(int64_t first, std::span<int64_t> out) const {
+  std::iota(out.begin(), out.end(), first);
+}
+
+std::unique_ptr<Sampler> SequentialSampler::clone() const {
+  return std::make_unique<SequentialSampler>(*this);
+}
+
+RandomSampler::RandomSampler(int64_t size, uint64_t seed)
+    : size_(checked_size(size)), seed_(seed) {}
+
+void RandomSampler::set_epoch(int64_t epoch) {
+  if (epoch == epoch_) return;
+  const KeyedGenerator generator(seed_ ^ kShuffleSalt, static_cast<uint64_t>(epoch));
+  if (size_ <= int64_t{std::numeric_limits<uint32_t>::max()}) {
+    number_and_shuffle(order_, size_, generator);
+  } else {
+    number_and_shuffle(long_order_, size_, generator);
+  }
+  epoch_ = epoch;
+}
+
+void RandomSampler::rows(int64_t first, std::span<int64_t> out) const {
+  if (long_order_.empty()) {
+    std::copy_n(order_.begin() + first, out.size(), out.begin());
+  } else {
+    std::copy_n(long_order_.begin() + first, out.size(), out.begin());
+  }
+}
+
+std::unique_ptr<Sampler> RandomSampler::clone() const {
+  return std::make_unique<RandomSampler>(*this);
+}
+
+WeightedSampler::WeightedSampler(std::vector<double> weights, int64_t size, uint64_t seed)
+    : cumulative_(std::move(weights)), size_(checked_size(size)), seed_(seed) {
+  double sum = 0;
+  for (size_t i = 0; i < cumulative_.size(); ++i) {
+    const double weight = cumulative_[i];
+    if (!(weight >= 0) || std::isinf(weight)) {
+      throw DataError::bad_value("a sampling weight", std::to_string(weight),
+                                 "row " + std::to_string(i), "weights are finite and at least 0");
+    }
+    cumulative_[i] = sum += weight;
+  }
+  if (!(sum > 0) || std::isinf(sum)) {
+    throw DataError::bad_value("the sum of the sampling weights", std::to_string(sum),
+                               std::to_string(cumulative_.size()) + " rows",
+                               "give some row a weight above 0");
+  }
+}
+
+void WeightedSampler::rows(int64_t first, std::span<int64_t> out) const {
+  // The first row that reaches the sum: those after it have no weight.
+  const auto last = std::lower_bound(cumulative_.begin(), cumulative_.end(), cumulative_.back());
+  for (size_t i = 0; i < out.size(); ++i) {
+    KeyedGenerator generator(seed_ ^ kWeightedSalt, static_cast<uint64_t>(epoch_),
+                             static_cast<uint64_t>(first) + i);
+    const double at = generator.uniform() * cumulative_.back();
+    out[i] = std::upper_bound(cumulative_.begin(), last, at) - cumulative_.begin();
+  }
+}
+
+std::unique_ptr<Sampler> WeightedSampler::clone() const {
+  return std::make_unique<WeightedSampler>(*this);
+}
+
+}  // namespace levin

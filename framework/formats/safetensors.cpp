@@ -1,0 +1,168 @@
+#include <levin/framework/formats/safetensors.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <levin/framework/core/error.h>
+
+namespace levin::safetensors {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr uint64_t kLengthBytes = 8;
+constexpr uint64_t kLargestHeader = 100'000'000;  // the reference reader's own limit
+constexpr uint64_t kAlignment = 8;
+constexpr const char* kMetadata = "__metadata__";
+
+void put_length(std::string& out, uint64_t length) {
+  for (int i = 0; i < 8; ++i) out += static_cast<char>((length >> (8 * i)) & 0xff);
+}
+
+uint64_t get_length(std::span<const std::byte> bytes) {
+  uint64_t length = 0;
+  for (size_t i = 0; i < kLengthBytes; ++i) {
+    length |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+  }
+  return length;
+}
+
+/// Bytes of a tensor; the largest number there is where they, or the strides of one without
+/// elements, don't fit into int64.
+uint64_t byte_size(const Entry& entry) {
+  auto size = static_cast<int64_t>(element_size(entry.dtype));
+  bool is_empty = false;
+  for (const int64_t extent : entry.shape) {
+    is_empty = is_empty || extent == 0;
+    if (__builtin_mul_overflow(size, std::max<int64_t>(extent, 1), &size)) {
+      return std::numeric_limits<uint64_t>::max();
+    }
+  }
+  return is_empty ? 0 : static_cast<uint64_t>(size);
+}
+
+Entry read_entry(const std::string& name, const json& item) {
+  Entry entry{.name = name, .dtype = item.at("dtype").get<std::string>(), .shape = {}};
+  const auto& shape = item.at("shape");
+  if (!shape.is_array()) throw std::invalid_argument("shape of '" + name + "'");
+  for (const auto& extent : shape) {
+    if (!extent.is_number_unsigned() || !std::in_range<int64_t>(extent.get<uint64_t>())) {
+      throw std::invalid_argument("shape of '" + name + "'");
+    }
+    entry.shape.push_back(extent.get<int64_t>());
+  }
+  const auto& offsets = item.at("data_offsets");
+  if (offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
+    throw std::invalid_argument("data_offsets of '" + name + "'");
+  }
+  entry.begin = offsets[0].get<uint64_t>();
+  entry.end = offsets[1].get<uint64_t>();
+  return entry;
+}
+
+Header read_header(std::string_view text) {
+  const json root = json::parse(text);
+  if (!root.is_object()) throw std::invalid_argument("the header isn't an object");
+  Header header;
+  for (const auto& [name, item] : root.items()) {
+    if (name == kMetadata) {
+      header.metadata = item.get<std::map<std::string, std::string>>();
+    } else {
+      header.entries.push_back(read_entry(name, item));
+    }
+  }
+  return header;
+}
+
+/// Why the entries can't describe `size` bytes of data; empty where they do.
+std::string find_problem(Header& header, uint64_t size) {
+  auto& entries = header.entries;
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  uint64_t expected = 0;
+  for (const auto& entry : entries) {
+    if (element_size(entry.dtype) == 0) {
+      return fmt::format("'{}' has the unknown type '{}'", entry.name, entry.dtype);
+    }
+    if (entry.begin != expected || entry.end < entry.begin) {
+      return fmt::format("'{}' doesn't start where the tensor before it ends", entry.name);
+    }
+    if (entry.end - entry.begin != byte_size(entry)) {
+      return fmt::format("'{}' has {} bytes, its shape needs {}", entry.name,
+                         entry.end - entry.begin, byte_size(entry));
+    }
+    expected = entry.end;
+  }
+  if (expected != size) return fmt::format("{} bytes of data, {} expected", size, expected);
+  return {};
+}
+
+}  // namespace
+
+uint64_t element_size(std::string_view dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL") return 1;
+  return 0;
+}
+
+std::string build_header(Header& header) {
+  json root = json::object();
+  if (!header.metadata.empty()) root[kMetadata] = header.metadata;
+  uint64_t offset = 0;
+  for (auto& entry : header.entries) {
+    if (root.contains(entry.name) || entry.name == kMetadata) {
+      throw CheckpointError(fmt::format("the name '{}' is taken; use another one", entry.name));
+    }
+    entry.begin = offset;
+    offset += byte_size(entry);
+    entry.end = offset;
+    root[entry.name] = {
+        {"dtype", entry.dtype}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
+  }
+  std::string text;
+  try {
+    text = root.dump();
+  } catch (const json::type_error& error) {
+    throw CheckpointError(fmt::format("a name or text to save isn't UTF-8 ({})", error.what()));
+  }
+  text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  std::string out;
+  out.reserve(kLengthBytes + text.size());
+  put_length(out, text.size());
+  return out + text;
+}
+
+File parse(std::span<const std::byte> bytes, std::string_view path) {
+  if (bytes.size() < kLengthBytes) {
+    throw CheckpointError::corrupt(path, fmt::format("it has only {} bytes", bytes.size()));
+  }
+  const uint64_t length = get_length(bytes);
+  if (length > kLargestHeader || length > bytes.size() - kLengthBytes) {
+    throw CheckpointError::corrupt(path, "its header is longer than the file");
+  }
+  const auto text = bytes.subspan(kLengthBytes, length);
+  File file;
+  try {
+    file.header =
+        read_header(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
+  } catch (const std::exception& error) {
+    throw CheckpointError::corrupt(path,
+                                   fmt::format("its header can't be read ({})", error.what()));
+  }
+  file.data = bytes.subspan(kLengthBytes + length);
+  if (const auto problem = find_problem(file.header, file.data.size()); !problem.empty()) {
+    throw CheckpointError::corrupt(path, problem);
+  }
+  return file;
+}
+
+}  // namespace levin::safetensors

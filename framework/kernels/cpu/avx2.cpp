@@ -1,0 +1,10 @@
+// Compiled for avx2: see cmake/Kernels.cmake.
+#define LEVIN_LANES 8
+#include <levin/framework/kernels/cpu/implementation.h>
+
+namespace levin::kernels {
+
+extern const Kernels kAvx2;
+const Kernels kAvx2 = {"avx2", softmax_regression, convert_row};
+
+}  // namespace levin::kernels

@@ -1,0 +1,150 @@
+#pragma once
+
+// The loops themselves, once for each kind of vector unit: a file that includes this one is
+// compiled for that unit and sets LEVIN_LANES, the floats of one vector. Everything here is local
+// to that file and nothing of the standard library is called: an inline function compiled for one
+// unit must not be the copy that the linker keeps for all.
+#include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cpu/layout.h>
+#include <levin/framework/kernels/cpu/tiles.h>
+#include <levin/framework/kernels/cpu/vectors.h>
+
+namespace levin::kernels {
+namespace {
+
+constexpr int64_t kCacheLine = 64;
+
+// --- loss ---
+
+// Turns a row of logits into multiplier * (softmax - one hot) and returns its cross-entropy.
+inline float softmax_row(float* z, int64_t label, const Shape& shape, float multiplier) {
+  const float of_label = z[label];
+  Vector largest = load(z);
+  for (int64_t i = kLanes; i < shape.logits_stride; i += kLanes) {
+    const Vector other = load(z + i);
+    largest = largest < other ? other : largest;
+  }
+  float most = largest[0];
+  for (int i = 1; i < kLanes; ++i) most = most < largest[i] ? largest[i] : most;
+  Vector sums = {};
+  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) {
+    const Vector e = exponential(load(z + i) - most);
+    store(z + i, e);
+    sums += e;
+  }
+  const float sum = sum_of(sums);
+  const float factor = multiplier / sum;
+  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) store(z + i, load(z + i) * factor);
+  z[label] -= multiplier;
+  return __builtin_logf(sum) + most - of_label;
+}
+
+// --- rows ---
+
+inline void convert_row(const uint8_t* bytes, int64_t count, float scale, float zero_point,
+                        float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = (static_cast<float>(bytes[i]) - zero_point) * scale;
+}
+
+struct Block {
+  const float* rows[64];
+  float* converted;  // [64, width], or null where rows are read in place
+  float* logits;
+};
+
+inline const char* row_bytes(const SoftmaxRegression& pass, int64_t row, int64_t size) {
+  const int64_t place = pass.rows != nullptr ? pass.rows[row] : row;
+  return static_cast<const char*>(pass.data) + place * size;
+}
+
+// Where the rows lie, or copies of them in whole vectors; asks the memory for the next block's.
+void take_rows(const SoftmaxRegression& pass, int64_t first, int64_t count, int64_t width,
+               int64_t ahead, Block& block) {
+  const int64_t size = pass.features * (pass.is_bytes ? 1 : 4);
+  for (int64_t r = 0; r < count; ++r) {
+    const char* row = row_bytes(pass, first + r, size);
+    if (block.converted == nullptr) {
+      block.rows[r] = reinterpret_cast<const float*>(row);
+    } else {
+      float* copy = block.converted + r * width;
+      if (pass.is_bytes) {
+        convert_row(reinterpret_cast<const uint8_t*>(row), pass.features, pass.scale,
+                    pass.zero_point, copy);
+      } else {
+        const auto* values = reinterpret_cast<const float*>(row);
+        for (int64_t i = 0; i < pass.features; ++i) copy[i] = values[i];
+      }
+      for (int64_t i = pass.features; i < width; ++i) copy[i] = 0.0F;
+      block.rows[r] = copy;
+    }
+    if (first + r + ahead >= pass.count) continue;
+    const char* next = row_bytes(pass, first + r + ahead, size);
+    for (int64_t i = 0; i < size; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
+  }
+}
+
+double run_block(const SoftmaxRegression& pass, int64_t first, int64_t count, const Shape& shape,
+                 const float* weight, float* gradient, Block& block) {
+  constexpr float kImpossible = -1e30F;  // of the logits that only fill up a vector
+  for (int64_t r = 0; r < count; ++r) {
+    float* z = block.logits + r * shape.logits_stride;
+    for (int64_t c = 0; c < shape.classes; ++c) z[c] = pass.bias != nullptr ? pass.bias[c] : 0.0F;
+    for (int64_t c = shape.classes; c < shape.logits_stride; ++c) z[c] = kImpossible;
+  }
+  add_logits(block.rows, count, weight, shape, block.logits);
+  double loss = 0.0;
+  for (int64_t r = 0; r < count; ++r) {
+    float* z = block.logits + r * shape.logits_stride;
+    loss += static_cast<double>(softmax_row(z, pass.labels[first + r], shape, pass.multiplier));
+    if (pass.bias_gradient == nullptr) continue;
+    for (int64_t c = 0; c < shape.classes; ++c) pass.bias_gradient[c] += z[c];
+  }
+  add_gradient(block.rows, count, block.logits, shape, gradient);
+  return loss;
+}
+
+void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_width, int64_t rows) {
+  const int64_t shared = from_width < to_width ? from_width : to_width;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < shared; ++i) to[r * to_width + i] = from[r * from_width + i];
+    for (int64_t i = shared; i < to_width; ++i) to[r * to_width + i] = 0.0F;
+  }
+}
+
+double softmax_regression(const SoftmaxRegression& pass) {
+  const bool is_whole = pass.features % kLanes == 0;
+  const Shape shape = {pass.classes, is_whole ? pass.features : padded(pass.features),
+                       padded(pass.classes)};
+  const int64_t step = rows_a_block(padded(pass.features));
+  float* scratch = pass.scratch;
+  const auto take = [&scratch](int64_t floats) {
+    float* taken = scratch;
+    scratch += floats;
+    return taken;
+  };
+  Block block;
+  block.logits = take(step * shape.logits_stride);
+  block.converted = is_whole && !pass.is_bytes ? nullptr : take(step * padded(pass.features));
+  const float* weight = pass.weight;
+  float* gradient = pass.weight_gradient;
+  if (!is_whole) {
+    float* copy = take(shape.classes * shape.width);
+    copy_matrix(pass.weight, pass.features, copy, shape.width, shape.classes);
+    weight = copy;
+    gradient = take(shape.classes * shape.width);
+    copy_matrix(pass.weight_gradient, pass.features, gradient, shape.width, shape.classes);
+  }
+  double loss = 0.0;
+  for (int64_t first = 0; first < pass.count; first += step) {
+    const int64_t count = pass.count - first < step ? pass.count - first : step;
+    take_rows(pass, first, count, shape.width, step, block);
+    loss += run_block(pass, first, count, shape, weight, gradient, block);
+  }
+  if (!is_whole) {
+    copy_matrix(gradient, shape.width, pass.weight_gradient, pass.features, shape.classes);
+  }
+  return loss;
+}
+
+}  // namespace
+}  // namespace levin::kernels

@@ -1,0 +1,43 @@
+#include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cpu/layout.h>
+
+namespace levin::kernels {
+
+extern const Kernels kPortable;
+#ifdef LEVIN_X86_KERNELS
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+#endif
+
+namespace {
+
+struct Available {
+  const Kernels* list[3] = {};
+  std::size_t size = 0;
+  Available() {
+#ifdef LEVIN_X86_KERNELS
+    if (__builtin_cpu_supports("avx512f")) list[size++] = &kAvx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) list[size++] = &kAvx2;
+#endif
+    list[size++] = &kPortable;
+  }
+};
+
+}  // namespace
+
+int64_t scratch_size(int64_t classes, int64_t features) {
+  const int64_t width = padded(features);
+  return rows_a_block(width) * (width + padded(classes)) + 2 * classes * width;
+}
+
+std::span<const Kernels* const> available() {
+  static const Available all;
+  return {all.list, all.size};
+}
+
+const Kernels& best() {
+  static const Kernels& chosen = *available().front();
+  return chosen;
+}
+
+}  // namespace levin::kernels

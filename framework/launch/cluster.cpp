@@ -1,0 +1,153 @@
+#include <levin/framework/launch/cluster.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include <levin/framework/launch/cluster_variables.h>
+#include <levin/framework/launch/slurm.h>
+
+namespace levin {
+namespace {
+
+constexpr RankNames kTorchNames = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"};
+
+void read_nodes(const ClusterVariables& variables, Cluster& cluster) {
+  cluster.num_nodes = variables.number_or("GROUP_WORLD_SIZE", cluster.num_nodes, 1);
+  if (variables.has("GROUP_RANK")) {
+    cluster.node_rank = variables.below("GROUP_RANK", "GROUP_WORLD_SIZE", cluster.num_nodes);
+  }
+}
+
+Cluster from_launcher(const EnvironmentLookup& lookup) {
+  const ClusterVariables variables(lookup, Cluster::Kind::launcher);
+  Cluster cluster = read_ranks(variables, kTorchNames);
+  read_nodes(variables, cluster);
+  read_master(variables, cluster);
+  cluster.restart_count = variables.number_or("LEVIN_RESTART_COUNT", 0, 0);
+  cluster.may_restart = variables.number_or("LEVIN_MAX_RESTARTS", 0, 0) > 0;
+  cluster.run_id = variables.text("LEVIN_RUN_ID");
+  return cluster;
+}
+
+Cluster from_torchrun(const EnvironmentLookup& lookup) {
+  const ClusterVariables variables(lookup, Cluster::Kind::torchrun);
+  Cluster cluster = read_ranks(variables, kTorchNames);
+  read_nodes(variables, cluster);
+  read_master(variables, cluster);
+  cluster.launcher_serves_store = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  cluster.restart_count = variables.number_or("TORCHELASTIC_RESTART_COUNT", 0, 0);
+  cluster.may_restart = true;  // also when a host comes or goes, which isn't counted
+  cluster.run_id = variables.text("TORCHELASTIC_RUN_ID");
+  return cluster;
+}
+
+/// A port in Lightning's range for SLURM, 15000 to 24999: below those the system gives out itself.
+int64_t port_from(std::string_view job) {
+  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+  for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
+  return 15000 + static_cast<int64_t>(hash % 10000);
+}
+
+/// The process that started this rank, the same for all ranks of a job on this host: MPI's
+/// launchers give each rank a process group of its own, whatever shells stand between.
+std::string starter_of_ranks() {
+  std::ifstream stat("/proc/" + std::to_string(::getpgid(0)) + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const size_t name_end = line.rfind(')');  // the name may hold anything
+  char state = 0;
+  long parent = 0;
+  if (name_end == std::string::npos ||
+      std::sscanf(line.c_str() + name_end + 1, " %c %ld", &state, &parent) != 2) {
+    parent = ::getppid();
+  }
+  return fmt::format("parent {}", parent);
+}
+
+/// `job` is an id that all ranks share, "" where there is none that holds on all hosts.
+void find_mpi_master(const ClusterVariables& variables, const std::string& job, Cluster& cluster) {
+  const bool one_host = cluster.local_world_size == cluster.world_size;
+  constexpr std::string_view kWhy = "the ranks run on several hosts";
+  cluster.run_id = job;
+  cluster.master_address = one_host && !variables.has("MASTER_ADDR")
+                               ? "127.0.0.1"
+                               : variables.needed("MASTER_ADDR", kWhy);
+  if (!variables.has("MASTER_PORT") && (one_host || !job.empty())) {
+    cluster.master_port = port_from(job.empty() ? starter_of_ranks() : job);
+    return;
+  }
+  variables.needed("MASTER_PORT", kWhy);
+  cluster.master_port = variables.number("MASTER_PORT", 1, 65535);
+}
+
+Cluster from_open_mpi(const EnvironmentLookup& lookup) {
+  const ClusterVariables variables(lookup, Cluster::Kind::open_mpi);
+  Cluster cluster =
+      read_ranks(variables, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                             "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"});
+  auto job = variables.text("PMIX_NAMESPACE");
+  if (job.empty()) job = variables.text("OMPI_MCA_ess_base_jobid");
+  find_mpi_master(variables, job, cluster);
+  return cluster;
+}
+
+Cluster from_mpich(const EnvironmentLookup& lookup) {
+  const ClusterVariables variables(lookup, Cluster::Kind::mpich);
+  Cluster cluster =
+      read_ranks(variables, {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"});
+  find_mpi_master(variables, variables.text("PMI_JOBID"), cluster);
+  return cluster;
+}
+
+Cluster from_kubernetes(const EnvironmentLookup& lookup) {
+  const ClusterVariables variables(lookup, Cluster::Kind::kubernetes);
+  Cluster cluster = read_ranks(variables, {"RANK", "WORLD_SIZE", nullptr, nullptr});
+  cluster.node_rank = cluster.rank;
+  cluster.num_nodes = cluster.world_size;
+  read_master(variables, cluster);
+  return cluster;
+}
+
+}  // namespace
+
+std::string_view name_of(Cluster::Kind kind) {
+  switch (kind) {
+    case Cluster::Kind::launcher:
+      return "Levin's launcher";
+    case Cluster::Kind::torchrun:
+      return "torchrun";
+    case Cluster::Kind::open_mpi:
+      return "Open MPI";
+    case Cluster::Kind::mpich:
+      return "MPICH";
+    case Cluster::Kind::slurm:
+      return "SLURM";
+    case Cluster::Kind::kubernetes:
+      break;
+  }
+  return "Kubernetes";
+}
+
+std::optional<Cluster> find_cluster(const EnvironmentLookup& lookup) {
+  const auto has = [&](const char* name) {
+    const char* value = lookup(name);
+    return value != nullptr && *value != '\0';
+  };
+  const char* launched = lookup("LEVIN_LAUNCHED");
+  if (launched != nullptr && std::string_view(launched) == "1") return from_launcher(lookup);
+  const bool torch_style = has("RANK") && has("WORLD_SIZE");
+  if (has("TORCHELASTIC_RUN_ID") || (torch_style && has("LOCAL_RANK"))) {
+    return from_torchrun(lookup);
+  }
+  if (has("OMPI_COMM_WORLD_RANK")) return from_open_mpi(lookup);
+  if (has("PMI_RANK") && has("MPI_LOCALRANKID")) return from_mpich(lookup);
+  if (auto slurm = find_slurm(lookup)) return slurm;
+  if (torch_style || (has("WORLD_SIZE") && has("MASTER_ADDR"))) return from_kubernetes(lookup);
+  return std::nullopt;
+}
+
+}  // namespace levin

@@ -1,0 +1,83 @@
+#include <levin/framework/launch/supervisor_signals.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+std::atomic<int> g_wake{-1};
+std::atomic<int> g_stops{0};
+std::atomic<int> g_last_stop{0};
+static_assert(std::atomic<int>::is_always_lock_free);  // signal handlers use them
+
+void on_signal(int number) {
+  const int error = errno;
+  if (number != SIGCHLD) {
+    g_last_stop = number;
+    ++g_stops;
+  }
+  const char byte = 0;
+  [[maybe_unused]] const ssize_t written = ::write(g_wake, &byte, 1);  // full: readable anyway
+  errno = error;
+}
+
+void make_nonblocking(const Descriptor& descriptor) {
+  ::fcntl(descriptor.get(), F_SETFL, ::fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
+}
+
+}  // namespace
+
+SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
+  if (!wake_.write.is_open()) {
+    throw DistributedError(fmt::format("no pipe for the launcher: {}", std::strerror(errno)));
+  }
+  int none = -1;
+  if (!g_wake.compare_exchange_strong(none, wake_.write.get())) {
+    throw DistributedError("this process launches ranks already; wait for them to end");
+  }
+  make_nonblocking(wake_.read);
+  make_nonblocking(wake_.write);
+  g_stops = 0;
+  struct sigaction action {};
+  sigemptyset(&action.sa_mask);
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (size_t i = 0; i < std::size(kSignals); ++i) {
+    action.sa_handler = kSignals[i] == SIGPIPE ? SIG_IGN : on_signal;
+    action.sa_flags = kSignals[i] == SIGCHLD ? SA_RESTART | SA_NOCLDSTOP : SA_RESTART;
+    ::sigaction(kSignals[i], &action, &before_[i]);
+    if (kSignals[i] != SIGPIPE) sigaddset(&wanted, kSignals[i]);
+  }
+  ::pthread_sigmask(SIG_UNBLOCK, &wanted, &mask_before_);
+}
+
+SupervisorSignals::~SupervisorSignals() {
+  restore_actions();
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+  g_wake = -1;
+}
+
+void SupervisorSignals::clear() const {
+  char bytes[256];
+  while (::read(wake_.read.get(), bytes, sizeof(bytes)) > 0) {
+  }
+}
+
+int SupervisorSignals::stops() const { return g_stops; }
+int SupervisorSignals::last_stop() const { return g_last_stop; }
+
+void SupervisorSignals::restore_actions() const {
+  for (size_t i = 0; i < std::size(kSignals); ++i) {
+    ::sigaction(kSignals[i], &before_[i], nullptr);
+  }
+}
+
+}  // namespace levin

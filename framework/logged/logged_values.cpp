@@ -1,0 +1,250 @@
+#include <levin/framework/logged/logged_values.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/logged/reduce.h>
+
+namespace levin {
+namespace {
+
+constexpr const char* kReduceNames[] = {"mean", "sum", "min", "max"};
+
+double finish(Reduce reduce, double sofar, double weight) {
+  return reduce == Reduce::mean ? sofar / weight : sofar;
+}
+
+/// Reads a one-element CPU tensor without a dispatch.
+double read_scalar(const torch::Tensor& value) {
+  switch (value.scalar_type()) {
+    case at::kFloat:
+      return static_cast<double>(*value.const_data_ptr<float>());
+    case at::kDouble:
+      return *value.const_data_ptr<double>();
+    case at::kLong:
+      return static_cast<double>(*value.const_data_ptr<int64_t>());
+    default:
+      return value.item().toDouble();
+  }
+}
+
+/// `sofar` combined with `value` on its device, as float64 []; begins with `on_host`, so that the
+/// bits don't depend on when values were brought to the host.
+void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
+                       const torch::Tensor& value, double weight) {
+  if (!sofar.defined()) sofar = at::full({}, on_host, value.options());
+  switch (reduce) {
+    case Reduce::mean:
+      sofar.add_(value, weight);
+      break;
+    case Reduce::sum:
+      sofar.add_(value);
+      break;
+    case Reduce::min:
+      at::minimum_out(sofar, sofar, value);
+      break;
+    case Reduce::max:
+      at::maximum_out(sofar, sofar, value);
+      break;
+  }
+}
+
+}  // namespace
+
+void LoggedValues::begin_epoch() {
+  for (auto& slot : slots_) {
+    slot.in_epoch = slot.in_window = false;
+    slot.epoch = slot.window = start_of(slot.reduce);
+    slot.epoch_weight = slot.window_weight = 0.0;
+    slot.epoch_on_device.reset();
+    slot.window_on_device.reset();
+  }
+}
+
+void LoggedValues::begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count) {
+  cursor_ = 0;
+  rows_ = rows;
+  loader_index_ = loader_index;
+  loader_count_ = loader_count;
+}
+
+void LoggedValues::begin_window() {
+  for (auto& slot : slots_) {
+    if (!slot.in_window) continue;
+    slot.in_window = false;
+    slot.window = start_of(slot.reduce);
+    slot.window_weight = 0.0;
+    slot.window_on_device.reset();
+  }
+}
+
+void LoggedValues::log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
+                       bool on_step, bool on_epoch) {
+  if (!value.defined() || value.numel() != 1) {
+    throw ModuleError::contract(fmt::format("log(\"{}\")", name),
+                                value.defined()
+                                    ? fmt::format("a tensor of {} elements", value.numel())
+                                    : std::string("an undefined tensor"),
+                                "log one number: take its mean or sum first");
+  }
+  Slot& target = slot(name, options, on_step, on_epoch);
+  const double weight = static_cast<double>(options.batch_size.value_or(rows_));
+  if (value.is_cpu()) {
+    add(target, read_scalar(value), weight);
+  } else {
+    add_on_device(target, value, weight);
+  }
+}
+
+void LoggedValues::log(std::string_view name, double value, const LogOptions& options, bool on_step,
+                       bool on_epoch) {
+  add(slot(name, options, on_step, on_epoch), value,
+      static_cast<double>(options.batch_size.value_or(rows_)));
+}
+
+void LoggedValues::log_epoch(std::string_view name, double value, const LogOptions& options) {
+  LogOptions whole = options;
+  whole.add_dataloader_idx = false;
+  add(slot(name, whole, false, true), value, 1.0);
+}
+
+LoggedValues::Slot& LoggedValues::slot(std::string_view name, const LogOptions& options,
+                                       bool on_step, bool on_epoch) {
+  const int64_t loader =
+      options.add_dataloader_idx && loader_count_ > 1 ? loader_index_ : kAnyLoader;
+  const auto matches = [&](const Slot& slot) {
+    return slot.loader_index == loader && slot.name == name;
+  };
+  if (cursor_ >= slots_.size() || !matches(slots_[cursor_])) {
+    const auto found = std::find_if(slots_.begin(), slots_.end(), matches);
+    cursor_ = static_cast<size_t>(found - slots_.begin());
+    if (found == slots_.end()) add_slot(name, options, on_step, on_epoch);
+  }
+  Slot& result = slots_[cursor_++];
+  if (result.reduce != options.reduce || result.on_step != options.on_step.value_or(on_step) ||
+      result.on_epoch != options.on_epoch.value_or(on_epoch) ||
+      result.prog_bar != options.prog_bar || result.logger != options.logger) {
+    throw ModuleError::contract(
+        fmt::format("log(\"{}\")", name),
+        fmt::format("logged before with on_step={}, on_epoch={}, reduce={}, prog_bar={}, logger={}",
+                    result.on_step, result.on_epoch, kReduceNames[static_cast<int>(result.reduce)],
+                    result.prog_bar, result.logger),
+        "use another name, or the same options in every hook that logs it");
+  }
+  return result;
+}
+
+LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptions& options,
+                                           bool on_step, bool on_epoch) {
+  Slot slot;
+  slot.name = name;
+  slot.key = name;
+  slot.reduce = options.reduce;
+  slot.on_step = options.on_step.value_or(on_step);
+  slot.on_epoch = options.on_epoch.value_or(on_epoch);
+  slot.prog_bar = options.prog_bar;
+  slot.logger = options.logger;
+  slot.window = slot.epoch = start_of(slot.reduce);
+  if (options.add_dataloader_idx && loader_count_ > 1) {
+    slot.loader_index = loader_index_;
+    slot.key = fmt::format("{}/dataloader_idx_{}", name, loader_index_);
+  }
+  const bool both = slot.on_step && slot.on_epoch;
+  slot.step_key = both ? slot.key + "_step" : slot.key;
+  slot.epoch_key = both ? slot.key + "_epoch" : slot.key;
+  return slots_.emplace_back(std::move(slot));
+}
+
+void LoggedValues::add(Slot& slot, double value, double weight) {
+  if (weight == 0.0) return;  // a rank without rows says nothing
+  if (slot.window_on_device.defined() || slot.epoch_on_device.defined()) bring_to_host();
+  if (slot.on_step) {
+    slot.window = combine(slot.reduce, slot.window, value, weight);
+    slot.window_weight += weight;
+    slot.in_window = true;
+  }
+  if (slot.on_epoch) {
+    slot.epoch = combine(slot.reduce, slot.epoch, value, weight);
+    slot.epoch_weight += weight;
+    slot.in_epoch = true;
+  }
+}
+
+void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double weight) {
+  if (weight == 0.0) return;
+  const at::NoGradGuard no_grad;
+  const auto plain = value.detach().to(at::kDouble).reshape({});
+  if (slot.on_step) {
+    combine_on_device(slot.reduce, slot.window_on_device, slot.window, plain, weight);
+    slot.window_weight += weight;
+    slot.in_window = true;
+  }
+  if (slot.on_epoch) {
+    combine_on_device(slot.reduce, slot.epoch_on_device, slot.epoch, plain, weight);
+    slot.epoch_weight += weight;
+    slot.in_epoch = true;
+  }
+  any_on_device_ = true;
+}
+
+void LoggedValues::bring_to_host() {
+  if (!any_on_device_) return;
+  any_on_device_ = false;
+  std::vector<torch::Tensor> waiting;
+  for (const auto& slot : slots_) {
+    if (slot.window_on_device.defined()) waiting.push_back(slot.window_on_device);
+    if (slot.epoch_on_device.defined()) waiting.push_back(slot.epoch_on_device);
+  }
+  if (waiting.empty()) return;
+  const auto host = at::stack(waiting).cpu();  // one copy, one wait
+  const double* next = host.const_data_ptr<double>();
+  for (auto& slot : slots_) {
+    for (auto [device, sofar] : {std::pair(&slot.window_on_device, &slot.window),
+                                 std::pair(&slot.epoch_on_device, &slot.epoch)}) {
+      if (!device->defined()) continue;
+      *sofar = *next++;
+      device->reset();
+    }
+  }
+}
+
+bool LoggedValues::wanted(const Slot& slot, For whom) {
+  return whom == For::callbacks || (whom == For::logger && slot.logger) ||
+         (whom == For::progress_bar && slot.prog_bar);
+}
+
+bool LoggedValues::has_step_values() const {
+  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.in_window; });
+}
+
+MetricMap LoggedValues::step_values(For whom) {
+  bring_to_host();
+  MetricMap values;
+  for (const auto& slot : slots_) {
+    if (!slot.in_window || !wanted(slot, whom)) continue;
+    const double value = finish(slot.reduce, slot.window, slot.window_weight);
+    values[slot.step_key] = value;
+    if (whom == For::callbacks) values[slot.key] = value;
+  }
+  return values;
+}
+
+MetricMap LoggedValues::epoch_values(For whom) {
+  bring_to_host();
+  MetricMap values;
+  for (const auto& slot : slots_) {
+    if (!slot.in_epoch || !wanted(slot, whom)) continue;
+    const double value = finish(slot.reduce, slot.epoch, slot.epoch_weight);
+    values[slot.epoch_key] = value;
+    if (whom == For::callbacks) values[slot.key] = value;
+  }
+  return values;
+}
+
+}  // namespace levin

@@ -1,0 +1,170 @@
+#include <levin/framework/logged/logged_values.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/logged/reduce.h>
+
+// What ranks tell each other of their metrics, and what checkpoints keep of them.
+
+namespace levin {
+
+PackedMetrics LoggedValues::pack() {
+  bring_to_host();
+  PackedMetrics packed;
+  packed.maxima.push_back(agreed_ < slots_.size() ? 1.0 : 0.0);
+  for (size_t i = 0; i < agreed_; ++i) {
+    const Slot& slot = slots_[i];
+    if (!slot.on_epoch) continue;
+    if (slot.reduce == Reduce::min) {
+      packed.minima.push_back(slot.epoch);
+    } else if (slot.reduce == Reduce::max) {
+      packed.maxima.push_back(slot.epoch);
+    } else {
+      packed.sums.push_back(slot.epoch);
+    }
+    packed.sums.push_back(slot.epoch_weight);
+  }
+  return packed;
+}
+
+bool LoggedValues::unpack(const PackedMetrics& packed) {
+  if (packed.maxima.at(0) > 0.0) return false;
+  size_t sum = 0;
+  size_t minimum = 0;
+  size_t maximum = 1;
+  for (size_t i = 0; i < agreed_; ++i) {
+    Slot& slot = slots_[i];
+    if (!slot.on_epoch) continue;
+    if (slot.reduce == Reduce::min) {
+      slot.epoch = packed.minima.at(minimum++);
+    } else if (slot.reduce == Reduce::max) {
+      slot.epoch = packed.maxima.at(maximum++);
+    } else {
+      slot.epoch = packed.sums.at(sum++);
+    }
+    slot.epoch_weight = packed.sums.at(sum++);
+    slot.in_epoch = slot.in_epoch || slot.epoch_weight > 0.0;
+  }
+  return true;
+}
+
+std::string LoggedValues::names() const {
+  Value::Array names;
+  for (size_t i = agreed_; i < slots_.size(); ++i) names.push_back(describe(slots_[i]));
+  return Value(std::move(names)).to_json();
+}
+
+void LoggedValues::agree(const std::vector<std::string>& names_of_ranks) {
+  for (const std::string& names : names_of_ranks) {
+    const Value parsed = Value::from_json(names);
+    for (const Value& item : parsed.as_array()) {
+      Slot other = slot_of(item);
+      const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+        return slot.name == other.name && slot.loader_index == other.loader_index;
+      });
+      const auto place = static_cast<size_t>(found - slots_.begin());
+      if (place < agreed_) continue;  // another rank named it as well
+      if (found == slots_.end()) {
+        slots_.push_back(std::move(other));
+      } else if (describe(*found) != item) {
+        throw ModuleError::contract(fmt::format("log(\"{}\")", other.name),
+                                    "logged with other options on another rank",
+                                    "use the same options on every rank");
+      }
+      std::rotate(slots_.begin() + static_cast<std::ptrdiff_t>(agreed_),
+                  slots_.begin() + static_cast<std::ptrdiff_t>(place),
+                  slots_.begin() + static_cast<std::ptrdiff_t>(place) + 1);
+      ++agreed_;
+    }
+  }
+  cursor_ = 0;
+}
+
+/// The part of a slot that doesn't change.
+Value LoggedValues::describe(const Slot& slot) {
+  Value item;
+  item["name"] = slot.name;
+  item["key"] = slot.key;
+  item["step_key"] = slot.step_key;
+  item["epoch_key"] = slot.epoch_key;
+  item["loader_index"] = slot.loader_index;
+  item["reduce"] = static_cast<int>(slot.reduce);
+  item["on_step"] = slot.on_step;
+  item["on_epoch"] = slot.on_epoch;
+  item["prog_bar"] = slot.prog_bar;
+  item["logger"] = slot.logger;
+  return item;
+}
+
+LoggedValues::Slot LoggedValues::slot_of(const Value& item) {
+  Slot slot;
+  slot.name = item.at("name").as_string();
+  slot.key = item.at("key").as_string();
+  slot.step_key = item.at("step_key").as_string();
+  slot.epoch_key = item.at("epoch_key").as_string();
+  slot.loader_index = item.at("loader_index").as_int();
+  slot.reduce = static_cast<Reduce>(item.at("reduce").as_int());
+  slot.on_step = item.at("on_step").as_bool();
+  slot.on_epoch = item.at("on_epoch").as_bool();
+  slot.prog_bar = item.at("prog_bar").as_bool();
+  slot.logger = item.at("logger").as_bool();
+  slot.window = slot.epoch = start_of(slot.reduce);
+  return slot;
+}
+
+StateDict LoggedValues::state_dict() {
+  bring_to_host();
+  Value::Array slots;
+  for (const auto& slot : slots_) {
+    Value item = describe(slot);
+    item["in_window"] = slot.in_window;
+    item["in_epoch"] = slot.in_epoch;
+    item["window"] = slot.window;
+    item["window_weight"] = slot.window_weight;
+    item["epoch"] = slot.epoch;
+    item["epoch_weight"] = slot.epoch_weight;
+    slots.push_back(std::move(item));
+  }
+  StateDict state;
+  state.values["slots"] = std::move(slots);
+  return state;
+}
+
+void LoggedValues::merge(const StateDict& other) {
+  LoggedValues metrics;
+  metrics.load_state_dict(other);
+  bring_to_host();
+  for (Slot& added : metrics.slots_) {
+    const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+      return slot.name == added.name && slot.loader_index == added.loader_index;
+    });
+    if (found == slots_.end()) {
+      slots_.push_back(std::move(added));
+    } else if (added.in_epoch) {
+      found->epoch = combine(found->reduce, found->epoch, added.epoch, 1.0);
+      found->epoch_weight += added.epoch_weight;
+      found->in_epoch = true;
+    }
+  }
+}
+
+void LoggedValues::load_state_dict(const StateDict& state) {
+  slots_.clear();
+  agreed_ = 0;
+  if (!state.values.contains("slots")) return;
+  for (const auto& item : state.values.at("slots").as_array()) {
+    Slot slot = slot_of(item);
+    slot.in_window = item.at("in_window").as_bool();
+    slot.in_epoch = item.at("in_epoch").as_bool();
+    slot.window = item.at("window").as_double();
+    slot.window_weight = item.at("window_weight").as_double();
+    slot.epoch = item.at("epoch").as_double();
+    slot.epoch_weight = item.at("epoch_weight").as_double();
+    slots_.push_back(std::move(slot));
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,260 @@
+#include <levin/framework/nn/sync_batch_norm.h>
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+#include <ATen/OpMathType.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+
+/// One forward pass of one SyncBatchNorm, which waits for its backward pass.
+struct SyncBatchNormPass : torch::CustomClassHolder {
+  std::shared_ptr<ProcessGroup> group;
+  bool waits = true;
+
+  /// The sums over ranks of `own`, [channels, ...].
+  torch::Tensor sum(const torch::Tensor& own) {
+    waits = false;
+    auto sums = own.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+    group->all_reduce(sums);
+    return sums;
+  }
+};
+
+namespace {
+
+/// All dimensions but the channels'.
+std::vector<int64_t> reduced(const torch::Tensor& input) {
+  std::vector<int64_t> dimensions{0};
+  for (int64_t i = 2; i < input.dim(); ++i) dimensions.push_back(i);
+  return dimensions;
+}
+
+/// `channels`, [channels], so that it can be combined with `input`, in its precision.
+torch::Tensor like(const torch::Tensor& channels, const torch::Tensor& input) {
+  std::vector<int64_t> sizes(static_cast<size_t>(input.dim()), 1);
+  sizes[1] = -1;
+  return channels.to(at::toOpMathType(input.scalar_type())).view(sizes);
+}
+
+torch::Tensor precise(const torch::Tensor& tensor) {
+  return tensor.to(at::toOpMathType(tensor.scalar_type()));
+}
+
+/// The normalisation, given the statistics over all ranks.
+///
+/// With xhat = (x - mean) / sqrt(var + eps) and n values a channel over all ranks, of which each
+/// rank has dy = dL/dy for its own, L being the sum of all ranks' weighted losses:
+///
+///   dx = weight / sqrt(var + eps) * (dy - sum(dy) / n - xhat * sum(dy * xhat) / n)
+class Normalise : public torch::autograd::Function<Normalise> {
+ public:
+  using Context = torch::autograd::AutogradContext;
+  using Tensors = torch::autograd::variable_list;
+
+  static torch::Tensor forward(Context* context, const torch::Tensor& input,
+                               const torch::Tensor& weight, const torch::Tensor& bias,
+                               const torch::Tensor& mean, const torch::Tensor& inverse_deviation,
+                               const torch::Tensor& count,
+                               const c10::intrusive_ptr<SyncBatchNormPass>& pass) {
+    context->save_for_backward({input, weight, mean, inverse_deviation, count});
+    context->saved_data["pass"] = c10::IValue::make_capsule(pass);
+    auto result = (precise(input) - like(mean, input)) * like(inverse_deviation, input);
+    return result.mul_(like(weight, input)).add_(like(bias, input)).to(input.scalar_type());
+  }
+
+  static Tensors backward(Context* context, const Tensors& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto& [input, weight, mean, inverse_deviation, count] =
+        std::tie(saved[0], saved[1], saved[2], saved[3], saved[4]);
+    const auto capsule = context->saved_data["pass"].toCapsule();
+    auto& pass = static_cast<SyncBatchNormPass&>(*capsule);
+    const auto gradient = precise(gradients[0]);
+    const auto normed = (precise(input) - like(mean, input)) * like(inverse_deviation, input);
+    const auto own =
+        at::stack({gradient.sum(reduced(input)), (gradient * normed).sum(reduced(input))});
+    const auto means = pass.sum(own) / count;
+    const auto input_gradient =
+        (gradient - like(means[0], input) - normed * like(means[1], input)) *
+        like(inverse_deviation, input) * like(weight, input);
+    const auto type = weight.scalar_type();
+    return {
+        input_gradient.to(input.scalar_type()), own[1].to(type), own[0].to(type), {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+/// Statistics of a batch over ranks, in double.
+struct SyncBatchNormImpl::Moments {
+  torch::Tensor count;     // of values a channel, a scalar
+  torch::Tensor mean;      // [channels]
+  torch::Tensor variance;  // [channels], divided by count
+};
+
+struct SyncBatchNormImpl::Link {
+  struct Call {
+    SyncBatchNormImpl* norm;
+    bool has_backward;
+    c10::intrusive_ptr<SyncBatchNormPass> pass;  // none where there was no forward pass
+  };
+  std::shared_ptr<ProcessGroup> group;
+  std::vector<Call> calls;     // of this batch
+  std::vector<Call> expected;  // those of the last batch, without passes
+};
+
+SyncBatchNormImpl::SyncBatchNormImpl(SyncBatchNormOptions options_) : options(options_) {
+  if (options.num_features < 1) {
+    throw ConfigError::invalid_value("num_features", std::to_string(options.num_features),
+                                     "must be at least 1");
+  }
+  reset();
+}
+
+SyncBatchNormImpl::SyncBatchNormImpl(int64_t num_features)
+    : SyncBatchNormImpl(SyncBatchNormOptions{.num_features = num_features}) {}
+
+void SyncBatchNormImpl::reset() {
+  link_.reset();  // a clone is nobody's
+  const std::vector<int64_t> sizes{options.num_features};
+  weight = register_parameter("weight", options.affine ? at::ones(sizes) : torch::Tensor(),
+                              options.affine);
+  bias = register_parameter("bias", options.affine ? at::zeros(sizes) : torch::Tensor(),
+                            options.affine);
+  if (!options.track_running_stats) return;
+  running_mean = register_buffer("running_mean", at::zeros(sizes));
+  running_var = register_buffer("running_var", at::ones(sizes));
+  num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+}
+
+/// Counts a batch; how much it weighs in the running statistics.
+double SyncBatchNormImpl::next_factor() {
+  if (!options.track_running_stats) return 0.0;
+  num_batches_tracked += 1;
+  return options.momentum ? *options.momentum : 1.0 / num_batches_tracked.item<double>();
+}
+
+torch::Tensor SyncBatchNormImpl::forward(const torch::Tensor& input) {
+  if (input.dim() < 2 || input.size(1) != options.num_features) {
+    throw ModuleError::contract("SyncBatchNorm.forward",
+                                fmt::format("was given [{}] for [rows, {}, ...]",
+                                            fmt::join(input.sizes(), ", "), options.num_features),
+                                "set num_features to the number of channels");
+  }
+  const bool learns = is_training();
+  if (learns && link_ != nullptr) return joined_forward(input);
+  if (learns && input.numel() == options.num_features) {
+    throw ModuleError::contract("SyncBatchNorm.forward", "was given one value a channel",
+                                "train on batches of at least two rows");
+  }
+  const double factor = learns ? next_factor() : 0.0;
+  return at::batch_norm(input, weight, bias, running_mean, running_var,
+                        learns || !options.track_running_stats, factor, options.eps,
+                        /*cudnn_enabled=*/true);
+}
+
+torch::Tensor SyncBatchNormImpl::joined_forward(const torch::Tensor& input) {
+  const auto channels = options.num_features;
+  Moments moments;
+  {
+    const at::NoGradGuard no_grad;
+    auto own = at::zeros({1 + 2 * channels}, input.options().dtype(at::kDouble));
+    if (input.numel() > 0) {
+      const auto count = static_cast<double>(input.numel() / channels);
+      const auto [variance, mean] = at::var_mean(precise(input), reduced(input), /*correction=*/0);
+      own[0] = count;
+      own.narrow(0, 1, channels).copy_(mean);
+      own.narrow(0, 1 + channels, channels).copy_(variance * count);
+    }
+    moments = exchange(own);
+  }
+  auto pass = c10::make_intrusive<SyncBatchNormPass>();
+  pass->group = link_->group;
+  const bool affine = options.affine;
+  const auto result =
+      Normalise::apply(input, affine ? weight : at::ones_like(moments.mean),
+                       affine ? bias : at::zeros_like(moments.mean), moments.mean,
+                       (moments.variance + options.eps).rsqrt(), moments.count, pass);
+  link_->calls.push_back({this, result.requires_grad(), pass});
+  return result;
+}
+
+/// Combines each rank's count, mean and sum of squared deviations, `own`, [1 + 2 channels], and
+/// updates the running statistics. Chan et al., doi 10.1080/00031305.1983.10483115.
+SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own) {
+  const at::NoGradGuard no_grad;
+  const auto channels = options.num_features;
+  const auto all = link_->group->all_gather(own);
+  const auto counts = all.narrow(1, 0, 1);
+  const auto means = all.narrow(1, 1, channels);
+  const auto count = counts.sum();
+  if (count.is_cpu() && count.item<double>() < 2.0) {  // a GPU isn't waited for
+    throw ModuleError::contract("SyncBatchNorm.forward",
+                                "was given less than two values a channel over all ranks",
+                                "train on batches of at least two rows");
+  }
+  const auto mean = (counts * means).sum(0) / count;
+  const auto squares = all.narrow(1, 1 + channels, channels) + counts * (means - mean).square();
+  const auto sum = squares.sum(0);
+  if (options.track_running_stats) {
+    const double factor = next_factor();
+    running_mean.lerp_(mean.to(running_mean.scalar_type()), factor);
+    running_var.lerp_((sum / (count - 1.0)).to(running_var.scalar_type()), factor);
+  }
+  return {count, mean, sum / count};
+}
+
+SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group) {
+  for (const auto& one : module.modules(/*include_self=*/false)) {
+    if (auto norm = std::dynamic_pointer_cast<SyncBatchNormImpl>(one)) norms_.push_back(norm);
+  }
+  if (norms_.empty() || group.world_size() == 1) return;
+  link_ = std::make_shared<SyncBatchNormImpl::Link>();
+  link_->group = std::make_shared<ProcessGroup>(group, "sync_batch_norms");
+  for (const auto& norm : norms_) {
+    norm->link_ = link_;
+    link_->expected.push_back({norm.get(), true, nullptr});
+  }
+}
+
+SyncBatchNorms::~SyncBatchNorms() {
+  for (const auto& norm : norms_) norm->link_.reset();
+}
+
+void SyncBatchNorms::end_batch(bool took_part) {
+  if (link_ == nullptr) return;
+  auto calls = std::move(link_->calls);
+  link_->calls.clear();
+  if (took_part) {
+    for (auto& call : calls) call.pass.reset();
+    if (!calls.empty()) link_->expected = std::move(calls);
+    return;
+  }
+  const auto device = [](const SyncBatchNormImpl& norm) {
+    return norm.weight.defined()         ? norm.weight.device()
+           : norm.running_mean.defined() ? norm.running_mean.device()
+                                         : at::Device(at::kCPU);
+  };
+  const auto nothing = [&](const SyncBatchNormImpl& norm, std::vector<int64_t> sizes) {
+    return at::zeros(sizes, at::TensorOptions(at::kDouble).device(device(norm)));
+  };
+  const auto& expected = link_->expected;
+  for (size_t i = calls.size(); i < expected.size(); ++i) {
+    auto& norm = *expected[i].norm;
+    norm.exchange(nothing(norm, {1 + 2 * norm.options.num_features}));
+    calls.push_back(expected[i]);
+  }
+  for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
+    if (!call->has_backward || (call->pass != nullptr && !call->pass->waits)) continue;
+    link_->group->all_reduce(nothing(*call->norm, {2, call->norm->options.num_features}));
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,94 @@
+#include <levin/framework/optimizers/schedules.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+
+Schedules::Schedules(Optimizers& optimizers) : optimizers_(optimizers) {
+  for (auto& entry : optimizers_.entries()) {
+    for (auto& config : entry.schedulers) items_.push_back({entry.optimizer.get(), &config});
+  }
+}
+
+void Schedules::apply() {
+  for (const auto& entry : optimizers_.entries()) {
+    if (!entry.schedulers.empty()) apply_to(entry);
+  }
+}
+
+void Schedules::apply_to(const Optimizers::Entry& entry) const {
+  const auto& groups = entry.optimizer->groups();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    double rate = groups[i].base_learning_rate;
+    for (const auto& item : items_) {
+      if (item.optimizer != entry.optimizer.get()) continue;
+      rate = item.config->scheduler->learning_rate(rate, item.counter / item.config->frequency);
+    }
+    entry.optimizer->set_learning_rate(rate, i);
+  }
+}
+
+void Schedules::advance(Interval interval) {
+  bool changed = false;
+  for (auto& item : items_) {
+    if (item.config->interval != interval || item.config->scheduler->needs_metric()) continue;
+    ++item.counter;
+    changed = changed || item.counter % item.config->frequency == 0;
+  }
+  if (changed) apply();
+}
+
+bool Schedules::watches(Interval interval) const {
+  for (const auto& item : items_) {
+    if (item.config->interval == interval && item.config->scheduler->needs_metric()) return true;
+  }
+  return false;
+}
+
+void Schedules::observe(Interval interval, const MetricMap& metrics) {
+  bool changed = false;
+  for (auto& item : items_) {
+    const auto& config = *item.config;
+    if (config.interval != interval || !config.scheduler->needs_metric()) continue;
+    if (++item.counter % config.frequency != 0) continue;
+    const auto found = metrics.find(config.monitor);
+    if (found != metrics.end()) {
+      config.scheduler->observe(found->second);
+      changed = true;
+    } else if (config.strict) {
+      std::vector<std::string> logged;
+      for (const auto& [name, value] : metrics) logged.push_back(name);
+      throw ModuleError::metric_not_logged("a learning rate scheduler", config.monitor, logged);
+    }
+  }
+  if (changed) apply();
+}
+
+StateDict Schedules::state_dict() const {
+  StateDict state;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    StateDict item;
+    item.values["counter"] = items_[i].counter;
+    item.add("scheduler", items_[i].config->scheduler->state_dict());
+    state.add(std::to_string(i), std::move(item));
+  }
+  return state;
+}
+
+void Schedules::load_state_dict(const StateDict& state) {
+  if (state.values.as_object().size() != items_.size()) {
+    throw CheckpointError::mismatch(
+        "the state of the learning rate schedulers",
+        {fmt::format("it has {}, this run {}", state.values.as_object().size(), items_.size())});
+  }
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const StateDict item = state.child(std::to_string(i));
+    items_[i].counter = item.values.at("counter").as_int();
+    items_[i].config->scheduler->load_state_dict(item.child("scheduler"));
+  }
+  apply();
+}
+
+}  // namespace levin

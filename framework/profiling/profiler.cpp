@@ -1,0 +1,193 @@
+#include <levin/framework/profiling/profiler.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/value.h>
+
+namespace levin {
+namespace {
+
+/// Within a validation these are the validation's.
+bool belongs_to_validation(Part part) {
+  return part == Part::data || part == Part::transfer || part == Part::forward;
+}
+
+/// Shares in tenths of a percent that add up to 1,000: rounded down, and what is missing goes to
+/// those that lost most.
+std::array<int, kNumParts> shares_in_tenths(const Profile& profile) {
+  std::array<int, kNumParts> tenths{};
+  std::array<double, kNumParts> lost{};
+  for (size_t i = 0; i < kNumParts; ++i) {
+    const double exact = 10.0 * profile.percent(static_cast<Part>(i));
+    tenths[i] = static_cast<int>(std::floor(exact));
+    lost[i] = exact - tenths[i];
+  }
+  std::array<size_t, kNumParts> order{};
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return lost[a] > lost[b]; });
+  int missing = 1000 - std::accumulate(tenths.begin(), tenths.end(), 0);
+  for (size_t i = 0; i < kNumParts && missing > 0; ++i, --missing) ++tenths[order[i]];
+  return tenths;
+}
+
+/// A line a rank: what it sent, how long that took, and what it did beside it.
+std::string table_of_ranks(const std::vector<Profile>& ranks) {
+  std::string text = fmt::format("{:<6}{:>10}{:>17}{:>11}{:>11}{:>14}{:>11}{:>12}{:>10}\n", "rank",
+                                 "MiB sent", "communication s", "overlap %", "waiting s",
+                                 "for slower s", "forward s", "backward s", "update s");
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const Communication& one = ranks[r].communication;
+    const double backward = std::max(0.0, ranks[r].row(Part::backward).seconds - one.waiting);
+    text += fmt::format(
+        "{:<6}{:>10.2f}{:>17.3f}{:>11.1f}{:>11.3f}{:>14.3f}{:>11.3f}{:>12.3f}{:>10.3f}\n", r,
+        one.mib(), one.seconds, one.overlap_percent(), one.waiting, one.for_slower,
+        ranks[r].row(Part::forward).seconds, backward, ranks[r].row(Part::optimizer).seconds);
+  }
+  return text;
+}
+
+/// What other ranks are told of a profile.
+std::string to_text(const Profile& profile) {
+  Value value;
+  value["seconds"] = profile.seconds;
+  value["threads"] = static_cast<int64_t>(profile.threads);
+  Value::Array rows;
+  for (const auto& row : profile.rows) rows.emplace_back(Value::Array{row.calls, row.seconds});
+  value["rows"] = std::move(rows);
+  const Communication& one = profile.communication;
+  value["communication"] =
+      Value::Array{one.steps, one.bytes, one.seconds, one.hidden, one.waiting, one.stride};
+  value["waits"] = Value::Array(one.waits.begin(), one.waits.end());
+  return value.to_json();
+}
+
+Profile from_text(const std::string& text, Stage stage) {
+  const Value value = Value::from_json(text);
+  Profile profile;
+  profile.stage = stage;
+  profile.seconds = value.at("seconds").as_double();
+  profile.threads = static_cast<int>(value.at("threads").as_int());
+  for (size_t i = 0; i < kNumParts; ++i) {
+    const auto& row = value.at("rows").as_array().at(i).as_array();
+    profile.rows[i] = {row.at(0).as_int(), row.at(1).as_double()};
+  }
+  const auto& figures = value.at("communication").as_array();
+  Communication& one = profile.communication;
+  one.steps = figures.at(0).as_int();
+  one.bytes = figures.at(1).as_int();
+  one.seconds = figures.at(2).as_double();
+  one.hidden = figures.at(3).as_double();
+  one.waiting = figures.at(4).as_double();
+  one.stride = figures.at(5).as_int();
+  for (const Value& wait : value.at("waits").as_array()) {
+    one.waits.push_back(static_cast<float>(wait.as_double()));
+  }
+  return profile;
+}
+
+}  // namespace
+
+std::string_view part_name(Part part) {
+  static constexpr std::array<std::string_view, kNumParts> kNames = {
+      "waiting for data", "transfer",   "forward", "backward", "optimizer",
+      "callbacks",        "validation", "loggers", "files",    "the rest"};
+  return kNames[static_cast<size_t>(part)];
+}
+
+std::string Profile::table() const {
+  std::string text =
+      fmt::format("{}: {:.3f} s, LibTorch's threads: {}\n", stage_name(stage), seconds, threads);
+  if (seconds <= 0.0) return text;
+  const auto tenths = shares_in_tenths(*this);
+  std::array<size_t, kNumParts> order{};
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end() - 1,  // the rest comes last
+                   [&](size_t a, size_t b) { return rows[a].seconds > rows[b].seconds; });
+  text +=
+      fmt::format("{:<18}{:>12}{:>12}{:>14}{:>9}\n", "part", "calls", "seconds", "mean us", "%");
+  for (const size_t i : order) {
+    const Row& one = rows[i];
+    const bool is_rest = static_cast<Part>(i) == Part::rest;
+    if (one.calls == 0 && !is_rest) continue;
+    text += fmt::format("{:<18}{:>12}{:>12.3f}{:>14}{:>9}\n", part_name(static_cast<Part>(i)),
+                        is_rest ? "" : fmt::format("{}", one.calls), one.seconds,
+                        is_rest ? "" : fmt::format("{:.2f}", one.mean_us()),
+                        fmt::format("{}.{}", tenths[i] / 10, tenths[i] % 10));
+  }
+  text += fmt::format("{:<18}{:>12}{:>12.3f}{:>14}{:>9}\n", "all", "", seconds, "", "100.0");
+  if (!ranks.empty()) text += table_of_ranks(ranks);
+  return text;
+}
+
+void SimpleProfiler::begin_run(Stage stage) {
+  profile_ = {};
+  profile_.stage = stage;
+  ranks_ = {};
+  open_.clear();
+  open_.reserve(16);
+  running_ = true;
+  started_ = last_ = files::monotonic_seconds();
+}
+
+void SimpleProfiler::pass_time() {
+  const double now = files::monotonic_seconds();
+  const Part part = open_.empty() ? Part::rest : open_.back();
+  profile_.row(part).seconds += now - last_;
+  passed(part, last_, now);
+  last_ = now;
+}
+
+void SimpleProfiler::begin(Part part) {
+  pass_time();
+  const bool in_validation = !open_.empty() && open_.back() == Part::validation;
+  if (in_validation && belongs_to_validation(part)) {
+    part = Part::validation;
+  } else {
+    ++profile_.row(part).calls;
+  }
+  open_.push_back(part);
+}
+
+void SimpleProfiler::end(Part /*part*/) {
+  pass_time();
+  if (!open_.empty()) open_.pop_back();
+}
+
+void SimpleProfiler::end_run(bool failed) {
+  pass_time();
+  open_.clear();
+  profile_ = profile();
+  running_ = false;
+  if (failed) return;
+  if (ranks_.world_size > 1) gather_ranks();
+  if (out_ != nullptr && ranks_.rank == 0) fmt::print(out_, "{}", profile_.table());
+}
+
+void SimpleProfiler::gather_ranks() {
+  std::vector<Communication> communication;
+  for (const std::string& text : ranks_.gather(to_text(profile_))) {
+    profile_.ranks.push_back(from_text(text, profile_.stage));
+    communication.push_back(profile_.ranks.back().communication);
+  }
+  tell_slower_apart(communication);
+  for (size_t r = 0; r < communication.size(); ++r) {
+    profile_.ranks[r].communication = std::move(communication[r]);
+  }
+  profile_.communication = profile_.ranks.at(static_cast<size_t>(ranks_.rank)).communication;
+}
+
+Profile SimpleProfiler::profile() const {
+  Profile result = profile_;
+  result.seconds = last_ - started_;
+  if (running_) result.threads = at::get_num_threads();
+  return result;
+}
+
+}  // namespace levin

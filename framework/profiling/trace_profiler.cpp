@@ -1,0 +1,233 @@
+#include <levin/framework/profiling/trace_profiler.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <exception>
+#include <iterator>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/value.h>
+
+namespace levin {
+namespace {
+
+using Kind = TraceEvent::Kind;
+
+constexpr double kShortest = 1e-6;  // seconds
+constexpr int kMeetings = 5;
+
+/// Ranks with the same one read the same clock.
+std::string host_name() {
+  try {
+    return files::read_text("/proc/sys/kernel/random/boot_id");
+  } catch (const std::exception&) {
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    return name.data();
+  }
+}
+
+std::string_view name_of(Kind kind) {
+  static constexpr std::array<std::string_view, 11> kNames = {
+      "data",       "transfer", "forward", "backward", "update",       "callbacks",
+      "validation", "loggers",  "files",   "idle",     "communication"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+std::string metadata(const char* what, int64_t rank, size_t thread, const std::string& name) {
+  return fmt::format(R"({{"name":"{}","ph":"M","pid":{},"tid":{},"args":{{"name":"{}"}}}})", what,
+                     rank, thread, name);
+}
+
+/// The first thread after the training's on which nothing is under way at `begin`.
+size_t free_thread(std::vector<double>& ends, const TraceEvent& event) {
+  size_t i = 0;
+  while (i < ends.size() && ends[i] > event.begin) ++i;
+  if (i == ends.size()) ends.push_back(0.0);
+  ends[i] = event.end;
+  return i + 1;
+}
+
+}  // namespace
+
+void TraceEvents::add(const TraceEvent& event) {
+  if (!events_.empty() && event.kind != Kind::communication) {
+    TraceEvent& last = events_[last_];
+    if (last.kind == event.kind && last.step == event.step && event.begin - last.end < kShortest) {
+      last.end = event.end;
+      return;
+    }
+  }
+  if (events_.size() < capacity_) {
+    last_ = events_.size();
+    events_.push_back(event);
+    return;
+  }
+  ++dropped_;
+  if (capacity_ == 0) return;
+  const size_t half = capacity_ / 2;
+  last_ = last_ + 1 < capacity_ ? last_ + 1 : half;
+  events_[last_] = event;
+}
+
+std::vector<TraceEvent> TraceEvents::sorted() const {
+  std::vector<TraceEvent> result = events_;
+  std::stable_sort(result.begin(), result.end(),
+                   [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  return result;
+}
+
+std::string chrome_events(const std::vector<TraceEvent>& events, int64_t rank, double shift) {
+  std::string text = metadata("process_name", rank, 0, fmt::format("rank {}", rank)) + ",\n" +
+                     metadata("thread_name", rank, 0, "training");
+  std::vector<double> ends;  // of what each communication thread has last
+  for (const TraceEvent& event : events) {
+    const bool is_communication = event.kind == Kind::communication;
+    const size_t known = ends.size();
+    const size_t thread = is_communication ? free_thread(ends, event) : 0;
+    if (ends.size() > known) {
+      text +=
+          ",\n" + metadata("thread_name", rank, thread, fmt::format("communication {}", thread));
+    }
+    text += fmt::format(
+        ",\n"
+        R"({{"name":"{}","cat":"{}","ph":"X","ts":{:.3f},"dur":{:.3f},"pid":{},"tid":{},)"
+        R"("args":{{"step":{}{}}}}})",
+        name_of(event.kind), is_communication ? "communication" : "training",
+        (event.begin + shift) * 1e6, (event.end - event.begin) * 1e6, rank, thread, event.step,
+        is_communication ? fmt::format(",\"bytes\":{}", event.bytes) : "");
+  }
+  return text;
+}
+
+double clock_offset(const std::vector<double>& first, const std::vector<double>& other) {
+  std::vector<double> differences;
+  for (size_t i = 0; i < std::min(first.size(), other.size()); ++i) {
+    differences.push_back(first[i] - other[i]);
+  }
+  if (differences.empty()) return 0.0;
+  const auto middle = differences.begin() + std::ssize(differences) / 2;
+  std::nth_element(differences.begin(), middle, differences.end());
+  return *middle;
+}
+
+TraceProfiler::TraceProfiler(TraceProfilerOptions options, std::FILE* out)
+    : SimpleProfiler(nullptr), options_(options), trace_out_(out) {}
+
+void TraceProfiler::begin_run(Stage stage) {
+  SimpleProfiler::begin_run(stage);
+  meetings_.clear();
+  wait_ = {};
+  joined({});
+}
+
+void TraceProfiler::joined(const ProfiledRanks& ranks) {
+  SimpleProfiler::joined(ranks);
+  const auto capacity = static_cast<size_t>(
+      std::max<int64_t>(0, options_.max_events / std::max<int64_t>(1, ranks.world_size)));
+  const size_t collectives = ranks.world_size > 1 ? capacity / 4 : 0;
+  collectives_ = TraceEvents(collectives);
+  events_ = TraceEvents(capacity - collectives);
+  if (ranks.world_size == 1) return;
+  for (int i = 0; i < kMeetings; ++i) {
+    ranks.gather("");
+    meetings_.push_back(files::monotonic_seconds());
+  }
+}
+
+void TraceProfiler::add(Kind kind, double from, double to) {
+  if (to - from < kShortest) return;
+  const int64_t step = ranks().step ? ranks().step() : 0;
+  events_.add({.begin = from, .end = to, .step = step, .kind = kind});
+}
+
+void TraceProfiler::passed(Part part, double from, double to) {
+  if (part == Part::rest) return;
+  static constexpr std::array<Kind, kNumParts - 1> kKinds = {
+      Kind::data,      Kind::transfer,   Kind::forward, Kind::backward, Kind::update,
+      Kind::callbacks, Kind::validation, Kind::loggers, Kind::files};
+  if (part != Part::backward || wait_.end <= from || wait_.ready >= to) {
+    add(kKinds[static_cast<size_t>(part)], from, to);
+    return;
+  }
+  const double ready = std::clamp(wait_.ready, from, to);
+  const double end = std::clamp(wait_.end, ready, to);
+  add(Kind::backward, from, ready);
+  add(Kind::idle, ready, end);
+  add(Kind::backward, end, to);
+}
+
+void TraceProfiler::reduced(const Reduction& step) {
+  SimpleProfiler::reduced(step);
+  wait_.ready = step.ready;
+  wait_.end = step.end;
+  const int64_t number = ranks().step ? ranks().step() : 0;
+  for (const auto& one : step.collectives) {
+    collectives_.add({.begin = one.begin,
+                      .end = one.end,
+                      .step = number,
+                      .bytes = one.bytes,
+                      .kind = Kind::communication});
+  }
+}
+
+std::string TraceProfiler::own_clock() const {
+  Value value;
+  value["host"] = host_name();
+  value["started"] = started();
+  value["meetings"] = Value::Array(meetings_.begin(), meetings_.end());
+  return value.to_json();
+}
+
+std::string TraceProfiler::own_text(double shift) const {
+  auto events = events_.sorted();
+  const auto collectives = collectives_.sorted();
+  events.insert(events.end(), collectives.begin(), collectives.end());
+  return chrome_events(events, ranks().rank, shift);
+}
+
+void TraceProfiler::end_run(bool failed) {
+  SimpleProfiler::end_run(failed);
+  if (failed || !ranks().folder) return;
+  const auto gather = [this](const std::string& own) {
+    return ranks().gather ? ranks().gather(own) : std::vector<std::string>{own};
+  };
+  std::vector<Value> clocks;
+  for (const auto& text : gather(own_clock())) clocks.push_back(Value::from_json(text));
+  const auto meetings_of = [](const Value& clock) {
+    std::vector<double> result;
+    for (const Value& one : clock.at("meetings").as_array()) result.push_back(one.as_double());
+    return result;
+  };
+  double begin = std::numeric_limits<double>::infinity();
+  std::vector<double> offsets;
+  for (const Value& clock : clocks) {
+    const bool is_same = clock.at("host") == clocks.front().at("host");
+    offsets.push_back(is_same ? 0.0
+                              : clock_offset(meetings_of(clocks.front()), meetings_of(clock)));
+    begin = std::min(begin, clock.at("started").as_double() + offsets.back());
+  }
+  const auto folder = ranks().folder();
+  const auto texts = gather(own_text(offsets.at(static_cast<size_t>(ranks().rank)) - begin));
+  if (ranks().rank != 0) return;
+  std::string all = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
+  for (size_t r = 0; r < texts.size(); ++r) all += (r > 0 ? ",\n" : "") + texts[r];
+  all += "\n]}\n";
+  const Stage stage = profile().stage;
+  const auto path =
+      folder /
+      (stage == Stage::fit ? "trace.json" : fmt::format("trace_{}.json", stage_name(stage)));
+  files::write_atomically(path, all);
+  if (trace_out_ == nullptr) return;
+  const int64_t dropped = events_.dropped() + collectives_.dropped();
+  fmt::print(trace_out_, "trace: {}{}\n", path.string(),
+             dropped == 0 ? "" : fmt::format(" ({} events of the middle left out)", dropped));
+}
+
+}  // namespace levin

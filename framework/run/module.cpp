@@ -1,0 +1,118 @@
+#include <levin/framework/run/module.h>
+
+#include <map>
+#include <set>
+
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+/// Calls `visit(name, tensor)` for each parameter and buffer, tied ones once.
+template <class Visit>
+void for_each_tensor(const torch::nn::Module& module, Visit visit) {
+  std::set<const void*> seen;
+  for (const auto& item : module.named_parameters()) {
+    if (seen.insert(item.value().unsafeGetTensorImpl()).second) visit(item.key(), item.value());
+  }
+  for (const auto& item : module.named_buffers()) {
+    if (seen.insert(item.value().unsafeGetTensorImpl()).second) visit(item.key(), item.value());
+  }
+}
+
+/// Further names of tied tensors, and the first name of each: other programs may have saved both.
+std::map<std::string, std::string, std::less<>> further_names(const torch::nn::Module& module) {
+  std::map<const void*, std::string> first_names;
+  for_each_tensor(module, [&](const std::string& name, const torch::Tensor& tensor) {
+    first_names.emplace(tensor.unsafeGetTensorImpl(), name);
+  });
+  std::map<std::string, std::string, std::less<>> result;
+  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    const auto& first = first_names.at(tensor.unsafeGetTensorImpl());
+    if (name != first) result.emplace(name, first);
+  };
+  for (const auto& item : module.named_parameters()) add(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) add(item.key(), item.value());
+  return result;
+}
+
+[[noreturn]] void missing(const char* step) {
+  throw ModuleError::contract(step, "the module doesn't have it", "override it in your module");
+}
+
+std::string describe_tensor(const torch::Tensor& tensor) {
+  return fmt::format("{} [{}]", c10::toString(tensor.scalar_type()),
+                     fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ", "));
+}
+
+}  // namespace
+
+torch::Tensor Module::training_step(const Batch&, Step&) { missing("training_step"); }
+void Module::validation_step(const Batch&, Step&) { missing("validation_step"); }
+void Module::test_step(const Batch&, Step&) { missing("test_step"); }
+NamedTensors Module::predict_step(const Batch&, Step&) { missing("predict_step"); }
+
+Optimizers Module::configure_optimizers() { return {}; }
+
+void Module::backward(const torch::Tensor& loss) { loss.backward(); }
+
+void Module::optimizer_step(Optimizer& optimizer, const Closure& closure) {
+  optimizer.step(closure);
+}
+
+StateDict Module::state_dict() const {
+  StateDict state;
+  for_each_tensor(*this, [&](const std::string& name, const torch::Tensor& tensor) {
+    state.tensors.emplace(name, tensor.detach());
+  });
+  return state;
+}
+
+void Module::load_state_dict(const StateDict& state, bool strict) {
+  std::vector<std::string> problems;
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
+  std::set<std::string, std::less<>> known;
+  const auto tied = further_names(*this);
+  for_each_tensor(*this, [&](const std::string& name, const torch::Tensor& own) {
+    known.insert(name);
+    auto found = state.tensors.find(name);
+    for (const auto& [other, first] : tied) {
+      if (found == state.tensors.end() && first == name) found = state.tensors.find(other);
+    }
+    if (found == state.tensors.end()) {
+      problems.push_back(fmt::format("'{}' {} is missing", name, describe_tensor(own)));
+    } else if (found->second.sizes() != own.sizes() ||
+               found->second.scalar_type() != own.scalar_type()) {
+      problems.push_back(fmt::format("'{}' is {}, the module's is {}", name,
+                                     describe_tensor(found->second), describe_tensor(own)));
+    } else {
+      copies.emplace_back(own, found->second);
+    }
+  });
+  for (const auto& [name, tensor] : state.tensors) {
+    if (!known.contains(name) && !tied.contains(name)) {
+      problems.push_back(fmt::format("'{}' isn't in the module", name));
+    }
+  }
+  if (strict && !problems.empty()) {
+    throw CheckpointError::mismatch("the state for this module", problems);
+  }
+  const at::NoGradGuard no_grad;
+  for (auto& [own, saved] : copies) own.copy_(saved);
+}
+
+int64_t Module::num_parameters(bool trainable_only) const {
+  int64_t total = 0;
+  std::set<const void*> seen;
+  for (const auto& parameter : parameters()) {
+    if (!seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
+    if (parameter.requires_grad() || !trainable_only) total += parameter.numel();
+  }
+  return total;
+}
+
+}  // namespace levin

@@ -1,0 +1,183 @@
+#include <levin/framework/run/trainer_options.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+void require_limit(std::string_view option, const CountOrFraction& limit) {
+  if (limit.is_count() && limit.count() < 0) {
+    throw ConfigError::invalid_value(option, std::to_string(limit.count()), "must be at least 0");
+  }
+  if (!limit.is_count() && !(limit.fraction() >= 0.0 && limit.fraction() <= 1.0)) {
+    throw ConfigError::invalid_value(option, fmt::format("{}", limit.fraction()),
+                                     "a fraction must be between 0.0 and 1.0");
+  }
+}
+
+void require_at_least(std::string_view option, std::optional<int64_t> value, int64_t least) {
+  if (value && *value < least) {
+    throw ConfigError::invalid_value(option, std::to_string(*value),
+                                     fmt::format("must be at least {}", least));
+  }
+}
+
+void validate_clipping(const TrainerOptions& options) {
+  if (options.gradient_clip_val && !(*options.gradient_clip_val >= 0.0)) {
+    throw ConfigError::invalid_value("gradient_clip_val",
+                                     fmt::format("{}", *options.gradient_clip_val),
+                                     "must be positive; null or 0 for none");
+  }
+  const std::string& algorithm = options.gradient_clip_algorithm;
+  if (algorithm != "norm" && algorithm != "value") {
+    throw ConfigError::unknown_name("gradient_clip_algorithm", algorithm, {"norm", "value"});
+  }
+}
+
+void validate_intervals(const TrainerOptions& options) {
+  const auto& interval = options.val_check_interval;
+  require_limit("val_check_interval", interval);
+  const bool is_zero = interval.is_count() ? interval.count() == 0 : interval.fraction() == 0.0;
+  if (is_zero) {
+    throw ConfigError::invalid_value("val_check_interval", "0",
+                                     "must be above 0; limit_val_batches = 0 turns validation off");
+  }
+  if (!options.check_val_every_n_epoch && !interval.is_count()) {
+    throw ConfigError::conflict("check_val_every_n_epoch = null counts batches across epochs",
+                                "give val_check_interval as a whole number of batches");
+  }
+}
+
+void validate_threads(const CountOrName& threads) {
+  if (const auto* count = std::get_if<int64_t>(&threads.value)) {
+    if (*count >= 1 && *count <= std::numeric_limits<int>::max()) return;
+    throw ConfigError::invalid_value("threads", std::to_string(*count), "must be at least 1");
+  }
+  const auto& name = std::get<std::string>(threads.value);
+  if (!name.empty() && name != "auto") {
+    throw ConfigError::invalid_value("threads", name,
+                                     "give a number, auto, or nothing for LibTorch's own");
+  }
+}
+
+void require_name(std::string_view option, const std::string& value,
+                  const std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), value) != names.end()) return;
+  throw ConfigError::unknown_name(option, value, names);
+}
+
+void validate_data_parallel(const TrainerOptions& options) {
+  require_at_least("num_nodes", options.num_nodes, 1);
+  require_at_least("max_restarts", options.max_restarts, 0);
+  require_name("strategy", options.strategy,
+               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2"});
+  require_name("gradient_compression", options.gradient_compression, {"none", "fp16", "bf16"});
+  require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
+  const std::pair<const char*, double> positive[] = {
+      {"bucket_cap_mb", options.bucket_cap_mb},
+      {"process_group_timeout", options.process_group_timeout},
+      {"heartbeat_timeout", options.heartbeat_timeout}};
+  for (const auto& [name, value] : positive) {
+    if (std::isfinite(value) && value > 0.0) continue;
+    throw ConfigError::invalid_value(name, fmt::format("{}", value), "must be above 0");
+  }
+}
+
+}  // namespace
+
+Fields describe(TrainerOptions& o) {
+  return fields_of<TrainerOptions>(
+      {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
+       {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
+       {"num_nodes", &o.num_nodes, "hosts"},
+       {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1 or zero_stage_2"},
+       {"max_restarts", &o.max_restarts, "starts again after a failure of a rank"},
+       {"max_epochs", &o.max_epochs, "epochs to train; null: 1000, or max_steps; -1: no limit"},
+       {"min_epochs", &o.min_epochs, "epochs to train at least"},
+       {"max_steps", &o.max_steps, "optimizer steps to train; -1: no limit"},
+       {"min_steps", &o.min_steps, "optimizer steps to train at least"},
+       {"max_time", &o.max_time, "DD:HH:MM:SS of training; empty: no limit"},
+       {"limit_train_batches", &o.limit_train_batches, "int: batches an epoch; float: fraction"},
+       {"limit_val_batches", &o.limit_val_batches, "the same for validation"},
+       {"limit_test_batches", &o.limit_test_batches, "the same for test"},
+       {"limit_predict_batches", &o.limit_predict_batches, "the same for predict"},
+       {"val_check_interval", &o.val_check_interval,
+        "validate every n batches (int) or every fraction of an epoch (float)"},
+       {"check_val_every_n_epoch", &o.check_val_every_n_epoch,
+        "validate in every n-th epoch; null: count batches across epochs"},
+       {"num_sanity_val_steps", &o.num_sanity_val_steps,
+        "validation batches tried before training; -1: all"},
+       {"overfit_batches", &o.overfit_batches, "train on that many batches only, unshuffled"},
+       {"fast_dev_run", &o.fast_dev_run, "run n batches of everything once, saving nothing"},
+       {"accumulate_grad_batches", &o.accumulate_grad_batches, "batches an optimizer step"},
+       {"gradient_clip_val", &o.gradient_clip_val, "clip gradients to it; null or 0: don't"},
+       {"gradient_clip_algorithm", &o.gradient_clip_algorithm, "norm or value"},
+       {"log_every_n_steps", &o.log_every_n_steps, "steps between rows of the loggers; 0: none"},
+       {"deterministic", &o.deterministic, "only deterministic algorithms"},
+       {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
+       {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
+       {"threads", &o.threads, "within an operation: a number, auto; empty: as LibTorch has them"},
+       {"profiler", &o.profiler, "simple: a table of the time; trace: a timeline; empty: none"},
+       {"default_root_dir", &o.default_root_dir, "where levin_logs goes; empty: here"},
+       {"find_unused_parameters", &o.find_unused_parameters, "ddp: allow parameters no loss needs"},
+       {"broadcast_buffers", &o.broadcast_buffers, "ddp: all ranks have rank 0's buffers"},
+       {"gradient_as_bucket_view", &o.gradient_as_bucket_view, "ddp: gradients lie in buckets"},
+       {"bucket_cap_mb", &o.bucket_cap_mb, "ddp: MiB of gradients that are sent together"},
+       {"gradient_compression", &o.gradient_compression, "ddp: none, fp16 or bf16"},
+       {"process_group_backend", &o.process_group_backend, "ddp: auto, gloo or nccl"},
+       {"process_group_timeout", &o.process_group_timeout, "ddp: seconds to wait for others"},
+       {"heartbeat_timeout", &o.heartbeat_timeout, "ddp: seconds of silence that mean failure"}});
+}
+
+void validate(const TrainerOptions& options) {
+  validate_data_parallel(options);
+  require_at_least("max_epochs", options.max_epochs, -1);
+  require_at_least("min_epochs", options.min_epochs, 0);
+  require_at_least("max_steps", options.max_steps, -1);
+  require_at_least("min_steps", options.min_steps, 0);
+  require_at_least("num_sanity_val_steps", options.num_sanity_val_steps, -1);
+  require_at_least("check_val_every_n_epoch", options.check_val_every_n_epoch, 1);
+  require_at_least("accumulate_grad_batches", options.accumulate_grad_batches, 1);
+  require_at_least("log_every_n_steps", options.log_every_n_steps, 0);
+  require_at_least("fast_dev_run", options.fast_dev_run.count, 0);
+  require_limit("limit_train_batches", options.limit_train_batches);
+  require_limit("limit_val_batches", options.limit_val_batches);
+  require_limit("limit_test_batches", options.limit_test_batches);
+  require_limit("limit_predict_batches", options.limit_predict_batches);
+  require_limit("overfit_batches", options.overfit_batches);
+  validate_intervals(options);
+  validate_clipping(options);
+  validate_threads(options.threads);
+  if (!options.profiler.empty() && options.profiler != "simple" && options.profiler != "trace") {
+    throw ConfigError::unknown_name("profiler", options.profiler, {"simple", "trace"});
+  }
+  if (!options.max_time.empty()) parse_duration("max_time", options.max_time);
+}
+
+double parse_duration(std::string_view option, std::string_view text) {
+  constexpr double kUnits[] = {1.0, 60.0, 3600.0, 86400.0};
+  std::vector<double> parts;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find(':', begin), text.size());
+    int64_t number = -1;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, number);
+    if (error != std::errc() || stop != text.data() + end || number < 0 || parts.size() == 4) {
+      throw ConfigError::invalid_value(option, text, "expected DD:HH:MM:SS, say 00:01:30:00");
+    }
+    parts.push_back(static_cast<double>(number));
+    begin = end + 1;
+  }
+  double seconds = 0.0;
+  for (size_t i = 0; i < parts.size(); ++i) seconds += parts[parts.size() - 1 - i] * kUnits[i];
+  return seconds;
+}
+
+}  // namespace levin

@@ -1,0 +1,182 @@
+#include <levin/datamodules/readers/csv.h>
+
+#include <cmath>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "datamodules/readers/support.h"
+
+namespace levin::readers {
+namespace {
+
+using test::expect_data_error;
+using Names = std::vector<std::string>;
+using Values = std::vector<double>;
+
+CsvTable parse(std::string_view text, const CsvOptions& options = {}) {
+  return parse_csv(text, "a.csv", options);
+}
+
+TEST(ReadersCsv, reads_numbers_below_a_header) {
+  const CsvTable table = parse("length,width\n1,2.5\n-3e2, +4 \n");
+  EXPECT_EQ(table.columns, (Names{"length", "width"}));
+  EXPECT_EQ(table.rows, 2);
+  EXPECT_EQ(table.values, (Values{1, 2.5, -300, 4}));
+  EXPECT_TRUE(table.targets.empty());
+}
+
+TEST(ReadersCsv, names_columns_by_place_where_there_is_no_header) {
+  const CsvTable table = parse("1,2\n3,4\n");
+  EXPECT_EQ(table.columns, (Names{"column_0", "column_1"}));
+  EXPECT_EQ(table.values, (Values{1, 2, 3, 4}));
+}
+
+TEST(ReadersCsv, takes_the_callers_word_for_the_header) {
+  CsvOptions options;
+  options.header = CsvHeader::present;
+  EXPECT_EQ(parse("2019,2020\n1,2\n", options).columns, (Names{"2019", "2020"}));
+  options.header = CsvHeader::absent;
+  expect_data_error([&] { parse("x,y\n1,2\n", options); }, "line 1, column 1");
+}
+
+TEST(ReadersCsv, finds_commas_semicolons_and_tabs_and_takes_a_given_delimiter) {
+  for (const char* text : {"a,b\n1,2\n", "a;b\n1;2\n", "a\tb\n1\t2\n", "\"a;\tb\",b\n1,2\n"}) {
+    SCOPED_TRACE(text);
+    EXPECT_EQ(parse(text).values, (Values{1, 2}));
+  }
+  CsvOptions options;
+  options.delimiter = '|';
+  EXPECT_EQ(parse("1|2\n", options).values, (Values{1, 2}));
+  EXPECT_EQ(parse("x\n1\n2\n").values, (Values{1, 2}));
+}
+
+TEST(ReadersCsv, reads_every_kind_of_line_end_and_a_byte_order_mark) {
+  const Values expected = {1, 2, 3, 4};
+  for (const char* text : {"a,b\n1,2\n3,4", "a,b\r\n1,2\r\n3,4\r\n", "a,b\r1,2\r3,4\r",
+                           "\xef\xbb\xbf"
+                           "a,b\n1,2\n3,4\n",
+                           "a,b\n1,2\n3,4\n\n\r\n"}) {
+    SCOPED_TRACE(text);
+    const CsvTable table = parse(text);
+    EXPECT_EQ(table.values, expected);
+    EXPECT_EQ(table.columns[0], "a");
+  }
+}
+
+TEST(ReadersCsv, reads_quoted_cells_as_rfc_4180_says) {
+  const CsvTable table = parse("\"a \"\"b\"\"\",\"c,\nd\"\r\n\"1\",2\r\n");
+  EXPECT_EQ(table.columns, (Names{"a \"b\"", "c,\nd"}));
+  EXPECT_EQ(table.values, (Values{1, 2}));
+}
+
+TEST(ReadersCsv, counts_the_lines_inside_quotes) {
+  expect_data_error([] { parse("\"a\nb\",c\n1,2\n3,x\n"); }, "line 4, column 2 (c)");
+}
+
+TEST(ReadersCsv, maps_names_to_classes_in_order_of_first_appearance_or_sorted) {
+  const std::string text = "x,kind\n1,virginica\n2,setosa\n3, virginica\n4,\"versicolor\"\n";
+  CsvOptions options;
+  options.target_column = "kind";
+  CsvTable table = parse(text, options);
+  EXPECT_EQ(table.columns, Names{"x"});
+  EXPECT_EQ(table.target_name, "kind");
+  EXPECT_EQ(table.values, (Values{1, 2, 3, 4}));
+  EXPECT_EQ(table.classes, (Names{"virginica", "setosa", "versicolor"}));
+  EXPECT_EQ(table.targets, (Values{0, 1, 0, 2}));
+  options.sort_classes = true;
+  table = parse(text, options);
+  EXPECT_EQ(table.classes, (Names{"setosa", "versicolor", "virginica"}));
+  EXPECT_EQ(table.targets, (Values{2, 0, 2, 1}));
+}
+
+TEST(ReadersCsv, leaves_a_numeric_target_column_as_it_is) {
+  CsvOptions options;
+  options.target_column = "y";
+  const CsvTable table = parse("y,x\n3,1\n1,2\n", options);
+  EXPECT_EQ(table.targets, (Values{3, 1}));
+  EXPECT_TRUE(table.classes.empty());
+  EXPECT_EQ(table.values, (Values{1, 2}));
+  expect_data_error([&] { parse("y,x\n3,1\nthree,2\n", options); }, "line 3, column 1 (y)");
+}
+
+TEST(ReadersCsv, finds_the_target_column_by_number_from_either_end) {
+  CsvOptions options;
+  options.target_column = "-1";
+  EXPECT_EQ(parse("1,2,a\n3,4,b\n", options).targets, (Values{0, 1}));
+  options.target_column = "0";
+  EXPECT_EQ(parse("1,2\n3,4\n", options).targets, (Values{1, 3}));
+  for (const char* wrong : {"2", "-3", "kind", "1x"}) {
+    SCOPED_TRACE(wrong);
+    options.target_column = wrong;
+    expect_data_error([&] { parse("x,y\n3,4\n", options); }, "the file has 2 columns: 'x', 'y'");
+  }
+  options.target_column = "x";
+  expect_data_error([&] { parse("x,x\n3,4\n", options); }, "comes 2 times");
+}
+
+TEST(ReadersCsv, reads_a_double_written_in_full_exactly) {
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> mantissa(-1, 1);
+  std::string text;
+  Values expected;
+  for (int i = 0; i < 2000; ++i) {
+    expected.push_back(std::ldexp(mantissa(random), static_cast<int>(random() % 2000) - 1000));
+    char digits[40];
+    std::snprintf(digits, sizeof digits, "%.17g\n", expected.back());
+    text += digits;
+  }
+  EXPECT_EQ(parse(text).values, expected);
+  EXPECT_EQ(parse("1e-999\n").values, Values{0});
+  EXPECT_TRUE(std::isnan(parse("1\nnan\n").values[1]));
+  EXPECT_EQ(parse("1\n-inf\n").values[1], -INFINITY);
+}
+
+TEST(ReadersCsv, refuses_files_without_rows) {
+  expect_data_error([] { parse(""); }, "a.csv is empty");
+  expect_data_error([] { parse("\n\n"); }, "a.csv is empty");
+  expect_data_error([] { parse("a,b\n"); }, "a header, but no rows");
+}
+
+TEST(ReadersCsv, names_line_and_column_of_what_it_cannot_read) {
+  expect_data_error([] { parse("a,b\n1,2\n3,?\n"); }, "'?' at a.csv, line 3, column 2 (b)");
+  expect_data_error([] { parse("a,b\n1,\n"); }, "fill in the missing value");
+  expect_data_error([] { parse("a,b\n1,2 3\n"); }, "'2 3'");
+  expect_data_error([] { parse("a,b\n1,0x10\n"); }, "'0x10'");
+  expect_data_error([] { parse("a,b\n1,1e999\n"); }, "'1e999'");
+  expect_data_error([] { parse("a,b\n1,2\n3\n"); }, "line 3 has 1 cells, but the first line has 2");
+  expect_data_error([] { parse("a,b\n1,2,3\n"); }, "line 2 has 3 cells, but the first line has 2");
+  expect_data_error([] { parse("a,b\n\n1,2\n"); }, "line 2 has 1 cells");
+  expect_data_error([] { parse("a,b\n1,\"2\n"); }, "line 2, column 2: a quote is opened");
+  expect_data_error([] { parse("a,b\n\"1\"x,2\n"); }, "line 2, column 1: text follows");
+  const test::TemporaryFolder folder;
+  expect_data_error([&] { read_csv(folder / "missing.csv"); }, "missing.csv");
+}
+
+TEST(ReadersCsv, shows_a_binary_cell_without_its_bytes) {
+  const std::string cell(1000, '\x1b');
+  const std::string shown(60, '?');
+  expect_data_error([&] { parse("1\n" + cell + "\n"); }, shown);
+}
+
+TEST(ReadersCsv, reads_a_file) {
+  const test::TemporaryFolder folder;
+  test::write_text(folder / "a.csv", "a,b\n1,2\n");
+  EXPECT_EQ(read_csv(folder / "a.csv").values, (Values{1, 2}));
+}
+
+TEST(ReadersCsv, survives_every_changed_byte) {
+  const Bytes file = test::to_bytes("a,\"b\"\"c\",kind\r\n1,2.5e1,\"x\"\r\n-3,4,y\r\n");
+  CsvOptions options;
+  options.target_column = "2";
+  const size_t refused =
+      test::refused_mutations(file, [&](const Bytes& changed, const std::string&) {
+        const CsvTable table = parse(test::to_text(changed), options);
+        const auto rows = static_cast<size_t>(table.rows);
+        return table.values.size() == rows * table.columns.size() && table.targets.size() == rows;
+      });
+  EXPECT_GT(refused, 100u);
+}
+
+}  // namespace
+}  // namespace levin::readers

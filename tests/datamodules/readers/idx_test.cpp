@@ -1,0 +1,151 @@
+#include <levin/datamodules/readers/idx.h>
+
+#include <array>
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/digest.h>
+#include <levin/datamodules/readers/gzip.h>
+
+#include "datamodules/readers/support.h"
+
+namespace levin::readers {
+namespace {
+
+using test::expect_data_error;
+
+TEST(ReadersIdx, reads_every_type_plain_and_compressed) {
+  const test::TemporaryFolder folder;
+  for (const auto& item : test::reader_baselines()["idx"]) {
+    SCOPED_TRACE(item["name"]);
+    test::write_text(folder / "named_anyhow", test::to_text(test::file_of(item)));
+    test::expect_equal(read_idx(folder / "named_anyhow"), item);
+  }
+}
+
+TEST(ReadersIdx, refuses_truncated_longer_and_foreign_files) {
+  const Bytes file = test::file_of(test::baseline("idx", "uint8"));
+  const Bytes cut(file.begin(), file.end() - 1);
+  expect_data_error([&] { parse_idx(cut, "a.idx"); },
+                    "uint8 [2, 4, 3], 24 bytes, but 23 bytes follow: it is truncated");
+  const Bytes header_cut(file.begin(), file.begin() + 10);
+  expect_data_error([&] { parse_idx(header_cut, "a.idx"); }, "inside the header");
+  expect_data_error([] { parse_idx({}, "a.idx"); }, "inside the header");
+  Bytes longer = file;
+  longer.push_back(std::byte{0});
+  expect_data_error([&] { parse_idx(longer, "a.idx"); }, "24 bytes, but 25 bytes follow");
+  Bytes foreign = file;
+  foreign[0] = std::byte{1};
+  expect_data_error([&] { parse_idx(foreign, "a.idx"); }, "magic number");
+  const test::TemporaryFolder folder;
+  expect_data_error([&] { read_idx(folder / "missing"); }, "missing");
+}
+
+TEST(ReadersIdx, refuses_sizes_that_overflow) {
+  Bytes file = test::to_bytes(std::string("\x00\x00\x0e\x04", 4));
+  file.resize(4 + 16, std::byte{0xff});
+  expect_data_error([&] { parse_idx(file, "a.idx"); }, "more than can be held");
+}
+
+TEST(ReadersIdx, survives_every_changed_byte_and_notices_it_where_the_file_is_compressed) {
+  const Bytes plain = test::file_of(test::baseline("idx", "uint8"));
+  const size_t refused =
+      test::refused_mutations(plain, [&](const Bytes& changed, const std::string&) {
+        const Array array = parse_idx(changed, "a.idx");
+        return byte_count(array.shape, array.dtype) == array.bytes.size();
+      });
+  EXPECT_GT(refused, plain.size());
+  const auto& item = test::baseline("idx", "uint8, gzip");
+  const Array right = parse_idx(test::file_of(item), "a.idx.gz");
+  const size_t refused_compressed =
+      test::refused_mutations(test::file_of(item), [&](const Bytes& changed, const std::string&) {
+        const Array array = parse_idx(changed, "a.idx.gz");
+        return array.shape == right.shape && array.bytes == right.bytes;
+      });
+  EXPECT_GT(refused_compressed, test::file_of(item).size() * 8);
+}
+
+// Row 14: the real files, where the test machine has them.
+TEST(ReadersIdx, reads_and_verifies_mnist) {
+  const char* folder = std::getenv("MNIST_DIR");
+  if (folder == nullptr) GTEST_SKIP() << "MNIST_DIR isn't set: the MNIST files aren't here";
+  const auto path = std::filesystem::path(folder) / "t10k-labels-idx1-ubyte.gz";
+  verify_file(path, {"ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", true});
+  verify_file(path, {"27ae3e4e09519cfbb04c329615203637", true});
+  const Array labels = read_idx(path);
+  EXPECT_EQ(labels.shape, (std::vector<int64_t>{10000}));
+  std::array<int, 10> counts = {};
+  for (uint8_t label : labels.values<uint8_t>()) ++counts.at(label);
+  // torchvision: MNIST(train=False).targets.bincount()
+  EXPECT_EQ(counts, (std::array<int, 10>{980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009}));
+  const Array images = read_idx(std::filesystem::path(folder) / "t10k-images-idx3-ubyte.gz");
+  EXPECT_EQ(images.shape, (std::vector<int64_t>{10000, 28, 28}));
+}
+
+TEST(ReadersGzip, unpacks_all_members) {
+  const std::string text = test::reader_baselines()["gzip_text"];
+  for (const auto& item : test::reader_baselines()["gzip"]) {
+    SCOPED_TRACE(item["name"]);
+    EXPECT_EQ(test::to_text(gunzip(test::file_of(item), "a.gz")), text);
+  }
+}
+
+TEST(ReadersGzip, detects_every_truncation_and_bytes_behind_the_end) {
+  const Bytes file = test::file_of(test::baseline("gzip", "two members"));
+  const std::string text = test::reader_baselines()["gzip_text"];
+  size_t whole = 0;
+  for (size_t size = 0; size < file.size(); ++size) {
+    try {  // a cut exactly between the members leaves a whole file
+      EXPECT_EQ(test::to_text(gunzip(std::span(file).first(size), "a.gz")), text.substr(0, 100));
+      ++whole;
+    } catch (const DataError&) {
+    }
+  }
+  EXPECT_EQ(whole, 1u);
+  Bytes longer = file;
+  longer.push_back(std::byte{'x'});
+  expect_data_error([&] { gunzip(longer, "a.gz"); }, "bytes follow the end");
+  expect_data_error([] { gunzip(test::to_bytes("plain"), "a.gz"); }, "no gzip stream");
+  expect_data_error([&] { gunzip(std::span(file).first(file.size() - 3), "a.gz"); }, "truncated");
+}
+
+TEST(ReadersGzip, refuses_a_deflated_size_that_cannot_be) {
+  expect_data_error([] { inflate_raw(Bytes(10), uint64_t{1} << 60, "a.npz"); }, "claims a size");
+}
+
+TEST(ReadersDigest, gives_the_published_digests) {
+  // RFC 1321 A.5 and FIPS 180-2 B.1.
+  EXPECT_EQ(digest_hex(DigestKind::md5, bytes_of("")), "d41d8cd98f00b204e9800998ecf8427e");
+  EXPECT_EQ(digest_hex(DigestKind::md5, bytes_of("message digest")),
+            "f96b697d7cb7938d525a2f31aaf161d0");
+  EXPECT_EQ(digest_hex(DigestKind::sha256, bytes_of("abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const test::TemporaryFolder folder;
+  const std::string text(3'000'000, 'a');
+  test::write_text(folder / "a", text);
+  EXPECT_EQ(file_digest_hex(DigestKind::sha256, folder / "a"),
+            digest_hex(DigestKind::sha256, bytes_of(text)));
+}
+
+// Row 14: verify.
+TEST(ReadersDigest, verifies_files_and_their_uncompressed_bytes) {
+  const test::TemporaryFolder folder;
+  const std::string text = test::reader_baselines()["gzip_text"];
+  const auto path = folder / "a.gz";
+  test::write_text(path, test::to_text(test::file_of(test::baseline("gzip", "two members"))));
+  const std::string of_text = digest_hex(DigestKind::sha256, bytes_of(text));
+  verify_file(path, {of_text, true});
+  verify_file(path, {file_digest_hex(DigestKind::md5, path), false});
+  verify_file(path, {});
+  std::string upper = of_text;
+  for (char& c : upper) c = static_cast<char>(std::toupper(c));
+  verify_file(path, {upper, true});
+  expect_data_error([&] { verify_file(path, {of_text, false}); }, "not " + of_text);
+  EXPECT_THROW(verify_file(path, {"abc", false}), ConfigError);
+  EXPECT_THROW(verify_file(path, {std::string(32, 'x'), false}), ConfigError);
+}
+
+}  // namespace
+}  // namespace levin::readers

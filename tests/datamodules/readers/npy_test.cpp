@@ -1,0 +1,231 @@
+#include <levin/datamodules/readers/npy.h>
+
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/zip.h>
+
+#include "datamodules/readers/support.h"
+
+namespace levin::readers {
+namespace {
+
+using test::expect_data_error;
+using test::expect_equal;
+
+TEST(ReadersNpy, reads_what_numpy_saved_in_every_type_order_and_version) {
+  for (const auto& item : test::reader_baselines()["npy"]) {
+    SCOPED_TRACE(item["name"]);
+    expect_equal(parse_npy(test::file_of(item), "a.npy"), item);
+  }
+}
+
+TEST(ReadersNpy, reads_the_same_from_a_file) {
+  const test::TemporaryFolder folder;
+  for (const auto& item : test::reader_baselines()["npy"]) {
+    SCOPED_TRACE(item["name"]);
+    test::write_text(folder / "a.npy", test::to_text(test::file_of(item)));
+    expect_equal(read_npy(folder / "a.npy"), item);
+  }
+}
+
+TEST(ReadersNpy, writes_the_bytes_numpy_saves) {
+  const test::TemporaryFolder folder;
+  size_t compared = 0;
+  for (const auto& item : test::reader_baselines()["npy"]) {
+    const std::string name = item["name"];
+    if (name.find("order") != name.npos || name.find("endian") != name.npos ||
+        name.find("version") != name.npos) {
+      continue;  // the same elements in a form that isn't written
+    }
+    SCOPED_TRACE(name);
+    write_npy(folder / "out.npy", parse_npy(test::file_of(item), name));
+    EXPECT_EQ(test::to_hex(read_file(folder / "out.npy")), item["file"].get<std::string>());
+    ++compared;
+  }
+  EXPECT_GE(compared, 15u);
+}
+
+TEST(ReadersNpy, gives_typed_elements_and_refuses_another_type) {
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6};
+  const Array array = Array::of<float>({2, 3}, values);
+  EXPECT_EQ(array.size(), 6);
+  EXPECT_EQ(array.values<float>()[4], 5.0f);
+  expect_data_error([&] { array.values<double>(); }, "float32");
+  expect_data_error([&] { Array::of<float>({2, 4}, values); }, "product of the shape");
+}
+
+TEST(ReadersNpy, reads_any_nonzero_byte_as_true) {
+  Bytes file = test::file_of(test::baseline("npy", "bool"));
+  file.back() = std::byte{7};
+  EXPECT_EQ(parse_npy(file, "a.npy").bytes.back(), std::byte{1});
+}
+
+TEST(ReadersNpy, refuses_objects_texts_records_and_complex_numbers) {
+  for (const auto& item : test::reader_baselines()["npy_refused"]) {
+    SCOPED_TRACE(item["name"]);
+    expect_data_error([&] { parse_npy(test::file_of(item), "refused.npy"); }, "refused.npy");
+  }
+  expect_data_error(
+      [] { parse_npy(test::file_of(test::baseline("npy_refused", "object")), "a.npy"); },
+      "Python objects are never loaded");
+}
+
+TEST(ReadersNpy, refuses_anything_but_the_exact_length) {
+  const Bytes file = test::file_of(test::baseline("npy", "float64"));
+  Bytes longer = file;
+  longer.push_back(std::byte{0});
+  expect_data_error([&] { parse_npy(longer, "a.npy"); }, "48 bytes, but 49 bytes follow");
+  const Bytes shorter(file.begin(), file.end() - 1);
+  expect_data_error([&] { parse_npy(shorter, "a.npy"); }, "float64 [2, 3], 48 bytes, but 47");
+}
+
+Bytes with_header(const std::string& header) {
+  return test::to_bytes(std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) +
+                        '\0' + header);
+}
+
+TEST(ReadersNpy, refuses_headers_that_numpy_would_not_write) {
+  const auto refuses = [](const std::string& header, std::string_view part) {
+    SCOPED_TRACE(header);
+    expect_data_error([&] { parse_npy(with_header(header), "a.npy"); }, part);
+  };
+  refuses("", "'{' is missing");
+  refuses("{'descr': '<f4', 'fortran_order': False}", "shape is missing");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}", "unknown key");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': ()} x", "follows");
+  refuses("{'descr': '<f4', 'descr': '<f4', 'shape': ()}", "twice");
+  refuses("{'descr': '<f4', 'fortran_order': 0, 'shape': ()}", "neither True nor False");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", "no number");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+          "no number");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}",
+          "more than can be held");
+  refuses("{'descr': '<f3', 'fortran_order': False, 'shape': ()}", "<f3");
+  refuses("{'descr': '<f4", "no string");
+}
+
+TEST(ReadersNpy, reads_a_header_of_python_2) {
+  Bytes file = with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (2L, 1L)}");
+  file.resize(file.size() + 2);
+  EXPECT_EQ(parse_npy(file, "a.npy").shape, (std::vector<int64_t>{2, 1}));
+}
+
+TEST(ReadersNpy, names_a_missing_file_and_a_folder) {
+  const test::TemporaryFolder folder;
+  expect_data_error([&] { read_npy(folder / "missing.npy"); }, "missing.npy");
+  expect_data_error([&] { read_npy(folder.path()); }, "it is a folder");
+}
+
+TEST(ReadersNpy, survives_every_changed_byte) {
+  for (const char* name : {"float32", "Fortran order, three sizes", "version 2.0"}) {
+    SCOPED_TRACE(name);
+    const size_t refused = test::refused_mutations(
+        test::file_of(test::baseline("npy", name)), [](const Bytes& changed, const std::string&) {
+          const Array array = parse_npy(changed, "a.npy");
+          return byte_count(array.shape, array.dtype) == array.bytes.size();
+        });
+    EXPECT_GT(refused, 300u);
+  }
+}
+
+TEST(ReadersNpz, reads_what_numpy_and_zipfile_wrote) {
+  for (const auto& item : test::reader_baselines()["npz"]) {
+    SCOPED_TRACE(item["name"]);
+    const auto arrays = parse_npz(test::file_of(item), "a.npz");
+    ASSERT_EQ(arrays.size(), item["arrays"].size());
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      EXPECT_EQ(arrays[i].name, item["arrays"][i]["name"].get<std::string>());
+      expect_equal(arrays[i].array, item["arrays"][i]);
+    }
+  }
+}
+
+TEST(ReadersNpz, lists_the_names_and_reads_one_array_of_a_file) {
+  const test::TemporaryFolder folder;
+  const auto& item = test::baseline("npz", "deflate");
+  test::write_text(folder / "a.npz", test::to_text(test::file_of(item)));
+  EXPECT_EQ(npz_names(folder / "a.npz"), (std::vector<std::string>{"x", "y", "größe"}));
+  expect_equal(read_npz(folder / "a.npz", "y"), item["arrays"][1]);
+  EXPECT_EQ(read_npz(folder / "a.npz").size(), 3u);
+  expect_data_error([&] { read_npz(folder / "a.npz", "z"); }, "'x', 'y', 'größe'");
+}
+
+TEST(ReadersNpz, reads_back_what_it_writes_and_writes_the_same_bytes_again) {
+  const test::TemporaryFolder folder;
+  const std::vector<double> values = {1.5, -2, 0, 1e-300};
+  const std::vector<int64_t> labels = {3, std::numeric_limits<int64_t>::min()};
+  const std::vector<NamedArray> arrays = {{"values", Array::of<double>({2, 2}, values)},
+                                          {"labels", Array::of<int64_t>({2}, labels)},
+                                          {"none", Array::of<float>({0, 5}, {})}};
+  write_npz(folder / "a.npz", arrays);
+  write_npz(folder / "b.npz", arrays);
+  EXPECT_EQ(test::read_text(folder / "a.npz"), test::read_text(folder / "b.npz"));
+  const auto read = read_npz(folder / "a.npz");
+  ASSERT_EQ(read.size(), arrays.size());
+  for (size_t i = 0; i < read.size(); ++i) {
+    EXPECT_EQ(read[i].name, arrays[i].name);
+    EXPECT_EQ(read[i].array.shape, arrays[i].array.shape);
+    EXPECT_EQ(read[i].array.dtype, arrays[i].array.dtype);
+    EXPECT_EQ(test::to_hex(read[i].array.bytes), test::to_hex(arrays[i].array.bytes));
+  }
+}
+
+TEST(ReadersNpz, writes_zip64_sizes_that_it_reads) {
+  const test::TemporaryFolder folder;
+  const Bytes small(3, std::byte{1});
+  const Bytes large(50, std::byte{2});
+  const std::vector<ZipMember> members = {{"small", {small}}, {"large", {large, small}}};
+  write_zip(folder / "a.zip", members, 16);
+  const FileSource archive(folder / "a.zip");
+  const auto entries = read_zip_directory(archive);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(read_zip_entry(archive, entries[0]), small);
+  EXPECT_EQ(read_zip_entry(archive, entries[1]).size(), 53u);
+  // the size of `large` stands in its zip64 field only
+  const std::string text = test::read_text(folder / "a.zip");
+  EXPECT_NE(text.find(std::string("\x01\x00\x10\x00\x35\x00\x00\x00\x00\x00\x00\x00", 12)),
+            text.npos);
+}
+
+TEST(ReadersNpz, gives_the_right_arrays_or_an_error_for_every_changed_byte) {
+  for (const auto& item : test::reader_baselines()["npz"]) {
+    SCOPED_TRACE(item["name"]);
+    const Bytes file = test::file_of(item);
+    const auto right = parse_npz(file, "a.npz");
+    const size_t refused =
+        test::refused_mutations(file, [&](const Bytes& changed, const std::string&) {
+          const auto arrays = parse_npz(changed, "a.npz");
+          if (arrays.size() != right.size()) return false;
+          for (size_t i = 0; i < arrays.size(); ++i) {
+            if (arrays[i].name != right[i].name || arrays[i].array.shape != right[i].array.shape ||
+                arrays[i].array.dtype != right[i].array.dtype ||
+                arrays[i].array.bytes != right[i].array.bytes) {
+              return false;
+            }
+          }
+          return true;
+        });
+    EXPECT_GT(refused, file.size());
+  }
+}
+
+TEST(ReadersNpz, refuses_what_is_no_zip_file) {
+  expect_data_error([] { parse_npz(test::to_bytes("short"), "a.npz"); }, "no zip file");
+  expect_data_error([] { parse_npz(Bytes(1000), "a.npz"); }, "no zip file");
+}
+
+TEST(ReadersNpz, refuses_a_directory_that_counts_wrong_and_one_part_of_several) {
+  const Bytes file = test::file_of(test::baseline("npz", "stored"));
+  Bytes changed = file;  // both counts in the end record, which is 22 bytes long
+  changed[file.size() - 14] = changed[file.size() - 12] = std::byte{2};
+  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "its directory is damaged");
+  changed = file;
+  changed[file.size() - 18] = std::byte{1};
+  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "one part of several");
+}
+
+}  // namespace
+}  // namespace levin::readers

@@ -1,0 +1,83 @@
+#include <gtest/gtest.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/batch.h>
+#include <torch/torch.h>
+
+#include <string>
+
+namespace levin {
+namespace {
+
+Batch pair() {
+  return Batch({{"input", torch::arange(6.0).view({3, 2})}, {"target", torch::arange(3)}});
+}
+
+TEST(Batch, gives_tensors_by_role_and_by_name) {
+  Batch batch = pair();
+  EXPECT_EQ(batch.rows(), 3);
+  EXPECT_EQ(batch.input().sizes(), (std::vector<int64_t>{3, 2}));
+  EXPECT_TRUE(torch::equal(batch.target(), torch::arange(3)));
+  EXPECT_TRUE(batch.has("target"));
+  EXPECT_FALSE(batch.has("weight"));
+  batch.set("weight", torch::ones({3}));
+  EXPECT_TRUE(torch::equal(batch.weight(), torch::ones({3})));
+  batch.set("target", torch::zeros({3}));
+  EXPECT_TRUE(torch::equal(batch["target"], torch::zeros({3})));
+  EXPECT_EQ(batch.tensors().size(), 3U);
+}
+
+TEST(Batch, input_is_the_first_tensor_where_none_has_that_name) {
+  EXPECT_EQ(
+      Batch({{"x", torch::ones({2})}, {"input", torch::zeros({2})}}).input().sum().item<int>(), 0);
+  EXPECT_EQ(Batch({{"x", torch::ones({2})}, {"y", torch::zeros({2})}}).input().sum().item<int>(),
+            2);
+}
+
+TEST(Batch, a_missing_tensor_is_an_error_that_names_those_there_are) {
+  const Batch batch = pair();
+  try {
+    batch["targets"];
+    FAIL();
+  } catch (const DataError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("targets"), std::string::npos) << text;
+    EXPECT_NE(text.find("input, target"), std::string::npos) << text;
+  }
+  EXPECT_THROW(batch.weight(), DataError);
+  EXPECT_THROW(Batch().input(), DataError);
+  EXPECT_THROW(Batch().target(), DataError);
+}
+
+TEST(Batch, an_empty_batch_has_no_rows) {
+  EXPECT_EQ(Batch().rows(), 0);
+  EXPECT_EQ(Batch({{"input", torch::Tensor()}}).rows(), 0);
+  EXPECT_EQ(Batch({{"input", torch::zeros({0, 4})}}).rows(), 0);
+}
+
+// row 29: all of it moves to a device in one go
+TEST(Batch, to_moves_every_tensor_and_shares_those_that_are_there) {
+  Batch batch = pair();
+  batch.row_ids() = {4, 5, 6};
+  batch.set_loader_index(2);
+  const Batch same = batch.to(at::kCPU);
+  EXPECT_TRUE(same.input().is_same(batch.input()));
+  EXPECT_EQ(same.row_ids(), batch.row_ids());
+  EXPECT_EQ(same.loader_index(), 2);
+  const Batch meta = batch.to(at::kMeta);  // a device every machine has
+  for (const auto& [name, tensor] : meta.tensors()) EXPECT_TRUE(tensor.is_meta()) << name;
+  EXPECT_EQ(meta.rows(), 3);
+  if (torch::cuda::is_available()) {
+    const Batch there = batch.to(at::Device(at::kCUDA, 0));
+    for (const auto& [name, tensor] : there.tensors()) EXPECT_TRUE(tensor.is_cuda()) << name;
+    EXPECT_TRUE(torch::equal(there.to(at::kCPU).input(), batch.input()));
+  }
+}
+
+TEST(Batch, pin_memory_is_ignored_where_no_cuda_device_is) {
+  const Batch pinned = pair().pin_memory();
+  EXPECT_TRUE(torch::equal(pinned.input(), pair().input()));
+  EXPECT_EQ(pinned.input().is_pinned(), torch::cuda::is_available());
+}
+
+}  // namespace
+}  // namespace levin

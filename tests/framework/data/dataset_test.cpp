@@ -1,0 +1,284 @@
+#include <gtest/gtest.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/dataset.h>
+#include <levin/framework/data/sampler.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace levin {
+namespace {
+
+std::vector<int64_t> random_rows(int64_t rows, int64_t count) {
+  RandomSampler sampler(rows, 3);
+  sampler.set_epoch(0);
+  std::vector<int64_t> order(static_cast<size_t>(count));
+  sampler.rows(0, order);
+  return order;
+}
+
+torch::Tensor as_index(const std::vector<int64_t>& rows) { return torch::tensor(rows, at::kLong); }
+
+TEST(TensorDataset, gathers_what_index_select_gives_for_every_type_and_shape) {
+  const std::vector<std::vector<int64_t>> shapes{{50}, {50, 1}, {50, 20}, {50, 3, 5, 2}, {50, 0}};
+  const std::vector<std::vector<int64_t>> picks{
+      random_rows(50, 17), {20, 21, 22, 23}, {}, {7}, {3, 3, 0, 49, 49}};
+  for (const auto type : {at::kFloat, at::kDouble, at::kLong, at::kInt, at::kShort, at::kByte,
+                          at::kBool, at::kHalf, at::kComplexFloat}) {
+    for (const auto& shape : shapes) {
+      const auto source = torch::randint(0, 100, shape).to(type);
+      const TensorDataset data({{"x", source}});
+      for (const auto& rows : picks) {
+        Batch batch;
+        data.get_batch(rows, batch);
+        EXPECT_TRUE(torch::equal(batch["x"], source.index_select(0, as_index(rows))))
+            << type << " " << shape.size();
+        EXPECT_EQ(batch["x"].scalar_type(), type);
+        EXPECT_EQ(batch.row_ids(), rows);
+      }
+    }
+  }
+}
+
+TEST(TensorDataset, takes_tensors_that_are_not_contiguous_or_need_gradients) {
+  const auto source = torch::randn({4, 30}, torch::requires_grad()).t();
+  const TensorDataset data(source, torch::arange(60).slice(0, 0, 60, 2));
+  const std::vector<int64_t> rows{5, 2, 29};
+  Batch batch;
+  data.get_batch(rows, batch);
+  EXPECT_TRUE(torch::equal(batch.input(), source.detach().index_select(0, as_index(rows))));
+  EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({10, 4, 58})));
+  EXPECT_FALSE(batch.input().requires_grad());
+}
+
+TEST(TensorDataset, writes_into_the_buffers_it_is_given) {
+  const TensorDataset data(torch::randn({50, 8}), torch::arange(50));
+  Batch batch;
+  data.get_batch(random_rows(50, 10), batch);
+  const auto* input = batch.input().const_data_ptr();
+  const auto* target = batch.target().const_data_ptr();
+  for (const int64_t count : {10, 3, 10, 0, 7}) {
+    data.get_batch(random_rows(50, count), batch);
+    EXPECT_EQ(batch.rows(), count);
+    EXPECT_EQ(batch.target().size(0), count);
+    if (count > 0) {
+      EXPECT_EQ(batch.input().const_data_ptr(), input);
+    }
+    if (count > 0) {
+      EXPECT_EQ(batch.target().const_data_ptr(), target);
+    }
+  }
+}
+
+TEST(TensorDataset, forgets_tensors_that_an_earlier_batch_had_besides) {
+  const TensorDataset data(torch::randn({5, 2}), torch::arange(5));
+  Batch batch(
+      {{"target", torch::zeros({2})}, {"mask", torch::zeros({2})}, {"z", torch::zeros({2})}});
+  data.get_batch(std::vector<int64_t>{1, 4}, batch);
+  ASSERT_EQ(batch.tensors().size(), 2U);
+  EXPECT_EQ(batch.tensors()[0].first, "input");
+  EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({1, 4})));
+}
+
+TEST(TensorDataset, rows_that_differ_or_are_missing_are_refused) {
+  try {
+    TensorDataset(torch::zeros({150, 4}), torch::zeros({149}));
+    FAIL();
+  } catch (const DataError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("150"), std::string::npos) << text;
+    EXPECT_NE(text.find("149"), std::string::npos) << text;
+  }
+  EXPECT_THROW(TensorDataset(NamedTensors{}), DataError);
+  EXPECT_THROW(TensorDataset(torch::tensor(1.0), torch::tensor(1)), DataError);
+  EXPECT_THROW(TensorDataset(torch::Tensor(), torch::zeros({3})), DataError);
+}
+
+TEST(TensorDataset, rows_outside_are_refused_not_read) {
+  const TensorDataset data(torch::zeros({5, 2}), torch::zeros({5}));
+  Batch batch;
+  EXPECT_THROW(data.get_batch(std::vector<int64_t>{0, 5}, batch), DataError);
+  EXPECT_THROW(data.get_batch(std::vector<int64_t>{-1}, batch), DataError);
+}
+
+TEST(Dataset, get_gives_one_row) {
+  const TensorDataset data(torch::arange(10.0).view({5, 2}), torch::arange(5));
+  const Batch batch = data.get(3);
+  EXPECT_TRUE(torch::equal(batch.input(), torch::tensor({{6.0, 7.0}})));
+  EXPECT_EQ(batch.row_ids(), std::vector<int64_t>{3});
+}
+
+// row 15: a random fifth of the rows, from a seed, as validation data
+TEST(Subset, a_random_fifth_and_the_rest_partition_the_rows) {
+  const auto data = std::make_shared<TensorDataset>(torch::arange(500.0), torch::arange(500));
+  const auto order = random_rows(500, 500);
+  const Subset validation(data, {order.begin(), order.begin() + 100});
+  const Subset train(data, {order.begin() + 100, order.end()});
+  EXPECT_EQ(validation.size(), 100);
+  EXPECT_EQ(train.size(), 400);
+  std::vector<int64_t> seen;
+  for (const Subset* part : {&validation, &train}) {
+    std::vector<int64_t> all(static_cast<size_t>(*part->size()));
+    for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+    Batch batch;
+    part->get_batch(all, batch);
+    EXPECT_TRUE(torch::equal(batch.target(), as_index(part->rows())));
+    EXPECT_EQ(batch.row_ids(), part->rows());  // the parent's numbers
+    seen.insert(seen.end(), batch.row_ids().begin(), batch.row_ids().end());
+  }
+  std::sort(seen.begin(), seen.end());
+  for (size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], static_cast<int64_t>(i));
+}
+
+TEST(Subset, subsets_nest) {
+  const auto data = std::make_shared<TensorDataset>(torch::arange(10.0), torch::arange(10));
+  const auto odd = std::make_shared<Subset>(data, std::vector<int64_t>{1, 3, 5, 7, 9});
+  const Subset last(odd, {4, 2});
+  for (int i = 0; i < 3; ++i) {
+    Batch batch;
+    last.get_batch(std::vector<int64_t>{1, 0}, batch);
+    EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({5, 9})));
+    EXPECT_EQ(batch.row_ids(), (std::vector<int64_t>{5, 9}));
+  }
+  EXPECT_THROW(Subset(data, {3, 10}), DataError);
+  EXPECT_THROW(Subset(data, {-1}), DataError);
+  Batch batch;
+  EXPECT_THROW(last.get_batch(std::vector<int64_t>{2}, batch), DataError);
+}
+
+TEST(Buffers, are_shared_while_a_copy_view_or_graph_is_alive) {
+  auto tensor = torch::zeros({4, 3});
+  EXPECT_TRUE(is_unshared(tensor));
+  EXPECT_FALSE(is_unshared(torch::Tensor()));
+  {
+    const auto copy = tensor;
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  EXPECT_TRUE(is_unshared(tensor));
+  {
+    const auto view = tensor.slice(0, 1, 2);
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  EXPECT_TRUE(is_unshared(tensor));
+  {
+    const torch::InferenceMode guard;
+    const auto view = tensor.slice(0, 1, 2);  // such a view knows nothing of its base
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  {
+    const auto data = tensor.tensor_data();
+    EXPECT_FALSE(is_unshared(tensor));
+  }
+  EXPECT_TRUE(is_unshared(tensor));
+  const auto weight = torch::ones({3, 2}, torch::requires_grad());
+  {
+    const auto loss = tensor.mm(weight).sum();
+    EXPECT_FALSE(is_unshared(tensor));
+    loss.backward();
+    EXPECT_TRUE(is_unshared(tensor));  // backward let go of what the graph had saved
+  }
+  std::vector<float> memory(3);
+  EXPECT_FALSE(is_unshared(torch::from_blob(memory.data(), {3})));  // somebody else's
+}
+
+TEST(Buffers, are_reused_where_they_fit_and_replaced_where_not) {
+  const auto fresh = [] { return torch::zeros({4, 3}); };
+  const auto reused = [](torch::Tensor tensor, int64_t rows, std::vector<int64_t> shape,
+                         at::ScalarType type) {
+    const void* before = tensor.const_data_ptr();
+    const auto after = reuse_or_allocate(std::move(tensor), rows, shape, type);
+    shape.insert(shape.begin(), rows);
+    EXPECT_EQ(after.sizes(), shape);
+    EXPECT_EQ(after.scalar_type(), type);
+    EXPECT_TRUE(after.is_contiguous());
+    return after.const_data_ptr() == before;
+  };
+  EXPECT_TRUE(reused(fresh(), 4, {3}, at::kFloat));
+  EXPECT_TRUE(reused(fresh(), 2, {3}, at::kFloat));
+  EXPECT_FALSE(reused(fresh(), 5, {3}, at::kFloat));
+  EXPECT_FALSE(reused(fresh(), 4, {2}, at::kFloat));
+  EXPECT_FALSE(reused(fresh(), 4, {3, 1}, at::kFloat));
+  EXPECT_FALSE(reused(fresh(), 4, {3}, at::kDouble));
+  EXPECT_FALSE(reused(torch::zeros({3, 4}).t(), 4, {3}, at::kFloat));
+  const auto held = fresh();
+  EXPECT_FALSE(reused(held, 4, {3}, at::kFloat));
+  torch::Tensor inference;
+  {
+    const torch::InferenceMode guard;
+    inference = fresh();
+  }
+  EXPECT_FALSE(reused(std::move(inference), 4, {3}, at::kFloat));  // training can't use it
+}
+
+// --- rows that stay where they are until somebody asks ---
+
+TensorDataset wide_rows() {
+  return {torch::arange(40.0 * 100.0).view({40, 100}), torch::arange(40)};
+}
+
+TEST(TensorDatasetDeferred, gathers_when_the_tensor_is_asked_for_and_not_before) {
+  const auto data = wide_rows();
+  Batch batch;
+  batch.set_may_defer(true);
+  data.get_batch(std::vector<int64_t>{7, 3}, batch);
+  EXPECT_EQ(batch.rows(), 2);
+  const auto view = batch.input_view();
+  EXPECT_EQ(view.source.tensor.data_ptr(), data.tensors()[0].second.data_ptr());
+  EXPECT_EQ(std::vector<int64_t>(view.rows.begin(), view.rows.end()), (std::vector<int64_t>{7, 3}));
+  EXPECT_EQ(batch.input()[0][0].item<double>(), 700.0);
+  EXPECT_EQ(batch.input()[1][99].item<double>(), 399.0);
+  EXPECT_EQ(batch.input_view().source.tensor.data_ptr(), batch.input().data_ptr());
+  EXPECT_TRUE(batch.input_view().rows.empty());
+  EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({7, 3})));
+}
+
+TEST(TensorDatasetDeferred, is_not_done_unless_allowed) {
+  Batch batch;
+  wide_rows().get_batch(std::vector<int64_t>{7, 3}, batch);
+  EXPECT_TRUE(batch.input_view().rows.empty());
+}
+
+TEST(TensorDatasetDeferred, a_batch_outlives_its_data_set_and_copies_gather_for_themselves) {
+  Batch batch;
+  batch.set_may_defer(true);
+  {
+    const auto data = wide_rows();
+    data.get_batch(std::vector<int64_t>{1}, batch);
+  }
+  const Batch copy = batch;
+  batch.tensors()[0].second.zero_();
+  EXPECT_EQ(copy.input()[0][1].item<double>(), 101.0);
+}
+
+TEST(TensorDatasetDeferred, tensors_gathered_in_inference_mode_can_be_trained_on_later) {
+  Batch batch;
+  batch.set_may_defer(true);
+  const auto data = wide_rows();
+  data.get_batch(std::vector<int64_t>{1}, batch);
+  {
+    const c10::InferenceMode inference;
+    EXPECT_FALSE(batch.input().is_inference());
+  }
+}
+
+TEST(TensorDatasetScale, bytes_are_handed_out_as_floats) {
+  TensorDataset data(torch::arange(200, torch::kByte).view({2, 100}), torch::arange(2));
+  data.set_scale("input", {.scale = 0.5F, .zero_point = 2.0F});
+  for (const bool may_defer : {false, true}) {
+    Batch batch;
+    batch.set_may_defer(may_defer);
+    data.get_batch(std::vector<int64_t>{1, 0}, batch);
+    EXPECT_EQ(batch.input().scalar_type(), torch::kFloat);
+    EXPECT_EQ(batch.input()[0][0].item<float>(), 49.0F);
+    EXPECT_EQ(batch.input()[1][4].item<float>(), 1.0F);
+    EXPECT_EQ(batch.target().scalar_type(), torch::kLong);
+  }
+  EXPECT_THROW(data.set_scale("target", {}), DataError);
+  EXPECT_THROW(data.set_scale("inputs", {}), DataError);
+}
+
+}  // namespace
+}  // namespace levin

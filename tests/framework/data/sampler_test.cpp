@@ -1,0 +1,112 @@
+#include <gtest/gtest.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/sampler.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "framework/epoch_of.h"
+
+namespace levin {
+namespace {
+
+using test::epoch_of;
+
+TEST(Sampler, sequential_visits_rows_in_order_in_every_epoch) {
+  SequentialSampler sampler(7);
+  EXPECT_EQ(epoch_of(sampler, 0), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(epoch_of(sampler, 3), epoch_of(sampler, 0));
+}
+
+// row 12: the order is a function of (seed, epoch)
+TEST(Sampler, random_order_is_a_permutation_that_seed_and_epoch_alone_decide) {
+  RandomSampler one(1000, 42);
+  RandomSampler two(1000, 42);
+  RandomSampler other(1000, 43);
+  const auto first = epoch_of(one, 0);
+  const auto fifth = epoch_of(one, 5);
+  EXPECT_EQ(epoch_of(two, 5), fifth);  // without having been through the epochs before
+  EXPECT_EQ(epoch_of(two, 0), first);
+  EXPECT_NE(first, fifth);
+  EXPECT_NE(epoch_of(other, 0), first);
+  auto sorted = first;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<int64_t> all(1000);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(sorted, all);
+}
+
+TEST(Sampler, any_stretch_of_an_epoch_equals_that_part_of_the_whole) {
+  RandomSampler random(100, 1);
+  WeightedSampler weighted({0.2, 0.3, 0.5}, 100, 1);
+  for (Sampler* sampler : {static_cast<Sampler*>(&random), static_cast<Sampler*>(&weighted)}) {
+    const auto whole = epoch_of(*sampler, 2);
+    const auto copy = sampler->clone();
+    for (const int64_t first : {0, 1, 37, 99}) {
+      std::vector<int64_t> part(static_cast<size_t>(std::min<int64_t>(100 - first, 13)));
+      copy->rows(first, part);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first)) << first;
+    }
+  }
+}
+
+TEST(Sampler, every_permutation_is_equally_likely) {
+  std::vector<int> counts(256);
+  RandomSampler sampler(4, 9);
+  for (int64_t epoch = 0; epoch < 24000; ++epoch) {
+    const auto order = epoch_of(sampler, epoch);
+    ++counts[static_cast<size_t>(order[0] * 64 + order[1] * 16 + order[2] * 4 + order[3])];
+  }
+  EXPECT_EQ(std::count_if(counts.begin(), counts.end(), [](int n) { return n > 0; }), 24);
+  for (const int count : counts) {
+    if (count > 0) {
+      EXPECT_NEAR(count, 1000, 6 * std::sqrt(1000.0));
+    }
+  }
+}
+
+TEST(Sampler, permuting_mnist_takes_well_under_a_millisecond) {
+  RandomSampler sampler(60000, 1);
+  double best = 1e9;
+  for (int64_t epoch = 0; epoch < 20; ++epoch) {
+    const auto start = std::chrono::steady_clock::now();
+    sampler.set_epoch(epoch);
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  std::printf("60,000 rows permuted in %.3f ms\n", best);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__OPTIMIZE__)
+  EXPECT_LT(best, 1.0);
+#endif
+}
+
+TEST(Sampler, weighted_draws_rows_in_proportion_and_never_those_without_weight) {
+  WeightedSampler sampler({0, 1, 0, 3, 0}, 40000, 5);
+  const auto rows = epoch_of(sampler, 0);
+  const auto ones = std::count(rows.begin(), rows.end(), 1);
+  const auto threes = std::count(rows.begin(), rows.end(), 3);
+  EXPECT_EQ(ones + threes, 40000);
+  EXPECT_NEAR(static_cast<double>(ones), 10000, 6 * std::sqrt(7500.0));
+  EXPECT_NE(epoch_of(sampler, 1), rows);
+}
+
+TEST(Sampler, weights_that_cannot_be_are_refused) {
+  EXPECT_THROW(WeightedSampler({0, 0}, 3, 1), DataError);
+  EXPECT_THROW(WeightedSampler({}, 3, 1), DataError);
+  EXPECT_THROW(WeightedSampler({1, -1}, 3, 1), DataError);
+  EXPECT_THROW(WeightedSampler({1, std::nan("")}, 3, 1), DataError);
+  EXPECT_THROW(WeightedSampler({1, std::numeric_limits<double>::infinity()}, 3, 1), DataError);
+  try {
+    WeightedSampler({1, 2, -0.5}, 3, 1);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("row 2"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace levin

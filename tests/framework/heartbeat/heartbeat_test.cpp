@@ -1,0 +1,477 @@
+#include <levin/framework/heartbeat/heartbeat.h>
+
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+
+#include "distributed/heartbeat_fixture.h"
+#include "framework/message_of.h"
+
+#include <levin/framework/launch/descriptor.h>
+
+namespace levin::test {
+namespace {
+
+/// A main thread that trains: it asks at every step.
+void train(Heartbeat& heartbeat, int64_t = 0) {
+  for (;;) {
+    heartbeat.progress();
+    heartbeat.check();
+    sleep_for(0.002);
+  }
+}
+
+/// A main thread that is in a collective and never comes back.
+void wait_for_ever(Heartbeat& heartbeat, int64_t = 0) {
+  const Heartbeat::Waiting waiting(heartbeat);
+  sleep_for(60);
+}
+
+std::unique_ptr<Heartbeat> join(Meeting& meeting, int64_t rank, int64_t world_size,
+                                HeartbeatOptions options = {}) {
+  options.grace_seconds = 60;
+  return std::make_unique<Heartbeat>(rank, world_size, meeting.functions(), options);
+}
+
+std::vector<std::unique_ptr<Heartbeat>> join_all(Meeting& meeting, int64_t world_size,
+                                                 const HeartbeatOptions& options = {}) {
+  std::vector<std::unique_ptr<Heartbeat>> ranks;
+  for (int64_t rank = 0; rank < world_size; ++rank) {
+    ranks.push_back(join(meeting, rank, world_size, options));
+  }
+  return ranks;
+}
+
+std::string of_rank(int64_t rank, const std::string& what) {
+  return "rank " + std::to_string(rank) + what;
+}
+
+ptrdiff_t entries_in(const char* folder) {
+  return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+}
+
+// Row 49: a killed rank ends all within two seconds, each with its number.
+TEST_F(HeartbeatTest, ends_all_ranks_after_a_kill) {
+  for (const int64_t victim : {0, 2}) {
+    start(4, wait_for_ever);
+    const double killed = seconds_now();
+    signal(victim, SIGKILL);
+    const auto message = of_rank(victim, " has ended without a word (killed?)");
+    for (int64_t rank = 0; rank < 4; ++rank) {
+      const auto end = end_of(rank);
+      if (rank == victim) {
+        EXPECT_EQ(end.status, 128 + SIGKILL);
+        continue;
+      }
+      EXPECT_EQ(end.status, 1) << rank;
+      EXPECT_EQ(end.err, of_rank(rank, ": " + message + "\n"));
+      ASSERT_TRUE(end.report.has_value());
+      EXPECT_EQ(end.report->message, message);
+      EXPECT_TRUE(end.report->because_of_another_rank);
+    }
+    EXPECT_LT(seconds_now() - killed, 2 + kExitSeconds) << victim;
+  }
+}
+
+TEST_F(HeartbeatTest, throws_where_a_rank_checks_before_its_grace_is_over) {
+  start(3, train);
+  const double killed = seconds_now();
+  signal(1, SIGKILL);
+  for (const int64_t rank : {0, 2}) {
+    const auto end = end_of(rank);
+    EXPECT_EQ(end.status, 3);
+    EXPECT_EQ(end.err, "thrown: rank 1 has ended without a word (killed?)\n");
+  }
+  EXPECT_LT(seconds_now() - killed, 0.9 + kExitSeconds);
+  end_of(1);
+}
+
+TEST_F(HeartbeatTest, finds_a_frozen_rank) {
+  const std::string message = "rank 2 has not been heard of for 0.6 s";
+  start(3, train, {.interval = 0.05, .timeout_seconds = 0.6});
+  const double frozen = seconds_now();
+  signal(2, SIGSTOP);
+  for (const int64_t rank : {0, 1}) EXPECT_EQ(end_of(rank).err, "thrown: " + message + "\n");
+  EXPECT_GT(seconds_now() - frozen, 0.5);
+  EXPECT_LT(seconds_now() - frozen, 2 + kExitSeconds);
+  signal(2, SIGCONT);  // it finds out what the others did
+  const auto end = end_of(2);
+  EXPECT_EQ(end.err, "thrown: " + message + "\n");
+  ASSERT_TRUE(end.report.has_value());
+  EXPECT_FALSE(end.report->because_of_another_rank);
+}
+
+TEST_F(HeartbeatTest, finds_that_rank_0_is_frozen) {
+  const std::string message = ": rank 0 has not been heard of for 0.6 s\n";
+  start(3, wait_for_ever, {.interval = 0.05, .timeout_seconds = 0.6, .grace_seconds = 0.1});
+  const double frozen = seconds_now();
+  signal(0, SIGSTOP);
+  for (const int64_t rank : {1, 2}) {
+    const auto end = end_of(rank);
+    EXPECT_EQ(end.status, 1);
+    EXPECT_EQ(end.err, of_rank(rank, message));
+  }
+  EXPECT_LT(seconds_now() - frozen, 2 + kExitSeconds);
+  signal(0, SIGCONT);
+  const auto end = end_of(0, 2 + kExitSeconds);
+  EXPECT_EQ(end.status, 1);
+  EXPECT_EQ(end.err, of_rank(0, message));
+}
+
+TEST_F(HeartbeatTest, blames_nobody_after_being_stopped_for_less) {
+  const auto work = [](Heartbeat& heartbeat, int64_t) {
+    for (const double end = seconds_now() + 1.5; seconds_now() < end;) {
+      heartbeat.check();
+      sleep_for(0.01);
+    }
+  };
+  start(2, work, {.interval = 0.05, .timeout_seconds = 0.8});
+  for (int i = 0; i < 4; ++i) {
+    signal(0, SIGSTOP);
+    sleep_for(0.2);
+    signal(0, SIGCONT);
+    sleep_for(0.1);
+  }
+  for (const int64_t rank : {0, 1}) {
+    const auto end = end_of(rank);
+    EXPECT_EQ(end.status, 0) << end.err;
+  }
+}
+
+// Row 49: a hung rank is found, though its process lives.
+TEST_F(HeartbeatTest, finds_a_rank_that_makes_no_progress) {
+  for (const int64_t hung : {0, 2}) {
+    const auto work = [&](Heartbeat& heartbeat, int64_t rank) {
+      heartbeat.progress();
+      if (rank == hung) sleep_for(60);
+      wait_for_ever(heartbeat);
+    };
+    const double started = seconds_now();
+    start(3, work, {.interval = 0.05, .stall_seconds = 0.5, .grace_seconds = 0.2});
+    const auto message = of_rank(hung, " has made no progress for 0.5 s while others wait for it");
+    for (int64_t rank = 0; rank < 3; ++rank) {
+      const auto end = end_of(rank);
+      EXPECT_EQ(end.status, 1);
+      EXPECT_EQ(end.err, of_rank(rank, ": " + message + "\n"));
+      ASSERT_TRUE(end.report.has_value());
+      EXPECT_EQ(end.report->because_of_another_rank, rank != hung);
+    }
+    EXPECT_GT(seconds_now() - started, 0.5);
+    EXPECT_LT(seconds_now() - started, 2 + kExitSeconds);
+  }
+}
+
+TEST(Heartbeat, calls_no_rank_hung_without_cause) {
+  const auto is_quiet = [&](bool waits, double stall_seconds,
+                            const std::function<void(Heartbeat&)>& step) {
+    Meeting meeting;
+    const auto ranks = join_all(meeting, 2, {.interval = 0.02, .stall_seconds = stall_seconds});
+    std::unique_ptr<Heartbeat::Waiting> waiting;
+    if (waits) waiting = std::make_unique<Heartbeat::Waiting>(*ranks[0]);
+    for (const double end = seconds_now() + 0.8; seconds_now() < end; sleep_for(0.02)) {
+      step(*ranks[1]);
+    }
+    return ranks[0]->failure().empty() && ranks[1]->failure().empty();
+  };
+  const auto hang = [](Heartbeat&) {};
+  const auto get_on = [](Heartbeat& heartbeat) { heartbeat.progress(); };
+  const auto wait_too = [](Heartbeat& heartbeat) { const Heartbeat::Waiting waiting(heartbeat); };
+  EXPECT_TRUE(is_quiet(false, 0.3, hang)) << "nobody waits";
+  EXPECT_TRUE(is_quiet(true, 0.3, get_on));
+  EXPECT_TRUE(is_quiet(true, 0.3, wait_too));
+  EXPECT_TRUE(is_quiet(true, 0, hang)) << "it is switched off";
+  EXPECT_FALSE(is_quiet(true, 0.3, hang));
+}
+
+TEST_F(HeartbeatTest, tells_all_ranks_why_one_fails) {
+  for (const int64_t failing : {0, 1}) {
+    const auto work = [&](Heartbeat& heartbeat, int64_t rank) {
+      if (rank != failing) wait_for_ever(heartbeat);
+      heartbeat.tell("DataError: row 7 holds NaN\nin x.csv");
+      heartbeat.check();  // it has a failure of its own
+      ::_exit(5);         // and needn't come to its end
+    };
+    const double started = seconds_now();
+    start(4, work, {.grace_seconds = 0.3});
+    for (int64_t rank = 0; rank < 4; ++rank) {
+      const auto end = end_of(rank);
+      ASSERT_EQ(end.report.has_value(), rank != failing);
+      EXPECT_EQ(end.status, rank == failing ? 5 : 1);
+      if (rank == failing) continue;
+      EXPECT_EQ(end.report->message,
+                of_rank(failing, " failed: DataError: row 7 holds NaN\nin x.csv"));
+      EXPECT_EQ(end.err, of_rank(rank, ": ") +
+                             of_rank(failing, " failed: DataError: row 7 holds NaN in x.csv\n"));
+    }
+    EXPECT_LT(seconds_now() - started, 1 + kExitSeconds);
+  }
+}
+
+TEST(Heartbeat, counts_the_first_failure) {
+  Meeting meeting;
+  auto ranks = join_all(meeting, 4);
+  ranks[3]->tell("first");
+  for (const int64_t rank : {0, 1, 2}) {
+    const auto& one = ranks[static_cast<size_t>(rank)];
+    EXPECT_EQ(one->failure(2), "rank 3 failed: first") << rank;
+    EXPECT_EQ(message_of<DistributedError>([&] { one->check(); }), "rank 3 failed: first");
+  }
+  ranks[1]->tell("second");
+  ranks[0]->tell("third");
+  EXPECT_EQ(ranks[2]->failure(0.1), "rank 3 failed: first");
+  EXPECT_EQ(ranks[3]->failure(), "");
+  EXPECT_NO_THROW(ranks[3]->check());
+  for (auto& one : ranks) one.reset();
+}
+
+TEST(Heartbeat, names_the_cause_where_its_consequence_comes_first) {
+  for (const size_t broken : {0U, 1U}) {
+    Meeting meeting;
+    const auto ranks = join_all(meeting, 4);
+    ranks[broken]->tell("connection closed by peer", true);
+    sleep_for(0.05);
+    ranks[3]->tell("out of memory");
+    EXPECT_EQ(ranks[2]->failure(2), "rank 3 failed: out of memory");
+  }
+  for (const size_t broken : {0U, 1U}) {
+    Meeting meeting;
+    const auto ranks = join_all(meeting, 3);
+    ranks[broken]->tell("connection closed by peer", true);
+    EXPECT_EQ(ranks[2]->failure(2),
+              of_rank(static_cast<int64_t>(broken), " failed: connection closed by peer"));
+  }
+}
+
+TEST(Heartbeat, may_be_left_in_any_order) {
+  std::vector<size_t> order = {0, 1, 2};
+  do {
+    Meeting meeting;
+    auto ranks = join_all(meeting, 3, {.interval = 0.01});
+    const double begin = seconds_now();
+    for (const size_t rank : order) {
+      for (const auto& one : ranks) {
+        if (!one) continue;
+        EXPECT_EQ(one->failure(0.02), "");
+      }
+      ranks[rank].reset();
+    }
+    EXPECT_LT(seconds_now() - begin, 1);
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_F(HeartbeatTest, lets_ranks_go_on_that_others_have_left) {
+  const auto work = [](Heartbeat& heartbeat, int64_t rank) {
+    sleep_for(0.3 * static_cast<double>((rank + 2) % 4));  // rank 2 first, rank 0 third
+    heartbeat.check();
+    heartbeat.leave();
+    heartbeat.tell("too late");
+  };
+  start(4, work, {.interval = 0.05, .timeout_seconds = 0.5});
+  for (int64_t rank = 0; rank < 4; ++rank) {
+    const auto end = end_of(rank);
+    EXPECT_EQ(end.status, 0) << end.err;
+    EXPECT_EQ(end.err, "");
+    EXPECT_FALSE(end.report.has_value());
+  }
+}
+
+TEST(Heartbeat, lets_ranks_join_that_are_late_while_rank_0_leaves) {
+  Meeting meeting;
+  auto first = join(meeting, 0, 2);
+  std::jthread leaving([&] { first.reset(); });
+  sleep_for(0.1);
+  const auto second = join(meeting, 1, 2);
+  EXPECT_EQ(second->failure(0.2), "");
+}
+
+TEST(Heartbeat, finds_a_rank_that_never_joins) {
+  Meeting meeting;
+  const auto first = join(meeting, 0, 3, {.interval = 0.05, .timeout_seconds = 0.4});
+  const auto third = join(meeting, 2, 3);
+  EXPECT_EQ(first->failure(2), "rank 1 has not been heard of for 0.4 s");
+  EXPECT_EQ(third->failure(2), "rank 1 has not been heard of for 0.4 s");
+}
+
+TEST_F(HeartbeatTest, calls_on_failure_once_and_ends_though_that_hangs) {
+  const auto count = folder_ / "temporary" / "calls";
+  const auto hang = [count] {
+    std::ofstream(count, std::ios::app) << "called\n";
+    sleep_for(60);
+  };
+  start(
+      3,
+      [](Heartbeat& heartbeat, int64_t rank) {
+        rank == 1 ? wait_for_ever(heartbeat) : train(heartbeat);  // stuck; leaving
+      },
+      {.grace_seconds = 0.4}, hang);
+  const double killed = seconds_now();
+  signal(2, SIGKILL);
+  for (const int64_t rank : {0, 1, 2}) EXPECT_EQ(end_of(rank).status, rank == 2 ? 137 : 1);
+  EXPECT_LT(seconds_now() - killed, 2 + kExitSeconds);
+  EXPECT_EQ(text_of(count), "called\ncalled\n");
+  fs::remove(count);
+}
+
+TEST_F(HeartbeatTest, lets_on_failure_free_the_main_thread) {
+  Pipe pipe = Pipe::open();
+  start(
+      2,
+      [&](Heartbeat& heartbeat, int64_t rank) {
+        char byte = 0;
+        if (rank == 1) sleep_for(60);
+        EXPECT_EQ(::read(pipe.read.get(), &byte, 1), 1);  // the collective
+        heartbeat.check();
+      },
+      {.grace_seconds = 2}, [&] { EXPECT_EQ(::write(pipe.write.get(), "!", 1), 1); });
+  signal(1, SIGKILL);
+  EXPECT_EQ(end_of(0, 1 + kExitSeconds).err, "thrown: rank 1 has ended without a word (killed?)\n");
+  end_of(1);
+}
+
+/// A connection to the port of a meeting, by somebody else.
+Descriptor connect_to(const Meeting& meeting) {
+  Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const std::string value = const_cast<Meeting&>(meeting).value();
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(std::stoi(value.substr(value.find(':') + 1))));
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  return socket;
+}
+
+/// Whether the other side closes the connection.
+bool is_dropped(const Descriptor& socket) {
+  timeval most{2, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+  char byte = 0;
+  const ssize_t got = ::recv(socket.get(), &byte, 1, 0);
+  return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
+TEST(Heartbeat, drops_strangers) {
+  Meeting meeting;
+  const auto first = join(meeting, 0, 2, {.interval = 0.05});
+  const std::string hello("H\0\0\0\0\1\0\0\0\0\0\0\0\3abc", 17);
+  const std::string too_long("H\0\0\0\0\1\0\0\0\0\7\0\0\0", 14);
+  const std::string goodbye("G\0\0\0\0\1\0\0\0\0\0\0\0\0", 14);
+  for (const std::string& text :
+       {hello, too_long, goodbye, std::string("GET / HTTP/1.0\r\n\r\n")}) {
+    const Descriptor stranger = connect_to(meeting);
+    ::send(stranger.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    EXPECT_TRUE(is_dropped(stranger)) << text;
+  }
+  const Descriptor silent = connect_to(meeting);
+  connect_to(meeting);  // closes at once
+  EXPECT_EQ(first->failure(0.2), "");
+  const auto second = join(meeting, 1, 2);
+  EXPECT_TRUE(is_dropped(silent)) << "all have joined";
+  second->tell("a word");
+  EXPECT_EQ(first->failure(2), "rank 1 failed: a word");
+}
+
+TEST(Heartbeat, takes_names_and_addresses_of_any_kind) {
+  for (const char* address : {"localhost", "::1"}) {
+    Meeting meeting;
+    std::vector<std::unique_ptr<Heartbeat>> ranks;
+    try {
+      ranks = join_all(meeting, 2, {.address = address});
+    } catch (const DistributedError&) {
+      EXPECT_STREQ(address, "::1");  // not every machine has it
+      continue;
+    }
+    EXPECT_TRUE(says(meeting.value(), {address}));
+    ranks[1]->tell("a word");
+    EXPECT_EQ(ranks[0]->failure(2), "rank 1 failed: a word");
+  }
+}
+
+TEST(Heartbeat, costs_one_rank_alone_nothing) {
+  const auto threads = entries_in("/proc/self/task");
+  const auto descriptors = entries_in("/proc/self/fd");
+  const auto fail = [] { ADD_FAILURE() << "called"; };
+  const HeartbeatMeeting nobody{[&](const std::string&) { fail(); },
+                                [&] {
+                                  fail();
+                                  return std::string();
+                                }};
+  Heartbeat heartbeat(0, 1, nobody, {}, fail);
+  EXPECT_EQ(entries_in("/proc/self/task"), threads);
+  EXPECT_EQ(entries_in("/proc/self/fd"), descriptors);
+  const Heartbeat::Waiting waiting(heartbeat);
+  heartbeat.progress();
+  heartbeat.tell("nobody hears it");
+  EXPECT_EQ(heartbeat.failure(10), "");
+  heartbeat.check();
+  heartbeat.leave();
+}
+
+TEST(Heartbeat, leaves_no_thread_and_no_descriptor) {
+  const auto threads = entries_in("/proc/self/task");
+  const auto descriptors = entries_in("/proc/self/fd");
+  for (int restart = 0; restart < 3; ++restart) {
+    Meeting meeting;
+    const auto ranks = join_all(meeting, 3);
+    EXPECT_EQ(entries_in("/proc/self/task"), threads + 3);
+    if (restart == 1) ranks[2]->tell("a failure");
+    EXPECT_EQ(ranks[1]->failure(0.1), restart == 1 ? "rank 2 failed: a failure" : "");
+    for (const auto& one : ranks) one->leave();
+  }
+  EXPECT_TRUE(eventually([&] { return entries_in("/proc/self/task") == threads; }));
+  EXPECT_EQ(entries_in("/proc/self/fd"), descriptors);
+}
+
+TEST_F(HeartbeatTest, leaves_signals_to_the_main_thread) {
+  start(2, [](Heartbeat&, int64_t rank) {
+    if (rank == 0) {
+      static std::atomic<bool> was_handled{false};
+      ::signal(SIGUSR1, [](int) { was_handled = true; });
+      sigset_t one;
+      sigemptyset(&one);
+      sigaddset(&one, SIGUSR1);
+      ::pthread_sigmask(SIG_BLOCK, &one, nullptr);
+      ::kill(::getpid(), SIGUSR1);  // no thread takes it
+      sleep_for(0.1);
+      const bool too_soon = was_handled;
+      ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+      if (too_soon || !was_handled) throw DistributedError("another thread took it");
+    }
+  });
+  for (const int64_t rank : {0, 1}) EXPECT_EQ(end_of(rank).err, "");
+}
+
+TEST(Heartbeat, says_where_rank_0_cannot_be_reached) {
+  std::string value = "nonsense";
+  const HeartbeatMeeting meeting{{}, [&] { return value; }};
+  const auto message = [&] {
+    return message_of<DistributedError>([&] { Heartbeat heartbeat(1, 2, meeting); });
+  };
+  for (const char* wrong :
+       {"nonsense", "", "host:1", "host: t", "host:99999 t", ":1 t", "h:1x t"}) {
+    value = wrong;
+    EXPECT_TRUE(says(message(), {"'" + value + "'", "address:port token"}));
+  }
+  Meeting gone;
+  join(gone, 0, 2)->tell("gone");
+  value = gone.value();
+  EXPECT_TRUE(says(message(), {value.substr(0, value.find(' ')), "Connection refused"}));
+}
+
+TEST(Heartbeat, refuses_options_that_cannot_be) {
+  const auto message = [](HeartbeatOptions options) {
+    return message_of<ConfigError>([&] { Heartbeat heartbeat(0, 1, {}, options); });
+  };
+  EXPECT_TRUE(says(message({.interval = 0}), {"interval = 0"}));
+  EXPECT_TRUE(says(message({.interval = 2, .timeout_seconds = 1}), {"timeout_seconds = 1"}));
+  EXPECT_TRUE(says(message({.stall_seconds = -1}), {"stall_seconds = -1"}));
+  EXPECT_TRUE(says(message({.grace_seconds = -1}), {"grace_seconds = -1"}));
+}
+
+}  // namespace
+}  // namespace levin::test

@@ -1,0 +1,133 @@
+#include <levin/framework/optimizers/schedules.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/optimizers/all.h>
+
+#include "framework/message_of.h"
+
+namespace levin {
+namespace {
+
+using test::message_of;
+using test::says;
+
+torch::Tensor parameter() { return torch::zeros({1}, torch::requires_grad()); }
+
+double rate(Optimizers& optimizers, size_t group = 0) {
+  return optimizers.entries().front().optimizer->groups().at(group).learning_rate;
+}
+
+Optimizers with(std::unique_ptr<Scheduler> scheduler, ScheduleOptions options = {}) {
+  Optimizers optimizers(SGD({parameter()}, {.learning_rate = 0.8}));
+  optimizers.add_scheduler(std::move(scheduler), std::move(options));
+  return optimizers;
+}
+
+TEST(SchedulesRates, each_scheduler_sets_its_own_rate) {
+  // eta_min isn't a share of the base rate: the factor alone wouldn't do.
+  auto optimizers = with(
+      std::make_unique<CosineAnnealingLR>(CosineAnnealingLROptions{.T_max = 2, .eta_min = 0.2}));
+  Schedules schedules(optimizers);
+  schedules.apply();
+  EXPECT_DOUBLE_EQ(rate(optimizers), 0.8);
+  schedules.advance(Interval::epoch);
+  EXPECT_DOUBLE_EQ(rate(optimizers), 0.5);
+  schedules.advance(Interval::epoch);
+  EXPECT_DOUBLE_EQ(rate(optimizers), 0.2);
+}
+
+TEST(SchedulesRates, several_are_chained_and_each_group_has_its_base) {
+  Optimizers optimizers(
+      SGD({{.parameters = {parameter()}}, {.parameters = {parameter()}, .learning_rate = 0.1}},
+          {.learning_rate = 1.0}));
+  optimizers.add_scheduler(std::make_unique<StepLR>(StepLROptions{.step_size = 1, .gamma = 0.5}));
+  optimizers.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.1}),
+                           {.interval = Interval::step});
+  Schedules schedules(optimizers);
+  schedules.advance(Interval::epoch);
+  EXPECT_DOUBLE_EQ(rate(optimizers, 0), 0.5);
+  EXPECT_DOUBLE_EQ(rate(optimizers, 1), 0.05);
+  schedules.advance(Interval::step);
+  EXPECT_DOUBLE_EQ(rate(optimizers, 0), 0.05);
+  EXPECT_DOUBLE_EQ(rate(optimizers, 1), 0.005);
+}
+
+TEST(SchedulesCounters, count_their_own_interval_by_their_frequency) {
+  auto optimizers = with(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.5}),
+                         {.interval = Interval::step, .frequency = 2});
+  Schedules schedules(optimizers);
+  std::vector<double> rates;
+  for (int i = 0; i < 5; ++i) {
+    schedules.advance(Interval::epoch);
+    schedules.advance(Interval::step);
+    rates.push_back(rate(optimizers));
+  }
+  EXPECT_EQ(rates, (std::vector<double>{0.8, 0.4, 0.4, 0.2, 0.2}));
+}
+
+TEST(SchedulesCounters, go_on_after_a_resume) {
+  const auto make = [] {
+    return with(
+        std::make_unique<ReduceLROnPlateau>(ReduceLROnPlateauOptions{.factor = 0.5, .patience = 1}),
+        {.monitor = "val_loss"});
+  };
+  auto whole = make();
+  Schedules schedules(whole);
+  for (int i = 0; i < 3; ++i) schedules.observe(Interval::epoch, {{"val_loss", 1.0}});
+  const StateDict saved = schedules.state_dict();
+  auto resumed = make();
+  Schedules others(resumed);
+  others.load_state_dict(saved);
+  EXPECT_EQ(rate(resumed), rate(whole));
+  for (int i = 0; i < 2; ++i) {
+    schedules.observe(Interval::epoch, {{"val_loss", 1.0}});
+    others.observe(Interval::epoch, {{"val_loss", 1.0}});
+    EXPECT_EQ(rate(resumed), rate(whole));
+  }
+  EXPECT_DOUBLE_EQ(rate(whole), 0.2);
+}
+
+TEST(SchedulesPlateau, watches_its_metric_alone) {
+  auto optimizers =
+      with(std::make_unique<ReduceLROnPlateau>(ReduceLROnPlateauOptions{.patience = 0}),
+           {.monitor = "val_loss"});
+  Schedules schedules(optimizers);
+  EXPECT_TRUE(schedules.watches(Interval::epoch));
+  EXPECT_FALSE(schedules.watches(Interval::step));
+  for (int i = 0; i < 5; ++i) schedules.advance(Interval::epoch);
+  EXPECT_EQ(rate(optimizers), 0.8);
+  for (const double loss : {1.0, 2.0}) schedules.observe(Interval::epoch, {{"val_loss", loss}});
+  EXPECT_DOUBLE_EQ(rate(optimizers), 0.08);
+}
+
+TEST(SchedulesPlateau, a_missing_metric_is_an_error_unless_it_may_be) {
+  auto strict = with(std::make_unique<ReduceLROnPlateau>(), {.monitor = "val_los"});
+  Schedules schedules(strict);
+  EXPECT_TRUE(says(message_of<ModuleError>([&] {
+                     schedules.observe(Interval::epoch, {{"val_loss", 1.0}});
+                   }),
+                   {"'val_los'", "did you mean 'val_loss'?"}));
+  auto lenient =
+      with(std::make_unique<ReduceLROnPlateau>(), {.monitor = "val_los", .strict = false});
+  Schedules others(lenient);
+  others.observe(Interval::epoch, {{"val_loss", 1.0}});
+  EXPECT_EQ(rate(lenient), 0.8);
+}
+
+TEST(SchedulesState, of_another_number_of_schedulers_is_refused) {
+  auto one = with(std::make_unique<StepLR>(StepLROptions{.step_size = 1}));
+  Optimizers none(SGD({parameter()}, {.learning_rate = 0.8}));
+  EXPECT_TRUE(says(message_of<CheckpointError>(
+                       [&] { Schedules(none).load_state_dict(Schedules(one).state_dict()); }),
+                   {"it has 1, this run 0"}));
+  Schedules(none).load_state_dict(Schedules(none).state_dict());
+  Schedules(none).load_state_dict({});
+}
+
+}  // namespace
+}  // namespace levin

@@ -1,0 +1,202 @@
+#include <levin/framework/run/module.h>
+
+#include <gtest/gtest.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/run_control.h>
+
+#include "framework/message_of.h"
+#include "framework/support.h"
+
+namespace levin {
+namespace {
+
+namespace nn = torch::nn;
+using test::message_of;
+using test::same_bits;
+using test::says;
+
+/// Two layers with one weight.
+class Tied : public Module {
+ public:
+  struct Layer : nn::Module {
+    explicit Layer(const torch::Tensor& w) : weight(register_parameter("weight", w)) {}
+    torch::Tensor weight;
+  };
+  Tied()
+      : encoder(register_module("encoder", std::make_shared<Layer>(torch::randn({4, 4})))),
+        decoder(register_module("decoder", std::make_shared<Layer>(encoder->weight))) {}
+  std::shared_ptr<Layer> encoder;
+  std::shared_ptr<Layer> decoder;
+};
+
+std::vector<std::string> names(const StateDict& state) {
+  std::vector<std::string> result;
+  for (const auto& [name, tensor] : state.tensors) result.push_back(name);
+  return result;
+}
+
+TEST(ModuleState, names_parameters_and_buffers_by_their_path) {
+  class Small : public Module {
+   public:
+    Small() {
+      register_module("norm", nn::BatchNorm1d(2));
+      register_module(
+          "plain",
+          nn::BatchNorm1d(nn::BatchNorm1dOptions(2).affine(false).track_running_stats(false)));
+      register_module("linear", nn::Linear(nn::LinearOptions(2, 2).bias(false)));
+      register_parameter("own", torch::zeros({1}));
+    }
+  };
+  const Small module;  // on the stack
+  EXPECT_EQ(
+      names(module.state_dict()),
+      (std::vector<std::string>{"linear.weight", "norm.bias", "norm.num_batches_tracked",
+                                "norm.running_mean", "norm.running_var", "norm.weight", "own"}));
+  for (const auto& [name, tensor] : module.state_dict().tensors) {
+    EXPECT_FALSE(tensor.requires_grad()) << name;
+  }
+}
+
+TEST(ModuleState, tied_parameters_are_there_once_under_their_first_name) {
+  const Tied module;
+  EXPECT_EQ(names(module.state_dict()), std::vector<std::string>{"encoder.weight"});
+  EXPECT_EQ(module.num_parameters(), 16);
+}
+
+TEST(ModuleState, comes_back_with_the_same_bits_and_keeps_ties) {
+  Tied source;
+  Tied target;
+  target.load_state_dict(source.state_dict().clone());
+  EXPECT_TRUE(same_bits(target.encoder->weight, source.encoder->weight));
+  EXPECT_EQ(target.decoder->weight.data_ptr(), target.encoder->weight.data_ptr());
+  EXPECT_NE(target.encoder->weight.data_ptr(), source.encoder->weight.data_ptr());
+}
+
+TEST(ModuleState, a_tied_parameter_is_taken_by_any_of_its_names) {
+  const Tied source;
+  const auto weight = source.encoder->weight.detach();
+  for (const auto& names : {std::vector<std::string>{"decoder.weight"},
+                            std::vector<std::string>{"encoder.weight", "decoder.weight"}}) {
+    Tied target;
+    StateDict state;
+    for (const auto& name : names) state.tensors[name] = weight;
+    target.load_state_dict(state);
+    EXPECT_TRUE(same_bits(target.encoder->weight, weight));
+  }
+}
+
+TEST(ModuleState, is_a_view_of_the_module_and_loading_copies) {
+  test::Classifier source;
+  test::Classifier target;
+  const StateDict state = source.state_dict();
+  target.load_state_dict(state);
+  {
+    const torch::NoGradGuard no_grad;
+    source.named_parameters()["hidden.weight"].zero_();
+  }
+  EXPECT_EQ(state.tensor("hidden.weight").abs().sum().item<float>(), 0.0F);
+  EXPECT_GT(target.state_dict().tensor("hidden.weight").abs().sum().item<float>(), 0.0F);
+  EXPECT_TRUE(target.named_parameters()["hidden.weight"].requires_grad());
+  EXPECT_TRUE(target.named_parameters()["hidden.weight"].is_leaf());
+}
+
+TEST(ModuleLoad, a_mismatch_lists_everything_and_changes_nothing) {
+  test::Classifier module;
+  const StateDict before = module.state_dict().clone();
+  StateDict state = test::Classifier().state_dict().clone();
+  state.tensors.erase("output.bias");
+  state.tensors["hidden.weight"] = torch::zeros({16, 5});
+  state.tensors["output.weight"] = torch::zeros({3, 16}, torch::kDouble);
+  state.tensors["extra"] = torch::zeros({2});
+  const auto message = message_of<CheckpointError>([&] { module.load_state_dict(state); });
+  EXPECT_TRUE(says(message, {"'output.bias' Float [3] is missing",
+                             "'hidden.weight' is Float [16, 5], the module's is Float [16, 4]",
+                             "'output.weight' is Double [3, 16], the module's is Float [3, 16]",
+                             "'extra' isn't in the module"}));
+  for (const auto& [name, tensor] : before.tensors) {
+    EXPECT_TRUE(same_bits(module.state_dict().tensor(name), tensor)) << name;
+  }
+}
+
+TEST(ModuleLoad, takes_what_fits_where_not_strict) {
+  test::Classifier module;
+  const StateDict before = module.state_dict().clone();
+  StateDict state;
+  state.tensors["hidden.bias"] = torch::full({16}, 3.0);
+  state.tensors["hidden.weight"] = torch::zeros({16, 5});
+  state.tensors["extra"] = torch::zeros({2});
+  module.load_state_dict(state, /*strict=*/false);
+  EXPECT_TRUE(same_bits(module.state_dict().tensor("hidden.bias"), torch::full({16}, 3.0)));
+  EXPECT_TRUE(
+      same_bits(module.state_dict().tensor("hidden.weight"), before.tensor("hidden.weight")));
+}
+
+TEST(ModuleLoad, an_empty_state_is_refused_for_a_module_with_weights) {
+  test::Classifier module;
+  EXPECT_THROW(module.load_state_dict({}), CheckpointError);
+  class Empty : public Module {};
+  Empty empty;
+  empty.load_state_dict({});
+  EXPECT_EQ(empty.num_parameters(), 0);
+}
+
+TEST(ModuleLoad, works_after_a_move_to_another_type) {
+  test::Classifier module;
+  module.to(torch::kDouble);
+  test::Classifier other;
+  other.to(torch::kDouble);
+  other.load_state_dict(module.state_dict());
+  EXPECT_TRUE(same_bits(other.state_dict().tensor("output.bias"),
+                        module.state_dict().tensor("output.bias")));
+}
+
+TEST(ModuleCount, counts_all_or_trainable_parameters_and_no_buffers) {
+  class Counted : public Module {
+   public:
+    Counted() {
+      register_module("linear", nn::Linear(10, 5));  // 55
+      register_parameter("frozen", torch::zeros({7}), /*requires_grad=*/false);
+      register_buffer("buffer", torch::zeros({100}));
+    }
+  };
+  const Counted module;
+  EXPECT_EQ(module.num_parameters(), 62);
+  EXPECT_EQ(module.num_parameters(/*trainable_only=*/true), 55);
+}
+
+TEST(ModuleDefaults, a_step_that_is_not_written_is_named) {
+  class Empty : public Module {};
+  Empty module;
+  RunControl run;
+  LoggedValues metrics;
+  StepControl step(run, metrics, true);
+  const Batch batch;
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { module.training_step(batch, step); }),
+                   {"training_step", "override"}));
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { module.validation_step(batch, step); }),
+                   {"validation_step", "override"}));
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { module.test_step(batch, step); }),
+                   {"test_step", "override"}));
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { module.predict_step(batch, step); }),
+                   {"predict_step", "override"}));
+  EXPECT_TRUE(module.configure_optimizers().empty());
+  EXPECT_TRUE(module.hyper_parameters().as_object().empty());
+}
+
+TEST(ModuleDefaults, backward_fills_gradients_and_optimizer_step_steps) {
+  test::Classifier module;
+  auto x = torch::ones({2, 4});
+  module.backward(module.forward(x).sum());
+  EXPECT_TRUE(module.named_parameters()["hidden.weight"].grad().defined());
+  SGD optimizer(module.parameters(), {.learning_rate = 0.5});
+  int calls = 0;
+  module.optimizer_step(optimizer, [&] {
+    ++calls;
+    return module.forward(x).sum();
+  });
+  EXPECT_EQ(calls, 1);
+}
+
+}  // namespace
+}  // namespace levin

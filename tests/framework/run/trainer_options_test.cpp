@@ -1,0 +1,172 @@
+#include <levin/framework/run/trainer_options.h>
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include <levin/framework/core/error.h>
+
+#include "framework/message_of.h"
+
+namespace levin {
+namespace {
+
+using test::message_of;
+using test::says;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+std::string refusal(const TrainerOptions& options) {
+  return message_of<ConfigError>([&] { validate(options); });
+}
+
+TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
+  TrainerOptions options;
+  const Fields fields = describe(options);
+  EXPECT_EQ(fields.size(),
+            detail::field_count<TrainerOptions>());  // describe() doesn't compile else
+  std::set<std::string> names;
+  std::set<const void*> places;
+  for (const auto& field : fields) {
+    EXPECT_TRUE(names.insert(field.name).second) << field.name;
+    EXPECT_TRUE(
+        places.insert(std::visit([](auto* p) -> const void* { return p; }, field.value)).second)
+        << field.name;
+    EXPECT_FALSE(field.help.empty()) << field.name;
+  }
+  EXPECT_EQ(to_value(fields), Value::from_json(R"({
+    "accelerator": "auto", "devices": "auto", "num_nodes": 1, "strategy": "auto",
+    "max_restarts": 0, "max_epochs": null, "min_epochs": null,
+    "max_steps": -1, "min_steps": null, "max_time": "", "limit_train_batches": 1.0,
+    "limit_val_batches": 1.0, "limit_test_batches": 1.0, "limit_predict_batches": 1.0,
+    "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
+    "overfit_batches": 0.0, "fast_dev_run": false, "accumulate_grad_batches": 1,
+    "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
+    "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
+    "profiler": "", "default_root_dir": "", "find_unused_parameters": false,
+    "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
+    "gradient_compression": "none", "process_group_backend": "auto",
+    "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0})"));
+}
+
+TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
+  TrainerOptions options{.accelerator = "cpu",
+                         .devices = 2,
+                         .max_epochs = 3,
+                         .max_time = "01:00",
+                         .limit_train_batches = 7,
+                         .limit_val_batches = 0.5,
+                         .check_val_every_n_epoch = std::nullopt,
+                         .fast_dev_run = 4,
+                         .gradient_clip_val = 0.25,
+                         .deterministic = true};
+  const Value saved = to_value(describe(options));
+  TrainerOptions other;
+  from_value(describe(other), saved, "trainer");
+  EXPECT_EQ(to_value(describe(other)), saved);
+  EXPECT_TRUE(other.limit_train_batches.is_count());
+  EXPECT_FALSE(other.limit_val_batches.is_count());
+  EXPECT_EQ(other.check_val_every_n_epoch, std::nullopt);
+}
+
+TEST(TrainerOptionsValidate, takes_the_defaults_and_the_limits_of_each_option) {
+  validate({});
+  validate({.max_epochs = -1, .min_epochs = 0, .max_steps = -1, .min_steps = 0});
+  validate({.max_epochs = 0, .max_steps = 0, .max_time = "00:00:00:01"});
+  validate({.limit_train_batches = 0, .limit_val_batches = 0.0, .limit_test_batches = 1.0});
+  validate({.val_check_interval = 1, .num_sanity_val_steps = -1, .overfit_batches = 0.01});
+  validate({.val_check_interval = 100, .check_val_every_n_epoch = std::nullopt});
+  validate({.fast_dev_run = true,
+            .gradient_clip_val = 0.0,
+            .gradient_clip_algorithm = "value",
+            .log_every_n_steps = 0});
+}
+
+TEST(TrainerOptionsValidate, refuses_counts_below_their_least) {
+  EXPECT_EQ(refusal({.max_epochs = -2}), "max_epochs = -2: must be at least -1");
+  EXPECT_EQ(refusal({.min_epochs = -1}), "min_epochs = -1: must be at least 0");
+  EXPECT_EQ(refusal({.max_steps = -2}), "max_steps = -2: must be at least -1");
+  EXPECT_EQ(refusal({.min_steps = -1}), "min_steps = -1: must be at least 0");
+  EXPECT_EQ(refusal({.check_val_every_n_epoch = 0}),
+            "check_val_every_n_epoch = 0: must be at least 1");
+  EXPECT_EQ(refusal({.num_sanity_val_steps = -2}),
+            "num_sanity_val_steps = -2: must be at least -1");
+  EXPECT_EQ(refusal({.fast_dev_run = -1}), "fast_dev_run = -1: must be at least 0");
+  EXPECT_EQ(refusal({.accumulate_grad_batches = 0}),
+            "accumulate_grad_batches = 0: must be at least 1");
+  EXPECT_EQ(refusal({.log_every_n_steps = -1}), "log_every_n_steps = -1: must be at least 0");
+}
+
+TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
+  EXPECT_EQ(refusal({.num_nodes = 0}), "num_nodes = 0: must be at least 1");
+  EXPECT_EQ(refusal({.max_restarts = -1}), "max_restarts = -1: must be at least 0");
+  EXPECT_TRUE(says(refusal({.strategy = "dpp"}), {"dpp", "ddp"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = "fp8"}), {"fp8", "fp16"}));
+  EXPECT_TRUE(says(refusal({.process_group_backend = "mpi"}), {"mpi", "gloo"}));
+  EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
+  EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
+}
+
+TEST(TrainerOptionsValidate, refuses_limits_outside_their_range) {
+  const std::pair<const char*, CountOrFraction TrainerOptions::*> limits[] = {
+      {"limit_train_batches", &TrainerOptions::limit_train_batches},
+      {"limit_val_batches", &TrainerOptions::limit_val_batches},
+      {"limit_test_batches", &TrainerOptions::limit_test_batches},
+      {"limit_predict_batches", &TrainerOptions::limit_predict_batches},
+      {"val_check_interval", &TrainerOptions::val_check_interval},
+      {"overfit_batches", &TrainerOptions::overfit_batches}};
+  for (const auto& [name, member] : limits) {
+    for (const CountOrFraction& value : {CountOrFraction(-1), CountOrFraction(-0.1),
+                                         CountOrFraction(1.5), CountOrFraction(kNan)}) {
+      TrainerOptions options;
+      options.*member = value;
+      EXPECT_TRUE(says(refusal(options), {std::string(name) + " = "}));
+    }
+  }
+}
+
+TEST(TrainerOptionsValidate, refuses_a_validation_interval_of_nothing) {
+  for (const CountOrFraction& zero : {CountOrFraction(0), CountOrFraction(0.0)}) {
+    EXPECT_TRUE(says(refusal({.val_check_interval = zero}),
+                     {"val_check_interval = 0", "limit_val_batches"}));
+  }
+}
+
+TEST(TrainerOptionsValidate, counting_across_epochs_needs_a_count) {
+  EXPECT_TRUE(says(refusal({.check_val_every_n_epoch = std::nullopt}),
+                   {"check_val_every_n_epoch = null", "val_check_interval"}));
+  EXPECT_TRUE(says(refusal({.val_check_interval = 0.5, .check_val_every_n_epoch = std::nullopt}),
+                   {"check_val_every_n_epoch = null"}));
+}
+
+TEST(TrainerOptionsValidate, refuses_clipping_that_cannot_be) {
+  EXPECT_TRUE(says(refusal({.gradient_clip_val = -0.5}), {"gradient_clip_val = -0.5"}));
+  EXPECT_TRUE(says(refusal({.gradient_clip_val = kNan}), {"gradient_clip_val = nan"}));
+  EXPECT_TRUE(says(refusal({.gradient_clip_algorithm = "nrom"}),
+                   {"gradient_clip_algorithm", "'nrom'", "did you mean 'norm'?"}));
+}
+
+TEST(TrainerOptionsValidate, refuses_a_time_that_is_none) {
+  EXPECT_TRUE(says(refusal({.max_time = "soon"}), {"max_time = soon", "DD:HH:MM:SS"}));
+}
+
+TEST(TrainerOptionsDuration, leading_parts_may_be_left_out) {
+  EXPECT_EQ(parse_duration("x", "00:00:00:05"), 5.0);
+  EXPECT_EQ(parse_duration("x", "1:2:3:4"), 86400.0 + 2 * 3600 + 3 * 60 + 4);
+  EXPECT_EQ(parse_duration("x", "02:03:04"), 2 * 3600 + 3 * 60 + 4);
+  EXPECT_EQ(parse_duration("x", "10:30"), 630.0);
+  EXPECT_EQ(parse_duration("x", "90"), 90.0);
+  EXPECT_EQ(parse_duration("x", "0"), 0.0);
+}
+
+TEST(TrainerOptionsDuration, refuses_what_is_no_time) {
+  for (const char* text : {"", ":", "1:", ":1", "1::2", "1:2:3:4:5", "-1", "1:-2", "+1", "1.5",
+                           " 1", "1 ", "1h", "x", "99999999999999999999", "0x10"}) {
+    EXPECT_TRUE(says(message_of<ConfigError>([&] { parse_duration("max_time", text); }),
+                     {"max_time = " + std::string(text), "DD:HH:MM:SS"}))
+        << text;
+  }
+}
+
+}  // namespace
+}  // namespace levin
