@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace {
+namespace architecture_test {
 
 using Sources = std::map<std::string, std::string>;  // path from the repository's root -> text
 
@@ -369,4 +369,4 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
   }
 }
 
-}  // namespace
+}  // namespace architecture_test

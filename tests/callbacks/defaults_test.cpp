@@ -7,8 +7,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::defaults_test {
 
 template <class C>
 int64_t count(const Trainer& trainer) {
@@ -68,5 +67,4 @@ TEST(Defaults, AFastDevRunLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::defaults_test

@@ -4,8 +4,7 @@
 
 // The options of EarlyStopping that say when it looks and what it says.
 
-namespace levin::test {
-namespace {
+namespace levin::test::early_stopping_options_test {
 
 /// Checks counted in an epoch with two validations, none of them the best: after each validation,
 /// and after the end of the epoch.
@@ -95,5 +94,4 @@ TEST(EarlyStoppingOptions, VerboseSaysWhatEachCheckFound) {
 
 TEST(EarlyStoppingOptions, SilenceIsTheDefault) { EXPECT_EQ(said_by(false), ""); }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::early_stopping_options_test

@@ -6,8 +6,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::early_stopping_test {
 
 /// Validates and ends epochs with these values of val_loss; the number of epochs until it stops.
 int64_t epochs_until_stop(FakeLoop& loop, EarlyStopping& callback,
@@ -225,5 +224,4 @@ TEST(EarlyStopping, AFitWithAMonitorNobodyLoggedFailsAfterOneEpoch) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::early_stopping_test

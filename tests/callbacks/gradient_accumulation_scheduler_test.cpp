@@ -3,8 +3,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::gradient_accumulation_scheduler_test {
 
 TEST(GradientAccumulationScheduler, RefusesWhatIsNoSchedule) {
   for (const char* text : {"", "4", "a:1", "0:0", "-1:2", "0:1,", "0:1, 0:2", "0:1.5"}) {
@@ -34,5 +33,4 @@ TEST(GradientAccumulationScheduler, ChangesTheStepsOfAFitFromTheEpochsFirstBatch
   EXPECT_EQ(history.epochs[2].global_step, 13);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::gradient_accumulation_scheduler_test

@@ -4,8 +4,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::learning_rate_monitor_test {
 
 /// Keeps the rows it gets.
 class Rows : public Logger {
@@ -81,5 +80,4 @@ TEST(LearningRateMonitor, NamesGroupsAsLightningDoes) {
   EXPECT_EQ(rows.at("lr-SGD/pg2").front().second, 0.25);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::learning_rate_monitor_test

@@ -7,8 +7,7 @@
 
 // The options of ModelCheckpoint that say how, when and under which name it saves.
 
-namespace levin::test {
-namespace {
+namespace levin::test::model_checkpoint_options_test {
 
 /// A fit of two epochs in `folder` that saves as told; returns the file.
 fs::path fit_once(const TemporaryFolder& folder, Classifier& model, bool weights_only) {
@@ -135,5 +134,4 @@ TEST(ModelCheckpointOptions, VerboseIsSilentOnOtherRanks) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::model_checkpoint_options_test

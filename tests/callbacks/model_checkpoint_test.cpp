@@ -7,8 +7,7 @@
 
 #include "callbacks/checkpoint_fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::model_checkpoint_test {
 
 /// An epoch of one step with a validation that gives `val_loss`.
 void epoch(FakeLoop& loop, ModelCheckpoint& callback, double val_loss) {
@@ -404,5 +403,4 @@ TEST(ModelCheckpoint, AFitThatCannotWriteKeepsTheOlderFile) {
   EXPECT_EQ(files_in(callback.folder()), Names{"epoch=0-step=2.ckpt"});
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::model_checkpoint_test

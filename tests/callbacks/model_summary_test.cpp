@@ -3,8 +3,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::model_summary_test {
 
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -74,5 +73,4 @@ TEST(ModelSummary, WritesItsTableToStderrWhenFitStarts) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), summarize(loop.module));
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::model_summary_test

@@ -5,8 +5,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::monitor_test {
 
 TEST(Monitor, RefusesAnEmptyNameAndAnotherMode) {
   EXPECT_THROW(Monitor("Someone", "", "min"), ConfigError);
@@ -66,5 +65,4 @@ TEST(Monitor, ReportsAMissingMetricAfterTheFirstEpochWhereNothingValidates) {
   EXPECT_THROW(monitor.on_train_epoch_end(loop.run), ModuleError);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::monitor_test

@@ -2,8 +2,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::progress_bar_options_test {
 
 /// What a fit of three epochs leaves on a terminal: the text of each line that is still there.
 std::vector<std::string> left_on_a_terminal(bool leave) {
@@ -34,5 +33,4 @@ TEST(ProgressBarOptions, LeaveKeepsEachEpochsLastLine) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::progress_bar_options_test

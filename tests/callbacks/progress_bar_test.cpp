@@ -4,8 +4,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::progress_bar_test {
 
 constexpr char kEscape = '\x1b';
 
@@ -152,5 +151,4 @@ TEST(ProgressBar, AFitShowsEveryEpochWithItsMetrics) {
   EXPECT_NE(lines[2].find("val_loss="), std::string::npos) << lines[2];
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::progress_bar_test

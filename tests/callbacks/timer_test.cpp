@@ -3,8 +3,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::timer_test {
 
 TEST(Timer, RefusesADurationThatIsNone) {
   EXPECT_THROW(Timer({.duration = "soon"}), ConfigError);
@@ -93,5 +92,4 @@ TEST(Timer, StopsAFit) {
   EXPECT_EQ(history.stop_reason.find("timer:"), 0U) << history.stop_reason;
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::timer_test

@@ -4,8 +4,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::arguments_test {
 
 Arguments parse(std::vector<const char*> words) {
   words.insert(words.begin(), "/usr/bin/levin");
@@ -73,5 +72,4 @@ TEST(Arguments, what_is_no_option_is_refused_with_the_nearest) {
   EXPECT_EQ(error_of({"fit", "--json=yes"}), "--json takes no value, but got 'yes'");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::arguments_test

@@ -13,8 +13,7 @@
 
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::checkpoints_test {
 
 namespace fs = std::filesystem;
 
@@ -103,5 +102,4 @@ TEST(Predictions, a_path_that_can_not_be_written_is_refused_before_work) {
   EXPECT_THROW(check_output(folder.path() / "file/p.npz"), CheckpointError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::checkpoints_test

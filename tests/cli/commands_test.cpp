@@ -44,8 +44,7 @@ class ZeroRule : public levin::Module {
 
 }  // namespace mine
 
-namespace levin {
-namespace {
+namespace levin::commands_test {
 
 int run(std::vector<const char*> words, const Registry& registry, std::string* out = nullptr,
         std::string* err = nullptr) {
@@ -125,5 +124,4 @@ TEST(Commands, metrics_are_json_whatever_their_value) {
             R"({"a":0.1,"b":null,"c":null,"epochs":3})");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::commands_test

@@ -4,8 +4,7 @@
 
 // `levin convert` and training on what it wrote, as a user does it (row 19 from the command line).
 
-namespace levin::test {
-namespace {
+namespace levin::test::convert_test {
 
 class ConvertProgram : public ProgramTest {
  protected:
@@ -94,5 +93,4 @@ TEST_F(ConvertProgram, help_lists_every_option) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::convert_test

@@ -4,8 +4,7 @@
 
 // The built `levin` on the files of examples/configs: what their comments promise.
 
-namespace levin::test {
-namespace {
+namespace levin::test::example_configs_test {
 
 std::string config(const std::string& name) {
   return LEVIN_SOURCE_DIR "/examples/configs/" + name + ".yaml";
@@ -116,5 +115,4 @@ TEST_F(ExampleConfigs, digits_on_two_devices_are_learnt_as_well) {
   EXPECT_GE(test_accuracy("digits", {"--trainer.accelerator=cpu", "--trainer.devices=2"}), 0.94);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::example_configs_test

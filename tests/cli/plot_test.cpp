@@ -4,8 +4,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::plot_test {
 
 constexpr const char* kMetrics =
     "epoch,step,train_loss,val_acc\n"
@@ -48,5 +47,4 @@ TEST(Plot, a_metric_that_is_not_there_names_the_nearest) {
   EXPECT_THROW(read_curve("epoch,step,a\n0,1,x\n", "a"), DataError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::plot_test

@@ -3,8 +3,7 @@
 // The built `levin`, run as a user runs it: exit statuses, what goes to stdout and stderr, and what
 // is left on disk (rows 12, 20, 22 and 34 from the command line).
 
-namespace levin::test {
-namespace {
+namespace levin::test::program_test {
 
 constexpr const char* kIris = R"(seed_everything: 1
 trainer:
@@ -233,5 +232,4 @@ TEST_F(Program, help_list_and_version_go_to_stdout) {
   EXPECT_NE(about.out.find("hidden_sizes"), std::string::npos) << about.out;
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::program_test

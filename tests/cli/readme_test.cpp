@@ -7,8 +7,7 @@
 
 // What README.md shows is what is compiled and run.
 
-namespace levin::test {
-namespace {
+namespace levin::test::readme_test {
 
 std::string source(const char* name) { return read_text(fs::path(LEVIN_SOURCE_DIR) / name); }
 
@@ -54,5 +53,4 @@ TEST_F(ReadmeYaml, trains_as_shown_and_with_its_one_line_changed) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::readme_test

@@ -8,8 +8,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 
-namespace levin {
-namespace {
+namespace levin::array_test {
 
 using test::TemporaryFolder;
 using test::write_text;
@@ -361,5 +360,4 @@ TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
               "bad.csv");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::array_test

@@ -10,8 +10,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::block_cache_test {
 
 using namespace std::chrono_literals;
 
@@ -143,5 +142,4 @@ TEST_F(BlockCacheTest, many_threads_that_hold_drop_and_ask_get_the_right_block_o
   EXPECT_EQ(found, 1200);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::block_cache_test

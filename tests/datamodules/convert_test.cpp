@@ -8,8 +8,7 @@
 
 #include <levin/framework/core/files.h>
 
-namespace levin {
-namespace {
+namespace levin::convert_test {
 
 namespace fs = std::filesystem;
 using test::expect_data_error;
@@ -205,5 +204,4 @@ TEST_F(Convert, options_that_cannot_be_are_refused) {
                ConfigError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::convert_test

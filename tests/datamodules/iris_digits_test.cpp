@@ -4,8 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-namespace levin {
-namespace {
+namespace levin::iris_digits_test {
 
 std::pair<torch::Tensor, torch::Tensor> read_all(const DataLoaders& loaders) {
   std::vector<torch::Tensor> inputs;
@@ -96,5 +95,4 @@ TEST(DigitsDataModule, hyper_parameters_are_its_own_options) {
   EXPECT_EQ(IrisDataModule({.seed = 3}).hyper_parameters().at("seed").as_int(), 3);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::iris_digits_test

@@ -10,8 +10,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::mnist_test {
 
 namespace fs = std::filesystem;
 
@@ -236,5 +235,4 @@ TEST(MNIST, hyper_parameters_are_its_options) {
   EXPECT_EQ(settings.at("mirrors").as_array().size(), 2U);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::mnist_test

@@ -13,8 +13,7 @@
 
 #include "framework/epoch_of.h"
 
-namespace levin {
-namespace {
+namespace levin::shard_sampler_test {
 
 using test::epoch_of;
 
@@ -142,5 +141,4 @@ TEST(ShardSampler, refuses_a_negative_window) {
   EXPECT_THROW(ShardSampler(table(), {.shuffle_rows = -1}), ConfigError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::shard_sampler_test

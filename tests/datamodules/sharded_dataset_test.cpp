@@ -13,8 +13,7 @@
 
 #include <levin/framework/data/dataloader.h>
 
-namespace levin {
-namespace {
+namespace levin::sharded_dataset_test {
 
 namespace fs = std::filesystem;
 using test::expect_data_error;
@@ -312,5 +311,4 @@ TEST_F(ShardedDatasetTest, a_set_of_up_to_two_windows_is_read_once_for_all_epoch
   EXPECT_NE(first, second);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::sharded_dataset_test

@@ -15,8 +15,7 @@
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/text.h>
 
-namespace levin {
-namespace {
+namespace levin::shards_test {
 
 namespace fs = std::filesystem;
 using readers::ShardOptions;
@@ -355,5 +354,4 @@ TEST(ParseNumber, gives_the_double_that_strtod_gives) {
   }
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::shards_test

@@ -10,8 +10,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
 
-namespace levin {
-namespace {
+namespace levin::splits_test {
 
 std::vector<int64_t> sorted(const Split& split) {
   std::vector<int64_t> all = split.train;
@@ -129,5 +128,4 @@ TEST(StratifiedSplit, a_class_of_fewer_rows_than_sets_is_refused) {
   EXPECT_NO_THROW(split_by_class(in_order(10), {.train = 6, .val = 4, .test = 0}, labels));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::splits_test

@@ -8,8 +8,7 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
-namespace levin {
-namespace {
+namespace levin::stream_test {
 
 namespace fs = std::filesystem;
 using test::expect_data_error;
@@ -273,5 +272,4 @@ TEST(StreamDataModule, prediction_needs_no_targets) {
   EXPECT_TRUE(data.train_dataloader().empty());
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::stream_test

@@ -16,8 +16,7 @@
 #include <levin/framework/strategies/data_parallel.h>
 #include <levin/framework/strategies/sharded.h>
 
-namespace levin::test {
-namespace {
+namespace levin::test::communication_log_test {
 
 TEST(CommunicationLog, knows_each_collectives_times_and_the_moment_gradients_were_complete) {
   const ThreadClocks clocks;
@@ -185,5 +184,4 @@ TEST(CommunicationOfRanks, is_measured_where_gradients_are_sharded) {
   EXPECT_LT(profiles[0].communication.bytes, 5 * (4 * numbers / 2 + 1024));
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::communication_log_test

@@ -5,8 +5,7 @@
 
 #include "distributed/run_ranks.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::exactness_test {
 
 using Exactness = RanksTest;
 
@@ -263,5 +262,4 @@ TEST_F(ExactnessCuda, two_ranks_on_one_gpu_by_gloo_equal_the_cpu) {
   for (const int64_t rank : {0, 1}) expect_same(first.rank(rank), cpu, 1e-10);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::exactness_test

@@ -4,8 +4,7 @@
 
 #include "distributed/run_ranks.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::failure_test {
 
 class Failure : public RanksTest {
  protected:
@@ -211,5 +210,4 @@ TEST_F(Failure, fewer_ranks_go_on_with_the_same_global_batches) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::failure_test

@@ -17,8 +17,7 @@
 
 // Sums of gradients over ranks, each a thread of this process.
 
-namespace levin {
-namespace {
+namespace levin::gradient_reducer_test {
 
 using test::on_ranks;
 
@@ -262,5 +261,4 @@ TEST(SparseGradients, are_those_of_sparse_embeddings_only) {
   EXPECT_EQ(none._nnz(), 0);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::gradient_reducer_test

@@ -22,8 +22,7 @@
 // Sums through memory, without LibTorch: ranks are threads that share a block, so that the tsan
 // preset sees them, or processes that share a HostMemory.
 
-namespace levin {
-namespace {
+namespace levin::host_sum_test {
 
 namespace fs = std::filesystem;
 using Type = HostSum::Type;
@@ -350,5 +349,4 @@ TEST(HostSum, leaves_no_memory_behind_when_a_rank_is_killed) {
             files_before);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::host_sum_test

@@ -13,8 +13,7 @@
 
 #include "distributed/run_ranks.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::launchers_test {
 
 class Launchers : public RanksTest {
  protected:
@@ -256,5 +255,4 @@ TEST_F(Launchers, two_hosts_train_as_one_and_each_notices_a_cut_cable) {
   }
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::launchers_test

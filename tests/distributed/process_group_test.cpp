@@ -19,8 +19,7 @@
 
 // The ranks' exchange, each rank a thread of this process.
 
-namespace levin {
-namespace {
+namespace levin::process_group_test {
 
 using test::on_ranks;
 using test::run_ranks;
@@ -276,5 +275,4 @@ TEST_F(ProcessGroupCuda, nccl_may_be_aborted) {
   });
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::process_group_test

@@ -16,7 +16,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/value.h>
 
-#include "distributed/launcher_fixture.h"
+#include "framework/launch/launcher_fixture.h"
 
 namespace levin::test {
 

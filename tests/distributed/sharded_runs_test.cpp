@@ -3,8 +3,7 @@
 
 #include "distributed/run_ranks.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::sharded_runs_test {
 
 using ShardedRuns = RanksTest;
 
@@ -70,5 +69,4 @@ TEST_F(ShardedRuns, replace_their_checkpoints_and_leave_no_part_behind) {
   EXPECT_EQ(checkpoints, 2u);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::sharded_runs_test

@@ -29,8 +29,7 @@
 #include "framework/message_of.h"
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::sharding_test {
 
 namespace fs = std::filesystem;
 using test::as_ranks;
@@ -729,5 +728,4 @@ TEST_F(ShardedCheckpoint, stays_whole_where_one_rank_cant_write) {
   EXPECT_EQ(load_checkpoint(path_).values.at("global_step").as_int(), 2);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::sharding_test

@@ -16,8 +16,7 @@
 
 // Batch norm over ranks, each a thread of this process, against torch's on the whole batch.
 
-namespace levin {
-namespace {
+namespace levin::sync_batch_norm_test {
 
 using test::on_ranks;
 using test::says;
@@ -382,5 +381,4 @@ TEST_F(SyncBatchNormCuda, two_ranks_on_one_gpu_agree_with_the_cpu) {
            gpu, {.backend = "gloo"});
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::sync_batch_norm_test

@@ -6,8 +6,7 @@
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
-namespace levin {
-namespace {
+namespace levin::classifier_test {
 
 using test::batch_of;
 using test::StepRunner;
@@ -102,5 +101,4 @@ TEST(Classifier, a_negative_learning_rate_is_refused) {
   EXPECT_EQ(model.learning_rate(), 1e-3);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::classifier_test

@@ -5,8 +5,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 
-namespace levin {
-namespace {
+namespace levin::logistic_regression_test {
 
 using test::baseline;
 using test::batch_of;
@@ -331,5 +330,4 @@ TEST(LogisticRegression, options_that_cannot_be_are_refused) {
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .loss = "logistic"}), ConfigError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::logistic_regression_test

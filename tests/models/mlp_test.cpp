@@ -5,8 +5,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 
-namespace levin {
-namespace {
+namespace levin::mlp_test {
 
 using test::baseline;
 using test::batch_of;
@@ -170,5 +169,4 @@ TEST(MLP, options_that_cannot_be_are_refused) {
   }
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::mlp_test

@@ -8,8 +8,7 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/models/logistic_regression.h>
 
-namespace levin {
-namespace {
+namespace levin::softmax_loss_test {
 
 using test::StepRunner;
 
@@ -205,5 +204,4 @@ TEST(SoftmaxLoss, rows_of_bytes_are_read_where_they_lie) {
   EXPECT_FALSE(in_place.input_view().rows.empty()) << "somebody gathered them";
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::softmax_loss_test

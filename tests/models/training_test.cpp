@@ -11,8 +11,7 @@
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
-namespace levin {
-namespace {
+namespace levin::training_test {
 
 using test::baseline;
 using test::tensor_of;
@@ -204,5 +203,4 @@ TEST(Training, a_label_out_of_range_is_refused_before_the_first_step) {
   EXPECT_NO_THROW(trainer.predict(model, data));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::training_test

@@ -7,8 +7,7 @@
 
 #include "datamodules/readers/support.h"
 
-namespace levin::readers {
-namespace {
+namespace levin::readers::csv_test {
 
 using test::expect_data_error;
 using Names = std::vector<std::string>;
@@ -178,5 +177,4 @@ TEST(ReadersCsv, survives_every_changed_byte) {
   EXPECT_GT(refused, 100u);
 }
 
-}  // namespace
-}  // namespace levin::readers
+}  // namespace levin::readers::csv_test

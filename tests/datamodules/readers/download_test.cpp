@@ -17,8 +17,7 @@
 #include "datamodules/readers/http_server.h"
 #include "datamodules/readers/support.h"
 
-namespace levin::readers {
-namespace {
+namespace levin::readers::download_test {
 
 using test::expect_data_error;
 
@@ -356,5 +355,4 @@ TEST(ReadersDownloadPrinter, draws_a_bar_on_a_terminal) {
   EXPECT_NE(text.find("\r\x1b[Kimages.gz: 1.0 MB, done in"), text.npos);
 }
 
-}  // namespace
-}  // namespace levin::readers
+}  // namespace levin::readers::download_test

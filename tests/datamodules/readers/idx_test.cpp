@@ -11,8 +11,7 @@
 
 #include "datamodules/readers/support.h"
 
-namespace levin::readers {
-namespace {
+namespace levin::readers::idx_test {
 
 using test::expect_data_error;
 
@@ -147,5 +146,4 @@ TEST(ReadersDigest, verifies_files_and_their_uncompressed_bytes) {
   EXPECT_THROW(verify_file(path, {std::string(32, 'x'), false}), ConfigError);
 }
 
-}  // namespace
-}  // namespace levin::readers
+}  // namespace levin::readers::idx_test

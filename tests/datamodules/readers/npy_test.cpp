@@ -9,8 +9,7 @@
 
 #include "datamodules/readers/support.h"
 
-namespace levin::readers {
-namespace {
+namespace levin::readers::npy_test {
 
 using test::expect_data_error;
 using test::expect_equal;
@@ -227,5 +226,4 @@ TEST(ReadersNpz, refuses_a_directory_that_counts_wrong_and_one_part_of_several) 
   expect_data_error([&] { parse_npz(changed, "a.npz"); }, "one part of several");
 }
 
-}  // namespace
-}  // namespace levin::readers
+}  // namespace levin::readers::npy_test

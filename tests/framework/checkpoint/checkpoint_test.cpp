@@ -13,8 +13,7 @@
 #include "framework/message_of.h"
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::checkpoint_test {
 
 namespace fs = std::filesystem;
 using test::message_of;
@@ -386,5 +385,4 @@ TEST_F(CheckpointFile, python_reads_the_same_bytes) {
   EXPECT_EQ(read.at("metadata").at("levin.aliases"), Value(R"({"tied":"special"})"));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::checkpoint_test

@@ -5,8 +5,7 @@
 
 #include "framework/support.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::restart_record_test {
 
 namespace fs = std::filesystem;
 
@@ -63,5 +62,4 @@ TEST_F(Restarts, jobs_know_nothing_of_each_other_whatever_their_names) {
             folder_.path() / "a.ckpt");
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::restart_record_test

@@ -86,8 +86,7 @@ class Log : public levin::Logger {
 
 }  // namespace mine
 
-namespace levin {
-namespace {
+namespace levin::job_test {
 
 Registry registry() {
   Registry classes;
@@ -294,5 +293,4 @@ TEST(ConfigJob, every_setting_is_printed) {
   EXPECT_NE(printed.find("    learning_rate: 0.1\n"), std::string::npos) << printed;
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::job_test

@@ -5,8 +5,7 @@
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::merge_test {
 
 void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text << "\n  lacks: " << part;
@@ -137,5 +136,4 @@ TEST(ConfigMerge, a_path_that_leads_nowhere_is_refused) {
   expect_contains(error_of(read("model: MLP"), set("model..x", "1")), "an empty name");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::merge_test

@@ -4,8 +4,7 @@
 
 #include <levin/framework/config/yaml.h>
 
-namespace levin {
-namespace {
+namespace levin::settings_test {
 
 struct Sample {
   bool on = false;
@@ -127,5 +126,4 @@ TEST(ConfigSettings, what_a_class_finds_wrong_gets_the_line_of_its_setting) {
             "job.yaml:1: model: rate = 0: must be above 0");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::settings_test

@@ -6,8 +6,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::yaml_test {
 
 void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text << "\n  lacks: " << part;
@@ -99,5 +98,4 @@ TEST(ConfigYaml, arguments_are_scalars_unless_they_are_in_brackets_or_quotes) {
   EXPECT_EQ(parse_argument("{a: 1}").find("a")->origin.to_string(), "command line");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::yaml_test

@@ -4,8 +4,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::error_test {
 
 using test::says;
 
@@ -103,5 +102,4 @@ TEST(NearestName, is_empty_where_none_is_near) {
   EXPECT_EQ(nearest_name("abcdef", {"abcxxx"}), "");
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::error_test

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cstring>
 #include <set>
 #include <thread>
 
@@ -12,8 +13,7 @@
 #include "framework/message_of.h"
 #include "framework/temporary_folder.h"
 
-namespace levin {
-namespace {
+namespace levin::files_test {
 
 namespace fs = std::filesystem;
 using test::message_of;
@@ -362,5 +362,4 @@ TEST(FilesClock, goes_forward_in_seconds) {
   EXPECT_GT(files::wall_seconds(), 1.6e9);  // after 2020
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::files_test

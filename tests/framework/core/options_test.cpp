@@ -6,8 +6,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::options_test {
 
 using test::message_of;
 using test::says;
@@ -228,5 +227,4 @@ static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
 static_assert(detail::field_count<EveryType>() == 14);
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::options_test

@@ -2,106 +2,31 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <limits>
 #include <random>
 
-#include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
 
+#include "framework/any_value.h"
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::value_test {
 
+using test::any_bytes;
+using test::any_text;
+using test::any_value;
+using test::from_bits;
 using test::message_of;
+using test::same;
 using test::says;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Equal to the bit, NaN included.
-bool same(const Value& a, const Value& b) {
-  if (a.is_double() && b.is_double()) {
-    return std::bit_cast<uint64_t>(a.as_double()) == std::bit_cast<uint64_t>(b.as_double());
-  }
-  if (a.is_array() && b.is_array()) {
-    return std::equal(a.as_array().begin(), a.as_array().end(), b.as_array().begin(),
-                      b.as_array().end(), same);
-  }
-  if (a.is_object() && b.is_object()) {
-    return std::equal(a.as_object().begin(), a.as_object().end(), b.as_object().begin(),
-                      b.as_object().end(), [](const auto& x, const auto& y) {
-                        return x.first == y.first && same(x.second, y.second);
-                      });
-  }
-  return a == b;
-}
-
 void expect_json_round_trip(const Value& value) {
   for (const int indent : {0, 2}) {
     const std::string text = value.to_json(indent);
     EXPECT_TRUE(same(Value::from_json(text), value)) << text;
-  }
-}
-
-double from_bits(uint64_t bits) { return std::bit_cast<double>(bits); }
-
-std::string any_bytes(std::mt19937_64& random, size_t most) {
-  std::string text(random() % (most + 1), '\0');
-  for (char& c : text) c = static_cast<char>(random());
-  return text;
-}
-
-/// Text in UTF-8 of characters from anywhere below the surrogates.
-std::string any_text(std::mt19937_64& random, size_t most) {
-  std::string text;
-  for (size_t left = random() % (most + 1); left > 0; --left) {
-    const auto code = static_cast<unsigned>(random() % (random() % 2 == 0 ? 0x80 : 0xd800));
-    const auto tail = [&](unsigned shift) {
-      return static_cast<char>(0x80 | ((code >> shift) & 0x3f));
-    };
-    if (code < 0x80) {
-      text += static_cast<char>(code);
-    } else if (code < 0x800) {
-      text += {static_cast<char>(0xc0 | (code >> 6)), tail(0)};
-    } else {
-      text += {static_cast<char>(0xe0 | (code >> 12)), tail(6), tail(0)};
-    }
-  }
-  return text;
-}
-
-using MakeText = std::string (*)(std::mt19937_64&, size_t);
-
-Value any_value(std::mt19937_64& random, int depth, MakeText text) {
-  switch (random() % (depth > 0 ? 8 : 6)) {
-    case 0:
-      return {};
-    case 1:
-      return random() % 2 == 0;
-    case 2:
-      return static_cast<int64_t>(random());
-    case 3:
-      return from_bits(random());
-    case 4:
-      return static_cast<double>(random() % 1000) / 8;
-    case 5:
-      return text(random, 12);
-    case 6: {
-      Value::Array array;
-      for (auto left = random() % 4; left > 0; --left) {
-        array.push_back(any_value(random, depth - 1, text));
-      }
-      return array;
-    }
-    default: {
-      Value::Object object;
-      for (auto left = random() % 4; left > 0; --left) {
-        object.emplace(text(random, 6), any_value(random, depth - 1, text));
-      }
-      return object;
-    }
   }
 }
 
@@ -221,83 +146,6 @@ TEST(ValueJson, refuses_nesting_that_would_exhaust_the_stack) {
       says(message_of<CheckpointError>([&] { Value::from_json(nested(200'000)); }), {"deep"}));
 }
 
-/// What our own reader of YAML (yaml-cpp) makes of it.
-Value read_back(const std::string& yaml) { return parse_yaml(yaml, "test.yaml").plain(); }
-
-TEST(ValueYaml, is_read_back_the_same) {
-  std::mt19937_64 random(4);
-  for (int i = 0; i < 2000; ++i) {
-    const Value value = any_value(random, 4, any_text);
-    const std::string yaml = value.to_yaml();
-    Value expected = Value::from_json(value.to_json());
-    const Value actual = read_back(yaml);
-    // YAML has one NaN.
-    const auto forget_nan = [](auto& self, const Value& tree) -> Value {
-      if (tree.is_double() && std::isnan(tree.as_double())) return kNan;
-      if (tree.is_array()) {
-        Value::Array array;
-        for (const auto& item : tree.as_array()) array.push_back(self(self, item));
-        return array;
-      }
-      if (!tree.is_object()) return tree;
-      Value::Object object;
-      for (const auto& [name, item] : tree.as_object()) object.emplace(name, self(self, item));
-      return object;
-    };
-    ASSERT_TRUE(same(actual, forget_nan(forget_nan, expected))) << yaml << "\nread back as\n"
-                                                                << actual.to_json();
-  }
-}
-
-TEST(ValueYaml, text_that_looks_like_something_else_stays_text) {
-  for (const char* word :
-       {"true",  "False",      "yes",   "No",    "on",       "OFF",  "y",    "n",
-        "null",  "Null",       "~",     "",      " ",        "1",    "-1",   "1.5",
-        "1e5",   ".5",         ".inf",  "-.Inf", ".nan",     "nan",  "inf",  "0x10",
-        "0o7",   "1_000",      "+1",    "a: b",  "a:",       ":",    "- a",  "-",
-        "--",    "---",        "...",   "# c",   "a #b",     "{}",   "[]",   "*a",
-        "&a",    "!t",         "%",     "@",     "`",        "|",    ">",    "'a'",
-        "\"a\"", "a\nb",       " a",    "a ",    "a\t",      "\r\n", "?",    "? a",
-        "a,b",   "2024-01-01", "=",     "<<",    "\xc3\xa4", "\x01", "\x7f", "00:01:00:00",
-        "cpu",   "levin::MLP", "C:\\x", "e5",    "_"}) {
-    EXPECT_EQ(read_back(Value(word).to_yaml()), Value(word)) << word;
-    EXPECT_EQ(read_back(Value(Value::Array{word, 1}).to_yaml()), (Value::Array{word, 1})) << word;
-    const Value nested = Value::Object{{"key", Value::Array{Value::Object{{"inner", word}}}}};
-    EXPECT_EQ(read_back(nested.to_yaml()), nested) << word;
-    if (std::string(word) == "<<") continue;  // as a key it merges
-    const Value keyed = Value::Object{{word, 1}};
-    EXPECT_EQ(read_back(keyed.to_yaml()), keyed) << word;
-  }
-}
-
-TEST(ValueYaml, is_block_style_that_a_person_can_read) {
-  Value value;
-  value["model"]["class_path"] = "MLP";
-  value["model"]["hidden_sizes"] = Value::Array{32, 16};
-  value["rate"] = 1e-5;
-  value["callbacks"] = Value::Array{Value::Object{{"name", "Timer"}, {"shown", true}}, "b"};
-  value["nothing"] = {};
-  EXPECT_EQ(value.to_yaml(),
-            "callbacks:\n"
-            "  - name: Timer\n"
-            "    shown: true\n"
-            "  - b\n"
-            "model:\n"
-            "  class_path: MLP\n"
-            "  hidden_sizes: [32, 16]\n"
-            "nothing: null\n"
-            "rate: 1.0e-05\n");
-}
-
-TEST(ValueYaml, numbers_are_floats_for_yaml_1_1_too) {
-  // YAML 1.1, which Python reads, wants a point in front of the exponent.
-  EXPECT_EQ(Value(1e300).to_yaml(), "1.0e+300\n");
-  EXPECT_EQ(Value(1.5e-7).to_yaml(), "1.5e-07\n");
-  EXPECT_EQ(Value(2.0).to_yaml(), "2.0\n");
-  EXPECT_EQ(Value(kNan).to_yaml(), ".nan\n");
-  EXPECT_EQ(Value(-kInfinity).to_yaml(), "-.inf\n");
-}
-
 TEST(ValueAccess, gives_the_type_it_holds) {
   EXPECT_TRUE(Value().is_null());
   EXPECT_TRUE(Value(nullptr).is_null());
@@ -351,5 +199,4 @@ TEST(ValueAccess, finds_and_makes_members) {
   EXPECT_FALSE(Value(1).contains("a"));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::value_test

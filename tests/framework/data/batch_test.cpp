@@ -5,8 +5,7 @@
 
 #include <string>
 
-namespace levin {
-namespace {
+namespace levin::batch_test {
 
 Batch pair() {
   return Batch({{"input", torch::arange(6.0).view({3, 2})}, {"target", torch::arange(3)}});
@@ -79,5 +78,4 @@ TEST(Batch, pin_memory_is_ignored_where_no_cuda_device_is) {
   EXPECT_EQ(pinned.input().is_pinned(), torch::cuda::is_available());
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::batch_test

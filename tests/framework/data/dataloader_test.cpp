@@ -18,8 +18,7 @@
 
 #include "framework/allocations.h"
 
-namespace levin {
-namespace {
+namespace levin::dataloader_test {
 
 using Rows = std::vector<int64_t>;
 
@@ -739,5 +738,4 @@ TEST(DataLoaderCuda, reads_data_that_lives_there) {
   }
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::dataloader_test

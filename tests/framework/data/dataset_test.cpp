@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace levin {
-namespace {
+namespace levin::dataset_test {
 
 std::vector<int64_t> random_rows(int64_t rows, int64_t count) {
   RandomSampler sampler(rows, 3);
@@ -280,5 +279,4 @@ TEST(TensorDatasetScale, bytes_are_handed_out_as_floats) {
   EXPECT_THROW(data.set_scale("inputs", {}), DataError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::dataset_test

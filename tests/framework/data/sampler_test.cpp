@@ -11,8 +11,7 @@
 
 #include "framework/epoch_of.h"
 
-namespace levin {
-namespace {
+namespace levin::sampler_test {
 
 using test::epoch_of;
 
@@ -108,5 +107,4 @@ TEST(Sampler, weights_that_cannot_be_are_refused) {
   }
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::sampler_test

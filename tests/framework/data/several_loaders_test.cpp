@@ -9,8 +9,7 @@
 
 // Several loaders of one stage, and streams whose end nobody knows, through a Trainer.
 
-namespace levin {
-namespace {
+namespace levin::several_loaders_test {
 
 using test::Classifier;
 using test::message_of;
@@ -345,5 +344,4 @@ TEST(Streams, one_before_another_loader_is_refused_before_anything_is_written) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "a run folder was left behind";
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::several_loaders_test

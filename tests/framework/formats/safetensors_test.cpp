@@ -9,8 +9,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::safetensors_test {
 
 namespace st = safetensors;
 using test::message_of;
@@ -260,5 +259,4 @@ TEST(SafetensorsDamage, deep_nesting_is_an_error) {
       file_of("{\"a\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}", 0)));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::safetensors_test

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <optional>
 
-#include "distributed/launcher_fixture.h"
+#include "framework/launch/launcher_fixture.h"
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>

@@ -10,13 +10,12 @@
 #include <atomic>
 #include <memory>
 
-#include "distributed/heartbeat_fixture.h"
+#include "framework/heartbeat/heartbeat_fixture.h"
 #include "framework/message_of.h"
 
 #include <levin/framework/launch/descriptor.h>
 
-namespace levin::test {
-namespace {
+namespace levin::test::heartbeat_test {
 
 /// A main thread that trains: it asks at every step.
 void train(Heartbeat& heartbeat, int64_t = 0) {
@@ -473,5 +472,4 @@ TEST(Heartbeat, refuses_options_that_cannot_be) {
   EXPECT_TRUE(says(message({.grace_seconds = -1}), {"grace_seconds = -1"}));
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::heartbeat_test

@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace levin::kernels {
-namespace {
+namespace levin::kernels::kernels_test {
 
 struct Case {
   int64_t classes;
@@ -186,5 +185,4 @@ TEST(Kernels, the_portable_ones_are_always_there) {
   EXPECT_EQ(&best(), available().front());
 }
 
-}  // namespace
-}  // namespace levin::kernels
+}  // namespace levin::kernels::kernels_test

@@ -11,8 +11,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/slurm.h>
 
-namespace levin::test {
-namespace {
+namespace levin::test::cluster_test {
 
 using Environment = std::map<std::string, std::string>;
 
@@ -296,5 +295,4 @@ TEST(Cluster, reads_kubernetes) {
 
 TEST(Cluster, reads_the_process_environment_by_default) { EXPECT_NO_THROW(find_cluster()); }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::cluster_test

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "distributed/launcher_fixture.h"
+#include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
 
 #include <nlohmann/json.hpp>
@@ -10,8 +10,7 @@
 #include <levin/framework/core/files.h>
 #include <levin/framework/launch/failure_report.h>
 
-namespace levin::test {
-namespace {
+namespace levin::test::launcher_failure_test {
 
 class LauncherFailureTest : public LauncherTest {
  protected:
@@ -261,5 +260,4 @@ TEST_F(FailureReportTest, has_torchelastics_form) {
   EXPECT_GT(time_of(later), time_of(first) + 30);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::launcher_failure_test

@@ -8,15 +8,14 @@
 #include <map>
 #include <set>
 
-#include "distributed/launcher_fixture.h"
+#include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/launch/reserved_port.h>
 
-namespace levin::test {
-namespace {
+namespace levin::test::launcher_test {
 
 std::map<std::string, std::string> environment_in(const std::string& text) {
   std::map<std::string, std::string> environment;
@@ -261,5 +260,4 @@ TEST(ReservedPort, goes_to_whoever_asks_for_it_by_number_alone) {
   EXPECT_NE(ReservedPort().number(), port.number());
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::launcher_test

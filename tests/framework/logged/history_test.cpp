@@ -8,8 +8,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::history_test {
 
 using test::message_of;
 using test::says;
@@ -57,5 +56,4 @@ TEST(HistoryState, comes_back_whole) {
   EXPECT_TRUE(std::isnan(other.epochs[1].metrics.at("odd")));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::history_test

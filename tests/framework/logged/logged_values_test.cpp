@@ -12,8 +12,7 @@
 #include "framework/message_of.h"
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::logged_values_test {
 
 using test::message_of;
 using test::says;
@@ -554,5 +553,4 @@ TEST_F(MetricsCuda, host_and_device_values_of_one_name_add_up) {
   EXPECT_EQ(metrics.epoch_values(For::callbacks).at("x"), 22.0);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::logged_values_test

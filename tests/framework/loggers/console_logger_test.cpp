@@ -2,8 +2,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::console_logger_test {
 
 TEST(ConsoleLogger, WritesAPlainLineAnEpoch) {
   Capture out;
@@ -35,5 +34,4 @@ TEST(ConsoleLogger, AFitWritesALineForEachValidationAndEpoch) {
   EXPECT_EQ(lines[3].find("epoch 1, step 3: train_loss_epoch "), 0U) << lines[3];
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::console_logger_test

@@ -7,8 +7,7 @@
 
 #include "callbacks/fixture.h"
 
-namespace levin::test {
-namespace {
+namespace levin::test::csv_logger_test {
 
 /// A run folder, and what a logger wrote into it.
 class CsvLoggerTest : public ::testing::Test {
@@ -224,5 +223,4 @@ TEST_F(CsvLoggerTest, AFitStoppedAndResumedWritesTheSameFile) {
   EXPECT_GT(lines_of(through).size(), 12U);
 }
 
-}  // namespace
-}  // namespace levin::test
+}  // namespace levin::test::csv_logger_test

@@ -9,8 +9,7 @@
 
 #include <levin/framework/run/callback.h>
 
-namespace levin {
-namespace {
+namespace levin::allocations_test {
 
 constexpr int64_t kWarmUp = 64;
 constexpr int64_t kSteps = 256;
@@ -168,5 +167,4 @@ TEST(StepAllocations, a_linear_model_allocates_what_the_hand_written_loop_does) 
   EXPECT_LE(trained, hand_written);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::allocations_test

@@ -9,8 +9,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/tensor/random.h>
 
-namespace levin {
-namespace {
+namespace levin::fit_loop_test {
 
 using test::Classifier;
 using test::PointsModule;
@@ -542,5 +541,4 @@ TEST(Trainer, training_learns_and_returns_the_history_of_each_epoch) {
   EXPECT_THROW(history.last("val_los"), ModuleError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::fit_loop_test

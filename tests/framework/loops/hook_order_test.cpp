@@ -4,8 +4,7 @@
 
 // The order of hooks that framework/run/hooks.h documents, written down by everybody who has any.
 
-namespace levin {
-namespace {
+namespace levin::hook_order_test {
 
 using test::TemporaryFolder;
 using Log = std::vector<std::string>;
@@ -323,5 +322,4 @@ TEST_F(HookOrder, an_exception_reaches_everybody_in_the_same_order) {
   expect_order(log_, Expected().everybody("on_exception").log);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::hook_order_test

@@ -11,8 +11,7 @@
 
 // What the Trainer's options promise: each through a Trainer, on the CPU.
 
-namespace levin {
-namespace {
+namespace levin::loop_options_test {
 
 using test::Classifier;
 using test::message_of;
@@ -455,5 +454,4 @@ TEST(DataModuleState, goes_into_checkpoints_and_back_when_resuming) {
   EXPECT_EQ(data.batches, 8) << "3 before, 5 after";
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::loop_options_test

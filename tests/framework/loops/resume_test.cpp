@@ -7,8 +7,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/tensor/random.h>
 
-namespace levin {
-namespace {
+namespace levin::resume_test {
 
 using test::TemporaryFolder;
 
@@ -226,5 +225,4 @@ TEST(Resume, a_save_at_the_end_of_an_epoch_cut_short_goes_on_with_the_same_metri
   EXPECT_EQ(train_until(cut.string(), 21, checkpoint.string()), expected);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::resume_test

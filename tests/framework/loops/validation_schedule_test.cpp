@@ -6,8 +6,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::validation_schedule_test {
 
 using test::message_of;
 using test::says;
@@ -75,5 +74,4 @@ TEST(ValidationScheduleErrors, a_fraction_of_an_unknown_length) {
                    {"val_check_interval = 0.5", "whole number"}));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::validation_schedule_test

@@ -12,7 +12,7 @@
 
 #include <levin/framework/optimizers/all.h>
 
-namespace {
+namespace baseline_test {
 
 using nlohmann::json;
 using Parameters = std::map<std::string, torch::Tensor>;
@@ -171,8 +171,6 @@ const json& names_in(const std::string& problem) {
   return baseline()["problems"][problem]["parameters"];
 }
 
-}  // namespace
-
 // Row 28: an optimizer is built from the learning rate.
 TEST(OptimizersBaseline, every_case_agrees_with_pytorch) {
   ASSERT_GE(baseline()["cases"].size(), 30U);
@@ -228,3 +226,5 @@ TEST(OptimizersBaseline, defaults_are_pytorchs) {
     }
   }
 }
+
+}  // namespace baseline_test

@@ -12,7 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
 
-namespace {
+namespace clip_test {
 
 using nlohmann::json;
 
@@ -54,8 +54,6 @@ void expect_gradients(const std::vector<torch::Tensor>& parameters, const json& 
         << parameters[i].grad() << expected[i];
   }
 }
-
-}  // namespace
 
 TEST(OptimizersClip, by_norm_agrees_with_pytorch) {
   for (const auto& test_case : baseline()["by_norm"]) {
@@ -107,3 +105,5 @@ TEST(OptimizersClip, bounds_that_cannot_be_are_refused) {
   EXPECT_THROW(levin::clip_grad_norm({a}, 1.0, 0.0), levin::ConfigError);
   EXPECT_THROW(levin::clip_grad_value({a}, -1.0), levin::ConfigError);
 }
+
+}  // namespace clip_test

@@ -15,7 +15,7 @@
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/schedulers.h>
 
-namespace {
+namespace schedulers_baseline_test {
 
 using nlohmann::json;
 
@@ -49,8 +49,6 @@ void expect_rate(double actual, double expected, const std::string& place) {
   if (expected < 1e-9) return;
   EXPECT_NEAR(actual / expected, 1.0, 1e-9) << place;
 }
-
-}  // namespace
 
 TEST(SchedulersBaseline, every_counter_agrees_with_pytorch) {
   ASSERT_GE(baseline()["cases"].size(), 17U);
@@ -150,3 +148,5 @@ TEST(SchedulersOptions, that_cannot_be_are_refused) {
   EXPECT_THROW(levin::SequentialLR({5}, levin::LinearLR(), levin::ReduceLROnPlateau()),
                ConfigError);
 }
+
+}  // namespace schedulers_baseline_test

@@ -10,8 +10,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::schedules_test {
 
 using test::message_of;
 using test::says;
@@ -129,5 +128,4 @@ TEST(SchedulesState, of_another_number_of_schedulers_is_refused) {
   Schedules(none).load_state_dict({});
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::schedules_test

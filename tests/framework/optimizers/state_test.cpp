@@ -12,7 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
 
-namespace {
+namespace state_test {
 
 using Parameters = std::vector<torch::Tensor>;
 using Make = std::function<std::unique_ptr<levin::Optimizer>(const Parameters&)>;
@@ -98,8 +98,6 @@ bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
 }
 
 class OptimizersState : public testing::TestWithParam<Case> {};
-
-}  // namespace
 
 TEST_P(OptimizersState, goes_on_with_the_same_bits) {
   Net through;
@@ -218,3 +216,5 @@ TEST(OptimizersStateNames, parameters_never_stepped_have_none) {
   other.load_state_dict(state);
   EXPECT_EQ(other.state_dict().tensors.size(), 6U);
 }
+
+}  // namespace state_test

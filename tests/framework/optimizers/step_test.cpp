@@ -12,7 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
 
-namespace {
+namespace step_test {
 
 torch::Tensor leaf(std::vector<double> values) {
   return torch::tensor(values, torch::kDouble).requires_grad_();
@@ -29,8 +29,6 @@ std::unique_ptr<levin::Optimizer> make(const std::string& name, std::vector<torc
   if (name == "SGD") options["dampening"] = 0.25;
   return levin::make_optimizer(name, std::move(p), options);
 }
-
-}  // namespace
 
 TEST(OptimizersStep, parameters_without_gradient_are_left_out_and_join_later) {
   for (const auto& name : per_parameter_optimizers()) {
@@ -334,16 +332,12 @@ TEST(OptimizersResult, optimizers_move_with_their_state) {
 
 // --- CUDA ---
 
-namespace {
-
 class OptimizersCuda : public testing::Test {
  protected:
   void SetUp() override {
     if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
   }
 };
-
-}  // namespace
 
 TEST_F(OptimizersCuda, agree_with_the_cpu) {
   for (const auto& name : per_parameter_optimizers()) {
@@ -401,3 +395,5 @@ TEST_F(OptimizersCuda, a_rate_set_later_reaches_gradients_of_any_layout) {
   optimizer.step();
   EXPECT_TRUE(torch::equal(a.cpu(), torch::full({1, 4}, -1.5f)));
 }
+
+}  // namespace step_test

@@ -15,8 +15,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/run/callback.h>
 
-namespace levin {
-namespace {
+namespace levin::profiler_test {
 
 using test::in_threads;
 using test::Meeting;
@@ -402,5 +401,4 @@ TEST(TrainerProfile, off_a_step_looks_at_no_clock) {
   EXPECT_GT(looks(100, "simple"), looks(10, "simple") + 90 * 10);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::profiler_test

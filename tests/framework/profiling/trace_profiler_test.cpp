@@ -14,8 +14,7 @@
 
 #include <levin/framework/core/error.h>
 
-namespace levin {
-namespace {
+namespace levin::trace_profiler_test {
 
 using nlohmann::json;
 using test::Meeting;
@@ -225,5 +224,4 @@ TEST(TrainerTrace, an_unknown_profiler_is_named_with_those_there_are) {
   EXPECT_NE(message("perfect").find("known are: simple, trace"), std::string::npos);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::trace_profiler_test

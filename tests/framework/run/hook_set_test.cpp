@@ -5,8 +5,7 @@
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/module.h>
 
-namespace levin {
-namespace {
+namespace levin::hook_set_test {
 
 /// The names of the hooks in a set, in order.
 constexpr int kHooks = static_cast<int>(BatchHook::count);
@@ -103,5 +102,4 @@ TEST(HookSetOverrides, are_found_when_compiling) {
   EXPECT_EQ(bits(overridden_hooks<Everything>()), (uint32_t{1} << kHooks) - 1);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::hook_set_test

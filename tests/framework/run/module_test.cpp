@@ -8,8 +8,7 @@
 #include "framework/message_of.h"
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::module_test {
 
 namespace nn = torch::nn;
 using test::message_of;
@@ -198,5 +197,4 @@ TEST(ModuleDefaults, backward_fills_gradients_and_optimizer_step_steps) {
   EXPECT_EQ(calls, 1);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::module_test

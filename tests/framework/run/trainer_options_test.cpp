@@ -8,8 +8,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::trainer_options_test {
 
 using test::message_of;
 using test::says;
@@ -70,16 +69,18 @@ TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
 }
 
 TEST(TrainerOptionsValidate, takes_the_defaults_and_the_limits_of_each_option) {
-  validate({});
-  validate({.max_epochs = -1, .min_epochs = 0, .max_steps = -1, .min_steps = 0});
-  validate({.max_epochs = 0, .max_steps = 0, .max_time = "00:00:00:01"});
-  validate({.limit_train_batches = 0, .limit_val_batches = 0.0, .limit_test_batches = 1.0});
-  validate({.val_check_interval = 1, .num_sanity_val_steps = -1, .overfit_batches = 0.01});
-  validate({.val_check_interval = 100, .check_val_every_n_epoch = std::nullopt});
-  validate({.fast_dev_run = true,
-            .gradient_clip_val = 0.0,
-            .gradient_clip_algorithm = "value",
-            .log_every_n_steps = 0});
+  validate(TrainerOptions{});
+  validate(TrainerOptions{.max_epochs = -1, .min_epochs = 0, .max_steps = -1, .min_steps = 0});
+  validate(TrainerOptions{.max_epochs = 0, .max_steps = 0, .max_time = "00:00:00:01"});
+  validate(TrainerOptions{
+      .limit_train_batches = 0, .limit_val_batches = 0.0, .limit_test_batches = 1.0});
+  validate(
+      TrainerOptions{.val_check_interval = 1, .num_sanity_val_steps = -1, .overfit_batches = 0.01});
+  validate(TrainerOptions{.val_check_interval = 100, .check_val_every_n_epoch = std::nullopt});
+  validate(TrainerOptions{.fast_dev_run = true,
+                          .gradient_clip_val = 0.0,
+                          .gradient_clip_algorithm = "value",
+                          .log_every_n_steps = 0});
 }
 
 TEST(TrainerOptionsValidate, refuses_counts_below_their_least) {
@@ -168,5 +169,4 @@ TEST(TrainerOptionsDuration, refuses_what_is_no_time) {
   }
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::trainer_options_test

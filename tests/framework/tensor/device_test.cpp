@@ -8,8 +8,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::device_test {
 
 using test::message_of;
 using test::says;
@@ -123,5 +122,4 @@ TEST_F(DeviceCuda, a_device_that_is_not_there_is_refused) {
   EXPECT_THROW(parse_devices("gpu", 0), ConfigError);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::device_test

@@ -10,8 +10,7 @@
 #include <set>
 #include <vector>
 
-namespace levin {
-namespace {
+namespace levin::random_test {
 
 // row 12: the same seed gives the same numbers
 TEST(Random, same_seed_same_numbers) {
@@ -152,5 +151,4 @@ TEST(Random, a_state_that_is_none_is_refused_and_changes_nothing) {
   EXPECT_TRUE(torch::equal(torch::rand({4}), expected));
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::random_test

@@ -7,8 +7,7 @@
 #include "framework/message_of.h"
 #include "framework/support.h"
 
-namespace levin {
-namespace {
+namespace levin::state_dict_test {
 
 using test::message_of;
 using test::same_bits;
@@ -94,5 +93,4 @@ TEST(StateDictTensors, are_shared_until_cloned) {
   EXPECT_EQ(copy.values, state.values);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::state_dict_test

@@ -16,8 +16,7 @@
 
 #include "framework/message_of.h"
 
-namespace levin {
-namespace {
+namespace levin::thread_policy_test {
 
 constexpr ThreadSetting kOne{.threads = 1};
 constexpr ThreadSetting kTwo{.threads = 2};
@@ -492,5 +491,4 @@ TEST(TrainerThreads, an_error_in_a_trial_leaves_weights_and_generators_as_they_w
   EXPECT_EQ(at::get_num_threads(), 2);
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::thread_policy_test

@@ -8,8 +8,7 @@
 
 // Training on a GPU: near the CPU's result, from data wherever they live, and resumable.
 
-namespace levin {
-namespace {
+namespace levin::cuda_training_test {
 
 using test::PointsModule;
 using test::TemporaryFolder;
@@ -259,5 +258,4 @@ TEST_F(TrainingCuda, a_checkpoint_goes_from_the_gpu_to_the_cpu_and_back) {
   EXPECT_TRUE(back.device().is_cuda());
 }
 
-}  // namespace
-}  // namespace levin
+}  // namespace levin::cuda_training_test
