@@ -25,7 +25,10 @@ foreach(line IN LISTS lines)
     set(suite_labels cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
-  if(suite_labels STREQUAL "distributed")  # several processes each, and some have to end in time
+  # Several processes each. What has to end in time runs by itself.
+  if(suite MATCHES "^(Failure|Heartbeat|Launcher)")
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  elseif(suite_labels STREQUAL "distributed")
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
   endif()
 endforeach()

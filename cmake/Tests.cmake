@@ -4,7 +4,8 @@
 # with Cuda in their names, which skip themselves where there is no GPU.
 include_guard(GLOBAL)
 
-# One thread a process: tests run side by side, and two OpenMP teams on one pair of cores spin each other out.
+# A process has one thread: tests run side by side, and two OpenMP teams on one pair of cores would wait for each other by
+# spinning.
 set(test_environment OMP_NUM_THREADS=1)
 if(LEVIN_SANITIZE)
   set(suppressions "${PROJECT_SOURCE_DIR}/scripts/sanitizers")
@@ -122,7 +123,14 @@ target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::
 target_compile_definitions(architecture_test PRIVATE "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
 levin_add_tests(architecture_test unit)
 
-add_custom_target(unit_tests DEPENDS architecture_test ${LEVIN_TEST_TARGETS})
+# The summary that ./run check ends with.
+add_test(NAME check.summary COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/summary_test.sh" "${PROJECT_SOURCE_DIR}")
+set_tests_properties(check.summary PROPERTIES LABELS unit TIMEOUT 60)
+
+# What `ctest -L unit` runs: the sanitizers need no more.
+set(unit_targets ${LEVIN_TEST_TARGETS})
+list(REMOVE_ITEM unit_targets processes_test distributed_test rank_program)
+add_custom_target(unit_tests DEPENDS architecture_test ${unit_targets})
 
 # --- examples: each checks its own printed result and says so by its exit status; 77: it can't run here ---------------
 set(LEVIN_EXAMPLE_TARGETS "")

@@ -1,0 +1,9 @@
+# LEVIN_SYNTAX_ONLY: sources are read for their warnings and errors, and no code is made of them. Linking is left out.
+include_guard(GLOBAL)
+
+if(LEVIN_SYNTAX_ONLY)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/scripts/syntax_only.sh")
+  foreach(rule IN ITEMS CREATE_SHARED_LIBRARY CREATE_STATIC_LIBRARY LINK_EXECUTABLE)
+    set(CMAKE_CXX_${rule} "${CMAKE_COMMAND} -E touch <TARGET>")
+  endforeach()
+endif()
