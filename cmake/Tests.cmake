@@ -33,7 +33,8 @@ endfunction()
 # LibTorch once. cmake/TestSuites.cmake finds the suites when ctest starts; the cases go to build/<preset>/cases/*.xml.
 function(levin_add_tests target)
   file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cases")
-  if(NOT LEVIN_TEST_PER_SUITE)
+  # The tests of the program start it again and again: they run side by side in any case.
+  if(NOT LEVIN_TEST_PER_SUITE AND NOT "cli" IN_LIST ARGN)
     add_test(NAME ${target} COMMAND ${target} --gtest_brief=1
       "--gtest_output=xml:${PROJECT_BINARY_DIR}/cases/${target}.xml")
     set_tests_properties(${target} PROPERTIES TIMEOUT 1200 LABELS "${ARGN}" ENVIRONMENT "${test_environment}")
