@@ -4,6 +4,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/loops/limits.h>
+#include <levin/framework/loops/reporting.h>
 
 namespace levin {
 namespace {
@@ -30,7 +31,7 @@ constexpr HookNames kTest{&Hooks::on_test_start,       &Hooks::on_test_epoch_sta
 
 const HookNames& hooks_of(Stage stage) { return stage == Stage::test ? kTest : kValidation; }
 
-/// Sets the progress of an evaluation and puts back the one around it.
+/// Sets the progress of an evaluation, and puts back that of the fit around it at the end.
 class ProgressScope {
  public:
   ProgressScope(RunControl& run, Stage stage) : run_(run), before_(run.progress()) {
@@ -97,7 +98,8 @@ MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
   parts_.hooks.call(hooks.epoch_start, run);
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, smaller(limits_[i], most), step);
   parts_.hooks.call(hooks.epoch_end, run);
-  MetricMap result = finish(stage);
+  MetricMap result = publish_epoch_values(parts_, metrics_);
+  if (stage != Stage::sanity_check) log_epoch_values(parts_, metrics_);
   const LoggingScope silent(run, nullptr);
   parts_.hooks.call(hooks.end, run);
   return result;
@@ -138,21 +140,7 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
   ++parts_.run.progress().batch;
   parts_.hooks.call_batch(hooks.batch_end_bit, hooks.batch_end, batch, step);
   if (stage == Stage::sanity_check || !metrics_.has_step_values()) return;
-  log_step_values(parts_, metrics_.step_values(LoggedValues::For::logger), batches_seen_++);
-}
-
-MetricMap EvaluationLoop::finish(Stage stage) {
-  parts_.strategy.reduce(metrics_);
-  const MetricMap result = metrics_.epoch_values(LoggedValues::For::callbacks);
-  RunControl& run = parts_.run;
-  for (const auto& [name, value] : result) run.known_metrics()[name] = value;
-  for (const auto& [name, value] : metrics_.epoch_values(LoggedValues::For::progress_bar)) {
-    run.known_progress_bar()[name] = value;
-  }
-  if (stage != Stage::sanity_check) {
-    log_epoch_values(parts_, metrics_.epoch_values(LoggedValues::For::logger));
-  }
-  return result;
+  log_step_values(parts_, metrics_, batches_seen_++);
 }
 
 }  // namespace levin

@@ -1,17 +1,11 @@
 #include <levin/framework/loops/fit_loop.h>
 
-#include <algorithm>
+#include <utility>
 
-#include <c10/core/GradMode.h>
-#include <fmt/format.h>
-
-#include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/files.h>
 #include <levin/framework/loops/limits.h>
+#include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
-#include <levin/framework/tensor/random.h>
 
 namespace levin {
 namespace {
@@ -30,91 +24,46 @@ std::optional<int64_t> batches_an_epoch(const LoopParts& parts, const DataLoader
 
 FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
     : parts_(parts),
-      optimizers_(optimizers),
       schedules_(optimizers),
-      train_(train),
       num_batches_(batches_an_epoch(parts, train)),
       data_(train, parts.strategy.rank_share(), num_batches_),
-      validation_(parts, std::move(val), "limit_val_batches", parts.options.limit_val_batches),
-      validation_schedule_(parts.options, num_batches_),
+      validation_(parts, std::move(val), schedules_, num_batches_),
       training_step_(parts, optimizers),
-      step_(parts.run, metrics_, /*on_step=*/true) {
-  const auto& options = parts_.options;
+      step_(parts.run, metrics_, /*on_step=*/true),
+      stopping_(parts.options, parts.strategy, parts.run),
+      threads_(parts, optimizers, train, num_batches_),
+      state_(parts, {.optimizers = optimizers,
+                     .schedules = schedules_,
+                     .metrics = metrics_,
+                     .data = data_,
+                     .training_step = training_step_,
+                     .validation = validation_,
+                     .stopping = stopping_,
+                     .threads = threads_}),
+      checkpointer_(parts, state_) {
   Progress& progress = parts_.run.progress();
   progress = Progress{.stage = Stage::fit, .num_batches = num_batches_};
   progress.has_validation = validation_.has_batches();
-  progress.max_epochs = options.max_epochs;
-  if (options.max_steps >= 0) progress.max_steps = options.max_steps;
-  if (!options.max_epochs && options.max_steps < 0 && options.max_time.empty()) {
-    progress.max_epochs = 1000;
-  }
-  if (progress.max_epochs == -1) progress.max_epochs.reset();
-  progress.accumulate = options.accumulate_grad_batches;
-  if (!options.max_time.empty()) time_limit_ = parse_duration("max_time", options.max_time);
+  progress.accumulate = parts_.options.accumulate_grad_batches;
+  stopping_.set_limits(progress);
 }
 
 void FitLoop::run() {
   const StopSignal signal;
-  started_ = files::monotonic_seconds();
+  stopping_.start_clock();
   RunControl& run = parts_.run;
   parts_.module.train();
-  choose_threads();
-  if (!resumed_) check_sanity();
+  threads_.choose();
+  if (!state_.is_resumed()) validation_.check_sanity();
   schedules_.apply();
-  if (resumed_) load_random_state(random_to_restore_);  // after everything else that might draw
+  state_.restore_random();
   parts_.hooks.call(&Hooks::on_train_start, run);
   act_on_requests(/*in_step=*/false);
-  while (!is_done()) run_epoch();
+  while (!stopping_.is_done()) run_epoch();
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
-  run.history().stop_reason = stop_reason_;
-  random_at_end_ = random_state().clone();
-}
-
-void FitLoop::check_sanity() {
-  const int64_t steps = parts_.options.num_sanity_val_steps;
-  if (steps == 0 || !validation_.has_batches()) return;
-  RunControl& run = parts_.run;
-  const StateDict random = random_state().clone();
-  parts_.hooks.call(&Hooks::on_sanity_check_start, run);
-  {
-    const ProfilePart profiled(parts_.profiler, Part::validation);
-    const at::NoGradGuard no_grad;
-    validation_.run(Stage::sanity_check, steps < 0 ? std::nullopt : std::optional(steps));
-  }
-  parts_.hooks.call(&Hooks::on_sanity_check_end, run);
-  run.known_metrics().clear();
-  run.known_progress_bar().clear();
-  run.requests() = {};
-  load_random_state(random);
-}
-
-bool FitLoop::may_stop() const {
-  const Progress& progress = parts_.run.progress();
-  return progress.epoch >= parts_.options.min_epochs.value_or(0) &&
-         progress.global_step >= parts_.options.min_steps.value_or(0);
-}
-
-bool FitLoop::is_done() {
-  const Progress& progress = parts_.run.progress();
-  const auto reached = [](std::optional<int64_t> limit, int64_t value) {
-    return limit && value >= *limit;
-  };
-  const auto ends = [this](const char* reason) {
-    stop_reason_ = reason;
-    return true;
-  };
-  if (parts_.run.history().interrupted) return ends("interrupted");
-  if (num_batches_ == 0) return ends("limit_train_batches");
-  if (reached(progress.max_steps, progress.global_step)) return ends("max_steps");
-  if (reached(progress.max_epochs, progress.epoch)) {
-    return stop_reason_.empty() ? ends("max_epochs") : true;
-  }
-  if (stop_reason_.empty() && time_limit_ > 0.0 &&
-      parts_.strategy.agreed(Strategy::Flag::out_of_time, elapsed_seconds() >= time_limit_)) {
-    stop_reason_ = "max_time";
-  }
-  return !stop_reason_.empty() && may_stop();
+  run.history().stop_reason = stopping_.reason();
+  state_.keep_random();
 }
 
 void FitLoop::run_epoch() {
@@ -138,22 +87,24 @@ void FitLoop::run_batches() {
     train_batch(batch);
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
-    const bool is_due = validation_schedule_.is_due(parts_.run.epoch(), parts_.run.progress().batch,
-                                                    total_batches_, at_end());
-    if (is_due) validate();
-    if (training_step_.window_batches() > 0) continue;  // not a step boundary
-    act_on_requests(/*in_step=*/!is_due);
-    using Flag = Strategy::Flag;
-    if (parts_.strategy.agreed(Flag::interrupted, StopSignal::received())) handle_interrupt();
+    const bool validates = validation_.is_due(at_end());
+    if (validates) validation_.run();
+    if (!at_boundary_) continue;
+    act_on_requests(/*in_step=*/!validates);
+    if (stopping_.notice_interrupt()) checkpointer_.save_interrupted();
     if (at_end()) break;
-    if (!is_done()) continue;
-    // What follows wouldn't have happened here in a run that goes on, so checkpoints don't know of
-    // it: the last validation that whoever asked for the stop gets, the end of an epoch cut short.
-    if (!parts_.run.history().interrupted) boundary_ = state(/*weights_only=*/false);
-    if (stop_requested_ && !is_due && !parts_.run.history().interrupted) validate();
-    return;
+    if (stopping_.is_done()) return cut_epoch_short(validates);
   }
   epoch_complete_ = true;
+}
+
+/// What follows a stop within an epoch would not happen here in a run that goes on: a last
+/// validation if a callback asked for the stop, and the epoch's end. So checkpoints hold the state
+/// before it.
+void FitLoop::cut_epoch_short(bool has_validated) {
+  if (parts_.run.history().interrupted) return;
+  state_.freeze();
+  if (stopping_.is_requested() && !has_validated) validation_.run();
 }
 
 bool FitLoop::next_batch(Batch& batch) {
@@ -161,7 +112,7 @@ bool FitLoop::next_batch(Batch& batch) {
   return data_.next(batch);
 }
 
-/// Data of unknown length are read one batch ahead for it.
+/// If the data's length isn't known, this reads a batch ahead.
 bool FitLoop::at_end() {
   const ProfilePart profiled(num_batches_ ? nullptr : parts_.profiler, Part::data);
   return data_.at_end();
@@ -179,11 +130,10 @@ void FitLoop::train_batch(Batch& batch) {
 
   const bool is_last = at_end();
   const bool window_ends = is_last || training_step_.window_batches() + 1 >= progress.accumulate;
-  const bool stepped = crowd_.is_watching()
-                           ? run_watched(batch, window_ends)
-                           : training_step_.run(batch, step_, data_.global_rows(), window_ends);
+  const bool stepped = threads_.watch(
+      [&] { return training_step_.run(batch, step_, data_.global_rows(), window_ends); });
   ++progress.batch;
-  ++total_batches_;
+  validation_.count_batch();
   if (stepped) {
     ++progress.global_step;
     schedules_.advance(Interval::step);
@@ -198,20 +148,7 @@ void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
   if (every == 0 || steps % every != 0 || parts_.loggers.empty()) return;
-  log_step_values(parts_, metrics_.step_values(LoggedValues::For::logger), steps - 1);
-}
-
-void FitLoop::validate() {
-  if (!validation_.has_batches()) return;
-  const ProfilePart profiled(parts_.profiler, Part::validation);
-  parts_.run.metrics();  // keeps the step's values for hooks that run within the validation
-  {
-    const at::NoGradGuard no_grad;
-    validation_.run(Stage::validate);
-  }
-  if (schedules_.watches(Interval::step)) {
-    schedules_.observe(Interval::step, agreed_metrics());
-  }
+  log_step_values(parts_, metrics_, steps - 1);
 }
 
 void FitLoop::end_epoch() {
@@ -219,20 +156,11 @@ void FitLoop::end_epoch() {
   {
     const LoggingScope logging(run, &metrics_);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
-    parts_.strategy.reduce(metrics_);
-    run.metrics();
-    for (auto& [name, value] : metrics_.epoch_values(LoggedValues::For::callbacks)) {
-      run.known_metrics()[name] = value;
-    }
-    for (auto& [name, value] : metrics_.epoch_values(LoggedValues::For::progress_bar)) {
-      run.known_progress_bar()[name] = value;
-    }
+    publish_epoch_values(parts_, metrics_);
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
-    if (schedules_.watches(Interval::epoch)) {
-      schedules_.observe(Interval::epoch, agreed_metrics());
-    }
-    log_epoch_values(parts_, metrics_.epoch_values(LoggedValues::For::logger));
+    observe_metrics(parts_, schedules_, Interval::epoch);
+    log_epoch_values(parts_, metrics_);
   }
   if (epoch_complete_) {
     ++run.progress().epoch;
@@ -241,6 +169,7 @@ void FitLoop::end_epoch() {
   act_on_requests(/*in_step=*/false);
 }
 
+/// Acts on what callbacks and the module have asked for. `in_step`: see Stopping::take_request.
 void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
   const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});
@@ -248,84 +177,9 @@ void FitLoop::act_on_requests(bool in_step) {
     training_step_.check_accumulation(*requests.accumulate);
     run.progress().accumulate = *requests.accumulate;
   }
-  for (const auto& request : requests.saves) save(request);
+  for (const auto& request : requests.saves) checkpointer_.save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
-  if (stop_is_agreed(requests, in_step) && stop_reason_.empty()) {
-    stop_reason_ = asked_to_stop_.empty() ? "another rank asked for it" : asked_to_stop_;
-    stop_requested_ = true;
-  }
-}
-
-/// Between steps ranks ask each other; after a step they know what was raised before it.
-bool FitLoop::stop_is_agreed(const Requests& requests, bool in_step) {
-  if (requests.stop && asked_to_stop_.empty()) asked_to_stop_ = *requests.stop;
-  const bool raised = !asked_to_stop_.empty();
-  const bool agreed = parts_.strategy.agreed(Strategy::Flag::stop, raised);
-  return in_step ? agreed : parts_.strategy.any(raised || agreed);
-}
-
-/// Every rank has a part in the state, rank 0 writes it.
-void FitLoop::save(const Requests::Save& request) {
-  if (parts_.options.fast_dev_run.count > 0) return;
-  const ProfilePart profiled(parts_.profiler, Part::files);
-  for (Logger* logger : parts_.loggers) logger->flush();
-  write(request, checkpoint(request.options.weights_only));
-}
-
-void FitLoop::write(const Requests::Save& request, const StateDict& state) {
-  Strategy& strategy = parts_.strategy;
-  if (strategy.is_sharded() && !request.options.weights_only) {
-    save_sharded_checkpoint(request.path, state,
-                            {.rank = strategy.rank(),
-                             .world_size = strategy.world_size(),
-                             .gather = [&](const auto& own) { return strategy.gather_text(own); }});
-  } else if (strategy.rank() == 0) {
-    levin::save_checkpoint(request.path, state);
-  }
-  if (strategy.rank() > 0) return;
-  if (!request.options.weights_only) parts_.run.saved(request.path);
-  for (const auto& old : request.options.replaces) remove_checkpoint(old);
-}
-
-void FitLoop::save_checkpoint(const std::filesystem::path& path) {
-  write({.path = path, .options = {}}, checkpoint(/*weights_only=*/false));
-  parts_.strategy.barrier();
-}
-
-void FitLoop::save_after_exception(const std::exception& error) {
-  alone_ = true;
-  // Where the state is shared out, the others' parts can't be had any more.
-  if (parts_.strategy.is_sharded() && parts_.strategy.world_size() > 1) return;
-  const Requests requests = std::exchange(parts_.run.requests(), {});
-  for (const auto& request : requests.saves) save(request);
-  save_after_broken_contract(error);
-}
-
-/// A monitor of a name misspelt, say, costs no epoch.
-void FitLoop::save_after_broken_contract(const std::exception& error) {
-  RunControl& run = parts_.run;
-  if (!at_boundary_ || dynamic_cast<const ModuleError*>(&error) == nullptr) return;
-  if (parts_.options.fast_dev_run.count > 0 || !run.is_global_zero()) return;
-  auto& epochs = run.history().epochs;  // going on ends the epoch once more
-  if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
-  const auto path = run.log_dir() / "checkpoints" / "failed.ckpt";
-  save({.path = path, .options = {}});
-  run.set_last_checkpoint(path);
-  fmt::print(stderr, "the state before the error was saved: {}\n", path.string());
-}
-
-void FitLoop::handle_interrupt() {
-  RunControl& run = parts_.run;
-  if (run.history().interrupted) return;
-  run.history().interrupted = true;
-  if (parts_.options.fast_dev_run.count > 0) return;
-  const auto path = run.log_dir() / "checkpoints" / "interrupted.ckpt";
-  save({.path = path, .options = {}});
-  run.set_last_checkpoint(path);
-}
-
-double FitLoop::elapsed_seconds() const {
-  return time_before_ + files::monotonic_seconds() - started_;
+  stopping_.take_request(requests.stop, in_step);
 }
 
 }  // namespace levin

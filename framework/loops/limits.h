@@ -8,12 +8,13 @@
 
 namespace levin {
 
-/// Batches a loop takes of `available`, after a limit. Throws ConfigError where a fraction of an
-/// unknown length is asked for, or one that leaves no batch.
+/// How many of `available` batches a loop takes under `limit`, the value of the option named
+/// `option`; nothing if neither says. `available` is nothing if the data's length isn't known.
+/// Throws ConfigError for a fraction of an unknown length, and for one of less than a batch.
 std::optional<int64_t> limited(std::string_view option, const CountOrFraction& limit,
                                std::optional<int64_t> available);
 
-/// Whether a limit leaves the loop out.
+/// Whether `limit` is 0, so that the loop is left out.
 bool is_off(const CountOrFraction& limit);
 
 }  // namespace levin

@@ -8,36 +8,30 @@
 #include <levin/framework/run/run_control.h>
 #include <levin/framework/run/trainer_options.h>
 #include <levin/framework/strategies/strategy.h>
-#include <levin/framework/threads/thread_policy.h>
+#include <levin/framework/threads/threads.h>
 
 namespace levin {
 
-/// What a loop works with; all of it outlives the loop.
+/// References to everything a loop works with. The Trainer owns it, and all of it outlives the
+/// loop.
 struct LoopParts {
   Module& module;
   DataModule& data;
   Strategy& strategy;
   const HookList& hooks;
   const std::vector<Callback*>& callbacks;
-  const std::vector<Logger*>& loggers;
+  const std::vector<Logger*>& loggers;  // none on ranks other than 0
   const TrainerOptions& options;
   RunControl& run;
   Profiler* profiler = nullptr;    // null: nothing is measured
-  ThreadScope* threads = nullptr;  // for fit: what `threads = "auto"` sets
+  ThreadScope* threads = nullptr;  // needed by FitLoop only, which sets it for `threads = "auto"`
 };
 
-/// Hands a row of step values to every logger; nothing where there is nothing to log.
-void log_step_values(const LoopParts& parts, const MetricMap& metrics, int64_t step);
-/// The same for the values of a whole epoch, at the last step done.
-void log_epoch_values(const LoopParts& parts, const MetricMap& metrics);
-
-/// The reader's next batch; false at the end of the epoch.
+/// Reads the next batch of `reader` into `batch`; returns false at the end of the epoch.
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch);
 
-/// Takes a batch to the device with the hooks around it.
+/// Moves `batch` to the strategy's device, and calls the transfer hooks of the data module and of
+/// the module before and after that.
 void transfer(const LoopParts& parts, Batch& batch);
-
-/// Adds "at epoch 3, step 120, rank 0" to one of LibTorch's own errors in flight and rethrows it.
-[[noreturn]] void rethrow_with_place(const Run& run);
 
 }  // namespace levin

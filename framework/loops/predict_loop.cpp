@@ -75,16 +75,17 @@ void PredictLoop::collect(const NamedTensors& outputs) {
     for (const auto& [name, tensor] : outputs) collected_.push_back({name, {}});
   }
   if (outputs.size() != collected_.size()) {
-    throw ModuleError::contract(
-        "predict_step",
-        fmt::format("returned {} tensors, and {} before", outputs.size(), collected_.size()),
-        "return the same names for every batch");
+    throw ModuleError::contract("predict_step",
+                                fmt::format("returned {} tensors, but {} for the first batch",
+                                            outputs.size(), collected_.size()),
+                                "return the same names for every batch");
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].first != collected_[i].first) {
       throw ModuleError::contract(
           "predict_step",
-          fmt::format("returned '{}' where '{}' was before", outputs[i].first, collected_[i].first),
+          fmt::format("returned '{}' in the place of the first batch's '{}'", outputs[i].first,
+                      collected_[i].first),
           "return the same names for every batch");
     }
     collected_[i].second.push_back(outputs[i].second.detach().cpu());

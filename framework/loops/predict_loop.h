@@ -8,12 +8,15 @@
 
 namespace levin {
 
-/// One pass over prediction data, collecting what predict_step returns on the CPU.
+/// One pass over the prediction data, which collects what predict_step returns.
 /// Lightning: _PredictionLoop.
 class PredictLoop {
  public:
   PredictLoop(LoopParts parts, DataLoaders loaders);
-  /// Each output's rows of all batches and loaders, in order, on every rank.
+
+  /// Predicts, and returns on every rank each output's rows of all ranks, on the CPU, in the order
+  /// of the data: loader by loader, row by row. All ranks have to call this together. Throws
+  /// ModuleError if predict_step returns other names than for the first batch.
   NamedTensors run();
 
  private:

@@ -4,9 +4,10 @@
 
 namespace levin {
 
-/// Within its scope, the first SIGINT or SIGTERM sets a flag that the loop looks at after each
-/// step; the second one acts as it would have without this (Levin's launcher ends its ranks
-/// itself).
+/// While an object of this class exists, the first SIGINT or SIGTERM only sets a flag, which a loop
+/// looks at when it is safe to stop. The second one ends the program at once, unless Levin's
+/// launcher has started it: the launcher ends its ranks itself. The handlers that were installed
+/// before are put back at the end.
 class StopSignal {
  public:
   StopSignal();
@@ -14,7 +15,7 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  /// Whether a signal came since the scope began.
+  /// Whether a signal has arrived since the last object was made.
   static bool received();
 
  private:

@@ -4,26 +4,33 @@
 
 namespace levin {
 
-/// The step: forward, backward, and at the end of a window of batches the optimizer. Does what the
-/// hand-written loop does plus virtual calls; allocates nothing of its own.
+/// Trains on one batch: forward, backward and, at the end of a window of batches, the optimizer.
+///
+/// A window is the batches whose gradients make one optimizer step (accumulate_grad_batches). A
+/// step costs what the hand-written loop costs plus some virtual calls; nothing is allocated for
+/// it. Lightning: _AutomaticOptimization.
 class TrainingStep {
  public:
-  /// Throws ModuleError for more than one optimizer.
+  /// `optimizers` must outlive this object. It may be empty: gradients are computed all the same.
+  /// Throws ModuleError for more than one optimizer, and what `check_accumulation` throws for
+  /// accumulate_grad_batches.
   TrainingStep(LoopParts parts, Optimizers& optimizers);
 
-  /// Throws ConfigError where a window of more than one batch is asked for, but the optimizer
-  /// evaluates its closure again.
+  /// Throws ConfigError if a window is to have more than one batch and the optimizer evaluates its
+  /// closure again (LBFGS): that would train on the last batch only.
   void check_accumulation(int64_t batches) const;
 
-  /// Trains on this rank's part of a batch of `global_rows` rows; where `window_ends`, gradients of
-  /// the batches since the last step are complete and the optimizer steps. Returns whether it did,
-  /// the same on every rank.
+  /// Trains on `batch`, this rank's part of a batch that has `global_rows` rows over all ranks. If
+  /// `window_ends`, the gradients of the window are completed and the optimizer steps. Returns
+  /// whether it stepped, the same on every rank: not if training_step skipped all batches of the
+  /// window on all ranks.
   bool run(const Batch& batch, StepControl& step, int64_t global_rows, bool window_ends);
-  /// What training_step returned last, without its graph; undefined where it skipped the batch.
+  /// The loss that training_step returned last, without its graph; undefined if it skipped the
+  /// batch.
   const torch::Tensor& loss() const { return loss_; }
-  /// Batches in the window so far; 0 at a step boundary.
+  /// How many batches the window has so far; 0 at a step boundary.
   int64_t window_batches() const { return window_batches_; }
-  /// Forgets a window left unfinished.
+  /// Forgets a window that was left unfinished: on_train_batch_start left out the rest of an epoch.
   void drop_window() { window_batches_ = 0; }
 
  private:
@@ -34,8 +41,7 @@ class TrainingStep {
   void complete_gradients();
 
   LoopParts parts_;
-  Optimizer* optimizer_ =
-      nullptr;  // null: the module has none, gradients are computed all the same
+  Optimizer* optimizer_ = nullptr;         // null: the module has none
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
   Closure closure_;                        // made once: calls closure()
 
@@ -46,9 +52,9 @@ class TrainingStep {
   bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
   bool gradients_begun_ = false;
-  double full_rows_ = 0.0;  // of the window's first batch, over all ranks: what rows are weighed by
-  double window_rows_ = 0.0;  // this rank's rows with gradients in the window
-  double all_rows_ = 0.0;     // those of all ranks, once the window ended
+  double full_rows_ = 0.0;    // of the window's first batch, over all ranks: rows weigh by it
+  double window_rows_ = 0.0;  // rows of this rank that have gradients in the window
+  double all_rows_ = 0.0;     // those of all ranks, once the window has ended
   torch::Tensor window_loss_;
 };
 

@@ -7,15 +7,16 @@
 
 namespace levin {
 
-/// When validation is due within training: val_check_interval and check_val_every_n_epoch.
+/// When validation is due within training, by val_check_interval and check_val_every_n_epoch.
+/// Lightning: _TrainingEpochLoop._should_check_val_fx.
 class ValidationSchedule {
  public:
-  /// `num_batches`: training batches an epoch, where known. Throws ConfigError where the interval
-  /// is longer than the epoch, or a fraction of an unknown length.
+  /// `num_batches`: training batches of an epoch, if known. Throws ConfigError if the interval is
+  /// longer than the epoch, or is a fraction and the epoch's length isn't known.
   ValidationSchedule(const TrainerOptions& options, std::optional<int64_t> num_batches);
 
-  /// Whether to validate after `batches` batches of `epoch` (from 0); `total` counts the batches of
-  /// all epochs, and `is_last` says that the epoch ends here.
+  /// Whether to validate after `batches` batches of epoch `epoch`, which counts from 0. `total` is
+  /// the number of batches over all epochs, and `is_last` says that the epoch ends here.
   bool is_due(int64_t epoch, int64_t batches, int64_t total, bool is_last) const;
 
  private:

@@ -9,13 +9,15 @@ namespace levin {
 
 class Optimizer;
 
-/// Every hook a Module or a Callback can override: empty bodies, Lightning's names and order.
+/// Every hook that a Module or a Callback can override. The bodies here are empty; names and order
+/// are Lightning's.
 ///
-/// For each hook the callbacks come first in the order they were added, then the module, then the
-/// callbacks that watch what was logged (early stopping), checkpoints last.
+/// For each hook, the callbacks are called first, in the order they were added, then the module,
+/// then the callbacks that watch metrics (early stopping), and at last those that save checkpoints.
+/// What is marked (Module) exists in a Module only.
 ///
 ///     fit
-///       setup(fit) - on_fit_start - [sanity check: the validation hooks between
+///       setup(fit) - on_fit_start - [sanity check: the hooks of a validation, between
 ///                                    on_sanity_check_start and on_sanity_check_end]
 ///       on_train_start
 ///       each epoch
@@ -24,59 +26,68 @@ class Optimizer;
 ///           on_before_batch_transfer, the move to the device, on_after_batch_transfer   (Module)
 ///           on_train_batch_start
 ///           training_step                                                               (Module)
-///           on_before_zero_grad     where a new window starts
+///           on_before_zero_grad     if a new window of batches begins
 ///           on_before_backward - backward - on_after_backward
-///           on_before_optimizer_step, clipping, the step, schedulers   where a window ends
+///           on_before_optimizer_step, clipping, the step, schedulers   if a window ends
 ///           on_train_batch_end
-///           [validation where it is due; then requests are acted on: the step boundary]
-///         on_train_epoch_end        requests are acted on again
+///           [validation if it is due; if a window has ended, this is a step boundary then, and
+///            requests are acted on]
+///         on_train_epoch_end        then requests are acted on again
 ///       on_train_end - on_fit_end - teardown(fit)
 ///
-///     validation (test the same with its names)
-///       setup(validate) where called by itself
+///     validation, and test with the names of a test
+///       setup(validate) if it isn't part of a fit
 ///       on_validation_start - on_validation_epoch_start
 ///         each batch: transfer hooks, on_validation_batch_start, validation_step,
 ///                     on_validation_batch_end
-///       on_validation_epoch_end - on_validation_end - teardown(validate) where called by itself
+///       on_validation_epoch_end - on_validation_end - teardown(validate) if it isn't part of a fit
 ///
 ///     predict
-///       on_predict_start - on_predict_epoch_start
+///       setup(predict) - on_predict_start - on_predict_epoch_start
 ///         each batch: transfer hooks, on_predict_batch_start, predict_step, on_predict_batch_end
-///       on_predict_epoch_end - on_predict_end
+///       on_predict_epoch_end - on_predict_end - teardown(predict)
 ///
-///     saving: state_dict of everything, then on_save_checkpoint
+///     saving: the state_dict of everything, then on_save_checkpoint
 ///     resuming: on_load_checkpoint before on_fit_start
-///     an exception: on_exception, then it is thrown on
+///     an exception: on_exception, then the exception is thrown on
 ///
-/// Logging: hooks with a Step log to the step, hooks with a Run to the epoch; setup, teardown,
-/// on_fit_start, on_fit_end, on_train_start, the *_end hooks after an epoch's, and predict refuse
-/// it with a ModuleError.
+/// Logging: a hook that gets a Step logs values of the step, a hook that gets a Run logs values of
+/// the epoch. Hooks outside an epoch throw ModuleError if they log: setup, teardown, on_fit_start,
+/// on_fit_end, on_train_start, on_train_end, on_validation_end, on_test_end and all hooks of
+/// predict.
 class Hooks {
  public:
   virtual ~Hooks() = default;
 
+  /// A stage begins, before its data are read, and ends.
   virtual void setup(Stage /*stage*/, Run& /*run*/) {}
   virtual void teardown(Stage /*stage*/, Run& /*run*/) {}
 
+  /// Training as a whole. The optimizers exist in on_fit_start, and a checkpoint has been loaded.
   virtual void on_fit_start(Run& /*run*/) {}
   virtual void on_fit_end(Run& /*run*/) {}
   virtual void on_sanity_check_start(Run& /*run*/) {}
   virtual void on_sanity_check_end(Run& /*run*/) {}
   virtual void on_train_start(Run& /*run*/) {}
   virtual void on_train_end(Run& /*run*/) {}
+  /// An epoch. In a monitor's on_train_epoch_end, Run::metrics has the epoch's values already.
   virtual void on_train_epoch_start(Run& /*run*/) {}
   virtual void on_train_epoch_end(Run& /*run*/) {}
 
+  /// A batch, on its device. Step::skip_epoch may leave out this batch and the rest of the epoch.
   virtual void on_train_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
-  /// `loss` is what training_step returned, without a graph; undefined where it skipped the batch.
+  /// `loss` is what training_step returned, without its graph; undefined if it skipped the batch.
   virtual void on_train_batch_end(const torch::Tensor& /*loss*/, const Batch& /*batch*/,
                                   Step& /*step*/) {}
+  /// Before the gradients of the last step are dropped.
   virtual void on_before_zero_grad(Optimizer& /*optimizer*/, Step& /*step*/) {}
+  /// `loss` still has its graph.
   virtual void on_before_backward(const torch::Tensor& /*loss*/, Step& /*step*/) {}
   virtual void on_after_backward(Step& /*step*/) {}
-  /// Gradients are complete (reduced over ranks, divided by the window's rows), not yet clipped.
+  /// Gradients are complete (summed over ranks, divided by the window's rows) and not yet clipped.
   virtual void on_before_optimizer_step(Optimizer& /*optimizer*/, Step& /*step*/) {}
 
+  /// Validation, within a fit or by itself. Gradients aren't recorded.
   virtual void on_validation_start(Run& /*run*/) {}
   virtual void on_validation_end(Run& /*run*/) {}
   virtual void on_validation_epoch_start(Run& /*run*/) {}
@@ -96,12 +107,16 @@ class Hooks {
   virtual void on_predict_epoch_start(Run& /*run*/) {}
   virtual void on_predict_epoch_end(Run& /*run*/) {}
   virtual void on_predict_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
+  /// `outputs` is what predict_step returned.
   virtual void on_predict_batch_end(const NamedTensors& /*outputs*/, const Batch& /*batch*/,
                                     Step& /*step*/) {}
 
-  /// May add to, or change, what a checkpoint holds.
+  /// May add to `checkpoint` or change it, before it is written. Called on every rank.
   virtual void on_save_checkpoint(StateDict& /*checkpoint*/, Run& /*run*/) {}
+  /// Gets a checkpoint before anything is taken from it.
   virtual void on_load_checkpoint(const StateDict& /*checkpoint*/, Run& /*run*/) {}
+  /// `error` has ended the run and is thrown on afterwards. Run::save may ask for a checkpoint of
+  /// what there is.
   virtual void on_exception(const std::exception& /*error*/, Run& /*run*/) {}
 };
 

@@ -18,11 +18,15 @@ namespace {
 }  // namespace
 
 const MetricMap& Run::metrics() {
-  if (active_ != nullptr) {
-    for (auto& [name, value] : active_->step_values(LoggedValues::For::callbacks))
-      metrics_[name] = value;
-  }
+  keep_step_values();
   return metrics_;
+}
+
+void Run::keep_step_values() {
+  if (active_ == nullptr) return;
+  for (auto& [name, value] : active_->step_values(LoggedValues::For::callbacks)) {
+    metrics_[name] = value;
+  }
 }
 
 const MetricMap& Run::progress_bar_metrics() {

@@ -121,9 +121,12 @@ class Run {
   bool is_global_zero() const { return rank_ == 0; }
 
  protected:
-  // The part below is the loops' (RunControl in loops/run_control.h): they keep it up to date.
+  // The part below is for the loops, which keep it up to date (RunControl in run_control.h).
   Run() = default;
   ~Run() = default;
+
+  /// Adds the values of the step just done to those that `metrics` shows later, too.
+  void keep_step_values();
 
   Progress progress_;
   Requests requests_;

@@ -7,7 +7,8 @@
 
 namespace levin {
 
-/// A Run with the side the loops need: they keep it up to date and take its requests.
+/// A Run with the operations that only the Trainer and its loops may use: they keep it up to date
+/// and act on what callbacks request. Callbacks and modules see it as a Run.
 class RunControl : public Run {
  public:
   Progress& progress() { return progress_; }
@@ -21,7 +22,7 @@ class RunControl : public Run {
     rank_ = rank;
     world_size_ = world_size;
   }
-  /// How `log_dir` makes the run's folder at its first call.
+  /// Sets the function with which the first call of `log_dir` makes the run's folder.
   void set_log_dir_maker(std::function<std::filesystem::path()> make) {
     make_log_dir_ = std::move(make);
   }
@@ -32,49 +33,63 @@ class RunControl : public Run {
     share_ = std::move(share);
     any_rank_ = std::move(any_rank);
   }
-  /// What is told of each checkpoint that a run could go on from, once it is written.
+  /// Sets the function that is told of each complete checkpoint, one that a run can go on from,
+  /// after it was written.
   void set_on_saved(std::function<void(const std::filesystem::path&)> on_saved) {
     on_saved_ = std::move(on_saved);
   }
+  /// Tells that function, if there is one, that a complete checkpoint was written to `path`.
   void saved(const std::filesystem::path& path) const {
     if (on_saved_) on_saved_(path);
   }
-  /// The run's folder; empty: to be made at the next `log_dir` call.
+  /// Sets the run's folder; with an empty path the next call of `log_dir` makes a new one.
   void set_log_dir(std::filesystem::path path) { log_dir_ = std::move(path); }
   const std::filesystem::path& best_checkpoint() const { return best_checkpoint_; }
   const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
 
-  /// Where `log` goes from now on; null: nowhere, it is refused.
+  /// Makes `metrics` the place where Run::log puts values from now on; null: `log` refuses them.
+  /// LoggingScope does this for a scope.
   void set_active(LoggedValues* metrics) { active_ = metrics; }
   LoggedValues* active() const { return active_; }
-  /// What `metrics` and `progress_bar_metrics` show besides what is collected right now.
+  /// Adds the values of the step just done to `known_metrics`, so that they are still shown while
+  /// values of something else, a validation for example, are collected.
+  using Run::keep_step_values;
+  /// What `metrics` and `progress_bar_metrics` show besides the values being collected right now.
   MetricMap& known_metrics() { return metrics_; }
   MetricMap& known_progress_bar() { return progress_bar_; }
 
+  /// What callbacks and the module have requested since the last boundary.
   Requests& requests() { return requests_; }
 
  private:
   std::function<void(const std::filesystem::path&)> on_saved_;
 };
 
-/// A Step with the side the loops need.
+/// A Step with the operations that only the loops may use.
 class StepControl : public Step {
  public:
+  /// `on_step`: whether `log` keeps the step's value by default (training) or the epoch's
+  /// (evaluation).
   StepControl(Run& run, LoggedValues& metrics, bool on_step) : Step(run, metrics) {
     on_step_ = on_step;
   }
 
+  /// Begins the next batch, number `batch_index` of loader `dataloader_index`, both from 0.
   void begin(int64_t batch_index, int64_t dataloader_index) {
     batch_index_ = batch_index;
     dataloader_index_ = dataloader_index;
     skip_epoch_ = muted_ = false;
   }
+  /// While muted, `log` does nothing.
   void set_muted(bool muted) { muted_ = muted; }
+  /// While forbidden, `log` throws ModuleError.
   void set_forbidden(bool forbidden) { forbidden_ = forbidden; }
+  /// Whether a hook has called `skip_epoch` in this batch.
   bool skips_epoch() const { return skip_epoch_; }
 };
 
-/// Lets `log` of a Run go to `metrics` within a scope (null: refuses it).
+/// Lets Run::log put values into `metrics` while this object exists, and puts back what was before;
+/// with null, `log` refuses them.
 class LoggingScope {
  public:
   LoggingScope(RunControl& run, LoggedValues* metrics) : run_(run), before_(run.active()) {

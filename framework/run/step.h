@@ -39,7 +39,7 @@ class Step {
   void skip_epoch() { skip_epoch_ = true; }
 
  protected:
-  // The part below is the loops' (StepControl in loops/run_control.h).
+  // The part below is the loops' (StepControl in run_control.h).
   ~Step() = default;
   [[noreturn]] static void refuse(std::string_view name);
 

@@ -1,11 +1,11 @@
-#include <levin/framework/threads/thread_policy.h>
+#include <levin/framework/threads/short_waits.h>
 
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
 
-// GNU's OpenMP itself; not there where LibTorch was built without it.
+// Functions of GNU's OpenMP; null if LibTorch was built with another one or with none.
 extern "C" {
 void GOMP_parallel(void (*work)(void*), void* data, unsigned threads, unsigned flags)
     __attribute__((weak));
@@ -14,8 +14,8 @@ int omp_get_num_procs() __attribute__((weak));
 
 namespace levin {
 
-/// A thread with a team of one more than there are cores. Once the team has had something to do it
-/// sleeps, and counts as long as its thread lives.
+/// A thread whose OpenMP team has one more member than there are cores. The team does one empty
+/// piece of work and then sleeps; OpenMP counts its members as long as this thread lives.
 class ShortWaits::Team {
  public:
   Team()

@@ -4,8 +4,9 @@
 
 namespace levin {
 
-/// Sets LibTorch's switches for the whole process as the options say, within a scope:
-/// deterministic algorithms and the search for NaNs.
+/// Sets LibTorch's switches as the options `deterministic` (deterministic algorithms only, in cuDNN
+/// too) and `detect_anomaly` (find the operation that made a NaN) say, and puts them back when it
+/// is destroyed. The switches are those of the whole process.
 class GlobalSwitches {
  public:
   explicit GlobalSwitches(const TrainerOptions& options);

@@ -3,7 +3,6 @@
 #include <optional>
 
 #include <c10/core/InferenceMode.h>
-
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
@@ -15,32 +14,18 @@
 #include <levin/framework/loops/predict_loop.h>
 #include <levin/framework/profiling/trace_profiler.h>
 #include <levin/framework/tensor/random.h>
-#include <levin/framework/threads/thread_policy.h>
+#include <levin/framework/threads/threads.h>
+#include <levin/framework/trainer/checkpoint_path.h>
+#include <levin/framework/trainer/effective_options.h>
+#include <levin/framework/trainer/failure.h>
 #include <levin/framework/trainer/global_switches.h>
 #include <levin/framework/trainer/rank_exchange.h>
+#include <levin/framework/trainer/run_loggers.h>
 
 namespace levin {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The options with what fast_dev_run and overfit_batches mean put into the others.
-TrainerOptions effective(TrainerOptions options) {
-  validate(options);
-  if (const int64_t n = options.fast_dev_run.count; n > 0) {
-    options.max_epochs = 1;
-    options.max_steps = n;
-    options.num_sanity_val_steps = 0;
-    options.val_check_interval = 1.0;
-    options.check_val_every_n_epoch = 1;
-    options.limit_train_batches = options.limit_val_batches = n;
-    options.limit_test_batches = options.limit_predict_batches = n;
-  }
-  if (!is_off(options.overfit_batches)) {
-    options.limit_train_batches = options.limit_val_batches = options.overfit_batches;
-  }
-  return options;
-}
 
 DataLoaders in_order(const DataLoaders& loaders) {
   DataLoaders result;
@@ -48,17 +33,11 @@ DataLoaders in_order(const DataLoaders& loaders) {
   return result;
 }
 
-/// The run folder a checkpoint lies in; empty where it doesn't lie in one.
-fs::path run_folder_of(const fs::path& checkpoint) {
-  const auto folder = fs::absolute(checkpoint).parent_path();
-  return folder.filename() == "checkpoints" ? folder.parent_path() : fs::path();
-}
-
 }  // namespace
 
 class Trainer::Implementation {
  public:
-  explicit Implementation(TrainerOptions given) : options(effective(std::move(given))) {
+  explicit Implementation(TrainerOptions given) : options(effective_options(std::move(given))) {
     if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
     if (options.profiler == "trace") profiler = std::make_unique<TraceProfiler>();
   }
@@ -66,7 +45,7 @@ class Trainer::Implementation {
   TrainerOptions options;
   std::vector<std::unique_ptr<Callback>> callbacks;
   std::vector<HookList::Entry> hook_entries;
-  std::vector<std::unique_ptr<Logger>> loggers;
+  RunLoggers loggers;
   std::function<Optimizers(Module&)> optimizers_factory;
   std::unique_ptr<Profiler> profiler;  // null: nothing is measured
   RunControl run;
@@ -79,15 +58,14 @@ class Trainer::Implementation {
  private:
   void begin(Module& module, DataModule& data, Stage stage);
   void end(DataModule& data, Stage stage);
-  fs::path resolve(const std::string& ckpt_path) const;
   void load_weights(Module& module, const std::string& ckpt_path);
   void set_threads(Stage stage);
   StateDict load(const fs::path& path);
   void start_loggers(Module& module, DataModule& data);
   void finish_loggers();
+  void make_optimizers(Module& module);
   void prepare_fit(Module& module, DataModule& data, const std::string& ckpt_path);
   LoopParts parts(Module& module, DataModule& data);
-  void clear_up_after(const std::exception& error);
   template <class Work>
   auto guarded(DataModule& data, Stage stage, Work work);
 
@@ -95,7 +73,6 @@ class Trainer::Implementation {
   RankExchange exchange_{run, fs::path(options.default_root_dir) / "levin_logs"};
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
-  std::vector<Logger*> logger_list_;
   Optimizers optimizers_;
   std::unique_ptr<FitLoop> fit_loop_;           // kept after fit, for save_checkpoint
   ThreadScope* threads_ = nullptr;              // of the run in progress
@@ -103,11 +80,11 @@ class Trainer::Implementation {
 };
 
 LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
-  return {module,       data,    *strategy_, *hooks_,        callback_list_,
-          logger_list_, options, run,        profiler.get(), threads_};
+  return {module,         data,    *strategy_, *hooks_,        callback_list_,
+          loggers.used(), options, run,        profiler.get(), threads_};
 }
 
-/// The run's number of threads; "auto" finds one in fit only, and later stages use that.
+/// Sets the run's number of threads. With "auto" fit finds one, and later stages use it.
 void Trainer::Implementation::set_threads(Stage stage) {
   ThreadSetting setting{.threads = fixed_threads(options.threads)};
   if (stage != Stage::fit && wants_thread_trial(options.threads)) setting = chosen_threads_;
@@ -119,7 +96,7 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   optimizers_ = {};
   if (!strategy_) strategy_ = make_strategy(options);
   auto entries = hook_entries;
-  if (options.fast_dev_run.count > 0) {  // nothing is saved: who would save isn't asked
+  if (options.fast_dev_run.count > 0) {  // nothing is saved, so callbacks that save aren't called
     std::erase_if(entries, [](const HookList::Entry& entry) {
       return entry.first->order() == Callback::Order::checkpoint;
     });
@@ -127,9 +104,7 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   hooks_.emplace(entries, module, profiler.get());
   callback_list_.clear();
   for (const auto& entry : entries) callback_list_.push_back(entry.first);
-  if (options.fast_dev_run.count == 0 && strategy_->rank() == 0) {
-    for (const auto& logger : loggers) logger_list_.push_back(logger.get());
-  }
+  loggers.select(options.fast_dev_run.count == 0 && strategy_->rank() == 0);
   run.set_module(&module);
   run.set_optimizers(&optimizers_);
   run.set_rank(strategy_->rank(), strategy_->world_size());
@@ -143,35 +118,15 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
-  strategy_->barrier();  // what rank 0 has written is there
+  strategy_->barrier();  // from here on, what rank 0 has written is there for every rank
   data.teardown(stage);
   hooks_->call(&Hooks::teardown, stage, run);
   strategy_->teardown(run.module());
 }
 
-/// Tells everybody of what ended the run; what goes wrong in that must not hide it.
-void Trainer::Implementation::clear_up_after(const std::exception& error) {
-  const auto attempt = [](const char* what, const auto& work) {
-    try {
-      work();
-    } catch (const std::exception& another) {
-      fmt::print(stderr, "{}: {}\n", what, another.what());
-    }
-  };
-  run.set_active(nullptr);
-  if (hooks_) {
-    for (Hooks* one : hooks_->everybody()) {
-      attempt("on_exception failed too", [&] { one->on_exception(error, run); });
-    }
-  }
-  attempt("no checkpoint could be saved", [&] {
-    if (fit_loop_) fit_loop_->save_after_exception(error);
-  });
-  for (Logger* logger : logger_list_) {
-    attempt("a logger failed too", [&] { logger->finish(/*failed=*/true); });
-  }
-}
-
+/// Runs a stage, `work`, with the process's switches and threads set for it. After an error it
+/// clears up and throws on: another rank's failure, if that is the cause, or the error with its
+/// place.
 template <class Work>
 auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) {
   const GlobalSwitches switches(options);
@@ -179,8 +134,8 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   threads_ = &threads;
   set_threads(stage);
   if (profiler) profiler->begin_run(stage);
-  hooks_.reset();  // of another module, perhaps gone by now
-  logger_list_.clear();
+  hooks_.reset();  // those of the last run's module, which may be gone
+  loggers.select(false);
   try {
     auto result = work();
     end(data, stage);
@@ -189,22 +144,11 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
     return result;
   } catch (const std::exception& error) {
     const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
-    clear_up_after(error);
+    clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, run);
     if (profiler) profiler->end_run(/*failed=*/true);
     if (!cause.empty()) throw DistributedError(fmt::format("rank {}: {}", run.rank(), cause));
     rethrow_with_place(run);
   }
-}
-
-fs::path Trainer::Implementation::resolve(const std::string& ckpt_path) const {
-  if (ckpt_path != "best" && ckpt_path != "last") return ckpt_path;
-  const auto& path = ckpt_path == "best" ? run.best_checkpoint() : run.last_checkpoint();
-  if (path.empty()) {
-    throw ConfigError::invalid_value("ckpt_path", ckpt_path,
-                                     "this Trainer has saved none yet; add a ModelCheckpoint, or "
-                                     "give a file");
-  }
-  return path;
 }
 
 StateDict Trainer::Implementation::load(const fs::path& path) {
@@ -214,7 +158,7 @@ StateDict Trainer::Implementation::load(const fs::path& path) {
 
 void Trainer::Implementation::load_weights(Module& module, const std::string& ckpt_path) {
   if (ckpt_path.empty()) return;
-  const StateDict checkpoint = load(resolve(ckpt_path));
+  const StateDict checkpoint = load(checkpoint_path(ckpt_path, run));
   hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
   module.load_state_dict(checkpoint.child("model"));
 }
@@ -226,15 +170,20 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   settings["data"] = data.hyper_parameters();
   settings["seed"] = static_cast<int64_t>(global_seed());
   settings["trainer"] = to_value(describe(options));
-  for (Logger* logger : logger_list_) {
-    logger->start(run);
-    logger->log_hyper_parameters(settings);
-  }
+  loggers.start(run, settings);
 }
 
 void Trainer::Implementation::finish_loggers() {
   const ProfilePart profiled(profiler.get(), Part::loggers);
-  for (Logger* logger : logger_list_) logger->finish(/*failed=*/false);
+  loggers.finish();
+}
+
+void Trainer::Implementation::make_optimizers(Module& module) {
+  optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
+  NamedTensors names;
+  for (const auto& item : module.named_parameters()) names.emplace_back(item.key(), item.value());
+  for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
+  strategy_->shard_optimizers(optimizers_);
 }
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
@@ -253,26 +202,23 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   std::optional<StateDict> checkpoint;
   fs::path resumed_folder;
   if (!ckpt_path.empty()) {
-    const auto path = resolve(ckpt_path);
+    const auto path = checkpoint_path(ckpt_path, run);
     checkpoint = load(path);
     if (!checkpoint->has_child("loop")) {
-      throw CheckpointError::mismatch("'" + path.string() + "' for going on with training",
-                                      {"it holds weights only"});
+      throw CheckpointError::mismatch(
+          "'" + path.string() + "' for going on with training",
+          {"it holds weights only; give a checkpoint that was saved without "
+           "weights_only"});
     }
     resumed_folder = run_folder_of(path);
     train = with_rows_a_step_of(*checkpoint, train, strategy_->rank_share());
   }
   strategy_->setup(module);
-  optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
-  const auto named = module.named_parameters();
-  NamedTensors names;
-  for (const auto& item : named) names.emplace_back(item.key(), item.value());
-  for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
-  strategy_->shard_optimizers(optimizers_);
+  make_optimizers(module);
   run.history() = {};
   run.known_metrics().clear();
   run.known_progress_bar().clear();
-  // Loaders without a seed of their own take the run's when they are opened.
+  // Before FitLoop opens the loaders: those without a seed of their own take the run's then.
   if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (strategy_->rank() > 0) reseed_for_rank(strategy_->rank());
@@ -354,7 +300,7 @@ Callback& Trainer::add(std::unique_ptr<Callback> callback, HookSet used) {
 }
 
 Logger& Trainer::add_logger(std::unique_ptr<Logger> logger) {
-  return *implementation_->loggers.emplace_back(std::move(logger));
+  return implementation_->loggers.add(std::move(logger));
 }
 
 void Trainer::set_profiler(std::unique_ptr<Profiler> profiler) {
@@ -387,7 +333,7 @@ const std::vector<std::unique_ptr<Callback>>& Trainer::callbacks() const {
   return implementation_->callbacks;
 }
 const std::vector<std::unique_ptr<Logger>>& Trainer::loggers() const {
-  return implementation_->loggers;
+  return implementation_->loggers.all();
 }
 Run& Trainer::run() { return implementation_->run; }
 Profile Trainer::profile() const {

@@ -18,59 +18,88 @@
 
 namespace levin {
 
-/// Drives a Module over a DataModule: fit, validate, test, predict. Lightning: Trainer.
+/// Runs a Module on a DataModule: trains, validates, tests and predicts. Lightning: Trainer.
 ///
-/// A Trainer does what it is told and no more: callbacks and loggers are those added (add_defaults
-/// in <levin/callbacks/defaults.h> adds the ones Lightning has by default).
+///     Trainer trainer({.accelerator = "cpu", .max_epochs = 10});
+///     trainer.add<ModelCheckpoint>({.monitor = "val_loss"});
+///     trainer.add_logger<CsvLogger>();
+///     History history = trainer.fit(model, data);
+///     MetricMap metrics = trainer.test(model, data, "best");
+///     NamedTensors outputs = trainer.predict(model, data);
+///
+/// A Trainer has only the callbacks and loggers that are added to it; add_defaults in
+/// <levin/callbacks/defaults.h> adds those that Lightning has by default. If `devices` asks for
+/// several processes, the program is started once for each, and all of them make the same calls.
+///
+/// All stages throw ConfigError for options that don't fit, DataError for data that can't be used,
+/// ModuleError if the module or a callback breaks its contract, CheckpointError for a checkpoint
+/// that can't be read or doesn't fit, and DistributedError if another rank has failed. LibTorch's
+/// own errors pass through, with the place in the run added. Module, data module and whatever they
+/// refer to must outlive the call.
 class Trainer {
  public:
-  /// Throws ConfigError for options that can't be, before any device is touched.
+  /// Throws ConfigError for an option that is invalid or excludes another, before any device is
+  /// touched.
   explicit Trainer(TrainerOptions options = {});
   Trainer(Trainer&&) noexcept;
   ~Trainer();
 
-  /// Adds a callback made from its options and returns it; it lives as long as the Trainer.
+  /// Makes a callback of class C from its options, adds it and returns it. It lives as long as the
+  /// Trainer. Hooks are called in the order in which callbacks were added: see Hooks.
   template <class C>
   C& add(typename C::Options options = {}) {
     return static_cast<C&>(add(std::make_unique<C>(std::move(options)), overridden_hooks<C>()));
   }
-  /// Adds a callback made elsewhere; `used` may say which of the hooks inside a step it overrides.
+  /// Adds a callback that was made elsewhere. `used` may name the hooks inside a step that it
+  /// overrides; the others are then not called, which saves time in every step.
   Callback& add(std::unique_ptr<Callback> callback, HookSet used = HookSet::all());
-  /// The same for a logger.
+
+  /// Makes a logger of class L from its options, adds it and returns it. It lives as long as the
+  /// Trainer.
   template <class L>
   L& add_logger(typename L::Options options = {}) {
     return static_cast<L&>(add_logger(std::make_unique<L>(std::move(options))));
   }
+  /// Adds a logger that was made elsewhere.
   Logger& add_logger(std::unique_ptr<Logger> logger);
-  /// Tells `profiler` of every run from the next one on, instead of the one of the options; null:
-  /// none.
+
+  /// Measures every run from the next one on with `profiler`, in place of the one that the options
+  /// name; null: measures nothing.
   void set_profiler(std::unique_ptr<Profiler> profiler);
-  /// Uses `factory` instead of Module::configure_optimizers (YAML's `optimizer`, `lr_scheduler`).
+  /// Lets fit call `factory` in place of Module::configure_optimizers. YAML's `optimizer` and
+  /// `lr_scheduler` use this.
   void set_optimizers(std::function<Optimizers(Module&)> factory);
 
-  /// Trains until a limit is reached. With `ckpt_path` (a file, "last" or "best") it goes on from
-  /// that checkpoint with the same bits as not having stopped, in the same run folder.
-  /// Throws ConfigError, DataError, ModuleError, CheckpointError; LibTorch's errors pass through.
+  /// Trains until a limit, a callback or a signal ends it, and returns the metrics of each epoch.
+  ///
+  /// `ckpt_path` is a checkpoint to go on from: a file or folder, "last" or "best". Training then
+  /// ends with the same bits as if it had never stopped, and goes on in that checkpoint's run
+  /// folder.
   History fit(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// One pass over the validation (test) data: the metrics, rows weighted equally. With
-  /// `ckpt_path`, its weights are put into the module first.
+  /// Makes one pass over the validation data and returns its metrics, in which every row weighs the
+  /// same. If `ckpt_path` is given, that checkpoint's weights are put into the module first.
   MetricMap validate(Module& module, DataModule& data, const std::string& ckpt_path = {});
+  /// Does the same with the test data.
   MetricMap test(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// What predict_step returned, rows in the order of the data, on the CPU.
+  /// Returns what Module::predict_step returns for the prediction data, each tensor [rows, ...] on
+  /// the CPU, rows in the order of the data. `ckpt_path` is as for `validate`.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 
-  /// Writes a checkpoint of the state `fit` ended with; its module and data must still be there.
-  /// Throws ConfigError where no fit came just before.
+  /// Writes a checkpoint of the state that the last `fit` ended with. Its module and data module
+  /// must still exist, and every rank has to call this. Throws ConfigError if the last call wasn't
+  /// `fit`.
   void save_checkpoint(const std::filesystem::path& path);
 
+  /// The options, with the meaning of fast_dev_run and overfit_batches put into the others.
   const TrainerOptions& options() const;
   const std::vector<std::unique_ptr<Callback>>& callbacks() const;
   const std::vector<std::unique_ptr<Logger>>& loggers() const;
-  /// Metrics, progress and paths of the run in progress or last ended.
+  /// Metrics, progress and folder of the run in progress, or of the one that ended last.
   Run& run();
-  /// Where the time of the run in progress or last ended went; empty without a profiler.
+  /// Where the time of the run in progress went, or of the one that ended last; empty without a
+  /// profiler.
   Profile profile() const;
-  /// The checkpoints "best" and "last" stand for; empty where none was saved.
+  /// The checkpoints that "best" and "last" stand for; empty if none was saved.
   const std::filesystem::path& best_checkpoint() const;
   const std::filesystem::path& last_checkpoint() const;
 

@@ -1,10 +1,9 @@
-#include <levin/framework/threads/thread_policy.h>
+#include <levin/framework/threads/thread_trial.h>
 
 #include <sys/resource.h>
 
 #include <algorithm>
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/files.h>
@@ -21,9 +20,6 @@ constexpr double kFarBehind = 1.5;      // times the best one's time, over round
 constexpr double kHopeless = 4.0;       // times the best one's time, in the first steps
 constexpr double kSlowStep = 0.02;      // seconds: warming up for a round would only cost
 constexpr double kToTellACrowd = 0.01;  // seconds: a busy system takes a core away every few ms
-constexpr double kWatched = 0.25;       // seconds
-constexpr int64_t kWatchedSteps = 8;
-constexpr double kCrowded = 4.0;  // times the usual time
 
 int64_t involuntary_switches() {
   rusage usage{};
@@ -49,7 +45,7 @@ class Rounds {
     for (size_t round = 0; round < kRounds && racing_.size() > 1; ++round) {
       if (round >= kLeastRounds && options_.clock() - started_ >= seconds_) break;
       for (const size_t i : racing_) time(timings_[i]);
-      std::reverse(racing_.begin(), racing_.end());  // what drifts doesn't favour one
+      std::reverse(racing_.begin(), racing_.end());  // so that a drift favours nobody
       note_winner();
       if (round + 1 >= kLeastRounds) drop_far_behind();
       if (agreeing_ >= kAgreeing) break;
@@ -61,8 +57,8 @@ class Rounds {
   }
 
  private:
-  /// What a first step does once (threads, kernels, memory) doesn't count. The candidates that
-  /// aren't hopeless race.
+  /// Runs the first steps of each candidate, whose times don't count: they start threads and choose
+  /// kernels. The candidates that aren't hopelessly slow take part in the rounds.
   void warm_up() {
     quickest_ = std::numeric_limits<double>::infinity();
     std::vector<double> firsts(timings_.size(), quickest_);
@@ -88,19 +84,22 @@ class Rounds {
     slow_ = quickest_ >= kSlowStep;
   }
 
-  /// Whether it is one of the candidates that there are with short waits too.
+  /// Whether candidate `i` lets threads keep their cores while they wait: the one before it has the
+  /// same number of threads with short waits.
   bool may_spin(size_t i) const {
     return i > 0 && timings_[i - 1].setting.short_waits && !timings_[i].setting.short_waits;
   }
 
-  /// Whether others wanted the cores since the trial began; steps go on until that can be told.
+  /// Whether other programs have wanted the cores since the trial began. Runs steps until enough
+  /// time has passed to tell.
   bool is_crowded(int64_t lost_before) {
     while (options_.clock() - started_ < kToTellACrowd) step_();
     const double seconds = options_.clock() - started_;
     return static_cast<double>(options_.lost_cores() - lost_before) * kToTellACrowd >= seconds;
   }
 
-  /// The quickest of two steps, or of more where those were slow but took little of the time.
+  /// The time of the quickest of the first steps: two of them, a third one if both were hopelessly
+  /// slow, but only one if it used up the candidate's share of the time.
   double first_steps() {
     const double before = options_.clock();
     double quickest = std::numeric_limits<double>::infinity();
@@ -115,7 +114,7 @@ class Rounds {
     return quickest;
   }
 
-  /// How long the trial may take, now that the first candidate's step is known.
+  /// Decides how long the trial may take, from the time of the first candidate's step.
   void plan(double step) {
     const double of_run = options_.share_of_run * step * options_.steps;
     seconds_ = std::min(std::max(of_run, kLeastTrial), options_.seconds);
@@ -136,7 +135,7 @@ class Rounds {
     timing.seconds_a_step.push_back(spent / static_cast<double>(steps));
   }
 
-  /// Counts how many rounds in a row would have had the same winner by themselves.
+  /// Counts how many rounds in a row, each judged by itself, had the same winner.
   void note_winner() {
     ThreadTrial last;
     for (size_t i = 0; i < timings_.size(); ++i) {
@@ -168,29 +167,6 @@ class Rounds {
 };
 
 }  // namespace
-
-ThreadScope::ThreadScope() : before_(at::get_num_threads()) {}
-
-ThreadScope::~ThreadScope() { set({.threads = before_}); }
-
-void ThreadScope::set(ThreadSetting setting) {
-  if (at::get_num_threads() != setting.threads) at::set_num_threads(setting.threads);
-  if (!setting.short_waits) {
-    short_waits_.reset();
-  } else if (!short_waits_) {
-    short_waits_ = std::make_unique<ShortWaits>();
-  }
-}
-
-int fixed_threads(const CountOrName& threads) {
-  const auto* count = std::get_if<int64_t>(&threads.value);
-  return count != nullptr ? static_cast<int>(*count) : 0;
-}
-
-bool wants_thread_trial(const CountOrName& threads) {
-  const auto* name = std::get_if<std::string>(&threads.value);
-  return name != nullptr && *name == "auto";
-}
 
 std::vector<ThreadSetting> thread_candidates(int most, bool short_waits) {
   std::vector<ThreadSetting> result{{.threads = 1}};
@@ -240,17 +216,6 @@ std::string ThreadTrial::summary() const {
 ThreadTrial time_threads(const std::vector<ThreadSetting>& candidates,
                          const std::function<void()>& step, ThreadTrialOptions options) {
   return Rounds(candidates, step, std::move(options)).run();
-}
-
-bool CrowdWatch::is_crowded_after(double seconds) {
-  spent_ += seconds;
-  ++steps_;
-  if (spent_ < kWatched || steps_ < kWatchedSteps) return false;
-  const bool crowded = spent_ > kCrowded * usual_ * static_cast<double>(steps_);
-  spent_ = 0.0;
-  steps_ = 0;
-  if (crowded) usual_ = 0.0;
-  return crowded;
 }
 
 }  // namespace levin

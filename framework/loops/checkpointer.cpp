@@ -1,0 +1,66 @@
+#include <levin/framework/loops/checkpointer.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
+#include <levin/framework/core/error.h>
+
+namespace levin {
+
+void Checkpointer::save(const Requests::Save& request) {
+  if (saves_nothing()) return;
+  const ProfilePart profiled(parts_.profiler, Part::files);
+  for (Logger* logger : parts_.loggers) logger->flush();
+  write(request, state_.checkpoint(request.options.weights_only));
+}
+
+void Checkpointer::write(const Requests::Save& request, const StateDict& state) {
+  Strategy& strategy = parts_.strategy;
+  if (strategy.is_sharded() && !request.options.weights_only) {
+    save_sharded_checkpoint(request.path, state,
+                            {.rank = strategy.rank(),
+                             .world_size = strategy.world_size(),
+                             .gather = [&](const auto& own) { return strategy.gather_text(own); }});
+  } else if (strategy.rank() == 0) {
+    save_checkpoint(request.path, state);
+  }
+  if (strategy.rank() > 0) return;
+  if (!request.options.weights_only) parts_.run.saved(request.path);
+  for (const auto& old : request.options.replaces) remove_checkpoint(old);
+}
+
+void Checkpointer::save_now(const std::filesystem::path& path) {
+  write({.path = path, .options = {}}, state_.checkpoint(/*weights_only=*/false));
+  parts_.strategy.barrier();
+}
+
+void Checkpointer::save_interrupted() {
+  if (saves_nothing()) return;
+  const auto path = parts_.run.log_dir() / "checkpoints" / "interrupted.ckpt";
+  save({.path = path, .options = {}});
+  parts_.run.set_last_checkpoint(path);
+}
+
+void Checkpointer::save_after_exception(const std::exception& error, bool at_boundary) {
+  state_.leave_out_other_ranks();
+  if (parts_.strategy.is_sharded() && parts_.strategy.world_size() > 1) return;
+  const Requests requests = std::exchange(parts_.run.requests(), {});
+  for (const auto& request : requests.saves) save(request);
+  if (at_boundary && dynamic_cast<const ModuleError*>(&error) != nullptr) save_failed();
+}
+
+void Checkpointer::save_failed() {
+  RunControl& run = parts_.run;
+  if (saves_nothing() || !run.is_global_zero()) return;
+  auto& epochs = run.history().epochs;  // a run that goes on ends the epoch once more
+  if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
+  const auto path = run.log_dir() / "checkpoints" / "failed.ckpt";
+  save({.path = path, .options = {}});
+  run.set_last_checkpoint(path);
+  fmt::print(stderr, "the state before the error was saved: {}\n", path.string());
+}
+
+}  // namespace levin

@@ -1,0 +1,151 @@
+#include <levin/framework/loops/thread_choice.h>
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/files.h>
+#include <levin/framework/tensor/random.h>
+
+namespace levin {
+namespace {
+
+// A trial reads so much of the data that its steps don't find their batches in a cache, because
+// those of the training won't be in one either.
+constexpr int64_t kBatches = 8;
+constexpr size_t kBytes = size_t{64} << 20;
+constexpr double kSeconds = 0.05;
+
+/// Everything a training step changes, to be put back.
+class Snapshot {
+ public:
+  Snapshot(const LoopParts& parts, Optimizer& optimizer)
+      : module_(parts.module),
+        optimizer_(optimizer),
+        run_(parts.run),
+        random_(random_state().clone()),
+        weights_(parts.module.state_dict().clone()),
+        optimizer_state_(optimizer.state_dict().clone()),
+        requests_(parts.run.requests()),
+        metrics_(parts.run.known_metrics()),
+        progress_bar_(parts.run.known_progress_bar()) {
+    for (auto& parameter : module_.parameters()) {
+      gradients_.emplace_back(parameter, parameter.grad());
+      parameter.mutable_grad().reset();
+    }
+  }
+  void restore() {
+    module_.load_state_dict(weights_);
+    optimizer_.load_state_dict(optimizer_state_);
+    for (auto& [parameter, gradient] : gradients_) parameter.mutable_grad() = gradient;
+    run_.requests() = requests_;
+    run_.known_metrics() = metrics_;
+    run_.known_progress_bar() = progress_bar_;
+    load_random_state(random_);
+  }
+
+ private:
+  Module& module_;
+  Optimizer& optimizer_;
+  RunControl& run_;
+  StateDict random_;
+  StateDict weights_;
+  StateDict optimizer_state_;
+  Requests requests_;
+  MetricMap metrics_;
+  MetricMap progress_bar_;
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients_;
+};
+
+size_t bytes_of(const Batch& batch) {
+  size_t bytes = 0;
+  for (const auto& [name, tensor] : batch.tensors()) {
+    if (tensor.defined()) bytes += tensor.nbytes();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+ThreadChoice::ThreadChoice(LoopParts parts, Optimizers& optimizers, DataLoaders train,
+                           std::optional<int64_t> num_batches)
+    : parts_(parts),
+      optimizers_(optimizers),
+      train_(std::move(train)),
+      num_batches_(num_batches),
+      threads_(*parts.threads) {}
+
+void ThreadChoice::choose() {
+  if (!wants_thread_trial(parts_.options.threads)) return;
+  if (setting().threads == 0 && can_try()) try_threads();
+  threads_.apply();
+}
+
+bool ThreadChoice::can_try() const {
+  if (!AutoThreads::has_choice()) return false;
+  if (parts_.options.deterministic || !parts_.strategy.device().is_cpu()) return false;
+  if (parts_.strategy.world_size() != 1 || optimizers_.size() != 1) return false;
+  return !optimizers_.entries().front().optimizer->reevaluates_closure();
+}
+
+void ThreadChoice::try_threads() {
+  const HookList nobody;
+  const LoopParts quiet{parts_.module,  parts_.data,    parts_.strategy, nobody,  parts_.callbacks,
+                        parts_.loggers, parts_.options, parts_.run,      nullptr, parts_.threads};
+  Snapshot before(parts_, *optimizers_.entries().front().optimizer);
+  try {
+    LoggedValues metrics;  // takes what training_step logs, and is dropped
+    metrics.begin_epoch();
+    const LoggingScope logging(parts_.run, &metrics);
+    StepControl control(parts_.run, metrics, /*on_step=*/true);
+    const auto batches = first_batches(quiet);
+    if (!batches.empty()) {
+      TrainingStep training_step(quiet, optimizers_);
+      size_t next = 0;
+      const auto step = [&] {
+        const Batch& batch = batches[next++ % batches.size()];
+        metrics.begin_window();
+        metrics.begin_batch(batch.rows(), 0, 1);
+        control.begin(0, batch.loader_index());
+        training_step.run(batch, control, batch.rows(), /*window_ends=*/true);
+      };
+      const std::string timings = threads_.find(step, steps_left());
+      fmt::print(stderr, "threads: {} (a step with {})\n", setting().threads, timings);
+    }
+    before.restore();
+  } catch (...) {
+    before.restore();
+    throw;
+  }
+}
+
+std::vector<Batch> ThreadChoice::first_batches(const LoopParts& quiet) const {
+  const int64_t most = std::min(kBatches, num_batches_.value_or(kBatches));
+  const double started = files::monotonic_seconds();
+  Reader reader = train_.front().open(0, 0, parts_.strategy.rank_share());
+  std::vector<Batch> batches;
+  size_t bytes = 0;
+  for (Batch batch; static_cast<int64_t>(batches.size()) < most && reader.next(batch);) {
+    batch.set_loader_index(0);
+    transfer(quiet, batch);
+    bytes += bytes_of(batch);
+    batches.push_back(std::exchange(batch, {}));
+    if (bytes > kBytes || files::monotonic_seconds() - started > kSeconds) break;
+  }
+  return batches;
+}
+
+double ThreadChoice::steps_left() const {
+  const Progress& progress = parts_.run.progress();
+  double steps = std::numeric_limits<double>::infinity();
+  if (progress.max_steps) steps = static_cast<double>(*progress.max_steps - progress.global_step);
+  if (progress.max_epochs && num_batches_) {
+    const auto batches =
+        static_cast<double>((*progress.max_epochs - progress.epoch) * *num_batches_);
+    steps = std::min(steps, batches / static_cast<double>(progress.accumulate));
+  }
+  return std::max(steps, 0.0);
+}
+
+}  // namespace levin

@@ -1,0 +1,51 @@
+#include <levin/framework/loops/validation.h>
+
+#include <c10/core/GradMode.h>
+
+#include <levin/framework/loops/reporting.h>
+#include <levin/framework/tensor/random.h>
+
+namespace levin {
+
+Validation::Validation(LoopParts parts, DataLoaders loaders, Schedules& schedules,
+                       std::optional<int64_t> num_batches)
+    : parts_(parts),
+      schedules_(schedules),
+      loop_(parts, std::move(loaders), "limit_val_batches", parts.options.limit_val_batches),
+      schedule_(parts.options, num_batches) {}
+
+void Validation::check_sanity() {
+  const int64_t steps = parts_.options.num_sanity_val_steps;
+  if (steps == 0 || !has_batches()) return;
+  RunControl& run = parts_.run;
+  const StateDict random = random_state().clone();
+  parts_.hooks.call(&Hooks::on_sanity_check_start, run);
+  {
+    const ProfilePart profiled(parts_.profiler, Part::validation);
+    const at::NoGradGuard no_grad;
+    loop_.run(Stage::sanity_check, steps < 0 ? std::nullopt : std::optional(steps));
+  }
+  parts_.hooks.call(&Hooks::on_sanity_check_end, run);
+  run.known_metrics().clear();
+  run.known_progress_bar().clear();
+  run.requests() = {};
+  load_random_state(random);
+}
+
+bool Validation::is_due(bool is_last) const {
+  const Progress& progress = parts_.run.progress();
+  return schedule_.is_due(progress.epoch, progress.batch, total_batches_, is_last);
+}
+
+void Validation::run() {
+  if (!has_batches()) return;
+  const ProfilePart profiled(parts_.profiler, Part::validation);
+  parts_.run.keep_step_values();
+  {
+    const at::NoGradGuard no_grad;
+    loop_.run(Stage::validate);
+  }
+  observe_metrics(parts_, schedules_, Interval::step);
+}
+
+}  // namespace levin

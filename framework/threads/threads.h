@@ -1,0 +1,101 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <levin/framework/core/options.h>
+#include <levin/framework/threads/crowd_watch.h>
+#include <levin/framework/threads/short_waits.h>
+
+namespace levin {
+
+/// How LibTorch's threads work within an operation.
+struct ThreadSetting {
+  /// How many threads share an operation; 0: not known yet.
+  int threads = 1;
+  /// Whether threads that wait go to sleep soon, as ShortWaits describes. False: they wait as
+  /// LibTorch's OpenMP lets them.
+  bool short_waits = false;
+  bool operator==(const ThreadSetting&) const = default;
+};
+
+/// Sets LibTorch's threads, which are those of the whole process, and puts back the number that was
+/// in force before when it is destroyed.
+///
+///     ThreadScope threads;
+///     threads.set({.threads = 2, .short_waits = true});
+class ThreadScope {
+ public:
+  ThreadScope();
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+  /// Puts `setting` into force, until the next call or the end of the scope.
+  void set(ThreadSetting setting);
+
+ private:
+  int before_;
+  std::unique_ptr<ShortWaits> short_waits_;
+};
+
+/// The number that `TrainerOptions::threads` gives; 0 if the option is empty or "auto".
+int fixed_threads(const CountOrName& threads);
+/// Whether `TrainerOptions::threads` is "auto".
+bool wants_thread_trial(const CountOrName& threads);
+
+/// The thread setting of a training with `threads = "auto"`: found by timing steps before training
+/// begins, or taken over from an earlier run, and revised if the machine becomes busy later.
+///
+///     AutoThreads threads(scope);
+///     if (AutoThreads::has_choice()) threads.find(step, steps_left);
+///     threads.apply();
+///     while (...) threads.watch(step);
+class AutoThreads {
+ public:
+  /// Sets the threads through `scope`, which must outlive this object.
+  explicit AutoThreads(ThreadScope& scope) : scope_(scope) {}
+
+  /// Whether LibTorch has more than one thread, so that there is something to find out.
+  static bool has_choice();
+
+  /// Calls `step` with 1, 2, 4 ... threads up to as many as LibTorch has, each number with short
+  /// waits and without, and keeps the fastest setting; more threads only if they win clearly. Takes
+  /// about 5 % of the time that `steps_left` steps need (infinity if that isn't known), at most 0.3
+  /// s unless steps are slower than that. Settings that keep cores busy while they wait are left
+  /// out if other programs use the cores. Returns what was measured: "1: 104.2 us, 2: 131.0 us".
+  /// `step` must do the same work each time; what it throws passes through.
+  std::string find(const std::function<void()>& step, double steps_left);
+  /// Takes over the number of threads of an earlier run instead: as many threads add up numbers in
+  /// the same order. How they wait changes no results, so they wait in the way that suits any
+  /// machine.
+  void take(int threads);
+  /// Puts the setting into force; LibTorch's own number of threads if none was found or taken.
+  void apply();
+
+  /// The setting found, taken or applied; 0 threads before.
+  ThreadSetting setting() const { return setting_; }
+
+  /// Runs `step` and returns its result. If the setting lets threads keep their cores while they
+  /// wait, this also measures how long the step took, and makes the waits short once other programs
+  /// want the cores. That changes no results, so it may happen after any step.
+  template <class Step>
+  auto watch(Step&& step) {
+    if (!crowd_.is_watching()) return step();
+    const double started = now();
+    auto result = step();
+    note_step(now() - started);
+    return result;
+  }
+
+ private:
+  static double now();
+  void note_step(double seconds);
+
+  ThreadScope& scope_;
+  ThreadSetting setting_{.threads = 0};
+  CrowdWatch crowd_;
+};
+
+}  // namespace levin

@@ -1,0 +1,50 @@
+#include <levin/framework/trainer/failure.h>
+
+#include <cstdio>
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+namespace levin {
+namespace {
+
+/// Calls `work`; prints `what` and the message if it throws.
+template <class Work>
+void attempt(const char* what, Work work) {
+  try {
+    work();
+  } catch (const std::exception& another) {
+    fmt::print(stderr, "{}: {}\n", what, another.what());
+  }
+}
+
+}  // namespace
+
+void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop* fit_loop,
+                    RunLoggers& loggers, RunControl& run) {
+  run.set_active(nullptr);
+  if (hooks != nullptr) {
+    for (Hooks* one : hooks->everybody()) {
+      attempt("on_exception failed too", [&] { one->on_exception(error, run); });
+    }
+  }
+  if (fit_loop != nullptr) {
+    attempt("no checkpoint could be saved", [&] { fit_loop->save_after_exception(error); });
+  }
+  for (Logger* logger : loggers.used()) {
+    attempt("a logger failed too", [&] { logger->finish(/*failed=*/true); });
+  }
+}
+
+void rethrow_with_place(const Run& run) {
+  try {
+    throw;
+  } catch (c10::Error& error) {
+    error.add_context(fmt::format("in {} at epoch {}, step {}, batch {}, rank {}",
+                                  stage_name(run.stage()), run.epoch(), run.global_step(),
+                                  run.progress().batch, run.rank()));
+    throw;
+  }
+}
+
+}  // namespace levin

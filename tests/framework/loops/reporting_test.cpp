@@ -1,0 +1,138 @@
+#include <levin/framework/loops/reporting.h>
+
+#include "framework/support.h"
+
+#include <gtest/gtest.h>
+
+#include <levin/framework/loops/validation.h>
+#include <levin/framework/strategies/single_device.h>
+
+#include "framework/message_of.h"
+
+namespace levin::reporting_test {
+
+/// Writes down the rows it gets.
+class Rows : public Logger {
+ public:
+  struct Row {
+    MetricMap metrics;
+    int64_t step;
+    bool of_epoch;
+    bool operator==(const Row&) const = default;
+  };
+  void start(Run&) override {}
+  void log_metrics(const MetricMap& metrics, int64_t, int64_t step) override {
+    rows.push_back({metrics, step, false});
+  }
+  void log_epoch_metrics(const MetricMap& metrics, int64_t, int64_t step) override {
+    rows.push_back({metrics, step, true});
+  }
+  std::string state_key() const override { return "Rows"; }
+  std::vector<Row> rows;
+};
+
+/// The parts of a loop, without a Trainer.
+struct Fixture {
+  test::Classifier module;
+  test::PointsModule data{12, {.batch_size = 6}};
+  SingleDeviceStrategy strategy{at::kCPU};
+  HookList hooks;
+  std::vector<Callback*> callbacks;
+  Rows rows;
+  std::vector<Logger*> loggers{&rows};
+  TrainerOptions options;
+  RunControl run;
+  ThreadScope threads;
+  LoopParts parts{module,  data,    strategy, hooks,   callbacks,
+                  loggers, options, run,      nullptr, &threads};
+
+  /// A pass that has logged 2 and 4 as "a" in two batches of one row.
+  LoggedValues pass() {
+    LoggedValues metrics;
+    metrics.begin_epoch();
+    for (const double value : {2.0, 4.0}) {
+      metrics.begin_window();
+      metrics.begin_batch(1, 0, 1);
+      metrics.log("a", value, {.prog_bar = true}, /*on_step=*/true, /*on_epoch=*/true);
+    }
+    return metrics;
+  }
+};
+
+TEST(Reporting, a_pass_ends_with_values_that_the_run_shows_and_returns) {
+  Fixture fixture;
+  LoggedValues metrics = fixture.pass();
+  const MetricMap values = publish_epoch_values(fixture.parts, metrics);
+  EXPECT_EQ(values, (MetricMap{{"a_epoch", 3.0}}));
+  EXPECT_EQ(fixture.run.metrics(), values);
+  EXPECT_EQ(fixture.run.progress_bar_metrics(), values);
+  EXPECT_TRUE(fixture.rows.rows.empty());
+}
+
+TEST(Reporting, loggers_get_a_row_of_the_step_and_one_of_the_pass) {
+  Fixture fixture;
+  LoggedValues metrics = fixture.pass();
+  fixture.run.progress().global_step = 7;
+  log_step_values(fixture.parts, metrics, 6);
+  log_epoch_values(fixture.parts, metrics);
+  LoggedValues nothing;
+  log_step_values(fixture.parts, nothing, 6);
+  log_epoch_values(fixture.parts, nothing);
+  EXPECT_EQ(fixture.rows.rows,
+            (std::vector<Rows::Row>{{{{"a_step", 4.0}}, 6, false}, {{{"a_epoch", 3.0}}, 6, true}}));
+}
+
+// What a hook within a validation sees of the training step before it.
+TEST(Reporting, kept_step_values_are_shown_while_other_values_are_collected) {
+  Fixture fixture;
+  LoggedValues metrics = fixture.pass();
+  LoggedValues other;
+  {
+    const LoggingScope logging(fixture.run, &metrics);
+    fixture.run.keep_step_values();
+    const LoggingScope within(fixture.run, &other);
+    EXPECT_EQ(fixture.run.metrics(), (MetricMap{{"a_step", 4.0}}));
+  }
+  EXPECT_EQ(fixture.run.known_metrics(), (MetricMap{{"a_step", 4.0}}));
+}
+
+TEST(Reporting, metrics_survive_the_way_through_a_checkpoint) {
+  const MetricMap metrics{{"a", 0.1}, {"b/c", -3.0}};
+  EXPECT_EQ(to_metrics(Value::from_json(to_value(metrics).to_json())), metrics);
+}
+
+TEST(Validation, is_due_by_the_batches_counted_over_all_epochs) {
+  Fixture fixture;
+  fixture.options.val_check_interval = 5;
+  fixture.options.check_val_every_n_epoch.reset();
+  Optimizers none;
+  Schedules schedules(none);
+  Validation validation(fixture.parts, fixture.data.val_dataloader(), schedules, 2);
+  validation.set_total_batches(3);
+  validation.count_batch();
+  EXPECT_FALSE(validation.is_due(/*is_last=*/true));
+  validation.count_batch();
+  EXPECT_TRUE(validation.is_due(/*is_last=*/false));
+  EXPECT_EQ(validation.total_batches(), 5);
+}
+
+TEST(Validation, shows_its_metrics_and_leaves_the_progress_of_the_fit_alone) {
+  Fixture fixture;
+  fixture.run.progress() = Progress{.stage = Stage::fit, .global_step = 4, .batch = 2};
+  Optimizers none;
+  Schedules schedules(none);
+  Validation validation(fixture.parts, fixture.data.val_dataloader(), schedules, 2);
+  ASSERT_TRUE(validation.has_batches());
+  validation.run();
+  EXPECT_TRUE(fixture.run.metrics().contains("val_loss"));
+  EXPECT_EQ(fixture.run.stage(), Stage::fit);
+  EXPECT_EQ(fixture.run.progress().batch, 2);
+  EXPECT_EQ(fixture.rows.rows.size(), 1U);
+  EXPECT_TRUE(fixture.module.is_training());
+  fixture.run.known_metrics().clear();
+  validation.check_sanity();
+  EXPECT_TRUE(fixture.run.metrics().empty());
+  EXPECT_EQ(fixture.rows.rows.size(), 1U);
+}
+
+}  // namespace levin::reporting_test
