@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/loop_parts.h>
@@ -51,6 +52,7 @@ class FitLoop {
   bool next_batch(Batch& batch);
   bool at_end();
   void train_batch(Batch& batch);
+  void note_input(const Batch& batch);
   void log_step();
   void end_epoch();
   void validate();
@@ -83,8 +85,9 @@ class FitLoop {
   TrainingStep training_step_;
   StepControl step_;
 
-  std::string asked_to_stop_;          // by a callback of this rank; others may not know yet
-  std::optional<StateDict> boundary_;  // the state where an epoch was cut short
+  std::optional<InputDescription> input_;  // of the first training batch, for checkpoints
+  std::string asked_to_stop_;              // by a callback of this rank; others may not know yet
+  std::optional<StateDict> boundary_;      // the state where an epoch was cut short
   StateDict random_to_restore_;
   std::optional<StateDict> random_at_end_;  // of this rank, before all draw alike again
   ThreadSetting threads_{.threads = 0};

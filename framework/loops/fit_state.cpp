@@ -1,8 +1,10 @@
 #include <map>
 
+#include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/fit_loop.h>
@@ -12,7 +14,7 @@
 //   model, optimizer.0, schedulers, loop (progress, metrics, history), callbacks.<key>,
 //   loggers.<key>, data, random, ranks.<r> (what rank r has of its own, where there are several:
 //   random, metrics); values levin_version, checkpoint_format, epoch, global_step,
-//   hyper_parameters.
+//   hyper_parameters (data, seed), module (what the weights are of: module_description.h).
 
 namespace levin {
 namespace {
@@ -51,6 +53,18 @@ Value to_value(const MetricMap& metrics) {
   return object;
 }
 
+ModuleDescription describe_module(const LoopParts& parts,
+                                  const std::optional<InputDescription>& input) {
+  ModuleDescription description;
+  description.class_path = parts.module.class_name();
+  const Value settings = parts.module.hyper_parameters();
+  const bool is_empty = settings.is_object() && settings.as_object().empty();
+  if (!is_empty) description.init_args = settings;
+  description.input = input;
+  description.class_names = parts.data.class_names();
+  return description;
+}
+
 MetricMap to_metrics(const Value& object) {
   MetricMap metrics;
   for (const auto& [name, value] : object.as_object()) metrics[name] = value.as_double();
@@ -72,7 +86,7 @@ StateDict FitLoop::state(bool weights_only) {
   state.values["checkpoint_format"] = kCheckpointFormat;
   state.values["epoch"] = run.epoch();
   state.values["global_step"] = run.global_step();
-  state.values["hyper_parameters"]["model"] = parts_.module.hyper_parameters();
+  state.values["module"] = to_value(describe_module(parts_, input_));
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());
@@ -93,6 +107,14 @@ StateDict FitLoop::state(bool weights_only) {
   return state;
 }
 
+void FitLoop::note_input(const Batch& batch) {
+  if (batch.rows() == 0) return;
+  // Of a copy: rows that the step reads where they lie must not be gathered for this.
+  const torch::Tensor input = Batch(batch).input();
+  input_ = {.shape = input.sizes().slice(1).vec(),
+            .dtype = c10::getDtypeNames(input.scalar_type()).first};
+}
+
 void FitLoop::resume(const StateDict& checkpoint) {
   parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
   const StateDict weights_before = parts_.module.state_dict().clone();
@@ -103,6 +125,7 @@ void FitLoop::resume(const StateDict& checkpoint) {
     parts_.module.load_state_dict(weights_before);
     throw;
   }
+  if (const auto saved = module_description(checkpoint)) input_ = saved->input;
   resumed_ = true;
 }
 

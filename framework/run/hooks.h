@@ -9,10 +9,13 @@ namespace levin {
 
 class Optimizer;
 
-/// Every hook a Module or a Callback can override: empty bodies, Lightning's names and order.
+/// The hooks that a Module or a Callback can override. Their bodies are empty; names and order are
+/// Lightning's.
 ///
-/// For each hook the callbacks come first in the order they were added, then the module, then the
-/// callbacks that watch what was logged (early stopping), checkpoints last.
+/// For each hook the callbacks are called first, in the order they were added, then the module,
+/// then the callbacks that watch what was logged (early stopping), and last those that save
+/// checkpoints.
+/// "(Module)" below marks what only the module has.
 ///
 ///     fit
 ///       setup(fit) - on_fit_start - [sanity check: the validation hooks between
@@ -24,33 +27,34 @@ class Optimizer;
 ///           on_before_batch_transfer, the move to the device, on_after_batch_transfer   (Module)
 ///           on_train_batch_start
 ///           training_step                                                               (Module)
-///           on_before_zero_grad     where a new window starts
+///           on_before_zero_grad     if a new window of accumulated batches starts
 ///           on_before_backward - backward - on_after_backward
-///           on_before_optimizer_step, clipping, the step, schedulers   where a window ends
+///           on_before_optimizer_step, clipping, the step, schedulers   if a window ends
 ///           on_train_batch_end
-///           [validation where it is due; then requests are acted on: the step boundary]
+///           [validation if it is due; then requests are acted on: the step boundary]
 ///         on_train_epoch_end        requests are acted on again
 ///       on_train_end - on_fit_end - teardown(fit)
 ///
-///     validation (test the same with its names)
-///       setup(validate) where called by itself
+///     validation (test has the same hooks with "test" in their names)
+///       setup(validate) if Trainer::validate called it, rather than fit
 ///       on_validation_start - on_validation_epoch_start
 ///         each batch: transfer hooks, on_validation_batch_start, validation_step,
 ///                     on_validation_batch_end
-///       on_validation_epoch_end - on_validation_end - teardown(validate) where called by itself
+///       on_validation_epoch_end - on_validation_end - teardown(validate) as setup
 ///
 ///     predict
 ///       on_predict_start - on_predict_epoch_start
-///         each batch: transfer hooks, on_predict_batch_start, predict_step, on_predict_batch_end
+///         each batch: transfer hooks, on_predict_batch_start, predict_step (which calls predict
+///                     unless the module overrides it), on_predict_batch_end
 ///       on_predict_epoch_end - on_predict_end
 ///
-///     saving: state_dict of everything, then on_save_checkpoint
-///     resuming: on_load_checkpoint before on_fit_start
-///     an exception: on_exception, then it is thrown on
+///     saving: the state_dict of everything that has one, then on_save_checkpoint
+///     loading: on_load_checkpoint, for fit before on_fit_start
+///     an exception: on_exception, then the exception is thrown on
 ///
-/// Logging: hooks with a Step log to the step, hooks with a Run to the epoch; setup, teardown,
-/// on_fit_start, on_fit_end, on_train_start, the *_end hooks after an epoch's, and predict refuse
-/// it with a ModuleError.
+/// Logging: hooks that get a Step log values of the step, hooks that get a Run values of the epoch.
+/// setup, teardown, on_fit_start, on_fit_end, on_train_start, the *_end hooks that come after
+/// *_epoch_end, and the hooks of predict throw ModuleError for a call of `log`.
 class Hooks {
  public:
   virtual ~Hooks() = default;
@@ -68,13 +72,14 @@ class Hooks {
   virtual void on_train_epoch_end(Run& /*run*/) {}
 
   virtual void on_train_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
-  /// `loss` is what training_step returned, without a graph; undefined where it skipped the batch.
+  /// `loss` is what training_step returned, without its graph; undefined if it skipped the batch.
   virtual void on_train_batch_end(const torch::Tensor& /*loss*/, const Batch& /*batch*/,
                                   Step& /*step*/) {}
   virtual void on_before_zero_grad(Optimizer& /*optimizer*/, Step& /*step*/) {}
   virtual void on_before_backward(const torch::Tensor& /*loss*/, Step& /*step*/) {}
   virtual void on_after_backward(Step& /*step*/) {}
-  /// Gradients are complete (reduced over ranks, divided by the window's rows), not yet clipped.
+  /// The gradients are complete (summed over the ranks, divided by the window's rows), but not yet
+  /// clipped.
   virtual void on_before_optimizer_step(Optimizer& /*optimizer*/, Step& /*step*/) {}
 
   virtual void on_validation_start(Run& /*run*/) {}
@@ -99,8 +104,9 @@ class Hooks {
   virtual void on_predict_batch_end(const NamedTensors& /*outputs*/, const Batch& /*batch*/,
                                     Step& /*step*/) {}
 
-  /// May add to, or change, what a checkpoint holds.
+  /// Called with what a checkpoint will hold; override it to add to that or to change it.
   virtual void on_save_checkpoint(StateDict& /*checkpoint*/, Run& /*run*/) {}
+  /// Called with what a checkpoint holds, before it is put into the module and the callbacks.
   virtual void on_load_checkpoint(const StateDict& /*checkpoint*/, Run& /*run*/) {}
   virtual void on_exception(const std::exception& /*error*/, Run& /*run*/) {}
 };

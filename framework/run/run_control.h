@@ -7,7 +7,8 @@
 
 namespace levin {
 
-/// A Run with the side the loops need: they keep it up to date and take its requests.
+/// A Run with the functions by which the loops and the Trainer keep it up to date and take its
+/// requests. User code sees only Run.
 class RunControl : public Run {
  public:
   Progress& progress() { return progress_; }
@@ -21,33 +22,35 @@ class RunControl : public Run {
     rank_ = rank;
     world_size_ = world_size;
   }
-  /// How `log_dir` makes the run's folder at its first call.
+  /// Sets the function by which `log_dir` makes the run's folder at its first call.
   void set_log_dir_maker(std::function<std::filesystem::path()> make) {
     make_log_dir_ = std::move(make);
   }
-  /// How ranks agree: by Strategy::share and Strategy::agreed.
+  /// Sets how ranks agree: `from_rank_zero` calls `share`, `any_rank` calls the function of its
+  /// name.
   void set_exchange(
       std::function<std::string(const std::string&, const std::function<std::string()>&)> share,
       std::function<bool(const std::string&, bool)> any_rank) {
     share_ = std::move(share);
     any_rank_ = std::move(any_rank);
   }
-  /// What is told of each checkpoint that a run could go on from, once it is written.
+  /// Sets a function that `saved` calls with the path of each checkpoint that a run could go on
+  /// from, once it is written.
   void set_on_saved(std::function<void(const std::filesystem::path&)> on_saved) {
     on_saved_ = std::move(on_saved);
   }
   void saved(const std::filesystem::path& path) const {
     if (on_saved_) on_saved_(path);
   }
-  /// The run's folder; empty: to be made at the next `log_dir` call.
+  /// Sets the run's folder; if it is empty, the next call of `log_dir` makes one.
   void set_log_dir(std::filesystem::path path) { log_dir_ = std::move(path); }
   const std::filesystem::path& best_checkpoint() const { return best_checkpoint_; }
   const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
 
-  /// Where `log` goes from now on; null: nowhere, it is refused.
+  /// Sets where `log` puts values from now on; null: `log` throws ModuleError.
   void set_active(LoggedValues* metrics) { active_ = metrics; }
   LoggedValues* active() const { return active_; }
-  /// What `metrics` and `progress_bar_metrics` show besides what is collected right now.
+  /// The values that `metrics` and `progress_bar_metrics` return besides those being collected.
   MetricMap& known_metrics() { return metrics_; }
   MetricMap& known_progress_bar() { return progress_bar_; }
 
@@ -57,7 +60,7 @@ class RunControl : public Run {
   std::function<void(const std::filesystem::path&)> on_saved_;
 };
 
-/// A Step with the side the loops need.
+/// A Step with the functions by which the loops keep it up to date. User code sees only Step.
 class StepControl : public Step {
  public:
   StepControl(Run& run, LoggedValues& metrics, bool on_step) : Step(run, metrics) {
@@ -74,7 +77,8 @@ class StepControl : public Step {
   bool skips_epoch() const { return skip_epoch_; }
 };
 
-/// Lets `log` of a Run go to `metrics` within a scope (null: refuses it).
+/// Makes `Run::log` put values into `metrics` until the end of a scope; null: it throws
+/// ModuleError.
 class LoggingScope {
  public:
   LoggingScope(RunControl& run, LoggedValues* metrics) : run_(run), before_(run.active()) {

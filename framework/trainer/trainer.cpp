@@ -5,8 +5,10 @@
 #include <c10/core/InferenceMode.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/evaluation_loop.h>
@@ -48,6 +50,23 @@ DataLoaders in_order(const DataLoaders& loaders) {
   return result;
 }
 
+/// Throws CheckpointError if both have names for the classes and these differ: the data's class 1
+/// would then be another class than the model's, and every metric wrong without a sign of it.
+void require_same_classes(const StateDict& checkpoint, DataModule& data, const fs::path& path) {
+  const auto description = module_description(checkpoint);
+  if (!description || description->class_names.empty()) return;
+  const auto& trained = description->class_names;
+  const auto given = data.class_names();
+  if (given.empty() || given == trained) return;
+  throw CheckpointError::mismatch(
+      fmt::format("'{}' for these data", path.string()),
+      {fmt::format("its model was trained on the classes {}, in this order",
+                   fmt::join(trained, ", ")),
+       fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
+                   "are the classes' numbers",
+                   fmt::join(given, ", "))});
+}
+
 /// The run folder a checkpoint lies in; empty where it doesn't lie in one.
 fs::path run_folder_of(const fs::path& checkpoint) {
   const auto folder = fs::absolute(checkpoint).parent_path();
@@ -80,7 +99,7 @@ class Trainer::Implementation {
   void begin(Module& module, DataModule& data, Stage stage);
   void end(DataModule& data, Stage stage);
   fs::path resolve(const std::string& ckpt_path) const;
-  void load_weights(Module& module, const std::string& ckpt_path);
+  void load_weights(Module& module, DataModule& data, Stage stage, const std::string& ckpt_path);
   void set_threads(Stage stage);
   StateDict load(const fs::path& path);
   void start_loggers(Module& module, DataModule& data);
@@ -212,9 +231,12 @@ StateDict Trainer::Implementation::load(const fs::path& path) {
   return load_checkpoint(path);
 }
 
-void Trainer::Implementation::load_weights(Module& module, const std::string& ckpt_path) {
+void Trainer::Implementation::load_weights(Module& module, DataModule& data, Stage stage,
+                                           const std::string& ckpt_path) {
   if (ckpt_path.empty()) return;
-  const StateDict checkpoint = load(resolve(ckpt_path));
+  const fs::path path = resolve(ckpt_path);
+  const StateDict checkpoint = load(path);
+  if (stage != Stage::predict) require_same_classes(checkpoint, data, path);
   hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
   module.load_state_dict(checkpoint.child("model"));
 }
@@ -303,7 +325,7 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
   const auto& limit = is_test ? options.limit_test_batches : options.limit_val_batches;
   return guarded(data, stage, [&] {
     begin(module, data, stage);
-    load_weights(module, ckpt_path);
+    load_weights(module, data, stage, ckpt_path);
     strategy_->setup(module);
     auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
     if (loaders.empty()) {
@@ -323,7 +345,7 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
                                               const std::string& ckpt_path) {
   return guarded(data, Stage::predict, [&] {
     begin(module, data, Stage::predict);
-    load_weights(module, ckpt_path);
+    load_weights(module, data, Stage::predict, ckpt_path);
     strategy_->setup(module);
     auto loaders = data.predict_dataloader();
     if (loaders.empty()) {

@@ -56,7 +56,8 @@ class Trainer {
   /// `ckpt_path`, its weights are put into the module first.
   MetricMap validate(Module& module, DataModule& data, const std::string& ckpt_path = {});
   MetricMap test(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// What predict_step returned, rows in the order of the data, on the CPU.
+  /// What predict_step (by default `Module::predict`) returned, rows in the order of the data, on
+  /// the CPU.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 
   /// Writes a checkpoint of the state `fit` ended with; its module and data must still be there.
