@@ -19,6 +19,8 @@
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/stream.h>
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>

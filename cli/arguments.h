@@ -8,33 +8,36 @@
 
 namespace levin {
 
-/// A command line taken apart; nothing in it has been looked up yet.
+/// The parts of a command line. Whether its commands, files and classes exist isn't checked yet.
 struct Arguments {
-  /// How the program was called, without folders.
+  /// The name by which the program was called, without folders.
   std::string program = "levin";
-  /// "fit", "list" ...; empty where there is none.
+  /// "fit", "list" ...; empty if no command was given.
   std::string command{};
-  /// What follows the command and isn't an option: `plot RUN`, `help CLASS`.
+  /// The words after the command that are no options: RUN of `plot RUN`, CLASS of `help CLASS`.
   std::vector<std::string> words{};
+  /// The files of `--config`, in order.
   std::vector<std::string> configs{};
-  /// `--trainer.max_epochs=5` and the like, in order; `--ckpt-path` is one of them.
+  /// Settings such as `--trainer.max_epochs=5`, in order; `--ckpt-path` is one of them.
   std::vector<Override> overrides{};
+  /// Whether the flags of these names were given.
   bool json = false;
   bool print_config = false;
   bool help = false;
   bool version = false;
-  /// The class of `--model.help CLASS`, or "trainer" of `--trainer.help`.
+  /// The class of `--model.help CLASS`, or "trainer" for `--trainer.help`.
   std::string help_about{};
-  /// Where `predict` writes (empty: the run folder) or `convert` does.
+  /// `--output`: where `predict` or `convert` writes. Empty: `predict` writes to the run folder.
   std::string output{};
   /// The options of `convert` with their values, in order.
   std::vector<std::pair<std::string, std::string>> settings{};
-  /// What `plot` draws; none: one is chosen.
+  /// The metrics that `plot` draws; if none is given, it chooses one.
   std::vector<std::string> metrics{};
 };
 
-/// Options are `--name value` or `--name=value`; a setting without a value is true. Throws
-/// ConfigError for an option that isn't one, naming the nearest.
+/// Parses a command line. Options are `--name value` or `--name=value`, with `-` or `_` between
+/// words; a setting without a value is true. Throws ConfigError for an unknown option, naming the
+/// nearest one, and for an option whose value is missing.
 Arguments parse_arguments(int argc, const char* const* argv);
 
 }  // namespace levin

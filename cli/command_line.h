@@ -5,9 +5,18 @@
 
 namespace levin {
 
-/// The `levin` program with the classes of `registry`: fit, validate, test, predict, list, help,
-/// plot. Returns its exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted
-/// with a checkpoint saved. Lightning: LightningCLI.
+/// The `levin` program: runs the command that `argv` names (fit, validate, test, predict, list,
+/// help, convert, plot) with the classes of `registry`. Lightning: LightningCLI.
+///
+///     int main(int argc, char** argv) {
+///       auto registry = levin::shipped_classes();
+///       registry.models.add<MyModel>("MyModel", "what it does");
+///       return levin::run_command_line(argc, argv, registry);
+///     }
+///
+/// Returns the exit status: 0 if the command succeeded, 1 if it failed, 2 for a wrong command line
+/// or configuration, 130 if a signal ended the run and its checkpoint is saved. Exceptions become a
+/// line on stderr, "error: ...".
 int run_command_line(int argc, const char* const* argv, const Registry& registry);
 
 }  // namespace levin

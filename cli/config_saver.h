@@ -9,10 +9,11 @@
 
 namespace levin {
 
-/// Writes a run's whole configuration to `config.yaml` in its folder. Lightning:
-/// SaveConfigCallback.
+/// A logger that writes the whole configuration of a run to `config.yaml` in the run's folder, so
+/// that `levin fit --config config.yaml` repeats it. Lightning: SaveConfigCallback.
 class ConfigSaver : public Logger {
  public:
+  /// `yaml`: the text of the file.
   explicit ConfigSaver(std::string yaml) : yaml_(std::move(yaml)) {}
 
   void start(Run& run) override {

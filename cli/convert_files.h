@@ -6,12 +6,12 @@
 
 namespace levin {
 
-/// `levin convert`: writes files of rows as shards of Levin's own format, with progress on stderr.
-/// Returns the exit status: 0, or 130 where a signal ended it (nothing is left then). Throws what
-/// `convert` throws, and ConfigError for an option that isn't one.
+/// Runs `levin convert`: writes files of rows as shards of Levin's own format and shows its
+/// progress on stderr. Returns the exit status: 0, or 130 if a signal ended it; then no output is
+/// left. Throws ConfigError for an unknown option, and whatever `convert` throws.
 int convert_files(const Arguments& arguments);
 
-/// Its options with their defaults and meanings, a line each.
+/// Returns the options of `levin convert` with their defaults and meanings, one a line.
 std::string convert_options_help();
 
 }  // namespace levin

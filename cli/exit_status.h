@@ -2,12 +2,15 @@
 
 namespace levin {
 
-// What the `levin` program ends with.
+// The exit statuses of the `levin` program.
+
+/// The command did what it was asked for.
 constexpr int kDone = 0;
+/// The command failed; the message is on stderr.
 constexpr int kFailed = 1;
-/// A wrong command line or configuration: nothing was started.
+/// The command line or the configuration is wrong; nothing was started.
 constexpr int kWrongUsage = 2;
-/// A signal ended the run, and its checkpoint is saved.
+/// A signal ended the run, and a checkpoint to go on from is saved.
 constexpr int kInterrupted = 130;
 
 }  // namespace levin

@@ -23,9 +23,12 @@ struct Command {
 
 const std::vector<Command> kCommands = {
     {"fit", "--config FILE... [--SETTING=VALUE ...]", "train a model"},
-    {"validate", "--config FILE... [--ckpt-path PATH|best|last]", "measure on validation data"},
-    {"test", "--config FILE... [--ckpt-path PATH|best|last]", "measure on test data"},
-    {"predict", "--config FILE... [--ckpt-path PATH|best|last] [--output FILE]",
+    {"validate", "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...]",
+     "measure on validation data"},
+    {"test", "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...]",
+     "measure on test data"},
+    {"predict",
+     "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...] [--output FILE]",
      "write what the model predicts: a .npz, or a .npy of one array"},
     {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers]",
      "name the classes a configuration can use"},
@@ -44,9 +47,17 @@ options:
                          --optimizer Adam --optimizer.learning_rate=0.01
                          --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss
   --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
-                       and "best" are those of the newest run that has checkpoints
+                       and "best" are those of the newest run that has checkpoints. validate,
+                       test and predict need no model: the checkpoint says which it is of
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop
+)";
+
+constexpr const char* kPredictOptions =
+    R"(  -o, --output FILE    default: predictions.npz in a new run folder
+
+from a checkpoint alone, for rows in a file:
+  --ckpt-path best.ckpt --data ArrayDataModule --data.x=rows.csv --data.target_column=none
 )";
 
 constexpr const char* kExitStatus = R"(
@@ -135,8 +146,7 @@ std::string command_help(std::string_view program, std::string_view command) {
     if (command == "convert") return text + convert_options_help();
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
-    if (command == "predict")
-      text += "  -o, --output FILE    default: predictions.npz in a new run folder\n";
+    if (command == "predict") text += kPredictOptions;
     return text +
            fmt::format(
                "\n`{0} help trainer` and `{0} help CLASS` explain settings, "

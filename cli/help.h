@@ -7,20 +7,22 @@
 
 namespace levin {
 
-/// What `levin --help` prints.
+/// Returns the text of `levin --help`: the commands there are.
 std::string general_help(std::string_view program);
 
-/// What `levin fit --help` prints. Throws ConfigError for a command that isn't one.
+/// Returns the text of `levin COMMAND --help`: usage and options of one command. Throws ConfigError
+/// if there is no such command.
 std::string command_help(std::string_view program, std::string_view command);
 
-/// "  learning_rate: float = 0.1   the step's size", a setting a line.
+/// Returns a table with one setting a line: "  learning_rate: float = 0.1   the step's size".
 std::string settings_table(const Fields& fields);
 
-/// What `levin help NAME` prints: the settings of a class or of "trainer", with type, default and
-/// meaning. Throws ConfigError for an unknown name.
+/// Returns the text of `levin help NAME`: the settings of a class, or of "trainer", each with its
+/// type, default and meaning. Throws ConfigError for an unknown name, naming the nearest.
 std::string settings_help(const Registry& registry, std::string_view name);
 
-/// What `levin list [KIND]` prints: a class a line. Throws ConfigError for an unknown kind.
+/// Returns the text of `levin list [KIND]`: the classes of the registry, one a line. `kind` is
+/// "models", "datamodules" ...; empty: all kinds. Throws ConfigError for an unknown kind.
 std::string class_list(const Registry& registry, std::string_view kind = {});
 
 }  // namespace levin

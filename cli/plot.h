@@ -8,22 +8,22 @@
 
 namespace levin {
 
-/// One metric of a run: (epoch, value), in order.
+/// The values of one metric over a run: pairs of (epoch, value), in order.
 using Curve = std::vector<std::pair<double, double>>;
 
-/// A metric's last value in each epoch, from the text of a metrics.csv. Throws ConfigError, naming
-/// the nearest, where there is no such column, and DataError for a broken file.
+/// Reads the last value of a metric in each epoch from the text of a metrics.csv. Throws
+/// ConfigError if there is no such column, naming the nearest one, and DataError for a broken file.
 Curve read_curve(std::string_view csv, std::string_view metric);
 
-/// The metrics a metrics.csv has, without its columns epoch and step.
+/// Returns the names of the metrics in a metrics.csv: its columns except epoch and step.
 std::vector<std::string> metric_names(std::string_view csv);
 
-/// A chart in plain text, `width` by `height` characters without its axes.
+/// Draws a curve as plain text; the area within the axes is `width` by `height` characters.
 std::string draw_chart(std::string_view metric, const Curve& curve, int width = 64,
                        int height = 16);
 
-/// The charts of `levin plot RUN`: RUN is a run folder or a metrics.csv. Without `metrics`, what
-/// was validated (val_acc, else val_loss, else the first there is).
+/// Returns the text of `levin plot RUN`, a chart for each of `metrics`. `run` is a run folder or a
+/// metrics.csv. If `metrics` is empty, draws val_acc, or else val_loss, or else the first metric.
 std::string plot_run(const std::filesystem::path& run, std::vector<std::string> metrics);
 
 }  // namespace levin

@@ -6,12 +6,14 @@
 
 namespace levin {
 
-/// Refuses, before any work, a path that predictions can't be written to: makes its folder. Throws
-/// ConfigError for an extension other than .npz and .npy, CheckpointError for the folder.
+/// Checks, before any work is done, that predictions can be written to `path`, and makes its
+/// folder. Throws ConfigError for an extension other than .npz and .npy, CheckpointError if the
+/// folder can't be made.
 void check_output(const std::filesystem::path& path);
 
-/// Writes what `predict` returned as the arrays of a .npz, or, where there is only one, as a .npy.
-/// bfloat16 becomes float32. Throws ConfigError where several are to go into a .npy.
+/// Writes the tensors that `Trainer::predict` returned, each under its name, as the arrays of a
+/// .npz file; a single one can also be a .npy file. bfloat16, which NumPy lacks, becomes float32.
+/// Throws ConfigError for several tensors and a .npy file, ModuleError for a type that NumPy lacks.
 void write_predictions(const std::filesystem::path& path, const NamedTensors& predictions);
 
 }  // namespace levin

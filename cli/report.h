@@ -7,10 +7,11 @@
 
 namespace levin {
 
-/// Metrics as a small table, a line each.
+/// Returns the metrics as a table for people, one a line.
 std::string metrics_table(const MetricMap& metrics);
 
-/// Metrics and `more` (an object) as one JSON object on one line; what isn't finite is null.
+/// Returns the metrics and the members of `more` (an object) as one JSON object on one line. NaN
+/// and infinities, which JSON lacks, become null.
 std::string metrics_json(const MetricMap& metrics, Value more = Value::Object{});
 
 }  // namespace levin

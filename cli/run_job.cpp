@@ -13,6 +13,7 @@
 #include <levin/cli/predictions.h>
 #include <levin/cli/report.h>
 #include <levin/framework/config/job.h>
+#include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
@@ -40,13 +41,13 @@ std::string short_path(const std::filesystem::path& path) {
 /// Everything a job needs, made from its configuration.
 class Session {
  public:
-  Session(const Job& job, const Arguments& arguments)
+  Session(const Job& job, const Arguments& arguments, const Registry& registry)
       : arguments_(arguments),
         ckpt_path_(find_checkpoint(job.ckpt_path, job.trainer->default_root_dir)),
         trainer_(*job.trainer) {
     if (job.seed) seed_everything(static_cast<uint64_t>(*job.seed));
     data_ = job.data->make();
-    model_ = job.model->make();
+    model_ = job.model ? job.model->make() : load_module(registry, ckpt_path_);
     for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
       for (const auto& each : *list) add_callback(each.make(), each.hooks);
     }
@@ -147,10 +148,16 @@ class Session {
   bool makes_run_folder_ = false;
 };
 
-void require_parts(const Job& job) {
-  if (!job.model) {
+/// A checkpoint says which module it is of, except to fit, which may train it in another way.
+void require_parts(const Job& job, const std::string& command) {
+  if (!job.model && command == "fit") {
     throw ConfigError::conflict("no model is named",
                                 "give `model:` in a --config file, or --model CLASS");
+  }
+  if (!job.model && job.ckpt_path.empty()) {
+    throw ConfigError::conflict("no model is named",
+                                "give --ckpt-path FILE, a checkpoint that says which model it is "
+                                "of; or `model:` in a --config file, or --model CLASS");
   }
   if (!job.data) {
     throw ConfigError::conflict("no data is named",
@@ -171,8 +178,8 @@ int run_job(const Arguments& arguments, const Registry& registry) {
     std::fputs(to_yaml(job, registry, /*comments=*/true).c_str(), stdout);
     return kDone;
   }
-  require_parts(job);
-  Session session(job, arguments);
+  require_parts(job, arguments.command);
+  Session session(job, arguments, registry);
   if (arguments.command == "validate") return session.evaluate(Stage::validate);
   if (arguments.command == "test") return session.evaluate(Stage::test);
   if (arguments.command == "predict") return session.predict();

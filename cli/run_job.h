@@ -5,9 +5,15 @@
 
 namespace levin {
 
-/// Does what `levin fit`, `validate`, `test` or `predict` is asked for: reads and checks the whole
-/// configuration, makes the objects, runs. Results go to stdout and stderr. Returns the exit
-/// status, 0 or 130. Throws what failed.
+/// Runs `levin fit`, `validate`, `test` or `predict`: reads and checks the whole configuration,
+/// makes the objects and calls the Trainer. The final metrics go to stderr as a table and, with
+/// `--json`, to stdout as one JSON object.
+///
+/// validate, test and predict take the module from the checkpoint (`load_module`) if the
+/// configuration names no model.
+///
+/// Returns the exit status: 0, or 130 if a signal ended the run. Errors are thrown: ConfigError for
+/// a wrong configuration, before anything is written, and whatever the run throws.
 int run_job(const Arguments& arguments, const Registry& registry);
 
 }  // namespace levin

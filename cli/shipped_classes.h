@@ -4,7 +4,11 @@
 
 namespace levin {
 
-/// Every class Levin ships that a configuration can name.
+/// Returns a registry of every model, data module, callback, logger, optimizer and scheduler that
+/// Levin ships. A program adds its own classes to it:
+///
+///     auto registry = levin::shipped_classes();
+///     registry.models.add<MyModel>("MyModel", "what it does");
 Registry shipped_classes();
 
 }  // namespace levin

@@ -240,7 +240,7 @@ int64_t ArrayDataModule::num_classes() {
   return highest + 1;
 }
 
-const std::vector<std::string>& ArrayDataModule::class_names() {
+std::vector<std::string> ArrayDataModule::class_names() {
   load();
   return class_names_;
 }

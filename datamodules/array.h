@@ -86,8 +86,8 @@ class ArrayDataModule : public DataModule {
   std::vector<int64_t> dims();
   /// Classes, after setup: the option, else one more than the highest label; 0 for values.
   int64_t num_classes();
-  /// What classes are called; empty where they only have numbers.
-  const std::vector<std::string>& class_names();
+  /// The texts of the target column, in the order of the alphabet; empty if it holds numbers.
+  std::vector<std::string> class_names() override;
 
  protected:
   void set_class_names(std::vector<std::string> names) { class_names_ = std::move(names); }

@@ -36,7 +36,9 @@ Fields describe(DigitsDataModuleOptions& o) {
 DigitsDataModule::DigitsDataModule(DigitsDataModuleOptions options)
     : ArrayDataModule(options.scale ? digits().x / kHighestPixel : digits().x, digits().y,
                       embedded::array_options(options, 10)),
-      options_(std::move(options)) {}
+      options_(std::move(options)) {
+  set_class_names({"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
+}
 
 Value DigitsDataModule::hyper_parameters() const {
   auto options = options_;

@@ -211,6 +211,10 @@ DataLoaders MNISTDataModule::predict_dataloader() {
   return loader(test_set_, false);
 }
 
+std::vector<std::string> MNISTDataModule::class_names() {
+  return {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+}
+
 Value MNISTDataModule::hyper_parameters() const {
   auto options = options_;
   return to_value(describe(options));

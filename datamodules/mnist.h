@@ -68,6 +68,8 @@ class MNISTDataModule : public DataModule {
   DataLoaders val_dataloader() override;
   DataLoaders test_dataloader() override;
   DataLoaders predict_dataloader() override;
+  /// "0" to "9".
+  std::vector<std::string> class_names() override;
   Value hyper_parameters() const override;
 
   /// The shape of one image: {1, 28, 28}, or {784} where flattened.

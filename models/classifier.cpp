@@ -10,6 +10,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/ScalarType.h>
 
 #include <levin/framework/core/error.h>
@@ -188,7 +189,8 @@ void Classifier::evaluate(const Batch& batch, Step& step, std::string_view loss_
   step.log(accuracy_name, accuracy(logits, targets), {.prog_bar = true});
 }
 
-NamedTensors Classifier::predict_step(const Batch& batch, Step& /*step*/) {
+NamedTensors Classifier::predict(const Batch& batch) {
+  const at::NoGradGuard no_grad;
   const auto logits = forward(batch.input());
   return {{"class", predicted_classes(logits)}, {"probability", class_probabilities(logits)}};
 }

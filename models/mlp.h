@@ -11,43 +11,49 @@
 
 namespace levin {
 
-/// in_features and num_classes must be given.
+/// The options of MLP; in_features and num_classes must be given.
 struct MLPOptions {
-  /// Features a row; inputs of more dimensions are flattened to that.
+  /// The number of features of a row; rows of more dimensions are flattened.
   int64_t in_features = 0;
-  /// Classes, numbered from 0; at least 2.
+  /// The number of classes, at least 2; labels are 0 to num_classes - 1.
   int64_t num_classes = 0;
-  /// Units of each hidden layer; none makes a softmax regression.
+  /// The number of units of each hidden layer. An empty list makes a softmax regression.
   std::vector<int64_t> hidden_sizes = {32};
-  /// Between the layers: "relu", "tanh", "sigmoid", "gelu", "leaky_relu", "elu", "silu",
-  /// "identity".
+  /// The function applied to each hidden unit: "relu", "tanh", "sigmoid", "gelu", "leaky_relu",
+  /// "elu", "silu", "identity".
   std::string activation = "relu";
-  /// Share of hidden units left out at random in each training step, in [0, 1).
+  /// The share of hidden units left out at random in each training step, in [0, 1).
   double dropout = 0.0;
+  /// Whether each unit has a bias.
   bool bias = true;
   double learning_rate = 1e-3;
-  /// "SGD", "Adam", "LBFGS" ... with that optimizer's defaults.
+  /// "SGD", "Adam", "LBFGS" ...; its options other than the learning rate have their defaults.
   std::string optimizer = "Adam";
-  /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2; biases are free.
+  /// Added to the loss: l1_strength * sum |W| + l2_strength * sum W^2 over the weights, not biases.
   double l1_strength = 0.0;
   double l2_strength = 0.0;
 };
 
 Fields describe(MLPOptions& options);
 
-/// A feed-forward net: each hidden layer is activation(x W^T + b), then dropout; the last one gives
-/// a logit a class, whose softmax is its probability.
+/// A feed-forward net. Each hidden layer computes activation(x W^T + b), followed by dropout; the
+/// last layer computes a logit for each class, and the softmax of the logits are the probabilities.
 ///
-/// Layer i has "layer<i>.weight" [sizes[i + 1], sizes[i]] and "layer<i>.bias" [sizes[i + 1]].
-/// in_features = 784, hidden_sizes = {32} and num_classes = 10 make 25,450 parameters.
+///     levin::MLP model({.in_features = 784, .num_classes = 10, .hidden_sizes = {128, 64}});
+///
+/// With sizes = {in_features, hidden_sizes..., num_classes}, layer i has the parameters
+/// "layer<i>.weight" [sizes[i + 1], sizes[i]] and "layer<i>.bias" [sizes[i + 1]]: 784, {32} and 10
+/// make 25,450 parameters.
 class MLP : public Classifier {
  public:
   using Options = MLPOptions;
-  /// Throws ConfigError for options that can't be.
+  /// Throws ConfigError for sizes below 1, an unknown activation or optimizer, and a dropout that
+  /// isn't in [0, 1).
   explicit MLP(MLPOptions options);
 
-  /// Logits [rows, classes] of an input [rows, ...].
+  /// Returns the logits [rows, num_classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// Returns the options, with the learning rate that `set_learning_rate` gave.
   Value hyper_parameters() const override;
 
  private:

@@ -8,20 +8,29 @@
 
 namespace levin {
 
-/// Writes a state as one file: a valid safetensors file with the tensors under their names and, in
-/// its metadata, the tree of values as JSON and a checksum of every byte. Tensors that share their
-/// memory whole are stored once. Written under a temporary name, synced and renamed.
-/// Throws CheckpointError.
+/// Writes a state as one file, which is a valid safetensors file: the tensors under their names
+/// and, in the metadata, the tree of values as JSON ("levin.values") and checksums of every byte.
+/// Python reads it with `safetensors`; reading it runs no code. Tensors that share all of their
+/// memory are stored once. The checkpoints of `Trainer::fit` also say which module they are of
+/// (module_description.h).
+///
+///     levin::save_checkpoint("weights.ckpt", module.state_dict());
+///     module.load_state_dict(levin::load_checkpoint("weights.ckpt"));
+///
+/// The file is written under a temporary name, synced and renamed: a crash leaves either no file or
+/// a whole one. Throws CheckpointError if it can't be written, and for sparse and undefined
+/// tensors.
 void save_checkpoint(const std::filesystem::path& path, const StateDict& state);
 
-/// Reads such a file, or the folder of a sharded run (sharded_checkpoint.h); the tensors are on the
-/// CPU. Reads other safetensors files as well (their values are empty). Throws CheckpointError for
-/// a torn, foreign or altered file.
+/// Reads such a file, or the folder that a sharded run wrote (sharded_checkpoint.h). The tensors
+/// are on the CPU. Safetensors files of other programs are read as well; their values are empty. In
+/// a checkpoint of `Trainer::fit` the module's weights are `child("model")`. Throws CheckpointError
+/// if the file can't be read, or if it is torn, altered or of another format.
 StateDict load_checkpoint(const std::filesystem::path& path);
 
-/// The same bytes without a file, for sending a state to another process.
+/// Returns the bytes that save_checkpoint would write, for sending a state to another process.
 std::string checkpoint_bytes(const StateDict& state);
-/// Reads them. Throws CheckpointError, which calls them `name`.
+/// Reads such bytes. Throws CheckpointError, whose message calls them `name`, as load_checkpoint.
 StateDict checkpoint_from_bytes(std::string bytes, std::string_view name = "a state received");
 
 }  // namespace levin

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,7 +41,9 @@ struct ChosenClass : Chosen {
   /// Makes the object. Throws what its constructor throws; ConfigErrors with file and line added.
   std::unique_ptr<Base> make(Args... args) const {
     try {
-      return maker(std::move(args)...);
+      auto made = maker(std::move(args)...);
+      if constexpr (std::same_as<Base, Module>) made->set_registered(name, to_value(fields));
+      return made;
     } catch (const ConfigError& error) {
       throw_at(error, settings, place);
     }

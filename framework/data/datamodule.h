@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <levin/framework/core/stage.h>
 #include <levin/framework/data/dataloader.h>
@@ -30,6 +31,9 @@ class DataModule {
   /// For what a data module needs to go on after a resume; the order of rows isn't part of it.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
+  /// What the classes 0, 1 ... of the targets are called, known after `setup`; checkpoints record
+  /// it. Empty if the classes have only numbers, or if the targets are no classes.
+  virtual std::vector<std::string> class_names() { return {}; }
   /// The settings it was made with, saved beside a run.
   virtual Value hyper_parameters() const { return Value::Object{}; }
 };

@@ -122,6 +122,7 @@ void FitLoop::train_batch(Batch& batch) {
   Progress& progress = parts_.run.progress();
   at_boundary_ = false;
   transfer(parts_, batch);
+  if (!state_.knows_input()) state_.note_input(batch);
   if (training_step_.window_batches() == 0) metrics_.begin_window();
   metrics_.begin_batch(batch.rows(), 0, 1);
   step_.begin(progress.batch, batch.loader_index());

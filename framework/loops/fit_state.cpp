@@ -2,9 +2,11 @@
 
 #include <map>
 
+#include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/reporting.h>
@@ -41,6 +43,18 @@ void load_states(const std::vector<T*>& list, const StateDict& state) {
   }
 }
 
+ModuleDescription describe_module(const LoopParts& parts,
+                                  const std::optional<InputDescription>& input) {
+  ModuleDescription description;
+  description.class_path = parts.module.class_name();
+  const Value settings = parts.module.hyper_parameters();
+  const bool is_empty = settings.is_object() && settings.as_object().empty();
+  if (!is_empty) description.init_args = settings;
+  description.input = input;
+  description.class_names = parts.data.class_names();
+  return description;
+}
+
 }  // namespace
 
 StateDict FitState::checkpoint(bool weights_only) {
@@ -62,7 +76,7 @@ StateDict FitState::state(bool weights_only) {
   state.values["checkpoint_format"] = kCheckpointFormat;
   state.values["epoch"] = run.epoch();
   state.values["global_step"] = run.global_step();
-  state.values["hyper_parameters"]["model"] = parts_.module.hyper_parameters();
+  state.values["module"] = to_value(describe_module(parts_, input_));
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());
@@ -83,6 +97,14 @@ StateDict FitState::state(bool weights_only) {
   return state;
 }
 
+void FitState::note_input(const Batch& batch) {
+  if (batch.rows() == 0) return;
+  // Of a copy: rows that the step reads where they lie must not be gathered for this.
+  const torch::Tensor input = Batch(batch).input();
+  input_ = {.shape = input.sizes().slice(1).vec(),
+            .dtype = c10::getDtypeNames(input.scalar_type()).first};
+}
+
 void FitState::resume(const StateDict& checkpoint) {
   parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
   const StateDict weights_before = parts_.module.state_dict().clone();
@@ -93,6 +115,7 @@ void FitState::resume(const StateDict& checkpoint) {
     parts_.module.load_state_dict(weights_before);
     throw;
   }
+  if (const auto saved = module_description(checkpoint)) input_ = saved->input;
   resumed_ = true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/stopping.h>
 #include <levin/framework/loops/thread_choice.h>
@@ -26,8 +27,8 @@ namespace levin {
 ///     ranks             how many there were and the rows of their steps; ranks.<r> for the ranks
 ///                       from 1 on: their random generators and their metrics of the epoch begun
 ///
-/// Its values are levin_version, checkpoint_format, epoch, global_step, and hyper_parameters of the
-/// model and the data, with the seed. The order of an epoch's rows follows from the seed and the
+/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters of the data
+/// with the seed, and module, which says what the weights are of (module_description.h). The order of an epoch's rows follows from the seed and the
 /// epoch, so the place in the data needs only the two numbers in `loop`.
 class FitState {
  public:
@@ -55,6 +56,11 @@ class FitState {
   /// Leaves the other ranks out of later checkpoints: after a failure they may be gone.
   void leave_out_other_ranks() { alone_ = true; }
 
+  /// Keeps the shape and type of the batch's input for later checkpoints, which say what their
+  /// module takes.
+  void note_input(const Batch& batch);
+  bool knows_input() const { return input_.has_value(); }
+
   /// Puts a checkpoint's state back, after on_load_checkpoint. Throws CheckpointError if it is of
   /// another model, optimizer or data, and leaves the module as it was then.
   void resume(const StateDict& checkpoint);
@@ -76,6 +82,7 @@ class FitState {
 
   LoopParts parts_;
   Members members_;
+  std::optional<InputDescription> input_;
   std::optional<StateDict> frozen_;
   StateDict random_to_restore_;
   std::optional<StateDict> random_at_end_;  // of this rank

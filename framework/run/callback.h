@@ -7,17 +7,36 @@
 
 namespace levin {
 
-/// Something that watches a run and asks things of it: see Hooks for when each hook fires.
-/// Lightning: Callback.
+/// Observes a run through the hooks that it overrides, and makes requests of it through Run (stop,
+/// save ...). Hooks says when each hook fires. Lightning: Callback.
+///
+///     struct StopBelowOptions {
+///       double loss = 0.1;
+///     };
+///     class StopBelow : public levin::Callback {
+///      public:
+///       using Options = StopBelowOptions;
+///       explicit StopBelow(StopBelowOptions options) : options_(options) {}
+///       std::string state_key() const override { return "StopBelow"; }
+///       void on_validation_end(levin::Run& run) override {
+///         if (run.metrics().at("val_loss") < options_.loss) run.stop("val_loss is low enough");
+///       }
+///      private:
+///       StopBelowOptions options_;
+///     };
+///
+///     trainer.add<StopBelow>({.loss = 0.05});
 class Callback : public Hooks {
  public:
-  /// When its turn comes among the others: those that watch metrics after the module, those that
-  /// save after all.
+  /// When the callback is called, for each hook: `normal` ones before the module, `monitor` ones,
+  /// which watch what was logged, after it, and `checkpoint` ones, which save, last.
   enum class Order { normal, monitor, checkpoint };
   virtual Order order() const { return Order::normal; }
 
-  /// Names its state in checkpoints; two callbacks of one class need two keys.
+  /// The name of the callback's state in checkpoints. Two callbacks of one class that watch
+  /// different things should have different keys.
   virtual std::string state_key() const = 0;
+  /// The state that checkpoints save, and that a resumed run loads.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
 };

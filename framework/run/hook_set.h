@@ -7,7 +7,8 @@
 
 namespace levin {
 
-/// The hooks that fire for every batch, as bits: the loops call only those somebody overrides.
+/// The hooks that fire for every batch. The loops call only those that a callback or the module
+/// overrides, so that the others cost nothing.
 enum class BatchHook : uint32_t {
   train_batch_start,
   train_batch_end,
@@ -24,7 +25,7 @@ enum class BatchHook : uint32_t {
   count
 };
 
-/// A set of batch hooks.
+/// A set of batch hooks, one bit each.
 class HookSet {
  public:
   static constexpr HookSet all() { return HookSet(~uint32_t{0}); }
@@ -43,12 +44,12 @@ class HookSet {
   uint32_t bits_ = 0;
 };
 
-// The type of &C::hook names the class that declares it: Hooks itself where nobody overrides it. A
-// private override can't be named from here and so counts as one.
+// The type of &C::hook names the class that declares the hook, which is Hooks itself if no class
+// overrides it. A private override can't be named from here and therefore counts as one.
 #define LEVIN_OVERRIDES(hook) \
   (!requires { requires std::same_as<decltype(&C::hook), decltype(&Hooks::hook)>; })
 
-/// The batch hooks class C overrides, found out when compiling.
+/// Returns the batch hooks that class C overrides, found out at compile time.
 template <class C>
 constexpr HookSet overridden_hooks() {
   HookSet set;

@@ -44,6 +44,19 @@ std::map<std::string, std::string, std::less<>> further_names(const torch::nn::M
   throw ModuleError::contract(step, "the module doesn't have it", "override it in your module");
 }
 
+/// "Net" of "mine::(anonymous namespace)::Net" and "Net<a::B>" of "mine::Net<a::B>".
+std::string without_namespaces(const std::string& type_name) {
+  size_t begin = 0;
+  int depth = 0;  // of brackets
+  for (size_t i = 0; i < type_name.size(); ++i) {
+    const char c = type_name[i];
+    if (c == '<' || c == '(' || c == '{') ++depth;
+    if (c == '>' || c == ')' || c == '}') --depth;
+    if (c == ':' && depth == 0) begin = i + 1;
+  }
+  return type_name.substr(begin);
+}
+
 std::string describe_tensor(const torch::Tensor& tensor) {
   return fmt::format("{} [{}]", c10::toString(tensor.scalar_type()),
                      fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ", "));
@@ -54,7 +67,13 @@ std::string describe_tensor(const torch::Tensor& tensor) {
 torch::Tensor Module::training_step(const Batch&, Step&) { missing("training_step"); }
 void Module::validation_step(const Batch&, Step&) { missing("validation_step"); }
 void Module::test_step(const Batch&, Step&) { missing("test_step"); }
-NamedTensors Module::predict_step(const Batch&, Step&) { missing("predict_step"); }
+NamedTensors Module::predict_step(const Batch& batch, Step&) { return predict(batch); }
+
+NamedTensors Module::predict(const Batch&) {
+  throw ModuleError::contract("predict", "the module doesn't have it",
+                              "override predict(batch) in your module; predict_step calls it "
+                              "unless you override that as well");
+}
 
 Optimizers Module::configure_optimizers() { return {}; }
 
@@ -62,6 +81,15 @@ void Module::backward(const torch::Tensor& loss) { loss.backward(); }
 
 void Module::optimizer_step(Optimizer& optimizer, const Closure& closure) {
   optimizer.step(closure);
+}
+
+std::string Module::class_name() const {
+  return registered_name_.empty() ? without_namespaces(name()) : registered_name_;
+}
+
+void Module::set_registered(std::string name, Value settings) {
+  registered_name_ = std::move(name);
+  registered_settings_ = std::move(settings);
 }
 
 StateDict Module::state_dict() const {

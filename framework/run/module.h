@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,46 +14,90 @@ namespace levin {
 
 class DataLoaders;
 
-/// What users subclass: a torch::nn::Module that knows how it learns. Lives on the stack or
-/// wherever the user likes. Lightning: LightningModule.
+/// A torch::nn::Module that also says how it is trained: subclass it and override what you need.
+/// It can live on the stack or wherever you like. Lightning: LightningModule.
+///
+///     class Net : public levin::Module {
+///      public:
+///       torch::Tensor training_step(const levin::Batch& batch, levin::Step& step) override {
+///         auto loss = torch::cross_entropy_loss(linear_(batch.input()), batch.target());
+///         step.log("train_loss", loss);
+///         return loss;
+///       }
+///       levin::NamedTensors predict(const levin::Batch& batch) override {
+///         return {{"class", linear_(batch.input()).argmax(1)}};
+///       }
+///       levin::Optimizers configure_optimizers() override {
+///         return levin::Adam(parameters(), {.learning_rate = 1e-3});
+///       }
+///       ...
+///     };
+///
+/// A step, and `predict`, that a module lacks throws ModuleError when it is called.
 class Module : public torch::nn::Module, public Hooks {
  public:
-  /// The loss of one batch, a scalar with a graph; an undefined tensor skips the batch.
+  /// Returns the loss of one batch: a scalar with a graph, or an undefined tensor to skip the
+  /// batch.
   virtual torch::Tensor training_step(const Batch& batch, Step& step);
-  /// Log what is to be known of one batch; no gradients are recorded.
+  /// Logs metrics of one batch. The Trainer calls it in evaluation mode and without gradients.
   virtual void validation_step(const Batch& batch, Step& step);
   virtual void test_step(const Batch& batch, Step& step);
-  /// What `predict` collects of one batch, each [rows, ...].
+  /// Returns what `Trainer::predict` collects of one batch, each tensor [rows, ...]. The default
+  /// returns `predict(batch)`; override it for what needs the Step.
   virtual NamedTensors predict_step(const Batch& batch, Step& step);
 
-  /// The optimizer, with its scheduler if any; called once the module is on its device.
+  /// Returns the predictions for one batch, each tensor [rows, ...], in the mode the module is in:
+  /// call `eval()` first, unless `load_module` made the module.
+  ///
+  ///     auto module = levin::load_module(levin::shipped_classes(), "best.ckpt");
+  ///     auto outputs = module->predict(levin::Batch({{"input", x}}));
+  ///
+  /// No Trainer is needed. The batch must be on the module's device, and be what a step would get:
+  /// the transfer hooks below, if they change batches, aren't called here.
+  virtual NamedTensors predict(const Batch& batch);
+
+  /// Returns the optimizer, with its scheduler if any. The module is on its device by then.
   virtual Optimizers configure_optimizers();
 
-  /// Computes the gradients of `loss`; the strategy calls it. Override for a closed form.
+  /// Computes the gradients of `loss`; the strategy calls it. Override it for gradients in closed
+  /// form.
   virtual void backward(const torch::Tensor& loss);
-  /// Calls `optimizer.step(closure)`; override to warm up, skip or repeat steps.
+  /// Calls `optimizer.step(closure)`; override it to warm up, skip or repeat steps.
   virtual void optimizer_step(Optimizer& optimizer, const Closure& closure);
 
-  /// Before a stage's first batch, with its loaders: throw DataError for data this module can't be
-  /// run on.
+  /// Called before the first batch of fit, validate and test, with the loaders. Override it to
+  /// throw DataError for data this module can't be run on.
   virtual void check_data(const DataLoaders& /*loaders*/) const {}
 
-  /// Before each batch moves to the device, and after; override to change it there.
+  /// Called before each batch moves to the device, and after; override them to change the batch.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}
 
-  /// The settings it was made with: saved in checkpoints and hparams.yaml.
-  virtual Value hyper_parameters() const { return Value::Object{}; }
+  /// The name that checkpoints give the module's class, under which `load_module` looks for it. The
+  /// default is the name under which a registry made the module, or else the C++ class's name
+  /// without its namespaces. Override it if the class is registered under another name.
+  virtual std::string class_name() const;
+  /// The settings the module was made with, an object; checkpoints and hparams.yaml have them. The
+  /// default is the settings with which a registry made the module, or else an empty object.
+  /// Override it for modules that are made otherwise, with the names that `describe` gives the
+  /// class's options: from them `load_module` makes the module again.
+  virtual Value hyper_parameters() const { return registered_settings_; }
+  /// Tells a module under which name and with which settings it was made; registries call this.
+  void set_registered(std::string name, Value settings);
 
-  /// Parameters and buffers by name; tied ones under their first name only.
+  /// Parameters and buffers by name. Tied ones are there once, under their first name.
   StateDict state_dict() const;
-  /// Copies them back; a tied one by any of its names. Throws CheckpointError listing what is
-  /// missing, unexpected or of another shape or type, before anything is changed; not strict: takes
-  /// what fits.
+  /// Copies parameters and buffers from `state`; a tied one may be under any of its names. Throws
+  /// CheckpointError, before anything is changed, that lists all that are missing, unexpected or of
+  /// another shape or type. If `strict` is false, copies those that fit and ignores the others.
   void load_state_dict(const StateDict& state, bool strict = true);
 
-  /// The number of elements of all parameters (or the trainable ones), tied ones once.
+  /// The number of elements of all parameters, or of the trainable ones; tied ones count once.
   int64_t num_parameters(bool trainable_only = false) const;
+
+ private:
+  std::string registered_name_;
+  Value registered_settings_ = Value::Object{};
 };
 
 }  // namespace levin

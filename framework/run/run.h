@@ -18,33 +18,36 @@ class Module;
 class Optimizer;
 class Optimizers;
 
-/// Where a run is: plain numbers that the loops keep and everybody may read.
+/// Where a run is, in numbers that the loops keep up to date.
 struct Progress {
   Stage stage = Stage::fit;
-  /// Epochs completed; the number, from 0, of the one in progress.
+  /// The number of epochs completed, which is also the number, from 0, of the one in progress.
   int64_t epoch = 0;
-  /// Optimizer steps done.
+  /// The number of optimizer steps done.
   int64_t global_step = 0;
-  /// Batches of this epoch (or evaluation) done.
+  /// The number of batches of this epoch (or evaluation) that are done.
   int64_t batch = 0;
-  /// Batches an epoch (or evaluation) will have; nothing where the end isn't known.
+  /// The number of batches of an epoch (or evaluation); nothing if it isn't known in advance.
   std::optional<int64_t> num_batches{};
+  /// The limits of this fit; nothing if there is none.
   std::optional<int64_t> max_epochs{};
   std::optional<int64_t> max_steps{};
+  /// The number of batches whose gradients make one optimizer step.
   int64_t accumulate = 1;
-  /// Whether this fit validates at all: what isn't logged by the end of its first epoch never will.
+  /// Whether this fit validates. If not, metrics that the first epoch doesn't log never come.
   bool has_validation = true;
   bool sanity_checking() const { return stage == Stage::sanity_check; }
 };
 
-/// How to save: see `Run::save`.
+/// How `Run::save` saves.
 struct SaveOptions {
+  /// Leave out what only resuming needs: the optimizers, random generators and loops.
   bool weights_only = false;
-  /// Files of this run to remove once the new one is on disk.
+  /// Checkpoints to remove once the new one is on disk.
   std::vector<std::filesystem::path> replaces{};
 };
 
-/// What callbacks ask of the loop; it acts on them at the next step boundary.
+/// The requests that callbacks made through Run; the loop acts on them at the next step boundary.
 struct Requests {
   struct Save {
     std::filesystem::path path;
@@ -57,7 +60,12 @@ struct Requests {
   bool empty() const { return !stop && saves.empty() && !weights && !accumulate; }
 };
 
-/// What hooks outside a step see of the run, log to, and ask of it.
+/// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests. The loop
+/// acts on requests at the next step boundary, when no step is half done.
+///
+///     void on_train_epoch_end(levin::Run& run) override {
+///       if (run.metrics().at("val_loss") < 0.1) run.stop("val_loss is low enough");
+///     }
 class Run {
  public:
   Stage stage() const { return progress_.stage; }
@@ -66,54 +74,59 @@ class Run {
   const Progress& progress() const { return progress_; }
 
   Module& module() const { return *module_; }
-  /// The optimizers with their schedulers; none outside fit.
+  /// The optimizers with their schedulers; empty outside fit.
   Optimizers& optimizers() const { return *optimizers_; }
 
-  /// All metrics so far, latest values: of the last step, the last epoch, the last validation.
-  /// Reads values back from a device where need be: not for every step.
+  /// The latest value of every metric logged so far: of the last step, the last epoch and the last
+  /// validation. Copies values from a GPU if need be, so don't call it in every step.
   const MetricMap& metrics();
-  /// Those logged with prog_bar.
+  /// The same for the metrics that were logged with `prog_bar`.
   const MetricMap& progress_bar_metrics();
-  /// The epochs so far.
+  /// The metrics of each epoch so far.
   const History& history() const { return history_; }
 
-  /// Logs a value of the epoch: key `name`, no weight. Throws ModuleError in hooks that are outside
-  /// an epoch (setup, on_fit_start ...) and in predict.
+  /// Logs a value of the epoch as `name`; if it is logged several times, the mean counts each time
+  /// once. Throws ModuleError in hooks that are outside an epoch (setup, on_fit_start ...) and in
+  /// predict.
   void log(std::string_view name, double value, LogOptions options = {});
   void log(std::string_view name, const torch::Tensor& value, LogOptions options = {});
 
-  /// Ends training at the next boundary, once min_epochs and min_steps are met.
+  /// Requests that training end at the next boundary, once min_epochs and min_steps are met.
+  /// `reason` becomes `History::stop_reason`.
   void stop(std::string reason);
   bool stop_requested() const { return requests_.stop.has_value(); }
-  /// Writes a checkpoint at the next boundary; a relative path is put under `log_dir()`. To be
-  /// called on every rank: all have a part in it.
+  /// Requests a checkpoint at the next boundary; a relative path is below `log_dir()`. Must be
+  /// called on every rank, since each has a part in it.
   void save(std::filesystem::path path, SaveOptions options = {});
-  /// Whether a file of that (absolute) path is waiting to be written.
+  /// Whether a checkpoint with that absolute path was requested and isn't written yet.
   bool save_requested(const std::filesystem::path& path) const {
     for (const auto& save : requests_.saves) {
       if (save.path == path) return true;
     }
     return false;
   }
-  /// Puts weights (a Module's state_dict, or a checkpoint's) into the module at the next boundary.
+  /// Requests that weights (a Module's state_dict, or those of a checkpoint) be loaded into the
+  /// module at the next boundary.
   void load_weights(StateDict weights);
   void load_weights(const std::filesystem::path& checkpoint);
-  /// Batches a step from the next window on. Throws ConfigError where n < 1.
+  /// Requests that `n` batches make an optimizer step from the next one on. Throws ConfigError if
+  /// n < 1.
   void accumulate(int64_t n);
 
-  /// The run's folder, `<default_root_dir>/levin_logs/version_K`, made at the first call.
+  /// The folder of the run, `<default_root_dir>/levin_logs/version_K`. The first call makes it.
   const std::filesystem::path& log_dir();
-  /// Records what `ckpt_path = "best"` and `"last"` mean from now on.
+  /// Sets the checkpoints that `ckpt_path = "best"` and `"last"` stand for from now on.
   void set_best_checkpoint(std::filesystem::path path) { best_checkpoint_ = std::move(path); }
   void set_last_checkpoint(std::filesystem::path path) { last_checkpoint_ = std::move(path); }
 
-  /// What rank 0's `make` gives, on every rank: for decisions that must not differ. The others wait
-  /// for rank 0; `key` says what it is about: calls with the same key belong together in their
-  /// order.
+  /// Returns on every rank what `make` returned on rank 0, for decisions that must be the same on
+  /// all ranks, such as the name of a file. The other ranks wait for rank 0. The n-th call with a
+  /// `key` on one rank belongs to the n-th call with that key on the others.
   std::string from_rank_zero(const std::string& key, const std::function<std::string()>& make);
-  /// For what one rank finds out by itself (a clock's reading) and all have to act on at the same
-  /// step: whether any rank has raised `key`. To be called after every step, on every rank; with
-  /// several ranks it takes one step to get around. Throws ModuleError for an eighth key.
+  /// Returns whether any rank has passed `raised = true` for `key`: for what one rank alone
+  /// notices, such as the time, and all ranks must act on at the same step. Must be called on every
+  /// rank after every step. With several ranks, all learn of it one step later. At most seven keys
+  /// can be in use; throws ModuleError for another one.
   bool any_rank(const std::string& key, bool raised);
 
   int64_t rank() const { return rank_; }
@@ -121,7 +134,7 @@ class Run {
   bool is_global_zero() const { return rank_ == 0; }
 
  protected:
-  // The part below is for the loops, which keep it up to date (RunControl in run_control.h).
+  // The part below is for the loops, which use RunControl (run_control.h).
   Run() = default;
   ~Run() = default;
 
@@ -133,8 +146,8 @@ class Run {
   History history_;
   MetricMap metrics_;
   MetricMap progress_bar_;
-  LoggedValues* active_ = nullptr;  // what `log` goes to; null where logging isn't allowed
-  std::string hook_;                // for the message where logging isn't allowed
+  LoggedValues* active_ = nullptr;  // where `log` puts values; null while logging isn't allowed
+  std::string hook_;                // for the message if logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   std::function<std::filesystem::path()> make_log_dir_;

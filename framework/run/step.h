@@ -7,13 +7,18 @@
 
 namespace levin {
 
-/// What hooks inside a step see and log to. `log` defaults to on_step in training and to on_epoch
-/// in validation and test. Lightning: self.log, batch_idx, dataloader_idx.
+/// The step in progress, as steps and the hooks inside them get it: where the run is, and `log`.
+/// Lightning: self.log, batch_idx, dataloader_idx.
+///
+///     step.log("train_loss", loss, {.on_epoch = true, .prog_bar = true});
 class Step {
  public:
   Step(Run& run, LoggedValues& metrics) : run_(run), metrics_(metrics) {}
 
-  /// Logs a one-element tensor; it stays on its device, and no gradient flows through it.
+  /// Logs a value under a name: in training the value of the step (`on_step`), in validation and
+  /// test the mean over the epoch's rows (`on_epoch`), unless `options` says otherwise. A tensor
+  /// must have one element; it stays on its device until a logger needs it, and no gradient flows
+  /// through it. Throws ModuleError in predict.
   void log(std::string_view name, const torch::Tensor& value, const LogOptions& options = {}) {
     if (muted_) return;
     if (forbidden_) refuse(name);
@@ -28,18 +33,19 @@ class Step {
   Stage stage() const { return run_.stage(); }
   int64_t epoch() const { return run_.epoch(); }
   int64_t global_step() const { return run_.global_step(); }
-  /// The batch's number in its epoch (or evaluation loader), from 0.
+  /// The number of the batch in its epoch, or in its loader in evaluation, from 0.
   int64_t batch_index() const { return batch_index_; }
-  /// Which of several loaders the batch came from, from 0.
+  /// The number of the loader that the batch came from, from 0.
   int64_t dataloader_index() const { return dataloader_index_; }
-  /// The run, for its requests and the rest of its state.
+  /// The run, for making requests and for the rest of its state.
   Run& run() const { return run_; }
 
-  /// Leaves out the rest of this epoch's batches, this one included. For on_train_batch_start.
+  /// Skips the rest of this epoch's batches, this one included. Call it in on_train_batch_start, on
+  /// every rank.
   void skip_epoch() { skip_epoch_ = true; }
 
  protected:
-  // The part below is the loops' (StepControl in run_control.h).
+  // The part below is for the loops, which use StepControl (run_control.h).
   ~Step() = default;
   [[noreturn]] static void refuse(std::string_view name);
 
@@ -48,8 +54,8 @@ class Step {
   int64_t batch_index_ = 0;
   int64_t dataloader_index_ = 0;
   bool on_step_ = true;
-  bool forbidden_ = false;  // predict: nothing is logged
-  bool muted_ = false;      // a closure evaluated again: only its first evaluation is logged
+  bool forbidden_ = false;  // in predict, where nothing can be logged
+  bool muted_ = false;      // while an optimizer evaluates its closure again: the first one counts
   bool skip_epoch_ = false;
 };
 

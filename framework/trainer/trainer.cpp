@@ -4,8 +4,10 @@
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/evaluation_loop.h>
@@ -33,6 +35,23 @@ DataLoaders in_order(const DataLoaders& loaders) {
   return result;
 }
 
+/// Throws CheckpointError if both have names for the classes and these differ: the data's class 1
+/// would then be another class than the model's, and every metric wrong without a sign of it.
+void require_same_classes(const StateDict& checkpoint, DataModule& data, const fs::path& path) {
+  const auto description = module_description(checkpoint);
+  if (!description || description->class_names.empty()) return;
+  const auto& trained = description->class_names;
+  const auto given = data.class_names();
+  if (given.empty() || given == trained) return;
+  throw CheckpointError::mismatch(
+      fmt::format("'{}' for these data", path.string()),
+      {fmt::format("its model was trained on the classes {}, in this order",
+                   fmt::join(trained, ", ")),
+       fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
+                   "are the classes' numbers",
+                   fmt::join(given, ", "))});
+}
+
 }  // namespace
 
 class Trainer::Implementation {
@@ -58,7 +77,7 @@ class Trainer::Implementation {
  private:
   void begin(Module& module, DataModule& data, Stage stage);
   void end(DataModule& data, Stage stage);
-  void load_weights(Module& module, const std::string& ckpt_path);
+  void load_weights(Module& module, DataModule& data, Stage stage, const std::string& ckpt_path);
   void set_threads(Stage stage);
   StateDict load(const fs::path& path);
   void start_loggers(Module& module, DataModule& data);
@@ -156,9 +175,12 @@ StateDict Trainer::Implementation::load(const fs::path& path) {
   return load_checkpoint(path);
 }
 
-void Trainer::Implementation::load_weights(Module& module, const std::string& ckpt_path) {
+void Trainer::Implementation::load_weights(Module& module, DataModule& data, Stage stage,
+                                           const std::string& ckpt_path) {
   if (ckpt_path.empty()) return;
-  const StateDict checkpoint = load(checkpoint_path(ckpt_path, run));
+  const fs::path path = checkpoint_path(ckpt_path, run);
+  const StateDict checkpoint = load(path);
+  if (stage != Stage::predict) require_same_classes(checkpoint, data, path);
   hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
   module.load_state_dict(checkpoint.child("model"));
 }
@@ -249,7 +271,7 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
   const auto& limit = is_test ? options.limit_test_batches : options.limit_val_batches;
   return guarded(data, stage, [&] {
     begin(module, data, stage);
-    load_weights(module, ckpt_path);
+    load_weights(module, data, stage, ckpt_path);
     strategy_->setup(module);
     auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
     if (loaders.empty()) {
@@ -269,7 +291,7 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
                                               const std::string& ckpt_path) {
   return guarded(data, Stage::predict, [&] {
     begin(module, data, Stage::predict);
-    load_weights(module, ckpt_path);
+    load_weights(module, data, Stage::predict, ckpt_path);
     strategy_->setup(module);
     auto loaders = data.predict_dataloader();
     if (loaders.empty()) {

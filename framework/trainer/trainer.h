@@ -81,8 +81,9 @@ class Trainer {
   MetricMap validate(Module& module, DataModule& data, const std::string& ckpt_path = {});
   /// Does the same with the test data.
   MetricMap test(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// Returns what Module::predict_step returns for the prediction data, each tensor [rows, ...] on
-  /// the CPU, rows in the order of the data. `ckpt_path` is as for `validate`.
+  /// Returns what Module::predict_step (by default Module::predict) returns for the prediction data,
+  /// each tensor [rows, ...] on the CPU, rows in the order of the data. `ckpt_path` is as for
+  /// `validate`.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 
   /// Writes a checkpoint of the state that the last `fit` ended with. Its module and data module

@@ -73,6 +73,8 @@ TEST(DigitsDataModule, has_1797_images_of_64_pixels_from_0_to_1) {
   EXPECT_TRUE(y.bincount().equal(torch::tensor({178, 182, 177, 183, 181, 182, 181, 179, 174, 180})))
       << y.bincount();
   EXPECT_EQ(data.num_classes(), 10);
+  EXPECT_EQ(data.class_names(),
+            (std::vector<std::string>{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
 }
 
 // row 17

@@ -228,6 +228,13 @@ TEST(MNIST, options_that_cannot_be_are_refused) {
 }
 
 // row 34
+TEST(MNIST, classes_are_named_by_their_digits) {
+  const auto names = MNISTDataModule().class_names();
+  ASSERT_EQ(names.size(), 10U);
+  EXPECT_EQ(names.front(), "0");
+  EXPECT_EQ(names.back(), "9");
+}
+
 TEST(MNIST, hyper_parameters_are_its_options) {
   const auto settings = MNISTDataModule({.val_split = 5000, .normalize = true}).hyper_parameters();
   EXPECT_EQ(settings.at("val_split").as_int(), 5000);

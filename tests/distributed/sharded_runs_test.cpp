@@ -1,6 +1,8 @@
 // Whole runs whose ranks share the optimizer's state and gradients: row 50 of the requirements.
 #include <torch/torch.h>
 
+#include <levin/framework/checkpoint/module_description.h>
+
 #include "distributed/run_ranks.h"
 
 namespace levin::test::sharded_runs_test {
@@ -51,6 +53,21 @@ TEST_F(ShardedRuns, go_on_with_any_strategy_and_any_number_of_ranks) {
     const auto name = std::string("resumed-") + strategy;
     EXPECT_LE(difference(run_on(ranks, name, settings).rank(0).child("model"), undisturbed), 1e-12);
   }
+}
+
+TEST_F(ShardedRuns, say_in_their_checkpoints_what_these_are_of) {
+  auto settings = common("zero_stage_1");
+  settings["trainer"]["max_epochs"] = 1;
+  const auto path = folder_ / "two.ckpt";
+  settings["save"] = path.string();
+  run_on(2, "run", settings);
+  ASSERT_TRUE(fs::exists(path / "index.json"));
+  const auto description = module_description(load_checkpoint(path));
+  ASSERT_TRUE(description);
+  EXPECT_FALSE(description->class_path.empty());
+  ASSERT_TRUE(description->input);
+  EXPECT_EQ(description->input->shape.size(), 1U);
+  EXPECT_EQ(description->input->dtype, "float64");
 }
 
 TEST_F(ShardedRuns, replace_their_checkpoints_and_leave_no_part_behind) {

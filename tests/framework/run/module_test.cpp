@@ -179,8 +179,44 @@ TEST(ModuleDefaults, a_step_that_is_not_written_is_named) {
                    {"test_step", "override"}));
   EXPECT_TRUE(says(message_of<ModuleError>([&] { module.predict_step(batch, step); }),
                    {"predict_step", "override"}));
+  EXPECT_TRUE(
+      says(message_of<ModuleError>([&] { module.predict(batch); }), {"predict", "override"}));
   EXPECT_TRUE(module.configure_optimizers().empty());
   EXPECT_TRUE(module.hyper_parameters().as_object().empty());
+}
+
+TEST(ModuleDefaults, predict_step_returns_what_predict_returns) {
+  class Doubling : public Module {
+   public:
+    NamedTensors predict(const Batch& batch) override { return {{"twice", batch.input() * 2}}; }
+  };
+  Doubling module;
+  RunControl run;
+  LoggedValues metrics;
+  StepControl step(run, metrics, false);
+  const Batch batch({{"input", torch::ones({2, 3})}});
+  const NamedTensors outputs = module.predict_step(batch, step);
+  ASSERT_EQ(outputs.size(), 1U);
+  EXPECT_EQ(outputs[0].first, "twice");
+  EXPECT_TRUE(same_bits(outputs[0].second, torch::full({2, 3}, 2.0F)));
+}
+
+class Named : public Module {};
+template <class T>
+class Holder : public Module {};
+
+TEST(ModuleDefaults, class_name_is_that_of_the_type_without_its_namespaces) {
+  class Local : public Module {};
+  EXPECT_EQ(Named().class_name(), "Named");
+  EXPECT_EQ(Local().class_name(), "Local");
+  EXPECT_EQ(Holder<Named>().class_name(), "Holder<levin::module_test::Named>");
+}
+
+TEST(ModuleDefaults, a_registry_names_the_class_and_its_settings) {
+  Named module;
+  module.set_registered("mine", Value::Object{{"units", 3}});
+  EXPECT_EQ(module.class_name(), "mine");
+  EXPECT_EQ(module.hyper_parameters().at("units"), Value(3));
 }
 
 TEST(ModuleDefaults, backward_fills_gradients_and_optimizer_step_steps) {

@@ -1,0 +1,91 @@
+#include <levin/framework/config/load_module.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+constexpr const char* kByHand =
+    "make the module yourself, and give it load_checkpoint(path).child(\"model\")";
+
+ModuleDescription required_description(const StateDict& checkpoint, std::string_view name) {
+  try {
+    if (auto description = module_description(checkpoint)) return *std::move(description);
+  } catch (const CheckpointError& error) {
+    throw CheckpointError::corrupt(
+        name, fmt::format("what it says of its module is damaged: {}", error.what()));
+  }
+  throw CheckpointError::io(
+      "make the module of", name,
+      fmt::format("it doesn't say which class its module is of, because another program or an "
+                  "older Levin wrote it; name the class (`model:` in a --config file, or --model "
+                  "CLASS), or {}",
+                  kByHand));
+}
+
+/// Makes the module with the weights that its constructor gives it.
+std::unique_ptr<Module> make_module(const Registry& registry, const ModuleDescription& description,
+                                    std::string_view name) {
+  const auto* entry = registry.models.find(description.class_path);
+  if (entry == nullptr) {
+    throw ConfigError::unknown_name("class", description.class_path, registry.models.names(),
+                                    fmt::format("'{}'", name));
+  }
+  const auto draft = entry->draft();
+  if (description.init_args.is_null() && !draft.fields.empty()) {
+    throw CheckpointError::io(
+        "make the module of", name,
+        fmt::format("it doesn't say with which settings its {} was made; override "
+                    "hyper_parameters() in that class and save again, or {}",
+                    description.class_path, kByHand));
+  }
+  try {
+    if (!description.init_args.is_null()) {
+      from_value(draft.fields, description.init_args, entry->name);
+    }
+    auto module = draft.make();
+    module->set_registered(entry->name, to_value(draft.fields));
+    return module;
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("'{}': {}", name, error.what()));
+  }
+}
+
+/// Floating-point tensors of another type than the saved one become of that type:
+/// module.to(kDouble) before training isn't among the settings of a class.
+void take_types(Module& module, const StateDict& weights) {
+  const auto take = [&](const std::string& name, torch::Tensor own) {
+    const auto saved = weights.tensors.find(name);
+    if (saved == weights.tensors.end()) return;
+    if (!own.is_floating_point() || !saved->second.is_floating_point()) return;
+    own.set_data(own.detach().to(saved->second.scalar_type()));
+  };
+  for (const auto& item : module.named_parameters()) take(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) take(item.key(), item.value());
+}
+
+}  // namespace
+
+std::unique_ptr<Module> load_module(const Registry& registry, const std::filesystem::path& path) {
+  return load_module(registry, load_checkpoint(path), path.string());
+}
+
+std::unique_ptr<Module> load_module(const Registry& registry, const StateDict& checkpoint,
+                                    std::string_view name) {
+  auto module = make_module(registry, required_description(checkpoint, name), name);
+  const StateDict weights = checkpoint.child("model");
+  take_types(*module, weights);
+  try {
+    module->load_state_dict(weights);
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(fmt::format("'{}': {}", name, error.what()));
+  }
+  module->eval();
+  return module;
+}
+
+}  // namespace levin
