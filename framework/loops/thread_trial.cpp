@@ -60,15 +60,14 @@ class Snapshot {
 
 size_t bytes_of(const Batch& batch) {
   size_t bytes = 0;
-  for (const auto& [name, tensor] : batch.tensors()) {
-    if (tensor.defined()) bytes += tensor.nbytes();
-  }
+  for (const auto& [name, rows] : batch.entries()) bytes += rows.nbytes();
   return bytes;
 }
 
 std::vector<Batch> first_batches(const LoopParts& parts, const DataLoaders& train, int64_t most) {
   const double started = files::monotonic_seconds();
   Reader reader = train.front().open(0, 0, parts.strategy.rank_share());
+  reader.leave_rows_in_place(parts.module.reads_rows_in_place());
   std::vector<Batch> batches;
   size_t bytes = 0;
   for (Batch batch; static_cast<int64_t>(batches.size()) < most && reader.next(batch);) {

@@ -37,6 +37,11 @@ class Module : public torch::nn::Module, public Hooks {
   /// run on.
   virtual void check_data(const DataLoaders& /*loaders*/) const {}
 
+  /// Whether training_step reads the rows of the input where they lie (`Batch::input_rows`). If so,
+  /// training batches of data in memory refer to their rows in the data set instead of holding a
+  /// copy of them, and `Batch::input` copies them at each call. Asked before each epoch.
+  virtual bool reads_rows_in_place() const { return false; }
+
   /// Before each batch moves to the device, and after; override to change it there.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}
