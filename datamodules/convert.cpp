@@ -205,11 +205,12 @@ Fields describe(ConvertOptions& o) {
 Converted convert(const ConvertOptions& options,
                   const std::function<void(int64_t done, int64_t total)>& progress) {
   const fs::path output = checked_output(options);
-  readers::ShardOptions shard_options = {.format = options.format,
-                                         .target_column = options.target_column,
-                                         .target_type = readers::parse_target_type(options.target_type),
-                                         .num_features = options.num_features,
-                                         .zero_based = options.zero_based};
+  readers::ShardOptions shard_options = {
+      .format = options.format,
+      .target_column = options.target_column,
+      .target_type = readers::parse_target_type(options.target_type),
+      .num_features = options.num_features,
+      .zero_based = options.zero_based};
   if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
   const ShardedDataset dataset(
       readers::open_shards(readers::find_files(options.inputs),

@@ -274,8 +274,9 @@ torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, 
   require_rows(y, name);
   require_finite(y, name);
   const bool is_integer = c10::isIntegralType(y.scalar_type(), /*includeBool=*/true);
-  const bool are_classes = type == readers::TargetType::classes ||
-                           (type == readers::TargetType::automatic && (is_integer || num_classes > 0));
+  const bool are_classes =
+      type == readers::TargetType::classes ||
+      (type == readers::TargetType::automatic && (is_integer || num_classes > 0));
   return (are_classes ? as_classes(y, num_classes, name) : converted(y, dtype)).contiguous();
 }
 

@@ -20,7 +20,8 @@ namespace {
 
 namespace autograd = torch::autograd;
 
-// Above these limits a matrix product from a library, which cuts weights into blocks too, is faster.
+// Above these limits a matrix product from a library, which cuts weights into blocks too, is
+// faster.
 constexpr int64_t kMostClasses = 64;
 constexpr int64_t kMostWeights = 256 * 1024;
 // Fewer rows than this cost more to hand to another thread than to compute.

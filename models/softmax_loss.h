@@ -9,8 +9,8 @@
 
 namespace levin {
 
-/// The mean softmax cross-entropy of a linear layer together with its gradient, computed in one pass
-/// over the rows x of a batch by the closed form
+/// The mean softmax cross-entropy of a linear layer together with its gradient, computed in one
+/// pass over the rows x of a batch by the closed form
 ///
 ///     d loss / d weight = mean over the rows of (softmax(weight x + bias) - one hot) x^T
 ///
@@ -39,8 +39,8 @@ class SoftmaxLoss {
                            const torch::Tensor& weight, const torch::Tensor& bias);
 
   /// Adds the gradients of `loss` to those of the parameters and returns true, if `loss` is the one
-  /// that this object computed last and no hook or anomaly mode has to see autograd's backward pass.
-  /// Else does nothing and returns false.
+  /// that this object computed last and no hook or anomaly mode has to see autograd's backward
+  /// pass. Else does nothing and returns false.
   bool backward(const torch::Tensor& loss);
 
  private:

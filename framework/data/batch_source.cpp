@@ -18,9 +18,9 @@ extern "C" void omp_set_num_threads(int) __attribute__((weak));
 namespace levin {
 namespace {
 
-// The settings of LibTorch that data sets and transforms run under, on every thread alike: no graph,
-// no inference tensors (training can't use those), and no team of threads, since its size would
-// change the last bits of sums.
+// The settings of LibTorch that data sets and transforms run under, on every thread alike: no
+// graph, no inference tensors (training can't use those), and no team of threads, since its size
+// would change the last bits of sums.
 class PreparationGuard {
  public:
   PreparationGuard() : threads_(at::get_num_threads()) {

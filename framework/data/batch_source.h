@@ -31,7 +31,8 @@ int64_t share_offset(int64_t first, RankShare rank_share);
 std::optional<int64_t> num_loader_batches(const Dataset& dataset, const DataLoaderOptions& options,
                                           RankShare rank_share);
 
-/// Makes any batch of an epoch for one rank: it chooses the rows, gathers, transforms and pins them.
+/// Makes any batch of an epoch for one rank: it chooses the rows, gathers, transforms and pins
+/// them.
 class BatchSource {
  public:
   /// Buffers for row numbers, one Scratch for each thread.

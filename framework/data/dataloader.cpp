@@ -41,8 +41,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions
   check_at_least("global_batch_size", options_.global_batch_size, 0);
   check_at_least("num_workers", options_.num_workers, 0);
   check_at_least("prefetch_factor", options_.prefetch_factor, 1);
-  if (!dataset_) throw ConfigError::invalid_value("dataset", "null",
-                                               "a loader needs a data set to read from");
+  if (!dataset_)
+    throw ConfigError::invalid_value("dataset", "null", "a loader needs a data set to read from");
   if (options_.shuffle && options_.sampler) {
     throw ConfigError::conflict("shuffle = true with a sampler, which has an order of its own",
                                 "leave out one of the two");

@@ -14,7 +14,8 @@ class DataModule {
  public:
   virtual ~DataModule() = default;
 
-  /// Downloads or converts files. Called in one process of each machine, so it must not set members.
+  /// Downloads or converts files. Called in one process of each machine, so it must not set
+  /// members.
   virtual void prepare_data() {}
   /// Loads and splits the data for `stage`. Called in every process, again for each stage.
   virtual void setup(Stage /*stage*/) {}

@@ -204,8 +204,7 @@ Rows Rows::pin_memory() const {
   return dense.is_pinned() ? dense : dense.pin_memory();
 }
 
-const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape,
-                                    at::ScalarType dtype) {
+const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype) {
   if (!is_dense()) *this = Rows();
   source_ = reuse_or_allocate(std::move(source_), size, row_shape, dtype);
   return source_;

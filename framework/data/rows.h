@@ -62,8 +62,9 @@ class Rows {
   std::optional<kernels::RowView> view() const;
 
   /// Makes `out`, another object, the rows of these with the given numbers, in that order, by a
-  /// copy. The memory of `out` is used again if it fits and nobody else uses it. Each number must be
-  /// in [0, size), which isn't checked here. Plain CPU memory is copied on the calling thread alone.
+  /// copy. The memory of `out` is used again if it fits and nobody else uses it. Each number must
+  /// be in [0, size), which isn't checked here. Plain CPU memory is copied on the calling thread
+  /// alone.
   void gather(std::span<const int64_t> numbers, Rows& out) const;
   /// The same without a copy: `out` refers to the tensor that these rows lie in.
   void select(std::span<const int64_t> numbers, Rows& out) const;

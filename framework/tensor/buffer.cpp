@@ -14,8 +14,7 @@ bool is_unshared(const torch::Tensor& tensor) {
 torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArrayRef row_shape,
                                 at::ScalarType dtype) {
   if (is_unshared(tensor) && tensor.is_cpu() && tensor.layout() == at::kStrided &&
-      tensor.scalar_type() == dtype &&
-      tensor.dim() == static_cast<int64_t>(row_shape.size()) + 1 &&
+      tensor.scalar_type() == dtype && tensor.dim() == static_cast<int64_t>(row_shape.size()) + 1 &&
       tensor.sizes().slice(1) == row_shape && tensor.is_contiguous() &&
       tensor.storage_offset() == 0 && !tensor.is_inference()) {
     if (tensor.size(0) == rows) return tensor;

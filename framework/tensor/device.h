@@ -17,8 +17,8 @@ at::Device default_device();
 /// The CPU, followed by each CUDA device.
 std::vector<at::Device> available_devices();
 /// The devices that `accelerator` ("auto", "cpu", "gpu", "cuda") and `devices` ("auto", a number,
-/// -1 for all, or a list "0,1") stand for, as in Lightning. Throws ConfigError if this machine lacks
-/// one of them.
+/// -1 for all, or a list "0,1") stand for, as in Lightning. Throws ConfigError if this machine
+/// lacks one of them.
 std::vector<at::Device> parse_devices(std::string_view accelerator, const CountOrName& devices);
 
 }  // namespace levin

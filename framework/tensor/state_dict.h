@@ -12,8 +12,8 @@ namespace levin {
 /// The state of an object: named tensors plus a tree of plain values.
 ///
 /// Every stateful object has `StateDict state_dict() const` and
-/// `void load_state_dict(const StateDict&)`. The tensors are references, not copies: to keep a state
-/// while training goes on, clone it.
+/// `void load_state_dict(const StateDict&)`. The tensors are references, not copies: to keep a
+/// state while training goes on, clone it.
 ///
 ///     StateDict state;
 ///     state.add("model", model.state_dict());        // tensors "model.linear.weight", ...
@@ -30,7 +30,7 @@ struct StateDict {
   bool has_child(std::string_view name) const;
   /// The tensor of that name. Throws CheckpointError if there is none.
   const torch::Tensor& tensor(std::string_view name) const;
-  /// A deep copy on the CPU, which later changes to the object don't reach.
+  /// A deep copy on the CPU, which later changes of the object don't reach.
   StateDict clone() const;
 };
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <span>
 
-/// The few inner loops that are worth writing by hand. Each is compiled once for each kind of vector
-/// unit, and the best version that this machine can run is chosen when the program runs. Nothing
-/// here includes LibTorch.
+/// The few inner loops that are worth writing by hand. Each is compiled once for each kind of
+/// vector unit, and the best version that this machine can run is chosen when the program runs.
+/// Nothing here includes LibTorch.
 namespace levin::kernels {
 
 /// Rows that lie in memory, to be read in place: `count` rows of `row_size` values each, by number.

@@ -451,7 +451,8 @@ TEST(DataLoader, rows_left_in_place_are_the_same_rows_in_the_same_order) {
   }
 }
 
-TEST(DataLoader, rows_are_copied_unless_the_caller_wants_them_in_place_and_nothing_else_needs_them) {
+TEST(DataLoader,
+     rows_are_copied_unless_the_caller_wants_them_in_place_and_nothing_else_needs_them) {
   const auto is_dense = [](const DataLoaderOptions& options, bool in_place,
                            std::optional<at::Device> device = {}) {
     auto reader = DataLoader(wide(20), options).open();
