@@ -6,19 +6,13 @@
 #include <span>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/splits.h>
 #include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
-
-TargetType parse_target_type(const std::string& word) {
-  if (word == "auto") return TargetType::automatic;
-  if (word == "class") return TargetType::classes;
-  if (word == "value") return TargetType::values;
-  throw ConfigError::unknown_name("target_type", word, {"auto", "class", "value"});
-}
 
 std::span<const int64_t> as_span(const torch::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
@@ -146,7 +140,7 @@ ArrayDataModule::Arrays ArrayDataModule::check(const Arrays& arrays,
         "they must be like those of x, " + readers::shape_text(all_.x.sizes()));
   }
   if (is_whole && !arrays.y.defined()) return checked;  // for prediction alone
-  checked.y = checked_targets(arrays.y, parse_target_type(options_.target_type),
+  checked.y = checked_targets(arrays.y, readers::parse_target_type(options_.target_type),
                               options_.num_classes, options_.dtype, "y" + suffix);
   if (checked.y.size(0) != checked.x.size(0)) {
     throw DataError::rows_differ("x" + suffix, checked.x.size(0), "y" + suffix, checked.y.size(0));

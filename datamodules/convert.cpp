@@ -161,7 +161,7 @@ class Writer {
     dataset_.get_batch(rows_, batch_);
     records_.assign(static_cast<size_t>(count) * stride_, '\0');
     for (size_t i = 0; i < columns_.size(); ++i) {
-      const auto& tensor = batch_.tensors()[i].second;
+      const auto tensor = batch_.entries()[i].second.tensor();
       const size_t bytes = columns_[i].bytes();
       const auto* from = static_cast<const char*>(tensor.const_data_ptr());
       char* to = records_.data() + header.offsets[i];
@@ -205,16 +205,17 @@ Fields describe(ConvertOptions& o) {
 Converted convert(const ConvertOptions& options,
                   const std::function<void(int64_t done, int64_t total)>& progress) {
   const fs::path output = checked_output(options);
-  readers::ShardOptions shard_options = {.format = options.format,
-                                         .target_column = options.target_column,
-                                         .target_kind = parse_target_kind(options.target_type),
-                                         .num_features = options.num_features,
-                                         .zero_based = options.zero_based};
+  readers::ShardOptions shard_options = {
+      .format = options.format,
+      .target_column = options.target_column,
+      .target_type = readers::parse_target_type(options.target_type),
+      .num_features = options.num_features,
+      .zero_based = options.zero_based};
   if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
   const ShardedDataset dataset(
       readers::open_shards(readers::find_files(options.inputs),
                            readers::find_files(options.targets), shard_options),
-      {.target_kind = shard_options.target_kind});
+      {.target_type = shard_options.target_type});
   TemporaryFolder folder(output);
   const Converted written = Writer(dataset, options, folder.path()).write(progress);
   folder.move_into_place();

@@ -60,8 +60,8 @@ void convert_numbers(DType dtype, const std::byte* from, size_t count, To* to) {
 /// What the numbers of a column of a file become.
 DType type_in_batch(const readers::Column& column, const ShardedDatasetOptions& options) {
   if (column.name == "target") {
-    const bool classes = options.target_kind == readers::TargetKind::classes ||
-                         (options.target_kind == readers::TargetKind::automatic &&
+    const bool classes = options.target_type == readers::TargetType::classes ||
+                         (options.target_type == readers::TargetType::automatic &&
                           !readers::is_floating(column.dtype));
     return classes ? DType::int64 : DType::float32;
   }
@@ -213,14 +213,14 @@ std::string ShardedDataset::origin_of(int64_t row) const {
 
 void ShardedDataset::get_batch(std::span<const int64_t> rows, Batch& out) const {
   const auto count = static_cast<int64_t>(rows.size());
-  auto& buffers = out.buffers();
-  buffers.resize(columns_.size());
+  auto& entries = out.entries();
+  entries.resize(columns_.size());
   Gatherer gatherer(*this);
   for (size_t i = 0; i < columns_.size(); ++i) {
     const auto& column = columns_[i];
-    auto& [name, tensor] = buffers[i];
+    auto& [name, buffer] = entries[i];
     if (name != column.name) name = column.name;
-    tensor = reuse_or_allocate(std::move(tensor), count, column.shape, tensor_type(column.dtype));
+    const auto& tensor = buffer.allocate(count, column.shape, tensor_type(column.dtype));
     gatherer.cursors()[i].to = static_cast<char*>(tensor.mutable_data_ptr());
   }
   for (const int64_t row : rows) {

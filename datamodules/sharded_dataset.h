@@ -19,7 +19,7 @@ struct ShardedDatasetOptions {
   /// What a byte of a feature is multiplied by; 0: bytes are handed out as bytes.
   double scale = 0.0;
   /// What targets become: integers classes, int64; others values, float32.
-  readers::TargetKind target_kind = readers::TargetKind::automatic;
+  readers::TargetType target_type = readers::TargetType::automatic;
   /// Whether blocks are read through the system's page cache, which keeps them for the next epoch.
   /// Nothing: where the files fit in half of this machine's memory.
   std::optional<bool> page_cache{};

@@ -55,13 +55,6 @@ void check_targets(const char* set, const std::vector<std::string>& files,
 
 }  // namespace
 
-readers::TargetKind parse_target_kind(const std::string& word) {
-  if (word == "auto") return readers::TargetKind::automatic;
-  if (word == "class") return readers::TargetKind::classes;
-  if (word == "value") return readers::TargetKind::values;
-  throw ConfigError::unknown_name("target_type", word, {"auto", "class", "value"});
-}
-
 Fields describe(StreamDataModuleOptions& o) {
   return fields_of<StreamDataModuleOptions>({
       {"train", &o.train, "training files, folders of them, or patterns"},
@@ -103,7 +96,7 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
   }
   shard_options_ = {.format = o.format,
                     .target_column = o.target_column,
-                    .target_kind = parse_target_kind(o.target_type),
+                    .target_type = readers::parse_target_type(o.target_type),
                     .num_features = o.num_features,
                     .zero_based = o.zero_based};
   readers::check_options(shard_options_);
@@ -144,7 +137,7 @@ StreamDataModule::Set StreamDataModule::open(const std::vector<std::string>& fil
   const auto set = std::make_shared<ShardedDataset>(
       std::move(shards),
       ShardedDatasetOptions{.scale = options_.scale,
-                            .target_kind = options.target_kind,
+                            .target_type = options.target_type,
                             .page_cache = options_.page_cache,
                             .read_threads = std::max<int64_t>(1, options_.num_workers)});
   if (first_ == nullptr) {

@@ -57,9 +57,6 @@ struct StreamDataModuleOptions {
 
 Fields describe(StreamDataModuleOptions& options);
 
-/// What the words of target_type mean. Throws ConfigError for another one.
-readers::TargetKind parse_target_kind(const std::string& word);
-
 /// Trains, validates, tests and predicts on files that needn't fit in memory: our own .lvb (made by
 /// `levin convert`), .npy, CSV, libsvm and IDX. Batches are {"input": [batch, ...] uint8 or
 /// float32, "target": [batch] int64 or float32}. NaN and infinity end a run with a DataError that

@@ -269,13 +269,14 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
   return result.contiguous();
 }
 
-torch::Tensor checked_targets(const torch::Tensor& y, TargetType type, int64_t num_classes,
+torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name) {
   require_rows(y, name);
   require_finite(y, name);
   const bool is_integer = c10::isIntegralType(y.scalar_type(), /*includeBool=*/true);
-  const bool are_classes = type == TargetType::classes ||
-                           (type == TargetType::automatic && (is_integer || num_classes > 0));
+  const bool are_classes =
+      type == readers::TargetType::classes ||
+      (type == readers::TargetType::automatic && (is_integer || num_classes > 0));
   return (are_classes ? as_classes(y, num_classes, name) : converted(y, dtype)).contiguous();
 }
 

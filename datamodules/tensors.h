@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
+#include <levin/datamodules/readers/target_type.h>
 #include <levin/framework/tensor/tensor.h>
 
 /// From what files hold to tensors that can be trained on, with every value checked.
@@ -50,12 +51,9 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name);
 
-/// What targets are. `automatic`: integers are classes, floating-point numbers values.
-enum class TargetType { automatic, classes, values };
-
 /// Classes as [rows] int64, values in `dtype` (see checked_features). `num_classes` 0: any number.
 /// Throws DataError, naming the row, for a class below 0, not below num_classes, or not whole.
-torch::Tensor checked_targets(const torch::Tensor& y, TargetType type, int64_t num_classes,
+torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name);
 
 }  // namespace levin

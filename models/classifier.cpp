@@ -24,7 +24,7 @@ bool is_single_logit(const torch::Tensor& logits) {
 }
 
 /// `target` as [rows] int64, not yet checked for range.
-torch::Tensor as_labels(const torch::Tensor& target) {
+torch::Tensor as_labels(torch::Tensor target) {
   if (!c10::isIntegralType(target.scalar_type(), /*includeBool=*/true)) {
     throw DataError::bad_value("the type of the labels", c10::toString(target.scalar_type()),
                                "every row",
@@ -37,7 +37,8 @@ torch::Tensor as_labels(const torch::Tensor& target) {
                                std::to_string(target.dim()), "every row",
                                "class labels must be [rows], one a row");
   }
-  return (is_column ? target.squeeze(1) : target).to(at::kLong);
+  if (is_column) target = target.squeeze(1);
+  return target.scalar_type() == at::kLong ? target : target.to(at::kLong);
 }
 
 /// Throws for the first label outside [0, num_classes); `row_of(i)` names it.
@@ -60,27 +61,28 @@ void check_range(const torch::Tensor& labels, int64_t num_classes, const RowOf& 
   }
 }
 
-const torch::Tensor* find_target(const Dataset& dataset) {
+/// The targets of data in memory; undefined if there are none.
+torch::Tensor find_target(const Dataset& dataset) {
   const auto* tensors = dynamic_cast<const TensorDataset*>(&dataset);
-  if (tensors == nullptr) return nullptr;
+  if (tensors == nullptr) return {};
   for (const auto& [name, tensor] : tensors->tensors()) {
-    if (name == "target") return &tensor;
+    if (name == "target") return tensor;
   }
-  return nullptr;
+  return {};
 }
 
 /// Checks the labels of data in memory; what is read from elsewhere is checked batch by batch.
 void check_dataset(const Dataset& dataset, int64_t num_classes) {
   if (const auto* subset = dynamic_cast<const Subset*>(&dataset)) {
-    if (const auto* target = find_target(subset->parent())) {
-      const auto all = as_labels(*target).cpu();
+    if (const auto target = find_target(subset->parent()); target.defined()) {
+      const auto all = as_labels(target).cpu();
       auto rows = subset->rows();
       const auto labels = all.index_select(
           0, at::from_blob(rows.data(), {static_cast<int64_t>(rows.size())}, at::kLong));
       check_range(labels, num_classes, [&](int64_t i) { return rows[static_cast<size_t>(i)]; });
     }
-  } else if (const auto* target = find_target(dataset)) {
-    check_range(as_labels(*target).cpu(), num_classes, [](int64_t i) { return i; });
+  } else if (const auto target = find_target(dataset); target.defined()) {
+    check_range(as_labels(target).cpu(), num_classes, [](int64_t i) { return i; });
   }
 }
 

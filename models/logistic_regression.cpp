@@ -59,12 +59,17 @@ bool LogisticRegression::has_closed_form() const {
   return typeid(*this) == typeid(LogisticRegression);
 }
 
+bool LogisticRegression::reads_rows_in_place() const {
+  return has_closed_form() && linear_->weight.size(0) > 1 &&
+         SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
+}
+
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
   const auto& weight = linear_->weight;
   if (has_closed_form() && weight.size(0) > 1 && targets.is_cpu()) {
-    const auto rows = batch.input_view();
-    if (targets.numel() == batch.rows() && SoftmaxLoss::takes(rows, weight, linear_->bias)) {
-      return softmax_loss_(rows, targets, weight, linear_->bias);
+    const auto rows = SoftmaxLoss::view(batch.input_rows(), weight, linear_->bias);
+    if (rows && targets.numel() == rows->count) {
+      return softmax_loss_(*rows, targets, weight, linear_->bias);
     }
   }
   return Classifier::batch_loss(batch, targets);

@@ -11,28 +11,28 @@
 
 namespace levin {
 
-/// Bolts' names; num_classes and in_features must be given.
+/// The options have the names that Bolts gives them; num_classes and in_features must be given.
 struct LogisticRegressionOptions {
-  /// Features a row; inputs of more dimensions are flattened to that.
+  /// The number of features of a row; inputs of more dimensions are flattened to that.
   int64_t in_features = 0;
-  /// Classes, numbered from 0; at least 2.
+  /// The number of classes, at least 2; they are numbered from 0.
   int64_t num_classes = 0;
   bool bias = true;
   double learning_rate = 1e-3;
   /// "SGD", "Adam", "LBFGS" ... with that optimizer's defaults.
   std::string optimizer = "Adam";
-  /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2; the bias is free.
+  /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2, without the bias.
   double l1_strength = 0.0;
   double l2_strength = 0.0;
-  /// "logistic": one logit for two classes; "softmax": a logit a class; "auto": logistic where
-  /// there are two classes.
+  /// "logistic" has one logit for two classes, "softmax" a logit for each class; "auto" is logistic
+  /// if there are two classes, and else softmax.
   std::string loss = "auto";
 };
 
 Fields describe(LogisticRegressionOptions& options);
 
-/// z = x W^T + b and, from it, the probability of each class: the sigmoid of one logit where there
-/// are two classes, else the softmax of K. Minimises
+/// A linear layer z = x W^T + b and, from z, the probability of each class: the sigmoid of a single
+/// logit if there are two classes, else the softmax of all logits. Minimises
 ///
 ///     mean cross-entropy + l1_strength * sum |W| + l2_strength * sum W^2
 ///
@@ -40,25 +40,30 @@ Fields describe(LogisticRegressionOptions& options);
 /// in_features] or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression,
 /// which divides its training loss by the batch size once more.
 ///
-/// A training step of the softmax on the CPU in float32 takes loss and gradient in one pass over
-/// the rows (models/softmax_loss.h); anything else goes by way of autograd, with the same result to
-/// 1e-6.
+///     levin::LogisticRegression model({.in_features = 64, .num_classes = 10});
+///     trainer.fit(model, data);
+///
+/// A training step of the softmax on the CPU in float32 computes loss and gradient in one pass over
+/// the rows where they lie (models/softmax_loss.h). Everything else uses autograd, with the same
+/// result to 1e-6.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;
-  /// Throws ConfigError for options that can't be.
+  /// Throws ConfigError for options that are out of range or exclude each other.
   explicit LogisticRegression(LogisticRegressionOptions options);
 
   /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
-  /// Takes the gradients as the step has left them, where it has; else by autograd.
+  /// Uses the gradients that the step computed together with the loss, or else autograd.
   void backward(const torch::Tensor& loss) override;
+  /// True if the pass of models/softmax_loss.h can be used for the parameters.
+  bool reads_rows_in_place() const override;
   Value hyper_parameters() const override;
 
  protected:
   torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets) override;
-  /// Whether steps may use the closed form of the gradient: not in a subclass, unless it says so,
-  /// since that may have another `forward` or `loss`.
+  /// Whether steps may use the closed form of the gradient. False in a subclass, which may have
+  /// another `forward` or `loss`, unless it overrides this.
   virtual bool has_closed_form() const;
 
  private:

@@ -13,20 +13,21 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/tensor/buffer.h>
 
 namespace levin {
 namespace {
 
 namespace autograd = torch::autograd;
 
-// Above these a matrix product from a library, which cuts weights into blocks too, is the better
-// way.
+// Above these limits a matrix product from a library, which cuts weights into blocks too, is
+// faster.
 constexpr int64_t kMostClasses = 64;
 constexpr int64_t kMostWeights = 256 * 1024;
-// Fewer rows a thread than this cost more to hand out than to do.
+// Fewer rows than this cost more to hand to another thread than to compute.
 constexpr int64_t kLeastRowsAThread = 32;
 
-// Where autograd has to do the rest, all that is left is to scale.
+// If autograd computes the rest of a gradient, this part of it has only to be scaled.
 class SoftmaxLossBackward : public autograd::Node {
  public:
   SoftmaxLossBackward(torch::Tensor weight, torch::Tensor bias)
@@ -51,7 +52,7 @@ bool is_plain_parameter(const torch::Tensor& parameter) {
          parameter.requires_grad() && parameter.is_leaf();
 }
 
-// Hooks on a gradient (a Reducer's, a user's) are autograd's to call.
+// Only autograd calls the hooks on a gradient (those of a Reducer, or of a user).
 bool has_hooks(const torch::Tensor& parameter) {
   const auto* meta = autograd::impl::get_autograd_meta(parameter);
   if (meta == nullptr) return false;
@@ -71,23 +72,24 @@ void accumulate(const torch::Tensor& parameter, const torch::Tensor& gradient) {
   }
 }
 
-// In use by somebody else: a parameter, a user who kept it, a graph.
+// Whether nobody else uses it: no parameter, no user who kept it, no graph.
 bool is_free(const torch::Tensor& gradient, const torch::Tensor& parameter) {
   return is_unshared(gradient) && gradient.sizes() == parameter.sizes();
 }
 
 }  // namespace
 
-bool SoftmaxLoss::takes(const RowView& rows, const torch::Tensor& weight,
-                        const torch::Tensor& bias) {
-  const auto& source = rows.source.tensor;
-  const auto type = rows.source.scale ? at::kByte : at::kFloat;
-  return at::GradMode::is_enabled() && is_plain_parameter(weight) &&
-         (!bias.defined() || is_plain_parameter(bias)) && weight.size(0) <= kMostClasses &&
-         weight.numel() <= kMostWeights && source.is_cpu() && source.layout() == at::kStrided &&
-         source.scalar_type() == type && source.is_contiguous() && !source.requires_grad() &&
-         source.dim() > 1 && source.size(0) > 0 &&
-         source.numel() / source.size(0) == weight.size(1);
+bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bias) {
+  return is_plain_parameter(weight) && (!bias.defined() || is_plain_parameter(bias)) &&
+         weight.size(0) <= kMostClasses && weight.numel() <= kMostWeights;
+}
+
+std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch::Tensor& weight,
+                                                  const torch::Tensor& bias) {
+  if (!at::GradMode::is_enabled() || !can_learn(weight, bias)) return std::nullopt;
+  auto view = rows.view();
+  if (!view || view->row_size != weight.size(1) || rows.row_shape().empty()) return std::nullopt;
+  return view;
 }
 
 SoftmaxLoss::Gradients& SoftmaxLoss::free_gradients(const torch::Tensor& weight,
@@ -103,7 +105,7 @@ SoftmaxLoss::Gradients& SoftmaxLoss::free_gradients(const torch::Tensor& weight,
   return free;
 }
 
-torch::Tensor SoftmaxLoss::operator()(const RowView& rows, const torch::Tensor& labels,
+torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                                       const torch::Tensor& weight, const torch::Tensor& bias) {
   last_ = {};
   loss_.reset();
@@ -121,29 +123,20 @@ torch::Tensor SoftmaxLoss::operator()(const RowView& rows, const torch::Tensor& 
   return loss_;
 }
 
-double SoftmaxLoss::run(const RowView& rows, const torch::Tensor& labels,
+double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& labels,
                         const torch::Tensor& weight, const torch::Tensor& bias,
                         Gradients& gradients) {
-  const auto& source = rows.source.tensor;
-  const int64_t count = labels.numel();
+  const int64_t count = rows.count;
   const auto contiguous_labels = labels.contiguous();
   kernels::SoftmaxRegression pass;
-  pass.data = source.const_data_ptr();
-  pass.rows = rows.rows.empty() ? nullptr : rows.rows.data();
-  if (rows.source.scale) {
-    pass.is_bytes = true;
-    pass.scale = rows.source.scale->scale;
-    pass.zero_point = rows.source.scale->zero_point;
-  }
+  pass.rows = rows;
   pass.labels = contiguous_labels.const_data_ptr<int64_t>();
-  pass.count = count;
   pass.weight = weight.const_data_ptr<float>();
   pass.bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
   pass.classes = weight.size(0);
-  pass.features = weight.size(1);
   pass.multiplier = static_cast<float>(1.0 / static_cast<double>(count));
 
-  const int64_t room = kernels::scratch_size(pass.classes, pass.features);
+  const int64_t room = kernels::scratch_size(pass.classes, rows.row_size);
   const int64_t parts = std::clamp<int64_t>(count / kLeastRowsAThread, 1, at::get_num_threads());
   const int64_t parameters = weight.numel() + pass.classes;
   scratch_.resize(static_cast<size_t>(parts * room + (parts - 1) * parameters));
@@ -152,14 +145,8 @@ double SoftmaxLoss::run(const RowView& rows, const torch::Tensor& labels,
   const auto run_part = [&](int64_t part) {
     auto own = pass;
     const int64_t begin = count * part / parts;
-    own.count = count * (part + 1) / parts - begin;
+    own.rows = rows.narrow(begin, count * (part + 1) / parts - begin);
     own.labels += begin;
-    if (own.rows != nullptr) {
-      own.rows += begin;
-    } else {
-      const int64_t row_bytes = own.features * (own.is_bytes ? 1 : 4);
-      own.data = static_cast<const char*>(own.data) + begin * row_bytes;
-    }
     own.scratch = scratch_.data() + part * room;
     float* sum = part == 0 ? nullptr : sums + (part - 1) * parameters;
     own.weight_gradient = part == 0 ? gradients.weight.mutable_data_ptr<float>() : sum;

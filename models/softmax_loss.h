@@ -2,29 +2,45 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include <levin/framework/data/batch.h>
+#include <levin/framework/data/rows.h>
 
 namespace levin {
 
-/// The mean softmax cross-entropy of a linear layer and its gradient in one pass over the rows, by
-/// the closed form (softmax - one hot) x^T: no logits, no probabilities and no copy of the batch in
-/// memory, and no autograd. The result is an ordinary loss with a graph all the same: it can be
-/// scaled, added to and differentiated by autograd, which then finds the gradient done.
+/// The mean softmax cross-entropy of a linear layer together with its gradient, computed in one
+/// pass over the rows x of a batch by the closed form
+///
+///     d loss / d weight = mean over the rows of (softmax(weight x + bias) - one hot) x^T
+///
+/// No logits, no probabilities and no copy of the batch are held in memory, and autograd isn't
+/// needed. The result is nevertheless an ordinary loss with a graph: it can be scaled, added to
+/// other losses and differentiated by autograd, which then finds the gradient ready.
+///
+///     if (const auto rows = SoftmaxLoss::view(batch.input_rows(), weight, bias)) {
+///       const auto loss = softmax_loss(*rows, labels, weight, bias);
+///       if (!softmax_loss.backward(loss)) loss.backward();
+///     }
 class SoftmaxLoss {
  public:
-  /// Whether the pass is for them: float32 parameters on the CPU that are learnt (`bias` may be
-  /// undefined), few enough to stay in the cache, and rows of floats or of scaled bytes.
-  static bool takes(const RowView& rows, const torch::Tensor& weight, const torch::Tensor& bias);
+  /// Whether the pass can be used for these parameters: they are float32, contiguous, on the CPU,
+  /// require gradients, and are few enough to stay in the cache. `bias` may be undefined.
+  static bool can_learn(const torch::Tensor& weight, const torch::Tensor& bias);
+  /// The rows as the pass reads them, in place. Nothing if the pass can't be used: not for these
+  /// parameters, no gradients are recorded, or the rows aren't [rows, ...] with as many float32
+  /// numbers or scaled bytes in plain memory as `weight` has columns.
+  static std::optional<kernels::RowView> view(const Rows& rows, const torch::Tensor& weight,
+                                              const torch::Tensor& bias);
 
-  /// The loss, [], of `rows` [rows, features] with `labels` [rows] int64 in [0, classes) under
-  /// `weight` [classes, features] and `bias` [classes].
-  torch::Tensor operator()(const RowView& rows, const torch::Tensor& labels,
+  /// The loss, [], of `rows` [rows, features], as `view` gives them, with `labels` [rows] int64 in
+  /// [0, classes) under `weight` [classes, features] and `bias` [classes].
+  torch::Tensor operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                            const torch::Tensor& weight, const torch::Tensor& bias);
 
-  /// Adds the gradients of `loss` to the parameters' and returns true, where it is the last one
-  /// this made and nobody but autograd's own nodes would hear of it; else does nothing.
+  /// Adds the gradients of `loss` to those of the parameters and returns true, if `loss` is the one
+  /// that this object computed last and no hook or anomaly mode has to see autograd's backward
+  /// pass. Else does nothing and returns false.
   bool backward(const torch::Tensor& loss);
 
  private:
@@ -33,10 +49,10 @@ class SoftmaxLoss {
     torch::Tensor bias;
   };
   Gradients& free_gradients(const torch::Tensor& weight, const torch::Tensor& bias);
-  double run(const RowView& rows, const torch::Tensor& labels, const torch::Tensor& weight,
+  double run(const kernels::RowView& rows, const torch::Tensor& labels, const torch::Tensor& weight,
              const torch::Tensor& bias, Gradients& gradients);
 
-  // Two, since the last step's may be in use until its gradients are dropped.
+  // Two, since those of the last step may be in use until the optimizer drops them.
   std::array<Gradients, 2> gradients_;
   size_t next_ = 0;
   std::vector<float> scratch_;  // of all threads

@@ -66,7 +66,7 @@ void make_alike(const std::vector<std::shared_ptr<TextShard>>& texts, const Shar
     widest = std::max(widest, text->width());
   }
   for (const auto& text : texts) {
-    if (has_fractions && options.target_kind == TargetKind::automatic) text->use_values();
+    if (has_fractions && options.target_type == TargetType::automatic) text->use_values();
     if (has_zeros || options.keep_signs) text->keep_signs();
     if (text->is_sparse()) text->widen(widest);
   }
@@ -158,8 +158,8 @@ ShardOptions settled(ShardOptions options, const Shards& shards) {
     options.num_features = shape.front();
   }
   for (const auto& column : columns) {
-    if (column.name != "target" || options.target_kind != TargetKind::automatic) continue;
-    options.target_kind = is_floating(column.dtype) ? TargetKind::values : TargetKind::classes;
+    if (column.name != "target" || options.target_type != TargetType::automatic) continue;
+    options.target_type = is_floating(column.dtype) ? TargetType::values : TargetType::classes;
   }
   return options;
 }

@@ -11,6 +11,7 @@
 
 #include <levin/datamodules/readers/array.h>
 #include <levin/datamodules/readers/mapped_file.h>
+#include <levin/datamodules/readers/target_type.h>
 
 /// Files of rows that are opened, not loaded: data sets larger than memory are made of them.
 ///
@@ -70,16 +71,13 @@ class Shard {
 
 using Shards = std::vector<std::shared_ptr<const Shard>>;
 
-/// What targets are. `automatic`: integers are classes; in text, whole numbers.
-enum class TargetKind { automatic, classes, values };
-
 struct ShardOptions {
   /// "lvb", "npy", "idx", "csv" or "libsvm"; "auto": as each file's name says.
   std::string format = "auto";
   /// Of CSV, and of a .npy file without another one for targets: a name, a number from 0, from -1
   /// for the last backwards, or "none".
   std::string target_column = "-1";
-  TargetKind target_kind = TargetKind::automatic;
+  TargetType target_type = TargetType::automatic;
   /// A .npy file without one for targets has none at all: those opened before have theirs apart.
   bool separate_targets = false;
   /// Features a row of libsvm; 0: the highest index there is in the files opened together.

@@ -66,7 +66,7 @@ TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format,
     : file_(std::move(file)), format_(std::move(format)) {
   name_ = file_.name();
   index(options.while_reading);
-  set_columns(options.target_kind);
+  set_columns(options.target_type);
 }
 
 void TextShard::index(const std::function<void()>& while_reading) {
@@ -89,17 +89,17 @@ void TextShard::index(const std::function<void()>& while_reading) {
   if (rows_ == 0) throw DataError::empty(name_, "a file of at least one row is needed");
 }
 
-void TextShard::set_columns(TargetKind kind) {
+void TextShard::set_columns(TargetType type) {
   columns_.push_back({"input", DType::float32, {format_->width(summary_)}});
   if (!format_->has_target()) return;
   const bool has_fractions = summary_.fraction_line > 0;
-  if (kind == TargetKind::classes && has_fractions) {
+  if (type == TargetType::classes && has_fractions) {
     throw DataError::bad_value("a class", "a number that isn't whole",
                                name_ + ", line " + std::to_string(summary_.fraction_line),
                                "classes are whole numbers; set target_type = value for others");
   }
   const bool classes =
-      kind == TargetKind::classes || (kind == TargetKind::automatic && !has_fractions);
+      type == TargetType::classes || (type == TargetType::automatic && !has_fractions);
   columns_.push_back({"target", classes ? DType::int64 : DType::float32, {}});
   has_signs_ = classes && format_->is_sparse() && summary_.has_minus_one && !summary_.has_zero;
 }

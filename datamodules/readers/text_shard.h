@@ -76,7 +76,7 @@ class TextShard : public Shard {
   };
   class Lines;
   void index(const std::function<void()>& while_reading);
-  void set_columns(TargetKind kind);
+  void set_columns(TargetType type);
   /// At the line of `row`.
   Lines lines_at(int64_t row) const;
   void parse_row(const Lines& lines, std::byte* features, std::byte* target) const;

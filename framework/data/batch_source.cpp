@@ -18,8 +18,9 @@ extern "C" void omp_set_num_threads(int) __attribute__((weak));
 namespace levin {
 namespace {
 
-// What data sets and transforms run under on every thread alike: no graph, no inference tensors
-// (training can't use those), and no team of threads, whose size would change sums' last bits.
+// The settings of LibTorch that data sets and transforms run under, on every thread alike: no
+// graph, no inference tensors (training can't use those), and no team of threads, since its size
+// would change the last bits of sums.
 class PreparationGuard {
  public:
   PreparationGuard() : threads_(at::get_num_threads()) {
@@ -44,25 +45,24 @@ class PreparationGuard {
 // A pinned buffer may still be on its way to the device when it comes back, which only LibTorch's
 // allocator of such memory knows: so those aren't written again, but asked for anew.
 void make_pinned_buffers(Batch& batch) {
-  for (auto& entry : batch.buffers()) {
-    auto& tensor = entry.second;
+  for (auto& entry : batch.entries()) {
+    const auto tensor = entry.second.tensor();
     if (tensor.defined() && tensor.is_cpu()) {
-      tensor = at::empty(tensor.sizes(), tensor.options().pinned_memory(true));
+      entry.second = at::empty(tensor.sizes(), tensor.options().pinned_memory(true));
     }
   }
 }
 
 // What somebody else holds isn't written again: a batch, a view of it, a graph.
 void drop_shared(Batch& batch) {
-  for (auto& entry : batch.buffers()) {
-    if (entry.second.defined() && !is_unshared(entry.second)) entry.second.reset();
-  }
+  for (auto& entry : batch.entries()) entry.second.drop_shared();
 }
 
+bool has_rows(const Rows& rows) { return rows.is_defined() && rows.source().dim() > 0; }
+
 void drop_all_rows(Batch& batch) {
-  for (auto& entry : batch.tensors()) {
-    auto& tensor = entry.second;
-    if (tensor.defined() && tensor.dim() > 0) tensor = tensor.narrow(0, 0, 0);
+  for (auto& [name, rows] : batch.entries()) {
+    if (has_rows(rows)) rows = rows.narrow(0, 0);
   }
   batch.row_ids().clear();
 }
@@ -88,8 +88,8 @@ int64_t rows_a_step(const DataLoaderOptions& options, RankShare rank_share) {
                                        : options.batch_size * rank_share.world_size;
 }
 
-std::optional<int64_t> batches_an_epoch(const Dataset& dataset, const DataLoaderOptions& options,
-                                        RankShare rank_share) {
+std::optional<int64_t> num_loader_batches(const Dataset& dataset, const DataLoaderOptions& options,
+                                          RankShare rank_share) {
   const std::optional<int64_t> rows = options.sampler ? options.sampler->size() : dataset.size();
   if (!rows) return std::nullopt;
   const int64_t step = rows_a_step(options, rank_share);
@@ -100,7 +100,7 @@ BatchSource::BatchSource(std::shared_ptr<const Dataset> dataset, const DataLoade
                          RankShare rank_share)
     : dataset_(std::move(dataset)),
       transform_(options.transform),
-      size_(batches_an_epoch(*dataset_, options, rank_share)),
+      size_(num_loader_batches(*dataset_, options, rank_share)),
       rank_share_(rank_share),
       seed_(options.seed.value_or(global_seed())),
       global_batch_size_(rows_a_step(options, rank_share)),
@@ -127,7 +127,6 @@ void BatchSource::make(int64_t index, Scratch& scratch, PreparedBatch& out) cons
 
 void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const {
   drop_shared(out.batch);
-  out.batch.set_may_defer(deferred_);
   if (pinned_) make_pinned_buffers(out.batch);
   out.batch.set_loader_index(0);
   sampler_ ? read_known(index, scratch, out) : read_stream(index, scratch, out);
@@ -177,8 +176,8 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
   out.global_rows = count;
 }
 
-// Every rank reads the whole global batch: how many rows it has decides for all of them whether it
-// is one, and nobody else can say.
+// Every rank reads the whole global batch: only the number of rows read tells whether the stream
+// has ended, and all ranks have to decide that alike.
 void BatchSource::read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const {
   const int64_t first = index * global_batch_size_;
   scratch.rows.resize(static_cast<size_t>(global_batch_size_));
@@ -191,24 +190,23 @@ void BatchSource::read_stream(int64_t index, Scratch& scratch, PreparedBatch& ou
   if (out.global_rows == 0) return;
   take_share(index, count, scratch);
   if (rank_share_.world_size == 1) return;
-  const int64_t from = scratch.positions.front() - first;
-  const auto share = static_cast<int64_t>(scratch.positions.size());
-  for (auto& entry : out.batch.tensors()) {
-    auto& tensor = entry.second;
-    if (!tensor.defined() || tensor.dim() == 0) continue;
-    tensor = tensor.narrow(0, from, count - from).slice(0, 0, std::nullopt, rank_share_.world_size);
-    tensor = tensor.narrow(0, 0, share).clone(at::MemoryFormat::Contiguous);
+  auto& own = scratch.rows;
+  own = scratch.positions;
+  for (auto& place : own) place -= first;
+  for (auto& [name, rows] : out.batch.entries()) {
+    if (!has_rows(rows)) continue;
+    Rows share;
+    rows.gather(own, share);
+    rows = std::move(share);
   }
   auto& ids = out.batch.row_ids();
-  for (size_t i = 0; i < scratch.positions.size(); ++i) {
-    ids[i] = ids[static_cast<size_t>(scratch.positions[i] - first)];
-  }
-  ids.resize(scratch.positions.size());
+  for (size_t i = 0; i < own.size(); ++i) ids[i] = ids[static_cast<size_t>(own[i])];
+  ids.resize(own.size());
 }
 
 void BatchSource::read(const std::vector<int64_t>& rows, Batch& out) const {
   out.row_ids().clear();
-  dataset_->get_batch(rows, out);
+  in_place_ ? dataset_->select_batch(rows, out) : dataset_->get_batch(rows, out);
   if (out.row_ids().empty()) {
     const auto given = std::clamp<int64_t>(out.rows(), 0, static_cast<int64_t>(rows.size()));
     out.row_ids().assign(rows.begin(), rows.begin() + given);

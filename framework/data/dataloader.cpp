@@ -15,7 +15,7 @@ void check_at_least(const char* option, int64_t value, int64_t least) {
                                    "must be at least " + std::to_string(least));
 }
 
-void check_shard(const DataLoaderOptions& options, RankShare rank_share) {
+void check_rank_share(const DataLoaderOptions& options, RankShare rank_share) {
   check_at_least("world_size", rank_share.world_size, 1);
   if (rank_share.rank < 0 || rank_share.rank >= rank_share.world_size) {
     throw ConfigError::invalid_value("rank", std::to_string(rank_share.rank),
@@ -41,7 +41,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions
   check_at_least("global_batch_size", options_.global_batch_size, 0);
   check_at_least("num_workers", options_.num_workers, 0);
   check_at_least("prefetch_factor", options_.prefetch_factor, 1);
-  if (!dataset_) throw ConfigError::invalid_value("dataset", "null", "a loader needs a data set");
+  if (!dataset_)
+    throw ConfigError::invalid_value("dataset", "null", "a loader needs a data set to read from");
   if (options_.shuffle && options_.sampler) {
     throw ConfigError::conflict("shuffle = true with a sampler, which has an order of its own",
                                 "leave out one of the two");
@@ -49,7 +50,7 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions
   const auto size = dataset_->size();
   if (options_.shuffle && !size) {
     throw ConfigError::conflict("shuffle = true with a stream whose end isn't known",
-                                "shuffle within the data set, or give it a size()");
+                                "shuffle within the data set, or implement its size()");
   }
   if ((size && *size == 0) || (options_.sampler && options_.sampler->size() == 0)) {
     throw DataError::empty("the data set of a loader", "it needs at least one row");
@@ -57,8 +58,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions
 }
 
 std::optional<int64_t> DataLoader::size(RankShare rank_share) const {
-  check_shard(options_, rank_share);
-  return batches_an_epoch(*dataset_, options_, rank_share);
+  check_rank_share(options_, rank_share);
+  return num_loader_batches(*dataset_, options_, rank_share);
 }
 
 int64_t DataLoader::rows_a_step(RankShare rank_share) const {
@@ -79,7 +80,7 @@ DataLoader DataLoader::without_shuffle() const {
 }
 
 Reader DataLoader::open(int64_t epoch, int64_t position, RankShare rank_share) const {
-  check_shard(options_, rank_share);
+  check_rank_share(options_, rank_share);
   Reader reader(dataset_, options_, rank_share);
   reader.seek(epoch, position);
   return reader;

@@ -1,6 +1,5 @@
 #include <levin/framework/data/dataset.h>
 
-#include <ATen/ops/from_blob.h>
 #include <levin/framework/core/error.h>
 
 #include <algorithm>
@@ -19,21 +18,19 @@ void check_rows(std::span<const int64_t> rows, int64_t size) {
   }
 }
 
-// Where the names differ, `out` gets those of `like`, without tensors.
-void take_names(const NamedTensors& like, NamedTensors& out) {
+// Gives `out` the names of `like`; entries whose name changes lose their rows.
+void take_names(const NamedRows& like, NamedRows& out) {
   out.resize(like.size());
   for (size_t i = 0; i < like.size(); ++i) {
-    if (out[i].first != like[i].first) out[i] = {like[i].first, torch::Tensor()};
+    if (out[i].first != like[i].first) out[i] = {like[i].first, Rows()};
   }
 }
 
-// For tensors that aren't plain memory of this process.
-torch::Tensor select_rows(const torch::Tensor& source, const std::optional<ByteScale>& scale,
-                          std::span<const int64_t> rows) {
-  auto* numbers = const_cast<int64_t*>(rows.data());
-  const auto index = at::from_blob(numbers, {static_cast<int64_t>(rows.size())}, at::kLong);
-  const auto selected = source.index_select(0, index.to(source.device(), at::kLong, true, true));
-  return scale ? selected.to(at::kFloat).sub_(scale->zero_point).mul_(scale->scale) : selected;
+// Whether a kernel that reads these rows in place saves more than it costs.
+bool is_worth_selecting(const Rows& rows) {
+  constexpr size_t kLeastRowBytes = 256;
+  return rows.source().nbytes() >= kLeastRowBytes * static_cast<size_t>(rows.size()) &&
+         rows.view().has_value();
 }
 
 torch::Tensor prepared(const std::string& name, const torch::Tensor& tensor) {
@@ -53,17 +50,15 @@ Batch Dataset::get(int64_t row) const {
   return batch;
 }
 
-TensorDataset::TensorDataset(NamedTensors tensors) : tensors_(std::move(tensors)) {
-  if (tensors_.empty()) throw DataError::empty("the data set", "give it at least one tensor");
-  for (auto& [name, tensor] : tensors_) {
-    tensor = prepared(name, tensor);
-    const auto& first = tensors_.front();
-    if (tensor.size(0) != first.second.size(0)) {
-      throw DataError::rows_differ(first.first, first.second.size(0), name, tensor.size(0));
-    }
+TensorDataset::TensorDataset(NamedTensors tensors) {
+  if (tensors.empty()) throw DataError::empty("the data set", "give it at least one tensor");
+  for (auto& [name, tensor] : tensors) {
+    entries_.emplace_back(name, prepared(name, tensor));
+    const auto& [first_name, first] = entries_.front();
+    const int64_t rows = entries_.back().second.size();
+    if (rows != first.size()) throw DataError::rows_differ(first_name, first.size(), name, rows);
   }
-  rows_ = tensors_.front().second.size(0);
-  scales_.resize(tensors_.size());
+  rows_ = entries_.front().second.size();
 }
 
 TensorDataset::TensorDataset(torch::Tensor input, torch::Tensor target)
@@ -71,35 +66,45 @@ TensorDataset::TensorDataset(torch::Tensor input, torch::Tensor target)
 
 void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
   std::vector<std::string> names;
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    names.push_back(tensors_[i].first);
-    if (tensors_[i].first != name) continue;
-    const auto type = tensors_[i].second.scalar_type();
-    if (type != at::kByte) {
-      throw DataError::bad_value("the type of tensor '" + names.back() + "'", c10::toString(type),
-                                 "every row", "only uint8 has a scale");
+  for (auto& entry : entries_) {
+    names.push_back(entry.first);
+    if (entry.first != name) continue;
+    const auto& bytes = entry.second.source();
+    if (bytes.scalar_type() != at::kByte) {
+      throw DataError::bad_value("the type of tensor '" + entry.first + "'",
+                                 c10::toString(bytes.scalar_type()), "every row",
+                                 "only a tensor of uint8 can have a scale");
     }
-    scales_[i] = scale;
+    entry.second = Rows(bytes, scale);
     return;
   }
   throw DataError::no_such_tensor(name, names);
 }
 
+NamedTensors TensorDataset::tensors() const {
+  NamedTensors tensors;
+  for (const auto& [name, rows] : entries_) tensors.emplace_back(name, rows.source());
+  return tensors;
+}
+
 void TensorDataset::get_batch(std::span<const int64_t> rows, Batch& out) const {
-  constexpr size_t kWorthDeferring = 256;  // bytes a row
+  put_batch(rows, /*in_place=*/false, out);
+}
+
+void TensorDataset::select_batch(std::span<const int64_t> rows, Batch& out) const {
+  put_batch(rows, /*in_place=*/!rows.empty(), out);
+}
+
+void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batch& out) const {
   check_rows(rows, rows_);
-  auto& buffers = out.buffers();
-  take_names(tensors_, buffers);
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const auto& source = tensors_[i].second;
-    auto& target = buffers[i].second;
-    if (!source.is_cpu() || source.layout() != at::kStrided) {
-      target = select_rows(source, scales_[i], rows);
-    } else if (out.may_defer() && !rows.empty() &&
-               source.nbytes() >= kWorthDeferring * static_cast<size_t>(rows_)) {
-      out.defer(i, {source, scales_[i]}, rows);
+  auto& entries = out.entries();
+  take_names(entries_, entries);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Rows& source = entries_[i].second;
+    if (in_place && is_worth_selecting(source)) {
+      source.select(rows, entries[i].second);
     } else {
-      target = gather({source, scales_[i]}, rows, std::move(target));
+      source.gather(rows, entries[i].second);
     }
   }
   out.row_ids().assign(rows.begin(), rows.end());
@@ -111,6 +116,14 @@ Subset::Subset(std::shared_ptr<const Dataset> parent, std::vector<int64_t> rows)
 }
 
 void Subset::get_batch(std::span<const int64_t> rows, Batch& out) const {
+  put_batch(rows, &Dataset::get_batch, out);
+}
+
+void Subset::select_batch(std::span<const int64_t> rows, Batch& out) const {
+  put_batch(rows, &Dataset::select_batch, out);
+}
+
+void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const {
   check_rows(rows, *size());
   // Taken out of its place while the parent, perhaps a subset too, may want the same one.
   thread_local std::vector<int64_t> spare;
@@ -118,7 +131,7 @@ void Subset::get_batch(std::span<const int64_t> rows, Batch& out) const {
   translated.resize(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) translated[i] = rows_[static_cast<size_t>(rows[i])];
   out.row_ids().clear();
-  parent_->get_batch(translated, out);
+  ((*parent_).*put)(translated, out);
   if (out.row_ids().empty()) out.row_ids().assign(translated.begin(), translated.end());
   spare = std::move(translated);
 }

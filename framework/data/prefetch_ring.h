@@ -11,8 +11,9 @@
 
 namespace levin {
 
-/// Threads that prepare an epoch's batches ahead, handed out in order: batch k lies in slot k
-/// modulo the number of slots, which bounds how far ahead they are. One thread takes.
+/// Threads that prepare the batches of an epoch ahead and hand them out in order. Batch k lies in
+/// slot k modulo the number of slots, which bounds how far ahead the threads are. Only one thread
+/// may take batches.
 class PrefetchRing {
  public:
   /// Starts `workers` threads; `source` outlives the ring.
@@ -21,9 +22,9 @@ class PrefetchRing {
   PrefetchRing(const PrefetchRing&) = delete;
   PrefetchRing& operator=(const PrefetchRing&) = delete;
 
-  /// Forgets what was prepared and waits until no thread is at work on the source.
+  /// Forgets the batches prepared so far and waits until no thread is using the source.
   void stop();
-  /// Prepares the batches from `first` up to `end` (not included), after `stop`.
+  /// Prepares the batches from `first` up to `end` (not included). Call `stop` before.
   void start(int64_t first, int64_t end = std::numeric_limits<int64_t>::max());
   /// Swaps the next batch, in order, with `out`, whose tensors become that slot's buffers.
   void take(PreparedBatch& out);
@@ -40,7 +41,7 @@ class PrefetchRing {
   void close();
 
   const BatchSource& source_;
-  std::mutex mutex_;  // guards what follows, but not a batch while it's prepared
+  std::mutex mutex_;  // guards the members below, but not a batch while it's prepared
   std::condition_variable work_;
   std::condition_variable done_;
   std::vector<Slot> slots_;

@@ -23,6 +23,7 @@ class Reader::Implementation {
   bool at_end();
   void seek(int64_t epoch, int64_t position);
   void set_device(at::Device device);
+  void leave_rows_in_place(bool in_place);
 
  private:
   friend class Reader;
@@ -46,16 +47,17 @@ class Reader::Implementation {
   int64_t position_ = 0;
   int64_t global_rows_ = 0;
   std::optional<at::Device> device_;
+  bool in_place_ = false;
   std::unique_ptr<PrefetchRing> ring_;  // last: its threads end before what they use
 };
 
 bool Reader::Implementation::next(Batch& batch) {
   if (!ahead_ && !known_end()) {
-    if (!on_cuda() && !batch.buffers().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && !batch.entries().empty()) std::swap(front_.batch, batch);
     fetch();
   }
   if (known_end()) {
-    if (!on_cuda() && front_.batch.buffers().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && front_.batch.entries().empty()) std::swap(front_.batch, batch);
     batch = Batch();
     return false;
   }
@@ -96,7 +98,9 @@ void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
   source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
-  source_.set_deferred(workers_ == 0 && !pin_memory_ && (!device_ || device_->is_cpu()));
+  // Worker threads gather ahead of the step; a device needs a tensor to be copied from.
+  source_.set_in_place(in_place_ && workers_ == 0 && !pin_memory_ &&
+                       (!device_ || device_->is_cpu()));
   if (workers_ > 0) {
     if (!ring_) ring_ = std::make_unique<PrefetchRing>(source_, workers_, capacity_);
     ring_->start(position_, size_.value_or(std::numeric_limits<int64_t>::max()));
@@ -129,6 +133,12 @@ void Reader::Implementation::set_device(at::Device device) {
   started_ = false;
 }
 
+void Reader::Implementation::leave_rows_in_place(bool in_place) {
+  if (in_place == in_place_) return;
+  in_place_ = in_place;
+  started_ = false;
+}
+
 Reader::Reader(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
                RankShare rank_share)
     : implementation_(std::make_unique<Implementation>(std::move(dataset), options, rank_share)) {}
@@ -144,5 +154,6 @@ int64_t Reader::position() const { return implementation_->position_; }
 std::optional<int64_t> Reader::size() const { return implementation_->size_; }
 int64_t Reader::global_rows() const { return implementation_->global_rows_; }
 void Reader::set_device(at::Device device) { implementation_->set_device(device); }
+void Reader::leave_rows_in_place(bool in_place) { implementation_->leave_rows_in_place(in_place); }
 
 }  // namespace levin

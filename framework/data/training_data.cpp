@@ -9,12 +9,17 @@ TrainingData::TrainingData(const DataLoaders& loaders, RankShare rank_share,
     : limit_(limit) {
   for (const auto& loader : loaders) {
     if (!readers_.empty() && !readers_.back().size()) {
-      throw ConfigError::conflict("several training loaders, one of them of unknown length",
-                                  "put it last");
+      throw ConfigError::conflict(
+          "several training loaders, of which one before the last is of unknown length",
+          "put it last: a position in the epoch is found by the lengths of the loaders before it");
     }
     readers_.push_back(loader.open(0, 0, rank_share));
     rows_a_step_.push_back(loader.rows_a_step(rank_share));
   }
+}
+
+void TrainingData::leave_rows_in_place(bool in_place) {
+  for (auto& reader : readers_) reader.leave_rows_in_place(in_place);
 }
 
 void TrainingData::seek(int64_t epoch, int64_t position) {

@@ -10,7 +10,8 @@
 namespace levin {
 namespace {
 
-std::optional<int64_t> batches_an_epoch(const LoopParts& parts, const DataLoaders& train) {
+/// Batches of a training epoch within `limit_train_batches`.
+std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train) {
   const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
                                TrainingData::size(train, parts.strategy.rank_share()));
   if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
@@ -25,7 +26,7 @@ std::optional<int64_t> batches_an_epoch(const LoopParts& parts, const DataLoader
 FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
     : parts_(parts),
       schedules_(optimizers),
-      num_batches_(batches_an_epoch(parts, train)),
+      num_batches_(num_training_batches(parts, train)),
       data_(train, parts.strategy.rank_share(), num_batches_),
       validation_(parts, std::move(val), schedules_, num_batches_),
       training_step_(parts, optimizers),
@@ -68,6 +69,7 @@ void FitLoop::run() {
 
 void FitLoop::run_epoch() {
   RunControl& run = parts_.run;
+  data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
   data_.seek(run.epoch(), run.progress().batch);
   training_step_.drop_window();
   epoch_complete_ = false;

@@ -99,10 +99,8 @@ StateDict FitState::state(bool weights_only) {
 
 void FitState::note_input(const Batch& batch) {
   if (batch.rows() == 0) return;
-  // Of a copy: rows that the step reads where they lie must not be gathered for this.
-  const torch::Tensor input = Batch(batch).input();
-  input_ = {.shape = input.sizes().slice(1).vec(),
-            .dtype = c10::getDtypeNames(input.scalar_type()).first};
+  const Rows& input = batch.input_rows();
+  input_ = {.shape = input.row_shape().vec(), .dtype = c10::getDtypeNames(input.dtype()).first};
 }
 
 void FitState::resume(const StateDict& checkpoint) {

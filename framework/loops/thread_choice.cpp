@@ -60,9 +60,7 @@ class Snapshot {
 
 size_t bytes_of(const Batch& batch) {
   size_t bytes = 0;
-  for (const auto& [name, tensor] : batch.tensors()) {
-    if (tensor.defined()) bytes += tensor.nbytes();
-  }
+  for (const auto& [name, rows] : batch.entries()) bytes += rows.nbytes();
   return bytes;
 }
 
@@ -124,6 +122,7 @@ std::vector<Batch> ThreadChoice::first_batches(const LoopParts& quiet) const {
   const int64_t most = std::min(kBatches, num_batches_.value_or(kBatches));
   const double started = files::monotonic_seconds();
   Reader reader = train_.front().open(0, 0, parts_.strategy.rank_share());
+  reader.leave_rows_in_place(parts_.module.reads_rows_in_place());
   std::vector<Batch> batches;
   size_t bytes = 0;
   for (Batch batch; static_cast<int64_t>(batches.size()) < most && reader.next(batch);) {

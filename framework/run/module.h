@@ -69,6 +69,11 @@ class Module : public torch::nn::Module, public Hooks {
   /// throw DataError for data this module can't be run on.
   virtual void check_data(const DataLoaders& /*loaders*/) const {}
 
+  /// Whether training_step reads the rows of the input where they lie (`Batch::input_rows`). If so,
+  /// training batches of data in memory refer to their rows in the data set instead of holding a
+  /// copy of them, and `Batch::input` copies them at each call. Asked before each epoch.
+  virtual bool reads_rows_in_place() const { return false; }
+
   /// Called before each batch moves to the device, and after; override them to change the batch.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}

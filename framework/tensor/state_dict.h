@@ -9,24 +9,28 @@
 
 namespace levin {
 
-/// The state of anything that has one: named tensors plus a tree of plain values.
+/// The state of an object: named tensors plus a tree of plain values.
 ///
 /// Every stateful object has `StateDict state_dict() const` and
-/// `void load_state_dict(const StateDict&)`. Tensors are references, not copies: whoever keeps a
-/// state while training goes on clones it.
+/// `void load_state_dict(const StateDict&)`. The tensors are references, not copies: to keep a
+/// state while training goes on, clone it.
+///
+///     StateDict state;
+///     state.add("model", model.state_dict());        // tensors "model.linear.weight", ...
+///     model.load_state_dict(state.child("model"));
 struct StateDict {
   std::map<std::string, torch::Tensor, std::less<>> tensors;
   Value values = Value::Object{};
 
   /// Puts `child` under `name`: its tensors as `name.*`, its values as the member `name`.
   void add(std::string_view name, StateDict child);
-  /// What was put under `name`; empty where nothing was.
+  /// What was put under `name`; empty if nothing was.
   StateDict child(std::string_view name) const;
   /// Whether anything was put under `name`.
   bool has_child(std::string_view name) const;
-  /// The tensor of that name. Throws CheckpointError where there is none.
+  /// The tensor of that name. Throws CheckpointError if there is none.
   const torch::Tensor& tensor(std::string_view name) const;
-  /// A deep copy on the CPU, safe to keep.
+  /// A deep copy on the CPU, which later changes of the object don't reach.
   StateDict clone() const;
 };
 

@@ -7,12 +7,12 @@
 #include <vector>
 
 namespace torch {
-using at::Tensor;  // what <torch/types.h> calls it too, without its cost
+using at::Tensor;  // declared by <torch/types.h> too, which takes long to compile
 }
 
 namespace levin {
 
-/// Tensors by name, in the order they were added: what a batch holds and `predict` returns.
+/// Tensors by name, in the order they were added, for example what `predict` returns.
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 }  // namespace levin

@@ -19,7 +19,7 @@ namespace levin::shards_test {
 
 namespace fs = std::filesystem;
 using readers::ShardOptions;
-using readers::TargetKind;
+using readers::TargetType;
 using test::expect_data_error;
 using test::expect_rows;
 using test::open_files;
@@ -63,12 +63,12 @@ TEST(Shards, whole_targets_are_classes_others_values_in_all_files_alike) {
   write_text(folder / "a.csv", "1,2\n3,0\n");
   write_text(folder / "b.csv", "5,0.5\n");
   EXPECT_EQ(read_all(*open_files({folder / "a.csv"}), true).target.scalar_type(), at::kLong);
-  EXPECT_EQ(read_all(*open_files({folder / "a.csv"}, {.target_kind = TargetKind::values}), true)
+  EXPECT_EQ(read_all(*open_files({folder / "a.csv"}, {.target_type = TargetType::values}), true)
                 .target.scalar_type(),
             at::kFloat);
   expect_rows(read_all(*open_files({folder / "a.csv", folder / "b.csv"}), true),
               {torch::tensor({{1.0F}, {3.0F}, {5.0F}}), torch::tensor({2.0F, 0.0F, 0.5F})});
-  expect_data_error([&] { open_files({folder / "b.csv"}, {.target_kind = TargetKind::classes}); },
+  expect_data_error([&] { open_files({folder / "b.csv"}, {.target_type = TargetType::classes}); },
                     "line 1");
 }
 
@@ -103,9 +103,9 @@ TEST(Shards, npy_pairs_and_arrays_with_their_target_in_a_column_are_read_in_plac
   const auto labels = rows.target.to(at::kFloat).unsqueeze(1);
   test::write_npy_of<float>(folder / "last.npy", torch::cat({rows.input, labels}, 1));
   test::write_npy_of<float>(folder / "first.npy", torch::cat({labels, rows.input}, 1));
-  expect_both_ways(*open_files({folder / "last.npy"}, {.target_kind = TargetKind::classes}), rows);
+  expect_both_ways(*open_files({folder / "last.npy"}, {.target_type = TargetType::classes}), rows);
   expect_both_ways(*open_files({folder / "first.npy"},
-                               {.target_column = "0", .target_kind = TargetKind::classes}),
+                               {.target_column = "0", .target_type = TargetType::classes}),
                    rows);
   // Other types: doubles and small integers become float32, unsigned labels int64.
   test::write_npy_of<double>(folder / "x64.npy", rows.input.to(at::kDouble));
@@ -113,7 +113,7 @@ TEST(Shards, npy_pairs_and_arrays_with_their_target_in_a_column_are_read_in_plac
   expect_both_ways(*open_files({folder / "x64.npy"}, {}, {}, {folder / "y8.npy"}), rows);
   expect_data_error(
       [&] {
-        read_all(*open_files({folder / "x.npy"}, {.target_kind = TargetKind::classes}), true);
+        read_all(*open_files({folder / "x.npy"}, {.target_type = TargetType::classes}), true);
       },
       "whole");
 }
@@ -304,12 +304,12 @@ TEST(Shards, what_one_set_shows_is_settled_for_the_others) {
     write_text(folder / name, text);
     return readers::settled(options, readers::open_shards({folder / name}, {}, options));
   };
-  EXPECT_EQ(settled("a.csv", "1,2\n").target_kind, TargetKind::classes);
-  EXPECT_EQ(settled("a.csv", "1,2.5\n").target_kind, TargetKind::values);
-  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_kind = TargetKind::values}).target_kind,
-            TargetKind::values);
-  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_column = "none"}).target_kind,
-            TargetKind::automatic);
+  EXPECT_EQ(settled("a.csv", "1,2\n").target_type, TargetType::classes);
+  EXPECT_EQ(settled("a.csv", "1,2.5\n").target_type, TargetType::values);
+  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_type = TargetType::values}).target_type,
+            TargetType::values);
+  EXPECT_EQ(settled("a.csv", "1,2\n", {.target_column = "none"}).target_type,
+            TargetType::automatic);
   EXPECT_TRUE(settled("a.libsvm", "0 5:1\n").keep_signs);
   EXPECT_FALSE(settled("a.libsvm", "-1 5:1\n").keep_signs);
   EXPECT_EQ(settled("a.libsvm", "-1 5:1\n").num_features, 5);

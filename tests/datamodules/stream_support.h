@@ -116,7 +116,7 @@ inline std::shared_ptr<ShardedDataset> open_files(const std::vector<std::filesys
                                                   const readers::ShardOptions& options = {},
                                                   ShardedDatasetOptions dataset_options = {},
                                                   std::vector<std::filesystem::path> targets = {}) {
-  dataset_options.target_kind = options.target_kind;
+  dataset_options.target_type = options.target_type;
   return std::make_shared<ShardedDataset>(readers::open_shards(files, targets, options),
                                           dataset_options);
 }

@@ -4,8 +4,10 @@
 
 #include <torch/torch.h>
 
+#include <levin/datamodules/array.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
 
 namespace levin::softmax_loss_test {
@@ -196,12 +198,59 @@ TEST(SoftmaxLoss, rows_of_bytes_are_read_where_they_lie) {
   plain.load_state_dict(fused.state_dict());
   const std::vector<int64_t> rows = {3, 49, 0, 17, 17};
   Batch in_place;
-  in_place.set_may_defer(true);
-  data.get_batch(rows, in_place);
+  data.select_batch(rows, in_place);
   Batch gathered;
   data.get_batch(rows, gathered);
   expect_same(step_of(fused, in_place), step_of(plain, gathered));
-  EXPECT_FALSE(in_place.input_view().rows.empty()) << "somebody gathered them";
+  EXPECT_EQ(fused.by_autograd, 0);
+  EXPECT_FALSE(in_place.input_rows().is_dense()) << "somebody gathered them";
+}
+
+// What a fit hands to a module that reads rows in place; others get tensors.
+TEST(SoftmaxLoss, training_steps_read_rows_in_place_if_the_parameters_allow_it) {
+  class Watching : public Counting {
+   public:
+    using Counting::Counting;
+    torch::Tensor training_step(const Batch& batch, Step& step) override {
+      ++(batch.input_rows().is_dense() ? copied : in_place);
+      return Counting::training_step(batch, step);
+    }
+    void validation_step(const Batch& batch, Step& step) override {
+      EXPECT_TRUE(batch.input_rows().is_dense());
+      Counting::validation_step(batch, step);
+    }
+    int copied = 0;
+    int in_place = 0;
+  };
+  const auto fit = [](Watching& model) {
+    ArrayDataModule data(torch::randn({50, 100}), torch::randint(3, {50}, torch::kLong),
+                         {.batch_size = 5, .val_split = 0.2});
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 2, .num_sanity_val_steps = 0});
+    trainer.fit(model, data);
+  };
+  Watching fused(options_of(100, 3));
+  fit(fused);
+  EXPECT_EQ(fused.in_place, 16);
+  EXPECT_EQ(fused.copied, 0);
+
+  Watching frozen(options_of(100, 3));
+  frozen.parameters()[1].set_requires_grad(false);
+  fit(frozen);
+  EXPECT_EQ(frozen.in_place, 0);
+  EXPECT_EQ(frozen.copied, 16);
+}
+
+// A step that can't use the pass after all still gets its tensor.
+TEST(SoftmaxLoss, rows_in_place_that_the_pass_does_not_take_go_by_autograd) {
+  const TensorDataset data(torch::randn({50, 100}), torch::randint(3, {50}, torch::kLong));
+  Batch in_place;
+  Batch gathered;
+  const std::vector<int64_t> rows = {3, 49, 0};
+  data.select_batch(rows, in_place);
+  data.get_batch(rows, gathered);
+  ByAutograd plain(options_of(100, 3));
+  expect_same(step_of(plain, in_place), step_of(plain, gathered));
+  EXPECT_FALSE(in_place.input_rows().is_dense());
 }
 
 }  // namespace levin::softmax_loss_test

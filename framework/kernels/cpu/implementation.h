@@ -1,9 +1,9 @@
 #pragma once
 
-// The loops themselves, once for each kind of vector unit: a file that includes this one is
-// compiled for that unit and sets LEVIN_LANES, the floats of one vector. Everything here is local
-// to that file and nothing of the standard library is called: an inline function compiled for one
-// unit must not be the copy that the linker keeps for all.
+// The loops themselves. Each file that includes this one is compiled for one kind of vector unit
+// and sets LEVIN_LANES, the number of floats in one vector. Everything here is local to that file,
+// and nothing of the standard library is called: if an inline function were compiled for one vector
+// unit, the linker could keep that copy for all callers.
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
 #include <levin/framework/kernels/cpu/tiles.h>
@@ -52,33 +52,35 @@ struct Block {
   float* logits;
 };
 
-inline const char* row_bytes(const SoftmaxRegression& pass, int64_t row, int64_t size) {
-  const int64_t place = pass.rows != nullptr ? pass.rows[row] : row;
-  return static_cast<const char*>(pass.data) + place * size;
+inline const char* row_bytes(const RowView& rows, int64_t row, int64_t size) {
+  const int64_t place = rows.numbers != nullptr ? rows.numbers[row] : row;
+  return static_cast<const char*>(rows.data) + place * size;
 }
 
-// Where the rows lie, or copies of them in whole vectors; asks the memory for the next block's.
-void take_rows(const SoftmaxRegression& pass, int64_t first, int64_t count, int64_t width,
-               int64_t ahead, Block& block) {
-  const int64_t size = pass.features * (pass.is_bytes ? 1 : 4);
+// Puts into `block` where the rows lie, or copies of them in whole vectors, and prefetches the rows
+// of the next block.
+void take_rows(const RowView& rows, int64_t first, int64_t count, int64_t width, int64_t ahead,
+               Block& block) {
+  const bool is_bytes = rows.type == RowView::Type::scaled_bytes;
+  const int64_t size = rows.row_size * (is_bytes ? 1 : 4);
   for (int64_t r = 0; r < count; ++r) {
-    const char* row = row_bytes(pass, first + r, size);
+    const char* row = row_bytes(rows, first + r, size);
     if (block.converted == nullptr) {
       block.rows[r] = reinterpret_cast<const float*>(row);
     } else {
       float* copy = block.converted + r * width;
-      if (pass.is_bytes) {
-        convert_row(reinterpret_cast<const uint8_t*>(row), pass.features, pass.scale,
-                    pass.zero_point, copy);
+      if (is_bytes) {
+        convert_row(reinterpret_cast<const uint8_t*>(row), rows.row_size, rows.scale,
+                    rows.zero_point, copy);
       } else {
         const auto* values = reinterpret_cast<const float*>(row);
-        for (int64_t i = 0; i < pass.features; ++i) copy[i] = values[i];
+        for (int64_t i = 0; i < rows.row_size; ++i) copy[i] = values[i];
       }
-      for (int64_t i = pass.features; i < width; ++i) copy[i] = 0.0F;
+      for (int64_t i = rows.row_size; i < width; ++i) copy[i] = 0.0F;
       block.rows[r] = copy;
     }
-    if (first + r + ahead >= pass.count) continue;
-    const char* next = row_bytes(pass, first + r + ahead, size);
+    if (first + r + ahead >= rows.count) continue;
+    const char* next = row_bytes(rows, first + r + ahead, size);
     for (int64_t i = 0; i < size; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
   }
 }
@@ -112,10 +114,11 @@ void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_wi
 }
 
 double softmax_regression(const SoftmaxRegression& pass) {
-  const bool is_whole = pass.features % kLanes == 0;
-  const Shape shape = {pass.classes, is_whole ? pass.features : padded(pass.features),
-                       padded(pass.classes)};
-  const int64_t step = rows_a_block(padded(pass.features));
+  const RowView& rows = pass.rows;
+  const int64_t features = rows.row_size;
+  const bool is_whole = features % kLanes == 0;
+  const Shape shape = {pass.classes, is_whole ? features : padded(features), padded(pass.classes)};
+  const int64_t step = rows_a_block(padded(features));
   float* scratch = pass.scratch;
   const auto take = [&scratch](int64_t floats) {
     float* taken = scratch;
@@ -124,24 +127,25 @@ double softmax_regression(const SoftmaxRegression& pass) {
   };
   Block block;
   block.logits = take(step * shape.logits_stride);
-  block.converted = is_whole && !pass.is_bytes ? nullptr : take(step * padded(pass.features));
+  const bool is_read_in_place = is_whole && rows.type == RowView::Type::float32;
+  block.converted = is_read_in_place ? nullptr : take(step * padded(features));
   const float* weight = pass.weight;
   float* gradient = pass.weight_gradient;
   if (!is_whole) {
     float* copy = take(shape.classes * shape.width);
-    copy_matrix(pass.weight, pass.features, copy, shape.width, shape.classes);
+    copy_matrix(pass.weight, features, copy, shape.width, shape.classes);
     weight = copy;
     gradient = take(shape.classes * shape.width);
-    copy_matrix(pass.weight_gradient, pass.features, gradient, shape.width, shape.classes);
+    copy_matrix(pass.weight_gradient, features, gradient, shape.width, shape.classes);
   }
   double loss = 0.0;
-  for (int64_t first = 0; first < pass.count; first += step) {
-    const int64_t count = pass.count - first < step ? pass.count - first : step;
-    take_rows(pass, first, count, shape.width, step, block);
+  for (int64_t first = 0; first < rows.count; first += step) {
+    const int64_t count = rows.count - first < step ? rows.count - first : step;
+    take_rows(rows, first, count, shape.width, step, block);
     loss += run_block(pass, first, count, shape, weight, gradient, block);
   }
   if (!is_whole) {
-    copy_matrix(gradient, shape.width, pass.weight_gradient, pass.features, shape.classes);
+    copy_matrix(gradient, shape.width, pass.weight_gradient, features, shape.classes);
   }
   return loss;
 }

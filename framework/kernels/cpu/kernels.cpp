@@ -25,6 +25,18 @@ struct Available {
 
 }  // namespace
 
+RowView RowView::narrow(int64_t first, int64_t new_count) const {
+  RowView part = *this;
+  part.count = new_count;
+  if (numbers != nullptr) {
+    part.numbers = numbers + first;
+  } else {
+    const int64_t value_bytes = type == Type::scaled_bytes ? 1 : 4;
+    part.data = static_cast<const char*>(data) + first * row_size * value_bytes;
+  }
+  return part;
+}
+
 int64_t scratch_size(int64_t classes, int64_t features) {
   const int64_t width = padded(features);
   return rows_a_block(width) * (width + padded(classes)) + 2 * classes * width;

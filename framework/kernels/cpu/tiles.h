@@ -1,13 +1,14 @@
 #pragma once
 
-// The two matrix products of a pass, a few rows and classes at a time so that the sums stay in
-// registers: see implementation.h.
+// The two matrix products of a pass. They take a few rows and classes at a time, so that the sums
+// stay in registers. Only implementation.h includes this file.
 #include <levin/framework/kernels/cpu/vectors.h>
 
 namespace levin::kernels {
 namespace {
 
-// As many rows at once as leave room in the registers: 16, or 32 of them.
+// As many rows at once as leave room in the registers, of which there are 32 with AVX-512 and on
+// ARM, else 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kRowsAtOnce = 4;
 #else
@@ -15,7 +16,7 @@ constexpr int kRowsAtOnce = 2;
 #endif
 constexpr int kClassesAtOnce = 5;
 
-// What a pass works with: the widths are whole vectors.
+// The sizes of a pass; the width and the stride are whole vectors.
 struct Shape {
   int64_t classes;
   int64_t width;          // of a row of weights, in floats
@@ -95,7 +96,7 @@ void gradient_columns(const float* const* x, int64_t rows, int64_t at, int64_t v
   }
 }
 
-// --- classes a few at a time, so that the sums stay in registers ---
+// --- all classes, a few at a time ---
 
 void add_logits(const float* const* x, int64_t rows, const float* weight, const Shape& shape,
                 float* z) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Vectors of LEVIN_LANES floats, for the files that are compiled for one vector unit each: see
-// implementation.h, which says why all of it is local to those files.
+// Vectors of LEVIN_LANES floats, for the files that are compiled for one vector unit each;
+// implementation.h says why everything is local to those files.
 #include <cstdint>
 
 namespace levin::kernels {
@@ -19,7 +19,7 @@ inline Vector all(float value) { return Vector{} + value; }
 
 inline float sum_of(Vector value) {
 #if LEVIN_LANES > 4
-  // Halves first: fewer steps than one after another.
+  // Adding the parts first takes fewer steps than adding lane after lane.
   typedef float Four __attribute__((vector_size(16)));
   union {
     Vector whole;
@@ -33,8 +33,8 @@ inline float sum_of(Vector value) {
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-// e^x for x <= 0, below -87 that of -87; NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2, and
-// e^r by its Taylor series, whose first term left out is below 6e-9.
+// e^x for x <= 0; x below -87 counts as -87, and NaN stays NaN. Splits x into n ln 2 + r with
+// |r| <= ln 2 / 2 and sums the Taylor series of e^r, whose first term left out is below 6e-9.
 inline Vector exponential(Vector x) {
   constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23: adding it leaves n in the lowest bits
   const Vector least = all(-87.0F);

@@ -426,6 +426,64 @@ TEST(DataLoader, nothing_is_allocated_once_buffers_are_there) {
   }
 }
 
+// Rows wide enough to stay in place: 400 bytes.
+std::shared_ptr<TensorDataset> wide(int64_t rows) {
+  return std::make_shared<TensorDataset>(torch::arange(rows * 100).view({rows, 100}).to(at::kFloat),
+                                         torch::arange(rows));
+}
+
+TEST(DataLoader, rows_left_in_place_are_the_same_rows_in_the_same_order) {
+  for (const int64_t rank : {0, 1}) {
+    const DataLoader loader(wide(103), {.batch_size = 10, .shuffle = true, .seed = 7});
+    const auto expected = read_epoch(loader, 2, {rank, 2});
+    auto reader = loader.open(2, 0, {rank, 2});
+    reader.leave_rows_in_place(true);
+    std::vector<Snapshot> seen;
+    Batch batch;
+    while (reader.next(batch)) {
+      EXPECT_FALSE(batch.input_rows().is_dense());
+      seen.push_back(snapshot(batch, reader));
+    }
+    EXPECT_EQ(seen, expected);
+    reader.leave_rows_in_place(false);
+    reader.seek(2);
+    EXPECT_EQ(read_all(reader), expected);
+  }
+}
+
+TEST(DataLoader,
+     rows_are_copied_unless_the_caller_wants_them_in_place_and_nothing_else_needs_them) {
+  const auto is_dense = [](const DataLoaderOptions& options, bool in_place,
+                           std::optional<at::Device> device = {}) {
+    auto reader = DataLoader(wide(20), options).open();
+    reader.leave_rows_in_place(in_place);
+    if (device) reader.set_device(*device);
+    Batch batch;
+    EXPECT_TRUE(reader.next(batch));
+    return batch.input_rows().is_dense();
+  };
+  EXPECT_TRUE(is_dense({}, false));
+  EXPECT_FALSE(is_dense({}, true));
+  EXPECT_FALSE(is_dense({}, true, at::kCPU));
+  EXPECT_TRUE(is_dense({.num_workers = 1}, true));
+  EXPECT_TRUE(is_dense({.transform = [](Batch&, const TransformContext&) {}}, true));
+  EXPECT_TRUE(is_dense({.pin_memory = true}, true));
+}
+
+TEST(DataLoader, rows_left_in_place_allocate_nothing_in_a_steady_epoch) {
+  auto reader = DataLoader(wide(103), {.batch_size = 10, .shuffle = true}).open();
+  reader.leave_rows_in_place(true);
+  Batch batch;
+  int64_t before = 0;
+  for (int64_t epoch = 0; epoch < 12; ++epoch) {
+    if (epoch == 6) before = test::allocations();
+    reader.seek(epoch);
+    while (reader.next(batch)) {
+    }
+  }
+  EXPECT_EQ(test::allocations() - before, 0) << "66 batches";
+}
+
 TEST(DataLoader, the_data_set_itself_is_never_written) {
   const auto x = torch::arange(12.0).view({4, 3});
   const auto data = std::make_shared<TensorDataset>(x, torch::arange(4));

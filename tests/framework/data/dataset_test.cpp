@@ -2,6 +2,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataset.h>
 #include <levin/framework/data/sampler.h>
+#include <levin/framework/tensor/buffer.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -212,64 +213,104 @@ TEST(Buffers, are_reused_where_they_fit_and_replaced_where_not) {
   EXPECT_FALSE(reused(std::move(inference), 4, {3}, at::kFloat));  // training can't use it
 }
 
-// --- rows that stay where they are until somebody asks ---
+// --- rows that stay in place ---
 
 TensorDataset wide_rows() {
   return {torch::arange(40.0 * 100.0).view({40, 100}), torch::arange(40)};
 }
 
-TEST(TensorDatasetDeferred, gathers_when_the_tensor_is_asked_for_and_not_before) {
+TEST(TensorDatasetInPlace, a_selected_batch_refers_to_the_rows_and_no_const_call_changes_that) {
   const auto data = wide_rows();
   Batch batch;
-  batch.set_may_defer(true);
-  data.get_batch(std::vector<int64_t>{7, 3}, batch);
-  EXPECT_EQ(batch.rows(), 2);
-  const auto view = batch.input_view();
-  EXPECT_EQ(view.source.tensor.data_ptr(), data.tensors()[0].second.data_ptr());
-  EXPECT_EQ(std::vector<int64_t>(view.rows.begin(), view.rows.end()), (std::vector<int64_t>{7, 3}));
-  EXPECT_EQ(batch.input()[0][0].item<double>(), 700.0);
-  EXPECT_EQ(batch.input()[1][99].item<double>(), 399.0);
-  EXPECT_EQ(batch.input_view().source.tensor.data_ptr(), batch.input().data_ptr());
-  EXPECT_TRUE(batch.input_view().rows.empty());
-  EXPECT_TRUE(torch::equal(batch.target(), torch::tensor({7, 3})));
+  data.select_batch(std::vector<int64_t>{7, 3}, batch);
+  const Batch& read = batch;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(read.rows(), 2);
+    const auto view = read.input_rows().view();
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->data, data.tensors()[0].second.const_data_ptr());
+    EXPECT_EQ(std::vector<int64_t>(view->numbers, view->numbers + view->count),
+              (std::vector<int64_t>{7, 3}));
+    EXPECT_EQ(read.input()[0][0].item<double>(), 700.0);
+    EXPECT_EQ(read.input()[1][99].item<double>(), 399.0);
+    EXPECT_TRUE(torch::equal(read["input"], read.tensors()[0].second));
+    EXPECT_TRUE(torch::equal(read.to(at::kCPU).input(), read.input()));
+    EXPECT_FALSE(read.pin_memory().input().is_same(read.input()));
+    EXPECT_FALSE(read.input_rows().is_dense());
+  }
+  EXPECT_TRUE(torch::equal(read.target(), torch::tensor({7, 3})));
+  EXPECT_TRUE(batch.entries()[1].second.is_dense());  // a number a row is cheaper to copy
 }
 
-TEST(TensorDatasetDeferred, is_not_done_unless_allowed) {
+TEST(TensorDatasetInPlace, is_not_done_unless_asked_for) {
   Batch batch;
   wide_rows().get_batch(std::vector<int64_t>{7, 3}, batch);
-  EXPECT_TRUE(batch.input_view().rows.empty());
+  EXPECT_TRUE(batch.input_rows().is_dense());
+  EXPECT_EQ(batch.input_rows().view()->numbers, nullptr);
 }
 
-TEST(TensorDatasetDeferred, a_batch_outlives_its_data_set_and_copies_gather_for_themselves) {
+TEST(TensorDatasetInPlace, rows_that_no_kernel_reads_are_gathered) {
+  for (const auto type : {at::kDouble, at::kByte, at::kLong}) {
+    const TensorDataset data(torch::ones({5, 300}).to(type), torch::arange(5));
+    Batch batch;
+    data.select_batch(std::vector<int64_t>{4, 2}, batch);
+    EXPECT_TRUE(batch.input_rows().is_dense()) << type;
+  }
+}
+
+TEST(TensorDatasetInPlace, a_batch_outlives_its_data_set_and_gathers_for_itself) {
   Batch batch;
-  batch.set_may_defer(true);
   {
     const auto data = wide_rows();
-    data.get_batch(std::vector<int64_t>{1}, batch);
+    data.select_batch(std::vector<int64_t>{1}, batch);
   }
   const Batch copy = batch;
-  batch.tensors()[0].second.zero_();
+  batch.input().zero_();
   EXPECT_EQ(copy.input()[0][1].item<double>(), 101.0);
+  EXPECT_EQ(batch.input()[0][1].item<double>(), 101.0);
 }
 
-TEST(TensorDatasetDeferred, tensors_gathered_in_inference_mode_can_be_trained_on_later) {
+TEST(TensorDatasetInPlace, tensors_gathered_in_inference_mode_can_be_trained_on_later) {
   Batch batch;
-  batch.set_may_defer(true);
   const auto data = wide_rows();
-  data.get_batch(std::vector<int64_t>{1}, batch);
+  data.select_batch(std::vector<int64_t>{1}, batch);
   {
     const c10::InferenceMode inference;
     EXPECT_FALSE(batch.input().is_inference());
   }
 }
 
+TEST(TensorDatasetInPlace, a_batch_is_written_again_whichever_way_it_was_made_before) {
+  const auto data = wide_rows();
+  Batch batch;
+  for (const int64_t row : {3, 4, 5, 6}) {
+    const std::vector<int64_t> rows{row, row + 20};
+    row % 2 == 0 ? data.get_batch(rows, batch) : data.select_batch(rows, batch);
+    EXPECT_EQ(batch.input_rows().is_dense(), row % 2 == 0);
+    EXPECT_EQ(batch.input()[1][0].item<int64_t>(), (row + 20) * 100);
+  }
+  EXPECT_EQ(data.tensors()[0].second[39][99].item<double>(), 3999.0) << "the data were written";
+}
+
+TEST(TensorDatasetInPlace, a_subset_of_a_subset_refers_to_the_rows_of_the_first_data_set) {
+  const auto data = std::make_shared<TensorDataset>(wide_rows());
+  const auto odd = std::make_shared<Subset>(data, std::vector<int64_t>{1, 3, 5});
+  const Subset last(odd, {2, 0});
+  Batch batch;
+  last.select_batch(std::vector<int64_t>{1, 0}, batch);
+  EXPECT_FALSE(batch.input_rows().is_dense());
+  EXPECT_EQ(batch.input()[0][0].item<double>(), 100.0);
+  EXPECT_EQ(batch.input()[1][0].item<double>(), 500.0);
+  EXPECT_EQ(batch.row_ids(), (std::vector<int64_t>{1, 5}));
+}
+
 TEST(TensorDatasetScale, bytes_are_handed_out_as_floats) {
   TensorDataset data(torch::arange(200, torch::kByte).view({2, 100}), torch::arange(2));
   data.set_scale("input", {.scale = 0.5F, .zero_point = 2.0F});
-  for (const bool may_defer : {false, true}) {
+  for (const bool in_place : {false, true}) {
     Batch batch;
-    batch.set_may_defer(may_defer);
-    data.get_batch(std::vector<int64_t>{1, 0}, batch);
+    const std::vector<int64_t> rows{1, 0};
+    in_place ? data.select_batch(rows, batch) : data.get_batch(rows, batch);
     EXPECT_EQ(batch.input().scalar_type(), torch::kFloat);
     EXPECT_EQ(batch.input()[0][0].item<float>(), 49.0F);
     EXPECT_EQ(batch.input()[1][4].item<float>(), 1.0F);

@@ -1,0 +1,221 @@
+#include <levin/framework/data/rows.h>
+
+#include <ATen/Context.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/InferenceMode.h>
+#include <levin/framework/tensor/buffer.h>
+
+#include <cstring>
+#include <numeric>
+
+namespace levin {
+namespace {
+
+/// Whether the values lie one after another in memory of this process, and are plain numbers.
+bool is_plain_memory(const torch::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.layout() == at::kStrided && tensor.is_contiguous() &&
+         !tensor.requires_grad() && !tensor.is_conj() && !tensor.is_neg();
+}
+
+bool is_on(const torch::Tensor& tensor, at::Device device) {
+  return tensor.device() == device ||
+         (!device.has_index() && tensor.device().type() == device.type());
+}
+
+bool are_consecutive(std::span<const int64_t> rows) {
+  for (size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i] != rows[i - 1] + 1) return false;
+  }
+  return true;
+}
+
+template <class Word>
+void gather_words(const void* from, std::span<const int64_t> rows, void* to) {
+  const auto* source = static_cast<const Word*>(from);
+  auto* target = static_cast<Word*>(to);
+  for (const int64_t row : rows) *target++ = source[row];
+}
+
+// Rows of a few values, in multiples of 16 bytes: cheaper than a call of memcpy each.
+void gather_chunks(const char* from, size_t row_bytes, std::span<const int64_t> rows, char* to) {
+  constexpr size_t kChunk = 16;
+  for (const int64_t row : rows) {
+    const char* source = from + static_cast<size_t>(row) * row_bytes;
+    for (size_t done = 0; done < row_bytes; done += kChunk) {
+      std::memcpy(to + done, source + done, kChunk);
+    }
+    to += row_bytes;
+  }
+}
+
+void gather_bytes(const char* from, size_t row_bytes, std::span<const int64_t> rows, char* to) {
+  constexpr size_t kAhead = 8;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i + kAhead < rows.size()) {
+      __builtin_prefetch(from + static_cast<size_t>(rows[i + kAhead]) * row_bytes);
+    }
+    std::memcpy(to + i * row_bytes, from + static_cast<size_t>(rows[i]) * row_bytes, row_bytes);
+  }
+}
+
+// LibTorch's index_select would start a team of threads under each loader's worker.
+void copy_rows(const torch::Tensor& source, std::span<const int64_t> rows, torch::Tensor& target) {
+  const auto row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
+  const auto* from = static_cast<const char*>(source.const_data_ptr());
+  auto* to = static_cast<char*>(target.mutable_data_ptr());
+  if (are_consecutive(rows)) {
+    std::memcpy(to, from + static_cast<size_t>(rows[0]) * row_bytes, rows.size() * row_bytes);
+  } else if (row_bytes == 8) {
+    gather_words<uint64_t>(from, rows, to);
+  } else if (row_bytes == 4) {
+    gather_words<uint32_t>(from, rows, to);
+  } else if (row_bytes == 1) {
+    gather_words<uint8_t>(from, rows, to);
+  } else if (row_bytes % 16 == 0 && row_bytes <= 128) {
+    gather_chunks(from, row_bytes, rows, to);
+  } else {
+    gather_bytes(from, row_bytes, rows, to);
+  }
+}
+
+void convert_rows(const torch::Tensor& source, const ByteScale& scale,
+                  std::span<const int64_t> rows, torch::Tensor& target) {
+  const auto& kernels = kernels::best();
+  const int64_t row_size = source.numel() / source.size(0);
+  const auto* from = source.const_data_ptr<uint8_t>();
+  auto* to = target.mutable_data_ptr<float>();
+  for (const int64_t row : rows) {
+    kernels.convert_bytes(from + row * row_size, row_size, scale.scale, scale.zero_point, to);
+    to += row_size;
+  }
+}
+
+// For tensors that aren't plain memory of this process.
+torch::Tensor select_rows(const torch::Tensor& source, const std::optional<ByteScale>& scale,
+                          std::span<const int64_t> rows) {
+  auto* numbers = const_cast<int64_t*>(rows.data());
+  const auto index = at::from_blob(numbers, {static_cast<int64_t>(rows.size())}, at::kLong);
+  const auto selected = source.index_select(0, index.to(source.device(), at::kLong, true, true));
+  return scale ? selected.to(at::kFloat).sub_(scale->zero_point).mul_(scale->scale) : selected;
+}
+
+std::vector<int64_t> numbers_up_to(int64_t end) {
+  std::vector<int64_t> numbers(static_cast<size_t>(end));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+}  // namespace
+
+int64_t Rows::size() const {
+  if (is_selection_) return static_cast<int64_t>(numbers_.size());
+  return source_.defined() && source_.dim() > 0 ? source_.size(0) : 0;
+}
+
+size_t Rows::nbytes() const {
+  if (is_dense()) return source_.defined() ? source_.nbytes() : 0;
+  const int64_t values = c10::multiply_integers(row_shape()) * size();
+  return static_cast<size_t>(values) * c10::elementSize(dtype());
+}
+
+torch::Tensor Rows::tensor() const {
+  if (is_dense()) return source_;
+  // A later training step couldn't use an inference tensor.
+  std::optional<c10::InferenceMode> normal_mode;
+  if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
+  Rows dense;
+  dense.copy(source_, scale_, is_selection_ ? numbers_ : numbers_up_to(size()));
+  return dense.source_;
+}
+
+std::optional<kernels::RowView> Rows::view() const {
+  if (!source_.defined() || source_.scalar_type() != (scale_ ? at::kByte : at::kFloat) ||
+      source_.dim() == 0 || source_.size(0) == 0 || !is_plain_memory(source_)) {
+    return std::nullopt;
+  }
+  kernels::RowView view;
+  view.data = source_.const_data_ptr();
+  view.row_size = source_.numel() / source_.size(0);
+  view.count = size();
+  if (is_selection_) view.numbers = numbers_.data();
+  if (scale_) {
+    view.type = kernels::RowView::Type::scaled_bytes;
+    view.scale = scale_->scale;
+    view.zero_point = scale_->zero_point;
+  }
+  return view;
+}
+
+void Rows::gather(std::span<const int64_t> numbers, Rows& out) const {
+  if (!is_selection_) {
+    out.copy(source_, scale_, numbers);
+    return;
+  }
+  Rows chosen;
+  select(numbers, chosen);
+  out.copy(source_, scale_, chosen.numbers_);
+}
+
+void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
+  out.source_ = source_;
+  out.scale_ = scale_;
+  out.is_selection_ = true;
+  out.numbers_.assign(numbers.begin(), numbers.end());
+  if (!is_selection_) return;
+  for (auto& number : out.numbers_) number = numbers_[static_cast<size_t>(number)];
+}
+
+void Rows::copy(const torch::Tensor& source, const std::optional<ByteScale>& scale,
+                std::span<const int64_t> numbers) {
+  if (!is_plain_memory(source)) {
+    *this = Rows(select_rows(source, scale, numbers));
+    return;
+  }
+  allocate(static_cast<int64_t>(numbers.size()), source.sizes().slice(1),
+           scale ? at::kFloat : source.scalar_type());
+  if (numbers.empty() || source.numel() == 0) return;
+  if (scale) {
+    convert_rows(source, *scale, numbers, source_);
+  } else {
+    copy_rows(source, numbers, source_);
+  }
+}
+
+Rows Rows::narrow(int64_t first, int64_t count) const {
+  Rows part = *this;
+  if (is_selection_) {
+    part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
+  } else {
+    part.source_ = source_.narrow(0, first, count);
+  }
+  return part;
+}
+
+Rows Rows::to(at::Device device, bool non_blocking) const {
+  if (!source_.defined() || is_on(source_, device)) return *this;
+  const auto dense = tensor();
+  // Copies to the CPU have to be complete before they're read, and nobody would wait for them.
+  return dense.to(device, dense.scalar_type(), non_blocking && !device.is_cpu());
+}
+
+Rows Rows::pin_memory() const {
+  if (!at::hasCUDA() || !source_.defined() || !source_.is_cpu()) return *this;
+  const auto dense = tensor();
+  return dense.is_pinned() ? dense : dense.pin_memory();
+}
+
+const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype) {
+  if (!is_dense()) *this = Rows();
+  source_ = reuse_or_allocate(std::move(source_), size, row_shape, dtype);
+  return source_;
+}
+
+void Rows::drop_shared() {
+  if (is_dense() && is_unshared(source_)) return;
+  source_.reset();
+  scale_.reset();
+  is_selection_ = false;
+  numbers_.clear();
+}
+
+}  // namespace levin

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/tensor/tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace levin {
+
+/// What the bytes of a uint8 tensor stand for: (byte - zero_point) * scale, as float32.
+struct ByteScale {
+  float scale = 1.0F / 255.0F;
+  float zero_point = 0.0F;
+};
+
+/// The rows of one tensor of a data set or batch. They are either dense, that is a tensor
+/// [size, ...] of their own, or chosen rows of another tensor, in a given order, which stay in
+/// place until somebody gathers them. A kernel can read both kinds where they lie (`view`).
+///
+///     Rows images(bytes, {.scale = 1.0F / 255.0F});      // a data set: [60000, 784] uint8
+///     Rows batch;
+///     images.select(numbers, batch);                     // no copy: batch.view() reads in place
+///     images.gather(numbers, batch);                     // a copy: batch.tensor() is float32
+///
+/// No const member function changes the rows or their memory. Copies share tensors. Compressed
+/// sparse rows (offsets, indices, values) will be a third kind, behind the same functions.
+class Rows {
+ public:
+  /// No rows, and no tensor: `is_defined` is false.
+  Rows() = default;
+  /// All rows of `tensor` [rows, ...], dense.
+  Rows(torch::Tensor tensor) : source_(std::move(tensor)) {}  // NOLINT
+  /// All rows of a uint8 tensor [rows, ...] whose bytes stand for float32 numbers. They are not
+  /// dense: `tensor` and `gather` convert the bytes.
+  Rows(torch::Tensor bytes, ByteScale scale) : source_(std::move(bytes)), scale_(scale) {}
+
+  bool is_defined() const { return source_.defined(); }
+  /// Whether the rows are a tensor of their own, so that `tensor` copies nothing.
+  bool is_dense() const { return !is_selection_ && !scale_; }
+  /// The number of rows; 0 if there is no tensor, or one without dimensions.
+  int64_t size() const;
+  /// The type and shape of the rows as `tensor` gives them; the shape is that of one row.
+  at::ScalarType dtype() const { return scale_ ? at::kFloat : source_.scalar_type(); }
+  at::IntArrayRef row_shape() const { return source_.sizes().slice(1); }
+  /// Bytes of the rows as `tensor` gives them.
+  size_t nbytes() const;
+  /// The tensor that the rows lie in: `tensor` itself if they are dense; else one that may have
+  /// more rows, and bytes instead of numbers.
+  const torch::Tensor& source() const { return source_; }
+
+  /// The rows as a tensor [size, ...]. Costs nothing if they are dense; else each call gathers them
+  /// into new memory. Undefined if there is none.
+  torch::Tensor tensor() const;
+  /// Where the rows lie in the memory of this process, to be read by a kernel while these rows
+  /// exist. Nothing if no kernel can read them in place: they are on a device, not contiguous,
+  /// neither float32 nor scaled bytes, or take part in a graph of gradients.
+  std::optional<kernels::RowView> view() const;
+
+  /// Makes `out`, another object, the rows of these with the given numbers, in that order, by a
+  /// copy. The memory of `out` is used again if it fits and nobody else uses it. Each number must
+  /// be in [0, size), which isn't checked here. Plain CPU memory is copied on the calling thread
+  /// alone.
+  void gather(std::span<const int64_t> numbers, Rows& out) const;
+  /// The same without a copy: `out` refers to the tensor that these rows lie in.
+  void select(std::span<const int64_t> numbers, Rows& out) const;
+
+  /// `count` of the rows from row `first` on; shares the memory.
+  Rows narrow(int64_t first, int64_t count) const;
+  /// The rows on `device`; asynchronous from pinned memory if `non_blocking`. Rows that are there
+  /// already are shared and stay in place; others are gathered first.
+  Rows to(at::Device device, bool non_blocking = true) const;
+  /// The rows in page-locked memory, for fast copies to a CUDA device.
+  Rows pin_memory() const;
+
+  /// Makes these rows dense, `size` of `row_shape` and `dtype` on the CPU, and returns the tensor
+  /// for its values to be written. Uses the memory of these rows again if it fits and nobody else
+  /// uses it; what was in them is lost.
+  const torch::Tensor& allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype);
+  /// Gives up a tensor that somebody else uses too, or that these rows only refer to. What is left
+  /// may be written again.
+  void drop_shared();
+
+ private:
+  void copy(const torch::Tensor& source, const std::optional<ByteScale>& scale,
+            std::span<const int64_t> numbers);
+
+  torch::Tensor source_;
+  std::optional<ByteScale> scale_;
+  bool is_selection_ = false;
+  std::vector<int64_t> numbers_;  // of a selection: its rows of source_
+};
+
+/// Rows by name, in the order they were added: what a batch and a data set hold.
+using NamedRows = std::vector<std::pair<std::string, Rows>>;
+
+}  // namespace levin
