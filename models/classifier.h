@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
+#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -32,7 +33,7 @@ struct ClassifierOptions {
   /// Classes, numbered from 0; at least 2.
   int64_t num_classes = 0;
   double learning_rate = 1e-3;
-  /// A name make_optimizer knows, with that optimizer's defaults.
+  /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |w| + l2_strength * sum w^2 over the weights, not biases.
   double l1_strength = 0.0;
@@ -46,8 +47,12 @@ struct ClassifierOptions {
 /// test_acc; and train_penalty where there is one. Labels: [rows] of any integer type.
 class Classifier : public Module {
  public:
-  /// Throws ConfigError for fewer than two classes, a negative number or an unknown optimizer.
-  explicit Classifier(ClassifierOptions options);
+  /// `options.optimizer` is looked up among `optimizers`; a model made from a configuration gets
+  /// those of the registry, so a subclass should pass on what it is given. Throws ConfigError for
+  /// fewer than two classes, a negative number, an unknown optimizer, and an optimizer that has no
+  /// setting `learning_rate`.
+  explicit Classifier(ClassifierOptions options,
+                      const OptimizerList& optimizers = shipped_optimizers());
 
   /// The logits of a batch of inputs [rows, ...].
   virtual torch::Tensor forward(const torch::Tensor& input) = 0;
@@ -87,6 +92,7 @@ class Classifier : public Module {
                 std::string_view accuracy_name);
 
   ClassifierOptions options_;
+  OptimizerList::Entry optimizer_;
   mutable std::vector<torch::Tensor> penalised_;
 };
 

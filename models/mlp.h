@@ -26,7 +26,7 @@ struct MLPOptions {
   double dropout = 0.0;
   bool bias = true;
   double learning_rate = 1e-3;
-  /// "SGD", "Adam", "LBFGS" ... with that optimizer's defaults.
+  /// The name of an optimizer, "SGD", "Adam", "LBFGS" ..., which gets its default settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2; biases are free.
   double l1_strength = 0.0;
@@ -43,8 +43,9 @@ Fields describe(MLPOptions& options);
 class MLP : public Classifier {
  public:
   using Options = MLPOptions;
-  /// Throws ConfigError for options that can't be.
-  explicit MLP(MLPOptions options);
+  /// Throws ConfigError for options that can't be. `optimizers`: see Classifier.
+  explicit MLP(MLPOptions options,
+                              const OptimizerList& optimizers = shipped_optimizers());
 
   /// Logits [rows, classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;

@@ -131,7 +131,6 @@ class Run {
   MetricMap metrics_;
   MetricMap progress_bar_;
   LoggedValues* active_ = nullptr;  // what `log` goes to; null where logging isn't allowed
-  std::string hook_;                // for the message where logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   std::function<std::filesystem::path()> make_log_dir_;
