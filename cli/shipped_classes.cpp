@@ -14,7 +14,6 @@
 #include <levin/datamodules/stream.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
-#include <levin/framework/optimizers/all.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
@@ -55,33 +54,12 @@ void add_callbacks_and_loggers(Registry& registry) {
   registry.default_loggers = {"CsvLogger"};
 }
 
-void add_optimizers(Registry& registry) {
-  auto& optimizers = registry.optimizers;
-  optimizers.add<SGD>("SGD", "gradient descent, with momentum where asked for");
-  optimizers.add<Adam>("Adam", "by running means of the gradient and its square");
-  optimizers.add<AdamW>("AdamW", "Adam with decoupled weight decay");
-  optimizers.add<Adagrad>("Adagrad", "by the sum of squared gradients; for sparse ones");
-  optimizers.add<RMSprop>("RMSprop", "by a running mean of squared gradients");
-  optimizers.add<LBFGS>("LBFGS", "quasi-Newton; for whole-batch training");
-
-  auto& schedulers = registry.schedulers;
-  schedulers.add<StepLR>("StepLR", "drops every step_size");
-  schedulers.add<MultiStepLR>("MultiStepLR", "drops at milestones");
-  schedulers.add<ExponentialLR>("ExponentialLR", "drops by a factor each time");
-  schedulers.add<CosineAnnealingLR>("CosineAnnealingLR", "down half a cosine");
-  schedulers.add<LinearLR>("LinearLR", "linearly from one factor to another: warm-up");
-  schedulers.add<WarmupLR>("WarmupLR", "another name of LinearLR");
-  schedulers.add<OneCycleLR>("OneCycleLR", "up to a peak, and down further than it began");
-  schedulers.add<ReduceLROnPlateau>("ReduceLROnPlateau", "drops when a metric ceases to improve");
-}
-
 }  // namespace
 
 Registry shipped_classes() {
   Registry registry;
   add_models_and_data(registry);
   add_callbacks_and_loggers(registry);
-  add_optimizers(registry);
   return registry;
 }
 

@@ -14,7 +14,6 @@
 #include <c10/core/ScalarType.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/optimizers/factory.h>
 
 namespace levin {
 namespace {
@@ -86,6 +85,17 @@ void check_dataset(const Dataset& dataset, int64_t num_classes) {
   }
 }
 
+/// The one setting of the optimizer that the model gives.
+constexpr const char* kLearningRate = "learning_rate";
+
+void require_learning_rate(const OptimizerList::Entry& optimizer) {
+  if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;
+  throw ConfigError::invalid_value(
+      "optimizer", optimizer.name,
+      "the model sets the optimizer's learning_rate, and this one has no such setting; give its "
+      "options a learning_rate, or choose it by `optimizer:` beside `model:`");
+}
+
 void require_not_negative(std::string_view option, double value) {
   if (!(value >= 0.0)) {
     throw ConfigError::invalid_value(option, fmt::format("{}", value), "must be 0 or more");
@@ -124,7 +134,8 @@ torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& inpu
   return rows.to(weight.scalar_type());
 }
 
-Classifier::Classifier(ClassifierOptions options) : options_(std::move(options)) {
+Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizers)
+    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer, "optimizer")) {
   if (options_.num_classes < 2) {
     throw ConfigError::invalid_value("num_classes", std::to_string(options_.num_classes),
                                      "must be at least 2");
@@ -132,7 +143,7 @@ Classifier::Classifier(ClassifierOptions options) : options_(std::move(options))
   require_not_negative("learning_rate", options_.learning_rate);
   require_not_negative("l1_strength", options_.l1_strength);
   require_not_negative("l2_strength", options_.l2_strength);
-  optimizer_settings(options_.optimizer);  // throws for a name nobody knows
+  require_learning_rate(optimizer_);
 }
 
 torch::Tensor Classifier::loss(const torch::Tensor& logits, const torch::Tensor& targets) const {
@@ -198,8 +209,7 @@ NamedTensors Classifier::predict(const Batch& batch) {
 }
 
 Optimizers Classifier::configure_optimizers() {
-  return make_optimizer(options_.optimizer, parameters(),
-                        Value::Object{{"learning_rate", options_.learning_rate}});
+  return optimizer_.make(Value::Object{{kLearningRate, options_.learning_rate}}, parameters());
 }
 
 void Classifier::set_learning_rate(double learning_rate) {

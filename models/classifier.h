@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
+#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -35,8 +36,7 @@ struct ClassifierOptions {
   /// The number of classes, at least 2; labels are 0 to num_classes - 1.
   int64_t num_classes = 0;
   double learning_rate = 1e-3;
-  /// A name that make_optimizer knows. Its options other than the learning rate have their
-  /// defaults.
+  /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |w| + l2_strength * sum w^2 over the weights, not biases.
   double l1_strength = 0.0;
@@ -63,9 +63,12 @@ struct ClassifierOptions {
 ///     };
 class Classifier : public Module {
  public:
-  /// Throws ConfigError for fewer than two classes, a negative learning rate or strength, and an
-  /// unknown optimizer.
-  explicit Classifier(ClassifierOptions options);
+  /// `options.optimizer` is looked up among `optimizers`; a model made from a configuration gets
+  /// those of the registry, so a subclass should pass on what it is given. Throws ConfigError for
+  /// fewer than two classes, a negative learning rate or strength, an unknown optimizer, and an
+  /// optimizer that has no setting `learning_rate`.
+  explicit Classifier(ClassifierOptions options,
+                      const OptimizerList& optimizers = shipped_optimizers());
 
   /// Returns the logits of `input` [rows, ...]: [rows, num_classes], or for two classes [rows, 1].
   virtual torch::Tensor forward(const torch::Tensor& input) = 0;
@@ -111,6 +114,7 @@ class Classifier : public Module {
                 std::string_view accuracy_name);
 
   ClassifierOptions options_;
+  OptimizerList::Entry optimizer_;
   mutable std::vector<torch::Tensor> penalised_;
 };
 

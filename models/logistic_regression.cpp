@@ -32,19 +32,21 @@ Fields describe(LogisticRegressionOptions& o) {
       {"num_classes", &o.num_classes, "classes, numbered from 0"},
       {"bias", &o.bias, "whether each logit has a bias"},
       {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
-      {"optimizer", &o.optimizer, "SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS"},
+      {"optimizer", &o.optimizer, "an optimizer's class, with its defaults; see `list optimizers`"},
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
   });
 }
 
-LogisticRegression::LogisticRegression(LogisticRegressionOptions options)
+LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
+                                       const OptimizerList& optimizers)
     : Classifier({.num_classes = options.num_classes,
                   .learning_rate = options.learning_rate,
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
-                  .l2_strength = options.l2_strength}),
+                  .l2_strength = options.l2_strength},
+                 optimizers),
       options_(std::move(options)),
       linear_(
           torch::nn::LinearOptions(options_.in_features, logits_of(options_)).bias(options_.bias)) {

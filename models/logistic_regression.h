@@ -19,7 +19,7 @@ struct LogisticRegressionOptions {
   int64_t num_classes = 0;
   bool bias = true;
   double learning_rate = 1e-3;
-  /// "SGD", "Adam", "LBFGS" ... with that optimizer's defaults.
+  /// The name of an optimizer, "SGD", "Adam", "LBFGS" ..., which gets its default settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2, without the bias.
   double l1_strength = 0.0;
@@ -49,8 +49,10 @@ Fields describe(LogisticRegressionOptions& options);
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;
-  /// Throws ConfigError for options that are out of range or exclude each other.
-  explicit LogisticRegression(LogisticRegressionOptions options);
+  /// Throws ConfigError for options that are out of range or exclude each other. `optimizers`: see
+  /// Classifier.
+  explicit LogisticRegression(LogisticRegressionOptions options,
+                              const OptimizerList& optimizers = shipped_optimizers());
 
   /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;

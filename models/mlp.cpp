@@ -58,18 +58,19 @@ Fields describe(MLPOptions& o) {
       {"dropout", &o.dropout, "share of hidden units left out in training"},
       {"bias", &o.bias, "whether each unit has a bias"},
       {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
-      {"optimizer", &o.optimizer, "SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS"},
+      {"optimizer", &o.optimizer, "an optimizer's class, with its defaults; see `list optimizers`"},
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
   });
 }
 
-MLP::MLP(MLPOptions options)
+MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
     : Classifier({.num_classes = options.num_classes,
                   .learning_rate = options.learning_rate,
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
-                  .l2_strength = options.l2_strength}),
+                  .l2_strength = options.l2_strength},
+                 optimizers),
       options_(std::move(options)),
       activation_(find_activation(options_.activation)) {
   require_size("in_features", options_.in_features);

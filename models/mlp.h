@@ -27,7 +27,8 @@ struct MLPOptions {
   /// Whether each unit has a bias.
   bool bias = true;
   double learning_rate = 1e-3;
-  /// "SGD", "Adam", "LBFGS" ...; its options other than the learning rate have their defaults.
+  /// The name of an optimizer, "SGD", "Adam", "LBFGS" ...; its options other than the learning rate
+  /// have their defaults.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| + l2_strength * sum W^2 over the weights, not biases.
   double l1_strength = 0.0;
@@ -48,8 +49,8 @@ class MLP : public Classifier {
  public:
   using Options = MLPOptions;
   /// Throws ConfigError for sizes below 1, an unknown activation or optimizer, and a dropout that
-  /// isn't in [0, 1).
-  explicit MLP(MLPOptions options);
+  /// isn't in [0, 1). `optimizers`: see Classifier.
+  explicit MLP(MLPOptions options, const OptimizerList& optimizers = shipped_optimizers());
 
   /// Returns the logits [rows, num_classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;

@@ -22,7 +22,7 @@ class JobReader {
     read_trainer();
     read_callbacks();
     read_loggers();
-    if (const auto* node = part("model")) job_.model = choose(registry_.models, *node, "model");
+    if (const auto* node = part("model")) job_.model = choose_model(*node);
     if (const auto* node = part("data")) job_.data = choose(registry_.datamodules, *node, "data");
     read_optimizers();
     if (const auto* node = part("ckpt_path")) {
@@ -92,8 +92,8 @@ class JobReader {
   void read_callbacks() {
     if (const auto* list = trainer_part("callbacks")) {
       for (size_t i = 0; i < list->items.size(); ++i) {
-        job_.callbacks.push_back(
-            choose(registry_.callbacks, list->items[i], fmt::format("trainer.callbacks[{}]", i)));
+        job_.callbacks.push_back(with_hooks(
+            choose(registry_.callbacks, list->items[i], fmt::format("trainer.callbacks[{}]", i))));
       }
     }
     for (const auto& [option, on] : job_.switches) {
@@ -108,7 +108,8 @@ class JobReader {
                                     "remove one of the two");
       }
       if (same == listed.end() && *on) {
-        job_.default_callbacks.push_back(choose_default(registry_.callbacks, option.class_name));
+        job_.default_callbacks.push_back(
+            with_hooks(choose_default(registry_.callbacks, option.class_name)));
       }
     }
   }
@@ -171,6 +172,21 @@ class JobReader {
     job_.schedule.interval = interval == "step" ? Interval::step : Interval::epoch;
   }
 
+  /// The model, which makes the optimizer that its settings may name from the registry's list.
+  ChosenClass<Module> choose_model(const ConfigNode& node) {
+    auto chosen = choose(registry_.models, node, "model");
+    ChosenClass<Module> model{std::move(static_cast<Chosen&>(chosen))};
+    model.maker = [make = std::move(chosen.maker), optimizers = registry_.optimizers] {
+      return make(optimizers);
+    };
+    return model;
+  }
+
+  ChosenCallback with_hooks(ChosenClass<Callback> callback) const {
+    const HookSet hooks = registry_.callbacks.hooks(registry_.callbacks.at(callback.name));
+    return {std::move(callback), hooks};
+  }
+
   template <class Base, class... Args>
   ChosenClass<Base, Args...> choose(const ClassList<Base, Args...>& list, const ConfigNode& node,
                                     const std::string& place) {
@@ -193,9 +209,7 @@ class JobReader {
 
   template <class Base>
   static ChosenClass<Base> choose_default(const ClassList<Base>& list, const std::string& name) {
-    const auto* entry = list.find(name);
-    if (entry == nullptr) throw ConfigError::unknown_name("class", name, list.names());
-    return start(*entry, name);
+    return start(list.at(name), name);
   }
 
   template <class Entry>
@@ -211,7 +225,6 @@ class JobReader {
     chosen.options = std::move(draft.options);
     chosen.fields = std::move(draft.fields);
     chosen.maker = std::move(draft.make);
-    chosen.hooks = draft.hooks;
     return chosen;
   }
 

@@ -27,8 +27,6 @@ struct Chosen {
   /// Owns what `fields` point into.
   std::shared_ptr<void> options{};
   Fields fields{};
-  /// Of a callback: the hooks inside a step that it overrides.
-  HookSet hooks{};
   /// Where the settings were written.
   ConfigNode settings{};
 };
@@ -50,6 +48,12 @@ struct ChosenClass : Chosen {
   }
 };
 
+/// A callback with its settings.
+struct ChosenCallback : ChosenClass<Callback> {
+  /// The hooks inside a step that its class overrides: what Trainer::add wants to know.
+  HookSet hooks{};
+};
+
 /// A whole configuration, checked key by key and type by type: what to make, with which settings.
 /// Lightning: what LightningCLI parses.
 struct Job {
@@ -60,9 +64,9 @@ struct Job {
   /// `trainer.enable_checkpointing` and the like, in the registry's order.
   std::vector<std::pair<DefaultCallback, std::shared_ptr<bool>>> switches{};
   /// Those listed under `trainer.callbacks`.
-  std::vector<ChosenClass<Callback>> callbacks{};
+  std::vector<ChosenCallback> callbacks{};
   /// Those the switches add.
-  std::vector<ChosenClass<Callback>> default_callbacks{};
+  std::vector<ChosenCallback> default_callbacks{};
   std::vector<ChosenClass<Logger>> loggers{};
   /// Whether `loggers` are what `logger: true` means.
   bool default_loggers = true;
@@ -95,8 +99,5 @@ Job read_job(const Registry& registry, const ConfigNode& root);
 /// The job as YAML with every setting: reading it gives the same job. With `comments`, each line
 /// says what the setting is.
 std::string to_yaml(const Job& job, const Registry& registry, bool comments);
-
-/// The settings as YAML lines, each indented by `indent` spaces.
-std::string settings_to_yaml(const Fields& fields, int indent, bool comments);
 
 }  // namespace levin

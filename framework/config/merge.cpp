@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/class_list.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -23,6 +26,8 @@ template <class List>
 bool contains(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
+
+bool names_class(std::string_view place) { return contains(kClassPlaces, place); }
 
 /// Whether the key is the class node's own, not one of the class's settings.
 bool belongs_to_class_node(std::string_view place, std::string_view key) {
@@ -173,8 +178,6 @@ class Walk {
 };
 
 }  // namespace
-
-bool names_class(std::string_view place) { return contains(kClassPlaces, place); }
 
 void normalise(ConfigNode& root) { normalise_at(root, ""); }
 

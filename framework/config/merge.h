@@ -1,16 +1,10 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include <levin/framework/config/node.h>
 
 namespace levin {
-
-/// Whether a class is named at that place: "model", "data", "optimizer", "lr_scheduler",
-/// "trainer.logger" and "trainer.callbacks" (lists of them the same).
-bool names_class(std::string_view place);
 
 /// Brings a whole configuration into one shape: wherever a class is named there is an object
 /// {class_path, init_args}, made of `MLP` as well as of `{class_path: MLP, hidden_sizes: [32]}`;

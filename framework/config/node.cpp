@@ -66,11 +66,6 @@ std::string Origin::to_string() const {
   return line > 0 ? file + ":" + std::to_string(line) : file;
 }
 
-std::string_view short_class_name(std::string_view class_path) {
-  const size_t end = class_path.find_last_of(".:");
-  return end == std::string_view::npos ? class_path : class_path.substr(end + 1);
-}
-
 const ConfigNode* ConfigNode::find(std::string_view key) const {
   for (const auto& each : members) {
     if (each.key == key) return &each.value;

@@ -19,9 +19,6 @@ struct Origin {
   std::string to_string() const;
 };
 
-/// A class's name without what qualifies it: "MLP" of "levin.MLP", "levin::MLP" and "MLP".
-std::string_view short_class_name(std::string_view class_path);
-
 struct ConfigMember;
 
 /// A piece of configuration that remembers where it was written. Plain data: the functions in

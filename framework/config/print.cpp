@@ -1,128 +1,139 @@
 #include <levin/framework/config/job.h>
 
-#include <algorithm>
-
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <yaml-cpp/yaml.h>
+
+#include <levin/framework/core/value_yaml.h>
 
 namespace levin {
 namespace {
 
 constexpr size_t kCommentColumn = 46;
 
-/// Writes lines of YAML, with comments in a column of their own.
-class Writer {
+/// Writes a job part by part, with comments in a column of their own.
+class JobWriter {
  public:
-  explicit Writer(bool comments) : comments_(comments) {}
+  JobWriter(const Job& job, const Registry& registry, bool comments)
+      : job_(job), registry_(registry), comments_(comments) {}
 
-  void line(int indent, std::string_view text, std::string_view comment = {}) {
-    const size_t start = yaml_.size();
-    yaml_ += std::string(static_cast<size_t>(indent), ' ');
-    yaml_ += text;
-    if (comments_ && !comment.empty()) {
-      const size_t used = yaml_.size() - start;
-      yaml_ += std::string(used + 2 > kCommentColumn ? 2 : kCommentColumn - used, ' ');
-      yaml_ += "# ";
-      yaml_ += comment;
-    }
-    yaml_ += '\n';
+  std::string write() {
+    out_ << YAML::BeginMap;
+    setting("seed_everything", job_.seed ? Value(*job_.seed) : Value(false),
+            "a whole number; false: don't seed");
+    write_trainer();
+    part("model", job_.model, one_of("class_path and init_args of", registry_.models));
+    part("data", job_.data, one_of("class_path and init_args of", registry_.datamodules));
+    part("optimizer", job_.optimizer, one_of("null: the model's own; or", registry_.optimizers));
+    part("lr_scheduler", job_.lr_scheduler,
+         one_of("null: none, or the model's own; or", registry_.schedulers),
+         [this] { write_schedule(); });
+    setting("ckpt_path", job_.ckpt_path.empty() ? Value() : Value(job_.ckpt_path),
+            "a file, \"last\" or \"best\": go on from there (fit), or use its weights");
+    out_ << YAML::EndMap;
+    return take_yaml(out_);
   }
 
-  void settings(const Fields& fields, int indent) {
-    for (const auto& field : fields) {
-      std::string value = field.get().to_yaml();  // ends in a line feed
-      value.pop_back();
-      line(indent, fmt::format("{}: {}", field.name, value), field.help);
-    }
+ private:
+  template <class List>
+  static std::string one_of(std::string_view what, const List& list) {
+    return fmt::format("{} {}", what, fmt::join(list.names(), ", "));
   }
 
-  /// `class_path` and `init_args`, the first line after `first` ("  - ", or blanks).
-  void chosen(const Chosen& chosen, int indent, std::string_view first = {}) {
-    line(indent - static_cast<int>(first.size()),
-         fmt::format("{}class_path: {}", first, chosen.name));
-    if (chosen.fields.empty()) return;
-    line(indent, "init_args:");
-    settings(chosen.fields, indent + 2);
+  void write_trainer() {
+    key("trainer");
+    out_ << YAML::Value << YAML::BeginMap;
+    settings(job_.trainer_settings.fields);
+    for (const auto& [option, on] : job_.switches) setting(option.option, *on, option.help);
+    list("callbacks", job_.callbacks, one_of("a list of", registry_.callbacks));
+    const std::string loggers = one_of("true, false, or some of", registry_.loggers);
+    if (job_.default_loggers || job_.loggers.empty()) {
+      setting("logger", job_.default_loggers, loggers);
+    } else {
+      list("logger", job_.loggers, loggers);
+    }
+    out_ << YAML::EndMap;
+  }
+
+  void write_schedule() {
+    const ScheduleOptions& schedule = job_.schedule;
+    setting("interval", schedule.interval == Interval::step ? "step" : "epoch",
+            "what it counts: \"epoch\" or \"step\"");
+    setting("frequency", schedule.frequency, "acts every so many of them");
+    setting("monitor", schedule.monitor, "the metric a plateau scheduler watches");
+    setting("strict", schedule.strict, "whether a missing monitor is an error");
+  }
+
+  void key(std::string_view name) {
+    out_ << YAML::Key;
+    emit(out_, name);
+  }
+
+  void setting(std::string_view name, const Value& value, std::string_view help) {
+    key(name);
+    out_ << YAML::Value;
+    emit(out_, value);
+    comment(help);
+  }
+
+  void settings(const Fields& fields) {
+    for (const auto& field : fields) setting(field.name, field.get(), field.help);
+  }
+
+  /// `class_path` and `init_args`, and whatever `more` writes beside them.
+  template <class More>
+  void object_of(const Chosen& chosen, const More& more) {
+    out_ << YAML::BeginMap;
+    setting("class_path", chosen.name, {});
+    if (!chosen.fields.empty()) {
+      key("init_args");
+      out_ << YAML::Value << YAML::BeginMap;
+      settings(chosen.fields);
+      out_ << YAML::EndMap;
+    }
+    more();
+    out_ << YAML::EndMap;
   }
 
   template <class List>
-  void list(std::string_view key, const List& all, int indent, std::string_view comment) {
-    line(indent, fmt::format("{}:{}", key, all.empty() ? " []" : ""), comment);
-    for (const auto& each : all) chosen(each, indent + 4, "- ");
+  void list(std::string_view name, const List& all, std::string_view help) {
+    if (all.empty()) return setting(name, Value::Array{}, help);
+    key(name);
+    comment(help, /*to_come=*/1);  // the colon
+    out_ << YAML::Value << YAML::BeginSeq;
+    for (const auto& each : all) object_of(each, [] {});
+    out_ << YAML::EndSeq;
   }
 
-  /// A part of the root, null where it isn't given.
-  template <class Part>
-  void part(std::string_view key, const Part& optional, std::string_view if_null) {
-    if (!optional) return line(0, fmt::format("{}: null", key), if_null);
-    line(0, fmt::format("{}:", key));
-    chosen(*optional, 2);
+  /// A part of the root, null if it isn't given.
+  template <class Part, class More = void (*)()>
+  void part(std::string_view name, const Part& given, std::string_view if_null,
+            const More& more = [] {}) {
+    if (!given) return setting(name, Value(), if_null);
+    key(name);
+    out_ << YAML::Value;
+    object_of(*given, more);
   }
 
-  std::string take() { return std::move(yaml_); }
+  /// Ends the line with a comment; `to_come` is how far the line still grows before it.
+  void comment(std::string_view text, size_t to_come = 0) {
+    if (!comments_ || text.empty()) return;
+    const std::string_view yaml(out_.c_str(), out_.size());
+    const size_t used = yaml.size() - (yaml.rfind('\n') + 1) + to_come;
+    out_.SetPreCommentIndent(used + 2 > kCommentColumn ? 2 : kCommentColumn - used);
+    out_ << YAML::Comment(std::string(text));
+  }
 
- private:
+  const Job& job_;
+  const Registry& registry_;
   bool comments_;
-  std::string yaml_;
+  YAML::Emitter out_;
 };
-
-template <class List>
-std::string one_of(std::string_view what, const List& list) {
-  std::string text(what);
-  std::string_view separator = " ";
-  for (const auto& name : list.names()) {
-    text += fmt::format("{}{}", separator, name);
-    separator = ", ";
-  }
-  return text;
-}
-
-void write_trainer(Writer& out, const Job& job, const Registry& registry) {
-  out.line(0, "trainer:");
-  out.settings(job.trainer_settings.fields, 2);
-  for (const auto& [option, on] : job.switches) {
-    out.settings({{option.option, on.get(), option.help}}, 2);
-  }
-  out.list("callbacks", job.callbacks, 2, one_of("a list of", registry.callbacks));
-  const std::string loggers = one_of("true, false, or some of", registry.loggers);
-  if (job.default_loggers) {
-    out.line(2, "logger: true", loggers);
-  } else if (job.loggers.empty()) {
-    out.line(2, "logger: false", loggers);
-  } else {
-    out.list("logger", job.loggers, 2, loggers);
-  }
-}
 
 }  // namespace
 
 std::string to_yaml(const Job& job, const Registry& registry, bool comments) {
-  Writer out(comments);
-  out.line(0, fmt::format("seed_everything: {}", job.seed ? std::to_string(*job.seed) : "false"),
-           "a whole number; false: don't seed");
-  write_trainer(out, job, registry);
-  out.part("model", job.model, one_of("class_path and init_args of", registry.models));
-  out.part("data", job.data, one_of("class_path and init_args of", registry.datamodules));
-  out.part("optimizer", job.optimizer, one_of("null: the model's own; or", registry.optimizers));
-  out.part("lr_scheduler", job.lr_scheduler,
-           one_of("null: none, or the model's own; or", registry.schedulers));
-  if (job.lr_scheduler) {
-    ScheduleOptions schedule = job.schedule;
-    std::string interval = schedule.interval == Interval::step ? "step" : "epoch";
-    out.settings({{"interval", &interval, "what it counts: \"epoch\" or \"step\""},
-                  {"frequency", &schedule.frequency, "acts every so many of them"},
-                  {"monitor", &schedule.monitor, "the metric a plateau scheduler watches"},
-                  {"strict", &schedule.strict, "whether a missing monitor is an error"}},
-                 2);
-  }
-  out.line(0, "ckpt_path: " + (job.ckpt_path.empty() ? "null" : Value(job.ckpt_path).to_json()),
-           "a file, \"last\" or \"best\": go on from there (fit), or use its weights");
-  return out.take();
-}
-
-std::string settings_to_yaml(const Fields& fields, int indent, bool comments) {
-  Writer out(comments);
-  out.settings(fields, indent);
-  return out.take();
+  return JobWriter(job, registry, comments).write();
 }
 
 }  // namespace levin

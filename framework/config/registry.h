@@ -1,118 +1,75 @@
 #pragma once
 
-#include <concepts>
-#include <functional>
-#include <memory>
+#include <map>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include <levin/framework/config/node.h>
-#include <levin/framework/core/options.h>
+#include <levin/framework/core/class_list.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/loggers/logger.h>
+#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/hook_set.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
 
-/// The settings of a class, at their defaults until changed through `fields`, and how to make an
-/// object from them (and from what its constructor takes before them).
-template <class Base, class... Args>
-struct Draft {
-  std::shared_ptr<void> options{};
-  Fields fields{};
-  std::function<std::unique_ptr<Base>(Args...)> make{};
-  /// Of a callback: the hooks inside a step that it overrides.
-  HookSet hooks{};
-};
-
-/// Classes by name, in the order they were added.
-template <class Base, class... Args>
-class ClassList {
+/// Callbacks by name. It also remembers which of the hooks inside a step each class overrides, so
+/// that the loops call no others.
+class CallbackList : public ClassList<Callback> {
  public:
-  struct Entry {
-    std::string name;
-    std::string help;
-    std::function<Draft<Base, Args...>()> draft;
-  };
-
-  /// Adds a class with `using Options = ...`, a constructor from (Args..., Options), and
-  /// `Fields describe(Options&)` beside it. A name that is there already is replaced.
-  template <class T>
+  /// As ClassList::add.
+  template <std::derived_from<Callback> C>
   void add(std::string name, std::string help = {}) {
-    add(Entry{std::move(name), std::move(help), &draft_of<T>});
+    hooks_.insert_or_assign(name, overridden_hooks<C>());
+    ClassList::add<C>(std::move(name), std::move(help));
   }
-  void add(Entry entry) {
-    for (auto& each : entries_) {
-      if (each.name == entry.name) {
-        each = std::move(entry);
-        return;
-      }
-    }
-    entries_.push_back(std::move(entry));
-  }
-
-  const std::vector<Entry>& entries() const { return entries_; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& each : entries_) names.push_back(each.name);
-    return names;
-  }
-  /// The class of that name, as it is or without what qualifies it (`levin.MLP`, `levin::MLP`);
-  /// null where there is none.
-  const Entry* find(std::string_view class_path) const {
-    const Entry* found = nullptr;
-    for (const auto& each : entries_) {
-      if (each.name == class_path) return &each;
-      if (each.name == short_class_name(class_path)) found = &each;
-    }
-    return found;
+  /// The hooks inside a step that the class of that entry overrides.
+  HookSet hooks(const Entry& entry) const {
+    const auto found = hooks_.find(entry.name);
+    return found == hooks_.end() ? HookSet::all() : found->second;
   }
 
  private:
-  template <class T>
-  static Draft<Base, Args...> draft_of() {
-    auto options = std::make_shared<typename T::Options>();
-    Draft<Base, Args...> draft;
-    draft.fields = describe(*options);
-    draft.make = [options](Args... args) {
-      return std::make_unique<T>(std::move(args)..., *options);
-    };
-    if constexpr (std::derived_from<T, Hooks>) draft.hooks = overridden_hooks<T>();
-    draft.options = std::move(options);
-    return draft;
-  }
-
-  std::vector<Entry> entries_;
+  std::map<std::string, HookSet> hooks_;
 };
 
-/// A callback every run has unless `trainer.<option>` is false or the user lists one of its class.
+/// A callback that every run has, unless `trainer.<option>` is false or the configuration lists a
+/// callback of the same class.
 struct DefaultCallback {
+  /// "enable_progress_bar": the switch's name among the Trainer's settings.
   std::string option;
+  /// Its name in `Registry::callbacks`.
   std::string class_name;
+  /// What `--help` and `--print-config` say of the switch.
   std::string help;
 };
 
-/// The classes that a configuration can name. A program of one's own adds to the shipped ones:
+/// The classes that a configuration can name. A program of your own starts with the shipped ones
+/// and adds to them:
 ///
 ///     int main(int argc, char** argv) {
 ///       auto registry = levin::shipped_classes();
 ///       registry.models.add<MyModel>("MyModel", "what it does");
+///       registry.optimizers.add<Lion>("Lion", "follows the sign of its momentum");
 ///       return levin::run_command_line(argc, argv, registry);
 ///     }
+///
+/// Afterwards `model: MyModel`, `optimizer: {class_path: Lion}` and the model option
+/// `optimizer: Lion` all work, and `list` and `help` show both classes. See ClassList::add for what
+/// a class needs.
 struct Registry {
-  ClassList<Module> models;
+  /// A model is made from its settings and from `optimizers`. A model whose settings name an
+  /// optimizer takes that list as its constructor's second parameter, as Classifier does.
+  ClassList<Module, const OptimizerList&> models;
   ClassList<DataModule> datamodules;
-  ClassList<Callback> callbacks;
+  CallbackList callbacks;
   ClassList<Logger> loggers;
-  /// Made of the parameters and the options.
-  ClassList<Optimizer, std::vector<torch::Tensor>> optimizers;
-  ClassList<Scheduler> schedulers;
+  OptimizerList optimizers = shipped_optimizers();
+  SchedulerList schedulers = shipped_schedulers();
   std::vector<DefaultCallback> default_callbacks;
-  /// What `trainer.logger: true` means.
+  /// The names, in `loggers`, of what `trainer.logger: true` adds.
   std::vector<std::string> default_loggers;
 };
 

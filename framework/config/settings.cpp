@@ -86,9 +86,11 @@ std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& o
 void throw_at(const ConfigError& error, const ConfigNode& object, std::string_view place) {
   const std::string_view message = error.what();
   for (const auto& member : object.members) {
-    const std::string_view key = member.key;
-    if (message.starts_with(key) && message.substr(key.size()).starts_with(" = ")) {
-      throw ConfigError(fmt::format("{}: {}.{}", member.origin.to_string(), place, message));
+    if (message.starts_with(member.key + " = ") ||
+        message.starts_with(fmt::format("unknown {} '", member.key))) {
+      const std::string_view separator = message.starts_with("unknown ") ? ": " : ".";
+      throw ConfigError(
+          fmt::format("{}: {}{}{}", member.origin.to_string(), place, separator, message));
     }
   }
   const std::string where = object.origin.to_string();

@@ -13,6 +13,7 @@ namespace levin {
 namespace {
 
 constexpr const char* kCommandLine = "command line";
+constexpr const char* kBinaryTag = "tag:yaml.org,2002:binary";  // what `!!binary` stands for
 // An alias may be repeated many times over; deeper or larger than any sensible configuration.
 constexpr int kMaxDepth = 64;
 constexpr int64_t kMaxNodes = 100'000;
@@ -27,7 +28,10 @@ class Converter {
     if (depth > kMaxDepth || ++count_ > kMaxNodes) {
       throw ConfigError(origin.to_string() + ": nested too deeply, or too large");
     }
-    if (yaml.IsScalar()) return ConfigNode::scalar(yaml.Scalar(), origin, yaml.Tag() == "!");
+    if (yaml.IsScalar()) {
+      const bool is_text = yaml.Tag() == "!" || yaml.Tag() == kBinaryTag;
+      return ConfigNode::scalar(text_of(yaml), origin, is_text);
+    }
     if (yaml.IsSequence()) {
       ConfigNode list = ConfigNode::list(origin);
       for (const auto& item : yaml) list.items.push_back(convert(item, depth + 1));
@@ -37,6 +41,17 @@ class Converter {
   }
 
  private:
+  /// A scalar as written, or the bytes that a `!!binary` one stands for.
+  std::string text_of(const YAML::Node& scalar) const {
+    if (scalar.Tag() != kBinaryTag) return scalar.Scalar();
+    const auto bytes = YAML::DecodeBase64(scalar.Scalar());
+    if (bytes.empty() && !scalar.Scalar().empty()) {
+      throw ConfigError(fmt::format("{}: '{}' is marked as !!binary and isn't base64",
+                                    origin_of(scalar.Mark()).to_string(), scalar.Scalar()));
+    }
+    return {bytes.begin(), bytes.end()};
+  }
+
   ConfigNode convert_map(const YAML::Node& yaml, const Origin& origin, int depth) {
     ConfigNode object = ConfigNode::object(origin);
     std::vector<ConfigNode> merged;
@@ -45,7 +60,7 @@ class Converter {
       if (!pair.first.IsScalar()) {
         throw ConfigError(where.to_string() + ": a key must be a word");
       }
-      const std::string& key = pair.first.Scalar();
+      const std::string key = text_of(pair.first);
       ConfigNode value = convert(pair.second, depth + 1);
       if (key == "<<") {
         merged.push_back(std::move(value));

@@ -1,92 +1,114 @@
-#include <levin/framework/core/value.h>
+#include <levin/framework/core/value_yaml.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <string>
 
+#include <yaml-cpp/yaml.h>
+
+#include <levin/framework/core/error.h>
+
 namespace levin {
 namespace {
 
-bool is_plain_yaml_word(const std::string& text) {
-  if (text.empty() || text.size() > 200) return false;
-  for (const char c : text) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '/' ||
-                       c == '.' || c == '-' || c == '=';
-    if (!plain) return false;
-  }
-  if (!std::isalpha(static_cast<unsigned char>(text[0])) && text[0] != '_') return false;
+// YAML takes a key of more than 1024 characters, quotes and escapes included, only after a "?".
+constexpr size_t kLongestSimpleKey = 128;
+
+/// Whether every reader of YAML takes the text for text if it stands there without quotes.
+bool is_plain_word(const std::string& text) {
+  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  const auto is_plain = [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || std::string_view("_/.-=").find(c) != std::string_view::npos;
+  };
+  if (text.empty() || text.size() > 200 || !(is_letter(text[0]) || text[0] == '_')) return false;
+  if (!std::all_of(text.begin(), text.end(), is_plain)) return false;
+  std::string lower = text;
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const char* word :
        {"true", "false", "null", "yes", "no", "y", "n", "on", "off", "nan", "inf"}) {
-    std::string lower = text;
-    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     if (lower == word) return false;
   }
   return true;
 }
 
-std::string yaml_scalar(const Value& value) {
-  if (value.is_string() && is_plain_yaml_word(value.as_string())) return value.as_string();
-  if (value.is_double() && !std::isfinite(value.as_double())) {
-    return std::isnan(value.as_double()) ? ".nan" : value.as_double() > 0 ? ".inf" : "-.inf";
+/// Whether yaml-cpp reads the text back as it was. It replaces what isn't UTF-8, and code points
+/// that stand for no character, by U+FFFD.
+bool survives_quotes(const std::string& text) {
+  YAML::Emitter out;
+  out << YAML::DoubleQuoted << text;
+  return YAML::Load(out.c_str()).Scalar() == text;
+}
+
+/// Writes a scalar exactly as given. `out << text` would put quotes around some of these texts, and
+/// `out << number` would write fewer digits.
+void emit_plain(YAML::Emitter& out, const std::string& text) { out.WriteIntegralType(text); }
+
+void emit_text(YAML::Emitter& out, const std::string& text) {
+  if (is_plain_word(text)) {
+    emit_plain(out, text);
+  } else if (survives_quotes(text)) {
+    out << YAML::DoubleQuoted << text;
+  } else {
+    out << YAML::Binary(reinterpret_cast<const unsigned char*>(text.data()), text.size());
   }
-  std::string text = value.to_json();
+}
+
+std::string number_text(double number) {
+  if (std::isnan(number)) return ".nan";
+  if (std::isinf(number)) return number > 0 ? ".inf" : "-.inf";
+  std::string text = Value(number).to_json();
   const size_t exponent = text.find('e');
-  if (value.is_double() && exponent < text.find('.')) text.insert(exponent, ".0");  // YAML 1.1
+  // Without a point, YAML 1.1 reads 1e-05 as text.
+  if (exponent < text.find('.')) text.insert(exponent, ".0");
   return text;
 }
 
-bool is_flat(const Value& value) {
-  if (value.is_object()) return value.as_object().empty();
-  if (!value.is_array()) return true;
-  for (const auto& item : value.as_array()) {
-    if (item.is_array() || item.is_object()) return false;
-  }
-  return true;
+bool is_scalar(const Value& value) { return !value.is_array() && !value.is_object(); }
+
+void emit_array(YAML::Emitter& out, const Value::Array& array) {
+  if (std::all_of(array.begin(), array.end(), is_scalar)) out << YAML::Flow;
+  out << YAML::BeginSeq;
+  for (const auto& item : array) emit(out, item);
+  out << YAML::EndSeq;
 }
 
-std::string yaml_inline(const Value& value) {
-  if (!value.is_array()) return yaml_scalar(value);
-  std::string text = "[";
-  for (const auto& item : value.as_array()) {
-    if (text.size() > 1) text += ", ";
-    text += yaml_scalar(item);
+void emit_object(YAML::Emitter& out, const Value::Object& object) {
+  if (object.empty()) out << YAML::Flow;
+  out << YAML::BeginMap;
+  for (const auto& [name, item] : object) {
+    if (name.size() > kLongestSimpleKey) out << YAML::LongKey;
+    out << YAML::Key;
+    emit_text(out, name);
+    out << YAML::Value;
+    emit(out, item);
   }
-  return text + "]";
-}
-
-void write_yaml(const Value& value, int indent, std::string& out) {
-  const std::string pad(static_cast<size_t>(indent), ' ');
-  if (value.is_object()) {
-    for (const auto& [name, item] : value.as_object()) {
-      out += pad + (is_plain_yaml_word(name) ? name : Value(name).to_json()) + ":";
-      if (is_flat(item)) {
-        out += " " + yaml_inline(item) + "\n";
-      } else {
-        out += "\n";
-        write_yaml(item, indent + 2, out);
-      }
-    }
-    return;
-  }
-  for (const auto& item : value.as_array()) {
-    if (is_flat(item)) {
-      out += pad + "- " + yaml_inline(item) + "\n";
-      continue;
-    }
-    std::string nested;
-    write_yaml(item, indent + 2, nested);
-    nested[static_cast<size_t>(indent)] = '-';  // "  key: ..." becomes "- key: ..."
-    out += nested;
-  }
+  out << YAML::EndMap;
 }
 
 }  // namespace
 
+void emit(YAML::Emitter& out, const Value& value) {
+  if (value.is_object()) {
+    emit_object(out, value.as_object());
+  } else if (value.is_array()) {
+    emit_array(out, value.as_array());
+  } else if (value.is_string()) {
+    emit_text(out, value.as_string());
+  } else {
+    emit_plain(out, value.is_double() ? number_text(value.as_double()) : value.to_json());
+  }
+}
+
+std::string take_yaml(const YAML::Emitter& out) {
+  if (!out.good()) throw Error("writing YAML failed: " + out.GetLastError());
+  return std::string(out.c_str(), out.size()) + "\n";
+}
+
 std::string Value::to_yaml() const {
-  std::string text;
-  if (is_flat(*this)) return yaml_inline(*this) + "\n";
-  write_yaml(*this, 0, text);
-  return text;
+  YAML::Emitter out;
+  emit(out, *this);
+  return take_yaml(out);
 }
 
 }  // namespace levin

@@ -53,7 +53,7 @@ class PerParameterOptimizer : public Optimizer {
     bool first = false;
   };
   struct Settings {
-    std::vector<StateKind> states;
+    std::vector<StateKind> states{};
     bool counts_steps = false;
     /// Whether there is a fused kernel; else every parameter goes to `plain`.
     bool has_fused = true;

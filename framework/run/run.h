@@ -147,7 +147,6 @@ class Run {
   MetricMap metrics_;
   MetricMap progress_bar_;
   LoggedValues* active_ = nullptr;  // where `log` puts values; null while logging isn't allowed
-  std::string hook_;                // for the message if logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   std::function<std::filesystem::path()> make_log_dir_;

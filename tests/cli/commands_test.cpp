@@ -8,7 +8,6 @@
 #include <levin/cli/report.h>
 #include <levin/datamodules/iris.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/optimizers/factory.h>
 #include <levin/levin.h>
 
 // A program of one's own, and the texts that commands print (rows 22 and 33).
@@ -21,6 +20,67 @@ struct ZeroRuleOptions {
 levin::Fields describe(ZeroRuleOptions& o) {
   return levin::fields_of<ZeroRuleOptions>({{"num_classes", &o.num_classes, "Number of classes"}});
 }
+
+struct SignDescentOptions {
+  double learning_rate = 0.01;
+};
+levin::Fields describe(SignDescentOptions& o) {
+  return levin::fields_of<SignDescentOptions>(
+      {{"learning_rate", &o.learning_rate, "Length of a step"}});
+}
+
+/// Moves every parameter by the same length, down its gradient.
+class SignDescent : public levin::PerParameterOptimizer {
+ public:
+  using Options = SignDescentOptions;
+  SignDescent(std::vector<torch::Tensor> parameters, SignDescentOptions options)
+      : PerParameterOptimizer(levin::single_group(std::move(parameters)), options.learning_rate,
+                              0.0, {.has_fused = false}) {}
+  std::string name() const override { return "SignDescent"; }
+  static int64_t steps() { return steps_; }
+
+ protected:
+  void plain(const Lists& lists) override {
+    ++steps_;
+    for (size_t i = 0; i < lists.parameters.size(); ++i) {
+      lists.parameters[i].add_(lists.gradients[i].sign(), -lists.learning_rate);
+    }
+  }
+
+ private:
+  inline static int64_t steps_ = 0;
+};
+
+struct HalvingOptions {
+  int64_t period = 1;
+};
+levin::Fields describe(HalvingOptions& o) {
+  return levin::fields_of<HalvingOptions>({{"period", &o.period, "Epochs between two halvings"}});
+}
+class Halving : public levin::Scheduler {
+ public:
+  using Options = HalvingOptions;
+  explicit Halving(HalvingOptions options) : options_(options) {}
+  double factor(int64_t counter) const override {
+    return std::pow(0.5, static_cast<double>(counter / options_.period));
+  }
+
+ private:
+  HalvingOptions options_;
+};
+
+struct RatelessOptions {
+  double step_size = 0.01;
+};
+levin::Fields describe(RatelessOptions& o) {
+  return levin::fields_of<RatelessOptions>({{"step_size", &o.step_size, "Length of a step"}});
+}
+class Rateless : public SignDescent {
+ public:
+  using Options = RatelessOptions;
+  Rateless(std::vector<torch::Tensor> parameters, RatelessOptions options)
+      : SignDescent(std::move(parameters), {.learning_rate = options.step_size}) {}
+};
 
 /// Learns how frequent the classes are, and nothing else.
 class ZeroRule : public levin::Module {
@@ -89,10 +149,96 @@ TEST(Commands, errors_become_statuses) {
   EXPECT_NE(err.find("did you mean 'MLP'?"), std::string::npos) << err;
 }
 
-TEST(Commands, every_optimizer_and_scheduler_of_the_factory_is_listed) {
+TEST(Commands, every_shipped_optimizer_and_scheduler_is_listed) {
   const Registry registry = shipped_classes();
-  EXPECT_EQ(registry.optimizers.names(), optimizer_names());
-  EXPECT_EQ(registry.schedulers.names(), scheduler_names());
+  EXPECT_EQ(registry.optimizers.names(), shipped_optimizers().names());
+  EXPECT_EQ(registry.schedulers.names(), shipped_schedulers().names());
+  std::string out;
+  EXPECT_EQ(run({"list", "optimizers"}, registry, &out), 0);
+  for (const auto& name : shipped_optimizers().names()) {
+    EXPECT_NE(out.find("  " + name + " "), std::string::npos) << out;
+  }
+}
+
+Registry with_sign_descent() {
+  Registry registry = shipped_classes();
+  registry.optimizers.add<mine::SignDescent>("SignDescent", "steps of one length");
+  return registry;
+}
+
+/// Trains a LogisticRegression on Iris for two epochs (10 steps) with further words.
+int train_iris(const Registry& registry, const std::vector<const char*>& more,
+               std::string* err = nullptr) {
+  std::vector<const char*> words = {"fit",
+                                    "--model=LogisticRegression",
+                                    "--model.in_features=4",
+                                    "--model.num_classes=3",
+                                    "--data=IrisDataModule",
+                                    "--data.batch_size=30",
+                                    "--trainer.limit_train_batches=5",
+                                    "--trainer.max_epochs=2",
+                                    "--trainer.limit_val_batches=0",
+                                    "--trainer.logger=false",
+                                    "--trainer.enable_checkpointing=false"};
+  words.insert(words.end(), more.begin(), more.end());
+  return run(words, registry, nullptr, err);
+}
+
+TEST(Commands, an_optimizer_of_ones_own_is_a_models_optimizer_and_a_configurations) {
+  Registry registry = with_sign_descent();
+  registry.schedulers.add<mine::Halving>("Halving", "halves the rate");
+  std::string out;
+  EXPECT_EQ(run({"list", "optimizers"}, registry, &out), 0);
+  EXPECT_NE(out.find("SignDescent"), std::string::npos) << out;
+
+  const std::vector<std::vector<const char*>> ways = {
+      {"--model.init_args.optimizer=SignDescent"},
+      {"--model.optimizer=SignDescent"},
+      {"--model.optimizer=mine::SignDescent"},
+      {"--optimizer={class_path: SignDescent}"},
+      {"--optimizer=SignDescent", "--optimizer.learning_rate=0.1", "--lr_scheduler=Halving"}};
+  for (const auto& way : ways) {
+    const int64_t before = mine::SignDescent::steps();
+    std::string err;
+    EXPECT_EQ(train_iris(registry, way, &err), 0) << way[0] << "\n" << err;
+    EXPECT_EQ(mine::SignDescent::steps() - before, 10) << way[0];
+  }
+}
+
+TEST(Commands, a_models_optimizer_is_looked_up_in_the_registry_in_force) {
+  std::string err;
+  EXPECT_EQ(train_iris(shipped_classes(), {"--model.optimizer=SignDescent"}, &err), 2);
+  EXPECT_EQ(err.rfind("error: command line: model: unknown optimizer 'SignDescent'; ", 0), 0U)
+      << err;
+  EXPECT_EQ(train_iris(with_sign_descent(), {"--model.optimizer=SignDecent"}, &err), 2);
+  EXPECT_EQ(err.rfind("error: command line: model: unknown optimizer 'SignDecent'; did you mean "
+                      "'SignDescent'?",
+                      0),
+            0U)
+      << err;
+}
+
+TEST(Commands, a_models_optimizer_must_have_the_setting_the_model_gives_it) {
+  Registry registry = shipped_classes();
+  registry.optimizers.add<mine::Rateless>("Rateless");
+  std::string err;
+  EXPECT_EQ(train_iris(registry, {"--model.optimizer=Rateless"}, &err), 2);
+  EXPECT_EQ(err.rfind("error: command line: model.optimizer = Rateless: ", 0), 0U) << err;
+  EXPECT_NE(err.find("learning_rate"), std::string::npos) << err;
+  EXPECT_EQ(train_iris(registry, {"--optimizer=Rateless"}, &err), 0) << err;
+}
+
+TEST(Commands, without_a_registry_a_model_takes_a_list_of_optimizers) {
+  OptimizerList optimizers = shipped_optimizers();
+  optimizers.add<mine::SignDescent>("SignDescent");
+  LogisticRegression model({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"},
+                           optimizers);
+  EXPECT_EQ(model.configure_optimizers().entries()[0].optimizer->name(), "SignDescent");
+  LogisticRegression shipped({.in_features = 4, .num_classes = 3, .optimizer = "SGD"});
+  EXPECT_EQ(shipped.configure_optimizers().entries()[0].optimizer->name(), "SGD");
+  EXPECT_THROW(
+      LogisticRegression({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"}),
+      ConfigError);
 }
 
 TEST(Commands, every_setting_of_every_class_is_explained) {

@@ -5,8 +5,8 @@
 
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/optimizers/adam.h>
-#include <levin/framework/optimizers/plateau.h>
-#include <levin/framework/optimizers/schedulers.h>
+
+#include "framework/message_of.h"
 
 namespace mine {
 
@@ -41,6 +41,20 @@ class Wide : public Net {
  public:
   using Options = WideOptions;
   explicit Wide(WideOptions options) : Net({.units = options.units}) {}
+};
+
+struct LearnerOptions {
+  std::string optimizer = "Adam";
+};
+levin::Fields describe(LearnerOptions& o) {
+  return levin::fields_of<LearnerOptions>({{"optimizer", &o.optimizer, "Its class"}});
+}
+class Learner : public levin::Module {
+ public:
+  using Options = LearnerOptions;
+  Learner(LearnerOptions options, const levin::OptimizerList& optimizers) {
+    optimizers.at(options.optimizer, "optimizer");
+  }
 };
 
 struct DataOptions {
@@ -92,13 +106,11 @@ Registry registry() {
   Registry classes;
   classes.models.add<mine::Net>("Net", "a net");
   classes.models.add<mine::Wide>("Wide", "a wide net");
+  classes.models.add<mine::Learner>("Learner", "a model that names its optimizer");
   classes.datamodules.add<mine::Data>("Data");
   classes.callbacks.add<mine::Watch>("Watch");
   classes.callbacks.add<mine::Watch>("Bar");
   classes.loggers.add<mine::Log>("Log");
-  classes.optimizers.add<Adam>("Adam");
-  classes.schedulers.add<StepLR>("StepLR");
-  classes.schedulers.add<ReduceLROnPlateau>("ReduceLROnPlateau");
   classes.default_callbacks = {{"enable_bar", "Bar", "Show it"}};
   classes.default_loggers = {"Log"};
   return classes;
@@ -159,7 +171,7 @@ TEST(ConfigJob, errors_name_file_line_key_and_the_nearest_name) {
   EXPECT_EQ(error_of("trainer:\n  max_epochs: three\n"),
             "job.yaml:2: trainer.max_epochs = \"three\": expected int or null");
   EXPECT_EQ(error_of("model:\n  init_args: {units: 1}\n"),
-            "job.yaml:2: model: class_path is missing; it is one of: Net, Wide");
+            "job.yaml:2: model: class_path is missing; it is one of: Net, Wide, Learner");
   EXPECT_EQ(error_of("model:\n  class_path: Net\n  init_arg: {units: 1}\n"),
             "job.yaml:3: model: unknown key 'init_arg'; did you mean 'init_args'?");
   EXPECT_EQ(error_of("ckpt_path: [1]"),
@@ -258,6 +270,22 @@ TEST(ConfigJob, optimizer_settings_are_checked_before_work_starts) {
   EXPECT_NE(plateau.find("monitor"), std::string::npos) << plateau;
 }
 
+TEST(ConfigJob, a_name_that_a_constructor_does_not_know_gets_its_line) {
+  const Job job = job_of("model:\n  class_path: Learner\n  init_args:\n    optimizer: Adamm\n");
+  EXPECT_EQ(test::message_of<ConfigError>([&] { job.model->make(); }),
+            "job.yaml:4: model: unknown optimizer 'Adamm'; did you mean 'Adam'?");
+}
+
+TEST(ConfigJob, a_model_is_made_from_the_optimizers_of_its_registry) {
+  Registry classes = registry();
+  const Job without = read_job(classes, tree("model: {class_path: Learner, optimizer: Mine}"));
+  classes.optimizers.add<Adam>("Mine");
+  const Job with = read_job(classes, tree("model: {class_path: Learner, optimizer: Mine}"));
+  classes = registry();  // the job keeps what it needs
+  EXPECT_NE(with.model->make(), nullptr);
+  EXPECT_THROW(without.model->make(), ConfigError);
+}
+
 TEST(ConfigJob, what_is_printed_reads_back_as_the_same_job) {
   const std::string yaml =
       "seed_everything: 7\n"
@@ -282,6 +310,37 @@ TEST(ConfigJob, what_is_printed_reads_back_as_the_same_job) {
   const std::string empty = to_yaml(job_of(""), classes, true);
   EXPECT_EQ(to_yaml(job_of(empty), classes, true), empty);
   EXPECT_NE(empty.find("max_epochs: null"), std::string::npos) << empty;
+}
+
+TEST(ConfigJob, comments_stand_in_one_column_and_do_not_change_the_text) {
+  const std::string yaml =
+      "trainer: {callbacks: [{class_path: Watch, init_args: {monitor: loss}}, Bar], logger: [Log]}\n"
+      "model: Net\n";
+  const std::string plain = to_yaml(job_of(yaml), registry(), false);
+  const std::string printed = to_yaml(job_of(yaml), registry(), true);
+  EXPECT_NE(plain.find("\n  callbacks:\n"
+                       "    - class_path: Watch\n"
+                       "      init_args:\n"
+                       "        monitor: loss\n"
+                       "    - class_path: Bar\n"),
+            std::string::npos)
+      << plain;
+  std::string without;
+  std::istringstream lines(printed);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t comment = line.find("  # ");
+    if (comment != std::string::npos) {
+      const size_t end = line.find_last_not_of(' ', comment);
+      EXPECT_EQ(comment + 2, std::max<size_t>(end + 3, 46)) << line;
+      line.resize(end + 1);
+    }
+    without += line + "\n";
+  }
+  EXPECT_EQ(without, plain);
+  EXPECT_TRUE(test::says(printed, {"\n  callbacks:                                  # a list of "
+                                   "Watch, Bar\n",
+                                   "# Hidden units\n", "\ndata: null ", "\nseed_everything: 0 "}))
+      << printed;
 }
 
 TEST(ConfigJob, every_setting_is_printed) {

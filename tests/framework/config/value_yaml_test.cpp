@@ -7,11 +7,13 @@
 #include <random>
 
 #include <levin/framework/config/yaml.h>
+#include <levin/framework/core/error.h>
 
 #include "framework/any_value.h"
 
 namespace levin::value_yaml_test {
 
+using test::any_bytes;
 using test::any_text;
 using test::any_value;
 using test::same;
@@ -66,6 +68,32 @@ TEST(ValueYaml, text_that_looks_like_something_else_stays_text) {
     const Value keyed = Value::Object{{word, 1}};
     EXPECT_EQ(read_back(keyed.to_yaml()), keyed) << word;
   }
+}
+
+TEST(ValueYaml, bytes_that_are_no_text_are_read_back_the_same) {
+  std::mt19937_64 random(5);
+  std::vector<std::string> texts = {"caf\xe9.csv", "\xff", std::string("\0\xc3", 2),
+                                    "\xef\xbf\xbe",       // U+FFFE, which stands for no character
+                                    "a \xef\xb7\x90 b",   // U+FDD0, the same
+                                    "\xed\xa0\x80",       // half of a surrogate pair
+                                    "\xef\xbf\xbd",       // U+FFFD, the replacement character
+                                    "\xf0\x9f\x98\x80"};  // U+1F600
+  for (int i = 0; i < 200; ++i) texts.push_back(any_bytes(random, 12));
+  for (const auto& text : texts) {
+    const Value value = Value::Object{{"inner", Value::Array{text, 1}}, {text, text}};
+    EXPECT_EQ(read_back(value.to_yaml()), value) << value.to_yaml();
+  }
+  EXPECT_EQ(Value("caf\xe9").to_yaml(), "!!binary \"Y2Fm6Q==\"\n");
+  EXPECT_THROW(read_back("a: !!binary '?'"), ConfigError);
+}
+
+TEST(ValueYaml, long_text_and_long_keys_are_read_back_the_same) {
+  const std::string plain(3000, 'a');
+  const std::string quoted = plain + " # " + plain;
+  const Value value = Value::Object{{plain, quoted}, {quoted, Value::Array{plain, quoted}},
+                                    {std::string(400, '\x01'), Value::Object{{"short", 1}}},
+                                    {std::string(1000, '\xff'), 2}};
+  EXPECT_EQ(read_back(value.to_yaml()), value);
 }
 
 TEST(ValueYaml, is_block_style_that_a_person_can_read) {

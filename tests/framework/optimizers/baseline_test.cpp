@@ -177,8 +177,7 @@ TEST(OptimizersBaseline, every_case_agrees_with_pytorch) {
   for (const auto& test_case : baseline()["cases"]) {
     auto parameters = parameters_of(test_case["problem"], Layout::dense);
     const auto list = list_of(names_in(test_case["problem"]), parameters);
-    const auto optimizer = levin::make_optimizer(test_case["optimizer"].get<std::string>(), list,
-                                                 levin_options(test_case["options"]));
+    const auto optimizer = levin::shipped_optimizers().make(test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
     follow(test_case, *optimizer, parameters);
   }
 }
@@ -192,8 +191,7 @@ TEST(OptimizersBaseline, parameters_with_gaps_in_memory_agree_too) {
       ASSERT_FALSE(tensor.is_non_overlapping_and_dense());
     }
     const auto list = list_of(names_in(test_case["problem"]), parameters);
-    const auto optimizer = levin::make_optimizer(test_case["optimizer"].get<std::string>(), list,
-                                                 levin_options(test_case["options"]));
+    const auto optimizer = levin::shipped_optimizers().make(test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
     follow(test_case, *optimizer, parameters);
   }
 }
@@ -212,7 +210,7 @@ TEST(OptimizersBaseline, adapted_torch_optimizers_agree_too) {
 
 TEST(OptimizersBaseline, defaults_are_pytorchs) {
   for (const auto& [name, defaults] : baseline()["defaults"].items()) {
-    const levin::Value ours = levin::to_value(levin::optimizer_settings(name).fields);
+    const levin::Value ours = levin::to_value(levin::shipped_optimizers().at(name).draft().fields);
     levin::Value theirs = levin_options(defaults);
     if (name == "LBFGS") theirs["max_eval"] = levin::Value();  // made from max_iter
     EXPECT_EQ(ours.as_object().size(), theirs.as_object().size()) << name;

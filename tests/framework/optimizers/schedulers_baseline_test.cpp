@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/optimizers/factory.h>
+#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/schedulers.h>
 
@@ -33,7 +33,7 @@ std::unique_ptr<levin::Scheduler> make(const json& test_case) {
   if (name == "SequentialLR") {
     std::vector<std::unique_ptr<levin::Scheduler>> parts;
     for (const char* part : {"LinearLR", "CosineAnnealingLR"}) {
-      parts.push_back(levin::make_scheduler(part, levin::Value::from_json(options[part].dump())));
+      parts.push_back(levin::shipped_schedulers().make(part, levin::Value::from_json(options[part].dump())));
     }
     return std::make_unique<levin::SequentialLR>(options["milestones"].get<std::vector<int64_t>>(),
                                                  std::move(parts));
@@ -41,7 +41,7 @@ std::unique_ptr<levin::Scheduler> make(const json& test_case) {
   for (const char* momentum : {"cycle_momentum", "base_momentum", "max_momentum"}) {
     options.erase(momentum);  // the momentum isn't cycled
   }
-  return levin::make_scheduler(name, levin::Value::from_json(options.dump()));
+  return levin::shipped_schedulers().make(name, levin::Value::from_json(options.dump()));
 }
 
 void expect_rate(double actual, double expected, const std::string& place) {

@@ -27,7 +27,7 @@ std::unique_ptr<levin::Optimizer> make(const std::string& name, std::vector<torc
   levin::Value options = levin::Value::Object{{"learning_rate", 0.1}};
   if (name == "SGD" || name == "RMSprop") options["momentum"] = 0.5;
   if (name == "SGD") options["dampening"] = 0.25;
-  return levin::make_optimizer(name, std::move(p), options);
+  return levin::shipped_optimizers().make(name, options, std::move(p));
 }
 
 TEST(OptimizersStep, parameters_without_gradient_are_left_out_and_join_later) {
@@ -51,10 +51,10 @@ TEST(OptimizersStep, parameters_without_gradient_are_left_out_and_join_later) {
 }
 
 TEST(OptimizersStep, is_left_out_where_the_closure_returns_no_loss) {
-  for (const auto& name : levin::optimizer_names()) {
+  for (const auto& name : levin::shipped_optimizers().names()) {
     auto a = leaf({1, 2});
     a.mutable_grad() = torch::ones_like(a);
-    const auto optimizer = levin::make_optimizer(name, {a}, {});
+    const auto optimizer = levin::shipped_optimizers().make(name, {}, {a});
     EXPECT_FALSE(optimizer->step([] { return torch::Tensor(); }).defined());
     EXPECT_TRUE(torch::equal(a, leaf({1, 2}))) << name;
   }
@@ -87,11 +87,11 @@ TEST(OptimizersStep, gradients_of_another_memory_layout_give_the_same) {
 }
 
 TEST(OptimizersStep, divides_gradients_by_the_grad_scale) {
-  for (const auto& name : levin::optimizer_names()) {
+  for (const auto& name : levin::shipped_optimizers().names()) {
     auto a = leaf({1, 2});
     auto b = leaf({1, 2});
-    const auto plain = levin::make_optimizer(name, {a}, {});
-    const auto scaled = levin::make_optimizer(name, {b}, {});
+    const auto plain = levin::shipped_optimizers().make(name, {}, {a});
+    const auto scaled = levin::shipped_optimizers().make(name, {}, {b});
     scaled->set_grad_scale(torch::tensor(8.0f));
     for (int k = 0; k < 3; ++k) {
       plain->step([&] {
@@ -108,11 +108,11 @@ TEST(OptimizersStep, divides_gradients_by_the_grad_scale) {
 }
 
 TEST(OptimizersStep, changes_nothing_where_found_inf_is_set) {
-  for (const auto& name : levin::optimizer_names()) {
+  for (const auto& name : levin::shipped_optimizers().names()) {
     auto a = leaf({1, 2});
     auto b = leaf({1, 2});
-    const auto plain = levin::make_optimizer(name, {a}, {});
-    const auto careful = levin::make_optimizer(name, {b}, {});
+    const auto plain = levin::shipped_optimizers().make(name, {}, {a});
+    const auto careful = levin::shipped_optimizers().make(name, {}, {b});
     const auto found_inf = torch::zeros({1});
     careful->set_found_inf(found_inf);
     for (const bool finite : {false, true, true, false, true}) {
@@ -140,8 +140,8 @@ TEST(OptimizersStep, sparse_gradients_equal_dense_ones) {
     auto dense = torch::ones({5, 2}, torch::kDouble).requires_grad_();
     auto sparse = dense.detach().clone().requires_grad_();
     const levin::Value options = levin::Value::Object{{"learning_rate", 0.1}};
-    const auto by_dense = levin::make_optimizer(name, {dense}, options);
-    const auto by_sparse = levin::make_optimizer(name, {sparse}, options);
+    const auto by_dense = levin::shipped_optimizers().make(name, options, {dense});
+    const auto by_sparse = levin::shipped_optimizers().make(name, options, {sparse});
     for (int k = 0; k < 3; ++k) {
       const auto indices = torch::tensor({{1, 3, 1}}, torch::kLong);  // row 1 twice
       const auto values = torch::arange(6, torch::kDouble).view({3, 2}) + 1 + k;
@@ -254,7 +254,7 @@ TEST(OptimizersOptions, parameters_that_cannot_be_learnt_are_refused) {
   EXPECT_THROW(levin::SGD({torch::Tensor()}), levin::ConfigError);
 }
 
-TEST(OptimizersFactory, names_the_nearest) {
+TEST(OptimizersList, names_the_nearest) {
   const auto message = [](auto&& call) -> std::string {
     try {
       call();
@@ -263,18 +263,18 @@ TEST(OptimizersFactory, names_the_nearest) {
     }
     return "nothing was thrown";
   };
-  const auto unknown = message([] { levin::make_optimizer("Adamm", {leaf({1.0})}, {}); });
+  const auto unknown = message([] { levin::shipped_optimizers().make("Adamm", {}, {leaf({1.0})}); });
   EXPECT_NE(unknown.find("Adamm"), std::string::npos) << unknown;
   EXPECT_NE(unknown.find("'Adam'"), std::string::npos) << unknown;
   const auto wrong_key = message([] {
-    levin::make_optimizer("Adam", {leaf({1.0})}, levin::Value::Object{{"learningrate", 0.1}});
+    levin::shipped_optimizers().make("Adam", levin::Value::Object{{"learningrate", 0.1}}, {leaf({1.0})});
   });
   EXPECT_NE(wrong_key.find("learning_rate"), std::string::npos) << wrong_key;
   const auto wrong_value = message([] {
-    levin::make_optimizer("Adam", {leaf({1.0})}, levin::Value::Object{{"eps", -1.0}});
+    levin::shipped_optimizers().make("Adam", levin::Value::Object{{"eps", -1.0}}, {leaf({1.0})});
   });
   EXPECT_NE(wrong_value.find("Adam: eps"), std::string::npos) << wrong_value;
-  EXPECT_NE(message([] { levin::make_scheduler("StepLr", {}); }).find("'StepLR'"),
+  EXPECT_NE(message([] { levin::shipped_schedulers().make("StepLr", {}); }).find("'StepLR'"),
             std::string::npos);
 }
 
@@ -288,8 +288,8 @@ TEST(OptimizersResult, is_made_of_what_a_user_returns) {
     return {levin::Adam(p), levin::StepLR({.step_size = 10}), {.interval = levin::Interval::step}};
   };
   const auto made = [&]() -> levin::Optimizers {
-    return {levin::make_optimizer("LBFGS", p, {}),
-            levin::make_scheduler("ReduceLROnPlateau", {}),
+    return {levin::shipped_optimizers().make("LBFGS", {}, p),
+            levin::shipped_schedulers().make("ReduceLROnPlateau", {}),
             {.monitor = "val_loss"}};
   };
   EXPECT_EQ(plain().entries()[0].optimizer->name(), "SGD");
@@ -302,12 +302,12 @@ TEST(OptimizersResult, is_made_of_what_a_user_returns) {
 TEST(OptimizersResult, refuses_what_does_not_go_together) {
   const std::vector<torch::Tensor> p = {leaf({1.0})};
   levin::Optimizers none;
-  EXPECT_THROW(none.add_scheduler(levin::make_scheduler("LinearLR", {})), levin::ConfigError);
+  EXPECT_THROW(none.add_scheduler(levin::shipped_schedulers().make("LinearLR", {})), levin::ConfigError);
   EXPECT_THROW(none.add(nullptr), levin::ConfigError);
   levin::Optimizers one(levin::SGD{p});
-  EXPECT_THROW(one.add_scheduler(levin::make_scheduler("ReduceLROnPlateau", {})),
+  EXPECT_THROW(one.add_scheduler(levin::shipped_schedulers().make("ReduceLROnPlateau", {})),
                levin::ConfigError);
-  EXPECT_THROW(one.add_scheduler(levin::make_scheduler("LinearLR", {}), {.frequency = 0}),
+  EXPECT_THROW(one.add_scheduler(levin::shipped_schedulers().make("LinearLR", {}), {.frequency = 0}),
                levin::ConfigError);
   EXPECT_THROW(levin::adapt(nullptr), levin::ConfigError);
 }

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+#include <levin/framework/core/class_list.h>
+#include <levin/framework/optimizers/optimizer.h>
+#include <levin/framework/optimizers/scheduler.h>
+
+namespace levin {
+
+/// Optimizer classes by name. An optimizer is made from the parameters and its settings:
+///
+///     auto optimizer = levin::shipped_optimizers().make(
+///         "SGD", levin::Value::Object{{"learning_rate", 0.1}}, model.parameters());
+///
+/// To let a name stand for a class of your own, copy the list and add to it. A `Registry` starts
+/// with such a copy, so that what a program adds there works in YAML and as a model's `optimizer`.
+using OptimizerList = ClassList<Optimizer, std::vector<torch::Tensor>>;
+/// Learning-rate scheduler classes by name; a scheduler is made from its settings alone.
+using SchedulerList = ClassList<Scheduler>;
+
+/// The optimizers that Levin ships. This list and the next are the only places that name them.
+const OptimizerList& shipped_optimizers();
+/// The learning-rate schedulers that Levin ships and a name can stand for. SequentialLR, which is
+/// made from other schedulers, isn't one of them.
+const SchedulerList& shipped_schedulers();
+
+}  // namespace levin
