@@ -13,16 +13,12 @@
 namespace levin::readers {
 namespace {
 
-// Deflate can't expand by more, so that a claimed size can be judged before memory is taken for it.
-constexpr uint64_t kMaxExpansion = 1032;
 constexpr int kGzipFormat = 15 + 16;
-constexpr int kRawFormat = -15;
 
 class Inflater {
  public:
-  Inflater(std::span<const std::byte> input, int format, std::string_view name)
-      : rest_(input), name_(name) {
-    if (inflateInit2(&stream_, format) != Z_OK) throw std::bad_alloc();
+  Inflater(std::span<const std::byte> input, std::string_view name) : rest_(input), name_(name) {
+    if (inflateInit2(&stream_, kGzipFormat) != Z_OK) throw std::bad_alloc();
   }
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
@@ -79,10 +75,10 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
   if (!is_gzip(bytes)) throw DataError::corrupt(name, "it is no gzip stream");
   // The last four bytes hold the size of the last member: right for most files, a hint for others.
   const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
-  const uint64_t likely = hint <= bytes.size() * kMaxExpansion ? hint : 0;
+  const uint64_t likely = hint <= bytes.size() * kMostInflated ? hint : 0;
   Bytes out(std::max<uint64_t>({likely, bytes.size(), 64}) + 1);  // one more: room to see the end
   size_t size = 0;
-  Inflater inflater(bytes, kGzipFormat, name);
+  Inflater inflater(bytes, name);
   while (true) {
     if (size == out.size()) out.resize(out.size() * 2);
     size += inflater.fill(std::span(out).subspan(size));
@@ -93,20 +89,6 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
     if (padding) break;
     if (!is_gzip(rest)) throw DataError::corrupt(name, "bytes follow the end of the gzip stream");
     inflater.next_member();
-  }
-  out.resize(size);
-  return out;
-}
-
-Bytes inflate_raw(std::span<const std::byte> bytes, uint64_t size, std::string_view name) {
-  if (size > bytes.size() * kMaxExpansion + 64) {
-    throw DataError::corrupt(name, "it claims a size that its compressed data can't have");
-  }
-  Bytes out(size + 1);  // one more: room to see the end, or that the end doesn't come
-  Inflater inflater(bytes, kRawFormat, name);
-  const size_t written = inflater.fill(out);
-  if (!inflater.ended() || written != size || !inflater.rest().empty()) {
-    throw DataError::corrupt(name, "its compressed data doesn't have the size it claims");
   }
   out.resize(size);
   return out;

@@ -16,9 +16,9 @@ bool is_gzip(std::span<const std::byte> bytes);
 /// wrong checksum, and anything but zero padding after the last member.
 Bytes gunzip(std::span<const std::byte> bytes, std::string_view name);
 
-/// The uncompressed bytes of a bare deflate stream (RFC 1951), which must be `size` and use up all
-/// of `bytes`. Throws DataError::corrupt.
-Bytes inflate_raw(std::span<const std::byte> bytes, uint64_t size, std::string_view name);
+/// Deflate can't expand by a larger factor, so that a claimed size can be judged before memory is
+/// allocated for it.
+inline constexpr uint64_t kMostInflated = 1032;
 
 /// zlib's CRC-32, as gzip and zip files hold it; `crc` continues an earlier one.
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc = 0);

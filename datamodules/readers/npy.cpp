@@ -79,29 +79,20 @@ Array finish(NpyHeader header, Bytes bytes) {
   return {std::move(header.shape), header.dtype, std::move(bytes)};
 }
 
-/// The entries of an archive that are arrays: those whose name ends in .npy.
-std::vector<ZipEntry> array_entries(const ByteSource& archive) {
-  auto entries = read_zip_directory(archive);
-  entries.erase(std::remove_if(entries.begin(), entries.end(),
-                               [](const ZipEntry& entry) {
-                                 return !std::string_view(entry.name).ends_with(kSuffix);
-                               }),
-                entries.end());
-  return entries;
-}
+bool is_array(const ZipEntry& entry) { return std::string_view(entry.name).ends_with(kSuffix); }
 
 std::string array_name(const ZipEntry& entry) {
   return entry.name.substr(0, entry.name.size() - kSuffix.size());
 }
 
-Array read_array(const ByteSource& archive, const ZipEntry& entry) {
-  return parse_npy(read_zip_entry(archive, entry), archive.name() + ":" + entry.name);
+Array read_array(const ZipArchive& archive, const ZipEntry& entry) {
+  return parse_npy(archive.read(entry), archive.name() + ":" + entry.name);
 }
 
-std::vector<NamedArray> read_arrays(const ByteSource& archive) {
+std::vector<NamedArray> read_arrays(const ZipArchive& archive) {
   std::vector<NamedArray> arrays;
-  for (const ZipEntry& entry : array_entries(archive)) {
-    arrays.push_back({array_name(entry), read_array(archive, entry)});
+  for (const ZipEntry& entry : archive.entries()) {
+    if (is_array(entry)) arrays.push_back({array_name(entry), read_array(archive, entry)});
   }
   return arrays;
 }
@@ -125,30 +116,34 @@ Array parse_npy(Bytes bytes, std::string_view name) {
 }
 
 std::vector<std::string> npz_names(const std::filesystem::path& path) {
-  const FileSource archive(path);
+  const ZipArchive archive(path);
   std::vector<std::string> names;
-  for (const ZipEntry& entry : array_entries(archive)) names.push_back(array_name(entry));
+  for (const ZipEntry& entry : archive.entries()) {
+    if (is_array(entry)) names.push_back(array_name(entry));
+  }
   return names;
 }
 
 Array read_npz(const std::filesystem::path& path, std::string_view name) {
-  const FileSource archive(path);
+  const ZipArchive archive(path);
   std::string known;
-  for (const ZipEntry& entry : array_entries(archive)) {
+  for (const ZipEntry& entry : archive.entries()) {
+    if (!is_array(entry)) continue;
     if (array_name(entry) == name) return read_array(archive, entry);
     known += (known.empty() ? "" : ", ") + in_quotes(array_name(entry));
   }
   throw DataError::unreadable(
-      archive.name(), "it holds no array " + in_quotes(name) +
-                          (known.empty() ? ", in fact none" : "; those it holds are: " + known));
+      archive.name(),
+      "it holds no array " + in_quotes(name) +
+          (known.empty() ? "; it holds no array at all" : "; the arrays it holds are " + known));
 }
 
 std::vector<NamedArray> read_npz(const std::filesystem::path& path) {
-  return read_arrays(FileSource(path));
+  return read_arrays(ZipArchive(path));
 }
 
 std::vector<NamedArray> parse_npz(std::span<const std::byte> bytes, std::string_view name) {
-  return read_arrays(MemorySource(bytes, name));
+  return read_arrays(ZipArchive(bytes, name));
 }
 
 void write_npy(const std::filesystem::path& path, const Array& array) {

@@ -2,35 +2,68 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/array.h>
+
+struct zip;  // libzip's zip_t and zip_source_t
+struct zip_source;
 
 namespace levin::readers {
 
 /// One file inside a zip archive, as the archive's directory describes it.
 struct ZipEntry {
   std::string name = {};
-  uint16_t method = 0;  ///< 0: stored, 8: deflate
-  uint32_t crc = 0;
+  /// The entry's number in the directory, from 0.
+  uint64_t index = 0;
+  /// The compression method: 0 is stored, 8 is deflate; no other is read.
+  uint16_t method = 0;
   uint64_t compressed_size = 0;
   uint64_t size = 0;
-  uint64_t header_offset = 0;
-  uint64_t data_offset = 0;
 };
 
-/// The directory of an archive, with or without zip64 sizes (PKWARE's APPNOTE.TXT 6.3).
+/// A zip archive that is open for reading, with or without zip64 sizes. libzip parses it.
 ///
-/// Throws DataError::corrupt for what is no zip file or a damaged one, and for archives in several
-/// parts, encrypted entries, a name that comes twice, bytes before or after the archive, and
-/// entries whose own header disagrees with the directory.
-std::vector<ZipEntry> read_zip_directory(const ByteSource& archive);
+///     const ZipArchive archive("arrays.npz");
+///     for (const ZipEntry& entry : archive.entries()) use(entry.name, archive.read(entry));
+///
+/// An archive is refused as a whole if its directory is damaged or disagrees with the headers of
+/// the entries, if it is one part of several, if an entry is encrypted, or if a name comes twice.
+class ZipArchive {
+ public:
+  /// Opens a file; entries are read from it when they are asked for. Throws DataError::unreadable
+  /// if it can't be read, and DataError::corrupt if it is refused.
+  explicit ZipArchive(const std::filesystem::path& path);
+  /// Opens an archive in memory that the caller keeps alive; `name` is what errors call it.
+  ZipArchive(std::span<const std::byte> bytes, std::string_view name);
+  ZipArchive(ZipArchive&&) = default;
+  ~ZipArchive();
 
-/// The bytes of one entry. Throws DataError::corrupt where they are damaged or the checksum is
-/// wrong.
-Bytes read_zip_entry(const ByteSource& archive, const ZipEntry& entry);
+  /// What errors call the archive: its path as it was given.
+  const std::string& name() const { return name_; }
+  /// The entries in the directory's order.
+  const std::vector<ZipEntry>& entries() const { return entries_; }
+
+  /// The uncompressed bytes of an entry. Throws DataError::corrupt if they are damaged, if their
+  /// CRC-32 or their size is wrong, or if the entry claims a size that its compressed bytes can't
+  /// expand to; the claim is judged before memory is allocated.
+  Bytes read(const ZipEntry& entry) const;
+
+ private:
+  struct Close {
+    void operator()(struct zip* archive) const;
+  };
+  void open(struct zip_source* source, uint64_t size);
+  void read_directory(uint64_t archive_size);
+
+  std::string name_;
+  std::unique_ptr<struct zip, Close> archive_;
+  std::vector<ZipEntry> entries_;
+};
 
 /// A file to be written into an archive: its bytes are `parts`, one after another.
 struct ZipMember {
@@ -38,12 +71,9 @@ struct ZipMember {
   std::vector<std::span<const std::byte>> parts = {};
 };
 
-/// From this size or offset on a writer uses zip64 fields.
-constexpr uint64_t kZip64From = 0xffffffff;
-
-/// Writes `members` without compression, the same bytes for the same members whenever it is done,
-/// atomically. Throws CheckpointError where the file can't be written.
-void write_zip(const std::filesystem::path& path, std::span<const ZipMember> members,
-               uint64_t zip64_from = kZip64From);
+/// Writes `members` to a new archive without compression, then syncs it and renames it over `path`.
+/// The same members give the same bytes at any time and in any time zone. Throws CheckpointError if
+/// the file can't be written; nothing is left behind then.
+void write_zip(const std::filesystem::path& path, std::span<const ZipMember> members);
 
 }  // namespace levin::readers

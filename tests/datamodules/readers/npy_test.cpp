@@ -1,11 +1,15 @@
 #include <levin/datamodules/readers/npy.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <limits>
+#include <set>
 
 #include <gtest/gtest.h>
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/zip.h>
+#include <levin/framework/core/files.h>
 
 #include "datamodules/readers/support.h"
 
@@ -172,21 +176,50 @@ TEST(ReadersNpz, reads_back_what_it_writes_and_writes_the_same_bytes_again) {
   }
 }
 
-TEST(ReadersNpz, writes_zip64_sizes_that_it_reads) {
+TEST(ReadersNpz, writes_more_files_than_fit_without_zip64_and_reads_them) {
   const test::TemporaryFolder folder;
-  const Bytes small(3, std::byte{1});
-  const Bytes large(50, std::byte{2});
-  const std::vector<ZipMember> members = {{"small", {small}}, {"large", {large, small}}};
-  write_zip(folder / "a.zip", members, 16);
-  const FileSource archive(folder / "a.zip");
-  const auto entries = read_zip_directory(archive);
-  ASSERT_EQ(entries.size(), 2u);
-  EXPECT_EQ(read_zip_entry(archive, entries[0]), small);
-  EXPECT_EQ(read_zip_entry(archive, entries[1]).size(), 53u);
-  // the size of `large` stands in its zip64 field only
-  const std::string text = test::read_text(folder / "a.zip");
-  EXPECT_NE(text.find(std::string("\x01\x00\x10\x00\x35\x00\x00\x00\x00\x00\x00\x00", 12)),
-            text.npos);
+  const Bytes bytes(3, std::byte{1});
+  std::vector<ZipMember> members;
+  for (int i = 0; i < 65'600; ++i) members.push_back({std::to_string(i), {bytes}});
+  write_zip(folder / "a.zip", members);
+  const ZipArchive archive(folder / "a.zip");
+  ASSERT_EQ(archive.entries().size(), members.size());
+  EXPECT_EQ(archive.entries().back().name, members.back().name);
+  EXPECT_EQ(archive.read(archive.entries().back()), bytes);
+  // The end record of zip64 is there.
+  EXPECT_NE(test::read_text(folder / "a.zip").find("PK\x06\x06"), std::string::npos);
+}
+
+TEST(ReadersNpz, writes_the_same_bytes_in_every_time_zone) {
+  const test::TemporaryFolder folder;
+  const std::vector<NamedArray> arrays = {{"x", Array::of<float>({0, 5}, {})}};
+  const char* const known = std::getenv("TZ");
+  const std::string before = known == nullptr ? "" : known;
+  std::set<std::string> written;
+  for (const char* zone : {"UTC0", "EST5EDT", "NZST-12NZDT"}) {
+    ::setenv("TZ", zone, 1);
+    write_npz(folder / "a.npz", arrays);
+    written.insert(test::read_text(folder / "a.npz"));
+  }
+  known == nullptr ? ::unsetenv("TZ") : ::setenv("TZ", before.c_str(), 1);
+  EXPECT_EQ(written.size(), 1u);
+}
+
+TEST(ReadersNpz, leaves_nothing_behind_if_it_cannot_write) {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "a.npz");
+  EXPECT_THROW(write_npz(folder / "a.npz", {}), CheckpointError);
+  const std::vector<NamedArray> arrays = {{"x", Array::of<float>({0, 5}, {})}};
+  EXPECT_THROW(write_npz(folder / "a.npz", arrays), CheckpointError);
+  files::inject_faults(
+      [](const files::Operation& operation) { return operation.name == "sync" ? ENOSPC : 0; });
+  EXPECT_THROW(write_npz(folder / "b.npz", arrays), CheckpointError);
+  files::inject_faults({});
+  size_t left = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    ++left;
+  }
+  EXPECT_EQ(left, 1u);
 }
 
 TEST(ReadersNpz, gives_the_right_arrays_or_an_error_for_every_changed_byte) {
@@ -209,6 +242,60 @@ TEST(ReadersNpz, gives_the_right_arrays_or_an_error_for_every_changed_byte) {
         });
     EXPECT_GT(refused, file.size());
   }
+}
+
+/// `file` with `value` at `offset` bytes behind the first `signature`.
+Bytes with_patch(const Bytes& file, std::string_view signature, size_t offset,
+                 std::string_view value) {
+  std::string text = test::to_text(file);
+  text.replace(text.find(signature) + offset, value.size(), value);
+  return test::to_bytes(text);
+}
+
+constexpr std::string_view kLocalHeader = "PK\x03\x04";
+constexpr std::string_view kDirectoryEntry = "PK\x01\x02";
+
+TEST(ReadersNpz, refuses_encrypted_entries_and_unknown_compression) {
+  const Bytes file = test::file_of(test::baseline("npz", "stored"));
+  Bytes changed = with_patch(file, kLocalHeader, 6, "\x01");
+  changed = with_patch(changed, kDirectoryEntry, 8, "\x01");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' is encrypted");
+  changed = with_patch(file, kLocalHeader, 8, "\x0e");
+  changed = with_patch(changed, kDirectoryEntry, 10, "\x0e");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' is compressed by method 14");
+}
+
+TEST(ReadersNpz, refuses_a_size_that_compressed_data_cannot_have) {
+  const Bytes file = test::file_of(test::baseline("npz", "deflate"));
+  constexpr size_t kZip64Size =
+      30 + 5 + 4;  // behind the fixed fields, "x.npy" and the field's head
+  Bytes changed = with_patch(file, kLocalHeader, kZip64Size, "\xff\xff\xff\x7f");
+  changed = with_patch(changed, kDirectoryEntry, 24, "\xff\xff\xff\x7f");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' claims a size");
+}
+
+TEST(ReadersNpz, refuses_two_files_of_one_name_and_bytes_around_the_archive) {
+  const std::string text = test::to_text(test::file_of(test::baseline("npz", "stored")));
+  std::string twice = text;
+  for (size_t at = twice.find("y.npy"); at != twice.npos; at = twice.find("y.npy")) twice[at] = 'x';
+  expect_data_error([&] { parse_npz(test::to_bytes(twice), "a.npz"); }, "the same name");
+  expect_data_error([&] { parse_npz(test::to_bytes("x" + text), "a.npz"); }, "a.npz");
+  expect_data_error([&] { parse_npz(test::to_bytes(text + "x"), "a.npz"); }, "a.npz");
+}
+
+TEST(ReadersNpz, names_a_wrong_checksum_and_the_file_it_is_in) {
+  std::string text = test::to_text(test::file_of(test::baseline("npz", "stored")));
+  text[text.find("NUMPY") + 140] ^= 1;  // an element of x
+  const test::TemporaryFolder folder;
+  test::write_text(folder / "a.npz", text);
+  expect_data_error([&] { read_npz(folder / "a.npz"); }, "a.npz");
+  expect_data_error([&] { read_npz(folder / "a.npz"); }, "the checksum (CRC-32) of 'x.npy'");
+  test::write_text(folder / "cut.npz", text.substr(0, text.size() - 30));
+  expect_data_error([&] { read_npz(folder / "cut.npz"); }, "truncated");
+  test::write_text(folder / "empty.npz", "");
+  expect_data_error([&] { read_npz(folder / "empty.npz"); }, "no zip file");
+  expect_data_error([&] { read_npz(folder / "missing.npz"); }, "missing.npz");
+  expect_data_error([&] { read_npz(folder.path()); }, "it is a folder");
 }
 
 TEST(ReadersNpz, refuses_what_is_no_zip_file) {
