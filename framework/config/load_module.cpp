@@ -47,7 +47,7 @@ std::unique_ptr<Module> make_module(const Registry& registry, const ModuleDescri
     if (!description.init_args.is_null()) {
       from_value(draft.fields, description.init_args, entry->name);
     }
-    auto module = draft.make();
+    auto module = draft.make(registry.optimizers);
     module->set_registered(entry->name, to_value(draft.fields));
     return module;
   } catch (const ConfigError& error) {
