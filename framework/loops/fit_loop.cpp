@@ -111,7 +111,8 @@ bool FitLoop::is_done() {
     return stop_reason_.empty() ? ends("max_epochs") : true;
   }
   if (stop_reason_.empty() && time_limit_ > 0.0 &&
-      parts_.strategy.agreed(Strategy::Flag::out_of_time, elapsed_seconds() >= time_limit_)) {
+      parts_.strategy.ranks().any_after_step("FitLoop/max_time",
+                                             elapsed_seconds() >= time_limit_)) {
     stop_reason_ = "max_time";
   }
   return !stop_reason_.empty() && may_stop();
@@ -143,8 +144,9 @@ void FitLoop::run_batches() {
     if (is_due) validate();
     if (training_step_.window_batches() > 0) continue;  // not a step boundary
     act_on_requests(/*in_step=*/!is_due);
-    using Flag = Strategy::Flag;
-    if (parts_.strategy.agreed(Flag::interrupted, StopSignal::received())) handle_interrupt();
+    if (parts_.strategy.ranks().any_after_step("FitLoop/interrupt", StopSignal::received())) {
+      handle_interrupt();
+    }
     if (at_end()) break;
     if (!is_done()) continue;
     // What follows wouldn't have happened here in a run that goes on, so checkpoints don't know of
@@ -260,8 +262,9 @@ void FitLoop::act_on_requests(bool in_step) {
 bool FitLoop::stop_is_agreed(const Requests& requests, bool in_step) {
   if (requests.stop && asked_to_stop_.empty()) asked_to_stop_ = *requests.stop;
   const bool raised = !asked_to_stop_.empty();
-  const bool agreed = parts_.strategy.agreed(Strategy::Flag::stop, raised);
-  return in_step ? agreed : parts_.strategy.any(raised || agreed);
+  Ranks& ranks = parts_.strategy.ranks();
+  const bool agreed = ranks.any_after_step("FitLoop/stop", raised);
+  return in_step ? agreed : ranks.any(raised || agreed);
 }
 
 /// Every rank has a part in the state, rank 0 writes it.
@@ -275,27 +278,24 @@ void FitLoop::save(const Requests::Save& request) {
 void FitLoop::write(const Requests::Save& request, const StateDict& state) {
   Strategy& strategy = parts_.strategy;
   if (strategy.is_sharded() && !request.options.weights_only) {
-    save_sharded_checkpoint(request.path, state,
-                            {.rank = strategy.rank(),
-                             .world_size = strategy.world_size(),
-                             .gather = [&](const auto& own) { return strategy.gather_text(own); }});
-  } else if (strategy.rank() == 0) {
+    save_sharded_checkpoint(request.path, state, strategy.ranks());
+  } else if (strategy.ranks().is_zero()) {
     levin::save_checkpoint(request.path, state);
   }
-  if (strategy.rank() > 0) return;
+  if (!strategy.ranks().is_zero()) return;
   if (!request.options.weights_only) parts_.run.saved(request.path);
   for (const auto& old : request.options.replaces) remove_checkpoint(old);
 }
 
 void FitLoop::save_checkpoint(const std::filesystem::path& path) {
   write({.path = path, .options = {}}, checkpoint(/*weights_only=*/false));
-  parts_.strategy.barrier();
+  parts_.strategy.ranks().barrier();
 }
 
 void FitLoop::save_after_exception(const std::exception& error) {
   alone_ = true;
   // Where the state is shared out, the others' parts can't be had any more.
-  if (parts_.strategy.is_sharded() && parts_.strategy.world_size() > 1) return;
+  if (parts_.strategy.is_sharded() && parts_.strategy.ranks().size() > 1) return;
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
   save_after_broken_contract(error);

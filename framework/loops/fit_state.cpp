@@ -129,7 +129,7 @@ void FitLoop::load_state(const StateDict& checkpoint) {
 /// What differs from rank to rank: random generators, and metrics of an epoch that hasn't ended.
 StateDict FitLoop::rank_states() {
   StateDict states;
-  const int64_t world_size = alone_ ? 1 : parts_.strategy.world_size();
+  const int64_t world_size = alone_ ? 1 : parts_.strategy.ranks().size();
   states.values["world_size"] = world_size;
   Value::Array rows;
   for (const int64_t one : data_.rows_a_step()) rows.push_back(one);
@@ -138,7 +138,7 @@ StateDict FitLoop::rank_states() {
   StateDict own;
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", metrics_.state_dict());
-  const auto all = parts_.strategy.gather_text(checkpoint_bytes(own));
+  const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
   }
@@ -150,8 +150,8 @@ void FitLoop::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then =
       ranks.values.contains("world_size") ? ranks.values.at("world_size").as_int() : 1;
-  const int64_t rank = parts_.strategy.rank();
-  if (then == parts_.strategy.world_size()) {
+  const int64_t rank = parts_.strategy.ranks().rank();
+  if (then == parts_.strategy.ranks().size()) {
     if (rank == 0) return;
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");
@@ -169,8 +169,8 @@ void FitLoop::load_rank_state(const StateDict& checkpoint) {
 
 /// The same on every rank, for what must not come out differently.
 MetricMap FitLoop::agreed_metrics() {
-  const auto shared = parts_.run.from_rank_zero(
-      "metrics", [this] { return Value(to_value(parts_.run.metrics())).to_json(); });
+  const auto shared = parts_.run.ranks().from_rank_zero(
+      "FitLoop/metrics", [this] { return Value(to_value(parts_.run.metrics())).to_json(); });
   return to_metrics(Value::from_json(shared));
 }
 

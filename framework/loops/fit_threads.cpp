@@ -16,7 +16,7 @@ namespace levin {
 void FitLoop::choose_threads() {
   if (!wants_thread_trial(parts_.options.threads)) return;
   // Among several ranks each has its share of the cores already (OMP_NUM_THREADS).
-  const bool alone = parts_.strategy.world_size() == 1;
+  const bool alone = parts_.strategy.ranks().size() == 1;
   if (alone && threads_.threads == 0 && can_try_threads(parts_, optimizers_)) {
     const ThreadTrialOptions options{.steps = steps_left()};
     const ThreadTrial trial = try_threads(parts_, optimizers_, train_, num_batches_, options);

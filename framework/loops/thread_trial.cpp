@@ -85,7 +85,7 @@ std::vector<Batch> first_batches(const LoopParts& parts, const DataLoaders& trai
 
 bool can_try_threads(const LoopParts& parts, Optimizers& optimizers) {
   if (parts.options.deterministic || !parts.strategy.device().is_cpu()) return false;
-  if (parts.strategy.world_size() != 1 || optimizers.size() != 1) return false;
+  if (parts.strategy.ranks().size() != 1 || optimizers.size() != 1) return false;
   return !optimizers.entries().front().optimizer->reevaluates_closure();
 }
 

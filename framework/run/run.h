@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/core/ranks.h>
 #include <levin/framework/core/stage.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/logged/logged_values.h>
@@ -107,18 +107,11 @@ class Run {
   void set_best_checkpoint(std::filesystem::path path) { best_checkpoint_ = std::move(path); }
   void set_last_checkpoint(std::filesystem::path path) { last_checkpoint_ = std::move(path); }
 
-  /// What rank 0's `make` gives, on every rank: for decisions that must not differ. The others wait
-  /// for rank 0; `key` says what it is about: calls with the same key belong together in their
-  /// order.
-  std::string from_rank_zero(const std::string& key, const std::function<std::string()>& make);
-  /// For what one rank finds out by itself (a clock's reading) and all have to act on at the same
-  /// step: whether any rank has raised `key`. To be called after every step, on every rank; with
-  /// several ranks it takes one step to get around. Throws ModuleError for an eighth key.
-  bool any_rank(const std::string& key, bool raised);
-
-  int64_t rank() const { return rank_; }
-  int64_t world_size() const { return world_size_; }
-  bool is_global_zero() const { return rank_ == 0; }
+  /// The ranks that train together, for decisions that must not differ from rank to rank: what a
+  /// rank finds out by itself (the time, whether a file exists) isn't to be acted on alone.
+  Ranks& ranks() const { return *ranks_; }
+  /// Whether this is rank 0, the one that writes files and prints. Lightning: is_global_zero.
+  bool is_global_zero() const { return ranks_->is_zero(); }
 
  protected:
   // The part below is the loops' (RunControl in loops/run_control.h): they keep it up to date.
@@ -134,14 +127,11 @@ class Run {
   std::string hook_;                // for the message where logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
-  std::function<std::filesystem::path()> make_log_dir_;
-  std::function<std::string(const std::string&, const std::function<std::string()>&)> share_;
-  std::function<bool(const std::string&, bool)> any_rank_;
+  Ranks* ranks_ = &single_rank();
+  std::filesystem::path runs_folder_;
   std::filesystem::path log_dir_;
   std::filesystem::path best_checkpoint_;
   std::filesystem::path last_checkpoint_;
-  int64_t rank_ = 0;
-  int64_t world_size_ = 1;
 };
 
 }  // namespace levin
