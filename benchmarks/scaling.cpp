@@ -101,7 +101,7 @@ int train(const fs::path& output, const Job& job) {
   }
   const auto& epochs = trainer.add<Epochs>();
   trainer.fit(model, data);
-  if (trainer.run().rank() != 0) return 0;
+  if (!trainer.run().is_global_zero()) return 0;
   std::ofstream file(output);
   for (const double value : epochs.seconds) file << value << '\n';
   return 0;

@@ -125,7 +125,7 @@ bool ModelCheckpoint::step_due(Run& run) {
   seen_step_ = global_step;
   if (every_n_steps_ > 0) return global_step % every_n_steps_ == 0;
   const double now = files::monotonic_seconds();
-  if (!run.any_rank(state_key(), now >= next_save_)) return false;
+  if (!run.ranks().any_after_step(state_key(), now >= next_save_)) return false;
   next_save_ = now + interval_seconds_;
   return true;
 }
@@ -242,8 +242,8 @@ std::vector<ModelCheckpoint::Saved>::const_iterator ModelCheckpoint::worst() con
 std::filesystem::path ModelCheckpoint::agreed_path(
     Run& run, const char* kind, const std::string& name,
     const std::vector<std::filesystem::path>& ours) const {
-  return run.from_rank_zero(fmt::format("{}/{}", state_key(), kind),
-                            [&] { return free_path(run, name, ours).string(); });
+  return run.ranks().from_rank_zero(fmt::format("{}/{}", state_key(), kind),
+                                    [&] { return free_path(run, name, ours).string(); });
 }
 
 std::filesystem::path ModelCheckpoint::free_path(

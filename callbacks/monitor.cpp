@@ -34,8 +34,8 @@ std::optional<double> Monitor::value(Run& run) {
 
 std::optional<double> Monitor::agreed_value(Run& run) {
   const auto own = value(run);
-  if (run.world_size() == 1) return own;
-  const auto shared = run.from_rank_zero(who_ + "/" + name_, [&] {
+  if (run.ranks().size() == 1) return own;
+  const auto shared = run.ranks().from_rank_zero(who_ + "/" + name_, [&] {
     Value answer;
     answer["source"] = source_name();
     if (own) answer["value"] = *own;

@@ -72,9 +72,8 @@ StateDict own_part(const StateDict& state, int64_t rank, const std::string& save
   return part;
 }
 
-/// Does `work` and hears how others fared: throws on every rank where it failed on one.
-void together(const CheckpointRanks& ranks, const fs::path& folder,
-              const std::function<void()>& work) {
+/// Does `work` and asks how the others fared: throws on every rank if it failed on one.
+void together(Ranks& ranks, const fs::path& folder, const std::function<void()>& work) {
   std::exception_ptr own;
   std::string problem;
   try {
@@ -214,24 +213,23 @@ class Wholes {
 
 }  // namespace
 
-void save_sharded_checkpoint(const fs::path& folder, const StateDict& state,
-                             const CheckpointRanks& ranks) {
-  const bool is_first = ranks.rank == 0;
+void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ranks& ranks) {
+  const bool is_first = ranks.is_zero();
   const std::string proposed = is_first ? fmt::format("{:08x}", std::random_device()()) : "";
   const std::string save = ranks.gather(proposed).front();
   together(ranks, folder, [&] {
     if (is_first && fs::is_regular_file(folder)) files::move_into_place(folder, aside(folder));
   });
-  const auto own = folder / part_name(ranks.rank, save);
+  const auto own = folder / part_name(ranks.rank(), save);
   try {
-    together(ranks, folder, [&] { save_checkpoint(own, own_part(state, ranks.rank, save)); });
+    together(ranks, folder, [&] { save_checkpoint(own, own_part(state, ranks.rank(), save)); });
   } catch (const CheckpointError&) {
     files::remove_file(own);
     throw;
   }
   together(ranks, folder, [&] {
     if (!is_first) return;
-    write_index(folder, ranks.world_size, save);
+    write_index(folder, ranks.size(), save);
     remove_parts(folder, save);
     files::remove_file(aside(folder));
   });

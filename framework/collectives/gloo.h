@@ -12,12 +12,15 @@ class Store;
 
 namespace levin {
 
-/// Whether this build found Gloo's headers.
+/// Whether this build found Gloo's headers; without them, processes can't be joined on CPUs.
 bool has_gloo();
 
-/// Gloo's collectives between `size` ranks that meet at `store`. `address` is this host's, as the
-/// others reach it; GLOO_SOCKET_IFNAME names a network interface instead. Throws DistributedError
-/// where the build has no Gloo, or a rank can't be reached. Its `abort` ends what is under way.
+/// Makes Gloo's collectives between `size` ranks, of which this is `rank`. The ranks meet at
+/// `store`; returns when they are connected. `address` is the one at which other ranks reach this
+/// host; if the environment variable GLOO_SOCKET_IFNAME names a network interface, its address
+/// counts instead. A collective fails if another rank lets it wait for longer than `timeout`; the
+/// backend's `abort` ends collectives that are under way. Throws DistributedError if the build has
+/// no Gloo, or a rank can't be reached.
 c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                                             int size, std::chrono::milliseconds timeout,
                                             const std::string& address);

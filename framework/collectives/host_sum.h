@@ -12,56 +12,61 @@ namespace levin {
 struct HostSumOptions {
   int64_t rank = 0;
   int64_t world_size = 1;
-  /// The most that a rank gives in a round, as HostSum::padded counts it.
+  /// The most bytes that a rank gives in a round; each piece counts as HostSum::padded says.
   size_t bytes = 0;
-  /// Seconds a rank waits for the others.
+  /// Seconds that a rank waits for the others.
   double timeout = 1800.0;
-  /// Whether to stop waiting, asked now and then; null: never.
+  /// Is asked now and then, while a rank waits, whether it should give up; null for never.
   std::function<bool()> is_aborted{};
 };
 
-/// Sums of numbers over the ranks of one host, by memory they share: no message, no copy.
+/// Sums numbers over the ranks of one host in memory that they share, without messages or copies.
 ///
-/// All ranks go through the same rounds of the same pieces:
+/// All ranks go through the same rounds, each of the same pieces:
 ///
-///     place(bytes), write there, give(...)   for each piece; waits for nobody
-///     sum()                                  returns when the sums of all pieces are there
-///     sums(piece)                            may be read until the next round's first `give`
+///     std::byte* place = sum.place(bytes);   // for each piece; write the numbers there ...
+///     sum.give(bytes, type);                 // ... and give them; waits for nobody
+///     sum.sum();                             // returns when the sums of all pieces are there
+///     sum.sums(piece);                       // may be read until the next round's first `give`
 ///
-/// Within `sum` every rank adds up its share of each piece, as soon as all have given it, in the
-/// order of the ranks: all see the same bits, however a round is cut into pieces.
+/// Within `sum`, every rank adds up its share of each piece as soon as all ranks have given that
+/// piece. It adds in the order of the ranks, so all ranks see the same bits, however a round is cut
+/// into pieces.
 ///
 ///     memory:  | signs of each rank | rank 0's part | rank 1's part | ... | sums |
 ///
-/// A rank writes into its part again only when all have summed it, and into the sums only when all
-/// have given the next piece, and so are done with the last. Signs are counters that only grow,
-/// each written by one rank; who waits for one looks for a while, then sleeps on it (futex).
+/// A rank writes into its part again only after all ranks have summed it. It writes into the sums
+/// only after all ranks have given the next piece, since they then no longer read the last sums.
+/// The signs are counters that only grow, each written by one rank. A rank that waits for a counter
+/// first looks at it for a while, and then sleeps until it changes (futex).
 class HostSum {
  public:
   using Options = HostSumOptions;
   enum class Type { float32, float64 };
 
-  /// What a piece of `bytes` takes.
+  /// The bytes that a piece of `bytes` takes in memory: whole cache lines.
   static size_t padded(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
-  /// Bytes of memory for such a sum.
+  /// The bytes of memory that `world_size` ranks need for rounds of at most `bytes`.
   static size_t memory_size(int64_t world_size, size_t bytes);
 
-  /// `memory`: zeros at first, the same for all ranks, and theirs alone.
+  /// `memory` is the same for all ranks, holds zeros, and is used for nothing else.
   HostSum(std::shared_ptr<std::byte> memory, HostSumOptions options);
-  /// Who waits for this rank from now on throws.
+  /// A rank that waits for this one from now on throws.
   ~HostSum();
   HostSum(const HostSum&) = delete;
   HostSum& operator=(const HostSum&) = delete;
 
-  /// Where this rank's part of the next piece goes; null where the memory is too small for it.
+  /// The place at which this rank has to write its numbers of the next piece; null if the memory is
+  /// too small for it.
   std::byte* place(size_t bytes);
-  /// The next piece is in its place.
+  /// Says that the next piece is in its place.
   void give(size_t bytes, Type type);
-  /// Ends a round. Throws DistributedError naming a rank that is gone or too late, and where it is
-  /// aborted; no other round is possible then.
+  /// Ends a round. Throws DistributedError if a rank is gone or too late, which it names, or if it
+  /// is aborted; no other round is possible then.
   void sum();
+  /// The sums of a piece, counted from 0 in the round.
   std::byte* sums(size_t piece) const { return sums_ + pieces_.at(piece).begin; }
-  /// Pieces of this round so far.
+  /// How many pieces this rank has given in this round.
   size_t pieces() const { return is_summed_ ? 0 : pieces_.size(); }
 
   const std::shared_ptr<std::byte>& memory() const { return memory_; }

@@ -35,8 +35,9 @@ bool has_nccl() { return false; }
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>&, int, int,
                                             std::chrono::milliseconds, at::Device) {
   throw DistributedError(
-      "this build has no NCCL, which joins processes on GPUs: build again where nccl.h and CUDA's "
-      "headers are found, or use backend = gloo");
+      "this build has no NCCL, which joins processes on GPUs: use backend = gloo, or build again "
+      "on a "
+      "machine that has nccl.h and CUDA's headers");
 }
 
 #endif

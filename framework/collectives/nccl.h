@@ -12,11 +12,13 @@ class Store;
 
 namespace levin {
 
-/// Whether this build found NCCL's and CUDA's headers.
+/// Whether this build found NCCL's and CUDA's headers; without them, GPUs exchange through Gloo.
 bool has_nccl();
 
-/// NCCL's collectives between `size` ranks that meet at `store`, each with a GPU of its own;
-/// returns when they are joined. Throws DistributedError where the build has no NCCL.
+/// Makes NCCL's collectives between `size` ranks, of which this is `rank`. The ranks meet at
+/// `store`, each with a GPU of its own (`device`); returns when they are joined. A collective fails
+/// if another rank lets it wait for longer than `timeout`. Throws DistributedError if the build has
+/// no NCCL.
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                                             int size, std::chrono::milliseconds timeout,
                                             at::Device device);

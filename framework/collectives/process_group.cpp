@@ -151,7 +151,7 @@ std::string backend_of(const ProcessGroupOptions& options, at::Device device) {
   if (name == "nccl" && !has_nccl()) {
     throw ConfigError::conflict(
         "backend = nccl, but this build has none",
-        "use backend = gloo, or build again where nccl.h and CUDA's headers are found");
+        "use backend = gloo, or build again on a machine that has nccl.h and CUDA's headers");
   }
   return name;
 }

@@ -21,29 +21,35 @@ namespace levin {
 class HostSum;
 
 struct ProcessGroupOptions {
-  /// "gloo" or "nccl"; "auto": NCCL where the device is a GPU and this build has it, else Gloo, and
-  /// through shared memory (`host_sum`) where the ranks are on one host. NCCL wants a GPU for each
-  /// rank; what lies on the CPU goes by Gloo all the same.
+  /// "gloo", "nccl" or "auto". "auto" means NCCL if the device is a GPU and this build has NCCL,
+  /// else Gloo; ranks that are CPUs of one host then sum gradients in shared memory (`host_sum`).
+  /// NCCL needs a GPU for each rank; tensors on the CPU go through Gloo in any case.
   std::string backend = "auto";
-  /// Seconds a rank waits for the others, in a collective and while they meet.
+  /// Seconds that a rank waits for the others, in a collective and while they meet.
   double timeout = 1800.0;
 };
 
-/// This host's address as the ranks of others reach it: the one it reaches rank 0's from. Throws
-/// DistributedError where rank 0's host can't be found.
+/// The address at which ranks of other hosts reach this one: that of the network by which this host
+/// reaches rank 0's. Throws DistributedError if rank 0's host can't be found.
 std::string own_address(const Cluster& cluster);
 
-/// The ranks of a run, joined. Every call but `rank`, `world_size`, `set`, `get` and `abort` is a
-/// collective: all ranks make the same ones in the same order. Throws DistributedError where
-/// another rank is gone or too late.
+/// The ranks of a run, joined so that they can exchange tensors: c10d's process groups.
+///
+/// Every call except `rank`, `world_size`, `set`, `get` and `abort` is a collective: all ranks make
+/// the same calls in the same order. A call throws DistributedError if another rank is gone or too
+/// late.
+///
+///     ProcessGroup group(*find_cluster(), at::kCPU);
+///     group.all_reduce(gradient);                       // now the sum over ranks, on every rank
 class ProcessGroup {
  public:
   enum class Op { sum, min, max };
 
-  /// Meets the other ranks at the cluster's address; returns when all are there.
+  /// Meets the other ranks at the cluster's address; returns when all are there. `device` is this
+  /// rank's.
   ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options = {});
-  /// The same ranks joined once more, as `name`, for collectives that come in any order between
-  /// those of `other`. A collective.
+  /// Joins the same ranks once more, as `name`, for collectives whose order among those of `other`
+  /// may differ from rank to rank. A collective of `other`.
   ProcessGroup(const ProcessGroup& other, const std::string& name);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
@@ -54,30 +60,34 @@ class ProcessGroup {
 
   /// Combines `tensor` over all ranks, in place.
   void all_reduce(torch::Tensor tensor, Op op = Op::sum);
-  /// The tensors of all ranks, [world_size, ...].
+  /// Returns the tensors of all ranks, [world_size, ...]; they have the same shape and type.
   torch::Tensor all_gather(const torch::Tensor& tensor);
-  /// Each tensor, [world_size * n], is cut into chunks: rank r's own is the r-th. Afterwards every
-  /// rank has those of all.
+  /// Each tensor, [world_size * n], consists of one chunk for each rank, of which rank r has filled
+  /// the r-th. Fills in the chunks of the other ranks, in place.
   void all_gather_chunks(const std::vector<torch::Tensor>& tensors);
-  /// The texts of all ranks, in their order; any bytes, of any length.
+  /// Returns the texts of all ranks in the order of the ranks; they may hold any bytes and differ
+  /// in length.
   std::vector<std::string> all_gather_text(const std::string& text);
-  /// Copies rank 0's tensors to the others, in few messages.
+  /// Copies rank 0's tensors into those of the other ranks, in few messages.
   void broadcast(std::vector<torch::Tensor> tensors);
+  /// Returns when every rank has called it.
   void barrier();
-  /// Sums of at most `bytes` a round through memory that the ranks share; null on all of them where
-  /// the backend isn't "auto", they are on GPUs or several hosts, or the memory can't be had. Must
-  /// not outlive this group.
+  /// Makes sums of at most `bytes` a round in memory that the ranks share. Returns null, on all
+  /// ranks, if the backend isn't "auto", if the ranks are GPUs or on several hosts, or if there is
+  /// no such memory. Must not outlive this group.
   std::shared_ptr<HostSum> host_sum(size_t bytes);
 
-  /// Leaves a value for the other ranks, and waits for one.
+  /// Leaves `value` for the other ranks under `key`; waits for nobody.
   void set(const std::string& key, const std::string& value);
+  /// Returns the value that some rank has left under `key`; waits until it is there.
   std::string get(const std::string& key);
 
-  /// Ends whatever waits for other ranks, here and (Gloo) there, in this group and those made of
-  /// it: it throws, and so does every later collective. For any thread.
+  /// Ends every wait for other ranks, in this group and in those that were made from it, also (with
+  /// Gloo) on the other ranks: the waiting calls throw, and so does every later collective. May be
+  /// called from any thread.
   void abort() noexcept;
 
-  /// c10d's own group, for its Reducer.
+  /// c10d's group, for its Reducer.
   const c10::intrusive_ptr<c10d::ProcessGroup>& c10d_group() const;
 
  private:

@@ -20,21 +20,18 @@ void Checkpointer::save(const Requests::Save& request) {
 void Checkpointer::write(const Requests::Save& request, const StateDict& state) {
   Strategy& strategy = parts_.strategy;
   if (strategy.is_sharded() && !request.options.weights_only) {
-    save_sharded_checkpoint(request.path, state,
-                            {.rank = strategy.rank(),
-                             .world_size = strategy.world_size(),
-                             .gather = [&](const auto& own) { return strategy.gather_text(own); }});
-  } else if (strategy.rank() == 0) {
+    save_sharded_checkpoint(request.path, state, strategy.ranks());
+  } else if (strategy.ranks().is_zero()) {
     save_checkpoint(request.path, state);
   }
-  if (strategy.rank() > 0) return;
+  if (!strategy.ranks().is_zero()) return;
   if (!request.options.weights_only) parts_.run.saved(request.path);
   for (const auto& old : request.options.replaces) remove_checkpoint(old);
 }
 
 void Checkpointer::save_now(const std::filesystem::path& path) {
   write({.path = path, .options = {}}, state_.checkpoint(/*weights_only=*/false));
-  parts_.strategy.barrier();
+  parts_.strategy.ranks().barrier();
 }
 
 void Checkpointer::save_interrupted() {
@@ -46,7 +43,7 @@ void Checkpointer::save_interrupted() {
 
 void Checkpointer::save_after_exception(const std::exception& error, bool at_boundary) {
   state_.leave_out_other_ranks();
-  if (parts_.strategy.is_sharded() && parts_.strategy.world_size() > 1) return;
+  if (parts_.strategy.is_sharded() && parts_.strategy.ranks().size() > 1) return;
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
   if (at_boundary && dynamic_cast<const ModuleError*>(&error) != nullptr) save_failed();

@@ -31,7 +31,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       validation_(parts, std::move(val), schedules_, num_batches_),
       training_step_(parts, optimizers),
       step_(parts.run, metrics_, /*on_step=*/true),
-      stopping_(parts.options, parts.strategy, parts.run),
+      stopping_(parts.options, parts.strategy.ranks(), parts.run),
       threads_(parts, optimizers, train, num_batches_),
       state_(parts, {.optimizers = optimizers,
                      .schedules = schedules_,

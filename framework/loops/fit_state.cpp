@@ -140,7 +140,7 @@ void FitState::load_state(const StateDict& checkpoint) {
 
 StateDict FitState::rank_states() {
   StateDict states;
-  const int64_t world_size = alone_ ? 1 : parts_.strategy.world_size();
+  const int64_t world_size = alone_ ? 1 : parts_.strategy.ranks().size();
   states.values["world_size"] = world_size;
   Value::Array rows;
   for (const int64_t one : members_.data.rows_a_step()) rows.push_back(one);
@@ -149,7 +149,7 @@ StateDict FitState::rank_states() {
   StateDict own;
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", members_.metrics.state_dict());
-  const auto all = parts_.strategy.gather_text(checkpoint_bytes(own));
+  const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
   }
@@ -162,8 +162,8 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then =
       ranks.values.contains("world_size") ? ranks.values.at("world_size").as_int() : 1;
-  const int64_t rank = parts_.strategy.rank();
-  if (then == parts_.strategy.world_size()) {
+  const int64_t rank = parts_.strategy.ranks().rank();
+  if (then == parts_.strategy.ranks().size()) {
     if (rank == 0) return;
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");

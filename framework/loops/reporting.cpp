@@ -33,7 +33,7 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
 
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval) {
   if (!schedules.watches(interval)) return;
-  const auto shared = parts.run.from_rank_zero(
+  const auto shared = parts.run.ranks().from_rank_zero(
       "metrics", [&] { return Value(to_value(parts.run.metrics())).to_json(); });
   schedules.observe(interval, to_metrics(Value::from_json(shared)));
 }

@@ -10,8 +10,8 @@ constexpr int64_t kDefaultMaxEpochs = 1000;
 
 }  // namespace
 
-Stopping::Stopping(const TrainerOptions& options, Strategy& strategy, RunControl& run)
-    : options_(options), strategy_(strategy), run_(run) {
+Stopping::Stopping(const TrainerOptions& options, Ranks& ranks, RunControl& run)
+    : options_(options), ranks_(ranks), run_(run) {
   if (!options.max_time.empty()) max_seconds_ = parse_duration("max_time", options.max_time);
 }
 
@@ -34,15 +34,15 @@ std::optional<double> Stopping::seconds() const {
 void Stopping::take_request(const std::optional<std::string>& request, bool in_step) {
   if (request && own_request_.empty()) own_request_ = *request;
   const bool raised = !own_request_.empty();
-  const bool agreed = strategy_.agreed(Strategy::Flag::stop, raised);
-  const bool counts = in_step ? agreed : strategy_.any(raised || agreed);
+  const bool agreed = ranks_.any_after_step("Stopping/request", raised);
+  const bool counts = in_step ? agreed : ranks_.any(raised || agreed);
   if (!counts || !reason_.empty()) return;
   reason_ = own_request_.empty() ? "another rank asked for it" : own_request_;
   is_requested_ = true;
 }
 
 bool Stopping::notice_interrupt() {
-  if (!strategy_.agreed(Strategy::Flag::interrupted, StopSignal::received())) return false;
+  if (!ranks_.any_after_step("Stopping/interrupt", StopSignal::received())) return false;
   return !std::exchange(run_.history().interrupted, true);
 }
 
@@ -64,7 +64,7 @@ bool Stopping::is_done() {
 
 bool Stopping::is_out_of_time() {
   const auto spent = seconds();
-  return spent && strategy_.agreed(Strategy::Flag::out_of_time, *spent >= max_seconds_);
+  return spent && ranks_.any_after_step("Stopping/max_time", *spent >= max_seconds_);
 }
 
 bool Stopping::minima_are_met() const {

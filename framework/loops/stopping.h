@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
+#include <levin/framework/core/ranks.h>
 #include <levin/framework/run/run_control.h>
 #include <levin/framework/run/trainer_options.h>
-#include <levin/framework/strategies/strategy.h>
 
 namespace levin {
 
@@ -14,7 +14,7 @@ namespace levin {
 ///
 /// All ranks decide the same at the same boundary. Epochs and steps are counted alike on all ranks.
 /// Whatever one rank finds out by itself (its clock, its signal, its callbacks' request) is a flag
-/// that travels with the gradients and counts once every rank knows of it (Strategy::agreed).
+/// that travels with the gradients and counts once every rank knows of it (Ranks::any_after_step).
 /// Therefore every rank has to call `take_request`, `notice_interrupt` and `is_done` at the same
 /// boundaries, in the same order.
 ///
@@ -24,7 +24,7 @@ namespace levin {
 class Stopping {
  public:
   /// Takes the limits from `options`; `set_limits` shows them in the run's progress.
-  Stopping(const TrainerOptions& options, Strategy& strategy, RunControl& run);
+  Stopping(const TrainerOptions& options, Ranks& ranks, RunControl& run);
 
   /// Puts max_epochs and max_steps into `progress`. If the options have no limit at all, max_epochs
   /// is 1000.
@@ -61,7 +61,7 @@ class Stopping {
   bool minima_are_met() const;
 
   const TrainerOptions& options_;
-  Strategy& strategy_;
+  Ranks& ranks_;
   RunControl& run_;
   std::string own_request_;  // by a callback of this rank; the others may not know of it yet
   std::string reason_;

@@ -67,7 +67,7 @@ torch::Tensor TrainingStep::closure() {
   if (evaluated_) begin_window();
   loss_ = batch_->rows() > 0 ? forward() : torch::Tensor();
   // Others wait for this rank's part of sums, also where it is nothing.
-  const bool others_wait = parts_.strategy.world_size() > 1;
+  const bool others_wait = parts_.strategy.ranks().size() > 1;
   if (loss_.defined() || others_wait) {
     backward(loss_);
   } else if (window_ends_) {

@@ -12,25 +12,32 @@
 
 namespace levin {
 
-/// torch::nn::BatchNormOptions.
+/// The same as torch::nn::BatchNormOptions.
 struct SyncBatchNormOptions {
+  /// The number of channels.
   int64_t num_features = 0;
+  /// Added to the variance.
   double eps = 1e-5;
-  /// Of the running statistics; nothing: they are the mean over all batches.
+  /// The weight of a new batch in the running statistics; nothing for their mean over all batches.
   std::optional<double> momentum = 0.1;
+  /// Whether there are a weight and a bias.
   bool affine = true;
+  /// Whether running statistics are kept, for evaluation.
   bool track_running_stats = true;
 };
 
-/// Batch norm over the rows of all ranks: what one process would compute on the global batch.
-/// torch.nn.SyncBatchNorm.
+/// Batch normalisation over the rows of all ranks: it computes what one process would compute on
+/// the global batch. PyTorch: torch.nn.SyncBatchNorm.
 ///
 ///   y = (x - mean) / sqrt(var + eps) * weight + bias        x, y: [rows, channels, ...]
 ///
-/// Parameters and buffers are those of torch::nn::BatchNorm1d to 3d, and so are the numbers where
-/// it isn't joined to other ranks (SyncBatchNorms), and in evaluation, which exchanges nothing.
-/// Ranks may have any number of rows, also none. Gradients of weight and bias are the sums over a
-/// rank's own rows; that of x is exact where the ranks' losses are parts of one sum.
+///     norm_ = register_module("norm", levin::SyncBatchNorm(16));
+///
+/// Parameters and buffers are those of torch::nn::BatchNorm1d to 3d. So are the results while it
+/// isn't joined to other ranks (a strategy does that, by SyncBatchNorms), and in evaluation, in
+/// which ranks exchange nothing. Ranks may have any number of rows, even none. The gradients of
+/// weight and bias are sums over this rank's rows; the gradient of x is exact if the loss to be
+/// minimised is the sum of the ranks' losses.
 class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
  public:
   using Options = SyncBatchNormOptions;
@@ -39,11 +46,12 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
   explicit SyncBatchNormImpl(int64_t num_features);
   void reset() override;
 
-  /// Throws ModuleError where it learns from one value a channel, which has no variance.
+  /// Normalises `input`, [rows, channels, ...]. In training it is a collective of all ranks. Throws
+  /// ModuleError in training if there is only one value a channel, which has no variance.
   torch::Tensor forward(const torch::Tensor& input);
 
   SyncBatchNormOptions options;
-  torch::Tensor weight;  // [channels], as are the following
+  torch::Tensor weight;  // [channels], like the next three
   torch::Tensor bias;
   torch::Tensor running_mean;
   torch::Tensor running_var;
@@ -62,25 +70,27 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
 };
 TORCH_MODULE(SyncBatchNorm);
 
-/// Joins the SyncBatchNorms of a module over ranks for as long as it lives. A strategy has one from
-/// setup to teardown.
+/// Joins the SyncBatchNorm layers of a module over ranks for as long as it lives. A strategy has
+/// one from setup to teardown.
 ///
-/// They exchange in a group of their own, for their collectives may come in any order between those
-/// of others: a rank without rows, or whose step was skipped, stands in with nothing while others
-/// are already sending gradients.
+/// The layers exchange in a process group of their own, because the order of their collectives
+/// among the others may differ from rank to rank: a rank without rows, or one that skips a step,
+/// takes part in them with nothing while other ranks are already sending gradients.
 class SyncBatchNorms {
  public:
-  /// A collective where `module` has any.
+  /// Joins the layers of `module`. A collective of `group` if there are any.
   SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group);
   ~SyncBatchNorms();
   SyncBatchNorms(const SyncBatchNorms&) = delete;
   SyncBatchNorms& operator=(const SyncBatchNorms&) = delete;
 
+  /// Whether the module has no such layer.
   bool empty() const { return norms_.empty(); }
 
-  /// To be called on every rank for every batch, before gradients are waited for. `took_part`: this
-  /// rank has run forward and backward. Else it makes up for those it didn't run, as often as in
-  /// the last batch it took part in (before the first: once for each norm).
+  /// Ends a batch; to be called on every rank for every batch, before the rank waits for gradients.
+  /// `took_part` says whether this rank has run forward and backward. If it hasn't, it takes part
+  /// in the other ranks' collectives with nothing: as often as in the last batch that it ran, or
+  /// once for each layer if it hasn't run any yet.
   void end_batch(bool took_part);
 
  private:

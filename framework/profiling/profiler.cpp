@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -129,11 +130,20 @@ std::string Profile::table() const {
 void SimpleProfiler::begin_run(Stage stage) {
   profile_ = {};
   profile_.stage = stage;
-  ranks_ = {};
+  ranks_ = &single_rank();
+  global_step_ = nullptr;
+  folder_ = {};
   open_.clear();
   open_.reserve(16);
   running_ = true;
   started_ = last_ = files::monotonic_seconds();
+}
+
+void SimpleProfiler::joined(Ranks& ranks, const int64_t* global_step,
+                            std::function<std::filesystem::path()> folder) {
+  ranks_ = &ranks;
+  global_step_ = global_step;
+  folder_ = std::move(folder);
 }
 
 void SimpleProfiler::pass_time() {
@@ -166,13 +176,13 @@ void SimpleProfiler::end_run(bool failed) {
   profile_ = profile();
   running_ = false;
   if (failed) return;
-  if (ranks_.world_size > 1) gather_ranks();
-  if (out_ != nullptr && ranks_.rank == 0) fmt::print(out_, "{}", profile_.table());
+  if (ranks_->size() > 1) gather_ranks();
+  if (out_ != nullptr && ranks_->is_zero()) fmt::print(out_, "{}", profile_.table());
 }
 
 void SimpleProfiler::gather_ranks() {
   std::vector<Communication> communication;
-  for (const std::string& text : ranks_.gather(to_text(profile_))) {
+  for (const std::string& text : ranks_->gather(to_text(profile_))) {
     profile_.ranks.push_back(from_text(text, profile_.stage));
     communication.push_back(profile_.ranks.back().communication);
   }
@@ -180,7 +190,7 @@ void SimpleProfiler::gather_ranks() {
   for (size_t r = 0; r < communication.size(); ++r) {
     profile_.ranks[r].communication = std::move(communication[r]);
   }
-  profile_.communication = profile_.ranks.at(static_cast<size_t>(ranks_.rank)).communication;
+  profile_.communication = profile_.ranks.at(static_cast<size_t>(ranks_->rank())).communication;
 }
 
 Profile SimpleProfiler::profile() const {

@@ -8,6 +8,7 @@
 #include <exception>
 #include <iterator>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -124,17 +125,22 @@ void TraceProfiler::begin_run(Stage stage) {
   SimpleProfiler::begin_run(stage);
   meetings_.clear();
   wait_ = {};
-  joined({});
+  make_room();
 }
 
-void TraceProfiler::joined(const ProfiledRanks& ranks) {
-  SimpleProfiler::joined(ranks);
-  const auto capacity = static_cast<size_t>(
-      std::max<int64_t>(0, options_.max_events / std::max<int64_t>(1, ranks.world_size)));
-  const size_t collectives = ranks.world_size > 1 ? capacity / 4 : 0;
+void TraceProfiler::make_room() {
+  const auto capacity =
+      static_cast<size_t>(std::max<int64_t>(0, options_.max_events / ranks().size()));
+  const size_t collectives = ranks().size() > 1 ? capacity / 4 : 0;
   collectives_ = TraceEvents(collectives);
   events_ = TraceEvents(capacity - collectives);
-  if (ranks.world_size == 1) return;
+}
+
+void TraceProfiler::joined(Ranks& ranks, const int64_t* global_step,
+                           std::function<std::filesystem::path()> folder) {
+  SimpleProfiler::joined(ranks, global_step, std::move(folder));
+  make_room();
+  if (ranks.size() == 1) return;
   for (int i = 0; i < kMeetings; ++i) {
     ranks.gather("");
     meetings_.push_back(files::monotonic_seconds());
@@ -143,8 +149,7 @@ void TraceProfiler::joined(const ProfiledRanks& ranks) {
 
 void TraceProfiler::add(Kind kind, double from, double to) {
   if (to - from < kShortest) return;
-  const int64_t step = ranks().step ? ranks().step() : 0;
-  events_.add({.begin = from, .end = to, .step = step, .kind = kind});
+  events_.add({.begin = from, .end = to, .step = global_step(), .kind = kind});
 }
 
 void TraceProfiler::passed(Part part, double from, double to) {
@@ -167,11 +172,10 @@ void TraceProfiler::reduced(const Reduction& step) {
   SimpleProfiler::reduced(step);
   wait_.ready = step.ready;
   wait_.end = step.end;
-  const int64_t number = ranks().step ? ranks().step() : 0;
   for (const auto& one : step.collectives) {
     collectives_.add({.begin = one.begin,
                       .end = one.end,
-                      .step = number,
+                      .step = global_step(),
                       .bytes = one.bytes,
                       .kind = Kind::communication});
   }
@@ -189,17 +193,14 @@ std::string TraceProfiler::own_text(double shift) const {
   auto events = events_.sorted();
   const auto collectives = collectives_.sorted();
   events.insert(events.end(), collectives.begin(), collectives.end());
-  return chrome_events(events, ranks().rank, shift);
+  return chrome_events(events, ranks().rank(), shift);
 }
 
 void TraceProfiler::end_run(bool failed) {
   SimpleProfiler::end_run(failed);
-  if (failed || !ranks().folder) return;
-  const auto gather = [this](const std::string& own) {
-    return ranks().gather ? ranks().gather(own) : std::vector<std::string>{own};
-  };
+  if (failed || !folder()) return;
   std::vector<Value> clocks;
-  for (const auto& text : gather(own_clock())) clocks.push_back(Value::from_json(text));
+  for (const auto& text : ranks().gather(own_clock())) clocks.push_back(Value::from_json(text));
   const auto meetings_of = [](const Value& clock) {
     std::vector<double> result;
     for (const Value& one : clock.at("meetings").as_array()) result.push_back(one.as_double());
@@ -213,15 +214,16 @@ void TraceProfiler::end_run(bool failed) {
                               : clock_offset(meetings_of(clocks.front()), meetings_of(clock)));
     begin = std::min(begin, clock.at("started").as_double() + offsets.back());
   }
-  const auto folder = ranks().folder();
-  const auto texts = gather(own_text(offsets.at(static_cast<size_t>(ranks().rank)) - begin));
-  if (ranks().rank != 0) return;
+  const auto run_folder = folder()();
+  const auto own = static_cast<size_t>(ranks().rank());
+  const auto texts = ranks().gather(own_text(offsets.at(own) - begin));
+  if (!ranks().is_zero()) return;
   std::string all = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   for (size_t r = 0; r < texts.size(); ++r) all += (r > 0 ? ",\n" : "") + texts[r];
   all += "\n]}\n";
   const Stage stage = profile().stage;
   const auto path =
-      folder /
+      run_folder /
       (stage == Stage::fit ? "trace.json" : fmt::format("trace_{}.json", stage_name(stage)));
   files::write_atomically(path, all);
   if (trace_out_ == nullptr) return;

@@ -4,6 +4,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
@@ -72,16 +73,11 @@ void Run::accumulate(int64_t n) {
   requests_.accumulate = n;
 }
 
-std::string Run::from_rank_zero(const std::string& key, const std::function<std::string()>& make) {
-  return share_ ? share_(key, make) : make();
-}
-
-bool Run::any_rank(const std::string& key, bool raised) {
-  return any_rank_ ? any_rank_(key, raised) : raised;
-}
-
 const std::filesystem::path& Run::log_dir() {
-  if (log_dir_.empty()) log_dir_ = make_log_dir_();
+  if (log_dir_.empty()) {
+    log_dir_ = ranks_->from_rank_zero(
+        "Run/log_dir", [this] { return files::create_version_folder(runs_folder_).string(); });
+  }
   return log_dir_;
 }
 

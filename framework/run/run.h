@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/core/ranks.h>
 #include <levin/framework/core/stage.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/logged/logged_values.h>
@@ -119,19 +119,11 @@ class Run {
   void set_best_checkpoint(std::filesystem::path path) { best_checkpoint_ = std::move(path); }
   void set_last_checkpoint(std::filesystem::path path) { last_checkpoint_ = std::move(path); }
 
-  /// Returns on every rank what `make` returned on rank 0, for decisions that must be the same on
-  /// all ranks, such as the name of a file. The other ranks wait for rank 0. The n-th call with a
-  /// `key` on one rank belongs to the n-th call with that key on the others.
-  std::string from_rank_zero(const std::string& key, const std::function<std::string()>& make);
-  /// Returns whether any rank has passed `raised = true` for `key`: for what one rank alone
-  /// notices, such as the time, and all ranks must act on at the same step. Must be called on every
-  /// rank after every step. With several ranks, all learn of it one step later. At most seven keys
-  /// can be in use; throws ModuleError for another one.
-  bool any_rank(const std::string& key, bool raised);
-
-  int64_t rank() const { return rank_; }
-  int64_t world_size() const { return world_size_; }
-  bool is_global_zero() const { return rank_ == 0; }
+  /// The ranks that train together, for decisions that must not differ from rank to rank: what a
+  /// rank finds out by itself (the time, whether a file exists) isn't to be acted on alone.
+  Ranks& ranks() const { return *ranks_; }
+  /// Whether this is rank 0, the one that writes files and prints. Lightning: is_global_zero.
+  bool is_global_zero() const { return ranks_->is_zero(); }
 
  protected:
   // The part below is for the loops, which use RunControl (run_control.h).
@@ -149,14 +141,11 @@ class Run {
   LoggedValues* active_ = nullptr;  // where `log` puts values; null while logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
-  std::function<std::filesystem::path()> make_log_dir_;
-  std::function<std::string(const std::string&, const std::function<std::string()>&)> share_;
-  std::function<bool(const std::string&, bool)> any_rank_;
+  Ranks* ranks_ = &single_rank();
+  std::filesystem::path runs_folder_;
   std::filesystem::path log_dir_;
   std::filesystem::path best_checkpoint_;
   std::filesystem::path last_checkpoint_;
-  int64_t rank_ = 0;
-  int64_t world_size_ = 1;
 };
 
 }  // namespace levin

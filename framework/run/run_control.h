@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <utility>
 
 #include <levin/framework/run/run.h>
@@ -18,21 +19,11 @@ class RunControl : public Run {
 
   void set_module(Module* module) { module_ = module; }
   void set_optimizers(Optimizers* optimizers) { optimizers_ = optimizers; }
-  void set_rank(int64_t rank, int64_t world_size) {
-    rank_ = rank;
-    world_size_ = world_size;
-  }
-  /// Sets the function with which the first call of `log_dir` makes the run's folder.
-  void set_log_dir_maker(std::function<std::filesystem::path()> make) {
-    make_log_dir_ = std::move(make);
-  }
-  /// How ranks agree: by Strategy::share and Strategy::agreed.
-  void set_exchange(
-      std::function<std::string(const std::string&, const std::function<std::string()>&)> share,
-      std::function<bool(const std::string&, bool)> any_rank) {
-    share_ = std::move(share);
-    any_rank_ = std::move(any_rank);
-  }
+  /// Sets the ranks of the strategy, which has to live as long as they are asked.
+  void set_ranks(Ranks& ranks) { ranks_ = &ranks; }
+  /// Sets the folder in which the first call of `log_dir` makes the run's folder.
+  void set_runs_folder(std::filesystem::path folder) { runs_folder_ = std::move(folder); }
+  const std::filesystem::path& runs_folder() const { return runs_folder_; }
   /// Sets the function that is told of each complete checkpoint, one that a run can go on from,
   /// after it was written.
   void set_on_saved(std::function<void(const std::filesystem::path&)> on_saved) {

@@ -1,6 +1,8 @@
 #include <levin/framework/strategies/data_parallel.h>
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -24,7 +26,7 @@ constexpr double kRowsHigh = 1 << 12;
 constexpr size_t kRows = 0;
 constexpr size_t kLoss = 2;
 constexpr size_t kFlags = 3;
-static_assert(kFlags + static_cast<size_t>(Strategy::Flag::count) <= GradientReducer::kRiders);
+static_assert(kFlags + StepFlags::kNumbers == GradientReducer::kRiders);
 
 constexpr double kTimeForNews = 0.3;  // seconds
 
@@ -87,7 +89,8 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
                  {.timeout_seconds = options_.heartbeat_timeout,
                   .stall_seconds = options_.process_group.timeout,
                   .address = own_address(cluster)},
-                 [this] { group_.abort(); }) {
+                 [this] { group_.abort(); }),
+      ranks_(group_, heartbeat_) {
   group_.barrier();  // a rank that ended between meeting and this is missed here
 }
 
@@ -96,8 +99,7 @@ DataParallelStrategy::~DataParallelStrategy() = default;
 void DataParallelStrategy::setup(Module& module) {
   reducer_.reset();
   norms_.reset();
-  raised_.fill(false);
-  agreed_.fill(false);
+  ranks_.flags().clear();
   module.to(device_);
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters;
@@ -110,26 +112,26 @@ void DataParallelStrategy::setup(Module& module) {
   }
   const auto buffers = module.buffers();
   everything.insert(everything.end(), buffers.begin(), buffers.end());
-  sends_buffers_ = options_.broadcast_buffers && world_size() > 1 && !buffers.empty();
+  sends_buffers_ = options_.broadcast_buffers && group_.world_size() > 1 && !buffers.empty();
   try {
     c10d::verify_params_across_processes(group_.c10d_group(), everything, std::nullopt);
   } catch (const std::exception& error) {
     throw DistributedError(fmt::format(
         "rank {}: the ranks' models differ: {}; make the same module on every rank, whatever its "
         "rank is",
-        rank(), error.what()));
+        group_.rank(), error.what()));
   }
   const at::NoGradGuard no_grad;
   group_.broadcast(everything);
   log_ = profiler_ != nullptr ? std::make_shared<CommunicationLog>() : nullptr;
   if (parameters.empty()) return;
-  if (world_size() > 1) norms_.emplace(module, group_);
+  if (group_.world_size() > 1) norms_.emplace(module, group_);
   prepare_sums(module, std::move(names), std::move(parameters));
 }
 
 void DataParallelStrategy::prepare_sums(const Module& module, std::vector<std::string> names,
                                         std::vector<torch::Tensor> parameters) {
-  if (world_size() == 1) return;
+  if (group_.world_size() == 1) return;
   auto sparse = find_sparse_gradients(module, parameters);
   reducer_ = std::make_unique<GradientReducer>(group_, std::move(names), std::move(parameters),
                                                options_.gradients, log_, std::move(sparse));
@@ -138,7 +140,7 @@ void DataParallelStrategy::prepare_sums(const Module& module, std::vector<std::s
 GradientReducer::Riders DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
                                                             const GradientReducer::Riders& riders,
                                                             const std::function<void()>& backward) {
-  if (world_size() == 1) {
+  if (group_.world_size() == 1) {
     if (loss.defined()) backward();
     return riders;
   }
@@ -175,51 +177,18 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
   riders[kRows] = std::fmod(*window_rows, kRowsHigh);
   if (loss.defined()) riders[kLoss] = loss.item<double>() * weight;
   riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
-  for (size_t i = 0; i < raised_.size(); ++i) riders[kFlags + i] = raised_[i] ? 1.0 : 0.0;
+  ranks_.flags().write(std::span(riders).subspan<kFlags>());
   const Heartbeat::Waiting waiting(heartbeat_);  // within it, for the slower ranks' gradients
   if (log_ != nullptr) log_->begin();
   const auto sums = sum_gradients(loss, riders, work);
   if (log_ != nullptr) profiler_->reduced(log_->finish());
-  for (size_t i = 0; i < agreed_.size(); ++i) {
-    if (sums[kFlags + i] < 0.5) continue;
-    agreed_[i] = true;  // until somebody asks: a step may have several windows (LBFGS)
-    raised_[i] = false;
-  }
+  ranks_.flags().read(std::span(sums).subspan<kFlags>(), ranks_);
   if (sends_buffers_) {
     const at::NoGradGuard no_grad;
     group_.broadcast(module.buffers());
   }
   summed_loss_ = sums[kLoss];
   return std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
-}
-
-bool DataParallelStrategy::agreed(Flag flag, bool raised) {
-  const auto i = static_cast<size_t>(flag);
-  raised_[i] = raised_[i] || (raised && !agreed_[i]);
-  return std::exchange(agreed_[i], false);
-}
-
-bool DataParallelStrategy::any(bool flag) {
-  auto value = at::full({1}, flag ? 1.0 : 0.0, at::kDouble);
-  const Heartbeat::Waiting waiting(heartbeat_);
-  group_.all_reduce(value, ProcessGroup::Op::max);
-  return value.item<double>() > 0.5;
-}
-
-std::string DataParallelStrategy::share(const std::string& key,
-                                        const std::function<std::string()>& make) {
-  if (rank() != 0) {
-    const Heartbeat::Waiting waiting(heartbeat_);
-    return group_.get(key);
-  }
-  const std::string value = make();
-  group_.set(key, value);
-  return value;
-}
-
-std::vector<std::string> DataParallelStrategy::gather_text(const std::string& own) {
-  const Heartbeat::Waiting waiting(heartbeat_);
-  return group_.all_gather_text(own);
 }
 
 NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
@@ -233,7 +202,7 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
   }
   packed.values["names"] = std::move(names);
   std::vector<StateDict> all;
-  for (auto& text : gather_text(checkpoint_bytes(packed))) {
+  for (auto& text : ranks_.gather(checkpoint_bytes(packed))) {
     all.push_back(checkpoint_from_bytes(std::move(text)));
   }
   return in_order_of_positions(all);
@@ -242,7 +211,7 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
 std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   try {
     const bool is_lost = is_lost_connection(error);
-    // Who lost a connection waits a little for the news of what broke it.
+    // A rank that lost a connection waits a little for the news of what broke it.
     const std::string cause = heartbeat_.failure(is_lost ? kTimeForNews : 0.0);
     report_failure(cause.empty() ? error.what() : cause, is_lost || !cause.empty());
     heartbeat_.tell(error.what(), is_lost);
@@ -250,11 +219,6 @@ std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   } catch (...) {
     return {};
   }
-}
-
-void DataParallelStrategy::barrier() {
-  const Heartbeat::Waiting waiting(heartbeat_);
-  group_.barrier();
 }
 
 /// Every rank gathers every rank's values and combines them in the order of the ranks: one

@@ -155,7 +155,7 @@ void GradientScatter::Implementation::take(size_t parameter, bool is_used) {
   auto& gradient = flat_.parameters()[parameter].mutable_grad();
   if (gradient.defined() && gradient.layout() != at::kStrided) {
     throw ModuleError::contract(
-        "backward", fmt::format("the gradient of parameter '{}' is sparse", names_[parameter]),
+        "backward", fmt::format("gave parameter '{}' a sparse gradient", names_[parameter]),
         "use strategy = ddp, or make the gradient dense");
   }
   const auto from = gradient.defined() ? gradient.reshape({-1}) : torch::Tensor();

@@ -10,16 +10,17 @@
 
 namespace levin {
 
-/// Sums gradients over ranks so that each rank gets those of its own slices only (ZeRO stage 2),
-/// while backward is still at work: as soon as all gradients of a buffer are complete, each rank
-/// sends every other one its chunk, and they are added up where they arrive, in the order of the
-/// ranks. Whole gradients are freed as soon as they are copied for sending.
+/// Sums gradients over ranks so that each rank gets only those of its own slices (ZeRO stage 2,
+/// https://arxiv.org/abs/1910.02054), while backward is still running. As soon as all gradients of
+/// a buffer are complete, each rank sends every other rank that one's chunk; the receiver adds the
+/// chunks up in the order of the ranks. Whole gradients are freed once they are copied for sending.
 class GradientScatter {
  public:
   using Riders = GradientReducer::Riders;
 
-  /// `names` of the parameters. Of `options`, `find_unused_parameters` and `compression` apply.
-  /// `log` as for GradientReducer.
+  /// `names` are those of the parameters, in their order. Of `options`, `find_unused_parameters`
+  /// and `compression` count. `log`, if not null, is told of every collective; the caller of `run`
+  /// begins and finishes its steps.
   GradientScatter(ProcessGroup& group, std::vector<std::string> names, FlatParameters& parameters,
                   const GradientReducerOptions& options,
                   std::shared_ptr<CommunicationLog> log = nullptr);
@@ -27,7 +28,8 @@ class GradientScatter {
   GradientScatter(const GradientScatter&) = delete;
   GradientScatter& operator=(const GradientScatter&) = delete;
 
-  /// As GradientReducer::run; the sums are the gradients of the slices, the parameters have none.
+  /// The same as GradientReducer::run, except that afterwards the slices have the summed gradients
+  /// and the parameters have none. A collective.
   template <class Backward>
   Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
     begin(riders);
@@ -35,7 +37,7 @@ class GradientScatter {
     return finish(loss.defined());
   }
 
-  /// Bytes this rank sent so far.
+  /// How many bytes this rank has sent so far.
   int64_t bytes() const;
 
  private:

@@ -37,7 +37,7 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
   const auto& gradients = options().gradients;
   // One buffer a type where nothing is sent during backward.
   const double bytes = stage_ == 1 ? 0.0 : gradients.bucket_cap_mb * 1024.0 * 1024.0;
-  flat_ = std::make_unique<FlatParameters>(parameters, rank(), world_size(),
+  flat_ = std::make_unique<FlatParameters>(parameters, group().rank(), group().world_size(),
                                            static_cast<int64_t>(bytes));
   if (stage_ == 1) {
     DataParallelStrategy::prepare_sums(module, std::move(names), std::move(parameters));
@@ -62,7 +62,7 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
           throw ModuleError::contract("configure_optimizers",
                                       "gave the optimizer a tensor that is no parameter of the "
                                       "module",
-                                      "register it by register_parameter");
+                                      "register the tensor by register_parameter");
         }
         own.push_back(found->second);
       }

@@ -13,25 +13,34 @@ namespace levin {
 /// Lightning: DeepSpeedStrategy(stage=...).
 struct ShardedOptions {
   DataParallelOptions data_parallel{};
-  /// 1: each rank keeps 1 / world_size of the optimizer's state. 2: and of the gradients; where
-  /// `find_unused_parameters` is off, a parameter that a rank's loss doesn't depend on is an error.
+  /// With stage 1 each rank keeps 1 / w of the optimizer's state, where w is the number of ranks;
+  /// with stage 2 also 1 / w of the gradients. If `find_unused_parameters` is off in stage 2, it is
+  /// an error if a parameter has no part in the loss of any one rank.
   int64_t stage = 1;
 };
 
-/// Data parallelism whose ranks share the optimizer's step out among them: each changes its part of
-/// the parameters, and they send each other the results. The weights are those of `ddp`, to the
+/// Data parallelism that divides the optimizer's step among the ranks: each rank updates its slices
+/// of the parameters, and then all exchange the results. The weights are those of `ddp`, to the
 /// rounding of sums over ranks. ZeRO: https://arxiv.org/abs/1910.02054.
 ///
-/// Bytes a parameter of four, with Adam and w ranks: ddp 4 + 4 + 8, stage 1 4 + 4 + 8 / w, stage 2
-/// 4 + 4 / w + 8 / w, and the buffers on their way.
+/// Memory on each of w ranks, in bytes for each float32 parameter, with Adam:
+///
+/// | strategy | parameter | gradient | optimizer |
+/// |----------|-----------|----------|-----------|
+/// | ddp      | 4         | 4        | 8         |
+/// | stage 1  | 4         | 4        | 8 / w     |
+/// | stage 2  | 4         | 4 / w    | 8 / w     |
+///
+/// Buffers for what is being sent come on top.
 class ShardedStrategy : public DataParallelStrategy {
  public:
-  /// Throws ConfigError for a stage other than 1 and 2.
+  /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError for a stage other than 1
+  /// and 2.
   ShardedStrategy(const Cluster& cluster, at::Device device, ShardedOptions options = {});
   ~ShardedStrategy() override;
 
-  /// Throws ConfigError for an optimizer that can't be sharded, ModuleError for one that was given
-  /// something else than parameters of the module.
+  /// Throws ConfigError for an optimizer that can't step on slices, and ModuleError for one that
+  /// was given a tensor that is no parameter of the module.
   void shard_optimizers(Optimizers& optimizers) override;
   bool is_sharded() const override { return true; }
   std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const override;

@@ -8,10 +8,13 @@
 
 namespace levin {
 
-/// One process, one device. Lightning: SingleDeviceStrategy.
+/// Trains in one process on one device. Lightning: SingleDeviceStrategy.
+///
+///     SingleDeviceStrategy strategy(at::kCPU);
 class SingleDeviceStrategy : public Strategy {
  public:
-  /// `cluster`: what started this process as the only rank; nothing where nothing did.
+  /// `cluster` is what a launcher that started this process as the only rank has told; nothing if
+  /// no launcher did.
   explicit SingleDeviceStrategy(at::Device device, std::optional<Cluster> cluster = {})
       : device_(device), cluster_(std::move(cluster)) {}
 

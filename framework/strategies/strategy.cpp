@@ -23,7 +23,7 @@ void Strategy::reduce(LoggedValues& metrics) {
     PackedMetrics packed = metrics.pack();
     combine(packed);
     if (metrics.unpack(packed)) return;
-    metrics.agree(gather_text(metrics.names()));
+    metrics.agree(ranks().gather(metrics.names()));
   }
 }
 

@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <levin/framework/core/ranks.h>
 #include <levin/framework/data/batch.h>
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/logged/logged_values.h>
@@ -21,81 +21,90 @@ class Profiler;
 struct Cluster;
 struct TrainerOptions;
 
-/// Where a run takes place: devices, processes, and every exchange between them. One process is
-/// not special: it is rank 0 of 1. Works without a Trainer.
+/// Where a run takes place: on which device, and together with which other processes. A strategy
+/// moves modules and batches to the device and sums gradients over ranks. One process is not
+/// special: it is rank 0 of 1. Lightning: Strategy.
+///
+/// Works without a Trainer, in a loop of one's own (examples/custom_loop.cpp):
+///
+///     SingleDeviceStrategy strategy(default_device());
+///     strategy.setup(model);
+///     for (...) {
+///       strategy.to_device(batch);
+///       optimizer.zero_grad();
+///       strategy.backward(model, model.loss(batch), /*weight=*/1.0, batch.rows());
+///       optimizer.step();
+///     }
 class Strategy {
  public:
   virtual ~Strategy() = default;
 
   /// The device of this process.
   virtual at::Device device() const = 0;
-  virtual int64_t rank() const { return 0; }
-  virtual int64_t world_size() const { return 1; }
-  /// Among the ranks of this host.
+  /// The ranks of the run, for whatever has to be asked outside the reduction of gradients. They
+  /// live as long as the strategy.
+  virtual Ranks& ranks() { return single_rank(); }
+  /// The number of this rank among those of its host. Lightning: local_rank.
   virtual int64_t local_rank() const { return 0; }
-  /// What started this rank as one of several; null: nothing did.
+  /// What is known of the launcher that started this process as a rank; null if no launcher did.
   virtual const Cluster* cluster() const { return nullptr; }
-  /// This process's part of each global batch.
-  RankShare rank_share() const { return {rank(), world_size()}; }
+  /// This rank's part of each global batch, for data loaders.
+  RankShare rank_share() { return {ranks().rank(), ranks().size()}; }
 
-  /// Moves the module to the device and makes all ranks start from the same weights.
+  /// Moves the module to the device, and makes all ranks start from rank 0's weights. A collective.
   virtual void setup(Module& module) = 0;
-  /// Shares the optimizers' state out among ranks; right after they are made.
+  /// Divides the optimizers' state among the ranks, if the strategy does that. To be called after
+  /// `setup`, right after the optimizers are made.
   virtual void shard_optimizers(Optimizers& /*optimizers*/) {}
-  /// Whether that is so: checkpoints are then written by all ranks (save_sharded_checkpoint).
+  /// Whether the optimizers' state is divided among the ranks. All ranks then write a checkpoint
+  /// together, by save_sharded_checkpoint.
   virtual bool is_sharded() const { return false; }
-  /// The tensors that hold, at the end of a window, the gradients an optimizer steps by.
+  /// The tensors whose gradients the optimizer steps by at the end of a window: its parameters, or
+  /// this rank's slices of them.
   virtual std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const;
-  /// As levin::clip_grad_norm, of those tensors: by the joint norm of all ranks'.
+  /// Scales the gradients of those tensors down so that their joint norm, over all ranks, is at
+  /// most `max_norm`. Returns the norm before. See levin::clip_grad_norm.
   virtual torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                        double max_norm);
   /// Moves a batch to the device.
   virtual void to_device(Batch& batch) = 0;
-  /// Adds `weight` times the gradients of `loss` to the parameters', by Module::backward; nothing
-  /// where `loss` is undefined. `weight` is this rank's rows over those a full batch has over all.
-  /// At the end of a window, `window_rows` are the rows this rank's gradients stand for: gradients
-  /// are then summed over ranks, and the result is the rows of all of them.
+  /// Adds `weight` times the gradients of `loss` to those of the parameters, by Module::backward.
+  /// `weight` is this rank's rows divided by the rows that a full batch has over all ranks. `loss`
+  /// may be undefined, for a rank that skips the batch or has no rows.
+  ///
+  /// `window_rows` is given with the last batch of a window: the rows that this rank's gradients
+  /// stand for. The gradients are then summed over ranks, and the return value is the number of
+  /// rows of all ranks together. Within a window the return value means nothing.
   virtual double backward(Module& module, const torch::Tensor& loss, double weight,
                           std::optional<double> window_rows) = 0;
-  /// The sum over ranks of the losses that ended the last window, each times its weight; nothing
-  /// where this process is the only one.
+  /// The sum over ranks of the losses of the batches that ended the last window, each times its
+  /// weight; nothing if this process is the only one.
   virtual std::optional<double> summed_loss() const { return {}; }
-  /// What any rank may find out at any moment, and all have to act on after the same step.
-  enum class Flag { interrupted, out_of_time, stop, first_of_callbacks, count = 10 };
-  /// Raises `flag` where `raised`; whether all ranks knew it raised when the last window ended.
-  /// Flags travel beside the gradients. Once all know of it, it is to be raised anew.
-  virtual bool agreed(Flag /*flag*/, bool raised) { return raised; }
-  /// Combines an epoch's metrics over ranks: one collective, and two more where a name is new.
+  /// Combines an epoch's metrics over ranks. One collective, and two more if a name is new.
   void reduce(LoggedValues& metrics);
-
-  /// Whether `flag` is set on any rank. A collective, as are the following.
-  virtual bool any(bool flag) { return flag; }
-  virtual void barrier() {}
-  /// The texts of all ranks, in their order, on every rank.
-  virtual std::vector<std::string> gather_text(const std::string& own) { return {own}; }
-  /// Rows of all ranks, each tensor [rows, ...], in the order of their `positions`.
+  /// Gathers rows of all ranks, each tensor [rows, ...], and puts them in the order of their
+  /// `positions`, [rows], in the data; every rank gets all of them. A collective.
   virtual NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& /*positions*/) {
     return own;
   }
-  /// What rank 0's `make` gives, on every rank; `key` names it, and is used once. No collective:
-  /// the other ranks wait until rank 0 has called.
-  virtual std::string share(const std::string& /*key*/, const std::function<std::string()>& make) {
-    return make();
-  }
-  /// Tells `profiler` (null: none) of every reduction of gradients from the next `setup` on.
+  /// Reports every reduction of gradients to `profiler` from the next `setup` on; null: to nobody.
   virtual void set_profiler(Profiler* /*profiler*/) {}
-  /// This rank fails: tells the others, who fail too, before anything else is done about it. Gives
-  /// the failure of another rank where that is the cause, else "".
+  /// Tells the other ranks that this one failed with `error`, so that they fail, too, instead of
+  /// waiting; to be called before anything else is done about the error. Returns the message of
+  /// another rank's failure if that is what made this rank fail, else "".
   virtual std::string fail(const std::exception& /*error*/) noexcept { return {}; }
+  /// Ends what `setup` began: the module may be used on its own again.
   virtual void teardown(Module& /*module*/) {}
 
  protected:
-  /// Combines values of as many names, in the same order, on every rank.
+  /// Combines values over ranks; every rank gives equally many, in the same order. A collective.
   virtual void combine(PackedMetrics& /*values*/) {}
 };
 
-/// The strategy `accelerator` and `devices` ask for. Throws ConfigError where there is no such
-/// device, or more devices are asked for than Levin can drive.
+/// Makes the strategy that the options `strategy`, `accelerator`, `devices` and `num_nodes` ask
+/// for. If several devices are asked for and no launcher started this process, starts one process
+/// for each device and ends this one with them. Throws ConfigError for a device that isn't there,
+/// and for options that contradict each other or the launcher.
 std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options);
 
 }  // namespace levin

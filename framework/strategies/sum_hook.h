@@ -19,18 +19,19 @@ class CommHookInterface;
 namespace levin {
 
 struct SumHookOptions {
-  /// The type gradients are sent in; nothing: their own.
+  /// The type in which gradients are sent; nothing for their own.
   std::optional<at::ScalarType> sent_as{};
-  /// Never sent in another type.
+  /// The parameter that holds the riders, which are never sent in another type.
   torch::Tensor riders{};
-  /// Adds up floats and doubles; null: the process group does.
+  /// What sums buckets of floats and doubles; null if the process group is to do it.
   std::shared_ptr<HostSum> host_sum{};
-  /// Told of every collective; null: none.
+  /// What is told of every collective; null for nothing.
   std::shared_ptr<CommunicationLog> log{};
 };
 
-/// Sums the Reducer's buckets over ranks; c10d's own hooks divide by their number, which our
-/// weights have done. Adds to `bytes` what this rank gives; it has to live longer.
+/// Makes the hook by which c10d's Reducer has its buckets summed over ranks. (c10d's own hooks also
+/// divide by the number of ranks, which the weights of our losses have done already.) Adds the
+/// bytes that this rank gives to `bytes`, which has to live longer than the hook.
 std::unique_ptr<c10d::CommHookInterface> make_sum_hook(ProcessGroup& group, SumHookOptions options,
                                                        std::atomic<int64_t>& bytes);
 

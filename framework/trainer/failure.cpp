@@ -42,7 +42,7 @@ void rethrow_with_place(const Run& run) {
   } catch (c10::Error& error) {
     error.add_context(fmt::format("in {} at epoch {}, step {}, batch {}, rank {}",
                                   stage_name(run.stage()), run.epoch(), run.global_step(),
-                                  run.progress().batch, run.rank()));
+                                  run.progress().batch, run.ranks().rank()));
     throw;
   }
 }

@@ -21,7 +21,7 @@
 #include <levin/framework/trainer/effective_options.h>
 #include <levin/framework/trainer/failure.h>
 #include <levin/framework/trainer/global_switches.h>
-#include <levin/framework/trainer/rank_exchange.h>
+#include <levin/framework/trainer/job_restarts.h>
 #include <levin/framework/trainer/run_loggers.h>
 
 namespace levin {
@@ -57,6 +57,7 @@ void require_same_classes(const StateDict& checkpoint, DataModule& data, const f
 class Trainer::Implementation {
  public:
   explicit Implementation(TrainerOptions given) : options(effective_options(std::move(given))) {
+    run.set_runs_folder(fs::path(options.default_root_dir) / "levin_logs");
     if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
     if (options.profiler == "trace") profiler = std::make_unique<TraceProfiler>();
   }
@@ -89,7 +90,7 @@ class Trainer::Implementation {
   auto guarded(DataModule& data, Stage stage, Work work);
 
   std::unique_ptr<Strategy> strategy_;
-  RankExchange exchange_{run, fs::path(options.default_root_dir) / "levin_logs"};
+  JobRestarts restarts_{run};
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
   Optimizers optimizers_;
@@ -123,21 +124,24 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   hooks_.emplace(entries, module, profiler.get());
   callback_list_.clear();
   for (const auto& entry : entries) callback_list_.push_back(entry.first);
-  loggers.select(options.fast_dev_run.count == 0 && strategy_->rank() == 0);
+  loggers.select(options.fast_dev_run.count == 0 && strategy_->ranks().is_zero());
   run.set_module(&module);
   run.set_optimizers(&optimizers_);
-  run.set_rank(strategy_->rank(), strategy_->world_size());
+  run.set_ranks(strategy_->ranks());
   run.requests() = {};
   run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
-  exchange_.begin(*strategy_, profiler.get(), options.fast_dev_run.count == 0);
+  std::function<fs::path()> folder;  // none: nothing may be written
+  if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
+  strategy_->set_profiler(profiler.get());
+  if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
   if (strategy_->local_rank() == 0) data.prepare_data();
-  strategy_->barrier();
+  strategy_->ranks().barrier();
   data.setup(stage);
   hooks_->call(&Hooks::setup, stage, run);
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
-  strategy_->barrier();  // from here on, what rank 0 has written is there for every rank
+  strategy_->ranks().barrier();  // from here on, what rank 0 has written is there for every rank
   data.teardown(stage);
   hooks_->call(&Hooks::teardown, stage, run);
   strategy_->teardown(run.module());
@@ -165,7 +169,8 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
     const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
     clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, run);
     if (profiler) profiler->end_run(/*failed=*/true);
-    if (!cause.empty()) throw DistributedError(fmt::format("rank {}: {}", run.rank(), cause));
+    if (!cause.empty())
+      throw DistributedError(fmt::format("rank {}: {}", run.ranks().rank(), cause));
     rethrow_with_place(run);
   }
 }
@@ -243,7 +248,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   // Before FitLoop opens the loaders: those without a seed of their own take the run's then.
   if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
-  if (strategy_->rank() > 0) reseed_for_rank(strategy_->rank());
+  if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (!checkpoint) return;
   fit_loop_->resume(*checkpoint);
   if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
@@ -253,12 +258,13 @@ History Trainer::Implementation::fit(Module& module, DataModule& data,
                                      const std::string& ckpt_path) {
   return guarded(data, Stage::fit, [&] {
     begin(module, data, Stage::fit);
-    prepare_fit(module, data, exchange_.begin_fit(ckpt_path));
+    prepare_fit(module, data, restarts_.begin_fit(*strategy_, ckpt_path));
     hooks_->call(&Hooks::on_fit_start, run);
     start_loggers(module, data);
     fit_loop_->run();
     chosen_threads_ = fit_loop_->threads();
-    exchange_.end_fit(run.history().interrupted);
+    restarts_.end_fit(run.history().interrupted);
+    draw_as_rank_zero(run.ranks());
     hooks_->call(&Hooks::on_fit_end, run);
     return run.history();
   });

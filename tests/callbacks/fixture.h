@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -73,6 +74,20 @@ class OneWeight : public Module {
   }
   double value() const { return weight.item<double>(); }
   torch::Tensor weight;
+};
+
+/// Rank 1 of two, of which nobody asks anything.
+class OtherRank : public Ranks {
+ public:
+  int64_t rank() const override { return 1; }
+  int64_t size() const override { return 2; }
+  std::string from_rank_zero(const std::string&,
+                             const std::function<std::string()>& make) override {
+    return make();
+  }
+  bool any(bool raised) override { return raised; }
+  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
+  void barrier() override {}
 };
 
 /// Plays the loop for a callback without training anything: moves the progress on, sets metrics,

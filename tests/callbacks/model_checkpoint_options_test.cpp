@@ -125,7 +125,8 @@ TEST(ModelCheckpointOptions, VerboseSaysWhatIsSavedAndSilenceIsTheDefault) {
 
 TEST(ModelCheckpointOptions, VerboseIsSilentOnOtherRanks) {
   FakeLoop loop;
-  loop.run.set_rank(1, 2);
+  OtherRank ranks;
+  loop.run.set_ranks(ranks);
   ModelCheckpoint callback({.verbose = true});
   start(loop, callback);
   loop.step(callback);

@@ -107,7 +107,8 @@ TEST(ProgressBar, OtherRanksAreSilent) {
   Capture out;
   ProgressBar bar({}, out.file(), /*live=*/false);
   FakeLoop loop;
-  loop.run.set_rank(1, 2);
+  OtherRank ranks;
+  loop.run.set_ranks(ranks);
   bar.setup(Stage::fit, loop.run);
   bar.on_train_start(loop.run);
   loop.end_epoch(bar);

@@ -121,15 +121,13 @@ class Sluggish : public Classifier {
 
 /// Reduces gradients five times; rank 1 is slower.
 Profile profile_of(Strategy& strategy) {
-  Sluggish module(strategy.rank() == 1 ? kSlower : 0.0);
+  Sluggish module(strategy.ranks().rank() == 1 ? kSlower : 0.0);
   SimpleProfiler profiler(nullptr);
   strategy.set_profiler(&profiler);
   profiler.begin_run(Stage::fit);
-  profiler.joined({.rank = strategy.rank(),
-                   .world_size = strategy.world_size(),
-                   .gather = [&](const std::string& own) { return strategy.gather_text(own); }});
+  profiler.joined(strategy.ranks(), nullptr, {});
   strategy.setup(module);
-  const auto points = make_points(16, static_cast<uint64_t>(strategy.rank()));
+  const auto points = make_points(16, static_cast<uint64_t>(strategy.ranks().rank()));
   for (int step = 0; step < 5; ++step) {
     const auto loss = torch::cross_entropy_loss(module.forward(points.input), points.target);
     const ProfilePart backward(&profiler, Part::backward);

@@ -95,6 +95,22 @@ TEST_F(Failure, one_ranks_interrupt_or_wish_stops_all_at_the_same_step) {
   }
 }
 
+// Any number of keys, each known to all ranks one step after a rank has raised it, and told once.
+TEST_F(Failure,
+       what_callbacks_ask_after_a_step_is_answered_alike_on_all_ranks_for_any_number_of_keys) {
+  Value asking;
+  asking["trainer"]["max_epochs"] = 1;
+  asking["keys"] = 20;
+  const auto ended = run_on(3, "run", asking);
+  Value expected = Value::Object{};
+  for (int64_t key = 0; key < 20; ++key) {
+    expected["key " + std::to_string(key)] = Value::Array{2 + key % 3};
+  }
+  for (const int64_t rank : {0, 1, 2}) {
+    EXPECT_EQ(ended.values(rank).at("told"), expected) << ended.values(rank).at("told").to_json();
+  }
+}
+
 TEST_F(Failure, the_time_limit_ends_all_ranks_at_the_same_step) {
   auto limited = failing("");
   limited["step_seconds"] = 0.01;

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <torch/torch.h>
 
@@ -82,7 +85,8 @@ class Net : public levin::Module {
   torch::Tensor training_step(const Batch& batch, Step& step) override {
     misbehave(step);
     if (seen_.defined()) seen_ += static_cast<double>(batch.rows());
-    if (step.run().rank() == settings_.number("skip_rank", -1) && step.global_step() % 3 == 1) {
+    if (step.run().ranks().rank() == settings_.number("skip_rank", -1) &&
+        step.global_step() % 3 == 1) {
       return {};
     }
     const auto loss = torch::cross_entropy_loss(forward(batch.input()), batch.target());
@@ -122,13 +126,13 @@ class Net : public levin::Module {
     if (pause > 0) std::this_thread::sleep_for(std::chrono::duration<double>(pause));
     if (settings_.has("mark_steps")) {
       std::FILE* file = std::fopen(settings_.text("mark_steps").c_str(), "a");
-      std::fprintf(file, "%d %d %d\n", static_cast<int>(step.run().rank()), ::getpid(),
+      std::fprintf(file, "%d %d %d\n", static_cast<int>(step.run().ranks().rank()), ::getpid(),
                    static_cast<int>(step.global_step()));
       std::fclose(file);
     }
     const char* restarts = std::getenv("LEVIN_RESTART_COUNT");
     if (settings_.flag("fail_once") && restarts != nullptr && *restarts != '0') return;
-    if (step.run().rank() != settings_.number("fail_rank", -1)) return;
+    if (step.run().ranks().rank() != settings_.number("fail_rank", -1)) return;
     if (step.global_step() != settings_.number("fail_step", 0)) return;
     if (const auto once = settings_.text("fail_once_file"); !once.empty()) {
       std::FILE* file = std::fopen(once.c_str(), "wx");
@@ -202,6 +206,34 @@ class Data : public levin::DataModule {
   Settings settings_;
 };
 
+/// After every step asks about "keys" keys, more than could have a place of their own beside the
+/// gradients. Rank r of w raises the keys k with k mod w = r, key k after step 1 + k mod 3, and
+/// each rank writes down after which steps it was told of which.
+class ManyKeys : public levin::Callback {
+ public:
+  explicit ManyKeys(int64_t keys) : keys_(keys) {}
+  std::string state_key() const override { return "ManyKeys"; }
+  void on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) override {
+    levin::Ranks& ranks = step.run().ranks();
+    const int64_t done = step.run().global_step();
+    for (int64_t i = 0; i < keys_; ++i) {
+      const int64_t key = (i + ranks.rank()) % keys_;  // in another order on each rank
+      const bool raised = key % ranks.size() == ranks.rank() && done == 1 + key % 3;
+      const auto name = "key " + std::to_string(key);
+      if (ranks.any_after_step(name, raised)) told_[name].push_back(done);
+    }
+  }
+  Value told() const {
+    Value value = Value::Object{};
+    for (const auto& [name, steps] : told_) value[name] = Value::Array(steps.begin(), steps.end());
+    return value;
+  }
+
+ private:
+  int64_t keys_;
+  std::map<std::string, std::vector<int64_t>> told_;
+};
+
 Value to_value(const levin::MetricMap& metrics) {
   Value value = Value::Object{};
   for (const auto& [name, number] : metrics) value[name] = number;
@@ -237,6 +269,12 @@ int work(const Settings& settings) {
     levin::from_value(describe(checkpoint), settings.value().at("checkpoint"), "checkpoint");
     trainer.add<levin::ModelCheckpoint>(checkpoint);
   }
+  ManyKeys* asking = nullptr;
+  if (settings.has("keys")) {
+    auto made = std::make_unique<ManyKeys>(settings.number("keys", 0));
+    asking = made.get();
+    trainer.add(std::move(made));
+  }
   if (settings.flag("csv")) trainer.add_logger<levin::CsvLogger>();
   Net model(settings);
   Data data(settings);
@@ -244,6 +282,7 @@ int work(const Settings& settings) {
   levin::StateDict result;
   const auto history = trainer.fit(model, data, settings.text("ckpt_path"));
   result.values["stop_reason"] = history.stop_reason;
+  if (asking != nullptr) result.values["told"] = asking->told();
   result.values["interrupted"] = history.interrupted;
   result.values["epochs"] = static_cast<int64_t>(history.epochs.size());
   if (!history.epochs.empty()) {

@@ -330,8 +330,8 @@ void train(Net& net, Strategy& strategy, Optimizer& optimizer, const Training& t
       optimizer.zero_grad();
       window_rows = 0.0;
     }
-    const auto part = part_of(rows_of(training.first_batch + b, training.rows), strategy.rank(),
-                              strategy.world_size());
+    const auto part = part_of(rows_of(training.first_batch + b, training.rows),
+                              strategy.ranks().rank(), strategy.ranks().size());
     const int64_t rows = part.input.size(0);
     const auto loss = rows > 0 ? net.loss(part.input, part.target) : torch::Tensor();
     window_rows += static_cast<double>(rows);
@@ -420,7 +420,7 @@ TEST_P(Stages, train_as_one_process) {
                         train(net, strategy, optimizer, training);
                         const double difference = largest_difference(net, alone);
                         EXPECT_LT(difference, 1e-12)
-                            << "rank " << strategy.rank() << " of " << size << ", window "
+                            << "rank " << strategy.ranks().rank() << " of " << size << ", window "
                             << training.window << ", clip " << training.clip;
                       });
       });
@@ -464,11 +464,11 @@ TEST_P(Stages, know_flags_after_the_step) {
   as_ranks(3, [&](const Cluster& cluster) {
     with_strategy(cluster, options_of(GetParam()),
                   [&](Net& net, Strategy& strategy, Optimizer& optimizer) {
-                    using Flag = Strategy::Flag;
-                    EXPECT_FALSE(strategy.agreed(Flag::interrupted, strategy.rank() == 1));
+                    Ranks& ranks = strategy.ranks();
+                    EXPECT_FALSE(ranks.any_after_step("interrupt", ranks.rank() == 1));
                     train(net, strategy, optimizer, {.batches = 1});
-                    EXPECT_TRUE(strategy.agreed(Flag::interrupted, false));
-                    EXPECT_FALSE(strategy.agreed(Flag::out_of_time, false));
+                    EXPECT_TRUE(ranks.any_after_step("interrupt", false));
+                    EXPECT_FALSE(ranks.any_after_step("max_time", false));
                   });
   });
 }
@@ -553,11 +553,6 @@ StateDict checkpoint_of(const Net& net, const Optimizer& optimizer) {
   return state;
 }
 
-CheckpointRanks ranks_of(Strategy& strategy) {
-  return {strategy.rank(), strategy.world_size(),
-          [&strategy](const std::string& text) { return strategy.gather_text(text); }};
-}
-
 void load(Net& net, Optimizer& optimizer, const StateDict& state) {
   net.load_state_dict(state.child("model"));
   optimizer.load_state_dict(state.child("optimizer").child("0"));
@@ -584,7 +579,7 @@ class ShardedCheckpoint : public ::testing::Test {
       with_strategy(
           cluster, options_of(stage), [&](Net& net, Strategy& strategy, Optimizer& optimizer) {
             train(net, strategy, optimizer, {.batches = batches});
-            save_sharded_checkpoint(path, checkpoint_of(net, optimizer), ranks_of(strategy));
+            save_sharded_checkpoint(path, checkpoint_of(net, optimizer), strategy.ranks());
           });
     });
   }
@@ -623,7 +618,7 @@ TEST_F(ShardedCheckpoint, loads_at_any_world_size) {
         with_strategy(
             cluster, options_of(stage), [&](Net& net, Strategy& strategy, Optimizer& optimizer) {
               load(net, optimizer, load_checkpoint(path_));
-              save_sharded_checkpoint(again, checkpoint_of(net, optimizer), ranks_of(strategy));
+              save_sharded_checkpoint(again, checkpoint_of(net, optimizer), strategy.ranks());
               train(net, strategy, optimizer, rest);
               EXPECT_LT(largest_difference(net, further), 1e-12) << size;
             });
@@ -718,7 +713,7 @@ TEST_F(ShardedCheckpoint, stays_whole_where_one_rank_cant_write) {
   const auto thrown = run_ranks(3, [&](const Cluster& cluster) {
     with_strategy(cluster, options_of(1), [&](Net& net, Strategy& strategy, Optimizer& optimizer) {
       train(net, strategy, optimizer, {.batches = 1});
-      save_sharded_checkpoint(path_, checkpoint_of(net, optimizer), ranks_of(strategy));
+      save_sharded_checkpoint(path_, checkpoint_of(net, optimizer), strategy.ranks());
     });
   });
   files::inject_faults({});

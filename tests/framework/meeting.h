@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -9,13 +11,15 @@
 #include <vector>
 
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/ranks.h>
 
 namespace levin::test {
 
-/// Strategy::gather_text for ranks that are threads of this process.
+/// Where ranks that are threads of this process exchange texts.
 class Meeting {
  public:
   explicit Meeting(size_t size) : size_(size) {}
+  size_t size() const { return size_; }
   std::vector<std::string> gather(size_t rank, const std::string& own) {
     std::unique_lock lock(mutex_);
     if (coming_.empty()) coming_.resize(size_);
@@ -40,6 +44,33 @@ class Meeting {
   std::vector<std::string> all_;
   size_t here_ = 0;
   size_t number_ = 0;
+};
+
+/// One of the ranks of a meeting.
+class ThreadRank : public Ranks {
+ public:
+  ThreadRank(Meeting& meeting, size_t rank) : meeting_(meeting), rank_(rank) {}
+  int64_t rank() const override { return static_cast<int64_t>(rank_); }
+  int64_t size() const override { return static_cast<int64_t>(meeting_.size()); }
+  std::string from_rank_zero(const std::string&,
+                             const std::function<std::string()>& make) override {
+    return gather(rank_ == 0 ? make() : "").front();
+  }
+  bool any(bool raised) override {
+    const auto all = gather(raised ? "raised" : "");
+    return std::find(all.begin(), all.end(), "raised") != all.end();
+  }
+  std::vector<std::string> gather(const std::string& own) override {
+    ++gathered;
+    return meeting_.gather(rank_, own);
+  }
+  void barrier() override { gather(""); }
+
+  int gathered = 0;  // times
+
+ private:
+  Meeting& meeting_;
+  size_t rank_;
 };
 
 /// Runs `rank(r)` for each rank in a thread of its own.

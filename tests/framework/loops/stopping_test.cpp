@@ -4,28 +4,36 @@
 
 #include <csignal>
 #include <map>
+#include <string>
 
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/stop_signal.h>
-#include <levin/framework/strategies/single_device.h>
 
 namespace levin::stopping_test {
 
 /// Ranks of which this process is one: what the others have raised is up to the test.
-class Ranks : public SingleDeviceStrategy {
+class TestRanks : public Ranks {
  public:
-  Ranks() : SingleDeviceStrategy(at::kCPU) {}
-  bool agreed(Flag flag, bool raised) override {
-    told[flag] = raised;
-    return agree[flag] || (raised && all_at_once);
+  int64_t rank() const override { return 0; }
+  int64_t size() const override { return 2; }
+  std::string from_rank_zero(const std::string&,
+                             const std::function<std::string()>& make) override {
+    return make();
   }
   bool any(bool flag) override {
     ++meetings;
     return flag || another_rank_asks;
   }
-  std::map<Flag, bool> told;   // what this rank has raised
-  std::map<Flag, bool> agree;  // all ranks know
-  bool all_at_once = true;     // as with one process
+  bool any_after_step(std::string_view key, bool raised) override {
+    told[std::string(key)] = raised;
+    return agree[std::string(key)] || (raised && all_at_once);
+  }
+  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
+  void barrier() override {}
+
+  std::map<std::string, bool> told;   // what this rank has raised
+  std::map<std::string, bool> agree;  // all ranks know
+  bool all_at_once = true;            // as with one process
   bool another_rank_asks = false;
   int meetings = 0;
 };
@@ -44,7 +52,7 @@ struct Fit {
   }
   TrainerOptions options;
   RunControl run;
-  Ranks ranks;
+  TestRanks ranks;
   Stopping stopping;
 };
 
@@ -111,8 +119,8 @@ TEST(Stopping, a_request_within_a_step_counts_once_all_ranks_know_of_it) {
   fit.ranks.all_at_once = false;
   fit.stopping.take_request("mine", /*in_step=*/true);
   EXPECT_FALSE(fit.is_done_after(0, 1));
-  EXPECT_TRUE(fit.ranks.told[Strategy::Flag::stop]);
-  fit.ranks.agree[Strategy::Flag::stop] = true;
+  EXPECT_TRUE(fit.ranks.told["Stopping/request"]);
+  fit.ranks.agree["Stopping/request"] = true;
   fit.stopping.take_request({}, /*in_step=*/true);
   EXPECT_TRUE(fit.is_done_after(0, 2));
   EXPECT_EQ(fit.stopping.reason(), "mine");

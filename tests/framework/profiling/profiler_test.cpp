@@ -201,11 +201,10 @@ TEST(Communication, keeps_a_bounded_number_of_steps_spread_over_the_run) {
 /// Two steps of a rank whose backward takes `seconds`; the profile it ends with.
 Profile profile_of_rank(Meeting& meeting, size_t rank, double seconds, std::FILE* out) {
   double& now = ThreadClocks::now() = 100;
+  test::ThreadRank ranks(meeting, rank);
   SimpleProfiler profiler(out);
   profiler.begin_run(Stage::fit);
-  profiler.joined({.rank = static_cast<int64_t>(rank),
-                   .world_size = 2,
-                   .gather = [&](const std::string& own) { return meeting.gather(rank, own); }});
+  profiler.joined(ranks, nullptr, {});
   for (double step = 0; step < 2; ++step) {
     const ProfilePart optimizer(&profiler, Part::optimizer);
     {

@@ -51,22 +51,14 @@ void expect_no_overlap(const json& trace, int rank) {
   }
 }
 
-ProfiledRanks ranks_of(Meeting& meeting, size_t rank, const int64_t& step,
-                       const std::filesystem::path& folder) {
-  return {.rank = static_cast<int64_t>(rank),
-          .world_size = 2,
-          .gather = [&meeting, rank](const auto& own) { return meeting.gather(rank, own); },
-          .step = [&step] { return step; },
-          .folder = [folder] { return folder; }};
-}
-
 /// Two steps; rank 1 begins half a second later, and its backward takes longer.
 void run_rank(Meeting& meeting, size_t rank, const std::filesystem::path& folder, bool failed) {
   double& now = ThreadClocks::now() = rank == 0 ? 1000.0 : 1000.5;
   int64_t step = 0;
+  test::ThreadRank ranks(meeting, rank);
   TraceProfiler profiler({}, nullptr);
   profiler.begin_run(Stage::fit);
-  profiler.joined(ranks_of(meeting, rank, step, folder));
+  profiler.joined(ranks, &step, [&] { return folder; });
   const auto take = [&](Part part, double seconds) {
     const ProfilePart profiled(&profiler, part);
     now += seconds;

@@ -1,0 +1,37 @@
+#include <levin/framework/strategies/group_ranks.h>
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+namespace levin {
+
+std::string GroupRanks::from_rank_zero(const std::string& key,
+                                       const std::function<std::string()>& make) {
+  const auto place = fmt::format("from_rank_zero/{}/{}", key, calls_[key]++);
+  if (!is_zero()) {
+    const Heartbeat::Waiting waiting(heartbeat_);
+    return group_.get(place);
+  }
+  std::string value = make();
+  group_.set(place, value);
+  return value;
+}
+
+bool GroupRanks::any(bool raised) {
+  auto value = at::full({1}, raised ? 1.0 : 0.0, at::kDouble);
+  const Heartbeat::Waiting waiting(heartbeat_);
+  group_.all_reduce(value, ProcessGroup::Op::max);
+  return value.item<double>() > 0.5;
+}
+
+std::vector<std::string> GroupRanks::gather(const std::string& own) {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  return group_.all_gather_text(own);
+}
+
+void GroupRanks::barrier() {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  group_.barrier();
+}
+
+}  // namespace levin

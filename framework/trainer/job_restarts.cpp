@@ -1,0 +1,65 @@
+#include <levin/framework/trainer/job_restarts.h>
+
+#include <atomic>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/launch/cluster.h>
+#include <levin/framework/tensor/random.h>
+
+namespace levin {
+
+std::string JobRestarts::begin_fit(Strategy& strategy, const std::string& ckpt_path) {
+  static std::atomic<int64_t> fits{0};
+  fit_ = fits++;
+  restarts_.reset();
+  run_.set_on_saved({});
+  const Cluster* cluster = strategy.cluster();
+  if (cluster == nullptr || !cluster->may_restart || cluster->run_id.empty()) return ckpt_path;
+  const auto last = strategy.ranks().from_rank_zero("JobRestarts/last checkpoint", [&] {
+    restarts_.emplace(run_.runs_folder(), cluster->run_id, fit_ > 0 || cluster->restart_count > 0,
+                      cluster->has_own_run_id());
+    return restarts_->checkpoint(fit_).string();
+  });
+  if (restarts_) {
+    run_.set_on_saved([this](const auto& path) { restarts_->saved(fit_, path); });
+    if (!last.empty())
+      fmt::print(stderr, "started again: going on from {} ({})\n", last,
+                 restarts_->path().string());
+  }
+  return last.empty() ? ckpt_path : last;
+}
+
+void JobRestarts::end_fit(bool interrupted) {
+  if (restarts_ && !interrupted) restarts_->ended(fit_);
+}
+
+std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint) {
+  const auto folder = std::filesystem::absolute(checkpoint).parent_path();
+  return folder.filename() == "checkpoints" ? folder.parent_path() : std::filesystem::path();
+}
+
+DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
+                                RankShare rank_share) {
+  const StateDict ranks = checkpoint.child("ranks");
+  if (!ranks.values.contains("world_size")) return loaders;
+  const auto& rows = ranks.values.at("rows_a_step").as_array();
+  if (ranks.values.at("world_size").as_int() == rank_share.world_size) return loaders;
+  if (rows.size() != loaders.size()) return loaders;
+  DataLoaders result;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    result.push_back(loaders[i].with_global_batch_size(rows[i].as_int()));
+  }
+  return result;
+}
+
+void draw_as_rank_zero(Ranks& ranks) {
+  if (ranks.size() == 1) return;
+  const auto state =
+      ranks.from_rank_zero("Trainer/random state", [] { return checkpoint_bytes(random_state()); });
+  if (!ranks.is_zero()) load_random_state(checkpoint_from_bytes(state));
+}
+
+}  // namespace levin

@@ -1,0 +1,226 @@
+// What ranks ask each other: over a process group, and beside the gradients.
+#include <levin/framework/core/ranks.h>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/sharded.h>
+#include <levin/framework/strategies/step_flags.h>
+
+#include "distributed/ranks_as_threads.h"
+#include "framework/meeting.h"
+#include "framework/support.h"
+
+namespace levin::ranks_test {
+
+using test::as_ranks;
+using test::Classifier;
+using test::make_points;
+using test::Meeting;
+using test::ThreadRank;
+
+// --- flags beside the gradients, without any strategy ---
+
+using Numbers = std::array<double, StepFlags::kNumbers>;
+
+/// The ranks of a run, which sum their flags' numbers step after step.
+class Steps {
+ public:
+  explicit Steps(size_t ranks) : flags_(ranks), gathered_(ranks, 0), meeting_(ranks) {}
+
+  StepFlags& rank(size_t r) { return flags_[r]; }
+  /// One step; the number of times that names were exchanged in it.
+  int take() {
+    Numbers sums{};
+    for (const auto& flags : flags_) {
+      Numbers own{};
+      flags.write(own);
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += own[i];
+    }
+    test::in_threads(flags_.size(), [&](size_t r) {
+      ThreadRank ranks(meeting_, r);
+      flags_[r].read(sums, ranks);
+      gathered_[r] = ranks.gathered;
+    });
+    for (const int gathered : gathered_) EXPECT_EQ(gathered, gathered_.front());
+    return gathered_.front();
+  }
+  /// Whether each rank is told of the key, 'x' or '.', in the order of the ranks.
+  std::string told(const std::string& key) {
+    std::string all;
+    for (auto& flags : flags_) all += flags.agreed(key, false) ? 'x' : '.';
+    return all;
+  }
+
+ private:
+  std::vector<StepFlags> flags_;
+  std::vector<int> gathered_;
+  Meeting meeting_;
+};
+
+TEST(StepFlags, tell_all_ranks_once_after_the_next_step) {
+  Steps steps(3);
+  EXPECT_FALSE(steps.rank(1).agreed("stop", true));
+  EXPECT_EQ(steps.told("stop"), "...") << "before the step";
+  steps.take();
+  EXPECT_EQ(steps.told("stop"), "xxx");
+  EXPECT_EQ(steps.told("stop"), "...") << "told once";
+  steps.take();
+  EXPECT_EQ(steps.told("stop"), "...");
+  EXPECT_EQ(steps.told("other"), "...");
+}
+
+TEST(StepFlags, keep_what_nobody_has_asked_for_yet) {
+  Steps steps(2);
+  steps.rank(0).agreed("stop", true);
+  steps.take();
+  steps.take();  // of a step that has several windows
+  EXPECT_EQ(steps.told("stop"), "xx");
+}
+
+TEST(StepFlags, exchange_names_only_when_a_key_is_raised_for_the_first_time) {
+  Steps steps(2);
+  EXPECT_EQ(steps.take(), 0);
+  steps.rank(0).agreed("a", true);
+  EXPECT_EQ(steps.take(), 1);
+  EXPECT_EQ(steps.told("a"), "xx");
+  for (const size_t rank : {0, 1}) {
+    steps.rank(rank).agreed("a", true);
+    EXPECT_EQ(steps.take(), 0);
+    EXPECT_EQ(steps.told("a"), "xx");
+  }
+  steps.rank(1).agreed("b", true);
+  steps.rank(0).agreed("a", true);
+  EXPECT_EQ(steps.take(), 1);
+  EXPECT_EQ(steps.told("a") + steps.told("b"), "xxxx");
+}
+
+TEST(StepFlags, have_any_number_of_keys_asked_for_in_any_order) {
+  constexpr size_t kKeys = 20;
+  const auto name = [](size_t key) { return "key " + std::to_string(key); };
+  Steps steps(3);
+  for (size_t i = 0; i < kKeys; ++i) {
+    for (size_t rank = 0; rank < 3; ++rank) {
+      const size_t key = (i + 7 * rank) % kKeys;
+      steps.rank(rank).agreed(name(key), key % 3 == rank && key != 4);
+    }
+  }
+  steps.take();
+  for (size_t key = 0; key < kKeys; ++key) {
+    EXPECT_EQ(steps.told(name(key)), key == 4 ? "..." : "xxx") << key;
+  }
+  for (int again = 0; again < 2; ++again) {  // each by itself, with a number of its own or without
+    for (size_t key = 0; key < kKeys; ++key) {
+      steps.rank((key + 1) % 3).agreed(name(key), true);
+      steps.take();
+      for (size_t other = 0; other < kKeys; ++other) {
+        EXPECT_EQ(steps.told(name(other)), key == other ? "xxx" : "...") << key << " " << other;
+      }
+    }
+  }
+}
+
+TEST(StepFlags, forget_all_keys_when_cleared) {
+  Steps steps(2);
+  steps.rank(0).agreed("a", true);
+  for (const size_t rank : {0, 1}) steps.rank(rank).clear();
+  EXPECT_EQ(steps.take(), 0);
+  EXPECT_EQ(steps.told("a"), "..");
+}
+
+// --- the ranks of strategies, a thread each ---
+
+/// The ranks of data parallelism (0) and of the sharded stages.
+class RanksOfStrategy : public ::testing::TestWithParam<int64_t> {
+ protected:
+  static void on_ranks(int64_t size, const std::function<void(Strategy&)>& work) {
+    as_ranks(size, [&](const Cluster& cluster) {
+      std::unique_ptr<Strategy> strategy;
+      if (GetParam() == 0) {
+        strategy = std::make_unique<DataParallelStrategy>(cluster, at::kCPU);
+      } else {
+        strategy = std::make_unique<ShardedStrategy>(cluster, at::kCPU,
+                                                     ShardedOptions{.stage = GetParam()});
+      }
+      work(*strategy);
+      strategy->ranks().barrier();
+    });
+  }
+};
+
+TEST_P(RanksOfStrategy, know_their_place_and_gather_in_order) {
+  on_ranks(3, [](Strategy& strategy) {
+    Ranks& ranks = strategy.ranks();
+    EXPECT_EQ(ranks.size(), 3);
+    EXPECT_EQ(ranks.is_zero(), ranks.rank() == 0);
+    const std::string own(static_cast<size_t>(ranks.rank()), '\0');
+    const std::vector<std::string> all = {"", std::string(1, '\0'), std::string(2, '\0')};
+    EXPECT_EQ(ranks.gather(own), all);
+    EXPECT_TRUE(ranks.any(ranks.rank() == 2));
+    EXPECT_FALSE(ranks.any(false));
+  });
+}
+
+TEST_P(RanksOfStrategy, get_from_rank_zero_what_belongs_to_their_key_and_its_turn) {
+  std::atomic<int> made{0};
+  on_ranks(2, [&](Strategy& strategy) {
+    Ranks& ranks = strategy.ranks();
+    const auto ask = [&](const char* key, const char* value) {
+      return ranks.from_rank_zero(key, [&] {
+        ++made;
+        return ranks.is_zero() ? std::string(value) : "not rank 0's";
+      });
+    };
+    if (ranks.is_zero()) {  // all it has to say, before the other asks anything
+      EXPECT_EQ(ask("a", "a1"), "a1");
+      EXPECT_EQ(ask("b", "b1"), "b1");
+      EXPECT_EQ(ask("a", "a2"), "a2");
+      ranks.barrier();
+    } else {
+      ranks.barrier();
+      EXPECT_EQ(ask("b", ""), "b1");
+      EXPECT_EQ(ask("a", ""), "a1");
+      EXPECT_EQ(ask("a", ""), "a2");
+    }
+  });
+  EXPECT_EQ(made, 3);
+}
+
+TEST_P(RanksOfStrategy, answer_twenty_keys_after_a_step_alike) {
+  constexpr int64_t kKeys = 20;
+  on_ranks(3, [](Strategy& strategy) {
+    Classifier module;
+    strategy.setup(module);
+    Ranks& ranks = strategy.ranks();
+    const auto points = make_points(16, static_cast<uint64_t>(ranks.rank()));
+    const auto step = [&] {
+      const auto loss = torch::cross_entropy_loss(module.forward(points.input), points.target);
+      EXPECT_EQ(strategy.backward(module, loss, 1.0 / 3.0, 16.0), 48.0);
+    };
+    for (int64_t number = 0; number < 3; ++number) {
+      for (int64_t i = 0; i < kKeys; ++i) {
+        const int64_t key = (i * 3 + ranks.rank()) % kKeys;      // each rank in an order of its own
+        const bool raised = (key + number) % 4 == ranks.rank();  // one in four isn't raised at all
+        EXPECT_FALSE(ranks.any_after_step("key " + std::to_string(key), raised));
+      }
+      step();
+      for (int64_t key = 0; key < kKeys; ++key) {
+        EXPECT_EQ(ranks.any_after_step("key " + std::to_string(key), false), (key + number) % 4 < 3)
+            << "key " << key << ", step " << number << ", rank " << ranks.rank();
+      }
+    }
+    strategy.teardown(module);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Stage, RanksOfStrategy, ::testing::Values(0, 1, 2));
+
+}  // namespace levin::ranks_test
