@@ -77,14 +77,21 @@ class HeartbeatStar {
   /// When `has_left` becomes true even if some ranks haven't read the goodbye.
   double leaves_at() const;
   bool is_leaving() const { return leaving_since_ != kNever; }
+  /// Accepts new connections, whose ranks are unknown until their hello arrives.
   void accept_peers(double now);
+  /// Reads the messages of a peer. A connection that ended without goodbye is a failure.
   void read(Peer& peer, double now);
+  /// Acts on one message.
   void take(Peer& peer, const HeartbeatMessage& message, double now);
   /// Accepts a new connection as that of a rank, or closes it if its hello isn't valid.
   void identify(Peer& peer, const HeartbeatMessage& hello, double now);
   void send_failure(Peer& peer) const;
+  /// Sends this rank's beat to all peers if it is due.
   void beat(double now, const HeartbeatSigns& signs);
+  /// Looks for peers that have sent nothing for `timeout_seconds`.
   void look_for_silence(double now);
+  /// Looks for a rank without progress for `stall_seconds` that isn't waiting while another one is.
+  /// Among several, the one that has been stuck longest is named. Runs on rank 0 only.
   void look_for_stalls();
   /// Passes a failure to `decide`. Rank 0 first waits a moment if the failure's cause may still
   /// arrive.
@@ -98,12 +105,12 @@ class HeartbeatStar {
   Descriptor listener_;     // open on rank 0 until all ranks have joined
   bool can_accept_ = true;  // false after an error, until the next beat
   std::vector<Peer> peers_;
-  std::vector<bool> has_joined_;
+  std::vector<bool> has_joined_;  // for each rank; all true on ranks other than 0
   double started_at_ = 0;
   double next_beat_at_ = 0;
-  uint64_t steps_ = 0;
-  double changed_at_ = 0;
-  Pulse pulse_;  // of this rank itself
+  uint64_t steps_ = 0;     // HeartbeatSigns::steps at the last beat
+  double changed_at_ = 0;  // when it last changed
+  Pulse pulse_;            // of this rank itself
   std::optional<RankFailure> failure_;
   std::optional<RankFailure> held_;  // passed on at held_until_ unless its cause arrives first
   double held_until_ = kNever;

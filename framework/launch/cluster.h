@@ -35,8 +35,8 @@ struct Cluster {
   /// This process's number among all ranks, from 0 to world_size - 1.
   int64_t rank = 0;
   int64_t world_size = 1;
-  /// This process's number among the ranks of its host, from 0 to local_world_size - 1. A rank
-  /// on a host with several GPUs uses the GPU of this number.
+  /// This process's number among the ranks of its host, from 0 to local_world_size - 1. A rank on a
+  /// host with several GPUs uses the GPU of this number.
   int64_t local_rank = 0;
   int64_t local_world_size = 1;
   /// This host's number, from 0 to num_nodes - 1. MPI launchers don't provide it. For them it is

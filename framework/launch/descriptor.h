@@ -22,6 +22,7 @@ class Descriptor {
     number_ = ::fcntl(number, F_DUPFD_CLOEXEC, 3);
     ::close(number);
   }
+  /// Moving transfers ownership; move assignment exchanges the two descriptors.
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     std::swap(number_, other.number_);
@@ -32,6 +33,7 @@ class Descriptor {
   /// The descriptor's number, or -1 if nothing is open. The object keeps ownership.
   int get() const { return number_; }
   bool is_open() const { return number_ >= 0; }
+  /// Closes the descriptor now. Has no effect if nothing is open.
   void close() {
     if (number_ >= 0) ::close(number_);
     number_ = -1;

@@ -44,12 +44,14 @@ class OutputPump {
   bool has_waiting() const;
 
  private:
+  /// A stream of another process.
   struct Source {
     Descriptor pipe;
     Stream stream;
     std::string prefix;
     std::string line;  // the beginning of a line whose newline hasn't come yet
   };
+  /// This process's stdout or stderr, and the lines that it hasn't accepted yet.
   struct Target {
     int descriptor;
     std::string waiting{};
@@ -57,7 +59,9 @@ class OutputPump {
   };
 
   void read(Source& source);
+  /// Splits text that was read into lines.
   void take(Source& source, std::string_view text);
+  /// Passes the source's current line on to its target.
   void end_line(Source& source);
   static void write(Target& target);
 

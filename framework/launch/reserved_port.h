@@ -15,6 +15,7 @@ class ReservedPort {
  public:
   /// Throws DistributedError if no port is free.
   ReservedPort();
+  /// The port's number, from 1 to 65535.
   int64_t number() const { return number_; }
 
  private:

@@ -32,13 +32,14 @@ class Supervisor {
   int run();
 
  private:
+  /// The process of one rank.
   struct Rank {
     int64_t number = 0;
     pid_t process = -1;
-    std::filesystem::path error_file{};
-    std::optional<ChildEnd> end{};
-    double ended_at = 0;
-    bool was_killed = false;  // by this supervisor, after another rank failed
+    std::filesystem::path error_file{};  // written by the rank if it fails
+    std::optional<ChildEnd> end{};       // nothing while the process runs
+    double ended_at = 0;                 // in files::monotonic_seconds()
+    bool was_killed = false;             // by this supervisor, after another rank failed
 
     bool runs() const { return process > 0 && !end; }
   };
@@ -53,10 +54,12 @@ class Supervisor {
 
   /// `attempt` is 0 for the first start and counts restarts.
   void start_ranks(int64_t attempt);
+  /// Starts one process with its environment, and connects its output to the pump or to files.
   void start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int64_t port);
   /// Opens `rank-r.ENDING` in the output folder.
   Descriptor open_output(const Rank& rank, const char* ending) const;
 
+  /// Returns when all ranks have ended.
   void wait_for_ranks();
   /// Waits for a signal, for output, or for the deadline.
   void wait_for_something();
@@ -64,6 +67,7 @@ class Supervisor {
   void pass_on_stops();
   /// Notes which ranks have ended, and sets the deadline for the others after a failure.
   void collect_ends();
+  /// Kills the ranks that are still running.
   void kill_ranks();
   /// Blocks until all output is written, unless the user has sent a second stop signal.
   void write_what_waits();
@@ -76,6 +80,7 @@ class Supervisor {
   std::optional<Failure> failure_of(const Rank& rank) const;
   /// The earliest failure, preferring those that weren't caused by another rank.
   std::optional<Failure> first_failure() const;
+  /// The exit status of `launch`.
   int finish(const std::optional<Failure>& failure) const;
 
   const LaunchOptions& options_;

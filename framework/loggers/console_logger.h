@@ -34,8 +34,10 @@ class ConsoleLogger : public Logger {
   explicit ConsoleLogger(ConsoleLoggerOptions options = {}, std::FILE* out = stderr);
 
   void start(Run& /*run*/) override {}
+  /// Writes a line only if `log_steps` is set.
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
+  /// Flushes the stream.
   void finish(bool failed) override;
   std::string state_key() const override { return "ConsoleLogger"; }
 

@@ -51,14 +51,18 @@ class CsvLogger : public Logger {
   using Options = CsvLoggerOptions;
   explicit CsvLogger(CsvLoggerOptions options = {});
 
+  /// Creates `metrics.csv` in the run's folder, or continues the file that is there. Throws
+  /// CheckpointError if that file isn't a table of metrics or isn't the checkpoint's.
   void start(Run& run) override;
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
+  /// Writes the settings to `hparams.yaml`, replacing the file if it exists.
   void log_hyper_parameters(const Value& settings) override;
   void flush() override;
   void finish(bool failed) override;
 
   std::string state_key() const override { return "CsvLogger"; }
+  /// The columns, the number of rows and the size of the file at this moment.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
