@@ -1,4 +1,5 @@
-# Reads what ctest --output-junit wrote; prints how many tests passed, failed and were skipped, and why they were.
+# Reads the file that ctest --output-junit wrote. Prints how many tests passed, failed and were skipped, and for the skipped
+# ones the reasons.
 function text(line) {
   gsub(/&quot;/, "\"", line); gsub(/&apos;/, "'", line); gsub(/&lt;/, "<", line)
   gsub(/&gt;/, ">", line); gsub(/&amp;/, "\\&", line)
@@ -10,7 +11,7 @@ function text(line) {
   match($0, / status="[^"]*"/); status = substr($0, RSTART + 9, RLENGTH - 10)
   why = ""; next_is_why = 0; last = ""
 }
-# GoogleTest prints "file.cpp:12: Skipped", then the reason; an example's reason is the last line it prints.
+# GoogleTest prints the reason after a line "file.cpp:12: Skipped". An example prints the reason as its last line.
 next_is_why && why == "" { why = text($0); next_is_why = 0 }
 /: Skipped$/ { next_is_why = 1 }
 { line = text($0); sub(/^<system-out>/, "", line); sub(/<\/system-out>.*$/, "", line); if (line != "" && line !~ /^</) last = line }
