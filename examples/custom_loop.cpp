@@ -1,5 +1,6 @@
-// Writes the training loop by hand instead of using a Trainer. It uses Levin's data loader, strategy,
-// optimizer, learning-rate schedule, metrics and checkpoints, each of which also works on its own.
+// Writes the training loop by hand instead of using a Trainer. It uses Levin's data loader,
+// strategy, optimizer, learning-rate schedule, metrics and checkpoints, each of which also works on
+// its own.
 //   custom_loop
 //
 // Succeeds if the model classifies at least 93 % of the test digits.

@@ -1,9 +1,9 @@
 // Trains logistic regression on Fisher's irises.
 //   iris
 //
-// Succeeds if all 15 test rows are classified correctly. The classes can't be separated by lines, so
-// only about half of all 80/10/10 splits give 100 %. The split of seed 42, which is the default, is
-// one of these; others may give 93 %.
+// Succeeds if all 15 test rows are classified correctly. The classes can't be separated by lines,
+// so only about half of all 80/10/10 splits give 100 %. The split of seed 42, which is the default,
+// is one of these; others may give 93 %.
 #include <levin/levin.h>
 
 #include <cstdio>

@@ -1,5 +1,5 @@
-// Shows that logistic regression is a neural network with one layer: the formula, written by hand on
-// plain arrays, gives the same probabilities as Levin's module with the same weights.
+// Shows that logistic regression is a neural network with one layer: the formula, written by hand
+// on plain arrays, gives the same probabilities as Levin's module with the same weights.
 //   one_layer_net
 //
 // The data are two flowers with four measurements each, and there are three classes, so the shapes
@@ -38,7 +38,8 @@ Probabilities by_hand() {
   return result;
 }
 
-/// Computes the same with Levin's module, into which the weights are copied. Returns [rows, classes].
+/// Computes the same with Levin's module, into which the weights are copied. Returns [rows,
+/// classes].
 torch::Tensor by_module() {
   const auto flowers =
       torch::tensor(at::ArrayRef<double>(&kFlowers[0][0], kRows * kFeatures), torch::kDouble);
