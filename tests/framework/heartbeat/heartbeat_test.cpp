@@ -153,7 +153,8 @@ TEST_F(HeartbeatTest, finds_a_rank_that_makes_no_progress) {
     };
     const double started = seconds_now();
     start(3, work, {.interval = 0.05, .stall_seconds = 0.5, .grace_seconds = 0.2});
-    const auto message = of_rank(hung, " has made no progress for 0.5 s while others wait for it");
+    const auto message =
+        of_rank(hung, " has made no progress for 0.5 s while other ranks wait for it");
     for (int64_t rank = 0; rank < 3; ++rank) {
       const auto end = end_of(rank);
       EXPECT_EQ(end.status, 1);
