@@ -1,6 +1,7 @@
 #pragma once
 
-/// Everything of Levin in one include; narrower headers compile faster.
+/// Includes all of Levin and LibTorch. Use it in programs; in larger projects, headers such as
+/// <levin/framework/trainer/trainer.h> compile faster.
 
 #include <torch/torch.h>
 

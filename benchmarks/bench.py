@@ -1,12 +1,13 @@
-"""Runs Levin beside what it is measured against and prints what comes out as ratios: ./run bench.
+"""./run bench: measures Levin and the programs it is compared with, and prints ratios of times.
 
     bench.py [NAME ...] [--rounds 5] [--bin build/release/bin] [--python PYTHON] [--output FOLDER]
-    bench.py --from RESULT.json [--readme]   the tables again (or the README's), from an earlier run
+    bench.py --from RESULT.json [--readme]   print the tables (or the README's) of an earlier run
 
-Every program trains in a process of its own, on one core, and prints one line of JSON
-(baselines/program.h says what). In each round every case is run once, the programs of a case one
-after another, starting with another one each round: what the machine does to one it does to all.
-An epoch's time is the median of a process's epochs after its first one.
+Every program trains in a process of its own, on one core, and prints a line of JSON, which
+baselines/program.h describes. In each round, every case is run once. The programs of a case follow
+each other directly, and each round starts with a different one, so that disturbances of the
+machine affect all of them alike. The time of an epoch is the median over the epochs of a process,
+without its first one.
 """
 
 import argparse
@@ -28,7 +29,8 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-# Cases of this file, then programs that take turns with themselves and print a text.
+# The first four are cases of this file. The others are programs that measure on their own and print
+# a text.
 SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads", "stream", "scaling")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -40,7 +42,7 @@ MNIST_FILES = (
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One thing to train, and who trains it for how many epochs."""
+    """A problem to train, and the programs that train it, each with its number of epochs."""
 
     suite: str
     name: str
@@ -55,7 +57,7 @@ def training(suite, name, problem, batch_size, epochs, storage="float32", **more
 
 
 def make_cases():
-    """In the order of the tables."""
+    """Returns all cases, in the order of the tables."""
     result = []
     in_libtorch = ("levin", "hand_written", "data_loader")
     in_python = ("pytorch", "pytorch_fused", "lightning")
@@ -81,7 +83,7 @@ def make_cases():
 
 
 class Programs:
-    """The command of each program; what can't run here is in `missing`, with the reason."""
+    """The command of each program. `missing` has those that can't run here, with the reason."""
 
     def __init__(self, options):
         self.missing = {}
@@ -114,7 +116,7 @@ class Programs:
                     [python, "-c", program.format(package)], text=True, capture_output=True
                 )
                 reason = None if found.returncode == 0 else f"{python} has no {package}"
-                # Those releases of Lightning were compromised.
+                # These releases of Lightning were compromised.
                 if package == "pytorch-lightning" and found.stdout.strip() in ("2.6.2", "2.6.3"):
                     raise SystemExit("bench: pytorch-lightning 2.6.2 and 2.6.3 must never be run")
             except OSError as error:
@@ -123,9 +125,9 @@ class Programs:
                 self.missing.setdefault(name, reason)
 
     def arguments(self, name, case, mnist):
-        """The full command line of `case`."""
+        """Returns the command line with which the program runs the case."""
         arguments = list(case.arguments)
-        if name in ("pytorch", "pytorch_fused", "lightning"):  # they know only float32
+        if name in ("pytorch", "pytorch_fused", "lightning"):  # they only support float32
             arguments = [a for a in arguments if a not in ("--storage", "float32")]
         if name == "torch_start":
             arguments = []
@@ -138,7 +140,7 @@ class Programs:
 
 @contextlib.contextmanager
 def on_cores(cores):
-    """Programs started inside run on these cores, where the system can say so."""
+    """Within its scope, programs are started on these cores, if the system supports that."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -157,7 +159,7 @@ def all_cores():
 
 
 def run(command):
-    """The program's line of JSON, with what was measured from outside."""
+    """Runs a program and returns its line of JSON, with the time of its start added."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with on_cores({max(all_cores())}):
         start = time.monotonic_ns()
@@ -206,7 +208,7 @@ def run_cases(suites, programs, mnist, rounds, results):
 
 
 def run_text(name, arguments, cores, options, results):
-    """A program that prints a text; the report quotes it."""
+    """Runs a program that prints a text, which the report quotes."""
     say(f"{name} {' '.join(arguments)}")
     try:
         with on_cores(cores):
@@ -240,17 +242,18 @@ def run_texts(suites, options, results):
 def run_stream(gigabytes, rounds, options, results):
     parent = options.stream_folder or options.bin.parent
     if shutil.disk_usage(parent).free / 1e9 < gigabytes + 5:
-        wanted = f"{gigabytes:g} GB and 5 to spare"
-        results["failures"]["stream"] = f"{wanted} aren't free in {parent}; see --stream-folder"
+        results["failures"]["stream"] = (
+            f"{parent} has less than {gigabytes + 5:g} GB free; set another --stream-folder"
+        )
         return
-    # The program clears up after itself, but not where it is killed.
+    # The program removes its files itself, unless it is killed.
     with tempfile.TemporaryDirectory(prefix="bench-stream-", dir=parent) as folder:
         arguments = [folder, f"{gigabytes:g}", str(rounds)]
         run_text("stream", arguments, all_cores(), options, results)
 
 
 def find_mnist(options, results):
-    """The folder of MNIST's files: $MNIST_DIR, else data/mnist, where Levin downloads it to."""
+    """Returns $MNIST_DIR if set, otherwise data/mnist, into which MNIST's files are downloaded."""
     folder = pathlib.Path(os.environ.get("MNIST_DIR") or ROOT / "data" / "mnist")
 
     def is_there():
@@ -259,19 +262,19 @@ def find_mnist(options, results):
         )
 
     if not is_there() and "MNIST_DIR" not in os.environ:
-        say(f"MNIST_DIR isn't set: fetching MNIST into {folder}")
+        say(f"MNIST_DIR isn't set; downloading MNIST into {folder}")
         command = [options.bin / "bench_levin_epoch", "--mnist", folder, "--only-first-step", "1"]
         subprocess.run(command, stdout=subprocess.DEVNULL)
     if is_there():
         return folder
     results["failures"][
         "MNIST"
-    ] = f"its files aren't in {folder}; set MNIST_DIR to the folder of them"
+    ] = f"its files aren't in {folder}; set MNIST_DIR to the folder that has them"
     return None
 
 
 def machine():
-    """What was measured on, for the head of the report."""
+    """Describes the machine and the commit, for the head of the report."""
 
     def first(path, pattern):
         with contextlib.suppress(OSError, AttributeError):
@@ -300,19 +303,21 @@ def parse_arguments():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITES)}; all")
-    parser.add_argument("--rounds", type=int, default=5, help="1 or 2 write no files")
+    names = f"one of {', '.join(SUITES)}; by default all"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument("--rounds", type=int, default=5, help="with 1 or 2, no files are written")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "release" / "bin")
-    parser.add_argument("--python", default=sys.executable, help="the one that has PyTorch")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has PyTorch")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results")
-    parser.add_argument("--stream-gb", type=float, default=20, help="size of the stream, on disk")
-    parser.add_argument("--stream-folder", type=pathlib.Path, help="where it is put; build/release")
+    parser.add_argument("--stream-gb", type=float, default=20, help="size of the stream's files")
+    folder = "folder for the stream's files; by default build/release"
+    parser.add_argument("--stream-folder", type=pathlib.Path, help=folder)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
         if name not in SUITES:
-            parser.error(f"there is no benchmark {name}: there are {', '.join(SUITES)}")
+            parser.error(f"there is no benchmark {name}; choose from {', '.join(SUITES)}")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options

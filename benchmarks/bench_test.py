@@ -1,4 +1,4 @@
-"""The arithmetic and the tables of ./run bench, on made-up rounds."""
+"""Tests the arithmetic and the tables of ./run bench on invented rounds."""
 
 import json
 import re

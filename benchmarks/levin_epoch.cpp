@@ -1,4 +1,4 @@
-// Levin's side of ./run bench: trains one of the problems of baselines/program.h and prints one
+// Measures Levin for ./run bench. Trains one of the problems of baselines/program.h and prints a
 // line of JSON, as the programs in benchmarks/baselines do.
 //
 //   levin_epoch [--problem logistic_regression] [--storage float32] [--mnist DIR]
@@ -35,7 +35,7 @@ class Epochs : public levin::Callback {
   Recorder* recorder_;
 };
 
-// Only where the start is measured: a hook inside the step costs every step.
+// Used only to measure the start, because a hook inside the step takes time in every step.
 class FirstStep : public levin::Callback {
  public:
   using Options = RecorderOptions;
@@ -84,7 +84,7 @@ std::unique_ptr<levin::Classifier> make_model(const Problem& problem) {
                                                         .hidden_sizes = problem.hidden_sizes});
 }
 
-// Of MNIST on the test images, else on the rows trained on.
+// Returns the accuracy on the test images of MNIST, or for other problems on the training rows.
 double accuracy(levin::Trainer& trainer, levin::Classifier& model, levin::DataModule& data,
                 bool is_mnist) {
   if (is_mnist) return trainer.test(model, data).at("test_acc");

@@ -1,5 +1,5 @@
-"""From the rounds of ./run bench to its tables: medians of ratios with their spread, and whether
-each bound that Levin promises holds.
+"""Computes the tables of ./run bench from its rounds: medians of ratios with their spread, and
+whether each bound that Levin promises holds.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ MEBI = 2**20
 
 
 def epoch_seconds(record):
-    """Of an epoch once warm: the median of all but the first, where there are several."""
+    """Returns the median over the epochs, without the first one if there are several."""
     seconds = record["epoch_seconds"]
     return statistics.median(seconds[1:] or seconds)
 
@@ -34,7 +34,7 @@ def step_microseconds(record):
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """The median of some values and how far they lie apart."""
+    """The median, the smallest and the largest of some values."""
 
     median: float
     low: float
@@ -47,7 +47,7 @@ class Spread:
 
 
 def number(value):
-    """Three significant digits, without an exponent."""
+    """Returns the value with three significant digits and without exponent."""
     if value == 0:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
@@ -62,7 +62,7 @@ def cell(spread, unit=""):
 
 
 class Rounds:
-    """What was measured, by case, program and round."""
+    """The measurements by case, program and round."""
 
     def __init__(self, records):
         self.by_case = {}  # case: program: round: record
@@ -81,14 +81,14 @@ class Rounds:
         return [p for p in TITLES if any(p in self.by_case[case] for case in cases)]
 
     def values(self, case, program, value):
-        """By round."""
+        """Returns value(record) for each round."""
         return {index: value(r) for index, r in self.by_case.get(case, {}).get(program, {}).items()}
 
     def spread(self, case, program, value):
         return Spread.of(self.values(case, program, value).values())
 
     def combined(self, case, first, second, value, combine):
-        """The spread of combine(first, second) over the rounds that have both."""
+        """Returns the spread of combine(first, second) over the rounds that have both."""
         a, b = self.values(case, first, value), self.values(case, second, value)
         return Spread.of(combine(a[index], b[index]) for index in sorted(a.keys() & b.keys()))
 
@@ -101,7 +101,7 @@ class Rounds:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A bound and what was measured; `at_least` turns it round."""
+    """A bound and the measurement. It is a lower bound if `at_least`, otherwise an upper one."""
 
     what: str
     limit: float
@@ -141,7 +141,7 @@ def step_overhead_checks(text):
 
 
 def threads_checks(text):
-    """Of the rows: load, model, steps, then microseconds a step with 1, all and auto."""
+    """Reads rows of load, model, steps, and microseconds a step with 1, all and auto threads."""
     row = re.compile(r"^(idle|busy) +(\S.*?) +\d+ +([\d.]+) +([\d.]+) +([\d.]+)", re.MULTILINE)
     checks = []
     for load, model, one, every, auto in row.findall(text):
@@ -168,7 +168,7 @@ def stream_checks(text):
 
 
 def scaling_checks(text):
-    """Two ranks are fast enough, or as fast as the machine lets a hand-written program be."""
+    """Two ranks must reach the bound, or on slow machines keep up with the hand-written program."""
     checks = []
     sections = re.findall(r"^batch (\d+) a rank(.*?)(?=^batch|^where|\Z)", text, re.M | re.S)
     for size, section in sections:
@@ -238,14 +238,14 @@ def memory_checks(rounds):
     for case in rounds.cases("lr", "mlp", "small"):
         ratio = rounds.ratio(case, "levin", "hand_written", lambda r: r["peak_bytes"])
         checks.append(Check(f"peak memory, {case}: Levin / hand-written loop", 1.05, ratio))
-    # Of one round each: what a process grew by from before the data was read to the end.
+    # The memory by which a process grew, from before it read the data until the end.
     grown = {
         storage: rounds.values(logistic(128, storage), "levin", lambda r: r["grown_bytes"])
         for storage in ("", ", uint8")
     }
     both = sorted(grown[""].keys() & grown[", uint8"].keys())
     quarter = Spread.of(grown[", uint8"][index] / grown[""][index] for index in both)
-    # A quarter of the pixels; labels, order, model and buffers are the same.
+    # The pixels take a quarter of the memory; labels, order, model and buffers take the same.
     checks.append(Check("memory taken for uint8 / for float32, batch 128", 0.27, quarter))
     return checks
 
@@ -282,7 +282,7 @@ def table(head, rows):
 
 
 def table_of(rounds, cases, programs, cell_of):
-    """A row a case, a column a program."""
+    """Returns a table with a row for each case and a column for each program."""
     rows = [[case] + [cell_of(case, program) for program in programs] for case in cases]
     return table([""] + [TITLES[p] for p in programs], rows)
 
@@ -379,7 +379,7 @@ def built_list(records):
 
 
 def markdown(results):
-    """The whole report."""
+    """Returns the whole report."""
     rounds = Rounds(results["rounds"])
     m = results["machine"]
     count = len({r["round"] for r in results["rounds"]})
@@ -405,7 +405,7 @@ def markdown(results):
 
 
 def readme_table(results):
-    """The short table of the README: medians of ratios."""
+    """Returns the short table of the README: medians of ratios."""
     rounds = Rounds(results["rounds"])
     programs = ["hand_written", "data_loader", "pytorch", "lightning", "limit"]
     rows = []
@@ -421,7 +421,7 @@ def cell_of_median(spread):
 
 
 def as_json(results):
-    """One round a line, so that two results can be compared by eye."""
+    """Returns the results as JSON with one line for each record, so that diffs are readable."""
     rest = {name: value for name, value in results.items() if name != "rounds"}
     lines = ",\n".join(json.dumps(record) for record in results["rounds"])
     return json.dumps(rest, indent=1)[:-2] + f',\n "rounds": [\n{lines}\n]}}\n'

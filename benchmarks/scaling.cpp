@@ -1,16 +1,19 @@
-// What a second rank brings, and what more would on paper: the wide MLP (784-512-512-10) on images
-// of MNIST's size, one thread a rank, trained by Levin on one rank (single_device, ddp) and on two,
-// and by a hand-written program around the same c10d Reducer (baselines/raw_ddp.cpp); all take
-// turns.
+// Measures how much faster two ranks train than one, and estimates the same for more ranks. A wide
+// MLP (784-512-512-10) is trained on images of MNIST's size with one thread for each rank: by Levin
+// on one rank (single_device and ddp) and on two, and by a hand-written program that uses the same
+// c10d Reducer (baselines/raw_ddp.cpp). All of them take turns.
 //   scaling [ROUNDS=5] [EPOCHS=8]
 //
-// Then a model is fitted to steps of several sizes: a step of n ranks with b rows each takes
+// For the estimate, this model of the time of a step with n ranks and b rows on each is fitted to
+// steps of several sizes and extrapolated to 1,024 ranks:
 //   k * (base + row * b) + e * c * 2 (n - 1) * (latency + bytes / (c * n * bandwidth))
-// where base and row are fitted to one rank's steps; k says how much slower a rank computes with
-// another one beside it, without communication; latency and bandwidth are fitted to ring
-// all-reduces of two ranks that do nothing else; c is the number of buckets; and e, the share of
-// that time which a step really takes longer by, to the steps of two ranks. It is extrapolated to
-// 1,024 ranks.
+// - base and row are fitted to the steps of one rank.
+// - k is the factor by which a rank computes more slowly while another rank runs beside it, without
+//   communication.
+// - latency and bandwidth are fitted to ring all-reduces of two ranks that do nothing else.
+// - c is the number of buckets.
+// - e is the share of the communication that isn't hidden behind computation. It is fitted to the
+//   steps of two ranks.
 #include <levin/framework/launch/launcher.h>
 #include <levin/levin.h>
 
@@ -37,7 +40,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kParameters = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10;
 constexpr double kGradientBytes = 4.0 * kParameters;
-constexpr double kBuckets = 2;  // the first MiB, and the rest
+constexpr double kBuckets = 2;  // one of 1 MiB, and one with the rest
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -45,12 +48,12 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
 }
 
-// --- a rank of Levin's -------------------------------------------------------------------------
+// --- training one rank with Levin --------------------------------------------------------------
 
 struct Job {
-  std::string program;  // "single_device", "ddp", "profiled"; of raw_ddp: "hand", "alone" ...
+  std::string program;  // Levin's: "single_device", "ddp", "profiled"; raw_ddp's: "hand" and so on
   int ranks = 1;
-  int64_t size = 128;  // rows a rank, or bytes
+  int64_t size = 128;  // rows on each rank, or bytes for "all_reduce"
   int64_t steps = 50;
   int64_t epochs = 8;
 };
@@ -107,9 +110,10 @@ int train(const fs::path& output, const Job& job) {
   return 0;
 }
 
-// --- the program that starts them --------------------------------------------------------------
+// --- starting the ranks ------------------------------------------------------------------------
 
-/// Runs the job's ranks; microseconds a step, the median of all epochs but the first.
+/// Runs the ranks of a job. Returns the microseconds for a step, as the median over all epochs
+/// except the first.
 double run(const fs::path& folder, const Job& job) {
   const fs::path own = fs::read_symlink("/proc/self/exe");
   const fs::path output = folder / "epochs";
@@ -140,7 +144,7 @@ double run(const fs::path& folder, const Job& job) {
 
 int64_t steps_for(int64_t batch_size) { return std::max<int64_t>(8, 6400 / batch_size); }
 
-/// Microseconds a step, by round, of programs that take turns.
+/// Runs jobs in turns, and keeps the microseconds for a step of each job in each round.
 class Table {
  public:
   Table(const fs::path& folder, std::vector<Job> jobs, int rounds) : jobs_(std::move(jobs)) {
@@ -172,7 +176,8 @@ class Table {
     throw std::logic_error("no " + program);
   }
 
-  /// factor * a / b within each round: prints the median with lowest and highest.
+  /// Computes factor * a / b for each round, and prints the median, the lowest and the highest
+  /// value.
   void print_ratio(const char* name, double factor, const std::vector<double>& a,
                    const std::vector<double>& b) const {
     std::vector<double> ratios;
@@ -220,7 +225,7 @@ struct Line {
   double slope = 0.0;
 };
 
-/// The line with the least relative errors.
+/// Fits a line by least squares of the relative errors.
 Line fit_line(const std::vector<std::pair<double, double>>& points) {
   double w = 0, x = 0, y = 0, xx = 0, xy = 0;
   for (const auto& [px, py] : points) {
@@ -236,7 +241,7 @@ Line fit_line(const std::vector<std::pair<double, double>>& points) {
 }
 
 struct Model {
-  Line compute;          // us of a rank's rows
+  Line compute;          // us as a function of a rank's rows
   double beside = 1.0;   // k
   double latency = 0.0;  // us
   double us_a_byte = 0.0;
@@ -275,7 +280,7 @@ Model fit_model(const fs::path& folder, int rounds, int64_t epochs) {
   Model model;
   model.compute = fit_line(one);
   model.beside = median(beside);
-  const Line sum = fit_line(sums);  // of two ranks: 2 latency + bytes / bandwidth
+  const Line sum = fit_line(sums);  // with two ranks, 2 latency + bytes / bandwidth
   model.latency = sum.at_zero / 2;
   model.us_a_byte = sum.slope;
   for (const auto& [size, us] : two) {

@@ -1,6 +1,7 @@
-// A stream of shards, cold cache: how fast logistic regression trains on it, beside the speed of
-// reading the same files, in turns. Makes the files in FOLDER, drops them from the page cache
-// before each measurement (posix_fadvise; needs no root), and removes them at the end.
+// Measures how fast logistic regression trains on a stream of shards that aren't in the page cache,
+// and compares that with the speed of reading the same files. The two take turns. The program
+// creates the files in FOLDER, drops them from the page cache before each measurement (by
+// posix_fadvise, which needs no root), and removes them at the end.
 //   stream FOLDER [GB=2] [ROUNDS=3] [TYPE=float32|uint8] [BATCH=512] [WORKERS=1]
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/stream.h>
@@ -45,7 +46,7 @@ double cpu_seconds() {
          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
-/// A line of /proc/self/status, in MB.
+/// Returns the value of a line of /proc/self/status, in MB.
 double memory_mb(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -54,7 +55,7 @@ double memory_mb(const std::string& name) {
   return 0.0;
 }
 
-/// Looks at the anonymous memory every 10 ms.
+/// Measures the largest anonymous memory of this process, by looking every 10 ms.
 class MemoryWatch {
  public:
   MemoryWatch()
@@ -77,12 +78,12 @@ class MemoryWatch {
   std::thread thread_;
 };
 
-/// A first SIGINT or SIGTERM ends the run, and what was made goes.
+/// Throws after the first SIGINT or SIGTERM, so that the program ends and removes its files.
 void check_signal() {
   if (levin::StopSignal::received()) throw std::runtime_error("interrupted");
 }
 
-/// A folder in `parent` that goes at the end, whatever happens.
+/// A new folder in `parent`, which the destructor removes.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const fs::path& parent)
@@ -101,7 +102,8 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-/// Writes one shard of noise in which the features that are a class's own are bright.
+/// Writes a shard of noise images. In each image, every tenth pixel is brighter; which ones depends
+/// on the class.
 void write_shard(const fs::path& path, int64_t rows, bool bytes, uint64_t seed) {
   using levin::readers::DType;
   const auto header = levin::readers::lvb_layout(
@@ -145,7 +147,7 @@ std::vector<fs::path> make_files(const fs::path& folder, int64_t total, bool byt
     files.push_back(folder / ("shard-" + std::to_string(files.size()) + ".lvb"));
     write_shard(files.back(), rows, bytes, files.size());
     const int descriptor = ::open(files.back().c_str(), O_RDONLY);
-    ::fsync(descriptor);  // only what is on the disk can be dropped
+    ::fsync(descriptor);  // only pages that have been written to disk can be dropped from the cache
     ::close(descriptor);
     check_signal();
   }
@@ -165,7 +167,8 @@ struct Result {
   double cpu_a_gb = 0.0;
 };
 
-/// From first to last byte by read(), as `cat` would; `direct`: past the page cache.
+/// Reads the files from beginning to end with read(), as `cat` does. If `direct`, bypasses the page
+/// cache.
 Result read_plainly(const std::vector<fs::path>& files, double gb, bool direct) {
   drop_cache(files);
   const size_t block = direct ? size_t{4} << 20 : size_t{1} << 20;

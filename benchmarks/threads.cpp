@@ -1,8 +1,10 @@
-// How well `threads = "auto"` picks: whole fits with 1 thread, all of LibTorch's and auto, taking
-// turns, on logistic regression and on a wide MLP, on a machine left alone and on one with a
-// spinning process a core. The time of auto has its trial in it.
-//   threads [RUNS=10] [SECONDS=1.0] [LIMIT]     exit status 1 where auto's median is above LIMIT
-//                                               times the better one's
+// Measures how well `threads = "auto"` chooses the number of threads. Whole fits with 1 thread,
+// with all of LibTorch's threads, and with "auto" take turns. They train logistic regression and a
+// wide MLP, on an idle machine and on one with a busy process on each core. The time of "auto"
+// includes its trial.
+//   threads [RUNS=10] [SECONDS=1.0] [LIMIT]
+// The exit status is 1 if the median time of "auto" is more than LIMIT times that of the better
+// fixed number of threads.
 #include <levin/levin.h>
 
 #include <algorithm>
@@ -35,7 +37,7 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
 }
 
-/// Images of MNIST's size, of noise.
+/// Noise images of MNIST's size.
 class Images : public levin::DataModule {
  public:
   Images()
@@ -49,7 +51,8 @@ class Images : public levin::DataModule {
   std::shared_ptr<levin::TensorDataset> data_;
 };
 
-/// A process a core that does nothing as fast as it can, ended with the scope (or with us).
+/// Keeps every core busy with a process of its own. The processes end with this object or with this
+/// process.
 class BusyMachine {
  public:
   explicit BusyMachine(unsigned processes) {
@@ -75,7 +78,7 @@ class BusyMachine {
   std::vector<pid_t> children_;
 };
 
-/// Notes the number of threads training ran with.
+/// Records the number of threads with which training ran.
 class NoteThreads : public levin::Callback {
  public:
   struct Options {};
@@ -110,7 +113,8 @@ Fit fit(bool wide, Images& data, int64_t steps, const levin::CountOrName& thread
   return {seconds_since(start), note.threads};
 }
 
-/// Runs the three ways in turns, prints a row, and returns auto's median over the better one's.
+/// Runs the three kinds of fits in turns and prints a row of the table. Returns the median time of
+/// "auto" divided by that of the better fixed number.
 double compare(const char* load, bool wide, Images& data, int all, int runs, double seconds) {
   constexpr int64_t kTry = 200;
   const double tried = fit(wide, data, kTry, 1).seconds;

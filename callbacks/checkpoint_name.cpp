@@ -16,7 +16,8 @@ namespace {
 
 bool is_whole(std::string_view metric) { return metric == "epoch" || metric == "step"; }
 
-/// `value` in Python's format `spec`; an int takes the formats of a float too, as there.
+/// Formats `value` by Python's format `spec`. As in Python, formats of floating-point numbers also
+/// apply to integers.
 template <class T>
 std::string format_number(T value, const std::string& spec) {
   const auto format = "{:" + spec + "}";
@@ -26,7 +27,7 @@ std::string format_number(T value, const std::string& spec) {
   return fmt::format(fmt::runtime(format), value);
 }
 
-/// A metric's name as part of a file name: "val/loss" must not make a folder.
+/// Returns a metric's name as part of a file name. A name like "val/loss" must not create a folder.
 std::string file_part(std::string name) {
   std::replace(name.begin(), name.end(), '/', '_');
   return name;
@@ -43,15 +44,21 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
     rest.remove_prefix(std::min(open, rest.size()));
     if (!rest.empty()) {
       const size_t close = rest.find('}');
-      if (close == std::string_view::npos) refuse(pattern, "a { has no }");
+      if (close == std::string_view::npos)
+        refuse(pattern,
+               "there is a { without a }; write placeholders like {epoch} or {val_loss:.2f}");
       const auto inside = rest.substr(1, close - 1);
       const size_t colon = inside.find(':');
       part.metric = inside.substr(0, colon);
       if (colon != std::string_view::npos) part.spec = inside.substr(colon + 1);
-      if (part.metric.empty()) refuse(pattern, "name a metric, epoch or step within {}");
+      if (part.metric.empty())
+        refuse(pattern,
+               "a placeholder {} is empty; write the name of a metric, epoch or step in it");
       rest.remove_prefix(close + 1);
     }
-    if (part.text.find('}') != std::string::npos) refuse(pattern, "a } has no {");
+    if (part.text.find('}') != std::string::npos)
+      refuse(pattern,
+             "there is a } without a {; write placeholders like {epoch} or {val_loss:.2f}");
     parts_.push_back(std::move(part));
   }
 
@@ -59,7 +66,9 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
     const std::filesystem::path example = format(0, 0, {});
     const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
     if (example.is_absolute() || leaves || !example.has_filename()) {
-      refuse(pattern, "must be a file name; `dirpath` says in which folder");
+      refuse(pattern,
+             "must be a file name without a path out of the folder; set `dirpath` to choose the "
+             "folder");
     }
   } catch (const fmt::format_error& error) {
     refuse(pattern, fmt::format("{}; write number formats like {{epoch:03d}} or {{val_loss:.2f}}",

@@ -9,25 +9,31 @@
 
 namespace levin {
 
-/// A file name with places for numbers: `{epoch}`, `{step}`, `{val_loss:.2f}`. Lightning:
-/// ModelCheckpoint's `filename`.
+/// A pattern for the names of checkpoint files, with placeholders for numbers: `{epoch}`, `{step}`,
+/// or any metric's name. Lightning: ModelCheckpoint's `filename`.
 ///
-///     CheckpointName("{epoch}-{val_loss:.2f}", true)   epoch=3-val_loss=0.12
-///     CheckpointName("best-{epoch:02d}", false)        best-03
+/// A number format may follow a colon. It is one of Python's, such as `02d` or `.2f`.
+///
+///     CheckpointName("{epoch}-{val_loss:.2f}", true).format(3, 400, metrics);
+///     // "epoch=3-val_loss=0.12"
+///     CheckpointName("best-{epoch:02d}", false).format(3, 400, metrics);  // "best-03"
 class CheckpointName {
  public:
-  /// Where `insert_names`, each number is written after its name and "=". Throws ConfigError for
-  /// braces that don't match, a number format that isn't one, or a path out of the folder.
+  /// If `insert_names` is true, each number is preceded by its name and "=". Throws ConfigError if
+  /// braces don't match, a number format is invalid, or the name leads out of the checkpoints'
+  /// folder.
   CheckpointName(std::string_view pattern, bool insert_names);
 
-  /// The name, without extension; a metric that isn't there is written as "nan".
+  /// Returns the file name without extension. Metrics that `metrics` doesn't have become "nan", and
+  /// slashes in a metric's name become "_".
   std::string format(int64_t epoch, int64_t step, const MetricMap& metrics) const;
 
  private:
+  /// A placeholder and the text before it.
   struct Part {
-    std::string text;    // what stands before the number
-    std::string metric;  // empty: no number
-    std::string spec;    // as in {metric:spec}
+    std::string text;
+    std::string metric;  // empty if no placeholder follows the text
+    std::string spec;    // the number format, as in {metric:spec}
   };
   std::vector<Part> parts_;
   bool insert_names_;

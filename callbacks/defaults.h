@@ -4,8 +4,15 @@ namespace levin {
 
 class Trainer;
 
-/// Adds what Lightning's Trainer has by default: a ProgressBar, a ModelSummary, a ModelCheckpoint
-/// and a CsvLogger, each unless one of its kind (any logger) was added already.
+/// Adds the callbacks and the logger that Lightning's Trainer has by default: ModelSummary,
+/// ProgressBar, ModelCheckpoint and CsvLogger.
+///
+/// A callback is left out if the Trainer already has one of its class, and the CsvLogger is left
+/// out if the Trainer has any logger. Add your own first:
+///
+///     levin::Trainer trainer({.max_epochs = 20});
+///     trainer.add<levin::ModelCheckpoint>({.monitor = "val_loss"});
+///     levin::add_defaults(trainer);
 void add_defaults(Trainer& trainer);
 
 }  // namespace levin

@@ -12,18 +12,24 @@ namespace levin {
 Fields describe(EarlyStoppingOptions& o) {
   return fields_of<EarlyStoppingOptions>({
       {"monitor", &o.monitor, "the metric to watch"},
-      {"min_delta", &o.min_delta, "a change of at most this much is no improvement"},
-      {"patience", &o.patience, "checks without an improvement after which training stops"},
-      {"verbose", &o.verbose, "say on stderr what each check found"},
-      {"mode", &o.mode, "whether less (min) or more (max) is better"},
-      {"strict", &o.strict, "whether a metric that nobody logs is an error"},
-      {"check_finite", &o.check_finite, "stop where the metric is NaN or infinite"},
-      {"stopping_threshold", &o.stopping_threshold, "stop once the metric is better than this"},
-      {"divergence_threshold", &o.divergence_threshold, "stop once the metric is worse than this"},
+      {"min_delta", &o.min_delta,
+       "the value must change by more than this to count as an improvement"},
+      {"patience", &o.patience,
+       "consecutive checks without improvement after which training stops"},
+      {"verbose", &o.verbose, "print the result of each check to stderr"},
+      {"mode", &o.mode, "min if a smaller value is better, max if a larger one is"},
+      {"strict", &o.strict, "treat a metric that is never logged as an error"},
+      {"check_finite", &o.check_finite, "stop if the metric becomes NaN or infinite"},
+      {"stopping_threshold", &o.stopping_threshold,
+       "stop as soon as the metric is better than this value"},
+      {"divergence_threshold", &o.divergence_threshold,
+       "stop as soon as the metric is worse than this value"},
       {"check_on_train_epoch_end", &o.check_on_train_epoch_end,
-       "check after training epochs (true) or validations (false); null: where the metric is new"},
+       "check after each training epoch (true) or validation (false); null: whenever the metric "
+       "has a "
+       "new value"},
       {"restore_best_weights", &o.restore_best_weights,
-       "put back the weights with the best value when training ends"},
+       "restore the weights that had the best value when training ends"},
   });
 }
 
@@ -32,8 +38,9 @@ EarlyStopping::EarlyStopping(EarlyStoppingOptions options)
       monitor_("EarlyStopping", options_.monitor, options_.mode),
       best_score_(monitor_.worst()) {
   if (!(options_.min_delta >= 0.0)) {
-    throw ConfigError::invalid_value("EarlyStopping.min_delta", fmt::to_string(options_.min_delta),
-                                     "must be at least 0; `mode` says which way is better");
+    throw ConfigError::invalid_value(
+        "EarlyStopping.min_delta", fmt::to_string(options_.min_delta),
+        "must be at least 0; set `mode` to choose which direction is better");
   }
   if (options_.patience < 0) {
     throw ConfigError::invalid_value("EarlyStopping.patience", fmt::to_string(options_.patience),
@@ -114,7 +121,7 @@ void EarlyStopping::on_train_end(Run& run) {
   monitor_.on_train_end(run, options_.strict);
   if (best_weights_.tensors.empty() || best_step_ == run.global_step()) return;
   if (options_.verbose && run.is_global_zero()) {
-    fmt::print(stderr, "early stopping: putting back the weights of epoch {} ({} = {:.6g})\n",
+    fmt::print(stderr, "early stopping: restoring the weights of epoch {} ({} = {:.6g})\n",
                best_epoch_, options_.monitor, best_score_);
   }
   run.load_weights(best_weights_);
@@ -145,10 +152,10 @@ void EarlyStopping::check(Run& run) {
 std::string EarlyStopping::judge(double value, Run& run) {
   const auto& name = options_.monitor;
   if (options_.check_finite && !std::isfinite(value)) {
-    return fmt::format("early stopping: {} = {} is not finite (best was {:.6g})", name, value,
-                       best_score_);
+    return fmt::format("early stopping: {} = {} is not finite (the best value was {:.6g})", name,
+                       value, best_score_);
   }
-  // min_delta is what an improvement has to exceed; infinities stay what they are.
+  // An improvement has to exceed min_delta.
   const double discounted =
       monitor_.is_max() ? value - options_.min_delta : value + options_.min_delta;
   const bool improved = monitor_.is_better(discounted, best_score_);
@@ -157,15 +164,18 @@ std::string EarlyStopping::judge(double value, Run& run) {
 
   const auto& goal = options_.stopping_threshold;
   if (goal && monitor_.is_better(value, *goal)) {
-    return fmt::format("early stopping: {} = {:.6g} reached {:.6g}", name, value, *goal);
+    return fmt::format("early stopping: {} = {:.6g} is better than the stopping_threshold {:.6g}",
+                       name, value, *goal);
   }
   const auto& limit = options_.divergence_threshold;
   if (limit && monitor_.is_better(*limit, value)) {
-    return fmt::format("early stopping: {} = {:.6g} is worse than {:.6g}", name, value, *limit);
+    return fmt::format("early stopping: {} = {:.6g} is worse than the divergence_threshold {:.6g}",
+                       name, value, *limit);
   }
   if (improved || wait_count_ < options_.patience) return {};
-  return fmt::format("early stopping: {} did not improve in the last {} checks (best {:.6g})", name,
-                     wait_count_, best_score_);
+  return fmt::format(
+      "early stopping: {} did not improve in the last {} checks (the best value is {:.6g})", name,
+      wait_count_, best_score_);
 }
 
 void EarlyStopping::take_best(double value, Run& run) {

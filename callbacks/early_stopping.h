@@ -10,58 +10,72 @@
 
 namespace levin {
 
-/// Lightning's names, meanings and defaults; `restore_best_weights` is Keras'.
+/// Options of EarlyStopping. Names, meanings and defaults are Lightning's, except
+/// `restore_best_weights`, which is Keras'.
 struct EarlyStoppingOptions {
-  /// The metric to watch, "val_loss" for example. Has to be given.
+  /// The name of the metric to watch, for example "val_loss". Required.
   std::string monitor{};
-  /// A change of at most this much is no improvement.
+  /// The value must change by more than this to count as an improvement. Never negative.
   double min_delta = 0.0;
-  /// Checks in a row without an improvement after which training stops.
+  /// The number of consecutive checks without improvement after which training stops.
   int64_t patience = 3;
-  /// Say on stderr what each check found.
+  /// Print the result of each check to stderr.
   bool verbose = false;
-  /// Whether less ("min") or more ("max") is better.
+  /// "min" if a smaller value is better, "max" if a larger one is.
   std::string mode = "min";
-  /// Whether a metric that nobody logs is an error.
+  /// Throw ModuleError if the metric is never logged. Otherwise training just isn't stopped.
   bool strict = true;
-  /// Stop where the metric is NaN or infinite.
+  /// Stop if the metric becomes NaN or infinite.
   bool check_finite = true;
-  /// Stop once the metric is better than this.
+  /// Stop as soon as the metric is better than this value.
   std::optional<double> stopping_threshold{};
-  /// Stop once the metric is worse than this.
+  /// Stop as soon as the metric is worse than this value.
   std::optional<double> divergence_threshold{};
-  /// Check after each training epoch (true) or validation (false); nothing: whenever the metric is
-  /// new, that is, after validation where validation logs it.
+  /// When to check: after each training epoch (true) or after each validation (false). By default,
+  /// whenever the metric has a new value, which is after validation if validation_step logs it.
   std::optional<bool> check_on_train_epoch_end{};
-  /// When training ends, for whatever reason, put back the weights that had the best value.
+  /// At the end of training, whatever the reason, restore the weights that had the best value. They
+  /// are kept on the CPU, which takes as much memory as the model.
   bool restore_best_weights = false;
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(EarlyStoppingOptions& options);
 
-/// Stops training when a metric has ceased to improve. Lightning: EarlyStopping.
+/// Stops training when a metric has stopped improving. Lightning: EarlyStopping.
 ///
-/// A second `fit` starts counting anew; a resumed one goes on counting.
+///     auto& stopping = trainer.add<levin::EarlyStopping>({.monitor = "val_loss", .patience = 5});
+///     trainer.fit(model, data);
+///     std::printf("best val_loss: %g\n", stopping.best_score().value());
+///
+/// With several ranks, all of them use the value of rank 0 and stop after the same step. A fit that
+/// resumes from a checkpoint continues to count; any other fit starts over.
 class EarlyStopping : public Callback {
  public:
   using Options = EarlyStoppingOptions;
-  /// Throws ConfigError for options that can't be.
+  /// Throws ConfigError if `monitor` is missing or an option is out of range.
   explicit EarlyStopping(EarlyStoppingOptions options = {});
 
-  /// The best value seen; nothing before the first check.
+  /// The best value so far; nothing before the first check.
   std::optional<double> best_score() const;
-  /// Checks in a row without an improvement.
+  /// The number of consecutive checks without improvement so far.
   int64_t wait_count() const { return wait_count_; }
-  /// The epoch in which it stopped training; nothing where it didn't.
+  /// The epoch, from 0, in which this callback stopped training; nothing if it didn't.
   std::optional<int64_t> stopped_epoch() const { return stopped_epoch_; }
-  /// Why, in words; empty where it didn't. Also the History's stop_reason.
+  /// Why this callback stopped training, as a sentence; empty if it didn't. The same text is the
+  /// History's stop_reason.
   const std::string& stopping_reason() const { return stopping_reason_; }
 
+  /// Runs after the module's hooks of the same name, so that the metric has its new value.
   Order order() const override { return Order::monitor; }
+  /// Contains the monitor and the mode, so that several EarlyStoppings keep their states apart.
   std::string state_key() const override;
+  /// The best value, the number of checks without improvement and, if they are to be restored, the
+  /// best weights.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
+  // These check the metric, depending on check_on_train_epoch_end, and restore the best weights.
   void on_fit_start(Run& run) override;
   void on_validation_start(Run& run) override;
   void on_validation_end(Run& run) override;
@@ -70,23 +84,26 @@ class EarlyStopping : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
+  /// Forgets the previous fit.
   void reset();
+  /// Reads the metric and asks the run to stop if it is time to.
   void check(Run& run);
-  /// Takes a new value; returns why to stop, or nothing.
+  /// Judges a new value. Returns the reason to stop, or an empty text.
   std::string judge(double value, Run& run);
+  /// Records a new best value, and the weights if they are to be restored.
   void take_best(double value, Run& run);
 
   EarlyStoppingOptions options_;
   Monitor monitor_;
-  bool resumed_ = false;
-  bool fitting_ = false;
+  bool resumed_ = false;  // a state was loaded since the last fit
+  bool fitting_ = false;  // between on_fit_start and on_train_end
   double best_score_;
   int64_t best_epoch_ = -1;
   int64_t best_step_ = -1;
   int64_t wait_count_ = 0;
   std::optional<int64_t> stopped_epoch_;
   std::string stopping_reason_;
-  StateDict best_weights_;  // on the CPU
+  StateDict best_weights_;  // on the CPU; empty unless restore_best_weights
 };
 
 }  // namespace levin

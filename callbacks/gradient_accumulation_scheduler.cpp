@@ -10,7 +10,8 @@ namespace {
 [[noreturn]] void refuse(std::string_view text) {
   throw ConfigError::invalid_value(
       "GradientAccumulationScheduler.scheduling", text,
-      "write first epochs (from 0) and batches a step (from 1), for example 0:1, 4:2");
+      "must be a list of EPOCH:BATCHES, with epochs from 0 and at least 1 batch for each step, for "
+      "example 0:1, 4:2");
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -29,7 +30,8 @@ bool read_int(std::string_view text, int64_t& value) {
 
 Fields describe(GradientAccumulationSchedulerOptions& o) {
   return fields_of<GradientAccumulationSchedulerOptions>({
-      {"scheduling", &o.scheduling, "first epochs and batches a step, as in 0:1, 4:2"},
+      {"scheduling", &o.scheduling,
+       "list of EPOCH:BATCHES, the batches for each step from that epoch on, as in 0:1, 4:2"},
   });
 }
 

@@ -9,32 +9,42 @@
 
 namespace levin {
 
+/// Options of GradientAccumulationScheduler.
 struct GradientAccumulationSchedulerOptions {
-  /// From which epoch on how many batches make a step: "4:2, 8:4" is 1 up to epoch 3, 2 up to epoch
-  /// 7, then 4. Has to be given.
+  /// The epochs (from 0) in which the number of batches for each optimizer step changes, each with
+  /// the new number. "4:2, 8:4" means 1 batch in epochs 0 to 3, 2 batches in epochs 4 to 7, and 4
+  /// batches from epoch 8 on. Required.
   std::string scheduling{};
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(GradientAccumulationSchedulerOptions& options);
 
-/// Changes accumulate_grad_batches with the epoch. Lightning: GradientAccumulationScheduler.
+/// Changes the number of batches for each optimizer step from epoch to epoch: the gradients of that
+/// many batches are accumulated before the optimizer's step. The Trainer's
+/// `accumulate_grad_batches` has no effect then. Lightning: GradientAccumulationScheduler.
+///
+///     trainer.add<levin::GradientAccumulationScheduler>({.scheduling = "4:2, 8:4"});
 class GradientAccumulationScheduler : public Callback {
  public:
   using Options = GradientAccumulationSchedulerOptions;
-  /// Throws ConfigError for text that isn't such a list, negative epochs or numbers below 1.
+  /// Throws ConfigError if `scheduling` isn't a list like that, names an epoch twice or below 0, or
+  /// has a number of batches below 1.
   explicit GradientAccumulationScheduler(GradientAccumulationSchedulerOptions options = {});
 
-  /// How many batches make a step in `epoch`.
+  /// Returns the number of batches for each optimizer step in the epoch.
   int64_t accumulation(int64_t epoch) const;
 
   std::string state_key() const override { return "GradientAccumulationScheduler"; }
+  // A change takes effect at the beginning of an epoch, never within a step.
   void on_train_start(Run& run) override;
   void on_train_epoch_end(Run& run) override;
 
  private:
+  /// Asks the run for the number that applies in the epoch, unless it is in use already.
   void ask(Run& run, int64_t epoch) const;
 
-  std::map<int64_t, int64_t> scheduling_;  // first epoch -> batches
+  std::map<int64_t, int64_t> scheduling_;  // first epoch -> batches for each step
 };
 
 }  // namespace levin

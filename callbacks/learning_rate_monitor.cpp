@@ -12,7 +12,8 @@ namespace levin {
 
 Fields describe(LearningRateMonitorOptions& o) {
   return fields_of<LearningRateMonitorOptions>({
-      {"logging_interval", &o.logging_interval, "step or epoch; null: as the schedulers do"},
+      {"logging_interval", &o.logging_interval,
+       "log every step or every epoch; null: as often as the schedulers change the rate"},
   });
 }
 

@@ -9,38 +9,47 @@
 
 namespace levin {
 
+/// Options of LearningRateMonitor.
 struct LearningRateMonitorOptions {
-  /// "step" or "epoch"; nothing: as often as the optimizer's schedulers change it.
+  /// How often to log: "step" or "epoch". By default, each optimizer's learning rate is logged as
+  /// often as its schedulers may change it, which is every epoch if it has none.
   std::optional<std::string> logging_interval{};
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(LearningRateMonitorOptions& options);
 
-/// Logs learning rates as `lr-Adam`; with several groups `lr-Adam/pg1`, `lr-Adam/pg2` ..., a second
-/// optimizer of that class as `lr-Adam-1`. A step's value is the rate that step was made with; an
-/// epoch's the one it started with. Lightning: LearningRateMonitor.
+/// Logs the optimizers' learning rates. Lightning: LearningRateMonitor.
+///
+///     trainer.add<levin::LearningRateMonitor>({.logging_interval = "step"});
+///
+/// The metric is named after the optimizer's class, for example `lr-Adam`. If the optimizer has
+/// several parameter groups, there is one metric for each: `lr-Adam/pg1`, `lr-Adam/pg2` and so on.
+/// A second optimizer of the same class is `lr-Adam-1`. The value of a step is the learning rate
+/// that the step used; the value of an epoch is the one with which it began.
 class LearningRateMonitor : public Callback {
  public:
   using Options = LearningRateMonitorOptions;
-  /// Throws ConfigError for another interval.
+  /// Throws ConfigError if `logging_interval` is neither "step" nor "epoch".
   explicit LearningRateMonitor(LearningRateMonitorOptions options = {});
 
   std::string state_key() const override { return "LearningRateMonitor"; }
+  /// Chooses the metrics' names. Groups that are added later aren't logged.
   void on_train_start(Run& run) override;
   void on_train_epoch_start(Run& run) override;
   void on_before_optimizer_step(Optimizer& optimizer, Step& step) override;
   void on_train_end(Run& run) override;
 
  private:
-  /// One group of one optimizer.
+  /// The learning rate of one parameter group of one optimizer.
   struct Rate {
-    std::string name;
+    std::string name;  // of the metric
     const Optimizer* optimizer;
     size_t group;
   };
   LearningRateMonitorOptions options_;
-  std::vector<Rate> by_step_;
-  std::vector<Rate> by_epoch_;
+  std::vector<Rate> by_step_;   // logged before each optimizer step
+  std::vector<Rate> by_epoch_;  // logged at the start of each epoch
 };
 
 }  // namespace levin

@@ -121,7 +121,7 @@ void ModelCheckpoint::on_train_start(Run& run) {
 
 bool ModelCheckpoint::step_due(Run& run) {
   const int64_t global_step = run.global_step();
-  if (global_step == seen_step_) return false;  // in the middle of an accumulation window
+  if (global_step == seen_step_) return false;  // gradients are still being accumulated
   seen_step_ = global_step;
   if (every_n_steps_ > 0) return global_step % every_n_steps_ == 0;
   const double now = files::monotonic_seconds();
@@ -181,7 +181,7 @@ void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
   const auto name = name_.format(run.epoch(), run.global_step(), run.metrics());
   const auto path = free_path(run, "exception-" + name, {});
   if (run.is_global_zero()) {
-    fmt::print(stderr, "saving {} after: {}\n", path.string(), error.what());
+    fmt::print(stderr, "saving {} because training failed: {}\n", path.string(), error.what());
   }
   run.set_last_checkpoint(path);
   request(run, path, {});

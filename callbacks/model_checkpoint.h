@@ -13,68 +13,87 @@
 
 namespace levin {
 
-/// Lightning's names, meanings and defaults.
+/// Options of ModelCheckpoint. Names, meanings and defaults are Lightning's.
 struct ModelCheckpointOptions {
-  /// Where the files go; empty: `checkpoints` in the run's folder.
+  /// The folder for the files. By default `checkpoints` in the run's folder.
   std::string dirpath{};
-  /// The files' name, see CheckpointName; empty: `{epoch}-{step}`. ".ckpt" is added, and "-v1"
-  /// where the name is taken by another file.
+  /// The pattern of the file names; see CheckpointName. By default `{epoch}-{step}`. The extension
+  /// ".ckpt" is added, preceded by "-v1", "-v2" and so on if a file of that name exists.
   std::string filename{};
-  /// The metric that ranks checkpoints; empty: later ones are better.
+  /// The name of the metric by which checkpoints are ranked. If empty, a later checkpoint is
+  /// better.
   std::string monitor{};
-  /// Say on stderr what was saved.
+  /// Print the path of each checkpoint to stderr.
   bool verbose = false;
-  /// Also keep `last.ckpt`, a checkpoint of the last time anything was due (else of the end).
+  /// Also keep `last.ckpt`, which is overwritten whenever a checkpoint is due. If none was due
+  /// during training, it is written at the end.
   bool save_last = false;
-  /// How many to keep: the best k of the monitor; 0: none, -1: all. Without a monitor 0, 1 or -1.
+  /// The number of checkpoints to keep: the best ones by the monitor. 0 keeps none and -1 keeps
+  /// all. Without a monitor, only 0, 1 (the latest) and -1 are possible.
   int64_t save_top_k = 1;
-  /// Also save when an exception ends training.
+  /// Also save a checkpoint if an exception ends training.
   bool save_on_exception = false;
-  /// Leave out what only resuming needs: optimizers, random states, loops.
+  /// Save the weights only. The state that is needed to resume is left out: optimizers, schedules,
+  /// random generators and the position in the data.
   bool save_weights_only = false;
-  /// Whether less ("min") or more ("max") of the monitor is better.
+  /// "min" if a smaller value of the monitor is better, "max" if a larger one is.
   std::string mode = "min";
-  /// Write each number of `filename` after its name: `{epoch}` gives `epoch=3`.
+  /// Write the name of each number in `filename` before it: `{epoch}` becomes `epoch=3`.
   bool auto_insert_metric_name = true;
-  /// Save every n optimizer steps. At most one of the three may be given; none: every epoch.
+  /// Save every n optimizer steps. At most one of this and the next two options may be set; if none
+  /// is, a checkpoint is saved every epoch.
   std::optional<int64_t> every_n_train_steps{};
-  /// Save every so many minutes, at the next step.
+  /// Save at the first step after this many minutes, again and again.
   std::optional<double> train_time_interval{};
-  /// Save every n epochs; 0: never.
+  /// Save every n epochs; 0 means never.
   std::optional<int64_t> every_n_epochs{};
-  /// For every_n_epochs: save when training epochs end (true) or after validation (false); nothing:
-  /// whenever the monitor is new, that is, after validation where validation logs it.
+  /// With every_n_epochs, whether to save at the end of the training epoch (true) or after
+  /// validation (false). By default, whenever the monitor has a new value, which is after
+  /// validation if validation_step logs it.
   std::optional<bool> save_on_train_epoch_end{};
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(ModelCheckpointOptions& options);
-/// Throws ConfigError for options that can't be, or that exclude each other.
+/// Throws ConfigError if an option is out of range or options exclude each other.
 void validate(const ModelCheckpointOptions& options);
 
-/// Saves checkpoints, keeps the best and forgets the others. Lightning: ModelCheckpoint.
+/// Saves checkpoints during training and keeps the best ones. Lightning: ModelCheckpoint.
 ///
-/// An older file is removed only once the newer one is on disk, and only if this callback wrote it,
-/// in its present folder. NaN ranks as the worst value. A save by steps or minutes that ranks by a
-/// validation metric waits for the next validation, so that weights and score belong together
-/// (`last.ckpt` doesn't wait). A resumed run goes on with the files there are.
+///     auto& checkpoints = trainer.add<levin::ModelCheckpoint>(
+///         {.monitor = "val_loss", .save_last = true, .save_top_k = 3});
+///     trainer.fit(model, data);
+///     trainer.test(model, data, "best");  // or checkpoints.best_model_path().string()
+///
+/// - A checkpoint that is no longer among the best is removed, but only after the new one is on
+///   disk, and only if this callback wrote it to its present folder.
+/// - NaN ranks as the worst value.
+/// - If checkpoints are due by steps or minutes but ranked by a validation metric, saving waits for
+///   the next validation, so that weights and score belong together. `last.ckpt` doesn't wait.
+/// - A resumed run continues with the files that are still there, even if the run's folder was
+///   moved.
+/// - With several ranks, all of them take part in saving, and rank 0 writes the file.
 class ModelCheckpoint : public Callback {
  public:
   using Options = ModelCheckpointOptions;
-  /// Throws ConfigError for options that can't be, or that exclude each other.
+  /// Throws ConfigError if an option is out of range or options exclude each other.
   explicit ModelCheckpoint(ModelCheckpointOptions options = {});
 
+  /// A checkpoint that is kept.
   struct Saved {
     std::filesystem::path path;
-    double score = 0.0;  // the monitor's value; NaN became the worst one
+    /// The monitor's value, with NaN replaced by the worst possible value; 0 without a monitor.
+    double score = 0.0;
   };
-  /// The files kept, in the order they were saved.
+  /// The checkpoints that are kept, in the order in which they were saved.
   const std::vector<Saved>& best_k_models() const { return best_k_models_; }
-  /// The best of them (without a monitor: the latest); empty where there is none.
+  /// The path of the best of them, or without a monitor of the latest; empty if there is none.
   const std::filesystem::path& best_model_path() const { return best_model_path_; }
+  /// The score of the best of them; nothing if there is none or no monitor.
   std::optional<double> best_model_score() const { return best_model_score_; }
-  /// Where `last.ckpt` is; empty before it was written.
+  /// The path of `last.ckpt`; empty until it is first written.
   const std::filesystem::path& last_model_path() const { return last_model_path_; }
-  /// The folder the files go to; known once fit starts.
+  /// The absolute path of the folder for the files; empty before the first fit.
   const std::filesystem::path& folder() const { return folder_; }
 
   Order order() const override { return Order::checkpoint; }
@@ -82,7 +101,7 @@ class ModelCheckpoint : public Callback {
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
-  /// Throws CheckpointError where the folder can't be made or written to.
+  /// Throws CheckpointError if the folder can't be created or written to.
   void on_fit_start(Run& run) override;
   void on_train_start(Run& run) override;
   void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override;
@@ -93,25 +112,33 @@ class ModelCheckpoint : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
+  /// Whether a checkpoint is due after this step, by steps or by minutes.
   bool step_due(Run& run);
+  /// Whether a checkpoint is due at the end of this epoch.
   bool epoch_due(const Run& run) const;
-  /// Saves what is to be saved at this step, once a step.
+  /// Saves a checkpoint among the best ones and `last.ckpt`, each at most once for a step.
   void save(Run& run);
   void save_top(Run& run);
   void save_last(Run& run);
   bool is_full() const;
-  /// The one to be removed first.
+  /// The checkpoint that is removed to make room for the next.
   std::vector<Saved>::const_iterator worst() const;
-  /// `name` or a version of it that no file has, or one of `ours` has.
+  /// Returns a path for a file called `name`. A version is added to the name if such a file exists,
+  /// unless it is one of `ours`, which may be replaced. agreed_path gives every rank the path that
+  /// rank 0 found; `kind` distinguishes calls about different files.
   std::filesystem::path agreed_path(Run& run, const char* kind, const std::string& name,
                                     const std::vector<std::filesystem::path>& ours) const;
   std::filesystem::path free_path(const Run& run, const std::string& name,
                                   const std::vector<std::filesystem::path>& ours) const;
+  /// Whether the path lies in this callback's folder.
   bool is_ours(const std::filesystem::path& path) const;
   void request(Run& run, const std::filesystem::path& path, SaveOptions save_options);
-  /// After a resume: a run folder that was moved takes its files along; those gone don't count.
+  /// After a resume, updates the paths if the run's folder was moved, and drops those of files that
+  /// no longer exist.
   void find_again(const std::filesystem::path& folder_before);
+  /// Determines the best checkpoint of those kept.
   void rank_again();
+  /// Tells the run what `ckpt_path = "best"` and `"last"` mean from now on.
   void tell(Run& run) const;
 
   ModelCheckpointOptions options_;
@@ -126,11 +153,11 @@ class ModelCheckpoint : public Callback {
   std::filesystem::path best_model_path_;
   std::optional<double> best_model_score_;
   std::filesystem::path last_model_path_;
-  int64_t top_step_ = -1;   // when save_top last asked for a file
-  int64_t last_step_ = -1;  // when save_last did
-  int64_t seen_step_ = -1;  // when every_n_steps_ was last looked at
-  double next_save_ = 0.0;  // on the monotonic clock
-  bool waiting_ = false;    // a save is due once the monitor is new
+  int64_t top_step_ = -1;   // the step at which save_top last saved
+  int64_t last_step_ = -1;  // the step at which save_last last saved
+  int64_t seen_step_ = -1;  // the step that step_due saw last
+  double next_save_ = 0.0;  // by train_time_interval, in files::monotonic_seconds()
+  bool waiting_ = false;    // a checkpoint is due as soon as the monitor has a new value
   bool resumed_ = false;
   bool fitting_ = false;
 };

@@ -27,14 +27,16 @@ void validate(const ModelCheckpointOptions& o) {
                        (o.every_n_epochs.value_or(0) > 0) + o.train_time_interval.has_value();
   if (triggers > 1) {
     throw ConfigError::conflict(
-        "ModelCheckpoint: every_n_train_steps, every_n_epochs and train_time_interval exclude each "
-        "other",
-        "add one ModelCheckpoint for each");
+        "ModelCheckpoint: only one of every_n_train_steps, every_n_epochs and train_time_interval "
+        "may be set",
+        "add one ModelCheckpoint for each of them");
   }
   if (o.monitor.empty() && o.save_top_k > 1) {
     throw ConfigError::conflict(
-        fmt::format("ModelCheckpoint: save_top_k = {} needs a monitor to rank by", o.save_top_k),
-        "set monitor, or save_top_k to -1 (all), 1 (the latest) or 0 (none)");
+        fmt::format(
+            "ModelCheckpoint: save_top_k = {} needs a monitor by which checkpoints are ranked",
+            o.save_top_k),
+        "set monitor, or set save_top_k to -1 (all), 1 (the latest) or 0 (none)");
   }
   if (o.mode != "min" && o.mode != "max") {
     throw ConfigError::invalid_value("ModelCheckpoint.mode", o.mode, "must be min or max");
@@ -43,22 +45,27 @@ void validate(const ModelCheckpointOptions& o) {
 
 Fields describe(ModelCheckpointOptions& o) {
   return fields_of<ModelCheckpointOptions>({
-      {"dirpath", &o.dirpath, "where the files go; empty: checkpoints in the run's folder"},
-      {"filename", &o.filename, "their name, with {epoch}, {step}, {val_loss:.2f} ..."},
-      {"monitor", &o.monitor, "the metric that ranks checkpoints; empty: later is better"},
-      {"verbose", &o.verbose, "say on stderr what was saved"},
+      {"dirpath", &o.dirpath, "folder for the files; empty: checkpoints in the run's folder"},
+      {"filename", &o.filename,
+       "pattern of the file names, with {epoch}, {step}, {val_loss:.2f} and so on"},
+      {"monitor", &o.monitor,
+       "metric by which checkpoints are ranked; empty: later ones are better"},
+      {"verbose", &o.verbose, "print the path of each checkpoint to stderr"},
       {"save_last", &o.save_last, "also keep last.ckpt"},
-      {"save_top_k", &o.save_top_k, "how many to keep; 0: none, -1: all"},
-      {"save_on_exception", &o.save_on_exception, "also save when an exception ends training"},
-      {"save_weights_only", &o.save_weights_only, "leave out what only resuming needs"},
-      {"mode", &o.mode, "whether less (min) or more (max) of the monitor is better"},
-      {"auto_insert_metric_name", &o.auto_insert_metric_name, "write names before numbers"},
+      {"save_top_k", &o.save_top_k, "number of checkpoints to keep; 0: none, -1: all"},
+      {"save_on_exception", &o.save_on_exception, "also save if an exception ends training"},
+      {"save_weights_only", &o.save_weights_only, "leave out the state that only resuming needs"},
+      {"mode", &o.mode, "min if a smaller value of the monitor is better, max if a larger one is"},
+      {"auto_insert_metric_name", &o.auto_insert_metric_name,
+       "write the name of each number in file names"},
       {"every_n_train_steps", &o.every_n_train_steps, "save every n optimizer steps"},
-      {"train_time_interval", &o.train_time_interval, "save every so many minutes"},
+      {"train_time_interval", &o.train_time_interval,
+       "save whenever this many minutes have passed"},
       {"every_n_epochs", &o.every_n_epochs, "save every n epochs; 0: never"},
       {"save_on_train_epoch_end", &o.save_on_train_epoch_end,
-       "save at ends of training epochs (true) or validations (false); null: where the monitor is "
-       "new"},
+       "save at the end of training epochs (true) or validations (false); null: whenever the "
+       "monitor "
+       "has a new value"},
   });
 }
 

@@ -21,7 +21,7 @@ struct Counts {
   int64_t bytes = 0;
 };
 
-/// Every parameter once, however many names it has.
+/// Counts the parameters of a module. A parameter with several names counts once.
 Counts count(const torch::nn::Module& module) {
   Counts counts;
   std::unordered_set<const void*> seen;
@@ -35,14 +35,14 @@ Counts count(const torch::nn::Module& module) {
   return counts;
 }
 
-/// "7,850": grouped whatever the locale.
+/// Returns the number with commas between thousands, "7,850", in every locale.
 std::string grouped(int64_t number) {
   std::string text = fmt::to_string(number);
   for (auto i = std::ssize(text) - 3; i > 0; i -= 3) text.insert(static_cast<size_t>(i), 1, ',');
   return text;
 }
 
-/// "Linear" of "torch::nn::LinearImpl", whatever the namespaces.
+/// Returns the class name without namespaces and "Impl": "Linear" for torch::nn::LinearImpl.
 std::string short_type(const torch::nn::Module& module) {
   std::string name = module.name();
   const size_t arguments = name.find('<');
@@ -57,7 +57,7 @@ std::string shape(at::IntArrayRef sizes, std::string_view before) {
   return fmt::format("[{}{}]", before, fmt::join(sizes, ", "));
 }
 
-/// Input and output shape, as far as the weight of a layer of that type says.
+/// Returns the shapes of input and output as far as the weight determines them, otherwise "".
 std::pair<std::string, std::string> shapes(const std::string& type,
                                            const torch::nn::Module& module) {
   const auto parameters = module.named_parameters(/*recurse=*/false);
@@ -73,7 +73,8 @@ std::pair<std::string, std::string> shapes(const std::string& type,
     return {shape(sizes[0], "*, "), shape(sizes[0], "*, ")};
   }
   if (type.starts_with("Conv") && sizes.size() >= 3) {
-    // The weight of a transposed one is [in, out / groups, ...], else [out, in / groups, ...].
+    // The weight is [out, in / groups, ...], or [in, out / groups, ...] for a transposed
+    // convolution.
     std::string channels = fmt::format("[*, {}", sizes[0]);
     for (size_t i = 2; i < sizes.size(); ++i) channels += ", *";
     channels += "]";
@@ -84,7 +85,7 @@ std::pair<std::string, std::string> shapes(const std::string& type,
 }
 
 using Row = std::array<std::string, 6>;  // name, type, parameters, trainable, in, out
-constexpr size_t kParameters = 2;        // the column that is aligned to the right
+constexpr size_t kParameters = 2;        // this column is aligned to the right
 
 Row row(std::string name, std::string type, const Counts& counts) {
   std::string trainable;
@@ -100,7 +101,7 @@ void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_
               std::vector<Row>& rows) {
   if (depth == 0) return;
   for (const auto& item : module.named_parameters(/*recurse=*/false)) {
-    if (!prefix.empty()) break;  // those of a layer are in its own row
+    if (!prefix.empty()) break;  // the row of a layer includes its own parameters
     const auto& tensor = item.value();
     if (!tensor.defined()) continue;
     Row own = row(item.key(), "parameter",

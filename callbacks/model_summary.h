@@ -12,26 +12,34 @@ class Module;
 
 namespace levin {
 
+/// Options of ModelSummary.
 struct ModelSummaryOptions {
-  /// Levels of sub-modules to list; -1: all, 0: only the totals. Lightning: max_depth.
+  /// The number of levels of sub-modules to list. 0 prints the totals only, -1 lists every level.
   int64_t max_depth = 1;
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(ModelSummaryOptions& options);
 
-/// A table of a module's layers: name, type, parameters, input and output shape where the weights
-/// tell them ("*" stands for the sizes they don't), then the totals. Tied parameters count once.
+/// Returns a table of the module's layers as text, each line ending with a newline.
+///
+/// The columns are the name, the type, the number of parameters, whether they are trained, and the
+/// shapes of input and output as far as the layer's weights determine them ("*" is a size that they
+/// don't). The last line has the totals. A parameter that several layers share counts once.
 ///
 ///       Name    Type    Parameters  Trainable  In        Out
 ///     0 linear  Linear       7,850  yes        [*, 784]  [*, 10]
 ///     7,850 parameters (7,850 trainable), 0.0314 MB
 std::string summarize(const torch::nn::Module& module, int64_t max_depth = 1);
 
-/// Writes `summarize` of the module to stderr when fit starts. Lightning: ModelSummary.
+/// Prints a table of the module's layers to stderr when fit starts. Only rank 0 prints. Lightning:
+/// ModelSummary.
+///
+///     trainer.add<levin::ModelSummary>({.max_depth = 2});
 class ModelSummary : public Callback {
  public:
   using Options = ModelSummaryOptions;
-  /// Throws ConfigError for a depth below -1.
+  /// Throws ConfigError if `max_depth` is below -1.
   explicit ModelSummary(ModelSummaryOptions options = {});
 
   std::string state_key() const override { return "ModelSummary"; }

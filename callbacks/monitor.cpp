@@ -11,8 +11,8 @@ namespace levin {
 Monitor::Monitor(std::string who, std::string name, std::string_view mode)
     : who_(std::move(who)), name_(std::move(name)), is_max_(mode == "max") {
   if (name_.empty()) {
-    throw ConfigError::invalid_value(who_ + ".monitor", "\"\"",
-                                     "name the metric to watch, for example val_loss");
+    throw ConfigError::invalid_value(
+        who_ + ".monitor", "\"\"", "must be the name of the metric to watch, for example val_loss");
   }
   if (mode != "min" && mode != "max") {
     throw ConfigError::invalid_value(who_ + ".mode", mode, "must be min or max");

@@ -14,8 +14,8 @@
 namespace levin {
 namespace {
 
-constexpr double kSmoothing = 0.3;  // weight of the newest rate, as in tqdm
-constexpr int kMostColumns = 20;    // of the bar itself
+constexpr double kSmoothing = 0.3;  // the weight of the newest rate, as in tqdm
+constexpr int kMostColumns = 20;    // the width of the bar itself
 constexpr const char* kClearToEnd = "\x1b[K";
 
 bool is_terminal(std::FILE* out) {
@@ -23,7 +23,7 @@ bool is_terminal(std::FILE* out) {
   return ::isatty(::fileno(out)) == 1 && (term == nullptr || std::string_view(term) != "dumb");
 }
 
-/// "01:05" or "2:01:05".
+/// Returns minutes and seconds, "01:05", with hours if there are any, "2:01:05".
 std::string clock_time(double seconds) {
   const auto whole = static_cast<int64_t>(std::max(seconds, 0.0));
   const int64_t hours = whole / 3600;
@@ -39,7 +39,7 @@ std::string rate_text(double rate) {
   return fmt::format("{:.2f} s/it", 1.0 / rate);
 }
 
-/// The first `columns` characters of UTF-8 text.
+/// Returns the first `columns` characters of a UTF-8 text.
 std::string_view cut(std::string_view text, int columns) {
   int seen = 0;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -59,10 +59,12 @@ std::string epoch_label(const Progress& progress) {
 
 Fields describe(ProgressBarOptions& o) {
   return fields_of<ProgressBarOptions>({
-      {"refresh_rate", &o.refresh_rate, "batches between looks at the clock; 0: no progress bar"},
-      {"refresh_interval", &o.refresh_interval, "seconds a line stays at least, on a terminal"},
-      {"plain_interval", &o.plain_interval, "seconds between lines of an epoch, in a file"},
-      {"leave", &o.leave, "on a terminal, leave each epoch's last line"},
+      {"refresh_rate", &o.refresh_rate,
+       "batches after which an update may be due; 0: no progress bar"},
+      {"refresh_interval", &o.refresh_interval, "on a terminal: least seconds between updates"},
+      {"plain_interval", &o.plain_interval,
+       "in a file: seconds between lines; 0: one line for each epoch"},
+      {"leave", &o.leave, "on a terminal: keep the last line of each epoch"},
   });
 }
 

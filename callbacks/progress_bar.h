@@ -10,44 +10,59 @@
 
 namespace levin {
 
+/// Options of ProgressBar.
 struct ProgressBarOptions {
-  /// Batches between looks at the clock; 0: no progress bar. Lightning: refresh_rate.
+  /// The number of batches after which the callback looks at the clock to see whether a new line is
+  /// due. 0 switches the progress bar off. Lightning: refresh_rate.
   int64_t refresh_rate = 1;
-  /// Seconds that a drawn line stays at least, on a terminal.
+  /// On a terminal, the least time in seconds between two updates of the line.
   double refresh_interval = 0.1;
-  /// Seconds between lines within an epoch, in a file; 0: only a line an epoch.
+  /// In a file, the time in seconds between two lines within an epoch. 0 writes only one line for
+  /// each epoch.
   double plain_interval = 10.0;
-  /// On a terminal, leave each epoch's last line instead of drawing the next epoch over it.
+  /// On a terminal, keep the last line of each epoch instead of overwriting it with the next
+  /// epoch's.
   bool leave = false;
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(ProgressBarOptions& options);
 
-/// Shows how far a run is: a live line on a terminal, plain lines without control codes in a file.
-/// Lightning: ProgressBar.
+/// Shows the progress of a run: on a terminal as a line that is updated in place, in a file as
+/// plain lines without control codes. Lightning: ProgressBar.
 ///
 ///     Epoch 3/19  64%|############        | 120/188 [00:01<00:00, 95.1 it/s] train_loss=0.432
 ///
-/// The rate is smoothed over the last few draws, the time left follows from it; validation within
-/// training doesn't count. Metrics logged with `prog_bar` are read only when a line is written.
+/// The line shows the batches done and their total, the time spent and left, the batches per second
+/// (smoothed over the last updates, without the time of validations), and the metrics that were
+/// logged with `prog_bar`. These are read only when a line is written, because reading may have to
+/// wait for a device. Only rank 0 writes.
+///
+///     trainer.add<levin::ProgressBar>({.plain_interval = 60});  // for a long run's log file
 class ProgressBar : public Callback {
  public:
   using Options = ProgressBarOptions;
-  /// Writes to stderr; live where that is a terminal.
+  /// Writes to stderr, and updates the line in place if that is a terminal. Throws ConfigError if
+  /// `refresh_rate` is negative.
   explicit ProgressBar(ProgressBarOptions options = {});
-  /// Writes to `out`; `live` lines are cut to `width` columns (0: the terminal's).
+  /// Writes to `out`, which the caller keeps open. If `live`, the line is updated in place and cut
+  /// to `width` columns; with 0, to the width of the terminal.
   ProgressBar(ProgressBarOptions options, std::FILE* out, bool live, int width = 0);
 
-  /// Late, so that a finished epoch's line shows what everybody logged.
+  /// Runs after the other callbacks and the module, so that the last line of an epoch shows
+  /// everything that was logged.
   Order order() const override { return Order::monitor; }
   std::string state_key() const override { return "ProgressBar"; }
 
+  // Training: one line for each epoch.
   void setup(Stage stage, Run& run) override;
   void on_train_start(Run& run) override;
   void on_train_epoch_start(Run& run) override;
   void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override;
   void on_train_epoch_end(Run& run) override;
   void on_train_end(Run& run) override;
+  // Validation, test and prediction: one line for each. The line of a validation within training is
+  // overwritten on a terminal and isn't written to a file unless it takes long.
   void on_validation_start(Run& run) override;
   void on_validation_batch_end(const Batch& batch, Step& step) override;
   void on_validation_end(Run& run) override;
@@ -57,40 +72,48 @@ class ProgressBar : public Callback {
   void on_predict_start(Run& run) override;
   void on_predict_batch_end(const NamedTensors& outputs, const Batch& batch, Step& step) override;
   void on_predict_end(Run& run) override;
+  /// Ends the line, so that the error message begins a new one.
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  /// One pass over data.
+  /// One pass over data: a training epoch, or an evaluation. Times are in
+  /// files::monotonic_seconds().
   struct Pass {
     std::string label;
-    int64_t first = 0;  // batches done when it began here: above 0 after a resume
+    int64_t first = 0;  // the batches done before it began; above 0 after a resume
     int64_t done = 0;
-    double start = 0.0;  // on the monotonic clock; moved on by pauses
-    double rate = 0.0;   // batches a second, smoothed
+    double start = 0.0;  // moved forward by the length of validations
+    double rate = 0.0;   // batches per second, smoothed
     double drawn_at = 0.0;
     int64_t drawn_done = 0;
   };
 
+  /// Starts a pass of which `done` batches are done already.
   void begin(Pass& pass, std::string label, int64_t done);
-  /// Called for every batch: decides cheaply whether to write a line.
+  /// Called after every batch. Writes a line if one is due.
   void advance(Pass& pass, int64_t done, Run& run);
+  /// Writes or updates the line. The last line of a pass shows the average rate and no time left.
   void write_line(Pass& pass, Run& run, double now, bool is_last);
   void update_rate(Pass& pass, double now);
+  /// The text of the line, without control codes.
   std::string line(const Pass& pass, Run& run, double now, bool is_last) const;
+  /// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93".
   std::string metrics(Run& run) const;
+  /// Moves the cursor to a new line if it is on one that is updated in place.
   void end_live_line();
+  /// The width of the terminal, or 80 if it isn't known.
   int columns() const;
 
   ProgressBarOptions options_;
   std::FILE* out_;
   bool live_;
   int width_;
-  bool enabled_ = true;
-  bool training_ = false;
-  bool line_open_ = false;  // the cursor stands on a live line
+  bool enabled_ = true;     // false on ranks above 0, and if refresh_rate is 0
+  bool training_ = false;   // a validation now is one within training
+  bool line_open_ = false;  // the cursor is on a line that is updated in place
   int64_t batches_to_look_ = 0;
-  double next_line_ = 0.0;
-  double paused_at_ = 0.0;
+  double next_line_ = 0.0;  // when the next line may be written
+  double paused_at_ = 0.0;  // when the validation within training began
   Pass train_;
   Pass evaluation_;
 };

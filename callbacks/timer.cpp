@@ -12,9 +12,9 @@ namespace levin {
 
 Fields describe(TimerOptions& o) {
   return fields_of<TimerOptions>({
-      {"duration", &o.duration, "DD:HH:MM:SS of training; empty: only measure"},
-      {"interval", &o.interval, "look at the clock after each step or each epoch"},
-      {"verbose", &o.verbose, "say on stderr when the time is up"},
+      {"duration", &o.duration, "how long training may take, DD:HH:MM:SS; empty: no limit"},
+      {"interval", &o.interval, "check the time after each step or each epoch"},
+      {"verbose", &o.verbose, "print a line to stderr when the time is up"},
   });
 }
 
@@ -99,7 +99,7 @@ void Timer::on_exception(const std::exception&, Run&) {
 
 void Timer::stop_in_time(Run& run) {
   if (!duration_ || files::monotonic_seconds() < deadline_ || run.stop_requested()) return;
-  std::string reason = fmt::format("timer: {} of training are over", options_.duration);
+  std::string reason = fmt::format("timer: the training time of {} is over", options_.duration);
   if (options_.verbose && run.is_global_zero()) fmt::print(stderr, "{}\n", reason);
   run.stop(std::move(reason));
 }

@@ -8,41 +8,54 @@
 
 namespace levin {
 
+/// Options of Timer.
 struct TimerOptions {
-  /// "DD:HH:MM:SS" of training, validation included, after which it stops (leading parts may be
-  /// left out); empty: only measure.
+  /// How long training may take, validation included, as "DD:HH:MM:SS". Leading parts may be left
+  /// out: "30:00" is half an hour. If empty, the time is measured but not limited.
   std::string duration{};
-  /// Look at the clock after each "step" or each "epoch".
+  /// Whether to check the time after each "step" or each "epoch".
   std::string interval = "step";
-  /// Say on stderr when the time is up.
+  /// Print a line to stderr when the time is up.
   bool verbose = true;
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(TimerOptions& options);
 
-/// Measures training, validation and test, and stops training in time. A resumed run has the time
-/// that was left. Lightning: Timer.
+/// Measures how long training, validation and test take, and stops training after a given time.
+/// Lightning: Timer.
+///
+///     auto& timer = trainer.add<levin::Timer>({.duration = "01:30:00"});
+///     trainer.fit(model, data);
+///     std::printf("trained for %.0f s\n", timer.time_elapsed());
+///
+/// A resumed run has the time that was left when the checkpoint was taken.
 class Timer : public Callback {
  public:
   using Options = TimerOptions;
-  /// Throws ConfigError for a duration or an interval that isn't one.
+  /// Throws ConfigError if `duration` or `interval` has another form.
   explicit Timer(TimerOptions options = {});
 
-  /// Seconds spent so far: in fit (before a resume, too), or in all validations or tests.
+  /// Returns the seconds spent so far in training (Stage::fit, which includes the time before a
+  /// resume), in all validations, or in all tests. Returns 0 for other stages.
   double time_elapsed(Stage stage = Stage::fit) const;
-  /// Seconds of training left; nothing without a duration.
+  /// Returns the seconds of training that are left, or nothing without a duration.
   std::optional<double> time_remaining() const;
 
+  /// Runs after the module's hooks, so that their time is measured too.
   Order order() const override { return Order::monitor; }
   std::string state_key() const override { return "Timer"; }
+  /// The seconds spent so far, so that a resumed run goes on measuring.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
+  // Training. The time is checked at the start, then after each step or epoch.
   void on_fit_start(Run& run) override;
   void on_train_start(Run& run) override;
   void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override;
   void on_train_epoch_end(Run& run) override;
   void on_train_end(Run& run) override;
+  // Validations and tests are only measured. Validations count towards training as well.
   void on_validation_start(Run& run) override;
   void on_validation_end(Run& run) override;
   void on_test_start(Run& run) override;
@@ -50,20 +63,21 @@ class Timer : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  /// Time of one kind of work.
+  /// A stopwatch for one stage.
   struct Watch {
-    double before = 0.0;              // seconds of the stretches that ended
-    std::optional<double> started{};  // of the one going on, on the monotonic clock
+    double before = 0.0;              // the seconds measured before the last start
+    std::optional<double> started{};  // in files::monotonic_seconds(), while it runs
     void start();
     void stop();
     double seconds() const;
   };
+  /// Asks the run to stop if the time is up.
   void stop_in_time(Run& run);
 
   TimerOptions options_;
   std::optional<double> duration_;
   bool by_step_ = false;
-  double deadline_ = 0.0;  // on the monotonic clock
+  double deadline_ = 0.0;  // in files::monotonic_seconds()
   bool resumed_ = false;
   Watch fit_;
   Watch validation_;

@@ -1,4 +1,4 @@
-# ccache as compiler launcher where it is installed, with what precompiled headers ask of it.
+# Compiles through ccache if it is installed, with the settings that precompiled headers require.
 include_guard(GLOBAL)
 
 find_program(LEVIN_CCACHE ccache)

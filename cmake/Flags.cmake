@@ -1,15 +1,16 @@
-# What every target of ours is compiled with; alike everywhere, or the precompiled headers can't be shared.
+# levin_flags: the options with which every target of this project is compiled. They must be the same everywhere, because
+# targets share precompiled headers.
 include_guard(GLOBAL)
 
 add_library(levin_flags INTERFACE)
 target_compile_options(levin_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion)
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
-  # gcc 13 takes a reference into what outlives an argument for one into the argument.
+  # gcc 13 also warns if the reference that a function returns outlives the function's arguments.
   target_compile_options(levin_flags INTERFACE -Wno-dangling-reference)
 endif()
 
-# Newer compilers have new warnings: they are shown there, and fail only where the code is known to be clean.
+# Newer compilers have new warnings. They are always shown, but are errors only with compilers that are known to give none.
 set(known_clean OFF)
 if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     OR (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 15))
@@ -22,7 +23,7 @@ endif()
 if(LEVIN_HAS_CUDA)
   target_compile_definitions(levin_flags INTERFACE LEVIN_HAS_CUDA=1)
 endif()
-if(LEVIN_CUDA_INCLUDE_DIR)  # c10/cuda/*.h compile only here
+if(LEVIN_CUDA_INCLUDE_DIR)  # without these headers, c10/cuda/*.h don't compile
   target_compile_definitions(levin_flags INTERFACE LEVIN_HAS_CUDA_HEADERS=1)
   target_include_directories(levin_flags SYSTEM INTERFACE "${LEVIN_CUDA_INCLUDE_DIR}")
 endif()
@@ -30,20 +31,20 @@ endif()
 if(LEVIN_SANITIZE)
   set(sanitize -O1 -g1 -fno-omit-frame-pointer -fsanitize=${LEVIN_SANITIZE})
   if(LEVIN_SANITIZE MATCHES "undefined")
-    # vptr needs the type information of LibTorch's classes, which it doesn't export.
+    # The vptr check needs type information that LibTorch doesn't export.
     list(APPEND sanitize -fno-sanitize=vptr -fno-sanitize-recover=undefined)
   endif()
-  # The checks a sanitizer adds make gcc see uninitialised uses where there are none (its manual says so).
+  # As its manual says, gcc gives false warnings about uninitialised variables in code with sanitizer checks.
   target_compile_options(levin_flags INTERFACE ${sanitize} -Wno-maybe-uninitialized)
   target_link_options(levin_flags INTERFACE -fsanitize=${LEVIN_SANITIZE})
 endif()
 
-# levin_executable(NAME SOURCES...): a program of ours that uses the library.
+# levin_executable(NAME SOURCES...): adds a program that uses the library.
 function(levin_executable name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE levin levin_flags)
-  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # levin_flags has -fPIC, as the library
-  if(NOT LEVIN_WERROR)  # a half-written library still links
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # levin_flags has -fPIC, as for the library
+  if(NOT LEVIN_WERROR)  # programs link even if parts of the library aren't written yet
     target_link_options(${name} PRIVATE LINKER:--unresolved-symbols=ignore-in-shared-libs)
   endif()
 endfunction()

@@ -1,14 +1,17 @@
-# cmake --install: a tree that can be moved, and find_package(levin) -> levin::levin.
+# cmake --install: installs a tree that may be moved to another place. find_package(levin) finds it and provides the target
+# levin::levin.
 #
 #   include/levin/   headers          lib/             the library, cmake/levin/ its package
 #   bin/levin        the program      libexec/levin/   examples, tests and benchmarks as programs, and gpu-check
 #   share/levin/     the examples' sources and configurations
 #
-# The component `bundle` adds what the library needs of this system besides LibTorch, for a machine that lacks it.
+# The component `bundle` adds the libraries of this system that Levin needs besides LibTorch, for machines that lack them.
 include_guard(GLOBAL)
 include(CMakePackageConfigHelpers)
 
-# Where programs find the library and LibTorch: beside the tree (torch/ or libtorch/), or where it was at build time.
+# levin_install_rpath(TO_PREFIX TARGETS...): makes the installed programs find the library and LibTorch. LibTorch is looked
+# for beside the installed tree (torch/ or libtorch/), then in its folder at build time. TO_PREFIX is the relative path from
+# the programs to the tree.
 function(levin_install_rpath to_prefix)
   set(rpath "$ORIGIN/${to_prefix}/lib" "$ORIGIN/${to_prefix}/../torch/lib" "$ORIGIN/${to_prefix}/../libtorch/lib"
     "${LEVIN_TORCH_DIR}/lib")
@@ -40,7 +43,8 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/levinConfigVersion.cmake
 install(FILES "${PROJECT_BINARY_DIR}/levinConfig.cmake" "${PROJECT_BINARY_DIR}/levinConfigVersion.cmake"
   cmake/LibTorch.cmake DESTINATION ${package_folder})
 
-# Not LibTorch's own, nor what every system has and must not mix: libc, libstdc++, the loader.
+# LibTorch's own libraries are left out. So are those of the C and C++ runtimes, which every system has and which must not be
+# mixed with those of another system.
 install(CODE [[
   file(GET_RUNTIME_DEPENDENCIES LIBRARIES "$<TARGET_FILE:levin>" RESOLVED_DEPENDENCIES_VAR found
     UNRESOLVED_DEPENDENCIES_VAR unresolved PRE_EXCLUDE_REGEXES

@@ -1,9 +1,10 @@
-# framework/kernels/cpu has one file for each kind of vector unit; which one is used is decided when the program runs.
+# Compiler options for framework/kernels/cpu. The folder has one file for each kind of vector unit, and the program chooses
+# one of them when it runs.
 include_guard(GLOBAL)
 
 set(kernel_flags -O3 -ffp-contract=fast -fno-math-errno)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  list(APPEND kernel_flags -Wno-psabi)  # vectors are passed between functions of one file only
+  list(APPEND kernel_flags -Wno-psabi)  # the ABI of vectors doesn't matter within one file
 endif()
 set_source_files_properties(framework/kernels/cpu/portable.cpp PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")

@@ -1,19 +1,22 @@
-# Targets for LibTorch from a folder that holds include/ and lib/: the PyPI wheel's torch/, or an unpacked
-# libtorch zip. The wheel's own find_package(Torch) stops where there is no CUDA toolkit; this doesn't.
+# Defines the target levin::torch for the LibTorch in a folder with include/ and lib/, such as the torch/ of the PyPI
+# wheel or an unpacked libtorch zip. The wheel's own find_package(Torch) fails if no CUDA toolkit is installed; this
+# doesn't.
 #
-# Used by Levin's own build and, installed, by find_package(levin).
+# Levin's own build uses this file, and so does find_package(levin) of an installed Levin.
 #
-# In:  LEVIN_TORCH_DIR (cache or environment), LEVIN_CUDA (OFF hides the CUDA libraries),
-#      LEVIN_TORCH_HINTS (folders to look into where LEVIN_TORCH_DIR says nothing)
-# Out: levin::torch, LEVIN_TORCH_DIR, LEVIN_TORCH_VERSION, LEVIN_HAS_CUDA (the CUDA libraries are linked),
-#      LEVIN_CUDA_INCLUDE_DIR (where cuda_runtime.h compiles, or empty)
+# In:  LEVIN_TORCH_DIR    the folder (a cache or environment variable)
+#      LEVIN_TORCH_HINTS  the folders to look in if LEVIN_TORCH_DIR is empty
+#      LEVIN_CUDA         OFF ignores the CUDA libraries
+# Out: levin::torch, LEVIN_TORCH_DIR, LEVIN_TORCH_VERSION
+#      LEVIN_HAS_CUDA          whether the CUDA libraries are linked
+#      LEVIN_CUDA_INCLUDE_DIR  the folder of cuda_runtime.h, or empty if the header can't be used
 include_guard(GLOBAL)
 
 set(LEVIN_TORCH_DIR "$ENV{LEVIN_TORCH_DIR}" CACHE PATH "folder with LibTorch's include/ and lib/")
-option(LEVIN_CUDA "use LibTorch's CUDA libraries where they are found" ON)
+option(LEVIN_CUDA "use LibTorch's CUDA libraries if they are found" ON)
 
 if(NOT LEVIN_TORCH_DIR)
-  # Kept out of the cache: it is looked up again each time.
+  # The result isn't cached, so that every configuration looks again.
   foreach(_hint IN LISTS LEVIN_TORCH_HINTS)
     if(EXISTS "${_hint}/lib/libtorch_cpu.so")
       set(LEVIN_TORCH_DIR "${_hint}")
@@ -22,9 +25,9 @@ if(NOT LEVIN_TORCH_DIR)
   endforeach()
 endif()
 if(NOT EXISTS "${LEVIN_TORCH_DIR}/lib/libtorch_cpu.so")
-  message(FATAL_ERROR "LibTorch not found (LEVIN_TORCH_DIR = '${LEVIN_TORCH_DIR}', which has no lib/libtorch_cpu.so). "
-    "Run ./run setup, or set LEVIN_TORCH_DIR to a folder with LibTorch's include/ and lib/: "
-    "the torch folder of a Python installation, or an unpacked libtorch zip.")
+  message(FATAL_ERROR "LibTorch was not found: LEVIN_TORCH_DIR = '${LEVIN_TORCH_DIR}' has no lib/libtorch_cpu.so. "
+    "Run ./run setup, or set LEVIN_TORCH_DIR to a folder with LibTorch's include/ and lib/, such as "
+    "the torch folder of a Python installation or an unpacked libtorch zip.")
 endif()
 get_filename_component(LEVIN_TORCH_DIR "${LEVIN_TORCH_DIR}" ABSOLUTE)
 
@@ -45,7 +48,8 @@ if(LEVIN_CUDA AND EXISTS "${_lib}/libtorch_cuda.so" AND EXISTS "${_lib}/libc10_c
   set(LEVIN_HAS_CUDA ON)
 endif()
 
-# The CUDA headers come with the wheel (nvidia/cu*/include) or a toolkit; without crt/host_defines.h they don't compile.
+# The CUDA headers come with the wheel (nvidia/cu*/include) or with a CUDA toolkit. They don't compile without
+# crt/host_defines.h.
 set(LEVIN_CUDA_INCLUDE_DIR "")
 if(LEVIN_HAS_CUDA)
   file(GLOB _cuda_includes "${LEVIN_TORCH_DIR}/../nvidia/cu*/include" "/usr/local/cuda*/include")
@@ -61,17 +65,19 @@ add_library(levin::torch INTERFACE IMPORTED)
 target_include_directories(levin::torch SYSTEM INTERFACE
   "${LEVIN_TORCH_DIR}/include" "${LEVIN_TORCH_DIR}/include/torch/csrc/api/include")
 target_compile_features(levin::torch INTERFACE cxx_std_20)
-# The wheel ships fmt's headers but no fmt library. The others are what LibTorch itself was built with.
+# FMT_HEADER_ONLY: the wheel has fmt's headers, but no fmt library. The other definitions are those with which LibTorch was
+# built.
 target_compile_definitions(levin::torch INTERFACE FMT_HEADER_ONLY=1 USE_DISTRIBUTED USE_C10D_GLOO USE_RPC USE_TENSORPIPE)
 
-# libtorch_cuda registers itself by static initialisers: without --no-as-needed Ubuntu's gcc drops it.
+# Nothing calls libtorch_cuda directly, because it registers itself by static initialisers. --no-as-needed keeps Ubuntu's gcc
+# from leaving it out.
 set(_libraries "${_lib}/libtorch_cpu.so" "${_lib}/libc10.so")
 if(LEVIN_HAS_CUDA)
   list(PREPEND _libraries "${_lib}/libtorch_cuda.so" "${_lib}/libc10_cuda.so")
 endif()
 target_link_libraries(levin::torch INTERFACE -Wl,--push-state,--no-as-needed ${_libraries} -Wl,--pop-state)
 
-# LibTorch finds the nvidia libraries by its own rpath; the linker needs to be told.
+# LibTorch finds the nvidia libraries by its own rpath, but the linker has to be told where they are.
 file(GLOB _nvidia "${LEVIN_TORCH_DIR}/../nvidia/*/lib")
 set(LEVIN_TORCH_RPATH "${_lib}" ${_nvidia})
 list(TRANSFORM _nvidia PREPEND "LINKER:-rpath-link," OUTPUT_VARIABLE _rpath_link)

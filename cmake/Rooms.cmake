@@ -1,6 +1,7 @@
-# Which folders know no torch: the rows of ARCHITECTURE.md's tables that say so, the same that tests/architecture reads.
+# Reads from ARCHITECTURE.md's tables which folders do without LibTorch ("no torch"), and compiles these without its include
+# folder. tests/architecture reads the same tables.
 #
-# Out: LEVIN_PLAIN_FOLDERS (framework/core, datamodules/readers, ...)
+# Out: LEVIN_PLAIN_FOLDERS, a list such as framework/core;datamodules/readers
 include_guard(GLOBAL)
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ARCHITECTURE.md")
@@ -11,16 +12,16 @@ foreach(row IN LISTS rows)
   list(APPEND LEVIN_PLAIN_FOLDERS "${CMAKE_MATCH_1}")
 endforeach()
 if(NOT LEVIN_PLAIN_FOLDERS)
-  message(FATAL_ERROR "ARCHITECTURE.md lists no folder without torch: its table has lost its form")
+  message(FATAL_ERROR "ARCHITECTURE.md has no table row that marks a folder as 'no torch'; restore the form of its tables")
 endif()
 
-# LibTorch ships fmt's headers; these folders see them, and nothing else of LibTorch's.
+# fmt's headers come with LibTorch. This folder contains only them, for the folders without LibTorch.
 set(LEVIN_FMT_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include/fmt_alone")
 file(MAKE_DIRECTORY "${LEVIN_FMT_INCLUDE_DIR}")
 file(CREATE_LINK "${LEVIN_TORCH_DIR}/include/fmt" "${LEVIN_FMT_INCLUDE_DIR}/fmt" SYMBOLIC)
 
-# levin_split_plain(PLAIN SOURCES [PREFIX]): moves the files of such folders from the list SOURCES to the list PLAIN.
-# PREFIX: where the folders are mirrored (tests/).
+# levin_split_plain(PLAIN SOURCES [PREFIX]): moves the files of the folders without LibTorch from the list SOURCES to the
+# list PLAIN. With a PREFIX such as tests/, the folders of that name below it are meant.
 function(levin_split_plain plain_list sources_list)
   set(folders ${LEVIN_PLAIN_FOLDERS})
   list(TRANSFORM folders PREPEND "${PROJECT_SOURCE_DIR}/${ARGN}")
@@ -33,7 +34,7 @@ function(levin_split_plain plain_list sources_list)
   set(${sources_list} ${with_torch} PARENT_SCOPE)
 endfunction()
 
-# levin_plain_target(TARGET): gives it Levin's headers and fmt's, and no torch.
+# levin_plain_target(TARGET): gives a target the headers of Levin and fmt, but not those of LibTorch.
 function(levin_plain_target target)
   target_include_directories(${target} PRIVATE "${LEVIN_INCLUDE_DIR}")
   target_include_directories(${target} SYSTEM PRIVATE "${LEVIN_FMT_INCLUDE_DIR}")

@@ -1,7 +1,7 @@
-# Read by ctest when it starts (cmake/Tests.cmake says for which executable): a test for each suite of a GoogleTest
-# executable, named <target>.<suite>. Suites with Cuda in their names get the label cuda and a process of their own.
+# Adds a test <target>.<suite> for each suite of a GoogleTest executable. ctest reads this file when it starts;
+# cmake/Tests.cmake sets the variables. Suites with Cuda in their names get the label cuda and a process of their own.
 #
-# In: target, executable, labels, environment, results
+# In: target, executable, labels, environment, results (the folder for XML files)
 if(NOT EXISTS "${executable}")
   add_test(${target}_NOT_BUILT "${executable}")
   set_tests_properties(${target}_NOT_BUILT PROPERTIES LABELS "${labels}")
@@ -25,7 +25,7 @@ foreach(line IN LISTS lines)
     set(suite_labels cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
-  # Several processes each. What has to end in time runs by itself.
+  # Each starts several processes. Those that check that something ends in time run by themselves.
   if(suite MATCHES "^(Failure|Heartbeat|Launcher)")
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   elseif(suite_labels STREQUAL "distributed")

@@ -1,16 +1,16 @@
-# levin_embed(<target> <function> <file>): compiles the bytes of <file> into <target>, as
+# levin_embed(<target> <function> <file>): compiles the bytes of <file> into <target>, where this function returns them:
 #   std::string_view levin::data::<function>();
-# The .cpp is written at build time, again whenever <file> changes. Pure CMake: this same script,
-# run with -P, is the generator.
+# A .cpp file is generated when the target is built, and again whenever <file> has changed. This script is also the
+# generator: the build runs it with cmake -P.
 
 if(CMAKE_SCRIPT_MODE_FILE)
   # cmake -DINPUT=<file> -DOUTPUT=<cpp> -DFUNCTION=<name> -P embed.cmake
   file(READ "${INPUT}" bytes HEX)
   file(SIZE "${INPUT}" size)
   if(size EQUAL 0)
-    message(FATAL_ERROR "${INPUT} is empty: nothing to embed")
+    message(FATAL_ERROR "${INPUT} is empty, so there is nothing to embed; check whether the checkout is complete")
   endif()
-  # A string literal of escapes compiles many times faster than a list of numbers.
+  # A string literal of escape sequences compiles many times faster than a list of numbers.
   string(REGEX REPLACE "(..)" "\\\\x\\1" bytes "${bytes}")
   string(REPEAT "." 80 row)
   string(REGEX REPLACE "(${row})" "\\1\"\n    \"" bytes "${bytes}")

@@ -1,5 +1,6 @@
-// What the library's sources have in common, precompiled. It only saves time: every source includes
-// what it uses. Narrow on purpose: with <torch/torch.h> here each source would take 3 s longer.
+// The precompiled header of the library. It only saves time, since every source includes what it
+// uses. <torch/torch.h> is left out on purpose: with it, each source would take 3 s longer to
+// compile.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
-// Precompiled for tests and examples, which include all of LibTorch through <levin/levin.h>.
+// The precompiled header of tests and examples, which include all of LibTorch through
+// <levin/levin.h>.
 #pragma once
 
 #include <gtest/gtest.h>

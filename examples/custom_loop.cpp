@@ -1,6 +1,9 @@
-// A loop of one's own from Levin's parts, without a Trainer: loader, strategy, optimizer, schedule,
-// metrics and checkpoint.
+// Writes the training loop by hand instead of using a Trainer. It uses Levin's data loader,
+// strategy, optimizer, learning-rate schedule, metrics and checkpoints, each of which also works on
+// its own.
 //   custom_loop
+//
+// Succeeds if the model classifies at least 93 % of the test digits.
 #include <levin/levin.h>
 #include <unistd.h>
 
@@ -43,7 +46,7 @@ int main() try {
     std::printf("epoch %2lld: loss %.4f\n", static_cast<long long>(epoch), values.at("loss"));
   }
 
-  // Save, and load into another model: it must predict the same.
+  // Save the weights and load them into another model, which then predicts the same.
   const auto path = std::filesystem::temp_directory_path() /
                     ("levin_custom_loop_" + std::to_string(::getpid()) + ".ckpt");
   levin::StateDict state;

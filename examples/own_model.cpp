@@ -1,4 +1,4 @@
-// A model of one's own, trained on plain arrays: the whole program.
+// Defines a model and trains it on plain arrays; this is the whole program.
 //   own_model
 #include <levin/levin.h>
 

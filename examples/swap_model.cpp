@@ -1,6 +1,7 @@
-// The same Trainer and the same data, two models: logistic regression, and a net in its place (row
-// 22).
+// Trains two models with the same code and the same data: logistic regression, then an MLP.
 //   swap_model
+//
+// Succeeds if they classify at least 93 % and 95 % of the test digits.
 #include <levin/levin.h>
 
 #include <cstdio>
@@ -9,7 +10,7 @@ namespace {
 
 double test_accuracy(levin::Module& model) {
   levin::seed_everything(42);
-  // Split seed 1; the 180 test rows of other splits give 94 to 97 %.
+  // The seed selects the split. Other splits of the data give 94 to 97 % on their 180 test rows.
   levin::DigitsDataModule data({.batch_size = 32, .seed = 1});
   levin::Trainer trainer({.max_epochs = 30});
   trainer.fit(model, data);

@@ -1,18 +1,18 @@
-# ./run bench [NAME...] [--rounds N]: read by run. Builds Levin's benchmarks and the programs they are measured
-# against, and runs them in turns; benchmarks/bench.py has the rest, its --help the names. PyTorch Lightning comes into
-# .deps/ on demand; what can't be obtained is named in the results.
+# ./run bench [NAME...] [--rounds N]. This file is sourced by run. It builds Levin's benchmarks and the programs that they
+# are compared with, and calls benchmarks/bench.py, which runs them in turns (--help lists the names). PyTorch Lightning is
+# installed into .deps/ if necessary. The results name the programs that couldn't be run.
 case " $* " in
   *" --help "* | *" -h "*) exec python3 "$root/benchmarks/bench.py" --help ;;
 esac
 prepare
 python=$root/.deps/python/bin/python
 [ -x "$python" ] || python=python3
-lightning=2.6.1  # never 2.6.2 or 2.6.3: those releases were compromised
+lightning=2.6.1  # never use 2.6.2 or 2.6.3: these releases were compromised
 "$python" -c "import importlib.metadata as m; assert m.version('pytorch-lightning') == '$lightning'" 2>/dev/null || {
-  say "pytorch-lightning $lightning into .deps/"
+  say "installing pytorch-lightning $lightning into .deps/"
   { [ "$python" != python3 ] &&
     "$python" -m pip install --disable-pip-version-check "pytorch-lightning==$lightning" >&2 9>&-; } ||
-    say "it could not be installed: the results will lack it"
+    say "pytorch-lightning could not be installed; the results will not include it"
 }
 targets=baselines
 for source in "$root"/benchmarks/*.cpp; do

@@ -1,5 +1,5 @@
-# ./run format [--check]: read by run. Lays out our sources with clang-format; --check changes nothing.
-# Other versions than 14 lay out some lines otherwise.
+# ./run format [--check]. This file is sourced by run. It formats the sources with clang-format; with --check it changes
+# nothing and fails if a file isn't formatted. Only version 14 will do, since other versions format some lines differently.
 clang_format=
 for candidate in clang-format-14 clang-format; do
   if command -v $candidate >/dev/null && $candidate --version | grep -q 'version 14\.'; then
@@ -7,15 +7,15 @@ for candidate in clang-format-14 clang-format; do
     break
   fi
 done
-[ -n "$clang_format" ] || fail "clang-format 14 is not installed" "apt-get install clang-format-14"
+[ -n "$clang_format" ] || fail "clang-format 14 is not installed" "Install it: apt-get install clang-format-14"
 
 case ${1:-} in
   '') mode=-i ;;
   --check) mode="--dry-run -Werror" ;;
-  *) fail "format knows only --check, not $1" ;;
+  *) fail "unknown argument $1; ./run format only takes --check" ;;
 esac
 cd "$root" || exit 1
 # shellcheck disable=SC2086
 find levin.h framework models datamodules callbacks cli examples benchmarks tests cmake \
   \( -name '*.h' -o -name '*.cpp' \) -print | sort | xargs $clang_format $mode ||
-  fail "some sources are laid out otherwise than .clang-format says" "./run format puts that right"
+  fail "some sources are not formatted as .clang-format says" "Call ./run format to format them."

@@ -2,9 +2,9 @@
 """Writes datamodules/data/iris.csv and digits.csv from the copies that scikit-learn ships.
 
     python scripts/make_embedded_data.py           write the files, print their SHA-256
-    python scripts/make_embedded_data.py --check   write nothing, exit 1 where a file differs
+    python scripts/make_embedded_data.py --check   write nothing, exit with status 1 if a file differs
 
-Needs scikit-learn, no network.
+Needs scikit-learn, but no network.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 #pragma once
 
-// The data of the benchmark programs written in C++ without Levin. Plain C++ and zlib.
+// Reads the data for the benchmark programs in C++ that don't use Levin. It only needs zlib.
 
 #include <zlib.h>
 
@@ -15,9 +15,9 @@ namespace bench {
 
 constexpr int64_t kTrainRows = 60'000, kTestRows = 10'000, kPixels = 784;
 
-/// Reads the `size` bytes after the header of an IDX file, gzipped or not, to `to`.
+/// Reads the first `size` bytes after the header of an IDX file into `to`. The file may be gzipped.
 inline void read_idx(const std::string& path, uint8_t* to, int64_t size) {
-  gzFile file = gzopen(path.c_str(), "rb");  // reads plain files as they are
+  gzFile file = gzopen(path.c_str(), "rb");  // also reads files that aren't compressed
   if (file == nullptr) file = gzopen((path + ".gz").c_str(), "rb");
   if (file == nullptr) throw std::runtime_error("can't open " + path + "[.gz]");
   uint8_t header[16] = {};
@@ -26,10 +26,10 @@ inline void read_idx(const std::string& path, uint8_t* to, int64_t size) {
   fine = fine && gzread(file, header + 4, rest) == static_cast<int>(rest) &&
          gzread(file, to, static_cast<unsigned>(size)) == static_cast<int>(size);
   gzclose(file);
-  if (!fine) throw std::runtime_error(path + " is not one of MNIST's files, or cut short");
+  if (!fine) throw std::runtime_error(path + " isn't one of MNIST's files, or is incomplete");
 }
 
-/// Numbers by rows, the class in the last column.
+/// The features row by row, and the classes, which are the last column of the file.
 struct Table {
   std::vector<float> x;
   std::vector<int64_t> y;

@@ -1,14 +1,15 @@
-// The limit of the machine for MNIST softmax regression on one core: no library, AVX2 by hand.
+// Trains softmax regression on MNIST as fast as the machine allows on one core, in AVX2 code that
+// is written by hand and uses no library.
 //
 //   limit [--storage float32|uint8] [--batch-size 128] [--epochs 3] [--mnist DIR]
-//   limit --loop peak       what the core's arithmetic can do at most
+//   limit --loop peak       measures the peak arithmetic throughput of the core instead
 //
-// Prints one line of JSON. Weights [10][784] as PyTorch keeps them, vectors run over the pixels.
-// Forward works on 2 rows and 5 classes at a time (10 accumulators, one horizontal sum a logit),
-// backward on 5 classes and 16 pixels. A block of rows goes through forward, loss and backward
-// while it lies in the second-level cache, so each row comes from memory once; batches aren't
-// gathered: a pointer a row, with the rows of the next block prefetched. From uint8 the pixels of a
-// block are converted into a buffer.
+// Prints a line of JSON. The weights are [10][784], as PyTorch keeps them, and vectors run over the
+// pixels. Forward works on 2 rows and 5 classes at a time, with 10 accumulators and one horizontal
+// sum for each logit; backward works on 5 classes and 16 pixels. A block of rows goes through
+// forward, loss and backward while it is in the second-level cache, so that each row is read from
+// memory once. Batches aren't gathered: there is a pointer to each row, and the rows of the next
+// block are prefetched. Pixels of type uint8 are converted block by block into a buffer.
 
 #include <algorithm>
 #include <chrono>
@@ -30,8 +31,8 @@ namespace {
 using Vector = __m256;
 
 constexpr int kPixels = 784, kClasses = 10;
-constexpr int kHalf = 5;        // classes worked on together
-constexpr int kLogits = 16;     // of a row, 10 of them used
+constexpr int kHalf = 5;        // the number of classes that are processed together
+constexpr int kLogits = 16;     // the logits stored for each row, of which 10 are used
 constexpr int kBlockRows = 48;  // 48 * 784 floats are 150 KB
 
 struct Free {
@@ -40,7 +41,7 @@ struct Free {
 template <class T>
 using Array = std::unique_ptr<T[], Free>;
 
-// `size` zeros, aligned for the widest vectors.
+// Returns `size` zeros, aligned for the widest vectors.
 template <class T>
 Array<T> make_array(size_t size) {
   const size_t bytes = (size * sizeof(T) + 63) / 64 * 64;
@@ -54,7 +55,8 @@ Array<T> make_array(size_t size) {
 Vector all(float value) { return _mm256_set1_ps(value); }
 Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 
-// exp(x) for x <= 0, within 2 ulp: 2^n times a polynomial. Source: Cephes, expf.
+// Returns exp(x) for x <= 0 with an error of at most 2 ulp, as 2^n times a polynomial. Source:
+// Cephes, expf.
 Vector exp(Vector x) {
   x = _mm256_max_ps(x, all(-87.F));
   const Vector n = _mm256_round_ps(_mm256_mul_ps(x, all(1.44269504F)),
@@ -71,7 +73,7 @@ Vector exp(Vector x) {
   return _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
 }
 
-// The result of `op` over all lanes, in all lanes.
+// Combines all lanes with `op`. Every lane of the result has that value.
 template <class Op>
 Vector over_lanes(Vector a, const Op& op) {
   a = op(a, _mm256_permute2f128_ps(a, a, 1));
@@ -79,7 +81,7 @@ Vector over_lanes(Vector a, const Op& op) {
   return op(a, _mm256_shuffle_ps(a, a, 0xb1));
 }
 
-// The sums of four vectors' lanes.
+// Returns the sums over the lanes of each of four vectors.
 __m128 sums(Vector a, Vector b, Vector c, Vector d) {
   const Vector t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
   return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
@@ -145,7 +147,8 @@ class Adam {
   double beta1_power_ = 1, beta2_power_ = 1;
 };
 
-// Logits of kRows rows and 5 classes, of which `weight`, `bias` and `logits` point at the first.
+// Computes the logits of kRows rows for 5 classes. `weight`, `bias` and `logits` point to the first
+// of these classes.
 template <int kRows>
 void forward(const float* const* x, const float* weight, const float* bias, float* logits) {
   Vector sum[kRows][kHalf];
@@ -188,7 +191,7 @@ float loss_and_gradient(float* z, int label, float share) {
   return std::log(sum) + _mm256_cvtss_f32(highest) - of_label;
 }
 
-// Adds to the gradient of 5 classes at 16 pixels what `rows` rows give.
+// Adds the contribution of `rows` rows to the gradient of 5 classes at 16 pixels.
 void backward(const float* const* x, int pixel, int rows, const float* error, float* gradient) {
   Vector sum[kHalf][2];
 #pragma GCC unroll 5
@@ -222,7 +225,7 @@ void all_logits(const Model& model, const float* const* x, int rows, float* logi
   }
 }
 
-// Adds what a block of rows gives to the gradients; returns the sum of its losses.
+// Adds the contribution of a block of rows to the gradients. Returns the sum of its losses.
 float block(Model& model, const float* const* x, const uint8_t* labels, int rows, float share) {
   alignas(64) float errors[kBlockRows * kLogits];
   all_logits(model, x, rows, errors);
@@ -246,7 +249,7 @@ float block(Model& model, const float* const* x, const uint8_t* labels, int rows
 
 // --- training ----------------------------------------------------------------------------------
 
-// Images as float or as uint8, whichever array is there.
+// The images as float or as uint8. The other array is empty.
 struct Part {
   Array<float> floats;
   Array<uint8_t> bytes;
@@ -270,7 +273,7 @@ class Trainer {
  public:
   explicit Trainer(const Part& part) : part_(part) {}
 
-  // One step over the rows numbered in `index`; returns the sum of their losses.
+  // Does one step with the rows whose numbers are in `index`. Returns the sum of their losses.
   float step(Model& model, const uint32_t* index, int64_t batch_size) {
     for (Parameter* p : {&model.weight, &model.bias}) {
       std::memset(p->gradient.get(), 0, p->size * sizeof(float));
@@ -349,7 +352,7 @@ double accuracy(const Model& model, const bench::Arguments& arguments) {
   return static_cast<double>(right) / static_cast<double>(bench::kTestRows);
 }
 
-// Twelve independent chains of multiply-adds: what no program can exceed.
+// Runs twelve independent chains of multiply-adds, whose throughput no program can exceed.
 void print_peak() {
   constexpr int kChains = 12;
   constexpr long kTimes = 15'000'000;

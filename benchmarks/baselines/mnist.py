@@ -1,4 +1,4 @@
-"""MNIST from its four IDX files, gzipped or not, for the baseline programs in this folder."""
+"""Reads MNIST's four IDX files, which may be gzipped, for the programs in this folder."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ def add_argument(parser):
 
 
 def read_idx(folder, name):
-    """The array of unsigned bytes in an IDX file."""
+    """Returns the array of unsigned bytes in an IDX file."""
     path = pathlib.Path(folder) / name
     content = path.read_bytes() if path.exists() else gzip.open(f"{path}.gz").read()
     if content[:3] != b"\0\0\x08":
@@ -31,7 +31,7 @@ def read_idx(folder, name):
 
 
 def load(folder, part):
-    """Images as float32 in 0 to 1, [rows, 784], and labels as int64, [rows]."""
+    """Returns the images, float32 [rows, 784] from 0 to 1, and the labels, int64 [rows]."""
     images = read_idx(folder, f"{part}-images-idx3-ubyte").reshape(-1, 784)
     labels = read_idx(folder, f"{part}-labels-idx1-ubyte")
     return images.astype(np.float32) / np.float32(255), labels.astype(np.int64)

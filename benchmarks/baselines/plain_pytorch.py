@@ -1,4 +1,4 @@
-"""Hand-written PyTorch loops on the CPU, to measure against. Prints one line of JSON.
+"""Trains with hand-written PyTorch loops on the CPU. Prints a line of JSON.
 
 data_loader  TensorDataset, DataLoader and Adam
 fused        batches taken from the tensors by index, fused Adam
@@ -12,7 +12,7 @@ import program
 
 
 def batches(inputs, labels, arguments, loop):
-    """Of one epoch, shuffled."""
+    """Yields the batches of one epoch in random order."""
     if loop == "data_loader":
         data = TensorDataset(inputs, labels)
         return DataLoader(data, batch_size=arguments.batch_size, shuffle=True)

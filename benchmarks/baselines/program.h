@@ -1,8 +1,8 @@
 #pragma once
 
-// What the benchmark programs written in C++ have in common: the arguments, the clock, the memory
-// and the one line of JSON that bench.py reads. Plain C++, no LibTorch. program.py is the same for
-// those written in Python.
+// The common part of the benchmark programs in C++: their arguments, the measurement of time and
+// memory, and the line of JSON that bench.py reads. It doesn't use LibTorch. program.py is the
+// counterpart for the programs in Python.
 
 #include <sys/resource.h>
 
@@ -18,8 +18,8 @@
 
 namespace bench {
 
-/// What is trained: softmax regression where there are no hidden layers. Mean cross-entropy, Adam
-/// at 1e-3, rows shuffled in each epoch.
+/// A problem to train: an MLP, or softmax regression if there are no hidden layers. All programs
+/// use the mean cross-entropy and Adam with learning rate 1e-3, and shuffle the rows in each epoch.
 struct Problem {
   const char* name;
   int64_t features;
@@ -37,25 +37,26 @@ inline Problem find_problem(const std::string& name) {
   for (const Problem& problem : problems) {
     if (name == problem.name) return problem;
   }
-  throw std::invalid_argument("no problem is called " + name);
+  throw std::invalid_argument("there is no problem called " + name +
+                              "; see benchmarks/baselines/README.md");
 }
 
-/// Each is given as --name value, underscores as hyphens.
+/// The arguments of a program. Each is given as `--name value`, with hyphens for underscores.
 struct Arguments {
   std::string problem = "logistic_regression";
-  /// Which of the program's loops, where it has several.
+  /// Which of its loops the program runs, if it has several.
   std::string loop = "fused";
-  /// What MNIST's pixels are kept as: "float32" or "uint8".
+  /// The type in which MNIST's pixels are kept: "float32" or "uint8".
   std::string storage = "float32";
   /// The folder of MNIST's four IDX files, gzipped or not; by default $MNIST_DIR.
   std::string mnist;
   /// The folder of iris.csv and digits.csv.
   std::string tables = "datamodules/data";
-  /// A number; Levin's program also takes "auto" and "all".
+  /// The number of threads. Levin's program also accepts "auto" and "all".
   std::string threads = "1";
   int64_t batch_size = 128;
   int64_t epochs = 3;
-  /// 1: stop after the first step; the time until then is all that is asked for.
+  /// If 1, the program stops after the first step, since only the time until then is measured.
   int64_t only_first_step = 0;
 };
 
@@ -85,14 +86,14 @@ inline Arguments parse(int argc, char** argv) {
     } else if (name == "--only-first-step") {
       result.only_first_step = std::stoll(value);
     } else {
-      throw std::invalid_argument("no option is called " + name);
+      throw std::invalid_argument("there is no option called " + name);
     }
   }
   if (result.mnist.empty() && find_problem(result.problem).is_mnist()) {
-    throw std::invalid_argument("give --mnist DIR or set MNIST_DIR");
+    throw std::invalid_argument("this problem needs MNIST; give --mnist DIR or set MNIST_DIR");
   }
   if (result.storage != "float32" && result.storage != "uint8") {
-    throw std::invalid_argument("--storage is float32 or uint8, not " + result.storage);
+    throw std::invalid_argument("--storage must be float32 or uint8, not " + result.storage);
   }
   if (result.batch_size < 1 || result.epochs < 1) {
     throw std::invalid_argument("--batch-size and --epochs must be at least 1");
@@ -100,7 +101,8 @@ inline Arguments parse(int argc, char** argv) {
   return result;
 }
 
-/// Bytes this process has of its own, without what it maps from files; 0 where unknown.
+/// Returns the anonymous memory of this process in bytes, that is, without files that it maps; 0 if
+/// unknown.
 inline int64_t anonymous_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -115,13 +117,13 @@ inline int64_t peak_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
-/// Times a training. Make it before the data is read.
+/// Measures the time and memory of a training. Construct it before the data are read.
 class Recorder {
  public:
   using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC, Python's time.monotonic_ns
 
   void start() { last_ = Clock::now(); }
-  /// After each step, or only the first.
+  /// Call this after each step, or after the first step only.
   void step() {
     if (first_step_ns_ == 0) first_step_ns_ = now_ns();
   }
@@ -130,14 +132,15 @@ class Recorder {
     epoch_seconds_.push_back(std::chrono::duration<double>(now - last_).count());
     last_ = now;
   }
-  /// The training is over: what follows counts neither as time nor as memory.
+  /// Call this at the end of the training. Nothing after it is measured.
   void finish() {
     peak_ = peak_bytes();
     grown_ = anonymous_bytes() - before_;
   }
 
-  /// The line of JSON. `rows` trained on; `accuracy` afterwards, on MNIST's test images, else on
-  /// the rows trained on; `libraries` with versions.
+  /// Prints the line of JSON. `rows` is the number of training rows. `accuracy` is that of the
+  /// trained model, on MNIST's test images or otherwise on the training rows. `libraries` names the
+  /// libraries with their versions.
   void print(const Arguments& arguments, int64_t rows, double accuracy,
              const std::string& libraries) const;
 
@@ -155,7 +158,7 @@ class Recorder {
   std::vector<double> epoch_seconds_;
 };
 
-/// Compiler and flags of this program.
+/// Returns the compiler and the flags with which this program was built.
 inline std::string built_by() {
 #ifdef __clang__
   std::string text = __VERSION__;

@@ -1,5 +1,5 @@
-"""What the baseline programs written in Python have in common: the arguments, the data, the models
-and the one line of JSON that bench.py reads. program.h is the same for those written in C++.
+"""The common part of the baseline programs in Python: their arguments, the data, the models, and
+the line of JSON that bench.py reads. program.h is the counterpart for the programs in C++.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import mnist
 
 HERE = pathlib.Path(__file__).parent
 
-# Features, units of the hidden layers, classes.
+# For each problem: the number of features, the units of the hidden layers, the number of classes.
 PROBLEMS = {
     "logistic_regression": (784, 10),
     "mlp": (784, 32, 10),
@@ -50,7 +50,7 @@ def parse_arguments(description, loops):
 
 
 def load(arguments, part):
-    """Inputs [rows, features] as float32, labels [rows] as int64; tables have one part."""
+    """Returns inputs, float32 [rows, features], and labels, int64 [rows]. Only MNIST has parts."""
     if PROBLEMS[arguments.problem][0] == 784:
         images, labels = mnist.load(arguments.mnist, part)
         return torch.from_numpy(images), torch.from_numpy(labels)
@@ -70,7 +70,7 @@ def make_model(problem):
 
 
 class Recorder:
-    """Times a training."""
+    """Measures the time and memory of a training."""
 
     def __init__(self):
         self.first_step_ns = 0
@@ -80,7 +80,7 @@ class Recorder:
         self.last = time.perf_counter()
 
     def step(self):
-        """After each step, or only the first."""
+        """Call this after each step, or after the first step only."""
         if not self.first_step_ns:
             self.first_step_ns = time.monotonic_ns()
 
@@ -90,12 +90,12 @@ class Recorder:
         self.last = now
 
     def finish(self):
-        """The training is over: what follows counts neither as time nor as memory."""
+        """Call this at the end of the training. Nothing after it is measured."""
         self.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(description, loops, libraries=""):
-    """`loops`: functions (model, inputs, labels, arguments, recorder) by name."""
+    """Runs one of `loops`, a dict of functions (model, inputs, labels, arguments, recorder)."""
     arguments = parse_arguments(description, list(loops))
     recorder = Recorder()
     torch.set_num_threads(arguments.threads)

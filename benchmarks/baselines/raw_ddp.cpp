@@ -1,12 +1,13 @@
-// Bare LibTorch, data parallel: what one would write by hand around c10d's Reducer, to measure
-// against. One process is one rank; who starts it sets RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+// Trains data parallel with LibTorch alone, by a loop written by hand around c10d's Reducer. Levin
+// is compared with it. Each process is one rank; the program that starts it sets RANK, WORLD_SIZE,
+// MASTER_ADDR and MASTER_PORT.
 //
-//   raw_ddp OUTPUT ddp        BATCH STEPS EPOCHS   trains; BATCH rows a rank
-//   raw_ddp OUTPUT alone      BATCH STEPS EPOCHS   the same without the Reducer: ranks side by side
-//   raw_ddp OUTPUT all_reduce BYTES STEPS EPOCHS   only sums a tensor over ranks
+//   raw_ddp OUTPUT ddp        BATCH STEPS EPOCHS   trains with BATCH rows on each rank
+//   raw_ddp OUTPUT alone      BATCH STEPS EPOCHS   the same without the Reducer: no communication
+//   raw_ddp OUTPUT all_reduce BYTES STEPS EPOCHS   only sums a tensor over the ranks
 //
-// Rank 0 writes to OUTPUT the seconds of each epoch, a line each; the model and the data are those
-// of bench_scaling.
+// Rank 0 writes the seconds of each epoch to OUTPUT, one line for each. The model and the data are
+// those of bench_scaling.
 
 #include <torch/torch.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -90,7 +91,7 @@ std::shared_ptr<c10d::Reducer> make_reducer(const Group& group, const torch::nn:
       /*use_python_reducer=*/false, std::vector<int64_t>{});
 }
 
-// Adam by the one kernel that updates parameter and moments in a single pass.
+// Adam with the fused kernel, which updates parameters and moments in a single pass.
 class FusedAdam {
  public:
   explicit FusedAdam(std::vector<Tensor> parameters) : parameters_(std::move(parameters)) {
@@ -164,10 +165,10 @@ void run(const Arguments& arguments) {
   const int rank = std::stoi(variable("RANK"));
   const Group group = join(rank, std::stoi(variable("WORLD_SIZE")));
   std::vector<Tensor> one{torch::zeros({1})};
-  group->allreduce(one)->wait();  // all start together
+  group->allreduce(one)->wait();  // all ranks start together
   const auto seconds =
       arguments.mode == "all_reduce" ? all_reduce(arguments, group) : train(arguments, group, rank);
-  group->allreduce(one)->wait();  // and stay until all are done
+  group->allreduce(one)->wait();  // and wait until all have finished
   if (rank != 0) return;
   std::ofstream file(arguments.output);
   for (const double value : seconds) file << value << '\n';

@@ -1,4 +1,4 @@
-// Bare LibTorch: the loops one would write by hand, to measure against.
+// Trains with LibTorch alone, by loops written by hand. Levin is compared with them.
 //
 //   raw_libtorch [--loop fused] [--problem logistic_regression] [--storage float32] [--mnist DIR]
 //                [--tables DIR] [--batch-size 128] [--epochs 3] [--threads 1]
@@ -6,10 +6,11 @@
 //   data_loader   torch::data's loader, Stack, optim::Adam
 //   gathered      batches by index_select, optim::Adam
 //   fused         batches by index_select, at::_fused_adam_
-//   by_hand       no autograd: the gradient of logistic regression from ATen calls into buffers
-//                 made once, at::_fused_adam_
+//   by_hand       no autograd: ATen calls write the gradient of logistic regression into buffers
+//   that
+//                 are allocated once; at::_fused_adam_
 //
-// Prints one line of JSON; only the training is timed.
+// Prints a line of JSON. Only the training is timed.
 
 #include <ATen/Version.h>
 #include <torch/torch.h>
@@ -61,7 +62,7 @@ Part load_table(const Arguments& arguments) {
           torch::from_blob(table.y.data(), {rows}, torch::kLong).clone()};
 }
 
-// Pixels from 0 to 1, as the model wants them.
+// Returns the pixels as the model expects them, from 0 to 1.
 Tensor as_input(const Tensor& x) {
   return x.scalar_type() == torch::kUInt8 ? x.to(torch::kFloat).mul_(1.0 / 255) : x;
 }
@@ -94,7 +95,7 @@ class Net {
 
 // --- the loops ---------------------------------------------------------------------------------
 
-// torch::data's way: rows one by one, stacked.
+// Uses torch::data, which reads the rows one by one and stacks them.
 class Rows : public torch::data::Dataset<Rows> {
  public:
   explicit Rows(const Part& part) : part_(part) {}
@@ -148,7 +149,7 @@ void gathered(Net& model, const Part& train, const Arguments& arguments, Recorde
   });
 }
 
-// Adam by the one kernel that updates parameter and moments in a single pass.
+// Adam with the fused kernel, which updates parameters and moments in a single pass.
 class FusedAdam {
  public:
   explicit FusedAdam(std::vector<Tensor> parameters) : parameters_(std::move(parameters)) {

@@ -48,7 +48,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
-    warnings.filterwarnings("ignore")  # sag and saga are stopped before they converge
+    warnings.filterwarnings("ignore")  # sag and saga are stopped before they converge, and warn
     images, labels = (part[: options.rows] for part in mnist.load(options.mnist, mnist.TRAIN))
     test_images, test_labels = mnist.load(options.mnist, mnist.TEST)
     versions = {

@@ -1,4 +1,5 @@
-// What it takes to start at all: loads LibTorch, adds two tensors, and prints the clock.
+// Measures the least time that a start takes: loads LibTorch, adds two tensors, and prints the
+// time.
 
 #include <torch/torch.h>
 

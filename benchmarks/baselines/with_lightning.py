@@ -1,5 +1,5 @@
-"""PyTorch Lightning's Trainer on the CPU, to measure against: TensorDataset, DataLoader, Adam, the
-loss logged; no logger, no checkpoints, no progress bar. Prints one line of JSON.
+"""Trains with PyTorch Lightning's Trainer on the CPU: TensorDataset, DataLoader and Adam. The loss
+is logged, but there is no logger, no checkpoint and no progress bar. Prints a line of JSON.
 """
 
 import logging

@@ -1,6 +1,6 @@
 #!/bin/sh
-# As many processes as the host file has slots, started by Open MPI; MPICH's mpirun takes the same
-# variables by -genv. With one host MASTER_ADDR and MASTER_PORT may be left out.
+# Starts as many processes with Open MPI as the host file has slots. With MPICH's mpirun, pass the
+# variables by -genv instead of -x. On a single host, MASTER_ADDR and MASTER_PORT may be left out.
 #
 #   HOSTS=hosts.txt MASTER_ADDR=10.0.0.1 examples/cluster/openmpi.sh levin fit --config job.yaml
 set -eu

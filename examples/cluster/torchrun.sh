@@ -1,11 +1,12 @@
 #!/bin/sh
-# Two hosts of four processes, started and watched over by torchrun (it comes with PyTorch; Levin's
-# program needs no Python itself). Run this on both hosts, with the address of one of them:
+# Trains on two hosts with four processes each, which torchrun starts and restarts. torchrun is part
+# of PyTorch for Python; the levin program itself needs no Python. Run this on both hosts, with the
+# address of one of them:
 #
 #   HOST=10.0.0.1 examples/cluster/torchrun.sh levin fit --config job.yaml
 #
-# --rdzv-id names the job: ranks that are started again go on from its last checkpoint. With
-# --nnodes=1:2 it goes on with one host if the other is lost, the global batch kept.
+# --rdzv-id names the job: restarted ranks resume from its last checkpoint. With NODES=1:2, training
+# goes on with one host if the other is lost, and the global batch stays the same.
 set -eu
 exec torchrun --no-python \
   --nnodes="${NODES:-2}" --nproc-per-node="${DEVICES:-4}" --max-restarts="${MAX_RESTARTS:-3}" \

@@ -27,16 +27,17 @@ void check_options(const HeartbeatOptions& options) {
   const auto require = [](bool holds, const char* name, double value, const char* requirement) {
     if (!holds) throw ConfigError::invalid_value(name, fmt::format("{}", value), requirement);
   };
-  require(options.interval > 0, "interval", options.interval, "must be above 0 seconds");
+  require(options.interval > 0, "interval", options.interval, "must be more than 0 seconds");
   require(options.timeout_seconds > options.interval, "timeout_seconds", options.timeout_seconds,
-          "must be longer than the interval between two beats");
+          "must be longer than the interval between two heartbeats");
   require(options.stall_seconds >= 0, "stall_seconds", options.stall_seconds,
-          "must be 0 (off) or a number of seconds");
+          "must be 0 (off) or more seconds");
   require(options.grace_seconds >= 0, "grace_seconds", options.grace_seconds,
-          "must be a number of seconds, at least 0");
+          "must be 0 or more seconds");
 }
 
-/// Signals of the process are for its other threads; those a thread causes itself stay its own.
+/// Starts a thread that receives none of the signals sent to the process, so that they interrupt
+/// the main thread instead. Signals that the thread causes itself, such as SIGSEGV, aren't blocked.
 std::thread start_without_signals(std::function<void()> work) {
   sigset_t blocked, before;
   sigfillset(&blocked);
@@ -51,7 +52,7 @@ std::thread start_without_signals(std::function<void()> work) {
   return std::thread(std::move(work));
 }
 
-/// Not through stdio: the main thread may hold its lock for ever.
+/// Writes without stdio: the main thread may hang while it holds the lock of stderr.
 void write_line_to_stderr(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -65,7 +66,7 @@ void write_line_to_stderr(std::string text) {
 
 }  // namespace
 
-/// The thread of one rank, and what the main thread shares with it.
+/// The heartbeat's thread of one rank, and the state that it shares with the main thread.
 class Heartbeat::Watch {
  public:
   Watch(Heartbeat& owner, int64_t rank, int64_t world_size, const HeartbeatOptions& options,
@@ -76,7 +77,10 @@ class Heartbeat::Watch {
         on_failure_(std::move(on_failure)),
         star_(rank, world_size, options),
         wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (!wake_.is_open()) throw DistributedError("no descriptor is left for the heartbeat");
+    if (!wake_.is_open()) {
+      throw DistributedError(
+          "the heartbeat can't open a file descriptor; raise the limit of open files (ulimit -n)");
+    }
   }
   ~Watch() { leave(); }
 
@@ -91,7 +95,7 @@ class Heartbeat::Watch {
  private:
   void wake() const;
 
-  // On the thread.
+  // These run on the heartbeat's thread.
   void run();
   void serve_main_thread(double now);
   void learn(const RankFailure& failure);
@@ -104,16 +108,16 @@ class Heartbeat::Watch {
   const double grace_seconds_;
   const std::function<void()> on_failure_;
 
-  // Shared.
+  // Shared by the threads, guarded by mutex_.
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
-  std::string message_;  // the failure learned
+  std::string message_;  // the other rank's failure, once it is known
   std::optional<RankFailure> to_tell_;
   bool has_told_ = false;
   bool is_leaving_ = false;
-  bool is_aborting_ = false;  // on_failure runs
+  bool is_aborting_ = false;  // on_failure is running
 
-  // The thread's own.
+  // Used by the heartbeat's thread only.
   HeartbeatStar star_;
   Descriptor wake_;
   bool knows_failure_ = false;
@@ -171,7 +175,8 @@ void Heartbeat::Watch::run() {
 
 void Heartbeat::Watch::serve_main_thread(double now) {
   uint64_t count = 0;
-  if (::read(wake_.get(), &count, sizeof(count)) < 0) return;  // nothing was asked
+  if (::read(wake_.get(), &count, sizeof(count)) < 0)
+    return;  // the main thread has asked for nothing
   bool is_leaving = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -189,7 +194,7 @@ void Heartbeat::Watch::learn(const RankFailure& failure) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (is_of_no_use()) return;
   }
-  // Before the main thread can know: it may then write a report that says less.
+  // This report comes first, because the main thread's own would only say that it was interrupted.
   report_failure(failure.message, failure.rank != rank_);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -201,14 +206,14 @@ void Heartbeat::Watch::learn(const RankFailure& failure) {
   owner_.has_failure_.store(true, std::memory_order_relaxed);
   changed_.notify_all();
   if (!on_failure_) return;
-  // It may hang: then there has to be somebody who ends the process.
+  // on_failure may hang. This thread must stay free to end the process in that case.
   on_failure_thread_ = start_without_signals([this] { call_on_failure(); });
 }
 
 void Heartbeat::Watch::call_on_failure() {
   try {
     on_failure_();
-  } catch (...) {  // the failure itself is known
+  } catch (...) {  // the rank's failure has been reported already
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   is_aborting_ = false;
@@ -225,7 +230,7 @@ void Heartbeat::Watch::finish_on_failure() {
   on_failure_thread_.join();
 }
 
-/// With the mutex held: the main thread can't leave at the same time.
+/// Must be called with the mutex held, so that the main thread can't leave at the same time.
 void Heartbeat::Watch::end_process() const {
   write_line_to_stderr(fmt::format("rank {}: {}", rank_, message_));
   ::_exit(1);

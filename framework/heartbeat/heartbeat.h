@@ -9,89 +9,116 @@
 
 namespace levin {
 
+/// Options of Heartbeat. All times are in seconds.
 struct HeartbeatOptions {
-  /// Seconds between two beats of a rank.
+  /// The time between two messages that a rank sends to show that it is alive.
   double interval = 0.25;
-  /// Seconds without a beat after which a rank counts as lost: frozen, or its host is gone. Also
-  /// how long the ranks have to join.
+  /// The time without a message after which a rank counts as failed: its process was stopped or its
+  /// host is gone. Also the time that the ranks have to join.
   double timeout_seconds = 10.0;
-  /// Seconds without progress, while another rank waits as long, after which a rank counts as hung;
-  /// longer than any step takes. 0: never. Rank 0's counts.
+  /// The time without progress after which a rank counts as hung, provided that another rank has
+  /// been waiting for as long. Choose it longer than any step takes; 0 switches this off. Only rank
+  /// 0's value has an effect.
   double stall_seconds = 0.0;
-  /// Seconds this rank has to leave after another's failure; then its process is ended.
+  /// The time this rank has to end after it has learned of another rank's failure. After that, its
+  /// process is ended by force.
   double grace_seconds = 1.0;
-  /// Where the others reach rank 0. A loopback address: served on this host only. Rank 0's counts.
+  /// The address at which rank 0 listens and the others connect. With a loopback address, only this
+  /// host can connect. Only rank 0's value has an effect.
   std::string address = "127.0.0.1";
 };
 
-/// How the others learn where rank 0 is: a value in a store that all ranks share.
+/// How the other ranks learn the address of rank 0: through a value in a store that all ranks
+/// share.
 struct HeartbeatMeeting {
-  std::function<void(const std::string& value)> publish;  // called by rank 0
-  std::function<std::string()> lookup;  // called by the others; waits for the value
+  /// Puts the value into the store. Called by rank 0.
+  std::function<void(const std::string& value)> publish;
+  /// Waits until the value is in the store and returns it. Called by the other ranks.
+  std::function<std::string()> lookup;
 };
 
-/// What the main thread shows of itself, for the price of a relaxed access.
+/// Counters by which the main thread shows the heartbeat's thread what it is doing. Updating one
+/// costs a relaxed atomic operation.
 struct HeartbeatSigns {
+  /// Increases whenever the main thread makes progress.
   std::atomic<uint64_t> steps{0};
+  /// Above 0 while the main thread waits for other ranks.
   std::atomic<int32_t> waits{0};
 };
 
-/// Tells every rank within milliseconds that another has failed, whatever its own main thread does.
+/// Tells every rank of a run when another rank has failed, even if its own main thread is blocked.
 ///
-/// Each rank has a TCP connection to rank 0 and a thread that serves it, with all signals blocked.
-/// Found out, each with its message:
+/// Each rank except 0 has a TCP connection to rank 0. On every rank, a thread with all signals
+/// blocked serves these connections. These failures are detected:
 ///
-/// | what a rank does                        | found by  | after             |
-/// |-----------------------------------------|-----------|-------------------|
-/// | it says so: `tell`                      | rank 0    | at once           |
-/// | its process ends without `leave`        | rank 0    | at once           |
-/// | rank 0's does                           | all       | at once           |
-/// | no sign of life: stopped, host gone     | rank 0    | `timeout_seconds` |
-/// | rank 0 gives none                       | all       | `timeout_seconds` |
-/// | its main thread is stuck, others wait   | rank 0    | `stall_seconds`   |
+/// | failure                                       | detected by     | after             |
+/// |-----------------------------------------------|-----------------|-------------------|
+/// | a rank calls `tell`                           | rank 0          | milliseconds      |
+/// | a rank's process ends without `leave`         | rank 0          | milliseconds      |
+/// | rank 0's process ends without `leave`         | all other ranks | milliseconds      |
+/// | a rank is stopped, or its host is unreachable | rank 0          | `timeout_seconds` |
+/// | rank 0 is stopped, or its host is unreachable | all other ranks | `timeout_seconds` |
+/// | a rank's main thread hangs while others wait  | rank 0          | `stall_seconds`   |
 ///
-/// Rank 0 tells the others at once. The first failure counts: on each rank the thread writes the
-/// failure report (failure_report.h), calls `on_failure` on a thread of its own, and lets `check`
-/// throw; where the rank hasn't left `grace_seconds` later, the thread writes "rank 1: rank 2
-/// failed: ..." to stderr and ends the process with status 1, however stuck it is.
+/// Rank 0 passes a failure on to all ranks immediately. Only the first failure of a run counts. On
+/// each rank the thread then writes the failure report (failure_report.h), calls `on_failure` on a
+/// further thread, and makes `check` throw. If the rank hasn't called `leave` within
+/// `grace_seconds`, the thread writes "rank 1: rank 2 failed: ..." to stderr and ends the process
+/// with status 1.
 ///
-/// One rank alone: no thread, no socket, nothing happens. `leave` is for the thread that made it;
-/// the other calls are for any thread.
+/// With a single rank there is neither a thread nor a socket, and no call has an effect. `leave`
+/// and the destructor belong to the thread that constructed the object; any thread may make the
+/// other calls.
+///
+///     Heartbeat heartbeat(rank, world_size, meeting, {}, [&] { group.abort(); });
+///     for (...) {
+///       train_one_step();
+///       heartbeat.progress();
+///       heartbeat.check();  // throws if another rank has failed
+///     }
 class Heartbeat {
  public:
   using Options = HeartbeatOptions;
   class Waiting;
 
-  /// Rank 0 serves at once and doesn't wait for the others; they return when connected to it.
-  /// `on_failure` may unblock the main thread, by aborting its process group, say. Throws
-  /// ConfigError for options that can't be, DistributedError where rank 0 can't be reached.
+  /// Joins the run. Rank 0 returns at once, without waiting for the others; another rank returns
+  /// when it is connected to rank 0.
+  ///
+  /// `on_failure` is called when this rank learns of another rank's failure. It should unblock the
+  /// main thread, for example by aborting its process group. Throws ConfigError if an option is out
+  /// of range and DistributedError if rank 0 can't be reached.
   Heartbeat(int64_t rank, int64_t world_size, const HeartbeatMeeting& meeting,
             HeartbeatOptions options = {}, std::function<void()> on_failure = {});
-  /// Leaves.
+  /// Calls `leave`.
   ~Heartbeat();
   Heartbeat(const Heartbeat&) = delete;
   Heartbeat& operator=(const Heartbeat&) = delete;
 
-  /// This rank's main thread got on: for every step.
+  /// Notes that this rank's main thread has made progress. Call it after every step.
   void progress() { signs_.steps.fetch_add(1, std::memory_order_relaxed); }
 
-  /// Throws DistributedError with the other rank's failure where one is known: for every step.
+  /// Throws DistributedError with the message of the failed rank if another rank has failed. Cheap
+  /// enough to call after every step.
   void check() const {
     if (has_failure_.load(std::memory_order_relaxed)) throw_failure();
   }
 
-  /// The other rank's failure, "" where none is known `wait_seconds` from now. Who fails because a
-  /// connection broke asks here, and waits a little, for the cause.
+  /// Returns the message of the rank that failed, or "" if no failure becomes known within
+  /// `wait_seconds`. A rank whose connection broke calls this to learn which rank failed first.
   std::string failure(double wait_seconds = 0) const;
 
-  /// Tells the other ranks that this one fails; returns when that is on its way. From then on it
-  /// learns of no other failure. Nothing happens where another failure is known already. A failure
-  /// `because_of_another_rank` counts only where no other comes in the next 0.3 s.
+  /// Tells the other ranks that this one is failing, and returns when the message has been sent.
+  /// From then on this rank learns of no other failure. Has no effect if another failure is already
+  /// known.
+  ///
+  /// Pass `because_of_another_rank` if the failure is probably the consequence of another one, such
+  /// as a broken connection. Rank 0 then waits 0.3 s for the cause and passes this failure on only
+  /// if none arrives.
   void tell(std::string_view message, bool because_of_another_rank = false);
 
-  /// Says goodbye: what this rank does now is no failure, and it learns of none. Where rank 0
-  /// leaves, nobody is watched any more. When this returns, the thread, `on_failure` and the
-  /// sockets are gone.
+  /// Takes this rank out of the run in an orderly way. The end of its process is then no failure,
+  /// and it learns of no failures of others. After rank 0 has left, no rank is watched any more.
+  /// When this returns, the threads have ended and the sockets are closed.
   void leave();
 
  private:
@@ -100,11 +127,14 @@ class Heartbeat {
 
   HeartbeatSigns signs_;
   std::atomic<bool> has_failure_{false};
-  std::unique_ptr<Watch> watch_;  // none in a run of one rank
+  std::unique_ptr<Watch> watch_;  // null if there is only one rank
 };
 
-/// While one lives, its rank waits for the others: it isn't the one that hangs. The heartbeat has
-/// to live longer.
+/// Marks a scope in which this rank waits for other ranks, for example in a collective. A rank that
+/// waits isn't taken for one that hangs. The heartbeat must outlive the object.
+///
+///     const Heartbeat::Waiting waiting(heartbeat);
+///     group.all_reduce(tensor);
 class Heartbeat::Waiting {
  public:
   explicit Waiting(Heartbeat& heartbeat) : signs_(heartbeat.signs_) { change(1); }
@@ -113,7 +143,7 @@ class Heartbeat::Waiting {
   Waiting& operator=(const Waiting&) = delete;
 
  private:
-  /// To begin or end to wait is to get on.
+  /// Beginning or ending to wait counts as progress.
   void change(int32_t by) {
     signs_.waits.fetch_add(by, std::memory_order_relaxed);
     signs_.steps.fetch_add(1, std::memory_order_relaxed);

@@ -15,17 +15,18 @@ namespace {
 
 using Kind = HeartbeatMessage::Kind;
 
-/// How long a failure may come after those that it caused.
+/// Seconds by which the report of the first failure may arrive after reports of failures that it
+/// caused.
 constexpr double kMostDelay = 0.3;
-/// How long a leaving rank waits until its goodbye has been read.
+/// Seconds that a leaving rank waits for its goodbye to be read.
 constexpr double kFarewell = 0.5;
-/// How long a leaving rank 0 waits for ranks that haven't joined yet.
+/// Seconds that a leaving rank 0 waits for ranks that haven't joined yet.
 constexpr double kLateJoin = 1.0;
 constexpr int64_t kNobody = -1;
 
 RankFailure silence_of(int64_t rank, double seconds) {
   return {.rank = rank,
-          .message = fmt::format("rank {} has not been heard of for {:g} s", rank, seconds)};
+          .message = fmt::format("rank {} has sent no heartbeat for {:g} s", rank, seconds)};
 }
 
 }  // namespace
@@ -54,7 +55,7 @@ void HeartbeatStar::wait(double now, const Descriptor& wake, double end) {
   if (listener_.is_open() || !peers_.empty()) end = std::min(end, next_beat_at_);
   end = std::min({end, held_until_, leaves_at()});
   std::vector<pollfd> waits = {{wake.get(), POLLIN, 0}};
-  waits.push_back({can_accept_ ? listener_.get() : -1, POLLIN, 0});  // poll skips -1
+  waits.push_back({can_accept_ ? listener_.get() : -1, POLLIN, 0});  // poll ignores -1
   for (const Peer& peer : peers_) {
     const int events = POLLIN | (peer.connection.has_unsent() ? POLLOUT : 0);
     waits.push_back({peer.connection.descriptor(), static_cast<short>(events), 0});
@@ -81,7 +82,7 @@ void HeartbeatStar::accept_peers(double now) {
   while (listener_.is_open() && can_accept_) {
     int error = 0;
     Descriptor socket = accept_heartbeat(listener_, error);
-    can_accept_ = error == 0;  // else, out of descriptors, it is tried again at the next beat
+    can_accept_ = error == 0;  // if descriptors have run out, the next beat tries again
     if (!socket.is_open()) return;
     peers_.push_back({.connection = HeartbeatConnection(std::move(socket)), .heard_at = now});
   }
@@ -98,7 +99,8 @@ void HeartbeatStar::read(Peer& peer, double now) {
   peer.connection.close();
   if (!peer.is_known() || peer.has_failed || peer.has_left) return;
   decide({.rank = peer.rank,
-          .message = fmt::format("rank {} has ended without a word (killed?)", peer.rank)},
+          .message =
+              fmt::format("rank {} ended without reporting an error (was it killed?)", peer.rank)},
          kNobody);
 }
 
@@ -165,7 +167,7 @@ void HeartbeatStar::look_for_silence(double now) {
   const double longest = options_.timeout_seconds;
   for (Peer& peer : peers_) {
     if (!peer.connection.is_open() || now - peer.heard_at <= longest) continue;
-    read(peer, now);  // it may have spoken while this process was stopped
+    read(peer, now);  // its messages may have arrived while this process was stopped
     if (!peer.connection.is_open() || now - peer.heard_at <= longest) continue;
     if (peer.is_known()) {
       decide(silence_of(peer.rank, longest), kNobody);
@@ -200,10 +202,11 @@ void HeartbeatStar::look_for_stalls() {
     if (peer.is_known() && peer.connection.is_open()) look_at(peer.rank, peer.pulse);
   }
   if (hung == kNobody || !is_awaited) return;
-  decide({.rank = hung,
-          .message = fmt::format("rank {} has made no progress for {:g} s while others wait for it",
-                                 hung, longest)},
-         kNobody);
+  decide(
+      {.rank = hung,
+       .message = fmt::format(
+           "rank {} has made no progress for {:g} s while other ranks wait for it", hung, longest)},
+      kNobody);
 }
 
 void HeartbeatStar::tell(RankFailure failure, double now) {

@@ -12,89 +12,107 @@
 
 namespace levin {
 
-/// A rank's failure, as all ranks learn it.
+/// The failure of a rank, as it is passed on to all ranks.
 struct RankFailure {
+  /// The rank that failed.
   int64_t rank = 0;
-  /// Names the rank: "rank 2 failed: ...".
+  /// The whole sentence, which names the rank: "rank 2 failed: ...".
   std::string message{};
+  /// True if another rank's failure is the probable cause.
   bool because_of_another_rank = false;
 };
 
-/// The connections of one rank, to all others on rank 0 and to rank 0 on the others, and what their
-/// signs of life mean. It waits only in `join` and `wait`. `now`: files::monotonic_seconds().
+/// The connections of one rank's heartbeat, and the rules by which it decides that a rank has
+/// failed. Rank 0 is connected to all other ranks; every other rank is connected to rank 0 only.
+///
+/// It runs on one thread, in a loop of `wait` and `work` until `has_left`. Only `join` and `wait`
+/// block. The argument `now` is always a value of files::monotonic_seconds().
 class HeartbeatStar {
  public:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   HeartbeatStar(int64_t rank, int64_t world_size, const HeartbeatOptions& options);
 
-  /// Rank 0 opens its port and publishes it; the others connect. Throws DistributedError.
+  /// Opens a port and publishes its address on rank 0; connects to that address on the others.
+  /// Throws DistributedError if the port can't be opened or rank 0 can't be reached.
   void join(const HeartbeatMeeting& meeting);
 
-  /// Waits for a message, for `wake` to become readable, or until there is something to do, at the
-  /// latest until `end`.
+  /// Waits until a message arrives, `wake` becomes readable, the next beat is due, or `end` has
+  /// come.
   void wait(double now, const Descriptor& wake, double end);
-  /// Reads what has come, beats, and judges the others. `now` was taken before: then a process that
-  /// was stopped in between blames nobody for its own silence.
+  /// Reads the messages that have arrived, sends this rank's beat if it is due, and looks for
+  /// failed ranks. `now` must have been read before the call: if this process was stopped in the
+  /// meantime, it would otherwise count its own pause as the other ranks' silence.
   void work(double now, const HeartbeatSigns& signs);
 
-  /// This rank fails.
+  /// Reports the failure of this rank to the others.
   void tell(RankFailure failure, double now);
-  /// The first failure of any rank.
+  /// The first failure of any rank that became known, this rank included.
   const std::optional<RankFailure>& failure() const { return failure_; }
 
-  /// Says goodbye. Nothing that comes later is a failure.
+  /// Tells the others that this rank leaves in an orderly way. Nothing that happens afterwards
+  /// counts as a failure.
   void leave(double now);
-  /// Whether the others have read that, or had long enough.
+  /// Returns whether the others have read that message or have had enough time to read it.
   bool has_left(double now) const;
 
  private:
-  /// How a rank looked when it was last heard of.
+  /// What a rank's last beat said about its main thread.
   struct Pulse {
     bool is_waiting = false;
-    double unchanged = 0;  // seconds
+    double unchanged = 0;  // seconds without progress
   };
   struct Peer {
     HeartbeatConnection connection;
-    int64_t rank = -1;  // not known before its hello
+    int64_t rank = -1;  // unknown until its hello has arrived
     double heard_at = 0;
     Pulse pulse{};
-    bool is_ready = true;     // there may be something to read
-    bool has_failed = false;  // it said so itself
+    bool is_ready = true;     // `wait` found something to read
+    bool has_failed = false;  // it has reported its own failure
     bool has_left = false;
 
     bool is_known() const { return rank >= 0; }
   };
 
+  /// When `has_left` becomes true even if some ranks haven't read the goodbye.
   double leaves_at() const;
   bool is_leaving() const { return leaving_since_ != kNever; }
+  /// Accepts new connections, whose ranks are unknown until their hello arrives.
   void accept_peers(double now);
+  /// Reads the messages of a peer. A connection that ended without goodbye is a failure.
   void read(Peer& peer, double now);
+  /// Acts on one message.
   void take(Peer& peer, const HeartbeatMessage& message, double now);
+  /// Accepts a new connection as that of a rank, or closes it if its hello isn't valid.
   void identify(Peer& peer, const HeartbeatMessage& hello, double now);
   void send_failure(Peer& peer) const;
+  /// Sends this rank's beat to all peers if it is due.
   void beat(double now, const HeartbeatSigns& signs);
+  /// Looks for peers that have sent nothing for `timeout_seconds`.
   void look_for_silence(double now);
+  /// Looks for a rank without progress for `stall_seconds` that isn't waiting while another one is.
+  /// Among several, the one that has been stuck longest is named. Runs on rank 0 only.
   void look_for_stalls();
-  /// Rank 0 keeps a failure that may have been caused by one still to come.
+  /// Passes a failure to `decide`. Rank 0 first waits a moment if the failure's cause may still
+  /// arrive.
   void consider(RankFailure failure, int64_t told_by, double now);
-  /// Tells all but `told_by`.
+  /// Settles on this failure as the first one and sends it to all ranks except `told_by`.
   void decide(RankFailure failure, int64_t told_by);
 
   const int64_t rank_;
   const HeartbeatOptions options_;
   HeartbeatAddress address_;
-  Descriptor listener_;  // rank 0's, until all have joined
-  bool can_accept_ = true;
+  Descriptor listener_;     // open on rank 0 until all ranks have joined
+  bool can_accept_ = true;  // false after an error, until the next beat
   std::vector<Peer> peers_;
-  std::vector<bool> has_joined_;
+  std::vector<bool> has_joined_;  // for each rank; all true on ranks other than 0
   double started_at_ = 0;
   double next_beat_at_ = 0;
-  uint64_t steps_ = 0;
-  double changed_at_ = 0;
-  Pulse pulse_;  // this rank's own
+  uint64_t steps_ = 0;     // HeartbeatSigns::steps at the last beat
+  double changed_at_ = 0;  // when it last changed
+  Pulse pulse_;            // of this rank itself
   std::optional<RankFailure> failure_;
-  std::optional<RankFailure> held_;
+  std::optional<RankFailure> held_;  // passed on at held_until_ unless its cause arrives first
   double held_until_ = kNever;
   double leaving_since_ = kNever;
 };

@@ -53,8 +53,8 @@ Addresses find_host(const std::string& host, uint16_t port) {
   const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (code != 0) {
     throw DistributedError(
-        fmt::format("rank 0's heartbeat: '{}' is no host that can be found: {}; set MASTER_ADDR to "
-                    "rank 0's address",
+        fmt::format("rank 0's heartbeat: the host '{}' can't be found: {}; set MASTER_ADDR to the "
+                    "address of rank 0's host",
                     host, ::gai_strerror(code)));
   }
   return {found, &::freeaddrinfo};
@@ -64,13 +64,13 @@ Descriptor open_socket(int family) {
   return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-/// A message has to leave at once, not when there is enough to send.
+/// Makes the system send each message immediately instead of waiting for more to send.
 void send_at_once(const Descriptor& socket) {
   const int yes = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 }
 
-/// Every interface instead of the one address, unless that is a loopback one.
+/// Replaces the address by that of all interfaces, unless it is a loopback address.
 void widen(sockaddr* address) {
   if (address->sa_family == AF_INET) {
     auto& ip = reinterpret_cast<sockaddr_in*>(address)->sin_addr;
@@ -92,7 +92,7 @@ uint16_t port_of(const Descriptor& socket) {
                                              : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }
 
-/// 0 when connected, else an errno value.
+/// Returns 0 if the socket got connected before the deadline, otherwise an errno value.
 int connect_until(const Descriptor& socket, const addrinfo& to, double deadline) {
   if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
   if (errno != EINPROGRESS && errno != EINTR) return errno;
@@ -139,7 +139,7 @@ void HeartbeatConnection::flush() {
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
     } else if (errno != EINTR) {
-      unsent_.clear();  // the other side is gone: `receive` finds that too
+      unsent_.clear();  // the other side is gone, which `receive` reports
     }
   }
   if (finished_ && is_open()) ::shutdown(socket_.get(), SHUT_WR);
@@ -151,7 +151,7 @@ void HeartbeatConnection::finish() {
 }
 
 bool HeartbeatConnection::receive() {
-  constexpr size_t kMost = size_t{256} << 10;  // what is left stays ready
+  constexpr size_t kMost = size_t{256} << 10;  // `poll` reports the rest again
   std::array<char, 4096> buffer;
   for (size_t total = 0; is_open() && total < kMost;) {
     const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -203,8 +203,8 @@ HeartbeatAddress HeartbeatAddress::parse(std::string_view text) {
   }
   if (address.host.empty() || address.port == 0 || address.token.empty()) {
     throw DistributedError(fmt::format(
-        "'{}' isn't where rank 0's heartbeat is: it has to be \"address:port token\", as rank 0 of "
-        "the same version of Levin gives it",
+        "'{}' isn't the address of rank 0's heartbeat, which has the form \"address:port token\"; "
+        "check that all ranks use the same version of Levin",
         text));
   }
   return address;
@@ -217,7 +217,7 @@ Descriptor listen_for_heartbeats(const std::string& host, HeartbeatAddress& addr
   if (!listener.is_open() || ::bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 ||
       ::listen(listener.get(), SOMAXCONN) != 0) {
     throw DistributedError(
-        fmt::format("no port for the ranks' heartbeat at '{}': {}; give an "
+        fmt::format("rank 0 can't open a port for the heartbeat at '{}': {}; set MASTER_ADDR to an "
                     "address of this host",
                     host, std::strerror(errno)));
   }
@@ -239,8 +239,8 @@ Descriptor connect_to_heartbeat(const HeartbeatAddress& address, double seconds)
     if (error == 0) return socket;
   }
   throw DistributedError(
-      fmt::format("rank 0's heartbeat can't be reached at {}:{}: {}; either rank 0 has ended or a "
-                  "firewall is between the hosts",
+      fmt::format("rank 0's heartbeat can't be reached at {}:{}: {}; check whether rank 0 has "
+                  "ended and whether a firewall separates the hosts",
                   address.host, address.port, std::strerror(error)));
 }
 

@@ -9,17 +9,17 @@
 
 namespace levin {
 
-/// What the heartbeats of two ranks tell each other.
+/// A message between the heartbeats of two ranks. Empty cells are fields without a meaning.
 ///
-/// | kind    | rank      | flag                         | seconds                | text        |
-/// |---------|-----------|------------------------------|------------------------|-------------|
-/// | hello   | who joins |                              |                        | the token   |
-/// | beat    |           | it waits for other ranks     | since its last step    |             |
-/// | failure | who fails | because of another's failure |                        | the message |
-/// | goodbye |           |                              |                        |             |
+/// | kind    | rank            | flag                      | seconds           | text        |
+/// |---------|-----------------|---------------------------|-------------------|-------------|
+/// | hello   | the sender      |                           |                   | the token   |
+/// | beat    |                 | waiting for other ranks   | without progress  |             |
+/// | failure | the failed rank | caused by another failure |                   | the message |
+/// | goodbye |                 |                           |                   |             |
 ///
-/// On the wire: kind and flag (a byte each), rank, milliseconds and the text's length (4 bytes
-/// each, the most significant first), the text.
+/// Encoding: kind and flag (one byte each); rank, milliseconds and the length of the text (four
+/// bytes each, most significant first); the text.
 struct HeartbeatMessage {
   enum class Kind : uint8_t { hello = 'H', beat = 'B', failure = 'F', goodbye = 'G' };
 
@@ -30,27 +30,36 @@ struct HeartbeatMessage {
   std::string text{};
 };
 
-/// One end of a TCP connection that carries such messages. No call waits or raises SIGPIPE.
+/// One end of a TCP connection that carries heartbeat messages. No call blocks or raises SIGPIPE.
+///
+/// Bytes that aren't a message close the connection, since any program can connect to the port.
 class HeartbeatConnection {
  public:
-  /// Takes texts of 64 bytes until `trust` is called: who connects may be anybody.
+  /// Takes ownership of a connected socket. Until `trust` is called, messages with more than 64
+  /// bytes of text are refused, because the sender isn't known to be a rank.
   explicit HeartbeatConnection(Descriptor socket);
 
+  /// Accepts messages of full length (16 KiB of text) from now on.
   void trust();
   bool is_open() const { return socket_.is_open(); }
   int descriptor() const { return socket_.get(); }
   void close() { socket_.close(); }
 
-  /// Texts longer than 16 KiB are cut. What the system doesn't take now waits for `flush`.
+  /// Sends a message, cutting its text to 16 KiB. Bytes that the system doesn't accept now are kept
+  /// and sent by `flush`.
   void send(const HeartbeatMessage& message);
+  /// Sends as much as possible of what earlier calls of `send` had to keep.
   void flush();
   bool has_unsent() const { return !unsent_.empty(); }
-  /// Nothing more is sent: the other side finds the end after the last message.
+  /// Closes the sending direction once everything is sent. The other side then finds the end of the
+  /// connection after the last message.
   void finish();
 
-  /// Takes what has come; false where the other side has ended.
+  /// Reads the bytes that have arrived. Returns false if the other side has closed the connection;
+  /// messages that arrived before that can still be taken with `next`.
   bool receive();
-  /// The next whole message of it. Drops what comes after bytes that are none, and the connection.
+  /// Returns the next complete message that was received, or nothing if there is none yet. Closes
+  /// the connection if the bytes aren't a message.
   std::optional<HeartbeatMessage> next();
 
  private:
@@ -61,26 +70,34 @@ class HeartbeatConnection {
   bool finished_ = false;
 };
 
-/// Where a heartbeat is joined, as text: "address:port token".
+/// The address at which rank 0's heartbeat listens.
 struct HeartbeatAddress {
   std::string host{};
   uint16_t port = 0;
-  /// What only the ranks of this run know.
+  /// A random text that only the ranks of this run know. It keeps other programs, and ranks of
+  /// other runs, from joining.
   std::string token{};
 
+  /// Returns the address as text: "host:port token".
   std::string text() const;
-  /// Throws DistributedError where `text` isn't such a text.
+  /// Reads what `text` returned. Throws DistributedError if the text has another form.
   static HeartbeatAddress parse(std::string_view text);
 };
 
-/// Listens at a port the system picks: for this host only where `host` is a loopback address, else
-/// on all interfaces. Gives the address with a new token. Throws DistributedError.
+/// Opens a listening socket at a port that the system chooses, and sets `address` to it, with a new
+/// token.
+///
+/// If `host` is a loopback address, only this host can connect; otherwise the socket listens on all
+/// network interfaces. Throws DistributedError if `host` can't be found or the socket can't be
+/// opened.
 Descriptor listen_for_heartbeats(const std::string& host, HeartbeatAddress& address);
 
-/// Connects within `seconds`. Throws DistributedError.
+/// Connects to rank 0's heartbeat. Throws DistributedError if that doesn't succeed within
+/// `seconds`.
 Descriptor connect_to_heartbeat(const HeartbeatAddress& address, double seconds);
 
-/// A connection that waits to be taken; not open where there is none. `error`: errno, 0 for none.
+/// Accepts a waiting connection, or returns a closed descriptor if none is waiting. Sets `error` to
+/// 0, or to an errno value if accepting failed.
 Descriptor accept_heartbeat(const Descriptor& listener, int& error);
 
 }  // namespace levin

@@ -30,7 +30,8 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// Everything the new process needs, made before there is one.
+/// Everything the new process needs. It is prepared before the fork, because the new process may
+/// not allocate memory.
 struct Prepared {
   const ChildCommand& command;
   const SupervisorSignals& signals;
@@ -38,18 +39,18 @@ struct Prepared {
   std::vector<char*> environment;
   sigset_t mask;
   pid_t parent;
-  int report;  // takes the errno value where the program can't be started
+  int report;  // the pipe that receives errno if the program can't be started
 };
 
 bool redirect(int from, int to) { return from < 0 || ::dup2(from, to) == to; }
 
-/// In the new process: only async-signal-safe calls.
+/// Runs in the new process, so it may only make async-signal-safe calls.
 [[noreturn]] void become(const Prepared& child) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != child.parent) ::_exit(127);  // it ended before prctl
+  if (::getppid() != child.parent) ::_exit(127);  // the parent ended before the call of prctl
   child.signals.restore_actions();
-  // The terminal belongs to another process group: reading gives an error instead of a stop.
+  // The terminal belongs to another process group. Without these, using it would stop this process.
   ::signal(SIGTTIN, SIG_IGN);
   ::signal(SIGTTOU, SIG_IGN);
   ::sigprocmask(SIG_SETMASK, &child.mask, nullptr);
@@ -62,7 +63,7 @@ bool redirect(int from, int to) { return from < 0 || ::dup2(from, to) == to; }
   ::_exit(127);
 }
 
-/// The errno value the new process couldn't be started with, 0 where it was.
+/// Returns the errno value with which starting the program failed, or 0 if it was started.
 int wait_for_start(const Descriptor& report) {
   int error = 0;
   ssize_t got = 0;
@@ -73,8 +74,8 @@ int wait_for_start(const Descriptor& report) {
 }
 
 [[noreturn]] void fail(const std::string& path, int error) {
-  throw DistributedError(
-      fmt::format("the ranks' program '{}' can't be started: {}", path, std::strerror(error)));
+  throw DistributedError(fmt::format("the launcher can't start the ranks' program '{}': {}", path,
+                                     std::strerror(error)));
 }
 
 }  // namespace
@@ -91,7 +92,7 @@ pid_t start_child(const ChildCommand& command, const SupervisorSignals& signals)
                     report.write.get()};
   sigset_t all;
   sigfillset(&all);
-  // Nothing may reach the supervisor's handlers in the new process.
+  // The new process still has the supervisor's signal handlers; no signal may run them there.
   ::pthread_sigmask(SIG_SETMASK, &all, &prepared.mask);
   const pid_t child = ::fork();
   if (child == 0) become(prepared);
@@ -113,7 +114,7 @@ std::optional<ChildEnd> end_of_child(pid_t child) {
       info.si_pid == 0) {
     return std::nullopt;
   }
-  signal_group(child, SIGKILL);  // before its number can be given to another
+  signal_group(child, SIGKILL);  // before waitpid frees the group's number for reuse
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   return ChildEnd{.by_signal = info.si_code != CLD_EXITED, .code = info.si_status};
@@ -132,14 +133,16 @@ std::string find_program(const std::string& program) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   throw DistributedError(
-      fmt::format("the ranks' program '{}' is nowhere in PATH; give it with its folder", program));
+      fmt::format("the launcher can't find the ranks' program '{}' in any folder of PATH; give its "
+                  "path, as in ./{}",
+                  program, program));
 }
 
 ChildCommand own_command() {
   ChildCommand command;
   std::error_code code;
   command.path = std::filesystem::read_symlink("/proc/self/exe", code).string();
-  // A program built anew while it runs: what runs is still there under this name.
+  // If the file was replaced or deleted (a rebuild), this name still leads to the running program.
   if (code || !std::filesystem::exists(command.path, code)) command.path = "/proc/self/exe";
   std::string_view rest;
   const std::string line = files::read_text("/proc/self/cmdline");

@@ -10,42 +10,59 @@ namespace levin {
 
 class SupervisorSignals;
 
-/// A program to start. Descriptors that are -1 are this process's own.
+/// A program to start as a child process.
 struct ChildCommand {
+  /// The program's file. PATH is not searched; see find_program.
   std::string path;
-  std::vector<std::string> arguments;    // the program's name first
-  std::vector<std::string> environment;  // NAME=VALUE
+  /// The program's arguments, beginning with its own name (`argv[0]`).
+  std::vector<std::string> arguments;
+  /// The child's whole environment, each entry as NAME=VALUE. Nothing is inherited.
+  std::vector<std::string> environment;
+  /// The file descriptors that become the child's stdin, stdout and stderr. With -1 the child
+  /// shares that stream with this process. The caller keeps ownership and may close them
+  /// afterwards.
   int input = -1;
   int output = -1;
   int error = -1;
 };
 
-/// How a process ended.
+/// How a child process ended.
 struct ChildEnd {
+  /// True if a signal ended the process, false if it returned an exit status.
   bool by_signal = false;
-  int code = 0;  // the exit status, or the signal
+  /// The number of the signal or the exit status, depending on `by_signal`.
+  int code = 0;
 
-  /// As a shell has it: 128 + the signal.
+  /// The status that a shell would report: the exit status, or 128 plus the number of the signal.
   int exit_status() const { return by_signal ? 128 + code : code; }
 };
 
-/// Starts the program in a process group of its own; it is killed where this process (the thread
-/// that called) ends before it. Only async-signal-safe calls are made in the new process, so other
-/// threads may be at anything. Throws DistributedError where the program can't be started.
+/// Starts the program and returns its process id without waiting for the program to end.
+///
+/// The child leads a process group of its own, so that signal_group also reaches the processes that
+/// it starts. The kernel kills the child if the calling thread ends first, so call this on a thread
+/// that outlives the child. The child's signal actions are those that `signals` replaced. Other
+/// threads may be doing anything meanwhile: between fork and exec the child only makes
+/// async-signal-safe calls.
+///
+/// Throws DistributedError if the program can't be started.
 pid_t start_child(const ChildCommand& command, const SupervisorSignals& signals);
 
-/// How the process ended, or nothing while it runs. What it left behind in its process group is
-/// killed first.
+/// Returns how the child ended, or nothing if it is still running. Doesn't wait.
+///
+/// Once the child has ended, the processes left in its group are killed and the child's process id
+/// is released, so don't call this again for the same child.
 std::optional<ChildEnd> end_of_child(pid_t child);
 
-/// Sends the signal to the process and what it started in its group.
+/// Sends `signal` to the child and to the processes in its group.
 void signal_group(pid_t child, int signal);
 
-/// The file that `program` names: as it stands where it has a slash, else looked for in PATH.
-/// Throws DistributedError where there is none.
+/// Returns the file of `program`: a name with a slash as it is, any other name as found in PATH.
+/// Throws DistributedError if no folder of PATH has an executable file of that name.
 std::string find_program(const std::string& program);
 
-/// This process's own program and arguments.
+/// Returns the program and the arguments of this process, without environment. The path stays valid
+/// if the program's file is replaced or deleted while this process runs.
 ChildCommand own_command();
 
 }  // namespace levin

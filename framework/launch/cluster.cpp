@@ -40,25 +40,28 @@ Cluster from_torchrun(const EnvironmentLookup& lookup) {
   read_master(variables, cluster);
   cluster.launcher_serves_store = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
   cluster.restart_count = variables.number_or("TORCHELASTIC_RESTART_COUNT", 0, 0);
-  cluster.may_restart = true;  // also when a host comes or goes, which isn't counted
+  // torchrun restarts the ranks whenever a host joins or leaves, even with --max-restarts=0.
+  cluster.may_restart = true;
   cluster.run_id = variables.text("TORCHELASTIC_RUN_ID");
   return cluster;
 }
 
-/// A port in Lightning's range for SLURM, 15000 to 24999: below those the system gives out itself.
+/// Returns a port from 15000 to 24999 that depends on `job` alone. Lightning uses this range for
+/// SLURM; it lies below the ports that the system assigns by itself.
 int64_t port_from(std::string_view job) {
   uint64_t hash = 14695981039346656037ULL;  // FNV-1a
   for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
   return 15000 + static_cast<int64_t>(hash % 10000);
 }
 
-/// The process that started this rank, the same for all ranks of a job on this host: MPI's
-/// launchers give each rank a process group of its own, whatever shells stand between.
+/// Returns a text that names the process that started this rank, the same for all ranks of a job on
+/// this host. MPI's launchers give each rank a process group of its own, so the starter is the
+/// parent of the group's leader, even if the ranks are wrapped in shells.
 std::string starter_of_ranks() {
   std::ifstream stat("/proc/" + std::to_string(::getpgid(0)) + "/stat");
   std::string line;
   std::getline(stat, line);
-  const size_t name_end = line.rfind(')');  // the name may hold anything
+  const size_t name_end = line.rfind(')');  // the program's name may itself contain ')'
   char state = 0;
   long parent = 0;
   if (name_end == std::string::npos ||
@@ -68,7 +71,8 @@ std::string starter_of_ranks() {
   return fmt::format("parent {}", parent);
 }
 
-/// `job` is an id that all ranks share, "" where there is none that holds on all hosts.
+/// Sets the address and port of rank 0. `job` is an id that all ranks share, or "" if the launcher
+/// provides none that is the same on every host.
 void find_mpi_master(const ClusterVariables& variables, const std::string& job, Cluster& cluster) {
   const bool one_host = cluster.local_world_size == cluster.world_size;
   constexpr std::string_view kWhy = "the ranks run on several hosts";

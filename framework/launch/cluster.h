@@ -9,57 +9,70 @@
 
 namespace levin {
 
-/// Gives the value of an environment variable, nullptr where it isn't set.
+/// Returns the value of an environment variable, or nullptr if it isn't set. `::getenv` is one;
+/// tests pass their own.
 using EnvironmentLookup = std::function<const char*(const char* name)>;
 
-/// What started this process as one of several ranks, and what that says about them.
+/// The launcher that started this process as one of several ranks, and this process's place among
+/// them.
 ///
-/// | kind       | recognised by                                    | rank 0 is found at         |
-/// |------------|--------------------------------------------------|----------------------------|
-/// | launcher   | LEVIN_LAUNCHED=1 (launcher.h)                    | MASTER_ADDR, MASTER_PORT   |
-/// | torchrun   | TORCHELASTIC_RUN_ID; RANK and LOCAL_RANK         | the same                   |
-/// | open_mpi   | OMPI_COMM_WORLD_RANK                             | the same; one host: itself |
-/// | mpich      | PMI_RANK and MPI_LOCALRANKID (Hydra, Intel MPI)  | the same; one host: itself |
-/// | slurm      | SLURM_PROCID in a step of srun's                 | the same; else first host  |
-/// | kubernetes | RANK and WORLD_SIZE without LOCAL_RANK           | MASTER_ADDR, MASTER_PORT   |
+/// | kind       | recognised by these variables                   | MASTER_ADDR and MASTER_PORT |
+/// |------------|-------------------------------------------------|-----------------------------|
+/// | launcher   | LEVIN_LAUNCHED=1 (launcher.h)                   | needed                      |
+/// | torchrun   | TORCHELASTIC_RUN_ID, or RANK and LOCAL_RANK     | needed                      |
+/// | open_mpi   | OMPI_COMM_WORLD_RANK                            | optional on a single host   |
+/// | mpich      | PMI_RANK and MPI_LOCALRANKID (Hydra, Intel MPI) | optional on a single host   |
+/// | slurm      | SLURM_PROCID in a step that srun started        | optional: the first host    |
+/// | kubernetes | RANK and WORLD_SIZE without LOCAL_RANK          | needed                      |
 ///
-/// The first that fits wins: whatever was started last sets the variables that are looked at first.
-/// Sources: each launcher's own documentation; Lightning: ClusterEnvironment.
+/// The first row that matches is used. The rows are ordered so that a launcher that was started
+/// inside another one (torchrun in a SLURM job, for example) is recognised before the outer one.
+/// Sources: each launcher's documentation; Lightning: ClusterEnvironment.
 struct Cluster {
   enum class Kind { launcher, torchrun, open_mpi, mpich, slurm, kubernetes };
 
   Kind kind = Kind::launcher;
+  /// This process's number among all ranks, from 0 to world_size - 1.
   int64_t rank = 0;
   int64_t world_size = 1;
-  /// Among the ranks of this host.
+  /// This process's number among the ranks of its host, from 0 to local_world_size - 1. A rank on a
+  /// host with several GPUs uses the GPU of this number.
   int64_t local_rank = 0;
   int64_t local_world_size = 1;
-  /// The number of this host and of all of them. MPI doesn't say: there they are taken as if all
-  /// hosts had the same number of ranks, one host's next to each other.
+  /// This host's number, from 0 to num_nodes - 1. MPI launchers don't provide it. For them it is
+  /// computed on the assumption that every host has the same number of ranks and that the ranks of
+  /// a host have consecutive numbers.
   int64_t node_rank = 0;
   int64_t num_nodes = 1;
-  /// Where rank 0 is to be found by the others.
+  /// The host name or IP address and the TCP port at which the other ranks connect to rank 0.
   std::string master_address;
   int64_t master_port = 0;
-  /// Whether the launcher itself serves a TCPStore there: then no rank may, rank 0 neither.
+  /// True if the launcher itself already serves a TCPStore at that address. Every rank, rank 0
+  /// included, is then a client of that store.
   bool launcher_serves_store = false;
-  /// How often all ranks were started again before.
+  /// How many times the launcher has already restarted all ranks of this job.
   int64_t restart_count = 0;
-  /// Whether the launcher starts all ranks again when one fails.
+  /// True if the launcher restarts all ranks when one of them fails.
   bool may_restart = false;
-  /// The same for all ranks of a job; "" where the launcher gives none that holds on all hosts.
+  /// An id that all ranks of a job share. Empty if the launcher provides none that is the same on
+  /// every host.
   std::string run_id;
-  /// Whether no other job has that: torchrun calls those without a name "none".
+  /// False if other jobs may have the same run_id: torchrun uses "none" for all jobs that were
+  /// started without --rdzv-id.
   bool has_own_run_id() const { return run_id != "none"; }
 };
 
-/// "torchrun", "SLURM", "Open MPI" ...: for messages.
+/// Returns the launcher's name as messages print it: "torchrun", "SLURM", "Open MPI" and so on.
 std::string_view name_of(Cluster::Kind kind);
 
-/// The cluster this process was started in, or nothing where it was started by itself: in a plain
-/// shell, in one of sbatch's or salloc's, and (as in Lightning) in SLURM jobs named "bash" or
-/// "interactive". Throws DistributedError where variables are malformed, missing or contradict each
-/// other; it names the variable, its value and what to do.
+/// Reads this process's place in its cluster from environment variables, or returns nothing if the
+/// process was started on its own.
+///
+/// A plain shell counts as that, and so do the shells of sbatch and salloc, where only one process
+/// runs, and (as in Lightning) SLURM jobs named "bash" or "interactive".
+///
+/// Throws DistributedError if a variable is missing, malformed or contradicts another. The message
+/// names the variable and its value and says what to do.
 std::optional<Cluster> find_cluster(const EnvironmentLookup& lookup = ::getenv);
 
 }  // namespace levin

@@ -24,8 +24,9 @@ std::string ClusterVariables::needed(const char* name, std::string_view why) con
   auto value = text(name);
   if (!value.empty()) return value;
   throw DistributedError(
-      fmt::format("{} isn't set, but {} seems to have started this process{}{}; {}", name,
-                  name_of(kind_), why.empty() ? "" : ", and ", why, hint(name)));
+      fmt::format("{} isn't set, but other environment variables say that {} started this "
+                  "process{}{}; {}",
+                  name, name_of(kind_), why.empty() ? "" : ", and ", why, hint(name)));
 }
 
 int64_t ClusterVariables::number(const char* name, int64_t least, int64_t most) const {
@@ -48,8 +49,8 @@ int64_t ClusterVariables::below(const char* name, const char* limit_name, int64_
 }
 
 void ClusterVariables::refuse(const char* name, std::string_view why) const {
-  throw DistributedError(fmt::format("{} = {} (the environment is that of {}): {}; {}", name,
-                                     text(name), name_of(kind_), why, hint(name)));
+  throw DistributedError(fmt::format("{} = {} (set by {}): the value {}; {}", name, text(name),
+                                     name_of(kind_), why, hint(name)));
 }
 
 std::string ClusterVariables::hint(const char* name) const {

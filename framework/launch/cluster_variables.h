@@ -10,42 +10,55 @@
 
 namespace levin {
 
-/// The environment variables of one kind of launcher, and what to say where they are wrong.
+/// Reads and checks the environment variables that one kind of launcher sets.
+///
+/// The errors thrown name the variable, its value and the launcher, and end with how to set the
+/// variable with that launcher. An empty variable counts as one that isn't set.
 class ClusterVariables {
  public:
+  /// The largest number accepted if the caller sets no limit of its own.
   static constexpr int64_t kLargest = std::numeric_limits<int32_t>::max();
 
+  /// `lookup` must outlive this object.
   ClusterVariables(const EnvironmentLookup& lookup, Cluster::Kind kind)
       : lookup_(lookup), kind_(kind) {}
 
   Cluster::Kind kind() const { return kind_; }
-  /// "" where it isn't set.
+  /// Returns the variable's value, or "" if it isn't set.
   std::string text(const char* name) const;
   bool has(const char* name) const { return !text(name).empty(); }
-  /// The first of `names` that is set, or the last of them.
+  /// Returns the first of `names` that is set, or the last of `names` if none is. Launchers have
+  /// renamed some variables over the years; list the preferred name first.
   const char* first_set(std::initializer_list<const char*> names) const;
 
-  /// Throws DistributedError where it isn't set; `why` it is needed, where that isn't plain.
+  /// Returns the variable's value. Throws DistributedError if it isn't set. `why` completes the
+  /// sentence "and ..." and says why it is needed in this case.
   std::string needed(const char* name, std::string_view why = {}) const;
-  /// Throws DistributedError where it isn't a whole number from `least` to `most`.
+  /// Returns the variable's value as a number. Throws DistributedError if it isn't set, isn't a
+  /// whole number, or isn't between `least` and `most` (inclusive).
   int64_t number(const char* name, int64_t least, int64_t most = kLargest) const;
+  /// Like `number`, but returns `otherwise` if the variable isn't set.
   int64_t number_or(const char* name, int64_t otherwise, int64_t least) const {
     return has(name) ? number(name, least) : otherwise;
   }
-  /// A number from 0 to `limit` - 1; `limit_name` is the variable that sets the limit.
+  /// Returns a number from 0 to `limit` - 1, such as a rank. Messages refer to the limit as
+  /// `limit_name`, the variable that holds it (WORLD_SIZE for RANK).
   int64_t below(const char* name, const char* limit_name, int64_t limit) const;
 
-  /// Throws the DistributedError of a variable that is set, but wrong.
+  /// Throws the DistributedError for a variable that is set to an unusable value. `why` says what
+  /// the value must be.
   [[noreturn]] void refuse(const char* name, std::string_view why) const;
 
  private:
+  /// How to set the variable with this launcher, or how to train without the launcher.
   std::string hint(const char* name) const;
 
   const EnvironmentLookup& lookup_;
   Cluster::Kind kind_;
 };
 
-/// The variables a launcher tells the ranks by; no local ones: nullptr.
+/// The names of the four variables that tell a rank its place. `local_rank` and `local_world_size`
+/// are nullptr if the launcher sets no such variables.
 struct RankNames {
   const char* rank;
   const char* world_size;
@@ -53,9 +66,12 @@ struct RankNames {
   const char* local_world_size;
 };
 
-/// A cluster with the ranks set and checked, nodes counted from them. Throws DistributedError.
+/// Returns a cluster whose ranks are read from the variables and checked. The number of hosts is
+/// computed from the number of local ranks. Throws DistributedError as ClusterVariables does.
 Cluster read_ranks(const ClusterVariables& variables, const RankNames& names);
-/// Sets rank 0's address and port from MASTER_ADDR and MASTER_PORT. Throws DistributedError.
+
+/// Sets the address and the port of rank 0 from MASTER_ADDR and MASTER_PORT. Throws
+/// DistributedError as ClusterVariables does.
 void read_master(const ClusterVariables& variables, Cluster& cluster);
 
 }  // namespace levin

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view kTitle = "levin-failure";
 
-/// As a JSON string, quotes included; what isn't ASCII becomes '?', so that any reader takes it.
+/// Returns the text as a JSON string in quotes. Characters beyond ASCII become '?', so that every
+/// reader accepts the file whatever encoding the message has.
 std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (const char letter : text) {
@@ -31,8 +32,9 @@ std::string quoted(std::string_view text) {
   return result + "\"";
 }
 
-/// torchelastic's form. torchrun names the failure with the smallest timestamp, and gives a rank
-/// that was killed the time it noticed: one that failed because of another says it did so later.
+/// Returns the report in torchelastic's format. torchrun names the failure with the smallest
+/// timestamp, and the timestamp of a killed rank is the time when torchrun noticed. A rank that
+/// failed because of another one therefore gives a later time than the true one.
 std::string torchelastic_json(std::string_view message, bool because_of_another_rank) {
   constexpr int64_t kLater = 60;
   const auto now = static_cast<int64_t>(files::wall_seconds());
@@ -47,7 +49,7 @@ void write_once(const char* variable, std::string_view text) noexcept {
   if (path == nullptr || *path == '\0') return;
   try {
     if (!std::filesystem::exists(path)) files::write_atomically(path, text);
-  } catch (const std::exception&) {  // the failure itself is on its way already
+  } catch (const std::exception&) {  // the caller reports the failure itself in any case
   }
 }
 
@@ -59,7 +61,7 @@ void report_failure(std::string_view message, bool because_of_another_rank) noex
                fmt::format("{} {} {:.6f}\n{}", kTitle, because_of_another_rank ? "later" : "first",
                            files::monotonic_seconds(), message));
     write_once("TORCHELASTIC_ERROR_FILE", torchelastic_json(message, because_of_another_rank));
-  } catch (const std::exception&) {  // out of memory, at worst
+  } catch (const std::exception&) {  // memory ran out
   }
 }
 

@@ -7,21 +7,28 @@
 
 namespace levin {
 
-/// Why a rank failed, as it said itself.
+/// What a rank wrote about its own failure, for the launcher to read.
 struct FailureReport {
+  /// The message of the exception that ended the rank.
   std::string message;
-  /// Whether it failed only because another rank had: a connection closed, a peer that is gone.
+  /// True if the rank failed only as a consequence of another rank's failure, for example because
+  /// the other rank's connection closed. The launcher then names the other rank.
   bool because_of_another_rank = false;
-  /// When, in files::monotonic_seconds(): the same clock for all ranks of a host.
+  /// When the rank failed, in files::monotonic_seconds(). All processes of a host share this clock,
+  /// so the times of different ranks can be compared.
   double seconds = 0;
 };
 
-/// Tells whoever started this rank why it fails: the file that LEVIN_ERROR_FILE names, for Levin's
-/// launcher, and the one that TORCHELASTIC_ERROR_FILE names, for torchrun. The first call counts.
-/// Does nothing where neither is set, and never throws: the failure itself matters more.
+/// Tells the launcher why this rank is about to fail.
+///
+/// Writes the file that LEVIN_ERROR_FILE names, which Levin's own launcher reads, and the file that
+/// TORCHELASTIC_ERROR_FILE names, which torchrun reads. Does nothing if neither variable is set. A
+/// report that exists already is kept, so only the first call has an effect. Never throws: if the
+/// file can't be written, the failure itself is still reported by the caller.
 void report_failure(std::string_view message, bool because_of_another_rank) noexcept;
 
-/// What report_failure wrote; nothing where there is no such file or it isn't whole.
+/// Reads a file written by report_failure. Returns nothing if the file doesn't exist or isn't a
+/// complete report.
 std::optional<FailureReport> read_failure_report(const std::filesystem::path& path);
 
 }  // namespace levin

@@ -20,15 +20,15 @@ void validate(const LaunchOptions& options) {
   require(options.node_rank >= 0 && options.node_rank < options.num_nodes, "node_rank",
           options.node_rank, fmt::format("must be from 0 to {}", options.num_nodes - 1));
   require(options.master_port >= 0 && options.master_port <= 65535, "master_port",
-          options.master_port, "must be a port, or 0 for a free one");
+          options.master_port, "must be a port from 1 to 65535, or 0 for a free one");
   require(options.max_restarts >= 0, "max_restarts", options.max_restarts, "must be at least 0");
   require(std::isfinite(options.grace_seconds) && options.grace_seconds >= 0, "grace_seconds",
           options.grace_seconds, "must be at least 0");
   if (options.num_nodes == 1) return;
   require(!options.master_address.empty(), "master_address", "''",
-          "with several hosts each has to be told the address of the first");
+          "must be the address of host 0 if there are several hosts");
   require(options.master_port != 0, "master_port", options.master_port,
-          "with several hosts each has to be told the same port of the first");
+          "must be a port, the same on every host, if there are several hosts");
 }
 
 }  // namespace

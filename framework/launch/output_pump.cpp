@@ -11,9 +11,9 @@
 namespace levin {
 namespace {
 
-/// More than this waiting to be written: the writers wait too.
+/// While more bytes than this wait to be written, nothing more is read, so that the writers wait.
 constexpr size_t kMostWaiting = size_t{1} << 20;
-/// A line longer than this is passed on in parts; progress bars never end theirs.
+/// A longer line, such as a progress bar that never ends its line, is passed on in parts.
 constexpr size_t kLongestLine = size_t{16} << 20;
 
 bool is_writable(int descriptor) {
@@ -100,7 +100,7 @@ void OutputPump::write(Target& target) {
   size_t done = 0;
   std::string_view rest = target.waiting;
   while (!rest.empty() && is_writable(target.descriptor)) {
-    // This much a pipe that is writable takes at once, and doesn't mix with others' lines.
+    // A writable pipe accepts PIPE_BUF bytes at once and doesn't mix them with other processes'.
     size_t size = std::min(rest.size(), size_t{PIPE_BUF});
     if (size < rest.size() && rest.substr(0, size).rfind('\n') != std::string_view::npos) {
       size = rest.substr(0, size).rfind('\n') + 1;

@@ -20,7 +20,8 @@ int64_t cores() {
   return std::max<int64_t>(1, ::sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-/// This process's environment with `ours` over it, without what other launchers left there.
+/// Returns `ours` plus those variables of this process that `ours` doesn't replace, without
+/// torchrun's.
 std::vector<std::string> environment_with(std::vector<std::string> ours) {
   for (char** each = ::environ; *each != nullptr; ++each) {
     const std::string_view entry = *each;

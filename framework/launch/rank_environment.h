@@ -9,25 +9,31 @@
 
 namespace levin {
 
-/// What differs from rank to rank, and from one start to the next.
+/// The settings that differ between ranks or between restarts.
 struct RankPlace {
   int64_t rank = 0;
   int64_t local_rank = 0;
+  /// How many times the ranks have been restarted; 0 for the first start.
   int64_t attempt = 0;
   int64_t master_port = 0;
+  /// An id that all ranks share and that stays the same over restarts.
   std::string run_id{};
+  /// The file that the rank writes if it fails. See failure_report.h.
   std::filesystem::path error_file{};
 };
 
-/// The environment a rank is started with, as NAME=VALUE: this process's, without what other
-/// launchers left there, and what `launch` promises.
+/// Returns the environment to start a rank with, each entry as NAME=VALUE.
+///
+/// It is this process's environment, without the variables of torchrun, plus the variables that
+/// `launch` documents. Those replace variables of the same name.
 std::vector<std::string> rank_environment(const LaunchOptions& options, const RankPlace& place);
 
-/// Sixteen random hexadecimal digits.
+/// Returns sixteen random hexadecimal digits.
 std::string random_name();
 
-/// A folder for small files of this run alone, not there yet. In memory where that can be: syncing
-/// them must not take what time a failing rank has.
+/// Returns the path of a folder for this run's small files, which the caller has to create. The
+/// folder is in memory (/dev/shm) unless TMPDIR is set or /dev/shm can't be written: a failing rank
+/// has little time left, and syncing a file to a disk could take all of it.
 std::filesystem::path temporary_folder();
 
 }  // namespace levin

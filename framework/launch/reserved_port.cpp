@@ -20,12 +20,14 @@ ReservedPort::ReservedPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOE
   address.sin_addr.s_addr = htonl(INADDR_ANY);
   socklen_t size = sizeof(address);
   auto* any = reinterpret_cast<sockaddr*>(&address);
-  // The port is chosen before others may share it: it has to be nobody's.
+  // bind comes before SO_REUSEADDR: otherwise the system could choose a port that is shared.
   if (::bind(socket_.get(), any, size) != 0 ||
       ::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
       ::getsockname(socket_.get(), any, &size) != 0) {
     throw DistributedError(
-        fmt::format("no free port for the ranks to meet at: {}; give one", std::strerror(errno)));
+        fmt::format("the launcher can't reserve a free port at which the ranks meet: {}; set "
+                    "master_port to one that is free",
+                    std::strerror(errno)));
   }
   number_ = ntohs(address.sin_port);
 }

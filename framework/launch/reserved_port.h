@@ -6,13 +6,16 @@
 
 namespace levin {
 
-/// A free TCP port that the system gives to nobody else while this lives. Whoever asks for it by
-/// its number with SO_REUSEADDR, as TCPStore does, gets it: this socket is bound, but doesn't
-/// listen.
+/// Reserves a free TCP port for rank 0 for as long as this object lives.
+///
+/// The system doesn't assign the port to a process that asks for any free port. A process that asks
+/// for this port by number and sets SO_REUSEADDR, as TCPStore does, can still listen at it, because
+/// the socket held here is bound but doesn't listen.
 class ReservedPort {
  public:
-  /// Throws DistributedError where no port is free.
+  /// Throws DistributedError if no port is free.
   ReservedPort();
+  /// The port's number, from 1 to 65535.
   int64_t number() const { return number_; }
 
  private:

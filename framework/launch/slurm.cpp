@@ -15,16 +15,19 @@ namespace {
 constexpr size_t kMostHosts = 100000;
 constexpr size_t kMostDigits = 9;
 
-/// What is being read, for messages.
+/// The variable and the value that are being parsed; error messages name them.
 struct Source {
   std::string_view variable;
   std::string_view list;
 
   [[noreturn]] void refuse(std::string_view why) const {
     throw DistributedError(
-        fmt::format("{} = '{}': {}; SLURM sets it: start with srun, or set MASTER_ADDR and "
-                    "MASTER_PORT and the ranks' variables yourself",
+        fmt::format("{} = '{}': {}; SLURM sets this variable itself: start with srun and leave it "
+                    "as it is, or set MASTER_ADDR, MASTER_PORT and the ranks' variables yourself",
                     variable, list, why));
+  }
+  [[noreturn]] void refuse_length() const {
+    refuse(fmt::format("the list is longer than {} hosts", kMostHosts));
   }
   int64_t number(std::string_view digits) const {
     int64_t value = 0;
@@ -37,7 +40,8 @@ struct Source {
   }
 };
 
-/// Takes what stands before the next `separator`, outside brackets, off the front of `rest`.
+/// Removes the text before the next separator from the front of `rest` and returns it. Separators
+/// in brackets don't count.
 std::string_view take_until(std::string_view& rest, std::string_view separators) {
   int depth = 0;
   size_t i = 0;
@@ -54,7 +58,7 @@ std::string_view take_until(std::string_view& rest, std::string_view separators)
 /// `01-03,7` -> 01, 02, 03, 7.
 std::vector<std::string> expand_ranges(const Source& source, std::string_view ranges) {
   std::vector<std::string> numbers;
-  if (ranges.empty()) source.refuse("brackets without a number");
+  if (ranges.empty()) source.refuse("there are brackets without a number between them");
   while (!ranges.empty()) {
     const std::string_view range = take_until(ranges, ",");
     const size_t dash = range.find('-');
@@ -63,7 +67,7 @@ std::vector<std::string> expand_ranges(const Source& source, std::string_view ra
     const int64_t to =
         dash == std::string_view::npos ? from : source.number(range.substr(dash + 1));
     if (to < from) source.refuse(fmt::format("the range '{}' runs backwards", range));
-    if (static_cast<size_t>(to - from) >= kMostHosts) source.refuse("too many hosts");
+    if (static_cast<size_t>(to - from) >= kMostHosts) source.refuse_length();
     for (int64_t n = from; n <= to; ++n) numbers.push_back(fmt::format("{:0{}}", n, first.size()));
   }
   return numbers;
@@ -77,9 +81,9 @@ std::vector<std::string> expand_name(const Source& source, std::string_view name
     for (auto& host : hosts) host += name.substr(0, open);
     if (open == std::string_view::npos) break;
     const size_t close = name.find(']', open);
-    if (close == std::string_view::npos) source.refuse("a '[' without ']'");
+    if (close == std::string_view::npos) source.refuse("a '[' has no ']'");
     const auto numbers = expand_ranges(source, name.substr(open + 1, close - open - 1));
-    if (hosts.size() * numbers.size() > kMostHosts) source.refuse("too many hosts");
+    if (hosts.size() * numbers.size() > kMostHosts) source.refuse_length();
     std::vector<std::string> longer;
     for (const auto& host : hosts) {
       for (const auto& number : numbers) longer.push_back(host + number);
@@ -90,8 +94,9 @@ std::vector<std::string> expand_name(const Source& source, std::string_view name
   return hosts;
 }
 
-/// Whether srun started this: batch scripts and salloc's shells are steps of reserved numbers, or
-/// none. Source: slurm.h, SLURM_BATCH_SCRIPT and its neighbours.
+/// Returns whether srun started this process. Batch scripts and the shells of salloc have a
+/// reserved step number or none. Source: SLURM's slurm.h, SLURM_BATCH_SCRIPT and the constants
+/// beside it.
 bool is_in_srun(const EnvironmentLookup& lookup) {
   constexpr uint64_t kFirstReserved = 0xfffffff0;
   const ClusterVariables variables(lookup, Cluster::Kind::slurm);
@@ -105,8 +110,8 @@ bool is_in_srun(const EnvironmentLookup& lookup) {
   return error == std::errc() && stop == step.data() + step.size() && number < kFirstReserved;
 }
 
-/// How many ranks this host has. Of several variables that may be the whole job's or the step's,
-/// the first whose sum is the number of ranks tells.
+/// Returns the number of ranks on this host. Some variables may describe the whole job instead of
+/// this step, so the first one whose sum equals the number of ranks is used.
 int64_t ranks_on_node(const ClusterVariables& variables, const Cluster& cluster) {
   for (const char* name : {"SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"}) {
     if (!variables.has(name)) continue;
@@ -114,7 +119,7 @@ int64_t ranks_on_node(const ClusterVariables& variables, const Cluster& cluster)
     const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0});
     if (sum != cluster.world_size) continue;
     if (static_cast<size_t>(cluster.node_rank) >= counts.size()) {
-      variables.refuse(name, fmt::format("says nothing of node {}", cluster.node_rank));
+      variables.refuse(name, fmt::format("has no number for node {}", cluster.node_rank));
     }
     return counts[static_cast<size_t>(cluster.node_rank)];
   }
@@ -122,7 +127,7 @@ int64_t ranks_on_node(const ClusterVariables& variables, const Cluster& cluster)
   const char* name = "SLURM_NTASKS_PER_NODE";
   const int64_t count = variables.number(name, 1);
   if (count * cluster.num_nodes != cluster.world_size) {
-    variables.refuse(name, fmt::format("times {} nodes isn't the number of tasks, {}",
+    variables.refuse(name, fmt::format("times {} nodes isn't the number of tasks ({})",
                                        cluster.num_nodes, cluster.world_size));
   }
   return count;
@@ -137,7 +142,7 @@ void find_slurm_master(const ClusterVariables& variables, Cluster& cluster) {
   const char* job = variables.first_set({"SLURM_JOB_ID", "SLURM_JOBID", "MASTER_PORT"});
   if (variables.has("MASTER_PORT")) {
     cluster.master_port = variables.number("MASTER_PORT", 1, 65535);
-  } else {  // the last four digits: Lightning: SLURMEnvironment.main_port
+  } else {  // the job's last four digits, as in Lightning: SLURMEnvironment.main_port
     cluster.master_port = 15000 + variables.number(job, 0) % 10000;
   }
 }
@@ -172,12 +177,12 @@ std::vector<std::string> expand_host_list(std::string_view variable, std::string
   while (!list.empty()) {
     const std::string_view name = take_until(list, ", ");
     if (name.empty()) continue;
-    if (name.find_first_of("]") < name.find_first_of("[")) source.refuse("a ']' without '['");
+    if (name.find_first_of("]") < name.find_first_of("[")) source.refuse("a ']' has no '['");
     auto more = expand_name(source, name);
-    if (hosts.size() + more.size() > kMostHosts) source.refuse("too many hosts");
+    if (hosts.size() + more.size() > kMostHosts) source.refuse_length();
     hosts.insert(hosts.end(), more.begin(), more.end());
   }
-  if (hosts.empty()) source.refuse("no host is named");
+  if (hosts.empty()) source.refuse("the list names no host");
   return hosts;
 }
 
@@ -193,10 +198,10 @@ std::vector<int64_t> expand_counts(std::string_view variable, std::string_view l
       times = source.number(item.substr(open + 2, item.size() - open - 3));
     }
     const int64_t count = source.number(item.substr(0, open));
-    if (counts.size() + static_cast<size_t>(times) > kMostHosts) source.refuse("too many hosts");
+    if (counts.size() + static_cast<size_t>(times) > kMostHosts) source.refuse_length();
     counts.insert(counts.end(), static_cast<size_t>(times), count);
   }
-  if (counts.empty()) source.refuse("no number is given");
+  if (counts.empty()) source.refuse("the list has no number");
   return counts;
 }
 

@@ -21,15 +21,16 @@ namespace {
 
 constexpr int kWrongConfiguration = 2;
 constexpr int kInterrupted = 130;
-/// Milliseconds after which it looks for ranks that ended, though no signal said so: a program may
-/// have taken the handler away, and the thread sanitizer holds signals back.
+/// Milliseconds between two looks for ended ranks if no signal arrives: the calling program may
+/// have replaced the handler of SIGCHLD, and the thread sanitizer delays signals.
 constexpr int kLongestWait = 250;
-/// How long a rank's failure may come after those that it caused.
+/// Seconds by which the report of the first failure may arrive after reports of failures that it
+/// caused.
 constexpr double kMostDelay = 0.3;
-/// How long the others may go on saving after a rank that the stop signal itself has ended.
+/// Seconds the other ranks have to save a checkpoint after the stop signal ended one rank outright.
 constexpr double kTimeToSave = 10;
 
-/// The message as one line.
+/// Replaces line breaks by spaces, so that the message fits on one line.
 std::string in_one_line(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -55,7 +56,7 @@ Supervisor::Supervisor(const LaunchOptions& options)
   const char* given = std::getenv("LEVIN_RUN_ID");
   if (given != nullptr) {
     run_id_ = given;
-  } else if (options.num_nodes > 1) {  // all hosts have to have the same
+  } else if (options.num_nodes > 1) {  // the launchers of all hosts must arrive at the same id
     run_id_ = fmt::format("{}:{}", options.master_address, options.master_port);
   } else {
     run_id_ = random_name();
@@ -141,7 +142,9 @@ void Supervisor::start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int
       Pipe pipe = Pipe::open();
       if (!pipe.write.is_open()) {
         throw DistributedError(
-            fmt::format("no pipe for the output of rank {}: {}", rank.number, ::strerror(errno)));
+            fmt::format("the launcher can't open a pipe for the output of rank {}: {}; raise the "
+                        "limit of open files (ulimit -n)",
+                        rank.number, ::strerror(errno)));
       }
       (stream == OutputPump::out ? out : error) = std::move(pipe.write);
       pump_.add(std::move(pipe.read), stream, prefix);
@@ -186,7 +189,6 @@ void Supervisor::wait_for_something() {
   ::poll(waits.data(), waits.size(), milliseconds);
 }
 
-/// Once to every rank; a second one ends them.
 void Supervisor::pass_on_stops() {
   if (signals_.stops() > 0 && !passed_on_) {
     passed_on_ = true;
@@ -220,7 +222,6 @@ void Supervisor::kill_ranks() {
   deadline_.reset();
 }
 
-/// Waits for whoever reads this process's output, unless the user won't.
 void Supervisor::write_what_waits() {
   for (pump_.work(); pump_.has_waiting() && signals_.stops() < 2; pump_.work()) {
     wait_for_something();
@@ -232,14 +233,12 @@ bool Supervisor::any_runs() const {
   return std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.runs(); });
 }
 
-/// Whether the ranks were asked to stop: through this process, or themselves.
 bool Supervisor::is_interrupted() const {
   return signals_.stops() > 0 || std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) {
            return rank.end && !rank.end->by_signal && rank.end->code == kInterrupted;
          });
 }
 
-/// Nothing where the rank ended well, as it was asked to, or was killed before it could fail.
 std::optional<Supervisor::Failure> Supervisor::failure_of(const Rank& rank) const {
   if (!rank.end || rank.end->exit_status() == 0) return std::nullopt;
   if (!rank.end->by_signal && rank.end->code == kInterrupted) return std::nullopt;

@@ -15,50 +15,72 @@
 
 namespace levin {
 
-/// What `launch` runs: starts the ranks, waits for them, and finds out who failed first.
+/// The implementation of `launch`: starts the ranks of this host, passes signals to them, prints
+/// their output, restarts them, and determines which rank failed first.
+///
+/// The object lives on the thread that calls `launch`; it starts no threads. Between signals and
+/// output it waits in `poll`.
 class Supervisor {
  public:
+  /// `options` must be valid and outlive this object. Takes over the process's signal actions.
+  /// Throws DistributedError if the program can't be found or ranks are being launched already.
   explicit Supervisor(const LaunchOptions& options);
-  /// Leaves no rank behind, whatever happened.
+  /// Kills the ranks that are still running, for example after an exception, and waits for them.
   ~Supervisor();
 
+  /// Runs the ranks until they have ended for good, and returns the exit status of `launch`.
   int run();
 
  private:
+  /// The process of one rank.
   struct Rank {
     int64_t number = 0;
     pid_t process = -1;
-    std::filesystem::path error_file{};
-    std::optional<ChildEnd> end{};
-    double ended_at = 0;
-    bool was_killed = false;  // by the supervisor
+    std::filesystem::path error_file{};  // written by the rank if it fails
+    std::optional<ChildEnd> end{};       // nothing while the process runs
+    double ended_at = 0;                 // in files::monotonic_seconds()
+    bool was_killed = false;             // by this supervisor, after another rank failed
 
     bool runs() const { return process > 0 && !end; }
   };
-  /// The rank to name, and why.
+  /// A rank that failed, and what is known about it.
   struct Failure {
     int64_t rank = 0;
     int status = 1;
     std::string reason{};
-    bool is_secondary = false;
-    double seconds = 0;
+    bool is_secondary = false;  // it failed as a consequence of another rank's failure
+    double seconds = 0;         // when it failed, in files::monotonic_seconds()
   };
 
+  /// `attempt` is 0 for the first start and counts restarts.
   void start_ranks(int64_t attempt);
+  /// Starts one process with its environment, and connects its output to the pump or to files.
   void start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int64_t port);
+  /// Opens `rank-r.ENDING` in the output folder.
   Descriptor open_output(const Rank& rank, const char* ending) const;
 
+  /// Returns when all ranks have ended.
   void wait_for_ranks();
+  /// Waits for a signal, for output, or for the deadline.
   void wait_for_something();
+  /// Passes the first SIGINT or SIGTERM on to the ranks, and kills them after the second.
   void pass_on_stops();
+  /// Notes which ranks have ended, and sets the deadline for the others after a failure.
   void collect_ends();
+  /// Kills the ranks that are still running.
   void kill_ranks();
+  /// Blocks until all output is written, unless the user has sent a second stop signal.
   void write_what_waits();
   bool any_runs() const;
+  /// Whether the ranks were asked to stop, through this process or directly.
   bool is_interrupted() const;
 
+  /// Nothing if the rank succeeded, stopped because it was asked to, or was killed by this
+  /// supervisor without having reported a failure of its own.
   std::optional<Failure> failure_of(const Rank& rank) const;
+  /// The earliest failure, preferring those that weren't caused by another rank.
   std::optional<Failure> first_failure() const;
+  /// The exit status of `launch`.
   int finish(const std::optional<Failure>& failure) const;
 
   const LaunchOptions& options_;
@@ -66,11 +88,11 @@ class Supervisor {
   OutputPump pump_;
   ChildCommand command_;
   std::string run_id_;
-  std::filesystem::path report_folder_;  // made by the first rank that fails
+  std::filesystem::path report_folder_;  // created by the first rank that fails
   std::optional<ReservedPort> port_;
   std::vector<Rank> ranks_;
-  bool passed_on_ = false;
-  std::optional<double> deadline_;  // when the ranks that still run are killed
+  bool passed_on_ = false;          // the first stop signal was sent to the ranks
+  std::optional<double> deadline_;  // when the ranks that are still running are killed
 };
 
 }  // namespace levin

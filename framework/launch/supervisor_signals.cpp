@@ -16,7 +16,7 @@ namespace {
 std::atomic<int> g_wake{-1};
 std::atomic<int> g_stops{0};
 std::atomic<int> g_last_stop{0};
-static_assert(std::atomic<int>::is_always_lock_free);  // signal handlers use them
+static_assert(std::atomic<int>::is_always_lock_free);  // because signal handlers use them
 
 void on_signal(int number) {
   const int error = errno;
@@ -25,7 +25,8 @@ void on_signal(int number) {
     ++g_stops;
   }
   const char byte = 0;
-  [[maybe_unused]] const ssize_t written = ::write(g_wake, &byte, 1);  // full: readable anyway
+  [[maybe_unused]] const ssize_t written =
+      ::write(g_wake, &byte, 1);  // a full pipe is readable too
   errno = error;
 }
 
@@ -37,11 +38,14 @@ void make_nonblocking(const Descriptor& descriptor) {
 
 SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
   if (!wake_.write.is_open()) {
-    throw DistributedError(fmt::format("no pipe for the launcher: {}", std::strerror(errno)));
+    throw DistributedError(
+        fmt::format("the launcher can't open a pipe: {}; raise the limit of open files (ulimit -n)",
+                    std::strerror(errno)));
   }
   int none = -1;
   if (!g_wake.compare_exchange_strong(none, wake_.write.get())) {
-    throw DistributedError("this process launches ranks already; wait for them to end");
+    throw DistributedError(
+        "this process is already running a launcher; wait until its ranks have ended");
   }
   make_nonblocking(wake_.read);
   make_nonblocking(wake_.write);

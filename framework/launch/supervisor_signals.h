@@ -7,24 +7,34 @@
 
 namespace levin {
 
-/// Within its scope, SIGINT and SIGTERM are counted instead of ending the process, and they and the
-/// end of a child make `descriptor()` readable; a closed pipe gives an error instead of SIGPIPE.
-/// One at a time in a process. Throws DistributedError where there is one already.
+/// Replaces this process's signal actions while a launcher supervises its ranks.
+///
+/// During the lifetime of this object, SIGINT and SIGTERM are counted instead of ending the
+/// process. They, and the end of a child (SIGCHLD), make `descriptor()` readable. SIGPIPE is
+/// ignored, so that writing to a closed pipe returns an error. The destructor restores the previous
+/// actions.
+///
+/// A process can have only one such object at a time, because signal actions belong to the whole
+/// process.
 class SupervisorSignals {
  public:
+  /// Throws DistributedError if there is already such an object or no descriptors are left.
   SupervisorSignals();
   ~SupervisorSignals();
   SupervisorSignals(const SupervisorSignals&) = delete;
   SupervisorSignals& operator=(const SupervisorSignals&) = delete;
 
-  /// Readable once one of the signals came; `clear()` before looking at what they mean.
+  /// A descriptor for `poll`, readable after a signal has arrived. Call `clear` first and look at
+  /// what has changed afterwards, so that a signal that arrives in between isn't missed.
   int descriptor() const { return wake_.read.get(); }
+  /// Makes the descriptor unreadable until the next signal.
   void clear() const;
-  /// How many times SIGINT or SIGTERM came, and which came last.
+  /// How many times SIGINT or SIGTERM has arrived.
   int stops() const;
+  /// Which of the two arrived last; 0 if none has arrived in this process.
   int last_stop() const;
 
-  /// Puts back what was done on these signals before. Async-signal-safe: for new processes.
+  /// Restores the previous signal actions in a process that was just forked. Async-signal-safe.
   void restore_actions() const;
 
  private:

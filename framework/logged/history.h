@@ -8,23 +8,33 @@
 
 namespace levin {
 
-/// What `fit` returns: the metrics of each epoch, in order, and why it ended.
+/// What `Trainer::fit` returns: the metrics of each epoch, and why training ended.
+///
+///     const levin::History history = trainer.fit(model, data);
+///     std::printf("%zu epochs, val_loss %.4f\n", history.epochs.size(), history.last("val_loss"));
 struct History {
+  /// The metrics of one epoch, those of its validation included.
   struct Epoch {
+    /// The epoch's number, from 0.
     int64_t epoch = 0;
+    /// The number of optimizer steps done by the end of the epoch.
     int64_t global_step = 0;
     MetricMap metrics;
   };
+  /// The epochs in order. After a resume, the epochs before it are included.
   std::vector<Epoch> epochs;
   /// "max_epochs", "max_steps", "interrupted", or the reason given to `Run::stop`.
   std::string stop_reason;
+  /// True if a signal such as Ctrl-C ended training.
   bool interrupted = false;
 
-  /// One metric over the epochs, NaN where an epoch has none.
+  /// Returns one metric, a value for each epoch. Epochs that don't have the metric give NaN.
   std::vector<double> values(std::string_view metric) const;
-  /// A metric of the last epoch that has it. Throws ModuleError where none has.
+  /// Returns the metric of the last epoch that has it. Throws ModuleError, with the names of all
+  /// metrics, if no epoch has it.
   double last(std::string_view metric) const;
 
+  /// The epochs as checkpoints keep them, without stop_reason and interrupted.
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
 };

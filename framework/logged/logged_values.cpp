@@ -20,7 +20,7 @@ double finish(Reduce reduce, double sofar, double weight) {
   return reduce == Reduce::mean ? sofar / weight : sofar;
 }
 
-/// Reads a one-element CPU tensor without a dispatch.
+/// Reads a one-element CPU tensor directly, without the cost of LibTorch's dispatcher.
 double read_scalar(const torch::Tensor& value) {
   switch (value.scalar_type()) {
     case at::kFloat:
@@ -34,8 +34,8 @@ double read_scalar(const torch::Tensor& value) {
   }
 }
 
-/// `sofar` combined with `value` on its device, as float64 []; begins with `on_host`, so that the
-/// bits don't depend on when values were brought to the host.
+/// Combines `sofar` with `value` on the device, as float64 []. If `sofar` is undefined, it starts
+/// with `on_host`, so that the result doesn't depend on when values were copied to the host.
 void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
                        const torch::Tensor& value, double weight) {
   if (!sofar.defined()) sofar = at::full({}, on_host, value.options());
@@ -91,7 +91,7 @@ void LoggedValues::log(std::string_view name, const torch::Tensor& value, const 
                                 value.defined()
                                     ? fmt::format("a tensor of {} elements", value.numel())
                                     : std::string("an undefined tensor"),
-                                "log one number: take its mean or sum first");
+                                "log a tensor with one element: take the mean or the sum first");
   }
   Slot& target = slot(name, options, on_step, on_epoch);
   const double weight = static_cast<double>(options.batch_size.value_or(rows_));
@@ -132,7 +132,8 @@ LoggedValues::Slot& LoggedValues::slot(std::string_view name, const LogOptions& 
       result.prog_bar != options.prog_bar || result.logger != options.logger) {
     throw ModuleError::contract(
         fmt::format("log(\"{}\")", name),
-        fmt::format("logged before with on_step={}, on_epoch={}, reduce={}, prog_bar={}, logger={}",
+        fmt::format("it was logged before with other options: on_step={}, on_epoch={}, reduce={}, "
+                    "prog_bar={}, logger={}",
                     result.on_step, result.on_epoch, kReduceNames[static_cast<int>(result.reduce)],
                     result.prog_bar, result.logger),
         "use another name, or the same options in every hook that logs it");
@@ -162,7 +163,7 @@ LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptio
 }
 
 void LoggedValues::add(Slot& slot, double value, double weight) {
-  if (weight == 0.0) return;  // a rank without rows says nothing
+  if (weight == 0.0) return;  // a rank without rows has nothing to log
   if (slot.window_on_device.defined() || slot.epoch_on_device.defined()) bring_to_host();
   if (slot.on_step) {
     slot.window = combine(slot.reduce, slot.window, value, weight);

@@ -12,87 +12,117 @@
 
 namespace levin {
 
-/// Metrics by name, as `validate`, `test` and `Run::metrics` give them.
+/// Metrics by name, as returned by `Trainer::validate`, `Trainer::test` and `Run::metrics`.
 using MetricMap = std::map<std::string, double, std::less<>>;
 
-/// How the values of an epoch become one. `mean` is weighted by rows.
+/// How the values that were logged during an epoch are combined into one. `mean` is weighted by the
+/// number of rows of each batch.
 enum class Reduce { mean, sum, min, max };
 
-/// Options of `log`; the defaults of on_step and on_epoch are the hook's. Lightning: self.log.
+/// Options of `Step::log` and `Run::log`. Lightning: self.log.
+///
+///     step.log("val_acc", accuracy, {.prog_bar = true});
+///     step.log("errors", wrong, {.on_epoch = true, .reduce = levin::Reduce::sum});
 struct LogOptions {
-  /// Log the value of this step (with accumulation: of its window); key `name`, or `name_step`
-  /// where on_epoch is set too.
+  /// Log the value of this step, or with gradient accumulation the value of this step's batches
+  /// together. The key is `name`, or `name_step` if on_epoch is set too. By default true in the
+  /// hooks of a training step and false in all others.
   std::optional<bool> on_step{};
-  /// Log the epoch's value; key `name`, or `name_epoch` where on_step is set too.
+  /// Log one value for the whole epoch, combined from all batches. The key is `name`, or
+  /// `name_epoch` if on_step is set too. By default the opposite of on_step's default.
   std::optional<bool> on_epoch{};
+  /// How the values of an epoch are combined.
   Reduce reduce = Reduce::mean;
-  /// Show it in the progress bar.
+  /// Show the value in the progress bar.
   bool prog_bar = false;
-  /// Hand it to the loggers.
+  /// Pass the value to the loggers.
   bool logger = true;
-  /// Rows the value stands for; nothing: the batch's.
+  /// The number of rows by which a mean weights the value. By default that of the batch.
   std::optional<int64_t> batch_size{};
-  /// With several loaders, add "/dataloader_idx_i" to the key.
+  /// If there are several evaluation loaders, append "/dataloader_idx_i" to the key.
   bool add_dataloader_idx = true;
 };
 
-/// What an epoch's values are packed into so that one collective reduces them over all ranks.
+/// The values of an epoch, arranged so that one collective reduces them over all ranks.
 struct PackedMetrics {
+  /// Added up over the ranks.
   std::vector<double> sums;
+  /// The smallest value of all ranks is taken.
   std::vector<double> minima;
-  std::vector<double> maxima;  // the first: whether a rank has names that others may lack
+  /// The largest value of all ranks is taken. The first element is 1 on a rank that has logged
+  /// names the ranks haven't agreed on yet, and 0 on the others.
+  std::vector<double> maxima;
 };
 
-/// Collects what is logged during one pass over the data. A value on a device stays there until a
-/// value is asked for; `log` neither allocates nor synchronises once each name was seen.
+/// Collects the values that are logged during one pass over the data. Users log through `Step::log`
+/// and `Run::log`, which call this.
+///
+/// A tensor on a device is accumulated there and copied to the host when values are read. Once
+/// every name has been seen, `log` allocates no memory and doesn't wait for a device. Not
+/// thread-safe: the loop that owns the object makes all calls.
+///
+/// The loop calls begin_epoch, then for each batch begin_batch (and begin_window at the start of
+/// each optimizer step) and the hooks, which log; then it reads step_values or epoch_values.
 class LoggedValues {
  public:
-  /// Which values `step_values` and `epoch_values` give.
+  /// Selects the values that `step_values` and `epoch_values` return: all values, with those of the
+  /// suffixes "_step" and "_epoch" under their plain name as well (callbacks); those logged with
+  /// `logger`; or those logged with `prog_bar`.
   enum class For { callbacks, logger, progress_bar };
 
-  /// Starts a pass: forgets all values, keeps the names' places.
+  /// Starts a pass over the data. Forgets all values but remembers the names.
   void begin_epoch();
   /// Starts a batch of `rows` rows from loader `loader_index` of `loader_count`.
   void begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count);
-  /// Starts a step: what was logged for the last window is no longer current.
+  /// Starts an optimizer step, which has several batches with gradient accumulation. Forgets the
+  /// step values of the previous one.
   void begin_window();
 
-  /// Logs a one-element tensor. `on_step` and `on_epoch` are the hook's defaults.
-  /// Throws ModuleError for another shape, or a name logged before with other options.
+  /// Logs a one-element tensor of any shape, type and device. `on_step` and `on_epoch` apply if
+  /// `options` doesn't set them. Throws ModuleError if the tensor doesn't have exactly one element,
+  /// or if the name was logged before with other options.
   void log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
-  /// Logs a value of the epoch as a whole, weight 1.
+  /// Logs a value that stands for the epoch as a whole, with weight 1.
   void log_epoch(std::string_view name, double value, const LogOptions& options);
 
-  /// The values of the window just ended; a row-weighted mean where it had several batches.
+  /// Returns the values of the current optimizer step. The batches of one step are combined as
+  /// those of an epoch are. Waits for the device if values are on one.
   MetricMap step_values(For whom);
-  /// Whether anything was logged on_step.
+  /// Returns whether anything was logged on_step in the current optimizer step.
   bool has_step_values() const;
 
-  /// Brings the epoch's values to the host, packed for a reduction over ranks: those of the names
-  /// that all ranks agreed on.
+  // To combine the values of an epoch over all ranks, each rank calls `pack`, the collective
+  // reduces the result, and `unpack` takes it back. If a rank has logged a new name, `unpack`
+  // returns false; the ranks then exchange `names`, call `agree`, and repeat the three steps.
+
+  /// Returns this rank's values of the epoch, for the names that all ranks have agreed on.
   PackedMetrics pack();
-  /// Takes the reduced values back; false, and nothing is taken, where ranks have to agree first.
+  /// Replaces the values of the epoch by the reduced ones. Returns false and changes nothing if the
+  /// ranks have to agree on names first.
   bool unpack(const PackedMetrics& packed);
-  /// The names logged so far and how, as JSON.
+  /// Returns the names that the ranks haven't agreed on yet, with their options, as JSON.
   std::string names() const;
-  /// Takes up what `names` gave on each rank, in an order that is the same everywhere. Throws
-  /// ModuleError where ranks logged a name in different ways.
+  /// Adds the names of all ranks, in an order that is the same on every rank. `names_of_ranks[r]`
+  /// is what rank r's `names` returned. Throws ModuleError if ranks logged a name with different
+  /// options.
   void agree(const std::vector<std::string>& names_of_ranks);
-  /// The epoch's values so far.
+  /// Returns the values of the epoch so far. Waits for the device if values are on one.
   MetricMap epoch_values(For whom);
 
-  /// Adds another rank's values of the epoch, as its state_dict has them.
+  /// Combines the epoch's values with those of another rank, taken from its state_dict.
   void merge(const StateDict& other);
+  /// The values and names, for a checkpoint in the middle of an epoch.
   StateDict state_dict();
   void load_state_dict(const StateDict& state);
 
  private:
-  static constexpr int64_t kAnyLoader = -1;  // of a name without the loader's suffix
+  static constexpr int64_t kAnyLoader = -1;  // for a key without the loader's suffix
+  /// One name, and the values logged under it.
   struct Slot {
-    std::string name;  // as given to log
+    std::string name;  // as passed to log
     std::string key;   // with the loader's suffix
     std::string step_key;
     std::string epoch_key;
@@ -104,25 +134,28 @@ class LoggedValues {
     bool logger = true;
     bool in_window = false;
     bool in_epoch = false;
-    double window = 0.0;  // sum of value * weight, sum, minimum or maximum
+    double window = 0.0;  // of the step: sum of value * weight, sum, minimum or maximum
     double window_weight = 0.0;
     double epoch = 0.0;
     double epoch_weight = 0.0;
-    torch::Tensor window_on_device;  // [] float64, newer than `window` where defined
-    torch::Tensor epoch_on_device;   // the same of `epoch`
+    torch::Tensor window_on_device;  // [] float64; if defined, it replaces `window`
+    torch::Tensor epoch_on_device;   // the same for `epoch`
   };
+  /// Finds the slot of a name, or adds one.
   Slot& slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
   Slot& add_slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
   void add(Slot& slot, double value, double weight);
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
+  /// Copies all values that are on devices to the host, in one transfer.
   void bring_to_host();
   static bool wanted(const Slot& slot, For whom);
+  /// The part of a slot that doesn't change: names and options.
   static Value describe(const Slot& slot);
   static Slot slot_of(const Value& value);
 
   std::vector<Slot> slots_;
-  size_t agreed_ = 0;  // the first slots, which all ranks have in this order
-  size_t cursor_ = 0;  // where the next log call's slot is, if the calls come in the same order
+  size_t agreed_ = 0;  // how many slots, from the first, all ranks have in the same order
+  size_t cursor_ = 0;  // the slot of the next call of log if the calls repeat the last batch's
   int64_t rows_ = 1;
   int64_t loader_index_ = 0;
   int64_t loader_count_ = 1;

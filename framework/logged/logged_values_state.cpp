@@ -7,7 +7,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/logged/reduce.h>
 
-// What ranks tell each other of their metrics, and what checkpoints keep of them.
+// How the ranks combine their metrics, and how checkpoints store them.
 
 namespace levin {
 
@@ -66,12 +66,12 @@ void LoggedValues::agree(const std::vector<std::string>& names_of_ranks) {
         return slot.name == other.name && slot.loader_index == other.loader_index;
       });
       const auto place = static_cast<size_t>(found - slots_.begin());
-      if (place < agreed_) continue;  // another rank named it as well
+      if (place < agreed_) continue;  // an earlier rank in the list has the name as well
       if (found == slots_.end()) {
         slots_.push_back(std::move(other));
       } else if (describe(*found) != item) {
         throw ModuleError::contract(fmt::format("log(\"{}\")", other.name),
-                                    "logged with other options on another rank",
+                                    "it was logged with other options on another rank",
                                     "use the same options on every rank");
       }
       std::rotate(slots_.begin() + static_cast<std::ptrdiff_t>(agreed_),
@@ -83,7 +83,6 @@ void LoggedValues::agree(const std::vector<std::string>& names_of_ranks) {
   cursor_ = 0;
 }
 
-/// The part of a slot that doesn't change.
 Value LoggedValues::describe(const Slot& slot) {
   Value item;
   item["name"] = slot.name;

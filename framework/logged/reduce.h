@@ -7,7 +7,8 @@
 
 namespace levin {
 
-/// What an epoch's value is before anything was logged.
+/// Returns the value of an epoch before anything has been logged: 0, or the infinity that any
+/// minimum or maximum replaces.
 inline double start_of(Reduce reduce) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   switch (reduce) {
@@ -20,14 +21,16 @@ inline double start_of(Reduce reduce) {
   }
 }
 
-/// `sofar` and another value of that weight.
+/// Combines the value of an epoch so far with another logged value. `weight` is the number of rows
+/// that the value stands for; only a mean uses it. For a mean, the result is a weighted sum, which
+/// the caller divides by the sum of the weights at the end. A NaN stays in a minimum or maximum.
 inline double combine(Reduce reduce, double sofar, double value, double weight) {
   switch (reduce) {
     case Reduce::mean:
       return sofar + value * weight;
     case Reduce::sum:
       return sofar + value;
-    // A NaN must not get lost in a comparison.
+    // A comparison with NaN is false, so NaN needs a check of its own.
     case Reduce::min:
       return std::isnan(value) || value < sofar ? value : sofar;
     case Reduce::max:

@@ -6,7 +6,7 @@ namespace levin {
 
 Fields describe(ConsoleLoggerOptions& o) {
   return fields_of<ConsoleLoggerOptions>({
-      {"log_steps", &o.log_steps, "also write a line for what is logged between epochs"},
+      {"log_steps", &o.log_steps, "also write a line for the metrics of single steps"},
   });
 }
 

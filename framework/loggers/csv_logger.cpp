@@ -13,7 +13,7 @@ namespace {
 
 const std::vector<std::string> kFirstColumns{"epoch", "step"};
 
-/// A header cell, quoted where it has to be (RFC 4180); never broken over lines.
+/// Returns a header cell, in quotes if RFC 4180 requires them. Line breaks become spaces.
 std::string quoted(std::string name) {
   std::replace(name.begin(), name.end(), '\n', ' ');
   if (name.find_first_of(",\"\r") == std::string::npos) return name;
@@ -28,7 +28,7 @@ std::string header(const std::vector<std::string>& columns) {
   return text + "\n";
 }
 
-/// The cells of a header line, without its end.
+/// Returns the cells of a header line. The line comes without its newline.
 std::vector<std::string> parse_header(std::string_view line) {
   std::vector<std::string> cells(1);
   bool in_quotes = false;
@@ -47,7 +47,8 @@ std::vector<std::string> parse_header(std::string_view line) {
   return cells;
 }
 
-/// The whole lines of a text, without their ends; a torn last one is left out.
+/// Returns the complete lines of a text without their newlines. A last line without a newline is
+/// left out.
 std::vector<std::string_view> whole_lines(std::string_view text) {
   std::vector<std::string_view> lines;
   for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
@@ -66,7 +67,7 @@ void append_number(std::string& text, T value) {
 
 void append_value(std::string& text, double value) {
   if (std::isnan(value)) {
-    text += "nan";  // to_chars keeps its sign
+    text += "nan";  // to_chars would write the sign of a NaN
   } else {
     append_number(text, value);
   }
@@ -76,7 +77,8 @@ void append_value(std::string& text, double value) {
 
 Fields describe(CsvLoggerOptions& o) {
   return fields_of<CsvLoggerOptions>({
-      {"flush_interval", &o.flush_interval, "seconds that rows may wait in memory"},
+      {"flush_interval", &o.flush_interval,
+       "longest time in seconds that rows stay in memory before they are written"},
   });
 }
 
@@ -109,7 +111,9 @@ void CsvLogger::take_over(const std::string& text) {
     if (columns_.size() < 2 ||
         !std::equal(kFirstColumns.begin(), kFirstColumns.end(), columns_.begin())) {
       throw CheckpointError::corrupt(
-          path_.string(), "it isn't a table of metrics; move it out of the run's folder");
+          path_.string(),
+          "its first columns aren't epoch and step, so it isn't a table of metrics; "
+          "move it out of the run's folder");
     }
   }
   const size_t torn = text.size() - (text.rfind('\n') + 1);
@@ -123,7 +127,8 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
   columns_ = mark.columns;
   const bool is_ours = on_disk.size() >= columns_.size() &&
                        std::equal(columns_.begin(), columns_.end(), on_disk.begin());
-  // Columns that came later are empty in the rows to keep: they end in that many commas.
+  // Columns that were added after the checkpoint are empty in the rows to keep. These rows
+  // therefore end in as many commas.
   const std::string surplus(on_disk.size() - std::min(on_disk.size(), columns_.size()), ',');
   std::string kept = header(columns_);
   bool is_narrower = true;
@@ -134,13 +139,15 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
   }
   const bool is_whole = rows_ == mark.rows;
   if (!is_ours || !is_narrower || (is_whole && std::ssize(kept) != mark.offset)) {
-    throw CheckpointError::corrupt(
-        path_.string(),
-        "it isn't the table that the checkpoint's run wrote; move it out "
-        "of the run's folder to begin a new one");
+    throw CheckpointError::corrupt(path_.string(),
+                                   "its columns or rows aren't those that the checkpoint's run "
+                                   "wrote; move it out of the run's "
+                                   "folder to begin a new table");
   }
   if (!is_whole) {
-    fmt::print(stderr, "warning: {} has only {} of the {} rows the checkpoint was taken after\n",
+    fmt::print(stderr,
+               "warning: {} has only {} of the {} rows that it had when the checkpoint was taken; "
+               "the missing rows are lost\n",
                path_.string(), rows_, mark.rows);
   }
   if (surplus.empty() && std::string_view(text).starts_with(kept)) {

@@ -13,56 +13,75 @@
 
 namespace levin {
 
+/// Options of CsvLogger.
 struct CsvLoggerOptions {
-  /// Seconds that rows of steps may wait in memory; an epoch's row, a checkpoint and the end write
-  /// them all.
+  /// The longest time, in seconds, that rows of training steps stay in memory before they are
+  /// written. Everything is written at the end of an epoch, before a checkpoint and at the end of
+  /// the run.
   double flush_interval = 1.0;
 };
 
+/// Describes the options for YAML files and `--help`.
 Fields describe(CsvLoggerOptions& options);
 
 /// Writes `metrics.csv` and `hparams.yaml` into the run's folder. Lightning: CSVLogger.
 ///
-/// One row a call. The columns are `epoch`, `step`, then the metrics in the order in which they
-/// first appeared, those of one row by name; a cell is empty where a row has no such metric. A new
-/// metric adds a column at the end: only then is the file written anew, else rows are appended.
-/// Numbers are the shortest that read back as the same bits ("nan", "inf", "-inf" too), and no
-/// clock is read into the file: the same run gives the same bytes.
+///     levin::Trainer trainer({.max_epochs = 20});
+///     trainer.add_logger<levin::CsvLogger>({.flush_interval = 10});
 ///
-/// Going on from a checkpoint cuts the file to the rows and columns it had then, so that the
-/// resumed run ends with the bytes of one that went through. Rows lost since (a machine that
-/// crashed) are missed with a warning; where there is no file, a new one begins. A file whose
-/// columns or size can't be this run's is left alone: CheckpointError. A new fit in the same folder
-/// adds its rows to the file.
+/// Each call of log_metrics or log_epoch_metrics adds a row:
+///
+///     epoch,step,train_loss,val_acc
+///     0,49,0.5,
+///     0,49,,0.9312
+///
+/// The columns are `epoch`, `step` and then the metrics in the order in which they first appeared
+/// (metrics that appeared in the same row are ordered by name). A cell is empty if its row doesn't
+/// have the metric. A new metric adds a column at the end; the file is then rewritten, while rows
+/// are otherwise appended. Numbers have the fewest digits that read back as the same bits, and may
+/// be "nan", "inf" or "-inf". The file holds no times, so that the same run gives the same bytes.
+///
+/// If a run resumes from a checkpoint, the file is cut back to the rows and columns that it had
+/// when the checkpoint was taken. The file at the end is then the same as that of an uninterrupted
+/// run. If rows are missing, for example because the machine crashed, a warning says so; if the
+/// file doesn't exist, a new one is begun. A file that isn't this run's is left as it is, and
+/// `start` throws CheckpointError. A new fit in the same folder appends its rows to the file.
 class CsvLogger : public Logger {
  public:
   using Options = CsvLoggerOptions;
   explicit CsvLogger(CsvLoggerOptions options = {});
 
+  /// Creates `metrics.csv` in the run's folder, or continues the file that is there. Throws
+  /// CheckpointError if that file isn't a table of metrics or isn't the checkpoint's.
   void start(Run& run) override;
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
+  /// Writes the settings to `hparams.yaml`, replacing the file if it exists.
   void log_hyper_parameters(const Value& settings) override;
   void flush() override;
   void finish(bool failed) override;
 
   std::string state_key() const override { return "CsvLogger"; }
+  /// The columns, the number of rows and the size of the file at this moment.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
-  /// `metrics.csv`, once the logger has started.
+  /// The path of `metrics.csv`; empty before `start`.
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  /// What a checkpoint recorded of the file.
+  /// The file's columns, rows and size in bytes when a checkpoint was taken.
   struct Mark {
     std::vector<std::string> columns;
     int64_t rows = 0;
     int64_t offset = 0;
   };
 
+  /// Continues a file of an earlier fit, whose content is `text`.
   void take_over(const std::string& text);
+  /// Cuts a file back to what a checkpoint recorded of it.
   void cut_back(const Mark& mark, const std::string& text);
+  /// Adds columns for metrics that appear for the first time.
   void widen(const MetricMap& metrics);
 
   CsvLoggerOptions options_;
@@ -70,9 +89,9 @@ class CsvLogger : public Logger {
   files::AppendFile file_;
   std::vector<std::string> columns_;
   int64_t rows_ = 0;
-  int64_t offset_ = 0;     // of the file as `finish` left it
+  int64_t offset_ = 0;     // the file's size when `finish` closed it
   double flush_at_ = 0.0;  // on the monotonic clock
-  std::string row_;        // reused
+  std::string row_;        // a buffer that is reused for every row
   std::optional<Mark> mark_;
 };
 

@@ -9,29 +9,51 @@
 
 namespace levin {
 
-/// Where metrics go. Only rank 0 has loggers. Lightning: Logger.
+/// Receives the metrics of a run and writes them somewhere. Lightning: Logger.
+///
+/// Derive from it to send metrics elsewhere, and add the logger with `Trainer::add_logger`:
+///
+///     class PrintLogger : public levin::Logger {
+///      public:
+///       void start(levin::Run&) override {}
+///       void log_metrics(const levin::MetricMap& metrics, int64_t, int64_t step) override {
+///         for (const auto& [name, value] : metrics)
+///           std::printf("%ld %s %g\n", step, name.c_str(), value);
+///       }
+///       std::string state_key() const override { return "PrintLogger"; }
+///     };
+///     trainer.add_logger<PrintLogger>();
+///
+/// With several ranks, only the loggers of rank 0 are called. All calls come from the thread that
+/// runs the Trainer. An exception that a logger throws ends the run.
 class Logger {
  public:
   virtual ~Logger() = default;
 
-  /// Before the first metric, after a resume's `load_state_dict`.
+  /// Called once before the first metric. If the run resumes from a checkpoint, `load_state_dict`
+  /// has been called before. `run.log_dir()` is the folder to write files to.
   virtual void start(Run& run) = 0;
-  /// One row: what was logged at `step` of `epoch`. Never called with no metrics.
+  /// Receives the metrics of a training step: those that were logged with on_step. `step` is the
+  /// number of the last optimizer step, counted from 0 over all epochs. Called every
+  /// `log_every_n_steps` steps, unless there are no metrics.
   virtual void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) = 0;
-  /// The same for the values of a whole epoch, validation or test.
+  /// Receives the metrics of a whole training epoch, validation or test.
   virtual void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
     log_metrics(metrics, epoch, step);
   }
-  /// The module's and data module's settings, once.
+  /// Receives the settings of the module ("model"), the data module ("data") and the Trainer
+  /// ("trainer"), and the seed ("seed"). Called once, after `start`.
   virtual void log_hyper_parameters(const Value& /*settings*/) {}
-  /// Hands what waits to the system: before each checkpoint, so that it agrees with the files.
+  /// Hands everything that is buffered to the operating system. Called before each checkpoint, so
+  /// that a checkpoint never knows of rows that aren't in the file.
   virtual void flush() {}
-  /// The end; `failed` where an exception ended the run.
+  /// Called at the end of the run. `failed` is true if an exception ended it.
   virtual void finish(bool /*failed*/) {}
 
-  /// Names its state in checkpoints.
+  /// The name under which checkpoints keep this logger's state. Loggers that share a name are told
+  /// apart by the order in which they were added.
   virtual std::string state_key() const = 0;
-  /// Enough to cut its file back to this moment.
+  /// Returns what a resumed run needs to cut the logger's file back to this moment.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
 };

@@ -27,9 +27,10 @@ namespace levin {
 ///     ranks             how many there were and the rows of their steps; ranks.<r> for the ranks
 ///                       from 1 on: their random generators and their metrics of the epoch begun
 ///
-/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters of the data
-/// with the seed, and module, which says what the weights are of (module_description.h). The order of an epoch's rows follows from the seed and the
-/// epoch, so the place in the data needs only the two numbers in `loop`.
+/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters of the
+/// data with the seed, and module, which says what the weights are of (module_description.h). The
+/// order of an epoch's rows follows from the seed and the epoch, so the place in the data needs
+/// only the two numbers in `loop`.
 class FitState {
  public:
   /// The parts of a fit that have state, besides those in LoopParts.

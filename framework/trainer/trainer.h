@@ -81,8 +81,8 @@ class Trainer {
   MetricMap validate(Module& module, DataModule& data, const std::string& ckpt_path = {});
   /// Does the same with the test data.
   MetricMap test(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// Returns what Module::predict_step (by default Module::predict) returns for the prediction data,
-  /// each tensor [rows, ...] on the CPU, rows in the order of the data. `ckpt_path` is as for
+  /// Returns what Module::predict_step (by default Module::predict) returns for the prediction
+  /// data, each tensor [rows, ...] on the CPU, rows in the order of the data. `ckpt_path` is as for
   /// `validate`.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 

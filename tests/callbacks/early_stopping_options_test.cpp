@@ -89,7 +89,7 @@ TEST(EarlyStoppingOptions, VerboseSaysWhatEachCheckFound) {
                 "early stopping: val_loss = 1", "early stopping: val_loss = 0.5",
                 "early stopping: val_loss = 0.75, no improvement (1 of 2)",
                 "early stopping: val_loss = 0.625, no improvement (2 of 2), stopping",
-                "early stopping: putting back the weights of epoch 1 (val_loss = 0.5)"}));
+                "early stopping: restoring the weights of epoch 1 (val_loss = 0.5)"}));
 }
 
 TEST(EarlyStoppingOptions, SilenceIsTheDefault) { EXPECT_EQ(said_by(false), ""); }

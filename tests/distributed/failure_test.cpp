@@ -63,7 +63,7 @@ TEST_F(Failure, a_frozen_rank_is_found_by_its_silence) {
   const auto ended = run(settings("run", frozen));
   EXPECT_LT(failed_at(), 4.0);
   EXPECT_EQ(ended.status, 1);
-  EXPECT_NE(last_line(ended.err).find("rank 1 has not been heard of for 1"), std::string::npos)
+  EXPECT_NE(last_line(ended.err).find("rank 1 has sent no heartbeat for 1"), std::string::npos)
       << ended.err;
 }
 

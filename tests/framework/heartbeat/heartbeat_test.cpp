@@ -61,7 +61,7 @@ TEST_F(HeartbeatTest, ends_all_ranks_after_a_kill) {
     start(4, wait_for_ever);
     const double killed = seconds_now();
     signal(victim, SIGKILL);
-    const auto message = of_rank(victim, " has ended without a word (killed?)");
+    const auto message = of_rank(victim, " ended without reporting an error (was it killed?)");
     for (int64_t rank = 0; rank < 4; ++rank) {
       const auto end = end_of(rank);
       if (rank == victim) {
@@ -85,14 +85,14 @@ TEST_F(HeartbeatTest, throws_where_a_rank_checks_before_its_grace_is_over) {
   for (const int64_t rank : {0, 2}) {
     const auto end = end_of(rank);
     EXPECT_EQ(end.status, 3);
-    EXPECT_EQ(end.err, "thrown: rank 1 has ended without a word (killed?)\n");
+    EXPECT_EQ(end.err, "thrown: rank 1 ended without reporting an error (was it killed?)\n");
   }
   EXPECT_LT(seconds_now() - killed, 0.9 + kExitSeconds);
   end_of(1);
 }
 
 TEST_F(HeartbeatTest, finds_a_frozen_rank) {
-  const std::string message = "rank 2 has not been heard of for 0.6 s";
+  const std::string message = "rank 2 has sent no heartbeat for 0.6 s";
   start(3, train, {.interval = 0.05, .timeout_seconds = 0.6});
   const double frozen = seconds_now();
   signal(2, SIGSTOP);
@@ -107,7 +107,7 @@ TEST_F(HeartbeatTest, finds_a_frozen_rank) {
 }
 
 TEST_F(HeartbeatTest, finds_that_rank_0_is_frozen) {
-  const std::string message = ": rank 0 has not been heard of for 0.6 s\n";
+  const std::string message = ": rank 0 has sent no heartbeat for 0.6 s\n";
   start(3, wait_for_ever, {.interval = 0.05, .timeout_seconds = 0.6, .grace_seconds = 0.1});
   const double frozen = seconds_now();
   signal(0, SIGSTOP);
@@ -153,7 +153,8 @@ TEST_F(HeartbeatTest, finds_a_rank_that_makes_no_progress) {
     };
     const double started = seconds_now();
     start(3, work, {.interval = 0.05, .stall_seconds = 0.5, .grace_seconds = 0.2});
-    const auto message = of_rank(hung, " has made no progress for 0.5 s while others wait for it");
+    const auto message =
+        of_rank(hung, " has made no progress for 0.5 s while other ranks wait for it");
     for (int64_t rank = 0; rank < 3; ++rank) {
       const auto end = end_of(rank);
       EXPECT_EQ(end.status, 1);
@@ -293,8 +294,8 @@ TEST(Heartbeat, finds_a_rank_that_never_joins) {
   Meeting meeting;
   const auto first = join(meeting, 0, 3, {.interval = 0.05, .timeout_seconds = 0.4});
   const auto third = join(meeting, 2, 3);
-  EXPECT_EQ(first->failure(2), "rank 1 has not been heard of for 0.4 s");
-  EXPECT_EQ(third->failure(2), "rank 1 has not been heard of for 0.4 s");
+  EXPECT_EQ(first->failure(2), "rank 1 has sent no heartbeat for 0.4 s");
+  EXPECT_EQ(third->failure(2), "rank 1 has sent no heartbeat for 0.4 s");
 }
 
 TEST_F(HeartbeatTest, calls_on_failure_once_and_ends_though_that_hangs) {
@@ -329,7 +330,8 @@ TEST_F(HeartbeatTest, lets_on_failure_free_the_main_thread) {
       },
       {.grace_seconds = 2}, [&] { EXPECT_EQ(::write(pipe.write.get(), "!", 1), 1); });
   signal(1, SIGKILL);
-  EXPECT_EQ(end_of(0, 1 + kExitSeconds).err, "thrown: rank 1 has ended without a word (killed?)\n");
+  EXPECT_EQ(end_of(0, 1 + kExitSeconds).err,
+            "thrown: rank 1 ended without reporting an error (was it killed?)\n");
   end_of(1);
 }
 

@@ -203,10 +203,12 @@ TEST_F(LauncherTest, says_what_it_cant_start) {
   options.command = {"/no/such/program"};
   auto ended = run(options);
   EXPECT_EQ(ended.status, 98);
-  EXPECT_TRUE(says(ended.err, {"thrown: ", "'/no/such/program' can't be started: No such file"}));
+  EXPECT_TRUE(says(
+      ended.err, {"thrown: ", "can't start the ranks' program '/no/such/program': No such file"}));
   options.command = {"no-such-program-anywhere"};
   ended = run(options);
-  EXPECT_TRUE(says(ended.err, {"'no-such-program-anywhere' is nowhere in PATH"}));
+  EXPECT_TRUE(
+      says(ended.err, {"can't find the ranks' program 'no-such-program-anywhere'", "PATH"}));
 }
 
 TEST_F(LauncherTest, refuses_options_that_cant_be) {
