@@ -70,7 +70,8 @@ Rows ids_of(const std::vector<Snapshot>& batches) {
 }
 
 void add_noise(Batch& batch, const TransformContext& context) {
-  auto values = batch.input().accessor<float, 2>();
+  const auto input = batch.input();
+  auto values = input.accessor<float, 2>();
   for (int64_t i = 0; i < batch.rows(); ++i) {
     auto generator = context.generator(i);
     for (int64_t j = 0; j < values.size(1); ++j) {
