@@ -44,8 +44,7 @@ class MLP : public Classifier {
  public:
   using Options = MLPOptions;
   /// Throws ConfigError for options that can't be. `optimizers`: see Classifier.
-  explicit MLP(MLPOptions options,
-                              const OptimizerList& optimizers = shipped_optimizers());
+  explicit MLP(MLPOptions options, const OptimizerList& optimizers = shipped_optimizers());
 
   /// Logits [rows, classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;

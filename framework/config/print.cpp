@@ -107,8 +107,9 @@ class JobWriter {
 
   /// A part of the root, null if it isn't given.
   template <class Part, class More = void (*)()>
-  void part(std::string_view name, const Part& given, std::string_view if_null,
-            const More& more = [] {}) {
+  void part(
+      std::string_view name, const Part& given, std::string_view if_null,
+      const More& more = [] {}) {
     if (!given) return setting(name, Value(), if_null);
     key(name);
     out_ << YAML::Value;

@@ -19,7 +19,8 @@ constexpr size_t kLongestSimpleKey = 128;
 bool is_plain_word(const std::string& text) {
   const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
   const auto is_plain = [&](char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || std::string_view("_/.-=").find(c) != std::string_view::npos;
+    return is_letter(c) || (c >= '0' && c <= '9') ||
+           std::string_view("_/.-=").find(c) != std::string_view::npos;
   };
   if (text.empty() || text.size() > 200 || !(is_letter(text[0]) || text[0] == '_')) return false;
   if (!std::all_of(text.begin(), text.end(), is_plain)) return false;

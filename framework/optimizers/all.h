@@ -1,12 +1,12 @@
 #pragma once
 
-/// Every optimizer and scheduler, and what goes with them.
+/// Every optimizer and scheduler that Levin ships, their lists by name, and gradient clipping.
 #include <levin/framework/optimizers/adagrad.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/adamw.h>
 #include <levin/framework/optimizers/clip.h>
-#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/optimizers/lbfgs.h>
+#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/rmsprop.h>

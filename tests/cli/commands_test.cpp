@@ -236,9 +236,8 @@ TEST(Commands, without_a_registry_a_model_takes_a_list_of_optimizers) {
   EXPECT_EQ(model.configure_optimizers().entries()[0].optimizer->name(), "SignDescent");
   LogisticRegression shipped({.in_features = 4, .num_classes = 3, .optimizer = "SGD"});
   EXPECT_EQ(shipped.configure_optimizers().entries()[0].optimizer->name(), "SGD");
-  EXPECT_THROW(
-      LogisticRegression({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"}),
-      ConfigError);
+  EXPECT_THROW(LogisticRegression({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"}),
+               ConfigError);
 }
 
 TEST(Commands, every_setting_of_every_class_is_explained) {

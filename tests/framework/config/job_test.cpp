@@ -314,7 +314,8 @@ TEST(ConfigJob, what_is_printed_reads_back_as_the_same_job) {
 
 TEST(ConfigJob, comments_stand_in_one_column_and_do_not_change_the_text) {
   const std::string yaml =
-      "trainer: {callbacks: [{class_path: Watch, init_args: {monitor: loss}}, Bar], logger: [Log]}\n"
+      "trainer: {callbacks: [{class_path: Watch, init_args: {monitor: loss}}, Bar], logger: "
+      "[Log]}\n"
       "model: Net\n";
   const std::string plain = to_yaml(job_of(yaml), registry(), false);
   const std::string printed = to_yaml(job_of(yaml), registry(), true);

@@ -72,7 +72,7 @@ TEST(ValueYaml, text_that_looks_like_something_else_stays_text) {
 
 TEST(ValueYaml, bytes_that_are_no_text_are_read_back_the_same) {
   std::mt19937_64 random(5);
-  std::vector<std::string> texts = {"caf\xe9.csv", "\xff", std::string("\0\xc3", 2),
+  std::vector<std::string> texts = {"caf\xe9.csv",      "\xff", std::string("\0\xc3", 2),
                                     "\xef\xbf\xbe",       // U+FFFE, which stands for no character
                                     "a \xef\xb7\x90 b",   // U+FDD0, the same
                                     "\xed\xa0\x80",       // half of a surrogate pair
@@ -90,7 +90,8 @@ TEST(ValueYaml, bytes_that_are_no_text_are_read_back_the_same) {
 TEST(ValueYaml, long_text_and_long_keys_are_read_back_the_same) {
   const std::string plain(3000, 'a');
   const std::string quoted = plain + " # " + plain;
-  const Value value = Value::Object{{plain, quoted}, {quoted, Value::Array{plain, quoted}},
+  const Value value = Value::Object{{plain, quoted},
+                                    {quoted, Value::Array{plain, quoted}},
                                     {std::string(400, '\x01'), Value::Object{{"short", 1}}},
                                     {std::string(1000, '\xff'), 2}};
   EXPECT_EQ(read_back(value.to_yaml()), value);

@@ -177,7 +177,8 @@ TEST(OptimizersBaseline, every_case_agrees_with_pytorch) {
   for (const auto& test_case : baseline()["cases"]) {
     auto parameters = parameters_of(test_case["problem"], Layout::dense);
     const auto list = list_of(names_in(test_case["problem"]), parameters);
-    const auto optimizer = levin::shipped_optimizers().make(test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
+    const auto optimizer = levin::shipped_optimizers().make(
+        test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
     follow(test_case, *optimizer, parameters);
   }
 }
@@ -191,7 +192,8 @@ TEST(OptimizersBaseline, parameters_with_gaps_in_memory_agree_too) {
       ASSERT_FALSE(tensor.is_non_overlapping_and_dense());
     }
     const auto list = list_of(names_in(test_case["problem"]), parameters);
-    const auto optimizer = levin::shipped_optimizers().make(test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
+    const auto optimizer = levin::shipped_optimizers().make(
+        test_case["optimizer"].get<std::string>(), levin_options(test_case["options"]), list);
     follow(test_case, *optimizer, parameters);
   }
 }

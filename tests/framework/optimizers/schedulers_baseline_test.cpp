@@ -33,7 +33,8 @@ std::unique_ptr<levin::Scheduler> make(const json& test_case) {
   if (name == "SequentialLR") {
     std::vector<std::unique_ptr<levin::Scheduler>> parts;
     for (const char* part : {"LinearLR", "CosineAnnealingLR"}) {
-      parts.push_back(levin::shipped_schedulers().make(part, levin::Value::from_json(options[part].dump())));
+      parts.push_back(
+          levin::shipped_schedulers().make(part, levin::Value::from_json(options[part].dump())));
     }
     return std::make_unique<levin::SequentialLR>(options["milestones"].get<std::vector<int64_t>>(),
                                                  std::move(parts));

@@ -263,11 +263,13 @@ TEST(OptimizersList, names_the_nearest) {
     }
     return "nothing was thrown";
   };
-  const auto unknown = message([] { levin::shipped_optimizers().make("Adamm", {}, {leaf({1.0})}); });
+  const auto unknown =
+      message([] { levin::shipped_optimizers().make("Adamm", {}, {leaf({1.0})}); });
   EXPECT_NE(unknown.find("Adamm"), std::string::npos) << unknown;
   EXPECT_NE(unknown.find("'Adam'"), std::string::npos) << unknown;
   const auto wrong_key = message([] {
-    levin::shipped_optimizers().make("Adam", levin::Value::Object{{"learningrate", 0.1}}, {leaf({1.0})});
+    levin::shipped_optimizers().make("Adam", levin::Value::Object{{"learningrate", 0.1}},
+                                     {leaf({1.0})});
   });
   EXPECT_NE(wrong_key.find("learning_rate"), std::string::npos) << wrong_key;
   const auto wrong_value = message([] {
@@ -302,13 +304,15 @@ TEST(OptimizersResult, is_made_of_what_a_user_returns) {
 TEST(OptimizersResult, refuses_what_does_not_go_together) {
   const std::vector<torch::Tensor> p = {leaf({1.0})};
   levin::Optimizers none;
-  EXPECT_THROW(none.add_scheduler(levin::shipped_schedulers().make("LinearLR", {})), levin::ConfigError);
+  EXPECT_THROW(none.add_scheduler(levin::shipped_schedulers().make("LinearLR", {})),
+               levin::ConfigError);
   EXPECT_THROW(none.add(nullptr), levin::ConfigError);
   levin::Optimizers one(levin::SGD{p});
   EXPECT_THROW(one.add_scheduler(levin::shipped_schedulers().make("ReduceLROnPlateau", {})),
                levin::ConfigError);
-  EXPECT_THROW(one.add_scheduler(levin::shipped_schedulers().make("LinearLR", {}), {.frequency = 0}),
-               levin::ConfigError);
+  EXPECT_THROW(
+      one.add_scheduler(levin::shipped_schedulers().make("LinearLR", {}), {.frequency = 0}),
+      levin::ConfigError);
   EXPECT_THROW(levin::adapt(nullptr), levin::ConfigError);
 }
 
