@@ -18,25 +18,26 @@
 
 namespace levin {
 
-/// A group of settings that a configuration has filled in.
+/// Settings that a configuration has filled in, of a class or of the Trainer.
 struct Chosen {
-  /// The class's name as registered; empty for the Trainer.
+  /// The class's name in the registry; empty for the Trainer.
   std::string name{};
-  /// "model", "trainer.callbacks[1]": names it in errors.
+  /// What error messages call it: "model", "trainer.callbacks[1]".
   std::string place{};
-  /// Owns what `fields` point into.
+  /// Owns the options struct that `fields` point into.
   std::shared_ptr<void> options{};
   Fields fields{};
-  /// Where the settings were written.
+  /// The settings as they were written, for the places in error messages.
   ConfigNode settings{};
 };
 
-/// A class with its settings, ready to be made.
+/// A class with its settings, of which an object can be made. `Args` are what it is made from
+/// besides the settings.
 template <class Base, class... Args>
 struct ChosenClass : Chosen {
   std::function<std::unique_ptr<Base>(Args...)> maker{};
 
-  /// Makes the object. Throws what its constructor throws; ConfigErrors with file and line added.
+  /// Makes the object. Throws what its constructor throws; a ConfigError gets file and line added.
   std::unique_ptr<Base> make(Args... args) const {
     try {
       auto made = maker(std::move(args)...);
@@ -54,50 +55,61 @@ struct ChosenCallback : ChosenClass<Callback> {
   HookSet hooks{};
 };
 
-/// A whole configuration, checked key by key and type by type: what to make, with which settings.
-/// Lightning: what LightningCLI parses.
+/// A whole configuration, checked key by key and type by type: which objects to make, with which
+/// settings. Lightning: what LightningCLI parses.
+///
+///     const ConfigNode root = read_configuration({"digits.yaml"}, overrides);
+///     const Job job = read_job(registry, root);
+///     auto model = job.model->make();
+///     Trainer trainer(*job.trainer);
 struct Job {
-  /// Nothing: leave the generators alone.
+  /// The seed of all random generators; nothing if they are to be left alone.
   std::optional<int64_t> seed = 0;
   std::shared_ptr<TrainerOptions> trainer = std::make_shared<TrainerOptions>();
   Chosen trainer_settings{};
-  /// `trainer.enable_checkpointing` and the like, in the registry's order.
+  /// The switches of default callbacks, such as `trainer.enable_checkpointing`, in the registry's
+  /// order.
   std::vector<std::pair<DefaultCallback, std::shared_ptr<bool>>> switches{};
-  /// Those listed under `trainer.callbacks`.
+  /// The callbacks listed under `trainer.callbacks`.
   std::vector<ChosenCallback> callbacks{};
-  /// Those the switches add.
+  /// The callbacks that the switches add.
   std::vector<ChosenCallback> default_callbacks{};
   std::vector<ChosenClass<Logger>> loggers{};
-  /// Whether `loggers` are what `logger: true` means.
+  /// Whether `loggers` are the default ones (`logger: true`).
   bool default_loggers = true;
   std::optional<ChosenClass<Module>> model{};
   std::optional<ChosenClass<DataModule>> data{};
-  /// Instead of what the model configures.
+  /// Used instead of the optimizer that the model configures.
   std::optional<ChosenClass<Optimizer, std::vector<torch::Tensor>>> optimizer{};
   std::optional<ChosenClass<Scheduler>> lr_scheduler{};
   ScheduleOptions schedule{};
+  /// A file, "last" or "best"; empty if no checkpoint is to be read.
   std::string ckpt_path{};
-  /// Remarks for the user: settings that were left out.
+  /// Remarks for the user about settings that were left out.
   std::vector<std::string> remarks{};
 
-  /// What `optimizer` and `lr_scheduler` ask for, for these parameters. Throws ConfigError.
+  /// Makes the optimizer and the scheduler that `optimizer` and `lr_scheduler` ask for. `optimizer`
+  /// must be given. Throws ConfigError for settings that they refuse.
   Optimizers make_optimizers(std::vector<torch::Tensor> parameters) const;
 };
 
-/// Reads files in order (later ones win), then the overrides. Throws ConfigError.
+/// Reads files in their order and then the overrides; a setting that is there several times has the
+/// last value. Throws ConfigError, with file and line, for what isn't YAML and for an override that
+/// leads nowhere.
 ConfigNode read_configuration(const std::vector<std::string>& files,
                               const std::vector<Override>& overrides);
 
-/// The keys a configuration may have: "trainer", "model" ...
+/// The keys that a configuration may have at its root: "trainer", "model" and so on.
 const std::vector<std::string>& configuration_parts();
 
-/// Checks a configuration (as read_configuration gives it) against the classes there are: keys,
-/// types, and by an optimizer for a parameter of no consequence the optimizer's values. Throws
-/// ConfigError naming file, line and key.
+/// Turns a configuration, as read_configuration returns it, into a job of classes from `registry`.
+/// Checks all keys and types, the Trainer's options, and the optimizer's and scheduler's settings,
+/// for which it makes them once. Throws ConfigError with file, line and key. The job keeps what it
+/// needs of the registry.
 Job read_job(const Registry& registry, const ConfigNode& root);
 
-/// The job as YAML with every setting: reading it gives the same job. With `comments`, each line
-/// says what the setting is.
+/// The job as YAML with every setting, also those at their defaults; reading the text gives the
+/// same job. With `comments`, each setting's line ends with its help.
 std::string to_yaml(const Job& job, const Registry& registry, bool comments);
 
 }  // namespace levin

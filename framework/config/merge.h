@@ -6,25 +6,30 @@
 
 namespace levin {
 
-/// Brings a whole configuration into one shape: wherever a class is named there is an object
-/// {class_path, init_args}, made of `MLP` as well as of `{class_path: MLP, hidden_sizes: [32]}`;
-/// trainer.callbacks is a list. trainer.logger may stay true or false.
+/// Brings a whole configuration into one shape, in place. A class may be written in several ways:
+/// `MLP`, `{class_path: MLP, hidden_sizes: [32]}` or with its settings under `init_args`;
+/// afterwards each is an object {class_path, init_args}. trainer.callbacks becomes a list, and
+/// trainer.logger may stay true or false.
 void normalise(ConfigNode& root);
 
-/// Puts `over` (normalised) over `base`: objects member by member, all else as a whole. Where a
-/// class is swapped for another, the old one's settings become `inherited`.
+/// Puts `over` over `base`; both are normalised. Objects are merged member by member, and anything
+/// else is replaced as a whole. If a class is replaced by another, the old one's settings are
+/// marked as `inherited`.
 void merge(ConfigNode& base, ConfigNode over);
 
-/// A setting of the command line: `--trainer.max_epochs=5`, `--trainer.callbacks+=EarlyStopping`.
+/// A setting given on the command line: `--trainer.max_epochs=5` or
+/// `--trainer.callbacks+=EarlyStopping`.
 struct Override {
-  /// "trainer.max_epochs"; `init_args` may be left out, a list means its last item.
+  /// The keys that lead to the setting, "trainer.max_epochs". `init_args` may be left out, and the
+  /// name of a list stands for its last item.
   std::string path;
   ConfigNode value{};
-  /// Adds to a list instead of replacing it.
+  /// Whether the value is added to a list (`+=`) instead of replacing it.
   bool append = false;
 };
 
-/// Throws ConfigError where the path leads through something that has no settings.
+/// Puts an override into a configuration. Throws ConfigError if the path leads through something
+/// that has no settings, or to an item that a list doesn't have.
 void apply(ConfigNode& root, const Override& override);
 
 }  // namespace levin

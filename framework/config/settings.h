@@ -10,29 +10,35 @@
 
 namespace levin {
 
-/// How `read_settings` takes what it is given.
+/// How `read_settings` treats members that are no plain settings.
 struct ReadOptions {
-  /// Members that somebody else reads.
+  /// Members that are allowed and ignored, because other code reads them.
   std::vector<std::string> other_keys{};
-  /// Keys of the object around this one: an unknown key may be one of those misspelt.
+  /// The keys of the object around this one. A member that isn't a setting may be one of them
+  /// misspelt, so the error message may propose them.
   std::vector<std::string> keys_around{};
-  /// `null` for a setting that can't be null leaves its default, as for Lightning's Trainer.
+  /// Whether `null` leaves a setting that can't be null at its default, as for Lightning's Trainer,
+  /// instead of being an error.
   bool null_keeps_default = false;
 };
 
-/// Sets fields from the members of `object`; `place` ("trainer", "model") names it in errors. Text
-/// is taken as written where text is asked for. Throws ConfigError with file, line, key, the value
-/// and what was expected; an unknown key names the nearest one. Returns a remark for each inherited
-/// setting that was left out.
+/// Sets fields from the members of `object`, which error messages call `place` ("trainer",
+/// "model"). A text setting gets the text as written: `00123` stays `00123`. Returns a remark for
+/// each inherited setting that was left out.
+///
+/// Throws ConfigError with file, line and key: for a value of another type with the value and the
+/// expected type, for an unknown key with the nearest known one.
 std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& object,
                                        std::string_view place, const ReadOptions& options = {});
 
-/// Throws an error that a class's or Trainer's own checks found, with file and line of the setting
-/// it begins with (`batch_size = -3: ...`) put before it, or else those of `object`.
+/// Throws `error`, which a constructor or `validate` threw, with the place of its cause put before
+/// its message. If the message begins with a setting of `object` (`batch_size = -3: ...` or
+/// `unknown optimizer 'Adamm'; ...`), that is the setting's file and line, otherwise those of
+/// `object`.
 [[noreturn]] void throw_at(const ConfigError& error, const ConfigNode& object,
                            std::string_view place);
 
-/// Throws ConfigError unless `node` is an object; null is taken as an empty one.
+/// Throws ConfigError, with file and line, unless `node` is an object or null.
 void require_object(const ConfigNode& node, std::string_view place);
 
 }  // namespace levin

@@ -26,7 +26,9 @@ class Converter {
   ConfigNode convert(const YAML::Node& yaml, int depth = 0) {
     const Origin origin = origin_of(yaml.Mark());
     if (depth > kMaxDepth || ++count_ > kMaxNodes) {
-      throw ConfigError(origin.to_string() + ": nested too deeply, or too large");
+      throw ConfigError(
+          fmt::format("{}: the YAML is nested more than {} deep, or has more than {} values",
+                      origin.to_string(), kMaxDepth, kMaxNodes));
     }
     if (yaml.IsScalar()) {
       const bool is_text = yaml.Tag() == "!" || yaml.Tag() == kBinaryTag;
@@ -58,7 +60,7 @@ class Converter {
     for (const auto& pair : yaml) {
       const Origin where = origin_of(pair.first.Mark());
       if (!pair.first.IsScalar()) {
-        throw ConfigError(where.to_string() + ": a key must be a word");
+        throw ConfigError(where.to_string() + ": a key must be a word, not a list or an object");
       }
       const std::string key = text_of(pair.first);
       ConfigNode value = convert(pair.second, depth + 1);
@@ -102,7 +104,8 @@ ConfigNode parse_yaml(std::string_view text, std::string_view file) {
     const auto documents = YAML::LoadAll(std::string(text));
     if (documents.size() > 1) {
       throw ConfigError(
-          fmt::format("{}: holds {} documents; one is expected", file, documents.size()));
+          fmt::format("{}: found {} documents; expected one, so remove the `---` lines", file,
+                      documents.size()));
     }
     ConfigNode root = documents.empty() ? ConfigNode::null({std::string(file), 1})
                                         : Converter(std::string(file)).convert(documents.front());

@@ -7,16 +7,16 @@
 
 namespace levin {
 
-/// Reads YAML text (one document; anchors, aliases and `<<` merges included) with the line of every
-/// node; `file` is what errors call it. Throws ConfigError, with file and line, for what isn't YAML
-/// and for a key that is there twice.
+/// Reads YAML text, one document, and keeps the line of every node. Anchors, aliases, `<<` merges
+/// and `!!binary` text are understood. `file` is what error messages call the text. Throws
+/// ConfigError, with file and line, if the text isn't YAML or has the same key twice.
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
-/// The same from a file. Throws ConfigError where it can't be read.
+/// Reads a YAML file. Throws also ConfigError if the file can't be read.
 ConfigNode read_yaml(const std::filesystem::path& path);
 
-/// What follows `--key=` on a command line: a list or object in brackets, text in quotes, else a
-/// plain scalar, taken as it is.
+/// Reads what follows `--key=` on a command line: a list or object in brackets, text in quotes, or
+/// otherwise a scalar, which is everything up to the end.
 ConfigNode parse_argument(std::string_view text);
 
 }  // namespace levin

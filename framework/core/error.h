@@ -8,92 +8,106 @@
 
 namespace levin {
 
-/// What every failure of Levin's own derives from; the closed set below says whose mistake it was.
+/// The base class of all exceptions that Levin throws. The classes below are the only ones derived
+/// from it; which one it is says where the mistake lies.
 ///
-/// A message says what is wrong, with the value, and what to do about it. LibTorch's errors are not
-/// wrapped in these: they pass through with the step, epoch and rank added.
+///     try {
+///       trainer.fit(model, data);
+///     } catch (const levin::DataError& error) {
+///       std::cerr << "check your files: " << error.what() << "\n";
+///     }
+///
+/// A message says what is wrong, names the value, and says what to do about it. The functions that
+/// make the exceptions put the common messages together. LibTorch's own errors pass through as they
+/// are, with the step, epoch and rank added to their text.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// Wrong options, command lines or YAML. The `levin` program exits with status 2.
+/// An option, a command line or a YAML file is wrong. The `levin` program then exits with status 2,
+/// and with status 1 for all other exceptions.
 class ConfigError : public Error {
  public:
   using Error::Error;
 
-  /// A value that an option can't take: `batch_size = -3: must be at least 1`.
+  /// An option has a value that it can't have: `batch_size = -3: must be at least 1`.
   static ConfigError invalid_value(std::string_view option, std::string_view value,
                                    std::string_view requirement);
-  /// A name that isn't among those known; names the nearest one. `kind` is "key", "class" ...
+  /// A name isn't among those known: `unknown key 'lr'; known are: ...`, or `did you mean ...?` if
+  /// one of them is near. `kind` says what is named: "key", "class". `where`, if given, comes
+  /// first.
   static ConfigError unknown_name(std::string_view kind, std::string_view name,
                                   const std::vector<std::string>& known,
                                   std::string_view where = {});
-  /// Two options that exclude each other, or one that needs another.
+  /// Two options exclude each other, or one needs another; `hint` says what to change.
   static ConfigError conflict(std::string_view what, std::string_view hint);
-  /// A device that isn't there: `accelerator = cuda: this machine has no such device`.
+  /// This machine doesn't have the device: `no such device: cuda:1; this machine has: cpu`.
   static ConfigError no_such_device(std::string_view device, std::string_view available);
 };
 
-/// Arrays, files and data sets that can't be trained on.
+/// An array, a file or a data set can't be trained on.
 class DataError : public Error {
  public:
   using Error::Error;
 
-  /// Tensors of one data set whose first sizes differ.
+  /// Two tensors of one data set have different numbers of rows.
   static DataError rows_differ(std::string_view a, int64_t rows_a, std::string_view b,
                                int64_t rows_b);
-  /// Nothing to work on: no rows, or a split that leaves a set empty.
+  /// There are no rows: none were given, or a split left none.
   static DataError empty(std::string_view what, std::string_view hint);
-  /// NaN, infinity, a label out of range or of a wrong type; `where` names the row.
+  /// A value can't be used: NaN, infinity, a label out of range. `where` names the row.
   static DataError bad_value(std::string_view what, std::string_view value, std::string_view where,
                              std::string_view hint);
-  /// A name that no tensor of a batch or file has; lists those there are.
+  /// No tensor of a batch or file has the name; the message lists those there are.
   static DataError no_such_tensor(std::string_view name, const std::vector<std::string>& known);
-  /// A data set that gave another number of rows than it was asked for.
+  /// A data set returned another number of rows than it was asked for.
   static DataError wrong_row_count(int64_t asked, int64_t given);
-  /// A file that can't be opened or read.
+  /// A file can't be opened or read.
   static DataError unreadable(std::string_view path, std::string_view reason);
-  /// A file that isn't what its format says: truncated, a wrong magic number, a wrong checksum.
+  /// A file breaks the rules of its format: it is truncated, or its magic number or checksum is
+  /// wrong.
   static DataError corrupt(std::string_view path, std::string_view reason);
 };
 
-/// Checkpoints and run folders that can't be written, read or applied.
+/// A checkpoint or a run's folder can't be written, read or applied.
 class CheckpointError : public Error {
  public:
   using Error::Error;
 
-  /// A file or folder that can't be written or read.
+  /// The system refuses to read or write a file or folder. `action`: "open", "write" ...
   static CheckpointError io(std::string_view action, std::string_view path,
                             std::string_view reason);
-  /// A file that isn't a whole checkpoint: torn, foreign, or a checksum that doesn't match.
+  /// A file isn't a whole checkpoint: it is torn, of another format, or its checksum is wrong.
   static CheckpointError corrupt(std::string_view path, std::string_view reason);
-  /// A checkpoint of another model or optimizer; lists what is missing, unexpected or misshapen.
+  /// A checkpoint belongs to another model or optimizer. The message lists up to ten problems:
+  /// tensors that are missing, unexpected or of another shape.
   static CheckpointError mismatch(std::string_view what, const std::vector<std::string>& problems);
 };
 
-/// Ranks that fail, disagree or can't be reached.
+/// A rank failed, can't be reached, or disagrees with the others.
 class DistributedError : public Error {
  public:
   using Error::Error;
 };
 
-/// A model, callback or hook that breaks its contract: `training_step` returning no scalar, a
-/// monitor nobody logged, `log` called where it isn't allowed.
+/// A module, callback or hook does what it must not: `training_step` returns no scalar, a monitor
+/// was never logged, `log` is called in a hook that doesn't allow it.
 class ModuleError : public Error {
  public:
   using Error::Error;
 
-  /// A metric a callback or scheduler watches, but nobody logged; lists those that were.
+  /// A callback or scheduler (`who`) watches a metric that wasn't logged; the message lists those
+  /// that were, and names the nearest.
   static ModuleError metric_not_logged(std::string_view who, std::string_view monitor,
                                        const std::vector<std::string>& logged);
-  /// A hook that returned or did what it must not.
+  /// A hook returned or did what it must not; `hint` says what it should do.
   static ModuleError contract(std::string_view hook, std::string_view problem,
                               std::string_view hint);
 };
 
-/// The name among `known` that is the fewest edits away, or "" where none is near (Levenshtein
-/// distance at most a third of the length, at least 2).
+/// The name among `known` that is the fewest edits away from `name`, or "" if none is near. Near is
+/// a Levenshtein distance of at most 2, or at most a third of the length if that is more.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace levin

@@ -9,57 +9,62 @@
 #include <string_view>
 #include <vector>
 
-/// All disk writes and clock reads of the library. Tests inject faults here.
+/// Every write to disk and every look at a clock in this library goes through these functions, so
+/// that tests can make them fail.
 namespace levin::files {
 
-/// Writes `parts`, one after another, under a temporary name in the same folder, syncs, and renames
-/// over `path`: a reader sees the old file or the whole new one, never a part.
-/// Throws CheckpointError (the temporary file is removed).
+/// Writes a file so that a reader sees either the old one or the whole new one, even after a crash:
+/// writes `parts`, one after another, under a temporary name in the same folder, syncs, and renames
+/// the file to `path`. Throws CheckpointError if any of this fails; the temporary file is removed.
 void write_atomically(const std::filesystem::path& path,
                       std::span<const std::span<const std::byte>> parts);
 /// The same for text.
 void write_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// Syncs the finished file `from` and renames it over `to`, in the same folder. Throws
-/// CheckpointError.
+/// Syncs the finished file `from` and renames it to `to`, which must be in the same folder; a file
+/// of that name is replaced. Throws CheckpointError if that fails.
 void move_into_place(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// The whole file as bytes. Throws CheckpointError where it can't be read.
+/// Reads a whole file. Throws CheckpointError if it can't be read.
 std::string read_text(const std::filesystem::path& path);
 
-/// Creates the folder and its parents. Throws CheckpointError where that can't be done or the
+/// Creates a folder and its parents, unless it exists. Throws CheckpointError if that fails or the
 /// folder can't be written to.
 void create_folder(const std::filesystem::path& path);
 
-/// Creates and returns `root/version_K`, K one above the highest there; safe against other
-/// processes that do the same at the same time.
+/// Creates `root/version_K` and returns its path, where K is one above the highest that is there.
+/// Several processes may do that at the same time; each gets a folder of its own. Throws
+/// CheckpointError if it fails.
 std::filesystem::path create_version_folder(const std::filesystem::path& root);
 
-/// Removes one file the run itself wrote; a missing one is no error.
+/// Removes a file that this run wrote. It is no error if the file is missing.
 void remove_file(const std::filesystem::path& path);
 
-/// Removes a folder the run itself made; one that isn't empty stays, a missing one is no error.
+/// Removes a folder that this run made. A folder that isn't empty stays, and it is no error if the
+/// folder is missing.
 void remove_folder(const std::filesystem::path& path);
 
-/// A text file that only grows, and that a resumed run cuts at the offset its checkpoint recorded.
+/// A text file that grows at its end, such as a log. A run that resumes from a checkpoint cuts it
+/// at the offset that the checkpoint recorded, and writes on from there.
 class AppendFile {
  public:
   AppendFile() = default;
-  /// Opens (creates) `path` and cuts it to `offset` bytes where it is longer; -1 keeps all. Throws
-  /// CheckpointError.
+  /// Opens a file, which is created if it is missing, and cuts it to `offset` bytes if it is
+  /// longer; -1 keeps all of it. Throws CheckpointError if that fails.
   explicit AppendFile(const std::filesystem::path& path, int64_t offset = -1);
   AppendFile(AppendFile&& other) noexcept;
   AppendFile& operator=(AppendFile&& other) noexcept;
   ~AppendFile();
 
   bool is_open() const { return descriptor_ >= 0; }
-  /// Adds to the end, in memory until `flush` or 64 KiB are waiting.
+  /// Adds text at the end. It stays in memory until `flush` is called or 64 KiB are waiting. Throws
+  /// CheckpointError if it can't be written then.
   void append(std::string_view text);
-  /// Hands what waits to the system. Throws CheckpointError.
+  /// Hands the waiting text to the system. Throws CheckpointError if that fails.
   void flush();
-  /// Bytes written and waiting: what a checkpoint records.
+  /// The file's length in bytes, waiting text included: the offset that a checkpoint records.
   int64_t offset() const { return offset_; }
-  /// Flushes and closes. Throws CheckpointError.
+  /// Flushes and closes the file. Throws CheckpointError if that fails.
   void close();
 
  private:
@@ -71,20 +76,21 @@ class AppendFile {
   std::string waiting_;
 };
 
-/// Seconds on a clock that never goes back, from an arbitrary start.
+/// The time in seconds on a clock that never goes back; its start is arbitrary.
 double monotonic_seconds();
-/// Seconds since 1970-01-01 UTC.
+/// The time in seconds since 1970-01-01 UTC.
 double wall_seconds();
 
-/// What a fault injector is told before each operation: "open", "write", "sync", "rename".
+/// What a fault injector is told before each operation.
 struct Operation {
+  /// "open", "write", "sync" or "rename".
   std::string_view name;
   const std::filesystem::path& path;
 };
-/// Calls `injector` before each operation; what it returns (an errno value, 0 for none) is taken as
-/// the operation's failure. An empty function ends it. For tests.
+/// For tests: calls `injector` before each operation, which then fails with the errno value that it
+/// returns, if that isn't 0. An empty function ends this.
 void inject_faults(std::function<int(const Operation&)> injector);
-/// Takes the time of both clocks from `clock`. An empty function ends it. For tests.
+/// For tests: makes both clocks show the seconds that `clock` returns. An empty function ends this.
 void inject_clock(std::function<double()> clock);
 
 }  // namespace levin::files

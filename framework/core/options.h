@@ -12,8 +12,29 @@
 
 namespace levin {
 
-/// A number of batches, or a share of them: an int counts, a float is a fraction, as in Lightning
-/// (`limit_train_batches = 1` is one batch, `1.0` is all).
+/// Settings are fields of plain structs, which users fill in with designated initialisers:
+///
+///     levin::EarlyStopping stop({.monitor = "val_loss", .patience = 3});
+///
+/// A class that YAML and command lines can configure describes its struct once. Reading, `--help`,
+/// `--print-config`, checkpoints and error messages are derived from that description:
+///
+///     struct TimerOptions {
+///       std::optional<std::string> duration{};
+///       std::string interval = "step";
+///     };
+///     levin::Fields describe(TimerOptions& o) {
+///       return levin::fields_of<TimerOptions>({
+///           {"duration", &o.duration, "DD:HH:MM:SS; null: no limit"},
+///           {"interval", &o.interval, "when to look at the clock: step or epoch"},
+///       });
+///     }
+///
+/// The name of a setting is the name of its field. A field has one of the types of FieldPointer,
+/// of which the next three are Levin's own.
+
+/// A number of batches, or a share of them. An int is a count and a float is a fraction, as in
+/// Lightning: `limit_train_batches = 1` is one batch, `limit_train_batches = 1.0` is all of them.
 struct CountOrFraction {
   std::variant<int64_t, double> value = 1.0;
 
@@ -26,7 +47,8 @@ struct CountOrFraction {
   double fraction() const { return std::get<double>(value); }
 };
 
-/// A whole number or a word: `devices = 2`, `devices = "auto"`.
+/// A whole number or a word: `devices = 2` or `devices = "auto"`. YAML's `devices: [0, 1]` becomes
+/// the word "0,1".
 struct CountOrName {
   std::variant<int64_t, std::string> value = std::string("auto");
 
@@ -37,8 +59,9 @@ struct CountOrName {
   CountOrName(std::string name) : value(std::move(name)) {}       // NOLINT
 };
 
-/// Off, on (1) or a count: `fast_dev_run = true`, `fast_dev_run = 5`.
+/// A switch that may also be a count: `fast_dev_run = true` or `fast_dev_run = 5`.
 struct SwitchOrCount {
+  /// 0 if it is off, 1 if it is on.
   int64_t count = 0;
 
   SwitchOrCount() = default;
@@ -47,31 +70,35 @@ struct SwitchOrCount {
   SwitchOrCount(int64_t n) : count(n) {}         // NOLINT
 };
 
-/// The closed set of types a setting can have; each knows how to read YAML and print itself.
+/// Where a setting is stored, as a pointer to one of the types that a setting can have.
 using FieldPointer =
     std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
                  CountOrFraction*, CountOrName*, SwitchOrCount*>;
 
-/// One setting of an options struct: its name, where it lives, and one line of help.
+/// One setting of an options struct: its name, where it is stored, and one line of help. The line
+/// is shown in `levin help` and as a comment by `--print-config`.
 struct Field {
   std::string name;
   FieldPointer value;
   std::string help;
 
-  /// What the field holds now, as a plain value (for YAML, checkpoints and `--print-config`).
+  /// What the field holds now, as a plain value.
   Value get() const;
-  /// Takes a plain value. Throws ConfigError naming the field where the type is wrong; a whole
-  /// number is taken where a float is asked for, and null empties an optional.
+  /// Stores a plain value in the field. An int is also accepted for a float, and null for an
+  /// optional, which it empties. Throws ConfigError with the name, the value and the expected type
+  /// if the value is of another type.
   void set(const Value& plain) const;
-  /// "int", "float or null", "list of str" ...: for help texts and errors.
+  /// The type in the words of help texts and errors: "int", "float or null", "list of str".
   std::string type_name() const;
 };
 
-/// The settings of one options struct, in order; the pointers are into the struct described.
+/// The settings of one options struct, in the order of its fields. The pointers lead into the
+/// struct that was described, which has to stay where it is.
 using Fields = std::vector<Field>;
 
+// How many fields an aggregate has: as many as it can be initialised from.
 namespace detail {
 struct AnyField {
   template <class T>
@@ -93,21 +120,19 @@ constexpr size_t field_count() {
 }
 }  // namespace detail
 
-/// What a `describe(FooOptions&)` returns: refuses to compile where a field was left out.
-///
-///     Fields describe(TimerOptions& o) {
-///       return fields_of<TimerOptions>({{"duration", &o.duration, "DD:HH:MM:SS"}, ...});
-///     }
+/// The settings in `list` as Fields: what `describe(FooOptions&)` returns. Doesn't compile if the
+/// list has more or fewer settings than Options has fields, so none can be forgotten.
 template <class Options, size_t N>
 Fields fields_of(Field (&&list)[N]) {
   static_assert(N == detail::field_count<Options>(), "describe() must list every field");
   return Fields(std::make_move_iterator(list), std::make_move_iterator(list + N));
 }
 
-/// The settings as one object Value, for hyper-parameters and checkpoints.
+/// The settings as one object, by name: for hyper-parameters and checkpoints.
 Value to_value(const Fields& fields);
-/// Sets the named settings from an object Value. Throws ConfigError for a wrong key (naming the
-/// nearest) or type; `where` (a class name) is put before the message.
+/// Sets those settings that `object` has, and leaves the others alone. `where`, usually the name of
+/// the class, is put before error messages. Throws ConfigError if `object` isn't an object, for a
+/// key that is no setting (naming the nearest setting), and for a value of another type.
 void from_value(const Fields& fields, const Value& object, std::string_view where);
 
 }  // namespace levin

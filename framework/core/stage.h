@@ -4,10 +4,12 @@
 
 namespace levin {
 
-/// What a Trainer is doing. `sanity_check` is the short validation before training.
+/// What a Trainer is doing. `sanity_check` is the short validation before training, which finds
+/// mistakes in the validation code before an epoch has been spent. Lightning: TrainerFn,
+/// RunningStage.
 enum class Stage { fit, sanity_check, validate, test, predict };
 
-/// "fit", "sanity_check", "validate", "test" or "predict".
+/// The stage's name in messages and state: "fit", "sanity_check", "validate", "test" or "predict".
 constexpr std::string_view stage_name(Stage stage) {
   switch (stage) {
     case Stage::fit:

@@ -9,15 +9,23 @@
 
 namespace levin {
 
-/// A plain value: null, bool, int, float, text, list or object. The tree part of every state and
-/// configuration. JSON gives back the same bits: of doubles, NaN and infinities too, and of text
-/// that isn't UTF-8.
+/// A plain value: null, bool, int, float, text, list or object. Configurations and the part of a
+/// state that isn't tensors are trees of these.
+///
+///     levin::Value state;
+///     state["epoch"] = 3;
+///     state["rates"] = levin::Value::Array{0.1, 0.01};
+///     const int64_t epoch = state.at("epoch").as_int();
+///
+/// Written as JSON and read again, a value has the same bits. That includes NaNs, infinities and
+/// text that isn't UTF-8, which JSON itself has no way to write.
 class Value {
  public:
+  /// An object's members are sorted by name.
   using Array = std::vector<Value>;
   using Object = std::map<std::string, Value, std::less<>>;
 
-  // Out of line, which keeps what includes this small: a variant's copies are large when inlined.
+  /// Null. (These are out of line because a variant's copies are large when they are inlined.)
   Value();
   Value(const Value& other);
   Value(Value&& other) noexcept;
@@ -44,7 +52,8 @@ class Value {
   bool is_array() const { return std::holds_alternative<Array>(data_); }
   bool is_object() const { return std::holds_alternative<Object>(data_); }
 
-  /// The value as that type. Throws CheckpointError where it is another one; as_double takes ints.
+  /// The value as that type. Throws CheckpointError if it is of another type, except that as_double
+  /// also accepts an int.
   bool as_bool() const;
   int64_t as_int() const;
   double as_double() const;
@@ -53,28 +62,34 @@ class Value {
   Array& as_array() &;
   const Object& as_object() const&;
   Object& as_object() &;
-  /// The member of that name. Throws CheckpointError naming it where there is none.
+  /// The member of that name. Throws CheckpointError if this isn't an object or has no such member.
   const Value& at(std::string_view name) const&;
-  // Of a temporary they give values, so that `for (auto& x : from_json(text).as_array())` is safe.
+  /// The same of a temporary. They return by value, so that it is safe to write
+  /// `for (auto& x : Value::from_json(text).as_array())`.
   std::string as_string() && { return std::move(const_cast<std::string&>(as_string())); }
   Array as_array() && { return std::move(as_array()); }
   Object as_object() && { return std::move(as_object()); }
   Value at(std::string_view name) && { return std::move(const_cast<Value&>(at(name))); }
 
-  /// The member of that name, made where there is none; null becomes an object.
+  /// The member of that name, which is added (as null) if there is none. A null value becomes an
+  /// object first. Throws CheckpointError if this is neither null nor an object.
   Value& operator[](std::string_view name);
-  /// Whether this is an object with such a member.
+  /// Whether this is an object that has a member of that name.
   bool contains(std::string_view name) const;
 
   bool operator==(const Value& other) const { return data_ == other.data_; }
 
-  /// JSON text on one line, or indented by `indent` spaces where that is above 0. What JSON lacks
-  /// is written as {"$float": "nan"}, {"$bytes": "ff00"} or {"$pairs": [[name, value], ...]}.
+  /// The value as JSON text: on one line, or on several if `indent`, the spaces of a level, is
+  /// above 0. What JSON has no way to write becomes an object: {"$float": "nan"}, {"$bytes":
+  /// "ff00"} for text that isn't UTF-8, and {"$pairs": [[name, value], ...]} for an object with
+  /// such a name.
   std::string to_json(int indent = 0) const;
-  /// Reads JSON; whole numbers beyond int64 become floats. Throws CheckpointError with the position
-  /// of the mistake, or where it is nested more than 500 deep.
+  /// The value that JSON text stands for. Whole numbers beyond int64 become floats. Throws
+  /// CheckpointError if the text isn't JSON, with the position of the mistake, and if it is nested
+  /// more than 500 deep.
   static Value from_json(std::string_view text);
-  /// YAML text in block style, for hparams.yaml and config.yaml.
+  /// The value as YAML text in block style, ending in a line feed: what hparams.yaml and
+  /// config.yaml are made of. Reading it gives back the same value; see value_yaml.h.
   std::string to_yaml() const;
 
  private:

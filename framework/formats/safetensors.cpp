@@ -120,7 +120,8 @@ std::string build_header(Header& header) {
   uint64_t offset = 0;
   for (auto& entry : header.entries) {
     if (root.contains(entry.name) || entry.name == kMetadata) {
-      throw CheckpointError(fmt::format("the name '{}' is taken; use another one", entry.name));
+      throw CheckpointError(
+          fmt::format("two tensors to save have the name '{}'; rename one of them", entry.name));
     }
     entry.begin = offset;
     offset += byte_size(entry);

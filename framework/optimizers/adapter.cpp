@@ -182,12 +182,13 @@ const Kind* find_kind(const optim::Optimizer& optimizer) {
 
 std::vector<ParameterGroup> groups_of(const optim::Optimizer* optimizer) {
   if (optimizer == nullptr) {
-    throw ConfigError::invalid_value("optimizer", "null", "give a torch::optim optimizer");
+    throw ConfigError::invalid_value("optimizer", "null", "must point to a torch::optim optimizer");
   }
   if (find_kind(*optimizer) == nullptr) {
     throw ConfigError::invalid_value(
-        "optimizer", "a torch::optim class that isn't known",
-        "expected SGD, Adam, AdamW, RMSprop, Adagrad or LBFGS; for another, subclass Optimizer");
+        "optimizer", "an unknown torch::optim class",
+        "must be SGD, Adam, AdamW, RMSprop, Adagrad, LBFGS or a subclass; for another one, write a "
+        "subclass of levin::Optimizer");
   }
   std::vector<ParameterGroup> groups;
   for (const auto& group : optimizer->param_groups()) {

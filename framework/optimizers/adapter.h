@@ -13,14 +13,21 @@ class Optimizer;
 
 namespace levin {
 
-/// A torch::optim optimizer (SGD, Adam, AdamW, RMSprop, Adagrad, LBFGS, or a subclass) as Levin's:
-/// learning rates go through its options, and its state, kept there by address, gets names.
+/// Makes an optimizer of torch::optim (SGD, Adam, AdamW, RMSprop, Adagrad, LBFGS or a subclass)
+/// usable as one of Levin's. `Optimizers` wraps such an optimizer by itself:
 ///
-/// State: the fields of torch's `...ParamState`, tensors as `<parameter>.<field>`, numbers in the
-/// values under `parameters`. A set found_inf is read by the host.
+///     levin::Optimizers configure_optimizers() override {
+///       return std::make_unique<torch::optim::SGD>(parameters(), 0.1);
+///     }
+///
+/// Learning rates are set in the wrapped optimizer's options. Its state, which torch keeps by the
+/// parameters' addresses, is saved by their names: the fields of torch's `...ParamState`, tensors
+/// as `<parameter>.<field>`, numbers in the values under `parameters`.
+///
+/// If found_inf is set, each step waits for the device to read it.
 class TorchAdapter : public Optimizer {
  public:
-  /// Throws ConfigError for a class it doesn't know.
+  /// Throws ConfigError for null and for a class that isn't listed above.
   explicit TorchAdapter(std::unique_ptr<torch::optim::Optimizer> optimizer);
   TorchAdapter(TorchAdapter&&) noexcept;
   TorchAdapter& operator=(TorchAdapter&&) noexcept;
@@ -32,7 +39,7 @@ class TorchAdapter : public Optimizer {
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
-  /// The optimizer itself.
+  /// The wrapped optimizer.
   torch::optim::Optimizer& wrapped() { return *optimizer_; }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Every optimizer and scheduler, and what goes with them.
+/// Every optimizer and scheduler that Levin ships, their lists by name, and gradient clipping.
 #include <levin/framework/optimizers/adagrad.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/adamw.h>

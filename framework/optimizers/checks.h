@@ -3,17 +3,18 @@
 #include <cstdint>
 #include <string_view>
 
-/// Checks of options, shared by optimizers and schedulers: each throws ConfigError that names the
-/// option, its value and what it must be.
+/// Checks of option values, shared by optimizers and schedulers. Each throws a ConfigError that
+/// names the option, its value and what it must be: `eps = -1: must be at least 0`.
 namespace levin {
 
+/// Throws unless `valid`; `requirement` is the end of the message, "must be at most 1".
 void check_option(bool valid, std::string_view option, double value, std::string_view requirement);
 void check_option(bool valid, std::string_view option, int64_t value, std::string_view requirement);
-/// Finite and at least 0.
+/// Throws unless the value is finite and at least 0.
 void check_at_least_zero(std::string_view option, double value);
-/// Above 0 and finite.
+/// Throws unless the value is finite and above 0.
 void check_above_zero(std::string_view option, double value);
-/// At least 0 and below 1: a decay rate.
+/// Throws unless the value can be the decay rate of a running mean: at least 0 and below 1.
 void check_decay(std::string_view option, double value);
 
 }  // namespace levin

@@ -7,17 +7,19 @@
 
 namespace levin {
 
-/// Scales all gradients by one factor so that their joint norm is at most `max_norm`. No host
-/// synchronisation. `norm_type` may be infinity. Returns the norm before, []; 0 without gradients.
-/// Sparse gradients are coalesced. PyTorch: torch.nn.utils.clip_grad_norm_.
+/// Scales all gradients by one factor, in place, so that their joint norm is at most `max_norm`.
+/// Returns their norm before that, []; 0 if no parameter has a gradient. `norm_type` is the p of
+/// the norm and may be infinity. Sparse gradients are coalesced. The host never waits for the
+/// device. PyTorch: torch.nn.utils.clip_grad_norm_.
 ///
-/// `join`, where given, makes the norm of these gradients, [], that of all ranks'.
+/// If ranks have only parts of the gradients, `join` makes the norm over all ranks from the norm of
+/// this rank's, both [].
 torch::Tensor clip_grad_norm(
     const std::vector<torch::Tensor>& parameters, double max_norm, double norm_type = 2.0,
     const std::function<torch::Tensor(const torch::Tensor& norm)>& join = {});
 
-/// Brings each entry of the gradients into [-clip_value, clip_value]. No host synchronisation.
-/// PyTorch: torch.nn.utils.clip_grad_value_.
+/// Clamps each entry of the gradients to [-clip_value, clip_value], in place. The host never waits
+/// for the device. PyTorch: torch.nn.utils.clip_grad_value_.
 void clip_grad_value(const std::vector<torch::Tensor>& parameters, double clip_value);
 
 }  // namespace levin

@@ -17,12 +17,12 @@ void check_parameter(const torch::Tensor& parameter, const std::string& name) {
   const auto refuse = [&](std::string_view problem, std::string_view requirement) {
     throw ConfigError::invalid_value("parameter " + name, problem, requirement);
   };
-  if (!parameter.defined()) refuse("undefined tensor", "give the optimizer tensors that exist");
+  if (!parameter.defined()) refuse("undefined tensor", "every parameter must be a defined tensor");
   if (!at::isFloatingType(parameter.scalar_type()) && !parameter.is_complex()) {
-    refuse(c10::toString(parameter.scalar_type()), "only floating-point tensors can be learnt");
+    refuse(c10::toString(parameter.scalar_type()), "a parameter must be of a floating-point type");
   }
   if (!parameter.is_leaf()) {
-    refuse("result of a computation", "an optimizer takes leaf tensors, as module parameters are");
+    refuse("result of a computation", "a parameter must be a leaf tensor, as a module's are");
   }
 }
 
@@ -50,7 +50,8 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double learning_rate, d
     }
   }
   if (number == 0) {
-    throw ConfigError::invalid_value("parameters", "[]", "an optimizer needs at least one");
+    throw ConfigError::invalid_value("parameters", "[]",
+                                     "an optimizer needs at least one parameter");
   }
 }
 
@@ -66,7 +67,7 @@ void Optimizer::zero_grad() {
 void Optimizer::shard(std::vector<ParameterSlice> /*slices*/,
                       std::function<void()> /*after_step*/) {
   throw ConfigError::conflict(
-      fmt::format("a strategy that shards the optimizer's state, with {}", name()),
+      fmt::format("the strategy shards the optimizer's state, which {} can't do", name()),
       "use Levin's SGD, Adam, AdamW, RMSprop or Adagrad, or strategy = ddp");
 }
 

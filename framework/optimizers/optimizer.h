@@ -13,92 +13,112 @@
 
 namespace levin {
 
-/// Computes the loss and its gradients and returns the loss; an undefined tensor means there is no
-/// gradient and the step is left out.
+/// Computes the loss and its gradients, and returns the loss. An undefined tensor says that there
+/// are no gradients: the optimizer then leaves the step out.
 using Closure = std::function<torch::Tensor()>;
 
-/// Parameters that share their settings. Given to an optimizer, only `parameters` is needed:
+/// Parameters that share a learning rate and a weight decay. An optimizer takes a list of groups
+/// instead of a list of parameters; what a group leaves out comes from the optimizer's options:
 ///
-///     levin::Adam({{.parameters = weights}, {.parameters = biases, .weight_decay = 0.0}}, {...})
+///     levin::Adam({{.parameters = weights}, {.parameters = biases, .weight_decay = 0.0}},
+///                 {.learning_rate = 1e-3, .weight_decay = 1e-4})
 struct ParameterGroup {
-  /// "As the optimizer's options say".
+  /// Stands for the value in the optimizer's options.
   static constexpr double kFromOptions = std::numeric_limits<double>::quiet_NaN();
 
   std::vector<torch::Tensor> parameters{};
-  /// One a parameter; names its state. "0", "1", ... until `set_names` is called.
+  /// A name for each parameter, by which its state is saved: "0", "1" ... until `set_names` is
+  /// called.
   std::vector<std::string> names{};
-  /// In force now: what a scheduler changes.
+  /// The rate of the next step, which schedulers change.
   double learning_rate = kFromOptions;
-  /// As configured: what a scheduler multiplies. Not given: `learning_rate`.
+  /// The configured rate, which schedulers start from; by default `learning_rate`.
   double base_learning_rate = kFromOptions;
   double weight_decay = kFromOptions;
 };
 
-/// The part of a parameter that is stepped on here, where ranks share the work.
+/// The part of a parameter that this rank's optimizer changes, if ranks share the work.
 struct ParameterSlice {
-  /// Entries [begin, begin + n) of the flattened parameter, sharing its memory, [n]; it has a
-  /// gradient of its own. Undefined: the parameter is others'.
+  /// Entries [begin, begin + n) of the flattened parameter, [n]. It shares the parameter's memory
+  /// and has a gradient of its own. Undefined if other ranks change the whole parameter.
   torch::Tensor tensor{};
   int64_t begin = 0;
 };
 
-/// Changes parameters by their gradients. State is kept as named tensors, so that any strategy can
-/// save, move or shard it.
+/// Changes parameters by their gradients. Its state is kept as named tensors, so that any strategy
+/// can save, move or shard it.
+///
+///     levin::SGD optimizer(model.parameters(), {.learning_rate = 0.1, .momentum = 0.9});
+///     optimizer.step([&] {
+///       optimizer.zero_grad();
+///       auto loss = torch::mse_loss(model.forward(x), y);
+///       loss.backward();
+///       return loss;
+///     });
+///
+/// To write an optimizer whose parameters don't influence each other, subclass
+/// PerParameterOptimizer.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  /// One step: calls the closure (at least once), then changes the parameters. Returns the loss.
-  /// Without a closure the gradients are taken as they are, and the result is undefined.
+  /// Makes one step: calls the closure, at least once, then changes the parameters. Returns the
+  /// loss. Without a closure it takes the gradients as they are and returns an undefined tensor.
   virtual torch::Tensor step(const Closure& closure = {}) = 0;
   /// Whether a step may call its closure several times (LBFGS).
   virtual bool reevaluates_closure() const { return false; }
-  /// "Adam", "SGD" ...: the class's name.
+  /// The class's name, "Adam" or "SGD". A checkpoint records it.
   virtual std::string name() const = 0;
 
-  /// From now on steps on one slice of each parameter (group after group), by the slices'
-  /// gradients, and calls `after_step` at the end of each step. State is then that of the slices;
-  /// values `slices` says of which tensor each is what part, `{shape, begin, end}`. Loading takes
-  /// the whole state. Throws ConfigError where more than an entry's own gradient decides on its
-  /// change.
+  /// Makes every later step change one slice of each parameter (`slices` lists them group after
+  /// group) by the slice's own gradient, and call `after_step` at its end. The saved state is then
+  /// that of the slices; its value `slices` says which part of which tensor each one is, as
+  /// `{shape, begin, end}`. The state that is loaded is still the whole one. Throws ConfigError for
+  /// an optimizer that changes an entry by more than the entry's own gradient.
   virtual void shard(std::vector<ParameterSlice> slices, std::function<void()> after_step);
-  /// What a step goes by the gradients of: the parameters, or the slices that are stepped on here.
+  /// The tensors whose gradients a step takes: the parameters or, if sharded, the slices.
   std::vector<torch::Tensor> stepped() const;
 
-  /// Drops all gradients, those of slices too.
+  /// Makes all gradients undefined, those of slices too.
   void zero_grad();
   std::vector<ParameterGroup>& groups() { return groups_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
-  /// Sets the learning rate of one group, on its device too. No host synchronisation.
+  /// Sets the learning rate of a group, also where it is kept on a device, without waiting for the
+  /// device.
   virtual void set_learning_rate(double learning_rate, size_t group = 0);
-  /// Names the parameters' state after the module's `named_parameters()`; matched by identity.
+  /// Names the parameters as the module does; a parameter is found by identity.
   void set_names(const NamedTensors& named_parameters);
 
-  /// Tensors `<parameter>.<state>`; values `name` and `groups` (their learning rates).
+  /// The state as tensors `<parameter>.<state>`, and the values `name` and `groups` (their learning
+  /// rates).
   virtual StateDict state_dict() const = 0;
-  /// Copies a state. Throws CheckpointError, before anything is changed, where it is of another
-  /// optimizer or other parameters.
+  /// Copies a state into this optimizer. Throws CheckpointError, before it changes anything, if the
+  /// state is another optimizer's or belongs to other parameters.
   virtual void load_state_dict(const StateDict& state) = 0;
 
-  /// Gradients are divided, in place, by this one-element tensor within the step; undefined: by 1.
+  /// Makes each step divide the gradients, in place, by this one-element tensor. Undefined: by 1.
   void set_grad_scale(torch::Tensor scale) { grad_scale_ = std::move(scale); }
-  /// Where this one-element tensor isn't 0 the step changes nothing; undefined: never.
+  /// Makes a step change nothing if this one-element tensor isn't 0 at that time. Undefined: every
+  /// step counts.
   void set_found_inf(torch::Tensor found_inf) { found_inf_ = std::move(found_inf); }
 
  protected:
-  /// Groups without a rate or weight decay of their own get the given ones. Throws ConfigError for
-  /// a negative one, no parameters, one given twice, or one that can't be learnt.
+  /// Groups without a learning rate or weight decay of their own get the given ones. Throws
+  /// ConfigError if one of these is negative, there are no parameters, or a parameter is given
+  /// twice, isn't a leaf or isn't of a floating-point type.
   Optimizer(std::vector<ParameterGroup> groups, double learning_rate, double weight_decay);
   Optimizer(Optimizer&&) noexcept = default;
   Optimizer& operator=(Optimizer&&) noexcept = default;
 
-  /// Calls the closure, if any, with gradients recorded; false where there is nothing to step on.
+  /// Calls the closure, if there is one, with autograd on. Returns false if the step is to be left
+  /// out.
   static bool evaluate(const Closure& closure, torch::Tensor& loss);
-  /// Reads found_inf. Waits for the device where that isn't the CPU.
+  /// The value of found_inf; waits for the device it is on.
   bool found_inf_on_host() const;
-  /// Names of all parameters, group after group.
+  /// The names of all parameters, group after group.
   std::vector<std::string> all_names() const;
-  /// What state_dict has in `values`, and back; `problems` gets what doesn't fit.
+  /// The part of the state that belongs to groups, a check that adds to `problems` what doesn't
+  /// fit, and the way back.
   Value groups_value() const;
   void check_groups(const StateDict& state, std::vector<std::string>& problems) const;
   void load_groups(const StateDict& state);

@@ -15,11 +15,12 @@ class Optimizer;
 
 namespace levin {
 
-/// Wraps a torch::optim optimizer (SGD, Adam, AdamW, RMSprop, Adagrad, LBFGS) as Levin's, with
-/// named state. Throws ConfigError for a class it doesn't know.
+/// Makes an optimizer of Levin's from one of torch::optim's (SGD, Adam, AdamW, RMSprop, Adagrad,
+/// LBFGS or a subclass of these); see TorchAdapter. Throws ConfigError for null and for any other
+/// class.
 std::unique_ptr<Optimizer> adapt(std::unique_ptr<torch::optim::Optimizer> optimizer);
 
-/// How a scheduler given with an optimizer acts: see SchedulerConfig.
+/// When a scheduler acts, and on which metric; the fields are explained in SchedulerConfig.
 struct ScheduleOptions {
   Interval interval = Interval::epoch;
   int64_t frequency = 1;
@@ -27,19 +28,43 @@ struct ScheduleOptions {
   bool strict = true;
 };
 
-/// What `configure_optimizers` returns: none, an optimizer, or one with its scheduler.
+/// The optimizers of a run, each with its learning-rate schedulers: what
+/// `Module::configure_optimizers` returns. Lightning: the return value of configure_optimizers.
 ///
-///     return levin::Adam(parameters(), {.learning_rate = 1e-3});
-///     return std::make_unique<torch::optim::SGD>(parameters(), 0.1);
-///     return {levin::SGD(...), levin::StepLR({.step_size = 10}), {.interval = Interval::step}};
+/// An optimizer converts to it, of Levin's classes or of torch::optim's; braces add a scheduler and
+/// when it acts:
+///
+///     levin::Optimizers configure_optimizers() override {
+///       return levin::Adam(parameters(), {.learning_rate = 1e-3});
+///     }
+///     // or
+///       return std::make_unique<torch::optim::SGD>(parameters(), 0.1);
+///     // or
+///       return {levin::SGD(parameters(), {.learning_rate = 0.1}),
+///               levin::StepLR({.step_size = 10}),
+///               {.interval = levin::Interval::step}};
+///
+/// To chain several schedulers, add them one by one:
+///
+///     levin::Optimizers optimizers(levin::SGD(parameters(), {.learning_rate = 0.1}));
+///     optimizers.add_scheduler(std::make_unique<levin::LinearLR>());
+///     optimizers.add_scheduler(std::make_unique<levin::ExponentialLR>(
+///         levin::ExponentialLROptions{.gamma = 0.9}));
+///
+/// The Trainer steps one optimizer and refuses more; different parts of a module become parameter
+/// groups of that one (see optimizer.h).
 class Optimizers {
  public:
+  /// An optimizer with its schedulers, which are chained in their order.
   struct Entry {
     std::unique_ptr<Optimizer> optimizer;
     std::vector<SchedulerConfig> schedulers;
   };
 
+  /// No optimizer: fit runs the training steps and leaves the parameters alone.
   Optimizers() = default;
+  /// One optimizer, by pointer or by value, from Levin or from torch::optim. Throws ConfigError for
+  /// null.
   template <std::derived_from<Optimizer> O>
   Optimizers(std::unique_ptr<O> optimizer) {  // NOLINT
     add(std::move(optimizer));
@@ -52,6 +77,7 @@ class Optimizers {
   Optimizers(std::unique_ptr<O> optimizer) {  // NOLINT
     add(adapt(std::unique_ptr<torch::optim::Optimizer>(std::move(optimizer))));
   }
+  /// One optimizer and its scheduler. Throws what `add` and `add_scheduler` throw.
   template <class O, std::derived_from<Scheduler> S>
   Optimizers(O optimizer, S scheduler, ScheduleOptions options = {})
       : Optimizers(std::move(optimizer)) {
@@ -63,9 +89,11 @@ class Optimizers {
     add_scheduler(std::move(scheduler), std::move(options));
   }
 
+  /// Adds an optimizer. Throws ConfigError for null.
   void add(std::unique_ptr<Optimizer> optimizer);
-  /// Adds a scheduler of the optimizer last added. Throws ConfigError for a frequency below 1 or a
-  /// plateau scheduler without a monitor.
+  /// Adds a scheduler of the optimizer that was added last. Throws ConfigError if there is no
+  /// optimizer yet, for null, for a frequency below 1, and for a scheduler that watches a metric if
+  /// `options.monitor` doesn't name one.
   void add_scheduler(std::unique_ptr<Scheduler> scheduler, ScheduleOptions options = {});
 
   bool empty() const { return entries_.empty(); }

@@ -12,79 +12,97 @@
 
 namespace levin {
 
-/// Base of the optimizers that change each parameter by its own gradient and state alone. It keeps
-/// the state and the lists that fused kernels take; what a subclass adds is the maths.
+/// The base class of optimizers that change each parameter by its own gradient and state alone. It
+/// keeps the state and makes the lists that fused kernels take; a subclass adds the mathematics:
 ///
-/// Parameters of one group, device and type make a bucket and are changed by one call. Those whose
-/// gradient is undefined are left out of a step; a parameter's state starts at its first gradient.
-/// In steady state a step only gathers the gradients: no allocation, no host synchronisation.
+///     class SignDescent : public levin::PerParameterOptimizer {
+///      public:
+///       SignDescent(std::vector<torch::Tensor> parameters, double learning_rate)
+///           : PerParameterOptimizer(levin::single_group(std::move(parameters)), learning_rate,
+///                                   /*weight_decay=*/0.0, {.has_fused = false}) {}
+///       std::string name() const override { return "SignDescent"; }
+///      protected:
+///       void plain(const Lists& lists) override {
+///         for (size_t i = 0; i < lists.parameters.size(); ++i) {
+///           lists.parameters[i].add_(lists.gradients[i].sign(), -lists.learning_rate);
+///         }
+///       }
+///     };
+///
+/// Parameters of one group, device and type form a bucket, which one call changes. A step leaves
+/// out parameters whose gradient is undefined, and a parameter's state starts at its first
+/// gradient. Once every parameter has had one, a step only gathers the gradients: it allocates
+/// nothing and doesn't wait for the device.
 class PerParameterOptimizer : public Optimizer {
  public:
   torch::Tensor step(const Closure& closure = {}) final;
   void set_learning_rate(double learning_rate, size_t group = 0) final;
-  /// State: see the subclass for its names; `<parameter>.step` where steps are counted, float32 [].
-  /// A complex parameter's state is real, its last dimension 2.
+  /// The tensors `<parameter>.<state>`, with the subclass's names of states, and
+  /// `<parameter>.step`, float32 [], if steps are counted. The state of a complex parameter is
+  /// real, with a last dimension of 2.
   StateDict state_dict() const final;
   void load_state_dict(const StateDict& state) final;
   void shard(std::vector<ParameterSlice> slices, std::function<void()> after_step) final;
 
  protected:
-  /// A state tensor: its name and the value it starts with.
+  /// A kind of state tensor: its name, and the value that its entries start with.
   struct StateKind {
     std::string name;
     double initial = 0.0;
   };
-  /// What one call works on: lists with one entry a parameter.
+  /// What one call works on. The lists have one entry for each parameter.
   struct Lists {
     std::vector<torch::Tensor> parameters;
     std::vector<torch::Tensor> gradients;
     /// One list for each kind of state.
     std::vector<std::vector<torch::Tensor>> states;
-    /// Steps taken, this one included; each float32 [].
+    /// The number of steps taken, this one included; each float32 [].
     std::vector<torch::Tensor> steps;
     double learning_rate = 0.0;
-    /// The same, float32 [], where the kernel should read it on its device; else undefined.
+    /// The same, float32 [], if the kernel should read it on its device; otherwise undefined.
     torch::Tensor learning_rate_tensor;
     double weight_decay = 0.0;
-    /// For fused kernels; null for `plain`, whose gradients are divided already.
+    /// For fused kernels. `plain` gets none of them: its gradients are divided already, and it
+    /// isn't called if found_inf is set.
     std::optional<torch::Tensor> grad_scale;
     std::optional<torch::Tensor> found_inf;
-    /// Whether it is the first step of these parameters.
+    /// Whether this is the first step of these parameters.
     bool first = false;
   };
   struct Settings {
     std::vector<StateKind> states{};
     bool counts_steps = false;
-    /// Whether there is a fused kernel; else every parameter goes to `plain`.
+    /// Whether the subclass has a fused kernel; if not, every parameter goes to `plain`.
     bool has_fused = true;
-    /// Whether each entry is changed by its own gradient and state alone, so that ranks may share a
-    /// parameter.
+    /// Whether each entry is changed by its own gradient and state alone. Then ranks may share a
+    /// parameter (see `shard`).
     bool is_elementwise = false;
   };
 
   PerParameterOptimizer(std::vector<ParameterGroup> groups, double learning_rate,
                         double weight_decay, Settings settings);
 
-  /// Changes dense parameters on the CPU or CUDA by one kernel.
+  /// Changes dense parameters on the CPU or CUDA by one kernel. Called only if `has_fused` is set.
   virtual void fused(const Lists& lists);
-  /// The same by ATen operations: any device and memory layout, and sparse gradients.
+  /// The same by ATen operations, for any device and memory layout, and for sparse gradients.
   virtual void plain(const Lists& lists) = 0;
-  /// Whether `plain` takes sparse gradients (COO) of that group.
+  /// Whether `plain` can work with sparse gradients (COO) of that group. A step throws ModuleError
+  /// for a sparse gradient if it can't.
   virtual bool takes_sparse(const ParameterGroup& /*group*/) const { return false; }
 
  private:
   struct Slot {
-    torch::Tensor parameter;                // or the slice of it that is stepped on here
-    torch::Tensor real;                     // the same, or its real view where it is complex
+    torch::Tensor parameter;                // or the slice of it that this rank changes
+    torch::Tensor real;                     // the same, or its real view if it is complex
     size_t index = 0;                       // in its group
-    const ParameterSlice* slice = nullptr;  // null: all of it
+    const ParameterSlice* slice = nullptr;  // null: the whole parameter
     bool fusable = false;
     bool started = false;
     std::vector<torch::Tensor> states;
     torch::Tensor step;
   };
   struct Route {
-    std::vector<size_t> active;  // slots in the lists now
+    std::vector<size_t> active;  // the slots that the lists now have
     size_t filled = 0;
     bool changed = false;
     Lists lists;
@@ -122,7 +140,7 @@ class PerParameterOptimizer : public Optimizer {
   void load_slot(const StateDict& state, Bucket& bucket, Slot& slot);
 
   Settings settings_;
-  bool has_buckets_ = false;  // a rank may have none to make
+  bool has_buckets_ = false;  // whether they are made; a rank may have no bucket at all
   std::vector<Bucket> buckets_;
 };
 

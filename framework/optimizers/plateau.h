@@ -10,32 +10,38 @@
 namespace levin {
 
 struct ReduceLROnPlateauOptions {
-  /// "min" or "max": which way the metric gets better.
+  /// "min" if the metric gets better by falling, "max" if by rising.
   std::string mode = "min";
-  /// What a reduction multiplies the rate by.
+  /// What a reduction multiplies the learning rate by, between 0 and 1.
   double factor = 0.1;
-  /// Values without improvement that are let pass.
+  /// How many values in a row may bring no improvement before the rate is reduced.
   int64_t patience = 10;
-  /// How much better a value must be to count.
+  /// How much better than the best so far a value must be to count as an improvement.
   double threshold = 1e-4;
-  /// "rel" (a share of the best value) or "abs".
+  /// Whether `threshold` is a share of the best value ("rel") or a difference ("abs").
   std::string threshold_mode = "rel";
-  /// Values after a reduction that don't count.
+  /// How many values after a reduction are not judged.
   int64_t cooldown = 0;
-  /// The lowest rate.
+  /// The lowest learning rate.
   double min_lr = 0.0;
-  /// Changes of the rate smaller than this are left out.
+  /// Reductions by less than this are not made.
   double eps = 1e-8;
 };
 Fields describe(ReduceLROnPlateauOptions& options);
 
-/// Lowers the rate when a metric has stopped getting better. Throws ConfigError for options that
-/// can't be. PyTorch: ReduceLROnPlateau.
+/// Lowers the learning rate when a metric has ceased to improve. The schedule names the metric:
+///
+///     return {levin::SGD(parameters(), {.learning_rate = 0.1}),
+///             levin::ReduceLROnPlateau({.patience = 3}), {.monitor = "val_loss"}};
+///
+/// Unlike other schedulers it has state, which checkpoints keep. PyTorch: ReduceLROnPlateau.
 class ReduceLROnPlateau : public Scheduler {
  public:
   using Options = ReduceLROnPlateauOptions;
+  /// Throws ConfigError, naming the option, if a value is out of range.
   explicit ReduceLROnPlateau(ReduceLROnPlateauOptions options = {});
-  /// Without min_lr and eps; the counter doesn't matter.
+  /// The product of the reductions so far, whatever the counter, and without regard to min_lr and
+  /// eps.
   double factor(int64_t counter) const override;
   double learning_rate(double base_learning_rate, int64_t counter) const override;
   bool needs_metric() const override { return true; }

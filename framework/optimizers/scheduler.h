@@ -10,39 +10,53 @@
 
 namespace levin {
 
-/// When a scheduler's counter goes up.
+/// What a scheduler counts: completed epochs or optimizer steps.
 enum class Interval { epoch, step };
 
-/// A learning rate as a function of a counter, by default base rate times `factor(counter)`.
-/// Stateless, so resuming needs the counter alone; plateau is the one with state.
+/// The learning rate as a function of a counter of epochs or steps.
+///
+/// A scheduler multiplies the optimizer's configured ("base") learning rate by `factor(counter)`.
+/// It has no state, so a resumed run needs the counter alone; ReduceLROnPlateau, which watches a
+/// metric, is the one exception. A scheduler of your own overrides one function:
+///
+///     class InverseSqrtLR : public levin::Scheduler {
+///      public:
+///       double factor(int64_t counter) const override { return 1 / std::sqrt(1.0 + counter); }
+///     };
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
+
   /// What the base learning rate is multiplied by after `counter` epochs or steps.
   virtual double factor(int64_t counter) const = 0;
-  /// The learning rate after `counter` epochs or steps of a group that was configured with
-  /// `base_learning_rate`. Several schedulers of one optimizer are chained: the rate that one gives
-  /// is the base of the next.
+  /// The learning rate after `counter` epochs or steps of a parameter group that was configured
+  /// with `base_learning_rate`. Override it for a schedule that is no multiple of the base rate. If
+  /// an optimizer has several schedulers they are chained: the rate that one returns is the base
+  /// rate of the next.
   virtual double learning_rate(double base_learning_rate, int64_t counter) const {
     return base_learning_rate * factor(counter);
   }
-  /// Whether it watches a metric.
+
+  /// Whether the scheduler watches a metric. If it does, `observe` is called with the metric's new
+  /// value each time the scheduler acts.
   virtual bool needs_metric() const { return false; }
-  /// The watched metric's new value. Only called where `needs_metric()`.
   virtual void observe(double /*metric*/) {}
+
+  /// What a checkpoint keeps besides the counter, and back.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
 };
 
-/// A scheduler with when it acts. Lightning: the lr_scheduler config.
+/// A scheduler together with when it acts. Lightning: the lr_scheduler configuration that
+/// configure_optimizers returns.
 struct SchedulerConfig {
   std::unique_ptr<Scheduler> scheduler;
   Interval interval = Interval::epoch;
-  /// Acts every that many epochs or steps.
+  /// The scheduler acts every `frequency` epochs or steps; at least 1.
   int64_t frequency = 1;
-  /// The metric a plateau scheduler watches.
+  /// The name of the logged metric that ReduceLROnPlateau watches, such as "val_loss".
   std::string monitor{};
-  /// Whether a missing monitor is an error.
+  /// Whether it is an error (true) or ignored (false) that `monitor` wasn't logged.
   bool strict = true;
 };
 

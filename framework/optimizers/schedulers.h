@@ -11,19 +11,34 @@
 #include <levin/framework/core/options.h>
 #include <levin/framework/optimizers/scheduler.h>
 
-/// Schedules that are functions of the counter alone, by PyTorch's names; `base` is the optimizer's
-/// configured rate. All throw ConfigError for options that can't be. The one that watches a metric
-/// is in plateau.h.
+/// Learning-rate schedules that are functions of a counter alone, under PyTorch's names. A schedule
+/// is given to the Trainer with an optimizer, and counts epochs unless it is told to count steps:
+///
+///     levin::Optimizers configure_optimizers() override {
+///       return {levin::SGD(parameters(), {.learning_rate = 0.1}),
+///               levin::CosineAnnealingLR({.T_max = 1000}),
+///               {.interval = levin::Interval::step}};
+///     }
+///
+/// or in YAML:
+///
+///     optimizer: {class_path: SGD, init_args: {learning_rate: 0.1}}
+///     lr_scheduler: {class_path: CosineAnnealingLR, init_args: {T_max: 1000}, interval: step}
+///
+/// In the formulas below, `base` is the optimizer's configured rate. All constructors throw
+/// ConfigError, naming the option, if a value is out of range or one that must be given is missing.
+/// ReduceLROnPlateau, which watches a metric, is in plateau.h.
 namespace levin {
 
 struct StepLROptions {
-  /// Epochs or steps between two drops; must be given.
+  /// Epochs or steps between two drops, at least 1; must be given.
   int64_t step_size = 0;
+  /// What a drop multiplies the rate by.
   double gamma = 0.1;
 };
 Fields describe(StepLROptions& options);
 
-/// base * gamma^floor(counter / step_size). PyTorch: StepLR.
+/// Drops at regular intervals: base * gamma^floor(counter / step_size). PyTorch: StepLR.
 class StepLR : public Scheduler {
  public:
   using Options = StepLROptions;
@@ -35,13 +50,15 @@ class StepLR : public Scheduler {
 };
 
 struct MultiStepLROptions {
-  /// Counters at which the rate drops; one given twice counts twice. Must be given.
+  /// The counters at which the rate drops, in any order; one that is listed twice drops it twice.
+  /// Must be given.
   std::vector<int64_t> milestones{};
+  /// What a drop multiplies the rate by.
   double gamma = 0.1;
 };
 Fields describe(MultiStepLROptions& options);
 
-/// base * gamma^(milestones reached). PyTorch: MultiStepLR.
+/// Drops at given counters: base * gamma^(number of milestones reached). PyTorch: MultiStepLR.
 class MultiStepLR : public Scheduler {
  public:
   using Options = MultiStepLROptions;
@@ -53,12 +70,12 @@ class MultiStepLR : public Scheduler {
 };
 
 struct ExponentialLROptions {
-  /// Must be given.
+  /// What each epoch or step multiplies the rate by, above 0; must be given.
   double gamma = 0.0;
 };
 Fields describe(ExponentialLROptions& options);
 
-/// base * gamma^counter. PyTorch: ExponentialLR.
+/// Drops by the same factor each time: base * gamma^counter. PyTorch: ExponentialLR.
 class ExponentialLR : public Scheduler {
  public:
   using Options = ExponentialLROptions;
@@ -70,15 +87,19 @@ class ExponentialLR : public Scheduler {
 };
 
 struct CosineAnnealingLROptions {
-  /// Epochs or steps from the base rate down to eta_min; must be given. Beyond, it goes up again.
+  /// Epochs or steps from the base rate down to eta_min; must be given. After that the rate goes up
+  /// again, as the cosine does.
   int64_t T_max = 0;
   /// The lowest rate.
   double eta_min = 0.0;
 };
 Fields describe(CosineAnnealingLROptions& options);
 
-/// eta_min + (base - eta_min) * (1 + cos(pi * counter / T_max)) / 2. PyTorch: CosineAnnealingLR;
-/// doi:10.48550/arXiv.1608.03983.
+/// Falls along half a cosine:
+///
+///     eta_min + (base - eta_min) * (1 + cos(pi * counter / T_max)) / 2
+///
+/// PyTorch: CosineAnnealingLR; doi:10.48550/arXiv.1608.03983.
 class CosineAnnealingLR : public Scheduler {
  public:
   using Options = CosineAnnealingLROptions;
@@ -91,15 +112,17 @@ class CosineAnnealingLR : public Scheduler {
 };
 
 struct LinearLROptions {
+  /// What the rate is multiplied by at first, in (0, 1].
   double start_factor = 1.0 / 3.0;
+  /// What it is multiplied by in the end, in [0, 1].
   double end_factor = 1.0;
-  /// Epochs or steps from one to the other.
+  /// Epochs or steps from the first factor to the last, which then stays.
   int64_t total_iters = 5;
 };
 Fields describe(LinearLROptions& options);
 
-/// base * a factor that goes linearly from start_factor to end_factor: the usual warm-up.
-/// PyTorch: LinearLR.
+/// Multiplies base by a factor that moves linearly from start_factor to end_factor: the usual
+/// warm-up. PyTorch: LinearLR.
 class LinearLR : public Scheduler {
  public:
   using Options = LinearLROptions;
@@ -109,29 +132,31 @@ class LinearLR : public Scheduler {
  private:
   LinearLROptions options_;
 };
+/// Another name of LinearLR.
 using WarmupLROptions = LinearLROptions;
 using WarmupLR = LinearLR;
 
 struct OneCycleLROptions {
-  /// The peak; nothing: the optimizer's rate.
+  /// The highest rate; by default the optimizer's configured rate.
   std::optional<double> max_lr{};
-  /// Epochs or steps of the whole cycle; must be given. Beyond, the last rate stays.
+  /// Epochs or steps of the whole cycle; must be given. After that the last rate stays.
   int64_t total_steps = 0;
-  /// Share of the cycle spent going up.
+  /// The share of the cycle in which the rate rises, in [0, 1], or with three_phase in [0, 0.5].
   double pct_start = 0.3;
-  /// "cos" or "linear".
+  /// The form of rise and fall, "cos" or "linear".
   std::string anneal_strategy = "cos";
   /// The first rate is the peak divided by this.
   double div_factor = 25.0;
   /// The last rate is the first divided by this.
   double final_div_factor = 1e4;
-  /// Down as slowly as up, then to the last rate.
+  /// If true, the rate falls back to the first one in as much time as it rose, and in the remaining
+  /// time to the last one. If false, it falls from the highest to the last rate at once.
   bool three_phase = false;
 };
 Fields describe(OneCycleLROptions& options);
 
-/// Up to a peak, and down further than it began; the momentum stays as it is. PyTorch: OneCycleLR
-/// with cycle_momentum=False; doi:10.48550/arXiv.1708.07120.
+/// Rises to a peak, and falls to less than it began with. The momentum isn't cycled. PyTorch:
+/// OneCycleLR with cycle_momentum=False; doi:10.48550/arXiv.1708.07120.
 class OneCycleLR : public Scheduler {
  public:
   using Options = OneCycleLROptions;
@@ -143,12 +168,18 @@ class OneCycleLR : public Scheduler {
   OneCycleLROptions options_;
 };
 
-/// One schedule after another; each counts from 0 when its turn comes. PyTorch: SequentialLR.
+/// One schedule after another; each one counts from 0 when its turn comes. Five epochs of warm-up,
+/// then a cosine:
 ///
-///     SequentialLR({5}, LinearLR({.total_iters = 5}), CosineAnnealingLR({.T_max = 95}))
+///     levin::SequentialLR({5}, levin::LinearLR({.total_iters = 5}),
+///                         levin::CosineAnnealingLR({.T_max = 95}))
+///
+/// PyTorch: SequentialLR.
 class SequentialLR : public Scheduler {
  public:
-  /// `milestones[i]` is the counter at which schedule i + 1 takes over.
+  /// `milestones[i]` is the counter at which schedule i + 1 takes over, so there is one milestone
+  /// less than there are schedules. Throws ConfigError for another number of them, milestones that
+  /// don't increase, null, and a schedule that watches a metric.
   SequentialLR(std::vector<int64_t> milestones, std::vector<std::unique_ptr<Scheduler>> schedulers);
   template <std::derived_from<Scheduler>... S>
   explicit SequentialLR(std::vector<int64_t> milestones, S... schedulers)
@@ -163,7 +194,7 @@ class SequentialLR : public Scheduler {
     (result.push_back(std::make_unique<S>(std::move(schedulers))), ...);
     return result;
   }
-  /// The schedule in force, and its own counter.
+  /// The schedule whose turn it is, and its own counter.
   std::pair<const Scheduler*, int64_t> at(int64_t counter) const;
 
   std::vector<int64_t> milestones_;

@@ -9,24 +9,30 @@
 namespace levin {
 
 struct SGDOptions {
+  /// The step size.
   double learning_rate = 1e-3;
+  /// The share of the last step's direction that is kept. 0: plain gradient descent.
   double momentum = 0.0;
-  /// Of the gradient that enters the momentum, from the second step on.
+  /// The share of the gradient that doesn't enter the momentum, from the second step on.
   double dampening = 0.0;
   /// Adds `weight_decay * parameter` to the gradient.
   double weight_decay = 0.0;
-  /// Looks ahead along the momentum; needs momentum and no dampening.
+  /// Nesterov's momentum, which looks one step ahead. Needs momentum, and no dampening.
   bool nesterov = false;
-  /// Goes up the gradient instead of down.
+  /// Moves the parameters up the gradient instead of down.
   bool maximize = false;
 };
 
 Fields describe(SGDOptions& options);
-/// Throws ConfigError for the first option that can't be.
+/// Throws ConfigError, naming the option, if a value is out of range.
 void validate(const SGDOptions& options);
 
-/// Stochastic gradient descent with momentum. Takes sparse gradients without momentum and weight
-/// decay. State: `momentum_buffer`. PyTorch: torch.optim.SGD; doi:10.5555/3042817.3043064.
+/// Stochastic gradient descent, with momentum v if it is given:
+///
+///     v = momentum * v + (1 - dampening) * gradient,    parameter -= learning_rate * v
+///
+/// Sparse gradients work without momentum and weight decay. State: `momentum_buffer`, with
+/// momentum. PyTorch: torch.optim.SGD; doi:10.5555/3042817.3043064.
 class SGD : public PerParameterOptimizer {
  public:
   using Options = SGDOptions;
