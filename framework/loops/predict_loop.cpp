@@ -1,4 +1,3 @@
-#include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/predict_loop.h>
 
 #include <ATen/Functions.h>
@@ -9,6 +8,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/batch_source.h>
 #include <levin/framework/loops/evaluation_loop.h>
+#include <levin/framework/loops/limits.h>
 
 namespace levin {
 
