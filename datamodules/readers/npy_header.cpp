@@ -8,7 +8,7 @@
 namespace levin::readers {
 namespace {
 
-constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr std::string_view kNpyMagic = "\x93NUMPY";
 constexpr size_t kMostSizes = 64;  // NumPy's own limit
 
 struct TypeCode {
@@ -148,17 +148,17 @@ class HeaderParser {
 
 NpyHeader parse_npy_header(std::span<const std::byte> bytes, std::string_view name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.substr(0, kMagic.size()) != kMagic) {
+  if (text.substr(0, kNpyMagic.size()) != kNpyMagic) {
     throw DataError::corrupt(name, "it is no .npy file: it doesn't start as one");
   }
-  if (text.size() < kMagic.size() + 2) throw DataError::corrupt(name, "its header is truncated");
-  const auto major = load_little(bytes, kMagic.size(), 1);
-  if (major < 1 || major > 3 || load_little(bytes, kMagic.size() + 1, 1) != 0) {
+  if (text.size() < kNpyMagic.size() + 2) throw DataError::corrupt(name, "its header is truncated");
+  const auto major = load_little(bytes, kNpyMagic.size(), 1);
+  if (major < 1 || major > 3 || load_little(bytes, kNpyMagic.size() + 1, 1) != 0) {
     throw DataError::corrupt(name, "version " + std::to_string(major) +
                                        " of the .npy format isn't known (1.0 to 3.0 are)");
   }
   const size_t width = major == 1 ? 2 : 4;
-  const size_t start = kMagic.size() + 2 + width;
+  const size_t start = kNpyMagic.size() + 2 + width;
   if (text.size() < start) throw DataError::corrupt(name, "its header is truncated");
   const uint64_t length = load_little(bytes, start - width, width);
   if (length > kLongestNpyHeader - start) {
@@ -184,10 +184,10 @@ std::string npy_header(DType dtype, std::span<const int64_t> shape) {
   }
   text += "), }";
   if (!shape.empty()) text.append(kGrowth - std::to_string(shape[0]).size(), ' ');
-  const size_t start = kMagic.size() + 4;
+  const size_t start = kNpyMagic.size() + 4;
   text.append(kAlignment - (start + text.size() + 1) % kAlignment, ' ');
   text += '\n';
-  std::string header(kMagic);
+  std::string header(kNpyMagic);
   header += '\x01';
   header += '\0';
   header += static_cast<char>(text.size() & 0xff);
