@@ -64,14 +64,17 @@ Fields describe(ArrayDataModuleOptions& o) {
   });
 }
 
-ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options) : options_(std::move(options)) {
+ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
+    : SplitDataModule(training_loader_options(options)), options_(std::move(options)) {
   if (options_.x.empty()) {
     throw ConfigError::invalid_value("x", "", "must name a .npy, .npz or .csv file");
   }
 }
 
 ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModuleOptions options)
-    : options_(std::move(options)), all_{std::move(x), std::move(y)} {
+    : SplitDataModule(training_loader_options(options)),
+      options_(std::move(options)),
+      all_{std::move(x), std::move(y)} {
   const auto& o = options_;
   for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test}) {
     if (!path->empty()) {
@@ -106,6 +109,7 @@ void ArrayDataModule::load() {
   if (val_.x.defined() || val_.y.defined()) val_ = check(val_, "_val");
   if (test_.x.defined() || test_.y.defined()) test_ = check(test_, "_test");
   split();
+  sets_.predict = std::make_shared<TensorDataset>(NamedTensors{{"input", all_.x}});
   loaded_ = true;
 }
 
@@ -178,39 +182,9 @@ void ArrayDataModule::split() {
     }
     return set;
   };
-  train_set_ = part(std::move(split.train), {});
-  val_set_ = part(std::move(split.val), val_);
-  test_set_ = part(std::move(split.test), test_);
-}
-
-DataLoaders ArrayDataModule::loader(const std::shared_ptr<const Dataset>& dataset,
-                                    bool is_train) const {
-  if (dataset == nullptr) return {};
-  return DataLoader(dataset, {.batch_size = options_.batch_size,
-                              .shuffle = is_train && options_.shuffle,
-                              .drop_last = is_train && options_.drop_last,
-                              .num_workers = options_.num_workers,
-                              .pin_memory = options_.pin_memory});
-}
-
-DataLoaders ArrayDataModule::train_dataloader() {
-  setup(Stage::fit);
-  return loader(train_set_, true);
-}
-
-DataLoaders ArrayDataModule::val_dataloader() {
-  setup(Stage::validate);
-  return loader(val_set_, false);
-}
-
-DataLoaders ArrayDataModule::test_dataloader() {
-  setup(Stage::test);
-  return loader(test_set_, false);
-}
-
-DataLoaders ArrayDataModule::predict_dataloader() {
-  setup(Stage::predict);
-  return loader(std::make_shared<TensorDataset>(NamedTensors{{"input", all_.x}}), false);
+  sets_.train = part(std::move(split.train), {});
+  sets_.val = part(std::move(split.val), val_);
+  sets_.test = part(std::move(split.test), test_);
 }
 
 Value ArrayDataModule::hyper_parameters() const {

@@ -1,52 +1,54 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include <levin/datamodules/split_datamodule.h>
 #include <levin/framework/core/options.h>
-#include <levin/framework/data/datamodule.h>
 
 namespace levin {
 
-/// The files are for YAML and the command line; in C++ the arrays can be tensors.
+/// Options of ArrayDataModule. YAML and the command line name files; C++ can pass tensors instead.
 struct ArrayDataModuleOptions {
-  /// Features: a .npy, .npz or .csv file. In a .npz: the array "x" (or "x_train").
+  /// The file of the features: .npy, .npz or .csv. In a .npz they are the array "x" or "x_train".
   std::string x{};
-  /// Targets; empty: from the file of `x`, its array "y" (or "y_train") or its target column.
+  /// The file of the targets. If empty, they are in the file of `x`: its array "y" or "y_train", or
+  /// its target column.
   std::string y{};
-  /// Validation rows of their own, instead of val_split; in a .npz: "x_val", "y_val".
+  /// Separate files of validation rows, which replace val_split; in a .npz: "x_val", "y_val".
   std::string x_val{};
   std::string y_val{};
-  /// Test rows of their own, instead of test_split; in a .npz: "x_test", "y_test".
+  /// Separate files of test rows, which replace test_split; in a .npz: "x_test", "y_test".
   std::string x_test{};
   std::string y_test{};
-  /// The column of a CSV file that is the target: a name, a number from 0, -1 for the last, or
-  /// "none". Texts are numbered by the alphabet.
+  /// The target column of a CSV file: its name, its number from 0 (-1 is the last one), or "none".
+  /// Texts are classes, numbered in alphabetical order.
   std::string target_column = "-1";
-  /// Rows a step.
+  /// Rows of a batch on each device.
   int64_t batch_size = 32;
-  /// Shares of the rows; 0 for no such set. Rounded as in Bolts.
+  /// The shares of the rows to validate and to test on, rounded as Lightning Bolts does; 0 for no
+  /// such set.
   double val_split = 0.1;
   double test_split = 0.1;
-  /// Shuffle before splitting, and the training rows anew in each epoch.
+  /// Shuffles the rows before they are split, and the training rows again in each epoch.
   bool shuffle = true;
-  /// Split so that every class has its share of each set.
+  /// Splits so that every class has its share of each set.
   bool stratify = false;
-  /// Of the split: the same sets on every machine. The order of batches follows seed_everything.
+  /// The seed of the split, which is the same on every machine. The order of batches depends on
+  /// seed_everything instead.
   int64_t seed = 42;
-  /// "class", "value", or "auto": integers (in a CSV file whole numbers) are classes.
+  /// "class", "value", or "auto", which takes integers (in a CSV file, whole numbers) for classes.
   std::string target_type = "auto";
-  /// Refuse labels that aren't below it; 0: don't.
+  /// Labels that aren't below it are refused; 0 accepts any.
   int64_t num_classes = 0;
-  /// What features and values become: "float32", "float64", or "as_is".
+  /// The type that features and values are converted to: "float32", "float64", or "as_is".
   std::string dtype = "float32";
-  /// Leave out a last training batch that isn't full.
+  /// Leaves out a last training batch that isn't full.
   bool drop_last = false;
   /// Threads that prepare batches ahead.
   int64_t num_workers = 0;
-  /// Page-locked batches, where a CUDA device is there.
+  /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
 };
 
@@ -58,33 +60,34 @@ Fields describe(ArrayDataModuleOptions& options);
 ///
 ///     levin::ArrayDataModule data(x, y, {.batch_size = 32, .val_split = 0.2});
 ///     levin::ArrayDataModule data({.x = "train.csv", .target_column = "species"});
+///     levin::Trainer({.max_epochs = 10}).fit(model, data);
 ///
-/// Prediction goes over all rows of x in their order, without targets; with y undefined (or
-/// target_column "none") there is nothing but prediction.
-class ArrayDataModule : public DataModule {
+/// Prediction goes over all rows of x in their order, without targets. If y is undefined or
+/// target_column is "none", the data can only be predicted for.
+class ArrayDataModule : public SplitDataModule {
  public:
   using Options = ArrayDataModuleOptions;
-  /// Reads the files named in `options`, at setup. Throws ConfigError where `x` is empty.
+  /// Remembers the files named in `options`; `setup` reads them. Throws ConfigError if `x` is
+  /// empty.
   explicit ArrayDataModule(ArrayDataModuleOptions options);
-  /// `x` [rows, ...], `y` [rows] of any type; their memory is shared where the type already fits.
+  /// `x` [rows, ...] and `y` [rows] may have any type; their memory is shared if no conversion is
+  /// needed. Throws ConfigError if `options` names files too.
   ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModuleOptions options = {});
 
-  /// Rows of their own for validation (test); val_split (test_split) then counts as 0.
+  /// Sets separate rows for validation and for testing; val_split or test_split counts as 0 then.
   void set_validation(torch::Tensor x, torch::Tensor y);
   void set_test(torch::Tensor x, torch::Tensor y);
 
-  /// Reads, checks and splits, the first time. Throws DataError for rows that don't match, sets
-  /// without rows, NaN, infinities and labels that are none; ConfigError for options that can't be.
+  /// Reads, checks and splits the data when it is called first. Throws DataError if x and y have
+  /// different numbers of rows, if a set has no rows, and for NaN, infinities and invalid labels;
+  /// ConfigError for invalid options.
   void setup(Stage stage) override;
-  DataLoaders train_dataloader() override;
-  DataLoaders val_dataloader() override;
-  DataLoaders test_dataloader() override;
-  DataLoaders predict_dataloader() override;
   Value hyper_parameters() const override;
 
   /// The shape of one row, after setup.
   std::vector<int64_t> dims();
-  /// Classes, after setup: the option, else one more than the highest label; 0 for values.
+  /// The number of classes, after setup: the option, else one more than the highest label; 0 if the
+  /// targets are values.
   int64_t num_classes();
   /// The texts of the target column, in the order of the alphabet; empty if it holds numbers.
   std::vector<std::string> class_names() override;
@@ -101,7 +104,6 @@ class ArrayDataModule : public DataModule {
   void read_files();
   Arrays check(const Arrays& arrays, const std::string& suffix) const;
   void split();
-  DataLoaders loader(const std::shared_ptr<const Dataset>& dataset, bool is_train) const;
 
   ArrayDataModuleOptions options_;
   Arrays all_;
@@ -109,9 +111,6 @@ class ArrayDataModule : public DataModule {
   Arrays test_;
   std::vector<std::string> class_names_;
   bool loaded_ = false;
-  std::shared_ptr<const Dataset> train_set_;
-  std::shared_ptr<const Dataset> val_set_;
-  std::shared_ptr<const Dataset> test_set_;
 };
 
 /// Its name in Lightning Bolts.

@@ -7,7 +7,7 @@
 
 namespace levin {
 
-/// As in ArrayDataModuleOptions.
+/// Options of DigitsDataModule; ArrayDataModuleOptions describes those without a comment.
 struct DigitsDataModuleOptions {
   int64_t batch_size = 32;
   double val_split = 0.1;
@@ -15,7 +15,7 @@ struct DigitsDataModuleOptions {
   bool shuffle = true;
   bool stratify = false;
   int64_t seed = 42;
-  /// Divide the pixels by 16, so that they are from 0 to 1.
+  /// Divides the pixels by 16, so that they are from 0 to 1.
   bool scale = true;
   std::string dtype = "float32";
   bool drop_last = false;

@@ -7,7 +7,7 @@
 
 namespace levin {
 
-/// As in ArrayDataModuleOptions.
+/// Options of IrisDataModule; ArrayDataModuleOptions describes them.
 struct IrisDataModuleOptions {
   int64_t batch_size = 32;
   double val_split = 0.1;

@@ -136,7 +136,8 @@ Fields describe(MNISTDataModuleOptions& o) {
   });
 }
 
-MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options) : options_(std::move(options)) {
+MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options)
+    : SplitDataModule(training_loader_options(options)), options_(std::move(options)) {
   const auto& split = options_.val_split;
   const auto text =
       split.is_count() ? fmt::format("{}", split.count()) : fmt::format("{}", split.fraction());
@@ -169,46 +170,17 @@ void MNISTDataModule::prepare_data() {
 
 void MNISTDataModule::setup(Stage stage) {
   if (stage == Stage::test || stage == Stage::predict) {
-    if (test_set_ == nullptr) test_set_ = load_set(options_, kTestImages, kTestLabels);
+    if (sets_.test == nullptr) sets_.test = load_set(options_, kTestImages, kTestLabels);
+    sets_.predict = sets_.test;
     return;
   }
-  if (train_set_ != nullptr) return;
+  if (sets_.train != nullptr) return;
   const auto all = load_set(options_, kTrainImages, kTrainLabels);
   const int64_t val = val_rows(options_.val_split);
   auto split = split_in_order(shuffled_rows(kTrainRows, options_.seed),
                               {.train = kTrainRows - val, .val = val, .test = 0});
-  train_set_ = std::make_shared<Subset>(all, std::move(split.train));
-  if (val > 0) val_set_ = std::make_shared<Subset>(all, std::move(split.val));
-}
-
-DataLoaders MNISTDataModule::loader(const std::shared_ptr<const Dataset>& dataset,
-                                    bool is_train) const {
-  if (dataset == nullptr) return {};
-  return DataLoader(dataset, {.batch_size = options_.batch_size,
-                              .shuffle = is_train && options_.shuffle,
-                              .drop_last = is_train && options_.drop_last,
-                              .num_workers = options_.num_workers,
-                              .pin_memory = options_.pin_memory});
-}
-
-DataLoaders MNISTDataModule::train_dataloader() {
-  setup(Stage::fit);
-  return loader(train_set_, true);
-}
-
-DataLoaders MNISTDataModule::val_dataloader() {
-  setup(Stage::validate);
-  return loader(val_set_, false);
-}
-
-DataLoaders MNISTDataModule::test_dataloader() {
-  setup(Stage::test);
-  return loader(test_set_, false);
-}
-
-DataLoaders MNISTDataModule::predict_dataloader() {
-  setup(Stage::predict);
-  return loader(test_set_, false);
+  sets_.train = std::make_shared<Subset>(all, std::move(split.train));
+  if (val > 0) sets_.val = std::make_shared<Subset>(all, std::move(split.val));
 }
 
 std::vector<std::string> MNISTDataModule::class_names() {

@@ -86,12 +86,12 @@ torch::Tensor whole_as_integers(torch::Tensor y) {
 FileArrays read_csv_arrays(const std::string& path, const std::string& target_column) {
   readers::CsvOptions options;
   options.sort_classes = true;
-  if (target_column != "none") options.target_column = target_column;
+  options.target_column = target_column;
   auto table = readers::read_csv(path, options);
   FileArrays arrays;
   const auto columns = static_cast<int64_t>(table.columns.size());
   arrays.x = from_doubles(std::move(table.values), {table.rows, columns});
-  if (!options.target_column.empty()) {
+  if (target_column != "none") {
     arrays.y = whole_as_integers(from_doubles(std::move(table.targets), {table.rows}));
     arrays.class_names = std::move(table.classes);
   }

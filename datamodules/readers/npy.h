@@ -8,7 +8,7 @@
 
 #include <levin/datamodules/readers/array.h>
 
-/// NumPy's files: one array in a .npy, named arrays in a .npz (a zip file of .npy files).
+/// NumPy's files: one array in a .npy, named arrays in a .npz, a zip file of .npy files.
 ///
 /// Versions 1.0 to 3.0, either byte order, C or Fortran order; what is read is always row-major in
 /// the machine's byte order. Booleans, integers and floats of 16 to 64 bits. Anything else throws
@@ -16,10 +16,15 @@
 /// Source: numpy.lib.format.
 namespace levin::readers {
 
+/// Reads the array of a .npy file.
+///
+///     const Array x = read_npy("x.npy");
+///     const std::span<const float> values = x.values<float>();
 Array read_npy(const std::filesystem::path& path);
 /// The same from the file's bytes; `name` is what errors call it.
 Array parse_npy(Bytes bytes, std::string_view name);
 
+/// An array of a .npz file.
 struct NamedArray {
   std::string name = {};
   Array array = {};
@@ -27,16 +32,18 @@ struct NamedArray {
 
 /// The names of the arrays, in the file's order.
 std::vector<std::string> npz_names(const std::filesystem::path& path);
-/// One array. Throws DataError::unreadable, with the names there are, where it isn't there.
+/// Reads one array. Throws DataError::unreadable, with the names of those it holds, if the file has
+/// no such array.
 Array read_npz(const std::filesystem::path& path, std::string_view name);
 /// All arrays, in the file's order.
 std::vector<NamedArray> read_npz(const std::filesystem::path& path);
 std::vector<NamedArray> parse_npz(std::span<const std::byte> bytes, std::string_view name);
 
-/// Writes what `numpy.save` would, byte for byte, atomically. Throws CheckpointError.
+/// Writes a .npy file atomically, with the same bytes as `numpy.save`. Throws CheckpointError if
+/// the file can't be written.
 void write_npy(const std::filesystem::path& path, const Array& array);
-/// Writes an uncompressed .npz, the same bytes for the same arrays, atomically. Throws
-/// CheckpointError.
+/// Writes an uncompressed .npz atomically; the same arrays give the same bytes. Throws
+/// CheckpointError if the file can't be written.
 void write_npz(const std::filesystem::path& path, std::span<const NamedArray> arrays);
 
 }  // namespace levin::readers

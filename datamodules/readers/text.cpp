@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <system_error>
 
@@ -55,7 +56,39 @@ bool is_tiny(std::string_view text) {
   return exponent < first - point;
 }
 
+/// Whether one of the eight bytes of `word` is less than `bound`, which is at most 128.
+bool has_byte_below(uint64_t word, uint64_t bound) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  return ((word - kOnes * bound) & ~word & (kOnes << 7)) != 0;
+}
+
 }  // namespace
+
+void read_line(std::string_view text, size_t start, TextRecord& line) {
+  size_t end = start;
+  bool may_have_quotes = false;
+  const auto ends_line = [&] { return text[end] == '\n' || text[end] == '\r'; };
+  for (uint64_t word = 0; end + sizeof(word) <= text.size();) {
+    std::memcpy(&word, text.data() + end, sizeof(word));
+    if (!has_byte_below(word, '"' + 1)) {  // neither a line end nor a quote, as most of a number
+      end += sizeof(word);
+      continue;
+    }
+    const size_t stop = end + sizeof(word);
+    for (; end < stop && !ends_line(); ++end) {
+      may_have_quotes = may_have_quotes || text[end] == '"';
+    }
+    if (end < stop) break;
+  }
+  for (; end < text.size() && !ends_line(); ++end) {
+    may_have_quotes = may_have_quotes || text[end] == '"';
+  }
+  const bool is_crlf = end + 1 < text.size() && text[end] == '\r' && text[end + 1] == '\n';
+  line.text = text.substr(start, end - start);
+  line.next = std::min(end + (is_crlf ? 2 : 1), text.size());
+  line.lines = 1;
+  line.may_have_quotes = may_have_quotes;
+}
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

@@ -1,22 +1,40 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
 
-/// What the readers of text share.
+/// What the readers of text formats share: lines and numbers.
 namespace levin::readers {
 
-/// What some programs start a file of UTF-8 with.
+/// The bytes that some programs put at the front of a UTF-8 file.
 inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-/// Without the blanks and tabs around it.
+/// The text of one row, most often a line.
+struct TextRecord {
+  /// Without its line end.
+  std::string_view text = {};
+  /// Where the next record starts, in bytes; the size of the whole text if this is the last one.
+  size_t next = 0;
+  /// The lines that the record takes; more than one only if quotes hold line ends.
+  int64_t lines = 1;
+  /// False only if there is no double quote in the text.
+  bool may_have_quotes = false;
+};
+
+/// Reads the line that starts at byte `start` of `text`. A line ends in LF, CRLF or CR.
+void read_line(std::string_view text, size_t start, TextRecord& line);
+
+/// The text without the spaces and tabs around it.
 std::string_view trimmed(std::string_view text);
 
-/// What is between the cells of a CSV file: a tab where the first line has one outside quotes, else
-/// a semicolon, else a comma.
+/// The character between the cells of a CSV file: a tab if the first line has one outside quotes,
+/// else a semicolon if it has one, else a comma.
 char detect_delimiter(std::string_view text);
 
-/// The number a text holds, all of it, blanks around it aside; false for anything else and for one
-/// too large for a double (one too small is 0). "nan" and "inf" are numbers.
+/// Stores the decimal number that `text` holds, spaces and tabs around it aside. Returns false if
+/// the text is anything else, or a number too large for a double; one too small becomes 0. "nan"
+/// and "inf" are numbers.
 bool parse_number(std::string_view text, double& value);
 
 }  // namespace levin::readers

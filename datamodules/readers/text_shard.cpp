@@ -26,29 +26,32 @@ void LineFormat::Summary::add_target(double target, int64_t line) {
   if (fraction_line == 0 && !is_whole(target)) fraction_line = line;
 }
 
-/// Goes from line to line that holds a row.
+void LineFormat::read_record(std::string_view text, size_t offset, int64_t /*line*/,
+                             TextRecord& record) const {
+  read_line(text, offset, record);
+}
+
+/// Goes from record to record that holds a row.
 class TextShard::Lines {
  public:
   Lines(std::string_view text, const LineFormat& format, size_t offset, int64_t line)
-      : text_(text), format_(format), next_(offset), number_(line - 1) {}
+      : text_(text), format_(format), next_(offset), next_number_(line) {}
 
-  /// False where no row is left.
+  /// Returns false if no row is left.
   bool next() {
     while (next_ < text_.size()) {
       start_ = next_;
-      size_t end = text_.find('\n', start_);
-      if (end == text_.npos) end = text_.size();
-      next_ = end + 1;
-      ++number_;
-      line_ = text_.substr(start_, end - start_);
-      if (line_.ends_with('\r')) line_.remove_suffix(1);
-      if (!format_.is_blank(line_)) return true;
+      number_ = next_number_;
+      format_.read_record(text_, start_, number_, record_);
+      next_ = record_.next;
+      next_number_ += record_.lines;
+      if (!format_.is_blank(record_.text)) return true;
     }
     return false;
   }
 
-  std::string_view line() const { return line_; }
-  /// Of the line, from 1.
+  const TextRecord& record() const { return record_; }
+  /// The number of the record's first line, from 1.
   int64_t number() const { return number_; }
   size_t offset() const { return start_; }
 
@@ -57,8 +60,9 @@ class TextShard::Lines {
   const LineFormat& format_;
   size_t next_;
   size_t start_ = 0;
-  int64_t number_;
-  std::string_view line_;
+  int64_t number_ = 0;
+  int64_t next_number_;
+  TextRecord record_;
 };
 
 TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format,
@@ -71,11 +75,10 @@ TextShard::TextShard(MappedFile file, std::unique_ptr<LineFormat> format,
 
 void TextShard::index(const std::function<void()>& while_reading) {
   const std::string_view text = file_.text();
-  const size_t begin = format_->begin(text);
-  const auto skipped = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(begin), '\n');
+  const auto start = format_->start(text);
   uint64_t released = 0;
-  for (Lines lines(text, *format_, begin, skipped + 1); lines.next(); ++rows_) {
-    format_->scan(lines.line(), lines.number(), summary_);
+  for (Lines lines(text, *format_, start.offset, start.line); lines.next(); ++rows_) {
+    format_->scan(lines.record(), lines.number(), summary_);
     const uint64_t offset = lines.offset();
     if (!marks_.empty() && offset < marks_.back().offset + kStretch) continue;
     marks_.push_back({rows_, lines.number(), offset});
@@ -86,7 +89,7 @@ void TextShard::index(const std::function<void()>& while_reading) {
     }
   }
   file_.release(released, file_.size() - released);
-  if (rows_ == 0) throw DataError::empty(name_, "a file of at least one row is needed");
+  if (rows_ == 0) throw format_->no_rows();
 }
 
 void TextShard::set_columns(TargetType type) {
@@ -123,7 +126,7 @@ void TextShard::parse_row(const Lines& lines, std::byte* features, std::byte* ta
   const auto width = static_cast<size_t>(format_->width(summary_));
   auto* const values = reinterpret_cast<float*>(features);
   double value = 0.0;
-  format_->parse(lines.line(), lines.number(), {values, width}, value);
+  format_->parse(lines.record(), lines.number(), {values, width}, value);
   std::fill(values + width, values + columns_.front().values(), 0.0F);  // widened
   if (target == nullptr) return;
   if (columns_[1].dtype == DType::float32) {

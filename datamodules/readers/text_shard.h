@@ -9,37 +9,51 @@
 #include <vector>
 
 #include <levin/datamodules/readers/shard.h>
+#include <levin/datamodules/readers/text.h>
+#include <levin/framework/core/error.h>
 
 namespace levin::readers {
 
-/// How one line of text says a row.
+/// The syntax of a text format with a row in each record, most often a line.
 class LineFormat {
  public:
   virtual ~LineFormat() = default;
-  /// What a first look at every row found.
+
+  /// What reading all rows once has shown about them.
   struct Summary {
     bool has_minus_one = false;
     bool has_zero = false;
-    /// The first line whose target is no whole number; 0: none.
+    /// The first line whose target isn't a whole number; 0 if there is none.
     int64_t fraction_line = 0;
     int64_t highest_feature = -1;
 
     void add_target(double target, int64_t line);
   };
-  /// Where the rows start: after a byte order mark and a header. Called first.
-  virtual size_t begin(std::string_view text) = 0;
-  /// Whether a line holds no row: empty, a comment.
-  virtual bool is_blank(std::string_view line) const = 0;
-  /// Checks what is quickly checked and adds to `summary`. Throws DataError; so does `parse`.
-  virtual void scan(std::string_view line, int64_t number, Summary& summary) const = 0;
-  /// Writes the features [width] and, where there is one, the target.
-  virtual void parse(std::string_view line, int64_t number, std::span<float> features,
+  /// Where the rows start, behind a byte order mark and a header.
+  struct Start {
+    size_t offset = 0;
+    int64_t line = 1;
+  };
+
+  virtual Start start(std::string_view text) const = 0;
+  /// Reads the record that starts at byte `offset`, in line `line`. Throws DataError if it is
+  /// damaged.
+  virtual void read_record(std::string_view text, size_t offset, int64_t line,
+                           TextRecord& record) const;
+  /// Whether a record holds no row: it is empty or a comment.
+  virtual bool is_blank(std::string_view record) const = 0;
+  /// Checks what can be checked quickly and adds to `summary`. Throws DataError; so does `parse`.
+  virtual void scan(const TextRecord& record, int64_t line, Summary& summary) const = 0;
+  /// Writes the features [width] and the target, if there is one.
+  virtual void parse(const TextRecord& record, int64_t line, std::span<float> features,
                      double& target) const = 0;
-  /// Features a row, after every row was scanned.
+  /// The number of features of a row, after every row was scanned.
   virtual int64_t width(const Summary& summary) const = 0;
   virtual bool has_target() const = 0;
-  /// Whether zeros are left out; targets of -1 and 1 stand for classes 0 and 1 then.
+  /// Whether zeros are left out. If so, targets of -1 and 1 stand for classes 0 and 1.
   virtual bool is_sparse() const = 0;
+  /// The error for a file without rows.
+  virtual DataError no_rows() const = 0;
 };
 
 /// Rows of text, a line each. Opening reads it once to find out where each 32 KiB of lines start;
@@ -91,8 +105,7 @@ class TextShard : public Shard {
 /// Rows of libsvm are made dense: more features are a damaged index, or can't be trained on so.
 inline constexpr int64_t kMostFeatures = int64_t{1} << 24;
 
-/// Numbers between commas, semicolons or tabs, with or without a line of names (none of which is a
-/// number); no quotes.
+/// Opens a CSV file of numbers that a float32 can hold; `CsvFormat` describes the syntax.
 std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options);
 /// "target index:value ...", zeros left out; comments start at '#'. Targets -1 and 1 are classes 0
 /// and 1. Without `num_features`, the highest index in the file, at most kMostFeatures.

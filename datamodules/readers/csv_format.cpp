@@ -1,0 +1,171 @@
+#include <levin/datamodules/readers/csv_format.h>
+
+#include <charconv>
+#include <limits>
+#include <system_error>
+
+#include <levin/datamodules/readers/bytes.h>
+
+namespace levin::readers {
+namespace {
+
+/// What precedes the first record: a byte order mark, and lines without anything but spaces.
+TextRecord before_first_record(std::string_view text) {
+  TextRecord skipped = {{}, text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0, 0, false};
+  while (skipped.next < text.size()) {
+    TextRecord line;
+    read_line(text, skipped.next, line);
+    if (line.text.find_first_not_of(' ') != line.text.npos) break;
+    skipped.next = line.next;
+    skipped.lines += line.lines;
+  }
+  return skipped;
+}
+
+}  // namespace
+
+CsvFormat::CsvFormat(std::string_view text, std::string_view name, const CsvOptions& options,
+                     DType dtype)
+    : name_(name),
+      dtype_(dtype),
+      largest_(dtype == DType::float32 ? std::numeric_limits<float>::max()
+                                       : std::numeric_limits<double>::max()),
+      delimiter_(options.delimiter) {
+  const TextRecord skipped = before_first_record(text);
+  begin_ = skipped.next;
+  first_line_ += skipped.lines;
+  if (begin_ >= text.size()) throw DataError::empty(name_, "a file of at least one row is needed");
+  if (delimiter_ == 0) delimiter_ = detect_delimiter(text.substr(begin_));
+
+  TextRecord first;
+  read_record(text, begin_, first_line_, first);
+  std::string unescaped;
+  has_header_ = options.header != CsvHeader::absent;
+  for (size_t at = 0;; ++at) {
+    const auto cell = take_cell(first.text, at, unescaped, first_line_, columns_.size());
+    double ignored = 0.0;
+    if (options.header == CsvHeader::detect && parse_number(cell, ignored)) has_header_ = false;
+    columns_.emplace_back(trimmed(cell));
+    if (at == first.text.size()) break;
+  }
+  if (has_header_) {
+    begin_ = first.next;
+    first_line_ += first.lines;
+  } else {
+    for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = "column_" + std::to_string(i);
+  }
+  find_target(options.target_column);
+}
+
+void CsvFormat::find_target(const std::string& wanted) {
+  if (wanted == "none") return;
+  const auto count = std::count(columns_.begin(), columns_.end(), wanted);
+  if (count > 1) {
+    fail_target(wanted, "that name comes " + std::to_string(count) +
+                            " times in the header; give the column's number, from 0");
+  }
+  const auto width = static_cast<int64_t>(columns_.size());
+  int64_t column = std::find(columns_.begin(), columns_.end(), wanted) - columns_.begin();
+  if (count == 0) {
+    const char* const end = wanted.data() + wanted.size();
+    const auto parsed = std::from_chars(wanted.data(), end, column);
+    if (parsed.ec != std::errc() || parsed.ptr != end || column >= width || column < -width) {
+      constexpr size_t kShown = 20;
+      std::string known;
+      for (size_t i = 0; i < std::min(columns_.size(), kShown); ++i) {
+        known += (i > 0 ? ", " : "") + in_quotes(columns_[i]);
+      }
+      if (columns_.size() > kShown) known += " ...";
+      fail_target(wanted, "the file has " + std::to_string(width) + " columns: " + known);
+    }
+    if (column < 0) column += width;
+  }
+  target_ = static_cast<size_t>(column);
+}
+
+void CsvFormat::extend_over_quotes(std::string_view text, size_t start, int64_t line,
+                                   TextRecord& record) const {
+  std::string unescaped;
+  size_t at = start;
+  for (size_t column = 0;; ++at, ++column) {
+    take_cell(text, at, unescaped, line, column);
+    if (at == text.size() || text[at] != delimiter_) break;
+  }
+  int64_t lines = 1;
+  for (; record.next <= at && record.next < text.size(); ++lines) {
+    read_line(text, record.next, record);
+  }
+  record.text = text.substr(start, at - start);
+  record.lines = lines;
+  record.may_have_quotes = true;
+}
+
+std::string_view CsvFormat::take_cell(std::string_view text, size_t& at, std::string& unescaped,
+                                      int64_t line, size_t column) const {
+  const size_t before = at;
+  while (at < text.size() && is_space(text[at])) ++at;
+  if (at == text.size() || text[at] != '"') {
+    while (at < text.size() && !ends_cell(text[at])) ++at;
+    return text.substr(before, at - before);
+  }
+  size_t start = ++at;
+  bool doubled = false;
+  unescaped.clear();
+  while (true) {
+    const size_t quote = text.find('"', at);
+    if (quote == text.npos) fail_quotes("a quote is opened, but not closed", line, column);
+    at = quote + 1;
+    if (at == text.size() || text[at] != '"') break;
+    doubled = true;
+    unescaped.append(text, start, at - start);
+    start = ++at;
+  }
+  const auto last = text.substr(start, at - 1 - start);
+  while (at < text.size() && is_space(text[at])) ++at;
+  if (at < text.size() && !ends_cell(text[at])) {
+    fail_quotes("text follows a closing quote", line, column);
+  }
+  if (!doubled) return last;
+  return unescaped.append(last);
+}
+
+DataError CsvFormat::no_rows() const {
+  return DataError::empty(name_, has_header_ ? "it has a header, but no rows; add at least one"
+                                             : "a file of at least one row is needed");
+}
+
+void CsvFormat::fail_quotes(std::string_view problem, int64_t line, size_t column) const {
+  throw DataError::corrupt(
+      name_, "line " + std::to_string(line) + ", column " + std::to_string(column + 1) + ": " +
+                 std::string(problem) +
+                 "; a quoted cell is \"...\", and a quote within it is written twice");
+}
+
+void CsvFormat::fail_width(std::string_view record, int64_t line) const {
+  std::string unescaped;
+  size_t count = 0;
+  for (size_t at = 0;; ++at) {
+    take_cell(record, at, unescaped, line, count++);
+    if (at == record.size()) break;
+  }
+  throw DataError::corrupt(name_, "line " + std::to_string(line) + " has " + std::to_string(count) +
+                                      " cells, but the first line has " +
+                                      std::to_string(columns_.size()) +
+                                      "; every line must have the same number");
+}
+
+void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) const {
+  throw DataError::bad_value("a cell", in_quotes(cell),
+                             name_ + ", line " + std::to_string(line) + ", column " +
+                                 std::to_string(column + 1) + " (" + columns_[column] + ")",
+                             trimmed(cell).empty()
+                                 ? "every cell must be a number: fill in the missing value"
+                                 : "every cell must be a finite number that a " +
+                                       std::string(dtype_name(dtype_)) + " can hold");
+}
+
+void CsvFormat::fail_target(const std::string& wanted, const std::string& hint) const {
+  throw DataError::bad_value("the target column", in_quotes(wanted), name_, hint);
+}
+
+}  // namespace levin::readers

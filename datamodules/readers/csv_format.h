@@ -1,0 +1,143 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <levin/datamodules/readers/array.h>
+#include <levin/datamodules/readers/text.h>
+#include <levin/framework/core/error.h>
+
+namespace levin::readers {
+
+/// Whether the first line of a CSV file names the columns.
+enum class CsvHeader {
+  /// It does if none of its cells is a number.
+  detect,
+  present,
+  absent
+};
+
+struct CsvOptions {
+  /// The character between cells. 0 detects it: a tab if the first line has one outside quotes,
+  /// else a semicolon if it has one, else a comma.
+  char delimiter = 0;
+  CsvHeader header = CsvHeader::detect;
+  /// The column of targets: its name, or its number from 0, or from -1 for the last column
+  /// backwards. "none": every column is a feature.
+  std::string target_column = "none";
+  /// Numbers the classes of a target column of texts in the order of their bytes instead of in the
+  /// order in which they appear.
+  bool sort_classes = false;
+};
+
+/// The syntax of one CSV file. Both readers of CSV are built on it, so that they agree on every
+/// text: `read_csv`, which reads whole tables, and `open_csv`, which streams.
+///
+/// A record is a line of cells. A line ends in LF, CRLF or CR. Lines without anything but blanks
+/// are skipped wherever they are, and so is a byte order mark at the front. Blanks and tabs around
+/// a cell don't belong to it. A cell may be in double quotes; within them, delimiters and line ends
+/// are ordinary characters, and two quotes stand for one (RFC 4180). Every record has as many cells
+/// as the first one. Numbers are decimal and finite: NaN and infinities are refused, because no
+/// model can be trained on them. There are no comments.
+///
+///     const CsvFormat csv(text, "a.csv", {.target_column = "label"}, DType::float64);
+///     int64_t line = csv.first_line();
+///     TextRecord record;
+///     for (size_t at = csv.begin(); at < text.size(); at = record.next, line += record.lines) {
+///       csv.read_record(text, at, line, record);
+///       if (!csv.is_blank(record.text)) csv.for_each_cell(record, line, use_cell);
+///     }
+class CsvFormat {
+ public:
+  /// Reads the first record of `text`. `name` is what errors call the file; `dtype`, float32 or
+  /// float64, must be able to hold every number. Throws DataError::empty if there is no record,
+  /// DataError::corrupt for broken quotes, and DataError::bad_value if there is no such target
+  /// column.
+  CsvFormat(std::string_view text, std::string_view name, const CsvOptions& options, DType dtype);
+
+  /// Where the rows start, in bytes: behind the header if there is one.
+  size_t begin() const { return begin_; }
+  /// The line at `begin()`, from 1.
+  int64_t first_line() const { return first_line_; }
+  /// The names of all columns in the file's order; "column_0", "column_1" ... without a header.
+  const std::vector<std::string>& columns() const { return columns_; }
+  /// The place of the target column; empty for "none".
+  std::optional<size_t> target() const { return target_; }
+
+  /// Reads the record that starts at byte `start`, in line `line`. Throws DataError::corrupt for
+  /// broken quotes.
+  void read_record(std::string_view text, size_t start, int64_t line, TextRecord& record) const {
+    read_line(text, start, record);
+    if (record.may_have_quotes) extend_over_quotes(text, start, line, record);
+  }
+  /// Whether a record holds nothing but blanks, so that it is no row.
+  bool is_blank(std::string_view record) const {
+    return std::all_of(record.begin(), record.end(), [this](char c) { return is_space(c); });
+  }
+
+  /// Calls `each(cell, column)` for the cells of a record, without quotes; a cell is valid during
+  /// the call. Throws DataError::corrupt if there are more or fewer than the first record has.
+  template <class Each>
+  void for_each_cell(const TextRecord& of, int64_t line, const Each& each) const {
+    const std::string_view record = of.text;
+    std::string unescaped;
+    size_t column = 0;
+    for (size_t at = 0;; ++at, ++column) {
+      if (column == columns_.size()) fail_width(record, line);
+      if (of.may_have_quotes) {
+        each(take_cell(record, at, unescaped, line, column), column);
+      } else {
+        const size_t end = std::min(record.find(delimiter_, at), record.size());
+        each(record.substr(at, end - at), column);
+        at = end;
+      }
+      if (at == record.size()) break;
+    }
+    if (column + 1 < columns_.size()) fail_width(record, line);
+  }
+
+  /// The number in a cell. Throws DataError::bad_value, with line and column, if the cell isn't a
+  /// finite number of the file's type.
+  double number(std::string_view cell, int64_t line, size_t column) const {
+    double value = 0.0;
+    if (parse_number(cell, value) && std::abs(value) <= largest_) return value;
+    fail_number(cell, line, column);
+  }
+
+  /// The error for a file without rows.
+  DataError no_rows() const;
+
+ private:
+  /// Moves the end of a record to the first line end that isn't within quotes.
+  void extend_over_quotes(std::string_view text, size_t start, int64_t line,
+                          TextRecord& record) const;
+  /// Reads the cell at `at` and moves `at` to the delimiter or the end behind it. The cell lies in
+  /// `text`, or in `unescaped` if quotes in it are doubled.
+  std::string_view take_cell(std::string_view text, size_t& at, std::string& unescaped,
+                             int64_t line, size_t column) const;
+  bool ends_cell(char c) const { return c == delimiter_ || c == '\n' || c == '\r'; }
+  bool is_space(char c) const { return (c == ' ' || c == '\t') && c != delimiter_; }
+  void find_target(const std::string& wanted);
+
+  [[noreturn]] void fail_quotes(std::string_view problem, int64_t line, size_t column) const;
+  [[noreturn]] void fail_width(std::string_view record, int64_t line) const;
+  [[noreturn]] void fail_number(std::string_view cell, int64_t line, size_t column) const;
+  [[noreturn]] void fail_target(const std::string& wanted, const std::string& hint) const;
+
+  std::string name_;
+  DType dtype_;
+  double largest_;
+  char delimiter_;
+  size_t begin_ = 0;
+  int64_t first_line_ = 1;
+  bool has_header_ = false;
+  std::vector<std::string> columns_;
+  std::optional<size_t> target_;
+};
+
+}  // namespace levin::readers
