@@ -27,7 +27,7 @@ class Converter {
     const Origin origin = origin_of(yaml.Mark());
     if (depth > kMaxDepth || ++count_ > kMaxNodes) {
       throw ConfigError(
-          fmt::format("{}: nested too deeply or too large; at most {} levels and {} values are read",
+          fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
                       origin.to_string(), kMaxDepth, kMaxNodes));
     }
     if (yaml.IsScalar()) {
