@@ -27,7 +27,7 @@ class Converter {
     const Origin origin = origin_of(yaml.Mark());
     if (depth > kMaxDepth || ++count_ > kMaxNodes) {
       throw ConfigError(
-          fmt::format("{}: the YAML is nested more than {} deep, or has more than {} values",
+          fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
                       origin.to_string(), kMaxDepth, kMaxNodes));
     }
     if (yaml.IsScalar()) {
