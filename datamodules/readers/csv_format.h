@@ -85,20 +85,25 @@ class CsvFormat {
   template <class Each>
   void for_each_cell(const TextRecord& of, int64_t line, const Each& each) const {
     const std::string_view record = of.text;
-    std::string unescaped;
+    const size_t width = columns_.size();
     size_t column = 0;
-    for (size_t at = 0;; ++at, ++column) {
-      if (column == columns_.size()) fail_width(record, line);
-      if (of.may_have_quotes) {
+    if (of.may_have_quotes) {
+      std::string unescaped;
+      for (size_t at = 0;; ++at, ++column) {
+        if (column == width) fail_width(record, line);
         each(take_cell(record, at, unescaped, line, column), column);
-      } else {
+        if (at == record.size()) break;
+      }
+    } else {
+      for (size_t at = 0;; ++column) {
+        if (column == width) fail_width(record, line);
         const size_t end = std::min(record.find(delimiter_, at), record.size());
         each(record.substr(at, end - at), column);
-        at = end;
+        if (end == record.size()) break;
+        at = end + 1;
       }
-      if (at == record.size()) break;
     }
-    if (column + 1 < columns_.size()) fail_width(record, line);
+    if (column + 1 < width) fail_width(record, line);
   }
 
   /// The number in a cell. Throws DataError::bad_value, with line and column, if the cell isn't a

@@ -1,5 +1,6 @@
 #include <levin/datamodules/array.h>
 
+#include "datamodules/loader_support.h"
 #include "datamodules/readers/support.h"
 
 #include <torch/torch.h>
@@ -10,6 +11,7 @@
 
 namespace levin::array_test {
 
+using test::read_all;
 using test::TemporaryFolder;
 using test::write_text;
 
@@ -21,21 +23,6 @@ torch::Tensor labels(int64_t rows) { return torch::arange(rows).remainder(3); }
 
 int64_t rows_of(const DataLoaders& loaders) {
   return loaders.empty() ? 0 : *loaders.front().dataset().size();
-}
-
-/// Everything one epoch of a loader gives, in its order.
-Batch read_all(const DataLoaders& loaders) {
-  std::vector<torch::Tensor> inputs;
-  std::vector<torch::Tensor> targets;
-  auto reader = loaders.front().open();
-  Batch batch;
-  while (reader.next(batch)) {
-    inputs.push_back(batch.input().clone());
-    if (batch.has("target")) targets.push_back(batch.target().clone());
-  }
-  NamedTensors all = {{"input", torch::cat(inputs)}};
-  if (!targets.empty()) all.emplace_back("target", torch::cat(targets));
-  return Batch(std::move(all));
 }
 
 std::vector<float> first_column(const DataLoaders& loaders) {

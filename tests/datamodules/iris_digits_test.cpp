@@ -1,21 +1,16 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
 
+#include "datamodules/loader_support.h"
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 namespace levin::iris_digits_test {
 
 std::pair<torch::Tensor, torch::Tensor> read_all(const DataLoaders& loaders) {
-  std::vector<torch::Tensor> inputs;
-  std::vector<torch::Tensor> targets;
-  auto reader = loaders.front().open();
-  Batch batch;
-  while (reader.next(batch)) {
-    inputs.push_back(batch.input().clone());
-    targets.push_back(batch.target().clone());
-  }
-  return {torch::cat(inputs), torch::cat(targets)};
+  const Batch all = test::read_all(loaders);
+  return {all.input(), all.target()};
 }
 
 // row 10
