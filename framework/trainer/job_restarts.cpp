@@ -36,11 +36,6 @@ void JobRestarts::end_fit(bool interrupted) {
   if (restarts_ && !interrupted) restarts_->ended(fit_);
 }
 
-std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint) {
-  const auto folder = std::filesystem::absolute(checkpoint).parent_path();
-  return folder.filename() == "checkpoints" ? folder.parent_path() : std::filesystem::path();
-}
-
 DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
                                 RankShare rank_share) {
   const StateDict ranks = checkpoint.child("ranks");

@@ -32,9 +32,6 @@ class JobRestarts {
   std::optional<RestartRecord> restarts_;  // only on rank 0
 };
 
-/// The folder of the run that saved `checkpoint`; empty if the file doesn't lie in a run's folder.
-std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint);
-
 /// Returns the loaders with as many rows a step as those that `checkpoint` was written with, if
 /// that run had another number of ranks; else the loaders as they are.
 DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
