@@ -81,10 +81,11 @@ auto joined(int64_t rank, const std::string& what, const Work& work,
   }
 }
 
-/// The store a rank meets the others at, and how often as many did.
+/// The store at which a rank meets the others, and how often it has met as many of the same run.
 struct MeetingPlace {
+  using Meeting = std::pair<std::string, int64_t>;  // the run's id, the number of ranks
   c10::intrusive_ptr<c10d::Store> store;
-  std::map<int64_t, int64_t> meetings{};
+  std::map<Meeting, int64_t> meetings{};
 };
 
 /// One for a process's whole life: rank 0's port can be served once, and a rank that is done with a
@@ -102,16 +103,17 @@ MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds tim
     return c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
   };
   if (cluster.world_size == 1) return {make()};
+  const MeetingPlace::Meeting meeting{cluster.run_id, cluster.world_size};
   const auto key =
       fmt::format("{} {} {}", cluster.rank, cluster.master_address, cluster.master_port);
   {
     const std::lock_guard lock(mutex);
     if (const auto found = places.find(key); found != places.end()) {
-      ++found->second.meetings[cluster.world_size];
+      ++found->second.meetings[meeting];
       return found->second;
     }
   }
-  const MeetingPlace place{make(), {{cluster.world_size, 1}}};
+  const MeetingPlace place{make(), {{meeting, 1}}};
   const std::lock_guard lock(mutex);
   places[key] = place;
   return place;
@@ -123,7 +125,7 @@ c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::millis
   // count a start with more or fewer ranks.
   return c10::make_intrusive<c10d::PrefixStore>(
       fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
-                  place.meetings[cluster.world_size]),
+                  place.meetings[{cluster.run_id, cluster.world_size}]),
       place.store);
 }
 

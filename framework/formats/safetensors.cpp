@@ -119,7 +119,12 @@ std::string build_header(Header& header) {
   if (!header.metadata.empty()) root[kMetadata] = header.metadata;
   uint64_t offset = 0;
   for (auto& entry : header.entries) {
-    if (root.contains(entry.name) || entry.name == kMetadata) {
+    if (entry.name == kMetadata) {
+      throw CheckpointError(
+          fmt::format("a tensor to save has the name '{}', which the format itself uses; rename it",
+                      entry.name));
+    }
+    if (root.contains(entry.name)) {
       throw CheckpointError(
           fmt::format("two tensors to save have the name '{}'; rename one of them", entry.name));
     }

@@ -224,7 +224,7 @@ TEST(SoftmaxLoss, training_steps_read_rows_in_place_if_the_parameters_allow_it) 
   };
   const auto fit = [](Watching& model) {
     ArrayDataModule data(torch::randn({50, 100}), torch::randint(3, {50}, torch::kLong),
-                         {.batch_size = 5, .val_split = 0.2});
+                         {.batch_size = 5, .val_split = 0.2, .test_split = 0.0});
     Trainer trainer({.accelerator = "cpu", .max_epochs = 2, .num_sanity_val_steps = 0});
     trainer.fit(model, data);
   };

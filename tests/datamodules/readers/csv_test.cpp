@@ -181,7 +181,7 @@ Outcome stream(const std::filesystem::path& path, const std::string& target_colu
   Outcome outcome;
   try {
     const auto shard = open_csv(
-        MappedFile(path), {.target_column = target_column, .target_kind = TargetKind::values});
+        MappedFile(path), {.target_column = target_column, .target_type = TargetType::values});
     BlockBuffer buffer;
     std::vector<RowsInMemory> views(shard->columns().size());
     shard->load(0, shard->rows(), false, buffer, views);

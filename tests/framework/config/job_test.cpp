@@ -340,7 +340,7 @@ TEST(ConfigJob, comments_stand_in_one_column_and_do_not_change_the_text) {
   EXPECT_EQ(without, plain);
   EXPECT_TRUE(test::says(printed, {"\n  callbacks:                                  # a list of "
                                    "Watch, Bar\n",
-                                   "# Hidden units\n", "\ndata: null ", "\nseed_everything: 0 "}))
+                                   "# Hidden units\n", "\ndata: null ", "seed_everything: 0 "}))
       << printed;
 }
 

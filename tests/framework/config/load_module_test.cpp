@@ -46,6 +46,7 @@ class PointsNet : public Module {
   torch::Tensor training_step(const Batch& batch, Step&) override {
     return torch::cross_entropy_loss(forward(batch.input()), batch.target());
   }
+  void validation_step(const Batch&, Step&) override {}
   NamedTensors predict(const Batch& batch) override { return {{"logits", forward(batch.input())}}; }
   Optimizers configure_optimizers() override { return SGD(parameters(), {.learning_rate = 0.1}); }
 

@@ -139,8 +139,8 @@ TEST(SafetensorsFormat, refuses_to_build_what_could_not_be_read) {
       st::build_header(header);
     });
   };
-  EXPECT_TRUE(says(build("a"), {"'a'", "taken"}));
-  EXPECT_TRUE(says(build("__metadata__"), {"'__metadata__'", "taken"}));
+  EXPECT_TRUE(says(build("a"), {"two tensors", "the name 'a'"}));
+  EXPECT_TRUE(says(build("__metadata__"), {"'__metadata__'", "format itself"}));
   EXPECT_TRUE(says(build("\xff"), {"UTF-8"}));
 }
 
