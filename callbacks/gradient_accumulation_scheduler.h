@@ -32,7 +32,8 @@ class GradientAccumulationScheduler : public Callback {
   /// has a number of batches below 1.
   explicit GradientAccumulationScheduler(GradientAccumulationSchedulerOptions options = {});
 
-  /// Returns the number of batches for each optimizer step in the epoch.
+  /// Returns the number of batches for each optimizer step in the epoch, counted from 0; 1 before
+  /// the first epoch that is listed.
   int64_t accumulation(int64_t epoch) const;
 
   std::string state_key() const override { return "GradientAccumulationScheduler"; }

@@ -19,7 +19,8 @@ struct LearningRateMonitorOptions {
 /// Describes the options for YAML files and `--help`.
 Fields describe(LearningRateMonitorOptions& options);
 
-/// Logs the optimizers' learning rates. Lightning: LearningRateMonitor.
+/// Logs the optimizers' learning rates, so that loggers show what the schedulers do. Lightning:
+/// LearningRateMonitor.
 ///
 ///     trainer.add<levin::LearningRateMonitor>({.logging_interval = "step"});
 ///
@@ -27,6 +28,8 @@ Fields describe(LearningRateMonitorOptions& options);
 /// several parameter groups, there is one metric for each: `lr-Adam/pg1`, `lr-Adam/pg2` and so on.
 /// A second optimizer of the same class is `lr-Adam-1`. The value of a step is the learning rate
 /// that the step used; the value of an epoch is the one with which it began.
+///
+/// The rates are read on the host, so logging them doesn't wait for a device.
 class LearningRateMonitor : public Callback {
  public:
   using Options = LearningRateMonitorOptions;
@@ -36,8 +39,11 @@ class LearningRateMonitor : public Callback {
   std::string state_key() const override { return "LearningRateMonitor"; }
   /// Chooses the metrics' names. Groups that are added later aren't logged.
   void on_train_start(Run& run) override;
+  /// Logs the rates that are due once for each epoch.
   void on_train_epoch_start(Run& run) override;
+  /// Logs the rates of that optimizer that are due at each step.
   void on_before_optimizer_step(Optimizer& optimizer, Step& step) override;
+  /// Forgets the optimizers, which end with the fit.
   void on_train_end(Run& run) override;
 
  private:

@@ -238,7 +238,7 @@ std::vector<ModelCheckpoint::Saved>::const_iterator ModelCheckpoint::worst() con
       [this](const Saved& a, const Saved& b) { return monitor_->is_better(a.score, b.score); });
 }
 
-/// The same on every rank: only rank 0 looks at what is there.
+/// Returns the same path on every rank, because only rank 0 looks at which files exist.
 std::filesystem::path ModelCheckpoint::agreed_path(
     Run& run, const char* kind, const std::string& name,
     const std::vector<std::filesystem::path>& ours) const {

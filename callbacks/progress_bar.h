@@ -29,7 +29,8 @@ struct ProgressBarOptions {
 Fields describe(ProgressBarOptions& options);
 
 /// Shows the progress of a run: on a terminal as a line that is updated in place, in a file as
-/// plain lines without control codes. Lightning: ProgressBar.
+/// plain lines without control codes. A terminal that calls itself "dumb" (TERM) counts as a file.
+/// Lightning: ProgressBar.
 ///
 ///     Epoch 3/19  64%|############        | 120/188 [00:01<00:00, 95.1 it/s] train_loss=0.432
 ///
@@ -39,11 +40,14 @@ Fields describe(ProgressBarOptions& options);
 /// wait for a device. Only rank 0 writes.
 ///
 ///     trainer.add<levin::ProgressBar>({.plain_interval = 60});  // for a long run's log file
+///
+/// A batch without a new line costs a comparison and, every `refresh_rate` batches, a look at the
+/// clock.
 class ProgressBar : public Callback {
  public:
   using Options = ProgressBarOptions;
   /// Writes to stderr, and updates the line in place if that is a terminal. Throws ConfigError if
-  /// `refresh_rate` is negative.
+  /// `refresh_rate` is negative; the other constructor does, too.
   explicit ProgressBar(ProgressBarOptions options = {});
   /// Writes to `out`, which the caller keeps open. If `live`, the line is updated in place and cut
   /// to `width` columns; with 0, to the width of the terminal.
@@ -52,6 +56,7 @@ class ProgressBar : public Callback {
   /// Runs after the other callbacks and the module, so that the last line of an epoch shows
   /// everything that was logged.
   Order order() const override { return Order::monitor; }
+  /// It keeps no state.
   std::string state_key() const override { return "ProgressBar"; }
 
   // Training: one line for each epoch.
@@ -88,16 +93,19 @@ class ProgressBar : public Callback {
     int64_t drawn_done = 0;
   };
 
-  /// Starts a pass of which `done` batches are done already.
+  /// Starts a pass of which `done` batches are done already. It begins with the last pass's rate.
   void begin(Pass& pass, std::string label, int64_t done);
   /// Called after every batch. Writes a line if one is due.
   void advance(Pass& pass, int64_t done, Run& run);
   /// Writes or updates the line. The last line of a pass shows the average rate and no time left.
   void write_line(Pass& pass, Run& run, double now, bool is_last);
+  /// Smooths the number of batches per second with what was done since the last line. The newest
+  /// rate has a weight of 0.3, as in tqdm.
   void update_rate(Pass& pass, double now);
   /// The text of the line, without control codes.
   std::string line(const Pass& pass, Run& run, double now, bool is_last) const;
-  /// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93".
+  /// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93". May
+  /// wait for a device. Empty in predict.
   std::string metrics(Run& run) const;
   /// Moves the cursor to a new line if it is on one that is updated in place.
   void end_live_line();

@@ -13,33 +13,39 @@ struct TimerOptions {
   /// How long training may take, validation included, as "DD:HH:MM:SS". Leading parts may be left
   /// out: "30:00" is half an hour. If empty, the time is measured but not limited.
   std::string duration{};
-  /// Whether to check the time after each "step" or each "epoch".
+  /// Whether to check the time after each "step" or each "epoch". By steps, training stops close to
+  /// the limit; by epochs, it may take up to an epoch longer.
   std::string interval = "step";
-  /// Print a line to stderr when the time is up.
+  /// Print a line to stderr when the time is up. Only rank 0 prints.
   bool verbose = true;
 };
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(TimerOptions& options);
 
-/// Measures how long training, validation and test take, and stops training after a given time.
-/// Lightning: Timer.
+/// Measures how long training, validation and test take, and stops training after a given time, for
+/// example before a cluster's job is ended. Lightning: Timer.
 ///
 ///     auto& timer = trainer.add<levin::Timer>({.duration = "01:30:00"});
 ///     trainer.fit(model, data);
 ///     std::printf("trained for %.0f s\n", timer.time_elapsed());
 ///
-/// A resumed run has the time that was left when the checkpoint was taken.
+/// A resumed run has the time that was left when the checkpoint was taken; any other fit starts
+/// over. The clock is monotonic, so changes of the system's time don't matter. Training ends at the
+/// next boundary after the time is up, once the Trainer's min_epochs and min_steps are reached.
 class Timer : public Callback {
  public:
   using Options = TimerOptions;
-  /// Throws ConfigError if `duration` or `interval` has another form.
+  /// Throws ConfigError if `duration` isn't of the form "DD:HH:MM:SS" or `interval` is neither
+  /// "step" nor "epoch".
   explicit Timer(TimerOptions options = {});
 
-  /// Returns the seconds spent so far in training (Stage::fit, which includes the time before a
-  /// resume), in all validations, or in all tests. Returns 0 for other stages.
+  /// Returns the seconds spent so far: in training (Stage::fit, which includes the time before a
+  /// resume), in all validations, or in all tests. Returns 0 for other stages. May be called during
+  /// a run.
   double time_elapsed(Stage stage = Stage::fit) const;
-  /// Returns the seconds of training that are left, or nothing without a duration.
+  /// Returns the seconds of training that are left, or nothing without a duration. Negative if
+  /// training has gone on for longer.
   std::optional<double> time_remaining() const;
 
   /// Runs after the module's hooks, so that their time is measured too.
@@ -60,6 +66,7 @@ class Timer : public Callback {
   void on_validation_end(Run& run) override;
   void on_test_start(Run& run) override;
   void on_test_end(Run& run) override;
+  /// Stops all clocks, so that time_elapsed returns the time up to the exception.
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
@@ -67,8 +74,11 @@ class Timer : public Callback {
   struct Watch {
     double before = 0.0;              // the seconds measured before the last start
     std::optional<double> started{};  // in files::monotonic_seconds(), while it runs
+    /// Begins to measure, and adds to what was measured before.
     void start();
+    /// Ends the measurement and keeps what was measured.
     void stop();
+    /// The seconds measured so far.
     double seconds() const;
   };
   /// Asks the run to stop if the time is up.

@@ -22,7 +22,7 @@ bool contains(const std::vector<std::string>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-/// `ckpt-path` and `ckpt_path` are the same.
+/// Turns `ckpt-path` into `ckpt_path`, which means the same.
 std::string with_underscores(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
@@ -93,7 +93,7 @@ class Parser {
     if (name == "metric") arguments_.metrics.push_back(value);
   }
 
-  /// `--model.help MLP`; without a class, about the part itself.
+  /// Reads `--model.help MLP`. Without a class, the help is about the part itself.
   void take_help(const std::string& part, const std::optional<std::string>& value) {
     arguments_.help_about = value ? *value : next_is_value() ? words_[next_++] : part;
   }

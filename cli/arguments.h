@@ -8,7 +8,8 @@
 
 namespace levin {
 
-/// The parts of a command line. Whether its commands, files and classes exist isn't checked yet.
+/// The parts of a command line, as `parse_arguments` returns them. Whether its commands, files and
+/// classes exist isn't checked yet.
 struct Arguments {
   /// The name by which the program was called, without folders.
   std::string program = "levin";
@@ -36,8 +37,11 @@ struct Arguments {
 };
 
 /// Parses a command line. Options are `--name value` or `--name=value`, with `-` or `_` between
-/// words; a setting without a value is true. Throws ConfigError for an unknown option, naming the
-/// nearest one, and for an option whose value is missing.
+/// words; a setting without a value is true. Options and words may come in any order after the
+/// command.
+///
+/// Throws ConfigError for an unknown option, naming the nearest one, for a flag with a value, and
+/// for an option whose value is missing. `argv` isn't used after the call.
 Arguments parse_arguments(int argc, const char* const* argv);
 
 }  // namespace levin

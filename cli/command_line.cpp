@@ -31,7 +31,7 @@ int report(std::string_view message, int status) {
   return status;
 }
 
-/// LibTorch's messages carry the C++ stack they were thrown on.
+/// Cuts off the C++ stack that LibTorch appends to its messages.
 std::string_view without_backtrace(std::string_view message) {
   message = message.substr(0, message.find("\nException raised from"));
   while (message.ends_with('\n')) message.remove_suffix(1);

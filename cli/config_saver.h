@@ -11,19 +11,31 @@ namespace levin {
 
 /// A logger that writes the whole configuration of a run to `config.yaml` in the run's folder, so
 /// that `levin fit --config config.yaml` repeats it. Lightning: SaveConfigCallback.
+///
+///     auto saver = std::make_unique<ConfigSaver>(to_yaml(job, registry, /*comments=*/false));
+///     const ConfigSaver& saved = *saver;
+///     trainer.add_logger(std::move(saver));
+///     trainer.fit(model, data);
+///     std::cout << saved.folder();  // while the Trainer, which owns the logger, exists
+///
+/// As a logger it is called on rank 0 only. It replaces a file that is there already, ignores
+/// metrics and has no state.
 class ConfigSaver : public Logger {
  public:
-  /// `yaml`: the text of the file.
+  /// `yaml` is the text of the file, which is written when the run starts.
   explicit ConfigSaver(std::string yaml) : yaml_(std::move(yaml)) {}
 
+  /// Writes the file. Throws CheckpointError if that fails.
   void start(Run& run) override {
     folder_ = run.log_dir();
     files::write_atomically(folder_ / "config.yaml", yaml_);
   }
+  /// Ignores the metrics, which other loggers write.
   void log_metrics(const MetricMap&, int64_t, int64_t) override {}
+  /// The name in checkpoints, which keep no state under it.
   std::string state_key() const override { return "ConfigSaver"; }
 
-  /// The run's folder; empty before `start`.
+  /// The run's folder, which `levin fit` prints at the end; empty before `start`.
   const std::filesystem::path& folder() const { return folder_; }
 
  private:

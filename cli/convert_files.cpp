@@ -18,10 +18,11 @@
 namespace levin {
 namespace {
 
-/// Thrown through `convert`, so that it clears up.
+/// Thrown by the progress callback, so that `convert` removes what it has written and ends.
 struct Interrupted {};
 
-/// A word of the command line as the plain value that `field` takes; nothing fits: the word.
+/// A word of the command line as a value of the type that `field` takes, or as text if it has
+/// another form.
 Value plain_value(const Field& field, const std::string& word) {
   if (std::holds_alternative<bool*>(field.value) && (word == "true" || word == "false")) {
     return word == "true";
@@ -49,7 +50,7 @@ void set_option(const Fields& fields, const std::string& name, const std::string
   throw ConfigError::unknown_name("option", "--" + name, known);
 }
 
-/// A line on stderr that is written anew twice a second, where somebody sees it.
+/// Shows the progress on a line of stderr, at most twice a second, if stderr is a terminal.
 class ProgressLine {
  public:
   void operator()(int64_t done, int64_t total) {

@@ -36,7 +36,8 @@ std::vector<fs::path> run_folders(const fs::path& root) {
   return runs;
 }
 
-/// The checkpoint written last, `last.ckpt` where two are as new; empty where there is none.
+/// The checkpoint that was written last, or an empty path if there is none. If `last.ckpt` is as
+/// new as another one, it is `last.ckpt`.
 fs::path newest_file(const fs::path& folder) {
   fs::path newest;
   fs::file_time_type newest_time;
@@ -53,8 +54,8 @@ fs::path newest_file(const fs::path& folder) {
   return newest;
 }
 
-/// The best checkpoint as the ModelCheckpoint of the run recorded it in `last`; one with a monitor
-/// goes first.
+/// The best checkpoint, as the run's ModelCheckpoint recorded it in the checkpoint `last`. If there
+/// are several ModelCheckpoints, one with a monitor is preferred.
 fs::path best_recorded(const fs::path& last) {
   const StateDict callbacks = load_checkpoint(last).child("callbacks");
   fs::path best;

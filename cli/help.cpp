@@ -69,10 +69,10 @@ bool runs_a_job(std::string_view command) {
   return command == "fit" || command == "validate" || command == "test" || command == "predict";
 }
 
-/// One of the registry's lists, whatever its classes are.
+/// One of the registry's lists in a form that doesn't depend on the type of its classes.
 struct Kind {
   std::string name;
-  /// Names and what they are.
+  /// Each class's name and one line about it.
   std::vector<std::pair<std::string, std::string>> classes;
   std::function<Fields(std::string_view, std::shared_ptr<void>&)> fields;
 };

@@ -28,7 +28,7 @@ std::vector<std::string_view> lines_of(std::string_view csv) {
   return lines;
 }
 
-/// NaN for an empty cell.
+/// Returns the number in a cell, or NaN if the cell is empty.
 double number(std::string_view cell, size_t line) {
   if (cell.empty()) return std::nan("");
   double value = 0.0;
@@ -52,7 +52,7 @@ int cell(double value, double low, double high, int cells) {
   return static_cast<int>(std::lround((value - low) / (high - low) * (cells - 1)));
 }
 
-/// The points, joined column by column, on `height` lines of `width` characters.
+/// Draws the points and the lines that join them into `height` lines of `width` characters.
 std::vector<std::string> draw_points(const Curve& curve, double low, double high, int width,
                                      int height) {
   std::vector<std::string> rows(static_cast<size_t>(height),

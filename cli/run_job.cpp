@@ -31,7 +31,7 @@ void print_json(const MetricMap& metrics, Value more = Value::Object{}) {
   std::fflush(stdout);
 }
 
-/// The path as seen from the current folder, where it is below it.
+/// The path relative to the current folder, if it lies in that folder.
 std::string short_path(const std::filesystem::path& path) {
   const auto seen =
       std::filesystem::absolute(path).lexically_proximate(std::filesystem::current_path());
@@ -122,7 +122,7 @@ class Session {
   }
 
  private:
-  /// Of several ranks one tells of the results, which are the same on all.
+  /// Whether this rank prints the results, which are the same on all ranks.
   bool speaks() { return trainer_.run().is_global_zero(); }
 
   void add_callback(std::unique_ptr<Callback> callback, HookSet hooks) {
@@ -148,7 +148,8 @@ class Session {
   bool makes_run_folder_ = false;
 };
 
-/// A checkpoint says which module it is of, except to fit, which may train it in another way.
+/// Throws if the configuration lacks a part. Commands other than fit need no model if there is a
+/// checkpoint, which names its module; fit needs one, because the settings of training may differ.
 void require_parts(const Job& job, const std::string& command) {
   if (!job.model && command == "fit") {
     throw ConfigError::conflict("no model is named",

@@ -25,10 +25,8 @@ foreach(line IN LISTS lines)
     set(suite_labels cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
-  # Each starts several processes. Those that check that something ends in time run by themselves.
-  if(suite MATCHES "^(Failure|Heartbeat|Launcher)")
+  # Those that check that something ends in time run by themselves.
+  if(suite MATCHES "^(Failure|Heartbeat|LauncherFailure|LauncherTest)")
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
-  elseif(suite_labels STREQUAL "distributed")
-    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
   endif()
 endforeach()

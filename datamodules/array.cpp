@@ -18,7 +18,7 @@ std::span<const int64_t> as_span(const torch::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
 }
 
-/// A share that was asked for must leave rows, and so must training.
+/// Throws DataError if the split leaves no row to a set that was asked for, or none to train on.
 void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_split,
                           double test_split) {
   const auto require = [rows](const char* set, int64_t size, const std::string& hint) {

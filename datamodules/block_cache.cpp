@@ -40,7 +40,7 @@ void BlockCache::start_threads() {
       threads_.emplace_back([this] { work(); });
     } catch (const std::system_error&) {
       if (threads_.empty()) throw;
-      return;  // fewer will do
+      return;  // fewer threads will do
     }
   }
 }
@@ -62,7 +62,7 @@ BlockCache::Hold BlockCache::hold(std::vector<int64_t> blocks) {
 }
 
 void BlockCache::drop(const std::vector<int64_t>& blocks) {
-  std::vector<BlockPointer> released;  // given back when the lock is open again
+  std::vector<BlockPointer> released;  // destroyed after the lock is released
   const std::lock_guard<std::mutex> lock(mutex_);
   bool unread = false;
   for (const int64_t block : blocks) {
@@ -72,7 +72,7 @@ void BlockCache::drop(const std::vector<int64_t>& blocks) {
     released.push_back(std::move(entry->second.block));
     entries_.erase(entry);
   }
-  if (unread) read_.notify_all();  // who waits for one of them needn't any more
+  if (unread) read_.notify_all();  // `find` returns null for them
 }
 
 BlockCache::BlockPointer BlockCache::find(int64_t block) {
@@ -94,7 +94,7 @@ void BlockCache::work() {
     const int64_t block = queue_.front();
     queue_.pop_front();
     auto entry = entries_.find(block);
-    if (entry == entries_.end() || !entry->second.queued) continue;  // dropped, or held anew
+    if (entry == entries_.end() || !entry->second.queued) continue;  // dropped, or queued twice
     entry->second.queued = false;
     lock.unlock();
     BlockPointer result;

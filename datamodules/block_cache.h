@@ -15,24 +15,41 @@
 
 namespace levin {
 
-/// Reads blocks of rows ahead of their use, on threads of its own, and keeps those that somebody
-/// holds. Memory is used again, so that there is never more of it than of the blocks held at once.
+/// Reads blocks of rows ahead of their use, on threads of its own, and keeps them in memory as long
+/// as somebody holds them. ShardSampler holds the blocks that are due soon; ShardedDataset finds
+/// rows in them:
+///
+///     auto cache = std::make_shared<BlockCache>(shards, table, /*direct=*/false, /*threads=*/2);
+///     BlockCache::Hold hold = cache->hold({7, 3, 12});   // reading starts; returns at once
+///     const auto block = cache->find(7);                 // waits until block 7 is read
+///     const std::byte* row = block->columns[0].data + 5 * block->columns[0].stride;
+///
+/// Memory is used again for other blocks and given back to the system only when the cache is
+/// destroyed, so that it is as much as the blocks took that were in memory at the same time. All
+/// functions may be called from any thread. The cache must be owned by a shared_ptr.
 class BlockCache : public std::enable_shared_from_this<BlockCache> {
  public:
-  /// A block in memory; whoever has it may read it.
+  /// A block in memory. It is never changed once it is read, and stays valid as long as its pointer
+  /// is kept, even if nobody holds it any more.
   struct Block {
+    /// The memory that the block was read into; it goes back to the cache with the block.
     std::unique_ptr<readers::BlockBuffer> buffer;
-    /// Where the rows of each column lie.
+    /// Where the rows of each column lie, counted from the block's first row.
     std::vector<readers::RowsInMemory> columns;
   };
   using BlockPointer = std::shared_ptr<const Block>;
 
-  /// Keeps blocks as long as it lives. Move-only.
+  /// Keeps blocks in memory as long as it lives, and the cache too. Move-only. Several holds may
+  /// keep the same block, which is read once.
   class Hold {
    public:
     Hold() = default;
+    /// A hold that was moved from keeps nothing.
     Hold(Hold&& other) noexcept = default;
+    /// Releases what this hold kept, then takes over what `other` keeps.
     Hold& operator=(Hold&& other) noexcept;
+    /// Releases the blocks. Those that nobody else holds leave the cache; if they weren't read yet,
+    /// they are not read any more, unless a thread is reading them now.
     ~Hold() { release(); }
 
    private:
@@ -40,50 +57,69 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
     Hold(std::shared_ptr<BlockCache> cache, std::vector<int64_t> blocks)
         : cache_(std::move(cache)), blocks_(std::move(blocks)) {}
     void release();
+    /// Null if this keeps nothing.
     std::shared_ptr<BlockCache> cache_;
     std::vector<int64_t> blocks_;
   };
 
-  /// `direct`: read past the system's page cache. `threads` start when the first block is held.
+  /// `table` divides the rows of `shards` into blocks. `direct` reads past the system's page cache.
+  /// `threads`, at least 1, is how many blocks are read at the same time; the threads start with
+  /// the first call of `hold`.
   BlockCache(readers::Shards shards, std::shared_ptr<const BlockTable> table, bool direct,
              int64_t threads);
+  /// Waits for the reads in progress.
   ~BlockCache();
+  /// Holds and threads refer to the cache, so it can be neither copied nor moved.
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
 
-  /// Has `blocks` read, in that order, after those held before; returns at once. What couldn't be
-  /// read for an earlier hold is tried again.
+  /// Queues `blocks` to be read, in that order, behind those of earlier calls, and returns at once.
+  /// A block that could not be read for an earlier hold is tried again. Throws std::system_error if
+  /// no thread can be started.
   Hold hold(std::vector<int64_t> blocks);
-  /// A block that is held, once it is read; null where nobody holds it (any more). Throws what
-  /// reading it threw. Thread-safe.
+  /// Returns a block that somebody holds, and waits until it is read. Returns null at once if
+  /// nobody holds it, and as soon as nobody does so any more. Rethrows the exception that reading
+  /// it threw.
   BlockPointer find(int64_t block);
 
  private:
+  /// A block that somebody holds: it is queued, being read, read (`block`), or couldn't be read
+  /// (`error`).
   struct Entry {
+    /// How many holds keep it.
     int64_t holds = 0;
+    /// Whether it waits in `queue_` for a thread.
     bool queued = true;
     BlockPointer block;
     std::exception_ptr error;
   };
-  /// Buffers that wait to be used again; blocks give theirs back when nobody has them any more.
+  /// Buffers that wait to be used again. A block returns its buffer when its last pointer is gone,
+  /// which may be after the cache.
   struct Spares {
     std::mutex mutex;
     std::vector<std::unique_ptr<readers::BlockBuffer>> buffers;
   };
+  /// Starts the threads that aren't running yet; goes on with fewer if the system allows no more.
   void start_threads();
+  /// Gives up one hold on each of `blocks`.
   void drop(const std::vector<int64_t>& blocks);
+  /// What each thread does: reads the blocks of `queue_` in order until the cache is destroyed.
   void work();
+  /// Reads one block into a spare or a new buffer. Throws what the shard throws.
   BlockPointer read(int64_t block) const;
 
   readers::Shards shards_;
   std::shared_ptr<const BlockTable> table_;
   bool direct_;
+  /// How many threads to start.
   int64_t thread_count_;
+  /// Shared with the blocks, which may outlive the cache.
   std::shared_ptr<Spares> spares_ = std::make_shared<Spares>();
   std::mutex mutex_;  // guards what follows
   std::condition_variable wanted_;
   std::condition_variable read_;
   std::unordered_map<int64_t, Entry> entries_;
+  /// The blocks that wait to be read, the next one first.
   std::deque<int64_t> queue_;
   bool closing_ = false;
   std::vector<std::thread> threads_;

@@ -5,7 +5,8 @@
 namespace levin {
 namespace {
 
-/// The last place in `starts` whose value is at most `value`; its last value is an end.
+/// Returns the i for which starts[i] <= value < starts[i + 1]. `starts` ascends, and its last
+/// element is the end of the last interval.
 int64_t interval_of(const std::vector<int64_t>& starts, int64_t value) {
   return std::upper_bound(starts.begin(), starts.end(), value) - starts.begin() - 1;
 }

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 constexpr int64_t kShardBytes = int64_t{1} << 30;
 constexpr int64_t kBatchBytes = int64_t{1} << 20;
 
-/// Makes folders; takes away those that hold nothing.
+/// Notes which folders on a path don't exist yet; at its end it removes those of them that are
+/// empty, so that a conversion that failed leaves none behind.
 class NewFolders {
  public:
   explicit NewFolders(fs::path path) {
@@ -44,7 +45,7 @@ class NewFolders {
   std::vector<fs::path> made_;  // the innermost first
 };
 
-/// A folder that is removed unless it was moved to where it belongs.
+/// A folder under a temporary name, which is removed unless it was moved to where it belongs.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const fs::path& target)
@@ -74,8 +75,8 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-/// Whether another folder can be renamed over an empty one: no link, no mount point, not where we
-/// are.
+/// Whether another folder can be renamed over this empty one: it must be neither a link nor a mount
+/// point nor the working directory.
 bool can_be_replaced(const fs::path& folder) {
   struct stat itself = {};
   struct stat around = {};
@@ -151,7 +152,7 @@ class Writer {
   }
 
  private:
-  /// Appends some of the `most` rows from `first` on; how many.
+  /// Appends at most `most` rows from row `first` on, and returns how many.
   int64_t append(const readers::LvbHeader& header, int64_t first, int64_t most,
                  files::AppendFile& file) {
     const int64_t count =

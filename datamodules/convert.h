@@ -9,16 +9,16 @@
 
 namespace levin {
 
-/// What goes in is said as in StreamDataModuleOptions.
+/// Options of `convert`. Those without a comment mean the same as in StreamDataModuleOptions.
 struct ConvertOptions {
   /// Files of rows, folders of them, or patterns: .lvb, .npy, CSV, libsvm, IDX (gzipped too).
   std::vector<std::string> inputs{};
-  /// The folder to be made, with shard-00000.lvb and so on; one that is there must be empty, and no
-  /// link, mount point or folder one is in.
+  /// The folder to be made, with shard-00000.lvb and so on in it. One that exists must be empty,
+  /// and neither a link nor a mount point nor the working directory.
   std::string output{};
-  /// Files of targets, one a file of rows, where they have their own (.npy and IDX).
+  /// The files of targets, one for each file of rows, if .npy or IDX files keep them apart.
   std::vector<std::string> targets{};
-  /// Rows a shard; 0: as many as 1 GiB holds.
+  /// The number of rows in each file that is written; 0 stands for as many as 1 GiB holds.
   int64_t rows_per_shard = 0;
   std::string format = "auto";
   std::string target_column = "-1";
@@ -27,25 +27,30 @@ struct ConvertOptions {
   bool zero_based = false;
 };
 
-/// All but `inputs` and `output`, which a command line says otherwise.
+/// All options but `inputs` and `output`, which `levin convert` handles itself.
 Fields describe(ConvertOptions& options);
 
-/// What was written.
+/// What `convert` has written: rows, files, and bytes of all files.
 struct Converted {
   int64_t rows = 0;
   int64_t shards = 0;
   uint64_t bytes = 0;
 };
 
-/// Writes the rows of files of any kind, in their order, as shards of Levin's own format: "input"
-/// uint8 or float32, "target" int64 or float32. Calls `progress` with rows done and rows there are,
-/// which isn't known (0) while text is read to find its lines.
+/// Writes the rows of files of any kind, in their order, as shards of Levin's own format, which
+/// needs no parsing when it is read: "input" uint8 or float32, "target" int64 or float32. Files are
+/// read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole.
 ///
-/// Everything is written into a folder of a temporary name, which is renamed at the end and removed
-/// where something fails, `progress` throwing included, with the folders made for it. Throws
-/// ConfigError for options that can't be and an output that is there already or can't be replaced,
-/// DataError for files that can't be read and numbers that aren't finite, CheckpointError where
-/// writing fails.
+///     levin::convert({.inputs = {"train-*.csv"}, .output = "train", .target_column = "label"});
+///
+/// Calls `progress`, on the calling thread, with the rows written and the rows there are; the
+/// latter is 0 while text is read to find its lines. What `progress` throws ends the conversion.
+///
+/// Everything is written into a folder with a temporary name beside `output`, which is renamed at
+/// the end. If anything fails, it is removed, and so are the empty folders made for it. Throws
+/// ConfigError for invalid options and for an output that exists and isn't empty or can't be
+/// replaced, DataError for files that can't be read and numbers that aren't finite, and
+/// CheckpointError if writing fails.
 Converted convert(const ConvertOptions& options,
                   const std::function<void(int64_t done, int64_t total)>& progress = {});
 

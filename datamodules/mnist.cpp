@@ -22,13 +22,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Of the training files; their checksums say that they have them.
+/// The number of training images; files with the right checksums hold as many.
 constexpr int64_t kTrainRows = 60000;
 constexpr int64_t kSide = 28;
 
 struct File {
   const char* name;
-  /// Of the uncompressed bytes: archives differ from mirror to mirror, these don't.
+  /// The checksum of the uncompressed bytes, which are the same on every mirror; the archives
+  /// aren't.
   const char* sha256;
 };
 
@@ -42,7 +43,7 @@ constexpr File kTestLabels = {"t10k-labels-idx1-ubyte",
                               "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"};
 constexpr std::array kFiles = {kTrainImages, kTrainLabels, kTestImages, kTestLabels};
 
-/// Where the file is: in the folder itself or where torchvision would have put it.
+/// Looks for the file in the folder itself and where torchvision puts it.
 std::optional<fs::path> find(const fs::path& folder, const File& file) {
   for (const auto& place : {folder, folder / "MNIST" / "raw"}) {
     for (const char* suffix : {"", ".gz"}) {
@@ -60,7 +61,7 @@ DataError missing(const fs::path& folder, const File& file) {
       "true");
 }
 
-/// The verified contents.
+/// Reads a file and checks that it has the published SHA-256.
 readers::Array load(const fs::path& folder, const File& file) {
   const auto path = find(folder, file);
   if (!path) throw missing(folder, file);
@@ -87,7 +88,7 @@ void obtain(const fs::path& folder, const File& file, const std::vector<std::str
                      .progress = readers::DownloadPrinter(archive)});
 }
 
-/// Images and labels as they are trained on.
+/// Images and labels, in the shape and type that the options ask for.
 std::shared_ptr<const Dataset> load_set(const MNISTDataModuleOptions& options, const File& images,
                                         const File& labels) {
   const fs::path folder = options.data_dir;

@@ -11,7 +11,8 @@ namespace levin {
 
 /// Options of MNISTDataModule, with Lightning Bolts' names.
 struct MNISTDataModuleOptions {
-  /// The folder of the four IDX files, plain or .gz, which downloads are put into.
+  /// The folder of the four IDX files, plain or .gz. They are looked for in the folder itself and
+  /// in its MNIST/raw, where torchvision puts them; downloads go into the folder itself.
   std::string data_dir = "data/mnist";
   /// Downloads the files that are missing, from the first of `mirrors` that delivers them.
   bool download = true;

@@ -12,10 +12,10 @@
 namespace levin {
 namespace {
 
-// Keep the numbers apart from each other and from those that transforms draw.
+// Give the order of blocks, the order of rows and the transforms different random numbers.
 constexpr uint64_t kBlockSalt = 0x626c6f636b730001;
 constexpr uint64_t kRowSalt = 0x726f777300000001;
-/// In order, blocks are read ahead without a window to mix.
+/// Without shuffling, a window only says how much is read ahead.
 constexpr int64_t kBytesInOrder = 4 * BlockTable::kBlockBytes;
 
 int64_t rows_a_window(const BlockTable& table, const ShardSamplerOptions& options) {
@@ -42,10 +42,10 @@ std::unique_ptr<Sampler> ShardSampler::clone() const {
 }
 
 void ShardSampler::set_epoch(int64_t epoch) {
-  if (starts_.size() <= 3) {  // two windows: they stay in memory
+  if (starts_.size() <= 3) {  // at most two windows stay in memory
     for (auto& each : windows_) previous_.push_back(std::move(each->hold));
   }
-  windows_.clear();  // also to go back in the same epoch
+  windows_.clear();  // also if the same epoch starts again
   newest_ = -1;
   if (epoch == epoch_) return;
   order_.resize(static_cast<size_t>(table_->blocks()));
@@ -92,7 +92,7 @@ const ShardSampler::Window& ShardSampler::window(int64_t index) const {
 }
 
 void ShardSampler::advance(int64_t index) const {
-  // First what goes, so that its memory is there for what comes.
+  // Old windows go first, so that their buffers can be used for the new ones.
   windows_.erase(std::remove_if(windows_.begin(), windows_.end(),
                                 [index](const auto& each) { return each->index < index - 1; }),
                  windows_.end());

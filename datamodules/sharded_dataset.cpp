@@ -27,7 +27,7 @@ void convert_values(const std::byte* from, size_t count, To* to) {
   }
 }
 
-/// Numbers of any type as float or int64.
+/// Converts numbers of any type to float, double or int64.
 template <class To>
 void convert_numbers(DType dtype, const std::byte* from, size_t count, To* to) {
   switch (dtype) {
@@ -57,7 +57,7 @@ void convert_numbers(DType dtype, const std::byte* from, size_t count, To* to) {
   }
 }
 
-/// What the numbers of a column of a file become.
+/// The type that a column of a file has in a batch.
 DType type_in_batch(const readers::Column& column, const ShardedDatasetOptions& options) {
   if (column.name == "target") {
     const bool classes = options.target_type == readers::TargetType::classes ||
@@ -73,12 +73,12 @@ at::ScalarType tensor_type(DType dtype) {
   return dtype == DType::int64 ? at::kLong : at::kFloat;
 }
 
-/// Whether none of the floats is NaN or infinite: only their exponents are all ones, so that adding
-/// a one carries into the sign.
+/// Whether none of the floats is NaN or infinite. In those, and only in those, all bits of the
+/// exponent are ones, so that adding 1 to the exponent carries into the sign bit.
 bool are_finite(const char* floats, size_t count) {
   constexpr uint32_t kExponent = 0x7f800000;
   constexpr uint32_t kOne = 0x00800000;
-  typedef uint32_t Four __attribute__((vector_size(16)));  // in registers on every machine
+  typedef uint32_t Four __attribute__((vector_size(16)));  // one vector register
   Four carries[2] = {};
   for (; count >= 8; count -= 8, floats += 2 * sizeof(Four)) {
     Four words[2];
@@ -105,8 +105,9 @@ bool fits_in_half_of_memory(uint64_t bytes) {
 
 }  // namespace
 
-/// Finds rows in memory, keeping the blocks they lie in as long as it lives. One a thread at a
-/// time: what it needs to do so without allocating stays with the thread.
+/// Finds the rows of one batch in memory and keeps their blocks there until it is destroyed. Its
+/// working memory belongs to the thread and is used again for the next batch, so that finding rows
+/// allocates nothing; a thread must not have two of these at a time.
 class ShardedDataset::Gatherer {
  public:
   /// Where a column of a row lies, and where in the batch it goes.
@@ -149,7 +150,7 @@ class ShardedDataset::Gatherer {
     return kept;
   }
 
-  /// The slow path: a row that nobody has read ahead.
+  /// The slow path, for a row whose block nobody holds in memory.
   void read(const BlockTable::Row& at) {
     const auto place = dataset_.table_->place_of(at.block);
     row_.resize(kept_.cursors.size());
@@ -186,7 +187,7 @@ ShardedDataset::ShardedDataset(readers::Shards shards, ShardedDatasetOptions opt
     rows.push_back(shard->rows());
     row_bytes = std::max(row_bytes, shard->row_bytes());
   }
-  row_bytes += sizeof(int64_t);  // its number in the order of an epoch
+  row_bytes += sizeof(int64_t);  // the sampler keeps each row's number
   const auto block_rows = BlockTable::rows_for(static_cast<int64_t>(row_bytes));
   table_ = std::make_shared<BlockTable>(
       rows, block_rows, std::max(BlockTable::kBlockBytes, static_cast<int64_t>(row_bytes)));
@@ -245,7 +246,7 @@ void ShardedDataset::put(const Output& output, const std::byte* from, int64_t ro
     if (output.copied) std::memcpy(to, from, output.bytes);
     return;
   }
-  constexpr size_t kAtATime = 1024;  // what was copied is checked in the nearest cache
+  constexpr size_t kAtATime = 1024;  // few enough to be in the L1 cache yet
   for (size_t first = 0; first < output.values; first += kAtATime) {
     const size_t count = std::min(kAtATime, output.values - first);
     char* const part = to + first * sizeof(float);

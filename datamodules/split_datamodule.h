@@ -7,24 +7,29 @@
 namespace levin {
 
 /// The common part of data modules that keep one data set for each stage in memory: it makes the
-/// loaders. A subclass fills `sets_` in `setup`:
+/// loaders. Derive from it if your data is a few tensors of its own kind; ArrayDataModule is enough
+/// for arrays in files. A subclass fills `sets_` in `setup`:
 ///
 ///     class Spirals : public levin::SplitDataModule {
 ///      public:
 ///       Spirals() : SplitDataModule({.batch_size = 32, .shuffle = true}) {}
 ///       void setup(levin::Stage) override { sets_.train = std::make_shared<...>(x, y); }
 ///     };
+///
+/// `setup` is called more than once, by the trainer and for every loader, so it should return at
+/// once if the sets are there already.
 class SplitDataModule : public DataModule {
  public:
-  /// Each calls `setup` for its stage first, and returns no loader if there is no such set. Throws
-  /// ConfigError if the loader's options are invalid.
+  /// Returns the loader of a stage. Each calls `setup` for its stage first, and returns no loader
+  /// if there is no such set. Loaders share the sets with this object. Throws what `setup` throws,
+  /// and ConfigError if the loader's options are invalid.
   DataLoaders train_dataloader() override;
   DataLoaders val_dataloader() override;
   DataLoaders test_dataloader() override;
   DataLoaders predict_dataloader() override;
 
  protected:
-  /// The sets that were loaded; null for none.
+  /// The sets that were loaded; null stands for a set that there isn't.
   struct Sets {
     std::shared_ptr<const Dataset> train;
     std::shared_ptr<const Dataset> val;
@@ -36,15 +41,18 @@ class SplitDataModule : public DataModule {
   /// that they neither shuffle nor drop a last batch that isn't full.
   explicit SplitDataModule(DataLoaderOptions training) : training_(std::move(training)) {}
 
+  /// Filled by the subclass in `setup`.
   Sets sets_;
 
  private:
   DataLoaders loader(const std::shared_ptr<const Dataset>& set, bool is_train) const;
 
+  /// The other loaders take these too, see the constructor.
   DataLoaderOptions training_;
 };
 
-/// The options of a training loader, from the options of a data module, which have the same names.
+/// Returns the options of a training loader, copied from the options of a data module, which have
+/// the same names: batch_size, shuffle, drop_last, num_workers and pin_memory.
 template <class Options>
 DataLoaderOptions training_loader_options(const Options& options) {
   return {.batch_size = options.batch_size,

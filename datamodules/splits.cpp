@@ -21,7 +21,8 @@ void require_share(const char* option, double share) {
   }
 }
 
-/// Deals `total` rows out to classes of `available` rows in proportion; never more than there are.
+/// Divides `total` rows among classes in proportion to the rows that each has available, and gives
+/// no class more than it has.
 std::vector<int64_t> apportion(int64_t total, const std::vector<int64_t>& available) {
   const int64_t all = std::accumulate(available.begin(), available.end(), int64_t{0});
   std::vector<int64_t> counts(available.size(), 0);
@@ -48,7 +49,7 @@ std::vector<int64_t> apportion(int64_t total, const std::vector<int64_t>& availa
   return counts;
 }
 
-/// The labels that occur, in ascending order: they may be any integers.
+/// The labels that occur, in ascending order. They may be any integers, such as -1 and 1.
 std::vector<int64_t> classes_in(std::span<const int64_t> order, std::span<const int64_t> labels) {
   std::vector<int64_t> classes;
   classes.reserve(order.size());
@@ -58,7 +59,7 @@ std::vector<int64_t> classes_in(std::span<const int64_t> order, std::span<const 
   return classes;
 }
 
-/// The place of each row's label among `classes`.
+/// The index of each row's label in `classes`.
 std::vector<size_t> places_in(const std::vector<int64_t>& classes, std::span<const int64_t> order,
                               std::span<const int64_t> labels) {
   std::vector<size_t> places;
@@ -71,7 +72,7 @@ std::vector<size_t> places_in(const std::vector<int64_t>& classes, std::span<con
   return places;
 }
 
-/// Rows of each class. Throws DataError for one of too few.
+/// The number of rows of each class. Throws DataError for a class with fewer rows than sets.
 std::vector<int64_t> count_classes(const std::vector<int64_t>& classes,
                                    const std::vector<size_t>& places, const SplitSizes& sizes) {
   std::vector<int64_t> counts(classes.size(), 0);

@@ -23,7 +23,8 @@ bool has_target(const ShardedDataset& set) {
   return find_column(set.columns(), "target") != nullptr;
 }
 
-/// Sets of one run: the same features, and where there are targets, batches of them of one type.
+/// Throws DataError unless `set` has the features of the first set and, if both have targets,
+/// targets of the same type in a batch.
 void check_alike(const ShardedDataset& set, const ShardedDataset& first) {
   const auto& shard = *set.shards().front();
   const auto& first_shard = *first.shards().front();
@@ -76,7 +77,7 @@ Fields describe(StreamDataModuleOptions& o) {
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
-      {"page_cache", &o.page_cache, "let the system keep what was read; null: where it fits"},
+      {"page_cache", &o.page_cache, "let the system keep what was read; null: if it fits"},
   });
 }
 

@@ -12,15 +12,19 @@
 
 namespace levin {
 
-/// Files are named by their paths, by folders (all files in them), or by patterns ("train-*.csv").
+/// Options of StreamDataModule. Files are named by their paths, by folders (all files in them, in
+/// the order of their names) or by patterns ("train-*.csv").
 struct StreamDataModuleOptions {
+  /// The files to train, validate and test on. At least one of the four lists must name a file.
   std::vector<std::string> train{};
   std::vector<std::string> val{};
   std::vector<std::string> test{};
-  /// If there are none, prediction goes over `test`.
+  /// The files to predict for; their targets, if they have any, are in the batches too. If there
+  /// are none, prediction goes over `test`.
   std::vector<std::string> predict{};
   /// The files of targets, one for each file of features, if .npy or IDX files keep them apart. If
-  /// those of training do, arrays of other sets without such files are features alone.
+  /// the first set keeps them apart, .npy files of other sets that name no targets are features
+  /// alone.
   std::vector<std::string> train_targets{};
   std::vector<std::string> val_targets{};
   std::vector<std::string> test_targets{};
@@ -36,7 +40,7 @@ struct StreamDataModuleOptions {
   int64_t num_features = 0;
   /// Whether libsvm files number features from 0 instead of from 1.
   bool zero_based = false;
-  /// Bytes become float32, multiplied by this; with 0 they are handed out as bytes.
+  /// What uint8 features are multiplied by to become float32; with 0 they are handed out as uint8.
   double scale = 0.0;
   /// Rows of a batch on each device.
   int64_t batch_size = 32;
@@ -46,37 +50,40 @@ struct StreamDataModuleOptions {
   int64_t shuffle_rows = 0;
   /// Leaves out a last training batch that isn't full.
   bool drop_last = false;
-  /// Threads that prepare batches ahead; text is parsed by as many more.
+  /// Threads that prepare batches ahead. As many threads again, at least one, read blocks ahead and
+  /// parse text.
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
-  /// Whether to read through the system's page cache; null does so if the files fit in half of the
-  /// memory. Text is always read through it.
+  /// Whether to read through the system's page cache, which keeps what was read for the next epoch;
+  /// null does so if the files of the set fit in half of the machine's memory. Text is always read
+  /// through it.
   std::optional<bool> page_cache{};
 };
 
 Fields describe(StreamDataModuleOptions& options);
 
 /// Trains, validates, tests and predicts on files that needn't fit in memory: Levin's .lvb (made by
-/// `levin convert`), .npy, CSV, libsvm and IDX. Batches are {"input": [batch, ...] uint8 or
-/// float32, "target": [batch] int64 or float32}. NaN and infinity end a run with a DataError that
-/// names file and row, when their batch is due.
+/// `levin convert`; needs no parsing), .npy, CSV, libsvm and IDX. Batches are {"input": [batch,
+/// ...] uint8 or float32, "target": [batch] int64 or float32}. For NaN and infinity a run ends with
+/// a DataError that names file and row, when their batch is prepared.
 ///
 ///     levin::StreamDataModule data({.train = {"train/"}, .val = {"val.lvb"}, .batch_size = 512});
 ///     levin::Trainer({.max_epochs = 10}).fit(model, data);
 ///
 /// Training visits blocks of rows in a seeded order and shuffles within windows of them (see
-/// ShardSampler), from any step on without reading what comes before. In memory are three windows,
-/// of 128 MiB each unless shuffle_rows says otherwise, however large the files are.
+/// ShardSampler). A resumed run goes on at its step without reading the windows before it. At most
+/// three windows of a set are in memory, of 128 MiB each unless `shuffle_rows` says otherwise,
+/// however large the files are; only gzipped IDX files are unpacked into memory as a whole.
 class StreamDataModule : public DataModule {
  public:
   using Options = StreamDataModuleOptions;
-  /// Throws ConfigError for invalid options.
+  /// Opens no file. Throws ConfigError for invalid options.
   explicit StreamDataModule(StreamDataModuleOptions options);
 
   /// Opens and checks all files when it is called first; text is read once to find its lines.
   /// Throws DataError, which names the file, for one that is missing, damaged or of another layout
-  /// than the first.
+  /// than the first, and, unless `stage` is predict, for a set without targets.
   void setup(Stage stage) override;
   DataLoaders train_dataloader() override;
   DataLoaders val_dataloader() override;
@@ -84,12 +91,13 @@ class StreamDataModule : public DataModule {
   DataLoaders predict_dataloader() override;
   Value hyper_parameters() const override;
 
-  /// The shape of one row, after setup.
+  /// The shape of one row of features. Opens the files if `setup` hasn't done so yet.
   std::vector<int64_t> dims();
 
  private:
   using Set = std::shared_ptr<const ShardedDataset>;
-  /// `options` become those for the sets that follow.
+  /// Opens one set. The first set that is opened settles what was left open in `options` for the
+  /// sets that follow.
   Set open(const std::vector<std::string>& files, const std::vector<std::string>& targets,
            readers::ShardOptions& options);
   DataLoaders loader(const Set& set, bool is_train);

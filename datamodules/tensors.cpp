@@ -73,7 +73,7 @@ torch::Tensor from_doubles(std::vector<double> values, at::IntArrayRef shape) {
       owner->data(), shape, [owner](void*) {}, at::TensorOptions(at::kDouble));
 }
 
-/// Text doesn't say whether a number is a class: whole numbers are taken for one.
+/// A CSV file doesn't say whether its targets are classes: they become integers if all are whole.
 torch::Tensor whole_as_integers(torch::Tensor y) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
   const double* values = y.const_data_ptr<double>();
@@ -98,7 +98,8 @@ FileArrays read_csv_arrays(const std::string& path, const std::string& target_co
   return arrays;
 }
 
-/// The array of that name; else the one Keras' files call so; undefined where there is neither.
+/// The array of that name, else the one with "_train" behind it, as in Keras' mnist.npz; undefined
+/// if the file has neither.
 torch::Tensor find_in_npz(const std::string& path, const std::string& name) {
   const auto names = readers::npz_names(path);
   for (const auto& candidate : {name, name + "_train"}) {
@@ -120,7 +121,7 @@ DataError unknown_kind(const std::string& path) {
   return DataError::unreadable(path, "arrays are read from .npy, .npz and .csv files only");
 }
 
-/// A file of targets alone.
+/// Reads a file that holds only targets.
 FileArrays read_targets(const std::string& path, const std::string& name) {
   const auto kind = extension(path);
   FileArrays arrays;
@@ -147,7 +148,7 @@ std::string place(const torch::Tensor& tensor, int64_t element) {
   return fmt::format("{}, {} {}", row, tensor.dim() == 2 ? "column" : "element", element % per_row);
 }
 
-/// The first element where `fine` is false, -1 where there is none.
+/// The number of the first element that is false, or -1 if all are true.
 int64_t first_false(const torch::Tensor& fine) {
   if (fine.all().item<bool>()) return -1;
   return fine.logical_not().flatten().to(at::kByte).argmax().item<int64_t>();
@@ -265,7 +266,7 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
   require_rows(x, name);
   require_finite(x, name);
   auto result = converted(x, dtype);
-  if (x.scalar_type() == at::kDouble) require_finite(result, name);  // beyond float32's range
+  if (x.scalar_type() == at::kDouble) require_finite(result, name);  // float32 may be too small
   return result.contiguous();
 }
 

@@ -22,7 +22,7 @@ bool is_single_logit(const torch::Tensor& logits) {
   return logits.dim() == 1 || logits.size(1) == 1;
 }
 
-/// `target` as [rows] int64, not yet checked for range.
+/// Returns `target` as [rows] int64 without checking that the labels are classes.
 torch::Tensor as_labels(torch::Tensor target) {
   if (!c10::isIntegralType(target.scalar_type(), /*includeBool=*/true)) {
     throw DataError::bad_value("the type of the labels", c10::toString(target.scalar_type()),
@@ -70,7 +70,7 @@ torch::Tensor find_target(const Dataset& dataset) {
   return {};
 }
 
-/// Checks the labels of data in memory; what is read from elsewhere is checked batch by batch.
+/// Checks the labels of a data set in memory. Those of other data sets are checked batch by batch.
 void check_dataset(const Dataset& dataset, int64_t num_classes) {
   if (const auto* subset = dynamic_cast<const Subset*>(&dataset)) {
     if (const auto target = find_target(subset->parent()); target.defined()) {
@@ -85,7 +85,7 @@ void check_dataset(const Dataset& dataset, int64_t num_classes) {
   }
 }
 
-/// The one setting of the optimizer that the model gives.
+/// The only setting of the optimizer that comes from the model's options.
 constexpr const char* kLearningRate = "learning_rate";
 
 void require_learning_rate(const OptimizerList::Entry& optimizer) {

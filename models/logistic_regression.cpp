@@ -7,7 +7,7 @@
 namespace levin {
 namespace {
 
-/// How many logits there are; checks what the constructor of the base class doesn't.
+/// Returns the number of logits, after checking the options that the base class doesn't check.
 int64_t logits_of(const LogisticRegressionOptions& options) {
   if (options.in_features < 1) {
     throw ConfigError::invalid_value("in_features", std::to_string(options.in_features),

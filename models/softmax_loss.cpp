@@ -20,14 +20,14 @@ namespace {
 
 namespace autograd = torch::autograd;
 
-// Above these limits a matrix product from a library, which cuts weights into blocks too, is
-// faster.
+// Above these limits a library's matrix product is faster, because it divides the weights into
+// blocks, too.
 constexpr int64_t kMostClasses = 64;
 constexpr int64_t kMostWeights = 256 * 1024;
-// Fewer rows than this cost more to hand to another thread than to compute.
+// Handing fewer rows than this to another thread takes longer than computing them here.
 constexpr int64_t kLeastRowsAThread = 32;
 
-// If autograd computes the rest of a gradient, this part of it has only to be scaled.
+// The loss's node in autograd's graph. The gradients are known already, so it only scales them.
 class SoftmaxLossBackward : public autograd::Node {
  public:
   SoftmaxLossBackward(torch::Tensor weight, torch::Tensor bias)
@@ -52,7 +52,7 @@ bool is_plain_parameter(const torch::Tensor& parameter) {
          parameter.requires_grad() && parameter.is_leaf();
 }
 
-// Only autograd calls the hooks on a gradient (those of a Reducer, or of a user).
+// Whether a Reducer or the user has set hooks on the gradient. Only autograd calls such hooks.
 bool has_hooks(const torch::Tensor& parameter) {
   const auto* meta = autograd::impl::get_autograd_meta(parameter);
   if (meta == nullptr) return false;
@@ -72,7 +72,7 @@ void accumulate(const torch::Tensor& parameter, const torch::Tensor& gradient) {
   }
 }
 
-// Whether nobody else uses it: no parameter, no user who kept it, no graph.
+// Whether the gradient can be overwritten: no parameter, no graph and no user refers to it.
 bool is_free(const torch::Tensor& gradient, const torch::Tensor& parameter) {
   return is_unshared(gradient) && gradient.sizes() == parameter.sizes();
 }
@@ -164,7 +164,7 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
   at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) run_part(part);
   });
-  // In order, whichever thread was first: the same bits each time.
+  // The parts are added in their order, whichever thread was first, so the bits are reproducible.
   double total = losses[0];
   for (int64_t part = 1; part < parts; ++part) {
     const float* sum = sums + (part - 1) * parameters;

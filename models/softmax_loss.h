@@ -27,20 +27,24 @@ class SoftmaxLoss {
   /// Whether the pass can be used for these parameters: they are float32, contiguous, on the CPU,
   /// require gradients, and are few enough to stay in the cache. `bias` may be undefined.
   static bool can_learn(const torch::Tensor& weight, const torch::Tensor& bias);
-  /// The rows as the pass reads them, in place. Nothing if the pass can't be used: not for these
-  /// parameters, no gradients are recorded, or the rows aren't [rows, ...] with as many float32
-  /// numbers or scaled bytes in plain memory as `weight` has columns.
+  /// Returns the rows as the pass reads them, in place, or nothing if the pass can't be used. It
+  /// can be used if `can_learn` is true for the parameters, gradients are being recorded, and each
+  /// row consists of as many float32 numbers or scaled bytes in plain memory as `weight` has
+  /// columns.
   static std::optional<kernels::RowView> view(const Rows& rows, const torch::Tensor& weight,
                                               const torch::Tensor& bias);
 
-  /// The loss, [], of `rows` [rows, features], as `view` gives them, with `labels` [rows] int64 in
-  /// [0, classes) under `weight` [classes, features] and `bias` [classes].
+  /// Returns the loss, [], of `rows` [rows, features], as `view` gives them, with `labels` [rows]
+  /// int64 for `weight` [classes, features] and `bias` [classes]. Each label must be in [0,
+  /// classes), which isn't checked. Runs on LibTorch's threads; the result doesn't depend on which
+  /// of them is first.
   torch::Tensor operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                            const torch::Tensor& weight, const torch::Tensor& bias);
 
-  /// Adds the gradients of `loss` to those of the parameters and returns true, if `loss` is the one
-  /// that this object computed last and no hook or anomaly mode has to see autograd's backward
-  /// pass. Else does nothing and returns false.
+  /// Adds the gradients of `loss` to those of the parameters without autograd, and returns true.
+  /// This is possible once, if `loss` is the tensor that this object returned last, there is no
+  /// hook on it or the parameters, and autograd's anomaly mode is off. Otherwise does nothing and
+  /// returns false; call `loss.backward()` then.
   bool backward(const torch::Tensor& loss);
 
  private:
@@ -52,11 +56,11 @@ class SoftmaxLoss {
   double run(const kernels::RowView& rows, const torch::Tensor& labels, const torch::Tensor& weight,
              const torch::Tensor& bias, Gradients& gradients);
 
-  // Two, since those of the last step may be in use until the optimizer drops them.
+  // Two are used in turn, because the last step's may be in use until the optimizer drops them.
   std::array<Gradients, 2> gradients_;
   size_t next_ = 0;
   std::vector<float> scratch_;  // of all threads
-  // Of the last loss.
+  // These belong to the loss that was returned last.
   torch::Tensor loss_;
   torch::Tensor weight_;
   torch::Tensor bias_;

@@ -9,16 +9,28 @@
 #include <utility>
 #include <vector>
 
-/// Plain C++ parsers of files and the code that fetches them; no LibTorch, so that they can be
-/// fuzzed alone. Everything here throws DataError for what a file or a server did wrong.
+/// Plain C++ parsers of files, and the code that fetches files. Nothing here uses LibTorch, so that
+/// the parsers can be fuzzed alone; `to_tensor` (datamodules/tensors.h) makes tensors of what they
+/// return. Functions and classes of this folder throw DataError for what a file or a server did
+/// wrong.
 ///
-/// Start here: `Array` is what the parsers of arrays return; `npy.h`, `idx.h` and `csv.h` read
-/// files, `gzip.h` and `zip.h` unpack them, `digest.h` and `download.h` obtain and verify them.
+/// Start here: `Array` is what the parsers of arrays return. `npy.h`, `idx.h` and `csv.h` read
+/// files, `gzip.h` and `zip.h` unpack them, `digest.h` and `download.h` verify and obtain them, and
+/// `shard.h` opens files that don't fit in memory.
+///
+/// Two conventions hold throughout. A function that gets bytes and a `name` parses a file that is
+/// in memory, and `name` is what errors call it; a function that gets a path reads the file and
+/// uses the path. Sizes that a file claims are compared with the bytes that are there before memory
+/// is allocated for them.
 namespace levin::readers {
 
+/// The contents of a file or of an array. They are aligned for every element type, because vectors
+/// allocate memory that is.
 using Bytes = std::vector<std::byte>;
 
-/// The element types a file can hold.
+/// The element types that a file can hold. Integers and floats have the number of bits in their
+/// name; float16 is IEEE 754 binary16, and a bool is a byte, 0 or 1. The order of the types is part
+/// of the .lvb format.
 enum class DType : uint8_t {
   bool_,
   uint8,
@@ -34,17 +46,20 @@ enum class DType : uint8_t {
   float64
 };
 
-/// Bytes of one element.
+/// The bytes of one element.
 size_t item_size(DType dtype);
-/// NumPy's name: "bool", "uint8", "float32" ...
+/// NumPy's name of the type: "bool", "uint8", "float32" and so on.
 std::string_view dtype_name(DType dtype);
 
-/// The product of the sizes; empty where a size is negative or the product exceeds 2^63 - 1.
+/// The number of elements of an array of this shape: the product of the sizes, which is 1 for a
+/// scalar. Nothing if a size is negative or the product is above 2^63 - 1, as a damaged file may
+/// claim.
 std::optional<int64_t> element_count(std::span<const int64_t> shape);
-/// The bytes of an array; empty where they can't be counted or addressed.
+/// The bytes of an array of this shape and type; nothing if there is no `element_count`, or if the
+/// bytes are above 2^63 - 1.
 std::optional<size_t> byte_count(std::span<const int64_t> shape, DType dtype);
 
-/// The DType of a C++ type; float16 has none.
+/// The DType of a C++ type. float16 has no C++ type here.
 template <class T>
 constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, bool>) return DType::bool_;
@@ -60,30 +75,42 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, double>) return DType::float64;
 }
 
-/// A dense array in row-major order and the machine's byte order; no sizes means a scalar.
+/// A dense array in memory: the elements in row-major order and the machine's byte order. It owns
+/// its bytes; copies copy them.
+///
+///     const Array x = Array::of<float>({2, 3}, values);      // values: 6 floats
+///     x.values<float>()[4];                                  // row 1, column 1
+///     x.values<double>();                                    // throws DataError
 struct Array {
+  /// The sizes, the slowest one first; none for a scalar.
   std::vector<int64_t> shape = {};
+  /// The type of the elements.
   DType dtype = DType::float64;
+  /// The elements one after another, without padding.
   Bytes bytes = {};
 
-  /// Elements, the product of the sizes.
+  /// The number of elements, counted from `bytes`.
   int64_t size() const { return static_cast<int64_t>(bytes.size() / item_size(dtype)); }
 
-  /// The elements as `T`. Throws DataError where the array holds another type.
+  /// The elements as a view of `bytes`, valid as long as these are. Throws DataError if `T` isn't
+  /// the type of the array; nothing is converted. float16 has no C++ type here, see `bytes`.
   template <class T>
   std::span<const T> values() const {
     require_dtype(dtype_of<T>());
     return {reinterpret_cast<const T*>(bytes.data()), static_cast<size_t>(size())};
   }
 
-  /// A copy of `values`. Throws DataError where their number isn't the product of `shape`.
+  /// An array with a copy of `values`. Throws DataError if their number isn't the product of
+  /// `shape`.
   template <class T>
   static Array of(std::vector<int64_t> shape, std::span<const T> values) {
     return copy_of(std::move(shape), dtype_of<T>(), std::as_bytes(values));
   }
 
  private:
+  /// Throws DataError if the array holds another type than `wanted`.
   void require_dtype(DType wanted) const;
+  /// What `of` does, for bytes of any type.
   static Array copy_of(std::vector<int64_t> shape, DType dtype, std::span<const std::byte> bytes);
 };
 

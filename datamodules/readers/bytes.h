@@ -8,47 +8,65 @@
 
 #include <levin/datamodules/readers/array.h>
 
+/// How the parsers get at bytes: sources that can be read at any offset, numbers in either byte
+/// order, and the spelling of values in messages. Parsers use a source if they need only parts of a
+/// file, or need to check its size first; `read_file` is enough for the others.
 namespace levin::readers {
 
-/// Bytes that can be read at any offset: a file, without holding all of it, or memory.
+/// Bytes that can be read at any offset: a file, of which only the parts that are read take memory,
+/// or memory. Any number of threads may read from a source at a time.
+///
+///     const FileSource file("x.npy");
+///     const Bytes magic = file.read(0, 6);
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
 
-  /// What errors call it: the path.
+  /// What errors call the source: the path of a file.
   const std::string& name() const { return name_; }
+  /// The number of bytes when the source was opened.
   uint64_t size() const { return size_; }
-  /// Fills `out` from `offset` on. Throws DataError where that is past the end or can't be read.
+  /// Fills `out` with the bytes from `offset` on. Throws DataError::corrupt if the source ends
+  /// before that (the message gives its size), and DataError::unreadable if the system can't read
+  /// it.
   void read(uint64_t offset, std::span<std::byte> out) const;
+  /// Does the same into new memory, which is asked for only if the source has so many bytes.
   Bytes read(uint64_t offset, uint64_t size) const;
 
  protected:
+  /// A source may be neither copied nor moved, so that it can own a descriptor.
   ByteSource(std::string name, uint64_t size) : name_(std::move(name)), size_(size) {}
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
+  /// Fills `out`, which isn't empty and lies within the source.
   virtual void do_read(uint64_t offset, std::span<std::byte> out) const = 0;
-  /// Throws DataError::corrupt where the source ends before `offset + size`.
+  /// Throws DataError::corrupt if the source ends before `offset + size`.
   void check_range(uint64_t offset, uint64_t size) const;
-  /// For sources that learn their size while they open.
+  /// For a source that learns its size only while it opens.
   void set_size(uint64_t size) { size_ = size; }
 
  private:
+  /// As `name` and `size` return them.
   std::string name_;
   uint64_t size_;
 };
 
-/// A regular file. Throws DataError::unreadable where it is missing, a folder, or not permitted.
+/// A regular file, which stays open as long as the source lives.
 class FileSource : public ByteSource {
  public:
+  /// Throws DataError::unreadable if the file is missing, a folder, a pipe or a device, or if
+  /// reading it isn't permitted.
   explicit FileSource(const std::filesystem::path& path);
   ~FileSource() override;
 
  private:
   void do_read(uint64_t offset, std::span<std::byte> out) const override;
+  /// Read by pread, which has no position that threads could share.
   int descriptor_;
 };
 
-/// Bytes that somebody else keeps alive.
+/// Bytes in memory, which the caller keeps alive and doesn't change. Reading copies them, so that a
+/// parser can treat a file and memory alike.
 class MemorySource : public ByteSource {
  public:
   MemorySource(std::span<const std::byte> bytes, std::string_view name)
@@ -56,31 +74,35 @@ class MemorySource : public ByteSource {
 
  private:
   void do_read(uint64_t offset, std::span<std::byte> out) const override;
+  /// The caller's bytes.
   std::span<const std::byte> bytes_;
 };
 
-/// The whole file. Throws DataError::unreadable.
+/// Reads a whole file into memory. Throws what FileSource throws, and DataError::corrupt if the
+/// file becomes shorter meanwhile.
 Bytes read_file(const std::filesystem::path& path);
 
-/// The bytes of a text, as a view.
+/// The bytes of a text, as a view of it.
 std::span<const std::byte> bytes_of(std::string_view text);
 
-/// An unsigned integer of `width` bytes, least significant first.
+/// Reads an unsigned integer of `width` bytes, at most 8, least significant byte first. The bytes
+/// must be there, which isn't checked.
 uint64_t load_little(std::span<const std::byte> bytes, size_t offset, size_t width);
-/// An unsigned integer of `width` bytes, most significant first.
+/// Does the same with the most significant byte first.
 uint64_t load_big(std::span<const std::byte> bytes, size_t offset, size_t width);
 
-/// The least multiple of `multiple` that is at least `size`.
+/// The least multiple of `multiple` that is at least `size`; `multiple` must not be 0.
 constexpr size_t rounded_up(size_t size, size_t multiple) {
   return (size + multiple - 1) / multiple * multiple;
 }
 
-/// Reverses the bytes of every item of `width` bytes in place.
+/// Reverses the bytes of every item of `width` bytes, in place.
 void swap_byte_order(std::span<std::byte> bytes, size_t width);
 
-/// "[60000, 28, 28]", for errors.
+/// Writes a shape as messages show it: "[60000, 28, 28]".
 std::string shape_text(std::span<const int64_t> shape);
-/// A text out of a file as errors show it: in quotes, at most 60 characters, nothing unprintable.
+/// Writes a text out of a file as messages show it: in single quotes, at most 60 bytes of it (then
+/// "..."), and with '?' for each control character, so that a damaged file can't garble a terminal.
 std::string in_quotes(std::string_view text);
 
 }  // namespace levin::readers

@@ -22,10 +22,12 @@ enum class CsvHeader {
   absent
 };
 
+/// How a CSV file is read. The defaults suit most files, apart from the target column.
 struct CsvOptions {
   /// The character between cells. 0 detects it: a tab if the first line has one outside quotes,
   /// else a semicolon if it has one, else a comma.
   char delimiter = 0;
+  /// Whether the first record names the columns.
   CsvHeader header = CsvHeader::detect;
   /// The column of targets: its name, or its number from 0, or from -1 for the last column
   /// backwards. "none": every column is a feature.
@@ -38,9 +40,9 @@ struct CsvOptions {
 /// The syntax of one CSV file. Both readers of CSV are built on it, so that they agree on every
 /// text: `read_csv`, which reads whole tables, and `open_csv`, which streams.
 ///
-/// A record is a line of cells. A line ends in LF, CRLF or CR. Lines without anything but blanks
-/// are skipped wherever they are, and so is a byte order mark at the front. Blanks and tabs around
-/// a cell don't belong to it. A cell may be in double quotes; within them, delimiters and line ends
+/// A record is a line of cells. A line ends in LF, CRLF or CR. Empty lines and lines of spaces are
+/// skipped wherever they are, and so is a byte order mark at the front. Spaces and tabs around a
+/// cell don't belong to it. A cell may be in double quotes; within them, delimiters and line ends
 /// are ordinary characters, and two quotes stand for one (RFC 4180). Every record has as many cells
 /// as the first one. Numbers are decimal and finite: NaN and infinities are refused, because no
 /// model can be trained on them. There are no comments.
@@ -52,12 +54,16 @@ struct CsvOptions {
 ///       csv.read_record(text, at, line, record);
 ///       if (!csv.is_blank(record.text)) csv.for_each_cell(record, line, use_cell);
 ///     }
+///
+/// An object never changes, so any number of threads may use it. Functions that get a text get the
+/// whole file; lines count from 1, and columns from 0 (messages count them from 1).
 class CsvFormat {
  public:
-  /// Reads the first record of `text`. `name` is what errors call the file; `dtype`, float32 or
-  /// float64, must be able to hold every number. Throws DataError::empty if there is no record,
-  /// DataError::corrupt for broken quotes, and DataError::bad_value if there is no such target
-  /// column.
+  /// Reads the first record of `text` to settle the delimiter, the columns and the target. Keeps no
+  /// reference to `text`, so that every later call is given it again. `name` is what errors call
+  /// the file; `dtype`, float32 or float64, must be able to hold every number. Throws
+  /// DataError::empty if there is no record, DataError::corrupt for broken quotes, and
+  /// DataError::bad_value if there is no such target column.
   CsvFormat(std::string_view text, std::string_view name, const CsvOptions& options, DType dtype);
 
   /// Where the rows start, in bytes: behind the header if there is one.
@@ -75,13 +81,15 @@ class CsvFormat {
     read_line(text, start, record);
     if (record.may_have_quotes) extend_over_quotes(text, start, line, record);
   }
-  /// Whether a record holds nothing but blanks, so that it is no row.
+  /// Whether a record holds nothing but spaces and tabs, so that it is no row.
   bool is_blank(std::string_view record) const {
     return std::all_of(record.begin(), record.end(), [this](char c) { return is_space(c); });
   }
 
-  /// Calls `each(cell, column)` for the cells of a record, without quotes; a cell is valid during
-  /// the call. Throws DataError::corrupt if there are more or fewer than the first record has.
+  /// Calls `each(cell, column)` for every cell of a record, from left to right. Quotes around a
+  /// cell are taken off, blanks around one without quotes aren't; a cell is valid during the call
+  /// only. Throws DataError::corrupt if there are more or fewer cells than the first record has, or
+  /// for broken quotes. Whether the cells are numbers is not checked: `number` does that.
   template <class Each>
   void for_each_cell(const TextRecord& of, int64_t line, const Each& each) const {
     const std::string_view record = of.text;
@@ -125,19 +133,27 @@ class CsvFormat {
   /// `text`, or in `unescaped` if quotes in it are doubled.
   std::string_view take_cell(std::string_view text, size_t& at, std::string& unescaped,
                              int64_t line, size_t column) const;
+  /// Whether a cell without quotes ends before this character.
   bool ends_cell(char c) const { return c == delimiter_ || c == '\n' || c == '\r'; }
+  /// Whether the character is a space or a tab, and not the delimiter.
   bool is_space(char c) const { return (c == ' ' || c == '\t') && c != delimiter_; }
+  /// Sets `target_` by a name or number. Throws DataError::bad_value if there is no such column.
   void find_target(const std::string& wanted);
 
+  /// These throw the DataErrors for broken quotes, a wrong number of cells, a cell that isn't a
+  /// number, and an unknown target column; each names the file and what was found.
   [[noreturn]] void fail_quotes(std::string_view problem, int64_t line, size_t column) const;
   [[noreturn]] void fail_width(std::string_view record, int64_t line) const;
   [[noreturn]] void fail_number(std::string_view cell, int64_t line, size_t column) const;
   [[noreturn]] void fail_target(const std::string& wanted, const std::string& hint) const;
 
+  /// What errors call the file.
   std::string name_;
   DType dtype_;
+  /// The largest number that dtype_ holds.
   double largest_;
   char delimiter_;
+  /// Where the rows start: the byte, and the line from 1.
   size_t begin_ = 0;
   int64_t first_line_ = 1;
   bool has_header_ = false;

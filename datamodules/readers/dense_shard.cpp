@@ -118,7 +118,8 @@ std::shared_ptr<const Shard> shard_of(MappedArray input, std::optional<MappedArr
                                       std::move(places));
 }
 
-/// The place of a target among `width` columns: the first or the last, or none.
+/// The place of the target among `width` columns, which must be the first or the last; nothing for
+/// "none".
 std::optional<int64_t> target_place(const std::string& wanted, int64_t width,
                                     const std::string& name) {
   if (wanted == "none") return {};

@@ -58,11 +58,12 @@ class Transfer {
            const DownloadOptions& options)
       : curl_(curl), url_(url), part_(part), resume_from_(resume_from), options_(options) {}
 
+  /// How a request ended.
   struct Result {
     bool complete = false;
     /// Why it isn't complete, for people.
     std::string reason = {};
-    /// Whether asking the same mirror again can bring more.
+    /// Whether the same mirror may deliver more if it is asked again.
     bool worth_retrying = false;
   };
 
@@ -104,7 +105,7 @@ class Transfer {
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, this);
     const std::string range = std::to_string(resume_from_) + "-";
-    // CURLOPT_RESUME_FROM would make a server that sends the whole file an error.
+    // With CURLOPT_RESUME_FROM, libcurl would fail if a server sent the whole file.
     if (resume_from_ > 0) curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   }
 
@@ -116,7 +117,7 @@ class Transfer {
     return size;
   }
 
-  /// libcurl is C: what is thrown here is kept, and thrown again where it has returned.
+  /// Exceptions must not pass through libcurl's C code: `run` rethrows them after it has returned.
   static size_t on_body(char* data, size_t, size_t size, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     try {
@@ -135,8 +136,8 @@ class Transfer {
     return true;
   }
 
-  /// Opens the part file, whether the answer continues or replaces it; false for an answer that is
-  /// no part of the file.
+  /// Opens the part file, to continue it if the answer is the rest of the file, else to replace it.
+  /// Returns false if the answer is no part of the file, such as an error page.
   bool start_body() {
     if (file_.is_open()) return true;
     curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &status_);
@@ -182,7 +183,7 @@ class Transfer {
   std::exception_ptr failure_;
 };
 
-/// Lets one process (and thread) at a time download into a folder, where the file system has locks.
+/// Lets one process (and thread) at a time download into a folder, if the file system has locks.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder)
@@ -200,7 +201,7 @@ class FolderLock {
   int descriptor_;
 };
 
-/// Why the file isn't what it must be, or nothing.
+/// Why the file doesn't have the checksum; nothing if it has.
 std::optional<std::string> fault(const fs::path& path, const Checksum& checksum) {
   try {
     verify_file(path, checksum);
@@ -225,10 +226,11 @@ CurlHandle open_curl() {
   return curl;
 }
 
-/// Tries one mirror until it delivers the verified file; else says why it didn't.
+/// Asks one mirror until it has delivered a file with the right checksum, and returns nothing then;
+/// else returns why it didn't.
 std::optional<std::string> try_mirror(CURL* curl, const std::string& url, const fs::path& part,
                                       const DownloadOptions& options) {
-  // Without a checksum nothing tells whether what is there is of the same file.
+  // Without a checksum there is no way to tell whether an old part is of this file.
   if (options.checksum.hex.empty()) files::remove_file(part);
   std::string reason;
   for (int attempt = 0; attempt <= options.retries; ++attempt) {

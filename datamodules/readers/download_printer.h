@@ -8,17 +8,23 @@
 
 namespace levin::readers {
 
-/// Shows a download to whoever waits for it; give one to DownloadOptions::progress.
+/// Shows people how far a download is: make one for each file and give it to
+/// DownloadOptions::progress.
 ///
-/// On a terminal a bar with rate and time left, redrawn ten times a second; elsewhere a plain line
-/// for every 10 % (every 10 MB where the size isn't known).
+///     download(urls, path, {.checksum = checksum, .progress = DownloadPrinter("train.gz")});
+///
+/// On a terminal it draws a bar with rate and time left, at most ten times a second. Elsewhere,
+/// such as in a log file, it prints a plain line for every 10 % (for every 10 MB if the size isn't
+/// known). At the end it prints one line with size and duration. MB are 10^6 bytes.
 class DownloadPrinter {
  public:
-  /// `name` is what is being downloaded. The stream must outlive the printer.
+  /// `name` is what is being downloaded. Draws a bar if `out` is a terminal. The stream must
+  /// outlive the printer.
   explicit DownloadPrinter(std::string name, std::FILE* out = stderr);
-  /// The same with the choice made by the caller.
+  /// Does the same, but the caller says whether `out` is a terminal.
   DownloadPrinter(std::string name, std::FILE* out, bool terminal);
 
+  /// Shows the progress if it is time to; calls must come from one thread.
   void operator()(const DownloadProgress& progress);
 
  private:
@@ -28,11 +34,16 @@ class DownloadPrinter {
 
   std::string name_;
   std::FILE* out_;
+  /// Whether to draw a bar instead of lines.
   bool terminal_;
+  /// Seconds of a clock that only goes forward: when counting started, and when the bar was last
+  /// drawn.
   double started_ = -1;
   double drawn_ = -1;
+  /// The bytes that were there when counting started, and those of the last call.
   int64_t started_at_ = 0;
   int64_t last_ = 0;
+  /// The last 10 % or 10 MB that got a line.
   int64_t last_step_ = 0;
 };
 

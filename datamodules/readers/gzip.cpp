@@ -76,7 +76,7 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
   // The last four bytes hold the size of the last member: right for most files, a hint for others.
   const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
   const uint64_t likely = hint <= bytes.size() * kMostInflated ? hint : 0;
-  Bytes out(std::max<uint64_t>({likely, bytes.size(), 64}) + 1);  // one more: room to see the end
+  Bytes out(std::max<uint64_t>({likely, bytes.size(), 64}) + 1);  // + 1, so that the end is seen
   size_t size = 0;
   Inflater inflater(bytes, name);
   while (true) {
@@ -95,7 +95,7 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
 }
 
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc) {
-  if (bytes.empty()) return crc;  // zlib takes a null pointer for "start anew"
+  if (bytes.empty()) return crc;  // zlib takes a null pointer as a request for the start value
   return static_cast<uint32_t>(
       ::crc32_z(crc, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }

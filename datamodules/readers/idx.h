@@ -7,14 +7,17 @@
 
 namespace levin::readers {
 
-/// Reads an IDX file, MNIST's format, plain or compressed by gzip (told by its bytes, not its
-/// name).
+/// Reads an IDX file, MNIST's format. It may be compressed by gzip, which is told by its bytes, not
+/// by its name.
 ///
-/// Types: uint8, int8, int16, int32, float32, float64. Throws DataError::unreadable, and
-/// DataError::corrupt for a wrong magic number and for anything but the exact length.
-/// Source: http://yann.lecun.com/exdb/mnist, "the IDX file format".
+///     const Array images = read_idx("train-images-idx3-ubyte.gz");   // uint8 [60000, 28, 28]
+///
+/// Element types are uint8, int8, int16, int32, float32 and float64. Throws DataError::unreadable
+/// if the file can't be read, and DataError::corrupt for a wrong magic number and for a file that
+/// is shorter or longer than its header says. Source: http://yann.lecun.com/exdb/mnist, "the IDX
+/// file format".
 Array read_idx(const std::filesystem::path& path);
-/// The same from the file's bytes; `name` is what errors call it.
+/// Does the same with the bytes of a file; `name` is what errors call it.
 Array parse_idx(Bytes bytes, std::string_view name);
 
 }  // namespace levin::readers

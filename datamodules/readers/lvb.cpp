@@ -15,7 +15,7 @@ constexpr uint64_t kVersion = 1;
 constexpr size_t kFixedSize = 40;
 constexpr size_t kChecksumAt = 36;
 constexpr size_t kLine = 64;
-/// Sizes that nobody needs, but a damaged header may claim.
+/// Limits far above what anybody needs, against the sizes that a damaged header may claim.
 constexpr size_t kMostColumns = 1024;
 constexpr size_t kLongestHeader = size_t{1} << 20;
 constexpr size_t kLongestRecord = size_t{1} << 40;

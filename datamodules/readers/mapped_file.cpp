@@ -44,8 +44,9 @@ void check_same_file(int descriptor, const struct stat& opened, const std::strin
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-/// Rows are picked from blocks at random: few, large pages spare the address translation. Not by
-/// malloc, which keeps such memory and the gaps that aligning it leaves.
+/// Rows are picked from blocks at random, which is faster in a few large pages because more
+/// addresses are in the processor's cache of translations. malloc isn't used, because it keeps
+/// freed memory and the gaps before aligned blocks.
 std::byte* map_huge_pages(size_t size) {
   void* const start =
       ::mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -63,7 +64,7 @@ int open_for_reading(const std::filesystem::path& path, bool direct) {
   constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   if (direct) {
     const int number = ::open(path.c_str(), kFlags | O_DIRECT);
-    if (number >= 0 || errno != EINVAL) return number;  // EINVAL: the file system can't
+    if (number >= 0 || errno != EINVAL) return number;  // EINVAL: the file system has no O_DIRECT
   }
   return ::open(path.c_str(), kFlags);
 }
@@ -121,7 +122,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   name_ = std::move(other.name_);
   path_ = std::move(other.path_);
   opened_ = other.opened_;
-  memory_ = std::move(other.memory_);  // a vector that moves keeps its elements where they are
+  memory_ = std::move(other.memory_);  // doesn't move the elements
   bytes_ = std::exchange(other.bytes_, {});
   return *this;
 }
@@ -150,7 +151,7 @@ const std::byte* MappedFile::read(uint64_t offset, uint64_t size, std::byte* to,
     if (got < 0 && errno == EINTR) continue;
     const bool whole_pages = got > 0 && static_cast<size_t>(got) % kPage == 0;
     const bool enough = got > 0 && done + static_cast<size_t>(got) >= needed;
-    // Some file systems open files for direct reads that they can't do, or not here.
+    // Some file systems accept O_DIRECT, but fail to read, or return part of a page.
     if (direct && !whole_pages && !enough) return read(offset, size, to, /*direct=*/false);
     if (got < 0) throw DataError::unreadable(name_, std::strerror(errno));
     if (got == 0) throw DataError::corrupt(name_, "it became shorter while it was read");

@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::string_view kSuffix = ".npy";
 
-/// Copies column-major elements to row-major order, in tiles of the first and the last dimension:
-/// those are the ones that lie side by side in the one and the other order.
+/// Copies column-major elements to row-major order. Elements that differ only in their first index
+/// lie side by side in the source, those that differ only in their last index in the result. Going
+/// over these two dimensions in small tiles keeps both sides in the cache.
 template <size_t kItem>
 void to_row_major(const std::byte* in, std::byte* out, const std::vector<int64_t>& shape) {
   constexpr size_t kTile = 32;
@@ -25,7 +26,7 @@ void to_row_major(const std::byte* in, std::byte* out, const std::vector<int64_t
   size_t middle = 1;
   for (size_t i = 1; i + 1 < shape.size(); ++i) middle *= static_cast<size_t>(shape[i]);
   for (size_t m = 0; m < middle; ++m) {
-    size_t reversed = 0;  // the middle indices of `m`, counted with the first of them fastest
+    size_t reversed = 0;  // the place of `m` if the first of the middle indices goes fastest
     size_t scale = middle;
     size_t left = m;
     for (size_t i = shape.size() - 1; i-- > 1;) {
@@ -55,7 +56,7 @@ Bytes row_major(const Bytes& bytes, const std::vector<int64_t>& shape, size_t it
   return out;
 }
 
-/// Throws unless exactly the elements follow the header.
+/// Throws DataError unless the elements, and nothing else, follow the header.
 void check_length(const NpyHeader& header, uint64_t file_size, std::string_view name) {
   const auto wanted = byte_count(header.shape, header.dtype);
   const uint64_t found = file_size - header.size;

@@ -8,12 +8,12 @@
 
 #include <levin/datamodules/readers/array.h>
 
-/// NumPy's files: one array in a .npy, named arrays in a .npz, a zip file of .npy files.
+/// NumPy's files: one array in a .npy, named arrays in a .npz, which is a zip file of .npy files.
 ///
-/// Versions 1.0 to 3.0, either byte order, C or Fortran order; what is read is always row-major in
-/// the machine's byte order. Booleans, integers and floats of 16 to 64 bits. Anything else throws
-/// DataError::bad_value: nothing pickled is ever loaded. Damaged files throw DataError::corrupt.
-/// Source: numpy.lib.format.
+/// Versions 1.0 to 3.0 are read, in either byte order and in C or Fortran order. What the functions
+/// return is always row-major and in the machine's byte order. Element types are booleans, integers
+/// of 8 to 64 bits and floats of 16 to 64 bits. Any other type throws DataError::bad_value; nothing
+/// pickled is ever loaded. Damaged files throw DataError::corrupt. Source: numpy.lib.format.
 namespace levin::readers {
 
 /// Reads the array of a .npy file.
@@ -32,11 +32,12 @@ struct NamedArray {
 
 /// The names of the arrays, in the file's order.
 std::vector<std::string> npz_names(const std::filesystem::path& path);
-/// Reads one array. Throws DataError::unreadable, with the names of those it holds, if the file has
-/// no such array.
+/// Reads one array. Throws DataError::unreadable if the file has no such array; the message lists
+/// the names of those it holds.
 Array read_npz(const std::filesystem::path& path, std::string_view name);
-/// All arrays, in the file's order.
+/// Reads all arrays, in the file's order.
 std::vector<NamedArray> read_npz(const std::filesystem::path& path);
+/// Does the same with the bytes of a file; `name` is what errors call it.
 std::vector<NamedArray> parse_npz(std::span<const std::byte> bytes, std::string_view name);
 
 /// Writes a .npy file atomically, with the same bytes as `numpy.save`. Throws CheckpointError if

@@ -22,7 +22,7 @@ constexpr TypeCode kTypeCodes[] = {
     {'i', 2, DType::int16},   {'i', 4, DType::int32},   {'i', 8, DType::int64},
     {'f', 2, DType::float16}, {'f', 4, DType::float32}, {'f', 8, DType::float64}};
 
-/// Reads the literal of a Python dict that the header is.
+/// Parses the text of a header, which is the literal of a Python dict.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, std::string_view name) : rest_(text), name_(name) {}

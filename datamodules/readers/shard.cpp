@@ -55,7 +55,7 @@ std::shared_ptr<const Shard> open_dense(const std::string& format, const fs::pat
   return open_idx(MappedFile(file), labels ? &*labels : nullptr);
 }
 
-/// Text files whose targets and widths are settled once all of them are known.
+/// Gives all text files the same type of targets and number of features, now that all are known.
 void make_alike(const std::vector<std::shared_ptr<TextShard>>& texts, const ShardOptions& options) {
   bool has_fractions = false;
   bool has_zeros = false;
@@ -152,7 +152,7 @@ ShardOptions settled(ShardOptions options, const Shards& shards) {
     if (text != nullptr && text->summary().has_zero) options.keep_signs = true;
   }
   const auto& columns = shards.front()->columns();
-  // Rows of the other files have as many features, whichever of them are zero there.
+  // libsvm files leave out zeros, so they can't tell how many features there are.
   const auto& shape = columns.front().shape;
   if (options.num_features == 0 && shape.size() == 1 && shape.front() <= kMostFeatures) {
     options.num_features = shape.front();

@@ -13,54 +13,62 @@
 #include <levin/datamodules/readers/mapped_file.h>
 #include <levin/datamodules/readers/target_type.h>
 
-/// Files of rows that are opened, not loaded: data sets larger than memory are made of them.
+/// Files of rows that are opened, not loaded, so that data sets larger than memory can be made of
+/// them (ShardedDataset).
 ///
-/// Start here: `open_shards` opens files of any kind; `lvb.h` is our own format, `dense_shard.h`
-/// reads it and arrays (.npy, IDX), `text_shard.h` CSV and libsvm.
+///     Shards shards = open_shards(find_files({"train-*.csv"}), {}, {.target_column = "label"});
+///
+/// Start here: `open_shards` opens files of any kind. `lvb.h` is our own format, `dense_shard.h`
+/// reads it and arrays (.npy, IDX), and `text_shard.h` reads CSV and libsvm.
 namespace levin::readers {
 
 constexpr bool is_floating(DType dtype) {
   return dtype == DType::float16 || dtype == DType::float32 || dtype == DType::float64;
 }
 
-/// One named value of every row: "input" float32 [784], "target" int64 [].
+/// One named value of every row: "input" float32 [784], or "target" int64 [].
 struct Column {
   std::string name = {};
   DType dtype = DType::float32;
-  /// Of one row; no sizes means a number.
+  /// The shape of one row; no sizes stand for a single number.
   std::vector<int64_t> shape = {};
 
-  /// Of one row.
+  /// The numbers, and their bytes, in one row.
   size_t values() const;
   size_t bytes() const { return values() * item_size(dtype); }
   bool operator==(const Column& other) const = default;
 };
 
-/// Where a column's rows lie in memory: row i at data + i * stride.
+/// Where the rows of a column lie in memory: row i starts at data + i * stride.
 struct RowsInMemory {
   const std::byte* data = nullptr;
   size_t stride = 0;
 };
 
-/// A file (or a pair of them) with a known number of rows, read by any number of threads.
+/// A file of rows, or a pair of files, one of features and one of targets. Any number of threads
+/// may read from it at a time.
 class Shard {
  public:
   virtual ~Shard() = default;
 
-  /// What errors call it: the path.
+  /// What errors call the shard: the path of its file of features.
   const std::string& name() const { return name_; }
   int64_t rows() const { return rows_; }
+  /// What each row holds: the features, "input", first, unless a .lvb file says otherwise.
   const std::vector<Column>& columns() const { return columns_; }
-  /// Bytes of its files.
+  /// The bytes of all its files.
   virtual uint64_t file_bytes() const = 0;
-  /// What a row takes in a buffer that it is loaded into.
+  /// The bytes that a row takes in a buffer that it is loaded into.
   virtual size_t row_bytes() const = 0;
 
-  /// Reads the rows first to first + count - 1 into `buffer` and says in `views` where each column
-  /// of them lies; `direct` as in MappedFile. Throws DataError for what can't be read, or is none.
+  /// Reads the rows first to first + count - 1, which must exist, into `buffer`, and writes to
+  /// `views`, one for each column, where they lie. Views are valid until the buffer is used again
+  /// or the shard is destroyed. `direct` means the same as in MappedFile::read. Throws DataError if
+  /// the rows can't be read, or if a text isn't a row.
   virtual void load(int64_t first, int64_t count, bool direct, BlockBuffer& buffer,
                     std::span<RowsInMemory> views) const = 0;
-  /// Writes one row, `columns()[i].bytes()` each: the slow path, for rows here and there.
+  /// Copies one row, `columns()[i].bytes()` to each `out[i]`, which needn't be aligned. This is the
+  /// slow path, for rows here and there.
   virtual void read_row(int64_t row, std::span<std::byte* const> out) const = 0;
 
  protected:
@@ -71,44 +79,55 @@ class Shard {
 
 using Shards = std::vector<std::shared_ptr<const Shard>>;
 
+/// How files are opened. The defaults open every kind of file by its name.
 struct ShardOptions {
-  /// "lvb", "npy", "idx", "csv" or "libsvm"; "auto": as each file's name says.
+  /// "lvb", "npy", "idx", "csv" or "libsvm"; "auto" takes what each file's name says.
   std::string format = "auto";
-  /// Of CSV, and of a .npy file without another one for targets: a name, a number from 0, from -1
-  /// for the last backwards, or "none".
+  /// The target column of a CSV file, and of a .npy file that has no file of targets: its name (CSV
+  /// only), its number from 0, or from -1 for the last column backwards, or "none". In a .npy file
+  /// it must be the first or the last one.
   std::string target_column = "-1";
+  /// What the targets are. It settles the type of the column "target" of text; other files keep the
+  /// type that they have.
   TargetType target_type = TargetType::automatic;
-  /// A .npy file without one for targets has none at all: those opened before have theirs apart.
+  /// Whether a .npy file without a file of targets holds features alone, instead of a target
+  /// column.
   bool separate_targets = false;
-  /// Features a row of libsvm; 0: the highest index there is in the files opened together.
+  /// The number of features of a libsvm row; 0 takes the highest index in the files opened
+  /// together.
   int64_t num_features = 0;
-  /// Features of libsvm are numbered from 0 instead of from 1.
+  /// Whether libsvm files number features from 0 instead of from 1.
   bool zero_based = false;
-  /// Targets of -1 in libsvm stay -1; else they stand for class 0 where no target is 0.
+  /// Whether targets of -1 in libsvm files stay -1. Else they stand for class 0 if no target is 0.
   bool keep_signs = false;
-  /// Called every 32 KiB while text is read to find its lines; what it throws comes through.
+  /// Called about every 32 KiB while text is read to find its lines. What it throws ends the
+  /// opening.
   std::function<void()> while_reading{};
 };
 
-/// Throws ConfigError for options that can't be, whatever the files are.
+/// Throws ConfigError for an unknown format, and if `num_features` isn't in [0, kMostFeatures].
 void check_options(const ShardOptions& options);
 
-/// Opens files, each with the file of its targets where `targets` isn't empty (one a file then),
-/// and checks all there is to check without reading all of it; text is read once, to find its
-/// lines. Throws DataError naming the file for one that is missing, truncated, empty, of no known
-/// kind, or whose columns aren't those of the first; ConfigError for options that can't be.
+/// Opens files, which may be of different kinds if their rows are alike. `targets` is empty or has
+/// one file of targets for each file, which only .npy and IDX files may have. Everything is checked
+/// that can be without reading whole files; text is read once, to find its lines. Throws DataError,
+/// which names the file, for one that is missing, truncated, empty, of no known kind, or whose
+/// columns aren't those of the first, and if there are no files; ConfigError for invalid options.
 Shards open_shards(const std::vector<std::filesystem::path>& files,
                    const std::vector<std::filesystem::path>& targets, const ShardOptions& options);
 
-/// The options for other files of the same run as `shards`, which were opened by `options`: what
-/// was found there (the kind of targets, libsvm's features and signs) holds for all of them.
+/// Returns the options to open other files of the same run with, after `shards` were opened with
+/// `options`. What was found there (whether targets are classes, the number of features, the
+/// meaning of -1) holds for the other files too.
 ShardOptions settled(ShardOptions options, const Shards& shards);
 
-/// The files that `names` stand for, in order: a file, the files of a folder by name (hidden ones
-/// and folders left out), or a pattern such as "train-*.csv". Throws DataError where there is none.
+/// Returns the files that `names` stand for, in their order. A name is a file, a folder, for all
+/// files in it but hidden ones, ordered by name, or a pattern such as "train-*.csv". Throws
+/// DataError for a folder without files and for a pattern that matches none; whether a file exists
+/// is left to open_shards.
 std::vector<std::filesystem::path> find_files(const std::vector<std::string>& names);
 
-/// "float32 [784]", for errors.
+/// Writes type and shape of a column as messages show them: "float32 [784]".
 std::string column_text(const Column& column);
 
 }  // namespace levin::readers

@@ -15,8 +15,9 @@ constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7
                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/// Decimals of up to 15 digits without an exponent, most of all that there are: exact by one
-/// division (Clinger 1990, doi:10.1145/93542.93557).
+/// Parses a decimal of up to 15 digits without an exponent, which most numbers in files are. Its
+/// digits and the power of ten are exact doubles, so that one division rounds correctly (Clinger
+/// 1990, doi:10.1145/93542.93557).
 bool parse_short_decimal(std::string_view text, double& value) {
   const bool negative = text.front() == '-';
   uint64_t digits = 0;
@@ -40,8 +41,8 @@ bool parse_short_decimal(std::string_view text, double& value) {
   return true;
 }
 
-/// Whether a number out of a double's range is below 1: its first digit but 0 comes after the
-/// point, wherever the exponent moves that.
+/// Whether a number that is out of a double's range is too small, rather than too large: its first
+/// digit other than 0 comes after the point once the exponent has moved that.
 bool is_tiny(std::string_view text) {
   const size_t end = std::min(text.find_first_of("eE"), text.size());
   const auto mantissa = text.substr(0, end);
@@ -70,7 +71,7 @@ void read_line(std::string_view text, size_t start, TextRecord& line) {
   const auto ends_line = [&] { return text[end] == '\n' || text[end] == '\r'; };
   for (uint64_t word = 0; end + sizeof(word) <= text.size();) {
     std::memcpy(&word, text.data() + end, sizeof(word));
-    if (!has_byte_below(word, '"' + 1)) {  // neither a line end nor a quote, as most of a number
+    if (!has_byte_below(word, '"' + 1)) {  // no line end or quote in it
       end += sizeof(word);
       continue;
     }

@@ -18,7 +18,7 @@ struct TextRecord {
   size_t next = 0;
   /// The lines that the record takes; more than one only if quotes hold line ends.
   int64_t lines = 1;
-  /// False only if there is no double quote in the text.
+  /// False only if there is no double quote in the text, so that it needn't be searched for one.
   bool may_have_quotes = false;
 };
 

@@ -139,7 +139,7 @@ class LibsvmLines : public LineFormat {
     return word;
   }
 
-  /// Takes "index:value" apart; `index` from 0.
+  /// Reads "index:value" and returns the value; `index` becomes the feature's number from 0.
   double split(std::string_view word, int64_t line, int64_t& index) const {
     const size_t colon = std::min(word.find(':'), word.size());
     const auto end = std::from_chars(word.data(), word.data() + colon, index);

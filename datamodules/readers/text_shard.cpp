@@ -10,7 +10,8 @@
 namespace levin::readers {
 namespace {
 
-/// Text between two marks of the index: what has to be skipped at most to find a row.
+/// The distance in bytes between two marks of the index: at most so much text is skipped to find a
+/// row.
 constexpr uint64_t kStretch = uint64_t{32} << 10;
 
 bool is_whole(double value) {
@@ -31,7 +32,7 @@ void LineFormat::read_record(std::string_view text, size_t offset, int64_t /*lin
   read_line(text, offset, record);
 }
 
-/// Goes from record to record that holds a row.
+/// Goes from one record that holds a row to the next.
 class TextShard::Lines {
  public:
   Lines(std::string_view text, const LineFormat& format, size_t offset, int64_t line)
@@ -151,7 +152,7 @@ void TextShard::load(int64_t first, int64_t count, bool /*direct*/, BlockBuffer&
   const size_t row = columns_.front().bytes();
   const size_t item = has_target ? columns_[1].bytes() : 0;
   const auto rows = static_cast<size_t>(count);
-  // Targets first: features then need no padding in between.
+  // Targets come first; rounded up to 64 bytes, they leave the features aligned.
   const size_t targets = rounded_up(rows * item, 64);
   std::byte* const start = buffer.reserve(targets + rows * row);
   std::byte* const features = start + targets;

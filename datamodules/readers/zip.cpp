@@ -15,7 +15,8 @@
 namespace levin::readers {
 namespace {
 
-/// An archive without entries has this many bytes; libzip takes an empty file for an archive too.
+/// The size of an archive without entries. Smaller files are refused here, because libzip takes an
+/// empty file for an archive too.
 constexpr uint64_t kSmallestArchive = 22;
 
 /// libzip's description of a failure.
@@ -115,7 +116,7 @@ bool add_member(zip_t* archive, const ZipMember& member) {
          zip_file_set_mtime(archive, entry, first_zip_time(), 0) == 0;
 }
 
-/// Writes a new archive; returns what went wrong, "" for nothing.
+/// Writes a new archive. Returns what went wrong, or "" if nothing did.
 std::string write_archive(const std::filesystem::path& path, std::span<const ZipMember> members) {
   int code = 0;
   zip_t* const archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
@@ -137,7 +138,7 @@ std::string write_archive(const std::filesystem::path& path, std::span<const Zip
 void ZipArchive::Close::operator()(struct zip* archive) const { zip_discard(archive); }
 
 ZipArchive::ZipArchive(const std::filesystem::path& path) : name_(path.string()) {
-  const FileSource file(path);  // a missing file, a folder and a pipe are errors of its own
+  const FileSource file(path);  // throws for a missing file, a folder and a pipe
   ZipFailure failure;
   zip_source_t* const source = zip_source_file_create(path.c_str(), 0, -1, failure.out());
   if (source == nullptr) failure.raise(name_, "");
@@ -208,7 +209,7 @@ Bytes ZipArchive::read(const ZipEntry& entry) const {
   if (file == nullptr) ZipFailure(zip_get_error(archive_.get())).raise(name_, shown);
   Bytes bytes(entry.size);
   const size_t size = read_fully(file.get(), bytes, name_, shown);
-  std::byte past_end = {};  // at the end of an entry libzip compares its checksum
+  std::byte past_end = {};  // libzip compares the checksum when it finds the end
   if (size < bytes.size() || read_fully(file.get(), {&past_end, 1}, name_, shown) > 0) {
     throw DataError::corrupt(name_, "the data of " + shown + " don't have the " +
                                         std::to_string(entry.size) +

@@ -22,7 +22,7 @@ namespace {
 
 constexpr const char* kValues = "levin.values";
 constexpr const char* kAliases = "levin.aliases";
-constexpr const char* kHeaderSum = "levin.crc32.header";  // of the header with this one as zeros
+constexpr const char* kHeaderSum = "levin.crc32.header";  // over the header, in which it is zeros
 constexpr const char* kDataSum = "levin.crc32.data";
 constexpr const char* kNoSum = "00000000";
 
@@ -52,14 +52,14 @@ std::span<const std::byte> bytes_of(const torch::Tensor& tensor) {
 }
 
 uint32_t crc(uint32_t sum, std::span<const std::byte> bytes) {
-  if (bytes.empty()) return sum;  // zlib would start anew at a null pointer
+  if (bytes.empty()) return sum;  // for a null pointer, zlib would return its first sum
   return static_cast<uint32_t>(
       ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 std::string hexadecimal(uint32_t sum) { return fmt::format("{:08x}", sum); }
 
-/// The header's bytes with a checksum of them in its place.
+/// Returns the header's bytes, with their checksum put in.
 std::string sealed_header(safetensors::Header& header) {
   header.metadata[kHeaderSum] = kNoSum;
   const std::string open = safetensors::build_header(header);
@@ -67,7 +67,8 @@ std::string sealed_header(safetensors::Header& header) {
   return safetensors::build_header(header);
 }
 
-/// The tensors to write, each memory once, and which names stand for another's.
+/// What to write: the tensors, each memory once, and the names that stand for a tensor of another
+/// name.
 struct Plan {
   safetensors::Header header;
   std::vector<torch::Tensor> tensors;
@@ -88,7 +89,8 @@ Plan plan_tensors(const StateDict& state) {
     auto plain = tensor.detach().cpu().contiguous();
     const std::vector<int64_t> shape = plain.sizes().vec();
     if (plain.numel() > 0) {
-      // Keyed by the source's memory: a copy to the CPU would hide that two names share it.
+      // The key is the address of the state's own tensor. Copies on the CPU would hide that two
+      // names share memory.
       const auto key =
           std::tuple(tensor.const_data_ptr(), tensor.scalar_type(), shape, tensor.strides().vec());
       const auto [found, is_new] = seen.try_emplace(key, name);
@@ -99,7 +101,7 @@ Plan plan_tensors(const StateDict& state) {
     }
     entries.push_back({{name, type_name(plain.scalar_type(), name), shape}, std::move(plain)});
   }
-  // Wide types first keeps every tensor aligned within the file.
+  // If wide types come first, every tensor in the file is aligned for its type.
   std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return a.second.element_size() > b.second.element_size();
   });
@@ -110,7 +112,7 @@ Plan plan_tensors(const StateDict& state) {
   return plan;
 }
 
-/// Checks the checksums of a file Levin wrote; files of others have none.
+/// Checks the checksums of a file that Levin wrote. Files of other programs have none.
 void check_sums(const safetensors::File& file, std::string_view path,
                 std::span<const std::byte> bytes) {
   const auto& metadata = file.header.metadata;
@@ -136,7 +138,7 @@ void check_sums(const safetensors::File& file, std::string_view path,
   }
 }
 
-/// Seals a plan: its header's text.
+/// Completes the plan's metadata, checksums included, and returns the header's bytes.
 std::string seal(Plan& plan, const StateDict& state) {
   uint32_t sum = 0;
   for (const auto& tensor : plan.tensors) sum = crc(sum, bytes_of(tensor));
@@ -159,7 +161,7 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
     auto* data = const_cast<std::byte*>(file.data.data() + entry.begin);
     const bool aligned =
         reinterpret_cast<uintptr_t>(data) % safetensors::element_size(entry.dtype) == 0;
-    if (aligned) {  // shares the file's memory; always so in Levin's own files
+    if (aligned) {  // shares the file's memory, as always in Levin's own files
       state.tensors.emplace(entry.name, at::from_blob(
                                             data, entry.shape, [text](void*) {}, type));
     } else {
@@ -189,7 +191,7 @@ void save_checkpoint(const std::filesystem::path& path, const StateDict& state) 
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
   for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
   if (!std::filesystem::is_directory(path)) return files::write_atomically(path, parts);
-  auto beside = path;  // no file can be renamed over the folder of a sharded run
+  auto beside = path;  // a file can't be renamed over a folder, a sharded checkpoint
   beside += ".new";
   files::write_atomically(beside, parts);
   remove_checkpoint(path);

@@ -11,7 +11,7 @@ namespace levin {
 /// Writes a state as one file, which is a valid safetensors file: the tensors under their names
 /// and, in the metadata, the tree of values as JSON ("levin.values") and checksums of every byte.
 /// Python reads it with `safetensors`; reading it runs no code. Tensors that share all of their
-/// memory are stored once. The checkpoints of `Trainer::fit` also say which module they are of
+/// memory are stored once. The checkpoints of `Trainer::fit` also describe their module
 /// (module_description.h).
 ///
 ///     levin::save_checkpoint("weights.ckpt", module.state_dict());
@@ -30,7 +30,8 @@ StateDict load_checkpoint(const std::filesystem::path& path);
 
 /// Returns the bytes that save_checkpoint would write, for sending a state to another process.
 std::string checkpoint_bytes(const StateDict& state);
-/// Reads such bytes. Throws CheckpointError, whose message calls them `name`, as load_checkpoint.
+/// Reads such bytes. Throws CheckpointError as load_checkpoint does; the message calls the bytes
+/// `name`.
 StateDict checkpoint_from_bytes(std::string bytes, std::string_view name = "a state received");
 
 }  // namespace levin

@@ -48,7 +48,7 @@ void RestartRecord::saved(int64_t fit, const std::filesystem::path& checkpoint) 
 
 void RestartRecord::ended(int64_t fit) {
   Value fits = read(path_);
-  if (!fits.contains(std::to_string(fit))) return;  // saved nothing
+  if (!fits.contains(std::to_string(fit))) return;  // the fit saved no checkpoint
   fits[std::to_string(fit)]["ended"] = true;
   files::write_atomically(path_, fits.to_json());
 }

@@ -6,22 +6,36 @@
 
 namespace levin {
 
-/// Where a job whose ranks may be started again finds its last checkpoint: a small file in the
-/// folder of its runs, which only rank 0 reads and writes. A program's fits are told apart by
-/// their order.
+/// Remembers the last checkpoint of a job whose launcher may start its ranks again, so that each
+/// fit can go on from there: a small JSON file in the folder of the job's runs. Only rank 0 uses
+/// it. A program may fit several times; its fits are numbered from 0 in the order in which they
+/// begin.
+///
+///     RestartRecord record(runs_folder, "job-17", /*is_restart=*/true);
+///     const auto last = record.checkpoint(0);     // empty on the first start
+///     record.saved(0, "version_0/last.ckpt");     // after each checkpoint of fit 0
+///     record.ended(0);                            // when fit 0 has come to its end
+///
+/// Each call reads the file anew, and a change replaces it as a whole, so a crash leaves either the
+/// old or the new record. All functions throw CheckpointError if the file can't be read or written.
 class RestartRecord {
  public:
-  /// `job` is the same for all starts of a job. `is_restart`: its ranks are known to have been
-  /// started before; if not, a record of a job of that name which came to its end is forgotten, and
-  /// any where the name isn't this job's own.
+  /// `job` is a name that is the same for all starts of a job. Pass `is_restart` = true if it is
+  /// known that this job wrote the record: its ranks have been started again, or this isn't the
+  /// first fit of the program. If it is false, a record that is there is removed if all of its fits
+  /// came to their end, because an earlier job of the same name wrote it. It is also removed if
+  /// `is_own_name` is false, which says that other jobs may have the same name.
   RestartRecord(const std::filesystem::path& folder, const std::string& job, bool is_restart,
                 bool is_own_name = true);
 
-  /// What fit number `fit` saved last, in an earlier start; empty where it saved nothing or the
-  /// file is gone.
+  /// Returns the absolute path of the checkpoint that fit number `fit` saved last. Empty if it
+  /// saved none or if that checkpoint is gone.
   std::filesystem::path checkpoint(int64_t fit) const;
+  /// Records that fit number `fit` has saved a checkpoint, whose path is made absolute.
   void saved(int64_t fit, const std::filesystem::path& checkpoint);
+  /// Records that fit number `fit` has come to its end. Does nothing if it has saved no checkpoint.
   void ended(int64_t fit);
+  /// The file that holds the record: `.restart-JOB.json` in the folder.
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kIndex = "index.json";
-constexpr const char* kPart = "levin.part";  // in a part's values: save, rank and its slices
-constexpr const char* kSum = "crc32";        // of the index without it
+constexpr const char* kPart = "levin.part";  // in a part's values: the save, the rank, its slices
+constexpr const char* kSum = "crc32";        // the checksum of the index without this member
 constexpr const char* kPartPrefix = "rank-";
 constexpr const char* kPartSuffix = ".safetensors";
 
@@ -40,7 +40,8 @@ std::string checksum(const Value& value) {
 
 // --- saving ---
 
-/// Moves the tables of slices out of a state's values; names get the prefix their tensors have.
+/// Moves the tables of slices out of the tree `values` into `slices`. `prefix` is what the names of
+/// this subtree's tensors begin with in the whole state.
 void take_slices(Value& values, const std::string& prefix, Slices& slices) {
   if (!values.is_object()) return;
   auto& members = values.as_object();
@@ -72,7 +73,7 @@ StateDict own_part(const StateDict& state, int64_t rank, const std::string& save
   return part;
 }
 
-/// Does `work` and asks how the others fared: throws on every rank if it failed on one.
+/// Does `work` on every rank. If it fails on one rank, an exception is thrown on every rank.
 void together(Ranks& ranks, const fs::path& folder, const std::function<void()>& work) {
   std::exception_ptr own;
   std::string problem;
@@ -113,7 +114,7 @@ void write_index(const fs::path& folder, int64_t world_size, const std::string& 
   files::write_atomically(folder / kIndex, index.to_json(2));
 }
 
-/// Parts that don't belong to `save`; "": all parts.
+/// Removes the parts that don't belong to `save`, or all parts if `save` is empty.
 void remove_parts(const fs::path& folder, const std::string& save) {
   std::vector<fs::path> others;
   std::error_code ignored;
@@ -158,7 +159,7 @@ StateDict load_part(const fs::path& folder, const Value& index, size_t rank) {
   return part;
 }
 
-/// Tensors put together from their slices.
+/// Puts tensors together from their slices: first `add` for every slice, then `finish`.
 class Wholes {
  public:
   explicit Wholes(const fs::path& folder) : folder_(folder) {}
@@ -260,7 +261,7 @@ StateDict load_sharded_checkpoint(const fs::path& folder) {
 
 void remove_checkpoint(const fs::path& path) {
   if (!fs::is_directory(path)) return files::remove_file(path);
-  files::remove_file(path / kIndex);  // first: what is left then is no checkpoint
+  files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
   remove_parts(path, "");
   files::remove_folder(path);
 }

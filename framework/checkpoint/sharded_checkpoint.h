@@ -7,31 +7,35 @@
 
 namespace levin {
 
-/// Writes a state of which each rank has a part, as a folder. Every rank calls it, and it returns
-/// when the checkpoint is whole. What isn't a slice (slices.h) is taken from rank 0.
+/// Writes a state of which each rank has a part, as a folder. A collective: every rank has to call
+/// it, with the same folder on a file system that all ranks share, and it returns when the
+/// checkpoint is whole. Tensors that aren't slices (slices.h) and values are taken from rank 0.
 ///
 ///     epoch=3-step=12.ckpt/
 ///         rank-0.5f0c21d9.safetensors   whole tensors, values, and rank 0's slices
 ///         rank-1.5f0c21d9.safetensors   rank 1's slices, each with its place in its whole
 ///         index.json                    the names of these files and their checksum; written last
 ///
-/// A folder without a whole index is no checkpoint. A checkpoint that is written over stays whole
-/// until the new index takes the place of the old one. If one rank fails, all ranks throw
-/// CheckpointError.
+/// A folder without a whole index is no checkpoint. If the folder already holds a checkpoint, that
+/// one stays whole until the new index takes the place of the old one; then its parts are removed.
+/// If one rank fails to write, all ranks throw CheckpointError. Throws DistributedError if another
+/// rank is gone.
 void save_sharded_checkpoint(const std::filesystem::path& folder, const StateDict& state,
                              Ranks& ranks);
 
-/// Whether `path` can be loaded as far as its names tell: a file, or a folder with an index. One
-/// whose writing was cut short has none.
+/// Returns whether there is a checkpoint at `path`: a file, or a folder with an index. A folder
+/// whose writing was cut short has no index. The contents aren't checked.
 bool has_checkpoint(const std::filesystem::path& path);
 
-/// The state as one process would have had it; load_checkpoint calls this for folders. Throws
-/// CheckpointError for an index that is torn or missing, and for a part that is missing, damaged or
-/// of another save.
+/// Returns the state put together from all parts, as one process would have had it, on the CPU. Any
+/// process can call it, for a checkpoint of any number of ranks; load_checkpoint calls it for
+/// folders. Throws CheckpointError if the index is missing or damaged, or if a part is missing,
+/// damaged or of another save.
 StateDict load_sharded_checkpoint(const std::filesystem::path& folder);
 
-/// Removes a checkpoint, file or folder; one that isn't there is no error. Other files in the
-/// folder stay. Throws CheckpointError.
+/// Removes a checkpoint, which is a file or a folder. It is no error if there is none. Other files
+/// in the folder stay, and the folder then stays too. Throws CheckpointError if a file can't be
+/// removed.
 void remove_checkpoint(const std::filesystem::path& path);
 
 }  // namespace levin

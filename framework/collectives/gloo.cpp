@@ -1,5 +1,5 @@
-// The only file that includes Gloo's headers: those there are to be had are older than the Gloo in
-// LibTorch, and only what is used here is known to agree.
+// This is the only file that includes Gloo's headers. The headers that can be installed are older
+// than the Gloo in LibTorch, and only the parts used here are known to be the same in both.
 #include <levin/framework/collectives/gloo.h>
 
 #include <cstdlib>
@@ -25,8 +25,8 @@ class AbortableGloo : public c10d::ProcessGroupGloo {
  public:
   using c10d::ProcessGroupGloo::ProcessGroupGloo;
 
-  /// Gloo breaks all connections where one wait is too long, and with them whatever else waits for
-  /// them, here and at the other ends: so wait for nothing, for no time.
+  /// If one wait takes too long, Gloo breaks all connections, and with them every other wait on
+  /// this rank and at the other ends. So this waits for nothing, for no time.
   void abort() override {
     for (const auto& context : contexts_) {
       char nothing = 0;

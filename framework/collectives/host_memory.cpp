@@ -22,7 +22,7 @@ std::shared_ptr<std::byte> map(const Descriptor& file, size_t bytes) {
   return {static_cast<std::byte*>(data), [bytes](std::byte* own) { ::munmap(own, bytes); }};
 }
 
-/// What a link in /proc says it leads to; "" where there is none, or none that we may read.
+/// Returns the target of a link in /proc; "" if there is no such link or we may not read it.
 std::string target_of(const std::string& link) {
   char text[PATH_MAX];
   const ssize_t size = ::readlink(link.c_str(), text, sizeof(text));
@@ -52,7 +52,7 @@ HostMemory HostMemory::open(const std::string& address, size_t bytes) {
   const size_t space = address.find(' ');
   if (space == address.npos) return {};
   const std::string path = address.substr(0, space);
-  // In another container the same path may lead to anything, which must not even be opened.
+  // In another container the same path may lead to any other file, which must not even be opened.
   if (target_of(path) != fmt::format("/memfd:{} (deleted)", address.substr(space + 1))) return {};
   HostMemory memory;
   memory.file_ = Descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));

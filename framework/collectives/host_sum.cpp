@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr double kSpin = 100e-6;    // longer than it takes to be woken up
-constexpr long kLook = 20'000'000;  // nanoseconds between two looks at who is gone
+constexpr long kLook = 20'000'000;  // nanoseconds between two checks for ranks that are gone
 constexpr const char* kHint = "another rank has failed or is late: see what it says";
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -31,7 +31,7 @@ void relax() {
 #endif
 }
 
-/// Sleeps while `counter` is `seen`, a little.
+/// Sleeps while `counter` has the value `seen`, but for at most kLook.
 void sleep_on(std::atomic<uint32_t>& counter, uint32_t seen) {
   const timespec time{0, kLook};
   ::syscall(SYS_futex, reinterpret_cast<uint32_t*>(&counter), FUTEX_WAIT, seen, &time, nullptr, 0);
@@ -48,7 +48,7 @@ bool has_come(uint32_t value, uint32_t count) { return static_cast<int32_t>(valu
 using Floats = float __attribute__((vector_size(16), may_alias));
 using Doubles = double __attribute__((vector_size(16), may_alias));
 
-/// The bytes from `begin` to `end`, whole lines, summed over `parts`.
+/// Sums the bytes from `begin` to `end`, which are whole lines, over `parts`.
 template <class Vector>
 void add_parts(const std::vector<const std::byte*>& parts, std::byte* sums, size_t begin,
                size_t end) {
@@ -72,11 +72,11 @@ void add_parts(const std::vector<const std::byte*>& parts, std::byte* sums, size
 
 }  // namespace
 
-/// What a rank shows the others, each on a line of its own.
+/// The counters that a rank shows the others, each on a cache line of its own.
 struct HostSum::Signs {
   alignas(kLine) Counter given;     // pieces
   alignas(kLine) Counter summed;    // rounds
-  alignas(kLine) Counter sleepers;  // who may sleep on one of these
+  alignas(kLine) Counter sleepers;  // ranks that may sleep on one of these
   alignas(kLine) Counter has_left;
 };
 
@@ -137,7 +137,8 @@ void HostSum::sum() {
   is_summed_ = true;
 }
 
-/// Where a piece isn't full lines, what lies behind it is added up too, and never read.
+/// Adds up this rank's share of a piece. If the piece doesn't fill its last line, the bytes behind
+/// it are added up, too, and never read.
 void HostSum::add(const Piece& piece) {
   const size_t lines = piece.bytes / kLine;
   const auto ranks = static_cast<size_t>(options_.world_size);
@@ -151,7 +152,8 @@ void HostSum::add(const Piece& piece) {
   }
 }
 
-/// Sequentially consistent with `wait`: either it sees the new value, or this sees the sleeper.
+/// Increases a counter and wakes the ranks that sleep on it. This is sequentially consistent with
+/// `wait`: either the waiting rank sees the new value, or this rank sees that the other one sleeps.
 void HostSum::advance(Counter& counter) {
   counter.fetch_add(1);
   if (signs(options_.rank).sleepers.load() != 0) wake_all(counter);
@@ -179,7 +181,7 @@ void HostSum::wait(int64_t other, Counter Signs::*counter, uint32_t count) {
   try {
     while (true) {
       const bool has_left =
-          theirs.has_left.load() != 0;  // before its counter: it may have ended well
+          theirs.has_left.load() != 0;  // read before `word`, which is final once a rank has left
       const uint32_t seen = word.load();
       if (has_come(seen, count)) break;
       check(other, start, has_left);
@@ -193,7 +195,7 @@ void HostSum::wait(int64_t other, Counter Signs::*counter, uint32_t count) {
   theirs.sleepers.fetch_sub(1);
 }
 
-/// Throws where there is no more waiting for `other`.
+/// Throws if there is no point in waiting for `other` any longer.
 void HostSum::check(int64_t other, double since, bool has_left) const {
   const double waited = files::monotonic_seconds() - since;
   std::string what;

@@ -9,14 +9,18 @@
 
 namespace levin {
 
+/// Options of HostSum.
 struct HostSumOptions {
+  /// The number of this rank, and how many ranks share the memory.
   int64_t rank = 0;
   int64_t world_size = 1;
-  /// The most bytes that a rank gives in a round; each piece counts as HostSum::padded says.
+  /// The most bytes that a rank gives in a round; each piece counts with HostSum::padded of its
+  /// bytes. The same on all ranks.
   size_t bytes = 0;
-  /// Seconds that a rank waits for the others.
+  /// Seconds for which a rank waits for each other rank before it throws.
   double timeout = 1800.0;
-  /// Is asked now and then, while a rank waits, whether it should give up; null for never.
+  /// Called from time to time while a rank waits; if it returns true, the wait ends with an
+  /// exception. Null: waits are never aborted.
   std::function<bool()> is_aborted{};
 };
 
@@ -24,8 +28,8 @@ struct HostSumOptions {
 ///
 /// All ranks go through the same rounds, each of the same pieces:
 ///
-///     std::byte* place = sum.place(bytes);   // for each piece; write the numbers there ...
-///     sum.give(bytes, type);                 // ... and give them; waits for nobody
+///     std::byte* place = sum.place(bytes);   // for each piece: write the numbers there,
+///     sum.give(bytes, type);                 // then give them; this waits for nobody
 ///     sum.sum();                             // returns when the sums of all pieces are there
 ///     sum.sums(piece);                       // may be read until the next round's first `give`
 ///
@@ -38,41 +42,47 @@ struct HostSumOptions {
 /// A rank writes into its part again only after all ranks have summed it. It writes into the sums
 /// only after all ranks have given the next piece, since they then no longer read the last sums.
 /// The signs are counters that only grow, each written by one rank. A rank that waits for a counter
-/// first looks at it for a while, and then sleeps until it changes (futex).
+/// first polls it for a short time, if there are enough cores, and then sleeps until it changes
+/// (futex).
+///
+/// An object belongs to one thread of its process. ProcessGroup::host_sum makes one on each rank.
 class HostSum {
  public:
   using Options = HostSumOptions;
   enum class Type { float32, float64 };
 
-  /// The bytes that a piece of `bytes` takes in memory: whole cache lines.
+  /// The bytes that a piece of `bytes` takes in memory: whole cache lines of 64 bytes.
   static size_t padded(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
   /// The bytes of memory that `world_size` ranks need for rounds of at most `bytes`.
   static size_t memory_size(int64_t world_size, size_t bytes);
 
-  /// `memory` is the same for all ranks, holds zeros, and is used for nothing else.
+  /// `memory` has `memory_size` bytes, is the same for all ranks, holds zeros at first, and is used
+  /// for nothing else. This object holds on to it.
   HostSum(std::shared_ptr<std::byte> memory, HostSumOptions options);
-  /// A rank that waits for this one from now on throws.
+  /// A rank that waits for this one after this throws DistributedError.
   ~HostSum();
   HostSum(const HostSum&) = delete;
   HostSum& operator=(const HostSum&) = delete;
 
-  /// The place at which this rank has to write its numbers of the next piece; null if the memory is
-  /// too small for it.
+  /// Returns the place to which this rank has to write its numbers of the next piece; null if the
+  /// memory is too small for the piece, which then has to be summed in another way on all ranks.
   std::byte* place(size_t bytes);
-  /// Says that the next piece is in its place.
+  /// Says that the next piece is in its place. Wakes ranks that wait for it; waits for nobody.
   void give(size_t bytes, Type type);
-  /// Ends a round. Throws DistributedError if a rank is gone or too late, which it names, or if it
-  /// is aborted; no other round is possible then.
+  /// Ends a round: returns when the sums of all its pieces are there. Throws DistributedError,
+  /// which names the other rank, if that rank is gone or too late or if the wait is aborted; no
+  /// other round is possible then.
   void sum();
-  /// The sums of a piece, counted from 0 in the round.
+  /// The sums of a piece, which is counted from 0 in the round; valid after `sum`.
   std::byte* sums(size_t piece) const { return sums_ + pieces_.at(piece).begin; }
-  /// How many pieces this rank has given in this round.
+  /// How many pieces this rank has given in the present round; 0 after `sum`.
   size_t pieces() const { return is_summed_ ? 0 : pieces_.size(); }
 
+  /// The memory, for tensors that refer to the sums and keep it alive.
   const std::shared_ptr<std::byte>& memory() const { return memory_; }
 
  private:
-  static constexpr size_t kLine = 64;  // bytes of a cache's line
+  static constexpr size_t kLine = 64;  // bytes of a cache line
   using Counter = std::atomic<uint32_t>;
   struct Signs;
   struct Piece {
@@ -97,7 +107,7 @@ class HostSum {
   std::byte* sums_ = nullptr;
   std::vector<Piece> pieces_;
   size_t end_ = 0;      // of the last piece
-  uint32_t given_ = 0;  // by each rank, in earlier rounds
+  uint32_t given_ = 0;  // pieces of each rank in earlier rounds
   bool is_summed_ = false;
 };
 

@@ -1,4 +1,4 @@
-// The only file that includes NCCL's headers; NCCL itself is loaded by LibTorch.
+// This is the only file that includes NCCL's headers; NCCL itself is loaded by LibTorch.
 #include <levin/framework/collectives/nccl.h>
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
@@ -24,7 +24,7 @@ c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store
   auto result = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
   const at::Device own(device.type(), device.has_index() ? device.index() : c10::DeviceIndex{0});
   result->setBoundDeviceId(own);
-  result->eagerConnectSingleDevice(own);  // else two ranks on one GPU fail in the first step
+  result->eagerConnectSingleDevice(own);  // finds two ranks on one GPU now, not in a step
   return result;
 }
 

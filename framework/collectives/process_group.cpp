@@ -59,13 +59,14 @@ std::string own_address(const Cluster& cluster) {
 
 namespace {
 
-constexpr size_t kBroadcastBytes = size_t{250} << 20;  // a message
+constexpr size_t kBroadcastBytes = size_t{250} << 20;  // in one message
 
 using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
 
 constexpr const char* kLate = "another rank has failed or is late: see what it says";
 
-/// Passes what `work` throws on with the rank it happened on.
+/// Runs `work`. Turns exceptions that aren't Levin's into DistributedError, which adds the rank on
+/// which they were thrown, and what to do.
 template <class Work>
 auto joined(int64_t rank, const std::string& what, const Work& work,
             const std::string& hint = kLate) {
@@ -81,19 +82,21 @@ auto joined(int64_t rank, const std::string& what, const Work& work,
   }
 }
 
-/// The store at which a rank meets the others, and how often it has met as many of the same run.
+/// The store at which a rank meets the others, and how many times it has met equally many ranks of
+/// the same run there.
 struct MeetingPlace {
   using Meeting = std::pair<std::string, int64_t>;  // the run's id, the number of ranks
   c10::intrusive_ptr<c10d::Store> store;
   std::map<Meeting, int64_t> meetings{};
 };
 
-/// One for a process's whole life: rank 0's port can be served once, and a rank that is done with a
-/// first Trainer may be at its second while others are still leaving.
+/// Returns the meeting place, of which a process keeps one for its whole life, for two reasons:
+/// rank 0's port can be served only once, and a rank may already be at its second Trainer while
+/// others are still leaving the first.
 MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds timeout) {
   static std::mutex mutex;
   static auto& places =
-      *new std::map<std::string, MeetingPlace>;  // never destroyed: others may wait
+      *new std::map<std::string, MeetingPlace>;  // never destroyed: a rank may still wait
   const auto make = [&] {
     c10d::TCPStoreOptions options;
     options.port = static_cast<uint16_t>(cluster.master_port);
@@ -121,8 +124,9 @@ MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds tim
 
 c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::milliseconds timeout) {
   auto place = meeting_place(cluster, timeout);
-  // What earlier starts of the job and earlier meetings left there is out of date; torchrun doesn't
-  // count a start with more or fewer ranks.
+  // The prefix hides the outdated values that earlier starts of the job and earlier meetings left
+  // in the store. It contains the number of ranks, because torchrun doesn't count a start with more
+  // or fewer ranks as a restart.
   return c10::make_intrusive<c10d::PrefixStore>(
       fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
                   place.meetings[{cluster.run_id, cluster.world_size}]),
@@ -179,7 +183,8 @@ class ProcessGroup::Implementation {
         backend(other.backend),
         shares_memory(other.shares_memory),
         timeout(other.timeout),
-        // Numbered: what an earlier group of that name left in the store is out of date.
+        // The number hides the outdated values that an earlier group of that name left in the
+        // store.
         store(c10::make_intrusive<c10d::PrefixStore>(
             fmt::format("{}-{}", name, other.descendants.size()), other.store)) {
     join(name);
@@ -274,7 +279,7 @@ void ProcessGroup::all_gather_chunks(const std::vector<torch::Tensor>& tensors) 
   if (world_size() == 1) return;
   joined(rank(), "all_gather_chunks", [&] {
     std::vector<c10::intrusive_ptr<c10d::Work>> works;
-    for (const auto& tensor : tensors) {  // as bytes: backends know few types
+    for (const auto& tensor : tensors) {  // as bytes, because backends know few types
       auto all = tensor.view(at::kByte);
       auto own = all.chunk(world_size())[static_cast<size_t>(rank())];
       works.push_back(implementation_->group->_allgather_base(all, own));
@@ -306,7 +311,7 @@ void ProcessGroup::broadcast(std::vector<torch::Tensor> tensors) {
 }
 
 void ProcessGroup::barrier() {
-  // The group's own keeps a tensor for all threads of the process.
+  // The barrier of c10d's ProcessGroup itself shares one tensor among all threads of the process.
   joined(rank(), "barrier",
          [&] { implementation_->group->getDefaultBackend()->barrier()->wait(); });
 }
@@ -333,7 +338,7 @@ void ProcessGroup::set(const std::string& key, const std::string& value) {
   joined(rank(), "set", [&] { implementation_->store->set(key, value); });
 }
 
-/// By asking again and again: a waiting store would keep other threads' calls waiting too.
+/// Polls the store. A call that waits in the store would make the calls of other threads wait, too.
 std::string ProcessGroup::get(const std::string& key) {
   auto& store = *implementation_->store;
   return joined(rank(), fmt::format("waiting for '{}'", key), [&] {
@@ -355,7 +360,7 @@ std::string ProcessGroup::get(const std::string& key) {
 void ProcessGroup::abort() noexcept {
   try {
     implementation_->abort();
-  } catch (const std::exception&) {  // what can't be ended any more has ended
+  } catch (const std::exception&) {  // a wait that can't be ended any more has ended already
   }
 }
 

@@ -20,17 +20,19 @@ namespace levin {
 
 class HostSum;
 
+/// Options of ProcessGroup.
 struct ProcessGroupOptions {
   /// "gloo", "nccl" or "auto". "auto" means NCCL if the device is a GPU and this build has NCCL,
-  /// else Gloo; ranks that are CPUs of one host then sum gradients in shared memory (`host_sum`).
-  /// NCCL needs a GPU for each rank; tensors on the CPU go through Gloo in any case.
+  /// and otherwise Gloo; CPU ranks that are all on one host then sum gradients in shared memory
+  /// (`host_sum`). NCCL needs a GPU for each rank; tensors on the CPU go through Gloo in any case.
   std::string backend = "auto";
-  /// Seconds that a rank waits for the others, in a collective and while they meet.
+  /// Seconds for which a rank waits for the others, in a collective and while they meet.
   double timeout = 1800.0;
 };
 
-/// The address at which ranks of other hosts reach this one: that of the network by which this host
-/// reaches rank 0's. Throws DistributedError if rank 0's host can't be found.
+/// Returns the address at which ranks of other hosts reach this one, that is, the address of the
+/// network through which this host reaches rank 0; 127.0.0.1 if there is only one host. Throws
+/// DistributedError if rank 0's host can't be found.
 std::string own_address(const Cluster& cluster);
 
 /// The ranks of a run, joined so that they can exchange tensors: c10d's process groups.
@@ -45,11 +47,12 @@ class ProcessGroup {
  public:
   enum class Op { sum, min, max };
 
-  /// Meets the other ranks at the cluster's address; returns when all are there. `device` is this
-  /// rank's.
+  /// Meets the other ranks at the cluster's address, and returns when all are there. `device` is
+  /// the one that this rank trains on. Throws ConfigError for a backend that can't be used.
   ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options = {});
-  /// Joins the same ranks once more, as `name`, for collectives whose order among those of `other`
-  /// may differ from rank to rank. A collective of `other`.
+  /// Joins the ranks of `other` once more, under `name`, for collectives whose order among those of
+  /// `other` may differ from rank to rank. A collective of `other`, whose `abort` also ends waits
+  /// here.
   ProcessGroup(const ProcessGroup& other, const std::string& name);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
@@ -62,32 +65,34 @@ class ProcessGroup {
   void all_reduce(torch::Tensor tensor, Op op = Op::sum);
   /// Returns the tensors of all ranks, [world_size, ...]; they have the same shape and type.
   torch::Tensor all_gather(const torch::Tensor& tensor);
-  /// Each tensor, [world_size * n], consists of one chunk for each rank, of which rank r has filled
-  /// the r-th. Fills in the chunks of the other ranks, in place.
+  /// Completes tensors of which each rank has one part. Each tensor, [world_size * n], consists of
+  /// one chunk for each rank, and rank r has filled in the r-th. Fills in the chunks of the other
+  /// ranks, in place.
   void all_gather_chunks(const std::vector<torch::Tensor>& tensors);
   /// Returns the texts of all ranks in the order of the ranks; they may hold any bytes and differ
   /// in length.
   std::vector<std::string> all_gather_text(const std::string& text);
-  /// Copies rank 0's tensors into those of the other ranks, in few messages.
+  /// Copies rank 0's tensors into those of the other ranks, many tensors in one message.
   void broadcast(std::vector<torch::Tensor> tensors);
   /// Returns when every rank has called it.
   void barrier();
-  /// Makes sums of at most `bytes` a round in memory that the ranks share. Returns null, on all
-  /// ranks, if the backend isn't "auto", if the ranks are GPUs or on several hosts, or if there is
-  /// no such memory. Must not outlive this group.
+  /// Makes a HostSum for rounds of at most `bytes`, in memory that the ranks share. Returns null,
+  /// on all ranks, if the backend isn't "auto", if the ranks are GPUs or on several hosts, if there
+  /// is only one rank, or if there is no such memory. Must not outlive this group.
   std::shared_ptr<HostSum> host_sum(size_t bytes);
 
-  /// Leaves `value` for the other ranks under `key`; waits for nobody.
+  /// Puts `value` into the store of the group under `key`, for the other ranks. Waits for nobody.
   void set(const std::string& key, const std::string& value);
-  /// Returns the value that some rank has left under `key`; waits until it is there.
+  /// Returns the value that some rank has put into the store under `key`; waits until it is there.
+  /// Throws DistributedError after `timeout` seconds or `abort`.
   std::string get(const std::string& key);
 
-  /// Ends every wait for other ranks, in this group and in those that were made from it, also (with
-  /// Gloo) on the other ranks: the waiting calls throw, and so does every later collective. May be
-  /// called from any thread.
+  /// Ends every wait for other ranks, in this group and in those that were made from it, and with
+  /// Gloo also on the other ranks. The waiting calls throw, and so does every later collective. May
+  /// be called from any thread.
   void abort() noexcept;
 
-  /// c10d's group, for its Reducer.
+  /// c10d's group, for c10d's Reducer and for collectives that aren't offered here.
   const c10::intrusive_ptr<c10d::ProcessGroup>& c10d_group() const;
 
  private:

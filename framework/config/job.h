@@ -24,20 +24,23 @@ struct Chosen {
   std::string name{};
   /// What error messages call it: "model", "trainer.callbacks[1]".
   std::string place{};
-  /// Owns the options struct that `fields` point into.
+  /// The options struct that `fields` point into. Copies of this object share it.
   std::shared_ptr<void> options{};
+  /// The descriptions of its settings, which also hold the chosen values.
   Fields fields{};
   /// The settings as they were written, for the places in error messages.
   ConfigNode settings{};
 };
 
-/// A class with its settings, of which an object can be made. `Args` are what it is made from
-/// besides the settings.
+/// A class with its settings, from which objects can be made. `Args` are the types of whatever else
+/// an object is made from: for an optimizer, its parameters.
 template <class Base, class... Args>
 struct ChosenClass : Chosen {
+  /// Calls the constructor with the settings as they are now.
   std::function<std::unique_ptr<Base>(Args...)> maker{};
 
-  /// Makes the object. Throws what its constructor throws; a ConfigError gets file and line added.
+  /// Makes an object; each call makes another one. Throws what the constructor throws, a
+  /// ConfigError with the setting's file and line added.
   std::unique_ptr<Base> make(Args... args) const {
     try {
       auto made = maker(std::move(args)...);
@@ -51,20 +54,21 @@ struct ChosenClass : Chosen {
 
 /// A callback with its settings.
 struct ChosenCallback : ChosenClass<Callback> {
-  /// The hooks inside a step that its class overrides: what Trainer::add wants to know.
+  /// The hooks inside a step that its class overrides, for `Trainer::add`.
   HookSet hooks{};
 };
 
 /// A whole configuration, checked key by key and type by type: which objects to make, with which
-/// settings. Lightning: what LightningCLI parses.
+/// settings. Nothing of a run has been made yet. Lightning: what LightningCLI parses.
 ///
 ///     const ConfigNode root = read_configuration({"digits.yaml"}, overrides);
 ///     const Job job = read_job(registry, root);
 ///     auto model = job.model->make();
 ///     Trainer trainer(*job.trainer);
 struct Job {
-  /// The seed of all random generators; nothing if they are to be left alone.
+  /// The seed of all random generators; nothing if they aren't to be seeded.
   std::optional<int64_t> seed = 0;
+  /// The Trainer's options. `trainer_settings` has their descriptions and places.
   std::shared_ptr<TrainerOptions> trainer = std::make_shared<TrainerOptions>();
   Chosen trainer_settings{};
   /// The switches of default callbacks, such as `trainer.enable_checkpointing`, in the registry's
@@ -74,16 +78,19 @@ struct Job {
   std::vector<ChosenCallback> callbacks{};
   /// The callbacks that the switches add.
   std::vector<ChosenCallback> default_callbacks{};
+  /// The loggers, in the order in which they are added; none if `logger` is false.
   std::vector<ChosenClass<Logger>> loggers{};
   /// Whether `loggers` are the default ones (`logger: true`).
   bool default_loggers = true;
+  /// The module and the data module; nothing if the configuration doesn't name one.
   std::optional<ChosenClass<Module>> model{};
   std::optional<ChosenClass<DataModule>> data{};
-  /// Used instead of the optimizer that the model configures.
+  /// The optimizer that is used instead of the one that the model configures, if it is given.
   std::optional<ChosenClass<Optimizer, std::vector<torch::Tensor>>> optimizer{};
+  /// That optimizer's scheduler, and when it acts.
   std::optional<ChosenClass<Scheduler>> lr_scheduler{};
   ScheduleOptions schedule{};
-  /// A file, "last" or "best"; empty if no checkpoint is to be read.
+  /// The checkpoint to read: a file, "last" or "best"; empty for none.
   std::string ckpt_path{};
   /// Remarks for the user about settings that were left out.
   std::vector<std::string> remarks{};
@@ -93,9 +100,9 @@ struct Job {
   Optimizers make_optimizers(std::vector<torch::Tensor> parameters) const;
 };
 
-/// Reads files in their order and then the overrides; a setting that is there several times has the
-/// last value. Throws ConfigError, with file and line, for what isn't YAML and for an override that
-/// leads nowhere.
+/// Reads the files in their order and then the overrides; of a setting that is given several times,
+/// the last value counts. Throws ConfigError, with file and line, if a file can't be read or isn't
+/// YAML, and if an override leads nowhere.
 ConfigNode read_configuration(const std::vector<std::string>& files,
                               const std::vector<Override>& overrides);
 
@@ -108,8 +115,8 @@ const std::vector<std::string>& configuration_parts();
 /// needs of the registry.
 Job read_job(const Registry& registry, const ConfigNode& root);
 
-/// The job as YAML with every setting, also those at their defaults; reading the text gives the
-/// same job. With `comments`, each setting's line ends with its help.
+/// Returns the job as YAML with every setting, also those at their defaults; reading the text gives
+/// the same job. With `comments`, each setting's line ends with its help.
 std::string to_yaml(const Job& job, const Registry& registry, bool comments);
 
 }  // namespace levin

@@ -55,8 +55,8 @@ std::unique_ptr<Module> make_module(const Registry& registry, const ModuleDescri
   }
 }
 
-/// Floating-point tensors of another type than the saved one become of that type:
-/// module.to(kDouble) before training isn't among the settings of a class.
+/// Converts the module's floating-point tensors to the types of the saved ones. A class's settings
+/// don't say, for example, that module.to(kDouble) was called before training.
 void take_types(Module& module, const StateDict& weights) {
   const auto take = [&](const std::string& name, torch::Tensor own) {
     const auto saved = weights.tensors.find(name);

@@ -29,13 +29,13 @@ bool contains(const List& list, std::string_view name) {
 
 bool names_class(std::string_view place) { return contains(kClassPlaces, place); }
 
-/// Whether the key is the class node's own, not one of the class's settings.
+/// Whether the key belongs to the node that names a class, and isn't one of the class's settings.
 bool belongs_to_class_node(std::string_view place, std::string_view key) {
   if (key == "class_path" || key == "init_args") return true;
   return place == kScheduler && contains(kSchedulerKeys, key);
 }
 
-/// The scheduler's interval and so on may be written among its init_args.
+/// Moves the scheduler's interval and so on out of its init_args, where they may be written, too.
 void pull_out_scheduler_keys(ConfigNode& node) {
   ConfigNode* args = node.find("init_args");
   if (args == nullptr) return;
@@ -202,7 +202,7 @@ void merge(ConfigNode& base, ConfigNode over) {
 
 void apply(ConfigNode& root, const Override& override) {
   const auto keys = split(override.path);
-  if (keys.back() == "class_path") {  // the same as naming the class, so that settings carry over
+  if (keys.back() == "class_path") {  // as if the class itself were named: merge keeps settings
     const size_t end = override.path.size() - std::string_view(".class_path").size();
     if (keys.size() > 1) return apply(root, {override.path.substr(0, end), override.value, false});
   }

@@ -15,17 +15,18 @@
 
 namespace levin {
 
-/// Callbacks by name. It also remembers which of the hooks inside a step each class overrides, so
-/// that the loops call no others.
+/// The callbacks that a configuration can name. Besides the classes, the list remembers which of
+/// the hooks inside a step each class overrides, so that the loops call no others.
 class CallbackList : public ClassList<Callback> {
  public:
-  /// As ClassList::add.
+  /// Adds the class C, or replaces the class that had the name; see ClassList::add for what C
+  /// needs. `help` is one line for `levin list`.
   template <std::derived_from<Callback> C>
   void add(std::string name, std::string help = {}) {
     hooks_.insert_or_assign(name, overridden_hooks<C>());
     ClassList::add<C>(std::move(name), std::move(help));
   }
-  /// The hooks inside a step that the class of that entry overrides.
+  /// Returns the hooks inside a step that the class of that entry overrides.
   HookSet hooks(const Entry& entry) const {
     const auto found = hooks_.find(entry.name);
     return found == hooks_.end() ? HookSet::all() : found->second;
@@ -35,14 +36,14 @@ class CallbackList : public ClassList<Callback> {
   std::map<std::string, HookSet> hooks_;
 };
 
-/// A callback that every run has, unless `trainer.<option>` is false or the configuration lists a
-/// callback of the same class.
+/// A callback that every run has, unless the setting `trainer.<option>` is false or the
+/// configuration lists a callback of the same class. A configuration that does both is refused.
 struct DefaultCallback {
-  /// "enable_progress_bar": the switch's name among the Trainer's settings.
+  /// The name of the switch among the Trainer's settings, such as "enable_progress_bar".
   std::string option;
-  /// Its name in `Registry::callbacks`.
+  /// The class's name in `Registry::callbacks`.
   std::string class_name;
-  /// What `--help` and `--print-config` say of the switch.
+  /// What `--help` and `--print-config` say about the switch.
   std::string help;
 };
 
@@ -60,16 +61,23 @@ struct DefaultCallback {
 /// `optimizer: Lion` all work, and `list` and `help` show both classes. See ClassList::add for what
 /// a class needs.
 struct Registry {
-  /// A model is made from its settings and from `optimizers`. A model whose settings name an
-  /// optimizer takes that list as its constructor's second parameter, as Classifier does.
+  /// The classes of `model`. A model is made from its settings and from `optimizers`. A model whose
+  /// settings name an optimizer takes that list as its constructor's second parameter, as
+  /// Classifier does.
   ClassList<Module, const OptimizerList&> models;
+  /// The classes of `data`.
   ClassList<DataModule> datamodules;
+  /// The classes of `trainer.callbacks`.
   CallbackList callbacks;
+  /// The classes of `trainer.logger`.
   ClassList<Logger> loggers;
+  /// The classes of `optimizer` and `lr_scheduler`.
   OptimizerList optimizers = shipped_optimizers();
   SchedulerList schedulers = shipped_schedulers();
+  /// The callbacks of a run whose configuration says nothing about them.
   std::vector<DefaultCallback> default_callbacks;
-  /// The names, in `loggers`, of what `trainer.logger: true` adds.
+  /// The names, in `loggers`, of the loggers that a run has with `trainer.logger: true`, which is
+  /// the default.
   std::vector<std::string> default_loggers;
 };
 

@@ -22,7 +22,7 @@ bool is_text(const Field& field) {
   return holds<std::string>(field) || holds<std::optional<std::string>>(field);
 }
 
-/// `00123` or `1.10` is that text where text is asked for, not a number.
+/// The value of a text setting: `00123` or `1.10` stays as it was written and isn't a number.
 Value as_text(const ConfigNode& node) {
   return node.is_scalar() && !node.plain().is_null() ? Value(node.text) : node.plain();
 }

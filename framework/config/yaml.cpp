@@ -14,7 +14,8 @@ namespace {
 
 constexpr const char* kCommandLine = "command line";
 constexpr const char* kBinaryTag = "tag:yaml.org,2002:binary";  // what `!!binary` stands for
-// An alias may be repeated many times over; deeper or larger than any sensible configuration.
+// No sensible configuration is deeper or larger. A small file can stand for a huge one, because
+// each use of an alias repeats all that the alias stands for.
 constexpr int kMaxDepth = 64;
 constexpr int64_t kMaxNodes = 100'000;
 
@@ -83,7 +84,7 @@ class Converter {
     }
   }
 
-  /// What `<<: *defaults` or `<<: [*a, *b]` means: members that aren't there yet.
+  /// Does what `<<: *defaults` or `<<: [*a, *b]` asks for: adds the members that aren't there yet.
   static void take_missing(ConfigNode& object, const ConfigNode& from) {
     for (const auto& item : from.items) take_missing(object, item);
     for (const auto& each : from.members) {

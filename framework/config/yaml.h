@@ -12,11 +12,13 @@ namespace levin {
 /// ConfigError, with file and line, if the text isn't YAML or has the same key twice.
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
-/// Reads a YAML file. Throws also ConfigError if the file can't be read.
+/// Reads a YAML file. Throws what parse_yaml throws, and also ConfigError if the file can't be
+/// read.
 ConfigNode read_yaml(const std::filesystem::path& path);
 
 /// Reads what follows `--key=` on a command line: a list or object in brackets, text in quotes, or
-/// otherwise a scalar, which is everything up to the end.
+/// otherwise a scalar, which is everything up to the end. Throws ConfigError if brackets or quotes
+/// aren't valid YAML.
 ConfigNode parse_argument(std::string_view text);
 
 }  // namespace levin

@@ -13,34 +13,48 @@
 
 namespace levin {
 
-/// A class's name without what qualifies it: "MLP" of "levin.MLP", "levin::MLP" and "MLP".
+/// Returns a class's name without what qualifies it: "MLP" for "levin.MLP", "levin::MLP" and "MLP".
 std::string_view short_class_name(std::string_view class_path);
 
 /// An object that has still to be made: the settings of its class, at their defaults until they are
-/// changed through `fields`, and the function that makes the object from them.
+/// changed through `fields`, and the function that makes the object from them. Use it if settings
+/// come from several places, or to show them; `ClassList::make` does it all in one call.
+///
+///     auto draft = optimizers.at("Lion").draft();
+///     from_value(draft.fields, Value::Object{{"learning_rate", 1e-4}}, "Lion");
+///     std::unique_ptr<levin::Optimizer> lion = draft.make(parameters);
 template <class Base, class... Args>
 struct Draft {
-  /// Owns the options struct that `fields` point into.
+  /// Owns the options struct that `fields` point into: keep it as long as `fields`.
   std::shared_ptr<void> options{};
+  /// The settings, in the order of the options struct.
   Fields fields{};
-  /// Makes an object from the settings as they are when it is called. Throws what the constructor
-  /// throws.
+  /// Makes an object from the settings as they are when it is called. May be called more than once,
+  /// also when the draft is gone; the caller owns the object. Throws what the constructor throws.
   std::function<std::unique_ptr<Base>(Args...)> make{};
 };
 
 /// The classes that a configuration can choose from, by name and in the order in which they were
-/// added. `Args` are what an object is made from besides its settings: an optimizer's parameters.
+/// added. All are derived from `Base`. `Args` are what an object is made from besides its settings:
+/// for an optimizer, the parameters that it trains.
 ///
 ///     OptimizerList optimizers = shipped_optimizers();
 ///     optimizers.add<Lion>("Lion", "follows the sign of its momentum");
 ///     auto lion = optimizers.make("Lion", Value::Object{{"learning_rate", 1e-4}}, parameters);
+///
+/// A list is an ordinary value: copies are independent, and there is no global list to register
+/// with. Registry (framework/config/registry.h) holds the lists of the command line. Functions that
+/// are const may be called from several threads at once.
 template <class Base, class... Args>
 class ClassList {
  public:
+  /// One class of the list.
   struct Entry {
+    /// The name by which configurations choose the class.
     std::string name;
-    /// One line for `levin list` and `levin help`.
+    /// One line for `levin list` and `levin help`; may be empty.
     std::string help;
+    /// Returns the settings at their defaults, to be changed before the object is made.
     std::function<Draft<Base, Args...>()> draft;
 
     /// Makes an object with some settings changed: `init_args` is an object Value, or null for the
@@ -57,11 +71,25 @@ class ClassList {
     }
   };
 
-  /// Adds a class T, or replaces the class that had the name. T needs three things:
+  /// Adds a class T, or replaces the class that had the name, in its place. `help` says in one line
+  /// what the class is for. T needs three things, which are checked when the call is compiled:
   ///   - `using Options = TOptions;`, an options struct with a default for every field;
   ///   - `Fields describe(TOptions&)` in the same namespace (see options.h);
   ///   - a constructor from (Args..., Options) or (Options, Args...), or from Options alone if it
   ///     has no use for the arguments.
+  ///
+  ///     struct LionOptions {
+  ///       double learning_rate = 1e-4;
+  ///     };
+  ///     levin::Fields describe(LionOptions& o) {
+  ///       return levin::fields_of<LionOptions>({{"learning_rate", &o.learning_rate, "step
+  ///       size"}});
+  ///     }
+  ///     class Lion : public levin::Optimizer {
+  ///      public:
+  ///       using Options = LionOptions;
+  ///       Lion(std::vector<torch::Tensor> parameters, LionOptions options);
+  ///     };
   template <std::derived_from<Base> T>
   void add(std::string name, std::string help = {}) {
     Entry entry{std::move(name), std::move(help), &draft_of<T>};
@@ -74,15 +102,18 @@ class ClassList {
     entries_.push_back(std::move(entry));
   }
 
+  /// All classes, in the order in which they were added.
   const std::vector<Entry>& entries() const { return entries_; }
+  /// Their names, in the same order.
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const auto& each : entries_) names.push_back(each.name);
     return names;
   }
 
-  /// The class of that name, which may be qualified (`levin.MLP`, `torch.optim.Adam`); null if
-  /// there is none.
+  /// Returns the class of that name, which may be qualified (`levin.MLP`, `torch.optim.Adam`), or
+  /// null if there is none. A class whose name is the whole text is preferred to one whose name is
+  /// the text's last part. The pointer is valid until the next call of `add`.
   const Entry* find(std::string_view class_path) const {
     const Entry* found = nullptr;
     for (const auto& each : entries_) {
@@ -91,20 +122,22 @@ class ClassList {
     }
     return found;
   }
-  /// The same. Throws ConfigError if there is none, naming the nearest; `kind` is what the message
-  /// calls the class ("optimizer").
+  /// The same as `find`, but throws ConfigError if there is no such class. The message proposes the
+  /// nearest name, or lists all; `kind` is the word it uses for the class ("optimizer").
   const Entry& at(std::string_view class_path, std::string_view kind = "class") const {
     if (const Entry* found = find(class_path)) return *found;
     throw ConfigError::unknown_name(kind, class_path, names());
   }
-  /// Makes an object of the class of that name; see `Entry::make`. Throws ConfigError also for a
-  /// name that isn't in the list.
+  /// Makes an object of the class of that name, with the settings `init_args`; the caller owns it.
+  /// Throws ConfigError if the name isn't in the list, and what `Entry::make` throws.
   std::unique_ptr<Base> make(std::string_view class_path, const Value& init_args,
                              Args... args) const {
     return at(class_path).make(init_args, std::forward<Args>(args)...);
   }
 
  private:
+  // Makes the draft of class T. `make` shares the options with the draft, so that it sees what is
+  // changed through `fields` later.
   template <class T>
   static Draft<Base, Args...> draft_of() {
     using Options = typename T::Options;

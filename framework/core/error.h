@@ -9,7 +9,7 @@
 namespace levin {
 
 /// The base class of all exceptions that Levin throws. The classes below are the only ones derived
-/// from it; which one it is says where the mistake lies.
+/// from it. The class of an exception says where the mistake lies.
 ///
 ///     try {
 ///       trainer.fit(model, data);
@@ -17,9 +17,9 @@ namespace levin {
 ///       std::cerr << "check your files: " << error.what() << "\n";
 ///     }
 ///
-/// A message says what is wrong, names the value, and says what to do about it. The functions that
-/// make the exceptions put the common messages together. LibTorch's own errors pass through as they
-/// are, with the step, epoch and rank added to their text.
+/// A message says what is wrong, names the value, and says what to do about it. The static
+/// functions of the classes make exceptions with the common messages. LibTorch's own errors pass
+/// through as they are, with the step, epoch and rank added to their text.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -38,7 +38,7 @@ double seconds_of() {
   return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
 }
 
-/// 0, or the failure a test wants this operation to have.
+/// Returns the errno value with which a test wants this operation to fail, or 0.
 int injected(std::string_view operation, const std::filesystem::path& path) {
   if (!injecting.load(std::memory_order_relaxed)) return 0;
   return injector() ? injector()(Operation{operation, path}) : 0;
@@ -56,7 +56,7 @@ int open_file(const std::filesystem::path& path, int flags) {
   return ::open(path.c_str(), flags | O_CLOEXEC, 0666);
 }
 
-/// Writes all of it; 0 or an errno value.
+/// Writes all of `data`. Returns 0 or an errno value.
 int write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte> data) {
   if (const int error = injected("write", path)) return error;
   while (!data.empty()) {
@@ -68,7 +68,7 @@ int write_all(int descriptor, const std::filesystem::path& path, std::span<const
   return 0;
 }
 
-/// Makes a rename in `folder` durable; file systems that can't are left alone.
+/// Makes a rename in `folder` durable. Not all file systems can do that, so errors are ignored.
 void sync_folder(const std::filesystem::path& folder) {
   const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return;
@@ -130,10 +130,11 @@ std::string read_text(const std::filesystem::path& path) {
   struct stat status {};
   int error = ::fstat(descriptor, &status) == 0 ? 0 : errno;
   if (error == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
-  text.resize(error == 0 ? static_cast<size_t>(status.st_size) + 1 : 0);  // one more finds the end
+  // One byte more than the file's size, so that the first read can show that it has ended.
+  text.resize(error == 0 ? static_cast<size_t>(status.st_size) + 1 : 0);
   size_t done = 0;
   while (error == 0) {
-    if (done == text.size()) text.resize(text.size() + 4096);  // grew, or a pipe
+    if (done == text.size()) text.resize(text.size() + 4096);  // the file grew, or is a pipe
     const ssize_t got = ::read(descriptor, text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) error = errno;
@@ -162,13 +163,13 @@ std::filesystem::path create_version_folder(const std::filesystem::path& root) {
        entry.increment(code)) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
-    uint32_t number = 0;  // larger ones aren't ours
+    uint32_t number = 0;  // larger numbers aren't from this function
     const char* last = name.data() + name.size();
     const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), last, number);
     if (error == std::errc() && stop == last) next = std::max<uint64_t>(next, number + uint64_t{1});
   }
   if (code) throw CheckpointError::io("list the folder", root.string(), code.message());
-  for (;; ++next) {  // mkdir decides between processes that try the same number
+  for (;; ++next) {  // mkdir succeeds in only one of the processes that try the same number
     auto folder = root / (std::string(kPrefix) + std::to_string(next));
     if (const int error = injected("open", folder)) fail("create the folder", folder, error);
     if (::mkdir(folder.c_str(), 0777) == 0) return folder;
@@ -213,7 +214,7 @@ AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
 AppendFile::~AppendFile() {
   try {
     close();
-  } catch (const Error&) {  // a destructor has nobody to tell
+  } catch (const Error&) {  // a destructor can't report an error
   }
 }
 

@@ -10,8 +10,9 @@
 namespace levin {
 namespace {
 
-// One codec a type of setting: its name, how it becomes a plain value, and back (false: wrong
-// type).
+// There is one codec for each type of setting. `name` is the type's name in messages, `get` makes a
+// plain value of a setting, and `set` stores a plain value, or returns false if it is of a wrong
+// type.
 template <class T>
 struct Codec;
 
@@ -126,7 +127,7 @@ struct Codec<CountOrName> {
       std::string list;
       for (const auto& item : plain.as_array()) {
         if (!item.is_int()) return false;
-        list += std::to_string(item.as_int()) + ",";  // "1," is device 1, "1" a single device
+        list += std::to_string(item.as_int()) + ",";  // "1," means device 1, but "1" one device
       }
       if (list.empty()) return false;
       if (plain.as_array().size() > 1) list.pop_back();

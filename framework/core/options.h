@@ -31,27 +31,32 @@ namespace levin {
 ///     }
 ///
 /// The name of a setting is the name of its field. A field has one of the types of FieldPointer,
-/// of which the next three are Levin's own.
+/// of which the next three are Levin's own. The constructor of the class checks the values; here
+/// only names and types are checked.
 
 /// A number of batches, or a share of them. An int is a count and a float is a fraction, as in
 /// Lightning: `limit_train_batches = 1` is one batch, `limit_train_batches = 1.0` is all of them.
 struct CountOrFraction {
   std::variant<int64_t, double> value = 1.0;
 
+  /// 1.0, all of them.
   CountOrFraction() = default;
   CountOrFraction(int count) : value(static_cast<int64_t>(count)) {}  // NOLINT
   CountOrFraction(int64_t count) : value(count) {}                    // NOLINT
   CountOrFraction(double fraction) : value(fraction) {}               // NOLINT
+  /// Whether it is a count; `count` and `fraction` throw std::bad_variant_access for the other
+  /// kind.
   bool is_count() const { return std::holds_alternative<int64_t>(value); }
   int64_t count() const { return std::get<int64_t>(value); }
   double fraction() const { return std::get<double>(value); }
 };
 
 /// A whole number or a word: `devices = 2` or `devices = "auto"`. YAML's `devices: [0, 1]` becomes
-/// the word "0,1".
+/// the word "0,1", and `devices: [1]` the word "1,".
 struct CountOrName {
   std::variant<int64_t, std::string> value = std::string("auto");
 
+  /// "auto".
   CountOrName() = default;
   CountOrName(int count) : value(static_cast<int64_t>(count)) {}  // NOLINT
   CountOrName(int64_t count) : value(count) {}                    // NOLINT
@@ -59,9 +64,9 @@ struct CountOrName {
   CountOrName(std::string name) : value(std::move(name)) {}       // NOLINT
 };
 
-/// A switch that may also be a count: `fast_dev_run = true` or `fast_dev_run = 5`.
+/// A switch that may also be a count: `fast_dev_run = true` or `fast_dev_run = 5`. Off by default.
 struct SwitchOrCount {
-  /// 0 if it is off, 1 if it is on.
+  /// 0 if it is off, 1 if it is on, else the count.
   int64_t count = 0;
 
   SwitchOrCount() = default;
@@ -80,25 +85,28 @@ using FieldPointer =
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line
 /// is shown in `levin help` and as a comment by `--print-config`.
 struct Field {
+  /// The name in YAML, on command lines and in checkpoints.
   std::string name;
+  /// Points into the options struct, which must outlive the field.
   FieldPointer value;
   std::string help;
 
-  /// What the field holds now, as a plain value.
+  /// Returns what the field holds now, as a plain value; an empty optional gives null.
   Value get() const;
-  /// Stores a plain value in the field. An int is also accepted for a float, and null for an
-  /// optional, which it empties. Throws ConfigError with the name, the value and the expected type
-  /// if the value is of another type.
+  /// Stores a plain value in the field. An int is also accepted for a float, a list of ints for a
+  /// CountOrName, and null for an optional, which it empties. Throws ConfigError with the name, the
+  /// value and the expected type if the value is of another type; the field then stays as it was.
   void set(const Value& plain) const;
   /// The type in the words of help texts and errors: "int", "float or null", "list of str".
   std::string type_name() const;
 };
 
 /// The settings of one options struct, in the order of its fields. The pointers lead into the
-/// struct that was described, which has to stay where it is.
+/// struct that was described, which must neither be moved nor destroyed while they are used. They
+/// are no copy: `Field::set` changes the struct itself.
 using Fields = std::vector<Field>;
 
-// How many fields an aggregate has: as many as it can be initialised from.
+// Counts the fields of an aggregate: the largest number of initialisers that it accepts.
 namespace detail {
 struct AnyField {
   template <class T>
@@ -120,19 +128,20 @@ constexpr size_t field_count() {
 }
 }  // namespace detail
 
-/// The settings in `list` as Fields: what `describe(FooOptions&)` returns. Doesn't compile if the
-/// list has more or fewer settings than Options has fields, so none can be forgotten.
+/// Returns the settings in `list` as Fields, for `describe(FooOptions&)` to return. Doesn't compile
+/// if the list has more or fewer settings than Options has fields, so none can be forgotten.
 template <class Options, size_t N>
 Fields fields_of(Field (&&list)[N]) {
   static_assert(N == detail::field_count<Options>(), "describe() must list every field");
   return Fields(std::make_move_iterator(list), std::make_move_iterator(list + N));
 }
 
-/// The settings as one object, by name: for hyper-parameters and checkpoints.
+/// Returns what the settings hold now as one object, by name: for hyper-parameters and checkpoints.
 Value to_value(const Fields& fields);
 /// Sets those settings that `object` has, and leaves the others alone. `where`, usually the name of
 /// the class, is put before error messages. Throws ConfigError if `object` isn't an object, for a
-/// key that is no setting (naming the nearest setting), and for a value of another type.
+/// key that is no setting (proposing the nearest one), and for a value of another type. Settings
+/// that came before the wrong one keep their new values.
 void from_value(const Fields& fields, const Value& object, std::string_view where);
 
 }  // namespace levin

@@ -18,12 +18,13 @@ namespace {
 
 using json = nlohmann::json;
 
-// What JSON lacks is written as an object with a single member of one of these names.
+// What JSON lacks is written as an object with a single member of one of these names. The last one
+// is for objects whose names aren't UTF-8 or could be taken for one of these three.
 constexpr const char* kFloat = "$float";  // "nan", "inf", "-inf", or the bits of another NaN
 constexpr const char* kBytes = "$bytes";  // text that isn't UTF-8, in hexadecimal
-constexpr const char* kPairs = "$pairs";  // [[name, value], ...] of an object that can't be plain
+constexpr const char* kPairs = "$pairs";  // an object as [[name, value], ...]
 constexpr uint64_t kPlainNan = 0x7ff8'0000'0000'0000;
-constexpr int kDeepest = 500;  // beyond, a foreign file could exhaust the stack
+constexpr int kDeepest = 500;  // a file nested deeper could exhaust the stack
 
 bool is_utf8(const std::string& text) {
   const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
@@ -119,7 +120,8 @@ std::optional<Value> read_pairs(const json& pairs, int depth) {
   return object;
 }
 
-/// What an object of one member stands for, where it is one of ours.
+/// Returns what an object of one member stands for if `to_json` made it from something that JSON
+/// lacks; nothing if it is an ordinary object.
 std::optional<Value> read_special(const json& object, int depth) {
   if (object.size() != 1) return {};
   const auto& name = object.begin().key();

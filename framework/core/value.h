@@ -9,8 +9,9 @@
 
 namespace levin {
 
-/// A plain value: null, bool, int, float, text, list or object. Configurations and the part of a
-/// state that isn't tensors are trees of these.
+/// A plain value: null, bool, int (64 bits), float (a double), text, list or object. Configurations
+/// and the part of a state that isn't tensors (see StateDict) are trees of these. A list or an
+/// object owns its members; copying a value copies the whole tree.
 ///
 ///     levin::Value state;
 ///     state["epoch"] = 3;
@@ -21,11 +22,11 @@ namespace levin {
 /// text that isn't UTF-8, which JSON itself has no way to write.
 class Value {
  public:
-  /// An object's members are sorted by name.
+  /// A list keeps its order. An object's members are sorted by name.
   using Array = std::vector<Value>;
   using Object = std::map<std::string, Value, std::less<>>;
 
-  /// Null. (These are out of line because a variant's copies are large when they are inlined.)
+  /// Null. (These functions are out of line because the code of a variant's copies is long.)
   Value();
   Value(const Value& other);
   Value(Value&& other) noexcept;
@@ -33,6 +34,8 @@ class Value {
   Value& operator=(Value&& other) noexcept;
   ~Value();
 
+  /// A value of the type of the argument. The conversions are implicit, so that a tree can be
+  /// written as nested lists: Value::Object{{"epoch", 3}, {"names", Value::Array{"a", "b"}}}.
   Value(std::nullptr_t) {}                                      // NOLINT
   Value(bool value) : data_(value) {}                           // NOLINT
   Value(int value) : data_(static_cast<int64_t>(value)) {}      // NOLINT
@@ -44,6 +47,7 @@ class Value {
   Value(Array value) : data_(std::move(value)) {}               // NOLINT
   Value(Object value) : data_(std::move(value)) {}              // NOLINT
 
+  /// Whether the value is of that type. `is_double` is false for an int.
   bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
   bool is_bool() const { return std::holds_alternative<bool>(data_); }
   bool is_int() const { return std::holds_alternative<int64_t>(data_); }
@@ -52,8 +56,9 @@ class Value {
   bool is_array() const { return std::holds_alternative<Array>(data_); }
   bool is_object() const { return std::holds_alternative<Object>(data_); }
 
-  /// The value as that type. Throws CheckpointError if it is of another type, except that as_double
-  /// also accepts an int.
+  /// The value as that type. Nothing is converted: throws CheckpointError, saying what was expected
+  /// and found, if the value is of another type, except that as_double also accepts an int. A
+  /// reference is valid as long as the value exists and isn't assigned to.
   bool as_bool() const;
   int64_t as_int() const;
   double as_double() const;
@@ -64,7 +69,7 @@ class Value {
   Object& as_object() &;
   /// The member of that name. Throws CheckpointError if this isn't an object or has no such member.
   const Value& at(std::string_view name) const&;
-  /// The same of a temporary. They return by value, so that it is safe to write
+  /// The same functions for a temporary. They return by value, so that it is safe to write
   /// `for (auto& x : Value::from_json(text).as_array())`.
   std::string as_string() && { return std::move(const_cast<std::string&>(as_string())); }
   Array as_array() && { return std::move(as_array()); }
@@ -72,21 +77,27 @@ class Value {
   Value at(std::string_view name) && { return std::move(const_cast<Value&>(at(name))); }
 
   /// The member of that name, which is added (as null) if there is none. A null value becomes an
-  /// object first. Throws CheckpointError if this is neither null nor an object.
+  /// object first, so that a tree can be built by assignments: state["a"]["b"] = 1. The reference
+  /// is valid as long as the object has the member. Throws CheckpointError if this is neither null
+  /// nor an object.
   Value& operator[](std::string_view name);
-  /// Whether this is an object that has a member of that name.
+  /// Whether this is an object that has a member of that name. False, and no error, for a value of
+  /// another type.
   bool contains(std::string_view name) const;
 
+  /// Whether type and contents are the same, for lists and objects of all members. An int never
+  /// equals a float (3 and 3.0 differ), and NaN never equals NaN.
   bool operator==(const Value& other) const { return data_ == other.data_; }
 
-  /// The value as JSON text: on one line, or on several if `indent`, the spaces of a level, is
-  /// above 0. What JSON has no way to write becomes an object: {"$float": "nan"}, {"$bytes":
-  /// "ff00"} for text that isn't UTF-8, and {"$pairs": [[name, value], ...]} for an object with
-  /// such a name.
+  /// The value as JSON text: on one line, or on several if `indent`, the number of spaces of each
+  /// level, is above 0. What JSON has no way to write becomes an object with one member:
+  /// {"$float": "nan"} for infinities and NaNs, {"$bytes": "ff00"} for text that isn't UTF-8, in
+  /// hexadecimal, and {"$pairs": [[name, value], ...]} for an object that has such a text as a
+  /// name, or has a single member whose name starts with "$".
   std::string to_json(int indent = 0) const;
-  /// The value that JSON text stands for. Whole numbers beyond int64 become floats. Throws
-  /// CheckpointError if the text isn't JSON, with the position of the mistake, and if it is nested
-  /// more than 500 deep.
+  /// Returns the value that JSON text stands for, whether `to_json` or another program wrote it.
+  /// Whole numbers beyond int64 become floats. Throws CheckpointError, with the position of the
+  /// mistake, if the text isn't JSON, and also if it is nested more than 500 levels deep.
   static Value from_json(std::string_view text);
   /// The value as YAML text in block style, ending in a line feed: what hparams.yaml and
   /// config.yaml are made of. Reading it gives back the same value; see value_yaml.h.

@@ -15,7 +15,7 @@ namespace {
 // YAML takes a key of more than 1024 characters, quotes and escapes included, only after a "?".
 constexpr size_t kLongestSimpleKey = 128;
 
-/// Whether every reader of YAML takes the text for text if it stands there without quotes.
+/// Returns whether every reader of YAML reads this as text if it is written without quotes.
 bool is_plain_word(const std::string& text) {
   const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
   const auto is_plain = [&](char c) {
@@ -33,8 +33,8 @@ bool is_plain_word(const std::string& text) {
   return true;
 }
 
-/// Whether yaml-cpp reads the text back as it was. It replaces what isn't UTF-8, and code points
-/// that stand for no character, by U+FFFD.
+/// Returns whether yaml-cpp reads the text back unchanged if it is written in quotes. It replaces
+/// what isn't UTF-8, and code points that aren't characters, by U+FFFD.
 bool survives_quotes(const std::string& text) {
   YAML::Emitter out;
   out << YAML::DoubleQuoted << text;

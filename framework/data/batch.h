@@ -18,10 +18,10 @@ namespace levin {
 /// By convention the first tensor is the input and the one named "target" the target; "weight" is
 /// an optional weight of each row. Batches move cheaply; copies share the tensors.
 ///
-/// The rows of a tensor may still lie in the data set (`Rows`), but only if whoever reads the
+/// The rows of a tensor may still lie in the data set (`Rows`), but only if the reader of the
 /// batches asked for that: `Module::reads_rows_in_place`, `Reader::leave_rows_in_place`. Then each
-/// call of an accessor that gives the tensor copies the rows into new memory. The batch itself is
-/// changed by functions that aren't const, and by nothing else.
+/// call of an accessor that returns the tensor copies the rows into new memory. Only member
+/// functions that aren't const change the batch.
 class Batch {
  public:
   Batch() = default;

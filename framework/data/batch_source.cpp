@@ -12,15 +12,16 @@
 #include <string>
 #include <utility>
 
-// OpenMP's own, per thread; not there where LibTorch was built without it.
+// OpenMP's function, which acts on the calling thread alone. It is null if LibTorch was built
+// without OpenMP.
 extern "C" void omp_set_num_threads(int) __attribute__((weak));
 
 namespace levin {
 namespace {
 
-// The settings of LibTorch that data sets and transforms run under, on every thread alike: no
-// graph, no inference tensors (training can't use those), and no team of threads, since its size
-// would change the last bits of sums.
+// Sets LibTorch's switches for data sets and transforms, the same on every thread. No graph is
+// recorded. No inference tensors are made, because training can't use them. LibTorch works on one
+// thread, because the size of a team of threads would change the last bits of sums.
 class PreparationGuard {
  public:
   PreparationGuard() : threads_(at::get_num_threads()) {
@@ -42,8 +43,9 @@ class PreparationGuard {
   std::optional<c10::InferenceMode> normal_mode_;
 };
 
-// A pinned buffer may still be on its way to the device when it comes back, which only LibTorch's
-// allocator of such memory knows: so those aren't written again, but asked for anew.
+// Replaces pinned buffers by new ones. The copy of an old buffer to the device may still be under
+// way, and only LibTorch's allocator of pinned memory knows when it is finished, so an old buffer
+// must not be written again here.
 void make_pinned_buffers(Batch& batch) {
   for (auto& entry : batch.entries()) {
     const auto tensor = entry.second.tensor();
@@ -53,7 +55,8 @@ void make_pinned_buffers(Batch& batch) {
   }
 }
 
-// What somebody else holds isn't written again: a batch, a view of it, a graph.
+// Gives up tensors that somebody else still holds (a batch, a view of one, a graph), so that they
+// aren't written again.
 void drop_shared(Batch& batch) {
   for (auto& entry : batch.entries()) entry.second.drop_shared();
 }
@@ -131,15 +134,16 @@ void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& 
   out.batch.set_loader_index(0);
   sampler_ ? read_known(index, scratch, out) : read_stream(index, scratch, out);
   if (out.global_rows == 0) return;
-  // A rank without a row in a short global batch prepares the batch's first one, so that names,
-  // types and shapes are those of every other batch, and gives it up at the end.
+  // A rank that has no row of a short global batch prepares the first row of that batch instead, so
+  // that names, types and shapes are those of every other batch, and drops the row at the end.
   const bool none = scratch.positions.front() % rank_share_.world_size != rank_share_.rank;
   if (transform_) transform_(out.batch, TransformContext{seed_, epoch_, scratch.positions});
   if (none) drop_all_rows(out.batch);
   if (pinned_) out.batch = out.batch.pin_memory();
 }
 
-// Puts this rank's positions of a global batch of `count` rows into `scratch.positions`.
+// Puts this rank's positions in a global batch of `count` rows into `scratch.positions`. If it has
+// none there, puts in the first position of the batch.
 void BatchSource::take_share(int64_t index, int64_t count, Scratch& scratch) const {
   const int64_t first = index * global_batch_size_;
   const int64_t world = rank_share_.world_size;
@@ -176,8 +180,8 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
   out.global_rows = count;
 }
 
-// Every rank reads the whole global batch: only the number of rows read tells whether the stream
-// has ended, and all ranks have to decide that alike.
+// Every rank reads the whole global batch, not only its share. Only the number of rows read tells
+// whether the stream has ended, and all ranks have to come to the same answer.
 void BatchSource::read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const {
   const int64_t first = index * global_batch_size_;
   scratch.rows.resize(static_cast<size_t>(global_batch_size_));

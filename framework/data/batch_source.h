@@ -10,59 +10,75 @@
 
 namespace levin {
 
-/// One batch as a reader's threads prepare it, with what belongs to it.
+/// One batch as a reader's threads prepare it, with what the reader has to know about it. The same
+/// object is filled again and again, so that its tensors serve as buffers.
 struct PreparedBatch {
+  /// This rank's rows of the global batch.
   Batch batch;
   /// The number of rows over all ranks; 0 if the epoch ended before this batch.
   int64_t global_rows = 0;
-  /// Whether a stream ended within this batch, so that none follows.
+  /// Whether a stream of unknown length ended within this batch, so that no other follows.
   bool last = false;
-  /// What the data set or transform threw; then there is no batch.
+  /// What the data set or transform threw; null if nothing was thrown. If it is set, the other
+  /// members mean nothing.
   std::exception_ptr error;
 };
 
-/// The number of rows of a step over all devices.
+/// The number of rows of a full batch over all ranks: global_batch_size if it is set, else
+/// batch_size times the number of ranks.
 int64_t rows_a_step(const DataLoaderOptions& options, RankShare rank_share);
-/// Where this rank's rows begin in a batch whose first row is at position `first`; its other rows
-/// follow at every world_size-th place.
+/// The place, from 0, of this rank's first row in a global batch that begins at position `first` of
+/// the epoch. The rank's other rows are every world_size-th one after it. The place may lie beyond
+/// a short last batch: the rank then has no row of it.
 int64_t share_offset(int64_t first, RankShare rank_share);
-/// The number of batches that an epoch of a loader over `dataset` has; nothing for a stream of
-/// unknown length.
+/// The number of batches that an epoch of a loader over `dataset` has, the same on every rank.
+/// Nothing for a stream of unknown length.
 std::optional<int64_t> num_loader_batches(const Dataset& dataset, const DataLoaderOptions& options,
                                           RankShare rank_share);
 
-/// Makes any batch of an epoch for one rank: it chooses the rows, gathers, transforms and pins
-/// them.
+/// Makes any batch of an epoch for one rank: it chooses the rows, has the data set gather them,
+/// transforms the batch and copies it to page-locked memory if that is wanted. A batch depends on
+/// the options, the epoch and its index alone, so batches may be made in any order and by any
+/// number of threads. Reader and PrefetchRing are built on it.
 class BatchSource {
  public:
-  /// Buffers for row numbers, one Scratch for each thread.
+  /// Buffers for row numbers. Each thread that calls `make` passes one of its own.
   struct Scratch {
-    std::vector<int64_t> global;
-    std::vector<int64_t> rows;
-    std::vector<int64_t> positions;
+    std::vector<int64_t> global;     // the row numbers of the batch of all ranks
+    std::vector<int64_t> rows;       // this rank's row numbers
+    std::vector<int64_t> positions;  // the places of this rank's rows in the epoch's order
   };
 
+  /// Clones the sampler of `options`, or makes the one that `shuffle` asks for. If the options have
+  /// no seed, the `global_seed()` of this moment is taken.
   BatchSource(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
               RankShare rank_share);
 
   /// The number of batches an epoch has; nothing for a stream of unknown length.
   std::optional<int64_t> size() const { return size_; }
-  /// Goes to another epoch. Must not be called while a thread is in `make`.
+  /// Goes to another epoch, and shuffles the rows anew if the order is random. Must be called once
+  /// before the first `make`. Neither this nor the next two functions may be called while a thread
+  /// is in `make`.
   void set_epoch(int64_t epoch);
-  /// Sets whether tensors are handed out in page-locked memory from now on.
+  /// Sets whether later batches are handed out in page-locked memory. Off by default.
   void set_pinned(bool pinned) { pinned_ = pinned; }
-  /// Sets whether the data set may leave rows in place (`Dataset::select_batch`) from now on. If
-  /// there is a transform, which needs the tensors, rows are gathered nevertheless.
+  /// Sets whether the data set may leave the rows of later batches in place
+  /// (`Dataset::select_batch`). If there is a transform, which needs the tensors, rows are gathered
+  /// nevertheless. Off by default.
   void set_in_place(bool in_place) { in_place_ = in_place && !transform_; }
-  /// Makes batch `index` of the epoch in `out`, whose tensors are written again unless somebody
-  /// else holds them. Thread-safe.
+  /// Makes batch `index` of the epoch in `out`. The memory of the tensors in `out` is written again
+  /// unless somebody else holds them. An exception ends up in `out.error`. Several threads may call
+  /// this at once, each with its own `scratch` and `out`.
   void make(int64_t index, Scratch& scratch, PreparedBatch& out) const noexcept;
 
  private:
+  // `make`, except that exceptions are thrown.
   void make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void take_share(int64_t index, int64_t count, Scratch& scratch) const;
+  // Read the rows of a batch: of a data set whose size is known, and of a stream.
   void read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const;
+  // Lets the data set put the rows with these numbers into `out`, and completes the row ids.
   void read(const std::vector<int64_t>& rows, Batch& out) const;
 
   std::shared_ptr<const Dataset> dataset_;

@@ -25,46 +25,54 @@ struct TransformContext {
   KeyedGenerator generator(int64_t i) const;
 };
 
-/// Changes a batch in place: normalises, augments, converts. Workers call it from several threads
-/// at once. No gradients are recorded, and LibTorch uses one thread within it, so that the bits are
-/// the same for any number of workers.
+/// Changes a batch in place: normalises, augments, converts. It has to keep the number of rows.
+/// Workers call it from several threads at once, each for another batch. No gradients are recorded,
+/// and LibTorch uses one thread within it, so that the bits are the same for any number of workers.
 ///
 ///     .transform = [](levin::Batch& batch, const levin::TransformContext&) {
 ///       batch.set("input", batch.input() / 255.0);
 ///     }
 using BatchTransform = std::function<void(Batch& batch, const TransformContext& context)>;
 
-/// How to read batches, with the names and meanings of torch.utils.data.DataLoader.
+/// How to read batches, with the names and meanings of torch.utils.data.DataLoader. A batch of all
+/// devices together is called a global batch; each device gets its share of the rows (RankShare).
 struct DataLoaderOptions {
-  /// Rows of a step on each device.
+  /// Rows of a step on each device. Ignored if global_batch_size is set.
   int64_t batch_size = 1;
   /// Rows of a step over all devices; 0 stands for batch_size times the number of devices.
   int64_t global_batch_size = 0;
+  /// Whether each epoch visits the rows in another random order (RandomSampler).
   bool shuffle = false;
   /// Whether a last batch that isn't full is left out.
   bool drop_last = false;
-  /// Threads that prepare batches ahead; with 0 the caller's thread prepares each when it's due.
+  /// Threads that prepare batches ahead of time. With 0, the thread that calls `Reader::next`
+  /// prepares each batch when it asks for it.
   int64_t num_workers = 0;
-  /// How many batches each worker may be ahead.
+  /// How many batches each worker may be ahead; all together keep num_workers * prefetch_factor
+  /// batches in memory.
   int64_t prefetch_factor = 2;
-  /// Whether tensors are page-locked; ignored if there is no CUDA device.
+  /// Whether tensors are page-locked; ignored if there is no CUDA device. A reader whose batches go
+  /// to a CUDA device (`Reader::set_device`) uses page-locked memory in any case.
   bool pin_memory = false;
   /// The seed of the order and the transforms; nothing stands for `global_seed()` at the time the
   /// loader is opened.
   std::optional<uint64_t> seed{};
+  /// Called for each batch after its rows have been read; none by default.
   BatchTransform transform{};
-  /// An order of the user's own, instead of `shuffle`.
+  /// An order of your own, instead of `shuffle`. Each reader works on a clone of it.
   std::shared_ptr<const Sampler> sampler{};
 };
 
-/// Which rows of each global batch are a rank's: those at positions p with p mod world_size = rank.
+/// Says which rows of each global batch a rank gets: those at positions p of the epoch for which
+/// p mod world_size = rank. A rank may get no row of a short last batch; its batch then has 0 rows.
 struct RankShare {
   int64_t rank = 0;
   int64_t world_size = 1;
 };
 
 /// Hands out the batches of one loader, epoch after epoch. Owns its threads and buffers; a buffer
-/// is used again once nobody holds its tensors. Move-only.
+/// is used again when nobody else holds its tensors any more. Move-only. All calls come from one
+/// thread. The loader that opened the reader need not outlive it.
 ///
 ///     levin::Reader reader = loader.open();
 ///     for (levin::Batch batch; reader.next(batch);) use(batch.input(), batch.target());
@@ -74,15 +82,18 @@ class Reader {
   Reader& operator=(Reader&&) noexcept;
   ~Reader();
 
-  /// Puts the next batch into `batch`, whose old tensors are taken back as buffers. Returns false,
-  /// and an empty batch, at the end of the epoch. Rethrows what a data set or transform threw; the
-  /// next call tries that batch again.
+  /// Puts the next batch into `batch`, whose old tensors are taken back as buffers: pass the same
+  /// object each time, so that their memory is used again. Blocks until the batch is ready.
+  /// At the end of the epoch it returns false and an empty batch; `seek` starts the next epoch.
+  /// Rethrows what a data set or transform threw; the next call tries that batch again.
   bool next(Batch& batch);
-  /// Whether no batch is left in this epoch (a stream of unknown length is read one ahead).
+  /// Whether no batch is left in this epoch. For a stream of unknown length, this reads one batch
+  /// ahead if necessary.
   bool at_end();
-  /// Goes to batch `position` of `epoch`, keeping threads and buffers. Throws ConfigError if the
-  /// epoch has fewer batches.
+  /// Goes to batch `position` of `epoch`, keeping threads and buffers. Skipped batches aren't read.
+  /// Throws ConfigError if one of the two is negative or the epoch has fewer batches.
   void seek(int64_t epoch, int64_t position = 0);
+  /// The epoch of the last `seek`; `next` never goes on to another one by itself.
   int64_t epoch() const;
   /// The number of batches handed out (or skipped) in this epoch.
   int64_t position() const;
@@ -90,11 +101,13 @@ class Reader {
   std::optional<int64_t> size() const;
   /// The number of rows over all ranks of the batch last handed out; gradients are weighted by it.
   int64_t global_rows() const;
-  /// Moves every batch to `device` before handing it out.
+  /// From the next batch on, moves every batch to `device` before handing it out. The copy to a
+  /// CUDA device is asynchronous.
   void set_device(at::Device device);
-  /// For a caller that reads the input by `Batch::input_rows`: hands out batches whose rows lie in
-  /// the data set instead of in copies, as far as the data set can (`Dataset::select_batch`). With
-  /// workers, a transform, pinned memory or a device, rows are copied nevertheless.
+  /// Hands out batches whose rows still lie in the data set, instead of copies, if the data set can
+  /// do so (`Dataset::select_batch`). For callers that read the input through `Batch::input_rows`.
+  /// Rows are copied nevertheless if there are workers, a transform, pinned memory, or a device
+  /// other than the CPU. Off by default.
   void leave_rows_in_place(bool in_place);
 
  private:
@@ -105,23 +118,30 @@ class Reader {
   std::unique_ptr<Implementation> implementation_;
 };
 
-/// How to read a data set in batches: a description, which can be copied. `open` gives the reader.
+/// How to read a data set in batches. It is only a description, cheap to copy, which shares the
+/// data set; `open` returns the Reader that does the work. Data modules return loaders, and the
+/// Trainer opens them.
+///
+///     levin::DataLoader loader(dataset, {.batch_size = 64, .shuffle = true, .num_workers = 2});
+///     levin::Reader reader = loader.open();
 class DataLoader {
  public:
   /// Throws ConfigError for options that are out of range or exclude each other (batch_size < 1,
   /// shuffling a stream ...) and DataError for a data set without rows.
   DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions options);
 
-  /// A reader at batch `position` of `epoch`; its threads start with its first batch. Throws
-  /// ConfigError for a position or a share that is out of range.
+  /// Returns a reader at batch `position` of `epoch`, for the rows of `rank_share`. Its threads are
+  /// started when its first batch is asked for. Throws ConfigError if the position or the share is
+  /// out of range, or if a global batch has fewer rows than there are ranks.
   Reader open(int64_t epoch = 0, int64_t position = 0, RankShare rank_share = {}) const;
-  /// The number of batches an epoch has; nothing for a stream of unknown length.
+  /// The number of batches an epoch has, the same on every rank; nothing for a stream of unknown
+  /// length. Throws ConfigError if the share is out of range.
   std::optional<int64_t> size(RankShare rank_share = {}) const;
   const Dataset& dataset() const { return *dataset_; }
   const DataLoaderOptions& options() const { return options_; }
   /// The number of rows of a step over all devices.
   int64_t rows_a_step(RankShare rank_share = {}) const;
-  /// The same loader with `rows` rows in each step, whatever the number of devices.
+  /// The same loader with `rows` rows in each global batch, whatever the number of devices.
   DataLoader with_global_batch_size(int64_t rows) const;
   /// The same loader with the rows in order (for `overfit_batches`).
   DataLoader without_shuffle() const;

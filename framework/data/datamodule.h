@@ -9,33 +9,57 @@
 
 namespace levin {
 
-/// The loaders of every stage, together with how their data is prepared and split. Lightning:
-/// LightningDataModule.
+/// The loaders of every stage, together with how their data is prepared and split. Derive from it
+/// to give a Trainer data of your own; override `setup` and the loaders of the stages that you use.
+///
+///     class Points : public levin::DataModule {
+///      public:
+///       void setup(levin::Stage) override { train_ = read_points("train.bin"); }
+///       levin::DataLoaders train_dataloader() override {
+///         return levin::DataLoader(train_, {.batch_size = 32, .shuffle = true});
+///       }
+///
+///      private:
+///       std::shared_ptr<const levin::Dataset> train_;
+///     };
+///
+/// The Trainer calls, for each stage: prepare_data, setup, the loaders of the stage (once), the
+/// transfer hooks for each batch, and teardown. All calls come from the thread that trains. An
+/// exception ends the stage and is passed on. Lightning: LightningDataModule.
 class DataModule {
  public:
   virtual ~DataModule() = default;
 
-  /// Downloads or converts files. Called in one process of each machine, so it must not set
-  /// members.
+  /// Downloads or converts files. Called in one process of each machine, at the beginning of every
+  /// stage, while the other ranks wait. It must not set members, since those of the other processes
+  /// would stay unset; that is what `setup` is for. Files that are there already should be kept.
   virtual void prepare_data() {}
-  /// Loads and splits the data for `stage`. Called in every process, again for each stage.
+  /// Loads and splits the data for `stage`. Called in every process, again for each stage. Fit
+  /// includes its validation: it needs the training and the validation data.
   virtual void setup(Stage /*stage*/) {}
-  /// The loaders of each stage; none if the data module has no such data.
+  /// The loaders of each stage, called after `setup`; none if the data module has no such data. The
+  /// Trainer throws DataError if a stage that needs loaders gets none; fit goes without validation.
   virtual DataLoaders train_dataloader() { return {}; }
   virtual DataLoaders val_dataloader() { return {}; }
   virtual DataLoaders test_dataloader() { return {}; }
   virtual DataLoaders predict_dataloader() { return {}; }
+  /// Called in every process at the end of a stage, to free what `setup` made. Not called if the
+  /// stage ended by an exception.
   virtual void teardown(Stage /*stage*/) {}
-  /// Called before each batch moves to the device, and after; override them to change the batch.
+  /// Called for each batch before and after it moves to the device; override them to change the
+  /// batch. The module's hooks of the same names are called after these.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}
-  /// What the data module needs to go on after a resume; the order of rows isn't part of it.
+  /// What the data module needs to go on after a resume; empty by default. The order of the rows
+  /// and the position in the epoch aren't part of it, since the training loop saves them. A resumed
+  /// fit calls `load_state_dict` after `setup` and after the loaders have been made.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
-  /// What the classes 0, 1 ... of the targets are called, known after `setup`; checkpoints record
-  /// it. Empty if the classes have only numbers, or if the targets are no classes.
+  /// The names of the classes 0, 1 ... of the targets, known after `setup`. Checkpoints record
+  /// them. Empty if the classes have only numbers, or if the targets aren't classes.
   virtual std::vector<std::string> class_names() { return {}; }
-  /// The settings that the data module was made with; they are saved beside a run.
+  /// The settings that the data module was made with, an object. Checkpoints contain them, and the
+  /// loggers get them at the beginning of a run.
   virtual Value hyper_parameters() const { return Value::Object{}; }
 };
 

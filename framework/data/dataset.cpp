@@ -18,7 +18,8 @@ void check_rows(std::span<const int64_t> rows, int64_t size) {
   }
 }
 
-// Gives `out` the names of `like`; entries whose name changes lose their rows.
+// Gives `out` as many entries as `like`, with the same names. An entry whose name changes loses
+// its rows; the others keep theirs, so that their memory can be written again.
 void take_names(const NamedRows& like, NamedRows& out) {
   out.resize(like.size());
   for (size_t i = 0; i < like.size(); ++i) {
@@ -26,7 +27,8 @@ void take_names(const NamedRows& like, NamedRows& out) {
   }
 }
 
-// Whether a kernel that reads these rows in place saves more than it costs.
+// Returns whether a kernel that reads these rows in place is faster than copying them first, which
+// holds for rows of 256 bytes and more.
 bool is_worth_selecting(const Rows& rows) {
   constexpr size_t kLeastRowBytes = 256;
   return rows.source().nbytes() >= kLeastRowBytes * static_cast<size_t>(rows.size()) &&
@@ -125,7 +127,8 @@ void Subset::select_batch(std::span<const int64_t> rows, Batch& out) const {
 
 void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const {
   check_rows(rows, *size());
-  // Taken out of its place while the parent, perhaps a subset too, may want the same one.
+  // A buffer that each thread keeps. It is moved out while in use, because the parent may be a
+  // Subset as well and then needs a buffer of its own.
   thread_local std::vector<int64_t> spare;
   std::vector<int64_t> translated = std::move(spare);
   translated.resize(rows.size());

@@ -11,14 +11,21 @@
 
 namespace levin {
 
-/// A source of rows, read a whole batch at a time from any number of threads.
+/// A source of rows, which a DataLoader reads a whole batch at a time. Derive from it to read data
+/// of a format of your own; tensors in memory need only a TensorDataset.
+///
+/// All member functions are const and must be thread-safe: the workers of a loader call them from
+/// several threads at once, for different batches, with LibTorch's gradients switched off.
+/// PyTorch: torch.utils.data.Dataset.
 class Dataset {
  public:
   virtual ~Dataset() = default;
 
-  /// The number of rows; nothing for a stream whose end isn't known.
+  /// The number of rows. Nothing for a stream whose end isn't known; such a data set can't be
+  /// shuffled.
   virtual std::optional<int64_t> size() const = 0;
-  /// Gathers `rows` (numbers in [0, size)) into `out`, in that order. Thread-safe.
+  /// Gathers `rows` (numbers in [0, size)) into `out`, in that order. A number may occur more than
+  /// once.
   ///
   ///     auto& entries = out.entries();
   ///     entries.resize(1);
@@ -26,39 +33,56 @@ class Dataset {
   ///     auto* to = entries[0].second.allocate(rows.size(), {3}, at::kFloat)
   ///                    .mutable_data_ptr<float>();                          // [rows, 3]
   ///
-  /// `out` may still hold tensors of an earlier batch, none of which anybody else uses: write into
-  /// them (`Rows::allocate`) or replace them (`out.set`); some may be undefined. A stream that ends
-  /// within `rows` gives fewer, a leading part of them: `out.rows()` tells, 0 after its end. If the
-  /// row ids of `out` are left empty, `rows` is taken for them.
+  /// `out` may still hold tensors of an earlier batch, which nobody else uses. Write into them
+  /// (`Rows::allocate`) or replace them (`out.set`); some may be undefined.
+  ///
+  /// A stream is asked for the rows first, first + 1, ... of its whole sequence, and with workers
+  /// for several batches at the same time. If it ends within `rows`, it gives only the rows before
+  /// its end, and after its end none. A data set with a size must give all rows; otherwise the
+  /// loader throws DataError. If `out.row_ids()` is left empty, the loader sets it to `rows`.
   virtual void get_batch(std::span<const int64_t> rows, Batch& out) const = 0;
-  /// The same, but rows may be left in place (`Rows::select`) instead of being copied, for a reader
-  /// of batches that wants them so (`Reader::leave_rows_in_place`). By default copies.
+  /// The same as `get_batch`, but the rows may stay where they are (`Rows::select`) instead of
+  /// being copied. Called only if the reader was told to do so (`Reader::leave_rows_in_place`). The
+  /// default calls `get_batch`.
   virtual void select_batch(std::span<const int64_t> rows, Batch& out) const {
     get_batch(rows, out);
   }
-  /// One row, as a batch of one: the slow path.
+  /// Returns row `row` as a batch of one row, each tensor [1, ...]. Allocates new tensors; to read
+  /// many rows, use `get_batch` or a DataLoader.
   Batch get(int64_t row) const;
 };
 
-/// Tensors in memory (or on a device) that share their first size: {"input": x, "target": y}.
-/// CPU tensors are gathered by memory copies, those on a device by `index_select`. Bytes can stand
-/// for float32 numbers, at a quarter of the memory.
+/// Tensors in memory (or on a device) that have the same number of rows, their first size:
+/// {"input": x, "target": y}. CPU tensors are gathered by memory copies, those on a device by
+/// `index_select`. Bytes can stand for float32 numbers, at a quarter of the memory.
+///
+///     // pixels: uint8 [rows, 784]; labels: int64 [rows]
+///     auto digits = std::make_shared<levin::TensorDataset>(pixels, labels);
+///     digits->set_scale("input", {.scale = 1.0F / 255.0F});  // batches hold float32 in [0, 1]
+///     levin::DataLoader loader(digits, {.batch_size = 64, .shuffle = true});
+///
+/// The tensors given are shared, not copied, unless they have to be made contiguous; don't change
+/// them while they are read. Gradients don't flow into them.
 class TensorDataset : public Dataset {
  public:
-  /// Throws DataError if there is no tensor, or if the tensors differ in their numbers of rows.
+  /// Throws DataError if there is no tensor, if one is undefined or has no dimensions, or if the
+  /// tensors differ in their numbers of rows.
   explicit TensorDataset(NamedTensors tensors);
-  /// The usual pair, as "input" [rows, ...] and "target" [rows, ...].
+  /// The usual pair, named "input" [rows, ...] and "target" [rows] or [rows, ...].
   TensorDataset(torch::Tensor input, torch::Tensor target);
 
-  /// Hands the uint8 tensor of that name out as float32, (byte - zero_point) * scale. Throws
-  /// DataError if there is no such tensor, or if it isn't uint8.
+  /// Lets the uint8 tensor called `name` stand for float32 numbers, (byte - zero_point) * scale,
+  /// which is what batches then hold. Call it before the data set is read. Throws DataError if
+  /// there is no such tensor, or if it isn't uint8.
   void set_scale(std::string_view name, ByteScale scale);
 
   std::optional<int64_t> size() const override { return rows_; }
+  /// Throws DataError for a number that isn't in [0, size).
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
-  /// Leaves rows of at least 256 bytes in place if a kernel can read them (`Rows::view`).
+  /// Leaves rows of at least 256 bytes in place if a kernel can read them there (`Rows::view`), and
+  /// copies the others.
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
-  /// The tensors as they are stored: bytes that have a scale are bytes.
+  /// The tensors as they are stored: a tensor that has a scale is returned as its bytes.
   NamedTensors tensors() const;
 
  private:
@@ -68,13 +92,15 @@ class TensorDataset : public Dataset {
   int64_t rows_ = 0;
 };
 
-/// Some rows of another data set, in a given order.
+/// Some rows of another data set, in a given order: one side of a split, for example. Shares the
+/// other data set and copies no data. PyTorch: torch.utils.data.Subset.
 class Subset : public Dataset {
  public:
-  /// Throws DataError for a row that `parent` hasn't.
+  /// Row i of the subset is row `rows[i]` of `parent`. Throws DataError for a number that `parent`
+  /// doesn't have; if the parent's size isn't known, nothing is checked.
   Subset(std::shared_ptr<const Dataset> parent, std::vector<int64_t> rows);
   std::optional<int64_t> size() const override { return static_cast<int64_t>(rows_.size()); }
-  /// The row ids of the batch are those of the parent.
+  /// `Batch::row_ids` are the numbers of the rows in the parent.
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
   const std::vector<int64_t>& rows() const { return rows_; }

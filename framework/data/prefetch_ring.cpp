@@ -57,7 +57,8 @@ void PrefetchRing::take(PreparedBatch& out) {
     std::swap(next.prepared, out);
     next.ready = false;
     ++head_;
-    // Waking a thread costs microseconds: not for each batch, but once half of the slots are free.
+    // Waking a thread costs microseconds. Sleeping threads are therefore woken only when half of
+    // the slots are free, and not for each batch.
     const auto capacity = static_cast<int64_t>(slots_.size());
     wake = idle_ > 0 && claimed_ < end_ && 2 * (head_ + capacity - claimed_) >= capacity;
   }

@@ -39,16 +39,16 @@ class Reader::Implementation {
   int64_t capacity_;
   bool pin_memory_;
   BatchSource::Scratch scratch_;
-  PreparedBatch front_;   // the batch read ahead; between batches, buffers for one
+  PreparedBatch front_;   // the batch read ahead if ahead_; else only buffers
   bool ahead_ = false;    // front_ is the batch at position_
-  bool started_ = false;  // source_ and ring_ are where epoch_ and position_ say
+  bool started_ = false;  // source_ and ring_ are at epoch_ and position_
   bool ended_ = false;    // a stream has no batch at position_
   int64_t epoch_ = 0;
   int64_t position_ = 0;
   int64_t global_rows_ = 0;
   std::optional<at::Device> device_;
   bool in_place_ = false;
-  std::unique_ptr<PrefetchRing> ring_;  // last: its threads end before what they use
+  std::unique_ptr<PrefetchRing> ring_;  // declared last, so its threads end before source_ does
 };
 
 bool Reader::Implementation::next(Batch& batch) {
@@ -63,7 +63,7 @@ bool Reader::Implementation::next(Batch& batch) {
   }
   ahead_ = false;
   if (front_.error) {
-    started_ = false;  // to try the same batch again, should the caller ask for it
+    started_ = false;  // the next call makes this batch again
     batch = Batch();
     std::rethrow_exception(std::exchange(front_.error, nullptr));
   }
@@ -98,7 +98,8 @@ void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
   source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
-  // Worker threads gather ahead of the step; a device needs a tensor to be copied from.
+  // Workers copy the rows while the step runs, which is faster still, and a copy to a device needs
+  // a tensor of its own.
   source_.set_in_place(in_place_ && workers_ == 0 && !pin_memory_ &&
                        (!device_ || device_->is_cpu()));
   if (workers_ > 0) {

@@ -36,7 +36,8 @@ void gather_words(const void* from, std::span<const int64_t> rows, void* to) {
   for (const int64_t row : rows) *target++ = source[row];
 }
 
-// Rows of a few values, in multiples of 16 bytes: cheaper than a call of memcpy each.
+// Copies short rows whose size is a multiple of 16 bytes. Copying them in chunks of a fixed size is
+// faster than one call of memcpy for each row.
 void gather_chunks(const char* from, size_t row_bytes, std::span<const int64_t> rows, char* to) {
   constexpr size_t kChunk = 16;
   for (const int64_t row : rows) {
@@ -58,7 +59,8 @@ void gather_bytes(const char* from, size_t row_bytes, std::span<const int64_t> r
   }
 }
 
-// LibTorch's index_select would start a team of threads under each loader's worker.
+// Gathers rows on the calling thread. LibTorch's index_select would start a team of threads in each
+// worker of a loader.
 void copy_rows(const torch::Tensor& source, std::span<const int64_t> rows, torch::Tensor& target) {
   const auto row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
   const auto* from = static_cast<const char*>(source.const_data_ptr());
@@ -120,7 +122,7 @@ size_t Rows::nbytes() const {
 
 torch::Tensor Rows::tensor() const {
   if (is_dense()) return source_;
-  // A later training step couldn't use an inference tensor.
+  // The result must not be an inference tensor, which a later training step couldn't use.
   std::optional<c10::InferenceMode> normal_mode;
   if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
   Rows dense;
@@ -194,7 +196,7 @@ Rows Rows::narrow(int64_t first, int64_t count) const {
 Rows Rows::to(at::Device device, bool non_blocking) const {
   if (!source_.defined() || is_on(source_, device)) return *this;
   const auto dense = tensor();
-  // Copies to the CPU have to be complete before they're read, and nobody would wait for them.
+  // A copy to the CPU is never asynchronous: whoever reads the rows next wouldn't wait for it.
   return dense.to(device, dense.scalar_type(), non_blocking && !device.is_cpu());
 }
 

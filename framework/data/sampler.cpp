@@ -13,7 +13,8 @@
 namespace levin {
 namespace {
 
-// Keeps the orders' numbers apart from those that transforms draw with the same seed and epoch.
+// Mixed into the seed, so that orders don't use the same random numbers as transforms, whose
+// generators are keyed by the same seed and epoch.
 constexpr uint64_t kShuffleSalt = 0x73687566666c6530;
 constexpr uint64_t kWeightedSalt = 0x7765696768746564;
 
@@ -84,7 +85,8 @@ WeightedSampler::WeightedSampler(std::vector<double> weights, int64_t size, uint
 }
 
 void WeightedSampler::rows(int64_t first, std::span<int64_t> out) const {
-  // The first row that reaches the sum: those after it have no weight.
+  // The search ends at the first row that reaches the sum. All rows after it have weight 0 and must
+  // not be drawn.
   const auto last = std::lower_bound(cumulative_.begin(), cumulative_.end(), cumulative_.back());
   for (size_t i = 0; i < out.size(); ++i) {
     KeyedGenerator generator(seed_ ^ kWeightedSalt, static_cast<uint64_t>(epoch_),

@@ -27,7 +27,7 @@ void TrainingData::seek(int64_t epoch, int64_t position) {
   position_ = position;
   int64_t left = position;
   for (current_ = 0; current_ + 1 < readers_.size(); ++current_) {
-    const int64_t size = readers_[current_].size().value();  // known of all but the last
+    const int64_t size = readers_[current_].size().value();  // only the last may have none
     if (left < size) break;
     left -= size;
   }

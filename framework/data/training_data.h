@@ -8,29 +8,45 @@
 namespace levin {
 
 /// The batches of training epochs: those of one or several loaders, read one after another, up to a
-/// limit.
+/// limit. The training loop reads its data through this class.
+///
+///     TrainingData data(data_module.train_dataloader(), rank_share, limit);
+///     data.seek(epoch, 0);
+///     for (Batch batch; data.next(batch);) step(batch, data.global_rows());
+///
+/// Call `seek` before the first batch of each epoch. All calls come from one thread; the loaders'
+/// own worker threads are started with the first batch.
 class TrainingData {
  public:
-  /// Reads at most `limit` batches an epoch, over all loaders. Throws ConfigError if a loader of
-  /// unknown length isn't the last one.
+  /// Opens a reader for each of `loaders`, of which there must be at least one. Reads at most
+  /// `limit` batches in an epoch, counted over all loaders; no value means no limit. Throws
+  /// ConfigError if a loader of unknown length isn't the last one, or if `rank_share` is out of
+  /// range.
   TrainingData(const DataLoaders& loaders, RankShare rank_share, std::optional<int64_t> limit);
 
-  /// What `Reader::leave_rows_in_place` does, for all loaders.
+  /// Calls `Reader::leave_rows_in_place` for all loaders.
   void leave_rows_in_place(bool in_place);
-  /// Goes to batch `position` of `epoch`.
+  /// Goes to batch `position` of `epoch`, counted over all loaders: where a checkpoint in the
+  /// middle of an epoch goes on. Skipped batches aren't read. Throws ConfigError if the epoch has
+  /// fewer batches.
   void seek(int64_t epoch, int64_t position);
-  /// Puts the next batch, with its loader index, into `batch`; false at the end of the epoch.
+  /// Puts the next batch into `batch` and sets its `loader_index`. Returns false at the end of the
+  /// epoch. Blocks until the batch is ready, and rethrows what the data set or transform threw.
   bool next(Batch& batch);
-  /// Whether the epoch has no batch after those handed out.
+  /// Returns whether the epoch has no batch after those handed out. If the last loader is a stream
+  /// of unknown length, this may read one batch ahead.
   bool at_end();
 
-  /// The number of rows over all ranks of the batch last handed out.
+  /// The number of rows over all ranks of the batch last handed out. Gradients are weighted by it.
   int64_t global_rows() const { return readers_[current_].global_rows(); }
 
-  /// The number of rows of a step over all ranks, for each loader.
+  /// The number of rows of a full batch over all ranks, one number for each loader. Checkpoints
+  /// keep these, so that a run that resumes with another number of ranks trains on batches of the
+  /// same size.
   const std::vector<int64_t>& rows_a_step() const { return rows_a_step_; }
 
-  /// The number of batches an epoch has over all loaders; nothing if the length of one isn't known.
+  /// The number of batches that an epoch has over all loaders, without a limit. Nothing if the
+  /// length of a loader isn't known.
   static std::optional<int64_t> size(const DataLoaders& loaders, RankShare rank_share);
 
  private:

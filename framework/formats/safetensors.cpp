@@ -33,8 +33,8 @@ uint64_t get_length(std::span<const std::byte> bytes) {
   return length;
 }
 
-/// Bytes of a tensor; the largest number there is where they, or the strides of one without
-/// elements, don't fit into int64.
+/// Returns the number of bytes of a tensor. Returns the largest uint64 if that number doesn't fit
+/// into int64, or, for a tensor without elements, if its strides wouldn't fit.
 uint64_t byte_size(const Entry& entry) {
   auto size = static_cast<int64_t>(element_size(entry.dtype));
   bool is_empty = false;
@@ -80,7 +80,8 @@ Header read_header(std::string_view text) {
   return header;
 }
 
-/// Why the entries can't describe `size` bytes of data; empty where they do.
+/// Sorts the entries by their place in the data and returns why they can't describe `size` bytes of
+/// data. Returns an empty text if they can.
 std::string find_problem(Header& header, uint64_t size) {
   auto& entries = header.entries;
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {

@@ -25,12 +25,22 @@ struct RankFailure {
 /// The connections of one rank's heartbeat, and the rules by which it decides that a rank has
 /// failed. Rank 0 is connected to all other ranks; every other rank is connected to rank 0 only.
 ///
-/// It runs on one thread, in a loop of `wait` and `work` until `has_left`. Only `join` and `wait`
-/// block. The argument `now` is always a value of files::monotonic_seconds().
+///     star.join(meeting);
+///     for (double now = files::monotonic_seconds(); !star.has_left(now);) {
+///       star.wait(now, wake, HeartbeatStar::kNever);
+///       now = files::monotonic_seconds();
+///       star.work(now, signs);
+///       if (star.failure()) ...                       // a rank has failed
+///     }
+///
+/// It runs on one thread, in such a loop of `wait` and `work` until `has_left`. Only `join` and
+/// `wait` block. The argument `now` is always a value of files::monotonic_seconds().
 class HeartbeatStar {
  public:
+  /// A time that never comes.
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
+  /// Opens nothing yet. `options` must be valid.
   HeartbeatStar(int64_t rank, int64_t world_size, const HeartbeatOptions& options);
 
   /// Opens a port and publishes its address on rank 0; connects to that address on the others.
@@ -45,15 +55,17 @@ class HeartbeatStar {
   /// meantime, it would otherwise count its own pause as the other ranks' silence.
   void work(double now, const HeartbeatSigns& signs);
 
-  /// Reports the failure of this rank to the others.
+  /// Reports the failure of this rank to the others. Rank 0 holds one that another rank caused back
+  /// for 0.3 s, in case the cause is reported in that time.
   void tell(RankFailure failure, double now);
   /// The first failure of any rank that became known, this rank included.
   const std::optional<RankFailure>& failure() const { return failure_; }
 
   /// Tells the others that this rank leaves in an orderly way. Nothing that happens afterwards
-  /// counts as a failure.
+  /// counts as a failure. Go on with `wait` and `work` until `has_left`.
   void leave(double now);
-  /// Returns whether the others have read that message or have had enough time to read it.
+  /// Returns whether the others have read that message or have had enough time to read it: half a
+  /// second, or a second on rank 0 if some ranks haven't joined yet and none has failed.
   bool has_left(double now) const;
 
  private:
@@ -62,6 +74,7 @@ class HeartbeatStar {
     bool is_waiting = false;
     double unchanged = 0;  // seconds without progress
   };
+  /// The rank at the other end of a connection.
   struct Peer {
     HeartbeatConnection connection;
     int64_t rank = -1;  // unknown until its hello has arrived
@@ -71,11 +84,13 @@ class HeartbeatStar {
     bool has_failed = false;  // it has reported its own failure
     bool has_left = false;
 
+    /// Whether its hello has arrived, so that it is certain which rank it is.
     bool is_known() const { return rank >= 0; }
   };
 
   /// When `has_left` becomes true even if some ranks haven't read the goodbye.
   double leaves_at() const;
+  /// Whether `leave` has been called.
   bool is_leaving() const { return leaving_since_ != kNever; }
   /// Accepts new connections, whose ranks are unknown until their hello arrives.
   void accept_peers(double now);
@@ -85,6 +100,7 @@ class HeartbeatStar {
   void take(Peer& peer, const HeartbeatMessage& message, double now);
   /// Accepts a new connection as that of a rank, or closes it if its hello isn't valid.
   void identify(Peer& peer, const HeartbeatMessage& hello, double now);
+  /// Sends the failure that was decided on to one peer.
   void send_failure(Peer& peer) const;
   /// Sends this rank's beat to all peers if it is due.
   void beat(double now, const HeartbeatSigns& signs);
@@ -101,6 +117,7 @@ class HeartbeatStar {
 
   const int64_t rank_;
   const HeartbeatOptions options_;
+  /// Where rank 0 listens, and the token that a hello must have.
   HeartbeatAddress address_;
   Descriptor listener_;     // open on rank 0 until all ranks have joined
   bool can_accept_ = true;  // false after an error, until the next beat

@@ -68,8 +68,8 @@ std::string_view name_of(Cluster::Kind kind);
 /// Reads this process's place in its cluster from environment variables, or returns nothing if the
 /// process was started on its own.
 ///
-/// A plain shell counts as that, and so do the shells of sbatch and salloc, where only one process
-/// runs, and (as in Lightning) SLURM jobs named "bash" or "interactive".
+/// A process in a plain shell counts as started on its own. So do the shells of sbatch and salloc,
+/// in which only one process runs, and (as in Lightning) SLURM jobs named "bash" or "interactive".
 ///
 /// Throws DistributedError if a variable is missing, malformed or contradicts another. The message
 /// names the variable and its value and says what to do.

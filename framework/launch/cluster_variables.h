@@ -12,6 +12,10 @@ namespace levin {
 
 /// Reads and checks the environment variables that one kind of launcher sets.
 ///
+///     const ClusterVariables variables(lookup, Cluster::Kind::torchrun);
+///     const int64_t world_size = variables.number("WORLD_SIZE", 1);
+///     const int64_t rank = variables.below("RANK", "WORLD_SIZE", world_size);
+///
 /// The errors thrown name the variable, its value and the launcher, and end with how to set the
 /// variable with that launcher. An empty variable counts as one that isn't set.
 class ClusterVariables {
@@ -23,6 +27,7 @@ class ClusterVariables {
   ClusterVariables(const EnvironmentLookup& lookup, Cluster::Kind kind)
       : lookup_(lookup), kind_(kind) {}
 
+  /// The launcher whose variables these are.
   Cluster::Kind kind() const { return kind_; }
   /// Returns the variable's value, or "" if it isn't set.
   std::string text(const char* name) const;

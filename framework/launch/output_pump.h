@@ -25,6 +25,7 @@ namespace levin {
 ///     pump.work();
 class OutputPump {
  public:
+  /// The streams of this process: stdout and stderr.
   enum Stream { out, error };
 
   /// Adds the reading end of a pipe, whose lines are copied to `stream` with `prefix` before each.
@@ -58,11 +59,13 @@ class OutputPump {
     bool is_gone = false;  // the reader has closed its end
   };
 
+  /// Reads once from the source, and closes it at its end.
   void read(Source& source);
   /// Splits text that was read into lines.
   void take(Source& source, std::string_view text);
   /// Passes the source's current line on to its target.
   void end_line(Source& source);
+  /// Writes as much as the target accepts without blocking, whole lines if possible.
   static void write(Target& target);
 
   std::vector<Source> sources_;

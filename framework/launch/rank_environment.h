@@ -11,10 +11,12 @@ namespace levin {
 
 /// The settings that differ between ranks or between restarts.
 struct RankPlace {
+  /// The number among all ranks, and among the ranks of this host.
   int64_t rank = 0;
   int64_t local_rank = 0;
   /// How many times the ranks have been restarted; 0 for the first start.
   int64_t attempt = 0;
+  /// The port at which rank 0 listens.
   int64_t master_port = 0;
   /// An id that all ranks share and that stays the same over restarts.
   std::string run_id{};
@@ -28,7 +30,7 @@ struct RankPlace {
 /// `launch` documents. Those replace variables of the same name.
 std::vector<std::string> rank_environment(const LaunchOptions& options, const RankPlace& place);
 
-/// Returns sixteen random hexadecimal digits.
+/// Returns sixteen random hexadecimal digits, which no other run is likely to get.
 std::string random_name();
 
 /// Returns the path of a folder for this run's small files, which the caller has to create. The

@@ -34,7 +34,8 @@ struct History {
   /// metrics, if no epoch has it.
   double last(std::string_view metric) const;
 
-  /// The epochs as checkpoints keep them, without stop_reason and interrupted.
+  /// The epochs as checkpoints keep them, without stop_reason and interrupted. `load_state_dict`
+  /// replaces the epochs, and throws CheckpointError if the state isn't of this form.
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
 };

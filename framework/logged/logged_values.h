@@ -65,9 +65,9 @@ struct PackedMetrics {
 /// each optimizer step) and the hooks, which log; then it reads step_values or epoch_values.
 class LoggedValues {
  public:
-  /// Selects the values that `step_values` and `epoch_values` return: all values, with those of the
-  /// suffixes "_step" and "_epoch" under their plain name as well (callbacks); those logged with
-  /// `logger`; or those logged with `prog_bar`.
+  /// Selects the values that `step_values` and `epoch_values` return. `callbacks`: all values; one
+  /// whose key ends in "_step" or "_epoch" is returned under its plain name as well. `logger`:
+  /// those logged with `logger` = true. `progress_bar`: those logged with `prog_bar` = true.
   enum class For { callbacks, logger, progress_bar };
 
   /// Starts a pass over the data. Forgets all values but remembers the names.
@@ -85,7 +85,8 @@ class LoggedValues {
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
-  /// Logs a value that stands for the epoch as a whole, with weight 1.
+  /// Logs a value that stands for the epoch as a whole, with weight 1 and without a loader's
+  /// suffix.
   void log_epoch(std::string_view name, double value, const LogOptions& options);
 
   /// Returns the values of the current optimizer step. The batches of one step are combined as
@@ -112,9 +113,12 @@ class LoggedValues {
   /// Returns the values of the epoch so far. Waits for the device if values are on one.
   MetricMap epoch_values(For whom);
 
-  /// Combines the epoch's values with those of another rank, taken from its state_dict.
+  /// Combines the epoch's values with those of another rank, taken from its `state_dict`. Needed if
+  /// a run resumes in the middle of an epoch with another number of ranks. Values of the current
+  /// step aren't combined.
   void merge(const StateDict& other);
-  /// The values and names, for a checkpoint in the middle of an epoch.
+  /// The values and names, for a checkpoint in the middle of an epoch. Waits for the device if
+  /// values are on one. After `load_state_dict`, the ranks have to agree on names again.
   StateDict state_dict();
   void load_state_dict(const StateDict& state);
 
@@ -155,7 +159,7 @@ class LoggedValues {
 
   std::vector<Slot> slots_;
   size_t agreed_ = 0;  // how many slots, from the first, all ranks have in the same order
-  size_t cursor_ = 0;  // the slot of the next call of log if the calls repeat the last batch's
+  size_t cursor_ = 0;  // the slot of the next `log` if this batch logs like the last one
   int64_t rows_ = 1;
   int64_t loader_index_ = 0;
   int64_t loader_count_ = 1;

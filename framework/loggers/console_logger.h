@@ -19,7 +19,8 @@ struct ConsoleLoggerOptions {
 /// Describes the options for YAML files and `--help`.
 Fields describe(ConsoleLoggerOptions& options);
 
-/// Writes metrics to stderr: one plain line for each epoch and for each validation or test.
+/// Writes metrics to stderr: one plain line for each epoch and for each validation or test, with
+/// four significant digits. It keeps no state, and a resumed run just goes on writing.
 ///
 ///     epoch 3, step 120: val_acc 0.9312, val_loss 0.2417
 ///
@@ -30,18 +31,20 @@ Fields describe(ConsoleLoggerOptions& options);
 class ConsoleLogger : public Logger {
  public:
   using Options = ConsoleLoggerOptions;
-  /// `out` is the stream to write to. The caller keeps ownership of it.
+  /// `out` is the stream to write to. The caller keeps ownership of it, and keeps it open.
   explicit ConsoleLogger(ConsoleLoggerOptions options = {}, std::FILE* out = stderr);
 
   void start(Run& /*run*/) override {}
   /// Writes a line only if `log_steps` is set.
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
+  /// Writes a line, whatever `log_steps` is.
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
-  /// Flushes the stream.
+  /// Flushes the stream, which may hold lines back until then if it is a file.
   void finish(bool failed) override;
   std::string state_key() const override { return "ConsoleLogger"; }
 
  private:
+  /// Writes one line with all metrics, ordered by name.
   void write(const MetricMap& metrics, int64_t epoch, int64_t step);
 
   ConsoleLoggerOptions options_;

@@ -52,7 +52,7 @@ void Checkpointer::save_after_exception(const std::exception& error, bool at_bou
 void Checkpointer::save_failed() {
   RunControl& run = parts_.run;
   if (saves_nothing() || !run.is_global_zero()) return;
-  auto& epochs = run.history().epochs;  // a run that goes on ends the epoch once more
+  auto& epochs = run.history().epochs;  // a resumed run ends this epoch again
   if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
   const auto path = run.log_dir() / "checkpoints" / "failed.ckpt";
   save({.path = path, .options = {}});

@@ -7,29 +7,32 @@
 
 namespace levin {
 
-/// Writes the checkpoints of a fit: when callbacks ask for one, when a signal interrupts the fit,
-/// and what can be saved after an exception. A checkpoint is a file that rank 0 writes, or a folder
-/// that every rank writes a part of if the strategy is sharded. With fast_dev_run only `save_now`
-/// writes.
+/// Writes the checkpoints of a fit: those that callbacks ask for, one when a signal interrupts the
+/// fit, and what can be saved after an exception. A checkpoint is a file that rank 0 writes or, if
+/// the strategy is sharded, a folder to which every rank adds its part. With fast_dev_run only
+/// `save_now` writes.
 ///
-/// All ranks have to call `save`, `save_now` and `save_interrupted` together, because each has a
-/// part in the state.
+/// `save`, `save_now` and `save_interrupted` are collectives, because each rank has a part in the
+/// state. All of them write on the calling thread and throw CheckpointError if a file can't be
+/// written.
 class Checkpointer {
  public:
   Checkpointer(LoopParts parts, FitState& state) : parts_(parts), state_(state) {}
 
-  /// Writes the checkpoint a callback has asked for, and then removes those that it replaces. The
-  /// loggers' files are flushed first, so that they agree with it.
+  /// Writes the checkpoint that a callback has asked for, and then removes the checkpoints that it
+  /// replaces. The loggers are flushed first, so that their files have every row the checkpoint
+  /// knows of.
   void save(const Requests::Save& request);
-  /// Writes a complete checkpoint; once this returns on any rank, all parts are on disk.
+  /// Writes a complete checkpoint. Once this returns on any rank, all parts are on disk.
   void save_now(const std::filesystem::path& path);
-  /// Writes `checkpoints/interrupted.ckpt` into the run's folder; "last" stands for it from now on.
+  /// Writes `checkpoints/interrupted.ckpt` into the run's folder, and makes it the checkpoint that
+  /// `ckpt_path = "last"` stands for.
   void save_interrupted();
-  /// Writes the checkpoints that callbacks asked for in on_exception; their state may be that of a
-  /// step half done. If `error` is a ModuleError (a monitor's name is misspelt, for example) and
-  /// `at_boundary` says that the state is one to go on from, also writes `checkpoints/failed.ckpt`,
-  /// so that the epoch isn't lost. Other ranks have no part in these; nothing is written if the
-  /// state is shared out among them.
+  /// Writes the checkpoints that callbacks asked for in on_exception; they may hold the state of a
+  /// step that is only half done. If `error` is a ModuleError (a monitor's name is misspelt, for
+  /// example) and `at_boundary` says that training can go on from the present state, it also writes
+  /// `checkpoints/failed.ckpt`, so that the epoch isn't lost. Not a collective: the other ranks
+  /// have no part in these checkpoints. Writes nothing if the state is divided among several ranks.
   void save_after_exception(const std::exception& error, bool at_boundary);
 
  private:

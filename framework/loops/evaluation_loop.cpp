@@ -12,7 +12,7 @@ namespace {
 using RunHook = void (Hooks::*)(Run&);
 using BatchCall = void (Hooks::*)(const Batch&, Step&);
 
-/// The hooks of one kind of evaluation.
+/// The hooks that are called in one kind of evaluation.
 struct HookNames {
   RunHook start, epoch_start, epoch_end, end;
   BatchHook batch_start_bit, batch_end_bit;
@@ -31,7 +31,8 @@ constexpr HookNames kTest{&Hooks::on_test_start,       &Hooks::on_test_epoch_sta
 
 const HookNames& hooks_of(Stage stage) { return stage == Stage::test ? kTest : kValidation; }
 
-/// Sets the progress of an evaluation, and puts back that of the fit around it at the end.
+/// Sets the progress of an evaluation, and puts back that of the surrounding fit when it is
+/// destroyed.
 class ProgressScope {
  public:
   ProgressScope(RunControl& run, Stage stage) : run_(run), before_(run.progress()) {
@@ -64,7 +65,7 @@ EvaluationMode::EvaluationMode(torch::nn::Module& module)
 
 EvaluationMode::~EvaluationMode() {
   module_.train(was_training_);
-  for (auto& [child, training] : children_) child->train(training);  // parents come first
+  for (auto& [child, training] : children_) child->train(training);  // parents before children
 }
 
 EvaluationLoop::EvaluationLoop(LoopParts parts, DataLoaders loaders, std::string_view option,

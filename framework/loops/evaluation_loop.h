@@ -7,22 +7,36 @@
 
 namespace levin {
 
-/// Passes over validation or test data: the same code for Trainer::validate and Trainer::test, for
-/// the validation within a fit and for the sanity check before it. Lightning: _EvaluationLoop.
+/// Makes passes over validation or test data. The same code serves Trainer::validate and
+/// Trainer::test, the validation within a fit, and the sanity check before it. Lightning:
+/// _EvaluationLoop.
+///
+///     EvaluationLoop loop(parts, data.test_dataloader(), "limit_test_batches", 1.0);
+///     const at::NoGradGuard no_grad;
+///     MetricMap metrics = loop.run(Stage::test);          // on every rank
+///
+/// A loop may make any number of passes. It opens its readers in the first pass that reads them,
+/// and rewinds them for the next one, so that their threads and buffers are made only once.
 class EvaluationLoop {
  public:
-  /// Reads `loaders` one after another, at most `limit` of each, which is the value of the option
-  /// named `option`. Throws ConfigError if the limit doesn't fit a loader.
+  /// Reads `loaders` one after another and takes at most `limit` batches of each. `limit` is the
+  /// value of the option named `option`, which error messages mention. Throws ConfigError if the
+  /// limit is a fraction of a loader whose length isn't known, or a fraction of less than one
+  /// batch.
   EvaluationLoop(LoopParts parts, DataLoaders loaders, std::string_view option,
                  const CountOrFraction& limit);
 
-  /// Whether there is a loader with at least one batch to evaluate.
+  /// Whether at least one loader may have a batch to evaluate. True also for a loader whose length
+  /// isn't known, unless its limit is 0.
   bool has_batches() const;
-  /// Makes one pass over all loaders, at most `most` batches of each, and returns its metrics,
-  /// which the Run shows from then on. `stage` is validate, test or sanity_check and says which
-  /// hooks are called; in sanity_check the loggers get nothing. The module is in evaluation mode
-  /// meanwhile. Whether gradients are recorded is up to the caller. All ranks have to call this
-  /// together.
+  /// Makes one pass over all loaders and returns the metrics that were logged in it, combined over
+  /// all ranks. If `most` is given, the pass reads no more than that many batches of each loader.
+  ///
+  /// `stage` is validate, test or sanity_check. It selects the hooks that are called, those of a
+  /// validation or of a test. In a sanity check the loggers get nothing. During the pass the module
+  /// is in evaluation mode, and Run::progress describes the evaluation; afterwards both are as they
+  /// were. Run::metrics shows the returned values from then on. The caller decides whether
+  /// gradients are recorded. A collective: all ranks have to call this together.
   MetricMap run(Stage stage, std::optional<int64_t> most = {});
 
  private:
@@ -32,13 +46,14 @@ class EvaluationLoop {
   LoopParts parts_;
   DataLoaders loaders_;
   std::vector<std::optional<int64_t>> limits_;  // batches of each loader; nothing: no limit
-  std::vector<Reader> readers_;                 // opened at the first pass, used again
+  std::vector<Reader> readers_;                 // opened in the first pass, then rewound
   LoggedValues metrics_;
-  int64_t batches_seen_ = 0;  // over all passes: the loggers' step
+  int64_t batches_seen_ = 0;  // over all passes; the step of the loggers' rows
 };
 
-/// Puts a module and its children into evaluation mode while this object exists, and each of them
-/// back into the mode it was in. A part that was frozen in evaluation mode stays there.
+/// Puts a module and all its children into evaluation mode while this object exists. The destructor
+/// puts each of them back into the mode that it was in, so a part that the user froze in evaluation
+/// mode stays frozen. The module must outlive this object.
 class EvaluationMode {
  public:
   explicit EvaluationMode(torch::nn::Module& module);

@@ -10,7 +10,8 @@
 namespace levin {
 namespace {
 
-/// Batches of a training epoch within `limit_train_batches`.
+/// The number of training batches of an epoch under `limit_train_batches`; nothing if it isn't
+/// known.
 std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train) {
   const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
                                TrainingData::size(train, parts.strategy.rank_share()));
@@ -100,9 +101,9 @@ void FitLoop::run_batches() {
   epoch_complete_ = true;
 }
 
-/// What follows a stop within an epoch would not happen here in a run that goes on: a last
-/// validation if a callback asked for the stop, and the epoch's end. So checkpoints hold the state
-/// before it.
+/// Ends training within an epoch. If a callback asked for the stop, a last validation follows, and
+/// the epoch's end follows in any case. Neither would happen at this point in a run that is resumed
+/// from here, so later checkpoints hold the state as it is before them.
 void FitLoop::cut_epoch_short(bool has_validated) {
   if (parts_.run.history().interrupted) return;
   state_.freeze();
@@ -114,7 +115,8 @@ bool FitLoop::next_batch(Batch& batch) {
   return data_.next(batch);
 }
 
-/// If the data's length isn't known, this reads a batch ahead.
+/// Whether the epoch has no further batch. If the data's length isn't known, this reads a batch
+/// ahead.
 bool FitLoop::at_end() {
   const ProfilePart profiled(num_batches_ ? nullptr : parts_.profiler, Part::data);
   return data_.at_end();
@@ -172,7 +174,8 @@ void FitLoop::end_epoch() {
   act_on_requests(/*in_step=*/false);
 }
 
-/// Acts on what callbacks and the module have asked for. `in_step`: see Stopping::take_request.
+/// Acts on what callbacks and the module have asked for. Stopping::take_request says what `in_step`
+/// means.
 void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
   const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});

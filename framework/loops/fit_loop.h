@@ -17,36 +17,51 @@ namespace levin {
 /// Trains for epochs of batches, with validation in between. Lightning: _FitLoop,
 /// _TrainingEpochLoop.
 ///
-/// This class is the order of what happens; each thing that happens has a class of its own:
-/// TrainingStep trains on a batch, Validation validates, Stopping decides when training ends,
-/// Checkpointer and FitState save and load, ThreadChoice finds the number of threads.
+///     FitLoop loop(parts, data.train_dataloader(), data.val_dataloader(), optimizers);
+///     if (checkpoint) loop.resume(*checkpoint);
+///     loop.run();                                       // run.history() then says why it ended
 ///
-/// A step boundary comes after an optimizer step, its hooks, its row of the loggers and the
+/// This class decides only in which order things happen. Each thing that happens has a class of its
+/// own: TrainingStep trains on a batch, Validation validates, Stopping decides when training ends,
+/// Checkpointer and FitState save and load, and ThreadChoice finds the number of threads.
+///
+/// A step boundary is the moment after an optimizer step, its hooks, its row of the loggers and the
 /// validation that is due after it. Requests of callbacks are acted on there, and checkpoints are
 /// taken only there and at the end of an epoch, which is a boundary too.
+///
+/// With several ranks, every rank has its own FitLoop and makes the same calls in the same order.
+/// All calls come from the thread that runs the Trainer.
 class FitLoop {
  public:
-  /// Puts the limits into the run's progress. `optimizers` must outlive the loop. Throws
-  /// ConfigError for options that don't fit the data, DataError if the loader has no full batch,
-  /// and ModuleError for more than one optimizer.
+  /// Opens the training data and puts the limits into the run's progress; nothing is trained yet.
+  /// `optimizers` and everything in `parts` must outlive the loop. Throws ConfigError for options
+  /// that don't fit the data, DataError if the training loader has no full batch, and ModuleError
+  /// if there is more than one optimizer.
   FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers);
   FitLoop(const FitLoop&) = delete;
   FitLoop& operator=(const FitLoop&) = delete;
 
-  /// Lets `run` go on where `checkpoint` was taken. Throws CheckpointError if it is of another
-  /// model, and leaves the module as it was then.
+  /// Makes `run` go on where `checkpoint` was taken; to be called before it. Throws CheckpointError
+  /// if the checkpoint belongs to another model, optimizer or data; the module then keeps the
+  /// weights that it had before.
   void resume(const StateDict& checkpoint) { state_.resume(checkpoint); }
-  /// Trains until a limit, a request or a signal ends it; the run's history says which.
+  /// Trains until a limit, a request or a signal ends it; `stop_reason` of the run's history says
+  /// which. While it runs, the first SIGINT or SIGTERM makes training end at a following boundary,
+  /// at which Checkpointer::save_interrupted saves the state. What hooks, steps and loaders throw
+  /// passes through. A collective, like all of its parts: ranks that have fewer rows than others
+  /// take part in each step.
   void run();
 
-  /// Writes a checkpoint of the state as it is, by all ranks together.
+  /// Writes a checkpoint of the state as it is now. A collective: once it returns on any rank, all
+  /// parts of the checkpoint are on disk.
   void save_checkpoint(const std::filesystem::path& path) { checkpointer_.save_now(path); }
-  /// Writes what can be saved after `error` has ended `run`: see Checkpointer.
+  /// Writes what can be saved after `error` has ended `run`: see
+  /// Checkpointer::save_after_exception. Each rank may call it alone.
   void save_after_exception(const std::exception& error) {
     checkpointer_.save_after_exception(error, at_boundary_);
   }
-  /// The number of threads that `threads = "auto"` has found, and how they wait; 0 threads
-  /// otherwise.
+  /// The setting that `threads = "auto"` has found or taken over from a checkpoint; its number of
+  /// threads is 0 if there is none.
   ThreadSetting threads() const { return threads_.setting(); }
 
  private:
@@ -72,8 +87,10 @@ class FitLoop {
   ThreadChoice threads_;
   FitState state_;
   Checkpointer checkpointer_;
-  bool epoch_complete_ = false;  // every batch of the epoch was seen
-  bool at_boundary_ = false;     // the state is one that a run can go on from
+  /// Whether every batch of the epoch was seen.
+  bool epoch_complete_ = false;
+  /// Whether the state is one that a resumed run can go on from.
+  bool at_boundary_ = false;
 };
 
 }  // namespace levin

@@ -15,7 +15,8 @@
 namespace levin {
 namespace {
 
-/// Each element of `list` with its key; "#1" is added to the key of the second one with that key.
+/// Returns each element of `list` with its key. If several elements have the same key, "#1" is
+/// added to that of the second, "#2" to that of the third, and so on.
 template <class T>
 std::vector<std::pair<std::string, T*>> keyed(const std::vector<T*>& list) {
   std::map<std::string, int> seen;
@@ -156,8 +157,9 @@ StateDict FitState::rank_states() {
   return states;
 }
 
-/// With as many ranks as the checkpoint was written by, each goes on with its own part. Otherwise
-/// rank 0 takes the metrics of all, and the other ranks begin with none.
+/// If this run has as many ranks as the one that wrote the checkpoint, each rank goes on with its
+/// own part. Otherwise rank 0 takes over the metrics of all ranks, and the other ranks begin with
+/// none.
 void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then =

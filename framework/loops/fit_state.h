@@ -11,26 +11,26 @@
 
 namespace levin {
 
-/// What a checkpoint of a fit holds, and how a fit goes on from one with the same bits. Writing
-/// files is the Checkpointer's part.
+/// Knows what a checkpoint of a fit holds, and puts it back so that the fit goes on with the same
+/// bits. The Checkpointer writes the files.
 ///
-/// Children of a checkpoint; one with weights only has just the first:
+/// A checkpoint has these children; one with weights only has just the first:
 ///
 ///     model             parameters and buffers
 ///     optimizer.<i>     the optimizers
 ///     schedulers        learning-rate schedules
 ///     loop              progress, the metrics shown, those of the epoch begun, the history
-///     callbacks.<key>   callbacks, by Callback::state_key; "#1" follows the second one's key
-///     loggers.<key>     loggers, likewise
+///     callbacks.<key>   callbacks, by Callback::state_key; "#1" is added to a key used twice
+///     loggers.<key>     loggers, by Logger::state_key, in the same way
 ///     data              the data module
 ///     random            the random generators of rank 0
-///     ranks             how many there were and the rows of their steps; ranks.<r> for the ranks
-///                       from 1 on: their random generators and their metrics of the epoch begun
+///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
+///                       ranks from 1 on: their random generators and metrics of the epoch begun
 ///
-/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters of the
-/// data with the seed, and module, which says what the weights are of (module_description.h). The
-/// order of an epoch's rows follows from the seed and the epoch, so the place in the data needs
-/// only the two numbers in `loop`.
+/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters (of the
+/// data, and the seed), and module, which describes the model that the weights belong to
+/// (module_description.h). The order of an epoch's rows follows from the seed and the epoch, so the
+/// place in the data needs only the two numbers in `loop`.
 class FitState {
  public:
   /// The parts of a fit that have state, besides those in LoopParts.
@@ -44,33 +44,38 @@ class FitState {
     Stopping& stopping;
     ThreadChoice& threads;
   };
-  /// Keeps the references.
+  /// Keeps the references; all of them must outlive this object.
   FitState(LoopParts parts, Members members) : parts_(parts), members_(members) {}
 
-  /// The state as it is, or as it was at the last `freeze`, after on_save_checkpoint had its say.
-  /// All ranks have to call this together, because each has a part in the state.
+  /// Returns the state as it is now or, after `freeze`, as it was at the last call of `freeze`;
+  /// then on_save_checkpoint is called, which may change it. The tensors may share memory with the
+  /// model. A collective, because each rank adds its own part, unless `leave_out_other_ranks` was
+  /// called.
   StateDict checkpoint(bool weights_only);
-  /// Lets later checkpoints hold the state as it is now. For a boundary after which things happen
-  /// that would not happen there in a run that goes on. Checkpoints with weights only aren't
-  /// affected.
+  /// Makes later checkpoints hold the state as it is now. To be called at a boundary after which
+  /// something happens that wouldn't happen there in a resumed run. Checkpoints with weights only
+  /// aren't affected. A collective, like `checkpoint`.
   void freeze() { frozen_ = state(/*weights_only=*/false); }
-  /// Leaves the other ranks out of later checkpoints: after a failure they may be gone.
+  /// Leaves the other ranks out of later checkpoints, which are then no collectives. After a
+  /// failure the other ranks may be gone.
   void leave_out_other_ranks() { alone_ = true; }
 
-  /// Keeps the shape and type of the batch's input for later checkpoints, which say what their
-  /// module takes.
+  /// Remembers the shape and type of the batch's input, which later checkpoints tell as what their
+  /// module takes. A batch without rows is ignored.
   void note_input(const Batch& batch);
   bool knows_input() const { return input_.has_value(); }
 
-  /// Puts a checkpoint's state back, after on_load_checkpoint. Throws CheckpointError if it is of
-  /// another model, optimizer or data, and leaves the module as it was then.
+  /// Calls on_load_checkpoint and then puts a checkpoint's state back. Throws CheckpointError if
+  /// the checkpoint belongs to another model, optimizer or data; the module then keeps the weights
+  /// that it had before.
   void resume(const StateDict& checkpoint);
   bool is_resumed() const { return resumed_; }
-  /// Puts the random generators back as they were in the checkpoint resumed from; does nothing if
-  /// there was none. Comes after everything else that may draw random numbers.
+  /// Puts the random generators back as they were in the checkpoint that was resumed from; does
+  /// nothing if there was none. To be called after everything else that may draw random numbers
+  /// before training.
   void restore_random();
-  /// Lets later checkpoints hold this rank's random generators as they are now: after training, all
-  /// ranks draw rank 0's random numbers again.
+  /// Makes later checkpoints hold the random generators that this rank has now. To be called at the
+  /// end of training, after which all ranks draw rank 0's random numbers again.
   void keep_random();
 
  private:

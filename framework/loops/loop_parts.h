@@ -12,26 +12,38 @@
 
 namespace levin {
 
-/// References to everything a loop works with. The Trainer owns it, and all of it outlives the
-/// loop.
+/// References to everything that a loop works with. The Trainer fills it in for each run, and all
+/// that it refers to outlives the loop. Copies of the struct refer to the same objects.
 struct LoopParts {
+  /// The module and the data that the run was started with.
   Module& module;
   DataModule& data;
+  /// The device of this process, and the other ranks.
   Strategy& strategy;
+  /// The hooks of the callbacks and of the module, in the order of their calls.
   const HookList& hooks;
+  /// The callbacks in the order they were added; for their states in checkpoints.
   const std::vector<Callback*>& callbacks;
-  const std::vector<Logger*>& loggers;  // none on ranks other than 0
+  /// The loggers that get metrics; none on ranks other than 0, and none with fast_dev_run.
+  const std::vector<Logger*>& loggers;
+  /// The options, with fast_dev_run and overfit_batches worked into the others.
   const TrainerOptions& options;
+  /// Progress, metrics and requests of the run, which the loops keep up to date.
   RunControl& run;
-  Profiler* profiler = nullptr;    // null: nothing is measured
-  ThreadScope* threads = nullptr;  // needed by FitLoop only, which sets it for `threads = "auto"`
+  /// Measures where the time goes; null if nothing is measured.
+  Profiler* profiler = nullptr;
+  /// What FitLoop sets for `threads = "auto"`; other loops don't need it.
+  ThreadScope* threads = nullptr;
 };
 
-/// Reads the next batch of `reader` into `batch`; returns false at the end of the epoch.
+/// Reads the next batch of `reader` into `batch`, whose memory is used again if possible, and
+/// measures the time as that of the data. Returns false at the end of the epoch. Waits if the
+/// reader's threads haven't made the batch yet.
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch);
 
-/// Moves `batch` to the strategy's device, and calls the transfer hooks of the data module and of
-/// the module before and after that.
+/// Moves `batch` to the strategy's device. Before that it calls on_before_batch_transfer of the
+/// data module and of the module, in this order; afterwards on_after_batch_transfer of both. With
+/// pinned memory the copy to a GPU may still be under way when this returns.
 void transfer(const LoopParts& parts, Batch& batch);
 
 }  // namespace levin

@@ -17,7 +17,7 @@ PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders)
 
 NamedTensors PredictLoop::run() {
   read_all();
-  NamedTensors result;  // ordinary tensors, whatever the mode was
+  NamedTensors result;  // made outside inference mode: ordinary tensors
   for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
   return parts_.strategy.gather_rows(std::move(result), positions_);
 }

@@ -8,15 +8,26 @@
 
 namespace levin {
 
-/// One pass over the prediction data, which collects what predict_step returns.
-/// Lightning: _PredictionLoop.
+/// One pass over the prediction data, which collects what Module::predict_step returns. The Trainer
+/// makes one for each Trainer::predict. Lightning: _PredictionLoop.
+///
+///     PredictLoop loop(parts, data.predict_dataloader());
+///     NamedTensors outputs = loop.run();        // on every rank; once for each loop
+///
+/// Batches are moved to the strategy's device, and each output is copied to the CPU right away, so
+/// the device needn't hold the outputs of all batches.
 class PredictLoop {
  public:
+  /// Takes `loaders`, which are read one after another; nothing is read yet.
   PredictLoop(LoopParts parts, DataLoaders loaders);
 
-  /// Predicts, and returns on every rank each output's rows of all ranks, on the CPU, in the order
-  /// of the data: loader by loader, row by row. All ranks have to call this together. Throws
-  /// ModuleError if predict_step returns other names than for the first batch.
+  /// Predicts, and returns on every rank the outputs of all ranks: each tensor [rows, ...] on the
+  /// CPU, with its rows in the order of the data, loader by loader. Empty if there was no batch. A
+  /// loader gives at most `limit_predict_batches` batches.
+  ///
+  /// The module is in evaluation mode meanwhile, no gradients are recorded, and logging throws
+  /// ModuleError. A collective. Throws ModuleError if predict_step returns other names than for the
+  /// first batch, and ConfigError if the limit doesn't fit a loader.
   NamedTensors run();
 
  private:

@@ -10,25 +10,25 @@
 
 namespace levin {
 
-/// Hands the values of the step just done to every logger as a row of step `step`; does nothing if
-/// the step logged none.
+/// Hands the values of the step just done to every logger, as a row for step `step`. Does nothing
+/// if the step logged no values. Waits for the device if values are on one.
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step);
 
-/// Ends a pass over data: combines the values collected during it over all ranks, and lets
-/// Run::metrics and Run::progress_bar_metrics show them. Returns those that callbacks see. All
-/// ranks have to call this together.
+/// Ends a pass over data: combines the values collected in it over all ranks, and makes
+/// Run::metrics and Run::progress_bar_metrics show them. Returns those that callbacks see. A
+/// collective.
 MetricMap publish_epoch_values(const LoopParts& parts, LoggedValues& metrics);
 
-/// Hands the values of a pass to every logger, as a row of the last optimizer step; does nothing if
-/// there are none.
+/// Hands the values of a pass to every logger, as a row for the last optimizer step. Does nothing
+/// if there are none.
 void log_epoch_values(const LoopParts& parts, LoggedValues& metrics);
 
-/// Tells the schedulers that watch a metric, and act once in each `interval`, what the Run's
-/// metrics are. All ranks use those of rank 0, so that their learning rates stay equal. Throws
-/// ModuleError if a metric is missing that a strict scheduler watches.
+/// Tells the Run's metrics to the schedulers that watch a metric and act once in each `interval`.
+/// All ranks use the metrics of rank 0, so that their learning rates stay equal; every rank has to
+/// call this. Throws ModuleError if a metric that a strict scheduler watches is missing.
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval);
 
-/// Metrics as a value of a checkpoint, and back.
+/// Converts metrics to a value of a checkpoint, and back.
 Value to_value(const MetricMap& metrics);
 MetricMap to_metrics(const Value& object);
 

@@ -11,7 +11,7 @@ volatile std::sig_atomic_t g_keeps_on = 0;
 
 void on_signal(int number) {
   g_received = 1;
-  if (g_keeps_on == 0) std::signal(number, SIG_DFL);  // a second one ends the program at once
+  if (g_keeps_on == 0) std::signal(number, SIG_DFL);  // a second signal ends the program
 }
 
 }  // namespace

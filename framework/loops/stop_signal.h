@@ -4,13 +4,20 @@
 
 namespace levin {
 
-/// While an object of this class exists, the first SIGINT or SIGTERM only sets a flag, which a loop
-/// looks at when it is safe to stop. The second one ends the program at once, unless Levin's
-/// launcher has started it: the launcher ends its ranks itself. The handlers that were installed
-/// before are put back at the end.
+/// Lets a loop end well after SIGINT (Ctrl-C) or SIGTERM. While an object of this class exists, the
+/// first of these signals only sets a flag, which the loop reads when it is safe to stop. A second
+/// signal of the same kind ends the program at once, unless Levin's launcher has started the
+/// program (LEVIN_LAUNCHED is set): the launcher ends its ranks itself.
+///
+///     const StopSignal signal;
+///     while (!StopSignal::received()) train_one_step();
+///
+/// Signal handlers belong to the whole process, so there should be one object at a time.
 class StopSignal {
  public:
+  /// Clears the flag and installs the handlers.
   StopSignal();
+  /// Puts back the handlers that were installed before.
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;

@@ -11,13 +11,13 @@
 namespace levin {
 namespace {
 
-// A trial reads so much of the data that its steps don't find their batches in a cache, because
-// those of the training won't be in one either.
+// A trial reads enough data that its steps don't find their batches in a CPU cache: the batches of
+// the training won't be in one either.
 constexpr int64_t kBatches = 8;
 constexpr size_t kBytes = size_t{64} << 20;
 constexpr double kSeconds = 0.05;
 
-/// Everything a training step changes, to be put back.
+/// The state that a training step changes, kept to be put back.
 class Snapshot {
  public:
   Snapshot(const LoopParts& parts, Optimizer& optimizer)
@@ -93,7 +93,7 @@ void ThreadChoice::try_threads() {
                         parts_.loggers, parts_.options, parts_.run,      nullptr, parts_.threads};
   Snapshot before(parts_, *optimizers_.entries().front().optimizer);
   try {
-    LoggedValues metrics;  // takes what training_step logs, and is dropped
+    LoggedValues metrics;  // what training_step logs here is dropped
     metrics.begin_epoch();
     const LoggingScope logging(parts_.run, &metrics);
     StepControl control(parts_.run, metrics, /*on_step=*/true);

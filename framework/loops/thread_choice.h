@@ -9,34 +9,42 @@
 
 namespace levin {
 
-/// What `threads = "auto"` does in a fit: whole training steps (forward, backward and the
-/// optimizer) are timed before the first one, the number of threads found is kept in checkpoints,
-/// and steps are watched afterwards if the machine may become too busy for the setting. How a
-/// setting is found is the part of AutoThreads (framework/threads/threads.h); this class provides
-/// the steps.
+/// Does what `threads = "auto"` asks for in a fit. Before the first step it times whole training
+/// steps (forward, backward and the optimizer) with different numbers of threads. The number found
+/// is kept in checkpoints. Later steps are watched, in case other programs come to need the
+/// machine's cores.
+///
+/// AutoThreads (framework/threads/threads.h) decides which setting is best; this class provides it
+/// with the steps to time.
+///
+///     ThreadChoice threads(parts, optimizers, train, num_batches);
+///     threads.choose();
+///     while (...) threads.watch([&] { return train_on_a_batch(); });
 class ThreadChoice {
  public:
-  /// `num_batches`: batches of an epoch, if known.
+  /// Keeps the references; `parts.threads` must not be null. `num_batches` is the number of batches
+  /// of an epoch, if that is known.
   ThreadChoice(LoopParts parts, Optimizers& optimizers, DataLoaders train,
                std::optional<int64_t> num_batches);
 
-  /// Finds the number of threads and puts it into force, if the options say "auto"; prints what was
-  /// measured to stderr. Nothing is timed, and LibTorch's own number is taken, in deterministic
-  /// mode, on a GPU, with several processes (each has its share of the cores already,
-  /// OMP_NUM_THREADS), without an optimizer, and with an optimizer that calls its closure again
-  /// (LBFGS).
+  /// If the options say "auto", finds the number of threads, puts it into force, and prints what
+  /// was measured to stderr. LibTorch's own number is taken without any timing in deterministic
+  /// mode, on a GPU, with several processes (OMP_NUM_THREADS gives each its share of the cores),
+  /// without an optimizer, and with an optimizer that evaluates its closure again (LBFGS).
   ///
-  /// The steps train on the first batches, read by a reader of their own. No hook of a step is
-  /// called and nothing is logged. Afterwards the module's state_dict and gradients, the
+  /// The timed steps train on the first batches, which a separate reader reads. No hook of a step
+  /// is called and nothing is logged. Afterwards the module's state_dict and gradients, the
   /// optimizer's state, all random generators and the requests to the run are put back bit for bit,
-  /// after an error too. Whatever else a module changes in training_step stays changed.
+  /// also if a step throws. Whatever else a module changes in training_step stays changed.
   void choose();
-  /// Takes over the number of threads of the run that a checkpoint is of; `choose` then tries none.
+  /// Takes over the number of threads from the run that wrote a checkpoint; `choose` then times
+  /// nothing.
   void take(int threads) { threads_.take(threads); }
-  /// The setting in force because of "auto", or taken over; 0 threads if there is none.
+  /// The setting that "auto" has put into force or taken over; 0 threads if there is none.
   ThreadSetting setting() const { return threads_.setting(); }
 
-  /// Runs a training step and returns its result; measures how long it takes, if need be.
+  /// Runs a training step and returns its result. Also measures the step's time, as long as
+  /// AutoThreads watches for other programs.
   template <class Step>
   auto watch(Step&& step) {
     return threads_.watch(std::forward<Step>(step));

@@ -61,12 +61,12 @@ void TrainingStep::begin_window() {
 
 torch::Tensor TrainingStep::closure() {
   const at::AutoGradMode with_gradients(true);
-  // An optimizer that evaluates again (LBFGS) starts its gradients anew; only the first evaluation
-  // is logged and counted.
+  // An optimizer that evaluates its closure again (LBFGS) starts from new gradients each time. Only
+  // the first evaluation is logged and counted.
   step_->set_muted(evaluated_);
   if (evaluated_) begin_window();
   loss_ = batch_->rows() > 0 ? forward() : torch::Tensor();
-  // Others wait for this rank's part of sums, also where it is nothing.
+  // The other ranks wait for this rank's part of the sums, even if it is nothing.
   const bool others_wait = parts_.strategy.ranks().size() > 1;
   if (loss_.defined() || others_wait) {
     backward(loss_);
@@ -81,7 +81,7 @@ torch::Tensor TrainingStep::closure() {
     if (!window_loss_.defined()) window_loss_ = at::zeros({});  // only other ranks have a loss
     const auto sum = parts_.strategy.summed_loss();
     if (sum && optimizer_ != nullptr && optimizer_->reevaluates_closure()) {
-      // It chooses its way by the loss: all ranks must see the same.
+      // Such an optimizer decides by the loss how to go on, so all ranks must see the same one.
       return at::full({}, *sum * full_rows_ / all_rows_, at::kDouble);
     }
   }

@@ -4,33 +4,42 @@
 
 namespace levin {
 
-/// Trains on one batch: forward, backward and, at the end of a window of batches, the optimizer.
+/// Trains on one batch: forward, backward and, at the end of a window of batches, the optimizer. A
+/// window is the batches whose gradients make one optimizer step (accumulate_grad_batches).
+/// Lightning: _AutomaticOptimization.
 ///
-/// A window is the batches whose gradients make one optimizer step (accumulate_grad_batches). A
-/// step costs what the hand-written loop costs plus some virtual calls; nothing is allocated for
-/// it. Lightning: _AutomaticOptimization.
+///     TrainingStep training_step(parts, optimizers);
+///     bool stepped = training_step.run(batch, step, data.global_rows(), /*window_ends=*/true);
+///
+/// A step costs what a hand-written loop costs plus some virtual calls; this class allocates no
+/// memory for it.
 class TrainingStep {
  public:
-  /// `optimizers` must outlive this object. It may be empty: gradients are computed all the same.
-  /// Throws ModuleError for more than one optimizer, and what `check_accumulation` throws for
-  /// accumulate_grad_batches.
+  /// `optimizers` must outlive this object. It may be empty; gradients are computed all the same.
+  /// Throws ModuleError if there is more than one optimizer, and what `check_accumulation` throws
+  /// for accumulate_grad_batches.
   TrainingStep(LoopParts parts, Optimizers& optimizers);
 
-  /// Throws ConfigError if a window is to have more than one batch and the optimizer evaluates its
-  /// closure again (LBFGS): that would train on the last batch only.
+  /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
+  /// one and the optimizer evaluates its closure again (LBFGS), because it would then train on the
+  /// last batch only.
   void check_accumulation(int64_t batches) const;
 
-  /// Trains on `batch`, this rank's part of a batch that has `global_rows` rows over all ranks. If
-  /// `window_ends`, the gradients of the window are completed and the optimizer steps. Returns
-  /// whether it stepped, the same on every rank: not if training_step skipped all batches of the
-  /// window on all ranks.
+  /// Trains on `batch`, which is this rank's part of a batch that has `global_rows` rows over all
+  /// ranks and is on the device already. If `window_ends`, the gradients of the window are summed
+  /// over ranks and clipped, and the optimizer steps.
+  ///
+  /// Returns whether a step was counted, the same on every rank. It is false within a window, and
+  /// if training_step skipped all batches of the window on all ranks. With several ranks the call
+  /// at the end of a window is a collective. Throws ModuleError if training_step returns no scalar,
+  /// or one without a graph.
   bool run(const Batch& batch, StepControl& step, int64_t global_rows, bool window_ends);
-  /// The loss that training_step returned last, without its graph; undefined if it skipped the
-  /// batch.
+  /// The loss that training_step returned last, a scalar without its graph; undefined if it skipped
+  /// the batch. It stays on the device.
   const torch::Tensor& loss() const { return loss_; }
-  /// How many batches the window has so far; 0 at a step boundary.
+  /// How many batches the current window has so far; 0 at a step boundary.
   int64_t window_batches() const { return window_batches_; }
-  /// Forgets a window that was left unfinished: on_train_batch_start left out the rest of an epoch.
+  /// Forgets a window that was left unfinished because Step::skip_epoch ended its epoch early.
   void drop_window() { window_batches_ = 0; }
 
  private:
@@ -52,7 +61,7 @@ class TrainingStep {
   bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
   bool gradients_begun_ = false;
-  double full_rows_ = 0.0;    // of the window's first batch, over all ranks: rows weigh by it
+  double full_rows_ = 0.0;    // rows of the window's first batch over all ranks
   double window_rows_ = 0.0;  // rows of this rank that have gradients in the window
   double all_rows_ = 0.0;     // those of all ranks, once the window has ended
   torch::Tensor window_loss_;

@@ -9,32 +9,41 @@
 
 namespace levin {
 
-/// The validation within a fit: when it is due, the pass over the validation data, and the
-/// schedulers that act on its metrics. During it the module is in evaluation mode and no gradients
-/// are recorded.
+/// The validation within a fit: it knows when a validation is due, makes the pass over the
+/// validation data, and tells its metrics to the schedulers that act on them. During the pass the
+/// module is in evaluation mode and no gradients are recorded.
+///
+///     validation.check_sanity();                     // before training
+///     ...
+///     validation.count_batch();                      // after each training batch
+///     if (validation.is_due(is_last)) validation.run();
 class Validation {
  public:
-  /// `num_batches`: training batches of an epoch, if known. Throws ConfigError if limit_val_batches
-  /// or val_check_interval doesn't fit the data.
+  /// `num_batches` is the number of training batches of an epoch, if that is known. Keeps
+  /// `schedules`, which must outlive this object. Throws ConfigError if limit_val_batches or
+  /// val_check_interval doesn't fit the data.
   Validation(LoopParts parts, DataLoaders loaders, Schedules& schedules,
              std::optional<int64_t> num_batches);
 
   /// Whether there are validation batches at all. If not, `run` and `check_sanity` do nothing.
   bool has_batches() const { return loop_.has_batches(); }
 
-  /// Tries num_sanity_val_steps batches before training begins, so that an error in validation_step
-  /// shows at once. Leaves no trace: no metrics, no requests, and random generators as they were.
+  /// Tries num_sanity_val_steps batches of each loader before training begins, so that an error in
+  /// validation_step shows at once. Metrics and requests of callbacks are dropped afterwards, and
+  /// the random generators are put back as they were. A collective.
   void check_sanity();
 
-  /// Counts a training batch. The count goes on from epoch to epoch; checkpoints hold it.
+  /// Counts a training batch. The count goes on from epoch to epoch, and checkpoints hold it.
   void count_batch() { ++total_batches_; }
   int64_t total_batches() const { return total_batches_; }
   void set_total_batches(int64_t batches) { total_batches_ = batches; }
-  /// Whether to validate after the batch last counted; `is_last` says that the epoch ends with it.
+  /// Whether to validate after the batch that was counted last. `is_last` says that it is the last
+  /// batch of the epoch.
   bool is_due(bool is_last) const;
 
-  /// Validates. Afterwards the Run shows the metrics, and the schedulers that watch a metric and
-  /// act by steps have been told of them.
+  /// Validates on all validation data, up to limit_val_batches. Afterwards the Run shows the
+  /// metrics, and the schedulers that watch a metric and act by steps have been told of them. A
+  /// collective.
   void run();
 
  private:

@@ -14,7 +14,7 @@
 
 namespace levin {
 
-/// One forward pass of one SyncBatchNorm, which waits for its backward pass.
+/// One forward pass of one SyncBatchNorm, from the forward to the backward pass.
 struct SyncBatchNormPass : torch::CustomClassHolder {
   std::shared_ptr<ProcessGroup> group;
   bool waits = true;
@@ -30,14 +30,15 @@ struct SyncBatchNormPass : torch::CustomClassHolder {
 
 namespace {
 
-/// All dimensions but the channels'.
+/// All dimensions of `input` except that of the channels.
 std::vector<int64_t> reduced(const torch::Tensor& input) {
   std::vector<int64_t> dimensions{0};
   for (int64_t i = 2; i < input.dim(); ++i) dimensions.push_back(i);
   return dimensions;
 }
 
-/// `channels`, [channels], so that it can be combined with `input`, in its precision.
+/// Reshapes `channels`, [channels], and converts it to the precision of `input`, to combine the
+/// two.
 torch::Tensor like(const torch::Tensor& channels, const torch::Tensor& input) {
   std::vector<int64_t> sizes(static_cast<size_t>(input.dim()), 1);
   sizes[1] = -1;
@@ -50,8 +51,9 @@ torch::Tensor precise(const torch::Tensor& tensor) {
 
 /// The normalisation, given the statistics over all ranks.
 ///
-/// With xhat = (x - mean) / sqrt(var + eps) and n values a channel over all ranks, of which each
-/// rank has dy = dL/dy for its own, L being the sum of all ranks' weighted losses:
+/// Let xhat = (x - mean) / sqrt(var + eps), n the number of values in a channel over all ranks, L
+/// the sum of all ranks' weighted losses, and dy = dL/dy, which each rank has for its own rows.
+/// Then:
 ///
 ///   dx = weight / sqrt(var + eps) * (dy - sum(dy) / n - xhat * sum(dy * xhat) / n)
 class Normalise : public torch::autograd::Function<Normalise> {
@@ -92,9 +94,9 @@ class Normalise : public torch::autograd::Function<Normalise> {
 
 }  // namespace
 
-/// Statistics of a batch over ranks, in double.
+/// The statistics of a batch over all ranks, as doubles.
 struct SyncBatchNormImpl::Moments {
-  torch::Tensor count;     // of values a channel, a scalar
+  torch::Tensor count;     // of values in a channel, a scalar
   torch::Tensor mean;      // [channels]
   torch::Tensor variance;  // [channels], divided by count
 };
@@ -103,11 +105,11 @@ struct SyncBatchNormImpl::Link {
   struct Call {
     SyncBatchNormImpl* norm;
     bool has_backward;
-    c10::intrusive_ptr<SyncBatchNormPass> pass;  // none where there was no forward pass
+    c10::intrusive_ptr<SyncBatchNormPass> pass;  // null if this rank ran no forward pass
   };
   std::shared_ptr<ProcessGroup> group;
   std::vector<Call> calls;     // of this batch
-  std::vector<Call> expected;  // those of the last batch, without passes
+  std::vector<Call> expected;  // calls of the last batch, without their passes
 };
 
 SyncBatchNormImpl::SyncBatchNormImpl(SyncBatchNormOptions options_) : options(options_) {
@@ -122,7 +124,7 @@ SyncBatchNormImpl::SyncBatchNormImpl(int64_t num_features)
     : SyncBatchNormImpl(SyncBatchNormOptions{.num_features = num_features}) {}
 
 void SyncBatchNormImpl::reset() {
-  link_.reset();  // a clone is nobody's
+  link_.reset();  // a clone isn't joined
   const std::vector<int64_t> sizes{options.num_features};
   weight = register_parameter("weight", options.affine ? at::ones(sizes) : torch::Tensor(),
                               options.affine);
@@ -134,7 +136,7 @@ void SyncBatchNormImpl::reset() {
   num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
 }
 
-/// Counts a batch; how much it weighs in the running statistics.
+/// Counts a batch, and returns its weight in the running statistics.
 double SyncBatchNormImpl::next_factor() {
   if (!options.track_running_stats) return 0.0;
   num_batches_tracked += 1;
@@ -195,7 +197,7 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own)
   const auto counts = all.narrow(1, 0, 1);
   const auto means = all.narrow(1, 1, channels);
   const auto count = counts.sum();
-  if (count.is_cpu() && count.item<double>() < 2.0) {  // a GPU isn't waited for
+  if (count.is_cpu() && count.item<double>() < 2.0) {  // on a GPU this would wait for it
     throw ModuleError::contract("SyncBatchNorm.forward",
                                 "was given less than two values a channel over all ranks",
                                 "train on batches of at least two rows");

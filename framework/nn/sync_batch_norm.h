@@ -12,50 +12,64 @@
 
 namespace levin {
 
-/// The same as torch::nn::BatchNormOptions.
+/// The options of torch::nn::BatchNormOptions, with the same names, meanings and defaults.
 struct SyncBatchNormOptions {
-  /// The number of channels.
+  /// The number of channels, at least 1.
   int64_t num_features = 0;
   /// Added to the variance.
   double eps = 1e-5;
-  /// The weight of a new batch in the running statistics; nothing for their mean over all batches.
+  /// The weight of a new batch in the running statistics; nothing: these are the mean over all
+  /// batches.
   std::optional<double> momentum = 0.1;
-  /// Whether there are a weight and a bias.
+  /// Whether the layer has a weight and a bias.
   bool affine = true;
-  /// Whether running statistics are kept, for evaluation.
+  /// Whether running statistics are kept, for evaluation. If not, evaluation uses those of the
+  /// batch.
   bool track_running_stats = true;
 };
 
 /// Batch normalisation over the rows of all ranks: it computes what one process would compute on
-/// the global batch. PyTorch: torch.nn.SyncBatchNorm.
+/// the global batch. Use it if each rank's own part of a batch is too small for good statistics.
+/// PyTorch: torch.nn.SyncBatchNorm.
 ///
-///   y = (x - mean) / sqrt(var + eps) * weight + bias        x, y: [rows, channels, ...]
+///     y = (x - mean) / sqrt(var + eps) * weight + bias        x, y: [rows, channels, ...]
 ///
 ///     norm_ = register_module("norm", levin::SyncBatchNorm(16));
 ///
-/// Parameters and buffers are those of torch::nn::BatchNorm1d to 3d. So are the results while it
-/// isn't joined to other ranks (a strategy does that, by SyncBatchNorms), and in evaluation, in
-/// which ranks exchange nothing. Ranks may have any number of rows, even none. The gradients of
-/// weight and bias are sums over this rank's rows; the gradient of x is exact if the loss to be
-/// minimised is the sum of the ranks' losses.
+/// Parameters and buffers are those of torch::nn::BatchNorm1d to 3d, so checkpoints of those fit. A
+/// strategy joins the layer to the other ranks (SyncBatchNorms). Without that, and in evaluation,
+/// the layer exchanges nothing and computes what BatchNorm does. Ranks may have any number of rows,
+/// even none. The gradients of weight and bias are sums over this rank's rows; the gradient of x is
+/// exact if the loss to be minimised is the sum of the ranks' losses.
+///
+/// In training, each forward and each backward pass of a joined layer costs one exchange.
 class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
  public:
   using Options = SyncBatchNormOptions;
 
+  /// Throws ConfigError if num_features is less than 1.
   explicit SyncBatchNormImpl(SyncBatchNormOptions options);
+  /// The same with default options.
   explicit SyncBatchNormImpl(int64_t num_features);
+  /// Makes parameters and buffers anew, with their first values, and leaves the other ranks.
   void reset() override;
 
-  /// Normalises `input`, [rows, channels, ...]. In training it is a collective of all ranks. Throws
-  /// ModuleError in training if there is only one value a channel, which has no variance.
+  /// Normalises `input`, [rows, channels, ...]; the result has the same shape and type. In training
+  /// it is a collective of the ranks that have rows, and SyncBatchNorms::end_batch is the part of
+  /// the others. Throws ModuleError if the number of channels isn't num_features, and in training
+  /// if there is only one value for each channel, which has no variance. (With rows on a GPU,
+  /// several ranks don't check that.)
   torch::Tensor forward(const torch::Tensor& input);
 
   SyncBatchNormOptions options;
-  torch::Tensor weight;  // [channels], like the next three
+  /// Weight, bias and running statistics, [channels] each; undefined if the options switch them
+  /// off.
+  torch::Tensor weight;
   torch::Tensor bias;
   torch::Tensor running_mean;
   torch::Tensor running_var;
-  torch::Tensor num_batches_tracked;  // a scalar
+  /// How many batches the running statistics have seen, a scalar.
+  torch::Tensor num_batches_tracked;
 
  private:
   friend class SyncBatchNorms;
@@ -70,26 +84,31 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
 };
 TORCH_MODULE(SyncBatchNorm);
 
-/// Joins the SyncBatchNorm layers of a module over ranks for as long as it lives. A strategy has
-/// one from setup to teardown.
+/// Joins the SyncBatchNorm layers of a module over ranks for as long as this object lives. A
+/// strategy has one from setup to teardown; users need none.
+///
+///     SyncBatchNorms norms(module, group);            // on every rank
+///     loss.backward();
+///     norms.end_batch(/*took_part=*/true);            // after each batch
 ///
 /// The layers exchange in a process group of their own, because the order of their collectives
-/// among the others may differ from rank to rank: a rank without rows, or one that skips a step,
-/// takes part in them with nothing while other ranks are already sending gradients.
+/// among the others may differ from rank to rank: a rank that has no rows, or skips a step, takes
+/// part in them with nothing, while other ranks are already sending gradients.
 class SyncBatchNorms {
  public:
-  /// Joins the layers of `module`. A collective of `group` if there are any.
+  /// Joins the layers among the descendants of `module`, which has to be the same on all ranks. A
+  /// collective of `group` if there are any.
   SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group);
   ~SyncBatchNorms();
   SyncBatchNorms(const SyncBatchNorms&) = delete;
   SyncBatchNorms& operator=(const SyncBatchNorms&) = delete;
 
-  /// Whether the module has no such layer.
+  /// Whether the module has no SyncBatchNorm layer.
   bool empty() const { return norms_.empty(); }
 
-  /// Ends a batch; to be called on every rank for every batch, before the rank waits for gradients.
+  /// Ends a batch. To be called on every rank for every batch, before the rank waits for gradients.
   /// `took_part` says whether this rank has run forward and backward. If it hasn't, it takes part
-  /// in the other ranks' collectives with nothing: as often as in the last batch that it ran, or
+  /// in the other ranks' collectives with zero rows: as often as in the last batch that it ran, or
   /// once for each layer if it hasn't run any yet.
   void end_batch(bool took_part);
 

@@ -11,7 +11,7 @@ namespace {
 // Changes the rows that the gradient has, and no others.
 void sparse_update(const torch::Tensor& parameter, const torch::Tensor& sum,
                    const torch::Tensor& sparse_gradient, double rate, double eps) {
-  const auto gradient = sparse_gradient.coalesce();  // not linear: indices must be unique
+  const auto gradient = sparse_gradient.coalesce();  // equal indices must be summed before squaring
   const auto values = gradient._values();
   const auto like_gradient = [&](const torch::Tensor& new_values) {
     return at::_sparse_coo_tensor_unsafe(gradient._indices(), new_values, gradient.sizes(),

@@ -22,7 +22,8 @@ namespace optim = torch::optim;
 using OptionsRef = const optim::OptimizerOptions&;
 
 // What each class keeps for a parameter. `field(name, reference, needed)` is called for every
-// member; `needed` says whether a state without it would be of another configuration.
+// member. `needed` says whether every state of this configuration has the member, so that a saved
+// state without it belongs to another configuration.
 
 template <class Field>
 void visit(optim::SGDParamState& s, OptionsRef, Field&& field) {

@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <string_view>
 
-/// Checks of option values, shared by optimizers and schedulers. Each throws a ConfigError that
-/// names the option, its value and what it must be: `eps = -1: must be at least 0`.
+/// Checks of option values, shared by optimizers and schedulers; your own may use them too. Each
+/// throws a ConfigError that names the option, its value and what it must be: `eps = -1: must be at
+/// least 0`. `option` is the field's name in its options struct.
 namespace levin {
 
 /// Throws unless `valid`; `requirement` is the end of the message, "must be at most 1".

@@ -18,7 +18,8 @@
 namespace levin {
 namespace {
 
-// The gradients there are, sparse ones as their values. The vector is kept for the next call.
+// The gradients of those parameters that have one; of a sparse gradient, its values. The vector's
+// memory is kept for the next call on this thread.
 class Gradients {
  public:
   explicit Gradients(const std::vector<torch::Tensor>& parameters) : list_(kept()) {
@@ -75,7 +76,7 @@ torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters, doubl
   if (join) total = join(total);
   if (gradients.list().empty()) return total;
   const auto factor = (max_norm / (total + 1e-6)).clamp_max_(1.0);
-  // Where looking costs nothing, gradients that stay as they are aren't written.
+  // On the CPU, reading the factor costs nothing; a factor of 1 leaves the gradients as they are.
   if (factor.is_cpu() && factor.item<double>() == 1.0) return total;
   if (gradients.on_one_device() && factor.device() == gradients.list().front().device()) {
     at::_foreach_mul_(gradients.list(), factor);

@@ -28,8 +28,8 @@ Fields describe(LBFGSOptions& o) {
       {"learning_rate", &o.learning_rate, "step size"},
       {"max_iter", &o.max_iter, "iterations a step"},
       {"max_eval", &o.max_eval, "evaluations of the loss a step; null: max_iter * 5 / 4"},
-      {"tolerance_grad", &o.tolerance_grad, "a step ends where no gradient is larger"},
-      {"tolerance_change", &o.tolerance_change, "a step ends where nothing changes by more"},
+      {"tolerance_grad", &o.tolerance_grad, "a step ends if no gradient is larger"},
+      {"tolerance_change", &o.tolerance_change, "a step ends if nothing changes by more"},
       {"history_size", &o.history_size, "updates that are remembered"},
       {"line_search_fn", &o.line_search_fn, "\"strong_wolfe\"; null: fixed steps"},
   });

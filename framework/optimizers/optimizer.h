@@ -86,7 +86,8 @@ class Optimizer {
   /// Sets the learning rate of a group, also where it is kept on a device, without waiting for the
   /// device.
   virtual void set_learning_rate(double learning_rate, size_t group = 0);
-  /// Names the parameters as the module does; a parameter is found by identity.
+  /// Gives the parameters the names that the module has for them; states are then saved under
+  /// these. A parameter that isn't in the list keeps its name.
   void set_names(const NamedTensors& named_parameters);
 
   /// The state as tensors `<parameter>.<state>`, and the values `name` and `groups` (their learning
@@ -117,10 +118,11 @@ class Optimizer {
   bool found_inf_on_host() const;
   /// The names of all parameters, group after group.
   std::vector<std::string> all_names() const;
-  /// The part of the state that belongs to groups, a check that adds to `problems` what doesn't
-  /// fit, and the way back.
+  /// The part of the state that belongs to groups: the class's name and the learning rates.
   Value groups_value() const;
+  /// Adds to `problems` what doesn't fit if `state` is to be loaded here.
   void check_groups(const StateDict& state, std::vector<std::string>& problems) const;
+  /// Sets the learning rates that `groups_value` saved.
   void load_groups(const StateDict& state);
 
   std::vector<ParameterGroup> groups_;

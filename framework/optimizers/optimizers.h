@@ -89,15 +89,17 @@ class Optimizers {
     add_scheduler(std::move(scheduler), std::move(options));
   }
 
-  /// Adds an optimizer. Throws ConfigError for null.
+  /// Adds an optimizer, which this object then owns. Throws ConfigError for null.
   void add(std::unique_ptr<Optimizer> optimizer);
   /// Adds a scheduler of the optimizer that was added last. Throws ConfigError if there is no
   /// optimizer yet, for null, for a frequency below 1, and for a scheduler that watches a metric if
   /// `options.monitor` doesn't name one.
   void add_scheduler(std::unique_ptr<Scheduler> scheduler, ScheduleOptions options = {});
 
+  /// How many optimizers there are.
   bool empty() const { return entries_.empty(); }
   size_t size() const { return entries_.size(); }
+  /// The optimizers in the order in which they were added.
   std::vector<Entry>& entries() { return entries_; }
   const std::vector<Entry>& entries() const { return entries_; }
 

@@ -108,7 +108,7 @@ torch::Tensor PerParameterOptimizer::step(const Closure& closure) {
   if (found_inf_.defined() && found_inf_.is_cpu() && found_inf_on_host()) return loss;
 
   const at::NoGradGuard no_grad;
-  // In-place changes still count versions, so a graph that holds a parameter is found out.
+  // In-place changes still count versions, so autograd notices if a graph holds a parameter.
   const at::AutoDispatchBelowAutograd no_autograd_kernels;
   make_buckets();
   for (auto& bucket : buckets_) step_bucket(bucket);
@@ -120,14 +120,14 @@ void PerParameterOptimizer::step_bucket(Bucket& bucket) {
   const size_t waiting = gather(bucket, /*first=*/false);
   run(bucket, /*first=*/false);
   if (waiting == 0) return;
-  // A first step that is left out must not leave state behind, so here the host has to know.
+  // A first step that is skipped must not leave state behind, so the host reads found_inf here.
   if (found_inf_on_host()) return;
   gather(bucket, /*first=*/true);
   run(bucket, /*first=*/true);
 }
 
-// Fills the lists with the parameters that have gradients and have (first: have not) been stepped
-// before. Returns how many of the other sort there are, where first is false.
+// Fills the lists with the parameters that have a gradient: with those that have been stepped
+// before or, if `first`, with those that haven't. If not `first`, returns how many haven't.
 size_t PerParameterOptimizer::gather(Bucket& bucket, bool first) {
   for (auto* route : {&bucket.fused, &bucket.plain}) {
     route->filled = 0;
@@ -161,7 +161,7 @@ size_t PerParameterOptimizer::gather(Bucket& bucket, bool first) {
 
 bool PerParameterOptimizer::is_fusable(const Bucket& bucket, const Slot& slot,
                                        const torch::Tensor& gradient) const {
-  // The kernels walk raw memory, on the CPU without any check.
+  // The kernels read and write raw memory; those for the CPU check nothing.
   return slot.fusable && gradient.layout() == at::kStrided &&
          gradient.scalar_type() == slot.parameter.scalar_type() &&
          gradient.device() == bucket.device && same_layout(gradient, slot.parameter);
@@ -203,7 +203,7 @@ void PerParameterOptimizer::run(Bucket& bucket, bool first) {
   }
   if (bucket.fused.filled > 0) run_fused(bucket);
   if (bucket.plain.filled > 0) run_plain(bucket);
-  // Held until the next step they would double the gradients' memory.
+  // References kept until the next step would double the memory that gradients need.
   bucket.fused.lists.gradients.clear();
   bucket.plain.lists.gradients.clear();
 }

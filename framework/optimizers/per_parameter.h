@@ -31,17 +31,25 @@ namespace levin {
 ///
 /// Parameters of one group, device and type form a bucket, which one call changes. A step leaves
 /// out parameters whose gradient is undefined, and a parameter's state starts at its first
-/// gradient. Once every parameter has had one, a step only gathers the gradients: it allocates
-/// nothing and doesn't wait for the device.
+/// gradient. Once every parameter has had one, a step only gathers the gradients and calls the
+/// kernels: this class then allocates no tensors of the parameters' size, and waits for the device
+/// only if `plain` has to be called while found_inf is set.
 class PerParameterOptimizer : public Optimizer {
  public:
+  /// As Optimizer::step. Throws ModuleError for a sparse gradient that the subclass can't work
+  /// with.
   torch::Tensor step(const Closure& closure = {}) final;
+  /// Also writes the rate to the copies that fused kernels read on their devices.
   void set_learning_rate(double learning_rate, size_t group = 0) final;
   /// The tensors `<parameter>.<state>`, with the subclass's names of states, and
   /// `<parameter>.step`, float32 [], if steps are counted. The state of a complex parameter is
   /// real, with a last dimension of 2.
   StateDict state_dict() const final;
+  /// Copies the state into this optimizer, or this rank's slices of it. Throws CheckpointError,
+  /// which lists every tensor that is missing, unexpected or of another shape or type.
   void load_state_dict(const StateDict& state) final;
+  /// As Optimizer::shard; a state that exists already is carried over. Throws ConfigError unless
+  /// the settings say `is_elementwise`.
   void shard(std::vector<ParameterSlice> slices, std::function<void()> after_step) final;
 
  protected:
@@ -52,15 +60,19 @@ class PerParameterOptimizer : public Optimizer {
   };
   /// What one call works on. The lists have one entry for each parameter.
   struct Lists {
+    /// The parameters, or the slices of them that this rank changes; real views of complex ones.
     std::vector<torch::Tensor> parameters;
+    /// Their gradients, of the same shapes.
     std::vector<torch::Tensor> gradients;
     /// One list for each kind of state.
     std::vector<std::vector<torch::Tensor>> states;
     /// The number of steps taken, this one included; each float32 [].
     std::vector<torch::Tensor> steps;
+    /// The present learning rate of the group.
     double learning_rate = 0.0;
     /// The same, float32 [], if the kernel should read it on its device; otherwise undefined.
     torch::Tensor learning_rate_tensor;
+    /// The weight decay of the group.
     double weight_decay = 0.0;
     /// For fused kernels. `plain` gets none of them: its gradients are divided already, and it
     /// isn't called if found_inf is set.
@@ -69,8 +81,11 @@ class PerParameterOptimizer : public Optimizer {
     /// Whether this is the first step of these parameters.
     bool first = false;
   };
+  /// What a subclass tells this class of itself, once, in its constructor.
   struct Settings {
+    /// The state tensors of each parameter, all of its shape and type.
     std::vector<StateKind> states{};
+    /// Whether each parameter has a count of its steps, `Lists::steps`.
     bool counts_steps = false;
     /// Whether the subclass has a fused kernel; if not, every parameter goes to `plain`.
     bool has_fused = true;
@@ -79,18 +94,23 @@ class PerParameterOptimizer : public Optimizer {
     bool is_elementwise = false;
   };
 
+  /// Groups without a learning rate or weight decay of their own get the given ones. Throws
+  /// ConfigError as Optimizer's constructor does.
   PerParameterOptimizer(std::vector<ParameterGroup> groups, double learning_rate,
                         double weight_decay, Settings settings);
 
-  /// Changes dense parameters on the CPU or CUDA by one kernel. Called only if `has_fused` is set.
+  /// Changes dense parameters on the CPU or CUDA by one kernel, with gradients of the same layout.
+  /// Called only if `has_fused` is set; without an override it calls `plain`.
   virtual void fused(const Lists& lists);
   /// The same by ATen operations, for any device and memory layout, and for sparse gradients.
+  /// Autograd is off during the call.
   virtual void plain(const Lists& lists) = 0;
   /// Whether `plain` can work with sparse gradients (COO) of that group. A step throws ModuleError
   /// for a sparse gradient if it can't.
   virtual bool takes_sparse(const ParameterGroup& /*group*/) const { return false; }
 
  private:
+  /// A parameter and its state.
   struct Slot {
     torch::Tensor parameter;                // or the slice of it that this rank changes
     torch::Tensor real;                     // the same, or its real view if it is complex
@@ -101,12 +121,14 @@ class PerParameterOptimizer : public Optimizer {
     std::vector<torch::Tensor> states;
     torch::Tensor step;
   };
+  /// The slots of a bucket that go to one of the two functions, and the lists made of them.
   struct Route {
     std::vector<size_t> active;  // the slots that the lists now have
     size_t filled = 0;
     bool changed = false;
     Lists lists;
   };
+  /// The parameters of one group, device and type.
   struct Bucket {
     size_t group;
     c10::Device device;
@@ -119,18 +141,25 @@ class PerParameterOptimizer : public Optimizer {
     Route plain;
   };
 
+  /// Sorts all parameters into buckets, at the first step or load.
   void make_buckets();
   void add_slot(size_t group, size_t index, size_t number);
+  /// Makes the state of a parameter that gets its first gradient.
   void start(Bucket& bucket, Slot& slot);
   bool is_fusable(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
   void check_sparse(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
   void step_bucket(Bucket& bucket);
+  /// Fills the lists with the slots that have a gradient: those that have been stepped before, or,
+  /// if `first`, those that haven't. If not `first`, returns how many haven't.
   size_t gather(Bucket& bucket, bool first);
+  /// Brings the lists that don't change from step to step up to date.
   void refresh(Bucket& bucket, Route& route);
+  /// Calls `fused` and `plain` with the lists that `gather` has filled.
   void run(Bucket& bucket, bool first);
   void run_fused(Bucket& bucket);
   void run_plain(Bucket& bucket);
   void count_steps(Bucket& bucket, Route& route);
+  /// Writes the group's learning rate to the tensor that kernels read.
   void store_rate(Bucket& bucket);
   void save_slot(StateDict& state, const Bucket& bucket, const Slot& slot) const;
   std::vector<int64_t> whole_shape(const Bucket& bucket, const Slot& slot) const;

@@ -15,7 +15,7 @@ std::string describe_shape(at::IntArrayRef shape, at::ScalarType type) {
   return fmt::format("{} {}", c10::str(shape), c10::toString(type));
 }
 
-/// The part of a whole tensor that a slice's state is.
+/// The part of a whole saved tensor that belongs to a slice whose state has the shape of `like`.
 torch::Tensor part_of(const torch::Tensor& whole, int64_t begin, const torch::Tensor& like) {
   return whole.reshape({-1}).narrow(0, begin, like.numel()).view(like.sizes());
 }
@@ -78,7 +78,7 @@ void PerParameterOptimizer::save_slot(StateDict& state, const Bucket& bucket,
     state.values[kSlices][names[k]] = to_value(TensorSlice{shape, begin, begin + own.numel()});
   }
   if (!settings_.counts_steps) return;
-  if (slot.slice != nullptr) {  // whoever has a parameter's first entry saves its count
+  if (slot.slice != nullptr) {  // the rank with the parameter's first entry saves its count
     if (begin > 0) return;
     state.values[kSlices][names.back()] = to_value(TensorSlice{{}, 0, 1});
   }
@@ -118,7 +118,7 @@ void PerParameterOptimizer::load_state_dict(const StateDict& state) {
   std::vector<std::string> problems;
   check_groups(state, problems);
   for (const auto& bucket : buckets_) check_state(state, bucket, problems);
-  std::set<std::string> known;  // those of other ranks' slices too
+  std::set<std::string> known;  // includes the keys of other ranks' slices
   for (const auto& parameter : all_names()) {
     for (auto& key : state_names(parameter)) known.insert(std::move(key));
   }

@@ -38,11 +38,12 @@ class Scheduler {
   }
 
   /// Whether the scheduler watches a metric. If it does, `observe` is called with the metric's new
-  /// value each time the scheduler acts.
+  /// value each time the scheduler acts, before the learning rates are set.
   virtual bool needs_metric() const { return false; }
   virtual void observe(double /*metric*/) {}
 
-  /// What a checkpoint keeps besides the counter, and back.
+  /// Returns what a checkpoint keeps besides the counter; `load_state_dict` gives it back to a
+  /// scheduler made with the same options.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
 };
@@ -56,7 +57,7 @@ struct SchedulerConfig {
   int64_t frequency = 1;
   /// The name of the logged metric that ReduceLROnPlateau watches, such as "val_loss".
   std::string monitor{};
-  /// Whether it is an error (true) or ignored (false) that `monitor` wasn't logged.
+  /// Whether it is an error (true) or ignored (false) if `monitor` wasn't logged.
   bool strict = true;
 };
 

@@ -10,34 +10,48 @@ namespace levin {
 
 /// Sets the learning rates of a run. It counts epochs and steps for each scheduler, and gives each
 /// parameter group the rate that the optimizer's schedulers, one after another, make from the
-/// group's base rate. The loop calls it; users give their schedulers to `Optimizers`.
+/// group's base rate. The fit loop calls it; users give their schedulers to `Optimizers`:
+///
+///     Schedules schedules(optimizers);
+///     schedules.apply();                              // before the first step
+///     schedules.advance(Interval::step);              // after each optimizer step
+///     if (schedules.watches(Interval::epoch)) schedules.observe(Interval::epoch, metrics);
+///
+/// A scheduler with a frequency of n sees a counter that grows by 1 every n epochs or steps. All
+/// calls come from the thread that trains; none waits for a device.
 class Schedules {
  public:
-  /// All counters start at 0. `optimizers` must outlive the object.
+  /// All counters start at 0. `optimizers` must outlive the object, and gets no further optimizers
+  /// or schedulers during its life.
   explicit Schedules(Optimizers& optimizers);
 
-  /// Sets the rates that belong to the present counters: when training starts.
+  /// Sets the rates that belong to the present counters, when training starts. Optimizers without a
+  /// scheduler keep theirs.
   void apply();
-  /// Counts an epoch or step that has passed, and moves the rates. Concerns the schedulers of that
-  /// interval that don't watch a metric.
+  /// Counts an epoch or step that has passed, for the schedulers of that interval that don't watch
+  /// a metric. The rates change if one of them is due.
   void advance(Interval interval);
-  /// The same for those that do: each gets its metric's value from `metrics`. Throws ModuleError if
-  /// the metric of a strict scheduler isn't there, naming the nearest that is.
+  /// The same for the schedulers that watch a metric: each that is due gets its metric's value from
+  /// `metrics`. Throws ModuleError if the metric of a strict scheduler isn't there, naming the
+  /// nearest that is; a scheduler that isn't strict is passed over.
   void observe(Interval interval, const MetricMap& metrics);
   /// Whether any scheduler of that interval watches a metric, so that `observe` is needed.
   bool watches(Interval interval) const;
 
-  /// The counters and the schedulers' own states, and back. Loading sets the rates too; it throws
-  /// CheckpointError for another number of schedulers.
+  /// The counters and the schedulers' own states, numbered in the order of the optimizers. Loading
+  /// them sets the learning rates too, and throws CheckpointError if the number of schedulers
+  /// differs.
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
 
  private:
+  /// A scheduler with its counter and the optimizer that it belongs to.
   struct Item {
     Optimizer* optimizer;
     SchedulerConfig* config;
     int64_t counter = 0;  // epochs or steps passed
   };
+  /// Sets the rates of one optimizer's groups.
   void apply_to(const Optimizers::Entry& entry) const;
 
   Optimizers& optimizers_;

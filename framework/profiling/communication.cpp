@@ -26,7 +26,7 @@ double seconds_until(const Reduction& step, double limit) {
 
 void Communication::add(const Reduction& step) {
   if (steps % stride == 0) {
-    if (waits.size() == kMaxWaits) {  // every other one stays
+    if (waits.size() == kMaxWaits) {  // keep every second one
       for (size_t i = 0; 2 * i < kMaxWaits; ++i) waits[i] = waits[2 * i];
       waits.resize(kMaxWaits / 2);
       stride *= 2;

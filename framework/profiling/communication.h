@@ -27,7 +27,7 @@ struct Reduction {
 struct Communication {
   /// How many optimizer steps had their gradients summed.
   int64_t steps = 0;
-  /// What this rank sent, and received as well. Computed from the algorithm, without headers: in a
+  /// The bytes that this rank sent. They are computed from the algorithm, without headers: in a
   /// ring all-reduce of n ranks, 2 (n - 1) / n of the bytes of the gradients.
   int64_t bytes = 0;
   /// The time during which any collective was under way, delays of other ranks included.
@@ -54,9 +54,10 @@ struct Communication {
   double mib() const { return static_cast<double>(bytes) / (1 << 20); }
 };
 
-/// Sets `for_slower` of all ranks. In each step the rank whose gradients came last waits for the
-/// transfer alone, so what another rank waits longer than that, it waits for slower ranks. This
-/// needs no common clock. If `stride` > 1, the share in the steps that were kept stands for all.
+/// Sets `for_slower` of all ranks. In each step, the rank whose gradients came last waits for the
+/// transfer alone. The time by which another rank waits longer than that rank is time spent on
+/// slower ranks. This needs no common clock. If `stride` > 1, the share in the steps that were kept
+/// stands for all steps.
 void tell_slower_apart(std::vector<Communication>& ranks);
 
 }  // namespace levin

@@ -14,13 +14,13 @@
 namespace levin {
 namespace {
 
-/// Within a validation these are the validation's.
+/// Whether the part counts as validation while a validation is under way.
 bool belongs_to_validation(Part part) {
   return part == Part::data || part == Part::transfer || part == Part::forward;
 }
 
-/// Shares in tenths of a percent that add up to 1,000: rounded down, and what is missing goes to
-/// those that lost most.
+/// Shares in tenths of a percent that add up to 1,000. They are rounded down first; then those that
+/// lost most by it are raised by one each until the sum is right.
 std::array<int, kNumParts> shares_in_tenths(const Profile& profile) {
   std::array<int, kNumParts> tenths{};
   std::array<double, kNumParts> lost{};
@@ -38,7 +38,7 @@ std::array<int, kNumParts> shares_in_tenths(const Profile& profile) {
   return tenths;
 }
 
-/// A line a rank: what it sent, how long that took, and what it did beside it.
+/// One line for each rank: what it sent, how long that took, and how long its other parts took.
 std::string table_of_ranks(const std::vector<Profile>& ranks) {
   std::string text = fmt::format("{:<6}{:>10}{:>17}{:>11}{:>11}{:>14}{:>11}{:>12}{:>10}\n", "rank",
                                  "MiB sent", "communication s", "overlap %", "waiting s",
@@ -54,7 +54,7 @@ std::string table_of_ranks(const std::vector<Profile>& ranks) {
   return text;
 }
 
-/// What other ranks are told of a profile.
+/// A profile as text, to be sent to the other ranks; `from_text` reads it.
 std::string to_text(const Profile& profile) {
   Value value;
   value["seconds"] = profile.seconds;

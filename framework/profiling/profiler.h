@@ -33,28 +33,35 @@ inline constexpr size_t kNumParts = static_cast<size_t>(Part::rest) + 1;
 /// The name of a part in tables: "waiting for data", "forward" ...
 std::string_view part_name(Part part);
 
-/// Where the time of one run went: plain numbers that add up.
+/// Where the time of one run went. The rows add up to `seconds`, since every moment belongs to
+/// exactly one part.
 ///
 ///     Profile profile = trainer.profile();
 ///     fmt::print("{:.1f} % in backward\n", profile.percent(Part::backward));
+///     fmt::print("{}", profile.table());
 struct Profile {
+  /// One line of the table: how often a part began and how long it took.
   struct Row {
+    /// How often the part began; always 0 for Part::rest.
     int64_t calls = 0;
-    /// Of the part by itself, without the parts that began within it.
+    /// The time of the part by itself, without the parts that began within it.
     double seconds = 0.0;
-    /// Microseconds a call.
+    /// Microseconds a call; 0 without calls.
     double mean_us() const { return calls > 0 ? seconds * 1e6 / static_cast<double>(calls) : 0.0; }
   };
 
+  /// What the run was for: fit, validate, test or predict.
   Stage stage = Stage::fit;
-  /// From the start of the run to its end; 0 if nothing was profiled.
+  /// From the start of the run to its end, in seconds; 0 if nothing was profiled.
   double seconds = 0.0;
   /// How many threads LibTorch used within an operation at the end of the run.
   int threads = 0;
+  /// One row for each part, in the order of Part.
   std::array<Row, kNumParts> rows{};
   /// What it took to sum gradients over ranks; its time is a part of Part::backward.
   Communication communication{};
-  /// The profiles of all ranks in their order, once a run of several ranks has ended.
+  /// The profiles of all ranks in their order, once a run of several ranks has ended; the same on
+  /// every rank. Empty for a single rank.
   std::vector<Profile> ranks{};
 
   const Row& row(Part part) const { return rows[static_cast<size_t>(part)]; }
@@ -67,23 +74,37 @@ struct Profile {
   std::string table() const;
 };
 
-/// A profiler is told by the loops when each part of a run begins and ends. Parts nest, and end in
-/// the reverse order of their beginning. All calls come from the thread that the run is on, some of
-/// them within every step: an implementation should take no longer than a look at the clock.
-/// Lightning: Profiler.
+/// The loops tell a profiler when each part of a run begins and ends. Lightning: Profiler.
+///
+/// Parts nest, and end in the reverse order of their beginning. All calls come from the thread that
+/// the run is on, some of them within every step: an implementation should take no longer than a
+/// look at the clock. On a CUDA device, times are those of the host, which queues work and goes on;
+/// what it waits for later counts for the part that waits.
+///
+/// To write one, subclass Profiler for a report of your own, or SimpleProfiler to get its sums too:
+///
+///     class CallCounter : public levin::Profiler {
+///      public:
+///       void begin(levin::Part part) override { ++calls[static_cast<size_t>(part)]; }
+///       void end(levin::Part) override {}
+///       std::array<int64_t, levin::kNumParts> calls{};
+///     };
 class Profiler {
  public:
   virtual ~Profiler() = default;
 
-  /// A run begins; the data module and the module haven't been asked for anything yet.
+  /// A run begins. The data module and the module haven't been asked for anything yet. Nothing of
+  /// an earlier run should remain.
   virtual void begin_run(Stage /*stage*/) {}
-  /// The ranks of the run have met, soon after `begin_run`; called on every rank. `ranks` and
+  /// The ranks of the run have met. Called on every rank, soon after `begin_run`. `ranks` and
   /// `global_step`, the number of optimizer steps done, may be read until `end_run` returns.
-  /// `folder` returns the run's folder and makes it at the first call; all ranks have to call it
-  /// then. It is empty if the run may not write anything.
+  /// `folder` returns the run's folder and makes it at the first call, which all ranks have to make
+  /// together. `folder` is empty if the run may not write.
   virtual void joined(Ranks& /*ranks*/, const int64_t* /*global_step*/,
                       std::function<std::filesystem::path()> /*folder*/) {}
+  /// A part begins, within the one that began last and hasn't ended. Never Part::rest.
   virtual void begin(Part part) = 0;
+  /// The part that began last ends.
   virtual void end(Part part) = 0;
   /// The gradients of a step were summed over ranks; called within Part::backward.
   virtual void reduced(const Reduction& /*step*/) {}
@@ -96,34 +117,41 @@ class Profiler {
 
 /// Adds up the time that each part took by itself: while a part is within another, the clock of the
 /// outer one stands still. Within a validation the data, transfer and forward parts count as
-/// validation; hooks, loggers and files count as what they are. Lightning: SimpleProfiler.
+/// validation; hooks, loggers and files count as what they are. It costs one look at the clock for
+/// each beginning and end. Lightning: SimpleProfiler.
 class SimpleProfiler : public Profiler {
  public:
-  /// At the end of each run, rank 0 writes the table to `out`; null: nobody does.
+  /// At the end of each run that hasn't failed, rank 0 writes `Profile::table` to `out`, which the
+  /// caller keeps open. With null nothing is written; `profile` returns the numbers all the same.
   explicit SimpleProfiler(std::FILE* out = stderr) : out_(out) {}
 
+  /// Clears the profile and starts the clock.
   void begin_run(Stage stage) override;
   void joined(Ranks& ranks, const int64_t* global_step,
               std::function<std::filesystem::path()> folder) override;
   void begin(Part part) override;
   void end(Part part) override;
   void reduced(const Reduction& step) override { profile_.communication.add(step); }
+  /// Stops the clock. With several ranks, this gathers all profiles, unless the run has failed.
   void end_run(bool failed) override;
+  /// The numbers up to the last beginning or end of a part; may be called during the run.
   Profile profile() const override;
 
  protected:
   /// Called for each stretch of time that belongs to one part, between two moments of
   /// files::monotonic_seconds.
   virtual void passed(Part /*part*/, double /*from*/, double /*to*/) {}
-  /// What `joined` told; before it, a single rank at step 0 that may write nothing.
+  /// The arguments of `joined`; before that call, a single rank at step 0 that may write nothing.
   Ranks& ranks() const { return *ranks_; }
   int64_t global_step() const { return global_step_ != nullptr ? *global_step_ : 0; }
   const std::function<std::filesystem::path()>& folder() const { return folder_; }
-  /// The moment at which the run began.
+  /// The moment at which the run began, in files::monotonic_seconds.
   double started() const { return started_; }
 
  private:
+  /// Adds the time since the clock was last read to the part that is open now.
   void pass_time();
+  /// Fills in `ranks` of the profile; a collective.
   void gather_ranks();
 
   std::FILE* out_;
@@ -137,8 +165,8 @@ class SimpleProfiler : public Profiler {
   bool running_ = false;
 };
 
-/// Tells a profiler that a part begins here and ends at the end of the scope. Without a profiler
-/// (null) it costs a look at a pointer.
+/// Tells a profiler that a part begins here and ends at the end of the scope, also if an exception
+/// leaves it. Without a profiler (null) it costs a look at a pointer.
 ///
 ///     const ProfilePart profiled(profiler, Part::files);
 class ProfilePart {

@@ -23,7 +23,7 @@ using Kind = TraceEvent::Kind;
 constexpr double kShortest = 1e-6;  // seconds
 constexpr int kMeetings = 5;
 
-/// Ranks with the same one read the same clock.
+/// Names the host: ranks with the same name read the same clock.
 std::string host_name() {
   try {
     return files::read_text("/proc/sys/kernel/random/boot_id");
@@ -87,7 +87,7 @@ std::vector<TraceEvent> TraceEvents::sorted() const {
 std::string chrome_events(const std::vector<TraceEvent>& events, int64_t rank, double shift) {
   std::string text = metadata("process_name", rank, 0, fmt::format("rank {}", rank)) + ",\n" +
                      metadata("thread_name", rank, 0, "training");
-  std::vector<double> ends;  // of what each communication thread has last
+  std::vector<double> ends;  // when the last event of each communication thread ends
   for (const TraceEvent& event : events) {
     const bool is_communication = event.kind == Kind::communication;
     const size_t known = ends.size();

@@ -9,13 +9,14 @@
 
 namespace levin {
 
+/// Options of TraceProfiler.
 struct TraceProfilerOptions {
-  /// The most events in the file, all ranks together; each takes 48 bytes of memory while the run
+  /// The most events in the file, all ranks together. Each takes 48 bytes of memory while the run
   /// goes on. If a run has more, events of its middle are left out.
   int64_t max_events = 400'000;
 };
 
-/// Something a rank did, with its beginning and end.
+/// Something a rank did, with its beginning and end: one bar of the timeline.
 struct TraceEvent {
   enum class Kind : uint8_t {
     data,           ///< waiting for the next batch
@@ -33,21 +34,23 @@ struct TraceEvent {
   /// Moments of files::monotonic_seconds, in seconds.
   double begin = 0.0;
   double end = 0.0;
-  /// The number of optimizer steps done before it.
+  /// The number of optimizer steps done before it; the timeline shows it with the event.
   int64_t step = 0;
-  /// What a collective sent; 0 for all else.
+  /// The bytes that this rank sent in a collective; 0 for all other events.
   int64_t bytes = 0;
   Kind kind = Kind::data;
 };
 
-/// Keeps the first half and the last half of a long sequence of events in bounded memory.
+/// Keeps the first half and the last half of a long sequence of events in bounded memory, so that
+/// both the start and the end of a long run can be seen. Memory grows with the events kept.
 class TraceEvents {
  public:
   /// Keeps at most `capacity` events.
   explicit TraceEvents(size_t capacity = 0) : capacity_(capacity) {}
-  /// Adds an event, or lengthens the last one if this one continues it.
+  /// Adds an event, or lengthens the last one if this one continues it: the same kind in the same
+  /// step, less than a microsecond later. Collectives are never joined.
   void add(const TraceEvent& event);
-  /// The events kept, in the order of their beginnings.
+  /// The events kept, in the order of their beginnings. Copies them.
   std::vector<TraceEvent> sorted() const;
   /// How many events of the middle were left out.
   int64_t dropped() const { return dropped_; }
@@ -60,11 +63,16 @@ class TraceEvents {
 };
 
 /// Writes a timeline of all ranks, besides adding up the numbers of SimpleProfiler. The file is
-/// `trace.json` in the run's folder (`trace_test.json` ... for other stages than fit), to be opened
-/// in Perfetto (ui.perfetto.dev) or chrome://tracing. Each rank is shown as a process, with one
-/// thread for the training and others for collectives that are under way at the same time. Times
-/// are microseconds from the start of the first rank. Events shorter than a microsecond are left
-/// out. A failed run leaves no trace.
+/// `trace.json` in the run's folder (`trace_test.json` and so on for other stages than fit). Open
+/// it in Perfetto (ui.perfetto.dev) or chrome://tracing.
+///
+///     trainer.set_profiler(std::make_unique<levin::TraceProfiler>());
+///
+/// Each rank is shown as a process, with one thread for the training and others for collectives
+/// that are under way at the same time. Times are microseconds from the start of the first rank.
+/// Events shorter than a microsecond are left out. A failed run leaves no trace. At the end, the
+/// events of all ranks are gathered as text, which takes memory and time in proportion to their
+/// number.
 ///
 /// Ranks of one host read the same clock. The clocks of several hosts are compared when the run
 /// starts: all ranks gather five times, and the moments at which they go on are taken for the same
@@ -74,22 +82,30 @@ class TraceEvents {
 class TraceProfiler : public SimpleProfiler {
  public:
   using Options = TraceProfilerOptions;
-  /// At the end of a run, rank 0 writes to `out` where the trace lies; null: nobody does.
+  /// At the end of a run that hasn't failed, rank 0 writes one line to `out` that says where the
+  /// trace lies and how many events were left out. With null it writes no line.
   explicit TraceProfiler(TraceProfilerOptions options = {}, std::FILE* out = stderr);
 
+  /// Clears the events and starts the clock.
   void begin_run(Stage stage) override;
+  /// Also compares the clocks of several ranks: gathers five times.
   void joined(Ranks& ranks, const int64_t* global_step,
               std::function<std::filesystem::path()> folder) override;
   void reduced(const Reduction& step) override;
+  /// Writes the trace, unless the run has failed or may not write. A collective with several ranks.
   void end_run(bool failed) override;
 
  protected:
+  /// Turns a stretch of time into events; time that backward waited for other ranks becomes `idle`.
   void passed(Part part, double from, double to) override;
 
  private:
+  /// Divides `max_events` among ranks, and this rank's share among its two lists of events.
   void make_room();
   void add(TraceEvent::Kind kind, double from, double to);
+  /// What the other ranks need to compare clocks: this host, the start and the meetings.
   std::string own_clock() const;
+  /// This rank's events in Chrome's format.
   std::string own_text(double shift) const;
 
   TraceProfilerOptions options_;
@@ -100,12 +116,14 @@ class TraceProfiler : public SimpleProfiler {
   std::vector<double> meetings_;  // the moments at which the ranks' gatherings ended
 };
 
-/// The events in Chrome's trace format, one complete event ("X") a line; lines are joined by ",\n".
-/// `rank` is the number of the process; `shift`, in seconds, is added to every moment.
+/// The events in Chrome's trace format, one complete event ("X") a line; lines are joined by ",\n",
+/// without brackets around them. `rank` is the number of the process, and `shift`, in seconds, is
+/// added to every moment.
 std::string chrome_events(const std::vector<TraceEvent>& events, int64_t rank, double shift);
 
-/// The seconds to add to a rank's clock to get the first rank's. `first` and `other` are the
-/// moments at which the same gatherings ended, each by its rank's clock.
+/// The seconds to add to a rank's clock to get the first rank's: the median of the differences, 0
+/// without any. `first` and `other` are the moments at which the same gatherings ended, each by its
+/// rank's clock.
 double clock_offset(const std::vector<double>& first, const std::vector<double>& other);
 
 }  // namespace levin

@@ -8,11 +8,10 @@
 namespace levin {
 
 /// Observes a run through the hooks that it overrides, and makes requests of it through Run (stop,
-/// save ...). Hooks says when each hook fires. Lightning: Callback.
+/// save ...). All hooks are called on the thread that runs the Trainer, on every rank; Hooks says
+/// when each of them fires. Lightning: Callback.
 ///
-///     struct StopBelowOptions {
-///       double loss = 0.1;
-///     };
+///     struct StopBelowOptions { double loss = 0.1; };
 ///     class StopBelow : public levin::Callback {
 ///      public:
 ///       using Options = StopBelowOptions;
@@ -24,19 +23,19 @@ namespace levin {
 ///      private:
 ///       StopBelowOptions options_;
 ///     };
-///
 ///     trainer.add<StopBelow>({.loss = 0.05});
 class Callback : public Hooks {
  public:
-  /// When the callback is called, for each hook: `normal` ones before the module, `monitor` ones,
-  /// which watch what was logged, after it, and `checkpoint` ones, which save, last.
+  /// When the callback's hooks are called: those of `normal` callbacks before the module's, those
+  /// of `monitor` callbacks, which watch what was logged, after the module's, and those of
+  /// `checkpoint` callbacks, which save, last.
   enum class Order { normal, monitor, checkpoint };
   virtual Order order() const { return Order::normal; }
 
   /// The name of the callback's state in checkpoints. Two callbacks of one class that watch
   /// different things should have different keys.
   virtual std::string state_key() const = 0;
-  /// The state that checkpoints save, and that a resumed run loads.
+  /// The state that checkpoints save and that a resumed run loads; empty by default.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
 };

@@ -14,7 +14,7 @@ class Optimizer;
 ///
 /// For each hook, the callbacks are called first, in the order they were added, then the module,
 /// then the callbacks that watch metrics (early stopping), and at last those that save checkpoints.
-/// What is marked (Module) exists in a Module only.
+/// The functions marked (Module) exist in a Module only.
 ///
 ///     fit
 ///       setup(fit) - on_fit_start - [sanity check: the hooks of a validation, between
@@ -59,35 +59,42 @@ class Hooks {
  public:
   virtual ~Hooks() = default;
 
-  /// A stage begins, before its data are read, and ends.
+  /// `setup` is called when a stage begins, after DataModule::setup and before its data are read,
+  /// and `teardown` when the stage has ended without an error.
   virtual void setup(Stage /*stage*/, Run& /*run*/) {}
   virtual void teardown(Stage /*stage*/, Run& /*run*/) {}
 
-  /// Training as a whole. The optimizers exist in on_fit_start, and a checkpoint has been loaded.
+  /// These fire around training as a whole. In on_fit_start the optimizers exist, and the
+  /// checkpoint to resume from, if any, has been loaded.
   virtual void on_fit_start(Run& /*run*/) {}
   virtual void on_fit_end(Run& /*run*/) {}
   virtual void on_sanity_check_start(Run& /*run*/) {}
   virtual void on_sanity_check_end(Run& /*run*/) {}
   virtual void on_train_start(Run& /*run*/) {}
   virtual void on_train_end(Run& /*run*/) {}
-  /// An epoch. In a monitor's on_train_epoch_end, Run::metrics has the epoch's values already.
+  /// These fire around each training epoch. If the callback watches metrics
+  /// (Callback::Order::monitor or checkpoint), Run::metrics has the epoch's values already in
+  /// on_train_epoch_end.
   virtual void on_train_epoch_start(Run& /*run*/) {}
   virtual void on_train_epoch_end(Run& /*run*/) {}
 
-  /// A batch, on its device. Step::skip_epoch may leave out this batch and the rest of the epoch.
+  /// Fires before training_step. The batch is on its device. Step::skip_epoch leaves out this batch
+  /// and the rest of the epoch.
   virtual void on_train_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
-  /// `loss` is what training_step returned, without its graph; undefined if it skipped the batch.
+  /// Fires after a batch was trained on. `loss` is what training_step returned, a scalar without
+  /// its graph; undefined if training_step skipped the batch.
   virtual void on_train_batch_end(const torch::Tensor& /*loss*/, const Batch& /*batch*/,
                                   Step& /*step*/) {}
-  /// Before the gradients of the last step are dropped.
+  /// Fires before the gradients of the last optimizer step are dropped.
   virtual void on_before_zero_grad(Optimizer& /*optimizer*/, Step& /*step*/) {}
-  /// `loss` still has its graph.
+  /// These fire around backward. `loss` still has its graph.
   virtual void on_before_backward(const torch::Tensor& /*loss*/, Step& /*step*/) {}
   virtual void on_after_backward(Step& /*step*/) {}
-  /// Gradients are complete (summed over ranks, divided by the window's rows) and not yet clipped.
+  /// Fires before the optimizer steps. The gradients are complete (summed over ranks and weighted
+  /// by the rows of the window) and not yet clipped.
   virtual void on_before_optimizer_step(Optimizer& /*optimizer*/, Step& /*step*/) {}
 
-  /// Validation, within a fit or by itself. Gradients aren't recorded.
+  /// These fire around a validation, within a fit or by itself. Gradients aren't recorded.
   virtual void on_validation_start(Run& /*run*/) {}
   virtual void on_validation_end(Run& /*run*/) {}
   virtual void on_validation_epoch_start(Run& /*run*/) {}
@@ -107,16 +114,16 @@ class Hooks {
   virtual void on_predict_epoch_start(Run& /*run*/) {}
   virtual void on_predict_epoch_end(Run& /*run*/) {}
   virtual void on_predict_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
-  /// `outputs` is what predict_step returned.
+  /// `outputs` is what predict_step returned for the batch, each tensor [rows, ...].
   virtual void on_predict_batch_end(const NamedTensors& /*outputs*/, const Batch& /*batch*/,
                                     Step& /*step*/) {}
 
-  /// May add to `checkpoint` or change it, before it is written. Called on every rank.
+  /// Fires before `checkpoint` is written, and may add to it or change it. Called on every rank.
   virtual void on_save_checkpoint(StateDict& /*checkpoint*/, Run& /*run*/) {}
-  /// Gets a checkpoint before anything is taken from it.
+  /// Fires before anything is taken from `checkpoint`. Called on every rank.
   virtual void on_load_checkpoint(const StateDict& /*checkpoint*/, Run& /*run*/) {}
-  /// `error` has ended the run and is thrown on afterwards. Run::save may ask for a checkpoint of
-  /// what there is.
+  /// Fires after `error` has ended the run; it is thrown again afterwards. Run::save asks for a
+  /// checkpoint of what there is. If this hook throws, too, the message is printed to stderr.
   virtual void on_exception(const std::exception& /*error*/, Run& /*run*/) {}
 };
 

@@ -12,7 +12,7 @@
 namespace levin {
 namespace {
 
-/// Calls `visit(name, tensor)` for each parameter and buffer, tied ones once.
+/// Calls `visit(name, tensor)` for each parameter and buffer; for a tied one only once.
 template <class Visit>
 void for_each_tensor(const torch::nn::Module& module, Visit visit) {
   std::set<const void*> seen;
@@ -24,7 +24,8 @@ void for_each_tensor(const torch::nn::Module& module, Visit visit) {
   }
 }
 
-/// Further names of tied tensors, and the first name of each: other programs may have saved both.
+/// Returns the further names of tied tensors, each with the first name of the same tensor.
+/// Checkpoints of other programs may have a tied tensor under any of its names.
 std::map<std::string, std::string, std::less<>> further_names(const torch::nn::Module& module) {
   std::map<const void*, std::string> first_names;
   for_each_tensor(module, [&](const std::string& name, const torch::Tensor& tensor) {
@@ -44,7 +45,8 @@ std::map<std::string, std::string, std::less<>> further_names(const torch::nn::M
   throw ModuleError::contract(step, "the module doesn't have it", "override it in your module");
 }
 
-/// "Net" of "mine::(anonymous namespace)::Net" and "Net<a::B>" of "mine::Net<a::B>".
+/// Returns a type's name without its namespaces: "Net" for "mine::(anonymous namespace)::Net", and
+/// "Net<a::B>" for "mine::Net<a::B>".
 std::string without_namespaces(const std::string& type_name) {
   size_t begin = 0;
   int depth = 0;  // of brackets

@@ -33,11 +33,12 @@ class DataLoaders;
 ///       ...
 ///     };
 ///
-/// A step, and `predict`, that a module lacks throws ModuleError when it is called.
+/// A step that the module doesn't override throws ModuleError when it is called, and so does
+/// `predict`.
 class Module : public torch::nn::Module, public Hooks {
  public:
-  /// Returns the loss of one batch: a scalar with a graph, or an undefined tensor to skip the
-  /// batch.
+  /// Returns the loss of one batch: a scalar with a graph, the mean over the batch's rows, or an
+  /// undefined tensor to skip the batch.
   virtual torch::Tensor training_step(const Batch& batch, Step& step);
   /// Logs metrics of one batch. The Trainer calls it in evaluation mode and without gradients.
   virtual void validation_step(const Batch& batch, Step& step);
@@ -69,9 +70,10 @@ class Module : public torch::nn::Module, public Hooks {
   /// throw DataError for data this module can't be run on.
   virtual void check_data(const DataLoaders& /*loaders*/) const {}
 
-  /// Whether training_step reads the rows of the input where they lie (`Batch::input_rows`). If so,
-  /// training batches of data in memory refer to their rows in the data set instead of holding a
-  /// copy of them, and `Batch::input` copies them at each call. Asked before each epoch.
+  /// Whether training_step reads the rows of the input from the data set itself
+  /// (`Batch::input_rows`). If so, training batches of data in memory refer to their rows in the
+  /// data set and hold no copy of them; `Batch::input` then makes a copy at each call. Asked before
+  /// each epoch.
   virtual bool reads_rows_in_place() const { return false; }
 
   /// Called before each batch moves to the device, and after; override them to change the batch.
@@ -90,7 +92,7 @@ class Module : public torch::nn::Module, public Hooks {
   /// Tells a module under which name and with which settings it was made; registries call this.
   void set_registered(std::string name, Value settings);
 
-  /// Parameters and buffers by name. Tied ones are there once, under their first name.
+  /// Parameters and buffers by name. A tied one appears once, under its first name.
   StateDict state_dict() const;
   /// Copies parameters and buffers from `state`; a tied one may be under any of its names. Throws
   /// CheckpointError, before anything is changed, that lists all that are missing, unexpected or of

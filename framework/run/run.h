@@ -18,7 +18,8 @@ class Module;
 class Optimizer;
 class Optimizers;
 
-/// Where a run is, in numbers that the loops keep up to date.
+/// Where a run is, in numbers that the loops keep up to date. Callbacks and modules read it through
+/// Run::progress.
 struct Progress {
   Stage stage = Stage::fit;
   /// The number of epochs completed, which is also the number, from 0, of the one in progress.
@@ -47,80 +48,99 @@ struct SaveOptions {
   std::vector<std::filesystem::path> replaces{};
 };
 
-/// The requests that callbacks made through Run; the loop acts on them at the next step boundary.
+/// The requests that callbacks and the module made through Run. The loop acts on them at the next
+/// step boundary and then forgets them.
 struct Requests {
+  /// A checkpoint to write. If the path was relative, Run::save has put `log_dir()` before it.
   struct Save {
     std::filesystem::path path;
     SaveOptions options;
   };
+  /// The reason for which training should end.
   std::optional<std::string> stop;
+  /// The checkpoints to write, in this order.
   std::vector<Save> saves;
+  /// The weights to load into the module.
   std::optional<StateDict> weights;
+  /// The number of batches that make an optimizer step from now on.
   std::optional<int64_t> accumulate;
   bool empty() const { return !stop && saves.empty() && !weights && !accumulate; }
 };
 
-/// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests. The loop
-/// acts on requests at the next step boundary, when no step is half done.
+/// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests.
 ///
 ///     void on_train_epoch_end(levin::Run& run) override {
 ///       if (run.metrics().at("val_loss") < 0.1) run.stop("val_loss is low enough");
 ///     }
+///
+/// A request (stop, save, load_weights, accumulate) is only recorded. The loop acts on it at the
+/// next step boundary, when no step is half done; Hooks shows where the boundaries are. A Run lives
+/// as long as its Trainer, and only the thread that runs the Trainer may use it.
 class Run {
  public:
+  /// What the Trainer is doing, the epoch counted from 0, and the number of optimizer steps done;
+  /// the same as in `progress`.
   Stage stage() const { return progress_.stage; }
   int64_t epoch() const { return progress_.epoch; }
   int64_t global_step() const { return progress_.global_step; }
   const Progress& progress() const { return progress_; }
 
+  /// The module that is trained or evaluated.
   Module& module() const { return *module_; }
   /// The optimizers with their schedulers; empty outside fit.
   Optimizers& optimizers() const { return *optimizers_; }
 
-  /// The latest value of every metric logged so far: of the last step, the last epoch and the last
-  /// validation. Copies values from a GPU if need be, so don't call it in every step.
+  /// The latest value of every metric logged so far: that of the last step, the last epoch and the
+  /// last validation. If values are on a GPU, this waits for them and copies them, so don't call it
+  /// in every step. The reference stays valid, and later calls update the map.
   const MetricMap& metrics();
   /// The same for the metrics that were logged with `prog_bar`.
   const MetricMap& progress_bar_metrics();
   /// The metrics of each epoch so far.
   const History& history() const { return history_; }
 
-  /// Logs a value of the epoch as `name`; if it is logged several times, the mean counts each time
-  /// once. Throws ModuleError in hooks that are outside an epoch (setup, on_fit_start ...) and in
-  /// predict.
+  /// Logs a value of the epoch as `name`. If a name is logged several times in an epoch, the mean
+  /// gives each of the values the same weight. A tensor must have one element. Throws ModuleError
+  /// in hooks that are outside an epoch (setup, on_fit_start ...) and in predict.
   void log(std::string_view name, double value, LogOptions options = {});
   void log(std::string_view name, const torch::Tensor& value, LogOptions options = {});
 
-  /// Requests that training end at the next boundary, once min_epochs and min_steps are met.
-  /// `reason` becomes `History::stop_reason`.
+  /// Requests that training end at the next boundary, once min_epochs and min_steps are reached.
+  /// `reason` becomes `History::stop_reason`. If several callbacks ask, the first reason counts.
   void stop(std::string reason);
+  /// Whether a stop was requested since the last boundary.
   bool stop_requested() const { return requests_.stop.has_value(); }
-  /// Requests a checkpoint at the next boundary; a relative path is below `log_dir()`. Must be
-  /// called on every rank, since each has a part in it.
+  /// Requests a checkpoint at the next boundary. A relative path is below `log_dir()`. Every rank
+  /// has to call this, because each adds its part to the checkpoint.
   void save(std::filesystem::path path, SaveOptions options = {});
-  /// Whether a checkpoint with that absolute path was requested and isn't written yet.
+  /// Whether a checkpoint was requested and isn't written yet. `path` is the whole path, with
+  /// `log_dir()` in front if the requested one was relative.
   bool save_requested(const std::filesystem::path& path) const {
     for (const auto& save : requests_.saves) {
       if (save.path == path) return true;
     }
     return false;
   }
-  /// Requests that weights (a Module's state_dict, or those of a checkpoint) be loaded into the
-  /// module at the next boundary.
+  /// Requests that weights be loaded into the module at the next boundary: a Module's state_dict,
+  /// or those in a checkpoint. The checkpoint is read at once; CheckpointError says if that fails.
   void load_weights(StateDict weights);
   void load_weights(const std::filesystem::path& checkpoint);
-  /// Requests that `n` batches make an optimizer step from the next one on. Throws ConfigError if
-  /// n < 1.
+  /// Requests that from the next boundary on `n` batches make an optimizer step. Throws ConfigError
+  /// if n < 1.
   void accumulate(int64_t n);
 
-  /// The folder of the run, `<default_root_dir>/levin_logs/version_K`. The first call makes it.
+  /// The folder of the run, `<default_root_dir>/levin_logs/version_K`. The first call makes the
+  /// folder on rank 0; other ranks wait until rank 0 has called it, so every rank that asks needs
+  /// rank 0 to ask.
   const std::filesystem::path& log_dir();
-  /// Sets the checkpoints that `ckpt_path = "best"` and `"last"` stand for from now on.
+  /// Sets the checkpoints that `ckpt_path = "best"` and `"last"` stand for from now on. Callbacks
+  /// that save call these.
   void set_best_checkpoint(std::filesystem::path path) { best_checkpoint_ = std::move(path); }
   void set_last_checkpoint(std::filesystem::path path) { last_checkpoint_ = std::move(path); }
 
-  /// The ranks that train together, for decisions that must not differ from rank to rank: what a
-  /// rank finds out by itself (the time, whether a file exists) isn't to be acted on alone.
+  /// The ranks that train together. What a rank finds out by itself, such as the time or whether a
+  /// file exists, may differ from rank to rank; a decision that depends on it has to be made
+  /// through these.
   Ranks& ranks() const { return *ranks_; }
   /// Whether this is rank 0, the one that writes files and prints. Lightning: is_global_zero.
   bool is_global_zero() const { return ranks_->is_zero(); }

@@ -9,78 +9,97 @@
 namespace levin {
 
 /// A Run with the operations that only the Trainer and its loops may use: they keep it up to date
-/// and act on what callbacks request. Callbacks and modules see it as a Run.
+/// and act on what callbacks request. Callbacks and modules see the same object as a Run.
+///
+///     RunControl run;
+///     run.set_module(&module);
+///     run.progress().stage = Stage::fit;
+///     hooks.call(&Hooks::on_train_start, run);
+///     const Requests requests = std::exchange(run.requests(), {});     // at a boundary
+///
+/// It owns neither the module nor the optimizers, ranks and logged values; they have to live as
+/// long as hooks are called.
 class RunControl : public Run {
  public:
+  /// Progress and history, which the loops write and Run shows.
   Progress& progress() { return progress_; }
   using Run::progress;
   History& history() { return history_; }
   using Run::history;
 
+  /// Sets what Run::module and Run::optimizers return.
   void set_module(Module* module) { module_ = module; }
   void set_optimizers(Optimizers* optimizers) { optimizers_ = optimizers; }
-  /// Sets the ranks of the strategy, which has to live as long as they are asked.
+  /// Sets what Run::ranks returns: the ranks of the strategy, which has to live as long as they are
+  /// asked. Until then it is a single rank.
   void set_ranks(Ranks& ranks) { ranks_ = &ranks; }
-  /// Sets the folder in which the first call of `log_dir` makes the run's folder.
+  /// Sets the folder in which the first call of Run::log_dir makes the run's folder.
   void set_runs_folder(std::filesystem::path folder) { runs_folder_ = std::move(folder); }
   const std::filesystem::path& runs_folder() const { return runs_folder_; }
-  /// Sets the function that is told of each complete checkpoint, one that a run can go on from,
-  /// after it was written.
+  /// Sets the function that is called after each complete checkpoint was written, that is, one that
+  /// a run can be resumed from. Empty: none is called.
   void set_on_saved(std::function<void(const std::filesystem::path&)> on_saved) {
     on_saved_ = std::move(on_saved);
   }
-  /// Tells that function, if there is one, that a complete checkpoint was written to `path`.
+  /// Tells that function that a complete checkpoint was written to `path`. Rank 0 calls this after
+  /// each checkpoint, because the function is set on rank 0 only.
   void saved(const std::filesystem::path& path) const {
     if (on_saved_) on_saved_(path);
   }
-  /// Sets the run's folder; with an empty path the next call of `log_dir` makes a new one.
+  /// Sets the run's folder, for a resumed run. After an empty path, the next call of Run::log_dir
+  /// makes a new folder.
   void set_log_dir(std::filesystem::path path) { log_dir_ = std::move(path); }
+  /// What was set by set_best_checkpoint and set_last_checkpoint; empty if nothing was.
   const std::filesystem::path& best_checkpoint() const { return best_checkpoint_; }
   const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
 
-  /// Makes `metrics` the place where Run::log puts values from now on; null: `log` refuses them.
-  /// LoggingScope does this for a scope.
+  /// Makes Run::log put values into `metrics` from now on; with null, `log` throws ModuleError. Use
+  /// LoggingScope, which puts back what was set before.
   void set_active(LoggedValues* metrics) { active_ = metrics; }
   LoggedValues* active() const { return active_; }
   /// Adds the values of the step just done to `known_metrics`, so that they are still shown while
-  /// values of something else, a validation for example, are collected.
+  /// the values of something else, such as a validation, are collected.
   using Run::keep_step_values;
-  /// What `metrics` and `progress_bar_metrics` show besides the values being collected right now.
+  /// What `metrics` and `progress_bar_metrics` show besides the values that are being collected.
   MetricMap& known_metrics() { return metrics_; }
   MetricMap& known_progress_bar() { return progress_bar_; }
 
-  /// What callbacks and the module have requested since the last boundary.
+  /// What callbacks and the module have requested since the last boundary. The loop takes it and
+  /// leaves it empty.
   Requests& requests() { return requests_; }
 
  private:
   std::function<void(const std::filesystem::path&)> on_saved_;
 };
 
-/// A Step with the operations that only the loops may use.
+/// A Step with the operations that only the loops may use. A loop calls `begin` for each batch of a
+/// pass and then hands it to the hooks as a Step.
 class StepControl : public Step {
  public:
-  /// `on_step`: whether `log` keeps the step's value by default (training) or the epoch's
-  /// (evaluation).
+  /// Keeps both references. `on_step` says which value `log` keeps by default: that of the step (in
+  /// training), or else that of the epoch (in evaluation).
   StepControl(Run& run, LoggedValues& metrics, bool on_step) : Step(run, metrics) {
     on_step_ = on_step;
   }
 
-  /// Begins the next batch, number `batch_index` of loader `dataloader_index`, both from 0.
+  /// Begins the next batch, which is number `batch_index` of loader `dataloader_index`, both
+  /// counted from 0. Also ends `skip_epoch` and `set_muted`.
   void begin(int64_t batch_index, int64_t dataloader_index) {
     batch_index_ = batch_index;
     dataloader_index_ = dataloader_index;
     skip_epoch_ = muted_ = false;
   }
-  /// While muted, `log` does nothing.
+  /// While muted, `log` does nothing. Used while an optimizer evaluates its closure again, because
+  /// only the first evaluation of a batch is logged.
   void set_muted(bool muted) { muted_ = muted; }
-  /// While forbidden, `log` throws ModuleError.
+  /// While forbidden, `log` throws ModuleError. Used in predict.
   void set_forbidden(bool forbidden) { forbidden_ = forbidden; }
-  /// Whether a hook has called `skip_epoch` in this batch.
+  /// Whether a hook has called `skip_epoch` since the last `begin`.
   bool skips_epoch() const { return skip_epoch_; }
 };
 
-/// Lets Run::log put values into `metrics` while this object exists, and puts back what was before;
-/// with null, `log` refuses them.
+/// Makes Run::log put values into `metrics` while this object exists, and puts back what was set
+/// before when it is destroyed. With null, `log` throws ModuleError meanwhile.
 class LoggingScope {
  public:
   LoggingScope(RunControl& run, LoggedValues* metrics) : run_(run), before_(run.active()) {

@@ -7,18 +7,28 @@
 
 namespace levin {
 
-/// The step in progress, as steps and the hooks inside them get it: where the run is, and `log`.
-/// Lightning: self.log, batch_idx, dataloader_idx.
+/// The step in progress, as training_step, validation_step and the hooks inside a step get it:
+/// where the run is, and `log`. Lightning: self.log, batch_idx, dataloader_idx.
 ///
-///     step.log("train_loss", loss, {.on_epoch = true, .prog_bar = true});
+///     torch::Tensor training_step(const levin::Batch& batch, levin::Step& step) override {
+///       auto loss = torch::mse_loss(net_(batch.input()), batch.target());
+///       step.log("train_loss", loss, {.on_epoch = true, .prog_bar = true});
+///       return loss;
+///     }
+///
+/// The loop owns it and uses one object for all batches; don't keep it after the hook has returned.
 class Step {
  public:
+  /// Keeps both references; the loops call this.
   Step(Run& run, LoggedValues& metrics) : run_(run), metrics_(metrics) {}
 
-  /// Logs a value under a name: in training the value of the step (`on_step`), in validation and
-  /// test the mean over the epoch's rows (`on_epoch`), unless `options` says otherwise. A tensor
-  /// must have one element; it stays on its device until a logger needs it, and no gradient flows
-  /// through it. Throws ModuleError in predict.
+  /// Logs a value under a name. In training this is the value of the step (`on_step`), in
+  /// validation and test the mean over the epoch's rows (`on_epoch`), unless `options` says
+  /// otherwise.
+  ///
+  /// A tensor must have one element. It stays on its device until a value is read, so logging
+  /// doesn't wait for a GPU, and no gradient flows through it. Throws ModuleError in predict, for a
+  /// tensor of several elements, and if the name was logged before with other options.
   void log(std::string_view name, const torch::Tensor& value, const LogOptions& options = {}) {
     if (muted_) return;
     if (forbidden_) refuse(name);
@@ -30,17 +40,19 @@ class Step {
     metrics_.log(name, value, options, on_step_, !on_step_);
   }
 
+  /// What the Trainer is doing, the epoch counted from 0, and the number of optimizer steps done so
+  /// far.
   Stage stage() const { return run_.stage(); }
   int64_t epoch() const { return run_.epoch(); }
   int64_t global_step() const { return run_.global_step(); }
-  /// The number of the batch in its epoch, or in its loader in evaluation, from 0.
+  /// The number of the batch in its epoch or, in evaluation, in its loader; counted from 0.
   int64_t batch_index() const { return batch_index_; }
-  /// The number of the loader that the batch came from, from 0.
+  /// The number of the loader that the batch came from, counted from 0.
   int64_t dataloader_index() const { return dataloader_index_; }
-  /// The run, for making requests and for the rest of its state.
+  /// The run, for requests, for metrics and for the rest of its state.
   Run& run() const { return run_; }
 
-  /// Skips the rest of this epoch's batches, this one included. Call it in on_train_batch_start, on
+  /// Skips this batch and the rest of this epoch's batches. Call it in on_train_batch_start, and on
   /// every rank.
   void skip_epoch() { skip_epoch_ = true; }
 
@@ -55,7 +67,7 @@ class Step {
   int64_t dataloader_index_ = 0;
   bool on_step_ = true;
   bool forbidden_ = false;  // in predict, where nothing can be logged
-  bool muted_ = false;      // while an optimizer evaluates its closure again: the first one counts
+  bool muted_ = false;      // while an optimizer evaluates its closure again
   bool skip_epoch_ = false;
 };
 

@@ -8,99 +8,125 @@
 
 namespace levin {
 
-/// What a Trainer can be told; Lightning's names, meanings and defaults.
+/// The options of a Trainer. Names, meanings and defaults are Lightning's, where it has the option.
+///
+///     Trainer trainer({.accelerator = "gpu", .devices = 2, .max_epochs = 10});
 struct TrainerOptions {
-  /// "auto" (a GPU where there is one), "cpu", "gpu" or "cuda".
+  /// The kind of device: "auto" (a GPU if there is one), "cpu", "gpu" or "cuda".
   std::string accelerator = "auto";
-  /// "auto" (one), a number, -1 (all) or a list "0,2", on each host. For more than one, the program
-  /// is started again as often; in processes that torchrun, srun or mpirun started, each takes one.
+  /// The devices on each host: "auto" (one), a number, -1 (all), or a list such as "0,2". If this
+  /// means several devices, the program is started once for each of them. In processes that
+  /// torchrun, srun or mpirun started, each process takes one of the devices.
   CountOrName devices{};
-  /// Hosts; their processes are started by torchrun, srun or mpirun.
+  /// The number of hosts. With more than one, torchrun, srun or mpirun must start the processes.
   int64_t num_nodes = 1;
-  /// "auto" (ddp for more than one process), "single_device", "ddp", or "zero_stage_1" (ranks share
-  /// out the optimizer's state) and "zero_stage_2" (and the gradients).
+  /// How ranks work together: "auto" (ddp if there are several processes), "single_device", "ddp",
+  /// "zero_stage_1" (each rank keeps a part of the optimizer's state) or "zero_stage_2" (and a part
+  /// of the gradients).
   std::string strategy = "auto";
-  /// How often all ranks of this host are started again after a failure.
+  /// How many times all ranks of this host are restarted after a failure, if the Trainer started
+  /// them.
   int64_t max_restarts = 0;
-  /// Epochs to train; nothing: 1,000 where max_steps is -1 too; -1: no limit.
+  /// The number of epochs to train; -1: no limit. Nothing: 1,000 epochs, or no limit if max_steps
+  /// or max_time is set.
   std::optional<int64_t> max_epochs{};
+  /// The number of epochs before which neither a callback nor max_time ends training.
   std::optional<int64_t> min_epochs{};
-  /// Optimizer steps to train; -1: no limit.
+  /// The number of optimizer steps to train; -1: no limit.
   int64_t max_steps = -1;
+  /// The number of optimizer steps before which neither a callback nor max_time ends training.
   std::optional<int64_t> min_steps{};
-  /// "DD:HH:MM:SS" of training; empty: no limit.
+  /// The time to train, as "DD:HH:MM:SS"; empty: no limit.
   std::string max_time{};
-  /// Batches an epoch of each loop: an int counts, a float is a fraction; 0 leaves the loop out.
+  /// The most batches of an epoch in each loop. An int is a number of batches, a float is a
+  /// fraction of them, and 0 leaves the loop out.
   CountOrFraction limit_train_batches{};
   CountOrFraction limit_val_batches{};
   CountOrFraction limit_test_batches{};
   CountOrFraction limit_predict_batches{};
-  /// Validate every so many batches (int) or that fraction of an epoch (float).
+  /// Validate after every so many training batches (int), or after that fraction of an epoch
+  /// (float).
   CountOrFraction val_check_interval{};
-  /// Validate in every n-th epoch; nothing: count val_check_interval's batches across epochs.
+  /// Validate only in every n-th epoch. Nothing: val_check_interval counts batches across epochs.
   std::optional<int64_t> check_val_every_n_epoch = 1;
-  /// Validation batches to try before training; -1: all; 0: none.
+  /// The number of validation batches of each loader to try before training; -1: all; 0: none.
   int64_t num_sanity_val_steps = 2;
-  /// Train and validate on that many batches (or fraction) only, unshuffled; 0.0: off.
+  /// Train and validate on only that many batches (int) or that fraction (float), without
+  /// shuffling; 0.0 switches this off.
   CountOrFraction overfit_batches = 0.0;
-  /// Run n batches of everything once, with no logs and no checkpoints: a test of the plumbing.
+  /// Run this many batches of everything once, without loggers and checkpoints, to try out the
+  /// program.
   SwitchOrCount fast_dev_run{};
-  /// Batches whose gradients make one optimizer step.
+  /// The number of batches whose gradients make one optimizer step.
   int64_t accumulate_grad_batches = 1;
-  /// Clip gradients to that norm (over all parameters) or value; nothing or 0: don't.
+  /// The value to which gradients are clipped: their norm over all parameters, or each entry.
+  /// Nothing or 0: they aren't clipped.
   std::optional<double> gradient_clip_val{};
-  /// "norm" or "value".
+  /// What is clipped: "norm" or "value".
   std::string gradient_clip_algorithm = "norm";
-  /// Log step metrics every so many steps; 0: never.
+  /// The number of optimizer steps between two rows of step metrics; 0: no such rows.
   int64_t log_every_n_steps = 50;
-  /// Only deterministic algorithms: the same bits on the same kind of machine.
+  /// Use deterministic algorithms only, which give the same bits on the same kind of machine. An
+  /// operation that has none throws.
   bool deterministic = false;
-  /// Find the operation that made a NaN gradient (slow).
+  /// Make backward find the operation that made a NaN gradient, which is slow.
   bool detect_anomaly = false;
-  /// Evaluate in inference mode, outside fit.
+  /// Run validate, test and predict in LibTorch's inference mode. The validation within fit never
+  /// is.
   bool inference_mode = true;
-  /// LibTorch's threads within an operation, while the Trainer works (it sets them for the whole
-  /// process and puts back what was): a number; empty: as LibTorch has them; "auto": fit times a
-  /// few whole steps with 1, 2, 4 ... of LibTorch's on the first batches and takes the fastest, 1
-  /// unless more win clearly, then puts back the weights, the optimizer and all generators. Not the
-  /// default because training_step runs for it: what that changes besides parameters, buffers and
-  /// generators stays changed. A resumed run takes the count its checkpoint was taken with.
-  /// LibTorch's own where nothing is timed: `deterministic`, a GPU, several processes, no
-  /// optimizer, or one that calls its closure again (LBFGS).
+  /// The number of LibTorch's threads within an operation while the Trainer works. The Trainer sets
+  /// it for the whole process and puts the old number back afterwards. Empty: the number is left as
+  /// it is.
+  ///
+  /// "auto": before training, fit times a few whole steps on the first batches with 1, 2, 4 ... of
+  /// LibTorch's threads and takes the fastest; more threads are taken only if they are clearly
+  /// faster. Then it puts back the weights, the optimizer and all generators. Nothing is timed, and
+  /// LibTorch's own number is used, with `deterministic`, on a GPU, with several processes, and
+  /// with no optimizer or one that evaluates its closure again (LBFGS). A resumed run uses the
+  /// number of its checkpoint.
+  ///
+  /// "auto" isn't the default because it runs training_step: what that changes besides parameters,
+  /// buffers and generators stays changed.
   CountOrName threads = "";
-  /// "simple": a table on stderr of where the time went, after each run; "trace": a timeline of all
-  /// ranks in the run's folder, trace.json, for Perfetto; empty: none.
+  /// "simple" prints a table of where the time went to stderr after each run. "trace" writes a
+  /// timeline of all ranks, trace.json for Perfetto, into the run's folder. Empty: nothing is
+  /// measured.
   std::string profiler{};
-  /// Where `levin_logs/version_K` folders go; empty: the current folder.
+  /// The folder in which `levin_logs/version_K` is made; empty: the current folder.
   std::string default_root_dir{};
 
-  // Of strategy ddp; names and meanings of torch.nn.parallel.DistributedDataParallel.
+  // The options below are for several ranks; names and meanings of those up to bucket_cap_mb are
+  // those of torch.nn.parallel.DistributedDataParallel.
 
-  /// Parameters that a loss doesn't depend on: off, they are an error.
+  /// Allow losses that don't depend on all parameters. If off, such a loss is an error.
   bool find_unused_parameters = false;
-  /// After each step rank 0's buffers (running means, say) go to the others.
+  /// Copy rank 0's buffers, such as running means, to the other ranks after each step.
   bool broadcast_buffers = true;
-  /// Gradients lie in the buckets that are sent: saves their memory once.
+  /// Let gradients be views into the buckets that are sent, which saves their memory once.
   bool gradient_as_bucket_view = false;
-  /// Gradients are sent in pieces of about that many MiB, each as soon as it is complete.
+  /// The size in MiB of the buckets in which gradients are sent, each as soon as it is complete.
   double bucket_cap_mb = 25.0;
-  /// "fp16" or "bf16": gradients are sent in that type; "none".
+  /// The type in which gradients are sent: "fp16", "bf16", or "none" for their own type.
   std::string gradient_compression = "none";
-  /// "auto": NCCL where the device is a GPU, else Gloo, and for gradients shared memory where all
-  /// ranks are on one host; "gloo"; "nccl".
+  /// How ranks exchange tensors: "gloo", "nccl" or "auto". "auto" is NCCL if the device is a GPU,
+  /// and otherwise Gloo; CPU ranks that are all on one host then sum gradients in shared memory.
   std::string process_group_backend = "auto";
-  /// Seconds a rank waits for the others, where they live: when they meet, and in each exchange.
+  /// Seconds for which a rank waits for ranks that are alive but late, when they meet and in each
+  /// exchange.
   double process_group_timeout = 1800.0;
-  /// Seconds after which a rank that isn't heard of (frozen, or its host gone) counts as failed.
+  /// Seconds without a sign of life after which a rank counts as failed: its process is stopped, or
+  /// its host is gone.
   double heartbeat_timeout = 10.0;
 };
 
+/// Lists the options by name for YAML files, command lines and `--help`.
 Fields describe(TrainerOptions& options);
 
-/// Throws ConfigError for the first option that can't be, or that excludes another.
+/// Throws ConfigError for the first option that is invalid or excludes another.
 void validate(const TrainerOptions& options);
 
-/// Seconds of "DD:HH:MM:SS" (leading parts may be left out). Throws ConfigError.
+/// Returns the seconds of `text`, "DD:HH:MM:SS"; leading parts may be left out. Throws ConfigError,
+/// which names `option`, if `text` is no such duration.
 double parse_duration(std::string_view option, std::string_view text);
 
 }  // namespace levin

@@ -20,27 +20,30 @@
 namespace levin {
 namespace {
 
-// What travels beside the gradients, in their type: the window's rows in two parts (float32 counts
-// to 2^24 only, over all ranks), the loss by its weight, then the flags.
+// The numbers that travel beside the gradients, in the type of the gradients: the rows of the
+// window in two parts (because float32 counts only to 2^24, over all ranks), the loss times its
+// weight, and the flags.
 constexpr double kRowsHigh = 1 << 12;
 constexpr size_t kRows = 0;
 constexpr size_t kLoss = 2;
 constexpr size_t kFlags = 3;
 static_assert(kFlags + StepFlags::kNumbers == GradientReducer::kRiders);
 
-constexpr double kTimeForNews = 0.3;  // seconds
+constexpr double kTimeForNews = 0.3;  // seconds to wait for news of a failure
 
 torch::Tensor to_tensor(const std::vector<double>& values) {
   return at::tensor(at::ArrayRef<double>(values), at::kDouble);
 }
 
-/// The heartbeat says which rank makes the others wait; a broken collective only that one does.
+/// Gives the process group a longer timeout than the heartbeat. If a rank is late, the heartbeat's
+/// message, which names that rank, then comes before the error of a broken collective, which
+/// doesn't.
 ProcessGroupOptions after_the_heartbeat(ProcessGroupOptions options) {
   options.timeout += kTimeForNews + 1.0;
   return options;
 }
 
-/// The rows that all ranks gave, each rank's in the order of its positions, as one process's.
+/// Joins the rows of all ranks and sorts them by their positions, as if one process had made them.
 NamedTensors in_order_of_positions(const std::vector<StateDict>& ranks) {
   std::vector<torch::Tensor> positions;
   const Value* names = nullptr;  // of a rank that had any rows
@@ -64,7 +67,8 @@ NamedTensors in_order_of_positions(const std::vector<StateDict>& ranks) {
   return result;
 }
 
-/// Whether it is another rank that failed: what Gloo and TCPStore say of a peer that is gone.
+/// Whether `error` says that a connection to another rank broke, so that the other rank may be the
+/// one that failed. The texts are those of Gloo, TCPStore and NCCL.
 bool is_lost_connection(const std::exception& error) {
   if (dynamic_cast<const DistributedError*>(&error) != nullptr) return true;
   const std::string_view text = error.what();
@@ -91,7 +95,7 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
                   .address = own_address(cluster)},
                  [this] { group_.abort(); }),
       ranks_(group_, heartbeat_) {
-  group_.barrier();  // a rank that ended between meeting and this is missed here
+  group_.barrier();  // throws if a rank has ended since it met the others
 }
 
 DataParallelStrategy::~DataParallelStrategy() = default;
@@ -169,7 +173,7 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
     if (norms_) norms_->end_batch(/*took_part=*/true);
   };
   if (norms_ && !loss.defined()) norms_->end_batch(/*took_part=*/false);
-  if (!window_rows) {  // the Reducer isn't told, and its hooks do nothing
+  if (!window_rows) {  // the Reducer expects no gradients yet, so its hooks do nothing
     if (loss.defined()) work();
     return 0.0;
   }
@@ -178,7 +182,7 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
   if (loss.defined()) riders[kLoss] = loss.item<double>() * weight;
   riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
   ranks_.flags().write(std::span(riders).subspan<kFlags>());
-  const Heartbeat::Waiting waiting(heartbeat_);  // within it, for the slower ranks' gradients
+  const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
   if (log_ != nullptr) log_->begin();
   const auto sums = sum_gradients(loss, riders, work);
   if (log_ != nullptr) profiler_->reduced(log_->finish());
@@ -211,7 +215,7 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
 std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   try {
     const bool is_lost = is_lost_connection(error);
-    // A rank that lost a connection waits a little for the news of what broke it.
+    // A rank that lost a connection waits a little for the news of which rank failed.
     const std::string cause = heartbeat_.failure(is_lost ? kTimeForNews : 0.0);
     report_failure(cause.empty() ? error.what() : cause, is_lost || !cause.empty());
     heartbeat_.tell(error.what(), is_lost);
@@ -221,8 +225,8 @@ std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   }
 }
 
-/// Every rank gathers every rank's values and combines them in the order of the ranks: one
-/// collective, and the same bits everywhere.
+/// Gathers the values of all ranks on every rank and combines them in the order of the ranks. This
+/// takes one collective, and gives the same bits on every rank.
 void DataParallelStrategy::combine(PackedMetrics& metrics) {
   std::vector<double> own;
   for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
@@ -240,7 +244,7 @@ void DataParallelStrategy::combine(PackedMetrics& metrics) {
     }
   };
   combine(metrics.sums, [](double a, double b) { return a + b; });
-  // A NaN must not get lost in a comparison.
+  // Comparisons with NaN are false, so a NaN has to be passed on explicitly.
   combine(metrics.minima, [](double a, double b) { return std::isnan(b) || b < a ? b : a; });
   combine(metrics.maxima, [](double a, double b) { return std::isnan(b) || b > a ? b : a; });
 }

@@ -15,7 +15,8 @@
 
 namespace levin {
 
-/// Lightning: the arguments of DDPStrategy.
+/// Options of DataParallelStrategy. The defaults are those of the Trainer's options of the same
+/// names. Lightning: the arguments of DDPStrategy.
 struct DataParallelOptions {
   /// How the ranks are joined, and how long they wait for each other.
   ProcessGroupOptions process_group{};
@@ -24,20 +25,27 @@ struct DataParallelOptions {
   /// Whether rank 0's buffers, such as running means, are copied to the other ranks after each
   /// step.
   bool broadcast_buffers = true;
-  /// Seconds without a sign of life after which a rank counts as failed.
+  /// Seconds without a sign of life after which a rank counts as failed (HeartbeatOptions).
   double heartbeat_timeout = 10.0;
 };
 
-/// Keeps the same module on every rank and gives each rank its part of every global batch; the
-/// gradients are summed over ranks while backward runs. Lightning: DDPStrategy.
+/// Keeps the same module on every rank and gives each rank its part of every global batch. The
+/// gradients are summed over ranks while backward is still running. Lightning: DDPStrategy.
+///
+///     DataParallelStrategy strategy(*find_cluster(), at::kCPU);       // on every rank
+///     strategy.setup(model);                                          // the weights of rank 0
+///     const double rows = strategy.backward(model, loss, weight, batch.rows());
 ///
 /// A rank's loss is weighted by its rows, even if the last batch leaves some ranks fewer rows than
 /// others, or none. So, for modules without dropout or batch statistics, all ranks take the step
 /// that one process would take on the whole batch, to rounding.
+///
+/// A thread of this class, the heartbeat, notices if another rank fails. Calls that wait for that
+/// rank then throw DistributedError on all ranks.
 class DataParallelStrategy : public Strategy {
  public:
-  /// Meets the other ranks; returns when all are there. Throws DistributedError if one can't be
-  /// reached in time.
+  /// Meets the other ranks, and returns when all are there. Throws DistributedError if one can't be
+  /// reached within `process_group.timeout`, and ConfigError for a backend that can't be used.
   DataParallelStrategy(const Cluster& cluster, at::Device device, DataParallelOptions options = {});
   ~DataParallelStrategy() override;
 
@@ -46,31 +54,44 @@ class DataParallelStrategy : public Strategy {
   int64_t local_rank() const override { return cluster_.local_rank; }
   const Cluster* cluster() const override { return &cluster_; }
 
-  /// Throws DistributedError if the ranks' parameters differ in number, shape or type.
+  /// Throws DistributedError if the parameters and buffers of the ranks' modules differ in number,
+  /// shape or type. Parameters that don't require gradients at this moment take no part in the
+  /// sums.
   void setup(Module& module) override;
+  /// Does nothing on the CPU.
   void to_device(Batch& batch) override;
+  /// Throws DistributedError if another rank has failed, ModuleError if a parameter got no gradient
+  /// (unless find_unused_parameters is set) or if there is no parameter to train. Copies rank 0's
+  /// buffers to the other ranks at the end of each window, if `broadcast_buffers`.
   double backward(Module& module, const torch::Tensor& loss, double weight,
                   std::optional<double> window_rows) override;
   std::optional<double> summed_loss() const override { return summed_loss_; }
+  /// The rows travel as the bytes of a checkpoint, and the result is on the CPU.
   NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
+  /// Also writes the failure report for the launcher. If this rank only lost a connection, it waits
+  /// up to 0.3 s for the news of which rank failed first.
   std::string fail(const std::exception& error) noexcept override;
   void set_profiler(Profiler* profiler) override { profiler_ = profiler; }
+  /// Ends the sums and disconnects the SyncBatchNorm layers; the ranks stay joined.
   void teardown(Module& module) override;
 
  protected:
+  /// One collective. Combines in the order of the ranks, so all ranks get the same bits.
   void combine(PackedMetrics& values) override;
-  /// The last part of `setup`: gets ready to sum the gradients of `parameters`, those of the module
-  /// that are learnt, which have these `names`.
+  /// The last part of `setup`: gets ready to sum the gradients of `parameters`, the parameters of
+  /// the module that are trained. `names` are their names, in the same order.
   virtual void prepare_sums(const Module& module, std::vector<std::string> names,
                             std::vector<torch::Tensor> parameters);
-  /// Runs `backward` if `loss` is defined, and sums gradients and riders over ranks; returns the
-  /// sums of the riders. See GradientReducer::run.
+  /// Calls `backward` if `loss` is defined, and sums gradients and riders over ranks. Returns the
+  /// sums of the riders. GradientReducer::run says what riders are.
   virtual GradientReducer::Riders sum_gradients(const torch::Tensor& loss,
                                                 const GradientReducer::Riders& riders,
                                                 const std::function<void()>& backward);
+  /// For derived classes: the ranks, joined, and the options given.
   ProcessGroup& group() { return group_; }
   const DataParallelOptions& options() const { return options_; }
-  /// Where every collective of `sum_gradients` is recorded; null if no profiler asks for it.
+  /// The log in which every collective of `sum_gradients` is recorded; null if there is no
+  /// profiler.
   const std::shared_ptr<CommunicationLog>& log() const { return log_; }
 
  private:
@@ -84,7 +105,8 @@ class DataParallelStrategy : public Strategy {
   std::optional<double> summed_loss_;
   Profiler* profiler_ = nullptr;
   std::shared_ptr<CommunicationLog> log_;
-  std::unique_ptr<GradientReducer> reducer_;  // null if there is nothing to sum
+  /// Null if there is nothing to sum.
+  std::unique_ptr<GradientReducer> reducer_;
   std::optional<SyncBatchNorms> norms_;
 };
 

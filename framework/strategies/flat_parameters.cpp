@@ -41,12 +41,13 @@ FlatParameters::FlatParameters(std::vector<torch::Tensor> parameters, int64_t ra
   }
 }
 
-/// Gives each parameter its place; `chunk` holds the entries in use until all are placed.
+/// Gives each parameter its place. Until all parameters have one, `chunk` counts the entries in use
+/// of the whole buffer.
 void FlatParameters::lay_out(int64_t buffer_bytes) {
   for (size_t i = parameters_.size(); i-- > 0;) {
     const auto& parameter = parameters_[i];
     const auto entry_bytes = static_cast<int64_t>(parameter.element_size());
-    // Only the last buffer of its kind has room.
+    // Only the last buffer of a type and device has room left.
     const auto found = std::find_if(buffers_.rbegin(), buffers_.rend(), [&](const Buffer& one) {
       return one.flat.scalar_type() == parameter.scalar_type() &&
              one.flat.device() == parameter.device();
@@ -93,7 +94,7 @@ void FlatParameters::all_gather(ProcessGroup& group) {
   std::vector<torch::Tensor> flats;
   for (const auto& buffer : buffers_) flats.push_back(buffer.flat);
   group.all_gather_chunks(flats);
-  // A graph that holds a parameter has to find out that it was changed.
+  // Autograd has to notice that parameters which a graph has saved were changed.
   for (const auto& parameter : parameters_) torch::autograd::impl::bump_version(parameter);
 }
 

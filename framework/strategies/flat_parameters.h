@@ -17,25 +17,33 @@ class ProcessGroup;
 ///     buffer   |  w3  | b2 |      w2      | b1 |   w1   |  .|
 ///     chunks   |      rank 0      |     rank 1     |  rank 2  |
 ///
-/// Parameters of one type and device share buffers. The last parameter comes first, because that is
-/// the order in which gradients become complete. Each parameter starts, and each chunk ends, at a
+/// Parameters of one type and device share buffers. The last parameter comes first, because
+/// gradients become complete in that order. Each parameter starts, and each chunk ends, at a
 /// multiple of 128 bytes, so that vector instructions process the same entries together as in whole
 /// parameters and give the same bits.
+///
+///     FlatParameters flat(parameters, group.rank(), group.world_size());
+///     optimizer.shard(flat.slices(), [&] { flat.all_gather(group); });   // after each step
 class FlatParameters {
  public:
-  /// In bytes: two of the widest vectors, as many as ATen's loops take at a time.
+  /// Bytes at whose multiples parameters start: two of the widest vectors, which is what ATen's
+  /// loops process at a time.
   static constexpr int64_t kAlignment = 128;
 
-  /// Moves `parameters`, which are the same on all ranks, into buffers of about `buffer_bytes`;
-  /// with 0, into one buffer for each type and device. From then on the parameters are contiguous.
+  /// Moves `parameters`, which are the same on all ranks, into buffers of about `buffer_bytes`
+  /// each; with 0, into one buffer for each type and device. From then on the parameters are
+  /// contiguous views into the buffers, until `release`. Needs the memory of the parameters once
+  /// more while it copies them.
   FlatParameters(std::vector<torch::Tensor> parameters, int64_t rank, int64_t world_size,
                  int64_t buffer_bytes = 0);
 
+  /// A buffer and what lies in it.
   struct Buffer {
-    torch::Tensor flat;  // [world_size * chunk]
-    /// Entries a rank.
+    /// All chunks, [world_size * chunk]; zeros where no parameter lies.
+    torch::Tensor flat;
+    /// The number of entries that each rank owns.
     int64_t chunk = 0;
-    /// The parameters that lie in this buffer, by their numbers.
+    /// The parameters that lie in this buffer, by their numbers in `parameters()`.
     std::vector<size_t> parameters;
   };
   /// The place of a parameter: entries [begin, begin + numel) of a buffer.
@@ -45,8 +53,8 @@ class FlatParameters {
     int64_t numel = 0;
   };
   /// The part of a parameter that a rank owns: `count` entries, which start at `in_parameter` in
-  /// the flattened parameter and at `in_chunk` in the rank's chunk. A parameter without entries is
-  /// owned by rank 0.
+  /// the flattened parameter and at `in_chunk` in the rank's chunk. `count` is 0 if the rank owns
+  /// nothing of it. A parameter that has no entries is owned by rank 0.
   struct Piece {
     int64_t in_parameter = 0;
     int64_t in_chunk = 0;
@@ -54,17 +62,21 @@ class FlatParameters {
     bool is_owned = false;
   };
 
+  /// The parameters in the order in which they were given, and the buffers.
   const std::vector<torch::Tensor>& parameters() const { return parameters_; }
   const std::vector<Buffer>& buffers() const { return buffers_; }
+  /// The place of the parameter with that number.
   const Place& place(size_t parameter) const { return places_[parameter]; }
+  /// The part that `rank` owns of the parameter with that number.
   Piece piece(size_t parameter, int64_t rank) const;
-  /// This rank's slices, one for each parameter; they are views into the buffers.
+  /// This rank's slices, one for each parameter. They are views into the buffers; a slice's tensor
+  /// is undefined if this rank owns nothing of the parameter.
   const std::vector<ParameterSlice>& slices() const { return slices_; }
 
-  /// Makes the parameters whole again on every rank, after each has changed its own chunks. A
+  /// Makes the parameters whole again on every rank, after each rank has changed its own chunks. A
   /// collective.
   void all_gather(ProcessGroup& group);
-  /// Gives each parameter memory of its own again.
+  /// Gives each parameter memory of its own again, with a copy of its values.
   void release();
 
  private:

@@ -25,7 +25,8 @@
 namespace levin {
 namespace {
 
-/// For gradients on the CPU that keep their type; null: by the process group.
+/// Makes the sum in shared memory, for gradients on the CPU that keep their type. Null if there is
+/// none; the process group then sums.
 std::shared_ptr<HostSum> host_sum_for(ProcessGroup& group,
                                       const std::vector<torch::Tensor>& parameters,
                                       const std::vector<bool>& sparse) {
@@ -46,8 +47,9 @@ std::optional<at::ScalarType> sent_type(const std::string& compression) {
   throw ConfigError::unknown_name("compression", compression, {"none", "fp16", "bf16"});
 }
 
-/// That of the gradients, to share their bucket. Two bytes can't count rows: then another one,
-/// which gets a bucket of its own.
+/// The type of the riders: that of the gradients, so that the riders share the gradients' bucket.
+/// If gradients are sent in two bytes, which can't count rows, it is another type, and the riders
+/// get a bucket of their own.
 at::ScalarType type_of_riders(at::ScalarType gradients, std::optional<at::ScalarType> sent_as) {
   if (gradients != at::kFloat && gradients != at::kDouble) return at::kFloat;
   if (!sent_as) return gradients;
@@ -113,7 +115,8 @@ GradientReducer::Implementation::Implementation(ProcessGroup& group, std::vector
   settle();
 }
 
-/// Ours run before the Reducer's, which are added later.
+/// Adds a hook to each parameter that notes that its gradient is complete. These hooks run before
+/// the Reducer's own, which are added later.
 void GradientReducer::Implementation::watch() {
   for (size_t i = 1; i < parameters_.size(); ++i) {
     auto node = torch::autograd::impl::grad_accumulator(parameters_[i]);
@@ -145,9 +148,9 @@ void GradientReducer::Implementation::build() {
       bytes_));
 }
 
-/// The Reducer lays its buckets anew after the first reduction, in the order in which gradients
-/// were complete. One of zeros makes that the reverse order of the parameters, in every run: sums
-/// have the same bits whether a run was resumed or not.
+/// Makes the Reducer rebuild its buckets now. It does so after the first reduction, in the order in
+/// which gradients became complete. A first reduction of zeros makes that the reverse order of the
+/// parameters in every run, so that sums have the same bits whether a run was resumed or not.
 void GradientReducer::Implementation::settle() {
   if (!reducer_->should_rebuild_buckets()) return;
   std::vector<at::Tensor> gradients;
@@ -167,7 +170,7 @@ GradientReducer::Implementation::~Implementation() {
 
 void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Riders& riders) {
   std::fill(seen_.begin(), seen_.end(), 0);
-  if (!loss.defined() || options_.find_unused_parameters) {  // what the Reducer asks for
+  if (!loss.defined() || options_.find_unused_parameters) {  // the Reducer needs a sparse gradient
     for (size_t i = 0; i < parameters_.size(); ++i) {
       auto& gradient = parameters_[i].mutable_grad();
       if (sparse_[i] && !gradient.defined()) gradient = no_sparse_gradient(parameters_[i]);
@@ -176,7 +179,7 @@ void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Rid
   reducer_->prepare_for_forward();
   if (reducer_->should_rebuild_buckets()) reducer_->rebuild_buckets();
   std::vector<at::Tensor> outputs;
-  if (options_.find_unused_parameters) {  // else all are taken to be used
+  if (options_.find_unused_parameters) {  // otherwise the Reducer expects a gradient of each
     const at::AutoGradMode with_gradients(true);
     outputs.push_back(parameters_[0].sum());
     if (loss.defined()) outputs.push_back(loss);
@@ -189,11 +192,13 @@ void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Rid
   reducer_->autograd_hook(0);
 }
 
-/// Hands the Reducer the gradients that no hook told it of: those a module wrote by itself, and
-/// zeros of a rank that has none. It must hear of them within a backward pass.
+/// Hands the Reducer the gradients of which no hook has told it: those that a module wrote without
+/// autograd, and the zeros of a rank that has no loss. The Reducer has to learn of them within a
+/// backward pass, so this runs a small one.
 void GradientReducer::Implementation::complete(bool has_loss) {
   std::vector<size_t> missing;
-  // With find_unused_parameters the Reducer has gone through the graph, and needs the riders only.
+  // With find_unused_parameters the Reducer has gone through the graph itself, and only the riders
+  // can be missing.
   if (!seen_[0]) missing.push_back(0);
   const size_t count = options_.find_unused_parameters ? 1 : parameters_.size();
   for (size_t i = count - 1; i > 0; --i) {

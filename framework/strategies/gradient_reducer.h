@@ -15,39 +15,44 @@
 namespace levin {
 
 /// How gradients are summed. Names, meanings and defaults are those of PyTorch's
-/// DistributedDataParallel, except for `compression`.
+/// DistributedDataParallel, except for `compression`, which replaces its communication hooks.
 struct GradientReducerOptions {
   /// Whether a loss may leave out parameters. A parameter that no rank's loss depends on then keeps
   /// no gradient; finding out costs a walk through the graph in every step. If off, a parameter
-  /// without a gradient is an error.
+  /// that gets no gradient is an error.
   bool find_unused_parameters = false;
   /// Whether gradients are views into the buckets that are sent, which saves their memory once.
   bool gradient_as_bucket_view = false;
   /// Gradients are sent in buckets of about this many MiB, each as soon as it is complete.
   double bucket_cap_mb = 25.0;
-  /// The type in which gradients are sent: "fp16" or "bf16", or their own with "none".
+  /// The type in which gradients are sent: "fp16" or "bf16", or "none" for their own type.
   std::string compression = "none";
 };
 
-/// The type in which `compression` has gradients sent; nothing for "none". Throws ConfigError for
-/// an unknown name.
+/// The type that `compression` stands for; nothing for "none". Throws ConfigError for an unknown
+/// name.
 std::optional<at::ScalarType> sent_type(const std::string& compression);
 
-/// Sums gradients over ranks while backward is still running. It is c10d's Reducer, which knows by
-/// hooks when each gradient is complete, and sends a few numbers of ours beside the gradients.
+/// Sums gradients over ranks while backward is still running. It uses c10d's Reducer, which learns
+/// through hooks when each gradient is complete, and sends a few numbers of the caller ("riders")
+/// beside the gradients.
 ///
 ///     GradientReducer reducer(group, names, parameters, {});
 ///     const auto sums = reducer.run(loss, riders, [&] { loss.backward(); });   // on every rank
+///
+/// Sums are added up in an order that is the same in every run, so a resumed run gets the same
+/// bits. All calls come from one thread; the hooks may run on autograd's threads.
 class GradientReducer {
  public:
-  /// How many numbers ("riders") travel in the first bucket.
+  /// The number of riders, which travel in the first bucket.
   static constexpr size_t kRiders = 16;
   using Riders = std::array<double, kRiders>;
 
-  /// `parameters` are those that are learnt; they and their `names` come in the same order on all
-  /// ranks. `log`, if not null, is told of every collective; the caller of `run` begins and
-  /// finishes its steps. `sparse` says which parameters get sparse gradients
-  /// (find_sparse_gradients), which then stay sparse on their way; empty if none does.
+  /// `parameters` are those that are trained, of which there must be at least one; they and their
+  /// `names` come in the same order on all ranks. `log`, if not null, records every collective; the
+  /// caller of `run` begins and finishes its steps. `sparse` says which parameters get sparse
+  /// gradients (find_sparse_gradients), which are then sent sparse; empty if none does. `group`
+  /// must live longer. A collective.
   GradientReducer(ProcessGroup& group, std::vector<std::string> names,
                   std::vector<torch::Tensor> parameters, const GradientReducerOptions& options,
                   std::shared_ptr<CommunicationLog> log = nullptr, std::vector<bool> sparse = {});
@@ -55,10 +60,10 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// Runs `backward`, which has to add to the parameters' gradients, unless `loss` is undefined (on
-  /// a rank that skips the step, or has no rows). Afterwards the gradients are sums over ranks.
-  /// Returns the riders, summed as well. A collective. Throws ModuleError, which names it, if a
-  /// parameter got no gradient.
+  /// Calls `backward`, which has to add to the gradients of the parameters, if `loss` is defined.
+  /// It is undefined on a rank that skips the step or has no rows. Afterwards the gradients are
+  /// sums over ranks. Returns the riders, summed as well. A collective. Throws ModuleError, which
+  /// names the parameter, if `backward` left a parameter without a gradient.
   template <class Backward>
   Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
     begin(loss, riders);
@@ -66,7 +71,7 @@ class GradientReducer {
     return finish(loss.defined());
   }
 
-  /// How many bytes this rank has given to be summed so far.
+  /// How many bytes this rank has handed over to be summed so far.
   int64_t bytes() const;
 
  private:

@@ -17,15 +17,17 @@
 namespace levin {
 namespace {
 
-/// What sums are kept in: types of two bytes would lose some with every rank.
+/// The type in which sums are kept. Sums in types of two bytes would lose precision with every
+/// rank.
 at::ScalarType sum_type(at::ScalarType type) {
   return type == at::kHalf || type == at::kBFloat16 ? at::kFloat : type;
 }
 
 }  // namespace
 
-/// A buffer's gradients on their way. A row is what one rank gets: its chunk, and behind the chunk
-/// of the last buffer the riders, then a byte for each parameter that says whether it was used.
+/// Sends each buffer's gradients in one tensor, [world_size, row bytes]. A row is what one rank
+/// gets: its chunk and, behind the chunk of the last buffer, the riders and a byte for each
+/// parameter that says whether it was used.
 class GradientScatter::Implementation {
  public:
   Implementation(ProcessGroup& group, std::vector<std::string> names, FlatParameters& parameters,
@@ -37,7 +39,7 @@ class GradientScatter::Implementation {
 
  private:
   struct Transfer {
-    at::ScalarType type{};  // sent as
+    at::ScalarType type{};  // the type in which it is sent
     int64_t chunk_bytes = 0;
     size_t missing = 0;      // gradients that aren't complete
     torch::Tensor outgoing;  // [world_size, row bytes]
@@ -65,13 +67,14 @@ class GradientScatter::Implementation {
   std::atomic<int64_t> bytes_{0};
   std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> watched_;
 
-  // Within one run; hooks come from one thread, that of the device all parameters are on.
+  // The members below hold the state of one run. All hooks come from one thread, because all
+  // parameters are on one device.
   bool is_running_ = false;
   Riders riders_{};
   std::vector<uint8_t> taken_;
-  std::vector<uint8_t> used_;  // on this rank; on any, once all is received
+  std::vector<uint8_t> used_;  // on this rank; after receiving, on any rank
   std::vector<Transfer> transfers_;
-  size_t next_sent_ = 0;  // buffers are sent in the same order everywhere
+  size_t next_sent_ = 0;  // all ranks send the buffers in the same order
   size_t next_received_ = 0;
 };
 
@@ -125,7 +128,7 @@ void GradientScatter::Implementation::begin(const Riders& riders) {
   for (size_t b = 0; b < transfers_.size(); ++b) {
     auto& transfer = transfers_[b];
     transfer.missing = flat_.buffers()[b].parameters.size();
-    transfer.outgoing.reset();  // a run that failed leaves them
+    transfer.outgoing.reset();  // a run that failed has left them
     transfer.incoming.reset();
     transfer.work.reset();
   }
@@ -133,7 +136,7 @@ void GradientScatter::Implementation::begin(const Riders& riders) {
   is_running_ = true;
 }
 
-/// Copies a gradient to where it is sent from, and frees it.
+/// Copies a gradient to the tensor from which it is sent, and frees it.
 void GradientScatter::Implementation::take(size_t parameter, bool is_used) {
   const at::NoGradGuard no_grad;
   if (taken_[parameter] != 0) {
@@ -173,7 +176,7 @@ void GradientScatter::Implementation::take(size_t parameter, bool is_used) {
   --transfer.missing;
 }
 
-/// A row's chunk as its entries.
+/// The chunk in one rank's row, as entries of the type in which it is sent.
 torch::Tensor GradientScatter::Implementation::chunk_of(const Transfer& transfer,
                                                         const torch::Tensor& rows,
                                                         int64_t rank) const {
@@ -183,7 +186,7 @@ torch::Tensor GradientScatter::Implementation::chunk_of(const Transfer& transfer
 void GradientScatter::Implementation::send_complete() {
   const at::NoGradGuard no_grad;
   while (next_sent_ < transfers_.size() && transfers_[next_sent_].missing == 0) {
-    // What has arrived by now needs no memory any more.
+    // Adding up what has arrived by now frees its memory.
     while (next_received_ < next_sent_ && transfers_[next_received_].work->isCompleted()) {
       receive(next_received_++);
     }
@@ -214,7 +217,7 @@ void GradientScatter::Implementation::put_riders(const Transfer& transfer) const
   transfer.outgoing.narrow(1, transfer.chunk_bytes, rider_bytes_).copy_(own);
 }
 
-/// Adds up what the ranks sent; the sum is kept in the slices' gradients.
+/// Adds up what the ranks sent; the sum becomes the gradient of the slices.
 void GradientScatter::Implementation::receive(size_t number) {
   auto& transfer = transfers_[number];
   try {
@@ -257,8 +260,8 @@ void GradientScatter::Implementation::give(size_t parameter, const torch::Tensor
   slice.tensor.mutable_grad() = sum.narrow(0, piece.in_chunk, piece.count);
 }
 
-/// Takes the gradients no hook told of: those a module wrote by itself, or that earlier batches of
-/// the window left; zeros where there is none.
+/// Takes the gradients of which no hook has told: those that a module wrote without autograd, and
+/// those that earlier batches of the window left. A parameter without a gradient counts as zeros.
 void GradientScatter::Implementation::complete(bool has_loss) {
   for (size_t i = 0; i < names_.size(); ++i) {
     if (taken_[i] != 0) continue;
@@ -278,7 +281,7 @@ GradientScatter::Riders GradientScatter::Implementation::finish(bool has_loss) {
   is_running_ = false;
   complete(has_loss);
   while (next_received_ < transfers_.size()) receive(next_received_++);
-  for (size_t i = 0; i < names_.size(); ++i) {  // as in one process, which doesn't step on them
+  for (size_t i = 0; i < names_.size(); ++i) {  // unused ones have none, so they aren't stepped
     const auto& slice = flat_.slices()[i];
     if (used_[i] == 0 && slice.tensor.defined()) slice.tensor.mutable_grad().reset();
   }

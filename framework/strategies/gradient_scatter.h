@@ -10,17 +10,26 @@
 
 namespace levin {
 
-/// Sums gradients over ranks so that each rank gets only those of its own slices (ZeRO stage 2,
-/// https://arxiv.org/abs/1910.02054), while backward is still running. As soon as all gradients of
-/// a buffer are complete, each rank sends every other rank that one's chunk; the receiver adds the
-/// chunks up in the order of the ranks. Whole gradients are freed once they are copied for sending.
+/// Sums gradients over ranks so that each rank gets only the sums for its own slices, while
+/// backward is still running. ZeRO stage 2, https://arxiv.org/abs/1910.02054.
+///
+/// As soon as all gradients of a buffer are complete, each rank sends every other rank that rank's
+/// chunk, and the receiver adds the chunks up in the order of the ranks. A whole gradient is freed
+/// as soon as it is copied for sending, so the memory for gradients is about that of one rank's
+/// slices plus the buffers on their way.
+///
+///     FlatParameters flat(parameters, group.rank(), group.world_size(), buffer_bytes);
+///     GradientScatter scatter(group, names, flat, {});
+///     const auto sums = scatter.run(loss, riders, [&] { loss.backward(); });   // on every rank
 class GradientScatter {
  public:
+  /// Numbers of the caller that are summed beside the gradients.
   using Riders = GradientReducer::Riders;
 
-  /// `names` are those of the parameters, in their order. Of `options`, `find_unused_parameters`
-  /// and `compression` count. `log`, if not null, is told of every collective; the caller of `run`
-  /// begins and finishes its steps.
+  /// `names` are the names of the parameters, in their order. Of `options`, only
+  /// `find_unused_parameters` and `compression` have an effect. `log`, if not null, records every
+  /// collective; the caller of `run` begins and finishes its steps. `group` and `parameters` must
+  /// live longer.
   GradientScatter(ProcessGroup& group, std::vector<std::string> names, FlatParameters& parameters,
                   const GradientReducerOptions& options,
                   std::shared_ptr<CommunicationLog> log = nullptr);
@@ -28,8 +37,10 @@ class GradientScatter {
   GradientScatter(const GradientScatter&) = delete;
   GradientScatter& operator=(const GradientScatter&) = delete;
 
-  /// The same as GradientReducer::run, except that afterwards the slices have the summed gradients
-  /// and the parameters have none. A collective.
+  /// Does the same as GradientReducer::run, except that afterwards the slices have the summed
+  /// gradients and the parameters have none. A collective. Throws ModuleError if a parameter got no
+  /// gradient (unless find_unused_parameters is set), got one twice, or got a sparse one, and
+  /// DistributedError if another rank is gone.
   template <class Backward>
   Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
     begin(riders);
@@ -37,7 +48,8 @@ class GradientScatter {
     return finish(loss.defined());
   }
 
-  /// How many bytes this rank has sent so far.
+  /// How many bytes this rank has sent to other ranks so far, riders included. Its own chunks don't
+  /// count.
   int64_t bytes() const;
 
  private:

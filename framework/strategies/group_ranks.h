@@ -14,33 +14,50 @@
 
 namespace levin {
 
-/// Ranks that a process group joins. While a call waits for other ranks, the heartbeat knows of it,
-/// so that this rank doesn't count as the one that hangs.
+/// The ranks that a process group joins, for callbacks, loggers and checkpoints. A strategy of
+/// several ranks owns one; Strategy::ranks returns it.
+///
+///     GroupRanks ranks(group, heartbeat);
+///     if (ranks.any(lost_patience)) stop();          // on every rank
+///
+/// While a call waits for other ranks, the heartbeat knows of it, so that this rank doesn't count
+/// as the one that hangs. Calls throw DistributedError if another rank is gone or too late.
 class GroupRanks final : public Ranks {
  public:
-  /// `group` and `heartbeat` have to live longer.
+  /// `group` and `heartbeat` must live longer.
   GroupRanks(ProcessGroup& group, Heartbeat& heartbeat) : group_(group), heartbeat_(heartbeat) {}
 
+  /// The number of this rank and the number of ranks, as the process group has them.
   int64_t rank() const override { return group_.rank(); }
   int64_t size() const override { return group_.world_size(); }
-  /// Rank 0 leaves the value in the group's store, where the other ranks find it.
+  /// Rank 0 leaves the value in the group's store, where the other ranks find it. The store keeps
+  /// it for the rest of the run, so values should be small. What `make` throws passes through, on
+  /// rank 0 only; the other ranks then wait until the failure of rank 0 is known.
   std::string from_rank_zero(const std::string& key,
                              const std::function<std::string()>& make) override;
+  /// One small all_reduce, which waits for all ranks. For questions after each step,
+  /// `any_after_step` costs much less.
   bool any(bool raised) override;
+  /// Raises a flag, if `raised`, that the strategy sends with the next gradients, and waits for
+  /// nobody. Returns whether the last gradients brought that flag from any rank.
   bool any_after_step(std::string_view key, bool raised) override {
     return flags_.agreed(key, raised);
   }
+  /// Two collectives: the lengths of the texts, then the texts.
   std::vector<std::string> gather(const std::string& own) override;
+  /// Returns when all ranks have called it: one collective of the process group.
   void barrier() override;
 
-  /// What `any_after_step` asks; the strategy that owns this sends it with the gradients.
+  /// The flags of `any_after_step`. The strategy that owns this object sends them with the
+  /// gradients, and clears them when a run begins.
   StepFlags& flags() { return flags_; }
 
  private:
   ProcessGroup& group_;
   Heartbeat& heartbeat_;
   StepFlags flags_;
-  std::map<std::string, int64_t> calls_;  // of from_rank_zero, for each key
+  /// The number of calls of from_rank_zero so far, for each key.
+  std::map<std::string, int64_t> calls_;
 };
 
 }  // namespace levin

@@ -19,14 +19,14 @@
 namespace levin {
 namespace {
 
-/// This process becomes the watcher of the ranks it starts, and ends with them.
+/// Starts the ranks, watches them until they end, and ends this process with their status.
 [[noreturn]] void launch_and_exit(const TrainerOptions& options, size_t devices) {
   std::fflush(nullptr);
   const int status = launch({.processes = static_cast<int64_t>(devices),
                              .max_restarts = options.max_restarts,
                              .grace_seconds = 0.5});
   std::fflush(nullptr);
-  ::_exit(status);  // what the program has made so far belongs to the ranks' runs, not to this one
+  ::_exit(status);  // no destructors: the ranks, not this process, use what was made
 }
 
 DataParallelOptions options_of(const TrainerOptions& options) {
@@ -95,10 +95,10 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   }
   if (!cluster) {
     cluster.emplace();
-    cluster->master_address = "127.0.0.1";  // one rank; any free port
+    cluster->master_address = "127.0.0.1";  // there is one rank, and any free port will do
   }
   if (cluster->world_size > 1) check_sizes(options, *cluster, devices.size());
-  // A list or a number of devices is shared out among this host's ranks.
+  // Each rank of this host takes one of the devices that are listed or counted.
   const auto own = static_cast<size_t>(cluster->local_rank) % devices.size();
   if (const auto stage = zero_stage(options.strategy)) {
     return std::make_unique<ShardedStrategy>(

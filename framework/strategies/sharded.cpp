@@ -35,7 +35,7 @@ void ShardedStrategy::setup(Module& module) {
 void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string> names,
                                    std::vector<torch::Tensor> parameters) {
   const auto& gradients = options().gradients;
-  // One buffer a type where nothing is sent during backward.
+  // Stage 1 sends nothing from these buffers during backward, so one for each type will do.
   const double bytes = stage_ == 1 ? 0.0 : gradients.bucket_cap_mb * 1024.0 * 1024.0;
   flat_ = std::make_unique<FlatParameters>(parameters, group().rank(), group().world_size(),
                                            static_cast<int64_t>(bytes));
@@ -82,7 +82,8 @@ GradientReducer::Riders ShardedStrategy::sum_gradients(const torch::Tensor& loss
   return sums;
 }
 
-/// Views of the whole gradients: what changes those before the step changes these.
+/// Makes the slices' gradients views into the whole gradients, so that whatever changes the whole
+/// ones before the step (clipping, for example) changes those of the slices.
 void ShardedStrategy::give_slices_gradients() {
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < flat_->parameters().size(); ++i) {

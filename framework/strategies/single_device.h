@@ -8,9 +8,15 @@
 
 namespace levin {
 
-/// Trains in one process on one device. Lightning: SingleDeviceStrategy.
+/// Trains in one process on one device. This is what "auto" gives if one device is asked for.
+/// Lightning: SingleDeviceStrategy.
 ///
-///     SingleDeviceStrategy strategy(at::kCPU);
+///     SingleDeviceStrategy strategy(default_device());
+///     strategy.setup(model);                          // moves the model to the device
+///     strategy.backward(model, loss, /*weight=*/1.0, batch.rows());
+///
+/// Nothing is summed and nobody is waited for; with weight 1 a call costs what loss.backward()
+/// costs.
 class SingleDeviceStrategy : public Strategy {
  public:
   /// `cluster` is what a launcher that started this process as the only rank has told; nothing if
@@ -19,9 +25,13 @@ class SingleDeviceStrategy : public Strategy {
       : device_(device), cluster_(std::move(cluster)) {}
 
   at::Device device() const override { return device_; }
+  /// What the constructor was given; null if that was nothing.
   const Cluster* cluster() const override { return cluster_ ? &*cluster_ : nullptr; }
+  /// Moves the module to the device.
   void setup(Module& module) override;
+  /// Does nothing on the CPU. The copy to a GPU is asynchronous from pinned memory.
   void to_device(Batch& batch) override;
+  /// Returns `window_rows`, or 0 within a window. Does nothing if `loss` is undefined.
   double backward(Module& module, const torch::Tensor& loss, double weight,
                   std::optional<double> window_rows) override;
 

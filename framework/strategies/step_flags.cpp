@@ -19,7 +19,7 @@ StepFlags::Flag& StepFlags::flag(std::string_view key) {
 }
 
 void StepFlags::agree(Flag& flag) {
-  flag.agreed = true;  // until somebody asks: a step may have several windows (LBFGS)
+  flag.agreed = true;  // until `agreed` is called; a step may have several windows (LBFGS)
   flag.raised = false;
 }
 

@@ -25,7 +25,7 @@ struct TrainerOptions;
 /// moves modules and batches to the device and sums gradients over ranks. One process is not
 /// special: it is rank 0 of 1. Lightning: Strategy.
 ///
-/// Works without a Trainer, in a loop of one's own (examples/custom_loop.cpp):
+/// A strategy also works without a Trainer, in a loop of the user's own (examples/custom_loop.cpp):
 ///
 ///     SingleDeviceStrategy strategy(default_device());
 ///     strategy.setup(model);
@@ -35,23 +35,26 @@ struct TrainerOptions;
 ///       strategy.backward(model, model.loss(batch), /*weight=*/1.0, batch.rows());
 ///       optimizer.step();
 ///     }
+///
+/// All calls come from the thread that trains. The calls marked as collectives have to be made by
+/// every rank, in the same order.
 class Strategy {
  public:
   virtual ~Strategy() = default;
 
   /// The device of this process.
   virtual at::Device device() const = 0;
-  /// The ranks of the run, for whatever has to be asked outside the reduction of gradients. They
-  /// live as long as the strategy.
+  /// The ranks of the run, for questions that have nothing to do with gradients. They live as long
+  /// as the strategy.
   virtual Ranks& ranks() { return single_rank(); }
   /// The number of this rank among those of its host. Lightning: local_rank.
   virtual int64_t local_rank() const { return 0; }
-  /// What is known of the launcher that started this process as a rank; null if no launcher did.
+  /// What the launcher has told about the ranks; null if no launcher started this process.
   virtual const Cluster* cluster() const { return nullptr; }
   /// This rank's part of each global batch, for data loaders.
   RankShare rank_share() { return {ranks().rank(), ranks().size()}; }
 
-  /// Moves the module to the device, and makes all ranks start from rank 0's weights. A collective.
+  /// Moves the module to the device, and gives all ranks the weights of rank 0. A collective.
   virtual void setup(Module& module) = 0;
   /// Divides the optimizers' state among the ranks, if the strategy does that. To be called after
   /// `setup`, right after the optimizers are made.
@@ -59,52 +62,60 @@ class Strategy {
   /// Whether the optimizers' state is divided among the ranks. All ranks then write a checkpoint
   /// together, by save_sharded_checkpoint.
   virtual bool is_sharded() const { return false; }
-  /// The tensors whose gradients the optimizer steps by at the end of a window: its parameters, or
-  /// this rank's slices of them.
+  /// Returns the tensors whose gradients are complete at the end of a window, and by which the
+  /// optimizer steps: its parameters or, in zero_stage_2, this rank's slices of them.
   virtual std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const;
   /// Scales the gradients of those tensors down so that their joint norm, over all ranks, is at
-  /// most `max_norm`. Returns the norm before. See levin::clip_grad_norm.
+  /// most `max_norm`. Returns the norm that they had before, a scalar. A collective if the
+  /// gradients are divided among ranks. See levin::clip_grad_norm.
   virtual torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                        double max_norm);
   /// Moves a batch to the device.
   virtual void to_device(Batch& batch) = 0;
   /// Adds `weight` times the gradients of `loss` to those of the parameters, by Module::backward.
   /// `weight` is this rank's rows divided by the rows that a full batch has over all ranks. `loss`
-  /// may be undefined, for a rank that skips the batch or has no rows.
+  /// is undefined on a rank that skips the batch or has no rows.
   ///
-  /// `window_rows` is given with the last batch of a window: the rows that this rank's gradients
-  /// stand for. The gradients are then summed over ranks, and the return value is the number of
-  /// rows of all ranks together. Within a window the return value means nothing.
+  /// `window_rows` is given with the last batch of a window only; it is the number of rows that
+  /// this rank's gradients stand for. The gradients are then summed over ranks, which is a
+  /// collective, and the return value is the number of rows of all ranks together. Within a window
+  /// the return value means nothing.
   virtual double backward(Module& module, const torch::Tensor& loss, double weight,
                           std::optional<double> window_rows) = 0;
   /// The sum over ranks of the losses of the batches that ended the last window, each times its
-  /// weight; nothing if this process is the only one.
+  /// weight; nothing if the strategy sums no losses, as with SingleDeviceStrategy.
   virtual std::optional<double> summed_loss() const { return {}; }
-  /// Combines an epoch's metrics over ranks. One collective, and two more if a name is new.
+  /// Combines the metrics of an epoch over ranks, in place. Costs one collective, and two more if a
+  /// rank has logged a name for the first time.
   void reduce(LoggedValues& metrics);
-  /// Gathers rows of all ranks, each tensor [rows, ...], and puts them in the order of their
-  /// `positions`, [rows], in the data; every rank gets all of them. A collective.
+  /// Gathers the rows of all ranks, each tensor [rows, ...], and sorts them by their `positions`,
+  /// [rows], in the data. Every rank gets all rows. A collective.
   virtual NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& /*positions*/) {
     return own;
   }
-  /// Reports every reduction of gradients to `profiler` from the next `setup` on; null: to nobody.
+  /// Reports every reduction of gradients to `profiler`, from the next `setup` on; null: to nobody.
+  /// The profiler must outlive the strategy's use of it.
   virtual void set_profiler(Profiler* /*profiler*/) {}
   /// Tells the other ranks that this one failed with `error`, so that they fail, too, instead of
-  /// waiting; to be called before anything else is done about the error. Returns the message of
-  /// another rank's failure if that is what made this rank fail, else "".
+  /// waiting. To be called before anything else is done about the error. Returns the other rank's
+  /// message if another rank's failure is what made this rank fail, else "".
   virtual std::string fail(const std::exception& /*error*/) noexcept { return {}; }
-  /// Ends what `setup` began: the module may be used on its own again.
+  /// Ends what `setup` began: afterwards the module may be used without the strategy.
   virtual void teardown(Module& /*module*/) {}
 
  protected:
-  /// Combines values over ranks; every rank gives equally many, in the same order. A collective.
+  /// Combines values over ranks, in place. Every rank gives equally many values, in the same order.
+  /// A collective.
   virtual void combine(PackedMetrics& /*values*/) {}
 };
 
 /// Makes the strategy that the options `strategy`, `accelerator`, `devices` and `num_nodes` ask
-/// for. If several devices are asked for and no launcher started this process, starts one process
-/// for each device and ends this one with them. Throws ConfigError for a device that isn't there,
-/// and for options that contradict each other or the launcher.
+/// for.
+///
+/// If several devices are asked for and no launcher started this process, this function starts one
+/// process for each device, waits until they have ended, and ends this process with their status;
+/// it then doesn't return. Throws ConfigError for a device that this machine doesn't have, and for
+/// options that contradict each other or the launcher; DistributedError if the ranks can't meet.
 std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options);
 
 }  // namespace levin

@@ -22,7 +22,7 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
 
   /// Called for one bucket after the other, in the same order on all ranks.
   Future runHook(c10d::GradBucket& bucket) override {
-    if (bucket.getIndex() == 0) given_.clear();  // a round that failed leaves some
+    if (bucket.getIndex() == 0) given_.clear();  // a round that failed has left some
     Future sums = give(bucket);
     if (sums == nullptr) sums = send(bucket);
     if (bucket.isLast() && !given_.empty()) sum_given();
@@ -50,18 +50,19 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
             },
             c10::ListType::create(c10::TensorType::get()));
   }
-  /// They count rows, for which two bytes aren't enough.
+  /// Whether the riders are in the bucket. They count rows, for which two bytes aren't enough.
   bool has_riders(const c10d::GradBucket& bucket) const {
     const auto parameters = bucket.getParameters();
     return std::any_of(parameters.begin(), parameters.end(),
                        [this](const at::Tensor& one) { return one.is_same(options_.riders); });
   }
-  /// In its own type, and not by NCCL, which sums dense tensors only.
+  /// Sums a sparse gradient in its own type. NCCL sums only dense tensors, so Gloo does this on the
+  /// CPU.
   Future sum_sparse(const at::Tensor& tensor) {
     const bool has_nccl = state_->getBackendType() == c10d::ProcessGroup::BackendType::NCCL;
     const auto sent = (has_nccl ? tensor.cpu() : tensor).coalesce();
     const auto bytes = static_cast<int64_t>(sent.indices().nbytes() + sent.values().nbytes());
-    return sum(sent, bytes, (state_->getSize() - 1) * bytes);  // to each of the others
+    return sum(sent, bytes, (state_->getSize() - 1) * bytes);  // sent to each other rank
   }
   Future sum(const at::Tensor& tensor) {
     const auto bytes = static_cast<int64_t>(tensor.nbytes());
@@ -77,7 +78,7 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
     return sums;
   }
 
-  /// Null where the bucket has to be sent.
+  /// Puts the bucket into the shared memory; returns null if the process group has to sum it.
   Future give(c10d::GradBucket& bucket) {
     const at::Tensor& buffer = bucket.getBuffer();
     if (options_.host_sum == nullptr || buffer.layout() != at::kStrided) return nullptr;
@@ -89,7 +90,7 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
     Given given{buffer, c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get()), {}};
     const auto bytes = static_cast<int64_t>(buffer.nbytes());
     bytes_ += bytes;
-    if (options_.log != nullptr) {  // others read as much of it, and of the sums, as a ring sends
+    if (options_.log != nullptr) {  // ranks read as many bytes as a ring sends
       given.ticket = options_.log->started(CommunicationLog::ring_bytes(bytes, state_->getSize()));
     }
     move_to(place, buffer);
@@ -97,7 +98,8 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
     given_.push_back(given);
     return given.sums;
   }
-  /// From the next step on the Reducer writes the bucket right where the others read it.
+  /// Copies a bucket to its place in the shared memory, and moves the bucket itself there if it
+  /// can, so that from the next step on the Reducer writes it right where the other ranks read it.
   void move_to(std::byte* place, const at::Tensor& buffer) {
     void* data = buffer.mutable_data_ptr();
     if (data == place) return;
@@ -109,7 +111,8 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
         place, new Memory(options_.host_sum->memory()),
         [](void* memory) { delete static_cast<Memory*>(memory); }, at::kCPU));
   }
-  /// The sums stay where they are: the Reducer copies them from there before the next round begins.
+  /// Ends the round. The sums stay in the shared memory; the Reducer copies them from there before
+  /// the next round begins.
   void sum_given() {
     auto& sum = *options_.host_sum;
     sum.sum();

@@ -5,7 +5,7 @@
 namespace levin {
 
 bool is_unshared(const torch::Tensor& tensor) {
-  // Memory that LibTorch didn't allocate may belong to anybody: it isn't resizable.
+  // Memory that LibTorch didn't allocate may belong to somebody else. Its storage isn't resizable.
   return tensor.defined() && tensor.use_count() == 1 && tensor.has_storage() &&
          tensor.storage().use_count() == 1 && tensor.storage().resizable() &&
          !tensor.requires_grad();
@@ -22,7 +22,7 @@ torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArray
     if (values * tensor.dtype().itemsize() <= tensor.storage().nbytes()) {
       at::DimVector shape(tensor.sizes());
       shape[0] = rows;
-      tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);  // resize_ allocates
+      tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);  // resize_ would allocate
       return tensor;
     }
   }

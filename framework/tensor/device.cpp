@@ -40,7 +40,8 @@ bool is_device_list(const CountOrName& devices) {
   return name != nullptr && name->find(',') != std::string::npos;
 }
 
-/// The numbers of the devices wanted out of `available` of a kind.
+/// Returns the numbers of the devices that `devices` asks for, if there are `available` of the
+/// kind.
 std::vector<int64_t> wanted_indices(const CountOrName& devices, int64_t available) {
   std::vector<int64_t> indices;
   int64_t count = 1;

@@ -59,7 +59,8 @@ StateDict random_state() {
   StateDict state;
   state.tensors["cpu"] = get_state(at::detail::getDefaultCPUGenerator());
   for (int64_t i = 0; i < cuda_count(); ++i) {
-    // Asking for the state of a device nobody has used would open a context (hundreds of MB) there.
+    // Asking for the state of a device that hasn't been used yet would open a context on it, which
+    // takes hundreds of MB.
     if (!at::detail::getCUDAHooks().hasPrimaryContext(static_cast<at::DeviceIndex>(i))) continue;
     state.tensors[cuda_name(i)] = get_state(cuda_generator(i));
   }

@@ -28,9 +28,11 @@ struct StateDict {
   StateDict child(std::string_view name) const;
   /// Whether anything was put under `name`.
   bool has_child(std::string_view name) const;
-  /// The tensor of that name. Throws CheckpointError if there is none.
+  /// The tensor of that name, which lives as long as this StateDict holds it. Throws
+  /// CheckpointError if there is none.
   const torch::Tensor& tensor(std::string_view name) const;
-  /// A deep copy on the CPU, which later changes of the object don't reach.
+  /// Returns a deep copy on the CPU. It doesn't change if the object trains on. Waits for the
+  /// devices that the tensors are on.
   StateDict clone() const;
 };
 

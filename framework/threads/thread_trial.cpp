@@ -12,13 +12,13 @@ namespace levin {
 namespace {
 
 constexpr size_t kRounds = 9;
-constexpr size_t kLeastRounds = 2;      // however long they take
+constexpr size_t kLeastRounds = 2;      // are run, however long they take
 constexpr size_t kAgreeing = 3;         // rounds in a row that make a trial end early
 constexpr int kFirstSteps = 3;          // before a candidate counts as hopeless
 constexpr double kLeastTrial = 0.02;    // seconds: shorter ones are noise
 constexpr double kFarBehind = 1.5;      // times the best one's time, over rounds
 constexpr double kHopeless = 4.0;       // times the best one's time, in the first steps
-constexpr double kSlowStep = 0.02;      // seconds: warming up for a round would only cost
+constexpr double kSlowStep = 0.02;      // seconds: such steps need no warm-up before a round
 constexpr double kToTellACrowd = 0.01;  // seconds: a busy system takes a core away every few ms
 
 int64_t involuntary_switches() {
@@ -27,7 +27,7 @@ int64_t involuntary_switches() {
   return usage.ru_nivcsw;
 }
 
-/// One trial at work.
+/// Makes one trial.
 class Rounds {
  public:
   Rounds(const std::vector<ThreadSetting>& candidates, const std::function<void()>& step,
@@ -45,7 +45,7 @@ class Rounds {
     for (size_t round = 0; round < kRounds && racing_.size() > 1; ++round) {
       if (round >= kLeastRounds && options_.clock() - started_ >= seconds_) break;
       for (const size_t i : racing_) time(timings_[i]);
-      std::reverse(racing_.begin(), racing_.end());  // so that a drift favours nobody
+      std::reverse(racing_.begin(), racing_.end());  // so that a drift favours no candidate
       note_winner();
       if (round + 1 >= kLeastRounds) drop_far_behind();
       if (agreeing_ >= kAgreeing) break;
@@ -57,8 +57,9 @@ class Rounds {
   }
 
  private:
-  /// Runs the first steps of each candidate, whose times don't count: they start threads and choose
-  /// kernels. The candidates that aren't hopelessly slow take part in the rounds.
+  /// Runs the first steps of each candidate. Their times don't count, because LibTorch starts
+  /// threads and chooses kernels in them. Candidates that aren't hopelessly slow take part in the
+  /// rounds.
   void warm_up() {
     quickest_ = std::numeric_limits<double>::infinity();
     std::vector<double> firsts(timings_.size(), quickest_);
@@ -98,8 +99,9 @@ class Rounds {
     return static_cast<double>(options_.lost_cores() - lost_before) * kToTellACrowd >= seconds;
   }
 
-  /// The time of the quickest of the first steps: two of them, a third one if both were hopelessly
-  /// slow, but only one if it used up the candidate's share of the time.
+  /// Runs the first steps of a candidate and returns the time of the quickest. There are two, and a
+  /// third one if both were hopelessly slow; there is only one if it used up the candidate's share
+  /// of the time.
   double first_steps() {
     const double before = options_.clock();
     double quickest = std::numeric_limits<double>::infinity();

@@ -14,7 +14,7 @@ namespace levin {
 struct ThreadSetting {
   /// How many threads share an operation; 0: not known yet.
   int threads = 1;
-  /// Whether threads that wait go to sleep soon, as ShortWaits describes. False: they wait as
+  /// Whether threads that wait go to sleep soon, as ShortWaits describes. If false, they wait as
   /// LibTorch's OpenMP lets them.
   bool short_waits = false;
   bool operator==(const ThreadSetting&) const = default;
@@ -32,7 +32,8 @@ class ThreadScope {
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
 
-  /// Puts `setting` into force, until the next call or the end of the scope.
+  /// Puts `setting`, of at least one thread, into force until the next call or the end of the
+  /// scope.
   void set(ThreadSetting setting);
 
  private:
@@ -40,7 +41,7 @@ class ThreadScope {
   std::unique_ptr<ShortWaits> short_waits_;
 };
 
-/// The number that `TrainerOptions::threads` gives; 0 if the option is empty or "auto".
+/// Returns the number that `TrainerOptions::threads` gives; 0 if the option is empty or "auto".
 int fixed_threads(const CountOrName& threads);
 /// Whether `TrainerOptions::threads` is "auto".
 bool wants_thread_trial(const CountOrName& threads);
@@ -60,26 +61,31 @@ class AutoThreads {
   /// Whether LibTorch has more than one thread, so that there is something to find out.
   static bool has_choice();
 
-  /// Calls `step` with 1, 2, 4 ... threads up to as many as LibTorch has, each number with short
-  /// waits and without, and keeps the fastest setting; more threads only if they win clearly. Takes
-  /// about 5 % of the time that `steps_left` steps need (infinity if that isn't known), at most 0.3
-  /// s unless steps are slower than that. Settings that keep cores busy while they wait are left
-  /// out if other programs use the cores. Returns what was measured: "1: 104.2 us, 2: 131.0 us".
-  /// `step` must do the same work each time; what it throws passes through.
+  /// Finds the fastest setting by calling `step` with 1, 2, 4 ... threads, up to as many as
+  /// LibTorch has, each number with short waits and without. More threads are taken only if they
+  /// are clearly faster. Settings whose threads keep their cores busy while they wait are left out
+  /// if other programs use the cores.
+  ///
+  /// Takes about 5 % of the time that `steps_left` steps need (infinity if their number isn't
+  /// known), and at most 0.3 s unless steps are slower than that. `step` must do the same work each
+  /// time; what it throws passes through. Returns what was measured: "1: 104.2 us, 2: 131.0 us".
+  /// `apply` has to follow.
   std::string find(const std::function<void()>& step, double steps_left);
-  /// Takes over the number of threads of an earlier run instead: as many threads add up numbers in
-  /// the same order. How they wait changes no results, so they wait in the way that suits any
-  /// machine.
+  /// Takes over the number of threads of an earlier run, instead of `find`. With the same number,
+  /// sums are added up in the same order and have the same bits. How threads wait changes no
+  /// results; several threads get short waits, which suit a busy machine as well as an idle one.
   void take(int threads);
-  /// Puts the setting into force; LibTorch's own number of threads if none was found or taken.
+  /// Puts the setting into force. If none was found or taken, that is LibTorch's own number of
+  /// threads.
   void apply();
 
-  /// The setting found, taken or applied; 0 threads before.
+  /// The setting that was found, taken or applied; 0 threads before that.
   ThreadSetting setting() const { return setting_; }
 
-  /// Runs `step` and returns its result. If the setting lets threads keep their cores while they
-  /// wait, this also measures how long the step took, and makes the waits short once other programs
-  /// want the cores. That changes no results, so it may happen after any step.
+  /// Runs `step`, which must return a value, and returns that. If the setting lets threads keep
+  /// their cores while they wait, this also measures how long the step took, and makes the waits
+  /// short once other programs want the cores. That changes no results, so it may happen after any
+  /// step.
   template <class Step>
   auto watch(Step&& step) {
     if (!crowd_.is_watching()) return step();

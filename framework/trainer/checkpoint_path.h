@@ -7,12 +7,15 @@
 
 namespace levin {
 
-/// The file or folder that `ckpt_path` stands for: itself, or the checkpoint that `run` knows as
-/// "best" or "last". Throws ConfigError if this Trainer has saved none yet.
+/// Returns the file or folder that `ckpt_path` stands for. That is the path itself, or the
+/// checkpoint that `run` knows as "best" or "last". Whether it exists isn't checked. Throws
+/// ConfigError for "best" and "last" if this Trainer has saved no such checkpoint yet.
 std::filesystem::path checkpoint_path(const std::string& ckpt_path, const RunControl& run);
 
-/// The run folder that a checkpoint belongs to, which a resumed run goes on to use: the parent of
-/// the `checkpoints` folder it lies in. Empty if it doesn't lie in such a folder.
+/// Returns the run folder that a checkpoint belongs to, which a resumed run goes on to use: the
+/// parent of the `checkpoints` folder that contains it. Empty if it isn't in a folder of that name.
+///
+///     run_folder_of("levin_logs/version_3/checkpoints/last.ckpt");    // /.../levin_logs/version_3
 std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint);
 
 }  // namespace levin

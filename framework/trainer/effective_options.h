@@ -4,9 +4,10 @@
 
 namespace levin {
 
-/// Checks `options`, and returns them with the meaning of fast_dev_run and overfit_batches put into
-/// the other options: limits, intervals and so on. Throws ConfigError for an option that is invalid
-/// or excludes another.
+/// Returns `options` with fast_dev_run and overfit_batches worked into the options that loops read,
+/// so that nothing else has to know of the two. fast_dev_run sets max_epochs, max_steps, the limits
+/// of batches, and when validation takes place; overfit_batches sets limit_train_batches and
+/// limit_val_batches. Throws ConfigError if an option is invalid or excludes another.
 TrainerOptions effective_options(TrainerOptions options);
 
 }  // namespace levin

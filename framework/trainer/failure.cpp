@@ -8,7 +8,7 @@
 namespace levin {
 namespace {
 
-/// Calls `work`; prints `what` and the message if it throws.
+/// Calls `work`; if it throws, prints `what` and the message to stderr.
 template <class Work>
 void attempt(const char* what, Work work) {
   try {

@@ -9,15 +9,17 @@
 
 namespace levin {
 
-/// Clears up after the exception `error` has ended a run: calls on_exception of all callbacks and
-/// of the module, lets the fit save what can be saved, and finishes the loggers. Each of these may
-/// fail by itself; that is printed to stderr and doesn't hide `error`. `hooks` and `fit_loop` are
-/// null if the run didn't get as far as making them.
+/// Clears up after the exception `error` has ended a run. It calls on_exception of all callbacks
+/// and of the module, lets the fit save what can be saved, and finishes the loggers, in this order.
+/// If one of these throws, its message is printed to stderr and the rest is still done, so that
+/// nothing hides `error`. `hooks` and `fit_loop` are null if the run failed before it made them.
+/// Not a collective: the other ranks may be gone.
 void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop* fit_loop,
                     RunLoggers& loggers, RunControl& run);
 
-/// Rethrows the exception being handled. If it is one of LibTorch's own, this adds where it
-/// happened: "in fit at epoch 3, step 120, batch 7, rank 0".
+/// Rethrows the exception that is being handled, so it may only be called in a catch block. If the
+/// exception is one of LibTorch's own (c10::Error), its message then also says where it happened:
+/// "in fit at epoch 3, step 120, batch 7, rank 0".
 [[noreturn]] void rethrow_with_place(const Run& run);
 
 }  // namespace levin

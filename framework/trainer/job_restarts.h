@@ -12,18 +12,25 @@
 
 namespace levin {
 
-/// Lets a fit go on from its last checkpoint if the ranks of its job were started again. Such a job
-/// keeps a RestartRecord in the folder of its runs, which only rank 0 reads and writes. Nothing
-/// happens in a job whose launcher never starts ranks again.
+/// Lets a fit go on from its last checkpoint if the launcher has restarted the ranks of its job.
+/// Such a job keeps a RestartRecord in the folder of its runs, which only rank 0 reads and writes.
+/// In a job whose launcher never restarts ranks, this class does nothing.
+///
+///     const std::string path = restarts.begin_fit(strategy, ckpt_path);    // on every rank
+///     ...                                                                  // train from `path`
+///     restarts.end_fit(/*interrupted=*/false);
 class JobRestarts {
  public:
+  /// `run` tells this object of checkpoints, and must outlive it.
   explicit JobRestarts(RunControl& run) : run_(run) {}
 
-  /// A fit begins. Returns the checkpoint that it has to go on from: the last one that the same fit
-  /// saved before the ranks were started again, or else `ckpt_path`. From now on each checkpoint
-  /// that the fit saves is recorded.
+  /// Begins a fit, and returns the checkpoint from which it has to go on: the last one that the
+  /// same fit saved before the ranks were restarted or, if there is none, `ckpt_path`, which may be
+  /// empty. From now on each complete checkpoint that the fit saves is recorded. A program's fits
+  /// are told apart by their order. All ranks have to call this, and all get the same path.
   std::string begin_fit(Strategy& strategy, const std::string& ckpt_path);
-  /// The fit has ended. One that was not `interrupted` won't be gone on with.
+  /// Ends the fit. Unless it was `interrupted` by a signal, a later start of the job doesn't go on
+  /// from its checkpoint.
   void end_fit(bool interrupted);
 
  private:
@@ -32,13 +39,14 @@ class JobRestarts {
   std::optional<RestartRecord> restarts_;  // only on rank 0
 };
 
-/// Returns the loaders with as many rows a step as those that `checkpoint` was written with, if
-/// that run had another number of ranks; else the loaders as they are.
+/// Returns loaders whose steps have as many rows as those of the run that wrote `checkpoint`, if
+/// that run had another number of ranks. Otherwise, and if the number of loaders differs, returns
+/// `loaders` as they are.
 DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
                                 RankShare rank_share);
 
-/// Gives every rank the random generators of rank 0. During a fit each rank draws numbers of its
-/// own; afterwards all have to draw the same again.
+/// Gives every rank the random generators of rank 0. During a fit each rank draws random numbers of
+/// its own; afterwards all ranks have to draw the same ones again. All ranks have to call this.
 void draw_as_rank_zero(Ranks& ranks);
 
 }  // namespace levin

@@ -7,22 +7,27 @@
 
 namespace levin {
 
-/// The loggers of a Trainer, and those of them that the run in progress uses: all of them on rank
-/// 0, none on other ranks and none with fast_dev_run.
+/// The loggers of a Trainer, and the selection of them that the run in progress uses: all loggers
+/// on rank 0, none on the other ranks, and none with fast_dev_run. What a logger throws passes
+/// through.
 class RunLoggers {
  public:
-  /// Adds a logger, which lives as long as this object, and returns it.
+  /// Adds a logger and returns it. It lives as long as this object, and is used from the next
+  /// `select`.
   Logger& add(std::unique_ptr<Logger> logger);
+  /// All loggers, in the order they were added.
   const std::vector<std::unique_ptr<Logger>>& all() const { return all_; }
 
-  /// Decides whether the run in progress uses all loggers or none.
+  /// Makes the run in progress use all loggers, or none.
   void select(bool use);
-  /// The loggers that the run in progress uses.
+  /// The loggers that the run in progress uses. The reference stays valid; `select` changes the
+  /// list.
   const std::vector<Logger*>& used() const { return used_; }
 
-  /// Starts them, and hands them the settings of the module, the data module and the Trainer.
+  /// Starts the loggers in use, and hands them `settings`: those of the module ("model"), of the
+  /// data module ("data") and of the Trainer ("trainer"), and the seed.
   void start(Run& run, const Value& settings);
-  /// Finishes them after a run that has succeeded.
+  /// Finishes the loggers in use after a run that has succeeded.
   void finish();
 
  private:

@@ -35,8 +35,9 @@ DataLoaders in_order(const DataLoaders& loaders) {
   return result;
 }
 
-/// Throws CheckpointError if both have names for the classes and these differ: the data's class 1
-/// would then be another class than the model's, and every metric wrong without a sign of it.
+/// Throws CheckpointError if the checkpoint and the data both have names for the classes and these
+/// differ. Class 1 of the data would then be another class than class 1 of the model, and every
+/// metric would be wrong without any sign of it.
 void require_same_classes(const StateDict& checkpoint, DataModule& data, const fs::path& path) {
   const auto description = module_description(checkpoint);
   if (!description || description->class_names.empty()) return;
@@ -104,7 +105,7 @@ LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
           loggers.used(), options, run,        profiler.get(), threads_};
 }
 
-/// Sets the run's number of threads. With "auto" fit finds one, and later stages use it.
+/// Sets the run's number of threads. With "auto" fit finds a number, which later stages use.
 void Trainer::Implementation::set_threads(Stage stage) {
   ThreadSetting setting{.threads = fixed_threads(options.threads)};
   if (stage != Stage::fit && wants_thread_trial(options.threads)) setting = chosen_threads_;
@@ -130,7 +131,7 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   run.set_ranks(strategy_->ranks());
   run.requests() = {};
   run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
-  std::function<fs::path()> folder;  // none: nothing may be written
+  std::function<fs::path()> folder;  // empty: nothing may be written
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
@@ -141,15 +142,15 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
-  strategy_->ranks().barrier();  // from here on, what rank 0 has written is there for every rank
+  strategy_->ranks().barrier();  // then every rank finds what rank 0 has written
   data.teardown(stage);
   hooks_->call(&Hooks::teardown, stage, run);
   strategy_->teardown(run.module());
 }
 
-/// Runs a stage, `work`, with the process's switches and threads set for it. After an error it
-/// clears up and throws on: another rank's failure, if that is the cause, or the error with its
-/// place.
+/// Runs a stage, `work`, with the process's switches and threads set for it. If `work` throws, this
+/// clears up and throws again: DistributedError with the message of another rank if that rank's
+/// failure is the cause, otherwise the same exception with its place in the run.
 template <class Work>
 auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) {
   const GlobalSwitches switches(options);
@@ -157,7 +158,7 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   threads_ = &threads;
   set_threads(stage);
   if (profiler) profiler->begin_run(stage);
-  hooks_.reset();  // those of the last run's module, which may be gone
+  hooks_.reset();  // they refer to the last run's module, which may be gone
   loggers.select(false);
   try {
     auto result = work();
@@ -245,7 +246,8 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   run.history() = {};
   run.known_metrics().clear();
   run.known_progress_bar().clear();
-  // Before FitLoop opens the loaders: those without a seed of their own take the run's then.
+  // This comes before FitLoop opens the loaders, because loaders without a seed of their own take
+  // the run's seed at that moment.
   if (checkpoint) load_random_state(checkpoint->child("random"));
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());

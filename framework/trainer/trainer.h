@@ -63,41 +63,43 @@ class Trainer {
   /// Adds a logger that was made elsewhere.
   Logger& add_logger(std::unique_ptr<Logger> logger);
 
-  /// Measures every run from the next one on with `profiler`, in place of the one that the options
-  /// name; null: measures nothing.
+  /// Measures every run from the next one on with `profiler`, which replaces the one that the
+  /// options name. With null nothing is measured.
   void set_profiler(std::unique_ptr<Profiler> profiler);
-  /// Lets fit call `factory` in place of Module::configure_optimizers. YAML's `optimizer` and
-  /// `lr_scheduler` use this.
+  /// Makes fit call `factory` instead of Module::configure_optimizers. The YAML keys `optimizer`
+  /// and `lr_scheduler` use this.
   void set_optimizers(std::function<Optimizers(Module&)> factory);
 
   /// Trains until a limit, a callback or a signal ends it, and returns the metrics of each epoch.
   ///
-  /// `ckpt_path` is a checkpoint to go on from: a file or folder, "last" or "best". Training then
-  /// ends with the same bits as if it had never stopped, and goes on in that checkpoint's run
-  /// folder.
+  /// `ckpt_path` is the checkpoint from which to resume: a file or folder, "last" or "best".
+  /// Training then ends with the same bits as if it had never stopped, and uses the run folder of
+  /// that checkpoint. A checkpoint with weights only can't be resumed from; CheckpointError says
+  /// so.
   History fit(Module& module, DataModule& data, const std::string& ckpt_path = {});
-  /// Makes one pass over the validation data and returns its metrics, in which every row weighs the
-  /// same. If `ckpt_path` is given, that checkpoint's weights are put into the module first.
+  /// Makes one pass over the validation data and returns its metrics, in which every row has the
+  /// same weight. If `ckpt_path` is given, the weights of that checkpoint are put into the module
+  /// first.
   MetricMap validate(Module& module, DataModule& data, const std::string& ckpt_path = {});
   /// Does the same with the test data.
   MetricMap test(Module& module, DataModule& data, const std::string& ckpt_path = {});
   /// Returns what Module::predict_step (by default Module::predict) returns for the prediction
-  /// data, each tensor [rows, ...] on the CPU, rows in the order of the data. `ckpt_path` is as for
-  /// `validate`.
+  /// data: each tensor [rows, ...] on the CPU, with its rows in the order of the data. `ckpt_path`
+  /// means the same as in `validate`.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
 
-  /// Writes a checkpoint of the state that the last `fit` ended with. Its module and data module
-  /// must still exist, and every rank has to call this. Throws ConfigError if the last call wasn't
-  /// `fit`.
+  /// Writes a checkpoint of the state in which the last `fit` ended. The module and the data module
+  /// of that fit must still exist, and every rank has to call this. Throws ConfigError if the last
+  /// call wasn't `fit`.
   void save_checkpoint(const std::filesystem::path& path);
 
-  /// The options, with the meaning of fast_dev_run and overfit_batches put into the others.
+  /// The options, with fast_dev_run and overfit_batches worked into the others.
   const TrainerOptions& options() const;
   const std::vector<std::unique_ptr<Callback>>& callbacks() const;
   const std::vector<std::unique_ptr<Logger>>& loggers() const;
-  /// Metrics, progress and folder of the run in progress, or of the one that ended last.
+  /// Metrics, progress and folder of the run in progress or, after it, of the last one.
   Run& run();
-  /// Where the time of the run in progress went, or of the one that ended last; empty without a
+  /// Where the time of the run in progress went or, after it, that of the last one; empty without a
   /// profiler.
   Profile profile() const;
   /// The checkpoints that "best" and "last" stand for; empty if none was saved.

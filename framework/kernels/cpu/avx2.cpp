@@ -1,4 +1,4 @@
-// Compiled for avx2: see cmake/Kernels.cmake.
+// Compiled with -mavx2 -mfma, which cmake/Kernels.cmake sets for this file alone.
 #define LEVIN_LANES 8
 #include <levin/framework/kernels/cpu/implementation.h>
 

@@ -1,4 +1,4 @@
-// Compiled for avx512: see cmake/Kernels.cmake.
+// Compiled with -mavx512f, which cmake/Kernels.cmake sets for this file alone.
 #define LEVIN_LANES 16
 #include <levin/framework/kernels/cpu/implementation.h>
 

@@ -1,9 +1,14 @@
 #pragma once
 
-// The loops themselves. Each file that includes this one is compiled for one kind of vector unit
-// and sets LEVIN_LANES, the number of floats in one vector. Everything here is local to that file,
-// and nothing of the standard library is called: if an inline function were compiled for one vector
-// unit, the linker could keep that copy for all callers.
+// The loops themselves. Three files include this one (portable.cpp, avx2.cpp and avx512.cpp). Each
+// is compiled for one kind of vector unit and sets LEVIN_LANES, the number of floats in a vector.
+//
+// Everything here is local to the including file, and nothing of the standard library is called. If
+// an inline function with external linkage were compiled here, the linker might keep this copy of
+// it for the whole program, which would then fail on machines that lack the vector unit.
+//
+// softmax_regression goes through the rows in blocks of rows_a_block rows, so that a block is still
+// in the cache when its gradient is computed: take_rows, then run_block.
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
 #include <levin/framework/kernels/cpu/tiles.h>
@@ -46,19 +51,22 @@ inline void convert_row(const uint8_t* bytes, int64_t count, float scale, float 
   for (int64_t i = 0; i < count; ++i) out[i] = (static_cast<float>(bytes[i]) - zero_point) * scale;
 }
 
+// The rows that are worked on together, at most 64.
 struct Block {
   const float* rows[64];
-  float* converted;  // [64, width], or null where rows are read in place
-  float* logits;
+  float* converted;  // [64, width], or null if rows are read in place
+  float* logits;     // [64, logits_stride]
 };
 
+// Returns where row number `row` of the view begins, if a row takes `size` bytes.
 inline const char* row_bytes(const RowView& rows, int64_t row, int64_t size) {
   const int64_t place = rows.numbers != nullptr ? rows.numbers[row] : row;
   return static_cast<const char*>(rows.data) + place * size;
 }
 
-// Puts into `block` where the rows lie, or copies of them in whole vectors, and prefetches the rows
-// of the next block.
+// Points block.rows at `count` rows of the view, from row `first` on. If block.converted is set,
+// these are copies as float32, padded with zeros to `width`; else the rows themselves. Prefetches
+// the rows that come `ahead` rows later, which are those of the next block.
 void take_rows(const RowView& rows, int64_t first, int64_t count, int64_t width, int64_t ahead,
                Block& block) {
   const bool is_bytes = rows.type == RowView::Type::scaled_bytes;
@@ -85,9 +93,11 @@ void take_rows(const RowView& rows, int64_t first, int64_t count, int64_t width,
   }
 }
 
+// Computes logits, loss and gradients of a block of `count` rows, the first of which is row `first`
+// of the view. `weight` and `gradient` are [classes, width]. Returns the sum of the rows' losses.
 double run_block(const SoftmaxRegression& pass, int64_t first, int64_t count, const Shape& shape,
                  const float* weight, float* gradient, Block& block) {
-  constexpr float kImpossible = -1e30F;  // of the logits that only fill up a vector
+  constexpr float kImpossible = -1e30F;  // for logits that only fill up the last vector
   for (int64_t r = 0; r < count; ++r) {
     float* z = block.logits + r * shape.logits_stride;
     for (int64_t c = 0; c < shape.classes; ++c) z[c] = pass.bias != nullptr ? pass.bias[c] : 0.0F;
@@ -105,6 +115,8 @@ double run_block(const SoftmaxRegression& pass, int64_t first, int64_t count, co
   return loss;
 }
 
+// Copies a matrix of `rows` rows into one with another width: columns are left out, or filled with
+// zeros.
 void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_width, int64_t rows) {
   const int64_t shared = from_width < to_width ? from_width : to_width;
   for (int64_t r = 0; r < rows; ++r) {
@@ -113,6 +125,8 @@ void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_wi
   }
 }
 
+// Kernels::softmax_regression. If the rows aren't whole vectors, the weights and their gradient are
+// copied into padded matrices first, and the gradient is copied back at the end.
 double softmax_regression(const SoftmaxRegression& pass) {
   const RowView& rows = pass.rows;
   const int64_t features = rows.row_size;

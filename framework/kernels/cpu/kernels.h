@@ -5,10 +5,15 @@
 
 /// The few inner loops that are worth writing by hand. Each is compiled once for each kind of
 /// vector unit, and the best version that this machine can run is chosen when the program runs.
-/// Nothing here includes LibTorch.
+/// They run on the calling thread, allocate no memory and check no arguments. Nothing here includes
+/// LibTorch.
+///
+///     const auto& kernels = levin::kernels::best();
+///     kernels.convert_bytes(bytes, count, 1.0F / 255.0F, 0.0F, out);
 namespace levin::kernels {
 
-/// Rows that lie in memory, to be read in place: `count` rows of `row_size` values each, by number.
+/// Rows that lie in memory, to be read in place: `count` rows of `row_size` values each. It doesn't
+/// own the memory, which must exist as long as the view is used.
 struct RowView {
   /// float32: each value is one. scaled_bytes: each value is a byte that stands for the number
   /// (byte - zero_point) * scale.
@@ -28,18 +33,21 @@ struct RowView {
   RowView narrow(int64_t first, int64_t new_count) const;
 };
 
-/// One pass over the rows x of a batch: the logits of a linear layer, their softmax cross-entropy,
-/// and the gradient of the sum of that over the rows, computed while each row lies in the cache.
+/// One pass over the rows x of a batch: the logits of a linear layer, x . weight^T + bias, their
+/// softmax cross-entropy, and the gradient of its sum over the rows. Each row is read from memory
+/// once, since its gradient is computed while it lies in the cache. To use several threads, give
+/// each a part of the rows (`RowView::narrow`) with its own gradients and scratch.
 struct SoftmaxRegression {
   /// x: [count, features].
   RowView rows;
-  /// [count], each in [0, classes).
+  /// The classes of the rows: [count], each in [0, classes), which isn't checked.
   const int64_t* labels = nullptr;
   /// [classes, features], row-major, and [classes] or null.
   const float* weight = nullptr;
   const float* bias = nullptr;
   int64_t classes = 0;
-  /// The gradient is multiplied by this: 1 / count gives that of the mean.
+  /// The gradients are multiplied by this before they are added: with 1 / count, they are those of
+  /// the mean. The returned sum isn't multiplied.
   float multiplier = 1.0F;
   /// The gradients are added to these: [classes, features], and [classes] or null.
   float* weight_gradient = nullptr;
@@ -48,23 +56,25 @@ struct SoftmaxRegression {
   float* scratch = nullptr;
 };
 
-/// The number of floats of scratch memory that a pass needs.
+/// The number of floats of scratch memory that a pass needs, for any number of rows.
 int64_t scratch_size(int64_t classes, int64_t features);
 
 /// All loops for one kind of vector unit.
 struct Kernels {
   /// "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
   const char* name;
-  /// Returns the sum of the rows' cross-entropies and adds to the gradients.
+  /// Returns the sum of the rows' cross-entropies and adds to the gradients. Results of different
+  /// kinds of vector units may differ in the last bits.
   double (*softmax_regression)(const SoftmaxRegression& pass);
   /// out[i] = (bytes[i] - zero_point) * scale for `count` bytes.
   void (*convert_bytes)(const uint8_t* bytes, int64_t count, float scale, float zero_point,
                         float* out);
 };
 
-/// The kernels that this machine can run, the best ones first.
+/// The kernels that this machine can run, the best ones first; never empty. For tests and
+/// measurements.
 std::span<const Kernels* const> available();
-/// The best kernels that this machine can run.
+/// The best kernels that this machine can run, always the same ones during a run of the program.
 const Kernels& best();
 
 }  // namespace levin::kernels

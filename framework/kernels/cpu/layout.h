@@ -2,14 +2,19 @@
 
 #include <cstdint>
 
+/// The sizes of the kernels' scratch memory. `scratch_size` and the loops of all kinds of vector
+/// units use the same functions, so that they agree.
 namespace levin::kernels {
 
-/// `size` rounded up to whole vectors of the widest kind.
+/// Returns `size`, in floats, rounded up to whole vectors of the widest kind (16 floats, AVX-512).
+/// All kernels use this width, so that the scratch memory needed doesn't depend on the machine.
 constexpr int64_t padded(int64_t size) { return (size + 15) / 16 * 16; }
 
-/// The number of rows that go through forward, loss and backward together, so few that they stay in
-/// a second-level cache.
+/// Returns how many rows of `width` floats go through forward, loss and backward together: as many
+/// as take 160 KiB, so that they stay in a second-level cache, but at least 8 and at most 64. The
+/// last block of a batch may have fewer. `width` must be at least 1.
 constexpr int64_t rows_a_block(int64_t width) {
+  // The number of floats in a full block, and the most and least rows of one.
   constexpr int64_t kFloats = 40 * 1024;
   constexpr int64_t kMost = 64;
   constexpr int64_t kLeast = 8;

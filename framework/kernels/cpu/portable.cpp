@@ -1,4 +1,4 @@
-// For every machine: what the compiler makes of four lanes, SSE2 or NEON.
+// For every machine. The compiler turns vectors of four lanes into SSE2 or NEON instructions.
 #define LEVIN_LANES 4
 #include <levin/framework/kernels/cpu/implementation.h>
 

@@ -1,14 +1,20 @@
 #pragma once
 
-// The two matrix products of a pass. They take a few rows and classes at a time, so that the sums
-// stay in registers. Only implementation.h includes this file.
+// The two matrix products of a pass over a block of rows: the logits, and the gradient of the
+// weights. Both work on tiles of a few rows and classes at a time, so that all sums of a tile stay
+// in registers. The sizes of a tile are template parameters, so that the compiler can unroll the
+// loops over them. Only implementation.h includes this file.
+//
+// In all functions: `x` points to the rows, each of shape.width floats, which are whole vectors;
+// `w` and `gradient` are [classes, width], row-major; `z` and `g` are [rows, logits_stride],
+// row-major.
 #include <levin/framework/kernels/cpu/vectors.h>
 
 namespace levin::kernels {
 namespace {
 
-// As many rows at once as leave room in the registers, of which there are 32 with AVX-512 and on
-// ARM, else 16.
+// A tile of logits has kRowsAtOnce * kClassesAtOnce sums, each in a register. AVX-512 and 64-bit
+// ARM have 32 vector registers, the others 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kRowsAtOnce = 4;
 #else
@@ -19,12 +25,13 @@ constexpr int kClassesAtOnce = 5;
 // The sizes of a pass; the width and the stride are whole vectors.
 struct Shape {
   int64_t classes;
-  int64_t width;          // of a row of weights, in floats
-  int64_t logits_stride;  // of a row of logits
+  int64_t width;          // from one row of weights to the next, in floats
+  int64_t logits_stride;  // from one row of logits to the next, in floats
 };
 
 // --- logits: z[r][c] += x[r] . w[c] ---
 
+// Adds the products of kRows rows with the weights of kClasses classes to `z`.
 template <int kRows, int kClasses>
 inline void logits_tile(const float* const* x, const float* w, const Shape& shape, float* z) {
   Vector sums[kRows][kClasses] = {};
@@ -44,6 +51,7 @@ inline void logits_tile(const float* const* x, const float* w, const Shape& shap
   }
 }
 
+// The same for any number of rows: whole tiles first, then the rows that are left one by one.
 template <int kClasses>
 void logits(const float* const* x, int64_t rows, const float* w, const Shape& shape, float* z) {
   int64_t r = 0;
@@ -55,6 +63,8 @@ void logits(const float* const* x, int64_t rows, const float* w, const Shape& sh
 
 // --- gradient: G[c] += sum over r of g[r][c] * x[r] ---
 
+// Adds the products with all rows to kVectors vectors, from column `at` on, of the gradient of
+// kClasses classes. The gradient is read and written once, however many rows there are.
 template <int kVectors, int kClasses>
 inline void gradient_tile(const float* const* x, int64_t rows, int64_t at, const float* g,
                           const Shape& shape, float* gradient) {
@@ -86,6 +96,7 @@ inline void gradient_tile(const float* const* x, int64_t rows, int64_t at, const
   }
 }
 
+// The same with the number of vectors, 1 or 2, chosen when the program runs.
 template <int kClasses>
 void gradient_columns(const float* const* x, int64_t rows, int64_t at, int64_t vectors,
                       const float* g, const Shape& shape, float* gradient) {
@@ -98,6 +109,8 @@ void gradient_columns(const float* const* x, int64_t rows, int64_t at, int64_t v
 
 // --- all classes, a few at a time ---
 
+// Adds the logits of all rows and classes to `z`, kClassesAtOnce classes at a time and then those
+// that are left.
 void add_logits(const float* const* x, int64_t rows, const float* weight, const Shape& shape,
                 float* z) {
   for (int64_t c = 0; c < shape.classes; c += kClassesAtOnce) {
@@ -121,6 +134,8 @@ void add_logits(const float* const* x, int64_t rows, const float* weight, const 
   }
 }
 
+// Adds the gradient of all classes: two vectors of columns at a time, and in them kClassesAtOnce
+// classes at a time.
 void add_gradient(const float* const* x, int64_t rows, const float* g, const Shape& shape,
                   float* gradient) {
   for (int64_t at = 0; at < shape.width; at += 2 * kLanes) {
