@@ -92,7 +92,7 @@ TEST(StepFlags, exchange_names_only_when_a_key_is_raised_for_the_first_time) {
   steps.rank(0).agreed("a", true);
   EXPECT_EQ(steps.take(), 1);
   EXPECT_EQ(steps.told("a"), "xx");
-  for (const size_t rank : {0, 1}) {
+  for (const size_t rank : {size_t{0}, size_t{1}}) {
     steps.rank(rank).agreed("a", true);
     EXPECT_EQ(steps.take(), 0);
     EXPECT_EQ(steps.told("a"), "xx");
@@ -131,7 +131,7 @@ TEST(StepFlags, have_any_number_of_keys_asked_for_in_any_order) {
 TEST(StepFlags, forget_all_keys_when_cleared) {
   Steps steps(2);
   steps.rank(0).agreed("a", true);
-  for (const size_t rank : {0, 1}) steps.rank(rank).clear();
+  for (const size_t rank : {size_t{0}, size_t{1}}) steps.rank(rank).clear();
   EXPECT_EQ(steps.take(), 0);
   EXPECT_EQ(steps.told("a"), "..");
 }
