@@ -84,6 +84,11 @@ std::unique_ptr<Module> configured(const std::string& yaml) {
   return read_job(registry(), root).model->make();
 }
 
+/// Equal but for rounding, which depends on how many rows are multiplied at once.
+bool is_close(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.allclose(b, /*rtol=*/1e-4, /*atol=*/1e-5);
+}
+
 class LoadModule : public ::testing::Test {
  protected:
   /// The checkpoint of a short fit.
@@ -116,7 +121,7 @@ TEST_F(LoadModule, makes_a_class_of_ones_own_from_the_checkpoint_alone) {
   EXPECT_EQ(loaded->hyper_parameters().at("units"), Value(5));
   EXPECT_EQ(loaded->hyper_parameters().at("activation"), Value("relu"));
   // No Trainer, Step or Run; dropout is off.
-  EXPECT_TRUE(loaded->predict(rows())[0].second.allclose(predict(*module)[0].second));
+  EXPECT_TRUE(is_close(loaded->predict(rows())[0].second, predict(*module)[0].second));
   // It can be trained and saved again.
   loaded->train();
   EXPECT_TRUE(
@@ -133,7 +138,7 @@ TEST_F(LoadModule, makes_a_module_again_that_tells_its_settings_itself) {
   OpenNet module({.units = 6});
   const auto loaded = load_module(registry(), fit(module));
   ASSERT_NE(dynamic_cast<OpenNet*>(loaded.get()), nullptr);
-  EXPECT_TRUE(loaded->predict(rows())[0].second.allclose(predict(module)[0].second));
+  EXPECT_TRUE(is_close(loaded->predict(rows())[0].second, predict(module)[0].second));
 }
 
 TEST_F(LoadModule, parameters_have_the_type_they_were_saved_in) {
