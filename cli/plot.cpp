@@ -12,6 +12,9 @@
 namespace levin {
 namespace {
 
+/// What a message about a metrics.csv without metrics ends with.
+constexpr const char* kNoMetrics = "plot a run that has logged a metric";
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (true) {
@@ -28,14 +31,15 @@ std::vector<std::string_view> lines_of(std::string_view csv) {
   return lines;
 }
 
-/// Returns the number in a cell, or NaN if the cell is empty.
-double number(std::string_view cell, size_t line) {
+/// Returns the number in a cell, or NaN if the cell is empty. `column` is the column's name.
+double number(std::string_view cell, size_t line, std::string_view column) {
   if (cell.empty()) return std::nan("");
   double value = 0.0;
   const auto [stop, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   if (error == std::errc() && stop == cell.data() + cell.size()) return value;
-  throw DataError::bad_value("metrics.csv", cell, fmt::format("line {}", line),
-                             "expected a number");
+  throw DataError::bad_value("the cell", fmt::format("'{}'", cell),
+                             fmt::format("metrics.csv, line {}, column {}", line, column),
+                             "it must be a number or empty. Correct it, or remove the line.");
 }
 
 size_t column_of(const std::vector<std::string_view>& header, std::string_view name) {
@@ -102,7 +106,7 @@ std::vector<std::string> metric_names(std::string_view csv) {
 
 Curve read_curve(std::string_view csv, std::string_view metric) {
   const auto lines = lines_of(csv);
-  if (lines.empty()) throw DataError::empty("metrics.csv", "has the run logged anything yet?");
+  if (lines.empty()) throw DataError::empty("metrics.csv", kNoMetrics);
   const auto header = split(lines.front(), ',');
   const size_t epoch_column = column_of(header, "epoch");
   const size_t column = column_of(header, metric);
@@ -110,11 +114,12 @@ Curve read_curve(std::string_view csv, std::string_view metric) {
   for (size_t i = 1; i < lines.size(); ++i) {
     const auto cells = split(lines[i], ',');
     if (cells.size() != header.size()) {
-      throw DataError::corrupt("metrics.csv", fmt::format("line {} has {} cells, the header {}",
-                                                          i + 1, cells.size(), header.size()));
+      throw DataError::corrupt(
+          "metrics.csv", fmt::format("line {} has {} cells, but the header has {}; remove the line",
+                                     i + 1, cells.size(), header.size()));
     }
-    const double value = number(cells[column], i + 1);
-    const double epoch = number(cells[epoch_column], i + 1);
+    const double value = number(cells[column], i + 1, metric);
+    const double epoch = number(cells[epoch_column], i + 1, "epoch");
     if (!std::isfinite(value) || !std::isfinite(epoch)) continue;
     if (!curve.empty() && curve.back().first == epoch) curve.pop_back();
     curve.emplace_back(epoch, value);
@@ -154,7 +159,9 @@ std::string plot_run(const std::filesystem::path& run, std::vector<std::string> 
   const std::string csv = files::read_text(file);
   if (metrics.empty()) {
     const auto names = metric_names(csv);
-    if (names.empty()) throw DataError::empty(file.string(), "has the run logged anything yet?");
+    if (names.empty()) {
+      throw DataError(fmt::format("{} holds no metrics; {}", file.string(), kNoMetrics));
+    }
     metrics = {names.front()};
     for (const char* usual : {"val_loss", "val_acc"}) {
       if (std::find(names.begin(), names.end(), usual) != names.end()) metrics = {usual};

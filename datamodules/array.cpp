@@ -18,24 +18,27 @@ std::span<const int64_t> as_span(const torch::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
 }
 
+std::string row_shape(const torch::Tensor& rows) {
+  return readers::shape_text(rows.sizes().slice(1));
+}
+
 /// Throws DataError if the split leaves no row to a set that was asked for, or none to train on.
 void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_split,
                           double test_split) {
-  const auto require = [rows](const char* set, int64_t size, const std::string& hint) {
-    if (size > 0) return;
-    throw DataError::empty(fmt::format("the {} set of {} rows", set, rows), hint);
+  const auto require = [rows](const char* option, double share, const char* set, int64_t size) {
+    if (share <= 0.0 || size > 0) return;
+    throw DataError(
+        fmt::format("{} = {} of {} rows comes to 0 rows after rounding, so the {} set would be "
+                    "empty; raise it, or set it to 0",
+                    option, share, rows, set));
   };
-  if (val_split > 0.0) {
-    require("validation", sizes.val,
-            fmt::format("val_split = {} is less than one of them: raise it, or set it to 0",
-                        val_split));
-  }
-  if (test_split > 0.0) {
-    require("test", sizes.test,
-            fmt::format("test_split = {} is less than one of them: raise it, or set it to 0",
-                        test_split));
-  }
-  require("training", sizes.train, "lower val_split or test_split");
+  require("val_split", val_split, "validation", sizes.val);
+  require("test_split", test_split, "test", sizes.test);
+  if (sizes.train > 0) return;
+  throw DataError(
+      fmt::format("val_split = {} and test_split = {} take all {} rows, so the training set would "
+                  "be empty; lower one of them",
+                  val_split, test_split, rows));
 }
 
 }  // namespace
@@ -49,25 +52,26 @@ Fields describe(ArrayDataModuleOptions& o) {
       {"x_test", &o.x_test, "file of test features, instead of test_split"},
       {"y_test", &o.y_test, "file of test targets; empty: in the file of x_test"},
       {"target_column", &o.target_column, "target column of a CSV file: name, number or none"},
-      {"batch_size", &o.batch_size, "rows a step"},
+      {"batch_size", &o.batch_size, "rows of a batch on each device"},
       {"val_split", &o.val_split, "share of the rows to validate on"},
       {"test_split", &o.test_split, "share of the rows to test on"},
       {"shuffle", &o.shuffle, "shuffle before splitting and in each epoch"},
-      {"stratify", &o.stratify, "give every class its share of each set"},
+      {"stratify", &o.stratify, "split so that every class has its share of each set"},
       {"seed", &o.seed, "seed of the split"},
-      {"target_type", &o.target_type, "class, value, or auto: integers are classes"},
-      {"num_classes", &o.num_classes, "labels must be below it; 0: any"},
+      {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
+      {"num_classes", &o.num_classes, "labels must be below it; 0: no limit"},
       {"dtype", &o.dtype, "type of features and values: float32, float64 or as_is"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
   });
 }
 
 ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
     : SplitDataModule(training_loader_options(options)), options_(std::move(options)) {
   if (options_.x.empty()) {
-    throw ConfigError::invalid_value("x", "", "must name a .npy, .npz or .csv file");
+    throw ConfigError::conflict("x is empty",
+                                "name the file of the features, a .npy, .npz or .csv");
   }
 }
 
@@ -78,9 +82,9 @@ ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModu
   const auto& o = options_;
   for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test}) {
     if (!path->empty()) {
-      throw ConfigError::conflict("tensors together with the file " + *path,
-                                  "give either; own validation and test tensors go to "
-                                  "set_validation and set_test");
+      throw ConfigError::conflict(
+          "the data was given as tensors, but the options name the file " + *path,
+          "leave the file out; set_validation and set_test take tensors to validate and test on");
     }
   }
 }
@@ -97,9 +101,16 @@ void ArrayDataModule::set_test(torch::Tensor x, torch::Tensor y) {
 
 void ArrayDataModule::setup(Stage stage) {
   load();
-  if (stage != Stage::predict && !all_.y.defined()) {
-    throw DataError::empty("the targets", "without y there is nothing but prediction");
+  if (stage == Stage::predict || all_.y.defined()) return;
+  if (options_.x.empty()) {
+    throw DataError(
+        "y is undefined, but training, validation and testing need targets; give one for each row "
+        "of x");
   }
+  throw DataError(
+      fmt::format("{} has no targets, which training, validation and testing need; name their file "
+                  "in y, or the column of a CSV file in target_column",
+                  options_.x));
 }
 
 void ArrayDataModule::load() {
@@ -119,7 +130,9 @@ void ArrayDataModule::read_files() {
   const auto read_own = [&](const std::string& x, const std::string& y, const std::string& set) {
     if (x.empty() && y.empty()) return Arrays{};
     if (x.empty()) {
-      throw ConfigError::conflict("y_" + set + " without x_" + set, "give both or neither");
+      throw ConfigError::conflict(
+          fmt::format("y_{0} names the file {1}, but x_{0} is empty", set, y),
+          fmt::format("name the file of the features in x_{0}, or leave out y_{0}", set));
     }
     auto own = read_arrays({.x = x,
                             .y = y,
@@ -140,8 +153,9 @@ ArrayDataModule::Arrays ArrayDataModule::check(const Arrays& arrays,
   Arrays checked{checked_features(arrays.x, options_.dtype, "x" + suffix), {}};
   if (!is_whole && checked.x.sizes().slice(1) != all_.x.sizes().slice(1)) {
     throw DataError::bad_value(
-        "the shape of x" + suffix, readers::shape_text(checked.x.sizes()), "all rows",
-        "they must be like those of x, " + readers::shape_text(all_.x.sizes()));
+        "the shape of a row",
+        fmt::format("{}, but {} in x", row_shape(checked.x), row_shape(all_.x)), "x" + suffix,
+        "the two must be the same");
   }
   if (is_whole && !arrays.y.defined()) return checked;  // for prediction alone
   checked.y = checked_targets(arrays.y, readers::parse_target_type(options_.target_type),
@@ -164,8 +178,9 @@ void ArrayDataModule::split() {
   Split split;
   if (options_.stratify) {
     if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
-      throw ConfigError::conflict("stratify = true with targets that are no classes",
-                                  "set stratify = false");
+      throw ConfigError::conflict(
+          "stratify = true needs classes, but the targets are values",
+          "set stratify = false, or target_type = class if they are whole numbers");
     }
     const auto labels = all_.y.cpu();
     split = split_by_class(order, sizes, as_span(labels));

@@ -89,10 +89,10 @@ bool can_be_replaced(const fs::path& folder) {
 
 fs::path checked_output(const ConvertOptions& options) {
   if (options.inputs.empty()) {
-    throw ConfigError::conflict("nothing to convert", "name at least one file");
+    throw ConfigError::conflict("no input is named", "name at least one file to convert");
   }
   if (options.output.empty()) {
-    throw ConfigError::invalid_value("output", "", "must name the folder to be made");
+    throw ConfigError::conflict("no output is named", "name the folder to write the shards into");
   }
   if (options.rows_per_shard < 0) {
     throw ConfigError::invalid_value("rows_per_shard", std::to_string(options.rows_per_shard),
@@ -104,12 +104,12 @@ fs::path checked_output(const ConvertOptions& options) {
   const auto type = fs::symlink_status(output, ignored).type();
   if (type == fs::file_type::not_found || type == fs::file_type::none) return output;
   if (!fs::is_directory(output, ignored) || !fs::is_empty(output, ignored)) {
-    throw ConfigError::invalid_value("output", options.output,
-                                     "is there already; name a new or empty folder");
+    throw ConfigError::invalid_value(
+        "output", options.output, "it exists and isn't an empty folder; name a new or empty one");
   }
   if (!can_be_replaced(output)) {
     throw ConfigError::invalid_value("output", options.output,
-                                     "is a link, a mount point or the folder you are in, which "
+                                     "it is a link, a mount point or the working directory, which "
                                      "can't be replaced; name a new folder");
   }
   return output;
@@ -191,13 +191,15 @@ Fields describe(ConvertOptions& o) {
   Fields fields = fields_of<ConvertOptions>({
       {"inputs", &o.inputs, ""},
       {"output", &o.output, ""},
-      {"targets", &o.targets, "a file of targets, one for each .npy or IDX file of rows"},
-      {"rows_per_shard", &o.rows_per_shard, "rows a shard; 0: as many as 1 GiB holds"},
-      {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto: by the files' names"},
-      {"target_column", &o.target_column, "target column of CSV or an array: name, number or none"},
-      {"target_type", &o.target_type, "class, value, or auto: integers are classes"},
-      {"num_features", &o.num_features, "features a row of libsvm; 0: the highest there is"},
-      {"zero_based", &o.zero_based, "libsvm's features are numbered from 0"},
+      {"targets", &o.targets, "files of targets, one for each .npy or IDX file of rows"},
+      {"rows_per_shard", &o.rows_per_shard, "rows of a shard; 0: as many as fit in 1 GiB"},
+      {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto (by the files' names)"},
+      {"target_column", &o.target_column,
+       "target column of a CSV file or an array: name, number or none"},
+      {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
+      {"num_features", &o.num_features,
+       "features of a libsvm row; 0: the highest feature number found"},
+      {"zero_based", &o.zero_based, "libsvm files number features from 0, not from 1"},
   });
   fields.erase(fields.begin(), fields.begin() + 2);
   return fields;

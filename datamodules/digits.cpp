@@ -19,17 +19,17 @@ const embedded::Table& digits() {
 
 Fields describe(DigitsDataModuleOptions& o) {
   return fields_of<DigitsDataModuleOptions>({
-      {"batch_size", &o.batch_size, "rows a step"},
+      {"batch_size", &o.batch_size, "rows of a batch on each device"},
       {"val_split", &o.val_split, "share of the rows to validate on"},
       {"test_split", &o.test_split, "share of the rows to test on"},
       {"shuffle", &o.shuffle, "shuffle before splitting and in each epoch"},
-      {"stratify", &o.stratify, "give every digit its share of each set"},
+      {"stratify", &o.stratify, "split so that every digit has its share of each set"},
       {"seed", &o.seed, "seed of the split"},
       {"scale", &o.scale, "divide the pixels by 16"},
       {"dtype", &o.dtype, "type of the features: float32 or float64"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
   });
 }
 

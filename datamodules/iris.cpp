@@ -15,16 +15,16 @@ const embedded::Table& iris() {
 
 Fields describe(IrisDataModuleOptions& o) {
   return fields_of<IrisDataModuleOptions>({
-      {"batch_size", &o.batch_size, "rows a step"},
+      {"batch_size", &o.batch_size, "rows of a batch on each device"},
       {"val_split", &o.val_split, "share of the rows to validate on"},
       {"test_split", &o.test_split, "share of the rows to test on"},
       {"shuffle", &o.shuffle, "shuffle before splitting and in each epoch"},
-      {"stratify", &o.stratify, "give every species its share of each set"},
+      {"stratify", &o.stratify, "split so that every species has its share of each set"},
       {"seed", &o.seed, "seed of the split"},
       {"dtype", &o.dtype, "type of the features: float32 or float64"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
   });
 }
 

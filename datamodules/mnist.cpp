@@ -43,9 +43,12 @@ constexpr File kTestLabels = {"t10k-labels-idx1-ubyte",
                               "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"};
 constexpr std::array kFiles = {kTrainImages, kTrainLabels, kTestImages, kTestLabels};
 
-/// Looks for the file in the folder itself and where torchvision puts it.
+/// Where torchvision puts the files.
+fs::path torchvision_folder(const fs::path& folder) { return folder / "MNIST" / "raw"; }
+
+/// Looks for the file in the folder itself and in torchvision's.
 std::optional<fs::path> find(const fs::path& folder, const File& file) {
-  for (const auto& place : {folder, folder / "MNIST" / "raw"}) {
+  for (const auto& place : {folder, torchvision_folder(folder)}) {
     for (const char* suffix : {"", ".gz"}) {
       auto path = place / (std::string(file.name) + suffix);
       if (fs::is_regular_file(path)) return path;
@@ -55,10 +58,10 @@ std::optional<fs::path> find(const fs::path& folder, const File& file) {
 }
 
 DataError missing(const fs::path& folder, const File& file) {
-  return DataError::unreadable(
-      (folder / file.name).string(),
-      "neither it nor its .gz is there; put the four files of MNIST in data_dir, or set download = "
-      "true");
+  return DataError(fmt::format(
+      "{0} is missing: neither it nor {0}.gz is in '{1}' or '{2}'; put the four files "
+      "of MNIST in data_dir, or set download = true, so that prepare_data downloads them",
+      file.name, folder.string(), torchvision_folder(folder).string()));
 }
 
 /// Reads a file and checks that it has the published SHA-256.
@@ -70,8 +73,8 @@ readers::Array load(const fs::path& folder, const File& file) {
   const auto digest = readers::digest_hex(readers::DigestKind::sha256, bytes);
   if (digest != file.sha256) {
     throw DataError::corrupt(path->string(),
-                             fmt::format("its uncompressed bytes have SHA-256 {}, those of MNIST "
-                                         "have {}; remove it to download it again",
+                             fmt::format("its uncompressed bytes have SHA-256 {}, but those of "
+                                         "MNIST have {}; remove it and download it again",
                                          digest, file.sha256));
   }
   return readers::parse_idx(std::move(bytes), path->string());
@@ -119,21 +122,21 @@ int64_t val_rows(const CountOrFraction& val_split) {
 
 Fields describe(MNISTDataModuleOptions& o) {
   return fields_of<MNISTDataModuleOptions>({
-      {"data_dir", &o.data_dir, "folder of the four files, plain or .gz"},
-      {"download", &o.download, "obtain files that aren't there"},
-      {"mirrors", &o.mirrors, "where to download from, in this order"},
-      {"val_split", &o.val_split, "validation images: an int counts, a float is a share"},
-      {"batch_size", &o.batch_size, "rows a step"},
+      {"data_dir", &o.data_dir, "folder of MNIST's four files, plain or .gz"},
+      {"download", &o.download, "download the files that are missing"},
+      {"mirrors", &o.mirrors, "addresses to download from, tried in this order"},
+      {"val_split", &o.val_split, "validation images: an int is their number, a float their share"},
+      {"batch_size", &o.batch_size, "images of a batch on each device"},
       {"seed", &o.seed, "seed of the split"},
       {"shuffle", &o.shuffle, "shuffle the training images in each epoch"},
-      {"normalize", &o.normalize, "map pixels of 0 to 1 to (pixel - mean) / std"},
+      {"normalize", &o.normalize, "map pixels, which are from 0 to 1, to (pixel - mean) / std"},
       {"mean", &o.mean, "see normalize"},
       {"std", &o.std, "see normalize"},
       {"flatten", &o.flatten, "images as [784] instead of [1, 28, 28]"},
-      {"storage", &o.storage, "what images are kept as: uint8 or float32"},
+      {"storage", &o.storage, "type of the images in memory: uint8 or float32"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
+      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
   });
 }
 
@@ -145,11 +148,13 @@ MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options)
   if (!(split.is_count() || (split.fraction() >= 0.0 && split.fraction() <= 1.0)) ||
       val_rows(split) < 0 || val_rows(split) >= kTrainRows) {
     throw ConfigError::invalid_value(
-        "val_split", text, "must be a count below 60000 or a share of at least 0 and less than 1");
+        "val_split", text,
+        "must be a number of images from 0 to 59999, or a share of at least 0 and less than 1");
   }
   if (val_rows(split) == 0 && !split.is_count() && split.fraction() > 0.0) {
-    throw ConfigError::invalid_value("val_split", text,
-                                     "comes to no image: raise it, or set it to 0");
+    throw ConfigError::invalid_value(
+        "val_split", text,
+        "of 60000 images it comes to 0 after rounding; raise it, or set it to 0");
   }
   if (options_.storage != "uint8" && options_.storage != "float32") {
     throw ConfigError::unknown_name("storage", options_.storage, {"uint8", "float32"});

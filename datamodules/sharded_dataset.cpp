@@ -226,8 +226,9 @@ void ShardedDataset::get_batch(std::span<const int64_t> rows, Batch& out) const 
   }
   for (const int64_t row : rows) {
     if (static_cast<uint64_t>(row) >= static_cast<uint64_t>(table_->rows())) {
-      throw DataError::bad_value("a row number", std::to_string(row), "a batch",
-                                 fmt::format("the data set has rows 0 to {}", table_->rows() - 1));
+      throw DataError(
+          fmt::format("row {} was asked for, but the data set has rows 0 to {}; check the sampler",
+                      row, table_->rows() - 1));
     }
     gatherer.find(row);
     for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -252,11 +253,16 @@ void ShardedDataset::put(const Output& output, const std::byte* from, int64_t ro
     char* const part = to + first * sizeof(float);
     if (output.copied) std::memcpy(part, from + first * sizeof(float), count * sizeof(float));
     if (are_finite(part, count)) continue;
-    const auto* value = reinterpret_cast<const float*>(part);
-    while (std::isfinite(*value)) ++value;
-    throw DataError::bad_value("the " + output.source.name, fmt::format("{}", *value),
-                               origin_of(row),
-                               "NaN, infinities and what float32 can't hold can't be trained on");
+    const auto* const values = reinterpret_cast<const float*>(part);
+    size_t bad = 0;
+    while (std::isfinite(values[bad])) ++bad;
+    const DType type = output.source.dtype;
+    double value = 0.0;  // as it is in the file, where a float64 may be finite
+    convert_numbers(type, from + (first + bad) * item_size(type), 1, &value);
+    throw DataError(
+        fmt::format("{} (from 0): the {} holds {}; every number must be finite and fit in float32. "
+                    "Replace it, or leave out the row.",
+                    origin_of(row), output.source.name, value));
   }
 }
 
@@ -269,8 +275,10 @@ void ShardedDataset::convert(const Output& output, const std::byte* from, int64_
       convert_numbers(type, from + i * item_size(type), 1, &value);
       constexpr double kExact = 9007199254740992.0;  // 2^53
       if (value != std::trunc(value) || std::abs(value) > kExact) {
-        throw DataError::bad_value("a class", fmt::format("{}", value), origin_of(row),
-                                   "classes are whole numbers; set target_type = value for others");
+        throw DataError::bad_value("the class", fmt::format("{}", value),
+                                   origin_of(row) + " (from 0)",
+                                   "classes must be whole numbers up to 2^53. If the targets "
+                                   "aren't classes, set target_type = value.");
       }
       static_cast<int64_t*>(to)[i] = static_cast<int64_t>(value);
     }

@@ -80,11 +80,10 @@ std::vector<int64_t> count_classes(const std::vector<int64_t>& classes,
   const int64_t sets = (sizes.train > 0) + (sizes.val > 0) + (sizes.test > 0);
   for (size_t c = 0; c < counts.size(); ++c) {
     if (counts[c] < sets) {
-      throw DataError::bad_value("stratify: rows of a class", std::to_string(counts[c]),
-                                 fmt::format("class {}", classes[c]),
-                                 fmt::format("each of the {} sets needs one; set stratify = false "
-                                             "or leave the class out",
-                                             sets));
+      throw DataError(
+          fmt::format("class {} has {} row{}, but stratify = true needs one for each of the {} "
+                      "sets; set stratify = false, or leave out the class",
+                      classes[c], counts[c], counts[c] == 1 ? "" : "s", sets));
     }
   }
   return counts;
@@ -98,9 +97,9 @@ SplitSizes split_sizes(int64_t rows, double val_split, double test_split) {
   const double both = val_split + test_split;
   if (both > 1.0) {
     throw ConfigError::conflict(
-        fmt::format("val_split = {} and test_split = {} together are more than 1", val_split,
+        fmt::format("val_split = {} and test_split = {} add up to more than 1", val_split,
                     test_split),
-        "leave rows to train on");
+        "lower them, so that rows are left to train on");
   }
   if (both == 0.0) return {.train = rows, .val = 0, .test = 0};
   const auto holdout = static_cast<int64_t>(std::floor(static_cast<double>(rows) * both));

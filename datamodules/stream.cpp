@@ -33,10 +33,11 @@ void check_alike(const ShardedDataset& set, const ShardedDataset& first) {
     const auto* column = find_column(columns, name);
     const auto* expected = find_column(others, name);
     if (column == nullptr || expected == nullptr || *column == *expected) return;
-    throw DataError::bad_value(fmt::format("the {} of each row", name),
-                               readers::column_text(*column), shard.name(),
-                               fmt::format("in {} it is {}, and they must be alike",
-                                           first_shard.name(), readers::column_text(*expected)));
+    throw DataError::bad_value(fmt::format("the {} of a row", name),
+                               fmt::format("{}, but {} in {}", readers::column_text(*column),
+                                           readers::column_text(*expected), first_shard.name()),
+                               shard.name(),
+                               "name only files whose rows have the same type and shape");
   };
   check("input", shard.columns(), first_shard.columns());
   check("target", set.columns(), first.columns());
@@ -51,7 +52,9 @@ void check_at_least(const char* option, int64_t value, int64_t least) {
 void check_targets(const char* set, const std::vector<std::string>& files,
                    const std::vector<std::string>& targets) {
   if (targets.empty() || !files.empty()) return;
-  throw ConfigError::conflict(fmt::format("{0}_targets without {0}", set), "give both or neither");
+  throw ConfigError::conflict(
+      fmt::format("{0}_targets names files, but {0} is empty", set),
+      fmt::format("name the files of the features in {0}, or leave out {0}_targets", set));
 }
 
 }  // namespace
@@ -61,30 +64,35 @@ Fields describe(StreamDataModuleOptions& o) {
       {"train", &o.train, "training files, folders of them, or patterns"},
       {"val", &o.val, "validation files"},
       {"test", &o.test, "test files"},
-      {"predict", &o.predict, "files to predict for; none: those of test"},
-      {"train_targets", &o.train_targets, "files of targets of their own, for .npy and IDX"},
+      {"predict", &o.predict, "files to predict for; empty: those of test"},
+      {"train_targets", &o.train_targets,
+       "files of the targets, if .npy or IDX files keep them apart"},
       {"val_targets", &o.val_targets, "the same for val"},
       {"test_targets", &o.test_targets, "the same for test"},
-      {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto: by the files' names"},
-      {"target_column", &o.target_column, "target column of CSV or an array: name, number or none"},
-      {"target_type", &o.target_type, "class, value, or auto: integers are classes"},
-      {"num_features", &o.num_features, "features a row of libsvm; 0: the highest there is"},
-      {"zero_based", &o.zero_based, "libsvm's features are numbered from 0"},
-      {"scale", &o.scale, "bytes become float32 times this; 0: they stay bytes"},
-      {"batch_size", &o.batch_size, "rows a step"},
-      {"shuffle", &o.shuffle, "another order of the training rows in each epoch"},
-      {"shuffle_rows", &o.shuffle_rows, "rows mixed at a time; 0: as many as 128 MiB hold"},
+      {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto (by the files' names)"},
+      {"target_column", &o.target_column,
+       "target column of a CSV file or an array: name, number or none"},
+      {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
+      {"num_features", &o.num_features,
+       "features of a libsvm row; 0: the highest feature number found"},
+      {"zero_based", &o.zero_based, "libsvm files number features from 0, not from 1"},
+      {"scale", &o.scale, "multiply uint8 features by this to get float32; 0: they stay uint8"},
+      {"batch_size", &o.batch_size, "rows of a batch on each device"},
+      {"shuffle", &o.shuffle, "shuffle the training rows in each epoch"},
+      {"shuffle_rows", &o.shuffle_rows, "rows shuffled at a time; 0: as many as fit in 128 MiB"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "page-locked batches for CUDA"},
-      {"page_cache", &o.page_cache, "let the system keep what was read; null: if it fits"},
+      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
+      {"page_cache", &o.page_cache,
+       "keep what was read in the system's page cache; null: if it fits"},
   });
 }
 
 StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(std::move(options)) {
   const auto& o = options_;
   if (o.train.empty() && o.val.empty() && o.test.empty() && o.predict.empty()) {
-    throw ConfigError::conflict("no files are named", "give train, val, test or predict");
+    throw ConfigError::conflict("train, val, test and predict are all empty",
+                                "name a file in at least one of them");
   }
   check_targets("train", o.train, o.train_targets);
   check_targets("val", o.val, o.val_targets);
@@ -93,7 +101,8 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
   check_at_least("batch_size", o.batch_size, 1);
   check_at_least("num_workers", o.num_workers, 0);
   if (!(o.scale >= 0.0) || !std::isfinite(o.scale)) {
-    throw ConfigError::invalid_value("scale", fmt::format("{}", o.scale), "must be at least 0");
+    throw ConfigError::invalid_value("scale", fmt::format("{}", o.scale),
+                                     "must be a finite number, at least 0");
   }
   shard_options_ = {.format = o.format,
                     .target_column = o.target_column,
@@ -106,10 +115,14 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
 void StreamDataModule::setup(Stage stage) {
   load();
   if (stage == Stage::predict) return;
-  for (const auto* set : {&train_set_, &val_set_, &test_set_}) {
-    if (*set == nullptr || has_target(**set)) continue;
-    throw DataError::empty("the targets of " + (*set)->shards().front()->name(),
-                           "without them there is nothing but prediction");
+  const std::pair<const char*, Set> sets[] = {
+      {"train", train_set_}, {"val", val_set_}, {"test", test_set_}};
+  for (const auto& [name, set] : sets) {
+    if (set == nullptr || has_target(*set)) continue;
+    throw DataError(
+        fmt::format("{} has no targets, which training, validation and testing need; set "
+                    "target_column, or name their files in {}_targets",
+                    set->shards().front()->name(), name));
   }
 }
 

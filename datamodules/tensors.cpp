@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 
+#include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/core/error.h>
@@ -46,18 +47,41 @@ at::ScalarType scalar_type(DType dtype) {
   }
 }
 
+/// Says where an element is: "x, row 3, column 2".
+std::string place(std::string_view name, const torch::Tensor& tensor, int64_t element) {
+  if (tensor.dim() == 0) return std::string(name);
+  const int64_t per_row = tensor.numel() / tensor.size(0);
+  const auto row = fmt::format("{}, row {}", name, element / per_row);
+  if (tensor.dim() == 1) return row;
+  return fmt::format("{}, {} {}", row, tensor.dim() == 2 ? "column" : "element", element % per_row);
+}
+
 template <class T>
-torch::Tensor widened(const readers::Array& array) {
+torch::Tensor widened(const readers::Array& array, std::string_view name) {
+  constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   auto tensor = at::empty(array.shape, at::kLong);
   auto* out = tensor.data_ptr<int64_t>();
   for (const T value : array.values<T>()) {
-    if (static_cast<uint64_t>(value) > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      throw DataError::bad_value("a number", std::to_string(value), "an array of uint64",
-                                 "more than 2^63 - 1 can't be held");
+    if (static_cast<uint64_t>(value) > kLargest) {
+      throw DataError::bad_value(
+          "the value", std::to_string(value), place(name, tensor, out - tensor.data_ptr<int64_t>()),
+          fmt::format("uint64 becomes int64, which holds at most {}. Save the array as float64.",
+                      kLargest));
     }
     *out++ = static_cast<int64_t>(value);
   }
   return tensor;
+}
+
+/// What `to_tensor` does. `name` is what errors call the array.
+torch::Tensor tensor_of(readers::Array array, std::string_view name) {
+  if (array.dtype == DType::uint16) return widened<uint16_t>(array, name);
+  if (array.dtype == DType::uint32) return widened<uint32_t>(array, name);
+  if (array.dtype == DType::uint64) return widened<uint64_t>(array, name);
+  auto owner = std::make_shared<readers::Array>(std::move(array));
+  return at::from_blob(
+      owner->bytes.data(), owner->shape, [owner](void*) {},
+      at::TensorOptions(scalar_type(owner->dtype)));
 }
 
 std::string extension(const std::string& path) {
@@ -104,7 +128,7 @@ torch::Tensor find_in_npz(const std::string& path, const std::string& name) {
   const auto names = readers::npz_names(path);
   for (const auto& candidate : {name, name + "_train"}) {
     if (std::find(names.begin(), names.end(), candidate) != names.end()) {
-      return to_tensor(readers::read_npz(path, candidate));
+      return tensor_of(readers::read_npz(path, candidate), fmt::format("{}, {}", path, candidate));
     }
   }
   return {};
@@ -114,11 +138,12 @@ torch::Tensor read_npz_array(const std::string& path, const std::string& name) {
   auto found = find_in_npz(path, name);
   if (found.defined()) return found;
   const auto names = readers::npz_names(path);
-  return to_tensor(readers::read_npz(path, names.size() == 1 ? names.front() : name));
+  const auto& only = names.size() == 1 ? names.front() : name;
+  return tensor_of(readers::read_npz(path, only), fmt::format("{}, {}", path, only));
 }
 
 DataError unknown_kind(const std::string& path) {
-  return DataError::unreadable(path, "arrays are read from .npy, .npz and .csv files only");
+  return DataError::unreadable(path, "expected a .npy, .npz or .csv file; save it as one of them");
 }
 
 /// Reads a file that holds only targets.
@@ -126,26 +151,20 @@ FileArrays read_targets(const std::string& path, const std::string& name) {
   const auto kind = extension(path);
   FileArrays arrays;
   if (kind == ".npy") {
-    arrays.y = to_tensor(readers::read_npy(path));
+    arrays.y = tensor_of(readers::read_npy(path), path);
   } else if (kind == ".npz") {
     arrays.y = read_npz_array(path, name);
   } else if (kind == ".csv") {
     arrays = read_csv_arrays(path, "-1");
     if (arrays.x.size(1) > 0) {
-      throw DataError::bad_value("columns of targets", std::to_string(arrays.x.size(1) + 1), path,
-                                 "a CSV file of targets has one");
+      throw DataError(
+          fmt::format("{} has {} columns, but a file of targets must have one; remove the others",
+                      path, arrays.x.size(1) + 1));
     }
   } else {
     throw unknown_kind(path);
   }
   return arrays;
-}
-
-std::string place(const torch::Tensor& tensor, int64_t element) {
-  const int64_t per_row = tensor.numel() / tensor.size(0);
-  const auto row = fmt::format("row {}", element / per_row);
-  if (tensor.dim() == 1) return row;
-  return fmt::format("{}, {} {}", row, tensor.dim() == 2 ? "column" : "element", element % per_row);
 }
 
 /// The number of the first element that is false, or -1 if all are true.
@@ -154,13 +173,17 @@ int64_t first_false(const torch::Tensor& fine) {
   return fine.logical_not().flatten().to(at::kByte).argmax().item<int64_t>();
 }
 
-void require_finite(const torch::Tensor& tensor, std::string_view name) {
+/// Throws DataError unless `tensor` is finite. `given` holds its values before any conversion.
+void require_finite(const torch::Tensor& tensor, const torch::Tensor& given,
+                    std::string_view name) {
   if (!tensor.is_floating_point()) return;
   const int64_t bad = first_false(at::isfinite(tensor));
   if (bad < 0) return;
-  const double value = tensor.flatten()[bad].item<double>();
-  throw DataError::bad_value(name, fmt::format("{}", value), place(tensor, bad),
-                             "fill in or leave out what has no value");
+  const double value = given.flatten()[bad].item<double>();
+  throw DataError::bad_value("the value", fmt::format("{}", value), place(name, given, bad),
+                             std::isfinite(value)
+                                 ? "float32 can't hold it. Set dtype = float64."
+                                 : "every value must be finite. Replace it, or leave out the row.");
 }
 
 torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
@@ -171,66 +194,57 @@ torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
 }
 
 void require_rows(const torch::Tensor& tensor, std::string_view name) {
-  if (!tensor.defined() || tensor.dim() == 0 || tensor.numel() == 0) {
-    throw DataError::empty(name, "give at least one row and one column");
+  if (!tensor.defined() || tensor.dim() == 0) {
+    throw DataError(fmt::format("{} is {}; it must be an array of the shape [rows, ...]", name,
+                                tensor.defined() ? "a single number" : "missing"));
+  }
+  if (tensor.numel() == 0) {
+    throw DataError::empty(
+        fmt::format("{} with the shape {}", name, readers::shape_text(tensor.sizes())),
+        "give at least one row and one column");
   }
 }
+
+constexpr const char* kNotClasses = "If the targets aren't classes, set target_type = value.";
 
 torch::Tensor as_classes(const torch::Tensor& y, int64_t num_classes, std::string_view name) {
   auto column = y.dim() == 2 && y.size(1) == 1 ? y.squeeze(1) : y;
   if (column.dim() != 1) {
-    throw DataError::bad_value(fmt::format("the shape of {}", name),
-                               fmt::format("{} dimensions", y.dim()), "every row",
-                               "class labels are one number a row");
+    throw DataError::bad_value("the shape", readers::shape_text(y.sizes()), name,
+                               fmt::format("classes must be [rows] or [rows, 1]. {}", kNotClasses));
   }
   const auto labels = column.to(at::kLong);
   if (column.is_floating_point()) {
     const int64_t bad = first_false(labels.eq(column));
     if (bad >= 0) {
-      throw DataError::bad_value(name, fmt::format("{}", column[bad].item<double>()),
-                                 place(column, bad), "class labels are whole numbers");
+      throw DataError::bad_value("the class", fmt::format("{}", column[bad].item<double>()),
+                                 place(name, column, bad),
+                                 fmt::format("classes must be whole numbers. {}", kNotClasses));
     }
   }
   auto fine = labels.ge(0);
   if (num_classes > 0) fine = fine.logical_and(labels.lt(num_classes));
   const int64_t bad = first_false(fine);
   if (bad >= 0) {
-    const auto hint =
-        num_classes > 0
-            ? fmt::format("with num_classes = {} labels are 0 to {}", num_classes, num_classes - 1)
-            : std::string(
-                  "classes are numbered from 0; targets that are no classes need "
-                  "target_type = value");
-    throw DataError::bad_value(name, std::to_string(labels[bad].item<int64_t>()),
-                               place(labels, bad), hint);
+    const auto hint = num_classes > 0
+                          ? fmt::format("with num_classes = {} it must be from 0 to {}",
+                                        num_classes, num_classes - 1)
+                          : fmt::format("classes must be numbered from 0. {}", kNotClasses);
+    throw DataError::bad_value("the class", std::to_string(labels[bad].item<int64_t>()),
+                               place(name, labels, bad), hint);
   }
   return labels;
 }
 
 }  // namespace
 
-torch::Tensor to_tensor(readers::Array array) {
-  switch (array.dtype) {
-    case DType::uint16:
-      return widened<uint16_t>(array);
-    case DType::uint32:
-      return widened<uint32_t>(array);
-    case DType::uint64:
-      return widened<uint64_t>(array);
-    default:
-      break;
-  }
-  auto owner = std::make_shared<readers::Array>(std::move(array));
-  return at::from_blob(
-      owner->bytes.data(), owner->shape, [owner](void*) {},
-      at::TensorOptions(scalar_type(owner->dtype)));
-}
+torch::Tensor to_tensor(readers::Array array) { return tensor_of(std::move(array), "the array"); }
 
 FileArrays read_arrays(const FileNames& names) {
   const auto kind = extension(names.x);
   FileArrays arrays;
   if (kind == ".npy") {
-    arrays.x = to_tensor(readers::read_npy(names.x));
+    arrays.x = tensor_of(readers::read_npy(names.x), names.x);
   } else if (kind == ".npz") {
     arrays.x = read_npz_array(names.x, names.x_name);
     if (names.y.empty()) arrays.y = find_in_npz(names.x, names.y_name);
@@ -253,8 +267,9 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
   for (const auto& text : from) {
     const auto found = std::find(to.begin(), to.end(), text);
     if (found == to.end()) {
-      throw DataError::bad_value(name, text, "the target column",
-                                 "the training data has no such class");
+      throw DataError(
+          fmt::format("{} has the class {}, which isn't in the training data; leave out its rows",
+                      name, readers::in_quotes(text)));
     }
     numbers.push_back(found - to.begin());
   }
@@ -264,16 +279,16 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name) {
   require_rows(x, name);
-  require_finite(x, name);
+  require_finite(x, x, name);
   auto result = converted(x, dtype);
-  if (x.scalar_type() == at::kDouble) require_finite(result, name);  // float32 may be too small
+  if (x.scalar_type() == at::kDouble) require_finite(result, x, name);
   return result.contiguous();
 }
 
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name) {
   require_rows(y, name);
-  require_finite(y, name);
+  require_finite(y, y, name);
   const bool is_integer = c10::isIntegralType(y.scalar_type(), /*includeBool=*/true);
   const bool are_classes =
       type == readers::TargetType::classes ||

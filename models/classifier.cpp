@@ -12,6 +12,7 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/ScalarType.h>
+#include <c10/util/StringUtil.h>
 
 #include <levin/framework/core/error.h>
 
@@ -25,16 +26,14 @@ bool is_single_logit(const torch::Tensor& logits) {
 /// Returns `target` as [rows] int64 without checking that the labels are classes.
 torch::Tensor as_labels(torch::Tensor target) {
   if (!c10::isIntegralType(target.scalar_type(), /*includeBool=*/true)) {
-    throw DataError::bad_value("the type of the labels", c10::toString(target.scalar_type()),
-                               "every row",
-                               "class labels must be integers; target_type = class makes "
-                               "ArrayDataModule convert whole numbers");
+    throw DataError::bad_value("the type", c10::toString(target.scalar_type()), "target",
+                               "class labels must be integers (ArrayDataModule converts whole "
+                               "numbers if target_type = class)");
   }
   const bool is_column = target.dim() == 2 && target.size(1) == 1;
   if (target.dim() != 1 && !is_column) {
-    throw DataError::bad_value("the number of dimensions of the labels",
-                               std::to_string(target.dim()), "every row",
-                               "class labels must be [rows], one a row");
+    throw DataError::bad_value("the shape", c10::str(target.sizes()), "target",
+                               "class labels must be [rows] or [rows, 1], one for each row");
   }
   if (is_column) target = target.squeeze(1);
   return target.scalar_type() == at::kLong ? target : target.to(at::kLong);
@@ -54,8 +53,8 @@ void check_range(const torch::Tensor& labels, int64_t num_classes, const RowOf& 
   for (int64_t i = 0; i < rows; ++i) {
     if (values[i] >= 0 && values[i] < num_classes) continue;
     throw DataError::bad_value(
-        "label", std::to_string(values[i]), fmt::format("row {}", row_of(i)),
-        fmt::format("the model has num_classes = {}, so labels must be 0 to {}", num_classes,
+        "the label", std::to_string(values[i]), fmt::format("target, row {}", row_of(i)),
+        fmt::format("the model has num_classes = {}, so it must be from 0 to {}", num_classes,
                     num_classes - 1));
   }
 }
@@ -128,8 +127,10 @@ torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& ta
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input) {
   auto rows = input.dim() > 2 ? input.flatten(1) : input.dim() == 1 ? input.unsqueeze(1) : input;
   if (rows.size(1) != weight.size(1)) {
-    throw DataError::bad_value("the number of features", std::to_string(rows.size(1)), "every row",
-                               fmt::format("the model has in_features = {}", weight.size(1)));
+    throw DataError(
+        fmt::format("a row of the input has {0} features, but the model has in_features = {1}; set "
+                    "in_features = {0}, or give rows of {1} features",
+                    rows.size(1), weight.size(1)));
   }
   return rows.to(weight.scalar_type());
 }

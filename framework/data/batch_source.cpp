@@ -170,8 +170,9 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
   }
   for (size_t i = 0; checked_rows_ && i < rows.size(); ++i) {
     if (rows[i] >= 0 && rows[i] < *checked_rows_) continue;
-    throw DataError::bad_value("a row number", std::to_string(rows[i]), "the sampler",
-                               "the data set has rows 0 to " + std::to_string(*checked_rows_ - 1));
+    throw DataError("the sampler gave row " + std::to_string(rows[i]) +
+                    ", but the data set has rows 0 to " + std::to_string(*checked_rows_ - 1) +
+                    "; make the sampler for the size of this data set");
   }
   read(rows, out.batch);
   if (out.batch.rows() != static_cast<int64_t>(rows.size())) {

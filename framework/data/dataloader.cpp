@@ -52,8 +52,11 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, DataLoaderOptions
     throw ConfigError::conflict("shuffle = true with a stream whose end isn't known",
                                 "shuffle within the data set, or implement its size()");
   }
-  if ((size && *size == 0) || (options_.sampler && options_.sampler->size() == 0)) {
-    throw DataError::empty("the data set of a loader", "it needs at least one row");
+  if (size && *size == 0) {
+    throw DataError::empty("the data set of a loader", "it must have at least one row");
+  }
+  if (options_.sampler && options_.sampler->size() == 0) {
+    throw DataError::empty("the sampler of a loader", "it must give at least one row");
   }
 }
 

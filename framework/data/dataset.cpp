@@ -13,8 +13,9 @@ void check_rows(std::span<const int64_t> rows, int64_t size) {
   // Negative numbers are above every size when read as unsigned.
   for (const int64_t row : rows) {
     if (static_cast<uint64_t>(row) < static_cast<uint64_t>(size)) continue;
-    throw DataError::bad_value("a row number", std::to_string(row), "a batch or subset",
-                               "the data set has rows 0 to " + std::to_string(size - 1));
+    throw DataError("row " + std::to_string(row) + " was asked for, but the data set has " +
+                    (size == 0 ? std::string("no rows") : "rows 0 to " + std::to_string(size - 1)) +
+                    "; check the sampler or the row numbers of the Subset");
   }
 }
 
@@ -37,7 +38,9 @@ bool is_worth_selecting(const Rows& rows) {
 
 torch::Tensor prepared(const std::string& name, const torch::Tensor& tensor) {
   if (!tensor.defined() || tensor.dim() == 0) {
-    throw DataError::empty("tensor '" + name + "'", "a data set's tensors are [rows, ...]");
+    throw DataError("tensor '" + name + "' is " +
+                    (tensor.defined() ? "a single number" : "undefined") +
+                    "; the shape of a data set's tensor must be [rows, ...]");
   }
   const auto plain = tensor.detach();
   return plain.layout() == at::kStrided ? plain.resolve_conj().resolve_neg().contiguous() : plain;
@@ -73,9 +76,9 @@ void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
     if (entry.first != name) continue;
     const auto& bytes = entry.second.source();
     if (bytes.scalar_type() != at::kByte) {
-      throw DataError::bad_value("the type of tensor '" + entry.first + "'",
-                                 c10::toString(bytes.scalar_type()), "every row",
-                                 "only a tensor of uint8 can have a scale");
+      throw DataError::bad_value("its type", c10::toString(bytes.scalar_type()),
+                                 "tensor '" + entry.first + "'",
+                                 "it must be Byte (uint8) to have a scale");
     }
     entry.second = Rows(bytes, scale);
     return;

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <string>
 
+#include <fmt/format.h>
+
 namespace levin {
 namespace {
 
@@ -72,15 +74,16 @@ WeightedSampler::WeightedSampler(std::vector<double> weights, int64_t size, uint
   for (size_t i = 0; i < cumulative_.size(); ++i) {
     const double weight = cumulative_[i];
     if (!(weight >= 0) || std::isinf(weight)) {
-      throw DataError::bad_value("a sampling weight", std::to_string(weight),
-                                 "row " + std::to_string(i), "weights are finite and at least 0");
+      throw DataError::bad_value("the weight", fmt::format("{}", weight),
+                                 fmt::format("WeightedSampler, row {}", i),
+                                 "weights must be finite and at least 0");
     }
     cumulative_[i] = sum += weight;
   }
   if (!(sum > 0) || std::isinf(sum)) {
-    throw DataError::bad_value("the sum of the sampling weights", std::to_string(sum),
-                               std::to_string(cumulative_.size()) + " rows",
-                               "give some row a weight above 0");
+    throw DataError::bad_value(fmt::format("the sum of the weights of {} rows", cumulative_.size()),
+                               fmt::format("{}", sum), "WeightedSampler",
+                               "at least one weight must be above 0, and the sum must be finite");
   }
 }
 

@@ -16,8 +16,9 @@ std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLo
   const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
                                TrainingData::size(train, parts.strategy.rank_share()));
   if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
-    throw DataError::empty("the training loader",
-                           "drop_last leaves no full batch: lower batch_size");
+    throw DataError(
+        "the training data has too few rows for a full batch, and drop_last = true leaves out a "
+        "batch that isn't full; lower batch_size, or set drop_last = false");
   }
   return batches;
 }

@@ -219,7 +219,9 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   auto train = data.train_dataloader();
   auto val = data.val_dataloader();
   if (train.empty()) {
-    throw DataError::empty("train_dataloader()", "fit needs at least one training loader");
+    throw DataError(
+        "train_dataloader() returned no loader, but fit needs one; give the data module training "
+        "data");
   }
   module.check_data(train);
   module.check_data(val);
@@ -283,8 +285,10 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
     strategy_->setup(module);
     auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
     if (loaders.empty()) {
-      throw DataError::empty(is_test ? "test_dataloader()" : "val_dataloader()",
-                             "give the data module data for this stage");
+      throw DataError(is_test ? "test_dataloader() returned no loader, but test needs one; give "
+                                "the data module test data"
+                              : "val_dataloader() returned no loader, but validate needs one; give "
+                                "the data module validation data");
     }
     module.check_data(loaders);
     EvaluationLoop loop(parts(module, data), std::move(loaders), option, limit);
@@ -303,7 +307,9 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
     strategy_->setup(module);
     auto loaders = data.predict_dataloader();
     if (loaders.empty()) {
-      throw DataError::empty("predict_dataloader()", "give the data module data to predict");
+      throw DataError(
+          "predict_dataloader() returned no loader, but predict needs one; give the data module "
+          "rows to predict for");
     }
     PredictLoop loop(parts(module, data), std::move(loaders));
     return loop.run();

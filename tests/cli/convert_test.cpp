@@ -71,7 +71,7 @@ TEST_F(ConvertProgram, mnist_is_converted_streamed_and_learned) {
 TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
   write("bad.csv", "1,2\n3\n");
   const auto before = contents();
-  expect_error({"convert", "rows.csv"}, 2, "output");
+  expect_error({"convert", "rows.csv"}, 2, "no output is named");
   expect_error({"convert", "-o", "out"}, 2, "at least one file");
   expect_error({"convert", "rows.csv", "-o", "out", "--row-per-shard", "5"}, 2,
                "did you mean '--rows_per_shard'");
@@ -79,7 +79,7 @@ TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
   expect_error({"convert", "rows.csv", "-o", "out", "--zero_based", "2"}, 2, "zero_based");
   expect_error({"convert", "rows.csv", "-o", "out", "--format", "libsvn"}, 2,
                "did you mean 'libsvm'");
-  expect_error({"convert", "rows.csv", "-o", "."}, 2, "is there already");
+  expect_error({"convert", "rows.csv", "-o", "."}, 2, "it exists and isn't an empty folder");
   expect_error({"convert", "gone.csv", "-o", "out"}, 1, "gone.csv");
   expect_error({"convert", "bad.csv", "-o", "out"}, 1, "line 2 has 1 cells");
   EXPECT_EQ(contents(), before);

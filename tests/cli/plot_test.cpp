@@ -2,9 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include <levin/framework/core/error.h>
 
+#include "framework/message_of.h"
+#include "framework/temporary_folder.h"
+
 namespace levin::plot_test {
+
+using test::message_of;
 
 constexpr const char* kMetrics =
     "epoch,step,train_loss,val_acc\n"
@@ -42,9 +49,22 @@ TEST(Plot, one_value_and_equal_values_are_drawn_too) {
 
 TEST(Plot, a_metric_that_is_not_there_names_the_nearest) {
   EXPECT_THROW(read_curve(kMetrics, "val_ac"), ConfigError);
-  EXPECT_THROW(read_curve("", "val_acc"), DataError);
-  EXPECT_THROW(read_curve("epoch,step,a\n0,1\n", "a"), DataError);
-  EXPECT_THROW(read_curve("epoch,step,a\n0,1,x\n", "a"), DataError);
+}
+
+TEST(Plot, a_file_that_cannot_be_drawn_is_refused_with_the_line) {
+  EXPECT_EQ(message_of<DataError>([] { read_curve("", "val_acc"); }),
+            "metrics.csv is empty; plot a run that has logged a metric");
+  EXPECT_EQ(message_of<DataError>([] { read_curve("epoch,step,a\n0,1\n", "a"); }),
+            "'metrics.csv' is damaged or of another format: line 2 has 2 cells, but the header has "
+            "3; remove the line");
+  EXPECT_EQ(message_of<DataError>([] { read_curve("epoch,step,a\n0,1,x\n", "a"); }),
+            "metrics.csv, line 2, column a: the cell is 'x'; it must be a number or empty. Correct "
+            "it, or remove the line.");
+  const test::TemporaryFolder folder;
+  const auto file = folder / "metrics.csv";
+  std::ofstream(file) << "epoch,step\n0,1\n";
+  EXPECT_EQ(message_of<DataError>([&] { plot_run(file, {}); }),
+            file.string() + " holds no metrics; plot a run that has logged a metric");
 }
 
 }  // namespace levin::plot_test

@@ -2,6 +2,7 @@
 
 #include "datamodules/loader_support.h"
 #include "datamodules/readers/support.h"
+#include "framework/message_of.h"
 
 #include <torch/torch.h>
 
@@ -11,6 +12,7 @@
 
 namespace levin::array_test {
 
+using test::message_of;
 using test::read_all;
 using test::TemporaryFolder;
 using test::write_text;
@@ -137,7 +139,9 @@ TEST(ArrayDataModule, stratified_sets_have_every_class_in_proportion) {
     EXPECT_TRUE(read_all(loaders).target().bincount().equal(torch::full({3}, each)));
   }
   ArrayDataModule values(features(150), torch::rand({150}), {.stratify = true});
-  EXPECT_THROW(values.setup(Stage::fit), ConfigError);
+  EXPECT_EQ(message_of<ConfigError>([&] { values.setup(Stage::fit); }),
+            "stratify = true needs classes, but the targets are values; set stratify = false, or "
+            "target_type = class if they are whole numbers");
 }
 
 TEST(ArrayDataModule, labels_of_every_integer_type_become_int64_and_values_stay_values) {
@@ -170,7 +174,9 @@ TEST(ArrayDataModule, prediction_goes_over_all_rows_in_order_without_targets) {
   ArrayDataModule unlabelled(features(50), {});
   EXPECT_NO_THROW(unlabelled.setup(Stage::predict));
   EXPECT_EQ(rows_of(unlabelled.predict_dataloader()), 50);
-  EXPECT_SAYS(data_error({features(50), {}}), "targets");
+  EXPECT_EQ(data_error({features(50), {}}),
+            "y is undefined, but training, validation and testing need targets; give one for each "
+            "row of x");
 }
 
 TEST(ArrayDataModule, rows_that_do_not_match_are_refused) {
@@ -180,53 +186,70 @@ TEST(ArrayDataModule, rows_that_do_not_match_are_refused) {
   EXPECT_SAYS(data_error(data), "'x_test' has 5 rows but 'y_test' has 6");
   ArrayDataModule other(features(10), labels(10));
   other.set_validation(torch::zeros({5, 3}), labels(5));
-  EXPECT_SAYS(data_error(other), "x_val");
+  EXPECT_EQ(data_error(other),
+            "x_val: the shape of a row is [3], but [2] in x; the two must be the same");
   ArrayDataModule half(features(10), labels(10));
   half.set_validation(features(5), {});
-  EXPECT_SAYS(data_error(half), "y_val");
+  EXPECT_EQ(data_error(half), "y_val is missing; it must be an array of the shape [rows, ...]");
 }
 
-TEST(ArrayDataModule, empty_arrays_are_refused) {
-  EXPECT_SAYS(data_error({torch::zeros({0, 4}), labels(0)}), "x is empty");
-  EXPECT_SAYS(data_error({torch::zeros({4, 0}), labels(4)}), "x is empty");
-  EXPECT_SAYS(data_error({torch::Tensor(), labels(4)}), "x is empty");
+TEST(ArrayDataModule, arrays_without_rows_are_refused) {
+  EXPECT_EQ(data_error({torch::zeros({0, 4}), labels(0)}),
+            "x with the shape [0, 4] is empty; give at least one row and one column");
+  EXPECT_EQ(data_error({torch::zeros({4, 0}), labels(4)}),
+            "x with the shape [4, 0] is empty; give at least one row and one column");
+  EXPECT_EQ(data_error({torch::Tensor(), labels(4)}),
+            "x is missing; it must be an array of the shape [rows, ...]");
+  EXPECT_EQ(data_error({torch::tensor(1.0), labels(4)}),
+            "x is a single number; it must be an array of the shape [rows, ...]");
 }
 
 TEST(ArrayDataModule, values_that_are_no_numbers_are_refused_with_their_place) {
+  const std::string hint = "; every value must be finite. Replace it, or leave out the row.";
   auto x = features(10);
   x[3][1] = NAN;
-  EXPECT_SAYS(data_error({x, labels(10)}), "nan at row 3, column 1");
+  EXPECT_EQ(data_error({x, labels(10)}), "x, row 3, column 1: the value is nan" + hint);
   x[3][1] = -INFINITY;
-  EXPECT_SAYS(data_error({x, labels(10)}), "-inf at row 3, column 1");
+  EXPECT_EQ(data_error({x, labels(10)}), "x, row 3, column 1: the value is -inf" + hint);
   auto wide = torch::zeros({10, 1, 2, 2});
   wide[9][0][1][0] = NAN;
-  EXPECT_SAYS(data_error({wide, labels(10)}), "nan at row 9, element 2");
+  EXPECT_EQ(data_error({wide, labels(10)}), "x, row 9, element 2: the value is nan" + hint);
   auto huge = features(10).to(torch::kDouble);
   huge[4][0] = 1e300;
-  EXPECT_SAYS(data_error({huge, labels(10)}), "inf at row 4, column 0");
+  EXPECT_EQ(data_error({huge, labels(10)}),
+            "x, row 4, column 0: the value is 1e+300; float32 can't hold it. Set dtype = float64.");
   auto y = torch::rand({10});
   y[7] = NAN;
-  EXPECT_SAYS(data_error({features(10), y}), "nan at row 7");
+  EXPECT_EQ(data_error({features(10), y}), "y, row 7: the value is nan" + hint);
 }
 
 TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
+  const std::string hint = " If the targets aren't classes, set target_type = value.";
   auto y = labels(10);
   y[4] = -1;
-  EXPECT_SAYS(data_error({features(10), y}), "-1 at row 4");
-  EXPECT_SAYS(data_error({features(10), labels(10), {.num_classes = 2}}), "2 at row 2");
+  EXPECT_EQ(data_error({features(10), y}),
+            "y, row 4: the class is -1; classes must be numbered from 0." + hint);
+  EXPECT_EQ(data_error({features(10), labels(10), {.num_classes = 2}}),
+            "y, row 2: the class is 2; with num_classes = 2 it must be from 0 to 1");
   auto real = labels(10).to(torch::kFloat);
   EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}), "no DataError");
   real[5] = 0.5;
-  EXPECT_SAYS(data_error({features(10), real, {.num_classes = 3}}), "0.5 at row 5");
-  EXPECT_SAYS(data_error({features(10), torch::zeros({10, 2}, torch::kLong)}), "shape");
+  EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}),
+            "y, row 5: the class is 0.5; classes must be whole numbers." + hint);
+  EXPECT_EQ(data_error({features(10), torch::zeros({10, 2}, torch::kLong)}),
+            "y: the shape is [10, 2]; classes must be [rows] or [rows, 1]." + hint);
 }
 
 TEST(ArrayDataModule, splits_that_leave_a_set_empty_are_refused) {
-  EXPECT_SAYS(data_error({features(5), labels(5)}), "validation set of 5 rows is empty");
-  EXPECT_SAYS(data_error({features(5), labels(5), {.val_split = 0, .test_split = 0.1}}),
-              "test set of 5 rows is empty");
-  EXPECT_SAYS(data_error({features(5), labels(5), {.val_split = 0.5, .test_split = 0.5}}),
-              "training set of 5 rows is empty");
+  EXPECT_EQ(data_error({features(5), labels(5)}),
+            "val_split = 0.1 of 5 rows comes to 0 rows after rounding, so the validation set would "
+            "be empty; raise it, or set it to 0");
+  EXPECT_EQ(data_error({features(5), labels(5), {.val_split = 0, .test_split = 0.1}}),
+            "test_split = 0.1 of 5 rows comes to 0 rows after rounding, so the test set would be "
+            "empty; raise it, or set it to 0");
+  EXPECT_EQ(data_error({features(5), labels(5), {.val_split = 0.5, .test_split = 0.5}}),
+            "val_split = 0.5 and test_split = 0.5 take all 5 rows, so the training set would be "
+            "empty; lower one of them");
   ArrayDataModule negative(features(5), labels(5), {.val_split = -0.5});
   EXPECT_THROW(negative.setup(Stage::fit), ConfigError);
 }
@@ -236,8 +259,15 @@ TEST(ArrayDataModule, words_it_does_not_know_are_refused) {
   EXPECT_THROW(type.setup(Stage::fit), ConfigError);
   ArrayDataModule dtype(features(50), labels(50), {.dtype = "float16"});
   EXPECT_THROW(dtype.setup(Stage::fit), ConfigError);
-  EXPECT_THROW(ArrayDataModule(ArrayDataModuleOptions{}), ConfigError);
-  EXPECT_THROW(ArrayDataModule(features(50), labels(50), {.x = "x.npy"}), ConfigError);
+}
+
+TEST(ArrayDataModule, options_that_name_no_file_or_one_besides_tensors_are_refused) {
+  EXPECT_EQ(message_of<ConfigError>([] { ArrayDataModule data(ArrayDataModuleOptions{}); }),
+            "x is empty; name the file of the features, a .npy, .npz or .csv");
+  EXPECT_EQ(message_of<ConfigError>(
+                [] { ArrayDataModule data(features(50), labels(50), {.x = "x.npy"}); }),
+            "the data was given as tensors, but the options name the file x.npy; leave the file "
+            "out; set_validation and set_test take tensors to validate and test on");
 }
 
 // row 34
@@ -289,6 +319,11 @@ TEST(ArrayDataModuleFiles, an_npz_file_holds_all_sets) {
   EXPECT_TRUE(read_all(data.test_dataloader()).input().equal(features(5)));
   EXPECT_TRUE(read_all(data.test_dataloader()).target().equal(labels(5)));
   EXPECT_SAYS(data_error(ArrayDataModule({.x = path, .x_val = path})), "x_val");
+  ArrayDataModule half({.x = path, .y_test = path});
+  EXPECT_EQ(message_of<ConfigError>([&] { half.setup(Stage::fit); }),
+            "y_test names the file " + path +
+                ", but x_test is empty; name the file of the features in x_test, or leave out "
+                "y_test");
 }
 
 TEST(ArrayDataModuleFiles, an_npz_file_as_keras_names_it) {
@@ -319,6 +354,29 @@ TEST(ArrayDataModuleFiles, a_csv_file_with_its_target_column) {
   EXPECT_TRUE(read_all(last.train_dataloader()).target().equal(torch::tensor({0.5F, 1.5F})));
   ArrayDataModule none({.x = folder / "b.csv", .target_column = "none"});
   EXPECT_EQ(read_all(none.predict_dataloader()).input().size(1), 3);
+  EXPECT_EQ(data_error(none), (folder / "b.csv").string() +
+                                  " has no targets, which training, validation and testing need; "
+                                  "name their file in y, or the column of a CSV file in "
+                                  "target_column");
+}
+
+TEST(ArrayDataModuleFiles, a_file_of_targets_has_one_column) {
+  TemporaryFolder folder;
+  write_text(folder / "x.csv", "1,2\n3,4\n");
+  write_text(folder / "y.csv", "1,2,0\n3,4,1\n");
+  EXPECT_EQ(data_error(ArrayDataModule({.x = folder / "x.csv", .y = folder / "y.csv"})),
+            (folder / "y.csv").string() +
+                " has 3 columns, but a file of targets must have one; remove the others");
+}
+
+TEST(ArrayDataModuleFiles, numbers_above_the_largest_int64_are_refused_with_their_place) {
+  TemporaryFolder folder;
+  const std::vector<uint64_t> values = {1, 2, 3, uint64_t{1} << 63};
+  readers::write_npy(folder / "x.npy", readers::Array::of<uint64_t>({2, 2}, values));
+  EXPECT_EQ(data_error(ArrayDataModule({.x = folder / "x.npy"})),
+            (folder / "x.npy").string() +
+                ", row 1, column 1: the value is 9223372036854775808; uint64 becomes int64, which "
+                "holds at most 9223372036854775807. Save the array as float64.");
 }
 
 TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_training) {
@@ -330,9 +388,9 @@ TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_train
   EXPECT_TRUE(read_all(data.train_dataloader()).target().equal(torch::tensor({1, 0, 2})));
   EXPECT_TRUE(read_all(data.test_dataloader()).target().equal(torch::tensor({2, 1})));
   write_text(folder / "other.csv", "1,fig\n");
-  EXPECT_SAYS(data_error(ArrayDataModule(
-                  {.x = folder / "train.csv", .x_test = folder / "other.csv", .val_split = 0})),
-              "fig");
+  EXPECT_EQ(data_error(ArrayDataModule(
+                {.x = folder / "train.csv", .x_test = folder / "other.csv", .val_split = 0})),
+            "y_test has the class 'fig', which isn't in the training data; leave out its rows");
 }
 
 TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
@@ -341,7 +399,9 @@ TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
   write_text(folder / "torn.npy", "\x93NUMPY");
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "torn.npy"})), "torn.npy");
   write_text(folder / "x.parquet", "PAR1");
-  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.parquet"})), ".npz");
+  EXPECT_EQ(data_error(ArrayDataModule({.x = folder / "x.parquet"})),
+            "can't read '" + (folder / "x.parquet").string() +
+                "': expected a .npy, .npz or .csv file; save it as one of them");
   write_text(folder / "bad.csv", "1,2\n3,x\n");
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "bad.csv", .target_column = "none"})),
               "bad.csv");

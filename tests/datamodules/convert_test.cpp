@@ -1,6 +1,7 @@
 #include <levin/datamodules/convert.h>
 
 #include "datamodules/stream_support.h"
+#include "framework/message_of.h"
 
 #include <gtest/gtest.h>
 
@@ -14,6 +15,7 @@ namespace fs = std::filesystem;
 using test::expect_data_error;
 using test::expect_rows;
 using test::make_rows;
+using test::message_of;
 using test::open_files;
 using test::TemporaryFolder;
 using test::write_text;
@@ -139,8 +141,11 @@ TEST_F(Convert, an_output_that_is_there_is_refused_and_left_alone) {
   fs::create_directories(folder / "full");
   write_text(folder / "full/mine", "precious");
   for (const char* name : {"full", "a.csv"}) {
-    expect_nothing_left<ConfigError>(
-        [&] { convert({.inputs = {at("a.csv")}, .output = at(name)}); });
+    const auto into_it = [&] { convert({.inputs = {at("a.csv")}, .output = at(name)}); };
+    expect_nothing_left<ConfigError>(into_it);
+    EXPECT_EQ(
+        message_of<ConfigError>(into_it),
+        "output = " + at(name) + ": it exists and isn't an empty folder; name a new or empty one");
   }
   EXPECT_EQ(test::read_text(folder / "full/mine"), "precious");
   EXPECT_EQ(test::read_text(folder / "a.csv"), "1,2\n");
@@ -152,12 +157,17 @@ TEST_F(Convert, an_output_that_cannot_be_replaced_is_refused_at_once) {
   fs::create_directory_symlink(folder / "empty", folder / "link");
   fs::create_directory_symlink(folder / "gone", folder / "dangling");
   const auto refuse = [&](const std::string& output) {
-    expect_nothing_left<ConfigError>([&] {
+    const auto into_it = [&] {
       convert({.inputs = {at("a.csv")}, .output = output},
               [](int64_t, int64_t) { ADD_FAILURE() << "it starts to read"; });
-    });
+    };
+    expect_nothing_left<ConfigError>(into_it);
+    return message_of<ConfigError>(into_it);
   };
-  refuse(at("link"));
+  EXPECT_EQ(refuse(at("link")),
+            "output = " + at("link") +
+                ": it is a link, a mount point or the working directory, which can't be replaced; "
+                "name a new folder");
   refuse(at("link") + "/");
   refuse(at("dangling"));
   const fs::path before = fs::current_path();
@@ -196,8 +206,10 @@ TEST_F(Convert, can_be_stopped_while_text_is_read_to_find_its_lines) {
 
 TEST_F(Convert, options_that_cannot_be_are_refused) {
   write_text(folder / "a.csv", "1,2\n");
-  EXPECT_THROW(convert({.output = at("out")}), ConfigError);
-  EXPECT_THROW(convert({.inputs = {at("a.csv")}}), ConfigError);
+  EXPECT_EQ(message_of<ConfigError>([&] { convert({.output = at("out")}); }),
+            "no input is named; name at least one file to convert");
+  EXPECT_EQ(message_of<ConfigError>([&] { convert({.inputs = {at("a.csv")}}); }),
+            "no output is named; name the folder to write the shards into");
   EXPECT_THROW(convert({.inputs = {at("a.csv")}, .output = at("out"), .rows_per_shard = -1}),
                ConfigError);
   EXPECT_THROW(convert({.inputs = {at("a.csv")}, .output = at("out"), .target_type = "x"}),

@@ -2,6 +2,7 @@
 
 #include "datamodules/readers/http_server.h"
 #include "datamodules/readers/support.h"
+#include "framework/message_of.h"
 
 #include <torch/torch.h>
 
@@ -192,10 +193,14 @@ TEST(MNIST, a_mirror_with_other_bytes_is_refused) {
 TEST(MNIST, missing_files_are_named_with_what_to_do) {
   TemporaryFolder folder;
   MNISTDataModule data({.data_dir = folder.path(), .download = false});
-  const auto message = data_error([&] { data.prepare_data(); });
-  EXPECT_SAYS(message, "train-images-idx3-ubyte");
-  EXPECT_SAYS(message, "download = true");
-  EXPECT_SAYS(data_error([&] { data.setup(Stage::test); }), "t10k-images-idx3-ubyte");
+  const auto expected = [&](const std::string& name) {
+    return name + " is missing: neither it nor " + name + ".gz is in '" + folder.string() +
+           "' or '" + (folder / "MNIST/raw").string() +
+           "'; put the four files of MNIST in data_dir, or set download = true, so that "
+           "prepare_data downloads them";
+  };
+  EXPECT_EQ(data_error([&] { data.prepare_data(); }), expected("train-images-idx3-ubyte"));
+  EXPECT_EQ(data_error([&] { data.setup(Stage::test); }), expected("t10k-images-idx3-ubyte"));
 }
 
 TEST(MNIST, altered_truncated_and_foreign_files_are_refused_and_kept) {
@@ -206,7 +211,10 @@ TEST(MNIST, altered_truncated_and_foreign_files_are_refused_and_kept) {
     write_text(images, bytes);
     return data_error([&] { data.setup(Stage::test); });
   };
-  EXPECT_SAYS(try_bytes("no images"), "SHA-256");
+  EXPECT_SAYS(try_bytes("no images"),
+              ", but those of MNIST have "
+              "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7; remove it and "
+              "download it again");
   EXPECT_SAYS(try_bytes(std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x7f", 17)),
               "SHA-256");
   EXPECT_SAYS(try_bytes("\x1f\x8b\x08 broken"), "t10k-images-idx3-ubyte");
@@ -217,11 +225,18 @@ TEST(MNIST, options_that_cannot_be_are_refused) {
   const auto make = [](MNISTDataModuleOptions options) {
     MNISTDataModule data(std::move(options));
   };
-  EXPECT_THROW(make({.val_split = 1.0}), ConfigError);
+  const auto refusal = [&](MNISTDataModuleOptions options) {
+    return test::message_of<ConfigError>([&] { make(options); });
+  };
+  EXPECT_EQ(refusal({.val_split = 1.0}),
+            "val_split = 1: must be a number of images from 0 to 59999, or a share of at least 0 "
+            "and less than 1");
   EXPECT_THROW(make({.val_split = -0.1}), ConfigError);
   EXPECT_THROW(make({.val_split = 60000}), ConfigError);
   EXPECT_THROW(make({.val_split = -1}), ConfigError);
-  EXPECT_THROW(make({.val_split = 1e-9}), ConfigError);
+  EXPECT_EQ(refusal({.val_split = 1e-9}),
+            "val_split = 1e-09: of 60000 images it comes to 0 after rounding; raise it, or set it "
+            "to 0");
   EXPECT_THROW(make({.std = 0.0}), ConfigError);
   EXPECT_THROW(make({.storage = "float16"}), ConfigError);
   EXPECT_NO_THROW(make({.val_split = 0.0}));

@@ -187,8 +187,10 @@ TEST_F(ShardedDatasetTest, rows_are_read_one_by_one_where_nothing_is_read_ahead)
   take(batch, order);
   EXPECT_EQ(order, rows);
   EXPECT_EQ(set->origin_of(221), path(3).string() + ", row 0");
-  test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{525}, batch); }, "0 to 524");
-  test::expect_data_error([&] { set->get_batch(std::vector<int64_t>{-1}, batch); }, "0 to 524");
+  expect_data_error([&] { set->get_batch(std::vector<int64_t>{525}, batch); },
+                    "row 525 was asked for, but the data set has rows 0 to 524; check the sampler");
+  expect_data_error([&] { set->get_batch(std::vector<int64_t>{-1}, batch); },
+                    "row -1 was asked for, but the data set has rows 0 to 524; check the sampler");
 }
 
 TEST_F(ShardedDatasetTest, the_table_knows_what_a_row_weighs) {
@@ -235,17 +237,34 @@ TEST_F(ShardedDatasetTest, what_is_not_finite_is_an_error_that_names_file_and_ro
     for (const float value : {NAN, -NAN, INFINITY, -INFINITY}) {
       const auto input = largest.clone();
       input[1][place] = value;
-      expect(input, "x.npy, row 1");
+      expect(input, "x.npy, row 1 (from 0): the input holds ");
     }
   }
-  expect(torch::tensor({{1.0, 2.0}, {3.0, 1e300}}, at::kDouble), "x.npy, row 1");
+  expect(torch::tensor({{1.0, 2.0}, {3.0, 1e300}}, at::kDouble),
+         "x.npy, row 1 (from 0): the input holds 1e+300; every number must be finite and fit in "
+         "float32. Replace it, or leave out the row.");
   test::write_npy_of<float>(folder / "x.npy", torch::ones({4, 3}));
   test::write_npy_of<float>(folder / "y.npy", torch::tensor({1.0F, 2.0F, NAN, 3.0F}));
   expect_data_error(
       [&] {
         test::read_all(*test::open_files({folder / "x.npy"}, {}, {}, {folder / "y.npy"}), true);
       },
-      "the target has the value nan");
+      "x.npy, row 2 (from 0): the target holds nan; every number must be finite and fit in "
+      "float32. Replace it, or leave out the row.");
+}
+
+TEST_F(ShardedDatasetTest, a_class_that_is_not_whole_is_an_error_that_names_file_and_row) {
+  const test::TemporaryFolder folder;
+  test::write_npy_of<float>(folder / "x.npy", torch::ones({3, 2}));
+  test::write_npy_of<float>(folder / "y.npy", torch::tensor({1.0F, 0.5F, 2.0F}));
+  const readers::ShardOptions classes = {.target_type = readers::TargetType::classes};
+  expect_data_error(
+      [&] {
+        test::read_all(*test::open_files({folder / "x.npy"}, classes, {}, {folder / "y.npy"}),
+                       true);
+      },
+      "x.npy, row 1 (from 0): the class is 0.5; classes must be whole numbers up to 2^53. If the "
+      "targets aren't classes, set target_type = value.");
 }
 
 double anonymous_mb() {

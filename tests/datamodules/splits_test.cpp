@@ -10,7 +10,11 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
 
+#include "framework/message_of.h"
+
 namespace levin::splits_test {
+
+using test::message_of;
 
 std::vector<int64_t> sorted(const Split& split) {
   std::vector<int64_t> all = split.train;
@@ -57,7 +61,9 @@ TEST(SplitSizes, are_rounded_as_bolts_rounds_them) {
 TEST(SplitSizes, shares_that_cannot_be_are_refused) {
   EXPECT_THROW(split_sizes(10, -0.1, 0.1), ConfigError);
   EXPECT_THROW(split_sizes(10, 0.1, 1.1), ConfigError);
-  EXPECT_THROW(split_sizes(10, 0.6, 0.6), ConfigError);
+  EXPECT_EQ(message_of<ConfigError>([] { split_sizes(10, 0.6, 0.6); }),
+            "val_split = 0.6 and test_split = 0.6 add up to more than 1; lower them, so that rows "
+            "are left to train on");
   EXPECT_THROW(split_sizes(10, NAN, 0.1), ConfigError);
 }
 
@@ -124,7 +130,10 @@ TEST(StratifiedSplit, classes_may_be_any_integers) {
 
 TEST(StratifiedSplit, a_class_of_fewer_rows_than_sets_is_refused) {
   const std::vector<int64_t> labels = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1};
-  EXPECT_THROW(split_by_class(in_order(10), {.train = 6, .val = 2, .test = 2}, labels), DataError);
+  EXPECT_EQ(message_of<DataError>(
+                [&] { split_by_class(in_order(10), {.train = 6, .val = 2, .test = 2}, labels); }),
+            "class 1 has 2 rows, but stratify = true needs one for each of the 3 sets; set "
+            "stratify = false, or leave out the class");
   EXPECT_NO_THROW(split_by_class(in_order(10), {.train = 6, .val = 4, .test = 0}, labels));
 }
 

@@ -1,6 +1,7 @@
 #include <levin/datamodules/stream.h>
 
 #include "datamodules/stream_support.h"
+#include "framework/message_of.h"
 #include "framework/support.h"
 
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@ namespace levin::stream_test {
 namespace fs = std::filesystem;
 using test::expect_data_error;
 using test::make_rows;
+using test::message_of;
 using test::part_of;
 using test::Rows;
 using test::TemporaryFolder;
@@ -159,16 +161,23 @@ TEST_P(StreamResume, ends_with_the_bits_of_a_run_that_went_through) {
 INSTANTIATE_TEST_SUITE_P(step, StreamResume, testing::Values(1, 5, 6, 13, 14, 20, 41));
 
 TEST(StreamDataModule, options_that_cannot_be_are_refused) {
-  EXPECT_THROW(StreamDataModule({}), ConfigError);
+  const auto refusal = [](StreamDataModuleOptions options) {
+    return message_of<ConfigError>([&] { StreamDataModule data(options); });
+  };
+  EXPECT_EQ(refusal({}),
+            "train, val, test and predict are all empty; name a file in at least one of them");
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .target_type = "klass"}), ConfigError);
-  EXPECT_THROW(StreamDataModule({.train = {"a"}, .scale = -1.0}), ConfigError);
+  EXPECT_EQ(refusal({.train = {"a"}, .scale = -1.0}),
+            "scale = -1: must be a finite number, at least 0");
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .shuffle_rows = -1}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_features = -1}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_features = (1 << 24) + 1}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .format = "lbv"}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .batch_size = 0}), ConfigError);
   EXPECT_THROW(StreamDataModule({.train = {"a"}, .num_workers = -1}), ConfigError);
-  EXPECT_THROW(StreamDataModule({.train = {"a"}, .val_targets = {"b"}}), ConfigError);
+  EXPECT_EQ(refusal({.train = {"a"}, .val_targets = {"b"}}),
+            "val_targets names files, but val is empty; name the files of the features in val, or "
+            "leave out val_targets");
   const TemporaryFolder folder;
   test::write_lvb(folder / "a.lvb", make_rows(5, 3));
   const Names name = {(folder / "a.lvb").string()};
@@ -184,7 +193,7 @@ TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_trai
   test::write_text(folder / "empty.csv", "");
   test::write_npy_of<float>(folder / "x.npy", torch::zeros({4, 3}));
   fs::create_directories(folder / "nothing");
-  const auto expect = [&](const char* train, const char* val, const char* part,
+  const auto expect = [&](const char* train, const char* val, const std::string& part,
                           const char* target_column = "-1") {
     StreamDataModule data({.train = {(folder / train).string()},
                            .val = val == nullptr ? Names() : Names{(folder / val).string()},
@@ -195,8 +204,14 @@ TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_trai
   expect("gone.lvb", nullptr, "gone.lvb");
   expect("nothing", nullptr, "nothing");
   expect("empty.csv", nullptr, "empty.csv");
-  expect("three.lvb", "four.lvb", "four.lvb");
-  expect("x.npy", nullptr, "x.npy", "none");
+  expect("three.lvb", "four.lvb",
+         "four.lvb: the input of a row is float32 [4], but float32 [3] in " +
+             (folder / "three.lvb").string() +
+             "; name only files whose rows have the same type and shape");
+  expect("x.npy", nullptr,
+         "x.npy has no targets, which training, validation and testing need; set target_column, "
+         "or name their files in train_targets",
+         "none");
 }
 
 TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_others_refused) {

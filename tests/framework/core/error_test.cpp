@@ -44,8 +44,8 @@ TEST(ErrorMessages, data_errors_say_what_the_value_and_what_to_do) {
                    {"'input' has 150", "'target' has 149", "same number"}));
   EXPECT_TRUE(says(DataError::empty("the test set", "lower val_split").what(),
                    {"the test set is empty", "lower val_split"}));
-  EXPECT_TRUE(says(DataError::bad_value("target", "7", "row 3", "labels are below 3").what(),
-                   {"target", "7", "row 3", "labels are below 3"}));
+  EXPECT_STREQ(DataError::bad_value("the class", "7", "y, row 3", "it must be from 0 to 2").what(),
+               "y, row 3: the class is 7; it must be from 0 to 2");
   EXPECT_TRUE(says(DataError::no_such_tensor("weight", {"input", "target"}).what(),
                    {"'weight'", "input, target"}));
   EXPECT_TRUE(says(DataError::no_such_tensor("weight", {}).what(), {"'weight'", "empty"}));

@@ -17,9 +17,11 @@
 #include <vector>
 
 #include "framework/allocations.h"
+#include "framework/message_of.h"
 
 namespace levin::dataloader_test {
 
+using test::message_of;
 using Rows = std::vector<int64_t>;
 
 std::shared_ptr<TensorDataset> numbers(int64_t rows) {
@@ -558,7 +560,9 @@ TEST(DataLoader, exceptions_of_transforms_and_samplers_arrive_too) {
                                           .sampler = std::make_shared<SequentialSampler>(24)});
     auto other = beyond.open(0, 4);
     ASSERT_TRUE(other.next(batch));
-    EXPECT_THROW(other.next(batch), DataError);
+    EXPECT_EQ(message_of<DataError>([&] { other.next(batch); }),
+              "the sampler gave row 20, but the data set has rows 0 to 19; make the sampler for "
+              "the size of this data set");
   }
 }
 
@@ -727,7 +731,11 @@ TEST(DataLoader, options_that_cannot_be_are_refused) {
   EXPECT_THROW(
       DataLoader(data, {.shuffle = true, .sampler = std::make_shared<SequentialSampler>(5)}),
       ConfigError);
-  EXPECT_THROW(DataLoader(numbers(0), {}), DataError);
+  EXPECT_EQ(message_of<DataError>([] { DataLoader loader(numbers(0), {}); }),
+            "the data set of a loader is empty; it must have at least one row");
+  const auto nothing = std::make_shared<SequentialSampler>(0);
+  EXPECT_EQ(message_of<DataError>([&] { DataLoader loader(data, {.sampler = nothing}); }),
+            "the sampler of a loader is empty; it must give at least one row");
   try {
     DataLoader(data, {.batch_size = -3});
     FAIL();

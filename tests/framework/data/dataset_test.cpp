@@ -10,7 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "framework/message_of.h"
+
 namespace levin::dataset_test {
+
+using test::message_of;
 
 std::vector<int64_t> random_rows(int64_t rows, int64_t count) {
   RandomSampler sampler(rows, 3);
@@ -92,16 +96,28 @@ TEST(TensorDataset, rows_that_differ_or_are_missing_are_refused) {
     EXPECT_NE(text.find("150"), std::string::npos) << text;
     EXPECT_NE(text.find("149"), std::string::npos) << text;
   }
-  EXPECT_THROW(TensorDataset(NamedTensors{}), DataError);
-  EXPECT_THROW(TensorDataset(torch::tensor(1.0), torch::tensor(1)), DataError);
-  EXPECT_THROW(TensorDataset(torch::Tensor(), torch::zeros({3})), DataError);
+  EXPECT_EQ(message_of<DataError>([] { TensorDataset data(NamedTensors{}); }),
+            "the data set is empty; give it at least one tensor");
+  EXPECT_EQ(
+      message_of<DataError>([] { TensorDataset data(torch::tensor(1.0), torch::tensor(1)); }),
+      "tensor 'input' is a single number; the shape of a data set's tensor must be [rows, ...]");
+  EXPECT_EQ(message_of<DataError>([] { TensorDataset data(torch::zeros({3}), torch::Tensor()); }),
+            "tensor 'target' is undefined; the shape of a data set's tensor must be [rows, ...]");
 }
 
 TEST(TensorDataset, rows_outside_are_refused_not_read) {
   const TensorDataset data(torch::zeros({5, 2}), torch::zeros({5}));
   Batch batch;
-  EXPECT_THROW(data.get_batch(std::vector<int64_t>{0, 5}, batch), DataError);
+  EXPECT_EQ(message_of<DataError>([&] {
+              data.get_batch(std::vector<int64_t>{0, 5}, batch);
+            }),
+            "row 5 was asked for, but the data set has rows 0 to 4; check the sampler or the row "
+            "numbers of the Subset");
   EXPECT_THROW(data.get_batch(std::vector<int64_t>{-1}, batch), DataError);
+  const TensorDataset none(torch::zeros({0, 2}), torch::zeros({0}));
+  EXPECT_EQ(message_of<DataError>([&] { none.get_batch(std::vector<int64_t>{0}, batch); }),
+            "row 0 was asked for, but the data set has no rows; check the sampler or the row "
+            "numbers of the Subset");
 }
 
 TEST(Dataset, get_gives_one_row) {
@@ -316,7 +332,8 @@ TEST(TensorDatasetScale, bytes_are_handed_out_as_floats) {
     EXPECT_EQ(batch.input()[1][4].item<float>(), 1.0F);
     EXPECT_EQ(batch.target().scalar_type(), torch::kLong);
   }
-  EXPECT_THROW(data.set_scale("target", {}), DataError);
+  EXPECT_EQ(message_of<DataError>([&] { data.set_scale("target", {}); }),
+            "tensor 'target': its type is Long; it must be Byte (uint8) to have a scale");
   EXPECT_THROW(data.set_scale("inputs", {}), DataError);
 }
 

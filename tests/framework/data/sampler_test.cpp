@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "framework/epoch_of.h"
+#include "framework/message_of.h"
 
 namespace levin::sampler_test {
 
 using test::epoch_of;
+using test::message_of;
 
 TEST(Sampler, sequential_visits_rows_in_order_in_every_epoch) {
   SequentialSampler sampler(7);
@@ -94,17 +96,19 @@ TEST(Sampler, weighted_draws_rows_in_proportion_and_never_those_without_weight) 
 }
 
 TEST(Sampler, weights_that_cannot_be_are_refused) {
-  EXPECT_THROW(WeightedSampler({0, 0}, 3, 1), DataError);
+  EXPECT_EQ(message_of<DataError>([] {
+              WeightedSampler sampler({0, 0}, 3, 1);
+            }),
+            "WeightedSampler: the sum of the weights of 2 rows is 0; at least one weight must be "
+            "above 0, and the sum must be finite");
   EXPECT_THROW(WeightedSampler({}, 3, 1), DataError);
   EXPECT_THROW(WeightedSampler({1, -1}, 3, 1), DataError);
   EXPECT_THROW(WeightedSampler({1, std::nan("")}, 3, 1), DataError);
   EXPECT_THROW(WeightedSampler({1, std::numeric_limits<double>::infinity()}, 3, 1), DataError);
-  try {
-    WeightedSampler({1, 2, -0.5}, 3, 1);
-    FAIL();
-  } catch (const DataError& error) {
-    EXPECT_NE(std::string(error.what()).find("row 2"), std::string::npos) << error.what();
-  }
+  EXPECT_EQ(message_of<DataError>([] {
+              WeightedSampler sampler({1, 2, -0.5}, 3, 1);
+            }),
+            "WeightedSampler, row 2: the weight is -0.5; weights must be finite and at least 0");
 }
 
 }  // namespace levin::sampler_test

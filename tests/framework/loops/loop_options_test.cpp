@@ -413,6 +413,36 @@ TEST(OptimizerOptions, asking_for_single_batches_is_no_accumulation) {
   EXPECT_EQ(trainer.run().global_step(), 2);
 }
 
+// --- stages without data -------------------------------------------------------------------------
+
+TEST(StagesWithoutData, are_refused_by_the_name_of_what_is_missing) {
+  Classifier model;
+  DataModule nothing;
+  Trainer trainer(on_cpu({.max_epochs = 1}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { trainer.fit(model, nothing); }),
+                   {"train_dataloader() returned no loader, but fit needs one; give the data "
+                    "module training data"}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { trainer.validate(model, nothing); }),
+                   {"val_dataloader() returned no loader, but validate needs one; give the data "
+                    "module validation data"}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { trainer.test(model, nothing); }),
+                   {"test_dataloader() returned no loader, but test needs one; give the data "
+                    "module test data"}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { trainer.predict(model, nothing); }),
+                   {"predict_dataloader() returned no loader, but predict needs one; give the data "
+                    "module rows to predict for"}));
+}
+
+TEST(StagesWithoutData, fit_refuses_fewer_rows_than_a_batch_if_drop_last_leaves_none) {
+  Classifier model;
+  PointsModule data(12, {.batch_size = 20, .drop_last = true});
+  Trainer trainer(on_cpu({.max_epochs = 1}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { trainer.fit(model, data); }),
+                   {"the training data has too few rows for a full batch, and drop_last = true "
+                    "leaves out a batch that isn't full; lower batch_size, or set drop_last = "
+                    "false"}));
+}
+
 // --- the data module's state ---------------------------------------------------------------------
 
 /// Counts the batches it sent to the device, and says so in checkpoints.
