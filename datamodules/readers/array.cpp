@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
@@ -63,15 +64,21 @@ std::optional<size_t> byte_count(std::span<const int64_t> shape, DType dtype) {
 
 void Array::require_dtype(DType wanted) const {
   if (dtype == wanted) return;
-  throw DataError::bad_value("the element type", dtype_name(dtype), "an array",
-                             "asked for as " + std::string(dtype_name(wanted)));
+  const std::string held(dtype_name(dtype));
+  throw DataError("Array::values: the elements are " + held + ", but " +
+                  std::string(dtype_name(wanted)) + " was asked for; " +
+                  (dtype == DType::float16
+                       ? "float16 has no C++ type here, so use Array::bytes"
+                       : "nothing is converted, so ask for the C++ type of " + held));
 }
 
 Array Array::copy_of(std::vector<int64_t> shape, DType dtype, std::span<const std::byte> bytes) {
   if (byte_count(shape, dtype) != bytes.size()) {
-    throw DataError::bad_value("the number of values",
-                               std::to_string(bytes.size() / item_size(dtype)), "an array",
-                               "it must be the product of the shape's sizes");
+    const auto wanted = element_count(shape);
+    throw DataError("Array::of: " + counted(bytes.size() / item_size(dtype), "value") +
+                    " can't fill the shape " + shape_text(shape) +
+                    (wanted ? ", which takes " + std::to_string(*wanted) : "") +
+                    "; give as many values as the product of the sizes");
   }
   return {std::move(shape), dtype, Bytes(bytes.begin(), bytes.end())};
 }

@@ -14,9 +14,11 @@ namespace levin::readers {
 
 void ByteSource::check_range(uint64_t offset, uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
-  throw DataError::corrupt(name_, "it ends after " + std::to_string(size_) +
-                                      " bytes, but more are needed: it is truncated, or a size "
-                                      "written in it is wrong");
+  throw DataError::corrupt(name_, "it ends after " + counted(size_, "byte") + ", but " +
+                                      counted(size, "byte") + " from offset " +
+                                      std::to_string(offset) +
+                                      " on are needed: it is truncated, or a size written in it "
+                                      "is wrong; copy or download it again");
 }
 
 void ByteSource::read(uint64_t offset, std::span<std::byte> out) const {
@@ -38,9 +40,10 @@ FileSource::FileSource(const std::filesystem::path& path) : ByteSource(path.stri
   struct stat info = {};
   const bool known = ::fstat(descriptor_, &info) == 0;
   if (!known || !S_ISREG(info.st_mode)) {
+    const std::string reason(known ? irregular_file_fault(S_ISDIR(info.st_mode))
+                                   : std::string_view(std::strerror(errno)));
     ::close(descriptor_);
-    throw DataError::unreadable(
-        name(), known && S_ISDIR(info.st_mode) ? "it is a folder" : "it is no regular file");
+    throw DataError::unreadable(name(), reason);
   }
   set_size(static_cast<uint64_t>(info.st_size));
 }
@@ -52,7 +55,11 @@ void FileSource::do_read(uint64_t offset, std::span<std::byte> out) const {
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw DataError::unreadable(name(), std::strerror(errno));
-    if (got == 0) throw DataError::corrupt(name(), "it became shorter while it was read");
+    if (got == 0) {
+      throw DataError::unreadable(name(),
+                                  "it became shorter while it was read; wait until nothing writes "
+                                  "to it, and start again");
+    }
     offset += static_cast<uint64_t>(got);
     out = out.subspan(static_cast<size_t>(got));
   }
@@ -111,6 +118,27 @@ std::string in_quotes(std::string_view text) {
     shown += code < 0x20 || code == 0x7f ? '?' : c;
   }
   return shown + (text.size() > kLongest ? "...'" : "'");
+}
+
+std::string counted(uint64_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+std::string length_fault(DType dtype, std::span<const int64_t> shape, uint64_t found) {
+  const auto wanted = byte_count(shape, dtype);
+  const std::string takes = wanted ? counted(*wanted, "byte") : "more bytes than a file can have";
+  const char* cause = "something was appended to it";
+  if (!wanted) cause = "its header is damaged";
+  if (wanted && *wanted > found) cause = "it is truncated";
+  return "its header says " + std::string(dtype_name(dtype)) + " " + shape_text(shape) +
+         ", which takes " + takes + ", but is followed by " + std::to_string(found) + ": " + cause +
+         "; copy or download it again";
+}
+
+std::string_view irregular_file_fault(bool is_folder) {
+  return is_folder ? "it is a folder, but a file is needed; name a file in it"
+                   : "it isn't a regular file but a pipe or a device; save what it gives as a file "
+                     "and name that";
 }
 
 }  // namespace levin::readers

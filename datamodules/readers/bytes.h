@@ -28,7 +28,7 @@ class ByteSource {
   uint64_t size() const { return size_; }
   /// Fills `out` with the bytes from `offset` on. Throws DataError::corrupt if the source ends
   /// before that (the message gives its size), and DataError::unreadable if the system can't read
-  /// it.
+  /// it or if it has become shorter since it was opened.
   void read(uint64_t offset, std::span<std::byte> out) const;
   /// Does the same into new memory, which is asked for only if the source has so many bytes.
   Bytes read(uint64_t offset, uint64_t size) const;
@@ -78,7 +78,7 @@ class MemorySource : public ByteSource {
   std::span<const std::byte> bytes_;
 };
 
-/// Reads a whole file into memory. Throws what FileSource throws, and DataError::corrupt if the
+/// Reads a whole file into memory. Throws what FileSource throws, and DataError::unreadable if the
 /// file becomes shorter meanwhile.
 Bytes read_file(const std::filesystem::path& path);
 
@@ -104,5 +104,13 @@ std::string shape_text(std::span<const int64_t> shape);
 /// Writes a text out of a file as messages show it: in single quotes, at most 60 bytes of it (then
 /// "..."), and with '?' for each control character, so that a damaged file can't garble a terminal.
 std::string in_quotes(std::string_view text);
+/// Writes a number and its noun, in the plural unless the number is 1: "1 byte", "2 bytes".
+std::string counted(uint64_t count, std::string_view noun);
+
+/// Says why an array is refused if `found` bytes follow a header that says `dtype` and `shape`, and
+/// these take another number: "its header says uint8 [2, 3], which takes 6 bytes, but ...".
+std::string length_fault(DType dtype, std::span<const int64_t> shape, uint64_t found);
+/// Says why a path that leads to a folder, or else to a pipe or a device, isn't read.
+std::string_view irregular_file_fault(bool is_folder);
 
 }  // namespace levin::readers

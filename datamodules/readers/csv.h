@@ -30,9 +30,9 @@ struct CsvTable {
 ///
 ///     const CsvTable table = read_csv("iris.csv", {.target_column = "species"});
 ///
-/// Throws DataError::unreadable if the file can't be read, DataError::empty if it has no row,
-/// DataError::bad_value, with line and column, for a cell that isn't a finite number, and
-/// DataError::corrupt for rows of different lengths and for broken quotes.
+/// Throws DataError::unreadable if the file can't be read, DataError if it has no row, and
+/// DataError, with the line, for a cell that isn't a finite number, for rows of different lengths
+/// and for broken quotes.
 CsvTable read_csv(const std::filesystem::path& path, const CsvOptions& options = {});
 /// Does the same with a text in memory; `name` is what errors call it.
 CsvTable parse_csv(std::string_view text, std::string_view name, const CsvOptions& options = {});

@@ -34,7 +34,7 @@ CsvFormat::CsvFormat(std::string_view text, std::string_view name, const CsvOpti
   const TextRecord skipped = before_first_record(text);
   begin_ = skipped.next;
   first_line_ += skipped.lines;
-  if (begin_ >= text.size()) throw DataError::empty(name_, "a file of at least one row is needed");
+  if (begin_ >= text.size()) throw DataError::empty(name_, "add at least one row");
   if (delimiter_ == 0) delimiter_ = detect_delimiter(text.substr(begin_));
 
   TextRecord first;
@@ -61,8 +61,9 @@ void CsvFormat::find_target(const std::string& wanted) {
   if (wanted == "none") return;
   const auto count = std::count(columns_.begin(), columns_.end(), wanted);
   if (count > 1) {
-    fail_target(wanted, "that name comes " + std::to_string(count) +
-                            " times in the header; give the column's number, from 0");
+    throw DataError(name_ + ": target_column is " + in_quotes(wanted) + ", but " +
+                    std::to_string(count) +
+                    " columns have that name; give the number of the one you mean, from 0");
   }
   const auto width = static_cast<int64_t>(columns_.size());
   int64_t column = std::find(columns_.begin(), columns_.end(), wanted) - columns_.begin();
@@ -70,13 +71,7 @@ void CsvFormat::find_target(const std::string& wanted) {
     const char* const end = wanted.data() + wanted.size();
     const auto parsed = std::from_chars(wanted.data(), end, column);
     if (parsed.ec != std::errc() || parsed.ptr != end || column >= width || column < -width) {
-      constexpr size_t kShown = 20;
-      std::string known;
-      for (size_t i = 0; i < std::min(columns_.size(), kShown); ++i) {
-        known += (i > 0 ? ", " : "") + in_quotes(columns_[i]);
-      }
-      if (columns_.size() > kShown) known += " ...";
-      fail_target(wanted, "the file has " + std::to_string(width) + " columns: " + known);
+      fail_target(wanted);
     }
     if (column < 0) column += width;
   }
@@ -113,7 +108,7 @@ std::string_view CsvFormat::take_cell(std::string_view text, size_t& at, std::st
   unescaped.clear();
   while (true) {
     const size_t quote = text.find('"', at);
-    if (quote == text.npos) fail_quotes("a quote is opened, but not closed", line, column);
+    if (quote == text.npos) fail_quotes("the cell's opening quote is never closed", line, column);
     at = quote + 1;
     if (at == text.size() || text[at] != '"') break;
     doubled = true;
@@ -123,22 +118,20 @@ std::string_view CsvFormat::take_cell(std::string_view text, size_t& at, std::st
   const auto last = text.substr(start, at - 1 - start);
   while (at < text.size() && is_space(text[at])) ++at;
   if (at < text.size() && !ends_cell(text[at])) {
-    fail_quotes("text follows a closing quote", line, column);
+    fail_quotes("text follows the cell's closing quote", line, column);
   }
   if (!doubled) return last;
   return unescaped.append(last);
 }
 
 DataError CsvFormat::no_rows() const {
-  return DataError::empty(name_, has_header_ ? "it has a header, but no rows; add at least one"
-                                             : "a file of at least one row is needed");
+  return has_header_ ? DataError(name_ + " has a header, but no rows; add at least one row")
+                     : DataError::empty(name_, "add at least one row");
 }
 
 void CsvFormat::fail_quotes(std::string_view problem, int64_t line, size_t column) const {
-  throw DataError::corrupt(
-      name_, "line " + std::to_string(line) + ", column " + std::to_string(column + 1) + ": " +
-                 std::string(problem) +
-                 "; a quoted cell is \"...\", and a quote within it is written twice");
+  throw DataError(place(line, column) + ": " + std::string(problem) +
+                  "; write a quoted cell as \"...\", with every quote inside it doubled");
 }
 
 void CsvFormat::fail_width(std::string_view record, int64_t line) const {
@@ -148,24 +141,43 @@ void CsvFormat::fail_width(std::string_view record, int64_t line) const {
     take_cell(record, at, unescaped, line, count++);
     if (at == record.size()) break;
   }
-  throw DataError::corrupt(name_, "line " + std::to_string(line) + " has " + std::to_string(count) +
-                                      " cells, but the first line has " +
-                                      std::to_string(columns_.size()) +
-                                      "; every line must have the same number");
+  throw DataError(name_ + ", line " + std::to_string(line) + ": the row has " +
+                  counted(count, "cell") + ", but the first line has " +
+                  std::to_string(columns_.size()) + "; every row must have as many. " +
+                  (count < columns_.size() ? "Fill in the missing cells."
+                                           : "Put cells that contain the delimiter in quotes."));
 }
 
 void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) const {
-  throw DataError::bad_value("a cell", in_quotes(cell),
-                             name_ + ", line " + std::to_string(line) + ", column " +
-                                 std::to_string(column + 1) + " (" + columns_[column] + ")",
-                             trimmed(cell).empty()
-                                 ? "every cell must be a number: fill in the missing value"
-                                 : "every cell must be a finite number that a " +
-                                       std::string(dtype_name(dtype_)) + " can hold");
+  if (trimmed(cell).empty()) {
+    throw DataError(place(line, column) +
+                    ": the cell is empty; every cell must be a number. Fill in the missing value.");
+  }
+  throw DataError::bad_value("the cell", in_quotes(cell), place(line, column),
+                             "every cell must be a finite number that a " +
+                                 std::string(dtype_name(dtype_)) +
+                                 " can hold. Write such a number instead.");
 }
 
-void CsvFormat::fail_target(const std::string& wanted, const std::string& hint) const {
-  throw DataError::bad_value("the target column", in_quotes(wanted), name_, hint);
+void CsvFormat::fail_target(const std::string& wanted) const {
+  constexpr size_t kShown = 20;
+  std::string known;
+  for (size_t i = 0; i < std::min(columns_.size(), kShown); ++i) {
+    known += (i > 0 ? ", " : "") + in_quotes(columns_[i]);
+  }
+  if (columns_.size() > kShown) {
+    known += " and " + std::to_string(columns_.size() - kShown) + " more";
+  }
+  throw DataError(name_ + " has no column " + in_quotes(wanted) +
+                  " (target_column); its columns are " + known +
+                  "; give the name of one, or its number, from -" +
+                  std::to_string(columns_.size()) + " to " + std::to_string(columns_.size() - 1));
+}
+
+std::string CsvFormat::place(int64_t line, size_t column) const {
+  const std::string column_name = column < columns_.size() ? " (" + columns_[column] + ")" : "";
+  return name_ + ", line " + std::to_string(line) + ", column " + std::to_string(column + 1) +
+         column_name;
 }
 
 }  // namespace levin::readers

@@ -62,8 +62,8 @@ class CsvFormat {
   /// Reads the first record of `text` to settle the delimiter, the columns and the target. Keeps no
   /// reference to `text`, so that every later call is given it again. `name` is what errors call
   /// the file; `dtype`, float32 or float64, must be able to hold every number. Throws
-  /// DataError::empty if there is no record, DataError::corrupt for broken quotes, and
-  /// DataError::bad_value if there is no such target column.
+  /// DataError::empty if there is no record, and DataError for broken quotes and if there is no
+  /// such target column.
   CsvFormat(std::string_view text, std::string_view name, const CsvOptions& options, DType dtype);
 
   /// Where the rows start, in bytes: behind the header if there is one.
@@ -75,8 +75,8 @@ class CsvFormat {
   /// The place of the target column; empty for "none".
   std::optional<size_t> target() const { return target_; }
 
-  /// Reads the record that starts at byte `start`, in line `line`. Throws DataError::corrupt for
-  /// broken quotes.
+  /// Reads the record that starts at byte `start`, in line `line`. Throws DataError for broken
+  /// quotes.
   void read_record(std::string_view text, size_t start, int64_t line, TextRecord& record) const {
     read_line(text, start, record);
     if (record.may_have_quotes) extend_over_quotes(text, start, line, record);
@@ -88,8 +88,8 @@ class CsvFormat {
 
   /// Calls `each(cell, column)` for every cell of a record, from left to right. Quotes around a
   /// cell are taken off, blanks around one without quotes aren't; a cell is valid during the call
-  /// only. Throws DataError::corrupt if there are more or fewer cells than the first record has, or
-  /// for broken quotes. Whether the cells are numbers is not checked: `number` does that.
+  /// only. Throws DataError if there are more or fewer cells than the first record has, or for
+  /// broken quotes. Whether the cells are numbers is not checked: `number` does that.
   template <class Each>
   void for_each_cell(const TextRecord& of, int64_t line, const Each& each) const {
     const std::string_view record = of.text;
@@ -114,8 +114,8 @@ class CsvFormat {
     if (column + 1 < width) fail_width(record, line);
   }
 
-  /// The number in a cell. Throws DataError::bad_value, with line and column, if the cell isn't a
-  /// finite number of the file's type.
+  /// The number in a cell. Throws DataError, with line and column, if the cell isn't a finite
+  /// number of the file's type.
   double number(std::string_view cell, int64_t line, size_t column) const {
     double value = 0.0;
     if (parse_number(cell, value) && std::abs(value) <= largest_) return value;
@@ -137,7 +137,7 @@ class CsvFormat {
   bool ends_cell(char c) const { return c == delimiter_ || c == '\n' || c == '\r'; }
   /// Whether the character is a space or a tab, and not the delimiter.
   bool is_space(char c) const { return (c == ' ' || c == '\t') && c != delimiter_; }
-  /// Sets `target_` by a name or number. Throws DataError::bad_value if there is no such column.
+  /// Sets `target_` by a name or number. Throws DataError if there is no such column.
   void find_target(const std::string& wanted);
 
   /// These throw the DataErrors for broken quotes, a wrong number of cells, a cell that isn't a
@@ -145,7 +145,9 @@ class CsvFormat {
   [[noreturn]] void fail_quotes(std::string_view problem, int64_t line, size_t column) const;
   [[noreturn]] void fail_width(std::string_view record, int64_t line) const;
   [[noreturn]] void fail_number(std::string_view cell, int64_t line, size_t column) const;
-  [[noreturn]] void fail_target(const std::string& wanted, const std::string& hint) const;
+  [[noreturn]] void fail_target(const std::string& wanted) const;
+  /// Where a cell is, as messages say it: "a.csv, line 2, column 3 (b)".
+  std::string place(int64_t line, size_t column) const;
 
   /// What errors call the file.
   std::string name_;

@@ -7,6 +7,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/gzip.h>
+#include <levin/datamodules/readers/idx.h>
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/npy_header.h>
 #include <levin/framework/core/error.h>
@@ -29,25 +30,24 @@ void check_length(const MappedArray& array, std::span<const int64_t> shape) {
   const auto bytes = byte_count(shape, array.dtype);
   const uint64_t found = array.file.size() - array.offset;
   if (bytes && *bytes == found) return;
-  throw DataError::corrupt(array.file.name(),
-                           "its header promises " + std::string(dtype_name(array.dtype)) + " " +
-                               shape_text(shape) + ", but " + std::to_string(found) +
-                               " bytes follow" +
-                               (bytes && *bytes < found ? "" : ": it is truncated"));
+  throw DataError::corrupt(array.file.name(), length_fault(array.dtype, shape, found));
 }
 
 MappedArray with_shape(MappedFile file, DType dtype, uint64_t offset,
                        const std::vector<int64_t>& shape) {
   MappedArray array{std::move(file), dtype, 0, {}, offset};
   if (shape.empty()) {
-    throw DataError::bad_value("the shape", "[]", array.file.name(),
-                               "rows are needed: [rows, ...]");
+    throw DataError::bad_value(
+        "the shape of the array", "[]", array.file.name(),
+        "it must be [rows, ...]. Save the array with at least one dimension.");
   }
   check_length(array, shape);
   array.rows = shape.front();
   array.row_shape.assign(shape.begin() + 1, shape.end());
   if (element_count(array.row_shape).value_or(0) == 0) {
-    throw DataError::empty(array.file.name(), "its rows have no values");
+    throw DataError::bad_value("the shape of the array", shape_text(shape), array.file.name(),
+                               "every row must hold at least one value. Save an array whose sizes "
+                               "after the first are all above 0.");
   }
   return array;
 }
@@ -55,13 +55,15 @@ MappedArray with_shape(MappedFile file, DType dtype, uint64_t offset,
 MappedArray map_npy(MappedFile file) {
   const auto header = parse_npy_header(
       file.bytes().first(std::min(file.bytes().size(), kLongestNpyHeader)), file.name());
-  const char* problem = nullptr;
-  if (header.big_endian && item_size(header.dtype) > 1) problem = "in big-endian byte order";
-  if (header.fortran_order && header.shape.size() > 1) problem = "column-major (Fortran order)";
-  if (problem != nullptr) {
-    throw DataError::bad_value("the layout", problem, file.name(),
-                               "it can't be read row by row; save numpy.ascontiguousarray of it "
-                               "in the machine's byte order");
+  if (header.fortran_order && header.shape.size() > 1) {
+    throw DataError(file.name() +
+                    ": the array is column-major (Fortran order), so it can't be read row by row; "
+                    "save numpy.ascontiguousarray(array) instead");
+  }
+  if (header.big_endian && item_size(header.dtype) > 1) {
+    throw DataError(file.name() +
+                    ": the numbers are big-endian, but rows are read as they lie in the file; save "
+                    "array.astype(array.dtype.newbyteorder('<')) instead");
   }
   return with_shape(std::move(file), header.dtype, header.size, header.shape);
 }
@@ -75,17 +77,19 @@ MappedArray map_idx(MappedFile file) {
   const auto fail = [&file](const std::string& reason) {
     throw DataError::corrupt(file.name(), reason);
   };
-  if (bytes.size() < kMagicSize) fail("it ends inside the header of an IDX file");
+  if (bytes.size() < kMagicSize) fail(cut_idx_header(bytes.size()));
   const uint64_t code = load_big(bytes, 2, 1);
   const auto sizes = static_cast<size_t>(load_big(bytes, 3, 1));
   if (load_big(bytes, 0, 2) != 0 || sizes == 0 || code < 0x08 || code > 0x0e || code == 0x0a) {
-    fail("it is no IDX file: its magic number is " + std::to_string(load_big(bytes, 0, 4)));
+    fail(foreign_idx_magic(load_big(bytes, 0, 4)));
   }
   if (code > 0x09) {
-    throw DataError::bad_value("the element type", std::to_string(code), file.name(),
-                               "of IDX files only bytes can be read row by row");
+    constexpr const char* kTypes[] = {"int16", "int32", "float32", "float64"};  // from code 0x0b on
+    throw DataError(file.name() + ": the elements are " + kTypes[code - 0x0b] +
+                    ", but only IDX files of uint8 and int8 are read row by row; save the array as "
+                    "a .npy file");
   }
-  if (bytes.size() < kMagicSize + 4 * sizes) fail("it ends inside the header of an IDX file");
+  if (bytes.size() < kMagicSize + 4 * sizes) fail(cut_idx_header(bytes.size()));
   std::vector<int64_t> shape(sizes);
   for (size_t i = 0; i < sizes; ++i) {
     shape[i] = static_cast<int64_t>(load_big(bytes, kMagicSize + 4 * i, 4));
@@ -123,15 +127,21 @@ std::shared_ptr<const Shard> shard_of(MappedArray input, std::optional<MappedArr
 std::optional<int64_t> target_place(const std::string& wanted, int64_t width,
                                     const std::string& name) {
   if (wanted == "none") return {};
+  if (width == 1) {
+    throw DataError(name +
+                    " has only one column, the target; give the targets a file of their own, or "
+                    "set target_column = none");
+  }
   int64_t place = 0;
   const auto end = std::from_chars(wanted.data(), wanted.data() + wanted.size(), place);
-  if (end.ec == std::errc() && end.ptr == wanted.data() + wanted.size() && width > 1) {
+  if (end.ec == std::errc() && end.ptr == wanted.data() + wanted.size()) {
     if (place == 0 || place == -width) return 0;
     if (place == -1 || place == width - 1) return width - 1;
   }
-  throw DataError::bad_value("the target column", in_quotes(wanted), name,
-                             "of an array with " + std::to_string(width) +
-                                 " columns it can be the first (0) or the last (-1), or \"none\"");
+  throw DataError::bad_value("target_column", in_quotes(wanted), name,
+                             "of the array's " + std::to_string(width) +
+                                 " columns it must be the first (0) or the last (-1). If none of "
+                                 "them holds targets, set it to none.");
 }
 
 }  // namespace
@@ -206,8 +216,8 @@ std::shared_ptr<const Shard> open_npy(MappedFile file, const std::string& target
   if (array.row_shape.size() != 1) {
     throw DataError::bad_value("the number of dimensions",
                                std::to_string(array.row_shape.size() + 1), name,
-                               "an array with its target in a column is [rows, columns]; give "
-                               "the targets a file of their own, or say target_column = none");
+                               "if a column holds the targets, it must be 2, [rows, columns]. Give "
+                               "the targets a file of their own, or set target_column = none.");
   }
   const int64_t width = array.row_shape.front();
   const int64_t place = *target_place(target_column, width, name);

@@ -48,9 +48,8 @@ class DenseShard : public Shard {
 };
 
 /// Opens a .lvb file. This and the next functions read only the headers of their files. They throw
-/// DataError::corrupt for a file that is damaged or of another format, and DataError::bad_value for
-/// one that can't be read row by row, such as a .npy file that is column-major or in the other byte
-/// order.
+/// DataError::corrupt for a file that is damaged or of another format, and DataError for one that
+/// can't be read row by row, such as a .npy file that is column-major or in the other byte order.
 std::shared_ptr<const Shard> open_lvb(MappedFile file);
 /// Opens an array [rows, ...] of features and one of targets [rows, ...]; targets [rows, 1] become
 /// [rows]. Throws DataError if the numbers of rows differ.

@@ -25,8 +25,9 @@ void Digest::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(co
 Digest::Digest(DigestKind kind) : context_(EVP_MD_CTX_new()) {
   const EVP_MD* method = kind == DigestKind::md5 ? EVP_md5() : EVP_sha256();
   if (!context_ || EVP_DigestInit_ex(context_.get(), method, nullptr) != 1) {
-    throw DataError::bad_value("the kind of checksum", kind == DigestKind::md5 ? "MD5" : "SHA-256",
-                               "OpenSSL", "this machine's doesn't offer it (FIPS mode has no MD5)");
+    throw DataError(std::string("OpenSSL on this machine doesn't compute ") +
+                    (kind == DigestKind::md5 ? "MD5, which FIPS mode turns off; give a SHA-256"
+                                             : "SHA-256; check how it is installed"));
   }
 }
 
@@ -71,13 +72,14 @@ void validate(const Checksum& checksum) {
     return std::isxdigit(static_cast<unsigned char>(c)) != 0;
   });
   if (digits && (hex.empty() || hex.size() == 32 || hex.size() == 64)) return;
-  throw ConfigError::invalid_value(
-      "checksum", hex, "must be the hexadecimal digits of an MD5 (32) or a SHA-256 (64)");
+  throw ConfigError::invalid_value("checksum", hex,
+                                   "must be 32 hexadecimal digits (an MD5) or 64 (a SHA-256)");
 }
 
-void verify_file(const std::filesystem::path& path, const Checksum& checksum) {
+std::optional<std::string> checksum_fault(const std::filesystem::path& path,
+                                          const Checksum& checksum) {
   validate(checksum);
-  if (checksum.hex.empty()) return;
+  if (checksum.hex.empty()) return {};
   std::string wanted = checksum.hex;
   std::transform(wanted.begin(), wanted.end(), wanted.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -89,11 +91,16 @@ void verify_file(const std::filesystem::path& path, const Checksum& checksum) {
   } else {
     found = file_digest_hex(kind_of(checksum), path);
   }
-  if (found == wanted) return;
-  throw DataError::corrupt(path.string(), std::string("its ") +
-                                              (wanted.size() == 32 ? "MD5" : "SHA-256") +
-                                              (checksum.of_uncompressed ? ", uncompressed," : "") +
-                                              " is " + found + ", not " + wanted);
+  if (found == wanted) return {};
+  const std::string kind = kind_of(checksum) == DigestKind::md5 ? "MD5" : "SHA-256";
+  return (checksum.of_uncompressed ? "the " + kind + " of its uncompressed bytes" : "its " + kind) +
+         " is " + found + ", but " + wanted + " was expected";
+}
+
+void verify_file(const std::filesystem::path& path, const Checksum& checksum) {
+  const auto difference = checksum_fault(path, checksum);
+  if (!difference) return;
+  throw DataError::corrupt(path.string(), *difference + "; copy or download it again");
 }
 
 }  // namespace levin::readers

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,12 @@ struct Checksum {
 
 /// Throws ConfigError if `checksum` is neither empty nor an MD5 or a SHA-256.
 void validate(const Checksum& checksum);
+
+/// Returns how the checksum of a file differs from the one it must have: "its SHA-256 is 3f..., but
+/// 9b... was expected"; nothing if the file has it. Throws what `verify_file` throws for files that
+/// can't be read or unpacked.
+std::optional<std::string> checksum_fault(const std::filesystem::path& path,
+                                          const Checksum& checksum);
 
 /// Checks a file. Throws DataError::corrupt, with both checksums, if the file has another one, and
 /// DataError::unreadable if it can't be read; ConfigError like `validate`. Reads the whole file

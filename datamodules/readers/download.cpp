@@ -154,18 +154,25 @@ class Transfer {
     if (status_ == kRangeNotSatisfiable && resume_from_ > 0) {
       if (range_.total == resume_from_) return {true, {}, false};
       files::remove_file(part_);
-      return {false, "the part that was there isn't of this file (HTTP 416)", true};
+      return {false,
+              "the " + std::to_string(resume_from_) +
+                  " bytes that an earlier download left aren't the start of its file (HTTP 416)",
+              true};
     }
     if (status_ == kPartialContent && range_.start != resume_from_) {
       files::remove_file(part_);
-      return {false, "it sent another part of the file than it was asked for", true};
+      return {false,
+              "it was asked for the bytes from " + std::to_string(resume_from_) + " on, but sent " +
+                  (range_.start < 0 ? "others" : "those from " + std::to_string(range_.start)),
+              true};
     }
     if (status_ != kNoStatus && status_ != kOk && status_ != kPartialContent) {
-      return {false, "HTTP " + std::to_string(status_), false};
+      return {false, "it answered HTTP " + std::to_string(status_), false};
     }
     if (code != CURLE_OK) return {false, message, received_ > 0};
     if (total_ >= 0 && file_.offset() != total_) {
-      return {false, "it sent less than the rest of the file", received_ > 0};
+      const std::string sent = std::to_string(file_.offset()) + " of " + std::to_string(total_);
+      return {false, "the file ended after " + sent + " bytes", received_ > 0};
     }
     return {true, {}, false};
   }
@@ -204,8 +211,7 @@ class FolderLock {
 /// Why the file doesn't have the checksum; nothing if it has.
 std::optional<std::string> fault(const fs::path& path, const Checksum& checksum) {
   try {
-    verify_file(path, checksum);
-    return {};
+    return checksum_fault(path, checksum);
   } catch (const DataError& error) {
     return error.what();
   }
@@ -222,7 +228,7 @@ using CurlHandle = std::unique_ptr<CURL, void (*)(CURL*)>;
 CurlHandle open_curl() {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   CurlHandle curl(ready == CURLE_OK ? curl_easy_init() : nullptr, &curl_easy_cleanup);
-  if (!curl) throw DataError("libcurl can't be started");
+  if (!curl) throw DataError("libcurl, which downloads files, can't start; check its installation");
   return curl;
 }
 
@@ -241,7 +247,7 @@ std::optional<std::string> try_mirror(CURL* curl, const std::string& url, const 
       const auto wrong = fault(part, options.checksum);
       if (!wrong) return {};
       files::remove_file(part);
-      reason = *wrong;
+      reason = "it sent a wrong file: " + *wrong;
       if (resume_from == 0) break;  // else the fault may lie in the part that was there
     } else {
       reason = result.reason;
@@ -272,16 +278,15 @@ void obtain(const std::vector<std::string>& urls, const fs::path& destination,
     if (options.progress) options.progress({url, size, size, true});
     return;
   }
-  throw DataError::unreadable(
-      destination.string(),
-      "no mirror delivers it:" + failures + "\ncheck the network, or put the file there by hand");
+  throw DataError("can't download '" + destination.string() + "'; each mirror failed:" + failures +
+                  "\nCheck the network, or put the file there by hand.");
 }
 
 }  // namespace
 
 void download(const std::vector<std::string>& urls, const fs::path& destination,
               const DownloadOptions& options) {
-  if (urls.empty()) throw ConfigError::invalid_value("urls", "[]", "needs at least one mirror");
+  if (urls.empty()) throw ConfigError::invalid_value("urls", "[]", "must name at least one mirror");
   validate(options.checksum);
   try {
     obtain(urls, destination, options);

@@ -49,8 +49,8 @@ struct DownloadOptions {
 /// only once it is verified. A file with a wrong checksum is deleted, and the next mirror is tried.
 /// If the destination exists and has the checksum, it stays as it is, and no mirror is asked.
 /// Processes that download into the same folder wait for each other. Throws ConfigError if `urls`
-/// is empty or the checksum isn't one, DataError::unreadable, with the reason of each mirror, if
-/// none delivers, and DataError if the file can't be written.
+/// is empty or the checksum isn't one, and DataError, with the reason of each mirror, if none
+/// delivers, or if the file can't be written.
 void download(const std::vector<std::string>& urls, const std::filesystem::path& destination,
               const DownloadOptions& options = {});
 

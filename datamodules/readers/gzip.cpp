@@ -41,11 +41,15 @@ class Inflater {
       written += room - stream_.avail_out;
       ended_ = status == Z_STREAM_END;
       if (status == Z_MEM_ERROR) throw std::bad_alloc();
-      if (status == Z_BUF_ERROR)
-        throw DataError::corrupt(name_, "the compressed data is truncated");
+      if (status == Z_BUF_ERROR) {
+        throw DataError::corrupt(
+            name_, "its compressed data is truncated; copy or download the file again");
+      }
       if (status != Z_OK && !ended_) {
-        throw DataError::corrupt(name_, "the compressed data is damaged" +
-                                            (stream_.msg ? ": " + std::string(stream_.msg) : ""));
+        throw DataError::corrupt(name_,
+                                 "its compressed data is damaged" +
+                                     (stream_.msg ? " (" + std::string(stream_.msg) + ")" : "") +
+                                     "; copy or download the file again");
       }
     }
     return written;
@@ -72,7 +76,11 @@ bool is_gzip(std::span<const std::byte> bytes) {
 }
 
 Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
-  if (!is_gzip(bytes)) throw DataError::corrupt(name, "it is no gzip stream");
+  if (!is_gzip(bytes)) {
+    throw DataError::corrupt(name,
+                             "it isn't a gzip file, which starts with the bytes 1f 8b; check that "
+                             "it is the right file");
+  }
   // The last four bytes hold the size of the last member: right for most files, a hint for others.
   const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
   const uint64_t likely = hint <= bytes.size() * kMostInflated ? hint : 0;
@@ -87,7 +95,10 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
     const bool padding =
         std::all_of(rest.begin(), rest.end(), [](std::byte byte) { return byte == std::byte{0}; });
     if (padding) break;
-    if (!is_gzip(rest)) throw DataError::corrupt(name, "bytes follow the end of the gzip stream");
+    if (!is_gzip(rest)) {
+      throw DataError::corrupt(name, "its compressed data ends " + counted(rest.size(), "byte") +
+                                         " before the file does; copy or download the file again");
+    }
     inflater.next_member();
   }
   out.resize(size);

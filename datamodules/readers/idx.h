@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include <levin/datamodules/readers/array.h>
@@ -19,5 +21,10 @@ namespace levin::readers {
 Array read_idx(const std::filesystem::path& path);
 /// Does the same with the bytes of a file; `name` is what errors call it.
 Array parse_idx(Bytes bytes, std::string_view name);
+
+/// Says why a file of `size` bytes is refused if it ends inside its header.
+std::string cut_idx_header(uint64_t size);
+/// Says why a file is refused that starts with a magic number of another format.
+std::string foreign_idx_magic(uint64_t magic);
 
 }  // namespace levin::readers

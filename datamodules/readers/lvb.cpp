@@ -1,6 +1,7 @@
 #include <levin/datamodules/readers/lvb.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 
 #include <levin/datamodules/readers/bytes.h>
@@ -50,13 +51,16 @@ class HeaderReader {
     require(size);
     at_ += size;
   }
+  /// Throws the DataError for a header that is damaged.
   [[noreturn]] void fail(const std::string& reason) const {
-    throw DataError::corrupt(name_, reason);
+    throw DataError::corrupt(name_,
+                             reason + "; copy it again, or make it again with levin convert");
   }
 
  private:
   void require(size_t size) const {
-    if (size > bytes_.size() - at_) fail("its header ends too soon");
+    if (size <= bytes_.size() - at_) return;
+    fail("its header ends after " + counted(bytes_.size(), "byte") + ", but more are needed");
   }
 
   std::span<const std::byte> bytes_;
@@ -67,7 +71,11 @@ class HeaderReader {
 Column read_column(HeaderReader& reader, size_t& offset) {
   const auto name_size = static_cast<size_t>(reader.number(2));
   const uint64_t dtype = reader.number(1);
-  if (dtype > static_cast<uint64_t>(DType::float64)) reader.fail("a column has an unknown type");
+  constexpr auto kLastType = static_cast<uint64_t>(DType::float64);
+  if (dtype > kLastType) {
+    reader.fail("the element type of a column is " + std::to_string(dtype) +
+                ", but must be from 0 to " + std::to_string(kLastType));
+  }
   Column column;
   column.dtype = static_cast<DType>(dtype);
   const auto sizes = static_cast<size_t>(reader.number(1));
@@ -80,19 +88,58 @@ Column read_column(HeaderReader& reader, size_t& offset) {
   return column;
 }
 
+/// Throws DataError unless a column lies inside a record of `stride` bytes.
+void check_place(const HeaderReader& reader, const Column& column, size_t offset, size_t stride) {
+  const auto bytes = byte_count(column.shape, column.dtype);
+  if (bytes && *bytes > 0 && *bytes <= stride && offset <= stride - *bytes) return;
+  const std::string text = "column " + in_quotes(column.name) + " is " + column_text(column);
+  if (!bytes) reader.fail(text + ", which takes more bytes than a file can have");
+  if (*bytes == 0) reader.fail(text + ", which holds no values");
+  reader.fail(text + " and takes " + counted(*bytes, "byte") + " from offset " +
+              std::to_string(offset) + " on, but a record has " + counted(stride, "byte"));
+}
+
 void check_layout(const HeaderReader& reader, const LvbHeader& header) {
   for (size_t i = 0; i < header.columns.size(); ++i) {
     const auto& column = header.columns[i];
-    const auto bytes = byte_count(column.shape, column.dtype);
-    if (!bytes || *bytes == 0 || *bytes > header.stride ||
-        header.offsets[i] > header.stride - *bytes) {
-      reader.fail("column " + in_quotes(column.name) + " doesn't lie inside a record");
-    }
+    check_place(reader, column, header.offsets[i], header.stride);
+    if (column.name.empty()) reader.fail("column " + std::to_string(i + 1) + " has no name");
     const auto same = [&column](const Column& other) { return other.name == column.name; };
-    if (column.name.empty() ||
-        std::count_if(header.columns.begin(), header.columns.end(), same) > 1)
-      reader.fail("the name " + in_quotes(column.name) + " of a column is empty or comes twice");
+    if (std::count_if(header.columns.begin(), header.columns.end(), same) > 1) {
+      reader.fail("more than one column has the name " + in_quotes(column.name));
+    }
   }
+}
+
+/// Reads the size of the header, which must lie inside the file.
+size_t header_size(HeaderReader& reader, size_t file_size) {
+  const auto size = static_cast<size_t>(reader.number(4));
+  if (size < kFixedSize || size % kLine != 0 || size > kLongestHeader) {
+    reader.fail("the size of its header is " + std::to_string(size) +
+                ", but must be a multiple of " + std::to_string(kLine) + " up to " +
+                std::to_string(kLongestHeader));
+  }
+  if (size > file_size) {
+    reader.fail("it ends after " + counted(file_size, "byte") + ", inside its header of " +
+                std::to_string(size));
+  }
+  return size;
+}
+
+std::string crc_text(uint64_t crc) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%08llx", static_cast<unsigned long long>(crc));
+  return text;
+}
+
+void check_header_crc(const HeaderReader& reader, std::span<const std::byte> header) {
+  std::string copy(reinterpret_cast<const char*>(header.data()), header.size());
+  store(copy, kChecksumAt, 0, 4);
+  const uint64_t found = crc32(bytes_of(copy));
+  const uint64_t written = load_little(header, kChecksumAt, 4);
+  if (found == written) return;
+  reader.fail("the checksum (CRC-32) of its header is " + crc_text(found) +
+              ", but the header says " + crc_text(written));
 }
 
 }  // namespace
@@ -141,41 +188,45 @@ std::string lvb_header(const LvbHeader& header) {
 LvbHeader parse_lvb_header(std::span<const std::byte> bytes, std::string_view name) {
   HeaderReader fixed(bytes, name);
   if (bytes.size() < kMagic.size() || fixed.text(kMagic.size()) != kMagic) {
-    fixed.fail("it doesn't start as a .lvb file does");
+    throw DataError::corrupt(name,
+                             "it isn't a .lvb file, which starts with the bytes 89 4c 56 42 0d 0a "
+                             "1a 0a; check that it is the right file");
   }
   const uint64_t version = fixed.number(4);
   if (version != kVersion) {
-    fixed.fail("its version is " + std::to_string(version) + ", but this Levin reads version 1");
+    throw DataError::corrupt(name, "its version of the .lvb format is " + std::to_string(version) +
+                                       ", but this Levin reads version " +
+                                       std::to_string(kVersion) +
+                                       "; use a newer Levin, or make it again with levin convert");
   }
   LvbHeader header;
-  header.size = static_cast<size_t>(fixed.number(4));
-  if (header.size < kFixedSize || header.size % kLine != 0 || header.size > bytes.size() ||
-      header.size > kLongestHeader) {
-    fixed.fail("its header ends too soon");
-  }
-  std::string copy(reinterpret_cast<const char*>(bytes.data()), header.size);
-  store(copy, kChecksumAt, 0, 4);
-  if (crc32(bytes_of(copy)) != load_little(bytes, kChecksumAt, 4)) {
-    fixed.fail("the checksum of its header is wrong");
-  }
+  header.size = header_size(fixed, bytes.size());
+  check_header_crc(fixed, bytes.first(header.size));
   HeaderReader reader(bytes.first(header.size), name);
   reader.text(kMagic.size() + 8);
   const uint64_t rows = reader.number(8);
   header.stride = static_cast<size_t>(reader.number(8));
   const uint64_t columns = reader.number(4);
   reader.number(4);
-  if (columns == 0 || columns > kMostColumns) reader.fail("its number of columns can't be");
+  if (columns == 0 || columns > kMostColumns) {
+    reader.fail("the number of its columns is " + std::to_string(columns) +
+                ", but must be from 1 to " + std::to_string(kMostColumns));
+  }
   for (uint64_t i = 0; i < columns; ++i) {
     header.columns.push_back(read_column(reader, header.offsets.emplace_back()));
   }
   check_layout(reader, header);
   if (header.stride > kLongestRecord || rows > (uint64_t{1} << 62) / header.stride) {
-    reader.fail("its size can't be");
+    reader.fail("its header says " + std::to_string(rows) + " rows of " +
+                std::to_string(header.stride) +
+                " bytes, but a row may have at most 2^40 bytes and all rows 2^62");
   }
   header.rows = static_cast<int64_t>(rows);
   if (header.file_bytes() != bytes.size()) {
-    reader.fail("it has " + std::to_string(bytes.size()) + " bytes, but its header says " +
-                std::to_string(header.file_bytes()) + ": it is truncated, or more than one file");
+    reader.fail("it has " + counted(bytes.size(), "byte") + ", but its header says " +
+                std::to_string(header.file_bytes()) +
+                (bytes.size() < header.file_bytes() ? ": it is truncated"
+                                                    : ": something was appended to it"));
   }
   return header;
 }

@@ -39,7 +39,9 @@ void check_same_file(int descriptor, const struct stat& opened, const std::strin
       now.st_ino == opened.st_ino && now.st_size == opened.st_size &&
       now.st_mtim.tv_sec == opened.st_mtim.tv_sec && now.st_mtim.tv_nsec == opened.st_mtim.tv_nsec)
     return;
-  throw DataError::corrupt(name, "it was changed while it was read");
+  throw DataError::unreadable(name,
+                              "its size, its time of change or the file itself has changed since "
+                              "it was opened; start again, and don't change it meanwhile");
 }
 
 constexpr size_t kHugePage = size_t{2} << 20;
@@ -100,9 +102,9 @@ MappedFile::MappedFile(const std::filesystem::path& path) : name_(path.string())
   const Descriptor file(open_for_reading(path_, false));
   if (file.number() < 0) throw DataError::unreadable(name_, std::strerror(errno));
   const bool known = ::fstat(file.number(), &opened_) == 0;
-  if (!known || !S_ISREG(opened_.st_mode)) {
-    throw DataError::unreadable(
-        name_, known && S_ISDIR(opened_.st_mode) ? "it is a folder" : "it is no regular file");
+  if (!known) throw DataError::unreadable(name_, std::strerror(errno));
+  if (!S_ISREG(opened_.st_mode)) {
+    throw DataError::unreadable(name_, irregular_file_fault(S_ISDIR(opened_.st_mode)));
   }
   const auto size = static_cast<size_t>(opened_.st_size);
   if (size == 0) return;
@@ -154,7 +156,11 @@ const std::byte* MappedFile::read(uint64_t offset, uint64_t size, std::byte* to,
     // Some file systems accept O_DIRECT, but fail to read, or return part of a page.
     if (direct && !whole_pages && !enough) return read(offset, size, to, /*direct=*/false);
     if (got < 0) throw DataError::unreadable(name_, std::strerror(errno));
-    if (got == 0) throw DataError::corrupt(name_, "it became shorter while it was read");
+    if (got == 0) {
+      throw DataError::unreadable(name_,
+                                  "it became shorter while it was read; wait until nothing writes "
+                                  "to it, and start again");
+    }
     done += static_cast<size_t>(got);
   }
   return to + (offset - begin);

@@ -83,8 +83,8 @@ class MappedFile {
   /// file system can: that costs less, and leaves the cache to data that will be read again. Throws
   /// DataError if the bytes can't be read, or if the file is no longer the one that was opened.
   const std::byte* read(uint64_t offset, uint64_t size, std::byte* to, bool direct) const;
-  /// Throws DataError::corrupt if the file at this path is no longer the one that was opened, by
-  /// its inode, size and time of change; DataError::unreadable if it is gone.
+  /// Throws DataError::unreadable if the file at this path is no longer the one that was opened, by
+  /// its inode, size and time of change, or if it is gone.
   void check_unchanged() const;
   /// Gives up the pages of this stretch in this process, so that going over a large file doesn't
   /// fill the memory; if they are touched again, they are mapped again.

@@ -61,11 +61,7 @@ void check_length(const NpyHeader& header, uint64_t file_size, std::string_view 
   const auto wanted = byte_count(header.shape, header.dtype);
   const uint64_t found = file_size - header.size;
   if (wanted == found) return;
-  throw DataError::corrupt(
-      name, "its header promises " + std::string(dtype_name(header.dtype)) + " " +
-                shape_text(header.shape) +
-                (wanted ? ", " + std::to_string(*wanted) + " bytes" : ", more than can be held") +
-                ", but " + std::to_string(found) + " bytes follow");
+  throw DataError::corrupt(name, length_fault(header.dtype, header.shape, found));
 }
 
 Array finish(NpyHeader header, Bytes bytes) {
@@ -133,10 +129,10 @@ Array read_npz(const std::filesystem::path& path, std::string_view name) {
     if (array_name(entry) == name) return read_array(archive, entry);
     known += (known.empty() ? "" : ", ") + in_quotes(array_name(entry));
   }
-  throw DataError::unreadable(
-      archive.name(),
-      "it holds no array " + in_quotes(name) +
-          (known.empty() ? "; it holds no array at all" : "; the arrays it holds are " + known));
+  throw DataError::unreadable(archive.name(),
+                              "it has no array " + in_quotes(name) +
+                                  (known.empty() ? ", nor any other; write it with numpy.savez"
+                                                 : "; the arrays it has are " + known));
 }
 
 std::vector<NamedArray> read_npz(const std::filesystem::path& path) {

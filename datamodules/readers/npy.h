@@ -12,8 +12,8 @@
 ///
 /// Versions 1.0 to 3.0 are read, in either byte order and in C or Fortran order. What the functions
 /// return is always row-major and in the machine's byte order. Element types are booleans, integers
-/// of 8 to 64 bits and floats of 16 to 64 bits. Any other type throws DataError::bad_value; nothing
-/// pickled is ever loaded. Damaged files throw DataError::corrupt. Source: numpy.lib.format.
+/// of 8 to 64 bits and floats of 16 to 64 bits. Any other type throws DataError; nothing pickled is
+/// ever loaded. Damaged files throw DataError::corrupt. Source: numpy.lib.format.
 namespace levin::readers {
 
 /// Reads the array of a .npy file.

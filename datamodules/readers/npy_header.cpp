@@ -37,28 +37,36 @@ class HeaderParser {
       const std::string_view key = string();
       expect(':');
       if (key == "descr") {
-        once(has_descr);
+        once(has_descr, key);
         descr(header);
       } else if (key == "fortran_order") {
-        once(has_order);
+        once(has_order, key);
         header.fortran_order = boolean();
       } else if (key == "shape") {
-        once(has_shape);
+        once(has_shape, key);
         shape(header);
       } else {
-        fail("an unknown key, " + in_quotes(key));
+        fail("the key " + in_quotes(key) + " is unknown");
       }
-      if (!accept(',') && peek() != '}') fail("'}' is missing");
+      if (!accept(',') && peek() != '}') fail_expected("'}'");
     }
     peek();
-    if (!rest_.empty()) fail("something follows it");
-    if (!has_descr || !has_order || !has_shape) fail("descr, fortran_order or shape is missing");
+    if (!rest_.empty()) fail_expected("the end");
+    if (!has_descr) fail("the key 'descr' is missing");
+    if (!has_order) fail("the key 'fortran_order' is missing");
+    if (!has_shape) fail("the key 'shape' is missing");
     return header;
   }
 
  private:
   [[noreturn]] void fail(const std::string& reason) const {
-    throw DataError::corrupt(name_, "its header is damaged: " + reason);
+    throw DataError::corrupt(name_,
+                             "in its header, " + reason + "; save the array again with numpy.save");
+  }
+  [[noreturn]] void fail_expected(const std::string& what) const {
+    constexpr size_t kShown = 20;
+    fail(what + " was expected, but " +
+         (rest_.empty() ? "the header ended" : in_quotes(rest_.substr(0, kShown)) + " was found"));
   }
   /// The next character that isn't white space; '\0' at the end.
   char peek() {
@@ -72,17 +80,19 @@ class HeaderParser {
     return true;
   }
   void expect(char c) {
-    if (!accept(c)) fail(std::string("'") + c + "' is missing");
+    if (!accept(c)) fail_expected(std::string("'") + c + "'");
   }
-  void once(bool& seen) {
-    if (seen) fail("a key comes twice");
+  void once(bool& seen, std::string_view key) {
+    if (seen) fail("the key " + in_quotes(key) + " comes twice");
     seen = true;
   }
 
   std::string_view string() {
     const char quote = peek();
     const size_t end = rest_.find(quote, 1);
-    if ((quote != '\'' && quote != '"') || end == std::string_view::npos) fail("no string");
+    if ((quote != '\'' && quote != '"') || end == std::string_view::npos) {
+      fail_expected("a text in quotes");
+    }
     const std::string_view text = rest_.substr(1, end - 1);
     rest_.remove_prefix(end + 1);
     return text;
@@ -95,7 +105,7 @@ class HeaderParser {
       rest_.remove_prefix(word.size());
       return word == "True";
     }
-    fail("fortran_order is neither True nor False");
+    fail_expected("True or False for fortran_order");
   }
 
   void shape(NpyHeader& header) {
@@ -104,21 +114,25 @@ class HeaderParser {
       int64_t size = 0;
       peek();
       const auto end = std::from_chars(rest_.data(), rest_.data() + rest_.size(), size);
-      if (end.ec != std::errc() || size < 0) fail("a size of the shape is no number");
+      if (end.ec != std::errc() || size < 0) fail_expected("a size from 0 to 2^63 - 1");
       rest_.remove_prefix(static_cast<size_t>(end.ptr - rest_.data()));
       accept('L');  // Python 2
-      if (header.shape.size() == kMostSizes) fail("too many sizes");
+      if (header.shape.size() == kMostSizes) {
+        fail("the shape has more than " + std::to_string(kMostSizes) + " sizes");
+      }
       header.shape.push_back(size);
-      if (!accept(',') && peek() != ')') fail("')' is missing");
+      if (!accept(',') && peek() != ')') fail_expected("')'");
     }
   }
 
   void descr(NpyHeader& header) {
-    const bool record = peek() == '[';
-    const std::string_view type = record ? "a record" : string();
-    if (record || type.size() < 3 || std::string_view("<>|=").find(type[0]) == type.npos) {
-      refuse(type);
+    if (peek() == '[') {
+      throw DataError(std::string(name_) +
+                      ": it is a structured array, with fields, which isn't read; save each field "
+                      "as an array of its own");
     }
+    const std::string_view type = string();
+    if (type.size() < 3 || std::string_view("<>|=").find(type[0]) == type.npos) refuse(type);
     size_t width = 0;
     const auto end = std::from_chars(type.data() + 2, type.data() + type.size(), width);
     if (end.ec != std::errc() || end.ptr != type.data() + type.size()) refuse(type);
@@ -135,9 +149,9 @@ class HeaderParser {
     const bool object = type.find('O') != type.npos;
     throw DataError::bad_value(
         "the element type", in_quotes(type), name_,
-        object ? "Python objects are never loaded: save it with dtype=float or dtype=int"
-               : "it must be bool, an integer or a float of 16 to 64 bits: convert it with "
-                 "array.astype before saving");
+        object ? "Python objects are never loaded. Save array.astype(float) or array.astype(int)."
+               : "it must be bool, an integer of 8 to 64 bits or a float of 16 to 64 bits. Convert "
+                 "the array with array.astype before saving it.");
   }
 
   std::string_view rest_;
@@ -149,22 +163,35 @@ class HeaderParser {
 NpyHeader parse_npy_header(std::span<const std::byte> bytes, std::string_view name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.substr(0, kNpyMagic.size()) != kNpyMagic) {
-    throw DataError::corrupt(name, "it is no .npy file: it doesn't start as one");
+    throw DataError::corrupt(name,
+                             "it isn't a .npy file, which starts with the byte 0x93 and the "
+                             "letters NUMPY; check that it is the right file");
   }
-  if (text.size() < kNpyMagic.size() + 2) throw DataError::corrupt(name, "its header is truncated");
+  const auto require = [&](size_t size) {
+    if (text.size() >= size) return;
+    throw DataError::corrupt(name, "it ends after " + counted(text.size(), "byte") +
+                                       ", inside its header; copy or download it again");
+  };
+  require(kNpyMagic.size() + 2);
   const auto major = load_little(bytes, kNpyMagic.size(), 1);
-  if (major < 1 || major > 3 || load_little(bytes, kNpyMagic.size() + 1, 1) != 0) {
-    throw DataError::corrupt(name, "version " + std::to_string(major) +
-                                       " of the .npy format isn't known (1.0 to 3.0 are)");
+  const auto minor = load_little(bytes, kNpyMagic.size() + 1, 1);
+  if (major < 1 || major > 3 || minor != 0) {
+    throw DataError::corrupt(name, "its version of the .npy format is " + std::to_string(major) +
+                                       "." + std::to_string(minor) +
+                                       ", but must be 1.0, 2.0 or 3.0; save the array again with "
+                                       "numpy.save");
   }
   const size_t width = major == 1 ? 2 : 4;
   const size_t start = kNpyMagic.size() + 2 + width;
-  if (text.size() < start) throw DataError::corrupt(name, "its header is truncated");
+  require(start);
   const uint64_t length = load_little(bytes, start - width, width);
   if (length > kLongestNpyHeader - start) {
-    throw DataError::corrupt(name, "its header claims " + std::to_string(length) + " bytes");
+    throw DataError::corrupt(name, "it says that its header has " + std::to_string(length) +
+                                       " bytes, but at most " +
+                                       std::to_string(kLongestNpyHeader - start) +
+                                       " are read; save the array again with numpy.save");
   }
-  if (text.size() - start < length) throw DataError::corrupt(name, "its header is truncated");
+  require(start + length);
   NpyHeader header = HeaderParser(text.substr(start, length), name).parse();
   header.size = start + length;
   return header;

@@ -30,8 +30,8 @@ constexpr size_t kLongestNpyHeader = size_t{1} << 20;
 
 /// Reads the header at the front of `bytes`, which may be the whole file or its first
 /// kLongestNpyHeader bytes. `name` is what errors call the file. Throws DataError::corrupt if the
-/// header is damaged, truncated or of an unknown version, and DataError::bad_value for an element
-/// type that isn't read.
+/// header is damaged, truncated or of an unknown version, and DataError for an element type that
+/// isn't read.
 NpyHeader parse_npy_header(std::span<const std::byte> bytes, std::string_view name);
 
 /// Returns the header that `numpy.save` writes for a row-major array.

@@ -28,6 +28,17 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
                                 {".tsv", "csv"},         {".libsvm", "libsvm"}, {".svm", "libsvm"},
                                 {".svmlight", "libsvm"}, {".idx", "idx"}};
 
+[[noreturn]] void fail_format(const fs::path& file) {
+  std::string suffixes;
+  for (const auto& known : kSuffixes) {
+    suffixes += (suffixes.empty() ? "" : ", ") + std::string(known.suffix);
+  }
+  std::string formats;
+  for (const auto& known : kFormats) formats += (formats.empty() ? "" : ", ") + known;
+  throw DataError::unreadable(file.string(), "its name ends in none of " + suffixes +
+                                                 "; rename it, or set format to one of " + formats);
+}
+
 std::string format_of(const fs::path& file, const std::string& wanted) {
   if (wanted != "auto") return wanted;
   auto suffix = file.extension().string();
@@ -39,9 +50,7 @@ std::string format_of(const fs::path& file, const std::string& wanted) {
   // MNIST's files have no suffix of their own: "train-images-idx3-ubyte.gz".
   const std::string name = file.filename().string();
   if (name.find("-idx") != name.npos || name.find(".idx") != name.npos) return "idx";
-  throw DataError::unreadable(file.string(),
-                              "its name doesn't say what it is (.lvb, .npy, .csv, .tsv, .libsvm, "
-                              ".svm or .idx do); set format");
+  fail_format(file);
 }
 
 std::shared_ptr<const Shard> open_dense(const std::string& format, const fs::path& file,
@@ -75,7 +84,9 @@ void make_alike(const std::vector<std::shared_ptr<TextShard>>& texts, const Shar
 void check_alike(const Shards& shards) {
   const auto& first = *shards.front();
   for (const auto& shard : shards) {
-    if (shard->rows() == 0) throw DataError::empty(shard->name(), "it has no rows");
+    if (shard->rows() == 0) {
+      throw DataError(shard->name() + " has no rows; add at least one, or leave the file out");
+    }
     if (shard->columns() == first.columns()) continue;
     const auto list = [](const Shard& of) {
       std::string text;
@@ -84,9 +95,9 @@ void check_alike(const Shards& shards) {
       }
       return text;
     };
-    throw DataError::bad_value(
-        "the layout of a row", list(*shard), shard->name(),
-        "all files must have the same; " + first.name() + " has " + list(first));
+    throw DataError("the rows of " + shard->name() + " hold " + list(*shard) + ", but those of " +
+                    first.name() + " hold " + list(first) +
+                    "; name files whose rows are of one kind");
   }
 }
 
@@ -115,9 +126,9 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
                    const ShardOptions& options) {
   check_options(options);
   if (!targets.empty() && targets.size() != files.size()) {
-    throw ConfigError::conflict(std::to_string(files.size()) + " files of rows with " +
-                                    std::to_string(targets.size()) + " of targets",
-                                "give each file of rows one of targets");
+    throw ConfigError::conflict(counted(files.size(), "file") + " of rows can't be paired with " +
+                                    counted(targets.size(), "file") + " of targets",
+                                "name one file of targets for each file of rows");
   }
   Shards shards;
   std::vector<std::shared_ptr<TextShard>> texts;
@@ -129,8 +140,10 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
       continue;
     }
     if (target != nullptr) {
-      throw ConfigError::conflict("targets of their own for " + files[i].string(),
-                                  "only .npy and IDX files can have them");
+      throw ConfigError::conflict(
+          "the file of targets '" + target->string() + "' can't go with '" + files[i].string() +
+              "'",
+          "only .npy and IDX files can have a file of targets, so leave it out");
     }
     if (format == "lvb") {
       shards.push_back(open_lvb(MappedFile(files[i])));
@@ -179,7 +192,9 @@ std::vector<fs::path> find_files(const std::vector<std::string>& names) {
       if (failure) throw DataError::unreadable(name, failure.message());
       std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
       if (files.size() == before) {
-        throw DataError::empty("the folder '" + name + "'", "put files in it");
+        throw DataError("there is no file in the folder '" + name +
+                        "' (hidden files and subfolders don't count); put files in it, or name "
+                        "another");
       }
     } else if (fs::exists(name, ignored) || name.find_first_of("*?[") == name.npos) {
       files.emplace_back(name);
@@ -189,7 +204,10 @@ std::vector<fs::path> find_files(const std::vector<std::string>& names) {
         files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
       }
       ::globfree(&found);
-      if (files.size() == before) throw DataError::unreadable(name, "no file matches");
+      if (files.size() == before) {
+        throw DataError("no file matches the pattern '" + name +
+                        "'; check its folder and its spelling");
+      }
     }
   }
   return files;

@@ -23,7 +23,9 @@ class CsvLines : public LineFormat {
   CsvLines(const std::string& name, std::string_view text, const std::string& target_column)
       : csv_(text, name, {.target_column = target_column}, DType::float32), target_(csv_.target()) {
     if (width({}) == 0) {
-      throw DataError::empty(name, "besides its target it has no column; add one of features");
+      throw DataError(name +
+                      " has only one column, the target; add at least one column of features, or "
+                      "set target_column = none");
     }
   }
 
@@ -98,7 +100,7 @@ class LibsvmLines : public LineFormat {
       int64_t index = 0;
       const double value = split(word, number, index);
       if (index <= before || static_cast<size_t>(index) >= features.size()) {
-        fail(word, number, "indices must rise along a line");
+        fail_order(word, number, index, before);
       }
       before = index;
       features[static_cast<size_t>(index)] = static_cast<float>(value);
@@ -108,21 +110,23 @@ class LibsvmLines : public LineFormat {
   int64_t width(const Summary& summary) const override {
     if (num_features_ > 0) return num_features_;
     if (summary.highest_feature >= 0) return summary.highest_feature + 1;
-    throw DataError::empty(name_, "no row has a feature; set num_features");
+    throw DataError(name_ +
+                    ": no row has a feature, so the number of features isn't known; set "
+                    "num_features");
   }
   bool has_target() const override { return true; }
   bool is_sparse() const override { return true; }
   DataError no_rows() const override {
-    return DataError::empty(name_, "a file of at least one row is needed");
+    return DataError(name_ + " has no rows; add at least one, such as \"1 3:0.5 7:2\"");
   }
 
  private:
   double label(std::string_view word, int64_t line) const {
     double value = 0.0;
     if (parse_finite(word, value)) return value;
-    throw DataError::bad_value("a target", in_quotes(word),
-                               name_ + ", line " + std::to_string(line) + ", column 1",
-                               "the first word of a line must be a finite number");
+    throw DataError::bad_value("the target", in_quotes(word), place(line),
+                               "the first word of a line must be a finite number that a float32 "
+                               "can hold. Write classes as numbers.");
   }
 
   /// A line without its comment and the blanks around it.
@@ -146,23 +150,46 @@ class LibsvmLines : public LineFormat {
     double value = 0.0;
     if (colon == word.size() || end.ec != std::errc() || end.ptr != word.data() + colon ||
         !parse_finite(word.substr(colon + 1), value)) {
-      fail(word, line, "it must be index:value, a whole number and a finite one");
+      fail(word, line,
+           "; a feature must be index:value, such as 3:0.5, with a finite value that a float32 can "
+           "hold");
     }
-    if (index < base_)
-      fail(word, line, "features are numbered from 1; set zero_based = true for 0");
+    if (index < base_) fail_below(word, line);
     index -= base_;
     const int64_t most = num_features_ > 0 ? num_features_ : kMostFeatures;
-    if (index >= most) {
-      fail(word, line,
-           num_features_ > 0 ? "num_features = " + std::to_string(most)
-                             : "there may be " + std::to_string(most) + " features");
-    }
+    if (index >= most) fail_above(word, line, most);
     return value;
   }
 
-  [[noreturn]] void fail(std::string_view word, int64_t line, const std::string& hint) const {
-    throw DataError::bad_value("a feature", in_quotes(word),
-                               name_ + ", line " + std::to_string(line), hint);
+  /// Where a line is, as messages say it: "a.svm, line 2".
+  std::string place(int64_t line) const { return name_ + ", line " + std::to_string(line); }
+
+  /// Throws the DataError for a word that isn't a feature, or not one that may stand there.
+  [[noreturn]] void fail(std::string_view word, int64_t line, const std::string& problem) const {
+    throw DataError(place(line) + ": found " + in_quotes(word) + problem);
+  }
+  [[noreturn]] void fail_below(std::string_view word, int64_t line) const {
+    fail(word, line,
+         base_ == 0 ? "; an index must be at least 0, because zero_based is true"
+                    : "; an index must be at least 1. If the file numbers features from 0, set "
+                      "zero_based = true.");
+  }
+  [[noreturn]] void fail_above(std::string_view word, int64_t line, int64_t most) const {
+    const std::string highest = std::to_string(most - 1 + base_);
+    const std::string features = counted(static_cast<uint64_t>(most), "feature");
+    fail(word, line,
+         num_features_ > 0 ? ", but rows have " + features + ", so an index is at most " + highest +
+                                 "; set num_features to the number of features in all files"
+                           : ", but rows have at most " + features + ", so an index is at most " +
+                                 highest + "; correct the index");
+  }
+  /// For indices from 0: `index` doesn't rise above the one before it, or is too high for a width
+  /// that the last indices of all lines gave, so that a lower one follows.
+  [[noreturn]] void fail_order(std::string_view word, int64_t line, int64_t index,
+                               int64_t before) const {
+    const std::string order = index <= before ? " after index " + std::to_string(before + base_)
+                                              : " before a lower index";
+    fail(word, line, order + "; indices must rise along a line. Sort the features of each line.");
   }
 
   std::string name_;

@@ -98,9 +98,9 @@ void TextShard::set_columns(TargetType type) {
   if (!format_->has_target()) return;
   const bool has_fractions = summary_.fraction_line > 0;
   if (type == TargetType::classes && has_fractions) {
-    throw DataError::bad_value("a class", "a number that isn't whole",
-                               name_ + ", line " + std::to_string(summary_.fraction_line),
-                               "classes are whole numbers; set target_type = value for others");
+    throw DataError(name_ + ", line " + std::to_string(summary_.fraction_line) +
+                    ": the target isn't a whole number from -2^53 to 2^53, which a class must be; "
+                    "if targets aren't classes, set target_type = value");
   }
   const bool classes =
       type == TargetType::classes || (type == TargetType::automatic && !has_fractions);

@@ -47,20 +47,21 @@ class ZipFailure {
         throw DataError::unreadable(archive, text());
       case ZIP_ER_NOZIP:
         throw DataError::corrupt(archive,
-                                 "it is no zip file, or a truncated one: the directory at its end "
-                                 "is missing; write or copy the file again");
+                                 "it isn't a zip file, or it is truncated: the directory at its "
+                                 "end is missing; copy or write the file again");
       case ZIP_ER_MULTIDISK:
-        throw DataError::corrupt(archive, "it is one part of several; join them into one archive");
+        throw DataError::corrupt(archive,
+                                 "it is only a part of an archive; join all parts into one file");
       case ZIP_ER_EXISTS:
         throw DataError::corrupt(archive,
                                  "two of its files have the same name; rename one of them");
       case ZIP_ER_CRC:
         throw DataError::corrupt(archive, "the checksum (CRC-32) of " + part +
-                                              " is wrong; write or copy the file again");
+                                              " is wrong; copy or write the file again");
       default:
         throw DataError::corrupt(archive, (part.empty() ? "its directory" : part) +
                                               " is damaged (" + text() +
-                                              "); write or copy the file again");
+                                              "); copy or write the file again");
     }
   }
 
@@ -180,10 +181,14 @@ void ZipArchive::read_directory(uint64_t archive_size) {
     }
     const std::string shown = in_quotes(name);
     if (stat.encryption_method != ZIP_EM_NONE) {
-      throw DataError::corrupt(name_, shown + " is encrypted; write it without a password");
+      throw DataError::corrupt(name_,
+                               shown + " is encrypted; write the archive without a password");
     }
     if (stat.comp_size > archive_size) {
-      throw DataError::corrupt(name_, shown + " doesn't lie inside the archive");
+      throw DataError::corrupt(name_, "its directory says that " + shown + " takes " +
+                                          counted(stat.comp_size, "byte") + ", but it has " +
+                                          std::to_string(archive_size) +
+                                          "; copy or write the file again");
     }
     entries_.push_back({name, i, stat.comp_method, stat.comp_size, stat.size});
   }
@@ -194,15 +199,16 @@ Bytes ZipArchive::read(const ZipEntry& entry) const {
   if (entry.method != ZIP_CM_STORE && entry.method != ZIP_CM_DEFLATE) {
     throw DataError::corrupt(name_, shown + " is compressed by method " +
                                         std::to_string(entry.method) +
-                                        "; stored and deflated entries are read, so write it with "
-                                        "one of these");
+                                        ", but must be stored (0) or deflated (8); write it with "
+                                        "numpy.savez or numpy.savez_compressed");
   }
   const bool stored = entry.method == ZIP_CM_STORE;
   if (stored ? entry.size != entry.compressed_size
              : entry.size > entry.compressed_size * kMostInflated + 64) {
-    throw DataError::corrupt(name_, shown + " claims a size that its compressed data can't have: " +
-                                        std::to_string(entry.size) + " bytes from " +
-                                        std::to_string(entry.compressed_size));
+    throw DataError::corrupt(name_, "its directory says that " + shown + " has " +
+                                        counted(entry.size, "byte") + ", which can't come from " +
+                                        counted(entry.compressed_size, "byte") +
+                                        " in the archive; copy or write the file again");
   }
   const std::unique_ptr<zip_file_t, CloseZipFile> file(
       zip_fopen_index(archive_.get(), entry.index, 0));
@@ -211,9 +217,10 @@ Bytes ZipArchive::read(const ZipEntry& entry) const {
   const size_t size = read_fully(file.get(), bytes, name_, shown);
   std::byte past_end = {};  // libzip compares the checksum when it finds the end
   if (size < bytes.size() || read_fully(file.get(), {&past_end, 1}, name_, shown) > 0) {
-    throw DataError::corrupt(name_, "the data of " + shown + " don't have the " +
-                                        std::to_string(entry.size) +
-                                        " bytes that the directory says");
+    throw DataError::corrupt(name_, "its directory says that " + shown + " has " +
+                                        counted(entry.size, "byte") + ", but it has " +
+                                        (size < bytes.size() ? std::to_string(size) : "more") +
+                                        "; copy or write the file again");
   }
   return bytes;
 }

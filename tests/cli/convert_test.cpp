@@ -81,7 +81,8 @@ TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
                "did you mean 'libsvm'");
   expect_error({"convert", "rows.csv", "-o", "."}, 2, "it exists and isn't an empty folder");
   expect_error({"convert", "gone.csv", "-o", "out"}, 1, "gone.csv");
-  expect_error({"convert", "bad.csv", "-o", "out"}, 1, "line 2 has 1 cells");
+  expect_error({"convert", "bad.csv", "-o", "out"}, 1,
+               "bad.csv, line 2: the row has 1 cell, but the first line has 2");
   EXPECT_EQ(contents(), before);
 }
 

@@ -1,4 +1,5 @@
 #include "datamodules/stream_support.h"
+#include "framework/message_of.h"
 
 #include <gtest/gtest.h>
 
@@ -69,7 +70,9 @@ TEST(Shards, whole_targets_are_classes_others_values_in_all_files_alike) {
   expect_rows(read_all(*open_files({folder / "a.csv", folder / "b.csv"}), true),
               {torch::tensor({{1.0F}, {3.0F}, {5.0F}}), torch::tensor({2.0F, 0.0F, 0.5F})});
   expect_data_error([&] { open_files({folder / "b.csv"}, {.target_type = TargetType::classes}); },
-                    "line 1");
+                    (folder / "b.csv").string() +
+                        ", line 1: the target isn't a whole number from -2^53 to 2^53, which a "
+                        "class must be; if targets aren't classes, set target_type = value");
 }
 
 TEST(Shards, libsvm_is_read_dense_with_the_width_of_the_widest_file) {
@@ -159,41 +162,86 @@ TEST(Shards, every_changed_byte_of_a_header_and_every_cut_of_a_file_is_an_error)
     EXPECT_THROW(readers::parse_lvb_header(cut, "cut"), DataError) << size;
   }
   write_text(folder / "cut.lvb", test::to_text(std::span(file).first(file.size() - 1)));
-  expect_data_error([&] { open_files({folder / "cut.lvb"}); }, "cut.lvb' is damaged");
+  expect_data_error([&] { open_files({folder / "cut.lvb"}); },
+                    "cut.lvb' is damaged or of another format: it has " +
+                        std::to_string(file.size() - 1) + " bytes, but its header says " +
+                        std::to_string(file.size()) +
+                        ": it is truncated; copy it again, or make it again with levin convert");
 }
 
 TEST(Shards, a_header_with_two_columns_of_one_name_is_damaged) {
   using readers::DType;
   const auto header = readers::lvb_layout({{"x", DType::uint8, {8}}, {"x", DType::uint8, {8}}}, 0);
   const auto bytes = test::to_bytes(readers::lvb_header(header));
-  expect_data_error([&] { readers::parse_lvb_header(bytes, "twice.lvb"); }, "comes twice");
+  expect_data_error([&] { readers::parse_lvb_header(bytes, "twice.lvb"); },
+                    "'twice.lvb' is damaged or of another format: more than one column has the "
+                    "name 'x'; copy it again");
 }
 
-TEST(Shards, damaged_text_is_an_error_that_names_file_and_line) {
+/// Expects that a file of `text` is refused, read ahead or not, by its name and `message`.
+void expect_refused(const fs::path& path, const char* text, const std::string& message,
+                    const ShardOptions& options = {}) {
+  write_text(path, text);
+  for (const bool ahead : {true, false}) {
+    expect_data_error([&] { read_all(*open_files({path}, options), ahead); },
+                      path.string() + message);
+  }
+}
+
+TEST(Shards, damaged_csv_is_an_error_that_names_file_and_line) {
   const test::TemporaryFolder folder;
-  const auto expect = [&](const char* name, const char* text, const char* part) {
-    write_text(folder / name, text);
-    expect_data_error([&] { read_all(*open_files({folder / name}), true); }, name);
-    expect_data_error([&] { read_all(*open_files({folder / name}), true); }, part);
-    expect_data_error([&] { read_all(*open_files({folder / name}), false); }, part);
-  };
-  expect("width.csv", "1,2,0\n1,0\n", "line 2 has 2 cells");
-  expect("cell.csv", "1,2,0\n1,two,0\n", "'two'");
-  expect("nan.csv", "1,2,0\n1,nan,0\n", "line 2, column 2");
-  expect("missing.csv", "1,2,0\n1,,0\n", "line 2, column 2");
-  expect("empty.csv", "", "empty");
-  expect("header.csv", "a,b,c\n", "empty");
-  expect("pair.libsvm", "0 1:2\n1 3\n", "line 2");
-  expect("zero.libsvm", "0 1:2\n1 0:1\n", "zero_based");
-  expect("order.libsvm", "0 5:1 3:1\n", "rise");
-  expect("label.libsvm", "yes 1:2\n", "'yes'");
-  expect("float.csv", "1,2,0\n1,1e39,0\n", "float32");
-  expect("least.libsvm", "0 1:2\n1 -9223372036854775808:1\n", "zero_based");
-  expect("index.libsvm", "0 1:2\n1 999999999999:1\n", "16777216 features");
-  write_text(folder / "wide.libsvm", "0 1:2\n1 9:1\n");
-  expect_data_error([&] { open_files({folder / "wide.libsvm"}, {.num_features = 8}); },
-                    "num_features = 8");
-  EXPECT_THROW(open_files({folder / "pair.libsvm"}, {.num_features = -1}), ConfigError);
+  const auto path = folder / "a.csv";
+  expect_refused(path, "1,2,0\n1,0\n",
+                 ", line 2: the row has 2 cells, but the first line has 3; every row must have as "
+                 "many. Fill in the missing cells.");
+  expect_refused(path, "1,2,0\n1,two,0\n",
+                 ", line 2, column 2 (column_1): the cell is 'two'; every cell must be a finite "
+                 "number that a float32 can hold. Write such a number instead.");
+  expect_refused(path, "1,2,0\n1,nan,0\n", ", line 2, column 2 (column_1): the cell is 'nan';");
+  expect_refused(path, "1,2,0\n1,1e39,0\n", ", line 2, column 2 (column_1): the cell is '1e39';");
+  expect_refused(path, "1,2,0\n1,,0\n",
+                 ", line 2, column 2 (column_1): the cell is empty; every cell must be a number. "
+                 "Fill in the missing value.");
+  expect_refused(path, "", " is empty; add at least one row");
+  expect_refused(path, "a,b,c\n", " has a header, but no rows; add at least one row");
+  expect_refused(path, "1\n2\n",
+                 " has only one column, the target; add at least one column of features, or set "
+                 "target_column = none");
+}
+
+TEST(Shards, damaged_libsvm_is_an_error_that_names_file_and_line) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "a.libsvm";
+  expect_refused(path, "0 1:2\n1 3\n",
+                 ", line 2: found '3'; a feature must be index:value, such as 3:0.5, with a finite "
+                 "value that a float32 can hold");
+  expect_refused(path, "0 1:2\n1 0:1\n",
+                 ", line 2: found '0:1'; an index must be at least 1. If the file numbers features "
+                 "from 0, set zero_based = true.");
+  expect_refused(path, "0 1:2\n1 -9223372036854775808:1\n",
+                 ", line 2: found '-9223372036854775808:1'; an index must be at least 1.");
+  expect_refused(path, "0 -1:2\n",
+                 ", line 1: found '-1:2'; an index must be at least 0, because zero_based is true",
+                 {.zero_based = true});
+  expect_refused(path, "0 5:1 3:1\n",
+                 ", line 1: found '5:1' before a lower index; indices must rise along a line. Sort "
+                 "the features of each line.");
+  expect_refused(path, "0 5:1 3:1 9:1\n", ", line 1: found '3:1' after index 5; indices must rise");
+  expect_refused(path, "yes 1:2\n",
+                 ", line 1: the target is 'yes'; the first word of a line must be a finite number "
+                 "that a float32 can hold. Write classes as numbers.");
+  expect_refused(path, "0 1:2\n1 999999999999:1\n",
+                 ", line 2: found '999999999999:1', but rows have at most 16777216 features, so an "
+                 "index is at most 16777216; correct the index");
+  expect_refused(path, "0 1:2\n1 9:1\n",
+                 ", line 2: found '9:1', but rows have 8 features, so an index is at most 8; set "
+                 "num_features to the number of features in all files",
+                 {.num_features = 8});
+  expect_refused(path, "# no rows\n", " has no rows; add at least one, such as \"1 3:0.5 7:2\"");
+  expect_refused(path, "0\n1\n",
+                 ": no row has a feature, so the number of features isn't known; set num_features");
+  EXPECT_EQ(test::message_of<ConfigError>([&] { open_files({path}, {.num_features = -1}); }),
+            "num_features = -1: must be from 0 to 16777216");
 }
 
 TEST(Shards, arrays_that_cannot_be_read_in_place_are_refused) {
@@ -202,35 +250,116 @@ TEST(Shards, arrays_that_cannot_be_read_in_place_are_refused) {
   test::write_npy_of<int64_t>(folder / "y.npy", torch::zeros({5}, at::kLong));
   expect_data_error([&] { open_files({folder / "x.npy"}, {}, {}, {folder / "y.npy"}); },
                     "y.npy' has 5");
-  expect_data_error([&] { open_files({folder / "x.npy"}, {.target_column = "1"}); }, "first");
-  std::string text = test::read_text(folder / "x.npy");
-  write_text(folder / "cut.npy", text.substr(0, text.size() - 4));
-  expect_data_error([&] { open_files({folder / "cut.npy"}); }, "truncated");
-  text.replace(text.find("False"), 5, "True ");
-  write_text(folder / "columns.npy", text);
-  expect_data_error([&] { open_files({folder / "columns.npy"}); }, "Fortran");
+  const std::string x = (folder / "x.npy").string();
+  expect_data_error([&] { open_files({x}, {.target_column = "1"}); },
+                    x + ": target_column is '1'; of the array's 3 columns it must be the first (0) "
+                        "or the last (-1). If none of them holds targets, set it to none.");
+  const std::string text = test::read_text(x);
+  write_text(x, text.substr(0, text.size() - 4));
+  expect_data_error([&] { open_files({x}); },
+                    "'" + x +
+                        "' is damaged or of another format: its header says float32 [4, 3], which "
+                        "takes 48 bytes, but is followed by 44: it is truncated; copy or download "
+                        "it again");
+  std::string columns = text;
+  columns.replace(text.find("False"), 5, "True ");
+  write_text(x, columns);
+  expect_data_error([&] { open_files({x}); },
+                    x + ": the array is column-major (Fortran order), so it can't be read row by "
+                        "row; save numpy.ascontiguousarray(array) instead");
+  std::string big_endian = text;
+  big_endian[text.find("<f4")] = '>';
+  write_text(x, big_endian);
+  expect_data_error([&] { open_files({x}); },
+                    x + ": the numbers are big-endian, but rows are read as they lie in the file; "
+                        "save array.astype(array.dtype.newbyteorder('<')) instead");
+}
+
+TEST(Shards, arrays_without_a_column_of_targets_or_without_rows_are_refused) {
+  const test::TemporaryFolder folder;
+  const std::string x = (folder / "x.npy").string();
+  const auto expect = [&](const std::vector<int64_t>& shape, const std::string& message) {
+    test::write_npy_of<float>(x, torch::zeros(shape));
+    expect_data_error([&] { open_files({x}); }, x + message);
+  };
+  expect({4, 1},
+         " has only one column, the target; give the targets a file of their own, or set "
+         "target_column = none");
+  expect({4, 2, 2},
+         ": the number of dimensions is 3; if a column holds the targets, it must be 2, [rows, "
+         "columns]. Give the targets a file of their own, or set target_column = none.");
+  expect({},
+         ": the shape of the array is []; it must be [rows, ...]. Save the array with at least "
+         "one dimension.");
+  expect({4, 0},
+         ": the shape of the array is [4, 0]; every row must hold at least one value. Save an "
+         "array whose sizes after the first are all above 0.");
+}
+
+TEST(Shards, idx_files_that_cannot_be_read_in_place_are_refused) {
+  const test::TemporaryFolder folder;
+  const std::string path = (folder / "a.idx").string();
+  const auto expect = [&](const std::string& bytes, const std::string& message) {
+    write_text(path, bytes);
+    expect_data_error([&] { open_files({path}); }, message);
+  };
+  const std::string damaged = "'" + path + "' is damaged or of another format: ";
+  expect(std::string("\0\0", 2),
+         damaged +
+             "it ends after 2 bytes, inside the header of an IDX file; copy or download it again");
+  expect(std::string("\0\0\x08\x03\0\0\0\x02", 8),
+         damaged + "it ends after 8 bytes, inside the header of an IDX file");
+  expect("PK\x03\x04",
+         damaged +
+             "it isn't an IDX file: its magic number is 1347093252, but MNIST's are 2051 "
+             "(images) and 2049 (labels); check that it is the right file");
+  expect(std::string("\0\0\x08\x01\0\0\0\x03\x01", 9),
+         damaged +
+             "its header says uint8 [3], which takes 3 bytes, but is followed by 1: it is "
+             "truncated; copy or download it again");
+  expect(std::string("\0\0\x0d\x01\0\0\0\x01\0\0\0\0", 12),
+         path +
+             ": the elements are float32, but only IDX files of uint8 and int8 are read row by "
+             "row; save the array as a .npy file");
 }
 
 TEST(Shards, files_that_do_not_fit_together_are_refused_by_name) {
   const test::TemporaryFolder folder;
   write_lvb(folder / "a.lvb", test::make_rows(5, 3));
   write_lvb(folder / "b.lvb", test::make_rows(5, 4));
+  const std::string a = (folder / "a.lvb").string();
+  const std::string y = (folder / "y.npy").string();
   expect_data_error(
       [&] {
         open_files({folder / "a.lvb", folder / "b.lvb"});
       },
-      "b.lvb; all files must have the same; " + (folder / "a.lvb").string());
+      "the rows of " + (folder / "b.lvb").string() +
+          " hold input float32 [4], target int64 [], but those of " + a +
+          " hold input float32 [3], target int64 []; name files whose rows are of one kind");
   write_lvb(folder / "none.lvb", test::make_rows(0, 3));
-  expect_data_error([&] { open_files({folder / "none.lvb"}); }, "none.lvb is empty");
+  expect_data_error([&] { open_files({folder / "none.lvb"}); },
+                    "none.lvb has no rows; add at least one, or leave the file out");
   write_text(folder / "foreign.lvb", "PK\x03\x04 something else");
-  expect_data_error([&] { open_files({folder / "foreign.lvb"}); }, "foreign.lvb");
-  EXPECT_THROW(open_files({folder / "a.lvb"}, {}, {}, {folder / "y.npy"}), ConfigError);
+  expect_data_error([&] { open_files({folder / "foreign.lvb"}); },
+                    "foreign.lvb' is damaged or of another format: it isn't a .lvb file");
+  EXPECT_EQ(test::message_of<ConfigError>([&] { open_files({a}, {}, {}, {y}); }),
+            "the file of targets '" + y + "' can't go with '" + a +
+                "'; only .npy and IDX files can have a file of targets, so leave it out");
+  EXPECT_EQ(test::message_of<ConfigError>([&] {
+              open_files({a}, {}, {}, {y, y});
+            }),
+            "1 file of rows can't be paired with 2 files of targets; name one file of targets for "
+            "each file of rows");
   write_text(folder / "a.csv", "1,2,0\n");
   write_text(folder / "b.csv", "1,0\n");
   expect_data_error([&] { open_files({folder / "a.csv", folder / "b.csv"}); }, "b.csv");
   expect_data_error([&] { open_files({folder / "gone.csv"}); }, "gone.csv");
   write_text(folder / "what.bin", "1");
-  expect_data_error([&] { open_files({folder / "what.bin"}); }, "what.bin");
+  expect_data_error([&] { open_files({folder / "what.bin"}); },
+                    "can't read '" + (folder / "what.bin").string() +
+                        "': its name ends in none of .lvb, .npy, .csv, .tsv, .libsvm, .svm, "
+                        ".svmlight, .idx; rename it, or set format to one of lvb, npy, idx, csv, "
+                        "libsvm");
   EXPECT_THROW(open_files({folder / "a.csv"}, {.format = "cvs"}), ConfigError);
 }
 
@@ -239,17 +368,23 @@ TEST(Shards, a_file_that_changes_while_it_is_streamed_is_an_error) {
   write_lvb(folder / "a.lvb", test::make_rows(50, 3));
   const auto dataset = open_files({folder / "a.lvb"});
   fs::resize_file(folder / "a.lvb", 500);
-  expect_data_error([&] { read_all(*dataset, /*ahead=*/true); }, "changed while it was read");
+  const std::string changed =
+      "its size, its time of change or the file itself has changed since it was opened; start "
+      "again, and don't change it meanwhile";
+  expect_data_error([&] { read_all(*dataset, /*ahead=*/true); },
+                    "can't read '" + (folder / "a.lvb").string() + "': " + changed);
   write_text(folder / "a.csv", "1,0\n2,1\n");
   const auto text = open_files({folder / "a.csv"});
   write_text(folder / "a.csv", "1,0\n");
-  expect_data_error([&] { read_all(*text, /*ahead=*/true); }, "changed while it was read");
+  expect_data_error([&] { read_all(*text, /*ahead=*/true); },
+                    "can't read '" + (folder / "a.csv").string() + "': " + changed);
 }
 
 TEST(Shards, files_are_found_by_path_folder_and_pattern_in_order_of_their_names) {
   const test::TemporaryFolder folder;
   std::error_code ignored;
   fs::create_directory(folder / "sub", ignored);
+  fs::create_directory(folder / "nothing", ignored);
   for (const char* name : {"b.csv", "a.csv", ".hidden.csv", "c.npy", "sub/d.csv"}) {
     write_text(folder / name, "1,0\n");
   }
@@ -259,7 +394,13 @@ TEST(Shards, files_are_found_by_path_folder_and_pattern_in_order_of_their_names)
             (Files{folder / "a.csv", folder / "b.csv", folder / "c.npy"}));
   EXPECT_EQ(readers::find_files({root + "/*.csv", root + "/sub"}),
             (Files{folder / "a.csv", folder / "b.csv", folder / "sub/d.csv"}));
-  expect_data_error([&] { readers::find_files({root + "/*.lvb"}); }, "no file matches");
+  expect_data_error(
+      [&] { readers::find_files({root + "/*.lvb"}); },
+      "no file matches the pattern '" + root + "/*.lvb'; check its folder and its spelling");
+  expect_data_error([&] { readers::find_files({root + "/nothing"}); },
+                    "there is no file in the folder '" + root +
+                        "/nothing' (hidden files and subfolders don't count); put files in it, or "
+                        "name another");
 }
 
 TEST(Shards, what_is_no_file_is_an_error_not_a_wait) {
@@ -270,13 +411,17 @@ TEST(Shards, what_is_no_file_is_an_error_not_a_wait) {
     auto opened = std::async(std::launch::async, [&] {
       expect_data_error(
           [&] { mapped ? void(readers::MappedFile(pipe)) : void(readers::FileSource(pipe)); },
-          "no regular file");
+          "can't read '" + pipe.string() +
+              "': it isn't a regular file but a pipe or a device; save what it gives as a file and "
+              "name that");
     });
     if (opened.wait_for(std::chrono::seconds(10)) == std::future_status::timeout) {
       ADD_FAILURE() << "opening a pipe waits for a writer";
       ::close(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK));
     }
   }
+  expect_data_error([&] { const readers::MappedFile file(folder.path()); },
+                    "it is a folder, but a file is needed; name a file in it");
   expect_data_error([&] { open_files({""}); }, "can't read ''");
   expect_data_error([&] { open_files({std::string(5000, 'a') + ".lvb"}); }, "name too long");
 }

@@ -202,7 +202,7 @@ TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_trai
     expect_data_error([&] { data.train_dataloader(); }, part);  // the second time as well
   };
   expect("gone.lvb", nullptr, "gone.lvb");
-  expect("nothing", nullptr, "nothing");
+  expect("nothing", nullptr, "there is no file in the folder");
   expect("empty.csv", nullptr, "empty.csv");
   expect("three.lvb", "four.lvb",
          "four.lvb: the input of a row is float32 [4], but float32 [3] in " +
@@ -225,7 +225,9 @@ TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_othe
                            torch::tensor({{0.0F, 0.0F, 4.0F, 0.0F, 0.0F}})));
   StreamDataModule wide(
       {.train = {(folder / "train.libsvm").string()}, .val = {(folder / "wide.libsvm").string()}});
-  expect_data_error([&] { wide.setup(Stage::fit); }, "wide.libsvm, line 1");
+  expect_data_error([&] { wide.setup(Stage::fit); },
+                    "wide.libsvm, line 1: found '6:4', but rows have 5 features, so an index is at "
+                    "most 5; set num_features to the number of features in all files");
 }
 
 TEST(StreamDataModule, what_targets_are_is_settled_by_the_first_set) {

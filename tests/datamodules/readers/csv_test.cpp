@@ -41,7 +41,8 @@ TEST(ReadersCsv, takes_the_callers_word_for_the_header) {
   options.header = CsvHeader::present;
   EXPECT_EQ(parse("2019,2020\n1,2\n", options).columns, (Names{"2019", "2020"}));
   options.header = CsvHeader::absent;
-  expect_data_error([&] { parse("x,y\n1,2\n", options); }, "line 1, column 1");
+  expect_data_error([&] { parse("x,y\n1,2\n", options); },
+                    "a.csv, line 1, column 1 (column_0): the cell is 'x'");
 }
 
 TEST(ReadersCsv, finds_commas_semicolons_and_tabs_and_takes_a_given_delimiter) {
@@ -113,10 +114,19 @@ TEST(ReadersCsv, finds_the_target_column_by_number_from_either_end) {
   for (const char* wrong : {"2", "-3", "kind", "1x"}) {
     SCOPED_TRACE(wrong);
     options.target_column = wrong;
-    expect_data_error([&] { parse("x,y\n3,4\n", options); }, "the file has 2 columns: 'x', 'y'");
+    expect_data_error([&] { parse("x,y\n3,4\n", options); },
+                      "a.csv has no column '" + std::string(wrong) +
+                          "' (target_column); its columns are 'x', 'y'; give the name of one, or "
+                          "its number, from -2 to 1");
   }
+  std::string header = "x0";
+  for (int i = 1; i < 23; ++i) header += ",x" + std::to_string(i);
+  expect_data_error([&] { parse(header + "\n", options); },
+                    "'x19' and 3 more; give the name of one, or its number, from -23 to 22");
   options.target_column = "x";
-  expect_data_error([&] { parse("x,x\n3,4\n", options); }, "comes 2 times");
+  expect_data_error([&] { parse("x,x\n3,4\n", options); },
+                    "a.csv: target_column is 'x', but 2 columns have that name; give the number of "
+                    "the one you mean, from 0");
 }
 
 TEST(ReadersCsv, reads_a_double_written_in_full_exactly) {
@@ -132,31 +142,52 @@ TEST(ReadersCsv, reads_a_double_written_in_full_exactly) {
   }
   EXPECT_EQ(parse(text).values, expected);
   EXPECT_EQ(parse("1e-999\n").values, Values{0});
-  for (const char* not_finite : {"1\nnan\n", "1\n-inf\n", "1\n1e999\n"}) {
-    expect_data_error([&] { parse(not_finite); },
-                      "line 2, column 1 (column_0); every cell must be a finite");
+  for (const char* not_finite : {"nan", "-inf", "1e999"}) {
+    const std::string cell = not_finite;
+    expect_data_error([&] { parse("1\n" + cell + "\n"); },
+                      "a.csv, line 2, column 1 (column_0): the cell is '" + cell +
+                          "'; every cell must be a finite number that a float64 can hold. Write "
+                          "such a number instead.");
   }
 }
 
 TEST(ReadersCsv, refuses_files_without_rows) {
-  expect_data_error([] { parse(""); }, "a.csv is empty");
-  expect_data_error([] { parse("\n\n"); }, "a.csv is empty");
-  expect_data_error([] { parse("a,b\n"); }, "a header, but no rows");
+  expect_data_error([] { parse(""); }, "a.csv is empty; add at least one row");
+  expect_data_error([] { parse("\n\n"); }, "a.csv is empty; add at least one row");
+  expect_data_error([] { parse("a,b\n"); },
+                    "a.csv has a header, but no rows; add at least one row");
 }
 
 TEST(ReadersCsv, names_line_and_column_of_what_it_cannot_read) {
-  expect_data_error([] { parse("a,b\n1,2\n3,?\n"); }, "'?' at a.csv, line 3, column 2 (b)");
-  expect_data_error([] { parse("a,b\n1,\n"); }, "fill in the missing value");
+  expect_data_error([] { parse("a,b\n1,2\n3,?\n"); },
+                    "a.csv, line 3, column 2 (b): the cell is '?'; every cell must be a finite");
+  expect_data_error([] { parse("a,b\n1,\n"); },
+                    "a.csv, line 2, column 2 (b): the cell is empty; every cell must be a number. "
+                    "Fill in the missing value.");
   expect_data_error([] { parse("a,b\n1,2 3\n"); }, "'2 3'");
   expect_data_error([] { parse("a,b\n1,0x10\n"); }, "'0x10'");
   expect_data_error([] { parse("a,b\n1,1e999\n"); }, "'1e999'");
-  expect_data_error([] { parse("a,b\n1,2\n3\n"); }, "line 3 has 1 cells, but the first line has 2");
-  expect_data_error([] { parse("a,b\n1,2,3\n"); }, "line 2 has 3 cells, but the first line has 2");
-  expect_data_error([] { parse("a,b\n\n1,2\n\n3\n"); }, "line 5 has 1 cells");
-  expect_data_error([] { parse("a,b\n1,\"2\n"); }, "line 2, column 2: a quote is opened");
-  expect_data_error([] { parse("a,b\n\"1\"x,2\n"); }, "line 2, column 1: text follows");
   const test::TemporaryFolder folder;
-  expect_data_error([&] { read_csv(folder / "missing.csv"); }, "missing.csv");
+  expect_data_error(
+      [&] { read_csv(folder / "missing.csv"); },
+      "can't read '" + (folder / "missing.csv").string() + "': No such file or directory");
+}
+
+TEST(ReadersCsv, says_what_is_wrong_with_a_line_and_how_to_mend_it) {
+  expect_data_error([] { parse("a,b\n1,2\n3\n"); },
+                    "a.csv, line 3: the row has 1 cell, but the first line has 2; every row must "
+                    "have as many. Fill in the missing cells.");
+  expect_data_error([] { parse("a,b\n1,2,3\n"); },
+                    "a.csv, line 2: the row has 3 cells, but the first line has 2; every row must "
+                    "have as many. Put cells that contain the delimiter in quotes.");
+  expect_data_error([] { parse("a,b\n\n1,2\n\n3\n"); }, "a.csv, line 5: the row has 1 cell,");
+  expect_data_error([] { parse("a,b\n1,\"2\n"); },
+                    "a.csv, line 2, column 2 (b): the cell's opening quote is never closed; write "
+                    "a quoted cell as \"...\", with every quote inside it doubled");
+  expect_data_error([] { parse("a,b\n\"1\"x,2\n"); },
+                    "a.csv, line 2, column 1 (a): text follows the cell's closing quote; write a "
+                    "quoted cell as \"...\"");
+  expect_data_error([] { parse("a,\"b\"x\n1,2\n"); }, "a.csv, line 1, column 2: text follows");
 }
 
 TEST(ReadersCsv, shows_a_binary_cell_without_its_bytes) {

@@ -10,6 +10,7 @@
 #include <levin/datamodules/readers/gzip.h>
 
 #include "datamodules/readers/support.h"
+#include "framework/message_of.h"
 
 namespace levin::readers::idx_test {
 
@@ -28,24 +29,37 @@ TEST(ReadersIdx, refuses_truncated_longer_and_foreign_files) {
   const Bytes file = test::file_of(test::baseline("idx", "uint8"));
   const Bytes cut(file.begin(), file.end() - 1);
   expect_data_error([&] { parse_idx(cut, "a.idx"); },
-                    "uint8 [2, 4, 3], 24 bytes, but 23 bytes follow: it is truncated");
+                    "'a.idx' is damaged or of another format: its header says uint8 [2, 4, 3], "
+                    "which takes 24 bytes, but is followed by 23: it is truncated; copy or "
+                    "download it again");
   const Bytes header_cut(file.begin(), file.begin() + 10);
-  expect_data_error([&] { parse_idx(header_cut, "a.idx"); }, "inside the header");
-  expect_data_error([] { parse_idx({}, "a.idx"); }, "inside the header");
+  expect_data_error([&] { parse_idx(header_cut, "a.idx"); },
+                    "'a.idx' is damaged or of another format: it ends after 10 bytes, inside the "
+                    "header of an IDX file; copy or download it again");
+  expect_data_error([] { parse_idx({}, "a.idx"); }, "it ends after 0 bytes, inside the header");
   Bytes longer = file;
   longer.push_back(std::byte{0});
-  expect_data_error([&] { parse_idx(longer, "a.idx"); }, "24 bytes, but 25 bytes follow");
+  expect_data_error([&] { parse_idx(longer, "a.idx"); },
+                    "takes 24 bytes, but is followed by 25: something was appended to it; copy or "
+                    "download it again");
   Bytes foreign = file;
   foreign[0] = std::byte{1};
-  expect_data_error([&] { parse_idx(foreign, "a.idx"); }, "magic number");
+  expect_data_error([&] { parse_idx(foreign, "a.idx"); },
+                    "'a.idx' is damaged or of another format: it isn't an IDX file: its magic "
+                    "number is 16779267, but MNIST's are 2051 (images) and 2049 (labels); check "
+                    "that it is the right file");
   const test::TemporaryFolder folder;
-  expect_data_error([&] { read_idx(folder / "missing"); }, "missing");
+  expect_data_error([&] { read_idx(folder / "missing"); },
+                    "can't read '" + (folder / "missing").string() + "': No such file");
 }
 
 TEST(ReadersIdx, refuses_sizes_that_overflow) {
   Bytes file = test::to_bytes(std::string("\x00\x00\x0e\x04", 4));
   file.resize(4 + 16, std::byte{0xff});
-  expect_data_error([&] { parse_idx(file, "a.idx"); }, "more than can be held");
+  expect_data_error([&] { parse_idx(file, "a.idx"); },
+                    "its header says float64 [4294967295, 4294967295, 4294967295, 4294967295], "
+                    "which takes more bytes than a file can have, but is followed by 0: its header "
+                    "is damaged; copy or download it again");
 }
 
 TEST(ReadersIdx, survives_every_changed_byte_and_notices_it_where_the_file_is_compressed) {
@@ -105,9 +119,19 @@ TEST(ReadersGzip, detects_every_truncation_and_bytes_behind_the_end) {
   EXPECT_EQ(whole, 1u);
   Bytes longer = file;
   longer.push_back(std::byte{'x'});
-  expect_data_error([&] { gunzip(longer, "a.gz"); }, "bytes follow the end");
-  expect_data_error([] { gunzip(test::to_bytes("plain"), "a.gz"); }, "no gzip stream");
-  expect_data_error([&] { gunzip(std::span(file).first(file.size() - 3), "a.gz"); }, "truncated");
+  expect_data_error([&] { gunzip(longer, "a.gz"); },
+                    "'a.gz' is damaged or of another format: its compressed data ends 1 byte "
+                    "before the file does; copy or download the file again");
+  expect_data_error([] { gunzip(test::to_bytes("plain"), "a.gz"); },
+                    "it isn't a gzip file, which starts with the bytes 1f 8b; check that it is the "
+                    "right file");
+  expect_data_error([&] { gunzip(std::span(file).first(file.size() - 3), "a.gz"); },
+                    "its compressed data is truncated; copy or download the file again");
+  Bytes damaged = file;
+  damaged[damaged.size() - 8] ^= std::byte{1};  // in the checksum
+  expect_data_error([&] { gunzip(damaged, "a.gz"); },
+                    "its compressed data is damaged (incorrect data check); copy or download the "
+                    "file again");
 }
 
 TEST(ReadersDigest, gives_the_published_digests) {
@@ -137,9 +161,41 @@ TEST(ReadersDigest, verifies_files_and_their_uncompressed_bytes) {
   std::string upper = of_text;
   for (char& c : upper) c = static_cast<char>(std::toupper(c));
   verify_file(path, {upper, true});
-  expect_data_error([&] { verify_file(path, {of_text, false}); }, "not " + of_text);
-  EXPECT_THROW(verify_file(path, {"abc", false}), ConfigError);
+  expect_data_error(
+      [&] {
+        verify_file(path, {of_text, false});
+      },
+      path.string() + "' is damaged or of another format: its SHA-256 is " +
+          file_digest_hex(DigestKind::sha256, path) + ", but " + of_text +
+          " was expected; copy or download it again");
+  const std::string other(32, '0');
+  expect_data_error(
+      [&] {
+        verify_file(path, {other, true});
+      },
+      "the MD5 of its uncompressed bytes is " + digest_hex(DigestKind::md5, bytes_of(text)) +
+          ", but " + other + " was expected; copy or download it again");
+  EXPECT_EQ(test::message_of<ConfigError>([&] {
+              verify_file(path, {"abc", false});
+            }),
+            "checksum = abc: must be 32 hexadecimal digits (an MD5) or 64 (a SHA-256)");
   EXPECT_THROW(verify_file(path, {std::string(32, 'x'), false}), ConfigError);
+}
+
+TEST(ReadersBytes, a_source_that_ends_too_soon_says_where_and_what_was_needed) {
+  const MemorySource memory(bytes_of("12345"), "a.bin");
+  expect_data_error([&] { memory.read(3, 4); },
+                    "'a.bin' is damaged or of another format: it ends after 5 bytes, but 4 bytes "
+                    "from offset 3 on are needed: it is truncated, or a size written in it is "
+                    "wrong; copy or download it again");
+  const test::TemporaryFolder folder;
+  test::write_text(folder / "a", "12345");
+  const FileSource file(folder / "a");
+  std::filesystem::resize_file(folder / "a", 2);
+  expect_data_error([&] { file.read(0, 5); },
+                    "can't read '" + (folder / "a").string() +
+                        "': it became shorter while it was read; wait until nothing writes to it, "
+                        "and start again");
 }
 
 }  // namespace levin::readers::idx_test

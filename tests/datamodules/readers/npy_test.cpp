@@ -56,8 +56,24 @@ TEST(ReadersNpy, gives_typed_elements_and_refuses_another_type) {
   const Array array = Array::of<float>({2, 3}, values);
   EXPECT_EQ(array.size(), 6);
   EXPECT_EQ(array.values<float>()[4], 5.0f);
-  expect_data_error([&] { array.values<double>(); }, "float32");
-  expect_data_error([&] { Array::of<float>({2, 4}, values); }, "product of the shape");
+  expect_data_error([&] { array.values<double>(); },
+                    "Array::values: the elements are float32, but float64 was asked for; nothing "
+                    "is converted, so ask for the C++ type of float32");
+  const Array half = {{1}, DType::float16, Bytes(2)};
+  expect_data_error([&] { half.values<float>(); },
+                    "Array::values: the elements are float16, but float32 was asked for; float16 "
+                    "has no C++ type here, so use Array::bytes");
+  expect_data_error(
+      [&] {
+        Array::of<float>({2, 4}, values);
+      },
+      "Array::of: 6 values can't fill the shape [2, 4], which takes 8; give as many "
+      "values as the product of the sizes");
+  expect_data_error(
+      [&] {
+        Array::of<float>({-2, 3}, values);
+      },
+      "Array::of: 6 values can't fill the shape [-2, 3]; give as many");
 }
 
 TEST(ReadersNpy, reads_any_nonzero_byte_as_true) {
@@ -73,16 +89,48 @@ TEST(ReadersNpy, refuses_objects_texts_records_and_complex_numbers) {
   }
   expect_data_error(
       [] { parse_npy(test::file_of(test::baseline("npy_refused", "object")), "a.npy"); },
-      "Python objects are never loaded");
+      "a.npy: the element type is '|O'; Python objects are never loaded. Save array.astype(float) "
+      "or array.astype(int).");
+  expect_data_error(
+      [] { parse_npy(test::file_of(test::baseline("npy_refused", "complex64")), "a.npy"); },
+      "a.npy: the element type is '<c8'; it must be bool, an integer of 8 to 64 bits or a float of "
+      "16 to 64 bits. Convert the array with array.astype before saving it.");
+  expect_data_error(
+      [] { parse_npy(test::file_of(test::baseline("npy_refused", "record")), "a.npy"); },
+      "a.npy: it is a structured array, with fields, which isn't read; save each field as an array "
+      "of its own");
 }
 
 TEST(ReadersNpy, refuses_anything_but_the_exact_length) {
   const Bytes file = test::file_of(test::baseline("npy", "float64"));
   Bytes longer = file;
   longer.push_back(std::byte{0});
-  expect_data_error([&] { parse_npy(longer, "a.npy"); }, "48 bytes, but 49 bytes follow");
+  expect_data_error([&] { parse_npy(longer, "a.npy"); },
+                    "which takes 48 bytes, but is followed by 49: something was appended to it; "
+                    "copy or download it again");
   const Bytes shorter(file.begin(), file.end() - 1);
-  expect_data_error([&] { parse_npy(shorter, "a.npy"); }, "float64 [2, 3], 48 bytes, but 47");
+  expect_data_error([&] { parse_npy(shorter, "a.npy"); },
+                    "'a.npy' is damaged or of another format: its header says float64 [2, 3], "
+                    "which takes 48 bytes, but is followed by 47: it is truncated; copy or "
+                    "download it again");
+}
+
+TEST(ReadersNpy, says_where_a_file_ends_and_which_versions_it_reads) {
+  const auto refuses = [](std::string_view file, std::string_view part) {
+    expect_data_error([&] { parse_npy(test::to_bytes(file), "a.npy"); }, part);
+  };
+  refuses("PK",
+          "'a.npy' is damaged or of another format: it isn't a .npy file, which starts with the "
+          "byte 0x93 and the letters NUMPY; check that it is the right file");
+  refuses("\x93NUMPY", "it ends after 6 bytes, inside its header; copy or download it again");
+  refuses(std::string_view("\x93NUMPY\x01\x00", 8), "it ends after 8 bytes, inside its header");
+  refuses(std::string_view("\x93NUMPY\x01\x00\x76\x00{", 11), "it ends after 11 bytes, inside its");
+  refuses(std::string_view("\x93NUMPY\x04\x01", 8),
+          "its version of the .npy format is 4.1, but must be 1.0, 2.0 or 3.0; save the array "
+          "again with numpy.save");
+  refuses(std::string_view("\x93NUMPY\x02\x00\xff\xff\xff\xff", 12),
+          "it says that its header has 4294967295 bytes, but at most 1048564 are read; save the "
+          "array again with numpy.save");
 }
 
 Bytes with_header(const std::string& header) {
@@ -95,19 +143,36 @@ TEST(ReadersNpy, refuses_headers_that_numpy_would_not_write) {
     SCOPED_TRACE(header);
     expect_data_error([&] { parse_npy(with_header(header), "a.npy"); }, part);
   };
-  refuses("", "'{' is missing");
-  refuses("{'descr': '<f4', 'fortran_order': False}", "shape is missing");
-  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}", "unknown key");
-  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': ()} x", "follows");
-  refuses("{'descr': '<f4', 'descr': '<f4', 'shape': ()}", "twice");
-  refuses("{'descr': '<f4', 'fortran_order': 0, 'shape': ()}", "neither True nor False");
-  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", "no number");
+  refuses(
+      "",
+      "'a.npy' is damaged or of another format: in its header, '{' was expected, but the header "
+      "ended; save the array again with numpy.save");
+  refuses("{'fortran_order': False, 'shape': ()}", "the key 'descr' is missing;");
+  refuses("{'descr': '<f4', 'shape': ()}", "the key 'fortran_order' is missing;");
+  refuses("{'descr': '<f4', 'fortran_order': False}", "the key 'shape' is missing;");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}",
+          "the key 'x' is unknown;");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': ()} x",
+          "the end was expected, but 'x' was found;");
+  refuses("{'descr': '<f4' 'shape': ()}", "'}' was expected, but ''shape': ()}' was found;");
+  refuses("{'descr': '<f4', 'descr': '<f4', 'shape': ()}", "the key 'descr' comes twice;");
+  refuses("{'descr': '<f4', 'fortran_order': 0, 'shape': ()}",
+          "True or False for fortran_order was expected, but '0, 'shape': ()}' was found;");
+  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+          "a size from 0 to 2^63 - 1 was expected, but '-1,)}' was found;");
   refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
-          "no number");
-  refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}",
-          "more than can be held");
-  refuses("{'descr': '<f3', 'fortran_order': False, 'shape': ()}", "<f3");
-  refuses("{'descr': '<f4", "no string");
+          "a size from 0 to 2^63 - 1 was expected, but '99999999999999999999' was found;");
+  refuses("{'shape': (2 3)}", "')' was expected, but '3)}' was found;");
+  std::string sizes;
+  for (int i = 0; i < 65; ++i) sizes += "1,";
+  refuses("{'shape': (" + sizes + ")}", "the shape has more than 64 sizes;");
+  refuses(
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}",
+      "its header says float32 [4611686018427387904, 4], which takes more bytes than a file can "
+      "have, but is followed by 0: its header is damaged; copy or download it again");
+  refuses("{'descr': '<f3', 'fortran_order': False, 'shape': ()}",
+          "a.npy: the element type is '<f3'; it must be bool, an integer");
+  refuses("{'descr': '<f4", "a text in quotes was expected, but ''<f4' was found;");
 }
 
 TEST(ReadersNpy, reads_a_header_of_python_2) {
@@ -118,8 +183,11 @@ TEST(ReadersNpy, reads_a_header_of_python_2) {
 
 TEST(ReadersNpy, names_a_missing_file_and_a_folder) {
   const test::TemporaryFolder folder;
-  expect_data_error([&] { read_npy(folder / "missing.npy"); }, "missing.npy");
-  expect_data_error([&] { read_npy(folder.path()); }, "it is a folder");
+  expect_data_error([&] { read_npy(folder / "missing.npy"); },
+                    "can't read '" + (folder / "missing.npy").string() + "': No such file");
+  expect_data_error([&] { read_npy(folder.path()); },
+                    "can't read '" + folder.string() +
+                        "': it is a folder, but a file is needed; name a file in it");
 }
 
 TEST(ReadersNpy, survives_every_changed_byte) {
@@ -153,7 +221,15 @@ TEST(ReadersNpz, lists_the_names_and_reads_one_array_of_a_file) {
   EXPECT_EQ(npz_names(folder / "a.npz"), (std::vector<std::string>{"x", "y", "größe"}));
   expect_equal(read_npz(folder / "a.npz", "y"), item["arrays"][1]);
   EXPECT_EQ(read_npz(folder / "a.npz").size(), 3u);
-  expect_data_error([&] { read_npz(folder / "a.npz", "z"); }, "'x', 'y', 'größe'");
+  expect_data_error([&] { read_npz(folder / "a.npz", "z"); },
+                    "can't read '" + (folder / "a.npz").string() +
+                        "': it has no array 'z'; the arrays it has are 'x', 'y', 'größe'");
+  const Bytes bytes(3, std::byte{1});
+  std::vector<ZipMember> members;
+  members.push_back({"readme", {bytes}});
+  write_zip(folder / "none.npz", members);
+  expect_data_error([&] { read_npz(folder / "none.npz", "z"); },
+                    "it has no array 'z', nor any other; write it with numpy.savez");
 }
 
 TEST(ReadersNpz, reads_back_what_it_writes_and_writes_the_same_bytes_again) {
@@ -259,10 +335,13 @@ TEST(ReadersNpz, refuses_encrypted_entries_and_unknown_compression) {
   const Bytes file = test::file_of(test::baseline("npz", "stored"));
   Bytes changed = with_patch(file, kLocalHeader, 6, "\x01");
   changed = with_patch(changed, kDirectoryEntry, 8, "\x01");
-  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' is encrypted");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); },
+                    "'x.npy' is encrypted; write the archive without a password");
   changed = with_patch(file, kLocalHeader, 8, "\x0e");
   changed = with_patch(changed, kDirectoryEntry, 10, "\x0e");
-  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' is compressed by method 14");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); },
+                    "'x.npy' is compressed by method 14, but must be stored (0) or deflated (8); "
+                    "write it with numpy.savez or numpy.savez_compressed");
 }
 
 TEST(ReadersNpz, refuses_a_size_that_compressed_data_cannot_have) {
@@ -271,14 +350,17 @@ TEST(ReadersNpz, refuses_a_size_that_compressed_data_cannot_have) {
       30 + 5 + 4;  // behind the fixed fields, "x.npy" and the field's head
   Bytes changed = with_patch(file, kLocalHeader, kZip64Size, "\xff\xff\xff\x7f");
   changed = with_patch(changed, kDirectoryEntry, 24, "\xff\xff\xff\x7f");
-  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "'x.npy' claims a size");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); },
+                    "'a.npz' is damaged or of another format: its directory says that 'x.npy' has "
+                    "2147483647 bytes, which can't come from ");
 }
 
 TEST(ReadersNpz, refuses_two_files_of_one_name_and_bytes_around_the_archive) {
   const std::string text = test::to_text(test::file_of(test::baseline("npz", "stored")));
   std::string twice = text;
   for (size_t at = twice.find("y.npy"); at != twice.npos; at = twice.find("y.npy")) twice[at] = 'x';
-  expect_data_error([&] { parse_npz(test::to_bytes(twice), "a.npz"); }, "the same name");
+  expect_data_error([&] { parse_npz(test::to_bytes(twice), "a.npz"); },
+                    "two of its files have the same name; rename one of them");
   expect_data_error([&] { parse_npz(test::to_bytes("x" + text), "a.npz"); }, "a.npz");
   expect_data_error([&] { parse_npz(test::to_bytes(text + "x"), "a.npz"); }, "a.npz");
 }
@@ -289,18 +371,21 @@ TEST(ReadersNpz, names_a_wrong_checksum_and_the_file_it_is_in) {
   const test::TemporaryFolder folder;
   test::write_text(folder / "a.npz", text);
   expect_data_error([&] { read_npz(folder / "a.npz"); }, "a.npz");
-  expect_data_error([&] { read_npz(folder / "a.npz"); }, "the checksum (CRC-32) of 'x.npy'");
+  expect_data_error([&] { read_npz(folder / "a.npz"); },
+                    "the checksum (CRC-32) of 'x.npy' is wrong; copy or write the file again");
   test::write_text(folder / "cut.npz", text.substr(0, text.size() - 30));
   expect_data_error([&] { read_npz(folder / "cut.npz"); }, "truncated");
   test::write_text(folder / "empty.npz", "");
-  expect_data_error([&] { read_npz(folder / "empty.npz"); }, "no zip file");
+  expect_data_error([&] { read_npz(folder / "empty.npz"); },
+                    "it isn't a zip file, or it is truncated: the directory at its end is missing; "
+                    "copy or write the file again");
   expect_data_error([&] { read_npz(folder / "missing.npz"); }, "missing.npz");
   expect_data_error([&] { read_npz(folder.path()); }, "it is a folder");
 }
 
 TEST(ReadersNpz, refuses_what_is_no_zip_file) {
-  expect_data_error([] { parse_npz(test::to_bytes("short"), "a.npz"); }, "no zip file");
-  expect_data_error([] { parse_npz(Bytes(1000), "a.npz"); }, "no zip file");
+  expect_data_error([] { parse_npz(test::to_bytes("short"), "a.npz"); }, "it isn't a zip file");
+  expect_data_error([] { parse_npz(Bytes(1000), "a.npz"); }, "it isn't a zip file");
 }
 
 TEST(ReadersNpz, refuses_a_directory_that_counts_wrong_and_one_part_of_several) {
@@ -310,7 +395,8 @@ TEST(ReadersNpz, refuses_a_directory_that_counts_wrong_and_one_part_of_several) 
   expect_data_error([&] { parse_npz(changed, "a.npz"); }, "its directory is damaged");
   changed = file;
   changed[file.size() - 18] = std::byte{1};
-  expect_data_error([&] { parse_npz(changed, "a.npz"); }, "one part of several");
+  expect_data_error([&] { parse_npz(changed, "a.npz"); },
+                    "it is only a part of an archive; join all parts into one file");
 }
 
 }  // namespace levin::readers::npy_test
