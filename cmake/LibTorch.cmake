@@ -65,9 +65,8 @@ add_library(levin::torch INTERFACE IMPORTED)
 target_include_directories(levin::torch SYSTEM INTERFACE
   "${LEVIN_TORCH_DIR}/include" "${LEVIN_TORCH_DIR}/include/torch/csrc/api/include")
 target_compile_features(levin::torch INTERFACE cxx_std_20)
-# FMT_HEADER_ONLY: the wheel has fmt's headers, but no fmt library. The other definitions are those with which LibTorch was
-# built.
-target_compile_definitions(levin::torch INTERFACE FMT_HEADER_ONLY=1 USE_DISTRIBUTED USE_C10D_GLOO USE_RPC USE_TENSORPIPE)
+# The definitions with which LibTorch was built. (Its wheel has fmt's headers; framework/core/fmt.cpp compiles fmt's functions.)
+target_compile_definitions(levin::torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO USE_RPC USE_TENSORPIPE)
 
 # Nothing calls libtorch_cuda directly, because it registers itself by static initialisers. --no-as-needed keeps Ubuntu's gcc
 # from leaving it out.

@@ -72,7 +72,7 @@ function(levin_plain_test name)
   levin_unity(${name} ${LEVIN_TESTS_TOGETHER} ACROSS_FOLDERS)
 endfunction()
 
-set(LEVIN_TESTS_TOGETHER 8)  # a test file is long, and a batch takes up to 2 GB
+set(LEVIN_TESTS_TOGETHER 14)  # a test file is long, and a batch takes up to 2 GB
 
 # --- one executable for each folder of tests/ that has sources, and two for what needs no LibTorch -------------------
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*_test.cpp")
