@@ -1,5 +1,7 @@
 #include <levin/models/classifier.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include <ATen/TensorOperators.h>
@@ -34,7 +36,7 @@ torch::Tensor as_labels(torch::Tensor target) {
   if (target.dim() != 1 && !is_column) {
     throw DataError::bad_value("the number of dimensions of the labels",
                                std::to_string(target.dim()), "every row",
-                               "class labels must be [rows], one a row");
+                               "class labels must have the shape [rows], one label for each row");
   }
   if (is_column) target = target.squeeze(1);
   return target.scalar_type() == at::kLong ? target : target.to(at::kLong);
@@ -92,8 +94,10 @@ void require_learning_rate(const OptimizerList::Entry& optimizer) {
   if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;
   throw ConfigError::invalid_value(
       "optimizer", optimizer.name,
-      "the model sets the optimizer's learning_rate, and this one has no such setting; give its "
-      "options a learning_rate, or choose it by `optimizer:` beside `model:`");
+      fmt::format("the model passes its learning_rate on, but {0} has no such setting. Add "
+                  "learning_rate to {0}'s options, or name it in an `optimizer:` section of the "
+                  "configuration instead of in the model's settings",
+                  optimizer.name));
 }
 
 void require_not_negative(std::string_view option, double value) {
@@ -135,7 +139,7 @@ torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& inpu
 }
 
 Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizers)
-    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer, "optimizer")) {
+    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer)) {
   if (options_.num_classes < 2) {
     throw ConfigError::invalid_value("num_classes", std::to_string(options_.num_classes),
                                      "must be at least 2");
@@ -222,7 +226,8 @@ void Classifier::check_data(const DataLoaders& loaders) const {
 }
 
 void Classifier::on_before_batch_transfer(Batch& batch) {
-  if (batch.has("target") && batch.target().is_cpu()) labels(batch);
+  // Read as const, so that rows that lie in the data set stay there.
+  if (batch.has("target") && std::as_const(batch).target().is_cpu()) labels(batch);
 }
 
 torch::Tensor Classifier::labels(const Batch& batch) const {

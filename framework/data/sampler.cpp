@@ -27,7 +27,7 @@ void number_and_shuffle(std::vector<Index>& order, int64_t size, KeyedGenerator 
 
 int64_t checked_size(int64_t size) {
   if (size >= 0) return size;
-  throw ConfigError::invalid_value("size", std::to_string(size), "a sampler needs at least 0");
+  throw ConfigError::invalid_value("size", std::to_string(size), "must be at least 0");
 }
 
 }  // namespace
@@ -73,7 +73,8 @@ WeightedSampler::WeightedSampler(std::vector<double> weights, int64_t size, uint
     const double weight = cumulative_[i];
     if (!(weight >= 0) || std::isinf(weight)) {
       throw DataError::bad_value("a sampling weight", std::to_string(weight),
-                                 "row " + std::to_string(i), "weights are finite and at least 0");
+                                 "row " + std::to_string(i),
+                                 "a weight must be finite and at least 0");
     }
     cumulative_[i] = sum += weight;
   }
