@@ -12,54 +12,46 @@
 
 namespace levin::readers {
 
-void ByteSource::check_range(uint64_t offset, uint64_t size) const {
+FileSource::FileSource(const std::filesystem::path& path) : name_(path.string()) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) throw DataError::unreadable(name_, std::strerror(errno));
+  struct stat info = {};
+  const bool known = ::fstat(descriptor_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
+    ::close(descriptor_);
+    throw DataError::unreadable(
+        name_, known && S_ISDIR(info.st_mode) ? "it is a folder" : "it is no regular file");
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+FileSource::~FileSource() { ::close(descriptor_); }
+
+void FileSource::check_range(uint64_t offset, uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
   throw DataError::corrupt(name_, "it ends after " + std::to_string(size_) +
                                       " bytes, but more are needed: it is truncated, or a size "
                                       "written in it is wrong");
 }
 
-void ByteSource::read(uint64_t offset, std::span<std::byte> out) const {
+void FileSource::read(uint64_t offset, std::span<std::byte> out) const {
   check_range(offset, out.size());
-  if (!out.empty()) do_read(offset, out);
-}
-
-Bytes ByteSource::read(uint64_t offset, uint64_t size) const {
-  check_range(offset, size);  // before memory is asked for
-  Bytes bytes(size);
-  if (size > 0) do_read(offset, bytes);
-  return bytes;
-}
-
-FileSource::FileSource(const std::filesystem::path& path) : ByteSource(path.string(), 0) {
-  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) throw DataError::unreadable(name(), std::strerror(errno));
-  struct stat info = {};
-  const bool known = ::fstat(descriptor_, &info) == 0;
-  if (!known || !S_ISREG(info.st_mode)) {
-    ::close(descriptor_);
-    throw DataError::unreadable(
-        name(), known && S_ISDIR(info.st_mode) ? "it is a folder" : "it is no regular file");
-  }
-  set_size(static_cast<uint64_t>(info.st_size));
-}
-
-FileSource::~FileSource() { ::close(descriptor_); }
-
-void FileSource::do_read(uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw DataError::unreadable(name(), std::strerror(errno));
-    if (got == 0) throw DataError::corrupt(name(), "it became shorter while it was read");
+    if (got < 0) throw DataError::unreadable(name_, std::strerror(errno));
+    if (got == 0) throw DataError::corrupt(name_, "it became shorter while it was read");
     offset += static_cast<uint64_t>(got);
     out = out.subspan(static_cast<size_t>(got));
   }
 }
 
-void MemorySource::do_read(uint64_t offset, std::span<std::byte> out) const {
-  std::memcpy(out.data(), bytes_.data() + offset, out.size());
+Bytes FileSource::read(uint64_t offset, uint64_t size) const {
+  check_range(offset, size);  // before memory is asked for
+  Bytes bytes(size);
+  read(offset, bytes);
+  return bytes;
 }
 
 Bytes read_file(const std::filesystem::path& path) {
