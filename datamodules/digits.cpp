@@ -37,7 +37,7 @@ DigitsDataModule::DigitsDataModule(DigitsDataModuleOptions options)
     : ArrayDataModule(options.scale ? digits().x / kHighestPixel : digits().x, digits().y,
                       embedded::array_options(options, 10)),
       options_(std::move(options)) {
-  set_class_names({"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
+  set_class_names(digit_names());
 }
 
 Value DigitsDataModule::hyper_parameters() const {

@@ -189,9 +189,7 @@ void MNISTDataModule::setup(Stage stage) {
   if (val > 0) sets_.val = std::make_shared<Subset>(all, std::move(split.val));
 }
 
-std::vector<std::string> MNISTDataModule::class_names() {
-  return {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
-}
+std::vector<std::string> MNISTDataModule::class_names() { return digit_names(); }
 
 Value MNISTDataModule::hyper_parameters() const {
   auto options = options_;

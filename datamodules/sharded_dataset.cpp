@@ -224,12 +224,8 @@ void ShardedDataset::get_batch(std::span<const int64_t> rows, Batch& out) const 
     const auto& tensor = buffer.allocate(count, column.shape, tensor_type(column.dtype));
     gatherer.cursors()[i].to = static_cast<char*>(tensor.mutable_data_ptr());
   }
+  require_rows_in_range(rows, table_->rows());
   for (const int64_t row : rows) {
-    if (static_cast<uint64_t>(row) >= static_cast<uint64_t>(table_->rows())) {
-      throw DataError(
-          fmt::format("row {} was asked for, but the data set has rows 0 to {}; check the sampler",
-                      row, table_->rows() - 1));
-    }
     gatherer.find(row);
     for (size_t i = 0; i < outputs_.size(); ++i) {
       auto& cursor = gatherer.cursors()[i];
@@ -247,7 +243,8 @@ void ShardedDataset::put(const Output& output, const std::byte* from, int64_t ro
     if (output.copied) std::memcpy(to, from, output.bytes);
     return;
   }
-  constexpr size_t kAtATime = 1024;  // few enough to be in the L1 cache yet
+  // So few that they are still in the L1 cache when they are checked.
+  constexpr size_t kAtATime = 1024;
   for (size_t first = 0; first < output.values; first += kAtATime) {
     const size_t count = std::min(kAtATime, output.values - first);
     char* const part = to + first * sizeof(float);
@@ -273,8 +270,7 @@ void ShardedDataset::convert(const Output& output, const std::byte* from, int64_
     for (size_t i = 0; i < output.values; ++i) {
       double value = 0.0;
       convert_numbers(type, from + i * item_size(type), 1, &value);
-      constexpr double kExact = 9007199254740992.0;  // 2^53
-      if (value != std::trunc(value) || std::abs(value) > kExact) {
+      if (!readers::is_whole(value)) {
         throw DataError::bad_value("the class", fmt::format("{}", value),
                                    origin_of(row) + " (from 0)",
                                    "classes must be whole numbers up to 2^53. If the targets "

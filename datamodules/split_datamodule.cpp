@@ -31,4 +31,8 @@ DataLoaders SplitDataModule::predict_dataloader() {
   return loader(sets_.predict, false);
 }
 
+std::vector<std::string> digit_names() {
+  return {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+}
+
 }  // namespace levin

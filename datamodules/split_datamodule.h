@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <levin/framework/data/datamodule.h>
 
@@ -13,7 +15,9 @@ namespace levin {
 ///     class Spirals : public levin::SplitDataModule {
 ///      public:
 ///       Spirals() : SplitDataModule({.batch_size = 32, .shuffle = true}) {}
-///       void setup(levin::Stage) override { sets_.train = std::make_shared<...>(x, y); }
+///       void setup(levin::Stage) override {
+///         if (!sets_.train) sets_.train = std::make_shared<levin::TensorDataset>(x, y);
+///       }
 ///     };
 ///
 /// `setup` is called more than once, by the trainer and for every loader, so it should return at
@@ -61,5 +65,8 @@ DataLoaderOptions training_loader_options(const Options& options) {
           .num_workers = options.num_workers,
           .pin_memory = options.pin_memory};
 }
+
+/// Returns the names of the classes of data modules of digits: "0" to "9".
+std::vector<std::string> digit_names();
 
 }  // namespace levin

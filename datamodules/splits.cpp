@@ -12,7 +12,8 @@
 namespace levin {
 namespace {
 
-// Keeps the split's numbers apart from those of epoch 0, which are keyed by (seed, epoch).
+// Part of the generator's key, so that the split doesn't use the random numbers of the order of
+// epoch 0, whose key is (seed, 0).
 constexpr uint64_t kSplitKey = 0x73706c6974;  // "split"
 
 void require_share(const char* option, double share) {

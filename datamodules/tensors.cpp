@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -17,6 +16,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/npy.h>
+#include <levin/datamodules/readers/target_type.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -99,11 +99,8 @@ torch::Tensor from_doubles(std::vector<double> values, at::IntArrayRef shape) {
 
 /// A CSV file doesn't say whether its targets are classes: they become integers if all are whole.
 torch::Tensor whole_as_integers(torch::Tensor y) {
-  constexpr double kExact = 9007199254740992.0;  // 2^53
   const double* values = y.const_data_ptr<double>();
-  const bool whole = std::all_of(values, values + y.numel(), [](double value) {
-    return std::trunc(value) == value && std::abs(value) <= kExact;
-  });
+  const bool whole = std::all_of(values, values + y.numel(), readers::is_whole);
   return whole ? y.to(at::kLong) : y;
 }
 

@@ -1,5 +1,7 @@
 #include <levin/models/classifier.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include <ATen/TensorOperators.h>
@@ -91,8 +93,10 @@ void require_learning_rate(const OptimizerList::Entry& optimizer) {
   if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;
   throw ConfigError::invalid_value(
       "optimizer", optimizer.name,
-      "the model sets the optimizer's learning_rate, and this one has no such setting; give its "
-      "options a learning_rate, or choose it by `optimizer:` beside `model:`");
+      fmt::format("the model passes its learning_rate on, but {0} has no such setting. Add "
+                  "learning_rate to {0}'s options, or name it in an `optimizer:` section of the "
+                  "configuration instead of in the model's settings",
+                  optimizer.name));
 }
 
 void require_not_negative(std::string_view option, double value) {
@@ -136,7 +140,7 @@ torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& inpu
 }
 
 Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizers)
-    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer, "optimizer")) {
+    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer)) {
   if (options_.num_classes < 2) {
     throw ConfigError::invalid_value("num_classes", std::to_string(options_.num_classes),
                                      "must be at least 2");
@@ -223,7 +227,8 @@ void Classifier::check_data(const DataLoaders& loaders) const {
 }
 
 void Classifier::on_before_batch_transfer(Batch& batch) {
-  if (batch.has("target") && batch.target().is_cpu()) labels(batch);
+  // Read as const, so that rows that lie in the data set stay there.
+  if (batch.has("target") && std::as_const(batch).target().is_cpu()) labels(batch);
 }
 
 torch::Tensor Classifier::labels(const Batch& batch) const {

@@ -17,7 +17,7 @@ namespace levin {
 /// Returns the most likely class of each row, [rows] int64; of two equally likely ones the lower.
 torch::Tensor predicted_classes(const torch::Tensor& logits);
 /// Returns the probability of each class, [rows, classes]: the softmax of the logits, or for a
-/// single logit p the row (1 - sigmoid(p), sigmoid(p)).
+/// single logit z the row (1 - sigmoid(z), sigmoid(z)).
 torch::Tensor class_probabilities(const torch::Tensor& logits);
 /// Returns the share of rows whose predicted class is that of `targets`, [] float64. `targets`:
 /// [rows] of any integer type.

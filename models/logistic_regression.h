@@ -19,7 +19,7 @@ struct LogisticRegressionOptions {
   int64_t num_classes = 0;
   bool bias = true;
   double learning_rate = 1e-3;
-  /// The name of an optimizer, "SGD", "Adam", "LBFGS" ..., which gets its default settings.
+  /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2, without the bias.
   double l1_strength = 0.0;

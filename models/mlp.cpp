@@ -58,7 +58,8 @@ Fields describe(MLPOptions& o) {
       {"dropout", &o.dropout, "share of hidden units left out in training"},
       {"bias", &o.bias, "whether each unit has a bias"},
       {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
-      {"optimizer", &o.optimizer, "an optimizer's class, with its defaults; see `list optimizers`"},
+      {"optimizer", &o.optimizer,
+       "name of an optimizer, which gets learning_rate; see `list optimizers`"},
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
   });

@@ -27,8 +27,7 @@ struct MLPOptions {
   /// Whether each unit has a bias.
   bool bias = true;
   double learning_rate = 1e-3;
-  /// The name of an optimizer, "SGD", "Adam", "LBFGS" ...; its options other than the learning rate
-  /// have their defaults.
+  /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| + l2_strength * sum W^2 over the weights, not biases.
   double l1_strength = 0.0;

@@ -88,7 +88,9 @@ std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch:
                                                   const torch::Tensor& bias) {
   if (!at::GradMode::is_enabled() || !can_learn(weight, bias)) return std::nullopt;
   auto view = rows.view();
-  if (!view || view->row_size != weight.size(1) || rows.row_shape().empty()) return std::nullopt;
+  if (!view || view->count == 0 || view->row_size != weight.size(1) || rows.row_shape().empty()) {
+    return std::nullopt;
+  }
   return view;
 }
 

@@ -28,9 +28,9 @@ class SoftmaxLoss {
   /// require gradients, and are few enough to stay in the cache. `bias` may be undefined.
   static bool can_learn(const torch::Tensor& weight, const torch::Tensor& bias);
   /// Returns the rows as the pass reads them, in place, or nothing if the pass can't be used. It
-  /// can be used if `can_learn` is true for the parameters, gradients are being recorded, and each
-  /// row consists of as many float32 numbers or scaled bytes in plain memory as `weight` has
-  /// columns.
+  /// can be used if `can_learn` is true for the parameters, gradients are being recorded, there is
+  /// at least one row, and each row consists of as many float32 numbers or scaled bytes in plain
+  /// memory as `weight` has columns.
   static std::optional<kernels::RowView> view(const Rows& rows, const torch::Tensor& weight,
                                               const torch::Tensor& bias);
 

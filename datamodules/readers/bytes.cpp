@@ -12,7 +12,24 @@
 
 namespace levin::readers {
 
-void ByteSource::check_range(uint64_t offset, uint64_t size) const {
+FileSource::FileSource(const std::filesystem::path& path) : name_(path.string()) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) throw DataError::unreadable(name_, std::strerror(errno));
+  struct stat info = {};
+  const bool known = ::fstat(descriptor_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
+    const std::string reason(known ? irregular_file_fault(S_ISDIR(info.st_mode))
+                                   : std::string_view(std::strerror(errno)));
+    ::close(descriptor_);
+    throw DataError::unreadable(name_, reason);
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+FileSource::~FileSource() { ::close(descriptor_); }
+
+void FileSource::check_range(uint64_t offset, uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
   throw DataError::corrupt(name_, "it ends after " + counted(size_, "byte") + ", but " +
                                       counted(size, "byte") + " from offset " +
@@ -21,42 +38,14 @@ void ByteSource::check_range(uint64_t offset, uint64_t size) const {
                                       "is wrong; copy or download it again");
 }
 
-void ByteSource::read(uint64_t offset, std::span<std::byte> out) const {
+void FileSource::read(uint64_t offset, std::span<std::byte> out) const {
   check_range(offset, out.size());
-  if (!out.empty()) do_read(offset, out);
-}
-
-Bytes ByteSource::read(uint64_t offset, uint64_t size) const {
-  check_range(offset, size);  // before memory is asked for
-  Bytes bytes(size);
-  if (size > 0) do_read(offset, bytes);
-  return bytes;
-}
-
-FileSource::FileSource(const std::filesystem::path& path) : ByteSource(path.string(), 0) {
-  // Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) throw DataError::unreadable(name(), std::strerror(errno));
-  struct stat info = {};
-  const bool known = ::fstat(descriptor_, &info) == 0;
-  if (!known || !S_ISREG(info.st_mode)) {
-    const std::string reason(known ? irregular_file_fault(S_ISDIR(info.st_mode))
-                                   : std::string_view(std::strerror(errno)));
-    ::close(descriptor_);
-    throw DataError::unreadable(name(), reason);
-  }
-  set_size(static_cast<uint64_t>(info.st_size));
-}
-
-FileSource::~FileSource() { ::close(descriptor_); }
-
-void FileSource::do_read(uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw DataError::unreadable(name(), std::strerror(errno));
+    if (got < 0) throw DataError::unreadable(name_, std::strerror(errno));
     if (got == 0) {
-      throw DataError::unreadable(name(),
+      throw DataError::unreadable(name_,
                                   "it became shorter while it was read; wait until nothing writes "
                                   "to it, and start again");
     }
@@ -65,8 +54,11 @@ void FileSource::do_read(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
-void MemorySource::do_read(uint64_t offset, std::span<std::byte> out) const {
-  std::memcpy(out.data(), bytes_.data() + offset, out.size());
+Bytes FileSource::read(uint64_t offset, uint64_t size) const {
+  check_range(offset, size);  // before memory is asked for
+  Bytes bytes(size);
+  read(offset, bytes);
+  return bytes;
 }
 
 Bytes read_file(const std::filesystem::path& path) {

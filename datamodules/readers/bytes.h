@@ -8,74 +8,43 @@
 
 #include <levin/datamodules/readers/array.h>
 
-/// How the parsers get at bytes: sources that can be read at any offset, numbers in either byte
-/// order, and the spelling of values in messages. Parsers use a source if they need only parts of a
-/// file, or need to check its size first; `read_file` is enough for the others.
+/// How the parsers get at bytes: files that can be read at any offset, numbers in either byte
+/// order, and the spelling of values in messages. Parsers use a FileSource if they need only parts
+/// of a file, or need to check its size first; `read_file` is enough for the others.
 namespace levin::readers {
 
-/// Bytes that can be read at any offset: a file, of which only the parts that are read take memory,
-/// or memory. Any number of threads may read from a source at a time.
+/// A regular file that can be read at any offset; only the parts that are read take memory. It
+/// stays open as long as the object lives. Any number of threads may read from it at a time.
 ///
 ///     const FileSource file("x.npy");
 ///     const Bytes magic = file.read(0, 6);
-class ByteSource {
- public:
-  virtual ~ByteSource() = default;
-
-  /// What errors call the source: the path of a file.
-  const std::string& name() const { return name_; }
-  /// The number of bytes when the source was opened.
-  uint64_t size() const { return size_; }
-  /// Fills `out` with the bytes from `offset` on. Throws DataError::corrupt if the source ends
-  /// before that (the message gives its size), and DataError::unreadable if the system can't read
-  /// it or if it has become shorter since it was opened.
-  void read(uint64_t offset, std::span<std::byte> out) const;
-  /// Does the same into new memory, which is asked for only if the source has so many bytes.
-  Bytes read(uint64_t offset, uint64_t size) const;
-
- protected:
-  /// A source may be neither copied nor moved, so that it can own a descriptor.
-  ByteSource(std::string name, uint64_t size) : name_(std::move(name)), size_(size) {}
-  ByteSource(const ByteSource&) = delete;
-  ByteSource& operator=(const ByteSource&) = delete;
-  /// Fills `out`, which isn't empty and lies within the source.
-  virtual void do_read(uint64_t offset, std::span<std::byte> out) const = 0;
-  /// Throws DataError::corrupt if the source ends before `offset + size`.
-  void check_range(uint64_t offset, uint64_t size) const;
-  /// For a source that learns its size only while it opens.
-  void set_size(uint64_t size) { size_ = size; }
-
- private:
-  /// As `name` and `size` return them.
-  std::string name_;
-  uint64_t size_;
-};
-
-/// A regular file, which stays open as long as the source lives.
-class FileSource : public ByteSource {
+class FileSource {
  public:
   /// Throws DataError::unreadable if the file is missing, a folder, a pipe or a device, or if
   /// reading it isn't permitted.
   explicit FileSource(const std::filesystem::path& path);
-  ~FileSource() override;
+  ~FileSource();
+  FileSource(const FileSource&) = delete;
+  FileSource& operator=(const FileSource&) = delete;
+
+  /// What errors call the file: its path.
+  const std::string& name() const { return name_; }
+  /// The number of bytes when the file was opened.
+  uint64_t size() const { return size_; }
+  /// Fills `out` with the bytes from `offset` on. Throws DataError::corrupt if the file ends before
+  /// that (the message gives its size), and DataError::unreadable if the system can't read it.
+  void read(uint64_t offset, std::span<std::byte> out) const;
+  /// Does the same into new memory, which is asked for only if the file has so many bytes.
+  Bytes read(uint64_t offset, uint64_t size) const;
 
  private:
-  void do_read(uint64_t offset, std::span<std::byte> out) const override;
+  /// Throws DataError::corrupt if the file ends before `offset + size`.
+  void check_range(uint64_t offset, uint64_t size) const;
+
+  std::string name_;
+  uint64_t size_ = 0;
   /// Read by pread, which has no position that threads could share.
   int descriptor_;
-};
-
-/// Bytes in memory, which the caller keeps alive and doesn't change. Reading copies them, so that a
-/// parser can treat a file and memory alike.
-class MemorySource : public ByteSource {
- public:
-  MemorySource(std::span<const std::byte> bytes, std::string_view name)
-      : ByteSource(std::string(name), bytes.size()), bytes_(bytes) {}
-
- private:
-  void do_read(uint64_t offset, std::span<std::byte> out) const override;
-  /// The caller's bytes.
-  std::span<const std::byte> bytes_;
 };
 
 /// Reads a whole file into memory. Throws what FileSource throws, and DataError::unreadable if the

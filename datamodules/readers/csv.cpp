@@ -26,7 +26,7 @@ class TableReader {
     TextRecord record;
     for (size_t at = format_.begin(); at < text_.size(); at = record.next, line += record.lines) {
       format_.read_record(text_, at, line, record);
-      if (!format_.is_blank(record.text)) add_row(record, line);
+      if (!format_.is_blank(record)) add_row(record, line);
     }
     if (table_.rows == 0) throw format_.no_rows();
     if (options_.sort_classes) sort_classes();
@@ -48,6 +48,7 @@ class TableReader {
   /// The first cell of the target column says whether it holds numbers or names.
   double target(std::string_view cell, int64_t line, size_t column) {
     double ignored = 0.0;
+    if (trimmed(cell).empty()) return format_.number(cell, line, column);  // throws: it is missing
     if (table_.rows == 0) has_names_ = !parse_number(cell, ignored);
     if (!has_names_) return format_.number(cell, line, column);
     cell = trimmed(cell);

@@ -34,6 +34,7 @@ CsvFormat::CsvFormat(std::string_view text, std::string_view name, const CsvOpti
   const TextRecord skipped = before_first_record(text);
   begin_ = skipped.next;
   first_line_ += skipped.lines;
+  end_ = text.find_last_not_of(" \t\r\n") + 1;
   if (begin_ >= text.size()) throw DataError::empty(name_, "add at least one row");
   if (delimiter_ == 0) delimiter_ = detect_delimiter(text.substr(begin_));
 

@@ -41,7 +41,8 @@ struct CsvOptions {
 /// text: `read_csv`, which reads whole tables, and `open_csv`, which streams.
 ///
 /// A record is a line of cells. A line ends in LF, CRLF or CR. Empty lines and lines of spaces are
-/// skipped wherever they are, and so is a byte order mark at the front. Spaces and tabs around a
+/// skipped wherever they are, and so is a byte order mark at the front. Between the rows of a file
+/// of one column, however, such a line is an empty cell: a missing value. Spaces and tabs around a
 /// cell don't belong to it. A cell may be in double quotes; within them, delimiters and line ends
 /// are ordinary characters, and two quotes stand for one (RFC 4180). Every record has as many cells
 /// as the first one. Numbers are decimal and finite: NaN and infinities are refused, because no
@@ -52,7 +53,7 @@ struct CsvOptions {
 ///     TextRecord record;
 ///     for (size_t at = csv.begin(); at < text.size(); at = record.next, line += record.lines) {
 ///       csv.read_record(text, at, line, record);
-///       if (!csv.is_blank(record.text)) csv.for_each_cell(record, line, use_cell);
+///       if (!csv.is_blank(record)) csv.for_each_cell(record, line, use_cell);
 ///     }
 ///
 /// An object never changes, so any number of threads may use it. Functions that get a text get the
@@ -81,9 +82,12 @@ class CsvFormat {
     read_line(text, start, record);
     if (record.may_have_quotes) extend_over_quotes(text, start, line, record);
   }
-  /// Whether a record holds nothing but spaces and tabs, so that it is no row.
-  bool is_blank(std::string_view record) const {
-    return std::all_of(record.begin(), record.end(), [this](char c) { return is_space(c); });
+  /// Whether a record is no row, because it holds nothing but spaces and tabs. In a file of one
+  /// column, that is so only behind the last row.
+  bool is_blank(const TextRecord& record) const {
+    if (columns_.size() == 1 && record.next < end_) return false;
+    return std::all_of(record.text.begin(), record.text.end(),
+                       [this](char c) { return is_space(c); });
   }
 
   /// Calls `each(cell, column)` for every cell of a record, from left to right. Quotes around a
@@ -158,6 +162,8 @@ class CsvFormat {
   /// Where the rows start: the byte, and the line from 1.
   size_t begin_ = 0;
   int64_t first_line_ = 1;
+  /// Where the last row ends: behind the text's last byte that is neither a blank nor a line end.
+  size_t end_ = 0;
   bool has_header_ = false;
   std::vector<std::string> columns_;
   std::optional<size_t> target_;

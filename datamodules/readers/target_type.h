@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <string_view>
 
 namespace levin::readers {
@@ -12,5 +13,12 @@ enum class TargetType { automatic, classes, values };
 /// The meaning of an option `target_type`: "auto", "class" or "value". Throws ConfigError for any
 /// other word.
 TargetType parse_target_type(std::string_view word);
+
+/// Whether a number in a file can be a class: it is whole, and at most 2^53, up to which a double
+/// holds every whole number exactly.
+inline bool is_whole(double value) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  return value == std::trunc(value) && std::abs(value) <= kExact;
+}
 
 }  // namespace levin::readers

@@ -34,7 +34,7 @@ class CsvLines : public LineFormat {
                    TextRecord& record) const override {
     csv_.read_record(text, offset, line, record);
   }
-  bool is_blank(std::string_view record) const override { return csv_.is_blank(record); }
+  bool is_blank(const TextRecord& record) const override { return csv_.is_blank(record); }
 
   void scan(const TextRecord& record, int64_t line, Summary& summary) const override {
     csv_.for_each_cell(record, line, [&](std::string_view cell, size_t column) {
@@ -75,7 +75,7 @@ class LibsvmLines : public LineFormat {
   Start start(std::string_view text) const override {
     return {text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0, 1};
   }
-  bool is_blank(std::string_view line) const override { return content(line).empty(); }
+  bool is_blank(const TextRecord& record) const override { return content(record.text).empty(); }
 
   void scan(const TextRecord& record, int64_t number, Summary& summary) const override {
     auto line = content(record.text);

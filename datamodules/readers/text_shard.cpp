@@ -1,23 +1,18 @@
 #include <levin/datamodules/readers/text_shard.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/target_type.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {
 
-/// The distance in bytes between two marks of the index: at most so much text is skipped to find a
-/// row.
+/// The distance in bytes between two marks of the index: to find a row, at most this much text is
+/// skipped.
 constexpr uint64_t kStretch = uint64_t{32} << 10;
-
-bool is_whole(double value) {
-  constexpr double kExact = 9007199254740992.0;  // 2^53
-  return value == std::trunc(value) && std::abs(value) <= kExact;
-}
 
 }  // namespace
 
@@ -46,7 +41,7 @@ class TextShard::Lines {
       format_.read_record(text_, start_, number_, record_);
       next_ = record_.next;
       next_number_ += record_.lines;
-      if (!format_.is_blank(record_.text)) return true;
+      if (!format_.is_blank(record_)) return true;
     }
     return false;
   }

@@ -52,7 +52,7 @@ class LineFormat {
   virtual void read_record(std::string_view text, size_t offset, int64_t line,
                            TextRecord& record) const;
   /// Whether a record holds no row: it is empty or a comment.
-  virtual bool is_blank(std::string_view record) const = 0;
+  virtual bool is_blank(const TextRecord& record) const = 0;
   /// Checks what can be checked quickly, among it the target, and adds what it finds to `summary`.
   virtual void scan(const TextRecord& record, int64_t line, Summary& summary) const = 0;
   /// Writes the features [width] of a record and, if the format has one, its target.

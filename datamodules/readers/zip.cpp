@@ -226,6 +226,11 @@ Bytes ZipArchive::read(const ZipEntry& entry) const {
 }
 
 void write_zip(const std::filesystem::path& path, std::span<const ZipMember> members) {
+  if (members.empty()) {  // libzip writes no file then
+    std::string directory(kSmallestArchive, '\0');
+    directory.replace(0, 4, "PK\x05\x06");
+    return files::write_atomically(path, directory);
+  }
   if (path.has_parent_path()) files::create_folder(path.parent_path());
   auto temporary = path;
   temporary += ".tmp-" + std::to_string(::getpid());

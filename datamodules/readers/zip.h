@@ -80,10 +80,10 @@ struct ZipMember {
   std::vector<std::span<const std::byte>> parts = {};
 };
 
-/// Writes `members` to a new archive without compression, then syncs it and renames it over `path`;
-/// makes the folder if it is missing. The same members give the same bytes at any time and in any
-/// time zone. Throws CheckpointError if the file can't be written; no part of it is left behind
-/// then.
+/// Writes `members`, of which there may be none, to a new archive without compression, then syncs
+/// it and renames it over `path`; makes the folder if it is missing. The same members give the same
+/// bytes at any time and in any time zone. Throws CheckpointError if the file can't be written; no
+/// part of it is left behind then.
 void write_zip(const std::filesystem::path& path, std::span<const ZipMember> members);
 
 }  // namespace levin::readers

@@ -22,7 +22,8 @@ namespace {
 
 constexpr const char* kValues = "levin.values";
 constexpr const char* kAliases = "levin.aliases";
-constexpr const char* kHeaderSum = "levin.crc32.header";  // over the header, in which it is zeros
+// The CRC-32 of the header, computed with zeros in its own place.
+constexpr const char* kHeaderSum = "levin.crc32.header";
 constexpr const char* kDataSum = "levin.crc32.data";
 constexpr const char* kNoSum = "00000000";
 

@@ -178,7 +178,8 @@ class Wholes {
     }
     if (slice.begin < 0 || slice.end > whole.flat.numel() ||
         slice.end - slice.begin != part.numel()) {
-      fail(name, fmt::format("has no entries {} to {}", slice.begin, slice.end));
+      fail(name, fmt::format("has a slice {} to {} that doesn't fit its shape or its data",
+                             slice.begin, slice.end));
     }
     whole.flat.narrow(0, slice.begin, part.numel()).copy_(part.reshape({-1}));
     whole.ranges.emplace_back(slice.begin, slice.end);
@@ -189,10 +190,11 @@ class Wholes {
       std::sort(whole.ranges.begin(), whole.ranges.end());
       int64_t reached = 0;
       for (const auto& [begin, end] : whole.ranges) {
-        if (begin != reached) fail(name, fmt::format("isn't whole: entry {}", reached));
+        if (begin < reached) fail(name, fmt::format("has its entry {} in two parts", begin));
+        if (begin > reached) fail_incomplete(name, reached);
         reached = end;
       }
-      if (reached != whole.flat.numel()) fail(name, fmt::format("isn't whole: entry {}", reached));
+      if (reached != whole.flat.numel()) fail_incomplete(name, reached);
       state.tensors.insert_or_assign(name, whole.flat.view(whole.shape));
     }
   }
@@ -204,6 +206,9 @@ class Wholes {
     std::vector<std::pair<int64_t, int64_t>> ranges;
   };
 
+  [[noreturn]] void fail_incomplete(const std::string& name, int64_t entry) const {
+    fail(name, fmt::format("is incomplete: no part has its entry {}", entry));
+  }
   [[noreturn]] void fail(const std::string& name, const std::string& problem) const {
     throw CheckpointError::corrupt(folder_.string(), fmt::format("'{}' {}", name, problem));
   }

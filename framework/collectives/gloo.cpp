@@ -26,7 +26,8 @@ class AbortableGloo : public c10d::ProcessGroupGloo {
   using c10d::ProcessGroupGloo::ProcessGroupGloo;
 
   /// If one wait takes too long, Gloo breaks all connections, and with them every other wait on
-  /// this rank and at the other ends. So this waits for nothing, for no time.
+  /// this rank and at the other ends. This starts such a wait with a timeout of 0, which fails at
+  /// once.
   void abort() override {
     for (const auto& context : contexts_) {
       char nothing = 0;

@@ -19,7 +19,6 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr double kSpin = 100e-6;    // longer than it takes to be woken up
 constexpr long kLook = 20'000'000;  // nanoseconds between two checks for ranks that are gone
-constexpr const char* kHint = "another rank has failed or is late: see what it says";
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -208,7 +207,7 @@ void HostSum::check(int64_t other, double since, bool has_left) const {
   } else {
     return;
   }
-  throw DistributedError(fmt::format("rank {}: {}; {}", options_.rank, what, kHint));
+  throw DistributedError(fmt::format("rank {}: {}; {}", options_.rank, what, kOtherRankHint));
 }
 
 }  // namespace levin

@@ -9,6 +9,10 @@
 
 namespace levin {
 
+/// What a rank that waited in vain for another one says to do.
+inline constexpr const char* kOtherRankHint =
+    "another rank has failed or is late; look for its message";
+
 /// Options of HostSum.
 struct HostSumOptions {
   /// The number of this rank, and how many ranks share the memory.

@@ -35,7 +35,7 @@ std::string own_address(const Cluster& cluster) {
   const std::string port = std::to_string(cluster.master_port);
   if (::getaddrinfo(cluster.master_address.c_str(), port.c_str(), &hints, &found) != 0) {
     throw DistributedError(
-        fmt::format("'{}' is no host that can be found: set MASTER_ADDR to rank 0's address",
+        fmt::format("the host '{}' can't be found; set MASTER_ADDR to the address of rank 0",
                     cluster.master_address));
   }
   std::string address;
@@ -63,13 +63,11 @@ constexpr size_t kBroadcastBytes = size_t{250} << 20;  // in one message
 
 using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
 
-constexpr const char* kLate = "another rank has failed or is late: see what it says";
-
 /// Runs `work`. Turns exceptions that aren't Levin's into DistributedError, which adds the rank on
 /// which they were thrown, and what to do.
 template <class Work>
 auto joined(int64_t rank, const std::string& what, const Work& work,
-            const std::string& hint = kLate) {
+            const std::string& hint = kOtherRankHint) {
   try {
     return work();
   } catch (const Error&) {

@@ -22,6 +22,10 @@ namespace levin {
 ///     auto registry = levin::shipped_classes();
 ///     registry.models.add<MyModel>("MyModel");
 ///
+/// The class is found by its name alone, without namespaces. If the module's class and another one
+/// of the registry have the same name, override `Module::class_name` in yours and register it under
+/// that name.
+///
 /// Parameters and buffers get the floating-point type they were saved in.
 ///
 /// Throws CheckpointError if the file can't be read, says nothing about its module or doesn't have

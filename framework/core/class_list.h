@@ -71,6 +71,10 @@ class ClassList {
     }
   };
 
+  ClassList() = default;
+  /// `kind` is the word that errors use for a class of the list, such as "optimizer".
+  explicit ClassList(std::string kind) : kind_(std::move(kind)) {}
+
   /// Adds a class T, or replaces the class that had the name, in its place. `help` says in one line
   /// what the class is for. T needs three things, which are checked when the call is compiled:
   ///   - `using Options = TOptions;`, an options struct with a default for every field;
@@ -123,10 +127,10 @@ class ClassList {
     return found;
   }
   /// The same as `find`, but throws ConfigError if there is no such class. The message proposes the
-  /// nearest name, or lists all; `kind` is the word it uses for the class ("optimizer").
-  const Entry& at(std::string_view class_path, std::string_view kind = "class") const {
+  /// nearest name, or lists all.
+  const Entry& at(std::string_view class_path) const {
     if (const Entry* found = find(class_path)) return *found;
-    throw ConfigError::unknown_name(kind, class_path, names());
+    throw ConfigError::unknown_name(kind_, class_path, names());
   }
   /// Makes an object of the class of that name, with the settings `init_args`; the caller owns it.
   /// Throws ConfigError if the name isn't in the list, and what `Entry::make` throws.
@@ -157,6 +161,7 @@ class ClassList {
     return draft;
   }
 
+  std::string kind_ = "class";
   std::vector<Entry> entries_;
 };
 

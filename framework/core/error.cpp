@@ -85,6 +85,12 @@ DataError DataError::no_such_tensor(std::string_view name, const std::vector<std
                                                fmt::join(known, ", ")));
 }
 
+DataError DataError::no_such_row(int64_t row, int64_t size, std::string_view hint) {
+  const auto rows = size > 0 ? fmt::format("rows 0 to {}", size - 1) : std::string("no rows");
+  return DataError(
+      fmt::format("row {} was asked for, but the data set has {}; {}", row, rows, hint));
+}
+
 DataError DataError::wrong_row_count(int64_t asked, int64_t given) {
   return DataError(fmt::format(
       "the data set gave {} rows of the {} asked for; one whose end isn't known has no size()",

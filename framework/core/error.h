@@ -62,6 +62,9 @@ class DataError : public Error {
                              std::string_view hint);
   /// No tensor of a batch or file has the name; the message lists those there are.
   static DataError no_such_tensor(std::string_view name, const std::vector<std::string>& known);
+  /// A data set of `size` rows has no row `row`; `hint` says what to do. `row 7 was asked for, but
+  /// the data set has rows 0 to 4; check the sampler`.
+  static DataError no_such_row(int64_t row, int64_t size, std::string_view hint);
   /// A data set returned another number of rows than it was asked for.
   static DataError wrong_row_count(int64_t asked, int64_t given);
   /// A file can't be opened or read.

@@ -14,6 +14,12 @@ namespace {
   throw DataError::no_such_tensor(name, names);
 }
 
+// The tensor of rows in a batch that may be changed: the rows become that tensor.
+torch::Tensor own_tensor(Rows& rows) {
+  if (!rows.is_dense()) rows = rows.tensor();
+  return rows.source();
+}
+
 }  // namespace
 
 Batch::Batch(NamedTensors tensors) {
@@ -34,7 +40,20 @@ torch::Tensor Batch::operator[](std::string_view name) const {
   return rows->tensor();
 }
 
-NamedTensors Batch::tensors() const {
+torch::Tensor Batch::operator[](std::string_view name) {
+  const Rows* rows = std::as_const(*this).find(name);
+  if (rows == nullptr) throw_no_such_tensor(name, entries_);
+  return own_tensor(const_cast<Rows&>(*rows));
+}
+
+torch::Tensor Batch::input() { return own_tensor(const_cast<Rows&>(input_rows())); }
+
+const NamedTensors Batch::tensors() {
+  for (auto& entry : entries_) own_tensor(entry.second);
+  return std::as_const(*this).tensors();
+}
+
+const NamedTensors Batch::tensors() const {
   NamedTensors tensors;
   tensors.reserve(entries_.size());
   for (const auto& [name, rows] : entries_) tensors.emplace_back(name, rows.tensor());

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace levin {
@@ -19,9 +20,10 @@ namespace levin {
 /// an optional weight of each row. Batches move cheaply; copies share the tensors.
 ///
 /// The rows of a tensor may still lie in the data set (`Rows`), but only if the reader of the
-/// batches asked for that: `Module::reads_rows_in_place`, `Reader::leave_rows_in_place`. Then each
-/// call of an accessor that returns the tensor copies the rows into new memory. Only member
-/// functions that aren't const change the batch.
+/// batches asked for that: `Module::reads_rows_in_place`, `Reader::leave_rows_in_place`. Then an
+/// accessor of a const batch copies the rows into new memory at each call and leaves the batch as
+/// it is. An accessor of a batch that isn't const puts such a copy into the batch, so that whoever
+/// reads the batch later sees what a hook does to the tensor in place; the data set isn't changed.
 class Batch {
  public:
   Batch() = default;
@@ -30,15 +32,21 @@ class Batch {
   /// The tensor named "input", or else the first one: [rows, ...]. Throws DataError if the batch is
   /// empty.
   torch::Tensor input() const { return input_rows().tensor(); }
+  torch::Tensor input();
   /// The tensor named "target": [rows] or [rows, ...]. Throws DataError if there is none.
   torch::Tensor target() const { return (*this)["target"]; }
+  torch::Tensor target() { return (*this)["target"]; }
   /// The tensor named "weight": [rows]. Throws DataError if there is none.
   torch::Tensor weight() const { return (*this)["weight"]; }
+  torch::Tensor weight() { return (*this)["weight"]; }
   /// The tensor of that name. Throws DataError, listing the names there are, if there is none.
   torch::Tensor operator[](std::string_view name) const;
+  torch::Tensor operator[](std::string_view name);
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  /// All tensors, in order.
-  NamedTensors tensors() const;
+  /// All tensors, in order. The list is const because a tensor put into it wouldn't be in the
+  /// batch; `set` puts one there.
+  const NamedTensors tensors() const;
+  const NamedTensors tensors();
 
   /// The rows of the input, to be read where they lie. Throws DataError if the batch is empty.
   const Rows& input_rows() const;
@@ -62,6 +70,12 @@ class Batch {
   Batch to(at::Device device, bool non_blocking = true) const;
   /// The same batch with every tensor in page-locked memory, for fast copies to a CUDA device.
   Batch pin_memory() const;
+
+  friend void swap(Batch& a, Batch& b) noexcept {
+    a.entries_.swap(b.entries_);
+    a.row_ids_.swap(b.row_ids_);
+    std::swap(a.loader_index_, b.loader_index_);
+  }
 
  private:
   const Rows* find(std::string_view name) const;

@@ -168,12 +168,7 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
       rows[i] = scratch.global[static_cast<size_t>(scratch.positions[i] - first)];
     }
   }
-  for (size_t i = 0; checked_rows_ && i < rows.size(); ++i) {
-    if (rows[i] >= 0 && rows[i] < *checked_rows_) continue;
-    throw DataError("the sampler gave row " + std::to_string(rows[i]) +
-                    ", but the data set has rows 0 to " + std::to_string(*checked_rows_ - 1) +
-                    "; make the sampler for the size of this data set");
-  }
+  if (checked_rows_) require_rows_in_range(rows, *checked_rows_);
   read(rows, out.batch);
   if (out.batch.rows() != static_cast<int64_t>(rows.size())) {
     throw DataError::wrong_row_count(static_cast<int64_t>(rows.size()), out.batch.rows());

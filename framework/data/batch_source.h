@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace levin {
@@ -22,6 +23,13 @@ struct PreparedBatch {
   /// What the data set or transform threw; null if nothing was thrown. If it is set, the other
   /// members mean nothing.
   std::exception_ptr error;
+
+  friend void swap(PreparedBatch& a, PreparedBatch& b) noexcept {
+    swap(a.batch, b.batch);
+    std::swap(a.global_rows, b.global_rows);
+    std::swap(a.last, b.last);
+    std::swap(a.error, b.error);
+  }
 };
 
 /// The number of rows of a full batch over all ranks: global_batch_size if it is set, else

@@ -46,8 +46,9 @@ class DataModule {
   /// Called in every process at the end of a stage, to free what `setup` made. Not called if the
   /// stage ended by an exception.
   virtual void teardown(Stage /*stage*/) {}
-  /// Called for each batch before and after it moves to the device; override them to change the
-  /// batch. The module's hooks of the same names are called after these.
+  /// Called for each batch before and after it moves to the device. Override them to change the
+  /// batch: change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`. The
+  /// module's hooks of the same names are called after these.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}
   /// What the data module needs to go on after a resume; empty by default. The order of the rows

@@ -9,16 +9,6 @@
 namespace levin {
 namespace {
 
-void check_rows(std::span<const int64_t> rows, int64_t size) {
-  // Negative numbers are above every size when read as unsigned.
-  for (const int64_t row : rows) {
-    if (static_cast<uint64_t>(row) < static_cast<uint64_t>(size)) continue;
-    throw DataError("row " + std::to_string(row) + " was asked for, but the data set has " +
-                    (size == 0 ? std::string("no rows") : "rows 0 to " + std::to_string(size - 1)) +
-                    "; check the sampler or the row numbers of the Subset");
-  }
-}
-
 // Gives `out` as many entries as `like`, with the same names. An entry whose name changes loses
 // its rows; the others keep theirs, so that their memory can be written again.
 void take_names(const NamedRows& like, NamedRows& out) {
@@ -58,7 +48,7 @@ Batch Dataset::get(int64_t row) const {
 TensorDataset::TensorDataset(NamedTensors tensors) {
   if (tensors.empty()) throw DataError::empty("the data set", "give it at least one tensor");
   for (auto& [name, tensor] : tensors) {
-    entries_.emplace_back(name, prepared(name, tensor));
+    entries_.emplace_back(name, prepared(name, tensor)).second.seal();
     const auto& [first_name, first] = entries_.front();
     const int64_t rows = entries_.back().second.size();
     if (rows != first.size()) throw DataError::rows_differ(first_name, first.size(), name, rows);
@@ -81,6 +71,7 @@ void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
                                  "it must be Byte (uint8) to have a scale");
     }
     entry.second = Rows(bytes, scale);
+    entry.second.seal();
     return;
   }
   throw DataError::no_such_tensor(name, names);
@@ -101,7 +92,7 @@ void TensorDataset::select_batch(std::span<const int64_t> rows, Batch& out) cons
 }
 
 void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batch& out) const {
-  check_rows(rows, rows_);
+  require_rows_in_range(rows, rows_);
   auto& entries = out.entries();
   take_names(entries_, entries);
   for (size_t i = 0; i < entries_.size(); ++i) {
@@ -117,7 +108,9 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
 
 Subset::Subset(std::shared_ptr<const Dataset> parent, std::vector<int64_t> rows)
     : parent_(std::move(parent)), rows_(std::move(rows)) {
-  if (const auto size = parent_->size()) check_rows(rows_, *size);
+  if (const auto size = parent_->size()) {
+    require_rows_in_range(rows_, *size, "check the numbers that the subset is made of");
+  }
 }
 
 void Subset::get_batch(std::span<const int64_t> rows, Batch& out) const {
@@ -129,7 +122,7 @@ void Subset::select_batch(std::span<const int64_t> rows, Batch& out) const {
 }
 
 void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const {
-  check_rows(rows, *size());
+  require_rows_in_range(rows, *size());
   // A buffer that each thread keeps. It is moved out while in use, because the parent may be a
   // Subset as well and then needs a buffer of its own.
   thread_local std::vector<int64_t> spare;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/data/batch.h>
 
 #include <cstdint>
@@ -51,6 +52,17 @@ class Dataset {
   /// many rows, use `get_batch` or a DataLoader.
   Batch get(int64_t row) const;
 };
+
+/// Throws DataError for the first of the numbers `rows` that a data set of `size` rows doesn't
+/// have. `hint` says what to do about it.
+inline void require_rows_in_range(std::span<const int64_t> rows, int64_t size,
+                                  std::string_view hint = "check the sampler") {
+  // Negative numbers are above every size when read as unsigned.
+  for (const int64_t row : rows) {
+    if (static_cast<uint64_t>(row) < static_cast<uint64_t>(size)) continue;
+    throw DataError::no_such_row(row, size, hint);
+  }
+}
 
 /// Tensors in memory (or on a device) that have the same number of rows, their first size:
 /// {"input": x, "target": y}. CPU tensors are gathered by memory copies, those on a device by

@@ -54,7 +54,7 @@ void PrefetchRing::take(PreparedBatch& out) {
       done_.wait(lock, [&next] { return next.ready; });
       waiting_ = false;
     }
-    std::swap(next.prepared, out);
+    swap(next.prepared, out);
     next.ready = false;
     ++head_;
     // Waking a thread costs microseconds. Sleeping threads are therefore woken only when half of

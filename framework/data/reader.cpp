@@ -53,11 +53,11 @@ class Reader::Implementation {
 
 bool Reader::Implementation::next(Batch& batch) {
   if (!ahead_ && !known_end()) {
-    if (!on_cuda() && !batch.entries().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && !batch.entries().empty()) swap(front_.batch, batch);
     fetch();
   }
   if (known_end()) {
-    if (!on_cuda() && front_.batch.entries().empty()) std::swap(front_.batch, batch);
+    if (!on_cuda() && front_.batch.entries().empty()) swap(front_.batch, batch);
     batch = Batch();
     return false;
   }
@@ -78,7 +78,7 @@ void Reader::Implementation::hand_out(Batch& batch) {
   if (on_cuda()) {
     batch = front_.batch.to(*device_);  // front_ keeps its buffers on the host
   } else {
-    std::swap(front_.batch, batch);
+    swap(front_.batch, batch);
     if (device_) batch = batch.to(*device_);
   }
 }
@@ -98,8 +98,8 @@ void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
   source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
-  // Workers copy the rows while the step runs, which is faster still, and a copy to a device needs
-  // a tensor of its own.
+  // Rows aren't left in place if workers copy them while a step runs, which costs the step nothing,
+  // or if they go to a device, which needs them in one tensor.
   source_.set_in_place(in_place_ && workers_ == 0 && !pin_memory_ &&
                        (!device_ || device_->is_cpu()));
   if (workers_ > 0) {

@@ -29,11 +29,13 @@ bool are_consecutive(std::span<const int64_t> rows) {
   return true;
 }
 
+// Copies rows of the size of a Word, which needn't be aligned as one.
 template <class Word>
-void gather_words(const void* from, std::span<const int64_t> rows, void* to) {
-  const auto* source = static_cast<const Word*>(from);
-  auto* target = static_cast<Word*>(to);
-  for (const int64_t row : rows) *target++ = source[row];
+void gather_words(const char* from, std::span<const int64_t> rows, char* to) {
+  for (const int64_t row : rows) {
+    std::memcpy(to, from + static_cast<size_t>(row) * sizeof(Word), sizeof(Word));
+    to += sizeof(Word);
+  }
 }
 
 // Copies short rows whose size is a multiple of 16 bytes. Copying them in chunks of a fixed size is
@@ -62,7 +64,8 @@ void gather_bytes(const char* from, size_t row_bytes, std::span<const int64_t> r
 // Gathers rows on the calling thread. LibTorch's index_select would start a team of threads in each
 // worker of a loader.
 void copy_rows(const torch::Tensor& source, std::span<const int64_t> rows, torch::Tensor& target) {
-  const auto row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
+  const auto row_bytes =
+      static_cast<size_t>(source.numel() / source.sizes()[0]) * source.itemsize();
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(target.mutable_data_ptr());
   if (are_consecutive(rows)) {
@@ -109,11 +112,6 @@ std::vector<int64_t> numbers_up_to(int64_t end) {
 
 }  // namespace
 
-int64_t Rows::size() const {
-  if (is_selection_) return static_cast<int64_t>(numbers_.size());
-  return source_.defined() && source_.dim() > 0 ? source_.size(0) : 0;
-}
-
 size_t Rows::nbytes() const {
   if (is_dense()) return source_.defined() ? source_.nbytes() : 0;
   const int64_t values = c10::multiply_integers(row_shape()) * size();
@@ -126,18 +124,22 @@ torch::Tensor Rows::tensor() const {
   std::optional<c10::InferenceMode> normal_mode;
   if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
   Rows dense;
-  dense.copy(source_, scale_, is_selection_ ? numbers_ : numbers_up_to(size()));
+  if (is_selection_) {
+    dense.copy(*this, numbers_);
+  } else {
+    dense.copy(*this, numbers_up_to(size()));
+  }
   return dense.source_;
 }
 
 std::optional<kernels::RowView> Rows::view() const {
   if (!source_.defined() || source_.scalar_type() != (scale_ ? at::kByte : at::kFloat) ||
-      source_.dim() == 0 || source_.size(0) == 0 || !is_plain_memory(source_)) {
+      source_.dim() == 0 || source_.sizes()[0] == 0 || !is_plain()) {
     return std::nullopt;
   }
   kernels::RowView view;
   view.data = source_.const_data_ptr();
-  view.row_size = source_.numel() / source_.size(0);
+  view.row_size = source_.numel() / source_.sizes()[0];
   view.count = size();
   if (is_selection_) view.numbers = numbers_.data();
   if (scale_) {
@@ -150,34 +152,36 @@ std::optional<kernels::RowView> Rows::view() const {
 
 void Rows::gather(std::span<const int64_t> numbers, Rows& out) const {
   if (!is_selection_) {
-    out.copy(source_, scale_, numbers);
+    out.copy(*this, numbers);
     return;
   }
   Rows chosen;
   select(numbers, chosen);
-  out.copy(source_, scale_, chosen.numbers_);
+  out.copy(*this, chosen.numbers_);
 }
 
 void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
   out.source_ = source_;
   out.scale_ = scale_;
   out.is_selection_ = true;
+  out.is_sealed_plain_ = is_sealed_plain_;
   out.numbers_.assign(numbers.begin(), numbers.end());
   if (!is_selection_) return;
   for (auto& number : out.numbers_) number = numbers_[static_cast<size_t>(number)];
 }
 
-void Rows::copy(const torch::Tensor& source, const std::optional<ByteScale>& scale,
-                std::span<const int64_t> numbers) {
-  if (!is_plain_memory(source)) {
-    *this = Rows(select_rows(source, scale, numbers));
+bool Rows::is_plain() const { return is_sealed_plain_ || is_plain_memory(source_); }
+
+void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
+  const torch::Tensor& source = from.source_;
+  if (!from.is_plain()) {
+    *this = Rows(select_rows(source, from.scale_, numbers));
     return;
   }
-  allocate(static_cast<int64_t>(numbers.size()), source.sizes().slice(1),
-           scale ? at::kFloat : source.scalar_type());
+  allocate(static_cast<int64_t>(numbers.size()), from.row_shape(), from.dtype());
   if (numbers.empty() || source.numel() == 0) return;
-  if (scale) {
-    convert_rows(source, *scale, numbers, source_);
+  if (from.scale_) {
+    convert_rows(source, *from.scale_, numbers, source_);
   } else {
     copy_rows(source, numbers, source_);
   }
@@ -208,6 +212,7 @@ Rows Rows::pin_memory() const {
 
 const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype) {
   if (!is_dense()) *this = Rows();
+  is_sealed_plain_ = false;
   source_ = reuse_or_allocate(std::move(source_), size, row_shape, dtype);
   return source_;
 }
@@ -217,7 +222,10 @@ void Rows::drop_shared() {
   source_.reset();
   scale_.reset();
   is_selection_ = false;
+  is_sealed_plain_ = false;
   numbers_.clear();
 }
+
+void Rows::seal() { is_sealed_plain_ = source_.defined() && is_plain_memory(source_); }
 
 }  // namespace levin

@@ -43,7 +43,10 @@ class Rows {
   /// Whether the rows are a tensor of their own, so that `tensor` copies nothing.
   bool is_dense() const { return !is_selection_ && !scale_; }
   /// The number of rows; 0 if there is no tensor, or one without dimensions.
-  int64_t size() const;
+  int64_t size() const {
+    if (is_selection_) return static_cast<int64_t>(numbers_.size());
+    return source_.defined() && source_.dim() > 0 ? source_.sizes()[0] : 0;
+  }
   /// The type and shape of the rows as `tensor` gives them; the shape is that of one row.
   at::ScalarType dtype() const { return scale_ ? at::kFloat : source_.scalar_type(); }
   at::IntArrayRef row_shape() const { return source_.sizes().slice(1); }
@@ -61,8 +64,8 @@ class Rows {
   /// neither float32 nor scaled bytes, or take part in a graph of gradients.
   std::optional<kernels::RowView> view() const;
 
-  /// Makes `out`, another object, the rows of these with the given numbers, in that order, by a
-  /// copy. The memory of `out` is used again if it fits and nobody else uses it. Each number must
+  /// Copies the rows with the given numbers, in that order, into `out`, which must be another
+  /// object. The memory of `out` is used again if it fits and nobody else uses it. Each number must
   /// be in [0, size), which isn't checked here. Plain CPU memory is copied on the calling thread
   /// alone.
   void gather(std::span<const int64_t> numbers, Rows& out) const;
@@ -81,17 +84,23 @@ class Rows {
   /// for its values to be written. Uses the memory of these rows again if it fits and nobody else
   /// uses it; what was in them is lost.
   const torch::Tensor& allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype);
-  /// Gives up a tensor that somebody else uses too, or that these rows only refer to. What is left
+  /// Becomes empty unless these rows are a tensor that nobody else uses. The memory of what is left
   /// may be written again.
   void drop_shared();
+  /// Promises that the tensor's layout and `requires_grad` don't change any more. Later calls of
+  /// `gather` and `view`, also those of rows selected from these, then needn't examine it again. A
+  /// data set calls this for its own tensors.
+  void seal();
 
  private:
-  void copy(const torch::Tensor& source, const std::optional<ByteScale>& scale,
-            std::span<const int64_t> numbers);
+  bool is_plain() const;
+  // Becomes a copy of those rows of `from.source_`.
+  void copy(const Rows& from, std::span<const int64_t> numbers);
 
   torch::Tensor source_;
   std::optional<ByteScale> scale_;
   bool is_selection_ = false;
+  bool is_sealed_plain_ = false;  // source_ is sealed, and plain memory
   std::vector<int64_t> numbers_;  // of a selection: its rows of source_
 };
 

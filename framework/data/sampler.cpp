@@ -29,7 +29,7 @@ void number_and_shuffle(std::vector<Index>& order, int64_t size, KeyedGenerator 
 
 int64_t checked_size(int64_t size) {
   if (size >= 0) return size;
-  throw ConfigError::invalid_value("size", std::to_string(size), "a sampler needs at least 0");
+  throw ConfigError::invalid_value("size", std::to_string(size), "must be at least 0");
 }
 
 }  // namespace

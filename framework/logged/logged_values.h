@@ -65,9 +65,10 @@ struct PackedMetrics {
 /// each optimizer step) and the hooks, which log; then it reads step_values or epoch_values.
 class LoggedValues {
  public:
-  /// Selects the values that `step_values` and `epoch_values` return. `callbacks`: all values; one
-  /// whose key ends in "_step" or "_epoch" is returned under its plain name as well. `logger`:
-  /// those logged with `logger` = true. `progress_bar`: those logged with `prog_bar` = true.
+  /// Selects the values that `step_values` and `epoch_values` return. `callbacks`: all values; a
+  /// value that is logged both on_step and on_epoch is returned under its plain name as well.
+  /// `logger`: those logged with `logger` = true. `progress_bar`: those logged with `prog_bar` =
+  /// true.
   enum class For { callbacks, logger, progress_bar };
 
   /// Starts a pass over the data. Forgets all values but remembers the names.

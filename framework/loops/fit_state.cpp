@@ -101,6 +101,7 @@ StateDict FitState::state(bool weights_only) {
 void FitState::note_input(const Batch& batch) {
   if (batch.rows() == 0) return;
   const Rows& input = batch.input_rows();
+  if (!input.is_defined() || input.source().dim() == 0) return;
   input_ = {.shape = input.row_shape().vec(), .dtype = c10::getDtypeNames(input.dtype()).first};
 }
 

@@ -153,7 +153,8 @@ torch::Tensor SyncBatchNormImpl::forward(const torch::Tensor& input) {
   const bool learns = is_training();
   if (learns && link_ != nullptr) return joined_forward(input);
   if (learns && input.numel() == options.num_features) {
-    throw ModuleError::contract("SyncBatchNorm.forward", "was given one value a channel",
+    throw ModuleError::contract("SyncBatchNorm.forward",
+                                "was given a single value for each channel, which has no variance",
                                 "train on batches of at least two rows");
   }
   const double factor = learns ? next_factor() : 0.0;
@@ -199,7 +200,7 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own)
   const auto count = counts.sum();
   if (count.is_cpu() && count.item<double>() < 2.0) {  // on a GPU this would wait for it
     throw ModuleError::contract("SyncBatchNorm.forward",
-                                "was given less than two values a channel over all ranks",
+                                "was given fewer than two values for each channel, over all ranks",
                                 "train on batches of at least two rows");
   }
   const auto mean = (counts * means).sum(0) / count;

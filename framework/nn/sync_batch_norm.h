@@ -18,8 +18,8 @@ struct SyncBatchNormOptions {
   int64_t num_features = 0;
   /// Added to the variance.
   double eps = 1e-5;
-  /// The weight of a new batch in the running statistics; nothing: these are the mean over all
-  /// batches.
+  /// The weight of a new batch in the running statistics. Without a value, the running statistics
+  /// are the mean over all batches.
   std::optional<double> momentum = 0.1;
   /// Whether the layer has a weight and a bias.
   bool affine = true;
@@ -55,10 +55,10 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
   void reset() override;
 
   /// Normalises `input`, [rows, channels, ...]; the result has the same shape and type. In training
-  /// it is a collective of the ranks that have rows, and SyncBatchNorms::end_batch is the part of
-  /// the others. Throws ModuleError if the number of channels isn't num_features, and in training
-  /// if there is only one value for each channel, which has no variance. (With rows on a GPU,
-  /// several ranks don't check that.)
+  /// the ranks that have rows exchange statistics in this call, and the others take part by
+  /// SyncBatchNorms::end_batch. Throws ModuleError if the number of channels isn't num_features,
+  /// and in training if there is only one value for each channel, which has no variance. (With rows
+  /// on a GPU, several ranks don't check that.)
   torch::Tensor forward(const torch::Tensor& input);
 
   SyncBatchNormOptions options;

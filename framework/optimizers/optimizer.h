@@ -97,10 +97,11 @@ class Optimizer {
   /// state is another optimizer's or belongs to other parameters.
   virtual void load_state_dict(const StateDict& state) = 0;
 
-  /// Makes each step divide the gradients, in place, by this one-element tensor. Undefined: by 1.
+  /// Makes each step divide the gradients, in place, by this one-element tensor. If it is
+  /// undefined, gradients aren't divided.
   void set_grad_scale(torch::Tensor scale) { grad_scale_ = std::move(scale); }
-  /// Makes a step change nothing if this one-element tensor isn't 0 at that time. Undefined: every
-  /// step counts.
+  /// Makes a step change nothing if this one-element tensor isn't 0 at that time. If it is
+  /// undefined, every step changes the parameters.
   void set_found_inf(torch::Tensor found_inf) { found_inf_ = std::move(found_inf); }
 
  protected:
@@ -126,7 +127,8 @@ class Optimizer {
   void load_groups(const StateDict& state);
 
   std::vector<ParameterGroup> groups_;
-  std::vector<ParameterSlice> slices_;  // one a parameter, group after group; none: not sharded
+  // One for each parameter, group after group; empty if not sharded.
+  std::vector<ParameterSlice> slices_;
   std::function<void()> after_step_;
   torch::Tensor grad_scale_;
   torch::Tensor found_inf_;

@@ -13,13 +13,14 @@ namespace levin {
 
 const OptimizerList& shipped_optimizers() {
   static const OptimizerList optimizers = [] {
-    OptimizerList list;
+    OptimizerList list("optimizer");
     list.add<SGD>("SGD", "gradient descent, with momentum if asked for");
-    list.add<Adam>("Adam", "by running means of the gradient and its square");
+    list.add<Adam>("Adam", "scales steps by running means of the gradient and its square");
     list.add<AdamW>("AdamW", "Adam with decoupled weight decay");
-    list.add<Adagrad>("Adagrad", "by the sum of squared gradients; for sparse ones");
-    list.add<RMSprop>("RMSprop", "by a running mean of squared gradients");
-    list.add<LBFGS>("LBFGS", "quasi-Newton; for whole-batch training");
+    list.add<Adagrad>("Adagrad",
+                      "scales steps by the sum of squared gradients; suits sparse gradients");
+    list.add<RMSprop>("RMSprop", "scales steps by a running mean of squared gradients");
+    list.add<LBFGS>("LBFGS", "a quasi-Newton method, for batches of the whole data set");
     return list;
   }();
   return optimizers;
@@ -27,14 +28,14 @@ const OptimizerList& shipped_optimizers() {
 
 const SchedulerList& shipped_schedulers() {
   static const SchedulerList schedulers = [] {
-    SchedulerList list;
-    list.add<StepLR>("StepLR", "drops every step_size");
-    list.add<MultiStepLR>("MultiStepLR", "drops at milestones");
-    list.add<ExponentialLR>("ExponentialLR", "drops by a factor each time");
-    list.add<CosineAnnealingLR>("CosineAnnealingLR", "down half a cosine");
-    list.add<LinearLR>("LinearLR", "linearly from one factor to another: warm-up");
+    SchedulerList list("scheduler");
+    list.add<StepLR>("StepLR", "drops by gamma every step_size epochs or steps");
+    list.add<MultiStepLR>("MultiStepLR", "drops by gamma at each of the milestones");
+    list.add<ExponentialLR>("ExponentialLR", "drops by gamma every epoch or step");
+    list.add<CosineAnnealingLR>("CosineAnnealingLR", "falls along half a cosine");
+    list.add<LinearLR>("LinearLR", "goes linearly from one factor to another, as for a warm-up");
     list.add<WarmupLR>("WarmupLR", "another name of LinearLR");
-    list.add<OneCycleLR>("OneCycleLR", "up to a peak, and down further than it began");
+    list.add<OneCycleLR>("OneCycleLR", "rises to a peak, then falls below its first rate");
     list.add<ReduceLROnPlateau>("ReduceLROnPlateau", "drops when a metric ceases to improve");
     return list;
   }();

@@ -126,8 +126,6 @@ void PerParameterOptimizer::step_bucket(Bucket& bucket) {
   run(bucket, /*first=*/true);
 }
 
-// Fills the lists with the parameters that have a gradient: with those that have been stepped
-// before or, if `first`, with those that haven't. If not `first`, returns how many haven't.
 size_t PerParameterOptimizer::gather(Bucket& bucket, bool first) {
   for (auto* route : {&bucket.fused, &bucket.plain}) {
     route->filled = 0;

@@ -81,7 +81,8 @@ void Schedules::load_state_dict(const StateDict& state) {
   if (state.values.as_object().size() != items_.size()) {
     throw CheckpointError::mismatch(
         "the state of the learning rate schedulers",
-        {fmt::format("it has {}, this run {}", state.values.as_object().size(), items_.size())});
+        {fmt::format("the checkpoint has {} schedulers, this run has {}",
+                     state.values.as_object().size(), items_.size())});
   }
   for (size_t i = 0; i < items_.size(); ++i) {
     const StateDict item = state.child(std::to_string(i));

@@ -72,11 +72,12 @@ class Module : public torch::nn::Module, public Hooks {
 
   /// Whether training_step reads the rows of the input from the data set itself
   /// (`Batch::input_rows`). If so, training batches of data in memory refer to their rows in the
-  /// data set and hold no copy of them; `Batch::input` then makes a copy at each call. Asked before
-  /// each epoch.
+  /// data set and hold no copy of them; `Batch::input` of the const batch then makes a copy at each
+  /// call. Asked before each epoch.
   virtual bool reads_rows_in_place() const { return false; }
 
-  /// Called before each batch moves to the device, and after; override them to change the batch.
+  /// Called before each batch moves to the device, and after. Override them to change the batch:
+  /// change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`.
   virtual void on_before_batch_transfer(Batch& /*batch*/) {}
   virtual void on_after_batch_transfer(Batch& /*batch*/) {}
 

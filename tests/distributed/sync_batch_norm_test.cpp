@@ -323,7 +323,7 @@ TEST_F(SyncBatchNormTest, one_value_a_channel_has_no_variance) {
   EXPECT_TRUE(says(test::message_of<ModuleError>([&] {
                      alone(torch::ones({1, kChannels}));
                    }),
-                   {"one value a channel", "at least two rows"}));
+                   {"a single value for each channel", "at least two rows"}));
   on_ranks(2, [](ProcessGroup& group) {
     torch::nn::Sequential net{SyncBatchNorm(kChannels)};
     const SyncBatchNorms norms(*net, group);

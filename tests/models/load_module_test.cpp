@@ -90,7 +90,7 @@ class MLP : public Classifier {
 };
 }  // namespace other
 
-TEST_F(LoadedModel, is_never_another_class_of_the_same_name) {
+TEST_F(LoadedModel, a_class_of_the_same_name_without_settings_is_refused) {
   other::MLP model;
   StateDict checkpoint;
   checkpoint.add("model", model.state_dict());

@@ -2,7 +2,10 @@
 
 #include "models/support.h"
 
+#include <c10/core/CPUAllocator.h>
 #include <torch/torch.h>
+
+#include <atomic>
 
 #include <levin/datamodules/array.h>
 #include <levin/framework/strategies/single_device.h>
@@ -33,6 +36,44 @@ class Counting : public LogisticRegression {
     return LogisticRegression::loss(logits, targets);
   }
   mutable int by_autograd = 0;
+};
+
+/// LibTorch's allocator of CPU memory, which counts the bytes that it is asked for.
+class CountingAllocator : public c10::Allocator {
+ public:
+  /// One that lives forever, because a tensor refers to the allocator of its memory.
+  static CountingAllocator& instance() {
+    static auto& allocator = *new CountingAllocator;
+    return allocator;
+  }
+  c10::DataPtr allocate(size_t bytes) override {
+    allocated += bytes;
+    return own_.allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return own_.raw_deleter(); }
+  void copy_data(void* to, const void* from, size_t bytes) const override {
+    own_.copy_data(to, from, bytes);
+  }
+  std::atomic<size_t> allocated{0};
+
+ private:
+  c10::Allocator& own_ = *c10::GetDefaultCPUAllocator();
+};
+
+/// Puts the CountingAllocator in the place of LibTorch's for as long as this object lives.
+class CountedMemory {
+ public:
+  CountedMemory() : before_(c10::GetCPUAllocator()) {
+    CountingAllocator::instance().allocated = 0;
+    c10::SetCPUAllocator(&CountingAllocator::instance());
+  }
+  ~CountedMemory() { c10::SetCPUAllocator(before_); }
+  CountedMemory(const CountedMemory&) = delete;
+  CountedMemory& operator=(const CountedMemory&) = delete;
+  size_t bytes() const { return CountingAllocator::instance().allocated; }
+
+ private:
+  c10::Allocator* before_;
 };
 
 LogisticRegressionOptions options_of(int64_t features, int64_t classes) {
@@ -196,14 +237,86 @@ TEST(SoftmaxLoss, rows_of_bytes_are_read_where_they_lie) {
   Counting fused(options_of(784, 10));
   ByAutograd plain(options_of(784, 10));
   plain.load_state_dict(fused.state_dict());
-  const std::vector<int64_t> rows = {3, 49, 0, 17, 17};
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < 400; ++i) rows.push_back(i * 17 % 50);
   Batch in_place;
   data.select_batch(rows, in_place);
   Batch gathered;
   data.get_batch(rows, gathered);
   expect_same(step_of(fused, in_place), step_of(plain, gathered));
   EXPECT_EQ(fused.by_autograd, 0);
-  EXPECT_FALSE(in_place.input_rows().is_dense()) << "somebody gathered them";
+  const size_t a_copy = in_place.input_rows().nbytes();
+  const auto allocated_by = [&](Module& model) {
+    const CountedMemory memory;
+    step_of(model, in_place);
+    return memory.bytes();
+  };
+  EXPECT_LT(allocated_by(fused), a_copy / 4) << "the rows were copied";
+  EXPECT_GE(allocated_by(plain), a_copy) << "copies aren't noticed";
+}
+
+TEST(SoftmaxLoss, a_fit_leaves_the_rows_it_reads_in_place_where_they_are) {
+  class Measured : public Counting {
+   public:
+    using Counting::Counting;
+    void on_train_start(levin::Run&) override { memory_.emplace(); }
+    void on_train_batch_end(const torch::Tensor&, const Batch& batch, Step&) override {
+      EXPECT_FALSE(batch.input_rows().is_dense());
+    }
+    void on_train_end(levin::Run&) override {
+      allocated = memory_->bytes();
+      memory_.reset();
+    }
+    size_t allocated = 0;
+
+   private:
+    std::optional<CountedMemory> memory_;
+  };
+  const auto x = torch::randn({400, 784});
+  ArrayDataModule data(x, torch::randint(3, {400}, torch::kLong),
+                       {.batch_size = 50, .val_split = 0.0, .test_split = 0.0});
+  Measured model(options_of(784, 3));
+  Trainer({.accelerator = "cpu", .max_epochs = 2}).fit(model, data);
+  EXPECT_EQ(model.by_autograd, 0);
+  EXPECT_GT(model.allocated, 0U);
+  EXPECT_LT(model.allocated, x.nbytes() / 4) << "the rows were copied";
+}
+
+// A hook may change the tensor that it gets, as it may with modules that don't read in place.
+TEST(SoftmaxLoss, what_hooks_do_to_the_input_in_place_is_what_the_step_reads) {
+  class Doubling : public ArrayDataModule {
+   public:
+    using ArrayDataModule::ArrayDataModule;
+    void on_after_batch_transfer(Batch& batch) override { batch.input().mul_(2.0); }
+  };
+  auto options = options_of(784, 10);
+  options.optimizer = "SGD";
+  options.learning_rate = 0.01;
+  const auto x = torch::randn({40, 784});
+  const auto x_before = x.clone();
+  const auto y = torch::randint(10, {40}, torch::kLong);
+  const auto fit = [&](Module& model) {
+    Doubling data(x, y, {.batch_size = 8, .val_split = 0.0, .test_split = 0.0, .shuffle = false});
+    Trainer({.accelerator = "cpu", .max_epochs = 2}).fit(model, data);
+  };
+  Counting fused(options);
+  ByAutograd plain(options);
+  plain.load_state_dict(fused.state_dict());
+  fit(fused);
+  fit(plain);
+  EXPECT_EQ(fused.by_autograd, 0);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TENSORS_NEAR(fused.parameters()[i], plain.parameters()[i], 1e-5);
+  }
+  EXPECT_TRUE(torch::equal(x, x_before)) << "the data were written";
+}
+
+TEST(SoftmaxLoss, rows_that_are_none_are_not_read) {
+  const auto weight = torch::randn({3, 20}, torch::requires_grad());
+  Rows rows;
+  Rows(torch::randn({5, 20})).select(std::vector<int64_t>{4, 1}, rows);
+  EXPECT_TRUE(SoftmaxLoss::view(rows, weight, {}));
+  EXPECT_FALSE(SoftmaxLoss::view(rows.narrow(0, 0), weight, {})) << "their mean would be NaN";
 }
 
 // What a fit hands to a module that reads rows in place; others get tensors.
@@ -250,7 +363,6 @@ TEST(SoftmaxLoss, rows_in_place_that_the_pass_does_not_take_go_by_autograd) {
   data.get_batch(rows, gathered);
   ByAutograd plain(options_of(100, 3));
   expect_same(step_of(plain, in_place), step_of(plain, gathered));
-  EXPECT_FALSE(in_place.input_rows().is_dense());
 }
 
 }  // namespace levin::softmax_loss_test

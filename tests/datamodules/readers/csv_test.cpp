@@ -285,6 +285,39 @@ TEST(ReadersCsv, skips_lines_that_are_empty_or_blank_and_counts_them) {
   expect_data_error([] { parse("a\tb\n\t\n"); }, "line 2, column 1 (a)");
 }
 
+TEST(ReadersCsv, a_blank_line_between_the_rows_of_one_column_is_a_missing_value) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "y.csv";
+  for (const char* text : {"y\n1\n\n2\n", "y\r\n1\r\n \t\r\n2", "5\n1\n\n2\n\n"}) {
+    SCOPED_TRACE(text);
+    expect_data_error([&] { parse(text); }, "line 3, column 1");
+    test::write_text(path, text);
+    const Outcome streamed = stream(path, "none");
+    EXPECT_NE(streamed.error.find("line 3, column 1"), std::string::npos) << streamed.error;
+    EXPECT_EQ(streamed.error, read_whole(path, "none").error);
+  }
+  CsvOptions options;
+  options.target_column = "-1";
+  for (const char* text : {"y\n1\n\n2\n", "y\na\n\nb\n"}) {
+    expect_data_error([&] { parse(text, options); }, "line 3, column 1");
+  }
+  expect_data_error([&] { parse("y\n\na\n", options); }, "line 2, column 1");
+  for (const char* text : {"y\n1\n2\n\n", "\n \ny\n1\n2\n \t\n\r\n", "1\n2"}) {
+    SCOPED_TRACE(text);
+    EXPECT_EQ(parse(text).values, (Values{1, 2}));
+    test::write_text(path, text);
+    EXPECT_EQ(stream(path, "none").values, (Values{1, 2}));
+  }
+}
+
+TEST(ReadersCsv, a_class_without_a_name_is_a_missing_value) {
+  CsvOptions options;
+  options.target_column = "kind";
+  for (const char* text : {"x,kind\n1,a\n2,\n", "x,kind\n1,a\n2,\"\"\n", "kind,x\na,1\n ,2\n"}) {
+    expect_data_error([&] { parse(text, options); }, "line 3, column");
+  }
+}
+
 TEST(ReadersCsv, passes_over_blanks_around_quotes) {
   EXPECT_EQ(parse("\"a\", \"b\" \n \"1\" , \"2\"\n").columns, (Names{"a", "b"}));
   EXPECT_EQ(parse("\"a\", \"b\" \n \"1\" , \"2\"\n").values, (Values{1, 2}));

@@ -53,7 +53,7 @@ class Learner : public levin::Module {
  public:
   using Options = LearnerOptions;
   Learner(LearnerOptions options, const levin::OptimizerList& optimizers) {
-    optimizers.at(options.optimizer, "optimizer");
+    optimizers.at(options.optimizer);
   }
 };
 

@@ -92,12 +92,18 @@ TEST(ClassList, finds_a_class_by_its_qualified_name) {
   EXPECT_EQ(list.find("shapes.Square"), &list.entries()[3]);
 }
 
+TEST(ClassList, an_unknown_class_is_called_what_the_list_is_of) {
+  Shapes list("shape");
+  list.add<Square>("Square");
+  const std::string message = "unknown shape 'Sqare'; did you mean 'Square'?";
+  EXPECT_EQ(message_of<ConfigError>([&] { list.at("Sqare"); }), message);
+  EXPECT_EQ(message_of<ConfigError>([&] { list.make("Sqare", {}, 1.0); }), message);
+}
+
 TEST(ClassList, refuses_what_is_wrong_and_says_where) {
   const Shapes list = shapes();
   EXPECT_EQ(message_of<ConfigError>([&] { list.make("Sqare", {}, 1.0); }),
             "unknown class 'Sqare'; did you mean 'Square'?");
-  EXPECT_EQ(message_of<ConfigError>([&] { list.at("Sqare", "shape"); }),
-            "unknown shape 'Sqare'; did you mean 'Square'?");
   EXPECT_EQ(message_of<ConfigError>([&] {
               list.make("Square", Value::Object{{"sides", 1}}, 1.0);
             }),

@@ -49,6 +49,10 @@ TEST(ErrorMessages, data_errors_say_what_the_value_and_what_to_do) {
   EXPECT_TRUE(says(DataError::no_such_tensor("weight", {"input", "target"}).what(),
                    {"'weight'", "input, target"}));
   EXPECT_TRUE(says(DataError::no_such_tensor("weight", {}).what(), {"'weight'", "empty"}));
+  EXPECT_STREQ(DataError::no_such_row(7, 5, "check the sampler").what(),
+               "row 7 was asked for, but the data set has rows 0 to 4; check the sampler");
+  EXPECT_STREQ(DataError::no_such_row(0, 0, "check the sampler").what(),
+               "row 0 was asked for, but the data set has no rows; check the sampler");
   EXPECT_TRUE(says(DataError::wrong_row_count(10, 7).what(), {"7 rows", "10"}));
   EXPECT_TRUE(says(DataError::unreadable("x.csv", "no such file").what(), {"x.csv", "no such"}));
   EXPECT_TRUE(says(DataError::corrupt("x.npy", "wrong magic").what(), {"x.npy", "wrong magic"}));

@@ -454,6 +454,22 @@ TEST(DataLoader, rows_left_in_place_are_the_same_rows_in_the_same_order) {
   }
 }
 
+TEST(DataLoader, a_rank_without_rows_gets_a_batch_of_no_rows_in_place_too) {
+  const DataLoader loader(wide(9), {.batch_size = 2});
+  auto reader = loader.open(0, 2, {.rank = 1, .world_size = 2});
+  reader.leave_rows_in_place(true);
+  Batch batch;
+  ASSERT_TRUE(reader.next(batch));
+  const Batch& read = batch;
+  EXPECT_FALSE(read.input_rows().is_dense());
+  EXPECT_EQ(read.rows(), 0);
+  EXPECT_EQ(read.input().sizes(), (Rows{0, 100}));
+  EXPECT_EQ(read.target().sizes(), Rows{0});
+  EXPECT_TRUE(read.row_ids().empty());
+  EXPECT_EQ(reader.global_rows(), 1);
+  EXPECT_FALSE(reader.next(batch));
+}
+
 TEST(DataLoader,
      rows_are_copied_unless_the_caller_wants_them_in_place_and_nothing_else_needs_them) {
   const auto is_dense = [](const DataLoaderOptions& options, bool in_place,
@@ -560,9 +576,8 @@ TEST(DataLoader, exceptions_of_transforms_and_samplers_arrive_too) {
                                           .sampler = std::make_shared<SequentialSampler>(24)});
     auto other = beyond.open(0, 4);
     ASSERT_TRUE(other.next(batch));
-    EXPECT_EQ(message_of<DataError>([&] { other.next(batch); }),
-              "the sampler gave row 20, but the data set has rows 0 to 19; make the sampler for "
-              "the size of this data set");
+    EXPECT_EQ(test::message_of<DataError>([&] { other.next(batch); }),
+              "row 20 was asked for, but the data set has rows 0 to 19; check the sampler");
   }
 }
 

@@ -140,6 +140,44 @@ TEST(Rows, narrow_gives_a_stretch_of_either_kind_without_a_copy) {
   EXPECT_EQ(none.view()->count, 0);
 }
 
+TEST(Rows, words_are_copied_from_wherever_they_begin) {
+  for (const int64_t width : {4, 8}) {
+    const auto bytes = torch::arange(6 * width + 1, torch::kByte);
+    const auto source = bytes.narrow(0, 1, 6 * width).view({6, width});  // begins at an odd address
+    Rows rows;
+    Rows(source).gather(Numbers{5, 0, 3}, rows);
+    EXPECT_TRUE(torch::equal(rows.tensor(), chosen(source, {5, 0, 3}))) << width;
+  }
+}
+
+TEST(Rows, sealed_rows_and_those_chosen_from_them_are_read_like_others) {
+  const auto source = table(9);
+  Rows all(source);
+  all.seal();
+  const Numbers numbers{8, 0, 3};
+  Rows rows;
+  all.gather(numbers, rows);
+  EXPECT_TRUE(torch::equal(rows.tensor(), chosen(source, numbers)));
+  all.select(numbers, rows);
+  expect_view_is_tensor(rows);
+  EXPECT_TRUE(torch::equal(rows.narrow(1, 2).tensor(), chosen(source, {0, 3})));
+  Rows transposed(torch::randn({3, 9}).t());
+  transposed.seal();
+  EXPECT_FALSE(transposed.view());
+  transposed.gather(numbers, rows);
+  EXPECT_TRUE(torch::equal(rows.tensor(), chosen(transposed.source(), numbers)));
+}
+
+TEST(Rows, memory_that_held_sealed_rows_is_examined_anew) {
+  Rows all(table(9));
+  all.seal();
+  Rows rows;
+  all.select(Numbers{1, 2}, rows);
+  all.gather(Numbers{1, 2}, rows);
+  rows.tensor().set_requires_grad(true);
+  EXPECT_FALSE(rows.view()) << "it takes part in a graph";
+}
+
 TEST(Rows, move_to_a_device_gathered_and_stay_in_place_on_their_own) {
   const Rows all(table(9));
   Rows selected;

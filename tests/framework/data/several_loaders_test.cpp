@@ -122,6 +122,41 @@ TEST(SeveralLoaders, training_reads_one_after_another_in_every_epoch) {
   EXPECT_EQ(model.epoch_ends, (std::vector<size_t>{29, 58}));
 }
 
+/// Reads rows where they lie in the data sets of 100 columns, whose numbers are those of the rows.
+class InPlace : public Module {
+ public:
+  InPlace() { register_parameter("weight", weight_); }
+  bool reads_rows_in_place() const override { return true; }
+  torch::Tensor training_step(const Batch& batch, Step&) override {
+    EXPECT_FALSE(batch.input_rows().is_dense());
+    const auto input = batch.input();
+    for (int64_t i = 0; i < batch.rows(); ++i) {
+      seen.emplace_back(batch.loader_index(), input[i][99].item<int64_t>());
+    }
+    return weight_.sum();
+  }
+  Optimizers configure_optimizers() override { return SGD(parameters(), {.learning_rate = 0.1}); }
+  Seen seen;
+
+ private:
+  torch::Tensor weight_ = torch::ones({1}, torch::requires_grad());
+};
+
+TEST(SeveralLoaders, rows_of_each_can_be_read_in_place) {
+  const auto rows = [](int64_t count) {
+    const auto numbers = torch::arange(count).to(torch::kFloat);
+    return std::make_shared<TensorDataset>(numbers.view({count, 1}).repeat({1, 100}), numbers);
+  };
+  InPlace model;
+  Loaders data;
+  data.train = {DataLoader(rows(7), {.batch_size = 4}), DataLoader(rows(5), {.batch_size = 3})};
+  Trainer(on_cpu({.max_epochs = 2})).fit(model, data);
+  const Seen epoch = rows_of(1, 5, rows_of(0, 7));
+  Seen both = epoch;
+  both.insert(both.end(), epoch.begin(), epoch.end());
+  EXPECT_EQ(model.seen, both);
+}
+
 TEST(SeveralLoaders, limit_train_batches_counts_over_all_of_them) {
   const std::pair<CountOrFraction, Seen> cases[] = {{5, rows_of(1, 5, rows_of(0, 15))},
                                                     {3, rows_of(0, 12)},

@@ -53,6 +53,22 @@ class FlatClassifier : public test::Classifier {
   }
 };
 
+/// Learns from "x", and has an entry named "input" without dimensions, or without a tensor.
+class NamelessInput : public test::Classifier {
+ public:
+  explicit NamelessInput(torch::Tensor input) : input_(std::move(input)) {}
+  void on_after_batch_transfer(Batch& batch) override {
+    batch = Batch({{"x", batch.input()}, {"target", batch.target()}, {"input", input_}});
+  }
+  torch::Tensor training_step(const Batch& batch, Step&) override {
+    return torch::cross_entropy_loss(forward(batch["x"]), batch.target());
+  }
+  void validation_step(const Batch&, Step&) override {}
+
+ private:
+  torch::Tensor input_;
+};
+
 class FitStateTest : public ::testing::Test {
  protected:
   TrainerOptions options() const {
@@ -94,6 +110,14 @@ TEST_F(FitStateTest, the_input_is_what_steps_get) {
   EXPECT_EQ(description.input->shape, std::vector<int64_t>{4});
   EXPECT_EQ(description.input->dtype, "float32");
   EXPECT_TRUE(description.class_names.empty());
+}
+
+TEST_F(FitStateTest, an_input_without_rows_is_not_described) {
+  for (const auto& input : {torch::tensor(1.0), torch::Tensor()}) {
+    NamelessInput module(input);
+    test::PointsModule data(40, {.batch_size = 16});
+    EXPECT_FALSE(fit(module, data).input) << "defined: " << input.defined();
+  }
 }
 
 TEST_F(FitStateTest, the_input_is_unknown_before_the_first_batch_unless_an_earlier_run_saw_it) {

@@ -123,7 +123,7 @@ TEST(SchedulesState, of_another_number_of_schedulers_is_refused) {
   Optimizers none(SGD({parameter()}, {.learning_rate = 0.8}));
   EXPECT_TRUE(says(message_of<CheckpointError>(
                        [&] { Schedules(none).load_state_dict(Schedules(one).state_dict()); }),
-                   {"it has 1, this run 0"}));
+                   {"the checkpoint has 1 schedulers, this run has 0"}));
   Schedules(none).load_state_dict(Schedules(none).state_dict());
   Schedules(none).load_state_dict({});
 }

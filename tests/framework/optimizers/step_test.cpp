@@ -265,8 +265,7 @@ TEST(OptimizersList, names_the_nearest) {
   };
   const auto unknown =
       message([] { levin::shipped_optimizers().make("Adamm", {}, {leaf({1.0})}); });
-  EXPECT_NE(unknown.find("Adamm"), std::string::npos) << unknown;
-  EXPECT_NE(unknown.find("'Adam'"), std::string::npos) << unknown;
+  EXPECT_EQ(unknown, "unknown optimizer 'Adamm'; did you mean 'Adam'?");
   const auto wrong_key = message([] {
     levin::shipped_optimizers().make("Adam", levin::Value::Object{{"learningrate", 0.1}},
                                      {leaf({1.0})});
@@ -276,8 +275,8 @@ TEST(OptimizersList, names_the_nearest) {
     levin::shipped_optimizers().make("Adam", levin::Value::Object{{"eps", -1.0}}, {leaf({1.0})});
   });
   EXPECT_NE(wrong_value.find("Adam: eps"), std::string::npos) << wrong_value;
-  EXPECT_NE(message([] { levin::shipped_schedulers().make("StepLr", {}); }).find("'StepLR'"),
-            std::string::npos);
+  EXPECT_EQ(message([] { levin::shipped_schedulers().make("StepLr", {}); }),
+            "unknown scheduler 'StepLr'; did you mean 'StepLR'?");
 }
 
 TEST(OptimizersResult, is_made_of_what_a_user_returns) {

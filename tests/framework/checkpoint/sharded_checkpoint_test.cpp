@@ -1,0 +1,50 @@
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
+
+#include <gtest/gtest.h>
+
+#include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/core/error.h>
+
+#include "framework/meeting.h"
+#include "framework/message_of.h"
+#include "framework/support.h"
+
+// Slices that don't make a whole tensor. tests/distributed/sharding_test.cpp has everything else.
+
+namespace levin::sharded_checkpoint_test {
+
+struct Range {
+  int64_t begin;
+  int64_t end;
+};
+
+/// What loading says if two ranks have saved these parts of a tensor "w" of 4 entries.
+std::string error_of(Range first, Range second) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "torn.ckpt";
+  test::Meeting meeting(2);
+  test::in_threads(2, [&](size_t rank) {
+    const Range range = rank == 0 ? first : second;
+    test::ThreadRank ranks(meeting, rank);
+    StateDict state;
+    state.tensors["w"] = torch::zeros({range.end - range.begin});
+    state.values[kSlices]["w"] = to_value(TensorSlice{{4}, range.begin, range.end});
+    save_sharded_checkpoint(path, state, ranks);
+  });
+  return test::message_of<CheckpointError>([&] { load_sharded_checkpoint(path); });
+}
+
+TEST(ShardedCheckpointSlices, an_entry_that_no_part_has_is_named) {
+  EXPECT_TRUE(test::says(error_of({0, 2}, {3, 4}), {"'w' is incomplete: no part has its entry 2"}));
+  EXPECT_TRUE(test::says(error_of({0, 2}, {2, 3}), {"'w' is incomplete: no part has its entry 3"}));
+}
+
+TEST(ShardedCheckpointSlices, an_entry_that_two_parts_have_is_named) {
+  EXPECT_TRUE(test::says(error_of({0, 3}, {2, 4}), {"'w' has its entry 2 in two parts"}));
+}
+
+TEST(ShardedCheckpointSlices, a_slice_that_does_not_lie_in_its_tensor_is_named) {
+  EXPECT_TRUE(test::says(error_of({0, 3}, {3, 9}), {"'w' has a slice 3 to 9 that doesn't fit"}));
+}
+
+}  // namespace levin::sharded_checkpoint_test
