@@ -26,8 +26,7 @@ Fields describe(EarlyStoppingOptions& o) {
        "stop as soon as the metric is worse than this value"},
       {"check_on_train_epoch_end", &o.check_on_train_epoch_end,
        "check after each training epoch (true) or validation (false); null: whenever the metric "
-       "has a "
-       "new value"},
+       "has a new value"},
       {"restore_best_weights", &o.restore_best_weights,
        "restore the weights that had the best value when training ends"},
   });

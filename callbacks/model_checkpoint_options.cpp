@@ -64,8 +64,7 @@ Fields describe(ModelCheckpointOptions& o) {
       {"every_n_epochs", &o.every_n_epochs, "save every n epochs; 0: never"},
       {"save_on_train_epoch_end", &o.save_on_train_epoch_end,
        "save at the end of training epochs (true) or validations (false); null: whenever the "
-       "monitor "
-       "has a new value"},
+       "monitor has a new value"},
   });
 }
 

@@ -10,7 +10,8 @@ constexpr int kDone = 0;
 constexpr int kFailed = 1;
 /// The command line or the configuration is wrong; nothing was started.
 constexpr int kWrongUsage = 2;
-/// A signal ended the run, and a checkpoint to go on from is saved.
+/// A signal ended the command. A fit has saved a checkpoint to go on from (unless fast_dev_run is
+/// set); `convert` has removed what it had written.
 constexpr int kInterrupted = 130;
 
 }  // namespace levin

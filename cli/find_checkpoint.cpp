@@ -57,7 +57,7 @@ fs::path newest_file(const fs::path& folder) {
 /// The best checkpoint, as the run's ModelCheckpoint recorded it in the checkpoint `last`. If there
 /// are several ModelCheckpoints, one with a monitor is preferred.
 fs::path best_recorded(const fs::path& last) {
-  const StateDict callbacks = load_checkpoint(last).child("callbacks");
+  const StateDict callbacks = load_checkpoint_outline(last).child("callbacks");
   fs::path best;
   for (const auto& [key, state] : callbacks.values.as_object()) {
     if (!state.contains("best_model_path")) continue;

@@ -61,8 +61,8 @@ from a checkpoint alone, for rows in a file:
 )";
 
 constexpr const char* kExitStatus = R"(
-exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted with a
-checkpoint saved
+exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 ended by a signal: fit
+has saved a checkpoint to go on from, unless trainer.fast_dev_run is set
 )";
 
 bool runs_a_job(std::string_view command) {

@@ -38,7 +38,7 @@ readers::DType dtype_of(const torch::Tensor& tensor) {
   }
   throw ModuleError::contract(
       "predict_step", fmt::format("an output is of type {}", c10::toString(tensor.scalar_type())),
-      "return tensors of numbers that NumPy has, too");
+      "return tensors of bool, integers, float16, bfloat16, float32 or float64");
 }
 
 readers::Array to_array(const torch::Tensor& tensor) {

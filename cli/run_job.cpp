@@ -12,6 +12,7 @@
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/predictions.h>
 #include <levin/cli/report.h>
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
@@ -47,7 +48,7 @@ class Session {
         trainer_(*job.trainer) {
     if (job.seed) seed_everything(static_cast<uint64_t>(*job.seed));
     data_ = job.data->make();
-    model_ = job.model ? job.model->make() : load_module(registry, ckpt_path_);
+    model_ = job.model ? job.model->make() : model_of_checkpoint(registry);
     for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
       for (const auto& each : *list) add_callback(each.make(), each.hooks);
     }
@@ -122,6 +123,11 @@ class Session {
   }
 
  private:
+  /// The model that the checkpoint is of. The Trainer loads the weights.
+  std::unique_ptr<Module> model_of_checkpoint(const Registry& registry) const {
+    return make_module(registry, load_checkpoint_outline(ckpt_path_), ckpt_path_);
+  }
+
   /// Whether this rank prints the results, which are the same on all ranks.
   bool speaks() { return trainer_.run().is_global_zero(); }
 
@@ -149,7 +155,8 @@ class Session {
 };
 
 /// Throws if the configuration lacks a part. Commands other than fit need no model if there is a
-/// checkpoint, which names its module; fit needs one, because the settings of training may differ.
+/// checkpoint, which names its module. fit needs a model in any case: it goes on with the settings
+/// that the configuration gives, such as the learning rate, which may differ from the checkpoint's.
 void require_parts(const Job& job, const std::string& command) {
   if (!job.model && command == "fit") {
     throw ConfigError::conflict("no model is named",

@@ -9,7 +9,7 @@ namespace levin {
 /// makes the objects and calls the Trainer. The final metrics go to stderr as a table and, with
 /// `--json`, to stdout as one JSON object.
 ///
-/// validate, test and predict take the module from the checkpoint (`load_module`) if the
+/// validate, test and predict make the module that the checkpoint is of (`make_module`) if the
 /// configuration names no model.
 ///
 /// Returns the exit status: 0, or 130 if a signal ended the run. Errors are thrown: ConfigError for

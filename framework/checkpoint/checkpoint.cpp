@@ -8,6 +8,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/util/Exception.h>
 #include <zlib.h>
 
 #include <fmt/format.h>
@@ -113,14 +114,13 @@ Plan plan_tensors(const StateDict& state) {
   return plan;
 }
 
-/// Checks the checksums of a file that Levin wrote. Files of other programs have none.
-void check_sums(const safetensors::File& file, std::string_view path,
-                std::span<const std::byte> bytes) {
+/// Checks the header's checksum of a file that Levin wrote. Files of other programs have none.
+void check_header_sum(const safetensors::File& file, std::string_view path,
+                      std::span<const std::byte> bytes) {
   const auto& metadata = file.header.metadata;
   const auto header_sum = metadata.find(kHeaderSum);
-  const auto data_sum = metadata.find(kDataSum);
-  if (header_sum == metadata.end() && data_sum == metadata.end()) return;
-  if (header_sum == metadata.end() || data_sum == metadata.end()) {
+  if (header_sum == metadata.end() && !metadata.contains(kDataSum)) return;
+  if (header_sum == metadata.end() || !metadata.contains(kDataSum)) {
     throw CheckpointError::corrupt(path, "one of its two checksums is missing");
   }
   const size_t header_size = bytes.size() - file.data.size();
@@ -134,8 +134,27 @@ void check_sums(const safetensors::File& file, std::string_view path,
   if (hexadecimal(crc(0, std::as_bytes(std::span(header)))) != header_sum->second) {
     throw CheckpointError::corrupt(path, "the checksum of its header doesn't match");
   }
+}
+
+/// Checks the checksum of the data. Files of other programs have none.
+void check_data_sum(const safetensors::File& file, std::string_view path) {
+  const auto data_sum = file.header.metadata.find(kDataSum);
+  if (data_sum == file.header.metadata.end()) return;
   if (hexadecimal(crc(0, file.data)) != data_sum->second) {
     throw CheckpointError::corrupt(path, "the checksum of its data doesn't match");
+  }
+}
+
+/// Takes the values from a file's metadata, and gives the tensors their further names.
+void take_metadata(const std::map<std::string, std::string>& metadata, StateDict& state) {
+  if (const auto values = metadata.find(kValues); values != metadata.end()) {
+    state.values = Value::from_json(values->second);
+  }
+  if (const auto aliases = metadata.find(kAliases); aliases != metadata.end()) {
+    const Value names = Value::from_json(aliases->second);
+    for (const auto& [name, of] : names.as_object()) {
+      state.tensors.emplace(name, state.tensor(of.as_string()));
+    }
   }
 }
 
@@ -154,7 +173,8 @@ std::string seal(Plan& plan, const StateDict& state) {
 StateDict parse(const std::shared_ptr<std::string>& text, const std::string& path) {
   const auto bytes = std::as_bytes(std::span(*text));
   const auto file = safetensors::parse(bytes, path);
-  check_sums(file, path, bytes);
+  check_header_sum(file, path, bytes);
+  check_data_sum(file, path);
 
   StateDict state;
   for (const auto& entry : file.header.entries) {
@@ -171,17 +191,21 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
       state.tensors.emplace(entry.name, raw.view(type).view(entry.shape));
     }
   }
-  const auto& metadata = file.header.metadata;
-  if (const auto values = metadata.find(kValues); values != metadata.end()) {
-    state.values = Value::from_json(values->second);
-  }
-  if (const auto aliases = metadata.find(kAliases); aliases != metadata.end()) {
-    const Value names = Value::from_json(aliases->second);
-    for (const auto& [name, of] : names.as_object()) {
-      state.tensors.emplace(name, state.tensor(of.as_string()));
-    }
-  }
+  take_metadata(file.header.metadata, state);
   return state;
+}
+
+/// Maps a file into memory, so that the system reads only what is looked at.
+torch::Tensor map_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) throw CheckpointError::io("read", path.string(), error.message());
+  if (size == 0) return at::empty({0}, at::kByte);
+  try {
+    return at::from_file(path.string(), /*shared=*/false, static_cast<int64_t>(size), at::kByte);
+  } catch (const c10::Error& failure) {
+    throw CheckpointError::io("read", path.string(), failure.what_without_backtrace());
+  }
 }
 
 }  // namespace
@@ -202,6 +226,21 @@ void save_checkpoint(const std::filesystem::path& path, const StateDict& state) 
 StateDict load_checkpoint(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) return load_sharded_checkpoint(path);
   return parse(std::make_shared<std::string>(files::read_text(path)), path.string());
+}
+
+StateDict load_checkpoint_outline(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return load_sharded_outline(path);
+  const auto mapped = map_file(path);
+  const auto bytes = bytes_of(mapped);
+  const auto file = safetensors::parse(bytes, path.string());
+  check_header_sum(file, path.string(), bytes);
+  StateDict outline;
+  for (const auto& entry : file.header.entries) {
+    const auto type = scalar_type(entry.dtype, path.string());
+    outline.tensors.emplace(entry.name, at::empty(entry.shape, at::device(at::kMeta).dtype(type)));
+  }
+  take_metadata(file.header.metadata, outline);
+  return outline;
 }
 
 std::string checkpoint_bytes(const StateDict& state) {

@@ -28,6 +28,15 @@ void save_checkpoint(const std::filesystem::path& path, const StateDict& state);
 /// if the file can't be read, or if it is torn, altered or of another format.
 StateDict load_checkpoint(const std::filesystem::path& path);
 
+/// Reads what such a file or folder says without reading its data: the values, and the names,
+/// shapes and types of the tensors, which are on LibTorch's meta device and have no elements. That
+/// takes about the same time for a small and a large checkpoint. Throws CheckpointError if the
+/// header can't be read or is damaged; damage in the data isn't noticed.
+///
+///     const StateDict outline = levin::load_checkpoint_outline("best.ckpt");
+///     const auto description = levin::module_description(outline);
+StateDict load_checkpoint_outline(const std::filesystem::path& path);
+
 /// Returns the bytes that save_checkpoint would write, for sending a state to another process.
 std::string checkpoint_bytes(const StateDict& state);
 /// Reads such bytes. Throws CheckpointError as load_checkpoint does; the message calls the bytes

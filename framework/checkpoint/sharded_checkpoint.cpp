@@ -148,10 +148,13 @@ Value read_index(const fs::path& folder) {
   }
 }
 
-StateDict load_part(const fs::path& folder, const Value& index, size_t rank) {
+/// load_checkpoint or load_checkpoint_outline.
+using LoadFile = StateDict (*)(const fs::path&);
+
+StateDict load_part(const fs::path& folder, const Value& index, size_t rank, LoadFile load_file) {
   const auto path = folder / index.at("files").as_array()[rank].as_string();
   if (!fs::exists(path)) throw CheckpointError::corrupt(path.string(), "the part is missing");
-  StateDict part = load_checkpoint(path);
+  StateDict part = load_file(path);
   const bool is_ours = part.values.contains(kPart) &&
                        part.values.at(kPart).at("save") == index.at("save") &&
                        part.values.at(kPart).at("rank") == Value(static_cast<int64_t>(rank));
@@ -217,6 +220,25 @@ class Wholes {
   std::map<std::string, Whole> wholes_;
 };
 
+StateDict put_together(const fs::path& folder, LoadFile load_file) {
+  const Value index = read_index(folder);
+  StateDict state;
+  Wholes wholes(folder);
+  const size_t parts = index.at("files").as_array().size();
+  for (size_t rank = 0; rank < parts; ++rank) {
+    StateDict part = load_part(folder, index, rank, load_file);
+    for (const auto& [name, slice] : part.values.at(kPart).at("slices").as_object()) {
+      wholes.add(name, to_slice(slice), part.tensor(name));
+      part.tensors.erase(name);
+    }
+    if (rank > 0) continue;
+    state = std::move(part);
+    state.values.as_object().erase(kPart);
+  }
+  wholes.finish(state);
+  return state;
+}
+
 }  // namespace
 
 void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ranks& ranks) {
@@ -246,22 +268,11 @@ bool has_checkpoint(const fs::path& path) {
 }
 
 StateDict load_sharded_checkpoint(const fs::path& folder) {
-  const Value index = read_index(folder);
-  StateDict state;
-  Wholes wholes(folder);
-  const size_t parts = index.at("files").as_array().size();
-  for (size_t rank = 0; rank < parts; ++rank) {
-    StateDict part = load_part(folder, index, rank);
-    for (const auto& [name, slice] : part.values.at(kPart).at("slices").as_object()) {
-      wholes.add(name, to_slice(slice), part.tensor(name));
-      part.tensors.erase(name);
-    }
-    if (rank > 0) continue;
-    state = std::move(part);
-    state.values.as_object().erase(kPart);
-  }
-  wholes.finish(state);
-  return state;
+  return put_together(folder, load_checkpoint);
+}
+
+StateDict load_sharded_outline(const fs::path& folder) {
+  return put_together(folder, load_checkpoint_outline);
 }
 
 void remove_checkpoint(const fs::path& path) {

@@ -32,6 +32,8 @@ bool has_checkpoint(const std::filesystem::path& path);
 /// folders. Throws CheckpointError if the index is missing or damaged, or if a part is missing,
 /// damaged or of another save.
 StateDict load_sharded_checkpoint(const std::filesystem::path& folder);
+/// Returns the outline of that state, as load_checkpoint_outline does, which calls it for folders.
+StateDict load_sharded_outline(const std::filesystem::path& folder);
 
 /// Removes a checkpoint, which is a file or a folder. It is no error if there is none. Other files
 /// in the folder stay, and the folder then stays too. Throws CheckpointError if a file can't be

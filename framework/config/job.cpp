@@ -66,7 +66,8 @@ class JobReader {
     if (seed.is_int() && seed.as_int() >= 0) return seed.as_int();
     throw ConfigError::invalid_value(fmt::format("{}: seed_everything", node->origin.to_string()),
                                      seed.to_json(),
-                                     "expected a whole number from 0, true (0) or false (don't)");
+                                     "expected a whole number of at least 0, true (which means "
+                                     "0), or false (don't seed)");
   }
 
   void read_trainer() {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,9 +42,7 @@ struct ChosenClass : Chosen {
   /// ConfigError with the setting's file and line added.
   std::unique_ptr<Base> make(Args... args) const {
     try {
-      auto made = maker(std::move(args)...);
-      if constexpr (std::same_as<Base, Module>) made->set_registered(name, to_value(fields));
-      return made;
+      return maker(std::move(args)...);
     } catch (const ConfigError& error) {
       throw_at(error, settings, place);
     }

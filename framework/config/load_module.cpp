@@ -27,9 +27,9 @@ ModuleDescription required_description(const StateDict& checkpoint, std::string_
                   kByHand));
 }
 
-/// Makes the module with the weights that its constructor gives it.
-std::unique_ptr<Module> make_module(const Registry& registry, const ModuleDescription& description,
-                                    std::string_view name) {
+std::unique_ptr<Module> make_described(const Registry& registry,
+                                       const ModuleDescription& description,
+                                       std::string_view name) {
   const auto* entry = registry.models.find(description.class_path);
   if (entry == nullptr) {
     throw ConfigError::unknown_name("class", description.class_path, registry.models.names(),
@@ -47,9 +47,7 @@ std::unique_ptr<Module> make_module(const Registry& registry, const ModuleDescri
     if (!description.init_args.is_null()) {
       from_value(draft.fields, description.init_args, entry->name);
     }
-    auto module = draft.make(registry.optimizers);
-    module->set_registered(entry->name, to_value(draft.fields));
-    return module;
+    return draft.make(registry.optimizers);
   } catch (const ConfigError& error) {
     throw ConfigError(fmt::format("'{}': {}", name, error.what()));
   }
@@ -70,17 +68,22 @@ void take_types(Module& module, const StateDict& weights) {
 
 }  // namespace
 
+std::unique_ptr<Module> make_module(const Registry& registry, const StateDict& outline,
+                                    std::string_view name) {
+  auto module = make_described(registry, required_description(outline, name), name);
+  take_types(*module, outline.child("model"));
+  return module;
+}
+
 std::unique_ptr<Module> load_module(const Registry& registry, const std::filesystem::path& path) {
   return load_module(registry, load_checkpoint(path), path.string());
 }
 
 std::unique_ptr<Module> load_module(const Registry& registry, const StateDict& checkpoint,
                                     std::string_view name) {
-  auto module = make_module(registry, required_description(checkpoint, name), name);
-  const StateDict weights = checkpoint.child("model");
-  take_types(*module, weights);
+  auto module = make_module(registry, checkpoint, name);
   try {
-    module->load_state_dict(weights);
+    module->load_state_dict(checkpoint.child("model"));
   } catch (const CheckpointError& error) {
     throw CheckpointError(fmt::format("'{}': {}", name, error.what()));
   }

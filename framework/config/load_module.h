@@ -37,4 +37,14 @@ std::unique_ptr<Module> load_module(const Registry& registry, const std::filesys
 std::unique_ptr<Module> load_module(const Registry& registry, const StateDict& checkpoint,
                                     std::string_view name);
 
+/// Makes the same module, but with the weights that its constructor gives it, and in training mode.
+/// Use it if the Trainer loads the weights, so that they are read only once:
+///
+///     auto module = levin::make_module(registry, levin::load_checkpoint_outline(path), path);
+///     trainer.test(*module, data, path);
+///
+/// Throws what load_module throws, except that weights that don't fit aren't noticed.
+std::unique_ptr<Module> make_module(const Registry& registry, const StateDict& outline,
+                                    std::string_view name);
+
 }  // namespace levin

@@ -29,7 +29,8 @@ class JobWriter {
          one_of("null: none, or the model's own; or", registry_.schedulers),
          [this] { write_schedule(); });
     setting("ckpt_path", job_.ckpt_path.empty() ? Value() : Value(job_.ckpt_path),
-            "a file, \"last\" or \"best\": go on from there (fit), or use its weights");
+            "the checkpoint that fit goes on from and that the other commands take the weights "
+            "from: a file, \"last\" or \"best\"");
     out_ << YAML::EndMap;
     return take_yaml(out_);
   }
@@ -58,8 +59,9 @@ class JobWriter {
   void write_schedule() {
     const ScheduleOptions& schedule = job_.schedule;
     setting("interval", schedule.interval == Interval::step ? "step" : "epoch",
-            "what it counts: \"epoch\" or \"step\"");
-    setting("frequency", schedule.frequency, "acts every so many of them");
+            "whether the scheduler counts \"epoch\"s or \"step\"s");
+    setting("frequency", schedule.frequency,
+            "the scheduler acts once in this many epochs or steps");
     setting("monitor", schedule.monitor, "the metric a plateau scheduler watches");
     setting("strict", schedule.strict, "whether a missing monitor is an error");
   }

@@ -36,6 +36,25 @@ class CallbackList : public ClassList<Callback> {
   std::map<std::string, HookSet> hooks_;
 };
 
+/// The modules that a configuration can name. A module that is made from this list knows its name
+/// in it and its settings (Module::set_registered), so that checkpoints can say how to make it
+/// again. It is made from its settings and from the optimizers that they may name.
+class ModelList : public ClassList<Module, const OptimizerList&> {
+ public:
+  /// Adds the class C, or replaces the class that had the name; see ClassList::add for what C
+  /// needs. `help` is one line for `levin list`.
+  template <std::derived_from<Module> C>
+  void add(std::string name, std::string help = {}) {
+    auto draft = [name] { return registered(name, draft_of<C>()); };
+    put({std::move(name), std::move(help), std::move(draft)});
+  }
+
+ private:
+  using ModelDraft = Draft<Module, const OptimizerList&>;
+  /// Makes the modules of `draft` know `name` and their settings.
+  static ModelDraft registered(std::string name, ModelDraft draft);
+};
+
 /// A callback that every run has, unless the setting `trainer.<option>` is false or the
 /// configuration lists a callback of the same class. A configuration that does both is refused.
 struct DefaultCallback {
@@ -64,7 +83,7 @@ struct Registry {
   /// The classes of `model`. A model is made from its settings and from `optimizers`. A model whose
   /// settings name an optimizer takes that list as its constructor's second parameter, as
   /// Classifier does.
-  ClassList<Module, const OptimizerList&> models;
+  ModelList models;
   /// The classes of `data`.
   ClassList<DataModule> datamodules;
   /// The classes of `trainer.callbacks`.

@@ -96,14 +96,7 @@ class ClassList {
   ///     };
   template <std::derived_from<Base> T>
   void add(std::string name, std::string help = {}) {
-    Entry entry{std::move(name), std::move(help), &draft_of<T>};
-    for (auto& each : entries_) {
-      if (each.name == entry.name) {
-        each = std::move(entry);
-        return;
-      }
-    }
-    entries_.push_back(std::move(entry));
+    put({std::move(name), std::move(help), &draft_of<T>});
   }
 
   /// All classes, in the order in which they were added.
@@ -139,7 +132,20 @@ class ClassList {
     return at(class_path).make(init_args, std::forward<Args>(args)...);
   }
 
- private:
+ protected:
+  // For lists that add something to the objects they make, such as ModelList.
+
+  /// Adds an entry, or replaces the one that had the name, in its place.
+  void put(Entry entry) {
+    for (auto& each : entries_) {
+      if (each.name == entry.name) {
+        each = std::move(entry);
+        return;
+      }
+    }
+    entries_.push_back(std::move(entry));
+  }
+
   // Makes the draft of class T. `make` shares the options with the draft, so that it sees what is
   // changed through `fields` later.
   template <class T>
@@ -161,6 +167,7 @@ class ClassList {
     return draft;
   }
 
+ private:
   std::string kind_ = "class";
   std::vector<Entry> entries_;
 };

@@ -34,8 +34,7 @@ StateDict History::state_dict() const {
     Value item;
     item["epoch"] = epoch.epoch;
     item["global_step"] = epoch.global_step;
-    item["metrics"] = Value::Object{};
-    for (const auto& [name, value] : epoch.metrics) item["metrics"][name] = value;
+    item["metrics"] = to_value(epoch.metrics);
     list.push_back(std::move(item));
   }
   StateDict state;
@@ -46,13 +45,9 @@ StateDict History::state_dict() const {
 void History::load_state_dict(const StateDict& state) {
   epochs.clear();
   for (const auto& item : state.values.at("epochs").as_array()) {
-    Epoch epoch{.epoch = item.at("epoch").as_int(),
-                .global_step = item.at("global_step").as_int(),
-                .metrics = {}};
-    for (const auto& [name, value] : item.at("metrics").as_object()) {
-      epoch.metrics[name] = value.as_double();
-    }
-    epochs.push_back(std::move(epoch));
+    epochs.push_back({.epoch = item.at("epoch").as_int(),
+                      .global_step = item.at("global_step").as_int(),
+                      .metrics = to_metrics(item.at("metrics"))});
   }
 }
 

@@ -23,7 +23,8 @@ struct History {
   };
   /// The epochs in order. After a resume, the epochs before it are included.
   std::vector<Epoch> epochs;
-  /// "max_epochs", "max_steps", "interrupted", or the reason given to `Run::stop`.
+  /// The reason given to `Run::stop`, or "max_epochs", "max_steps" and so on: Stopping::reason
+  /// (framework/loops/stopping.h) lists them.
   std::string stop_reason;
   /// True if a signal such as Ctrl-C ended training.
   bool interrupted = false;

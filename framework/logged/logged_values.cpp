@@ -74,7 +74,7 @@ void LoggedValues::begin_batch(int64_t rows, int64_t loader_index, int64_t loade
   loader_count_ = loader_count;
 }
 
-void LoggedValues::begin_window() {
+void LoggedValues::forget_step_values() {
   for (auto& slot : slots_) {
     if (!slot.in_window) continue;
     slot.in_window = false;
@@ -114,17 +114,19 @@ void LoggedValues::log_epoch(std::string_view name, double value, const LogOptio
   add(slot(name, whole, false, true), value, 1.0);
 }
 
+size_t LoggedValues::find_slot(std::string_view name, int64_t loader_index) const {
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const Slot& slot) { return slot.is_of(name, loader_index); });
+  return static_cast<size_t>(found - slots_.begin());
+}
+
 LoggedValues::Slot& LoggedValues::slot(std::string_view name, const LogOptions& options,
                                        bool on_step, bool on_epoch) {
   const int64_t loader =
       options.add_dataloader_idx && loader_count_ > 1 ? loader_index_ : kAnyLoader;
-  const auto matches = [&](const Slot& slot) {
-    return slot.loader_index == loader && slot.name == name;
-  };
-  if (cursor_ >= slots_.size() || !matches(slots_[cursor_])) {
-    const auto found = std::find_if(slots_.begin(), slots_.end(), matches);
-    cursor_ = static_cast<size_t>(found - slots_.begin());
-    if (found == slots_.end()) add_slot(name, options, on_step, on_epoch);
+  if (cursor_ >= slots_.size() || !slots_[cursor_].is_of(name, loader)) {
+    cursor_ = find_slot(name, loader);
+    if (cursor_ == slots_.size()) add_slot(name, options, on_step, on_epoch);
   }
   Slot& result = slots_[cursor_++];
   if (result.reduce != options.reduce || result.on_step != options.on_step.value_or(on_step) ||

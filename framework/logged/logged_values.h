@@ -14,6 +14,9 @@ namespace levin {
 
 /// Metrics by name, as returned by `Trainer::validate`, `Trainer::test` and `Run::metrics`.
 using MetricMap = std::map<std::string, double, std::less<>>;
+/// Converts metrics to a value of a checkpoint, and back.
+Value to_value(const MetricMap& metrics);
+MetricMap to_metrics(const Value& object);
 
 /// How the values that were logged during an epoch are combined into one. `mean` is weighted by the
 /// number of rows of each batch.
@@ -77,7 +80,10 @@ class LoggedValues {
   void begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count);
   /// Starts an optimizer step, which has several batches with gradient accumulation. Forgets the
   /// step values of the previous one.
-  void begin_window();
+  void begin_window() { forget_step_values(); }
+  /// Forgets the values of the current optimizer step: until the next one logs, `step_values`
+  /// returns none. The values of the epoch stay.
+  void forget_step_values();
 
   /// Logs a one-element tensor of any shape, type and device. `on_step` and `on_epoch` apply if
   /// `options` doesn't set them. Throws ModuleError if the tensor doesn't have exactly one element,
@@ -145,7 +151,13 @@ class LoggedValues {
     double epoch_weight = 0.0;
     torch::Tensor window_on_device;  // [] float64; if defined, it replaces `window`
     torch::Tensor epoch_on_device;   // the same for `epoch`
+
+    bool is_of(std::string_view other_name, int64_t other_loader_index) const {
+      return loader_index == other_loader_index && name == other_name;
+    }
   };
+  /// The place of a name among the slots, or the number of slots if it has none.
+  size_t find_slot(std::string_view name, int64_t loader_index) const;
   /// Finds the slot of a name, or adds one.
   Slot& slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
   Slot& add_slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);

@@ -11,6 +11,18 @@
 
 namespace levin {
 
+Value to_value(const MetricMap& metrics) {
+  Value::Object object;
+  for (const auto& [name, value] : metrics) object.emplace(name, value);
+  return object;
+}
+
+MetricMap to_metrics(const Value& object) {
+  MetricMap metrics;
+  for (const auto& [name, value] : object.as_object()) metrics[name] = value.as_double();
+  return metrics;
+}
+
 PackedMetrics LoggedValues::pack() {
   bring_to_host();
   PackedMetrics packed;
@@ -62,14 +74,11 @@ void LoggedValues::agree(const std::vector<std::string>& names_of_ranks) {
     const Value parsed = Value::from_json(names);
     for (const Value& item : parsed.as_array()) {
       Slot other = slot_of(item);
-      const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-        return slot.name == other.name && slot.loader_index == other.loader_index;
-      });
-      const auto place = static_cast<size_t>(found - slots_.begin());
+      const size_t place = find_slot(other.name, other.loader_index);
       if (place < agreed_) continue;  // an earlier rank in the list has the name as well
-      if (found == slots_.end()) {
+      if (place == slots_.size()) {
         slots_.push_back(std::move(other));
-      } else if (describe(*found) != item) {
+      } else if (describe(slots_[place]) != item) {
         throw ModuleError::contract(fmt::format("log(\"{}\")", other.name),
                                     "it was logged with other options on another rank",
                                     "use the same options on every rank");
@@ -137,15 +146,14 @@ void LoggedValues::merge(const StateDict& other) {
   metrics.load_state_dict(other);
   bring_to_host();
   for (Slot& added : metrics.slots_) {
-    const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-      return slot.name == added.name && slot.loader_index == added.loader_index;
-    });
-    if (found == slots_.end()) {
+    const size_t place = find_slot(added.name, added.loader_index);
+    if (place == slots_.size()) {
       slots_.push_back(std::move(added));
     } else if (added.in_epoch) {
-      found->epoch = combine(found->reduce, found->epoch, added.epoch, 1.0);
-      found->epoch_weight += added.epoch_weight;
-      found->in_epoch = true;
+      Slot& own = slots_[place];
+      own.epoch = combine(own.reduce, own.epoch, added.epoch, 1.0);
+      own.epoch_weight += added.epoch_weight;
+      own.in_epoch = true;
     }
   }
 }

@@ -110,8 +110,8 @@ void CsvLogger::take_over(const std::string& text) {
     rows_ = std::ssize(lines) - 1;
     if (columns_.size() < 2 ||
         !std::equal(kFirstColumns.begin(), kFirstColumns.end(), columns_.begin())) {
-      throw CheckpointError::corrupt(
-          path_.string(),
+      throw CheckpointError::io(
+          "continue", path_.string(),
           "its first columns aren't epoch and step, so it isn't a table of metrics; "
           "move it out of the run's folder");
     }
@@ -139,10 +139,9 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
   }
   const bool is_whole = rows_ == mark.rows;
   if (!is_ours || !is_narrower || (is_whole && std::ssize(kept) != mark.offset)) {
-    throw CheckpointError::corrupt(path_.string(),
-                                   "its columns or rows aren't those that the checkpoint's run "
-                                   "wrote; move it out of the run's "
-                                   "folder to begin a new table");
+    throw CheckpointError::io("continue", path_.string(),
+                              "its columns or rows aren't those that the checkpoint's run wrote; "
+                              "move it out of the run's folder to begin a new table");
   }
   if (!is_whole) {
     fmt::print(stderr,

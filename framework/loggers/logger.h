@@ -22,7 +22,7 @@ namespace levin {
 ///       }
 ///       std::string state_key() const override { return "PrintLogger"; }
 ///     };
-///     trainer.add_logger<PrintLogger>();
+///     trainer.add_logger(std::make_unique<PrintLogger>());
 ///
 /// With several ranks, only the loggers of rank 0 are called. All calls come from the thread that
 /// runs the Trainer. An exception that a logger throws ends the run.
@@ -33,9 +33,10 @@ class Logger {
   /// Called once before the first metric. If the run resumes from a checkpoint, `load_state_dict`
   /// has been called before. `run.log_dir()` is the folder to write files to.
   virtual void start(Run& run) = 0;
-  /// Receives the metrics of a training step: those that were logged with on_step. `step` is the
-  /// number of the last optimizer step, counted from 0 over all epochs. Called every
-  /// `log_every_n_steps` steps, unless there are no metrics.
+  /// Receives the metrics that were logged with on_step. In training it is called every
+  /// `log_every_n_steps` steps, unless there are no such metrics, and `step` is the number of the
+  /// last optimizer step, counted from 0 over all epochs. In validation and test it is called after
+  /// each batch that logged such metrics, and `step` counts those batches from 0, over all passes.
   virtual void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) = 0;
   /// Receives the metrics of a whole training epoch, validation or test.
   virtual void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {

@@ -34,11 +34,15 @@ void Checkpointer::save_now(const std::filesystem::path& path) {
   parts_.strategy.ranks().barrier();
 }
 
-void Checkpointer::save_interrupted() {
-  if (saves_nothing()) return;
-  const auto path = parts_.run.log_dir() / "checkpoints" / "interrupted.ckpt";
+std::filesystem::path Checkpointer::save_as(std::string_view name) {
+  auto path = parts_.run.log_dir() / "checkpoints" / fmt::format("{}.ckpt", name);
   save({.path = path, .options = {}});
   parts_.run.set_last_checkpoint(path);
+  return path;
+}
+
+void Checkpointer::save_interrupted() {
+  if (!saves_nothing()) save_as("interrupted");
 }
 
 void Checkpointer::save_after_exception(const std::exception& error, bool at_boundary) {
@@ -54,10 +58,7 @@ void Checkpointer::save_failed() {
   if (saves_nothing() || !run.is_global_zero()) return;
   auto& epochs = run.history().epochs;  // a resumed run ends this epoch again
   if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
-  const auto path = run.log_dir() / "checkpoints" / "failed.ckpt";
-  save({.path = path, .options = {}});
-  run.set_last_checkpoint(path);
-  fmt::print(stderr, "the state before the error was saved: {}\n", path.string());
+  fmt::print(stderr, "the state before the error was saved: {}\n", save_as("failed").string());
 }
 
 }  // namespace levin

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <filesystem>
+#include <string_view>
 
 #include <levin/framework/loops/fit_state.h>
 
@@ -37,6 +38,9 @@ class Checkpointer {
 
  private:
   void write(const Requests::Save& request, const StateDict& state);
+  /// Writes a complete checkpoint, `checkpoints/<name>.ckpt` in the run's folder, and makes it the
+  /// one that `ckpt_path = "last"` stands for. Returns its path.
+  std::filesystem::path save_as(std::string_view name);
   void save_failed();
   bool saves_nothing() const { return parts_.options.fast_dev_run.count > 0; }
 

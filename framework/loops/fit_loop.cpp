@@ -162,7 +162,9 @@ void FitLoop::end_epoch() {
   {
     const LoggingScope logging(run, &metrics_);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
+    run.keep_step_values();
     publish_epoch_values(parts_, metrics_);
+    metrics_.forget_step_values();  // otherwise Run::metrics would put them over the epoch's values
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
     observe_metrics(parts_, schedules_, Interval::epoch);

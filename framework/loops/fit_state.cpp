@@ -9,7 +9,6 @@
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
-#include <levin/framework/loops/reporting.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -107,6 +106,7 @@ void FitState::note_input(const Batch& batch) {
 
 void FitState::resume(const StateDict& checkpoint) {
   parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
+  const auto description = module_description(checkpoint);  // throws before anything is replaced
   const StateDict weights_before = parts_.module.state_dict().clone();
   parts_.module.load_state_dict(checkpoint.child("model"));
   try {
@@ -115,7 +115,7 @@ void FitState::resume(const StateDict& checkpoint) {
     parts_.module.load_state_dict(weights_before);
     throw;
   }
-  if (const auto saved = module_description(checkpoint)) input_ = saved->input;
+  if (description) input_ = description->input;
   resumed_ = true;
 }
 

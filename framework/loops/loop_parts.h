@@ -32,7 +32,8 @@ struct LoopParts {
   RunControl& run;
   /// Measures where the time goes; null if nothing is measured.
   Profiler* profiler = nullptr;
-  /// What FitLoop sets for `threads = "auto"`; other loops don't need it.
+  /// The threads of the run. FitLoop needs it, whatever the option `threads` says; other loops
+  /// don't, and it may be null for them.
   ThreadScope* threads = nullptr;
 };
 

@@ -34,20 +34,8 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval) {
   if (!schedules.watches(interval)) return;
   const auto shared = parts.run.ranks().from_rank_zero(
-      "metrics", [&] { return Value(to_value(parts.run.metrics())).to_json(); });
+      "Schedules/metrics", [&] { return to_value(parts.run.metrics()).to_json(); });
   schedules.observe(interval, to_metrics(Value::from_json(shared)));
-}
-
-Value to_value(const MetricMap& metrics) {
-  Value::Object object;
-  for (const auto& [name, value] : metrics) object.emplace(name, value);
-  return object;
-}
-
-MetricMap to_metrics(const Value& object) {
-  MetricMap metrics;
-  for (const auto& [name, value] : object.as_object()) metrics[name] = value.as_double();
-  return metrics;
 }
 
 }  // namespace levin

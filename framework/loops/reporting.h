@@ -28,8 +28,4 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics);
 /// call this. Throws ModuleError if a metric that a strict scheduler watches is missing.
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval);
 
-/// Converts metrics to a value of a checkpoint, and back.
-Value to_value(const MetricMap& metrics);
-MetricMap to_metrics(const Value& object);
-
 }  // namespace levin

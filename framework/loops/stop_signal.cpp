@@ -7,11 +7,14 @@ namespace {
 
 volatile std::sig_atomic_t g_received = 0;
 
+/// 1 if Levin's launcher has started this process. Later signals then don't end it; the launcher
+/// ends its ranks itself.
 volatile std::sig_atomic_t g_keeps_on = 0;
 
+/// Notes the signal. Unless the launcher has started this process, a second signal ends it.
 void on_signal(int number) {
   g_received = 1;
-  if (g_keeps_on == 0) std::signal(number, SIG_DFL);  // a second signal ends the program
+  if (g_keeps_on == 0) std::signal(number, SIG_DFL);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ void Stopping::take_request(const std::optional<std::string>& request, bool in_s
   const bool agreed = ranks_.any_after_step("Stopping/request", raised);
   const bool counts = in_step ? agreed : ranks_.any(raised || agreed);
   if (!counts || !reason_.empty()) return;
-  reason_ = own_request_.empty() ? "another rank asked for it" : own_request_;
+  reason_ = own_request_.empty() ? "a callback of another rank asked to stop" : own_request_;
   is_requested_ = true;
 }
 

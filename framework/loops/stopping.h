@@ -56,8 +56,15 @@ class Stopping {
   /// Whether training ends at this boundary. Requests and max_time are held back until min_epochs
   /// and min_steps are reached; the other limits and an interrupt aren't.
   bool is_done();
-  /// Why training ends: "max_epochs", "max_steps", "max_time", "limit_train_batches",
-  /// "interrupted", or the reason given to Run::stop. Empty while nothing has asked for the end.
+  /// Why training ends:
+  ///
+  ///     "max_epochs", "max_steps", "max_time"        that limit was reached
+  ///     "limit_train_batches"                        that option leaves no batch to train on
+  ///     "interrupted"                                a signal arrived
+  ///     the reason given to Run::stop                a callback of this rank asked to stop
+  ///     "a callback of another rank asked to stop"   and none of this rank did
+  ///
+  /// Empty while nothing has asked for the end.
   const std::string& reason() const { return reason_; }
 
  private:

@@ -14,7 +14,8 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   if (optimizers.size() > 1) {
     throw ModuleError::contract("configure_optimizers",
                                 fmt::format("returned {} optimizers", optimizers.size()),
-                                "training steps one optimizer; put all parameters into its groups");
+                                "the Trainer uses one optimizer; give all parameters to it, in "
+                                "several parameter groups if they need different settings");
   }
   if (optimizers.empty()) return;
   optimizer_ = optimizers.entries().front().optimizer.get();

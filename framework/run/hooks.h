@@ -74,7 +74,7 @@ class Hooks {
   virtual void on_train_end(Run& /*run*/) {}
   /// These fire around each training epoch. If the callback watches metrics
   /// (Callback::Order::monitor or checkpoint), Run::metrics has the epoch's values already in
-  /// on_train_epoch_end.
+  /// on_train_epoch_end, also under the plain names of metrics that were logged on_step, too.
   virtual void on_train_epoch_start(Run& /*run*/) {}
   virtual void on_train_epoch_end(Run& /*run*/) {}
 

@@ -16,27 +16,27 @@ namespace {
                               "log in the hooks between on_*_epoch_start and on_*_epoch_end");
 }
 
+/// Adds the values of the current step to `shown`, unless nothing is being logged.
+void add_step_values(LoggedValues* active, LoggedValues::For whom, MetricMap& shown) {
+  if (active == nullptr) return;
+  for (const auto& [name, value] : active->step_values(whom)) shown[name] = value;
+}
+
 }  // namespace
 
 const MetricMap& Run::metrics() {
-  keep_step_values();
+  add_step_values(active_, LoggedValues::For::callbacks, metrics_);
   return metrics_;
 }
 
-void Run::keep_step_values() {
-  if (active_ == nullptr) return;
-  for (auto& [name, value] : active_->step_values(LoggedValues::For::callbacks)) {
-    metrics_[name] = value;
-  }
+const MetricMap& Run::progress_bar_metrics() {
+  add_step_values(active_, LoggedValues::For::progress_bar, progress_bar_);
+  return progress_bar_;
 }
 
-const MetricMap& Run::progress_bar_metrics() {
-  if (active_ != nullptr) {
-    for (auto& [name, value] : active_->step_values(LoggedValues::For::progress_bar)) {
-      progress_bar_[name] = value;
-    }
-  }
-  return progress_bar_;
+void Run::keep_step_values() {
+  metrics();
+  progress_bar_metrics();
 }
 
 void Run::log(std::string_view name, double value, LogOptions options) {

@@ -91,8 +91,13 @@ class Run {
   Optimizers& optimizers() const { return *optimizers_; }
 
   /// The latest value of every metric logged so far: that of the last step, the last epoch and the
-  /// last validation. If values are on a GPU, this waits for them and copies them, so don't call it
-  /// in every step. The reference stays valid, and later calls update the map.
+  /// last validation. A metric that was logged both on_step and on_epoch also has the keys
+  /// `name_step` and `name_epoch`; under its plain name, it has the step's value during the epoch
+  /// and the epoch's value afterwards, until the next epoch's first step. Lightning:
+  /// Trainer.callback_metrics.
+  ///
+  /// If values are on a GPU, this waits for them and copies them, so don't call it in every step.
+  /// The reference stays valid, and later calls update the map.
   const MetricMap& metrics();
   /// The same for the metrics that were logged with `prog_bar`.
   const MetricMap& progress_bar_metrics();
@@ -150,7 +155,8 @@ class Run {
   Run() = default;
   ~Run() = default;
 
-  /// Adds the values of the step just done to those that `metrics` shows later, too.
+  /// Adds the values of the step just done to those that `metrics` and `progress_bar_metrics` show
+  /// later, too.
   void keep_step_values();
 
   Progress progress_;

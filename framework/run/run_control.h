@@ -57,8 +57,9 @@ class RunControl : public Run {
   /// LoggingScope, which puts back what was set before.
   void set_active(LoggedValues* metrics) { active_ = metrics; }
   LoggedValues* active() const { return active_; }
-  /// Adds the values of the step just done to `known_metrics`, so that they are still shown while
-  /// the values of something else, such as a validation, are collected.
+  /// Adds the values of the step just done to `known_metrics` and `known_progress_bar`, so that
+  /// they are still shown while the values of something else, such as a validation, are collected,
+  /// and after LoggedValues::forget_step_values.
   using Run::keep_step_values;
   /// What `metrics` and `progress_bar_metrics` show besides the values that are being collected.
   MetricMap& known_metrics() { return metrics_; }

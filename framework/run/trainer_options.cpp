@@ -33,7 +33,7 @@ void validate_clipping(const TrainerOptions& options) {
   if (options.gradient_clip_val && !(*options.gradient_clip_val >= 0.0)) {
     throw ConfigError::invalid_value("gradient_clip_val",
                                      fmt::format("{}", *options.gradient_clip_val),
-                                     "must be positive; null or 0 for none");
+                                     "must be at least 0; null or 0: gradients aren't clipped");
   }
   const std::string& algorithm = options.gradient_clip_algorithm;
   if (algorithm != "norm" && algorithm != "value") {
@@ -96,15 +96,18 @@ Fields describe(TrainerOptions& o) {
   return fields_of<TrainerOptions>(
       {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
-       {"num_nodes", &o.num_nodes, "hosts"},
+       {"num_nodes", &o.num_nodes, "the number of hosts"},
        {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1 or zero_stage_2"},
-       {"max_restarts", &o.max_restarts, "starts again after a failure of a rank"},
-       {"max_epochs", &o.max_epochs, "epochs to train; null: 1000, or max_steps; -1: no limit"},
+       {"max_restarts", &o.max_restarts,
+        "how many times all ranks are restarted after one has failed"},
+       {"max_epochs", &o.max_epochs,
+        "epochs to train; null: 1000, or no limit if max_steps or max_time is set; -1: no limit"},
        {"min_epochs", &o.min_epochs, "epochs to train at least"},
        {"max_steps", &o.max_steps, "optimizer steps to train; -1: no limit"},
        {"min_steps", &o.min_steps, "optimizer steps to train at least"},
        {"max_time", &o.max_time, "DD:HH:MM:SS of training; empty: no limit"},
-       {"limit_train_batches", &o.limit_train_batches, "int: batches an epoch; float: fraction"},
+       {"limit_train_batches", &o.limit_train_batches,
+        "the most batches of an epoch (int), or that fraction of them (float)"},
        {"limit_val_batches", &o.limit_val_batches, "the same for validation"},
        {"limit_test_batches", &o.limit_test_batches, "the same for test"},
        {"limit_predict_batches", &o.limit_predict_batches, "the same for predict"},
@@ -116,24 +119,32 @@ Fields describe(TrainerOptions& o) {
         "validation batches tried before training; -1: all"},
        {"overfit_batches", &o.overfit_batches, "train on that many batches only, unshuffled"},
        {"fast_dev_run", &o.fast_dev_run, "run n batches of everything once, saving nothing"},
-       {"accumulate_grad_batches", &o.accumulate_grad_batches, "batches an optimizer step"},
-       {"gradient_clip_val", &o.gradient_clip_val, "clip gradients to it; null or 0: don't"},
+       {"accumulate_grad_batches", &o.accumulate_grad_batches,
+        "the number of batches whose gradients make one optimizer step"},
+       {"gradient_clip_val", &o.gradient_clip_val,
+        "the largest norm or value of gradients; null or 0: they aren't clipped"},
        {"gradient_clip_algorithm", &o.gradient_clip_algorithm, "norm or value"},
        {"log_every_n_steps", &o.log_every_n_steps, "steps between rows of the loggers; 0: none"},
        {"deterministic", &o.deterministic, "only deterministic algorithms"},
        {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
        {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
-       {"threads", &o.threads, "within an operation: a number, auto; empty: as LibTorch has them"},
-       {"profiler", &o.profiler, "simple: a table of the time; trace: a timeline; empty: none"},
-       {"default_root_dir", &o.default_root_dir, "where levin_logs goes; empty: here"},
-       {"find_unused_parameters", &o.find_unused_parameters, "ddp: allow parameters no loss needs"},
+       {"threads", &o.threads,
+        "threads within an operation: a number, or auto; empty: LibTorch's own number"},
+       {"profiler", &o.profiler,
+        "simple: print where the time went; trace: write a timeline; empty: measure nothing"},
+       {"default_root_dir", &o.default_root_dir,
+        "the folder in which levin_logs is made; empty: the current folder"},
+       {"find_unused_parameters", &o.find_unused_parameters,
+        "ddp: allow losses that don't depend on all parameters"},
        {"broadcast_buffers", &o.broadcast_buffers, "ddp: all ranks have rank 0's buffers"},
-       {"gradient_as_bucket_view", &o.gradient_as_bucket_view, "ddp: gradients lie in buckets"},
+       {"gradient_as_bucket_view", &o.gradient_as_bucket_view,
+        "ddp: let gradients be views into the buckets that are sent"},
        {"bucket_cap_mb", &o.bucket_cap_mb, "ddp: MiB of gradients that are sent together"},
        {"gradient_compression", &o.gradient_compression, "ddp: none, fp16 or bf16"},
        {"process_group_backend", &o.process_group_backend, "ddp: auto, gloo or nccl"},
        {"process_group_timeout", &o.process_group_timeout, "ddp: seconds to wait for others"},
-       {"heartbeat_timeout", &o.heartbeat_timeout, "ddp: seconds of silence that mean failure"}});
+       {"heartbeat_timeout", &o.heartbeat_timeout,
+        "ddp: seconds without a sign of life after which a rank counts as failed"}});
 }
 
 void validate(const TrainerOptions& options) {

@@ -149,8 +149,9 @@ GradientReducer::Riders DataParallelStrategy::sum_gradients(const torch::Tensor&
     return riders;
   }
   if (reducer_ == nullptr) {
-    throw ModuleError::contract("training_step", "has no parameter to learn",
-                                "train with devices = 1, or let a parameter require gradients");
+    throw ModuleError::contract(
+        "the module", "none of its parameters requires gradients, so there is nothing to train",
+        "let a parameter require gradients, or train in one process");
   }
   return reducer_->run(loss, riders, backward);
 }

@@ -88,8 +88,9 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
     }
     if (options.num_nodes > 1) {
       throw ConfigError::conflict(
-          fmt::format("num_nodes = {} in a process started by itself", options.num_nodes),
-          "start one process a device on every host by torchrun, srun or mpirun");
+          fmt::format("num_nodes = {}, but this process is the only one of its job",
+                      options.num_nodes),
+          "start one process for each device on every host, with torchrun, srun or mpirun");
     }
     launch_and_exit(options, devices.size());
   }

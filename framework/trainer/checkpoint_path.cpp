@@ -8,9 +8,10 @@ std::filesystem::path checkpoint_path(const std::string& ckpt_path, const RunCon
   if (ckpt_path != "best" && ckpt_path != "last") return ckpt_path;
   const auto& path = ckpt_path == "best" ? run.best_checkpoint() : run.last_checkpoint();
   if (path.empty()) {
-    throw ConfigError::invalid_value("ckpt_path", ckpt_path,
-                                     "this Trainer has saved none yet; add a ModelCheckpoint, or "
-                                     "give a file");
+    throw ConfigError::invalid_value(
+        "ckpt_path", ckpt_path,
+        "this Trainer hasn't saved such a checkpoint yet; add a ModelCheckpoint, or give the path "
+        "of a checkpoint");
   }
   return path;
 }

@@ -25,14 +25,15 @@ void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop*
   run.set_active(nullptr);
   if (hooks != nullptr) {
     for (Hooks* one : hooks->everybody()) {
-      attempt("on_exception failed too", [&] { one->on_exception(error, run); });
+      attempt("a hook threw an exception in on_exception as well",
+              [&] { one->on_exception(error, run); });
     }
   }
   if (fit_loop != nullptr) {
     attempt("no checkpoint could be saved", [&] { fit_loop->save_after_exception(error); });
   }
   for (Logger* logger : loggers.used()) {
-    attempt("a logger failed too", [&] { logger->finish(/*failed=*/true); });
+    attempt("a logger couldn't be finished", [&] { logger->finish(/*failed=*/true); });
   }
 }
 

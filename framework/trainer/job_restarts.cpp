@@ -25,29 +25,18 @@ std::string JobRestarts::begin_fit(Strategy& strategy, const std::string& ckpt_p
   });
   if (restarts_) {
     run_.set_on_saved([this](const auto& path) { restarts_->saved(fit_, path); });
-    if (!last.empty())
-      fmt::print(stderr, "started again: going on from {} ({})\n", last,
-                 restarts_->path().string());
+    if (!last.empty()) {
+      fmt::print(stderr,
+                 "the ranks of this job were restarted; training goes on from {} (according to "
+                 "{})\n",
+                 last, restarts_->path().string());
+    }
   }
   return last.empty() ? ckpt_path : last;
 }
 
 void JobRestarts::end_fit(bool interrupted) {
   if (restarts_ && !interrupted) restarts_->ended(fit_);
-}
-
-DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
-                                RankShare rank_share) {
-  const StateDict ranks = checkpoint.child("ranks");
-  if (!ranks.values.contains("world_size")) return loaders;
-  const auto& rows = ranks.values.at("rows_a_step").as_array();
-  if (ranks.values.at("world_size").as_int() == rank_share.world_size) return loaders;
-  if (rows.size() != loaders.size()) return loaders;
-  DataLoaders result;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    result.push_back(loaders[i].with_global_batch_size(rows[i].as_int()));
-  }
-  return result;
 }
 
 void draw_as_rank_zero(Ranks& ranks) {

@@ -6,7 +6,6 @@
 #include <string>
 
 #include <levin/framework/checkpoint/restart_record.h>
-#include <levin/framework/data/dataloader.h>
 #include <levin/framework/run/run_control.h>
 #include <levin/framework/strategies/strategy.h>
 
@@ -38,12 +37,6 @@ class JobRestarts {
   int64_t fit_ = 0;                        // the number of the fit among those of this program
   std::optional<RestartRecord> restarts_;  // only on rank 0
 };
-
-/// Returns loaders whose steps have as many rows as those of the run that wrote `checkpoint`, if
-/// that run had another number of ranks. Otherwise, and if the number of loaders differs, returns
-/// `loaders` as they are.
-DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
-                                RankShare rank_share);
 
 /// Gives every rank the random generators of rank 0. During a fit each rank draws random numbers of
 /// its own; afterwards all ranks have to draw the same ones again. All ranks have to call this.

@@ -4,12 +4,9 @@
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/files.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/limits.h>
@@ -17,6 +14,8 @@
 #include <levin/framework/profiling/trace_profiler.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
+#include <levin/framework/trainer/adapted_loaders.h>
+#include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
 #include <levin/framework/trainer/effective_options.h>
 #include <levin/framework/trainer/failure.h>
@@ -28,30 +27,6 @@ namespace levin {
 namespace {
 
 namespace fs = std::filesystem;
-
-DataLoaders in_order(const DataLoaders& loaders) {
-  DataLoaders result;
-  for (const auto& loader : loaders) result.push_back(loader.without_shuffle());
-  return result;
-}
-
-/// Throws CheckpointError if the checkpoint and the data both have names for the classes and these
-/// differ. Class 1 of the data would then be another class than class 1 of the model, and every
-/// metric would be wrong without any sign of it.
-void require_same_classes(const StateDict& checkpoint, DataModule& data, const fs::path& path) {
-  const auto description = module_description(checkpoint);
-  if (!description || description->class_names.empty()) return;
-  const auto& trained = description->class_names;
-  const auto given = data.class_names();
-  if (given.empty() || given == trained) return;
-  throw CheckpointError::mismatch(
-      fmt::format("'{}' for these data", path.string()),
-      {fmt::format("its model was trained on the classes {}, in this order",
-                   fmt::join(trained, ", ")),
-       fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
-                   "are the classes' numbers",
-                   fmt::join(given, ", "))});
-}
 
 }  // namespace
 
@@ -188,7 +163,11 @@ void Trainer::Implementation::load_weights(Module& module, DataModule& data, Sta
   const StateDict checkpoint = load(path);
   if (stage != Stage::predict) require_same_classes(checkpoint, data, path);
   hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
-  module.load_state_dict(checkpoint.child("model"));
+  try {
+    module.load_state_dict(checkpoint.child("model"));
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(fmt::format("'{}': {}", path.string(), error.what()));
+  }
 }
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
@@ -234,12 +213,8 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   if (!ckpt_path.empty()) {
     const auto path = checkpoint_path(ckpt_path, run);
     checkpoint = load(path);
-    if (!checkpoint->has_child("loop")) {
-      throw CheckpointError::mismatch(
-          "'" + path.string() + "' for going on with training",
-          {"it holds weights only; give a checkpoint that was saved without "
-           "weights_only"});
-    }
+    require_resumable(*checkpoint, path);
+    require_same_classes(*checkpoint, data, path);
     resumed_folder = run_folder_of(path);
     train = with_rows_a_step_of(*checkpoint, train, strategy_->rank_share());
   }

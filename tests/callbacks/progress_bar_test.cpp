@@ -152,4 +152,24 @@ TEST(ProgressBar, AFitShowsEveryEpochWithItsMetrics) {
   EXPECT_NE(lines[2].find("val_loss="), std::string::npos) << lines[2];
 }
 
+TEST(ProgressBar, TheLastLineOfAnEpochShowsItsLastStepAndTheWholeEpoch) {
+  class Logging : public Classifier {
+    torch::Tensor training_step(const Batch& batch, Step& step) override {
+      const auto number = static_cast<double>(step.batch_index());
+      step.log("step_only", number, {.prog_bar = true});
+      step.log("both", number, {.on_step = true, .on_epoch = true, .prog_bar = true});
+      return Classifier::training_step(batch, step);
+    }
+  };
+  TemporaryFolder folder;
+  PointsModule data(16, {.batch_size = 8});
+  Logging model;
+  Capture out;
+  Trainer trainer({.max_epochs = 1, .default_root_dir = folder.string()});
+  trainer.add(std::make_unique<ProgressBar>(ProgressBarOptions{}, out.file(), /*live=*/false));
+  trainer.fit(model, data);
+  EXPECT_NE(out.text().find(" both_epoch=0.5, both_step=1, step_only=1"), std::string::npos)
+      << out.text();
+}
+
 }  // namespace levin::test::progress_bar_test

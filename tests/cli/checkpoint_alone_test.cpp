@@ -103,7 +103,7 @@ TEST_F(CheckpointAlone, last_and_best_are_found_without_a_configuration) {
 TEST_F(CheckpointAlone, a_model_that_is_named_wins) {
   expect_error({"predict", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule", "--model",
                 "LogisticRegression", "--model.in_features=4", "--model.num_classes=3"},
-               1, "doesn't fit");
+               1, "'best.ckpt': the state for this module doesn't fit");
 }
 
 TEST_F(CheckpointAlone, says_what_is_missing) {

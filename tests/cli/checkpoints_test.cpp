@@ -30,6 +30,7 @@ class FindCheckpoint : public ::testing::Test {
     }
     StateDict state;
     state.add("callbacks", std::move(callbacks));
+    state.tensors["model.weight"] = torch::zeros({4});
     const fs::path path = folder_.path() / "levin_logs" / name;
     fs::create_directories(path.parent_path());
     save_checkpoint(path, state);
@@ -61,6 +62,18 @@ TEST_F(FindCheckpoint, best_is_what_the_run_recorded_even_after_a_move) {
   save("version_0/checkpoints/last.ckpt", 2, best.string());
   EXPECT_EQ(find("best"), best);
   save("version_0/checkpoints/last.ckpt", 2, "/elsewhere/checkpoints/good.ckpt");
+  EXPECT_EQ(find("best"), best);
+}
+
+TEST_F(FindCheckpoint, best_is_found_without_reading_the_weights) {
+  const auto best = save("version_0/checkpoints/good.ckpt", 1);
+  const auto last = save("version_0/checkpoints/last.ckpt", 2, best.string());
+  const auto time = fs::last_write_time(last);
+  std::fstream(last, std::ios::binary | std::ios::in | std::ios::out)
+      .seekp(-1, std::ios::end)
+      .put(1);
+  fs::last_write_time(last, time);
+  EXPECT_THROW(load_checkpoint(last), CheckpointError);
   EXPECT_EQ(find("best"), best);
 }
 

@@ -1,14 +1,22 @@
 #include <levin/cli/command_line.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
 #include <levin/cli/help.h>
 #include <levin/cli/report.h>
 #include <levin/datamodules/iris.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/levin.h>
+
+#include "framework/temporary_folder.h"
 
 // A program of one's own, and the texts that commands print (rows 22 and 33).
 
@@ -149,15 +157,25 @@ TEST(Commands, errors_become_statuses) {
   EXPECT_NE(err.find("did you mean 'MLP'?"), std::string::npos) << err;
 }
 
-TEST(Commands, every_shipped_optimizer_and_scheduler_is_listed) {
-  const Registry registry = shipped_classes();
-  EXPECT_EQ(registry.optimizers.names(), shipped_optimizers().names());
-  EXPECT_EQ(registry.schedulers.names(), shipped_schedulers().names());
+/// The first word of each line that `levin list KIND` prints.
+std::vector<std::string> listed(const char* kind) {
   std::string out;
-  EXPECT_EQ(run({"list", "optimizers"}, registry, &out), 0);
-  for (const auto& name : shipped_optimizers().names()) {
-    EXPECT_NE(out.find("  " + name + " "), std::string::npos) << out;
+  EXPECT_EQ(run({"list", kind}, shipped_classes(), &out), 0);
+  std::vector<std::string> names;
+  std::istringstream lines(out);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    words >> names.emplace_back();
   }
+  return names;
+}
+
+TEST(Commands, every_shipped_optimizer_and_scheduler_is_listed) {
+  EXPECT_EQ(listed("optimizers"),
+            (std::vector<std::string>{"SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "LBFGS"}));
+  EXPECT_EQ(listed("schedulers"),
+            (std::vector<std::string>{"StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR",
+                                      "LinearLR", "WarmupLR", "OneCycleLR", "ReduceLROnPlateau"}));
 }
 
 Registry with_sign_descent() {
@@ -238,6 +256,46 @@ TEST(Commands, without_a_registry_a_model_takes_a_list_of_optimizers) {
   EXPECT_EQ(shipped.configure_optimizers().entries()[0].optimizer->name(), "SGD");
   EXPECT_THROW(LogisticRegression({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"}),
                ConfigError);
+}
+
+/// The bytes that this process has read from files so far; nothing if the system doesn't say.
+std::optional<int64_t> bytes_read() {
+  std::ifstream file("/proc/self/io");
+  std::string name;
+  for (int64_t number = 0; file >> name >> number;) {
+    if (name == "rchar:") return number;
+  }
+  return {};
+}
+
+TEST(Commands, the_weights_of_a_checkpoint_alone_are_read_once) {
+  if (!bytes_read()) GTEST_SKIP() << "the system doesn't count the bytes that are read";
+  const MLP model({.in_features = 4, .num_classes = 3, .hidden_sizes = {2048, 512}});
+  StateDict checkpoint;
+  checkpoint.add("model", model.state_dict());
+  checkpoint.values["module"] =
+      to_value(ModuleDescription{.class_path = "MLP", .init_args = model.hyper_parameters()});
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "large.ckpt";  // 4 MB
+  save_checkpoint(path, checkpoint);
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(path));
+  const std::string file = path.string();
+  const std::string output = (folder.path() / "p.npz").string();
+  for (const char* command : {"validate", "test", "predict"}) {
+    std::vector<const char*> words = {command,
+                                      "--ckpt-path",
+                                      file.c_str(),
+                                      "--data=IrisDataModule",
+                                      "--trainer.accelerator=cpu",
+                                      "--trainer.logger=false"};
+    if (command == std::string("predict")) words.insert(words.end(), {"--output", output.c_str()});
+    const int64_t before = bytes_read().value_or(0);
+    std::string err;
+    ASSERT_EQ(run(words, shipped_classes(), nullptr, &err), 0) << err;
+    const int64_t read = bytes_read().value_or(0) - before;
+    EXPECT_GE(read, size) << command;
+    EXPECT_LT(read, size + size / 2) << command;
+  }
 }
 
 TEST(Commands, every_setting_of_every_class_is_explained) {

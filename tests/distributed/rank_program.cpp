@@ -250,14 +250,15 @@ int work(const Settings& settings) {
   if (settings.has("trainer")) {
     levin::from_value(describe(options), settings.value().at("trainer"), "trainer");
   }
-  // A first Trainer, which stays: it validates and fits twice, the second time until somebody asks.
+  // A first Trainer, which stays: it validates and fits twice. Both fits end at the request of
+  // EarlyStopping, because the loss doesn't rise.
   std::optional<levin::Trainer> before;
   if (settings.flag("twice")) {
     Net model(settings);
     Data data(settings);
     before.emplace(options);
     before->add_logger<levin::CsvLogger>();
-    before->add<levin::EarlyStopping>({.monitor = "train_loss", .patience = 1});
+    before->add<levin::EarlyStopping>({.monitor = "train_loss", .patience = 1, .mode = "max"});
     before->validate(model, data);
     before->fit(model, data);
     before->add<levin::ModelCheckpoint>({});

@@ -606,6 +606,14 @@ TEST_F(ShardedCheckpoint, loads_at_any_world_size) {
     save(3, path_, stage);
     const StateDict loaded = load_checkpoint(path_);
     expect_same(loaded, checkpoint_of(alone, optimizer_alone), 1e-13);
+    const StateDict outline = load_checkpoint_outline(path_);
+    EXPECT_EQ(outline.values, loaded.values);
+    ASSERT_EQ(outline.tensors.size(), loaded.tensors.size());
+    for (const auto& [name, tensor] : loaded.tensors) {
+      EXPECT_TRUE(outline.tensor(name).is_meta()) << name;
+      EXPECT_EQ(outline.tensor(name).sizes(), tensor.sizes()) << name;
+      EXPECT_EQ(outline.tensor(name).scalar_type(), tensor.scalar_type()) << name;
+    }
 
     Net further;
     Optimizers further_made = make_adam(further);

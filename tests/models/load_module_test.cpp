@@ -12,6 +12,7 @@
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
+#include "framework/message_of.h"
 #include "framework/temporary_folder.h"
 #include "models/support.h"
 
@@ -78,7 +79,7 @@ TEST_F(LoadedModel, mlp_with_its_hidden_layers_and_without_dropout) {
   EXPECT_EQ(class_names_.size(), 10U);
 }
 
-/// A class of the same name as a shipped one, which doesn't tell how it was made.
+/// A class of the same name as a shipped one.
 namespace other {
 class MLP : public Classifier {
  public:
@@ -90,12 +91,17 @@ class MLP : public Classifier {
 };
 }  // namespace other
 
-TEST_F(LoadedModel, a_class_of_the_same_name_without_settings_is_refused) {
-  other::MLP model;
+TEST_F(LoadedModel, weights_of_another_class_of_the_same_name_and_settings_are_refused) {
+  const other::MLP model;
   StateDict checkpoint;
   checkpoint.add("model", model.state_dict());
-  checkpoint.values["module"] = to_value(ModuleDescription{.class_path = model.class_name()});
-  EXPECT_THROW(load_module(shipped_classes(), checkpoint, "a.ckpt"), CheckpointError);
+  const Value settings = MLP({.in_features = 4, .num_classes = 3}).hyper_parameters();
+  ASSERT_EQ(model.class_name(), "MLP");
+  checkpoint.values["module"] =
+      to_value(ModuleDescription{.class_path = model.class_name(), .init_args = settings});
+  EXPECT_TRUE(test::says(test::message_of<CheckpointError>(
+                             [&] { load_module(shipped_classes(), checkpoint, "a.ckpt"); }),
+                         {"'a.ckpt'", "'linear.weight' isn't in the module"}));
 }
 
 // Images as they come: flattened, and bytes taken as the type of the weights.

@@ -139,6 +139,44 @@ TEST_F(CheckpointFile, an_empty_state_is_one) {
   EXPECT_TRUE(loaded.values.as_object().empty());
 }
 
+TEST_F(CheckpointFile, an_outline_says_all_but_the_data_and_needs_only_the_header) {
+  StateDict state = sample();
+  state.tensors["tied"] = state.tensors.at("parameter");
+  save(state);
+  std::string bytes = read_file(path);
+  const size_t data_bytes = [&] {
+    size_t sum = 0;
+    for (const auto& [name, tensor] : sample().tensors) sum += tensor.nbytes();
+    return sum;
+  }();
+  std::fill(bytes.end() - static_cast<std::ptrdiff_t>(data_bytes), bytes.end(), '\xff');
+  ASSERT_TRUE(is_refused(path, bytes));
+  const StateDict outline = load_checkpoint_outline(path);
+  ASSERT_EQ(outline.tensors.size(), state.tensors.size());
+  for (const auto& [name, tensor] : state.tensors) {
+    EXPECT_EQ(outline.tensor(name).sizes(), tensor.sizes()) << name;
+    EXPECT_EQ(outline.tensor(name).scalar_type(), tensor.scalar_type()) << name;
+    EXPECT_TRUE(outline.tensor(name).is_meta()) << name;
+  }
+  EXPECT_EQ(outline.values.to_json(), state.values.to_json());
+}
+
+TEST_F(CheckpointFile, an_outline_of_a_damaged_header_is_refused_by_name) {
+  save(sample());
+  const std::string whole = read_file(path);
+  const auto refusal = [&] {
+    return message_of<CheckpointError>([&] { load_checkpoint_outline(path); });
+  };
+  std::string altered = whole;
+  altered[whole.find("epoch")] = 'E';
+  for (const std::string& bytes : {altered, whole.substr(0, whole.size() - 1), std::string()}) {
+    write(path, bytes);
+    EXPECT_TRUE(says(refusal(), {path.string()})) << bytes.size();
+  }
+  fs::remove(path);
+  EXPECT_TRUE(says(refusal(), {"can't read", path.string()}));
+}
+
 TEST_F(CheckpointFile, the_same_state_gives_the_same_bytes) {
   save(sample());
   const std::string first = read_file(path);

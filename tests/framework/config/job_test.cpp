@@ -179,8 +179,8 @@ TEST(ConfigJob, errors_name_file_line_key_and_the_nearest_name) {
   EXPECT_EQ(error_of("trainer: 5"),
             "job.yaml:1: trainer = 5: expected settings, `key: value` lines");
   EXPECT_EQ(error_of("seed_everything: -1"),
-            "job.yaml:1: seed_everything = -1: expected a whole number from 0, true (0) or false "
-            "(don't)");
+            "job.yaml:1: seed_everything = -1: expected a whole number of at least 0, true (which "
+            "means 0), or false (don't seed)");
 }
 
 TEST(ConfigJob, trainer_options_that_can_not_be_are_refused_with_their_line) {

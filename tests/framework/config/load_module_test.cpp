@@ -153,6 +153,27 @@ TEST_F(LoadModule, parameters_have_the_type_they_were_saved_in) {
   EXPECT_TRUE(same_bits(loaded->parameters()[0], module.parameters()[0]));
 }
 
+TEST_F(LoadModule,
+       the_outline_is_enough_to_make_a_module_into_which_the_trainer_loads_the_weights) {
+  auto module =
+      configured("model: {class_path: PointsNet, init_args: {units: 5, activation: relu}}");
+  const auto path = fit(*module);
+  const auto made = make_module(registry(), load_checkpoint_outline(path), path.string());
+  ASSERT_NE(dynamic_cast<PointsNet*>(made.get()), nullptr);
+  EXPECT_EQ(made->hyper_parameters(), module->hyper_parameters());
+  Trainer trainer({.accelerator = "cpu", .default_root_dir = root()});
+  const auto predicted = trainer.predict(*made, data_, path.string());
+  EXPECT_TRUE(same_bits(predicted[0].second, predict(*module)[0].second));
+
+  module->to(torch::kDouble);
+  StateDict wide;
+  wide.add("model", module->state_dict());
+  wide.values["module"] = load_checkpoint_outline(path).values.at("module");
+  save_checkpoint(path, wide);
+  const auto as_wide = make_module(registry(), load_checkpoint_outline(path), path.string());
+  EXPECT_EQ(as_wide->parameters()[0].scalar_type(), torch::kDouble);
+}
+
 TEST_F(LoadModule, says_if_the_settings_are_not_known) {
   PointsNet module({.units = 6});  // by hand: nobody told it its name and settings
   const auto path = fit(module);

@@ -159,6 +159,17 @@ TEST(MetricsWindow, values_can_be_asked_for_again_and_again) {
   EXPECT_TRUE(metrics.epoch_values(For::callbacks).empty());
 }
 
+TEST(MetricsWindow, forgetting_the_values_of_the_step_leaves_those_of_the_epoch) {
+  LoggedValues metrics;
+  metrics.begin_epoch();
+  step(metrics, 1);
+  metrics.log("x", 2.0, {}, /*on_step=*/true, /*on_epoch=*/true);
+  metrics.forget_step_values();
+  EXPECT_FALSE(metrics.has_step_values());
+  EXPECT_TRUE(metrics.step_values(For::callbacks).empty());
+  EXPECT_EQ(metrics.epoch_values(For::callbacks), (MetricMap{{"x", 2.0}, {"x_epoch", 2.0}}));
+}
+
 // Lightning: self.log, on_step and on_epoch.
 TEST(MetricsKeys, both_on_step_and_on_epoch_give_two_keys_and_the_bare_one_to_callbacks) {
   LoggedValues metrics;
@@ -308,6 +319,11 @@ void log_batch(LoggedValues& metrics, int64_t batch, bool window_starts) {
   metrics.log("high", values.max(), {.reduce = Reduce::max}, true, true);
   metrics.log("sum", values.sum().item<double>(),
               {.reduce = Reduce::sum, .add_dataloader_idx = false}, false, true);
+}
+
+TEST(MetricsState, a_map_of_metrics_survives_the_way_through_a_checkpoint) {
+  const MetricMap metrics{{"a", 0.1}, {"b/c", -3.0}};
+  EXPECT_EQ(to_metrics(Value::from_json(to_value(metrics).to_json())), metrics);
 }
 
 TEST(MetricsState, going_on_from_any_batch_gives_the_same_bits) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "callbacks/fixture.h"
+#include "framework/message_of.h"
 
 namespace levin::test::csv_logger_test {
 
@@ -188,12 +189,17 @@ TEST_F(CsvLoggerResumeTest, AForeignFileIsLeftAlone) {
     write(path(), foreign);
     CsvLogger logger;
     logger.load_state_dict(state);
-    EXPECT_THROW(logger.start(run), CheckpointError) << foreign;
+    const auto message = message_of<CheckpointError>([&] { logger.start(run); });
+    EXPECT_TRUE(says(message, {"can't continue '" + path().string() + "': its columns or rows",
+                               "move it out of the run's folder"}));
     EXPECT_EQ(text(), foreign);
   }
   write(path(), "x,y\n1,2\n");
   CsvLogger fresh;
-  EXPECT_THROW(fresh.start(run), CheckpointError);
+  const auto message = message_of<CheckpointError>([&] { fresh.start(run); });
+  EXPECT_TRUE(says(message, {"can't continue '" + path().string() + "': its first columns",
+                             "move it out of the run's folder"}));
+  EXPECT_EQ(message.find("checkpoint"), std::string::npos) << message;  // it is none
 }
 
 TEST_F(CsvLoggerTest, AnUnwritableFolderIsACheckpointError) {

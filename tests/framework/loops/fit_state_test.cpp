@@ -3,6 +3,8 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/loops/fit_loop.h>
+#include <levin/framework/strategies/single_device.h>
 
 #include "framework/message_of.h"
 #include "framework/support.h"
@@ -11,7 +13,7 @@
 
 namespace levin::fit_state_test {
 
-/// Points whose classes have names; kept as bytes if asked for.
+/// Points whose classes have names.
 class NamedPoints : public test::PointsModule {
  public:
   explicit NamedPoints(std::vector<std::string> names)
@@ -22,11 +24,11 @@ class NamedPoints : public test::PointsModule {
   std::vector<std::string> names_;
 };
 
-/// Images as bytes that stand for numbers of 0 to 1, gathered when a step asks for them.
+/// Square images as bytes that stand for numbers of 0 to 1.
 class Images : public DataModule {
  public:
-  Images() {
-    set_ = std::make_shared<TensorDataset>(torch::randint(256, {12, 1, 2, 2}, torch::kByte),
+  explicit Images(int64_t side) {
+    set_ = std::make_shared<TensorDataset>(torch::randint(256, {12, 1, side, side}, torch::kByte),
                                            torch::randint(3, {12}, torch::kLong));
     set_->set_scale("input", {});
   }
@@ -69,6 +71,21 @@ class NamelessInput : public test::Classifier {
   torch::Tensor input_;
 };
 
+/// Reads images of 16 x 16 bytes where they lie in the data set.
+class InPlaceClassifier : public Module {
+ public:
+  InPlaceClassifier() : linear_(register_module("linear", torch::nn::Linear(256, 3))) {}
+  bool reads_rows_in_place() const override { return true; }
+  torch::Tensor training_step(const Batch& batch, Step&) override {
+    EXPECT_FALSE(batch.input_rows().is_dense());
+    return torch::cross_entropy_loss(linear_(batch.input().flatten(1)), batch.target());
+  }
+  Optimizers configure_optimizers() override { return SGD(parameters(), {.learning_rate = 0.1}); }
+
+ private:
+  torch::nn::Linear linear_;
+};
+
 class FitStateTest : public ::testing::Test {
  protected:
   TrainerOptions options() const {
@@ -79,6 +96,12 @@ class FitStateTest : public ::testing::Test {
     trainer.fit(module, data, ckpt_path);
     trainer.save_checkpoint(path_);
     return read(path_);
+  }
+  static void expect_same_bits(const StateDict& actual, const StateDict& expected) {
+    ASSERT_EQ(actual.tensors.size(), expected.tensors.size());
+    for (const auto& [name, tensor] : expected.tensors) {
+      EXPECT_TRUE(test::same_bits(actual.tensor(name), tensor)) << name;
+    }
   }
   static ModuleDescription read(const std::filesystem::path& path) {
     const auto description = module_description(load_checkpoint(path));
@@ -104,7 +127,7 @@ TEST_F(FitStateTest, says_the_class_the_input_of_a_row_and_the_names_of_the_clas
 
 TEST_F(FitStateTest, the_input_is_what_steps_get) {
   FlatClassifier module;
-  Images data;
+  Images data(2);
   const auto description = fit(module, data);
   ASSERT_TRUE(description.input);
   EXPECT_EQ(description.input->shape, std::vector<int64_t>{4});
@@ -118,6 +141,15 @@ TEST_F(FitStateTest, an_input_without_rows_is_not_described) {
     test::PointsModule data(40, {.batch_size = 16});
     EXPECT_FALSE(fit(module, data).input) << "defined: " << input.defined();
   }
+}
+
+TEST_F(FitStateTest, bytes_that_are_read_in_place_are_told_as_the_numbers_they_stand_for) {
+  InPlaceClassifier module;
+  Images data(16);
+  const auto description = fit(module, data);
+  ASSERT_TRUE(description.input);
+  EXPECT_EQ(description.input->shape, (std::vector<int64_t>{1, 16, 16}));
+  EXPECT_EQ(description.input->dtype, "float32");
 }
 
 TEST_F(FitStateTest, the_input_is_unknown_before_the_first_batch_unless_an_earlier_run_saw_it) {
@@ -152,6 +184,63 @@ TEST_F(FitStateTest, data_of_other_classes_are_not_tested_on) {
   NamedPoints numbered({});
   EXPECT_NO_THROW(trainer.test(module, numbered, path_.string()));
   EXPECT_NO_THROW(trainer.predict(module, others, path_.string()));
+}
+
+TEST_F(FitStateTest, training_goes_on_only_with_data_of_the_same_classes) {
+  test::Classifier module;
+  NamedPoints data({"red", "green", "blue"});
+  fit(module, data);
+  auto more = options();
+  more.max_epochs = 2;
+  Trainer trainer(more);
+  test::Classifier resumed;
+  const StateDict before = resumed.state_dict().clone();
+  NamedPoints others({"blue", "green", "red"});
+  EXPECT_TRUE(test::says(
+      test::message_of<CheckpointError>([&] { trainer.fit(resumed, others, path_.string()); }),
+      {path_.string(), "red, green, blue", "blue, green, red"}));
+  expect_same_bits(resumed.state_dict(), before);
+  EXPECT_EQ(trainer.fit(resumed, data, path_.string()).epochs.size(), 2U);
+  NamedPoints numbered({});
+  EXPECT_EQ(trainer.fit(resumed, numbered, path_.string()).epochs.size(), 2U);
+}
+
+/// The parts of a fit of `module`, without a Trainer.
+struct Parts {
+  explicit Parts(test::Classifier& trained)
+      : module(trained), optimizers(trained.configure_optimizers()) {
+    NamedTensors names;
+    for (const auto& item : module.named_parameters()) names.emplace_back(item.key(), item.value());
+    optimizers.entries().front().optimizer->set_names(names);
+  }
+  test::Classifier& module;
+  Optimizers optimizers;
+  test::PointsModule data{40, {.batch_size = 16}};
+  SingleDeviceStrategy strategy{at::kCPU};
+  HookList hooks;
+  std::vector<Callback*> callbacks;
+  std::vector<Logger*> loggers;
+  TrainerOptions options;
+  RunControl run;
+  ThreadScope threads;
+  LoopParts parts{module,  data,    strategy, hooks,   callbacks,
+                  loggers, options, run,      nullptr, &threads};
+  FitLoop loop{parts, data.train_dataloader(), data.val_dataloader(), optimizers};
+};
+
+TEST_F(FitStateTest, a_damaged_description_of_the_module_is_refused_before_weights_are_replaced) {
+  test::Classifier trained;
+  test::PointsModule data(40, {.batch_size = 16});
+  fit(trained, data);
+  StateDict checkpoint = load_checkpoint(path_);
+  checkpoint.values["module"]["input"]["shape"] = "four";
+  test::Classifier module;
+  const StateDict before = module.state_dict().clone();
+  Parts own(module);
+  EXPECT_THROW(own.loop.resume(checkpoint), CheckpointError);
+  expect_same_bits(module.state_dict(), before);
+  own.loop.resume(load_checkpoint(path_));
+  expect_same_bits(module.state_dict(), trained.state_dict());
 }
 
 }  // namespace levin::fit_state_test

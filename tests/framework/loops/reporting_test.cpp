@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/callbacks/early_stopping.h>
 #include <levin/framework/loops/validation.h>
 #include <levin/framework/strategies/single_device.h>
 
@@ -94,11 +95,47 @@ TEST(Reporting, kept_step_values_are_shown_while_other_values_are_collected) {
     EXPECT_EQ(fixture.run.metrics(), (MetricMap{{"a", 4.0}, {"a_step", 4.0}}));
   }
   EXPECT_EQ(fixture.run.known_metrics(), (MetricMap{{"a", 4.0}, {"a_step", 4.0}}));
+  EXPECT_EQ(fixture.run.known_progress_bar(), (MetricMap{{"a_step", 4.0}}));
 }
 
-TEST(Reporting, metrics_survive_the_way_through_a_checkpoint) {
-  const MetricMap metrics{{"a", 0.1}, {"b/c", -3.0}};
-  EXPECT_EQ(to_metrics(Value::from_json(to_value(metrics).to_json())), metrics);
+/// Logs "value" in two batches of each epoch e: first 10 - 4e, then 1 + e. The last value rises
+/// from epoch to epoch, and the mean, 5.5 - 1.5e, falls.
+class TwoValues : public test::Classifier {
+ public:
+  torch::Tensor training_step(const Batch& batch, Step& step) override {
+    const auto epoch = static_cast<double>(step.epoch());
+    const double value = step.batch_index() == 0 ? 10.0 - 4.0 * epoch : 1.0 + epoch;
+    step.log("value", value, {.on_step = true, .on_epoch = true});
+    return Classifier::training_step(batch, step);
+  }
+  void on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) override {
+    seen_in_steps.push_back(step.run().metrics().at("value"));
+  }
+  void on_train_end(levin::Run& run) override {
+    learning_rate = run.optimizers().entries().front().optimizer->groups()[0].learning_rate;
+  }
+  Optimizers configure_optimizers() override {
+    return {SGD(parameters(), {.learning_rate = 0.5}),
+            ReduceLROnPlateau({.patience = 0}),
+            {.monitor = "value"}};
+  }
+  std::vector<double> seen_in_steps;
+  double learning_rate = 0.0;
+};
+
+TEST(Reporting, after_an_epoch_the_plain_name_has_the_epochs_value_for_everybody) {
+  TwoValues module;
+  test::PointsModule data(12, {.batch_size = 6});
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 3});
+  const auto& stopping = trainer.add<EarlyStopping>({.monitor = "value", .patience = 1});
+  const History history = trainer.fit(module, data);
+  EXPECT_EQ(module.seen_in_steps, (std::vector<double>{10.0, 1.0, 6.0, 2.0, 2.0, 3.0}));
+  EXPECT_EQ(history.values("value"), (std::vector<double>{5.5, 4.0, 2.5}));
+  EXPECT_EQ(history.values("value_epoch"), history.values("value"));
+  EXPECT_EQ(history.values("value_step"), (std::vector<double>{1.0, 2.0, 3.0}));
+  EXPECT_EQ(trainer.run().metrics().at("value"), 2.5);
+  EXPECT_EQ(stopping.best_score(), 2.5);
+  EXPECT_EQ(module.learning_rate, 0.5) << "the plateau scheduler saw the last steps";
 }
 
 TEST(Validation, is_due_by_the_batches_counted_over_all_epochs) {

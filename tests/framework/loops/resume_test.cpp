@@ -87,8 +87,13 @@ Outcome train(const std::string& root, int64_t stop_at, const std::string& check
   trainer.add_logger<CsvLogger>();
   trainer.add<StopAt>({.step = stop_at});
   const History history = trainer.fit(model, data, checkpoint);
+  std::vector<double> values;
+  for (const char* name : {"val_loss", "train_loss", "train_loss_step", "train_loss_epoch"}) {
+    const auto more = history.values(name);
+    values.insert(values.end(), more.begin(), more.end());
+  }
   return {model.state_dict().clone(), test::read_file(trainer.run().log_dir() / "metrics.csv"),
-          trainer.run().global_step(), history.values("val_loss")};
+          trainer.run().global_step(), std::move(values)};
 }
 
 // Row 34 in part: what it takes to go on with a run.

@@ -134,7 +134,7 @@ TEST(Stopping, another_ranks_request_between_steps_counts_at_once) {
   EXPECT_FALSE(fit.is_done_after(0, 1));
   fit.stopping.take_request({}, /*in_step=*/false);
   EXPECT_TRUE(fit.is_done_after(0, 1));
-  EXPECT_EQ(fit.stopping.reason(), "another rank asked for it");
+  EXPECT_EQ(fit.stopping.reason(), "a callback of another rank asked to stop");
   EXPECT_EQ(fit.ranks.meetings, 1);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/config/registry.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/run_control.h>
 
@@ -212,11 +213,31 @@ TEST(ModuleDefaults, class_name_is_that_of_the_type_without_its_namespaces) {
   EXPECT_EQ(Holder<Named>().class_name(), "Holder<levin::module_test::Named>");
 }
 
+struct SizedOptions {
+  int64_t units = 1;
+  double scale = 0.5;
+};
+Fields describe(SizedOptions& o) {
+  return fields_of<SizedOptions>({{"units", &o.units, "size"}, {"scale", &o.scale, "factor"}});
+}
+class Sized : public Module {
+ public:
+  using Options = SizedOptions;
+  explicit Sized(SizedOptions) {}
+};
+
 TEST(ModuleDefaults, a_registry_names_the_class_and_its_settings) {
-  Named module;
-  module.set_registered("mine", Value::Object{{"units", 3}});
-  EXPECT_EQ(module.class_name(), "mine");
-  EXPECT_EQ(module.hyper_parameters().at("units"), Value(3));
+  Registry registry;
+  registry.models.add<Sized>("mine");
+  const auto module =
+      registry.models.make("mine", Value::Object{{"units", 3}}, registry.optimizers);
+  EXPECT_EQ(module->class_name(), "mine");
+  EXPECT_EQ(module->hyper_parameters(), Value(Value::Object{{"units", 3}, {"scale", 0.5}}));
+
+  auto draft = registry.models.at("mine").draft();
+  from_value(draft.fields, Value::Object{{"units", 4}}, "mine");
+  EXPECT_EQ(draft.make(registry.optimizers)->hyper_parameters().at("units"), Value(4));
+  EXPECT_EQ(Sized(SizedOptions{}).class_name(), "Sized");  // made by hand
 }
 
 TEST(ModuleDefaults, backward_fills_gradients_and_optimizer_step_steps) {

@@ -141,7 +141,8 @@ TEST(TrainerOptionsValidate, counting_across_epochs_needs_a_count) {
 }
 
 TEST(TrainerOptionsValidate, refuses_clipping_that_cannot_be) {
-  EXPECT_TRUE(says(refusal({.gradient_clip_val = -0.5}), {"gradient_clip_val = -0.5"}));
+  EXPECT_EQ(refusal({.gradient_clip_val = -0.5}),
+            "gradient_clip_val = -0.5: must be at least 0; null or 0: gradients aren't clipped");
   EXPECT_TRUE(says(refusal({.gradient_clip_val = kNan}), {"gradient_clip_val = nan"}));
   EXPECT_TRUE(says(refusal({.gradient_clip_algorithm = "nrom"}),
                    {"gradient_clip_algorithm", "'nrom'", "did you mean 'norm'?"}));

@@ -1,0 +1,25 @@
+#include <levin/framework/trainer/adapted_loaders.h>
+
+namespace levin {
+
+DataLoaders in_order(const DataLoaders& loaders) {
+  DataLoaders result;
+  for (const auto& loader : loaders) result.push_back(loader.without_shuffle());
+  return result;
+}
+
+DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& loaders,
+                                RankShare rank_share) {
+  const StateDict ranks = checkpoint.child("ranks");
+  if (!ranks.values.contains("world_size")) return loaders;
+  const auto& rows = ranks.values.at("rows_a_step").as_array();
+  if (ranks.values.at("world_size").as_int() == rank_share.world_size) return loaders;
+  if (rows.size() != loaders.size()) return loaders;
+  DataLoaders result;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    result.push_back(loaders[i].with_global_batch_size(rows[i].as_int()));
+  }
+  return result;
+}
+
+}  // namespace levin
