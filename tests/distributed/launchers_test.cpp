@@ -243,13 +243,13 @@ TEST_F(Launchers, two_hosts_train_as_one_and_each_notices_a_cut_cable) {
   auto endless = settings("endless", common());
   endless["trainer"]["num_nodes"] = 2;
   endless["trainer"]["max_epochs"] = 100000;
-  endless["trainer"]["heartbeat_timeout"] = 1.0;
+  endless["trainer"]["heartbeat_timeout"] = 3.0;
   endless["mark_steps"] = (folder_ / "steps").string();
   started = start_both(endless);
   ASSERT_TRUE(eventually([&] { return lines_of(text_of(folder_ / "steps")).size() > 20; }, 60));
   hosts.cut();
   for (const size_t host : {size_t{0}, size_t{1}}) {
-    const auto ended = wait(started[host], endless, 10, std::to_string(host));
+    const auto ended = wait(started[host], endless, 60, std::to_string(host));
     EXPECT_EQ(ended.status, 1);
     EXPECT_NE(ended.err.find("has sent no heartbeat"), std::string::npos) << ended.err;
   }
