@@ -6,7 +6,7 @@ add_library(levin_flags INTERFACE)
 target_compile_options(levin_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion)
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
-  # gcc 13 also warns if the reference that a function returns outlives the function's arguments.
+  # gcc 13 warns about every reference that a function with temporary arguments returns, even if it doesn't refer to them.
   target_compile_options(levin_flags INTERFACE -Wno-dangling-reference)
 endif()
 

@@ -1,4 +1,4 @@
-# LEVIN_SYNTAX_ONLY: sources are read for their warnings and errors, and no code is made of them. Linking is left out.
+# LEVIN_SYNTAX_ONLY: the compiler only looks for warnings and errors. No code is generated and nothing is linked.
 include_guard(GLOBAL)
 
 if(LEVIN_SYNTAX_ONLY)

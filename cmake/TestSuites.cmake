@@ -25,7 +25,7 @@ foreach(line IN LISTS lines)
     set(suite_labels cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
-  # Those that check that something ends in time run by themselves.
+  # Suites that check that something ends in time run alone.
   if(suite MATCHES "^(Failure|Heartbeat|LauncherFailure|LauncherTest)")
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   endif()

@@ -29,11 +29,12 @@ function(levin_test_executable name)
   target_precompile_headers(${name} REUSE_FROM levin_pch)
 endfunction()
 
-# levin_add_tests(TARGET LABEL...): what ctest runs of a test executable: a process for each test suite, which starts
-# LibTorch once. cmake/TestSuites.cmake finds the suites when ctest starts; the cases go to build/<preset>/cases/*.xml.
+# levin_add_tests(TARGET LABEL...): adds a test executable to ctest, with one process for each of its suites, so that
+# LibTorch starts once for a suite. cmake/TestSuites.cmake finds the suites when ctest starts; the results of the cases go to
+# build/<preset>/cases/*.xml.
 function(levin_add_tests target)
   file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cases")
-  # The tests of the program start it again and again: they run side by side in any case.
+  # The tests of the levin program spend their time in its processes, so their suites run side by side in every preset.
   if(NOT LEVIN_TEST_PER_SUITE AND NOT "cli" IN_LIST ARGN)
     add_test(NAME ${target} COMMAND ${target} --gtest_brief=1
       "--gtest_output=xml:${PROJECT_BINARY_DIR}/cases/${target}.xml")
@@ -52,7 +53,7 @@ include(\"${PROJECT_SOURCE_DIR}/cmake/TestSuites.cmake\")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${file}")
 endfunction()
 
-# Every test executable sees the folder tests/, the sources' place and the program's.
+# Gives a test executable the include folder tests/ and the paths of the sources and of the build.
 function(levin_test_setting target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_compile_definitions(${target} PRIVATE
@@ -61,8 +62,8 @@ function(levin_test_setting target)
   target_link_libraries(${target} PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
 endfunction()
 
-# levin_plain_test(NAME SOURCES...): tests of the folders without torch, linked with those alone: they compile and start
-# without LibTorch.
+# levin_plain_test(NAME SOURCES...): tests of the folders without LibTorch. They are linked with those folders only, and
+# compile and start without LibTorch.
 function(levin_plain_test name)
   add_executable(${name} ${ARGN} $<TARGET_OBJECTS:levin_plain>)
   levin_plain_target(${name})
@@ -74,10 +75,13 @@ endfunction()
 
 set(LEVIN_TESTS_TOGETHER 14)  # a test file is long, and a batch takes up to 2 GB
 
-# --- one executable for each folder of tests/ that has sources, and two for what needs no LibTorch -------------------
-file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*_test.cpp")
+# --- one executable for each folder of tests/ that has sources, and two for what needs no LibTorch --------------------
+file(GLOB_RECURSE all_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*.cpp")
+set(sources ${all_sources})
+list(FILTER sources INCLUDE REGEX "_test\\.cpp$")
+list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/tests/architecture/")
 levin_split_plain(plain_sources sources tests/)
-set(process_sources ${plain_sources})  # each case starts processes, and some have to end in time
+set(process_sources ${plain_sources})  # their cases start processes, and some check that something ends in time
 list(FILTER process_sources INCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
 list(FILTER plain_sources EXCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
 levin_plain_test(plain_test ${plain_sources})
@@ -86,9 +90,17 @@ levin_plain_test(processes_test ${process_sources})
 levin_add_tests(processes_test distributed)
 set(LEVIN_TEST_TARGETS plain_test processes_test)
 
-foreach(name IN ITEMS callbacks cli datamodules distributed framework models)
+set(folders "")
+foreach(source IN LISTS sources)
+  file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}/tests" "${source}")
+  if(path MATCHES "^([^/]+)/")
+    list(APPEND folders "${CMAKE_MATCH_1}")
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES folders)
+foreach(name IN LISTS folders)
   set(own ${sources})
-  list(FILTER own INCLUDE REGEX "/tests/${name}/")
+  list(FILTER own INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/tests/${name}/")
   if(name STREQUAL "framework")
     list(APPEND own "${PROJECT_SOURCE_DIR}/tests/framework/allocations.cpp")
   endif()
@@ -113,7 +125,7 @@ foreach(name IN ITEMS callbacks cli datamodules distributed framework models)
   endif()
 endforeach()
 
-# What has threads of ours in it and LibTorch: for the thread sanitizer, besides processes_test.
+# The tests of our own threads that need LibTorch. The thread sanitizer runs these and processes_test.
 levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp
   tests/distributed/host_sum_test.cpp tests/framework/allocations.cpp)
 levin_test_setting(threads_test)
@@ -124,11 +136,26 @@ target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::
 target_compile_definitions(architecture_test PRIVATE "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
 levin_add_tests(architecture_test unit)
 
+# No source may be left out: its tests would never run, and nothing would say so.
+list(REMOVE_ITEM all_sources "${PROJECT_SOURCE_DIR}/tests/install/main.cpp")  # a project of its own
+foreach(target IN LISTS LEVIN_TEST_TARGETS ITEMS architecture_test)
+  get_target_property(own ${target} SOURCES)
+  foreach(source IN LISTS own)
+    get_filename_component(source "${source}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")
+    list(REMOVE_ITEM all_sources "${source}")
+  endforeach()
+endforeach()
+if(all_sources)
+  list(JOIN all_sources ", " all_sources)
+  message(FATAL_ERROR "belongs to no test executable: ${all_sources}. A test must be in a folder below tests/, and its name "
+    "must end with _test.cpp; add any other source to its executable in cmake/Tests.cmake.")
+endif()
+
 # The summary that ./run check ends with.
 add_test(NAME check.summary COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/summary_test.sh" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(check.summary PROPERTIES LABELS unit TIMEOUT 60)
 
-# What `ctest -L unit` runs: the sanitizers need no more.
+# The executables of `ctest -L unit`, which is all that the asan preset runs.
 set(unit_targets ${LEVIN_TEST_TARGETS})
 list(REMOVE_ITEM unit_targets processes_test distributed_test rank_program)
 add_custom_target(unit_tests DEPENDS architecture_test ${unit_targets})

@@ -1,6 +1,6 @@
-// The precompiled header of the library. It only saves time, since every source includes what it
-// uses. <torch/torch.h> is left out on purpose: with it, each source would take 3 s longer to
-// compile.
+// The precompiled header of the library. It only saves time: a source has to include what it uses,
+// even if it is in here. <torch/torch.h> is left out on purpose: with it, each source would take 3
+// s longer to compile.
 #pragma once
 
 #include <fmt/format.h>

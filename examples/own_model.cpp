@@ -1,4 +1,5 @@
-// Defines a model and trains it on plain arrays; this is the whole program.
+// Defines a model and trains it on plain arrays; this is the whole program. Succeeds if the model
+// classifies at least 95 % of the test rows correctly.
 //   own_model
 #include <levin/levin.h>
 

@@ -1,18 +1,13 @@
-# ./run check [--full]: read by run.
-#
-# Always: everything is built (our warnings are errors) and every ctest runs.
-# --full, which CI runs, adds: the unit tests under the address and undefined-behaviour sanitizers, in a build from which
-# CUDA is hidden; what has threads (loaders, launcher, heartbeat, shared sums) under the thread sanitizer; every source
-# read by clang 14 for its warnings; the layout of the sources.
-#
-# The budget is part of the promise: on two cores, with an empty compiler cache and LibTorch there, `./run check` takes at
-# most 12 minutes and `./run check --full` at most 40. The summary says when that was not so.
+# ./run check [--full]. This file is sourced by run. By default, it builds everything, with our warnings as errors, and runs
+# every test. With --full, as in CI, it also runs the unit tests under the address and undefined-behaviour sanitizers, with
+# CUDA hidden; runs the tests of threads under the thread sanitizer; looks for clang's warnings; and checks the format of the
+# sources.
 full=
-budget=720
+budget=720  # seconds; CONTRIBUTING.md explains the budgets
 case ${1:-} in
   '') ;;
   --full) full=1 budget=2400 ;;
-  *) fail "check knows only --full, not $1" ;;
+  *) fail "unknown argument $1; ./run check only takes --full" ;;
 esac
 
 prepare
@@ -22,7 +17,7 @@ mkdir -p "$logs"
 status=0
 started=$(date +%s)
 
-# step NAME COMMAND...: runs it; a failure is remembered, the rest still runs.
+# step NAME COMMAND...: runs a step of the check. If it fails, the check fails in the end, but its other steps still run.
 step() {
   name=$1
   shift
@@ -43,11 +38,12 @@ tests() {
   [ ! -e "$logs/$preset.failed" ]
 }
 
-# -k 0: what else is wrong shows in the same run.
+# -k 0: goes on after an error, so that one run shows all errors.
 compile() { (build release -k 0); }
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
 threads_built() { (configure tsan && build tsan -k 0 threads_test processes_test); }
-# What forks first, and by itself: under the sanitizer a process that has had threads forks badly.
+# Tests that fork come first, each group in a process of its own: under the thread sanitizer, a process can't fork reliably
+# after it has started threads.
 threads_clean() {
   for tests in 'processes_test Launcher*:Cluster*:*Port*:FailureReport*' 'processes_test Heartbeat*' \
     'threads_test Host*' 'threads_test DataLoader*:-*Cuda*'; do
@@ -56,21 +52,21 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# What reads Levin's checkpoints from Python, for the test that they are what they claim to be.
+# Installs the Python packages with which a test reads Levin's checkpoints.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
   "$python" -c "import safetensors, numpy" 2>/dev/null ||
     "$python" -m pip install --disable-pip-version-check safetensors numpy >&2 9>&-
 }
-layout() { (set -- --check && . "$root/scripts/format.sh"); }
+formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 
 if step "build" compile; then
   if [ -n "$full" ]; then step "safetensors for Python" python_reader || :; fi
-  exec 9>&-  # from here on another ./run finds the program built
+  exec 9>&-  # releases the lock: the program is built, so another ./run may go on
   step "tests" tests release || :
   if [ -n "$full" ]; then
-    step "layout of the sources" layout || :
+    step "format of the sources" formatted || :
     if step "build with sanitizers, CUDA hidden" sanitized; then
       step "unit tests with sanitizers" tests asan -L unit || :
     fi
@@ -88,11 +84,7 @@ fi
 taken=$(($(date +%s) - started))
 say ""
 say "== summary ($taken s)"
-cat "$logs/steps"
-[ $taken -le $budget ] ||
-  echo "over budget: $taken s, and $budget s is what this may take on two cores (CONTRIBUTING.md says how to stay below)"
-[ -e "$logs/release.xml" ] || exit 1
-awk -f "$root/scripts/summary.awk" "$logs/release.xml" "$root"/build/release/cases/*.xml
+sh "$root/scripts/summary.sh" "$taken" "$budget" "$logs" "$root/build/release/cases" || exit 1
 [ -n "${MNIST_DIR:-}" ] || echo "MNIST_DIR is not set: tests and examples that need MNIST were skipped"
 sed -n '/tests passed,/,$p' "$logs/release.log"
 exit $status

@@ -1,7 +1,8 @@
-# What a run of the tests came to: awk -f summary.awk CTEST_JUNIT CASES/*.xml, where CTEST_JUNIT is what ctest
-# --output-junit wrote and CASES/*.xml what the GoogleTest executables wrote, one file for each test suite.
+# Summarises a run of the tests: awk -f summary.awk CTEST_JUNIT CASES/*.xml, where CTEST_JUNIT was written by ctest
+# --output-junit, and CASES/*.xml by the GoogleTest executables, one file for each test suite.
 #
-# Prints "N passed, N failed, N skipped" in cases, the failed ones, why the skipped ones were, and the ten slowest tests.
+# Prints how many cases passed, failed and were skipped, the names of the failed ones, the reasons of the skipped ones, and the
+# ten slowest tests.
 function text(line) {
   gsub(/&quot;/, "\"", line); gsub(/&apos;/, "'", line); gsub(/&lt;/, "<", line); gsub(/&gt;/, ">", line)
   gsub(/&#x0A;/, "\n", line); gsub(/&amp;/, "\\&", line)
@@ -30,7 +31,7 @@ function took(name, seconds) {  # keeps the ten slowest, longest first
 
 FNR == 1 { is_ctest = NR == 1 }
 
-# ctest's report. A GoogleTest suite is counted by its cases below; here only that it failed.
+# ctest's report. Of a GoogleTest suite, only whether it failed is taken from here; its cases are counted below.
 is_ctest && /<testcase / {
   name = attribute("name"); status = attribute("status"); seconds = attribute("time") + 0
   is_suite = name ~ /^[a-z]+_test(\.|$)/
@@ -48,7 +49,7 @@ is_ctest && /<\/testcase>/ {
   }
 }
 
-# GoogleTest's reports: an element a line.
+# GoogleTest's reports have one element per line.
 !is_ctest && FNR == 1 { file = FILENAME; sub(/^.*\//, "", file); sub(/\.xml$/, "", file) }
 !is_ctest && /<testcase / {
   name = attribute("classname") "." attribute("name")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A compiler launcher: syntax_only.sh COMPILER ARGUMENTS... has the compiler read the source, and leaves an empty object
-# file. Precompiled headers are made as they are.
+# A compiler launcher: syntax_only.sh COMPILER ARGUMENTS... runs the compiler with -fsyntax-only and creates an empty object
+# file. Precompiled headers are compiled as usual.
 for argument; do
   [ "$argument" != -emit-pch ] || exec "$@"
 done

@@ -60,14 +60,14 @@ std::string own_path(const std::string& include) {
   return include.substr(7, include.size() - 8);
 }
 
-/// What ARCHITECTURE.md's tables say: the rooms of framework/ from the lowest up, and the folders
-/// that know no torch.
+/// What ARCHITECTURE.md's tables say: the rooms of framework/ in the order of the table, in which
+/// a room may include itself and those before it, and the folders marked "no torch".
 struct Plan {
   std::vector<std::string> rooms;     // "core", "formats", ...
   std::vector<std::string> no_torch;  // "framework/core/", "datamodules/readers/", ...
 
-  /// The room's place from the bottom; nothing if the table doesn't list it.
-  std::optional<size_t> level(std::string_view room) const {
+  /// The room's place in the table, from 0; nothing if the table doesn't list it.
+  std::optional<size_t> place(std::string_view room) const {
     const auto found = std::find(rooms.begin(), rooms.end(), room);
     if (found == rooms.end()) return std::nullopt;
     return static_cast<size_t>(found - rooms.begin());
@@ -92,8 +92,8 @@ Plan plan_of(const std::string& architecture) {
   return plan;
 }
 
-/// The room of a file in framework/: `framework/loops/fit_loop.h` -> `loops`; empty for a loose
-/// one.
+/// The room of a file in framework/: `framework/loops/fit_loop.h` -> `loops`; empty for a file that
+/// lies directly in framework/.
 std::string room_of(const std::string& path) {
   const size_t begin = path.find('/') + 1;
   const size_t end = path.find('/', begin);
@@ -121,8 +121,8 @@ void check_room(const Plan& plan, const std::string& path, std::vector<std::stri
   if (top_folder(path) != "framework") return;
   const std::string room = room_of(path);
   if (room.empty()) {
-    problems.push_back(path + ": lies loose in framework/; it belongs in one of its rooms");
-  } else if (!plan.level(room)) {
+    problems.push_back(path + ": lies directly in framework/; it belongs in one of its rooms");
+  } else if (!plan.place(room)) {
     problems.push_back(path + ": ARCHITECTURE.md doesn't list the room framework/" + room + "/");
   }
 }
@@ -138,10 +138,14 @@ void check_direction(const Plan& plan, const std::string& path, const std::strin
     problems.push_back(path + ": " + from + " must not include " + include);
   }
   if (from != "framework" || to != "framework") return;
-  const auto own_level = plan.level(room_of(path));
-  const auto target_level = plan.level(room_of(target));
-  if (own_level && target_level && *own_level < *target_level) {
-    problems.push_back(path + ": includes " + include + ", which is above it");
+  const std::string own_room = room_of(path);
+  const std::string target_room = room_of(target);
+  const auto own_place = plan.place(own_room);
+  const auto target_place = plan.place(target_room);
+  if (own_place && target_place && *own_place < *target_place) {
+    problems.push_back(path + ": includes " + include + ", but ARCHITECTURE.md lists framework/" +
+                       target_room + "/ below framework/" + own_room +
+                       "/; a room may include only itself and the rooms listed before it");
   }
 }
 
@@ -157,12 +161,11 @@ void check_third_party(const std::string& path, const std::string& include,
   if (starts_with(include, "<yaml-cpp/")) {
     only(source &&
              (starts_with(path, "framework/config/") || path == "framework/core/value_yaml.cpp"),
-         "framework/config/*.cpp");
+         "sources of config/ and core/value_yaml.cpp");
   }
   if (include.find("c10d") != std::string::npos ||
       starts_with(include, "<torch/csrc/distributed/")) {
-    only(source && starts_with_any(
-                       path, {"framework/collectives/", "framework/strategies/", "framework/nn/"}),
+    only(source && starts_with_any(path, {"framework/collectives/", "framework/strategies/"}),
          "sources of collectives/ and strategies/");
   }
   if (starts_with_any(include, {"<fmt/", "<nlohmann/"})) only(source, "sources");
@@ -233,7 +236,9 @@ std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
     std::set<std::string> seen;
     if (plan.forbids_torch(path)) {
       const std::string way = way_to_torch(sources, path, seen);
-      if (!way.empty()) problems.push_back("reaches torch from a folder without: " + way);
+      if (!way.empty()) {
+        problems.push_back(path + ": is in a folder marked 'no torch', but includes it: " + way);
+      }
     }
     seen.clear();
     const std::string cycle = cycle_from(sources, path, path, seen);
@@ -316,24 +321,31 @@ struct Bad {
 std::vector<Bad> bad_sources() {
   const std::string once = "#pragma once\n";
   return {
-      {"framework/a.h", once, "lies loose in framework/"},
-      {"framework/a.cpp", "", "lies loose in framework/"},
+      {"framework/a.h", once, "lies directly in framework/"},
+      {"framework/a.cpp", "", "lies directly in framework/"},
       {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
       {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
       {"models/a.cpp", " # include <levin/cli/b.h>\n", "must not include"},
-      {"framework/loops/a.cpp", "#include <levin/framework/trainer/trainer.h>\n", "above it"},
-      {"framework/data/a.h", once + "#include <levin/framework/loops/fit_loop.h>\n", "above it"},
+      {"framework/loops/a.cpp", "#include <levin/framework/trainer/trainer.h>\n",
+       "lists framework/trainer/ below framework/loops/"},
+      {"framework/data/a.h", once + "#include <levin/framework/loops/fit_loop.h>\n",
+       "lists framework/loops/ below framework/data/"},
       {"models/a.h", once + "#include <torch/torch.h>\n", "belongs only into levin.h"},
-      {"cli/a.cpp", "#include <yaml-cpp/yaml.h>\n", "framework/config"},
-      {"framework/trainer/a.h", once + "#include <yaml-cpp/yaml.h>\n", "*.cpp"},
+      {"cli/a.cpp", "#include <yaml-cpp/yaml.h>\n", "sources of config/"},
+      {"framework/trainer/a.h", once + "#include <yaml-cpp/yaml.h>\n", "sources of config/"},
+      {"framework/config/a.h", once + "#include <yaml-cpp/yaml.h>\n", "sources of config/"},
+      {"framework/core/a.cpp", "#include <yaml-cpp/yaml.h>\n", "core/value_yaml.cpp"},
       {"models/a.cpp", "#include <torch/csrc/distributed/c10d/Types.hpp>\n", "strategies"},
+      {"framework/nn/a.cpp", "#include <torch/csrc/distributed/c10d/Types.hpp>\n", "strategies"},
+      {"framework/strategies/a.h", once + "#include <torch/csrc/distributed/c10d/Types.hpp>\n",
+       "sources of collectives/"},
       {"models/a.h", once + "#include <fmt/format.h>\n", "sources"},
       {"models/a.cpp", "#include \"mlp.h\"\n", "angle brackets"},
       {"datamodules/readers/csv.cpp", "#include <levin/framework/data/batch.h>\n",
-       "reaches torch from a folder without: datamodules/readers/csv.cpp -> "
+       "is in a folder marked 'no torch', but includes it: datamodules/readers/csv.cpp -> "
        "framework/data/batch.h -> <torch/"},
-      {"framework/core/a.h", once + "#include <c10/core/Device.h>\n", "reaches torch"},
+      {"framework/core/a.h", once + "#include <c10/core/Device.h>\n", "marked 'no torch'"},
       {"framework/data/a.h", once + "class A { Trainer& trainer_; };\n", "holds a Trainer"},
       {"framework/data/a.h", "class A;\n", "no #pragma once"},
       {"models/mlp.cpp", "#include <vector>\n#include <levin/models/mlp.h>\n",
@@ -347,9 +359,11 @@ std::vector<Bad> bad_sources() {
 TEST(Architecture, the_check_finds_each_kind_of_problem) {
   const Plan plan = plan_of(
       "| `framework/core/` | no torch | errors |\n| `framework/data/` | torch | batches |\n"
+      "| `framework/nn/` | torch | layers |\n| `framework/strategies/` | torch | sums |\n"
       "| `framework/loops/` | torch | fit |\n| `framework/trainer/` | torch | the Trainer |\n"
-      "| `datamodules/readers/` | no torch | parsers |\n");
-  ASSERT_EQ(plan.rooms, (std::vector<std::string>{"core", "data", "loops", "trainer"}));
+      "| `framework/config/` | torch | YAML |\n| `datamodules/readers/` | no torch | parsers |\n");
+  ASSERT_EQ(plan.rooms, (std::vector<std::string>{"core", "data", "nn", "strategies", "loops",
+                                                  "trainer", "config"}));
   const Sources good = {
       {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
       {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},

@@ -1,5 +1,6 @@
 #include <torch/types.h>
 
+#include <levin/callbacks/model_checkpoint.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/checkpoint/checkpoint.h>
@@ -37,6 +38,11 @@ class CheckpointAlone : public ProgramTest {
     const auto array = readers::read_npz((folder_ / file).string(), "class");
     const auto values = array.values<int64_t>();
     return {values.begin(), values.end()};
+  }
+  torch::Tensor probabilities_in(const std::string& file) const {
+    const auto array = readers::read_npz((folder_ / file).string(), "probability");
+    const auto values = array.values<float>();
+    return torch::tensor(std::vector<float>(values.begin(), values.end())).view(array.shape);
   }
   std::vector<int64_t> expected_classes() const {
     const auto& classes = predicted_[0].second;
@@ -91,13 +97,23 @@ TEST_F(CheckpointAlone, tests_and_validates) {
 }
 
 TEST_F(CheckpointAlone, last_and_best_are_found_without_a_configuration) {
-  const auto checkpoints = folder_ / "levin_logs/version_0/checkpoints";
-  fs::create_directories(checkpoints);
-  fs::rename(folder_ / "best.ckpt", checkpoints / "end.ckpt");
-  const Outcome predict =
-      run({"predict", "--ckpt-path", "last", "--data", "IrisDataModule", "--output", "p.npz"});
-  ASSERT_EQ(predict.status, 0) << predict.err;
-  EXPECT_EQ(classes_in("p.npz"), expected_classes());
+  auto options = model_options();
+  options.learning_rate = 0.02;
+  MLP model(options);
+  IrisDataModule data;
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 3, .default_root_dir = folder_.string()});
+  // The loss falls, so the one that counts as the best here isn't the last one.
+  trainer.add<ModelCheckpoint>({.monitor = "val_loss", .save_last = true, .mode = "max"});
+  trainer.fit(model, data);
+  const auto best = trainer.predict(model, data, "best")[1].second;  // probabilities
+  const auto last = trainer.predict(model, data, "last")[1].second;
+  ASSERT_FALSE(torch::allclose(best, last, 0.0, 1e-3));
+  for (const auto& [name, expected] : {std::pair("best", best), std::pair("last", last)}) {
+    const Outcome predict =
+        run({"predict", "--ckpt-path", name, "--data", "IrisDataModule", "--output", "p.npz"});
+    ASSERT_EQ(predict.status, 0) << predict.err;
+    EXPECT_TRUE(torch::allclose(probabilities_in("p.npz"), expected, 0.0, 1e-6)) << name;
+  }
 }
 
 TEST_F(CheckpointAlone, a_model_that_is_named_wins) {

@@ -12,7 +12,7 @@ std::string config(const std::string& name) {
 
 /// The lines of a YAML file that say something, without their comments.
 std::vector<std::string> statements(const fs::path& path) {
-  std::istringstream text(read_text(path));
+  std::istringstream text(read_file(path));
   std::vector<std::string> result;
   for (std::string line; std::getline(text, line);) {
     line.erase(std::min(line.find('#'), line.size()));

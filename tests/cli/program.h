@@ -20,16 +20,11 @@
 
 #include <levin/framework/core/value.h>
 
+#include "framework/temporary_folder.h"
+
 namespace levin::test {
 
 namespace fs = std::filesystem;
-
-inline std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 /// How a run of the program ended.
 struct Outcome {
@@ -49,13 +44,8 @@ struct Outcome {
 /// A folder of its own in which the built `levin` is run.
 class ProgramTest : public ::testing::Test {
  protected:
-  ProgramTest() {
-    std::string pattern = (fs::temp_directory_path() / "levin-cli-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
   ~ProgramTest() override {
     std::error_code ignored;
-    fs::remove_all(folder_, ignored);
     fs::remove_all(output_folder(), ignored);
   }
 
@@ -73,7 +63,7 @@ class ProgramTest : public ::testing::Test {
 
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addchdir_np(&actions, folder_.c_str());
+    posix_spawn_file_actions_addchdir_np(&actions, folder_.path().c_str());
     const int flags = O_WRONLY | O_CREAT | O_TRUNC;
     posix_spawn_file_actions_addopen(&actions, 1, (output_folder() / "out").c_str(), flags, 0600);
     posix_spawn_file_actions_addopen(&actions, 2, (output_folder() / "err").c_str(), flags, 0600);
@@ -89,8 +79,8 @@ class ProgramTest : public ::testing::Test {
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     Outcome outcome;
     outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    outcome.out = read_text(output_folder() / "out");
-    outcome.err = read_text(output_folder() / "err");
+    outcome.out = read_file(output_folder() / "out");
+    outcome.err = read_file(output_folder() / "err");
     return outcome;
   }
 
@@ -113,8 +103,8 @@ class ProgramTest : public ::testing::Test {
   /// Every file and folder below the folder.
   std::vector<std::string> contents() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
-      names.push_back(fs::relative(entry.path(), folder_).string());
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+      names.push_back(fs::relative(entry.path(), folder_.path()).string());
     }
     std::sort(names.begin(), names.end());
     return names;
@@ -122,7 +112,7 @@ class ProgramTest : public ::testing::Test {
 
   fs::path output_folder() const { return folder_.string() + "-output"; }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 }  // namespace levin::test

@@ -57,10 +57,10 @@ TEST_F(Program, fit_trains_prints_json_last_and_fills_the_run_folder) {
   const Outcome again = run({"fit", "--config", "levin_logs/version_0/config.yaml", "--json"});
   ASSERT_EQ(again.status, 0) << again.err;
   EXPECT_EQ(again.json().at("train_loss"), result.at("train_loss"));
-  EXPECT_EQ(read_text(folder_ / "levin_logs/version_1/metrics.csv"),
-            read_text(run_folder / "metrics.csv"));
-  EXPECT_EQ(read_text(folder_ / "levin_logs/version_1/config.yaml"),
-            read_text(run_folder / "config.yaml"));
+  EXPECT_EQ(read_file(folder_ / "levin_logs/version_1/metrics.csv"),
+            read_file(run_folder / "metrics.csv"));
+  EXPECT_EQ(read_file(folder_ / "levin_logs/version_1/config.yaml"),
+            read_file(run_folder / "config.yaml"));
 }
 
 TEST_F(Program, test_and_validate_use_a_checkpoint_of_another_process) {
@@ -154,21 +154,21 @@ TEST_F(Program, a_checkpoint_of_another_model_is_refused) {
   const Outcome fit = run(command("fit", {"--json"}));
   ASSERT_EQ(fit.status, 0) << fit.err;
   const std::string checkpoint = fit.json().at("best_checkpoint").as_string();
-  const std::string bytes = read_text(folder_ / checkpoint);
+  const std::string bytes = read_file(folder_ / checkpoint);
   const auto before = contents();
   expect_error(command("fit", {"--model", "MLP", "--ckpt-path", checkpoint}), 1, "doesn't fit");
   EXPECT_EQ(contents(), before);
   expect_error(command("predict", {"--model", "MLP", "--ckpt-path", checkpoint, "-o", "p.npz"}), 1,
                "doesn't fit");
   EXPECT_EQ(contents(), before);
-  EXPECT_EQ(read_text(folder_ / checkpoint), bytes);
+  EXPECT_EQ(read_file(folder_ / checkpoint), bytes);
 }
 
 TEST_F(Program, ctrl_c_saves_a_checkpoint_that_can_be_resumed) {
   const pid_t child = start(command("fit", {"--trainer.max_epochs=1000000", "--json"}));
   const fs::path metrics = folder_ / "levin_logs/version_0/metrics.csv";
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (read_text(metrics).size() < 400 && std::chrono::steady_clock::now() < deadline) {
+  while (read_file(metrics).size() < 400 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   ::kill(child, SIGINT);

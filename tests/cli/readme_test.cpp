@@ -9,7 +9,7 @@
 
 namespace levin::test::readme_test {
 
-std::string source(const char* name) { return read_text(fs::path(LEVIN_SOURCE_DIR) / name); }
+std::string source(const char* name) { return read_file(fs::path(LEVIN_SOURCE_DIR) / name); }
 
 /// The first block of `language` below a heading.
 std::string block(const std::string& text, const std::string& heading,

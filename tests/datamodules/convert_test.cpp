@@ -147,8 +147,8 @@ TEST_F(Convert, an_output_that_is_there_is_refused_and_left_alone) {
         message_of<ConfigError>(into_it),
         "output = " + at(name) + ": it exists and isn't an empty folder; name a new or empty one");
   }
-  EXPECT_EQ(test::read_text(folder / "full/mine"), "precious");
-  EXPECT_EQ(test::read_text(folder / "a.csv"), "1,2\n");
+  EXPECT_EQ(test::read_file(folder / "full/mine"), "precious");
+  EXPECT_EQ(test::read_file(folder / "a.csv"), "1,2\n");
 }
 
 TEST_F(Convert, an_output_that_cannot_be_replaced_is_refused_at_once) {

@@ -15,7 +15,7 @@ namespace levin::mnist_test {
 
 namespace fs = std::filesystem;
 
-using test::read_text;
+using test::read_file;
 using test::TemporaryFolder;
 using test::write_text;
 
@@ -168,7 +168,7 @@ TEST(MNIST, goes_on_with_what_a_broken_download_left) {
   test::HttpServer server;
   for (const char* name : kFiles) {
     const auto archive = std::string(name) + ".gz";
-    const auto bytes = read_text(fs::path(mnist_dir()) / archive);
+    const auto bytes = read_file(fs::path(mnist_dir()) / archive);
     write_text(folder / (archive + ".part"), bytes.substr(0, 1000));
     server.serve("/mnist/" + archive, {.body = bytes});
   }

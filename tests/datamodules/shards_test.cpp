@@ -150,7 +150,7 @@ TEST(Shards, rows_read_past_the_page_cache_are_the_same) {
 TEST(Shards, every_changed_byte_of_a_header_and_every_cut_of_a_file_is_an_error) {
   const test::TemporaryFolder folder;
   write_lvb(folder / "whole.lvb", test::make_rows(5, 3));
-  const auto file = test::to_bytes(test::read_text(folder / "whole.lvb"));
+  const auto file = test::to_bytes(test::read_file(folder / "whole.lvb"));
   const size_t header = readers::parse_lvb_header(file, "whole").size;
   for (size_t at = 0; at < header; ++at) {
     auto changed = file;
@@ -254,7 +254,7 @@ TEST(Shards, arrays_that_cannot_be_read_in_place_are_refused) {
   expect_data_error([&] { open_files({x}, {.target_column = "1"}); },
                     x + ": target_column is '1'; of the array's 3 columns it must be the first (0) "
                         "or the last (-1). If none of them holds targets, set it to none.");
-  const std::string text = test::read_text(x);
+  const std::string text = test::read_file(x);
   write_text(x, text.substr(0, text.size() - 4));
   expect_data_error([&] { open_files({x}); },
                     "'" + x +

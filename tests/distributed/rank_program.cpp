@@ -206,9 +206,9 @@ class Data : public levin::DataModule {
   Settings settings_;
 };
 
-/// After every step asks about "keys" keys, more than could have a place of their own beside the
-/// gradients. Rank r of w raises the keys k with k mod w = r, key k after step 1 + k mod 3, and
-/// each rank writes down after which steps it was told of which.
+/// After every step asks about "keys" keys, more keys than there are numbers for
+/// (StepFlags::kNumbers). Rank r of w raises the keys k with k mod w = r, key k after step 1 + k
+/// mod 3, and each rank writes down after which steps it was told of which.
 class ManyKeys : public levin::Callback {
  public:
   explicit ManyKeys(int64_t keys) : keys_(keys) {}

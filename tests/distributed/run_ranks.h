@@ -17,6 +17,7 @@
 #include <levin/framework/core/value.h>
 
 #include "framework/launch/launcher_fixture.h"
+#include "framework/temporary_folder.h"
 
 namespace levin::test {
 
@@ -25,14 +26,10 @@ namespace levin::test {
 class RanksTest : public ::testing::Test {
  protected:
   RanksTest() {
-    std::string pattern = (fs::temp_directory_path() / "levin-ranks-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent becomes a child of this one
+    // A process whose parent has ended becomes a child of this one.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   }
-  ~RanksTest() override {
-    EXPECT_TRUE(has_no_children(2.0)) << "a process was left behind";
-    fs::remove_all(folder_);
-  }
+  ~RanksTest() override { EXPECT_TRUE(has_no_children(2.0)) << "a process was left behind"; }
 
   /// The program, which lies beside this one.
   static std::string program() {
@@ -122,7 +119,7 @@ class RanksTest : public ::testing::Test {
     return result;
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 
  private:
   static void redirect(const fs::path& path, int to) {

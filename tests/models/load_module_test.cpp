@@ -18,7 +18,7 @@
 
 // The shipped models come back from a checkpoint alone, and predict without a Trainer.
 
-namespace levin::load_model_test {
+namespace levin::load_module_test {
 
 /// Trains, predicts, and compares with the module that is made from the checkpoint.
 class LoadedModel : public ::testing::Test {
@@ -115,4 +115,4 @@ TEST_F(LoadedModel, predicts_plain_inputs_of_another_shape_and_type) {
   EXPECT_EQ(outputs[0].second.sizes(), (std::vector<int64_t>{5}));
 }
 
-}  // namespace levin::load_model_test
+}  // namespace levin::load_module_test

@@ -48,7 +48,7 @@ class ReadersDownload : public testing::Test {
   bool has_part() const { return std::filesystem::exists(part_); }
   bool has_destination() const { return std::filesystem::exists(destination_); }
   void expect_delivered() const {
-    EXPECT_TRUE(has_destination() && test::read_text(destination_) == body_);
+    EXPECT_TRUE(has_destination() && test::read_file(destination_) == body_);
     EXPECT_FALSE(has_part());
   }
   /// The Range header of every request so far.
@@ -192,7 +192,7 @@ TEST_F(ReadersDownload, verifies_md5_and_the_uncompressed_bytes) {
   server_.serve("/damaged", {.body = packed.substr(0, 100)});
   options_.checksum = {digest_hex(DigestKind::sha256, bytes_of(text)), true};
   download_from({"/damaged", "/packed"});
-  EXPECT_EQ(test::read_text(destination_), packed);
+  EXPECT_EQ(test::read_file(destination_), packed);
 }
 
 TEST_F(ReadersDownload, leaves_a_verified_destination_alone_and_replaces_another) {
@@ -201,7 +201,7 @@ TEST_F(ReadersDownload, leaves_a_verified_destination_alone_and_replaces_another
   EXPECT_EQ(server_.requests().size(), 1u);
   test::write_text(destination_, "damaged");
   expect_data_error([&] { download_from({"/missing"}); }, "it answered HTTP 404");
-  EXPECT_EQ(test::read_text(destination_), "damaged");
+  EXPECT_EQ(test::read_file(destination_), "damaged");
   download_from({"/good"});
   expect_delivered();
 }

@@ -241,7 +241,7 @@ TEST(ReadersNpz, reads_back_what_it_writes_and_writes_the_same_bytes_again) {
                                           {"none", Array::of<float>({0, 5}, {})}};
   write_npz(folder / "a.npz", arrays);
   write_npz(folder / "b.npz", arrays);
-  EXPECT_EQ(test::read_text(folder / "a.npz"), test::read_text(folder / "b.npz"));
+  EXPECT_EQ(test::read_file(folder / "a.npz"), test::read_file(folder / "b.npz"));
   const auto read = read_npz(folder / "a.npz");
   ASSERT_EQ(read.size(), arrays.size());
   for (size_t i = 0; i < read.size(); ++i) {
@@ -256,7 +256,7 @@ TEST(ReadersNpz, an_archive_of_no_arrays_is_written_and_read) {
   const test::TemporaryFolder folder;
   write_npz(folder / "new/a.npz", {});
   EXPECT_TRUE(read_npz(folder / "new/a.npz").empty());
-  EXPECT_EQ(test::read_text(folder / "new/a.npz"), "PK\x05\x06" + std::string(18, '\0'));
+  EXPECT_EQ(test::read_file(folder / "new/a.npz"), "PK\x05\x06" + std::string(18, '\0'));
 }
 
 TEST(ReadersNpz, writes_more_files_than_fit_without_zip64_and_reads_them) {
@@ -270,7 +270,7 @@ TEST(ReadersNpz, writes_more_files_than_fit_without_zip64_and_reads_them) {
   EXPECT_EQ(archive.entries().back().name, members.back().name);
   EXPECT_EQ(archive.read(archive.entries().back()), bytes);
   // The end record of zip64 is there.
-  EXPECT_NE(test::read_text(folder / "a.zip").find("PK\x06\x06"), std::string::npos);
+  EXPECT_NE(test::read_file(folder / "a.zip").find("PK\x06\x06"), std::string::npos);
 }
 
 TEST(ReadersNpz, writes_the_same_bytes_in_every_time_zone) {
@@ -282,7 +282,7 @@ TEST(ReadersNpz, writes_the_same_bytes_in_every_time_zone) {
   for (const char* zone : {"UTC0", "EST5EDT", "NZST-12NZDT"}) {
     ::setenv("TZ", zone, 1);
     write_npz(folder / "a.npz", arrays);
-    written.insert(test::read_text(folder / "a.npz"));
+    written.insert(test::read_file(folder / "a.npz"));
   }
   known == nullptr ? ::unsetenv("TZ") : ::setenv("TZ", before.c_str(), 1);
   EXPECT_EQ(written.size(), 1u);

@@ -5,7 +5,6 @@
 #include <fstream>
 #include <functional>
 #include <span>
-#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -21,12 +20,6 @@ namespace levin::test {
 
 inline void write_text(const std::filesystem::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
-}
-
-inline std::string read_text(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
 }
 
 inline readers::Bytes to_bytes(std::string_view text) {
@@ -59,7 +52,7 @@ inline readers::Bytes from_hex(const std::string& hex) {
 /// tests/baselines/readers.json: files that Python wrote and what they hold.
 inline const nlohmann::json& reader_baselines() {
   static const nlohmann::json json =
-      nlohmann::json::parse(read_text(LEVIN_SOURCE_DIR "/tests/baselines/readers.json"));
+      nlohmann::json::parse(read_file(LEVIN_SOURCE_DIR "/tests/baselines/readers.json"));
   return json;
 }
 

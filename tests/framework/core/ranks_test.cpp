@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace levin::ranks_test {
+namespace levin::single_rank_test {
 
 TEST(SingleRank, answers_at_once_what_it_says_itself) {
   Ranks& ranks = single_rank();
@@ -19,4 +19,4 @@ TEST(SingleRank, answers_at_once_what_it_says_itself) {
   ranks.barrier();
 }
 
-}  // namespace levin::ranks_test
+}  // namespace levin::single_rank_test

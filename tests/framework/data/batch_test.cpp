@@ -126,11 +126,15 @@ TEST(Batch, to_moves_every_tensor_and_shares_those_that_are_there) {
   const Batch meta = batch.to(at::kMeta);  // a device every machine has
   for (const auto& [name, tensor] : meta.tensors()) EXPECT_TRUE(tensor.is_meta()) << name;
   EXPECT_EQ(meta.rows(), 3);
-  if (torch::cuda::is_available()) {
-    const Batch there = batch.to(at::Device(at::kCUDA, 0));
-    for (const auto& [name, tensor] : there.tensors()) EXPECT_TRUE(tensor.is_cuda()) << name;
-    EXPECT_TRUE(torch::equal(there.to(at::kCPU).input(), batch.input()));
-  }
+}
+
+TEST(BatchCuda, to_moves_every_tensor_there_and_back) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
+  const Batch batch = pair();
+  const Batch there = batch.to(at::Device(at::kCUDA, 0));
+  for (const auto& [name, tensor] : there.tensors()) EXPECT_TRUE(tensor.is_cuda()) << name;
+  EXPECT_TRUE(torch::equal(there.to(at::kCPU).input(), batch.input()));
+  EXPECT_TRUE(batch.pin_memory().input().is_pinned());
 }
 
 TEST(Batch, pin_memory_is_ignored_where_no_cuda_device_is) {

@@ -775,34 +775,38 @@ TEST(DataLoader, reads_a_random_fifth_in_batches_of_100) {
   }
 }
 
-// row 29: a loader that yields batches on the device and knows its length
-TEST(DataLoader, yields_batches_on_the_device_and_knows_its_length) {
-  std::vector<at::Device> devices{at::kCPU};
-  if (torch::cuda::is_available()) devices.emplace_back(at::kCUDA, 0);
-  for (const auto device : devices) {
-    for (const int64_t workers : {0, 2}) {
-      const DataLoader loader(numbers(64), {.batch_size = 8,
-                                            .shuffle = true,
-                                            .num_workers = workers,
-                                            .pin_memory = true});  // ignored without CUDA
-      const auto expected = read_epoch(loader);
-      auto reader = loader.open();
-      reader.set_device(device);
-      EXPECT_EQ(reader.size(), 8);
-      Batch batch;
-      size_t k = 0;
-      while (reader.next(batch)) {
-        for (const auto& [name, tensor] : batch.tensors())
-          EXPECT_EQ(tensor.device(), device) << name;
-        EXPECT_EQ(snapshot(batch.to(at::kCPU), reader), expected[k++]);
+void expect_batches_on(at::Device device) {
+  for (const int64_t workers : {0, 2}) {
+    const DataLoader loader(numbers(64), {.batch_size = 8,
+                                          .shuffle = true,
+                                          .num_workers = workers,
+                                          .pin_memory = true});  // ignored without CUDA
+    const auto expected = read_epoch(loader);
+    auto reader = loader.open();
+    reader.set_device(device);
+    EXPECT_EQ(reader.size(), 8);
+    Batch batch;
+    size_t k = 0;
+    while (reader.next(batch)) {
+      for (const auto& [name, tensor] : batch.tensors()) {
+        EXPECT_EQ(tensor.device(), device) << name;
       }
-      EXPECT_EQ(k, 8U);
+      EXPECT_EQ(snapshot(batch.to(at::kCPU), reader), expected[k++]);
     }
+    EXPECT_EQ(k, 8U);
   }
 }
 
+// row 29: a loader that yields batches on the device and knows its length
+TEST(DataLoader, yields_batches_on_the_device_and_knows_its_length) { expect_batches_on(at::kCPU); }
+
+TEST(DataLoaderCuda, yields_batches_on_the_device_and_knows_its_length) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
+  expect_batches_on(at::Device(at::kCUDA, 0));
+}
+
 TEST(DataLoaderCuda, reads_data_that_lives_there) {
-  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
   const auto here = numbers(100);
   const auto there = std::make_shared<TensorDataset>(here->tensors()[0].second.cuda(),
                                                      here->tensors()[1].second.cuda());

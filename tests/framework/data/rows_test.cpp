@@ -187,7 +187,13 @@ TEST(Rows, move_to_a_device_gathered_and_stay_in_place_on_their_own) {
   EXPECT_TRUE(meta.tensor().is_meta());
   EXPECT_EQ(meta.size(), 2);
   EXPECT_FALSE(meta.view());
-  if (!torch::cuda::is_available()) return;
+}
+
+TEST(RowsCuda, move_to_a_device_and_are_gathered_there) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
+  const Rows all(table(9));
+  Rows selected;
+  all.select(Numbers{4, 2}, selected);
   const Rows there = selected.to(at::Device(at::kCUDA, 0));
   EXPECT_TRUE(torch::equal(there.to(at::kCPU).tensor(), selected.tensor()));
   EXPECT_TRUE(selected.pin_memory().tensor().is_pinned());

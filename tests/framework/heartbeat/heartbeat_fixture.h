@@ -49,7 +49,7 @@ class HeartbeatTest : public LauncherTest {
     }
   }
 
-  /// Its rank ends with 0, with 3 and the message where it throws.
+  /// The rank exits with 0, or with 3 and the message on stderr if it throws.
   using Work = std::function<void(Heartbeat& heartbeat, int64_t rank)>;
 
   /// Starts the ranks, whose work begins when all have joined, and returns then.

@@ -84,7 +84,8 @@ class LauncherTest : public ::testing::Test {
     std::string pattern = (fs::temp_directory_path() / "levin-launcher-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
     fs::create_directory(folder_ / "temporary");
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent becomes a child of this one
+    // A process whose parent has ended becomes a child of this one.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   }
   ~LauncherTest() override {
     EXPECT_TRUE(has_no_children()) << "a process was left behind";
