@@ -76,7 +76,7 @@ DataError DataError::empty(std::string_view what, std::string_view hint) {
 
 DataError DataError::bad_value(std::string_view what, std::string_view value,
                                std::string_view where, std::string_view hint) {
-  return DataError(fmt::format("{} has the value {} at {}; {}", what, value, where, hint));
+  return DataError(fmt::format("{}: {} is {}; {}", where, what, value, hint));
 }
 
 DataError DataError::no_such_tensor(std::string_view name, const std::vector<std::string>& known) {

@@ -54,9 +54,10 @@ class DataError : public Error {
   /// Two tensors of one data set have different numbers of rows.
   static DataError rows_differ(std::string_view a, int64_t rows_a, std::string_view b,
                                int64_t rows_b);
-  /// There are no rows: none were given, or a split left none.
+  /// `what` holds no rows, or nothing at all: `a.csv is empty; <hint>`.
   static DataError empty(std::string_view what, std::string_view hint);
-  /// A value can't be used: NaN, infinity, a label out of range. `where` names the row.
+  /// A value can't be used: NaN, infinity, a label out of range. `where` names the file or tensor
+  /// and the row: `y, row 3: the class is 10; with num_classes = 10 it must be from 0 to 9`.
   static DataError bad_value(std::string_view what, std::string_view value, std::string_view where,
                              std::string_view hint);
   /// No tensor of a batch or file has the name; the message lists those there are.
