@@ -45,12 +45,13 @@ void require_same_classes(const StateDict& checkpoint, DataModule& data, const f
   const auto given = data.class_names();
   if (given.empty() || given == trained) return;
   throw CheckpointError::mismatch(
-      fmt::format("'{}' for these data", path.string()),
+      fmt::format("'{}'", path.string()),
       {fmt::format("its model was trained on the classes {}, in this order",
                    fmt::join(trained, ", ")),
        fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
                    "are the classes' numbers",
-                   fmt::join(given, ", "))});
+                   fmt::join(given, ", "))},
+      "doesn't fit these data");
 }
 
 }  // namespace
@@ -234,9 +235,10 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
     checkpoint = load(path);
     if (!checkpoint->has_child("loop")) {
       throw CheckpointError::mismatch(
-          "'" + path.string() + "' for going on with training",
+          "'" + path.string() + "'",
           {"it holds weights only; give a checkpoint that was saved without "
-           "weights_only"});
+           "weights_only"},
+          "can't be used to resume training");
     }
     resumed_folder = run_folder_of(path);
     train = with_rows_a_step_of(*checkpoint, train, strategy_->rank_share());
