@@ -146,7 +146,8 @@ TEST_F(Failure, ranks_started_again_end_with_the_bits_of_an_undisturbed_run) {
     disturbed["fail_once"] = true;
     const auto ended = run(settings(how, disturbed));
     EXPECT_EQ(ended.status, 0) << ended.err;
-    EXPECT_NE(ended.err.find("all ranks start again (1 of 2)"), std::string::npos) << ended.err;
+    EXPECT_NE(ended.err.find("restarting all ranks (restart 1 of 2)"), std::string::npos)
+        << ended.err;
     EXPECT_NE(ended.err.find("going on from"), std::string::npos) << ended.err;
     EXPECT_EQ(difference(ended.rank(0).child("model"), calm.rank(0).child("model")), 0.0);
     EXPECT_NEAR(ended.values().at("fit").at("train_loss_epoch").as_double(),
@@ -172,7 +173,7 @@ TEST_F(Failure, twenty_kills_at_random_moments_end_within_two_seconds_and_resume
     std::map<int, pid_t> ranks;
     ASSERT_TRUE(eventually(
         [&] {
-          for (const auto& line : lines_of(text_of(watched.at("mark_steps").as_string()))) {
+          for (const auto& line : lines_of(read_file(watched.at("mark_steps").as_string()))) {
             int rank = 0, process = 0, step = 0;
             if (std::sscanf(line.c_str(), "%d %d %d", &rank, &process, &step) == 3) {
               ranks[rank] = process;
