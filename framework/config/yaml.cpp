@@ -31,10 +31,7 @@ class Converter {
           fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
                       origin.to_string(), kMaxDepth, kMaxNodes));
     }
-    if (yaml.IsScalar()) {
-      const bool is_text = yaml.Tag() == "!" || yaml.Tag() == kBinaryTag;
-      return ConfigNode::scalar(text_of(yaml), origin, is_text);
-    }
+    if (yaml.IsScalar()) return ConfigNode::scalar(text_of(yaml), origin, is_text(yaml));
     if (yaml.IsSequence()) {
       ConfigNode list = ConfigNode::list(origin);
       for (const auto& item : yaml) list.items.push_back(convert(item, depth + 1));
@@ -44,6 +41,11 @@ class Converter {
   }
 
  private:
+  /// Whether a scalar is text whatever it looks like: it is in quotes or marked as `!!binary`.
+  static bool is_text(const YAML::Node& scalar) {
+    return scalar.Tag() == "!" || scalar.Tag() == kBinaryTag;
+  }
+
   /// A scalar as written, or the bytes that a `!!binary` one stands for.
   std::string text_of(const YAML::Node& scalar) const {
     if (scalar.Tag() != kBinaryTag) return scalar.Scalar();
@@ -65,7 +67,7 @@ class Converter {
       }
       const std::string key = text_of(pair.first);
       ConfigNode value = convert(pair.second, depth + 1);
-      if (key == "<<") {
+      if (key == "<<" && !is_text(pair.first)) {
         merged.push_back(std::move(value));
         continue;
       }

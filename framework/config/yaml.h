@@ -8,8 +8,8 @@
 namespace levin {
 
 /// Reads YAML text, one document, and keeps the line of every node. Anchors, aliases, `<<` merges
-/// and `!!binary` text are understood. `file` is what error messages call the text. Throws
-/// ConfigError, with file and line, if the text isn't YAML or has the same key twice.
+/// (without quotes) and `!!binary` text are understood. `file` is what error messages call the
+/// text. Throws ConfigError, with file and line, if the text isn't YAML or has the same key twice.
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
 /// Reads a YAML file. Throws what parse_yaml throws, and also ConfigError if the file can't be

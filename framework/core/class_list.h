@@ -86,8 +86,9 @@ class ClassList {
   ///       double learning_rate = 1e-4;
   ///     };
   ///     levin::Fields describe(LionOptions& o) {
-  ///       return levin::fields_of<LionOptions>({{"learning_rate", &o.learning_rate, "step
-  ///       size"}});
+  ///       return levin::fields_of<LionOptions>({
+  ///           {"learning_rate", &o.learning_rate, "step size"},
+  ///       });
   ///     }
   ///     class Lion : public levin::Optimizer {
   ///      public:

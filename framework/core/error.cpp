@@ -49,8 +49,9 @@ ConfigError ConfigError::unknown_name(std::string_view kind, std::string_view na
                                       const std::vector<std::string>& known,
                                       std::string_view where) {
   const std::string nearest = nearest_name(name, known);
-  const std::string hint = nearest.empty() ? fmt::format("known are: {}", fmt::join(known, ", "))
-                                           : fmt::format("did you mean '{}'?", nearest);
+  const std::string hint = nearest.empty()
+                               ? fmt::format("the known ones are: {}", fmt::join(known, ", "))
+                               : fmt::format("did you mean '{}'?", nearest);
   const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);
   return ConfigError(fmt::format("{}unknown {} '{}'; {}", prefix, kind, name, hint));
 }
@@ -81,7 +82,7 @@ DataError DataError::bad_value(std::string_view what, std::string_view value,
 
 DataError DataError::no_such_tensor(std::string_view name, const std::vector<std::string>& known) {
   return DataError(known.empty() ? fmt::format("there is no tensor '{}': the batch is empty", name)
-                                 : fmt::format("there is no tensor '{}'; there are: {}", name,
+                                 : fmt::format("there is no tensor '{}'; the tensors are: {}", name,
                                                fmt::join(known, ", ")));
 }
 
@@ -93,8 +94,10 @@ DataError DataError::no_such_row(int64_t row, int64_t size, std::string_view hin
 
 DataError DataError::wrong_row_count(int64_t asked, int64_t given) {
   return DataError(fmt::format(
-      "the data set gave {} rows of the {} asked for; one whose end isn't known has no size()",
-      given, asked));
+      "the data set was asked for {} rows and returned {}; get_batch must return every row it is "
+      "asked for. A stream must return nothing from size(), and may return fewer rows only at its "
+      "end, never more.",
+      asked, given));
 }
 
 DataError DataError::unreadable(std::string_view path, std::string_view reason) {
@@ -116,24 +119,26 @@ CheckpointError CheckpointError::corrupt(std::string_view path, std::string_view
 }
 
 CheckpointError CheckpointError::mismatch(std::string_view what,
-                                          const std::vector<std::string>& problems) {
+                                          const std::vector<std::string>& problems,
+                                          std::string_view verdict) {
   constexpr size_t kShown = 10;
   const size_t shown = std::min(problems.size(), kShown);
   std::string list;
   for (size_t i = 0; i < shown; ++i) list += "\n  - " + problems[i];
   if (problems.size() > shown) list += fmt::format("\n  - and {} more", problems.size() - shown);
-  return CheckpointError(fmt::format("{} doesn't fit:{}", what, list));
+  return CheckpointError(fmt::format("{} {}:{}", what, verdict, list));
 }
 
 ModuleError ModuleError::metric_not_logged(std::string_view who, std::string_view monitor,
                                            const std::vector<std::string>& logged) {
   const std::string nearest = nearest_name(monitor, logged);
-  const std::string hint =
-      logged.empty() ? std::string("nothing was logged")
-      : nearest.empty()
-          ? fmt::format("logged were: {}", fmt::join(logged, ", "))
-          : fmt::format("did you mean '{}'? Logged were: {}", nearest, fmt::join(logged, ", "));
-  return ModuleError(fmt::format("{} watches '{}', which nobody logged; {}", who, monitor, hint));
+  const std::string hint = logged.empty() ? std::string("no metric was logged")
+                           : nearest.empty()
+                               ? fmt::format("the logged metrics are: {}", fmt::join(logged, ", "))
+                               : fmt::format("did you mean '{}'? The logged metrics are: {}",
+                                             nearest, fmt::join(logged, ", "));
+  return ModuleError(
+      fmt::format("{} needs the metric '{}', which was not logged; {}", who, monitor, hint));
 }
 
 ModuleError ModuleError::contract(std::string_view hook, std::string_view problem,

@@ -18,8 +18,8 @@ namespace levin {
 ///     }
 ///
 /// A message says what is wrong, names the value, and says what to do about it. The static
-/// functions of the classes make exceptions with the common messages. LibTorch's own errors pass
-/// through as they are, with the step, epoch and rank added to their text.
+/// functions of the classes make exceptions with the common messages. Exceptions of LibTorch keep
+/// their class; the step, epoch and rank are added to their text.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -34,9 +34,9 @@ class ConfigError : public Error {
   /// An option has a value that it can't have: `batch_size = -3: must be at least 1`.
   static ConfigError invalid_value(std::string_view option, std::string_view value,
                                    std::string_view requirement);
-  /// A name isn't among those known: `unknown key 'lr'; known are: ...`, or `did you mean ...?` if
-  /// one of them is near. `kind` says what is named: "key", "class". `where`, if given, comes
-  /// first.
+  /// A name isn't among those known: `unknown key 'lr'; the known ones are: ...`, or `did you
+  /// mean ...?` if one of them is near. `kind` says what is named: "key", "class". `where`, if
+  /// given, comes first.
   static ConfigError unknown_name(std::string_view kind, std::string_view name,
                                   const std::vector<std::string>& known,
                                   std::string_view where = {});
@@ -65,7 +65,7 @@ class DataError : public Error {
   /// A data set of `size` rows has no row `row`; `hint` says what to do. `row 7 was asked for, but
   /// the data set has rows 0 to 4; check the sampler`.
   static DataError no_such_row(int64_t row, int64_t size, std::string_view hint);
-  /// A data set returned another number of rows than it was asked for.
+  /// A data set returned another number of rows than it was asked for, or a stream returned more.
   static DataError wrong_row_count(int64_t asked, int64_t given);
   /// A file can't be opened or read.
   static DataError unreadable(std::string_view path, std::string_view reason);
@@ -84,9 +84,11 @@ class CheckpointError : public Error {
                             std::string_view reason);
   /// A file isn't a whole checkpoint: it is torn, of another format, or its checksum is wrong.
   static CheckpointError corrupt(std::string_view path, std::string_view reason);
-  /// A checkpoint belongs to another model or optimizer. The message lists up to ten problems:
-  /// tensors that are missing, unexpected or of another shape.
-  static CheckpointError mismatch(std::string_view what, const std::vector<std::string>& problems);
+  /// A checkpoint, or a part of one, can't be used here, for example because it belongs to another
+  /// model: `'a.ckpt' doesn't fit these data:`, followed by up to ten problems, each on a line of
+  /// its own. `what` and `verdict` are the subject and the rest of that sentence.
+  static CheckpointError mismatch(std::string_view what, const std::vector<std::string>& problems,
+                                  std::string_view verdict = "doesn't fit");
 };
 
 /// A rank failed, can't be reached, or disagrees with the others.
@@ -101,8 +103,8 @@ class ModuleError : public Error {
  public:
   using Error::Error;
 
-  /// A callback or scheduler (`who`) watches a metric that wasn't logged; the message lists those
-  /// that were, and names the nearest.
+  /// A callback, scheduler or function (`who`) needs a metric that wasn't logged; the message lists
+  /// those that were, and names the nearest.
   static ModuleError metric_not_logged(std::string_view who, std::string_view monitor,
                                        const std::vector<std::string>& logged);
   /// A hook returned or did what it must not; `hint` says what it should do.

@@ -10,7 +10,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <mutex>
 #include <system_error>
 
 #include <levin/framework/core/error.h>

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -9,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-/// Every write to disk and every look at a clock in this library goes through these functions, so
-/// that tests can make them fail.
+/// Writes to disk and readings of the clock go through these functions, so that tests can make
+/// writes fail and set the time. (The output files of launched ranks are an exception.)
 namespace levin::files {
 
 /// Writes a file so that a reader sees either the old one or the whole new one, even after a crash:

@@ -1,6 +1,5 @@
 #include <levin/framework/core/options.h>
 
-#include <cmath>
 #include <type_traits>
 
 #include <fmt/format.h>

@@ -12,27 +12,27 @@
 
 namespace levin {
 
-/// Settings are fields of plain structs, which users fill in with designated initialisers:
-///
-///     levin::EarlyStopping stop({.monitor = "val_loss", .patience = 3});
-///
-/// A class that YAML and command lines can configure describes its struct once. Reading, `--help`,
-/// `--print-config`, checkpoints and error messages are derived from that description:
-///
-///     struct TimerOptions {
-///       std::optional<std::string> duration{};
-///       std::string interval = "step";
-///     };
-///     levin::Fields describe(TimerOptions& o) {
-///       return levin::fields_of<TimerOptions>({
-///           {"duration", &o.duration, "DD:HH:MM:SS; null: no limit"},
-///           {"interval", &o.interval, "when to look at the clock: step or epoch"},
-///       });
-///     }
-///
-/// The name of a setting is the name of its field. A field has one of the types of FieldPointer,
-/// of which the next three are Levin's own. The constructor of the class checks the values; here
-/// only names and types are checked.
+// Settings are fields of plain structs, which users fill in with designated initialisers:
+//
+//     levin::EarlyStopping stop({.monitor = "val_loss", .patience = 3});
+//
+// A class that YAML and command lines can configure describes its struct once. Reading, `--help`,
+// `--print-config`, checkpoints and error messages are derived from that description:
+//
+//     struct PatienceOptions {
+//       std::optional<std::string> duration{};
+//       std::string interval = "step";
+//     };
+//     levin::Fields describe(PatienceOptions& o) {
+//       return levin::fields_of<PatienceOptions>({
+//           {"duration", &o.duration, "DD:HH:MM:SS; null: no limit"},
+//           {"interval", &o.interval, "when to read the clock: step or epoch"},
+//       });
+//     }
+//
+// The name of a setting is the name of its field. A field has one of the types of FieldPointer,
+// of which the next three are Levin's own. The constructor of the class checks the values; here
+// only names and types are checked.
 
 /// A number of batches, or a share of them. An int is a count and a float is a fraction, as in
 /// Lightning: `limit_train_batches = 1` is one batch, `limit_train_batches = 1.0` is all of them.

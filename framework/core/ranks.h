@@ -12,7 +12,8 @@ namespace levin {
 /// checkpoints and profilers ask the other ranks; `Run::ranks()` and `Strategy::ranks()` give it.
 ///
 /// What a rank finds out by itself, such as the time or whether a file exists, may differ from rank
-/// to rank. A decision that depends on it has to be made together, or the ranks part:
+/// to rank. A decision that depends on it must be made by all ranks together; otherwise they take
+/// different steps and wait for each other forever:
 ///
 ///     bool Patience::is_over(Run& run) {
 ///       const bool own = seconds_since_start() > limit_;    // every rank has a clock of its own
@@ -50,9 +51,9 @@ class Ranks {
   /// every training step. Every rank has to ask after every step.
   ///
   /// With several ranks the answer travels with the gradients of the next step: what a rank raises
-  /// after one step, all ranks are told after the next one. It is told once; a rank that still has
-  /// reason to raises it again. `key` says what is asked, and there may be any number of keys;
-  /// start it with the name of the class that asks.
+  /// after one step, all ranks are told after the next one. The answer is true only once; a rank
+  /// for which the reason still holds has to pass true again. `key` says what is asked, and there
+  /// may be any number of keys; start it with the name of the class that asks.
   virtual bool any_after_step(std::string_view /*key*/, bool raised) { return any(raised); }
 
   /// Returns the texts of all ranks in the order of the ranks, on every rank. Texts may hold any

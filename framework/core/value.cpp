@@ -133,7 +133,10 @@ std::optional<Value> read_special(const json& object, int depth) {
 }
 
 Value from_nlohmann(const json& node, int depth) {
-  if (depth > kDeepest) throw CheckpointError("not valid JSON: nested too deeply");
+  if (depth > kDeepest) {
+    throw CheckpointError(
+        fmt::format("the JSON text is nested more than {} levels deep", kDeepest));
+  }
   if (node.is_boolean()) return node.get<bool>();
   if (node.is_number_unsigned() && !std::in_range<int64_t>(node.get<uint64_t>())) {
     return node.get<double>();

@@ -15,7 +15,8 @@ namespace levin {
 /// Reading the text gives back the same value, whether by YAML 1.1 or 1.2: doubles to the bit
 /// (except that all NaNs become one), text that looks like a number or a switch in quotes, and text
 /// that isn't UTF-8 as `!!binary`. Lists of plain values stand on one line, everything else in
-/// block style.
+/// block style. Levin's own reader (framework/config/yaml.h) refuses a value that is nested more
+/// than 64 levels deep or consists of more than 100,000 values.
 void emit(YAML::Emitter& out, const Value& value);
 /// Returns the text that `out` holds, ending in a line feed. Throws Error if the emitter was used
 /// in a wrong order, for example if a list was begun but not ended.

@@ -17,7 +17,7 @@ namespace {
 using json = nlohmann::json;
 
 constexpr uint64_t kLengthBytes = 8;
-constexpr uint64_t kLargestHeader = 100'000'000;  // the reference reader's own limit
+constexpr uint64_t kLargestHeader = 100'000'000;  // 100 MB, the reference reader's own limit
 constexpr uint64_t kAlignment = 8;
 constexpr const char* kMetadata = "__metadata__";
 
@@ -96,13 +96,13 @@ std::string find_problem(Header& header, uint64_t size) {
       return fmt::format("'{}' doesn't start where the tensor before it ends", entry.name);
     }
     if (entry.end - entry.begin != byte_size(entry)) {
-      return fmt::format("'{}' has {} bytes, its shape needs {}", entry.name,
+      return fmt::format("'{}' has {} bytes, but its type and shape need {}", entry.name,
                          entry.end - entry.begin, byte_size(entry));
     }
     expected = entry.end;
   }
-  if (expected != size) return fmt::format("{} bytes of data, {} expected", size, expected);
-  return {};
+  if (expected == size) return {};
+  return fmt::format("the file has {} bytes of data, but its header describes {}", size, expected);
 }
 
 }  // namespace
@@ -142,6 +142,12 @@ std::string build_header(Header& header) {
     throw CheckpointError(fmt::format("a name or text to save isn't UTF-8 ({})", error.what()));
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  if (text.size() > kLargestHeader) {
+    throw CheckpointError(
+        fmt::format("the header of the file to save would have {} bytes; the most is 100 MB. Save "
+                    "fewer tensors or less text with them.",
+                    text.size()));
+  }
   std::string out;
   out.reserve(kLengthBytes + text.size());
   put_length(out, text.size());
@@ -153,8 +159,12 @@ File parse(std::span<const std::byte> bytes, std::string_view path) {
     throw CheckpointError::corrupt(path, fmt::format("it has only {} bytes", bytes.size()));
   }
   const uint64_t length = get_length(bytes);
-  if (length > kLargestHeader || length > bytes.size() - kLengthBytes) {
+  if (length > bytes.size() - kLengthBytes) {
     throw CheckpointError::corrupt(path, "its header is longer than the file");
+  }
+  if (length > kLargestHeader) {
+    throw CheckpointError::corrupt(
+        path, fmt::format("its header has {} bytes; the most is 100 MB", length));
   }
   const auto text = bytes.subspan(kLengthBytes, length);
   File file;

@@ -42,8 +42,8 @@ uint64_t element_size(std::string_view dtype);
 /// Returns the length and the header of a file as its first bytes; the tensors' bytes have to
 /// follow in the order of the entries. Sets each entry's begin and end, and pads the header with
 /// spaces so that the data starts at a multiple of 8 bytes. Throws CheckpointError if two entries
-/// have the same name, if an entry has the name "__metadata__", or if a name or the metadata isn't
-/// UTF-8.
+/// have the same name, if an entry has the name "__metadata__", if a name or the metadata isn't
+/// UTF-8, or if the header would be longer than the 100 MB that `parse` accepts.
 std::string build_header(Header& header);
 
 /// The parts of a file.

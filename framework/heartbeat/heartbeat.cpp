@@ -54,9 +54,7 @@ std::thread start_without_signals(std::function<void()> work) {
 
 /// Writes without stdio: the main thread may hang while it holds the lock of stderr.
 void write_line_to_stderr(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  text += '\n';
+  text = in_one_line(std::move(text)) + '\n';
   for (std::string_view rest = text; !rest.empty();) {
     const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
     if (written < 0 && errno != EINTR) return;
@@ -170,13 +168,14 @@ void Heartbeat::Watch::run() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!is_leaving_) end_process();
   }
+  star_.close();
   finish_on_failure();
 }
 
 void Heartbeat::Watch::serve_main_thread(double now) {
   uint64_t count = 0;
-  if (::read(wake_.get(), &count, sizeof(count)) < 0)
-    return;  // the main thread has asked for nothing
+  // Nothing to read: the main thread hasn't called `wake`.
+  if (::read(wake_.get(), &count, sizeof(count)) < 0) return;
   bool is_leaving = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

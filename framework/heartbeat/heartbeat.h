@@ -107,9 +107,9 @@ class Heartbeat {
   /// `wait_seconds`. A rank whose connection broke calls this to learn which rank failed first.
   std::string failure(double wait_seconds = 0) const;
 
-  /// Tells the other ranks that this one is failing, and returns when the message has been sent.
-  /// From then on this rank learns of no other failure. Has no effect if another failure is already
-  /// known.
+  /// Tells the other ranks that this one is failing. Returns when the heartbeat's thread has taken
+  /// over the message, at the latest after 0.5 s. From then on this rank learns of no other
+  /// failure. Has no effect if another failure is already known.
   ///
   /// Pass `because_of_another_rank` if the failure is probably the consequence of another one, such
   /// as a broken connection. Rank 0 then waits 0.3 s for the cause and passes this failure on only

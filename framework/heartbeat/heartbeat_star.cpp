@@ -9,15 +9,13 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/files.h>
+#include <levin/framework/launch/failure_report.h>
 
 namespace levin {
 namespace {
 
 using Kind = HeartbeatMessage::Kind;
 
-/// Seconds by which the report of the first failure may arrive after reports of failures that it
-/// caused.
-constexpr double kMostDelay = 0.3;
 /// Seconds that a leaving rank waits for its goodbye to be read.
 constexpr double kFarewell = 0.5;
 /// Seconds that a leaving rank 0 waits for ranks that haven't joined yet.
@@ -218,7 +216,7 @@ void HeartbeatStar::consider(RankFailure failure, int64_t told_by, double now) {
     decide(std::move(failure), told_by);
   } else if (!held_ && !failure_) {
     held_ = std::move(failure);
-    held_until_ = now + kMostDelay;
+    held_until_ = now + kLongestReportDelay;
   }
 }
 
@@ -247,6 +245,11 @@ void HeartbeatStar::leave(double now) {
     peer.connection.send({.kind = Kind::goodbye});
     peer.connection.finish();
   }
+}
+
+void HeartbeatStar::close() {
+  peers_.clear();
+  listener_.close();
 }
 
 double HeartbeatStar::leaves_at() const {

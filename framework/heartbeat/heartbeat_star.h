@@ -33,8 +33,9 @@ struct RankFailure {
 ///       if (star.failure()) ...                       // a rank has failed
 ///     }
 ///
-/// It runs on one thread, in such a loop of `wait` and `work` until `has_left`. Only `join` and
-/// `wait` block. The argument `now` is always a value of files::monotonic_seconds().
+/// It runs on one thread, in such a loop of `wait` and `work` until `has_left`, and then `close`.
+/// Only `join` and `wait` block. The argument `now` is always a value of
+/// files::monotonic_seconds().
 class HeartbeatStar {
  public:
   /// A time that never comes.
@@ -67,6 +68,9 @@ class HeartbeatStar {
   /// Returns whether the others have read that message or have had enough time to read it: half a
   /// second, or a second on rank 0 if some ranks haven't joined yet and none has failed.
   bool has_left(double now) const;
+  /// Closes all sockets; to be called when `has_left` is true. A rank that still wants to join then
+  /// finds out at once that rank 0 has gone.
+  void close();
 
  private:
   /// What a rank's last beat said about its main thread.

@@ -61,8 +61,9 @@ void signal_group(pid_t child, int signal);
 /// Throws DistributedError if no folder of PATH has an executable file of that name.
 std::string find_program(const std::string& program);
 
-/// Returns the program and the arguments of this process, without environment. The path stays valid
-/// if the program's file is replaced or deleted while this process runs.
+/// Returns the program and the arguments of this process, without environment. If the program's
+/// file was replaced or deleted before this call, the path is /proc/self/exe, which still leads to
+/// the running program.
 ChildCommand own_command();
 
 }  // namespace levin

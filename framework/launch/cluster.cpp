@@ -93,9 +93,8 @@ Cluster from_open_mpi(const EnvironmentLookup& lookup) {
   Cluster cluster =
       read_ranks(variables, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
                              "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"});
-  auto job = variables.text("PMIX_NAMESPACE");
-  if (job.empty()) job = variables.text("OMPI_MCA_ess_base_jobid");
-  find_mpi_master(variables, job, cluster);
+  const char* job = variables.first_set({"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"});
+  find_mpi_master(variables, variables.text(job), cluster);
   return cluster;
 }
 

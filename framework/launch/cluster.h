@@ -16,14 +16,18 @@ using EnvironmentLookup = std::function<const char*(const char* name)>;
 /// The launcher that started this process as one of several ranks, and this process's place among
 /// them.
 ///
-/// | kind       | recognised by these variables                   | MASTER_ADDR and MASTER_PORT |
-/// |------------|-------------------------------------------------|-----------------------------|
-/// | launcher   | LEVIN_LAUNCHED=1 (launcher.h)                   | needed                      |
-/// | torchrun   | TORCHELASTIC_RUN_ID, or RANK and LOCAL_RANK     | needed                      |
-/// | open_mpi   | OMPI_COMM_WORLD_RANK                            | optional on a single host   |
-/// | mpich      | PMI_RANK and MPI_LOCALRANKID (Hydra, Intel MPI) | optional on a single host   |
-/// | slurm      | SLURM_PROCID in a step that srun started        | optional: the first host    |
-/// | kubernetes | RANK and WORLD_SIZE without LOCAL_RANK          | needed                      |
+/// | kind       | recognised by these variables                      | MASTER_ADDR, MASTER_PORT  |
+/// |------------|----------------------------------------------------|---------------------------|
+/// | launcher   | LEVIN_LAUNCHED=1 (launcher.h)                      | needed                    |
+/// | torchrun   | TORCHELASTIC_RUN_ID, or                            | needed                    |
+/// |            | RANK, WORLD_SIZE and LOCAL_RANK                    |                           |
+/// | open_mpi   | OMPI_COMM_WORLD_RANK                               | optional on a single host |
+/// | mpich      | PMI_RANK and MPI_LOCALRANKID (Hydra, Intel MPI)    | optional on a single host |
+/// | slurm      | SLURM_PROCID in a step that srun started           | optional                  |
+/// | kubernetes | WORLD_SIZE with RANK or MASTER_ADDR, no LOCAL_RANK | needed                    |
+///
+/// With SLURM, the first host of the step and a port made of the job's number are used if the two
+/// variables aren't set.
 ///
 /// The first row that matches is used. The rows are ordered so that a launcher that was started
 /// inside another one (torchrun in a SLURM job, for example) is recognised before the outer one.

@@ -49,8 +49,8 @@ int64_t ClusterVariables::below(const char* name, const char* limit_name, int64_
 }
 
 void ClusterVariables::refuse(const char* name, std::string_view why) const {
-  throw DistributedError(fmt::format("{} = {} (set by {}): the value {}; {}", name, text(name),
-                                     name_of(kind_), why, hint(name)));
+  throw DistributedError(fmt::format("{} = {} (in a process that {} started): the value {}; {}",
+                                     name, text(name), name_of(kind_), why, hint(name)));
 }
 
 std::string ClusterVariables::hint(const char* name) const {

@@ -50,8 +50,8 @@ class ClusterVariables {
   /// `limit_name`, the variable that holds it (WORLD_SIZE for RANK).
   int64_t below(const char* name, const char* limit_name, int64_t limit) const;
 
-  /// Throws the DistributedError for a variable that is set to an unusable value. `why` says what
-  /// the value must be.
+  /// Throws the DistributedError for a variable that is set to an unusable value. `why` completes
+  /// the sentence "the value ...", for example "must be at least 1".
   [[noreturn]] void refuse(const char* name, std::string_view why) const;
 
  private:

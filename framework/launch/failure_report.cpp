@@ -1,5 +1,6 @@
 #include <levin/framework/launch/failure_report.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <sstream>
@@ -54,6 +55,12 @@ void write_once(const char* variable, std::string_view text) noexcept {
 }
 
 }  // namespace
+
+std::string in_one_line(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
 
 void report_failure(std::string_view message, bool because_of_another_rank) noexcept {
   try {

@@ -19,6 +19,14 @@ struct FailureReport {
   double seconds = 0;
 };
 
+/// Seconds by which the report of the first failure may arrive after reports of failures that it
+/// caused. Whoever receives reports waits this long before it takes a consequence for the cause.
+inline constexpr double kLongestReportDelay = 0.3;
+
+/// Returns the text with spaces instead of line breaks and without those at its end, so that a
+/// message fits on one line.
+std::string in_one_line(std::string text);
+
 /// Tells the launcher why this rank is about to fail.
 ///
 /// Writes the file that LEVIN_ERROR_FILE names, which Levin's own launcher reads, and the file that

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <initializer_list>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -14,6 +15,9 @@ namespace {
 
 constexpr size_t kMostHosts = 100000;
 constexpr size_t kMostDigits = 9;
+/// The variables that hold the numbers of the job and of the step, the present name first.
+constexpr std::initializer_list<const char*> kJobId = {"SLURM_JOB_ID", "SLURM_JOBID"};
+constexpr std::initializer_list<const char*> kStepId = {"SLURM_STEP_ID", "SLURM_STEPID"};
 
 /// The variable and the value that are being parsed; error messages name them.
 struct Source {
@@ -103,8 +107,7 @@ bool is_in_srun(const EnvironmentLookup& lookup) {
   if (!variables.has("SLURM_PROCID")) return false;
   const auto name = variables.text("SLURM_JOB_NAME");
   if (name == "bash" || name == "interactive") return false;
-  auto step = variables.text("SLURM_STEP_ID");
-  if (step.empty()) step = variables.text("SLURM_STEPID");
+  const auto step = variables.text(variables.first_set(kStepId));
   uint64_t number = 0;
   const auto [stop, error] = std::from_chars(step.data(), step.data() + step.size(), number);
   return error == std::errc() && stop == step.data() + step.size() && number < kFirstReserved;
@@ -139,8 +142,8 @@ void find_slurm_master(const ClusterVariables& variables, Cluster& cluster) {
   cluster.master_address = variables.has("MASTER_ADDR")
                                ? variables.text("MASTER_ADDR")
                                : expand_host_list(nodes, variables.needed(nodes)).front();
-  const char* job = variables.first_set({"SLURM_JOB_ID", "SLURM_JOBID", "MASTER_PORT"});
-  if (variables.has("MASTER_PORT")) {
+  const char* job = variables.first_set(kJobId);
+  if (variables.has("MASTER_PORT") || !variables.has(job)) {
     cluster.master_port = variables.number("MASTER_PORT", 1, 65535);
   } else {  // the job's last four digits, as in Lightning: SLURMEnvironment.main_port
     cluster.master_port = 15000 + variables.number(job, 0) % 10000;
@@ -158,14 +161,14 @@ Cluster from_slurm(const EnvironmentLookup& lookup) {
   cluster.local_world_size = ranks_on_node(variables, cluster);
   cluster.local_rank = variables.number("SLURM_LOCALID", 0);
   if (cluster.local_rank >= cluster.local_world_size) {
-    variables.refuse("SLURM_LOCALID", fmt::format("must be less than the {} tasks of this node",
-                                                  cluster.local_world_size));
+    variables.refuse("SLURM_LOCALID",
+                     fmt::format("must be less than {}, the number of tasks of this node",
+                                 cluster.local_world_size));
   }
   find_slurm_master(variables, cluster);
   cluster.restart_count = variables.number_or("SLURM_RESTART_COUNT", 0, 0);
-  cluster.run_id =
-      fmt::format("{}.{}", variables.text(variables.first_set({"SLURM_JOB_ID", "SLURM_JOBID"})),
-                  variables.text(variables.first_set({"SLURM_STEP_ID", "SLURM_STEPID"})));
+  cluster.run_id = fmt::format("{}.{}", variables.text(variables.first_set(kJobId)),
+                               variables.text(variables.first_set(kStepId)));
   return cluster;
 }
 

@@ -24,18 +24,8 @@ constexpr int kInterrupted = 130;
 /// Milliseconds between two looks for ended ranks if no signal arrives: the calling program may
 /// have replaced the handler of SIGCHLD, and the thread sanitizer delays signals.
 constexpr int kLongestWait = 250;
-/// Seconds by which the report of the first failure may arrive after reports of failures that it
-/// caused.
-constexpr double kMostDelay = 0.3;
 /// Seconds the other ranks have to save a checkpoint after the stop signal ended one rank outright.
 constexpr double kTimeToSave = 10;
-
-/// Replaces line breaks by spaces, so that the message fits on one line.
-std::string in_one_line(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
 
 std::string describe_end(const ChildEnd& end) {
   if (!end.by_signal) return fmt::format("exit status {}", end.code);
@@ -88,10 +78,10 @@ int Supervisor::run() {
                        failure->status != kWrongConfiguration;
     if (failure) {
       auto line = fmt::format("rank {} failed: {}", failure->rank, failure->reason);
-      if (failure->is_secondary) line += " (because of another rank)";
+      if (failure->is_secondary) line += " (as a consequence of another rank's failure)";
       if (again) {
-        line +=
-            fmt::format("; all ranks start again ({} of {})", attempt + 1, options_.max_restarts);
+        line += fmt::format("; restarting all ranks (restart {} of {})", attempt + 1,
+                            options_.max_restarts);
       }
       pump_.say(OutputPump::error, line);
     }
@@ -208,7 +198,7 @@ void Supervisor::collect_ends() {
     const int status = rank.end->exit_status();
     if (status == 0 || (status == kInterrupted && !rank.end->by_signal) || deadline_) continue;
     const auto failure = failure_of(rank);
-    const double least = !failure ? kTimeToSave : failure->is_secondary ? kMostDelay : 0;
+    const double least = !failure ? kTimeToSave : failure->is_secondary ? kLongestReportDelay : 0;
     deadline_ = rank.ended_at + std::max(options_.grace_seconds, least);
   }
 }

@@ -45,7 +45,8 @@ class Supervisor {
     std::filesystem::path error_file{};  // written by the rank if it fails
     std::optional<ChildEnd> end{};       // nothing while the process runs
     double ended_at = 0;                 // in files::monotonic_seconds()
-    bool was_killed = false;             // by this supervisor, after another rank failed
+    /// By this supervisor: another rank failed, or a second stop signal arrived.
+    bool was_killed = false;
 
     /// Whether the process was started and hasn't ended.
     bool runs() const { return process > 0 && !end; }

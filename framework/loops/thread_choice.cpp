@@ -109,7 +109,9 @@ void ThreadChoice::try_threads() {
         training_step.run(batch, control, batch.rows(), /*window_ends=*/true);
       };
       const std::string timings = threads_.find(step, steps_left());
-      fmt::print(stderr, "threads: {} (a step with {})\n", setting().threads, timings);
+      const int chosen = setting().threads;
+      fmt::print(stderr, "threads = auto: took {} thread{}; the times of a step were {}\n", chosen,
+                 chosen == 1 ? "" : "s", timings);
     }
     before.restore();
   } catch (...) {

@@ -9,7 +9,7 @@
 namespace levin {
 
 /// Records when each collective of a step's reduction started and ended. A strategy has one only if
-/// a profiler asks for it; each collective then costs two looks at the clock.
+/// a profiler asks for it; each collective then costs two readings of the clock.
 ///
 ///     log.begin();                                  // by the training thread
 ///     const auto ticket = log.started(bytes);       // by the thread that starts a collective

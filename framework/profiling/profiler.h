@@ -77,9 +77,9 @@ struct Profile {
 /// The loops tell a profiler when each part of a run begins and ends. Lightning: Profiler.
 ///
 /// Parts nest, and end in the reverse order of their beginning. All calls come from the thread that
-/// the run is on, some of them within every step: an implementation should take no longer than a
-/// look at the clock. On a CUDA device, times are those of the host, which queues work and goes on;
-/// what it waits for later counts for the part that waits.
+/// the run is on, some of them within every step: an implementation should take no longer than
+/// one reading of the clock. On a CUDA device, times are those of the host, which queues work and
+/// goes on; what it waits for later counts for the part that waits.
 ///
 /// To write one, subclass Profiler for a report of your own, or SimpleProfiler to get its sums too:
 ///
@@ -117,8 +117,8 @@ class Profiler {
 
 /// Adds up the time that each part took by itself: while a part is within another, the clock of the
 /// outer one stands still. Within a validation the data, transfer and forward parts count as
-/// validation; hooks, loggers and files count as what they are. It costs one look at the clock for
-/// each beginning and end. Lightning: SimpleProfiler.
+/// validation; hooks, loggers and files count as what they are. It costs one reading of the clock
+/// for each beginning and end. Lightning: SimpleProfiler.
 class SimpleProfiler : public Profiler {
  public:
   /// At the end of each run that hasn't failed, rank 0 writes `Profile::table` to `out`, which the
@@ -166,7 +166,7 @@ class SimpleProfiler : public Profiler {
 };
 
 /// Tells a profiler that a part begins here and ends at the end of the scope, also if an exception
-/// leaves it. Without a profiler (null) it costs a look at a pointer.
+/// leaves it. Without a profiler (null) it costs one comparison of a pointer.
 ///
 ///     const ProfilePart profiled(profiler, Part::files);
 class ProfilePart {

@@ -181,11 +181,12 @@ void TraceProfiler::reduced(const Reduction& step) {
   }
 }
 
-std::string TraceProfiler::own_clock() const {
+std::string TraceProfiler::own_summary() const {
   Value value;
   value["host"] = host_name();
   value["started"] = started();
   value["meetings"] = Value::Array(meetings_.begin(), meetings_.end());
+  value["dropped"] = events_.dropped() + collectives_.dropped();
   return value.to_json();
 }
 
@@ -199,25 +200,30 @@ std::string TraceProfiler::own_text(double shift) const {
 void TraceProfiler::end_run(bool failed) {
   SimpleProfiler::end_run(failed);
   if (failed || !folder()) return;
-  std::vector<Value> clocks;
-  for (const auto& text : ranks().gather(own_clock())) clocks.push_back(Value::from_json(text));
-  const auto meetings_of = [](const Value& clock) {
+  std::vector<Value> all;
+  for (const auto& text : ranks().gather(own_summary())) all.push_back(Value::from_json(text));
+  const auto meetings_of = [](const Value& rank) {
     std::vector<double> result;
-    for (const Value& one : clock.at("meetings").as_array()) result.push_back(one.as_double());
+    for (const Value& one : rank.at("meetings").as_array()) result.push_back(one.as_double());
     return result;
   };
   double begin = std::numeric_limits<double>::infinity();
   std::vector<double> offsets;
-  for (const Value& clock : clocks) {
-    const bool is_same = clock.at("host") == clocks.front().at("host");
-    offsets.push_back(is_same ? 0.0
-                              : clock_offset(meetings_of(clocks.front()), meetings_of(clock)));
-    begin = std::min(begin, clock.at("started").as_double() + offsets.back());
+  int64_t dropped = 0;
+  for (const Value& rank : all) {
+    const bool is_same = rank.at("host") == all.front().at("host");
+    offsets.push_back(is_same ? 0.0 : clock_offset(meetings_of(all.front()), meetings_of(rank)));
+    begin = std::min(begin, rank.at("started").as_double() + offsets.back());
+    dropped += rank.at("dropped").as_int();
   }
   const auto run_folder = folder()();
   const auto own = static_cast<size_t>(ranks().rank());
   const auto texts = ranks().gather(own_text(offsets.at(own) - begin));
-  if (!ranks().is_zero()) return;
+  if (ranks().is_zero()) write(run_folder, texts, dropped);
+}
+
+void TraceProfiler::write(const std::filesystem::path& run_folder,
+                          const std::vector<std::string>& texts, int64_t dropped) const {
   std::string all = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   for (size_t r = 0; r < texts.size(); ++r) all += (r > 0 ? ",\n" : "") + texts[r];
   all += "\n]}\n";
@@ -227,9 +233,13 @@ void TraceProfiler::end_run(bool failed) {
       (stage == Stage::fit ? "trace.json" : fmt::format("trace_{}.json", stage_name(stage)));
   files::write_atomically(path, all);
   if (trace_out_ == nullptr) return;
-  const int64_t dropped = events_.dropped() + collectives_.dropped();
-  fmt::print(trace_out_, "trace: {}{}\n", path.string(),
-             dropped == 0 ? "" : fmt::format(" ({} events of the middle left out)", dropped));
+  const std::string note = dropped == 0
+                               ? ""
+                               : fmt::format(
+                                     " ({} events from the middle of the run were left out; raise "
+                                     "max_events to keep them)",
+                                     dropped);
+  fmt::print(trace_out_, "wrote the trace {}{}\n", path.string(), note);
 }
 
 }  // namespace levin

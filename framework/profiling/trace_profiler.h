@@ -11,7 +11,7 @@ namespace levin {
 
 /// Options of TraceProfiler.
 struct TraceProfilerOptions {
-  /// The most events in the file, all ranks together. Each takes 48 bytes of memory while the run
+  /// The most events in the file, all ranks together. Each takes 40 bytes of memory while the run
   /// goes on. If a run has more, events of its middle are left out.
   int64_t max_events = 400'000;
 };
@@ -40,6 +40,7 @@ struct TraceEvent {
   int64_t bytes = 0;
   Kind kind = Kind::data;
 };
+static_assert(sizeof(TraceEvent) <= 40, "the comment of max_events says how large an event is");
 
 /// Keeps the first half and the last half of a long sequence of events in bounded memory, so that
 /// both the start and the end of a long run can be seen. Memory grows with the events kept.
@@ -83,7 +84,7 @@ class TraceProfiler : public SimpleProfiler {
  public:
   using Options = TraceProfilerOptions;
   /// At the end of a run that hasn't failed, rank 0 writes one line to `out` that says where the
-  /// trace lies and how many events were left out. With null it writes no line.
+  /// trace lies and how many events of all ranks were left out. With null it writes no line.
   explicit TraceProfiler(TraceProfilerOptions options = {}, std::FILE* out = stderr);
 
   /// Clears the events and starts the clock.
@@ -103,10 +104,14 @@ class TraceProfiler : public SimpleProfiler {
   /// Divides `max_events` among ranks, and this rank's share among its two lists of events.
   void make_room();
   void add(TraceEvent::Kind kind, double from, double to);
-  /// What the other ranks need to compare clocks: this host, the start and the meetings.
-  std::string own_clock() const;
+  /// What the other ranks need to know of this one: its host, its start and the meetings, to
+  /// compare clocks, and how many events it has left out.
+  std::string own_summary() const;
   /// This rank's events in Chrome's format.
   std::string own_text(double shift) const;
+  /// On rank 0: writes the file and the line. `texts` are the events of all ranks.
+  void write(const std::filesystem::path& run_folder, const std::vector<std::string>& texts,
+             int64_t dropped) const;
 
   TraceProfilerOptions options_;
   std::FILE* trace_out_;

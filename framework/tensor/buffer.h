@@ -1,13 +1,13 @@
 #pragma once
 
+// Functions for reusing the memory of batches: a loader writes the next batch into the tensors of
+// an earlier one, if nobody else holds them any more, instead of allocating new ones.
+
 #include <levin/framework/tensor/tensor.h>
 
 #include <cstdint>
 
 namespace levin {
-
-/// Functions for reusing the memory of batches: a loader writes the next batch into the tensors of
-/// an earlier one, if nobody else holds them any more, instead of allocating new ones.
 
 /// Returns whether nobody but the holder of `tensor` uses its memory (no copy, view or graph does)
 /// and LibTorch allocated that memory. Only then may it be written again. False for an undefined

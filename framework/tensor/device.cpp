@@ -15,7 +15,12 @@ constexpr int64_t kMostDevices = 1024;
 
 std::string device_list() {
   const int64_t count = cuda_device_count();
-  return count == 0 ? "cpu" : fmt::format("cpu, cuda:0 to cuda:{}", count - 1);
+  if (count == 0) return "cpu";
+  return count == 1 ? "cpu, cuda:0" : fmt::format("cpu, cuda:0 to cuda:{}", count - 1);
+}
+
+[[noreturn]] void refuse_list(const std::string& text, const std::string& requirement) {
+  throw ConfigError::invalid_value("devices", fmt::format("\"{}\"", text), requirement);
 }
 
 std::vector<int64_t> parse_list(const std::string& text) {
@@ -26,8 +31,7 @@ std::vector<int64_t> parse_list(const std::string& text) {
     int64_t number = 0;
     const auto [stop, error] = std::from_chars(next, end, number);
     if (error != std::errc() || (stop < end && *stop != ',')) {
-      throw ConfigError::invalid_value("devices", fmt::format("\"{}\"", text),
-                                       "expected auto, a number, or a list \"0,1\"");
+      refuse_list(text, "expected auto, a number, or a list \"0,1\"");
     }
     numbers.push_back(number);
     next = stop < end ? stop + 1 : end;
@@ -86,14 +90,19 @@ std::vector<at::Device> parse_devices(std::string_view accelerator, const CountO
   }
   const int64_t gpus = accelerator == "cpu" ? 0 : cuda_device_count();
   if (wants_cuda && gpus == 0) {
-    throw ConfigError::no_such_device(fmt::format("accelerator = {}", accelerator), device_list());
+    throw ConfigError::invalid_value(
+        "accelerator", accelerator,
+        fmt::format("this machine has no CUDA device; its devices are: {}", device_list()));
   }
   std::vector<at::Device> result;
   if (gpus == 0) {
     const bool is_list = is_device_list(devices);
     for (const int64_t index : wanted_indices(devices, 1)) {
       if (is_list && index != 0) {
-        throw ConfigError::no_such_device(fmt::format("devices = {}", index), device_list());
+        refuse_list(std::get<std::string>(devices.value),
+                    fmt::format("the CPU is device 0, and there is no device {} beside it; give a "
+                                "number of ranks without a comma, such as devices = 2",
+                                index));
       }
       result.emplace_back(at::kCPU);
     }

@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/device.h>
 
 #include <atomic>
 #include <mutex>
@@ -20,8 +21,6 @@ at::Generator cuda_generator(int64_t index) {
 }
 
 std::string cuda_name(int64_t index) { return "cuda." + std::to_string(index); }
-
-int64_t cuda_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
 torch::Tensor get_state(at::Generator generator) {
   const std::lock_guard<std::mutex> lock(generator.mutex());
@@ -58,7 +57,7 @@ uint64_t global_seed() { return the_seed; }
 StateDict random_state() {
   StateDict state;
   state.tensors["cpu"] = get_state(at::detail::getDefaultCPUGenerator());
-  for (int64_t i = 0; i < cuda_count(); ++i) {
+  for (int64_t i = 0; i < cuda_device_count(); ++i) {
     // Asking for the state of a device that hasn't been used yet would open a context on it, which
     // takes hundreds of MB.
     if (!at::detail::getCUDAHooks().hasPrimaryContext(static_cast<at::DeviceIndex>(i))) continue;
@@ -72,7 +71,7 @@ void load_random_state(const StateDict& state) {
   const auto& cpu = state.tensor("cpu");
   const auto seed = static_cast<uint64_t>(state.values.at("seed").as_int());
   check_state("cpu", cpu, at::detail::getDefaultCPUGenerator());
-  const int64_t count = cuda_count();
+  const int64_t count = cuda_device_count();
   for (int64_t i = 0; i < count; ++i) {
     const auto found = state.tensors.find(cuda_name(i));
     if (found != state.tensors.end()) check_state(found->first, found->second, cuda_generator(i));

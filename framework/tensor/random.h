@@ -17,7 +17,7 @@ uint64_t global_seed();
 
 /// Gives LibTorch's generators a seed made of the global one and the rank, so that dropout drops
 /// other units on each rank. Leaves `global_seed` alone. The Trainer calls it at the beginning of a
-/// fit, on all ranks but rank 0.
+/// fit, on all ranks but rank 0, and when a checkpoint of another number of ranks is resumed.
 void reseed_for_rank(int64_t rank);
 
 /// A small generator whose numbers depend on its key alone, so that they are the same on every

@@ -1,8 +1,8 @@
 #pragma once
 
-/// The tensor type that Levin's headers use, `torch::Tensor`, without the rest of LibTorch: this
-/// header compiles much faster than <torch/torch.h>. Include <levin/levin.h> in a program to get
-/// all of LibTorch.
+// The tensor type that Levin's headers use, `torch::Tensor`, without the rest of LibTorch: this
+// header compiles much faster than <torch/torch.h>. Include <levin/levin.h> in a program to get
+// all of LibTorch.
 
 #include <ATen/core/Tensor.h>
 

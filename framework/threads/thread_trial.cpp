@@ -204,10 +204,12 @@ std::string ThreadTrial::summary() const {
   std::string text;
   for (const auto& timing : timings) {
     const auto& [threads, short_waits] = timing.setting;
-    text += fmt::format("{}{}{}: ", text.empty() ? "" : ", ", threads,
-                        told_apart && threads > 1 && !short_waits ? " spinning" : "");
+    text +=
+        fmt::format("{}{} thread{}{}: ", text.empty() ? "" : ", ", threads, threads == 1 ? "" : "s",
+                    told_apart && threads > 1 && !short_waits ? " that spin while they wait" : "");
     if (timing.seconds_a_step.empty()) {
-      text += timing.tried ? "far slower" : "not tried, others want the cores";
+      text += timing.tried ? fmt::format("more than {:g} times as long as the fastest", kHopeless)
+                           : std::string("not tried because other programs use the cores");
     } else {
       text += fmt::format("{:.1f} us", 1e6 * timing.median());
     }

@@ -54,7 +54,8 @@ struct ThreadTrial {
   /// The candidate with the smallest median. A later candidate beats an earlier one only if it is
   /// faster by the share `margin`.
   Timing best(double margin) const;
-  /// Returns the medians as text: "1: 104.2 us, 2: 131.0 us, 2 spinning: 90.1 us".
+  /// Returns the medians as text: "1 thread: 104.2 us, 2 threads: 131.0 us, 2 threads that spin
+  /// while they wait: 90.1 us".
   std::string summary() const;
 };
 

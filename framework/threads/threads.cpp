@@ -20,6 +20,10 @@ void ThreadScope::set(ThreadSetting setting) {
   }
 }
 
+ThreadSetting ThreadScope::setting() const {
+  return {.threads = at::get_num_threads(), .short_waits = short_waits_ != nullptr};
+}
+
 int fixed_threads(const CountOrName& threads) {
   const auto* count = std::get_if<int64_t>(&threads.value);
   return count != nullptr ? static_cast<int>(*count) : 0;

@@ -35,6 +35,8 @@ class ThreadScope {
   /// Puts `setting`, of at least one thread, into force until the next call or the end of the
   /// scope.
   void set(ThreadSetting setting);
+  /// What is in force now.
+  ThreadSetting setting() const;
 
  private:
   int before_;
@@ -68,8 +70,8 @@ class AutoThreads {
   ///
   /// Takes about 5 % of the time that `steps_left` steps need (infinity if their number isn't
   /// known), and at most 0.3 s unless steps are slower than that. `step` must do the same work each
-  /// time; what it throws passes through. Returns what was measured: "1: 104.2 us, 2: 131.0 us".
-  /// `apply` has to follow.
+  /// time; what it throws passes through. Returns what was measured: "1 thread: 104.2 us, 2
+  /// threads: 131.0 us". `apply` has to follow.
   std::string find(const std::function<void()>& step, double steps_left);
   /// Takes over the number of threads of an earlier run, instead of `find`. With the same number,
   /// sums are added up in the same order and have the same bits. How threads wait changes no

@@ -23,12 +23,13 @@ void require_same_classes(const StateDict& checkpoint, DataModule& data,
   const auto given = data.class_names();
   if (given.empty() || given == trained) return;
   throw CheckpointError::mismatch(
-      fmt::format("'{}' for these data", path.string()),
+      fmt::format("'{}'", path.string()),
       {fmt::format("its model was trained on the classes {}, in this order",
                    fmt::join(trained, ", ")),
        fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
                    "are the classes' numbers",
-                   fmt::join(given, ", "))});
+                   fmt::join(given, ", "))},
+      "doesn't fit these data");
 }
 
 }  // namespace levin

@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -56,13 +55,6 @@ class Capture {
  private:
   std::FILE* file_;
 };
-
-inline std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::stringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
 
 /// One weight that starts at 0; whoever wants training to do something sets it.
 class OneWeight : public Module {

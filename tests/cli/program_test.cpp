@@ -111,8 +111,8 @@ TEST_F(Program, wrong_configuration_ends_with_2_before_anything_is_written) {
   expect_refused(command("fit", {"--model.in_features=-4"}), 2,
                  "command line: model.in_features = -4");
   expect_refused(command("fit", {"--data.batch_size=0"}), 2, "batch_size = 0");
-  expect_refused(command("fit", {"--trainer.accelerator=cuda", "--trainer.devices=[99]"}), 2,
-                 "no such device");
+  expect_refused(command("fit", {"--trainer.accelerator=cpu", "--trainer.devices=[99]"}), 2,
+                 "there is no device 99");
   expect_refused({"fit", "--model", "MLP"}, 2, "no data is named");
 }
 

@@ -146,7 +146,8 @@ TEST_F(Failure, ranks_started_again_end_with_the_bits_of_an_undisturbed_run) {
     disturbed["fail_once"] = true;
     const auto ended = run(settings(how, disturbed));
     EXPECT_EQ(ended.status, 0) << ended.err;
-    EXPECT_NE(ended.err.find("all ranks start again (1 of 2)"), std::string::npos) << ended.err;
+    EXPECT_NE(ended.err.find("restarting all ranks (restart 1 of 2)"), std::string::npos)
+        << ended.err;
     EXPECT_NE(ended.err.find("training goes on from"), std::string::npos) << ended.err;
     EXPECT_EQ(difference(ended.rank(0).child("model"), calm.rank(0).child("model")), 0.0);
     EXPECT_NEAR(ended.values().at("fit").at("train_loss_epoch").as_double(),
@@ -157,7 +158,7 @@ TEST_F(Failure, ranks_started_again_end_with_the_bits_of_an_undisturbed_run) {
 /// The process of each rank that has marked its steps in `file`.
 std::map<int, pid_t> processes_in(const fs::path& file) {
   std::map<int, pid_t> processes;
-  for (const auto& line : lines_of(text_of(file))) {
+  for (const auto& line : lines_of(read_file(file))) {
     int rank = 0, process = 0, step = 0;
     if (std::sscanf(line.c_str(), "%d %d %d", &rank, &process, &step) == 3) {
       processes[rank] = process;

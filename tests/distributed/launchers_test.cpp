@@ -72,7 +72,7 @@ TEST_F(Launchers, torchrun_starts_them_again_and_the_job_goes_on) {
 }
 
 pid_t parent_of(pid_t process) {
-  const auto status = text_of("/proc/" + std::to_string(process) + "/status");
+  const auto status = read_file("/proc/" + std::to_string(process) + "/status");
   const auto place = status.find("PPid:");
   return place == std::string::npos ? 0 : std::atoi(status.c_str() + place + 5);
 }
@@ -95,7 +95,7 @@ TEST_F(Launchers, torchrun_goes_on_with_fewer_ranks_and_the_same_global_batches)
   guest.push_back("--rdzv-conf=last_call_timeout=10,is_host=0");
   const pid_t first = start(place, host, {}, "0");
   const pid_t second = start(place, guest, {}, "1");
-  const auto marks = [&] { return text_of(folder_ / "steps"); };
+  const auto marks = [&] { return read_file(folder_ / "steps"); };
   ASSERT_TRUE(eventually([&] { return lines_of(marks()).size() > 20; }, 120));
   ASSERT_NE(marks().find("\n1 "), std::string::npos) << "only one agent joined";
   std::set<pid_t> lost = {second};  // and its rank, which torchrun put into a session of its own
@@ -246,7 +246,7 @@ TEST_F(Launchers, two_hosts_train_as_one_and_each_notices_a_cut_cable) {
   endless["trainer"]["heartbeat_timeout"] = 3.0;
   endless["mark_steps"] = (folder_ / "steps").string();
   started = start_both(endless);
-  ASSERT_TRUE(eventually([&] { return lines_of(text_of(folder_ / "steps")).size() > 20; }, 60));
+  ASSERT_TRUE(eventually([&] { return lines_of(read_file(folder_ / "steps")).size() > 20; }, 60));
   hosts.cut();
   for (const size_t host : {size_t{0}, size_t{1}}) {
     const auto ended = wait(started[host], endless, 60, std::to_string(host));

@@ -101,8 +101,8 @@ class RanksTest : public ::testing::Test {
       ::waitpid(child, &status, 0);
     }
     run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    run.out = text_of(run.folder / ("out" + log));
-    run.err = text_of(run.folder / ("err" + log));
+    run.out = read_file(run.folder / ("out" + log));
+    run.err = read_file(run.folder / ("err" + log));
     return run;
   }
 

@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/core/files.h>
@@ -35,6 +37,22 @@ class Meeting {
     everybody_.wait(lock, [&] { return number_ != number; });
     return all_;
   }
+  /// Ranks::from_rank_zero: only a rank that is ahead of rank 0 waits, and keys are told apart.
+  std::string from_rank_zero(size_t rank, const std::string& key,
+                             const std::function<std::string()>& make) {
+    std::string own;
+    if (rank == 0) own = make();
+    std::unique_lock lock(mutex_);
+    auto& made = made_[key];
+    if (rank == 0) {
+      made.push_back(own);
+      everybody_.notify_all();
+      return own;
+    }
+    const size_t number = calls_[{rank, key}]++;
+    everybody_.wait(lock, [&] { return made.size() > number; });
+    return made[number];
+  }
 
  private:
   size_t size_;
@@ -44,6 +62,8 @@ class Meeting {
   std::vector<std::string> all_;
   size_t here_ = 0;
   size_t number_ = 0;
+  std::map<std::string, std::vector<std::string>> made_;    // by rank 0, for each key
+  std::map<std::pair<size_t, std::string>, size_t> calls_;  // of the other ranks with each key
 };
 
 /// One of the ranks of a meeting.
@@ -52,9 +72,9 @@ class ThreadRank : public Ranks {
   ThreadRank(Meeting& meeting, size_t rank) : meeting_(meeting), rank_(rank) {}
   int64_t rank() const override { return static_cast<int64_t>(rank_); }
   int64_t size() const override { return static_cast<int64_t>(meeting_.size()); }
-  std::string from_rank_zero(const std::string&,
+  std::string from_rank_zero(const std::string& key,
                              const std::function<std::string()>& make) override {
-    return gather(rank_ == 0 ? make() : "").front();
+    return meeting_.from_rank_zero(rank_, key, make);
   }
   bool any(bool raised) override {
     const auto all = gather(raised ? "raised" : "");

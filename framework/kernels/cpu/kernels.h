@@ -15,8 +15,8 @@ namespace levin::kernels {
 /// Rows that lie in memory, to be read in place: `count` rows of `row_size` values each. It doesn't
 /// own the memory, which must exist as long as the view is used.
 struct RowView {
-  /// float32: each value is one. scaled_bytes: each value is a byte that stands for the number
-  /// (byte - zero_point) * scale.
+  /// float32: each value is a 32-bit float. scaled_bytes: each value is a byte that stands for the
+  /// number (byte - zero_point) * scale.
   enum class Type { float32, scaled_bytes };
 
   /// Row i of the view starts at value numbers[i] * row_size of `data`, or at value i * row_size if

@@ -64,7 +64,6 @@ TEST(ValueYaml, text_that_looks_like_something_else_stays_text) {
     EXPECT_EQ(read_back(Value(Value::Array{word, 1}).to_yaml()), (Value::Array{word, 1})) << word;
     const Value nested = Value::Object{{"key", Value::Array{Value::Object{{"inner", word}}}}};
     EXPECT_EQ(read_back(nested.to_yaml()), nested) << word;
-    if (std::string(word) == "<<") continue;  // as a key it merges
     const Value keyed = Value::Object{{word, 1}};
     EXPECT_EQ(read_back(keyed.to_yaml()), keyed) << word;
   }

@@ -36,7 +36,7 @@ TEST(ErrorMessages, an_unknown_name_gets_the_nearest_or_all_known) {
   EXPECT_STREQ(ConfigError::unknown_name("key", "max_epoch", known, "Trainer").what(),
                "Trainer: unknown key 'max_epoch'; did you mean 'max_epochs'?");
   EXPECT_STREQ(ConfigError::unknown_name("key", "zzzzzzzz", known).what(),
-               "unknown key 'zzzzzzzz'; known are: max_epochs, min_epochs, devices");
+               "unknown key 'zzzzzzzz'; the known ones are: max_epochs, min_epochs, devices");
 }
 
 TEST(ErrorMessages, data_errors_say_what_the_value_and_what_to_do) {
@@ -46,14 +46,17 @@ TEST(ErrorMessages, data_errors_say_what_the_value_and_what_to_do) {
                    {"the test set is empty", "lower val_split"}));
   EXPECT_STREQ(DataError::bad_value("the class", "7", "y, row 3", "it must be from 0 to 2").what(),
                "y, row 3: the class is 7; it must be from 0 to 2");
-  EXPECT_TRUE(says(DataError::no_such_tensor("weight", {"input", "target"}).what(),
-                   {"'weight'", "input, target"}));
+  EXPECT_STREQ(DataError::no_such_tensor("weight", {"input", "target"}).what(),
+               "there is no tensor 'weight'; the tensors are: input, target");
   EXPECT_TRUE(says(DataError::no_such_tensor("weight", {}).what(), {"'weight'", "empty"}));
   EXPECT_STREQ(DataError::no_such_row(7, 5, "check the sampler").what(),
                "row 7 was asked for, but the data set has rows 0 to 4; check the sampler");
   EXPECT_STREQ(DataError::no_such_row(0, 0, "check the sampler").what(),
                "row 0 was asked for, but the data set has no rows; check the sampler");
-  EXPECT_TRUE(says(DataError::wrong_row_count(10, 7).what(), {"7 rows", "10"}));
+  EXPECT_STREQ(DataError::wrong_row_count(10, 7).what(),
+               "the data set was asked for 10 rows and returned 7; get_batch must return every row "
+               "it is asked for. A stream must return nothing from size(), and may return fewer "
+               "rows only at its end, never more.");
   EXPECT_TRUE(says(DataError::unreadable("x.csv", "no such file").what(), {"x.csv", "no such"}));
   EXPECT_TRUE(says(DataError::corrupt("x.npy", "wrong magic").what(), {"x.npy", "wrong magic"}));
 }
@@ -70,18 +73,29 @@ TEST(ErrorMessages, a_mismatch_lists_ten_problems_and_counts_the_rest) {
   EXPECT_FALSE(says(twelve, {"problem 10."}));
 }
 
+TEST(ErrorMessages, a_mismatch_is_a_sentence_about_what_was_given) {
+  EXPECT_STREQ(CheckpointError::mismatch("Adam", {"it has no 'step'"}).what(),
+               "Adam doesn't fit:\n  - it has no 'step'");
+  EXPECT_STREQ(
+      CheckpointError::mismatch("'a.ckpt'", {"it holds weights only"}, "can't be used").what(),
+      "'a.ckpt' can't be used:\n  - it holds weights only");
+}
+
 TEST(ErrorMessages, checkpoint_and_module_errors_say_what_and_what_to_do) {
   EXPECT_TRUE(says(CheckpointError::io("write", "a.ckpt", "disk full").what(),
                    {"write", "a.ckpt", "disk full"}));
   EXPECT_TRUE(says(CheckpointError::corrupt("a.ckpt", "torn").what(), {"a.ckpt", "torn", "use"}));
   EXPECT_TRUE(says(ModuleError::contract("training_step", "returned nothing", "return it").what(),
                    {"training_step", "returned nothing", "return it"}));
-  EXPECT_TRUE(says(ModuleError::metric_not_logged("EarlyStopping", "val_los", {"val_loss"}).what(),
-                   {"EarlyStopping", "'val_los'", "did you mean 'val_loss'?"}));
-  EXPECT_TRUE(says(ModuleError::metric_not_logged("EarlyStopping", "x", {"train_loss"}).what(),
-                   {"logged were: train_loss"}));
-  EXPECT_TRUE(says(ModuleError::metric_not_logged("EarlyStopping", "x", {}).what(),
-                   {"nothing was logged"}));
+  EXPECT_STREQ(
+      ModuleError::metric_not_logged("EarlyStopping", "val_los", {"val_loss", "lr"}).what(),
+      "EarlyStopping needs the metric 'val_los', which was not logged; did you mean 'val_loss'? "
+      "The logged metrics are: val_loss, lr");
+  EXPECT_STREQ(ModuleError::metric_not_logged("EarlyStopping", "x", {"train_loss"}).what(),
+               "EarlyStopping needs the metric 'x', which was not logged; the logged metrics are: "
+               "train_loss");
+  EXPECT_STREQ(ModuleError::metric_not_logged("EarlyStopping", "x", {}).what(),
+               "EarlyStopping needs the metric 'x', which was not logged; no metric was logged");
 }
 
 TEST(ErrorMessages, braces_in_values_are_kept) {

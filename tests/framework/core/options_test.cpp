@@ -200,7 +200,8 @@ TEST_F(OptionsField, from_value_names_the_class_the_key_and_the_nearest) {
   };
   EXPECT_EQ(set(Value::Object{{"cuont", 1}}, "MLP"),
             "MLP: unknown key 'cuont'; did you mean 'count'?");
-  EXPECT_TRUE(says(set(Value::Object{{"xxxxxxxxx", 1}}, "MLP"), {"known are: flag, count, rate"}));
+  EXPECT_TRUE(
+      says(set(Value::Object{{"xxxxxxxxx", 1}}, "MLP"), {"the known ones are: flag, count, rate"}));
   EXPECT_EQ(set(Value::Object{{"count", "many"}}, "MLP"), "MLP: count = \"many\": expected int");
   EXPECT_EQ(set(Value::Object{{"count", "many"}}, ""), "count = \"many\": expected int");
   EXPECT_TRUE(says(set(5, "MLP"), {"MLP", "settings by name", "5"}));

@@ -183,6 +183,22 @@ TEST(SafetensorsDamage, says_which_file_and_what_is_wrong) {
   EXPECT_TRUE(says(refusal(""), {"some/file", "0 bytes"}));
   EXPECT_TRUE(says(refusal("12345678"), {"some/file", "longer than the file"}));
   EXPECT_TRUE(says(refusal(file_of("not json", 0)), {"some/file", "can't be read"}));
+  const std::string ten = "{" + entry("w", "F32", "[4]", "[0,10]") + "}";
+  EXPECT_TRUE(
+      says(refusal(file_of(ten, 10)), {"'w' has 10 bytes, but its type and shape need 16"}));
+  const std::string all = "{" + entry("w", "F32", "[4]", "[0,16]") + "}";
+  EXPECT_TRUE(says(refusal(file_of(all, 12)),
+                   {"the file has 12 bytes of data, but its header describes 16"}));
+}
+
+TEST(SafetensorsDamage, a_header_of_more_than_100_mb_is_neither_read_nor_written) {
+  constexpr size_t kMost = 100'000'000;
+  EXPECT_TRUE(says(refusal(file_of(std::string(kMost + 8, ' '), 0)),
+                   {"some/file", "its header has 100000008 bytes; the most is 100 MB"}));
+  st::Header header;
+  header.metadata["text"] = std::string(kMost, 'x');
+  EXPECT_TRUE(says(message_of<CheckpointError>([&] { st::build_header(header); }),
+                   {"the header of the file to save", "the most is 100 MB"}));
 }
 
 TEST(SafetensorsDamage, a_huge_header_length_is_an_error) {

@@ -49,7 +49,7 @@ class HeartbeatTest : public LauncherTest {
     }
   }
 
-  /// The rank exits with 0, or with 3 and the message on stderr if it throws.
+  /// What a rank does. Its process exits with 0, or with 3 and the message on stderr if it throws.
   using Work = std::function<void(Heartbeat& heartbeat, int64_t rank)>;
 
   /// Starts the ranks, whose work begins when all have joined, and returns then.
@@ -89,7 +89,7 @@ class HeartbeatTest : public LauncherTest {
     return {[path](const std::string& value) { files::write_atomically(path, value); },
             [path] {
               EXPECT_TRUE(eventually([&] { return fs::exists(path); }));
-              return text_of(path);
+              return read_file(path);
             }};
   }
 
@@ -137,7 +137,7 @@ class HeartbeatTest : public LauncherTest {
 };
 
 /// A meeting of threads.
-class Meeting {
+class HeartbeatMeetingPlace {
  public:
   HeartbeatMeeting functions() {
     return {[this](const std::string& value) {

@@ -32,13 +32,13 @@ void wait_for_ever(Heartbeat& heartbeat, int64_t = 0) {
   sleep_for(60);
 }
 
-std::unique_ptr<Heartbeat> join(Meeting& meeting, int64_t rank, int64_t world_size,
+std::unique_ptr<Heartbeat> join(HeartbeatMeetingPlace& meeting, int64_t rank, int64_t world_size,
                                 HeartbeatOptions options = {}) {
   options.grace_seconds = 60;
   return std::make_unique<Heartbeat>(rank, world_size, meeting.functions(), options);
 }
 
-std::vector<std::unique_ptr<Heartbeat>> join_all(Meeting& meeting, int64_t world_size,
+std::vector<std::unique_ptr<Heartbeat>> join_all(HeartbeatMeetingPlace& meeting, int64_t world_size,
                                                  const HeartbeatOptions& options = {}) {
   std::vector<std::unique_ptr<Heartbeat>> ranks;
   for (int64_t rank = 0; rank < world_size; ++rank) {
@@ -53,6 +53,22 @@ std::string of_rank(int64_t rank, const std::string& what) {
 
 ptrdiff_t entries_in(const char* folder) {
   return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+}
+
+ptrdiff_t threads_now() { return entries_in("/proc/self/task"); }
+
+/// The number of threads, once it has been the same for a while: a thread that has been joined
+/// stays in /proc for a moment, and an earlier test may just have joined some.
+ptrdiff_t settled_threads() {
+  ptrdiff_t last = -1;
+  int alike = 0;
+  EXPECT_TRUE(eventually([&] {
+    const ptrdiff_t now = threads_now();
+    alike = now == last ? alike + 1 : 0;
+    last = now;
+    return alike == 10;
+  }));
+  return last;
 }
 
 // Row 49: a killed rank ends all within two seconds, each with its number.
@@ -170,7 +186,7 @@ TEST_F(HeartbeatTest, finds_a_rank_that_makes_no_progress) {
 TEST(Heartbeat, calls_no_rank_hung_without_cause) {
   const auto is_quiet = [&](bool waits, double stall_seconds,
                             const std::function<void(Heartbeat&)>& step) {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     const auto ranks = join_all(meeting, 2, {.interval = 0.02, .stall_seconds = stall_seconds});
     std::unique_ptr<Heartbeat::Waiting> waiting;
     if (waits) waiting = std::make_unique<Heartbeat::Waiting>(*ranks[0]);
@@ -214,7 +230,7 @@ TEST_F(HeartbeatTest, tells_all_ranks_why_one_fails) {
 }
 
 TEST(Heartbeat, counts_the_first_failure) {
-  Meeting meeting;
+  HeartbeatMeetingPlace meeting;
   auto ranks = join_all(meeting, 4);
   ranks[3]->tell("first");
   for (const int64_t rank : {0, 1, 2}) {
@@ -232,7 +248,7 @@ TEST(Heartbeat, counts_the_first_failure) {
 
 TEST(Heartbeat, names_the_cause_where_its_consequence_comes_first) {
   for (const size_t broken : {0U, 1U}) {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     const auto ranks = join_all(meeting, 4);
     ranks[broken]->tell("connection closed by peer", true);
     sleep_for(0.05);
@@ -240,7 +256,7 @@ TEST(Heartbeat, names_the_cause_where_its_consequence_comes_first) {
     EXPECT_EQ(ranks[2]->failure(2), "rank 3 failed: out of memory");
   }
   for (const size_t broken : {0U, 1U}) {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     const auto ranks = join_all(meeting, 3);
     ranks[broken]->tell("connection closed by peer", true);
     EXPECT_EQ(ranks[2]->failure(2),
@@ -251,7 +267,7 @@ TEST(Heartbeat, names_the_cause_where_its_consequence_comes_first) {
 TEST(Heartbeat, may_be_left_in_any_order) {
   std::vector<size_t> order = {0, 1, 2};
   do {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     auto ranks = join_all(meeting, 3, {.interval = 0.01});
     const double begin = seconds_now();
     for (const size_t rank : order) {
@@ -282,7 +298,7 @@ TEST_F(HeartbeatTest, lets_ranks_go_on_that_others_have_left) {
 }
 
 TEST(Heartbeat, lets_ranks_join_that_are_late_while_rank_0_leaves) {
-  Meeting meeting;
+  HeartbeatMeetingPlace meeting;
   auto first = join(meeting, 0, 2);
   std::jthread leaving([&] { first.reset(); });
   sleep_for(0.1);
@@ -291,7 +307,7 @@ TEST(Heartbeat, lets_ranks_join_that_are_late_while_rank_0_leaves) {
 }
 
 TEST(Heartbeat, finds_a_rank_that_never_joins) {
-  Meeting meeting;
+  HeartbeatMeetingPlace meeting;
   const auto first = join(meeting, 0, 3, {.interval = 0.05, .timeout_seconds = 0.4});
   const auto third = join(meeting, 2, 3);
   EXPECT_EQ(first->failure(2), "rank 1 has sent no heartbeat for 0.4 s");
@@ -314,7 +330,7 @@ TEST_F(HeartbeatTest, calls_on_failure_once_and_ends_though_that_hangs) {
   signal(2, SIGKILL);
   for (const int64_t rank : {0, 1, 2}) EXPECT_EQ(end_of(rank).status, rank == 2 ? 137 : 1);
   EXPECT_LT(seconds_now() - killed, 2 + kExitSeconds);
-  EXPECT_EQ(text_of(count), "called\ncalled\n");
+  EXPECT_EQ(read_file(count), "called\ncalled\n");
   fs::remove(count);
 }
 
@@ -336,9 +352,9 @@ TEST_F(HeartbeatTest, lets_on_failure_free_the_main_thread) {
 }
 
 /// A connection to the port of a meeting, by somebody else.
-Descriptor connect_to(const Meeting& meeting) {
+Descriptor connect_to(const HeartbeatMeetingPlace& meeting) {
   Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const std::string value = const_cast<Meeting&>(meeting).value();
+  const std::string value = const_cast<HeartbeatMeetingPlace&>(meeting).value();
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -357,7 +373,7 @@ bool is_dropped(const Descriptor& socket) {
 }
 
 TEST(Heartbeat, drops_strangers) {
-  Meeting meeting;
+  HeartbeatMeetingPlace meeting;
   const auto first = join(meeting, 0, 2, {.interval = 0.05});
   const std::string hello("H\0\0\0\0\1\0\0\0\0\0\0\0\3abc", 17);
   const std::string too_long("H\0\0\0\0\1\0\0\0\0\7\0\0\0", 14);
@@ -379,7 +395,7 @@ TEST(Heartbeat, drops_strangers) {
 
 TEST(Heartbeat, takes_names_and_addresses_of_any_kind) {
   for (const char* address : {"localhost", "::1"}) {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     std::vector<std::unique_ptr<Heartbeat>> ranks;
     try {
       ranks = join_all(meeting, 2, {.address = address});
@@ -394,7 +410,7 @@ TEST(Heartbeat, takes_names_and_addresses_of_any_kind) {
 }
 
 TEST(Heartbeat, costs_one_rank_alone_nothing) {
-  const auto threads = entries_in("/proc/self/task");
+  const auto threads = settled_threads();
   const auto descriptors = entries_in("/proc/self/fd");
   const auto fail = [] { ADD_FAILURE() << "called"; };
   const HeartbeatMeeting nobody{[&](const std::string&) { fail(); },
@@ -403,7 +419,7 @@ TEST(Heartbeat, costs_one_rank_alone_nothing) {
                                   return std::string();
                                 }};
   Heartbeat heartbeat(0, 1, nobody, {}, fail);
-  EXPECT_EQ(entries_in("/proc/self/task"), threads);
+  EXPECT_EQ(threads_now(), threads);
   EXPECT_EQ(entries_in("/proc/self/fd"), descriptors);
   const Heartbeat::Waiting waiting(heartbeat);
   heartbeat.progress();
@@ -414,18 +430,26 @@ TEST(Heartbeat, costs_one_rank_alone_nothing) {
 }
 
 TEST(Heartbeat, leaves_no_thread_and_no_descriptor) {
-  const auto threads = entries_in("/proc/self/task");
+  const auto threads = settled_threads();
   const auto descriptors = entries_in("/proc/self/fd");
   for (int restart = 0; restart < 3; ++restart) {
-    Meeting meeting;
+    HeartbeatMeetingPlace meeting;
     const auto ranks = join_all(meeting, 3);
-    EXPECT_EQ(entries_in("/proc/self/task"), threads + 3);
+    EXPECT_TRUE(eventually([&] { return threads_now() == threads + 3; })) << threads_now();
     if (restart == 1) ranks[2]->tell("a failure");
     EXPECT_EQ(ranks[1]->failure(0.1), restart == 1 ? "rank 2 failed: a failure" : "");
     for (const auto& one : ranks) one->leave();
   }
-  EXPECT_TRUE(eventually([&] { return entries_in("/proc/self/task") == threads; }));
+  EXPECT_TRUE(eventually([&] { return threads_now() == threads; }));
   EXPECT_EQ(entries_in("/proc/self/fd"), descriptors);
+}
+
+TEST(Heartbeat, closes_its_port_when_it_leaves_though_a_rank_has_not_joined) {
+  HeartbeatMeetingPlace meeting;
+  const auto first = join(meeting, 0, 2);
+  first->leave();
+  EXPECT_TRUE(
+      says(message_of<DistributedError>([&] { join(meeting, 1, 2); }), {"Connection refused"}));
 }
 
 TEST_F(HeartbeatTest, leaves_signals_to_the_main_thread) {
@@ -458,7 +482,7 @@ TEST(Heartbeat, says_where_rank_0_cannot_be_reached) {
     value = wrong;
     EXPECT_TRUE(says(message(), {"'" + value + "'", "address:port token"}));
   }
-  Meeting gone;
+  HeartbeatMeetingPlace gone;
   join(gone, 0, 2)->tell("gone");
   value = gone.value();
   EXPECT_TRUE(says(message(), {value.substr(0, value.find(' ')), "Connection refused"}));

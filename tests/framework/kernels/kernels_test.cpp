@@ -141,6 +141,30 @@ TEST(Kernels, loss_and_gradient_are_those_of_the_formula) {
   }
 }
 
+// What threads do that share a batch: each takes some of the rows, and the gradients are added up.
+TEST(Kernels, rows_taken_in_two_parts_give_the_sums_of_the_formula) {
+  constexpr int64_t kRows = 100;
+  for (const auto* kernels : available()) {
+    for (const int64_t first : {1, 37, 64}) {
+      for (const bool is_bytes : {false, true}) {
+        for (const bool in_place : {false, true}) {
+          SCOPED_TRACE(std::string(kernels->name) + " first part of " + std::to_string(first) +
+                       (is_bytes ? " bytes" : "") + (in_place ? " in place" : ""));
+          Problem problem({3, 13, kRows, is_bytes, in_place});
+          const auto whole = problem.pass();
+          auto part = whole;
+          part.rows = whole.rows.narrow(0, first);
+          double loss = kernels->softmax_regression(part);
+          part.rows = whole.rows.narrow(first, kRows - first);
+          part.labels = whole.labels + first;
+          loss += kernels->softmax_regression(part);
+          problem.expect_near(loss);
+        }
+      }
+    }
+  }
+}
+
 TEST(Kernels, gradients_are_added_to_what_is_there) {
   for (const auto* kernels : available()) {
     for (const int64_t features : {13, 64}) {

@@ -185,6 +185,24 @@ TEST(Cluster, takes_the_steps_variables_before_the_jobs) {
   EXPECT_EQ(cluster->master_port, 1234);
 }
 
+TEST(Cluster, reads_the_older_names_of_variables_too) {
+  auto environment = with(with(kSlurm, "SLURM_JOB_ID", ""), "SLURM_STEP_ID", "");
+  environment["SLURM_JOBID"] = "77";
+  EXPECT_FALSE(find_in(environment).has_value()) << "a shell of salloc";
+  environment["SLURM_STEPID"] = "2";
+  auto cluster = find_in(environment);
+  ASSERT_TRUE(cluster.has_value());
+  EXPECT_EQ(cluster->master_port, 15077);
+  EXPECT_EQ(cluster->run_id, "77.2");
+  EXPECT_TRUE(says(refusal(with(environment, "SLURM_JOBID", "")), {"MASTER_PORT isn't set"}));
+  environment = with(kOpenMpi, "PMIX_NAMESPACE", "");
+  environment["OMPI_MCA_ess_base_jobid"] = "3342337";
+  cluster = find_in(environment);
+  ASSERT_TRUE(cluster.has_value());
+  EXPECT_EQ(cluster->run_id, "3342337");
+  EXPECT_EQ(cluster->master_port, find_in(kOpenMpi)->master_port);
+}
+
 TEST(Cluster, leaves_slurms_shells_alone) {
   EXPECT_FALSE(find_in(with(kSlurm, "SLURM_STEP_ID", "")).has_value());            // sbatch
   EXPECT_FALSE(find_in(with(kSlurm, "SLURM_STEP_ID", "4294967291")).has_value());  // the same
@@ -198,11 +216,15 @@ TEST(Cluster, refuses_malformed_slurm_variables) {
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_PROCID", "9")),
                    {"SLURM_PROCID = 9", "SLURM_NTASKS = 9", "srun"}));
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_NTASKS", "many")), {"SLURM_NTASKS = many"}));
+  EXPECT_TRUE(says(refusal(with(kSlurm, "MASTER_PORT", "70000")),
+                   {"MASTER_PORT = 70000 (in a process that SLURM started): the value must be from "
+                    "1 to 65535"}));
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_TASKS_PER_NODE", "2(x4")),
                    {"SLURM_TASKS_PER_NODE = '2(x4'"}));
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_TASKS_PER_NODE", "2(x9)")),
                    {"SLURM_NTASKS_PER_NODE isn't set"}));
-  EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_LOCALID", "1")), {"SLURM_LOCALID = 1", "1 tasks"}));
+  EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_LOCALID", "1")),
+                   {"SLURM_LOCALID = 1", "less than 1, the number of tasks of this node"}));
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_NODEID", "5")), {"SLURM_NODEID = 5"}));
   EXPECT_TRUE(says(refusal(with(kSlurm, "SLURM_JOB_NODELIST", "node[01-")),
                    {"SLURM_JOB_NODELIST = 'node[01-'", "MASTER_ADDR"}));

@@ -93,7 +93,9 @@ TEST_F(LauncherFailureTest, goes_by_when_ranks_failed_not_when_they_ended) {
 TEST_F(LauncherFailureTest, says_so_where_the_cause_is_elsewhere) {
   make_report("report.0", "connection closed by peer", true);
   const auto ended = run(ranks(1, std::string(kReport) + "exit 1"));
-  EXPECT_EQ(ended.err, "rank 0 failed: connection closed by peer (because of another rank)\n");
+  EXPECT_EQ(ended.err,
+            "rank 0 failed: connection closed by peer (as a consequence of another rank's "
+            "failure)\n");
 }
 
 /// Counts the signals it gets, for a while after the first, and ends with 130.
@@ -175,8 +177,8 @@ TEST_F(LauncherFailureTest, starts_all_ranks_again) {
   auto ended = run(options);
   EXPECT_EQ(ended.status, 0);
   EXPECT_EQ(ended.err,
-            "rank 1 failed: exit status 5; all ranks start again (1 of 3)\n"
-            "rank 1 failed: exit status 5; all ranks start again (2 of 3)\n");
+            "rank 1 failed: exit status 5; restarting all ranks (restart 1 of 3)\n"
+            "rank 1 failed: exit status 5; restarting all ranks (restart 2 of 3)\n");
   EXPECT_EQ(text("place.0.2"), text("place.1.2"));
   EXPECT_NE(text("place.0.0"), text("place.0.1"));  // another port
   EXPECT_FALSE(has("place.0.3"));

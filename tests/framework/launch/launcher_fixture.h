@@ -16,30 +16,17 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "framework/temporary_folder.h"
 
 #include <levin/framework/launch/launcher.h>
 
 namespace levin::test {
 
 namespace fs = std::filesystem;
-
-inline std::string text_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-inline std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
 
 inline std::string last_line(const std::string& text) {
   const auto lines = lines_of(text);
@@ -84,8 +71,7 @@ class LauncherTest : public ::testing::Test {
     std::string pattern = (fs::temp_directory_path() / "levin-launcher-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
     fs::create_directory(folder_ / "temporary");
-    // A process whose parent has ended becomes a child of this one.
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // orphaned processes become children of this one
   }
   ~LauncherTest() override {
     EXPECT_TRUE(has_no_children()) << "a process was left behind";
@@ -130,7 +116,7 @@ class LauncherTest : public ::testing::Test {
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-            text_of(folder_ / "out"), text_of(folder_ / "err")};
+            read_file(folder_ / "out"), read_file(folder_ / "err")};
   }
 
   Ended run(const LaunchOptions& options, const std::function<void()>& prepare = {}) const {
@@ -138,7 +124,7 @@ class LauncherTest : public ::testing::Test {
   }
 
   bool has(const std::string& name) const { return fs::exists(folder_ / name); }
-  std::string text(const std::string& name) const { return text_of(folder_ / name); }
+  std::string text(const std::string& name) const { return read_file(folder_ / name); }
   /// The number in a file that a rank writes; waits for it.
   pid_t process(const std::string& name) const {
     EXPECT_TRUE(eventually([&] { return text(name).ends_with('\n'); })) << name;

@@ -227,7 +227,7 @@ TEST_F(LauncherTest, refuses_options_that_cant_be) {
 // Not a test of its own: what the next one runs, once to launch and twice as a rank.
 TEST(LauncherProgram, DISABLED_launches_itself) {
   if (std::getenv("LEVIN_LAUNCHED") == nullptr) ::_exit(launch({.processes = 2}));
-  std::ofstream(std::string("rank.") + std::getenv("RANK")) << text_of("/proc/self/cmdline");
+  std::ofstream(std::string("rank.") + std::getenv("RANK")) << read_file("/proc/self/cmdline");
   ::_exit(0);
 }
 

@@ -179,7 +179,8 @@ TEST_F(FitStateTest, data_of_other_classes_are_not_tested_on) {
   NamedPoints others({"blue", "green", "red"});
   EXPECT_TRUE(test::says(
       test::message_of<CheckpointError>([&] { trainer.test(module, others, path_.string()); }),
-      {path_.string(), "red, green, blue", "blue, green, red"}));
+      {"'" + path_.string() + "' doesn't fit these data:", "red, green, blue",
+       "blue, green, red"}));
   EXPECT_NO_THROW(trainer.test(module, data, path_.string()));
   NamedPoints numbered({});
   EXPECT_NO_THROW(trainer.test(module, numbered, path_.string()));

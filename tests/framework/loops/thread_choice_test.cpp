@@ -143,7 +143,9 @@ TEST(TrainerThreads, auto_takes_the_faster_number_says_so_and_puts_back_what_was
     EXPECT_EQ(model.evaluation_threads, winner);
     EXPECT_EQ(result.threads_after, 2);
     EXPECT_EQ(result.state.child("loop").values.at("threads").as_int(), winner);
-    EXPECT_TRUE(test::says(result.printed, {"threads: " + std::to_string(winner), "1: ", "2: "}));
+    EXPECT_TRUE(
+        test::says(result.printed, {"threads = auto: took " + std::to_string(winner) + " thread",
+                                    "the times of a step were 1 thread: ", "2 threads: "}));
   }
 }
 

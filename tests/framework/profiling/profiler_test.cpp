@@ -18,6 +18,7 @@
 namespace levin::profiler_test {
 
 using test::in_threads;
+using test::lines_of;
 using test::Meeting;
 using test::ThreadClocks;
 
@@ -39,13 +40,6 @@ double sum_of_rows(const Profile& profile) {
   double sum = 0.0;
   for (const auto& row : profile.rows) sum += row.seconds;
   return sum;
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
 }
 
 TEST(SimpleProfiler, an_inner_part_stops_the_clock_of_the_outer_one) {

@@ -52,11 +52,12 @@ void expect_no_overlap(const json& trace, int rank) {
 }
 
 /// Two steps; rank 1 begins half a second later, and its backward takes longer.
-void run_rank(Meeting& meeting, size_t rank, const std::filesystem::path& folder, bool failed) {
+void run_rank(Meeting& meeting, size_t rank, const std::filesystem::path& folder, bool failed,
+              const TraceProfilerOptions& options = {}, std::FILE* out = nullptr) {
   double& now = ThreadClocks::now() = rank == 0 ? 1000.0 : 1000.5;
   int64_t step = 0;
   test::ThreadRank ranks(meeting, rank);
-  TraceProfiler profiler({}, nullptr);
+  TraceProfiler profiler(options, out);
   profiler.begin_run(Stage::fit);
   profiler.joined(ranks, &step, [&] { return folder; });
   const auto take = [&](Part part, double seconds) {
@@ -110,6 +111,27 @@ TEST(TraceProfiler, shows_what_each_rank_did_when_in_one_file) {
               6e6);
     EXPECT_EQ(events["update"][1].at("dur"), 0.125e6);
   }
+}
+
+TEST(TraceProfiler, says_where_the_trace_is_and_how_many_events_of_all_ranks_it_lacks) {
+  const TemporaryFolder folder;
+  const ThreadClocks clocks;
+  const auto told = [&](const TraceProfilerOptions& options) {
+    Meeting meeting(2);
+    testing::internal::CaptureStderr();
+    test::in_threads(
+        2, [&](size_t r) { run_rank(meeting, r, folder.path(), false, options, stderr); });
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string wrote = "wrote the trace " + (folder / "trace.json").string();
+  EXPECT_EQ(told({}), wrote + "\n");
+  const json trace = json::parse(test::read_file(folder / "trace.json"));
+  const auto events = std::count_if(trace.at("traceEvents").begin(), trace.at("traceEvents").end(),
+                                    [](const json& event) { return event.at("ph") == "X"; });
+  EXPECT_EQ(told({.max_events = 0}),
+            wrote + " (" + std::to_string(events) +
+                " events from the middle of the run were left out; raise max_events to keep "
+                "them)\n");
 }
 
 TEST(TraceProfiler, a_failed_run_leaves_none_and_waits_for_nobody) {
@@ -166,7 +188,7 @@ TEST(TrainerTrace, has_every_step_of_a_run_in_the_runs_folder) {
   testing::internal::CaptureStderr();
   trainer.fit(model, data);
   const std::string told = testing::internal::GetCapturedStderr();
-  EXPECT_NE(told.find("trace.json"), std::string::npos) << told;
+  EXPECT_NE(told.find("wrote the trace "), std::string::npos) << told;
   const json trace = trace_of_run(folder.path(), "trace.json");
   expect_no_overlap(trace, 0);
   auto events = events_of(trace, 0);
@@ -213,7 +235,7 @@ TEST(TrainerTrace, an_unknown_profiler_is_named_with_those_there_are) {
     return "";
   };
   EXPECT_NE(message("tracer").find("did you mean 'trace'?"), std::string::npos);
-  EXPECT_NE(message("perfect").find("known are: simple, trace"), std::string::npos);
+  EXPECT_NE(message("perfect").find("the known ones are: simple, trace"), std::string::npos);
 }
 
 }  // namespace levin::trace_profiler_test

@@ -79,9 +79,13 @@ TEST(ThreadTrial, decides_by_medians_of_rounds) {
                    {.setting = kTwo, .seconds_a_step = {}, .tried = true}};
   EXPECT_EQ(trial.timings[0].median(), 1.1);
   EXPECT_EQ(trial.best(kMargin).setting, kOne);
-  EXPECT_EQ(trial.summary(), "1: 1100000.0 us, 2: 7000000.0 us, 2 spinning: far slower");
+  EXPECT_EQ(trial.summary(),
+            "1 thread: 1100000.0 us, 2 threads: 7000000.0 us, 2 threads that spin while they wait: "
+            "more than 4 times as long as the fastest");
   trial.timings[2].tried = false;
-  EXPECT_NE(trial.summary().find("2 spinning: not tried"), std::string::npos);
+  EXPECT_NE(trial.summary().find("2 threads that spin while they wait: not tried because other "
+                                 "programs use the cores"),
+            std::string::npos);
 }
 
 // A machine busy for a while slows whoever is being timed: taking turns shares that out.

@@ -16,7 +16,9 @@ TEST(ThreadScope, puts_back_the_number_of_threads) {
     ThreadScope scope;
     scope.set({.threads = before + 1, .short_waits = true});
     EXPECT_EQ(at::get_num_threads(), before + 1);
+    EXPECT_EQ(scope.setting(), (ThreadSetting{.threads = before + 1, .short_waits = true}));
     scope.set({.threads = before + 2});
+    EXPECT_EQ(scope.setting(), (ThreadSetting{.threads = before + 2}));
     EXPECT_EQ(at::get_num_threads(), before + 2);
   }
   EXPECT_EQ(at::get_num_threads(), before);
@@ -72,7 +74,8 @@ TEST(AutoThreads, puts_the_fastest_setting_into_force_and_says_what_was_measured
     threads.apply();
     EXPECT_EQ(threads.setting().threads, fastest);
     EXPECT_EQ(at::get_num_threads(), fastest);
-    EXPECT_NE(measured.find(fastest == 1 ? "1: 100.0 us" : "1: 200.0 us"), std::string::npos)
+    EXPECT_NE(measured.find(fastest == 1 ? "1 thread: 100.0 us" : "1 thread: 200.0 us"),
+              std::string::npos)
         << measured;
   }
 }
@@ -89,6 +92,28 @@ TEST(AutoThreads, applies_a_number_taken_over_or_else_libtorchs_own) {
   taken.apply();
   EXPECT_EQ(at::get_num_threads(), 2);
   EXPECT_EQ(taken.setting(), (ThreadSetting{.threads = 2, .short_waits = true}));
+}
+
+TEST(AutoThreads, makes_waits_short_when_others_want_the_cores) {
+  if (!ShortWaits::are_an_option()) GTEST_SKIP() << "how threads wait can't be changed here";
+  constexpr ThreadSetting kSpinning{.threads = 2};
+  constexpr double kUsual = 5.0;  // seconds: so long that no core lost to others counts as a crowd
+  ThreadScope scope;
+  scope.set(kSpinning);
+  Clock clock;
+  AutoThreads threads(scope);
+  threads.find([&] { clock.now += scope.setting() == kSpinning ? kUsual : 2 * kUsual; },
+               /*steps_left=*/1e6);
+  threads.apply();
+  ASSERT_EQ(scope.setting(), kSpinning);
+  const auto watch_steps = [&](double seconds) {
+    for (int i = 0; i < 20; ++i) threads.watch([&] { return clock.now += seconds; });
+  };
+  watch_steps(2 * kUsual);
+  EXPECT_EQ(scope.setting(), kSpinning);
+  watch_steps(5 * kUsual);
+  EXPECT_EQ(threads.setting(), (ThreadSetting{.threads = 2, .short_waits = true}));
+  EXPECT_EQ(scope.setting(), threads.setting());
 }
 
 TEST(AutoThreads, watched_steps_run_once_and_give_back_their_result) {
