@@ -70,10 +70,10 @@ function(levin_plain_test name)
   target_link_libraries(${name} PRIVATE yaml-cpp::yaml-cpp libzip::zip CURL::libcurl OpenSSL::Crypto)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   levin_test_setting(${name})
-  levin_unity(${name} ${LEVIN_TESTS_TOGETHER} ACROSS_FOLDERS)
+  levin_unity(${name} ${LEVIN_TESTS_TOGETHER})
 endfunction()
 
-set(LEVIN_TESTS_TOGETHER 14)  # a test file is long, and a batch takes up to 2 GB
+set(LEVIN_TESTS_TOGETHER 14)  # a batch takes up to 3 GB of memory
 
 # --- one executable for each folder of tests/ that has sources, and two for what needs no LibTorch --------------------
 file(GLOB_RECURSE all_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*.cpp")
@@ -106,7 +106,7 @@ foreach(name IN LISTS folders)
   endif()
   levin_test_executable(${name}_test ${own})
   levin_test_setting(${name}_test)
-  levin_unity(${name}_test ${LEVIN_TESTS_TOGETHER} ACROSS_FOLDERS)
+  levin_unity(${name}_test ${LEVIN_TESTS_TOGETHER})
   list(APPEND LEVIN_TEST_TARGETS ${name}_test)
   if(name STREQUAL "cli")
     add_dependencies(cli_test levin_cli)

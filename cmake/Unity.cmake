@@ -1,46 +1,28 @@
-# Unity builds: the sources of a folder are compiled together, a few to a file. Most of what a source costs is LibTorch's
-# templates, which the compiler instantiates anew in each file; a batch pays for them once.
+# Unity builds: many sources are compiled together. Most of what a source costs is LibTorch's templates, which the compiler
+# instantiates anew in each file; a batch pays for them once. A name in an anonymous namespace must therefore be unique in
+# the library. Each test file has a namespace of its own.
 #
 # -DLEVIN_UNITY=OFF (LEVIN_UNITY=OFF ./run build) compiles each file by itself.
 include_guard(GLOBAL)
 
-# levin_unity(TARGET [MOST] [ACROSS_FOLDERS]): groups the target's sources by folder, at most MOST (14) to a batch. With
-# ACROSS_FOLDERS, a batch may hold sources of several folders; each source must then have a namespace of its own.
-function(levin_unity target)
+# levin_unity(TARGET MOST): puts the target's sources, in the order of their paths, into batches of at most MOST. Sources
+# with compile options of their own stay by themselves.
+function(levin_unity target most)
   if(NOT LEVIN_UNITY)
     return()
-  endif()
-  cmake_parse_arguments(PARSE_ARGV 1 arg "ACROSS_FOLDERS" "" "")
-  set(most 14)
-  if(arg_UNPARSED_ARGUMENTS)
-    set(most ${arg_UNPARSED_ARGUMENTS})
   endif()
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
   list(SORT sources)
+  # Batches of one size: fifteen files, ten at most, make two batches of eight and seven.
+  list(LENGTH sources count)
+  math(EXPR batches "(${count} + ${most} - 1) / ${most}")
+  math(EXPR size "(${count} + ${batches} - 1) / ${batches}")
+  set(index 0)
   foreach(source IN LISTS sources)
-    set(group ${target})
-    if(NOT arg_ACROSS_FOLDERS)
-      get_filename_component(folder "${source}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")
-      get_filename_component(folder "${folder}" DIRECTORY)
-      file(RELATIVE_PATH folder "${PROJECT_SOURCE_DIR}" "${folder}")
-      string(MAKE_C_IDENTIFIER "${folder}" group)
-    endif()
-    list(APPEND "in_${group}" "${source}")
-    list(APPEND groups "${group}")
-  endforeach()
-  list(REMOVE_DUPLICATES groups)
-  foreach(group IN LISTS groups)
-    # Batches of one size: fifteen files make two batches of eight and seven.
-    list(LENGTH "in_${group}" count)
-    math(EXPR batches "(${count} + ${most} - 1) / ${most}")
-    math(EXPR size "(${count} + ${batches} - 1) / ${batches}")
-    set(index 0)
-    foreach(source IN LISTS "in_${group}")
-      math(EXPR batch "${index} / ${size}")
-      math(EXPR index "${index} + 1")
-      set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${group}_${batch}")
-    endforeach()
+    math(EXPR batch "${index} / ${size}")
+    math(EXPR index "${index} + 1")
+    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${target}_${batch}")
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 endfunction()

@@ -53,8 +53,7 @@ TEST(ModelCheckpointOptions, WeightsOnlyCanBeTestedButNotResumed) {
   Classifier third;
   const StateDict before = third.state_dict().clone();
   const std::string message = message_of<CheckpointError>([&] { trainer.fit(third, data, path); });
-  EXPECT_TRUE(
-      says(message, {"'" + path + "' can't be used to resume training:", "it holds weights only"}));
+  EXPECT_TRUE(says(message, {"can't resume training from '" + path + "': it holds weights only"}));
   for (const auto& [name, tensor] : before.tensors) {
     EXPECT_TRUE(same_bits(third.state_dict().tensor(name), tensor)) << name << " was changed";
   }
