@@ -25,6 +25,10 @@ foreach(line IN LISTS lines)
     set(suite_labels cuda)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
+  # Of tests that run side by side, the longest start first, so that none of them runs on by itself at the end.
+  if(suite MATCHES "^(Failure|Exactness|Launchers|Program|ShardedRuns|Convert|ExampleConfigs)")
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
   # Suites that check that something ends in time run alone.
   if(suite MATCHES "^(Failure|Heartbeat|LauncherFailure|LauncherTest)")
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
