@@ -29,9 +29,20 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-# The first four are cases of this file. The others are programs that measure on their own and print
-# a text.
-SUITES = ("lr", "mlp", "small", "startup", "step_overhead", "threads", "stream", "scaling")
+# The first four are cases of this file; startup also times COMMANDS. The others are programs that
+# measure on their own and print a text.
+SUITES = (
+    "lr",
+    "mlp",
+    "small",
+    "startup",
+    "step_overhead",
+    "threads",
+    "stream",
+    "scaling",
+    "failure",
+)
+COMMANDS = (("list",), ("--help",))  # of the levin program
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -235,8 +246,37 @@ def run_texts(suites, options, results):
     if "scaling" in suites:
         arguments = ["1", "3"] if is_trial else [str(options.rounds), "8"]
         run_text("scaling", arguments, all_cores(), options, results)
+    if "failure" in suites:
+        arguments = ["1"] if is_trial else [str(2 * options.rounds)]
+        run_text("failure", arguments, all_cores(), options, results)
+    if "startup" in suites:
+        time_commands(options, results)
     if "stream" in suites:
         run_stream(0.5 if is_trial else options.stream_gb, 1 if is_trial else 3, options, results)
+
+
+def time_commands(options, results):
+    """Measures the seconds from the start of a command of the levin program until it has ended."""
+    lines = []
+    for arguments in COMMANDS:
+        name = " ".join(("levin", *arguments))
+        seconds = []
+        try:
+            for _ in range(options.rounds):
+                start = time.monotonic()
+                subprocess.run(
+                    [options.bin / "levin", *arguments], stdout=subprocess.DEVNULL, check=True
+                )
+                seconds.append(time.monotonic() - start)
+        except (OSError, subprocess.CalledProcessError) as error:
+            results["failures"][name] = str(error)
+            continue
+        spread = report.Spread.of(seconds)
+        lines.append(
+            f"{name:13s} median {spread.median:.3f} s (min {spread.low:.3f}, max {spread.high:.3f})"
+        )
+    results["texts"]["commands"] = "\n".join(lines) + "\n"
+    say(results["texts"]["commands"])
 
 
 def run_stream(gigabytes, rounds, options, results):

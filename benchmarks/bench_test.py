@@ -93,13 +93,38 @@ class Report(unittest.TestCase):
             "empty loop over the reader         median 0.100 us a step (min 0.090, max 0.110)\n"
             "Trainer, empty training_step: adds median 2.500 us a step (min 1.400, max 2.600)\n"
             "a loss, all hooks, a step: adds    median 1.500 us a step (min 1.400, max 2.600)\n"
+            "60,000 rows permuted in            median 0.400 ms (min 0.300, max 1.600)\n"
         )
-        empty, whole = report.step_overhead_checks(text)
+        empty, whole, order = report.step_overhead_checks(text)
         self.assertEqual(empty.measured, report.Spread(2.5, 1.4, 2.6))
         self.assertEqual(empty.verdict(), "FALLS SHORT")
         self.assertEqual(whole.verdict(), "ok")
+        self.assertEqual(order.measured, report.Spread(0.4, 0.3, 1.6))
+        self.assertEqual(order.verdict(), "ok")
         for check in report.step_overhead_checks("nothing of the kind"):
             self.assertEqual(check.verdict(), "not measured")
+
+    def test_reads_what_failure_prints_and_holds_the_worst_round_against_the_bound(self):
+        text = (
+            "10 rounds of 3 ranks; from the failure of one until the launcher has ended\n"
+            "kill -9                              median 0.600 s (min 0.500, max 1.900)\n"
+            "an exception                         median 0.700 s (min 0.500, max 2.100)\n"
+            "SIGSTOP, heartbeat_timeout 1 s       median 2.500 s (min 2.400, max 2.900)\n"
+        )
+        checks = report.failure_checks(text)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT", "ok"])
+        self.assertEqual(checks[2].measured, report.Spread(2.5, 2.4, 2.9))
+        self.assertIn("| at most 2 s in every round | 0.700 s (0.500-2.10) |", checks[1].row())
+        for check in report.failure_checks("nothing of the kind"):
+            self.assertEqual(check.verdict(), "not measured")
+
+    def test_reads_the_seconds_of_commands(self):
+        text = (
+            "levin list    median 0.200 s (min 0.190, max 1.500)\n"
+            "levin --help  median 1.200 s (min 0.190, max 1.500)\n"
+        )
+        checks = report.commands_checks(text)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
 
     def test_reads_what_threads_prints(self):
         text = (

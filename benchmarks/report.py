@@ -101,26 +101,31 @@ class Rounds:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A bound and the measurement. It is a lower bound if `at_least`, otherwise an upper one."""
+    """A bound and the measurement. It is a lower bound if `at_least`, otherwise an upper one.
+
+    It must hold for the median, or with `always` for every value.
+    """
 
     what: str
     limit: float
     measured: Spread
     at_least: bool = False
     unit: str = ""
+    always: bool = False
 
     def verdict(self):
         if self.measured is None:
             return "not measured"
-        holds = (
-            self.measured.median >= self.limit
-            if self.at_least
-            else self.measured.median <= self.limit
-        )
+        median, low, high = dataclasses.astuple(self.measured)
+        if self.at_least:
+            holds = (low if self.always else median) >= self.limit
+        else:
+            holds = (high if self.always else median) <= self.limit
         return "ok" if holds else "FALLS SHORT"
 
     def row(self):
         bound = f"at {'least' if self.at_least else 'most'} {self.limit:g}{self.unit}"
+        bound += " in every round" if self.always else ""
         return f"| {self.what} | {bound} | {cell(self.measured, self.unit)} | {self.verdict()} |"
 
 
@@ -128,16 +133,46 @@ def logistic(batch_size, storage=""):
     return f"MNIST logistic regression, batch {batch_size}{storage}"
 
 
+def printed_spread(text, line):
+    """Returns the median, min and max that a program has printed in the line that starts so."""
+    found = re.search(
+        f"^{re.escape(line)}.* median (\\S+) .*\\(min (\\S+), max (\\S+)\\)", text, re.MULTILINE
+    )
+    return Spread(*map(float, found.groups())) if found else None
+
+
 def step_overhead_checks(text):
-    checks = []
-    for line, what in (
-        ("empty training_step", "a step with an empty training_step"),
-        ("a loss, all hooks, a step", "a step with all hooks and an empty optimizer"),
-    ):
-        found = re.search(line + r".*median (\S+) us a step \(min (\S+), max (\S+)\)", text)
-        spread = Spread(*map(float, found.groups())) if found else None
-        checks.append(Check(what, 2, spread, unit=" us"))
-    return checks
+    def check(what, line, limit, unit):
+        return Check(what, limit, printed_spread(text, line), unit=unit)
+
+    return [
+        check("a step with an empty training_step", "Trainer, empty training_step", 2, " us"),
+        check(
+            "a step with all hooks and an empty optimizer", "a loss, all hooks, a step", 2, " us"
+        ),
+        check("an epoch's order of 60,000 rows", "60,000 rows permuted", 1, " ms"),
+    ]
+
+
+def failure_checks(text):
+    """The seconds from the failure of one of three ranks until the launcher has ended."""
+
+    def check(what, limit):
+        name = f"all ranks end after {what}"
+        return Check(name, limit, printed_spread(text, what), unit=" s", always=True)
+
+    return [
+        check("kill -9", 2),
+        check("an exception", 2),
+        check("SIGSTOP, heartbeat_timeout 1 s", 4),
+    ]
+
+
+def commands_checks(text):
+    return [
+        Check(f"{command}, from start to end", 1, printed_spread(text, command), unit=" s")
+        for command in ("levin list", "levin --help")
+    ]
 
 
 def threads_checks(text):
@@ -200,6 +235,8 @@ TEXTS = {
     "threads": ("threads: auto", threads_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
+    "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),
+    "commands": ("Seconds that commands take which train nothing", commands_checks),
 }
 
 

@@ -29,8 +29,4 @@ foreach(line IN LISTS lines)
   if(suite MATCHES "^(Failure|Exactness|Launchers|Program|ShardedRuns|Convert|ExampleConfigs)")
     set_tests_properties(${name} PROPERTIES COST 100)
   endif()
-  # Suites that check that something ends in time run alone.
-  if(suite MATCHES "^(Failure|Heartbeat|LauncherFailure|LauncherTest)")
-    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
-  endif()
 endforeach()

@@ -1,7 +1,7 @@
 # Tests, examples and benchmarks.
 #
-# ctest labels: unit, cli (unit tests of the program), distributed, example, install, slow, and cuda: the test suites
-# with Cuda in their names, which skip themselves where there is no GPU.
+# ctest labels: unit, cli (unit tests of the program), distributed, example, install, and cuda: the test suites with Cuda
+# in their names, which skip themselves where there is no GPU.
 include_guard(GLOBAL)
 
 # A process has one thread: tests run side by side, and two OpenMP teams on one pair of cores would wait for each other by
@@ -81,7 +81,7 @@ set(sources ${all_sources})
 list(FILTER sources INCLUDE REGEX "_test\\.cpp$")
 list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/tests/architecture/")
 levin_split_plain(plain_sources sources tests/)
-set(process_sources ${plain_sources})  # their cases start processes, and some check that something ends in time
+set(process_sources ${plain_sources})  # their cases start processes
 list(FILTER process_sources INCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
 list(FILTER plain_sources EXCLUDE REGEX "/tests/framework/(launch|heartbeat)/")
 levin_plain_test(plain_test ${plain_sources})
@@ -188,10 +188,6 @@ if(LEVIN_EXAMPLES)
     list(APPEND LEVIN_BENCHMARK_TARGETS bench_${name})
   endforeach()
   add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)
-  # The one bound that a noisy machine can keep: a step of the Trainer costs at most 2 us.
-  add_test(NAME benchmark.step_overhead COMMAND bench_step_overhead 20 100000 2.0)
-  set_tests_properties(benchmark.step_overhead PROPERTIES LABELS slow RUN_SERIAL ON TIMEOUT 300
-    ENVIRONMENT "${test_environment}")
   find_program(LEVIN_PYTHON python3)
   if(LEVIN_PYTHON)  # the arithmetic of ./run bench
     add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test

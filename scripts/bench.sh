@@ -1,4 +1,4 @@
-# ./run bench [NAME...] [--rounds N]. This file is sourced by run. It builds Levin's benchmarks and the programs that they
+# ./run bench [NAME...] [--rounds N]. This file is sourced by run. It builds Levin, its benchmarks and the programs that they
 # are compared with, and calls benchmarks/bench.py, which runs them in turns (--help lists the names). PyTorch Lightning is
 # installed into .deps/ if necessary. The results name the programs that couldn't be run.
 case " $* " in
@@ -14,7 +14,7 @@ lightning=2.6.1  # never use 2.6.2 or 2.6.3: these releases were compromised
     "$python" -m pip install --disable-pip-version-check "pytorch-lightning==$lightning" >&2 9>&-; } ||
     say "pytorch-lightning could not be installed; the results will not include it"
 }
-targets=baselines
+targets="levin_cli baselines"
 for source in "$root"/benchmarks/*.cpp; do
   name=${source##*/}
   targets="$targets bench_${name%.cpp}"

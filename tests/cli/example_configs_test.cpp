@@ -94,22 +94,6 @@ TEST_F(ExampleConfigsOfMnist, mnist_mlp_does_better_than_logistic_regression_can
   EXPECT_GT(accuracy("mnist_mlp"), 0.96);
 }
 
-TEST_F(ExampleConfigs, the_program_starts_in_under_a_second) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "a sanitizer takes its time";
-#endif
-  double fastest = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    const Outcome list = run({"list"});
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    ASSERT_EQ(list.status, 0) << list.err;
-    ASSERT_NE(list.out.find("LogisticRegression"), std::string::npos) << list.out;
-    fastest = std::min(fastest, taken.count());
-  }
-  EXPECT_LT(fastest, 1.0);
-}
-
 // Row 20: devices are picked by options alone; one rank speaks.
 TEST_F(ExampleConfigs, digits_on_two_devices_are_learnt_as_well) {
   EXPECT_GE(test_accuracy("digits", {"--trainer.accelerator=cpu", "--trainer.devices=2"}), 0.94);

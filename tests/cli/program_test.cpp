@@ -227,6 +227,9 @@ TEST_F(Program, help_list_and_version_go_to_stdout) {
     EXPECT_EQ(help.status, 0) << help.err;
     EXPECT_NE(help.out.find(std::string("usage: levin ") + name), std::string::npos) << help.out;
   }
+  const Outcome list = run({"list"});
+  EXPECT_EQ(list.status, 0) << list.err;
+  EXPECT_NE(list.out.find("LogisticRegression"), std::string::npos) << list.out;
   const Outcome about = run({"fit", "--model.help", "MLP"});
   EXPECT_EQ(about.status, 0) << about.err;
   EXPECT_NE(about.out.find("hidden_sizes"), std::string::npos) << about.out;

@@ -415,7 +415,7 @@ TEST(Shards, what_is_no_file_is_an_error_not_a_wait) {
               "': it isn't a regular file but a pipe or a device; save what it gives as a file and "
               "name that");
     });
-    if (opened.wait_for(std::chrono::seconds(10)) == std::future_status::timeout) {
+    if (opened.wait_for(std::chrono::seconds(60)) == std::future_status::timeout) {
       ADD_FAILURE() << "opening a pipe waits for a writer";
       ::close(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK));
     }

@@ -91,8 +91,8 @@ TEST_F(Launchers, torchrun_goes_on_with_fewer_ranks_and_the_same_global_batches)
       torchrun({"--nnodes=1:2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d",
                 "--rdzv-endpoint=127.0.0.1:" + port, "--rdzv-id=elastic-test"});
   auto host = agent, guest = agent;
-  host.push_back("--rdzv-conf=last_call_timeout=10,is_host=1");
-  guest.push_back("--rdzv-conf=last_call_timeout=10,is_host=0");
+  host.push_back("--rdzv-conf=last_call_timeout=20,is_host=1");
+  guest.push_back("--rdzv-conf=last_call_timeout=20,is_host=0");
   const pid_t first = start(place, host, {}, "0");
   const pid_t second = start(place, guest, {}, "1");
   const auto marks = [&] { return read_file(folder_ / "steps"); };

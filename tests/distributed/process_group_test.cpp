@@ -15,12 +15,14 @@
 #include <levin/framework/tensor/device.h>
 
 #include "distributed/joined_ranks.h"
+#include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
 
 // The ranks' exchange, each rank a thread of this process.
 
 namespace levin::process_group_test {
 
+using test::eventually;
 using test::on_ranks;
 using test::run_ranks;
 using test::says;
@@ -137,7 +139,7 @@ TEST_F(ProcessGroupTest, a_rank_that_never_comes_is_an_error_that_says_what_to_d
 TEST_F(ProcessGroupTest, a_late_rank_is_an_error_that_says_what_to_do) {
   std::atomic<bool> over{false};
   const auto failures = run_ranks(2, [&](const Cluster& cluster) {
-    ProcessGroup group(cluster, at::kCPU, {.timeout = 1.0});
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 2.0});
     if (cluster.rank == 0) {
       try {
         auto tensor = value(1.0);
@@ -151,7 +153,7 @@ TEST_F(ProcessGroupTest, a_late_rank_is_an_error_that_says_what_to_do) {
     }
   });
   EXPECT_TRUE(
-      says(failures[0], {"rank 0: all_reduce: ", "1000ms", "another rank has failed or is late"}));
+      says(failures[0], {"rank 0: all_reduce: ", "2000ms", "another rank has failed or is late"}));
   EXPECT_EQ(failures[1], "");
 }
 
@@ -163,41 +165,47 @@ TEST_F(ProcessGroupTest, a_value_nobody_sets_is_an_error) {
   EXPECT_TRUE(says(failures[0], {"rank 0: waiting for 'never'", "no rank has set it"}));
 }
 
-TEST_F(ProcessGroupTest, a_rank_that_goes_away_frees_the_others_at_once) {
-  const auto start = std::chrono::steady_clock::now();
+/// Longer than ctest lets any test run: what ends a wait is something else.
+const ProcessGroupOptions kNoTimeout{.timeout = 3600.0};
+
+TEST_F(ProcessGroupTest, a_rank_that_goes_away_frees_the_others) {
+  std::atomic<int> joined{0};
   const auto failures = run_ranks(3, [&](const Cluster& cluster) {
-    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
-    if (cluster.rank == 2) return;  // its connections are closed
+    ProcessGroup group(cluster, at::kCPU, kNoTimeout);
+    ++joined;
+    if (cluster.rank == 2) {
+      EXPECT_TRUE(eventually([&] { return joined == 3; }));
+      return;  // its connections are closed
+    }
     auto tensor = value(1.0);
     group.all_reduce(tensor);
   });
   EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
   EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST_F(ProcessGroupTest, abort_frees_all_ranks_that_wait) {
-  const auto start = std::chrono::steady_clock::now();
+  std::atomic<int> waiting{0};
   const auto failures = run_ranks(3, [&](const Cluster& cluster) {
-    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
+    ProcessGroup group(cluster, at::kCPU, kNoTimeout);
     ProcessGroup second(group, "second");
     if (cluster.rank == 2) {  // is busy with something else for ever
+      EXPECT_TRUE(eventually([&] { return waiting == 2; }));
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
       return group.abort();
     }
     auto tensor = value(1.0);
+    ++waiting;
     (cluster.rank == 0 ? group : second).all_reduce(tensor);
   });
   EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
   EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST_F(ProcessGroupTest, abort_from_another_thread_frees_this_rank) {
   std::atomic<bool> over{false};
-  const auto start = std::chrono::steady_clock::now();
   const auto failures = run_ranks(2, [&](const Cluster& cluster) {
-    ProcessGroup group(cluster, at::kCPU, {.timeout = 60.0});
+    ProcessGroup group(cluster, at::kCPU, kNoTimeout);
     if (cluster.rank == 1) {  // hangs, its connections open
       while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
       return;
@@ -215,7 +223,6 @@ TEST_F(ProcessGroupTest, abort_from_another_thread_frees_this_rank) {
     over = true;
   });
   for (const auto& failure : failures) EXPECT_EQ(failure, "");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST_F(ProcessGroupTest, a_backend_that_cant_be_is_an_error_before_anybody_meets) {

@@ -29,7 +29,7 @@ class RanksTest : public ::testing::Test {
     // A process whose parent has ended becomes a child of this one.
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   }
-  ~RanksTest() override { EXPECT_TRUE(has_no_children(2.0)) << "a process was left behind"; }
+  ~RanksTest() override { EXPECT_TRUE(has_no_children()) << "a process was left behind"; }
 
   /// The program, which lies beside this one.
   static std::string program() {
@@ -41,7 +41,6 @@ class RanksTest : public ::testing::Test {
     int status = -1;  // 128 + n where signal n ended it
     std::string out{};
     std::string err{};
-    double seconds = 0.0;
 
     StateDict rank(int64_t number) const {
       return load_checkpoint(folder / ("rank-" + std::to_string(number) + ".ckpt"));
@@ -90,11 +89,9 @@ class RanksTest : public ::testing::Test {
            const std::string& log = {}) const {
     Run run;
     run.folder = settings.at("out").as_string();
-    const double began = seconds_now();
     int status = 0;
     const bool ended =
         eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, seconds);
-    run.seconds = seconds_now() - began;
     if (!ended) {
       ADD_FAILURE() << "no end after " << seconds << " s";
       ::kill(-child, SIGKILL);

@@ -3,7 +3,6 @@
 #include <levin/framework/data/sampler.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -68,21 +67,6 @@ TEST(Sampler, every_permutation_is_equally_likely) {
       EXPECT_NEAR(count, 1000, 6 * std::sqrt(1000.0));
     }
   }
-}
-
-TEST(Sampler, permuting_mnist_takes_well_under_a_millisecond) {
-  RandomSampler sampler(60000, 1);
-  double best = 1e9;
-  for (int64_t epoch = 0; epoch < 20; ++epoch) {
-    const auto start = std::chrono::steady_clock::now();
-    sampler.set_epoch(epoch);
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
-  }
-  std::printf("60,000 rows permuted in %.3f ms\n", best);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__OPTIMIZE__)
-  EXPECT_LT(best, 1.0);
-#endif
 }
 
 TEST(Sampler, weighted_draws_rows_in_proportion_and_never_those_without_weight) {

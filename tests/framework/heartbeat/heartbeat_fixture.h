@@ -19,12 +19,6 @@
 
 namespace levin::test {
 
-#if defined(__SANITIZE_THREAD__)
-inline constexpr double kExitSeconds = 1.5;  // the sanitizer sleeps for a second in _exit
-#else
-inline constexpr double kExitSeconds = 0;
-#endif
-
 /// Sleeps as a main thread does that is in a collective, or in a long forward pass.
 inline void sleep_for(double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
@@ -32,8 +26,7 @@ inline void sleep_for(double seconds) {
 
 /// How the process of a rank ended.
 struct RankEnd {
-  int status = -1;     // 128 + n where signal n killed it
-  double seconds = 0;  // since it was waited for
+  int status = -1;  // 128 + n where signal n killed it
   std::string err{};
   std::optional<FailureReport> report{};
 };
@@ -68,17 +61,12 @@ class HeartbeatTest : public LauncherTest {
   void signal(int64_t rank, int number) { ASSERT_EQ(::kill(processes_.at(rank), number), 0); }
 
   /// Waits until the rank has ended by itself.
-  RankEnd end_of(int64_t rank, double most_seconds = 5) {
-    const double begin = seconds_now();
+  RankEnd end_of(int64_t rank) {
     int status = 0;
     const pid_t process = processes_.at(rank);
-    if (!eventually([&] { return ::waitpid(process, &status, WNOHANG) == process; },
-                    most_seconds)) {
-      return {};
-    }
+    if (!eventually([&] { return ::waitpid(process, &status, WNOHANG) == process; })) return {};
     processes_.erase(rank);
     return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-            .seconds = seconds_now() - begin,
             .err = text(name("err", rank)),
             .report = read_failure_report(folder_ / name("report", rank))};
   }
