@@ -26,6 +26,7 @@ namespace levin::test {
 class RanksTest : public ::testing::Test {
  protected:
   RanksTest() {
+    heed_signals();
     // A process whose parent has ended becomes a child of this one.
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   }

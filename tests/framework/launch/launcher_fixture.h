@@ -42,6 +42,12 @@ inline double seconds_now() {
 /// an end within this time has no other cause.
 inline constexpr double kHangSeconds = 60;
 
+/// Undoes what a shell does to the processes that it starts in the background: they ignore Ctrl-C,
+/// and so would all that a test starts.
+inline void heed_signals() {
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT}) ::signal(signal, SIG_DFL);
+}
+
 /// Whether `holds` does before `seconds` are over.
 inline bool eventually(const std::function<bool()>& holds, double seconds = kHangSeconds) {
   for (const double end = seconds_now() + seconds; !holds();) {
@@ -78,6 +84,7 @@ struct Ended {
 class LauncherTest : public ::testing::Test {
  protected:
   LauncherTest() {
+    heed_signals();
     std::string pattern = (fs::temp_directory_path() / "levin-launcher-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
     fs::create_directory(folder_ / "temporary");
