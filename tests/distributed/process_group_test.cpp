@@ -131,9 +131,9 @@ TEST_F(ProcessGroupTest, the_same_ranks_joined_twice_may_use_either_group_in_any
 // Row 45 in part: what a rank that isn't there does to the others.
 TEST_F(ProcessGroupTest, a_rank_that_never_comes_is_an_error_that_says_what_to_do) {
   const auto failures = run_ranks(2, [](const Cluster& cluster) {
-    if (cluster.rank == 0) ProcessGroup(cluster, at::kCPU, {.timeout = 0.3});
+    if (cluster.rank == 0) ProcessGroup(cluster, at::kCPU, {.timeout = 1.0});
   });
-  EXPECT_TRUE(says(failures[0], {"rank 0", "start all 2 ranks", "127.0.0.1:", "timeout = 0.3 s"}));
+  EXPECT_TRUE(says(failures[0], {"rank 0", "start all 2 ranks", "127.0.0.1:", "timeout = 1 s"}));
 }
 
 TEST_F(ProcessGroupTest, a_late_rank_is_an_error_that_says_what_to_do) {
@@ -159,7 +159,7 @@ TEST_F(ProcessGroupTest, a_late_rank_is_an_error_that_says_what_to_do) {
 
 TEST_F(ProcessGroupTest, a_value_nobody_sets_is_an_error) {
   const auto failures = run_ranks(1, [&](const Cluster& cluster) {
-    ProcessGroup group(cluster, at::kCPU, {.timeout = 0.2});
+    ProcessGroup group(cluster, at::kCPU, {.timeout = 1.0});
     group.get("never");
   });
   EXPECT_TRUE(says(failures[0], {"rank 0: waiting for 'never'", "no rank has set it"}));

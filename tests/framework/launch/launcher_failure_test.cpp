@@ -86,10 +86,10 @@ TEST_F(LauncherFailureTest, names_the_true_first_failure) {
 
 TEST_F(LauncherFailureTest, names_a_killed_rank_before_those_that_noticed) {
   make_report("report.0", "connection closed by peer", true);
-  const auto ended =
-      run(ranks(2, std::string(kGone) + "[ $RANK = 1 ] && { gone 0; kill -SEGV $$; }; " + kReport +
-                       "exit 1"),
-          stop_clock);
+  auto options = ranks(
+      2, std::string(kGone) + "[ $RANK = 1 ] && { gone 0; kill -SEGV $$; }; " + kReport + "exit 1");
+  options.grace_seconds = 0;
+  const auto ended = run(options, stop_clock);
   EXPECT_EQ(ended.status, 128 + SIGSEGV);
   EXPECT_TRUE(says(last_line(ended.err), {"rank 1 failed: killed by signal 11 (Segmentation"}));
 }
