@@ -4,6 +4,7 @@
 #include <levin/framework/core/error.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 
@@ -15,6 +16,46 @@ namespace {
 }
 
 bool is_whole(std::string_view metric) { return metric == "epoch" || metric == "step"; }
+
+// File systems allow names of 255 bytes. A version, the extension and, while it is written, a
+// temporary ending are added to a name.
+constexpr size_t kMostBytesOfName = 200;
+constexpr size_t kMostBytesOfNumber = 60;
+constexpr int kMostWidth = 99;
+
+/// Whether a format asks for a width or a precision above kMostWidth.
+bool is_too_wide(std::string_view spec) {
+  int64_t number = 0;
+  for (const char c : spec) {
+    number = c >= '0' && c <= '9' ? std::min<int64_t>(number * 10 + (c - '0'), kMostWidth + 1) : 0;
+    if (number > kMostWidth) return true;
+  }
+  return false;
+}
+
+/// Returns the longest name of a file or folder in a path.
+std::string longest_part(const std::filesystem::path& path) {
+  std::string longest;
+  for (const auto& part : path) {
+    if (part.native().size() > longest.size()) longest = part.native();
+  }
+  return longest;
+}
+
+/// Throws ConfigError unless the pattern makes names of files in its folder; `example` is one.
+void check_example(std::string_view pattern, const std::filesystem::path& example) {
+  const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
+  if (example.is_absolute() || leaves || !example.has_filename()) {
+    refuse(pattern,
+           "must be a file name without a path out of the folder; set `dirpath` to choose the "
+           "folder");
+  }
+  const auto longest = longest_part(example);
+  if (longest.size() <= kMostBytesOfName) return;
+  refuse(pattern,
+         fmt::format("makes a name of {} bytes, such as '{}'; the most is {}, so shorten it",
+                     longest.size(), longest, kMostBytesOfName));
+}
 
 /// Formats `value` by Python's format `spec`. As in Python, formats of floating-point numbers also
 /// apply to integers.
@@ -54,6 +95,9 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
       if (part.metric.empty())
         refuse(pattern,
                "a placeholder {} is empty; write the name of a metric, epoch or step in it");
+      if (is_too_wide(part.spec))
+        refuse(pattern, fmt::format("the format '{}' asks for more than {} characters", part.spec,
+                                    kMostWidth));
       rest.remove_prefix(close + 1);
     }
     if (part.text.find('}') != std::string::npos)
@@ -63,13 +107,7 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
   }
 
   try {
-    const std::filesystem::path example = format(0, 0, {});
-    const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
-    if (example.is_absolute() || leaves || !example.has_filename()) {
-      refuse(pattern,
-             "must be a file name without a path out of the folder; set `dirpath` to choose the "
-             "folder");
-    }
+    check_example(pattern, format(0, 0, {}));
   } catch (const fmt::format_error& error) {
     refuse(pattern, fmt::format("{}; write number formats like {{epoch:03d}} or {{val_loss:.2f}}",
                                 error.what()));
@@ -88,7 +126,11 @@ std::string CheckpointName::format(int64_t epoch, int64_t step, const MetricMap&
     }
     const auto found = metrics.find(part.metric);
     constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-    name += format_number(found == metrics.end() ? kMissing : found->second, part.spec);
+    const double value = found == metrics.end() ? kMissing : found->second;
+    const std::string text = format_number(value, part.spec);
+    name += text.size() > kMostBytesOfNumber && std::abs(value) > 1e20
+                ? fmt::format("{:.6g}", value)
+                : text;
   }
   return name;
 }

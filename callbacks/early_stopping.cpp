@@ -1,11 +1,11 @@
 #include <levin/callbacks/early_stopping.h>
 
 #include <fmt/format.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 
 #include <cmath>
-#include <cstdio>
 
 namespace levin {
 
@@ -58,6 +58,8 @@ std::string EarlyStopping::state_key() const {
 StateDict EarlyStopping::state_dict() const {
   StateDict state;
   state.values["monitor_source"] = monitor_.source_name();
+  state.values["monitor_seen"] = monitor_.seen();
+  state.values["wish"] = wish_;
   state.values["best_score"] = best_score_;
   state.values["best_epoch"] = best_epoch_;
   state.values["best_step"] = best_step_;
@@ -70,6 +72,10 @@ StateDict EarlyStopping::state_dict() const {
 
 void EarlyStopping::load_state_dict(const StateDict& state) {
   monitor_.set_source(state.values.at("monitor_source").as_string());
+  if (state.values.contains("monitor_seen")) {
+    monitor_.set_seen(state.values.at("monitor_seen").as_int());
+    wish_ = state.values.at("wish").as_string();
+  }
   best_score_ = state.values.at("best_score").as_double();
   best_epoch_ = state.values.at("best_epoch").as_int();
   best_step_ = state.values.at("best_step").as_int();
@@ -86,10 +92,15 @@ void EarlyStopping::reset() {
   best_epoch_ = best_step_ = -1;
   wait_count_ = 0;
   best_weights_ = {};
+  wish_.clear();
+  monitor_.reset();
 }
 
-void EarlyStopping::on_fit_start(Run&) {
+void EarlyStopping::on_fit_start(Run& run) {
   if (!resumed_) reset();
+  // A wish that was held back goes on; after one that ended a fit, the next check decides.
+  if (run.progress().minima_are_met()) wish_.clear();
+  if (!wish_.empty()) ask(run);
   resumed_ = false;
   stopped_epoch_.reset();
   stopping_reason_.clear();
@@ -120,8 +131,9 @@ void EarlyStopping::on_train_end(Run& run) {
   monitor_.on_train_end(run, options_.strict);
   if (best_weights_.tensors.empty() || best_step_ == run.global_step()) return;
   if (options_.verbose && run.is_global_zero()) {
-    fmt::print(stderr, "early stopping: restoring the weights of epoch {} ({} = {:.6g})\n",
-               best_epoch_, options_.monitor, best_score_);
+    diagnostics::print(
+        fmt::format("early stopping: restoring the weights of epoch {} ({} = {:.6g})\n",
+                    best_epoch_, options_.monitor, best_score_));
   }
   run.load_weights(best_weights_);
 }
@@ -129,23 +141,26 @@ void EarlyStopping::on_train_end(Run& run) {
 void EarlyStopping::on_exception(const std::exception&, Run&) { fitting_ = false; }
 
 void EarlyStopping::check(Run& run) {
-  const auto value = monitor_.agreed_value(run);
+  const auto value = monitor_.new_value(run);
   if (!value) return;
   const int64_t waited = wait_count_;
-  std::string reason = judge(*value, run);
+  const bool has_asked = !wish_.empty();
+  wish_ = judge(*value, run);
   if (options_.verbose && run.is_global_zero()) {
-    fmt::print(stderr, "early stopping: {} = {:.6g}{}{}\n", options_.monitor, *value,
-               wait_count_ > waited
-                   ? fmt::format(", no improvement ({} of {})", wait_count_, options_.patience)
-                   : std::string(),
-               reason.empty() ? "" : ", stopping");
+    diagnostics::print(
+        fmt::format("early stopping: {} = {:.6g}{}{}\n", options_.monitor, *value,
+                    wait_count_ > waited
+                        ? fmt::format(", no improvement ({} of {})", wait_count_, options_.patience)
+                        : std::string(),
+                    wish_.empty() ? "" : ", stopping"));
   }
-  if (reason.empty()) return;
-  if (!stopped_epoch_) {
-    stopped_epoch_ = run.epoch();
-    stopping_reason_ = reason;
-  }
-  run.stop(std::move(reason));
+  stopping_reason_ = wish_;
+  stopped_epoch_ = wish_.empty() ? std::nullopt : std::optional(run.epoch());
+  if (!wish_.empty() && !has_asked) ask(run);
+}
+
+void EarlyStopping::ask(Run& run) {
+  run.stop_while([this] { return wish_; });
 }
 
 std::string EarlyStopping::judge(double value, Run& run) {

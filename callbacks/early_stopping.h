@@ -48,6 +48,9 @@ Fields describe(EarlyStoppingOptions& options);
 ///     trainer.fit(model, data);
 ///     std::printf("best val_loss: %g\n", stopping.best_score().value());
 ///
+/// The decision is made anew with each value for as long as min_epochs or min_steps holds the stop
+/// back: if the metric has improved by the time they are reached, training goes on.
+///
 /// With several ranks, all of them use the value of rank 0 and stop after the same step. A fit that
 /// resumes from a checkpoint continues to count; any other fit starts over.
 class EarlyStopping : public Callback {
@@ -86,8 +89,10 @@ class EarlyStopping : public Callback {
  private:
   /// Forgets the previous fit.
   void reset();
-  /// Reads the metric and asks the run to stop if it is time to.
+  /// Reads the metric, if it has a new value, and asks the run to stop if it is time to.
   void check(Run& run);
+  /// Asks the run to stop for as long as there is a wish to.
+  void ask(Run& run);
   /// Judges a new value. Returns the reason to stop, or an empty text.
   std::string judge(double value, Run& run);
   /// Records a new best value, and the weights if they are to be restored.
@@ -101,6 +106,7 @@ class EarlyStopping : public Callback {
   int64_t best_epoch_ = -1;
   int64_t best_step_ = -1;
   int64_t wait_count_ = 0;
+  std::string wish_;  // the reason to stop by the last value, or empty
   std::optional<int64_t> stopped_epoch_;
   std::string stopping_reason_;
   StateDict best_weights_;  // on the CPU; empty unless restore_best_weights

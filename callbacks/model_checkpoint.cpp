@@ -1,12 +1,15 @@
 #include <levin/callbacks/model_checkpoint.h>
 
 #include <fmt/format.h>
+#include <levin/framework/checkpoint/own_checkpoint.h>
+#include <levin/framework/checkpoint/sharded_checkpoint.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/run/step.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace levin {
 namespace {
@@ -26,6 +29,7 @@ ModelCheckpoint::ModelCheckpoint(ModelCheckpointOptions options)
       name_(options_.filename.empty() ? "{epoch}-{step}" : options_.filename,
             options_.auto_insert_metric_name) {
   validate(options_);
+  options_.dirpath = expand_home(std::move(options_.dirpath), "ModelCheckpoint.dirpath");
   if (!options_.monitor.empty())
     monitor_.emplace("ModelCheckpoint", options_.monitor, options_.mode);
   every_n_steps_ = options_.every_n_train_steps.value_or(0);
@@ -58,7 +62,10 @@ StateDict ModelCheckpoint::state_dict() const {
   state.values["top_step"] = top_step_;
   state.values["last_step"] = last_step_;
   state.values["waiting"] = waiting_;
-  if (monitor_) state.values["monitor_source"] = monitor_->source_name();
+  if (monitor_) {
+    state.values["monitor_source"] = monitor_->source_name();
+    state.values["monitor_seen"] = monitor_->seen();
+  }
   return state;
 }
 
@@ -75,7 +82,11 @@ void ModelCheckpoint::load_state_dict(const StateDict& state) {
   top_step_ = state.values.at("top_step").as_int();
   last_step_ = state.values.at("last_step").as_int();
   waiting_ = state.values.at("waiting").as_bool();
-  if (monitor_) monitor_->set_source(state.values.at("monitor_source").as_string());
+  if (monitor_) {
+    monitor_->set_source(state.values.at("monitor_source").as_string());
+    const auto& values = state.values;
+    if (values.contains("monitor_seen")) monitor_->set_seen(values.at("monitor_seen").as_int());
+  }
   resumed_ = true;
 }
 
@@ -95,6 +106,7 @@ void ModelCheckpoint::on_fit_start(Run& run) {
     last_model_path_.clear();
     top_step_ = last_step_ = -1;
     waiting_ = false;
+    if (monitor_) monitor_->reset();
   }
   resumed_ = false;
   fitting_ = true;
@@ -102,10 +114,15 @@ void ModelCheckpoint::on_fit_start(Run& run) {
 }
 
 void ModelCheckpoint::find_again(const std::filesystem::path& folder_before) {
+  // The paths come from a file that anybody may have written. Those that lead out of the folder are
+  // only ever read.
   const auto found = [&](const std::filesystem::path& path) {
-    if (path.empty() || std::filesystem::exists(path)) return path;
-    const auto moved = folder_ / path.lexically_relative(folder_before);
-    return std::filesystem::exists(moved) ? moved : std::filesystem::path();
+    const auto relative =
+        path.lexically_normal().lexically_relative(folder_before.lexically_normal());
+    const auto own = (folder_ / relative).lexically_normal();
+    if (!relative.empty() && is_ours(own)) return own;
+    const bool is_elsewhere = path.extension() == kExtension && has_checkpoint(path);
+    return is_elsewhere ? path : std::filesystem::path();
   };
   for (auto& saved : best_k_models_) saved.path = found(saved.path);
   std::erase_if(best_k_models_, [](const Saved& saved) { return saved.path.empty(); });
@@ -140,6 +157,7 @@ void ModelCheckpoint::on_train_batch_end(const torch::Tensor&, const Batch&, Ste
   if (!step_due(run)) return;
   if (!monitor_ ||
       (monitor_->agreed_value(run) && monitor_->source() == Monitor::Source::training)) {
+    waiting_ = monitor_ && options_.save_top_k != 0;  // in case the step has logged no value
     save(run);
   } else {
     waiting_ = options_.save_top_k != 0;
@@ -174,6 +192,14 @@ void ModelCheckpoint::on_train_end(Run& run) {
   if (never_saved && !run.history().interrupted) save_last(run);
 }
 
+void ModelCheckpoint::on_fit_end(Run& run) {
+  std::error_code ignored;
+  if (!run.is_global_zero() || best_model_path_.empty()) return;
+  if (std::filesystem::exists(best_model_path_, ignored)) return;
+  diagnostics::print(fmt::format("warning: the best checkpoint, {}, was removed during the run\n",
+                                 best_model_path_.string()));
+}
+
 void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
   const bool was_fitting = fitting_;
   fitting_ = false;
@@ -181,28 +207,28 @@ void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
   const auto name = name_.format(run.epoch(), run.global_step(), run.metrics());
   const auto path = free_path(run, "exception-" + name, {});
   if (run.is_global_zero()) {
-    fmt::print(stderr, "saving {} because training failed: {}\n", path.string(), error.what());
+    diagnostics::print(
+        fmt::format("saving {} because training failed: {}\n", path.string(), error.what()));
   }
   run.set_last_checkpoint(path);
   request(run, path, {});
 }
 
 void ModelCheckpoint::save(Run& run) {
-  waiting_ = false;
-  save_top(run);
+  waiting_ = !save_top(run) && waiting_;
   save_last(run);
 }
 
-void ModelCheckpoint::save_top(Run& run) {
-  if (options_.save_top_k == 0 || top_step_ == run.global_step()) return;
+bool ModelCheckpoint::save_top(Run& run) {
+  if (options_.save_top_k == 0 || top_step_ == run.global_step()) return true;
   double score = 0.0;
   if (monitor_) {
-    const auto value = monitor_->agreed_value(run);
-    if (!value) return;
+    const auto value = monitor_->new_value(run);
+    if (!value) return false;
     score = std::isnan(*value) ? monitor_->worst() : *value;
-    if (is_full() && !monitor_->is_better(score, worst()->score)) return;
+    if (is_full() && !monitor_->is_better(score, worst()->score)) return true;
   }
-  SaveOptions save_options;
+  SaveOptions save_options{.folder = folder_};
   while (is_full()) {
     if (is_ours(worst()->path)) save_options.replaces.push_back(worst()->path);
     best_k_models_.erase(worst());
@@ -217,6 +243,7 @@ void ModelCheckpoint::save_top(Run& run) {
   run.set_last_checkpoint(path);
   tell(run);
   request(run, path, std::move(save_options));
+  return true;
 }
 
 void ModelCheckpoint::save_last(Run& run) {
@@ -257,17 +284,15 @@ std::filesystem::path ModelCheckpoint::free_path(
 }
 
 bool ModelCheckpoint::is_ours(const std::filesystem::path& path) const {
-  if (path.empty()) return false;
-  const auto relative = path.lexically_relative(folder_);
-  return !relative.empty() && *relative.begin() != "..";
+  return path.extension() == kExtension && is_checkpoint_in(folder_, path);
 }
 
 void ModelCheckpoint::request(Run& run, const std::filesystem::path& path,
                               SaveOptions save_options) {
   save_options.weights_only = options_.save_weights_only;
   if (options_.verbose && run.is_global_zero()) {
-    fmt::print(stderr, "epoch {}, step {}: saving {}\n", run.epoch(), run.global_step(),
-               path.string());
+    diagnostics::print(fmt::format("epoch {}, step {}: saving {}\n", run.epoch(), run.global_step(),
+                                   path.string()));
   }
   run.save(path, std::move(save_options));
 }

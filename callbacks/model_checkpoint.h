@@ -66,8 +66,10 @@ void validate(const ModelCheckpointOptions& options);
 ///     trainer.test(model, data, "best");  // or checkpoints.best_model_path().string()
 ///
 /// - A checkpoint that is no longer among the best is removed, but only after the new one is on
-///   disk, and only if this callback wrote it to its present folder.
+///   disk, and only if this callback wrote it to its present folder. What a resumed checkpoint says
+///   is not trusted with a path: nothing outside of that folder is ever removed, links followed.
 /// - NaN ranks as the worst value.
+/// - A value of the monitor counts once. If it wasn't logged since, no checkpoint is ranked by it.
 /// - If checkpoints are due by steps or minutes but ranked by a validation metric, saving waits for
 ///   the next validation, so that weights and score belong together. `last.ckpt` doesn't wait.
 /// - A resumed run continues with the files that are still there, even if the run's folder was
@@ -97,6 +99,7 @@ class ModelCheckpoint : public Callback {
   const std::filesystem::path& folder() const { return folder_; }
 
   Order order() const override { return Order::checkpoint; }
+  std::filesystem::path checkpoint_folder() const override { return options_.dirpath; }
   std::string state_key() const override;
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
@@ -109,6 +112,8 @@ class ModelCheckpoint : public Callback {
   void on_validation_end(Run& run) override;
   void on_train_epoch_end(Run& run) override;
   void on_train_end(Run& run) override;
+  /// Warns if the best checkpoint was removed during the run.
+  void on_fit_end(Run& run) override;
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
@@ -118,7 +123,9 @@ class ModelCheckpoint : public Callback {
   bool epoch_due(const Run& run) const;
   /// Saves a checkpoint among the best ones and `last.ckpt`, each at most once for a step.
   void save(Run& run);
-  void save_top(Run& run);
+  /// Saves a checkpoint if it is among the best ones. Returns false if that can't be judged,
+  /// because the monitor has no new value.
+  bool save_top(Run& run);
   void save_last(Run& run);
   bool is_full() const;
   /// The checkpoint that is removed to make room for the next.
@@ -130,7 +137,7 @@ class ModelCheckpoint : public Callback {
                                     const std::vector<std::filesystem::path>& ours) const;
   std::filesystem::path free_path(const Run& run, const std::string& name,
                                   const std::vector<std::filesystem::path>& ours) const;
-  /// Whether the path lies in this callback's folder.
+  /// Whether the path, links followed, is a checkpoint in this callback's folder.
   bool is_ours(const std::filesystem::path& path) const;
   void request(Run& run, const std::filesystem::path& path, SaveOptions save_options);
   /// After a resume, updates the paths if the run's folder was moved, and drops those of files that

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <unordered_set>
 #include <vector>
 
@@ -170,7 +170,7 @@ ModelSummary::ModelSummary(ModelSummaryOptions options) : options_(options) {
 
 void ModelSummary::on_fit_start(Run& run) {
   if (!run.is_global_zero()) return;
-  fmt::print(stderr, "{}", summarize(run.module(), options_.max_depth));
+  diagnostics::print(summarize(run.module(), options_.max_depth));
 }
 
 }  // namespace levin

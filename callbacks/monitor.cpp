@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/logged/missing_monitor.h>
 
 #include <limits>
 #include <vector>
@@ -32,18 +33,36 @@ std::optional<double> Monitor::value(Run& run) {
   return found->second;
 }
 
-std::optional<double> Monitor::agreed_value(Run& run) {
+std::optional<double> Monitor::agreed_value(Run& run) { return agreed(run).value; }
+
+std::optional<double> Monitor::new_value(Run& run) {
+  const Latest latest = agreed(run);
+  if (!latest.value || latest.updates == seen_) return std::nullopt;
+  seen_ = latest.updates;
+  return latest.value;
+}
+
+void Monitor::reset() {
+  source_ = Source::unknown;
+  seen_ = 0;
+}
+
+Monitor::Latest Monitor::agreed(Run& run) {
   const auto own = value(run);
-  if (run.ranks().size() == 1) return own;
+  const int64_t updates = run.updates_of(name_);
+  if (run.ranks().size() == 1) return {own, updates};
   const auto shared = run.ranks().from_rank_zero(who_ + "/" + name_, [&] {
     Value answer;
     answer["source"] = source_name();
+    answer["updates"] = updates;
     if (own) answer["value"] = *own;
     return answer.to_json();
   });
   const Value answer = Value::from_json(shared);
   set_source(answer.at("source").as_string());
-  return answer.contains("value") ? std::optional(answer.at("value").as_double()) : std::nullopt;
+  Latest latest{.value = {}, .updates = answer.at("updates").as_int()};
+  if (answer.contains("value")) latest.value = answer.at("value").as_double();
+  return latest;
 }
 
 void Monitor::on_validation_start(Run& run) {
@@ -52,7 +71,11 @@ void Monitor::on_validation_start(Run& run) {
 
 void Monitor::on_validation_end(Run& run) {
   if (source_ == Source::unknown && run.metrics().contains(name_)) source_ = Source::validation;
-  validated_ = validated_ || !run.progress().sanity_checking();
+  if (!run.progress().sanity_checking()) {
+    validated_ = true;
+  } else if (const auto warning = missing_monitor(who_, name_, run.metrics()); !warning.empty()) {
+    run.warn(warning);
+  }
 }
 
 void Monitor::on_train_epoch_end(Run& run, bool strict) {
@@ -61,7 +84,10 @@ void Monitor::on_train_epoch_end(Run& run, bool strict) {
 }
 
 void Monitor::on_train_end(Run& run, bool strict) {
-  if (!value(run) && strict && epoch_ended_) refuse(run);
+  if (value(run) || !epoch_ended_) return;
+  if (strict) refuse(run);
+  run.warn(fmt::format("{} watches '{}', which wasn't logged in this fit, so it has done nothing",
+                       who_, name_));
 }
 
 void Monitor::refuse(Run& run) const {

@@ -2,6 +2,7 @@
 
 #include <levin/framework/run/run.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,13 +14,14 @@ namespace levin {
 ///
 /// A training metric has a new value at the end of an epoch, a validation metric after a
 /// validation. The Monitor finds out which of the two it is when the metric first appears: if that
-/// is during a validation, it is a validation metric.
+/// is during a validation, it is a validation metric. A value is acted on once: `new_value` gives
+/// none if the metric wasn't logged since, for example because only every second epoch validates.
 ///
 ///     void on_validation_start(Run& run) override { monitor_.on_validation_start(run); }
 ///     void on_validation_end(Run& run) override {
 ///       monitor_.on_validation_end(run);
 ///       if (monitor_.source() != Monitor::Source::validation) return;
-///       if (const auto value = monitor_.agreed_value(run)) { ... }
+///       if (const auto value = monitor_.new_value(run)) { ... }
 ///     }
 class Monitor {
  public:
@@ -45,29 +47,48 @@ class Monitor {
   /// Returns rank 0's value, and takes over its `source()`, so that all ranks decide the same way.
   /// (A value that was logged on_step differs between ranks.) Must be called on every rank.
   std::optional<double> agreed_value(Run& run);
+  /// Does the same, but returns nothing if this function has returned that value already: the
+  /// metric has to be logged again first. Must be called on every rank.
+  std::optional<double> new_value(Run& run);
 
   // Call each of the following at the beginning of the callback's hook of the same name.
 
   void on_fit_start() { validated_ = epoch_ended_ = false; }
   void on_validation_start(Run& run);
+  /// Warns after the sanity check if validation doesn't log a metric that it looks as if it should.
   void on_validation_end(Run& run);
   /// Throws ModuleError if `strict` and the metric is missing although a training epoch and, if
   /// there is one, a validation have ended.
   void on_train_epoch_end(Run& run, bool strict = true);
-  /// Throws ModuleError if `strict` and the metric was never logged in at least one epoch.
+  /// If the metric was never logged in at least one epoch, throws ModuleError if `strict`, and
+  /// warns if not.
   void on_train_end(Run& run, bool strict = true);
+  /// Forgets which loop logs the metric, and which value was acted on. For a fit that doesn't
+  /// resume.
+  void reset();
 
   /// The source as text, "training", "validation" or "unknown", to be kept in a callback's state.
   std::string_view source_name() const;
   void set_source(std::string_view name);
+  /// Which of the metric's values (Run::updates_of) `new_value` returned last, to be kept in the
+  /// same way.
+  int64_t seen() const { return seen_; }
+  void set_seen(int64_t seen) { seen_ = seen; }
 
  private:
+  /// What rank 0 knows of the metric.
+  struct Latest {
+    std::optional<double> value;
+    int64_t updates = 0;
+  };
+  Latest agreed(Run& run);
   [[noreturn]] void refuse(Run& run) const;
 
   std::string who_;
   std::string name_;
   bool is_max_ = false;
   Source source_ = Source::unknown;
+  int64_t seen_ = 0;
   bool validated_ = false;  // a validation has ended in this fit, other than the sanity check
   bool epoch_ended_ = false;
 };

@@ -1,6 +1,7 @@
 #include <levin/callbacks/progress_bar.h>
 
 #include <fmt/format.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/run/step.h>
@@ -209,8 +210,7 @@ void ProgressBar::write_line(Pass& pass, Run& run, double now, bool is_last) {
   } else {
     text += '\n';
   }
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
+  diagnostics::print(out_, text);
   next_line_ = now + (live_ ? options_.refresh_interval : options_.plain_interval);
 }
 
@@ -253,8 +253,7 @@ std::string ProgressBar::metrics(Run& run) const {
 
 void ProgressBar::end_live_line() {
   if (!line_open_) return;
-  std::fputc('\n', out_);
-  std::fflush(out_);
+  diagnostics::print(out_, "\n");
   line_open_ = false;
 }
 

@@ -1,12 +1,11 @@
 #include <levin/callbacks/timer.h>
 
 #include <fmt/format.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/run/step.h>
 #include <levin/framework/run/trainer_options.h>
-
-#include <cstdio>
 
 namespace levin {
 
@@ -100,7 +99,7 @@ void Timer::on_exception(const std::exception&, Run&) {
 void Timer::stop_in_time(Run& run) {
   if (!duration_ || files::monotonic_seconds() < deadline_ || run.stop_requested()) return;
   std::string reason = fmt::format("timer: the training time of {} is over", options_.duration);
-  if (options_.verbose && run.is_global_zero()) fmt::print(stderr, "{}\n", reason);
+  if (options_.verbose && run.is_global_zero()) diagnostics::print(reason + "\n");
   run.stop(std::move(reason));
 }
 

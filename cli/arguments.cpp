@@ -10,6 +10,7 @@
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/run/trainer_options.h>
 
 namespace levin {
@@ -88,8 +89,8 @@ class Parser {
   }
 
   void take_value(const std::string& name, const std::string& value) {
-    if (name == "config") arguments_.configs.push_back(value);
-    if (name == "output") arguments_.output = value;
+    if (name == "config") arguments_.configs.push_back(expand_home(value, "--config"));
+    if (name == "output") arguments_.output = expand_home(value, "--output");
     if (name == "metric") arguments_.metrics.push_back(value);
   }
 

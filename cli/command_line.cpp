@@ -1,41 +1,41 @@
 #include <levin/cli/command_line.h>
 
-#include <cstdio>
 #include <exception>
+#include <new>
 #include <string>
 #include <string_view>
 
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <levin/cli/arguments.h>
 #include <levin/cli/convert_files.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/help.h>
+#include <levin/cli/output.h>
 #include <levin/cli/plot.h>
 #include <levin/cli/run_job.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/core/version.h>
+#include <levin/framework/core/write_signals.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
 
+constexpr std::string_view kOutOfMemory =
+    "there isn't enough memory; lower batch_size or num_workers, or use StreamDataModule for data "
+    "that is larger than memory";
+
 int print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  return std::fflush(stdout) == 0 ? kDone : kFailed;
+  write_output(text);
+  return kDone;
 }
 
 int report(std::string_view message, int status) {
-  std::fflush(stdout);
-  std::fputs(fmt::format("error: {}\n", message).c_str(), stderr);
+  diagnostics::print(fmt::format("error: {}\n", message));
   return status;
-}
-
-/// Cuts off the C++ stack that LibTorch appends to its messages.
-std::string_view without_backtrace(std::string_view message) {
-  message = message.substr(0, message.find("\nException raised from"));
-  while (message.ends_with('\n')) message.remove_suffix(1);
-  return message;
 }
 
 std::string only_word(const Arguments& arguments, std::string_view what) {
@@ -61,7 +61,7 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (!arguments.help_about.empty()) return print(settings_help(registry, arguments.help_about));
   if (command.empty() && arguments.help) return print(general_help(arguments.program));
   if (command.empty()) {
-    std::fputs(general_help(arguments.program).c_str(), stderr);
+    diagnostics::print(general_help(arguments.program));
     return kWrongUsage;
   }
   const std::string help = command_help(arguments.program, command);
@@ -72,7 +72,8 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   }
   if (command == "help" && arguments.words.empty()) return print(general_help(arguments.program));
   if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
-  if (command == "plot") return print(plot_run(only_word(arguments, "run"), arguments.metrics));
+  if (command == "plot")
+    return print(plot_run(expand_home(only_word(arguments, "run"), "the run"), arguments.metrics));
   if (command == "convert") return convert_files(arguments);
   return run_job(arguments, registry);
 }
@@ -80,14 +81,16 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv, const Registry& registry) {
+  occupy_standard_descriptors();
+  const NoWriteSignals signals;
   try {
     return dispatch(parse_arguments(argc, argv), registry);
   } catch (const ConfigError& error) {
     return report(error.what(), kWrongUsage);
-  } catch (const c10::Error& error) {
-    return report(without_backtrace(error.what_without_backtrace()), kFailed);
+  } catch (const std::bad_alloc&) {
+    return report(kOutOfMemory, kFailed);
   } catch (const std::exception& error) {
-    return report(without_backtrace(error.what()), kFailed);
+    return report(plain_message(error), kFailed);
   }
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include <levin/framework/core/files.h>
+#include <levin/framework/loggers/kept_file.h>
 #include <levin/framework/loggers/logger.h>
 
 namespace levin {
@@ -18,8 +18,8 @@ namespace levin {
 ///     trainer.fit(model, data);
 ///     std::cout << saved.folder();  // while the Trainer, which owns the logger, exists
 ///
-/// As a logger it is called on rank 0 only. It replaces a file that is there already, ignores
-/// metrics and has no state.
+/// As a logger it is called on rank 0 only. It replaces a file that is there already, makes the
+/// file again if it is removed during the run (KeptFile), ignores metrics and has no state.
 class ConfigSaver : public Logger {
  public:
   /// `yaml` is the text of the file, which is written when the run starts.
@@ -28,10 +28,16 @@ class ConfigSaver : public Logger {
   /// Writes the file. Throws CheckpointError if that fails.
   void start(Run& run) override {
     folder_ = run.log_dir();
-    files::write_atomically(folder_ / "config.yaml", yaml_);
+    file_ = KeptFile(folder_ / "config.yaml", yaml_);
+    file_.write();
   }
   /// Ignores the metrics, which other loggers write.
   void log_metrics(const MetricMap&, int64_t, int64_t) override {}
+  /// Looks whether the file is still there, and so do the next two.
+  void log_epoch_metrics(const MetricMap&, int64_t, int64_t) override { file_.keep(); }
+  void flush() override { file_.keep(); }
+  void finish(bool) override { file_.keep(); }
+  bool keeps_steps() const override { return false; }
   /// The name in checkpoints, which keep no state under it.
   std::string state_key() const override { return "ConfigSaver"; }
 
@@ -41,6 +47,7 @@ class ConfigSaver : public Logger {
  private:
   std::string yaml_;
   std::filesystem::path folder_;
+  KeptFile file_;
 };
 
 }  // namespace levin

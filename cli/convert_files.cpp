@@ -3,14 +3,15 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstdio>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include <levin/cli/exit_status.h>
 #include <levin/cli/help.h>
+#include <levin/cli/output.h>
 #include <levin/datamodules/convert.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/stop_signal.h>
@@ -60,8 +61,7 @@ class ProgressLine {
     next_ = now + 0.5;
     const auto text = total == 0 ? std::string("\rfinding the lines of text")
                                  : fmt::format("\rconverting: {} of {} rows", done, total);
-    std::fputs((text + "\x1b[K" + (done == total && total > 0 ? "\n" : "")).c_str(), stderr);
-    std::fflush(stderr);
+    diagnostics::print(text + "\x1b[K" + (done == total && total > 0 ? "\n" : ""));
   }
 
  private:
@@ -77,24 +77,24 @@ int convert_files(const Arguments& arguments) {
   for (const auto& [name, word] : arguments.settings) set_option(fields, name, word);
   options.inputs = arguments.words;
   options.output = arguments.output;
+  if (arguments.json) require_output();
   const StopSignal signal;
   try {
     const Converted written = convert(options, ProgressLine());
-    std::fputs(fmt::format("{} rows in {} shard{}, {:.1f} MB, in {}\n", written.rows,
-                           written.shards, written.shards == 1 ? "" : "s",
-                           static_cast<double>(written.bytes) / 1e6, options.output)
-                   .c_str(),
-               stderr);
+    for (const auto& note : written.notes) diagnostics::print(fmt::format("note: {}\n", note));
+    diagnostics::print(fmt::format("{} rows in {} shard{}, {:.1f} MB, in {}\n", written.rows,
+                                   written.shards, written.shards == 1 ? "" : "s",
+                                   static_cast<double>(written.bytes) / 1e6, options.output));
     if (!arguments.json) return kDone;
     Value result;
     result["rows"] = written.rows;
     result["shards"] = written.shards;
     result["bytes"] = static_cast<int64_t>(written.bytes);
     result["output"] = options.output;
-    std::fputs((result.to_json() + "\n").c_str(), stdout);
-    return std::fflush(stdout) == 0 ? kDone : kFailed;
+    write_output(result.to_json() + "\n");
+    return kDone;
   } catch (const Interrupted&) {
-    std::fputs("\ninterrupted: nothing was written\n", stderr);
+    diagnostics::print("\ninterrupted: nothing was written\n");
     return kInterrupted;
   }
 }

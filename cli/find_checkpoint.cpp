@@ -5,9 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
@@ -43,6 +47,8 @@ fs::path newest_file(const fs::path& folder) {
   fs::file_time_type newest_time;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    // Hidden files aren't checkpoints, such as the "._last.ckpt" that macOS writes when it copies.
+    if (entry.path().filename().string().starts_with('.')) continue;
     if (entry.path().extension() != ".ckpt" || !has_checkpoint(entry.path())) continue;
     const auto time = entry.last_write_time(ignored);
     const bool is_newer = newest.empty() || time > newest_time ||
@@ -55,21 +61,37 @@ fs::path newest_file(const fs::path& folder) {
 }
 
 /// The best checkpoint, as the run's ModelCheckpoint recorded it in the checkpoint `last`. If there
-/// are several ModelCheckpoints, one with a monitor is preferred.
+/// are several ModelCheckpoints, one with a monitor is preferred. The record says where to look and
+/// isn't trusted: a file outside of the run's folder is refused.
 fs::path best_recorded(const fs::path& last) {
   const StateDict callbacks = load_checkpoint_outline(last).child("callbacks");
+  const fs::path run = last.parent_path().parent_path();
   fs::path best;
+  fs::path outside;
   for (const auto& [key, state] : callbacks.values.as_object()) {
     if (!state.contains("best_model_path")) continue;
     fs::path path = state.at("best_model_path").as_string();
     if (path.empty()) continue;
-    // The run folder may have been moved since.
-    if (!fs::exists(path)) path = last.parent_path() / path.filename();
-    if (!fs::exists(path)) continue;
+    if (!is_checkpoint_in(run, path)) {
+      // The run folder may have been moved since.
+      const fs::path moved = last.parent_path() / path.filename();
+      if (!is_checkpoint_in(run, moved)) {
+        if (has_checkpoint(path)) outside = path;
+        continue;
+      }
+      path = moved;
+    }
     const bool is_ranked =
         state.contains("best_model_score") && !state.at("best_model_score").is_null();
     if (best.empty() || is_ranked) best = path;
     if (is_ranked) break;
+  }
+  if (best.empty() && !outside.empty()) {
+    throw CheckpointError::io(
+        "use the best checkpoint of", run.string(),
+        fmt::format("'{}' says that it is '{}', which isn't in the run's folder; give that path as "
+                    "--ckpt-path if you trust it",
+                    last.filename().string(), outside.string()));
   }
   return best;
 }
@@ -77,8 +99,9 @@ fs::path best_recorded(const fs::path& last) {
 }  // namespace
 
 std::string find_checkpoint(const std::string& ckpt_path, const fs::path& default_root_dir) {
-  if (ckpt_path != "last" && ckpt_path != "best") return ckpt_path;
-  const fs::path root = default_root_dir / "levin_logs";
+  if (ckpt_path != "last" && ckpt_path != "best") return expand_home(ckpt_path, "ckpt_path");
+  const fs::path root =
+      fs::path(expand_home(default_root_dir.string(), "default_root_dir")) / "levin_logs";
   for (const auto& run : run_folders(root)) {
     const fs::path last = newest_file(run / "checkpoints");
     if (last.empty()) continue;

@@ -29,7 +29,7 @@ const std::vector<Command> kCommands = {
      "measure on test data"},
     {"predict",
      "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...] [--output FILE]",
-     "write what the model predicts: a .npz, or a .npy of one array"},
+     "write what the model predicts: a .npz, a .csv, or a .npy of one array"},
     {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
@@ -54,7 +54,8 @@ options:
 )";
 
 constexpr const char* kPredictOptions =
-    R"(  -o, --output FILE    default: predictions.npz in a new run folder
+    R"(  -o, --output FILE    .npz, .csv (with the names of the classes, if the checkpoint knows
+                       them) or .npy; default: predictions.npz in a new run folder
 
 from a checkpoint alone, for rows in a file:
   --ckpt-path best.ckpt --data ArrayDataModule --data.x=rows.csv --data.target_column=none
@@ -166,7 +167,8 @@ std::string settings_help(const Registry& registry, std::string_view name) {
       if (class_name != name && class_name != short_class_name(name)) continue;
       std::shared_ptr<void> options;
       const Fields fields = each.fields(class_name, options);
-      return fmt::format("{}: {}\n\n{}", class_name, help, settings_table(fields));
+      return fmt::format("{}: {}\n\n{}", class_name, help,
+                         fields.empty() ? "  it has no settings\n" : settings_table(fields));
     }
   }
   throw ConfigError::unknown_name("class", name, known);

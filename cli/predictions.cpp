@@ -6,6 +6,7 @@
 #include <ATen/Tensor.h>
 #include <fmt/format.h>
 
+#include <levin/cli/predictions_csv.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -55,13 +56,22 @@ readers::Array to_array(const torch::Tensor& tensor) {
 }  // namespace
 
 void check_output(const std::filesystem::path& path) {
-  if (path.extension() != ".npz" && path.extension() != ".npy") {
-    throw ConfigError::invalid_value("--output", path.string(), "must end in .npz or .npy");
+  const auto kind = path.extension();
+  if (kind != ".csv" && kind != ".npz" && kind != ".npy") {
+    throw ConfigError::invalid_value("--output", path.string(), "must end in .csv, .npz or .npy");
+  }
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored) || path.filename().native().size() > 200) {
+    throw ConfigError::invalid_value(
+        "--output", path.string(),
+        "must be a file, whose name has at most 200 bytes, and isn't the name of a folder");
   }
   if (path.has_parent_path()) files::create_folder(path.parent_path());
 }
 
-void write_predictions(const std::filesystem::path& path, const NamedTensors& predictions) {
+void write_predictions(const std::filesystem::path& path, const NamedTensors& predictions,
+                       const std::vector<std::string>& class_names) {
+  if (path.extension() == ".csv") return write_predictions_csv(path, predictions, class_names);
   std::vector<readers::NamedArray> arrays;
   for (const auto& [name, tensor] : predictions) arrays.push_back({name, to_array(tensor)});
   if (path.extension() == ".npz") return readers::write_npz(path, arrays);

@@ -1,7 +1,7 @@
 #include <levin/cli/run_job.h>
 
-#include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,26 +10,24 @@
 #include <levin/cli/config_saver.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/find_checkpoint.h>
+#include <levin/cli/output.h>
 #include <levin/cli/predictions.h>
 #include <levin/cli/report.h>
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/load_module.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/launch/cluster.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
 namespace levin {
 namespace {
 
-void say(const std::string& text) {
-  std::fflush(stdout);
-  std::fputs(text.c_str(), stderr);
-}
-
 void print_json(const MetricMap& metrics, Value more = Value::Object{}) {
-  std::fputs((metrics_json(metrics, std::move(more)) + "\n").c_str(), stdout);
-  std::fflush(stdout);
+  write_output(metrics_json(metrics, std::move(more)) + "\n");
 }
 
 /// The path relative to the current folder, if it lies in that folder.
@@ -60,6 +58,14 @@ class Session {
     }
   }
 
+  /// The seed that a fit uses: that of the checkpoint from which it resumes, if there is one, or
+  /// else `configured`.
+  std::optional<int64_t> seed(std::optional<int64_t> configured) const {
+    if (ckpt_path_.empty()) return configured;
+    const Value random = load_checkpoint_outline(ckpt_path_).child("random").values;
+    return random.contains("seed") ? std::optional(random.at("seed").as_int()) : configured;
+  }
+
   /// Puts the configuration into the run folder, if anything makes one.
   void save_config(std::string yaml) {
     if (!makes_run_folder_) return;
@@ -73,7 +79,8 @@ class Session {
     if (!speaks()) return history.interrupted ? kInterrupted : kDone;
     const MetricMap& metrics = trainer_.run().metrics();
     const int64_t steps = trainer_.run().global_step();
-    say(fmt::format("{} after {} epochs, {} steps\n{}",
+    diagnostics::print(
+        fmt::format("{} after {} epochs, {} steps\n{}",
                     history.interrupted ? "interrupted" : "done: " + history.stop_reason,
                     history.epochs.size(), steps, metrics_table(metrics)));
     Value more;
@@ -91,7 +98,7 @@ class Session {
     const MetricMap metrics = stage == Stage::test ? trainer_.test(*model_, *data_, ckpt_path_)
                                                    : trainer_.validate(*model_, *data_, ckpt_path_);
     if (!speaks()) return kDone;
-    say(fmt::format("{}\n{}", stage_name(stage), metrics_table(metrics)));
+    diagnostics::print(fmt::format("{}\n{}", stage_name(stage), metrics_table(metrics)));
     if (arguments_.json) print_json(metrics);
     return kDone;
   }
@@ -103,7 +110,7 @@ class Session {
     const std::filesystem::path path = arguments_.output.empty()
                                            ? trainer_.run().log_dir() / "predictions.npz"
                                            : std::filesystem::path(arguments_.output);
-    write_predictions(path, predictions);
+    write_predictions(path, predictions, class_names_in(model_->data_state()));
     Value shapes;
     std::string table;
     for (const auto& [name, tensor] : predictions) {
@@ -112,7 +119,7 @@ class Session {
       table += fmt::format("  {}  {}\n", name, Value(sizes).to_json());
       shapes[name] = std::move(sizes);
     }
-    say(fmt::format("predictions in {}\n{}", path.string(), table));
+    diagnostics::print(fmt::format("predictions in {}\n{}", path.string(), table));
     if (arguments_.json) {
       Value more;
       more["output"] = path.string();
@@ -142,7 +149,7 @@ class Session {
                       std::string_view key, Value& more) {
     if (path.empty()) return;
     more[key] = short_path(path);
-    say(fmt::format("{}: {}\n", what, short_path(path)));
+    diagnostics::print(fmt::format("{}: {}\n", what, short_path(path)));
   }
 
   const Arguments& arguments_;
@@ -173,6 +180,15 @@ void require_parts(const Job& job, const std::string& command) {
   }
 }
 
+/// Prints the warnings of a configuration once for all ranks, which all read it. If Levin's own
+/// launcher started the ranks, the process that became the launcher has printed them already.
+void print_warnings(const Job& job) {
+  if (job.warnings.empty()) return;
+  const auto cluster = find_cluster();
+  if (cluster && (cluster->rank > 0 || cluster->kind == Cluster::Kind::launcher)) return;
+  for (const auto& warning : job.warnings) diagnostics::print("warning: " + warning + "\n");
+}
+
 }  // namespace
 
 int run_job(const Arguments& arguments, const Registry& registry) {
@@ -181,17 +197,20 @@ int run_job(const Arguments& arguments, const Registry& registry) {
                                   arguments.words.front(), arguments.words.front()));
   }
   const Job job = read_job(registry, read_configuration(arguments.configs, arguments.overrides));
-  for (const auto& remark : job.remarks) say("note: " + remark + "\n");
+  print_warnings(job);
   if (arguments.print_config) {
-    std::fputs(to_yaml(job, registry, /*comments=*/true).c_str(), stdout);
+    write_output(to_yaml(job, registry, /*comments=*/true));
     return kDone;
   }
   require_parts(job, arguments.command);
+  if (arguments.json) require_output();
   Session session(job, arguments, registry);
   if (arguments.command == "validate") return session.evaluate(Stage::validate);
   if (arguments.command == "test") return session.evaluate(Stage::test);
   if (arguments.command == "predict") return session.predict();
-  session.save_config(to_yaml(job, registry, /*comments=*/false));
+  Job recorded = job;  // config.yaml says what is so
+  recorded.seed = session.seed(job.seed);
+  session.save_config(to_yaml(recorded, registry, /*comments=*/false));
   return session.fit();
 }
 

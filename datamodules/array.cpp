@@ -1,57 +1,44 @@
 #include <levin/datamodules/array.h>
 
+#include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <span>
+#include <cstdlib>
+#include <iterator>
 
+#include <levin/datamodules/file_arrays.h>
 #include <levin/datamodules/readers/bytes.h>
-#include <levin/datamodules/readers/target_type.h>
-#include <levin/datamodules/splits.h>
 #include <levin/datamodules/tensors.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
-
-std::span<const int64_t> as_span(const torch::Tensor& tensor) {
-  return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
-}
 
 std::string row_shape(const torch::Tensor& rows) {
   return readers::shape_text(rows.sizes().slice(1));
 }
 
-/// Throws DataError if the split leaves no row to a set that was asked for, or none to train on.
-void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_split,
-                          double test_split) {
-  const auto require = [rows](const char* option, double share, const char* set, int64_t size) {
-    if (share <= 0.0 || size > 0) return;
-    throw DataError(
-        fmt::format("{} = {} of {} rows comes to 0 rows after rounding, so the {} set would be "
-                    "empty; raise it, or set it to 0",
-                    option, share, rows, set));
-  };
-  require("val_split", val_split, "validation", sizes.val);
-  require("test_split", test_split, "test", sizes.test);
-  if (sizes.train > 0) return;
-  throw DataError(
-      fmt::format("val_split = {} and test_split = {} take all {} rows, so the training set would "
-                  "be empty; lower one of them",
-                  val_split, test_split, rows));
+std::shared_ptr<const Dataset> inputs_alone(const torch::Tensor& x) {
+  return std::make_shared<TensorDataset>(NamedTensors{{"input", x}});
 }
 
 }  // namespace
 
 Fields describe(ArrayDataModuleOptions& o) {
   return fields_of<ArrayDataModuleOptions>({
-      {"x", &o.x, "file of features: .npy, .npz or .csv"},
+      {"x", &o.x, "file of features: .npy, .npz or .csv; needed to train"},
       {"y", &o.y, "file of targets; empty: in the file of x"},
       {"x_val", &o.x_val, "file of validation features, instead of val_split"},
       {"y_val", &o.y_val, "file of validation targets; empty: in the file of x_val"},
-      {"x_test", &o.x_test, "file of test features, instead of test_split"},
+      {"x_test", &o.x_test, "file of test features, instead of test_split; may be without x"},
       {"y_test", &o.y_test, "file of test targets; empty: in the file of x_test"},
       {"target_column", &o.target_column, "target column of a CSV file: name, number or none"},
+      {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
+      {"ignore_extra_columns", &o.ignore_extra_columns,
+       "leave out columns that the training data haven't"},
       {"batch_size", &o.batch_size, "rows of a batch on each device"},
       {"val_split", &o.val_split, "share of the rows to validate on"},
       {"test_split", &o.test_split, "share of the rows to test on"},
@@ -69,10 +56,15 @@ Fields describe(ArrayDataModuleOptions& o) {
 
 ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
     : SplitDataModule(training_loader_options(options)), options_(std::move(options)) {
-  if (options_.x.empty()) {
+  if (options_.x.empty() && options_.x_val.empty() && options_.x_test.empty()) {
     throw ConfigError::conflict("x is empty",
                                 "name the file of the features, a .npy, .npz or .csv");
   }
+  auto& o = options_;
+  for (auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test}) {
+    *path = expand_home(std::move(*path), "a data file");
+  }
+  readers::parse_csv_header(options_.header);
 }
 
 ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModuleOptions options)
@@ -92,114 +84,196 @@ ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModu
 void ArrayDataModule::set_validation(torch::Tensor x, torch::Tensor y) {
   val_ = {std::move(x), std::move(y)};
   loaded_ = false;
+  sets_.predict = nullptr;
 }
 
 void ArrayDataModule::set_test(torch::Tensor x, torch::Tensor y) {
   test_ = {std::move(x), std::move(y)};
   loaded_ = false;
+  sets_.predict = nullptr;
 }
 
 void ArrayDataModule::setup(Stage stage) {
+  if (stage == Stage::predict) return load_for_prediction();
   load();
-  if (stage == Stage::predict || all_.y.defined()) return;
-  if (options_.x.empty()) {
-    throw DataError(
-        "y is undefined, but training, validation and testing need targets; give one for each row "
-        "of x");
-  }
-  throw DataError(
-      fmt::format("{} has no targets, which training, validation and testing need; name their file "
-                  "in y, or the column of a CSV file in target_column",
-                  options_.x));
+  require_targets_for(stage);
+  require_rows_for(stage);
 }
 
 void ArrayDataModule::load() {
   if (loaded_) return;
-  if (!all_.x.defined() && !options_.x.empty()) read_files();
-  all_ = check(all_, "");
-  if (val_.x.defined() || val_.y.defined()) val_ = check(val_, "_val");
-  if (test_.x.defined() || test_.y.defined()) test_ = check(test_, "_test");
+  if (!is_read_) {
+    fitted_ = taken_;
+    if (!own_class_names_.empty()) fitted_.class_names = own_class_names_;
+    const auto type = readers::parse_target_type(options_.target_type);
+    if (type != readers::TargetType::automatic) fitted_.target_type = type;
+    read_files();
+  }
+  check_sets();
   split();
-  sets_.predict = std::make_shared<TensorDataset>(NamedTensors{{"input", all_.x}});
+  const auto& own = test_.x.defined() ? test_.x : val_.x;
+  sets_.predict = inputs_alone(all_.x.defined() ? all_.x : own);
   loaded_ = true;
+}
+
+/// Reads the features of the first set that there is. Targets play no part in prediction, so that
+/// the rows may be unlabelled, too few to be split, or of classes that training never met.
+void ArrayDataModule::load_for_prediction() {
+  if (sets_.predict) return;
+  const auto& o = options_;
+  const auto use = [&](const Arrays& arrays, const std::string& path, bool has_own_targets,
+                       const std::string& name) {
+    auto x = arrays.x;
+    if (!x.defined() && !path.empty()) {
+      auto read = read_arrays({.x = path,
+                               .target_column = has_own_targets ? "none" : o.target_column,
+                               .header = readers::parse_csv_header(o.header),
+                               .like = taken_.layout,
+                               .ignore_extra_columns = o.ignore_extra_columns,
+                               .x_name = name,
+                               .may_be_plain = path != o.x,
+                               .target_optional = true});
+      for (auto& text : read.notes) note(std::move(text));
+      x = read.x;
+    }
+    if (x.defined()) sets_.predict = inputs_alone(checked_features(x, o.dtype, name));
+    return x.defined();
+  };
+  if (use(all_, o.x, !o.y.empty(), "x")) return;
+  if (use(test_, o.x_test, !o.y_test.empty(), "x_test")) return;
+  if (use(val_, o.x_val, !o.y_val.empty(), "x_val")) return;
+  checked_features({}, o.dtype, "x");  // throws: it is missing
+}
+
+/// Forgets what was loaded, so that the next `setup` loads it again.
+void ArrayDataModule::reset() {
+  const auto& o = options_;
+  if (!o.x.empty()) all_ = {};
+  if (!o.x_val.empty()) val_ = {};
+  if (!o.x_test.empty()) test_ = {};
+  loaded_ = false;
+  is_read_ = false;
+  sets_ = {};
 }
 
 void ArrayDataModule::read_files() {
   const auto& o = options_;
-  auto read = read_arrays({.x = o.x, .y = o.y, .target_column = o.target_column});
-  const auto read_own = [&](const std::string& x, const std::string& y, const std::string& set) {
-    if (x.empty() && y.empty()) return Arrays{};
-    if (x.empty()) {
-      throw ConfigError::conflict(
-          fmt::format("y_{0} names the file {1}, but x_{0} is empty", set, y),
-          fmt::format("name the file of the features in x_{0}, or leave out y_{0}", set));
-    }
-    auto own = read_arrays({.x = x,
-                            .y = y,
-                            .target_column = o.target_column,
-                            .x_name = "x_" + set,
-                            .y_name = "y_" + set});
-    return Arrays{own.x, renumber_classes(own.y, own.class_names, read.class_names, "y_" + set)};
-  };
-  val_ = read_own(o.x_val, o.y_val, "val");
-  test_ = read_own(o.x_test, o.y_test, "test");
-  all_ = {read.x, read.y};
-  class_names_ = std::move(read.class_names);
+  auto all = read_set(o.x, o.y, "");
+  auto val = read_set(o.x_val, o.y_val, "_val");
+  auto test = read_set(o.x_test, o.y_test, "_test");
+  if (all.x.defined()) all_ = std::move(all);
+  if (val.x.defined()) val_ = std::move(val);
+  if (test.x.defined()) test_ = std::move(test);
+  is_read_ = !o.x.empty() || !o.x_val.empty() || !o.x_test.empty();
 }
 
-ArrayDataModule::Arrays ArrayDataModule::check(const Arrays& arrays,
-                                               const std::string& suffix) const {
-  const bool is_whole = suffix.empty();
-  Arrays checked{checked_features(arrays.x, options_.dtype, "x" + suffix), {}};
-  if (!is_whole && checked.x.sizes().slice(1) != all_.x.sizes().slice(1)) {
-    throw DataError::bad_value(
-        "the shape of a row",
-        fmt::format("{}, but {} in x", row_shape(checked.x), row_shape(all_.x)), "x" + suffix,
-        "the two must be the same");
+ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const std::string& y,
+                                                  const std::string& suffix) {
+  if (x.empty() && y.empty()) return {};
+  if (x.empty()) {
+    throw ConfigError::conflict(
+        fmt::format("y{0} names the file {1}, but x{0} is empty", suffix, y),
+        fmt::format("name the file of the features in x{0}, or leave out y{0}", suffix));
   }
-  if (is_whole && !arrays.y.defined()) return checked;  // for prediction alone
-  checked.y = checked_targets(arrays.y, readers::parse_target_type(options_.target_type),
-                              options_.num_classes, options_.dtype, "y" + suffix);
-  if (checked.y.size(0) != checked.x.size(0)) {
-    throw DataError::rows_differ("x" + suffix, checked.x.size(0), "y" + suffix, checked.y.size(0));
-  }
-  return checked;
-}
-
-void ArrayDataModule::split() {
-  if (!all_.y.defined()) return;
-  const double val_split = val_.x.defined() ? 0.0 : options_.val_split;
-  const double test_split = test_.x.defined() ? 0.0 : options_.test_split;
-  const int64_t rows = all_.x.size(0);
-  const auto sizes = split_sizes(rows, val_split, test_split);
-  require_no_empty_set(sizes, rows, val_split, test_split);
-  auto order = shuffled_rows(rows, options_.seed);
-  if (!options_.shuffle) std::sort(order.begin(), order.end());
-  Split split;
-  if (options_.stratify) {
-    if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
-      throw ConfigError::conflict(
-          "stratify = true needs classes, but the targets are values",
-          "set stratify = false, or target_type = class if they are whole numbers");
-    }
-    const auto labels = all_.y.cpu();
-    split = split_by_class(order, sizes, as_span(labels));
+  auto& names = fitted_.class_names;
+  auto read = read_arrays({.x = x,
+                           .y = y,
+                           .target_column = options_.target_column,
+                           .header = readers::parse_csv_header(options_.header),
+                           .like = fitted_.layout,
+                           .ignore_extra_columns = options_.ignore_extra_columns,
+                           .x_name = "x" + suffix,
+                           .y_name = "y" + suffix,
+                           .may_be_plain = x != options_.x,
+                           .text_targets = names && !names->empty()});
+  for (auto& text : read.notes) note(std::move(text));
+  if (!fitted_.layout) fitted_.layout = std::move(read.layout);
+  if (!read.y.defined()) return {read.x, {}};
+  if (names) {
+    const auto name = fmt::format("{} (y{})", y.empty() ? x : y, suffix);
+    read.y = renumber_classes(read.y, read.class_names, *names, name);
   } else {
-    split = split_in_order(order, sizes);
+    names = std::move(read.class_names);
   }
-  const auto whole = std::make_shared<TensorDataset>(all_.x, all_.y);
-  const auto part = [&](std::vector<int64_t> chosen, const Arrays& own) {
-    std::shared_ptr<const Dataset> set;
-    if (own.x.defined()) {
-      set = std::make_shared<TensorDataset>(own.x, own.y);
-    } else if (!chosen.empty()) {
-      set = std::make_shared<Subset>(whole, std::move(chosen));
+  return {read.x, read.y};
+}
+
+void ArrayDataModule::check_sets() {
+  const auto is_given = [](const Arrays& set) { return set.x.defined() || set.y.defined(); };
+  const std::pair<Arrays*, std::string> sets[] = {{&all_, ""}, {&val_, "_val"}, {&test_, "_test"}};
+  const bool needs_all = !is_given(val_) && !is_given(test_);
+  const std::pair<Arrays*, std::string>* first = nullptr;
+  for (const auto& each : sets) {
+    const auto& [set, suffix] = each;
+    const bool is_all = set == &all_;
+    if (!is_given(*set) && !(is_all && needs_all)) continue;
+    set->x = checked_features(set->x, options_.dtype, "x" + suffix);
+    if (first == nullptr) first = &each;
+    if (const auto& shape = first->first->x; set->x.sizes().slice(1) != shape.sizes().slice(1)) {
+      throw DataError::bad_value(
+          "the shape of a row",
+          fmt::format("{}, but {} in x{}", row_shape(set->x), row_shape(shape), first->second),
+          "x" + suffix, "the two must be the same");
     }
-    return set;
-  };
-  sets_.train = part(std::move(split.train), {});
-  sets_.val = part(std::move(split.val), val_);
-  sets_.test = part(std::move(split.test), test_);
+    if (is_all && !set->y.defined()) continue;  // for prediction alone
+    check_targets(*set, suffix);
+  }
+}
+
+void ArrayDataModule::check_targets(Arrays& arrays, const std::string& suffix) {
+  auto& type = fitted_.target_type;
+  int64_t limit = options_.num_classes;
+  if (limit == 0 && fitted_.class_names) limit = std::ssize(*fitted_.class_names);
+  arrays.y = checked_targets(arrays.y, type, limit, options_.dtype, "y" + suffix);
+  if (type == readers::TargetType::automatic) {
+    const bool are_classes = c10::isIntegralType(arrays.y.scalar_type(), /*includeBool=*/true);
+    type = are_classes ? readers::TargetType::classes : readers::TargetType::values;
+  }
+  const int64_t rows = arrays.x.size(0);
+  if (arrays.y.size(0) == rows) return;
+  const auto error = DataError::rows_differ("x" + suffix, rows, "y" + suffix, arrays.y.size(0));
+  if (options_.y.empty() || std::abs(rows - arrays.y.size(0)) != 1) throw error;
+  throw DataError(fmt::format(
+      "{}. If the files are CSV, the first line of one of them may be a header that was "
+      "taken for a row, or the reverse: set header = true or false",
+      error.what()));
+}
+
+StateDict ArrayDataModule::fitted_state() {
+  load();
+  StateDict state;
+  if (fitted_.target_type == readers::TargetType::automatic) return state;  // there are no targets
+  const bool are_classes = fitted_.target_type == readers::TargetType::classes;
+  state.values["target_type"] = are_classes ? "class" : "value";
+  const auto names = class_names();
+  state.values["class_names"] = Value::Array(names.begin(), names.end());
+  if (fitted_.layout && !fitted_.layout->names.empty()) {
+    state.values["columns"] = to_value(*fitted_.layout);
+  }
+  return state;
+}
+
+bool ArrayDataModule::Fitted::operator==(const Fitted& other) const {
+  return class_names == other.class_names && target_type == other.target_type &&
+         readers::same_columns(layout, other.layout);
+}
+
+void ArrayDataModule::load_fitted_state(const StateDict& state) {
+  Fitted taken;
+  if (state.values.contains("class_names")) taken.class_names = class_names_in(state);
+  if (state.values.contains("target_type")) {
+    taken.target_type = readers::parse_target_type(state.values.at("target_type").as_string());
+  } else if (taken.class_names && !taken.class_names->empty()) {
+    taken.target_type = readers::TargetType::classes;
+  }
+  if (state.values.contains("columns"))
+    taken.layout = readers::layout_from(state.values.at("columns"));
+  const bool is_known = loaded_ && taken.target_type == fitted_.target_type && taken.class_names &&
+                        *taken.class_names == class_names() &&
+                        (!taken.layout || readers::same_columns(taken.layout, fitted_.layout));
+  if (is_known || taken == taken_) return;
+  taken_ = std::move(taken);
+  reset();
 }
 
 Value ArrayDataModule::hyper_parameters() const {
@@ -209,23 +283,24 @@ Value ArrayDataModule::hyper_parameters() const {
 
 std::vector<int64_t> ArrayDataModule::dims() {
   load();
-  return all_.x.sizes().slice(1).vec();
+  const auto& own = test_.x.defined() ? test_.x : val_.x;
+  return (all_.x.defined() ? all_.x : own).sizes().slice(1).vec();
 }
 
 int64_t ArrayDataModule::num_classes() {
   load();
   if (options_.num_classes > 0) return options_.num_classes;
-  if (!all_.y.defined() || all_.y.scalar_type() != at::kLong) return 0;
-  int64_t highest = 0;
+  if (fitted_.target_type != readers::TargetType::classes) return 0;
+  int64_t classes = fitted_.class_names ? std::ssize(*fitted_.class_names) : 0;
   for (const auto* y : {&all_.y, &val_.y, &test_.y}) {
-    if (y->defined()) highest = std::max(highest, y->max().item<int64_t>());
+    if (y->defined()) classes = std::max(classes, y->max().item<int64_t>() + 1);
   }
-  return highest + 1;
+  return classes;
 }
 
 std::vector<std::string> ArrayDataModule::class_names() {
   load();
-  return class_names_;
+  return fitted_.class_names.value_or(std::vector<std::string>());
 }
 
 }  // namespace levin

@@ -1,17 +1,24 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <levin/datamodules/readers/csv_columns.h>
+#include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/split_datamodule.h>
+#include <levin/datamodules/splits.h>
 #include <levin/framework/core/options.h>
 
 namespace levin {
 
 /// Options of ArrayDataModule. YAML and the command line name files; C++ can pass tensors instead.
 struct ArrayDataModuleOptions {
-  /// The file of the features: .npy, .npz or .csv. In a .npz they are the array "x" or "x_train".
+  /// The file of the features: .npy, .npz, .csv or .tsv. In a .npz they are the array "x" or
+  /// "x_train". Needed to train; without it, x_val can be validated on, and x_test tested on and
+  /// predicted for.
   std::string x{};
   /// The file of the targets. If empty, they are in the file of `x`: its array "y" or "y_train", or
   /// its target column.
@@ -19,12 +26,19 @@ struct ArrayDataModuleOptions {
   /// Separate files of validation rows, which replace val_split; in a .npz: "x_val", "y_val".
   std::string x_val{};
   std::string y_val{};
-  /// Separate files of test rows, which replace test_split; in a .npz: "x_test", "y_test".
+  /// Separate files of test rows, which replace test_split; in a .npz: "x_test", "y_test". All of
+  /// their rows are tested on.
   std::string x_test{};
   std::string y_test{};
   /// The target column of a CSV file: its name, its number from 0 (-1 is the last one), or "none".
-  /// Texts are classes, numbered in alphabetical order.
+  /// Texts are classes, numbered in alphabetical order, or as in the checkpoint that is used.
   std::string target_column = "-1";
+  /// Whether the first lines of CSV files name the columns: "true", "false", or "auto", which finds
+  /// out, and says so if a line can be read in both ways.
+  std::string header = "auto";
+  /// Leaves out columns that the training data haven't, instead of refusing them. If CSV files
+  /// have headers, columns are matched by their names, in whatever order they are.
+  bool ignore_extra_columns = false;
   /// Rows of a batch on each device.
   int64_t batch_size = 32;
   /// The shares of the rows to validate and to test on, rounded as Lightning Bolts does; 0 for no
@@ -62,13 +76,23 @@ Fields describe(ArrayDataModuleOptions& options);
 ///     levin::ArrayDataModule data({.x = "train.csv", .target_column = "species"});
 ///     levin::Trainer({.max_epochs = 10}).fit(model, data);
 ///
-/// Prediction goes over all rows of x in their order, without targets. If y is undefined or
-/// target_column is "none", the data can only be predicted for.
+/// Prediction goes over all rows of x in their order, or of x_test if there is no x, without
+/// looking at targets. If y is undefined or target_column is "none", the data can only be predicted
+/// for.
+///
+/// A whole file of new rows is tested on if it is x_test and there is no x:
+///
+///     levin::ArrayDataModule rows({.x_test = "new.csv", .target_column = "species"});
+///     levin::Trainer().test(model, rows, "best.ckpt");
+///
+/// The first set in the order x, x_val, x_test decides for the others how classes are numbered,
+/// whether targets are classes, and in which order columns are; a checkpoint, or a module that was
+/// trained before, decides for all.
 class ArrayDataModule : public SplitDataModule {
  public:
   using Options = ArrayDataModuleOptions;
-  /// Remembers the files named in `options`; `setup` reads them. Throws ConfigError if `x` is
-  /// empty.
+  /// Remembers the files named in `options`; `setup` reads them. Throws ConfigError if `x`, `x_val`
+  /// and `x_test` are empty.
   explicit ArrayDataModule(ArrayDataModuleOptions options);
   /// `x` [rows, ...] and `y` [rows] may have any type; their memory is shared if no conversion is
   /// needed. Throws ConfigError if `options` names files too.
@@ -78,10 +102,17 @@ class ArrayDataModule : public SplitDataModule {
   void set_validation(torch::Tensor x, torch::Tensor y);
   void set_test(torch::Tensor x, torch::Tensor y);
 
-  /// Reads, checks and splits the data when it is called first. Throws DataError if x and y have
-  /// different numbers of rows, if a set has no rows, and for NaN, infinities and invalid labels;
-  /// ConfigError for invalid options.
+  /// Reads, checks and splits the data when it is called first; for predict it reads only the rows
+  /// to predict for. Throws DataError if x and y have different numbers of rows, if a set that the
+  /// stage needs has no rows, if a CSV file lacks a column of the training data or has another one,
+  /// if it can't be told whether it has a header, and for NaN, infinities, invalid labels and
+  /// classes that the training data haven't; ConfigError for invalid options. What was decided in
+  /// case of doubt is noted (see take_notes).
   void setup(Stage stage) override;
+  /// The texts and the order of the classes as "class_names" (an empty list if they are numbers),
+  /// "target_type", "class" or "value", and, for a CSV file with a header, "columns".
+  StateDict fitted_state() override;
+  void load_fitted_state(const StateDict& state) override;
   Value hyper_parameters() const override;
 
   /// The shape of one row, after setup.
@@ -89,27 +120,48 @@ class ArrayDataModule : public SplitDataModule {
   /// The number of classes, after setup: the option, else one more than the highest label; 0 if the
   /// targets are values.
   int64_t num_classes();
-  /// The texts of the target column, in the order of the alphabet; empty if it holds numbers.
+  /// The names of the classes: the texts of the target column, in the order of the alphabet, or
+  /// those that were taken over by `load_fitted_state`. Empty if the classes are numbers.
   std::vector<std::string> class_names() override;
 
  protected:
-  void set_class_names(std::vector<std::string> names) { class_names_ = std::move(names); }
+  /// For subclasses whose targets are numbers of classes that have names.
+  void set_class_names(std::vector<std::string> names) { own_class_names_ = std::move(names); }
 
  private:
   struct Arrays {
     torch::Tensor x;
     torch::Tensor y;
   };
+  /// What was learned from the data: found in the first set, or taken over.
+  struct Fitted {
+    std::optional<std::vector<std::string>> class_names;
+    readers::TargetType target_type = readers::TargetType::automatic;
+    std::optional<readers::CsvLayout> layout;
+    bool operator==(const Fitted& other) const;
+  };
   void load();
+  void load_for_prediction();
+  void reset();
   void read_files();
-  Arrays check(const Arrays& arrays, const std::string& suffix) const;
+  Arrays read_set(const std::string& x, const std::string& y, const std::string& suffix);
+  void check_sets();
+  void check_targets(Arrays& arrays, const std::string& suffix);
   void split();
+  double val_share() const { return val_.x.defined() ? 0.0 : options_.val_split; }
+  double test_share() const { return test_.x.defined() ? 0.0 : options_.test_split; }
+  void require_targets_for(Stage stage) const;
+  void require_rows_for(Stage stage) const;
 
   ArrayDataModuleOptions options_;
   Arrays all_;
   Arrays val_;
   Arrays test_;
-  std::vector<std::string> class_names_;
+  SplitSizes sizes_;
+  Fitted taken_;                              // by load_fitted_state
+  Fitted fitted_;                             // of the data that were loaded
+  std::vector<std::string> own_class_names_;  // given by a subclass
+  bool is_read_ = false;                      // whether there are files and they were read
   bool loaded_ = false;
 };
 

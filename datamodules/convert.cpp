@@ -15,6 +15,7 @@
 #include <levin/datamodules/stream.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
@@ -98,7 +99,7 @@ fs::path checked_output(const ConvertOptions& options) {
     throw ConfigError::invalid_value("rows_per_shard", std::to_string(options.rows_per_shard),
                                      "must be at least 0");
   }
-  fs::path output = fs::path(options.output).lexically_normal();
+  fs::path output = fs::path(expand_home(options.output, "output")).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   std::error_code ignored;
   const auto type = fs::symlink_status(output, ignored).type();
@@ -115,11 +116,38 @@ fs::path checked_output(const ConvertOptions& options) {
   return output;
 }
 
+/// The names of the columns of the first of these files.
+readers::CsvLayout layout_of(const std::string& files, const readers::ShardOptions& options) {
+  auto layout = readers::open_shards(readers::find_files({files}), {}, options).front()->layout();
+  if (layout && !layout->names.empty()) return std::move(*layout);
+  throw DataError(fmt::format(
+      "like = {}: the columns of that file have no names to be matched; name a CSV file with a "
+      "header, or a .lvb file made of one",
+      files));
+}
+
+/// The names of a data set's features and target, for the header of its shards.
+readers::LvbNames names_of(const ShardedDataset& dataset, const readers::ShardOptions& options) {
+  readers::LvbNames names;
+  const auto own = dataset.shards().front()->layout();
+  const auto layout = options.like ? options.like : own;
+  if (!layout || layout->names.empty()) return names;
+  names.features = readers::places_in_order(layout->names, layout->target).features;
+  const bool has_target = dataset.columns().back().name == "target";
+  if (has_target && layout->target) names.target = layout->names[*layout->target];
+  if (names.features.size() != dataset.columns().front().values()) return {};
+  return names;
+}
+
 /// Goes over a data set in order and writes its rows as records.
 class Writer {
  public:
-  Writer(const ShardedDataset& dataset, const ConvertOptions& options, fs::path folder)
-      : dataset_(dataset), folder_(std::move(folder)), columns_(dataset.columns()) {
+  Writer(const ShardedDataset& dataset, const ConvertOptions& options, readers::LvbNames names,
+         fs::path folder)
+      : dataset_(dataset),
+        names_(std::move(names)),
+        folder_(std::move(folder)),
+        columns_(dataset.columns()) {
     sampler_ = dataset.sampler({.shuffle = false})->clone();
     sampler_->set_epoch(0);
     stride_ = readers::lvb_layout(columns_, 0).stride;
@@ -133,7 +161,7 @@ class Writer {
     const int64_t total = *dataset_.size();
     while (written.rows < total) {
       const int64_t rows = std::min(rows_per_shard_, total - written.rows);
-      const auto header = readers::lvb_layout(columns_, rows);
+      const auto header = readers::lvb_layout(columns_, rows, names_);
       const fs::path part = folder_ / "part";
       files::AppendFile file(part, 0);
       file.append(readers::lvb_header(header));
@@ -175,6 +203,7 @@ class Writer {
   }
 
   const ShardedDataset& dataset_;
+  readers::LvbNames names_;
   fs::path folder_;
   std::unique_ptr<Sampler> sampler_;
   std::vector<readers::Column> columns_;
@@ -196,6 +225,10 @@ Fields describe(ConvertOptions& o) {
       {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto (by the files' names)"},
       {"target_column", &o.target_column,
        "target column of a CSV file or an array: name, number or none"},
+      {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
+      {"ignore_extra_columns", &o.ignore_extra_columns,
+       "true: leave out columns of CSV files that the first file hasn't"},
+      {"like", &o.like, "file of training data whose columns the rows shall have, by their names"},
       {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
@@ -212,15 +245,23 @@ Converted convert(const ConvertOptions& options,
       .format = options.format,
       .target_column = options.target_column,
       .target_type = readers::parse_target_type(options.target_type),
+      .header = readers::parse_csv_header(options.header),
+      .ignore_extra_columns = options.ignore_extra_columns,
+      .target_optional = options.target_column == "none",
       .num_features = options.num_features,
       .zero_based = options.zero_based};
+  std::vector<std::string> notes;
+  shard_options.note = [&notes](const std::string& text) { notes.push_back(text); };
   if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
+  if (!options.like.empty()) shard_options.like = layout_of(options.like, shard_options);
   const ShardedDataset dataset(
       readers::open_shards(readers::find_files(options.inputs),
                            readers::find_files(options.targets), shard_options),
       {.target_type = shard_options.target_type});
   TemporaryFolder folder(output);
-  const Converted written = Writer(dataset, options, folder.path()).write(progress);
+  Converted written =
+      Writer(dataset, options, names_of(dataset, shard_options), folder.path()).write(progress);
+  written.notes = std::move(notes);
   folder.move_into_place();
   return written;
 }

@@ -22,6 +22,12 @@ struct ConvertOptions {
   int64_t rows_per_shard = 0;
   std::string format = "auto";
   std::string target_column = "-1";
+  std::string header = "auto";
+  bool ignore_extra_columns = false;
+  /// A CSV or .lvb file, or a folder of them, whose columns the rows shall have, in the same order:
+  /// the training data, if validation or test data are converted. Empty: they have the order of the
+  /// first file.
+  std::string like{};
   std::string target_type = "auto";
   int64_t num_features = 0;
   bool zero_based = false;
@@ -30,16 +36,20 @@ struct ConvertOptions {
 /// All options but `inputs` and `output`, which `levin convert` handles itself.
 Fields describe(ConvertOptions& options);
 
-/// What `convert` has written: rows, files, and bytes of all files.
+/// What `convert` has written: rows, files, and bytes of all files; and what it noted about those
+/// that it has read.
 struct Converted {
   int64_t rows = 0;
   int64_t shards = 0;
   uint64_t bytes = 0;
+  /// What was decided about the files in case of doubt: sentences for the user.
+  std::vector<std::string> notes{};
 };
 
 /// Writes the rows of files of any kind, in their order, as shards of Levin's own format, which
-/// needs no parsing when it is read: "input" uint8 or float32, "target" int64 or float32. Files are
-/// read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole.
+/// needs no parsing when it is read: "input" uint8 or float32, "target" int64 or float32. The names
+/// of CSV columns are kept, so that shards can't be mixed up with others of another order. Files
+/// are read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole.
 ///
 ///     levin::convert({.inputs = {"train-*.csv"}, .output = "train", .target_column = "label"});
 ///

@@ -1,9 +1,11 @@
 #include <levin/datamodules/digits.h>
 
 #include <ATen/TensorOperators.h>
+#include <fmt/format.h>
 
 #include <levin/datamodules/data/embedded.h>
 #include <levin/datamodules/embedded_table.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
@@ -38,6 +40,25 @@ DigitsDataModule::DigitsDataModule(DigitsDataModuleOptions options)
                       embedded::array_options(options, 10)),
       options_(std::move(options)) {
   set_class_names(digit_names());
+}
+
+StateDict DigitsDataModule::fitted_state() {
+  auto state = ArrayDataModule::fitted_state();
+  state.values["digits"] = Value::Object{{"scale", options_.scale}};
+  return state;
+}
+
+void DigitsDataModule::load_fitted_state(const StateDict& state) {
+  if (state.values.contains("digits")) {
+    const bool scale = state.values.at("digits").at("scale").as_bool();
+    if (scale != options_.scale) {
+      throw ConfigError::conflict(
+          fmt::format("the model was trained with scale = {}, but here scale is {}", scale,
+                      options_.scale),
+          "set the same scale, so that the pixels mean the same");
+    }
+  }
+  ArrayDataModule::load_fitted_state(state);
 }
 
 Value DigitsDataModule::hyper_parameters() const {

@@ -49,6 +49,10 @@ class DigitsDataModule : public ArrayDataModule {
   /// Doesn't check the options; `setup` and the loaders throw ConfigError for invalid ones.
   explicit DigitsDataModule(DigitsDataModuleOptions options = {});
   Value hyper_parameters() const override;
+  /// Adds `scale` to that of ArrayDataModule, as "digits".
+  StateDict fitted_state() override;
+  /// Throws ConfigError if the model was trained with another `scale`.
+  void load_fitted_state(const StateDict& state) override;
 
  private:
   DigitsDataModuleOptions options_;

@@ -16,6 +16,7 @@
 #include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
@@ -46,12 +47,25 @@ constexpr std::array kFiles = {kTrainImages, kTrainLabels, kTestImages, kTestLab
 /// Where torchvision puts the files.
 fs::path torchvision_folder(const fs::path& folder) { return folder / "MNIST" / "raw"; }
 
+/// The name with a dot before "idx", as in the archives that Kaggle and others hand out:
+/// "train-images.idx3-ubyte".
+std::string dotted_name(const File& file) {
+  std::string name = file.name;
+  name[name.find("-idx")] = '.';
+  return name;
+}
+
 /// Looks for the file in the folder itself and in torchvision's.
 std::optional<fs::path> find(const fs::path& folder, const File& file) {
+  std::error_code ignored;
   for (const auto& place : {folder, torchvision_folder(folder)}) {
-    for (const char* suffix : {"", ".gz"}) {
-      auto path = place / (std::string(file.name) + suffix);
-      if (fs::is_regular_file(path)) return path;
+    for (const auto& name : {std::string(file.name), dotted_name(file)}) {
+      for (const char* suffix : {"", ".gz"}) {
+        // Unpacked archives may have a folder of the file's name around the file.
+        for (const auto& path : {place / (name + suffix), place / name / (name + suffix)}) {
+          if (fs::is_regular_file(path, ignored)) return path;
+        }
+      }
     }
   }
   return {};
@@ -59,9 +73,9 @@ std::optional<fs::path> find(const fs::path& folder, const File& file) {
 
 DataError missing(const fs::path& folder, const File& file) {
   return DataError(fmt::format(
-      "{0} is missing: neither it nor {0}.gz is in '{1}' or '{2}'; put the four files "
+      "{0} is missing: neither it nor {0}.gz nor {3} is in '{1}' or '{2}'; put the four files "
       "of MNIST in data_dir, or set download = true, so that prepare_data downloads them",
-      file.name, folder.string(), torchvision_folder(folder).string()));
+      file.name, folder.string(), torchvision_folder(folder).string(), dotted_name(file)));
 }
 
 /// Reads a file and checks that it has the published SHA-256.
@@ -162,6 +176,7 @@ MNISTDataModule::MNISTDataModule(MNISTDataModuleOptions options)
   if (!(options_.std > 0.0)) {
     throw ConfigError::invalid_value("std", fmt::format("{}", options_.std), "must be above 0");
   }
+  options_.data_dir = expand_home(std::move(options_.data_dir), "data_dir");
 }
 
 void MNISTDataModule::prepare_data() {
@@ -187,6 +202,30 @@ void MNISTDataModule::setup(Stage stage) {
                               {.train = kTrainRows - val, .val = val, .test = 0});
   sets_.train = std::make_shared<Subset>(all, std::move(split.train));
   if (val > 0) sets_.val = std::make_shared<Subset>(all, std::move(split.val));
+}
+
+StateDict MNISTDataModule::fitted_state() {
+  const auto& o = options_;
+  StateDict state;
+  state.values["mnist"] =
+      Value::Object{{"mean", o.normalize ? o.mean : 0.0}, {"std", o.normalize ? o.std : 1.0}};
+  return state;
+}
+
+void MNISTDataModule::load_fitted_state(const StateDict& state) {
+  if (!state.values.contains("mnist")) return;
+  const auto text = [](const Value& pixels) {
+    const double mean = pixels.at("mean").as_double();
+    const double std = pixels.at("std").as_double();
+    if (mean == 0.0 && std == 1.0) return std::string("normalize = false");
+    return fmt::format("normalize = true, mean = {} and std = {}", mean, std);
+  };
+  const auto trained = text(state.values.at("mnist"));
+  const auto here = text(fitted_state().values.at("mnist"));
+  if (trained == here) return;
+  throw ConfigError::conflict(
+      fmt::format("the model was trained with {}, but here it is {}", trained, here),
+      "set the same, so that the pixels mean the same");
 }
 
 std::vector<std::string> MNISTDataModule::class_names() { return digit_names(); }

@@ -11,8 +11,9 @@ namespace levin {
 
 /// Options of MNISTDataModule, with Lightning Bolts' names.
 struct MNISTDataModuleOptions {
-  /// The folder of the four IDX files, plain or .gz. They are looked for in the folder itself and
-  /// in its MNIST/raw, where torchvision puts them; downloads go into the folder itself.
+  /// The folder of the four IDX files, plain or .gz: train-images-idx3-ubyte and so on, or
+  /// train-images.idx3-ubyte. They are looked for in the folder itself and in its MNIST/raw, where
+  /// torchvision puts them; downloads go into the folder itself.
   std::string data_dir = "data/mnist";
   /// Downloads the files that are missing, from the first of `mirrors` that delivers them.
   bool download = true;
@@ -72,6 +73,10 @@ class MNISTDataModule : public SplitDataModule {
   /// "0" to "9".
   std::vector<std::string> class_names() override;
   Value hyper_parameters() const override;
+  /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), as "mnist".
+  StateDict fitted_state() override;
+  /// Throws ConfigError if the model was trained on pixels that were normalized otherwise.
+  void load_fitted_state(const StateDict& state) override;
 
   /// The shape of one image: {1, 28, 28}, or {784} with `flatten`.
   std::vector<int64_t> dims() const;

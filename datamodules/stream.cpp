@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -43,6 +44,27 @@ void check_alike(const ShardedDataset& set, const ShardedDataset& first) {
   check("target", set.columns(), first.columns());
 }
 
+constexpr const char* kFittedValues[] = {"target_type", "num_features", "keep_signs", "scale",
+                                         "columns"};
+
+bool has_bytes(const ShardedDataset& set) {
+  return set.shards().front()->columns().front().dtype == readers::DType::uint8;
+}
+
+/// Settles what `options` leave open by what was learned from the training data.
+readers::ShardOptions settled_by(const Value& fitted, readers::ShardOptions options) {
+  if (options.target_type == readers::TargetType::automatic && fitted.contains("target_type")) {
+    options.target_type = readers::parse_target_type(fitted.at("target_type").as_string());
+  }
+  if (options.num_features == 0 && fitted.contains("num_features")) {
+    options.num_features = fitted.at("num_features").as_int();
+    readers::check_options(options);
+  }
+  if (fitted.contains("keep_signs")) options.keep_signs = fitted.at("keep_signs").as_bool();
+  if (fitted.contains("columns")) options.like = readers::layout_from(fitted.at("columns"));
+  return options;
+}
+
 void check_at_least(const char* option, int64_t value, int64_t least) {
   if (value >= least) return;
   throw ConfigError::invalid_value(option, std::to_string(value),
@@ -72,6 +94,9 @@ Fields describe(StreamDataModuleOptions& o) {
       {"format", &o.format, "lvb, npy, idx, csv, libsvm, or auto (by the files' names)"},
       {"target_column", &o.target_column,
        "target column of a CSV file or an array: name, number or none"},
+      {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
+      {"ignore_extra_columns", &o.ignore_extra_columns,
+       "leave out columns of CSV files that the first file hasn't"},
       {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
@@ -107,6 +132,8 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
   shard_options_ = {.format = o.format,
                     .target_column = o.target_column,
                     .target_type = readers::parse_target_type(o.target_type),
+                    .header = readers::parse_csv_header(o.header),
+                    .ignore_extra_columns = o.ignore_extra_columns,
                     .num_features = o.num_features,
                     .zero_based = o.zero_based};
   readers::check_options(shard_options_);
@@ -130,12 +157,54 @@ void StreamDataModule::load() {
   if (loaded_) return;
   const auto& o = options_;
   first_ = nullptr;
-  auto options = shard_options_;
+  auto options = settled_by(taken_, shard_options_);
+  options.note = [this](const std::string& text) { note(text); };
   train_set_ = open(o.train, o.train_targets, options);
   val_set_ = open(o.val, o.val_targets, options);
   test_set_ = open(o.test, o.test_targets, options);
+  options.target_optional = true;
   predict_set_ = o.predict.empty() ? test_set_ : open(o.predict, {}, options);
+  settled_ = std::move(options);
+  settled_.note = {};  // it refers to this object, which may be copied
+  require_same_scale();
   loaded_ = true;
+}
+
+void StreamDataModule::require_same_scale() const {
+  if (!taken_.contains("scale") || !has_bytes(*first_)) return;
+  const double scale = taken_.at("scale").as_double();
+  if (scale == options_.scale) return;
+  throw ConfigError::conflict(
+      fmt::format("the model was trained with scale = {}, but here scale is {}", scale,
+                  options_.scale),
+      "set the same scale, so that the features mean the same");
+}
+
+StateDict StreamDataModule::fitted_state() {
+  load();
+  StateDict state;
+  if (settled_.target_type != readers::TargetType::automatic) {
+    const bool are_classes = settled_.target_type == readers::TargetType::classes;
+    state.values["target_type"] = are_classes ? "class" : "value";
+  }
+  if (settled_.num_features > 0) state.values["num_features"] = settled_.num_features;
+  if (settled_.keep_signs) state.values["keep_signs"] = true;
+  if (has_bytes(*first_)) state.values["scale"] = options_.scale;
+  if (settled_.like && !settled_.like->names.empty()) {
+    state.values["columns"] = to_value(*settled_.like);
+  }
+  return state;
+}
+
+void StreamDataModule::load_fitted_state(const StateDict& state) {
+  Value taken = Value::Object{};
+  for (const char* name : kFittedValues) {
+    if (state.values.contains(name)) taken[name] = state.values.at(name);
+  }
+  class_names_ = class_names_in(state);
+  if (taken == taken_ || (loaded_ && taken == fitted_state().values)) return;
+  taken_ = std::move(taken);
+  loaded_ = false;
 }
 
 StreamDataModule::Set StreamDataModule::open(const std::vector<std::string>& files,

@@ -13,7 +13,9 @@
 namespace levin {
 
 /// Options of StreamDataModule. Files are named by their paths, by folders (all files in them, in
-/// the order of their names) or by patterns ("train-*.csv").
+/// the order of their names) or by patterns ("train-*.csv"); names in folders that begin with '.'
+/// or
+/// '_' are left out.
 struct StreamDataModuleOptions {
   /// The files to train, validate and test on. At least one of the four lists must name a file.
   std::vector<std::string> train{};
@@ -33,6 +35,12 @@ struct StreamDataModuleOptions {
   /// The target among the columns of a CSV file or an array: its name, its number from 0, or from
   /// -1 for the last column backwards, or "none".
   std::string target_column = "-1";
+  /// Whether the first lines of CSV files name the columns: "true", "false", or "auto", which finds
+  /// out, and says so if a line can be read in both ways.
+  std::string header = "auto";
+  /// Leaves out columns of CSV files that the first file hasn't, instead of refusing them. If the
+  /// files have headers, columns are matched by their names, in whatever order they are.
+  bool ignore_extra_columns = false;
   /// "class", "value", or "auto", which takes integers (in text, whole numbers) for classes. The
   /// first set decides for all of them.
   std::string target_type = "auto";
@@ -83,13 +91,23 @@ class StreamDataModule : public DataModule {
 
   /// Opens and checks all files when it is called first; text is read once to find its lines.
   /// Throws DataError, which names the file, for one that is missing, damaged or of another layout
-  /// than the first, and, unless `stage` is predict, for a set without targets.
+  /// than the first, for CSV files whose columns don't have the names of the first one's or of
+  /// which it can't be told whether they have a header, and, unless `stage` is predict, for a set
+  /// without targets. What was decided in case of doubt is noted (see take_notes).
   void setup(Stage stage) override;
   DataLoaders train_dataloader() override;
   DataLoaders val_dataloader() override;
   DataLoaders test_dataloader() override;
   DataLoaders predict_dataloader() override;
   Value hyper_parameters() const override;
+  /// What the first set settled for the others: "target_type", "num_features", "keep_signs" (of
+  /// libsvm targets), for bytes "scale", and for CSV files with a header "columns".
+  StateDict fitted_state() override;
+  /// Takes the same over, but for options that are set. `setup` throws ConfigError if `scale` isn't
+  /// that of training.
+  void load_fitted_state(const StateDict& state) override;
+  /// The names that were taken over; the files themselves hold only the numbers of classes.
+  std::vector<std::string> class_names() override { return class_names_; }
 
   /// The shape of one row of features. Opens the files if `setup` hasn't done so yet.
   std::vector<int64_t> dims();
@@ -102,9 +120,13 @@ class StreamDataModule : public DataModule {
            readers::ShardOptions& options);
   DataLoaders loader(const Set& set, bool is_train);
   void load();
+  void require_same_scale() const;
 
   StreamDataModuleOptions options_;
   readers::ShardOptions shard_options_;
+  readers::ShardOptions settled_;  // by the first set
+  Value taken_ = Value::Object{};  // by load_fitted_state
+  std::vector<std::string> class_names_;
   bool loaded_ = false;
   Set first_;  // whose layout the others must have
   Set train_set_;

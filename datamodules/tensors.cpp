@@ -6,17 +6,17 @@
 #include <ATen/ops/tensor.h>
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
-#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include <levin/datamodules/readers/bytes.h>
-#include <levin/datamodules/readers/csv.h>
-#include <levin/datamodules/readers/npy.h>
 #include <levin/datamodules/readers/target_type.h>
+#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -71,97 +71,6 @@ torch::Tensor widened(const readers::Array& array, std::string_view name) {
     *out++ = static_cast<int64_t>(value);
   }
   return tensor;
-}
-
-/// What `to_tensor` does. `name` is what errors call the array.
-torch::Tensor tensor_of(readers::Array array, std::string_view name) {
-  if (array.dtype == DType::uint16) return widened<uint16_t>(array, name);
-  if (array.dtype == DType::uint32) return widened<uint32_t>(array, name);
-  if (array.dtype == DType::uint64) return widened<uint64_t>(array, name);
-  auto owner = std::make_shared<readers::Array>(std::move(array));
-  return at::from_blob(
-      owner->bytes.data(), owner->shape, [owner](void*) {},
-      at::TensorOptions(scalar_type(owner->dtype)));
-}
-
-std::string extension(const std::string& path) {
-  auto text = std::filesystem::path(path).extension().string();
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
-torch::Tensor from_doubles(std::vector<double> values, at::IntArrayRef shape) {
-  auto owner = std::make_shared<std::vector<double>>(std::move(values));
-  return at::from_blob(
-      owner->data(), shape, [owner](void*) {}, at::TensorOptions(at::kDouble));
-}
-
-/// A CSV file doesn't say whether its targets are classes: they become integers if all are whole.
-torch::Tensor whole_as_integers(torch::Tensor y) {
-  const double* values = y.const_data_ptr<double>();
-  const bool whole = std::all_of(values, values + y.numel(), readers::is_whole);
-  return whole ? y.to(at::kLong) : y;
-}
-
-FileArrays read_csv_arrays(const std::string& path, const std::string& target_column) {
-  readers::CsvOptions options;
-  options.sort_classes = true;
-  options.target_column = target_column;
-  auto table = readers::read_csv(path, options);
-  FileArrays arrays;
-  const auto columns = static_cast<int64_t>(table.columns.size());
-  arrays.x = from_doubles(std::move(table.values), {table.rows, columns});
-  if (target_column != "none") {
-    arrays.y = whole_as_integers(from_doubles(std::move(table.targets), {table.rows}));
-    arrays.class_names = std::move(table.classes);
-  }
-  return arrays;
-}
-
-/// The array of that name, else the one with "_train" behind it, as in Keras' mnist.npz; undefined
-/// if the file has neither.
-torch::Tensor find_in_npz(const std::string& path, const std::string& name) {
-  const auto names = readers::npz_names(path);
-  for (const auto& candidate : {name, name + "_train"}) {
-    if (std::find(names.begin(), names.end(), candidate) != names.end()) {
-      return tensor_of(readers::read_npz(path, candidate), fmt::format("{}, {}", path, candidate));
-    }
-  }
-  return {};
-}
-
-torch::Tensor read_npz_array(const std::string& path, const std::string& name) {
-  auto found = find_in_npz(path, name);
-  if (found.defined()) return found;
-  const auto names = readers::npz_names(path);
-  const auto& only = names.size() == 1 ? names.front() : name;
-  return tensor_of(readers::read_npz(path, only), fmt::format("{}, {}", path, only));
-}
-
-DataError unknown_kind(const std::string& path) {
-  return DataError::unreadable(path, "expected a .npy, .npz or .csv file; save it as one of them");
-}
-
-/// Reads a file that holds only targets.
-FileArrays read_targets(const std::string& path, const std::string& name) {
-  const auto kind = extension(path);
-  FileArrays arrays;
-  if (kind == ".npy") {
-    arrays.y = tensor_of(readers::read_npy(path), path);
-  } else if (kind == ".npz") {
-    arrays.y = read_npz_array(path, name);
-  } else if (kind == ".csv") {
-    arrays = read_csv_arrays(path, "-1");
-    if (arrays.x.size(1) > 0) {
-      throw DataError(
-          fmt::format("{} has {} columns, but a file of targets must have one; remove the others",
-                      path, arrays.x.size(1) + 1));
-    }
-  } else {
-    throw unknown_kind(path);
-  }
-  return arrays;
 }
 
 /// The number of the first element that is false, or -1 if all are true.
@@ -233,44 +142,60 @@ torch::Tensor as_classes(const torch::Tensor& y, int64_t num_classes, std::strin
   return labels;
 }
 
+/// The number that a text is, if it is that of one of `count` classes.
+std::optional<int64_t> class_number(const std::string& text, int64_t count) {
+  double value = 0.0;
+  if (!readers::parse_number(text, value) || !readers::is_whole(value)) return {};
+  if (value < 0.0 || value >= static_cast<double>(count)) return {};
+  return static_cast<int64_t>(value);
+}
+
+DataError unknown_class(const std::string& text, const std::vector<std::string>& known,
+                        std::string_view name) {
+  constexpr size_t kShown = 20;
+  if (known.empty()) {
+    return DataError(
+        fmt::format("{} has the text {} as a target, but the targets of the training data are "
+                    "numbers; write these numbers",
+                    name, readers::in_quotes(text)));
+  }
+  const auto shown = static_cast<std::ptrdiff_t>(std::min(known.size(), kShown));
+  return DataError(fmt::format(
+      "{} has the class {}, which isn't in the training data; their classes are {}{}. Leave out "
+      "its rows, or train with such rows",
+      name, readers::in_quotes(text), fmt::join(known.begin(), known.begin() + shown, ", "),
+      known.size() > kShown ? fmt::format(" and {} more", known.size() - kShown) : ""));
+}
+
 }  // namespace
 
-torch::Tensor to_tensor(readers::Array array) { return tensor_of(std::move(array), "the array"); }
-
-FileArrays read_arrays(const FileNames& names) {
-  const auto kind = extension(names.x);
-  FileArrays arrays;
-  if (kind == ".npy") {
-    arrays.x = tensor_of(readers::read_npy(names.x), names.x);
-  } else if (kind == ".npz") {
-    arrays.x = read_npz_array(names.x, names.x_name);
-    if (names.y.empty()) arrays.y = find_in_npz(names.x, names.y_name);
-  } else if (kind == ".csv") {
-    arrays = read_csv_arrays(names.x, names.y.empty() ? names.target_column : "none");
-  } else {
-    throw unknown_kind(names.x);
-  }
-  if (!names.y.empty()) {
-    auto targets = read_targets(names.y, names.y_name);
-    arrays.y = std::move(targets.y);
-    arrays.class_names = std::move(targets.class_names);
-  }
-  return arrays;
+torch::Tensor to_tensor(readers::Array array, std::string_view name) {
+  if (array.dtype == DType::uint16) return widened<uint16_t>(array, name);
+  if (array.dtype == DType::uint32) return widened<uint32_t>(array, name);
+  if (array.dtype == DType::uint64) return widened<uint64_t>(array, name);
+  auto owner = std::make_shared<readers::Array>(std::move(array));
+  return at::from_blob(
+      owner->bytes.data(), owner->shape, [owner](void*) {},
+      at::TensorOptions(scalar_type(owner->dtype)));
 }
 
 torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::string>& from,
                                const std::vector<std::string>& to, std::string_view name) {
+  if (from.empty()) return y;
+  const auto named = [&to](const std::string& text) -> std::optional<int64_t> {
+    const auto found = std::find(to.begin(), to.end(), text);
+    if (found == to.end()) return {};
+    return found - to.begin();
+  };
+  const bool has_names = std::any_of(
+      from.begin(), from.end(), [&named](const auto& text) { return named(text).has_value(); });
   std::vector<int64_t> numbers;
   for (const auto& text : from) {
-    const auto found = std::find(to.begin(), to.end(), text);
-    if (found == to.end()) {
-      throw DataError(
-          fmt::format("{} has the class {}, which isn't in the training data; leave out its rows",
-                      name, readers::in_quotes(text)));
-    }
-    numbers.push_back(found - to.begin());
+    const auto number = has_names ? named(text) : class_number(text, std::ssize(to));
+    if (!number) throw unknown_class(text, to, name);
+    numbers.push_back(*number);
   }
-  return from.empty() ? y : at::tensor(numbers, at::kLong).index_select(0, y);
+  return at::tensor(numbers, at::kLong).index_select(0, y);
 }
 
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,

@@ -69,7 +69,7 @@ int main() try {
   const double accuracy = metrics.epoch_values(levin::LoggedValues::For::callbacks).at("accuracy");
   std::printf("test accuracy %.4f\n", accuracy);
   return accuracy >= 0.93 ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

@@ -53,7 +53,7 @@ int main(int argc, char** argv) try {
                            second.last("val_acc") >= 0.96;
   std::printf("%s\n", as_expected ? "as expected" : "not as expected");
   return as_expected ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

@@ -21,7 +21,7 @@ int main() try {
   const double accuracy = metrics.at("test_acc");
   std::printf("split seed 42: test_acc %.4f of 15 rows\n", accuracy);
   return accuracy == 1.0 ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

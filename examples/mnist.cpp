@@ -25,7 +25,7 @@ int main(int argc, char** argv) try {
   const double accuracy = metrics.at("test_acc");
   std::printf("logistic regression: test_acc %.4f of 10,000 images\n", accuracy);
   return accuracy >= 0.92 ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

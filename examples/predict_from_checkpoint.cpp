@@ -40,7 +40,7 @@ int main() try {
     right = right && number == row;
   }
   return right ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

@@ -29,7 +29,7 @@ int main() try {
   std::printf("logistic regression: test_acc %.4f\n", logistic_accuracy);
   std::printf("MLP 64-64-10:        test_acc %.4f\n", mlp_accuracy);
   return logistic_accuracy >= 0.93 && mlp_accuracy >= 0.95 ? 0 : 1;
-} catch (const levin::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

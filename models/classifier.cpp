@@ -133,8 +133,12 @@ torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& inpu
   if (rows.size(1) != weight.size(1)) {
     throw DataError(
         fmt::format("a row of the input has {0} features, but the model has in_features = {1}; set "
-                    "in_features = {0}, or give rows of {1} features",
-                    rows.size(1), weight.size(1)));
+                    "in_features = {0}, or give rows of {1} features{2}",
+                    rows.size(1), weight.size(1),
+                    input.dim() == 2 ? ". libsvm files leave out zeros and don't say how many "
+                                       "features there are: set num_features to their number, the "
+                                       "same for all files and the model."
+                                     : ""));
   }
   return rows.to(weight.scalar_type());
 }

@@ -14,11 +14,10 @@ class TableReader {
  public:
   TableReader(std::string_view text, std::string_view name, const CsvOptions& options)
       : text_(text), options_(options), format_(text, name, options, DType::float64) {
-    table_.columns = format_.columns();
-    const auto target = format_.target();
-    if (!target) return;
-    table_.target_name = table_.columns[*target];
-    table_.columns.erase(table_.columns.begin() + static_cast<std::ptrdiff_t>(*target));
+    table_.columns = format_.features();
+    table_.layout = format_.layout();
+    table_.note = format_.note();
+    if (format_.target()) table_.target_name = format_.columns()[*format_.target()];
   }
 
   CsvTable read() {
@@ -35,11 +34,14 @@ class TableReader {
 
  private:
   void add_row(const TextRecord& record, int64_t line) {
+    const size_t start = table_.values.size();
+    table_.values.resize(start + table_.columns.size());
     format_.for_each_cell(record, line, [&](std::string_view cell, size_t column) {
-      if (column == format_.target()) {
+      const int64_t place = format_.place_of(column);
+      if (place == ColumnPlaces::kTarget) {
         table_.targets.push_back(target(cell, line, column));
-      } else {
-        table_.values.push_back(format_.number(cell, line, column));
+      } else if (place != ColumnPlaces::kUnused) {
+        table_.values[start + static_cast<size_t>(place)] = format_.number(cell, line, column);
       }
     });
     ++table_.rows;
@@ -49,7 +51,7 @@ class TableReader {
   double target(std::string_view cell, int64_t line, size_t column) {
     double ignored = 0.0;
     if (trimmed(cell).empty()) return format_.number(cell, line, column);  // throws: it is missing
-    if (table_.rows == 0) has_names_ = !parse_number(cell, ignored);
+    if (table_.rows == 0) has_names_ = options_.text_targets || !parse_number(cell, ignored);
     if (!has_names_) return format_.number(cell, line, column);
     cell = trimmed(cell);
     auto found = numbers_.find(cell);

@@ -40,26 +40,110 @@ CsvFormat::CsvFormat(std::string_view text, std::string_view name, const CsvOpti
 
   TextRecord first;
   read_record(text, begin_, first_line_, first);
-  std::string unescaped;
-  has_header_ = options.header != CsvHeader::absent;
-  for (size_t at = 0;; ++at) {
-    const auto cell = take_cell(first.text, at, unescaped, first_line_, columns_.size());
-    double ignored = 0.0;
-    if (options.header == CsvHeader::detect && parse_number(cell, ignored)) has_header_ = false;
-    columns_.emplace_back(trimmed(cell));
-    if (at == first.text.size()) break;
-  }
+  columns_ = cells_of(first, first_line_);
+  has_header_ = options.header == CsvHeader::present ||
+                (options.header == CsvHeader::detect && detect_header(text, first, options));
   if (has_header_) {
     begin_ = first.next;
     first_line_ += first.lines;
   } else {
     for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = "column_" + std::to_string(i);
   }
-  find_target(options.target_column);
+  set_places(options);
 }
 
-void CsvFormat::find_target(const std::string& wanted) {
-  if (wanted == "none") return;
+CsvLayout CsvFormat::expected(const CsvOptions& options) const {
+  CsvLayout first = *options.like;
+  const auto& wanted = options.target_column;
+  const bool is_number = is_column_number(wanted);
+  const bool is_named = std::find(columns_.begin(), columns_.end(), wanted) != columns_.end();
+  const bool has_own = wanted != "none" && (is_number ? !first.target : is_named);
+  if (!has_own || first.is_target_alone()) return first;
+  const std::string& own = columns_[*find_target(wanted)];
+  if (std::find(first.names.begin(), first.names.end(), own) != first.names.end()) return first;
+  if (!first.target) {
+    first.target = first.names.size();
+    first.names.emplace_back();
+  }
+  first.names[*first.target] = own;
+  return first;
+}
+
+void CsvFormat::set_places(const CsvOptions& options) {
+  const bool has_like = options.like && !options.like->names.empty();
+  if (has_like && has_header_) {
+    const auto target = options.like->is_target_alone() ? find_target(options.target_column)
+                                                        : std::optional<size_t>();
+    places_ = places_by_name({name_, columns_, target}, expected(options),
+                             options.ignore_extra_columns, options.target_optional);
+  } else if (has_like && options.like->names.size() == columns_.size()) {
+    places_ = places_in_order(columns_, options.like->target);
+  } else if (has_like && options.target_optional && options.like->target &&
+             options.like->names.size() == columns_.size() + 1) {
+    places_ = places_in_order(columns_, {});
+  } else {
+    places_ = places_in_order(columns_, find_target(options.target_column));
+  }
+}
+
+CsvLayout CsvFormat::layout() const {
+  return {name_, has_header_ ? columns_ : std::vector<std::string>(), places_.target};
+}
+
+std::vector<std::string> CsvFormat::cells_of(const TextRecord& record, int64_t line) const {
+  std::vector<std::string> cells;
+  std::string unescaped;
+  for (size_t at = 0;; ++at) {
+    cells.emplace_back(trimmed(take_cell(record.text, at, unescaped, line, cells.size())));
+    if (at == record.text.size()) return cells;
+  }
+}
+
+bool CsvFormat::detect_header(std::string_view text, const TextRecord& first,
+                              const CsvOptions& options) {
+  const auto finding = find_header({.file = name_,
+                                    .line = first_line_,
+                                    .first = columns_,
+                                    .second = second_row(text, first),
+                                    .target_column = options.target_column,
+                                    .like = options.like ? &*options.like : nullptr});
+  if (finding.is_open && options.rows) {
+    const int64_t records = count_rows(text);
+    if (records == *options.rows) return false;
+    if (records == *options.rows + 1) return true;
+  }
+  if (finding.is_refused) throw DataError(finding.message);
+  note_ = finding.message;
+  return finding.names_columns;
+}
+
+std::vector<std::string> CsvFormat::second_row(std::string_view text,
+                                               const TextRecord& first) const {
+  TextRecord record;
+  int64_t line = first_line_ + first.lines;
+  try {
+    for (size_t at = first.next; at < text.size(); at = record.next, line += record.lines) {
+      read_record(text, at, line, record);
+      if (!is_blank(record)) return cells_of(record, line);
+    }
+  } catch (const DataError&) {  // reading the row will say so, with the names of the columns
+  }
+  return {};
+}
+
+int64_t CsvFormat::count_rows(std::string_view text) const {
+  int64_t rows = 0;
+  int64_t line = first_line_;
+  TextRecord record;
+  for (size_t at = begin_; at < text.size(); at = record.next, line += record.lines) {
+    read_record(text, at, line, record);
+    if (!is_blank(record)) ++rows;
+  }
+  return rows;
+}
+
+std::optional<size_t> CsvFormat::find_target(const std::string& wanted) const {
+  if (wanted == "none") return {};
   const auto count = std::count(columns_.begin(), columns_.end(), wanted);
   if (count > 1) {
     throw DataError(name_ + ": target_column is " + in_quotes(wanted) + ", but " +
@@ -76,7 +160,7 @@ void CsvFormat::find_target(const std::string& wanted) {
     }
     if (column < 0) column += width;
   }
-  target_ = static_cast<size_t>(column);
+  return static_cast<size_t>(column);
 }
 
 void CsvFormat::extend_over_quotes(std::string_view text, size_t start, int64_t line,
@@ -161,16 +245,8 @@ void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) 
 }
 
 void CsvFormat::fail_target(const std::string& wanted) const {
-  constexpr size_t kShown = 20;
-  std::string known;
-  for (size_t i = 0; i < std::min(columns_.size(), kShown); ++i) {
-    known += (i > 0 ? ", " : "") + in_quotes(columns_[i]);
-  }
-  if (columns_.size() > kShown) {
-    known += " and " + std::to_string(columns_.size() - kShown) + " more";
-  }
   throw DataError(name_ + " has no column " + in_quotes(wanted) +
-                  " (target_column); its columns are " + known +
+                  " (target_column); its columns are " + listed(columns_) +
                   "; give the name of one, or its number, from -" +
                   std::to_string(columns_.size()) + " to " + std::to_string(columns_.size() - 1));
 }

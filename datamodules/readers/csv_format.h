@@ -9,25 +9,19 @@
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
+#include <levin/datamodules/readers/csv_columns.h>
+#include <levin/datamodules/readers/csv_header.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
-
-/// Whether the first line of a CSV file names the columns.
-enum class CsvHeader {
-  /// It does if none of its cells is a number.
-  detect,
-  present,
-  absent
-};
 
 /// How a CSV file is read. The defaults suit most files, apart from the target column.
 struct CsvOptions {
   /// The character between cells. 0 detects it: a tab if the first line has one outside quotes,
   /// else a semicolon if it has one, else a comma.
   char delimiter = 0;
-  /// Whether the first record names the columns.
+  /// Whether the first record names the columns; `find_header` says how that is detected.
   CsvHeader header = CsvHeader::detect;
   /// The column of targets: its name, or its number from 0, or from -1 for the last column
   /// backwards. "none": every column is a feature.
@@ -35,6 +29,20 @@ struct CsvOptions {
   /// Numbers the classes of a target column of texts in the order of their bytes instead of in the
   /// order in which they appear.
   bool sort_classes = false;
+  /// Takes the cells of the target column for names of classes even if the first one is a number.
+  bool text_targets = false;
+  /// The first of several files that are read together. If both have a header, the columns of this
+  /// one are taken by their names, in the order of the first one, and its target is the column of
+  /// the same name, unless `target_column` names another one that the first file hasn't. Else they
+  /// are taken by their places.
+  std::optional<CsvLayout> like{};
+  /// Leaves out columns that the first file hasn't, instead of refusing them.
+  bool ignore_extra_columns = false;
+  /// Whether a file with a header may lack the target column of the first file.
+  bool target_optional = false;
+  /// The number of rows that the file must have, if that is known. It settles whether the first
+  /// record is one, if that can't be told from the record.
+  std::optional<int64_t> rows{};
 };
 
 /// The syntax of one CSV file. Both readers of CSV are built on it, so that they agree on every
@@ -56,6 +64,8 @@ struct CsvOptions {
 ///       if (!csv.is_blank(record)) csv.for_each_cell(record, line, use_cell);
 ///     }
 ///
+/// `use_cell(cell, column)` puts a cell where `place_of(column)` says.
+///
 /// An object never changes, so any number of threads may use it. Functions that get a text get the
 /// whole file; lines count from 1, and columns from 0 (messages count them from 1).
 class CsvFormat {
@@ -63,8 +73,9 @@ class CsvFormat {
   /// Reads the first record of `text` to settle the delimiter, the columns and the target. Keeps no
   /// reference to `text`, so that every later call is given it again. `name` is what errors call
   /// the file; `dtype`, float32 or float64, must be able to hold every number. Throws
-  /// DataError::empty if there is no record, and DataError for broken quotes and if there is no
-  /// such target column.
+  /// DataError::empty if there is no record, and DataError for broken quotes, if there is no such
+  /// target column, if the columns aren't those of `options.like`, and if it can't be told whether
+  /// the first record is a header.
   CsvFormat(std::string_view text, std::string_view name, const CsvOptions& options, DType dtype);
 
   /// Where the rows start, in bytes: behind the header if there is one.
@@ -74,7 +85,16 @@ class CsvFormat {
   /// The names of all columns in the file's order; "column_0", "column_1" ... without a header.
   const std::vector<std::string>& columns() const { return columns_; }
   /// The place of the target column; empty for "none".
-  std::optional<size_t> target() const { return target_; }
+  std::optional<size_t> target() const { return places_.target; }
+  /// The names of the features, in the order in which a row has them.
+  const std::vector<std::string>& features() const { return places_.features; }
+  /// The number of the feature that a column holds, or ColumnPlaces::kTarget or kUnused.
+  int64_t place_of(size_t column) const { return places_.places[column]; }
+  /// What other files that are read with this one are compared with.
+  CsvLayout layout() const;
+  /// What was decided about the first record although it could be read in two ways, in a sentence
+  /// for the user; empty if there is no doubt.
+  const std::string& note() const { return note_; }
 
   /// Reads the record that starts at byte `start`, in line `line`. Throws DataError for broken
   /// quotes.
@@ -139,10 +159,24 @@ class CsvFormat {
                              int64_t line, size_t column) const;
   /// Whether a cell without quotes ends before this character.
   bool ends_cell(char c) const { return c == delimiter_ || c == '\n' || c == '\r'; }
+  /// The cells of a record, without the blanks around them.
+  std::vector<std::string> cells_of(const TextRecord& record, int64_t line) const;
+  /// Decides whether `first` names the columns. Throws DataError if that can't be told.
+  bool detect_header(std::string_view text, const TextRecord& first, const CsvOptions& options);
+  /// The cells of the row after `first`; none if there is no such row, or if it is broken.
+  std::vector<std::string> second_row(std::string_view text, const TextRecord& first) const;
+  /// How many rows there are from `begin_` on.
+  int64_t count_rows(std::string_view text) const;
   /// Whether the character is a space or a tab, and not the delimiter.
   bool is_space(char c) const { return (c == ' ' || c == '\t') && c != delimiter_; }
-  /// Sets `target_` by a name or number. Throws DataError if there is no such column.
-  void find_target(const std::string& wanted);
+  /// The columns of `options.like`, with the target that `target_column` names if this file has
+  /// another one, or if that file has none.
+  CsvLayout expected(const CsvOptions& options) const;
+  /// Settles where the cells of a row go, once it is known whether there is a header.
+  void set_places(const CsvOptions& options);
+  /// Returns the column with a name or number, or nothing for "none". Throws DataError if there is
+  /// no such column.
+  std::optional<size_t> find_target(const std::string& wanted) const;
 
   /// These throw the DataErrors for broken quotes, a wrong number of cells, a cell that isn't a
   /// number, and an unknown target column; each names the file and what was found.
@@ -166,7 +200,8 @@ class CsvFormat {
   size_t end_ = 0;
   bool has_header_ = false;
   std::vector<std::string> columns_;
-  std::optional<size_t> target_;
+  ColumnPlaces places_;
+  std::string note_;
 };
 
 }  // namespace levin::readers

@@ -201,8 +201,15 @@ std::shared_ptr<const Shard> open_lvb(MappedFile file) {
   std::string name = file.name();
   std::vector<DenseShard::Part> parts;
   parts.push_back({std::move(file), header.size, header.stride});
-  return std::make_shared<DenseShard>(std::move(name), header.rows, std::move(header.columns),
-                                      std::move(parts), std::move(places));
+  CsvLayout layout = {name, std::move(header.names.features), {}};
+  if (!layout.names.empty() && !header.names.target.empty()) {
+    layout.target = layout.names.size();
+    layout.names.push_back(std::move(header.names.target));
+  }
+  auto shard = std::make_shared<DenseShard>(std::move(name), header.rows, std::move(header.columns),
+                                            std::move(parts), std::move(places));
+  if (!layout.names.empty()) shard->set_layout(std::move(layout));
+  return shard;
 }
 
 std::shared_ptr<const Shard> open_npy(MappedFile file, MappedFile targets) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,9 @@ class DenseShard : public Shard {
   DenseShard(std::string name, int64_t rows, std::vector<Column> columns, std::vector<Part> parts,
              std::vector<Place> places);
 
+  /// Gives the numbers of a row names; before that they have none.
+  void set_layout(CsvLayout layout) { layout_ = std::move(layout); }
+  std::optional<CsvLayout> layout() const override { return layout_; }
   uint64_t file_bytes() const override;
   size_t row_bytes() const override;
   /// Reads the records into `buffer`, one read for each part. Views lie in the buffer, or in the
@@ -43,6 +47,7 @@ class DenseShard : public Shard {
   void read_row(int64_t row, std::span<std::byte* const> out) const override;
 
  private:
+  std::optional<CsvLayout> layout_;
   std::vector<Part> parts_;
   std::vector<Place> places_;
 };

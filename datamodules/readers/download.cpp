@@ -8,14 +8,18 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include <curl/curl.h>
 
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
@@ -24,7 +28,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr long kNoStatus = 0;  // file://
+constexpr double kSilentWait = 5.0;  // seconds
+constexpr long kNoStatus = 0;        // file://
 constexpr long kOk = 200;
 constexpr long kPartialContent = 206;
 constexpr long kRangeNotSatisfiable = 416;
@@ -191,11 +196,21 @@ class Transfer {
 };
 
 /// Lets one process (and thread) at a time download into a folder, if the file system has locks.
+/// Says so if that takes longer than a few seconds.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder)
       : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+    const double start = files::monotonic_seconds();
+    bool has_said_so = false;
+    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK && errno != EINTR) return;
+      if (!has_said_so && files::monotonic_seconds() - start > kSilentWait) {
+        has_said_so = true;
+        diagnostics::print("waiting for another process that downloads into '" + folder.string() +
+                           "'\n");
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }
   FolderLock(const FolderLock&) = delete;

@@ -3,8 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 
 namespace levin::readers {
@@ -43,7 +47,6 @@ void DownloadPrinter::operator()(const DownloadProgress& progress) {
   } else {
     print_line(progress);
   }
-  std::fflush(out_);
 }
 
 void DownloadPrinter::draw_bar(const DownloadProgress& progress, double now) {
@@ -66,7 +69,7 @@ void DownloadPrinter::draw_bar(const DownloadProgress& progress, double now) {
     const double left = static_cast<double>(progress.total - progress.done) / rate;
     line += "  " + std::to_string(static_cast<int64_t>(left + 0.5)) + " s left";
   }
-  std::fprintf(out_, "\r\x1b[K%s", line.c_str());
+  diagnostics::print(out_, "\r\x1b[K" + line);
 }
 
 void DownloadPrinter::print_line(const DownloadProgress& progress) {
@@ -75,16 +78,17 @@ void DownloadPrinter::print_line(const DownloadProgress& progress) {
   if (step <= last_step_) return;
   last_step_ = step;
   if (known) {
-    std::fprintf(out_, "%s: %lld %% of %s MB\n", name_.c_str(), static_cast<long long>(step * 10),
-                 megabytes(progress.total).c_str());
+    diagnostics::print(
+        out_, fmt::format("{}: {} % of {} MB\n", name_, step * 10, megabytes(progress.total)));
   } else {
-    std::fprintf(out_, "%s: %s MB\n", name_.c_str(), megabytes(progress.done).c_str());
+    diagnostics::print(out_, fmt::format("{}: {} MB\n", name_, megabytes(progress.done)));
   }
 }
 
 void DownloadPrinter::print_end(const DownloadProgress& progress, double now) {
-  std::fprintf(out_, "%s%s: %s MB, done in %.1f s\n", terminal_ ? "\r\x1b[K" : "", name_.c_str(),
-               megabytes(progress.done).c_str(), now - started_);
+  diagnostics::print(
+      out_, fmt::format("{}{}: {} MB, done in {:.1f} s\n", terminal_ ? "\r\x1b[K" : "", name_,
+                        megabytes(progress.done), now - started_));
 }
 
 }  // namespace levin::readers

@@ -15,6 +15,9 @@ constexpr std::string_view kMagic = "\x89LVB\r\n\x1a\n";
 constexpr uint64_t kVersion = 1;
 constexpr size_t kFixedSize = 40;
 constexpr size_t kChecksumAt = 36;
+/// "NAME", which stands before the names of the features.
+constexpr uint64_t kNamesTag = 0x454d414e;
+constexpr size_t kLongestName = 0xffff;
 constexpr size_t kLine = 64;
 /// Limits far above what anybody needs, against the sizes that a damaged header may claim.
 constexpr size_t kMostColumns = 1024;
@@ -46,6 +49,8 @@ class HeaderReader {
     at_ += size;
     return {reinterpret_cast<const char*>(bytes_.data()) + at_ - size, size};
   }
+  /// The bytes that are left.
+  size_t left() const { return bytes_.size() - at_; }
   void skip_to_multiple(size_t of) {
     const size_t size = rounded_up(at_, of) - at_;
     require(size);
@@ -86,6 +91,45 @@ Column read_column(HeaderReader& reader, size_t& offset) {
   column.name = reader.text(name_size);
   reader.skip_to_multiple(8);
   return column;
+}
+
+/// The bytes that the names take in a header; 0 if there are none or if a name is too long.
+size_t names_size(const LvbNames& names) {
+  if (names.features.empty() || names.target.size() > kLongestName) return 0;
+  size_t size = 8 + 2 + names.target.size();
+  for (const auto& name : names.features) {
+    if (name.size() > kLongestName) return 0;
+    size += 2 + name.size();
+  }
+  return size;
+}
+
+void append_names(std::string& text, const LvbNames& names) {
+  if (names.features.empty()) return;
+  append(text, kNamesTag, 4);
+  append(text, names.features.size() + 1, 4);
+  for (const auto& name : names.features) {
+    append(text, name.size(), 2);
+    text += name;
+  }
+  append(text, names.target.size(), 2);
+  text += names.target;
+}
+
+/// Reads the names that follow the columns, if there are any.
+LvbNames read_names(HeaderReader& reader, const Column& features) {
+  LvbNames names;
+  if (reader.left() < 8 || reader.number(4) != kNamesTag) return names;
+  const uint64_t count = reader.number(4);
+  if (count != features.values() + 1) {
+    reader.fail("the number of its names is " + std::to_string(count) + ", but must be " +
+                std::to_string(features.values() + 1) + ", one for each feature and the target");
+  }
+  for (uint64_t i = 0; i + 1 < count; ++i) {
+    names.features.push_back(reader.text(static_cast<size_t>(reader.number(2))));
+  }
+  names.target = reader.text(static_cast<size_t>(reader.number(2)));
+  return names;
 }
 
 /// Throws DataError unless a column lies inside a record of `stride` bytes.
@@ -144,7 +188,7 @@ void check_header_crc(const HeaderReader& reader, std::span<const std::byte> hea
 
 }  // namespace
 
-LvbHeader lvb_layout(std::vector<Column> columns, int64_t rows) {
+LvbHeader lvb_layout(std::vector<Column> columns, int64_t rows, LvbNames names) {
   LvbHeader header;
   header.rows = rows;
   size_t record = 0;
@@ -157,6 +201,11 @@ LvbHeader lvb_layout(std::vector<Column> columns, int64_t rows) {
   }
   const size_t padded = rounded_up(record, kLine);
   header.stride = (padded - record) * 16 <= record ? padded : rounded_up(record, 8);
+  const size_t extra = names_size(names);
+  if (extra > 0 && rounded_up(size + extra, kLine) <= kLongestHeader) {
+    size += extra;
+    header.names = std::move(names);
+  }
   header.size = rounded_up(size, kLine);
   header.columns = std::move(columns);
   return header;
@@ -180,6 +229,7 @@ std::string lvb_header(const LvbHeader& header) {
     text += column.name;
     text.resize(rounded_up(text.size(), 8), '\0');
   }
+  append_names(text, header.names);
   text.resize(header.size, '\0');
   store(text, kChecksumAt, crc32(bytes_of(text)), 4);
   return text;
@@ -216,6 +266,7 @@ LvbHeader parse_lvb_header(std::span<const std::byte> bytes, std::string_view na
     header.columns.push_back(read_column(reader, header.offsets.emplace_back()));
   }
   check_layout(reader, header);
+  header.names = read_names(reader, header.columns.front());
   if (header.stride > kLongestRecord || rows > (uint64_t{1} << 62) / header.stride) {
     reader.fail("its header says " + std::to_string(rows) + " rows of " +
                 std::to_string(header.stride) +

@@ -12,6 +12,7 @@
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/text_shard.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 
 namespace levin::readers {
 namespace {
@@ -35,6 +36,10 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
   }
   std::string formats;
   for (const auto& known : kFormats) formats += (formats.empty() ? "" : ", ") + known;
+  if (file.extension() == ".gz") {
+    throw DataError::unreadable(file.string(),
+                                "only IDX files may be gzipped; unpack it with gunzip first");
+  }
   throw DataError::unreadable(file.string(), "its name ends in none of " + suffixes +
                                                  "; rename it, or set format to one of " + formats);
 }
@@ -95,10 +100,95 @@ void check_alike(const Shards& shards) {
       }
       return text;
     };
+    const auto is_sparse = [](const Shard& of) {
+      const auto* text = dynamic_cast<const TextShard*>(&of);
+      return text != nullptr && text->is_sparse();
+    };
     throw DataError("the rows of " + shard->name() + " hold " + list(*shard) + ", but those of " +
                     first.name() + " hold " + list(first) +
-                    "; name files whose rows are of one kind");
+                    "; name files whose rows are of one kind" +
+                    (is_sparse(*shard) || is_sparse(first)
+                         ? ", and set num_features to the number of features if libsvm files don't "
+                           "show it"
+                         : ""));
   }
+}
+
+/// Says what was decided about text files in case of doubt.
+void tell_notes(const std::vector<std::shared_ptr<TextShard>>& texts,
+                const std::optional<CsvLayout>& first,
+                const std::function<void(const std::string&)>& note) {
+  std::vector<std::string> differing;
+  for (const auto& text : texts) {
+    if (!text->note().empty()) note(text->note());
+    const auto layout = text->layout();
+    if (layout && first && layout->names.empty() != first->names.empty()) {
+      differing.push_back(layout->file);
+    }
+  }
+  if (!differing.empty()) note(taken_in_order(differing, *first));
+}
+
+/// Whether a name in a folder is skipped: hidden files, and those that Spark, Hive and Arrow write
+/// beside the data or skip themselves.
+bool is_skipped(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with('.') || name.starts_with('_');
+}
+
+/// Appends the files in a folder, ordered by name.
+void append_folder(const std::string& folder, std::vector<fs::path>& files) {
+  const size_t before = files.size();
+  std::error_code failure;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(folder, failure), end; !failure && entry != end;
+       entry.increment(failure)) {
+    if (!is_skipped(entry->path()) && entry->is_regular_file(ignored)) {
+      files.push_back(entry->path());
+    }
+  }
+  if (failure) throw DataError::unreadable(folder, failure.message());
+  std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
+  if (files.size() == before) {
+    throw DataError("there is no file in the folder '" + folder +
+                    "' (subfolders and names that begin with '.' or '_' don't count); put files in "
+                    "it, or name another");
+  }
+}
+
+/// Whether a part of a path that matches `pattern` is a name that is skipped, though the same part
+/// of the pattern doesn't ask for it.
+bool matches_skipped(const fs::path& pattern, const fs::path& path) {
+  auto asked = pattern.begin();
+  for (const auto& part : path) {
+    const bool is_asked_for = asked != pattern.end() && is_skipped(*asked);
+    if (is_skipped(part) && !is_asked_for) return true;
+    if (asked != pattern.end()) ++asked;
+  }
+  return false;
+}
+
+/// Appends what matches a pattern, ordered by name.
+void append_matches(const std::string& pattern, std::vector<fs::path>& files) {
+  const size_t before = files.size();
+  std::string skipped;
+  glob_t found = {};
+  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+    for (size_t i = 0; i < found.gl_pathc; ++i) {
+      if (matches_skipped(pattern, found.gl_pathv[i])) {
+        skipped = found.gl_pathv[i];
+      } else {
+        files.emplace_back(found.gl_pathv[i]);
+      }
+    }
+  }
+  ::globfree(&found);
+  if (files.size() > before) return;
+  throw DataError("no file matches the pattern '" + pattern + "'" +
+                  (skipped.empty() ? "; check its folder and its spelling"
+                                   : ", apart from names that begin with '.' or '_' and don't "
+                                     "count, such as '" +
+                                         skipped + "'; begin that part of the pattern so, too"));
 }
 
 }  // namespace
@@ -132,6 +222,7 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
   }
   Shards shards;
   std::vector<std::shared_ptr<TextShard>> texts;
+  ShardOptions csv_options = options;
   for (size_t i = 0; i < files.size(); ++i) {
     const std::string format = format_of(files[i], options.format);
     const fs::path* target = targets.empty() ? nullptr : &targets[i];
@@ -147,15 +238,20 @@ Shards open_shards(const std::vector<fs::path>& files, const std::vector<fs::pat
     }
     if (format == "lvb") {
       shards.push_back(open_lvb(MappedFile(files[i])));
+      const auto layout = shards.back()->layout();
+      if (layout && csv_options.like) require_same_order(*layout, *csv_options.like);
+      if (!csv_options.like) csv_options.like = layout;
       continue;
     }
-    texts.push_back(format == "csv" ? open_csv(MappedFile(files[i]), options)
+    texts.push_back(format == "csv" ? open_csv(MappedFile(files[i]), csv_options)
                                     : open_libsvm(MappedFile(files[i]), options));
     shards.push_back(texts.back());
+    if (!csv_options.like) csv_options.like = texts.back()->layout();
   }
   if (shards.empty()) throw DataError::empty("the list of files", "name at least one");
   make_alike(texts, options);
   check_alike(shards);
+  if (options.note) tell_notes(texts, csv_options.like, options.note);
   return shards;
 }
 
@@ -163,6 +259,7 @@ ShardOptions settled(ShardOptions options, const Shards& shards) {
   for (const auto& shard : shards) {
     const auto* text = dynamic_cast<const TextShard*>(shard.get());
     if (text != nullptr && text->summary().has_zero) options.keep_signs = true;
+    if (!options.like) options.like = shard->layout();
   }
   const auto& columns = shards.front()->columns();
   // libsvm files leave out zeros, so they can't tell how many features there are.
@@ -179,35 +276,14 @@ ShardOptions settled(ShardOptions options, const Shards& shards) {
 
 std::vector<fs::path> find_files(const std::vector<std::string>& names) {
   std::vector<fs::path> files;
-  for (const auto& name : names) {
-    const size_t before = files.size();
-    std::error_code ignored;
+  std::error_code ignored;
+  for (const auto& name : expand_home(names, "a data file")) {
     if (fs::is_directory(name, ignored)) {
-      std::error_code failure;
-      for (fs::directory_iterator entry(name, failure), end; !failure && entry != end;
-           entry.increment(failure)) {
-        const bool hidden = entry->path().filename().string().starts_with('.');
-        if (!hidden && entry->is_regular_file(ignored)) files.push_back(entry->path());
-      }
-      if (failure) throw DataError::unreadable(name, failure.message());
-      std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
-      if (files.size() == before) {
-        throw DataError("there is no file in the folder '" + name +
-                        "' (hidden files and subfolders don't count); put files in it, or name "
-                        "another");
-      }
+      append_folder(name, files);
     } else if (fs::exists(name, ignored) || name.find_first_of("*?[") == name.npos) {
       files.emplace_back(name);
     } else {
-      glob_t found = {};
-      if (::glob(name.c_str(), 0, nullptr, &found) == 0) {
-        files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-      }
-      ::globfree(&found);
-      if (files.size() == before) {
-        throw DataError("no file matches the pattern '" + name +
-                        "'; check its folder and its spelling");
-      }
+      append_matches(name, files);
     }
   }
   return files;

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
+#include <levin/datamodules/readers/csv_header.h>
 #include <levin/datamodules/readers/mapped_file.h>
 #include <levin/datamodules/readers/target_type.h>
 
@@ -56,6 +58,8 @@ class Shard {
   int64_t rows() const { return rows_; }
   /// What each row holds: the features, "input", first, unless a .lvb file says otherwise.
   const std::vector<Column>& columns() const { return columns_; }
+  /// The names of the numbers of a row, if its format can have names: CSV, and .lvb made of it.
+  virtual std::optional<CsvLayout> layout() const { return {}; }
   /// The bytes of all its files.
   virtual uint64_t file_bytes() const = 0;
   /// The bytes that a row takes in a buffer that it is loaded into.
@@ -90,6 +94,15 @@ struct ShardOptions {
   /// What the targets are. It settles the type of the column "target" of text; other files keep the
   /// type that they have.
   TargetType target_type = TargetType::automatic;
+  /// Whether the first line of a CSV file names the columns.
+  CsvHeader header = CsvHeader::detect;
+  /// The first file of the run whose format can have names, if it isn't among the files to be
+  /// opened. The columns of CSV files that have names are taken in the order of the first one.
+  std::optional<CsvLayout> like{};
+  /// Leaves out columns of CSV files that the first one hasn't, instead of refusing them.
+  bool ignore_extra_columns = false;
+  /// Whether CSV files with names may lack the target column of the first one.
+  bool target_optional = false;
   /// Whether a .npy file without a file of targets holds features alone, instead of a target
   /// column.
   bool separate_targets = false;
@@ -103,6 +116,8 @@ struct ShardOptions {
   /// Called about every 32 KiB while text is read to find its lines. What it throws ends the
   /// opening.
   std::function<void()> while_reading{};
+  /// Called with sentences for the user about what was decided in case of doubt.
+  std::function<void(const std::string&)> note{};
 };
 
 /// Throws ConfigError for an unknown format, and if `num_features` isn't in [0, kMostFeatures].
@@ -110,21 +125,25 @@ void check_options(const ShardOptions& options);
 
 /// Opens files, which may be of different kinds if their rows are alike. `targets` is empty or has
 /// one file of targets for each file, which only .npy and IDX files may have. Everything is checked
-/// that can be without reading whole files; text is read once, to find its lines. Throws DataError,
-/// which names the file, for one that is missing, truncated, empty, of no known kind, or whose
-/// columns aren't those of the first, and if there are no files; ConfigError for invalid options.
+/// that can be without reading whole files; text is read once, to find its lines. The columns of
+/// CSV files that have a header are matched with those of the first file by name; those of .lvb
+/// files, if their names are known, must be in the same order. Throws DataError, which names the
+/// file, for one that is missing, truncated, empty, of no known kind, or whose columns aren't those
+/// of the first, and if there are no files; ConfigError for invalid options.
 Shards open_shards(const std::vector<std::filesystem::path>& files,
                    const std::vector<std::filesystem::path>& targets, const ShardOptions& options);
 
 /// Returns the options to open other files of the same run with, after `shards` were opened with
-/// `options`. What was found there (whether targets are classes, the number of features, the
-/// meaning of -1) holds for the other files too.
+/// `options`. What was found there (whether targets are classes, the names of columns, the number
+/// of features, the meaning of -1) holds for the other files too.
 ShardOptions settled(ShardOptions options, const Shards& shards);
 
 /// Returns the files that `names` stand for, in their order. A name is a file, a folder, for all
-/// files in it but hidden ones, ordered by name, or a pattern such as "train-*.csv". Throws
-/// DataError for a folder without files and for a pattern that matches none; whether a file exists
-/// is left to open_shards.
+/// files in it but those in its subfolders, or a pattern such as "train-*.csv"; files of a folder
+/// or a pattern are ordered by their names. Names that begin with '.' or '_', such as the _SUCCESS
+/// of Spark, are left out, unless that part of the pattern begins so itself. Throws DataError for a
+/// folder without files and for a pattern that matches none; whether a file exists is left to
+/// open_shards.
 std::vector<std::filesystem::path> find_files(const std::vector<std::string>& names);
 
 /// Writes type and shape of a column as messages show them: "float32 [784]".

@@ -20,8 +20,8 @@ bool parse_finite(std::string_view text, double& value) {
 
 class CsvLines : public LineFormat {
  public:
-  CsvLines(const std::string& name, std::string_view text, const std::string& target_column)
-      : csv_(text, name, {.target_column = target_column}, DType::float32), target_(csv_.target()) {
+  CsvLines(const std::string& name, std::string_view text, const CsvOptions& options)
+      : csv_(text, name, options, DType::float32), target_(csv_.target()) {
     if (width({}) == 0) {
       throw DataError(name +
                       " has only one column, the target; add at least one column of features, or "
@@ -44,23 +44,26 @@ class CsvLines : public LineFormat {
 
   void parse(const TextRecord& record, int64_t line, std::span<float> features,
              double& target) const override {
-    float* next = features.data();
     csv_.for_each_cell(record, line, [&](std::string_view cell, size_t column) {
+      const int64_t place = csv_.place_of(column);
+      if (place == ColumnPlaces::kUnused) return;
       const double value = csv_.number(cell, line, column);
-      if (column == target_) {
+      if (place == ColumnPlaces::kTarget) {
         target = value;
       } else {
-        *next++ = static_cast<float>(value);
+        features[static_cast<size_t>(place)] = static_cast<float>(value);
       }
     });
   }
 
   int64_t width(const Summary&) const override {
-    return static_cast<int64_t>(csv_.columns().size()) - (target_ ? 1 : 0);
+    return static_cast<int64_t>(csv_.features().size());
   }
   bool has_target() const override { return target_.has_value(); }
   bool is_sparse() const override { return false; }
   DataError no_rows() const override { return csv_.no_rows(); }
+  std::optional<CsvLayout> layout() const override { return csv_.layout(); }
+  std::string note() const override { return csv_.note(); }
 
  private:
   CsvFormat csv_;
@@ -200,7 +203,12 @@ class LibsvmLines : public LineFormat {
 }  // namespace
 
 std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options) {
-  auto format = std::make_unique<CsvLines>(file.name(), file.text(), options.target_column);
+  const CsvOptions csv = {.header = options.header,
+                          .target_column = options.target_column,
+                          .like = options.like,
+                          .ignore_extra_columns = options.ignore_extra_columns,
+                          .target_optional = options.target_optional};
+  auto format = std::make_unique<CsvLines>(file.name(), file.text(), csv);
   return std::make_shared<TextShard>(std::move(file), std::move(format), options);
 }
 

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <levin/datamodules/readers/csv_columns.h>
 #include <levin/datamodules/readers/shard.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
@@ -66,6 +68,10 @@ class LineFormat {
   virtual bool is_sparse() const = 0;
   /// Returns the error for a file without rows, for the caller to throw.
   virtual DataError no_rows() const = 0;
+  /// The names of the columns, in formats that can have them.
+  virtual std::optional<CsvLayout> layout() const { return {}; }
+  /// What was decided about the file in case of doubt, for the user; mostly empty.
+  virtual std::string note() const { return {}; }
 };
 
 /// The rows of a text file. Opening it reads the file once and notes where a row starts about every
@@ -87,6 +93,10 @@ class TextShard : public Shard {
             std::span<RowsInMemory> views) const override;
   void read_row(int64_t row, std::span<std::byte* const> out) const override;
 
+  /// The names of a CSV file's columns; nothing for other formats.
+  std::optional<CsvLayout> layout() const override { return format_->layout(); }
+  /// LineFormat::note.
+  std::string note() const { return format_->note(); }
   /// What the scan of all rows found when the file was opened.
   const LineFormat::Summary& summary() const { return summary_; }
   /// Makes targets float32, because those of another file aren't all whole numbers. This function,
@@ -130,7 +140,8 @@ class TextShard : public Shard {
 inline constexpr int64_t kMostFeatures = int64_t{1} << 24;
 
 /// Opens a CSV file of numbers, each of which a float32 can hold; `CsvFormat` describes the syntax.
-/// Throws DataError like TextShard, and for a file that has no column but its target.
+/// If `options.like` is set, the columns are matched with those of that file. Throws DataError like
+/// TextShard, for a file that has no column but its target, and like CsvFormat.
 std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options);
 /// Opens a libsvm file. A line is "target index:value index:value ...": features that are 0 are
 /// left out, indices rise along the line, and a comment starts at '#'. Targets -1 and 1 are classes

@@ -6,4 +6,7 @@
 set -eu
 if [ -n "${HOSTS:-}" ]; then set -- --hostfile "$HOSTS" "$@"; fi
 export MASTER_PORT="${MASTER_PORT:-29500}"
-exec mpirun -x MASTER_ADDR -x MASTER_PORT --bind-to none "$@"
+# Encrypts what the ranks leave for each other when they meet.
+LEVIN_RUN_SECRET="${LEVIN_RUN_SECRET:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}"
+export LEVIN_RUN_SECRET
+exec mpirun -x MASTER_ADDR -x MASTER_PORT -x LEVIN_RUN_SECRET --bind-to none "$@"

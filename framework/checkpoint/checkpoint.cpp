@@ -1,6 +1,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -16,7 +17,9 @@
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/formats/safetensors.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -195,6 +198,34 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
   return state;
 }
 
+std::filesystem::path without_tilde(const std::filesystem::path& path) {
+  return expand_home(path.string(), "the path of a checkpoint");
+}
+
+/// Throws CheckpointError if what exists at `path` can't be a checkpoint, such as a device, or a
+/// large file that begins in another way: before all of it is read into memory.
+void refuse_other_files(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return;  // reading says why
+  if (!std::filesystem::is_regular_file(path, error)) {
+    throw CheckpointError::io("read", path.string(),
+                              "it is no regular file; name the file or the folder of a checkpoint");
+  }
+  const auto size = std::filesystem::file_size(path, error);
+  unsigned char start[8] = {};
+  std::ifstream file(path, std::ios::binary);
+  if (error || size < sizeof(start) || !file.read(reinterpret_cast<char*>(start), sizeof(start))) {
+    return;
+  }
+  uint64_t header = 0;
+  for (size_t i = 0; i < sizeof(start); ++i) header |= uint64_t{start[i]} << (8 * i);
+  if (header >= 2 && header <= size - sizeof(start)) return;
+  throw CheckpointError::corrupt(
+      path.string(),
+      fmt::format("its first 8 bytes stand for a header of {} bytes, and the file has {}", header,
+                  size));
+}
+
 /// Maps a file into memory, so that the system reads only what is looked at.
 torch::Tensor map_file(const std::filesystem::path& path) {
   std::error_code error;
@@ -204,13 +235,14 @@ torch::Tensor map_file(const std::filesystem::path& path) {
   try {
     return at::from_file(path.string(), /*shared=*/false, static_cast<int64_t>(size), at::kByte);
   } catch (const c10::Error& failure) {
-    throw CheckpointError::io("read", path.string(), failure.what_without_backtrace());
+    throw CheckpointError::io("read", path.string(), plain_message(failure));
   }
 }
 
 }  // namespace
 
-void save_checkpoint(const std::filesystem::path& path, const StateDict& state) {
+void save_checkpoint(const std::filesystem::path& given, const StateDict& state) {
+  const auto path = without_tilde(given);
   Plan plan = plan_tensors(state);
   const std::string header = seal(plan, state);
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
@@ -223,13 +255,17 @@ void save_checkpoint(const std::filesystem::path& path, const StateDict& state) 
   files::move_into_place(beside, path);
 }
 
-StateDict load_checkpoint(const std::filesystem::path& path) {
+StateDict load_checkpoint(const std::filesystem::path& given) {
+  const auto path = without_tilde(given);
   if (std::filesystem::is_directory(path)) return load_sharded_checkpoint(path);
+  refuse_other_files(path);
   return parse(std::make_shared<std::string>(files::read_text(path)), path.string());
 }
 
-StateDict load_checkpoint_outline(const std::filesystem::path& path) {
+StateDict load_checkpoint_outline(const std::filesystem::path& given) {
+  const auto path = without_tilde(given);
   if (std::filesystem::is_directory(path)) return load_sharded_outline(path);
+  refuse_other_files(path);
   const auto mapped = map_file(path);
   const auto bytes = bytes_of(mapped);
   const auto file = safetensors::parse(bytes, path.string());

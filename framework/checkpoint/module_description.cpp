@@ -1,11 +1,14 @@
 #include <levin/framework/checkpoint/module_description.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace levin {
 namespace {
 
 constexpr const char* kMember = "module";
+constexpr const char* kFitted = "fitted";
+constexpr const char* kClassNames = "class_names";
 
 template <class T>
 Value to_array(const std::vector<T>& list) {
@@ -23,8 +26,20 @@ Value to_value(const ModuleDescription& description) {
     value["input"] = Value::Object{{"shape", to_array(description.input->shape)},
                                    {"dtype", description.input->dtype}};
   }
-  value["class_names"] = to_array(description.class_names);
+  value[kClassNames] = to_array(description.class_names);
   return value;
+}
+
+bool is_whole_checkpoint(const StateDict& state) {
+  return state.values.contains("checkpoint_format") || state.values.contains(kMember);
+}
+
+StateDict module_weights(const StateDict& loaded) {
+  const bool all_are_the_models =
+      std::all_of(loaded.tensors.begin(), loaded.tensors.end(),
+                  [](const auto& item) { return item.first.starts_with("model."); });
+  const bool has_parts = is_whole_checkpoint(loaded) || loaded.values.contains("model");
+  return has_parts || all_are_the_models ? loaded.child("model") : loaded;
 }
 
 std::optional<ModuleDescription> module_description(const StateDict& checkpoint) {
@@ -38,10 +53,32 @@ std::optional<ModuleDescription> module_description(const StateDict& checkpoint)
     for (const auto& size : input.at("shape").as_array()) known.shape.push_back(size.as_int());
     known.dtype = input.at("dtype").as_string();
   }
-  for (const auto& name : value.at("class_names").as_array()) {
+  for (const auto& name : value.at(kClassNames).as_array()) {
     description.class_names.push_back(name.as_string());
   }
   return description;
+}
+
+StateDict fitted_state(const StateDict& checkpoint) {
+  const auto description = module_description(checkpoint);
+  return with_class_names(checkpoint.child(kFitted),
+                          description ? description->class_names : std::vector<std::string>());
+}
+
+StateDict with_class_names(StateDict fitted, const std::vector<std::string>& names) {
+  if (!names.empty() && !fitted.values.contains(kClassNames)) {
+    fitted.values[kClassNames] = to_array(names);
+  }
+  return fitted;
+}
+
+std::vector<std::string> class_names_in(const StateDict& fitted) {
+  std::vector<std::string> names;
+  if (!fitted.values.contains(kClassNames)) return names;
+  for (const auto& name : fitted.values.at(kClassNames).as_array()) {
+    names.push_back(name.as_string());
+  }
+  return names;
 }
 
 }  // namespace levin

@@ -45,8 +45,30 @@ struct ModuleDescription {
 /// The description as the object shown above; members that aren't known are null or empty.
 Value to_value(const ModuleDescription& description);
 
+/// Whether `state` is a whole checkpoint of `Trainer::fit`, as load_checkpoint returns it, and not
+/// the state of one object. The module's weights are then its `child("model")`.
+bool is_whole_checkpoint(const StateDict& state);
+
+/// Returns the module's weights from what load_checkpoint has read: `child("model")` of a fit's
+/// checkpoint and of any other file whose tensors are all named `model.*`, or all of a file that
+/// holds nothing but weights, such as `save_checkpoint(path, module.state_dict())` writes.
+StateDict module_weights(const StateDict& loaded);
+
 /// What `checkpoint` says about its module; nothing if it says nothing, as a file that another
 /// program wrote. Throws CheckpointError if the description isn't of the form shown above.
 std::optional<ModuleDescription> module_description(const StateDict& checkpoint);
+
+/// What `checkpoint` says about the data that its module was trained on: the state that
+/// `DataModule::fitted_state` returned, which is its child "fitted", with the names of the classes
+/// as the value "class_names" if they have any. Empty if it says nothing. Throws CheckpointError if
+/// the description of the module is damaged.
+StateDict fitted_state(const StateDict& checkpoint);
+
+/// Adds "class_names" to the values of a fitted state, unless it has them or there are no names.
+StateDict with_class_names(StateDict fitted, const std::vector<std::string>& names);
+
+/// The names of the classes in a fitted state; none if it doesn't know any. Throws CheckpointError
+/// if they aren't a list of texts.
+std::vector<std::string> class_names_in(const StateDict& fitted);
 
 }  // namespace levin

@@ -1,7 +1,11 @@
 #include <levin/framework/checkpoint/restart_record.h>
 
 #include <algorithm>
+#include <utility>
 
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -10,9 +14,22 @@
 namespace levin {
 namespace {
 
+constexpr uint64_t kMostRecordBytes = uint64_t{1} << 20;
+
 Value read(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return Value::Object{};
-  return Value::from_json(files::read_text(path));
+  try {
+    Value fits = Value::from_json(files::read_text(path, kMostRecordBytes));
+    for (const auto& [number, fit] : fits.as_object()) {
+      if (fit.contains("checkpoint")) fit.at("checkpoint").as_string();
+    }
+    return fits;
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(
+        fmt::format("'{}', the record of which checkpoints this job has saved, can't be used: {}; "
+                    "remove it, and give the checkpoint to go on from as ckpt_path",
+                    path.string(), error.what()));
+  }
 }
 
 bool came_to_its_end(const Value& fits) {
@@ -24,7 +41,10 @@ bool came_to_its_end(const Value& fits) {
 }  // namespace
 
 RestartRecord::RestartRecord(const std::filesystem::path& folder, const std::string& job,
-                             bool is_restart, bool is_own_name) {
+                             bool is_restart, bool is_own_name,
+                             std::vector<std::filesystem::path> further)
+    : folders_(std::move(further)) {
+  folders_.push_back(folder);
   std::string name = job;
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == '/' || c == ':' || c == '\0'; }, '-');
@@ -37,13 +57,26 @@ std::filesystem::path RestartRecord::checkpoint(int64_t fit) const {
   const auto key = std::to_string(fit);
   if (!fits.contains(key) || !fits.at(key).contains("checkpoint")) return {};
   const std::filesystem::path path = fits.at(key).at("checkpoint").as_string();
-  return has_checkpoint(path) ? path : std::filesystem::path();
+  if (!has_checkpoint(path)) return {};
+  if (is_own(path)) return path;
+  throw CheckpointError(fmt::format(
+      "'{}' says that this job's last checkpoint is '{}', which is neither in the folder of its "
+      "runs "
+      "nor in one that a ModelCheckpoint of the job saves to; remove the first file to begin anew, "
+      "or give the second one as ckpt_path if you trust it",
+      path_.string(), path.string()));
 }
 
 void RestartRecord::saved(int64_t fit, const std::filesystem::path& checkpoint) {
+  if (!is_own(checkpoint)) return;
   Value fits = read(path_);
   fits[std::to_string(fit)]["checkpoint"] = std::filesystem::absolute(checkpoint).string();
   files::write_atomically(path_, fits.to_json());
+}
+
+bool RestartRecord::is_own(const std::filesystem::path& checkpoint) const {
+  return std::any_of(folders_.begin(), folders_.end(),
+                     [&](const auto& folder) { return is_checkpoint_in(folder, checkpoint); });
 }
 
 void RestartRecord::ended(int64_t fit) {

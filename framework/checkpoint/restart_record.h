@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace levin {
 
@@ -24,14 +25,17 @@ class RestartRecord {
   /// known that this job wrote the record: its ranks have been started again, or this isn't the
   /// first fit of the program. If it is false, a record that is there is removed if all of its fits
   /// came to their end, because an earlier job of the same name wrote it. It is also removed if
-  /// `is_own_name` is false, which says that other jobs may have the same name.
+  /// `is_own_name` is false, which says that other jobs may have the same name. `further` are
+  /// folders outside of `folder` to which the job saves checkpoints.
   RestartRecord(const std::filesystem::path& folder, const std::string& job, bool is_restart,
-                bool is_own_name = true);
+                bool is_own_name = true, std::vector<std::filesystem::path> further = {});
 
   /// Returns the absolute path of the checkpoint that fit number `fit` saved last. Empty if it
-  /// saved none or if that checkpoint is gone.
+  /// saved none or if that checkpoint is gone. Throws CheckpointError if the record names a file
+  /// that, links followed, is in none of the folders, since the job hasn't written that.
   std::filesystem::path checkpoint(int64_t fit) const;
-  /// Records that fit number `fit` has saved a checkpoint, whose path is made absolute.
+  /// Records that fit number `fit` has saved a checkpoint, whose path is made absolute. Does
+  /// nothing if the checkpoint is in none of the folders.
   void saved(int64_t fit, const std::filesystem::path& checkpoint);
   /// Records that fit number `fit` has come to its end. Does nothing if it has saved no checkpoint.
   void ended(int64_t fit);
@@ -39,7 +43,10 @@ class RestartRecord {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  bool is_own(const std::filesystem::path& checkpoint) const;
+
   std::filesystem::path path_;
+  std::vector<std::filesystem::path> folders_;
 };
 
 }  // namespace levin

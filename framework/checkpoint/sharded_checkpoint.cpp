@@ -14,6 +14,7 @@
 #include <levin/framework/checkpoint/slices.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -81,7 +82,7 @@ void together(Ranks& ranks, const fs::path& folder, const std::function<void()>&
     work();
   } catch (const std::exception& error) {
     own = std::current_exception();
-    problem = error.what();
+    problem = plain_message(error);
   }
   const auto problems = ranks.gather(problem);
   if (own) std::rethrow_exception(own);
@@ -114,15 +115,29 @@ void write_index(const fs::path& folder, int64_t world_size, const std::string& 
   files::write_atomically(folder / kIndex, index.to_json(2));
 }
 
+/// Returns whether a file of that name is a part: `rank-` and digits, a point and eight hexadecimal
+/// digits, and the suffix.
+bool is_part_name(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  if (!name.starts_with(kPartPrefix) || !name.ends_with(kPartSuffix)) return false;
+  name.remove_prefix(std::string_view(kPartPrefix).size());
+  if (name.size() < std::string_view(kPartSuffix).size()) return false;
+  name.remove_suffix(std::string_view(kPartSuffix).size());
+  const size_t point = name.find('.');
+  if (point == name.npos || point == 0) return false;
+  const std::string_view save = name.substr(point + 1);
+  return name.substr(0, point).find_first_not_of(kDigits.substr(0, 10)) == name.npos &&
+         save.size() == 8 && save.find_first_not_of(kDigits) == save.npos;
+}
+
 /// Removes the parts that don't belong to `save`, or all parts if `save` is empty.
 void remove_parts(const fs::path& folder, const std::string& save) {
   std::vector<fs::path> others;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    const bool is_part = name.starts_with(kPartPrefix) && name.ends_with(kPartSuffix);
     const bool is_kept = !save.empty() && name.ends_with("." + save + kPartSuffix);
-    if (is_part && !is_kept) others.push_back(entry.path());
+    if (is_part_name(name) && !is_kept) others.push_back(entry.path());
   }
   for (const auto& path : others) files::remove_file(path);
 }
@@ -152,7 +167,12 @@ Value read_index(const fs::path& folder) {
 using LoadFile = StateDict (*)(const fs::path&);
 
 StateDict load_part(const fs::path& folder, const Value& index, size_t rank, LoadFile load_file) {
-  const auto path = folder / index.at("files").as_array()[rank].as_string();
+  const std::string& name = index.at("files").as_array()[rank].as_string();
+  if (!is_part_name(name)) {  // it could lead out of the folder
+    throw CheckpointError::corrupt((folder / kIndex).string(),
+                                   fmt::format("'{}' isn't the name of a part", name));
+  }
+  const auto path = folder / name;
   if (!fs::exists(path)) throw CheckpointError::corrupt(path.string(), "the part is missing");
   StateDict part = load_file(path);
   const bool is_ours = part.values.contains(kPart) &&
@@ -264,7 +284,9 @@ void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ran
 }
 
 bool has_checkpoint(const fs::path& path) {
-  return fs::is_directory(path) ? fs::exists(path / kIndex) : fs::exists(path);
+  std::error_code ignored;  // what can't be looked at counts as missing
+  return fs::is_directory(path, ignored) ? fs::exists(path / kIndex, ignored)
+                                         : fs::exists(path, ignored);
 }
 
 StateDict load_sharded_checkpoint(const fs::path& folder) {
@@ -277,7 +299,10 @@ StateDict load_sharded_outline(const fs::path& folder) {
 
 void remove_checkpoint(const fs::path& path) {
   if (!fs::is_directory(path)) return files::remove_file(path);
-  files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
+  if (fs::exists(path / kIndex)) {
+    read_index(path);                   // throws if another program wrote it
+    files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
+  }
   remove_parts(path, "");
   files::remove_folder(path);
 }

@@ -37,7 +37,9 @@ StateDict load_sharded_outline(const std::filesystem::path& folder);
 
 /// Removes a checkpoint, which is a file or a folder. It is no error if there is none. Other files
 /// in the folder stay, and the folder then stays too. Throws CheckpointError if a file can't be
-/// removed.
+/// removed, or if the folder has an index.json that isn't a checkpoint's; nothing is removed then.
+///
+/// A path that was read from a file must not be passed here; see own_checkpoint.h.
 void remove_checkpoint(const std::filesystem::path& path);
 
 }  // namespace levin

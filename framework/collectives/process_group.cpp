@@ -1,62 +1,29 @@
 #include <levin/framework/collectives/process_group.h>
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
-#include <map>
+#include <functional>
 #include <mutex>
-#include <thread>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
 #include <levin/framework/collectives/gloo.h>
 #include <levin/framework/collectives/host_memory.h>
 #include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/collectives/meeting_place.h>
+#include <levin/framework/collectives/meeting_store.h>
 #include <levin/framework/collectives/nccl.h>
+#include <levin/framework/collectives/polled_wait.h>
+#include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/files.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
-
-std::string own_address(const Cluster& cluster) {
-  if (cluster.num_nodes == 1) return "127.0.0.1";
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* found = nullptr;
-  const std::string port = std::to_string(cluster.master_port);
-  if (::getaddrinfo(cluster.master_address.c_str(), port.c_str(), &hints, &found) != 0) {
-    throw DistributedError(
-        fmt::format("the host '{}' can't be found; set MASTER_ADDR to the address of rank 0",
-                    cluster.master_address));
-  }
-  std::string address;
-  for (const addrinfo* one = found; one != nullptr && address.empty(); one = one->ai_next) {
-    const int handle = ::socket(one->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (handle < 0) continue;
-    sockaddr_storage own{};
-    socklen_t size = sizeof(own);
-    char text[NI_MAXHOST];
-    if (::connect(handle, one->ai_addr, one->ai_addrlen) == 0 &&  // sends nothing
-        ::getsockname(handle, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
-        ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text, sizeof(text), nullptr, 0,
-                      NI_NUMERICHOST) == 0) {
-      address = text;
-    }
-    ::close(handle);
-  }
-  ::freeaddrinfo(found);
-  return address.empty() ? "127.0.0.1" : address;
-}
-
 namespace {
 
 constexpr size_t kBroadcastBytes = size_t{250} << 20;  // in one message
@@ -72,63 +39,19 @@ auto joined(int64_t rank, const std::string& what, const Work& work,
     return work();
   } catch (const Error&) {
     throw;
-  } catch (const c10::Error& error) {
-    throw DistributedError(
-        fmt::format("rank {}: {}: {}; {}", rank, what, error.what_without_backtrace(), hint));
   } catch (const std::exception& error) {
-    throw DistributedError(fmt::format("rank {}: {}: {}; {}", rank, what, error.what(), hint));
+    throw DistributedError(
+        fmt::format("rank {}: {}: {}; {}", rank, what, plain_message(error), hint));
   }
 }
 
-/// The store at which a rank meets the others, and how many times it has met equally many ranks of
-/// the same run there.
-struct MeetingPlace {
-  using Meeting = std::pair<std::string, int64_t>;  // the run's id, the number of ranks
-  c10::intrusive_ptr<c10d::Store> store;
-  std::map<Meeting, int64_t> meetings{};
-};
-
-/// Returns the meeting place, of which a process keeps one for its whole life, for two reasons:
-/// rank 0's port can be served only once, and a rank may already be at its second Trainer while
-/// others are still leaving the first.
-MeetingPlace meeting_place(const Cluster& cluster, std::chrono::milliseconds timeout) {
-  static std::mutex mutex;
-  static auto& places =
-      *new std::map<std::string, MeetingPlace>;  // never destroyed: a rank may still wait
-  const auto make = [&] {
-    c10d::TCPStoreOptions options;
-    options.port = static_cast<uint16_t>(cluster.master_port);
-    options.isServer = cluster.rank == 0 && !cluster.launcher_serves_store;
-    options.waitWorkers = false;
-    options.timeout = timeout;
-    return c10::make_intrusive<c10d::TCPStore>(cluster.master_address, options);
-  };
-  if (cluster.world_size == 1) return {make()};
-  const MeetingPlace::Meeting meeting{cluster.run_id, cluster.world_size};
-  const auto key =
-      fmt::format("{} {} {}", cluster.rank, cluster.master_address, cluster.master_port);
-  {
-    const std::lock_guard lock(mutex);
-    if (const auto found = places.find(key); found != places.end()) {
-      ++found->second.meetings[meeting];
-      return found->second;
-    }
+/// Deletes keys by `work`. It is no error if the store is gone, because rank 0 may have ended.
+template <class Work>
+void tidy_up(const Work& work) {
+  try {
+    work();
+  } catch (const std::exception&) {
   }
-  const MeetingPlace place{make(), {{meeting, 1}}};
-  const std::lock_guard lock(mutex);
-  places[key] = place;
-  return place;
-}
-
-c10::intrusive_ptr<c10d::Store> meet(const Cluster& cluster, std::chrono::milliseconds timeout) {
-  auto place = meeting_place(cluster, timeout);
-  // The prefix hides the outdated values that earlier starts of the job and earlier meetings left
-  // in the store. It contains the number of ranks, because torchrun doesn't count a start with more
-  // or fewer ranks as a restart.
-  return c10::make_intrusive<c10d::PrefixStore>(
-      fmt::format("levin/{}/{}/{}/{}", cluster.run_id, cluster.restart_count, cluster.world_size,
-                  place.meetings[{cluster.run_id, cluster.world_size}]),
-      place.store);
 }
 
 c10d::ReduceOp op_of(ProcessGroup::Op op) {
@@ -170,8 +93,11 @@ class ProcessGroup::Implementation {
         backend(backend_of(options, device)),
         shares_memory(options.backend == "auto" && device.is_cpu() && cluster.num_nodes == 1),
         timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)) {
-    store = joined(
-        cluster.rank, "the ranks didn't meet", [&] { return meet(cluster, timeout); }, hint());
+    const auto meeting_work = [&] { meeting = meet(cluster, timeout); };
+    joined(cluster.rank, "the ranks didn't meet", meeting_work, hint());
+    store = sealed_store();
+    const auto all = [&] { wait_for_all_ranks(cluster, *store, timeout); };
+    joined(cluster.rank, "the ranks couldn't be joined", all, hint());
     join("levin");
   }
 
@@ -183,11 +109,23 @@ class ProcessGroup::Implementation {
         timeout(other.timeout),
         // The number hides the outdated values that an earlier group of that name left in the
         // store.
-        store(c10::make_intrusive<c10d::PrefixStore>(
-            fmt::format("{}-{}", name, other.descendants.size()), other.store)) {
+        meeting{other.meeting.inside,
+                fmt::format("{}/{}-{}", other.meeting.prefix, name, other.descendants.size())} {
+    store = sealed_store();
     join(name);
     const std::lock_guard lock(other.mutex);
     other.descendants.emplace_back(group);
+  }
+
+  /// To be called when all ranks are known to be joined: deletes the keys by which Gloo joined
+  /// them.
+  void forget_addresses() {
+    if (addresses == nullptr) return;
+    tidy_up([&] {
+      delete_keys_set(*addresses);
+      forget_all_ranks(cluster, *store);
+    });
+    addresses.reset();
   }
 
   void abort() {
@@ -204,7 +142,10 @@ class ProcessGroup::Implementation {
   const std::string backend;
   const bool shares_memory;
   const std::chrono::milliseconds timeout;
+  Meeting meeting;
   c10::intrusive_ptr<c10d::Store> store;
+  /// What Gloo has put into the store until `forget_addresses`.
+  c10::intrusive_ptr<c10d::Store> addresses;
   Group group;
   std::atomic<bool> aborted{false};
   std::mutex mutex;
@@ -222,13 +163,24 @@ class ProcessGroup::Implementation {
     joined(cluster.rank, "the ranks couldn't be joined", work, hint());
   }
 
-  Group joined_group(const std::string& name) const {
+  c10::intrusive_ptr<c10d::Store> sealed(
+      std::function<void(std::vector<uint8_t>&)> clean = {}) const {
+    return make_sealed_store(meeting.inside, RunSecret(cluster.secret), timeout, std::move(clean));
+  }
+  c10::intrusive_ptr<c10d::Store> sealed_store() const {
+    return c10::make_intrusive<c10d::PrefixStore>(meeting.prefix, sealed());
+  }
+
+  Group joined_group(const std::string& name) {
     using Type = c10d::ProcessGroup::BackendType;
     const int own = static_cast<int>(cluster.rank);
     const int size = static_cast<int>(cluster.world_size);
     auto result = c10::make_intrusive<c10d::ProcessGroup>(store, own, size);
-    const auto gloo = make_gloo(c10::make_intrusive<c10d::PrefixStore>("gloo", store), own, size,
-                                timeout, own_address(cluster));
+    const std::string address = own_address(cluster);
+    addresses = sealed([address](auto& value) { clear_unused_bytes(value, address); });
+    const auto gloo =
+        make_gloo(c10::make_intrusive<c10d::PrefixStore>(meeting.prefix + "/gloo", addresses), own,
+                  size, timeout, address);
     result->setBackend(c10::DeviceType::CPU, Type::GLOO, gloo);
     const bool by_nccl = backend == "nccl";
     if (by_nccl) {
@@ -310,8 +262,10 @@ void ProcessGroup::broadcast(std::vector<torch::Tensor> tensors) {
 
 void ProcessGroup::barrier() {
   // The barrier of c10d's ProcessGroup itself shares one tensor among all threads of the process.
-  joined(rank(), "barrier",
-         [&] { implementation_->group->getDefaultBackend()->barrier()->wait(); });
+  joined(rank(), "barrier", [&] {
+    implementation_->group->getDefaultBackend()->barrier()->wait();
+    implementation_->forget_addresses();
+  });
 }
 
 std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
@@ -338,21 +292,31 @@ void ProcessGroup::set(const std::string& key, const std::string& value) {
 
 /// Polls the store. A call that waits in the store would make the calls of other threads wait, too.
 std::string ProcessGroup::get(const std::string& key) {
-  auto& store = *implementation_->store;
+  auto& own = *implementation_;
   return joined(rank(), fmt::format("waiting for '{}'", key), [&] {
-    const double start = files::monotonic_seconds();
-    std::chrono::milliseconds pause(1);
-    while (!store.check({key})) {
-      if (implementation_->aborted) throw std::runtime_error("aborted");
-      const double waited = files::monotonic_seconds() - start;
-      if (waited * 1e3 > static_cast<double>(implementation_->timeout.count())) {
-        throw std::runtime_error(fmt::format("no rank has set it in {:.3g} s", waited));
-      }
-      std::this_thread::sleep_for(pause);
-      pause = std::min(pause * 2, std::chrono::milliseconds(50));
-    }
-    return store.get_to_str(key);
+    PolledWait wait({.timeout = static_cast<double>(own.timeout.count()) / 1e3,
+                     .notice =
+                         [&] {
+                           return fmt::format(
+                               "rank {} has waited for 60 s for '{}' of another rank", rank(), key);
+                         },
+                     .notice_after = 60.0,
+                     .is_aborted = [&] { return own.aborted.load(); }});
+    while (!own.store->check({key})) wait.pause();
+    return own.store->get_to_str(key);
   });
+}
+
+std::string ProcessGroup::take(const std::string& key, int64_t readers) {
+  std::string value = get(key);
+  tidy_up([&] {
+    auto& store = *implementation_->store;
+    const std::string count = key + "/taken";
+    if (readers > 1 && store.add(count, 1) < readers) return;
+    store.deleteKey(key);
+    if (readers > 1) store.deleteKey(count);
+  });
+  return value;
 }
 
 void ProcessGroup::abort() noexcept {

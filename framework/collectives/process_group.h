@@ -37,9 +37,9 @@ std::string own_address(const Cluster& cluster);
 
 /// The ranks of a run, joined so that they can exchange tensors: c10d's process groups.
 ///
-/// Every call except `rank`, `world_size`, `set`, `get` and `abort` is a collective: all ranks make
-/// the same calls in the same order. A call throws DistributedError if another rank is gone or too
-/// late.
+/// Every call except `rank`, `world_size`, `set`, `get`, `take` and `abort` is a collective: all
+/// ranks make the same calls in the same order. A call throws DistributedError if another rank is
+/// gone or too late.
 ///
 ///     ProcessGroup group(*find_cluster(), at::kCPU);
 ///     group.all_reduce(gradient);                       // now the sum over ranks, on every rank
@@ -47,8 +47,15 @@ class ProcessGroup {
  public:
   enum class Op { sum, min, max };
 
-  /// Meets the other ranks at the cluster's address, and returns when all are there. `device` is
-  /// the one that this rank trains on. Throws ConfigError for a backend that can't be used.
+  /// Meets the other ranks at the cluster's address, and returns when all are there. If that takes
+  /// more than a few seconds, a line on stderr says which ranks are missing and how to train alone.
+  /// `device` is the one that this rank trains on. Throws ConfigError for a backend that can't be
+  /// used.
+  ///
+  /// Ranks of one host meet where only that host can connect. Ranks of several hosts meet at a port
+  /// that is open to the network; the run's secret (run_secret.h) then protects what they agree on
+  /// there. It doesn't protect the connections of Gloo and NCCL, through which gradients go: these
+  /// are neither encrypted nor checked, so the hosts have to be in a network that is trusted.
   ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options = {});
   /// Joins the ranks of `other` once more, under `name`, for collectives whose order among those of
   /// `other` may differ from rank to rank. A collective of `other`, whose `abort` also ends waits
@@ -84,8 +91,11 @@ class ProcessGroup {
   /// Puts `value` into the store of the group under `key`, for the other ranks. Waits for nobody.
   void set(const std::string& key, const std::string& value);
   /// Returns the value that some rank has put into the store under `key`; waits until it is there.
-  /// Throws DistributedError after `timeout` seconds or `abort`.
+  /// Throws DistributedError after `timeout` seconds or `abort`, half a minute after a signal has
+  /// asked this process to stop, and if another program has written the value.
   std::string get(const std::string& key);
+  /// Like `get`, for a value that `readers` ranks take, each once. The last of them deletes it.
+  std::string take(const std::string& key, int64_t readers);
 
   /// Ends every wait for other ranks, in this group and in those that were made from it, and with
   /// Gloo also on the other ranks. The waiting calls throw, and so does every later collective. May

@@ -201,11 +201,29 @@ class JobReader {
     auto chosen = start(*entry, place);
     const ConfigNode* args = node.find("init_args");
     chosen.settings = args == nullptr ? ConfigNode::null(node.origin) : *args;
-    auto left_out = read_settings(chosen.fields, chosen.settings, place,
-                                  {.keys_around = {"class_path", "init_args"}});
-    job_.remarks.insert(job_.remarks.end(), left_out.begin(), left_out.end());
+    const auto ignored = read_settings(
+        chosen.fields, chosen.settings, place,
+        {.keys_around = {"class_path", "init_args"},
+         .other_class_with = [&](std::string_view key) { return class_with(list, key); }});
+    if (!ignored.empty()) {
+      job_.warnings.push_back(
+          fmt::format("{}: {} doesn't have these settings, which are ignored: {}", place,
+                      chosen.name, fmt::join(ignored, ", ")));
+    }
     chosen.settings.origin = node.origin;
     return chosen;
+  }
+
+  /// The first class of the list that has a setting of that name, or "".
+  template <class List>
+  static std::string class_with(const List& list, std::string_view setting) {
+    for (const auto& entry : list.entries()) {
+      const auto draft = entry.draft();
+      for (const auto& field : draft.fields) {
+        if (field.name == setting) return entry.name;
+      }
+    }
+    return {};
   }
 
   template <class Base>

@@ -89,8 +89,9 @@ struct Job {
   ScheduleOptions schedule{};
   /// The checkpoint to read: a file, "last" or "best"; empty for none.
   std::string ckpt_path{};
-  /// Remarks for the user about settings that were left out.
-  std::vector<std::string> remarks{};
+  /// Warnings for the user, one for each class that was given settings which only another class of
+  /// its kind has. They name the settings, which are ignored.
+  std::vector<std::string> warnings{};
 
   /// Makes the optimizer and the scheduler that `optimizer` and `lr_scheduler` ask for. `optimizer`
   /// must be given. Throws ConfigError for settings that they refuse.
@@ -107,6 +108,8 @@ ConfigNode read_configuration(const std::vector<std::string>& files,
 const std::vector<std::string>& configuration_parts();
 
 /// Turns a configuration, as read_configuration returns it, into a job of classes from `registry`.
+/// A setting that the class doesn't have, but another one of its kind has, is ignored with a
+/// warning (Job::warnings), so that a class can be replaced in one line, wherever that line is.
 /// Checks all keys and types, the Trainer's options, and the optimizer's and scheduler's settings,
 /// for which it makes them once. Throws ConfigError with file, line and key. The job keeps what it
 /// needs of the registry.

@@ -54,8 +54,9 @@ std::unique_ptr<Module> make_described(const Registry& registry,
 }
 
 /// Converts the module's floating-point tensors to the types of the saved ones. A class's settings
-/// don't say, for example, that module.to(kDouble) was called before training.
-void take_types(Module& module, const StateDict& weights) {
+/// don't say, for example, that module.to(kDouble) was called before training. A tied tensor may
+/// have been saved under any of the names that torch::nn::Module gives it.
+void take_types(torch::nn::Module& module, const StateDict& weights) {
   const auto take = [&](const std::string& name, torch::Tensor own) {
     const auto saved = weights.tensors.find(name);
     if (saved == weights.tensors.end()) return;
@@ -87,6 +88,7 @@ std::unique_ptr<Module> load_module(const Registry& registry, const StateDict& c
   } catch (const CheckpointError& error) {
     throw CheckpointError(fmt::format("'{}': {}", name, error.what()));
   }
+  module->set_data_state(fitted_state(checkpoint).clone());
   module->eval();
   return module;
 }

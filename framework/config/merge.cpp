@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -26,6 +29,26 @@ template <class List>
 bool contains(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
+
+/// Finds or adds members of an object, each in constant time. Nothing else may add or remove
+/// members meanwhile.
+class MemberIndex {
+ public:
+  explicit MemberIndex(ConfigNode& object) : object_(object) {
+    for (size_t i = 0; i < object.members.size(); ++i) places_.emplace(object.members[i].key, i);
+  }
+  /// Like ConfigNode::member, but returns the key as well.
+  ConfigMember& member(const std::string& key, const Origin& where) {
+    auto& members = object_.members;
+    const auto [place, is_new] = places_.try_emplace(key, members.size());
+    if (is_new) members.push_back({key, where, ConfigNode::null(where)});
+    return members[place->second];
+  }
+
+ private:
+  ConfigNode& object_;
+  std::unordered_map<std::string, size_t> places_;
+};
 
 bool names_class(std::string_view place) { return contains(kClassPlaces, place); }
 
@@ -61,13 +84,17 @@ void normalise_class(ConfigNode& node, std::string_view place) {
     node = std::move(object);
     return;
   }
-  std::vector<ConfigMember> settings;
-  for (const auto& each : node.members) {
-    if (!belongs_to_class_node(place, each.key)) settings.push_back(each);
-  }
-  for (auto& each : settings) {
-    node.erase(each.key);
-    node.member("init_args", each.origin).member(each.key, each.origin) = std::move(each.value);
+  const auto first_setting = std::stable_partition(
+      node.members.begin(), node.members.end(),
+      [&](const ConfigMember& each) { return belongs_to_class_node(place, each.key); });
+  std::vector<ConfigMember> settings(std::make_move_iterator(first_setting),
+                                     std::make_move_iterator(node.members.end()));
+  node.members.erase(first_setting, node.members.end());
+  if (!settings.empty()) {
+    ConfigNode& args = node.member("init_args", settings.front().origin);
+    if (args.is_null()) args = ConfigNode::object(settings.front().origin);
+    MemberIndex index(args);
+    for (auto& each : settings) index.member(each.key, each.origin).value = std::move(each.value);
   }
   if (place == kScheduler) pull_out_scheduler_keys(node);
 }
@@ -86,11 +113,6 @@ void normalise_at(ConfigNode& node, std::string_view place) {
       normalise_at(each.value, place.empty() ? each.key : fmt::format("{}.{}", place, each.key));
     }
   }
-}
-
-std::string class_of(const ConfigNode& node) {
-  const ConfigNode* path = node.find("class_path");
-  return path == nullptr ? std::string() : std::string(short_class_name(path->text));
 }
 
 std::vector<std::string> split(std::string_view path) {
@@ -186,17 +208,11 @@ void merge(ConfigNode& base, ConfigNode over) {
     base = std::move(over);
     return;
   }
-  const std::string old_class = class_of(base);
-  const std::string new_class = class_of(over);
-  if (ConfigNode* args = base.find("init_args");
-      args != nullptr && !new_class.empty() && old_class != new_class) {
-    for (auto& each : args->members) each.value.inherited = true;
-  }
+  MemberIndex index(base);
   for (auto& each : over.members) {
-    merge(base.member(each.key, each.origin), std::move(each.value));
-    for (auto& mine : base.members) {
-      if (mine.key == each.key) mine.origin = each.origin;
-    }
+    ConfigMember& mine = index.member(each.key, each.origin);
+    merge(mine.value, std::move(each.value));
+    mine.origin = each.origin;
   }
 }
 

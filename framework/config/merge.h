@@ -13,8 +13,8 @@ namespace levin {
 void normalise(ConfigNode& root);
 
 /// Puts `over` over `base`; both are normalised. Objects are merged member by member, and anything
-/// else is replaced as a whole. If a class is replaced by another, the old one's settings are
-/// marked as `inherited`.
+/// else is replaced as a whole. If a class is replaced by another, the settings stay, and the new
+/// class takes those that it has.
 void merge(ConfigNode& base, ConfigNode over);
 
 /// A setting given on the command line: `--trainer.max_epochs=5` or

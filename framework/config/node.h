@@ -40,9 +40,6 @@ struct ConfigNode {
   std::string text{};
   /// Whether a scalar was written in quotes; it is then text, even if it looks like a number.
   bool quoted = false;
-  /// Whether this is a setting of a class that a later file or override replaced by another class.
-  /// It is left out if the new class has no such setting.
-  bool inherited = false;
   /// The items of a list, in their order.
   std::vector<ConfigNode> items;
   /// The members of an object, in the order in which they were written.

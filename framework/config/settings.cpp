@@ -53,6 +53,11 @@ void set_field(const Field& field, const ConfigMember& member, std::string_view 
   }
 }
 
+/// The name of another class that has the setting, or "".
+std::string class_with(const ReadOptions& options, std::string_view setting) {
+  return options.other_class_with ? options.other_class_with(setting) : std::string();
+}
+
 }  // namespace
 
 std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& object,
@@ -62,7 +67,7 @@ std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& o
   for (const auto& field : fields) known.push_back(field.name);
   known.insert(known.end(), options.other_keys.begin(), options.other_keys.end());
 
-  std::vector<std::string> left_out;
+  std::vector<std::string> ignored;
   for (const auto& member : object.members) {
     const auto field = std::find_if(fields.begin(), fields.end(),
                                     [&](const Field& each) { return each.name == member.key; });
@@ -70,17 +75,16 @@ std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& o
       set_field(*field, member, place, options);
     } else if (std::find(known.begin(), known.end(), member.key) != known.end()) {
       continue;
-    } else if (member.value.inherited) {
-      left_out.push_back(
-          fmt::format("{}: {}.{} is left out: the class now chosen has no such setting",
-                      member.origin.to_string(), place, member.key));
+    } else if (const std::string other = class_with(options, member.key); !other.empty()) {
+      ignored.push_back(
+          fmt::format("{} ({}, a setting of {})", member.key, member.origin.to_string(), other));
     } else {
       known.insert(known.end(), options.keys_around.begin(), options.keys_around.end());
       throw ConfigError::unknown_name("key", member.key, known,
                                       fmt::format("{}: {}", member.origin.to_string(), place));
     }
   }
-  return left_out;
+  return ignored;
 }
 
 void throw_at(const ConfigError& error, const ConfigNode& object, std::string_view place) {

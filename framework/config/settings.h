@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,11 +21,16 @@ struct ReadOptions {
   /// Whether `null` leaves a setting that can't be null at its default, as for Lightning's Trainer,
   /// instead of being an error.
   bool null_keeps_default = false;
+  /// Returns the name of another class that has a setting of the given name, or "" if none has.
+  /// Such a setting is ignored instead of being an error, so that one class can take the place of
+  /// another by changing one line. If there is no function, no other class has settings.
+  std::function<std::string(std::string_view)> other_class_with{};
 };
 
 /// Sets fields from the members of `object`, which error messages call `place` ("trainer",
-/// "model"). A text setting gets the text as written: `00123` stays `00123`. Returns a remark for
-/// each inherited setting that was left out.
+/// "model"). A text setting gets the text as written: `00123` stays `00123`. Returns the members
+/// that were ignored because only another class has such a setting, each with its place and that
+/// class: "hidden_sizes (job.yaml:4, a setting of MLP)".
 ///
 /// Throws ConfigError with file, line and key: for a value of another type with the value and the
 /// expected type, for an unknown key with the nearest known one.

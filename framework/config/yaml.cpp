@@ -1,9 +1,16 @@
 #include <levin/framework/config/yaml.h>
 
+#include <algorithm>
+#include <optional>
+#include <sstream>
 #include <string>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <yaml-cpp/anchor.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <levin/framework/core/error.h>
@@ -16,113 +23,215 @@ constexpr const char* kCommandLine = "command line";
 constexpr const char* kBinaryTag = "tag:yaml.org,2002:binary";  // what `!!binary` stands for
 // No sensible configuration is deeper or larger. A small file can stand for a huge one, because
 // each use of an alias repeats all that the alias stands for.
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxDepth = 64;
 constexpr int64_t kMaxNodes = 100'000;
+constexpr size_t kMaxBytes = size_t{16} << 20;
 
-/// Turns yaml-cpp's nodes into ours.
-class Converter {
+[[noreturn]] void refuse_size(std::string_view file) {
+  throw ConfigError(
+      fmt::format("{}: larger than {} MiB, which no configuration is; give the file "
+                  "with the settings",
+                  file, kMaxBytes >> 20));
+}
+
+/// Makes a ConfigNode of what yaml-cpp's parser finds, in time that is proportional to the text.
+/// (YAML::LoadAll never ends if it finds a comma after the document, and yaml-cpp's own nodes would
+/// have to be walked through a second time.)
+class ConfigBuilder final : public YAML::EventHandler {
  public:
-  explicit Converter(std::string file) : file_(std::move(file)) {}
+  ConfigBuilder(std::string_view text, std::string_view file) : text_(text), file_(file) {}
 
-  ConfigNode convert(const YAML::Node& yaml, int depth = 0) {
-    const Origin origin = origin_of(yaml.Mark());
-    if (depth > kMaxDepth || ++count_ > kMaxNodes) {
+  /// The document, or null if there is none.
+  ConfigNode take_root() { return root_ ? *std::move(root_) : ConfigNode::null({file_, 1}); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) refuse_rest(mark);
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    put(ConfigNode::null(origin_of(mark)), anchor);
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& text) override {
+    const Origin origin = origin_of(mark);
+    const bool is_binary = tag == kBinaryTag;
+    // Text in quotes has the tag "!".
+    put(ConfigNode::scalar(is_binary ? decoded(text, origin) : text, origin,
+                           is_binary || tag == "!"),
+        anchor);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto found = anchors_.find(anchor);
+    if (found == anchors_.end()) {
       throw ConfigError(
-          fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
-                      origin.to_string(), kMaxDepth, kMaxNodes));
+          fmt::format("{}: the alias stands for something that contains it; remove it",
+                      origin_of(mark).to_string()));
     }
-    if (yaml.IsScalar()) return ConfigNode::scalar(text_of(yaml), origin, is_text(yaml));
-    if (yaml.IsSequence()) {
-      ConfigNode list = ConfigNode::list(origin);
-      for (const auto& item : yaml) list.items.push_back(convert(item, depth + 1));
-      return list;
-    }
-    return yaml.IsMap() ? convert_map(yaml, origin, depth) : ConfigNode::null(origin);
+    count(found->second, origin_of(mark));
+    put(found->second, YAML::NullAnchor);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value /*style*/) override {
+    open(ConfigNode::list(origin_of(mark)), anchor);
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value /*style*/) override {
+    open(ConfigNode::object(origin_of(mark)), anchor);
+  }
+  void OnMapEnd() override {
+    Open& object = open_.back();
+    for (const auto& node : object.merged) take_missing(object, node);
+    close();
   }
 
  private:
-  /// Whether a scalar is text whatever it looks like: it is in quotes or marked as `!!binary`.
-  static bool is_text(const YAML::Node& scalar) {
-    return scalar.Tag() == "!" || scalar.Tag() == kBinaryTag;
+  /// A list or an object whose end hasn't come yet.
+  struct Open {
+    ConfigNode node;
+    YAML::anchor_t anchor = YAML::NullAnchor;
+    std::optional<ConfigNode> key{};                   // an object's key that waits for its value
+    std::unordered_map<std::string, int64_t> lines{};  // where each key of an object was written
+    std::vector<ConfigNode> merged{};                  // what `<<` refers to
+    bool wants_key() const { return node.is_object() && !key; }
+  };
+
+  void open(ConfigNode node, YAML::anchor_t anchor) {
+    if (!open_.empty() && open_.back().wants_key()) refuse_key(node.origin);
+    if (open_.size() > kMaxDepth) refuse_large(node.origin);
+    open_.push_back({.node = std::move(node), .anchor = anchor});
   }
 
-  /// A scalar as written, or the bytes that a `!!binary` one stands for.
-  std::string text_of(const YAML::Node& scalar) const {
-    if (scalar.Tag() != kBinaryTag) return scalar.Scalar();
-    const auto bytes = YAML::DecodeBase64(scalar.Scalar());
-    if (bytes.empty() && !scalar.Scalar().empty()) {
-      throw ConfigError(fmt::format("{}: '{}' is marked as !!binary and isn't base64",
-                                    origin_of(scalar.Mark()).to_string(), scalar.Scalar()));
+  void close() {
+    Open closed = std::move(open_.back());
+    open_.pop_back();
+    put(std::move(closed.node), closed.anchor);
+  }
+
+  /// Puts a whole node where the parser is: it is the document, an item, a key or a value.
+  void put(ConfigNode node, YAML::anchor_t anchor) {
+    if (anchor != YAML::NullAnchor) {
+      count(node, node.origin);
+      anchors_.insert_or_assign(anchor, node);
+    }
+    if (open_.size() > kMaxDepth) refuse_large(node.origin);
+    if (!open_.empty() && open_.back().wants_key()) return put_key(std::move(node));
+    if (++count_ > kMaxNodes) refuse_large(node.origin);
+    if (open_.empty()) {
+      root_ = std::move(node);
+    } else if (open_.back().node.is_list()) {
+      open_.back().node.items.push_back(std::move(node));
+    } else {
+      put_value(open_.back(), std::move(node));
+    }
+  }
+
+  void put_key(ConfigNode key) {
+    if (!key.is_scalar()) refuse_key(key.origin);
+    open_.back().key = std::move(key);
+  }
+
+  static void put_value(Open& object, ConfigNode value) {
+    const ConfigNode key = *std::exchange(object.key, std::nullopt);
+    if (key.text == "<<" && !key.quoted) {
+      object.merged.push_back(std::move(value));
+      return;
+    }
+    const auto [first, is_new] = object.lines.try_emplace(key.text, key.origin.line);
+    if (!is_new) {
+      throw ConfigError(fmt::format("{}: the key '{}' is there twice, first in line {}; remove one",
+                                    key.origin.to_string(), key.text, first->second));
+    }
+    object.node.members.push_back({key.text, key.origin, std::move(value)});
+  }
+
+  /// Does what `<<: *defaults` or `<<: [*a, *b]` asks for: adds the members that aren't there yet.
+  static void take_missing(Open& object, const ConfigNode& from) {
+    for (const auto& item : from.items) take_missing(object, item);
+    for (const auto& each : from.members) {
+      if (object.lines.try_emplace(each.key, each.origin.line).second) {
+        object.node.members.push_back(each);
+      }
+    }
+  }
+
+  /// Counts the values of a node that is about to be copied.
+  void count(const ConfigNode& node, const Origin& where) {
+    if (++count_ > kMaxNodes) refuse_large(where);
+    for (const auto& item : node.items) count(item, where);
+    for (const auto& each : node.members) count(each.value, where);
+  }
+
+  /// The bytes that a `!!binary` scalar stands for.
+  static std::string decoded(const std::string& text, const Origin& origin) {
+    const auto bytes = YAML::DecodeBase64(text);
+    if (bytes.empty() && !text.empty()) {
+      throw ConfigError(
+          fmt::format("{}: '{}' is marked as !!binary and isn't base64", origin.to_string(), text));
     }
     return {bytes.begin(), bytes.end()};
   }
 
-  ConfigNode convert_map(const YAML::Node& yaml, const Origin& origin, int depth) {
-    ConfigNode object = ConfigNode::object(origin);
-    std::vector<ConfigNode> merged;
-    for (const auto& pair : yaml) {
-      const Origin where = origin_of(pair.first.Mark());
-      if (!pair.first.IsScalar()) {
-        throw ConfigError(where.to_string() + ": a key must be a word, not a list or an object");
-      }
-      const std::string key = text_of(pair.first);
-      ConfigNode value = convert(pair.second, depth + 1);
-      if (key == "<<" && !is_text(pair.first)) {
-        merged.push_back(std::move(value));
-        continue;
-      }
-      refuse_twice(object, key, where);
-      object.members.push_back({key, where, std::move(value)});
-    }
-    for (const auto& node : merged) take_missing(object, node);
-    return object;
+  [[noreturn]] static void refuse_key(const Origin& where) {
+    throw ConfigError(where.to_string() + ": a key must be a word, not a list or an object");
   }
-
-  static void refuse_twice(const ConfigNode& object, const std::string& key, const Origin& where) {
-    for (const auto& each : object.members) {
-      if (each.key != key) continue;
-      throw ConfigError(fmt::format("{}: the key '{}' is there twice, first in line {}; remove one",
-                                    where.to_string(), key, each.origin.line));
-    }
+  [[noreturn]] static void refuse_large(const Origin& where) {
+    throw ConfigError(
+        fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
+                    where.to_string(), kMaxDepth, kMaxNodes));
   }
-
-  /// Does what `<<: *defaults` or `<<: [*a, *b]` asks for: adds the members that aren't there yet.
-  static void take_missing(ConfigNode& object, const ConfigNode& from) {
-    for (const auto& item : from.items) take_missing(object, item);
-    for (const auto& each : from.members) {
-      if (object.find(each.key) == nullptr) object.members.push_back(each);
+  /// Refuses what follows the end of the first document: another one, or text that has no place.
+  [[noreturn]] void refuse_rest(const YAML::Mark& mark) const {
+    std::string_view rest = text_;
+    for (int line = 0; line < mark.line && rest.find('\n') != rest.npos; ++line) {
+      rest.remove_prefix(rest.find('\n') + 1);
     }
+    const std::string where = origin_of(mark).to_string();
+    if (rest.starts_with("---")) {
+      throw ConfigError(fmt::format(
+          "{}: found 2 documents; expected one, so remove the line `---` between them", where));
+    }
+    throw ConfigError(fmt::format(
+        "{}: not valid YAML: found '{}' where the text should end (column {}); remove it, or put "
+        "text that contains it in quotes",
+        where, rest.substr(0, std::min<size_t>(rest.find('\n'), 20)), mark.column + 1));
   }
 
   Origin origin_of(const YAML::Mark& mark) const { return {file_, mark.line + 1}; }
 
+  std::string_view text_;
   std::string file_;
+  std::optional<ConfigNode> root_;
+  std::vector<Open> open_;  // the outermost first
+  std::unordered_map<YAML::anchor_t, ConfigNode> anchors_;
   int64_t count_ = 0;
+  int64_t documents_ = 0;
 };
 
 }  // namespace
 
 ConfigNode parse_yaml(std::string_view text, std::string_view file) {
+  if (text.size() > kMaxBytes) refuse_size(file);
+  std::istringstream stream{std::string(text)};
+  ConfigBuilder builder(text, file);
   try {
-    const auto documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      throw ConfigError(
-          fmt::format("{}: found {} documents; expected one, so remove the `---` lines", file,
-                      documents.size()));
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) {
     }
-    ConfigNode root = documents.empty() ? ConfigNode::null({std::string(file), 1})
-                                        : Converter(std::string(file)).convert(documents.front());
-    return root;
   } catch (const YAML::Exception& error) {
     throw ConfigError(fmt::format("{}:{}: not valid YAML: {} (column {})", file,
                                   error.mark.line + 1, error.msg, error.mark.column + 1));
   }
+  return builder.take_root();
 }
 
 ConfigNode read_yaml(const std::filesystem::path& path) {
   std::string text;
   try {
-    text = files::read_text(path);
+    std::error_code ignored;
+    const auto size = std::filesystem::file_size(path, ignored);
+    if (!ignored && size > kMaxBytes) refuse_size(path.string());
+    text = files::read_text(path, kMaxBytes);
   } catch (const CheckpointError& error) {
     throw ConfigError(fmt::format("--config: {}", error.what()));
   }

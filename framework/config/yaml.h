@@ -9,7 +9,10 @@ namespace levin {
 
 /// Reads YAML text, one document, and keeps the line of every node. Anchors, aliases, `<<` merges
 /// (without quotes) and `!!binary` text are understood. `file` is what error messages call the
-/// text. Throws ConfigError, with file and line, if the text isn't YAML or has the same key twice.
+/// text. The time is proportional to the length of the text. Throws ConfigError, with file and
+/// line, if the text isn't YAML, has the same key twice, goes on after its end, is nested more than
+/// 64 levels deep or has more than 100,000 values (aliases count with all that they stand for), and
+/// ConfigError with the file if it is larger than 16 MiB.
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
 /// Reads a YAML file. Throws what parse_yaml throws, and also ConfigError if the file can't be

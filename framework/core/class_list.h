@@ -76,7 +76,9 @@ class ClassList {
   explicit ClassList(std::string kind) : kind_(std::move(kind)) {}
 
   /// Adds a class T, or replaces the class that had the name, in its place. `help` says in one line
-  /// what the class is for. T needs three things, which are checked when the call is compiled:
+  /// what the class is for. A class without settings needs a constructor from Args, or from
+  /// nothing. A class with settings needs three things, which are checked when the call is
+  /// compiled:
   ///   - `using Options = TOptions;`, an options struct with a default for every field;
   ///   - `Fields describe(TOptions&)` in the same namespace (see options.h);
   ///   - a constructor from (Args..., Options) or (Options, Args...), or from Options alone if it
@@ -151,6 +153,27 @@ class ClassList {
   // changed through `fields` later.
   template <class T>
   static Draft<Base, Args...> draft_of() {
+    if constexpr (MadeFromOptions<T, Args...>) {
+      return draft_with_settings<T>();
+    } else {
+      static_assert(std::constructible_from<T, Args...> || std::constructible_from<T>,
+                    "the class must be made from T::Options, from the list's arguments, or from "
+                    "nothing; see ClassList::add");
+      Draft<Base, Args...> draft;
+      draft.make = [](Args... args) -> std::unique_ptr<Base> {
+        if constexpr (std::constructible_from<T, Args...>) {
+          return std::make_unique<T>(std::forward<Args>(args)...);
+        } else {
+          return std::make_unique<T>();
+        }
+      };
+      return draft;
+    }
+  }
+
+ private:
+  template <class T>
+  static Draft<Base, Args...> draft_with_settings() {
     using Options = typename T::Options;
     auto options = std::make_shared<Options>();
     Draft<Base, Args...> draft;
@@ -168,7 +191,6 @@ class ClassList {
     return draft;
   }
 
- private:
   std::string kind_ = "class";
   std::vector<Entry> entries_;
 };

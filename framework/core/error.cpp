@@ -49,7 +49,8 @@ ConfigError ConfigError::unknown_name(std::string_view kind, std::string_view na
                                       const std::vector<std::string>& known,
                                       std::string_view where) {
   const std::string nearest = nearest_name(name, known);
-  const std::string hint = nearest.empty()
+  const std::string hint = known.empty() ? "there are none"
+                           : nearest.empty()
                                ? fmt::format("the known ones are: {}", fmt::join(known, ", "))
                                : fmt::format("did you mean '{}'?", nearest);
   const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);

@@ -19,7 +19,8 @@ namespace levin {
 ///
 /// A message says what is wrong, names the value, and says what to do about it. The static
 /// functions of the classes make exceptions with the common messages. Exceptions of LibTorch keep
-/// their class; the step, epoch and rank are added to their text.
+/// their class, which isn't one of these; the step, epoch and rank are added to their text. To
+/// catch all of them, catch std::exception.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -10,14 +10,18 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <system_error>
+#include <utility>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/write_signals.h>
 
 namespace levin::files {
 namespace {
 
 constexpr size_t kAppendBuffer = size_t{64} << 10;
+constexpr uint64_t kMostWithoutSize = uint64_t{256} << 20;
 
 std::function<int(const Operation&)>& injector() {
   static std::function<int(const Operation&)> function;
@@ -55,9 +59,10 @@ int open_file(const std::filesystem::path& path, int flags) {
   return ::open(path.c_str(), flags | O_CLOEXEC, 0666);
 }
 
-/// Writes all of `data`. Returns 0 or an errno value.
-int write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte> data) {
+/// Writes all of `data`, which then is what couldn't be written. Returns 0 or an errno value.
+int write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte>& data) {
   if (const int error = injected("write", path)) return error;
+  const NoWriteSignals signals;
   while (!data.empty()) {
     const ssize_t written = ::write(descriptor, data.data(), data.size());
     if (written < 0 && errno == EINTR) continue;
@@ -77,32 +82,75 @@ void sync_folder(const std::filesystem::path& folder) {
 
 int write_and_sync(int descriptor, const std::filesystem::path& path,
                    std::span<const std::span<const std::byte>> parts) {
-  for (const auto& part : parts) {
+  for (auto part : parts) {
     if (const int error = write_all(descriptor, path, part)) return error;
   }
   if (const int error = injected("sync", path)) return error;
   return ::fsync(descriptor) == 0 ? 0 : errno;
 }
 
-}  // namespace
+/// The bytes of this machine's memory, or the largest number if that isn't known. A larger text
+/// would be begun, and the system would kill the process.
+uint64_t physical_memory() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page <= 0) return std::numeric_limits<uint64_t>::max();
+  return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page);
+}
 
-void write_atomically(const std::filesystem::path& path,
-                      std::span<const std::span<const std::byte>> parts) {
+/// Reads to the end of a file that is expected to have `size` bytes. Returns 0 or an errno value,
+/// EFBIG if there are more than `most_bytes`.
+int read_all(int descriptor, uint64_t size, uint64_t most_bytes, std::string& text) {
+  size_t done = 0;
+  try {
+    if (size > physical_memory()) return ENOMEM;
+    // One byte more than the file's size, so that the first read can show that it has ended.
+    text.resize(static_cast<size_t>(size) + 1);
+    for (;;) {
+      if (done > most_bytes) return EFBIG;
+      if (done == text.size()) {  // the file grew, or is a pipe
+        text.resize(text.size() + std::max<size_t>(4096, text.size() / 2));
+      }
+      const ssize_t got = ::read(descriptor, text.data() + done, text.size() - done);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return errno;
+      if (got == 0) break;
+      done += static_cast<size_t>(got);
+    }
+  } catch (const std::exception&) {  // std::bad_alloc or std::length_error
+    return ENOMEM;
+  }
+  text.resize(done);
+  return 0;
+}
+
+/// Writes a temporary file beside `path` and renames it. Returns 0 or an errno value.
+int write_and_rename(const std::filesystem::path& path,
+                     std::span<const std::span<const std::byte>> parts) {
   static std::atomic<uint64_t> counter{0};
-  if (path.has_parent_path()) create_folder(path.parent_path());
   auto temporary = path;
   temporary += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
 
   const int descriptor = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-  if (descriptor < 0) fail("write", path, errno);
+  if (descriptor < 0) return errno;
   int error = write_and_sync(descriptor, path, parts);
   if (::close(descriptor) != 0 && error == 0) error = errno;
   if (error == 0) error = injected("rename", path);
   if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    ::unlink(temporary.c_str());
-    fail("write", path, error);
+  if (error != 0) ::unlink(temporary.c_str());
+  return error;
+}
+
+}  // namespace
+
+void write_atomically(const std::filesystem::path& path,
+                      std::span<const std::span<const std::byte>> parts) {
+  int error = ENOENT;
+  for (int i = 0; i < 3 && error == ENOENT; ++i) {  // somebody removed the folder meanwhile
+    if (path.has_parent_path()) create_folder(path.parent_path());
+    error = write_and_rename(path, parts);
   }
+  if (error != 0) fail("write", path, error);
   sync_folder(path.parent_path());
 }
 
@@ -122,27 +170,22 @@ void move_into_place(const std::filesystem::path& from, const std::filesystem::p
   sync_folder(to.parent_path());
 }
 
-std::string read_text(const std::filesystem::path& path) {
+std::string read_text(const std::filesystem::path& path, uint64_t most_bytes) {
   const int descriptor = open_file(path, O_RDONLY);
   if (descriptor < 0) fail("read", path, errno);
   std::string text;
   struct stat status {};
   int error = ::fstat(descriptor, &status) == 0 ? 0 : errno;
   if (error == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
-  // One byte more than the file's size, so that the first read can show that it has ended.
-  text.resize(error == 0 ? static_cast<size_t>(status.st_size) + 1 : 0);
-  size_t done = 0;
-  while (error == 0) {
-    if (done == text.size()) text.resize(text.size() + 4096);  // the file grew, or is a pipe
-    const ssize_t got = ::read(descriptor, text.data() + done, text.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) error = errno;
-    if (got <= 0) break;
-    done += static_cast<size_t>(got);
-  }
+  if (!S_ISREG(status.st_mode)) most_bytes = std::min(most_bytes, kMostWithoutSize);
+  const auto size = static_cast<uint64_t>(std::max<off_t>(status.st_size, 0));
+  if (error == 0) error = size > most_bytes ? EFBIG : read_all(descriptor, size, most_bytes, text);
   ::close(descriptor);
+  if (error == EFBIG) {
+    throw CheckpointError::io("read", path.string(),
+                              "it holds more than " + std::to_string(most_bytes) + " bytes");
+  }
   if (error != 0) fail("read", path, error);
-  text.resize(done);
   return text;
 }
 
@@ -207,13 +250,14 @@ AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(offset_, other.offset_);
   std::swap(waiting_, other.waiting_);
+  std::swap(replaces_, other.replaces_);
   return *this;
 }
 
 AppendFile::~AppendFile() {
   try {
     close();
-  } catch (const Error&) {  // a destructor can't report an error
+  } catch (const std::exception&) {  // a destructor can't report an error
   }
 }
 
@@ -224,23 +268,67 @@ void AppendFile::append(std::string_view text) {
 }
 
 void AppendFile::flush() {
+  if (replaces_) {
+    write_atomically(path_, waiting_);
+    const int descriptor = open_file(path_, O_RDWR);
+    if (descriptor < 0) fail("write", path_, errno);
+    ::lseek(descriptor, 0, SEEK_END);
+    ::close(std::exchange(descriptor_, descriptor));
+    waiting_.clear();
+    replaces_ = false;
+  }
   if (const int error = write_waiting()) fail("write", path_, error);
 }
 
 int AppendFile::write_waiting() {
   if (waiting_.empty()) return 0;
-  const auto data = std::as_bytes(std::span(waiting_.data(), waiting_.size()));
+  auto data = std::as_bytes(std::span(waiting_.data(), waiting_.size()));
   const int error = write_all(descriptor_, path_, data);
-  waiting_.clear();
+  waiting_.erase(0, waiting_.size() - data.size());
   return error;
+}
+
+bool AppendFile::is_removed() const {
+  struct stat own {};
+  struct stat there {};
+  if (!is_open() || ::fstat(descriptor_, &own) != 0) return false;
+  if (::stat(path_.c_str(), &there) != 0) return errno == ENOENT || errno == ENOTDIR;
+  return own.st_nlink == 0 && (own.st_dev != there.st_dev || own.st_ino != there.st_ino);
+}
+
+std::string AppendFile::text() const {
+  if (replaces_) return waiting_;
+  std::string text(static_cast<size_t>(offset_) - waiting_.size(), '\0');
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t got =
+        ::pread(descriptor_, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) fail("read", path_, got < 0 ? errno : EIO);
+    done += static_cast<size_t>(got);
+  }
+  return text + waiting_;
+}
+
+void AppendFile::replace(std::string text) {
+  waiting_ = std::move(text);
+  offset_ = static_cast<int64_t>(waiting_.size());
+  replaces_ = true;
 }
 
 void AppendFile::close() {
   if (!is_open()) return;
-  const int error = write_waiting();
-  ::close(descriptor_);
-  descriptor_ = -1;
-  if (error != 0) fail("write", path_, error);
+  const auto forget = [this] {
+    ::close(std::exchange(descriptor_, -1));
+    waiting_.clear();
+    replaces_ = false;
+  };
+  try {
+    flush();
+  } catch (...) {
+    forget();
+    throw;
+  }
+  forget();
 }
 
 double monotonic_seconds() { return seconds_of<std::chrono::steady_clock>(); }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,8 +25,11 @@ void write_atomically(const std::filesystem::path& path, std::string_view text);
 /// of that name is replaced. Throws CheckpointError if that fails.
 void move_into_place(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// Reads a whole file. Throws CheckpointError if it can't be read.
-std::string read_text(const std::filesystem::path& path);
+/// Reads a whole file, or a pipe to its end. Throws CheckpointError if it can't be read, holds more
+/// than `most_bytes`, or doesn't fit into memory. Of what has no size, such as a pipe or a device,
+/// it reads at most 256 MiB.
+std::string read_text(const std::filesystem::path& path,
+                      uint64_t most_bytes = std::numeric_limits<uint64_t>::max());
 
 /// Creates a folder and its parents, unless it exists. Throws CheckpointError if that fails or the
 /// folder can't be written to.
@@ -59,8 +63,18 @@ class AppendFile {
   /// Adds text at the end. It stays in memory until `flush` is called or 64 KiB are waiting. Throws
   /// CheckpointError if it can't be written then.
   void append(std::string_view text);
-  /// Hands the waiting text to the system. Throws CheckpointError if that fails.
+  /// Hands the waiting text to the system. Throws CheckpointError if that fails; what isn't written
+  /// goes on waiting, so that a later call writes it.
   void flush();
+  /// Whether the file was removed or moved away, or another one was put in its place, since it was
+  /// opened. What is written then doesn't get where it is looked for.
+  bool is_removed() const;
+  /// The whole content, waiting text included. It is still there if the file was removed. Throws
+  /// CheckpointError if it can't be read.
+  std::string text() const;
+  /// Replaces the whole content. The next `flush` writes `text` to the file's path by
+  /// write_atomically; a file or folder that is missing is made again.
+  void replace(std::string text);
   /// The file's length in bytes, waiting text included: the offset that a checkpoint records.
   int64_t offset() const { return offset_; }
   /// Flushes and closes the file. Throws CheckpointError if that fails.
@@ -73,6 +87,7 @@ class AppendFile {
   int descriptor_ = -1;
   int64_t offset_ = 0;
   std::string waiting_;
+  bool replaces_ = false;  // what waits is the whole content, not its end
 };
 
 /// The time in seconds on a clock that never goes back; its start is arbitrary.

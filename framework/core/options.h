@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -105,6 +106,17 @@ struct Field {
 /// struct that was described, which must neither be moved nor destroyed while they are used. They
 /// are no copy: `Field::set` changes the struct itself.
 using Fields = std::vector<Field>;
+
+/// Whether T is made from its own options struct, `T::Options`, alone or together with `Args`. A
+/// class that has none, or that has only inherited the type from its base without a constructor
+/// that takes it, is made without settings.
+template <class T, class... Args>
+concept MadeFromOptions = requires {
+  typename T::Options;
+}
+&&(std::constructible_from<T, Args..., typename T::Options&> ||
+   std::constructible_from<T, typename T::Options&, Args...> ||
+   std::constructible_from<T, typename T::Options&>);
 
 // Counts the fields of an aggregate: the largest number of initialisers that it accepts.
 namespace detail {

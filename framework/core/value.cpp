@@ -85,6 +85,10 @@ json to_nlohmann(const Value& value) {
   return nullptr;
 }
 
+[[noreturn]] void refuse_nesting() {
+  throw CheckpointError(fmt::format("the JSON text is nested more than {} levels deep", kDeepest));
+}
+
 Value from_nlohmann(const json& json, int depth);
 
 std::optional<Value> read_float(const std::string& text) {
@@ -133,10 +137,7 @@ std::optional<Value> read_special(const json& object, int depth) {
 }
 
 Value from_nlohmann(const json& node, int depth) {
-  if (depth > kDeepest) {
-    throw CheckpointError(
-        fmt::format("the JSON text is nested more than {} levels deep", kDeepest));
-  }
+  if (depth > kDeepest) refuse_nesting();
   if (node.is_boolean()) return node.get<bool>();
   if (node.is_number_unsigned() && !std::in_range<int64_t>(node.get<uint64_t>())) {
     return node.get<double>();
@@ -238,10 +239,15 @@ std::string Value::to_json(int indent) const {
 }
 
 Value Value::from_json(std::string_view text) {
+  // The parser itself would go on to any depth, and take a hundred bytes for each bracket.
+  const auto refuse_depth = [](int depth, json::parse_event_t, const json&) {
+    if (depth > kDeepest) refuse_nesting();
+    return true;
+  };
   try {
-    return from_nlohmann(json::parse(text), 0);
+    return from_nlohmann(json::parse(text, refuse_depth), 0);
   } catch (const json::exception& error) {
-    throw CheckpointError(fmt::format("not valid JSON: {}", error.what()));
+    throw CheckpointError(fmt::format("not valid JSON: {:.200}", error.what()));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/core/stage.h>
@@ -59,9 +60,38 @@ class DataModule {
   /// The names of the classes 0, 1 ... of the targets, known after `setup`. Checkpoints record
   /// them. Empty if the classes have only numbers, or if the targets aren't classes.
   virtual std::vector<std::string> class_names() { return {}; }
+  /// What the data module has learned from its training data and every other set must be read with:
+  /// how the classes are numbered, the mean that is subtracted ... Known after `setup(Stage::fit)`;
+  /// empty by default. Every checkpoint holds it, also one with weights only, and so does the
+  /// trained module (`Module::data_state`).
+  ///
+  ///     levin::StateDict fitted_state() override { return {.tensors = {{"mean", mean_}}}; }
+  virtual StateDict fitted_state() { return {}; }
+  /// Takes over what `fitted_state` returned where the model was trained. The Trainer calls it
+  /// before `setup`: for validate, test and predict with a module that was trained or loaded before
+  /// or with a checkpoint, and for a fit that goes on from a checkpoint. Data that were set up
+  /// already must be read anew if they change by it. `state` may come from a data module of another
+  /// class and has "class_names" among its values if the classes have names: take what is known,
+  /// and ignore the rest. Throw ConfigError if a setting contradicts it. Data with a value that
+  /// training never met, such as a new class, are refused by `setup` with a DataError that names
+  /// the value. What was taken over stays until something else is.
+  virtual void load_fitted_state(const StateDict& /*state*/) {}
   /// The settings that the data module was made with, an object. Checkpoints contain them, and the
   /// loggers get them at the beginning of a run.
   virtual Value hyper_parameters() const { return Value::Object{}; }
+
+  /// Returns what `note` was called with since the last call. The Trainer calls it after `setup`,
+  /// and rank 0 prints the notes to stderr.
+  std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
+
+ protected:
+  /// Notes something that users should know about their data, such as what was decided about a file
+  /// in case of doubt: a sentence that says what to do about it. Call it in `setup`, and only once
+  /// for each thing.
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+
+ private:
+  std::vector<std::string> notes_;
 };
 
 }  // namespace levin

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -20,6 +21,8 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kLargestHeader = 100'000'000;  // 100 MB, the reference reader's own limit
 constexpr uint64_t kAlignment = 8;
 constexpr const char* kMetadata = "__metadata__";
+/// The most values in the description of one tensor. LibTorch's tensors have at most 64 dimensions.
+constexpr int64_t kMostValues = 1000;
 
 void put_length(std::string& out, uint64_t length) {
   for (int i = 0; i < 8; ++i) out += static_cast<char>((length >> (8 * i)) & 0xff);
@@ -66,18 +69,62 @@ Entry read_entry(const std::string& name, const json& item) {
   return entry;
 }
 
-Header read_header(std::string_view text) {
-  const json root = json::parse(text);
-  if (!root.is_object()) throw std::invalid_argument("the header isn't an object");
+/// Takes one member of the header after another from the JSON parser, which then forgets it. A
+/// header that has another form is refused at the first token that shows it, so that a hostile one
+/// takes no more memory than an honest one of its size.
+class TensorHeaderReader {
+ public:
+  /// What nlohmann's parser calls. `depth` is the number of lists and objects around the value; the
+  /// parser keeps the value if the result is true.
+  bool operator()(int depth, json::parse_event_t event, json& value) {
+    using Event = json::parse_event_t;
+    const bool begins = event == Event::object_start || event == Event::array_start;
+    if (depth == 0 && event != Event::object_start && event != Event::object_end) {
+      throw std::invalid_argument("the header isn't an object");
+    }
+    if (depth == 1 && event == Event::key) {
+      name_ = value.get<std::string>();
+      values_ = 0;
+      if (!names_.insert(name_).second)
+        throw std::invalid_argument(fmt::format("'{}' is there twice", name_));
+    } else if (depth == 1 && (event == Event::array_start || event == Event::value)) {
+      throw std::invalid_argument(fmt::format("'{}' isn't an object", name_));
+    } else if (depth == 1 && event == Event::object_end) {
+      take(value);
+      return false;
+    }
+    if (begins && (depth > 2 || (depth == 2 && name_ == kMetadata))) {
+      throw std::invalid_argument(fmt::format("'{}' is nested too deeply", name_));
+    }
+    if (depth > 1 && name_ != kMetadata && ++values_ > kMostValues) {
+      throw std::invalid_argument(fmt::format("'{}' has more than {} values", name_, kMostValues));
+    }
+    return true;
+  }
+
   Header header;
-  for (const auto& [name, item] : root.items()) {
-    if (name == kMetadata) {
-      header.metadata = item.get<std::map<std::string, std::string>>();
+
+ private:
+  void take(const json& member) {
+    if (name_ == kMetadata) {
+      header.metadata = member.get<std::map<std::string, std::string>>();
     } else {
-      header.entries.push_back(read_entry(name, item));
+      header.entries.push_back(read_entry(name_, member));
     }
   }
-  return header;
+
+  std::set<std::string, std::less<>> names_;
+  std::string name_;    // the member that is being read
+  int64_t values_ = 0;  // tokens in it so far
+};
+
+Header read_header(std::string_view text) {
+  TensorHeaderReader reader;
+  [[maybe_unused]] const json rest =
+      json::parse(text, [&](int depth, json::parse_event_t event, json& value) {
+        return reader(depth, event, value);
+      });
+  return std::move(reader.header);
 }
 
 /// Sorts the entries by their place in the data and returns why they can't describe `size` bytes of
@@ -173,7 +220,7 @@ File parse(std::span<const std::byte> bytes, std::string_view path) {
         read_header(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
   } catch (const std::exception& error) {
     throw CheckpointError::corrupt(path,
-                                   fmt::format("its header can't be read ({})", error.what()));
+                                   fmt::format("its header can't be read ({:.200})", error.what()));
   }
   file.data = bytes.subspan(kLengthBytes + length);
   if (const auto problem = find_problem(file.header, file.data.size()); !problem.empty()) {

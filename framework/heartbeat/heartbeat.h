@@ -26,6 +26,9 @@ struct HeartbeatOptions {
   /// The address at which rank 0 listens and the others connect. With a loopback address, only this
   /// host can connect. Only rank 0's value has an effect.
   std::string address = "127.0.0.1";
+  /// The text of the secret that all ranks share (run_secret.h), with which a rank shows rank 0
+  /// that it is one; the same on all ranks. Empty: everybody who can read the store may join.
+  std::string secret{};
 };
 
 /// How the other ranks learn the address of rank 0: through a value in a store that all ranks

@@ -10,6 +10,7 @@
 
 #include <levin/framework/core/files.h>
 #include <levin/framework/launch/failure_report.h>
+#include <levin/framework/launch/run_secret.h>
 
 namespace levin {
 namespace {
@@ -38,10 +39,12 @@ void HeartbeatStar::join(const HeartbeatMeeting& meeting) {
   if (rank_ == 0) {
     listener_ = listen_for_heartbeats(options_.address, address_);
     meeting.publish(address_.text());
+    address_.token = RunSecret(options_.secret).proof(address_.token);
     started_at_ = changed_at_ = files::monotonic_seconds();
     return;
   }
   address_ = HeartbeatAddress::parse(meeting.lookup());
+  address_.token = RunSecret(options_.secret).proof(address_.token);
   HeartbeatConnection connection(connect_to_heartbeat(address_, options_.timeout_seconds));
   connection.trust();
   connection.send({.kind = Kind::hello, .rank = rank_, .text = address_.token});

@@ -46,14 +46,6 @@ Cluster from_torchrun(const EnvironmentLookup& lookup) {
   return cluster;
 }
 
-/// Returns a port from 15000 to 24999 that depends on `job` alone. Lightning uses this range for
-/// SLURM; it lies below the ports that the system assigns by itself.
-int64_t port_from(std::string_view job) {
-  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
-  for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
-  return 15000 + static_cast<int64_t>(hash % 10000);
-}
-
 /// Returns a text that names the process that started this rank, the same for all ranks of a job on
 /// this host. MPI's launchers give each rank a process group of its own, so the starter is the
 /// parent of the group's leader, even if the ranks are wrapped in shells.
@@ -82,6 +74,7 @@ void find_mpi_master(const ClusterVariables& variables, const std::string& job, 
                                : variables.needed("MASTER_ADDR", kWhy);
   if (!variables.has("MASTER_PORT") && (one_host || !job.empty())) {
     cluster.master_port = port_from(job.empty() ? starter_of_ranks() : job);
+    cluster.may_choose_port = true;
     return;
   }
   variables.needed("MASTER_PORT", kWhy);
@@ -135,7 +128,33 @@ std::string_view name_of(Cluster::Kind kind) {
   return "Kubernetes";
 }
 
-std::optional<Cluster> find_cluster(const EnvironmentLookup& lookup) {
+std::string how_to_train_alone(Cluster::Kind kind) {
+  const char* variables = "WORLD_SIZE";
+  switch (kind) {
+    case Cluster::Kind::launcher:
+      variables = "LEVIN_LAUNCHED";
+      break;
+    case Cluster::Kind::torchrun:
+      variables = "RANK, WORLD_SIZE, LOCAL_RANK and TORCHELASTIC_RUN_ID";
+      break;
+    case Cluster::Kind::open_mpi:
+      variables = "OMPI_COMM_WORLD_RANK";
+      break;
+    case Cluster::Kind::mpich:
+      variables = "PMI_RANK";
+      break;
+    case Cluster::Kind::slurm:
+      variables = "SLURM_PROCID";
+      break;
+    case Cluster::Kind::kubernetes:
+      break;
+  }
+  return fmt::format("to train alone in this shell, unset {}", variables);
+}
+
+namespace {
+
+std::optional<Cluster> read_launcher(const EnvironmentLookup& lookup) {
   const auto has = [&](const char* name) {
     const char* value = lookup(name);
     return value != nullptr && *value != '\0';
@@ -151,6 +170,15 @@ std::optional<Cluster> find_cluster(const EnvironmentLookup& lookup) {
   if (auto slurm = find_slurm(lookup)) return slurm;
   if (torch_style || (has("WORLD_SIZE") && has("MASTER_ADDR"))) return from_kubernetes(lookup);
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Cluster> find_cluster(const EnvironmentLookup& lookup) {
+  auto cluster = read_launcher(lookup);
+  const char* secret = lookup("LEVIN_RUN_SECRET");
+  if (cluster && secret != nullptr) cluster->secret = secret;
+  return cluster;
 }
 
 }  // namespace levin

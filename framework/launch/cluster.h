@@ -26,8 +26,8 @@ using EnvironmentLookup = std::function<const char*(const char* name)>;
 /// | slurm      | SLURM_PROCID in a step that srun started           | optional                  |
 /// | kubernetes | WORLD_SIZE with RANK or MASTER_ADDR, no LOCAL_RANK | needed                    |
 ///
-/// With SLURM, the first host of the step and a port made of the job's number are used if the two
-/// variables aren't set.
+/// With SLURM, the first host of the step and a port made of the numbers of the job and the step
+/// are used if the two variables aren't set.
 ///
 /// The first row that matches is used. The rows are ordered so that a launcher that was started
 /// inside another one (torchrun in a SLURM job, for example) is recognised before the outer one.
@@ -51,6 +51,9 @@ struct Cluster {
   /// The host name or IP address and the TCP port at which the other ranks connect to rank 0.
   std::string master_address;
   int64_t master_port = 0;
+  /// True if Levin chose that port, because the launcher gave none. If it is taken, rank 0 tries
+  /// the next ones, and the other ranks look for it there (listening_port.h).
+  bool may_choose_port = false;
   /// True if the launcher itself already serves a TCPStore at that address. Every rank, rank 0
   /// included, is then a client of that store.
   bool launcher_serves_store = false;
@@ -62,12 +65,21 @@ struct Cluster {
   /// every host.
   std::string run_id;
   /// False if other jobs may have the same run_id: torchrun uses "none" for all jobs that were
-  /// started without --rdzv-id.
-  bool has_own_run_id() const { return run_id != "none"; }
+  /// started without --rdzv-id, and see kSharedRunId.
+  bool has_own_run_id() const { return run_id != "none" && !run_id.starts_with(kSharedRunId); }
+  /// What LEVIN_RUN_ID begins with if launchers of several hosts had to make it of the address and
+  /// the port, which the next job may have as well.
+  static constexpr std::string_view kSharedRunId = "none:";
+  /// The text of LEVIN_RUN_SECRET (run_secret.h); empty if there is none.
+  std::string secret;
 };
 
 /// Returns the launcher's name as messages print it: "torchrun", "SLURM", "Open MPI" and so on.
 std::string_view name_of(Cluster::Kind kind);
+
+/// Returns what to do so that this process trains alone, as the end of a sentence: "to train alone
+/// in this shell, unset SLURM_PROCID".
+std::string how_to_train_alone(Cluster::Kind kind);
 
 /// Reads this process's place in its cluster from environment variables, or returns nothing if the
 /// process was started on its own.

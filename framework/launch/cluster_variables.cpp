@@ -92,6 +92,12 @@ Cluster read_ranks(const ClusterVariables& variables, const RankNames& names) {
   return cluster;
 }
 
+int64_t port_from(std::string_view job) {
+  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+  for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
+  return 15000 + static_cast<int64_t>(hash % 10000);
+}
+
 void read_master(const ClusterVariables& variables, Cluster& cluster) {
   cluster.master_address = variables.needed("MASTER_ADDR");
   cluster.master_port = variables.number("MASTER_PORT", 1, 65535);

@@ -75,6 +75,10 @@ struct RankNames {
 /// computed from the number of local ranks. Throws DistributedError as ClusterVariables does.
 Cluster read_ranks(const ClusterVariables& variables, const RankNames& names);
 
+/// Returns a port from 15000 to 24999 that depends on `job` alone. Lightning uses this range for
+/// SLURM; it lies below the ports that the system assigns by itself.
+int64_t port_from(std::string_view job);
+
 /// Sets the address and the port of rank 0 from MASTER_ADDR and MASTER_PORT. Throws
 /// DistributedError as ClusterVariables does.
 void read_master(const ClusterVariables& variables, Cluster& cluster);

@@ -44,14 +44,16 @@ struct LaunchOptions {
 ///
 /// Each rank finds these variables in its environment: LEVIN_LAUNCHED=1, RANK, WORLD_SIZE,
 /// LOCAL_RANK, LOCAL_WORLD_SIZE, GROUP_RANK, GROUP_WORLD_SIZE, MASTER_ADDR, MASTER_PORT,
-/// LEVIN_RESTART_COUNT, LEVIN_MAX_RESTARTS and LEVIN_RUN_ID (which find_cluster reads),
-/// LEVIN_ERROR_FILE (which report_failure writes), and OMP_NUM_THREADS: the number of this host's
-/// cores divided by the number of its ranks, unless the user has set it.
+/// LEVIN_RESTART_COUNT, LEVIN_MAX_RESTARTS, LEVIN_RUN_ID and, if the variable is set or all ranks
+/// are on this host, LEVIN_RUN_SECRET (which find_cluster reads), LEVIN_ERROR_FILE (which
+/// report_failure writes), and OMP_NUM_THREADS: the number of this host's cores divided by the
+/// number of its ranks, unless the user has set it.
 ///
 /// The return value:
 /// - If every rank ends with status 0, 0.
-/// - After SIGINT or SIGTERM, 130. The first such signal is passed on to every rank, which saves a
-///   checkpoint and ends. A second one kills the ranks; the status is then 128 plus its number.
+/// - After SIGINT, SIGTERM or SIGHUP, 130. The first such signal is passed on to every rank, which
+///   saves a checkpoint and ends. Another one, at least a second later, kills the ranks; the status
+///   is then 128 plus its number.
 /// - If a rank fails, that rank's exit status, or 128 plus the number of the signal that ended it.
 ///   The other ranks are killed after `grace_seconds`. The last line on stderr names the rank that
 ///   failed first, rather than one that failed as a consequence, and gives its message or signal.

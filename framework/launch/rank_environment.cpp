@@ -53,6 +53,7 @@ std::vector<std::string> rank_environment(const LaunchOptions& options, const Ra
       fmt::format("LEVIN_RUN_ID={}", place.run_id),
       fmt::format("LEVIN_ERROR_FILE={}", place.error_file.string()),
   };
+  if (!place.secret.empty()) ours.push_back("LEVIN_RUN_SECRET=" + place.secret);
   if (std::getenv("OMP_NUM_THREADS") == nullptr && options.processes > 1) {
     const int64_t threads = std::max<int64_t>(1, cores() / options.processes);
     ours.push_back(fmt::format("OMP_NUM_THREADS={}", threads));

@@ -20,6 +20,8 @@ struct RankPlace {
   int64_t master_port = 0;
   /// An id that all ranks share and that stays the same over restarts.
   std::string run_id{};
+  /// The secret that all ranks share (run_secret.h); empty if there is none.
+  std::string secret{};
   /// The file that the rank writes if it fails. See failure_report.h.
   std::filesystem::path error_file{};
 };

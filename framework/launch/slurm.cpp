@@ -145,8 +145,10 @@ void find_slurm_master(const ClusterVariables& variables, Cluster& cluster) {
   const char* job = variables.first_set(kJobId);
   if (variables.has("MASTER_PORT") || !variables.has(job)) {
     cluster.master_port = variables.number("MASTER_PORT", 1, 65535);
-  } else {  // the job's last four digits, as in Lightning: SLURMEnvironment.main_port
-    cluster.master_port = 15000 + variables.number(job, 0) % 10000;
+  } else {  // the numbers of all jobs and steps on a host may follow each other, so they are hashed
+    variables.number(job, 0);
+    cluster.master_port = port_from(cluster.run_id);
+    cluster.may_choose_port = true;
   }
 }
 
@@ -165,10 +167,10 @@ Cluster from_slurm(const EnvironmentLookup& lookup) {
                      fmt::format("must be less than {}, the number of tasks of this node",
                                  cluster.local_world_size));
   }
-  find_slurm_master(variables, cluster);
   cluster.restart_count = variables.number_or("SLURM_RESTART_COUNT", 0, 0);
   cluster.run_id = fmt::format("{}.{}", variables.text(variables.first_set(kJobId)),
                                variables.text(variables.first_set(kStepId)));
+  find_slurm_master(variables, cluster);
   return cluster;
 }
 

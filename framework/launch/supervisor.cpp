@@ -13,8 +13,11 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
+#include <levin/framework/launch/cluster.h>
 #include <levin/framework/launch/failure_report.h>
 #include <levin/framework/launch/rank_environment.h>
+#include <levin/framework/launch/run_secret.h>
 
 namespace levin {
 namespace {
@@ -47,11 +50,20 @@ Supervisor::Supervisor(const LaunchOptions& options)
   if (given != nullptr) {
     run_id_ = given;
   } else if (options.num_nodes > 1) {  // the launchers of all hosts must arrive at the same id
-    run_id_ = fmt::format("{}:{}", options.master_address, options.master_port);
+    run_id_ =
+        fmt::format("{}{}:{}", Cluster::kSharedRunId, options.master_address, options.master_port);
   } else {
     run_id_ = random_name();
   }
-  if (!options.output_folder.empty()) files::create_folder(options.output_folder);
+  const char* secret = std::getenv("LEVIN_RUN_SECRET");
+  if (secret != nullptr && *secret != '\0') {
+    secret_ = secret;
+  } else if (options.num_nodes == 1) {
+    secret_ = random_secret();
+  }
+  if (!options.output_folder.empty()) {
+    files::create_folder(expand_home(options.output_folder, "output_folder"));
+  }
 }
 
 Supervisor::~Supervisor() {
@@ -118,6 +130,7 @@ void Supervisor::start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int
                                                     .attempt = attempt,
                                                     .master_port = port,
                                                     .run_id = run_id_,
+                                                    .secret = secret_,
                                                     .error_file = rank.error_file});
   if (rank.number == 0) {
     rank.process = start_child(command, signals_);
@@ -149,7 +162,7 @@ void Supervisor::start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int
 }
 
 Descriptor Supervisor::open_output(const Rank& rank, const char* ending) const {
-  const auto path = std::filesystem::path(options_.output_folder) /
+  const auto path = std::filesystem::path(expand_home(options_.output_folder, "output_folder")) /
                     fmt::format("rank-{}.{}", rank.number, ending);
   Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!file.is_open()) throw CheckpointError::io("write", path.string(), ::strerror(errno));
@@ -246,8 +259,9 @@ std::optional<Supervisor::Failure> Supervisor::failure_of(const Rank& rank) cons
     return failure;
   }
   if (was_killed) return std::nullopt;
-  const bool was_asked = rank.end->by_signal && signals_.stops() > 0 &&
-                         (rank.end->code == SIGINT || rank.end->code == SIGTERM);
+  const bool was_asked =
+      rank.end->by_signal && signals_.stops() > 0 &&
+      (rank.end->code == SIGINT || rank.end->code == SIGTERM || rank.end->code == SIGHUP);
   return was_asked ? std::nullopt : std::optional(failure);
 }
 

@@ -73,7 +73,7 @@ class Supervisor {
   void wait_for_ranks();
   /// Waits for a signal, for output, or for the deadline, but at most 250 ms.
   void wait_for_something();
-  /// Passes the first SIGINT or SIGTERM on to the ranks, and kills them after the second.
+  /// Passes the first SIGINT, SIGTERM or SIGHUP on to the ranks, and kills them after the second.
   void pass_on_stops();
   /// Notes which ranks have ended, and sets the deadline for the others after a failure.
   void collect_ends();
@@ -103,6 +103,8 @@ class Supervisor {
   ChildCommand command_;
   /// The id that all ranks of the run share, also over restarts.
   std::string run_id_;
+  /// The secret that they share; empty if only the user could have given all hosts the same one.
+  std::string secret_;
   std::filesystem::path report_folder_;  // created by the first rank that fails
   /// Held while ranks run, if the port is chosen here.
   std::optional<ReservedPort> port_;

@@ -1,9 +1,11 @@
 #include <levin/framework/launch/supervisor_signals.h>
 
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -16,14 +18,25 @@ namespace {
 std::atomic<int> g_wake{-1};
 std::atomic<int> g_stops{0};
 std::atomic<int> g_last_stop{0};
+std::atomic<int64_t> g_first_stop_at{0};
+constexpr int64_t kOneStop = 1'000'000'000;  // nanoseconds
+static_assert(std::atomic<int64_t>::is_always_lock_free);
 static_assert(std::atomic<int>::is_always_lock_free);  // because signal handlers use them
+
+/// Counts a stop signal, unless it came within a second of the first one.
+void note_stop(int number) {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  const int64_t now = int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  int64_t first = 0;
+  if (!g_first_stop_at.compare_exchange_strong(first, now) && now - first < kOneStop) return;
+  g_last_stop = number;
+  ++g_stops;
+}
 
 void on_signal(int number) {
   const int error = errno;
-  if (number != SIGCHLD) {
-    g_last_stop = number;
-    ++g_stops;
-  }
+  if (number != SIGCHLD) note_stop(number);
   const char byte = 0;
   [[maybe_unused]] const ssize_t written =
       ::write(g_wake, &byte, 1);  // a full pipe is readable too
@@ -50,6 +63,7 @@ SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
   make_nonblocking(wake_.read);
   make_nonblocking(wake_.write);
   g_stops = 0;
+  g_first_stop_at = 0;
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
   sigset_t wanted;
@@ -58,6 +72,9 @@ SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
     action.sa_handler = kSignals[i] == SIGPIPE ? SIG_IGN : on_signal;
     action.sa_flags = kSignals[i] == SIGCHLD ? SA_RESTART | SA_NOCLDSTOP : SA_RESTART;
     ::sigaction(kSignals[i], &action, &before_[i]);
+    if (kSignals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN) {
+      ::sigaction(SIGHUP, &before_[i], nullptr);
+    }
     if (kSignals[i] != SIGPIPE) sigaddset(&wanted, kSignals[i]);
   }
   ::pthread_sigmask(SIG_UNBLOCK, &wanted, &mask_before_);

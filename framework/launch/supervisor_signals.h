@@ -9,10 +9,10 @@ namespace levin {
 
 /// Replaces this process's signal actions while a launcher supervises its ranks.
 ///
-/// During the lifetime of this object, SIGINT and SIGTERM are counted instead of ending the
+/// During the lifetime of this object, SIGINT, SIGTERM and SIGHUP are counted instead of ending the
 /// process. They, and the end of a child (SIGCHLD), make `descriptor()` readable. SIGPIPE is
-/// ignored, so that writing to a closed pipe returns an error. The destructor restores the previous
-/// actions.
+/// ignored, so that writing to a closed pipe returns an error; SIGHUP stays ignored if it is, as
+/// under nohup. The destructor restores the previous actions.
 ///
 /// A process can have only one such object at a time, because signal actions belong to the whole
 /// process.
@@ -29,16 +29,17 @@ class SupervisorSignals {
   int descriptor() const { return wake_.read.get(); }
   /// Makes the descriptor unreadable until the next signal.
   void clear() const;
-  /// How many times SIGINT or SIGTERM has arrived.
+  /// How many times SIGINT, SIGTERM or SIGHUP has arrived. Those within a second of the first one
+  /// belong to it and don't count, as with StopSignal.
   int stops() const;
-  /// Which of the two arrived last; 0 if none has arrived in this process.
+  /// Which of the three arrived last; 0 if none has arrived in this process.
   int last_stop() const;
 
   /// Restores the previous signal actions in a process that was just forked. Async-signal-safe.
   void restore_actions() const;
 
  private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGCHLD, SIGPIPE};
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
 
   Pipe wake_;
   struct sigaction before_[std::size(kSignals)]{};

@@ -13,7 +13,7 @@ namespace levin {
 ///     const levin::History history = trainer.fit(model, data);
 ///     std::printf("%zu epochs, val_loss %.4f\n", history.epochs.size(), history.last("val_loss"));
 struct History {
-  /// The metrics of one epoch, those of its validation included.
+  /// The metrics that were logged in one epoch, those of its validation included.
   struct Epoch {
     /// The epoch's number, from 0.
     int64_t epoch = 0;

@@ -20,6 +20,15 @@ double finish(Reduce reduce, double sofar, double weight) {
   return reduce == Reduce::mean ? sofar / weight : sofar;
 }
 
+void require_scalar(std::string_view name, const torch::Tensor& value) {
+  if (value.defined() && value.numel() == 1) return;
+  throw ModuleError::contract(fmt::format("log(\"{}\")", name),
+                              value.defined()
+                                  ? fmt::format("a tensor of {} elements", value.numel())
+                                  : std::string("an undefined tensor"),
+                              "log a tensor with one element: take the mean or the sum first");
+}
+
 /// Reads a one-element CPU tensor directly, without the cost of LibTorch's dispatcher.
 double read_scalar(const torch::Tensor& value) {
   switch (value.scalar_type()) {
@@ -59,40 +68,52 @@ void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
 
 void LoggedValues::begin_epoch() {
   for (auto& slot : slots_) {
-    slot.in_epoch = slot.in_window = false;
-    slot.epoch = slot.window = start_of(slot.reduce);
-    slot.epoch_weight = slot.window_weight = 0.0;
+    slot.in_epoch = false;
+    slot.epoch = start_of(slot.reduce);
+    slot.epoch_weight = 0.0;
     slot.epoch_on_device.reset();
-    slot.window_on_device.reset();
   }
+  epoch_rows_ = 0;
+  forget_step_values();
 }
 
 void LoggedValues::begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count) {
   cursor_ = 0;
   rows_ = rows;
+  epoch_rows_ += rows;
   loader_index_ = loader_index;
   loader_count_ = loader_count;
 }
 
+void LoggedValues::begin_window() {
+  for (auto& slot : slots_) slot.in_window = false;
+}
+
 void LoggedValues::forget_step_values() {
   for (auto& slot : slots_) {
-    if (!slot.in_window) continue;
     slot.in_window = false;
-    slot.window = start_of(slot.reduce);
-    slot.window_weight = 0.0;
-    slot.window_on_device.reset();
+    for (const For whom : {For::callbacks, For::progress_bar}) {
+      slot.unread[static_cast<size_t>(whom)] = false;
+    }
   }
+}
+
+void LoggedValues::forget_rows() {
+  for (auto& slot : slots_) slot.unread[static_cast<size_t>(For::logger)] = false;
+}
+
+void LoggedValues::open_window(Slot& slot) {
+  slot.unread.fill(true);
+  if (slot.in_window) return;
+  slot.in_window = true;
+  slot.window = start_of(slot.reduce);
+  slot.window_weight = 0.0;
+  slot.window_on_device.reset();
 }
 
 void LoggedValues::log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
                        bool on_step, bool on_epoch) {
-  if (!value.defined() || value.numel() != 1) {
-    throw ModuleError::contract(fmt::format("log(\"{}\")", name),
-                                value.defined()
-                                    ? fmt::format("a tensor of {} elements", value.numel())
-                                    : std::string("an undefined tensor"),
-                                "log a tensor with one element: take the mean or the sum first");
-  }
+  require_scalar(name, value);
   Slot& target = slot(name, options, on_step, on_epoch);
   const double weight = static_cast<double>(options.batch_size.value_or(rows_));
   if (value.is_cpu()) {
@@ -108,10 +129,27 @@ void LoggedValues::log(std::string_view name, double value, const LogOptions& op
       static_cast<double>(options.batch_size.value_or(rows_)));
 }
 
-void LoggedValues::log_epoch(std::string_view name, double value, const LogOptions& options) {
+LoggedValues::Slot& LoggedValues::epoch_slot(std::string_view name, const LogOptions& options) {
   LogOptions whole = options;
   whole.add_dataloader_idx = false;
-  add(slot(name, whole, false, true), value, 1.0);
+  const size_t known = slots_.size();
+  Slot& result = slot(name, whole, false, true);
+  if (slots_.size() > known) {
+    result.is_whole = result.reduce == Reduce::mean && !options.batch_size;
+  }
+  return result;
+}
+
+void LoggedValues::log_epoch(std::string_view name, double value, const LogOptions& options) {
+  add(epoch_slot(name, options), value, static_cast<double>(options.batch_size.value_or(1)));
+}
+
+void LoggedValues::log_epoch(std::string_view name, const torch::Tensor& value,
+                             const LogOptions& options) {
+  require_scalar(name, value);
+  if (value.is_cpu()) return log_epoch(name, read_scalar(value), options);
+  add_on_device(epoch_slot(name, options), value,
+                static_cast<double>(options.batch_size.value_or(1)));
 }
 
 size_t LoggedValues::find_slot(std::string_view name, int64_t loader_index) const {
@@ -166,11 +204,11 @@ LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptio
 
 void LoggedValues::add(Slot& slot, double value, double weight) {
   if (weight == 0.0) return;  // a rank without rows has nothing to log
+  if (slot.on_step) open_window(slot);
   if (slot.window_on_device.defined() || slot.epoch_on_device.defined()) bring_to_host();
   if (slot.on_step) {
     slot.window = combine(slot.reduce, slot.window, value, weight);
     slot.window_weight += weight;
-    slot.in_window = true;
   }
   if (slot.on_epoch) {
     slot.epoch = combine(slot.reduce, slot.epoch, value, weight);
@@ -184,9 +222,9 @@ void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double 
   const at::NoGradGuard no_grad;
   const auto plain = value.detach().to(at::kDouble).reshape({});
   if (slot.on_step) {
+    open_window(slot);
     combine_on_device(slot.reduce, slot.window_on_device, slot.window, plain, weight);
     slot.window_weight += weight;
-    slot.in_window = true;
   }
   if (slot.on_epoch) {
     combine_on_device(slot.reduce, slot.epoch_on_device, slot.epoch, plain, weight);
@@ -226,16 +264,32 @@ bool LoggedValues::has_step_values() const {
   return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.in_window; });
 }
 
-MetricMap LoggedValues::step_values(For whom) {
+MetricMap LoggedValues::step_values(For whom, std::vector<std::string>* fresh) {
   bring_to_host();
   MetricMap values;
-  for (const auto& slot : slots_) {
-    if (!slot.in_window || !wanted(slot, whom)) continue;
+  for (auto& slot : slots_) {
+    bool& is_unread = slot.unread[static_cast<size_t>(whom)];
+    if ((!slot.in_window && !is_unread) || !wanted(slot, whom)) continue;
     const double value = finish(slot.reduce, slot.window, slot.window_weight);
     values[slot.step_key] = value;
     if (whom == For::callbacks) values[slot.key] = value;
+    if (whom == For::logger) slot.had_row = true;
+    if (is_unread && fresh != nullptr) {
+      fresh->push_back(slot.step_key);
+      if (whom == For::callbacks && slot.key != slot.step_key) fresh->push_back(slot.key);
+    }
+    is_unread = false;
   }
   return values;
+}
+
+std::vector<std::string> LoggedValues::without_row() const {
+  std::vector<std::string> keys;
+  for (const auto& slot : slots_) {
+    const bool waits = slot.unread[static_cast<size_t>(For::logger)];
+    if (waits && slot.logger && !slot.on_epoch && !slot.had_row) keys.push_back(slot.step_key);
+  }
+  return keys;
 }
 
 MetricMap LoggedValues::epoch_values(For whom) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,9 +15,14 @@ namespace levin {
 
 /// Metrics by name, as returned by `Trainer::validate`, `Trainer::test` and `Run::metrics`.
 using MetricMap = std::map<std::string, double, std::less<>>;
+/// A number for each metric, by name: how often it has got a new value, or in which epoch.
+using UpdateCounts = std::map<std::string, int64_t, std::less<>>;
 /// Converts metrics to a value of a checkpoint, and back.
 Value to_value(const MetricMap& metrics);
 MetricMap to_metrics(const Value& object);
+/// The same for counts.
+Value counts_to_value(const UpdateCounts& counts);
+UpdateCounts to_counts(const Value& object);
 
 /// How the values that were logged during an epoch are combined into one. `mean` is weighted by the
 /// number of rows of each batch.
@@ -40,7 +46,8 @@ struct LogOptions {
   bool prog_bar = false;
   /// Pass the value to the loggers.
   bool logger = true;
-  /// The number of rows by which a mean weights the value. By default that of the batch.
+  /// The number of rows by which a mean weights the value. By default that of the batch and, for
+  /// `Run::log`, that of the rows that the rank has seen in the epoch.
   std::optional<int64_t> batch_size{};
   /// If there are several evaluation loaders, append "/dataloader_idx_i" to the key.
   bool add_dataloader_idx = true;
@@ -74,16 +81,19 @@ class LoggedValues {
   /// true.
   enum class For { callbacks, logger, progress_bar };
 
-  /// Starts a pass over the data. Forgets all values but remembers the names.
+  /// Starts a pass over the data. Remembers the names and forgets all values, except those of steps
+  /// that no row of the loggers has taken yet.
   void begin_epoch();
   /// Starts a batch of `rows` rows from loader `loader_index` of `loader_count`.
   void begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count);
-  /// Starts an optimizer step, which has several batches with gradient accumulation. Forgets the
-  /// step values of the previous one.
-  void begin_window() { forget_step_values(); }
-  /// Forgets the values of the current optimizer step: until the next one logs, `step_values`
-  /// returns none. The values of the epoch stay.
+  /// Starts an optimizer step, which has several batches with gradient accumulation. What the steps
+  /// before it have logged stays for those who haven't read it yet: see `step_values`.
+  void begin_window();
+  /// Forgets the values of steps: until the next one logs, `step_values` returns none. The values
+  /// of the epoch stay, and so do the values of steps that no row of the loggers has taken yet.
   void forget_step_values();
+  /// Forgets the values of steps that no row of the loggers has taken yet.
+  void forget_rows();
 
   /// Logs a one-element tensor of any shape, type and device. `on_step` and `on_epoch` apply if
   /// `options` doesn't set them. Throws ModuleError if the tensor doesn't have exactly one element,
@@ -92,13 +102,23 @@ class LoggedValues {
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
-  /// Logs a value that stands for the epoch as a whole, with weight 1 and without a loader's
-  /// suffix.
+  /// Logs a value that stands for all rows that this rank has seen in the epoch, without a loader's
+  /// suffix. On a rank, a mean gives each of the values the same weight; the means of the ranks are
+  /// weighted by their rows. With `batch_size` that is the weight instead, as in `log`.
   void log_epoch(std::string_view name, double value, const LogOptions& options);
+  void log_epoch(std::string_view name, const torch::Tensor& value, const LogOptions& options);
 
-  /// Returns the values of the current optimizer step. The batches of one step are combined as
+  /// Returns the values of the current optimizer step, and those of earlier steps that weren't
+  /// logged again since and that this function hasn't returned to `whom` yet: nothing that is
+  /// logged only now and then gets lost between two rows. The batches of one step are combined as
   /// those of an epoch are. Waits for the device if values are on one.
-  MetricMap step_values(For whom);
+  ///
+  /// Adds to `fresh`, if given, the keys of the values that were logged since the last call for
+  /// `whom`.
+  MetricMap step_values(For whom, std::vector<std::string>* fresh = nullptr);
+  /// Returns the keys of the values of steps that are meant for the loggers and have no value of
+  /// the epoch, and of which no row has ever had one.
+  std::vector<std::string> without_row() const;
   /// Returns whether anything was logged on_step in the current optimizer step.
   bool has_step_values() const;
 
@@ -145,7 +165,10 @@ class LoggedValues {
     bool logger = true;
     bool in_window = false;
     bool in_epoch = false;
-    double window = 0.0;  // of the step: sum of value * weight, sum, minimum or maximum
+    bool is_whole = false;         // each value stands for all rows of the rank: log_epoch
+    bool had_row = false;          // a row of the loggers had a value of a step
+    std::array<bool, 3> unread{};  // by For: whether step_values has yet to return the window
+    double window = 0.0;  // of the last step: sum of value * weight, sum, minimum or maximum
     double window_weight = 0.0;
     double epoch = 0.0;
     double epoch_weight = 0.0;
@@ -161,6 +184,10 @@ class LoggedValues {
   /// Finds the slot of a name, or adds one.
   Slot& slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
   Slot& add_slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
+  Slot& epoch_slot(std::string_view name, const LogOptions& options);
+  /// Begins the slot's value of a step, unless this step has logged one already.
+  static void open_window(Slot& slot);
+  void pack_whole(const Slot& slot, PackedMetrics& packed) const;
   void add(Slot& slot, double value, double weight);
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
   /// Copies all values that are on devices to the host, in one transfer.
@@ -174,6 +201,7 @@ class LoggedValues {
   size_t agreed_ = 0;  // how many slots, from the first, all ranks have in the same order
   size_t cursor_ = 0;  // the slot of the next `log` if this batch logs like the last one
   int64_t rows_ = 1;
+  int64_t epoch_rows_ = 0;  // that this rank has seen in the pass
   int64_t loader_index_ = 0;
   int64_t loader_count_ = 1;
   bool any_on_device_ = false;

@@ -1,6 +1,7 @@
 #include <levin/framework/logged/logged_values.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -23,6 +24,18 @@ MetricMap to_metrics(const Value& object) {
   return metrics;
 }
 
+Value counts_to_value(const UpdateCounts& counts) {
+  Value::Object object;
+  for (const auto& [name, count] : counts) object.emplace(name, count);
+  return object;
+}
+
+UpdateCounts to_counts(const Value& object) {
+  UpdateCounts counts;
+  for (const auto& [name, count] : object.as_object()) counts[name] = count.as_int();
+  return counts;
+}
+
 PackedMetrics LoggedValues::pack() {
   bring_to_host();
   PackedMetrics packed;
@@ -30,6 +43,10 @@ PackedMetrics LoggedValues::pack() {
   for (size_t i = 0; i < agreed_; ++i) {
     const Slot& slot = slots_[i];
     if (!slot.on_epoch) continue;
+    if (slot.is_whole) {
+      pack_whole(slot, packed);
+      continue;
+    }
     if (slot.reduce == Reduce::min) {
       packed.minima.push_back(slot.epoch);
     } else if (slot.reduce == Reduce::max) {
@@ -42,6 +59,20 @@ PackedMetrics LoggedValues::pack() {
   return packed;
 }
 
+/// Packs a mean over values that stand for all rows of a rank. A rank without rows has nothing to
+/// say. The smallest and the largest mean travel with the sum, so that ranks that all have the same
+/// value end with just that value, to the last bit.
+void LoggedValues::pack_whole(const Slot& slot, PackedMetrics& packed) const {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const bool counts = slot.in_epoch && epoch_rows_ > 0;
+  const double rows = counts ? static_cast<double>(epoch_rows_) : 0.0;
+  const double mean = counts ? slot.epoch / slot.epoch_weight : 0.0;
+  packed.sums.push_back(mean * rows);
+  packed.sums.push_back(rows);
+  packed.minima.push_back(counts ? mean : kInfinity);
+  packed.maxima.push_back(counts ? mean : -kInfinity);
+}
+
 bool LoggedValues::unpack(const PackedMetrics& packed) {
   if (packed.maxima.at(0) > 0.0) return false;
   size_t sum = 0;
@@ -50,6 +81,17 @@ bool LoggedValues::unpack(const PackedMetrics& packed) {
   for (size_t i = 0; i < agreed_; ++i) {
     Slot& slot = slots_[i];
     if (!slot.on_epoch) continue;
+    if (slot.is_whole) {
+      const double total = packed.sums.at(sum++);
+      const double rows = packed.sums.at(sum++);
+      const double lowest = packed.minima.at(minimum++);
+      const double highest = packed.maxima.at(maximum++);
+      if (!(rows > 0.0)) continue;  // no rank has rows, so each keeps its own value
+      slot.epoch = lowest == highest ? lowest : total / rows;
+      slot.epoch_weight = 1.0;
+      slot.in_epoch = true;
+      continue;
+    }
     if (slot.reduce == Reduce::min) {
       slot.epoch = packed.minima.at(minimum++);
     } else if (slot.reduce == Reduce::max) {
@@ -104,6 +146,7 @@ Value LoggedValues::describe(const Slot& slot) {
   item["on_epoch"] = slot.on_epoch;
   item["prog_bar"] = slot.prog_bar;
   item["logger"] = slot.logger;
+  item["is_whole"] = slot.is_whole;
   return item;
 }
 
@@ -119,6 +162,7 @@ LoggedValues::Slot LoggedValues::slot_of(const Value& item) {
   slot.on_epoch = item.at("on_epoch").as_bool();
   slot.prog_bar = item.at("prog_bar").as_bool();
   slot.logger = item.at("logger").as_bool();
+  slot.is_whole = item.contains("is_whole") && item.at("is_whole").as_bool();
   slot.window = slot.epoch = start_of(slot.reduce);
   return slot;
 }
@@ -134,10 +178,15 @@ StateDict LoggedValues::state_dict() {
     item["window_weight"] = slot.window_weight;
     item["epoch"] = slot.epoch;
     item["epoch_weight"] = slot.epoch_weight;
+    item["had_row"] = slot.had_row;
+    Value::Array unread;
+    for (const bool one : slot.unread) unread.emplace_back(one);
+    item["unread"] = std::move(unread);
     slots.push_back(std::move(item));
   }
   StateDict state;
   state.values["slots"] = std::move(slots);
+  state.values["rows"] = epoch_rows_;
   return state;
 }
 
@@ -145,6 +194,7 @@ void LoggedValues::merge(const StateDict& other) {
   LoggedValues metrics;
   metrics.load_state_dict(other);
   bring_to_host();
+  epoch_rows_ += metrics.epoch_rows_;
   for (Slot& added : metrics.slots_) {
     const size_t place = find_slot(added.name, added.loader_index);
     if (place == slots_.size()) {
@@ -161,6 +211,7 @@ void LoggedValues::merge(const StateDict& other) {
 void LoggedValues::load_state_dict(const StateDict& state) {
   slots_.clear();
   agreed_ = 0;
+  epoch_rows_ = state.values.contains("rows") ? state.values.at("rows").as_int() : 0;
   if (!state.values.contains("slots")) return;
   for (const auto& item : state.values.at("slots").as_array()) {
     Slot slot = slot_of(item);
@@ -170,6 +221,13 @@ void LoggedValues::load_state_dict(const StateDict& state) {
     slot.window_weight = item.at("window_weight").as_double();
     slot.epoch = item.at("epoch").as_double();
     slot.epoch_weight = item.at("epoch_weight").as_double();
+    if (item.contains("unread")) {
+      const auto& unread = item.at("unread").as_array();
+      for (size_t i = 0; i < slot.unread.size(); ++i) {
+        slot.unread[i] = i < unread.size() && unread[i].as_bool();
+      }
+      slot.had_row = item.at("had_row").as_bool();
+    }
     slots_.push_back(std::move(slot));
   }
 }

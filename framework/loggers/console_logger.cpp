@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/diagnostics.h>
+
 namespace levin {
 
 Fields describe(ConsoleLoggerOptions& o) {
@@ -21,8 +23,6 @@ void ConsoleLogger::log_epoch_metrics(const MetricMap& metrics, int64_t epoch, i
   write(metrics, epoch, step);
 }
 
-void ConsoleLogger::finish(bool) { std::fflush(out_); }
-
 void ConsoleLogger::write(const MetricMap& metrics, int64_t epoch, int64_t step) {
   std::string text = fmt::format("epoch {}, step {}:", epoch, step);
   std::string_view separator = " ";
@@ -31,7 +31,7 @@ void ConsoleLogger::write(const MetricMap& metrics, int64_t epoch, int64_t step)
     separator = ", ";
   }
   text += '\n';
-  std::fwrite(text.data(), 1, text.size(), out_);
+  diagnostics::print(out_, text);
 }
 
 }  // namespace levin

@@ -37,10 +37,9 @@ class ConsoleLogger : public Logger {
   void start(Run& /*run*/) override {}
   /// Writes a line only if `log_steps` is set.
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
+  bool keeps_steps() const override { return options_.log_steps; }
   /// Writes a line, whatever `log_steps` is.
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
-  /// Flushes the stream, which may hold lines back until then if it is a file.
-  void finish(bool failed) override;
   std::string state_key() const override { return "ConsoleLogger"; }
 
  private:

@@ -1,12 +1,13 @@
 #include <levin/framework/loggers/csv_logger.h>
 
 #include <fmt/format.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
+#include <utility>
 
 namespace levin {
 namespace {
@@ -87,7 +88,9 @@ CsvLogger::CsvLogger(CsvLoggerOptions options) : options_(options) {}
 void CsvLogger::start(Run& run) {
   path_ = run.log_dir() / "metrics.csv";
   columns_ = kFirstColumns;
-  rows_ = 0;
+  rows_ = unsure_rows_ = 0;
+  has_warned_ = false;
+  settings_ = {};
   const auto mark = std::exchange(mark_, std::nullopt);
   if (std::filesystem::exists(path_)) {
     const std::string text = files::read_text(path_);
@@ -144,10 +147,10 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
                               "move it out of the run's folder to begin a new table");
   }
   if (!is_whole) {
-    fmt::print(stderr,
-               "warning: {} has only {} of the {} rows that it had when the checkpoint was taken; "
-               "the missing rows are lost\n",
-               path_.string(), rows_, mark.rows);
+    diagnostics::print(
+        fmt::format("warning: {} has only {} of the {} rows that it had when the checkpoint was "
+                    "taken; the missing rows are lost\n",
+                    path_.string(), rows_, mark.rows));
   }
   if (surplus.empty() && std::string_view(text).starts_with(kept)) {
     file_ = files::AppendFile(path_, std::ssize(kept));
@@ -170,17 +173,18 @@ void CsvLogger::log_metrics(const MetricMap& metrics, int64_t epoch, int64_t ste
     }
   }
   row_ += '\n';
-  file_.append(row_);
+  attempt([this] { file_.append(row_); });
   ++rows_;
+  ++unsure_rows_;
   const double now = files::monotonic_seconds();
   if (now < flush_at_) return;
-  file_.flush();
+  flush();
   flush_at_ = now + options_.flush_interval;
 }
 
 void CsvLogger::log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
   log_metrics(metrics, epoch, step);
-  file_.flush();
+  flush();
 }
 
 void CsvLogger::widen(const MetricMap& metrics) {
@@ -191,27 +195,64 @@ void CsvLogger::widen(const MetricMap& metrics) {
     }
   }
   if (columns_.size() == before) return;
-  file_.flush();
-  const std::string text = files::read_text(path_);
-  const std::string empty_cells = std::string(columns_.size() - before, ',') + "\n";
-  std::string wider = header(columns_);
-  const auto lines = whole_lines(text);
-  for (size_t i = 1; i < lines.size(); ++i) wider.append(lines[i]) += empty_cells;
-  files::write_atomically(path_, wider);
-  file_ = files::AppendFile(path_);
+  const bool was_read = attempt([&] {
+    const std::string text = file_.text();
+    const std::string empty_cells = std::string(columns_.size() - before, ',') + "\n";
+    std::string wider = header(columns_);
+    const auto lines = whole_lines(text);
+    for (size_t i = 1; i < lines.size(); ++i) wider.append(lines[i]) += empty_cells;
+    file_.replace(std::move(wider));
+  });
+  if (!was_read) columns_.resize(before);  // the row is written without its new metrics
+  flush();
 }
 
 void CsvLogger::log_hyper_parameters(const Value& settings) {
-  files::write_atomically(path_.parent_path() / "hparams.yaml", settings.to_yaml());
+  settings_ = KeptFile(path_.parent_path() / "hparams.yaml", settings.to_yaml());
+  settings_.keep();
+}
+
+bool CsvLogger::attempt(const std::function<void()>& work) {
+  try {
+    work();
+    return true;
+  } catch (const CheckpointError& error) {
+    if (std::exchange(has_warned_, true)) return false;
+    diagnostics::print(
+        fmt::format("warning: {}; the run goes on, and rows are kept in memory and written as soon "
+                    "as that is possible\n",
+                    error.what()));
+    return false;
+  }
 }
 
 void CsvLogger::flush() {
-  if (file_.is_open()) file_.flush();
+  if (!file_.is_open()) return;
+  settings_.keep();
+  const bool is_removed = file_.is_removed();
+  const bool is_written = attempt([&] {
+    if (is_removed) file_.replace(file_.text());
+    file_.flush();
+  });
+  if (!is_written) return;
+  unsure_rows_ = 0;
+  if (!is_removed) return;
+  diagnostics::print(
+      fmt::format("warning: {} was removed or replaced during the run; it was made again with all "
+                  "its rows\n",
+                  path_.string()));
 }
 
 void CsvLogger::finish(bool) {
   if (!file_.is_open()) return;
-  file_.flush();
+  flush();
+  if (unsure_rows_ > 0) {
+    diagnostics::print(
+        fmt::format("warning: {} lacks the last {} row{}, which couldn't be written\n",
+                    path_.string(), unsure_rows_, unsure_rows_ == 1 ? "" : "s"));
+  } else if (has_warned_) {
+    diagnostics::print(fmt::format("{} has all its rows after all\n", path_.string()));
+  }
   offset_ = file_.offset();
   file_ = files::AppendFile();
 }

@@ -2,10 +2,12 @@
 
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/options.h>
+#include <levin/framework/loggers/kept_file.h>
 #include <levin/framework/loggers/logger.h>
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +48,11 @@ Fields describe(CsvLoggerOptions& options);
 /// run. If rows are missing, for example because the machine crashed, a warning says so; if the
 /// file doesn't exist, a new one is begun. A file that isn't this run's is left as it is, and
 /// `start` throws CheckpointError. A new fit in the same folder appends its rows to the file.
+///
+/// After `start`, a file that can't be written never ends the run. A warning says so once, rows are
+/// kept in memory, and each flush tries again; at the end a second message says whether any are
+/// lost. A file that was removed during the run, also with its folder, is made again with all its
+/// rows, and a warning says so.
 class CsvLogger : public Logger {
  public:
   using Options = CsvLoggerOptions;
@@ -56,7 +63,7 @@ class CsvLogger : public Logger {
   void start(Run& run) override;
   void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
-  /// Writes the settings to `hparams.yaml`, replacing the file if it exists.
+  /// Writes the settings to `hparams.yaml`, replacing the file if it exists. See KeptFile.
   void log_hyper_parameters(const Value& settings) override;
   void flush() override;
   void finish(bool failed) override;
@@ -83,15 +90,21 @@ class CsvLogger : public Logger {
   void cut_back(const Mark& mark, const std::string& text);
   /// Adds columns for metrics that appear for the first time.
   void widen(const MetricMap& metrics);
+  /// Does what may fail to write or read. Returns false, after a warning the first time, if it
+  /// throws CheckpointError.
+  bool attempt(const std::function<void()>& work);
 
   CsvLoggerOptions options_;
   std::filesystem::path path_;
   files::AppendFile file_;
   std::vector<std::string> columns_;
   int64_t rows_ = 0;
-  int64_t offset_ = 0;     // the file's size when `finish` closed it
-  double flush_at_ = 0.0;  // on the monotonic clock
-  std::string row_;        // a buffer that is reused for every row
+  int64_t offset_ = 0;       // the file's size when `finish` closed it
+  double flush_at_ = 0.0;    // on the monotonic clock
+  std::string row_;          // a buffer that is reused for every row
+  int64_t unsure_rows_ = 0;  // rows since the last flush that succeeded
+  bool has_warned_ = false;
+  KeptFile settings_;
   std::optional<Mark> mark_;
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include <levin/framework/core/type_name.h>
 #include <levin/framework/logged/logged_values.h>
 #include <levin/framework/run/run.h>
 #include <levin/framework/tensor/state_dict.h>
@@ -20,12 +21,12 @@ namespace levin {
 ///         for (const auto& [name, value] : metrics)
 ///           std::printf("%ld %s %g\n", step, name.c_str(), value);
 ///       }
-///       std::string state_key() const override { return "PrintLogger"; }
 ///     };
-///     trainer.add_logger(std::make_unique<PrintLogger>());
+///     trainer.add_logger<PrintLogger>();
 ///
 /// With several ranks, only the loggers of rank 0 are called. All calls come from the thread that
-/// runs the Trainer. An exception that a logger throws ends the run.
+/// runs the Trainer. An exception that a logger throws ends the run, so a logger that can't write
+/// for a while should say so once and try again, as CsvLogger does.
 class Logger {
  public:
   virtual ~Logger() = default;
@@ -38,6 +39,9 @@ class Logger {
   /// last optimizer step, counted from 0 over all epochs. In validation and test it is called after
   /// each batch that logged such metrics, and `step` counts those batches from 0, over all passes.
   virtual void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) = 0;
+  /// Whether `log_metrics` keeps anything. If no logger does, fit doesn't warn of epochs that are
+  /// shorter than `log_every_n_steps`.
+  virtual bool keeps_steps() const { return true; }
   /// Receives the metrics of a whole training epoch, validation or test.
   virtual void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
     log_metrics(metrics, epoch, step);
@@ -51,9 +55,10 @@ class Logger {
   /// Called at the end of the run. `failed` is true if an exception ended it.
   virtual void finish(bool /*failed*/) {}
 
-  /// The name under which checkpoints keep this logger's state. Loggers that share a name are told
-  /// apart by the order in which they were added.
-  virtual std::string state_key() const = 0;
+  /// The name under which checkpoints keep this logger's state; by default the name of its class
+  /// without namespaces. Loggers that share a name are told apart by the order in which they were
+  /// added.
+  virtual std::string state_key() const { return unqualified_name(typeid(*this)); }
   /// Returns what a resumed run needs to cut the logger's file back to this moment.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -26,7 +28,18 @@ void Checkpointer::write(const Requests::Save& request, const StateDict& state) 
   }
   if (!strategy.ranks().is_zero()) return;
   if (!request.options.weights_only) parts_.run.saved(request.path);
-  for (const auto& old : request.options.replaces) remove_checkpoint(old);
+  remove_replaced(request);
+}
+
+void Checkpointer::remove_replaced(const Requests::Save& request) {
+  const auto& options = request.options;
+  for (const auto& old : options.replaces) {
+    if (!options.folder.empty()) {
+      remove_checkpoint_in(options.folder, old);
+    } else if (!remove_checkpoint_in(request.path.parent_path(), old)) {
+      remove_checkpoint_in(parts_.run.log_dir(), old);
+    }
+  }
 }
 
 void Checkpointer::save_now(const std::filesystem::path& path) {
@@ -58,7 +71,8 @@ void Checkpointer::save_failed() {
   if (saves_nothing() || !run.is_global_zero()) return;
   auto& epochs = run.history().epochs;  // a resumed run ends this epoch again
   if (!epochs.empty() && epochs.back().epoch == run.epoch()) epochs.pop_back();
-  fmt::print(stderr, "the state before the error was saved: {}\n", save_as("failed").string());
+  diagnostics::print(
+      fmt::format("the state before the error was saved: {}\n", save_as("failed").string()));
 }
 
 }  // namespace levin

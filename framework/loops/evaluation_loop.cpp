@@ -100,7 +100,11 @@ MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, smaller(limits_[i], most), step);
   parts_.hooks.call(hooks.epoch_end, run);
   MetricMap result = publish_epoch_values(parts_, metrics_);
-  if (stage != Stage::sanity_check) log_epoch_values(parts_, metrics_);
+  if (stage == Stage::sanity_check) {
+    metrics_.forget_rows();
+  } else {
+    log_epoch_values(parts_, metrics_);
+  }
   const LoggingScope silent(run, nullptr);
   parts_.hooks.call(hooks.end, run);
   return result;

@@ -2,7 +2,11 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <levin/framework/core/error.h>
+#include <levin/framework/loops/input_scales.h>
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
@@ -34,6 +38,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       training_step_(parts, optimizers),
       step_(parts.run, metrics_, /*on_step=*/true),
       stopping_(parts.options, parts.strategy.ranks(), parts.run),
+      loss_watch_(parts, optimizers),
       threads_(parts, optimizers, train, num_batches_),
       state_(parts, {.optimizers = optimizers,
                      .schedules = schedules_,
@@ -55,22 +60,56 @@ void FitLoop::run() {
   const StopSignal signal;
   stopping_.start_clock();
   RunControl& run = parts_.run;
-  parts_.module.train();
+  warn_of_short_epochs(parts_, num_batches_);
+  if (!parts_.module.is_training()) {
+    run.warn(
+        "the module is in evaluation mode and is trained in it: Dropout does nothing, and batch "
+        "norms keep their statistics. Call train() of the module before fit, unless this is meant");
+  }
   threads_.choose();
   if (!state_.is_resumed()) validation_.check_sanity();
   schedules_.apply();
   state_.restore_random();
   parts_.hooks.call(&Hooks::on_train_start, run);
   act_on_requests(/*in_step=*/false);
-  while (!stopping_.is_done()) run_epoch();
+  bool has_trained = false;
+  for (; !stopping_.is_done(); has_trained = true) run_epoch();
+  warn_about_the_fit(has_trained);
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stopping_.reason();
   state_.keep_random();
 }
 
+/// Says what would otherwise be noticed late or never, once training is over.
+void FitLoop::warn_about_the_fit(bool has_trained) {
+  RunControl& run = parts_.run;
+  const Progress& progress = run.progress();
+  if (!has_trained && state_.is_resumed() && progress.num_batches != 0) {
+    run.warn(fmt::format(
+        "nothing was trained: the checkpoint was taken after {} epochs and {} steps, and {} ends "
+        "the fit there; raise it to train on",
+        progress.epoch, progress.global_step, stopping_.reason()));
+  }
+  if (run.history().interrupted || run.history().epochs.empty()) return;
+  for (const auto& monitor : schedules_.monitors(/*never_seen=*/true)) {
+    run.warn(
+        fmt::format("a learning rate scheduler watches '{}', of which it got no value in this fit, "
+                    "so it has done nothing; log the metric, or set monitor to one that is logged",
+                    monitor));
+  }
+  const auto lost = metrics_.without_row();
+  const int64_t every = parts_.options.log_every_n_steps;
+  if (lost.empty() || every == 0 || parts_.loggers.empty()) return;
+  run.warn(fmt::format(
+      "the loggers got no value of {}: with log_every_n_steps = {} no row came after they were "
+      "logged, in {} steps. Lower log_every_n_steps, or log them with on_epoch = true",
+      fmt::join(lost, ", "), every, run.global_step()));
+}
+
 void FitLoop::run_epoch() {
   RunControl& run = parts_.run;
+  parts_.module.set_trained();
   data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
   data_.seek(run.epoch(), run.progress().batch);
   training_step_.drop_window();
@@ -93,6 +132,10 @@ void FitLoop::run_batches() {
     at_boundary_ = training_step_.window_batches() == 0;
     const bool validates = validation_.is_due(at_end());
     if (validates) validation_.run();
+    if (stepped_) {
+      const bool complete = !parts_.run.history().epochs.empty() && validation_.has_logged();
+      observe_metrics(parts_, schedules_, Interval::step, complete);
+    }
     if (!at_boundary_) continue;
     act_on_requests(/*in_step=*/!validates);
     if (stopping_.notice_interrupt()) checkpointer_.save_interrupted();
@@ -125,9 +168,9 @@ bool FitLoop::at_end() {
 
 void FitLoop::train_batch(Batch& batch) {
   Progress& progress = parts_.run.progress();
-  at_boundary_ = false;
+  at_boundary_ = stepped_ = false;
   transfer(parts_, batch);
-  if (!state_.knows_input()) state_.note_input(batch);
+  if (!state_.knows_input()) note_first_batch(batch);
   if (training_step_.window_batches() == 0) metrics_.begin_window();
   metrics_.begin_batch(batch.rows(), 0, 1);
   step_.begin(progress.batch, batch.loader_index());
@@ -136,23 +179,32 @@ void FitLoop::train_batch(Batch& batch) {
 
   const bool is_last = at_end();
   const bool window_ends = is_last || training_step_.window_batches() + 1 >= progress.accumulate;
-  const bool stepped = threads_.watch(
+  stepped_ = threads_.watch(
       [&] { return training_step_.run(batch, step_, data_.global_rows(), window_ends); });
   ++progress.batch;
   validation_.count_batch();
-  if (stepped) {
+  if (stepped_) {
     ++progress.global_step;
     schedules_.advance(Interval::step);
   }
   if (is_last) schedules_.advance(Interval::epoch);
   parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end,
                           training_step_.loss(), batch, step_);
-  if (stepped) log_step();
+  if (stepped_) log_step();
+}
+
+void FitLoop::note_first_batch(const Batch& batch) {
+  state_.note_input(batch);
+  if (!state_.knows_input() || !parts_.run.is_global_zero()) return;
+  if (batch.input_rows().row_shape().size() != 1) return;
+  const auto warning = uneven_scales(batch.input());
+  if (!warning.empty()) parts_.run.warn(warning);
 }
 
 void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
+  if (loss_watch_.is_due(steps)) loss_watch_.look(training_step_.loss());
   if (every == 0 || steps % every != 0 || parts_.loggers.empty()) return;
   log_step_values(parts_, metrics_, steps - 1);
 }
@@ -165,9 +217,10 @@ void FitLoop::end_epoch() {
     run.keep_step_values();
     publish_epoch_values(parts_, metrics_);
     metrics_.forget_step_values();  // otherwise Run::metrics would put them over the epoch's values
-    run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics()});
+    run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics_of_epoch()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
-    observe_metrics(parts_, schedules_, Interval::epoch);
+    observe_metrics(parts_, schedules_, Interval::epoch, validation_.has_logged());
+    loss_watch_.look(training_step_.loss());
     log_epoch_values(parts_, metrics_);
   }
   if (epoch_complete_) {
@@ -177,7 +230,7 @@ void FitLoop::end_epoch() {
   act_on_requests(/*in_step=*/false);
 }
 
-/// Acts on what callbacks and the module have asked for. Stopping::take_request says what `in_step`
+/// Acts on what callbacks and the module have asked for. Stopping::judge says what `in_step`
 /// means.
 void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
@@ -186,9 +239,10 @@ void FitLoop::act_on_requests(bool in_step) {
     training_step_.check_accumulation(*requests.accumulate);
     run.progress().accumulate = *requests.accumulate;
   }
+  stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
   for (const auto& request : requests.saves) checkpointer_.save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
-  stopping_.take_request(requests.stop, in_step);
+  stopping_.judge(in_step);
 }
 
 }  // namespace levin

@@ -6,6 +6,7 @@
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/checkpointer.h>
 #include <levin/framework/loops/fit_state.h>
+#include <levin/framework/loops/loss_watch.h>
 #include <levin/framework/loops/stopping.h>
 #include <levin/framework/loops/thread_choice.h>
 #include <levin/framework/loops/training_step.h>
@@ -46,10 +47,10 @@ class FitLoop {
   /// weights that it had before.
   void resume(const StateDict& checkpoint) { state_.resume(checkpoint); }
   /// Trains until a limit, a request or a signal ends it; `stop_reason` of the run's history says
-  /// which. While it runs, the first SIGINT or SIGTERM makes training end at a following boundary,
-  /// at which Checkpointer::save_interrupted saves the state. What hooks, steps and loaders throw
-  /// passes through. A collective, like all of its parts: ranks that have fewer rows than others
-  /// take part in each step.
+  /// which. While it runs, the first SIGINT, SIGTERM or SIGHUP makes training end at a following
+  /// boundary, at which Checkpointer::save_interrupted saves the state. What hooks, steps and
+  /// loaders throw passes through. A collective, like all of its parts: ranks that have fewer rows
+  /// than others take part in each step.
   void run();
 
   /// Writes a checkpoint of the state as it is now. A collective: once it returns on any rank, all
@@ -70,7 +71,9 @@ class FitLoop {
   bool next_batch(Batch& batch);
   bool at_end();
   void train_batch(Batch& batch);
+  void note_first_batch(const Batch& batch);
   void log_step();
+  void warn_about_the_fit(bool has_trained);
   void cut_epoch_short(bool has_validated);
   void end_epoch();
   void act_on_requests(bool in_step);
@@ -84,11 +87,14 @@ class FitLoop {
   TrainingStep training_step_;
   StepControl step_;
   Stopping stopping_;
+  LossWatch loss_watch_;
   ThreadChoice threads_;
   FitState state_;
   Checkpointer checkpointer_;
   /// Whether every batch of the epoch was seen.
   bool epoch_complete_ = false;
+  /// Whether the last batch ended with an optimizer step.
+  bool stepped_ = false;
   /// Whether the state is one that a resumed run can go on from.
   bool at_boundary_ = false;
 };

@@ -4,11 +4,13 @@
 
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
+#include <levin/framework/loops/resumed_settings.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -36,11 +38,21 @@ StateDict states_of(const std::vector<T*>& list) {
   return state;
 }
 
+/// Gives each element its state. Returns the keys of the states that no element has taken, unless
+/// they are empty.
 template <class T>
-void load_states(const std::vector<T*>& list, const StateDict& state) {
-  for (const auto& [key, one] : keyed(list)) {
-    if (state.has_child(key)) one->load_state_dict(state.child(key));
+std::vector<std::string> load_states(const std::vector<T*>& list, const StateDict& state) {
+  std::vector<std::string> left;
+  for (const auto& [key, ignored] : state.values.as_object()) {
+    const StateDict child = state.child(key);
+    if (!child.tensors.empty() || !child.values.as_object().empty()) left.push_back(key);
   }
+  for (const auto& [key, one] : keyed(list)) {
+    if (!state.has_child(key)) continue;
+    one->load_state_dict(state.child(key));
+    std::erase(left, key);
+  }
+  return left;
 }
 
 ModuleDescription describe_module(const LoopParts& parts,
@@ -80,6 +92,9 @@ StateDict FitState::state(bool weights_only) {
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());
+  StateDict fitted = parts_.data.fitted_state();
+  const bool knows_any = !fitted.tensors.empty() || fitted.values != Value(Value::Object{});
+  if (knows_any) state.add("fitted", std::move(fitted));
   if (!weights_only) {
     StateDict optimizers;
     for (size_t i = 0; i < members_.optimizers.size(); ++i) {
@@ -119,6 +134,35 @@ void FitState::resume(const StateDict& checkpoint) {
   resumed_ = true;
 }
 
+/// Says which settings count if they aren't those of the checkpoint, and which states are left out.
+void FitState::warn_about_changes(const StateDict& checkpoint,
+                                  const std::vector<std::string>& changed_rates,
+                                  const std::vector<std::string>& left_out) {
+  std::vector<std::string> changes = changed_rates;
+  const auto add = [&](std::string_view prefix, const Value& then, const Value& now) {
+    for (auto& change : changed_settings(prefix, then, now)) changes.push_back(std::move(change));
+  };
+  if (const auto description = module_description(checkpoint)) {
+    add("model.", description->init_args, parts_.module.hyper_parameters());
+  }
+  const auto& values = checkpoint.values;
+  if (values.contains("hyper_parameters") && values.at("hyper_parameters").contains("data")) {
+    add("data.", values.at("hyper_parameters").at("data"), parts_.data.hyper_parameters());
+  }
+  if (!changes.empty()) {
+    parts_.run.warn(fmt::format(
+        "these settings aren't those of the checkpoint, which are in brackets. They count from "
+        "here on: {}",
+        fmt::join(changes, ", ")));
+  }
+  if (!left_out.empty()) {
+    parts_.run.warn(fmt::format(
+        "the checkpoint has states of callbacks that this fit doesn't have, and they are left out: "
+        "{}. Add these callbacks, with the same settings, to go on with them",
+        fmt::join(left_out, ", ")));
+  }
+}
+
 void FitState::load_state(const StateDict& checkpoint) {
   const StateDict optimizers = checkpoint.child("optimizer");
   if (optimizers.values.as_object().size() != members_.optimizers.size()) {
@@ -127,17 +171,20 @@ void FitState::load_state(const StateDict& checkpoint) {
         {fmt::format("it has {} optimizers, this run has {}", optimizers.values.as_object().size(),
                      members_.optimizers.size())});
   }
+  const ConfiguredRates configured(members_.optimizers);
   for (size_t i = 0; i < members_.optimizers.size(); ++i) {
     members_.optimizers.entries()[i].optimizer->load_state_dict(
         optimizers.child(std::to_string(i)));
   }
+  const auto changed_rates = configured.apply(members_.optimizers);
   members_.schedules.load_state_dict(checkpoint.child("schedulers"));
   load_loop_state(checkpoint.child("loop"));
-  load_states(parts_.callbacks, checkpoint.child("callbacks"));
+  const auto left_out = load_states(parts_.callbacks, checkpoint.child("callbacks"));
   load_states(parts_.loggers, checkpoint.child("loggers"));
   parts_.data.load_state_dict(checkpoint.child("data"));
   random_to_restore_ = checkpoint.child("random");
   load_rank_state(checkpoint);
+  warn_about_changes(checkpoint, changed_rates, left_out);
 }
 
 StateDict FitState::rank_states() {
@@ -190,13 +237,18 @@ StateDict FitState::loop_state() {
   state.values["batch"] = progress.batch;
   state.values["global_step"] = progress.global_step;
   state.values["accumulate"] = progress.accumulate;
+  state.values["accumulate_option"] = parts_.options.accumulate_grad_batches;
   state.values["total_batches"] = members_.validation.total_batches();
   state.values["metrics"] = to_value(run.metrics());
+  state.values["metric_updates"] = counts_to_value(run.update_counts());
+  state.values["metric_epochs"] = counts_to_value(run.update_epochs());
   state.values["progress_bar"] = to_value(run.progress_bar_metrics());
   if (const int threads = members_.threads.setting().threads; threads > 0) {
     state.values["threads"] = threads;
   }
   if (const auto seconds = members_.stopping.seconds()) state.values["seconds"] = *seconds;
+  const auto held = members_.stopping.held_reason();
+  if (held && !progress.minima_are_met()) state.values["stop_request"] = *held;
   state.add("train_metrics", members_.metrics.state_dict());
   state.add("history", run.history().state_dict());
   return state;
@@ -208,11 +260,22 @@ void FitState::load_loop_state(const StateDict& state) {
   progress.epoch = state.values.at("epoch").as_int();
   progress.batch = state.values.at("batch").as_int();
   progress.global_step = state.values.at("global_step").as_int();
-  progress.accumulate = state.values.at("accumulate").as_int();
+  // What callbacks have made of the option goes on, unless the option is another one now.
+  const bool is_same_option =
+      !state.values.contains("accumulate_option") ||
+      state.values.at("accumulate_option").as_int() == parts_.options.accumulate_grad_batches;
+  if (is_same_option) progress.accumulate = state.values.at("accumulate").as_int();
   members_.training_step.check_accumulation(progress.accumulate);
   members_.validation.set_total_batches(state.values.at("total_batches").as_int());
   run.known_metrics() = to_metrics(state.values.at("metrics"));
   run.known_progress_bar() = to_metrics(state.values.at("progress_bar"));
+  if (state.values.contains("metric_updates")) {
+    run.update_counts() = to_counts(state.values.at("metric_updates"));
+    run.update_epochs() = to_counts(state.values.at("metric_epochs"));
+  }
+  if (state.values.contains("stop_request")) {
+    members_.stopping.hold({{.text = state.values.at("stop_request").as_string()}});
+  }
   if (state.values.contains("threads")) {
     members_.threads.take(static_cast<int>(state.values.at("threads").as_int()));
   }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/data/training_data.h>
@@ -14,9 +16,10 @@ namespace levin {
 /// Knows what a checkpoint of a fit holds, and puts it back so that the fit goes on with the same
 /// bits. The Checkpointer writes the files.
 ///
-/// A checkpoint has these children; one with weights only has just the first:
+/// A checkpoint has these children; one with weights only has just the first two:
 ///
 ///     model             parameters and buffers
+///     fitted            what the data module has learned from its data, if anything
 ///     optimizer.<i>     the optimizers
 ///     schedulers        learning-rate schedules
 ///     loop              progress, the metrics shown, those of the epoch begun, the history
@@ -65,9 +68,10 @@ class FitState {
   void note_input(const Batch& batch);
   bool knows_input() const { return input_.has_value(); }
 
-  /// Calls on_load_checkpoint and then puts a checkpoint's state back. Throws CheckpointError if
-  /// the checkpoint belongs to another model, optimizer or data; the module then keeps the weights
-  /// that it had before.
+  /// Calls on_load_checkpoint and then puts a checkpoint's state back. Settings of this run that
+  /// differ from the checkpoint's count, and a warning says so (resumed_settings.h). Throws
+  /// CheckpointError if the checkpoint belongs to another model, optimizer or data; the module then
+  /// keeps the weights that it had before.
   void resume(const StateDict& checkpoint);
   bool is_resumed() const { return resumed_; }
   /// Puts the random generators back as they were in the checkpoint that was resumed from; does
@@ -84,6 +88,9 @@ class FitState {
   StateDict rank_states();
   void load_state(const StateDict& checkpoint);
   void load_loop_state(const StateDict& state);
+  void warn_about_changes(const StateDict& checkpoint,
+                          const std::vector<std::string>& changed_rates,
+                          const std::vector<std::string>& left_out);
   void load_rank_state(const StateDict& checkpoint);
 
   LoopParts parts_;

@@ -2,7 +2,27 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
+
 namespace levin {
+
+void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches) {
+  if (!batches || *batches == 0) return;
+  const int64_t window = parts.options.accumulate_grad_batches;
+  const int64_t steps = (*batches + window - 1) / window;
+  const int64_t every = parts.options.log_every_n_steps;
+  const bool is_kept = std::any_of(parts.loggers.begin(), parts.loggers.end(),
+                                   [](const Logger* logger) { return logger->keeps_steps(); });
+  if (steps >= every || !is_kept) return;
+  diagnostics::print(
+      fmt::format("warning: an epoch has {0} step{1}, fewer than log_every_n_steps = {2}, so "
+                  "that values logged in steps, such as train_loss, get into the logs of "
+                  "few epochs or of none; set log_every_n_steps to {0} or less to see them "
+                  "in every epoch\n",
+                  steps, steps == 1 ? "" : "s", every));
+}
 
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step) {
   const MetricMap values = metrics.step_values(LoggedValues::For::logger);
@@ -14,7 +34,7 @@ void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step
 MetricMap publish_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
   parts.strategy.reduce(metrics);
   const MetricMap values = metrics.epoch_values(LoggedValues::For::callbacks);
-  for (const auto& [name, value] : values) parts.run.known_metrics()[name] = value;
+  parts.run.take_metrics(values);
   for (const auto& [name, value] : metrics.epoch_values(LoggedValues::For::progress_bar)) {
     parts.run.known_progress_bar()[name] = value;
   }
@@ -31,11 +51,18 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
   }
 }
 
-void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval) {
+void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval,
+                     bool complete) {
   if (!schedules.watches(interval)) return;
-  const auto shared = parts.run.ranks().from_rank_zero(
-      "Schedules/metrics", [&] { return to_value(parts.run.metrics()).to_json(); });
-  schedules.observe(interval, to_metrics(Value::from_json(shared)));
+  const auto shared = parts.run.ranks().from_rank_zero("Schedules/metrics", [&] {
+    Value both;
+    both["metrics"] = to_value(parts.run.metrics());
+    both["updates"] = counts_to_value(parts.run.update_counts());
+    return both.to_json();
+  });
+  const Value both = Value::from_json(shared);
+  const UpdateCounts updates = to_counts(both.at("updates"));
+  schedules.observe(interval, to_metrics(both.at("metrics")), &updates, complete);
 }
 
 }  // namespace levin

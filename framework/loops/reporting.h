@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/optimizers/schedules.h>
 
@@ -10,8 +13,14 @@
 
 namespace levin {
 
-/// Hands the values of the step just done to every logger, as a row for step `step`. Does nothing
-/// if the step logged no values. Waits for the device if values are on one.
+/// Warns, on stderr, if an epoch of `batches` batches has fewer optimizer steps than
+/// `log_every_n_steps`, so that some epochs have no row of the loggers, and if a logger would keep
+/// such rows. Lightning: _FitLoop.setup_data.
+void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches);
+
+/// Hands the values of the step just done to every logger, as a row for step `step`, and with them
+/// the latest values of the steps since the last row. Does nothing if there are none. Waits for the
+/// device if values are on one.
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step);
 
 /// Ends a pass over data: combines the values collected in it over all ranks, and makes
@@ -24,8 +33,11 @@ MetricMap publish_epoch_values(const LoopParts& parts, LoggedValues& metrics);
 void log_epoch_values(const LoopParts& parts, LoggedValues& metrics);
 
 /// Tells the Run's metrics to the schedulers that watch a metric and act once in each `interval`.
-/// All ranks use the metrics of rank 0, so that their learning rates stay equal; every rank has to
-/// call this. Throws ModuleError if a metric that a strict scheduler watches is missing.
-void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval);
+/// They act on values that are new to them. All ranks use the metrics of rank 0, so that their
+/// learning rates stay equal; every rank has to call this. `complete` says that every metric of
+/// this fit has been logged by now; then ModuleError is thrown if one that a strict scheduler
+/// watches is missing.
+void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval,
+                     bool complete);
 
 }  // namespace levin

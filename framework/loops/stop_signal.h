@@ -1,13 +1,17 @@
 #pragma once
 
 #include <csignal>
+#include <iterator>
 
 namespace levin {
 
-/// Lets a loop end well after SIGINT (Ctrl-C) or SIGTERM. While an object of this class exists, the
-/// first of these signals only sets a flag, which the loop reads when it is safe to stop. A second
-/// signal of the same kind ends the program at once, unless Levin's launcher has started the
-/// program (LEVIN_LAUNCHED is set): the launcher ends its ranks itself.
+/// Lets a loop end well after SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed). While
+/// an object of this class exists, the first of these signals only sets a flag, which the loop
+/// reads when it is safe to stop. Signals within a second of the first one belong to it: they come
+/// from a key that was hit twice, or from a shell and the system that both report a closed
+/// terminal. A later signal of the same kind ends the program at once, unless Levin's launcher has
+/// started the program (LEVIN_LAUNCHED is set): the launcher ends its ranks itself. SIGHUP stays
+/// ignored if it is, as under nohup.
 ///
 ///     const StopSignal signal;
 ///     while (!StopSignal::received()) train_one_step();
@@ -26,8 +30,9 @@ class StopSignal {
   static bool received();
 
  private:
-  struct sigaction interrupt_before_ {};
-  struct sigaction terminate_before_ {};
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+
+  struct sigaction before_[std::size(kSignals)]{};
 };
 
 }  // namespace levin

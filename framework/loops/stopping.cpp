@@ -1,5 +1,7 @@
 #include <levin/framework/loops/stopping.h>
 
+#include <algorithm>
+
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/stop_signal.h>
 
@@ -22,6 +24,8 @@ void Stopping::set_limits(Progress& progress) const {
     progress.max_epochs = kDefaultMaxEpochs;
   }
   if (progress.max_epochs == -1) progress.max_epochs.reset();
+  progress.min_epochs = options_.min_epochs.value_or(0);
+  progress.min_steps = options_.min_steps.value_or(0);
 }
 
 void Stopping::start_clock() { started_ = files::monotonic_seconds(); }
@@ -31,13 +35,26 @@ std::optional<double> Stopping::seconds() const {
   return seconds_before_ + (started_ ? files::monotonic_seconds() - *started_ : 0.0);
 }
 
-void Stopping::take_request(const std::optional<std::string>& request, bool in_step) {
-  if (request && own_request_.empty()) own_request_ = *request;
-  const bool raised = !own_request_.empty();
+void Stopping::hold(const std::vector<Requests::Stop>& requests) {
+  for (const auto& request : requests) {
+    // A callback may ask again and again; the first request that stands is enough.
+    if (request.reason_now || !held_reason()) held_.push_back(request);
+  }
+}
+
+std::optional<std::string> Stopping::held_reason() const {
+  const auto found = std::find_if(held_.begin(), held_.end(),
+                                  [](const Requests::Stop& held) { return !held.reason_now; });
+  return found == held_.end() ? std::nullopt : std::optional(found->text);
+}
+
+void Stopping::judge(bool in_step) {
+  std::erase_if(held_, [](const Requests::Stop& held) { return held.reason().empty(); });
+  const bool raised = !held_.empty() && run_.progress().minima_are_met();
   const bool agreed = ranks_.any_after_step("Stopping/request", raised);
-  const bool counts = in_step ? agreed : ranks_.any(raised || agreed);
+  const bool counts = in_step ? agreed : ranks_.any(raised);
   if (!counts || !reason_.empty()) return;
-  reason_ = own_request_.empty() ? "a callback of another rank asked to stop" : own_request_;
+  reason_ = held_.empty() ? "a callback of another rank asked to stop" : held_.front().reason();
   is_requested_ = true;
 }
 
@@ -59,18 +76,12 @@ bool Stopping::is_done() {
     return reason_.empty() ? ends("max_epochs") : true;
   }
   if (reason_.empty() && is_out_of_time()) reason_ = "max_time";
-  return !reason_.empty() && minima_are_met();
+  return !reason_.empty() && progress.minima_are_met();
 }
 
 bool Stopping::is_out_of_time() {
   const auto spent = seconds();
   return spent && ranks_.any_after_step("Stopping/max_time", *spent >= max_seconds_);
-}
-
-bool Stopping::minima_are_met() const {
-  const Progress& progress = run_.progress();
-  return progress.epoch >= options_.min_epochs.value_or(0) &&
-         progress.global_step >= options_.min_steps.value_or(0);
 }
 
 }  // namespace levin

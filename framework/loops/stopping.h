@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <levin/framework/core/ranks.h>
 #include <levin/framework/run/run_control.h>
@@ -10,15 +11,16 @@
 namespace levin {
 
 /// Decides when training ends: at a limit of the options (max_epochs, max_steps, max_time), at the
-/// request of a callback (Run::stop), or at a signal (SIGINT, SIGTERM).
+/// request of a callback (Run::stop), or at a signal (SIGINT, SIGTERM, SIGHUP).
 ///
 /// All ranks decide the same at the same boundary. Epochs and steps are counted alike on all ranks.
 /// What one rank finds out by itself (its clock, its signal, the request of its callbacks) is a
 /// flag that travels with the gradients and counts once every rank knows of it
-/// (Ranks::any_after_step). Therefore every rank has to call `take_request`, `notice_interrupt` and
+/// (Ranks::any_after_step). Therefore every rank has to call `judge`, `notice_interrupt` and
 /// `is_done` at the same boundaries, in the same order.
 ///
-///     stopping.take_request(requests.stop, /*in_step=*/true);
+///     stopping.hold(requests.stops);
+///     stopping.judge(/*in_step=*/true);
 ///     if (stopping.notice_interrupt()) save();
 ///     if (stopping.is_done()) break;
 class Stopping {
@@ -27,8 +29,8 @@ class Stopping {
   /// isn't a duration.
   Stopping(const TrainerOptions& options, Ranks& ranks, RunControl& run);
 
-  /// Puts max_epochs and max_steps into `progress`. If the options set none of max_epochs,
-  /// max_steps and max_time, max_epochs becomes 1000.
+  /// Puts the largest and the smallest numbers of epochs and steps into `progress`. If the options
+  /// set none of max_epochs, max_steps and max_time, max_epochs becomes 1000.
   void set_limits(Progress& progress) const;
 
   /// Starts the clock of max_time. To be called when training begins.
@@ -39,15 +41,23 @@ class Stopping {
   /// Sets the seconds of training that were spent before this run went on.
   void set_seconds_before(double seconds) { seconds_before_ = seconds; }
 
-  /// Takes note of a callback's request to stop. `request` is its reason; nothing if there is no
-  /// request. Has to be called in that case, too, because another rank may have a request.
+  /// Takes note of what callbacks of this rank wish.
+  void hold(const std::vector<Requests::Stop>& requests);
+  /// Decides whether a request to stop counts. While min_epochs and min_steps aren't reached, none
+  /// does: it is held, and judged again at each boundary. A request whose reason has gone by then
+  /// is dropped (Run::stop_while). To be called at every boundary, even if this rank has no
+  /// request, because another rank may have one.
   ///
   /// `in_step` says that the boundary is that of a step without a validation. Ranks don't wait for
-  /// each other there, and a request counts once all of them have learned of it. At other
-  /// boundaries they wait for each other, and a request counts at once.
-  void take_request(const std::optional<std::string>& request, bool in_step);
-  /// Whether a request counts already, though min_epochs and min_steps may still hold it back.
+  /// each other there, and a request counts once all of them have learned of it, after the next
+  /// step. At other boundaries they wait for each other, and a request counts at once.
+  void judge(bool in_step);
+  /// Whether a request counts.
   bool is_requested() const { return is_requested_; }
+  /// The reason of a request by Run::stop that min_epochs or min_steps holds back; nothing if there
+  /// is none. Checkpoints keep it, and a resumed run holds it again. (Who calls Run::stop_while
+  /// keeps what it needs in a state of its own.)
+  std::optional<std::string> held_reason() const;
 
   /// Returns true once, at the first boundary at which all ranks know that one of them has received
   /// a signal. The run's history then says that it was interrupted.
@@ -69,12 +79,11 @@ class Stopping {
 
  private:
   bool is_out_of_time();
-  bool minima_are_met() const;
 
   const TrainerOptions& options_;
   Ranks& ranks_;
   RunControl& run_;
-  std::string own_request_;  // by this rank's callbacks; other ranks may not know of it yet
+  std::vector<Requests::Stop> held_;  // by this rank's callbacks; other ranks may not know of them
   std::string reason_;
   bool is_requested_ = false;
   double max_seconds_ = 0.0;  // 0: no limit

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/tensor/random.h>
 
@@ -29,6 +30,8 @@ class Snapshot {
         optimizer_state_(optimizer.state_dict().clone()),
         requests_(parts.run.requests()),
         metrics_(parts.run.known_metrics()),
+        updates_(parts.run.update_counts()),
+        update_epochs_(parts.run.update_epochs()),
         progress_bar_(parts.run.known_progress_bar()) {
     for (auto& parameter : module_.parameters()) {
       gradients_.emplace_back(parameter, parameter.grad());
@@ -41,6 +44,8 @@ class Snapshot {
     for (auto& [parameter, gradient] : gradients_) parameter.mutable_grad() = gradient;
     run_.requests() = requests_;
     run_.known_metrics() = metrics_;
+    run_.update_counts() = updates_;
+    run_.update_epochs() = update_epochs_;
     run_.known_progress_bar() = progress_bar_;
     load_random_state(random_);
   }
@@ -54,6 +59,8 @@ class Snapshot {
   StateDict optimizer_state_;
   Requests requests_;
   MetricMap metrics_;
+  UpdateCounts updates_;
+  UpdateCounts update_epochs_;
   MetricMap progress_bar_;
   std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients_;
 };
@@ -110,8 +117,9 @@ void ThreadChoice::try_threads() {
       };
       const std::string timings = threads_.find(step, steps_left());
       const int chosen = setting().threads;
-      fmt::print(stderr, "threads = auto: took {} thread{}; the times of a step were {}\n", chosen,
-                 chosen == 1 ? "" : "s", timings);
+      diagnostics::print(
+          fmt::format("threads = auto: took {} thread{}; the times of a step were {}\n", chosen,
+                      chosen == 1 ? "" : "s", timings));
     }
     before.restore();
   } catch (...) {

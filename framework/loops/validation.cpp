@@ -2,7 +2,7 @@
 
 #include <c10/core/GradMode.h>
 
-#include <levin/framework/loops/reporting.h>
+#include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -25,9 +25,12 @@ void Validation::check_sanity() {
     const at::NoGradGuard no_grad;
     loop_.run(Stage::sanity_check, steps < 0 ? std::nullopt : std::optional(steps));
   }
+  for (const auto& monitor : schedules_.monitors()) {
+    const auto warning = missing_monitor("a learning rate scheduler", monitor, run.metrics());
+    if (!warning.empty()) run.warn(warning);
+  }
   parts_.hooks.call(&Hooks::on_sanity_check_end, run);
-  run.known_metrics().clear();
-  run.known_progress_bar().clear();
+  run.forget_metrics();
   run.requests() = {};
   load_random_state(random);
 }
@@ -45,7 +48,7 @@ void Validation::run() {
     const at::NoGradGuard no_grad;
     loop_.run(Stage::validate);
   }
-  observe_metrics(parts_, schedules_, Interval::step);
+  has_run_ = true;
 }
 
 }  // namespace levin

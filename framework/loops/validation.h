@@ -9,8 +9,8 @@
 
 namespace levin {
 
-/// The validation within a fit: it knows when a validation is due, makes the pass over the
-/// validation data, and tells its metrics to the schedulers that act on them. During the pass the
+/// The validation within a fit: it knows when a validation is due, and makes the pass over the
+/// validation data. During the pass the
 /// module is in evaluation mode and no gradients are recorded.
 ///
 ///     validation.check_sanity();                     // before training
@@ -29,8 +29,9 @@ class Validation {
   bool has_batches() const { return loop_.has_batches(); }
 
   /// Tries num_sanity_val_steps batches of each loader before training begins, so that an error in
-  /// validation_step shows at once. Metrics and requests of callbacks are dropped afterwards, and
-  /// the random generators are put back as they were. A collective.
+  /// validation_step shows at once, and warns if a scheduler watches a metric that isn't among
+  /// those logged but looks as if it should be. Metrics and requests of callbacks are dropped
+  /// afterwards, and the random generators are put back as they were. A collective.
   void check_sanity();
 
   /// Counts a training batch. The count goes on from epoch to epoch, and checkpoints hold it.
@@ -42,9 +43,11 @@ class Validation {
   bool is_due(bool is_last) const;
 
   /// Validates on all validation data, up to limit_val_batches. Afterwards the Run shows the
-  /// metrics, and the schedulers that watch a metric and act by steps have been told of them. A
-  /// collective.
+  /// metrics. A collective.
   void run();
+  /// Whether every metric that validation logs has been logged: there was a validation, or there is
+  /// none in this fit.
+  bool has_logged() const { return has_run_ || !has_batches(); }
 
  private:
   LoopParts parts_;
@@ -52,6 +55,7 @@ class Validation {
   EvaluationLoop loop_;
   ValidationSchedule schedule_;
   int64_t total_batches_ = 0;
+  bool has_run_ = false;
 };
 
 }  // namespace levin

@@ -181,7 +181,9 @@ const Kind* find_kind(const optim::Optimizer& optimizer) {
   return nullptr;
 }
 
-std::vector<ParameterGroup> groups_of(const optim::Optimizer* optimizer) {
+/// Returns the groups of `optimizer`, in which each parameter is left only once: LibTorch's classes
+/// would change it as often as it is listed.
+std::vector<ParameterGroup> groups_of(optim::Optimizer* optimizer) {
   if (optimizer == nullptr) {
     throw ConfigError::invalid_value("optimizer", "null", "must point to a torch::optim optimizer");
   }
@@ -192,7 +194,8 @@ std::vector<ParameterGroup> groups_of(const optim::Optimizer* optimizer) {
         "subclass of levin::Optimizer");
   }
   std::vector<ParameterGroup> groups;
-  for (const auto& group : optimizer->param_groups()) {
+  for (auto& group : optimizer->param_groups()) {
+    group.params() = each_parameter_once(std::move(group.params()));
     groups.emplace_back();
     groups.back().parameters = group.params();
     groups.back().learning_rate = group.options().get_lr();

@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
 
@@ -39,13 +40,14 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double learning_rate, d
     check_at_least_zero("learning_rate", group.learning_rate);
     check_at_least_zero("weight_decay", group.weight_decay);
     group.names.clear();
+    group.parameters = each_parameter_once(std::move(group.parameters));
     for (const auto& parameter : group.parameters) {
       group.names.push_back(std::to_string(number++));
       check_parameter(parameter, group.names.back());
       if (!seen.insert(parameter.unsafeGetTensorImpl()).second) {
         throw ConfigError::conflict(
-            fmt::format("parameter {} was given to the optimizer twice", group.names.back()),
-            "give each parameter once, in one group");
+            fmt::format("parameter {} is in two of the optimizer's groups", group.names.back()),
+            "put each parameter into one group");
       }
     }
   }
@@ -129,6 +131,12 @@ Value Optimizer::groups_value() const {
 }
 
 void Optimizer::check_groups(const StateDict& state, std::vector<std::string>& problems) const {
+  if (is_whole_checkpoint(state)) {
+    throw CheckpointError::mismatch(
+        "the state for this optimizer",
+        {"it is a whole checkpoint; give child(\"optimizer\").child(\"0\") of it, the state of "
+         "the first optimizer"});
+  }
   const auto& saved_name = state.values.at("name").as_string();
   if (saved_name != name()) {
     problems.push_back(fmt::format("it is the state of {}, this is {}", saved_name, name()));
@@ -150,6 +158,14 @@ void Optimizer::load_groups(const StateDict& state) {
     groups_[i].base_learning_rate = saved.at(i).at("base_learning_rate").as_double();
     set_learning_rate(saved.at(i).at("learning_rate").as_double(), i);
   }
+}
+
+std::vector<torch::Tensor> each_parameter_once(std::vector<torch::Tensor> parameters) {
+  std::unordered_set<const void*> seen;
+  std::erase_if(parameters, [&](const torch::Tensor& parameter) {
+    return parameter.defined() && !seen.insert(parameter.unsafeGetTensorImpl()).second;
+  });
+  return parameters;
 }
 
 std::vector<ParameterGroup> single_group(std::vector<torch::Tensor> parameters) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <levin/framework/core/type_name.h>
 #include <levin/framework/tensor/state_dict.h>
 #include <levin/framework/tensor/tensor.h>
 
@@ -67,8 +68,8 @@ class Optimizer {
   virtual torch::Tensor step(const Closure& closure = {}) = 0;
   /// Whether a step may call its closure several times (LBFGS).
   virtual bool reevaluates_closure() const { return false; }
-  /// The class's name, "Adam" or "SGD". A checkpoint records it.
-  virtual std::string name() const = 0;
+  /// The class's name, "Adam" or "SGD", by default without its namespaces. A checkpoint records it.
+  virtual std::string name() const { return unqualified_name(typeid(*this)); }
 
   /// Makes every later step change one slice of each parameter (`slices` lists them group after
   /// group) by the slice's own gradient, and call `after_step` at its end. The saved state is then
@@ -106,8 +107,9 @@ class Optimizer {
 
  protected:
   /// Groups without a learning rate or weight decay of their own get the given ones. Throws
-  /// ConfigError if one of these is negative, there are no parameters, or a parameter is given
-  /// twice, isn't a leaf or isn't of a floating-point type.
+  /// A parameter that a group has several times, such as that of a layer which was registered
+  /// twice, counts once. Throws ConfigError if a rate or decay is negative, there are no
+  /// parameters, or a parameter is in two groups, isn't a leaf or isn't of a floating-point type.
   Optimizer(std::vector<ParameterGroup> groups, double learning_rate, double weight_decay);
   Optimizer(Optimizer&&) noexcept = default;
   Optimizer& operator=(Optimizer&&) noexcept = default;
@@ -133,6 +135,9 @@ class Optimizer {
   torch::Tensor grad_scale_;
   torch::Tensor found_inf_;
 };
+
+/// Returns `parameters` without those that were in the list already, in the same order.
+std::vector<torch::Tensor> each_parameter_once(std::vector<torch::Tensor> parameters);
 
 /// The one group that a plain list of parameters stands for.
 std::vector<ParameterGroup> single_group(std::vector<torch::Tensor> parameters);

@@ -20,7 +20,6 @@ namespace levin {
 ///       SignDescent(std::vector<torch::Tensor> parameters, double learning_rate)
 ///           : PerParameterOptimizer(levin::single_group(std::move(parameters)), learning_rate,
 ///                                   /*weight_decay=*/0.0, {.has_fused = false}) {}
-///       std::string name() const override { return "SignDescent"; }
 ///      protected:
 ///       void plain(const Lists& lists) override {
 ///         for (size_t i = 0; i < lists.parameters.size(); ++i) {

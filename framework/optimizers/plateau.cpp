@@ -81,7 +81,8 @@ void ReduceLROnPlateau::observe(double metric) {
 
 StateDict ReduceLROnPlateau::state_dict() const {
   StateDict state;
-  state.values = Value::Object{{"best", best_},
+  state.values = Value::Object{{"mode", options_.mode},
+                               {"best", best_},
                                {"num_bad", num_bad_},
                                {"cooldown_left", cooldown_left_},
                                {"reductions", reductions_}};
@@ -89,10 +90,14 @@ StateDict ReduceLROnPlateau::state_dict() const {
 }
 
 void ReduceLROnPlateau::load_state_dict(const StateDict& state) {
-  best_ = state.values.at("best").as_double();
-  num_bad_ = state.values.at("num_bad").as_int();
-  cooldown_left_ = state.values.at("cooldown_left").as_int();
   reductions_ = state.values.at("reductions").as_int();
+  cooldown_left_ = state.values.at("cooldown_left").as_int();
+  const double best = state.values.at("best").as_double();
+  const int64_t num_bad = state.values.at("num_bad").as_int();
+  // The best value of the other mode would be the worst one here.
+  if (state.values.contains("mode") && state.values.at("mode").as_string() != options_.mode) return;
+  best_ = best;
+  num_bad_ = num_bad;
 }
 
 }  // namespace levin

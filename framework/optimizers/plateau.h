@@ -39,7 +39,8 @@ Fields describe(ReduceLROnPlateauOptions& options);
 ///     return {levin::SGD(parameters(), {.learning_rate = 0.1}),
 ///             levin::ReduceLROnPlateau({.patience = 3}), {.monitor = "val_loss"}};
 ///
-/// The metric is read every `frequency` epochs or steps, from what was logged under that name. A
+/// The metric is read every `frequency` epochs or steps, from what was logged under that name; a
+/// value that was read before, because nothing was logged since, doesn't count again. A
 /// NaN counts as no improvement. Unlike other schedulers it has state, which checkpoints keep.
 /// PyTorch: ReduceLROnPlateau.
 class ReduceLROnPlateau : public Scheduler {
@@ -57,7 +58,8 @@ class ReduceLROnPlateau : public Scheduler {
   /// Compares a new value with the best so far, and reduces the rate if patience is used up.
   void observe(double metric) override;
   /// The best value and the counts of bad values, of the cooldown and of reductions, which
-  /// `load_state_dict` restores.
+  /// `load_state_dict` restores. The first two aren't restored if the saved scheduler had the other
+  /// mode.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 

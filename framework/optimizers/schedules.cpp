@@ -47,7 +47,17 @@ bool Schedules::watches(Interval interval) const {
   return false;
 }
 
-void Schedules::observe(Interval interval, const MetricMap& metrics) {
+std::vector<std::string> Schedules::monitors(bool never_seen) const {
+  std::vector<std::string> names;
+  for (const auto& item : items_) {
+    if (!item.config->scheduler->needs_metric() || (never_seen && item.has_seen)) continue;
+    names.push_back(item.config->monitor);
+  }
+  return names;
+}
+
+void Schedules::observe(Interval interval, const MetricMap& metrics, const UpdateCounts* updates,
+                        bool complete) {
   bool changed = false;
   for (auto& item : items_) {
     const auto& config = *item.config;
@@ -55,9 +65,16 @@ void Schedules::observe(Interval interval, const MetricMap& metrics) {
     if (++item.counter % config.frequency != 0) continue;
     const auto found = metrics.find(config.monitor);
     if (found != metrics.end()) {
+      if (updates != nullptr) {
+        const auto counted = updates->find(config.monitor);
+        const int64_t count = counted == updates->end() ? 0 : counted->second;
+        if (count == item.updates) continue;
+        item.updates = count;
+      }
+      item.has_seen = true;
       config.scheduler->observe(found->second);
       changed = true;
-    } else if (config.strict) {
+    } else if (config.strict && complete) {
       std::vector<std::string> logged;
       for (const auto& [name, value] : metrics) logged.push_back(name);
       throw ModuleError::metric_not_logged("a learning rate scheduler", config.monitor, logged);
@@ -71,6 +88,9 @@ StateDict Schedules::state_dict() const {
   for (size_t i = 0; i < items_.size(); ++i) {
     StateDict item;
     item.values["counter"] = items_[i].counter;
+    item.values["updates"] = items_[i].updates;
+    item.values["has_seen"] = items_[i].has_seen;
+    item.values["monitor"] = items_[i].config->monitor;
     item.add("scheduler", items_[i].config->scheduler->state_dict());
     state.add(std::to_string(i), std::move(item));
   }
@@ -87,6 +107,14 @@ void Schedules::load_state_dict(const StateDict& state) {
   for (size_t i = 0; i < items_.size(); ++i) {
     const StateDict item = state.child(std::to_string(i));
     items_[i].counter = item.values.at("counter").as_int();
+    const auto& monitor = items_[i].config->monitor;
+    if (item.values.contains("monitor") && item.values.at("monitor").as_string() != monitor) {
+      continue;  // its values can't be compared with those of another metric
+    }
+    if (item.values.contains("updates")) {
+      items_[i].updates = item.values.at("updates").as_int();
+      items_[i].has_seen = item.values.at("has_seen").as_bool();
+    }
     items_[i].config->scheduler->load_state_dict(item.child("scheduler"));
   }
   apply();

@@ -32,15 +32,24 @@ class Schedules {
   /// a metric. The rates change if one of them is due.
   void advance(Interval interval);
   /// The same for the schedulers that watch a metric: each that is due gets its metric's value from
-  /// `metrics`. Throws ModuleError if the metric of a strict scheduler isn't there, naming the
-  /// nearest that is; a scheduler that isn't strict is passed over.
-  void observe(Interval interval, const MetricMap& metrics);
+  /// `metrics`, if that is a new one. `updates` says how many times each metric has got a value so
+  /// far (Run::updates_of); a scheduler for which that number is still the one that it saw last is
+  /// passed over. If it is null, every value is new.
+  ///
+  /// `complete` says that every metric that this fit logs has been logged by now. If one isn't
+  /// there all the same, a strict scheduler throws ModuleError, which names the nearest that is;
+  /// others are passed over.
+  void observe(Interval interval, const MetricMap& metrics, const UpdateCounts* updates = nullptr,
+               bool complete = true);
   /// Whether any scheduler of that interval watches a metric, so that `observe` is needed.
   bool watches(Interval interval) const;
+  /// The metrics that schedulers watch; with `never_seen` only those of which their scheduler
+  /// hasn't got any value yet.
+  std::vector<std::string> monitors(bool never_seen = false) const;
 
   /// The counters and the schedulers' own states, numbered in the order of the optimizers. Loading
   /// them sets the learning rates too, and throws CheckpointError if the number of schedulers
-  /// differs.
+  /// differs. A scheduler that watches another metric than the saved one begins anew.
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
 
@@ -49,7 +58,9 @@ class Schedules {
   struct Item {
     Optimizer* optimizer;
     SchedulerConfig* config;
-    int64_t counter = 0;  // epochs or steps passed
+    int64_t counter = 0;    // epochs or steps passed
+    int64_t updates = 0;    // of the metric, when the scheduler saw it last
+    bool has_seen = false;  // any value of the metric
   };
   /// Sets the rates of one optimizer's groups.
   void apply_to(const Optimizers::Entry& entry) const;

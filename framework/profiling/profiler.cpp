@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/value.h>
 
@@ -177,7 +178,7 @@ void SimpleProfiler::end_run(bool failed) {
   running_ = false;
   if (failed) return;
   if (ranks_->size() > 1) gather_ranks();
-  if (out_ != nullptr && ranks_->is_zero()) fmt::print(out_, "{}", profile_.table());
+  if (out_ != nullptr && ranks_->is_zero()) diagnostics::print(out_, profile_.table());
 }
 
 void SimpleProfiler::gather_ranks() {

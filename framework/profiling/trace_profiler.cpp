@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/value.h>
 
@@ -231,7 +233,11 @@ void TraceProfiler::write(const std::filesystem::path& run_folder,
   const auto path =
       run_folder /
       (stage == Stage::fit ? "trace.json" : fmt::format("trace_{}.json", stage_name(stage)));
-  files::write_atomically(path, all);
+  try {
+    files::write_atomically(path, all);
+  } catch (const CheckpointError& error) {  // the run itself has come to its end
+    return diagnostics::print(fmt::format("warning: there is no trace: {}\n", error.what()));
+  }
   if (trace_out_ == nullptr) return;
   const std::string note = dropped == 0
                                ? ""
@@ -239,7 +245,7 @@ void TraceProfiler::write(const std::filesystem::path& run_folder,
                                      " ({} events from the middle of the run were left out; raise "
                                      "max_events to keep them)",
                                      dropped);
-  fmt::print(trace_out_, "wrote the trace {}{}\n", path.string(), note);
+  diagnostics::print(trace_out_, fmt::format("wrote the trace {}{}\n", path.string(), note));
 }
 
 }  // namespace levin

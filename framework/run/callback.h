@@ -1,7 +1,9 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 
+#include <levin/framework/core/type_name.h>
 #include <levin/framework/run/hooks.h>
 #include <levin/framework/tensor/state_dict.h>
 
@@ -16,7 +18,6 @@ namespace levin {
 ///      public:
 ///       using Options = StopBelowOptions;
 ///       explicit StopBelow(StopBelowOptions options) : options_(options) {}
-///       std::string state_key() const override { return "StopBelow"; }
 ///       void on_validation_end(levin::Run& run) override {
 ///         if (run.metrics().at("val_loss") < options_.loss) run.stop("val_loss is low enough");
 ///       }
@@ -24,6 +25,8 @@ namespace levin {
 ///       StopBelowOptions options_;
 ///     };
 ///     trainer.add<StopBelow>({.loss = 0.05});
+///
+/// A callback that has no settings needs no Options: `trainer.add<Printer>()`.
 class Callback : public Hooks {
  public:
   /// When the callback's hooks are called: those of `normal` callbacks before the module's, those
@@ -32,9 +35,16 @@ class Callback : public Hooks {
   enum class Order { normal, monitor, checkpoint };
   virtual Order order() const { return Order::normal; }
 
-  /// The name of the callback's state in checkpoints. Two callbacks of one class that watch
-  /// different things should have different keys.
-  virtual std::string state_key() const = 0;
+  /// The folder outside of the runs' folder to which the callback saves checkpoints; empty if there
+  /// is none. A job whose ranks were restarted goes on only from a checkpoint in one of these
+  /// folders or in the runs' folder.
+  virtual std::filesystem::path checkpoint_folder() const { return {}; }
+
+  /// The name of the callback's state in checkpoints; by default the name of its class without
+  /// namespaces. Callbacks with the same key are told apart by the order in which they were added.
+  /// Override it if several callbacks of the class may watch different things, so that a run that
+  /// resumes with them in another order finds the right states. Lightning: Callback.state_key.
+  virtual std::string state_key() const { return unqualified_name(typeid(*this)); }
   /// The state that checkpoints save and that a resumed run loads; empty by default.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}

@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/type_name.h>
 
 namespace levin {
 namespace {
@@ -41,22 +43,22 @@ std::map<std::string, std::string, std::less<>> further_names(const torch::nn::M
   return result;
 }
 
-[[noreturn]] void missing(const char* step) {
-  throw ModuleError::contract(step, "the module doesn't have it", "override it in your module");
+using NamedList = torch::OrderedDict<std::string, torch::Tensor>;
+
+/// Returns `list` without the further names of a tensor. Tensors that aren't defined are kept.
+NamedList each_once(const NamedList& list) {
+  NamedList result;
+  std::set<const void*> seen;
+  for (const auto& item : list) {
+    const torch::Tensor& tensor = item.value();
+    if (tensor.defined() && !seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
+    result.insert(item.key(), tensor);
+  }
+  return result;
 }
 
-/// Returns a type's name without its namespaces: "Net" for "mine::(anonymous namespace)::Net", and
-/// "Net<a::B>" for "mine::Net<a::B>".
-std::string without_namespaces(const std::string& type_name) {
-  size_t begin = 0;
-  int depth = 0;  // of brackets
-  for (size_t i = 0; i < type_name.size(); ++i) {
-    const char c = type_name[i];
-    if (c == '<' || c == '(' || c == '{') ++depth;
-    if (c == '>' || c == ')' || c == '}') --depth;
-    if (c == ':' && depth == 0) begin = i + 1;
-  }
-  return type_name.substr(begin);
+[[noreturn]] void missing(const char* step) {
+  throw ModuleError::contract(step, "the module doesn't have it", "override it in your module");
 }
 
 std::string describe_tensor(const torch::Tensor& tensor) {
@@ -103,6 +105,7 @@ StateDict Module::state_dict() const {
 }
 
 void Module::load_state_dict(const StateDict& state, bool strict) {
+  if (is_whole_checkpoint(state)) return load_state_dict(state.child("model"), strict);
   std::vector<std::string> problems;
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
   std::set<std::string, std::less<>> known;
@@ -119,6 +122,9 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
                found->second.scalar_type() != own.scalar_type()) {
       problems.push_back(fmt::format("'{}' is {}, the module's is {}", name,
                                      describe_tensor(found->second), describe_tensor(own)));
+    } else if (found->second.is_meta() && !own.is_meta()) {
+      problems.push_back(fmt::format(
+          "'{}' has no data; read them with load_checkpoint, not load_checkpoint_outline", name));
     } else {
       copies.emplace_back(own, found->second);
     }
@@ -133,13 +139,28 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   }
   const at::NoGradGuard no_grad;
   for (auto& [own, saved] : copies) own.copy_(saved);
+  set_trained();
+}
+
+std::vector<torch::Tensor> Module::parameters(bool recurse) const {
+  return named_parameters(recurse).values();
+}
+
+NamedList Module::named_parameters(bool recurse) const {
+  return each_once(torch::nn::Module::named_parameters(recurse));
+}
+
+std::vector<torch::Tensor> Module::buffers(bool recurse) const {
+  return named_buffers(recurse).values();
+}
+
+NamedList Module::named_buffers(bool recurse) const {
+  return each_once(torch::nn::Module::named_buffers(recurse));
 }
 
 int64_t Module::num_parameters(bool trainable_only) const {
   int64_t total = 0;
-  std::set<const void*> seen;
   for (const auto& parameter : parameters()) {
-    if (!seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
     if (parameter.requires_grad() || !trainable_only) total += parameter.numel();
   }
   return total;

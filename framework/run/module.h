@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/nn/module.h>
@@ -33,8 +34,9 @@ class DataLoaders;
 ///       ...
 ///     };
 ///
-/// A step that the module doesn't override throws ModuleError when it is called, and so does
-/// `predict`.
+/// A fit needs training_step. If there is no validation_step, it leaves validation out and says so
+/// if there are validation data. Trainer::validate, test and predict throw ModuleError, before they
+/// do anything, if the module doesn't have their step (or `predict`). Lightning: the same.
 class Module : public torch::nn::Module, public Hooks {
  public:
   /// Returns the loss of one batch: a scalar with a graph, the mean over the batch's rows, or an
@@ -92,13 +94,39 @@ class Module : public torch::nn::Module, public Hooks {
   virtual Value hyper_parameters() const { return registered_settings_; }
   /// Tells a module under which name and with which settings it was made; registries call this.
   void set_registered(std::string name, Value settings);
+  /// Whether the weights are other than those that the constructor made: a fit has trained them, or
+  /// `load_state_dict` has loaded them. The Trainer warns if it evaluates weights that aren't. Call
+  /// `set_trained` if you have set them in another way.
+  bool is_trained() const { return is_trained_; }
+  void set_trained() { is_trained_ = true; }
+
+  /// What the data module had learned from the data that this module was trained on
+  /// (`DataModule::fitted_state`, with the names of the classes as "class_names"); empty if that
+  /// isn't known. `load_module` and the Trainer set it when they train the module or load a
+  /// checkpoint of it, and the Trainer hands it to the data modules that the module is run on.
+  const StateDict& data_state() const { return data_state_; }
+  void set_data_state(StateDict state) { data_state_ = std::move(state); }
 
   /// Parameters and buffers by name. A tied one appears once, under its first name.
   StateDict state_dict() const;
-  /// Copies parameters and buffers from `state`; a tied one may be under any of its names. Throws
-  /// CheckpointError, before anything is changed, that lists all that are missing, unexpected or of
-  /// another shape or type. If `strict` is false, copies those that fit and ignores the others.
+  /// Copies parameters and buffers from `state`; a tied one may be under any of its names. `state`
+  /// may also be a whole checkpoint of a fit, of which the module's part is taken:
+  ///
+  ///     module.load_state_dict(levin::load_checkpoint("best.ckpt"));
+  ///
+  /// Throws CheckpointError, before anything is changed, that lists all that are missing,
+  /// unexpected, of another shape or type, or without data because load_checkpoint_outline read
+  /// them. If `strict` is false, copies those that fit and ignores the others.
   void load_state_dict(const StateDict& state, bool strict = true);
+
+  /// The module's parameters and buffers, those of its children too if `recurse`, as LibTorch
+  /// returns them, but each tensor once. If a layer was registered twice, or two layers share a
+  /// parameter, the first name counts, as in Python. These hide the functions of torch::nn::Module,
+  /// which return such a tensor several times, so that an optimizer would change it several times.
+  std::vector<torch::Tensor> parameters(bool recurse = true) const;
+  torch::OrderedDict<std::string, torch::Tensor> named_parameters(bool recurse = true) const;
+  std::vector<torch::Tensor> buffers(bool recurse = true) const;
+  torch::OrderedDict<std::string, torch::Tensor> named_buffers(bool recurse = true) const;
 
   /// The number of elements of all parameters, or of the trainable ones; tied ones count once.
   int64_t num_parameters(bool trainable_only = false) const;
@@ -106,6 +134,8 @@ class Module : public torch::nn::Module, public Hooks {
  private:
   std::string registered_name_;
   Value registered_settings_ = Value::Object{};
+  StateDict data_state_;
+  bool is_trained_ = false;
 };
 
 }  // namespace levin

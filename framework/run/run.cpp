@@ -1,10 +1,16 @@
 #include <levin/framework/run/run.h>
 
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
@@ -16,21 +22,40 @@ namespace {
                               "log in the hooks between on_*_epoch_start and on_*_epoch_end");
 }
 
-/// Adds the values of the current step to `shown`, unless nothing is being logged.
-void add_step_values(LoggedValues* active, LoggedValues::For whom, MetricMap& shown) {
-  if (active == nullptr) return;
-  for (const auto& [name, value] : active->step_values(whom)) shown[name] = value;
+/// Puts `other` into `sofar`, elementwise.
+void combine_into(torch::Tensor& sofar, const torch::Tensor& other, Reduce how) {
+  if (how == Reduce::min) {
+    sofar = at::minimum(sofar, other);
+  } else if (how == Reduce::max) {
+    sofar = at::maximum(sofar, other);
+  } else {
+    sofar.add_(other);
+  }
 }
 
 }  // namespace
 
 const MetricMap& Run::metrics() {
-  add_step_values(active_, LoggedValues::For::callbacks, metrics_);
+  if (active_ == nullptr) return metrics_;
+  std::vector<std::string> fresh;
+  for (const auto& [name, value] : active_->step_values(LoggedValues::For::callbacks, &fresh)) {
+    metrics_[name] = value;
+  }
+  for (const auto& name : fresh) note_update(name);
   return metrics_;
 }
 
+int64_t Run::updates_of(std::string_view metric) {
+  metrics();
+  const auto found = updates_.find(metric);
+  return found == updates_.end() ? 0 : found->second;
+}
+
 const MetricMap& Run::progress_bar_metrics() {
-  add_step_values(active_, LoggedValues::For::progress_bar, progress_bar_);
+  if (active_ == nullptr) return progress_bar_;
+  for (const auto& [name, value] : active_->step_values(LoggedValues::For::progress_bar)) {
+    progress_bar_[name] = value;
+  }
   return progress_bar_;
 }
 
@@ -46,16 +71,51 @@ void Run::log(std::string_view name, double value, LogOptions options) {
 
 void Run::log(std::string_view name, const torch::Tensor& value, LogOptions options) {
   if (active_ == nullptr) refuse_log(name, stage());
-  options.add_dataloader_idx = false;
-  options.batch_size = 1;
-  active_->log(name, value, options, false, true);
+  active_->log_epoch(name, value, options);
 }
 
-void Run::stop(std::string reason) {
-  if (!requests_.stop) requests_.stop = std::move(reason);
+torch::Tensor Run::reduce(const torch::Tensor& own, Reduce how) {
+  if (!own.defined()) {
+    throw ModuleError::contract("reduce", "the tensor is undefined", "give every rank's tensor");
+  }
+  const at::NoGradGuard no_grad;
+  const bool widens = how == Reduce::mean && !own.is_floating_point() && !own.is_complex();
+  StateDict packed;
+  packed.tensors["own"] = own.detach().to(at::kCPU, widens ? at::kDouble : own.scalar_type());
+  const auto all = ranks_->gather(checkpoint_bytes(packed));
+  torch::Tensor result;
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const torch::Tensor other = checkpoint_from_bytes(all[rank]).tensor("own");
+    if (!result.defined()) {
+      result = other.clone();
+      continue;
+    }
+    if (other.sizes() != result.sizes() || other.scalar_type() != result.scalar_type()) {
+      throw DistributedError(fmt::format(
+          "Run::reduce: rank 0 gave a tensor {} of {}, and rank {} one {} of {}; give "
+          "tensors of the same shape and type on every rank",
+          fmt::join(result.sizes().vec(), " x "), c10::toString(result.scalar_type()), rank,
+          fmt::join(other.sizes().vec(), " x "), c10::toString(other.scalar_type())));
+    }
+    combine_into(result, other, how);
+  }
+  if (how == Reduce::mean) result.div_(static_cast<double>(all.size()));
+  return result.to(own.device());
+}
+
+void Run::stop(std::string reason) { requests_.stops.push_back({.text = std::move(reason)}); }
+
+void Run::stop_while(std::function<std::string()> reason) {
+  requests_.stops.push_back({.reason_now = std::move(reason)});
+}
+
+void Run::warn(const std::string& text) {
+  if (!is_global_zero() || !warnings_.insert(text).second) return;
+  diagnostics::print(fmt::format("warning: {}\n", text));
 }
 
 void Run::save(std::filesystem::path path, SaveOptions options) {
+  path = expand_home(path.string(), "the path of a checkpoint");
   if (path.is_relative()) path = log_dir() / path;
   requests_.saves.push_back({std::move(path), std::move(options)});
 }
@@ -63,7 +123,7 @@ void Run::save(std::filesystem::path path, SaveOptions options) {
 void Run::load_weights(StateDict weights) { requests_.weights = std::move(weights); }
 
 void Run::load_weights(const std::filesystem::path& checkpoint) {
-  load_weights(load_checkpoint(checkpoint).child("model"));
+  load_weights(module_weights(load_checkpoint(checkpoint)));
 }
 
 void Run::accumulate(int64_t n) {

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <levin/framework/core/stage.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/logged/logged_values.h>
+#include <levin/framework/run/requests.h>
 
 namespace levin {
 
@@ -33,38 +36,16 @@ struct Progress {
   /// The limits of this fit; nothing if there is none.
   std::optional<int64_t> max_epochs{};
   std::optional<int64_t> max_steps{};
+  /// The epochs and steps before which neither a callback nor max_time ends this fit.
+  int64_t min_epochs = 0;
+  int64_t min_steps = 0;
   /// The number of batches whose gradients make one optimizer step.
   int64_t accumulate = 1;
   /// Whether this fit validates. If not, metrics that the first epoch doesn't log never come.
   bool has_validation = true;
   bool sanity_checking() const { return stage == Stage::sanity_check; }
-};
-
-/// How `Run::save` saves.
-struct SaveOptions {
-  /// Leave out what only resuming needs: the optimizers, random generators and loops.
-  bool weights_only = false;
-  /// Checkpoints to remove once the new one is on disk.
-  std::vector<std::filesystem::path> replaces{};
-};
-
-/// The requests that callbacks and the module made through Run. The loop acts on them at the next
-/// step boundary and then forgets them.
-struct Requests {
-  /// A checkpoint to write. If the path was relative, Run::save has put `log_dir()` before it.
-  struct Save {
-    std::filesystem::path path;
-    SaveOptions options;
-  };
-  /// The reason for which training should end.
-  std::optional<std::string> stop;
-  /// The checkpoints to write, in this order.
-  std::vector<Save> saves;
-  /// The weights to load into the module.
-  std::optional<StateDict> weights;
-  /// The number of batches that make an optimizer step from now on.
-  std::optional<int64_t> accumulate;
-  bool empty() const { return !stop && saves.empty() && !weights && !accumulate; }
+  /// Whether a callback may end the fit by now.
+  bool minima_are_met() const { return epoch >= min_epochs && global_step >= min_steps; }
 };
 
 /// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests.
@@ -101,20 +82,57 @@ class Run {
   const MetricMap& metrics();
   /// The same for the metrics that were logged with `prog_bar`.
   const MetricMap& progress_bar_metrics();
+  /// How many times the metric has got a new value in this fit: from a step, an epoch or a
+  /// validation. 0 if it hasn't been logged yet.
+  ///
+  /// `metrics` goes on showing a value after the moment it was logged, for example between two
+  /// validations. A callback that must act on each value once compares this number with the one
+  /// that it saw last (callbacks/monitor.h does that).
+  int64_t updates_of(std::string_view metric);
   /// The metrics of each epoch so far.
   const History& history() const { return history_; }
 
   /// Logs a value of the epoch as `name`. If a name is logged several times in an epoch, the mean
   /// gives each of the values the same weight. A tensor must have one element. Throws ModuleError
   /// in hooks that are outside an epoch (setup, on_fit_start ...) and in predict.
+  ///
+  /// The values of all ranks are combined at the end of the epoch. A mean weights each rank's value
+  /// by the rows that the rank has seen in the epoch, or by `batch_size` if that is given; so the
+  /// mean of a value that is a mean over the rank's own rows is that over all rows. For what isn't
+  /// a mean over rows, such as a value from a confusion matrix, `reduce` the parts first. In hooks
+  /// of callbacks of Order::monitor and later the values of on_train_epoch_end are combined
+  /// already: such a callback has to log what is the same on all ranks.
   void log(std::string_view name, double value, LogOptions options = {});
   void log(std::string_view name, const torch::Tensor& value, LogOptions options = {});
+  /// Combines a tensor of each rank, elementwise, and returns the result on every rank, with the
+  /// same bits. A collective: every rank has to call this equally often and in the same order, with
+  /// tensors of the same shape and type; so call it at the end of an epoch and not for each batch,
+  /// of which ranks may have different numbers.
+  ///
+  ///     void on_validation_epoch_end(levin::Run& run) override {
+  ///       const auto all = run.reduce(confusion_);      // [classes, classes] int64, of all rows
+  ///       run.log("balanced_acc", (all.diag() / all.sum(1)).mean());
+  ///     }
+  ///
+  /// The result has the shape, type and device of `own`; only the mean of integers is a float64. A
+  /// mean gives each rank the same weight. Throws ModuleError for an undefined tensor, and
+  /// DistributedError if the ranks' tensors differ in shape or type.
+  torch::Tensor reduce(const torch::Tensor& own, Reduce how = Reduce::sum);
 
-  /// Requests that training end at the next boundary, once min_epochs and min_steps are reached.
-  /// `reason` becomes `History::stop_reason`. If several callbacks ask, the first reason counts.
+  /// Requests that training end at the next boundary, or as soon as min_epochs and min_steps are
+  /// reached. `reason` becomes `History::stop_reason`. If several callbacks ask, the first reason
+  /// counts. The request stands once it is made.
   void stop(std::string reason);
+  /// The same for a request that may be dropped: `reason` is called at each boundary until training
+  /// ends. It returns the reason that there is now, or an empty text, which ends the request. So a
+  /// wish that min_epochs or min_steps holds back is judged anew when it can be met. `reason` must
+  /// stay callable until the fit ends.
+  void stop_while(std::function<std::string()> reason);
   /// Whether a stop was requested since the last boundary.
-  bool stop_requested() const { return requests_.stop.has_value(); }
+  bool stop_requested() const { return !requests_.stops.empty(); }
+  /// Prints "warning: " and the text to stderr, on rank 0. The same text is printed only once by
+  /// each Trainer.
+  void warn(const std::string& text);
   /// Requests a checkpoint at the next boundary. A relative path is below `log_dir()`. Every rank
   /// has to call this, because each adds its part to the checkpoint.
   void save(std::filesystem::path path, SaveOptions options = {});
@@ -155,6 +173,10 @@ class Run {
   Run() = default;
   ~Run() = default;
 
+  void note_update(const std::string& metric) {
+    ++updates_[metric];
+    updated_in_[metric] = progress_.epoch;
+  }
   /// Adds the values of the step just done to those that `metrics` and `progress_bar_metrics` show
   /// later, too.
   void keep_step_values();
@@ -164,6 +186,9 @@ class Run {
   History history_;
   MetricMap metrics_;
   MetricMap progress_bar_;
+  UpdateCounts updates_;            // of `metrics_`
+  UpdateCounts updated_in_;         // the epoch of the last of them
+  std::set<std::string> warnings_;  // that were printed
   LoggedValues* active_ = nullptr;  // where `log` puts values; null while logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;

@@ -61,6 +61,33 @@ class RunControl : public Run {
   /// they are still shown while the values of something else, such as a validation, are collected,
   /// and after LoggedValues::forget_step_values.
   using Run::keep_step_values;
+  /// Makes `metrics` show the values of a pass that has ended. Each of them counts as a new one.
+  void take_metrics(const MetricMap& values) {
+    for (const auto& [name, value] : values) {
+      metrics_[name] = value;
+      note_update(name);
+    }
+  }
+  /// Forgets all metrics, before a fit and after the sanity check.
+  void forget_metrics() {
+    metrics_.clear();
+    progress_bar_.clear();
+    updates_.clear();
+    updated_in_.clear();
+  }
+  /// What `updates_of` counts.
+  UpdateCounts& update_counts() { return updates_; }
+  /// The epoch in which each metric got its last value.
+  UpdateCounts& update_epochs() { return updated_in_; }
+  /// The metrics that got a value in the present epoch.
+  MetricMap metrics_of_epoch() {
+    MetricMap result;
+    for (const auto& [name, value] : metrics()) {
+      const auto found = updated_in_.find(name);
+      if (found != updated_in_.end() && found->second == epoch()) result.emplace(name, value);
+    }
+    return result;
+  }
   /// What `metrics` and `progress_bar_metrics` show besides the values that are being collected.
   MetricMap& known_metrics() { return metrics_; }
   MetricMap& known_progress_bar() { return progress_bar_; }

@@ -92,7 +92,8 @@ struct TrainerOptions {
   /// timeline of all ranks, trace.json for Perfetto, into the run's folder. Empty: nothing is
   /// measured.
   std::string profiler{};
-  /// The folder in which `levin_logs/version_K` is made; empty: the current folder.
+  /// The folder in which `levin_logs/version_K` is made; empty: the current folder. `~` and `$HOME`
+  /// at its start are the home folder, as in all paths (expand_home).
   std::string default_root_dir{};
 
   // The options below are for several ranks; names and meanings of those up to bucket_cap_mb are

@@ -16,6 +16,7 @@
 #include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/sparse_gradients.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -89,10 +90,11 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
       group_(cluster, device, after_the_heartbeat(options_.process_group)),
       heartbeat_(cluster.rank, cluster.world_size,
                  {.publish = [this](const std::string& value) { group_.set("heartbeat", value); },
-                  .lookup = [this] { return group_.get("heartbeat"); }},
+                  .lookup = [this] { return group_.take("heartbeat", cluster_.world_size - 1); }},
                  {.timeout_seconds = options_.heartbeat_timeout,
                   .stall_seconds = options_.process_group.timeout,
-                  .address = own_address(cluster)},
+                  .address = own_address(cluster),
+                  .secret = cluster.secret},
                  [this] { group_.abort(); }),
       ranks_(group_, heartbeat_) {
   group_.barrier();  // throws if a rank has ended since it met the others
@@ -123,7 +125,7 @@ void DataParallelStrategy::setup(Module& module) {
     throw DistributedError(fmt::format(
         "rank {}: the ranks' models differ: {}; make the same module on every rank, whatever its "
         "rank is",
-        group_.rank(), error.what()));
+        group_.rank(), plain_message(error)));
   }
   const at::NoGradGuard no_grad;
   group_.broadcast(everything);

@@ -13,6 +13,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -224,7 +225,7 @@ void GradientScatter::Implementation::receive(size_t number) {
     transfer.work->wait();
   } catch (const std::exception& error) {
     throw DistributedError(
-        fmt::format("rank {}: sending gradients: {}", group_.rank(), error.what()));
+        fmt::format("rank {}: sending gradients: {}", group_.rank(), plain_message(error)));
   }
   transfer.work.reset();
   transfer.outgoing.reset();

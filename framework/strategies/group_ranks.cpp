@@ -10,7 +10,7 @@ std::string GroupRanks::from_rank_zero(const std::string& key,
   const auto place = fmt::format("from_rank_zero/{}/{}", key, calls_[key]++);
   if (!is_zero()) {
     const Heartbeat::Waiting waiting(heartbeat_);
-    return group_.get(place);
+    return group_.take(place, size() - 1);
   }
   std::string value = make();
   group_.set(place, value);

@@ -30,8 +30,8 @@ class GroupRanks final : public Ranks {
   /// The number of this rank and the number of ranks, as the process group has them.
   int64_t rank() const override { return group_.rank(); }
   int64_t size() const override { return group_.world_size(); }
-  /// Rank 0 leaves the value in the group's store, where the other ranks find it. The store keeps
-  /// it for the rest of the run, so values should be small. What `make` throws passes through, on
+  /// Rank 0 leaves the value in the group's store, where the other ranks find it; the last of them
+  /// deletes it. Values should be small. What `make` throws passes through, on
   /// rank 0 only; the other ranks then wait until the failure of rank 0 is known.
   std::string from_rank_zero(const std::string& key,
                              const std::function<std::string()>& make) override;

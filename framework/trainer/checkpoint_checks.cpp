@@ -7,6 +7,18 @@
 #include <levin/framework/core/error.h>
 
 namespace levin {
+namespace {
+
+StateDict checked_fitted_state(const StateDict& checkpoint, std::string_view source) {
+  try {
+    return fitted_state(checkpoint);
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(
+        fmt::format("{}: what it says of its module is damaged: {}", source, error.what()));
+  }
+}
+
+}  // namespace
 
 void require_resumable(const StateDict& checkpoint, const std::filesystem::path& path) {
   if (checkpoint.has_child("loop")) return;
@@ -15,16 +27,32 @@ void require_resumable(const StateDict& checkpoint, const std::filesystem::path&
       "it holds weights only; give a checkpoint that was saved without weights_only");
 }
 
-void require_same_classes(const StateDict& checkpoint, DataModule& data,
-                          const std::filesystem::path& path) {
-  const auto description = module_description(checkpoint);
-  if (!description || description->class_names.empty()) return;
-  const auto& trained = description->class_names;
+void take_over_fitted_state(Module& module, DataModule& data, const StateDict* checkpoint,
+                            std::string_view source) {
+  if (checkpoint != nullptr) module.set_data_state(checked_fitted_state(*checkpoint, source));
+  try {
+    const StateDict& state = module.data_state();
+    const bool is_known = !state.tensors.empty() || state.values != Value(Value::Object{});
+    if (is_known) data.load_fitted_state(state);
+  } catch (const CheckpointError& error) {
+    throw CheckpointError::mismatch(source, {error.what()}, "doesn't fit these data");
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("{}: {}", source, error.what()));
+  }
+}
+
+void note_fitted_state(Module& module, DataModule& data) {
+  module.set_data_state(with_class_names(data.fitted_state().clone(), data.class_names()));
+}
+
+void require_same_classes(const StateDict& fitted, DataModule& data, std::string_view source) {
+  const auto trained = class_names_in(fitted);
+  if (trained.empty()) return;
   const auto given = data.class_names();
   if (given.empty() || given == trained) return;
   throw CheckpointError::mismatch(
-      fmt::format("'{}'", path.string()),
-      {fmt::format("its model was trained on the classes {}, in this order",
+      source,
+      {fmt::format("the model was trained on the classes {}, in this order",
                    fmt::join(trained, ", ")),
        fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
                    "are the classes' numbers",

@@ -1,23 +1,35 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include <levin/framework/data/datamodule.h>
+#include <levin/framework/run/module.h>
 #include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 
-// Whether a checkpoint can be used for what the Trainer is about to do. `path` is where it was read
-// from; error messages name it.
+// Whether a checkpoint can be used for what the Trainer is about to do, and how what training has
+// learned from its data gets to other data. `path` is where a checkpoint was read from; `source`,
+// its path in quotes or the model, is what error messages call it.
 
 /// Throws CheckpointError if training can't be resumed from `checkpoint` because it holds weights
 /// only.
 void require_resumable(const StateDict& checkpoint, const std::filesystem::path& path);
 
-/// Throws CheckpointError if the checkpoint and the data both have names for the classes and these
-/// differ. Class 1 of the data would then be another class than class 1 of the model, and every
-/// metric would be wrong, and training would ruin the weights, without any sign of it.
-void require_same_classes(const StateDict& checkpoint, DataModule& data,
-                          const std::filesystem::path& path);
+/// Hands the fitted state of `checkpoint` to the module and to the data, whose `setup` comes next;
+/// without a checkpoint (null), that which the module has already. Throws CheckpointError and
+/// ConfigError with `source` in front if the data can't take it.
+void take_over_fitted_state(Module& module, DataModule& data, const StateDict* checkpoint,
+                            std::string_view source);
+
+/// Makes the module remember what `data`, which it is about to be trained on, have learned.
+void note_fitted_state(Module& module, DataModule& data);
+
+/// Throws CheckpointError if the fitted state and the data both have names for the classes and
+/// these differ, because the data module doesn't take names over. Class 1 of the data would then be
+/// another class than class 1 of the model, and every metric would be wrong, and training would
+/// ruin the weights, without any sign of it.
+void require_same_classes(const StateDict& fitted, DataModule& data, std::string_view source);
 
 }  // namespace levin

@@ -1,11 +1,12 @@
 #include <levin/framework/trainer/checkpoint_path.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 
 std::filesystem::path checkpoint_path(const std::string& ckpt_path, const RunControl& run) {
-  if (ckpt_path != "best" && ckpt_path != "last") return ckpt_path;
+  if (ckpt_path != "best" && ckpt_path != "last") return expand_home(ckpt_path, "ckpt_path");
   const auto& path = ckpt_path == "best" ? run.best_checkpoint() : run.last_checkpoint();
   if (path.empty()) {
     throw ConfigError::invalid_value(

@@ -1,11 +1,15 @@
 #include <levin/framework/trainer/effective_options.h>
 
+#include <utility>
+
+#include <levin/framework/core/home.h>
 #include <levin/framework/loops/limits.h>
 
 namespace levin {
 
 TrainerOptions effective_options(TrainerOptions options) {
   validate(options);
+  options.default_root_dir = expand_home(std::move(options.default_root_dir), "default_root_dir");
   if (const int64_t n = options.fast_dev_run.count; n > 0) {
     options.max_epochs = 1;
     options.max_steps = n;

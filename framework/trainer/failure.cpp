@@ -1,9 +1,9 @@
 #include <levin/framework/trainer/failure.h>
 
-#include <cstdio>
-
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -14,7 +14,7 @@ void attempt(const char* what, Work work) {
   try {
     work();
   } catch (const std::exception& another) {
-    fmt::print(stderr, "{}: {}\n", what, another.what());
+    diagnostics::print(fmt::format("{}: {}\n", what, plain_message(another)));
   }
 }
 
@@ -37,14 +37,11 @@ void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop*
   }
 }
 
-void rethrow_with_place(const Run& run) {
-  try {
-    throw;
-  } catch (c10::Error& error) {
-    error.add_context(fmt::format("in {} at epoch {}, step {}, batch {}, rank {}",
-                                  stage_name(run.stage()), run.epoch(), run.global_step(),
-                                  run.progress().batch, run.ranks().rank()));
-    throw;
+void add_place(std::exception& error, const Run& run) {
+  if (auto* torch_error = dynamic_cast<c10::Error*>(&error)) {
+    say_where(*torch_error, fmt::format("in {} at epoch {}, step {}, batch {}, rank {}",
+                                        stage_name(run.stage()), run.epoch(), run.global_step(),
+                                        run.progress().batch, run.ranks().rank()));
   }
 }
 

@@ -17,9 +17,10 @@ namespace levin {
 void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop* fit_loop,
                     RunLoggers& loggers, RunControl& run);
 
-/// Rethrows the exception that is being handled, so it may only be called in a catch block. If the
-/// exception is one of LibTorch's own (c10::Error), its message then also says where it happened:
-/// "in fit at epoch 3, step 120, batch 7, rank 0".
-[[noreturn]] void rethrow_with_place(const Run& run);
+/// If `error` is one of LibTorch's own (c10::Error), makes its message one line that also says
+/// where it happened, "(in fit at epoch 3, step 120, batch 7, rank 0)", and leaves out the C++
+/// stack unless TORCH_SHOW_CPP_STACKTRACES is set (see plain_message). Other errors stay as they
+/// are. To be called before the error is told to callbacks and other ranks.
+void add_place(std::exception& error, const Run& run);
 
 }  // namespace levin

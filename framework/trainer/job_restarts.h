@@ -2,8 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <levin/framework/checkpoint/restart_record.h>
 #include <levin/framework/run/run_control.h>
@@ -26,14 +29,21 @@ class JobRestarts {
   /// Begins a fit, and returns the checkpoint from which it has to go on: the last one that the
   /// same fit saved before the ranks were restarted or, if there is none, `ckpt_path`, which may be
   /// empty. From now on each complete checkpoint that the fit saves is recorded. A program's fits
-  /// are told apart by their order. All ranks have to call this, and all get the same path.
-  std::string begin_fit(Strategy& strategy, const std::string& ckpt_path);
+  /// are told apart by their order. `folders` are those outside of the runs' folder to which the
+  /// fit saves checkpoints. All ranks have to call this, and all get the same path.
+  std::string begin_fit(Strategy& strategy, const std::string& ckpt_path,
+                        const std::vector<std::filesystem::path>& folders = {});
   /// Ends the fit. Unless it was `interrupted` by a signal, a later start of the job doesn't go on
   /// from its checkpoint.
   void end_fit(bool interrupted);
 
  private:
+  /// Writes to the record. If that fails, training goes on, and a warning says so once for each
+  /// fit; `consequence` says what a restart would do then.
+  void note(std::string_view consequence, const std::function<void()>& write);
+
   RunControl& run_;
+  bool has_warned_ = false;
   int64_t fit_ = 0;                        // the number of the fit among those of this program
   std::optional<RestartRecord> restarts_;  // only on rank 0
 };

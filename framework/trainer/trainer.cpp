@@ -1,12 +1,17 @@
 #include <levin/framework/trainer/trainer.h>
 
+#include <cstdio>
 #include <optional>
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
+#include <levin/framework/core/write_signals.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/limits.h>
@@ -22,6 +27,8 @@
 #include <levin/framework/trainer/global_switches.h>
 #include <levin/framework/trainer/job_restarts.h>
 #include <levin/framework/trainer/run_loggers.h>
+#include <levin/framework/trainer/step_checks.h>
+#include <levin/framework/trainer/warnings.h>
 
 namespace levin {
 namespace {
@@ -33,6 +40,7 @@ namespace fs = std::filesystem;
 class Trainer::Implementation {
  public:
   explicit Implementation(TrainerOptions given) : options(effective_options(std::move(given))) {
+    occupy_standard_descriptors();
     run.set_runs_folder(fs::path(options.default_root_dir) / "levin_logs");
     if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
     if (options.profiler == "trace") profiler = std::make_unique<TraceProfiler>();
@@ -52,15 +60,24 @@ class Trainer::Implementation {
   void save_checkpoint(const fs::path& path);
 
  private:
-  void begin(Module& module, DataModule& data, Stage stage);
+  /// The checkpoint that a stage begins with, and where it was read from.
+  struct StartingPoint {
+    fs::path path;
+    StateDict state;
+  };
+  std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
+                                     const std::string& ckpt_path);
+  std::vector<fs::path> checkpoint_folders() const;
   void end(DataModule& data, Stage stage);
-  void load_weights(Module& module, DataModule& data, Stage stage, const std::string& ckpt_path);
+  void set_up_data(Module& module, DataModule& data, Stage stage,
+                   const std::optional<StartingPoint>& start);
+  void load_weights(Module& module, const std::optional<StartingPoint>& start);
   void set_threads(Stage stage);
-  StateDict load(const fs::path& path);
+  std::optional<StartingPoint> load(const std::string& ckpt_path);
   void start_loggers(Module& module, DataModule& data);
   void finish_loggers();
   void make_optimizers(Module& module);
-  void prepare_fit(Module& module, DataModule& data, const std::string& ckpt_path);
+  void prepare_fit(Module& module, DataModule& data, const std::optional<StartingPoint>& start);
   LoopParts parts(Module& module, DataModule& data);
   template <class Work>
   auto guarded(DataModule& data, Stage stage, Work work);
@@ -87,9 +104,21 @@ void Trainer::Implementation::set_threads(Stage stage) {
   if (setting.threads > 0) threads_->set(setting);
 }
 
-void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage) {
+/// The folders outside of the runs' folder to which callbacks save.
+std::vector<fs::path> Trainer::Implementation::checkpoint_folders() const {
+  std::vector<fs::path> folders;
+  for (const Callback* callback : callback_list_) {
+    if (auto folder = callback->checkpoint_folder(); !folder.empty()) folders.push_back(folder);
+  }
+  return folders;
+}
+
+/// Prepares a stage, and returns the checkpoint that it begins with, if any.
+auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage,
+                                    const std::string& ckpt_path) -> std::optional<StartingPoint> {
   fit_loop_.reset();
   optimizers_ = {};
+  require_step(module, stage);
   if (!strategy_) strategy_ = make_strategy(options);
   auto entries = hook_entries;
   if (options.fast_dev_run.count > 0) {  // nothing is saved, so callbacks that save aren't called
@@ -110,10 +139,28 @@ void Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
+  auto start = load(stage == Stage::fit
+                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
+                        : ckpt_path);
+  set_up_data(module, data, stage, start);
+  for (const auto& note : data.take_notes()) {
+    if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
+  }
+  hooks_->call(&Hooks::setup, stage, run);
+  return start;
+}
+
+/// Sets the data up with what the data that the module was trained on have taught.
+void Trainer::Implementation::set_up_data(Module& module, DataModule& data, Stage stage,
+                                          const std::optional<StartingPoint>& start) {
   if (strategy_->local_rank() == 0) data.prepare_data();
   strategy_->ranks().barrier();
+  const bool learns_anew = stage == Stage::fit && !start;
+  if (learns_anew) return data.setup(stage);
+  const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");
+  take_over_fitted_state(module, data, start ? &start->state : nullptr, source);
   data.setup(stage);
-  hooks_->call(&Hooks::setup, stage, run);
+  if (stage != Stage::predict) require_same_classes(module.data_state(), data, source);
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
@@ -129,6 +176,7 @@ void Trainer::Implementation::end(DataModule& data, Stage stage) {
 template <class Work>
 auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) {
   const GlobalSwitches switches(options);
+  const NoWriteSignals signals;
   ThreadScope threads;
   threads_ = &threads;
   set_threads(stage);
@@ -141,32 +189,34 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
     finish_loggers();
     if (profiler) profiler->end_run(/*failed=*/false);
     return result;
-  } catch (const std::exception& error) {
+  } catch (std::exception& error) {
+    add_place(error, run);
     const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
     clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, run);
     if (profiler) profiler->end_run(/*failed=*/true);
     if (!cause.empty())
       throw DistributedError(fmt::format("rank {}: {}", run.ranks().rank(), cause));
-    rethrow_with_place(run);
+    throw;
   }
 }
 
-StateDict Trainer::Implementation::load(const fs::path& path) {
+/// Reads the checkpoint that `ckpt_path` stands for; none if that is empty.
+auto Trainer::Implementation::load(const std::string& ckpt_path) -> std::optional<StartingPoint> {
+  if (ckpt_path.empty()) return {};
+  const fs::path path = checkpoint_path(ckpt_path, run);
   const ProfilePart profiled(profiler.get(), Part::files);
-  return load_checkpoint(path);
+  return StartingPoint{path, load_checkpoint(path)};
 }
 
-void Trainer::Implementation::load_weights(Module& module, DataModule& data, Stage stage,
-                                           const std::string& ckpt_path) {
-  if (ckpt_path.empty()) return;
-  const fs::path path = checkpoint_path(ckpt_path, run);
-  const StateDict checkpoint = load(path);
-  if (stage != Stage::predict) require_same_classes(checkpoint, data, path);
-  hooks_->call(&Hooks::on_load_checkpoint, checkpoint, run);
+void Trainer::Implementation::load_weights(Module& module,
+                                           const std::optional<StartingPoint>& start) {
+  if (!start) return;
+  hooks_->call(&Hooks::on_load_checkpoint, start->state, run);
+  warn_about_other_settings(run, module, start->state, start->path);
   try {
-    module.load_state_dict(checkpoint.child("model"));
+    module.load_state_dict(module_weights(start->state));
   } catch (const CheckpointError& error) {
-    throw CheckpointError(fmt::format("'{}': {}", path.string(), error.what()));
+    throw CheckpointError(fmt::format("'{}': {}", start->path.string(), error.what()));
   }
 }
 
@@ -191,10 +241,11 @@ void Trainer::Implementation::make_optimizers(Module& module) {
   for (const auto& item : module.named_parameters()) names.emplace_back(item.key(), item.value());
   for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
   strategy_->shard_optimizers(optimizers_);
+  warn_without_optimizer(run, module, optimizers_);
 }
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
-                                          const std::string& ckpt_path) {
+                                          const std::optional<StartingPoint>& start) {
   auto train = data.train_dataloader();
   auto val = data.val_dataloader();
   if (train.empty()) {
@@ -202,42 +253,44 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
         "train_dataloader() returned no loader, but fit needs one; give the data module training "
         "data");
   }
+  if (!val.empty() && !is_off(options.limit_val_batches) &&
+      leaves_out_validation(module, run.is_global_zero())) {
+    val.clear();
+  }
   module.check_data(train);
   module.check_data(val);
   if (!is_off(options.overfit_batches)) {
     train = in_order(train);
     val = in_order(val);
   }
-  std::optional<StateDict> checkpoint;
   fs::path resumed_folder;
-  if (!ckpt_path.empty()) {
-    const auto path = checkpoint_path(ckpt_path, run);
-    checkpoint = load(path);
-    require_resumable(*checkpoint, path);
-    require_same_classes(*checkpoint, data, path);
-    resumed_folder = run_folder_of(path);
-    train = with_rows_a_step_of(*checkpoint, train, strategy_->rank_share());
+  if (start) {
+    require_resumable(start->state, start->path);
+    resumed_folder = run_folder_of(start->path);
+    train = with_rows_a_step_of(start->state, train, strategy_->rank_share());
   }
+  note_fitted_state(module, data);
   strategy_->setup(module);
   make_optimizers(module);
   run.history() = {};
-  run.known_metrics().clear();
-  run.known_progress_bar().clear();
+  run.forget_metrics();
   // This comes before FitLoop opens the loaders, because loaders without a seed of their own take
   // the run's seed at that moment.
-  if (checkpoint) load_random_state(checkpoint->child("random"));
+  if (start) {
+    warn_about_seed(run, start->state);
+    load_random_state(start->state.child("random"));
+  }
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
-  if (!checkpoint) return;
-  fit_loop_->resume(*checkpoint);
+  if (!start) return;
+  fit_loop_->resume(start->state);
   if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
 }
 
 History Trainer::Implementation::fit(Module& module, DataModule& data,
                                      const std::string& ckpt_path) {
   return guarded(data, Stage::fit, [&] {
-    begin(module, data, Stage::fit);
-    prepare_fit(module, data, restarts_.begin_fit(*strategy_, ckpt_path));
+    prepare_fit(module, data, begin(module, data, Stage::fit, ckpt_path));
     hooks_->call(&Hooks::on_fit_start, run);
     start_loggers(module, data);
     fit_loop_->run();
@@ -255,8 +308,8 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
   const char* option = is_test ? "limit_test_batches" : "limit_val_batches";
   const auto& limit = is_test ? options.limit_test_batches : options.limit_val_batches;
   return guarded(data, stage, [&] {
-    begin(module, data, stage);
-    load_weights(module, data, stage, ckpt_path);
+    load_weights(module, begin(module, data, stage, ckpt_path));
+    warn_if_untrained(run, module);
     strategy_->setup(module);
     auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
     if (loaders.empty()) {
@@ -277,8 +330,8 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
 NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
                                               const std::string& ckpt_path) {
   return guarded(data, Stage::predict, [&] {
-    begin(module, data, Stage::predict);
-    load_weights(module, data, Stage::predict, ckpt_path);
+    load_weights(module, begin(module, data, Stage::predict, ckpt_path));
+    warn_if_untrained(run, module);
     strategy_->setup(module);
     auto loaders = data.predict_dataloader();
     if (loaders.empty()) {
@@ -297,7 +350,8 @@ void Trainer::Implementation::save_checkpoint(const fs::path& path) {
                                 "it writes the state that fit ended with: call it before "
                                 "validate, test or predict");
   }
-  fit_loop_->save_checkpoint(path);
+  const NoWriteSignals signals;
+  fit_loop_->save_checkpoint(expand_home(path.string(), "path"));
 }
 
 Trainer::Trainer(TrainerOptions options)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -7,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/loggers/logger.h>
@@ -34,8 +36,9 @@ namespace levin {
 /// All stages throw ConfigError for options that don't fit, DataError for data that can't be used,
 /// ModuleError if the module or a callback breaks its contract, CheckpointError for a checkpoint
 /// that can't be read or doesn't fit, and DistributedError if another rank has failed. LibTorch's
-/// own errors pass through, with the place in the run added. Module, data module and whatever they
-/// refer to must outlive the call.
+/// own errors (c10::Error) pass through as one line, with the place in the run added and the C++
+/// stack left out unless the environment has TORCH_SHOW_CPP_STACKTRACES=1. Module, data module and
+/// whatever they refer to must outlive the call.
 class Trainer {
  public:
   /// Throws ConfigError for an option that is invalid or excludes another, before any device is
@@ -47,8 +50,15 @@ class Trainer {
   /// Makes a callback of class C from its options, adds it and returns it. It lives as long as the
   /// Trainer. Hooks are called in the order in which callbacks were added: see Hooks.
   template <class C>
-  C& add(typename C::Options options = {}) {
+  requires MadeFromOptions<C> C& add(typename C::Options options = {}) {
     return static_cast<C&>(add(std::make_unique<C>(std::move(options)), overridden_hooks<C>()));
+  }
+  /// The same for a callback that isn't made from Options: makes it from `arguments`, usually none.
+  template <class C, class... Arguments>
+  requires(!MadeFromOptions<C> &&
+           std::constructible_from<C, Arguments...>) C& add(Arguments&&... arguments) {
+    return static_cast<C&>(
+        add(std::make_unique<C>(std::forward<Arguments>(arguments)...), overridden_hooks<C>()));
   }
   /// Adds a callback that was made elsewhere. `used` may name the hooks inside a step that it
   /// overrides; the others are then not called, which saves time in every step.
@@ -57,8 +67,14 @@ class Trainer {
   /// Makes a logger of class L from its options, adds it and returns it. It lives as long as the
   /// Trainer.
   template <class L>
-  L& add_logger(typename L::Options options = {}) {
+  requires MadeFromOptions<L> L& add_logger(typename L::Options options = {}) {
     return static_cast<L&>(add_logger(std::make_unique<L>(std::move(options))));
+  }
+  /// The same for a logger that isn't made from Options: makes it from `arguments`, usually none.
+  template <class L, class... Arguments>
+  requires(!MadeFromOptions<L> &&
+           std::constructible_from<L, Arguments...>) L& add_logger(Arguments&&... arguments) {
+    return static_cast<L&>(add_logger(std::make_unique<L>(std::forward<Arguments>(arguments)...)));
   }
   /// Adds a logger that was made elsewhere.
   Logger& add_logger(std::unique_ptr<Logger> logger);

@@ -223,6 +223,22 @@ void check_form(const Sources& sources, const std::string& path, const std::stri
   }
 }
 
+/// What prints by itself could throw, or be lost without a word; see core/diagnostics.h.
+void check_printing(const std::string& path, const std::string& text,
+                    std::vector<std::string>& problems) {
+  static const std::set<std::string> printers = {"framework/core/diagnostics.cpp",
+                                                 "cli/output.cpp"};
+  static const std::regex comment("//[^\n]*");
+  static const std::regex prints(
+      R"(\bfmt::print\b|\bstd::(cout|cerr|clog)\b|\b(v?f?printf|f?puts|f?putc|putchar|perror|fwrite)\()");
+  if (!is_library(path) || printers.count(path) > 0) return;
+  const std::string code = std::regex_replace(text, comment, "");
+  std::smatch found;
+  if (!std::regex_search(code, found, prints)) return;
+  problems.push_back(path + ": prints by " + found.str() +
+                     "; use diagnostics::print (core/diagnostics.h), or write_output in cli/");
+}
+
 /// Everything wrong with `sources`, a line each.
 std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
   std::vector<std::string> problems;
@@ -233,6 +249,7 @@ std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
       check_third_party(path, include, problems);
     }
     check_form(sources, path, text, problems);
+    check_printing(path, text, problems);
     std::set<std::string> seen;
     if (plan.forbids_torch(path)) {
       const std::string way = way_to_torch(sources, path, seen);
@@ -351,6 +368,9 @@ std::vector<Bad> bad_sources() {
       {"models/mlp.cpp", "#include <vector>\n#include <levin/models/mlp.h>\n",
        "its own header must come first"},
       {"models/a.h", once + "#include <levin/models/a.h>\n", "in a circle"},
+      {"callbacks/a.cpp", "void f() { fmt::print(stderr, \"x\"); }\n", "prints by fmt::print"},
+      {"framework/loops/a.cpp", "void f() { std::fprintf(stderr, \"x\"); }\n", "prints by fprintf"},
+      {"cli/a.cpp", "void f() { std::cout << 1; }\n", "prints by std::cout"},
       {"models/a.h", once + std::string(kMaxHeaderLines, '\n'), "251 lines"},
       {"models/a.cpp", std::string(kMaxSourceLines + 1, '\n'), "401 lines"},
   };
@@ -370,6 +390,9 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       {"framework/loops/fit_loop.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
       {"models/mlp.h", "#pragma once\n"},
       {"models/mlp.cpp", "#include <levin/models/mlp.h>\n#include <fmt/format.h>\n"},
+      {"framework/core/diagnostics.cpp", "void f() { std::fwrite(0, 1, 1, stderr); }\n"},
+      {"models/mlp_notes.h",
+       "#pragma once\n///     std::printf(\"%g\", loss);  // a user's line\n"},
       {"cli/main.cpp", "#include <levin/models/mlp.h>\nvoid f(levin::Trainer& trainer);\n"},
       {"examples/iris.cpp", "#include <levin/levin.h>\n"},
   };

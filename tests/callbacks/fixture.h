@@ -126,8 +126,11 @@ class FakeLoop {
       saves.push_back(save);
     }
     if (requests.weights) module.load_state_dict(*requests.weights);
-    if (requests.stop) stop_reason = *requests.stop;
-    return requests.stop.has_value();
+    std::erase_if(held_, [](const Requests::Stop& stop) { return stop.reason().empty(); });
+    held_.insert(held_.end(), requests.stops.begin(), requests.stops.end());
+    if (held_.empty() || !run.progress().minima_are_met()) return false;
+    stop_reason = std::exchange(held_, {}).front().reason();
+    return true;
   }
 
   TemporaryFolder folder;
@@ -137,9 +140,8 @@ class FakeLoop {
   std::string stop_reason;
 
  private:
-  void take(const MetricMap& metrics) {
-    for (const auto& [name, value] : metrics) run.known_metrics()[name] = value;
-  }
+  std::vector<Requests::Stop> held_;
+  void take(const MetricMap& metrics) { run.take_metrics(metrics); }
 };
 
 /// Rows that don't matter, for tests that only need something to go through.

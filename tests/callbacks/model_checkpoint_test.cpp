@@ -3,9 +3,11 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
+#include <cstdlib>
 #include <limits>
 
 #include "callbacks/checkpoint_fixture.h"
+#include "framework/message_of.h"
 
 namespace levin::test::model_checkpoint_test {
 
@@ -34,6 +36,58 @@ TEST(CheckpointName, RefusesWhatIsNoFileName) {
                               "../best", "a/../../best", "folder/"}) {
     EXPECT_THROW(CheckpointName(pattern, true), ConfigError) << pattern;
   }
+}
+
+TEST(ModelCheckpoint, ABestCheckpointThatWasRemovedIsSaidAtTheEnd) {
+  TemporaryFolder folder;
+  PointsModule data(16, {.batch_size = 8});
+  Classifier model;
+  Trainer trainer({.max_epochs = 1, .default_root_dir = folder.string()});
+  trainer.add<ModelCheckpoint>();
+  ::testing::internal::CaptureStderr();
+  trainer.fit(model, data);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr().find("was removed"), std::string::npos);
+  const auto best = trainer.best_checkpoint();
+  ASSERT_TRUE(fs::exists(best));
+  fs::remove(best);
+  ::testing::internal::CaptureStderr();
+  dynamic_cast<ModelCheckpoint&>(*trainer.callbacks().front()).on_fit_end(trainer.run());
+  EXPECT_TRUE(says(::testing::internal::GetCapturedStderr(), {best.string(), "was removed"}));
+}
+
+TEST(ModelCheckpoint, ATildeInDirpathIsTheHomeFolder) {
+  TemporaryFolder folder;
+  const char* before = std::getenv("HOME");
+  const std::string home = before == nullptr ? "" : before;
+  ::setenv("HOME", folder.string().c_str(), 1);
+  PointsModule data(16, {.batch_size = 8});
+  Classifier model;
+  Trainer trainer({.max_epochs = 1, .default_root_dir = "~/runs"});
+  auto& checkpoints = trainer.add<ModelCheckpoint>({.dirpath = "$HOME/best"});
+  trainer.fit(model, data);
+  trainer.save_checkpoint("~/end.ckpt");
+  trainer.test(model, data, "~/end.ckpt");
+  EXPECT_THROW(ModelCheckpoint({.dirpath = "$SCRATCH/best"}), ConfigError);
+  if (before == nullptr) {
+    ::unsetenv("HOME");
+  } else {
+    ::setenv("HOME", home.c_str(), 1);
+  }
+  EXPECT_EQ(checkpoints.folder(), folder.path() / "best");
+  EXPECT_EQ(trainer.options().default_root_dir, folder.string() + "/runs");
+  EXPECT_TRUE(fs::exists(folder.path() / "end.ckpt"));
+}
+
+TEST(CheckpointName, RefusesNamesTooLongForAFileSystem) {
+  for (const std::string& pattern :
+       {std::string(201, 'x'), "folder/" + std::string(201, 'x'), "{epoch:100d}" + std::string(),
+        std::string("{epoch:999999999999999999999d}"), std::string("{val_loss:.500f}")}) {
+    const auto message = message_of<ConfigError>([&] { CheckpointName(pattern, false); });
+    EXPECT_TRUE(says(message, {"ModelCheckpoint.filename = " + pattern}));
+  }
+  const CheckpointName name(std::string(190, 'x') + "{loss:.2f}", false);
+  EXPECT_EQ(name.format(0, 0, {{"loss", 1e300}}), std::string(190, 'x') + "1e+300");
+  EXPECT_EQ(name.format(0, 0, {{"loss", 0.126}}), std::string(190, 'x') + "0.13");
 }
 
 TEST(ModelCheckpoint, RefusesOptionsThatExcludeEachOther) {
@@ -298,6 +352,50 @@ TEST(ModelCheckpoint, FindsItsFilesInARunFolderThatWasMoved) {
   epoch(moved, after, 2.0);
   epoch(moved, after, 1.0);
   EXPECT_EQ(names_of(moved), Names{"epoch=1-step=2.ckpt"});
+}
+
+/// A checkpoint can be crafted, and whoever resumes it must not lose a file by it.
+TEST(ModelCheckpoint, AStateNeverMakesItRemoveAFileOutsideItsFolder) {
+  const std::pair<const char*, const char*> crafted[] = {
+      // The text of `dirpath` in the state, and of the path of its only checkpoint. R is the folder
+      // of the test, in which the run is R/run.
+      {"/nowhere", "/nowhere/./../../../../../../../../../../..R/victim.ckpt"},
+      {"/nowhere", "/nowhere/./../../victim.ckpt"},
+      {"/nowhere", "/nowhere/../../../victim.ckpt"},
+      {"R/run/checkpoints", "R/run/checkpoints/./../../victim.ckpt"},
+      {"R/run/checkpoints", "R/run/checkpoints/link.ckpt"},
+      {"R/run/checkpoints", "R/run/checkpoints/linked/victim.ckpt"},
+      {"R/run/checkpoints", "R/run/checkpoints/notes.txt"},
+      {"R/run/checkpoints", "R/run/config.ckpt"},
+      {"R/run", "R/run/../../victim.ckpt"},
+      {"R", "R/victim.ckpt"},
+      {"", "R/victim.ckpt"},
+      {"", "../victim.ckpt"}};
+  for (const auto& [dirpath, path] : crafted) {
+    FakeLoop loop;
+    const fs::path root = loop.folder.path();
+    const std::vector<fs::path> victims = {root / "victim.ckpt", folder_of(loop) / "notes.txt",
+                                           root / "run/config.ckpt"};
+    for (const auto& victim : victims) write(victim, "precious");
+    fs::create_symlink(root / "victim.ckpt", folder_of(loop) / "link.ckpt");
+    fs::create_directory_symlink(root, folder_of(loop) / "linked");
+    const auto filled = [&](std::string text) {
+      if (const size_t at = text.find('R'); at != text.npos) text.replace(at, 1, root.string());
+      return text;
+    };
+    ModelCheckpoint callback;
+    StateDict state = callback.state_dict();
+    Value item = Value::Object{{"path", filled(path)}, {"score", 99.0}};
+    state.values["dirpath"] = filled(dirpath);
+    state.values["best_k_models"] = Value::Array{std::move(item)};
+    state.values["best_model_path"] = state.values["last_model_path"] = filled(path);
+    callback.load_state_dict(state);
+    start(loop, callback);
+    epoch(loop, callback, 1.0);
+    for (const auto& victim : victims) {
+      EXPECT_EQ(read_file(victim), "precious") << dirpath << " " << path;
+    }
+  }
 }
 
 TEST(ModelCheckpoint, FilesThatAreGoneDoNotCountAfterAResume) {

@@ -26,9 +26,9 @@ TEST(Monitor, TellsValidationMetricsFromTrainingMetrics) {
   FakeLoop loop;
   Monitor validation("Someone", "val_loss", "min");
   Monitor training("Someone", "train_loss", "min");
-  loop.run.known_metrics()["train_loss"] = 1.0;
+  loop.run.take_metrics({{"train_loss", 1.0}});
   for (Monitor* monitor : {&validation, &training}) monitor->on_validation_start(loop.run);
-  loop.run.known_metrics()["val_loss"] = 2.0;
+  loop.run.take_metrics({{"val_loss", 2.0}});
   for (Monitor* monitor : {&validation, &training}) monitor->on_validation_end(loop.run);
   EXPECT_EQ(validation.source(), Monitor::Source::validation);
   EXPECT_EQ(training.source(), Monitor::Source::training);
@@ -37,7 +37,7 @@ TEST(Monitor, TellsValidationMetricsFromTrainingMetrics) {
 TEST(Monitor, ReportsAMetricThatNobodyLoggedAfterAnEpochWithValidation) {
   FakeLoop loop;
   Monitor monitor("EarlyStopping", "val_los", "min");
-  loop.run.known_metrics()["val_loss"] = 1.0;
+  loop.run.take_metrics({{"val_loss", 1.0}});
   monitor.on_validation_start(loop.run);
   monitor.on_validation_end(loop.run);
   try {
@@ -49,6 +49,56 @@ TEST(Monitor, ReportsAMetricThatNobodyLoggedAfterAnEpochWithValidation) {
     EXPECT_NE(message.find("val_los"), std::string::npos) << message;
     EXPECT_NE(message.find("val_loss"), std::string::npos) << message;
   }
+}
+
+TEST(Monitor, GivesEachValueOnce) {
+  FakeLoop loop;
+  Monitor monitor("Someone", "val_loss", "min");
+  EXPECT_EQ(monitor.new_value(loop.run), std::nullopt);
+  loop.run.take_metrics({{"val_loss", 1.0}});
+  EXPECT_EQ(monitor.new_value(loop.run), 1.0);
+  EXPECT_EQ(monitor.new_value(loop.run), std::nullopt);
+  EXPECT_EQ(monitor.agreed_value(loop.run), 1.0);
+  loop.run.take_metrics({{"val_loss", 1.0}});
+  EXPECT_EQ(monitor.new_value(loop.run), 1.0) << "the same number, logged again";
+  monitor.reset();
+  EXPECT_EQ(monitor.new_value(loop.run), 1.0);
+}
+
+std::string printed(const std::function<void()>& work) {
+  ::testing::internal::CaptureStderr();
+  work();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST(Monitor, WarnsAfterTheSanityCheckOfAMetricThatValidationDoesNotLog) {
+  FakeLoop loop;
+  loop.run.progress().stage = Stage::sanity_check;
+  loop.run.take_metrics({{"val_loss", 1.0}});
+  const auto warning = [&](const char* name) {
+    Monitor monitor("EarlyStopping", name, "min");
+    return printed([&] {
+      monitor.on_validation_end(loop.run);
+      monitor.on_validation_end(loop.run);
+    });
+  };
+  EXPECT_EQ(
+      warning("val_los"),
+      "warning: EarlyStopping watches 'val_los', but the validation before training didn't log "
+      "it: it logs val_loss; did you mean 'val_loss'? Unless it is logged later, set monitor to "
+      "a name that is\n");
+  EXPECT_NE(warning("val_accuracy"), "");
+  EXPECT_EQ(warning("train_loss"), "");
+  EXPECT_EQ(warning("val_loss"), "");
+}
+
+TEST(Monitor, SaysAtTheEndThatAMetricThatMayBeMissingWas) {
+  FakeLoop loop;
+  Monitor monitor("EarlyStopping", "val_los", "min");
+  monitor.on_train_epoch_end(loop.run, /*strict=*/false);
+  EXPECT_EQ(printed([&] { monitor.on_train_end(loop.run, /*strict=*/false); }),
+            "warning: EarlyStopping watches 'val_los', which wasn't logged in this fit, so it has "
+            "done nothing\n");
 }
 
 TEST(Monitor, WaitsForAValidationThatIsYetToCome) {

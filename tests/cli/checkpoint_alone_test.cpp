@@ -137,11 +137,88 @@ TEST_F(CheckpointAlone, says_what_is_missing) {
                "can't make the module of 'foreign.safetensors': it doesn't say which class");
 }
 
-TEST_F(CheckpointAlone, the_classes_of_the_data_must_be_those_of_training) {
+TEST_F(CheckpointAlone, the_classes_of_the_data_must_be_among_those_of_training) {
   write("two.csv", "5.1,3.5,1.4,0.2,setosa\n6.3,3.3,6.0,2.5,virginica\n5.8,2.7,5.1,1.9,setosa\n");
-  expect_error({"test", "--ckpt-path", "best.ckpt", "--data", "ArrayDataModule", "--data.x=two.csv",
-                "--data.test_split=0.5", "--data.val_split=0"},
-               1, "the classes setosa, versicolor, virginica");
+  const std::vector<std::string> test = {"test",   "--ckpt-path",     "best.ckpt",
+                                         "--data", "ArrayDataModule", "--data.x_test=two.csv",
+                                         "--json"};
+  const Outcome known = run(test);
+  ASSERT_EQ(known.status, 0) << known.err;
+  write("two.csv", "5.1,3.5,1.4,0.2,setosa\n6.3,3.3,6.0,2.5,lily\n5.8,2.7,5.1,1.9,setosa\n");
+  expect_error(test, 1, "two.csv (y_test) has the class 'lily'");
+}
+
+/// Three kinds that differ in one number, and a configuration that learns to tell them apart.
+class LearnedClasses : public ProgramTest {
+ protected:
+  LearnedClasses() {
+    write("t.csv", rows({"ant", "bee", "cat"}));
+    write("u.csv", rows({"ant", "cat"}));
+    write("more.csv", rows({"ant", "cat", "ant", "cat"}));
+    write("j.yaml", R"(
+seed_everything: 3
+trainer: {max_epochs: 60, accelerator: cpu, default_root_dir: rj}
+model: {class_path: LogisticRegression, init_args: {in_features: 1, num_classes: 3, learning_rate: 0.1}}
+data: {class_path: ArrayDataModule, init_args: {x: t.csv}}
+)");
+    const Outcome fit = run({"fit", "-c", "j.yaml"});
+    EXPECT_EQ(fit.status, 0) << fit.err;
+  }
+  /// 60 rows of each kind: ants around -3, bees around 0, cats around 3.
+  static std::string rows(const std::vector<std::string>& kinds) {
+    std::string text = "a,kind\n";
+    for (const auto& kind : kinds) {
+      const double centre = kind == "ant" ? -3.0 : kind == "bee" ? 0.0 : 3.0;
+      for (int i = 0; i < 60; ++i) {
+        text += std::to_string(centre + 0.01 * (i - 30)) + "," + kind + "\n";
+      }
+    }
+    return text;
+  }
+  std::vector<std::string> with_checkpoint(const std::string& command,
+                                           const std::vector<std::string>& more) const {
+    std::vector<std::string> words = {command, "-c", "j.yaml", "--ckpt-path", "last"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+};
+
+TEST_F(LearnedClasses, data_that_lack_a_class_are_tested_with_the_numbers_of_training) {
+  const Outcome split =
+      run(with_checkpoint("test", {"--data.x=u.csv", "--data.test_split=0.8", "--json"}));
+  ASSERT_EQ(split.status, 0) << split.err;
+  EXPECT_EQ(split.json().at("test_acc").as_double(), 1.0);
+  // The same rows without a split, and without the training data.
+  const Outcome whole = run({"test", "--ckpt-path", "last", "--data", "ArrayDataModule",
+                             "--data.x_test=u.csv", "--trainer.default_root_dir=rj", "--json"});
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  EXPECT_EQ(whole.json().at("test_acc").as_double(), 1.0);
+  const Outcome validate = run(with_checkpoint("validate", {"--data.x_val=u.csv", "--json"}));
+  ASSERT_EQ(validate.status, 0) << validate.err;
+  EXPECT_EQ(validate.json().at("val_acc").as_double(), 1.0);
+}
+
+TEST_F(LearnedClasses, a_resumed_fit_keeps_the_numbers_of_training) {
+  const Outcome fit =
+      run(with_checkpoint("fit", {"--data.x=more.csv", "--trainer.max_epochs=61", "--json"}));
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_EQ(fit.json().at("val_acc").as_double(), 1.0);
+  const Outcome predict = run(with_checkpoint("predict", {"--data.x=t.csv", "--output", "p.csv"}));
+  ASSERT_EQ(predict.status, 0) << predict.err;
+  EXPECT_EQ(lines_of(read_file(folder_ / "p.csv")).front(),
+            "class,class_name,probability_ant,probability_bee,probability_cat");
+}
+
+TEST_F(LearnedClasses, predictions_have_the_names_of_the_classes) {
+  write("new.csv", "a,kind\n2.9,dog\n-3.1,dog\n");
+  const Outcome predict =
+      run(with_checkpoint("predict", {"--data.x=new.csv", "--output", "p.csv"}));
+  ASSERT_EQ(predict.status, 0) << predict.err;
+  const auto lines = lines_of(read_file(folder_ / "p.csv"));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[0], "class,class_name,probability_ant,probability_bee,probability_cat");
+  EXPECT_EQ(lines[1].substr(0, 6), "2,cat,");
+  EXPECT_EQ(lines[2].substr(0, 6), "0,ant,");
 }
 
 }  // namespace levin::test::checkpoint_alone_test

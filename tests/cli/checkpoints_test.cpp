@@ -11,6 +11,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 
+#include "framework/message_of.h"
 #include "framework/support.h"
 
 namespace levin::checkpoints_test {
@@ -57,12 +58,27 @@ TEST_F(FindCheckpoint, last_is_the_newest_file_of_the_newest_run_that_has_any) {
   EXPECT_EQ(find("last"), save("version_10/checkpoints/last.ckpt", 4));
 }
 
+// trials 11
+TEST_F(FindCheckpoint, hidden_files_are_no_checkpoints) {
+  const auto last = save("version_0/checkpoints/last.ckpt", 1);
+  save("version_0/checkpoints/._last.ckpt", 2);
+  EXPECT_EQ(find("last"), last);
+}
+
 TEST_F(FindCheckpoint, best_is_what_the_run_recorded_even_after_a_move) {
   const auto best = save("version_0/checkpoints/good.ckpt", 1);
   save("version_0/checkpoints/last.ckpt", 2, best.string());
   EXPECT_EQ(find("best"), best);
   save("version_0/checkpoints/last.ckpt", 2, "/elsewhere/checkpoints/good.ckpt");
   EXPECT_EQ(find("best"), best);
+}
+
+TEST_F(FindCheckpoint, best_outside_of_the_runs_folder_is_refused_by_name) {
+  const auto foreign = save("version_1/checkpoints/foreign.ckpt", 1);
+  save("version_2/checkpoints/last.ckpt", 2, foreign.string());
+  EXPECT_TRUE(test::says(test::message_of<CheckpointError>([&] { find("best"); }),
+                         {"version_2", "'last.ckpt' says that it is '" + foreign.string() + "'",
+                          "--ckpt-path if you trust it"}));
 }
 
 TEST_F(FindCheckpoint, best_is_found_without_reading_the_weights) {

@@ -110,6 +110,21 @@ class ZeroRule : public levin::Module {
   torch::Tensor logits_;
 };
 
+/// A model without settings, whose layer doesn't fit the data.
+class Misfit : public levin::Module {
+ public:
+  Misfit() : linear_(register_module("linear", torch::nn::Linear(5, 3))) {}
+  torch::Tensor training_step(const levin::Batch& batch, levin::Step&) override {
+    return torch::cross_entropy_loss(linear_(batch.input()), batch.target());
+  }
+  levin::Optimizers configure_optimizers() override {
+    return levin::SGD(parameters(), {.learning_rate = 0.1});
+  }
+
+ private:
+  torch::nn::Linear linear_;
+};
+
 }  // namespace mine
 
 namespace levin::commands_test {
@@ -256,6 +271,27 @@ TEST(Commands, without_a_registry_a_model_takes_a_list_of_optimizers) {
   EXPECT_EQ(shipped.configure_optimizers().entries()[0].optimizer->name(), "SGD");
   EXPECT_THROW(LogisticRegression({.in_features = 4, .num_classes = 3, .optimizer = "SignDescent"}),
                ConfigError);
+}
+
+TEST(Commands, an_error_of_libtorch_is_one_line_that_says_where) {
+  Registry registry = shipped_classes();
+  registry.models.add<mine::Misfit>("Misfit", "a layer of the wrong size");
+  std::string out;
+  EXPECT_EQ(run({"help", "Misfit"}, registry, &out), 0);
+  EXPECT_NE(out.find("no settings"), std::string::npos) << out;
+  std::string err;
+  EXPECT_EQ(
+      run({"fit", "--model=Misfit", "--data=IrisDataModule", "--data.batch_size=20",
+           "--trainer.accelerator=cpu", "--trainer.limit_val_batches=0", "--trainer.max_epochs=1",
+           "--trainer.logger=false", "--trainer.enable_model_summary=false",
+           "--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"},
+          registry, nullptr, &err),
+      1);
+  EXPECT_NE(err.find("error: mat1 and mat2 shapes cannot be multiplied (20x4 and 5x3) (in fit at "
+                     "epoch 0, step 0, batch 0, rank 0)\n"),
+            std::string::npos)
+      << err;
+  EXPECT_EQ(err.find("Exception raised"), std::string::npos) << err;
 }
 
 /// The bytes that this process has read from files so far; nothing if the system doesn't say.

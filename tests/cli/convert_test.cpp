@@ -47,6 +47,33 @@ data:
   EXPECT_EQ(fit.json().at("val_acc"), Value(1.0)) << fit.last_line();
 }
 
+TEST_F(ConvertProgram, a_tilde_is_the_home_folder_for_inputs_outputs_and_streams) {
+  const char* const set = std::getenv("HOME");
+  const std::string before = set == nullptr ? "/" : set;
+  ::setenv("HOME", folder_.string().c_str(), 1);
+  const Outcome made = run({"convert", "~/rows.csv", "-o", "~/shards", "--json"});
+  EXPECT_TRUE(fs::exists(folder_ / "shards/shard-00000.lvb")) << made.err;
+  const Outcome fit = run({"fit", "--model", "LogisticRegression", "--model.in_features=3",
+                           "--model.num_classes=3", "--data", "StreamDataModule",
+                           "--data.train=[\"~/shards/*.lvb\"]", "--trainer.max_epochs=1"});
+  ::setenv("HOME", before.c_str(), 1);
+  EXPECT_EQ(fit.status, 0) << fit.err;
+  for (const auto& name : contents()) EXPECT_EQ(name.find('~'), std::string::npos) << name;
+}
+
+TEST_F(ConvertProgram, a_result_that_cannot_be_printed_is_an_error) {
+  fs::create_directories(output_folder());
+  const std::string command = "cd '" + folder_.string() +
+                              "' && '" LEVIN_BINARY_DIR
+                              "/bin/levin' convert rows.csv -o full --json >/dev/full 2>'" +
+                              (output_folder() / "said").string() + "'";
+  const int status = std::system(command.c_str());
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_NE(read_file(output_folder() / "said").find("can't write to 'standard output'"),
+            std::string::npos);
+}
+
 // The comment of examples/configs/stream.yaml, run.
 TEST_F(ConvertProgram, mnist_is_converted_streamed_and_learned) {
   const char* const mnist = std::getenv("MNIST_DIR");
@@ -84,6 +111,22 @@ TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
   expect_error({"convert", "bad.csv", "-o", "out"}, 1,
                "bad.csv, line 2: the row has 1 cell, but the first line has 2");
   EXPECT_EQ(contents(), before);
+}
+
+// trials 2
+TEST_F(ConvertProgram, a_first_line_that_could_be_a_header_is_refused_or_mentioned) {
+  write("years.csv", "2019,2020\n1,2\n");
+  write("numbers.csv", "0,1\n3,2\n");
+  const Outcome made = run({"convert", "years.csv", "-o", "years"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  EXPECT_NE(made.err.find("note: years.csv, line 1: '2019', '2020' are taken for a row"),
+            std::string::npos)
+      << made.err;
+  expect_error({"convert", "numbers.csv", "-o", "out"}, 1, "Set header = true");
+  const Outcome told = run({"convert", "numbers.csv", "-o", "out", "--header", "true", "--json"});
+  ASSERT_EQ(told.status, 0) << told.err;
+  EXPECT_EQ(told.json().at("rows"), Value(1));
+  expect_error({"convert", "numbers.csv", "-o", "more", "--header", "1"}, 2, "header");
 }
 
 TEST_F(ConvertProgram, help_lists_every_option) {

@@ -75,6 +75,40 @@ TEST_F(Program, test_and_validate_use_a_checkpoint_of_another_process) {
   EXPECT_TRUE(test.json().contains("test_acc"));
 }
 
+TEST_F(Program, a_resumed_fit_uses_the_settings_it_is_given_and_records_what_is_so) {
+  const std::vector<std::string> sgd = {"--optimizer", "SGD", "--optimizer.learning_rate=3",
+                                        "--trainer.callbacks+=LearningRateMonitor", "--json"};
+  const Outcome first = run(command("fit", sgd));
+  ASSERT_EQ(first.status, 0) << first.err;
+  EXPECT_EQ(first.json().at("lr-SGD").as_double(), 3.0);
+  EXPECT_EQ(first.err.find("warning: these"), std::string::npos) << first.err;
+  auto changed = sgd;
+  changed.insert(changed.end(), {"--ckpt-path", "last", "--trainer.max_epochs=6",
+                                 "--optimizer.learning_rate=0.001", "--seed_everything=7"});
+  const Outcome second = run(command("fit", changed));
+  ASSERT_EQ(second.status, 0) << second.err;
+  EXPECT_EQ(second.json().at("epochs"), Value(6));
+  EXPECT_EQ(second.json().at("lr-SGD").as_double(), 0.001);
+  EXPECT_NE(second.err.find("learning_rate = 0.001 (3"), std::string::npos) << second.err;
+  EXPECT_NE(second.err.find("warning: the seed 7 isn't used"), std::string::npos) << second.err;
+  const std::string config = read_file(folder_ / "levin_logs/version_0/config.yaml");
+  EXPECT_NE(config.find("seed_everything: 1\n"), std::string::npos) << config;
+  EXPECT_NE(config.find("learning_rate: 0.001"), std::string::npos) << config;
+}
+
+TEST_F(Program, a_plateau_waits_for_the_validation_of_every_second_epoch) {
+  const Outcome fit = run(
+      command("fit", {"--trainer.check_val_every_n_epoch=2", "--optimizer", "SGD", "--lr_scheduler",
+                      "ReduceLROnPlateau", "--lr_scheduler.monitor=val_loss"}));
+  EXPECT_EQ(fit.status, 0) << fit.err;
+}
+
+TEST_F(Program, untrained_weights_are_tested_with_a_warning) {
+  const Outcome test = run(command("test", {"--json"}));
+  EXPECT_EQ(test.status, 0) << test.err;
+  EXPECT_NE(test.err.find("warning: test uses the weights"), std::string::npos) << test.err;
+}
+
 TEST_F(Program, predict_writes_what_numpy_reads) {
   const Outcome predict = run(command("predict", {"--output", "out/p.npz", "--json"}));
   ASSERT_EQ(predict.status, 0) << predict.err;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "cli/program.h"
 
@@ -51,6 +53,37 @@ TEST_F(ReadmeYaml, trains_as_shown_and_with_its_one_line_changed) {
     ASSERT_EQ(fit.status, 0) << fit.err;
     EXPECT_GT(fit.json().at("val_acc").as_double(), 0.5) << model;
   }
+}
+
+// Settings that only one of the two models has may stay; a warning names them, once.
+TEST_F(ReadmeYaml, keeps_training_if_it_names_settings_that_only_the_other_model_has) {
+  std::string yaml = block(source("README.md"), "From the command line", "yaml");
+  const std::string settings = "num_classes: 10";
+  yaml.replace(yaml.find(settings), settings.size(), settings + ", loss: softmax");
+  const std::string name = "class_path: LogisticRegression";
+  yaml.replace(yaml.find(name), name.size(), "class_path: MLP");
+  write("mlp.yaml", yaml);
+  const Outcome fit = run({"fit", "--config", "mlp.yaml", "--trainer.max_epochs=1", "--json"});
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  const std::string warning =
+      "warning: model: MLP doesn't have these settings, which are ignored: loss (mlp.yaml:";
+  const size_t first = fit.err.find(warning);
+  ASSERT_NE(first, std::string::npos) << fit.err;
+  EXPECT_EQ(fit.err.find(warning, first + 1), std::string::npos) << fit.err;
+  EXPECT_NE(fit.err.find("a setting of LogisticRegression"), std::string::npos) << fit.err;
+}
+
+TEST(Readme, the_cmakelists_is_that_of_the_project_which_is_built_against_an_installed_levin) {
+  std::string shown = block(source("README.md"), "A first model", "cmake");
+  ASSERT_FALSE(shown.empty());
+  for (const auto& [from, to] :
+       {std::pair{"train.cpp", "main.cpp"}, std::pair{"train", "consumer"}}) {
+    for (size_t at = shown.find(from); at != std::string::npos; at = shown.find(from, at + 1)) {
+      shown.replace(at, std::string_view(from).size(), to);
+    }
+  }
+  const std::string built = source("tests/install/CMakeLists.txt");
+  EXPECT_NE(built.find(shown), std::string::npos) << shown;
 }
 
 }  // namespace levin::test::readme_test

@@ -390,7 +390,108 @@ TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_train
   write_text(folder / "other.csv", "1,fig\n");
   EXPECT_EQ(data_error(ArrayDataModule(
                 {.x = folder / "train.csv", .x_test = folder / "other.csv", .val_split = 0})),
-            "y_test has the class 'fig', which isn't in the training data; leave out its rows");
+            (folder / "other.csv").string() +
+                " (y_test) has the class 'fig', which isn't in the training data; their classes "
+                "are apple, pear, plum. Leave out its rows, or train with such rows");
+}
+
+// trials 1
+TEST(ArrayDataModuleFiles, columns_of_validation_and_test_files_are_matched_by_name) {
+  TemporaryFolder folder;
+  write_text(folder / "train.csv", "a,b,label\n-1,2,0\n3,4,1\n");
+  write_text(folder / "val.csv", "b,a,label\n20,10,1\n");
+  write_text(folder / "test.csv", "label,id,b,a\n1,x7,200,100\n");
+  const ArrayDataModuleOptions options = {.x = folder / "train.csv",
+                                          .x_val = folder / "val.csv",
+                                          .x_test = folder / "test.csv",
+                                          .target_column = "label"};
+  EXPECT_EQ(data_error(ArrayDataModule(options)),
+            (folder / "test.csv").string() + " has the column 'id', but " +
+                (folder / "train.csv").string() +
+                " hasn't; its columns are 'a', 'b', 'label'. Remove it, or set "
+                "ignore_extra_columns = true.");
+  auto ignoring = options;
+  ignoring.ignore_extra_columns = true;
+  ignoring.target_column = "-1";  // the name of this column of x is looked for in the others
+  ArrayDataModule data(ignoring);
+  EXPECT_TRUE(read_all(data.val_dataloader()).input().equal(torch::tensor({{10.F, 20.F}})));
+  const auto test = read_all(data.test_dataloader());
+  EXPECT_TRUE(test.input().equal(torch::tensor({{100.F, 200.F}})));
+  EXPECT_TRUE(test.target().equal(torch::tensor(std::vector<int64_t>{1})));
+  EXPECT_TRUE(data.take_notes().empty());
+  write_text(folder / "val.csv", "a,label\n10,1\n");
+  EXPECT_SAYS(data_error(ArrayDataModule(ignoring)), "val.csv has no column 'b'");
+  write_text(folder / "val.csv", "10.5,20,1\n");  // no names: by places, which is said
+  ArrayDataModule unnamed(ignoring);
+  EXPECT_TRUE(read_all(unnamed.val_dataloader()).input().equal(torch::tensor({{10.5F, 20.F}})));
+  const auto notes = unnamed.take_notes();
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_SAYS(notes.front(), "val.csv has no header");
+  EXPECT_TRUE(unnamed.take_notes().empty());
+}
+
+// trials 2
+TEST(ArrayDataModuleFiles, headers_of_numbers_are_refused_until_header_is_set) {
+  TemporaryFolder folder;
+  write_text(folder / "x.csv", "0,1\n-8,1\n-4,2\n3,9\n");
+  write_text(folder / "y.csv", "0\n0\n0\n1\n");
+  ArrayDataModuleOptions options = {.x = folder / "x.csv",
+                                    .y = folder / "y.csv",
+                                    .val_split = 0,
+                                    .test_split = 0,
+                                    .shuffle = false};
+  EXPECT_SAYS(data_error(ArrayDataModule(options)), "x.csv, line 1: the numbers count from 0");
+  options.header = "true";
+  ArrayDataModule named(options);
+  EXPECT_TRUE(read_all(named.train_dataloader()).target().equal(torch::tensor({0, 0, 1})));
+  options.header = "false";
+  EXPECT_EQ(rows_of(ArrayDataModule(options).train_dataloader()), 4);
+  options.header = "yes";
+  EXPECT_THROW(ArrayDataModule{options}, ConfigError);
+}
+
+TEST(ArrayDataModuleFiles, a_file_of_x_and_one_of_y_settle_each_others_headers) {
+  TemporaryFolder folder;
+  ArrayDataModuleOptions options = {.x = folder / "x.csv",
+                                    .y = folder / "y.csv",
+                                    .val_split = 0,
+                                    .test_split = 0,
+                                    .shuffle = false};
+  const auto rows = [&](const char* x, const char* y) {
+    write_text(folder / "x.csv", x);
+    write_text(folder / "y.csv", y);
+    ArrayDataModule data(options);
+    const auto count = rows_of(data.train_dataloader());
+    EXPECT_TRUE(data.take_notes().empty()) << x << y;
+    return count;
+  };
+  EXPECT_EQ(rows("a,b\n1,2\n3,4\n", "0\n0\n1\n"), 2);        // 0 names the targets
+  EXPECT_EQ(rows("a,b\n1,2\n3,4\n", "0\n1\n"), 2);           // 0 is a class
+  EXPECT_EQ(rows("-1,2\n3,4\n", "ant\nbee\n"), 2);           // ant is a class
+  EXPECT_EQ(rows("-1,2\n3,4\n", "kind\nant\nbee\n"), 2);     // kind isn't
+  EXPECT_EQ(rows("2019,2020\n1,2\n3,4\n", "y\n0\n1\n"), 2);  // years
+  readers::write_npy(folder / "y.npy", array_of<int64_t>(labels(2)));
+  options.y = folder / "y.npy";
+  EXPECT_EQ(rows("0,1\n1,2\n3,4\n", ""), 2);
+  EXPECT_EQ(rows("0,1\n3,4\n", ""), 2);
+}
+
+TEST(ArrayDataModuleFiles, a_first_line_that_could_be_a_header_is_noted_or_the_mismatch_says_so) {
+  TemporaryFolder folder;
+  write_text(folder / "x.csv", "2019,2020\n1,2\n3,4\n");
+  write_text(folder / "y.csv", "0\n1\n0\n");
+  const ArrayDataModuleOptions options = {
+      .x = folder / "x.csv", .y = folder / "y.csv", .val_split = 0, .test_split = 0};
+  ArrayDataModule data(options);
+  data.setup(Stage::fit);
+  const auto notes = data.take_notes();
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_SAYS(notes.front(), "x.csv, line 1: '2019', '2020' are taken for a row.");
+  write_text(folder / "x.csv", "-1,2\n3,4\n");
+  write_text(folder / "y.csv", "7.5\n1.5\n0.5\n");
+  EXPECT_SAYS(data_error(ArrayDataModule(options)),
+              "'x' has 2 rows but 'y' has 3: every tensor of a data set needs the same number. If "
+              "the files are CSV, the first line of one of them may be a header");
 }
 
 TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
@@ -402,6 +503,12 @@ TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
   EXPECT_EQ(data_error(ArrayDataModule({.x = folder / "x.parquet"})),
             "can't read '" + (folder / "x.parquet").string() +
                 "': expected a .npy, .npz or .csv file; save it as one of them");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.libsvm"})),
+              "StreamDataModule reads .libsvm files");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.csv.gz"})), "unpack it with gunzip");
+  write_text(folder / "tabs.tsv", "a\tb\n1\t2\n");
+  EXPECT_NO_THROW(
+      ArrayDataModule({.x = folder / "tabs.tsv", .target_column = "none"}).setup(Stage::predict));
   write_text(folder / "bad.csv", "1,2\n3,x\n");
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "bad.csv", .target_column = "none"})),
               "bad.csv");

@@ -103,6 +103,60 @@ TEST_F(Convert, features_alone_and_targets_that_are_values_are_kept_so) {
               {torch::tensor({{1.0F}, {3.0F}}), torch::tensor({2.0F, 4.0F})});
 }
 
+// trials 1 and 2
+TEST_F(Convert, columns_of_several_files_are_matched_by_name_and_doubts_are_noted) {
+  write_text(folder / "a.csv", "a,b,label\n-1,2,0\n3,4,1\n");
+  write_text(folder / "b.csv", "label,b,a\n1,6,5\n");
+  const auto written = convert({.inputs = {at("a.csv"), at("b.csv")}, .output = at("out")});
+  EXPECT_TRUE(written.notes.empty());
+  expect_rows(read_back(folder / "out"),
+              {torch::tensor({{-1.0F, 2.0F}, {3.0F, 4.0F}, {5.0F, 6.0F}}),
+               torch::tensor(std::vector<int64_t>{0, 1, 1})});
+  write_text(folder / "c.csv", "c,b,a,label\n7,6,5,1\n");
+  const ConvertOptions options = {.inputs = {at("a.csv"), at("c.csv")}, .output = at("more")};
+  expect_data_error([&] { convert(options); }, "c.csv has the column 'c'");
+  auto ignoring = options;
+  ignoring.ignore_extra_columns = true;
+  EXPECT_EQ(convert(ignoring).rows, 3);
+  write_text(folder / "d.csv", "0,1,2\n3,4,1\n");
+  const ConvertOptions numbers = {.inputs = {at("d.csv")}, .output = at("numbers")};
+  expect_data_error([&] { convert(numbers); }, "header = true");
+  auto named = numbers;
+  named.header = "true";
+  EXPECT_EQ(convert(named).rows, 1);
+  write_text(folder / "e.csv", "5,3,1\n3,4,1\n");
+  EXPECT_EQ(convert({.inputs = {at("e.csv")}, .output = at("noted")}).notes.size(), 1U);
+}
+
+// trials 1
+TEST_F(Convert, shards_keep_the_names_of_columns_and_refuse_those_of_another_order) {
+  write_text(folder / "train.csv", "label,a,b\n0,-1,2\n1,3,4\n");
+  write_text(folder / "test.csv", "b,a,label\n6,5,1\n");
+  convert({.inputs = {at("train.csv")}, .output = at("train"), .target_column = "label"});
+  convert({.inputs = {at("test.csv")}, .output = at("mixed"), .target_column = "label"});
+  const fs::path train = folder / "train/shard-00000.lvb";
+  const auto with_train = [&](const fs::path& other) { return open_files({train, other}); };
+  expect_data_error([&] { with_train(folder / "mixed/shard-00000.lvb"); },
+                    "mixed/shard-00000.lvb are 'b', 'a', 'label', but those of " + train.string() +
+                        " are 'a', 'b', 'label'; .lvb files are read as they lie, so make it again "
+                        "with levin convert --like " +
+                        train.string());
+  const test::Rows expected = {torch::tensor({{-1.0F, 2.0F}, {3.0F, 4.0F}, {5.0F, 6.0F}}),
+                               torch::tensor(std::vector<int64_t>{0, 1, 1})};
+  expect_rows(test::read_all(*with_train(folder / "test.csv"), /*ahead=*/true), expected);
+  for (const char* like : {"train", "train.csv"}) {
+    const std::string output = at("test-by-") + like;
+    convert(
+        {.inputs = {at("test.csv")}, .output = output, .target_column = "label", .like = at(like)});
+    const auto dataset = with_train(fs::path(output) / "shard-00000.lvb");
+    expect_rows(test::read_all(*dataset, /*ahead=*/true), expected);
+  }
+  write_text(folder / "unnamed.csv", "-1,2,0\n");
+  expect_data_error(
+      [&] { convert({.inputs = {at("test.csv")}, .output = at("no"), .like = at("unnamed.csv")}); },
+      "have no names to be matched");
+}
+
 TEST_F(Convert, what_cannot_be_converted_leaves_nothing_behind) {
   auto text = std::string("1,2,0\n");
   for (int i = 0; i < 12; ++i) text += text;  // 4,096 rows, several batches

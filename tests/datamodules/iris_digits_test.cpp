@@ -2,9 +2,12 @@
 #include <levin/datamodules/iris.h>
 
 #include "datamodules/loader_support.h"
+#include "framework/message_of.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <levin/framework/core/error.h>
 
 namespace levin::iris_digits_test {
 
@@ -90,6 +93,19 @@ TEST(DigitsDataModule, hyper_parameters_are_its_own_options) {
   EXPECT_EQ(settings.at("batch_size").as_int(), 5);
   EXPECT_FALSE(settings.contains("x"));
   EXPECT_EQ(IrisDataModule({.seed = 3}).hyper_parameters().at("seed").as_int(), 3);
+}
+
+TEST(DigitsDataModule, pixels_must_be_scaled_as_in_training) {
+  DigitsDataModule trained({.scale = false});
+  const auto state = trained.fitted_state();
+  DigitsDataModule same({.scale = false});
+  EXPECT_NO_THROW(same.load_fitted_state(state));
+  DigitsDataModule other;
+  EXPECT_EQ(test::message_of<ConfigError>([&] { other.load_fitted_state(state); }),
+            "the model was trained with scale = false, but here scale is true; set the same scale, "
+            "so that the pixels mean the same");
+  IrisDataModule flowers;  // knows nothing of scales
+  EXPECT_NO_THROW(other.load_fitted_state(flowers.fitted_state()));
 }
 
 }  // namespace levin::iris_digits_test

@@ -194,13 +194,30 @@ TEST(MNIST, missing_files_are_named_with_what_to_do) {
   TemporaryFolder folder;
   MNISTDataModule data({.data_dir = folder.path(), .download = false});
   const auto expected = [&](const std::string& name) {
-    return name + " is missing: neither it nor " + name + ".gz is in '" + folder.string() +
-           "' or '" + (folder / "MNIST/raw").string() +
+    std::string dotted = name;
+    dotted[dotted.find("-idx")] = '.';
+    return name + " is missing: neither it nor " + name + ".gz nor " + dotted + " is in '" +
+           folder.string() + "' or '" + (folder / "MNIST/raw").string() +
            "'; put the four files of MNIST in data_dir, or set download = true, so that "
            "prepare_data downloads them";
   };
   EXPECT_EQ(data_error([&] { data.prepare_data(); }), expected("train-images-idx3-ubyte"));
   EXPECT_EQ(data_error([&] { data.setup(Stage::test); }), expected("t10k-images-idx3-ubyte"));
+}
+
+// trials 14: the names in Kaggle's archive.
+TEST(MNIST, files_with_a_dot_before_idx_are_found_and_not_downloaded_again) {
+  TemporaryFolder folder;
+  for (const char* name :
+       {"train-images.idx3-ubyte", "train-labels.idx1-ubyte.gz", "MNIST/raw/t10k-images.idx3-ubyte",
+        "t10k-labels-idx1-ubyte/t10k-labels-idx1-ubyte"}) {
+    fs::create_directories((folder / name).parent_path());
+    write_text(folder / name, "not MNIST");
+  }
+  MNISTDataModule data({.data_dir = folder.path(), .download = false});
+  EXPECT_EQ(data_error([&] { data.prepare_data(); }), "no DataError");
+  EXPECT_SAYS(data_error([&] { data.setup(Stage::fit); }), "train-images.idx3-ubyte' is damaged");
+  EXPECT_SAYS(data_error([&] { data.setup(Stage::test); }), "t10k-images.idx3-ubyte' is damaged");
 }
 
 TEST(MNIST, altered_truncated_and_foreign_files_are_refused_and_kept) {
@@ -243,6 +260,14 @@ TEST(MNIST, options_that_cannot_be_are_refused) {
 }
 
 // row 34
+TEST(MNIST, a_tilde_is_the_home_folder_and_other_variables_are_refused) {
+  const char* const home = std::getenv("HOME");
+  if (home == nullptr) GTEST_SKIP() << "HOME isn't set";
+  const MNISTDataModule data({.data_dir = "~/mnist"});
+  EXPECT_EQ(data.hyper_parameters().at("data_dir"), Value(std::string(home) + "/mnist"));
+  EXPECT_THROW(MNISTDataModule({.data_dir = "$SCRATCH/mnist"}), ConfigError);
+}
+
 TEST(MNIST, classes_are_named_by_their_digits) {
   const auto names = MNISTDataModule().class_names();
   ASSERT_EQ(names.size(), 10U);
@@ -255,6 +280,17 @@ TEST(MNIST, hyper_parameters_are_its_options) {
   EXPECT_EQ(settings.at("val_split").as_int(), 5000);
   EXPECT_EQ(settings.at("normalize").as_bool(), true);
   EXPECT_EQ(settings.at("mirrors").as_array().size(), 2U);
+}
+
+TEST(MNIST, pixels_must_be_normalized_as_in_training) {
+  MNISTDataModule trained({.normalize = true, .mean = 0.1307, .std = 0.3081});
+  const auto state = trained.fitted_state();
+  EXPECT_NO_THROW(trained.load_fitted_state(state));
+  EXPECT_EQ(test::message_of<ConfigError>([&] { MNISTDataModule().load_fitted_state(state); }),
+            "the model was trained with normalize = true, mean = 0.1307 and std = 0.3081, but here "
+            "it is normalize = false; set the same, so that the pixels mean the same");
+  MNISTDataModule plain;
+  EXPECT_NO_THROW(plain.load_fitted_state(MNISTDataModule({.storage = "float32"}).fitted_state()));
 }
 
 }  // namespace levin::mnist_test

@@ -13,6 +13,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/csv.h>
+#include <levin/datamodules/readers/csv_columns.h>
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/text.h>
 
@@ -360,6 +361,8 @@ TEST(Shards, files_that_do_not_fit_together_are_refused_by_name) {
                         "': its name ends in none of .lvb, .npy, .csv, .tsv, .libsvm, .svm, "
                         ".svmlight, .idx; rename it, or set format to one of lvb, npy, idx, csv, "
                         "libsvm");
+  expect_data_error([&] { open_files({folder / "a.csv.gz"}); },
+                    "only IDX files may be gzipped; unpack it with gunzip first");
   EXPECT_THROW(open_files({folder / "a.csv"}, {.format = "cvs"}), ConfigError);
 }
 
@@ -399,8 +402,87 @@ TEST(Shards, files_are_found_by_path_folder_and_pattern_in_order_of_their_names)
       "no file matches the pattern '" + root + "/*.lvb'; check its folder and its spelling");
   expect_data_error([&] { readers::find_files({root + "/nothing"}); },
                     "there is no file in the folder '" + root +
-                        "/nothing' (hidden files and subfolders don't count); put files in it, or "
-                        "name another");
+                        "/nothing' (subfolders and names that begin with '.' or '_' don't count); "
+                        "put files in it, or name another");
+}
+
+// trials 11: what Spark, Hive and Arrow write beside the data or skip themselves.
+TEST(Shards, names_that_begin_with_an_underscore_or_a_dot_are_skipped_in_folders_and_patterns) {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"sp", "sp/_temporary", "sp/day=1", "marks"}) {
+    fs::create_directories(folder / name);
+  }
+  for (const char* name : {"sp/part-0.csv", "sp/day=1/part-1.csv", "sp/_temporary/part-2.csv"}) {
+    write_text(folder / name, "1,0\n");
+  }
+  for (const char* name : {"sp/_SUCCESS", "sp/_metadata.csv", "sp/.part-0.csv.crc",
+                           "sp/day=1/_started_7", "marks/_SUCCESS"}) {
+    write_text(folder / name, "");
+  }
+  using Files = std::vector<fs::path>;
+  const std::string root = folder.path().string();
+  const Files one = {folder / "sp/part-0.csv"};
+  EXPECT_EQ(readers::find_files({root + "/sp"}), one);
+  EXPECT_EQ(readers::find_files({root + "/sp/*.csv"}), one);
+  EXPECT_EQ(readers::find_files({root + "/sp/*/*.csv"}), (Files{folder / "sp/day=1/part-1.csv"}));
+  EXPECT_EQ(readers::find_files({root + "/sp/day=1/*"}), (Files{folder / "sp/day=1/part-1.csv"}));
+  // What is asked for by name is taken.
+  EXPECT_EQ(readers::find_files({root + "/sp/_meta*"}), (Files{folder / "sp/_metadata.csv"}));
+  EXPECT_EQ(readers::find_files({root + "/sp/_metadata.csv"}),
+            (Files{folder / "sp/_metadata.csv"}));
+  EXPECT_EQ(readers::find_files({root + "/sp/_temporary"}),
+            (Files{folder / "sp/_temporary/part-2.csv"}));
+  expect_data_error([&] { readers::find_files({root + "/marks"}); },
+                    "names that begin with '.' or '_' don't count");
+  expect_data_error([&] { readers::find_files({root + "/marks/*"}); },
+                    "no file matches the pattern '" + root +
+                        "/marks/*', apart from names that begin with '.' or '_' and don't count, "
+                        "such as '" +
+                        root + "/marks/_SUCCESS'; begin that part of the pattern so, too");
+}
+
+// trials 1
+TEST(Shards, columns_of_several_csv_files_are_matched_by_name) {
+  const test::TemporaryFolder folder;
+  write_text(folder / "a.csv", "a,b,label\n-1,2,0\n3,4,1\n");
+  write_text(folder / "b.csv", "label,b,a\n1,6,5\n");
+  write_text(folder / "c.csv", "-7,8,1\n");
+  write_text(folder / "extra.csv", "id,b,a,label\nx,6,5,1\n");
+  const test::Rows expected = {torch::tensor({{-1.0F, 2.0F}, {3.0F, 4.0F}, {5.0F, 6.0F}}),
+                               torch::tensor(std::vector<int64_t>{0, 1, 1})};
+  expect_both_ways(*open_files({folder / "a.csv", folder / "b.csv"}), expected);
+  expect_both_ways(
+      *open_files({folder / "a.csv", folder / "extra.csv"}, {.ignore_extra_columns = true}),
+      expected);
+  expect_data_error(
+      [&] {
+        open_files({folder / "a.csv", folder / "extra.csv"});
+      },
+      "extra.csv has the column 'id'");
+  expect_data_error(
+      [&] {
+        open_files({folder / "extra.csv", folder / "a.csv"});
+      },
+      "a.csv has no column 'id'");
+  // A file without names is taken by places, and that is said.
+  std::vector<std::string> notes;
+  const ShardOptions noting = {.note = [&](const std::string& text) { notes.push_back(text); }};
+  const auto cut = open_files({folder / "a.csv", folder / "c.csv"}, noting);
+  EXPECT_TRUE(torch::equal(read_all(*cut, true).input[2], torch::tensor({-7.0F, 8.0F})));
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_EQ(notes.front(), readers::taken_in_order({(folder / "c.csv").string()},
+                                                   {.file = (folder / "a.csv").string(),
+                                                    .names = {"a", "b", "label"}}));
+}
+
+TEST(Shards, libsvm_rows_narrower_than_those_of_other_files_name_num_features) {
+  const test::TemporaryFolder folder;
+  write_lvb(folder / "a.lvb", test::make_rows(5, 3));
+  write_text(folder / "b.libsvm", "0 1:1\n");
+  const std::vector<fs::path> files = {folder / "a.lvb", folder / "b.libsvm"};
+  expect_data_error([&] { open_files(files); },
+                    "and set num_features to the number of features if libsvm files don't show it");
+  EXPECT_EQ(open_files(files, {.num_features = 3})->table().rows(), 6);
 }
 
 TEST(Shards, what_is_no_file_is_an_error_not_a_wait) {

@@ -230,6 +230,76 @@ TEST(StreamDataModule, features_that_only_training_shows_are_zero_elsewhere_othe
                     "most 5; set num_features to the number of features in all files");
 }
 
+// trials 1
+TEST(StreamDataModule, columns_of_all_sets_are_matched_by_name) {
+  const TemporaryFolder folder;
+  test::write_text(folder / "train.csv", "a,b,label\n-1,2,0\n3,4,1\n");
+  test::write_text(folder / "val.csv", "label,b,a\n1,6,5\n");
+  test::write_text(folder / "new.csv", "b,a\n8,7\n");
+  test::write_text(folder / "bad.csv", "a,c,label\n1,2,0\n");
+  StreamDataModuleOptions options = {.train = {(folder / "train.csv").string()},
+                                     .val = {(folder / "val.csv").string()},
+                                     .predict = {(folder / "new.csv").string()}};
+  StreamDataModule data(options);
+  const Rows val = read_all(data.val_dataloader());
+  EXPECT_TRUE(torch::equal(val.input, torch::tensor({{5.0F, 6.0F}})));
+  EXPECT_TRUE(torch::equal(val.target, torch::tensor(std::vector<int64_t>{1})));
+  auto reader = data.predict_dataloader().front().open();
+  Batch batch;
+  ASSERT_TRUE(reader.next(batch));
+  EXPECT_TRUE(torch::equal(batch.input(), torch::tensor({{7.0F, 8.0F}})));
+  EXPECT_FALSE(batch.has("target"));
+  EXPECT_TRUE(data.take_notes().empty());
+  options.val = {(folder / "bad.csv").string()};
+  StreamDataModule bad(options);
+  expect_data_error([&] { bad.setup(Stage::fit); }, "bad.csv has no column 'b'");
+  options.val = {(folder / "new.csv").string()};
+  StreamDataModule unlabelled(options);
+  expect_data_error([&] { unlabelled.setup(Stage::fit); }, "new.csv has no column 'label'");
+}
+
+// trials 2
+TEST(StreamDataModule, a_doubtful_first_line_is_refused_or_noted_by_the_trainer_until_it_is_told) {
+  const TemporaryFolder folder;
+  test::write_text(folder / "a.csv", "0,1,2\n-1,2,0\n3,4,1\n");
+  StreamDataModuleOptions options = {.train = {(folder / "a.csv").string()}};
+  StreamDataModule refused(options);
+  expect_data_error([&] { refused.setup(Stage::fit); }, "the numbers count from 0");
+  options.header = "true";
+  StreamDataModule named(options);
+  EXPECT_EQ(read_all(named.train_dataloader()).input.size(0), 2);
+  options.header = "maybe";
+  EXPECT_THROW(StreamDataModule{options}, ConfigError);
+
+  test::write_text(folder / "b.csv", "5,3,1,0\n1,2,3,1\n");
+  options = {.train = {(folder / "b.csv").string()}};
+  StreamDataModule noted(options);
+  test::Classifier model;
+  Trainer trainer({.accelerator = "cpu",
+                   .max_epochs = 1,
+                   .fast_dev_run = true,
+                   .default_root_dir = folder.path().string()});
+  testing::internal::CaptureStderr();
+  try {
+    trainer.fit(model, noted);
+  } catch (const std::exception&) {  // the model takes rows of another width
+  }
+  const std::string printed = testing::internal::GetCapturedStderr();
+  EXPECT_NE(printed.find("note: " + (folder / "b.csv").string() + ", line 1: '5', '3', '1', '0'"),
+            std::string::npos)
+      << printed;
+}
+
+// trials 11
+TEST(StreamDataModule, folders_that_spark_wrote_are_read) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "sp");
+  test::write_text(folder / "sp/_SUCCESS", "");
+  test::write_text(folder / "sp/part-00000.csv", "a,label\n1,0\n2,1\n");
+  StreamDataModule data({.val = {(folder / "sp").string()}});
+  EXPECT_EQ(read_all(data.val_dataloader()).input.size(0), 2);
+}
+
 TEST(StreamDataModule, what_targets_are_is_settled_by_the_first_set) {
   const TemporaryFolder folder;
   const auto targets = [&](const char* suffix, const std::string& train, const std::string& val) {
@@ -287,6 +357,68 @@ TEST(StreamDataModule, prediction_needs_no_targets) {
   EXPECT_EQ(batch.rows(), 4);
   EXPECT_FALSE(batch.has("target"));
   EXPECT_TRUE(data.train_dataloader().empty());
+}
+
+TEST(StreamDataModule, features_and_targets_are_read_as_in_training) {
+  TemporaryFolder folder;
+  test::write_text(folder / "train.libsvm", "0.5 1:1 7:2\n1 2:1\n");
+  test::write_text(folder / "narrow.libsvm", "3 1:1\n4 2:1\n");
+  StreamDataModule trained({.train = {(folder / "train.libsvm").string()}});
+  trained.setup(Stage::fit);
+  const auto state = trained.fitted_state();
+  EXPECT_EQ(state.values.at("num_features"), Value(7));
+  EXPECT_EQ(state.values.at("target_type"), Value("value"));
+  StreamDataModule narrow({.test = {(folder / "narrow.libsvm").string()}});
+  EXPECT_EQ(narrow.dims(), (std::vector<int64_t>{2}));
+  narrow.load_fitted_state(state);
+  const auto rows = read_all(narrow.test_dataloader());
+  EXPECT_EQ(rows.input.size(1), 7);
+  EXPECT_TRUE(rows.target.equal(torch::tensor({3.0F, 4.0F})));
+  EXPECT_EQ(narrow.fitted_state().values, state.values);
+}
+
+TEST(StreamDataModule, columns_are_those_of_training_by_name) {
+  TemporaryFolder folder;
+  test::write_text(folder / "train.csv", "a,b,label\n1,2,0\n3,4.5,1\n");
+  test::write_text(folder / "test.csv", "label,b,a\n1,20,10\n0,40,30.5\n");
+  StreamDataModule trained({.train = {(folder / "train.csv").string()}});
+  trained.setup(Stage::fit);
+  StreamDataModule tested({.test = {(folder / "test.csv").string()}});
+  tested.load_fitted_state(trained.fitted_state());
+  const auto rows = read_all(tested.test_dataloader());
+  EXPECT_TRUE(rows.input.equal(torch::tensor({{10.0F, 20.0F}, {30.5F, 40.0F}})));
+  EXPECT_TRUE(rows.target.equal(torch::tensor({1, 0})));
+}
+
+TEST(StreamDataModule, keeps_the_names_of_classes_that_a_checkpoint_knows) {
+  TemporaryFolder folder;
+  test::write_text(folder / "a.libsvm", "0 1:1\n1 2:1\n");
+  StreamDataModule data({.test = {(folder / "a.libsvm").string()}});
+  EXPECT_TRUE(data.class_names().empty());
+  StateDict state;
+  state.values["class_names"] = Value::Array{"ant", "bee"};
+  data.load_fitted_state(state);
+  EXPECT_EQ(data.class_names(), (Names{"ant", "bee"}));
+}
+
+TEST(StreamDataModule, bytes_must_be_scaled_as_in_training) {
+  TemporaryFolder folder;
+  const std::vector<uint8_t> pixels = {1, 2, 3, 4};
+  const std::vector<int64_t> labels = {0, 1};
+  readers::write_npy(folder / "x.npy", readers::Array::of<uint8_t>({2, 2}, pixels));
+  readers::write_npy(folder / "y.npy", readers::Array::of<int64_t>({2}, labels));
+  const auto x = (folder / "x.npy").string();
+  const auto y = (folder / "y.npy").string();
+  StreamDataModule trained({.train = {x}, .train_targets = {y}, .scale = 0.5});
+  trained.setup(Stage::fit);
+  StreamDataModule same({.test = {x}, .test_targets = {y}, .scale = 0.5});
+  same.load_fitted_state(trained.fitted_state());
+  EXPECT_NO_THROW(same.setup(Stage::test));
+  StreamDataModule other({.test = {x}, .test_targets = {y}});
+  other.load_fitted_state(trained.fitted_state());
+  EXPECT_EQ(message_of<ConfigError>([&] { other.setup(Stage::test); }),
+            "the model was trained with scale = 0.5, but here scale is 0; set the same scale, so "
+            "that the features mean the same");
 }
 
 }  // namespace levin::stream_test

@@ -72,8 +72,9 @@ class RanksTest : public ::testing::Test {
     ::setpgid(0, 0);
     redirect(folder / ("out" + log), 1);
     redirect(folder / ("err" + log), 2);
-    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
-                             "LEVIN_LAUNCHED", "LEVIN_RUN_ID", "LEVIN_RESTART_COUNT"}) {
+    for (const char* name :
+         {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LEVIN_LAUNCHED",
+          "LEVIN_RUN_ID", "LEVIN_RUN_SECRET", "LEVIN_RESTART_COUNT"}) {
       ::unsetenv(name);
     }
     ::setenv("OMP_NUM_THREADS", "1", 1);

@@ -33,6 +33,8 @@ class LoadedModel : public ::testing::Test {
     auto loaded = load_module(shipped_classes(), path);
     EXPECT_FALSE(loaded->is_training());
     EXPECT_EQ(loaded->hyper_parameters(), model.hyper_parameters());
+    EXPECT_EQ(loaded->data_state().values, model.data_state().values);
+    EXPECT_EQ(class_names_in(loaded->data_state()), data.class_names());
     data.setup(Stage::predict);
     std::vector<torch::Tensor> classes;
     std::vector<torch::Tensor> probabilities;

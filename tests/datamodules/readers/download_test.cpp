@@ -1,6 +1,11 @@
 #include <levin/datamodules/readers/download.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -71,6 +76,24 @@ TEST_F(ReadersDownload, takes_the_first_mirror_that_delivers) {
   download_from({"/missing", "/good", "/never_asked"});
   expect_delivered();
   EXPECT_EQ(server_.requests().size(), 2u);
+}
+
+TEST_F(ReadersDownload, says_that_it_waits_for_another_process) {
+  std::filesystem::create_directories(destination_.parent_path());
+  const int other = ::open(destination_.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  std::atomic<int> looks{0};
+  files::inject_clock([&] { return static_cast<double>(looks++); });  // a second for each look
+  testing::internal::CaptureStderr();
+  std::thread thread([&] { download_from({"/good"}); });
+  while (looks < 8) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_FALSE(has_destination());
+  ::close(other);
+  thread.join();
+  files::inject_clock({});
+  EXPECT_TRUE(test::says(testing::internal::GetCapturedStderr(),
+                         {"waiting for another process that downloads into '"}));
+  expect_delivered();
 }
 
 TEST_F(ReadersDownload, asks_for_the_rest_after_a_broken_connection) {

@@ -60,6 +60,24 @@ TEST(ReadersLvb, a_header_that_it_writes_is_read) {
   EXPECT_EQ(read.columns.back().name, "target");
 }
 
+TEST(ReadersLvb, names_of_features_are_kept_and_checked) {
+  const std::vector<Column> columns = {{"input", DType::float32, {2}},
+                                       {"target", DType::int64, {}}};
+  const std::string header = lvb_header(lvb_layout(columns, 0, {{"a", "b c"}, "label"}));
+  const LvbHeader read = parse_lvb_header(bytes_of(header), "a.lvb");
+  EXPECT_EQ(read.names.features, (std::vector<std::string>{"a", "b c"}));
+  EXPECT_EQ(read.names.target, "label");
+  LvbNames one;
+  one.features = {"a"};
+  expect_refused(
+      lvb_header(lvb_layout(columns, 0, one)),
+      "the number of its names is 2, but must be 3, one for each feature and the target");
+  // Names that are too long for a header are left out.
+  one.features = {"a", std::string(70000, 'x')};
+  EXPECT_TRUE(lvb_layout(columns, 0, one).names.features.empty());
+  EXPECT_TRUE(parse_lvb_header(bytes_of(whole_header()), "a.lvb").names.features.empty());
+}
+
 TEST(ReadersLvb, another_format_or_version_is_named) {
   expect_refused("PK\x03\x04 another format",
                  "it isn't a .lvb file, which starts with the bytes 89 4c 56 42 0d 0a 1a 0a; check "

@@ -67,4 +67,19 @@ TEST(ModuleDescription, is_json_in_the_metadata_of_the_file) {
       "input": {"shape": [4], "dtype": "float32"}, "class_names": ["setosa", "versicolor"]})"));
 }
 
+TEST(ModuleDescription, what_the_data_taught_is_read_with_the_names_of_the_classes) {
+  StateDict checkpoint;
+  EXPECT_TRUE(fitted_state(checkpoint).values.as_object().empty());
+  checkpoint.values["module"] = to_value(ModuleDescription{.class_names = {"cat", "dog"}});
+  EXPECT_EQ(class_names_in(fitted_state(checkpoint)), (Names{"cat", "dog"}));
+  StateDict fitted;
+  fitted.values["target_type"] = "class";
+  checkpoint.add("fitted", fitted);
+  EXPECT_EQ(class_names_in(fitted_state(checkpoint)), (Names{"cat", "dog"}));
+  EXPECT_EQ(fitted_state(checkpoint).values.at("target_type"), Value("class"));
+  fitted.values["class_names"] = Value::Array{"emu"};
+  checkpoint.add("fitted", fitted);
+  EXPECT_EQ(class_names_in(fitted_state(checkpoint)), Names{"emu"});
+}
+
 }  // namespace levin::module_description_test

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <levin/framework/checkpoint/restart_record.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
+#include "framework/message_of.h"
 #include "framework/support.h"
 
 namespace levin::test::restart_record_test {
@@ -40,6 +42,16 @@ TEST_F(Restarts, pass_over_a_checkpoint_that_is_gone) {
   EXPECT_EQ(again().checkpoint(0), fs::path());
 }
 
+TEST_F(Restarts, a_broken_record_is_named_with_the_remedy) {
+  first().saved(0, saved("a.ckpt"));
+  const auto path = again().path();
+  for (const char* broken : {"{", "[]", "3", R"({"0": {"checkpoint": 7}})"}) {
+    files::write_atomically(path, broken);
+    const auto message = message_of<CheckpointError>([&] { again().checkpoint(0); });
+    EXPECT_TRUE(says(message, {path.string(), "remove it", "ckpt_path"}));
+  }
+}
+
 TEST_F(Restarts, a_job_that_came_to_its_end_begins_anew_under_its_name) {
   first().saved(0, saved("a.ckpt"));
   // A host was lost, which torchrun doesn't count as a restart.
@@ -53,6 +65,19 @@ TEST_F(Restarts, a_name_that_all_jobs_share_is_trusted_in_restarts_only) {
   EXPECT_EQ(RestartRecord(folder_.path(), "none", true, false).checkpoint(0),
             folder_.path() / "a.ckpt");
   EXPECT_EQ(RestartRecord(folder_.path(), "none", false, false).checkpoint(0), fs::path());
+}
+
+TEST_F(Restarts, go_on_only_from_a_checkpoint_in_a_folder_of_the_job) {
+  const TemporaryFolder elsewhere;
+  const auto foreign = elsewhere.path() / "a.ckpt";
+  files::write_atomically(foreign, "a checkpoint");
+  first().saved(0, foreign);
+  EXPECT_EQ(again().checkpoint(0), fs::path()) << "it isn't recorded";
+  RestartRecord known(folder_.path(), "job", true, true, {elsewhere.path()});
+  known.saved(0, foreign);
+  EXPECT_EQ(known.checkpoint(0), foreign);
+  EXPECT_TRUE(says(message_of<CheckpointError>([&] { again().checkpoint(0); }),
+                   {".restart-job.json", foreign.string(), "remove the first file"}));
 }
 
 TEST_F(Restarts, jobs_know_nothing_of_each_other_whatever_their_names) {

@@ -152,8 +152,38 @@ TEST(ConfigJob, a_swapped_class_keeps_the_settings_it_has) {
   const Job job = job_of("model: {class_path: Net, init_args: {units: 5, learning_rate: 0.5}}",
                          {{"model", parse_argument("Wide")}});
   EXPECT_EQ(net_of(job)->units, 5);
-  ASSERT_EQ(job.remarks.size(), 1U);
-  EXPECT_NE(job.remarks[0].find("job.yaml:1: model.learning_rate is left out"), std::string::npos);
+  EXPECT_EQ(job.warnings,
+            std::vector<std::string>{"model: Wide doesn't have these settings, which are ignored: "
+                                     "learning_rate (job.yaml:1, a setting of Net)"});
+}
+
+// The line may be changed in the file as well as on the command line, and for any kind of class.
+TEST(ConfigJob, settings_that_only_another_class_of_the_kind_has_are_ignored_with_a_warning) {
+  const Job job = job_of(
+      "model: {class_path: Wide, init_args: {units: 5, learning_rate: 0.5}}\n"
+      "optimizer:\n"
+      "  class_path: Adam\n"
+      "  init_args:\n"
+      "    learning_rate: 0.25\n"
+      "    momentum: 0.9\n"
+      "    dampening: 0.1\n");
+  EXPECT_EQ(net_of(job)->units, 5);
+  ASSERT_EQ(job.warnings.size(), 2U);  // one for each class
+  EXPECT_EQ(job.warnings[0],
+            "model: Wide doesn't have these settings, which are ignored: learning_rate "
+            "(job.yaml:1, a setting of Net)");
+  EXPECT_EQ(job.warnings[1],
+            "optimizer: Adam doesn't have these settings, which are ignored: momentum "
+            "(job.yaml:6, a setting of SGD), dampening (job.yaml:7, a setting of SGD)");
+  EXPECT_EQ(to_yaml(job, registry(), false).find("momentum"), std::string::npos);
+  EXPECT_EQ(job_of(to_yaml(job, registry(), false)).warnings.size(), 0U);
+}
+
+TEST(ConfigJob, a_misspelt_setting_of_a_swapped_class_is_an_error_on_the_command_line_too) {
+  const ConfigNode root =
+      tree("model: {class_path: Net, init_args: {unit: 5}}", {{"model", parse_argument("Wide")}});
+  EXPECT_EQ(test::message_of<ConfigError>([&] { read_job(registry(), root); }),
+            "job.yaml:1: model: unknown key 'unit'; did you mean 'units'?");
 }
 
 TEST(ConfigJob, errors_name_file_line_key_and_the_nearest_name) {

@@ -70,20 +70,13 @@ TEST(ConfigMerge, lists_are_replaced_as_a_whole) {
   EXPECT_EQ(base.find("trainer")->find("callbacks")->items.size(), 1U);
 }
 
-TEST(ConfigMerge, settings_of_a_swapped_class_are_marked_as_inherited) {
+TEST(ConfigMerge, settings_of_a_swapped_class_stay) {
   ConfigNode root = read("model: {class_path: LogisticRegression, in_features: 4, bias: false}");
   apply(root, set("model", "MLP"));
   apply(root, set("model.bias", "true"));
   const ConfigNode& args = *root.find("model")->find("init_args");
   EXPECT_EQ(root.find("model")->find("class_path")->text, "MLP");
-  EXPECT_TRUE(args.find("in_features")->inherited);
-  EXPECT_FALSE(args.find("bias")->inherited);
-}
-
-TEST(ConfigMerge, naming_the_same_class_again_inherits_nothing) {
-  ConfigNode root = read("model: {class_path: levin.MLP, in_features: 4}");
-  apply(root, set("model.class_path", "levin::MLP"));
-  EXPECT_FALSE(root.find("model")->find("init_args")->find("in_features")->inherited);
+  EXPECT_EQ(args.plain(), json(R"({"in_features": 4, "bias": true})"));
 }
 
 TEST(ConfigMerge, overrides_reach_settings_with_and_without_init_args) {

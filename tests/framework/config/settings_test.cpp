@@ -97,14 +97,17 @@ TEST(ConfigSettings, null_leaves_the_trainers_defaults) {
   EXPECT_FALSE(sample.limit);
 }
 
-TEST(ConfigSettings, an_inherited_setting_the_class_lacks_is_left_out_with_a_remark) {
-  ConfigNode node = parse_yaml("depth: 3\ncount: 4\n", "job.yaml");
-  for (auto& member : node.members) member.value.inherited = true;
+TEST(ConfigSettings, a_setting_that_only_another_class_has_is_ignored_and_named) {
+  const ReadOptions options{.other_class_with = [](std::string_view key) {
+    return key == "depth" ? std::string("Deep") : std::string();
+  }};
   Sample sample;
-  const auto remarks = read_settings(describe(sample), node, "model");
-  ASSERT_EQ(remarks.size(), 1U);
-  EXPECT_EQ(remarks[0].rfind("job.yaml:1: model.depth is left out", 0), 0U) << remarks[0];
+  const auto ignored = read_settings(
+      describe(sample), parse_yaml("depth: 3\ncount: 4\n", "job.yaml"), "model", options);
+  EXPECT_EQ(ignored, std::vector<std::string>{"depth (job.yaml:1, a setting of Deep)"});
   EXPECT_EQ(sample.count, 4);
+  EXPECT_THROW(read_settings(describe(sample), parse_yaml("dpth: 3", "job.yaml"), "model", options),
+               ConfigError);
 }
 
 TEST(ConfigSettings, settings_must_be_an_object) {

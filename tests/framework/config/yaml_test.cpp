@@ -1,10 +1,15 @@
 #include <levin/framework/config/yaml.h>
 
 #include <cmath>
+#include <string>
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/config/merge.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+
+#include "framework/temporary_folder.h"
 
 namespace levin::yaml_test {
 
@@ -83,6 +88,65 @@ TEST(ConfigYaml, aliases_can_not_blow_up_a_small_file) {
     text += "]\n";
   }
   expect_contains(error_of(text), "too large");
+}
+
+TEST(ConfigYaml, what_follows_the_end_is_refused_with_its_line) {
+  // yaml-cpp's LoadAll never ends with the first two of these.
+  expect_contains(error_of(","), "job.yaml:1: not valid YAML: found ','");
+  expect_contains(error_of("[1, 2]\n,\n"), "job.yaml:2: not valid YAML: found ','");
+  expect_contains(error_of("'a'\n# b\n, c\n"), "job.yaml:3: not valid YAML: found ', c'");
+  expect_contains(error_of("a: 1\n---\nb: 2\n"), "job.yaml:2: found 2 documents");
+}
+
+TEST(ConfigYaml, an_alias_of_what_contains_it_is_refused) {
+  expect_contains(error_of("a: &a\n  - *a\n"), "job.yaml:2: the alias");
+}
+
+TEST(ConfigYaml, aliases_of_anchors_in_anchors_work) {
+  const Value root = plain("a: &a {b: &b [1, 2], c: *b}\nd: *a\ne: *b\n");
+  const Value list = Value::Array{1, 2};
+  EXPECT_EQ(root.at("d"), Value(Value::Object{{"b", list}, {"c", list}}));
+  EXPECT_EQ(root.at("e"), list);
+}
+
+/// With a time for each key that grows with the number of keys, this took more than 30 s.
+TEST(ConfigYaml, ninety_thousand_keys_are_read_and_merged_in_linear_time) {
+  std::string text = "class_path: MLP\n";
+  for (int i = 0; i < 90'000; ++i) text += "key" + std::to_string(i) + ": 1\n";
+  ConfigNode root = ConfigNode::object({});
+  root.members.push_back({"model", {}, parse_yaml(text, "job.yaml")});
+  normalise(root);
+  const ConfigNode* arguments = root.find("model")->find("init_args");
+  ASSERT_NE(arguments, nullptr);
+  EXPECT_EQ(arguments->members.size(), 90'000U);
+  ConfigNode base = root;
+  merge(base, root);
+  EXPECT_EQ(base.find("model")->find("init_args")->members.size(), 90'000U);
+  expect_contains(error_of(text + "key89999: 2\n"),
+                  "job.yaml:90002: the key 'key89999' is there twice, first in line 90001");
+}
+
+TEST(ConfigYaml, more_values_or_levels_than_any_configuration_has_are_refused_with_the_line) {
+  std::string many = "a:\n";
+  for (int i = 0; i < 100'001; ++i) many += "- 1\n";
+  expect_contains(error_of(many), "job.yaml:100001: nested too deeply or too large");
+  expect_contains(error_of(std::string(100'000, '[')), "job.yaml:1: nested too deeply");
+  std::string deep = "a: ";
+  for (int i = 0; i < 70; ++i) deep += "{a: ";
+  expect_contains(error_of(deep), "job.yaml:1: nested too deeply");
+}
+
+TEST(ConfigYaml, a_file_without_an_end_is_refused) {
+  const test::TemporaryFolder folder;
+  files::write_atomically(folder / "large.yaml", std::string((16 << 20) + 1, '#'));
+  for (const std::string& path : {(folder / "large.yaml").string(), std::string("/dev/zero")}) {
+    try {
+      read_yaml(path);
+      ADD_FAILURE() << path;
+    } catch (const ConfigError& error) {
+      expect_contains(error.what(), path + ": larger than 16 MiB");
+    }
+  }
 }
 
 TEST(ConfigYaml, a_file_that_is_not_there_is_a_configuration_error) {

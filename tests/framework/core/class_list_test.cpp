@@ -44,6 +44,24 @@ struct Unitless : Square {
   explicit Unitless(SquareOptions options) : Square(100.0, options) {}
 };
 
+/// Without settings, made from the argument.
+class Circle : public Shape {
+ public:
+  explicit Circle(double unit) : area_(3.0 * unit) {}
+  double area() const override { return area_; }
+
+ private:
+  double area_;
+};
+/// Without settings, made from nothing.
+struct Point : Shape {
+  double area() const override { return 0.0; }
+};
+/// Inherits the name Options, but has no constructor from them.
+struct UnitSquare : Square {
+  UnitSquare() : Square(1.0, {.side = 1.0}) {}
+};
+
 using Shapes = ClassList<Shape, double>;
 
 Shapes shapes() {
@@ -60,6 +78,21 @@ TEST(ClassList, makes_an_object_from_settings_by_name_and_its_arguments) {
   EXPECT_EQ(list.make("Square", Value::Object{{"side", 3}}, 10.0)->area(), 90.0);
   EXPECT_EQ(list.make("Backwards", {}, 10.0)->area(), 40.0);
   EXPECT_EQ(list.make("Unitless", {}, 10.0)->area(), 400.0);
+}
+
+TEST(ClassList, a_class_without_settings_needs_no_options) {
+  Shapes list;
+  list.add<Circle>("Circle");
+  list.add<Point>("Point");
+  list.add<UnitSquare>("UnitSquare");
+  EXPECT_EQ(list.make("Circle", {}, 2.0)->area(), 6.0);
+  EXPECT_EQ(list.make("Point", Value::Object{}, 2.0)->area(), 0.0);
+  EXPECT_EQ(list.make("UnitSquare", {}, 2.0)->area(), 1.0);
+  EXPECT_TRUE(list.at("Circle").draft().fields.empty());
+  EXPECT_EQ(message_of<ConfigError>([&] {
+              list.make("Circle", Value::Object{{"radius", 1}}, 1.0);
+            }),
+            "Circle: unknown key 'radius'; there are none");
 }
 
 TEST(ClassList, a_draft_keeps_its_settings_until_it_is_made) {

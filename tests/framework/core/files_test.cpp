@@ -174,6 +174,28 @@ TEST(FilesReadText, reads_files_whose_size_is_not_known) {
   EXPECT_TRUE(says(files::read_text("/proc/self/status"), {"Name:", "Pid:"}));  // says size 0
 }
 
+TEST(FilesReadText, refuses_what_is_larger_than_it_may_be) {
+  const TemporaryFolder folder;
+  files::write_atomically(folder.path() / "file", "123456");
+  EXPECT_EQ(files::read_text(folder.path() / "file", 6), "123456");
+  EXPECT_TRUE(
+      says(message_of<CheckpointError>([&] { files::read_text(folder.path() / "file", 5); }),
+           {"file", "more than 5 bytes"}));
+  EXPECT_TRUE(says(message_of<CheckpointError>([] { files::read_text("/dev/zero", 1 << 20); }),
+                   {"/dev/zero", "more than 1048576 bytes"}));
+}
+
+TEST(FilesReadText, says_when_a_file_is_larger_than_memory) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "sparse";
+  std::ofstream(path) << "x";
+  std::error_code refused;
+  fs::resize_file(path, uintmax_t{1} << 43, refused);  // 8 TiB that take no space on the disk
+  if (refused) GTEST_SKIP() << "this file system has no sparse files: " << refused.message();
+  EXPECT_TRUE(says(message_of<CheckpointError>([&] { files::read_text(path); }),
+                   {"sparse", std::strerror(ENOMEM)}));
+}
+
 TEST(FilesVersionFolder, is_one_above_the_highest) {
   const TemporaryFolder folder;
   const auto root = folder.path() / "logs";
@@ -331,6 +353,68 @@ TEST(FilesAppend, moves_with_what_waits) {
   EXPECT_EQ(third.offset(), 4);
   third.close();
   EXPECT_EQ(read_file(folder.path() / "log"), "text");
+}
+
+TEST(FilesAppend, keeps_what_it_could_not_write_and_writes_it_later) {
+  const TemporaryFolder folder;
+  files::AppendFile file(folder.path() / "log");
+  file.append("one\n");
+  {
+    const Fault fault("write", ENOSPC);
+    EXPECT_THROW(file.flush(), CheckpointError);
+    file.append("two\n");
+    EXPECT_THROW(file.flush(), CheckpointError);
+  }
+  EXPECT_EQ(file.offset(), 8);
+  EXPECT_EQ(file.text(), "one\ntwo\n");
+  file.flush();
+  EXPECT_EQ(read_file(folder.path() / "log"), "one\ntwo\n");
+}
+
+TEST(FilesAppend, knows_that_its_file_is_gone_and_still_has_the_text) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "run" / "log";
+  files::AppendFile file(path);
+  file.append("one\n");
+  file.flush();
+  file.append("two\n");
+  EXPECT_FALSE(file.is_removed());
+  fs::remove_all(path.parent_path());
+  EXPECT_TRUE(file.is_removed());
+  EXPECT_EQ(file.text(), "one\ntwo\n");
+  file.replace(file.text());
+  file.flush();
+  EXPECT_FALSE(file.is_removed());
+  file.append("three\n");
+  file.close();
+  EXPECT_EQ(read_file(path), "one\ntwo\nthree\n");
+}
+
+TEST(FilesAppend, knows_that_another_file_took_its_place) {
+  const TemporaryFolder folder;
+  files::AppendFile file(folder.path() / "log");
+  files::write_atomically(folder.path() / "log", "an editor's copy");
+  EXPECT_TRUE(file.is_removed());
+}
+
+TEST(FilesAppend, replaces_the_whole_text_once_that_is_possible) {
+  const TemporaryFolder folder;
+  files::AppendFile file(folder.path() / "log");
+  file.append("old\n");
+  file.flush();
+  file.replace("new\n");
+  file.append("more\n");
+  EXPECT_EQ(file.offset(), 9);
+  {
+    const Fault fault("rename", EIO);
+    EXPECT_THROW(file.flush(), CheckpointError);
+  }
+  EXPECT_EQ(read_file(folder.path() / "log"), "old\n");
+  EXPECT_EQ(file.text(), "new\nmore\n");
+  file.flush();
+  file.append("end\n");
+  file.close();
+  EXPECT_EQ(read_file(folder.path() / "log"), "new\nmore\nend\n");
 }
 
 TEST(FilesAppend, fails_with_a_levin_error) {

@@ -142,6 +142,10 @@ TEST(ValueJson, refuses_nesting_that_would_exhaust_the_stack) {
     return std::string(depth, '[') + std::string(depth, ']');
   };
   EXPECT_TRUE(Value::from_json(nested(400)).is_array());
+  // The parser stops at the level that is too deep, so it doesn't see that the text is cut short.
+  EXPECT_TRUE(
+      says(message_of<CheckpointError>([&] { Value::from_json(std::string(20 << 20, '[')); }),
+           {"the JSON text is nested more than 500 levels deep"}));
   EXPECT_TRUE(says(message_of<CheckpointError>([&] { Value::from_json(nested(200'000)); }),
                    {"the JSON text is nested more than 500 levels deep"}));
 }

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <limits>
 #include <random>
+#include <string>
 
 #include <levin/framework/core/error.h>
 
@@ -273,6 +275,50 @@ TEST(SafetensorsDamage, deep_nesting_is_an_error) {
   EXPECT_FALSE(is_taken(file_of(std::string(300'000, '['), 0)));
   EXPECT_FALSE(is_taken(
       file_of("{\"a\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}", 0)));
+}
+
+/// The most memory, in bytes, that this process has had since `forget_peak`.
+int64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    int64_t kibibytes = 0;
+    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+  }
+  return 0;
+}
+void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+TEST(SafetensorsDamage, a_header_of_another_form_takes_no_more_memory_than_its_bytes) {
+  constexpr size_t kBytes = 20 << 20;
+  const auto filled = [](std::string start, const std::string& with) {
+    while (start.size() < kBytes) start += with;
+    return file_of(start, 0);
+  };
+  for (const auto& [start, with] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"", "["},
+           {"{\"a\":", "["},
+           {"", "{\"a\":"},
+           {"{\"a\":[", "[],"},
+           {"{\"a\":{\"shape\":[", "1,"},
+           {"{\"a\":{\"shape\":[", "[],"},
+           {"{\"__metadata__\":{\"a\":", "["},
+           {"{", "\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"}}) {
+    const std::string file = filled(start, with);
+    forget_peak();
+    const int64_t before = peak_memory();
+    EXPECT_TRUE(says(message_of<CheckpointError>([&] { st::parse(bytes_of(file), "a.ckpt"); }),
+                     {"a.ckpt", "its header can't be read"}))
+        << start << with;
+    EXPECT_LT(peak_memory() - before, int64_t{3 * kBytes}) << start << with;
+  }
+}
+
+TEST(SafetensorsDamage, a_name_that_is_there_twice_is_an_error) {
+  const std::string twice =
+      "{" + entry("w", "U8", "[1]", "[0,1]") + "," + entry("w", "U8", "[1]", "[1,2]") + "}";
+  EXPECT_TRUE(
+      says(message_of<CheckpointError>([&] { st::parse(bytes_of(file_of(twice, 2)), "a"); }),
+           {"'w' is there twice"}));
 }
 
 }  // namespace levin::safetensors_test

@@ -523,6 +523,23 @@ TEST_F(HeartbeatTest, leaves_signals_to_the_main_thread) {
   for (const int64_t rank : {0, 1}) EXPECT_EQ(end_of(rank).err, "");
 }
 
+/// The store holds the token, which whoever reads it could present without the secret.
+TEST(Heartbeat, what_the_store_holds_is_not_enough_to_join) {
+  HeartbeatMeetingPlace place;
+  const HeartbeatOptions options{
+      .timeout_seconds = 60.0, .grace_seconds = 60.0, .secret = "the secret"};
+  Heartbeat zero(0, 2, place.functions(), options);
+  HeartbeatOptions without = options;
+  without.secret.clear();
+  Heartbeat intruder(1, 2, place.functions(), without);
+  EXPECT_TRUE(eventually([&] { return !intruder.failure(0.1).empty(); }));
+  EXPECT_TRUE(says(intruder.failure(0.0), {"rank 0 ended"}));
+  EXPECT_EQ(zero.failure(0.0), "") << "for rank 0, nobody has joined yet";
+  Heartbeat one(1, 2, place.functions(), options);
+  one.tell("one is here");
+  EXPECT_TRUE(says(zero.failure(5.0), {"one is here"}));
+}
+
 TEST(Heartbeat, says_where_rank_0_cannot_be_reached) {
   std::string value = "nonsense";
   const HeartbeatMeeting meeting{{}, [&] { return value; }};

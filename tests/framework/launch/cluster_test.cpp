@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -163,8 +164,61 @@ TEST(Cluster, reads_slurm_steps) {
   EXPECT_EQ(cluster->kind, Cluster::Kind::slurm);
   expect_place(*cluster, {8, 9, 0, 1, 4, 5});
   EXPECT_EQ(cluster->master_address, "node01");
-  EXPECT_EQ(cluster->master_port, 15000 + 3456);
+  EXPECT_GE(cluster->master_port, 15000);
+  EXPECT_LT(cluster->master_port, 25000);
+  EXPECT_TRUE(cluster->may_choose_port);
   EXPECT_EQ(cluster->run_id, "123456.0");
+}
+
+TEST(Cluster, gives_steps_and_jobs_that_may_share_a_host_ports_of_their_own) {
+  std::set<int64_t> ports;
+  for (int job = 123456; job < 123461; ++job) {
+    for (int step = 0; step < 5; ++step) {
+      const auto environment = with(with(kSlurm, "SLURM_JOB_ID", std::to_string(job)),
+                                    "SLURM_STEP_ID", std::to_string(step));
+      const auto cluster = find_in(environment);
+      ASSERT_TRUE(cluster.has_value());
+      ports.insert(cluster->master_port);
+      EXPECT_EQ(find_in(with(environment, "SLURM_PROCID", "0"))->run_id, cluster->run_id);
+    }
+  }
+  EXPECT_EQ(ports.size(), 25U);
+  // A port that was given is used as it is.
+  EXPECT_FALSE(find_in(with(kSlurm, "MASTER_PORT", "1234"))->may_choose_port);
+  EXPECT_FALSE(find_in(kTorchrun)->may_choose_port);
+}
+
+TEST(Cluster, takes_the_secret_from_every_launcher) {
+  for (const auto& environment : {kSlurm, kTorchrun, kOpenMpi, kMpich, kKubernetes}) {
+    EXPECT_EQ(find_in(environment)->secret, "");
+    EXPECT_EQ(find_in(with(environment, "LEVIN_RUN_SECRET", "s3cret"))->secret, "s3cret");
+  }
+}
+
+TEST(Cluster, says_how_to_train_alone_and_that_works) {
+  for (const auto& environment : {kSlurm, kTorchrun, kOpenMpi, kMpich, kKubernetes}) {
+    auto rest = environment;
+    const std::string hint = how_to_train_alone(find_in(environment)->kind);
+    EXPECT_TRUE(says(hint, {"to train alone in this shell, unset "}));
+    for (const auto& [name, value] : environment) {
+      const auto at = hint.find(name);
+      const bool is_word = at != std::string::npos && hint[at - 1] == ' ' &&
+                           (at + name.size() == hint.size() || hint[at + name.size()] == ',' ||
+                            hint[at + name.size()] == ' ');
+      if (is_word) rest.erase(name);
+    }
+    EXPECT_LT(rest.size(), environment.size());
+    EXPECT_FALSE(find_in(rest).has_value()) << hint;
+  }
+}
+
+TEST(Cluster, an_id_made_of_an_address_is_not_a_jobs_own) {
+  Cluster cluster;
+  for (const auto& [id, is_own] : std::map<std::string, bool>{
+           {"none", false}, {"none:10.0.0.1:29500", false}, {"nonesuch", true}, {"7.0", true}}) {
+    cluster.run_id = id;
+    EXPECT_EQ(cluster.has_own_run_id(), is_own) << id;
+  }
 }
 
 TEST(Cluster, takes_the_steps_variables_before_the_jobs) {
@@ -192,7 +246,6 @@ TEST(Cluster, reads_the_older_names_of_variables_too) {
   environment["SLURM_STEPID"] = "2";
   auto cluster = find_in(environment);
   ASSERT_TRUE(cluster.has_value());
-  EXPECT_EQ(cluster->master_port, 15077);
   EXPECT_EQ(cluster->run_id, "77.2");
   EXPECT_TRUE(says(refusal(with(environment, "SLURM_JOBID", "")), {"MASTER_PORT isn't set"}));
   environment = with(kOpenMpi, "PMIX_NAMESPACE", "");

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "framework/default_hangup.h"
 #include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
 
@@ -114,14 +115,15 @@ TEST_F(LauncherFailureTest, says_so_where_the_cause_is_elsewhere) {
 
 /// Counts the signals it gets, for a while after the first, and ends with 130.
 constexpr const char* kCountsSignals = R"(n=0
-  trap 'n=$((n+1)); echo $n > signals.$RANK' INT TERM
+  trap 'n=$((n+1)); echo $n > signals.$RANK' INT TERM HUP
   echo $$ > pid.$RANK
   while [ $n = 0 ]; do sleep 0.02; done
   i=0; while [ $i -lt 10 ]; do sleep 0.02; i=$((i+1)); done
   touch saved.$RANK; exit 130)";
 
 TEST_F(LauncherFailureTest, passes_a_signal_on_once_and_lets_all_save) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  const DefaultHangup hangup;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     auto options = ranks(3, kCountsSignals);
     options.grace_seconds = 0;  // of failures: this is none
     const pid_t supervisor = start(options);
@@ -148,12 +150,24 @@ TEST_F(LauncherFailureTest, kills_at_the_second_signal) {
     for (const char* name : {"saves.0", "saves.1"}) {  // it lets them save
       EXPECT_TRUE(eventually([&] { return text(name).size() > 4; })) << name;
     }
+    // Signals within a second belong to the first one.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
     ::kill(supervisor, signal);
     EXPECT_EQ(wait(supervisor).status, 128 + signal);
     for (const std::string rank : {"0", "1"}) {
       for (const char* name : {"pid.", "taken.", "saves."}) fs::remove(folder_ / (name + rank));
     }
   }
+}
+
+TEST_F(LauncherFailureTest, takes_two_signals_at_once_for_one) {
+  const pid_t supervisor = start(ranks(2, kCountsSignals));
+  for (const char* name : {"pid.0", "pid.1"}) process(name);
+  ::kill(supervisor, SIGINT);
+  ::kill(supervisor, SIGINT);
+  ::kill(supervisor, SIGHUP);  // a closed terminal is reported by the shell and by the system
+  EXPECT_EQ(wait(supervisor).status, 130);
+  for (const char* name : {"saved.0", "saved.1"}) EXPECT_TRUE(has(name)) << name;
 }
 
 TEST_F(LauncherFailureTest, takes_a_signal_before_ranks_heed_it_for_no_failure) {

@@ -63,6 +63,26 @@ TEST_F(LauncherTest, tells_each_rank_its_place) {
   EXPECT_EQ(run_ids.begin()->size(), 16U);
 }
 
+TEST_F(LauncherTest, gives_the_ranks_of_a_host_a_secret_of_their_own) {
+  const auto secrets_of = [&](const char* given) {
+    const auto ended = run(ranks(2, "env > env.$RANK"), [given] {
+      ::unsetenv("LEVIN_RUN_SECRET");
+      if (given != nullptr) ::setenv("LEVIN_RUN_SECRET", given, 1);
+    });
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    std::set<std::string> secrets;
+    for (const char* file : {"env.0", "env.1"}) {
+      secrets.insert(cluster_in(environment_in(text(file))).secret);
+    }
+    EXPECT_EQ(secrets.size(), 1U);
+    return *secrets.begin();
+  };
+  const auto first = secrets_of(nullptr);
+  EXPECT_EQ(first.size(), 32U);
+  EXPECT_NE(secrets_of(nullptr), first);
+  EXPECT_EQ(secrets_of("chosen"), "chosen");
+}
+
 TEST_F(LauncherTest, counts_ranks_over_hosts) {
   auto options = ranks(2, "env > env.$RANK; echo from $RANK");
   options.num_nodes = 3;
@@ -79,7 +99,8 @@ TEST_F(LauncherTest, counts_ranks_over_hosts) {
   EXPECT_EQ(cluster.num_nodes, 3);
   EXPECT_EQ(cluster.master_address, "node0");
   EXPECT_EQ(cluster.master_port, 1234);
-  EXPECT_EQ(cluster.run_id, "node0:1234");  // the same on all hosts
+  EXPECT_EQ(cluster.run_id, "none:node0:1234");  // the same on all hosts
+  EXPECT_FALSE(cluster.has_own_run_id());        // and perhaps that of the next job as well
   EXPECT_NE(ended.out.find("[rank 2] from 2\n"), std::string::npos) << ended.out;
 }
 

@@ -170,6 +170,55 @@ TEST(MetricsWindow, forgetting_the_values_of_the_step_leaves_those_of_the_epoch)
   EXPECT_EQ(metrics.epoch_values(For::callbacks), (MetricMap{{"x", 2.0}, {"x_epoch", 2.0}}));
 }
 
+TEST(MetricsWindow, what_is_logged_now_and_then_stays_for_those_who_have_not_read_it) {
+  LoggedValues metrics;
+  metrics.begin_epoch();
+  step(metrics, 1);
+  metrics.log("seldom", 2.0, {.prog_bar = true}, /*on_step=*/true, /*on_epoch=*/false);
+  for (int i = 0; i < 3; ++i) step(metrics, 1);
+  EXPECT_FALSE(metrics.has_step_values());
+  for (const auto whom : {For::callbacks, For::logger, For::progress_bar}) {
+    EXPECT_EQ(metrics.step_values(whom), (MetricMap{{"seldom", 2.0}}));
+    EXPECT_TRUE(metrics.step_values(whom).empty()) << "once";
+  }
+  step(metrics, 1);
+  metrics.log("seldom", 3.0, {.prog_bar = true}, /*on_step=*/true, /*on_epoch=*/false);
+  EXPECT_EQ(metrics.step_values(For::logger), (MetricMap{{"seldom", 3.0}}));
+}
+
+TEST(MetricsWindow, a_value_waits_for_its_row_across_epochs_and_checkpoints) {
+  LoggedValues before;
+  before.begin_epoch();
+  step(before, 1);
+  before.log("seldom", 2.0, {}, /*on_step=*/true, /*on_epoch=*/false);
+  EXPECT_EQ(before.without_row(), std::vector<std::string>{"seldom"});
+  before.forget_step_values();
+  before.begin_epoch();
+  LoggedValues metrics;
+  metrics.load_state_dict(before.state_dict());
+  step(metrics, 1);
+  EXPECT_TRUE(metrics.step_values(For::callbacks).empty());
+  EXPECT_EQ(metrics.step_values(For::logger), (MetricMap{{"seldom", 2.0}}));
+  EXPECT_TRUE(metrics.without_row().empty());
+  before.forget_rows();
+  EXPECT_TRUE(before.step_values(For::logger).empty());
+}
+
+TEST(MetricsWindow, says_which_values_were_logged_since_they_were_read) {
+  LoggedValues metrics;
+  const auto fresh = [&] {
+    std::vector<std::string> keys;
+    metrics.step_values(For::callbacks, &keys);
+    return keys;
+  };
+  step(metrics, 1);
+  metrics.log("a", 1.0, {.on_step = true, .on_epoch = true}, true, false);
+  EXPECT_EQ(fresh(), (std::vector<std::string>{"a_step", "a"}));
+  EXPECT_TRUE(fresh().empty()) << "read already";
+  metrics.log("b", 1.0, {}, true, false);
+  EXPECT_EQ(fresh(), std::vector<std::string>{"b"});
+}
+
 // Lightning: self.log, on_step and on_epoch.
 TEST(MetricsKeys, both_on_step_and_on_epoch_give_two_keys_and_the_bare_one_to_callbacks) {
   LoggedValues metrics;
@@ -464,6 +513,55 @@ TEST(MetricsPacked, a_name_logged_in_two_ways_is_an_error_on_every_rank) {
         second.agree(names);
       },
       ModuleError);
+}
+
+// Run::log: each rank logs the mean over its own rows.
+TEST(MetricsPacked, means_of_whole_ranks_are_weighted_by_their_rows) {
+  const auto rows = all_rows();
+  const double expected = rows.mean().item<double>();
+  for (const int64_t share : {int64_t{10}, rows.size(0)}) {  // then the second rank has none
+    LoggedValues first;
+    LoggedValues second;
+    const auto log = [](LoggedValues& metrics, const torch::Tensor& own) {
+      metrics.begin_epoch();
+      if (own.size(0) > 0) step(metrics, own.size(0));
+      metrics.log_epoch("mean", own.mean().item<double>(), {});
+      metrics.log_epoch("tensor", own.mean(), {});
+    };
+    log(first, rows.slice(0, 0, share));
+    log(second, rows.slice(0, share));
+    reduce({&first, &second});
+    for (auto* metrics : {&first, &second}) {
+      EXPECT_NEAR(metrics->epoch_values(For::callbacks).at("mean"), expected, 1e-12) << share;
+      EXPECT_NEAR(metrics->epoch_values(For::callbacks).at("tensor"), expected, 1e-12) << share;
+    }
+  }
+}
+
+TEST(MetricsPacked, a_value_that_is_the_same_on_all_ranks_keeps_its_bits) {
+  for (const double value : {0.1, 1.0 / 3.0, 1e-300}) {
+    LoggedValues first;
+    LoggedValues second;
+    int64_t rows = 3;
+    for (auto* metrics : {&first, &second}) {
+      step(*metrics, rows);
+      rows += 4;
+      metrics->log_epoch("same", value, {});
+    }
+    reduce({&first, &second});
+    EXPECT_EQ(first.epoch_values(For::callbacks).at("same"), value);
+    EXPECT_EQ(second.epoch_values(For::callbacks).at("same"), value);
+  }
+}
+
+TEST(MetricsPacked, batch_size_is_the_weight_of_a_ranks_own_value) {
+  LoggedValues first;
+  LoggedValues second;
+  for (auto* metrics : {&first, &second}) step(*metrics, 5);
+  first.log_epoch("own", 1.0, {.batch_size = 1});
+  second.log_epoch("own", 4.0, {.batch_size = 2});
+  reduce({&first, &second});
+  EXPECT_DOUBLE_EQ(first.epoch_values(For::callbacks).at("own"), 3.0);
 }
 
 TEST(MetricsState, merged_ranks_are_one_that_saw_all_rows) {

@@ -202,6 +202,105 @@ TEST_F(CsvLoggerResumeTest, AForeignFileIsLeftAlone) {
   EXPECT_EQ(message.find("checkpoint"), std::string::npos) << message;  // it is none
 }
 
+/// Makes writing and renaming fail while it exists.
+class FullDisk {
+ public:
+  FullDisk() {
+    files::inject_faults([](const auto& each) {
+      return each.name == "write" || each.name == "rename" ? ENOSPC : 0;
+    });
+  }
+  ~FullDisk() { files::inject_faults({}); }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+};
+
+TEST_F(CsvLoggerTest, AFullDiskIsSaidOnceAndNoRowIsLost) {
+  CsvLogger whole;
+  whole.start(run);
+  log_rows(whole, 0, kRows.size());
+  whole.finish(false);
+  const std::string expected = text();
+  fs::remove(path());
+
+  CsvLogger logger({.flush_interval = 0.0});
+  logger.start(run);
+  log_rows(logger, 0, 2);
+  ::testing::internal::CaptureStderr();
+  {
+    const FullDisk full;
+    logger.log_hyper_parameters(Value::Object{{"seed", 1}});
+    log_rows(logger, 2, 5);  // with new columns
+    logger.log_epoch_metrics({{"a", 1.0}}, 9, 9);
+    logger.flush();
+  }
+  std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("the run goes on"), std::string::npos) << said;
+  EXPECT_EQ(said.find("metrics.csv"), said.rfind("metrics.csv")) << said;
+  EXPECT_EQ(said.find("hparams.yaml"), said.rfind("hparams.yaml")) << said;
+
+  ::testing::internal::CaptureStderr();
+  log_rows(logger, 5, 6);
+  logger.finish(false);
+  said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("has all its rows after all"), std::string::npos) << said;
+  EXPECT_EQ(lines_of(text()).size(), lines_of(expected).size() + 1);  // with that of epoch 9
+  EXPECT_EQ(lines_of(text()).front(), lines_of(expected).front());
+  EXPECT_EQ(lines_of(text()).back(), lines_of(expected).back());
+  EXPECT_EQ(read_file(folder.path() / "run" / "hparams.yaml"), "seed: 1\n");
+}
+
+TEST_F(CsvLoggerTest, RowsThatAreLostInTheEndAreCounted) {
+  CsvLogger logger;
+  logger.start(run);
+  logger.log_epoch_metrics({{"a", 1.0}}, 0, 0);
+  ::testing::internal::CaptureStderr();
+  {
+    const FullDisk full;
+    logger.log_epoch_metrics({{"a", 2.0}}, 1, 1);
+    logger.log_epoch_metrics({{"a", 3.0}}, 2, 2);
+    logger.finish(false);
+  }
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("lacks the last 2 rows"), std::string::npos) << said;
+  EXPECT_EQ(text(), "epoch,step,a\n0,0,1\n");
+}
+
+TEST_F(CsvLoggerTest, AFolderRemovedDuringTheRunIsMadeAgainWithAllRows) {
+  CsvLogger logger;
+  logger.start(run);
+  logger.log_hyper_parameters(Value::Object{{"seed", 1}});
+  logger.log_epoch_metrics({{"a", 1.0}}, 0, 0);
+  fs::remove_all(path().parent_path());
+  ::testing::internal::CaptureStderr();
+  logger.log_epoch_metrics({{"a", 2.0}}, 1, 1);
+  logger.log_epoch_metrics({{"a", 3.0}, {"b", 4.0}}, 2, 2);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(says(said, {"hparams.yaml was removed", "metrics.csv was removed", "made again"}));
+  fs::remove_all(path().parent_path());
+  logger.finish(false);
+  EXPECT_EQ(text(), "epoch,step,a,b\n0,0,1,\n1,1,2,\n2,2,3,4\n");
+  EXPECT_EQ(read_file(folder.path() / "run" / "hparams.yaml"), "seed: 1\n");
+}
+
+TEST_F(CsvLoggerTest, ADiskThatFillsUpDoesNotEndAFit) {
+  PointsModule data(16, {.batch_size = 8});
+  Classifier model;
+  Trainer trainer({.max_epochs = 3, .log_every_n_steps = 1, .default_root_dir = folder.string()});
+  trainer.add_logger<CsvLogger>({.flush_interval = 0.0});
+  int64_t writes = 0;
+  files::inject_faults([&](const auto& each) {
+    const bool is_table = each.path.filename() == "metrics.csv" && each.name == "write";
+    return is_table && ++writes > 2 ? ENOSPC : 0;
+  });
+  ::testing::internal::CaptureStderr();
+  const History history = trainer.fit(model, data);
+  files::inject_faults({});
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(history.epochs.size(), 3U);
+  EXPECT_TRUE(says(said, {"the run goes on", "lacks the last"}));
+}
+
 TEST_F(CsvLoggerTest, AnUnwritableFolderIsACheckpointError) {
   write(folder.path() / "file", "");
   run.set_log_dir(folder.path() / "file" / "run");

@@ -24,6 +24,41 @@ class NamedPoints : public test::PointsModule {
   std::vector<std::string> names_;
 };
 
+/// Points that are centred by a mean, which the training data determine.
+class CentredPoints : public test::PointsModule {
+ public:
+  CentredPoints() : test::PointsModule(40, {.batch_size = 16}) {}
+  void setup(Stage) override {
+    ++setups;
+    if (!mean.defined()) mean = train_data().tensors().front().second.mean(0);
+  }
+  void on_after_batch_transfer(Batch& batch) override { batch.set("input", batch.input() - mean); }
+  StateDict fitted_state() override {
+    StateDict state{.tensors = {{"mean", mean}}};
+    state.values["rows"] = 40;
+    return state;
+  }
+  void load_fitted_state(const StateDict& state) override {
+    setups_before = setups;
+    mean = state.tensor("mean").clone();
+    taken = state.values;
+  }
+
+  torch::Tensor mean;
+  Value taken;
+  int setups = 0;
+  int setups_before = -1;  // before the state was taken over
+};
+
+/// Data that had another mean if nobody told them.
+class ShiftedPoints : public CentredPoints {
+ public:
+  void setup(Stage stage) override {
+    if (!mean.defined()) mean = torch::full({4}, 100.0F);
+    CentredPoints::setup(stage);
+  }
+};
+
 /// Square images as bytes that stand for numbers of 0 to 1.
 class Images : public DataModule {
  public:
@@ -46,6 +81,15 @@ class Early : public Callback {
   explicit Early(EarlyOptions) {}
   std::string state_key() const override { return "Early"; }
   void on_train_start(Run& run) override { run.save("early.ckpt"); }
+};
+
+/// Saves weights only, after each epoch.
+class WeightsOnly : public Callback {
+ public:
+  using Options = EarlyOptions;
+  explicit WeightsOnly(EarlyOptions) {}
+  std::string state_key() const override { return "WeightsOnly"; }
+  void on_train_epoch_end(Run& run) override { run.save("weights.ckpt", {.weights_only = true}); }
 };
 
 class FlatClassifier : public test::Classifier {
@@ -204,6 +248,73 @@ TEST_F(FitStateTest, training_goes_on_only_with_data_of_the_same_classes) {
   EXPECT_EQ(trainer.fit(resumed, data, path_.string()).epochs.size(), 2U);
   NamedPoints numbered({});
   EXPECT_EQ(trainer.fit(resumed, numbered, path_.string()).epochs.size(), 2U);
+}
+
+TEST_F(FitStateTest, what_the_data_taught_is_in_every_checkpoint_and_reaches_other_data_first) {
+  test::Classifier module;
+  CentredPoints data;
+  Trainer trainer(options());
+  trainer.add<WeightsOnly>();
+  trainer.fit(module, data);
+  const auto path = trainer.run().log_dir() / "weights.ckpt";
+  EXPECT_TRUE(test::same_bits(load_checkpoint(path).tensor("fitted.mean"), data.mean));
+  const auto expected = trainer.test(module, data);
+  for (const bool predicts : {false, true}) {
+    test::Classifier loaded;
+    ShiftedPoints others;
+    Trainer second(options());
+    if (predicts) {
+      second.predict(loaded, others, path.string());
+    } else {
+      EXPECT_EQ(second.test(loaded, others, path.string()), expected);
+    }
+    EXPECT_TRUE(test::same_bits(others.mean, data.mean));
+    EXPECT_EQ(others.taken.at("rows"), Value(40));
+    EXPECT_EQ(others.setups_before, 0);
+    EXPECT_TRUE(test::same_bits(loaded.data_state().tensor("mean"), data.mean));
+  }
+}
+
+TEST_F(FitStateTest, a_trained_module_hands_it_to_other_data_without_a_checkpoint) {
+  test::Classifier module;
+  CentredPoints data;
+  Trainer trainer(options());
+  trainer.fit(module, data);
+  const auto expected = trainer.validate(module, data);
+  ShiftedPoints others;
+  EXPECT_EQ(trainer.validate(module, others), expected);
+  test::Classifier untrained;
+  ShiftedPoints unaware;
+  trainer.validate(untrained, unaware);
+  EXPECT_TRUE(unaware.taken.is_null());
+}
+
+TEST_F(FitStateTest, a_resumed_fit_goes_on_with_what_the_data_taught) {
+  test::Classifier module;
+  CentredPoints data;
+  fit(module, data);
+  auto more = options();
+  more.max_epochs = 2;
+  Trainer trainer(more);
+  test::Classifier resumed;
+  ShiftedPoints others;
+  trainer.fit(resumed, others, path_.string());
+  EXPECT_TRUE(test::same_bits(others.mean, data.mean));
+  ShiftedPoints fresh;
+  test::Classifier anew;
+  Trainer(options()).fit(anew, fresh);
+  EXPECT_TRUE(fresh.taken.is_null());
+}
+
+TEST_F(FitStateTest, data_that_lack_what_the_checkpoint_says_name_it) {
+  test::Classifier module;
+  NamedPoints data({"red", "green", "blue"});
+  fit(module, data);
+  CentredPoints others;
+  Trainer trainer(options());
+  EXPECT_TRUE(test::says(
+      test::message_of<CheckpointError>([&] { trainer.test(module, others, path_.string()); }),
+      {"'" + path_.string() + "' doesn't fit these data:", "'mean'"}));
 }
 
 /// The parts of a fit of `module`, without a Trainer.

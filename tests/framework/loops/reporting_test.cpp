@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <levin/callbacks/early_stopping.h>
+#include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loops/validation.h>
 #include <levin/framework/strategies/single_device.h>
+#include <levin/framework/trainer/trainer.h>
 
 #include "framework/message_of.h"
 
@@ -81,6 +83,46 @@ TEST(Reporting, loggers_get_a_row_of_the_step_and_one_of_the_pass) {
   log_epoch_values(fixture.parts, nothing);
   EXPECT_EQ(fixture.rows.rows,
             (std::vector<Rows::Row>{{{{"a_step", 4.0}}, 6, false}, {{{"a_epoch", 3.0}}, 6, true}}));
+}
+
+// trials 14; Lightning: "The number of training batches is smaller than the logging interval".
+TEST(Reporting, an_epoch_shorter_than_log_every_n_steps_is_warned_of) {
+  const auto printed = [](Fixture& fixture, std::optional<int64_t> batches) {
+    testing::internal::CaptureStderr();
+    warn_of_short_epochs(fixture.parts, batches);
+    return testing::internal::GetCapturedStderr();
+  };
+  Fixture fixture;
+  EXPECT_EQ(printed(fixture, 49),
+            "warning: an epoch has 49 steps, fewer than log_every_n_steps = 50, so that values "
+            "logged in steps, such as train_loss, get into the logs of few epochs or of none; set "
+            "log_every_n_steps to 49 or less to see them in every epoch\n");
+  EXPECT_EQ(printed(fixture, 50), "");
+  EXPECT_EQ(printed(fixture, std::nullopt), "");
+  fixture.options.accumulate_grad_batches = 3;
+  EXPECT_NE(printed(fixture, 50).find("an epoch has 17 steps"), std::string::npos);
+  fixture.options.log_every_n_steps = 0;
+  EXPECT_EQ(printed(fixture, 50), "");
+  fixture.options.log_every_n_steps = 50;
+  fixture.loggers.clear();  // as on ranks other than 0, and with fast_dev_run
+  EXPECT_EQ(printed(fixture, 50), "");
+  ConsoleLogger epochs_only;
+  fixture.loggers = {&epochs_only};
+  EXPECT_EQ(printed(fixture, 50), "");
+}
+
+TEST(Reporting, fit_warns_of_a_short_epoch_once) {
+  test::TemporaryFolder folder;
+  test::PointsModule data(20, {.batch_size = 4});
+  test::Classifier model;
+  Trainer trainer({.max_epochs = 3, .default_root_dir = folder.string()});
+  trainer.add_logger(std::make_unique<Rows>());
+  testing::internal::CaptureStderr();
+  trainer.fit(model, data);
+  const std::string printed = testing::internal::GetCapturedStderr();
+  const auto first = printed.find("an epoch has 5 steps");
+  EXPECT_NE(first, std::string::npos) << printed;
+  EXPECT_EQ(printed.find("an epoch has", first + 1), std::string::npos) << printed;
 }
 
 // What a hook within a validation sees of the training step before it.

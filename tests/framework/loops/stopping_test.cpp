@@ -45,6 +45,11 @@ struct Fit {
     run.progress() = Progress{.num_batches = 10};
     stopping.set_limits(run.progress());
   }
+  /// A boundary at which a callback of this rank asks to stop, if there is a reason.
+  void ask(const std::string& reason, bool in_step) {
+    if (!reason.empty()) stopping.hold({{.text = reason}});
+    stopping.judge(in_step);
+  }
   bool is_done_after(int64_t epochs, int64_t steps) {
     run.progress().epoch = epochs;
     run.progress().global_step = steps;
@@ -84,13 +89,35 @@ TEST(Stopping, ends_before_the_first_epoch_without_batches) {
 
 TEST(Stopping, a_request_waits_for_the_minima_and_keeps_its_reason) {
   Fit fit({.max_epochs = 9, .min_epochs = 2, .min_steps = 25});
-  fit.stopping.take_request("no improvement", /*in_step=*/true);
-  EXPECT_TRUE(fit.stopping.is_requested());
+  fit.ask("no improvement", /*in_step=*/true);
+  EXPECT_FALSE(fit.stopping.is_requested());
+  EXPECT_EQ(fit.stopping.held_reason(), "no improvement");
   EXPECT_FALSE(fit.is_done_after(1, 30));
   EXPECT_FALSE(fit.is_done_after(2, 20));
-  fit.stopping.take_request("another reason", /*in_step=*/true);
+  fit.ask("another reason", /*in_step=*/true);
+  EXPECT_FALSE(fit.is_done_after(2, 25));
+  fit.ask("", /*in_step=*/true);
+  EXPECT_TRUE(fit.stopping.is_requested());
   EXPECT_TRUE(fit.is_done_after(2, 25));
   EXPECT_EQ(fit.stopping.reason(), "no improvement");
+}
+
+TEST(Stopping, a_request_whose_reason_goes_is_dropped_and_the_next_one_counts) {
+  Fit fit({.max_epochs = 9, .min_epochs = 2});
+  std::string wish = "worse";
+  fit.stopping.hold({{.reason_now = [&] { return wish; }}});
+  fit.ask("", /*in_step=*/false);
+  EXPECT_EQ(fit.stopping.held_reason(), std::nullopt) << "whoever judges anew has its own state";
+  wish.clear();
+  fit.ask("", /*in_step=*/false);
+  wish = "too late";
+  EXPECT_FALSE(fit.is_done_after(2, 20));
+  fit.ask("", /*in_step=*/false);
+  EXPECT_FALSE(fit.is_done_after(2, 20));
+  fit.stopping.hold({{.reason_now = [&] { return wish; }}});
+  fit.ask("", /*in_step=*/false);
+  EXPECT_TRUE(fit.is_done_after(2, 20));
+  EXPECT_EQ(fit.stopping.reason(), "too late");
 }
 
 TEST(Stopping, max_time_counts_the_time_before_a_resume_and_only_while_training) {
@@ -117,11 +144,11 @@ TEST(Stopping, max_time_counts_the_time_before_a_resume_and_only_while_training)
 TEST(Stopping, a_request_within_a_step_counts_once_all_ranks_know_of_it) {
   Fit fit({.max_epochs = 9});
   fit.ranks.all_at_once = false;
-  fit.stopping.take_request("mine", /*in_step=*/true);
+  fit.ask("mine", /*in_step=*/true);
   EXPECT_FALSE(fit.is_done_after(0, 1));
   EXPECT_TRUE(fit.ranks.told["Stopping/request"]);
   fit.ranks.agree["Stopping/request"] = true;
-  fit.stopping.take_request({}, /*in_step=*/true);
+  fit.ask("", /*in_step=*/true);
   EXPECT_TRUE(fit.is_done_after(0, 2));
   EXPECT_EQ(fit.stopping.reason(), "mine");
   EXPECT_EQ(fit.ranks.meetings, 0);
@@ -130,9 +157,9 @@ TEST(Stopping, a_request_within_a_step_counts_once_all_ranks_know_of_it) {
 TEST(Stopping, another_ranks_request_between_steps_counts_at_once) {
   Fit fit({.max_epochs = 9});
   fit.ranks.another_rank_asks = true;
-  fit.stopping.take_request({}, /*in_step=*/true);
+  fit.ask("", /*in_step=*/true);
   EXPECT_FALSE(fit.is_done_after(0, 1));
-  fit.stopping.take_request({}, /*in_step=*/false);
+  fit.ask("", /*in_step=*/false);
   EXPECT_TRUE(fit.is_done_after(0, 1));
   EXPECT_EQ(fit.stopping.reason(), "a callback of another rank asked to stop");
   EXPECT_EQ(fit.ranks.meetings, 1);

@@ -50,6 +50,47 @@ TEST(OptimizersStep, parameters_without_gradient_are_left_out_and_join_later) {
   }
 }
 
+// LibTorch's parameters() lists those of a layer twice that was registered twice.
+TEST(OptimizersStep, a_parameter_that_is_listed_twice_is_changed_once) {
+  auto a = leaf({1, 2});
+  auto b = leaf({3});
+  const auto step = [&](levin::Optimizer& optimizer) {
+    EXPECT_EQ(optimizer.groups()[0].parameters.size(), 2U);
+    EXPECT_EQ(optimizer.stepped().size(), 2U);
+    a.mutable_grad() = torch::ones_like(a);
+    b.mutable_grad() = torch::ones_like(b);
+    const auto before = a.detach().clone();
+    optimizer.step();
+    return (before - a.detach())[0].item<double>();
+  };
+  levin::SGD own({a, b, a}, {.learning_rate = 0.5});
+  EXPECT_DOUBLE_EQ(step(own), 0.5);
+  const auto adapted = levin::adapt(std::make_unique<torch::optim::SGD>(
+      std::vector<torch::Tensor>{a, b, a}, torch::optim::SGDOptions(0.5)));
+  EXPECT_DOUBLE_EQ(step(*adapted), 0.5);
+}
+
+// The class's name is what checkpoints record.
+class SignDescent : public levin::PerParameterOptimizer {
+ public:
+  explicit SignDescent(std::vector<torch::Tensor> parameters)
+      : PerParameterOptimizer(levin::single_group(std::move(parameters)), 0.1, 0.0,
+                              {.has_fused = false}) {}
+
+ protected:
+  void plain(const Lists& lists) override {
+    for (size_t i = 0; i < lists.parameters.size(); ++i) {
+      lists.parameters[i].add_(lists.gradients[i].sign(), -lists.learning_rate);
+    }
+  }
+};
+
+TEST(OptimizersStep, an_optimizer_is_called_by_its_class_unless_it_says_otherwise) {
+  const SignDescent optimizer(std::vector<torch::Tensor>{leaf({1})});
+  EXPECT_EQ(optimizer.name(), "SignDescent");
+  EXPECT_EQ(optimizer.state_dict().values.at("name"), levin::Value("SignDescent"));
+}
+
 TEST(OptimizersStep, is_left_out_where_the_closure_returns_no_loss) {
   for (const auto& name : levin::shipped_optimizers().names()) {
     auto a = leaf({1, 2});
@@ -248,7 +289,7 @@ TEST(OptimizersOptions, that_cannot_be_are_refused) {
 TEST(OptimizersOptions, parameters_that_cannot_be_learnt_are_refused) {
   auto a = leaf({1.0});
   EXPECT_THROW(levin::SGD(std::vector<torch::Tensor>{}), levin::ConfigError);
-  EXPECT_THROW(levin::SGD({a, a}), levin::ConfigError);
+  EXPECT_THROW(levin::SGD({{.parameters = {a}}, {.parameters = {a}}}), levin::ConfigError);
   EXPECT_THROW(levin::SGD({a * 2}), levin::ConfigError);
   EXPECT_THROW(levin::SGD({torch::ones({2}, torch::kLong)}), levin::ConfigError);
   EXPECT_THROW(levin::SGD({torch::Tensor()}), levin::ConfigError);

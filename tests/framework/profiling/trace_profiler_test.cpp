@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <set>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin::trace_profiler_test {
 
@@ -211,6 +213,23 @@ TEST(TrainerTrace, of_other_stages_lies_beside_it) {
   trainer.test(model, data);
   testing::internal::GetCapturedStderr();
   EXPECT_FALSE(events_of(trace_of_run(folder.path(), "trace_test.json"), 0)["forward"].empty());
+}
+
+TEST(TrainerTrace, that_cannot_be_written_is_a_warning_after_a_whole_run) {
+  const TemporaryFolder folder;
+  test::PointsModule data(40, {.batch_size = 4});
+  test::Classifier model;
+  Trainer trainer({.accelerator = "cpu",
+                   .max_epochs = 1,
+                   .profiler = "trace",
+                   .default_root_dir = folder.string()});
+  files::inject_faults([](const auto& each) { return each.name == "write" ? ENOSPC : 0; });
+  testing::internal::CaptureStderr();
+  const History history = trainer.fit(model, data);
+  files::inject_faults({});
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(history.epochs.size(), 1U);
+  EXPECT_NE(said.find("there is no trace: can't write"), std::string::npos) << said;
 }
 
 TEST(TrainerTrace, a_run_that_saves_nothing_leaves_none) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/config/registry.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/run_control.h>
@@ -149,6 +150,89 @@ TEST(ModuleLoad, works_after_a_move_to_another_type) {
   other.load_state_dict(module.state_dict());
   EXPECT_TRUE(same_bits(other.state_dict().tensor("output.bias"),
                         module.state_dict().tensor("output.bias")));
+}
+
+TEST(ModuleLoad, takes_the_modules_part_of_a_whole_checkpoint) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "whole.ckpt";
+  test::Classifier trained;
+  test::PointsModule data(20, {.batch_size = 10});
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 1, .default_root_dir = folder.string()});
+  trainer.fit(trained, data);
+  trainer.save_checkpoint(path);
+  test::Classifier module;
+  module.load_state_dict(load_checkpoint(path));
+  EXPECT_TRUE(same_bits(module.state_dict().tensor("hidden.weight"),
+                        trained.state_dict().tensor("hidden.weight")));
+
+  const auto outline =
+      message_of<CheckpointError>([&] { module.load_state_dict(load_checkpoint_outline(path)); });
+  EXPECT_TRUE(says(outline, {"'hidden.weight' has no data", "load_checkpoint"}));
+  Adam optimizer(module.parameters(), {});
+  const auto whole =
+      message_of<CheckpointError>([&] { optimizer.load_state_dict(load_checkpoint(path)); });
+  EXPECT_TRUE(says(whole, {"whole checkpoint", "child(\"optimizer\").child(\"0\")"}));
+}
+
+TEST(ModuleLoad, a_trainer_takes_a_file_of_weights_alone) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "weights.safetensors";
+  test::PointsModule data(20, {.batch_size = 10});
+  test::Classifier source;
+  save_checkpoint(path, source.state_dict());
+  test::Classifier module;
+  Trainer trainer({.accelerator = "cpu", .default_root_dir = folder.string()});
+  trainer.test(module, data, path.string());
+  EXPECT_TRUE(same_bits(module.state_dict().tensor("hidden.weight"),
+                        source.state_dict().tensor("hidden.weight")));
+}
+
+/// A net whose middle layer, with a normalisation, has two names.
+class Twice : public Module {
+ public:
+  Twice()
+      : middle(register_module("first", nn::Linear(4, 4))),
+        norm(register_module("norm", nn::BatchNorm1d(4))) {
+    register_module("second", middle);
+    register_module("same_norm", norm);
+  }
+  torch::Tensor training_step(const Batch& batch, Step&) override {
+    const auto outputs = norm(middle(middle(batch.input()))).sum(1);
+    return torch::mse_loss(outputs, batch.target().to(torch::kFloat));
+  }
+  Optimizers configure_optimizers() override {
+    if (torch_sgd) return {std::make_unique<torch::optim::SGD>(parameters(), 0.1)};
+    return SGD(parameters(), {.learning_rate = 0.1});
+  }
+  nn::Linear middle;
+  nn::BatchNorm1d norm;
+  bool torch_sgd = false;
+};
+
+TEST(ModuleParameters, a_layer_that_is_registered_twice_is_one_parameter) {
+  const Twice module;
+  EXPECT_EQ(module.parameters().size(), 4U);
+  EXPECT_EQ(module.named_parameters().keys(),
+            (std::vector<std::string>{"first.weight", "first.bias", "norm.weight", "norm.bias"}));
+  EXPECT_EQ(module.buffers().size(), 3U);
+  EXPECT_EQ(module.num_parameters(), 28);
+  EXPECT_EQ(Tied().named_parameters().keys(), std::vector<std::string>{"encoder.weight"});
+}
+
+TEST(ModuleParameters, a_layer_that_is_registered_twice_is_trained_once_a_step) {
+  std::vector<torch::Tensor> weights;
+  Twice start;
+  for (const bool torch_sgd : {false, true}) {
+    Twice module;
+    module.load_state_dict(start.state_dict());
+    module.torch_sgd = torch_sgd;
+    test::PointsModule data(20, {.batch_size = 10});
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 1, .limit_val_batches = 0});
+    trainer.fit(module, data);
+    weights.push_back(module.middle->weight.detach().clone());
+  }
+  EXPECT_TRUE(torch::allclose(weights[0], weights[1]));
+  EXPECT_FALSE(torch::allclose(weights[0], start.middle->weight));
 }
 
 TEST(ModuleCount, counts_all_or_trainable_parameters_and_no_buffers) {

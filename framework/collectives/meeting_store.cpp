@@ -1,0 +1,190 @@
+#include <levin/framework/collectives/meeting_store.h>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <levin/framework/collectives/polled_wait.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/launch/listening_port.h>
+
+namespace levin {
+namespace {
+
+constexpr int kProbeMilliseconds = 1000;
+constexpr std::chrono::seconds kHandshake{3};
+constexpr size_t kRanksNamed = 10;
+constexpr const char* kAllPresent = "present/all";
+
+using StoreHandle = c10::intrusive_ptr<c10d::Store>;
+
+/// The key by which a rank recognises the store of its own run. Another run, whose ports begin
+/// elsewhere or whose id is another, may serve a store at one of the ports that this rank tries.
+std::string identity_key(const Cluster& cluster) {
+  return fmt::format("levin/store/{}/{}", cluster.run_id, cluster.master_port);
+}
+
+std::string host_of_store(const Cluster& cluster) {
+  return is_local(cluster) ? "127.0.0.1" : cluster.master_address;
+}
+
+StoreHandle serve_store(const Cluster& cluster, std::chrono::milliseconds timeout) {
+  const ListeningPort listening = open_meeting_port(cluster);
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(listening.number);
+  options.isServer = true;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  options.masterListenFd =
+      ::fcntl(listening.socket.get(), F_DUPFD_CLOEXEC, 3);  // the store closes it
+  const StoreHandle store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  store->set(identity_key(cluster), std::string("1"));
+  return store;
+}
+
+/// Whether anything accepts a connection there within a second.
+bool accepts_connections(const std::string& host, int64_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list) != 0) return false;
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> found(list, &::freeaddrinfo);
+  for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
+    const Descriptor socket(
+        ::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket.is_open()) continue;
+    if (::connect(socket.get(), one->ai_addr, one->ai_addrlen) == 0) return true;
+    pollfd wait{socket.get(), POLLOUT, 0};
+    if (errno != EINPROGRESS || ::poll(&wait, 1, kProbeMilliseconds) <= 0) continue;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error == 0) return true;
+  }
+  return false;
+}
+
+/// Connects to the store there, or returns null if there is none. The handshake is done by a thread
+/// of its own, because it has no timeout: a program that isn't a store may never answer. The thread
+/// is then left behind.
+StoreHandle connect_to_store(const std::string& host, int64_t port) {
+  if (!accepts_connections(host, port)) return {};
+  auto answer = std::make_shared<std::promise<StoreHandle>>();
+  auto result = answer->get_future();
+  std::thread([answer, host, port] {
+    try {
+      c10d::TCPStoreOptions options;
+      options.port = static_cast<uint16_t>(port);
+      options.waitWorkers = false;
+      options.timeout = kHandshake;
+      answer->set_value(c10::make_intrusive<c10d::TCPStore>(host, options));
+    } catch (...) {
+      answer->set_exception(std::current_exception());
+    }
+  }).detach();
+  if (result.wait_for(kHandshake) != std::future_status::ready) return {};
+  try {
+    return result.get();
+  } catch (const std::exception&) {  // it isn't a store, or went away
+    return {};
+  }
+}
+
+/// Whether the store is that of this run. It may belong to another one, or go away meanwhile.
+bool is_own_store(const Cluster& cluster, c10d::Store& store) {
+  if (cluster.launcher_serves_store) return true;
+  try {
+    return store.check({identity_key(cluster)});
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+StoreHandle find_store(const Cluster& cluster) {
+  const std::string host = host_of_store(cluster);
+  for (int64_t i = 0; i < meeting_ports(cluster); ++i) {
+    auto store = connect_to_store(host, meeting_port(cluster, i));
+    if (store != nullptr && is_own_store(cluster, *store)) return store;
+  }
+  return {};
+}
+
+std::string who_waits(const Cluster& cluster, const std::string& whom) {
+  return fmt::format(
+      "rank {} of {} ({} started it) waits for {}, at {}:{}; start the missing ranks or, {}",
+      cluster.rank, cluster.world_size, name_of(cluster.kind), whom, host_of_store(cluster),
+      cluster.master_port, how_to_train_alone(cluster.kind));
+}
+
+std::string present_key(int64_t rank) { return fmt::format("present/{}", rank); }
+
+/// What the first rank that is present says; nothing on the others.
+std::string missing_ranks(const Cluster& cluster, c10d::Store& store) {
+  std::vector<int64_t> missing;
+  for (int64_t rank = 0; rank < cluster.world_size && missing.size() <= kRanksNamed; ++rank) {
+    const bool is_here = rank == cluster.rank || store.check({present_key(rank)});
+    if (is_here && rank < cluster.rank) return {};
+    if (!is_here) missing.push_back(rank);
+  }
+  if (missing.empty()) return {};
+  const bool has_more = missing.size() > kRanksNamed;
+  if (has_more) missing.pop_back();
+  return who_waits(cluster, fmt::format("{} {}{}", missing.size() == 1 ? "rank" : "ranks",
+                                        fmt::join(missing, ", "), has_more ? " and others" : ""));
+}
+
+}  // namespace
+
+StoreHandle open_meeting_store(const Cluster& cluster, std::chrono::milliseconds timeout) {
+  if (cluster.world_size == 1) return c10::make_intrusive<c10d::HashStore>();
+  if (cluster.rank == 0 && !cluster.launcher_serves_store) return serve_store(cluster, timeout);
+  PolledWait wait({.timeout = static_cast<double>(timeout.count()) / 1e3,
+                   .problem = "rank 0 didn't answer",
+                   .notice = [&] { return who_waits(cluster, "rank 0"); },
+                   .longest = std::chrono::milliseconds(100)});
+  for (;;) {
+    if (auto store = find_store(cluster)) {
+      store->setTimeout(timeout);
+      return store;
+    }
+    wait.pause();
+  }
+}
+
+void wait_for_all_ranks(const Cluster& cluster, c10d::Store& store,
+                        std::chrono::milliseconds timeout) {
+  if (cluster.world_size == 1) return;
+  PolledWait wait({.timeout = static_cast<double>(timeout.count()) / 1e3,
+                   .problem = "not all ranks came",
+                   .notice = [&] { return missing_ranks(cluster, store); }});
+  if (cluster.rank != 0) {
+    store.set(present_key(cluster.rank), std::string("1"));
+    while (!store.check({kAllPresent})) wait.pause();
+    return;
+  }
+  store.set(present_key(0), std::string("1"));
+  for (int64_t rank = 1; rank < cluster.world_size; ++rank) {
+    while (!store.check({present_key(rank)})) wait.pause();
+  }
+  store.set(kAllPresent, std::string("1"));
+  for (int64_t rank = 0; rank < cluster.world_size; ++rank) store.deleteKey(present_key(rank));
+}
+
+void forget_all_ranks(const Cluster& cluster, c10d::Store& store) {
+  if (cluster.rank == 0 && cluster.world_size > 1) store.deleteKey(kAllPresent);
+}
+
+}  // namespace levin

@@ -1,0 +1,138 @@
+#include <levin/framework/collectives/sealed_store.h>
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include <levin/framework/collectives/polled_wait.h>
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+using StoreBytes = std::vector<uint8_t>;
+
+std::string_view text_in(const StoreBytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+class SealedStore final : public c10d::Store {
+ public:
+  SealedStore(c10::intrusive_ptr<c10d::Store> inside, RunSecret secret,
+              std::chrono::milliseconds timeout, std::function<void(StoreBytes&)> clean)
+      : c10d::Store(timeout),
+        inside_(std::move(inside)),
+        secret_(std::move(secret)),
+        clean_(std::move(clean)) {}
+
+  c10::intrusive_ptr<c10d::Store> clone() override;
+  using c10d::Store::set;
+  void set(const std::string& key, const StoreBytes& value) override;
+  using c10d::Store::compareSet;
+  /// Only an empty `expected`, which stands for "not set yet", can be compared.
+  StoreBytes compareSet(const std::string& key, const StoreBytes& expected,
+                        const StoreBytes& desired) override;
+  StoreBytes get(const std::string& key) override;
+  int64_t add(const std::string& key, int64_t value) override { return inside_->add(key, value); }
+  bool deleteKey(const std::string& key) override { return inside_->deleteKey(key); }
+  bool check(const std::vector<std::string>& keys) override { return inside_->check(keys); }
+  int64_t getNumKeys() override { return inside_->getNumKeys(); }
+  void wait(const std::vector<std::string>& keys) override { wait(keys, timeout_); }
+  void wait(const std::vector<std::string>& keys,
+            const std::chrono::milliseconds& timeout) override;
+  bool hasExtendedApi() const override { return false; }
+  void delete_keys_set();
+
+ private:
+  StoreBytes opened(const std::string& key, const StoreBytes& bytes) const;
+  StoreBytes sealed(const std::string& key, const StoreBytes& value) const;
+
+  c10::intrusive_ptr<c10d::Store> inside_;
+  RunSecret secret_;
+  std::function<void(StoreBytes&)> clean_;
+  std::mutex mutex_;
+  std::vector<std::string> keys_set_;
+};
+
+c10::intrusive_ptr<c10d::Store> SealedStore::clone() {
+  return c10::make_intrusive<SealedStore>(inside_->clone(), secret_, timeout_, clean_);
+}
+
+StoreBytes SealedStore::sealed(const std::string& key, const StoreBytes& value) const {
+  const std::string bytes = secret_.seal(key, text_in(value));
+  return {bytes.begin(), bytes.end()};
+}
+
+StoreBytes SealedStore::opened(const std::string& key, const StoreBytes& bytes) const {
+  const auto value = secret_.open(key, text_in(bytes));
+  if (!value) {
+    throw DistributedError(fmt::format(
+        "the value '{}' in the store at which the ranks meet doesn't carry the run's secret: "
+        "another program has written it, or LEVIN_RUN_SECRET isn't the same on all ranks; let only "
+        "the ranks reach the port, and give all of them the same secret",
+        key));
+  }
+  return {value->begin(), value->end()};
+}
+
+void SealedStore::set(const std::string& key, const StoreBytes& value) {
+  auto clean_value = value;
+  if (clean_) clean_(clean_value);
+  inside_->set(key, sealed(key, clean_value));
+  const std::lock_guard lock(mutex_);
+  keys_set_.push_back(key);
+}
+
+void SealedStore::delete_keys_set() {
+  std::vector<std::string> keys;
+  {
+    const std::lock_guard lock(mutex_);
+    keys.swap(keys_set_);
+  }
+  for (const auto& key : keys) inside_->deleteKey(key);
+}
+
+StoreBytes SealedStore::compareSet(const std::string& key, const StoreBytes& expected,
+                                   const StoreBytes& desired) {
+  if (!expected.empty() && secret_.is_set()) {
+    C10_THROW_ERROR(NotImplementedError, "a sealed value can't be compared");
+  }
+  const auto found = inside_->compareSet(key, expected, sealed(key, desired));
+  return found.empty() ? found : opened(key, found);
+}
+
+StoreBytes SealedStore::get(const std::string& key) {
+  wait({key}, timeout_);
+  return opened(key, inside_->get(key));
+}
+
+void SealedStore::wait(const std::vector<std::string>& keys,
+                       const std::chrono::milliseconds& timeout) {
+  const double seconds = static_cast<double>(timeout.count()) / 1e3;
+  PolledWait wait({.timeout = timeout.count() > 0 ? seconds : 1e9});
+  try {
+    while (!inside_->check(keys)) wait.pause();
+  } catch (const std::runtime_error& error) {
+    if (dynamic_cast<const Error*>(&error) != nullptr) throw;
+    C10_THROW_ERROR(DistStoreError,
+                    fmt::format("waiting for {}: {}", fmt::join(keys, ", "), error.what()));
+  }
+}
+
+}  // namespace
+
+c10::intrusive_ptr<c10d::Store> make_sealed_store(const c10::intrusive_ptr<c10d::Store>& inside,
+                                                  RunSecret secret,
+                                                  std::chrono::milliseconds timeout,
+                                                  std::function<void(StoreBytes&)> clean) {
+  return c10::make_intrusive<SealedStore>(inside, std::move(secret), timeout, std::move(clean));
+}
+
+void delete_keys_set(c10d::Store& store) { dynamic_cast<SealedStore&>(store).delete_keys_set(); }
+
+}  // namespace levin

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdio>
+#include <string_view>
+
+/// Printing what a run says about itself: progress bars, warnings, summaries, tables.
+///
+///     diagnostics::print(fmt::format("epoch {}: saving {}\n", epoch, path.string()));
+///
+/// Nothing here throws or ends the process. A text that can't be written, because the stream is
+/// closed, its disk is full or nobody reads its pipe any longer, is lost, and the work goes on. All
+/// of Levin prints this way (tests/architecture checks that). What a command was asked for goes to
+/// stdout instead, where a failure counts (cli/output.h).
+namespace levin::diagnostics {
+
+/// Prints `text` to stderr at once.
+void print(std::string_view text) noexcept;
+/// Prints `text` to `out` at once; a null `out` is a stream to nowhere.
+void print(std::FILE* out, std::string_view text) noexcept;
+
+}  // namespace levin::diagnostics

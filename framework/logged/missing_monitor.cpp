@@ -1,0 +1,29 @@
+#include <levin/framework/logged/missing_monitor.h>
+
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+
+std::string missing_monitor(std::string_view who, std::string_view monitor,
+                            const MetricMap& logged) {
+  if (logged.find(monitor) != logged.end()) return {};
+  std::vector<std::string> names;
+  for (const auto& [name, value] : logged) names.push_back(name);
+  const std::string nearest = nearest_name(monitor, names);
+  if (nearest.empty() && !monitor.starts_with("val")) return {};
+  const std::string known = names.empty() ? std::string("it logs nothing")
+                                          : fmt::format("it logs {}", fmt::join(names, ", "));
+  const std::string hint =
+      nearest.empty() ? std::string(".") : fmt::format("; did you mean '{}'?", nearest);
+  return fmt::format(
+      "{} watches '{}', but the validation before training didn't log it: {}{} Unless it is logged "
+      "later, set monitor to a name that is",
+      who, monitor, known, hint);
+}
+
+}  // namespace levin

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <levin/framework/core/value.h>
+#include <levin/framework/optimizers/optimizers.h>
+
+// What a fit that resumes does if its settings aren't those of the checkpoint's run. The settings
+// of this run count, apart from the seed, and a warning says so.
+
+namespace levin {
+
+/// Returns the settings in which `now` differs from `then`, each as "batch_size = 64 (32)". Both
+/// are objects, as Module::hyper_parameters returns them; `prefix` is put before each name.
+/// Settings that only one of them has count as well. Empty if either isn't an object.
+std::vector<std::string> changed_settings(std::string_view prefix, const Value& then,
+                                          const Value& now);
+
+/// The learning rates with which optimizers were made. Loading a checkpoint into an optimizer gives
+/// it the rates of the checkpoint; `apply` then makes those count that this run configured:
+///
+///     const ConfiguredRates configured(optimizers);
+///     load_states(optimizers, checkpoint);
+///     const std::vector<std::string> changes = configured.apply(optimizers);
+class ConfiguredRates {
+ public:
+  explicit ConfiguredRates(const Optimizers& optimizers);
+
+  /// Gives each group whose configured rate differs from the checkpoint's the rate of this run.
+  /// What schedules or hooks have made of the rate is kept as a factor. Returns the changes, each
+  /// as "learning_rate = 0.001 (3)". The optimizers are those of the constructor.
+  std::vector<std::string> apply(Optimizers& optimizers) const;
+
+ private:
+  std::vector<double> rates_;  // group after group
+};
+
+}  // namespace levin

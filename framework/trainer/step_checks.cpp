@@ -1,0 +1,39 @@
+#include <levin/framework/trainer/step_checks.h>
+
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/own_steps.h>
+
+namespace levin {
+
+void require_step(const Module& module, Stage stage) {
+  const OwnSteps has = own_steps(module);
+  const auto require = [&](bool is_there, const char* step) {
+    if (is_there) return;
+    throw ModuleError::contract(step,
+                                fmt::format("{} doesn't have it, but Trainer::{} calls it",
+                                            module.class_name(), stage_name(stage)),
+                                "override it in your module");
+  };
+  if (stage == Stage::fit) require(has.training, "training_step");
+  if (stage == Stage::validate) require(has.validation, "validation_step");
+  if (stage == Stage::test) require(has.test, "test_step");
+  if (stage == Stage::predict) require(has.predict, "predict");
+}
+
+bool leaves_out_validation(const Module& module, bool speaks) {
+  if (own_steps(module).validation) return false;
+  if (speaks) {
+    diagnostics::print(
+        fmt::format("warning: there are validation data, but {} has no validation_step, so "
+                    "validation is left out; override it to get metrics such as val_loss\n",
+                    module.class_name()));
+  }
+  return true;
+}
+
+}  // namespace levin

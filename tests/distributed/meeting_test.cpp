@@ -1,0 +1,322 @@
+#include <levin/framework/collectives/meeting_store.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <levin/framework/collectives/gloo.h>
+#include <levin/framework/collectives/polled_wait.h>
+#include <levin/framework/collectives/process_group.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/interruption.h>
+#include <levin/framework/heartbeat/heartbeat.h>
+#include <levin/framework/launch/listening_port.h>
+#include <levin/framework/strategies/group_ranks.h>
+
+#include "framework/message_of.h"
+
+// How ranks find each other, what they leave in the store, and who else can reach it.
+
+namespace levin::meeting_test {
+
+using test::message_of;
+using test::says;
+using Store = c10::intrusive_ptr<c10d::TCPStore>;
+
+/// A store as torchrun's agent serves one, the same for all tests: a process keeps its connections.
+Store make_server() {
+  static const Store server = [] {
+    ::setenv("TORCH_FR_BUFFER_SIZE", "0", 1);  // as in ranks_as_threads.h
+    c10d::TCPStoreOptions options;
+    options.port = 0;
+    options.isServer = true;
+    options.waitWorkers = false;
+    return c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  }();
+  return server;
+}
+
+/// A port from 15000 + `from` on that another process of these tests is unlikely to use.
+int64_t port_of_this_process(int64_t from) { return 15000 + from + ::getpid() % 1000; }
+
+Cluster member(int64_t rank, int64_t world_size) {
+  static std::atomic<int> runs{0};
+  Cluster cluster;
+  cluster.rank = cluster.local_rank = rank;
+  cluster.world_size = cluster.local_world_size = world_size;
+  cluster.master_address = "127.0.0.1";
+  cluster.run_id = "meeting-" + std::to_string(runs++);
+  return cluster;
+}
+
+/// Runs `work` as each rank of a cluster like `like`; returns what each threw.
+std::vector<std::string> on_each(const Cluster& like,
+                                 const std::function<void(ProcessGroup&)>& work,
+                                 double timeout = 60.0) {
+  std::vector<std::string> thrown(static_cast<size_t>(like.world_size));
+  std::vector<std::thread> threads;
+  for (int64_t rank = 0; rank < like.world_size; ++rank) {
+    threads.emplace_back([&, rank] {
+      Cluster cluster = like;
+      cluster.rank = cluster.local_rank = rank;
+      try {
+        ProcessGroup group(cluster, at::kCPU, {.timeout = timeout});
+        work(group);
+        group.barrier();
+      } catch (const std::exception& error) {
+        thrown[static_cast<size_t>(rank)] = error.what();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  return thrown;
+}
+
+Cluster at_server(const Store& server, int64_t world_size, const std::string& secret = {}) {
+  Cluster cluster = member(0, world_size);
+  cluster.master_port = server->getPort();
+  cluster.launcher_serves_store = true;
+  cluster.secret = secret;
+  return cluster;
+}
+
+std::string key_that_ends_with(c10d::TCPStore& store, const std::string& ending) {
+  for (const auto& key : store.listKeys()) {
+    if (key.ends_with(ending)) return key.starts_with("/") ? key.substr(1) : key;
+  }
+  return {};
+}
+
+/// The local addresses, in hexadecimal, of the sockets that listen at a port.
+std::vector<std::string> listening_addresses(int64_t port) {
+  std::vector<std::string> addresses;
+  for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ifstream table(path);
+    std::string line;
+    std::getline(table, line);
+    while (std::getline(table, line)) {
+      char address[40] = {};
+      unsigned int number = 0;
+      unsigned int state = 0;
+      if (std::sscanf(line.c_str(), " %*d: %39[0-9A-F]:%x %*[0-9A-F]:%*x %x", address, &number,
+                      &state) == 3 &&
+          number == static_cast<unsigned int>(port) && state == 10) {
+        addresses.emplace_back(address);
+      }
+    }
+  }
+  return addresses;
+}
+
+class Meeting : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  }
+  void TearDown() override {
+    set_interrupted(false);
+    files::inject_clock({});
+  }
+  /// A clock that runs a hundred times as fast.
+  static void run_fast() {
+    const double start = files::monotonic_seconds();
+    files::inject_clock([start] {
+      const auto now = std::chrono::steady_clock::now().time_since_epoch();
+      return start + 100.0 * (std::chrono::duration<double>(now).count() - start);
+    });
+  }
+};
+
+TEST_F(Meeting, ranks_of_one_host_meet_where_no_other_host_can_connect) {
+  Cluster cluster = member(0, 2);
+  cluster.may_choose_port = true;
+  cluster.master_port = port_of_this_process(0);
+  std::vector<std::string> listening;
+  const auto thrown = on_each(cluster, [&](ProcessGroup& group) {
+    group.barrier();
+    if (group.rank() != 0) return;
+    for (int64_t i = 0; i < meeting_ports(cluster) && listening.empty(); ++i) {
+      listening = listening_addresses(meeting_port(cluster, i));
+    }
+  });
+  for (const auto& message : thrown) EXPECT_EQ(message, "");
+  EXPECT_EQ(listening, std::vector<std::string>{"0100007F"});
+}
+
+TEST_F(Meeting, a_port_that_another_run_has_is_passed_over_by_all_ranks) {
+  Cluster cluster = member(0, 3);
+  cluster.may_choose_port = true;
+  cluster.master_port = port_of_this_process(2000);
+  const ListeningPort silent = open_meeting_port(cluster);  // accepts, but never answers
+  const ListeningPort next = open_meeting_port(cluster);
+  c10d::TCPStoreOptions options;  // the store of another run
+  options.port = static_cast<uint16_t>(next.number);
+  options.isServer = true;
+  options.waitWorkers = false;
+  options.masterListenFd = ::dup(next.socket.get());
+  const auto other_run = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  const auto thrown = on_each(cluster, [](ProcessGroup& group) {
+    auto one = torch::ones({1});
+    group.all_reduce(one);
+    EXPECT_EQ(one.item<float>(), 3.0F);
+  });
+  for (const auto& message : thrown) EXPECT_EQ(message, "");
+}
+
+TEST_F(Meeting, a_value_of_another_program_is_refused_before_it_is_parsed) {
+  const auto server = make_server();
+  const auto thrown = on_each(at_server(server, 2, "the secret"), [&](ProcessGroup& group) {
+    if (group.rank() == 0) {
+      group.set("mine", "plain text");
+      const auto key = key_that_ends_with(*server, "/mine");
+      const auto bytes = server->get(key);
+      EXPECT_EQ(std::string(bytes.begin(), bytes.end()).find("plain"), std::string::npos);
+      group.set("theirs", "plain text");
+      server->set(key_that_ends_with(*server, "/theirs"), std::vector<uint8_t>{'[', '1', ','});
+      group.set("ready", "1");
+    }
+    group.get("ready");
+    EXPECT_EQ(group.get("mine"), "plain text");
+    EXPECT_TRUE(says(message_of<DistributedError>([&] { group.get("theirs"); }),
+                     {"theirs", "doesn't carry the run's secret", "LEVIN_RUN_SECRET"}));
+  });
+  for (const auto& message : thrown) EXPECT_EQ(message, "");
+}
+
+TEST_F(Meeting, ranks_with_different_secrets_are_an_error_that_says_so) {
+  const auto server = make_server();
+  Cluster cluster = at_server(server, 2, "one");
+  std::string message;
+  std::thread other([&, cluster]() mutable {
+    cluster.rank = cluster.local_rank = 1;
+    cluster.secret = "two";
+    try {
+      ProcessGroup group(cluster, at::kCPU, {.timeout = 2.0});
+    } catch (const DistributedError& error) {
+      message = error.what();
+    }
+  });
+  EXPECT_THROW(ProcessGroup(cluster, at::kCPU, {.timeout = 2.0}), DistributedError);
+  other.join();
+  EXPECT_TRUE(says(message, {"doesn't carry the run's secret"}));
+}
+
+TEST_F(Meeting, keys_are_deleted_when_they_have_been_used) {
+  const auto server = make_server();
+  const int64_t before = server->getNumKeys();
+  std::atomic<int64_t> first{0};
+  const auto thrown = on_each(at_server(server, 3), [&](ProcessGroup& group) {
+    Heartbeat alone(0, 1, {});
+    GroupRanks ranks(group, alone);
+    group.barrier();
+    group.barrier();  // each rank has deleted its keys after the first
+    if (group.rank() == 0) first = server->getNumKeys();
+    group.barrier();
+    for (int i = 0; i < 50; ++i) {
+      const auto value = ranks.from_rank_zero("key", [&] { return std::to_string(i); });
+      EXPECT_EQ(value, std::to_string(i));
+    }
+    group.barrier();
+    group.barrier();
+  });
+  for (const auto& message : thrown) EXPECT_EQ(message, "");
+  EXPECT_EQ(server->getNumKeys(), first);
+  EXPECT_EQ(first, before) << "what joined the ranks is left in the store";
+}
+
+TEST_F(Meeting, a_long_wait_says_for_whom_and_how_to_train_alone) {
+  const auto server = make_server();
+  Cluster cluster = at_server(server, 4);
+  cluster.kind = Cluster::Kind::slurm;
+  run_fast();
+  testing::internal::CaptureStderr();
+  EXPECT_THROW(ProcessGroup(cluster, at::kCPU, {.timeout = 20.0}), DistributedError);
+  EXPECT_TRUE(says(testing::internal::GetCapturedStderr(),
+                   {"rank 0 of 4 (SLURM started it) waits for ranks 1, 2, 3",
+                    "to train alone in this shell, unset SLURM_PROCID"}));
+}
+
+TEST_F(Meeting, a_rank_that_cant_reach_rank_0_says_so) {
+  Cluster cluster = member(1, 2);
+  cluster.kind = Cluster::Kind::open_mpi;
+  cluster.master_port = 1;  // nobody listens there
+  run_fast();
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(says(
+      message_of<DistributedError>([&] { ProcessGroup(cluster, at::kCPU, {.timeout = 20.0}); }),
+      {"rank 1: the ranks didn't meet", "rank 0 didn't answer"}));
+  EXPECT_TRUE(says(testing::internal::GetCapturedStderr(),
+                   {"rank 1 of 2 (Open MPI started it) waits for rank 0, at 127.0.0.1:1",
+                    "unset OMPI_COMM_WORLD_RANK"}));
+}
+
+TEST_F(Meeting, a_signal_ends_a_wait_for_a_value_that_never_comes) {
+  const auto server = make_server();
+  run_fast();
+  const auto thrown = on_each(
+      at_server(server, 1),
+      [](ProcessGroup& group) {
+        set_interrupted(true);
+        group.get("never");
+      },
+      1e6);
+  EXPECT_TRUE(says(thrown[0], {"waiting for 'never'", "after a signal asked to stop"}));
+}
+
+TEST_F(Meeting, a_signal_leaves_time_for_a_value_that_comes) {
+  const auto server = make_server();
+  const auto thrown = on_each(at_server(server, 2), [](ProcessGroup& group) {
+    if (group.rank() == 1) {
+      set_interrupted(true);
+      EXPECT_EQ(group.get("late"), "1");
+    } else {
+      while (!is_interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      group.set("late", "1");
+    }
+  });
+  for (const auto& message : thrown) EXPECT_EQ(message, "");
+}
+
+TEST_F(Meeting, what_was_in_memory_behind_an_address_isnt_sent) {
+  sockaddr_storage storage;
+  std::memset(&storage, 0x5a, sizeof(storage));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(4321);
+  std::memcpy(&storage, &address, sizeof(address));
+  std::vector<uint8_t> value = {1, 2, 3};
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&storage);
+  for (int i = 0; i < 2; ++i) {
+    value.insert(value.end(), bytes, bytes + sizeof(storage));
+    value.insert(value.end(), {7, 8, 9});  // what follows stays
+  }
+  const auto before = value;
+  clear_unused_bytes(value, "10.0.0.1");
+  EXPECT_EQ(value, before) << "another address";
+  clear_unused_bytes(value, "127.0.0.1");
+  EXPECT_EQ(std::count(value.begin(), value.end(), 0x5a), 0);
+  EXPECT_EQ(std::memcmp(value.data() + 3, &address, sizeof(address)), 0);
+  EXPECT_EQ(std::vector<uint8_t>(value.end() - 3, value.end()), (std::vector<uint8_t>{7, 8, 9}));
+  EXPECT_EQ(value.size(), before.size());
+}
+
+}  // namespace levin::meeting_test

@@ -1,0 +1,212 @@
+#include <levin/framework/loops/resumed_settings.h>
+
+#include "framework/support.h"
+
+#include <gtest/gtest.h>
+
+#include <levin/callbacks/early_stopping.h>
+#include <levin/framework/tensor/random.h>
+
+#include "framework/message_of.h"
+
+// A setting that isn't that of the checkpoint takes effect, and a warning says so.
+
+namespace levin::resumed_settings_test {
+
+using test::says;
+
+/// Six steps an epoch; it says which learning rate and how many batches a step it has.
+class Net : public test::Classifier {
+ public:
+  explicit Net(double learning_rate, bool decays = false)
+      : learning_rate_(learning_rate), decays_(decays) {}
+  Optimizers configure_optimizers() override {
+    Optimizers optimizers(SGD(parameters(), {.learning_rate = learning_rate_}));
+    if (decays_) {
+      optimizers.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.5}));
+    }
+    return optimizers;
+  }
+  Value hyper_parameters() const override {
+    return Value::Object{{"learning_rate", learning_rate_}};
+  }
+  void on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) override {
+    Run& run = step.run();
+    rates.push_back(run.optimizers().entries()[0].optimizer->groups()[0].learning_rate);
+    accumulate = run.progress().accumulate;
+  }
+
+  std::vector<double> rates;
+  int64_t accumulate = 0;
+
+ private:
+  double learning_rate_;
+  bool decays_;
+};
+
+/// Points that say in batches of how many rows they are read.
+class Told : public test::PointsModule {
+ public:
+  explicit Told(int64_t batch_size)
+      : PointsModule(24, {.batch_size = batch_size}), batch_size_(batch_size) {}
+  Value hyper_parameters() const override { return Value::Object{{"batch_size", batch_size_}}; }
+
+ private:
+  int64_t batch_size_;
+};
+
+class ResumedSettings : public ::testing::Test {
+ protected:
+  /// Trains and saves; what was printed meanwhile.
+  std::string fit(Net& model, TrainerOptions options, bool resumes, int64_t batch_size = 4) {
+    options.accelerator = "cpu";
+    options.default_root_dir = folder_.string();
+    Told data(batch_size);
+    Trainer trainer(options);
+    const auto path = folder_ / "end.ckpt";
+    ::testing::internal::CaptureStderr();
+    trainer.fit(model, data, resumes ? path.string() : std::string());
+    trainer.save_checkpoint(path);
+    return ::testing::internal::GetCapturedStderr();
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(ResumedSettings, another_learning_rate_takes_effect_and_a_warning_says_so) {
+  Net first(0.1);
+  EXPECT_EQ(fit(first, {.max_epochs = 1}, false), "");
+  Net second(0.01);
+  EXPECT_TRUE(says(fit(second, {.max_epochs = 2}, true),
+                   {"warning: these settings aren't those of the checkpoint",
+                    "learning_rate = 0.01 (0.1)", "model.learning_rate = 0.01 (0.1)"}));
+  EXPECT_EQ(second.rates, std::vector<double>(6, 0.01));
+  Net third(0.01);
+  EXPECT_EQ(fit(third, {.max_epochs = 3}, true), "") << "it is the checkpoint's rate now";
+  EXPECT_EQ(third.rates, std::vector<double>(6, 0.01));
+}
+
+TEST_F(ResumedSettings, a_schedule_goes_on_from_the_other_learning_rate) {
+  Net first(0.8, /*decays=*/true);
+  fit(first, {.max_epochs = 1}, false);
+  Net second(0.08, /*decays=*/true);
+  fit(second, {.max_epochs = 2}, true);
+  ASSERT_EQ(second.rates.size(), 6U);
+  EXPECT_DOUBLE_EQ(second.rates.front(), 0.04);
+}
+
+TEST_F(ResumedSettings, a_rate_that_a_hook_has_changed_is_kept_if_the_setting_is_the_same) {
+  class Halving : public Net {
+   public:
+    using Net::Net;
+    void on_train_epoch_end(levin::Run& run) override {
+      Optimizer& optimizer = *run.optimizers().entries()[0].optimizer;
+      optimizer.set_learning_rate(optimizer.groups()[0].learning_rate / 2);
+    }
+  };
+  Halving first(0.8);
+  fit(first, {.max_epochs = 1}, false);
+  Halving second(0.8);
+  EXPECT_EQ(fit(second, {.max_epochs = 2}, true), "");
+  EXPECT_DOUBLE_EQ(second.rates.front(), 0.4);
+  Halving third(0.4);
+  fit(third, {.max_epochs = 3}, true);
+  EXPECT_DOUBLE_EQ(third.rates.front(), 0.1) << "a quarter of the other rate";
+}
+
+TEST_F(ResumedSettings, another_accumulation_takes_effect) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1, .accumulate_grad_batches = 2}, false);
+  Net same(0.1);
+  fit(same, {.max_epochs = 2, .accumulate_grad_batches = 2}, true);
+  EXPECT_EQ(same.accumulate, 2);
+  Net other(0.1);
+  fit(other, {.max_epochs = 3, .accumulate_grad_batches = 3}, true);
+  EXPECT_EQ(other.accumulate, 3);
+}
+
+TEST_F(ResumedSettings, what_a_callback_made_of_the_accumulation_goes_on) {
+  class Accumulating : public Net {
+   public:
+    using Net::Net;
+    void on_train_epoch_end(levin::Run& run) override {
+      if (run.epoch() == 0) run.accumulate(5);
+    }
+  };
+  Accumulating first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  Accumulating second(0.1);
+  fit(second, {.max_epochs = 2}, true);
+  EXPECT_EQ(second.accumulate, 5);
+}
+
+TEST_F(ResumedSettings, other_settings_of_the_data_are_named) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false, /*batch_size=*/4);
+  Net second(0.1);
+  EXPECT_TRUE(says(fit(second, {.max_epochs = 2}, true, /*batch_size=*/8),
+                   {"They count from here on: data.batch_size = 8 (4)"}));
+}
+
+TEST_F(ResumedSettings, a_seed_that_is_not_used_is_named) {
+  seed_everything(3);
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  seed_everything(4);
+  Net second(0.1);
+  EXPECT_TRUE(says(fit(second, {.max_epochs = 2}, true),
+                   {"warning: the seed 4 isn't used", "whose seed is 3"}));
+  EXPECT_EQ(global_seed(), 3U);
+  seed_everything(0);
+}
+
+TEST_F(ResumedSettings, a_fit_with_nothing_left_to_train_says_so) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  Net second(0.1);
+  EXPECT_TRUE(says(fit(second, {.max_epochs = 1}, true),
+                   {"warning: nothing was trained", "after 1 epochs and 6 steps", "max_epochs"}));
+}
+
+TEST_F(ResumedSettings, the_state_of_a_callback_that_is_missing_is_named) {
+  test::PointsModule data(24, {.batch_size = 4});
+  const auto path = folder_ / "with.ckpt";
+  Net first(0.1);
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 1});
+  trainer.add<EarlyStopping>({.monitor = "val_loss"});
+  trainer.fit(first, data);
+  trainer.save_checkpoint(path);
+  Net second(0.1);
+  Trainer without({.accelerator = "cpu", .max_epochs = 2});
+  ::testing::internal::CaptureStderr();
+  without.fit(second, data, path.string());
+  EXPECT_TRUE(
+      says(::testing::internal::GetCapturedStderr(),
+           {"states of callbacks that this fit doesn't have", "EarlyStopping:val_loss:min"}));
+}
+
+TEST_F(ResumedSettings, weights_of_a_model_with_other_settings_are_tested_with_a_warning) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  Told data(4);
+  const auto printed = [&](double learning_rate) {
+    Net model(learning_rate);
+    Trainer trainer({.accelerator = "cpu"});
+    ::testing::internal::CaptureStderr();
+    trainer.test(model, data, (folder_ / "end.ckpt").string());
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(printed(0.1), "");
+  EXPECT_TRUE(says(printed(0.2), {"warning: the weights of", "model.learning_rate = 0.2 (0.1)"}));
+}
+
+TEST(ChangedSettings, are_named_with_both_values) {
+  const Value then = Value::Object{{"a", 1}, {"b", "x"}, {"gone", 2.5}};
+  const Value now = Value::Object{{"a", 1}, {"b", "y"}, {"new", true}};
+  EXPECT_EQ(changed_settings("m.", then, now),
+            (std::vector<std::string>{"m.b = \"y\" (\"x\")", "m.gone = not set (2.5)",
+                                      "m.new = true (not set)"}));
+  EXPECT_EQ(changed_settings("m.", Value(), now), std::vector<std::string>{});
+}
+
+}  // namespace levin::resumed_settings_test

@@ -1,0 +1,85 @@
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <functional>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/run/run_control.h>
+
+#include "framework/meeting.h"
+#include "framework/message_of.h"
+
+// What callbacks and modules get from a Run, without a Trainer.
+
+namespace levin::run_test {
+
+using test::message_of;
+using test::says;
+
+/// Calls `work` as each of `size` ranks, in threads.
+void as_ranks(size_t size, const std::function<void(Run&)>& work) {
+  test::Meeting meeting(size);
+  test::in_threads(size, [&](size_t rank) {
+    test::ThreadRank ranks(meeting, rank);
+    RunControl run;
+    run.set_ranks(ranks);
+    work(run);
+  });
+}
+
+// A confusion matrix of each rank's own rows is exact under ddp once it is summed.
+TEST(RunReduce, sums_tensors_of_any_type_on_every_rank) {
+  as_ranks(3, [](levin::Run& run) {
+    const int64_t rank = run.ranks().rank();
+    const int64_t large = (int64_t{1} << 60) + rank;  // more digits than a float64 has
+    const auto counts = torch::tensor({large, rank});
+    const auto all = run.reduce(counts);
+    EXPECT_EQ(all[0].item<int64_t>(), 3 * (int64_t{1} << 60) + 3);
+    EXPECT_EQ(all[1].item<int64_t>(), 3);
+    EXPECT_TRUE(torch::equal(counts[1], torch::tensor(rank))) << "the argument stays";
+    const auto sum = run.reduce(torch::full({2}, 0.1F));
+    EXPECT_TRUE(torch::equal(sum, torch::full({2}, 0.1F + 0.1F + 0.1F)));
+  });
+}
+
+TEST(RunReduce, takes_means_minima_and_maxima_too) {
+  as_ranks(2, [](levin::Run& run) {
+    const int64_t rank = run.ranks().rank();
+    const auto own = torch::tensor({rank, -rank});
+    EXPECT_TRUE(
+        torch::equal(run.reduce(own, Reduce::mean), torch::tensor({0.5, -0.5}, torch::kDouble)));
+    EXPECT_TRUE(torch::equal(run.reduce(own, Reduce::min), torch::tensor({0, -1}, torch::kLong)));
+    EXPECT_TRUE(torch::equal(run.reduce(own, Reduce::max), torch::tensor({1, 0}, torch::kLong)));
+    EXPECT_TRUE(run.reduce(torch::tensor(rank == 1)).item<bool>());
+  });
+}
+
+TEST(RunReduce, of_one_rank_is_a_copy_without_a_graph) {
+  RunControl run;
+  const auto own = torch::ones({2}, torch::requires_grad());
+  const auto result = run.reduce(own * 2);
+  EXPECT_TRUE(torch::equal(result, torch::full({2}, 2.0F)));
+  EXPECT_FALSE(result.requires_grad());
+}
+
+TEST(RunReduce, refuses_tensors_that_differ_and_none_at_all) {
+  as_ranks(2, [](levin::Run& run) {
+    const auto refusal = message_of<DistributedError>([&] {
+      run.reduce(torch::zeros({2, run.ranks().rank() + 1}));
+    });
+    EXPECT_TRUE(says(refusal, {"rank 0 gave a tensor 2 x 1", "rank 1 one 2 x 2", "same shape"}));
+  });
+  RunControl run;
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { run.reduce({}); }), {"undefined"}));
+}
+
+TEST(RunWarnings, are_printed_once_and_on_rank_0_only) {
+  ::testing::internal::CaptureStderr();
+  as_ranks(2, [](levin::Run& run) {
+    run.warn("careful");
+    run.warn("careful");
+  });
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "warning: careful\n");
+}
+
+}  // namespace levin::run_test
