@@ -3,6 +3,7 @@
 #include <typeinfo>
 
 #include <levin/framework/core/error.h>
+#include <levin/models/linear.h>
 
 namespace levin {
 namespace {
@@ -55,7 +56,7 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
 }
 
 torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
-  return linear_->forward(flatten_for(linear_->weight, input));
+  return linear(flatten_for(linear_->weight, input), linear_->weight, linear_->bias);
 }
 
 bool LogisticRegression::has_closed_form() const {

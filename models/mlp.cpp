@@ -10,6 +10,7 @@
 #include <ATen/ops/tanh.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/models/linear.h>
 
 namespace levin {
 namespace {
@@ -94,10 +95,10 @@ MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
 torch::Tensor MLP::forward(const torch::Tensor& input) {
   auto x = flatten_for(layers_.front()->weight, input);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
-    x = activation_(layers_[i]->forward(x));
+    x = activation_(linear(x, layers_[i]->weight, layers_[i]->bias));
     if (options_.dropout > 0.0) x = at::dropout(x, options_.dropout, is_training());
   }
-  return layers_.back()->forward(x);
+  return linear(x, layers_.back()->weight, layers_.back()->bias);
 }
 
 Value MLP::hyper_parameters() const {

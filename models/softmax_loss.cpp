@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <c10/core/GradMode.h>
@@ -14,6 +13,7 @@
 
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/tensor/buffer.h>
+#include <levin/framework/threads/shared_work.h>
 
 namespace levin {
 namespace {
@@ -24,8 +24,10 @@ namespace autograd = torch::autograd;
 // blocks, too.
 constexpr int64_t kMostClasses = 64;
 constexpr int64_t kMostWeights = 256 * 1024;
-// Handing fewer rows than this to another thread takes longer than computing them here.
-constexpr int64_t kLeastRowsAThread = 32;
+// A pass is cut into parts for several threads. Smaller ones, in floating-point operations, take
+// longer to hand over than to compute, and each part has gradients of its own.
+constexpr int64_t kLeastPart = 8'000'000;
+constexpr int64_t kMostParts = 16;
 
 // The loss's node in autograd's graph. The gradients are known already, so it only scales them.
 class SoftmaxLossBackward : public autograd::Node {
@@ -139,7 +141,8 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
   pass.multiplier = static_cast<float>(1.0 / static_cast<double>(count));
 
   const int64_t room = kernels::scratch_size(pass.classes, rows.row_size);
-  const int64_t parts = std::clamp<int64_t>(count / kLeastRowsAThread, 1, at::get_num_threads());
+  const int64_t flops = 4 * count * weight.numel();
+  const int64_t parts = std::clamp<int64_t>(flops / kLeastPart, 1, std::min(kMostParts, count));
   const int64_t parameters = weight.numel() + pass.classes;
   scratch_.resize(static_cast<size_t>(parts * room + (parts - 1) * parameters));
   auto* sums = scratch_.data() + parts * room;  // the gradients of all parts but the first
@@ -159,13 +162,7 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
     if (bias.defined()) std::fill_n(own.bias_gradient, own.classes, 0.0F);
     losses[static_cast<size_t>(part)] = kernels::best().softmax_regression(own);
   };
-  if (parts == 1) {
-    run_part(0);
-    return losses[0] / static_cast<double>(count);
-  }
-  at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) run_part(part);
-  });
+  share_out(parts, run_part);
   // The parts are added in their order, whichever thread was first, so the bits are reproducible.
   double total = losses[0];
   for (int64_t part = 1; part < parts; ++part) {

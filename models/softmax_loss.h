@@ -36,8 +36,8 @@ class SoftmaxLoss {
 
   /// Returns the loss, [], of `rows` [rows, features], as `view` gives them, with `labels` [rows]
   /// int64 for `weight` [classes, features] and `bias` [classes]. Each label must be in [0,
-  /// classes), which isn't checked. Runs on LibTorch's threads; the result doesn't depend on which
-  /// of them is first.
+  /// classes), which isn't checked. Large passes are cut into parts for `share_out`; the result has
+  /// the same bits for any number of threads.
   torch::Tensor operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                            const torch::Tensor& weight, const torch::Tensor& bias);
 

@@ -1,20 +1,16 @@
 #include <levin/framework/data/batch_source.h>
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/threads/one_thread.h>
 
 #include <algorithm>
 #include <numeric>
 #include <string>
 #include <utility>
-
-// OpenMP's function, which acts on the calling thread alone. It is null if LibTorch was built
-// without OpenMP.
-extern "C" void omp_set_num_threads(int) __attribute__((weak));
 
 namespace levin {
 namespace {
@@ -24,21 +20,19 @@ namespace {
 // thread, because the size of a team of threads would change the last bits of sums.
 class PreparationGuard {
  public:
-  PreparationGuard() : threads_(at::get_num_threads()) {
+  PreparationGuard() {
     if (c10::InferenceMode::is_enabled()) normal_mode_.emplace(false);
     grad_mode_ = c10::GradMode::is_enabled();
     if (grad_mode_) c10::GradMode::set_enabled(false);
-    if (threads_ != 1 && omp_set_num_threads != nullptr) omp_set_num_threads(1);
   }
   ~PreparationGuard() {
-    if (threads_ != 1 && omp_set_num_threads != nullptr) omp_set_num_threads(threads_);
     if (grad_mode_) c10::GradMode::set_enabled(true);
   }
   PreparationGuard(const PreparationGuard&) = delete;
   PreparationGuard& operator=(const PreparationGuard&) = delete;
 
  private:
-  int threads_;
+  OneThread one_thread_;
   bool grad_mode_;
   std::optional<c10::InferenceMode> normal_mode_;
 };

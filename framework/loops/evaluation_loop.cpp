@@ -136,11 +136,13 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
   parts_.hooks.call_batch(hooks.batch_start_bit, hooks.batch_start, batch, step);
   {
     const ProfilePart profiled(parts_.profiler, Part::forward);
-    if (stage == Stage::test) {
-      parts_.module.test_step(batch, step);
-    } else {
-      parts_.module.validation_step(batch, step);
-    }
+    parts_.run_step([&] {
+      if (stage == Stage::test) {
+        parts_.module.test_step(batch, step);
+      } else {
+        parts_.module.validation_step(batch, step);
+      }
+    });
   }
   ++parts_.run.progress().batch;
   parts_.hooks.call_batch(hooks.batch_end_bit, hooks.batch_end, batch, step);

@@ -61,8 +61,8 @@ class FitLoop {
   void save_after_exception(const std::exception& error) {
     checkpointer_.save_after_exception(error, at_boundary_);
   }
-  /// The setting that `threads = "auto"` has found or taken over from a checkpoint; its number of
-  /// threads is 0 if there is none.
+  /// The setting that was found for the fit or taken over from a checkpoint; its number of threads
+  /// is 0 if there is none, because the options give one.
   ThreadSetting threads() const { return threads_.setting(); }
 
  private:

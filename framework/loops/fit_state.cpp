@@ -243,7 +243,7 @@ StateDict FitState::loop_state() {
   state.values["metric_updates"] = counts_to_value(run.update_counts());
   state.values["metric_epochs"] = counts_to_value(run.update_epochs());
   state.values["progress_bar"] = to_value(run.progress_bar_metrics());
-  if (const int threads = members_.threads.setting().threads; threads > 0) {
+  if (const int threads = members_.threads.threads(); threads > 0) {
     state.values["threads"] = threads;
   }
   if (const auto seconds = members_.stopping.seconds()) state.values["seconds"] = *seconds;

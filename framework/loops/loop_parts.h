@@ -35,6 +35,15 @@ struct LoopParts {
   /// The threads of the run. FitLoop needs it, whatever the option `threads` says; other loops
   /// don't, and it may be null for them.
   ThreadScope* threads = nullptr;
+  /// Chooses the threads of an evaluation or prediction by itself from its first batch; null if
+  /// they are given. Within a fit they are those of the training.
+  DefaultThreads* default_threads = nullptr;
+
+  /// Runs `step`, the work of the module for a batch of an evaluation, and returns its result.
+  template <class Step>
+  auto run_step(Step&& step) const {
+    return default_threads != nullptr ? default_threads->run(step) : step();
+  }
 };
 
 /// Reads the next batch of `reader` into `batch`, whose memory is used again if possible, and

@@ -61,7 +61,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
                             step);
     const NamedTensors outputs = [&] {
       const ProfilePart profiled(parts_.profiler, Part::forward);
-      return parts_.module.predict_step(batch, step);
+      return parts_.run_step([&] { return parts_.module.predict_step(batch, step); });
     }();
     ++parts_.run.progress().batch;
     collect(outputs);

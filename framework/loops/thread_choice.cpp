@@ -79,12 +79,29 @@ ThreadChoice::ThreadChoice(LoopParts parts, Optimizers& optimizers, DataLoaders 
       optimizers_(optimizers),
       train_(std::move(train)),
       num_batches_(num_batches),
-      threads_(*parts.threads) {}
+      threads_(*parts.threads),
+      default_(*parts.threads) {}
 
 void ThreadChoice::choose() {
+  if (wants_default_threads(parts_.options.threads)) {
+    if (!parts_.strategy.device().is_cpu()) return;
+    return taken_ > 0 ? default_.take(taken_) : default_.begin();
+  }
   if (!wants_thread_trial(parts_.options.threads)) return;
-  if (setting().threads == 0 && can_try()) try_threads();
+  if (taken_ > 0) {
+    threads_.take(taken_);
+  } else if (can_try()) {
+    try_threads();
+  }
   threads_.apply();
+}
+
+int ThreadChoice::threads() const {
+  return std::max({taken_, threads_.setting().threads, default_.threads()});
+}
+
+ThreadSetting ThreadChoice::setting() const {
+  return threads() > 0 ? parts_.threads->setting() : ThreadSetting{.threads = 0};
 }
 
 bool ThreadChoice::can_try() const {
@@ -116,7 +133,7 @@ void ThreadChoice::try_threads() {
         training_step.run(batch, control, batch.rows(), /*window_ends=*/true);
       };
       const std::string timings = threads_.find(step, steps_left());
-      const int chosen = setting().threads;
+      const int chosen = threads_.setting().threads;
       diagnostics::print(
           fmt::format("threads = auto: took {} thread{}; the times of a step were {}\n", chosen,
                       chosen == 1 ? "" : "s", timings));

@@ -9,13 +9,16 @@
 
 namespace levin {
 
-/// Does what `threads = "auto"` asks for in a fit. Before the first step it times whole training
-/// steps (forward, backward and the optimizer) with different numbers of threads. The number found
-/// is kept in checkpoints. Later steps are watched, in case other programs come to need the
-/// machine's cores.
+/// Chooses the threads of a fit on the CPU for which the options give no number. The number chosen
+/// is kept in checkpoints.
 ///
-/// AutoThreads (framework/threads/threads.h) decides which setting is best; this class provides it
-/// with the steps to time.
+/// If the option is empty, the number follows from the work of the first training step
+/// (DefaultThreads in framework/threads/threads.h).
+///
+/// If it is "auto", whole training steps (forward, backward and the optimizer) are timed with
+/// different numbers of threads before the first step. AutoThreads (threads.h, too) decides which
+/// setting is best; this class provides it with the steps to time. Later steps are watched, in case
+/// other programs come to need the machine's cores.
 ///
 ///     ThreadChoice threads(parts, optimizers, train, num_batches);
 ///     threads.choose();
@@ -36,18 +39,23 @@ class ThreadChoice {
   /// is called and nothing is logged. Afterwards the module's state_dict and gradients, the
   /// optimizer's state, all random generators and the requests to the run are put back bit for bit,
   /// also if a step throws. Whatever else a module changes in training_step stays changed.
+  ///
+  /// If the options are empty, puts all of LibTorch's threads into force until `watch` has seen a
+  /// step; on a GPU, LibTorch's own number stays in force for good.
   void choose();
   /// Takes over the number of threads from the run that wrote a checkpoint; `choose` then times
-  /// nothing.
-  void take(int threads) { threads_.take(threads); }
-  /// The setting that "auto" has put into force or taken over; 0 threads if there is none.
-  ThreadSetting setting() const { return threads_.setting(); }
+  /// nothing, and `watch` counts nothing.
+  void take(int threads) { taken_ = threads; }
+  /// The number of threads that was chosen or taken over; 0 if there is none.
+  int threads() const;
+  /// The setting in force, if it was chosen or taken over; otherwise its number of threads is 0.
+  ThreadSetting setting() const;
 
-  /// Runs a training step and returns its result. Also measures the step's time, as long as
-  /// AutoThreads watches for other programs.
+  /// Runs a training step and returns its result. Also counts the first step's work, or measures
+  /// the step's time as long as AutoThreads watches for other programs.
   template <class Step>
   auto watch(Step&& step) {
-    return threads_.watch(std::forward<Step>(step));
+    return threads_.watch([&] { return default_.run(step); });
   }
 
  private:
@@ -60,7 +68,9 @@ class ThreadChoice {
   Optimizers& optimizers_;
   DataLoaders train_;
   std::optional<int64_t> num_batches_;
-  AutoThreads threads_;
+  int taken_ = 0;
+  AutoThreads threads_;     // for "auto"
+  DefaultThreads default_;  // if the option is empty
 };
 
 }  // namespace levin

@@ -146,7 +146,7 @@ struct Loader {
 };
 
 // One known class: how to recognise it, and how its state is saved and loaded.
-struct Kind {
+struct KnownClass {
   const char* name;
   bool (*is)(const optim::Optimizer&);
   void (*save)(optim::OptimizerParamState&, OptionsRef, Saver);
@@ -154,7 +154,7 @@ struct Kind {
 };
 
 template <class O, class S>
-Kind kind(const char* name) {
+KnownClass known_class(const char* name) {
   return {name, [](const optim::Optimizer& o) { return dynamic_cast<const O*>(&o) != nullptr; },
           [](optim::OptimizerParamState& s, OptionsRef options, Saver saver) {
             visit(static_cast<S&>(s), options, saver);
@@ -166,16 +166,16 @@ Kind kind(const char* name) {
           }};
 }
 
-const Kind* find_kind(const optim::Optimizer& optimizer) {
-  static const std::vector<Kind> kinds = {
-      kind<optim::SGD, optim::SGDParamState>("SGD"),
-      kind<optim::Adam, optim::AdamParamState>("Adam"),
-      kind<optim::AdamW, optim::AdamWParamState>("AdamW"),
-      kind<optim::RMSprop, optim::RMSpropParamState>("RMSprop"),
-      kind<optim::Adagrad, optim::AdagradParamState>("Adagrad"),
-      kind<optim::LBFGS, optim::LBFGSParamState>("LBFGS"),
+const KnownClass* find_class(const optim::Optimizer& optimizer) {
+  static const std::vector<KnownClass> classes = {
+      known_class<optim::SGD, optim::SGDParamState>("SGD"),
+      known_class<optim::Adam, optim::AdamParamState>("Adam"),
+      known_class<optim::AdamW, optim::AdamWParamState>("AdamW"),
+      known_class<optim::RMSprop, optim::RMSpropParamState>("RMSprop"),
+      known_class<optim::Adagrad, optim::AdagradParamState>("Adagrad"),
+      known_class<optim::LBFGS, optim::LBFGSParamState>("LBFGS"),
   };
-  for (const auto& each : kinds) {
+  for (const auto& each : classes) {
     if (each.is(optimizer)) return &each;
   }
   return nullptr;
@@ -187,7 +187,7 @@ std::vector<ParameterGroup> groups_of(optim::Optimizer* optimizer) {
   if (optimizer == nullptr) {
     throw ConfigError::invalid_value("optimizer", "null", "must point to a torch::optim optimizer");
   }
-  if (find_kind(*optimizer) == nullptr) {
+  if (find_class(*optimizer) == nullptr) {
     throw ConfigError::invalid_value(
         "optimizer", "an unknown torch::optim class",
         "must be SGD, Adam, AdamW, RMSprop, Adagrad, LBFGS or a subclass; for another one, write a "
@@ -215,7 +215,7 @@ TorchAdapter::TorchAdapter(TorchAdapter&&) noexcept = default;
 TorchAdapter& TorchAdapter::operator=(TorchAdapter&&) noexcept = default;
 TorchAdapter::~TorchAdapter() = default;
 
-std::string TorchAdapter::name() const { return find_kind(*optimizer_)->name; }
+std::string TorchAdapter::name() const { return find_class(*optimizer_)->name; }
 
 bool TorchAdapter::reevaluates_closure() const {
   return dynamic_cast<const optim::LBFGS*>(optimizer_.get()) != nullptr;
@@ -259,7 +259,7 @@ void TorchAdapter::prepare_gradients() {
 }
 
 StateDict TorchAdapter::state_dict() const {
-  const auto* kind = find_kind(*optimizer_);
+  const auto* kind = find_class(*optimizer_);
   StateDict result;
   result.values = groups_value();
   Value parameters = Value::Object{};
@@ -279,7 +279,7 @@ StateDict TorchAdapter::state_dict() const {
 
 void TorchAdapter::load_state_dict(const StateDict& state) {
   const at::NoGradGuard no_grad;
-  const auto* kind = find_kind(*optimizer_);
+  const auto* kind = find_class(*optimizer_);
   std::vector<std::string> problems;
   check_groups(state, problems);
   const Value& parameters = state.values.at("parameters");

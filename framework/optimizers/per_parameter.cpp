@@ -191,6 +191,7 @@ void PerParameterOptimizer::refresh(Bucket& bucket, Route& route) {
     if (settings_.counts_steps) lists.steps.push_back(slot.step);
     for (size_t k = 0; k < slot.states.size(); ++k) lists.states[k].push_back(slot.states[k]);
   }
+  route.parts = cut(lists);
 }
 
 void PerParameterOptimizer::run(Bucket& bucket, bool first) {
@@ -224,7 +225,7 @@ void PerParameterOptimizer::run_fused(Bucket& bucket) {
     }
   }
   count_steps(bucket, bucket.fused);
-  fused(lists);
+  call_fused(bucket);
   if (lists.found_inf && settings_.counts_steps) {
     at::_foreach_add_(lists.steps, lists.found_inf->neg());
   }

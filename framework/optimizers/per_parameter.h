@@ -89,7 +89,8 @@ class PerParameterOptimizer : public Optimizer {
     /// Whether the subclass has a fused kernel; if not, every parameter goes to `plain`.
     bool has_fused = true;
     /// Whether each entry is changed by its own gradient and state alone. Then ranks may share a
-    /// parameter (see `shard`).
+    /// parameter (see `shard`), and so may threads: `fused` is called on several threads at once,
+    /// each with a part of the entries.
     bool is_elementwise = false;
   };
 
@@ -120,12 +121,18 @@ class PerParameterOptimizer : public Optimizer {
     std::vector<torch::Tensor> states;
     torch::Tensor step;
   };
+  /// The entries begin to end - 1 of entry `index` of the lists.
+  struct Piece {
+    size_t index;
+    int64_t begin, end;
+  };
   /// The slots of a bucket that go to one of the two functions, and the lists made of them.
   struct Route {
     std::vector<size_t> active;  // the slots that the lists now have
     size_t filled = 0;
     bool changed = false;
     Lists lists;
+    std::vector<std::vector<Piece>> parts;  // of the lists, for one thread each
   };
   /// The parameters of one group, device and type.
   struct Bucket {
@@ -156,6 +163,10 @@ class PerParameterOptimizer : public Optimizer {
   /// Calls `fused` and `plain` with the lists that `gather` has filled.
   void run(Bucket& bucket, bool first);
   void run_fused(Bucket& bucket);
+  /// Calls `fused`, on the CPU with the parts of the lists on several threads.
+  void call_fused(const Bucket& bucket);
+  std::vector<std::vector<Piece>> cut(const Lists& lists) const;
+  static Lists take(const Lists& lists, const std::vector<Piece>& part);
   void run_plain(Bucket& bucket);
   void count_steps(Bucket& bucket, Route& route);
   /// Writes the group's learning rate to the tensor that kernels read.

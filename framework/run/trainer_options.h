@@ -74,9 +74,19 @@ struct TrainerOptions {
   /// Run validate, test and predict in LibTorch's inference mode. The validation within fit never
   /// is.
   bool inference_mode = true;
-  /// The number of LibTorch's threads within an operation while the Trainer works. The Trainer sets
-  /// it for the whole process and puts the old number back afterwards. Empty: the number is left as
-  /// it is.
+  /// The number of threads that share the work of a step while the Trainer works: that of LibTorch's
+  /// operations and that of Levin's own ones. The Trainer sets LibTorch's number for the whole
+  /// process and puts the old one back afterwards.
+  ///
+  /// Empty: up to as many as LibTorch has (torch::set_num_threads, OMP_NUM_THREADS), where the work
+  /// is large enough to pay. Levin's own operations decide each for itself and give the same bits
+  /// for any number of threads. LibTorch's are shared by all of its threads or run on one, which
+  /// follows from the sizes of the first step's operations, so it is the same in each run of a
+  /// program. Threads that wait sleep. A resumed run uses the number of its checkpoint. On a GPU,
+  /// LibTorch's number stays as it is.
+  ///
+  /// A number: as many, also where the work is small, and LibTorch's threads wait as its OpenMP lets
+  /// them: without OMP_WAIT_POLICY=passive, they keep their cores for milliseconds.
   ///
   /// "auto": before training, fit times a few whole steps on the first batches with 1, 2, 4 ... of
   /// LibTorch's threads and takes the fastest; more threads are taken only if they are clearly

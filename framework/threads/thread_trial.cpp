@@ -203,7 +203,7 @@ std::string ThreadTrial::summary() const {
   });
   std::string text;
   for (const auto& timing : timings) {
-    const auto& [threads, short_waits] = timing.setting;
+    const auto& [threads, short_waits, sharing] = timing.setting;
     text +=
         fmt::format("{}{} thread{}{}: ", text.empty() ? "" : ", ", threads, threads == 1 ? "" : "s",
                     told_apart && threads > 1 && !short_waits ? " that spin while they wait" : "");

@@ -2,26 +2,32 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <levin/framework/core/options.h>
 #include <levin/framework/threads/crowd_watch.h>
+#include <levin/framework/threads/shared_work.h>
 #include <levin/framework/threads/short_waits.h>
+#include <levin/framework/threads/step_work.h>
 
 namespace levin {
 
-/// How LibTorch's threads work within an operation.
+/// How threads share the work of a run.
 struct ThreadSetting {
-  /// How many threads share an operation; 0: not known yet.
+  /// How many threads share one of LibTorch's operations; 0: not known yet.
   int threads = 1;
   /// Whether threads that wait go to sleep soon, as ShortWaits describes. If false, they wait as
   /// LibTorch's OpenMP lets them.
   bool short_waits = false;
+  /// How many threads share what `share_out` does; 0: as many as `threads`.
+  int sharing = 0;
   bool operator==(const ThreadSetting&) const = default;
 };
 
-/// Sets LibTorch's threads, which are those of the whole process, and puts back the number that was
-/// in force before when it is destroyed.
+/// Sets LibTorch's threads, which are those of the whole process, and gives the calling thread its
+/// HelperThreads. When it is destroyed, it puts back the number of threads that was in force
+/// before.
 ///
 ///     ThreadScope threads;
 ///     threads.set({.threads = 2, .short_waits = true});
@@ -37,14 +43,66 @@ class ThreadScope {
   void set(ThreadSetting setting);
   /// What is in force now.
   ThreadSetting setting() const;
+  /// The number of LibTorch's threads before this object was made: the most that a run uses unless
+  /// the user asks for more.
+  int most() const { return before_; }
 
  private:
   int before_;
   std::unique_ptr<ShortWaits> short_waits_;
+  std::unique_ptr<HelperThreads> helpers_;
+};
+
+/// The thread setting of a run for which the user has set nothing. It follows from the work of the
+/// first step alone, so it is the same in each run of a program: LibTorch's operations are shared
+/// by all of its threads if the step's operations are so large that this pays, as StepWork finds
+/// out, and otherwise run on one thread. `share_out` may use all threads in either case, as it
+/// decides for each piece of work. Threads that wait sleep.
+///
+///     DefaultThreads threads(scope);
+///     threads.begin();
+///     while (...) threads.run(step);
+class DefaultThreads {
+ public:
+  /// Sets the threads through `scope`, which must outlive this object.
+  explicit DefaultThreads(ThreadScope& scope) : scope_(scope) {}
+
+  /// Puts all threads into force, until `run` has seen a step or `take` was called.
+  void begin();
+  /// Takes over the number of LibTorch's threads from an earlier run, instead of that.
+  void take(int threads);
+  /// The number of LibTorch's threads that was found or taken; 0 before that.
+  int threads() const { return threads_; }
+
+  /// Runs `step` and returns its result. After the first step since `begin`, puts into force what
+  /// follows from its work.
+  template <class Step>
+  auto run(Step&& step) {
+    std::optional<FirstStep> first;
+    if (is_open_) first.emplace(*this);
+    return step();
+  }
+
+ private:
+  struct FirstStep {
+    explicit FirstStep(DefaultThreads& own) : threads(own) {}
+    ~FirstStep() { threads.decide(work); }
+    FirstStep(const FirstStep&) = delete;
+    FirstStep& operator=(const FirstStep&) = delete;
+    DefaultThreads& threads;
+    StepWork work;
+  };
+  void decide(const StepWork& work);
+
+  ThreadScope& scope_;
+  bool is_open_ = false;
+  int threads_ = 0;
 };
 
 /// Returns the number that `TrainerOptions::threads` gives; 0 if the option is empty or "auto".
 int fixed_threads(const CountOrName& threads);
+/// Whether `TrainerOptions::threads` is empty.
+bool wants_default_threads(const CountOrName& threads);
 /// Whether `TrainerOptions::threads` is "auto".
 bool wants_thread_trial(const CountOrName& threads);
 

@@ -87,21 +87,30 @@ class Trainer::Implementation {
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
   Optimizers optimizers_;
-  std::unique_ptr<FitLoop> fit_loop_;           // kept after fit, for save_checkpoint
-  ThreadScope* threads_ = nullptr;              // of the run in progress
-  ThreadSetting chosen_threads_{.threads = 0};  // by the last fit with threads = "auto"
+  std::unique_ptr<FitLoop> fit_loop_;  // kept after fit, for save_checkpoint
+  ThreadScope* threads_ = nullptr;     // of the run in progress, like the next
+  DefaultThreads* default_threads_ = nullptr;
+  ThreadSetting chosen_threads_{.threads = 0};  // by the last fit, if the options give none
 };
 
 LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
-  return {module,         data,    *strategy_, *hooks_,        callback_list_,
-          loggers.used(), options, run,        profiler.get(), threads_};
+  return {module,  data, *strategy_,     *hooks_,  callback_list_,  loggers.used(),
+          options, run,  profiler.get(), threads_, default_threads_};
 }
 
-/// Sets the run's number of threads. With "auto" fit finds a number, which later stages use.
+/// Sets the run's number of threads, as far as it is known now. Without a number in the options,
+/// fit chooses one, which later stages use; a stage without a fit before it goes by its first
+/// batch.
 void Trainer::Implementation::set_threads(Stage stage) {
-  ThreadSetting setting{.threads = fixed_threads(options.threads)};
-  if (stage != Stage::fit && wants_thread_trial(options.threads)) setting = chosen_threads_;
-  if (setting.threads > 0) threads_->set(setting);
+  if (const int fixed = fixed_threads(options.threads); fixed > 0) {
+    return threads_->set({.threads = fixed});
+  }
+  if (stage == Stage::fit) return;
+  if (chosen_threads_.threads > 0) {
+    threads_->set(chosen_threads_);
+  } else if (wants_default_threads(options.threads) && strategy_->device().is_cpu()) {
+    default_threads_->begin();
+  }
 }
 
 /// The folders outside of the runs' folder to which callbacks save.
@@ -120,6 +129,7 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   optimizers_ = {};
   require_step(module, stage);
   if (!strategy_) strategy_ = make_strategy(options);
+  set_threads(stage);
   auto entries = hook_entries;
   if (options.fast_dev_run.count > 0) {  // nothing is saved, so callbacks that save aren't called
     std::erase_if(entries, [](const HookList::Entry& entry) {
@@ -139,9 +149,9 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  auto start = load(stage == Stage::fit
-                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                        : ckpt_path);
+  auto start =
+      load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
+                               : ckpt_path);
   set_up_data(module, data, stage, start);
   for (const auto& note : data.take_notes()) {
     if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
@@ -178,8 +188,9 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   const GlobalSwitches switches(options);
   const NoWriteSignals signals;
   ThreadScope threads;
+  DefaultThreads default_threads(threads);
   threads_ = &threads;
-  set_threads(stage);
+  default_threads_ = &default_threads;
   if (profiler) profiler->begin_run(stage);
   hooks_.reset();  // they refer to the last run's module, which may be gone
   loggers.select(false);
