@@ -128,13 +128,13 @@ class Report(unittest.TestCase):
 
     def test_reads_what_threads_prints(self):
         text = (
-            "load  model                   steps     1      all     auto  auto/better  chosen\n"
-            "idle  logistic regression     10000   100.0   300.0   105.0        1.050   1 1\n"
-            "busy  MLP 784-512-512-10        200  9000.0  6000.0  8000.0        1.333   2 1\n"
+            "load  model                 batch  default       1     all    auto  default/better\n"
+            "idle  logistic regression      32    105.0   100.0   300.0   120.0           1.050\n"
+            "busy  MLP 784-128-10          512   8000.0  9000.0  6000.0  7000.0           1.333\n"
         )
         checks = report.threads_checks(text)
         self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
-        self.assertIn("MLP 784-512-512-10, busy machine", checks[1].what)
+        self.assertIn("MLP 784-128-10, batch 512, busy machine", checks[1].what)
 
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):

@@ -176,19 +176,15 @@ def commands_checks(text):
 
 
 def threads_checks(text):
-    """Reads rows of load, model, steps, and microseconds a step with 1, all and auto threads."""
-    row = re.compile(r"^(idle|busy) +(\S.*?) +\d+ +([\d.]+) +([\d.]+) +([\d.]+)", re.MULTILINE)
+    """Reads rows of load, model, batch size, and microseconds a step by default, with 1 and all."""
+    row = re.compile(r"^(idle|busy) +(\S.*?) +(\d+) +([\d.]+) +([\d.]+) +([\d.]+)", re.MULTILINE)
+    what = "threads: the default / the better of 1 and all"
     checks = []
-    for load, model, one, every, auto in row.findall(text):
-        ratio = float(auto) / min(float(one), float(every))
-        checks.append(
-            Check(
-                f"threads: auto / the better of 1 and all, {model}, {load} machine",
-                1.1,
-                Spread.of([ratio]),
-            )
-        )
-    return checks or [Check("threads: auto / the better of 1 and all", 1.1, None)]
+    for load, model, batch, default, one, every in row.findall(text):
+        ratio = float(default) / min(float(one), float(every))
+        name = f"{what}, {model}, batch {batch}, {load} machine"
+        checks.append(Check(name, 1.1, Spread.of([ratio])))
+    return checks or [Check(what, 1.1, None)]
 
 
 def stream_checks(text):
@@ -232,7 +228,7 @@ def scaling_checks(text):
 
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
-    "threads": ("threads: auto", threads_checks),
+    "threads": ("Threads: the default beside 1, all and auto", threads_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),

@@ -2,7 +2,7 @@
 // LibTorch's threads and "auto". Whole fits with the four settings take turns. They train logistic
 // regression and an MLP with batches of 32 to 4,096 rows, on an idle machine and on one where other
 // processes keep half of the cores busy. The time of "auto" includes its trial.
-//   threads [RUNS=7] [SECONDS=0.4] [LIMIT]
+//   threads [RUNS=5] [SECONDS=1.0] [LIMIT]
 // The exit status is 1 if a median time of the default is more than LIMIT times that of the better
 // of 1 and all threads.
 #include <levin/framework/threads/threads.h>
@@ -157,8 +157,8 @@ double compare(const char* load, Model model, int64_t batch_size, Images& data, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int runs = argc > 1 ? std::atoi(argv[1]) : 7;
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.4;
+  const int runs = argc > 1 ? std::atoi(argv[1]) : 5;
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 1.0;
   const int all = at::get_num_threads();
   const unsigned cores = std::thread::hardware_concurrency();
   const char* policy = std::getenv("OMP_WAIT_POLICY");

@@ -63,7 +63,7 @@ void validate_threads(const CountOrName& threads) {
   const auto& name = std::get<std::string>(threads.value);
   if (!name.empty() && name != "auto") {
     throw ConfigError::invalid_value("threads", name,
-                                     "give a number, auto, or nothing for LibTorch's own");
+                                     "give a number, auto, or nothing for what suits the work");
   }
 }
 
@@ -129,7 +129,8 @@ Fields describe(TrainerOptions& o) {
        {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
        {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
        {"threads", &o.threads,
-        "threads within an operation: a number, or auto; empty: LibTorch's own number"},
+        "threads that share the work: a number; auto: found by a trial; empty: where the work is "
+        "large enough"},
        {"profiler", &o.profiler,
         "simple: print where the time went; trace: write a timeline; empty: measure nothing"},
        {"default_root_dir", &o.default_root_dir,

@@ -1,5 +1,7 @@
 #include "models/support.h"
 
+#include <optional>
+
 #include <levin/callbacks/early_stopping.h>
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
@@ -7,6 +9,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/tensor/random.h>
+#include <levin/framework/threads/threads.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
@@ -201,6 +204,38 @@ TEST(Training, a_label_out_of_range_is_refused_before_the_first_step) {
   EXPECT_TRUE(model.state_dict().tensor("linear.weight").equal(before.tensor("linear.weight")));
   EXPECT_THROW(trainer.validate(model, data), DataError);
   EXPECT_NO_THROW(trainer.predict(model, data));
+}
+
+// The batches are so large that threads share the work.
+TEST(Training, weights_have_the_same_bits_for_any_number_of_threads) {
+  const auto x = torch::rand({1500, 784});
+  const auto y = torch::randint(10, {1500}, torch::kLong);
+  const auto trained = [&](Module&& model, const CountOrName& threads) {
+    ArrayDataModule data(x, y, {.batch_size = 512, .test_split = 0.0});
+    auto options = quiet(2);
+    options.threads = threads;
+    Trainer(options).fit(model, data);
+    return model.state_dict();
+  };
+  ThreadScope scope;
+  scope.set({.threads = 3, .short_waits = true});  // what the default may use
+  for (const bool hidden : {false, true}) {
+    std::optional<StateDict> first;
+    for (const CountOrName threads : std::vector<CountOrName>{1, 2, 3, 4, ""}) {
+      seed_everything(5);
+      StateDict weights;
+      if (hidden) {
+        weights = trained(MLP({.in_features = 784, .num_classes = 10, .hidden_sizes = {128, 64}}),
+                          threads);
+      } else {
+        weights = trained(LogisticRegression({.in_features = 784, .num_classes = 10}), threads);
+      }
+      if (!first) first = weights.clone();
+      for (const auto& [name, tensor] : first->tensors) {
+        EXPECT_TRUE(test::same_bits(weights.tensor(name), tensor)) << name;
+      }
+    }
+  }
 }
 
 }  // namespace levin::training_test

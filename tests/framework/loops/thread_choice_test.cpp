@@ -128,9 +128,78 @@ TEST(TrainerThreads, a_number_is_in_force_while_the_trainer_works) {
     EXPECT_EQ(model.evaluation_threads, threads);
     EXPECT_EQ(at::get_num_threads(), 2);
   }
-  Counting model;
-  fit(model, options_in(folder, ""));
+}
+
+TEST(TrainerThreads, without_a_number_small_steps_run_on_one_thread_after_the_first) {
+  const test::TemporaryFolder folder;
+  for (const int faster : {1, 2}) {  // no clock is read
+    const TwoThreads machine(faster);
+    Counting model;
+    const Result result = fit(model, options_in(folder, ""));
+    EXPECT_EQ(model.threads, 1);
+    EXPECT_EQ(model.evaluation_threads, 1);
+    EXPECT_EQ(model.training_steps, 2 * 7);
+    EXPECT_EQ(result.threads_after, 2);
+    EXPECT_EQ(result.state.child("loop").values.at("threads").as_int(), 1);
+    EXPECT_EQ(result.printed, "");
+  }
+}
+
+/// Multiplies matrices so large that threads pay.
+class Large : public Counting {
+ public:
+  torch::Tensor training_step(const Batch& batch, Step& step) override {
+    square_.mm(square_);
+    return Counting::training_step(batch, step);
+  }
+  void test_step(const Batch& batch, Step& step) override {
+    square_.mm(square_);
+    Counting::test_step(batch, step);
+  }
+
+ private:
+  torch::Tensor square_ = torch::rand({500, 500});
+};
+
+TEST(TrainerThreads, without_a_number_large_steps_use_all_threads_which_sleep_while_they_wait) {
+  const TwoThreads machine(1);
+  const test::TemporaryFolder folder;
+  Large model;
+  const Result result = fit(model, options_in(folder, ""));
   EXPECT_EQ(model.threads, 2);
+  EXPECT_EQ(result.state.child("loop").values.at("threads").as_int(), 2);
+
+  ThreadScope scope;
+  DefaultThreads threads(scope);
+  threads.begin();
+  threads.run([] { torch::rand({500, 500}).mm(torch::rand({500, 500})); });
+  EXPECT_EQ(scope.setting(),
+            (ThreadSetting{.threads = 2, .short_waits = ShortWaits::are_an_option()}));
+}
+
+TEST(TrainerThreads, without_a_number_a_test_by_itself_goes_by_its_first_batch) {
+  const TwoThreads machine(2);
+  const test::TemporaryFolder folder;
+  test::PointsModule data(8, {});
+  Counting small;
+  Trainer(options_in(folder, "")).test(small, data);
+  EXPECT_EQ(small.evaluation_threads, 1);
+  Large large;
+  Trainer(options_in(folder, "")).test(large, data);
+  EXPECT_EQ(large.evaluation_threads, 2);
+}
+
+TEST(TrainerThreads, without_a_number_a_resumed_run_takes_the_saved_one) {
+  const TwoThreads machine(2);
+  const test::TemporaryFolder folder;
+  auto options = options_in(folder, "");
+  Large large;
+  fit(large, options);
+  options.max_epochs = 3;
+  Counting small;
+  const auto result = fit(small, options, (folder.path() / "state.ckpt").string());
+  EXPECT_EQ(small.threads, 2);
+  EXPECT_EQ(result.state.child("loop").values.at("threads").as_int(), 2);
 }
 
 TEST(TrainerThreads, auto_takes_the_faster_number_says_so_and_puts_back_what_was) {

@@ -11,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
+#include <levin/framework/threads/shared_work.h>
 
 namespace step_test {
 
@@ -124,6 +125,49 @@ TEST(OptimizersStep, gradients_of_another_memory_layout_give_the_same) {
     make(name, {a})->step();
     make(name, {b})->step();
     EXPECT_TRUE(torch::allclose(a, b, 1e-13, 1e-13)) << name;
+  }
+}
+
+// Parameters of many entries are cut into parts, which the helpers share.
+TEST(OptimizersStep, has_the_same_bits_with_any_number_of_threads_as_libtorchs_kernel) {
+  const std::vector<int64_t> sizes = {100'352, 128, 70'001, 40, 3};
+  std::vector<torch::Tensor> start;
+  std::vector<torch::Tensor> gradients;
+  torch::manual_seed(2);
+  for (const int64_t size : sizes) {
+    start.push_back(torch::rand({size}) - 0.5);
+    gradients.push_back(torch::rand({size}) - 0.5);
+  }
+  const auto copies = [&] {
+    std::vector<torch::Tensor> result;
+    for (const auto& tensor : start) result.push_back(tensor.clone());
+    return result;
+  };
+  const auto zeros = [&] {
+    std::vector<torch::Tensor> result;
+    for (const auto& tensor : start) result.push_back(torch::zeros_like(tensor));
+    return result;
+  };
+  auto expected = copies();
+  auto means = zeros();
+  auto squares = zeros();
+  for (int step = 1; step <= 3; ++step) {
+    const std::vector<torch::Tensor> steps(sizes.size(), torch::full({}, step, torch::kFloat));
+    at::_fused_adam_(expected, gradients, means, squares, {}, steps, 1e-3, 0.9, 0.999, 0.01, 1e-8,
+                     false, false);
+  }
+  for (const int helpers : {0, 1, 3}) {
+    const levin::HelperThreads threads(helpers);
+    auto parameters = copies();
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      parameters[i].requires_grad_();
+      parameters[i].mutable_grad() = gradients[i];
+    }
+    levin::Adam adam(parameters, {.learning_rate = 1e-3, .weight_decay = 0.01});
+    for (int step = 1; step <= 3; ++step) adam.step();
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      EXPECT_TRUE(parameters[i].detach().equal(expected[i])) << helpers << " helpers, " << i;
+    }
   }
 }
 

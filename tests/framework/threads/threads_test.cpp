@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include <ATen/Parallel.h>
 
 #include <levin/framework/core/files.h>
+#include <levin/framework/threads/one_thread.h>
 
 namespace levin::threads_test {
 
@@ -22,6 +25,27 @@ TEST(ThreadScope, puts_back_the_number_of_threads) {
     EXPECT_EQ(at::get_num_threads(), before + 2);
   }
   EXPECT_EQ(at::get_num_threads(), before);
+}
+
+TEST(ThreadScope, gives_the_thread_as_many_helpers_as_shall_share_work) {
+  ThreadScope scope;
+  scope.set({.threads = 1, .sharing = 3});
+  EXPECT_EQ(scope.setting(), (ThreadSetting{.threads = 1, .sharing = 3}));
+  scope.set({.threads = 2});
+  EXPECT_EQ(scope.setting(), (ThreadSetting{.threads = 2}));
+  scope.set({.threads = 2, .sharing = 1});
+  EXPECT_EQ(scope.setting(), (ThreadSetting{.threads = 2, .sharing = 1}));
+}
+
+TEST(OneThread, is_that_of_the_calling_thread_alone) {
+  ThreadScope scope;
+  scope.set({.threads = 3});
+  {
+    const OneThread one;
+    EXPECT_EQ(at::get_num_threads(), 1);
+    std::thread([] { EXPECT_EQ(at::get_num_threads(), 3); }).join();
+  }
+  EXPECT_EQ(at::get_num_threads(), 3);
 }
 
 TEST(ShortWaits, come_and_go_and_change_no_results) {
