@@ -29,8 +29,8 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-# The first four are cases of this file; startup also times COMMANDS. The others are programs that
-# measure on their own and print a text.
+# The first four are cases of this file; startup also times report.COMMANDS. The others are programs
+# that measure on their own and print a text.
 SUITES = (
     "lr",
     "mlp",
@@ -42,7 +42,6 @@ SUITES = (
     "scaling",
     "failure",
 )
-COMMANDS = (("list",), ("--help",))  # of the levin program
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -258,14 +257,14 @@ def run_texts(suites, options, results):
 def time_commands(options, results):
     """Measures the seconds from the start of a command of the levin program until it has ended."""
     lines = []
-    for arguments in COMMANDS:
-        name = " ".join(("levin", *arguments))
+    for name in report.COMMANDS:
+        program, *arguments = name.split()
         seconds = []
         try:
             for _ in range(options.rounds):
                 start = time.monotonic()
                 subprocess.run(
-                    [options.bin / "levin", *arguments], stdout=subprocess.DEVNULL, check=True
+                    [options.bin / program, *arguments], stdout=subprocess.DEVNULL, check=True
                 )
                 seconds.append(time.monotonic() - start)
         except (OSError, subprocess.CalledProcessError) as error:

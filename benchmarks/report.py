@@ -19,6 +19,7 @@ TITLES = {
     "limit": "bare-metal limit",
     "torch_start": "LibTorch adds two tensors",
 }
+COMMANDS = ("levin list", "levin --help")  # the commands whose seconds are measured
 MEBI = 2**20
 
 
@@ -171,7 +172,7 @@ def failure_checks(text):
 def commands_checks(text):
     return [
         Check(f"{command}, from start to end", 1, printed_spread(text, command), unit=" s")
-        for command in ("levin list", "levin --help")
+        for command in COMMANDS
     ]
 
 

@@ -14,6 +14,7 @@
 // - c is the number of buckets.
 // - e is the share of the communication that isn't hidden behind computation. It is fitted to the
 //   steps of two ranks.
+#include <levin/framework/core/counted.h>
 #include <levin/framework/launch/launcher.h>
 #include <levin/levin.h>
 
@@ -161,8 +162,7 @@ class Table {
     std::printf("%-34s %12s %28s\n", "", "us a step", "rows a second");
     for (size_t i = 0; i < jobs_.size(); ++i) {
       const auto [low, high] = std::minmax_element(values_[i].begin(), values_[i].end());
-      const std::string name = jobs_[i].program + ", " + std::to_string(jobs_[i].ranks) +
-                               (jobs_[i].ranks == 1 ? " rank" : " ranks");
+      const std::string name = jobs_[i].program + ", " + levin::counted(jobs_[i].ranks, "rank");
       const double us = median(values_[i]);
       std::printf("%-34s %12.0f %28.0f   (us: %.0f-%.0f)\n", name.c_str(), us,
                   1e6 * static_cast<double>(jobs_[i].size * jobs_[i].ranks) / us, *low, *high);

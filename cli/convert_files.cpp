@@ -11,6 +11,7 @@
 #include <levin/cli/help.h>
 #include <levin/cli/output.h>
 #include <levin/datamodules/convert.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -82,8 +83,8 @@ int convert_files(const Arguments& arguments) {
   try {
     const Converted written = convert(options, ProgressLine());
     for (const auto& note : written.notes) diagnostics::print(fmt::format("note: {}\n", note));
-    diagnostics::print(fmt::format("{} rows in {} shard{}, {:.1f} MB, in {}\n", written.rows,
-                                   written.shards, written.shards == 1 ? "" : "s",
+    diagnostics::print(fmt::format("{} in {}, {:.1f} MB, in {}\n", counted(written.rows, "row"),
+                                   counted(written.shards, "shard"),
                                    static_cast<double>(written.bytes) / 1e6, options.output));
     if (!arguments.json) return kDone;
     Value result;

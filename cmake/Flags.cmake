@@ -4,6 +4,9 @@ include_guard(GLOBAL)
 
 add_library(levin_flags INTERFACE)
 target_compile_options(levin_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion)
+# Nobody replaces a function of the library by another one of the same name, or compares the addresses that an inline
+# function has in two shared libraries. Types, exceptions and static variables are shared all the same.
+target_compile_options(levin_flags INTERFACE -fno-semantic-interposition -fvisibility-inlines-hidden)
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   # gcc 13 warns about every reference that a function with temporary arguments returns, even if it doesn't refer to them.

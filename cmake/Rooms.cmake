@@ -34,9 +34,10 @@ function(levin_split_plain plain_list sources_list)
   set(${sources_list} ${with_torch} PARENT_SCOPE)
 endfunction()
 
-# levin_plain_target(TARGET): gives a target the headers of Levin and fmt, but not those of LibTorch.
+# levin_plain_target(TARGET): gives a target the headers of Levin, of fmt and of the libraries that Levin depends on, but not
+# those of LibTorch.
 function(levin_plain_target target)
   target_include_directories(${target} PRIVATE "${LEVIN_INCLUDE_DIR}")
   target_include_directories(${target} SYSTEM PRIVATE "${LEVIN_FMT_INCLUDE_DIR}")
-  target_link_libraries(${target} PRIVATE levin_flags Threads::Threads)
+  target_link_libraries(${target} PRIVATE levin_flags levin_dependencies Threads::Threads)
 endfunction()

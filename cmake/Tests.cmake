@@ -13,13 +13,15 @@ if(LEVIN_SANITIZE)
     "TSAN_OPTIONS=suppressions='${suppressions}/tsan.txt'" "UBSAN_OPTIONS=print_stacktrace=1")
 endif()
 
-# The precompiled header of tests and examples. -O0: a test compiles in half the time of -O2; the library has -O2.
-file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
-add_library(levin_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
+# levin_test_flags: the options of tests and examples. -O0: a test compiles in half the time of -O2; the library has -O2.
 add_library(levin_test_flags INTERFACE)
 target_link_libraries(levin_test_flags INTERFACE levin_flags)
 target_compile_options(levin_test_flags INTERFACE $<$<CONFIG:Release>:-O0>)
 target_compile_definitions(levin_test_flags INTERFACE GTEST_HAS_PTHREAD=1)
+
+# The precompiled header of those that use LibTorch.
+file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
+add_library(levin_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
 target_link_libraries(levin_pch PRIVATE levin::torch levin_test_flags GTest::gtest)
 target_precompile_headers(levin_pch PRIVATE cmake/pch_torch.h)
 
@@ -67,8 +69,7 @@ endfunction()
 function(levin_plain_test name)
   add_executable(${name} ${ARGN} $<TARGET_OBJECTS:levin_plain>)
   levin_plain_target(${name})
-  target_link_libraries(${name} PRIVATE yaml-cpp::yaml-cpp libzip::zip CURL::libcurl OpenSSL::Crypto)
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
+  target_link_libraries(${name} PRIVATE levin_test_flags)
   levin_test_setting(${name})
   levin_unity(${name} ${LEVIN_TESTS_TOGETHER})
 endfunction()

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/shuffle.h>
 
@@ -82,9 +83,9 @@ std::vector<int64_t> count_classes(const std::vector<int64_t>& classes,
   for (size_t c = 0; c < counts.size(); ++c) {
     if (counts[c] < sets) {
       throw DataError(
-          fmt::format("class {} has {} row{}, but stratify = true needs one for each of the {} "
+          fmt::format("class {} has {}, but stratify = true needs one for each of the {} "
                       "sets; set stratify = false, or leave out the class",
-                      classes[c], counts[c], counts[c] == 1 ? "" : "s", sets));
+                      classes[c], counted(counts[c], "row"), sets));
     }
   }
   return counts;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {

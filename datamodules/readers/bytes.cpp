@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
@@ -110,10 +111,6 @@ std::string in_quotes(std::string_view text) {
     shown += code < 0x20 || code == 0x7f ? '?' : c;
   }
   return shown + (text.size() > kLongest ? "...'" : "'");
-}
-
-std::string counted(uint64_t count, std::string_view noun) {
-  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }
 
 std::string length_fault(DType dtype, std::span<const int64_t> shape, uint64_t found) {

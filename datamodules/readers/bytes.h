@@ -73,8 +73,6 @@ std::string shape_text(std::span<const int64_t> shape);
 /// Writes a text out of a file as messages show it: in single quotes, at most 60 bytes of it (then
 /// "..."), and with '?' for each control character, so that a damaged file can't garble a terminal.
 std::string in_quotes(std::string_view text);
-/// Writes a number and its noun, in the plural unless the number is 1: "1 byte", "2 bytes".
-std::string counted(uint64_t count, std::string_view noun);
 
 /// Says why an array is refused if `found` bytes follow a header that says `dtype` and `shape`, and
 /// these take another number: "its header says uint8 [2, 3], which takes 6 bytes, but ...".

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {

@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {

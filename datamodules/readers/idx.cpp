@@ -6,6 +6,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/gzip.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {

@@ -11,6 +11,7 @@
 #include <levin/datamodules/readers/dense_shard.h>
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/text_shard.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 

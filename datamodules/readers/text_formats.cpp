@@ -8,6 +8,7 @@
 #include <levin/datamodules/readers/csv_format.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/datamodules/readers/text_shard.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
@@ -179,7 +180,7 @@ class LibsvmLines : public LineFormat {
   }
   [[noreturn]] void fail_above(std::string_view word, int64_t line, int64_t most) const {
     const std::string highest = std::to_string(most - 1 + base_);
-    const std::string features = counted(static_cast<uint64_t>(most), "feature");
+    const std::string features = counted(most, "feature");
     fail(word, line,
          num_features_ > 0 ? ", but rows have " + features + ", so an index is at most " + highest +
                                  "; set num_features to the number of features in all files"

@@ -9,6 +9,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/gzip.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 

@@ -1,6 +1,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 
 #include <fmt/format.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 
@@ -247,9 +248,8 @@ void CsvLogger::finish(bool) {
   if (!file_.is_open()) return;
   flush();
   if (unsure_rows_ > 0) {
-    diagnostics::print(
-        fmt::format("warning: {} lacks the last {} row{}, which couldn't be written\n",
-                    path_.string(), unsure_rows_, unsure_rows_ == 1 ? "" : "s"));
+    diagnostics::print(fmt::format("warning: {} lacks the last {}, which couldn't be written\n",
+                                   path_.string(), counted(unsure_rows_, "row")));
   } else if (has_warned_) {
     diagnostics::print(fmt::format("{} has all its rows after all\n", path_.string()));
   }

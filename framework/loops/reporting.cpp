@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 
 namespace levin {
@@ -17,11 +18,11 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
                                    [](const Logger* logger) { return logger->keeps_steps(); });
   if (steps >= every || !is_kept) return;
   diagnostics::print(
-      fmt::format("warning: an epoch has {0} step{1}, fewer than log_every_n_steps = {2}, so "
+      fmt::format("warning: an epoch has {}, fewer than log_every_n_steps = {}, so "
                   "that values logged in steps, such as train_loss, get into the logs of "
-                  "few epochs or of none; set log_every_n_steps to {0} or less to see them "
+                  "few epochs or of none; set log_every_n_steps to {} or less to see them "
                   "in every epoch\n",
-                  steps, steps == 1 ? "" : "s", every));
+                  counted(steps, "step"), every, steps));
 }
 
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step) {

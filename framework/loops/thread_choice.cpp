@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/tensor/random.h>
@@ -133,10 +134,8 @@ void ThreadChoice::try_threads() {
         training_step.run(batch, control, batch.rows(), /*window_ends=*/true);
       };
       const std::string timings = threads_.find(step, steps_left());
-      const int chosen = threads_.setting().threads;
-      diagnostics::print(
-          fmt::format("threads = auto: took {} thread{}; the times of a step were {}\n", chosen,
-                      chosen == 1 ? "" : "s", timings));
+      diagnostics::print(fmt::format("threads = auto: took {}; the times of a step were {}\n",
+                                     counted(threads_.setting().threads, "thread"), timings));
     }
     before.restore();
   } catch (...) {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/files.h>
 
 namespace levin {
@@ -205,7 +206,7 @@ std::string ThreadTrial::summary() const {
   for (const auto& timing : timings) {
     const auto& [threads, short_waits, sharing] = timing.setting;
     text +=
-        fmt::format("{}{} thread{}{}: ", text.empty() ? "" : ", ", threads, threads == 1 ? "" : "s",
+        fmt::format("{}{}{}: ", text.empty() ? "" : ", ", counted(threads, "thread"),
                     told_apart && threads > 1 && !short_waits ? " that spin while they wait" : "");
     if (timing.seconds_a_step.empty()) {
       text += timing.tried ? fmt::format("more than {:g} times as long as the fastest", kHopeless)

@@ -1,20 +1,15 @@
 #include <levin/framework/trainer/trainer.h>
 
-#include <cstdio>
 #include <optional>
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/checkpoint/module_description.h>
-#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 #include <levin/framework/core/write_signals.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
-#include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/predict_loop.h>
 #include <levin/framework/profiling/trace_profiler.h>
 #include <levin/framework/tensor/random.h>
@@ -27,6 +22,8 @@
 #include <levin/framework/trainer/global_switches.h>
 #include <levin/framework/trainer/job_restarts.h>
 #include <levin/framework/trainer/run_loggers.h>
+#include <levin/framework/trainer/stage_loaders.h>
+#include <levin/framework/trainer/starting_point.h>
 #include <levin/framework/trainer/step_checks.h>
 #include <levin/framework/trainer/warnings.h>
 
@@ -60,20 +57,11 @@ class Trainer::Implementation {
   void save_checkpoint(const fs::path& path);
 
  private:
-  /// The checkpoint that a stage begins with, and where it was read from.
-  struct StartingPoint {
-    fs::path path;
-    StateDict state;
-  };
   std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
                                      const std::string& ckpt_path);
   std::vector<fs::path> checkpoint_folders() const;
   void end(DataModule& data, Stage stage);
-  void set_up_data(Module& module, DataModule& data, Stage stage,
-                   const std::optional<StartingPoint>& start);
-  void load_weights(Module& module, const std::optional<StartingPoint>& start);
   void set_threads(Stage stage);
-  std::optional<StartingPoint> load(const std::string& ckpt_path);
   void start_loggers(Module& module, DataModule& data);
   void finish_loggers();
   void make_optimizers(Module& module);
@@ -123,8 +111,9 @@ std::vector<fs::path> Trainer::Implementation::checkpoint_folders() const {
 }
 
 /// Prepares a stage, and returns the checkpoint that it begins with, if any.
-auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage,
-                                    const std::string& ckpt_path) -> std::optional<StartingPoint> {
+std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, DataModule& data,
+                                                            Stage stage,
+                                                            const std::string& ckpt_path) {
   fit_loop_.reset();
   optimizers_ = {};
   require_step(module, stage);
@@ -149,28 +138,13 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  auto start =
-      load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                               : ckpt_path);
-  set_up_data(module, data, stage, start);
-  for (const auto& note : data.take_notes()) {
-    if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
-  }
+  const auto path = stage == Stage::fit
+                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
+                        : ckpt_path;
+  auto start = read_starting_point(path, run, profiler.get());
+  set_up_data(*strategy_, module, data, stage, start);
   hooks_->call(&Hooks::setup, stage, run);
   return start;
-}
-
-/// Sets the data up with what the data that the module was trained on have taught.
-void Trainer::Implementation::set_up_data(Module& module, DataModule& data, Stage stage,
-                                          const std::optional<StartingPoint>& start) {
-  if (strategy_->local_rank() == 0) data.prepare_data();
-  strategy_->ranks().barrier();
-  const bool learns_anew = stage == Stage::fit && !start;
-  if (learns_anew) return data.setup(stage);
-  const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");
-  take_over_fitted_state(module, data, start ? &start->state : nullptr, source);
-  data.setup(stage);
-  if (stage != Stage::predict) require_same_classes(module.data_state(), data, source);
 }
 
 void Trainer::Implementation::end(DataModule& data, Stage stage) {
@@ -211,26 +185,6 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   }
 }
 
-/// Reads the checkpoint that `ckpt_path` stands for; none if that is empty.
-auto Trainer::Implementation::load(const std::string& ckpt_path) -> std::optional<StartingPoint> {
-  if (ckpt_path.empty()) return {};
-  const fs::path path = checkpoint_path(ckpt_path, run);
-  const ProfilePart profiled(profiler.get(), Part::files);
-  return StartingPoint{path, load_checkpoint(path)};
-}
-
-void Trainer::Implementation::load_weights(Module& module,
-                                           const std::optional<StartingPoint>& start) {
-  if (!start) return;
-  hooks_->call(&Hooks::on_load_checkpoint, start->state, run);
-  warn_about_other_settings(run, module, start->state, start->path);
-  try {
-    module.load_state_dict(module_weights(start->state));
-  } catch (const CheckpointError& error) {
-    throw CheckpointError(fmt::format("'{}': {}", start->path.string(), error.what()));
-  }
-}
-
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   const ProfilePart profiled(profiler.get(), Part::loggers);
   Value settings;
@@ -257,23 +211,7 @@ void Trainer::Implementation::make_optimizers(Module& module) {
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                           const std::optional<StartingPoint>& start) {
-  auto train = data.train_dataloader();
-  auto val = data.val_dataloader();
-  if (train.empty()) {
-    throw DataError(
-        "train_dataloader() returned no loader, but fit needs one; give the data module training "
-        "data");
-  }
-  if (!val.empty() && !is_off(options.limit_val_batches) &&
-      leaves_out_validation(module, run.is_global_zero())) {
-    val.clear();
-  }
-  module.check_data(train);
-  module.check_data(val);
-  if (!is_off(options.overfit_batches)) {
-    train = in_order(train);
-    val = in_order(val);
-  }
+  auto [train, val] = fit_loaders(module, data, options, run);
   fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
@@ -319,18 +257,13 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
   const char* option = is_test ? "limit_test_batches" : "limit_val_batches";
   const auto& limit = is_test ? options.limit_test_batches : options.limit_val_batches;
   return guarded(data, stage, [&] {
-    load_weights(module, begin(module, data, stage, ckpt_path));
+    if (const auto start = begin(module, data, stage, ckpt_path)) {
+      load_weights(module, *start, *hooks_, run);
+    }
     warn_if_untrained(run, module);
     strategy_->setup(module);
-    auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
-    if (loaders.empty()) {
-      throw DataError(is_test ? "test_dataloader() returned no loader, but test needs one; give "
-                                "the data module test data"
-                              : "val_dataloader() returned no loader, but validate needs one; give "
-                                "the data module validation data");
-    }
-    module.check_data(loaders);
-    EvaluationLoop loop(parts(module, data), std::move(loaders), option, limit);
+    EvaluationLoop loop(parts(module, data), evaluation_loaders(module, data, stage), option,
+                        limit);
     start_loggers(module, data);
     const c10::InferenceMode inference(options.inference_mode);
     const at::NoGradGuard no_grad;
@@ -341,16 +274,12 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
 NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
                                               const std::string& ckpt_path) {
   return guarded(data, Stage::predict, [&] {
-    load_weights(module, begin(module, data, Stage::predict, ckpt_path));
+    if (const auto start = begin(module, data, Stage::predict, ckpt_path)) {
+      load_weights(module, *start, *hooks_, run);
+    }
     warn_if_untrained(run, module);
     strategy_->setup(module);
-    auto loaders = data.predict_dataloader();
-    if (loaders.empty()) {
-      throw DataError(
-          "predict_dataloader() returned no loader, but predict needs one; give the data module "
-          "rows to predict for");
-    }
-    PredictLoop loop(parts(module, data), std::move(loaders));
+    PredictLoop loop(parts(module, data), predict_loaders(data));
     return loop.run();
   });
 }

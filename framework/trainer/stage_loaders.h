@@ -1,0 +1,33 @@
+#pragma once
+
+#include <levin/framework/core/stage.h>
+#include <levin/framework/data/datamodule.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/run/run.h>
+#include <levin/framework/run/trainer_options.h>
+
+namespace levin {
+
+// The loaders of a stage. These functions ask the data module for them and let the module check
+// what they give (Module::check_data). They throw DataError if the data module returns no loader
+// although the stage needs one.
+
+/// The loaders of a fit.
+struct FitLoaders {
+  DataLoaders train;
+  DataLoaders val;  // may be empty
+};
+
+/// Returns the loaders of a fit, which don't shuffle if `options` ask for overfit_batches. If there
+/// are validation data that `options` don't turn off, but the module has no validation_step, there
+/// are no validation loaders, and rank 0 prints a warning.
+FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& options,
+                       const Run& run);
+
+/// Returns the loaders of `stage`, which is validate or test.
+DataLoaders evaluation_loaders(Module& module, DataModule& data, Stage stage);
+
+/// Returns the loaders of predict, whose rows the module doesn't check.
+DataLoaders predict_loaders(DataModule& data);
+
+}  // namespace levin

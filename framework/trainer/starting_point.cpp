@@ -1,0 +1,50 @@
+#include <levin/framework/trainer/starting_point.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/trainer/checkpoint_checks.h>
+#include <levin/framework/trainer/checkpoint_path.h>
+#include <levin/framework/trainer/warnings.h>
+
+namespace levin {
+
+std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
+                                                 const RunControl& run, Profiler* profiler) {
+  if (ckpt_path.empty()) return {};
+  const auto path = checkpoint_path(ckpt_path, run);
+  const ProfilePart profiled(profiler, Part::files);
+  return StartingPoint{path, load_checkpoint(path)};
+}
+
+void set_up_data(Strategy& strategy, Module& module, DataModule& data, Stage stage,
+                 const std::optional<StartingPoint>& start) {
+  if (strategy.local_rank() == 0) data.prepare_data();
+  strategy.ranks().barrier();
+  const bool learns_anew = stage == Stage::fit && !start;
+  const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");
+  if (!learns_anew) take_over_fitted_state(module, data, start ? &start->state : nullptr, source);
+  data.setup(stage);
+  if (!learns_anew && stage != Stage::predict) {
+    require_same_classes(module.data_state(), data, source);
+  }
+  for (const auto& note : data.take_notes()) {
+    if (strategy.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
+  }
+}
+
+void load_weights(Module& module, const StartingPoint& start, const HookList& hooks,
+                  RunControl& run) {
+  hooks.call(&Hooks::on_load_checkpoint, start.state, run);
+  warn_about_other_settings(run, module, start.state, start.path);
+  try {
+    module.load_state_dict(module_weights(start.state));
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(fmt::format("'{}': {}", start.path.string(), error.what()));
+  }
+}
+
+}  // namespace levin
