@@ -36,7 +36,6 @@ class GradientAccumulationScheduler : public Callback {
   /// the first epoch that is listed.
   int64_t accumulation(int64_t epoch) const;
 
-  std::string state_key() const override { return "GradientAccumulationScheduler"; }
   // A change takes effect at the beginning of an epoch, never within a step.
   void on_train_start(Run& run) override;
   void on_train_epoch_end(Run& run) override;

@@ -1,10 +1,7 @@
 #include <levin/framework/trainer/step_checks.h>
 
-#include <cstdio>
-
 #include <fmt/format.h>
 
-#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/own_steps.h>
 
@@ -25,14 +22,12 @@ void require_step(const Module& module, Stage stage) {
   if (stage == Stage::predict) require(has.predict, "predict");
 }
 
-bool leaves_out_validation(const Module& module, bool speaks) {
+bool leaves_out_validation(Run& run, const Module& module) {
   if (own_steps(module).validation) return false;
-  if (speaks) {
-    diagnostics::print(
-        fmt::format("warning: there are validation data, but {} has no validation_step, so "
-                    "validation is left out; override it to get metrics such as val_loss\n",
-                    module.class_name()));
-  }
+  run.warn(
+      fmt::format("there are validation data, but {} has no validation_step, so validation is left "
+                  "out; override it to get metrics such as val_loss",
+                  module.class_name()));
   return true;
 }
 

@@ -139,9 +139,9 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  auto start = load(stage == Stage::fit
-                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                        : ckpt_path);
+  auto start =
+      load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
+                               : ckpt_path);
   set_up_data(module, data, stage, start);
   for (const auto& note : data.take_notes()) {
     if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
@@ -253,8 +253,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
         "train_dataloader() returned no loader, but fit needs one; give the data module training "
         "data");
   }
-  if (!val.empty() && !is_off(options.limit_val_batches) &&
-      leaves_out_validation(module, run.is_global_zero())) {
+  if (!val.empty() && !is_off(options.limit_val_batches) && leaves_out_validation(run, module)) {
     val.clear();
   }
   module.check_data(train);
@@ -266,7 +265,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
-    resumed_folder = run_folder_of(start->path);
+    resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
     train = with_rows_a_step_of(start->state, train, strategy_->rank_share());
   }
   note_fitted_state(module, data);

@@ -103,6 +103,22 @@ class Net : public levin::Module {
     const auto twos = batch.target().eq(2).sum();  // a rank may have none, and not log the name
     if (twos.item<int64_t>() > 0) step.log("twos", twos, {.reduce = levin::Reduce::sum});
   }
+  // {"confusion": true}: metrics of the user's own, from each rank's rows.
+  void on_validation_epoch_start(levin::Run&) override {
+    confusion_ = torch::zeros({3, 3}, torch::kLong);
+  }
+  void on_validation_batch_end(const Batch& batch, Step&) override {
+    if (!settings_.flag("confusion")) return;
+    const auto cells = batch.target() * 3 + forward(batch.input()).argmax(1);
+    confusion_ += torch::bincount(cells, {}, 9).view({3, 3});
+  }
+  void on_validation_epoch_end(levin::Run& run) override {
+    if (!settings_.flag("confusion")) return;
+    const auto right = confusion_.diag().sum().to(torch::kDouble);
+    run.log("own_acc", right / confusion_.sum());  // of the rank's own rows
+    const auto all = run.reduce(confusion_).to(torch::kDouble);
+    run.log("balanced_acc", (all.diag() / all.sum(1)).mean());
+  }
   void test_step(const Batch& batch, Step& step) override {
     step.log("test_acc",
              forward(batch.input()).argmax(1).eq(batch.target()).to(torch::kDouble).mean());
@@ -156,6 +172,7 @@ class Net : public levin::Module {
   torch::nn::Linear second_;
   levin::SyncBatchNorm norm_{nullptr};
   torch::Tensor seen_;
+  torch::Tensor confusion_;  // [classes, predicted classes]
 };
 
 struct Points {
