@@ -22,7 +22,8 @@ Fields describe(GradientAccumulationSchedulerOptions& options);
 
 /// Changes the number of batches for each optimizer step from epoch to epoch: the gradients of that
 /// many batches are accumulated before the optimizer's step. The Trainer's
-/// `accumulate_grad_batches` has no effect then. Lightning: GradientAccumulationScheduler.
+/// `accumulate_grad_batches` has no effect then, and a warning says so if it is set. Lightning:
+/// GradientAccumulationScheduler.
 ///
 ///     trainer.add<levin::GradientAccumulationScheduler>({.scheduling = "4:2, 8:4"});
 class GradientAccumulationScheduler : public Callback {

@@ -1,5 +1,7 @@
 #include <levin/framework/trainer/step_checks.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
@@ -20,6 +22,18 @@ void require_step(const Module& module, Stage stage) {
   if (stage == Stage::validate) require(has.validation, "validation_step");
   if (stage == Stage::test) require(has.test, "test_step");
   if (stage == Stage::predict) require(has.predict, "predict");
+}
+
+void require_loader(const DataLoaders& loaders, Stage stage) {
+  if (!loaders.empty()) return;
+  const auto [function, data] = stage == Stage::fit    ? std::pair("train", "training data")
+                                : stage == Stage::test ? std::pair("test", "test data")
+                                : stage == Stage::predict
+                                    ? std::pair("predict", "rows to predict for")
+                                    : std::pair("val", "validation data");
+  throw DataError(
+      fmt::format("{}_dataloader() returned no loader, but {} needs one; give the data module {}",
+                  function, stage_name(stage), data));
 }
 
 bool leaves_out_validation(Run& run, const Module& module) {

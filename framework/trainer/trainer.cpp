@@ -248,11 +248,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                           const std::optional<StartingPoint>& start) {
   auto train = data.train_dataloader();
   auto val = data.val_dataloader();
-  if (train.empty()) {
-    throw DataError(
-        "train_dataloader() returned no loader, but fit needs one; give the data module training "
-        "data");
-  }
+  require_loader(train, Stage::fit);
   if (!val.empty() && !is_off(options.limit_val_batches) && leaves_out_validation(run, module)) {
     val.clear();
   }
@@ -311,12 +307,7 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
     warn_if_untrained(run, module);
     strategy_->setup(module);
     auto loaders = is_test ? data.test_dataloader() : data.val_dataloader();
-    if (loaders.empty()) {
-      throw DataError(is_test ? "test_dataloader() returned no loader, but test needs one; give "
-                                "the data module test data"
-                              : "val_dataloader() returned no loader, but validate needs one; give "
-                                "the data module validation data");
-    }
+    require_loader(loaders, stage);
     module.check_data(loaders);
     EvaluationLoop loop(parts(module, data), std::move(loaders), option, limit);
     start_loggers(module, data);
@@ -333,11 +324,7 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
     warn_if_untrained(run, module);
     strategy_->setup(module);
     auto loaders = data.predict_dataloader();
-    if (loaders.empty()) {
-      throw DataError(
-          "predict_dataloader() returned no loader, but predict needs one; give the data module "
-          "rows to predict for");
-    }
+    require_loader(loaders, Stage::predict);
     PredictLoop loop(parts(module, data), std::move(loaders));
     return loop.run();
   });

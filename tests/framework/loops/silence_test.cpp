@@ -151,7 +151,7 @@ class Seldom : public Classifier {
 };
 
 /// Writes down the rows of steps that have "seldom".
-class Rows : public Logger {
+class SeldomRows : public Logger {
  public:
   void start(Run&) override {}
   void log_metrics(const MetricMap& metrics, int64_t, int64_t step) override {
@@ -167,8 +167,8 @@ TEST_F(Silence, a_value_logged_between_two_rows_is_in_the_next_row) {
   Seldom model(10);
   PointsModule longer(60, {.batch_size = 4});  // 15 steps an epoch: the second row is after its end
   Trainer trainer(options({.max_epochs = 2, .log_every_n_steps = 10}));
-  auto logger = std::make_unique<Rows>();
-  const Rows& rows = *logger;
+  auto logger = std::make_unique<SeldomRows>();
+  const SeldomRows& rows = *logger;
   trainer.add_logger(std::move(logger));
   EXPECT_EQ(printed([&] { trainer.fit(model, longer); }), "");
   EXPECT_EQ(rows.rows, (std::vector<std::pair<int64_t, double>>{{9, 0.0}, {19, 10.0}, {29, 20.0}}));
