@@ -67,7 +67,6 @@ class Trainer::Implementation {
   };
   std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
                                      const std::string& ckpt_path);
-  std::vector<fs::path> checkpoint_folders() const;
   void end(DataModule& data, Stage stage);
   void set_up_data(Module& module, DataModule& data, Stage stage,
                    const std::optional<StartingPoint>& start);
@@ -104,15 +103,6 @@ void Trainer::Implementation::set_threads(Stage stage) {
   if (setting.threads > 0) threads_->set(setting);
 }
 
-/// The folders outside of the runs' folder to which callbacks save.
-std::vector<fs::path> Trainer::Implementation::checkpoint_folders() const {
-  std::vector<fs::path> folders;
-  for (const Callback* callback : callback_list_) {
-    if (auto folder = callback->checkpoint_folder(); !folder.empty()) folders.push_back(folder);
-  }
-  return folders;
-}
-
 /// Prepares a stage, and returns the checkpoint that it begins with, if any.
 auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stage,
                                     const std::string& ckpt_path) -> std::optional<StartingPoint> {
@@ -139,9 +129,9 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  auto start =
-      load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                               : ckpt_path);
+  auto start = load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path,
+                                                              checkpoint_folders(callback_list_))
+                                        : ckpt_path);
   set_up_data(module, data, stage, start);
   for (const auto& note : data.take_notes()) {
     if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
@@ -222,12 +212,10 @@ void Trainer::Implementation::load_weights(Module& module,
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   const ProfilePart profiled(profiler.get(), Part::loggers);
-  Value settings;
-  settings["model"] = module.hyper_parameters();
-  settings["data"] = data.hyper_parameters();
-  settings["seed"] = static_cast<int64_t>(global_seed());
-  settings["trainer"] = to_value(describe(options));
-  loggers.start(run, settings);
+  loggers.start(run, Value::Object{{"model", module.hyper_parameters()},
+                                   {"data", data.hyper_parameters()},
+                                   {"seed", static_cast<int64_t>(global_seed())},
+                                   {"trainer", to_value(describe(options))}});
 }
 
 void Trainer::Implementation::finish_loggers() {
