@@ -207,9 +207,11 @@ void FitLoop::note_first_batch(const Batch& batch) {
 void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
-  const bool has_row = every > 0 && steps % every == 0 && !parts_.loggers.empty();
+  const bool is_due = every > 0 && steps % every == 0;
+  const bool has_row = is_due && !parts_.loggers.empty();
   if (has_row) log_step_values(parts_, metrics_, steps - 1);
-  if (has_row || loss_watch_.has_seen_none()) loss_watch_.look(training_step_.loss());
+  const bool is_first = loss_watch_.has_seen_none();
+  if (is_due || is_first) loss_watch_.look(training_step_.loss(), has_row || is_first);
 }
 
 void FitLoop::end_epoch() {
@@ -223,7 +225,7 @@ void FitLoop::end_epoch() {
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics_of_epoch()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
     observe_metrics(parts_, schedules_, Interval::epoch, validation_.has_logged());
-    loss_watch_.look(training_step_.loss());
+    loss_watch_.look(training_step_.loss(), /*may_wait=*/true);
     log_epoch_values(parts_, metrics_);
   }
   if (epoch_complete_) {

@@ -15,8 +15,8 @@ constexpr double kLeastFirst = 0.1;  // so that a loss that begins near 0 may gr
 
 }  // namespace
 
-void LossWatch::look(const torch::Tensor& loss) {
-  if (is_done_ || !loss.defined()) return;
+void LossWatch::look(const torch::Tensor& loss, bool may_wait) {
+  if (is_done_ || !loss.defined() || (!may_wait && !loss.is_cpu())) return;
   const bool is_plain = loss.is_cpu() && loss.scalar_type() == at::kFloat;
   const double value = is_plain ? static_cast<double>(*loss.const_data_ptr<float>())  // at once
                                 : loss.item().toDouble();

@@ -10,11 +10,12 @@ namespace levin {
 /// as large as at the beginning. Training goes on; the EarlyStopping callback can end it.
 ///
 ///     LossWatch watch(parts, optimizers);
-///     if (loggers_get_a_row || watch.has_seen_none()) watch.look(training_step.loss());
+///     watch.look(training_step.loss(), /*may_wait=*/loggers_get_a_row);
 ///
-/// Reading a loss waits for its device. The loop therefore lets it look only at the first step,
-/// when the loggers get a row, for which the device is waited for anyway, and at the end of epochs.
-/// Only rank 0 looks.
+/// The loop lets it look every log_every_n_steps steps, and at the end of epochs. Reading a loss
+/// that isn't on the CPU waits for its device; the loop allows that only at the first step, at the
+/// end of epochs, and when the loggers get a row, for which the device is waited for anyway. Only
+/// rank 0 looks.
 class LossWatch {
  public:
   /// Keeps `optimizers`, whose learning rate the warning tells; it must outlive this object.
@@ -23,8 +24,9 @@ class LossWatch {
 
   /// Whether it has yet to look at a loss.
   bool has_seen_none() const { return !first_ && !is_done_; }
-  /// Looks at a loss, a scalar; an undefined one, of a batch that was skipped, is passed over.
-  void look(const torch::Tensor& loss);
+  /// Looks at a loss, a scalar; an undefined one, of a batch that was skipped, is passed over, and
+  /// so is one that has to be waited for unless `may_wait`.
+  void look(const torch::Tensor& loss, bool may_wait);
 
  private:
   RunControl& run_;

@@ -6,6 +6,7 @@
 
 #include <levin/callbacks/early_stopping.h>
 #include <levin/framework/loggers/console_logger.h>
+#include <levin/framework/loops/loss_watch.h>
 #include <levin/framework/loops/validation.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/trainer/trainer.h>
@@ -127,6 +128,18 @@ TEST(Reporting, fit_warns_of_a_short_epoch_once) {
   const auto first = printed.find("an epoch has 5 steps");
   EXPECT_NE(first, std::string::npos) << printed;
   EXPECT_EQ(printed.find("an epoch has", first + 1), std::string::npos) << printed;
+}
+
+TEST(Reporting, a_loss_on_a_device_is_looked_at_only_when_the_device_may_be_waited_for) {
+  Fixture fixture;
+  const Optimizers none;
+  LossWatch watch(fixture.parts, none);
+  const auto elsewhere = torch::empty({}, torch::kMeta);  // to read it is an error
+  EXPECT_NO_THROW(watch.look(elsewhere, /*may_wait=*/false));
+  EXPECT_ANY_THROW(watch.look(elsewhere, /*may_wait=*/true));
+  EXPECT_TRUE(watch.has_seen_none());
+  watch.look(torch::tensor(1.0), /*may_wait=*/false);
+  EXPECT_FALSE(watch.has_seen_none());
 }
 
 // What a hook within a validation sees of the training step before it.
