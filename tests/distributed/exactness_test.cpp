@@ -227,6 +227,14 @@ TEST_F(Exactness, dropout_differs_from_rank_to_rank_and_resumes_with_the_same_bi
   }
 }
 
+// As README.md says.
+TEST_F(Exactness, code_before_the_trainer_runs_once_for_each_rank_and_once_in_the_launcher) {
+  auto settings = common();
+  settings["count_starts"] = true;
+  EXPECT_EQ(read_file(run_on(2, "two", settings).folder / "started"), "once\nonce\nonce\n");
+  EXPECT_EQ(read_file(run_on(1, "one", settings).folder / "started"), "once\n");
+}
+
 TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
   auto settings = common();
   settings["count_prepares"] = true;

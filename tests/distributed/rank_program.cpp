@@ -57,6 +57,13 @@ class Settings {
   Value value_;
 };
 
+/// Adds a line to a file in the folder of the results.
+void count(const Settings& settings, const char* file_name) {
+  std::FILE* file = std::fopen((settings.text("out") + "/" + file_name).c_str(), "a");
+  std::fputs("once\n", file);
+  std::fclose(file);
+}
+
 /// A net of two layers in float64 (or "dtype"), which does what the tests ask of it.
 class Net : public levin::Module {
  public:
@@ -192,10 +199,7 @@ class Data : public levin::DataModule {
   explicit Data(const Settings& settings) : settings_(settings) {}
 
   void prepare_data() override {
-    if (!settings_.flag("count_prepares")) return;
-    std::FILE* file = std::fopen((settings_.text("out") + "/prepared").c_str(), "a");
-    std::fputs("once\n", file);
-    std::fclose(file);
+    if (settings_.flag("count_prepares")) count(settings_, "prepared");
   }
   levin::DataLoaders train_dataloader() override {
     return loader(settings_.number("rows", 103), 1, settings_.number("batch_size", 8), true);
@@ -258,6 +262,7 @@ Value to_value(const levin::MetricMap& metrics) {
 }
 
 int work(const Settings& settings) {
+  if (settings.flag("count_starts")) count(settings, "started");
   levin::seed_everything(static_cast<uint64_t>(settings.number("seed", 7)));
   torch::set_num_threads(1);
   levin::TrainerOptions options;
