@@ -135,4 +135,14 @@ std::string CheckpointName::format(int64_t epoch, int64_t step, const MetricMap&
   return name;
 }
 
+std::vector<std::string> CheckpointName::missing(const MetricMap& metrics) const {
+  std::vector<std::string> names;
+  for (const auto& part : parts_) {
+    const bool is_known =
+        part.metric.empty() || is_whole(part.metric) || metrics.contains(part.metric);
+    if (!is_known) names.push_back(part.metric);
+  }
+  return names;
+}
+
 }  // namespace levin

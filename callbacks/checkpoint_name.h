@@ -27,6 +27,8 @@ class CheckpointName {
   /// Returns the file name without extension. Metrics that `metrics` doesn't have become "nan", and
   /// slashes in a metric's name become "_".
   std::string format(int64_t epoch, int64_t step, const MetricMap& metrics) const;
+  /// Returns the metrics of placeholders that `metrics` doesn't have.
+  std::vector<std::string> missing(const MetricMap& metrics) const;
 
  private:
   /// A placeholder and the text before it.

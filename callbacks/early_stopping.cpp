@@ -187,9 +187,9 @@ std::string EarlyStopping::judge(double value, Run& run) {
                        name, value, *limit);
   }
   if (improved || wait_count_ < options_.patience) return {};
-  return fmt::format(
-      "early stopping: {} did not improve in the last {} checks (the best value is {:.6g})", name,
-      wait_count_, best_score_);
+  const std::string checks = wait_count_ == 1 ? "check" : fmt::format("{} checks", wait_count_);
+  return fmt::format("early stopping: {} did not improve in the last {} (the best value is {:.6g})",
+                     name, checks, best_score_);
 }
 
 void EarlyStopping::take_best(double value, Run& run) {

@@ -22,7 +22,8 @@ Fields describe(GradientAccumulationSchedulerOptions& options);
 
 /// Changes the number of batches for each optimizer step from epoch to epoch: the gradients of that
 /// many batches are accumulated before the optimizer's step. The Trainer's
-/// `accumulate_grad_batches` has no effect then. Lightning: GradientAccumulationScheduler.
+/// `accumulate_grad_batches` has no effect then, and a warning says so if it is set. Lightning:
+/// GradientAccumulationScheduler.
 ///
 ///     trainer.add<levin::GradientAccumulationScheduler>({.scheduling = "4:2, 8:4"});
 class GradientAccumulationScheduler : public Callback {
@@ -36,7 +37,6 @@ class GradientAccumulationScheduler : public Callback {
   /// the first epoch that is listed.
   int64_t accumulation(int64_t epoch) const;
 
-  std::string state_key() const override { return "GradientAccumulationScheduler"; }
   // A change takes effect at the beginning of an epoch, never within a step.
   void on_train_start(Run& run) override;
   void on_train_epoch_end(Run& run) override;

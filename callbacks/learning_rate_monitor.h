@@ -36,7 +36,6 @@ class LearningRateMonitor : public Callback {
   /// Throws ConfigError if `logging_interval` is neither "step" nor "epoch".
   explicit LearningRateMonitor(LearningRateMonitorOptions options = {});
 
-  std::string state_key() const override { return "LearningRateMonitor"; }
   /// Chooses the metrics' names. Groups that are added later aren't logged.
   void on_train_start(Run& run) override;
   /// Logs the rates that are due once for each epoch.

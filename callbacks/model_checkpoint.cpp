@@ -4,8 +4,10 @@
 #include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/run/step.h>
 
 #include <algorithm>
@@ -196,8 +198,8 @@ void ModelCheckpoint::on_fit_end(Run& run) {
   std::error_code ignored;
   if (!run.is_global_zero() || best_model_path_.empty()) return;
   if (std::filesystem::exists(best_model_path_, ignored)) return;
-  diagnostics::print(fmt::format("warning: the best checkpoint, {}, was removed during the run\n",
-                                 best_model_path_.string()));
+  run.warn(fmt::format("the best checkpoint, {}, was removed during the run",
+                       best_model_path_.string()));
 }
 
 void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
@@ -234,6 +236,7 @@ bool ModelCheckpoint::save_top(Run& run) {
     best_k_models_.erase(worst());
   }
   const auto name = name_.format(run.epoch(), run.global_step(), run.metrics());
+  warn_of_unknown(run, name);
   const auto path = agreed_path(run, "top", name, save_options.replaces);
   std::erase(save_options.replaces, path);
 
@@ -244,6 +247,20 @@ bool ModelCheckpoint::save_top(Run& run) {
   tell(run);
   request(run, path, std::move(save_options));
   return true;
+}
+
+void ModelCheckpoint::warn_of_unknown(Run& run, const std::string& name) const {
+  for (const auto& metric : name_.missing(run.metrics())) {
+    std::vector<std::string> logged;
+    for (const auto& [known, value] : run.metrics()) logged.push_back(known);
+    const std::string nearest = nearest_name(metric, logged);
+    run.warn(
+        fmt::format("the name of the checkpoint '{}' has no value of '{}', which wasn't logged by "
+                    "then{}",
+                    name, metric,
+                    nearest.empty() ? std::string() : fmt::format("; did you mean '{}'?", nearest)),
+        monitor_fact("ModelCheckpoint.filename", metric));
+  }
 }
 
 void ModelCheckpoint::save_last(Run& run) {

@@ -126,6 +126,8 @@ class ModelCheckpoint : public Callback {
   /// Saves a checkpoint if it is among the best ones. Returns false if that can't be judged,
   /// because the monitor has no new value.
   bool save_top(Run& run);
+  /// Warns of metrics that the pattern of the file names has, but that aren't logged.
+  void warn_of_unknown(Run& run, const std::string& name) const;
   void save_last(Run& run);
   bool is_full() const;
   /// The checkpoint that is removed to make room for the next.

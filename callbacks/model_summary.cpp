@@ -97,8 +97,10 @@ Row row(std::string name, std::string type, const Counts& counts) {
   return {std::move(name), std::move(type), grouped(counts.elements), std::move(trainable), "", ""};
 }
 
+/// Adds a row for each layer. One that is registered several times gets a row for its first name
+/// only, and `seen` has the layers that have one.
 void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_t depth,
-              std::vector<Row>& rows) {
+              std::unordered_set<const void*>& seen, std::vector<Row>& rows) {
   if (depth == 0) return;
   for (const auto& item : module.named_parameters(/*recurse=*/false)) {
     if (!prefix.empty()) break;  // the row of a layer includes its own parameters
@@ -110,11 +112,12 @@ void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_
     rows.push_back(std::move(own));
   }
   for (const auto& child : module.named_children()) {
+    if (!seen.insert(child.value().get()).second) continue;
     const std::string type = short_type(*child.value());
     Row own = row(prefix + child.key(), type, count(*child.value()));
     std::tie(own[4], own[5]) = shapes(type, *child.value());
     rows.push_back(std::move(own));
-    add_rows(*child.value(), prefix + child.key() + ".", depth - 1, rows);
+    add_rows(*child.value(), prefix + child.key() + ".", depth - 1, seen, rows);
   }
 }
 
@@ -151,7 +154,8 @@ Fields describe(ModelSummaryOptions& o) {
 
 std::string summarize(const torch::nn::Module& module, int64_t max_depth) {
   std::vector<Row> rows;
-  add_rows(module, "", max_depth, rows);
+  std::unordered_set<const void*> seen;
+  add_rows(module, "", max_depth, seen, rows);
   const Counts counts = count(module);
   const double megabytes = static_cast<double>(counts.bytes) * 1e-6;
   const auto size =

@@ -25,7 +25,8 @@ Fields describe(ModelSummaryOptions& options);
 ///
 /// The columns are the name, the type, the number of parameters, whether they are trained, and the
 /// shapes of input and output as far as the layer's weights determine them ("*" is a size that they
-/// don't). The last line has the totals. A parameter that several layers share counts once.
+/// don't). The last line has the totals, in which a parameter that several layers share counts
+/// once. A layer that is registered under several names is listed under the first.
 ///
 ///       Name    Type    Parameters  Trainable  In        Out
 ///     0 linear  Linear       7,850  yes        [*, 784]  [*, 10]
@@ -42,7 +43,6 @@ class ModelSummary : public Callback {
   /// Throws ConfigError if `max_depth` is below -1.
   explicit ModelSummary(ModelSummaryOptions options = {});
 
-  std::string state_key() const override { return "ModelSummary"; }
   void on_fit_start(Run& run) override;
 
  private:

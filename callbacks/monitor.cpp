@@ -1,6 +1,5 @@
 #include <levin/callbacks/monitor.h>
 
-#include <fmt/format.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/logged/missing_monitor.h>
 
@@ -74,7 +73,7 @@ void Monitor::on_validation_end(Run& run) {
   if (!run.progress().sanity_checking()) {
     validated_ = true;
   } else if (const auto warning = missing_monitor(who_, name_, run.metrics()); !warning.empty()) {
-    run.warn(warning);
+    run.warn(warning, monitor_fact(who_, name_));
   }
 }
 
@@ -86,8 +85,7 @@ void Monitor::on_train_epoch_end(Run& run, bool strict) {
 void Monitor::on_train_end(Run& run, bool strict) {
   if (value(run) || !epoch_ended_) return;
   if (strict) refuse(run);
-  run.warn(fmt::format("{} watches '{}', which wasn't logged in this fit, so it has done nothing",
-                       who_, name_));
+  run.warn(unused_monitor(who_, name_), monitor_fact(who_, name_));
 }
 
 void Monitor::refuse(Run& run) const {

@@ -17,6 +17,7 @@ namespace levin {
 /// is during a validation, it is a validation metric. A value is acted on once: `new_value` gives
 /// none if the metric wasn't logged since, for example because only every second epoch validates.
 ///
+///     void on_fit_start(Run&) override { monitor_.on_fit_start(); }  // after reset(), if anew
 ///     void on_validation_start(Run& run) override { monitor_.on_validation_start(run); }
 ///     void on_validation_end(Run& run) override {
 ///       monitor_.on_validation_end(run);
@@ -61,7 +62,7 @@ class Monitor {
   /// there is one, a validation have ended.
   void on_train_epoch_end(Run& run, bool strict = true);
   /// If the metric was never logged in at least one epoch, throws ModuleError if `strict`, and
-  /// warns if not.
+  /// warns if not, unless on_validation_end has done so.
   void on_train_end(Run& run, bool strict = true);
   /// Forgets which loop logs the metric, and which value was acted on. For a fit that doesn't
   /// resume.

@@ -56,8 +56,6 @@ class ProgressBar : public Callback {
   /// Runs after the other callbacks and the module, so that the last line of an epoch shows
   /// everything that was logged.
   Order order() const override { return Order::monitor; }
-  /// It keeps no state.
-  std::string state_key() const override { return "ProgressBar"; }
 
   // Training: one line for each epoch.
   void setup(Stage stage, Run& run) override;

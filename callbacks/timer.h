@@ -50,7 +50,6 @@ class Timer : public Callback {
 
   /// Runs after the module's hooks, so that their time is measured too.
   Order order() const override { return Order::monitor; }
-  std::string state_key() const override { return "Timer"; }
   /// The seconds spent so far, so that a resumed run goes on measuring.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;

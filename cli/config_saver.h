@@ -38,8 +38,6 @@ class ConfigSaver : public Logger {
   void flush() override { file_.keep(); }
   void finish(bool) override { file_.keep(); }
   bool keeps_steps() const override { return false; }
-  /// The name in checkpoints, which keep no state under it.
-  std::string state_key() const override { return "ConfigSaver"; }
 
   /// The run's folder, which `levin fit` prints at the end; empty before `start`.
   const std::filesystem::path& folder() const { return folder_; }

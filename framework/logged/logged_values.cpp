@@ -132,12 +132,8 @@ void LoggedValues::log(std::string_view name, double value, const LogOptions& op
 LoggedValues::Slot& LoggedValues::epoch_slot(std::string_view name, const LogOptions& options) {
   LogOptions whole = options;
   whole.add_dataloader_idx = false;
-  const size_t known = slots_.size();
-  Slot& result = slot(name, whole, false, true);
-  if (slots_.size() > known) {
-    result.is_whole = result.reduce == Reduce::mean && !options.batch_size;
-  }
-  return result;
+  const bool is_whole = options.reduce == Reduce::mean && !options.batch_size;
+  return slot(name, whole, false, true, is_whole);
 }
 
 void LoggedValues::log_epoch(std::string_view name, double value, const LogOptions& options) {
@@ -159,17 +155,23 @@ size_t LoggedValues::find_slot(std::string_view name, int64_t loader_index) cons
 }
 
 LoggedValues::Slot& LoggedValues::slot(std::string_view name, const LogOptions& options,
-                                       bool on_step, bool on_epoch) {
+                                       bool on_step, bool on_epoch, bool is_whole) {
   const int64_t loader =
       options.add_dataloader_idx && loader_count_ > 1 ? loader_index_ : kAnyLoader;
   if (cursor_ >= slots_.size() || !slots_[cursor_].is_of(name, loader)) {
     cursor_ = find_slot(name, loader);
-    if (cursor_ == slots_.size()) add_slot(name, options, on_step, on_epoch);
+    if (cursor_ == slots_.size()) {
+      slots_.push_back(make_slot(name, options, on_step, on_epoch, is_whole));
+    }
   }
   Slot& result = slots_[cursor_++];
-  if (result.reduce != options.reduce || result.on_step != options.on_step.value_or(on_step) ||
-      result.on_epoch != options.on_epoch.value_or(on_epoch) ||
-      result.prog_bar != options.prog_bar || result.logger != options.logger) {
+  const bool is_other = result.reduce != options.reduce ||
+                        result.on_step != options.on_step.value_or(on_step) ||
+                        result.on_epoch != options.on_epoch.value_or(on_epoch) ||
+                        result.prog_bar != options.prog_bar || result.logger != options.logger;
+  if (is_other && result.is_loaded) {
+    result = make_slot(name, options, on_step, on_epoch, is_whole);
+  } else if (is_other) {
     throw ModuleError::contract(
         fmt::format("log(\"{}\")", name),
         fmt::format("it was logged before with other options: on_step={}, on_epoch={}, reduce={}, "
@@ -178,11 +180,12 @@ LoggedValues::Slot& LoggedValues::slot(std::string_view name, const LogOptions& 
                     result.prog_bar, result.logger),
         "use another name, or the same options in every hook that logs it");
   }
+  result.is_loaded = false;
   return result;
 }
 
-LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptions& options,
-                                           bool on_step, bool on_epoch) {
+LoggedValues::Slot LoggedValues::make_slot(std::string_view name, const LogOptions& options,
+                                           bool on_step, bool on_epoch, bool is_whole) const {
   Slot slot;
   slot.name = name;
   slot.key = name;
@@ -191,6 +194,7 @@ LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptio
   slot.on_epoch = options.on_epoch.value_or(on_epoch);
   slot.prog_bar = options.prog_bar;
   slot.logger = options.logger;
+  slot.is_whole = is_whole;
   slot.window = slot.epoch = start_of(slot.reduce);
   if (options.add_dataloader_idx && loader_count_ > 1) {
     slot.loader_index = loader_index_;
@@ -199,7 +203,7 @@ LoggedValues::Slot& LoggedValues::add_slot(std::string_view name, const LogOptio
   const bool both = slot.on_step && slot.on_epoch;
   slot.step_key = both ? slot.key + "_step" : slot.key;
   slot.epoch_key = both ? slot.key + "_epoch" : slot.key;
-  return slots_.emplace_back(std::move(slot));
+  return slot;
 }
 
 void LoggedValues::add(Slot& slot, double value, double weight) {

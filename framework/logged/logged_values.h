@@ -97,7 +97,8 @@ class LoggedValues {
 
   /// Logs a one-element tensor of any shape, type and device. `on_step` and `on_epoch` apply if
   /// `options` doesn't set them. Throws ModuleError if the tensor doesn't have exactly one element,
-  /// or if the name was logged before with other options.
+  /// or if the name was logged before with other options. If that was in the run of the checkpoint
+  /// that was loaded, the new options count, and the name's values of before are dropped.
   void log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
@@ -167,6 +168,7 @@ class LoggedValues {
     bool in_epoch = false;
     bool is_whole = false;         // each value stands for all rows of the rank: log_epoch
     bool had_row = false;          // a row of the loggers had a value of a step
+    bool is_loaded = false;        // from a checkpoint, and not logged since
     std::array<bool, 3> unread{};  // by For: whether step_values has yet to return the window
     double window = 0.0;  // of the last step: sum of value * weight, sum, minimum or maximum
     double window_weight = 0.0;
@@ -182,8 +184,10 @@ class LoggedValues {
   /// The place of a name among the slots, or the number of slots if it has none.
   size_t find_slot(std::string_view name, int64_t loader_index) const;
   /// Finds the slot of a name, or adds one.
-  Slot& slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
-  Slot& add_slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch);
+  Slot& slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch,
+             bool is_whole = false);
+  Slot make_slot(std::string_view name, const LogOptions& options, bool on_step, bool on_epoch,
+                 bool is_whole) const;
   Slot& epoch_slot(std::string_view name, const LogOptions& options);
   /// Begins the slot's value of a step, unless this step has logged one already.
   static void open_window(Slot& slot);

@@ -221,6 +221,7 @@ void LoggedValues::load_state_dict(const StateDict& state) {
     slot.window_weight = item.at("window_weight").as_double();
     slot.epoch = item.at("epoch").as_double();
     slot.epoch_weight = item.at("epoch_weight").as_double();
+    slot.is_loaded = true;
     if (item.contains("unread")) {
       const auto& unread = item.at("unread").as_array();
       for (size_t i = 0; i < slot.unread.size(); ++i) {

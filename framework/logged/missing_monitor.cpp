@@ -26,4 +26,15 @@ std::string missing_monitor(std::string_view who, std::string_view monitor,
       who, monitor, known, hint);
 }
 
+std::string unused_monitor(std::string_view who, std::string_view monitor) {
+  return fmt::format(
+      "{} watches '{}', of which it got no value in this fit, so it has done nothing; log the "
+      "metric, or set monitor to one that is logged",
+      who, monitor);
+}
+
+std::string monitor_fact(std::string_view who, std::string_view monitor) {
+  return fmt::format("{} watches {}", who, monitor);
+}
+
 }  // namespace levin

@@ -18,4 +18,10 @@ namespace levin {
 std::string missing_monitor(std::string_view who, std::string_view monitor,
                             const MetricMap& logged);
 
+/// Returns a warning, for the end of a fit, that `who` got no value of the metric in it.
+std::string unused_monitor(std::string_view who, std::string_view monitor);
+
+/// The name of the fact that both warnings are about, for Run::warn: only one of them is printed.
+std::string monitor_fact(std::string_view who, std::string_view monitor);
+
 }  // namespace levin

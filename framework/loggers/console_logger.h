@@ -40,7 +40,6 @@ class ConsoleLogger : public Logger {
   bool keeps_steps() const override { return options_.log_steps; }
   /// Writes a line, whatever `log_steps` is.
   void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override;
-  std::string state_key() const override { return "ConsoleLogger"; }
 
  private:
   /// Writes one line with all metrics, ordered by name.

@@ -68,7 +68,6 @@ class CsvLogger : public Logger {
   void flush() override;
   void finish(bool failed) override;
 
-  std::string state_key() const override { return "CsvLogger"; }
   /// The columns, the number of rows and the size of the file at this moment.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/loops/input_scales.h>
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
@@ -72,9 +72,10 @@ void FitLoop::run() {
   state_.restore_random();
   parts_.hooks.call(&Hooks::on_train_start, run);
   act_on_requests(/*in_step=*/false);
+  const int64_t steps_before = run.global_step();
   bool has_trained = false;
   for (; !stopping_.is_done(); has_trained = true) run_epoch();
-  warn_about_the_fit(has_trained);
+  warn_about_the_fit(has_trained, steps_before);
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stopping_.reason();
@@ -82,7 +83,7 @@ void FitLoop::run() {
 }
 
 /// Says what would otherwise be noticed late or never, once training is over.
-void FitLoop::warn_about_the_fit(bool has_trained) {
+void FitLoop::warn_about_the_fit(bool has_trained, int64_t steps_before) {
   RunControl& run = parts_.run;
   const Progress& progress = run.progress();
   if (!has_trained && state_.is_resumed() && progress.num_batches != 0) {
@@ -92,19 +93,15 @@ void FitLoop::warn_about_the_fit(bool has_trained) {
         progress.epoch, progress.global_step, stopping_.reason()));
   }
   if (run.history().interrupted || run.history().epochs.empty()) return;
-  for (const auto& monitor : schedules_.monitors(/*never_seen=*/true)) {
+  if (has_trained && progress.global_step == steps_before) {
     run.warn(
-        fmt::format("a learning rate scheduler watches '{}', of which it got no value in this fit, "
-                    "so it has done nothing; log the metric, or set monitor to one that is logged",
-                    monitor));
+        "this fit made no optimizer step: there were no batches, or all were skipped, because "
+        "training_step returned an undefined loss or a hook called Step::skip_epoch");
   }
-  const auto lost = metrics_.without_row();
-  const int64_t every = parts_.options.log_every_n_steps;
-  if (lost.empty() || every == 0 || parts_.loggers.empty()) return;
-  run.warn(fmt::format(
-      "the loggers got no value of {}: with log_every_n_steps = {} no row came after they were "
-      "logged, in {} steps. Lower log_every_n_steps, or log them with on_epoch = true",
-      fmt::join(lost, ", "), every, run.global_step()));
+  for (const auto& monitor : schedules_.monitors(/*never_seen=*/true)) {
+    run.warn(unused_monitor(Schedules::kWho, monitor), monitor_fact(Schedules::kWho, monitor));
+  }
+  warn_of_lost_values(parts_, metrics_);
 }
 
 void FitLoop::run_epoch() {
@@ -113,7 +110,7 @@ void FitLoop::run_epoch() {
   data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
   data_.seek(run.epoch(), run.progress().batch);
   training_step_.drop_window();
-  epoch_complete_ = false;
+  epoch_complete_ = validation_due_ = false;
   if (run.progress().batch == 0) {
     metrics_.begin_epoch();
     const LoggingScope logging(run, &metrics_);
@@ -130,8 +127,9 @@ void FitLoop::run_batches() {
     train_batch(batch);
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
-    const bool validates = validation_.is_due(at_end());
-    if (validates) validation_.run();
+    validation_due_ = validation_due_ || validation_.is_due(at_end());
+    const bool validates = validation_due_ && at_boundary_;
+    if (validates) validate();
     if (stepped_) {
       const bool complete = !parts_.run.history().epochs.empty() && validation_.has_logged();
       observe_metrics(parts_, schedules_, Interval::step, complete);
@@ -142,7 +140,13 @@ void FitLoop::run_batches() {
     if (at_end()) break;
     if (stopping_.is_done()) return cut_epoch_short(validates);
   }
+  if (validation_due_) validate();
   epoch_complete_ = true;
+}
+
+void FitLoop::validate() {
+  validation_due_ = false;
+  validation_.run();
 }
 
 /// Ends training within an epoch. If a callback asked for the stop, a last validation follows, and
@@ -196,17 +200,18 @@ void FitLoop::train_batch(Batch& batch) {
 void FitLoop::note_first_batch(const Batch& batch) {
   state_.note_input(batch);
   if (!state_.knows_input() || !parts_.run.is_global_zero()) return;
-  if (batch.input_rows().row_shape().size() != 1) return;
-  const auto warning = uneven_scales(batch.input());
+  const auto warning = uneven_scales(batch.input_rows());
   if (!warning.empty()) parts_.run.warn(warning);
 }
 
 void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
-  if (loss_watch_.is_due(steps)) loss_watch_.look(training_step_.loss());
-  if (every == 0 || steps % every != 0 || parts_.loggers.empty()) return;
-  log_step_values(parts_, metrics_, steps - 1);
+  const bool is_due = every > 0 && steps % every == 0;
+  const bool has_row = is_due && !parts_.loggers.empty();
+  if (has_row) log_step_values(parts_, metrics_, steps - 1);
+  const bool is_first = loss_watch_.has_seen_none();
+  if (is_due || is_first) loss_watch_.look(training_step_.loss(), has_row || is_first);
 }
 
 void FitLoop::end_epoch() {
@@ -220,7 +225,7 @@ void FitLoop::end_epoch() {
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics_of_epoch()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
     observe_metrics(parts_, schedules_, Interval::epoch, validation_.has_logged());
-    loss_watch_.look(training_step_.loss());
+    loss_watch_.look(training_step_.loss(), /*may_wait=*/true);
     log_epoch_values(parts_, metrics_);
   }
   if (epoch_complete_) {
@@ -235,14 +240,23 @@ void FitLoop::end_epoch() {
 void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
   const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});
-  if (requests.accumulate) {
-    training_step_.check_accumulation(*requests.accumulate);
-    run.progress().accumulate = *requests.accumulate;
-  }
+  if (requests.accumulate) accumulate(*requests.accumulate);
   stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
   for (const auto& request : requests.saves) checkpointer_.save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
   stopping_.judge(in_step);
+}
+
+void FitLoop::accumulate(int64_t batches) {
+  training_step_.check_accumulation(batches);
+  parts_.run.progress().accumulate = batches;
+  const int64_t option = parts_.options.accumulate_grad_batches;
+  if (option == 1 || option == batches || parts_.run.global_step() > 0) return;
+  parts_.run.warn(
+      fmt::format("accumulate_grad_batches = {} isn't used: a callback such as "
+                  "GradientAccumulationScheduler, or the module, sets {} before the first step "
+                  "(Run::accumulate). Leave out one of the two",
+                  option, batches));
 }
 
 }  // namespace levin

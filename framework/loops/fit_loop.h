@@ -28,7 +28,9 @@ namespace levin {
 ///
 /// A step boundary is the moment after an optimizer step, its hooks, its row of the loggers and the
 /// validation that is due after it. Requests of callbacks are acted on there, and checkpoints are
-/// taken only there and at the end of an epoch, which is a boundary too.
+/// taken only there and at the end of an epoch, which is a boundary too. A validation that comes
+/// due while gradients are accumulated waits for the boundary, so that a checkpoint that is saved
+/// because of its metrics has the weights that were validated.
 ///
 /// With several ranks, every rank has its own FitLoop and makes the same calls in the same order.
 /// All calls come from the thread that runs the Trainer.
@@ -73,10 +75,12 @@ class FitLoop {
   void train_batch(Batch& batch);
   void note_first_batch(const Batch& batch);
   void log_step();
-  void warn_about_the_fit(bool has_trained);
+  void warn_about_the_fit(bool has_trained, int64_t steps_before);
+  void validate();
   void cut_epoch_short(bool has_validated);
   void end_epoch();
   void act_on_requests(bool in_step);
+  void accumulate(int64_t batches);
 
   LoopParts parts_;
   Schedules schedules_;
@@ -97,6 +101,8 @@ class FitLoop {
   bool stepped_ = false;
   /// Whether the state is one that a resumed run can go on from.
   bool at_boundary_ = false;
+  /// Whether a validation waits for the boundary.
+  bool validation_due_ = false;
 };
 
 }  // namespace levin

@@ -55,6 +55,12 @@ std::vector<std::string> load_states(const std::vector<T*>& list, const StateDic
   return left;
 }
 
+/// What to do if the state of the optimizers or schedulers doesn't fit.
+constexpr const char* kOtherOptimizer =
+    "\nTo go on with the fit, give it the optimizer and the scheduler that its checkpoint was "
+    "trained with (their rates and schedules may differ). To train with others, load only the "
+    "weights, by Module::load_state_dict, and begin a new fit without ckpt_path";
+
 ModuleDescription describe_module(const LoopParts& parts,
                                   const std::optional<InputDescription>& input) {
   ModuleDescription description;
@@ -163,21 +169,33 @@ void FitState::warn_about_changes(const StateDict& checkpoint,
   }
 }
 
-void FitState::load_state(const StateDict& checkpoint) {
-  const StateDict optimizers = checkpoint.child("optimizer");
-  if (optimizers.values.as_object().size() != members_.optimizers.size()) {
-    throw CheckpointError::mismatch(
-        "the state of the optimizers",
-        {fmt::format("it has {} optimizers, this run has {}", optimizers.values.as_object().size(),
-                     members_.optimizers.size())});
-  }
+/// Returns the learning rates that aren't those of the checkpoint.
+std::vector<std::string> FitState::load_optimizers(const StateDict& checkpoint) {
+  const StateDict saved = checkpoint.child("optimizer");
+  const size_t count = saved.values.as_object().size();
+  auto& entries = members_.optimizers.entries();
   const ConfiguredRates configured(members_.optimizers);
-  for (size_t i = 0; i < members_.optimizers.size(); ++i) {
-    members_.optimizers.entries()[i].optimizer->load_state_dict(
-        optimizers.child(std::to_string(i)));
+  try {
+    if (count != entries.size()) {
+      throw CheckpointError::mismatch(
+          "the state of the optimizers",
+          {fmt::format("it has {} optimizers, this run has {}", count, entries.size())});
+    }
+    for (size_t i = 0; i < count; ++i) {
+      entries[i].optimizer->load_state_dict(saved.child(std::to_string(i)));
+    }
+    auto changed_rates = configured.apply(members_.optimizers);
+    const Value loop = checkpoint.child("loop").values;
+    members_.schedules.load_state_dict(checkpoint.child("schedulers"), loop.at("epoch").as_int(),
+                                       loop.at("global_step").as_int());
+    return changed_rates;
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(fmt::format("{}{}", error.what(), kOtherOptimizer));
   }
-  const auto changed_rates = configured.apply(members_.optimizers);
-  members_.schedules.load_state_dict(checkpoint.child("schedulers"));
+}
+
+void FitState::load_state(const StateDict& checkpoint) {
+  const auto changed_rates = load_optimizers(checkpoint);
   load_loop_state(checkpoint.child("loop"));
   const auto left_out = load_states(parts_.callbacks, checkpoint.child("callbacks"));
   load_states(parts_.loggers, checkpoint.child("loggers"));

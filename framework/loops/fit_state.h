@@ -87,6 +87,7 @@ class FitState {
   StateDict loop_state();
   StateDict rank_states();
   void load_state(const StateDict& checkpoint);
+  std::vector<std::string> load_optimizers(const StateDict& checkpoint);
   void load_loop_state(const StateDict& state);
   void warn_about_changes(const StateDict& checkpoint,
                           const std::vector<std::string>& changed_rates,

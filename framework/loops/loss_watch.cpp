@@ -15,8 +15,8 @@ constexpr double kLeastFirst = 0.1;  // so that a loss that begins near 0 may gr
 
 }  // namespace
 
-void LossWatch::look(const torch::Tensor& loss) {
-  if (has_warned_ || !loss.defined()) return;
+void LossWatch::look(const torch::Tensor& loss, bool may_wait) {
+  if (is_done_ || !loss.defined() || (!may_wait && !loss.is_cpu())) return;
   const bool is_plain = loss.is_cpu() && loss.scalar_type() == at::kFloat;
   const double value = is_plain ? static_cast<double>(*loss.const_data_ptr<float>())  // at once
                                 : loss.item().toDouble();
@@ -24,7 +24,7 @@ void LossWatch::look(const torch::Tensor& loss) {
   const double first = first_.value_or(std::abs(value));
   if (!first_ && is_finite) first_ = std::abs(value);
   if (is_finite && std::abs(value) <= kExplodes * std::max(first, kLeastFirst)) return;
-  has_warned_ = true;
+  is_done_ = true;
   const auto& entries = optimizers_.entries();
   const std::string rate =
       entries.empty()

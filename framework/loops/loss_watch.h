@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 
 #include <levin/framework/loops/loop_parts.h>
@@ -11,27 +10,29 @@ namespace levin {
 /// as large as at the beginning. Training goes on; the EarlyStopping callback can end it.
 ///
 ///     LossWatch watch(parts, optimizers);
-///     if (stepped && watch.is_due(run.global_step())) watch.look(training_step.loss());
+///     watch.look(training_step.loss(), /*may_wait=*/loggers_get_a_row);
 ///
-/// It looks at the first step and then as often as the loggers get rows, because reading a loss
-/// waits for the device.
+/// The loop lets it look every log_every_n_steps steps, and at the end of epochs. Reading a loss
+/// that isn't on the CPU waits for its device; the loop allows that only at the first step, at the
+/// end of epochs, and when the loggers get a row, for which the device is waited for anyway. Only
+/// rank 0 looks.
 class LossWatch {
  public:
   /// Keeps `optimizers`, whose learning rate the warning tells; it must outlive this object.
   LossWatch(const LoopParts& parts, const Optimizers& optimizers)
-      : run_(parts.run), optimizers_(optimizers), every_(parts.options.log_every_n_steps) {}
+      : run_(parts.run), optimizers_(optimizers), is_done_(!parts.run.is_global_zero()) {}
 
-  /// Whether to look after the step with which `steps` steps are done.
-  bool is_due(int64_t steps) const { return !first_ || (every_ > 0 && steps % every_ == 0); }
-  /// Looks at a loss, a scalar; an undefined one, of a batch that was skipped, is passed over.
-  void look(const torch::Tensor& loss);
+  /// Whether it has yet to look at a loss.
+  bool has_seen_none() const { return !first_ && !is_done_; }
+  /// Looks at a loss, a scalar; an undefined one, of a batch that was skipped, is passed over, and
+  /// so is one that has to be waited for unless `may_wait`.
+  void look(const torch::Tensor& loss, bool may_wait);
 
  private:
   RunControl& run_;
   const Optimizers& optimizers_;
-  int64_t every_;
   std::optional<double> first_;  // the absolute value of the first loss
-  bool has_warned_ = false;
+  bool is_done_;                 // it has warned, or this isn't rank 0
 };
 
 }  // namespace levin

@@ -3,11 +3,16 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/framework/core/counted.h>
-#include <levin/framework/core/diagnostics.h>
 
 namespace levin {
+namespace {
+
+constexpr const char* kFewRows = "few rows of steps";  // a fact for Run::warn
+
+}  // namespace
 
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches) {
   if (!batches || *batches == 0) return;
@@ -17,12 +22,24 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
   const bool is_kept = std::any_of(parts.loggers.begin(), parts.loggers.end(),
                                    [](const Logger* logger) { return logger->keeps_steps(); });
   if (steps >= every || !is_kept) return;
-  diagnostics::print(
-      fmt::format("warning: an epoch has {}, fewer than log_every_n_steps = {}, so "
-                  "that values logged in steps, such as train_loss, get into the logs of "
-                  "few epochs or of none; set log_every_n_steps to {} or less to see them "
-                  "in every epoch\n",
-                  counted(steps, "step"), every, steps));
+  parts.run.warn(fmt::format("an epoch has {0}, fewer than log_every_n_steps = {1}, so "
+                             "that values logged in steps, such as train_loss, get into the logs "
+                             "of few epochs or of none; set log_every_n_steps to {2} or less to "
+                             "see them in every epoch",
+                             counted(steps, "step"), every, steps),
+                 kFewRows);
+}
+
+void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics) {
+  const auto lost = metrics.without_row();
+  const int64_t every = parts.options.log_every_n_steps;
+  if (lost.empty() || every == 0 || parts.loggers.empty()) return;
+  parts.run.warn(
+      fmt::format("the loggers got no value of {}: with log_every_n_steps = {} no row came after "
+                  "they were logged, in {} steps. Lower log_every_n_steps, or log them with "
+                  "on_epoch = true",
+                  fmt::join(lost, ", "), every, parts.run.global_step()),
+      kFewRows);
 }
 
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step) {
@@ -55,10 +72,18 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval,
                      bool complete) {
   if (!schedules.watches(interval)) return;
-  const auto shared = parts.run.ranks().from_rank_zero("Schedules/metrics", [&] {
+  RunControl& run = parts.run;
+  if (!schedules.reads_next(interval)) {
+    return schedules.observe(interval, {}, nullptr, /*complete=*/false);
+  }
+  if (run.ranks().size() == 1) {
+    const MetricMap& metrics = run.metrics();
+    return schedules.observe(interval, metrics, &run.update_counts(), complete);
+  }
+  const auto shared = run.ranks().from_rank_zero("Schedules/metrics", [&] {
     Value both;
-    both["metrics"] = to_value(parts.run.metrics());
-    both["updates"] = counts_to_value(parts.run.update_counts());
+    both["metrics"] = to_value(run.metrics());
+    both["updates"] = counts_to_value(run.update_counts());
     return both.to_json();
   });
   const Value both = Value::from_json(shared);

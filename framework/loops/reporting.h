@@ -13,10 +13,14 @@
 
 namespace levin {
 
-/// Warns, on stderr, if an epoch of `batches` batches has fewer optimizer steps than
-/// `log_every_n_steps`, so that some epochs have no row of the loggers, and if a logger would keep
-/// such rows. Lightning: _FitLoop.setup_data.
+/// Warns if an epoch of `batches` batches has fewer optimizer steps than `log_every_n_steps`, so
+/// that some epochs have no row of the loggers, and if a logger would keep such rows. To be called
+/// before training. Lightning: _FitLoop.setup_data.
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches);
+
+/// Warns of values of steps in `metrics` of which no row of the loggers has had any. To be called
+/// after training. Says nothing if there were to be no rows, or if warn_of_short_epochs has warned.
+void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics);
 
 /// Hands the values of the step just done to every logger, as a row for step `step`, and with them
 /// the latest values of the steps since the last row. Does nothing if there are none. Waits for the

@@ -26,8 +26,8 @@ void Validation::check_sanity() {
     loop_.run(Stage::sanity_check, steps < 0 ? std::nullopt : std::optional(steps));
   }
   for (const auto& monitor : schedules_.monitors()) {
-    const auto warning = missing_monitor("a learning rate scheduler", monitor, run.metrics());
-    if (!warning.empty()) run.warn(warning);
+    const auto warning = missing_monitor(Schedules::kWho, monitor, run.metrics());
+    if (!warning.empty()) run.warn(warning, monitor_fact(Schedules::kWho, monitor));
   }
   parts_.hooks.call(&Hooks::on_sanity_check_end, run);
   run.forget_metrics();

@@ -10,8 +10,7 @@
 namespace levin {
 
 /// The validation within a fit: it knows when a validation is due, and makes the pass over the
-/// validation data. During the pass the
-/// module is in evaluation mode and no gradients are recorded.
+/// validation data. During the pass the module is in evaluation mode and no gradients are recorded.
 ///
 ///     validation.check_sanity();                     // before training
 ///     ...

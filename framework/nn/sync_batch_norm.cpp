@@ -216,7 +216,9 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own)
 
 SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group) {
   for (const auto& one : module.modules(/*include_self=*/false)) {
-    if (auto norm = std::dynamic_pointer_cast<SyncBatchNormImpl>(one)) norms_.push_back(norm);
+    auto norm = std::dynamic_pointer_cast<SyncBatchNormImpl>(one);
+    const bool is_known = std::find(norms_.begin(), norms_.end(), norm) != norms_.end();
+    if (norm != nullptr && !is_known) norms_.push_back(std::move(norm));  // listed by each name
   }
   if (norms_.empty() || group.world_size() == 1) return;
   link_ = std::make_shared<SyncBatchNormImpl::Link>();

@@ -5,6 +5,13 @@
 #include <levin/framework/core/error.h>
 
 namespace levin {
+namespace {
+
+const char* interval_name(Interval interval) {
+  return interval == Interval::step ? "step" : "epoch";
+}
+
+}  // namespace
 
 Schedules::Schedules(Optimizers& optimizers) : optimizers_(optimizers) {
   for (auto& entry : optimizers_.entries()) {
@@ -47,6 +54,15 @@ bool Schedules::watches(Interval interval) const {
   return false;
 }
 
+bool Schedules::reads_next(Interval interval) const {
+  for (const auto& item : items_) {
+    const auto& config = *item.config;
+    const bool watches = config.interval == interval && config.scheduler->needs_metric();
+    if (watches && (item.counter + 1) % config.frequency == 0) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> Schedules::monitors(bool never_seen) const {
   std::vector<std::string> names;
   for (const auto& item : items_) {
@@ -77,7 +93,7 @@ void Schedules::observe(Interval interval, const MetricMap& metrics, const Updat
     } else if (config.strict && complete) {
       std::vector<std::string> logged;
       for (const auto& [name, value] : metrics) logged.push_back(name);
-      throw ModuleError::metric_not_logged("a learning rate scheduler", config.monitor, logged);
+      throw ModuleError::metric_not_logged(kWho, config.monitor, logged);
     }
   }
   if (changed) apply();
@@ -91,13 +107,14 @@ StateDict Schedules::state_dict() const {
     item.values["updates"] = items_[i].updates;
     item.values["has_seen"] = items_[i].has_seen;
     item.values["monitor"] = items_[i].config->monitor;
+    item.values["interval"] = interval_name(items_[i].config->interval);
     item.add("scheduler", items_[i].config->scheduler->state_dict());
     state.add(std::to_string(i), std::move(item));
   }
   return state;
 }
 
-void Schedules::load_state_dict(const StateDict& state) {
+void Schedules::load_state_dict(const StateDict& state, int64_t epochs, int64_t steps) {
   if (state.values.as_object().size() != items_.size()) {
     throw CheckpointError::mismatch(
         "the state of the learning rate schedulers",
@@ -107,6 +124,11 @@ void Schedules::load_state_dict(const StateDict& state) {
   for (size_t i = 0; i < items_.size(); ++i) {
     const StateDict item = state.child(std::to_string(i));
     items_[i].counter = item.values.at("counter").as_int();
+    const Interval interval = items_[i].config->interval;
+    if (item.values.contains("interval") &&
+        item.values.at("interval").as_string() != interval_name(interval)) {
+      items_[i].counter = interval == Interval::step ? steps : epochs;
+    }
     const auto& monitor = items_[i].config->monitor;
     if (item.values.contains("monitor") && item.values.at("monitor").as_string() != monitor) {
       continue;  // its values can't be compared with those of another metric

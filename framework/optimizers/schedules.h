@@ -21,6 +21,9 @@ namespace levin {
 /// calls come from the thread that trains; none waits for a device.
 class Schedules {
  public:
+  /// What messages about a metric call a scheduler that watches it.
+  static constexpr const char* kWho = "a learning rate scheduler";
+
   /// All counters start at 0. `optimizers` must outlive the object, and gets no further optimizers
   /// or schedulers during its life.
   explicit Schedules(Optimizers& optimizers);
@@ -43,15 +46,19 @@ class Schedules {
                bool complete = true);
   /// Whether any scheduler of that interval watches a metric, so that `observe` is needed.
   bool watches(Interval interval) const;
+  /// Whether the next call of `observe` for that interval reads any metric. If not, it only counts.
+  bool reads_next(Interval interval) const;
   /// The metrics that schedulers watch; with `never_seen` only those of which their scheduler
   /// hasn't got any value yet.
   std::vector<std::string> monitors(bool never_seen = false) const;
 
   /// The counters and the schedulers' own states, numbered in the order of the optimizers. Loading
   /// them sets the learning rates too, and throws CheckpointError if the number of schedulers
-  /// differs. A scheduler that watches another metric than the saved one begins anew.
+  /// differs. A scheduler that watches another metric than the saved one begins anew. One that acts
+  /// in another interval counts on from `epochs` or `steps`, those that had passed when the state
+  /// was saved.
   StateDict state_dict() const;
-  void load_state_dict(const StateDict& state);
+  void load_state_dict(const StateDict& state, int64_t epochs = 0, int64_t steps = 0);
 
  private:
   /// A scheduler with its counter and the optimizer that it belongs to.

@@ -30,8 +30,8 @@ class Optimizer;
 ///           on_before_backward - backward - on_after_backward
 ///           on_before_optimizer_step, clipping, the step, schedulers   if a window ends
 ///           on_train_batch_end
-///           [validation if it is due; if a window has ended, this is a step boundary then, and
-///            requests are acted on]
+///           [if a window has ended: validation if it has come due; then this is a step boundary,
+///            and requests are acted on]
 ///         on_train_epoch_end        then requests are acted on again
 ///       on_train_end - on_fit_end - teardown(fit)
 ///

@@ -139,7 +139,7 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   }
   const at::NoGradGuard no_grad;
   for (auto& [own, saved] : copies) own.copy_(saved);
-  set_trained();
+  if (!copies.empty()) set_trained();
 }
 
 std::vector<torch::Tensor> Module::parameters(bool recurse) const {

@@ -109,8 +109,8 @@ void Run::stop_while(std::function<std::string()> reason) {
   requests_.stops.push_back({.reason_now = std::move(reason)});
 }
 
-void Run::warn(const std::string& text) {
-  if (!is_global_zero() || !warnings_.insert(text).second) return;
+void Run::warn(const std::string& text, const std::string& fact) {
+  if (!is_global_zero() || !warnings_.insert(fact.empty() ? text : fact).second) return;
   diagnostics::print(fmt::format("warning: {}\n", text));
 }
 

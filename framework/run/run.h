@@ -130,9 +130,9 @@ class Run {
   void stop_while(std::function<std::string()> reason);
   /// Whether a stop was requested since the last boundary.
   bool stop_requested() const { return !requests_.stops.empty(); }
-  /// Prints "warning: " and the text to stderr, on rank 0. The same text is printed only once by
-  /// each Trainer.
-  void warn(const std::string& text);
+  /// Prints "warning: " and the text to stderr, on rank 0. Each Trainer prints a text only once,
+  /// and of several texts about one `fact`, which may have any name, only the first.
+  void warn(const std::string& text, const std::string& fact = {});
   /// Requests a checkpoint at the next boundary. A relative path is below `log_dir()`. Every rank
   /// has to call this, because each adds its part to the checkpoint.
   void save(std::filesystem::path path, SaveOptions options = {});
@@ -188,7 +188,7 @@ class Run {
   MetricMap progress_bar_;
   UpdateCounts updates_;            // of `metrics_`
   UpdateCounts updated_in_;         // the epoch of the last of them
-  std::set<std::string> warnings_;  // that were printed
+  std::set<std::string> warnings_;  // that were printed: texts, and names of facts
   LoggedValues* active_ = nullptr;  // where `log` puts values; null while logging isn't allowed
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;

@@ -103,7 +103,8 @@ struct TrainerOptions {
   /// measured.
   std::string profiler{};
   /// The folder in which `levin_logs/version_K` is made; empty: the current folder. `~` and `$HOME`
-  /// at its start are the home folder, as in all paths (expand_home).
+  /// at its start are the home folder, as in all paths (expand_home). A fit that resumes goes on in
+  /// the folder of its checkpoint's run, unless this is another one.
   std::string default_root_dir{};
 
   // The options below are for several ranks; names and meanings of those up to bucket_cap_mb are

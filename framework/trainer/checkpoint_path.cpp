@@ -22,4 +22,21 @@ std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint) {
   return folder.filename() == "checkpoints" ? folder.parent_path() : std::filesystem::path();
 }
 
+std::filesystem::path run_folder_to_go_on_in(const std::filesystem::path& checkpoint,
+                                             const std::string& default_root_dir,
+                                             const RunControl& run) {
+  return run.ranks().from_rank_zero("Trainer/run_folder", [&] {
+    const auto folder = run_folder_of(checkpoint);
+    std::error_code ignored;  // paths that can't be followed are compared as they are
+    const auto followed = [&](const std::filesystem::path& path) {
+      const auto canonical = std::filesystem::weakly_canonical(path, ignored);
+      return canonical.empty() ? path : canonical;
+    };
+    const bool is_here =
+        default_root_dir.empty() ||
+        followed(folder.parent_path()) == followed(std::filesystem::absolute(run.runs_folder()));
+    return is_here ? folder.string() : std::string();
+  });
+}
+
 }  // namespace levin

@@ -18,4 +18,11 @@ std::filesystem::path checkpoint_path(const std::string& ckpt_path, const RunCon
 ///     run_folder_of("levin_logs/version_3/checkpoints/last.ckpt");    // /.../levin_logs/version_3
 std::filesystem::path run_folder_of(const std::filesystem::path& checkpoint);
 
+/// Returns the run folder in which a fit that resumes from `checkpoint` goes on: that of the
+/// checkpoint. Empty if it has none, or if `default_root_dir` is given and the checkpoint's run
+/// folder isn't among those in it; then the fit makes a new run folder there. A collective.
+std::filesystem::path run_folder_to_go_on_in(const std::filesystem::path& checkpoint,
+                                             const std::string& default_root_dir,
+                                             const RunControl& run);
+
 }  // namespace levin

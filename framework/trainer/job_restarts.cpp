@@ -58,6 +58,14 @@ void JobRestarts::note(std::string_view consequence, const std::function<void()>
   }
 }
 
+std::vector<std::filesystem::path> checkpoint_folders(const std::vector<Callback*>& callbacks) {
+  std::vector<std::filesystem::path> folders;
+  for (const Callback* callback : callbacks) {
+    if (auto folder = callback->checkpoint_folder(); !folder.empty()) folders.push_back(folder);
+  }
+  return folders;
+}
+
 void draw_as_rank_zero(Ranks& ranks) {
   if (ranks.size() == 1) return;
   const auto state =

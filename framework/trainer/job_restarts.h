@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <levin/framework/checkpoint/restart_record.h>
+#include <levin/framework/run/callback.h>
 #include <levin/framework/run/run_control.h>
 #include <levin/framework/strategies/strategy.h>
 
@@ -47,6 +48,9 @@ class JobRestarts {
   int64_t fit_ = 0;                        // the number of the fit among those of this program
   std::optional<RestartRecord> restarts_;  // only on rank 0
 };
+
+/// Returns the folders outside of the runs' folder to which the callbacks save checkpoints.
+std::vector<std::filesystem::path> checkpoint_folders(const std::vector<Callback*>& callbacks);
 
 /// Gives every rank the random generators of rank 0. During a fit each rank draws random numbers of
 /// its own; afterwards all ranks have to draw the same ones again. All ranks have to call this.

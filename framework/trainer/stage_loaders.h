@@ -21,8 +21,7 @@ struct FitLoaders {
 /// Returns the loaders of a fit, which don't shuffle if `options` ask for overfit_batches. If there
 /// are validation data that `options` don't turn off, but the module has no validation_step, there
 /// are no validation loaders, and rank 0 prints a warning.
-FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& options,
-                       const Run& run);
+FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& options, Run& run);
 
 /// Returns the loaders of `stage`, which is validate or test.
 DataLoaders evaluation_loaders(Module& module, DataModule& data, Stage stage);

@@ -1,10 +1,9 @@
 #include <levin/framework/trainer/step_checks.h>
 
-#include <cstdio>
+#include <utility>
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/own_steps.h>
 
@@ -25,14 +24,24 @@ void require_step(const Module& module, Stage stage) {
   if (stage == Stage::predict) require(has.predict, "predict");
 }
 
-bool leaves_out_validation(const Module& module, bool speaks) {
+void require_loader(const DataLoaders& loaders, Stage stage) {
+  if (!loaders.empty()) return;
+  const auto [function, data] = stage == Stage::fit    ? std::pair("train", "training data")
+                                : stage == Stage::test ? std::pair("test", "test data")
+                                : stage == Stage::predict
+                                    ? std::pair("predict", "rows to predict for")
+                                    : std::pair("val", "validation data");
+  throw DataError(
+      fmt::format("{}_dataloader() returned no loader, but {} needs one; give the data module {}",
+                  function, stage_name(stage), data));
+}
+
+bool leaves_out_validation(Run& run, const Module& module) {
   if (own_steps(module).validation) return false;
-  if (speaks) {
-    diagnostics::print(
-        fmt::format("warning: there are validation data, but {} has no validation_step, so "
-                    "validation is left out; override it to get metrics such as val_loss\n",
-                    module.class_name()));
-  }
+  run.warn(
+      fmt::format("there are validation data, but {} has no validation_step, so validation is left "
+                  "out; override it to get metrics such as val_loss",
+                  module.class_name()));
   return true;
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <levin/framework/core/stage.h>
+#include <levin/framework/data/dataloader.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/run/run.h>
 
 namespace levin {
 
@@ -10,8 +12,12 @@ namespace levin {
 /// Trainer calls this before anything else happens. Lightning: _verify_loop_configurations.
 void require_step(const Module& module, Stage stage);
 
-/// Whether a fit leaves out validation because the module has no validation_step. If so, and if
-/// `speaks`, prints a warning. To be called if there are validation data.
-bool leaves_out_validation(const Module& module, bool speaks);
+/// Throws DataError if the data module gave no loader of the data that `stage` is about. (A fit
+/// does without validation data.)
+void require_loader(const DataLoaders& loaders, Stage stage);
+
+/// Whether a fit leaves out validation because the module has no validation_step. If so, warns. To
+/// be called if there are validation data.
+bool leaves_out_validation(Run& run, const Module& module);
 
 }  // namespace levin

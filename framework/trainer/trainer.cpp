@@ -59,7 +59,6 @@ class Trainer::Implementation {
  private:
   std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
                                      const std::string& ckpt_path);
-  std::vector<fs::path> checkpoint_folders() const;
   void end(DataModule& data, Stage stage);
   void set_threads(Stage stage);
   void start_loggers(Module& module, DataModule& data);
@@ -101,15 +100,6 @@ void Trainer::Implementation::set_threads(Stage stage) {
   }
 }
 
-/// The folders outside of the runs' folder to which callbacks save.
-std::vector<fs::path> Trainer::Implementation::checkpoint_folders() const {
-  std::vector<fs::path> folders;
-  for (const Callback* callback : callback_list_) {
-    if (auto folder = callback->checkpoint_folder(); !folder.empty()) folders.push_back(folder);
-  }
-  return folders;
-}
-
 /// Prepares a stage, and returns the checkpoint that it begins with, if any.
 std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, DataModule& data,
                                                             Stage stage,
@@ -138,9 +128,9 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  const auto path = stage == Stage::fit
-                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                        : ckpt_path;
+  const auto path = stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path,
+                                                              checkpoint_folders(callback_list_))
+                                        : ckpt_path;
   auto start = read_starting_point(path, run, profiler.get());
   set_up_data(*strategy_, module, data, stage, start);
   hooks_->call(&Hooks::setup, stage, run);
@@ -187,12 +177,10 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   const ProfilePart profiled(profiler.get(), Part::loggers);
-  Value settings;
-  settings["model"] = module.hyper_parameters();
-  settings["data"] = data.hyper_parameters();
-  settings["seed"] = static_cast<int64_t>(global_seed());
-  settings["trainer"] = to_value(describe(options));
-  loggers.start(run, settings);
+  loggers.start(run, Value::Object{{"model", module.hyper_parameters()},
+                                   {"data", data.hyper_parameters()},
+                                   {"seed", static_cast<int64_t>(global_seed())},
+                                   {"trainer", to_value(describe(options))}});
 }
 
 void Trainer::Implementation::finish_loggers() {
@@ -215,7 +203,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
-    resumed_folder = run_folder_of(start->path);
+    resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
     train = with_rows_a_step_of(start->state, train, strategy_->rank_share());
   }
   note_fitted_state(module, data);

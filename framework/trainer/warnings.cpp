@@ -1,5 +1,7 @@
 #include <levin/framework/trainer/warnings.h>
 
+#include <unordered_set>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -19,10 +21,26 @@ void warn_if_untrained(Run& run, const Module& module) {
 }
 
 void warn_without_optimizer(Run& run, const Module& module, const Optimizers& optimizers) {
-  if (!optimizers.empty() || module.num_parameters(/*trainable_only=*/true) == 0) return;
+  if (module.num_parameters(/*trainable_only=*/true) == 0) return;
+  if (optimizers.empty()) {
+    return run.warn(
+        "configure_optimizers returned no optimizer, so this fit doesn't change the module's "
+        "parameters. Return one, such as levin::Adam(parameters(), {.learning_rate = 1e-3})");
+  }
+  std::unordered_set<const void*> trainable;
+  for (const auto& parameter : module.parameters()) {
+    if (parameter.requires_grad()) trainable.insert(parameter.unsafeGetTensorImpl());
+  }
+  for (const auto& entry : optimizers.entries()) {
+    for (const auto& group : entry.optimizer->groups()) {
+      for (const auto& parameter : group.parameters) {
+        if (trainable.contains(parameter.unsafeGetTensorImpl())) return;
+      }
+    }
+  }
   run.warn(
-      "configure_optimizers returned no optimizer, so this fit doesn't change the module's "
-      "parameters. Return one, such as levin::Adam(parameters(), {.learning_rate = 1e-3})");
+      "the optimizer has none of the module's parameters that are to be trained, so this fit "
+      "doesn't change them. Make it, in configure_optimizers, of the module's parameters()");
 }
 
 void warn_about_seed(Run& run, const StateDict& checkpoint) {

@@ -15,7 +15,8 @@ namespace levin {
 /// was made: it has parameters, no fit has trained them, and none were loaded.
 void warn_if_untrained(Run& run, const Module& module);
 
-/// Warns if a fit has no optimizer though the module has parameters to train.
+/// Warns if a fit changes nothing of a module that has parameters to train, because there is no
+/// optimizer, or because the optimizer has none of these parameters.
 void warn_without_optimizer(Run& run, const Module& module, const Optimizers& optimizers);
 
 /// Warns if the process was given a seed, by seed_everything, that isn't the one of `checkpoint`,

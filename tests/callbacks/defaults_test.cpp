@@ -1,4 +1,5 @@
 #include <levin/callbacks/defaults.h>
+#include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
@@ -35,6 +36,15 @@ TEST(Defaults, AddsNothingThatIsThereAlready) {
   EXPECT_EQ(count<ProgressBar>(trainer), 1);
   EXPECT_EQ(trainer.callbacks().size(), 3U);
   EXPECT_EQ(trainer.loggers().size(), 1U);
+}
+
+// README.md shows the two lines about early stopping and defaults.
+TEST(Defaults, ComeAfterTheCallbacksOfOnesOwn) {
+  Trainer trainer;
+  trainer.add<levin::EarlyStopping>({.monitor = "val_loss", .patience = 3});
+  levin::add_defaults(trainer);
+  ASSERT_EQ(trainer.callbacks().size(), 4U);
+  EXPECT_NE(dynamic_cast<EarlyStopping*>(trainer.callbacks()[0].get()), nullptr);
 }
 
 // Row 34: what it takes to share a run.

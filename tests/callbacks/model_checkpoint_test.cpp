@@ -55,6 +55,17 @@ TEST(ModelCheckpoint, ABestCheckpointThatWasRemovedIsSaidAtTheEnd) {
   EXPECT_TRUE(says(::testing::internal::GetCapturedStderr(), {best.string(), "was removed"}));
 }
 
+TEST(ModelCheckpoint, AMetricOfTheFileNameThatNobodyLogsIsSaidOnce) {
+  FakeLoop loop;
+  ModelCheckpoint callback({.filename = "{epoch}-{val_los:.2f}-{val_loss:.2f}"});
+  callback.on_fit_start(loop.run);
+  ::testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) epoch(loop, callback, 0.5);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "warning: the name of the checkpoint 'epoch=0-val_los=nan-val_loss=0.50' has no value "
+            "of 'val_los', which wasn't logged by then; did you mean 'val_loss'?\n");
+}
+
 TEST(ModelCheckpoint, ATildeInDirpathIsTheHomeFolder) {
   TemporaryFolder folder;
   const char* before = std::getenv("HOME");

@@ -57,6 +57,23 @@ TEST(ModelSummary, CountsTiedParametersOnceAndFrozenOnesApart) {
   EXPECT_EQ(lines_of(summarize(net)).back(), "25,704 parameters (25,684 trainable), 0.103 MB");
 }
 
+TEST(ModelSummary, ListsALayerThatIsRegisteredTwiceOnce) {
+  class Twice : public Module {
+   public:
+    Twice() {
+      const auto layer = register_module("encoder", torch::nn::Linear(4, 3));
+      register_module("decoder", layer);
+      register_module("nested", torch::nn::Sequential(layer, torch::nn::Linear(3, 2)));
+    }
+  } net;
+  const std::string text = summarize(net, 2);
+  EXPECT_TRUE(has(text, "encoder")) << text;
+  EXPECT_FALSE(has(text, "decoder")) << text;
+  EXPECT_FALSE(has(text, "nested.0")) << text;
+  EXPECT_TRUE(has(text, "nested.1")) << text;
+  EXPECT_TRUE(has(text, "23 parameters (23 trainable)")) << text;
+}
+
 TEST(ModelSummary, GoesAsDeepAsAsked) {
   const Net net;
   EXPECT_FALSE(has(summarize(net, 1), "inner.1"));

@@ -97,8 +97,23 @@ TEST(Monitor, SaysAtTheEndThatAMetricThatMayBeMissingWas) {
   Monitor monitor("EarlyStopping", "val_los", "min");
   monitor.on_train_epoch_end(loop.run, /*strict=*/false);
   EXPECT_EQ(printed([&] { monitor.on_train_end(loop.run, /*strict=*/false); }),
-            "warning: EarlyStopping watches 'val_los', which wasn't logged in this fit, so it has "
-            "done nothing\n");
+            "warning: EarlyStopping watches 'val_los', of which it got no value in this fit, so it "
+            "has done nothing; log the metric, or set monitor to one that is logged\n");
+}
+
+TEST(Monitor, SaysOnceThatAMetricIsMissing) {
+  FakeLoop loop;
+  loop.run.progress().stage = Stage::sanity_check;
+  Monitor monitor("EarlyStopping", "val_los", "min");
+  const std::string text = printed([&] {
+    monitor.on_validation_end(loop.run);
+    loop.run.progress().stage = Stage::fit;
+    monitor.on_train_epoch_end(loop.run, /*strict=*/false);
+    monitor.on_train_end(loop.run, /*strict=*/false);
+  });
+  const size_t first = text.find("warning: ");
+  EXPECT_EQ(first, 0U) << text;
+  EXPECT_EQ(text.find("warning: ", first + 1), std::string::npos) << text;
 }
 
 TEST(Monitor, WaitsForAValidationThatIsYetToCome) {

@@ -37,6 +37,19 @@ TEST(Readme, the_first_model_takes_at_most_60_lines) {
   EXPECT_LE(std::count(example.begin(), example.end(), '\n'), 60);
 }
 
+TEST(Readme, the_lines_about_defaults_are_those_of_a_test_that_is_run) {
+  const std::string readme = source("README.md");
+  const size_t program_ends = readme.find("```\n", readme.find("int main()"));
+  const std::string shown = block("\n## After\n" + readme.substr(program_ends), "After", "cpp");
+  ASSERT_NE(shown.find("add_defaults"), std::string::npos) << shown;
+  const std::string test = source("tests/callbacks/defaults_test.cpp");
+  size_t found = 0;
+  for (const auto& line : lines_of(shown)) {
+    found = test.find("\n  " + line + "\n", found);
+    EXPECT_NE(found, std::string::npos) << line;
+  }
+}
+
 /// `levin` reads the YAML the README shows.
 class ReadmeYaml : public ProgramTest {};
 

@@ -49,6 +49,21 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
   }
 }
 
+// Run::log of what a rank knows by itself, and Run::reduce.
+TEST_F(Exactness, metrics_of_ones_own_are_those_of_all_rows) {
+  auto settings = common();
+  settings["confusion"] = true;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const char* name : {"own_acc", "balanced_acc"}) {
+    EXPECT_GT(one.values.at("fit").at(name).as_double(), 0.0) << name;
+  }
+  EXPECT_NE(one.values.at("fit").at("own_acc"), one.values.at("fit").at("balanced_acc"));
+  for (const int64_t ranks : {2, 3}) {
+    SCOPED_TRACE(ranks);
+    expect_same(run_on(ranks, std::to_string(ranks), settings).rank(ranks - 1), one);
+  }
+}
+
 TEST_F(Exactness, several_trainers_and_stages_in_one_program_keep_apart) {
   auto settings = common();
   settings["twice"] = true;
@@ -210,6 +225,14 @@ TEST_F(Exactness, dropout_differs_from_rank_to_rank_and_resumes_with_the_same_bi
     EXPECT_EQ(rest.values(rank).at("fit").at("train_loss_epoch"),
               whole.values(rank).at("fit").at("train_loss_epoch"));
   }
+}
+
+// As README.md says.
+TEST_F(Exactness, code_before_the_trainer_runs_once_for_each_rank_and_once_in_the_launcher) {
+  auto settings = common();
+  settings["count_starts"] = true;
+  EXPECT_EQ(read_file(run_on(2, "two", settings).folder / "started"), "once\nonce\nonce\n");
+  EXPECT_EQ(read_file(run_on(1, "one", settings).folder / "started"), "once\n");
 }
 
 TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {

@@ -57,6 +57,13 @@ class Settings {
   Value value_;
 };
 
+/// Adds a line to a file in the folder of the results.
+void count(const Settings& settings, const char* file_name) {
+  std::FILE* file = std::fopen((settings.text("out") + "/" + file_name).c_str(), "a");
+  std::fputs("once\n", file);
+  std::fclose(file);
+}
+
 /// A net of two layers in float64 (or "dtype"), which does what the tests ask of it.
 class Net : public levin::Module {
  public:
@@ -102,6 +109,22 @@ class Net : public levin::Module {
     step.log("top", top, {.reduce = levin::Reduce::max});
     const auto twos = batch.target().eq(2).sum();  // a rank may have none, and not log the name
     if (twos.item<int64_t>() > 0) step.log("twos", twos, {.reduce = levin::Reduce::sum});
+  }
+  // {"confusion": true}: metrics of the user's own, from each rank's rows.
+  void on_validation_epoch_start(levin::Run&) override {
+    confusion_ = torch::zeros({3, 3}, torch::kLong);
+  }
+  void on_validation_batch_end(const Batch& batch, Step&) override {
+    if (!settings_.flag("confusion")) return;
+    const auto cells = batch.target() * 3 + forward(batch.input()).argmax(1);
+    confusion_ += torch::bincount(cells, {}, 9).view({3, 3});
+  }
+  void on_validation_epoch_end(levin::Run& run) override {
+    if (!settings_.flag("confusion")) return;
+    const auto right = confusion_.diag().sum().to(torch::kDouble);
+    run.log("own_acc", right / confusion_.sum());  // of the rank's own rows
+    const auto all = run.reduce(confusion_).to(torch::kDouble);
+    run.log("balanced_acc", (all.diag() / all.sum(1)).mean());
   }
   void test_step(const Batch& batch, Step& step) override {
     step.log("test_acc",
@@ -156,6 +179,7 @@ class Net : public levin::Module {
   torch::nn::Linear second_;
   levin::SyncBatchNorm norm_{nullptr};
   torch::Tensor seen_;
+  torch::Tensor confusion_;  // [classes, predicted classes]
 };
 
 struct Points {
@@ -175,10 +199,7 @@ class Data : public levin::DataModule {
   explicit Data(const Settings& settings) : settings_(settings) {}
 
   void prepare_data() override {
-    if (!settings_.flag("count_prepares")) return;
-    std::FILE* file = std::fopen((settings_.text("out") + "/prepared").c_str(), "a");
-    std::fputs("once\n", file);
-    std::fclose(file);
+    if (settings_.flag("count_prepares")) count(settings_, "prepared");
   }
   levin::DataLoaders train_dataloader() override {
     return loader(settings_.number("rows", 103), 1, settings_.number("batch_size", 8), true);
@@ -241,6 +262,7 @@ Value to_value(const levin::MetricMap& metrics) {
 }
 
 int work(const Settings& settings) {
+  if (settings.flag("count_starts")) count(settings, "started");
   levin::seed_everything(static_cast<uint64_t>(settings.number("seed", 7)));
   torch::set_num_threads(1);
   levin::TrainerOptions options;

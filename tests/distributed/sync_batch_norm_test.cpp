@@ -303,6 +303,25 @@ TEST_F(SyncBatchNormTest, a_rank_without_rows_in_the_first_batch_stands_in) {
   });
 }
 
+TEST_F(SyncBatchNormTest, a_layer_that_is_registered_twice_is_one_layer) {
+  const auto rows = points(8, false);
+  Net whole(kPlain);
+  const Result expected = step(whole, rows, 8.0);
+  on_ranks(2, [&](ProcessGroup& group) {
+    Net net(kPlain);
+    net.register_module("same_norm", net.norm);
+    SyncBatchNorms norms(net, group);
+    if (group.rank() == 0) {
+      norms.end_batch(false);  // takes part in one exchange, as the other rank does
+    } else {
+      step(net, rows, 8.0);
+      norms.end_batch(true);
+    }
+    EXPECT_LE(difference(net.norm->running_var, expected.running_var), kTolerance);
+    EXPECT_EQ(net.norm->num_batches_tracked.item<int64_t>(), 1);
+  });
+}
+
 TEST_F(SyncBatchNormTest, single_precision_stays_near_double) {
   const auto rows = points(8, true);
   Net whole(kPlain);

@@ -161,6 +161,37 @@ TEST_F(NewValues, a_checkpoint_by_steps_isnt_ranked_by_the_value_of_an_earlier_s
   EXPECT_EQ(scores, (Values{0.0, 3.0}));
 }
 
+/// Writes down the weights that each validation has seen, by the number of steps.
+class Weighed : public Scored {
+ public:
+  Weighed() : Scored({}) {}
+  void on_validation_end(levin::Run& run) override {
+    if (!run.progress().sanity_checking()) validated[run.global_step()] = state_dict().clone();
+  }
+  std::map<int64_t, StateDict> validated;
+};
+
+TEST_F(NewValues, a_checkpoint_has_the_weights_that_its_score_is_of_also_in_an_accumulation) {
+  Weighed model;
+  test::PointsModule data(42, {.batch_size = 6});  // steps of 2, 2, 2 and 1 batches
+  Trainer trainer(cpu({.max_epochs = 1,
+                       .val_check_interval = 3,
+                       .accumulate_grad_batches = 2,
+                       .default_root_dir = folder_.string()}));
+  const auto& checkpoints =
+      trainer.add<ModelCheckpoint>({.monitor = "score", .save_top_k = -1, .mode = "max"});
+  trainer.fit(model, data);
+  ASSERT_EQ(model.validated.size(), 2U);
+  ASSERT_EQ(checkpoints.best_k_models().size(), 2U);
+  for (const auto& saved : checkpoints.best_k_models()) {
+    const StateDict state = load_checkpoint(saved.path);
+    const int64_t steps = state.values.at("global_step").as_int();
+    ASSERT_TRUE(model.validated.contains(steps)) << saved.path << " is of step " << steps;
+    EXPECT_TRUE(test::same_bits(state.tensor("model.hidden.weight"),
+                                model.validated.at(steps).tensor("hidden.weight")));
+  }
+}
+
 TEST_F(NewValues, what_was_seen_survives_a_resume) {
   const auto fit = [&](Scored& model, int64_t epochs, const std::string& checkpoint) {
     Trainer trainer(cpu({.max_epochs = epochs,

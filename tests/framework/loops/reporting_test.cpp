@@ -6,6 +6,7 @@
 
 #include <levin/callbacks/early_stopping.h>
 #include <levin/framework/loggers/console_logger.h>
+#include <levin/framework/loops/loss_watch.h>
 #include <levin/framework/loops/validation.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/trainer/trainer.h>
@@ -92,15 +93,19 @@ TEST(Reporting, an_epoch_shorter_than_log_every_n_steps_is_warned_of) {
     warn_of_short_epochs(fixture.parts, batches);
     return testing::internal::GetCapturedStderr();
   };
-  Fixture fixture;
-  EXPECT_EQ(printed(fixture, 49),
+  Fixture first;
+  EXPECT_EQ(printed(first, 49),
             "warning: an epoch has 49 steps, fewer than log_every_n_steps = 50, so that values "
             "logged in steps, such as train_loss, get into the logs of few epochs or of none; set "
             "log_every_n_steps to 49 or less to see them in every epoch\n");
+  EXPECT_EQ(printed(first, 48), "") << "it was said";
+  Fixture fixture;
   EXPECT_EQ(printed(fixture, 50), "");
   EXPECT_EQ(printed(fixture, std::nullopt), "");
+  Fixture accumulating;
+  accumulating.options.accumulate_grad_batches = 3;
+  EXPECT_NE(printed(accumulating, 50).find("an epoch has 17 steps"), std::string::npos);
   fixture.options.accumulate_grad_batches = 3;
-  EXPECT_NE(printed(fixture, 50).find("an epoch has 17 steps"), std::string::npos);
   fixture.options.log_every_n_steps = 0;
   EXPECT_EQ(printed(fixture, 50), "");
   fixture.options.log_every_n_steps = 50;
@@ -123,6 +128,18 @@ TEST(Reporting, fit_warns_of_a_short_epoch_once) {
   const auto first = printed.find("an epoch has 5 steps");
   EXPECT_NE(first, std::string::npos) << printed;
   EXPECT_EQ(printed.find("an epoch has", first + 1), std::string::npos) << printed;
+}
+
+TEST(Reporting, a_loss_on_a_device_is_looked_at_only_when_the_device_may_be_waited_for) {
+  Fixture fixture;
+  const Optimizers none;
+  LossWatch watch(fixture.parts, none);
+  const auto elsewhere = torch::empty({}, torch::kMeta);  // to read it is an error
+  EXPECT_NO_THROW(watch.look(elsewhere, /*may_wait=*/false));
+  EXPECT_ANY_THROW(watch.look(elsewhere, /*may_wait=*/true));
+  EXPECT_TRUE(watch.has_seen_none());
+  watch.look(torch::tensor(1.0), /*may_wait=*/false);
+  EXPECT_FALSE(watch.has_seen_none());
 }
 
 // What a hook within a validation sees of the training step before it.

@@ -4,7 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <utility>
+
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/gradient_accumulation_scheduler.h>
+#include <levin/callbacks/model_checkpoint.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 
 #include "framework/message_of.h"
@@ -13,17 +19,19 @@
 
 namespace levin::resumed_settings_test {
 
+using test::message_of;
 using test::says;
 
 /// Six steps an epoch; it says which learning rate and how many batches a step it has.
 class Net : public test::Classifier {
  public:
-  explicit Net(double learning_rate, bool decays = false)
-      : learning_rate_(learning_rate), decays_(decays) {}
+  explicit Net(double learning_rate, bool decays = false, Interval interval = Interval::epoch)
+      : learning_rate_(learning_rate), decays_(decays), interval_(interval) {}
   Optimizers configure_optimizers() override {
     Optimizers optimizers(SGD(parameters(), {.learning_rate = learning_rate_}));
     if (decays_) {
-      optimizers.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.5}));
+      optimizers.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.5}),
+                               {.interval = interval_});
     }
     return optimizers;
   }
@@ -42,6 +50,7 @@ class Net : public test::Classifier {
  private:
   double learning_rate_;
   bool decays_;
+  Interval interval_;
 };
 
 /// Points that say in batches of how many rows they are read.
@@ -93,6 +102,93 @@ TEST_F(ResumedSettings, a_schedule_goes_on_from_the_other_learning_rate) {
   fit(second, {.max_epochs = 2}, true);
   ASSERT_EQ(second.rates.size(), 6U);
   EXPECT_DOUBLE_EQ(second.rates.front(), 0.04);
+}
+
+TEST_F(ResumedSettings, a_schedule_by_steps_in_place_of_one_by_epochs_counts_the_steps) {
+  Net first(0.8, /*decays=*/true);
+  fit(first, {.max_epochs = 1}, false);
+  Net second(0.8, /*decays=*/true, Interval::step);
+  fit(second, {.max_epochs = 2}, true);
+  ASSERT_EQ(second.rates.size(), 6U);
+  EXPECT_DOUBLE_EQ(second.rates.front(), 0.8 / 128.0) << "after the seventh step";
+  Net third(0.8, /*decays=*/true);
+  fit(third, {.max_epochs = 3}, true);
+  EXPECT_DOUBLE_EQ(third.rates.front(), 0.2) << "in the third epoch";
+}
+
+TEST_F(ResumedSettings, another_optimizer_or_scheduler_is_refused_with_what_to_do) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  class Other : public Net {
+   public:
+    using Net::Net;
+    Optimizers configure_optimizers() override { return Adam(parameters(), {}); }
+  } other(0.1);
+  Net scheduled(0.1, /*decays=*/true);
+  Told data(4);
+  for (Module* model : {static_cast<Module*>(&other), static_cast<Module*>(&scheduled)}) {
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 2});
+    EXPECT_TRUE(says(message_of<CheckpointError>(
+                         [&] { trainer.fit(*model, data, (folder_ / "end.ckpt").string()); }),
+                     {"give it the optimizer and the scheduler", "Module::load_state_dict"}));
+  }
+}
+
+TEST_F(ResumedSettings, a_metric_may_be_logged_in_another_way) {
+  class Logging : public Net {
+   public:
+    explicit Logging(LogOptions options) : Net(0.1), options_(options) {}
+    void on_train_batch_start(const Batch&, Step& step) override {
+      step.log("seen", static_cast<double>(step.global_step()), options_);
+    }
+
+   private:
+    LogOptions options_;
+  };
+  Logging first({.on_step = true, .on_epoch = false});
+  fit(first, {.max_epochs = 1}, false);
+  Logging second({.on_step = false, .on_epoch = true, .reduce = Reduce::max});
+  EXPECT_EQ(fit(second, {.max_epochs = 2}, true), "");
+  Told data(4);
+  Logging third({.on_step = false, .on_epoch = true, .reduce = Reduce::max});
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 3});
+  EXPECT_EQ(trainer.fit(third, data, (folder_ / "end.ckpt").string()).last("seen"), 17.0);
+}
+
+TEST_F(ResumedSettings, another_default_root_dir_gets_the_run_folder) {
+  const auto log_dir = [&](const char* root, int64_t epochs, const std::string& checkpoint) {
+    Net model(0.1);
+    Told data(4);
+    TrainerOptions options{.accelerator = "cpu", .max_epochs = epochs};
+    if (root != nullptr) options.default_root_dir = (folder_ / root).string();
+    Trainer trainer(options);
+    trainer.add<ModelCheckpoint>();
+    trainer.fit(model, data, checkpoint);
+    return std::pair(trainer.run().log_dir(), trainer.best_checkpoint().string());
+  };
+  const auto [first, checkpoint] = log_dir("one", 1, "");
+  EXPECT_EQ(first, folder_ / "one/levin_logs/version_0");
+  EXPECT_EQ(log_dir("other", 2, checkpoint).first, folder_ / "other/levin_logs/version_0");
+  std::filesystem::create_directory_symlink(folder_ / "one", folder_ / "alias");
+  EXPECT_EQ(log_dir("alias", 2, checkpoint).first, first) << "the same folder by another path";
+  const auto last = first / "checkpoints" / "epoch=1-step=12.ckpt";
+  EXPECT_EQ(log_dir(nullptr, 3, last.string()).first, first) << "no folder was given";
+}
+
+TEST_F(ResumedSettings, an_option_that_a_callback_overrides_from_the_start_is_named) {
+  const auto printed = [&](int64_t option, const char* scheduling) {
+    Net model(0.1);
+    Told data(4);
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 2, .accumulate_grad_batches = option});
+    trainer.add<GradientAccumulationScheduler>({.scheduling = scheduling});
+    ::testing::internal::CaptureStderr();
+    trainer.fit(model, data);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_TRUE(says(printed(3, "0:2"), {"warning: accumulate_grad_batches = 3 isn't used",
+                                       "GradientAccumulationScheduler"}));
+  EXPECT_EQ(printed(1, "0:2"), "");
+  EXPECT_EQ(printed(2, "0:2, 1:3"), "") << "used in the first epoch";
 }
 
 TEST_F(ResumedSettings, a_rate_that_a_hook_has_changed_is_kept_if_the_setting_is_the_same) {

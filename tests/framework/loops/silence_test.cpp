@@ -104,12 +104,42 @@ TEST_F(Silence, a_fit_without_an_optimizer_says_so) {
   EXPECT_EQ(count(text, "warning: configure_optimizers returned no optimizer"), 1) << text;
 }
 
-/// Logs a value in every n-th step.
+TEST_F(Silence, an_optimizer_of_other_parameters_than_the_modules_is_announced) {
+  class Mistaken : public Classifier {
+    Optimizers configure_optimizers() override {
+      return SGD(Classifier().parameters(), {.learning_rate = 0.1});
+    }
+  } model;
+  Trainer trainer(options({.max_epochs = 1}));
+  const std::string text = printed([&] { trainer.fit(model, data_); });
+  EXPECT_EQ(count(text, "warning: the optimizer has none of the module's parameters"), 1) << text;
+}
+
+TEST_F(Silence, a_fit_that_skips_every_batch_says_so) {
+  class Skips : public Classifier {
+    torch::Tensor training_step(const Batch&, Step&) override { return {}; }
+  } model;
+  Trainer trainer(options({.max_epochs = 2}));
+  const std::string text = printed([&] { trainer.fit(model, data_); });
+  EXPECT_EQ(count(text, "warning: this fit made no optimizer step"), 1) << text;
+}
+
+TEST_F(Silence, weights_of_which_none_fit_are_not_taken_for_trained_ones) {
+  Classifier model;
+  StateDict other;
+  other.tensors["elsewhere.weight"] = torch::ones({2});
+  model.load_state_dict(other, /*strict=*/false);
+  Trainer trainer(options({}));
+  EXPECT_TRUE(
+      says(printed([&] { trainer.test(model, data_); }), {"warning: test uses the weights"}));
+}
+
+/// Logs a value in every n-th step, from step `first` on.
 class Seldom : public Classifier {
  public:
-  explicit Seldom(int64_t every) : every_(every) {}
+  explicit Seldom(int64_t every, int64_t first = 0) : every_(every), first_(first) {}
   torch::Tensor training_step(const Batch& batch, Step& step) override {
-    if (step.global_step() % every_ == 0) {
+    if (step.global_step() % every_ == first_) {
       step.log("seldom", static_cast<double>(step.global_step()));
     }
     return Classifier::training_step(batch, step);
@@ -117,10 +147,11 @@ class Seldom : public Classifier {
 
  private:
   int64_t every_;
+  int64_t first_;
 };
 
 /// Writes down the rows of steps that have "seldom".
-class Rows : public Logger {
+class SeldomRows : public Logger {
  public:
   void start(Run&) override {}
   void log_metrics(const MetricMap& metrics, int64_t, int64_t step) override {
@@ -129,17 +160,17 @@ class Rows : public Logger {
   void log_epoch_metrics(const MetricMap& metrics, int64_t, int64_t) override {
     EXPECT_FALSE(metrics.contains("seldom"));
   }
-  std::string state_key() const override { return "Rows"; }
   std::vector<std::pair<int64_t, double>> rows;
 };
 
 TEST_F(Silence, a_value_logged_between_two_rows_is_in_the_next_row) {
   Seldom model(10);
-  Trainer trainer(options({.max_epochs = 5, .log_every_n_steps = 10}));
-  auto logger = std::make_unique<Rows>();
-  const Rows& rows = *logger;
+  PointsModule longer(60, {.batch_size = 4});  // 15 steps an epoch: the second row is after its end
+  Trainer trainer(options({.max_epochs = 2, .log_every_n_steps = 10}));
+  auto logger = std::make_unique<SeldomRows>();
+  const SeldomRows& rows = *logger;
   trainer.add_logger(std::move(logger));
-  EXPECT_EQ(printed([&] { trainer.fit(model, data_); }), "");
+  EXPECT_EQ(printed([&] { trainer.fit(model, longer); }), "");
   EXPECT_EQ(rows.rows, (std::vector<std::pair<int64_t, double>>{{9, 0.0}, {19, 10.0}, {29, 20.0}}));
 }
 
@@ -151,15 +182,25 @@ TEST_F(Silence, a_value_logged_now_and_then_is_among_the_metrics_of_the_run) {
 }
 
 TEST_F(Silence, values_that_no_row_takes_are_named_at_the_end) {
-  Seldom model(1);
-  Trainer trainer(options({.max_epochs = 1, .log_every_n_steps = 50}));
+  Seldom model(100, /*first=*/12);
+  PointsModule longer(60, {.batch_size = 4});
+  Trainer trainer(options({.max_epochs = 1, .log_every_n_steps = 10}));
   trainer.add_logger<CsvLogger>();
-  EXPECT_TRUE(says(printed([&] { trainer.fit(model, data_); }),
-                   {"warning: the loggers got no value of seldom:", "log_every_n_steps = 50",
-                    "in 6 steps", "on_epoch = true"}));
+  EXPECT_TRUE(says(printed([&] { trainer.fit(model, longer); }),
+                   {"warning: the loggers got no value of seldom:", "log_every_n_steps = 10",
+                    "in 15 steps", "on_epoch = true"}));
   Trainer off(options({.max_epochs = 1, .log_every_n_steps = 0}));
   off.add_logger<CsvLogger>();
   EXPECT_EQ(printed([&] { off.fit(model, data_); }), "") << "no rows were asked for";
+}
+
+TEST_F(Silence, that_steps_have_no_row_is_said_once) {
+  Seldom model(1);
+  Trainer trainer(options({.max_epochs = 1, .log_every_n_steps = 50}));
+  trainer.add_logger<CsvLogger>();
+  const std::string text = printed([&] { trainer.fit(model, data_); });
+  EXPECT_TRUE(says(text, {"an epoch has 6 steps"}));
+  EXPECT_EQ(count(text, "warning: "), 1) << text;
 }
 
 TEST_F(Silence, what_the_sanity_check_logs_is_in_no_row) {
@@ -251,6 +292,21 @@ TEST(InputScales, only_of_columns_of_floats_that_have_one) {
   EXPECT_EQ(uneven_scales(torch::ones({2, 3, 3})), "");
   EXPECT_EQ(uneven_scales(torch::ones({0, 3})), "");
   EXPECT_EQ(uneven_scales(torch::Tensor()), "");
+  EXPECT_NE(uneven_scales(torch::tensor({{2e3, 1.0}, {1.0, -1.0}}, torch::kDouble)), "");
+  EXPECT_NE(uneven_scales(torch::tensor({{2e3, 1.0}}, torch::requires_grad())), "");
+  EXPECT_EQ(uneven_scales(Rows(torch::full({2, 2}, 200, torch::kByte), {.scale = 100.0F})), "");
+}
+
+TEST(InputScales, of_the_rows_of_a_batch_alone_which_are_read_where_they_lie) {
+  auto all = torch::ones({4, 2});
+  all[2][1] = 1e-6;
+  all[3][0] = 1e6;
+  Rows rows;
+  Rows(all).select(std::vector<int64_t>{2, 0, 1}, rows);
+  EXPECT_EQ(uneven_scales(rows), "");
+  Rows(all).select(std::vector<int64_t>{0, 3}, rows);
+  EXPECT_TRUE(says(uneven_scales(rows), {"column 0 go up to 1e+06", "column 1 up to 1 "}));
+  EXPECT_FALSE(rows.is_dense());
 }
 
 }  // namespace levin::silence_test

@@ -104,6 +104,19 @@ TEST(SchedulesPlateau, watches_its_metric_alone) {
   EXPECT_DOUBLE_EQ(rate(optimizers), 0.08);
 }
 
+TEST(SchedulesPlateau, reads_its_metric_only_when_it_is_due) {
+  auto optimizers = with(std::make_unique<ReduceLROnPlateau>(),
+                         {.interval = Interval::step, .frequency = 3, .monitor = "train_loss"});
+  Schedules schedules(optimizers);
+  std::vector<bool> reads;
+  for (int i = 0; i < 6; ++i) {
+    reads.push_back(schedules.reads_next(Interval::step));
+    EXPECT_FALSE(schedules.reads_next(Interval::epoch));
+    schedules.observe(Interval::step, {{"train_loss", 1.0}});
+  }
+  EXPECT_EQ(reads, (std::vector<bool>{false, false, true, false, false, true}));
+}
+
 TEST(SchedulesPlateau, a_missing_metric_is_an_error_unless_it_may_be) {
   auto strict = with(std::make_unique<ReduceLROnPlateau>(), {.monitor = "val_los"});
   Schedules schedules(strict);

@@ -82,4 +82,14 @@ TEST(RunWarnings, are_printed_once_and_on_rank_0_only) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "warning: careful\n");
 }
 
+TEST(RunWarnings, of_one_fact_are_printed_once_whatever_they_say) {
+  RunControl run;
+  ::testing::internal::CaptureStderr();
+  run.warn("it may rain", "rain");
+  run.warn("it has rained", "rain");
+  run.warn("it is windy", "wind");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "warning: it may rain\nwarning: it is windy\n");
+}
+
 }  // namespace levin::run_test
