@@ -7,6 +7,7 @@
 #include <levin/framework/trainer/step_checks.h>
 
 namespace levin {
+
 FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& options, Run& run) {
   auto train = data.train_dataloader();
   auto val = data.val_dataloader();
