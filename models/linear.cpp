@@ -1,6 +1,7 @@
 #include <levin/models/linear.h>
 
 #include <algorithm>
+#include <optional>
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -117,9 +118,11 @@ void parameter_gradients(const torch::Tensor& gradient, const torch::Tensor& x,
 class SharedLinear : public autograd::Function<SharedLinear> {
  public:
   static torch::Tensor forward(autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& weight, const torch::Tensor& bias) {
+                               const torch::Tensor& weight,
+                               const std::optional<torch::Tensor>& bias) {
     context->save_for_backward({x, weight});
-    return levin::forward(x, weight, bias);
+    context->saved_data["has_bias"] = bias.has_value();
+    return levin::forward(x, weight, bias.value_or(torch::Tensor()));
   }
 
   static autograd::variable_list backward(autograd::AutogradContext* context,
@@ -130,7 +133,8 @@ class SharedLinear : public autograd::Function<SharedLinear> {
     if (!outer[0].defined()) return {{}, {}, {}};
     const bool needs_x = context->needs_input_grad(0);
     const bool needs_weight = context->needs_input_grad(1);
-    const bool needs_bias = context->needs_input_grad(2);
+    const bool needs_bias =
+        context->saved_data["has_bias"].toBool() && context->needs_input_grad(2);
     if (at::GradMode::is_enabled() || !is_plain(outer[0])) {  // by operations with gradients
       return {needs_x ? outer[0].mm(weight) : torch::Tensor(),
               needs_weight ? outer[0].t().mm(x) : torch::Tensor(),
@@ -162,7 +166,8 @@ torch::Tensor linear(const torch::Tensor& input, const torch::Tensor& weight,
   const bool has_graph =
       at::GradMode::is_enabled() &&
       (input.requires_grad() || weight.requires_grad() || (bias.defined() && bias.requires_grad()));
-  return has_graph ? SharedLinear::apply(input, weight, bias) : forward(input, weight, bias);
+  if (!has_graph) return forward(input, weight, bias);
+  return SharedLinear::apply(input, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
 }  // namespace levin

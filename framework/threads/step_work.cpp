@@ -27,7 +27,7 @@ struct StepWork::Operation {
   double flops = 0.0;            // in products and convolutions
   double flops_an_output = 0.0;  // the same, for each element of the output
   int64_t elements = 0;          // of the largest input
-  bool makes_view = false;
+  bool does_nothing = false;
   bool has_counted_parts = false;
 };
 
@@ -74,9 +74,15 @@ int64_t elements(const c10::IValue& value) {
   return sum;
 }
 
-bool makes_view(const at::RecordFunction& operation) {
+// Whether an operation only makes a view or takes memory. Parts of operations that have no schema
+// are counted with the operation.
+bool does_nothing(const at::RecordFunction& operation) {
+  const std::string_view name = operation.name();
+  for (const auto* allocation : {"aten::empty", "aten::new_empty", "aten::resize_"}) {
+    if (name.starts_with(allocation)) return true;
+  }
   const auto schema = operation.operator_schema();
-  if (!schema) return false;
+  if (!schema) return true;
   for (const auto& argument : schema->arguments()) {
     if (argument.alias_info() != nullptr) return !argument.alias_info()->isWrite();
   }
@@ -88,7 +94,7 @@ std::unique_ptr<at::ObserverContext> begin_operation(const at::RecordFunction& o
   auto& own = counts->begun.emplace_back();
   const std::string_view name = operation.name();
   const auto in = operation.inputs();
-  own.makes_view = makes_view(operation);
+  own.does_nothing = does_nothing(operation);
   for (const auto& value : in) own.elements = std::max(own.elements, elements(value));
   if (name == "aten::mm" || name == "aten::bmm") {
     own.flops = product(tensor_at(in, 0), tensor_at(in, 1));
@@ -114,7 +120,7 @@ void end_operation(const at::RecordFunction& operation, at::ObserverContext* /*c
   for (const auto& value : operation.outputs()) outputs = std::max(outputs, elements(value));
   own.flops += own.flops_an_output * static_cast<double>(outputs);
   const bool is_counted =
-      !is_sharing_out() && (own.flops > 0.0 || !(own.has_counted_parts || own.makes_view));
+      !is_sharing_out() && (own.flops > 0.0 || !(own.has_counted_parts || own.does_nothing));
   if (is_counted) {
     const int64_t size = own.flops > 0.0 ? 0 : std::max(own.elements, outputs);
     const bool is_shared = own.flops > kLeastFlops || size > kLeastElements;
