@@ -33,4 +33,5 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
+#include <levin/models/linear.h>
 #include <levin/models/mlp.h>
