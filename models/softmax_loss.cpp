@@ -27,7 +27,7 @@ constexpr int64_t kMostWeights = 256 * 1024;
 // A pass is cut into parts for several threads. Smaller ones, in floating-point operations, take
 // longer to hand over than to compute, and each part has gradients of its own.
 constexpr int64_t kLeastPart = 8'000'000;
-constexpr int64_t kMostParts = 16;
+constexpr int64_t kMostParts = 8;
 
 // The loss's node in autograd's graph. The gradients are known already, so it only scales them.
 class SoftmaxLossBackward : public autograd::Node {
