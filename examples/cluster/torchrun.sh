@@ -3,6 +3,7 @@
 # of PyTorch for Python; the levin program itself needs no Python. Run this on both hosts, with the
 # address of one of them:
 #
+#   export LEVIN_RUN_SECRET=...  # the same random text on both hosts, from `openssl rand -hex 16`
 #   HOST=10.0.0.1 examples/cluster/torchrun.sh levin fit --config job.yaml
 #
 # --rdzv-id names the job: restarted ranks resume from its last checkpoint. With NODES=1:2, training

@@ -1,6 +1,7 @@
 #include <levin/framework/checkpoint/restart_record.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ namespace levin {
 namespace {
 
 constexpr uint64_t kMostRecordBytes = uint64_t{1} << 20;
+constexpr size_t kLongestJobName = 100;  // in the name of a file, which may have 255 bytes
 
 Value read(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return Value::Object{};
@@ -48,6 +50,10 @@ RestartRecord::RestartRecord(const std::filesystem::path& folder, const std::str
   std::string name = job;
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == '/' || c == ':' || c == '\0'; }, '-');
+  if (name.size() > kLongestJobName) {
+    name =
+        fmt::format("{}-{:016x}", name.substr(0, kLongestJobName), std::hash<std::string>()(job));
+  }
   path_ = folder / (".restart-" + name + ".json");
   if (!is_restart && (!is_own_name || came_to_its_end(read(path_)))) files::remove_file(path_);
 }
@@ -61,17 +67,17 @@ std::filesystem::path RestartRecord::checkpoint(int64_t fit) const {
   if (is_own(path)) return path;
   throw CheckpointError(fmt::format(
       "'{}' says that this job's last checkpoint is '{}', which is neither in the folder of its "
-      "runs "
-      "nor in one that a ModelCheckpoint of the job saves to; remove the first file to begin anew, "
-      "or give the second one as ckpt_path if you trust it",
+      "runs nor in one that a ModelCheckpoint of the job saves to; remove the first file to begin "
+      "anew, or give the second one as ckpt_path if you trust it",
       path_.string(), path.string()));
 }
 
-void RestartRecord::saved(int64_t fit, const std::filesystem::path& checkpoint) {
-  if (!is_own(checkpoint)) return;
+bool RestartRecord::saved(int64_t fit, const std::filesystem::path& checkpoint) {
+  if (!is_own(checkpoint)) return false;
   Value fits = read(path_);
   fits[std::to_string(fit)]["checkpoint"] = std::filesystem::absolute(checkpoint).string();
   files::write_atomically(path_, fits.to_json());
+  return true;
 }
 
 bool RestartRecord::is_own(const std::filesystem::path& checkpoint) const {

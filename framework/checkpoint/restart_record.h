@@ -34,9 +34,9 @@ class RestartRecord {
   /// saved none or if that checkpoint is gone. Throws CheckpointError if the record names a file
   /// that, links followed, is in none of the folders, since the job hasn't written that.
   std::filesystem::path checkpoint(int64_t fit) const;
-  /// Records that fit number `fit` has saved a checkpoint, whose path is made absolute. Does
-  /// nothing if the checkpoint is in none of the folders.
-  void saved(int64_t fit, const std::filesystem::path& checkpoint);
+  /// Records that fit number `fit` has saved a checkpoint, whose path is made absolute. Returns
+  /// false, and records nothing, if the checkpoint is in none of the folders.
+  bool saved(int64_t fit, const std::filesystem::path& checkpoint);
   /// Records that fit number `fit` has come to its end. Does nothing if it has saved no checkpoint.
   void ended(int64_t fit);
   /// The file that holds the record: `.restart-JOB.json` in the folder.

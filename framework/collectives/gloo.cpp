@@ -2,13 +2,14 @@
 // than the Gloo in LibTorch, and only the parts used here are known to be the same in both.
 #include <levin/framework/collectives/gloo.h>
 
-#include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
@@ -23,35 +24,40 @@
 namespace levin {
 namespace {
 
-/// Whether a socket address of that family, with this IP address, begins at `bytes`, which are as
-/// many as a sockaddr_storage has. Ports aren't compared.
-bool is_socket_address(const uint8_t* bytes, const in_addr* v4, const in6_addr* v6) {
-  sockaddr_storage storage;
-  std::memcpy(&storage, bytes, sizeof(storage));
-  if (v4 != nullptr && storage.ss_family == AF_INET) {
-    return std::memcmp(&reinterpret_cast<const sockaddr_in&>(storage).sin_addr, v4, sizeof(*v4)) ==
-           0;
+struct FreeInterfaces {
+  void operator()(ifaddrs* list) const { ::freeifaddrs(list); }
+};
+
+/// The size of the socket address at the start of `storage`, if it is one of this host, whatever
+/// its port is; 0 if it isn't.
+size_t size_of_own_address(const sockaddr_storage& storage, const ifaddrs* interfaces) {
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+  for (const ifaddrs* each = interfaces; each != nullptr; each = each->ifa_next) {
+    if (each->ifa_addr == nullptr || each->ifa_addr->sa_family != storage.ss_family) continue;
+    if (storage.ss_family == AF_INET) {
+      const auto& own = reinterpret_cast<const sockaddr_in&>(*each->ifa_addr);
+      if (std::memcmp(&own.sin_addr, &v4.sin_addr, sizeof(in_addr)) == 0) return sizeof(v4);
+    } else if (storage.ss_family == AF_INET6) {
+      const auto& own = reinterpret_cast<const sockaddr_in6&>(*each->ifa_addr);
+      if (std::memcmp(&own.sin6_addr, &v6.sin6_addr, sizeof(in6_addr)) == 0) return sizeof(v6);
+    }
   }
-  return v6 != nullptr && storage.ss_family == AF_INET6 &&
-         std::memcmp(&reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr, v6, sizeof(*v6)) ==
-             0;
+  return 0;
 }
 
 }  // namespace
 
-void clear_unused_bytes(std::vector<uint8_t>& value, const std::string& address) {
-  in_addr v4{};
-  in6_addr v6{};
-  const bool is_v4 = ::inet_pton(AF_INET, address.c_str(), &v4) == 1;
-  const bool is_v6 = !is_v4 && ::inet_pton(AF_INET6, address.c_str(), &v6) == 1;
-  const size_t used = is_v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  for (size_t at = 0; at + sizeof(sockaddr_storage) <= value.size();) {
-    if (!is_socket_address(value.data() + at, is_v4 ? &v4 : nullptr, is_v6 ? &v6 : nullptr)) {
-      ++at;
-      continue;
-    }
-    std::fill_n(value.data() + at + used, sizeof(sockaddr_storage) - used, uint8_t{0});
-    at += sizeof(sockaddr_storage);
+void clear_unused_bytes(std::vector<uint8_t>& value) {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return;
+  const std::unique_ptr<ifaddrs, FreeInterfaces> interfaces(list);
+  sockaddr_storage storage;
+  for (size_t at = 0; at + sizeof(storage) <= value.size();) {
+    std::memcpy(&storage, value.data() + at, sizeof(storage));
+    const size_t used = size_of_own_address(storage, interfaces.get());
+    if (used > 0) std::fill_n(value.data() + at + used, sizeof(storage) - used, uint8_t{0});
+    at += used > 0 ? sizeof(storage) : 1;
   }
 }
 

@@ -32,10 +32,9 @@ c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store
                                             int size, std::chrono::milliseconds timeout,
                                             const std::string& address);
 
-/// Sets bytes to 0 in a value that Gloo is about to put into a store. Gloo sends addresses in a
-/// sockaddr_storage, of which it fills in only the part that the address needs; what happened to be
-/// in memory would follow. `address` is the one that was passed to `make_gloo`; values without it
-/// stay as they are.
-void clear_unused_bytes(std::vector<uint8_t>& value, const std::string& address);
+/// Sets bytes to 0 in a value that Gloo is about to put into a store. Gloo sends addresses of this
+/// host in a sockaddr_storage, of which it fills in only the part that the address needs; what
+/// happened to be in memory would follow. Other values stay as they are.
+void clear_unused_bytes(std::vector<uint8_t>& value);
 
 }  // namespace levin

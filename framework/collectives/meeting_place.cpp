@@ -12,10 +12,9 @@
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include <levin/framework/collectives/meeting_store.h>
-#include <levin/framework/collectives/polled_wait.h>
-#include <levin/framework/collectives/process_group.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/launch/listening_port.h>
 
 namespace levin {
 
@@ -61,7 +60,7 @@ struct MeetingPlace {
 
 /// Says once that a run's secret is missing, if other hosts can reach the store.
 void warn_if_unprotected(const Cluster& cluster) {
-  if (cluster.num_nodes == 1 || cluster.rank != 0 || !cluster.secret.empty()) return;
+  if (is_local(cluster) || cluster.rank != 0 || !cluster.secret.empty()) return;
   diagnostics::print(fmt::format(
       "warning: the ranks of this run meet at {}:{}, where every program that reaches the port can "
       "read and change what they agree on; set LEVIN_RUN_SECRET to the same random text for all "

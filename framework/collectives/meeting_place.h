@@ -13,6 +13,11 @@ class Store;
 
 namespace levin {
 
+/// Returns the address at which ranks of other hosts reach this one, that is, the address of the
+/// network through which this host reaches rank 0; 127.0.0.1 if there is only one host. Throws
+/// DistributedError if rank 0's host can't be found.
+std::string own_address(const Cluster& cluster);
+
 /// One meeting of the ranks of a run.
 struct Meeting {
   /// The store of this process, which all of its meetings share.

@@ -18,7 +18,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <levin/framework/collectives/polled_wait.h>
-#include <levin/framework/core/error.h>
+#include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/launch/listening_port.h>
 
 namespace levin {
@@ -28,6 +28,10 @@ constexpr int kProbeMilliseconds = 1000;
 constexpr std::chrono::seconds kHandshake{3};
 constexpr size_t kRanksNamed = 10;
 constexpr const char* kAllPresent = "present/all";
+constexpr const char* kPresent = "1";
+/// How long an operation of the store itself waits. It never has to, because SealedStore waits
+/// until a key is there, unless another program deletes the key at that moment.
+constexpr std::chrono::seconds kAnswer{10};
 
 using StoreHandle = c10::intrusive_ptr<c10d::Store>;
 
@@ -41,17 +45,17 @@ std::string host_of_store(const Cluster& cluster) {
   return is_local(cluster) ? "127.0.0.1" : cluster.master_address;
 }
 
-StoreHandle serve_store(const Cluster& cluster, std::chrono::milliseconds timeout) {
+StoreHandle serve_store(const Cluster& cluster) {
   const ListeningPort listening = open_meeting_port(cluster);
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(listening.number);
   options.isServer = true;
   options.waitWorkers = false;
-  options.timeout = timeout;
+  options.timeout = kAnswer;
   options.masterListenFd =
       ::fcntl(listening.socket.get(), F_DUPFD_CLOEXEC, 3);  // the store closes it
   const StoreHandle store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
-  store->set(identity_key(cluster), std::string("1"));
+  store->set(identity_key(cluster), std::string(kPresent));
   return store;
 }
 
@@ -129,6 +133,12 @@ std::string who_waits(const Cluster& cluster, const std::string& whom) {
       cluster.master_port, how_to_train_alone(cluster.kind));
 }
 
+/// Throws DistributedError unless the rank that has put its mark under `key` has the same secret as
+/// this one, or none if this one has none.
+void require_same_secret(c10d::Store& store, const std::string& key) {
+  if (store.get_to_str(key) != kPresent) throw foreign_value(key);
+}
+
 std::string present_key(int64_t rank) { return fmt::format("present/{}", rank); }
 
 /// What the first rank that is present says; nothing on the others.
@@ -150,18 +160,23 @@ std::string missing_ranks(const Cluster& cluster, c10d::Store& store) {
 
 StoreHandle open_meeting_store(const Cluster& cluster, std::chrono::milliseconds timeout) {
   if (cluster.world_size == 1) return c10::make_intrusive<c10d::HashStore>();
-  if (cluster.rank == 0 && !cluster.launcher_serves_store) return serve_store(cluster, timeout);
+  if (cluster.rank == 0 && !cluster.launcher_serves_store) return serve_store(cluster);
   PolledWait wait({.timeout = static_cast<double>(timeout.count()) / 1e3,
                    .problem = "rank 0 didn't answer",
                    .notice = [&] { return who_waits(cluster, "rank 0"); },
                    .longest = std::chrono::milliseconds(100)});
   for (;;) {
     if (auto store = find_store(cluster)) {
-      store->setTimeout(timeout);
+      store->setTimeout(kAnswer);
       return store;
     }
     wait.pause();
   }
+}
+
+void close_meeting_store(const Cluster& cluster, c10d::Store& store) {
+  const bool is_server = cluster.rank == 0 && !cluster.launcher_serves_store;
+  if (is_server && cluster.world_size > 1) store.deleteKey(identity_key(cluster));
 }
 
 void wait_for_all_ranks(const Cluster& cluster, c10d::Store& store,
@@ -170,21 +185,30 @@ void wait_for_all_ranks(const Cluster& cluster, c10d::Store& store,
   PolledWait wait({.timeout = static_cast<double>(timeout.count()) / 1e3,
                    .problem = "not all ranks came",
                    .notice = [&] { return missing_ranks(cluster, store); }});
+  store.set(present_key(cluster.rank), std::string(kPresent));
   if (cluster.rank != 0) {
-    store.set(present_key(cluster.rank), std::string("1"));
-    while (!store.check({kAllPresent})) wait.pause();
-    return;
+    bool knows_rank_0 = false;
+    while (!store.check({kAllPresent})) {
+      if (!knows_rank_0 && store.check({present_key(0)})) {
+        require_same_secret(store, present_key(0));
+        knows_rank_0 = true;
+      }
+      wait.pause();
+    }
+    return require_same_secret(store, kAllPresent);
   }
-  store.set(present_key(0), std::string("1"));
   for (int64_t rank = 1; rank < cluster.world_size; ++rank) {
     while (!store.check({present_key(rank)})) wait.pause();
+    require_same_secret(store, present_key(rank));
   }
-  store.set(kAllPresent, std::string("1"));
-  for (int64_t rank = 0; rank < cluster.world_size; ++rank) store.deleteKey(present_key(rank));
+  store.set(kAllPresent, std::string(kPresent));
+  for (int64_t rank = 1; rank < cluster.world_size; ++rank) store.deleteKey(present_key(rank));
 }
 
 void forget_all_ranks(const Cluster& cluster, c10d::Store& store) {
-  if (cluster.rank == 0 && cluster.world_size > 1) store.deleteKey(kAllPresent);
+  if (cluster.rank != 0 || cluster.world_size == 1) return;
+  store.deleteKey(present_key(0));
+  store.deleteKey(kAllPresent);
 }
 
 }  // namespace levin

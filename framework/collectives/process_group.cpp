@@ -12,12 +12,12 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
+#include <levin/framework/collectives/backends.h>
 #include <levin/framework/collectives/gloo.h>
 #include <levin/framework/collectives/host_memory.h>
 #include <levin/framework/collectives/host_sum.h>
 #include <levin/framework/collectives/meeting_place.h>
 #include <levin/framework/collectives/meeting_store.h>
-#include <levin/framework/collectives/nccl.h>
 #include <levin/framework/collectives/polled_wait.h>
 #include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/core/error.h>
@@ -65,24 +65,6 @@ c10d::ReduceOp op_of(ProcessGroup::Op op) {
   }
 }
 
-std::string backend_of(const ProcessGroupOptions& options, at::Device device) {
-  const std::string& name = options.backend;
-  if (name == "auto") return device.is_cuda() && has_nccl() ? "nccl" : "gloo";
-  if (name != "gloo" && name != "nccl") {
-    throw ConfigError::unknown_name("backend", name, {"auto", "gloo", "nccl"});
-  }
-  if (name == "nccl" && !device.is_cuda()) {
-    throw ConfigError::conflict(fmt::format("backend = nccl on device {}", device.str()),
-                                "use backend = auto or gloo, or train on a GPU");
-  }
-  if (name == "nccl" && !has_nccl()) {
-    throw ConfigError::conflict(
-        "backend = nccl, but this build has none",
-        "use backend = gloo, or build again on a machine that has nccl.h and CUDA's headers");
-  }
-  return name;
-}
-
 }  // namespace
 
 class ProcessGroup::Implementation {
@@ -90,13 +72,16 @@ class ProcessGroup::Implementation {
   Implementation(const Cluster& cluster_, at::Device device_, const ProcessGroupOptions& options)
       : cluster(cluster_),
         device(device_),
-        backend(backend_of(options, device)),
+        backend(backend_of(options.backend, device)),
         shares_memory(options.backend == "auto" && device.is_cpu() && cluster.num_nodes == 1),
         timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)) {
     const auto meeting_work = [&] { meeting = meet(cluster, timeout); };
     joined(cluster.rank, "the ranks didn't meet", meeting_work, hint());
     store = sealed_store();
-    const auto all = [&] { wait_for_all_ranks(cluster, *store, timeout); };
+    const auto all = [&] {
+      wait_for_all_ranks(cluster, *store, timeout);
+      close_meeting_store(cluster, *meeting.inside);
+    };
     joined(cluster.rank, "the ranks couldn't be joined", all, hint());
     join("levin");
   }
@@ -172,25 +157,12 @@ class ProcessGroup::Implementation {
   }
 
   Group joined_group(const std::string& name) {
-    using Type = c10d::ProcessGroup::BackendType;
-    const int own = static_cast<int>(cluster.rank);
-    const int size = static_cast<int>(cluster.world_size);
-    auto result = c10::make_intrusive<c10d::ProcessGroup>(store, own, size);
-    const std::string address = own_address(cluster);
-    addresses = sealed([address](auto& value) { clear_unused_bytes(value, address); });
-    const auto gloo =
-        make_gloo(c10::make_intrusive<c10d::PrefixStore>(meeting.prefix + "/gloo", addresses), own,
-                  size, timeout, address);
-    result->setBackend(c10::DeviceType::CPU, Type::GLOO, gloo);
-    const bool by_nccl = backend == "nccl";
-    if (by_nccl) {
-      result->setBackend(c10::DeviceType::CUDA, Type::NCCL,
-                         make_nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", store), own, size,
-                                   timeout, device));
-    } else if (device.is_cuda()) {
-      result->setBackend(c10::DeviceType::CUDA, Type::GLOO, gloo);
-    }
-    result->setDefaultBackend(by_nccl ? Type::NCCL : Type::GLOO);
+    auto result = c10::make_intrusive<c10d::ProcessGroup>(store, static_cast<int>(cluster.rank),
+                                                          static_cast<int>(cluster.world_size));
+    addresses = sealed(clear_unused_bytes);
+    add_backends(*result, backend, device,
+                 c10::make_intrusive<c10d::PrefixStore>(meeting.prefix + "/gloo", addresses),
+                 timeout, own_address(cluster));
     result->setGroupName(name);
     return result;
   }

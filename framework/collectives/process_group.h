@@ -30,11 +30,6 @@ struct ProcessGroupOptions {
   double timeout = 1800.0;
 };
 
-/// Returns the address at which ranks of other hosts reach this one, that is, the address of the
-/// network through which this host reaches rank 0; 127.0.0.1 if there is only one host. Throws
-/// DistributedError if rank 0's host can't be found.
-std::string own_address(const Cluster& cluster);
-
 /// The ranks of a run, joined so that they can exchange tensors: c10d's process groups.
 ///
 /// Every call except `rank`, `world_size`, `set`, `get`, `take` and `abort` is a collective: all

@@ -10,7 +10,6 @@
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include <levin/framework/collectives/polled_wait.h>
-#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
@@ -70,13 +69,7 @@ StoreBytes SealedStore::sealed(const std::string& key, const StoreBytes& value) 
 
 StoreBytes SealedStore::opened(const std::string& key, const StoreBytes& bytes) const {
   const auto value = secret_.open(key, text_in(bytes));
-  if (!value) {
-    throw DistributedError(fmt::format(
-        "the value '{}' in the store at which the ranks meet doesn't carry the run's secret: "
-        "another program has written it, or LEVIN_RUN_SECRET isn't the same on all ranks; let only "
-        "the ranks reach the port, and give all of them the same secret",
-        key));
-  }
+  if (!value) throw foreign_value(key);
   return {value->begin(), value->end()};
 }
 
@@ -125,6 +118,14 @@ void SealedStore::wait(const std::vector<std::string>& keys,
 }
 
 }  // namespace
+
+DistributedError foreign_value(std::string_view key) {
+  return DistributedError(fmt::format(
+      "the value '{}' in the store at which the ranks meet doesn't carry the run's secret: another "
+      "program has written it, or LEVIN_RUN_SECRET isn't the same on all ranks; let only the ranks "
+      "reach the port, and give all of them the same secret",
+      key));
+}
 
 c10::intrusive_ptr<c10d::Store> make_sealed_store(const c10::intrusive_ptr<c10d::Store>& inside,
                                                   RunSecret secret,

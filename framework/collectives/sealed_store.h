@@ -3,10 +3,12 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include <c10/util/intrusive_ptr.h>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/launch/run_secret.h>
 
 namespace c10d {
@@ -14,6 +16,10 @@ class Store;
 }
 
 namespace levin {
+
+/// The error for a value in the store that no rank with this rank's secret has written, with what
+/// to do.
+DistributedError foreign_value(std::string_view key);
 
 /// Returns a store whose values are those of `inside`, sealed with the run's secret, if there is
 /// one: what other programs put into the store is an error and is never parsed, and they can't read

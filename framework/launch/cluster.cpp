@@ -68,12 +68,12 @@ std::string starter_of_ranks() {
 void find_mpi_master(const ClusterVariables& variables, const std::string& job, Cluster& cluster) {
   const bool one_host = cluster.local_world_size == cluster.world_size;
   constexpr std::string_view kWhy = "the ranks run on several hosts";
-  cluster.run_id = job;
+  cluster.run_id = job.empty() && one_host ? starter_of_ranks() : job;
   cluster.master_address = one_host && !variables.has("MASTER_ADDR")
                                ? "127.0.0.1"
                                : variables.needed("MASTER_ADDR", kWhy);
-  if (!variables.has("MASTER_PORT") && (one_host || !job.empty())) {
-    cluster.master_port = port_from(job.empty() ? starter_of_ranks() : job);
+  if (!variables.has("MASTER_PORT") && !cluster.run_id.empty()) {
+    cluster.master_port = port_from(cluster.run_id);
     cluster.may_choose_port = true;
     return;
   }
@@ -132,8 +132,7 @@ std::string how_to_train_alone(Cluster::Kind kind) {
   const char* variables = "WORLD_SIZE";
   switch (kind) {
     case Cluster::Kind::launcher:
-      variables = "LEVIN_LAUNCHED";
-      break;
+      return "to train alone, set devices and num_nodes to 1";
     case Cluster::Kind::torchrun:
       variables = "RANK, WORLD_SIZE, LOCAL_RANK and TORCHELASTIC_RUN_ID";
       break;

@@ -61,8 +61,8 @@ struct Cluster {
   int64_t restart_count = 0;
   /// True if the launcher restarts all ranks when one of them fails.
   bool may_restart = false;
-  /// An id that all ranks of a job share. Empty if the launcher provides none that is the same on
-  /// every host.
+  /// An id that all ranks of a job share; other jobs on these hosts have another one, as far as the
+  /// launcher makes that possible. Empty if it provides none that is the same on every host.
   std::string run_id;
   /// False if other jobs may have the same run_id: torchrun uses "none" for all jobs that were
   /// started without --rdzv-id, and see kSharedRunId.
@@ -77,8 +77,8 @@ struct Cluster {
 /// Returns the launcher's name as messages print it: "torchrun", "SLURM", "Open MPI" and so on.
 std::string_view name_of(Cluster::Kind kind);
 
-/// Returns what to do so that this process trains alone, as the end of a sentence: "to train alone
-/// in this shell, unset SLURM_PROCID".
+/// Returns what to do so that a process trains alone, as the end of a sentence: "to train alone in
+/// this shell, unset SLURM_PROCID".
 std::string how_to_train_alone(Cluster::Kind kind);
 
 /// Reads this process's place in its cluster from environment variables, or returns nothing if the

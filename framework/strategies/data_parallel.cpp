@@ -11,6 +11,7 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/collectives/meeting_place.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/failure_report.h>
 #include <levin/framework/profiling/profiler.h>

@@ -28,10 +28,7 @@ std::string JobRestarts::begin_fit(Strategy& strategy, const std::string& ckpt_p
     return restarts_->checkpoint(fit_).string();
   });
   if (restarts_) {
-    run_.set_on_saved([this](const auto& path) {
-      note("a restart would go on from an earlier checkpoint",
-           [&] { restarts_->saved(fit_, path); });
-    });
+    run_.set_on_saved([this](const auto& path) { note_saved(path); });
     if (!last.empty()) {
       diagnostics::print(
           fmt::format("the ranks of this job were restarted; training goes on from {} (according "
@@ -46,6 +43,15 @@ void JobRestarts::end_fit(bool interrupted) {
   if (!restarts_ || interrupted) return;
   note("a later start of this job would go on from this fit's last checkpoint",
        [this] { restarts_->ended(fit_); });
+}
+
+void JobRestarts::note_saved(const std::filesystem::path& path) {
+  note("a restart would go on from an earlier checkpoint", [&] {
+    if (restarts_->saved(fit_, path)) return;
+    throw CheckpointError::io("note for restarts", path.string(),
+                              "it is neither in the folder of the runs nor in that of a "
+                              "ModelCheckpoint; save it in one of them");
+  });
 }
 
 void JobRestarts::note(std::string_view consequence, const std::function<void()>& write) {

@@ -39,6 +39,8 @@ class JobRestarts {
   void end_fit(bool interrupted);
 
  private:
+  /// Records a checkpoint that was saved.
+  void note_saved(const std::filesystem::path& path);
   /// Writes to the record. If that fails, training goes on, and a warning says so once for each
   /// fit; `consequence` says what a restart would do then.
   void note(std::string_view consequence, const std::function<void()>& write);

@@ -71,10 +71,10 @@ TEST_F(Restarts, go_on_only_from_a_checkpoint_in_a_folder_of_the_job) {
   const TemporaryFolder elsewhere;
   const auto foreign = elsewhere.path() / "a.ckpt";
   files::write_atomically(foreign, "a checkpoint");
-  first().saved(0, foreign);
+  EXPECT_FALSE(first().saved(0, foreign));
   EXPECT_EQ(again().checkpoint(0), fs::path()) << "it isn't recorded";
   RestartRecord known(folder_.path(), "job", true, true, {elsewhere.path()});
-  known.saved(0, foreign);
+  EXPECT_TRUE(known.saved(0, foreign));
   EXPECT_EQ(known.checkpoint(0), foreign);
   EXPECT_TRUE(says(message_of<CheckpointError>([&] { again().checkpoint(0); }),
                    {".restart-job.json", foreign.string(), "remove the first file"}));

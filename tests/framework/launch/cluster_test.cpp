@@ -210,6 +210,8 @@ TEST(Cluster, says_how_to_train_alone_and_that_works) {
     EXPECT_LT(rest.size(), environment.size());
     EXPECT_FALSE(find_in(rest).has_value()) << hint;
   }
+  EXPECT_TRUE(
+      says(how_to_train_alone(Cluster::Kind::launcher), {"set devices and num_nodes to 1"}));
 }
 
 TEST(Cluster, an_id_made_of_an_address_is_not_a_jobs_own) {
@@ -341,6 +343,10 @@ TEST(Cluster, reads_mpich_on_one_host) {
   expect_place(*cluster, {1, 2, 1, 2, 0, 1});
   EXPECT_EQ(cluster->master_address, "127.0.0.1");
   EXPECT_EQ(find_in(kMpich)->master_port, cluster->master_port);
+  // The ranks know each other by the process that started them; another job has another one.
+  EXPECT_EQ(find_in(with(kMpich, "PMI_RANK", "0"))->run_id, cluster->run_id);
+  EXPECT_TRUE(says(cluster->run_id, {"parent "}));
+  EXPECT_EQ(find_in(with(kMpich, "PMI_JOBID", "7"))->run_id, "7");
   EXPECT_TRUE(says(refusal(with(kMpich, "MPI_LOCALRANKID", "7")),
                    {"MPI_LOCALRANKID = 7", "MPI_LOCALNRANKS = 2"}));
 }
