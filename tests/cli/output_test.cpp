@@ -61,7 +61,7 @@ TEST_F(ProgramOutput, messages_that_cannot_be_written_never_stop_a_run) {
       " --trainer.callbacks.verbose=true";
   ASSERT_EQ(shell(loud), 0) << said();
   const std::string expected = read_file(folder_ / "levin_logs/version_0/metrics.csv");
-  EXPECT_EQ(lines_of(expected).size(), 5U) << expected;
+  ASSERT_EQ(lines_of(expected).size(), 3U) << expected;  // a line of names, and two epochs
   int version = 0;
   for (const char* redirected :
        {" 2>/dev/full", " 2>&-", " >&- 2>&-", " <&- >&- 2>&-", " >/dev/full 2>&1"}) {
@@ -191,7 +191,7 @@ TEST_F(ProgramOutput, what_is_no_file_or_too_large_is_named_early) {
     expect_error(command("test", {"--ckpt-path=sparse.ckpt"}), 1, "isn't a whole checkpoint");
   }
   fs::remove(folder_ / "sparse.ckpt");
-  for (const std::string& pattern : {std::string(300, 'x'), std::string("{epoch:999999999d}")}) {
+  for (const std::string& pattern : {std::string(300, 'x'), std::string("'{epoch:999999999d}'")}) {
     expect_error(command("fit", {"--trainer.callbacks+=ModelCheckpoint",
                                  "--trainer.callbacks.filename=" + pattern}),
                  2, "ModelCheckpoint.filename");
