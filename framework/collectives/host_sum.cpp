@@ -12,6 +12,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/relax.h>
 
 namespace levin {
 namespace {
@@ -21,14 +22,6 @@ constexpr double kSpin = 100e-6;    // longer than it takes to be woken up
 constexpr long kLook = 20'000'000;  // nanoseconds between two checks for ranks that are gone
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 /// Sleeps while `counter` has the value `seen`, but for at most kLook.
 void sleep_on(std::atomic<uint32_t>& counter, uint32_t seen) {

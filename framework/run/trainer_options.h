@@ -74,9 +74,9 @@ struct TrainerOptions {
   /// Run validate, test and predict in LibTorch's inference mode. The validation within fit never
   /// is.
   bool inference_mode = true;
-  /// The number of threads that share the work of a step while the Trainer works: that of LibTorch's
-  /// operations and that of Levin's own ones. The Trainer sets LibTorch's number for the whole
-  /// process and puts the old one back afterwards.
+  /// The number of threads that share the work of a step while the Trainer works: that of
+  /// LibTorch's operations and that of Levin's own ones. The Trainer sets LibTorch's number for the
+  /// whole process and puts the old one back afterwards.
   ///
   /// Empty: up to as many as LibTorch has (torch::set_num_threads, OMP_NUM_THREADS), where the work
   /// is large enough to pay. Levin's own operations decide each for itself and give the same bits
@@ -85,8 +85,8 @@ struct TrainerOptions {
   /// program. Threads that wait sleep. A resumed run uses the number of its checkpoint. On a GPU,
   /// LibTorch's number stays as it is.
   ///
-  /// A number: as many, also where the work is small, and LibTorch's threads wait as its OpenMP lets
-  /// them: without OMP_WAIT_POLICY=passive, they keep their cores for milliseconds.
+  /// A number: as many, also where the work is small, and LibTorch's threads wait as its OpenMP
+  /// lets them: without OMP_WAIT_POLICY=passive, they keep their cores for milliseconds.
   ///
   /// "auto": before training, fit times a few whole steps on the first batches with 1, 2, 4 ... of
   /// LibTorch's threads and takes the fastest; more threads are taken only if they are clearly

@@ -7,6 +7,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <levin/framework/core/relax.h>
 #include <levin/framework/threads/one_thread.h>
 
 namespace levin {
@@ -23,14 +24,6 @@ thread_local bool is_inside = false;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
 }
 
 // Waits until `value` isn't `old` any more: for `seconds` in a loop, and then asleep. Returns the
