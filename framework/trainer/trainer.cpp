@@ -139,9 +139,9 @@ auto Trainer::Implementation::begin(Module& module, DataModule& data, Stage stag
   if (options.fast_dev_run.count == 0) folder = [this] { return run.log_dir(); };
   strategy_->set_profiler(profiler.get());
   if (profiler) profiler->joined(strategy_->ranks(), &run.progress().global_step, folder);
-  auto start = load(stage == Stage::fit
-                        ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
-                        : ckpt_path);
+  auto start =
+      load(stage == Stage::fit ? restarts_.begin_fit(*strategy_, ckpt_path, checkpoint_folders())
+                               : ckpt_path);
   set_up_data(module, data, stage, start);
   for (const auto& note : data.take_notes()) {
     if (run.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
@@ -211,13 +211,11 @@ auto Trainer::Implementation::load(const std::string& ckpt_path) -> std::optiona
 void Trainer::Implementation::load_weights(Module& module,
                                            const std::optional<StartingPoint>& start) {
   if (!start) return;
-  hooks_->call(&Hooks::on_load_checkpoint, start->state, run);
-  warn_about_other_settings(run, module, start->state, start->path);
-  try {
+  naming_checkpoint(start->path, [&] {
+    hooks_->call(&Hooks::on_load_checkpoint, start->state, run);
+    warn_about_other_settings(run, module, start->state, start->path);
     module.load_state_dict(module_weights(start->state));
-  } catch (const CheckpointError& error) {
-    throw CheckpointError(fmt::format("'{}': {}", start->path.string(), error.what()));
-  }
+  });
 }
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
@@ -267,7 +265,9 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   if (start) {
     require_resumable(start->state, start->path);
     resumed_folder = run_folder_of(start->path);
-    train = with_rows_a_step_of(start->state, train, strategy_->rank_share());
+    train = naming_checkpoint(start->path, [&] {
+      return with_rows_a_step_of(start->state, train, strategy_->rank_share());
+    });
   }
   note_fitted_state(module, data);
   strategy_->setup(module);
@@ -277,13 +277,15 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   // This comes before FitLoop opens the loaders, because loaders without a seed of their own take
   // the run's seed at that moment.
   if (start) {
-    warn_about_seed(run, start->state);
-    load_random_state(start->state.child("random"));
+    naming_checkpoint(start->path, [&] {
+      warn_about_seed(run, start->state);
+      load_random_state(start->state.child("random"));
+    });
   }
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (!start) return;
-  fit_loop_->resume(start->state);
+  naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
   if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
 }
 
