@@ -105,7 +105,8 @@ std::string find_checkpoint(const std::string& ckpt_path, const fs::path& defaul
   for (const auto& run : run_folders(root)) {
     const fs::path last = newest_file(run / "checkpoints");
     if (last.empty()) continue;
-    const fs::path found = ckpt_path == "last" ? last : best_recorded(last);
+    const fs::path found =
+        ckpt_path == "last" ? last : naming_checkpoint(last, [&] { return best_recorded(last); });
     if (!found.empty()) return found.string();
     throw CheckpointError::io(
         "find the best checkpoint of", run.string(),

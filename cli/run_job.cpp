@@ -62,8 +62,10 @@ class Session {
   /// else `configured`.
   std::optional<int64_t> seed(std::optional<int64_t> configured) const {
     if (ckpt_path_.empty()) return configured;
-    const Value random = load_checkpoint_outline(ckpt_path_).child("random").values;
-    return random.contains("seed") ? std::optional(random.at("seed").as_int()) : configured;
+    return naming_checkpoint(ckpt_path_, [&] {
+      const Value random = load_checkpoint_outline(ckpt_path_).child("random").values;
+      return random.contains("seed") ? std::optional(random.at("seed").as_int()) : configured;
+    });
   }
 
   /// Puts the configuration into the run folder, if anything makes one.

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <filesystem>
 #include <memory>
+#include <new>
 
 #include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/npy.h>
@@ -147,6 +148,25 @@ FileArrays read_features(const FileNames& names, std::optional<int64_t> rows) {
   return arrays;
 }
 
+/// Runs `work`, which reads the file at `path`. If memory runs out, the error names that file.
+template <class Work>
+FileArrays naming_file(const std::string& path, const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    throw DataError::unreadable(path,
+                                "there isn't enough memory for the numbers in it; use "
+                                "StreamDataModule for data that is larger than memory");
+  }
+}
+
+FileArrays read_features_of(const FileNames& names, std::optional<int64_t> rows) {
+  return naming_file(names.x, [&] { return read_features(names, rows); });
+}
+FileArrays read_targets_of(const FileNames& names, std::optional<int64_t> rows) {
+  return naming_file(names.y, [&] { return read_targets(names, rows); });
+}
+
 /// Notes that one of two CSV files has a header and the other hasn't, so that their columns can't
 /// be matched by name.
 void note_order(const FileNames& names, FileArrays& arrays) {
@@ -159,13 +179,13 @@ void note_order(const FileNames& names, FileArrays& arrays) {
 
 FileArrays read_arrays(const FileNames& names) {
   FileArrays targets;
-  if (!names.y.empty() && !is_csv(names.y)) targets = read_targets(names, {});
-  FileArrays arrays = read_features(names, rows_of(targets.y));
+  if (!names.y.empty() && !is_csv(names.y)) targets = read_targets_of(names, {});
+  FileArrays arrays = read_features_of(names, rows_of(targets.y));
   if (!names.y.empty()) {
-    if (!targets.y.defined()) targets = read_targets(names, rows_of(arrays.x));
+    if (!targets.y.defined()) targets = read_targets_of(names, rows_of(arrays.x));
     const auto rows = rows_of(targets.y);
     // A row too many in a file that may have a header: it has one, since the targets say so.
-    if (!arrays.notes.empty() && rows_of(arrays.x) != rows) arrays = read_features(names, rows);
+    if (!arrays.notes.empty() && rows_of(arrays.x) != rows) arrays = read_features_of(names, rows);
     arrays.y = std::move(targets.y);
     arrays.class_names = std::move(targets.class_names);
     arrays.notes.insert(arrays.notes.end(), targets.notes.begin(), targets.notes.end());

@@ -2,7 +2,6 @@
 
 #include <c10/util/Half.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/memory.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin {
@@ -94,13 +94,6 @@ bool are_finite(const char* floats, size_t count) {
     carry |= (word & kExponent) + kOne;
   }
   return carry < uint32_t{1} << 31;
-}
-
-bool fits_in_half_of_memory(uint64_t bytes) {
-  const auto pages = ::sysconf(_SC_PHYS_PAGES);
-  const auto page = ::sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 &&
-         bytes <= static_cast<uint64_t>(pages) * static_cast<uint64_t>(page) / 2;
 }
 
 }  // namespace
@@ -191,7 +184,7 @@ ShardedDataset::ShardedDataset(readers::Shards shards, ShardedDatasetOptions opt
   const auto block_rows = BlockTable::rows_for(static_cast<int64_t>(row_bytes));
   table_ = std::make_shared<BlockTable>(
       rows, block_rows, std::max(BlockTable::kBlockBytes, static_cast<int64_t>(row_bytes)));
-  const bool direct = !options_.page_cache.value_or(fits_in_half_of_memory(file_bytes()));
+  const bool direct = !options_.page_cache.value_or(file_bytes() <= physical_memory() / 2);
   cache_ = std::make_shared<BlockCache>(shards_, table_, direct, options_.read_threads);
 }
 

@@ -7,9 +7,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
+
+#include <fmt/format.h>
 
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/memory.h>
 
 namespace levin::readers {
 
@@ -57,7 +61,8 @@ void FileSource::read(uint64_t offset, std::span<std::byte> out) const {
 
 Bytes FileSource::read(uint64_t offset, uint64_t size) const {
   check_range(offset, size);  // before memory is asked for
-  Bytes bytes(size);
+  Bytes bytes;
+  grow(bytes, size, name_);
   read(offset, bytes);
   return bytes;
 }
@@ -65,6 +70,17 @@ Bytes FileSource::read(uint64_t offset, uint64_t size) const {
 Bytes read_file(const std::filesystem::path& path) {
   const FileSource file(path);
   return file.read(0, file.size());
+}
+
+void grow(Bytes& bytes, uint64_t size, std::string_view name) {
+  try {
+    if (size <= physical_memory()) return bytes.resize(size);
+  } catch (const std::bad_alloc&) {
+  }
+  throw DataError::unreadable(
+      name, fmt::format("it takes {:.1f} GB of memory, which this machine doesn't have; use "
+                        "StreamDataModule for data that is larger than memory",
+                        static_cast<double>(size) / 1e9));
 }
 
 std::span<const std::byte> bytes_of(std::string_view text) {

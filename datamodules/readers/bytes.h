@@ -51,6 +51,10 @@ class FileSource {
 /// file becomes shorter meanwhile.
 Bytes read_file(const std::filesystem::path& path);
 
+/// Makes room for `size` bytes that the file `name` needs in memory; new ones are 0. Throws
+/// DataError::unreadable, which names the file, if this machine hasn't as much.
+void grow(Bytes& bytes, uint64_t size, std::string_view name);
+
 /// The bytes of a text, as a view of it.
 std::span<const std::byte> bytes_of(std::string_view text);
 

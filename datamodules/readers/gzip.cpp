@@ -85,11 +85,12 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
   // The last four bytes hold the size of the last member: right for most files, a hint for others.
   const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
   const uint64_t likely = hint <= bytes.size() * kMostInflated ? hint : 0;
-  Bytes out(std::max<uint64_t>({likely, bytes.size(), 64}) + 1);  // + 1, so that the end is seen
+  Bytes out;
+  grow(out, std::max<uint64_t>({likely, bytes.size(), 64}) + 1, name);  // + 1 shows the end
   size_t size = 0;
   Inflater inflater(bytes, name);
   while (true) {
-    if (size == out.size()) out.resize(out.size() * 2);
+    if (size == out.size()) grow(out, out.size() * 2, name);
     size += inflater.fill(std::span(out).subspan(size));
     if (!inflater.ended()) continue;
     const auto rest = inflater.rest();

@@ -12,6 +12,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/write_signals.h>
 
 namespace levin::readers {
 namespace {
@@ -214,7 +215,8 @@ Bytes ZipArchive::read(const ZipEntry& entry) const {
   const std::unique_ptr<zip_file_t, CloseZipFile> file(
       zip_fopen_index(archive_.get(), entry.index, 0));
   if (file == nullptr) ZipFailure(zip_get_error(archive_.get())).raise(name_, shown);
-  Bytes bytes(entry.size);
+  Bytes bytes;
+  grow(bytes, entry.size, name_);
   const size_t size = read_fully(file.get(), bytes, name_, shown);
   std::byte past_end = {};  // libzip compares the checksum when it finds the end
   if (size < bytes.size() || read_fully(file.get(), {&past_end, 1}, name_, shown) > 0) {
@@ -232,6 +234,7 @@ void write_zip(const std::filesystem::path& path, std::span<const ZipMember> mem
     directory.replace(0, 4, "PK\x05\x06");
     return files::write_atomically(path, directory);
   }
+  const NoWriteSignals signals;  // libzip writes by itself
   if (path.has_parent_path()) files::create_folder(path.parent_path());
   auto temporary = path;
   temporary += ".tmp-" + std::to_string(::getpid());

@@ -194,7 +194,7 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
       state.tensors.emplace(entry.name, raw.view(type).view(entry.shape));
     }
   }
-  take_metadata(file.header.metadata, state);
+  naming_checkpoint(path, [&] { take_metadata(file.header.metadata, state); });
   return state;
 }
 
@@ -275,7 +275,7 @@ StateDict load_checkpoint_outline(const std::filesystem::path& given) {
     const auto type = scalar_type(entry.dtype, path.string());
     outline.tensors.emplace(entry.name, at::empty(entry.shape, at::device(at::kMeta).dtype(type)));
   }
-  take_metadata(file.header.metadata, outline);
+  naming_checkpoint(path, [&] { take_metadata(file.header.metadata, outline); });
   return outline;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
@@ -36,6 +37,21 @@ StateDict load_checkpoint(const std::filesystem::path& path);
 ///     const StateDict outline = levin::load_checkpoint_outline("best.ckpt");
 ///     const auto description = levin::module_description(outline);
 StateDict load_checkpoint_outline(const std::filesystem::path& path);
+
+/// Runs `work`, which takes what it needs from the state that the file at `path` holds, and returns
+/// what it returns. A CheckpointError of `work` that doesn't name the file, because it found a
+/// value missing or of another kind, gets its name: "'best.ckpt': a saved state has no member
+/// 'loop'".
+template <class Work>
+decltype(auto) naming_checkpoint(const std::filesystem::path& path, const Work& work) {
+  try {
+    return work();
+  } catch (const CheckpointError& error) {
+    const std::string message = error.what();
+    if (message.find(path.string()) != std::string::npos) throw;
+    throw CheckpointError("'" + path.string() + "': " + message);
+  }
+}
 
 /// Returns the bytes that save_checkpoint would write, for sending a state to another process.
 std::string checkpoint_bytes(const StateDict& state);

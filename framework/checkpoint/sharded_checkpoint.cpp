@@ -194,7 +194,11 @@ class Wholes {
                                         [](int64_t size) { return size >= 0; });
       if (!is_shape) fail(name, "has a negative size");
       whole.shape = slice.shape;
-      whole.flat = at::empty(slice.shape, part.options()).reshape({-1});
+      try {
+        whole.flat = at::empty(slice.shape, part.options()).reshape({-1});
+      } catch (const c10::Error& error) {  // the numbers in a file may be any
+        fail(name, fmt::format("has a shape that can't be used: {}", plain_message(error)));
+      }
     }
     if (slice.shape != whole.shape || part.scalar_type() != whole.flat.scalar_type()) {
       fail(name, "has another shape or type in another part");

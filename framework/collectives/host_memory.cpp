@@ -11,6 +11,9 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/memory.h>
+#include <levin/framework/core/write_signals.h>
+
 namespace levin {
 namespace {
 
@@ -32,9 +35,8 @@ std::string target_of(const std::string& link) {
 }  // namespace
 
 HostMemory HostMemory::create(size_t bytes) {
-  const auto pages = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES));
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  if (bytes == 0 || bytes / page > pages / kShareOfMemory) return {};
+  if (bytes == 0 || bytes > physical_memory() / kShareOfMemory) return {};
+  const NoWriteSignals signals;  // `ulimit -f` limits this memory as if it were a file on a disk
   uint64_t token = 0;
   if (::getrandom(&token, sizeof(token), GRND_NONBLOCK) != sizeof(token)) return {};
   HostMemory memory;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/memory.h>
 #include <levin/framework/core/write_signals.h>
 
 namespace levin::files {
@@ -87,15 +88,6 @@ int write_and_sync(int descriptor, const std::filesystem::path& path,
   }
   if (const int error = injected("sync", path)) return error;
   return ::fsync(descriptor) == 0 ? 0 : errno;
-}
-
-/// The bytes of this machine's memory, or the largest number if that isn't known. A larger text
-/// would be begun, and the system would kill the process.
-uint64_t physical_memory() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES);
-  const long page = ::sysconf(_SC_PAGESIZE);
-  if (pages <= 0 || page <= 0) return std::numeric_limits<uint64_t>::max();
-  return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page);
 }
 
 /// Reads to the end of a file that is expected to have `size` bytes. Returns 0 or an errno value,

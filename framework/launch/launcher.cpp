@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/write_signals.h>
 #include <levin/framework/launch/supervisor.h>
 
 namespace levin {
@@ -35,6 +36,7 @@ void validate(const LaunchOptions& options) {
 
 int launch(const LaunchOptions& options) {
   validate(options);
+  occupy_standard_descriptors();
   return Supervisor(options).run();
 }
 

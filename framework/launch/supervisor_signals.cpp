@@ -43,6 +43,8 @@ void on_signal(int number) {
   errno = error;
 }
 
+bool is_of_a_write(int number) { return number == SIGPIPE || number == SIGXFSZ; }
+
 void make_nonblocking(const Descriptor& descriptor) {
   ::fcntl(descriptor.get(), F_SETFL, ::fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
 }
@@ -69,13 +71,13 @@ SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
   sigset_t wanted;
   sigemptyset(&wanted);
   for (size_t i = 0; i < std::size(kSignals); ++i) {
-    action.sa_handler = kSignals[i] == SIGPIPE ? SIG_IGN : on_signal;
+    action.sa_handler = is_of_a_write(kSignals[i]) ? SIG_IGN : on_signal;
     action.sa_flags = kSignals[i] == SIGCHLD ? SA_RESTART | SA_NOCLDSTOP : SA_RESTART;
     ::sigaction(kSignals[i], &action, &before_[i]);
     if (kSignals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN) {
       ::sigaction(SIGHUP, &before_[i], nullptr);
     }
-    if (kSignals[i] != SIGPIPE) sigaddset(&wanted, kSignals[i]);
+    if (!is_of_a_write(kSignals[i])) sigaddset(&wanted, kSignals[i]);
   }
   ::pthread_sigmask(SIG_UNBLOCK, &wanted, &mask_before_);
 }

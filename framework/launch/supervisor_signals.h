@@ -10,9 +10,9 @@ namespace levin {
 /// Replaces this process's signal actions while a launcher supervises its ranks.
 ///
 /// During the lifetime of this object, SIGINT, SIGTERM and SIGHUP are counted instead of ending the
-/// process. They, and the end of a child (SIGCHLD), make `descriptor()` readable. SIGPIPE is
-/// ignored, so that writing to a closed pipe returns an error; SIGHUP stays ignored if it is, as
-/// under nohup. The destructor restores the previous actions.
+/// process. They, and the end of a child (SIGCHLD), make `descriptor()` readable. SIGPIPE and
+/// SIGXFSZ are ignored, so that writing to a closed pipe or beyond `ulimit -f` returns an error;
+/// SIGHUP stays ignored if it is, as under nohup. The destructor restores the previous actions.
 ///
 /// A process can have only one such object at a time, because signal actions belong to the whole
 /// process.
@@ -39,7 +39,7 @@ class SupervisorSignals {
   void restore_actions() const;
 
  private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE, SIGXFSZ};
 
   Pipe wake_;
   struct sigaction before_[std::size(kSignals)]{};

@@ -123,7 +123,8 @@ void Run::save(std::filesystem::path path, SaveOptions options) {
 void Run::load_weights(StateDict weights) { requests_.weights = std::move(weights); }
 
 void Run::load_weights(const std::filesystem::path& checkpoint) {
-  load_weights(module_weights(load_checkpoint(checkpoint)));
+  const StateDict state = load_checkpoint(checkpoint);
+  naming_checkpoint(checkpoint, [&] { load_weights(module_weights(state)); });
 }
 
 void Run::accumulate(int64_t n) {

@@ -5,7 +5,6 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/diagnostics.h>
-#include <levin/framework/core/error.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
 #include <levin/framework/trainer/warnings.h>
@@ -38,13 +37,11 @@ void set_up_data(Strategy& strategy, Module& module, DataModule& data, Stage sta
 
 void load_weights(Module& module, const StartingPoint& start, const HookList& hooks,
                   RunControl& run) {
-  hooks.call(&Hooks::on_load_checkpoint, start.state, run);
-  warn_about_other_settings(run, module, start.state, start.path);
-  try {
+  naming_checkpoint(start.path, [&] {
+    hooks.call(&Hooks::on_load_checkpoint, start.state, run);
+    warn_about_other_settings(run, module, start.state, start.path);
     module.load_state_dict(module_weights(start.state));
-  } catch (const CheckpointError& error) {
-    throw CheckpointError(fmt::format("'{}': {}", start.path.string(), error.what()));
-  }
+  });
 }
 
 }  // namespace levin

@@ -204,7 +204,9 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   if (start) {
     require_resumable(start->state, start->path);
     resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
-    train = with_rows_a_step_of(start->state, train, strategy_->rank_share());
+    train = naming_checkpoint(start->path, [&] {
+      return with_rows_a_step_of(start->state, train, strategy_->rank_share());
+    });
   }
   note_fitted_state(module, data);
   strategy_->setup(module);
@@ -214,13 +216,15 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   // This comes before FitLoop opens the loaders, because loaders without a seed of their own take
   // the run's seed at that moment.
   if (start) {
-    warn_about_seed(run, start->state);
-    load_random_state(start->state.child("random"));
+    naming_checkpoint(start->path, [&] {
+      warn_about_seed(run, start->state);
+      load_random_state(start->state.child("random"));
+    });
   }
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (!start) return;
-  fit_loop_->resume(start->state);
+  naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
   if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
 }
 

@@ -323,6 +323,16 @@ TEST(ReadersCsv, passes_over_blanks_around_quotes) {
   EXPECT_EQ(parse("\"a\", \"b\" \n \"1\" , \"2\"\n").values, (Values{1, 2}));
 }
 
+TEST(ReadersCsv, a_file_larger_than_the_memory_is_refused_by_name) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "sparse.csv";
+  test::write_text(path, "a,b\n");
+  std::error_code refused;
+  std::filesystem::resize_file(path, uintmax_t{8} << 40, refused);
+  if (refused) GTEST_SKIP() << "the file system has no such large files: " << refused.message();
+  expect_data_error([&] { read_csv(path, {}); }, "sparse.csv': it takes 8796.1 GB of memory");
+}
+
 TEST(ReadersCsv, survives_every_changed_byte) {
   const Bytes file = test::to_bytes("a,\"b\"\"c\",kind\r\n1,2.5e1,\"x\"\r\n-3,4,y\r\n");
   CsvOptions options;

@@ -47,4 +47,18 @@ TEST(ShardedCheckpointSlices, a_slice_that_does_not_lie_in_its_tensor_is_named) 
   EXPECT_TRUE(test::says(error_of({0, 3}, {3, 9}), {"'w' has a slice 3 to 9 that doesn't fit"}));
 }
 
+TEST(ShardedCheckpointSlices, a_shape_that_no_memory_holds_is_an_error_that_names_the_file) {
+  for (const auto& shape : {std::vector<int64_t>{int64_t{1} << 60}, {int64_t{1} << 40, 1 << 30}}) {
+    const test::TemporaryFolder folder;
+    const auto path = folder / "huge.ckpt";
+    StateDict state;
+    state.tensors["w"] = torch::zeros({4});
+    state.values[kSlices]["w"] = to_value(TensorSlice{shape, 0, 4});
+    save_sharded_checkpoint(path, state, single_rank());
+    EXPECT_TRUE(
+        test::says(test::message_of<CheckpointError>([&] { load_sharded_checkpoint(path); }),
+                   {"huge.ckpt", "'w' has a shape that can't be used"}));
+  }
+}
+
 }  // namespace levin::sharded_checkpoint_test

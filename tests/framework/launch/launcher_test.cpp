@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -81,6 +83,23 @@ TEST_F(LauncherTest, gives_the_ranks_of_a_host_a_secret_of_their_own) {
   EXPECT_EQ(first.size(), 32U);
   EXPECT_NE(secrets_of(nullptr), first);
   EXPECT_EQ(secrets_of("chosen"), "chosen");
+}
+
+TEST_F(LauncherTest, output_that_cannot_be_written_is_lost_and_no_end) {
+  const auto options = ranks(2, "test $RANK = 0 || yes | head -c 300000; touch done.$RANK");
+  const std::function<void()> causes[] = {
+      [] {
+        const rlimit limit = {.rlim_cur = 65536, .rlim_max = 65536};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+      },
+      [] { ::dup2(::open("/dev/full", O_WRONLY | O_CLOEXEC), 1); }};
+  for (const auto& cause : causes) {
+    EXPECT_EQ(run(options, cause).status, 0);
+    for (const char* name : {"done.0", "done.1"}) {
+      EXPECT_TRUE(has(name)) << name;
+      fs::remove(folder_ / name);
+    }
+  }
 }
 
 TEST_F(LauncherTest, counts_ranks_over_hosts) {

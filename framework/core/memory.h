@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstdint>
+
+namespace levin {
+
+/// The bytes of this machine's memory, or the largest number if that isn't known. Something larger
+/// must not be begun: the system might kill the process before an allocation fails.
+uint64_t physical_memory();
+
+}  // namespace levin
