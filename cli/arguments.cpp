@@ -89,7 +89,7 @@ class Parser {
   }
 
   void take_value(const std::string& name, const std::string& value) {
-    if (name == "config") arguments_.configs.push_back(expand_home(value, "--config"));
+    if (name == "config") arguments_.configs.push_back(value);
     if (name == "output") arguments_.output = expand_home(value, "--output");
     if (name == "metric") arguments_.metrics.push_back(value);
   }

@@ -15,6 +15,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
@@ -25,13 +26,22 @@ constexpr const char* kBinaryTag = "tag:yaml.org,2002:binary";  // what `!!binar
 // each use of an alias repeats all that the alias stands for.
 constexpr size_t kMaxDepth = 64;
 constexpr int64_t kMaxNodes = 100'000;
-constexpr size_t kMaxBytes = size_t{16} << 20;
+constexpr size_t kMaxBytes = size_t{2} << 20;
+constexpr int64_t kMaxOpenBrackets = 1000;
 
-[[noreturn]] void refuse_size(std::string_view file) {
-  throw ConfigError(
-      fmt::format("{}: larger than {} MiB, which no configuration is; give the file "
-                  "with the settings",
-                  file, kMaxBytes >> 20));
+/// Throws ConfigError if far more brackets open than close. yaml-cpp's scanner would take 240 bytes
+/// for each of them before the parser learned of the first one. Brackets in quotes count, too.
+void refuse_open_brackets(std::string_view text, std::string_view file) {
+  int64_t open = 0;
+  int64_t line = 1;
+  for (const char c : text) {
+    if (c == '[' || c == '{') ++open;
+    if ((c == ']' || c == '}') && open > 0) --open;
+    if (c == '\n') ++line;
+    if (open <= kMaxOpenBrackets) continue;
+    throw ConfigError(
+        fmt::format("{}:{}: nested too deeply; the most is {} levels", file, line, kMaxDepth));
+  }
 }
 
 /// Makes a ConfigNode of what yaml-cpp's parser finds, in time that is proportional to the text.
@@ -97,7 +107,6 @@ class ConfigBuilder final : public YAML::EventHandler {
   };
 
   void open(ConfigNode node, YAML::anchor_t anchor) {
-    if (!open_.empty() && open_.back().wants_key()) refuse_key(node.origin);
     if (open_.size() > kMaxDepth) refuse_large(node.origin);
     open_.push_back({.node = std::move(node), .anchor = anchor});
   }
@@ -211,7 +220,12 @@ class ConfigBuilder final : public YAML::EventHandler {
 }  // namespace
 
 ConfigNode parse_yaml(std::string_view text, std::string_view file) {
-  if (text.size() > kMaxBytes) refuse_size(file);
+  if (text.size() > kMaxBytes) {
+    throw ConfigError(fmt::format(
+        "{}: larger than {} MiB, which no configuration is; give the text of the settings", file,
+        kMaxBytes >> 20));
+  }
+  refuse_open_brackets(text, file);
   std::istringstream stream{std::string(text)};
   ConfigBuilder builder(text, file);
   try {
@@ -225,17 +239,13 @@ ConfigNode parse_yaml(std::string_view text, std::string_view file) {
   return builder.take_root();
 }
 
-ConfigNode read_yaml(const std::filesystem::path& path) {
-  std::string text;
+ConfigNode read_yaml(const std::filesystem::path& given) {
+  const std::string path = expand_home(given.string(), "--config");
   try {
-    std::error_code ignored;
-    const auto size = std::filesystem::file_size(path, ignored);
-    if (!ignored && size > kMaxBytes) refuse_size(path.string());
-    text = files::read_text(path, kMaxBytes);
+    return parse_yaml(files::read_text(path, kMaxBytes), path);
   } catch (const CheckpointError& error) {
     throw ConfigError(fmt::format("--config: {}", error.what()));
   }
-  return parse_yaml(text, path.string());
 }
 
 ConfigNode parse_argument(std::string_view text) {

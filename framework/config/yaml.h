@@ -12,11 +12,12 @@ namespace levin {
 /// text. The time is proportional to the length of the text. Throws ConfigError, with file and
 /// line, if the text isn't YAML, has the same key twice, goes on after its end, is nested more than
 /// 64 levels deep or has more than 100,000 values (aliases count with all that they stand for), and
-/// ConfigError with the file if it is larger than 16 MiB.
+/// ConfigError with the file if it is larger than 2 MiB.
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
-/// Reads a YAML file. Throws what parse_yaml throws, and also ConfigError if the file can't be
-/// read.
+/// Reads a YAML file; `~` at the start of the path is the home folder (expand_home). Throws what
+/// parse_yaml throws, and also ConfigError if the file can't be read. Of something without an end,
+/// such as a device, no more is read than a file may hold.
 ConfigNode read_yaml(const std::filesystem::path& path);
 
 /// Reads what follows `--key=` on a command line: a list or object in brackets, text in quotes, or

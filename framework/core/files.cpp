@@ -183,7 +183,8 @@ std::string read_text(const std::filesystem::path& path, uint64_t most_bytes) {
   ::close(descriptor);
   if (error == EFBIG) {
     throw CheckpointError::io("read", path.string(),
-                              "it holds more than " + std::to_string(most_bytes) + " bytes");
+                              "it holds more than " + std::to_string(most_bytes) +
+                                  " bytes, the most that is read; check that it is the right file");
   }
   if (error != 0) fail("read", path, error);
   return text;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,7 @@ constexpr const char* kFloat = "$float";  // "nan", "inf", "-inf", or the bits o
 constexpr const char* kBytes = "$bytes";  // text that isn't UTF-8, in hexadecimal
 constexpr const char* kPairs = "$pairs";  // an object as [[name, value], ...]
 constexpr uint64_t kPlainNan = 0x7ff8'0000'0000'0000;
-constexpr int kDeepest = 500;  // a file nested deeper could exhaust the stack
+constexpr size_t kDeepest = 500;  // a file nested deeper could exhaust the stack
 
 bool is_utf8(const std::string& text) {
   const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
@@ -85,12 +86,6 @@ json to_nlohmann(const Value& value) {
   return nullptr;
 }
 
-[[noreturn]] void refuse_nesting() {
-  throw CheckpointError(fmt::format("the JSON text is nested more than {} levels deep", kDeepest));
-}
-
-Value from_nlohmann(const json& json, int depth);
-
 std::optional<Value> read_float(const std::string& text) {
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (text == "inf") return std::numeric_limits<double>::infinity();
@@ -113,53 +108,99 @@ std::optional<Value> read_bytes(const std::string& digits) {
   return text;
 }
 
-std::optional<Value> read_pairs(const json& pairs, int depth) {
+std::optional<Value> read_pairs(Value::Array& pairs) {
+  const auto is_pair = [](const Value& pair) {
+    return pair.is_array() && pair.as_array().size() == 2 && pair.as_array().front().is_string();
+  };
+  if (!std::all_of(pairs.begin(), pairs.end(), is_pair)) return {};
   Value::Object object;
-  for (const auto& pair : pairs) {
-    if (!pair.is_array() || pair.size() != 2) return {};
-    const Value name = from_nlohmann(pair[0], depth);
-    if (!name.is_string()) return {};
-    object.emplace(name.as_string(), from_nlohmann(pair[1], depth));
+  for (auto& pair : pairs) {
+    object.emplace(pair.as_array().front().as_string(), std::move(pair.as_array().back()));
   }
   return object;
 }
 
 /// Returns what an object of one member stands for if `to_json` made it from something that JSON
 /// lacks; nothing if it is an ordinary object.
-std::optional<Value> read_special(const json& object, int depth) {
+std::optional<Value> read_special(Value::Object& object) {
   if (object.size() != 1) return {};
-  const auto& name = object.begin().key();
-  const auto& item = object.begin().value();
-  if (name == kFloat && item.is_string()) return read_float(item.get<std::string>());
-  if (name == kBytes && item.is_string()) return read_bytes(item.get<std::string>());
-  if (name == kPairs && item.is_array()) return read_pairs(item, depth);
+  const auto& name = object.begin()->first;
+  auto& item = object.begin()->second;
+  if (name == kFloat && item.is_string()) return read_float(item.as_string());
+  if (name == kBytes && item.is_string()) return read_bytes(item.as_string());
+  if (name == kPairs && item.is_array()) return read_pairs(item.as_array());
   return {};
 }
 
-Value from_nlohmann(const json& node, int depth) {
-  if (depth > kDeepest) refuse_nesting();
-  if (node.is_boolean()) return node.get<bool>();
-  if (node.is_number_unsigned() && !std::in_range<int64_t>(node.get<uint64_t>())) {
-    return node.get<double>();
+/// Makes a Value of what nlohmann's parser finds, in time that is proportional to the text. (Its
+/// own tree would have to be walked through a second time, and a callback that limits the depth
+/// makes it search each list again at the end of every object in it.) The names of the functions
+/// are the parser's.
+class ValueReader {
+ public:
+  Value take() { return std::move(root_); }
+
+  bool null() { return put({}); }
+  bool boolean(bool value) { return put(value); }
+  bool number_integer(int64_t value) { return put(value); }
+  bool number_unsigned(uint64_t value) {
+    if (!std::in_range<int64_t>(value)) return put(static_cast<double>(value));
+    return put(static_cast<int64_t>(value));
   }
-  if (node.is_number_integer()) return node.get<int64_t>();
-  if (node.is_number()) return node.get<double>();
-  if (node.is_string()) return node.get<std::string>();
-  if (node.is_array()) {
-    Value::Array array;
-    for (const auto& item : node) array.push_back(from_nlohmann(item, depth + 1));
-    return array;
+  bool number_float(double value, const std::string& /*text*/) { return put(value); }
+  bool string(std::string& value) { return put(std::move(value)); }
+  bool binary(json::binary_t& /*value*/) { return false; }  // not in JSON text
+  bool start_array(size_t /*size*/) { return open(Value::Array{}); }
+  bool start_object(size_t /*size*/) { return open(Value::Object{}); }
+  bool key(std::string& name) {
+    open_.back().name = std::move(name);
+    return true;
   }
-  if (node.is_object()) {
-    if (auto special = read_special(node, depth + 1)) return *std::move(special);
-    Value::Object object;
-    for (const auto& [name, item] : node.items()) {
-      object.emplace(name, from_nlohmann(item, depth + 1));
+  bool end_array() { return close(); }
+  bool end_object() {
+    Value& object = open_.back().value;
+    if (auto special = read_special(object.as_object())) object = *std::move(special);
+    return close();
+  }
+  bool parse_error(size_t /*position*/, const std::string& /*token*/,
+                   const json::exception& error) {
+    throw CheckpointError(fmt::format("not valid JSON: {:.200}", error.what()));
+  }
+
+ private:
+  /// A list or an object whose end hasn't come yet, and the name of the member that comes next.
+  struct Open {
+    Value value{};
+    std::string name{};
+  };
+
+  bool open(Value value) {
+    if (open_.size() >= kDeepest) {
+      throw CheckpointError(
+          fmt::format("the JSON text is nested more than {} levels deep", kDeepest));
     }
-    return object;
+    open_.push_back({std::move(value), {}});
+    return true;
   }
-  return {};
-}
+  bool close() {
+    Value value = std::move(open_.back().value);
+    open_.pop_back();
+    return put(std::move(value));
+  }
+  bool put(Value value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+    } else if (Open& around = open_.back(); around.value.is_array()) {
+      around.value.as_array().push_back(std::move(value));
+    } else {
+      around.value.as_object().insert_or_assign(std::move(around.name), std::move(value));
+    }
+    return true;
+  }
+
+  Value root_;
+  std::vector<Open> open_;  // the outermost first
+};
 
 [[noreturn]] void wrong_type(const Value& value, std::string_view expected) {
   throw CheckpointError(fmt::format("expected {} in a saved state, found {}", expected,
@@ -239,16 +280,9 @@ std::string Value::to_json(int indent) const {
 }
 
 Value Value::from_json(std::string_view text) {
-  // The parser itself would go on to any depth, and take a hundred bytes for each bracket.
-  const auto refuse_depth = [](int depth, json::parse_event_t, const json&) {
-    if (depth > kDeepest) refuse_nesting();
-    return true;
-  };
-  try {
-    return from_nlohmann(json::parse(text, refuse_depth), 0);
-  } catch (const json::exception& error) {
-    throw CheckpointError(fmt::format("not valid JSON: {:.200}", error.what()));
-  }
+  ValueReader reader;
+  json::sax_parse(text, &reader);
+  return reader.take();
 }
 
 }  // namespace levin

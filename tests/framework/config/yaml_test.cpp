@@ -1,6 +1,7 @@
 #include <levin/framework/config/yaml.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
+#include "framework/peak_memory.h"
 #include "framework/temporary_folder.h"
 
 namespace levin::yaml_test {
@@ -128,24 +130,53 @@ TEST(ConfigYaml, ninety_thousand_keys_are_read_and_merged_in_linear_time) {
 
 TEST(ConfigYaml, more_values_or_levels_than_any_configuration_has_are_refused_with_the_line) {
   std::string many = "a:\n";
-  for (int i = 0; i < 100'001; ++i) many += "- 1\n";
-  expect_contains(error_of(many), "job.yaml:100001: nested too deeply or too large");
+  for (int i = 0; i < 100'001; ++i) many += "- 1\n";  // the first one is in line 2
+  expect_contains(error_of(many), "job.yaml:100002: nested too deeply or too large");
   expect_contains(error_of(std::string(100'000, '[')), "job.yaml:1: nested too deeply");
   std::string deep = "a: ";
   for (int i = 0; i < 70; ++i) deep += "{a: ";
   expect_contains(error_of(deep), "job.yaml:1: nested too deeply");
 }
 
+TEST(ConfigYaml, brackets_that_never_close_take_no_memory) {
+  constexpr size_t kBytes = 2 << 20;
+  for (const char bracket : {'[', '{'}) {
+    const std::string text(kBytes, bracket);
+    test::forget_peak();
+    const int64_t before = test::peak_memory();
+    expect_contains(error_of(text), "job.yaml:1: nested too deeply");
+    EXPECT_LT(test::peak_memory() - before, int64_t{8 * kBytes}) << bracket;
+  }
+  EXPECT_EQ(plain("a: '" + std::string(1000, '[') + "'").at("a").as_string().size(), 1000U);
+}
+
 TEST(ConfigYaml, a_file_without_an_end_is_refused) {
   const test::TemporaryFolder folder;
-  files::write_atomically(folder / "large.yaml", std::string((16 << 20) + 1, '#'));
+  files::write_atomically(folder / "large.yaml", std::string((2 << 20) + 1, '#'));
   for (const std::string& path : {(folder / "large.yaml").string(), std::string("/dev/zero")}) {
     try {
       read_yaml(path);
       ADD_FAILURE() << path;
     } catch (const ConfigError& error) {
-      expect_contains(error.what(), path + ": larger than 16 MiB");
+      expect_contains(error.what(), "'" + path + "': it holds more than 2097152 bytes");
     }
+  }
+}
+
+TEST(ConfigYaml, a_bracket_that_is_not_closed_is_said_to_be_missing) {
+  for (const char* text : {"[", "[a, b", "{a: [1, 2}", "a: {b: [c"}) {
+    expect_contains(error_of(text), "job.yaml:1: not valid YAML: ");
+  }
+}
+
+TEST(ConfigYaml, a_tilde_is_the_home_folder) {
+  const char* const home = std::getenv("HOME");
+  if (home == nullptr) GTEST_SKIP() << "HOME isn't set";
+  try {
+    read_yaml("~/not there.yaml");
+    ADD_FAILURE();
+  } catch (const ConfigError& error) {
+    expect_contains(error.what(), "'" + std::string(home) + "/not there.yaml'");
   }
 }
 

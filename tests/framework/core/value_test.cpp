@@ -113,6 +113,9 @@ TEST(ValueJson, gives_back_objects_that_look_like_its_own_notation) {
         R"({"$pairs":[["a"]]})", R"({"$pairs":[[1,2]]})", R"({"$float":"7ff8"})"}) {
     EXPECT_TRUE(Value::from_json(text).is_object()) << text;
   }
+  EXPECT_EQ(
+      Value::from_json(R"({"$pairs":[["a",1],["b"]]})"),
+      Value(Value::Object{{"$pairs", Value::Array{Value::Array{"a", 1}, Value::Array{"b"}}}}));
 }
 
 TEST(ValueJson, gives_back_any_tree) {
@@ -137,11 +140,23 @@ TEST(ValueJson, refuses_what_is_not_json) {
   EXPECT_TRUE(says(message_of<CheckpointError>([] { Value::from_json("[1, x]"); }), {"column 5"}));
 }
 
+/// With a time for each object that grows with the list, this would take minutes.
+TEST(ValueJson, a_long_list_of_objects_is_read_in_linear_time) {
+  std::string text = "[";
+  for (int i = 0; i < 500'000; ++i) text += "{},";
+  EXPECT_EQ(Value::from_json(text + "{}]").as_array().size(), 500'001U);
+}
+
+TEST(ValueJson, of_members_with_the_same_name_the_last_one_counts) {
+  EXPECT_EQ(Value::from_json(R"({"a":1,"b":2,"a":3})"), Value(Value::Object{{"a", 3}, {"b", 2}}));
+}
+
 TEST(ValueJson, refuses_nesting_that_would_exhaust_the_stack) {
   const auto nested = [](size_t depth) {
     return std::string(depth, '[') + std::string(depth, ']');
   };
-  EXPECT_TRUE(Value::from_json(nested(400)).is_array());
+  EXPECT_TRUE(Value::from_json(nested(500)).is_array());
+  EXPECT_THROW(Value::from_json(nested(501)), CheckpointError);
   // The parser stops at the level that is too deep, so it doesn't see that the text is cut short.
   EXPECT_TRUE(
       says(message_of<CheckpointError>([&] { Value::from_json(std::string(20 << 20, '[')); }),

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
 #include <random>
 #include <string>
@@ -10,6 +9,7 @@
 #include <levin/framework/core/error.h>
 
 #include "framework/message_of.h"
+#include "framework/peak_memory.h"
 
 namespace levin::safetensors_test {
 
@@ -277,17 +277,6 @@ TEST(SafetensorsDamage, deep_nesting_is_an_error) {
       file_of("{\"a\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}", 0)));
 }
 
-/// The most memory, in bytes, that this process has had since `forget_peak`.
-int64_t peak_memory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    int64_t kibibytes = 0;
-    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
-  }
-  return 0;
-}
-void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
-
 TEST(SafetensorsDamage, a_header_of_another_form_takes_no_more_memory_than_its_bytes) {
   constexpr size_t kBytes = 20 << 20;
   const auto filled = [](std::string start, const std::string& with) {
@@ -304,12 +293,12 @@ TEST(SafetensorsDamage, a_header_of_another_form_takes_no_more_memory_than_its_b
            {"{\"__metadata__\":{\"a\":", "["},
            {"{", "\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"}}) {
     const std::string file = filled(start, with);
-    forget_peak();
-    const int64_t before = peak_memory();
+    test::forget_peak();
+    const int64_t before = test::peak_memory();
     EXPECT_TRUE(says(message_of<CheckpointError>([&] { st::parse(bytes_of(file), "a.ckpt"); }),
                      {"a.ckpt", "its header can't be read"}))
         << start << with;
-    EXPECT_LT(peak_memory() - before, int64_t{3 * kBytes}) << start << with;
+    EXPECT_LT(test::peak_memory() - before, int64_t{3 * kBytes}) << start << with;
   }
 }
 
