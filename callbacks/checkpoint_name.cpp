@@ -1,12 +1,14 @@
 #include <levin/callbacks/checkpoint_name.h>
 
 #include <fmt/format.h>
-#include <levin/framework/core/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
@@ -42,8 +44,12 @@ std::string longest_part(const std::filesystem::path& path) {
   return longest;
 }
 
-/// Throws ConfigError unless the pattern makes names of files in its folder; `example` is one.
-void check_example(std::string_view pattern, const std::filesystem::path& example) {
+/// Throws ConfigError unless the pattern makes names of files in its folder; `name` is one.
+void check_example(std::string_view pattern, const std::string& name) {
+  const bool has_folder = name.find('/') != std::string::npos;
+  // No folder is ever named "~": a path into the home folder is one out of the checkpoints' folder.
+  const std::filesystem::path example =
+      has_folder ? expand_home(name, "ModelCheckpoint.filename") : name;
   const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
   if (example.is_absolute() || leaves || !example.has_filename()) {
     refuse(pattern,

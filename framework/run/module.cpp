@@ -105,7 +105,11 @@ StateDict Module::state_dict() const {
 }
 
 void Module::load_state_dict(const StateDict& state, bool strict) {
-  if (is_whole_checkpoint(state)) return load_state_dict(state.child("model"), strict);
+  if (is_whole_checkpoint(state)) {
+    StateDict fitted = fitted_state(state).clone();
+    load_state_dict(state.child("model"), strict);
+    return set_data_state(std::move(fitted));
+  }
   std::vector<std::string> problems;
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
   std::set<std::string, std::less<>> known;

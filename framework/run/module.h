@@ -102,15 +102,17 @@ class Module : public torch::nn::Module, public Hooks {
 
   /// What the data module had learned from the data that this module was trained on
   /// (`DataModule::fitted_state`, with the names of the classes as "class_names"); empty if that
-  /// isn't known. `load_module` and the Trainer set it when they train the module or load a
-  /// checkpoint of it, and the Trainer hands it to the data modules that the module is run on.
+  /// isn't known. The Trainer sets it when it trains the module; the Trainer, `load_module` and
+  /// `load_state_dict` do when they load a checkpoint of it. The Trainer hands it to the data
+  /// modules that the module is run on.
   const StateDict& data_state() const { return data_state_; }
   void set_data_state(StateDict state) { data_state_ = std::move(state); }
 
   /// Parameters and buffers by name. A tied one appears once, under its first name.
   StateDict state_dict() const;
   /// Copies parameters and buffers from `state`; a tied one may be under any of its names. `state`
-  /// may also be a whole checkpoint of a fit, of which the module's part is taken:
+  /// may also be a whole checkpoint of a fit, of which the module's part and `data_state` are
+  /// taken:
   ///
   ///     module.load_state_dict(levin::load_checkpoint("best.ckpt"));
   ///

@@ -90,6 +90,15 @@ TEST(CheckpointName, RefusesNamesTooLongForAFileSystem) {
   EXPECT_EQ(name.format(0, 0, {{"loss", 0.126}}), std::string(190, 'x') + "0.13");
 }
 
+TEST(CheckpointName, DoesntMakeAFolderNamedLikeWhatAShellReplaces) {
+  for (const std::string pattern : {"~/best", "$HOME/{epoch}", "$SCRATCH/best", "~ann/best"}) {
+    const auto message = message_of<ConfigError>([&] { CheckpointName(pattern, false); });
+    EXPECT_TRUE(says(message, {"ModelCheckpoint.filename = " + pattern}));
+  }
+  EXPECT_EQ(CheckpointName("~best-{epoch}", false).format(3, 0, {}), "~best-3");
+  EXPECT_EQ(CheckpointName("./~/best", false).format(3, 0, {}), "./~/best");
+}
+
 TEST(ModelCheckpoint, RefusesOptionsThatExcludeEachOther) {
   using Options = ModelCheckpointOptions;
   for (const Options& options : {Options{.every_n_train_steps = 5, .every_n_epochs = 1},

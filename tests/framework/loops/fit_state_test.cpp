@@ -289,6 +289,19 @@ TEST_F(FitStateTest, a_trained_module_hands_it_to_other_data_without_a_checkpoin
   EXPECT_TRUE(unaware.taken.is_null());
 }
 
+TEST_F(FitStateTest, a_module_that_loads_a_checkpoint_itself_knows_what_the_data_taught) {
+  test::Classifier module;
+  CentredPoints data;
+  fit(module, data);
+  Trainer trainer(options());
+  const auto expected = trainer.test(module, data);
+  test::Classifier loaded;
+  loaded.load_state_dict(load_checkpoint(path_));
+  ShiftedPoints others;
+  EXPECT_EQ(trainer.test(loaded, others), expected);
+  EXPECT_TRUE(test::same_bits(others.mean, data.mean));
+}
+
 TEST_F(FitStateTest, a_resumed_fit_goes_on_with_what_the_data_taught) {
   test::Classifier module;
   CentredPoints data;
