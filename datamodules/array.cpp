@@ -10,7 +10,6 @@
 #include <levin/datamodules/file_arrays.h>
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/tensors.h>
-#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 
@@ -192,6 +191,12 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
   if (names) {
     const auto name = fmt::format("{} (y{})", y.empty() ? x : y, suffix);
     read.y = renumber_classes(read.y, read.class_names, *names, name);
+    if (!read.class_names.empty() && are_class_numbers(read.class_names, *names)) {
+      note(
+          fmt::format("{}: no target is the name of a class, so they are taken for the classes' "
+                      "numbers: 0 for {} and so on.",
+                      name, readers::in_quotes(names->front())));
+    }
   } else {
     names = std::move(read.class_names);
   }
@@ -232,48 +237,13 @@ void ArrayDataModule::check_targets(Arrays& arrays, const std::string& suffix) {
   const int64_t rows = arrays.x.size(0);
   if (arrays.y.size(0) == rows) return;
   const auto error = DataError::rows_differ("x" + suffix, rows, "y" + suffix, arrays.y.size(0));
-  if (options_.y.empty() || std::abs(rows - arrays.y.size(0)) != 1) throw error;
+  const auto& o = options_;
+  const auto& own_file = suffix.empty() ? o.y : suffix == "_val" ? o.y_val : o.y_test;
+  if (own_file.empty() || std::abs(rows - arrays.y.size(0)) != 1) throw error;
   throw DataError(fmt::format(
       "{}. If the files are CSV, the first line of one of them may be a header that was "
-      "taken for a row, or the reverse: set header = true or false",
-      error.what()));
-}
-
-StateDict ArrayDataModule::fitted_state() {
-  load();
-  StateDict state;
-  if (fitted_.target_type == readers::TargetType::automatic) return state;  // there are no targets
-  const bool are_classes = fitted_.target_type == readers::TargetType::classes;
-  state.values["target_type"] = are_classes ? "class" : "value";
-  const auto names = class_names();
-  state.values["class_names"] = Value::Array(names.begin(), names.end());
-  if (fitted_.layout && !fitted_.layout->names.empty()) {
-    state.values["columns"] = to_value(*fitted_.layout);
-  }
-  return state;
-}
-
-bool ArrayDataModule::Fitted::operator==(const Fitted& other) const {
-  return class_names == other.class_names && target_type == other.target_type &&
-         readers::same_columns(layout, other.layout);
-}
-
-void ArrayDataModule::load_fitted_state(const StateDict& state) {
-  Fitted taken;
-  if (state.values.contains("class_names")) taken.class_names = class_names_in(state);
-  if (state.values.contains("target_type")) {
-    taken.target_type = readers::parse_target_type(state.values.at("target_type").as_string());
-  } else if (taken.class_names && !taken.class_names->empty()) {
-    taken.target_type = readers::TargetType::classes;
-  }
-  if (state.values.contains("columns"))
-    taken.layout = readers::layout_from(state.values.at("columns"));
-  const bool is_known = loaded_ && taken.target_type == fitted_.target_type && taken.class_names &&
-                        *taken.class_names == class_names() &&
-                        (!taken.layout || readers::same_columns(taken.layout, fitted_.layout));
-  if (is_known || taken == taken_) return;
-  taken_ = std::move(taken);
-  reset();
+      "taken for a row, or the reverse: set header = {}",
+      error.what(), o.header == "auto" ? "true or false" : "auto"));
 }
 
 Value ArrayDataModule::hyper_parameters() const {

@@ -116,14 +116,18 @@ fs::path checked_output(const ConvertOptions& options) {
   return output;
 }
 
-/// The names of the columns of the first of these files.
-readers::CsvLayout layout_of(const std::string& files, const readers::ShardOptions& options) {
-  auto layout = readers::open_shards(readers::find_files({files}), {}, options).front()->layout();
-  if (layout && !layout->names.empty()) return std::move(*layout);
-  throw DataError(fmt::format(
-      "like = {}: the columns of that file have no names to be matched; name a CSV file with a "
-      "header, or a .lvb file made of one",
-      files));
+/// Settles what `options` leave open by the rows of other files: the order of columns, the number
+/// of features, and what targets are.
+readers::ShardOptions settled_like(const std::string& files, const readers::ShardOptions& options) {
+  const auto shards = readers::open_shards(readers::find_files({files}), {}, options);
+  const auto layout = shards.front()->layout();
+  if (layout && layout->names.empty()) {
+    throw DataError(fmt::format(
+        "like = {}: the columns of that file have no names to be matched; name a CSV file with a "
+        "header, or a .lvb file made of one",
+        files));
+  }
+  return readers::settled(options, shards);
 }
 
 /// The names of a data set's features and target, for the header of its shards.
@@ -228,7 +232,7 @@ Fields describe(ConvertOptions& o) {
       {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
       {"ignore_extra_columns", &o.ignore_extra_columns,
        "true: leave out columns of CSV files that the first file hasn't"},
-      {"like", &o.like, "file of training data whose columns the rows shall have, by their names"},
+      {"like", &o.like, "file of training data, whose columns and number of features the rows get"},
       {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
@@ -253,7 +257,7 @@ Converted convert(const ConvertOptions& options,
   std::vector<std::string> notes;
   shard_options.note = [&notes](const std::string& text) { notes.push_back(text); };
   if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
-  if (!options.like.empty()) shard_options.like = layout_of(options.like, shard_options);
+  if (!options.like.empty()) shard_options = settled_like(options.like, shard_options);
   const ShardedDataset dataset(
       readers::open_shards(readers::find_files(options.inputs),
                            readers::find_files(options.targets), shard_options),

@@ -24,9 +24,10 @@ struct ConvertOptions {
   std::string target_column = "-1";
   std::string header = "auto";
   bool ignore_extra_columns = false;
-  /// A CSV or .lvb file, or a folder of them, whose columns the rows shall have, in the same order:
-  /// the training data, if validation or test data are converted. Empty: they have the order of the
-  /// first file.
+  /// A file of rows, or a folder of them, that these rows shall be like: the training data, if
+  /// validation or test data are converted. CSV columns get the same order, by their names, libsvm
+  /// rows as many features, and targets are classes or values as they are there. Empty: the first
+  /// file decides.
   std::string like{};
   std::string target_type = "auto";
   int64_t num_features = 0;

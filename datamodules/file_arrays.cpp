@@ -83,6 +83,8 @@ DataError unknown_kind(const std::string& path) {
   const auto kind = extension(path);
   std::string remedy = "save it as one of them";
   if (kind == ".gz") remedy = "unpack it with gunzip";
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) remedy = "StreamDataModule reads folders";
   for (const char* streamed : {".libsvm", ".svm", ".svmlight", ".lvb", ".idx"}) {
     if (kind == streamed) remedy = "StreamDataModule reads " + kind + " files";
   }
@@ -141,6 +143,7 @@ FileArrays read_features(const FileNames& names, std::optional<int64_t> rows) {
                                   .ignore_extra_columns = names.ignore_extra_columns,
                                   .target_optional = names.target_optional || !names.y.empty(),
                                   .rows = rows});
+    if (arrays.x.size(1) == 0) throw readers::no_features(names.x);
   } else {
     throw unknown_kind(names.x);
   }

@@ -38,7 +38,8 @@ void check_alike(const ShardedDataset& set, const ShardedDataset& first) {
                                fmt::format("{}, but {} in {}", readers::column_text(*column),
                                            readers::column_text(*expected), first_shard.name()),
                                shard.name(),
-                               "name only files whose rows have the same type and shape");
+                               "name only files whose rows have the same type and shape." +
+                                   readers::width_hint(*column, *expected));
   };
   check("input", shard.columns(), first_shard.columns());
   check("target", set.columns(), first.columns());

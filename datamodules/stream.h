@@ -13,9 +13,8 @@
 namespace levin {
 
 /// Options of StreamDataModule. Files are named by their paths, by folders (all files in them, in
-/// the order of their names) or by patterns ("train-*.csv"); names in folders that begin with '.'
-/// or
-/// '_' are left out.
+/// the order of their names) or by patterns ("train-*.csv"). Names that begin with '.' or '_' are
+/// left out of folders and patterns.
 struct StreamDataModuleOptions {
   /// The files to train, validate and test on. At least one of the four lists must name a file.
   std::vector<std::string> train{};

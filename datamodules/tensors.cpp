@@ -99,6 +99,16 @@ torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
   throw ConfigError::unknown_name("dtype", dtype, {"float32", "float64", "as_is"});
 }
 
+/// The tensor as numbers of the type `dtype`, contiguous. Throws DataError unless all are finite,
+/// before and after the conversion.
+torch::Tensor finite_numbers(const torch::Tensor& given, std::string_view dtype,
+                             std::string_view name) {
+  require_finite(given, given, name);
+  auto result = converted(given, dtype);
+  if (given.scalar_type() == at::kDouble) require_finite(result, given, name);
+  return result.contiguous();
+}
+
 void require_rows(const torch::Tensor& tensor, std::string_view name) {
   if (!tensor.defined() || tensor.dim() == 0) {
     throw DataError(fmt::format("{} is {}; it must be an array of the shape [rows, ...]", name,
@@ -121,11 +131,12 @@ torch::Tensor as_classes(const torch::Tensor& y, int64_t num_classes, std::strin
   }
   const auto labels = column.to(at::kLong);
   if (column.is_floating_point()) {
-    const int64_t bad = first_false(labels.eq(column));
+    constexpr double kExact = 9007199254740992.0;  // 2^53, as in readers::is_whole
+    const int64_t bad = first_false(labels.eq(column).logical_and(column.abs().le(kExact)));
     if (bad >= 0) {
-      throw DataError::bad_value("the class", fmt::format("{}", column[bad].item<double>()),
-                                 place(name, column, bad),
-                                 fmt::format("classes must be whole numbers. {}", kNotClasses));
+      throw DataError::bad_value(
+          "the class", fmt::format("{}", column[bad].item<double>()), place(name, column, bad),
+          fmt::format("classes must be whole numbers up to 2^53. {}", kNotClasses));
     }
   }
   auto fine = labels.ge(0);
@@ -179,6 +190,10 @@ torch::Tensor to_tensor(readers::Array array, std::string_view name) {
       at::TensorOptions(scalar_type(owner->dtype)));
 }
 
+bool are_class_numbers(const std::vector<std::string>& from, const std::vector<std::string>& to) {
+  return std::find_first_of(from.begin(), from.end(), to.begin(), to.end()) == from.end();
+}
+
 torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::string>& from,
                                const std::vector<std::string>& to, std::string_view name) {
   if (from.empty()) return y;
@@ -187,11 +202,10 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
     if (found == to.end()) return {};
     return found - to.begin();
   };
-  const bool has_names = std::any_of(
-      from.begin(), from.end(), [&named](const auto& text) { return named(text).has_value(); });
+  const bool are_numbers = are_class_numbers(from, to);
   std::vector<int64_t> numbers;
   for (const auto& text : from) {
-    const auto number = has_names ? named(text) : class_number(text, std::ssize(to));
+    const auto number = are_numbers ? class_number(text, std::ssize(to)) : named(text);
     if (!number) throw unknown_class(text, to, name);
     numbers.push_back(*number);
   }
@@ -201,21 +215,19 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name) {
   require_rows(x, name);
-  require_finite(x, x, name);
-  auto result = converted(x, dtype);
-  if (x.scalar_type() == at::kDouble) require_finite(result, x, name);
-  return result.contiguous();
+  return finite_numbers(x, dtype, name);
 }
 
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name) {
   require_rows(y, name);
-  require_finite(y, y, name);
   const bool is_integer = c10::isIntegralType(y.scalar_type(), /*includeBool=*/true);
   const bool are_classes =
       type == readers::TargetType::classes ||
       (type == readers::TargetType::automatic && (is_integer || num_classes > 0));
-  return (are_classes ? as_classes(y, num_classes, name) : converted(y, dtype)).contiguous();
+  if (!are_classes) return finite_numbers(y, dtype, name);
+  require_finite(y, y, name);
+  return as_classes(y, num_classes, name).contiguous();
 }
 
 }  // namespace levin

@@ -13,10 +13,12 @@
 /// every value checked. For authors of data modules; users of arrays and files take
 /// ArrayDataModule.
 ///
-///     FileArrays read = read_arrays({.x = "train.csv", .target_column = "species"});  //
-///     file_arrays.h torch::Tensor x = checked_features(read.x, "float32", "x"); const auto type =
-///     readers::TargetType::automatic; torch::Tensor y = checked_targets(read.y, type,
-///     /*num_classes=*/0, "float32", "y");
+///     FileArrays read = read_arrays({.x = "train.csv", .target_column = "species"});
+///     torch::Tensor x = checked_features(read.x, "float32", "x");
+///     const auto type = readers::TargetType::automatic;
+///     torch::Tensor y = checked_targets(read.y, type, /*num_classes=*/0, "float32", "y");
+///
+/// `read_arrays` is in file_arrays.h.
 namespace levin {
 
 /// Makes a tensor of the array's shape that owns its memory. It takes over the array's bytes
@@ -25,11 +27,15 @@ namespace levin {
 /// the array.
 torch::Tensor to_tensor(readers::Array array, std::string_view name = "the array");
 
+/// Whether none of the texts `from` is a name of a class in `to`, so that `renumber_classes` takes
+/// them for numbers of classes.
+bool are_class_numbers(const std::vector<std::string>& from, const std::vector<std::string>& to);
+
 /// Renumbers classes that were read from a file by the names that training knows them by. `y`
 /// [rows] int64 holds indices into the texts `from`; the result holds the indices of the same texts
-/// in `to`. If none of the texts is a name, and all are whole numbers from 0, they are taken for
-/// the numbers of the classes. If `from` is empty, `y` is returned as it is. Throws DataError for a
-/// text that isn't among `to`; `name` is what the error calls `y`.
+/// in `to`. If `are_class_numbers`, whole numbers from 0 stand for themselves. If `from` is empty,
+/// `y` is returned as it is. Throws DataError for a text that isn't among `to`; `name` is what the
+/// error calls `y`.
 torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::string>& from,
                                const std::vector<std::string>& to, std::string_view name);
 
@@ -43,9 +49,10 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
 /// Returns targets in the form that losses take: classes as [rows] int64, values in their own shape
 /// with the type `dtype` (see checked_features). `type` automatic takes integers and booleans for
 /// classes, and any targets if `num_classes` is above 0. Classes [rows, 1] lose their second
-/// dimension. Throws DataError if there are no targets or, naming the row, for NaN, infinities, and
-/// a class that is below 0, not below `num_classes` (0 sets no limit), not a whole number or more
-/// than one number; ConfigError for values with another `dtype`.
+/// dimension. Throws DataError if there are no targets or, naming the row, for NaN, infinities, a
+/// value that float32 can't hold, and a class that is below 0, not below `num_classes` (0 sets no
+/// limit), not a whole number up to 2^53 or more than one number; ConfigError for values with
+/// another `dtype`.
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name);
 

@@ -131,14 +131,13 @@ torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& ta
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input) {
   auto rows = input.dim() > 2 ? input.flatten(1) : input.dim() == 1 ? input.unsqueeze(1) : input;
   if (rows.size(1) != weight.size(1)) {
-    throw DataError(
-        fmt::format("a row of the input has {0} features, but the model has in_features = {1}; set "
-                    "in_features = {0}, or give rows of {1} features{2}",
-                    rows.size(1), weight.size(1),
-                    input.dim() == 2 ? ". libsvm files leave out zeros and don't say how many "
-                                       "features there are: set num_features to their number, the "
-                                       "same for all files and the model."
-                                     : ""));
+    throw DataError(fmt::format(
+        "a row of the input has {0} features, but the model has in_features = {1}; set "
+        "in_features = {0}, or give rows of {1} features{2}",
+        rows.size(1), weight.size(1),
+        input.dim() == 2 ? ". If the rows come from libsvm files, which don't say how many "
+                           "features there are, set num_features to that number."
+                         : ""));
   }
   return rows.to(weight.scalar_type());
 }

@@ -128,6 +128,12 @@ void require_same_order(const CsvLayout& file, const CsvLayout& first) {
                   first.file);
 }
 
+DataError no_features(const std::string& file) {
+  return DataError(file +
+                   " has only one column, the target; add at least one column of features, or set "
+                   "target_column = none. Cells must be separated by commas, semicolons or tabs.");
+}
+
 std::string taken_in_order(const std::vector<std::string>& files, const CsvLayout& first) {
   const bool has_names = !first.names.empty();
   std::string named = files.front();  // in full: a path may be longer than what in_quotes shows

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
 
 /// How the columns of several CSV files find each other: by their names if both files have a
@@ -65,6 +66,10 @@ ColumnPlaces places_in_order(const std::vector<std::string>& columns, std::optio
 /// true.
 ColumnPlaces places_by_name(const CsvLayout& file, const CsvLayout& first, bool ignore_extra,
                             bool target_optional);
+
+/// The error for a file of features that holds nothing but its target, or that seems to, because
+/// its cells are separated by something else.
+DataError no_features(const std::string& file);
 
 /// Says that some of several files have a header and others haven't, so that the columns of `files`
 /// are those of `first` by their places; a sentence for the user.

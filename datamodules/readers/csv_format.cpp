@@ -9,6 +9,10 @@
 namespace levin::readers {
 namespace {
 
+constexpr std::string_view kTextTargets =
+    " Only ArrayDataModule takes texts, the names of classes, for targets, and only if all are "
+    "texts.";
+
 /// What precedes the first record: a byte order mark, and lines without anything but spaces.
 TextRecord before_first_record(std::string_view text) {
   TextRecord skipped = {{}, text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0, 0, false};
@@ -230,7 +234,17 @@ void CsvFormat::fail_width(std::string_view record, int64_t line) const {
                   counted(count, "cell") + ", but the first line has " +
                   std::to_string(columns_.size()) + "; every row must have as many. " +
                   (count < columns_.size() ? "Fill in the missing cells."
-                                           : "Put cells that contain the delimiter in quotes."));
+                                           : "Put cells that contain the delimiter in quotes.") +
+                  delimiter_hint(count == 1 ? record : std::string_view()));
+}
+
+std::string CsvFormat::delimiter_hint(std::string_view text) const {
+  if (trimmed(text).find_first_of(",;|\t ") == text.npos) return {};
+  const char* const name = delimiter_ == '\t'  ? "tabs"
+                           : delimiter_ == ';' ? "semicolons"
+                           : delimiter_ == ',' ? "commas"
+                                               : "the given delimiter";
+  return std::string(" Cells are taken to be separated by ") + name + ", as the first line shows.";
 }
 
 void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) const {
@@ -238,10 +252,11 @@ void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) 
     throw DataError(place(line, column) +
                     ": the cell is empty; every cell must be a number. Fill in the missing value.");
   }
-  throw DataError::bad_value("the cell", in_quotes(cell), place(line, column),
-                             "every cell must be a finite number that a " +
-                                 std::string(dtype_name(dtype_)) +
-                                 " can hold. Write such a number instead.");
+  throw DataError::bad_value(
+      "the cell", in_quotes(cell), place(line, column),
+      "every cell must be a finite number that a " + std::string(dtype_name(dtype_)) +
+          " can hold. Write such a number instead." +
+          (column == places_.target ? std::string(kTextTargets) : delimiter_hint(cell)));
 }
 
 void CsvFormat::fail_target(const std::string& wanted) const {

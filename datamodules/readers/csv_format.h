@@ -184,6 +184,8 @@ class CsvFormat {
   [[noreturn]] void fail_width(std::string_view record, int64_t line) const;
   [[noreturn]] void fail_number(std::string_view cell, int64_t line, size_t column) const;
   [[noreturn]] void fail_target(const std::string& wanted) const;
+  /// A hint for messages, if a record or cell looks as if it were separated by something else.
+  std::string delimiter_hint(std::string_view text) const;
   /// Where a cell is, as messages say it: "a.csv, line 2, column 3 (b)".
   std::string place(int64_t line, size_t column) const;
 

@@ -1,25 +1,18 @@
 #include <levin/datamodules/readers/download.h>
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include <curl/curl.h>
 
-#include <levin/framework/core/diagnostics.h>
+#include <levin/datamodules/readers/folder_lock.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
@@ -28,8 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kSilentWait = 5.0;  // seconds
-constexpr long kNoStatus = 0;        // file://
+constexpr long kNoStatus = 0;  // file://
 constexpr long kOk = 200;
 constexpr long kPartialContent = 206;
 constexpr long kRangeNotSatisfiable = 416;
@@ -193,34 +185,6 @@ class Transfer {
   int64_t received_ = 0;
   int64_t total_ = -1;
   std::exception_ptr failure_;
-};
-
-/// Lets one process (and thread) at a time download into a folder, if the file system has locks.
-/// Says so if that takes longer than a few seconds.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    const double start = files::monotonic_seconds();
-    bool has_said_so = false;
-    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK && errno != EINTR) return;
-      if (!has_said_so && files::monotonic_seconds() - start > kSilentWait) {
-        has_said_so = true;
-        diagnostics::print("waiting for another process that downloads into '" + folder.string() +
-                           "'\n");
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
- private:
-  int descriptor_;
 };
 
 /// Why the file doesn't have the checksum; nothing if it has.

@@ -40,6 +40,11 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
     throw DataError::unreadable(file.string(),
                                 "only IDX files may be gzipped; unpack it with gunzip first");
   }
+  if (file.extension() == ".npz") {
+    throw DataError::unreadable(file.string(),
+                                "a .npz file isn't read row by row; ArrayDataModule reads it, or "
+                                "save its arrays as .npy files");
+  }
   throw DataError::unreadable(file.string(), "its name ends in none of " + suffixes +
                                                  "; rename it, or set format to one of " + formats);
 }
@@ -100,17 +105,10 @@ void check_alike(const Shards& shards) {
       }
       return text;
     };
-    const auto is_sparse = [](const Shard& of) {
-      const auto* text = dynamic_cast<const TextShard*>(&of);
-      return text != nullptr && text->is_sparse();
-    };
     throw DataError("the rows of " + shard->name() + " hold " + list(*shard) + ", but those of " +
                     first.name() + " hold " + list(first) +
-                    "; name files whose rows are of one kind" +
-                    (is_sparse(*shard) || is_sparse(first)
-                         ? ", and set num_features to the number of features if libsvm files don't "
-                           "show it"
-                         : ""));
+                    "; name files whose rows are of one kind." +
+                    width_hint(shard->columns().front(), first.columns().front()));
   }
 }
 
@@ -197,6 +195,13 @@ size_t Column::values() const { return static_cast<size_t>(element_count(shape).
 
 std::string column_text(const Column& column) {
   return std::string(dtype_name(column.dtype)) + " " + shape_text(column.shape);
+}
+
+std::string width_hint(const Column& one, const Column& other) {
+  const bool are_lists = one.shape.size() == 1 && other.shape.size() == 1;
+  if (!are_lists || one.shape == other.shape || one.name == "target") return {};
+  return " If they come from libsvm files, which don't say how many features there are, set "
+         "num_features to that number when they are read or converted.";
 }
 
 void check_options(const ShardOptions& options) {

@@ -148,5 +148,9 @@ std::vector<std::filesystem::path> find_files(const std::vector<std::string>& na
 
 /// Writes type and shape of a column as messages show them: "float32 [784]".
 std::string column_text(const Column& column);
+/// What a message about two columns that should be alike says in addition if rows differ only in
+/// their number of features, as those of libsvm files do that were read or converted apart; else
+/// empty.
+std::string width_hint(const Column& one, const Column& other);
 
 }  // namespace levin::readers

@@ -22,11 +22,7 @@ class CsvLines : public LineFormat {
  public:
   CsvLines(const std::string& name, std::string_view text, const CsvOptions& options)
       : csv_(text, name, options, DType::float32), target_(csv_.target()) {
-    if (width({}) == 0) {
-      throw DataError(name +
-                      " has only one column, the target; add at least one column of features, or "
-                      "set target_column = none");
-    }
+    if (width({}) == 0) throw no_features(name);
   }
 
   Start start(std::string_view) const override { return {csv_.begin(), csv_.first_line()}; }

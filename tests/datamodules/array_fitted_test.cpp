@@ -77,7 +77,15 @@ TEST_F(ArrayDataModuleFitted, a_class_that_training_never_met_is_refused_by_name
 
 TEST_F(ArrayDataModuleFitted, numbers_may_stand_for_classes_that_have_names) {
   const auto state = fitted("1,ant\n2,bee\n3,cat\n");
-  EXPECT_TRUE(targets(test_rows("1,2\n2,0\n", state)).equal(torch::tensor({2, 0})));
+  auto numbered = test_rows("1,2\n2,0\n", state);
+  EXPECT_TRUE(read_all(numbered.test_dataloader()).target().equal(torch::tensor({2, 0})));
+  const auto notes = numbered.take_notes();
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_TRUE(says(notes.front(), {"new.csv (y_test): no target is the name of a class",
+                                   "taken for the classes' numbers: 0 for 'ant' and so on."}));
+  auto named = test_rows("1,cat\n", state);
+  named.setup(Stage::test);
+  EXPECT_TRUE(named.take_notes().empty());
   auto data = test_rows("1,3\n2,0\n", state);
   EXPECT_TRUE(says(message_of<DataError>([&] { data.setup(Stage::test); }), {"the class '3'"}));
 }

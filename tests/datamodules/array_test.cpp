@@ -221,6 +221,11 @@ TEST(ArrayDataModule, values_that_are_no_numbers_are_refused_with_their_place) {
   auto y = torch::rand({10});
   y[7] = NAN;
   EXPECT_EQ(data_error({features(10), y}), "y, row 7: the value is nan" + hint);
+  auto large = torch::rand({10}, torch::kDouble);
+  large[2] = -1e300;
+  EXPECT_EQ(data_error({features(10), large}),
+            "y, row 2: the value is -1e+300; float32 can't hold it. Set dtype = float64.");
+  EXPECT_EQ(data_error({features(10), large, {.dtype = "float64"}}), "no DataError");
 }
 
 TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
@@ -235,7 +240,13 @@ TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
   EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}), "no DataError");
   real[5] = 0.5;
   EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}),
-            "y, row 5: the class is 0.5; classes must be whole numbers." + hint);
+            "y, row 5: the class is 0.5; classes must be whole numbers up to 2^53." + hint);
+  auto large = labels(10).to(torch::kDouble);
+  for (const double beyond : {1e300, 9223372036854775808.0}) {  // int64 holds neither
+    large[5] = beyond;
+    EXPECT_SAYS(data_error({features(10), large, {.target_type = "class"}}),
+                "; classes must be whole numbers up to 2^53." + hint);
+  }
   EXPECT_EQ(data_error({features(10), torch::zeros({10, 2}, torch::kLong)}),
             "y: the shape is [10, 2]; classes must be [rows] or [rows, 1]." + hint);
 }
@@ -491,7 +502,16 @@ TEST(ArrayDataModuleFiles, a_first_line_that_could_be_a_header_is_noted_or_the_m
   write_text(folder / "y.csv", "7.5\n1.5\n0.5\n");
   EXPECT_SAYS(data_error(ArrayDataModule(options)),
               "'x' has 2 rows but 'y' has 3: every tensor of a data set needs the same number. If "
-              "the files are CSV, the first line of one of them may be a header");
+              "the files are CSV, the first line of one of them may be a header that was taken for "
+              "a row, or the reverse: set header = true or false");
+  write_text(folder / "x.csv", "a,b\n3,4\n5,6\n");
+  write_text(folder / "y.csv", "7.5\n1.5\n");
+  auto both = options;
+  both.x_val = folder / "x.csv";
+  both.y_val = folder / "y.csv";
+  EXPECT_EQ(data_error(ArrayDataModule(both)), "no DataError");
+  both.header = "true";  // only one of the files has one
+  EXPECT_SAYS(data_error(ArrayDataModule(both)), "or the reverse: set header = auto");
 }
 
 TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
@@ -506,6 +526,11 @@ TEST(ArrayDataModuleFiles, files_that_cannot_be_read_are_refused_by_name) {
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.libsvm"})),
               "StreamDataModule reads .libsvm files");
   EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "x.csv.gz"})), "unpack it with gunzip");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder.path()})), "StreamDataModule reads folders");
+  write_text(folder / "pipes.csv", "a|b|c\n1|2|0\n");
+  EXPECT_SAYS(data_error(ArrayDataModule({.x = folder / "pipes.csv"})),
+              "pipes.csv has only one column, the target; add at least one column of features, or "
+              "set target_column = none. Cells must be separated by commas, semicolons or tabs.");
   write_text(folder / "tabs.tsv", "a\tb\n1\t2\n");
   EXPECT_NO_THROW(
       ArrayDataModule({.x = folder / "tabs.tsv", .target_column = "none"}).setup(Stage::predict));

@@ -157,6 +157,29 @@ TEST_F(Convert, shards_keep_the_names_of_columns_and_refuse_those_of_another_ord
       "have no names to be matched");
 }
 
+// trials 14: rows converted apart from the training data get the same number of features.
+TEST_F(Convert, libsvm_rows_like_those_of_training_have_as_many_features_and_the_same_targets) {
+  write_text(folder / "train.libsvm", "0.5 1:1 5:2\n2 2:1\n");
+  write_text(folder / "narrow.libsvm", "1 3:4\n");
+  convert({.inputs = {at("train.libsvm")}, .output = at("train")});
+  convert({.inputs = {at("narrow.libsvm")}, .output = at("apart")});
+  expect_data_error(
+      [&] {
+        open_files({folder / "train/shard-00000.lvb", folder / "apart/shard-00000.lvb"});
+      },
+      "set num_features to that number when they are read or converted.");
+  for (const char* like : {"train", "train.libsvm"}) {
+    const std::string output = at("like-") + like;
+    convert({.inputs = {at("narrow.libsvm")}, .output = output, .like = at(like)});
+    expect_rows(read_back(output),
+                {torch::tensor({{0.0F, 0.0F, 4.0F, 0.0F, 0.0F}}), torch::tensor({1.0F})});
+  }
+  write_text(folder / "wide.libsvm", "1 6:4\n");
+  expect_data_error(
+      [&] { convert({.inputs = {at("wide.libsvm")}, .output = at("no"), .like = at("train")}); },
+      "found '6:4', but rows have 5 features");
+}
+
 TEST_F(Convert, what_cannot_be_converted_leaves_nothing_behind) {
   auto text = std::string("1,2,0\n");
   for (int i = 0; i < 12; ++i) text += text;  // 4,096 rows, several batches

@@ -207,7 +207,11 @@ TEST(Shards, damaged_csv_is_an_error_that_names_file_and_line) {
   expect_refused(path, "a,b,c\n", " has a header, but no rows; add at least one row");
   expect_refused(path, "1\n2\n",
                  " has only one column, the target; add at least one column of features, or set "
-                 "target_column = none");
+                 "target_column = none. Cells must be separated by commas, semicolons or tabs.");
+  expect_refused(path, "a,b\n1,ant\n",
+                 ", line 2, column 2 (b): the cell is 'ant'; every cell must be a finite number "
+                 "that a float32 can hold. Write such a number instead. Only ArrayDataModule takes "
+                 "texts, the names of classes, for targets, and only if all are texts.");
 }
 
 TEST(Shards, damaged_libsvm_is_an_error_that_names_file_and_line) {
@@ -336,7 +340,7 @@ TEST(Shards, files_that_do_not_fit_together_are_refused_by_name) {
       },
       "the rows of " + (folder / "b.lvb").string() +
           " hold input float32 [4], target int64 [], but those of " + a +
-          " hold input float32 [3], target int64 []; name files whose rows are of one kind");
+          " hold input float32 [3], target int64 []; name files whose rows are of one kind.");
   write_lvb(folder / "none.lvb", test::make_rows(0, 3));
   expect_data_error([&] { open_files({folder / "none.lvb"}); },
                     "none.lvb has no rows; add at least one, or leave the file out");
@@ -363,6 +367,8 @@ TEST(Shards, files_that_do_not_fit_together_are_refused_by_name) {
                         "libsvm");
   expect_data_error([&] { open_files({folder / "a.csv.gz"}); },
                     "only IDX files may be gzipped; unpack it with gunzip first");
+  expect_data_error([&] { open_files({folder / "a.npz"}); },
+                    "a .npz file isn't read row by row; ArrayDataModule reads it");
   EXPECT_THROW(open_files({folder / "a.csv"}, {.format = "cvs"}), ConfigError);
 }
 
@@ -481,7 +487,8 @@ TEST(Shards, libsvm_rows_narrower_than_those_of_other_files_name_num_features) {
   write_text(folder / "b.libsvm", "0 1:1\n");
   const std::vector<fs::path> files = {folder / "a.lvb", folder / "b.libsvm"};
   expect_data_error([&] { open_files(files); },
-                    "and set num_features to the number of features if libsvm files don't show it");
+                    "If they come from libsvm files, which don't say how many features there are, "
+                    "set num_features to that number when they are read or converted.");
   EXPECT_EQ(open_files(files, {.num_features = 3})->table().rows(), 6);
 }
 

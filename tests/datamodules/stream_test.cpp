@@ -207,7 +207,9 @@ TEST(StreamDataModule, files_that_cannot_be_used_are_refused_by_name_before_trai
   expect("three.lvb", "four.lvb",
          "four.lvb: the input of a row is float32 [4], but float32 [3] in " +
              (folder / "three.lvb").string() +
-             "; name only files whose rows have the same type and shape");
+             "; name only files whose rows have the same type and shape. If they come from libsvm "
+             "files, which don't say how many features there are, set num_features to that number "
+             "when they are read or converted.");
   expect("x.npy", nullptr,
          "x.npy has no targets, which training, validation and testing need; set target_column, "
          "or name their files in train_targets",

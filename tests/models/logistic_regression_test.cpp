@@ -285,9 +285,8 @@ TEST(LogisticRegression, inputs_of_any_shape_and_number_type_are_flattened) {
               model.forward(torch::zeros({2, 13}));
             }),
             "a row of the input has 13 features, but the model has in_features = 12; set "
-            "in_features = 13, or give rows of 12 features. libsvm files leave out zeros and don't "
-            "say how many features there are: set num_features to their number, the same for all "
-            "files and the model.");
+            "in_features = 13, or give rows of 12 features. If the rows come from libsvm files, "
+            "which don't say how many features there are, set num_features to that number.");
 }
 
 TEST(LogisticRegression, starts_with_the_values_pytorch_would) {

@@ -190,6 +190,28 @@ TEST(ReadersCsv, says_what_is_wrong_with_a_line_and_how_to_mend_it) {
   expect_data_error([] { parse("a,\"b\"x\n1,2\n"); }, "a.csv, line 1, column 2: text follows");
 }
 
+// trials 2: the delimiter is a guess as well.
+TEST(ReadersCsv, says_what_it_took_for_the_delimiter_if_that_may_be_wrong) {
+  expect_data_error(
+      [] { parse("a;b,c\n1,2\n"); },
+      "the cell is '1,2'; every cell must be a finite number that a float64 can hold. "
+      "Write such a number instead. Cells are taken to be separated by semicolons, as "
+      "the first line shows.");
+  expect_data_error([] { parse("kind;x,y\nant,1,2\n", {.target_column = "kind"}); },
+                    "the row has 1 cell, but the first line has 2; every row must have as many. "
+                    "Fill in the missing cells. Cells are taken to be separated by semicolons, as "
+                    "the first line shows.");
+  expect_data_error([] { parse("a|b\n1|2\n"); }, "separated by commas, as the first line shows.");
+}
+
+TEST(ReadersCsv, says_that_targets_are_all_texts_or_all_numbers) {
+  expect_data_error(
+      [] { parse("a,b\n1,2\n1,ant\n", {.target_column = "b"}); },
+      "the cell is 'ant'; every cell must be a finite number that a float64 can hold. "
+      "Write such a number instead. Only ArrayDataModule takes texts, the names of classes, for "
+      "targets, and only if all are texts.");
+}
+
 TEST(ReadersCsv, shows_a_binary_cell_without_its_bytes) {
   const std::string cell(1000, '\x1b');
   const std::string shown(60, '?');

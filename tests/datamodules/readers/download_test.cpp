@@ -21,6 +21,7 @@
 
 #include "datamodules/readers/http_server.h"
 #include "datamodules/readers/support.h"
+#include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
 
 namespace levin::readers::download_test {
@@ -86,7 +87,8 @@ TEST_F(ReadersDownload, says_that_it_waits_for_another_process) {
   files::inject_clock([&] { return static_cast<double>(looks++); });  // a second for each look
   testing::internal::CaptureStderr();
   std::thread thread([&] { download_from({"/good"}); });
-  while (looks < 8) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // The look that shows more than 5 seconds is the last one: then it has been said.
+  EXPECT_TRUE(test::eventually([&] { return looks > 6; }));
   EXPECT_FALSE(has_destination());
   ::close(other);
   thread.join();
