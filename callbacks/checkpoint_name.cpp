@@ -74,10 +74,11 @@ std::string format_number(T value, const std::string& spec) {
   return fmt::format(fmt::runtime(format), value);
 }
 
-/// Returns a metric's name as part of a file name. A name like "val/loss" must not create a folder.
-std::string file_part(std::string name) {
-  std::replace(name.begin(), name.end(), '/', '_');
-  return name;
+/// Returns a text as part of a file name. A metric's name like "val/loss", or a number that is
+/// filled up by slashes (`{loss:/>9.2f}`), must not lead to a folder.
+std::string file_part(std::string text) {
+  std::replace(text.begin(), text.end(), '/', '_');
+  return text;
 }
 
 }  // namespace
@@ -127,13 +128,13 @@ std::string CheckpointName::format(int64_t epoch, int64_t step, const MetricMap&
     if (part.metric.empty()) continue;
     if (insert_names_) name += file_part(part.metric) + "=";
     if (is_whole(part.metric)) {
-      name += format_number(part.metric == "epoch" ? epoch : step, part.spec);
+      name += file_part(format_number(part.metric == "epoch" ? epoch : step, part.spec));
       continue;
     }
     const auto found = metrics.find(part.metric);
     constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
     const double value = found == metrics.end() ? kMissing : found->second;
-    const std::string text = format_number(value, part.spec);
+    const std::string text = file_part(format_number(value, part.spec));
     name += text.size() > kMostBytesOfNumber && std::abs(value) > 1e20
                 ? fmt::format("{:.6g}", value)
                 : text;

@@ -105,7 +105,7 @@ void throw_at(const ConfigError& error, const ConfigNode& object, std::string_vi
 void require_object(const ConfigNode& node, std::string_view place) {
   if (node.is_object() || node.is_null()) return;
   throw ConfigError(fmt::format("{}: {} = {}: expected settings, `key: value` lines",
-                                node.origin.to_string(), place, node.plain().to_json()));
+                                node.origin.to_string(), place, shortened(node.plain().to_json())));
 }
 
 }  // namespace levin

@@ -27,6 +27,13 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::string shortened(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  size_t end = most;  // not within a character of UTF-8
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return fmt::format("{}... ({} bytes)", text.substr(0, end), text.size());
+}
+
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
   std::string nearest;
   size_t smallest = std::max<size_t>(2, name.size() / 3) + 1;
@@ -42,19 +49,20 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 
 ConfigError ConfigError::invalid_value(std::string_view option, std::string_view value,
                                        std::string_view requirement) {
-  return ConfigError(fmt::format("{} = {}: {}", option, value, requirement));
+  return ConfigError(fmt::format("{} = {}: {}", option, shortened(value), requirement));
 }
 
 ConfigError ConfigError::unknown_name(std::string_view kind, std::string_view name,
                                       const std::vector<std::string>& known,
                                       std::string_view where) {
-  const std::string nearest = nearest_name(name, known);
+  const std::string shown = shortened(name);
+  const std::string nearest = nearest_name(shown, known);
   const std::string hint = known.empty() ? "there are none"
                            : nearest.empty()
                                ? fmt::format("the known ones are: {}", fmt::join(known, ", "))
                                : fmt::format("did you mean '{}'?", nearest);
   const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);
-  return ConfigError(fmt::format("{}unknown {} '{}'; {}", prefix, kind, name, hint));
+  return ConfigError(fmt::format("{}unknown {} '{}'; {}", prefix, kind, shown, hint));
 }
 
 ConfigError ConfigError::conflict(std::string_view what, std::string_view hint) {
@@ -78,7 +86,7 @@ DataError DataError::empty(std::string_view what, std::string_view hint) {
 
 DataError DataError::bad_value(std::string_view what, std::string_view value,
                                std::string_view where, std::string_view hint) {
-  return DataError(fmt::format("{}: {} is {}; {}", where, what, value, hint));
+  return DataError(fmt::format("{}: {} is {}; {}", where, what, shortened(value), hint));
 }
 
 DataError DataError::no_such_tensor(std::string_view name, const std::vector<std::string>& known) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -112,6 +113,10 @@ class ModuleError : public Error {
   static ModuleError contract(std::string_view hook, std::string_view problem,
                               std::string_view hint);
 };
+
+/// Returns a text as messages quote it. A text of more than `most` bytes, which a file may hold, is
+/// cut, and "... (16777216 bytes)" says so.
+std::string shortened(std::string_view text, size_t most = 300);
 
 /// The name among `known` that is the fewest edits away from `name`, or "" if none is near. Near is
 /// a Levenshtein distance of at most 2, or at most a third of the length if that is more.

@@ -286,7 +286,7 @@ bool AppendFile::is_removed() const {
   struct stat there {};
   if (!is_open() || ::fstat(descriptor_, &own) != 0) return false;
   if (::stat(path_.c_str(), &there) != 0) return errno == ENOENT || errno == ENOTDIR;
-  return own.st_nlink == 0 && (own.st_dev != there.st_dev || own.st_ino != there.st_ino);
+  return own.st_dev != there.st_dev || own.st_ino != there.st_ino;
 }
 
 std::string AppendFile::text() const {

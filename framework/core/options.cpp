@@ -186,7 +186,7 @@ void from_value(const Fields& fields, const Value& object, std::string_view wher
   const std::string prefix = where.empty() ? std::string() : fmt::format("{}: ", where);
   if (!object.is_object()) {
     throw ConfigError(
-        fmt::format("{}expected settings by name, found {}", prefix, object.to_json()));
+        fmt::format("{}expected settings by name, found {}", prefix, shortened(object.to_json())));
   }
   std::vector<std::string> names;
   for (const auto& field : fields) names.push_back(field.name);

@@ -3,7 +3,8 @@
 namespace levin {
 
 /// Tells the core that the calling thread runs in a loop until something changes, so that the core
-/// saves power and leaves its units to the other thread that it may run. Takes some ten nanoseconds.
+/// saves power and leaves its units to the other thread that it may run. Takes some ten
+/// nanoseconds.
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();

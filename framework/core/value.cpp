@@ -204,7 +204,7 @@ class ValueReader {
 
 [[noreturn]] void wrong_type(const Value& value, std::string_view expected) {
   throw CheckpointError(fmt::format("expected {} in a saved state, found {}", expected,
-                                    value.to_json().substr(0, 60)));
+                                    shortened(value.to_json(), 60)));
 }
 
 }  // namespace

@@ -1,16 +1,15 @@
 #include <levin/framework/launch/supervisor_signals.h>
 
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/stop_burst.h>
 
 namespace levin {
 namespace {
@@ -18,18 +17,11 @@ namespace {
 std::atomic<int> g_wake{-1};
 std::atomic<int> g_stops{0};
 std::atomic<int> g_last_stop{0};
-std::atomic<int64_t> g_first_stop_at{0};
-constexpr int64_t kOneStop = 1'000'000'000;  // nanoseconds
-static_assert(std::atomic<int64_t>::is_always_lock_free);
 static_assert(std::atomic<int>::is_always_lock_free);  // because signal handlers use them
+StopBurst g_burst;
 
-/// Counts a stop signal, unless it came within a second of the first one.
 void note_stop(int number) {
-  timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  const int64_t now = int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-  int64_t first = 0;
-  if (!g_first_stop_at.compare_exchange_strong(first, now) && now - first < kOneStop) return;
+  if (g_burst.note() == StopBurst::Signal::same) return;
   g_last_stop = number;
   ++g_stops;
 }
@@ -65,7 +57,7 @@ SupervisorSignals::SupervisorSignals() : wake_(Pipe::open()) {
   make_nonblocking(wake_.read);
   make_nonblocking(wake_.write);
   g_stops = 0;
-  g_first_stop_at = 0;
+  g_burst.forget();
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
   sigset_t wanted;

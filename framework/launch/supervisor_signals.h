@@ -30,7 +30,7 @@ class SupervisorSignals {
   /// Makes the descriptor unreadable until the next signal.
   void clear() const;
   /// How many times SIGINT, SIGTERM or SIGHUP has arrived. Those within a second of the first one
-  /// belong to it and don't count, as with StopSignal.
+  /// belong to it and don't count (StopBurst).
   int stops() const;
   /// Which of the three arrived last; 0 if none has arrived in this process.
   int last_stop() const;

@@ -7,11 +7,10 @@ namespace levin {
 
 /// Lets a loop end well after SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed). While
 /// an object of this class exists, the first of these signals only sets a flag, which the loop
-/// reads when it is safe to stop. Signals within a second of the first one belong to it: they come
-/// from a key that was hit twice, or from a shell and the system that both report a closed
-/// terminal. A later signal of the same kind ends the program at once, unless Levin's launcher has
-/// started the program (LEVIN_LAUNCHED is set): the launcher ends its ranks itself. SIGHUP stays
-/// ignored if it is, as under nohup.
+/// reads when it is safe to stop. Signals within a second of the first one belong to it
+/// (StopBurst). A later signal of the same kind ends the program at once, unless Levin's launcher
+/// has started the program (LEVIN_LAUNCHED is set): the launcher ends its ranks itself. SIGHUP
+/// stays ignored if it is, as under nohup.
 ///
 ///     const StopSignal signal;
 ///     while (!StopSignal::received()) train_one_step();

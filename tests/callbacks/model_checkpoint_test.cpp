@@ -89,6 +89,12 @@ TEST(ModelCheckpoint, ATildeInDirpathIsTheHomeFolder) {
   EXPECT_TRUE(fs::exists(folder.path() / "end.ckpt"));
 }
 
+TEST(CheckpointName, NumbersNeverLeadOutOfTheFolder) {
+  // As long as the metric isn't known, its NaN fills the width.
+  const CheckpointName name("..{loss:/>3.0f}{epoch:/>3d}", false);
+  EXPECT_EQ(name.format(7, 0, {{"loss", 5.0}}), "..__5__7");
+}
+
 TEST(CheckpointName, RefusesNamesTooLongForAFileSystem) {
   for (const std::string& pattern :
        {std::string(201, 'x'), "folder/" + std::string(201, 'x'), "{epoch:100d}" + std::string(),

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include <levin/framework/collectives/gloo.h>
+
 #include "cli/program.h"
 #include "framework/default_hangup.h"
 
@@ -70,6 +72,9 @@ TEST_F(ProgramOutput, messages_that_cannot_be_written_never_stop_a_run) {
     EXPECT_EQ(read_file(run_folder / "metrics.csv"), expected) << redirected;
     EXPECT_TRUE(fs::exists(run_folder / "config.yaml")) << redirected;
   }
+  if (has_gloo()) {
+    EXPECT_EQ(shell(loud + " --trainer.devices=2 2>/dev/full"), 0) << said();
+  }
   // `head` is gone after the first byte.
   EXPECT_EQ(shell("{ " + loud + "; echo $? > status; } 2>&1 | head -c 1"), 0);
   EXPECT_EQ(read_file(folder_ / "status"), "0\n");
@@ -87,6 +92,9 @@ TEST_F(ProgramOutput, results_that_cannot_be_written_are_an_error) {
     EXPECT_NE(said().find("error: can't write to 'standard output': "), std::string::npos)
         << result << "\n"
         << said();
+  }
+  if (has_gloo()) {
+    EXPECT_EQ(shell("levin fit -c iris.yaml --trainer.devices=2 --json >/dev/full"), 1) << said();
   }
   for (const std::string result : {"levin list", "levin fit -c iris.yaml --print-config"}) {
     EXPECT_EQ(shell(result + " >&-"), 1) << result << "\n" << said();
@@ -140,6 +148,21 @@ TEST_F(ProgramOutput, two_ctrl_c_at_once_and_a_closed_terminal_leave_a_checkpoin
     EXPECT_EQ(ended.status, 130) << ended.err;
     EXPECT_TRUE(fs::exists(folder_ / "levin_logs" / name / "checkpoints/interrupted.ckpt"));
     EXPECT_EQ(ended.json().at("stop_reason"), Value("interrupted"));
+  }
+}
+
+TEST_F(ProgramOutput, a_rank_that_waits_for_others_says_so_and_one_signal_ends_it) {
+  const std::string waits_as_rank_0 =
+      "SLURM_NTASKS=4 SLURM_PROCID=0 SLURM_JOB_ID=7 SLURM_STEP_ID=0 SLURM_NODEID=0 SLURM_LOCALID=0 "
+      "SLURM_NNODES=1 SLURM_STEP_NODELIST=localhost SLURM_TASKS_PER_NODE=4 '" LEVIN_BINARY_DIR
+      "/bin/levin' fit -c iris.yaml 2> waits & rank=$!; i=0; "
+      "until grep -q 'waits for' waits || test $i = 1200; do sleep 0.05; i=$((i+1)); done; "
+      "kill -TERM $rank; wait $rank";
+  EXPECT_EQ(shell(waits_as_rank_0), 128 + SIGTERM) << said();
+  const std::string text = read_file(folder_ / "waits");
+  for (const char* part : {"rank 0 of 4 (SLURM started it) waits for ranks 1, 2, 3",
+                           "to train alone in this shell, unset SLURM_PROCID"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
   }
 }
 

@@ -84,7 +84,7 @@ TEST_F(ReadersDownload, says_that_it_waits_for_another_process) {
   const int other = ::open(destination_.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
   ASSERT_EQ(::flock(other, LOCK_EX), 0);
   std::atomic<int> looks{0};
-  files::inject_clock([&] { return static_cast<double>(looks++); });  // a second for each look
+  files::inject_clock([&] { return 10.0 * looks++; });  // ten seconds between two looks
   testing::internal::CaptureStderr();
   std::thread thread([&] { download_from({"/good"}); });
   // The look that shows more than 5 seconds is the last one: then it has been said.

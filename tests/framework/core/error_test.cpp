@@ -98,6 +98,18 @@ TEST(ErrorMessages, checkpoint_and_module_errors_say_what_and_what_to_do) {
                "EarlyStopping needs the metric 'x', which was not logged; no metric was logged");
 }
 
+TEST(ErrorMessages, a_long_value_is_cut_and_its_length_said) {
+  const std::string name(16 << 20, 'x');
+  for (const std::string message : {ConfigError::invalid_value("a", name, "must be short").what(),
+                                    ConfigError::unknown_name("key", name, {"a", "b"}).what(),
+                                    DataError::bad_value("a", name, "b", "c").what()}) {
+    EXPECT_LT(message.size(), 500U);
+    EXPECT_NE(message.find("xxx... (16777216 bytes)"), std::string::npos) << message;
+  }
+  EXPECT_EQ(shortened("abc", 3), "abc");
+  EXPECT_EQ(shortened("a\xc3\xa4\xc3\xa4", 4), "a\xc3\xa4... (5 bytes)") << "half an umlaut";
+}
+
 TEST(ErrorMessages, braces_in_values_are_kept) {
   EXPECT_TRUE(says(ConfigError::invalid_value("x", "{0} {}", "no {braces}").what(),
                    {"{0} {}", "no {braces}"}));

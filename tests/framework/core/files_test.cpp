@@ -393,8 +393,14 @@ TEST(FilesAppend, knows_that_its_file_is_gone_and_still_has_the_text) {
 TEST(FilesAppend, knows_that_another_file_took_its_place) {
   const TemporaryFolder folder;
   files::AppendFile file(folder.path() / "log");
+  EXPECT_FALSE(file.is_removed());
   files::write_atomically(folder.path() / "log", "an editor's copy");
   EXPECT_TRUE(file.is_removed());
+  files::AppendFile other(folder.path() / "log");
+  fs::rename(folder.path() / "log", folder.path() / "log.1");
+  EXPECT_TRUE(other.is_removed());
+  files::write_atomically(folder.path() / "log", "the next one");
+  EXPECT_TRUE(other.is_removed());
 }
 
 TEST(FilesAppend, replaces_the_whole_text_once_that_is_possible) {
