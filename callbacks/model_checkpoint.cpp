@@ -296,7 +296,7 @@ std::filesystem::path ModelCheckpoint::free_path(
     const auto suffix = version == 0 ? std::string() : fmt::format("-v{}", version);
     const auto path = folder_ / (name + suffix + kExtension);
     if (std::find(ours.begin(), ours.end(), path) != ours.end()) return path;
-    if (!std::filesystem::exists(path) && !run.save_requested(path)) return path;
+    if (!files::exists(path) && !run.save_requested(path)) return path;
   }
 }
 

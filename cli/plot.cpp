@@ -155,7 +155,7 @@ std::string draw_chart(std::string_view metric, const Curve& curve, int width, i
 }
 
 std::string plot_run(const std::filesystem::path& run, std::vector<std::string> metrics) {
-  const auto file = std::filesystem::is_directory(run) ? run / "metrics.csv" : run;
+  const auto file = files::is_folder(run) ? run / "metrics.csv" : run;
   const std::string csv = files::read_text(file);
   if (metrics.empty()) {
     const auto names = metric_names(csv);

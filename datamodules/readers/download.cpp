@@ -241,7 +241,7 @@ void obtain(const std::vector<std::string>& urls, const fs::path& destination,
   const fs::path folder = destination.has_parent_path() ? destination.parent_path() : ".";
   files::create_folder(folder);
   const FolderLock lock(folder);
-  if (fs::exists(destination) && !fault(destination, options.checksum)) return;
+  if (files::exists(destination) && !fault(destination, options.checksum)) return;
   fs::path part = destination;
   part += ".part";
   const CurlHandle curl = open_curl();

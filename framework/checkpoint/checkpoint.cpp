@@ -247,7 +247,7 @@ void save_checkpoint(const std::filesystem::path& given, const StateDict& state)
   const std::string header = seal(plan, state);
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
   for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
-  if (!std::filesystem::is_directory(path)) return files::write_atomically(path, parts);
+  if (!files::is_folder(path)) return files::write_atomically(path, parts);
   auto beside = path;  // a file can't be renamed over a folder, a sharded checkpoint
   beside += ".new";
   files::write_atomically(beside, parts);
@@ -257,14 +257,14 @@ void save_checkpoint(const std::filesystem::path& given, const StateDict& state)
 
 StateDict load_checkpoint(const std::filesystem::path& given) {
   const auto path = without_tilde(given);
-  if (std::filesystem::is_directory(path)) return load_sharded_checkpoint(path);
+  if (files::is_folder(path)) return load_sharded_checkpoint(path);
   refuse_other_files(path);
   return parse(std::make_shared<std::string>(files::read_text(path)), path.string());
 }
 
 StateDict load_checkpoint_outline(const std::filesystem::path& given) {
   const auto path = without_tilde(given);
-  if (std::filesystem::is_directory(path)) return load_sharded_outline(path);
+  if (files::is_folder(path)) return load_sharded_outline(path);
   refuse_other_files(path);
   const auto mapped = map_file(path);
   const auto bytes = bytes_of(mapped);

@@ -19,7 +19,7 @@ constexpr uint64_t kMostRecordBytes = uint64_t{1} << 20;
 constexpr size_t kLongestJobName = 100;  // in the name of a file, which may have 255 bytes
 
 Value read(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return Value::Object{};
+  if (!files::exists(path)) return Value::Object{};
   try {
     Value fits = Value::from_json(files::read_text(path, kMostRecordBytes));
     for (const auto& [number, fit] : fits.as_object()) {

@@ -104,7 +104,7 @@ void write_index(const fs::path& folder, int64_t world_size, const std::string& 
   Value::Array parts;
   for (int64_t rank = 0; rank < world_size; ++rank) {
     const auto name = part_name(rank, save);
-    if (!fs::exists(folder / name)) {
+    if (!files::exists(folder / name)) {
       throw CheckpointError::io("find", (folder / name).string(),
                                 "all ranks must write to one file system");
     }
@@ -146,7 +146,7 @@ void remove_parts(const fs::path& folder, const std::string& save) {
 
 Value read_index(const fs::path& folder) {
   const auto path = folder / kIndex;
-  if (!fs::exists(path)) {
+  if (!files::exists(path)) {
     throw CheckpointError::corrupt(
         folder.string(),
         "a directory without index.json: its writing was cut short, or it is no checkpoint");
@@ -173,7 +173,7 @@ StateDict load_part(const fs::path& folder, const Value& index, size_t rank, Loa
                                    fmt::format("'{}' isn't the name of a part", name));
   }
   const auto path = folder / name;
-  if (!fs::exists(path)) throw CheckpointError::corrupt(path.string(), "the part is missing");
+  if (!files::exists(path)) throw CheckpointError::corrupt(path.string(), "the part is missing");
   StateDict part = load_file(path);
   const bool is_ours = part.values.contains(kPart) &&
                        part.values.at(kPart).at("save") == index.at("save") &&
@@ -270,7 +270,8 @@ void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ran
   const std::string proposed = is_first ? fmt::format("{:08x}", std::random_device()()) : "";
   const std::string save = ranks.gather(proposed).front();
   together(ranks, folder, [&] {
-    if (is_first && fs::is_regular_file(folder)) files::move_into_place(folder, aside(folder));
+    if (is_first && files::exists(folder) && !files::is_folder(folder))
+      files::move_into_place(folder, aside(folder));
   });
   const auto own = folder / part_name(ranks.rank(), save);
   try {
@@ -288,9 +289,7 @@ void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ran
 }
 
 bool has_checkpoint(const fs::path& path) {
-  std::error_code ignored;  // what can't be looked at counts as missing
-  return fs::is_directory(path, ignored) ? fs::exists(path / kIndex, ignored)
-                                         : fs::exists(path, ignored);
+  return files::exists(files::is_folder(path) ? path / kIndex : path);
 }
 
 StateDict load_sharded_checkpoint(const fs::path& folder) {
@@ -302,8 +301,8 @@ StateDict load_sharded_outline(const fs::path& folder) {
 }
 
 void remove_checkpoint(const fs::path& path) {
-  if (!fs::is_directory(path)) return files::remove_file(path);
-  if (fs::exists(path / kIndex)) {
+  if (!files::is_folder(path)) return files::remove_file(path);
+  if (files::exists(path / kIndex)) {
     read_index(path);                   // throws if another program wrote it
     files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
   }

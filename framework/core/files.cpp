@@ -182,6 +182,16 @@ std::string read_text(const std::filesystem::path& path, uint64_t most_bytes) {
   return text;
 }
 
+bool exists(const std::filesystem::path& path) noexcept {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+bool is_folder(const std::filesystem::path& path) noexcept {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
 void create_folder(const std::filesystem::path& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);

@@ -31,6 +31,11 @@ void move_into_place(const std::filesystem::path& from, const std::filesystem::p
 std::string read_text(const std::filesystem::path& path,
                       uint64_t most_bytes = std::numeric_limits<uint64_t>::max());
 
+/// Whether there is a file or folder at `path`, or a folder, links followed. What can't be looked
+/// at counts as missing; reading or writing it then says why.
+bool exists(const std::filesystem::path& path) noexcept;
+bool is_folder(const std::filesystem::path& path) noexcept;
+
 /// Creates a folder and its parents, unless it exists. Throws CheckpointError if that fails or the
 /// folder can't be written to.
 void create_folder(const std::filesystem::path& path);

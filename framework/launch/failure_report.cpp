@@ -49,7 +49,7 @@ void write_once(const char* variable, std::string_view text) noexcept {
   const char* path = std::getenv(variable);
   if (path == nullptr || *path == '\0') return;
   try {
-    if (!std::filesystem::exists(path)) files::write_atomically(path, text);
+    if (!files::exists(path)) files::write_atomically(path, text);
   } catch (const std::exception&) {  // the caller reports the failure itself in any case
   }
 }

@@ -93,7 +93,7 @@ void CsvLogger::start(Run& run) {
   has_warned_ = false;
   settings_ = {};
   const auto mark = std::exchange(mark_, std::nullopt);
-  if (std::filesystem::exists(path_)) {
+  if (files::exists(path_)) {
     const std::string text = files::read_text(path_);
     if (mark) {
       cut_back(*mark, text);

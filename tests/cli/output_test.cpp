@@ -207,6 +207,9 @@ TEST_F(ProgramOutput, what_is_no_file_or_too_large_is_named_early) {
   expect_error(command("test", {"--ckpt-path=/dev/zero"}), 1, "'/dev/zero': it is no regular file");
   expect_error({"predict", "--data", "IrisDataModule", "--ckpt-path=/dev/zero"}, 1,
                "'/dev/zero': it is no regular file");
+  for (const std::string& long_path : {std::string(300, 'x'), std::string(5000, 'x')}) {
+    expect_error(command("test", {"--ckpt-path=" + long_path}), 1, "can't read 'xxx");
+  }
   write("sparse.ckpt", "");
   std::error_code refused;
   fs::resize_file(folder_ / "sparse.ckpt", uintmax_t{20} << 30, refused);

@@ -390,6 +390,20 @@ TEST(FilesAppend, knows_that_its_file_is_gone_and_still_has_the_text) {
   EXPECT_EQ(read_file(path), "one\ntwo\nthree\n");
 }
 
+TEST(FilesExists, counts_what_cannot_be_looked_at_as_missing) {
+  const TemporaryFolder folder;
+  files::write_atomically(folder.path() / "file", "text");
+  EXPECT_TRUE(files::exists(folder.path() / "file"));
+  EXPECT_TRUE(files::exists(folder.path()));
+  EXPECT_TRUE(files::is_folder(folder.path()));
+  EXPECT_FALSE(files::is_folder(folder.path() / "file"));
+  for (const fs::path& path : {folder.path() / "missing", folder.path() / "file/below",
+                               folder.path() / std::string(300, 'x'), fs::path()}) {
+    EXPECT_FALSE(files::exists(path)) << path;
+    EXPECT_FALSE(files::is_folder(path)) << path;
+  }
+}
+
 TEST(FilesAppend, knows_that_another_file_took_its_place) {
   const TemporaryFolder folder;
   files::AppendFile file(folder.path() / "log");
