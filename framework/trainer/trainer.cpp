@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 #include <levin/framework/core/write_signals.h>
@@ -199,13 +200,13 @@ void Trainer::Implementation::make_optimizers(Module& module) {
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                           const std::optional<StartingPoint>& start) {
-  auto [train, val] = fit_loaders(module, data, options, run);
+  FitLoaders loaders = fit_loaders(module, data, options, run);
   fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
     resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
-    train = naming_checkpoint(start->path, [&] {
-      return with_rows_a_step_of(start->state, train, strategy_->rank_share());
+    loaders.train = naming_checkpoint(start->path, [&] {
+      return with_rows_a_step_of(start->state, loaders.train, strategy_->rank_share());
     });
   }
   note_fitted_state(module, data);
@@ -221,7 +222,8 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
       load_random_state(start->state.child("random"));
     });
   }
-  fit_loop_ = std::make_unique<FitLoop>(parts(module, data), train, std::move(val), optimizers_);
+  fit_loop_ = std::make_unique<FitLoop>(parts(module, data), loaders.train, std::move(loaders.val),
+                                        optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (!start) return;
   naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
