@@ -100,9 +100,11 @@ TEST(ErrorMessages, checkpoint_and_module_errors_say_what_and_what_to_do) {
 
 TEST(ErrorMessages, a_long_value_is_cut_and_its_length_said) {
   const std::string name(16 << 20, 'x');
-  for (const std::string message : {ConfigError::invalid_value("a", name, "must be short").what(),
-                                    ConfigError::unknown_name("key", name, {"a", "b"}).what(),
-                                    DataError::bad_value("a", name, "b", "c").what()}) {
+  const std::vector<std::string> messages = {
+      ConfigError::invalid_value("a", name, "must be short").what(),
+      ConfigError::unknown_name("key", name, {"a", "b"}).what(),
+      DataError::bad_value("a", name, "b", "c").what()};
+  for (const auto& message : messages) {
     EXPECT_LT(message.size(), 500U);
     EXPECT_NE(message.find("xxx... (16777216 bytes)"), std::string::npos) << message;
   }
