@@ -5,6 +5,8 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/function_schema.h>
+#include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
 
 #include <levin/framework/threads/shared_work.h>
