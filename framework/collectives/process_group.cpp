@@ -171,7 +171,9 @@ class ProcessGroup::Implementation {
 ProcessGroup::ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options)
     : implementation_(std::make_unique<Implementation>(cluster, device, options)) {}
 ProcessGroup::ProcessGroup(const ProcessGroup& other, const std::string& name)
-    : implementation_(std::make_unique<Implementation>(*other.implementation_, name)) {}
+    : implementation_(std::make_unique<Implementation>(*other.implementation_, name)) {
+  barrier();  // deletes what joined the ranks from the store
+}
 ProcessGroup::~ProcessGroup() = default;
 
 int64_t ProcessGroup::rank() const { return implementation_->cluster.rank; }

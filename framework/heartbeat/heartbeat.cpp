@@ -32,6 +32,8 @@ void check_options(const HeartbeatOptions& options) {
           "must be longer than the interval between two heartbeats");
   require(options.stall_seconds >= 0, "stall_seconds", options.stall_seconds,
           "must be 0 (off) or more seconds");
+  require(options.notice_seconds >= 0, "notice_seconds", options.notice_seconds,
+          "must be 0 (off) or more seconds");
   require(options.grace_seconds >= 0, "grace_seconds", options.grace_seconds,
           "must be 0 or more seconds");
 }
@@ -162,6 +164,7 @@ void Heartbeat::Watch::run() {
     star_.wait(now, wake_, has_begun_to_leave_ ? HeartbeatStar::kNever : end_at_);
     now = files::monotonic_seconds();
     star_.work(now, owner_.signs_);
+    if (auto notice = star_.take_notice(); !notice.empty()) write_line_to_stderr(std::move(notice));
     serve_main_thread(now);
     if (star_.failure() && !std::exchange(knows_failure_, true)) learn(*star_.failure());
     if (now < end_at_) continue;

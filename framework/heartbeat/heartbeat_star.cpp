@@ -183,10 +183,8 @@ void HeartbeatStar::look_for_silence(double now) {
   }
 }
 
-void HeartbeatStar::look_for_stalls() {
-  const double longest = options_.stall_seconds;
-  if (rank_ != 0 || longest <= 0 || failure_) return;
-  int64_t hung = kNobody;
+std::optional<int64_t> HeartbeatStar::find_stalled(double longest) const {
+  std::optional<int64_t> stalled;
   double unchanged = 0;
   bool is_awaited = false;
   const auto look_at = [&](int64_t rank, const Pulse& pulse) {
@@ -194,7 +192,7 @@ void HeartbeatStar::look_for_stalls() {
     if (pulse.is_waiting) {
       is_awaited = true;
     } else if (pulse.unchanged > unchanged) {
-      hung = rank;
+      stalled = rank;
       unchanged = pulse.unchanged;
     }
   };
@@ -202,12 +200,26 @@ void HeartbeatStar::look_for_stalls() {
   for (const Peer& peer : peers_) {
     if (peer.is_known() && peer.connection.is_open()) look_at(peer.rank, peer.pulse);
   }
-  if (hung == kNobody || !is_awaited) return;
-  decide(
-      {.rank = hung,
-       .message = fmt::format(
-           "rank {} has made no progress for {:g} s while other ranks wait for it", hung, longest)},
-      kNobody);
+  return is_awaited ? stalled : std::nullopt;
+}
+
+void HeartbeatStar::look_for_stalls() {
+  if (rank_ != 0 || failure_) return;
+  const auto what = [](int64_t rank, double seconds) {
+    return fmt::format("rank {} has made no progress for {:g} s while other ranks wait for it",
+                       rank, seconds);
+  };
+  const double longest = options_.stall_seconds;
+  if (const auto hung = longest > 0 ? find_stalled(longest) : std::nullopt) {
+    return decide({.rank = *hung, .message = what(*hung, longest)}, kNobody);
+  }
+  const double patience = options_.notice_seconds;
+  const auto slow = patience > 0 ? find_stalled(patience) : std::nullopt;
+  if (slow && slow != noticed_) {
+    notice_ = what(*slow, patience);
+    if (longest > 0) notice_ += fmt::format("; the run ends if that lasts for {:g} s", longest);
+  }
+  noticed_ = slow;
 }
 
 void HeartbeatStar::tell(RankFailure failure, double now) {

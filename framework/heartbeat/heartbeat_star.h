@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/heartbeat/heartbeat.h>
@@ -59,6 +60,8 @@ class HeartbeatStar {
   /// Reports the failure of this rank to the others. Rank 0 holds one that another rank caused back
   /// for 0.3 s, in case the cause is reported in that time.
   void tell(RankFailure failure, double now);
+  /// What is to be said to the user since the last call, on rank 0; empty if there is nothing.
+  std::string take_notice() { return std::exchange(notice_, {}); }
   /// The first failure of any rank that became known, this rank included.
   const std::optional<RankFailure>& failure() const { return failure_; }
 
@@ -110,8 +113,11 @@ class HeartbeatStar {
   void beat(double now, const HeartbeatSigns& signs);
   /// Looks for peers that have sent nothing for `timeout_seconds`.
   void look_for_silence(double now);
-  /// Looks for a rank without progress for `stall_seconds` that isn't waiting while another one is.
-  /// Among several, the one that has been stuck longest is named. Runs on rank 0 only.
+  /// Returns a rank without progress for `longest` seconds that isn't waiting while another one is,
+  /// among several the one that has been stuck longest; nothing if there is none.
+  std::optional<int64_t> find_stalled(double longest) const;
+  /// Decides on a rank that has been stuck for `stall_seconds`, and gives notice of one that has
+  /// been for `notice_seconds`. Runs on rank 0 only.
   void look_for_stalls();
   /// Passes a failure to `decide`. Rank 0 first waits a moment if the failure's cause may still
   /// arrive.
@@ -132,6 +138,8 @@ class HeartbeatStar {
   uint64_t steps_ = 0;     // HeartbeatSigns::steps at the last beat
   double changed_at_ = 0;  // when it last changed
   Pulse pulse_;            // of this rank itself
+  std::string notice_;
+  std::optional<int64_t> noticed_;  // the rank that the last notice names, while it is stuck
   std::optional<RankFailure> failure_;
   std::optional<RankFailure> held_;  // passed on at held_until_ unless its cause arrives first
   double held_until_ = kNever;

@@ -245,6 +245,26 @@ TEST(Heartbeat, calls_no_rank_hung_without_cause) {
   EXPECT_FALSE(is_quiet(true, 0.3, hang, kLong));
 }
 
+TEST(Heartbeat, says_once_which_rank_lets_others_wait) {
+  StillClock clock;
+  HeartbeatMeetingPlace meeting;
+  testing::internal::CaptureStderr();
+  {
+    const auto ranks = join_all(
+        meeting, 2,
+        {.interval = 0.02, .timeout_seconds = kHour, .stall_seconds = 30.0, .notice_seconds = 0.3});
+    const Heartbeat::Waiting waiting(*ranks[0]);
+    EXPECT_TRUE(eventually([&] {
+      clock.advance(0.1);
+      return !ranks[0]->failure().empty();
+    }));
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(says(said, {"rank 1 has made no progress for 0.3 s while other ranks wait for it",
+                          "the run ends if that lasts for 30 s"}));
+  EXPECT_EQ(said.find("rank 1"), said.rfind("rank 1")) << said;
+}
+
 TEST_F(HeartbeatTest, tells_all_ranks_why_one_fails) {
   for (const int64_t failing : {0, 1}) {
     const auto work = [&](Heartbeat& heartbeat, int64_t rank) {
@@ -564,6 +584,7 @@ TEST(Heartbeat, refuses_options_that_cannot_be) {
   EXPECT_TRUE(says(message({.interval = 0}), {"interval = 0"}));
   EXPECT_TRUE(says(message({.interval = 2, .timeout_seconds = 1}), {"timeout_seconds = 1"}));
   EXPECT_TRUE(says(message({.stall_seconds = -1}), {"stall_seconds = -1"}));
+  EXPECT_TRUE(says(message({.notice_seconds = -1}), {"notice_seconds = -1"}));
   EXPECT_TRUE(says(message({.grace_seconds = -1}), {"grace_seconds = -1"}));
 }
 
