@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -223,20 +224,54 @@ void check_form(const Sources& sources, const std::string& path, const std::stri
   }
 }
 
-/// What prints by itself could throw, or be lost without a word; see core/diagnostics.h.
-void check_printing(const std::string& path, const std::string& text,
-                    std::vector<std::string>& problems) {
+std::string without_comments(const std::string& text) {
+  std::string code;
+  for (size_t at = 0; at < text.size();) {
+    const size_t comment = std::min(text.find("//", at), text.size());
+    code.append(text, at, comment - at);
+    at = std::min(text.find('\n', comment), text.size());
+  }
+  return code;
+}
+
+/// The first of `words` that is in the code and not a part of a longer name; empty if none is.
+std::string first_word_in(const std::string& code, const std::vector<std::string>& words) {
+  const auto is_of_a_name = [&](size_t at) {
+    return at < code.size() &&
+           (std::isalnum(static_cast<unsigned char>(code[at])) != 0 || code[at] == '_');
+  };
+  for (const auto& word : words) {
+    for (size_t at = code.find(word); at != code.npos; at = code.find(word, at + 1)) {
+      const bool ends = word.ends_with('(') || !is_of_a_name(at + word.size());
+      if (ends && (at == 0 || !is_of_a_name(at - 1))) return word;
+    }
+  }
+  return {};
+}
+
+/// What prints by itself could throw, or be lost without a word; see core/diagnostics.h. The same
+/// holds for files; see core/files.h.
+void check_output(const std::string& path, const std::string& text,
+                  std::vector<std::string>& problems) {
   static const std::set<std::string> printers = {"framework/core/diagnostics.cpp",
                                                  "cli/output.cpp"};
-  static const std::regex comment("//[^\n]*");
-  static const std::regex prints(
-      R"(\bfmt::print\b|\bstd::(cout|cerr|clog)\b|\b(v?f?printf|f?puts|f?putc|putchar|perror|fwrite)\()");
-  if (!is_library(path) || printers.count(path) > 0) return;
-  const std::string code = std::regex_replace(text, comment, "");
-  std::smatch found;
-  if (!std::regex_search(code, found, prints)) return;
-  problems.push_back(path + ": prints by " + found.str() +
-                     "; use diagnostics::print (core/diagnostics.h), or write_output in cli/");
+  static const std::vector<std::string> prints = {
+      "fmt::print", "std::cout", "std::cerr", "std::clog", "printf(", "fprintf(",
+      "vprintf(",   "vfprintf(", "dprintf(",  "puts(",     "fputs(",  "putc(",
+      "fputc(",     "putchar(",  "perror(",   "fwrite("};
+  static const std::vector<std::string> writes = {"std::ofstream", "std::fstream", "fopen(",
+                                                  "fdopen("};
+  if (!is_library(path)) return;
+  const std::string code = without_comments(text);
+  const std::string print = first_word_in(code, prints);
+  if (!print.empty() && printers.count(path) == 0) {
+    problems.push_back(path + ": prints by " + print +
+                       "; use diagnostics::print (core/diagnostics.h), or write_output in cli/");
+  }
+  const std::string write = first_word_in(code, writes);
+  if (!write.empty()) {
+    problems.push_back(path + ": writes by " + write + "; use the functions of core/files.h");
+  }
 }
 
 /// Everything wrong with `sources`, a line each.
@@ -249,7 +284,7 @@ std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
       check_third_party(path, include, problems);
     }
     check_form(sources, path, text, problems);
-    check_printing(path, text, problems);
+    check_output(path, text, problems);
     std::set<std::string> seen;
     if (plan.forbids_torch(path)) {
       const std::string way = way_to_torch(sources, path, seen);
@@ -371,6 +406,7 @@ std::vector<Bad> bad_sources() {
       {"callbacks/a.cpp", "void f() { fmt::print(stderr, \"x\"); }\n", "prints by fmt::print"},
       {"framework/loops/a.cpp", "void f() { std::fprintf(stderr, \"x\"); }\n", "prints by fprintf"},
       {"cli/a.cpp", "void f() { std::cout << 1; }\n", "prints by std::cout"},
+      {"callbacks/a.cpp", "void f() { std::ofstream(\"x\") << 1; }\n", "writes by std::ofstream"},
       {"models/a.h", once + std::string(kMaxHeaderLines, '\n'), "251 lines"},
       {"models/a.cpp", std::string(kMaxSourceLines + 1, '\n'), "401 lines"},
   };
