@@ -100,7 +100,8 @@ foreach(source IN LISTS sources)
 endforeach()
 list(REMOVE_DUPLICATES folders)
 # It replaces operator delete: inlined into the tests of a batch, it would look to gcc as if it didn't match their new.
-set_source_files_properties(tests/framework/allocations.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+set_source_files_properties(tests/framework/allocations.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON
+  SKIP_PRECOMPILE_HEADERS ON)
 foreach(name IN LISTS folders)
   set(own ${sources})
   list(FILTER own INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/tests/${name}/")
@@ -206,3 +207,6 @@ if(NOT LEVIN_SANITIZE)
     "-DTORCH=${LEVIN_TORCH_DIR}" "-DCONFIG=$<CONFIG>" -P "${PROJECT_SOURCE_DIR}/tests/install/run.cmake")
   set_tests_properties(install.consumer PROPERTIES LABELS install TIMEOUT 900 COST 90)
 endif()
+
+# What ctest needs: everything but the benchmarks.
+add_custom_target(tested DEPENDS levin_cli architecture_test ${LEVIN_TEST_TARGETS} ${LEVIN_EXAMPLE_TARGETS})

@@ -1,7 +1,7 @@
-# ./run check [--full]. This file is sourced by run. By default, it builds everything, with our warnings as errors, and runs
-# every test. With --full, as in CI, it also runs the unit tests under the address and undefined-behaviour sanitizers, with
-# CUDA hidden; runs the tests of threads under the thread sanitizer; looks for clang's warnings; and checks the format of the
-# sources.
+# ./run check [--full]. This file is sourced by run. By default, it builds everything but the benchmarks, with our warnings as
+# errors, and runs every test. With --full, as in CI, it also builds the benchmarks; runs the unit tests under the address and
+# undefined-behaviour sanitizers, with CUDA hidden; runs the tests of threads under the thread sanitizer; looks for clang's
+# warnings; and checks the format of the sources.
 full=
 budget=720  # seconds; CONTRIBUTING.md explains the budgets
 case ${1:-} in
@@ -39,7 +39,10 @@ tests() {
 }
 
 # -k 0: goes on after an error, so that one run shows all errors.
-compile() { (build release -k 0); }
+compile() {
+  if [ -n "$full" ]; then targets=all; else targets=tested; fi
+  (build release -k 0 $targets)
+}
 sanitized() { (configure asan && build asan -k 0 unit_tests); }
 threads_built() { (configure tsan && build tsan -k 0 threads_test processes_test); }
 # Tests that fork come first, each group in a process of its own: under the thread sanitizer, a process can't fork reliably
