@@ -9,7 +9,9 @@ include_guard(GLOBAL)
 set(test_environment OMP_NUM_THREADS=1)
 if(LEVIN_SANITIZE)
   set(suppressions "${PROJECT_SOURCE_DIR}/scripts/sanitizers")
-  list(APPEND test_environment "LSAN_OPTIONS=suppressions='${suppressions}/lsan.txt':print_suppressions=0"
+  # Some tests ask for more memory than there is, and expect an error.
+  list(APPEND test_environment "ASAN_OPTIONS=allocator_may_return_null=1"
+    "LSAN_OPTIONS=suppressions='${suppressions}/lsan.txt':print_suppressions=0"
     "TSAN_OPTIONS=suppressions='${suppressions}/tsan.txt'" "UBSAN_OPTIONS=print_stacktrace=1")
 endif()
 
