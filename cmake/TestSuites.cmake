@@ -1,7 +1,8 @@
-# Adds a test <target>.<suite> for each suite of a GoogleTest executable. ctest reads this file when it starts;
-# cmake/Tests.cmake sets the variables. Suites with Cuda in their names get the label cuda and a process of their own.
+# Adds the suites of a GoogleTest executable to ctest: a test <target>.<suite> for each, or <target>.<first>-<last> for
+# several that share a process. ctest reads this file when it starts; cmake/Tests.cmake sets the variables. Suites with Cuda
+# in their names get the label cuda and a process of their own.
 #
-# In: target, executable, labels, environment, results (the folder for XML files)
+# In: target, executable, labels, environment, results (the folder for XML files), suites_a_process
 if(NOT EXISTS "${executable}")
   add_test(${target}_NOT_BUILT "${executable}")
   set_tests_properties(${target}_NOT_BUILT PROPERTIES LABELS "${labels}")
@@ -13,20 +14,45 @@ if(NOT code EQUAL 0)
   message(FATAL_ERROR "${executable} --gtest_list_tests ended with ${code}: ${errors}")
 endif()
 string(REGEX MATCHALL "[^\n]+" lines "${listed}")
+
+# add_suites(NAME FILTER): adds a test of the suites that match. Of tests that run side by side, the longest start first, so
+# that none of them runs on by itself at the end.
+function(add_suites name filter)
+  string(REPLACE "/" "_" name "${target}.${name}")
+  add_test(${name} "${executable}" --gtest_brief=1 "--gtest_filter=${filter}" "--gtest_output=xml:${results}/${name}.xml")
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${labels}" ENVIRONMENT "${environment}")
+  if(name MATCHES "\\.(Failure|Exactness|Launchers|Program|ShardedRuns|Convert|ExampleConfigs)")
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
+  if(filter MATCHES "Cuda")
+    set_tests_properties(${name} PROPERTIES LABELS cuda)
+  endif()
+endfunction()
+
+set(first "")
+set(together "")
+set(count 0)
 foreach(line IN LISTS lines)
   if(NOT line MATCHES "^([A-Za-z0-9_/]+)\\.")
     continue()
   endif()
   set(suite "${CMAKE_MATCH_1}")
-  string(REPLACE "/" "_" name "${target}.${suite}")
-  add_test(${name} "${executable}" --gtest_brief=1 "--gtest_filter=${suite}.*" "--gtest_output=xml:${results}/${name}.xml")
-  set(suite_labels "${labels}")
-  if(suite MATCHES "Cuda")
-    set(suite_labels cuda)
+  if(suite MATCHES "Cuda" OR suites_a_process EQUAL 1)
+    add_suites("${suite}" "${suite}.*")
+    continue()
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${suite_labels}" ENVIRONMENT "${environment}")
-  # Of tests that run side by side, the longest start first, so that none of them runs on by itself at the end.
-  if(suite MATCHES "^(Failure|Exactness|Launchers|Program|ShardedRuns|Convert|ExampleConfigs)")
-    set_tests_properties(${name} PROPERTIES COST 100)
+  if(count EQUAL 0)
+    set(first "${suite}")
+  endif()
+  string(APPEND together "${suite}.*:")
+  set(last "${suite}")
+  math(EXPR count "${count} + 1")
+  if(count EQUAL suites_a_process)
+    add_suites("${first}-${last}" "${together}")
+    set(together "")
+    set(count 0)
   endif()
 endforeach()
+if(count GREATER 0)
+  add_suites("${first}-${last}" "${together}")
+endif()

@@ -33,8 +33,8 @@ function(levin_test_executable name)
   target_precompile_headers(${name} REUSE_FROM levin_pch)
 endfunction()
 
-# levin_add_tests(TARGET LABEL...): adds a test executable to ctest, with one process for each of its suites, so that
-# LibTorch starts once for a suite. cmake/TestSuites.cmake finds the suites when ctest starts; the results of the cases go to
+# levin_add_tests(TARGET LABEL...): adds a test executable to ctest. Unit tests are short, so ten suites share a process, in
+# which LibTorch starts once; suites that start processes have one each. cmake/TestSuites.cmake finds the suites when ctest starts; the results of the cases go to
 # build/<preset>/cases/*.xml.
 function(levin_add_tests target)
   file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cases")
@@ -45,6 +45,10 @@ function(levin_add_tests target)
     set_tests_properties(${target} PROPERTIES TIMEOUT 1200 LABELS "${ARGN}" ENVIRONMENT "${test_environment}")
     return()
   endif()
+  set(suites_a_process 1)
+  if("unit" IN_LIST ARGN AND NOT "cli" IN_LIST ARGN)
+    set(suites_a_process 10)
+  endif()
   set(file "${PROJECT_BINARY_DIR}/${target}_suites.cmake")
   file(GENERATE OUTPUT "${file}" CONTENT "
 set(target ${target})
@@ -52,6 +56,7 @@ set(executable \"$<TARGET_FILE:${target}>\")
 set(labels \"${ARGN}\")
 set(environment \"${test_environment}\")
 set(results \"${PROJECT_BINARY_DIR}/cases\")
+set(suites_a_process ${suites_a_process})
 include(\"${PROJECT_SOURCE_DIR}/cmake/TestSuites.cmake\")
 ")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${file}")

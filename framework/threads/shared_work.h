@@ -44,12 +44,13 @@ class HelperThreads {
   HelperThreads& operator=(const HelperThreads&) = delete;
 
   int count() const { return static_cast<int>(threads_.size()); }
+  /// Whether they take part in work that begins now; false while they are left asleep.
+  bool are_free() const;
 
  private:
   friend void share_out(int64_t parts, c10::function_ref<void(int64_t)> work);
   using Work = c10::function_ref<void(int64_t)>;
 
-  bool are_free() const;
   void run(int64_t parts, Work work);
   void help();
   int64_t take_parts();

@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "framework/eventually.h"
+
 #include <levin/framework/collectives/host_memory.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -226,15 +228,6 @@ TEST(HostSum, finds_out_that_a_rank_has_left) {
   EXPECT_EQ(thrown[1], "");
 }
 
-/// Whether `holds` does within a minute.
-bool eventually(const std::function<bool()>& holds) {
-  for (const double end = files::monotonic_seconds() + 60.0; !holds();) {
-    if (files::monotonic_seconds() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
-
 /// Rank 2 neither gives anything nor leaves until the waits of the others have ended.
 TEST(HostSum, stops_waiting_when_it_is_aborted_and_so_do_the_others) {
   std::atomic<bool> aborted{false};
@@ -247,10 +240,10 @@ TEST(HostSum, stops_waiting_when_it_is_aborted_and_so_do_the_others) {
   const auto thrown =
       run_ranks(3, {.bytes = 64, .is_aborted = is_aborted}, [&](HostSum& sum, int64_t rank) {
         if (rank == 2) {
-          EXPECT_TRUE(eventually([&] { return asked > 0; })) << "nobody waits";
+          EXPECT_TRUE(test::eventually([&] { return asked > 0; })) << "nobody waits";
           EXPECT_EQ(ended, 0);
           aborted = true;
-          EXPECT_TRUE(eventually([&] { return ended == 2; })) << "the waits go on";
+          EXPECT_TRUE(test::eventually([&] { return ended == 2; })) << "the waits go on";
           return;
         }
         give<float>(sum, 0, 0, 3, rank);

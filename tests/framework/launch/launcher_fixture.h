@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "framework/eventually.h"
 #include "framework/temporary_folder.h"
 
 #include <levin/framework/launch/launcher.h>
@@ -34,28 +35,10 @@ inline std::string last_line(const std::string& text) {
   return lines.empty() ? std::string() : lines.back();
 }
 
-inline double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// Seconds after which a test that waits for an event says that it hangs. No event takes that long
-/// on the busiest machine. What a test starts lasts for an hour unless the event ends it, so that
-/// an end within this time has no other cause.
-inline constexpr double kHangSeconds = 60;
-
 /// Undoes what a shell does to the processes that it starts in the background: they ignore Ctrl-C,
 /// and so would all that a test starts.
 inline void heed_signals() {
   for (const int signal : {SIGHUP, SIGINT, SIGQUIT}) ::signal(signal, SIG_DFL);
-}
-
-/// Whether `holds` does before `seconds` are over.
-inline bool eventually(const std::function<bool()>& holds, double seconds = kHangSeconds) {
-  for (const double end = seconds_now() + seconds; !holds();) {
-    if (seconds_now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 /// Whether all children have ended or are about to; kills those that haven't and aren't.

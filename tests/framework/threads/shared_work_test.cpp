@@ -1,5 +1,6 @@
 #include <levin/framework/threads/shared_work.h>
 
+#include "framework/eventually.h"
 #include "framework/support.h"
 
 #include <gtest/gtest.h>
@@ -54,6 +55,8 @@ TEST(SharedWork, helpers_take_part_also_after_they_have_slept) {
   const HelperThreads helpers(2);
   for (const int milliseconds : {0, 5, 0}) {
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    // On a busy machine a helper may have been late, and is left asleep for a while.
+    ASSERT_TRUE(test::eventually([&] { return helpers.are_free(); }));
     Meeting meeting(3);  // hangs unless three threads come
     share_out(3, [&](int64_t) { meeting.come(); });
   }
@@ -116,24 +119,43 @@ TEST(SharedWork, helpers_belong_to_the_thread_that_made_them) {
   share_out(4, [&](int64_t) { EXPECT_EQ(std::this_thread::get_id(), own); });
 }
 
+/// Shares out two parts, of which the helper finishes its own long after the caller, as if another
+/// program had its core.
+void be_late() {
+  const auto caller = std::this_thread::get_id();
+  const auto started = std::chrono::steady_clock::now();
+  Meeting meeting(2);
+  std::atomic<bool> caller_is_done{false};
+  share_out(2, [&](int64_t) {
+    meeting.come();
+    if (std::this_thread::get_id() == caller) {
+      caller_is_done = true;
+      return;
+    }
+    while (!caller_is_done) std::this_thread::yield();
+    const auto taken = std::chrono::steady_clock::now() - started;
+    std::this_thread::sleep_for(3 * taken + std::chrono::milliseconds(5));
+  });
+}
+
 TEST(SharedWork, a_helper_that_comes_too_late_is_left_asleep_for_a_while) {
   const HelperThreads helpers(1);
   const auto caller = std::this_thread::get_id();
-  // The helper doesn't finish its part in time, as if another program had its core.
-  Meeting meeting(2);
-  share_out(2, [&](int64_t) {
-    meeting.come();
-    if (std::this_thread::get_id() != caller) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(30));
-    }
-  });
-  int of_others = 0;
-  share_out(100, [&](int64_t) {
-    if (std::this_thread::get_id() != caller) ++of_others;
-  });
-  EXPECT_EQ(of_others, 0);
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the pause is over
-  Meeting again(2);
+  // The pause grows each time. The first ones may be over before a busy machine gets to the work.
+  bool was_asleep = false;
+  for (int attempt = 0; attempt < 5 && !was_asleep; ++attempt) {
+    ASSERT_TRUE(test::eventually([&] { return helpers.are_free(); }));
+    be_late();
+    std::atomic<int> of_others{0};
+    share_out(100, [&](int64_t) {
+      if (std::this_thread::get_id() != caller) ++of_others;
+    });
+    was_asleep = !helpers.are_free();
+    if (was_asleep) EXPECT_EQ(of_others, 0);
+  }
+  EXPECT_TRUE(was_asleep);
+  ASSERT_TRUE(test::eventually([&] { return helpers.are_free(); }));
+  Meeting again(2);  // hangs unless the helper comes
   share_out(2, [&](int64_t) { again.come(); });
 }
 
