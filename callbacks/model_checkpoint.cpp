@@ -195,9 +195,9 @@ void ModelCheckpoint::on_train_end(Run& run) {
 }
 
 void ModelCheckpoint::on_fit_end(Run& run) {
-  std::error_code ignored;
   if (!run.is_global_zero() || best_model_path_.empty()) return;
-  if (std::filesystem::exists(best_model_path_, ignored)) return;
+  std::error_code error;
+  if (std::filesystem::exists(best_model_path_, error) || error) return;  // or it isn't known
   run.warn(fmt::format("the best checkpoint, {}, was removed during the run",
                        best_model_path_.string()));
 }

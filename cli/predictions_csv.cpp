@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <iterator>
-#include <string_view>
 
 #include <ATen/Tensor.h>
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
+#include <levin/framework/core/csv_cell.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
@@ -23,16 +23,6 @@ struct CsvColumns {
   Names names;
   bool are_classes = false;
 };
-
-/// The cell as it stands in a file: in quotes if it needs them.
-std::string csv_cell(std::string_view text) {
-  const bool is_plain =
-      text.find_first_of(",\"\r\n") == text.npos && !text.starts_with(' ') && !text.ends_with(' ');
-  if (is_plain && !text.empty()) return std::string(text);
-  std::string cell = "\"";
-  for (const char c : text) cell += c == '"' ? std::string(2, c) : std::string(1, c);
-  return cell + '"';
-}
 
 torch::Tensor plain_numbers(const torch::Tensor& tensor) {
   auto type = tensor.scalar_type();

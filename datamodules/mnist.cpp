@@ -5,6 +5,7 @@
 #include <array>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/digest.h>
@@ -55,15 +56,18 @@ std::string dotted_name(const File& file) {
   return name;
 }
 
-/// Looks for the file in the folder itself and in torchvision's.
+/// Looks for the file in the folder itself and in torchvision's. Throws DataError if this process
+/// may not look there.
 std::optional<fs::path> find(const fs::path& folder, const File& file) {
-  std::error_code ignored;
+  std::error_code error;
   for (const auto& place : {folder, torchvision_folder(folder)}) {
     for (const auto& name : {std::string(file.name), dotted_name(file)}) {
       for (const char* suffix : {"", ".gz"}) {
         // Unpacked archives may have a folder of the file's name around the file.
         for (const auto& path : {place / (name + suffix), place / name / (name + suffix)}) {
-          if (fs::is_regular_file(path, ignored)) return path;
+          if (fs::is_regular_file(path, error)) return path;
+          if (error != std::errc::permission_denied) continue;
+          throw DataError::unreadable(path.string(), error.message());
         }
       }
     }

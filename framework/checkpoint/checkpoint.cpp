@@ -17,7 +17,6 @@
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
-#include <levin/framework/core/home.h>
 #include <levin/framework/formats/safetensors.h>
 #include <levin/framework/tensor/torch_error.h>
 
@@ -198,10 +197,6 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
   return state;
 }
 
-std::filesystem::path without_tilde(const std::filesystem::path& path) {
-  return expand_home(path.string(), "the path of a checkpoint");
-}
-
 /// Throws CheckpointError if what exists at `path` can't be a checkpoint, such as a device, or a
 /// large file that begins in another way: before all of it is read into memory.
 void refuse_other_files(const std::filesystem::path& path) {
@@ -248,11 +243,17 @@ void save_checkpoint(const std::filesystem::path& given, const StateDict& state)
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
   for (const auto& tensor : plan.tensors) parts.push_back(bytes_of(tensor));
   if (!files::is_folder(path)) return files::write_atomically(path, parts);
+  require_only_checkpoint(path);
   auto beside = path;  // a file can't be renamed over a folder, a sharded checkpoint
   beside += ".new";
   files::write_atomically(beside, parts);
-  remove_checkpoint(path);
-  files::move_into_place(beside, path);
+  try {
+    remove_checkpoint(path);
+    files::move_into_place(beside, path);
+  } catch (const CheckpointError&) {
+    if (has_checkpoint(path)) files::remove_file(beside);  // otherwise the state is only there
+    throw;
+  }
 }
 
 StateDict load_checkpoint(const std::filesystem::path& given) {

@@ -19,8 +19,8 @@ namespace levin {
 ///     module.load_state_dict(levin::load_checkpoint("weights.ckpt"));
 ///
 /// The file is written under a temporary name, synced and renamed: a crash leaves either no file or
-/// a whole one. Throws CheckpointError if it can't be written, and for sparse and undefined
-/// tensors.
+/// a whole one. A sharded checkpoint at the path is replaced. Throws CheckpointError if it can't be
+/// written, if there is a folder that holds anything else, and for sparse and undefined tensors.
 void save_checkpoint(const std::filesystem::path& path, const StateDict& state);
 
 /// Reads such a file, or the folder that a sharded run wrote (sharded_checkpoint.h). The tensors

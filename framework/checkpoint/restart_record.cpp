@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,6 +22,10 @@ constexpr size_t kLongestJobName = 100;  // in the name of a file, which may hav
 Value read(const std::filesystem::path& path) {
   if (!files::exists(path)) return Value::Object{};
   try {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {  // a pipe would be waited for
+      throw CheckpointError("it is no regular file");
+    }
     Value fits = Value::from_json(files::read_text(path, kMostRecordBytes));
     for (const auto& [number, fit] : fits.as_object()) {
       if (fit.contains("checkpoint")) fit.at("checkpoint").as_string();

@@ -26,7 +26,8 @@ class RestartRecord {
   /// first fit of the program. If it is false, a record that is there is removed if all of its fits
   /// came to their end, because an earlier job of the same name wrote it. It is also removed if
   /// `is_own_name` is false, which says that other jobs may have the same name. `further` are
-  /// folders outside of `folder` to which the job saves checkpoints.
+  /// folders outside of `folder` to which the job saves checkpoints. Throws CheckpointError if
+  /// a record that has to be read for that is damaged.
   RestartRecord(const std::filesystem::path& folder, const std::string& job, bool is_restart,
                 bool is_own_name = true, std::vector<std::filesystem::path> further = {});
 

@@ -4,6 +4,7 @@
 #include <exception>
 #include <map>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -14,6 +15,7 @@
 #include <levin/framework/checkpoint/slices.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
 #include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
@@ -24,6 +26,7 @@ namespace fs = std::filesystem;
 constexpr const char* kIndex = "index.json";
 constexpr const char* kPart = "levin.part";  // in a part's values: the save, the rank, its slices
 constexpr const char* kSum = "crc32";        // the checksum of the index without this member
+constexpr uint64_t kMostIndexBytes = uint64_t{64} << 20;
 constexpr const char* kPartPrefix = "rank-";
 constexpr const char* kPartSuffix = ".safetensors";
 
@@ -144,6 +147,14 @@ void remove_parts(const fs::path& folder, const std::string& save) {
 
 // --- loading ---
 
+std::string index_text(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) {  // a pipe, for example, would be waited for
+    throw CheckpointError::corrupt(path.string(), "it is no regular file");
+  }
+  return files::read_text(path, kMostIndexBytes);
+}
+
 Value read_index(const fs::path& folder) {
   const auto path = folder / kIndex;
   if (!files::exists(path)) {
@@ -151,8 +162,9 @@ Value read_index(const fs::path& folder) {
         folder.string(),
         "a directory without index.json: its writing was cut short, or it is no checkpoint");
   }
+  const std::string text = index_text(path);
   try {
-    Value index = Value::from_json(files::read_text(path));
+    Value index = Value::from_json(text);
     const std::string sum = index.at(kSum).as_string();
     index.as_object().erase(kSum);
     if (checksum(index) != sum) throw CheckpointError("its checksum doesn't match");
@@ -160,6 +172,20 @@ Value read_index(const fs::path& folder) {
     return index;
   } catch (const CheckpointError& error) {
     throw CheckpointError::corrupt(path.string(), error.what());
+  }
+}
+
+/// Throws CheckpointError if the folder has an index that isn't a checkpoint's: one without the
+/// members that Levin writes. A damaged index is Levin's own, and so is one of a later version.
+void refuse_foreign_index(std::string_view action, const fs::path& folder) {
+  const auto path = folder / kIndex;
+  if (!files::exists(path)) return;
+  const std::string text = index_text(path);
+  for (const char* member : {"\"format\"", "\"save\"", "\"files\""}) {
+    if (text.find(member) != text.npos) continue;
+    throw CheckpointError::io(action, folder.string(),
+                              "it has an index.json that isn't a checkpoint's; name another path, "
+                              "or remove that file if nobody needs it");
   }
 }
 
@@ -265,13 +291,21 @@ StateDict put_together(const fs::path& folder, LoadFile load_file) {
 
 }  // namespace
 
-void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ranks& ranks) {
+fs::path without_tilde(const fs::path& path) {
+  return expand_home(path.string(), "the path of a checkpoint");
+}
+
+void save_sharded_checkpoint(const fs::path& given, const StateDict& state, Ranks& ranks) {
+  const auto folder = without_tilde(given);
   const bool is_first = ranks.is_zero();
   const std::string proposed = is_first ? fmt::format("{:08x}", std::random_device()()) : "";
   const std::string save = ranks.gather(proposed).front();
   together(ranks, folder, [&] {
-    if (is_first && files::exists(folder) && !files::is_folder(folder))
+    if (!is_first) return;
+    refuse_foreign_index("write", folder);
+    if (files::exists(folder) && !files::is_folder(folder)) {
       files::move_into_place(folder, aside(folder));
+    }
   });
   const auto own = folder / part_name(ranks.rank(), save);
   try {
@@ -288,24 +322,39 @@ void save_sharded_checkpoint(const fs::path& folder, const StateDict& state, Ran
   });
 }
 
-bool has_checkpoint(const fs::path& path) {
+bool has_checkpoint(const fs::path& given) {
+  const auto path = without_tilde(given);
   return files::exists(files::is_folder(path) ? path / kIndex : path);
 }
 
 StateDict load_sharded_checkpoint(const fs::path& folder) {
-  return put_together(folder, load_checkpoint);
+  return put_together(without_tilde(folder), load_checkpoint);
 }
 
 StateDict load_sharded_outline(const fs::path& folder) {
-  return put_together(folder, load_checkpoint_outline);
+  return put_together(without_tilde(folder), load_checkpoint_outline);
 }
 
-void remove_checkpoint(const fs::path& path) {
-  if (!files::is_folder(path)) return files::remove_file(path);
-  if (files::exists(path / kIndex)) {
-    read_index(path);                   // throws if another program wrote it
-    files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
+void require_only_checkpoint(const fs::path& given) {
+  const auto folder = without_tilde(given);
+  refuse_foreign_index("replace", folder);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kIndex || is_part_name(name)) continue;
+    throw CheckpointError::io("replace", folder.string(),
+                              fmt::format("it is a folder that holds '{}', which isn't a part of a "
+                                          "checkpoint; name another path",
+                                          name));
   }
+  if (error) throw CheckpointError::io("list the folder", folder.string(), error.message());
+}
+
+void remove_checkpoint(const fs::path& given) {
+  const auto path = without_tilde(given);
+  if (!files::is_folder(path)) return files::remove_file(path);
+  refuse_foreign_index("remove", path);
+  files::remove_file(path / kIndex);  // first, so that the rest is no checkpoint
   remove_parts(path, "");
   files::remove_folder(path);
 }

@@ -18,8 +18,8 @@ namespace levin {
 ///
 /// A folder without a whole index is no checkpoint. If the folder already holds a checkpoint, that
 /// one stays whole until the new index takes the place of the old one; then its parts are removed.
-/// If one rank fails to write, all ranks throw CheckpointError. Throws DistributedError if another
-/// rank is gone.
+/// If one rank fails to write, or the folder has an index.json that isn't a checkpoint's, all ranks
+/// throw CheckpointError. Throws DistributedError if another rank is gone.
 void save_sharded_checkpoint(const std::filesystem::path& folder, const StateDict& state,
                              Ranks& ranks);
 
@@ -35,11 +35,19 @@ StateDict load_sharded_checkpoint(const std::filesystem::path& folder);
 /// Returns the outline of that state, as load_checkpoint_outline does, which calls it for folders.
 StateDict load_sharded_outline(const std::filesystem::path& folder);
 
-/// Removes a checkpoint, which is a file or a folder. It is no error if there is none. Other files
-/// in the folder stay, and the folder then stays too. Throws CheckpointError if a file can't be
-/// removed, or if the folder has an index.json that isn't a checkpoint's; nothing is removed then.
+/// Removes a checkpoint, which is a file or a folder, whole or damaged. It is no error if there is
+/// none. Other files in the folder stay, and the folder then stays too. Throws CheckpointError if a
+/// file can't be removed, or if the folder has an index.json that isn't a checkpoint's, because it
+/// doesn't name the members "format", "save" and "files"; nothing is removed then.
 ///
 /// A path that was read from a file must not be passed here; see own_checkpoint.h.
 void remove_checkpoint(const std::filesystem::path& path);
+
+/// Throws CheckpointError if remove_checkpoint would leave anything of this folder.
+void require_only_checkpoint(const std::filesystem::path& folder);
+
+/// Returns the path of a checkpoint with the user's home folder in place of a `~` at its start
+/// (home.h). All functions that save, load, find or remove a checkpoint begin with it.
+std::filesystem::path without_tilde(const std::filesystem::path& path);
 
 }  // namespace levin

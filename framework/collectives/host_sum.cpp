@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/relax.h>
@@ -194,7 +195,7 @@ void HostSum::check(int64_t other, double since, bool has_left) const {
   if (options_.is_aborted && options_.is_aborted()) {
     what = fmt::format("waiting for rank {}'s gradients was aborted", other);
   } else if (waited > options_.timeout) {
-    what = fmt::format("no gradients of rank {} in {:.3g} s", other, waited);
+    what = fmt::format("no gradients of rank {} in {}", other, in_seconds(waited));
   } else if (has_left) {
     what = fmt::format("rank {} has left without its gradients", other);
   } else {

@@ -4,10 +4,14 @@
 #include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <future>
+#include <map>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -19,13 +23,17 @@
 
 #include <levin/framework/collectives/polled_wait.h>
 #include <levin/framework/collectives/sealed_store.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/launch/listening_port.h>
 
 namespace levin {
 namespace {
 
 constexpr int kProbeMilliseconds = 1000;
-constexpr std::chrono::seconds kHandshake{3};
+/// How long the search for the store waits for one port's answer before it goes on to the next.
+constexpr std::chrono::milliseconds kLookAtPort{200};
+/// How long a connection may take, the resolution of the host's name included.
+constexpr std::chrono::seconds kHandshake{60};
 constexpr size_t kRanksNamed = 10;
 constexpr const char* kAllPresent = "present/all";
 constexpr const char* kPresent = "1";
@@ -35,8 +43,8 @@ constexpr std::chrono::seconds kAnswer{10};
 
 using StoreHandle = c10::intrusive_ptr<c10d::Store>;
 
-/// The key by which a rank recognises the store of its own run. Another run, whose ports begin
-/// elsewhere or whose id is another, may serve a store at one of the ports that this rank tries.
+/// The key by which a rank recognises the store of its own run. Another run may serve a store at
+/// one of the ports that this rank tries; its id is another, or its ports begin elsewhere.
 std::string identity_key(const Cluster& cluster) {
   return fmt::format("levin/store/{}/{}", cluster.run_id, cluster.master_port);
 }
@@ -45,18 +53,37 @@ std::string host_of_store(const Cluster& cluster) {
   return is_local(cluster) ? "127.0.0.1" : cluster.master_address;
 }
 
+/// Whether both descriptors are of the same socket.
+bool are_of_one_socket(int first, int second) {
+  struct stat one {};
+  struct stat other {};
+  return ::fstat(first, &one) == 0 && ::fstat(second, &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
 StoreHandle serve_store(const Cluster& cluster) {
   const ListeningPort listening = open_meeting_port(cluster);
+  const int handed_over = ::fcntl(listening.socket.get(), F_DUPFD_CLOEXEC, 3);
+  if (handed_over < 0) {
+    throw DistributedError(
+        fmt::format("rank 0 can't open a file descriptor for the store at which the ranks meet: "
+                    "{}; raise the limit of open files (ulimit -n)",
+                    std::strerror(errno)));
+  }
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(listening.number);
   options.isServer = true;
   options.waitWorkers = false;
   options.timeout = kAnswer;
-  options.masterListenFd =
-      ::fcntl(listening.socket.get(), F_DUPFD_CLOEXEC, 3);  // the store closes it
-  const StoreHandle store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
-  store->set(identity_key(cluster), std::string(kPresent));
-  return store;
+  options.masterListenFd = handed_over;  // the store closes it
+  try {
+    const StoreHandle store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+    store->set(identity_key(cluster), std::string(kPresent));
+    return store;
+  } catch (...) {  // perhaps before the store took the descriptor
+    if (are_of_one_socket(handed_over, listening.socket.get())) ::close(handed_over);
+    throw;
+  }
 }
 
 /// Whether anything accepts a connection there within a second.
@@ -81,11 +108,9 @@ bool accepts_connections(const std::string& host, int64_t port) {
   return false;
 }
 
-/// Connects to the store there, or returns null if there is none. The handshake is done by a thread
-/// of its own, because it has no timeout: a program that isn't a store may never answer. The thread
-/// is then left behind.
-StoreHandle connect_to_store(const std::string& host, int64_t port) {
-  if (!accepts_connections(host, port)) return {};
+/// Begins to connect to the store there. That is done by a thread of its own, which is left behind
+/// if nobody waits for it any more: a program that isn't a store may never answer.
+std::future<StoreHandle> begin_to_connect(const std::string& host, int64_t port) {
   auto answer = std::make_shared<std::promise<StoreHandle>>();
   auto result = answer->get_future();
   std::thread([answer, host, port] {
@@ -99,12 +124,7 @@ StoreHandle connect_to_store(const std::string& host, int64_t port) {
       answer->set_exception(std::current_exception());
     }
   }).detach();
-  if (result.wait_for(kHandshake) != std::future_status::ready) return {};
-  try {
-    return result.get();
-  } catch (const std::exception&) {  // it isn't a store, or went away
-    return {};
-  }
+  return result;
 }
 
 /// Whether the store is that of this run. It may belong to another one, or go away meanwhile.
@@ -117,14 +137,47 @@ bool is_own_store(const Cluster& cluster, c10d::Store& store) {
   }
 }
 
-StoreHandle find_store(const Cluster& cluster) {
-  const std::string host = host_of_store(cluster);
-  for (int64_t i = 0; i < meeting_ports(cluster); ++i) {
-    auto store = connect_to_store(host, meeting_port(cluster, i));
-    if (store != nullptr && is_own_store(cluster, *store)) return store;
+/// Looks for the store of a run at all ports where it may be. What answers slowly is asked again in
+/// the next call of `find`, over the same connection.
+class StoreSearch {
+ public:
+  explicit StoreSearch(const Cluster& cluster) : cluster_(cluster), host_(host_of_store(cluster)) {}
+
+  /// Returns the store, or null if none has answered yet.
+  StoreHandle find() {
+    for (int64_t i = 0; i < meeting_ports(cluster_); ++i) {
+      const StoreHandle store = connect(meeting_port(cluster_, i));
+      if (store == nullptr) continue;
+      store->setTimeout(kAnswer);
+      if (is_own_store(cluster_, *store)) return store;
+    }
+    return {};
   }
-  return {};
-}
+
+ private:
+  /// Returns the store at that port, or null if there is none or it hasn't answered yet.
+  StoreHandle connect(int64_t port) {
+    auto pending = pending_.find(port);
+    const bool is_new = pending == pending_.end();
+    if (is_new) {
+      if (!accepts_connections(host_, port)) return {};
+      pending = pending_.emplace(port, begin_to_connect(host_, port)).first;
+    }
+    const auto patience = is_new ? kLookAtPort : std::chrono::milliseconds(0);
+    if (pending->second.wait_for(patience) != std::future_status::ready) return {};
+    auto result = std::move(pending->second);
+    pending_.erase(pending);
+    try {
+      return result.get();
+    } catch (const std::exception&) {  // it isn't a store, or went away
+      return {};
+    }
+  }
+
+  const Cluster& cluster_;
+  const std::string host_;
+  std::map<int64_t, std::future<StoreHandle>> pending_;  // by port
+};
 
 std::string who_waits(const Cluster& cluster, const std::string& whom) {
   return fmt::format(
@@ -165,11 +218,8 @@ StoreHandle open_meeting_store(const Cluster& cluster, std::chrono::milliseconds
                    .problem = "rank 0 didn't answer",
                    .notice = [&] { return who_waits(cluster, "rank 0"); },
                    .longest = std::chrono::milliseconds(100)});
-  for (;;) {
-    if (auto store = find_store(cluster)) {
-      store->setTimeout(kAnswer);
-      return store;
-    }
+  for (StoreSearch search(cluster);;) {
+    if (auto store = search.find()) return store;
     wait.pause();
   }
 }

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/interruption.h>
@@ -22,13 +23,13 @@ void PolledWait::pause() {
   if (options_.is_aborted && options_.is_aborted()) throw std::runtime_error("aborted");
   const double time = waited();
   if (time > options_.timeout) {
-    throw std::runtime_error(fmt::format("{} in {:.3g} s", options_.problem, time));
+    throw std::runtime_error(fmt::format("{} in {}", options_.problem, in_seconds(time)));
   }
   if (is_interrupted()) {
     if (interrupted_at_ < 0) interrupted_at_ = time;
     if (time - interrupted_at_ >= options_.patience) {
-      throw std::runtime_error(fmt::format("{} in the {:.3g} s after a signal asked to stop",
-                                           options_.problem, time - interrupted_at_));
+      throw std::runtime_error(fmt::format("{} in the {} after a signal asked to stop",
+                                           options_.problem, in_seconds(time - interrupted_at_)));
     }
   }
   if (options_.notice && !has_noticed_ && time >= options_.notice_after) {

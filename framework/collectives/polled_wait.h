@@ -33,7 +33,7 @@ class PolledWait {
   explicit PolledWait(Options options);
 
   /// Sleeps, for longer each time. Throws std::runtime_error if the time is up, if the wait is
-  /// aborted, or if a signal arrived too long ago.
+  /// aborted, or if `patience` seconds have passed since a signal.
   void pause();
   /// The seconds since the wait began.
   double waited() const;

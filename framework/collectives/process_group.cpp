@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <mutex>
 #include <utility>
 
@@ -148,9 +147,9 @@ class ProcessGroup::Implementation {
     joined(cluster.rank, "the ranks couldn't be joined", work, hint());
   }
 
-  c10::intrusive_ptr<c10d::Store> sealed(
-      std::function<void(std::vector<uint8_t>&)> clean = {}) const {
-    return make_sealed_store(meeting.inside, RunSecret(cluster.secret), timeout, std::move(clean));
+  c10::intrusive_ptr<c10d::Store> sealed(SealedStoreOptions options = {}) const {
+    return make_sealed_store(meeting.inside, RunSecret(cluster.secret), timeout,
+                             std::move(options));
   }
   c10::intrusive_ptr<c10d::Store> sealed_store() const {
     return c10::make_intrusive<c10d::PrefixStore>(meeting.prefix, sealed());
@@ -159,7 +158,7 @@ class ProcessGroup::Implementation {
   Group joined_group(const std::string& name) {
     auto result = c10::make_intrusive<c10d::ProcessGroup>(store, static_cast<int>(cluster.rank),
                                                           static_cast<int>(cluster.world_size));
-    addresses = sealed(clear_unused_bytes);
+    addresses = sealed({.clean = clear_unused_bytes, .notes_keys = true});
     add_backends(*result, backend, device,
                  c10::make_intrusive<c10d::PrefixStore>(meeting.prefix + "/gloo", addresses),
                  timeout, own_address(cluster));
@@ -172,7 +171,7 @@ ProcessGroup::ProcessGroup(const Cluster& cluster, at::Device device, ProcessGro
     : implementation_(std::make_unique<Implementation>(cluster, device, options)) {}
 ProcessGroup::ProcessGroup(const ProcessGroup& other, const std::string& name)
     : implementation_(std::make_unique<Implementation>(*other.implementation_, name)) {
-  barrier();  // deletes what joined the ranks from the store
+  barrier();  // also deletes from the store the keys by which Gloo joined the ranks
 }
 ProcessGroup::~ProcessGroup() = default;
 
@@ -265,15 +264,11 @@ void ProcessGroup::set(const std::string& key, const std::string& value) {
 }
 
 /// Polls the store. A call that waits in the store would make the calls of other threads wait, too.
-std::string ProcessGroup::get(const std::string& key) {
+std::string ProcessGroup::get(const std::string& key, const std::string& notice) {
   auto& own = *implementation_;
   return joined(rank(), fmt::format("waiting for '{}'", key), [&] {
     PolledWait wait({.timeout = static_cast<double>(own.timeout.count()) / 1e3,
-                     .notice =
-                         [&] {
-                           return fmt::format(
-                               "rank {} has waited for 60 s for '{}' of another rank", rank(), key);
-                         },
+                     .notice = [&] { return notice; },
                      .notice_after = 60.0,
                      .is_aborted = [&] { return own.aborted.load(); }});
     while (!own.store->check({key})) wait.pause();
@@ -281,8 +276,8 @@ std::string ProcessGroup::get(const std::string& key) {
   });
 }
 
-std::string ProcessGroup::take(const std::string& key, int64_t readers) {
-  std::string value = get(key);
+std::string ProcessGroup::take(const std::string& key, int64_t readers, const std::string& notice) {
+  std::string value = get(key, notice);
   tidy_up([&] {
     auto& store = *implementation_->store;
     const std::string count = key + "/taken";

@@ -87,10 +87,12 @@ class ProcessGroup {
   void set(const std::string& key, const std::string& value);
   /// Returns the value that some rank has put into the store under `key`; waits until it is there.
   /// Throws DistributedError after `timeout` seconds or `abort`, half a minute after a signal has
-  /// asked this process to stop, and if another program has written the value.
-  std::string get(const std::string& key);
+  /// asked this process to stop, and if another program has written the value. After a minute,
+  /// `notice` is printed to stderr if it isn't empty; a run that has a heartbeat needs none,
+  /// because that says which rank keeps the others waiting.
+  std::string get(const std::string& key, const std::string& notice = {});
   /// Like `get`, for a value that `readers` ranks take, each once. The last of them deletes it.
-  std::string take(const std::string& key, int64_t readers);
+  std::string take(const std::string& key, int64_t readers, const std::string& notice = {});
 
   /// Ends every wait for other ranks, in this group and in those that were made from it, and with
   /// Gloo also on the other ranks. The waiting calls throw, and so does every later collective. May

@@ -1,6 +1,7 @@
 #include <levin/framework/collectives/sealed_store.h>
 
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -23,11 +24,12 @@ std::string_view text_in(const StoreBytes& bytes) {
 class SealedStore final : public c10d::Store {
  public:
   SealedStore(c10::intrusive_ptr<c10d::Store> inside, RunSecret secret,
-              std::chrono::milliseconds timeout, std::function<void(StoreBytes&)> clean)
+              std::chrono::milliseconds timeout, SealedStoreOptions options)
       : c10d::Store(timeout),
         inside_(std::move(inside)),
         secret_(std::move(secret)),
-        clean_(std::move(clean)) {}
+        options_(std::move(options)),
+        notes_keys_(options_.notes_keys) {}
 
   c10::intrusive_ptr<c10d::Store> clone() override;
   using c10d::Store::set;
@@ -53,13 +55,16 @@ class SealedStore final : public c10d::Store {
 
   c10::intrusive_ptr<c10d::Store> inside_;
   RunSecret secret_;
-  std::function<void(StoreBytes&)> clean_;
+  SealedStoreOptions options_;
   std::mutex mutex_;
+  bool notes_keys_;
   std::vector<std::string> keys_set_;
 };
 
 c10::intrusive_ptr<c10d::Store> SealedStore::clone() {
-  return c10::make_intrusive<SealedStore>(inside_->clone(), secret_, timeout_, clean_);
+  auto options = options_;
+  options.notes_keys = false;  // delete_keys_set doesn't reach the clone
+  return c10::make_intrusive<SealedStore>(inside_->clone(), secret_, timeout_, std::move(options));
 }
 
 StoreBytes SealedStore::sealed(const std::string& key, const StoreBytes& value) const {
@@ -75,10 +80,10 @@ StoreBytes SealedStore::opened(const std::string& key, const StoreBytes& bytes) 
 
 void SealedStore::set(const std::string& key, const StoreBytes& value) {
   auto clean_value = value;
-  if (clean_) clean_(clean_value);
+  if (options_.clean) options_.clean(clean_value);
   inside_->set(key, sealed(key, clean_value));
   const std::lock_guard lock(mutex_);
-  keys_set_.push_back(key);
+  if (notes_keys_) keys_set_.push_back(key);
 }
 
 void SealedStore::delete_keys_set() {
@@ -86,6 +91,7 @@ void SealedStore::delete_keys_set() {
   {
     const std::lock_guard lock(mutex_);
     keys.swap(keys_set_);
+    notes_keys_ = false;
   }
   for (const auto& key : keys) inside_->deleteKey(key);
 }
@@ -111,7 +117,6 @@ void SealedStore::wait(const std::vector<std::string>& keys,
   try {
     while (!inside_->check(keys)) wait.pause();
   } catch (const std::runtime_error& error) {
-    if (dynamic_cast<const Error*>(&error) != nullptr) throw;
     C10_THROW_ERROR(DistStoreError,
                     fmt::format("waiting for {}: {}", fmt::join(keys, ", "), error.what()));
   }
@@ -130,8 +135,8 @@ DistributedError foreign_value(std::string_view key) {
 c10::intrusive_ptr<c10d::Store> make_sealed_store(const c10::intrusive_ptr<c10d::Store>& inside,
                                                   RunSecret secret,
                                                   std::chrono::milliseconds timeout,
-                                                  std::function<void(StoreBytes&)> clean) {
-  return c10::make_intrusive<SealedStore>(inside, std::move(secret), timeout, std::move(clean));
+                                                  SealedStoreOptions options) {
+  return c10::make_intrusive<SealedStore>(inside, std::move(secret), timeout, std::move(options));
 }
 
 void delete_keys_set(c10d::Store& store) { dynamic_cast<SealedStore&>(store).delete_keys_set(); }

@@ -9,8 +9,10 @@
 ///
 /// Nothing here throws or ends the process. A text that can't be written, because the stream is
 /// closed, its disk is full or nobody reads its pipe any longer, is lost, and the work goes on. All
-/// of Levin prints this way (tests/architecture checks that). What a command was asked for goes to
-/// stdout instead, where a failure counts (cli/output.h).
+/// of Levin prints this way (tests/architecture checks that), with two exceptions that must never
+/// wait for a stream: the heartbeat's thread (heartbeat.cpp) and the launcher, which passes on what
+/// its ranks print (output_pump.h). What a command was asked for goes to stdout instead, where a
+/// failure counts (cli/output.h).
 namespace levin::diagnostics {
 
 /// Prints `text` to stderr at once.

@@ -72,7 +72,7 @@ class AppendFile {
   /// goes on waiting, so that a later call writes it.
   void flush();
   /// Whether the file was removed or moved away, or another one was put in its place, since it was
-  /// opened. What is written then doesn't get where it is looked for.
+  /// opened. Text written after that isn't found under the path.
   bool is_removed() const;
   /// The whole content, waiting text included. It is still there if the file was removed. Throws
   /// CheckpointError if it can't be read.

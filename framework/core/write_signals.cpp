@@ -61,8 +61,8 @@ NoWriteSignals::~NoWriteSignals() {
 void occupy_standard_descriptors() noexcept {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
-    // `open` returns the lowest number that is free. The way it opens the file makes later use
-    // fail.
+    // `open` returns the lowest number that is free. The file is opened for the wrong direction, so
+    // that using it still fails.
     const int opened = ::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
     if (opened >= 0 && opened != descriptor) ::close(opened);
   }

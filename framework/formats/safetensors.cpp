@@ -69,9 +69,9 @@ Entry read_entry(const std::string& name, const json& item) {
   return entry;
 }
 
-/// Takes one member of the header after another from the JSON parser, which then forgets it. A
-/// header that has another form is refused at the first token that shows it, so that a hostile one
-/// takes no more memory than an honest one of its size.
+/// Takes one member of the header after another from the JSON parser, and tells the parser to
+/// discard it. A header that has another form is refused at the first token that shows it, so that
+/// a hostile one takes no more memory than an honest one of its size.
 class TensorHeaderReader {
  public:
   /// What nlohmann's parser calls. `depth` is the number of lists and objects around the value; the

@@ -1,5 +1,7 @@
 #include <levin/framework/heartbeat/heartbeat.h>
 
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,6 +12,8 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -54,11 +58,17 @@ std::thread start_without_signals(std::function<void()> work) {
   return std::thread(std::move(work));
 }
 
-/// Writes without stdio: the main thread may hang while it holds the lock of stderr.
+/// Writes without stdio: the main thread may hang while it holds the lock of stderr. What can't be
+/// written at once is lost, because this thread must not wait: stderr may be a pipe that nobody
+/// reads, or a terminal that the user has stopped by Ctrl-S.
 void write_line_to_stderr(std::string text) {
   text = in_one_line(std::move(text)) + '\n';
   for (std::string_view rest = text; !rest.empty();) {
-    const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
+    pollfd wait{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&wait, 1, 0) <= 0 || (wait.revents & POLLOUT) == 0) return;
+    // A pipe that is writable has room for at least PIPE_BUF bytes.
+    const ssize_t written =
+        ::write(STDERR_FILENO, rest.data(), std::min<size_t>(rest.size(), PIPE_BUF));
     if (written < 0 && errno != EINTR) return;
     rest.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
   }

@@ -20,8 +20,8 @@ struct HeartbeatOptions {
   /// been waiting for as long. Choose it longer than any step takes; 0 switches this off. Only rank
   /// 0's value has an effect.
   double stall_seconds = 0.0;
-  /// The time after which rank 0 says on stderr that a rank lets others wait, once for each such
-  /// wait; 0 switches this off. Only rank 0's value has an effect.
+  /// The time after which rank 0 says on stderr that a rank keeps others waiting, once for each
+  /// such wait; 0 switches this off. Only rank 0's value has an effect.
   double notice_seconds = 60.0;
   /// The time this rank has to end after it has learned of another rank's failure. After that, its
   /// process is ended by force.

@@ -60,7 +60,8 @@ class HeartbeatStar {
   /// Reports the failure of this rank to the others. Rank 0 holds one that another rank caused back
   /// for 0.3 s, in case the cause is reported in that time.
   void tell(RankFailure failure, double now);
-  /// What is to be said to the user since the last call, on rank 0; empty if there is nothing.
+  /// Returns the notice for the user that has come up since the last call, on rank 0; empty if none
+  /// has.
   std::string take_notice() { return std::exchange(notice_, {}); }
   /// The first failure of any rank that became known, this rank included.
   const std::optional<RankFailure>& failure() const { return failure_; }

@@ -95,7 +95,7 @@ Cluster read_ranks(const ClusterVariables& variables, const RankNames& names) {
 int64_t port_from(std::string_view job) {
   uint64_t hash = 14695981039346656037ULL;  // FNV-1a
   for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
-  return 15000 + static_cast<int64_t>(hash % 10000);
+  return kFirstChosenPort + static_cast<int64_t>(hash % uint64_t{kChosenPorts});
 }
 
 void read_master(const ClusterVariables& variables, Cluster& cluster) {

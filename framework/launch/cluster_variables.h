@@ -75,8 +75,12 @@ struct RankNames {
 /// computed from the number of local ranks. Throws DistributedError as ClusterVariables does.
 Cluster read_ranks(const ClusterVariables& variables, const RankNames& names);
 
-/// Returns a port from 15000 to 24999 that depends on `job` alone. Lightning uses this range for
+/// The ports that Levin chooses by itself are from 15000 to 24999. Lightning uses this range for
 /// SLURM; it lies below the ports that the system assigns by itself.
+inline constexpr int64_t kFirstChosenPort = 15000;
+inline constexpr int64_t kChosenPorts = 10000;
+
+/// Returns one of these ports, which depends on `job` alone.
 int64_t port_from(std::string_view job);
 
 /// Sets the address and the port of rank 0 from MASTER_ADDR and MASTER_PORT. Throws

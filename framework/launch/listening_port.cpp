@@ -11,12 +11,10 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/launch/cluster_variables.h>
 
 namespace levin {
 namespace {
-
-constexpr int64_t kFirstPort = 15000;
-constexpr int64_t kChosenPorts = 10000;
 
 /// Binds a socket and listens, or returns a closed one and leaves the reason in errno.
 Descriptor listen_at(const sockaddr* address, socklen_t size) {
@@ -60,11 +58,27 @@ Descriptor listen_everywhere(uint16_t port) {
   return listen_at(reinterpret_cast<const sockaddr*>(&old), sizeof(old));
 }
 
+/// The error for the last port that was tried.
+DistributedError no_meeting_port(int64_t number, bool may_choose_port, int error) {
+  std::string tried = fmt::format("port {}", number);
+  std::string remedy;
+  if (error == EADDRINUSE || error == EACCES) {
+    remedy = "; set MASTER_PORT to a free port, the same for all ranks";
+    if (may_choose_port && error == EADDRINUSE) {
+      tried += fmt::format(", the last of {} that were tried", kPortsToTry);
+    }
+  } else if (error == EMFILE) {
+    remedy = "; raise the limit of open files (ulimit -n)";
+  }
+  return DistributedError(fmt::format("rank 0 can't listen for the other ranks at {}: {}{}", tried,
+                                      std::strerror(error), remedy));
+}
+
 }  // namespace
 
 int64_t meeting_port(const Cluster& cluster, int64_t i) {
   if (!cluster.may_choose_port) return cluster.master_port;
-  return kFirstPort + (cluster.master_port - kFirstPort + i) % kChosenPorts;
+  return kFirstChosenPort + (cluster.master_port - kFirstChosenPort + i) % kChosenPorts;
 }
 
 int64_t meeting_ports(const Cluster& cluster) { return cluster.may_choose_port ? kPortsToTry : 1; }
@@ -74,22 +88,17 @@ bool is_local(const Cluster& cluster) {
 }
 
 ListeningPort open_meeting_port(const Cluster& cluster) {
+  int64_t number = 0;
   int error = 0;
   for (int64_t i = 0; i < meeting_ports(cluster); ++i) {
-    const int64_t number = meeting_port(cluster, i);
+    number = meeting_port(cluster, i);
     const auto port = static_cast<uint16_t>(number);
     Descriptor socket = is_local(cluster) ? listen_at_loopback(port) : listen_everywhere(port);
     if (socket.is_open()) return {.socket = std::move(socket), .number = number};
     error = errno;
     if (error != EADDRINUSE) break;
   }
-  const std::string tried = cluster.may_choose_port ? fmt::format("the {} ports from {}",
-                                                                  kPortsToTry, cluster.master_port)
-                                                    : fmt::format("port {}", cluster.master_port);
-  throw DistributedError(fmt::format(
-      "rank 0 can't listen for the other ranks at {}: {}; set MASTER_PORT to a free port, "
-      "the same for all ranks",
-      tried, std::strerror(error)));
+  throw no_meeting_port(number, cluster.may_choose_port, error);
 }
 
 }  // namespace levin

@@ -1,5 +1,6 @@
 #include <levin/framework/launch/run_secret.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include <openssl/evp.h>
@@ -30,8 +31,11 @@ const unsigned char* cipher_bytes(std::string_view text) {
 int cipher_size(std::string_view text) { return static_cast<int>(text.size()); }
 
 [[noreturn]] void fail_openssl(std::string_view what) {
-  throw DistributedError(std::string("OpenSSL can't ") + std::string(what) +
-                         "; check how it is installed, or unset LEVIN_RUN_SECRET");
+  // Levin's launcher sets the variable for its ranks even if the user hasn't set it.
+  const bool is_the_users =
+      std::getenv("LEVIN_RUN_SECRET") != nullptr && std::getenv("LEVIN_LAUNCHED") == nullptr;
+  throw DistributedError("OpenSSL can't " + std::string(what) + "; check how it is installed" +
+                         (is_the_users ? ", or unset LEVIN_RUN_SECRET" : ""));
 }
 
 /// HMAC-SHA256, 32 bytes.

@@ -39,7 +39,9 @@ std::string describe_end(const ChildEnd& end) {
 }  // namespace
 
 Supervisor::Supervisor(const LaunchOptions& options)
-    : options_(options), report_folder_(temporary_folder()) {
+    : options_(options),
+      output_folder_(expand_home(options.output_folder, "output_folder")),
+      report_folder_(temporary_folder()) {
   if (options.command.empty()) {
     command_ = own_command();
   } else {
@@ -61,9 +63,7 @@ Supervisor::Supervisor(const LaunchOptions& options)
   } else if (options.num_nodes == 1) {
     secret_ = random_secret();
   }
-  if (!options.output_folder.empty()) {
-    files::create_folder(expand_home(options.output_folder, "output_folder"));
-  }
+  if (!output_folder_.empty()) files::create_folder(output_folder_);
 }
 
 Supervisor::~Supervisor() {
@@ -139,7 +139,7 @@ void Supervisor::start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int
   const Descriptor nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   command.input = nothing.get();
   Descriptor out, error;
-  if (options_.output_folder.empty()) {
+  if (output_folder_.empty()) {
     const auto prefix = fmt::format("[rank {}] ", rank.number);
     for (const auto stream : {OutputPump::out, OutputPump::error}) {
       Pipe pipe = Pipe::open();
@@ -162,8 +162,7 @@ void Supervisor::start_rank(Rank& rank, int64_t local_rank, int64_t attempt, int
 }
 
 Descriptor Supervisor::open_output(const Rank& rank, const char* ending) const {
-  const auto path = std::filesystem::path(expand_home(options_.output_folder, "output_folder")) /
-                    fmt::format("rank-{}.{}", rank.number, ending);
+  const auto path = output_folder_ / fmt::format("rank-{}.{}", rank.number, ending);
   Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!file.is_open()) throw CheckpointError::io("write", path.string(), ::strerror(errno));
   return file;

@@ -96,6 +96,8 @@ class Supervisor {
 
   /// The caller's; see the constructor.
   const LaunchOptions& options_;
+  /// `options_.output_folder` with the user's home folder in place of a `~`.
+  const std::filesystem::path output_folder_;
   SupervisorSignals signals_;
   /// Prints the output of the ranks other than 0.
   OutputPump pump_;
@@ -103,7 +105,7 @@ class Supervisor {
   ChildCommand command_;
   /// The id that all ranks of the run share, also over restarts.
   std::string run_id_;
-  /// The secret that they share; empty if only the user could have given all hosts the same one.
+  /// The secret that they share; empty if the run has several hosts and the user has set none.
   std::string secret_;
   std::filesystem::path report_folder_;  // created by the first rank that fails
   /// Held while ranks run, if the port is chosen here.

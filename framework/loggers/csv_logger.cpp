@@ -1,32 +1,31 @@
 #include <levin/framework/loggers/csv_logger.h>
 
-#include <fmt/format.h>
-#include <levin/framework/core/counted.h>
-#include <levin/framework/core/diagnostics.h>
-#include <levin/framework/core/error.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/counted.h>
+#include <levin/framework/core/csv_cell.h>
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
 
 const std::vector<std::string> kFirstColumns{"epoch", "step"};
 
-/// Returns a header cell, in quotes if RFC 4180 requires them. Line breaks become spaces.
-std::string quoted(std::string name) {
+/// Returns a header cell. Line breaks become spaces, because rows are told apart by them.
+std::string header_cell(std::string name) {
   std::replace(name.begin(), name.end(), '\n', ' ');
-  if (name.find_first_of(",\"\r") == std::string::npos) return name;
-  std::string text = "\"";
-  for (const char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
+  return csv_cell(name);
 }
 
 std::string header(const std::vector<std::string>& columns) {
   std::string text;
-  for (const auto& column : columns) text += (text.empty() ? "" : ",") + quoted(column);
+  for (const auto& column : columns) text += (text.empty() ? "" : ",") + header_cell(column);
   return text + "\n";
 }
 

@@ -1,5 +1,6 @@
 #include <levin/framework/loops/stop_signal.h>
 
+#include <atomic>
 #include <cstdlib>
 
 #include <levin/framework/core/interruption.h>
@@ -8,20 +9,22 @@
 namespace levin {
 namespace {
 
-volatile std::sig_atomic_t g_received = 0;
+// Any thread may receive the signal and run the handler.
+static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<bool> g_received{false};
 
 StopBurst g_bursts[3];  // of each kind, in the order of StopSignal::kSignals
 
-/// 1 if Levin's launcher has started this process. Later signals then don't end it; the launcher
+/// Whether Levin's launcher has started this process. Later signals then don't end it; the launcher
 /// ends its ranks itself.
-volatile std::sig_atomic_t g_keeps_on = 0;
+std::atomic<bool> g_keeps_on{false};
 
 /// Notes the signal. Unless the launcher has started this process, a later one of its kind ends it.
 void on_signal(int number) {
-  g_received = 1;
+  g_received = true;
   set_interrupted(true);
   auto& burst = g_bursts[number == SIGINT ? 0 : number == SIGTERM ? 1 : 2];
-  if (burst.note() != StopBurst::Signal::later || g_keeps_on != 0) return;
+  if (burst.note() != StopBurst::Signal::later || g_keeps_on) return;
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   ::sigaction(number, &action, nullptr);
@@ -31,10 +34,10 @@ void on_signal(int number) {
 }  // namespace
 
 StopSignal::StopSignal() {
-  g_received = 0;
+  g_received = false;
   set_interrupted(false);
   for (auto& burst : g_bursts) burst.forget();
-  g_keeps_on = std::getenv("LEVIN_LAUNCHED") != nullptr ? 1 : 0;
+  g_keeps_on = std::getenv("LEVIN_LAUNCHED") != nullptr;
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
@@ -51,6 +54,6 @@ StopSignal::~StopSignal() {
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
 }
 
-bool StopSignal::received() { return g_received != 0; }
+bool StopSignal::received() { return g_received; }
 
 }  // namespace levin

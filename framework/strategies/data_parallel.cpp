@@ -91,7 +91,14 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
       group_(cluster, device, after_the_heartbeat(options_.process_group)),
       heartbeat_(cluster.rank, cluster.world_size,
                  {.publish = [this](const std::string& value) { group_.set("heartbeat", value); },
-                  .lookup = [this] { return group_.take("heartbeat", cluster_.world_size - 1); }},
+                  .lookup =
+                      [this] {
+                        return group_.take(
+                            "heartbeat", cluster_.world_size - 1,
+                            fmt::format("rank {} has waited for 60 s for rank 0 to start its "
+                                        "heartbeat",
+                                        cluster_.rank));
+                      }},
                  {.timeout_seconds = options_.heartbeat_timeout,
                   .stall_seconds = options_.process_group.timeout,
                   .address = own_address(cluster),

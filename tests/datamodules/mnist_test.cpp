@@ -6,6 +6,8 @@
 
 #include <torch/torch.h>
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <set>
 
@@ -188,6 +190,16 @@ TEST(MNIST, a_mirror_with_other_bytes_is_refused) {
   MNISTDataModule data({.data_dir = folder / "data", .mirrors = {"file://" + mirror.string()}});
   EXPECT_SAYS(data_error([&] { data.prepare_data(); }), "train-images-idx3-ubyte.gz");
   EXPECT_FALSE(fs::exists(folder / "data" / "train-images-idx3-ubyte.gz"));
+}
+
+TEST(MNIST, a_folder_that_may_not_be_looked_into_is_not_said_to_lack_files) {
+  if (::geteuid() == 0) GTEST_SKIP() << "the superuser may look anywhere";
+  TemporaryFolder folder;
+  fs::create_directories(folder / "data");
+  fs::permissions(folder / "data", fs::perms::none);
+  MNISTDataModule data({.data_dir = folder / "data", .download = false});
+  EXPECT_SAYS(data_error([&] { data.prepare_data(); }), "Permission denied");
+  fs::permissions(folder / "data", fs::perms::owner_all);
 }
 
 TEST(MNIST, missing_files_are_named_with_what_to_do) {

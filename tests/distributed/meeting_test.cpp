@@ -1,6 +1,7 @@
 #include <levin/framework/collectives/meeting_store.h>
 
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,11 +19,13 @@
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <levin/framework/collectives/gloo.h>
 #include <levin/framework/collectives/polled_wait.h>
 #include <levin/framework/collectives/process_group.h>
+#include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/interruption.h>
@@ -104,8 +107,12 @@ std::string key_that_ends_with(c10d::TCPStore& store, const std::string& ending)
   return {};
 }
 
-/// The local addresses, in hexadecimal, of the sockets that listen at a port.
-std::vector<std::string> listening_addresses(int64_t port) {
+constexpr unsigned int kEstablished = 1;
+constexpr unsigned int kListens = 10;
+
+/// The local addresses, in hexadecimal, of the sockets that listen at a port, or of those in
+/// another state.
+std::vector<std::string> listening_addresses(int64_t port, unsigned int wanted = kListens) {
   std::vector<std::string> addresses;
   for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     std::ifstream table(path);
@@ -117,7 +124,7 @@ std::vector<std::string> listening_addresses(int64_t port) {
       unsigned int state = 0;
       if (std::sscanf(line.c_str(), " %*d: %39[0-9A-F]:%x %*[0-9A-F]:%*x %x", address, &number,
                       &state) == 3 &&
-          number == static_cast<unsigned int>(port) && state == 10) {
+          number == static_cast<unsigned int>(port) && state == wanted) {
         addresses.emplace_back(address);
       }
     }
@@ -192,6 +199,54 @@ TEST_F(Meeting, a_port_that_another_run_has_is_passed_over_by_all_ranks) {
     EXPECT_EQ(one.item<float>(), 3.0F);
   });
   for (const auto& message : thrown) EXPECT_EQ(message, "");
+}
+
+/// A rank would otherwise never meet a store to which the handshake always takes so long.
+TEST_F(Meeting, a_slow_handshake_is_waited_for_and_not_begun_again) {
+  make_server();
+  Cluster cluster = member(1, 2);
+  cluster.may_choose_port = true;
+  cluster.master_port = port_of_this_process(7000);
+  const ListeningPort slow = open_meeting_port(cluster);
+  cluster.may_choose_port = false;
+  cluster.master_port = slow.number;
+  cluster.launcher_serves_store = true;
+  c10::intrusive_ptr<c10d::Store> found;
+  std::thread rank([&] {
+    try {
+      found = open_meeting_store(cluster, std::chrono::milliseconds(60'000));
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));  // several looks at the port
+  EXPECT_LE(listening_addresses(slow.number, kEstablished).size(), 1U);
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(slow.number);
+  options.isServer = true;
+  options.waitWorkers = false;
+  options.masterListenFd = ::dup(slow.socket.get());
+  const auto server = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  rank.join();
+  EXPECT_NE(found, nullptr);
+}
+
+TEST_F(Meeting, a_store_for_which_no_descriptor_is_left_is_an_error_that_says_so) {
+  make_server();
+  Cluster cluster = member(0, 2);
+  cluster.may_choose_port = true;
+  cluster.master_port = port_of_this_process(8000);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest = ::dup(STDERR_FILENO);
+  ::close(lowest);
+  rlimit one_more = before;
+  one_more.rlim_cur = static_cast<rlim_t>(lowest) + 1;  // for the socket
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &one_more), 0);
+  const auto message = message_of<DistributedError>(
+      [&] { open_meeting_store(cluster, std::chrono::milliseconds(60'000)); });
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(says(message, {"Too many open files", "raise the limit of open files"}));
 }
 
 TEST_F(Meeting, a_value_of_another_program_is_refused_before_it_is_parsed) {
@@ -317,6 +372,37 @@ TEST_F(Meeting, keys_are_deleted_when_they_have_been_used) {
   for (const auto& message : thrown) EXPECT_EQ(message, "");
   EXPECT_EQ(server->getNumKeys(), first);
   EXPECT_EQ(first, before) << "what joined the ranks is left in the store";
+}
+
+/// Otherwise it would grow with every value that a run puts into it.
+TEST_F(Meeting, a_sealed_store_notes_its_keys_only_where_asked_and_until_they_are_deleted) {
+  const auto inside = c10::make_intrusive<c10d::HashStore>();
+  const auto is_kept = [&](c10d::Store& store) {
+    store.set("key", std::string("1"));
+    delete_keys_set(store);
+    return inside->check({"key"});
+  };
+  const auto timeout = std::chrono::milliseconds(1000);
+  const auto plain = make_sealed_store(inside, RunSecret("one"), timeout);
+  EXPECT_TRUE(is_kept(*plain));
+  const auto noting = make_sealed_store(inside, RunSecret("one"), timeout, {.notes_keys = true});
+  EXPECT_FALSE(is_kept(*noting));
+  EXPECT_TRUE(is_kept(*noting)) << "the keys have been deleted before";
+}
+
+/// The heartbeat says which rank keeps the others waiting; each of them would say it once more.
+TEST_F(Meeting, a_long_wait_for_a_value_says_only_what_it_is_told_to) {
+  const auto server = make_server();
+  for (const std::string notice : {"", "rank 0 waits for a test"}) {
+    std::atomic<int> looks{0};
+    files::inject_clock([&] { return 10.0 * looks++; });
+    testing::internal::CaptureStderr();
+    const auto thrown = on_each(
+        at_server(server, 1), [&](ProcessGroup& group) { group.get("never", notice); }, 80.0);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), notice.empty() ? "" : notice + "\n");
+    EXPECT_TRUE(says(thrown[0], {"waiting for 'never'", "no rank has set it"}));
+    files::inject_clock({});
+  }
 }
 
 TEST_F(Meeting, a_long_wait_says_for_whom_and_how_to_train_alone) {

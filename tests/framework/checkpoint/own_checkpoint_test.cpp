@@ -110,9 +110,18 @@ TEST_F(OwnCheckpoint, a_folder_of_another_program_is_left_alone) {
   for (const char* name : {"index.json", "rank-list.safetensors", "rank-1.v2.safetensors"}) {
     write(site / name);
   }
-  EXPECT_THROW(save_checkpoint(site, {}), CheckpointError);
-  EXPECT_THROW(remove_checkpoint(site), CheckpointError);
+  const auto is_refused = [&](const auto& work) {
+    return test::says(test::message_of<CheckpointError>(work),
+                      {site.string(), "an index.json that isn't a checkpoint's"});
+  };
+  EXPECT_TRUE(is_refused([&] { save_checkpoint(site, {}); }));
+  EXPECT_TRUE(is_refused([&] { save_sharded_checkpoint(site, {}, single_rank()); }));
+  EXPECT_TRUE(is_refused([&] { remove_checkpoint(site); }));
+  EXPECT_EQ(std::distance(fs::directory_iterator(site), fs::directory_iterator()), 3);
   fs::remove(site / "index.json");
+  EXPECT_TRUE(test::says(test::message_of<CheckpointError>([&] { save_checkpoint(site, {}); }),
+                         {site.string(), "isn't a part of a checkpoint"}));
+  EXPECT_FALSE(fs::exists(folder_ / "site.new"));
   remove_checkpoint(site);
   EXPECT_TRUE(fs::exists(site / "rank-list.safetensors"));
   EXPECT_TRUE(fs::exists(site / "rank-1.v2.safetensors"));

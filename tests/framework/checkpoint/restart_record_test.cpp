@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <gtest/gtest.h>
 
 #include <levin/framework/checkpoint/restart_record.h>
@@ -50,6 +52,12 @@ TEST_F(Restarts, a_broken_record_is_named_with_the_remedy) {
     const auto message = message_of<CheckpointError>([&] { again().checkpoint(0); });
     EXPECT_TRUE(says(message, {path.string(), "remove it", "ckpt_path"}));
   }
+}
+
+TEST_F(Restarts, a_record_that_is_a_pipe_is_refused_instead_of_waited_for) {
+  ASSERT_EQ(::mkfifo(again().path().c_str(), 0600), 0);
+  EXPECT_TRUE(says(message_of<CheckpointError>([&] { again().checkpoint(0); }),
+                   {again().path().string(), "no regular file", "remove it"}));
 }
 
 TEST_F(Restarts, a_job_that_came_to_its_end_begins_anew_under_its_name) {

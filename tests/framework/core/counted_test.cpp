@@ -21,4 +21,12 @@ TEST(Counted, takes_numbers_of_any_size) {
   EXPECT_EQ(counted(std::numeric_limits<int64_t>::min(), "step"), "-9223372036854775808 steps");
 }
 
+TEST(Counted, seconds_have_no_exponent) {
+  EXPECT_EQ(in_seconds(0.25), "0.25 s");
+  EXPECT_EQ(in_seconds(1.5), "1.5 s");
+  EXPECT_EQ(in_seconds(99.97), "100 s");
+  EXPECT_EQ(in_seconds(1800.02), "1800 s");
+  EXPECT_EQ(in_seconds(86400.4), "86400 s");
+}
+
 }  // namespace levin::counted_test

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -245,7 +247,7 @@ TEST(Heartbeat, calls_no_rank_hung_without_cause) {
   EXPECT_FALSE(is_quiet(true, 0.3, hang, kLong));
 }
 
-TEST(Heartbeat, says_once_which_rank_lets_others_wait) {
+TEST(Heartbeat, says_once_which_rank_keeps_others_waiting) {
   StillClock clock;
   HeartbeatMeetingPlace meeting;
   testing::internal::CaptureStderr();
@@ -263,6 +265,30 @@ TEST(Heartbeat, says_once_which_rank_lets_others_wait) {
   EXPECT_TRUE(says(said, {"rank 1 has made no progress for 0.3 s while other ranks wait for it",
                           "the run ends if that lasts for 30 s"}));
   EXPECT_EQ(said.find("rank 1"), said.rfind("rank 1")) << said;
+}
+
+/// The pipe's writing end blocks as a terminal does that was stopped by Ctrl-S.
+TEST_F(HeartbeatTest, goes_on_and_ends_though_nobody_reads_stderr) {
+  const Pipe full = Pipe::open();
+  ASSERT_EQ(::fcntl(full.write.get(), F_SETFL, O_NONBLOCK), 0);
+  const std::string text(4096, 'x');
+  while (::write(full.write.get(), text.data(), text.size()) > 0) continue;
+  ASSERT_EQ(::fcntl(full.write.get(), F_SETFL, 0), 0);
+  start(2,
+        [&](Heartbeat& heartbeat, int64_t rank) {
+          if (rank == 0) ::dup2(full.write.get(), STDERR_FILENO);
+          if (rank == 0) sleep_for(kHour);
+          wait_for_ever(heartbeat);
+        },
+        {.interval = 0.02,
+         .timeout_seconds = kHour,
+         .stall_seconds = 0.3,
+         .notice_seconds = 0.1,
+         .grace_seconds = 0.1});
+  EXPECT_EQ(end_of(0).status, 1);  // both its notice and its last line are lost
+  const auto end = end_of(1);
+  EXPECT_EQ(end.status, 1);
+  EXPECT_TRUE(says(end.err, {"rank 1: rank 0 has made no progress for 0.3 s"}));
 }
 
 TEST_F(HeartbeatTest, tells_all_ranks_why_one_fails) {

@@ -2,11 +2,15 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
+#include <vector>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/reserved_port.h>
@@ -58,6 +62,33 @@ TEST(ListeningPort, a_taken_one_that_was_given_is_an_error) {
   EXPECT_EQ(taken.number, cluster.master_port);
   EXPECT_TRUE(says(message_of<DistributedError>([&] { open_meeting_port(cluster); }),
                    {"port " + std::to_string(taken.number), "already in use", "MASTER_PORT"}));
+}
+
+TEST(ListeningPort, all_taken_that_levin_chose_are_an_error_that_names_the_last) {
+  std::vector<ListeningPort> taken;
+  std::string message;
+  while (message.empty() && taken.size() <= 16) {
+    try {
+      taken.push_back(open_meeting_port(one_host()));
+    } catch (const DistributedError& error) {
+      message = error.what();
+    }
+  }
+  EXPECT_TRUE(says(message, {"at port 15005, the last of 16", "already in use", "MASTER_PORT"}));
+}
+
+TEST(ListeningPort, another_reason_than_a_taken_one_is_said_without_advice_on_ports) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest = ::dup(STDERR_FILENO);
+  ::close(lowest);
+  rlimit none_left = before;
+  none_left.rlim_cur = static_cast<rlim_t>(lowest);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none_left), 0);
+  const auto message = message_of<DistributedError>([] { open_meeting_port(one_host()); });
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(says(message, {"at port 24990: Too many open files; raise the limit"}));
+  EXPECT_EQ(message.find("MASTER_PORT"), message.npos) << message;
 }
 
 TEST(ListeningPort, one_that_the_launcher_reserves_can_be_opened) {
