@@ -102,8 +102,10 @@ void EarlyStopping::on_fit_start(Run& run) {
   if (run.progress().minima_are_met()) wish_.clear();
   if (!wish_.empty()) ask(run);
   resumed_ = false;
-  stopped_epoch_.reset();
-  stopping_reason_.clear();
+  if (wish_.empty()) {
+    stopped_epoch_.reset();
+    stopping_reason_.clear();
+  }
   fitting_ = true;
   monitor_.on_fit_start();
 }
@@ -147,12 +149,13 @@ void EarlyStopping::check(Run& run) {
   const bool has_asked = !wish_.empty();
   wish_ = judge(*value, run);
   if (options_.verbose && run.is_global_zero()) {
+    const char* intent = run.progress().minima_are_met() ? ", stopping" : ", wants to stop";
     diagnostics::print(
         fmt::format("early stopping: {} = {:.6g}{}{}\n", options_.monitor, *value,
                     wait_count_ > waited
                         ? fmt::format(", no improvement ({} of {})", wait_count_, options_.patience)
                         : std::string(),
-                    wish_.empty() ? "" : ", stopping"));
+                    wish_.empty() ? "" : intent));
   }
   stopping_reason_ = wish_;
   stopped_epoch_ = wish_.empty() ? std::nullopt : std::optional(run.epoch());

@@ -99,7 +99,7 @@ void ModelCheckpoint::on_fit_start(Run& run) {
   folder_ = plain_path(folder);
   if (run.is_global_zero()) files::create_folder(folder_);
   if (resumed_) {
-    find_again(before);
+    find_again(run, before);
     tell(run);
   } else {
     best_k_models_.clear();
@@ -115,7 +115,7 @@ void ModelCheckpoint::on_fit_start(Run& run) {
   if (monitor_) monitor_->on_fit_start();
 }
 
-void ModelCheckpoint::find_again(const std::filesystem::path& folder_before) {
+void ModelCheckpoint::find_again(Run& run, const std::filesystem::path& folder_before) {
   // The paths come from a file that anybody may have written. Those that lead out of the folder are
   // only ever read.
   const auto found = [&](const std::filesystem::path& path) {
@@ -126,10 +126,19 @@ void ModelCheckpoint::find_again(const std::filesystem::path& folder_before) {
     const bool is_elsewhere = path.extension() == kExtension && has_checkpoint(path);
     return is_elsewhere ? path : std::filesystem::path();
   };
-  for (auto& saved : best_k_models_) saved.path = found(saved.path);
+  const auto all_found = run.ranks().from_rank_zero(fmt::format("{}/found", state_key()), [&] {
+    Value::Array paths;
+    for (const auto& saved : best_k_models_) paths.push_back(found(saved.path).string());
+    const auto last = found(last_model_path_);
+    paths.push_back(is_ours(last) ? last.string() : std::string());
+    return Value(std::move(paths)).to_json();
+  });
+  const Value paths = Value::from_json(all_found);
+  for (size_t i = 0; i < best_k_models_.size(); ++i) {
+    best_k_models_[i].path = paths.as_array().at(i).as_string();
+  }
   std::erase_if(best_k_models_, [](const Saved& saved) { return saved.path.empty(); });
-  last_model_path_ = found(last_model_path_);
-  if (!is_ours(last_model_path_)) last_model_path_.clear();
+  last_model_path_ = paths.as_array().back().as_string();
   rank_again();
 }
 
@@ -198,8 +207,7 @@ void ModelCheckpoint::on_fit_end(Run& run) {
   if (!run.is_global_zero() || best_model_path_.empty()) return;
   std::error_code error;
   if (std::filesystem::exists(best_model_path_, error) || error) return;  // or it isn't known
-  run.warn(fmt::format("the best checkpoint, {}, was removed during the run",
-                       best_model_path_.string()));
+  run.warn(fmt::format("the best checkpoint, {}, is no longer there", best_model_path_.string()));
 }
 
 void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
@@ -255,8 +263,8 @@ void ModelCheckpoint::warn_of_unknown(Run& run, const std::string& name) const {
     for (const auto& [known, value] : run.metrics()) logged.push_back(known);
     const std::string nearest = nearest_name(metric, logged);
     run.warn(
-        fmt::format("the name of the checkpoint '{}' has no value of '{}', which wasn't logged by "
-                    "then{}",
+        fmt::format("the name of the checkpoint '{}' has 'nan' for '{}', because that metric "
+                    "hadn't been logged yet{}",
                     name, metric,
                     nearest.empty() ? std::string() : fmt::format("; did you mean '{}'?", nearest)),
         monitor_fact("ModelCheckpoint.filename", metric));

@@ -66,8 +66,8 @@ void validate(const ModelCheckpointOptions& options);
 ///     trainer.test(model, data, "best");  // or checkpoints.best_model_path().string()
 ///
 /// - A checkpoint that is no longer among the best is removed, but only after the new one is on
-///   disk, and only if this callback wrote it to its present folder. What a resumed checkpoint says
-///   is not trusted with a path: nothing outside of that folder is ever removed, links followed.
+///   disk, and only if this callback wrote it to its present folder. Paths in a checkpoint aren't
+///   trusted: nothing outside this folder is removed, even through a symbolic link.
 /// - NaN ranks as the worst value.
 /// - A value of the monitor counts once. If it wasn't logged since, no checkpoint is ranked by it.
 /// - If checkpoints are due by steps or minutes but ranked by a validation metric, saving waits for
@@ -112,7 +112,7 @@ class ModelCheckpoint : public Callback {
   void on_validation_end(Run& run) override;
   void on_train_epoch_end(Run& run) override;
   void on_train_end(Run& run) override;
-  /// Warns if the best checkpoint was removed during the run.
+  /// Warns if the best checkpoint is no longer there.
   void on_fit_end(Run& run) override;
   void on_exception(const std::exception& error, Run& run) override;
 
@@ -143,8 +143,8 @@ class ModelCheckpoint : public Callback {
   bool is_ours(const std::filesystem::path& path) const;
   void request(Run& run, const std::filesystem::path& path, SaveOptions save_options);
   /// After a resume, updates the paths if the run's folder was moved, and drops those of files that
-  /// no longer exist.
-  void find_again(const std::filesystem::path& folder_before);
+  /// no longer exist. Only rank 0 looks; the other ranks get what it has found.
+  void find_again(Run& run, const std::filesystem::path& folder_before);
   /// Determines the best checkpoint of those kept.
   void rank_again();
   /// Tells the run what `ckpt_path = "best"` and `"last"` mean from now on.

@@ -56,7 +56,8 @@ class Monitor {
 
   void on_fit_start() { validated_ = epoch_ended_ = false; }
   void on_validation_start(Run& run);
-  /// Warns after the sanity check if validation doesn't log a metric that it looks as if it should.
+  /// Warns after the sanity check if validation doesn't log a metric that, by its name, it should
+  /// log.
   void on_validation_end(Run& run);
   /// Throws ModuleError if `strict` and the metric is missing although a training epoch and, if
   /// there is one, a validation have ended.

@@ -7,6 +7,8 @@
 #include <levin/framework/run/step.h>
 #include <levin/framework/run/trainer_options.h>
 
+#include <utility>
+
 namespace levin {
 
 Fields describe(TimerOptions& o) {
@@ -70,7 +72,7 @@ void Timer::load_state_dict(const StateDict& state) {
 
 void Timer::on_fit_start(Run&) {
   if (!resumed_) fit_ = {};
-  resumed_ = false;
+  resumed_ = has_said_ = false;
 }
 
 void Timer::on_train_start(Run& run) {
@@ -99,7 +101,8 @@ void Timer::on_exception(const std::exception&, Run&) {
 void Timer::stop_in_time(Run& run) {
   if (!duration_ || files::monotonic_seconds() < deadline_ || run.stop_requested()) return;
   std::string reason = fmt::format("timer: the training time of {} is over", options_.duration);
-  if (options_.verbose && run.is_global_zero()) diagnostics::print(reason + "\n");
+  const bool says = options_.verbose && run.is_global_zero() && !std::exchange(has_said_, true);
+  if (says) diagnostics::print(reason + "\n");
   run.stop(std::move(reason));
 }
 

@@ -88,6 +88,7 @@ class Timer : public Callback {
   bool by_step_ = false;
   double deadline_ = 0.0;  // in files::monotonic_seconds()
   bool resumed_ = false;
+  bool has_said_ = false;  // that the time is up, in this fit
   Watch fit_;
   Watch validation_;
   Watch test_;

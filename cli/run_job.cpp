@@ -17,6 +17,7 @@
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/load_module.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/cluster.h>
@@ -81,10 +82,9 @@ class Session {
     if (!speaks()) return history.interrupted ? kInterrupted : kDone;
     const MetricMap& metrics = trainer_.run().metrics();
     const int64_t steps = trainer_.run().global_step();
-    diagnostics::print(
-        fmt::format("{} after {} epochs, {} steps\n{}",
-                    history.interrupted ? "interrupted" : "done: " + history.stop_reason,
-                    history.epochs.size(), steps, metrics_table(metrics)));
+    diagnostics::print(fmt::format(
+        "{} after {}, {}\n{}", history.interrupted ? "interrupted" : "done: " + history.stop_reason,
+        counted(history.epochs.size(), "epoch"), counted(steps, "step"), metrics_table(metrics)));
     Value more;
     more["epochs"] = static_cast<int64_t>(history.epochs.size());
     more["global_step"] = steps;

@@ -22,7 +22,7 @@ std::string missing_monitor(std::string_view who, std::string_view monitor,
       nearest.empty() ? std::string(".") : fmt::format("; did you mean '{}'?", nearest);
   return fmt::format(
       "{} watches '{}', but the validation before training didn't log it: {}{} Unless it is logged "
-      "later, set monitor to a name that is",
+      "later, set monitor to the name of a metric that is logged",
       who, monitor, known, hint);
 }
 

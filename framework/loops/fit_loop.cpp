@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/loops/input_scales.h>
@@ -73,9 +74,8 @@ void FitLoop::run() {
   parts_.hooks.call(&Hooks::on_train_start, run);
   act_on_requests(/*in_step=*/false);
   const int64_t steps_before = run.global_step();
-  bool has_trained = false;
-  for (; !stopping_.is_done(); has_trained = true) run_epoch();
-  warn_about_the_fit(has_trained, steps_before);
+  while (!stopping_.is_done()) run_epoch();
+  warn_about_the_fit(steps_before);
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stopping_.reason();
@@ -83,17 +83,12 @@ void FitLoop::run() {
 }
 
 /// Says what would otherwise be noticed late or never, once training is over.
-void FitLoop::warn_about_the_fit(bool has_trained, int64_t steps_before) {
+void FitLoop::warn_about_the_fit(int64_t steps_before) {
   RunControl& run = parts_.run;
-  const Progress& progress = run.progress();
-  if (!has_trained && state_.is_resumed() && progress.num_batches != 0) {
-    run.warn(fmt::format(
-        "nothing was trained: the checkpoint was taken after {} epochs and {} steps, and {} ends "
-        "the fit there; raise it to train on",
-        progress.epoch, progress.global_step, stopping_.reason()));
-  }
+  const bool goes_no_further = state_.is_resumed() && !has_read_;
+  if (goes_no_further && run.progress().num_batches != 0) warn_that_nothing_was_trained();
   if (run.history().interrupted || run.history().epochs.empty()) return;
-  if (has_trained && progress.global_step == steps_before) {
+  if (!goes_no_further && run.global_step() == steps_before) {
     run.warn(
         "this fit made no optimizer step: there were no batches, or all were skipped, because "
         "training_step returned an undefined loss or a hook called Step::skip_epoch");
@@ -102,6 +97,16 @@ void FitLoop::warn_about_the_fit(bool has_trained, int64_t steps_before) {
     run.warn(unused_monitor(Schedules::kWho, monitor), monitor_fact(Schedules::kWho, monitor));
   }
   warn_of_lost_values(parts_, metrics_);
+}
+
+void FitLoop::warn_that_nothing_was_trained() {
+  const std::string& reason = stopping_.reason();
+  const bool by_callback = stopping_.is_requested() && reason != "max_steps";
+  parts_.run.warn(fmt::format(
+      "nothing was trained: the checkpoint was taken after {} and {}, and {}",
+      counted(parts_.run.epoch(), "epoch"), counted(parts_.run.global_step(), "step"),
+      by_callback ? fmt::format("a callback ended the fit: {}", reason)
+                  : fmt::format("{} ends the fit there; raise it to train on", reason)));
 }
 
 void FitLoop::run_epoch() {
@@ -124,6 +129,7 @@ void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
   while (next_batch(batch)) {
+    has_read_ = true;
     train_batch(batch);
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;

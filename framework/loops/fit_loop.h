@@ -75,7 +75,8 @@ class FitLoop {
   void train_batch(Batch& batch);
   void note_first_batch(const Batch& batch);
   void log_step();
-  void warn_about_the_fit(bool has_trained, int64_t steps_before);
+  void warn_about_the_fit(int64_t steps_before);
+  void warn_that_nothing_was_trained();
   void validate();
   void cut_epoch_short(bool has_validated);
   void end_epoch();
@@ -95,6 +96,8 @@ class FitLoop {
   ThreadChoice threads_;
   FitState state_;
   Checkpointer checkpointer_;
+  /// Whether `run` has read a batch.
+  bool has_read_ = false;
   /// Whether every batch of the epoch was seen.
   bool epoch_complete_ = false;
   /// Whether the last batch ended with an optimizer step.

@@ -8,6 +8,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/resumed_settings.h>
@@ -44,8 +45,7 @@ template <class T>
 std::vector<std::string> load_states(const std::vector<T*>& list, const StateDict& state) {
   std::vector<std::string> left;
   for (const auto& [key, ignored] : state.values.as_object()) {
-    const StateDict child = state.child(key);
-    if (!child.tensors.empty() || !child.values.as_object().empty()) left.push_back(key);
+    if (!state.child(key).empty()) left.push_back(key);
   }
   for (const auto& [key, one] : keyed(list)) {
     if (!state.has_child(key)) continue;
@@ -60,6 +60,12 @@ constexpr const char* kOtherOptimizer =
     "\nTo go on with the fit, give it the optimizer and the scheduler that its checkpoint was "
     "trained with (their rates and schedules may differ). To train with others, load only the "
     "weights, by Module::load_state_dict, and begin a new fit without ckpt_path";
+
+/// The number of ranks of the run that wrote the checkpoint.
+int64_t world_size_of(const StateDict& checkpoint) {
+  const Value ranks = checkpoint.child("ranks").values;
+  return ranks.contains("world_size") ? ranks.at("world_size").as_int() : 1;
+}
 
 ModuleDescription describe_module(const LoopParts& parts,
                                   const std::optional<InputDescription>& input) {
@@ -99,8 +105,7 @@ StateDict FitState::state(bool weights_only) {
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());
   StateDict fitted = parts_.data.fitted_state();
-  const bool knows_any = !fitted.tensors.empty() || fitted.values != Value(Value::Object{});
-  if (knows_any) state.add("fitted", std::move(fitted));
+  if (!fitted.empty()) state.add("fitted", std::move(fitted));
   if (!weights_only) {
     StateDict optimizers;
     for (size_t i = 0; i < members_.optimizers.size(); ++i) {
@@ -155,6 +160,11 @@ void FitState::warn_about_changes(const StateDict& checkpoint,
   if (values.contains("hyper_parameters") && values.at("hyper_parameters").contains("data")) {
     add("data.", values.at("hyper_parameters").at("data"), parts_.data.hyper_parameters());
   }
+  if (world_size_of(checkpoint) != parts_.strategy.ranks().size()) {
+    // Then steps have as many rows as before, whatever the batch size.
+    std::erase_if(changes,
+                  [](const auto& change) { return change.starts_with("data.batch_size = "); });
+  }
   if (!changes.empty()) {
     parts_.run.warn(fmt::format(
         "these settings aren't those of the checkpoint, which are in brackets. They count from "
@@ -174,20 +184,22 @@ std::vector<std::string> FitState::load_optimizers(const StateDict& checkpoint) 
   const StateDict saved = checkpoint.child("optimizer");
   const size_t count = saved.values.as_object().size();
   auto& entries = members_.optimizers.entries();
-  const ConfiguredRates configured(members_.optimizers);
+  const Value loop = checkpoint.child("loop").values;
+  const int64_t epochs = loop.at("epoch").as_int();
+  const int64_t steps = loop.at("global_step").as_int();
+  const Value rates_before =
+      loop.contains("configured_rates") ? loop.at("configured_rates") : Value();
   try {
     if (count != entries.size()) {
       throw CheckpointError::mismatch(
           "the state of the optimizers",
-          {fmt::format("it has {} optimizers, this run has {}", count, entries.size())});
+          {fmt::format("it has {}, this run has {}", counted(count, "optimizer"), entries.size())});
     }
     for (size_t i = 0; i < count; ++i) {
       entries[i].optimizer->load_state_dict(saved.child(std::to_string(i)));
     }
-    auto changed_rates = configured.apply(members_.optimizers);
-    const Value loop = checkpoint.child("loop").values;
-    members_.schedules.load_state_dict(checkpoint.child("schedulers"), loop.at("epoch").as_int(),
-                                       loop.at("global_step").as_int());
+    auto changed_rates = configured_rates_.apply(members_.optimizers, rates_before);
+    members_.schedules.load_state_dict(checkpoint.child("schedulers"), epochs, steps);
     return changed_rates;
   } catch (const CheckpointError& error) {
     throw CheckpointError(fmt::format("{}{}", error.what(), kOtherOptimizer));
@@ -228,8 +240,7 @@ StateDict FitState::rank_states() {
 /// none.
 void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
-  const int64_t then =
-      ranks.values.contains("world_size") ? ranks.values.at("world_size").as_int() : 1;
+  const int64_t then = world_size_of(checkpoint);
   const int64_t rank = parts_.strategy.ranks().rank();
   if (then == parts_.strategy.ranks().size()) {
     if (rank == 0) return;
@@ -256,6 +267,7 @@ StateDict FitState::loop_state() {
   state.values["global_step"] = progress.global_step;
   state.values["accumulate"] = progress.accumulate;
   state.values["accumulate_option"] = parts_.options.accumulate_grad_batches;
+  state.values["configured_rates"] = configured_rates_.to_value();
   state.values["total_batches"] = members_.validation.total_batches();
   state.values["metrics"] = to_value(run.metrics());
   state.values["metric_updates"] = counts_to_value(run.update_counts());

@@ -6,6 +6,7 @@
 
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/data/training_data.h>
+#include <levin/framework/loops/resumed_settings.h>
 #include <levin/framework/loops/stopping.h>
 #include <levin/framework/loops/thread_choice.h>
 #include <levin/framework/loops/training_step.h>
@@ -22,7 +23,8 @@ namespace levin {
 ///     fitted            what the data module has learned from its data, if anything
 ///     optimizer.<i>     the optimizers
 ///     schedulers        learning-rate schedules
-///     loop              progress, the metrics shown, those of the epoch begun, the history
+///     loop              progress, the metrics shown, those of the epoch begun, the history, the
+///                       learning rates that were configured
 ///     callbacks.<key>   callbacks, by Callback::state_key; "#1" is added to a key used twice
 ///     loggers.<key>     loggers, by Logger::state_key, in the same way
 ///     data              the data module
@@ -47,8 +49,10 @@ class FitState {
     Stopping& stopping;
     ThreadChoice& threads;
   };
-  /// Keeps the references; all of them must outlive this object.
-  FitState(LoopParts parts, Members members) : parts_(parts), members_(members) {}
+  /// Keeps the references; all of them must outlive this object. The optimizers have the learning
+  /// rates that they were made with.
+  FitState(LoopParts parts, Members members)
+      : parts_(parts), members_(members), configured_rates_(members.optimizers) {}
 
   /// Returns the state as it is now or, after `freeze`, as it was at the last call of `freeze`;
   /// then on_save_checkpoint is called, which may change it. The tensors may share memory with the
@@ -96,6 +100,7 @@ class FitState {
 
   LoopParts parts_;
   Members members_;
+  ConfiguredRates configured_rates_;
   std::optional<InputDescription> input_;
   std::optional<StateDict> frozen_;
   StateDict random_to_restore_;

@@ -57,9 +57,11 @@ std::string uneven_scales(const Rows& input) {
   if (high <= kUneven * low) return {};
   return fmt::format(
       "the columns of the input differ in scale by orders of magnitude: in the first rows, the "
-      "values of column {} go up to {:.2g} and those of column {} up to {:.2g} (columns count from "
-      "0). Gradient descent learns little from the small ones. Bring every column to a mean of 0 "
-      "and a standard deviation of 1, with the numbers of the training rows for all rows",
+      "values of column {} are as large as {:.2g} in absolute value and those of column {} as "
+      "large "
+      "as {:.2g} (columns count from 0). Gradient descent learns little from the small ones. Bring "
+      "every column to a mean of 0 and a standard deviation of 1, computed from the training rows "
+      "and used for all rows",
       *largest, high, *smallest, low);
 }
 

@@ -21,9 +21,8 @@ void LossWatch::look(const torch::Tensor& loss, bool may_wait) {
   const double value = is_plain ? static_cast<double>(*loss.const_data_ptr<float>())  // at once
                                 : loss.item().toDouble();
   const bool is_finite = std::isfinite(value);
-  const double first = first_.value_or(std::abs(value));
-  if (!first_ && is_finite) first_ = std::abs(value);
-  if (is_finite && std::abs(value) <= kExplodes * std::max(first, kLeastFirst)) return;
+  if (!first_ && is_finite) first_ = value;
+  if (is_finite && value <= kExplodes * std::max(std::abs(*first_), kLeastFirst)) return;
   is_done_ = true;
   const auto& entries = optimizers_.entries();
   const std::string rate =

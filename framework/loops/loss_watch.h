@@ -6,8 +6,9 @@
 
 namespace levin {
 
-/// Warns once if the loss of a fit explodes: it is NaN or infinite, or more than a thousand times
-/// as large as at the beginning. Training goes on; the EarlyStopping callback can end it.
+/// Warns once if the loss of a fit explodes: it is NaN or infinite, or it has risen to more than a
+/// thousand times the absolute value of the first loss. Training goes on; the EarlyStopping
+/// callback can end it.
 ///
 ///     LossWatch watch(parts, optimizers);
 ///     watch.look(training_step.loss(), /*may_wait=*/loggers_get_a_row);
@@ -31,7 +32,7 @@ class LossWatch {
  private:
   RunControl& run_;
   const Optimizers& optimizers_;
-  std::optional<double> first_;  // the absolute value of the first loss
+  std::optional<double> first_;  // the first loss that is finite
   bool is_done_;                 // it has warned, or this isn't rank 0
 };
 

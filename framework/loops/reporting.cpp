@@ -1,6 +1,7 @@
 #include <levin/framework/loops/reporting.h>
 
 #include <algorithm>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +13,12 @@ namespace {
 
 constexpr const char* kFewRows = "few rows of steps";  // a fact for Run::warn
 
+/// Whether any of the loggers keeps the rows of steps.
+bool any_keeps_steps(const std::vector<Logger*>& loggers) {
+  return std::any_of(loggers.begin(), loggers.end(),
+                     [](const Logger* logger) { return logger->keeps_steps(); });
+}
+
 }  // namespace
 
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches) {
@@ -19,9 +26,7 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
   const int64_t window = parts.options.accumulate_grad_batches;
   const int64_t steps = (*batches + window - 1) / window;
   const int64_t every = parts.options.log_every_n_steps;
-  const bool is_kept = std::any_of(parts.loggers.begin(), parts.loggers.end(),
-                                   [](const Logger* logger) { return logger->keeps_steps(); });
-  if (steps >= every || !is_kept) return;
+  if (steps >= every || !any_keeps_steps(parts.loggers)) return;
   parts.run.warn(fmt::format("an epoch has {0}, fewer than log_every_n_steps = {1}, so "
                              "that values logged in steps, such as train_loss, get into the logs "
                              "of few epochs or of none; set log_every_n_steps to {2} or less to "
@@ -33,12 +38,12 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
 void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics) {
   const auto lost = metrics.without_row();
   const int64_t every = parts.options.log_every_n_steps;
-  if (lost.empty() || every == 0 || parts.loggers.empty()) return;
+  if (lost.empty() || every == 0 || !any_keeps_steps(parts.loggers)) return;
   parts.run.warn(
-      fmt::format("the loggers got no value of {}: with log_every_n_steps = {} no row came after "
-                  "they were logged, in {} steps. Lower log_every_n_steps, or log them with "
-                  "on_epoch = true",
-                  fmt::join(lost, ", "), every, parts.run.global_step()),
+      fmt::format("the loggers got no value of {}: with log_every_n_steps = {}, no row was written "
+                  "between the first step that logged them and the end of the fit after {}. Lower "
+                  "log_every_n_steps, or log them with on_epoch = true",
+                  fmt::join(lost, ", "), every, counted(parts.run.global_step(), "step")),
       kFewRows);
 }
 

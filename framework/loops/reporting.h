@@ -19,7 +19,8 @@ namespace levin {
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches);
 
 /// Warns of values of steps in `metrics` of which no row of the loggers has had any. To be called
-/// after training. Says nothing if there were to be no rows, or if warn_of_short_epochs has warned.
+/// after training. Says nothing if there were to be no rows, if no logger would keep them, or if
+/// warn_of_short_epochs has warned.
 void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics);
 
 /// Hands the values of the step just done to every logger, as a row for step `step`, and with them

@@ -28,19 +28,29 @@ ConfiguredRates::ConfiguredRates(const Optimizers& optimizers) {
   }
 }
 
-std::vector<std::string> ConfiguredRates::apply(Optimizers& optimizers) const {
+Value ConfiguredRates::to_value() const {
+  Value::Array rates;
+  for (const double rate : rates_) rates.push_back(rate);
+  return rates;
+}
+
+std::vector<std::string> ConfiguredRates::apply(Optimizers& optimizers, const Value& before) const {
   std::vector<std::string> changes;
+  const bool is_known = before.is_array() && before.as_array().size() == rates_.size();
   size_t next = 0;
   for (auto& entry : optimizers.entries()) {
     Optimizer& optimizer = *entry.optimizer;
     for (size_t i = 0; i < optimizer.groups().size() && next < rates_.size(); ++i, ++next) {
       auto& group = optimizer.groups()[i];
       const double configured = rates_[next];
-      const double saved = group.base_learning_rate;
+      const double saved =
+          is_known ? before.as_array()[next].as_double() : group.base_learning_rate;
       if (configured == saved) continue;
-      const double rate = saved > 0.0 ? group.learning_rate / saved * configured : configured;
-      group.base_learning_rate = configured;
-      optimizer.set_learning_rate(rate, i);
+      const auto changed = [&](double rate) {
+        return saved > 0.0 ? rate / saved * configured : configured;
+      };
+      group.base_learning_rate = changed(group.base_learning_rate);
+      optimizer.set_learning_rate(changed(group.learning_rate), i);
       const std::string where =
           optimizer.groups().size() == 1 ? std::string() : fmt::format(" of group {}", i);
       changes.push_back(fmt::format("learning_rate{} = {} ({})", where, configured, saved));

@@ -19,19 +19,26 @@ std::vector<std::string> changed_settings(std::string_view prefix, const Value& 
                                           const Value& now);
 
 /// The learning rates with which optimizers were made. Loading a checkpoint into an optimizer gives
-/// it the rates of the checkpoint; `apply` then makes those count that this run configured:
+/// it the rates of the checkpoint; `apply` then makes those count that this run configured, if they
+/// aren't those that the checkpoint's run configured:
 ///
-///     const ConfiguredRates configured(optimizers);
+///     const ConfiguredRates configured(optimizers);            // before hooks may change them
+///     checkpoint.values["configured_rates"] = configured.to_value();
+///     ...
 ///     load_states(optimizers, checkpoint);
-///     const std::vector<std::string> changes = configured.apply(optimizers);
+///     const auto changes = configured.apply(optimizers, checkpoint.values["configured_rates"]);
 class ConfiguredRates {
  public:
   explicit ConfiguredRates(const Optimizers& optimizers);
 
-  /// Gives each group whose configured rate differs from the checkpoint's the rate of this run.
+  /// The rates as an array of numbers, group after group.
+  Value to_value() const;
+  /// Gives each group whose configured rate differs from that in `before` the rate of this run.
   /// What schedules or hooks have made of the rate is kept as a factor. Returns the changes, each
-  /// as "learning_rate = 0.001 (3)". The optimizers are those of the constructor.
-  std::vector<std::string> apply(Optimizers& optimizers) const;
+  /// as "learning_rate = 0.001 (3)". The optimizers are those of the constructor, with the state of
+  /// the checkpoint, and `before` is the value that its run saved; if it is null, the base rates
+  /// that are in force take its place.
+  std::vector<std::string> apply(Optimizers& optimizers, const Value& before) const;
 
  private:
   std::vector<double> rates_;  // group after group

@@ -55,8 +55,8 @@ class Stopping {
   /// Whether a request counts.
   bool is_requested() const { return is_requested_; }
   /// The reason of a request by Run::stop that min_epochs or min_steps holds back; nothing if there
-  /// is none. Checkpoints keep it, and a resumed run holds it again. (Who calls Run::stop_while
-  /// keeps what it needs in a state of its own.)
+  /// is none. Checkpoints keep it, and a resumed run holds it again. A callback that calls
+  /// Run::stop_while keeps what it needs in a state of its own.
   std::optional<std::string> held_reason() const;
 
   /// Returns true once, at the first boundary at which all ranks know that one of them has received

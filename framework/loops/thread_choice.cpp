@@ -97,6 +97,10 @@ void ThreadChoice::choose() {
   threads_.apply();
 }
 
+void ThreadChoice::take(int threads) {
+  if (fixed_threads(parts_.options.threads) == 0) taken_ = threads;
+}
+
 int ThreadChoice::threads() const {
   return std::max({taken_, threads_.setting().threads, default_.threads()});
 }

@@ -43,9 +43,9 @@ class ThreadChoice {
   /// If the options are empty, puts all of LibTorch's threads into force until `watch` has seen a
   /// step; on a GPU, LibTorch's own number stays in force for good.
   void choose();
-  /// Takes over the number of threads from the run that wrote a checkpoint; `choose` then times
-  /// nothing, and `watch` counts nothing.
-  void take(int threads) { taken_ = threads; }
+  /// Takes over the number of threads from the run that wrote a checkpoint, unless the options give
+  /// one; `choose` then times nothing, and `watch` counts nothing.
+  void take(int threads);
   /// The number of threads that was chosen or taken over; 0 if there is none.
   int threads() const;
   /// The setting in force, if it was chosen or taken over; otherwise its number of threads is 0.

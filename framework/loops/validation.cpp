@@ -46,7 +46,7 @@ void Validation::run() {
   parts_.run.keep_step_values();
   {
     const at::NoGradGuard no_grad;
-    loop_.run(Stage::validate);
+    schedules_.note_validation(loop_.run(Stage::validate));
   }
   has_run_ = true;
 }

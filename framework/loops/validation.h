@@ -29,7 +29,7 @@ class Validation {
 
   /// Tries num_sanity_val_steps batches of each loader before training begins, so that an error in
   /// validation_step shows at once, and warns if a scheduler watches a metric that isn't among
-  /// those logged but looks as if it should be. Metrics and requests of callbacks are dropped
+  /// those logged but, by its name, should be. Metrics and requests of callbacks are dropped
   /// afterwards, and the random generators are put back as they were. A collective.
   void check_sanity();
 

@@ -106,10 +106,10 @@ class Optimizer {
   void set_found_inf(torch::Tensor found_inf) { found_inf_ = std::move(found_inf); }
 
  protected:
-  /// Groups without a learning rate or weight decay of their own get the given ones. Throws
-  /// A parameter that a group has several times, such as that of a layer which was registered
-  /// twice, counts once. Throws ConfigError if a rate or decay is negative, there are no
-  /// parameters, or a parameter is in two groups, isn't a leaf or isn't of a floating-point type.
+  /// Groups without a learning rate or weight decay of their own get the given ones. A parameter
+  /// that a group has several times, such as that of a layer which was registered twice, counts
+  /// once. Throws ConfigError if a rate or decay is negative, there are no parameters, or a
+  /// parameter is in two groups, isn't a leaf or isn't of a floating-point type.
   Optimizer(std::vector<ParameterGroup> groups, double learning_rate, double weight_decay);
   Optimizer(Optimizer&&) noexcept = default;
   Optimizer& operator=(Optimizer&&) noexcept = default;

@@ -31,7 +31,7 @@ void PerParameterOptimizer::call_fused(const Bucket& bucket) {
   });
 }
 
-/// Cuts the lists into parts of about kPart entries. Only dense parameters are cut.
+/// Cuts the lists into parts of about kPart entries. Only contiguous parameters are cut.
 auto PerParameterOptimizer::cut(const Lists& lists) const -> std::vector<std::vector<Piece>> {
   std::vector<std::vector<Piece>> parts(1);
   int64_t room = kPart;

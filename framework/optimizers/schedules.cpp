@@ -1,7 +1,10 @@
 #include <levin/framework/optimizers/schedules.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -58,7 +61,8 @@ bool Schedules::reads_next(Interval interval) const {
   for (const auto& item : items_) {
     const auto& config = *item.config;
     const bool watches = config.interval == interval && config.scheduler->needs_metric();
-    if (watches && (item.counter + 1) % config.frequency == 0) return true;
+    const bool is_due = (item.counter + 1) % config.frequency == 0;
+    if (watches && is_due && item.can_be_new()) return true;
   }
   return false;
 }
@@ -66,10 +70,21 @@ bool Schedules::reads_next(Interval interval) const {
 std::vector<std::string> Schedules::monitors(bool never_seen) const {
   std::vector<std::string> names;
   for (const auto& item : items_) {
-    if (!item.config->scheduler->needs_metric() || (never_seen && item.has_seen)) continue;
-    names.push_back(item.config->monitor);
+    const auto& config = *item.config;
+    if (!config.scheduler->needs_metric()) continue;
+    if (never_seen && (item.has_seen || item.counter < config.frequency)) continue;
+    names.push_back(config.monitor);
   }
   return names;
+}
+
+void Schedules::note_validation(const MetricMap& metrics) {
+  for (auto& item : items_) {
+    if (!item.config->scheduler->needs_metric() || !metrics.contains(item.config->monitor))
+      continue;
+    ++item.validations;
+    item.from_validation = true;
+  }
 }
 
 void Schedules::observe(Interval interval, const MetricMap& metrics, const UpdateCounts* updates,
@@ -82,8 +97,10 @@ void Schedules::observe(Interval interval, const MetricMap& metrics, const Updat
     const auto found = metrics.find(config.monitor);
     if (found != metrics.end()) {
       if (updates != nullptr) {
-        const auto counted = updates->find(config.monitor);
-        const int64_t count = counted == updates->end() ? 0 : counted->second;
+        const auto number = updates->find(config.monitor);
+        const int64_t count = number == updates->end() ? 0 : number->second;
+        const int64_t passes = std::exchange(item.validations, 0);
+        item.from_training = item.from_training || count - item.updates > passes;
         if (count == item.updates) continue;
         item.updates = count;
       }
@@ -118,8 +135,8 @@ void Schedules::load_state_dict(const StateDict& state, int64_t epochs, int64_t 
   if (state.values.as_object().size() != items_.size()) {
     throw CheckpointError::mismatch(
         "the state of the learning rate schedulers",
-        {fmt::format("the checkpoint has {} schedulers, this run has {}",
-                     state.values.as_object().size(), items_.size())});
+        {fmt::format("the checkpoint has {}, this run has {}",
+                     counted(state.values.as_object().size(), "scheduler"), items_.size())});
   }
   for (size_t i = 0; i < items_.size(); ++i) {
     const StateDict item = state.child(std::to_string(i));

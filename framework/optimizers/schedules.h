@@ -47,9 +47,13 @@ class Schedules {
   /// Whether any scheduler of that interval watches a metric, so that `observe` is needed.
   bool watches(Interval interval) const;
   /// Whether the next call of `observe` for that interval reads any metric. If not, it only counts.
+  /// A metric that comes from validation, and not from training as well, is read only if a
+  /// validation has logged it since `observe` read it last. All ranks get the same answer.
   bool reads_next(Interval interval) const;
+  /// Takes note of the metrics that a validation has logged, combined over all ranks.
+  void note_validation(const MetricMap& metrics);
   /// The metrics that schedulers watch; with `never_seen` only those of which their scheduler
-  /// hasn't got any value yet.
+  /// hasn't got any value although it was due.
   std::vector<std::string> monitors(bool never_seen = false) const;
 
   /// The counters and the schedulers' own states, numbered in the order of the optimizers. Loading
@@ -65,9 +69,13 @@ class Schedules {
   struct Item {
     Optimizer* optimizer;
     SchedulerConfig* config;
-    int64_t counter = 0;    // epochs or steps passed
-    int64_t updates = 0;    // of the metric, when the scheduler saw it last
-    bool has_seen = false;  // any value of the metric
+    int64_t counter = 0;           // epochs or steps passed
+    int64_t updates = 0;           // of the metric, when the scheduler saw it last
+    bool has_seen = false;         // any value of the metric
+    int64_t validations = 0;       // that have logged the metric since it was read last
+    bool from_validation = false;  // a validation has logged the metric
+    bool from_training = false;    // the metric gets values in training, too
+    bool can_be_new() const { return validations > 0 || from_training || !from_validation; }
   };
   /// Sets the rates of one optimizer's groups.
   void apply_to(const Optimizers::Entry& entry) const;

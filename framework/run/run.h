@@ -99,9 +99,9 @@ class Run {
   /// The values of all ranks are combined at the end of the epoch. A mean weights each rank's value
   /// by the rows that the rank has seen in the epoch, or by `batch_size` if that is given; so the
   /// mean of a value that is a mean over the rank's own rows is that over all rows. For what isn't
-  /// a mean over rows, such as a value from a confusion matrix, `reduce` the parts first. In hooks
-  /// of callbacks of Order::monitor and later the values of on_train_epoch_end are combined
-  /// already: such a callback has to log what is the same on all ranks.
+  /// a mean over rows, such as a value from a confusion matrix, `reduce` the parts first. When
+  /// callbacks of Order::monitor or checkpoint are called in on_train_epoch_end, the values are
+  /// already combined: such a callback has to log what is the same on all ranks.
   void log(std::string_view name, double value, LogOptions options = {});
   void log(std::string_view name, const torch::Tensor& value, LogOptions options = {});
   /// Combines a tensor of each rank, elementwise, and returns the result on every rank, with the

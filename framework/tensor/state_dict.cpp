@@ -32,6 +32,8 @@ bool StateDict::has_child(std::string_view name) const {
   return values.contains(name) || (first != tensors.end() && first->first.starts_with(prefix));
 }
 
+bool StateDict::empty() const { return tensors.empty() && values == Value(Value::Object{}); }
+
 const torch::Tensor& StateDict::tensor(std::string_view name) const {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {

@@ -28,6 +28,8 @@ struct StateDict {
   StateDict child(std::string_view name) const;
   /// Whether anything was put under `name`.
   bool has_child(std::string_view name) const;
+  /// Whether it has neither tensors nor values.
+  bool empty() const;
   /// The tensor of that name, which lives as long as this StateDict holds it. Throws
   /// CheckpointError if there is none.
   const torch::Tensor& tensor(std::string_view name) const;

@@ -27,13 +27,13 @@ void require_resumable(const StateDict& checkpoint, const std::filesystem::path&
       "it holds weights only; give a checkpoint that was saved without weights_only");
 }
 
-void take_over_fitted_state(Module& module, DataModule& data, const StateDict* checkpoint,
-                            std::string_view source) {
-  if (checkpoint != nullptr) module.set_data_state(checked_fitted_state(*checkpoint, source));
+StateDict take_over_fitted_state(const Module& module, DataModule& data,
+                                 const StateDict* checkpoint, std::string_view source) {
+  StateDict state =
+      checkpoint != nullptr ? checked_fitted_state(*checkpoint, source) : module.data_state();
   try {
-    const StateDict& state = module.data_state();
-    const bool is_known = !state.tensors.empty() || state.values != Value(Value::Object{});
-    if (is_known) data.load_fitted_state(state);
+    if (!state.empty()) data.load_fitted_state(state);
+    return state;
   } catch (const CheckpointError& error) {
     throw CheckpointError::mismatch(source, {error.what()}, "doesn't fit these data");
   } catch (const ConfigError& error) {

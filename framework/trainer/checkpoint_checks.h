@@ -17,13 +17,16 @@ namespace levin {
 /// only.
 void require_resumable(const StateDict& checkpoint, const std::filesystem::path& path);
 
-/// Hands the fitted state of `checkpoint` to the module and to the data, whose `setup` comes next;
-/// without a checkpoint (null), that which the module has already. Throws CheckpointError and
-/// ConfigError with `source` in front if the data can't take it.
-void take_over_fitted_state(Module& module, DataModule& data, const StateDict* checkpoint,
-                            std::string_view source);
+/// Hands the fitted state of `checkpoint` to the data, whose `setup` comes next; without a
+/// checkpoint (null), that which the module has. Returns this state; the module gets it only with
+/// the weights. Throws CheckpointError and ConfigError with `source` in front if the data can't
+/// take it.
+StateDict take_over_fitted_state(const Module& module, DataModule& data,
+                                 const StateDict* checkpoint, std::string_view source);
 
-/// Makes the module remember what `data`, which it is about to be trained on, have learned.
+/// Makes the module remember what `data`, which it is about to be trained on, have learned. To be
+/// called once nothing keeps the fit from beginning, because until then its weights are those of
+/// other data.
 void note_fitted_state(Module& module, DataModule& data);
 
 /// Throws CheckpointError if the fitted state and the data both have names for the classes and

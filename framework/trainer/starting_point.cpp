@@ -19,17 +19,18 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
   return StartingPoint{path, load_checkpoint(path)};
 }
 
-void set_up_data(Strategy& strategy, Module& module, DataModule& data, Stage stage,
+void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
                  const std::optional<StartingPoint>& start) {
   if (strategy.local_rank() == 0) data.prepare_data();
   strategy.ranks().barrier();
   const bool learns_anew = stage == Stage::fit && !start;
   const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");
-  if (!learns_anew) take_over_fitted_state(module, data, start ? &start->state : nullptr, source);
-  data.setup(stage);
-  if (!learns_anew && stage != Stage::predict) {
-    require_same_classes(module.data_state(), data, source);
+  StateDict fitted;
+  if (!learns_anew) {
+    fitted = take_over_fitted_state(module, data, start ? &start->state : nullptr, source);
   }
+  data.setup(stage);
+  if (stage != Stage::predict) require_same_classes(fitted, data, source);
   for (const auto& note : data.take_notes()) {
     if (strategy.ranks().is_zero()) diagnostics::print(fmt::format("note: {}\n", note));
   }
@@ -41,6 +42,7 @@ void load_weights(Module& module, const StartingPoint& start, const HookList& ho
     hooks.call(&Hooks::on_load_checkpoint, start.state, run);
     warn_about_other_settings(run, module, start.state, start.path);
     module.load_state_dict(module_weights(start.state));
+    module.set_data_state(fitted_state(start.state));
   });
 }
 

@@ -32,12 +32,12 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
 /// module first gets the fitted state of the data that the module was trained on, which is in the
 /// checkpoint or, without one, in the module (see take_over_fitted_state). Throws CheckpointError
 /// and ConfigError if the data can't take it or have other classes. All ranks have to call this.
-void set_up_data(Strategy& strategy, Module& module, DataModule& data, Stage stage,
+void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
                  const std::optional<StartingPoint>& start);
 
-/// Loads the module's weights for a stage that doesn't train, after it has called
-/// on_load_checkpoint. Warns if the module was made with other settings. Throws CheckpointError,
-/// which names the file, if the weights aren't those of such a module.
+/// Loads the module's weights for a stage that doesn't train, and what its data had learned, after
+/// it has called on_load_checkpoint. Warns if the module was made with other settings. Throws
+/// CheckpointError, which names the file, if the weights aren't those of such a module.
 void load_weights(Module& module, const StartingPoint& start, const HookList& hooks,
                   RunControl& run);
 

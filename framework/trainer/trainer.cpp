@@ -209,7 +209,6 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
       return with_rows_a_step_of(start->state, loaders.train, strategy_->rank_share());
     });
   }
-  note_fitted_state(module, data);
   strategy_->setup(module);
   make_optimizers(module);
   run.history() = {};
@@ -225,9 +224,11 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), loaders.train, std::move(loaders.val),
                                         optimizers_);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
-  if (!start) return;
-  naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
-  if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
+  if (start) {
+    naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
+    if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
+  }
+  note_fitted_state(module, data);
 }
 
 History Trainer::Implementation::fit(Module& module, DataModule& data,

@@ -92,6 +92,22 @@ TEST(EarlyStoppingOptions, VerboseSaysWhatEachCheckFound) {
                 "early stopping: restoring the weights of epoch 1 (val_loss = 0.5)"}));
 }
 
+TEST(EarlyStoppingOptions, VerboseSaysThatAStopIsOnlyWantedWhileItIsHeldBack) {
+  FakeLoop loop;
+  loop.run.progress().min_epochs = 3;
+  EarlyStopping callback({.monitor = "val_loss", .patience = 1, .verbose = true});
+  callback.on_fit_start(loop.run);
+  ::testing::internal::CaptureStderr();
+  for (const double loss : {0.5, 0.75}) {
+    loop.validate(callback, {{"val_loss", loss}});
+    loop.end_epoch(callback);
+  }
+  EXPECT_EQ(lines_of(::testing::internal::GetCapturedStderr()),
+            (std::vector<std::string>{
+                "early stopping: val_loss = 0.5",
+                "early stopping: val_loss = 0.75, no improvement (1 of 1), wants to stop"}));
+}
+
 TEST(EarlyStoppingOptions, SilenceIsTheDefault) { EXPECT_EQ(said_by(false), ""); }
 
 }  // namespace levin::test::early_stopping_options_test

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "callbacks/checkpoint_fixture.h"
+#include "framework/meeting.h"
 #include "framework/message_of.h"
 
 namespace levin::test::model_checkpoint_test {
@@ -38,7 +39,7 @@ TEST(CheckpointName, RefusesWhatIsNoFileName) {
   }
 }
 
-TEST(ModelCheckpoint, ABestCheckpointThatWasRemovedIsSaidAtTheEnd) {
+TEST(ModelCheckpoint, ABestCheckpointThatIsNoLongerThereIsSaidAtTheEnd) {
   TemporaryFolder folder;
   PointsModule data(16, {.batch_size = 8});
   Classifier model;
@@ -46,13 +47,14 @@ TEST(ModelCheckpoint, ABestCheckpointThatWasRemovedIsSaidAtTheEnd) {
   trainer.add<ModelCheckpoint>();
   ::testing::internal::CaptureStderr();
   trainer.fit(model, data);
-  EXPECT_EQ(::testing::internal::GetCapturedStderr().find("was removed"), std::string::npos);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr().find("no longer"), std::string::npos);
   const auto best = trainer.best_checkpoint();
   ASSERT_TRUE(fs::exists(best));
   fs::remove(best);
   ::testing::internal::CaptureStderr();
   dynamic_cast<ModelCheckpoint&>(*trainer.callbacks().front()).on_fit_end(trainer.run());
-  EXPECT_TRUE(says(::testing::internal::GetCapturedStderr(), {best.string(), "was removed"}));
+  EXPECT_TRUE(
+      says(::testing::internal::GetCapturedStderr(), {best.string(), "is no longer there"}));
 }
 
 TEST(ModelCheckpoint, AMetricOfTheFileNameThatNobodyLogsIsSaidOnce) {
@@ -62,8 +64,8 @@ TEST(ModelCheckpoint, AMetricOfTheFileNameThatNobodyLogsIsSaidOnce) {
   ::testing::internal::CaptureStderr();
   for (int i = 0; i < 3; ++i) epoch(loop, callback, 0.5);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(),
-            "warning: the name of the checkpoint 'epoch=0-val_los=nan-val_loss=0.50' has no value "
-            "of 'val_los', which wasn't logged by then; did you mean 'val_loss'?\n");
+            "warning: the name of the checkpoint 'epoch=0-val_los=nan-val_loss=0.50' has 'nan' for "
+            "'val_los', because that metric hadn't been logged yet; did you mean 'val_loss'?\n");
 }
 
 TEST(ModelCheckpoint, ATildeInDirpathIsTheHomeFolder) {
@@ -436,6 +438,33 @@ TEST(ModelCheckpoint, FilesThatAreGoneDoNotCountAfterAResume) {
   EXPECT_TRUE(after.best_model_path().empty());
   epoch(loop, after, 2.0);
   EXPECT_EQ(names_of(loop), Names{"epoch=1-step=2.ckpt"});
+}
+
+TEST(ModelCheckpoint, AllRanksGoOnWithTheFilesThatRankZeroHasFound) {
+  Meeting meeting(2);
+  ThreadRank zero(meeting, 0);
+  ThreadRank other(meeting, 1);
+  FakeLoop loop;
+  const ModelCheckpointOptions options{.monitor = "val_loss", .save_last = true, .save_top_k = 3};
+  ModelCheckpoint before(options);
+  start(loop, before);
+  for (const double loss : {3.0, 2.0, 4.0}) epoch(loop, before, loss);
+  fs::remove(folder_of(loop) / "epoch=1-step=2.ckpt");
+  ModelCheckpoint on_zero(options);
+  ModelCheckpoint on_other(options);
+  for (ModelCheckpoint* callback : {&on_zero, &on_other}) {
+    callback->load_state_dict(before.state_dict());
+  }
+  loop.run.set_ranks(zero);
+  on_zero.on_fit_start(loop.run);
+  for (const auto& name : names_of(loop)) fs::remove(folder_of(loop) / name);
+  loop.run.set_ranks(other);  // whose host doesn't have the files
+  on_other.on_fit_start(loop.run);
+  loop.run.set_ranks(single_rank());
+  ASSERT_EQ(on_zero.best_k_models().size(), 2U);
+  EXPECT_EQ(on_zero.best_model_score(), 3.0);
+  EXPECT_EQ(on_zero.last_model_path().filename(), "last.ckpt");
+  EXPECT_EQ(on_other.state_dict().values, on_zero.state_dict().values);
 }
 
 TEST(ModelCheckpoint, TheCheckpointKnowsItself) {

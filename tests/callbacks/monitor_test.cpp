@@ -86,7 +86,7 @@ TEST(Monitor, WarnsAfterTheSanityCheckOfAMetricThatValidationDoesNotLog) {
       warning("val_los"),
       "warning: EarlyStopping watches 'val_los', but the validation before training didn't log "
       "it: it logs val_loss; did you mean 'val_loss'? Unless it is logged later, set monitor to "
-      "a name that is\n");
+      "the name of a metric that is logged\n");
   EXPECT_NE(warning("val_accuracy"), "");
   EXPECT_EQ(warning("train_loss"), "");
   EXPECT_EQ(warning("val_loss"), "");

@@ -93,6 +93,26 @@ TEST(Timer, ASecondFitStartsAtZeroAndEachKindOfWorkIsMeasured) {
   EXPECT_EQ(timer.time_elapsed(), 0.0);
 }
 
+TEST(Timer, SaysOnceThatTheTimeIsUp) {
+  FakeLoop loop;
+  loop.run.progress().min_epochs = 2;
+  Timer timer({.duration = "00:00:00:00"});
+  for (int fit = 0; fit < 2; ++fit) {
+    timer.on_fit_start(loop.run);
+    ::testing::internal::CaptureStderr();
+    timer.on_train_start(loop.run);
+    loop.boundary();
+    for (int i = 0; i < 3; ++i) {
+      loop.step(timer);
+      loop.boundary();
+    }
+    loop.end_epoch(timer);
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+              "timer: the training time of 00:00:00:00 is over\n")
+        << "in fit " << fit;
+  }
+}
+
 TEST(Timer, StopsAFit) {
   TemporaryFolder folder;
   PointsModule data(16, {.batch_size = 8});

@@ -319,6 +319,24 @@ TEST_F(FitStateTest, a_resumed_fit_goes_on_with_what_the_data_taught) {
   EXPECT_TRUE(fresh.taken.is_null());
 }
 
+TEST_F(FitStateTest, a_module_that_cannot_load_a_checkpoint_keeps_what_its_own_data_taught) {
+  test::Classifier module;
+  CentredPoints data;
+  fit(module, data);
+  StateDict other = load_checkpoint(path_);
+  other.tensors["model.hidden.weight"] = torch::zeros({7, 4});
+  other.tensors["fitted.mean"] = torch::full({4}, 50.0F);
+  const auto path = folder_ / "other.ckpt";
+  save_checkpoint(path, other);
+  Trainer trainer(options());
+  CentredPoints tested;
+  EXPECT_THROW(trainer.test(module, tested, path.string()), CheckpointError);
+  EXPECT_TRUE(test::same_bits(module.data_state().tensor("mean"), data.mean));
+  CentredPoints trained;
+  EXPECT_THROW(trainer.fit(module, trained, path.string()), CheckpointError);
+  EXPECT_TRUE(test::same_bits(module.data_state().tensor("mean"), data.mean));
+}
+
 TEST_F(FitStateTest, data_that_lack_what_the_checkpoint_says_name_it) {
   test::Classifier module;
   NamedPoints data({"red", "green", "blue"});
@@ -366,6 +384,18 @@ TEST_F(FitStateTest, a_damaged_description_of_the_module_is_refused_before_weigh
   expect_same_bits(module.state_dict(), before);
   own.loop.resume(load_checkpoint(path_));
   expect_same_bits(module.state_dict(), trained.state_dict());
+}
+
+TEST_F(FitStateTest, a_damaged_place_in_the_run_is_not_blamed_on_the_optimizer) {
+  test::Classifier module;
+  test::PointsModule data(40, {.batch_size = 16});
+  fit(module, data);
+  StateDict checkpoint = load_checkpoint(path_);
+  checkpoint.values["loop"].as_object().erase("global_step");
+  Parts own(module);
+  const auto message = test::message_of<CheckpointError>([&] { own.loop.resume(checkpoint); });
+  EXPECT_TRUE(test::says(message, {"'global_step'"}));
+  EXPECT_EQ(message.find("optimizer"), std::string::npos) << message;
 }
 
 }  // namespace levin::fit_state_test

@@ -93,6 +93,19 @@ TEST_F(HeldStop, a_wish_that_is_held_survives_a_resume) {
   EXPECT_EQ(stopped_epoch_, 2);
 }
 
+TEST_F(HeldStop, a_wish_that_ends_a_resumed_fit_before_the_next_check_is_named) {
+  const EarlyStoppingOptions stopping{.monitor = "value", .patience = 1};
+  Listed first({9, 5, 9, 6, 9, 9, 9});  // epochs 1 and 3 validate
+  fit(first, {.max_epochs = 4, .min_epochs = 5, .check_val_every_n_epoch = 2}, stopping);
+  Listed second({9, 5, 9, 6, 9, 9, 9});
+  const History history =
+      fit(second, {.max_epochs = 7, .min_epochs = 5, .check_val_every_n_epoch = 2}, stopping,
+          (folder_ / "end.ckpt").string());
+  EXPECT_EQ(history.epochs.size(), 5U);
+  EXPECT_NE(history.stop_reason.find("did not improve"), std::string::npos) << history.stop_reason;
+  EXPECT_EQ(stopped_epoch_, 3) << "in which it decided";
+}
+
 /// Asks for the stop once, in the first epoch.
 class AsksOnce : public test::Classifier {
  public:

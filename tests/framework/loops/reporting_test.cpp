@@ -142,6 +142,37 @@ TEST(Reporting, a_loss_on_a_device_is_looked_at_only_when_the_device_may_be_wait
   EXPECT_FALSE(watch.has_seen_none());
 }
 
+TEST(Reporting, a_loss_that_falls_below_zero_is_no_explosion_and_its_sign_is_said) {
+  Fixture fixture;
+  const Optimizers none;
+  LossWatch falling(fixture.parts, none);
+  testing::internal::CaptureStderr();
+  for (const double loss : {0.05, -150.0, -1e6}) falling.look(torch::tensor(loss), true);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  LossWatch rising(fixture.parts, none);
+  testing::internal::CaptureStderr();
+  for (const double loss : {-2.0, 1999.0, 2001.0}) rising.look(torch::tensor(loss), true);
+  EXPECT_TRUE(test::says(testing::internal::GetCapturedStderr(),
+                         {"it is 2001 after", "and was -2 when this fit began"}));
+}
+
+TEST(Reporting, lost_values_are_named_only_if_a_logger_would_have_kept_them) {
+  Fixture fixture;
+  LoggedValues metrics = fixture.pass();
+  metrics.log("b", 5.0, {}, /*on_step=*/true, /*on_epoch=*/false);
+  ConsoleLogger epochs_only;
+  fixture.loggers = {&epochs_only};
+  testing::internal::CaptureStderr();
+  warn_of_lost_values(fixture.parts, metrics);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  fixture.loggers = {&epochs_only, &fixture.rows};
+  fixture.run.progress().global_step = 1;
+  testing::internal::CaptureStderr();
+  warn_of_lost_values(fixture.parts, metrics);
+  EXPECT_TRUE(test::says(testing::internal::GetCapturedStderr(),
+                         {"the loggers got no value of b:", "the end of the fit after 1 step."}));
+}
+
 // What a hook within a validation sees of the training step before it.
 TEST(Reporting, kept_step_values_are_shown_while_other_values_are_collected) {
   Fixture fixture;
@@ -210,6 +241,24 @@ TEST(Validation, is_due_by_the_batches_counted_over_all_epochs) {
   validation.count_batch();
   EXPECT_TRUE(validation.is_due(/*is_last=*/false));
   EXPECT_EQ(validation.total_batches(), 5);
+}
+
+TEST(Validation, tells_schedulers_by_steps_that_its_metrics_have_new_values) {
+  Fixture fixture;
+  Optimizers optimizers(SGD(fixture.module.parameters(), {.learning_rate = 0.1}));
+  optimizers.add_scheduler(std::make_unique<ReduceLROnPlateau>(),
+                           {.interval = Interval::step, .monitor = "val_loss"});
+  Schedules schedules(optimizers);
+  Validation validation(fixture.parts, fixture.data.val_dataloader(), schedules, 2);
+  EXPECT_TRUE(schedules.reads_next(Interval::step)) << "who logs the metric isn't known yet";
+  for (int i = 0; i < 2; ++i) {
+    validation.run();
+    EXPECT_TRUE(schedules.reads_next(Interval::step));
+    observe_metrics(fixture.parts, schedules, Interval::step, /*complete=*/true);
+    EXPECT_FALSE(schedules.reads_next(Interval::step));
+    observe_metrics(fixture.parts, schedules, Interval::step, /*complete=*/true);
+  }
+  EXPECT_TRUE(schedules.monitors(/*never_seen=*/true).empty());
 }
 
 TEST(Validation, shows_its_metrics_and_leaves_the_progress_of_the_fit_alone) {

@@ -10,6 +10,7 @@
 #include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/random.h>
 
@@ -210,6 +211,35 @@ TEST_F(ResumedSettings, a_rate_that_a_hook_has_changed_is_kept_if_the_setting_is
   EXPECT_DOUBLE_EQ(third.rates.front(), 0.1) << "a quarter of the other rate";
 }
 
+TEST_F(ResumedSettings, a_base_rate_that_a_hook_has_changed_is_kept_if_the_setting_is_the_same) {
+  class Lowering : public Net {
+   public:
+    using Net::Net;
+    void on_train_epoch_end(levin::Run& run) override {
+      run.optimizers().entries()[0].optimizer->groups()[0].base_learning_rate /= 2;
+    }
+  };
+  Lowering first(0.8, /*decays=*/true);
+  fit(first, {.max_epochs = 1}, false);
+  Lowering second(0.8, /*decays=*/true);
+  EXPECT_EQ(fit(second, {.max_epochs = 2}, true), "");
+  EXPECT_DOUBLE_EQ(second.rates.front(), 0.2) << "half of the lower rate";
+  Lowering third(0.4, /*decays=*/true);
+  EXPECT_TRUE(says(fit(third, {.max_epochs = 3}, true), {"learning_rate = 0.4 (0.8)"}));
+  EXPECT_DOUBLE_EQ(third.rates.front(), 0.025) << "a quarter, by the hook, of a quarter";
+}
+
+TEST_F(ResumedSettings, a_checkpoint_without_the_configured_rates_is_compared_by_its_base_rates) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  StateDict old = load_checkpoint(folder_ / "end.ckpt");
+  old.values["loop"].as_object().erase("configured_rates");
+  save_checkpoint(folder_ / "end.ckpt", old);
+  Net second(0.01);
+  EXPECT_TRUE(says(fit(second, {.max_epochs = 2}, true), {"learning_rate = 0.01 (0.1)"}));
+  EXPECT_EQ(second.rates, std::vector<double>(6, 0.01));
+}
+
 TEST_F(ResumedSettings, another_accumulation_takes_effect) {
   Net first(0.1);
   fit(first, {.max_epochs = 1, .accumulate_grad_batches = 2}, false);
@@ -244,6 +274,23 @@ TEST_F(ResumedSettings, other_settings_of_the_data_are_named) {
                    {"They count from here on: data.batch_size = 8 (4)"}));
 }
 
+TEST_F(ResumedSettings, another_batch_size_does_not_count_if_the_number_of_ranks_changed) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false, /*batch_size=*/4);
+  StateDict of_two = load_checkpoint(folder_ / "end.ckpt");
+  StateDict ranks = of_two.child("ranks");
+  StateDict second_rank;
+  second_rank.add("random", of_two.child("random"));
+  second_rank.add("metrics", of_two.child("loop").child("train_metrics"));
+  ranks.add("1", second_rank);
+  ranks.values["world_size"] = 2;
+  of_two.add("ranks", ranks);
+  save_checkpoint(folder_ / "end.ckpt", of_two);
+  Net second(0.1);
+  EXPECT_EQ(fit(second, {.max_epochs = 2}, true, /*batch_size=*/8), "");
+  EXPECT_EQ(second.rates.size(), 6U) << "four rows a step, as before";
+}
+
 TEST_F(ResumedSettings, a_seed_that_is_not_used_is_named) {
   seed_everything(3);
   Net first(0.1);
@@ -261,7 +308,43 @@ TEST_F(ResumedSettings, a_fit_with_nothing_left_to_train_says_so) {
   fit(first, {.max_epochs = 1}, false);
   Net second(0.1);
   EXPECT_TRUE(says(fit(second, {.max_epochs = 1}, true),
-                   {"warning: nothing was trained", "after 1 epochs and 6 steps", "max_epochs"}));
+                   {"warning: nothing was trained", "after 1 epoch and 6 steps",
+                    "max_epochs ends the fit there; raise it"}));
+}
+
+TEST_F(ResumedSettings, a_fit_that_resumes_after_the_last_batch_of_its_last_epoch_says_so) {
+  class Saving : public Net {
+   public:
+    using Net::Net;
+    void on_validation_end(levin::Run& run) override {
+      if (!run.progress().sanity_checking()) run.save("validated.ckpt");
+    }
+  } first(0.1);
+  Told data(4);
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 1, .default_root_dir = folder_.string()});
+  trainer.fit(first, data);
+  const auto path = trainer.run().log_dir() / "validated.ckpt";
+  Net second(0.1);
+  Trainer resumed({.accelerator = "cpu", .max_epochs = 1, .default_root_dir = folder_.string()});
+  ::testing::internal::CaptureStderr();
+  resumed.fit(second, data, path.string());
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(
+      says(text, {"warning: nothing was trained", "after 1 epoch and 6 steps", "max_epochs"}));
+  EXPECT_EQ(text.find("no optimizer step"), std::string::npos) << text;
+}
+
+TEST_F(ResumedSettings, a_resumed_fit_that_a_callback_ends_at_once_gives_its_reason) {
+  Net first(0.1);
+  fit(first, {.max_epochs = 1}, false);
+  class Refusing : public Net {
+   public:
+    using Net::Net;
+    void on_train_start(levin::Run& run) override { run.stop("no more time"); }
+  } second(0.1);
+  const std::string text = fit(second, {.max_epochs = 2}, true);
+  EXPECT_TRUE(says(text, {"warning: nothing was trained", "a callback ended the fit: no more"}));
+  EXPECT_EQ(text.find("raise it"), std::string::npos) << text;
 }
 
 TEST_F(ResumedSettings, the_state_of_a_callback_that_is_missing_is_named) {

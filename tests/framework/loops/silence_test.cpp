@@ -188,7 +188,7 @@ TEST_F(Silence, values_that_no_row_takes_are_named_at_the_end) {
   trainer.add_logger<CsvLogger>();
   EXPECT_TRUE(says(printed([&] { trainer.fit(model, longer); }),
                    {"warning: the loggers got no value of seldom:", "log_every_n_steps = 10",
-                    "in 15 steps", "on_epoch = true"}));
+                    "after 15 steps", "on_epoch = true"}));
   Trainer off(options({.max_epochs = 1, .log_every_n_steps = 0}));
   off.add_logger<CsvLogger>();
   EXPECT_EQ(printed([&] { off.fit(model, data_); }), "") << "no rows were asked for";
@@ -305,7 +305,8 @@ TEST(InputScales, of_the_rows_of_a_batch_alone_which_are_read_where_they_lie) {
   Rows(all).select(std::vector<int64_t>{2, 0, 1}, rows);
   EXPECT_EQ(uneven_scales(rows), "");
   Rows(all).select(std::vector<int64_t>{0, 3}, rows);
-  EXPECT_TRUE(says(uneven_scales(rows), {"column 0 go up to 1e+06", "column 1 up to 1 "}));
+  EXPECT_TRUE(
+      says(uneven_scales(rows), {"column 0 are as large as 1e+06", "column 1 as large as 1 "}));
   EXPECT_FALSE(rows.is_dense());
 }
 

@@ -270,12 +270,13 @@ TEST(TrainerThreads, a_resumed_run_takes_the_saved_number_without_a_trial) {
   EXPECT_EQ(model.threads, 2);
   EXPECT_EQ(result.printed, "");
   EXPECT_EQ(result.state.child("loop").values.at("threads").as_int(), 2);
-  // A number given wins over the saved one.
+  // A number given wins over the saved one, which later checkpoints don't have.
   options.threads = 1;
   options.max_epochs = 4;
   Counting other;
-  fit(other, options, checkpoint);
+  const Result given = fit(other, options, checkpoint);
   EXPECT_EQ(other.threads, 1);
+  EXPECT_FALSE(given.state.child("loop").values.contains("threads"));
 }
 
 TEST(TrainerThreads, nothing_is_tried_where_it_must_not_or_cannot_be) {

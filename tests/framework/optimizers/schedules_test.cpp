@@ -117,6 +117,43 @@ TEST(SchedulesPlateau, reads_its_metric_only_when_it_is_due) {
   EXPECT_EQ(reads, (std::vector<bool>{false, false, true, false, false, true}));
 }
 
+TEST(SchedulesPlateau, reads_a_metric_of_validation_only_after_a_validation) {
+  auto optimizers =
+      with(std::make_unique<ReduceLROnPlateau>(), {.interval = Interval::step, .monitor = "loss"});
+  Schedules schedules(optimizers);
+  UpdateCounts updates;
+  const auto observe = [&] {
+    const bool reads = schedules.reads_next(Interval::step);
+    schedules.observe(Interval::step, {{"loss", 1.0}}, &updates);
+    return reads;
+  };
+  EXPECT_TRUE(observe()) << "it isn't known yet where the metric comes from";
+  schedules.note_validation({{"other", 1.0}});
+  EXPECT_TRUE(observe());
+  for (int i = 0; i < 2; ++i) {
+    schedules.note_validation({{"loss", 1.0}});
+    ++updates["loss"];
+    EXPECT_TRUE(observe());
+    EXPECT_FALSE(observe());
+  }
+  schedules.note_validation({{"loss", 1.0}});
+  updates["loss"] += 2;  // training logs it too
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(observe());
+}
+
+TEST(SchedulesPlateau, that_was_never_due_is_none_that_got_no_value) {
+  auto optimizers = with(std::make_unique<ReduceLROnPlateau>(),
+                         {.frequency = 3, .monitor = "val_loss", .strict = false});
+  Schedules schedules(optimizers);
+  std::vector<size_t> missing;
+  for (int i = 0; i < 4; ++i) {
+    missing.push_back(schedules.monitors(/*never_seen=*/true).size());
+    schedules.observe(Interval::epoch, {});
+  }
+  EXPECT_EQ(missing, (std::vector<size_t>{0, 0, 0, 1}));
+  EXPECT_EQ(schedules.monitors(), std::vector<std::string>{"val_loss"});
+}
+
 TEST(SchedulesPlateau, a_missing_metric_is_an_error_unless_it_may_be) {
   auto strict = with(std::make_unique<ReduceLROnPlateau>(), {.monitor = "val_los"});
   Schedules schedules(strict);
@@ -136,7 +173,7 @@ TEST(SchedulesState, of_another_number_of_schedulers_is_refused) {
   Optimizers none(SGD({parameter()}, {.learning_rate = 0.8}));
   EXPECT_TRUE(says(message_of<CheckpointError>(
                        [&] { Schedules(none).load_state_dict(Schedules(one).state_dict()); }),
-                   {"the checkpoint has 1 schedulers, this run has 0"}));
+                   {"the checkpoint has 1 scheduler, this run has 0"}));
   Schedules(none).load_state_dict(Schedules(none).state_dict());
   Schedules(none).load_state_dict({});
 }

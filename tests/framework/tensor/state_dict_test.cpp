@@ -72,6 +72,18 @@ TEST(StateDictTree, putting_a_child_again_replaces_it) {
   EXPECT_EQ(state.child("a").tensor("sum")[0].item<double>(), 2.0);
 }
 
+TEST(StateDictTree, is_empty_without_tensors_and_values) {
+  EXPECT_TRUE(StateDict().empty());
+  EXPECT_TRUE(counter(1).child("nothing").empty());
+  EXPECT_FALSE(counter(1).empty());
+  StateDict values;
+  values.values["count"] = 0;
+  EXPECT_FALSE(values.empty());
+  StateDict tensors;
+  tensors.tensors["sum"] = torch::zeros({});
+  EXPECT_FALSE(tensors.empty());
+}
+
 TEST(StateDictTensors, a_missing_one_is_named) {
   const auto message = message_of<CheckpointError>([] { counter(1).tensor("momentum"); });
   EXPECT_TRUE(says(message, {"'momentum'"}));
