@@ -199,7 +199,7 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
 }
 
 std::filesystem::path without_tilde(const std::filesystem::path& path) {
-  return expand_home(path.string(), "the path of a checkpoint");
+  return expand_home(path.string(), "path");
 }
 
 /// Throws CheckpointError if what exists at `path` can't be a checkpoint, such as a device, or a
