@@ -73,7 +73,7 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "help" && arguments.words.empty()) return print(general_help(arguments.program));
   if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
   if (command == "plot")
-    return print(plot_run(expand_home(only_word(arguments, "run"), "the run"), arguments.metrics));
+    return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "convert") return convert_files(arguments);
   return run_job(arguments, registry);
 }

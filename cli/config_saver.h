@@ -33,7 +33,7 @@ class ConfigSaver : public Logger {
   }
   /// Ignores the metrics, which other loggers write.
   void log_metrics(const MetricMap&, int64_t, int64_t) override {}
-  /// Looks whether the file is still there, and so do the next two.
+  /// This function and the next two make the file again if it is gone.
   void log_epoch_metrics(const MetricMap&, int64_t, int64_t) override { file_.keep(); }
   void flush() override { file_.keep(); }
   void finish(bool) override { file_.keep(); }

@@ -62,31 +62,40 @@ fs::path newest_file(const fs::path& folder) {
 
 /// The best checkpoint, as the run's ModelCheckpoint recorded it in the checkpoint `last`. If there
 /// are several ModelCheckpoints, one with a monitor is preferred. The record says where to look and
-/// isn't trusted: a file outside of the run's folder is refused.
+/// isn't trusted: a file outside of the run's folder is refused, and nothing of lower preference is
+/// taken in its place.
 fs::path best_recorded(const fs::path& last) {
   const StateDict callbacks = load_checkpoint_outline(last).child("callbacks");
   const fs::path run = last.parent_path().parent_path();
   fs::path best;
   fs::path outside;
+  bool best_is_ranked = false;
+  bool outside_is_ranked = false;
   for (const auto& [key, state] : callbacks.values.as_object()) {
     if (!state.contains("best_model_path")) continue;
     fs::path path = state.at("best_model_path").as_string();
     if (path.empty()) continue;
+    const bool is_ranked =
+        state.contains("best_model_score") && !state.at("best_model_score").is_null();
     if (!is_checkpoint_in(run, path)) {
       // The run folder may have been moved since.
       const fs::path moved = last.parent_path() / path.filename();
       if (!is_checkpoint_in(run, moved)) {
-        if (has_checkpoint(path)) outside = path;
+        if (has_checkpoint(path) && (outside.empty() || is_ranked)) {
+          outside = path;
+          outside_is_ranked = is_ranked;
+        }
         continue;
       }
       path = moved;
     }
-    const bool is_ranked =
-        state.contains("best_model_score") && !state.at("best_model_score").is_null();
-    if (best.empty() || is_ranked) best = path;
+    if (best.empty() || is_ranked) {
+      best = path;
+      best_is_ranked = is_ranked;
+    }
     if (is_ranked) break;
   }
-  if (best.empty() && !outside.empty()) {
+  if (!outside.empty() && (best.empty() || (outside_is_ranked && !best_is_ranked))) {
     throw CheckpointError::io(
         "use the best checkpoint of", run.string(),
         fmt::format("'{}' says that it is '{}', which isn't in the run's folder; give that path as "

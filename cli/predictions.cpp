@@ -62,9 +62,8 @@ void check_output(const std::filesystem::path& path) {
   }
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored) || path.filename().native().size() > 200) {
-    throw ConfigError::invalid_value(
-        "--output", path.string(),
-        "must be a file, whose name has at most 200 bytes, and isn't the name of a folder");
+    throw ConfigError::invalid_value("--output", path.string(),
+                                     "must name a file, not a folder, and have at most 200 bytes");
   }
   if (path.has_parent_path()) files::create_folder(path.parent_path());
 }

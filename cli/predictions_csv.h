@@ -17,7 +17,7 @@ namespace levin {
 ///     1,bee,0.25,0.75
 ///
 /// If there are class names, the tensor of integers "class" is followed by a column "class_name" of
-/// the names; a number that isn't a class's stands there itself. Numbers have as many digits as it
+/// the names; a number that is no class is written as it is. Numbers have as many digits as it
 /// takes to read the same number again.
 ///
 /// Throws ConfigError, before anything is written, if a tensor has more than two dimensions or if

@@ -210,7 +210,7 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   if (arguments.command == "validate") return session.evaluate(Stage::validate);
   if (arguments.command == "test") return session.evaluate(Stage::test);
   if (arguments.command == "predict") return session.predict();
-  Job recorded = job;  // config.yaml says what is so
+  Job recorded = job;  // config.yaml records the seed that is really used
   recorded.seed = session.seed(job.seed);
   session.save_config(to_yaml(recorded, registry, /*comments=*/false));
   return session.fit();

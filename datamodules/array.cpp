@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <utility>
 
 #include <levin/datamodules/file_arrays.h>
 #include <levin/datamodules/readers/bytes.h>
@@ -37,7 +38,7 @@ Fields describe(ArrayDataModuleOptions& o) {
       {"target_column", &o.target_column, "target column of a CSV file: name, number or none"},
       {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
       {"ignore_extra_columns", &o.ignore_extra_columns,
-       "leave out columns that the training data haven't"},
+       "leave out columns that aren't in the training data"},
       {"batch_size", &o.batch_size, "rows of a batch on each device"},
       {"val_split", &o.val_split, "share of the rows to validate on"},
       {"test_split", &o.test_split, "share of the rows to test on"},
@@ -60,9 +61,10 @@ ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
                                 "name the file of the features, a .npy, .npz or .csv");
   }
   auto& o = options_;
-  for (auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test}) {
-    *path = expand_home(std::move(*path), "a data file");
-  }
+  const std::pair<std::string*, const char*> files[] = {
+      {&o.x, "x"},         {&o.y, "y"},           {&o.x_val, "x_val"},
+      {&o.y_val, "y_val"}, {&o.x_test, "x_test"}, {&o.y_test, "y_test"}};
+  for (const auto& [path, name] : files) *path = expand_home(std::move(*path), name);
   readers::parse_csv_header(options_.header);
 }
 
@@ -131,7 +133,8 @@ void ArrayDataModule::load_for_prediction() {
                                .ignore_extra_columns = o.ignore_extra_columns,
                                .x_name = name,
                                .may_be_plain = path != o.x,
-                               .target_optional = true});
+                               .target_optional = true,
+                               .skip_target = true});
       for (auto& text : read.notes) note(std::move(text));
       x = read.x;
     }

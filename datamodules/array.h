@@ -36,7 +36,7 @@ struct ArrayDataModuleOptions {
   /// Whether the first lines of CSV files name the columns: "true", "false", or "auto", which finds
   /// out, and says so if a line can be read in both ways.
   std::string header = "auto";
-  /// Leaves out columns that the training data haven't, instead of refusing them. If CSV files
+  /// Leaves out columns that aren't in the training data, instead of refusing them. If CSV files
   /// have headers, columns are matched by their names, in whatever order they are.
   bool ignore_extra_columns = false;
   /// Rows of a batch on each device.
@@ -106,7 +106,7 @@ class ArrayDataModule : public SplitDataModule {
   /// to predict for. Throws DataError if x and y have different numbers of rows, if a set that the
   /// stage needs has no rows, if a CSV file lacks a column of the training data or has another one,
   /// if it can't be told whether it has a header, and for NaN, infinities, invalid labels and
-  /// classes that the training data haven't; ConfigError for invalid options. What was decided in
+  /// classes that aren't in the training data; ConfigError for invalid options. What was decided in
   /// case of doubt is noted (see take_notes).
   void setup(Stage stage) override;
   /// The texts and the order of the classes as "class_names" (an empty list if they are numbers),
@@ -117,8 +117,8 @@ class ArrayDataModule : public SplitDataModule {
 
   /// The shape of one row, after setup.
   std::vector<int64_t> dims();
-  /// The number of classes, after setup: the option, else one more than the highest label; 0 if the
-  /// targets are values.
+  /// The number of classes, after setup: the option, else the number of class names or one more
+  /// than the highest label, whichever is more; 0 if the targets are values.
   int64_t num_classes();
   /// The names of the classes: the texts of the target column, in the order of the alphabet, or
   /// those that were taken over by `load_fitted_state`. Empty if the classes are numbers.

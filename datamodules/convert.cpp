@@ -119,7 +119,7 @@ fs::path checked_output(const ConvertOptions& options) {
 /// Settles what `options` leave open by the rows of other files: the order of columns, the number
 /// of features, and what targets are.
 readers::ShardOptions settled_like(const std::string& files, const readers::ShardOptions& options) {
-  const auto shards = readers::open_shards(readers::find_files({files}), {}, options);
+  const auto shards = readers::open_shards(readers::find_files({files}, "like"), {}, options);
   const auto layout = shards.front()->layout();
   if (layout && layout->names.empty()) {
     throw DataError(fmt::format(
@@ -231,7 +231,7 @@ Fields describe(ConvertOptions& o) {
        "target column of a CSV file or an array: name, number or none"},
       {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
       {"ignore_extra_columns", &o.ignore_extra_columns,
-       "true: leave out columns of CSV files that the first file hasn't"},
+       "true: leave out columns of CSV files that aren't in the first file"},
       {"like", &o.like, "file of training data, whose columns and number of features the rows get"},
       {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
       {"num_features", &o.num_features,
@@ -259,8 +259,8 @@ Converted convert(const ConvertOptions& options,
   if (progress) shard_options.while_reading = [&progress] { progress(0, 0); };
   if (!options.like.empty()) shard_options = settled_like(options.like, shard_options);
   const ShardedDataset dataset(
-      readers::open_shards(readers::find_files(options.inputs),
-                           readers::find_files(options.targets), shard_options),
+      readers::open_shards(readers::find_files(options.inputs, "inputs"),
+                           readers::find_files(options.targets, "targets"), shard_options),
       {.target_type = shard_options.target_type});
   TemporaryFolder folder(output);
   Converted written =

@@ -24,7 +24,7 @@ struct ConvertOptions {
   std::string target_column = "-1";
   std::string header = "auto";
   bool ignore_extra_columns = false;
-  /// A file of rows, or a folder of them, that these rows shall be like: the training data, if
+  /// A file of rows, or a folder of them, whose layout these rows get: the training data, if
   /// validation or test data are converted. CSV columns get the same order, by their names, libsvm
   /// rows as many features, and targets are classes or values as they are there. Empty: the first
   /// file decides.

@@ -55,7 +55,7 @@ void DigitsDataModule::load_fitted_state(const StateDict& state) {
       throw ConfigError::conflict(
           fmt::format("the model was trained with scale = {}, but here scale is {}", scale,
                       options_.scale),
-          "set the same scale, so that the pixels mean the same");
+          "set the same scale, so that pixels have the same meaning");
     }
   }
   ArrayDataModule::load_fitted_state(state);

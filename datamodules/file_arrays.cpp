@@ -49,7 +49,7 @@ FileArrays read_csv_arrays(const std::string& path, const readers::CsvOptions& o
   FileArrays arrays;
   const auto columns = static_cast<int64_t>(table.columns.size());
   arrays.x = from_doubles(std::move(table.values), {table.rows, columns});
-  if (table.layout.target) {
+  if (!table.targets.empty()) {
     arrays.y = whole_as_integers(from_doubles(std::move(table.targets), {table.rows}));
     arrays.class_names = std::move(table.classes);
   }
@@ -131,7 +131,7 @@ FileArrays read_features(const FileNames& names, std::optional<int64_t> rows) {
     arrays.x = to_tensor(readers::read_npy(names.x), names.x);
   } else if (kind == ".npz") {
     arrays.x = read_npz_array(names.x, names.x_name, names.may_be_plain ? "x" : "");
-    if (names.y.empty()) {
+    if (names.y.empty() && !names.skip_target) {
       arrays.y = find_in_npz(names.x, names.y_name, names.may_be_plain ? "y" : "");
     }
   } else if (is_csv(names.x)) {
@@ -143,6 +143,7 @@ FileArrays read_features(const FileNames& names, std::optional<int64_t> rows) {
                                   .like = names.like,
                                   .ignore_extra_columns = names.ignore_extra_columns,
                                   .target_optional = names.target_optional || !names.y.empty(),
+                                  .skip_target = names.skip_target,
                                   .rows = rows});
     if (arrays.x.size(1) == 0) throw readers::no_features(names.x);
   } else {
@@ -170,7 +171,7 @@ FileArrays read_targets_of(const FileNames& names, std::optional<int64_t> rows) 
   return naming_file(names.y, [&] { return read_targets(names, rows); });
 }
 
-/// Notes that one of two CSV files has a header and the other hasn't, so that their columns can't
+/// Notes that one of two CSV files has a header and the other has none, so that their columns can't
 /// be matched by name.
 void note_order(const FileNames& names, FileArrays& arrays) {
   if (!arrays.layout || !names.like) return;
@@ -178,12 +179,31 @@ void note_order(const FileNames& names, FileArrays& arrays) {
   arrays.notes.push_back(readers::taken_in_order({names.x}, *names.like));
 }
 
+bool has_header(const FileArrays& arrays) { return arrays.layout && !arrays.layout->names.empty(); }
+
+/// Reads the features if both files are CSV. If the first line of `x` is refused, since it may be a
+/// header or a row, the number of rows of `y` decides.
+FileArrays read_features_beside_csv(const FileNames& names) {
+  try {
+    return read_features_of(names, {});
+  } catch (const DataError&) {
+    if (!is_csv(names.x) || names.header != readers::CsvHeader::detect) throw;
+    const FileArrays targets = read_targets_of(names, {});
+    FileArrays arrays = read_features_of(names, rows_of(targets.y));
+    // If neither first line is sure, both files could have a header, or neither.
+    if (!targets.notes.empty() && has_header(arrays) == has_header(targets)) throw;
+    return arrays;
+  }
+}
+
 }  // namespace
 
 FileArrays read_arrays(const FileNames& names) {
   FileArrays targets;
-  if (!names.y.empty() && !is_csv(names.y)) targets = read_targets_of(names, {});
-  FileArrays arrays = read_features_of(names, rows_of(targets.y));
+  const bool are_csv_targets = !names.y.empty() && is_csv(names.y);
+  if (!names.y.empty() && !are_csv_targets) targets = read_targets_of(names, {});
+  FileArrays arrays = are_csv_targets ? read_features_beside_csv(names)
+                                      : read_features_of(names, rows_of(targets.y));
   if (!names.y.empty()) {
     if (!targets.y.defined()) targets = read_targets_of(names, rows_of(arrays.x));
     const auto rows = rows_of(targets.y);

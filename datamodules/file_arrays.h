@@ -48,10 +48,10 @@ struct FileNames {
   /// The columns of the file `x` that belongs to this one, such as that of the training data. If
   /// both have names, the columns of this one are taken by their names, in the order of that one.
   std::optional<readers::CsvLayout> like{};
-  /// Leaves out columns that `like` hasn't, instead of refusing them.
+  /// Leaves out columns that aren't in `like`, instead of refusing them.
   bool ignore_extra_columns = false;
   /// What the arrays of a .npz file are called. If a file has no such array, the one with "_train"
-  /// behind the name is taken. If it hasn't that one either, the only array of a file is taken, but
+  /// behind the name is taken. If it lacks that one, too, the only array of a file is taken, but
   /// not as targets from the file `x`, which then has none.
   std::string x_name = "x";
   std::string y_name = "y";
@@ -59,6 +59,9 @@ struct FileNames {
   bool may_be_plain = false;
   /// Whether the file `x` may lack the target column of `like`.
   bool target_optional = false;
+  /// Leaves the targets of the file `x` out without looking at them, so that they may be missing or
+  /// of any kind.
+  bool skip_target = false;
   /// Takes the targets of a CSV file for texts even if they look like numbers.
   bool text_targets = false;
 };

@@ -229,7 +229,7 @@ void MNISTDataModule::load_fitted_state(const StateDict& state) {
   if (trained == here) return;
   throw ConfigError::conflict(
       fmt::format("the model was trained with {}, but here it is {}", trained, here),
-      "set the same, so that the pixels mean the same");
+      "set the same values, so that pixels have the same meaning");
 }
 
 std::vector<std::string> MNISTDataModule::class_names() { return digit_names(); }

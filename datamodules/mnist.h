@@ -75,7 +75,7 @@ class MNISTDataModule : public SplitDataModule {
   Value hyper_parameters() const override;
   /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), as "mnist".
   StateDict fitted_state() override;
-  /// Throws ConfigError if the model was trained on pixels that were normalized otherwise.
+  /// Throws ConfigError if the model was trained on pixels that were normalized differently.
   void load_fitted_state(const StateDict& state) override;
 
   /// The shape of one image: {1, 28, 28}, or {784} with `flatten`.

@@ -97,7 +97,7 @@ Fields describe(StreamDataModuleOptions& o) {
        "target column of a CSV file or an array: name, number or none"},
       {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
       {"ignore_extra_columns", &o.ignore_extra_columns,
-       "leave out columns of CSV files that the first file hasn't"},
+       "leave out columns of CSV files that aren't in the first file"},
       {"target_type", &o.target_type, "class, value, or auto (integers are classes)"},
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
@@ -138,6 +138,7 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
                     .num_features = o.num_features,
                     .zero_based = o.zero_based};
   readers::check_options(shard_options_);
+  taken_options_ = shard_options_;
 }
 
 void StreamDataModule::setup(Stage stage) {
@@ -158,13 +159,14 @@ void StreamDataModule::load() {
   if (loaded_) return;
   const auto& o = options_;
   first_ = nullptr;
-  auto options = settled_by(taken_, shard_options_);
+  auto options = taken_options_;
   options.note = [this](const std::string& text) { note(text); };
-  train_set_ = open(o.train, o.train_targets, options);
-  val_set_ = open(o.val, o.val_targets, options);
-  test_set_ = open(o.test, o.test_targets, options);
+  train_set_ = open("train", o.train, o.train_targets, options);
+  val_set_ = open("val", o.val, o.val_targets, options);
+  test_set_ = open("test", o.test, o.test_targets, options);
   options.target_optional = true;
-  predict_set_ = o.predict.empty() ? test_set_ : open(o.predict, {}, options);
+  options.skip_target = true;
+  predict_set_ = o.predict.empty() ? test_set_ : open("predict", o.predict, {}, options);
   settled_ = std::move(options);
   settled_.note = {};  // it refers to this object, which may be copied
   require_same_scale();
@@ -172,13 +174,11 @@ void StreamDataModule::load() {
 }
 
 void StreamDataModule::require_same_scale() const {
-  if (!taken_.contains("scale") || !has_bytes(*first_)) return;
-  const double scale = taken_.at("scale").as_double();
-  if (scale == options_.scale) return;
+  if (!taken_scale_ || !has_bytes(*first_) || *taken_scale_ == options_.scale) return;
   throw ConfigError::conflict(
-      fmt::format("the model was trained with scale = {}, but here scale is {}", scale,
+      fmt::format("the model was trained with scale = {}, but here scale is {}", *taken_scale_,
                   options_.scale),
-      "set the same scale, so that the features mean the same");
+      "set the same scale, so that features have the same meaning");
 }
 
 StateDict StreamDataModule::fitted_state() {
@@ -202,18 +202,24 @@ void StreamDataModule::load_fitted_state(const StateDict& state) {
   for (const char* name : kFittedValues) {
     if (state.values.contains(name)) taken[name] = state.values.at(name);
   }
+  auto options = settled_by(taken, shard_options_);
+  std::optional<double> scale;
+  if (taken.contains("scale")) scale = taken.at("scale").as_double();
   class_names_ = class_names_in(state);
   if (taken == taken_ || (loaded_ && taken == fitted_state().values)) return;
   taken_ = std::move(taken);
+  taken_options_ = std::move(options);
+  taken_scale_ = scale;
   loaded_ = false;
 }
 
-StreamDataModule::Set StreamDataModule::open(const std::vector<std::string>& files,
+StreamDataModule::Set StreamDataModule::open(const std::string& name,
+                                             const std::vector<std::string>& files,
                                              const std::vector<std::string>& targets,
                                              readers::ShardOptions& options) {
   if (files.empty()) return nullptr;
-  auto shards =
-      readers::open_shards(readers::find_files(files), readers::find_files(targets), options);
+  auto shards = readers::open_shards(readers::find_files(files, name),
+                                     readers::find_files(targets, name + "_targets"), options);
   if (first_ == nullptr) {
     options = readers::settled(std::move(options), shards);
     options.separate_targets = !targets.empty();
@@ -268,7 +274,7 @@ Value StreamDataModule::hyper_parameters() const {
 }
 
 std::vector<int64_t> StreamDataModule::dims() {
-  if (first_ == nullptr) load();
+  load();
   return first_->columns().front().shape;
 }
 

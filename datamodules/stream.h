@@ -20,8 +20,9 @@ struct StreamDataModuleOptions {
   std::vector<std::string> train{};
   std::vector<std::string> val{};
   std::vector<std::string> test{};
-  /// The files to predict for; their targets, if they have any, are in the batches too. If there
-  /// are none, prediction goes over `test`.
+  /// The files to predict for. The target column of CSV files isn't looked at; targets of other
+  /// files, if they have any, are in the batches too. If there are no such files, prediction goes
+  /// over `test`.
   std::vector<std::string> predict{};
   /// The files of targets, one for each file of features, if .npy or IDX files keep them apart. If
   /// the first set keeps them apart, .npy files of other sets that name no targets are features
@@ -37,8 +38,8 @@ struct StreamDataModuleOptions {
   /// Whether the first lines of CSV files name the columns: "true", "false", or "auto", which finds
   /// out, and says so if a line can be read in both ways.
   std::string header = "auto";
-  /// Leaves out columns of CSV files that the first file hasn't, instead of refusing them. If the
-  /// files have headers, columns are matched by their names, in whatever order they are.
+  /// Leaves out columns of CSV files that aren't in the first file, instead of refusing them. If
+  /// the files have headers, columns are matched by their names, in whatever order they are.
   bool ignore_extra_columns = false;
   /// "class", "value", or "auto", which takes integers (in text, whole numbers) for classes. The
   /// first set decides for all of them.
@@ -102,29 +103,33 @@ class StreamDataModule : public DataModule {
   /// What the first set settled for the others: "target_type", "num_features", "keep_signs" (of
   /// libsvm targets), for bytes "scale", and for CSV files with a header "columns".
   StateDict fitted_state() override;
-  /// Takes the same over, but for options that are set. `setup` throws ConfigError if `scale` isn't
-  /// that of training.
+  /// Takes the same over, but for options that are set. Throws CheckpointError or ConfigError if a
+  /// value isn't of the form that `fitted_state` gives it; `setup` throws ConfigError if `scale`
+  /// isn't that of training.
   void load_fitted_state(const StateDict& state) override;
   /// The names that were taken over; the files themselves hold only the numbers of classes.
   std::vector<std::string> class_names() override { return class_names_; }
 
-  /// The shape of one row of features. Opens the files if `setup` hasn't done so yet.
+  /// The shape of one row of features. Opens the files if `setup` hasn't done so yet, or if what
+  /// was taken over since then changes how they are read.
   std::vector<int64_t> dims();
 
  private:
   using Set = std::shared_ptr<const ShardedDataset>;
-  /// Opens one set. The first set that is opened settles what was left open in `options` for the
-  /// sets that follow.
-  Set open(const std::vector<std::string>& files, const std::vector<std::string>& targets,
-           readers::ShardOptions& options);
+  /// Opens the set that the option `name` names. The first set that is opened settles what was left
+  /// open in `options` for the sets that follow.
+  Set open(const std::string& name, const std::vector<std::string>& files,
+           const std::vector<std::string>& targets, readers::ShardOptions& options);
   DataLoaders loader(const Set& set, bool is_train);
   void load();
   void require_same_scale() const;
 
   StreamDataModuleOptions options_;
   readers::ShardOptions shard_options_;
-  readers::ShardOptions settled_;  // by the first set
-  Value taken_ = Value::Object{};  // by load_fitted_state
+  Value taken_ = Value::Object{};        // by load_fitted_state
+  readers::ShardOptions taken_options_;  // shard_options_, settled by taken_
+  std::optional<double> taken_scale_;    // that of taken_
+  readers::ShardOptions settled_;        // by the first set
   std::vector<std::string> class_names_;
   bool loaded_ = false;
   Set first_;  // whose layout the others must have

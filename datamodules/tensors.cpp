@@ -6,7 +6,6 @@
 #include <ATen/ops/tensor.h>
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -15,6 +14,7 @@
 #include <optional>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/csv_columns.h>
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
@@ -143,10 +143,12 @@ torch::Tensor as_classes(const torch::Tensor& y, int64_t num_classes, std::strin
   if (num_classes > 0) fine = fine.logical_and(labels.lt(num_classes));
   const int64_t bad = first_false(fine);
   if (bad >= 0) {
-    const auto hint = num_classes > 0
-                          ? fmt::format("with num_classes = {} it must be from 0 to {}",
-                                        num_classes, num_classes - 1)
-                          : fmt::format("classes must be numbered from 0. {}", kNotClasses);
+    auto hint = fmt::format("classes must be numbered from 0. {}", kNotClasses);
+    if (num_classes == 1) hint = "there is 1 class, so it must be 0";
+    if (num_classes > 1) {
+      hint = fmt::format("there are {} classes, so it must be from 0 to {}", num_classes,
+                         num_classes - 1);
+    }
     throw DataError::bad_value("the class", std::to_string(labels[bad].item<int64_t>()),
                                place(name, labels, bad), hint);
   }
@@ -163,19 +165,16 @@ std::optional<int64_t> class_number(const std::string& text, int64_t count) {
 
 DataError unknown_class(const std::string& text, const std::vector<std::string>& known,
                         std::string_view name) {
-  constexpr size_t kShown = 20;
   if (known.empty()) {
     return DataError(
         fmt::format("{} has the text {} as a target, but the targets of the training data are "
                     "numbers; write these numbers",
                     name, readers::in_quotes(text)));
   }
-  const auto shown = static_cast<std::ptrdiff_t>(std::min(known.size(), kShown));
-  return DataError(fmt::format(
-      "{} has the class {}, which isn't in the training data; their classes are {}{}. Leave out "
-      "its rows, or train with such rows",
-      name, readers::in_quotes(text), fmt::join(known.begin(), known.begin() + shown, ", "),
-      known.size() > kShown ? fmt::format(" and {} more", known.size() - kShown) : ""));
+  return DataError(
+      fmt::format("{} has the class {}, which isn't in the training data; their classes are {}. "
+                  "Leave out its rows, or train with such rows",
+                  name, readers::in_quotes(text), readers::listed(known)));
 }
 
 }  // namespace

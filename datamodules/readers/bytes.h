@@ -52,7 +52,7 @@ class FileSource {
 Bytes read_file(const std::filesystem::path& path);
 
 /// Makes room for `size` bytes that the file `name` needs in memory; new ones are 0. Throws
-/// DataError::unreadable, which names the file, if this machine hasn't as much.
+/// DataError::unreadable, which names the file, if this machine doesn't have that much.
 void grow(Bytes& bytes, uint64_t size, std::string_view name);
 
 /// The bytes of a text, as a view of it.

@@ -19,7 +19,8 @@ struct CsvTable {
   int64_t rows = 0;
   /// The features, row-major [rows, columns].
   std::vector<double> values = {};
-  /// The target column, [rows]: its numbers, or indices into `classes`. Empty without one.
+  /// The target column, [rows]: its numbers, or indices into `classes`. Empty without one, and if
+  /// CsvOptions::skip_target.
   std::vector<double> targets = {};
   std::string target_name = {};
   /// The texts of a target column whose first cell isn't a number, or of any target column if

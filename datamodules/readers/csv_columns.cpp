@@ -36,8 +36,8 @@ std::optional<size_t> find_named(const CsvLayout& in, const std::string& name,
 
 [[noreturn]] void fail_extra(const CsvLayout& file, const CsvLayout& first,
                              const std::vector<std::string>& extra) {
-  throw DataError(file.file + " has the column " + listed(extra) + ", but " + first.file +
-                  " hasn't; its columns are " + listed(first.names) +
+  throw DataError(file.file + " has the column " + listed(extra) + ", which " + first.file +
+                  " doesn't have; its columns are " + listed(first.names) +
                   ". Remove it, or set ignore_extra_columns = true.");
 }
 

@@ -71,8 +71,8 @@ ColumnPlaces places_by_name(const CsvLayout& file, const CsvLayout& first, bool 
 /// its cells are separated by something else.
 DataError no_features(const std::string& file);
 
-/// Says that some of several files have a header and others haven't, so that the columns of `files`
-/// are those of `first` by their places; a sentence for the user.
+/// Says that some of several files have a header and others have none, so that the columns of
+/// `files` are those of `first` by their places; a sentence for the user.
 std::string taken_in_order(const std::vector<std::string>& files, const CsvLayout& first);
 
 /// Whether `name` is a number of a column, such as "0" or "-1", rather than a name.

@@ -35,13 +35,14 @@ CsvFormat::CsvFormat(std::string_view text, std::string_view name, const CsvOpti
       dtype_(dtype),
       largest_(dtype == DType::float32 ? std::numeric_limits<float>::max()
                                        : std::numeric_limits<double>::max()),
-      delimiter_(options.delimiter) {
+      delimiter_(options.delimiter),
+      delimiter_is_given_(options.delimiter != 0) {
   const TextRecord skipped = before_first_record(text);
   begin_ = skipped.next;
   first_line_ += skipped.lines;
   end_ = text.find_last_not_of(" \t\r\n") + 1;
   if (begin_ >= text.size()) throw DataError::empty(name_, "add at least one row");
-  if (delimiter_ == 0) delimiter_ = detect_delimiter(text.substr(begin_));
+  if (!delimiter_is_given_) delimiter_ = detect_delimiter(text.substr(begin_));
 
   TextRecord first;
   read_record(text, begin_, first_line_, first);
@@ -89,6 +90,8 @@ void CsvFormat::set_places(const CsvOptions& options) {
   } else {
     places_ = places_in_order(columns_, find_target(options.target_column));
   }
+  skips_target_ = options.skip_target;
+  if (skips_target_ && places_.target) places_.places[*places_.target] = ColumnPlaces::kUnused;
 }
 
 CsvLayout CsvFormat::layout() const {
@@ -245,7 +248,8 @@ std::string CsvFormat::delimiter_hint(std::string_view text) const {
                            : delimiter_ == ';' ? "semicolons"
                            : delimiter_ == ',' ? "commas"
                                                : "the given delimiter";
-  return std::string(" Cells are taken to be separated by ") + name + ", as the first line shows.";
+  return std::string(" Cells are taken to be separated by ") + name +
+         (delimiter_is_given_ ? "." : ", as the first line shows.");
 }
 
 void CsvFormat::fail_number(std::string_view cell, int64_t line, size_t column) const {

@@ -33,13 +33,15 @@ struct CsvOptions {
   bool text_targets = false;
   /// The first of several files that are read together. If both have a header, the columns of this
   /// one are taken by their names, in the order of the first one, and its target is the column of
-  /// the same name, unless `target_column` names another one that the first file hasn't. Else they
-  /// are taken by their places.
+  /// the same name, unless `target_column` names another one that isn't in the first file. Else
+  /// they are taken by their places.
   std::optional<CsvLayout> like{};
-  /// Leaves out columns that the first file hasn't, instead of refusing them.
+  /// Leaves out columns that aren't in the first file, instead of refusing them.
   bool ignore_extra_columns = false;
   /// Whether a file with a header may lack the target column of the first file.
   bool target_optional = false;
+  /// Leaves out the target column, whose cells may then hold anything.
+  bool skip_target = false;
   /// The number of rows that the file must have, if that is known. It settles whether the first
   /// record is one, if that can't be told from the record.
   std::optional<int64_t> rows{};
@@ -84,13 +86,16 @@ class CsvFormat {
   int64_t first_line() const { return first_line_; }
   /// The names of all columns in the file's order; "column_0", "column_1" ... without a header.
   const std::vector<std::string>& columns() const { return columns_; }
-  /// The place of the target column; empty for "none".
-  std::optional<size_t> target() const { return places_.target; }
+  /// The place of the target column; empty for "none", and if CsvOptions::skip_target.
+  std::optional<size_t> target() const {
+    return skips_target_ ? std::optional<size_t>() : places_.target;
+  }
   /// The names of the features, in the order in which a row has them.
   const std::vector<std::string>& features() const { return places_.features; }
   /// The number of the feature that a column holds, or ColumnPlaces::kTarget or kUnused.
   int64_t place_of(size_t column) const { return places_.places[column]; }
-  /// What other files that are read with this one are compared with.
+  /// What other files that are read with this one are compared with. A target that is left out is
+  /// part of it.
   CsvLayout layout() const;
   /// What was decided about the first record although it could be read in two ways, in a sentence
   /// for the user; empty if there is no doubt.
@@ -195,12 +200,14 @@ class CsvFormat {
   /// The largest number that dtype_ holds.
   double largest_;
   char delimiter_;
+  bool delimiter_is_given_;
   /// Where the rows start: the byte, and the line from 1.
   size_t begin_ = 0;
   int64_t first_line_ = 1;
   /// Where the last row ends: behind the text's last byte that is neither a blank nor a line end.
   size_t end_ = 0;
   bool has_header_ = false;
+  bool skips_target_ = false;
   std::vector<std::string> columns_;
   ColumnPlaces places_;
   std::string note_;

@@ -96,8 +96,8 @@ HeaderFinding names_columns_for_sure(const FirstRecords& records) {
   HeaderFinding finding = {true, false, false, {}};
   if (may_have_index(records)) {
     finding.message = place_of_line(records) +
-                      "the first column has no name and starts with 0, as the index does that "
-                      "pandas writes, but it is taken for a feature. If it is an index, save the "
+                      "the first column has no name and starts with 0, like the index that pandas "
+                      "writes, but it is taken for a feature. If it is an index, save the "
                       "file with index=False.";
   }
   return finding;

@@ -10,6 +10,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/memory.h>
 
 namespace levin::readers {
 namespace {
@@ -90,7 +91,10 @@ Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
   size_t size = 0;
   Inflater inflater(bytes, name);
   while (true) {
-    if (size == out.size()) grow(out, out.size() * 2, name);
+    if (size == out.size()) {
+      const uint64_t twice = std::min<uint64_t>(out.size() * 2, physical_memory());
+      grow(out, std::max<uint64_t>(out.size() + 1, twice), name);
+    }
     size += inflater.fill(std::span(out).subspan(size));
     if (!inflater.ended()) continue;
     const auto rest = inflater.rest();

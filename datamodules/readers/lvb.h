@@ -60,7 +60,8 @@ LvbHeader lvb_layout(std::vector<Column> columns, int64_t rows, LvbNames names =
 /// Returns the bytes of the header, ready to be written at the front of the file.
 std::string lvb_header(const LvbHeader& header);
 /// Reads the header; `bytes` are those of the whole file, and `name` is what errors call it. Throws
-/// DataError::corrupt if the header is damaged or the file hasn't exactly the size that it says.
+/// DataError::corrupt if the header is damaged or the file doesn't have exactly the size that it
+/// says.
 LvbHeader parse_lvb_header(std::span<const std::byte> bytes, std::string_view name);
 
 }  // namespace levin::readers

@@ -184,10 +184,12 @@ void append_matches(const std::string& pattern, std::vector<fs::path>& files) {
   ::globfree(&found);
   if (files.size() > before) return;
   throw DataError("no file matches the pattern '" + pattern + "'" +
-                  (skipped.empty() ? "; check its folder and its spelling"
-                                   : ", apart from names that begin with '.' or '_' and don't "
-                                     "count, such as '" +
-                                         skipped + "'; begin that part of the pattern so, too"));
+                  (skipped.empty()
+                       ? "; check its folder and its spelling"
+                       : ", apart from names that begin with '.' or '_' and don't "
+                         "count, such as '" +
+                             skipped +
+                             "'; start that part of the pattern with the same character"));
 }
 
 }  // namespace
@@ -280,10 +282,10 @@ ShardOptions settled(ShardOptions options, const Shards& shards) {
   return options;
 }
 
-std::vector<fs::path> find_files(const std::vector<std::string>& names) {
+std::vector<fs::path> find_files(const std::vector<std::string>& names, std::string_view option) {
   std::vector<fs::path> files;
   std::error_code ignored;
-  for (const auto& name : expand_home(names, "a data file")) {
+  for (const auto& name : expand_home(names, option)) {
     if (fs::is_directory(name, ignored)) {
       append_folder(name, files);
     } else if (fs::exists(name, ignored) || name.find_first_of("*?[") == name.npos) {

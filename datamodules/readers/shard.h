@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
@@ -99,10 +100,12 @@ struct ShardOptions {
   /// The first file of the run whose format can have names, if it isn't among the files to be
   /// opened. The columns of CSV files that have names are taken in the order of the first one.
   std::optional<CsvLayout> like{};
-  /// Leaves out columns of CSV files that the first one hasn't, instead of refusing them.
+  /// Leaves out columns of CSV files that aren't in the first one, instead of refusing them.
   bool ignore_extra_columns = false;
   /// Whether CSV files with names may lack the target column of the first one.
   bool target_optional = false;
+  /// Leaves out the target column of CSV files, whose cells may then hold anything.
+  bool skip_target = false;
   /// Whether a .npy file without a file of targets holds features alone, instead of a target
   /// column.
   bool separate_targets = false;
@@ -138,13 +141,14 @@ Shards open_shards(const std::vector<std::filesystem::path>& files,
 /// of features, the meaning of -1) holds for the other files too.
 ShardOptions settled(ShardOptions options, const Shards& shards);
 
-/// Returns the files that `names` stand for, in their order. A name is a file, a folder, for all
-/// files in it but those in its subfolders, or a pattern such as "train-*.csv"; files of a folder
-/// or a pattern are ordered by their names. Names that begin with '.' or '_', such as the _SUCCESS
-/// of Spark, are left out, unless that part of the pattern begins so itself. Throws DataError for a
-/// folder without files and for a pattern that matches none; whether a file exists is left to
-/// open_shards.
-std::vector<std::filesystem::path> find_files(const std::vector<std::string>& names);
+/// Returns the files that `names`, an option called `option`, stand for, in their order. A name is
+/// a file, a folder, for all files in it but those in its subfolders, or a pattern such as
+/// "train-*.csv"; files of a folder or a pattern are ordered by their names. Names that begin with
+/// '.' or '_', such as the _SUCCESS of Spark, are left out, unless that part of the pattern starts
+/// with the same character. Throws DataError for a folder without files and for a pattern that
+/// matches none; whether a file exists is left to open_shards.
+std::vector<std::filesystem::path> find_files(const std::vector<std::string>& names,
+                                              std::string_view option = "files");
 
 /// Writes type and shape of a column as messages show them: "float32 [784]".
 std::string column_text(const Column& column);

@@ -204,7 +204,8 @@ std::shared_ptr<TextShard> open_csv(MappedFile file, const ShardOptions& options
                           .target_column = options.target_column,
                           .like = options.like,
                           .ignore_extra_columns = options.ignore_extra_columns,
-                          .target_optional = options.target_optional};
+                          .target_optional = options.target_optional,
+                          .skip_target = options.skip_target};
   auto format = std::make_unique<CsvLines>(file.name(), file.text(), csv);
   return std::make_shared<TextShard>(std::move(file), std::move(format), options);
 }

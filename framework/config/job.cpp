@@ -26,7 +26,7 @@ class JobReader {
     if (const auto* node = part("data")) job_.data = choose(registry_.datamodules, *node, "data");
     read_optimizers();
     if (const auto* node = part("ckpt_path")) {
-      if (!node->is_scalar()) {
+      if (!node->is_scalar() && node->text.empty()) {
         throw ConfigError::invalid_value(fmt::format("{}: ckpt_path", node->origin.to_string()),
                                          node->plain().to_json(),
                                          "expected a file, \"last\" or \"best\"");

@@ -172,6 +172,7 @@ class Walk {
     if (node_->is_scalar()) fail(fmt::format("'{}' is a value without settings", place_));
     place_ += place_.empty() ? key : "." + key;
     node_->member(key, override_.value.origin);
+    node_->text.clear();  // it says no longer what the object is
     for (auto& each : node_->members) {
       if (each.key == key) member_ = &each;
     }
@@ -214,6 +215,7 @@ void merge(ConfigNode& base, ConfigNode over) {
     merge(mine.value, std::move(each.value));
     mine.origin = each.origin;
   }
+  base.text = std::move(over.text);
 }
 
 void apply(ConfigNode& root, const Override& override) {

@@ -30,13 +30,14 @@ struct ConfigMember;
 ///     epochs->plain();               // Value(5)
 ///     epochs->origin.to_string();    // "a.yaml:1"
 struct ConfigNode {
-  /// What the node is. Only the fields of its own kind are filled in.
+  /// What the node is. Only the fields of its own kind are filled in, apart from `text`.
   enum class Kind { null, scalar, list, object };
 
   Kind kind = Kind::null;
   /// Where the value was written.
   Origin origin{};
-  /// A scalar's text as written, without its quotes.
+  /// A scalar's text as written, without its quotes. Of a list or an object that was given on the
+  /// command line, the whole text, which a setting that is text takes; otherwise empty for them.
   std::string text{};
   /// Whether a scalar was written in quotes; it is then text, even if it looks like a number.
   bool quoted = false;

@@ -22,9 +22,11 @@ bool is_text(const Field& field) {
   return holds<std::string>(field) || holds<std::optional<std::string>>(field);
 }
 
-/// The value of a text setting: `00123` or `1.10` stays as it was written and isn't a number.
+/// The value of a text setting: `00123` or `1.10` stays as it was written and isn't a number, and
+/// so does `{epoch}` on the command line.
 Value as_text(const ConfigNode& node) {
-  return node.is_scalar() && !node.plain().is_null() ? Value(node.text) : node.plain();
+  const bool is_text = node.is_scalar() ? !node.plain().is_null() : !node.text.empty();
+  return is_text ? Value(node.text) : node.plain();
 }
 
 Value value_for(const Field& field, const ConfigNode& node) {

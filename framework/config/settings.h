@@ -28,7 +28,8 @@ struct ReadOptions {
 };
 
 /// Sets fields from the members of `object`, which error messages call `place` ("trainer",
-/// "model"). A text setting gets the text as written: `00123` stays `00123`. Returns the members
+/// "model"). A text setting gets the text as written: `00123` stays `00123`, and so does `{epoch}`
+/// on the command line, which is an object elsewhere. Returns the members
 /// that were ignored because only another class has such a setting, each with its place and that
 /// class: "hidden_sizes (job.yaml:4, a setting of MLP)".
 ///

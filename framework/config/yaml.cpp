@@ -29,6 +29,11 @@ constexpr int64_t kMaxNodes = 100'000;
 constexpr size_t kMaxBytes = size_t{2} << 20;
 constexpr int64_t kMaxOpenBrackets = 1000;
 
+/// A place in a text. What was given on the command line has no lines.
+Origin place_in(std::string_view file, int64_t line) {
+  return {std::string(file), file == kCommandLine ? 0 : line};
+}
+
 /// Throws ConfigError if far more brackets open than close. yaml-cpp's scanner would take 240 bytes
 /// for each of them before the parser learned of the first one. Brackets in quotes count, too.
 void refuse_open_brackets(std::string_view text, std::string_view file) {
@@ -39,8 +44,8 @@ void refuse_open_brackets(std::string_view text, std::string_view file) {
     if ((c == ']' || c == '}') && open > 0) --open;
     if (c == '\n') ++line;
     if (open <= kMaxOpenBrackets) continue;
-    throw ConfigError(
-        fmt::format("{}:{}: nested too deeply; the most is {} levels", file, line, kMaxDepth));
+    throw ConfigError(fmt::format("{}: nested too deeply; the most is {} levels",
+                                  place_in(file, line).to_string(), kMaxDepth));
   }
 }
 
@@ -52,7 +57,9 @@ class ConfigBuilder final : public YAML::EventHandler {
   ConfigBuilder(std::string_view text, std::string_view file) : text_(text), file_(file) {}
 
   /// The document, or null if there is none.
-  ConfigNode take_root() { return root_ ? *std::move(root_) : ConfigNode::null({file_, 1}); }
+  ConfigNode take_root() {
+    return root_ ? *std::move(root_) : ConfigNode::null(place_in(file_, 1));
+  }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) refuse_rest(mark);
@@ -77,7 +84,8 @@ class ConfigBuilder final : public YAML::EventHandler {
           fmt::format("{}: the alias stands for something that contains it; remove it",
                       origin_of(mark).to_string()));
     }
-    count(found->second, origin_of(mark));
+    const size_t levels = count(found->second, origin_of(mark));
+    if (open_.size() + levels > kMaxDepth) refuse_large(origin_of(mark));
     put(found->second, YAML::NullAnchor);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
@@ -164,11 +172,18 @@ class ConfigBuilder final : public YAML::EventHandler {
     }
   }
 
-  /// Counts the values of a node that is about to be copied.
-  void count(const ConfigNode& node, const Origin& where) {
-    if (++count_ > kMaxNodes) refuse_large(where);
-    for (const auto& item : node.items) count(item, where);
-    for (const auto& each : node.members) count(each.value, where);
+  /// Counts the values and the text of a node that is about to be copied. Returns how many levels
+  /// it has: 0 for a scalar.
+  size_t count(const ConfigNode& node, const Origin& where) {
+    size_t levels = 0;
+    copied_bytes_ += node.text.size();
+    for (const auto& each : node.members) copied_bytes_ += each.key.size();
+    if (++count_ > kMaxNodes || copied_bytes_ > kMaxBytes) refuse_large(where);
+    for (const auto& item : node.items) levels = std::max(levels, 1 + count(item, where));
+    for (const auto& each : node.members) {
+      levels = std::max(levels, 1 + count(each.value, where));
+    }
+    return levels;
   }
 
   /// The bytes that a `!!binary` scalar stands for.
@@ -186,12 +201,16 @@ class ConfigBuilder final : public YAML::EventHandler {
   }
   [[noreturn]] static void refuse_large(const Origin& where) {
     throw ConfigError(
-        fmt::format("{}: nested too deeply or too large; the most is {} levels and {} values",
-                    where.to_string(), kMaxDepth, kMaxNodes));
+        fmt::format("{}: nested too deeply or too large; the most is {} levels, {} values and {} "
+                    "MiB of text, with all that aliases stand for",
+                    where.to_string(), kMaxDepth, kMaxNodes, kMaxBytes >> 20));
   }
   /// Refuses what follows the end of the first document: another one, or text that has no place.
   [[noreturn]] void refuse_rest(const YAML::Mark& mark) const {
-    std::string_view rest = text_;
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+    constexpr size_t kShown = 20;
+    std::string_view rest = text_;  // what follows, from the beginning of its line on
+    if (rest.starts_with(kByteOrderMark)) rest.remove_prefix(kByteOrderMark.size());
     for (int line = 0; line < mark.line && rest.find('\n') != rest.npos; ++line) {
       rest.remove_prefix(rest.find('\n') + 1);
     }
@@ -200,13 +219,19 @@ class ConfigBuilder final : public YAML::EventHandler {
       throw ConfigError(fmt::format(
           "{}: found 2 documents; expected one, so remove the line `---` between them", where));
     }
+    rest = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), static_cast<size_t>(mark.column)));
+    size_t end = std::min(rest.size(), kShown);
+    while (end > 0 && end < rest.size() && (static_cast<unsigned char>(rest[end]) & 0xc0) == 0x80) {
+      --end;  // not within a character of UTF-8
+    }
     throw ConfigError(fmt::format(
         "{}: not valid YAML: found '{}' where the text should end (column {}); remove it, or put "
         "text that contains it in quotes",
-        where, rest.substr(0, std::min<size_t>(rest.find('\n'), 20)), mark.column + 1));
+        where, rest.substr(0, end), mark.column + 1));
   }
 
-  Origin origin_of(const YAML::Mark& mark) const { return {file_, mark.line + 1}; }
+  Origin origin_of(const YAML::Mark& mark) const { return place_in(file_, mark.line + 1); }
 
   std::string_view text_;
   std::string file_;
@@ -214,6 +239,7 @@ class ConfigBuilder final : public YAML::EventHandler {
   std::vector<Open> open_;  // the outermost first
   std::unordered_map<YAML::anchor_t, ConfigNode> anchors_;
   int64_t count_ = 0;
+  size_t copied_bytes_ = 0;
   int64_t documents_ = 0;
 };
 
@@ -233,8 +259,9 @@ ConfigNode parse_yaml(std::string_view text, std::string_view file) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    throw ConfigError(fmt::format("{}:{}: not valid YAML: {} (column {})", file,
-                                  error.mark.line + 1, error.msg, error.mark.column + 1));
+    throw ConfigError(fmt::format("{}: not valid YAML: {} (column {})",
+                                  place_in(file, error.mark.line + 1).to_string(), error.msg,
+                                  error.mark.column + 1));
   }
   return builder.take_root();
 }
@@ -249,21 +276,18 @@ ConfigNode read_yaml(const std::filesystem::path& given) {
 }
 
 ConfigNode parse_argument(std::string_view text) {
-  const Origin origin{kCommandLine, 0};
+  const ConfigNode as_it_is = ConfigNode::scalar(std::string(text), {kCommandLine, 0});
   if (text.empty() || std::string_view("[{\"'").find(text.front()) == std::string_view::npos) {
-    return ConfigNode::scalar(std::string(text), origin);
+    return as_it_is;
   }
-  ConfigNode node = parse_yaml(text, kCommandLine);
-  const auto forget_lines = [](auto& self, ConfigNode& each) -> void {
-    each.origin.line = 0;
-    for (auto& item : each.items) self(self, item);
-    for (auto& child : each.members) {
-      child.origin.line = 0;
-      self(self, child.value);
-    }
-  };
-  forget_lines(forget_lines, node);
-  return node;
+  try {
+    ConfigNode node = parse_yaml(text, kCommandLine);
+    if (!node.is_scalar()) node.text = text;
+    return node;
+  } catch (const ConfigError&) {
+    if (text.front() == '"' || text.front() == '\'') throw;
+    return as_it_is;
+  }
 }
 
 }  // namespace levin

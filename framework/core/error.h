@@ -59,7 +59,7 @@ class DataError : public Error {
   /// `what` holds no rows, or nothing at all: `a.csv is empty; <hint>`.
   static DataError empty(std::string_view what, std::string_view hint);
   /// A value can't be used: NaN, infinity, a label out of range. `where` names the file or tensor
-  /// and the row: `y, row 3: the class is 10; with num_classes = 10 it must be from 0 to 9`.
+  /// and the row: `y, row 3: the class is 10; there are 10 classes, so it must be from 0 to 9`.
   static DataError bad_value(std::string_view what, std::string_view value, std::string_view where,
                              std::string_view hint);
   /// No tensor of a batch or file has the name; the message lists those there are.

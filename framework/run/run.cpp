@@ -115,7 +115,7 @@ void Run::warn(const std::string& text, const std::string& fact) {
 }
 
 void Run::save(std::filesystem::path path, SaveOptions options) {
-  path = expand_home(path.string(), "the path of a checkpoint");
+  path = expand_home(path.string(), "path");
   if (path.is_relative()) path = log_dir() / path;
   requests_.saves.push_back({std::move(path), std::move(options)});
 }

@@ -1,10 +1,13 @@
 #include <levin/framework/trainer/checkpoint_checks.h>
 
+#include <string>
+#include <vector>
+
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/value.h>
 
 namespace levin {
 namespace {
@@ -50,13 +53,16 @@ void require_same_classes(const StateDict& fitted, DataModule& data, std::string
   if (trained.empty()) return;
   const auto given = data.class_names();
   if (given.empty() || given == trained) return;
+  // As JSON, which has no control characters that could garble a terminal.
+  const auto list = [](const std::vector<std::string>& names) {
+    return shortened(Value(Value::Array(names.begin(), names.end())).to_json());
+  };
   throw CheckpointError::mismatch(
       source,
-      {fmt::format("the model was trained on the classes {}, in this order",
-                   fmt::join(trained, ", ")),
+      {fmt::format("the model was trained on the classes {}, in this order", list(trained)),
        fmt::format("the classes of the data are {}; give data of the same classes, or targets that "
                    "are the classes' numbers",
-                   fmt::join(given, ", "))},
+                   list(given))},
       "doesn't fit these data");
 }
 

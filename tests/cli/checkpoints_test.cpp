@@ -23,12 +23,17 @@ class FindCheckpoint : public ::testing::Test {
   /// A checkpoint written `minutes` after the others' start.
   fs::path save(const std::string& name, int minutes, const std::string& best = {}) const {
     StateDict callbacks;
-    if (!best.empty()) {
-      StateDict state;
-      state.values["best_model_path"] = best;
-      state.values["best_model_score"] = 0.5;
-      callbacks.add("ModelCheckpoint:val_loss", std::move(state));
-    }
+    if (!best.empty()) callbacks.add("ModelCheckpoint:val_loss", record(best, 0.5));
+    return save(name, minutes, std::move(callbacks));
+  }
+  /// What a ModelCheckpoint records; the score is null if it has no monitor.
+  static StateDict record(const std::string& best, Value score) {
+    StateDict state;
+    state.values["best_model_path"] = best;
+    state.values["best_model_score"] = std::move(score);
+    return state;
+  }
+  fs::path save(const std::string& name, int minutes, StateDict callbacks) const {
     StateDict state;
     state.add("callbacks", std::move(callbacks));
     state.tensors["model.weight"] = torch::zeros({4});
@@ -79,6 +84,28 @@ TEST_F(FindCheckpoint, best_outside_of_the_runs_folder_is_refused_by_name) {
   EXPECT_TRUE(test::says(test::message_of<CheckpointError>([&] { find("best"); }),
                          {"version_2", "'last.ckpt' says that it is '" + foreign.string() + "'",
                           "--ckpt-path if you trust it"}));
+}
+
+TEST_F(FindCheckpoint, a_ranked_best_outside_is_refused_although_an_unranked_one_is_inside) {
+  const auto foreign = save("version_1/checkpoints/foreign.ckpt", 1).string();
+  const auto unranked = save("version_2/checkpoints/a.ckpt", 1).string();
+  const auto ranked = save("version_2/checkpoints/b.ckpt", 1).string();
+  for (const bool is_first : {false, true}) {
+    StateDict callbacks;
+    callbacks.add(is_first ? "ModelCheckpoint:1" : "ModelCheckpoint:3", record(foreign, 0.5));
+    callbacks.add("ModelCheckpoint:2", record(unranked, {}));
+    save("version_2/checkpoints/last.ckpt", 2, callbacks);
+    EXPECT_TRUE(test::says(test::message_of<CheckpointError>([&] { find("best"); }),
+                           {"says that it is '" + foreign + "'"}));
+    callbacks.add("ModelCheckpoint:4", record(ranked, 0.25));
+    save("version_2/checkpoints/last.ckpt", 2, std::move(callbacks));
+    EXPECT_EQ(find("best"), ranked);
+  }
+  StateDict callbacks;
+  callbacks.add("ModelCheckpoint:1", record(foreign, {}));
+  callbacks.add("ModelCheckpoint:2", record(unranked, {}));
+  save("version_2/checkpoints/last.ckpt", 2, std::move(callbacks));
+  EXPECT_EQ(find("best"), unranked);
 }
 
 TEST_F(FindCheckpoint, best_is_found_without_reading_the_weights) {

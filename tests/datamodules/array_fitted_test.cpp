@@ -70,9 +70,18 @@ TEST_F(ArrayDataModuleFitted, classes_are_numbered_as_in_training) {
 
 TEST_F(ArrayDataModuleFitted, a_class_that_training_never_met_is_refused_by_name) {
   auto data = test_rows("1,cat\n2,dog\n", fitted("1,ant\n2,bee\n3,cat\n"));
-  EXPECT_TRUE(says(
-      message_of<DataError>([&] { data.setup(Stage::test); }),
-      {"new.csv (y_test) has the class 'dog', which isn't in the training data", "ant, bee, cat"}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { data.setup(Stage::test); }),
+                   {"new.csv (y_test) has the class 'dog', which isn't in the training data",
+                    "their classes are 'ant', 'bee', 'cat'. Leave out"}));
+}
+
+TEST_F(ArrayDataModuleFitted, names_of_classes_that_a_checkpoint_holds_are_cut_and_cleaned) {
+  auto state = fitted("1,ant\n2,bee\n");
+  state.values["class_names"] = Value::Array{"\x1b[2Jant", std::string(1 << 20, 'b')};
+  auto data = test_rows("1,dog\n2,\x1b[2Jant\n", state);
+  const auto message = message_of<DataError>([&] { data.setup(Stage::test); });
+  EXPECT_TRUE(says(message, {"has the class 'dog'", "are '?[2Jant', 'bbb", "bbb...'."}));
+  EXPECT_LT(message.size(), 1000U);
 }
 
 TEST_F(ArrayDataModuleFitted, numbers_may_stand_for_classes_that_have_names) {
@@ -138,7 +147,8 @@ TEST_F(ArrayDataModuleFitted, tensors_take_over_names_and_what_targets_are) {
   EXPECT_EQ(data.class_names(), (Names{"ant", "bee", "cat"}));
   ArrayDataModule more(torch::rand({4, 1}), torch::tensor({0, 3, 1, 2}));
   more.load_fitted_state(fitted("1,ant\n2,bee\n3,cat\n"));
-  EXPECT_TRUE(says(message_of<DataError>([&] { more.setup(Stage::test); }), {"the class is 3"}));
+  EXPECT_TRUE(says(message_of<DataError>([&] { more.setup(Stage::test); }),
+                   {"the class is 3; there are 3 classes, so it must be from 0 to 2"}));
   data.load_fitted_state(fitted("1,0.5\n2,1.5\n"));
   EXPECT_EQ(data.fitted_state().values.at("target_type"), Value("value"));
 }
@@ -232,6 +242,22 @@ TEST_F(ArrayDataModuleFitted, prediction_looks_at_no_targets) {
   EXPECT_TRUE(read_all(data.predict_dataloader()).input().equal(torch::tensor({{5.0F}})));
   ArrayDataModule tensors(torch::ones({1, 2}), torch::tensor({-7}));
   EXPECT_EQ(*tensors.predict_dataloader().front().dataset().size(), 1);
+}
+
+TEST_F(ArrayDataModuleFitted, prediction_reads_rows_whose_targets_are_missing_or_of_any_kind) {
+  const auto state = fitted("1,ant\n2,bee\n");
+  const auto numbers = fitted("1,0\n2,1\n");
+  for (const char* rows : {"2.5,\n4,\n", "2.5,1\n4,dog\n", "2.5,ant\n4,\n"}) {
+    SCOPED_TRACE(rows);
+    const auto expected = torch::tensor({{2.5F}, {4.0F}});
+    ArrayDataModule untrained({.x = file("new.csv", rows)});
+    EXPECT_TRUE(read_all(untrained.predict_dataloader()).input().equal(expected));
+    for (const auto* taken : {&state, &numbers}) {
+      ArrayDataModule data({.x_test = file("new.csv", rows)});
+      data.load_fitted_state(*taken);
+      EXPECT_TRUE(read_all(data.predict_dataloader()).input().equal(expected));
+    }
+  }
 }
 
 TEST_F(ArrayDataModuleFitted, a_stage_asks_only_for_its_own_share_of_the_rows) {

@@ -235,7 +235,7 @@ TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
   EXPECT_EQ(data_error({features(10), y}),
             "y, row 4: the class is -1; classes must be numbered from 0." + hint);
   EXPECT_EQ(data_error({features(10), labels(10), {.num_classes = 2}}),
-            "y, row 2: the class is 2; with num_classes = 2 it must be from 0 to 1");
+            "y, row 2: the class is 2; there are 2 classes, so it must be from 0 to 1");
   auto real = labels(10).to(torch::kFloat);
   EXPECT_EQ(data_error({features(10), real, {.num_classes = 3}}), "no DataError");
   real[5] = 0.5;
@@ -279,6 +279,12 @@ TEST(ArrayDataModule, options_that_name_no_file_or_one_besides_tensors_are_refus
                 [] { ArrayDataModule data(features(50), labels(50), {.x = "x.npy"}); }),
             "the data was given as tensors, but the options name the file x.npy; leave the file "
             "out; set_validation and set_test take tensors to validate and test on");
+}
+
+TEST(ArrayDataModule, a_path_that_only_a_shell_would_replace_names_the_option) {
+  const auto message =
+      message_of<ConfigError>([] { ArrayDataModule data({.x = "x.csv", .y_test = "~ann/y.csv"}); });
+  EXPECT_SAYS(message, "y_test = ~ann/y.csv: only ~ and $HOME are replaced");
 }
 
 // row 34
@@ -403,7 +409,7 @@ TEST(ArrayDataModuleFiles, classes_of_a_test_file_are_numbered_as_those_of_train
                 {.x = folder / "train.csv", .x_test = folder / "other.csv", .val_split = 0})),
             (folder / "other.csv").string() +
                 " (y_test) has the class 'fig', which isn't in the training data; their classes "
-                "are apple, pear, plum. Leave out its rows, or train with such rows");
+                "are 'apple', 'pear', 'plum'. Leave out its rows, or train with such rows");
 }
 
 // trials 1
@@ -417,9 +423,9 @@ TEST(ArrayDataModuleFiles, columns_of_validation_and_test_files_are_matched_by_n
                                           .x_test = folder / "test.csv",
                                           .target_column = "label"};
   EXPECT_EQ(data_error(ArrayDataModule(options)),
-            (folder / "test.csv").string() + " has the column 'id', but " +
+            (folder / "test.csv").string() + " has the column 'id', which " +
                 (folder / "train.csv").string() +
-                " hasn't; its columns are 'a', 'b', 'label'. Remove it, or set "
+                " doesn't have; its columns are 'a', 'b', 'label'. Remove it, or set "
                 "ignore_extra_columns = true.");
   auto ignoring = options;
   ignoring.ignore_extra_columns = true;
@@ -481,6 +487,10 @@ TEST(ArrayDataModuleFiles, a_file_of_x_and_one_of_y_settle_each_others_headers) 
   EXPECT_EQ(rows("-1,2\n3,4\n", "ant\nbee\n"), 2);           // ant is a class
   EXPECT_EQ(rows("-1,2\n3,4\n", "kind\nant\nbee\n"), 2);     // kind isn't
   EXPECT_EQ(rows("2019,2020\n1,2\n3,4\n", "y\n0\n1\n"), 2);  // years
+  EXPECT_EQ(rows("0,1\n1,2\n3,4\n", "y\n0\n1\n"), 2);        // of pandas, as y says
+  EXPECT_EQ(rows("0,1\n3,4\n", "y\n0\n1\n"), 2);             // a row, as y says
+  EXPECT_EQ(rows("0,1\n1,2\n3,4\n", "0\n1\n"), 2);           // y has a row less: no header
+  EXPECT_EQ(rows("0,1\n3,4\n", "kind\nant\nbee\n"), 2);      // y has a row more: a header
   readers::write_npy(folder / "y.npy", array_of<int64_t>(labels(2)));
   options.y = folder / "y.npy";
   EXPECT_EQ(rows("0,1\n1,2\n3,4\n", ""), 2);

@@ -103,7 +103,7 @@ TEST(DigitsDataModule, pixels_must_be_scaled_as_in_training) {
   DigitsDataModule other;
   EXPECT_EQ(test::message_of<ConfigError>([&] { other.load_fitted_state(state); }),
             "the model was trained with scale = false, but here scale is true; set the same scale, "
-            "so that the pixels mean the same");
+            "so that pixels have the same meaning");
   IrisDataModule flowers;  // knows nothing of scales
   EXPECT_NO_THROW(other.load_fitted_state(flowers.fitted_state()));
 }

@@ -300,7 +300,7 @@ TEST(MNIST, pixels_must_be_normalized_as_in_training) {
   EXPECT_NO_THROW(trained.load_fitted_state(state));
   EXPECT_EQ(test::message_of<ConfigError>([&] { MNISTDataModule().load_fitted_state(state); }),
             "the model was trained with normalize = true, mean = 0.1307 and std = 0.3081, but here "
-            "it is normalize = false; set the same, so that the pixels mean the same");
+            "it is normalize = false; set the same values, so that pixels have the same meaning");
   MNISTDataModule plain;
   EXPECT_NO_THROW(plain.load_fitted_state(MNISTDataModule({.storage = "float32"}).fitted_state()));
 }

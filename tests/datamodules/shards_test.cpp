@@ -444,7 +444,9 @@ TEST(Shards, names_that_begin_with_an_underscore_or_a_dot_are_skipped_in_folders
                     "no file matches the pattern '" + root +
                         "/marks/*', apart from names that begin with '.' or '_' and don't count, "
                         "such as '" +
-                        root + "/marks/_SUCCESS'; begin that part of the pattern so, too");
+                        root +
+                        "/marks/_SUCCESS'; start that part of the pattern with the same "
+                        "character");
 }
 
 // trials 1

@@ -379,6 +379,58 @@ TEST(StreamDataModule, features_and_targets_are_read_as_in_training) {
   EXPECT_EQ(narrow.fitted_state().values, state.values);
 }
 
+TEST(StreamDataModule, its_shape_follows_what_it_takes_over_after_setup) {
+  TemporaryFolder folder;
+  test::write_text(folder / "a.libsvm", "0 1:1 3:1\n1 2:1\n");
+  StreamDataModule data({.test = {(folder / "a.libsvm").string()}});
+  data.setup(Stage::test);
+  EXPECT_EQ(data.dims(), (std::vector<int64_t>{3}));
+  StateDict state;
+  state.values["num_features"] = 5;
+  data.load_fitted_state(state);
+  EXPECT_EQ(data.dims(), (std::vector<int64_t>{5}));
+}
+
+TEST(StreamDataModule, damaged_values_of_a_checkpoint_are_refused_when_they_are_taken_over) {
+  const std::pair<const char*, Value> values[] = {{"columns", 5},     {"target_type", 1},
+                                                  {"scale", "large"}, {"num_features", "many"},
+                                                  {"keep_signs", 1},  {"columns", Value::Array{}}};
+  for (const auto& [name, value] : values) {
+    SCOPED_TRACE(name);
+    StreamDataModule data({.test = {"a.csv"}});
+    StateDict state;
+    state.values[name] = value;
+    EXPECT_THROW(data.load_fitted_state(state), CheckpointError);
+  }
+}
+
+TEST(StreamDataModule, prediction_looks_at_no_column_of_targets) {
+  TemporaryFolder folder;
+  test::write_text(folder / "train.csv", "a,kind\n1,0\n2,1\n");
+  test::write_text(folder / "new.csv", "a,kind\n2.5,\n4,dog\n");
+  test::write_text(folder / "more.csv", "kind,a\n7,3\n");
+  StreamDataModule trained({.train = {(folder / "train.csv").string()}});
+  trained.setup(Stage::fit);
+  const auto state = trained.fitted_state();
+  for (const bool knows_training : {false, true}) {
+    SCOPED_TRACE(knows_training);
+    StreamDataModule data(
+        {.predict = {(folder / "new.csv").string(), (folder / "more.csv").string()}});
+    if (knows_training) data.load_fitted_state(state);
+    auto reader = data.predict_dataloader().front().open();
+    Batch batch;
+    ASSERT_TRUE(reader.next(batch));
+    EXPECT_TRUE(batch.input().equal(torch::tensor({{2.5F}, {4.0F}, {3.0F}})));
+    EXPECT_FALSE(batch.has("target"));
+  }
+}
+
+TEST(StreamDataModule, a_path_that_only_a_shell_would_replace_names_the_option) {
+  StreamDataModule data({.train = {"a.npy"}, .train_targets = {"~ann/y.npy"}});
+  const auto message = message_of<ConfigError>([&] { data.setup(Stage::fit); });
+  EXPECT_TRUE(test::says(message, {"train_targets = ~ann/y.npy: only ~ and $HOME"}));
+}
+
 TEST(StreamDataModule, columns_are_those_of_training_by_name) {
   TemporaryFolder folder;
   test::write_text(folder / "train.csv", "a,b,label\n1,2,0\n3,4.5,1\n");
@@ -420,7 +472,7 @@ TEST(StreamDataModule, bytes_must_be_scaled_as_in_training) {
   other.load_fitted_state(trained.fitted_state());
   EXPECT_EQ(message_of<ConfigError>([&] { other.setup(Stage::test); }),
             "the model was trained with scale = 0.5, but here scale is 0; set the same scale, so "
-            "that the features mean the same");
+            "that features have the same meaning");
 }
 
 }  // namespace levin::stream_test

@@ -97,7 +97,7 @@ TEST(CsvHeader, a_column_that_looks_like_the_index_of_pandas_is_noted) {
   EXPECT_EQ(table.rows, 2);
   EXPECT_EQ(parse(",a\n7,-1\n").note, "");
   EXPECT_EQ(table.note,
-            "a.csv, line 1: the first column has no name and starts with 0, as the index does that "
+            "a.csv, line 1: the first column has no name and starts with 0, like the index that "
             "pandas writes, but it is taken for a feature. If it is an index, save the file with "
             "index=False.");
 }
@@ -166,11 +166,24 @@ TEST(CsvColumns, that_are_extra_are_refused_unless_they_are_ignored) {
   auto options = like({"a", "label"}, 1);
   const std::string text = "id,a,label\nx7,1,0\nx8,2,1\n";
   expect_data_error([&] { parse(text, options); },
-                    "a.csv has the column 'id', but first.csv hasn't; its columns are 'a', "
+                    "a.csv has the column 'id', which first.csv doesn't have; its columns are 'a', "
                     "'label'. Remove it, or set ignore_extra_columns = true.");
   options.ignore_extra_columns = true;
   EXPECT_EQ(parse(text, options).values, (Values{1, 2}));
   EXPECT_EQ(parse(text, options).targets, (Values{0, 1}));
+}
+
+TEST(CsvColumns, of_targets_can_be_left_out_unread_but_stay_part_of_the_layout) {
+  CsvOptions options = {.target_column = "kind", .skip_target = true};
+  const CsvTable table = parse("kind,a\n,1\ndog,2\n7,3\n", options);
+  EXPECT_EQ(table.columns, (Names{"a"}));
+  EXPECT_EQ(table.values, (Values{1, 2, 3}));
+  EXPECT_TRUE(table.targets.empty());
+  EXPECT_TRUE(table.classes.empty());
+  EXPECT_EQ(table.layout.target, size_t{0});
+  options.target_column = "-1";
+  options.like = table.layout;
+  EXPECT_EQ(parse("a,kind\n5,\n", options).values, (Values{5}));
 }
 
 TEST(CsvColumns, with_one_name_twice_match_only_in_the_same_order) {

@@ -202,6 +202,7 @@ TEST(ReadersCsv, says_what_it_took_for_the_delimiter_if_that_may_be_wrong) {
                     "Fill in the missing cells. Cells are taken to be separated by semicolons, as "
                     "the first line shows.");
   expect_data_error([] { parse("a|b\n1|2\n"); }, "separated by commas, as the first line shows.");
+  expect_data_error([] { parse("a,b\n1;2,3\n", {.delimiter = ','}); }, "separated by commas.");
 }
 
 TEST(ReadersCsv, says_that_targets_are_all_texts_or_all_numbers) {
@@ -216,6 +217,11 @@ TEST(ReadersCsv, shows_a_binary_cell_without_its_bytes) {
   const std::string cell(1000, '\x1b');
   const std::string shown(60, '?');
   expect_data_error([&] { parse("1\n" + cell + "\n"); }, shown);
+}
+
+TEST(ReadersCsv, cuts_a_long_cell_between_two_characters) {
+  const std::string x(58, 'x');
+  expect_data_error([&] { parse("1\n" + x + "\u20ac\n"); }, "'" + x + "...'");
 }
 
 TEST(ReadersCsv, reads_a_file) {

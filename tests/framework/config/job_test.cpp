@@ -342,6 +342,20 @@ TEST(ConfigJob, what_is_printed_reads_back_as_the_same_job) {
   EXPECT_NE(empty.find("max_epochs: null"), std::string::npos) << empty;
 }
 
+TEST(ConfigJob, text_in_brackets_from_the_command_line_is_printed_so_that_it_reads_back) {
+  const Registry classes = registry();
+  for (const char* text : {"{epoch}", "{epoch}-{val_loss}", "[1].csv", "[1]"}) {
+    const Job job = job_of(
+        "trainer: {callbacks: [Watch]}",
+        {{"trainer.callbacks.monitor", parse_argument(text)}, {"ckpt_path", parse_argument(text)}});
+    EXPECT_EQ(job.callbacks.front().fields.front().get(), Value(text));
+    EXPECT_EQ(job.ckpt_path, text);
+    const std::string printed = to_yaml(job, classes, false);
+    EXPECT_EQ(job_of(printed).callbacks.front().fields.front().get(), Value(text)) << printed;
+    EXPECT_EQ(to_yaml(job_of(printed), classes, false), printed);
+  }
+}
+
 TEST(ConfigJob, comments_stand_in_one_column_and_do_not_change_the_text) {
   const std::string yaml =
       "trainer: {callbacks: [{class_path: Watch, init_args: {monitor: loss}}, Bar], logger: "

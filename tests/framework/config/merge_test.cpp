@@ -99,6 +99,19 @@ TEST(ConfigMerge, an_override_of_a_files_setting_is_the_command_lines) {
   EXPECT_EQ(member.value.plain(), Value(5));
 }
 
+TEST(ConfigMerge, the_text_of_an_override_is_that_of_the_last_one) {
+  ConfigNode root = read("trainer: {callbacks: [{class_path: Watch}]}");
+  const auto name = [&] {
+    return root.find("trainer")->find("callbacks")->items[0].find("init_args")->find("filename");
+  };
+  apply(root, set("trainer.callbacks.filename", "{epoch}"));
+  EXPECT_EQ(name()->text, "{epoch}");
+  apply(root, set("trainer.callbacks.filename", "{step}"));
+  EXPECT_EQ(name()->text, "{step}");
+  apply(root, set("trainer.callbacks.filename.x", "1"));
+  EXPECT_EQ(name()->text, "");
+}
+
 TEST(ConfigMerge, callbacks_are_appended_and_set_one_after_another) {
   ConfigNode root = ConfigNode::null({});
   apply(root, set("trainer.callbacks", "EarlyStopping", true));

@@ -4,6 +4,8 @@
 
 #include <levin/framework/config/yaml.h>
 
+#include "framework/message_of.h"
+
 namespace levin::settings_test {
 
 struct Sample {
@@ -67,6 +69,31 @@ TEST(ConfigSettings, text_is_taken_as_it_is_written) {
   EXPECT_EQ(sample.word, "1.10");
   EXPECT_EQ(sample.label, "007");
   EXPECT_EQ(sample.names, (std::vector<std::string>{"1", "true"}));
+}
+
+TEST(ConfigSettings, brackets_on_the_command_line_are_text_if_the_setting_is_text) {
+  ConfigNode object = ConfigNode::object({});
+  const auto set = [&](const char* name, const char* value) {
+    object.members.push_back({name, {}, parse_argument(value)});
+  };
+  set("word", "{epoch}");
+  set("kind", "{epoch}-{val_loss}");
+  set("label", "[1]");
+  set("sizes", "[3, 4]");
+  set("names", "[a, 007]");
+  Sample sample;
+  read_settings(describe(sample), object, "model");
+  EXPECT_EQ(sample.word, "{epoch}");
+  EXPECT_EQ(sample.kind, "{epoch}-{val_loss}");
+  EXPECT_EQ(sample.label, "[1]");
+  EXPECT_EQ(sample.sizes, (std::vector<int64_t>{3, 4}));
+  EXPECT_EQ(sample.names, (std::vector<std::string>{"a", "007"}));
+  EXPECT_EQ(error_of("word: {epoch}"), "job.yaml:1: model.word = {\"epoch\":null}: expected str");
+  object.members.clear();
+  set("sizes", "[32,16");
+  EXPECT_EQ(
+      test::message_of<ConfigError>([&] { read_settings(describe(sample), object, "model"); }),
+      "command line: model.sizes = \"[32,16\": expected list of int");
 }
 
 TEST(ConfigSettings, a_wrong_type_names_file_line_key_value_and_what_was_expected) {

@@ -92,12 +92,44 @@ TEST(ConfigYaml, aliases_can_not_blow_up_a_small_file) {
   expect_contains(error_of(text), "too large");
 }
 
+TEST(ConfigYaml, aliases_of_long_text_are_refused_before_they_take_memory) {
+  const std::string text(1 << 20, 'x');
+  std::string aliases;
+  for (int i = 0; i < 1000; ++i) aliases += ", *a";
+  for (const std::string& anchor : {"a: &a " + text, "a: &a\n  ? " + text + "\n  : 1"}) {
+    test::forget_peak();
+    const int64_t before = test::peak_memory();
+    expect_contains(error_of(anchor + "\nb: [1" + aliases + "]\n"), "job.yaml:");
+    expect_contains(error_of(anchor + "\nb: [1" + aliases + "]\n"), "2 MiB of text");
+    EXPECT_LT(test::peak_memory() - before, int64_t{100} << 20);
+  }
+}
+
+TEST(ConfigYaml, aliases_can_not_nest_deeper_than_brackets) {
+  const auto nested = [](int outer, int inner) {
+    return "a: &a " + std::string(static_cast<size_t>(inner), '[') + "1" +
+           std::string(static_cast<size_t>(inner), ']') +
+           "\nb: " + std::string(static_cast<size_t>(outer), '[') + "*a" +
+           std::string(static_cast<size_t>(outer), ']') + "\n";
+  };
+  EXPECT_NO_THROW(plain(nested(0, 63)));  // with the object around them, 64 levels
+  EXPECT_NO_THROW(plain(nested(23, 40)));
+  EXPECT_NO_THROW(plain(nested(63, 0)));
+  expect_contains(error_of(nested(24, 40)), "job.yaml:2: nested too deeply");
+  expect_contains(error_of(nested(64, 0)), "job.yaml:2: nested too deeply");
+  expect_contains(error_of(nested(0, 64)), "job.yaml:1: nested too deeply");
+}
+
 TEST(ConfigYaml, what_follows_the_end_is_refused_with_its_line) {
   // yaml-cpp's LoadAll never ends with the first two of these.
   expect_contains(error_of(","), "job.yaml:1: not valid YAML: found ','");
   expect_contains(error_of("[1, 2]\n,\n"), "job.yaml:2: not valid YAML: found ','");
   expect_contains(error_of("'a'\n# b\n, c\n"), "job.yaml:3: not valid YAML: found ', c'");
   expect_contains(error_of("a: 1\n---\nb: 2\n"), "job.yaml:2: found 2 documents");
+  expect_contains(error_of("{a: 1} x"),
+                  "job.yaml:1: not valid YAML: found 'x' where the text should end (column 8)");
+  const std::string long_rest = std::string(19, 'x');
+  expect_contains(error_of("{a: 1} " + long_rest + "\u20acyz"), "found '" + long_rest + "' where");
 }
 
 TEST(ConfigYaml, an_alias_of_what_contains_it_is_refused) {
@@ -191,6 +223,24 @@ TEST(ConfigYaml, arguments_are_scalars_unless_they_are_in_brackets_or_quotes) {
   EXPECT_EQ(parse_argument("a: b # c").plain(), Value("a: b # c"));
   EXPECT_EQ(parse_argument("").plain(), Value());
   EXPECT_EQ(parse_argument("{a: 1}").find("a")->origin.to_string(), "command line");
+}
+
+TEST(ConfigYaml, arguments_whose_brackets_are_no_yaml_are_text_others_keep_theirs) {
+  for (const char* text : {"{epoch}-{val_loss}", "[1].csv", "[ab]*.csv", "[32,16", "{a: 1} x"}) {
+    const ConfigNode node = parse_argument(text);
+    EXPECT_TRUE(node.is_scalar()) << text;
+    EXPECT_EQ(node.plain(), Value(text));
+  }
+  EXPECT_TRUE(parse_argument("{epoch}").is_object());
+  EXPECT_EQ(parse_argument("{epoch}").text, "{epoch}");
+  EXPECT_EQ(parse_argument("[1]").text, "[1]");
+  EXPECT_EQ(plain("{a: {b: 1}}"), Value(Value::Object{{"a", Value::Object{{"b", 1}}}}));
+  try {
+    parse_argument("'a' x");
+    ADD_FAILURE() << "no error";
+  } catch (const ConfigError& error) {
+    expect_contains(error.what(), "command line: not valid YAML: found 'x'");
+  }
 }
 
 }  // namespace levin::yaml_test
