@@ -292,7 +292,7 @@ StateDict put_together(const fs::path& folder, LoadFile load_file) {
 }  // namespace
 
 fs::path without_tilde(const fs::path& path) {
-  return expand_home(path.string(), "the path of a checkpoint");
+  return expand_home(path.string(), "path");
 }
 
 void save_sharded_checkpoint(const fs::path& given, const StateDict& state, Ranks& ranks) {
