@@ -151,7 +151,9 @@ TEST(SharedWork, a_helper_that_comes_too_late_is_left_asleep_for_a_while) {
       if (std::this_thread::get_id() != caller) ++of_others;
     });
     was_asleep = !helpers.are_free();
-    if (was_asleep) EXPECT_EQ(of_others, 0);
+    if (was_asleep) {
+      EXPECT_EQ(of_others, 0);
+    }
   }
   EXPECT_TRUE(was_asleep);
   ASSERT_TRUE(test::eventually([&] { return helpers.are_free(); }));
