@@ -291,9 +291,7 @@ StateDict put_together(const fs::path& folder, LoadFile load_file) {
 
 }  // namespace
 
-fs::path without_tilde(const fs::path& path) {
-  return expand_home(path.string(), "path");
-}
+fs::path without_tilde(const fs::path& path) { return expand_home(path.string(), "path"); }
 
 void save_sharded_checkpoint(const fs::path& given, const StateDict& state, Ranks& ranks) {
   const auto folder = without_tilde(given);
