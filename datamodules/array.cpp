@@ -99,6 +99,7 @@ void ArrayDataModule::setup(Stage stage) {
   load();
   require_targets_for(stage);
   require_rows_for(stage);
+  note_other_split(stage);
 }
 
 void ArrayDataModule::load() {

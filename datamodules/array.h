@@ -110,7 +110,10 @@ class ArrayDataModule : public SplitDataModule {
   /// case of doubt is noted (see take_notes).
   void setup(Stage stage) override;
   /// The texts and the order of the classes as "class_names" (an empty list if they are numbers),
-  /// "target_type", "class" or "value", and, for a CSV file with a header, "columns".
+  /// "target_type", "class" or "value", for a CSV file with a header "columns", and for the rows of
+  /// a file "split", which says how they were divided. If rows of the same file are divided in
+  /// another way when the model is validated or tested, `setup` notes that it may have been trained
+  /// on them.
   StateDict fitted_state() override;
   void load_fitted_state(const StateDict& state) override;
   Value hyper_parameters() const override;
@@ -148,6 +151,10 @@ class ArrayDataModule : public SplitDataModule {
   void check_sets();
   void check_targets(Arrays& arrays, const std::string& suffix);
   void split();
+  /// The file, and the settings on which it depends which of its rows are trained on; null if the
+  /// rows aren't those of a file.
+  Value split_settings() const;
+  void note_other_split(Stage stage);
   double val_share() const { return val_.x.defined() ? 0.0 : options_.val_split; }
   double test_share() const { return test_.x.defined() ? 0.0 : options_.test_split; }
   void require_targets_for(Stage stage) const;
@@ -160,7 +167,9 @@ class ArrayDataModule : public SplitDataModule {
   SplitSizes sizes_;
   Fitted taken_;                              // by load_fitted_state
   Fitted fitted_;                             // of the data that were loaded
+  Value trained_split_;                       // split_settings of the training data; null: unknown
   std::vector<std::string> own_class_names_;  // given by a subclass
+  bool split_is_noted_ = false;               // whether note_other_split has compared them
   bool is_read_ = false;                      // whether there are files and they were read
   bool loaded_ = false;
 };

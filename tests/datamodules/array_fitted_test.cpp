@@ -184,6 +184,30 @@ TEST_F(ArrayDataModuleFitted, columns_are_those_of_training_by_name) {
                    {"has no column 'a'", "trained.csv"}));
 }
 
+TEST_F(ArrayDataModuleFitted, rows_that_were_perhaps_trained_on_are_not_tested_on_silently) {
+  const std::string path =
+      file("trained.csv", "1,a\n2,b\n3,a\n4,b\n5,a\n6,b\n7,a\n8,b\n9,a\n0,b\n");
+  ArrayDataModule trained({.x = path, .val_split = 0.2, .test_split = 0.2});
+  trained.setup(Stage::fit);
+  const auto notes = [&](ArrayDataModule data, Stage stage) {
+    data.load_fitted_state(trained.fitted_state());
+    data.setup(stage);
+    data.setup(stage);  // says it once
+    return data.take_notes();
+  };
+  const auto noted =
+      notes(ArrayDataModule({.x = path, .val_split = 0.2, .test_split = 0.8}), Stage::test);
+  ASSERT_EQ(noted.size(), 1U);
+  EXPECT_TRUE(says(noted[0], {"rows of " + path, "test_split = 0.8 (0.2)", "x_test"})) << noted[0];
+  EXPECT_EQ(notes(ArrayDataModule({.x = path, .seed = 1}), Stage::validate).size(), 1U);
+  const ArrayDataModuleOptions same{.x = path, .val_split = 0.2, .test_split = 0.2};
+  EXPECT_EQ(notes(ArrayDataModule(same), Stage::test), Names{});
+  EXPECT_EQ(notes(ArrayDataModule({.x_test = path}), Stage::test), Names{});
+  const std::string other = file("new.csv", "1,a\n2,b\n");
+  EXPECT_EQ(notes(ArrayDataModule({.x = other, .val_split = 0, .test_split = 1}), Stage::test),
+            Names{});
+}
+
 TEST_F(ArrayDataModuleFitted, the_target_may_have_another_name_or_file_than_in_training) {
   write_text(folder_ / "trained.csv", "a,b,kind\n1,2,ant\n3,4,bee\n");
   ArrayDataModule trained(
