@@ -6,6 +6,7 @@
 
 #include "cli/program.h"
 #include "framework/default_hangup.h"
+#include "framework/eventually.h"
 
 // Where the output of the program goes, and what becomes of it if it can't get there: messages are
 // lost and the work goes on, while a result that is lost is an error.
@@ -118,11 +119,11 @@ TEST_F(ProgramOutput, a_run_folder_removed_during_the_run_is_made_again) {
   const pid_t child = start(command("fit", {"--trainer.max_epochs=1000000"}));
   wait_for_rows(10);
   const fs::path run_folder = folder_ / "levin_logs/version_0";
-  while (fs::exists(run_folder / "config.yaml")) {  // the run may write while this removes
-    std::error_code again;
-    fs::remove_all(run_folder, again);
-    if (!again) break;
-  }
+  ASSERT_TRUE(test::eventually([&] {  // the run may write while this removes
+    std::error_code error;
+    fs::remove_all(run_folder, error);
+    return !error;
+  }));
   wait_for_rows(10);
   ::kill(child, SIGINT);
   const Outcome ended = wait(child);
