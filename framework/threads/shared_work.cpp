@@ -13,10 +13,14 @@
 namespace levin {
 namespace {
 
-constexpr double kSpin = 100e-6;      // seconds that a helper runs in a loop before it sleeps
-constexpr double kPatience = 400e-6;  // seconds to wait for helpers without calling them late
-constexpr double kFirstPause = 20e-3;
-constexpr double kLongestPause = 1.28;
+// Seconds that a helper runs in a loop before it sleeps. A step of a small model has its next work
+// by then, and waking a helper takes up to 50 us on a virtual machine.
+constexpr double kSpin = 200e-6;
+constexpr double kPatience = 150e-6;  // seconds to wait for helpers without calling them late
+// A late helper costs a time slice of another program, about 4 ms. If helpers are late again each
+// time, the pauses keep that below 3 % of the time.
+constexpr double kFirstPause = 60e-3;
+constexpr double kLongestPause = 3.84;
 constexpr int kTurnsALook = 32;  // turns of a waiting loop between two looks at the clock
 
 thread_local HelperThreads* current = nullptr;

@@ -30,9 +30,9 @@ void share_out(int64_t parts, c10::function_ref<void(int64_t)> work);
 bool is_sharing_out();
 
 /// Threads that help the thread that made this object in `share_out`. They run in a loop for up to
-/// 0.1 ms after some work, since the next work often comes soon, and then sleep. If other programs
+/// 0.2 ms after some work, since the next work often comes soon, and then sleep. If other programs
 /// take the cores from them, so that the calling thread has to wait, they are left asleep for a
-/// while: 20 ms at first, and up to 1.3 s if it happens again soon after that.
+/// while: 60 ms at first, and up to 4 s if it happens again soon after that.
 ///
 /// Objects may be nested; the innermost one helps. Must be destroyed on the thread that made it.
 class HelperThreads {
