@@ -34,8 +34,8 @@ function(levin_test_executable name)
 endfunction()
 
 # levin_add_tests(TARGET LABEL...): adds a test executable to ctest. Unit tests are short, so ten suites share a process, in
-# which LibTorch starts once; suites that start processes have one each. cmake/TestSuites.cmake finds the suites when ctest starts; the results of the cases go to
-# build/<preset>/cases/*.xml.
+# which LibTorch starts once; suites that start processes have one each. cmake/TestSuites.cmake finds the suites when ctest
+# starts; the results of the cases go to build/<preset>/cases/*.xml.
 function(levin_add_tests target)
   file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cases")
   # The tests of the levin program spend their time in its processes, so their suites run side by side in every preset.
