@@ -13,6 +13,7 @@
 
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/first_bytes.h>
 #include <levin/framework/core/memory.h>
 
 namespace levin::readers {
@@ -121,14 +122,8 @@ std::string shape_text(std::span<const int64_t> shape) {
 
 std::string in_quotes(std::string_view text) {
   constexpr size_t kLongest = 60;
-  size_t end = std::min(text.size(), kLongest);
-  const auto is_within_character = [&] {  // of UTF-8, which has at most 4 bytes
-    return end < text.size() && end + 3 > kLongest &&
-           (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80;
-  };
-  while (is_within_character()) --end;
   std::string shown = "'";
-  for (char c : text.substr(0, end)) {
+  for (char c : first_bytes(text, kLongest)) {
     const auto code = static_cast<unsigned char>(c);
     shown += code < 0x20 || code == 0x7f ? '?' : c;
   }

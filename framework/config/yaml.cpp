@@ -15,6 +15,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/first_bytes.h>
 #include <levin/framework/core/home.h>
 
 namespace levin {
@@ -221,14 +222,10 @@ class ConfigBuilder final : public YAML::EventHandler {
     }
     rest = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), static_cast<size_t>(mark.column)));
-    size_t end = std::min(rest.size(), kShown);
-    while (end > 0 && end < rest.size() && (static_cast<unsigned char>(rest[end]) & 0xc0) == 0x80) {
-      --end;  // not within a character of UTF-8
-    }
     throw ConfigError(fmt::format(
         "{}: not valid YAML: found '{}' where the text should end (column {}); remove it, or put "
         "text that contains it in quotes",
-        where, rest.substr(0, end), mark.column + 1));
+        where, first_bytes(rest, kShown), mark.column + 1));
   }
 
   Origin origin_of(const YAML::Mark& mark) const { return place_in(file_, mark.line + 1); }

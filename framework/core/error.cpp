@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <levin/framework/core/first_bytes.h>
+
 namespace levin {
 namespace {
 
@@ -29,9 +31,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string shortened(std::string_view text, size_t most) {
   if (text.size() <= most) return std::string(text);
-  size_t end = most;  // not within a character of UTF-8
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return fmt::format("{}... ({} bytes)", text.substr(0, end), text.size());
+  return fmt::format("{}... ({} bytes)", first_bytes(text, most), text.size());
 }
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
