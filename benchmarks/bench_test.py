@@ -128,13 +128,14 @@ class Report(unittest.TestCase):
 
     def test_reads_what_threads_prints(self):
         text = (
-            "load  model                 batch  default       1     all    auto  default/better\n"
-            "idle  logistic regression      32    105.0   100.0   300.0   120.0           1.050\n"
-            "busy  MLP 784-128-10          512   8000.0  9000.0  6000.0  7000.0           1.333\n"
+            "load  model                 batch  default       1     all    auto default/better\n"
+            "idle  logistic regression      32    105.0   100.0   300.0   120.0  1.050 (0.9-1.2)\n"
+            "busy  MLP 784-128-10          512   8000.0  9000.0  6000.0  7000.0  1.333 (1.1-1.4)\n"
         )
         checks = report.threads_checks(text)
         self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
         self.assertIn("MLP 784-128-10, batch 512, busy machine", checks[1].what)
+        self.assertEqual(checks[1].measured, report.Spread(1.333, 1.1, 1.4))
 
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):

@@ -177,14 +177,15 @@ def commands_checks(text):
 
 
 def threads_checks(text):
-    """Reads rows of load, model, batch size, and microseconds a step by default, with 1 and all."""
-    row = re.compile(r"^(idle|busy) +(\S.*?) +(\d+) +([\d.]+) +([\d.]+) +([\d.]+)", re.MULTILINE)
+    """Reads rows that begin with load, model and batch size, and end with the default's ratio."""
+    row = re.compile(
+        r"^(idle|busy) +(\S.*?) +(\d+) .* ([\d.]+) \(([\d.]+)-([\d.]+)\)$", re.MULTILINE
+    )
     what = "threads: the default / the better of 1 and all"
     checks = []
-    for load, model, batch, default, one, every in row.findall(text):
-        ratio = float(default) / min(float(one), float(every))
+    for load, model, batch, *ratio in row.findall(text):
         name = f"{what}, {model}, batch {batch}, {load} machine"
-        checks.append(Check(name, 1.1, Spread.of([ratio])))
+        checks.append(Check(name, 1.1, Spread(*map(float, ratio))))
     return checks or [Check(what, 1.1, None)]
 
 
@@ -419,9 +420,11 @@ def markdown(results):
     count = len({r["round"] for r in results["rounds"]})
     head = (
         f"# Benchmarks, {m['date']}\n\n`{results['command']}` on {m['cpu']}, {m['cores']} cores, "
-        f"{m['memory_gib']} GiB, {m['system']}; commit {m['commit']}; {count} rounds; load before "
-        f"it {m['load_before']:.2f}. One core and one thread a program unless said."
+        f"{m['memory_gib']} GiB, {m['system']}; commit {m['commit']}; load before it "
+        f"{m['load_before']:.2f}."
     )
+    if count > 0:
+        head += f" {count} rounds, in which each program has one core and one thread unless said."
     parts = [
         head,
         *checks_table(make_checks(results, rounds)),
