@@ -240,7 +240,7 @@ def run_texts(suites, options, results):
         arguments = ["3" if is_trial else "20", "100000"]
         run_text("step_overhead", arguments, {max(all_cores())}, options, results)
     if "threads" in suites:
-        arguments = ["1", "0.1"] if is_trial else ["11", "0.5"]
+        arguments = ["1", "0.1"] if is_trial else ["25", "0.4"]
         run_text("threads", arguments, all_cores(), options, results)
     if "scaling" in suites:
         arguments = ["1", "3"] if is_trial else [str(options.rounds), "8"]

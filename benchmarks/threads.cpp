@@ -2,7 +2,7 @@
 // LibTorch's threads and "auto". Whole fits with the four settings take turns. They train logistic
 // regression and an MLP with batches of 32 to 4,096 rows, on an idle machine and on one where other
 // processes keep half of the cores busy. The time of "auto" includes its trial.
-//   threads [ROUNDS=11] [SECONDS=0.5] [LIMIT]
+//   threads [ROUNDS=25] [SECONDS=0.4] [LIMIT]
 // Only fits of one round are compared with each other, because the speed of a machine changes with
 // the minutes. default/better is the larger of the medians, over the rounds, of the default's time
 // divided by that of 1 thread, and by that of all threads. The exit status is 1 if it is more than
@@ -176,8 +176,8 @@ double compare(const char* load, Model model, int64_t batch_size, Images& data, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 11;
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.5;
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 25;
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.4;
   const int all = at::get_num_threads();
   const unsigned cores = std::thread::hardware_concurrency();
   const char* policy = std::getenv("OMP_WAIT_POLICY");
