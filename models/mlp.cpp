@@ -1,46 +1,14 @@
 #include <levin/models/mlp.h>
 
+#include <typeinfo>
+
 #include <ATen/ops/dropout.h>
-#include <ATen/ops/elu.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/leaky_relu.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/silu.h>
-#include <ATen/ops/tanh.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/models/linear.h>
 
 namespace levin {
 namespace {
-
-using Activation = torch::Tensor (*)(const torch::Tensor&);
-
-struct NamedActivation {
-  const char* name;
-  Activation function;
-};
-
-constexpr NamedActivation kActivations[] = {
-    {"relu", [](const torch::Tensor& x) { return at::relu(x); }},
-    {"tanh", [](const torch::Tensor& x) { return at::tanh(x); }},
-    {"sigmoid", [](const torch::Tensor& x) { return at::sigmoid(x); }},
-    {"gelu", [](const torch::Tensor& x) { return at::gelu(x); }},
-    {"leaky_relu", [](const torch::Tensor& x) { return at::leaky_relu(x); }},
-    {"elu", [](const torch::Tensor& x) { return at::elu(x); }},
-    {"silu", [](const torch::Tensor& x) { return at::silu(x); }},
-    {"identity", [](const torch::Tensor& x) { return x; }},
-};
-
-Activation find_activation(const std::string& name) {
-  std::vector<std::string> known;
-  for (const auto& activation : kActivations) {
-    if (name == activation.name) return activation.function;
-    known.emplace_back(activation.name);
-  }
-  throw ConfigError::unknown_name("activation", name, known);
-}
 
 void require_size(const std::string& option, int64_t size) {
   if (size < 1) {
@@ -74,7 +42,8 @@ MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
                   .l2_strength = options.l2_strength},
                  optimizers),
       options_(std::move(options)),
-      activation_(find_activation(options_.activation)) {
+      activation_(find_activation(options_.activation)),
+      chain_loss_(activation_) {
   require_size("in_features", options_.in_features);
   if (!(options_.dropout >= 0.0 && options_.dropout < 1.0)) {
     throw ConfigError::invalid_value("dropout", std::to_string(options_.dropout),
@@ -95,10 +64,29 @@ MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
 torch::Tensor MLP::forward(const torch::Tensor& input) {
   auto x = flatten_for(layers_.front()->weight, input);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
-    x = activation_(linear(x, layers_[i]->weight, layers_[i]->bias));
+    x = activation_.function(linear(x, layers_[i]->weight, layers_[i]->bias));
     if (options_.dropout > 0.0) x = at::dropout(x, options_.dropout, is_training());
   }
   return linear(x, layers_.back()->weight, layers_.back()->bias);
+}
+
+bool MLP::has_closed_form() const {
+  return typeid(*this) == typeid(MLP) && (options_.dropout == 0.0 || !is_training());
+}
+
+torch::Tensor MLP::batch_loss(const Batch& batch, const torch::Tensor& targets) {
+  if (has_closed_form()) {
+    chain_.resize(layers_.size());
+    for (size_t i = 0; i < layers_.size(); ++i) chain_[i] = {layers_[i]->weight, layers_[i]->bias};
+    const auto input = flatten_for(chain_[0].weight, batch.input());
+    const bool fits = targets.is_cpu() && targets.numel() == input.size(0);
+    if (fits && ChainLoss::can_learn(input, chain_)) return chain_loss_(input, targets, chain_);
+  }
+  return Classifier::batch_loss(batch, targets);
+}
+
+void MLP::backward(const torch::Tensor& loss) {
+  if (!chain_loss_.backward(loss)) Classifier::backward(loss);
 }
 
 Value MLP::hyper_parameters() const {

@@ -1,24 +1,15 @@
 #include <levin/models/softmax_loss.h>
 
 #include <algorithm>
-#include <memory>
+#include <utility>
 
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/scalar_tensor.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/anomaly_mode.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <levin/framework/kernels/cpu/kernels.h>
-#include <levin/framework/tensor/buffer.h>
 #include <levin/framework/threads/shared_work.h>
 
 namespace levin {
 namespace {
-
-namespace autograd = torch::autograd;
 
 // Above these limits a library's matrix product is faster, because it divides the weights into
 // blocks, too.
@@ -29,60 +20,10 @@ constexpr int64_t kMostWeights = 256 * 1024;
 constexpr int64_t kLeastPart = 8'000'000;
 constexpr int64_t kMostParts = 8;
 
-// The loss's node in autograd's graph. The gradients are known already, so it only scales them.
-class SoftmaxLossBackward : public autograd::Node {
- public:
-  SoftmaxLossBackward(torch::Tensor weight, torch::Tensor bias)
-      : weight_(std::move(weight)), bias_(std::move(bias)) {}
-  std::string name() const override { return "SoftmaxLossBackward"; }
-  autograd::variable_list apply(autograd::variable_list&& gradients) override {
-    const auto scaled = [&](const torch::Tensor& own) {
-      return own.defined() && gradients[0].defined() ? own.mul(gradients[0]) : torch::Tensor();
-    };
-    if (num_outputs() == 1) return {scaled(weight_)};
-    return {scaled(weight_), scaled(bias_)};
-  }
-
- private:
-  torch::Tensor weight_;
-  torch::Tensor bias_;
-};
-
-bool is_plain_parameter(const torch::Tensor& parameter) {
-  return parameter.is_cpu() && parameter.scalar_type() == at::kFloat &&
-         parameter.layout() == at::kStrided && parameter.is_contiguous() &&
-         parameter.requires_grad() && parameter.is_leaf();
-}
-
-// Whether a Reducer or the user has set hooks on the gradient. Only autograd calls such hooks.
-bool has_hooks(const torch::Tensor& parameter) {
-  const auto* meta = autograd::impl::get_autograd_meta(parameter);
-  if (meta == nullptr) return false;
-  if (!meta->hooks_.empty() || meta->post_acc_grad_hooks_ != nullptr) return true;
-  const auto accumulator = autograd::impl::try_get_grad_accumulator(parameter);
-  return accumulator != nullptr &&
-         (!accumulator->pre_hooks().empty() || !accumulator->post_hooks().empty() ||
-          !accumulator->tensor_pre_hooks().empty());
-}
-
-void accumulate(const torch::Tensor& parameter, const torch::Tensor& gradient) {
-  auto& sum = parameter.mutable_grad();
-  if (sum.defined()) {
-    sum.add_(gradient);
-  } else {
-    sum = gradient;
-  }
-}
-
-// Whether the gradient can be overwritten: no parameter, no graph and no user refers to it.
-bool is_free(const torch::Tensor& gradient, const torch::Tensor& parameter) {
-  return is_unshared(gradient) && gradient.sizes() == parameter.sizes();
-}
-
 }  // namespace
 
 bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bias) {
-  return is_plain_parameter(weight) && (!bias.defined() || is_plain_parameter(bias)) &&
+  return ReadyGradients::can_take(weight) && (!bias.defined() || ReadyGradients::can_take(bias)) &&
          weight.size(0) <= kMostClasses && weight.numel() <= kMostWeights;
 }
 
@@ -96,40 +37,11 @@ std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch:
   return view;
 }
 
-SoftmaxLoss::Gradients& SoftmaxLoss::free_gradients(const torch::Tensor& weight,
-                                                    const torch::Tensor& bias) {
-  next_ = 1 - next_;
-  auto& free = gradients_[next_];
-  if (!is_free(free.weight, weight)) free.weight = at::empty_like(weight.detach());
-  if (!bias.defined()) {
-    free.bias.reset();
-  } else if (!is_free(free.bias, bias)) {
-    free.bias = at::empty_like(bias.detach());
-  }
-  return free;
-}
-
 torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                                       const torch::Tensor& weight, const torch::Tensor& bias) {
-  last_ = {};
-  loss_.reset();
-  auto& gradients = free_gradients(weight, bias);
-  const double mean = run(rows, labels, weight, bias, gradients);
-
-  loss_ = at::scalar_tensor(mean, weight.options().requires_grad(false));
-  const auto node = std::make_shared<SoftmaxLossBackward>(gradients.weight, gradients.bias);
-  node->add_next_edge(autograd::impl::gradient_edge(weight));
-  if (bias.defined()) node->add_next_edge(autograd::impl::gradient_edge(bias));
-  autograd::set_history(loss_, node);
-  last_ = gradients;
-  weight_ = weight;
-  bias_ = bias;
-  return loss_;
-}
-
-double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& labels,
-                        const torch::Tensor& weight, const torch::Tensor& bias,
-                        Gradients& gradients) {
+  std::vector<torch::Tensor> learned{weight};
+  if (bias.defined()) learned.push_back(bias);
+  const auto& gradients = ready_.begin(std::move(learned));
   const int64_t count = rows.count;
   const auto contiguous_labels = labels.contiguous();
   kernels::SoftmaxRegression pass;
@@ -146,6 +58,8 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
   const int64_t parameters = weight.numel() + pass.classes;
   scratch_.resize(static_cast<size_t>(parts * room + (parts - 1) * parameters));
   auto* sums = scratch_.data() + parts * room;  // the gradients of all parts but the first
+  float* weight_gradient = gradients[0].mutable_data_ptr<float>();
+  float* bias_gradient = bias.defined() ? gradients[1].mutable_data_ptr<float>() : nullptr;
   std::vector<double> losses(static_cast<size_t>(parts));
   const auto run_part = [&](int64_t part) {
     auto own = pass;
@@ -154,9 +68,9 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
     own.labels += begin;
     own.scratch = scratch_.data() + part * room;
     float* sum = part == 0 ? nullptr : sums + (part - 1) * parameters;
-    own.weight_gradient = part == 0 ? gradients.weight.mutable_data_ptr<float>() : sum;
+    own.weight_gradient = part == 0 ? weight_gradient : sum;
     own.bias_gradient = !bias.defined() ? nullptr
-                        : part == 0     ? gradients.bias.mutable_data_ptr<float>()
+                        : part == 0     ? bias_gradient
                                         : sum + weight.numel();
     std::fill_n(own.weight_gradient, weight.numel(), 0.0F);
     if (bias.defined()) std::fill_n(own.bias_gradient, own.classes, 0.0F);
@@ -167,28 +81,13 @@ double SoftmaxLoss::run(const kernels::RowView& rows, const torch::Tensor& label
   double total = losses[0];
   for (int64_t part = 1; part < parts; ++part) {
     const float* sum = sums + (part - 1) * parameters;
-    float* weights = gradients.weight.mutable_data_ptr<float>();
-    for (int64_t i = 0; i < weight.numel(); ++i) weights[i] += sum[i];
+    for (int64_t i = 0; i < weight.numel(); ++i) weight_gradient[i] += sum[i];
     for (int64_t i = 0; bias.defined() && i < pass.classes; ++i) {
-      gradients.bias.mutable_data_ptr<float>()[i] += sum[weight.numel() + i];
+      bias_gradient[i] += sum[weight.numel() + i];
     }
     total += losses[static_cast<size_t>(part)];
   }
-  return total / static_cast<double>(count);
-}
-
-bool SoftmaxLoss::backward(const torch::Tensor& loss) {
-  if (!loss_.defined() || !loss.is_same(loss_)) return false;
-  if (autograd::AnomalyMode::is_enabled() || has_hooks(weight_) ||
-      (bias_.defined() && has_hooks(bias_)) || has_hooks(loss_)) {
-    return false;
-  }
-  const at::NoGradGuard no_grad;
-  accumulate(weight_, last_.weight);
-  if (bias_.defined()) accumulate(bias_, last_.bias);
-  loss_.reset();
-  last_ = {};
-  return true;
+  return ready_.make_loss(total / static_cast<double>(count));
 }
 
 }  // namespace levin

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include <levin/framework/data/rows.h>
+#include <levin/models/ready_gradients.h>
 
 namespace levin {
 
@@ -41,30 +41,13 @@ class SoftmaxLoss {
   torch::Tensor operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                            const torch::Tensor& weight, const torch::Tensor& bias);
 
-  /// Adds the gradients of `loss` to those of the parameters without autograd, and returns true.
-  /// This is possible once, if `loss` is the tensor that this object returned last, there is no
-  /// hook on it or the parameters, and autograd's anomaly mode is off. Otherwise does nothing and
-  /// returns false; call `loss.backward()` then.
-  bool backward(const torch::Tensor& loss);
+  /// Adds the gradients of `loss` to those of the parameters without autograd, and returns true; or
+  /// does nothing and returns false, as ReadyGradients::backward says. Call `loss.backward()` then.
+  bool backward(const torch::Tensor& loss) { return ready_.backward(loss); }
 
  private:
-  struct Gradients {
-    torch::Tensor weight;
-    torch::Tensor bias;
-  };
-  Gradients& free_gradients(const torch::Tensor& weight, const torch::Tensor& bias);
-  double run(const kernels::RowView& rows, const torch::Tensor& labels, const torch::Tensor& weight,
-             const torch::Tensor& bias, Gradients& gradients);
-
-  // Two are used in turn, because the last step's may be in use until the optimizer drops them.
-  std::array<Gradients, 2> gradients_;
-  size_t next_ = 0;
+  ReadyGradients ready_;
   std::vector<float> scratch_;  // of all threads
-  // These belong to the loss that was returned last.
-  torch::Tensor loss_;
-  torch::Tensor weight_;
-  torch::Tensor bias_;
-  Gradients last_;
 };
 
 }  // namespace levin

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+
+#include <c10/util/FunctionRef.h>
+#include <torch/types.h>
+
+namespace levin {
+
+// The matrix products of a linear layer of dense float32 matrices on the CPU, without autograd,
+// written into tensors that exist. Large ones are cut into parts for `share_out`
+// (framework/threads/shared_work.h); the parts follow from the sizes alone, so that the results
+// have the same bits for any number of threads. x is [rows, in], weight [out, in], bias [out] or
+// undefined, gradient, that of the layer's output, [rows, out]. Nothing is checked.
+
+/// Called for some rows of a result, from row `begin` to row `end` - 1, once they are written,
+/// while they are in the cache of the thread.
+using ForRows = c10::function_ref<void(int64_t begin, int64_t end)>;
+
+/// Whether the products of a layer are large enough to be cut.
+bool are_cut(int64_t rows, const torch::Tensor& weight);
+
+/// out [rows, out] = x . weight^T + bias
+void linear_output(
+    torch::Tensor& out, const torch::Tensor& x, const torch::Tensor& weight,
+    const torch::Tensor& bias, ForRows then = [](int64_t, int64_t) {});
+
+/// out [rows, in] = gradient . weight
+void linear_input_gradient(
+    torch::Tensor& out, const torch::Tensor& gradient, const torch::Tensor& weight,
+    ForRows then = [](int64_t, int64_t) {});
+
+/// of_weight [out, in] = gradient^T . x, and of_bias [out] = the sums of gradient's columns. Leaves
+/// out an undefined one.
+void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias,
+                                const torch::Tensor& gradient, const torch::Tensor& x);
+
+}  // namespace levin

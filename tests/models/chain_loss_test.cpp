@@ -1,0 +1,201 @@
+#include <levin/models/chain_loss.h>
+
+#include "models/support.h"
+
+#include <torch/torch.h>
+
+#include <levin/framework/strategies/single_device.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/threads/threads.h>
+#include <levin/models/mlp.h>
+
+namespace levin::chain_loss_test {
+
+using test::StepRunner;
+
+constexpr double kSame = 1e-6;
+
+/// The same model by way of autograd.
+class ByAutograd : public MLP {
+ public:
+  using MLP::MLP;
+  bool has_closed_form() const override { return false; }
+};
+
+/// Counts how often autograd's own backward is left to do it.
+class Counting : public MLP {
+ public:
+  using MLP::MLP;
+  bool has_closed_form() const override { return true; }
+  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    ++by_autograd;
+    return MLP::loss(logits, targets);
+  }
+  mutable int by_autograd = 0;
+};
+
+MLPOptions options_of(std::vector<int64_t> hidden, const std::string& activation = "relu") {
+  return {.in_features = 20,
+          .num_classes = 3,
+          .hidden_sizes = std::move(hidden),
+          .activation = activation};
+}
+
+Batch random_batch(int64_t rows, int64_t features = 20, int64_t classes = 3) {
+  return Batch({{"input", torch::randn({rows, features})},
+                {"target", torch::randint(classes, {rows}, torch::kLong)}});
+}
+
+/// Loss and gradients of one step.
+struct Outcome {
+  double loss;
+  std::vector<torch::Tensor> gradients;
+};
+
+Outcome step_of(Module& module, const Batch& batch, double weight = 1.0) {
+  SingleDeviceStrategy strategy(torch::kCPU);
+  const auto loss = StepRunner().train(module, batch);
+  strategy.backward(module, loss, weight, 1.0);
+  Outcome outcome{loss.item<double>(), {}};
+  for (auto& parameter : module.parameters()) {
+    outcome.gradients.push_back(parameter.grad().clone());
+    parameter.mutable_grad().reset();
+  }
+  return outcome;
+}
+
+void expect_same(const Outcome& a, const Outcome& b) {
+  EXPECT_NEAR(a.loss, b.loss, kSame);
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TENSORS_NEAR(a.gradients[i], b.gradients[i], kSame);
+  }
+}
+
+TEST(ChainLoss, each_step_has_the_loss_and_gradients_of_autograd) {
+  seed_everything(1);
+  for (const char* activation :
+       {"relu", "tanh", "sigmoid", "gelu", "leaky_relu", "elu", "silu", "identity"}) {
+    for (const auto& hidden : std::vector<std::vector<int64_t>>{{}, {7}, {16, 5}}) {
+      for (const bool bias : {true, false}) {
+        auto options = options_of(hidden, activation);
+        options.bias = bias;
+        Counting closed(options);
+        ByAutograd plain(options);
+        plain.load_state_dict(closed.state_dict());
+        for (const int64_t rows : {1, 40, 17}) {
+          const Batch batch = random_batch(rows);
+          for (const double weight : {1.0, 0.25}) {
+            SCOPED_TRACE(activation);
+            expect_same(step_of(closed, batch, weight), step_of(plain, batch, weight));
+          }
+        }
+        EXPECT_EQ(closed.by_autograd, 0);
+      }
+    }
+  }
+}
+
+TEST(ChainLoss, has_the_same_bits_for_any_number_of_threads) {
+  seed_everything(1);
+  const MLPOptions options{.in_features = 300, .num_classes = 40, .hidden_sizes = {256, 128}};
+  Counting closed(options);
+  const Batch batch = random_batch(512, 300, 40);
+  std::vector<Outcome> outcomes;
+  for (const int threads : {1, 2, 3}) {
+    ThreadScope scope;
+    scope.set({.threads = 1, .sharing = threads});
+    outcomes.push_back(step_of(closed, batch));
+  }
+  for (size_t k = 1; k < outcomes.size(); ++k) {
+    EXPECT_EQ(outcomes[k].loss, outcomes[0].loss);
+    for (size_t i = 0; i < outcomes[0].gradients.size(); ++i) {
+      EXPECT_TRUE(torch::equal(outcomes[k].gradients[i], outcomes[0].gradients[i])) << i;
+    }
+  }
+  ByAutograd plain(options);
+  plain.load_state_dict(closed.state_dict());
+  expect_same(outcomes[0], step_of(plain, batch));
+}
+
+TEST(ChainLoss, penalties_are_added_by_autograd) {
+  auto options = options_of({7});
+  options.l1_strength = 0.1;
+  options.l2_strength = 0.2;
+  Counting closed(options);
+  ByAutograd plain(options);
+  plain.load_state_dict(closed.state_dict());
+  const Batch batch = random_batch(40);
+  expect_same(step_of(closed, batch), step_of(plain, batch));
+  EXPECT_EQ(closed.by_autograd, 0);
+}
+
+TEST(ChainLoss, gradients_accumulate_over_batches) {
+  Counting closed(options_of({7}));
+  ByAutograd plain(options_of({7}));
+  plain.load_state_dict(closed.state_dict());
+  for (int i = 0; i < 3; ++i) {
+    const Batch batch = random_batch(40);
+    for (Module* module : {static_cast<Module*>(&closed), static_cast<Module*>(&plain)}) {
+      module->backward(StepRunner().train(*module, batch));
+    }
+  }
+  for (size_t i = 0; i < closed.parameters().size(); ++i) {
+    EXPECT_TENSORS_NEAR(closed.parameters()[i].grad(), plain.parameters()[i].grad(), 3 * kSame);
+  }
+}
+
+TEST(ChainLoss, hooks_on_parameters_are_called) {
+  Counting closed(options_of({7}));
+  int calls = 0;
+  closed.parameters()[0].register_hook([&calls](const torch::Tensor& gradient) {
+    ++calls;
+    return gradient * 2.0;
+  });
+  ByAutograd plain(options_of({7}));
+  plain.load_state_dict(closed.state_dict());
+  const Batch batch = random_batch(40);
+  const auto hooked = step_of(closed, batch);
+  EXPECT_EQ(calls, 1);
+  EXPECT_TENSORS_NEAR(hooked.gradients[0], step_of(plain, batch).gradients[0] * 2.0, kSame);
+}
+
+TEST(ChainLoss, is_left_where_it_does_not_fit) {
+  Counting in_double(options_of({7}));
+  in_double.to(torch::kDouble);
+  Batch batch = random_batch(40);
+  batch.set("input", batch.input().to(torch::kDouble));
+  step_of(in_double, batch);
+  EXPECT_EQ(in_double.by_autograd, 1);
+
+  Counting frozen(options_of({7}));
+  frozen.parameters()[0].set_requires_grad(false);
+  StepRunner().train(frozen, random_batch(40));
+  EXPECT_EQ(frozen.by_autograd, 1);
+
+  auto dropping = options_of({7});
+  dropping.dropout = 0.5;
+  MLP with_dropout(dropping);
+  ByAutograd plain(dropping);
+  plain.load_state_dict(with_dropout.state_dict());
+  const Batch other = random_batch(40);
+  seed_everything(3);
+  const auto own = step_of(with_dropout, other);
+  seed_everything(3);
+  expect_same(own, step_of(plain, other));
+}
+
+TEST(ChainLoss, a_subclass_with_another_forward_is_not_bypassed) {
+  class Doubled : public MLP {
+   public:
+    using MLP::MLP;
+    torch::Tensor forward(const torch::Tensor& input) override { return MLP::forward(input) * 2.0; }
+  };
+  Doubled doubled(options_of({7}));
+  MLP plain(options_of({7}));
+  plain.load_state_dict(doubled.state_dict());
+  const Batch batch = random_batch(40);
+  EXPECT_NE(step_of(doubled, batch).loss, step_of(plain, batch).loss);
+}
+
+}  // namespace levin::chain_loss_test
