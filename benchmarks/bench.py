@@ -38,6 +38,7 @@ SUITES = (
     "startup",
     "step_overhead",
     "threads",
+    "roofline",
     "stream",
     "scaling",
     "failure",
@@ -242,6 +243,9 @@ def run_texts(suites, options, results):
     if "threads" in suites:
         arguments = ["1", "0.1"] if is_trial else ["25", "0.4"]
         run_text("threads", arguments, all_cores(), options, results)
+    if "roofline" in suites:
+        arguments = ["1", "0.05"] if is_trial else ["11", "0.3"]
+        run_text("roofline", arguments, all_cores(), options, results)
     if "scaling" in suites:
         arguments = ["1", "3"] if is_trial else [str(options.rounds), "8"]
         run_text("scaling", arguments, all_cores(), options, results)

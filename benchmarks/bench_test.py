@@ -137,6 +137,36 @@ class Report(unittest.TestCase):
         self.assertIn("MLP 784-128-10, batch 512, busy machine", checks[1].what)
         self.assertEqual(checks[1].measured, report.Spread(1.333, 1.1, 1.4))
 
+    def test_reads_what_roofline_prints(self):
+        def row(model, batch, share, faster, us):
+            return (
+                f"{model:27s} {batch:6d} {us:10.1f}     40.1    4.00  memory      "
+                f"{share:.3f} (0.500-0.800)   {faster:.2f} (0.90-1.90)\n"
+            )
+
+        text = (
+            "one core: GFLOP/s median 170.0 (min 160.0, max 180.0); GB/s median 11.0 (min 9.0, "
+            "max 12.0)\n"
+            + row("logistic regression", 128, 0.7, 1.0, 100.0)
+            + row("logistic regression", 512, 0.6, 1.8, 400.0)
+            + row("logistic regression, uint8", 512, 0.5, 1.6, 200.0)
+            + row("MLP 784-32-10", 128, 0.35, 1.1, 300.0)
+        )
+        checks = report.roofline_checks(text)
+        lr, two = "logistic regression", "one thread's time / that of all"
+        self.assertEqual(
+            [(check.what, check.verdict()) for check in checks],
+            [
+                (f"{lr}, batch 128: share of what binds one core", "ok"),
+                (f"{lr}, batch 512: share of what binds one core", "FALLS SHORT"),
+                (f"{lr}, batch 512: {two}", "ok"),
+                (f"{lr}, uint8, batch 512: {two}", "FALLS SHORT"),
+                (f"{lr}, batch 512: float32 / uint8", "ok"),
+            ],
+        )
+        self.assertEqual(checks[0].measured, report.Spread(0.7, 0.5, 0.8))
+        self.assertEqual(report.roofline_checks("nothing")[0].verdict(), "not measured")
+
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):
             return (

@@ -189,6 +189,32 @@ def threads_checks(text):
     return checks or [Check(what, 1.1, None)]
 
 
+def roofline_checks(text):
+    """Reads rows of model, batch size, microseconds a step, two rates, what binds, and two ratios
+    with their spread: the share of what binds, and the time with one thread over that with all.
+    """
+    ratio = r" +([\d.]+) \(([\d.]+)-([\d.]+)\)"
+    row = re.compile(
+        r"^(\S.*?) +(\d+) +([\d.]+) +[\d.]+ +[\d.]+ +(?:memory|arithmetic)" + ratio * 2 + "$",
+        re.MULTILINE,
+    )
+    checks = []
+    step = {}
+    for model, batch, time, *ratios in row.findall(text):
+        share, faster = (Spread(*map(float, part)) for part in (ratios[:3], ratios[3:]))
+        step[model, batch] = float(time)
+        name = f"{model}, batch {batch}"
+        if model == "logistic regression":
+            checks.append(Check(f"{name}: share of what binds one core", 0.65, share, True))
+        if model.startswith("logistic regression") and int(batch) >= 512:
+            checks.append(Check(f"{name}: one thread's time / that of all", 1.7, faster, True))
+    for (model, batch), time in step.items():
+        if (f"{model}, uint8", batch) in step:
+            faster = Spread.of([time / step[f"{model}, uint8", batch]])
+            checks.append(Check(f"{model}, batch {batch}: float32 / uint8", 1.2, faster, True))
+    return checks or [Check("share of what binds", 0.65, None, True)]
+
+
 def stream_checks(text):
     ratios = Spread.of(map(float, re.findall(r"of read\(\) ([\d.]+)", text)))
     memory = Spread.of(map(float, re.findall(r"anonymous memory at most (\d+) MB", text)))
@@ -231,6 +257,7 @@ def scaling_checks(text):
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
     "threads": ("Threads: the default beside 1, all and auto", threads_checks),
+    "roofline": ("What a step takes, as a share of what binds it", roofline_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),

@@ -18,6 +18,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/tensor/buffer.h>
 
 namespace levin {
 namespace {
@@ -120,7 +121,7 @@ std::shared_ptr<const Dataset> load_set(const MNISTDataModuleOptions& options, c
   x = options.flatten ? x.view({rows, kSide * kSide}) : x.view({rows, 1, kSide, kSide});
   const bool is_bytes = options.storage == "uint8";
   if (!is_bytes) {
-    x = x.to(at::kFloat).div_(255.0);
+    x = converted_in_huge_pages(x, at::kFloat).div_(255.0);
     if (options.normalize) x.sub_(mean).div_(std);
   }
   auto set = std::make_shared<TensorDataset>(x, to_tensor(load(folder, labels)).to(at::kLong));

@@ -18,6 +18,7 @@
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/buffer.h>
 
 namespace levin {
 namespace {
@@ -93,8 +94,11 @@ void require_finite(const torch::Tensor& tensor, const torch::Tensor& given,
 }
 
 torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
-  if (dtype == "float32") return tensor.to(at::kFloat);
-  if (dtype == "float64") return tensor.to(at::kDouble);
+  const auto as = [&](at::ScalarType type) {
+    return tensor.is_cpu() ? converted_in_huge_pages(tensor, type) : tensor.to(type);
+  };
+  if (dtype == "float32") return as(at::kFloat);
+  if (dtype == "float64") return as(at::kDouble);
   if (dtype == "as_is") return tensor;
   throw ConfigError::unknown_name("dtype", dtype, {"float32", "float64", "as_is"});
 }

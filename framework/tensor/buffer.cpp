@@ -1,8 +1,20 @@
 #include <levin/framework/tensor/buffer.h>
 
+#include <sys/mman.h>
+
+#include <cstdint>
+
 #include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 namespace levin {
+namespace {
+
+constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+// Smaller blocks may lie in memory that malloc has used before. This is its largest threshold.
+constexpr size_t kLarge = size_t{32} << 20;
+
+}  // namespace
 
 bool is_unshared(const torch::Tensor& tensor) {
   // Memory that LibTorch didn't allocate may belong to somebody else. Its storage isn't resizable.
@@ -29,6 +41,24 @@ torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArray
   at::DimVector shape{rows};
   shape.append(row_shape.begin(), row_shape.end());
   return at::empty(shape, at::TensorOptions(dtype));
+}
+
+torch::Tensor empty_in_huge_pages(at::IntArrayRef shape, at::ScalarType dtype) {
+  auto tensor = at::empty(shape, at::TensorOptions(dtype));
+  if (tensor.nbytes() < kLarge) return tensor;
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.mutable_data_ptr());
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t end = (begin + tensor.nbytes()) / kHugePage * kHugePage;
+  ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // if it fails: as before
+  return tensor;
+}
+
+torch::Tensor converted_in_huge_pages(const torch::Tensor& tensor, at::ScalarType dtype) {
+  if (tensor.scalar_type() == dtype) return tensor;
+  const at::NoGradGuard no_grad;
+  auto result = empty_in_huge_pages(tensor.sizes(), dtype);
+  result.copy_(tensor);
+  return result;
 }
 
 }  // namespace levin

@@ -22,4 +22,14 @@ bool is_unshared(const torch::Tensor& tensor);
 torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArrayRef row_shape,
                                 at::ScalarType dtype);
 
+/// Returns a CPU tensor for its values to be written, as at::empty does. A large one lies in huge
+/// pages (2 MiB) if the system offers them: rows that are picked from it at random then cost fewer
+/// misses in the processor's cache of address translations, and writing it first takes a third of
+/// the time. For data that stays.
+torch::Tensor empty_in_huge_pages(at::IntArrayRef shape, at::ScalarType dtype);
+
+/// Returns the CPU tensor `tensor` as type `dtype`: itself if it is of that type, or else a
+/// contiguous copy made by `empty_in_huge_pages`. Records no gradients.
+torch::Tensor converted_in_huge_pages(const torch::Tensor& tensor, at::ScalarType dtype);
+
 }  // namespace levin

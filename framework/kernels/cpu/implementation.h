@@ -7,8 +7,9 @@
 // an inline function with external linkage were compiled here, the linker might keep this copy of
 // it for the whole program, which would then fail on machines that lack the vector unit.
 //
-// softmax_regression goes through the rows in blocks of rows_a_block rows, so that a block is still
-// in the cache when its gradient is computed: take_rows, then run_block.
+// softmax_regression goes through the rows in blocks, so that a block is still in the cache when
+// its gradient is computed: take_rows, then run_block.
+#include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
 #include <levin/framework/kernels/cpu/tiles.h>
@@ -17,31 +18,50 @@
 namespace levin::kernels {
 namespace {
 
-constexpr int64_t kCacheLine = 64;
-
 // --- loss ---
 
-// Turns a row of logits into multiplier * (softmax - one hot) and returns its cross-entropy.
-inline float softmax_row(float* z, int64_t label, const Shape& shape, float multiplier) {
-  const float of_label = z[label];
-  Vector largest = load(z);
+// What is made of the products x . weight: the logits are scale * z + bias, and the gradient of the
+// loss with respect to z is scale * multiplier * (softmax - one hot). All vectors are of
+// shape.logits_stride floats.
+struct Loss {
+  float scale;
+  float multiplier;
+  const float* bias;
+  float* bias_gradient;
+};
+
+// Turns the products of a row into the gradient, and adds the gradient of the bias. The row's
+// cross-entropy is log(sum) + rest; returns `rest`.
+inline float softmax_row(float* z, int64_t label, const Shape& shape, const Loss& loss,
+                         float& sum) {
+  const float of_label = z[label] * loss.scale + loss.bias[label];
+  const auto logits = [&](int64_t i) { return load(z + i) * loss.scale + load(loss.bias + i); };
+  Vector largest = logits(0);
   for (int64_t i = kLanes; i < shape.logits_stride; i += kLanes) {
-    const Vector other = load(z + i);
-    largest = largest < other ? other : largest;
+    largest = Larger()(largest, logits(i));
   }
-  float most = largest[0];
-  for (int i = 1; i < kLanes; ++i) most = most < largest[i] ? largest[i] : most;
-  Vector sums = {};
+  const Vector most = all(largest_of(largest));
+  Vector total = {};
   for (int64_t i = 0; i < shape.logits_stride; i += kLanes) {
-    const Vector e = exponential(load(z + i) - most);
+    const Vector e = exponential(logits(i) - most);
     store(z + i, e);
-    sums += e;
+    total += e;
   }
-  const float sum = sum_of(sums);
-  const float factor = multiplier / sum;
-  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) store(z + i, load(z + i) * factor);
-  z[label] -= multiplier;
-  return __builtin_logf(sum) + most - of_label;
+  sum = sum_of(total);
+  const Vector factor = all(loss.multiplier / sum);
+  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) {
+    const Vector gradient = load(z + i) * factor - at_lane(label - i, loss.multiplier);
+    store(z + i, gradient * loss.scale);
+    store(loss.bias_gradient + i, load(loss.bias_gradient + i) + gradient);
+  }
+  return most[0] - of_label;
+}
+
+// Returns the sum of `count` numbers.
+inline float sum_of(const float* numbers, int64_t count) {
+  float sums[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) sums[i % kLanes] += numbers[i];
+  return sum_of(load(sums));
 }
 
 // --- rows ---
@@ -51,68 +71,82 @@ inline void convert_row(const uint8_t* bytes, int64_t count, float scale, float 
   for (int64_t i = 0; i < count; ++i) out[i] = (static_cast<float>(bytes[i]) - zero_point) * scale;
 }
 
-// The rows that are worked on together, at most 64.
+// The rows that are worked on together, at most kMostRows.
+constexpr int kMostRows = 64;
+template <class Value>
 struct Block {
-  const float* rows[64];
-  float* converted;  // [64, width], or null if rows are read in place
-  float* logits;     // [64, logits_stride]
+  const Value* rows[kMostRows];
+  float* padded;  // [kMostRows, width], or null if rows are read in place
+  float* logits;  // [kMostRows, logits_stride]
 };
 
-// Returns where row number `row` of the view begins, if a row takes `size` bytes.
-inline const char* row_bytes(const RowView& rows, int64_t row, int64_t size) {
-  const int64_t place = rows.numbers != nullptr ? rows.numbers[row] : row;
-  return static_cast<const char*>(rows.data) + place * size;
+// Points block.rows at `count` rows of the view, from row `first` on. If block.padded is set, these
+// are copies that zeros fill up to `width` values; else the rows themselves.
+template <class Value>
+void take_rows(const RowsInMemory& rows, int64_t first, int64_t count, int64_t width,
+               Block<Value>& block) {
+  for (int64_t r = 0; r < count; ++r) {
+    const auto* row = reinterpret_cast<const Value*>(rows.row(first + r));
+    block.rows[r] = row;
+    if (block.padded == nullptr) continue;
+    auto* copy = reinterpret_cast<Value*>(block.padded + r * width);
+    for (int64_t i = 0; i < rows.view.row_size; ++i) copy[i] = row[i];
+    for (int64_t i = rows.view.row_size; i < width; ++i) copy[i] = 0;
+    block.rows[r] = copy;
+  }
 }
 
-// Points block.rows at `count` rows of the view, from row `first` on. If block.converted is set,
-// these are copies as float32, padded with zeros to `width`; else the rows themselves. Prefetches
-// the rows that come `ahead` rows later, which are those of the next block.
-void take_rows(const RowView& rows, int64_t first, int64_t count, int64_t width, int64_t ahead,
-               Block& block) {
-  const bool is_bytes = rows.type == RowView::Type::scaled_bytes;
-  const int64_t size = rows.row_size * (is_bytes ? 1 : 4);
-  for (int64_t r = 0; r < count; ++r) {
-    const char* row = row_bytes(rows, first + r, size);
-    if (block.converted == nullptr) {
-      block.rows[r] = reinterpret_cast<const float*>(row);
-    } else {
-      float* copy = block.converted + r * width;
-      if (is_bytes) {
-        convert_row(reinterpret_cast<const uint8_t*>(row), rows.row_size, rows.scale,
-                    rows.zero_point, copy);
-      } else {
-        const auto* values = reinterpret_cast<const float*>(row);
-        for (int64_t i = 0; i < rows.row_size; ++i) copy[i] = values[i];
-      }
-      for (int64_t i = rows.row_size; i < width; ++i) copy[i] = 0.0F;
-      block.rows[r] = copy;
+// Returns the cross-entropy of `count` rows, and turns their products into gradients. `labels` are
+// those of the rows.
+double softmax_rows(float* z, const int64_t* labels, int64_t count, const Shape& shape,
+                    const Loss& loss) {
+  // log a + log b = log(a b). A sum is at most the number of classes, so that the product of a few
+  // of them is far from overflowing.
+  constexpr int64_t kSumsALogarithm = 16;
+  double total = 0.0;
+  for (int64_t first = 0; first < count; first += kSumsALogarithm) {
+    const int64_t end = first + kSumsALogarithm < count ? first + kSumsALogarithm : count;
+    double product = 1.0;
+    for (int64_t r = first; r < end; ++r) {
+      float sum;
+      const float rest = softmax_row(z + r * shape.logits_stride, labels[r], shape, loss, sum);
+      product *= static_cast<double>(sum);
+      total += static_cast<double>(rest);
     }
-    if (first + r + ahead >= rows.count) continue;
-    const char* next = row_bytes(rows, first + r + ahead, size);
-    for (int64_t i = 0; i < size; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
+    total += __builtin_log(product);
   }
+  return total;
 }
 
-// Computes logits, loss and gradients of a block of `count` rows, the first of which is row `first`
-// of the view. `weight` and `gradient` are [classes, width]. Returns the sum of the rows' losses.
-double run_block(const SoftmaxRegression& pass, int64_t first, int64_t count, const Shape& shape,
-                 const float* weight, float* gradient, Block& block) {
-  constexpr float kImpossible = -1e30F;  // for logits that only fill up the last vector
-  for (int64_t r = 0; r < count; ++r) {
-    float* z = block.logits + r * shape.logits_stride;
-    for (int64_t c = 0; c < shape.classes; ++c) z[c] = pass.bias != nullptr ? pass.bias[c] : 0.0F;
-    for (int64_t c = shape.classes; c < shape.logits_stride; ++c) z[c] = kImpossible;
+// Goes through all rows, whose values are of type Value. `gradient` is [classes, width]; there is
+// room for as much at `packed`. Returns the sum of the rows' losses.
+//
+// The first block is small, because its rows have to be waited for. All others are fetched into the
+// cache meanwhile, as far as memory is fast enough.
+template <class Value>
+double run_blocks(const SoftmaxRegression& pass, const Shape& shape, float* packed, float* gradient,
+                  const Loss& loss, Block<Value>& block) {
+  constexpr int64_t kFirstBlock = 8;
+  const int64_t rows = pass.rows.count;
+  const int64_t block_size = rows_a_block(padded(pass.rows.row_size));
+  const RowsInMemory in_memory(pass.rows);
+  Ahead ahead(in_memory);
+  ahead.allow(rows < kFirstBlock ? rows : kFirstBlock);
+  ahead.fetch_all();
+  pack<Value>(pass.weight, pass.rows.row_size, shape, packed);
+  double total = 0.0;
+  for (int64_t first = 0, count; first < rows; first += count) {
+    const int64_t left = rows - first;
+    const int64_t wanted = first == 0 ? kFirstBlock : block_size;
+    count = left < wanted ? left : wanted;
+    const int64_t after = left - count;
+    ahead.allow(first + count + (after < block_size ? after : block_size));
+    take_rows(in_memory, first, count, shape.width, block);
+    set_logits(block.rows, count, packed, shape, ahead, block.logits);
+    total += softmax_rows(block.logits, pass.labels + first, count, shape, loss);
+    add_gradient(block.rows, count, block.logits, shape, ahead, gradient);
   }
-  add_logits(block.rows, count, weight, shape, block.logits);
-  double loss = 0.0;
-  for (int64_t r = 0; r < count; ++r) {
-    float* z = block.logits + r * shape.logits_stride;
-    loss += static_cast<double>(softmax_row(z, pass.labels[first + r], shape, pass.multiplier));
-    if (pass.bias_gradient == nullptr) continue;
-    for (int64_t c = 0; c < shape.classes; ++c) pass.bias_gradient[c] += z[c];
-  }
-  add_gradient(block.rows, count, block.logits, shape, gradient);
-  return loss;
+  return total;
 }
 
 // Copies a matrix of `rows` rows into one with another width: columns are left out, or filled with
@@ -125,43 +159,82 @@ void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_wi
   }
 }
 
-// Kernels::softmax_regression. If the rows aren't whole vectors, the weights and their gradient are
-// copied into padded matrices first, and the gradient is copied back at the end.
-double softmax_regression(const SoftmaxRegression& pass) {
-  const RowView& rows = pass.rows;
-  const int64_t features = rows.row_size;
-  const bool is_whole = features % kLanes == 0;
-  const Shape shape = {pass.classes, is_whole ? features : padded(features), padded(pass.classes)};
-  const int64_t step = rows_a_block(padded(features));
-  float* scratch = pass.scratch;
-  const auto take = [&scratch](int64_t floats) {
-    float* taken = scratch;
-    scratch += floats;
+// Hands out parts of the scratch memory, each of whole cache lines.
+class Scratch {
+ public:
+  explicit Scratch(float* memory) {
+    const auto address = reinterpret_cast<uintptr_t>(memory);
+    next_ = memory + (kCacheLine - address % kCacheLine) % kCacheLine / sizeof(float);
+  }
+  float* take(int64_t floats) {
+    float* taken = next_;
+    next_ += padded(floats);
     return taken;
-  };
-  Block block;
-  block.logits = take(step * shape.logits_stride);
-  const bool is_read_in_place = is_whole && rows.type == RowView::Type::float32;
-  block.converted = is_read_in_place ? nullptr : take(step * padded(features));
-  const float* weight = pass.weight;
+  }
+  float* take_filled(int64_t floats, float value) {
+    float* taken = take(floats);
+    for (int64_t i = 0; i < floats; ++i) taken[i] = value;
+    return taken;
+  }
+
+ private:
+  float* next_;
+};
+
+// The pass itself. If the rows aren't whole vectors, the gradient is copied into a padded matrix
+// first, and copied back at the end.
+//
+// Bytes are worked on as they are. With x = (byte - zero_point) * scale,
+//   x . w = scale * (byte . w - zero_point * sum(w)),
+// and the same holds for the gradient, with the gradient of the bias in place of the sums.
+__attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
+  constexpr float kImpossible = -1e30F;  // for logits that only fill up the last vector
+  const int64_t features = pass.rows.row_size;
+  const bool is_whole = features % kLanes == 0;
+  const bool has_bytes = pass.rows.type == RowView::Type::scaled_bytes;
+  const float scale = has_bytes ? pass.rows.scale : 1.0F;
+  const float shift = has_bytes ? scale * pass.rows.zero_point : 0.0F;
+  const Shape shape = {pass.classes, is_whole ? features : padded(features), padded(pass.classes)};
+  const int64_t block_size = rows_a_block(padded(features));
+  Scratch scratch(pass.scratch);
+  float* logits = scratch.take_filled(block_size * shape.logits_stride, 0.0F);
+  float* bias = scratch.take_filled(shape.logits_stride, kImpossible);
+  for (int64_t c = 0; c < shape.classes; ++c) {
+    bias[c] = pass.bias != nullptr ? pass.bias[c] : 0.0F;
+    if (shift != 0.0F) bias[c] -= shift * sum_of(pass.weight + c * features, features);
+  }
+  const Loss loss = {scale, pass.multiplier, bias, scratch.take_filled(shape.logits_stride, 0.0F)};
+  float* padded_rows = is_whole ? nullptr : scratch.take(block_size * shape.width);
+  float* packed = scratch.take(shape.classes * shape.width);
   float* gradient = pass.weight_gradient;
   if (!is_whole) {
-    float* copy = take(shape.classes * shape.width);
-    copy_matrix(pass.weight, features, copy, shape.width, shape.classes);
-    weight = copy;
-    gradient = take(shape.classes * shape.width);
+    gradient = scratch.take(shape.classes * shape.width);
     copy_matrix(pass.weight_gradient, features, gradient, shape.width, shape.classes);
   }
-  double loss = 0.0;
-  for (int64_t first = 0; first < rows.count; first += step) {
-    const int64_t count = rows.count - first < step ? rows.count - first : step;
-    take_rows(rows, first, count, shape.width, step, block);
-    loss += run_block(pass, first, count, shape, weight, gradient, block);
+  double total;
+  if (has_bytes) {
+    Block<uint8_t> block = {{}, padded_rows, logits};
+    total = run_blocks(pass, shape, packed, gradient, loss, block);
+  } else {
+    Block<float> block = {{}, padded_rows, logits};
+    total = run_blocks(pass, shape, packed, gradient, loss, block);
   }
   if (!is_whole) {
     copy_matrix(gradient, shape.width, pass.weight_gradient, features, shape.classes);
   }
-  return loss;
+  for (int64_t c = 0; c < shape.classes; ++c) {
+    if (pass.bias_gradient != nullptr) pass.bias_gradient[c] += loss.bias_gradient[c];
+    if (shift == 0.0F) continue;
+    float* own = pass.weight_gradient + c * features;
+    for (int64_t i = 0; i < features; ++i) own[i] -= shift * loss.bias_gradient[c];
+  }
+  return total;
+}
+
+// Kernels::softmax_regression.
+double softmax_regression(const SoftmaxRegression& pass) {
+  const DenormalsAreZero scope;
+  return run_pass(pass);
 }
 
 }  // namespace

@@ -39,7 +39,9 @@ RowView RowView::narrow(int64_t first, int64_t new_count) const {
 
 int64_t scratch_size(int64_t classes, int64_t features) {
   const int64_t width = padded(features);
-  return rows_a_block(width) * (width + padded(classes)) + 2 * classes * width;
+  // Also for the bias and its gradient, and for beginning at a cache line.
+  return rows_a_block(width) * (width + padded(classes)) + 2 * classes * width +
+         2 * padded(classes) + padded(1);
 }
 
 std::span<const Kernels* const> available() {

@@ -5,22 +5,35 @@
 // in registers. The sizes of a tile are template parameters, so that the compiler can unroll the
 // loops over them. Only implementation.h includes this file.
 //
-// In all functions: `x` points to the rows, each of shape.width floats, which are whole vectors;
-// `w` and `gradient` are [classes, width], row-major; `z` and `g` are [rows, logits_stride],
-// row-major.
+// In all functions: `x` points to the rows, each of shape.width values, which are whole vectors;
+// the values are floats, or bytes that are converted to floats where they are needed. `w` has the
+// weights as `pack` orders them; `gradient` is [classes, width], row-major; `z` and `g` are [rows,
+// logits_stride], row-major; `ahead` is asked for a cache line of the next rows in each turn of an
+// inner loop.
+#include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/vectors.h>
 
 namespace levin::kernels {
 namespace {
 
-// A tile of logits has kRowsAtOnce * kClassesAtOnce sums, each in a register. AVX-512 and 64-bit
-// ARM have 32 vector registers, the others 16.
+// The sizes of a tile, whose sums all stay in registers. AVX-512 and 64-bit ARM have 32 vector
+// registers, the others 16. With ten classes at once, no byte of a row has to be converted twice if
+// there are at most ten classes; floats are better read for more rows at once.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kRowsAtOnce = 4;
+constexpr int kClassesAtOnce = 10;
+template <class Value>
+constexpr int kRowsOfLogits = sizeof(Value) == 1 ? 2 : 4;
+template <class Value>
+constexpr int kClassesOfLogits = sizeof(Value) == 1 ? 10 : 5;
 #else
-constexpr int kRowsAtOnce = 2;
-#endif
 constexpr int kClassesAtOnce = 5;
+template <class Value>
+constexpr int kRowsOfLogits = 2;
+template <class Value>
+constexpr int kClassesOfLogits = 5;
+#endif
+constexpr int kVectorsAtOnce = 2;
+constexpr int64_t kCacheLine = 64;
 
 // The sizes of a pass; the width and the stride are whole vectors.
 struct Shape {
@@ -29,137 +42,195 @@ struct Shape {
   int64_t logits_stride;  // from one row of logits to the next, in floats
 };
 
-// --- logits: z[r][c] += x[r] . w[c] ---
+// The rows of a view as they lie in memory, which takes `bytes` for each.
+struct RowsInMemory {
+  const RowView& view;
+  int64_t bytes;
 
-// Adds the products of kRows rows with the weights of kClasses classes to `z`.
-template <int kRows, int kClasses>
-inline void logits_tile(const float* const* x, const float* w, const Shape& shape, float* z) {
-  Vector sums[kRows][kClasses] = {};
+  explicit RowsInMemory(const RowView& rows)
+      : view(rows), bytes(rows.row_size * (rows.type == RowView::Type::scaled_bytes ? 1 : 4)) {}
+  const char* row(int64_t index) const {
+    const int64_t place = view.numbers != nullptr ? view.numbers[index] : index;
+    return static_cast<const char*>(view.data) + place * bytes;
+  }
+};
+
+// Fetches rows into the second-level cache, a cache line a call, up to the row that is allowed.
+// Memory delivers them while the loops that call it compute; fetched all at once, they would have
+// to be waited for.
+class Ahead {
+ public:
+  explicit Ahead(const RowsInMemory& rows) : rows_(rows) {}
+  // Allows the rows before row `end` of the view.
+  void allow(int64_t end) {
+    if (row_ == end_ && row_ < end) place_ = rows_.row(row_);
+    end_ = end;
+  }
+  __attribute__((always_inline)) void fetch_line() {
+    if (row_ >= end_) return;
+    __builtin_prefetch(place_ + at_, 0, 2);
+    at_ += kCacheLine;
+    if (at_ < rows_.bytes) return;
+    at_ = 0;
+    if (++row_ < end_) place_ = rows_.row(row_);
+  }
+  void fetch_all() {
+    while (row_ < end_) fetch_line();
+  }
+
+ private:
+  const RowsInMemory& rows_;
+  int64_t row_ = 0;
+  int64_t end_ = 0;
+  const char* place_ = nullptr;  // of row_, if that is below end_
+  int64_t at_ = 0;
+};
+
+// --- logits: z[r][c] = x[r] . w[c] ---
+
+// Writes the products of kRows rows with the weights of kClasses classes to `z`.
+template <int kRows, int kClasses, class Value>
+inline void logits_tile(const Value* const* x, const float* w, const Shape& shape, Ahead& ahead,
+                        float* z) {
+  constexpr int kSums = kRows * kClasses;
+  Vector sums[kSums] = {};
   for (int64_t i = 0; i < shape.width; i += kLanes) {
+    ahead.fetch_line();
     Vector values[kRows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) values[r] = load(x[r] + i);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int c = 0; c < kClasses; ++c) {
-      const Vector weights = load(w + c * shape.width + i);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sums[r][c] += values[r] * weights;
+      const Vector weights = load(w + i * kClasses + c * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) sums[r * kClasses + c] += values[r] * weights;
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kClasses; ++c) z[r * shape.logits_stride + c] += sum_of(sums[r][c]);
+  const auto logit = [&](int k) -> float& {
+    return z[k / kClasses * shape.logits_stride + k % kClasses];
+  };
+#pragma GCC unroll 16
+  for (int k = 0; k + 4 <= kSums; k += 4) {
+    const Four four = sums_of_four(sums + k);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) logit(k + i) = four[i];
   }
+#pragma GCC unroll 4
+  for (int k = kSums / 4 * 4; k < kSums; ++k) logit(k) = sum_of(sums[k]);
 }
 
 // The same for any number of rows: whole tiles first, then the rows that are left one by one.
-template <int kClasses>
-void logits(const float* const* x, int64_t rows, const float* w, const Shape& shape, float* z) {
+template <int kClasses, class Value>
+void logits(const Value* const* x, int64_t rows, const float* w, const Shape& shape, Ahead& ahead,
+            float* z) {
   int64_t r = 0;
-  for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
-    logits_tile<kRowsAtOnce, kClasses>(x + r, w, shape, z + r * shape.logits_stride);
+  constexpr int kRows = kRowsOfLogits<Value>;
+  for (; r + kRows <= rows; r += kRows) {
+    logits_tile<kRows, kClasses>(x + r, w, shape, ahead, z + r * shape.logits_stride);
   }
-  for (; r < rows; ++r) logits_tile<1, kClasses>(x + r, w, shape, z + r * shape.logits_stride);
+  for (; r < rows; ++r) {
+    logits_tile<1, kClasses>(x + r, w, shape, ahead, z + r * shape.logits_stride);
+  }
 }
 
 // --- gradient: G[c] += sum over r of g[r][c] * x[r] ---
 
 // Adds the products with all rows to kVectors vectors, from column `at` on, of the gradient of
 // kClasses classes. The gradient is read and written once, however many rows there are.
-template <int kVectors, int kClasses>
-inline void gradient_tile(const float* const* x, int64_t rows, int64_t at, const float* g,
-                          const Shape& shape, float* gradient) {
+template <int kVectors, int kClasses, class Value>
+inline void gradient_tile(const Value* const* x, int64_t rows, int64_t at, const float* g,
+                          const Shape& shape, Ahead& ahead, float* gradient) {
   Vector sums[kClasses][kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int c = 0; c < kClasses; ++c) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       sums[c][v] = load(gradient + c * shape.width + at + v * kLanes);
     }
   }
   for (int64_t r = 0; r < rows; ++r) {
+    ahead.fetch_line();
     Vector values[kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) values[v] = load(x[r] + at + v * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int c = 0; c < kClasses; ++c) {
       const Vector factor = all(g[r * shape.logits_stride + c]);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sums[c][v] += factor * values[v];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int c = 0; c < kClasses; ++c) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       store(gradient + c * shape.width + at + v * kLanes, sums[c][v]);
     }
   }
 }
 
-// The same with the number of vectors, 1 or 2, chosen when the program runs.
-template <int kClasses>
-void gradient_columns(const float* const* x, int64_t rows, int64_t at, int64_t vectors,
-                      const float* g, const Shape& shape, float* gradient) {
-  if (vectors == 2) {
-    gradient_tile<2, kClasses>(x, rows, at, g, shape, gradient);
-  } else {
-    gradient_tile<1, kClasses>(x, rows, at, g, shape, gradient);
+// The same for kClasses classes and all columns: whole tiles first, then the vectors that are left
+// one by one.
+template <int kClasses, class Value>
+void gradient_of(const Value* const* x, int64_t rows, const float* g, const Shape& shape,
+                 Ahead& ahead, float* gradient) {
+  int64_t at = 0;
+  for (; at + kVectorsAtOnce * kLanes <= shape.width; at += kVectorsAtOnce * kLanes) {
+    gradient_tile<kVectorsAtOnce, kClasses>(x, rows, at, g, shape, ahead, gradient);
+  }
+  for (; at < shape.width; at += kLanes) {
+    gradient_tile<1, kClasses>(x, rows, at, g, shape, ahead, gradient);
   }
 }
 
 // --- all classes, a few at a time ---
 
-// Adds the logits of all rows and classes to `z`, kClassesAtOnce classes at a time and then those
+// Calls `work.template operator()<n>(first)` for kMost classes at a time, and at last for the n
 // that are left.
-void add_logits(const float* const* x, int64_t rows, const float* weight, const Shape& shape,
-                float* z) {
-  for (int64_t c = 0; c < shape.classes; c += kClassesAtOnce) {
-    const float* w = weight + c * shape.width;
-    switch (shape.classes - c) {
-      case 1:
-        logits<1>(x, rows, w, shape, z + c);
-        break;
-      case 2:
-        logits<2>(x, rows, w, shape, z + c);
-        break;
-      case 3:
-        logits<3>(x, rows, w, shape, z + c);
-        break;
-      case 4:
-        logits<4>(x, rows, w, shape, z + c);
-        break;
-      default:
-        logits<kClassesAtOnce>(x, rows, w, shape, z + c);
-    }
+template <int kMost, class Work>
+inline void for_classes(int64_t classes, const Work& work, int64_t first = 0) {
+  for (; first + kMost <= classes; first += kMost) work.template operator()<kMost>(first);
+  if constexpr (kMost > 1) {
+    if (first < classes) for_classes<kMost - 1>(classes, work, first);
   }
 }
 
-// Adds the gradient of all classes: two vectors of columns at a time, and in them kClassesAtOnce
-// classes at a time.
-void add_gradient(const float* const* x, int64_t rows, const float* g, const Shape& shape,
-                  float* gradient) {
-  for (int64_t at = 0; at < shape.width; at += 2 * kLanes) {
-    const int64_t vectors = at + kLanes < shape.width ? 2 : 1;
-    for (int64_t c = 0; c < shape.classes; c += kClassesAtOnce) {
-      float* to = gradient + c * shape.width;
-      switch (shape.classes - c) {
-        case 1:
-          gradient_columns<1>(x, rows, at, vectors, g + c, shape, to);
-          break;
-        case 2:
-          gradient_columns<2>(x, rows, at, vectors, g + c, shape, to);
-          break;
-        case 3:
-          gradient_columns<3>(x, rows, at, vectors, g + c, shape, to);
-          break;
-        case 4:
-          gradient_columns<4>(x, rows, at, vectors, g + c, shape, to);
-          break;
-        default:
-          gradient_columns<kClassesAtOnce>(x, rows, at, vectors, g + c, shape, to);
+// Writes the weights of all classes, [classes, columns], in the order in which set_logits reads
+// them: for each group of classes, the first vector of each class, then the second one of each, and
+// so on. The last vector is filled up with zeros.
+template <class Value>
+void pack(const float* weight, int64_t columns, const Shape& shape, float* packed) {
+  for_classes<kClassesOfLogits<Value>>(shape.classes, [&]<int kClasses>(int64_t first) {
+    float* to = packed + first * shape.width;
+    for (int64_t i = 0; i < shape.width; i += kLanes) {
+      for (int c = 0; c < kClasses; ++c, to += kLanes) {
+        const float* from = weight + (first + c) * columns + i;
+        if (i + kLanes <= columns) {
+          store(to, load(from));
+        } else {
+          for (int k = 0; k < kLanes; ++k) to[k] = i + k < columns ? from[k] : 0.0F;
+        }
       }
     }
-  }
+  });
+}
+
+// Writes the logits of all rows and classes to `z`.
+template <class Value>
+void set_logits(const Value* const* x, int64_t rows, const float* w, const Shape& shape,
+                Ahead& ahead, float* z) {
+  for_classes<kClassesOfLogits<Value>>(shape.classes, [&]<int kClasses>(int64_t first) {
+    logits<kClasses>(x, rows, w + first * shape.width, shape, ahead, z + first);
+  });
+}
+
+// Adds the gradient of all classes.
+template <class Value>
+void add_gradient(const Value* const* x, int64_t rows, const float* g, const Shape& shape,
+                  Ahead& ahead, float* gradient) {
+  for_classes<kClassesAtOnce>(shape.classes, [&]<int kClasses>(int64_t first) {
+    gradient_of<kClasses>(x, rows, g + first, shape, ahead, gradient + first * shape.width);
+  });
 }
 
 }  // namespace

@@ -5,6 +5,10 @@
 // compiled for one vector unit each; implementation.h says why everything is local to those files.
 #include <cstdint>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace levin::kernels {
 namespace {
 
@@ -17,27 +21,97 @@ typedef float Vector __attribute__((vector_size(kLanes * 4)));
 typedef int32_t Integers __attribute__((vector_size(kLanes * 4)));
 typedef float InMemory __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 
-// Reads and writes kLanes floats at any address; `all` has the same number in every lane.
-inline Vector load(const float* from) { return *reinterpret_cast<const InMemory*>(from); }
-inline void store(float* to, Vector value) { *reinterpret_cast<InMemory*>(to) = value; }
-inline Vector all(float value) { return Vector{} + value; }
+typedef uint8_t Bytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 
-// Returns the sum of the lanes. The order of the additions depends on kLanes, so the last bits may
-// differ from one vector unit to another.
-inline float sum_of(Vector value) {
-#if LEVIN_LANES > 4
-  // Adding the parts first takes fewer steps than adding lane after lane.
-  typedef float Four __attribute__((vector_size(16)));
-  union {
-    Vector whole;
-    Four parts[kLanes / 4];
-  } split = {value};
-  Four sum = split.parts[0];
-  for (int i = 1; i < kLanes / 4; ++i) sum += split.parts[i];
+// Reads kLanes floats, or bytes as floats, at any address, and writes floats; `all` has the same
+// number in every lane.
+inline Vector load(const float* from) { return *reinterpret_cast<const InMemory*>(from); }
+inline Vector load(const uint8_t* from) {
+  // gcc 12 takes the bytes one by one if it is left to find the instruction. With the plain form
+  // of AVX-512's, it warns of a value in its own header.
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const auto integers = (Integers)_mm512_maskz_cvtepu8_epi32(0xFFFF, bytes);
+#elif defined(__AVX2__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  const auto integers = (Integers)_mm256_cvtepu8_epi32(bytes);
 #else
-  const Vector sum = value;
+  const auto integers = __builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Integers);
 #endif
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return __builtin_convertvector(integers, Vector);
+}
+inline void store(float* to, Vector value) { *reinterpret_cast<InMemory*>(to) = value; }
+// value - 0 is `value` itself, whereas value + 0 is an addition, since it turns -0 into 0.
+inline Vector all(float value) { return value - Vector{}; }
+
+// Returns `value` in the given lane and 0 in the others, or 0 in all if there is no such lane.
+inline Vector at_lane(int64_t lane, float value) {
+  Integers numbers;
+  for (int i = 0; i < kLanes; ++i) numbers[i] = i;
+  return numbers == static_cast<int32_t>(lane) ? all(value) : Vector{};
+}
+
+// Four floats.
+typedef float Four __attribute__((vector_size(16)));
+
+struct Add {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a < b ? b : a;
+  }
+};
+
+// Combines the groups of four floats of a vector into one. Halves are combined first, which takes
+// the fewest moves between lanes.
+#if LEVIN_LANES > 8
+typedef float Eight __attribute__((vector_size(32)));
+template <class Combine>
+inline Four folded(Vector value, Combine combine) {
+  const Eight half = combine(__builtin_shufflevector(value, value, 0, 1, 2, 3, 4, 5, 6, 7),
+                             __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15));
+  return combine(__builtin_shufflevector(half, half, 0, 1, 2, 3),
+                 __builtin_shufflevector(half, half, 4, 5, 6, 7));
+}
+#elif LEVIN_LANES > 4
+template <class Combine>
+inline Four folded(Vector value, Combine combine) {
+  return combine(__builtin_shufflevector(value, value, 0, 1, 2, 3),
+                 __builtin_shufflevector(value, value, 4, 5, 6, 7));
+}
+#else
+template <class Combine>
+inline Four folded(Vector value, Combine) {
+  return value;
+}
+#endif
+
+// Returns the sum, or the largest, of the lanes. The order of the additions depends on kLanes, so
+// the last bits may differ from one vector unit to another.
+inline float sum_of(Vector value) {
+  const Four sum = folded(value, Add());
+  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+inline float largest_of(Vector value) {
+  const Four four = folded(value, Larger());
+  const Larger larger;
+  return larger(larger(four[0], four[2]), larger(four[1], four[3]));
+}
+
+// Returns the sums of the lanes of four vectors, each with the same bits as `sum_of`.
+inline Four sums_of_four(const Vector* values) {
+  const Four a = folded(values[0], Add()), b = folded(values[1], Add());
+  const Four c = folded(values[2], Add()), d = folded(values[3], Add());
+  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) +
+                  __builtin_shufflevector(a, b, 2, 6, 3, 7);  // a0 + a2, b0 + b2, a1 + a3, b1 + b3
+  const Four cd =
+      __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
 // Returns e^x in each lane, for x <= 0. An x below -87 is taken as -87, where e^x is nearly the
