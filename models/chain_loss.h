@@ -56,12 +56,16 @@ class ChainLoss {
     torch::Tensor gradient;  // of `sum`, except in the last layer
   };
   void make_room(int64_t rows, const std::vector<ChainLayer>& layers);
-  double softmax_gradient(torch::Tensor& logits, const torch::Tensor& labels);
+  void reserve_logits(int64_t rows, int64_t classes);
+  double softmax_gradient(const torch::Tensor& labels);
 
   const Activation& activation_;
   ReadyGradients ready_;
   std::vector<Kept> kept_;
-  std::vector<double> losses_;  // of the parts of a batch
+  torch::Tensor padded_logits_;  // [at least rows, padded_classes]; the last layer's are a part
+  // Of the parts of a batch.
+  std::vector<double> losses_;
+  std::vector<float> scratch_;
 };
 
 }  // namespace levin

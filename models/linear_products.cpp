@@ -7,6 +7,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 
+#include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/threads/shared_work.h>
 
 namespace levin {
@@ -55,6 +56,7 @@ template <class Work>
 void share_out_below_autograd(int64_t parts, Work work) {
   share_out(parts, [&](int64_t part) {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const kernels::DenormalsAreZero scope;
     work(part);
   });
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/LegacyTypeDispatch.h>
 
+#include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/optimizers/per_parameter.h>
 #include <levin/framework/threads/shared_work.h>
 
@@ -26,6 +27,8 @@ void PerParameterOptimizer::call_fused(const Bucket& bucket) {
   if (!bucket.device.is_cpu()) return fused(route.lists);
   share_out(static_cast<int64_t>(route.parts.size()), [&](int64_t part) {
     const at::AutoDispatchBelowAutograd no_autograd_kernels;
+    // The means of a gradient that has become 0 decay to denormal numbers, and stay there.
+    const kernels::DenormalsAreZero scope;
     if (route.parts.size() == 1) return fused(route.lists);
     fused(take(route.lists, route.parts[static_cast<size_t>(part)]));
   });

@@ -5,6 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx2;
-const Kernels kAvx2 = {"avx2", softmax_regression, convert_row};
+const Kernels kAvx2 = {"avx2", softmax_regression, softmax_gradient, convert_row};
 
 }  // namespace levin::kernels

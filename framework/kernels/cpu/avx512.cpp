@@ -5,6 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx512;
-const Kernels kAvx512 = {"avx512", softmax_regression, convert_row};
+const Kernels kAvx512 = {"avx512", softmax_regression, softmax_gradient, convert_row};
 
 }  // namespace levin::kernels

@@ -20,6 +20,8 @@ namespace {
 
 // --- loss ---
 
+constexpr float kImpossible = -1e30F;  // the bias of logits that only fill up the last vector
+
 // What is made of the products x . weight: the logits are scale * z + bias, and the gradient of the
 // loss with respect to z is scale * multiplier * (softmax - one hot). All vectors are of
 // shape.logits_stride floats.
@@ -188,7 +190,6 @@ class Scratch {
 //   x . w = scale * (byte . w - zero_point * sum(w)),
 // and the same holds for the gradient, with the gradient of the bias in place of the sums.
 __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
-  constexpr float kImpossible = -1e30F;  // for logits that only fill up the last vector
   const int64_t features = pass.rows.row_size;
   const bool is_whole = features % kLanes == 0;
   const bool has_bytes = pass.rows.type == RowView::Type::scaled_bytes;
@@ -235,6 +236,21 @@ __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
 double softmax_regression(const SoftmaxRegression& pass) {
   const DenormalsAreZero scope;
   return run_pass(pass);
+}
+
+__attribute__((noinline)) double run_softmax(const SoftmaxGradient& pass) {
+  const Shape shape = {pass.classes, 0, pass.stride};
+  Scratch scratch(pass.scratch);
+  float* bias = scratch.take_filled(pass.stride, kImpossible);
+  for (int64_t c = 0; c < pass.classes; ++c) bias[c] = 0.0F;
+  const Loss loss = {1.0F, pass.multiplier, bias, scratch.take_filled(pass.stride, 0.0F)};
+  return softmax_rows(pass.logits, pass.labels, pass.count, shape, loss);
+}
+
+// Kernels::softmax_gradient.
+double softmax_gradient(const SoftmaxGradient& pass) {
+  const DenormalsAreZero scope;
+  return run_softmax(pass);
 }
 
 }  // namespace

@@ -44,6 +44,8 @@ int64_t scratch_size(int64_t classes, int64_t features) {
          2 * padded(classes) + padded(1);
 }
 
+int64_t padded_classes(int64_t classes) { return padded(classes); }
+
 std::span<const Kernels* const> available() {
   static const Available all;
   return {all.list, all.size};

@@ -59,6 +59,25 @@ struct SoftmaxRegression {
 /// The number of floats of scratch memory that a pass needs, for any number of rows.
 int64_t scratch_size(int64_t classes, int64_t features);
 
+/// A matrix of logits whose cross-entropy and gradient are wanted.
+struct SoftmaxGradient {
+  /// [count, stride], of which the first `classes` columns are logits. `stride` is padded_classes;
+  /// the columns behind them must be finite numbers. The logits are overwritten by their gradient,
+  /// multiplier * (softmax - one hot), and the other columns by 0.
+  float* logits = nullptr;
+  int64_t stride = 0;
+  int64_t count = 0;
+  int64_t classes = 0;
+  /// The classes of the rows: [count], each in [0, classes), which isn't checked.
+  const int64_t* labels = nullptr;
+  float multiplier = 1.0F;
+  /// Room for 3 * stride floats.
+  float* scratch = nullptr;
+};
+
+/// The columns of a matrix of logits whose rows are whole vectors on every machine.
+int64_t padded_classes(int64_t classes);
+
 /// All loops for one kind of vector unit.
 struct Kernels {
   /// "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
@@ -66,6 +85,8 @@ struct Kernels {
   /// Returns the sum of the rows' cross-entropies and adds to the gradients. Results of different
   /// kinds of vector units may differ in the last bits.
   double (*softmax_regression)(const SoftmaxRegression& pass);
+  /// Returns the sum of the rows' cross-entropies and writes their gradients.
+  double (*softmax_gradient)(const SoftmaxGradient& pass);
   /// out[i] = (bytes[i] - zero_point) * scale for `count` bytes.
   void (*convert_bytes)(const uint8_t* bytes, int64_t count, float scale, float zero_point,
                         float* out);

@@ -5,6 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kPortable;
-const Kernels kPortable = {"portable", softmax_regression, convert_row};
+const Kernels kPortable = {"portable", softmax_regression, softmax_gradient, convert_row};
 
 }  // namespace levin::kernels

@@ -192,6 +192,60 @@ TEST(Kernels, logits_far_apart_give_a_finite_loss_and_nan_stays_nan) {
   }
 }
 
+TEST(Kernels, logits_become_the_gradient_of_their_cross_entropy) {
+  std::mt19937 random(7);
+  std::uniform_real_distribution<float> uniform(-4.0F, 4.0F);
+  for (const auto* kernels : available()) {
+    for (const int64_t classes : {1, 2, 10, 16, 33}) {
+      for (const int64_t count : {1, 5, 70}) {
+        SCOPED_TRACE(std::string(kernels->name) + " classes " + std::to_string(classes) + " rows " +
+                     std::to_string(count));
+        const int64_t stride = padded_classes(classes);
+        std::vector<float> z(static_cast<size_t>(count * stride)), scratch(3 * z.size());
+        for (float& value : z) value = uniform(random);
+        std::vector<int64_t> labels;
+        for (int64_t r = 0; r < count; ++r) {
+          labels.push_back(static_cast<int64_t>(random() % static_cast<uint32_t>(classes)));
+        }
+        auto gradient = z;
+        const double loss = kernels->softmax_gradient({.logits = gradient.data(),
+                                                       .stride = stride,
+                                                       .count = count,
+                                                       .classes = classes,
+                                                       .labels = labels.data(),
+                                                       .multiplier = 0.5F,
+                                                       .scratch = scratch.data()});
+        double expected = 0.0;
+        for (int64_t r = 0; r < count; ++r) {
+          const float* row = z.data() + r * stride;
+          double sum = 0.0;
+          for (int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(row[c]));
+          const int64_t label = labels[static_cast<size_t>(r)];
+          expected += std::log(sum) - static_cast<double>(row[label]);
+          for (int64_t c = 0; c < stride; ++c) {
+            const double p = c < classes ? std::exp(static_cast<double>(row[c])) / sum : 0.0;
+            ASSERT_NEAR(gradient[static_cast<size_t>(r * stride + c)],
+                        0.5 * (p - (c == label ? 1.0 : 0.0)), 1e-6);
+          }
+        }
+        EXPECT_NEAR(loss, expected, 1e-6 * static_cast<double>(count));
+      }
+    }
+  }
+}
+
+// Each operation that yields a denormal number takes over 100 cycles on x86.
+TEST(Kernels, gradients_too_small_for_full_precision_are_0) {
+  for (const auto* kernels : available()) {
+    Problem problem({10, 16, 4, false, false});
+    problem.bias[3] = 95.0F;
+    kernels->softmax_regression(problem.pass());
+    for (const float value : problem.weight_gradient) {
+      EXPECT_NE(std::fpclassify(value), FP_SUBNORMAL) << kernels->name;
+    }
+  }
+}
+
 TEST(Kernels, bytes_become_scaled_floats) {
   for (const auto* kernels : available()) {
     std::vector<uint8_t> bytes(77);
