@@ -10,6 +10,7 @@
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/tensor/buffer.h>
 #include <levin/framework/threads/shared_work.h>
+#include <levin/models/classifier.h>
 #include <levin/models/linear_products.h>
 
 namespace levin {
@@ -24,15 +25,19 @@ torch::Tensor rows_of(const torch::Tensor& matrix, int64_t begin, int64_t end) {
 
 }  // namespace
 
-bool ChainLoss::can_learn(const torch::Tensor& input, const std::vector<ChainLayer>& layers) {
+bool ChainLoss::can_learn(const Rows& input, const std::vector<ChainLayer>& layers) {
   if (!at::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU)) return false;
-  const bool is_plain = input.is_cpu() && input.scalar_type() == at::kFloat &&
-                        input.layout() == at::kStrided && input.dim() == 2 &&
-                        input.is_contiguous() && input.size(0) > 0 && !input.requires_grad();
-  return is_plain && std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-           return ReadyGradients::can_take(layer.weight) &&
-                  (!layer.bias.defined() || ReadyGradients::can_take(layer.bias));
-         });
+  const bool are_plain = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
+    return ReadyGradients::can_take(layer.weight) &&
+           (!layer.bias.defined() || ReadyGradients::can_take(layer.bias));
+  });
+  if (!are_plain || input.row_shape().empty()) return false;
+  const auto view = input.view();
+  return view && view->count > 0 && view->row_size == layers.front().weight.size(1);
+}
+
+bool ChainLoss::reads_rows_in_place(const std::vector<ChainLayer>& layers) {
+  return reads_in_place(layers.front().weight);
 }
 
 void ChainLoss::make_room(int64_t rows, const std::vector<ChainLayer>& layers) {
@@ -75,7 +80,7 @@ double ChainLoss::softmax_gradient(const torch::Tensor& labels) {
   const int64_t stride = padded_logits_.size(1);
   const int64_t parts = std::clamp<int64_t>(rows * stride / kLogitsAPart, 1, rows);
   losses_.resize(static_cast<size_t>(parts));
-  scratch_.resize(static_cast<size_t>(3 * stride * parts));
+  float* const scratch = at_least(scratch_, 3 * stride * parts);
   const auto own_labels = labels.contiguous();
   const kernels::SoftmaxGradient all{
       .logits = padded_logits_.mutable_data_ptr<float>(),
@@ -90,7 +95,7 @@ double ChainLoss::softmax_gradient(const torch::Tensor& labels) {
     own.logits += begin * stride;
     own.count = rows * (part + 1) / parts - begin;
     own.labels += begin;
-    own.scratch = scratch_.data() + 3 * stride * part;
+    own.scratch = scratch + 3 * stride * part;
     losses_[static_cast<size_t>(part)] = kernels::best().softmax_gradient(own);
   });
   double sum = 0.0;
@@ -98,7 +103,35 @@ double ChainLoss::softmax_gradient(const torch::Tensor& labels) {
   return sum / static_cast<double>(rows);
 }
 
-torch::Tensor ChainLoss::operator()(const torch::Tensor& input, const torch::Tensor& labels,
+void ChainLoss::write_output(size_t layer, const Input& input,
+                             const std::vector<ChainLayer>& layers) {
+  auto& kept = kept_[layer];
+  const auto& [weight, bias] = layers[layer];
+  const auto activate = [&](int64_t begin, int64_t end) {
+    if (layer + 1 == layers.size()) return;
+    auto output = rows_of(kept.output, begin, end);
+    activation_.write(output, rows_of(kept.sum, begin, end));
+  };
+  if (layer == 0 && input.rows) {
+    linear_output(kept.sum, *input.rows, weight, bias, scratch_, activate);
+  } else {
+    const auto& x = layer == 0 ? input.matrix : kept_[layer - 1].output;
+    linear_output(kept.sum, x, weight, bias, activate);
+  }
+}
+
+void ChainLoss::write_gradients(size_t layer, const Input& input, torch::Tensor& of_weight,
+                                torch::Tensor& of_bias) {
+  const auto& gradient = gradient_of(kept_[layer]);
+  if (layer == 0 && input.rows) {
+    linear_parameter_gradients(of_weight, of_bias, gradient, *input.rows, scratch_);
+  } else {
+    const auto& x = layer == 0 ? input.matrix : kept_[layer - 1].output;
+    linear_parameter_gradients(of_weight, of_bias, gradient, x);
+  }
+}
+
+torch::Tensor ChainLoss::operator()(const Rows& input, const torch::Tensor& labels,
                                     const std::vector<ChainLayer>& layers) {
   std::vector<torch::Tensor> parameters;
   for (const auto& layer : layers) {
@@ -106,38 +139,32 @@ torch::Tensor ChainLoss::operator()(const torch::Tensor& input, const torch::Ten
     if (layer.bias.defined()) parameters.push_back(layer.bias);
   }
   auto& gradients = ready_.begin(std::move(parameters));
-  make_room(input.size(0), layers);
-  const size_t last = layers.size() - 1;
-  {
-    const at::NoGradGuard no_grad;
-    for (size_t i = 0; i <= last; ++i) {
-      auto& kept = kept_[i];
-      const auto& x = i == 0 ? input : kept_[i - 1].output;
-      linear_output(kept.sum, x, layers[i].weight, layers[i].bias, [&](int64_t begin, int64_t end) {
-        if (i == last) return;
-        auto output = rows_of(kept.output, begin, end);
-        activation_.write(output, rows_of(kept.sum, begin, end));
-      });
-    }
-    const double loss = softmax_gradient(labels);
-    auto gradient_of = gradients.rbegin();  // from the last layer's bias to the first weight
-    for (size_t i = last;; --i) {
-      const auto& gradient = i == last ? kept_[i].sum : kept_[i].gradient;
-      torch::Tensor none;
-      auto& of_bias = layers[i].bias.defined() ? *gradient_of++ : none;
-      auto& of_weight = *gradient_of++;
-      linear_parameter_gradients(of_weight, of_bias, gradient,
-                                 i == 0 ? input : kept_[i - 1].output);
-      if (i == 0) return ready_.make_loss(loss);
-      auto& before = kept_[i - 1];
-      linear_input_gradient(
-          before.gradient, gradient, layers[i].weight, [&](int64_t begin, int64_t end) {
-            auto own = rows_of(before.gradient, begin, end);
-            const auto& kept = activation_.derives_from_x ? before.sum : before.output;
-            activation_.derive(own, rows_of(kept, begin, end));
-          });
-    }
+  const at::NoGradGuard no_grad;
+  Input x;
+  if (reads_rows_in_place(layers)) {
+    x.rows = input.view();
+  } else {
+    x.matrix = flatten_for(layers.front().weight, input.tensor());
   }
+  make_room(input.size(), layers);
+  for (size_t i = 0; i < layers.size(); ++i) write_output(i, x, layers);
+  const double loss = softmax_gradient(labels);
+  auto next = gradients.rbegin();  // from the last layer's bias to the first weight
+  for (size_t i = layers.size(); i-- > 0;) {
+    torch::Tensor none;
+    auto& of_bias = layers[i].bias.defined() ? *next++ : none;
+    write_gradients(i, x, *next++, of_bias);
+    if (i == 0) break;
+    auto& before = kept_[i - 1];
+    const auto& gradient = gradient_of(kept_[i]);
+    linear_input_gradient(
+        before.gradient, gradient, layers[i].weight, [&](int64_t begin, int64_t end) {
+          auto own = rows_of(before.gradient, begin, end);
+          const auto& kept = activation_.derives_from_x ? before.sum : before.output;
+          activation_.derive(own, rows_of(kept, begin, end));
+        });
+  }
+  return ready_.make_loss(loss);
 }
 
 }  // namespace levin

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <torch/types.h>
 
+#include <levin/framework/data/rows.h>
 #include <levin/models/activation.h>
 #include <levin/models/ready_gradients.h>
 
@@ -21,10 +23,12 @@ struct ChainLayer {
 /// into memory that is kept from step to step, without autograd. The result is nevertheless an
 /// ordinary loss with a graph (see ReadyGradients). For a module of your own that is such a chain:
 ///
-///     torch::Tensor batch_loss(const levin::Batch& batch, const torch::Tensor& targets) override {
-///       const auto input = levin::flatten_for(layers_[0].weight, batch.input());
-///       if (!chain_loss_.can_learn(input, layers_)) return Classifier::batch_loss(batch, targets);
-///       return chain_loss_(input, targets, layers_);
+///     bool reads_rows_in_place() const override { return ChainLoss::reads_rows_in_place(chain());
+///     } torch::Tensor batch_loss(const levin::Batch& batch, const torch::Tensor& targets) override
+///     {
+///       const auto& rows = batch.input_rows();
+///       if (!ChainLoss::can_learn(rows, chain())) return Classifier::batch_loss(batch, targets);
+///       return chain_loss_(rows, targets, chain());
 ///     }
 ///     void backward(const torch::Tensor& loss) override {
 ///       if (!chain_loss_.backward(loss)) Classifier::backward(loss);
@@ -35,13 +39,15 @@ class ChainLoss {
  public:
   explicit ChainLoss(const Activation& activation) : activation_(activation) {}
 
-  /// Whether the closed form can be used: gradients are being recorded, the input [rows, in] is a
-  /// contiguous float32 matrix on the CPU with at least one row and requires no gradient, the
-  /// parameters are of the kind that ReadyGradients takes, and autocast is off.
-  static bool can_learn(const torch::Tensor& input, const std::vector<ChainLayer>& layers);
+  /// Whether the closed form can be used: gradients are being recorded, there is at least one row,
+  /// the rows are float32 numbers or scaled bytes in plain memory, as many as the first weight has
+  /// columns, the parameters are of the kind that ReadyGradients takes, and autocast is off.
+  static bool can_learn(const Rows& input, const std::vector<ChainLayer>& layers);
+  /// Whether the first layer reads rows best where they lie, because its weights are few.
+  static bool reads_rows_in_place(const std::vector<ChainLayer>& layers);
 
   /// Returns the loss, []. `labels`: [rows] int64, each in [0, classes), which isn't checked.
-  torch::Tensor operator()(const torch::Tensor& input, const torch::Tensor& labels,
+  torch::Tensor operator()(const Rows& input, const torch::Tensor& labels,
                            const std::vector<ChainLayer>& layers);
 
   /// Adds the gradients of `loss` to those of the parameters without autograd, and returns true; or
@@ -53,8 +59,19 @@ class ChainLoss {
   struct Kept {
     torch::Tensor sum;       // weight x + bias; in the last layer the logits, then their gradient
     torch::Tensor output;    // activation(sum); may be `sum` itself
-    torch::Tensor gradient;  // of `sum`, except in the last layer
+    torch::Tensor gradient;  // of `sum`; undefined in the last layer
   };
+  static const torch::Tensor& gradient_of(const Kept& kept) {
+    return kept.gradient.defined() ? kept.gradient : kept.sum;
+  }
+  /// The input of the first layer: rows in place, or else a matrix [rows, in].
+  struct Input {
+    std::optional<kernels::RowView> rows;
+    torch::Tensor matrix;
+  };
+  void write_output(size_t layer, const Input& input, const std::vector<ChainLayer>& layers);
+  void write_gradients(size_t layer, const Input& input, torch::Tensor& of_weight,
+                       torch::Tensor& of_bias);
   void make_room(int64_t rows, const std::vector<ChainLayer>& layers);
   void reserve_logits(int64_t rows, int64_t classes);
   double softmax_gradient(const torch::Tensor& labels);

@@ -16,12 +16,12 @@ namespace {
 /// How a matrix product is cut into parts along one of its dimensions.
 class Cut {
  public:
-  /// Cuts `size` rows or columns of a product of `flops` floating-point operations.
-  Cut(int64_t size, double flops) : size_(size) {
+  /// Cuts `size` rows or columns of a product of `flops` floating-point operations. All parts but
+  /// the last one have a multiple of `multiple` rows or columns.
+  Cut(int64_t size, double flops, int64_t multiple = kTile) : size_(size) {
     const auto parts = std::max(std::min(flops / kSmallPart, kFewParts), flops / kLargePart);
     const auto most = std::clamp<int64_t>(static_cast<int64_t>(parts), 1, kMostParts);
-    step_ =
-        std::max<int64_t>(((size + most - 1) / most + kMultiple - 1) / kMultiple, 1) * kMultiple;
+    step_ = std::max<int64_t>(((size + most - 1) / most + multiple - 1) / multiple, 1) * multiple;
   }
   int64_t parts() const { return (size_ + step_ - 1) / step_; }
   /// The first row or column of a part, and the one after its last.
@@ -40,7 +40,7 @@ class Cut {
   static constexpr double kLargePart = 100e6;
   static constexpr int64_t kMostParts = 64;
   // Tiles of the library's products aren't cut.
-  static constexpr int64_t kMultiple = 16;
+  static constexpr int64_t kTile = 16;
 
   int64_t size_;
   int64_t step_;
@@ -61,7 +61,22 @@ void share_out_below_autograd(int64_t parts, Work work) {
   });
 }
 
+// Above these limits the library's products are faster, because they divide the weights into
+// blocks, too.
+constexpr int64_t kMostOutputs = 64;
+constexpr int64_t kMostWeights = 256 * 1024;
+constexpr int64_t kOutputsAtOnce = 10;  // that the kernels work on
+
 }  // namespace
+
+float* at_least(std::vector<float>& scratch, int64_t size) {
+  scratch.resize(std::max(scratch.size(), static_cast<size_t>(size)));
+  return scratch.data();
+}
+
+bool reads_in_place(const torch::Tensor& weight) {
+  return weight.size(0) <= kMostOutputs && weight.numel() <= kMostWeights;
+}
 
 bool are_cut(int64_t rows, const torch::Tensor& weight) {
   return Cut(rows, flops(rows, weight)).parts() > 1;
@@ -103,6 +118,53 @@ void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias
       auto own = columns.of(of_weight, 1, part);
       at::mm_out(own, gradient.t(), columns.of(x, 1, part));
     }
+  });
+}
+
+void linear_output(torch::Tensor& out, const kernels::RowView& x, const torch::Tensor& weight,
+                   const torch::Tensor& bias, std::vector<float>& scratch, ForRows then) {
+  const Cut rows(x.count, flops(x.count, weight));
+  const int64_t room = kernels::linear_scratch_size(weight.size(0), weight.size(1));
+  float* const memory = at_least(scratch, rows.parts() * room);
+  const kernels::LinearOutput whole{.rows = x,
+                                    .weight = weight.const_data_ptr<float>(),
+                                    .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                                    .outputs = weight.size(0),
+                                    .out = out.mutable_data_ptr<float>(),
+                                    .stride = out.stride(0)};
+  share_out_below_autograd(rows.parts(), [&](int64_t part) {
+    auto own = whole;
+    const int64_t begin = rows.begin(part);
+    own.rows = x.narrow(begin, rows.end(part) - begin);
+    own.out += begin * own.stride;
+    own.scratch = memory + part * room;
+    kernels::best().linear_output(own);
+    then(begin, rows.end(part));
+  });
+}
+
+void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias,
+                                const torch::Tensor& gradient, const kernels::RowView& x,
+                                std::vector<float>& scratch) {
+  const int64_t features = of_weight.size(1);
+  const Cut outputs(of_weight.size(0), flops(x.count, of_weight), kOutputsAtOnce);
+  const int64_t room = kernels::linear_scratch_size(of_weight.size(0), features);
+  float* const memory = at_least(scratch, outputs.parts() * room);
+  float* const weights = of_weight.mutable_data_ptr<float>();
+  float* const biases = of_bias.defined() ? of_bias.mutable_data_ptr<float>() : nullptr;
+  share_out_below_autograd(outputs.parts(), [&](int64_t part) {
+    const int64_t begin = outputs.begin(part);
+    const int64_t count = outputs.end(part) - begin;
+    const kernels::LinearGradient own{.rows = x,
+                                      .gradient = gradient.const_data_ptr<float>() + begin,
+                                      .stride = gradient.stride(0),
+                                      .outputs = count,
+                                      .weight_gradient = weights + begin * features,
+                                      .bias_gradient = biases != nullptr ? biases + begin : nullptr,
+                                      .scratch = memory + part * room};
+    std::fill_n(own.weight_gradient, count * features, 0.0F);
+    if (biases != nullptr) std::fill_n(own.bias_gradient, count, 0.0F);
+    kernels::best().linear_gradient(own);
   });
 }
 

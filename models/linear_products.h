@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <c10/util/FunctionRef.h>
 #include <torch/types.h>
+
+#include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin {
 
@@ -16,6 +19,13 @@ namespace levin {
 /// Called for some rows of a result, from row `begin` to row `end` - 1, once they are written,
 /// while they are in the cache of the thread.
 using ForRows = c10::function_ref<void(int64_t begin, int64_t end)>;
+
+/// Returns room for `size` floats, which is kept from call to call.
+float* at_least(std::vector<float>& scratch, int64_t size);
+
+/// Whether rows that are read in place are faster than the library's products of copies: the
+/// weights [out, in] are few enough to stay in the cache.
+bool reads_in_place(const torch::Tensor& weight);
 
 /// Whether the products of a layer are large enough to be cut.
 bool are_cut(int64_t rows, const torch::Tensor& weight);
@@ -34,5 +44,15 @@ void linear_input_gradient(
 /// out an undefined one.
 void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias,
                                 const torch::Tensor& gradient, const torch::Tensor& x);
+
+/// The same for rows x that are read in place, for weights that `reads_in_place` is true for. In
+/// `out` and `gradient`, only rows may be further apart than they are long. `scratch` is kept from
+/// call to call.
+void linear_output(
+    torch::Tensor& out, const kernels::RowView& x, const torch::Tensor& weight,
+    const torch::Tensor& bias, std::vector<float>& scratch, ForRows then = [](int64_t, int64_t) {});
+void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias,
+                                const torch::Tensor& gradient, const kernels::RowView& x,
+                                std::vector<float>& scratch);
 
 }  // namespace levin

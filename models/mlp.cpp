@@ -71,16 +71,25 @@ torch::Tensor MLP::forward(const torch::Tensor& input) {
 }
 
 bool MLP::has_closed_form() const {
-  return typeid(*this) == typeid(MLP) && (options_.dropout == 0.0 || !is_training());
+  return typeid(*this) == typeid(MLP) && options_.dropout == 0.0;
+}
+
+const std::vector<ChainLayer>& MLP::chain() const {
+  chain_.resize(layers_.size());
+  for (size_t i = 0; i < layers_.size(); ++i) chain_[i] = {layers_[i]->weight, layers_[i]->bias};
+  return chain_;
+}
+
+bool MLP::reads_rows_in_place() const {
+  return has_closed_form() && ChainLoss::reads_rows_in_place(chain());
 }
 
 torch::Tensor MLP::batch_loss(const Batch& batch, const torch::Tensor& targets) {
-  if (has_closed_form()) {
-    chain_.resize(layers_.size());
-    for (size_t i = 0; i < layers_.size(); ++i) chain_[i] = {layers_[i]->weight, layers_[i]->bias};
-    const auto input = flatten_for(chain_[0].weight, batch.input());
-    const bool fits = targets.is_cpu() && targets.numel() == input.size(0);
-    if (fits && ChainLoss::can_learn(input, chain_)) return chain_loss_(input, targets, chain_);
+  if (has_closed_form() && targets.is_cpu()) {
+    const auto& rows = batch.input_rows();
+    if (targets.numel() == rows.size() && ChainLoss::can_learn(rows, chain())) {
+      return chain_loss_(rows, targets, chain_);
+    }
   }
   return Classifier::batch_loss(batch, targets);
 }

@@ -58,6 +58,8 @@ class MLP : public Classifier {
 
   /// Returns the logits [rows, num_classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// True if steps use the closed form and the first layer's weights are few.
+  bool reads_rows_in_place() const override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.
   void backward(const torch::Tensor& loss) override;
   /// Returns the options, with the learning rate that `set_learning_rate` gave.
@@ -70,11 +72,13 @@ class MLP : public Classifier {
   virtual bool has_closed_form() const;
 
  private:
+  const std::vector<ChainLayer>& chain() const;
+
   MLPOptions options_;
   const Activation& activation_;
   ChainLoss chain_loss_;
   std::vector<torch::nn::Linear> layers_;
-  std::vector<ChainLayer> chain_;  // the parameters of layers_
+  mutable std::vector<ChainLayer> chain_;  // the parameters of layers_
 };
 
 }  // namespace levin

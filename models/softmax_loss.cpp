@@ -7,14 +7,11 @@
 
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/threads/shared_work.h>
+#include <levin/models/linear_products.h>
 
 namespace levin {
 namespace {
 
-// Above these limits a library's matrix product is faster, because it divides the weights into
-// blocks, too.
-constexpr int64_t kMostClasses = 64;
-constexpr int64_t kMostWeights = 256 * 1024;
 // A pass is cut into parts for several threads. Smaller ones, in floating-point operations, take
 // longer to hand over than to compute, and each part has gradients of its own.
 constexpr int64_t kLeastPart = 8'000'000;
@@ -24,7 +21,7 @@ constexpr int64_t kMostParts = 8;
 
 bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bias) {
   return ReadyGradients::can_take(weight) && (!bias.defined() || ReadyGradients::can_take(bias)) &&
-         weight.size(0) <= kMostClasses && weight.numel() <= kMostWeights;
+         reads_in_place(weight);
 }
 
 std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch::Tensor& weight,
@@ -81,10 +78,8 @@ torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch:
   double total = losses[0];
   for (int64_t part = 1; part < parts; ++part) {
     const float* sum = sums + (part - 1) * parameters;
-    for (int64_t i = 0; i < weight.numel(); ++i) weight_gradient[i] += sum[i];
-    for (int64_t i = 0; bias.defined() && i < pass.classes; ++i) {
-      bias_gradient[i] += sum[weight.numel() + i];
-    }
+    kernels::best().add(sum, weight.numel(), weight_gradient);
+    if (bias.defined()) kernels::best().add(sum + weight.numel(), pass.classes, bias_gradient);
     total += losses[static_cast<size_t>(part)];
   }
   return ready_.make_loss(total / static_cast<double>(count));

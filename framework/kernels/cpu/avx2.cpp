@@ -5,6 +5,7 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx2;
-const Kernels kAvx2 = {"avx2", softmax_regression, softmax_gradient, convert_row};
+const Kernels kAvx2 = {
+    "avx2", softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row, add};
 
 }  // namespace levin::kernels

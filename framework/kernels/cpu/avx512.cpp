@@ -5,6 +5,8 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx512;
-const Kernels kAvx512 = {"avx512", softmax_regression, softmax_gradient, convert_row};
+const Kernels kAvx512 = {
+    "avx512", softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row,
+    add};
 
 }  // namespace levin::kernels

@@ -44,6 +44,14 @@ int64_t scratch_size(int64_t classes, int64_t features) {
          2 * padded(classes) + padded(1);
 }
 
+int64_t linear_scratch_size(int64_t outputs, int64_t features) {
+  const int64_t width = padded(features);
+  // A block of padded rows and one of gradients, weights or their gradient, the bias or its
+  // gradient, and what rounding up to cache lines takes.
+  return rows_a_block(width) * (width + padded(outputs)) + outputs * width + padded(outputs) +
+         padded(1);
+}
+
 int64_t padded_classes(int64_t classes) { return padded(classes); }
 
 std::span<const Kernels* const> available() {

@@ -78,6 +78,40 @@ struct SoftmaxGradient {
 /// The columns of a matrix of logits whose rows are whole vectors on every machine.
 int64_t padded_classes(int64_t classes);
 
+/// The output of a linear layer for rows that are read in place: out = x . weight^T + bias.
+struct LinearOutput {
+  /// x: [count, features].
+  RowView rows;
+  /// [outputs, features], row-major, and [outputs] or null.
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  int64_t outputs = 0;
+  /// [count, stride], of which the first `outputs` columns are written.
+  float* out = nullptr;
+  int64_t stride = 0;
+  /// Room for `linear_scratch_size(outputs, features)` floats.
+  float* scratch = nullptr;
+};
+
+/// The gradients of a linear layer's parameters, for rows that are read in place.
+struct LinearGradient {
+  /// x: [count, features].
+  RowView rows;
+  /// That of the layer's output, the first `outputs` columns of [count, stride].
+  const float* gradient = nullptr;
+  int64_t stride = 0;
+  int64_t outputs = 0;
+  /// gradient^T . x is added to the first, [outputs, features]; the sums of the gradient's columns
+  /// to the second, [outputs] or null.
+  float* weight_gradient = nullptr;
+  float* bias_gradient = nullptr;
+  /// Room for `linear_scratch_size(outputs, features)` floats.
+  float* scratch = nullptr;
+};
+
+/// The number of floats of scratch memory that LinearOutput and LinearGradient need.
+int64_t linear_scratch_size(int64_t outputs, int64_t features);
+
 /// All loops for one kind of vector unit.
 struct Kernels {
   /// "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
@@ -87,9 +121,14 @@ struct Kernels {
   double (*softmax_regression)(const SoftmaxRegression& pass);
   /// Returns the sum of the rows' cross-entropies and writes their gradients.
   double (*softmax_gradient)(const SoftmaxGradient& pass);
+  /// Writes the output; adds to the gradients.
+  void (*linear_output)(const LinearOutput& pass);
+  void (*linear_gradient)(const LinearGradient& pass);
   /// out[i] = (bytes[i] - zero_point) * scale for `count` bytes.
   void (*convert_bytes)(const uint8_t* bytes, int64_t count, float scale, float zero_point,
                         float* out);
+  /// to[i] += from[i] for `count` numbers.
+  void (*add)(const float* from, int64_t count, float* to);
 };
 
 /// The kernels that this machine can run, the best ones first; never empty. For tests and

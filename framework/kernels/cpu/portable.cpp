@@ -5,6 +5,8 @@
 namespace levin::kernels {
 
 extern const Kernels kPortable;
-const Kernels kPortable = {"portable", softmax_regression, softmax_gradient, convert_row};
+const Kernels kPortable = {
+    "portable", softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row,
+    add};
 
 }  // namespace levin::kernels

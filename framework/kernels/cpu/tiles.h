@@ -1,16 +1,17 @@
 #pragma once
 
-// The two matrix products of a pass over a block of rows: the logits, and the gradient of the
-// weights. Both work on tiles of a few rows and classes at a time, so that all sums of a tile stay
-// in registers. The sizes of a tile are template parameters, so that the compiler can unroll the
-// loops over them. Only implementation.h includes this file.
+// The two matrix products of a linear layer for a block of rows: its outputs, which are the logits
+// if it is the last layer, and the gradient of its weights. Both work on tiles of a few rows and
+// classes at a time, so that all sums of a tile stay in registers. The sizes of a tile are template
+// parameters, so that the compiler can unroll the loops over them. Only implementation.h includes
+// this file.
 //
 // In all functions: `x` points to the rows, each of shape.width values, which are whole vectors;
 // the values are floats, or bytes that are converted to floats where they are needed. `w` has the
 // weights as `pack` orders them; `gradient` is [classes, width], row-major; `z` and `g` are [rows,
 // logits_stride], row-major; `ahead` is asked for a cache line of the next rows in each turn of an
 // inner loop.
-#include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cpu/rows.h>
 #include <levin/framework/kernels/cpu/vectors.h>
 
 namespace levin::kernels {
@@ -33,57 +34,12 @@ template <class Value>
 constexpr int kClassesOfLogits = 5;
 #endif
 constexpr int kVectorsAtOnce = 2;
-constexpr int64_t kCacheLine = 64;
 
 // The sizes of a pass; the width and the stride are whole vectors.
 struct Shape {
   int64_t classes;
   int64_t width;          // from one row of weights to the next, in floats
   int64_t logits_stride;  // from one row of logits to the next, in floats
-};
-
-// The rows of a view as they lie in memory, which takes `bytes` for each.
-struct RowsInMemory {
-  const RowView& view;
-  int64_t bytes;
-
-  explicit RowsInMemory(const RowView& rows)
-      : view(rows), bytes(rows.row_size * (rows.type == RowView::Type::scaled_bytes ? 1 : 4)) {}
-  const char* row(int64_t index) const {
-    const int64_t place = view.numbers != nullptr ? view.numbers[index] : index;
-    return static_cast<const char*>(view.data) + place * bytes;
-  }
-};
-
-// Fetches rows into the second-level cache, a cache line a call, up to the row that is allowed.
-// Memory delivers them while the loops that call it compute; fetched all at once, they would have
-// to be waited for.
-class Ahead {
- public:
-  explicit Ahead(const RowsInMemory& rows) : rows_(rows) {}
-  // Allows the rows before row `end` of the view.
-  void allow(int64_t end) {
-    if (row_ == end_ && row_ < end) place_ = rows_.row(row_);
-    end_ = end;
-  }
-  __attribute__((always_inline)) void fetch_line() {
-    if (row_ >= end_) return;
-    __builtin_prefetch(place_ + at_, 0, 2);
-    at_ += kCacheLine;
-    if (at_ < rows_.bytes) return;
-    at_ = 0;
-    if (++row_ < end_) place_ = rows_.row(row_);
-  }
-  void fetch_all() {
-    while (row_ < end_) fetch_line();
-  }
-
- private:
-  const RowsInMemory& rows_;
-  int64_t row_ = 0;
-  int64_t end_ = 0;
-  const char* place_ = nullptr;  // of row_, if that is below end_
-  int64_t at_ = 0;
 };
 
 // --- logits: z[r][c] = x[r] . w[c] ---

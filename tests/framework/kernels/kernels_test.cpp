@@ -91,6 +91,38 @@ class Problem {
     for (size_t i = 0; i < of_bias.size(); ++i) ASSERT_NEAR(bias_gradient[i], of_bias[i], 1e-6);
   }
 
+  void expect_output(const std::vector<float>& out, int64_t stride) const {
+    for (int64_t r = 0; r < c_.count; ++r) {
+      for (int64_t k = 0; k < stride; ++k) {
+        const float found = out[static_cast<size_t>(r * stride + k)];
+        if (k < c_.classes) {
+          ASSERT_NEAR(found, output(r, k), 1e-5);
+        } else {
+          ASSERT_EQ(found, 7.0F) << "is not to be written";
+        }
+      }
+    }
+  }
+
+  void expect_gradient_of(const std::vector<float>& g, int64_t stride) const {
+    for (int64_t k = 0; k < c_.classes; ++k) {
+      std::vector<double> expected(static_cast<size_t>(c_.features));
+      double sum = 0.0;
+      for (int64_t r = 0; r < c_.count; ++r) {
+        const double factor = g[static_cast<size_t>(r * stride + k)];
+        sum += factor;
+        for (int64_t i = 0; i < c_.features; ++i) {
+          expected[static_cast<size_t>(i)] += factor * value(rows[static_cast<size_t>(r)], i);
+        }
+      }
+      ASSERT_NEAR(bias_gradient[static_cast<size_t>(k)], sum, 1e-4);
+      for (int64_t i = 0; i < c_.features; ++i) {
+        const float found = weight_gradient[static_cast<size_t>(k * c_.features + i)];
+        ASSERT_NEAR(found, expected[static_cast<size_t>(i)], 1e-4);
+      }
+    }
+  }
+
   std::vector<float> weight, bias, floats, weight_gradient, bias_gradient, scratch;
   std::vector<uint8_t> bytes;
   std::vector<int64_t> rows, labels;
@@ -100,15 +132,20 @@ class Problem {
   static constexpr float kScale = 1.0F / 255.0F;
   static constexpr float kZeroPoint = 64.0F;
 
+  double output(int64_t r, int64_t k) const {
+    double sum = bias[static_cast<size_t>(k)];
+    for (int64_t i = 0; i < c_.features; ++i) {
+      const auto w = static_cast<size_t>(k * c_.features + i);
+      sum += static_cast<double>(weight[w]) * value(rows[static_cast<size_t>(r)], i);
+    }
+    return sum;
+  }
+
   std::vector<double> probabilities(int64_t r) const {
-    std::vector<double> p(bias.begin(), bias.end());
+    std::vector<double> p(bias.size());
     double sum = 0.0;
     for (size_t k = 0; k < p.size(); ++k) {
-      for (int64_t i = 0; i < c_.features; ++i) {
-        const auto w = k * static_cast<size_t>(c_.features) + static_cast<size_t>(i);
-        p[k] += static_cast<double>(weight[w]) * value(rows[static_cast<size_t>(r)], i);
-      }
-      p[k] = std::exp(p[k]);
+      p[k] = std::exp(output(r, static_cast<int64_t>(k)));
       sum += p[k];
     }
     for (double& one : p) one /= sum;
@@ -255,6 +292,55 @@ TEST(Kernels, bytes_become_scaled_floats) {
     for (size_t i = 0; i < bytes.size(); ++i) {
       EXPECT_EQ(out[i], (static_cast<float>(bytes[i]) - 2.0F) * 0.5F) << kernels->name;
     }
+  }
+}
+
+// By comparison with float64: the products with rows that are read in place, one and several groups
+// of outputs, and a matrix of results that is wider than it need be.
+TEST(Kernels, linear_layers_are_those_of_the_formula) {
+  for (const auto* kernels : available()) {
+    for (const int64_t outputs : {1, 10, 32}) {
+      for (const int64_t features : {1, 13, 64, 784}) {
+        for (const int64_t count : {1, 7, 130}) {
+          for (const bool is_bytes : {false, true}) {
+            SCOPED_TRACE(std::string(kernels->name) + " outputs " + std::to_string(outputs) +
+                         " features " + std::to_string(features) + " rows " +
+                         std::to_string(count) + (is_bytes ? " bytes" : ""));
+            Problem problem({outputs, features, count, is_bytes, true});
+            const auto pass = problem.pass();
+            const int64_t stride = outputs + 3;
+            std::vector<float> out(static_cast<size_t>(count * stride), 7.0F);
+            std::vector<float> scratch(static_cast<size_t>(linear_scratch_size(outputs, features)));
+            kernels->linear_output({.rows = pass.rows,
+                                    .weight = pass.weight,
+                                    .bias = pass.bias,
+                                    .outputs = outputs,
+                                    .out = out.data(),
+                                    .stride = stride,
+                                    .scratch = scratch.data()});
+            problem.expect_output(out, stride);
+            kernels->linear_gradient({.rows = pass.rows,
+                                      .gradient = out.data(),
+                                      .stride = stride,
+                                      .outputs = outputs,
+                                      .weight_gradient = pass.weight_gradient,
+                                      .bias_gradient = pass.bias_gradient,
+                                      .scratch = scratch.data()});
+            problem.expect_gradient_of(out, stride);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Kernels, numbers_are_added) {
+  for (const auto* kernels : available()) {
+    std::vector<float> from(77), to(77, 1.0F);
+    for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<float>(i);
+    kernels->add(from.data(), 76, to.data());
+    for (size_t i = 0; i < 76; ++i) EXPECT_EQ(to[i], static_cast<float>(i) + 1.0F) << kernels->name;
+    EXPECT_EQ(to[76], 1.0F) << kernels->name;
   }
 }
 

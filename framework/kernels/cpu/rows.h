@@ -1,0 +1,126 @@
+#pragma once
+
+// The rows of a pass: taken block by block, so that a block stays in the cache while it is used
+// several times, and fetched ahead. Only implementation.h and tiles.h include this file.
+#include <cstdint>
+
+#include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cpu/layout.h>
+
+namespace levin::kernels {
+namespace {
+
+constexpr int64_t kCacheLine = 64;
+constexpr int64_t kMostRows = 64;  // of a block
+// The first block is small, because its rows have to be waited for. All others are fetched into the
+// cache meanwhile, as far as memory is fast enough.
+constexpr int64_t kFirstBlock = 8;
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+inline bool has_bytes(const RowView& rows) { return rows.type == RowView::Type::scaled_bytes; }
+
+// The rows of a view as they lie in memory, which takes `bytes` for each.
+struct RowsInMemory {
+  const RowView& view;
+  int64_t bytes;
+
+  explicit RowsInMemory(const RowView& rows)
+      : view(rows), bytes(rows.row_size * (has_bytes(rows) ? 1 : 4)) {}
+  const char* row(int64_t index) const {
+    const int64_t place = view.numbers != nullptr ? view.numbers[index] : index;
+    return static_cast<const char*>(view.data) + place * bytes;
+  }
+};
+
+// Fetches rows into the second-level cache, a cache line a call, up to the row that is allowed.
+// Memory delivers them while the loops that call it compute; fetched all at once, they would have
+// to be waited for.
+class Ahead {
+ public:
+  explicit Ahead(const RowsInMemory& rows) : rows_(rows) {}
+  // Allows the rows before row `end` of the view.
+  void allow(int64_t end) {
+    if (row_ == end_ && row_ < end) place_ = rows_.row(row_);
+    end_ = end;
+  }
+  __attribute__((always_inline)) void fetch_line() {
+    if (row_ >= end_) return;
+    __builtin_prefetch(place_ + at_, 0, 2);
+    at_ += kCacheLine;
+    if (at_ < rows_.bytes) return;
+    at_ = 0;
+    if (++row_ < end_) place_ = rows_.row(row_);
+  }
+  void fetch_all() {
+    while (row_ < end_) fetch_line();
+  }
+
+ private:
+  const RowsInMemory& rows_;
+  int64_t row_ = 0;
+  int64_t end_ = 0;
+  const char* place_ = nullptr;  // of row_, if that is below end_
+  int64_t at_ = 0;
+};
+
+// Hands out parts of the scratch memory, each of whole cache lines.
+class Scratch {
+ public:
+  explicit Scratch(float* memory) {
+    const auto address = reinterpret_cast<uintptr_t>(memory);
+    next_ = memory + (kCacheLine - address % kCacheLine) % kCacheLine / sizeof(float);
+  }
+  float* take(int64_t floats) {
+    float* taken = next_;
+    next_ += padded(floats);
+    return taken;
+  }
+  float* take_filled(int64_t floats, float value) {
+    float* taken = take(floats);
+    for (int64_t i = 0; i < floats; ++i) taken[i] = value;
+    return taken;
+  }
+
+ private:
+  float* next_;
+};
+
+// Calls `work(rows, first, count, ahead)` for each block of the view: `count` rows, the first of
+// which is row `first`, each of `width` values of type Value. If the rows of the view are narrower,
+// they are copies, which zeros fill up, in `room` for rows_a_block(width) rows of floats.
+template <class Value, class Work>
+inline void for_blocks(const RowView& view, int64_t width, float* room, const Work& work) {
+  const RowsInMemory rows(view);
+  const int64_t most = rows_a_block(padded(view.row_size));
+  Ahead ahead(rows);
+  ahead.allow(smaller(view.count, kFirstBlock));
+  ahead.fetch_all();
+  const Value* block[kMostRows];
+  for (int64_t first = 0, count; first < view.count; first += count) {
+    count = smaller(view.count - first, first == 0 ? kFirstBlock : most);
+    ahead.allow(smaller(view.count, first + count + most));
+    for (int64_t r = 0; r < count; ++r) {
+      block[r] = reinterpret_cast<const Value*>(rows.row(first + r));
+      if (width == view.row_size) continue;
+      auto* copy = reinterpret_cast<Value*>(room + r * width);
+      for (int64_t i = 0; i < view.row_size; ++i) copy[i] = block[r][i];
+      for (int64_t i = view.row_size; i < width; ++i) copy[i] = 0;
+      block[r] = copy;
+    }
+    work(static_cast<const Value* const*>(block), first, count, ahead);
+  }
+}
+
+// Calls `work.template operator()<Value>()` with the type of the values as they lie in memory.
+template <class Work>
+inline void with_values_of(const RowView& view, const Work& work) {
+  if (has_bytes(view)) {
+    work.template operator()<uint8_t>();
+  } else {
+    work.template operator()<float>();
+  }
+}
+
+}  // namespace
+}  // namespace levin::kernels
