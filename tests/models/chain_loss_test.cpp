@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <levin/framework/data/dataset.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
@@ -116,6 +117,36 @@ TEST(ChainLoss, has_the_same_bits_for_any_number_of_threads) {
   ByAutograd plain(options);
   plain.load_state_dict(closed.state_dict());
   expect_same(outcomes[0], step_of(plain, batch));
+}
+
+// Rows that the first layer reads where they lie, and ones of which it needs a copy.
+TEST(ChainLoss, reads_rows_of_floats_and_bytes_in_place) {
+  constexpr int64_t kFeatures = 320;  // data sets copy short rows
+  seed_everything(1);
+  const auto labels = torch::randint(3, {90}, torch::kLong);
+  TensorDataset floats(torch::randn({90, kFeatures}), labels);
+  TensorDataset bytes(torch::randint(256, {90, kFeatures}).to(torch::kByte), labels);
+  bytes.set_scale("input", {.scale = 1.0F / 128.0F, .zero_point = 127.5F});
+  const std::vector<int64_t> rows{88, 3, 3, 41, 0, 17, 89, 5, 60, 61, 62};
+  for (const auto* data : {&floats, &bytes}) {
+    for (const auto& hidden : std::vector<std::vector<int64_t>>{{7}, {80, 5}, {}}) {
+      SCOPED_TRACE(testing::PrintToString(hidden));
+      auto options = options_of(hidden);
+      options.in_features = kFeatures;
+      Counting closed(options);
+      ByAutograd plain(options);
+      plain.load_state_dict(closed.state_dict());
+      EXPECT_EQ(closed.reads_rows_in_place(), hidden.empty() || hidden[0] <= 64);
+      EXPECT_FALSE(plain.reads_rows_in_place());
+      Batch selected;
+      data->select_batch(rows, selected);
+      EXPECT_FALSE(selected.input_rows().is_dense());
+      Batch gathered;
+      data->get_batch(rows, gathered);
+      expect_same(step_of(closed, selected), step_of(plain, gathered));
+      EXPECT_EQ(closed.by_autograd, 0);
+    }
+  }
 }
 
 TEST(ChainLoss, penalties_are_added_by_autograd) {
