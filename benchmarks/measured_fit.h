@@ -44,7 +44,7 @@ inline Ratio ratio_of(const std::vector<double>& over, const std::vector<double>
 
 /// Images of MNIST's shape, most of whose pixels are 0, shuffled anew in each epoch. Each class has
 /// a pattern, which noise hides in part, so that training neither ends nor comes to a standstill.
-/// They lie in huge pages, as those of MNISTDataModule do.
+/// Floats lie in huge pages and bytes don't, as those of MNISTDataModule.
 class Images : public levin::DataModule {
  public:
   /// `as_bytes`: each pixel is a byte that stands for a number in [0, 1]; otherwise it is a
@@ -56,9 +56,9 @@ class Images : public levin::DataModule {
     auto images = 0.7 * patterns.index_select(0, labels) +
                   torch::rand({rows, kFeatures}).lt(0.2).to(torch::kFloat);
     images.clamp_max_(1.0);
-    auto stored =
-        levin::empty_in_huge_pages(images.sizes(), as_bytes ? torch::kByte : torch::kFloat);
-    stored.copy_(as_bytes ? images.mul_(255.0) : images);
+    auto stored = as_bytes ? images.mul_(255.0).to(torch::kByte)
+                           : levin::empty_in_huge_pages(images.sizes(), torch::kFloat);
+    if (!as_bytes) stored.copy_(images);
     data_ = std::make_shared<levin::TensorDataset>(stored, labels);
     if (as_bytes) data_->set_scale("input", {.scale = 1.0F / 255.0F});
   }

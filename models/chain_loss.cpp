@@ -19,25 +19,31 @@ namespace {
 // The logits that a part of the softmax has: about 20 us of a core.
 constexpr int64_t kLogitsAPart = 65'536;
 
-torch::Tensor rows_of(const torch::Tensor& matrix, int64_t begin, int64_t end) {
+torch::Tensor rows_between(const torch::Tensor& matrix, int64_t begin, int64_t end) {
   return matrix.narrow(0, begin, end - begin);
 }
 
 }  // namespace
 
-bool ChainLoss::can_learn(const Rows& input, const std::vector<ChainLayer>& layers) {
+bool ChainLoss::can_learn(const std::vector<ChainLayer>& layers) {
+  return layers.back().weight.size(0) > 1 &&
+         std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
+           return ReadyGradients::can_take(layer.weight) &&
+                  (!layer.bias.defined() || ReadyGradients::can_take(layer.bias));
+         });
+}
+
+bool ChainLoss::can_learn(const Rows& input, const torch::Tensor& labels,
+                          const std::vector<ChainLayer>& layers) {
   if (!at::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU)) return false;
-  const bool are_plain = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-    return ReadyGradients::can_take(layer.weight) &&
-           (!layer.bias.defined() || ReadyGradients::can_take(layer.bias));
-  });
-  if (!are_plain || input.row_shape().empty()) return false;
   const auto view = input.view();
-  return view && view->count > 0 && view->row_size == layers.front().weight.size(1);
+  return view && view->count > 0 && view->row_size == layers.front().weight.size(1) &&
+         !input.row_shape().empty() && labels.is_cpu() && labels.numel() == view->count &&
+         can_learn(layers);
 }
 
 bool ChainLoss::reads_rows_in_place(const std::vector<ChainLayer>& layers) {
-  return reads_in_place(layers.front().weight);
+  return reads_in_place(layers.front().weight) && can_learn(layers);
 }
 
 void ChainLoss::make_room(int64_t rows, const std::vector<ChainLayer>& layers) {
@@ -50,6 +56,7 @@ void ChainLoss::make_room(int64_t rows, const std::vector<ChainLayer>& layers) {
     const int64_t out = layers[i].weight.size(0);
     if (i + 1 == layers.size()) {
       reserve_logits(rows, out);
+      kept.gradient.reset();
       continue;
     }
     kept.output.reset();  // which may share the memory of `sum`
@@ -63,7 +70,7 @@ void ChainLoss::make_room(int64_t rows, const std::vector<ChainLayer>& layers) {
   }
 }
 
-/// The kernel wants rows of whole vectors. The columns behind the logits are zeros.
+/// The kernel wants rows of whole vectors. The columns behind the logits begin as zeros.
 void ChainLoss::reserve_logits(int64_t rows, int64_t classes) {
   auto& logits = kept_.back().sum;
   logits.reset();  // a view of padded_logits_
@@ -109,8 +116,8 @@ void ChainLoss::write_output(size_t layer, const Input& input,
   const auto& [weight, bias] = layers[layer];
   const auto activate = [&](int64_t begin, int64_t end) {
     if (layer + 1 == layers.size()) return;
-    auto output = rows_of(kept.output, begin, end);
-    activation_.write(output, rows_of(kept.sum, begin, end));
+    auto output = rows_between(kept.output, begin, end);
+    activation_.write(output, rows_between(kept.sum, begin, end));
   };
   if (layer == 0 && input.rows) {
     linear_output(kept.sum, *input.rows, weight, bias, scratch_, activate);
@@ -159,9 +166,9 @@ torch::Tensor ChainLoss::operator()(const Rows& input, const torch::Tensor& labe
     const auto& gradient = gradient_of(kept_[i]);
     linear_input_gradient(
         before.gradient, gradient, layers[i].weight, [&](int64_t begin, int64_t end) {
-          auto own = rows_of(before.gradient, begin, end);
+          auto own = rows_between(before.gradient, begin, end);
           const auto& kept = activation_.derives_from_x ? before.sum : before.output;
-          activation_.derive(own, rows_of(kept, begin, end));
+          activation_.derive(own, rows_between(kept, begin, end));
         });
   }
   return ready_.make_loss(loss);

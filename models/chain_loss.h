@@ -21,14 +21,16 @@ struct ChainLayer {
 /// The mean softmax cross-entropy of a chain of linear layers with an activation between them,
 /// together with its gradients: the forward pass, the loss and the backward pass as matrix products
 /// into memory that is kept from step to step, without autograd. The result is nevertheless an
-/// ordinary loss with a graph (see ReadyGradients). For a module of your own that is such a chain:
+/// ordinary loss with a graph (see ReadyGradients). A classifier of your own that is such a chain
+/// has a member `levin::ChainLoss chain_loss_{levin::find_activation("relu")};` and
 ///
-///     bool reads_rows_in_place() const override { return ChainLoss::reads_rows_in_place(chain());
-///     } torch::Tensor batch_loss(const levin::Batch& batch, const torch::Tensor& targets) override
-///     {
-///       const auto& rows = batch.input_rows();
-///       if (!ChainLoss::can_learn(rows, chain())) return Classifier::batch_loss(batch, targets);
-///       return chain_loss_(rows, targets, chain());
+///     bool reads_rows_in_place() const override {
+///       return levin::ChainLoss::reads_rows_in_place(layers());
+///     }
+///     torch::Tensor batch_loss(const levin::Batch& batch, const torch::Tensor& y) override {
+///       const auto& x = batch.input_rows();
+///       if (!levin::ChainLoss::can_learn(x, y, layers())) return Classifier::batch_loss(batch, y);
+///       return chain_loss_(x, y, layers());
 ///     }
 ///     void backward(const torch::Tensor& loss) override {
 ///       if (!chain_loss_.backward(loss)) Classifier::backward(loss);
@@ -37,13 +39,19 @@ struct ChainLayer {
 /// Bits are the same for any number of threads.
 class ChainLoss {
  public:
+  /// `activation` must outlive this object, as those of `find_activation` do.
   explicit ChainLoss(const Activation& activation) : activation_(activation) {}
 
-  /// Whether the closed form can be used: gradients are being recorded, there is at least one row,
-  /// the rows are float32 numbers or scaled bytes in plain memory, as many as the first weight has
-  /// columns, the parameters are of the kind that ReadyGradients takes, and autocast is off.
-  static bool can_learn(const Rows& input, const std::vector<ChainLayer>& layers);
-  /// Whether the first layer reads rows best where they lie, because its weights are few.
+  /// Whether the closed form can be used: gradients are being recorded, autocast is off, the layers
+  /// are as `can_learn` demands, there is at least one row and a label for each, and each row has
+  /// as many float32 numbers or scaled bytes, in plain memory, as the first weight has columns.
+  static bool can_learn(const Rows& input, const torch::Tensor& labels,
+                        const std::vector<ChainLayer>& layers);
+  /// Whether the layers are of the kind that the closed form takes: their parameters are as
+  /// ReadyGradients takes them, and the last one has at least two outputs.
+  static bool can_learn(const std::vector<ChainLayer>& layers);
+  /// Whether the first layer reads rows best where they lie: the closed form takes the layers, and
+  /// the first one's weights are few.
   static bool reads_rows_in_place(const std::vector<ChainLayer>& layers);
 
   /// Returns the loss, []. `labels`: [rows] int64, each in [0, classes), which isn't checked.

@@ -45,9 +45,9 @@ void linear_input_gradient(
 void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias,
                                 const torch::Tensor& gradient, const torch::Tensor& x);
 
-/// The same for rows x that are read in place, for weights that `reads_in_place` is true for. In
-/// `out` and `gradient`, only rows may be further apart than they are long. `scratch` is kept from
-/// call to call.
+/// The same for rows x that are read in place, for weights that `reads_in_place` is true for. The
+/// row stride of `out` and `gradient` may be larger than their number of columns. `scratch` is kept
+/// from call to call.
 void linear_output(
     torch::Tensor& out, const kernels::RowView& x, const torch::Tensor& weight,
     const torch::Tensor& bias, std::vector<float>& scratch, ForRows then = [](int64_t, int64_t) {});

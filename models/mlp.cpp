@@ -70,9 +70,7 @@ torch::Tensor MLP::forward(const torch::Tensor& input) {
   return linear(x, layers_.back()->weight, layers_.back()->bias);
 }
 
-bool MLP::has_closed_form() const {
-  return typeid(*this) == typeid(MLP) && options_.dropout == 0.0;
-}
+bool MLP::has_closed_form() const { return typeid(*this) == typeid(MLP); }
 
 const std::vector<ChainLayer>& MLP::chain() const {
   chain_.resize(layers_.size());
@@ -80,16 +78,16 @@ const std::vector<ChainLayer>& MLP::chain() const {
   return chain_;
 }
 
+bool MLP::uses_closed_form() const { return has_closed_form() && options_.dropout == 0.0; }
+
 bool MLP::reads_rows_in_place() const {
-  return has_closed_form() && ChainLoss::reads_rows_in_place(chain());
+  return uses_closed_form() && ChainLoss::reads_rows_in_place(chain());
 }
 
 torch::Tensor MLP::batch_loss(const Batch& batch, const torch::Tensor& targets) {
-  if (has_closed_form() && targets.is_cpu()) {
+  if (uses_closed_form()) {
     const auto& rows = batch.input_rows();
-    if (targets.numel() == rows.size() && ChainLoss::can_learn(rows, chain())) {
-      return chain_loss_(rows, targets, chain_);
-    }
+    if (ChainLoss::can_learn(rows, targets, chain())) return chain_loss_(rows, targets, chain_);
   }
   return Classifier::batch_loss(batch, targets);
 }

@@ -67,11 +67,12 @@ class MLP : public Classifier {
 
  protected:
   torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets) override;
-  /// Whether steps may use the closed form of the gradients. False with dropout, and in a subclass,
-  /// which may have another `forward` or `loss`, unless it overrides this.
+  /// Whether steps may use the closed form of the gradients. False in a subclass, which may have
+  /// another `forward` or `loss`, unless it overrides this. With dropout, they never do.
   virtual bool has_closed_form() const;
 
  private:
+  bool uses_closed_form() const;
   const std::vector<ChainLayer>& chain() const;
 
   MLPOptions options_;

@@ -11,7 +11,8 @@ namespace levin {
 namespace {
 
 constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
-// Smaller blocks may lie in memory that malloc has used before. This is its largest threshold.
+// A smaller block may lie in memory that malloc has used before. This is the largest size from
+// which on glibc's takes a block from the system (the upper limit of its mmap threshold).
 constexpr size_t kLarge = size_t{32} << 20;
 
 }  // namespace

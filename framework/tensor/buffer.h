@@ -1,7 +1,7 @@
 #pragma once
 
-// Functions for reusing the memory of batches: a loader writes the next batch into the tensors of
-// an earlier one, if nobody else holds them any more, instead of allocating new ones.
+// The memory of tensors. A loader writes the next batch into the tensors of an earlier one, if
+// nobody else holds them any more, instead of allocating new ones; large data lie in huge pages.
 
 #include <levin/framework/tensor/tensor.h>
 

@@ -1,13 +1,19 @@
 #include <levin/models/chain_loss.h>
 
+#include <cmath>
+#include <limits>
+#include <numeric>
+
 #include "models/support.h"
 
 #include <torch/torch.h>
 
+#include <levin/datamodules/array.h>
 #include <levin/framework/data/dataset.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
+#include <levin/framework/trainer/trainer.h>
 #include <levin/models/mlp.h>
 
 namespace levin::chain_loss_test {
@@ -97,26 +103,94 @@ TEST(ChainLoss, each_step_has_the_loss_and_gradients_of_autograd) {
   }
 }
 
+// Several parts of each product: of a first layer that copies its rows, and of one that reads them
+// in place, floats and bytes.
 TEST(ChainLoss, has_the_same_bits_for_any_number_of_threads) {
   seed_everything(1);
-  const MLPOptions options{.in_features = 300, .num_classes = 40, .hidden_sizes = {256, 128}};
-  Counting closed(options);
-  const Batch batch = random_batch(512, 300, 40);
-  std::vector<Outcome> outcomes;
-  for (const int threads : {1, 2, 3}) {
-    ThreadScope scope;
-    scope.set({.threads = 1, .sharing = threads});
-    outcomes.push_back(step_of(closed, batch));
-  }
-  for (size_t k = 1; k < outcomes.size(); ++k) {
-    EXPECT_EQ(outcomes[k].loss, outcomes[0].loss);
-    for (size_t i = 0; i < outcomes[0].gradients.size(); ++i) {
-      EXPECT_TRUE(torch::equal(outcomes[k].gradients[i], outcomes[0].gradients[i])) << i;
+  constexpr int64_t kRows = 2048;
+  const auto labels = torch::randint(100, {kRows}, torch::kLong);
+  TensorDataset floats(torch::randn({kRows, 320}), labels);
+  TensorDataset bytes(torch::randint(256, {kRows, 320}).to(torch::kByte), labels);
+  bytes.set_scale("input", {.scale = 1.0F / 128.0F, .zero_point = 127.5F});
+  std::vector<int64_t> all(kRows);
+  std::iota(all.rbegin(), all.rend(), 0);
+  for (const auto* data : {&floats, &bytes}) {
+    for (const auto& hidden : std::vector<std::vector<int64_t>>{{256, 128}, {64}}) {
+      SCOPED_TRACE(testing::PrintToString(hidden));
+      const MLPOptions options{.in_features = 320, .num_classes = 100, .hidden_sizes = hidden};
+      Counting closed(options);
+      Batch batch;
+      data->select_batch(all, batch);
+      std::vector<Outcome> outcomes;
+      for (const int threads : {1, 2, 3}) {
+        ThreadScope scope;
+        scope.set({.threads = 1, .sharing = threads});
+        outcomes.push_back(step_of(closed, batch));
+      }
+      for (size_t k = 1; k < outcomes.size(); ++k) {
+        EXPECT_EQ(outcomes[k].loss, outcomes[0].loss);
+        for (size_t i = 0; i < outcomes[0].gradients.size(); ++i) {
+          EXPECT_TRUE(torch::equal(outcomes[k].gradients[i], outcomes[0].gradients[i])) << i;
+        }
+      }
+      ByAutograd plain(options);
+      plain.load_state_dict(closed.state_dict());
+      expect_same(outcomes[0], step_of(plain, batch));
+      EXPECT_EQ(closed.by_autograd, 0);
     }
   }
+}
+
+// A step that is skipped, or weights that are loaded, may follow a NaN.
+TEST(ChainLoss, a_batch_with_nan_leaves_nothing_behind) {
+  Counting closed(options_of({7}));
+  ByAutograd plain(options_of({7}));
+  plain.load_state_dict(closed.state_dict());
+  Batch bad = random_batch(40);
+  bad.input().fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(step_of(closed, bad).loss));
+  const Batch good = random_batch(40);
+  expect_same(step_of(closed, good), step_of(plain, good));
+}
+
+TEST(ChainLoss, a_fit_reads_the_rows_where_they_are) {
+  class Watching : public Counting {
+   public:
+    using Counting::Counting;
+    torch::Tensor training_step(const Batch& batch, Step& step) override {
+      ++(batch.input_rows().is_dense() ? copied : in_place);
+      return Counting::training_step(batch, step);
+    }
+    int copied = 0;
+    int in_place = 0;
+  };
+  auto options = options_of({7});
+  options.in_features = 100;
+  const auto x = torch::randn({60, 100});
+  const auto x_before = x.clone();
+  const auto y = torch::randint(3, {60}, torch::kLong);
+  const auto fit = [&](Module& model) {
+    seed_everything(5);
+    ArrayDataModule data(x, y, {.batch_size = 8, .val_split = 0.0, .test_split = 0.0});
+    Trainer({.accelerator = "cpu", .max_epochs = 2}).fit(model, data);
+  };
+  Watching closed(options);
   ByAutograd plain(options);
   plain.load_state_dict(closed.state_dict());
-  expect_same(outcomes[0], step_of(plain, batch));
+  fit(closed);
+  fit(plain);
+  EXPECT_EQ(closed.in_place, 16);
+  EXPECT_EQ(closed.copied, 0);
+  EXPECT_EQ(closed.by_autograd, 0);
+  for (size_t i = 0; i < closed.parameters().size(); ++i) {
+    EXPECT_TENSORS_NEAR(closed.parameters()[i], plain.parameters()[i], 1e-5);
+  }
+  EXPECT_TRUE(torch::equal(x, x_before)) << "the data were written";
+
+  Watching frozen(options);
+  frozen.parameters()[0].set_requires_grad(false);
+  fit(frozen);
+  EXPECT_EQ(frozen.in_place, 0);
 }
 
 // Rows that the first layer reads where they lie, and ones of which it needs a copy.
@@ -204,9 +278,12 @@ TEST(ChainLoss, is_left_where_it_does_not_fit) {
   StepRunner().train(frozen, random_batch(40));
   EXPECT_EQ(frozen.by_autograd, 1);
 
+  Counting binary({.in_features = 20, .num_classes = 2, .hidden_sizes = {7}});
+  EXPECT_FALSE(ChainLoss::can_learn({{binary.parameters()[0], {}}, {torch::ones({1, 7}), {}}}));
+
   auto dropping = options_of({7});
   dropping.dropout = 0.5;
-  MLP with_dropout(dropping);
+  Counting with_dropout(dropping);
   ByAutograd plain(dropping);
   plain.load_state_dict(with_dropout.state_dict());
   const Batch other = random_batch(40);

@@ -3,9 +3,10 @@
 // The loops themselves. Three files include this one (portable.cpp, avx2.cpp and avx512.cpp). Each
 // is compiled for one kind of vector unit and sets LEVIN_LANES, the number of floats in a vector.
 //
-// Everything here is local to the including file, and nothing of the standard library is called. If
-// an inline function with external linkage were compiled here, the linker might keep this copy of
-// it for the whole program, which would then fail on machines that lack the vector unit.
+// Everything here is local to the including file, or always inlined, and nothing of the standard
+// library is called. If an inline function with external linkage were compiled here, the linker
+// might keep this copy of it for the whole program, which would then fail on machines that lack the
+// vector unit.
 #include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
@@ -142,7 +143,13 @@ __attribute__((noinline)) double run_pass(const SoftmaxGradient& pass) {
   float* bias = scratch.take_filled(pass.stride, kImpossible);
   for (int64_t c = 0; c < pass.classes; ++c) bias[c] = 0.0F;
   const Loss loss = {1.0F, pass.multiplier, bias, scratch.take_filled(pass.stride, 0.0F)};
-  return softmax_rows(pass.logits, pass.labels, pass.count, shape, loss);
+  const double total = softmax_rows(pass.logits, pass.labels, pass.count, shape, loss);
+  if (total == total) return total;
+  // NaN has also reached the columns behind the logits, which the next call may read.
+  for (int64_t r = 0; r < pass.count; ++r) {
+    for (int64_t c = pass.classes; c < pass.stride; ++c) pass.logits[r * pass.stride + c] = 0.0F;
+  }
+  return total;
 }
 
 __attribute__((noinline)) void run_pass(const LinearOutput& pass) {

@@ -63,7 +63,7 @@ int64_t scratch_size(int64_t classes, int64_t features);
 struct SoftmaxGradient {
   /// [count, stride], of which the first `classes` columns are logits. `stride` is padded_classes;
   /// the columns behind them must be finite numbers. The logits are overwritten by their gradient,
-  /// multiplier * (softmax - one hot), and the other columns by 0.
+  /// multiplier * (softmax - one hot), and the other columns by finite numbers below 2e-38.
   float* logits = nullptr;
   int64_t stride = 0;
   int64_t count = 0;

@@ -1,8 +1,8 @@
 #pragma once
 
 // Vectors of LEVIN_LANES floats, by the vector extensions of gcc and clang: the operators +, *, <
-// and ?: work on all lanes at once. Used by tiles.h and implementation.h, in the files that are
-// compiled for one vector unit each; implementation.h says why everything is local to those files.
+// and ?: work on all lanes at once. Included by files that are compiled for one vector unit each;
+// implementation.h says why everything is local to those files.
 #include <cstdint>
 
 #if defined(__AVX2__)
@@ -27,8 +27,8 @@ typedef uint8_t Bytes __attribute__((vector_size(kLanes), aligned(1), may_alias)
 // number in every lane.
 inline Vector load(const float* from) { return *reinterpret_cast<const InMemory*>(from); }
 inline Vector load(const uint8_t* from) {
-  // gcc 12 takes the bytes one by one if it is left to find the instruction. With the plain form
-  // of AVX-512's, it warns of a value in its own header.
+  // gcc 12 takes the bytes one by one if it is left to find the instruction. The unmasked intrinsic
+  // of AVX-512 makes it warn about its own header.
 #if defined(__AVX512F__)
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   const auto integers = (Integers)_mm512_maskz_cvtepu8_epi32(0xFFFF, bytes);
@@ -69,20 +69,24 @@ struct Larger {
 
 // Combines the groups of four floats of a vector into one. Halves are combined first, which takes
 // the fewest moves between lanes.
+#if LEVIN_LANES > 4
+template <class Combine>
+inline Four folded(Vector value, Combine combine) {
+  typedef float Half __attribute__((vector_size(kLanes * 2)));
+  union {
+    Vector whole;
+    Half halves[2];
+  } split = {value};
+  const Half half = combine(split.halves[0], split.halves[1]);
 #if LEVIN_LANES > 8
-typedef float Eight __attribute__((vector_size(32)));
-template <class Combine>
-inline Four folded(Vector value, Combine combine) {
-  const Eight half = combine(__builtin_shufflevector(value, value, 0, 1, 2, 3, 4, 5, 6, 7),
-                             __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15));
-  return combine(__builtin_shufflevector(half, half, 0, 1, 2, 3),
-                 __builtin_shufflevector(half, half, 4, 5, 6, 7));
-}
-#elif LEVIN_LANES > 4
-template <class Combine>
-inline Four folded(Vector value, Combine combine) {
-  return combine(__builtin_shufflevector(value, value, 0, 1, 2, 3),
-                 __builtin_shufflevector(value, value, 4, 5, 6, 7));
+  union {
+    Half whole;
+    Four halves[2];
+  } again = {half};
+  return combine(again.halves[0], again.halves[1]);
+#else
+  return half;
+#endif
 }
 #else
 template <class Combine>
@@ -103,15 +107,25 @@ inline float largest_of(Vector value) {
   return larger(larger(four[0], four[2]), larger(four[1], four[3]));
 }
 
+// Returns the given entries of `a`, whose numbers are 0 to 3, and `b`, 4 to 7.
+template <int... kFrom>
+inline Four picked(Four a, Four b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, kFrom...);
+#else
+  typedef int32_t Numbers __attribute__((vector_size(16)));
+  return __builtin_shuffle(a, b, Numbers{kFrom...});
+#endif
+}
+
 // Returns the sums of the lanes of four vectors, each with the same bits as `sum_of`.
 inline Four sums_of_four(const Vector* values) {
   const Four a = folded(values[0], Add()), b = folded(values[1], Add());
   const Four c = folded(values[2], Add()), d = folded(values[3], Add());
-  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) +
-                  __builtin_shufflevector(a, b, 2, 6, 3, 7);  // a0 + a2, b0 + b2, a1 + a3, b1 + b3
-  const Four cd =
-      __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  // a0 + a2, b0 + b2, a1 + a3, b1 + b3
+  const Four ab = picked<0, 4, 1, 5>(a, b) + picked<2, 6, 3, 7>(a, b);
+  const Four cd = picked<0, 4, 1, 5>(c, d) + picked<2, 6, 3, 7>(c, d);
+  return picked<0, 1, 4, 5>(ab, cd) + picked<2, 3, 6, 7>(ab, cd);
 }
 
 // Returns e^x in each lane, for x <= 0. An x below -87 is taken as -87, where e^x is nearly the

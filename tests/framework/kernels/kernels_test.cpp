@@ -238,7 +238,8 @@ TEST(Kernels, logits_become_the_gradient_of_their_cross_entropy) {
         SCOPED_TRACE(std::string(kernels->name) + " classes " + std::to_string(classes) + " rows " +
                      std::to_string(count));
         const int64_t stride = padded_classes(classes);
-        std::vector<float> z(static_cast<size_t>(count * stride)), scratch(3 * z.size());
+        std::vector<float> z(static_cast<size_t>(count * stride));
+        std::vector<float> scratch(static_cast<size_t>(3 * stride));
         for (float& value : z) value = uniform(random);
         std::vector<int64_t> labels;
         for (int64_t r = 0; r < count; ++r) {

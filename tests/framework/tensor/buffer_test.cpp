@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -70,6 +74,46 @@ TEST(Buffers, are_reused_where_they_fit_and_replaced_where_not) {
     inference = fresh();
   }
   EXPECT_FALSE(reused(std::move(inference), 4, {3}, at::kFloat));  // training can't use it
+}
+
+/// Whether the kernel was asked for huge pages at that address: the flag "hg" of its mapping.
+bool asks_for_huge_pages(const void* address) {
+  std::ifstream maps("/proc/self/smaps");
+  const auto wanted = reinterpret_cast<uintptr_t>(address);
+  bool is_there = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
+      is_there = begin <= wanted && wanted < end;
+    }
+    if (is_there && line.starts_with("VmFlags:")) return line.find(" hg") != std::string::npos;
+  }
+  return false;
+}
+
+TEST(Buffers, large_ones_lie_in_huge_pages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
+    GTEST_SKIP() << "this system has no transparent huge pages";
+  }
+  const auto large = empty_in_huge_pages({12, 1 << 20}, at::kFloat);
+  EXPECT_EQ(large.sizes(), (std::vector<int64_t>{12, 1 << 20}));
+  EXPECT_EQ(large.scalar_type(), at::kFloat);
+  EXPECT_TRUE(asks_for_huge_pages(large.const_data_ptr<float>() + (6 << 20)));
+  const auto small = empty_in_huge_pages({1 << 10}, at::kByte);
+  EXPECT_EQ(small.numel(), 1 << 10);
+  EXPECT_FALSE(asks_for_huge_pages(small.const_data_ptr<uint8_t>()));
+}
+
+TEST(Buffers, conversion_keeps_the_values_and_no_graph) {
+  const auto bytes = torch::arange(12, torch::kByte).view({3, 4});
+  const auto floats = converted_in_huge_pages(bytes, at::kFloat);
+  EXPECT_TRUE(torch::equal(floats, torch::arange(12, torch::kFloat).view({3, 4})));
+  EXPECT_TRUE(converted_in_huge_pages(floats, at::kFloat).is_same(floats));
+  const auto transposed = converted_in_huge_pages(bytes.t(), at::kDouble);
+  EXPECT_TRUE(transposed.is_contiguous());
+  EXPECT_EQ(transposed[1][2].item<double>(), 9.0);
+  const auto weight = torch::ones({3}, torch::requires_grad());
+  EXPECT_FALSE(converted_in_huge_pages(weight, at::kDouble).requires_grad());
 }
 
 }  // namespace levin::buffer_test
