@@ -3,6 +3,7 @@
 // What the benchmarks that measure fits share: a data set of MNIST's size, and the time of the
 // training alone.
 #include <levin/framework/tensor/buffer.h>
+#include <levin/framework/threads/threads.h>
 #include <levin/levin.h>
 
 #include <algorithm>

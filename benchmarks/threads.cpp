@@ -7,7 +7,6 @@
 // the minutes. default/better is the larger of the medians, over the rounds, of the default's time
 // divided by that of 1 thread, and by that of all threads. The exit status is 1 if it is more than
 // LIMIT in a row of the table.
-#include <levin/framework/threads/threads.h>
 #include <levin/levin.h>
 
 #include <algorithm>

@@ -180,7 +180,8 @@ TEST(OptimizersStep, means_of_a_gradient_that_has_become_0_end_at_0) {
     adam.step();
   }
   int states = 0;
-  for (const auto& [name, tensor] : adam.state_dict()) {
+  const auto state = adam.state_dict();
+  for (const auto& [name, tensor] : state.tensors) {
     if (!name.ends_with("exp_avg")) continue;
     ++states;
     EXPECT_TRUE(tensor.eq(0).all().item<bool>()) << tensor;
