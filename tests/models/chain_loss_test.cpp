@@ -4,13 +4,12 @@
 #include <limits>
 #include <numeric>
 
-#include "models/support.h"
+#include "models/closed_form.h"
 
 #include <torch/torch.h>
 
 #include <levin/datamodules/array.h>
 #include <levin/framework/data/dataset.h>
-#include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
 #include <levin/framework/trainer/trainer.h>
@@ -18,28 +17,15 @@
 
 namespace levin::chain_loss_test {
 
+using test::expect_same;
+using test::Outcome;
+using test::step_of;
 using test::StepRunner;
 
 constexpr double kSame = 1e-6;
 
-/// The same model by way of autograd.
-class ByAutograd : public MLP {
- public:
-  using MLP::MLP;
-  bool has_closed_form() const override { return false; }
-};
-
-/// Counts how often autograd's own backward is left to do it.
-class Counting : public MLP {
- public:
-  using MLP::MLP;
-  bool has_closed_form() const override { return true; }
-  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override {
-    ++by_autograd;
-    return MLP::loss(logits, targets);
-  }
-  mutable int by_autograd = 0;
-};
+using ByAutograd = test::ByAutograd<MLP>;
+using Counting = test::Counting<MLP>;
 
 MLPOptions options_of(std::vector<int64_t> hidden, const std::string& activation = "relu") {
   return {.in_features = 20,
@@ -48,36 +34,7 @@ MLPOptions options_of(std::vector<int64_t> hidden, const std::string& activation
           .activation = activation};
 }
 
-Batch random_batch(int64_t rows, int64_t features = 20, int64_t classes = 3) {
-  return Batch({{"input", torch::randn({rows, features})},
-                {"target", torch::randint(classes, {rows}, torch::kLong)}});
-}
-
-/// Loss and gradients of one step.
-struct Outcome {
-  double loss;
-  std::vector<torch::Tensor> gradients;
-};
-
-Outcome step_of(Module& module, const Batch& batch, double weight = 1.0) {
-  SingleDeviceStrategy strategy(torch::kCPU);
-  const auto loss = StepRunner().train(module, batch);
-  strategy.backward(module, loss, weight, 1.0);
-  Outcome outcome{loss.item<double>(), {}};
-  for (auto& parameter : module.parameters()) {
-    outcome.gradients.push_back(parameter.grad().clone());
-    parameter.mutable_grad().reset();
-  }
-  return outcome;
-}
-
-void expect_same(const Outcome& a, const Outcome& b) {
-  EXPECT_NEAR(a.loss, b.loss, kSame);
-  ASSERT_EQ(a.gradients.size(), b.gradients.size());
-  for (size_t i = 0; i < a.gradients.size(); ++i) {
-    EXPECT_TENSORS_NEAR(a.gradients[i], b.gradients[i], kSame);
-  }
-}
+Batch random_batch(int64_t rows) { return test::random_batch(rows, 20, 3); }
 
 TEST(ChainLoss, each_step_has_the_loss_and_gradients_of_autograd) {
   seed_everything(1);
@@ -248,6 +205,48 @@ TEST(ChainLoss, gradients_accumulate_over_batches) {
   for (size_t i = 0; i < closed.parameters().size(); ++i) {
     EXPECT_TENSORS_NEAR(closed.parameters()[i].grad(), plain.parameters()[i].grad(), 3 * kSame);
   }
+}
+
+/// As the comment of ChainLoss shows it.
+class OwnNet : public Classifier {
+ public:
+  OwnNet() : Classifier({.num_classes = 3}), first_(20, 7), last_(7, 3) {
+    register_module("first", first_);
+    register_module("last", last_);
+  }
+  torch::Tensor forward(const torch::Tensor& input) override {
+    return last_(torch::relu(first_(flatten_for(first_->weight, input))));
+  }
+  bool reads_rows_in_place() const override { return ChainLoss::reads_rows_in_place(layers()); }
+  torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& y) override {
+    const auto& x = batch.input_rows();
+    is_closed_form = ChainLoss::can_learn(x, y, layers());
+    return is_closed_form ? chain_loss_(x, y, layers()) : Classifier::batch_loss(batch, y);
+  }
+  void backward(const torch::Tensor& loss) override {
+    if (!chain_loss_.backward(loss)) Classifier::backward(loss);
+  }
+  bool is_closed_form = false;
+
+ private:
+  std::vector<ChainLayer> layers() const {
+    return {{first_->weight, first_->bias}, {last_->weight, last_->bias}};
+  }
+  torch::nn::Linear first_;
+  torch::nn::Linear last_;
+  ChainLoss chain_loss_{find_activation("relu")};
+};
+
+TEST(ChainLoss, serves_a_module_of_ones_own) {
+  OwnNet own;
+  ByAutograd plain(options_of({7}));
+  for (size_t i = 0; i < 4; ++i) {
+    const torch::NoGradGuard no_grad;
+    plain.parameters()[i].copy_(own.parameters()[i]);
+  }
+  const Batch batch = random_batch(40);
+  expect_same(step_of(own, batch), step_of(plain, batch));
+  EXPECT_TRUE(own.is_closed_form);
 }
 
 TEST(ChainLoss, hooks_on_parameters_are_called) {

@@ -1,6 +1,6 @@
 #include <levin/models/softmax_loss.h>
 
-#include "models/support.h"
+#include "models/closed_form.h"
 
 #include <c10/core/CPUAllocator.h>
 #include <torch/torch.h>
@@ -8,35 +8,21 @@
 #include <atomic>
 
 #include <levin/datamodules/array.h>
-#include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
 
 namespace levin::softmax_loss_test {
 
+using test::expect_same;
+using test::random_batch;
+using test::step_of;
 using test::StepRunner;
 
 constexpr double kSame = 1e-6;
 
-/// The same model by way of autograd.
-class ByAutograd : public LogisticRegression {
- public:
-  using LogisticRegression::LogisticRegression;
-  bool has_closed_form() const override { return false; }
-};
-
-/// Counts how often autograd's own backward is left to do it.
-class Counting : public LogisticRegression {
- public:
-  using LogisticRegression::LogisticRegression;
-  bool has_closed_form() const override { return true; }
-  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override {
-    ++by_autograd;
-    return LogisticRegression::loss(logits, targets);
-  }
-  mutable int by_autograd = 0;
-};
+using ByAutograd = test::ByAutograd<LogisticRegression>;
+using Counting = test::Counting<LogisticRegression>;
 
 /// LibTorch's allocator of CPU memory, which counts the bytes that it is asked for.
 class CountingAllocator : public c10::Allocator {
@@ -78,37 +64,6 @@ class CountedMemory {
 
 LogisticRegressionOptions options_of(int64_t features, int64_t classes) {
   return {.in_features = features, .num_classes = classes, .loss = "softmax"};
-}
-
-Batch random_batch(int64_t rows, int64_t features, int64_t classes) {
-  return Batch({{"input", torch::randn({rows, features})},
-                {"target", torch::randint(classes, {rows}, torch::kLong)}});
-}
-
-/// Loss and gradients of one step.
-struct Outcome {
-  double loss;
-  std::vector<torch::Tensor> gradients;
-};
-
-Outcome step_of(Module& module, const Batch& batch, double weight = 1.0) {
-  SingleDeviceStrategy strategy(torch::kCPU);
-  const auto loss = StepRunner().train(module, batch);
-  strategy.backward(module, loss, weight, 1.0);
-  Outcome outcome{loss.item<double>(), {}};
-  for (auto& parameter : module.parameters()) {
-    outcome.gradients.push_back(parameter.grad().clone());
-    parameter.mutable_grad().reset();
-  }
-  return outcome;
-}
-
-void expect_same(const Outcome& a, const Outcome& b) {
-  EXPECT_NEAR(a.loss, b.loss, kSame);
-  ASSERT_EQ(a.gradients.size(), b.gradients.size());
-  for (size_t i = 0; i < a.gradients.size(); ++i) {
-    EXPECT_TENSORS_NEAR(a.gradients[i], b.gradients[i], kSame);
-  }
 }
 
 TEST(SoftmaxLoss, each_step_has_the_loss_and_gradient_of_autograd) {
