@@ -36,10 +36,8 @@ bool ChainLoss::can_learn(const std::vector<ChainLayer>& layers) {
 bool ChainLoss::can_learn(const Rows& input, const torch::Tensor& labels,
                           const std::vector<ChainLayer>& layers) {
   if (!at::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU)) return false;
-  const auto view = input.view();
-  return view && view->count > 0 && view->row_size == layers.front().weight.size(1) &&
-         !input.row_shape().empty() && labels.is_cpu() && labels.numel() == view->count &&
-         can_learn(layers);
+  const auto view = view_for(layers.front().weight, input);
+  return view && labels.is_cpu() && labels.numel() == view->count && can_learn(layers);
 }
 
 bool ChainLoss::reads_rows_in_place(const std::vector<ChainLayer>& layers) {
@@ -148,7 +146,7 @@ torch::Tensor ChainLoss::operator()(const Rows& input, const torch::Tensor& labe
   auto& gradients = ready_.begin(std::move(parameters));
   const at::NoGradGuard no_grad;
   Input x;
-  if (reads_rows_in_place(layers)) {
+  if (reads_in_place(layers.front().weight)) {
     x.rows = input.view();
   } else {
     x.matrix = flatten_for(layers.front().weight, input.tensor());

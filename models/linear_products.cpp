@@ -78,6 +78,14 @@ bool reads_in_place(const torch::Tensor& weight) {
   return weight.size(0) <= kMostOutputs && weight.numel() <= kMostWeights;
 }
 
+std::optional<kernels::RowView> view_for(const torch::Tensor& weight, const Rows& rows) {
+  auto view = rows.view();
+  if (!view || view->count == 0 || view->row_size != weight.size(1) || rows.row_shape().empty()) {
+    return std::nullopt;
+  }
+  return view;
+}
+
 bool are_cut(int64_t rows, const torch::Tensor& weight) {
   return Cut(rows, flops(rows, weight)).parts() > 1;
 }

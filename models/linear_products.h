@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <c10/util/FunctionRef.h>
 #include <torch/types.h>
 
+#include <levin/framework/data/rows.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin {
@@ -26,6 +28,10 @@ float* at_least(std::vector<float>& scratch, int64_t size);
 /// Whether rows that are read in place are faster than the library's products of copies: the
 /// weights [out, in] are few enough to stay in the cache.
 bool reads_in_place(const torch::Tensor& weight);
+
+/// Returns the rows as kernels read them, in place, for a layer with `weight` [out, in]; nothing if
+/// they can't (`Rows::view`), if there is no row, or if a row hasn't `in` values.
+std::optional<kernels::RowView> view_for(const torch::Tensor& weight, const Rows& rows);
 
 /// Whether the products of a layer are large enough to be cut.
 bool are_cut(int64_t rows, const torch::Tensor& weight);

@@ -27,11 +27,7 @@ bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bi
 std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch::Tensor& weight,
                                                   const torch::Tensor& bias) {
   if (!at::GradMode::is_enabled() || !can_learn(weight, bias)) return std::nullopt;
-  auto view = rows.view();
-  if (!view || view->count == 0 || view->row_size != weight.size(1) || rows.row_shape().empty()) {
-    return std::nullopt;
-  }
-  return view;
+  return view_for(weight, rows);
 }
 
 torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch::Tensor& labels,
@@ -53,8 +49,8 @@ torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch:
   const int64_t flops = 4 * count * weight.numel();
   const int64_t parts = std::clamp<int64_t>(flops / kLeastPart, 1, std::min(kMostParts, count));
   const int64_t parameters = weight.numel() + pass.classes;
-  scratch_.resize(static_cast<size_t>(parts * room + (parts - 1) * parameters));
-  auto* sums = scratch_.data() + parts * room;  // the gradients of all parts but the first
+  float* const scratch = at_least(scratch_, parts * room + (parts - 1) * parameters);
+  float* const sums = scratch + parts * room;  // the gradients of all parts but the first
   float* weight_gradient = gradients[0].mutable_data_ptr<float>();
   float* bias_gradient = bias.defined() ? gradients[1].mutable_data_ptr<float>() : nullptr;
   std::vector<double> losses(static_cast<size_t>(parts));
@@ -63,7 +59,7 @@ torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch:
     const int64_t begin = count * part / parts;
     own.rows = rows.narrow(begin, count * (part + 1) / parts - begin);
     own.labels += begin;
-    own.scratch = scratch_.data() + part * room;
+    own.scratch = scratch + part * room;
     float* sum = part == 0 ? nullptr : sums + (part - 1) * parameters;
     own.weight_gradient = part == 0 ? weight_gradient : sum;
     own.bias_gradient = !bias.defined() ? nullptr
