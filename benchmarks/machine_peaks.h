@@ -3,13 +3,8 @@
 // What a core can do at most: multiply and add float32 numbers in registers, and read memory. Both
 // use the widest vectors that the machine has.
 #include <cstdint>
-#include <cstring>
-#include <memory>
-#include <new>
 #include <thread>
 #include <vector>
-
-#include <sys/mman.h>
 
 #include "measured_fit.h"
 
@@ -110,34 +105,22 @@ inline double peak_flops(int cores, double seconds) {
   return a_turn * static_cast<double>(turns) * cores / took;
 }
 
-/// Memory larger than any cache, in huge pages if the system has them.
-class LargeMemory {
- public:
-  explicit LargeMemory(size_t bytes) : bytes_(bytes) {
-    memory_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory_ == MAP_FAILED) throw std::bad_alloc();
-    ::madvise(memory_, bytes, MADV_HUGEPAGE);
-    std::memset(memory_, 1, bytes);
-  }
-  ~LargeMemory() { ::munmap(memory_, bytes_); }
-  LargeMemory(const LargeMemory&) = delete;
-  LargeMemory& operator=(const LargeMemory&) = delete;
+/// Returns memory larger than any cache, in huge pages if the system has them.
+inline torch::Tensor large_memory(int64_t bytes) {
+  return levin::empty_in_huge_pages({bytes}, torch::kByte).fill_(1);
+}
 
-  /// Returns the bytes a second that `cores` cores read, each a part of the memory.
-  double read_bandwidth(int cores) const {
-    const size_t part = bytes_ / static_cast<size_t>(cores) / 512 * 512;
-    const double took = seconds_on(cores, [&](int core) {
-      const char* own = static_cast<const char*>(memory_) + static_cast<size_t>(core) * part;
-      kept_result = static_cast<double>(has_512()   ? read_512(own, part)
-                                        : has_256() ? read_256(own, part)
-                                                    : read<Words256>(own, part));
-    });
-    return static_cast<double>(part) * cores / took;
-  }
-
- private:
-  void* memory_;
-  size_t bytes_;
-};
+/// Returns the bytes a second that `cores` cores read, each a part of the memory.
+inline double read_bandwidth(const torch::Tensor& memory, int cores) {
+  const auto* begin = reinterpret_cast<const char*>(memory.const_data_ptr<uint8_t>());
+  const size_t part = memory.nbytes() / static_cast<size_t>(cores) / 512 * 512;
+  const double took = seconds_on(cores, [&](int core) {
+    const char* own = begin + static_cast<size_t>(core) * part;
+    kept_result = static_cast<double>(has_512()   ? read_512(own, part)
+                                      : has_256() ? read_256(own, part)
+                                                  : read<Words256>(own, part));
+  });
+  return static_cast<double>(part) * cores / took;
+}
 
 }  // namespace bench

@@ -11,6 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "median.h"
+
 namespace bench {
 
 using Clock = std::chrono::steady_clock;
@@ -20,12 +22,6 @@ constexpr int64_t kClasses = 10;
 
 inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-inline double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
 }
 
 /// The quotients of what two programs took in the same rounds: the median, the smallest and the

@@ -16,7 +16,7 @@
 namespace {
 
 constexpr int64_t kRows = 60'000;
-constexpr size_t kMemory = size_t{1} << 30;
+constexpr int64_t kMemory = int64_t{1} << 30;
 
 struct Peaks {
   double flops;      // a second
@@ -57,8 +57,8 @@ struct Subject {
   }
 };
 
-Peaks measure(const bench::LargeMemory& memory, int cores, double seconds) {
-  return {bench::peak_flops(cores, seconds), memory.read_bandwidth(cores)};
+Peaks measure(const torch::Tensor& memory, int cores, double seconds) {
+  return {bench::peak_flops(cores, seconds), bench::read_bandwidth(memory, cores)};
 }
 
 void print_peaks(const char* of, const std::vector<Peaks>& peaks) {
@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
   subjects.push_back({"MLP 784-32-10", {32}, 128, false});
   subjects.push_back({"MLP 784-512-512-10", {512, 512}, 128, false});
   bench::Images floats(kRows), bytes(kRows, /*as_bytes=*/true);
-  const bench::LargeMemory memory(kMemory);
+  const auto memory = bench::large_memory(kMemory);
   std::vector<Peaks> of_one, of_all;
   for (int round = 0; round < rounds; ++round) {
     of_one.push_back(measure(memory, 1, seconds));

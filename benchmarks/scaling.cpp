@@ -35,19 +35,16 @@
 #include <utility>
 #include <vector>
 
+#include "median.h"
+
 namespace {
 
 namespace fs = std::filesystem;
+using bench::median;
 
 constexpr int64_t kParameters = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10;
 constexpr double kGradientBytes = 4.0 * kParameters;
 constexpr double kBuckets = 2;  // one of 1 MiB, and one with the rest
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
-}
 
 // --- training one rank with Levin --------------------------------------------------------------
 
