@@ -1,0 +1,25 @@
+// What there is instead of the CUDA kernels in a build without nvcc.
+#include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cuda/kernels.h>
+
+namespace levin::kernels::cuda {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw Error("this build has no CUDA kernels: build it again on a machine that has nvcc");
+}
+
+}  // namespace
+
+bool are_built() { return false; }
+int64_t scratch_size(const SoftmaxRegression& /*pass*/) { refuse(); }
+void softmax_regression(const SoftmaxRegression& /*pass*/, void* /*stream*/) { refuse(); }
+void take_rows(const TakeRows& /*take*/, void* /*stream*/) { refuse(); }
+void gather_rows(const RowView& /*rows*/, float* /*to*/, void* /*stream*/) { refuse(); }
+void gather_rows_bf16(const RowView& /*rows*/, void* /*to*/, void* /*stream*/) { refuse(); }
+void log_value(const float* /*value*/, double /*weight*/, double* /*window*/, double* /*epoch*/,
+               void* /*stream*/) {
+  refuse();
+}
+
+}  // namespace levin::kernels::cuda
