@@ -26,7 +26,7 @@ torch::Tensor rows_between(const torch::Tensor& matrix, int64_t begin, int64_t e
 }  // namespace
 
 bool ChainLoss::can_learn(const std::vector<ChainLayer>& layers) {
-  return layers.back().weight.size(0) > 1 &&
+  return layers.back().weight.size(0) > 1 && layers.back().weight.is_cpu() &&
          std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
            return ReadyGradients::can_take(layer.weight) &&
                   (!layer.bias.defined() || ReadyGradients::can_take(layer.bias));

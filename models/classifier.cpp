@@ -230,6 +230,7 @@ void Classifier::check_data(const DataLoaders& loaders) const {
 }
 
 void Classifier::on_before_batch_transfer(Batch& batch) {
+  Module::on_before_batch_transfer(batch);  // the labels are checked, but left as they are
   // Read as const, so that rows that lie in the data set stay there.
   if (batch.has("target") && std::as_const(batch).target().is_cpu()) labels(batch);
 }

@@ -63,6 +63,8 @@ bool LogisticRegression::has_closed_form() const {
   return typeid(*this) == typeid(LogisticRegression);
 }
 
+bool LogisticRegression::capturable() const { return typeid(*this) == typeid(LogisticRegression); }
+
 bool LogisticRegression::reads_rows_in_place() const {
   return has_closed_form() && linear_->weight.size(0) > 1 &&
          SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
@@ -70,7 +72,7 @@ bool LogisticRegression::reads_rows_in_place() const {
 
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
   const auto& weight = linear_->weight;
-  if (has_closed_form() && weight.size(0) > 1 && targets.is_cpu()) {
+  if (has_closed_form() && weight.size(0) > 1 && targets.device() == weight.device()) {
     const auto rows = SoftmaxLoss::view(batch.input_rows(), weight, linear_->bias);
     if (rows && targets.numel() == rows->count) {
       return softmax_loss_(*rows, targets, weight, linear_->bias);

@@ -43,7 +43,7 @@ Fields describe(LogisticRegressionOptions& options);
 ///     levin::LogisticRegression model({.in_features = 64, .num_classes = 10});
 ///     trainer.fit(model, data);
 ///
-/// A training step of the softmax on the CPU in float32 computes loss and gradient in one pass over
+/// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in one pass over
 /// the rows where they lie (models/softmax_loss.h). Everything else uses autograd, with the same
 /// result to 1e-6.
 class LogisticRegression : public Classifier {
@@ -58,6 +58,8 @@ class LogisticRegression : public Classifier {
   torch::Tensor forward(const torch::Tensor& input) override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.
   void backward(const torch::Tensor& loss) override;
+  /// True, but false in a subclass, which may do more in a step, unless it overrides this.
+  bool capturable() const override;
   /// True if the pass of models/softmax_loss.h can be used for the parameters.
   bool reads_rows_in_place() const override;
   Value hyper_parameters() const override;

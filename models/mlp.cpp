@@ -80,6 +80,8 @@ const std::vector<ChainLayer>& MLP::chain() const {
 
 bool MLP::uses_closed_form() const { return has_closed_form() && options_.dropout == 0.0; }
 
+bool MLP::capturable() const { return typeid(*this) == typeid(MLP); }
+
 bool MLP::reads_rows_in_place() const {
   return uses_closed_form() && ChainLoss::reads_rows_in_place(chain());
 }

@@ -58,6 +58,8 @@ class MLP : public Classifier {
 
   /// Returns the logits [rows, num_classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// True, but false in a subclass, which may do more in a step, unless it overrides this.
+  bool capturable() const override;
   /// True if steps use the closed form and the first layer's weights are few.
   bool reads_rows_in_place() const override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.

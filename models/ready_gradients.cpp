@@ -58,7 +58,7 @@ void accumulate(const torch::Tensor& parameter, const torch::Tensor& gradient) {
 }  // namespace
 
 bool ReadyGradients::can_take(const torch::Tensor& parameter) {
-  return parameter.is_cpu() && parameter.scalar_type() == at::kFloat &&
+  return (parameter.is_cpu() || parameter.is_cuda()) && parameter.scalar_type() == at::kFloat &&
          parameter.layout() == at::kStrided && parameter.is_contiguous() &&
          parameter.requires_grad() && parameter.is_leaf();
 }
@@ -79,7 +79,12 @@ std::vector<torch::Tensor>& ReadyGradients::begin(std::vector<torch::Tensor> par
 }
 
 torch::Tensor ReadyGradients::make_loss(double value) {
-  loss_ = at::scalar_tensor(value, parameters_.front().options().requires_grad(false));
+  return make_loss(
+      at::scalar_tensor(value, parameters_.front().options().requires_grad(false)));
+}
+
+torch::Tensor ReadyGradients::make_loss(torch::Tensor value) {
+  loss_ = std::move(value);
   const auto node = std::make_shared<ReadyBackward>(gradients_[current_]);
   for (const auto& parameter : parameters_) {
     node->add_next_edge(autograd::impl::gradient_edge(parameter));

@@ -19,8 +19,8 @@ namespace levin {
 ///     if (!ready_.backward(loss)) loss.backward();
 class ReadyGradients {
  public:
-  /// Whether gradients of this parameter can be made ready: it is float32, contiguous, on the CPU,
-  /// a leaf, and requires a gradient.
+  /// Whether gradients of this parameter can be made ready: it is float32, contiguous, on the CPU or
+  /// a CUDA device, a leaf, and requires a gradient.
   static bool can_take(const torch::Tensor& parameter);
 
   /// Returns a tensor of the shape of each parameter, for its gradient to be written to; its values
@@ -30,6 +30,8 @@ class ReadyGradients {
 
   /// Returns the loss `value`, [], whose gradients are those of the last call of `begin`.
   torch::Tensor make_loss(double value);
+  /// The same for a loss on the device of the parameters, float32 [], which nobody else changes.
+  torch::Tensor make_loss(torch::Tensor value);
 
   /// Adds the gradients of `loss` to those of the parameters without autograd, and returns true.
   /// This is possible once, if `loss` is the tensor that this object returned last, there is no

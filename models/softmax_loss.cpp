@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/tensor/device_graph.h>
 #include <levin/framework/threads/shared_work.h>
 #include <levin/models/linear_products.h>
 
@@ -17,24 +21,57 @@ namespace {
 constexpr int64_t kLeastPart = 8'000'000;
 constexpr int64_t kMostParts = 8;
 
+std::vector<torch::Tensor> parameters_of(const torch::Tensor& weight, const torch::Tensor& bias) {
+  std::vector<torch::Tensor> parameters{weight};
+  if (bias.defined()) parameters.push_back(bias);
+  return parameters;
+}
+
 }  // namespace
 
 bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bias) {
-  return ReadyGradients::can_take(weight) && (!bias.defined() || ReadyGradients::can_take(bias)) &&
-         reads_in_place(weight);
+  if (!ReadyGradients::can_take(weight)) return false;
+  if (bias.defined() && !ReadyGradients::can_take(bias)) return false;
+  if (weight.is_cpu()) return reads_in_place(weight);
+  return kernels::cuda::are_built() && weight.size(0) <= kernels::cuda::kMostClasses;
 }
 
 std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch::Tensor& weight,
                                                   const torch::Tensor& bias) {
   if (!at::GradMode::is_enabled() || !can_learn(weight, bias)) return std::nullopt;
-  return view_for(weight, rows);
+  if (weight.is_cpu()) return view_for(weight, rows);
+  const auto view = rows.device_view();
+  const bool fits = view && view->count > 0 && view->row_size == weight.size(1) &&
+                    rows.source().device() == weight.device();
+  return fits ? view : std::nullopt;
+}
+
+torch::Tensor SoftmaxLoss::on_device(const kernels::RowView& rows, const torch::Tensor& labels,
+                                     const torch::Tensor& weight, const torch::Tensor& bias) {
+  const auto& gradients = ready_.begin(parameters_of(weight, bias));
+  const c10::DeviceGuard on_device(weight.device());
+  const auto options = weight.options().requires_grad(false);
+  const auto contiguous_labels = labels.contiguous();
+  auto loss = at::empty({}, options);
+  kernels::cuda::SoftmaxRegression pass;
+  pass.rows = rows;
+  pass.labels = contiguous_labels.const_data_ptr<int64_t>();
+  pass.weight = weight.const_data_ptr<float>();
+  pass.bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
+  pass.classes = weight.size(0);
+  pass.weight_gradient = gradients[0].mutable_data_ptr<float>();
+  pass.bias_gradient = bias.defined() ? gradients[1].mutable_data_ptr<float>() : nullptr;
+  pass.loss = loss.mutable_data_ptr<float>();
+  const auto scratch = at::empty({kernels::cuda::scratch_size(pass)}, options);
+  pass.scratch = scratch.mutable_data_ptr<float>();
+  kernels::cuda::softmax_regression(pass, current_stream(weight.device()));
+  return ready_.make_loss(std::move(loss));
 }
 
 torch::Tensor SoftmaxLoss::operator()(const kernels::RowView& rows, const torch::Tensor& labels,
                                       const torch::Tensor& weight, const torch::Tensor& bias) {
-  std::vector<torch::Tensor> learned{weight};
-  if (bias.defined()) learned.push_back(bias);
-  const auto& gradients = ready_.begin(std::move(learned));
+  if (!weight.is_cpu()) return on_device(rows, labels, weight, bias);
+  const auto& gradients = ready_.begin(parameters_of(weight, bias));
   const int64_t count = rows.count;
   const auto contiguous_labels = labels.contiguous();
   kernels::SoftmaxRegression pass;

@@ -111,6 +111,11 @@ void BatchSource::set_epoch(int64_t epoch) {
   epoch_ = epoch;
 }
 
+void BatchSource::order(int64_t first, std::span<int64_t> numbers) const {
+  sampler_->rows(first, numbers);
+  if (checked_rows_) require_rows_in_range(numbers, *checked_rows_);
+}
+
 void BatchSource::make(int64_t index, Scratch& scratch, PreparedBatch& out) const noexcept {
   out.error = nullptr;
   out.last = false;

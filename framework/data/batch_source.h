@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -74,6 +75,13 @@ class BatchSource {
   /// (`Dataset::select_batch`). If there is a transform, which needs the tensors, rows are gathered
   /// nevertheless. Off by default.
   void set_in_place(bool in_place) { in_place_ = in_place && !transform_; }
+  /// Whether batches are changed by a transform, so that they aren't rows of the data set alone.
+  bool has_transform() const { return static_cast<bool>(transform_); }
+  /// Reads later batches from another data set, which must have the same rows.
+  void set_dataset(std::shared_ptr<const Dataset> dataset) { dataset_ = std::move(dataset); }
+  /// Writes the numbers of the rows of all ranks at positions `first`, `first` + 1 ... of the epoch.
+  /// For data sets of known size.
+  void order(int64_t first, std::span<int64_t> numbers) const;
   /// Makes batch `index` of the epoch in `out`. The memory of the tensors in `out` is written again
   /// unless somebody else holds them. An exception ends up in `out.error`. Several threads may call
   /// this at once, each with its own `scratch` and `out`.

@@ -110,6 +110,21 @@ class Reader {
   /// other than the CPU. Off by default.
   void leave_rows_in_place(bool in_place);
 
+  /// Copies the data set to `device`, and makes all later batches there, without workers. Returns
+  /// whether the data live there now: they have to be a TensorDataset or a Subset of one, without a
+  /// transform, and take at most `most_bytes`. They are copied once for all readers.
+  bool reside(at::Device device, size_t most_bytes);
+  /// Whether batches can be made by recorded work (ResidentBatches): the data live on a device, and
+  /// this reader's rows are all rows.
+  bool can_record() const;
+  /// Gets ready to record; call it before the recording begins. Batches then have batch_size rows.
+  void begin_recording();
+  /// Enqueues the making of a batch into `batch`.
+  void record(Batch& batch);
+  /// Gets ready for the work that was recorded to make the next batch, and goes on to the batch
+  /// after it. Returns false, and does nothing, if no full batch is next.
+  bool next_recorded();
+
  private:
   friend class DataLoader;
   class Implementation;

@@ -49,9 +49,12 @@ class DataModule {
   virtual void teardown(Stage /*stage*/) {}
   /// Called for each batch before and after it moves to the device. Override them to change the
   /// batch: change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`. The
-  /// module's hooks of the same names are called after these.
-  virtual void on_before_batch_transfer(Batch& /*batch*/) {}
-  virtual void on_after_batch_transfer(Batch& /*batch*/) {}
+  /// module's hooks of the same names are called after these. As with Module's, an override
+  /// shouldn't call the function here, which says that batches are left as they are.
+  virtual void on_before_batch_transfer(Batch& /*batch*/) { leaves_before_transfer_ = true; }
+  virtual void on_after_batch_transfer(Batch& /*batch*/) { leaves_after_transfer_ = true; }
+  /// Whether the two functions above leave batches as they are. Known once both were called.
+  bool leaves_batches() const { return leaves_before_transfer_ && leaves_after_transfer_; }
   /// What the data module needs to go on after a resume; empty by default. The order of the rows
   /// and the position in the epoch aren't part of it, since the training loop saves them. A resumed
   /// fit calls `load_state_dict` after `setup` and after the loaders have been made.
@@ -92,6 +95,8 @@ class DataModule {
 
  private:
   std::vector<std::string> notes_;
+  bool leaves_before_transfer_ = false;
+  bool leaves_after_transfer_ = false;
 };
 
 }  // namespace levin

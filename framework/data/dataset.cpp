@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 namespace levin {
@@ -23,7 +24,7 @@ void take_names(const NamedRows& like, NamedRows& out) {
 bool is_worth_selecting(const Rows& rows) {
   constexpr size_t kLeastRowBytes = 256;
   return rows.source().nbytes() >= kLeastRowBytes * static_cast<size_t>(rows.size()) &&
-         rows.view().has_value();
+         (rows.view() || rows.device_view());
 }
 
 torch::Tensor prepared(const std::string& name, const torch::Tensor& tensor) {
@@ -104,6 +105,42 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
     }
   }
   out.row_ids().assign(rows.begin(), rows.end());
+}
+
+std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device) const {
+  const std::lock_guard lock(mutex_);
+  auto there = elsewhere_.lock();
+  if (there && there->entries_.front().second.source().device() == device) return there;
+  NamedTensors tensors;
+  for (const auto& [name, rows] : entries_) {
+    tensors.emplace_back(name, rows.source().to(device));
+  }
+  auto result = std::make_shared<TensorDataset>(std::move(tensors));
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (const auto& scale = entries_[i].second.scale()) {
+      result->set_scale(entries_[i].first, *scale);
+    }
+  }
+  elsewhere_ = result;
+  return result;
+}
+
+InMemory find_in_memory(const std::shared_ptr<const Dataset>& dataset) {
+  InMemory found;
+  auto next = dataset;
+  while (const auto* subset = dynamic_cast<const Subset*>(next.get())) {
+    if (found.rows.empty()) {
+      found.rows = subset->rows();
+    } else {
+      for (auto& row : found.rows) row = subset->rows()[static_cast<size_t>(row)];
+    }
+    next = subset->shared_parent();
+  }
+  // A derived class may have other rows than its tensors'.
+  if (next != nullptr && typeid(*next) == typeid(TensorDataset)) {
+    found.tensors = std::static_pointer_cast<const TensorDataset>(next);
+  }
+  return found;
 }
 
 Subset::Subset(std::shared_ptr<const Dataset> parent, std::vector<int64_t> rows)

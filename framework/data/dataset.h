@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -96,12 +97,21 @@ class TensorDataset : public Dataset {
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
   /// The tensors as they are stored: a tensor that has a scale is returned as its bytes.
   NamedTensors tensors() const;
+  /// The same, with the scales.
+  const NamedRows& entries() const { return entries_; }
+
+  /// The same data set with its tensors on `device`, and the same names and scales. While somebody
+  /// holds the result, every call for that device returns the same one. Throws LibTorch's error if
+  /// the device lacks the memory.
+  std::shared_ptr<const TensorDataset> on(at::Device device) const;
 
  private:
   void put_batch(std::span<const int64_t> rows, bool in_place, Batch& out) const;
 
   NamedRows entries_;
   int64_t rows_ = 0;
+  mutable std::mutex mutex_;  // of the next member
+  mutable std::weak_ptr<const TensorDataset> elsewhere_;
 };
 
 /// Some rows of another data set, in a given order: one side of a split, for example. Shares the
@@ -117,6 +127,7 @@ class Subset : public Dataset {
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
   const std::vector<int64_t>& rows() const { return rows_; }
   const Dataset& parent() const { return *parent_; }
+  const std::shared_ptr<const Dataset>& shared_parent() const { return parent_; }
 
  private:
   using PutBatch = void (Dataset::*)(std::span<const int64_t>, Batch&) const;
@@ -125,5 +136,14 @@ class Subset : public Dataset {
   std::shared_ptr<const Dataset> parent_;
   std::vector<int64_t> rows_;
 };
+
+/// A data set whose rows are rows of a TensorDataset.
+struct InMemory {
+  /// The TensorDataset at the end of a chain of Subsets; null if there is another data set there.
+  std::shared_ptr<const TensorDataset> tensors;
+  /// Row i of the data set is row `rows[i]` of `tensors`; empty if it is row i.
+  std::vector<int64_t> rows;
+};
+InMemory find_in_memory(const std::shared_ptr<const Dataset>& dataset);
 
 }  // namespace levin

@@ -2,6 +2,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/data/prefetch_ring.h>
+#include <levin/framework/data/resident_batches.h>
 
 #include <limits>
 #include <string>
@@ -13,8 +14,12 @@ class Reader::Implementation {
  public:
   Implementation(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
                  RankShare rank_share)
-      : source_(std::move(dataset), options, rank_share),
+      : dataset_(dataset),
+        source_(std::move(dataset), options, rank_share),
         size_(source_.size()),
+        rows_a_batch_(rows_a_step(options, rank_share)),
+        order_size_(options.sampler ? options.sampler->size() : dataset_->size().value_or(0)),
+        is_only_rank_(rank_share.world_size == 1),
         workers_(options.num_workers),
         capacity_(options.num_workers * options.prefetch_factor),
         pin_memory_(options.pin_memory) {}
@@ -24,6 +29,10 @@ class Reader::Implementation {
   void seek(int64_t epoch, int64_t position);
   void set_device(at::Device device);
   void leave_rows_in_place(bool in_place);
+  bool reside(at::Device device, size_t most_bytes);
+  bool can_record() const { return resident_ != nullptr && is_only_rank_ && size_; }
+  void begin_recording();
+  bool next_recorded();
 
  private:
   friend class Reader;
@@ -33,8 +42,12 @@ class Reader::Implementation {
   void fetch();
   void hand_out(Batch& batch);
 
+  std::shared_ptr<const Dataset> dataset_;
   BatchSource source_;
   std::optional<int64_t> size_;
+  int64_t rows_a_batch_;
+  int64_t order_size_;  // rows of an epoch; 0 for a stream
+  bool is_only_rank_;
   int64_t workers_;
   int64_t capacity_;
   bool pin_memory_;
@@ -48,6 +61,10 @@ class Reader::Implementation {
   int64_t global_rows_ = 0;
   std::optional<at::Device> device_;
   bool in_place_ = false;
+  std::shared_ptr<const TensorDataset> resident_;  // null: the data aren't on the device
+  std::vector<int64_t> resident_rows_;             // InMemory::rows
+  std::unique_ptr<ResidentBatches> recorded_;
+  int64_t recorded_epoch_ = -1;
   std::unique_ptr<PrefetchRing> ring_;  // declared last, so its threads end before source_ does
 };
 
@@ -97,11 +114,12 @@ void Reader::Implementation::fetch() {
 void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
-  source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA());
+  const bool is_resident = resident_ != nullptr;
+  source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA() && !is_resident);
   // Rows aren't left in place if workers copy them while a step runs, which costs the step nothing,
   // or if they go to a device, which needs them in one tensor.
-  source_.set_in_place(in_place_ && workers_ == 0 && !pin_memory_ &&
-                       (!device_ || device_->is_cpu()));
+  source_.set_in_place(in_place_ && workers_ == 0 &&
+                       (is_resident || (!pin_memory_ && (!device_ || device_->is_cpu()))));
   if (workers_ > 0) {
     if (!ring_) ring_ = std::make_unique<PrefetchRing>(source_, workers_, capacity_);
     ring_->start(position_, size_.value_or(std::numeric_limits<int64_t>::max()));
@@ -140,6 +158,54 @@ void Reader::Implementation::leave_rows_in_place(bool in_place) {
   started_ = false;
 }
 
+bool Reader::Implementation::reside(at::Device device, size_t most_bytes) {
+  if (resident_ != nullptr) return true;
+  if (source_.has_transform()) return false;
+  auto memory = find_in_memory(dataset_);
+  if (memory.tensors == nullptr) return false;
+  size_t bytes = 0;
+  for (const auto& [name, rows] : memory.tensors->entries()) bytes += rows.source().nbytes();
+  if (bytes > most_bytes) return false;
+  resident_ = memory.tensors->on(device);
+  resident_rows_ = std::move(memory.rows);
+  if (resident_rows_.empty()) {
+    source_.set_dataset(resident_);
+  } else {
+    source_.set_dataset(std::make_shared<Subset>(resident_, resident_rows_));
+  }
+  device_ = device;
+  if (ring_) ring_->stop();
+  ring_.reset();
+  workers_ = 0;
+  front_ = {};
+  ahead_ = started_ = false;
+  return true;
+}
+
+void Reader::Implementation::begin_recording() {
+  const auto fill_order = [this](int64_t first, std::span<int64_t> numbers) {
+    source_.order(first, numbers);
+    if (resident_rows_.empty()) return;
+    for (auto& number : numbers) number = resident_rows_[static_cast<size_t>(number)];
+  };
+  recorded_ = std::make_unique<ResidentBatches>(resident_, order_size_, rows_a_batch_, in_place_,
+                                                fill_order);
+}
+
+bool Reader::Implementation::next_recorded() {
+  const int64_t first = position_ * rows_a_batch_;
+  if (recorded_ == nullptr || ahead_ || known_end() || first + rows_a_batch_ > order_size_) {
+    return false;
+  }
+  if (!started_) start();
+  if (recorded_epoch_ != epoch_) recorded_->begin_epoch();
+  recorded_epoch_ = epoch_;
+  recorded_->prepare(first);
+  global_rows_ = rows_a_batch_;
+  ++position_;
+  return true;
+}
+
 Reader::Reader(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options,
                RankShare rank_share)
     : implementation_(std::make_unique<Implementation>(std::move(dataset), options, rank_share)) {}
@@ -156,5 +222,12 @@ std::optional<int64_t> Reader::size() const { return implementation_->size_; }
 int64_t Reader::global_rows() const { return implementation_->global_rows_; }
 void Reader::set_device(at::Device device) { implementation_->set_device(device); }
 void Reader::leave_rows_in_place(bool in_place) { implementation_->leave_rows_in_place(in_place); }
+bool Reader::reside(at::Device device, size_t most_bytes) {
+  return implementation_->reside(device, most_bytes);
+}
+bool Reader::can_record() const { return implementation_->can_record(); }
+void Reader::begin_recording() { implementation_->begin_recording(); }
+void Reader::record(Batch& batch) { implementation_->recorded_->record(batch); }
+bool Reader::next_recorded() { return implementation_->next_recorded(); }
 
 }  // namespace levin

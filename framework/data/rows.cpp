@@ -1,9 +1,14 @@
 #include <levin/framework/data/rows.h>
 
 #include <ATen/Context.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_select.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
+#include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/tensor/buffer.h>
+#include <levin/framework/tensor/device_graph.h>
 
 #include <cstring>
 #include <numeric>
@@ -95,13 +100,18 @@ void convert_rows(const torch::Tensor& source, const ByteScale& scale,
   }
 }
 
-// For tensors that aren't plain memory of this process.
-torch::Tensor select_rows(const torch::Tensor& source, const std::optional<ByteScale>& scale,
-                          std::span<const int64_t> rows) {
-  auto* numbers = const_cast<int64_t*>(rows.data());
-  const auto index = at::from_blob(numbers, {static_cast<int64_t>(rows.size())}, at::kLong);
-  const auto selected = source.index_select(0, index.to(source.device(), at::kLong, true, true));
-  return scale ? selected.to(at::kFloat).sub_(scale->zero_point).mul_(scale->scale) : selected;
+/// Copies row numbers to the device of `source`, without waiting for it.
+torch::Tensor numbers_there(const torch::Tensor& source, std::span<const int64_t> numbers) {
+  const auto count = static_cast<int64_t>(numbers.size());
+  const auto here = at::empty({count}, at::TensorOptions(at::kLong).pinned_memory(source.is_cuda()));
+  std::copy(numbers.begin(), numbers.end(), here.mutable_data_ptr<int64_t>());
+  return here.to(source.device(), /*non_blocking=*/source.is_cuda());
+}
+
+std::vector<int64_t> shape_of(int64_t size, at::IntArrayRef row_shape) {
+  std::vector<int64_t> shape{size};
+  shape.insert(shape.end(), row_shape.begin(), row_shape.end());
+  return shape;
 }
 
 std::vector<int64_t> numbers_up_to(int64_t end) {
@@ -123,6 +133,9 @@ torch::Tensor Rows::tensor() const {
   // The result must not be an inference tensor, which a later training step couldn't use.
   std::optional<c10::InferenceMode> normal_mode;
   if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
+  if (!source_.is_cpu() || device_numbers_.defined()) {
+    return chosen(device_numbers_);
+  }
   Rows dense;
   if (is_selection_) {
     dense.copy(*this, numbers_);
@@ -133,15 +146,32 @@ torch::Tensor Rows::tensor() const {
 }
 
 std::optional<kernels::RowView> Rows::view() const {
-  if (!source_.defined() || source_.scalar_type() != (scale_ ? at::kByte : at::kFloat) ||
-      source_.dim() == 0 || source_.sizes()[0] == 0 || !is_plain()) {
+  if (!source_.defined() || device_numbers_.defined() || !is_plain()) return std::nullopt;
+  auto view = described();
+  if (view && is_selection_) view->numbers = numbers_.data();
+  return view;
+}
+
+std::optional<kernels::RowView> Rows::device_view() const {
+  if (!source_.defined() || !source_.is_cuda() || source_.layout() != at::kStrided ||
+      !source_.is_contiguous() || source_.requires_grad()) {
+    return std::nullopt;
+  }
+  auto view = described();
+  if (view && is_selection_) view->numbers = device_numbers_.const_data_ptr<int64_t>();
+  return view;
+}
+
+// The view without the numbers of a selection.
+std::optional<kernels::RowView> Rows::described() const {
+  if (source_.scalar_type() != (scale_ ? at::kByte : at::kFloat) || source_.dim() == 0 ||
+      source_.sizes()[0] == 0) {
     return std::nullopt;
   }
   kernels::RowView view;
   view.data = source_.const_data_ptr();
   view.row_size = source_.numel() / source_.sizes()[0];
   view.count = size();
-  if (is_selection_) view.numbers = numbers_.data();
   if (scale_) {
     view.type = kernels::RowView::Type::scaled_bytes;
     view.scale = scale_->scale;
@@ -155,6 +185,10 @@ void Rows::gather(std::span<const int64_t> numbers, Rows& out) const {
     out.copy(*this, numbers);
     return;
   }
+  if (device_numbers_.defined()) {
+    out = Rows(tensor().index_select(0, numbers_there(source_, numbers)));
+    return;
+  }
   Rows chosen;
   select(numbers, chosen);
   out.copy(*this, chosen.numbers_);
@@ -166,8 +200,55 @@ void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
   out.is_selection_ = true;
   out.is_sealed_plain_ = is_sealed_plain_;
   out.numbers_.assign(numbers.begin(), numbers.end());
-  if (!is_selection_) return;
-  for (auto& number : out.numbers_) number = numbers_[static_cast<size_t>(number)];
+  out.device_numbers_.reset();
+  if (is_selection_) {
+    for (auto& number : out.numbers_) number = numbers_[static_cast<size_t>(number)];
+  }
+  if (!source_.is_cpu()) out.device_numbers_ = numbers_there(source_, out.numbers_);
+}
+
+void Rows::select(torch::Tensor numbers, Rows& out) const {
+  out.source_ = source_;
+  out.scale_ = scale_;
+  out.is_selection_ = true;
+  out.is_sealed_plain_ = is_sealed_plain_;
+  out.numbers_.clear();
+  out.device_numbers_ = std::move(numbers);
+}
+
+// The rows of `source_` with these numbers, on its device; all of them if `numbers` is undefined.
+torch::Tensor Rows::chosen(const torch::Tensor& numbers) const {
+  Rows rows;
+  rows.source_ = source_;
+  rows.scale_ = scale_;
+  rows.device_numbers_ = numbers;
+  rows.is_selection_ = numbers.defined();
+  if (kernels::cuda::are_built() && rows.device_view()) {
+    auto dense = at::empty(shape_of(rows.size(), row_shape()), source_.options().dtype(dtype()));
+    rows.copy_to(dense);
+    return dense;
+  }
+  const auto selected = numbers.defined() ? source_.index_select(0, numbers) : source_;
+  return scale_ ? selected.to(at::kFloat).sub_(scale_->zero_point).mul_(scale_->scale) : selected;
+}
+
+void Rows::copy_to(const torch::Tensor& to) const {
+  const auto view = device_view();
+  if (view && kernels::cuda::are_built()) {
+    const c10::DeviceGuard on_device(to.device());
+    kernels::cuda::gather_rows(*view, to.mutable_data_ptr<float>(), current_stream(to.device()));
+    return;
+  }
+  const bool is_whole = !is_selection_;
+  auto numbers = device_numbers_;
+  if (!is_whole && !numbers.defined()) numbers = numbers_there(source_, numbers_);
+  if (!scale_ && !is_whole) {
+    auto out = to;
+    at::index_select_out(out, source_, 0, numbers);
+    return;
+  }
+  to.copy_(is_whole ? source_ : source_.index_select(0, numbers), /*non_blocking=*/true);
+  if (scale_) to.sub_(scale_->zero_point).mul_(scale_->scale);
 }
 
 bool Rows::is_plain() const { return is_sealed_plain_ || is_plain_memory(source_); }
@@ -175,7 +256,7 @@ bool Rows::is_plain() const { return is_sealed_plain_ || is_plain_memory(source_
 void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
   const torch::Tensor& source = from.source_;
   if (!from.is_plain()) {
-    *this = Rows(select_rows(source, from.scale_, numbers));
+    *this = Rows(from.chosen(numbers_there(source, numbers)));
     return;
   }
   allocate(static_cast<int64_t>(numbers.size()), from.row_shape(), from.dtype());
@@ -190,7 +271,10 @@ void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
 Rows Rows::narrow(int64_t first, int64_t count) const {
   Rows part = *this;
   if (is_selection_) {
-    part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
+    if (!numbers_.empty()) {
+      part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
+    }
+    if (device_numbers_.defined()) part.device_numbers_ = device_numbers_.narrow(0, first, count);
   } else {
     part.source_ = source_.narrow(0, first, count);
   }
@@ -224,6 +308,7 @@ void Rows::drop_shared() {
   is_selection_ = false;
   is_sealed_plain_ = false;
   numbers_.clear();
+  device_numbers_.reset();
 }
 
 void Rows::seal() { is_sealed_plain_ = source_.defined() && is_plain_memory(source_); }

@@ -44,6 +44,7 @@ class Rows {
   bool is_dense() const { return !is_selection_ && !scale_; }
   /// The number of rows; 0 if there is no tensor, or one without dimensions.
   int64_t size() const {
+    if (device_numbers_.defined()) return device_numbers_.sizes()[0];
     if (is_selection_) return static_cast<int64_t>(numbers_.size());
     return source_.defined() && source_.dim() > 0 ? source_.sizes()[0] : 0;
   }
@@ -55,6 +56,8 @@ class Rows {
   /// The tensor that the rows lie in: `tensor` itself if they are dense; else one that may have
   /// more rows, and bytes instead of numbers.
   const torch::Tensor& source() const { return source_; }
+  /// What the bytes of `source` stand for; nothing if they are what they are.
+  const std::optional<ByteScale>& scale() const { return scale_; }
 
   /// The rows as a tensor [size, ...]. Costs nothing if they are dense; else each call gathers them
   /// into new memory. Undefined if there is none.
@@ -63,6 +66,9 @@ class Rows {
   /// exist. Nothing if no kernel can read them in place: they are on a device, not contiguous,
   /// neither float32 nor scaled bytes, or take part in a graph of gradients.
   std::optional<kernels::RowView> view() const;
+  /// The same for rows on a CUDA device: a view whose pointers are to the device's memory, for
+  /// kernels there. Nothing if the rows lie elsewhere.
+  std::optional<kernels::RowView> device_view() const;
 
   /// Copies the rows with the given numbers, in that order, into `out`, which must be another
   /// object. The memory of `out` is used again if it fits and nobody else uses it. Each number must
@@ -71,6 +77,12 @@ class Rows {
   void gather(std::span<const int64_t> numbers, Rows& out) const;
   /// The same without a copy: `out` refers to the tensor that these rows lie in.
   void select(std::span<const int64_t> numbers, Rows& out) const;
+  /// The same for row numbers that lie on the device of the rows, int64 [size]. They are shared, not
+  /// copied, so the selection changes with them. These rows must not be a selection themselves.
+  void select(torch::Tensor numbers, Rows& out) const;
+  /// Copies the rows into `to`, [size, ...], a contiguous tensor of type `dtype` on the device of the
+  /// rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device.
+  void copy_to(const torch::Tensor& to) const;
 
   /// `count` of the rows from row `first` on; shares the memory.
   Rows narrow(int64_t first, int64_t count) const;
@@ -94,6 +106,8 @@ class Rows {
 
  private:
   bool is_plain() const;
+  std::optional<kernels::RowView> described() const;
+  torch::Tensor chosen(const torch::Tensor& numbers) const;
   // Becomes a copy of those rows of `from.source_`.
   void copy(const Rows& from, std::span<const int64_t> numbers);
 
@@ -102,6 +116,7 @@ class Rows {
   bool is_selection_ = false;
   bool is_sealed_plain_ = false;  // source_ is sealed, and plain memory
   std::vector<int64_t> numbers_;  // of a selection: its rows of source_
+  torch::Tensor device_numbers_;  // the same on the device of source_; then numbers_ may be empty
 };
 
 /// Rows by name, in the order they were added: what a batch and a data set hold.

@@ -22,6 +22,18 @@ void TrainingData::leave_rows_in_place(bool in_place) {
   for (auto& reader : readers_) reader.leave_rows_in_place(in_place);
 }
 
+bool TrainingData::reside(at::Device device, size_t most_bytes) {
+  bool all = true;
+  for (auto& reader : readers_) all = reader.reside(device, most_bytes) && all;
+  return all;
+}
+
+bool TrainingData::next_recorded() {
+  if ((limit_ && position_ >= *limit_) || !readers_[0].next_recorded()) return false;
+  ++position_;
+  return true;
+}
+
 void TrainingData::seek(int64_t epoch, int64_t position) {
   epoch_ = epoch;
   position_ = position;

@@ -26,6 +26,13 @@ class TrainingData {
 
   /// Calls `Reader::leave_rows_in_place` for all loaders.
   void leave_rows_in_place(bool in_place);
+  /// Calls `Reader::reside` for all loaders. Returns whether all data live on the device now.
+  bool reside(at::Device device, size_t most_bytes);
+  /// The same functions as those of Reader, for the case of a single loader.
+  bool can_record() const { return readers_.size() == 1 && readers_[0].can_record(); }
+  void begin_recording() { readers_[0].begin_recording(); }
+  void record(Batch& batch) { readers_[0].record(batch); }
+  bool next_recorded();
   /// Goes to batch `position` of `epoch`, counted over all loaders: where a checkpoint in the
   /// middle of an epoch goes on. Skipped batches aren't read. Throws ConfigError if the epoch has
   /// fewer batches.

@@ -6,10 +6,13 @@
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/DeviceGuard.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/logged/reduce.h>
+#include <levin/framework/tensor/device_graph.h>
 
 namespace levin {
 namespace {
@@ -43,11 +46,9 @@ double read_scalar(const torch::Tensor& value) {
   }
 }
 
-/// Combines `sofar` with `value` on the device, as float64 []. If `sofar` is undefined, it starts
-/// with `on_host`, so that the result doesn't depend on when values were copied to the host.
-void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
-                       const torch::Tensor& value, double weight) {
-  if (!sofar.defined()) sofar = at::full({}, on_host, value.options());
+/// Combines `sofar` with `value` on the device, both float64 [].
+void combine_on_device(Reduce reduce, torch::Tensor& sofar, const torch::Tensor& value,
+                       double weight) {
   switch (reduce) {
     case Reduce::mean:
       sofar.add_(value, weight);
@@ -64,6 +65,17 @@ void combine_on_device(Reduce reduce, torch::Tensor& sofar, double on_host,
   }
 }
 
+/// Whether one kernel can do for the value what `combine_on_device` does for the window, which it
+/// opens, and for the epoch.
+bool has_kernel(Reduce reduce, const torch::Tensor& value) {
+  return reduce == Reduce::mean && value.is_cuda() && value.scalar_type() == at::kFloat &&
+         kernels::cuda::are_built();
+}
+
+double* memory_of(const torch::Tensor& sum) {
+  return sum.defined() ? sum.mutable_data_ptr<double>() : nullptr;
+}
+
 }  // namespace
 
 void LoggedValues::begin_epoch() {
@@ -71,7 +83,7 @@ void LoggedValues::begin_epoch() {
     slot.in_epoch = false;
     slot.epoch = start_of(slot.reduce);
     slot.epoch_weight = 0.0;
-    slot.epoch_on_device.reset();
+    slot.epoch_there.is_current = false;
   }
   epoch_rows_ = 0;
   forget_step_values();
@@ -108,7 +120,7 @@ void LoggedValues::open_window(Slot& slot) {
   slot.in_window = true;
   slot.window = start_of(slot.reduce);
   slot.window_weight = 0.0;
-  slot.window_on_device.reset();
+  slot.window_there.is_current = false;
 }
 
 void LoggedValues::log(std::string_view name, const torch::Tensor& value, const LogOptions& options,
@@ -116,7 +128,7 @@ void LoggedValues::log(std::string_view name, const torch::Tensor& value, const 
   require_scalar(name, value);
   Slot& target = slot(name, options, on_step, on_epoch);
   const double weight = static_cast<double>(options.batch_size.value_or(rows_));
-  if (value.is_cpu()) {
+  if (value.is_cpu() && !is_recording_) {
     add(target, read_scalar(value), weight);
   } else {
     add_on_device(target, value, weight);
@@ -209,7 +221,7 @@ LoggedValues::Slot LoggedValues::make_slot(std::string_view name, const LogOptio
 void LoggedValues::add(Slot& slot, double value, double weight) {
   if (weight == 0.0) return;  // a rank without rows has nothing to log
   if (slot.on_step) open_window(slot);
-  if (slot.window_on_device.defined() || slot.epoch_on_device.defined()) bring_to_host();
+  if (slot.window_there.is_current || slot.epoch_there.is_current) bring_to_host();
   if (slot.on_step) {
     slot.window = combine(slot.reduce, slot.window, value, weight);
     slot.window_weight += weight;
@@ -223,19 +235,90 @@ void LoggedValues::add(Slot& slot, double value, double weight) {
 
 void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double weight) {
   if (weight == 0.0) return;
-  const at::NoGradGuard no_grad;
-  const auto plain = value.detach().to(at::kDouble).reshape({});
+  const auto place = static_cast<size_t>(&slot - slots_.data());
+  if (is_recording_) {
+    const bool is_first = std::none_of(recorded_.begin(), recorded_.end(),
+                                       [&](const Recorded& one) { return one.slot == place; });
+    recorded_.push_back({place, weight});
+    combine_there(slot, value, weight, /*opens_window=*/slot.on_step && is_first);
+    return;
+  }
+  const bool opens_window = slot.on_step && !slot.in_window;
+  if (slot.on_step) open_window(slot);
+  if (slot.on_step && !opens_window && !slot.window_there.is_current) {
+    put_there(slot.window_there, slot.window, value);
+  }
+  if (slot.on_epoch && !slot.epoch_there.is_current) {
+    put_there(slot.epoch_there, slot.epoch, value);
+  }
+  combine_there(slot, value, weight, opens_window);
+  note(slot, weight);
+  any_on_device_ = true;
+}
+
+void LoggedValues::note(Slot& slot, double weight) {
   if (slot.on_step) {
-    open_window(slot);
-    combine_on_device(slot.reduce, slot.window_on_device, slot.window, plain, weight);
+    slot.window_there.is_current = true;
     slot.window_weight += weight;
   }
   if (slot.on_epoch) {
-    combine_on_device(slot.reduce, slot.epoch_on_device, slot.epoch, plain, weight);
+    slot.epoch_there.is_current = true;
     slot.epoch_weight += weight;
     slot.in_epoch = true;
   }
-  any_on_device_ = true;
+}
+
+void LoggedValues::combine_there(Slot& slot, const torch::Tensor& value, double weight,
+                                 bool opens_window) {
+  const at::NoGradGuard no_grad;
+  auto& window = slot.window_there.value;
+  auto& epoch = slot.epoch_there.value;
+  const auto options = value.options().dtype(at::kDouble).requires_grad(false);
+  if (slot.on_step && !window.defined()) window = at::empty({}, options);
+  if (slot.on_epoch && !epoch.defined()) epoch = at::empty({}, options);
+  if (has_kernel(slot.reduce, value) && (!slot.on_step || opens_window)) {
+    const c10::DeviceGuard on_device(value.device());
+    kernels::cuda::log_value(value.const_data_ptr<float>(), weight,
+                             slot.on_step ? memory_of(window) : nullptr,
+                             slot.on_epoch ? memory_of(epoch) : nullptr,
+                             current_stream(value.device()));
+    return;
+  }
+  const auto plain = value.detach().to(at::kDouble).reshape({});
+  if (opens_window) window.fill_(start_of(slot.reduce));
+  if (slot.on_step) combine_on_device(slot.reduce, window, plain, weight);
+  if (slot.on_epoch) combine_on_device(slot.reduce, epoch, plain, weight);
+}
+
+void LoggedValues::put_there(DeviceSum& sum, double on_host, const torch::Tensor& like) {
+  if (!sum.value.defined()) {
+    sum.value = at::empty({}, like.options().dtype(at::kDouble).requires_grad(false));
+  }
+  sum.value.fill_(on_host);
+}
+
+void LoggedValues::begin_recorded() {
+  is_recording_ = true;
+  recorded_.clear();
+}
+
+void LoggedValues::prepare_recorded() {
+  for (auto& slot : slots_) {
+    auto& sum = slot.epoch_there;
+    if (sum.is_current || !sum.value.defined()) continue;
+    sum.value.fill_(slot.epoch);
+    sum.is_current = true;
+    any_on_device_ = true;
+  }
+}
+
+void LoggedValues::repeat_recorded() {
+  for (const auto& [place, weight] : recorded_) {
+    Slot& slot = slots_[place];
+    if (slot.on_step) open_window(slot);
+    note(slot, weight);
+  }
+  any_on_device_ = any_on_device_ || !recorded_.empty();
 }
 
 void LoggedValues::bring_to_host() {
@@ -243,18 +326,18 @@ void LoggedValues::bring_to_host() {
   any_on_device_ = false;
   std::vector<torch::Tensor> waiting;
   for (const auto& slot : slots_) {
-    if (slot.window_on_device.defined()) waiting.push_back(slot.window_on_device);
-    if (slot.epoch_on_device.defined()) waiting.push_back(slot.epoch_on_device);
+    if (slot.window_there.is_current) waiting.push_back(slot.window_there.value);
+    if (slot.epoch_there.is_current) waiting.push_back(slot.epoch_there.value);
   }
   if (waiting.empty()) return;
   const auto host = at::stack(waiting).cpu();  // one copy, one wait
   const double* next = host.const_data_ptr<double>();
   for (auto& slot : slots_) {
-    for (auto [device, sofar] : {std::pair(&slot.window_on_device, &slot.window),
-                                 std::pair(&slot.epoch_on_device, &slot.epoch)}) {
-      if (!device->defined()) continue;
+    for (auto [there, sofar] : {std::pair(&slot.window_there, &slot.window),
+                                std::pair(&slot.epoch_there, &slot.epoch)}) {
+      if (!there->is_current) continue;
       *sofar = *next++;
-      device->reset();
+      there->is_current = false;
     }
   }
 }

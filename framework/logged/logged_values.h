@@ -103,6 +103,17 @@ class LoggedValues {
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
+  // A step that is recorded once and then repeated (DeviceGraph) calls `log` only while it is
+  // recorded. The recorded work begins with begin_recorded and ends with end_recorded; in between,
+  // `log` only enqueues what the device has to do. Around each replay, the loop calls
+  // prepare_recorded and repeat_recorded, which do the host's half.
+
+  void begin_recorded_batch(int64_t rows) { cursor_ = 0, rows_ = rows; }
+  void begin_recorded();
+  void end_recorded() { is_recording_ = false; }
+  void prepare_recorded();
+  void repeat_recorded();
+
   /// Logs a value that stands for all rows that this rank has seen in the epoch, without a loader's
   /// suffix. On a rank, a mean gives each of the values the same weight; the means of the ranks are
   /// weighted by their rows. With `batch_size` that is the weight instead, as in `log`.
@@ -152,6 +163,16 @@ class LoggedValues {
 
  private:
   static constexpr int64_t kAnyLoader = -1;  // for a key without the loader's suffix
+  /// A sum that is kept on a device.
+  struct DeviceSum {
+    torch::Tensor value;      // [] float64, always the same memory; undefined until it is needed
+    bool is_current = false;  // whether it replaces the number on the host
+  };
+  /// A value that recorded work logs.
+  struct Recorded {
+    size_t slot;
+    double weight;
+  };
   /// One name, and the values logged under it.
   struct Slot {
     std::string name;  // as passed to log
@@ -174,8 +195,8 @@ class LoggedValues {
     double window_weight = 0.0;
     double epoch = 0.0;
     double epoch_weight = 0.0;
-    torch::Tensor window_on_device;  // [] float64; if defined, it replaces `window`
-    torch::Tensor epoch_on_device;   // the same for `epoch`
+    DeviceSum window_there;  // in place of `window`
+    DeviceSum epoch_there;   // in place of `epoch`
 
     bool is_of(std::string_view other_name, int64_t other_loader_index) const {
       return loader_index == other_loader_index && name == other_name;
@@ -194,6 +215,11 @@ class LoggedValues {
   void pack_whole(const Slot& slot, PackedMetrics& packed) const;
   void add(Slot& slot, double value, double weight);
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
+  /// The two halves of that: what the host notes, and what the device computes.
+  static void note(Slot& slot, double weight);
+  static void put_there(DeviceSum& sum, double on_host, const torch::Tensor& like);
+  static void combine_there(Slot& slot, const torch::Tensor& value, double weight,
+                            bool opens_window);
   /// Copies all values that are on devices to the host, in one transfer.
   void bring_to_host();
   static bool wanted(const Slot& slot, For whom);
@@ -209,6 +235,8 @@ class LoggedValues {
   int64_t loader_index_ = 0;
   int64_t loader_count_ = 1;
   bool any_on_device_ = false;
+  bool is_recording_ = false;
+  std::vector<Recorded> recorded_;  // what the recorded work logs, in order
 };
 
 }  // namespace levin

@@ -1,5 +1,6 @@
 #include <levin/framework/loops/fit_loop.h>
 
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
+#include <levin/framework/tensor/device.h>
 
 namespace levin {
 namespace {
@@ -38,6 +40,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       validation_(parts, std::move(val), schedules_, num_batches_),
       training_step_(parts, optimizers),
       step_(parts.run, metrics_, /*on_step=*/true),
+      captured_step_(parts, optimizers, data_, training_step_, metrics_, step_),
       stopping_(parts.options, parts.strategy.ranks(), parts.run),
       loss_watch_(parts, optimizers),
       threads_(parts, optimizers, train, num_batches_),
@@ -128,9 +131,15 @@ void FitLoop::run_epoch() {
 void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
-  while (next_batch(batch)) {
+  while (true) {
+    if (captured_step_.next()) {
+      train_captured();
+    } else if (next_batch(batch)) {
+      train_batch(batch);
+    } else {
+      break;
+    }
     has_read_ = true;
-    train_batch(batch);
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
     validation_due_ = validation_due_ || validation_.is_due(at_end());
@@ -177,20 +186,51 @@ bool FitLoop::at_end() {
 }
 
 void FitLoop::train_batch(Batch& batch) {
-  Progress& progress = parts_.run.progress();
-  at_boundary_ = stepped_ = false;
   transfer(parts_, batch);
+  if (!has_placed_data_) keep_data_on_device();
   if (!state_.knows_input()) note_first_batch(batch);
-  if (training_step_.window_batches() == 0) metrics_.begin_window();
-  metrics_.begin_batch(batch.rows(), 0, 1);
-  step_.begin(progress.batch, batch.loader_index());
-  parts_.hooks.call_batch(BatchHook::train_batch_start, &Hooks::on_train_batch_start, batch, step_);
-  if (step_.skips_epoch()) return;
-
+  if (!begin_batch(batch)) return;
   const bool is_last = at_end();
-  const bool window_ends = is_last || training_step_.window_batches() + 1 >= progress.accumulate;
+  const bool window_ends =
+      is_last || training_step_.window_batches() + 1 >= parts_.run.progress().accumulate;
+  if (captured_step_.takes(batch)) {
+    loss_ = captured_step_.loss();  // before `run`, which counts who holds it
+    captured_step_.run();
+    stepped_ = true;
+    end_batch(captured_step_.batch(), is_last);
+    captured_step_.check_kept();
+    return;
+  }
   stepped_ = threads_.watch(
       [&] { return training_step_.run(batch, step_, data_.global_rows(), window_ends); });
+  captured_step_.note_eager_step(stepped_);
+  loss_ = training_step_.loss();
+  end_batch(batch, is_last);
+}
+
+/// Trains on the batch that the captured step makes itself.
+void FitLoop::train_captured() {
+  const Batch& batch = captured_step_.batch();
+  if (!begin_batch(batch)) return;
+  loss_ = captured_step_.loss();
+  captured_step_.run();
+  stepped_ = true;
+  end_batch(batch, at_end());
+  captured_step_.check_kept();
+}
+
+/// Returns false if a hook has ended the epoch.
+bool FitLoop::begin_batch(const Batch& batch) {
+  at_boundary_ = stepped_ = false;
+  if (training_step_.window_batches() == 0) metrics_.begin_window();
+  metrics_.begin_batch(batch.rows(), 0, 1);
+  step_.begin(parts_.run.progress().batch, batch.loader_index());
+  parts_.hooks.call_batch(BatchHook::train_batch_start, &Hooks::on_train_batch_start, batch, step_);
+  return !step_.skips_epoch();
+}
+
+void FitLoop::end_batch(const Batch& batch, bool is_last) {
+  Progress& progress = parts_.run.progress();
   ++progress.batch;
   validation_.count_batch();
   if (stepped_) {
@@ -198,9 +238,25 @@ void FitLoop::train_batch(Batch& batch) {
     schedules_.advance(Interval::step);
   }
   if (is_last) schedules_.advance(Interval::epoch);
-  parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end,
-                          training_step_.loss(), batch, step_);
+  parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end, loss_,
+                          batch, step_);
   if (stepped_) log_step();
+}
+
+/// Copies the training data to a GPU as a whole, where the option data_on_device says so. Called
+/// after the first batch was moved there, when it is known whether hooks change batches before that.
+void FitLoop::keep_data_on_device() {
+  has_placed_data_ = true;
+  const at::Device device = parts_.strategy.device();
+  const std::string& option = parts_.options.data_on_device;
+  if (device.is_cpu() || option == "off") return;
+  const bool is_wanted = option == "on";
+  if (!is_wanted && !leaves_batches(parts_)) return;
+  const size_t most = is_wanted ? std::numeric_limits<size_t>::max() : free_memory(device) / 2;
+  if (data_.reside(device, most) || !is_wanted) return;
+  throw ConfigError::conflict(
+      "data_on_device = on, but the training data aren't tensors in memory, or have a transform",
+      "set data_on_device to auto or off");
 }
 
 void FitLoop::note_first_batch(const Batch& batch) {
@@ -217,7 +273,7 @@ void FitLoop::log_step() {
   const bool has_row = is_due && !parts_.loggers.empty();
   if (has_row) log_step_values(parts_, metrics_, steps - 1);
   const bool is_first = loss_watch_.has_seen_none();
-  if (is_due || is_first) loss_watch_.look(training_step_.loss(), has_row || is_first);
+  if (is_due || is_first) loss_watch_.look(loss_, has_row || is_first);
 }
 
 void FitLoop::end_epoch() {
@@ -231,7 +287,7 @@ void FitLoop::end_epoch() {
     run.history().epochs.push_back({run.epoch(), run.global_step(), run.metrics_of_epoch()});
     parts_.hooks.call_monitors(&Hooks::on_train_epoch_end, run);
     observe_metrics(parts_, schedules_, Interval::epoch, validation_.has_logged());
-    loss_watch_.look(training_step_.loss(), /*may_wait=*/true);
+    loss_watch_.look(loss_, /*may_wait=*/true);
     log_epoch_values(parts_, metrics_);
   }
   if (epoch_complete_) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <levin/framework/data/training_data.h>
+#include <levin/framework/loops/captured_step.h>
 #include <levin/framework/loops/checkpointer.h>
 #include <levin/framework/loops/fit_state.h>
 #include <levin/framework/loops/loss_watch.h>
@@ -23,7 +24,7 @@ namespace levin {
 ///     loop.run();                                       // run.history() then says why it ended
 ///
 /// This class decides only in which order things happen. Each thing that happens has a class of its
-/// own: TrainingStep trains on a batch, Validation validates, Stopping decides when training ends,
+/// own: TrainingStep trains on a batch, CapturedStep does so by a CUDA graph, Validation validates, Stopping decides when training ends,
 /// Checkpointer and FitState save and load, and ThreadChoice finds the number of threads.
 ///
 /// A step boundary is the moment after an optimizer step, its hooks, its row of the loggers and the
@@ -73,6 +74,10 @@ class FitLoop {
   bool next_batch(Batch& batch);
   bool at_end();
   void train_batch(Batch& batch);
+  void train_captured();
+  bool begin_batch(const Batch& batch);
+  void end_batch(const Batch& batch, bool is_last);
+  void keep_data_on_device();
   void note_first_batch(const Batch& batch);
   void log_step();
   void warn_about_the_fit(int64_t steps_before);
@@ -91,11 +96,16 @@ class FitLoop {
   Validation validation_;
   TrainingStep training_step_;
   StepControl step_;
+  CapturedStep captured_step_;
   Stopping stopping_;
   LossWatch loss_watch_;
   ThreadChoice threads_;
   FitState state_;
   Checkpointer checkpointer_;
+  /// That of the last batch; undefined if training_step skipped it.
+  torch::Tensor loss_;
+  /// Whether it is known where the training data stay.
+  bool has_placed_data_ = false;
   /// Whether `run` has read a batch.
   bool has_read_ = false;
   /// Whether every batch of the epoch was seen.

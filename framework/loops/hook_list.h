@@ -64,6 +64,10 @@ class HookList {
     const ProfilePart profiled(profiler_, Part::callbacks);
     for (Hooks* one : monitors_) (one->*hook)(arguments...);
   }
+  /// Whether a callback, that is, anything but the module, has that hook.
+  bool has_callback(BatchHook hook) const {
+    return batch_[static_cast<size_t>(hook)].size() > 1;  // the module counts as having all
+  }
   /// Calls `hook`, which fires inside a step, of the callbacks whose HookSet contains it and of the
   /// module. `which` must name the same hook. Callbacks that don't override the hook cost nothing
   /// here.

@@ -16,4 +16,8 @@ void transfer(const LoopParts& parts, Batch& batch) {
   parts.module.on_after_batch_transfer(batch);
 }
 
+bool leaves_batches(const LoopParts& parts) {
+  return parts.data.leaves_batches() && parts.module.leaves_batches();
+}
+
 }  // namespace levin

@@ -56,4 +56,8 @@ bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch);
 /// pinned memory the copy to a GPU may still be under way when this returns.
 void transfer(const LoopParts& parts, Batch& batch);
 
+/// Whether `transfer` only moves batches, because neither the data module nor the module changes
+/// them. Known once a batch was transferred.
+bool leaves_batches(const LoopParts& parts);
+
 }  // namespace levin

@@ -48,7 +48,8 @@ Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupl
                          ? std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}, {"max_exp_avg_sq"}}
                          : std::vector<StateKind>{{"exp_avg"}, {"exp_avg_sq"}},
            .counts_steps = true,
-           .is_elementwise = true}),
+           .is_elementwise = true,
+           .is_capturable = true}),
       options_(std::move(options)),
       decoupled_weight_decay_(decoupled_weight_decay) {}
 

@@ -68,6 +68,9 @@ class Optimizer {
   virtual torch::Tensor step(const Closure& closure = {}) = 0;
   /// Whether a step may call its closure several times (LBFGS).
   virtual bool reevaluates_closure() const { return false; }
+  /// Whether a step can be captured in a CUDA graph now: all of it happens on the device, which
+  /// also holds the learning rate and the number of steps, and all state exists already.
+  virtual bool is_capturable() const { return false; }
   /// The class's name, "Adam" or "SGD", by default without its namespaces. A checkpoint records it.
   virtual std::string name() const { return unqualified_name(typeid(*this)); }
 

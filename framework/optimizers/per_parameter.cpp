@@ -116,6 +116,15 @@ torch::Tensor PerParameterOptimizer::step(const Closure& closure) {
   return loss;
 }
 
+bool PerParameterOptimizer::is_capturable() const {
+  return settings_.is_capturable && has_buckets_ && !grad_scale_.defined() &&
+         !found_inf_.defined() && !after_step_ &&
+         std::all_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) {
+           return bucket.rate.defined() && bucket.plain.filled == 0 &&
+                  bucket.fused.filled == bucket.slots.size();
+         });
+}
+
 void PerParameterOptimizer::step_bucket(Bucket& bucket) {
   const size_t waiting = gather(bucket, /*first=*/false);
   run(bucket, /*first=*/false);

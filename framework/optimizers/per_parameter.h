@@ -40,6 +40,9 @@ class PerParameterOptimizer : public Optimizer {
   torch::Tensor step(const Closure& closure = {}) final;
   /// Also writes the rate to the copies that fused kernels read on their devices.
   void set_learning_rate(double learning_rate, size_t group = 0) final;
+  /// True on CUDA if the settings say so, every parameter has had a gradient, and the last step
+  /// changed all of them by the fused kernel.
+  bool is_capturable() const final;
   /// The tensors `<parameter>.<state>`, with the subclass's names of states, and
   /// `<parameter>.step`, float32 [], if steps are counted. The state of a complex parameter is
   /// real, with a last dimension of 2.
@@ -92,6 +95,9 @@ class PerParameterOptimizer : public Optimizer {
     /// parameter (see `shard`), and so may threads: `fused` is called on several threads at once,
     /// each with a part of the entries.
     bool is_elementwise = false;
+    /// Whether `fused` takes the learning rate and the counts of steps from the device alone, on
+    /// CUDA, so that a step can be captured in a graph.
+    bool is_capturable = false;
   };
 
   /// Groups without a learning rate or weight decay of their own get the given ones. Throws

@@ -37,7 +37,8 @@ SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions options)
           (validate(options), std::move(groups)), options.learning_rate, options.weight_decay,
           {.states = options.momentum == 0.0 ? std::vector<StateKind>{}
                                              : std::vector<StateKind>{{"momentum_buffer"}},
-           .is_elementwise = true}),
+           .is_elementwise = true,
+           .is_capturable = true}),
       options_(options) {}
 
 void SGD::fused(const Lists& lists) {

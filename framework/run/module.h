@@ -78,10 +78,22 @@ class Module : public torch::nn::Module, public Hooks {
   /// call. Asked before each epoch.
   virtual bool reads_rows_in_place() const { return false; }
 
+  /// Whether a whole training step of this module may be captured in a CUDA graph, which is then
+  /// replayed for each batch (the option cuda_graph). Override it to return true if training_step,
+  /// backward, optimizer_step and the module's own hooks inside the step do the same for every
+  /// batch: the host decides nothing by the values of tensors and changes nothing from step to step,
+  /// because it runs this code only once. No number is read from the GPU or logged as a double. Of
+  /// batches that aren't full, and of all batches on the CPU, nothing is captured.
+  virtual bool capturable() const { return false; }
+
   /// Called before each batch moves to the device, and after. Override them to change the batch:
-  /// change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`.
-  virtual void on_before_batch_transfer(Batch& /*batch*/) {}
-  virtual void on_after_batch_transfer(Batch& /*batch*/) {}
+  /// change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`. A module
+  /// that overrides one of them shouldn't call the function here, by which the Trainer learns that
+  /// batches are left as they are; then it may keep the data on the GPU, and capture steps.
+  virtual void on_before_batch_transfer(Batch& /*batch*/) { leaves_before_transfer_ = true; }
+  virtual void on_after_batch_transfer(Batch& /*batch*/) { leaves_after_transfer_ = true; }
+  /// Whether the two functions above leave batches as they are. Known once both were called.
+  bool leaves_batches() const { return leaves_before_transfer_ && leaves_after_transfer_; }
 
   /// The name that checkpoints give the module's class, under which `load_module` looks for it. The
   /// default is the name under which a registry made the module, or else the C++ class's name
@@ -138,6 +150,8 @@ class Module : public torch::nn::Module, public Hooks {
   Value registered_settings_ = Value::Object{};
   StateDict data_state_;
   bool is_trained_ = false;
+  bool leaves_before_transfer_ = false;
+  bool leaves_after_transfer_ = false;
 };
 
 }  // namespace levin

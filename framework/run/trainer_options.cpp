@@ -131,6 +131,10 @@ Fields describe(TrainerOptions& o) {
        {"threads", &o.threads,
         "threads that share the work: a number; auto: found by a trial; empty: where the work is "
         "large enough"},
+       {"cuda_graph", &o.cuda_graph,
+        "GPU: capture training steps in a CUDA graph: auto (where it gives the same), on or off"},
+       {"data_on_device", &o.data_on_device,
+        "GPU: keep training data in its memory: auto (if they fit), on or off"},
        {"profiler", &o.profiler,
         "simple: print where the time went; trace: write a timeline; empty: measure nothing"},
        {"default_root_dir", &o.default_root_dir,
@@ -167,6 +171,8 @@ void validate(const TrainerOptions& options) {
   validate_intervals(options);
   validate_clipping(options);
   validate_threads(options.threads);
+  require_name("cuda_graph", options.cuda_graph, {"auto", "on", "off"});
+  require_name("data_on_device", options.data_on_device, {"auto", "on", "off"});
   if (!options.profiler.empty() && options.profiler != "simple" && options.profiler != "trace") {
     throw ConfigError::unknown_name("profiler", options.profiler, {"simple", "trace"});
   }

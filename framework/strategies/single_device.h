@@ -27,6 +27,7 @@ class SingleDeviceStrategy : public Strategy {
   at::Device device() const override { return device_; }
   /// What the constructor was given; null if that was nothing.
   const Cluster* cluster() const override { return cluster_ ? &*cluster_ : nullptr; }
+  std::unique_ptr<DeviceGraph> make_graph() const override { return make_device_graph(device_); }
   /// Moves the module to the device.
   void setup(Module& module) override;
   /// Does nothing on the CPU. The copy to a GPU is asynchronous from pinned memory.

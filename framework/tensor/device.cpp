@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <fmt/format.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/error.h>
@@ -73,6 +74,12 @@ int64_t cuda_device_count() {
 
 at::Device default_device() {
   return cuda_device_count() > 0 ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+}
+
+size_t free_memory(at::Device device) {
+  if (device.is_cpu()) return 0;
+  auto* allocator = at::getDeviceAllocator(device.type());
+  return allocator->getMemoryInfo(device.has_index() ? device.index() : c10::DeviceIndex{0}).first;
 }
 
 std::vector<at::Device> available_devices() {

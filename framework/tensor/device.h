@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ int64_t cuda_device_count();
 at::Device default_device();
 /// The CPU, followed by each CUDA device in the order of their numbers.
 std::vector<at::Device> available_devices();
+/// The bytes of memory that are free on a device now; 0 if that isn't known.
+size_t free_memory(at::Device device);
 /// Returns the devices that the Trainer's options `accelerator` and `devices` stand for, as in
 /// Lightning.
 ///

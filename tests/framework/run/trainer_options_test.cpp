@@ -42,6 +42,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "overfit_batches": 0.0, "fast_dev_run": false, "accumulate_grad_batches": 1,
     "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
     "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
+    "cuda_graph": "auto", "data_on_device": "auto",
     "profiler": "", "default_root_dir": "", "find_unused_parameters": false,
     "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
     "gradient_compression": "none", "process_group_backend": "auto",

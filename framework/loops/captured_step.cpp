@@ -1,0 +1,180 @@
+#include <levin/framework/loops/captured_step.h>
+
+#include <ATen/ops/empty_like.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/torch_error.h>
+
+namespace levin {
+namespace {
+
+constexpr int64_t kWarmUp = 3;
+
+Optimizer* first_of(Optimizers& optimizers) {
+  return optimizers.empty() ? nullptr : optimizers.entries().front().optimizer.get();
+}
+
+bool has_same_form(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && a.device() == b.device();
+}
+
+}  // namespace
+
+CapturedStep::CapturedStep(LoopParts parts, Optimizers& optimizers, TrainingData& data,
+                           TrainingStep& training_step, LoggedValues& metrics, StepControl& step)
+    : parts_(parts),
+      optimizer_(first_of(optimizers)),
+      data_(data),
+      training_step_(training_step),
+      metrics_(metrics),
+      step_(step) {
+  const auto found = parts_.options.cuda_graph == "off" ? "it is off" : obstacle();
+  is_on_ = found.empty();
+  if (!is_on_ && parts_.options.cuda_graph == "on") {
+    throw ConfigError::conflict("cuda_graph = on, but " + found,
+                                "set cuda_graph to auto or off, or remove what stands in its way");
+  }
+}
+
+/// Why steps can't be captured; empty if nothing is known that speaks against it.
+std::string CapturedStep::obstacle() const {
+  if (parts_.strategy.make_graph() == nullptr) {
+    return fmt::format("the device {} has no graphs with this strategy",
+                       parts_.strategy.device().str());
+  }
+  if (!parts_.module.capturable()) return "the module doesn't say that it is capturable()";
+  if (optimizer_ == nullptr || optimizer_->reevaluates_closure()) {
+    return "a step has no optimizer, or one that evaluates its closure again";
+  }
+  if (parts_.profiler != nullptr) return "a profiler measures the parts of a step";
+  if (parts_.options.detect_anomaly) return "detect_anomaly looks at each operation";
+  for (const auto hook :
+       {BatchHook::train_batch_start, BatchHook::before_zero_grad, BatchHook::before_backward,
+        BatchHook::after_backward, BatchHook::before_optimizer_step}) {
+    if (parts_.hooks.has_callback(hook)) return "a callback has a hook inside the step";
+  }
+  return {};
+}
+
+bool CapturedStep::may_record() const {
+  return is_on_ && eager_steps_ >= kWarmUp && optimizer_->is_capturable();
+}
+
+bool CapturedStep::is_ready() const {
+  return is_on_ && parts_.run.progress().accumulate == 1 && training_step_.window_batches() == 0 &&
+         (graph_ != nullptr || may_record());
+}
+
+bool CapturedStep::next() {
+  if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return false;
+  if (graph_ == nullptr) data_.begin_recording();
+  if (!data_.next_recorded()) return false;
+  if (graph_ == nullptr) record(data_.global_rows(), /*from_resident_data=*/true);
+  return true;
+}
+
+bool CapturedStep::takes(const Batch& batch) {
+  if (!is_ready() || batch.rows() == 0 || batch.rows() != data_.global_rows()) return false;
+  const auto& entries = batch.entries();
+  if (graph_ == nullptr) {
+    batch_ = Batch();
+    for (const auto& [name, rows] : entries) {
+      batch_.entries().emplace_back(name, Rows(at::empty_like(rows.tensor())));
+    }
+  }
+  auto& own = batch_.entries();
+  if (own.size() != entries.size()) return false;
+  for (size_t i = 0; i < own.size(); ++i) {
+    const bool fits = own[i].first == entries[i].first && own[i].second.is_dense() &&
+                      entries[i].second.is_dense() &&
+                      has_same_form(own[i].second.source(), entries[i].second.source());
+    if (!fits) return false;
+  }
+  for (size_t i = 0; i < own.size(); ++i) {
+    own[i].second.source().copy_(entries[i].second.source(), /*non_blocking=*/true);
+  }
+  batch_.row_ids() = batch.row_ids();
+  batch_.set_loader_index(batch.loader_index());
+  if (graph_ == nullptr) record(batch.rows(), /*from_resident_data=*/false);
+  return true;
+}
+
+void CapturedStep::record(int64_t rows, bool from_resident_data) {
+  graph_ = parts_.strategy.make_graph();
+  const auto work = [this, rows, from_resident_data] {
+    if (from_resident_data) data_.record(batch_);
+    metrics_.begin_recorded();
+    training_step_.run(batch_, step_, rows, /*window_ends=*/true);
+    metrics_.end_recorded();
+    loss_ = training_step_.loss();
+  };
+  metrics_.begin_window();
+  metrics_.begin_recorded_batch(rows);
+  try {
+    graph_->record(work);
+  } catch (const c10::Error& error) {
+    metrics_.end_recorded();
+    throw ModuleError::contract(
+        "capturable", fmt::format("is true, but the step can't be captured in a CUDA graph: {}",
+                                  plain_message(error)),
+        "let no step read a number from the GPU (item, a condition on a tensor), return false, or "
+        "set cuda_graph = off");
+  }
+  gradients_.clear();
+  for (const auto& parameter : optimizer_->stepped()) {
+    if (parameter.grad().defined()) gradients_.emplace_back(parameter, parameter.grad());
+  }
+  has_gradients_ = true;
+  lent_.clear();
+  if (loss_.defined()) lend(loss_);
+  for (const auto& [name, entry] : batch_.entries()) {
+    if (entry.is_dense()) lend(entry.source());
+  }
+}
+
+void CapturedStep::run() {
+  metrics_.prepare_recorded();
+  graph_->replay();
+  metrics_.repeat_recorded();
+  if (!has_gradients_) give_back_gradients();
+  for (auto& lent : lent_) {
+    lent.references = lent.tensor.use_count();
+    lent.memory_references = lent.tensor.storage().use_count();
+  }
+}
+
+void CapturedStep::give_back_gradients() {
+  for (const auto& [parameter, gradient] : gradients_) parameter.mutable_grad() = gradient;
+  has_gradients_ = true;
+}
+
+void CapturedStep::note_eager_step(bool stepped) {
+  eager_steps_ += stepped ? 1 : 0;
+  has_gradients_ = false;
+}
+
+void CapturedStep::lend(const torch::Tensor& tensor) {
+  lent_.push_back({tensor, 0, 0});
+}
+
+void CapturedStep::check_kept() {
+  for (const auto& lent : lent_) {
+    if (lent.tensor.use_count() <= lent.references &&
+        lent.tensor.storage().use_count() <= lent.memory_references) {
+      continue;
+    }
+    if (parts_.options.cuda_graph == "on") {
+      throw ModuleError::contract(
+          "on_train_batch_end", "keeps a tensor of the batch or the loss, which the next captured "
+          "step writes again", "keep a clone() of it, or set cuda_graph to auto or off");
+    }
+    is_on_ = false;
+    graph_.reset();
+    lent_.clear();
+    return;
+  }
+}
+
+}  // namespace levin

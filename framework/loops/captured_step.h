@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <levin/framework/data/training_data.h>
+#include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/loops/training_step.h>
+#include <levin/framework/tensor/device_graph.h>
+
+namespace levin {
+
+/// Trains by replaying a recorded step (a CUDA graph), where that gives the same as training on each
+/// batch anew. The host then starts a whole step at once, instead of each of its kernels.
+///
+///     CapturedStep captured(parts, optimizers, data, training_step, metrics, step);
+///     while (...) {
+///       if (captured.next()) {                 // the data live on the device
+///         captured.run();
+///       } else if (read(batch)) {
+///         captured.takes(batch) ? captured.run() : train_on(batch);
+///       }
+///     }
+///
+/// The first steps of a fit aren't recorded, so that everything that a step makes only once exists:
+/// the optimizer's state, the accumulators of autograd, the workspaces of cuBLAS. A batch that isn't
+/// full is trained on without the graph. Gradients are those of the graph's own memory after each
+/// replay; they are written anew in each, so nothing has to be set to zero.
+class CapturedStep {
+ public:
+  /// Keeps the references. Throws ConfigError if the option cuda_graph is "on" and it is known
+  /// already that steps can't be captured.
+  CapturedStep(LoopParts parts, Optimizers& optimizers, TrainingData& data,
+               TrainingStep& training_step, LoggedValues& metrics, StepControl& step);
+
+  /// Goes on to the next batch, if `run` can make it and train on it; records the step when it is
+  /// called for the first time after the warm-up. Otherwise returns false and does nothing.
+  bool next();
+  /// Whether `run` can train on `batch`, which was read and is on the device; copies it to where
+  /// the recorded step reads it.
+  bool takes(const Batch& batch);
+  /// Trains on the batch that `next` or `takes` was called for. Doesn't wait for the device.
+  void run();
+  /// The batch that the recorded step trains on, and its loss. Their memory is that of the next
+  /// step as well.
+  const Batch& batch() const { return batch_; }
+  const torch::Tensor& loss() const { return loss_; }
+
+  /// To be called after a step without the graph. `stepped`: the optimizer stepped.
+  void note_eager_step(bool stepped);
+  /// To be called after the hooks that got `batch` and `loss`. If one of them kept a tensor, later
+  /// steps aren't captured, so that it keeps its values. Throws ModuleError instead if cuda_graph
+  /// is "on".
+  void check_kept();
+
+ private:
+  /// A tensor that hooks get, and how many references there are to it and to its memory while no
+  /// hook keeps it.
+  struct Lent {
+    torch::Tensor tensor;
+    size_t references, memory_references;
+  };
+  std::string obstacle() const;
+  bool is_ready() const;
+  bool may_record() const;
+  void record(int64_t rows, bool from_resident_data);
+  void lend(const torch::Tensor& tensor);
+  void give_back_gradients();
+
+  LoopParts parts_;
+  Optimizer* optimizer_;
+  TrainingData& data_;
+  TrainingStep& training_step_;
+  LoggedValues& metrics_;
+  StepControl& step_;
+  bool is_on_;
+  int64_t eager_steps_ = 0;
+  std::unique_ptr<DeviceGraph> graph_;  // null: nothing is recorded
+  Batch batch_;
+  torch::Tensor loss_;
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients_;  // parameters, and the graph's
+  bool has_gradients_ = false;  // the parameters have the graph's gradients
+  std::vector<Lent> lent_;
+};
+
+}  // namespace levin
