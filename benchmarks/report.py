@@ -49,8 +49,8 @@ class Spread:
 
 def number(value):
     """Returns the value with three significant digits and without exponent."""
-    if value == 0:
-        return "0"
+    if value == 0 or math.isinf(value):
+        return f"{value:g}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
 

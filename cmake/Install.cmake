@@ -2,7 +2,8 @@
 # levin::levin.
 #
 #   include/levin/   headers          lib/             the library, cmake/levin/ its package
-#   bin/levin        the program      libexec/levin/   examples, tests and benchmarks as programs, and gpu-check
+#   bin/levin        the program      libexec/levin/   examples, tests and benchmarks as programs, gpu-check, and the
+#                                                      Python programs that it compares Levin with
 #   share/levin/     the examples' sources and configurations
 #
 # The component `bundle` adds the libraries of this system that Levin needs besides LibTorch, for machines that lack them.
@@ -35,6 +36,10 @@ foreach(kind IN ITEMS EXAMPLE TEST BENCHMARK)
   endif()
 endforeach()
 install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin)
+# What gpu-check compares Levin with, and its report.
+install(FILES benchmarks/gpu_report.py benchmarks/report.py DESTINATION libexec/levin/benchmarks)
+install(FILES benchmarks/baselines/mnist.py benchmarks/baselines/program.py benchmarks/baselines/plain_pytorch.py
+  benchmarks/baselines/with_lightning.py DESTINATION libexec/levin/benchmarks/baselines)
 
 set(package_folder lib/cmake/levin)
 install(EXPORT levin-targets NAMESPACE levin:: DESTINATION ${package_folder})

@@ -165,6 +165,9 @@ endif()
 # The summary that ./run check ends with.
 add_test(NAME check.summary COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/summary_test.sh" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(check.summary PROPERTIES LABELS unit TIMEOUT 60)
+# ./run gpu-check on a tree of programs that are made up.
+add_test(NAME check.gpu_check COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/gpu_check_test.sh" "${PROJECT_SOURCE_DIR}")
+set_tests_properties(check.gpu_check PROPERTIES LABELS unit TIMEOUT 120)
 
 # The executables of `ctest -L unit`, which is all that the asan preset runs.
 set(unit_targets ${LEVIN_TEST_TARGETS})
@@ -200,8 +203,8 @@ if(LEVIN_EXAMPLES)
   endforeach()
   add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)
   find_program(LEVIN_PYTHON python3)
-  if(LEVIN_PYTHON)  # the arithmetic of ./run bench
-    add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test
+  if(LEVIN_PYTHON)  # the arithmetic of ./run bench and ./run gpu-check
+    add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test gpu_report_test
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/benchmarks")
     set_tests_properties(benchmark.report PROPERTIES LABELS unit TIMEOUT 60)
   endif()

@@ -1,4 +1,6 @@
-"""Reads MNIST's four IDX files, which may be gzipped, for the programs in this folder."""
+"""Reads MNIST's four IDX files, which may be gzipped, for the programs in this folder; or makes
+images like them.
+"""
 
 import gzip
 import os
@@ -7,6 +9,7 @@ import pathlib
 import numpy as np
 
 TRAIN, TEST = "train", "t10k"
+MADE = "made"  # the name of the folder that stands for images made by `make`
 
 
 def add_argument(parser):
@@ -35,3 +38,16 @@ def load(folder, part):
     images = read_idx(folder, f"{part}-images-idx3-ubyte").reshape(-1, 784)
     labels = read_idx(folder, f"{part}-labels-idx1-ubyte")
     return images.astype(np.float32) / np.float32(255), labels.astype(np.int64)
+
+
+def make(part):
+    """Returns as many images as MNIST has, and labels, as Images in ../measured_fit.h makes them:
+    a pattern for each class, which noise hides in part. The parts have the same patterns.
+    """
+    patterns = np.random.default_rng(0).random((10, 784)) < 0.2
+    random = np.random.default_rng([TRAIN, TEST].index(part) + 1)
+    rows = 60000 if part == TRAIN else 10000
+    labels = random.integers(0, 10, rows)
+    images = np.float32(0.7) * patterns[labels]
+    images += random.random((rows, 784), np.float32) < np.float32(0.2)
+    return np.minimum(images, 1, out=images), labels

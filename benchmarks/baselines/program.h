@@ -140,9 +140,10 @@ class Recorder {
 
   /// Prints the line of JSON. `rows` is the number of training rows. `accuracy` is that of the
   /// trained model, on MNIST's test images or otherwise on the training rows. `libraries` names the
-  /// libraries with their versions.
+  /// libraries with their versions. `more` is added to the line, such as `"device": "a GPU"`.
   void print(const Arguments& arguments, int64_t rows, double accuracy,
-             const std::string& libraries) const;
+             const std::string& libraries, const std::string& more = {}) const;
+  const std::vector<double>& epoch_seconds() const { return epoch_seconds_; }
 
  private:
   static int64_t now_ns() {
@@ -184,7 +185,7 @@ inline std::string quoted(const std::string& text) {
 }
 
 inline void Recorder::print(const Arguments& arguments, int64_t rows, double accuracy,
-                            const std::string& libraries) const {
+                            const std::string& libraries, const std::string& more) const {
   std::string seconds;
   for (const double value : epoch_seconds_) {
     char digits[32];
@@ -196,12 +197,13 @@ inline void Recorder::print(const Arguments& arguments, int64_t rows, double acc
   std::printf(
       "{\"problem\": %s, \"loop\": %s, \"storage\": %s, \"batch_size\": %lld, \"threads\": %s, "
       "\"steps_per_epoch\": %lld, \"epoch_seconds\": [%s], \"first_step_ns\": %lld, "
-      "\"peak_bytes\": %lld, \"grown_bytes\": %lld, \"accuracy\": %.4f, \"built\": %s}\n",
+      "\"peak_bytes\": %lld, \"grown_bytes\": %lld, \"accuracy\": %.4f, \"built\": %s%s}\n",
       quoted(arguments.problem).c_str(), quoted(arguments.loop).c_str(),
       quoted(arguments.storage).c_str(), number(arguments.batch_size),
       quoted(arguments.threads).c_str(),
       number((rows + arguments.batch_size - 1) / arguments.batch_size), seconds.c_str(),
-      number(first_step_ns_), number(peak_), number(grown_), accuracy, quoted(built).c_str());
+      number(first_step_ns_), number(peak_), number(grown_), accuracy, quoted(built).c_str(),
+      more.empty() ? "" : (", " + more).c_str());
 }
 
 }  // namespace bench

@@ -36,23 +36,27 @@ def parse_arguments(description, loops):
     parser.add_argument(
         "--mnist",
         default=os.environ.get("MNIST_DIR"),
-        help="folder of the IDX files, gzipped or not",
+        help="folder of the IDX files, gzipped or not; made: make images like them",
     )
     parser.add_argument("--tables", default=HERE.parent.parent / "datamodules" / "data")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch's operations")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--only-first-step", type=int, default=0, help="1: stop after it")
     arguments = parser.parse_args()
     if PROBLEMS[arguments.problem][0] == 784 and not arguments.mnist:
         parser.error("give --mnist, or set MNIST_DIR")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no GPU that it can use")
     return arguments
 
 
 def load(arguments, part):
     """Returns inputs, float32 [rows, features], and labels, int64 [rows]. Only MNIST has parts."""
     if PROBLEMS[arguments.problem][0] == 784:
-        images, labels = mnist.load(arguments.mnist, part)
+        is_made = str(arguments.mnist) == mnist.MADE
+        images, labels = mnist.make(part) if is_made else mnist.load(arguments.mnist, part)
         return torch.from_numpy(images), torch.from_numpy(labels)
     path = pathlib.Path(arguments.tables) / f"{arguments.problem}.csv"
     table = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32)
@@ -70,21 +74,25 @@ def make_model(problem):
 
 
 class Recorder:
-    """Measures the time and memory of a training."""
+    """Measures the time and memory of a training. On a GPU, an epoch ends when its work is done."""
 
-    def __init__(self):
+    def __init__(self, device):
+        self.synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
         self.first_step_ns = 0
         self.epoch_seconds = []
 
     def start(self):
+        self.synchronize()
         self.last = time.perf_counter()
 
     def step(self):
         """Call this after each step, or after the first step only."""
         if not self.first_step_ns:
+            self.synchronize()
             self.first_step_ns = time.monotonic_ns()
 
     def epoch(self):
+        self.synchronize()
         now = time.perf_counter()
         self.epoch_seconds.append(now - self.last)
         self.last = now
@@ -95,9 +103,11 @@ class Recorder:
 
 
 def main(description, loops, libraries=""):
-    """Runs one of `loops`, a dict of functions (model, inputs, labels, arguments, recorder)."""
+    """Runs one of `loops`, a dict of functions (model, inputs, labels, arguments, recorder). The
+    model and the data are on the CPU.
+    """
     arguments = parse_arguments(description, list(loops))
-    recorder = Recorder()
+    recorder = Recorder(arguments.device)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     inputs, labels = load(arguments, mnist.TRAIN)
@@ -110,6 +120,7 @@ def main(description, loops, libraries=""):
     rows = len(inputs)
     if not arguments.only_first_step:
         inputs, labels = load(arguments, mnist.TEST)
+        model.cpu()
         with torch.no_grad():
             accuracy = (model(inputs).argmax(1) == labels).float().mean().item()
     compiler = torch.__config__.show().splitlines()[1].strip(" -")
@@ -128,4 +139,6 @@ def main(description, loops, libraries=""):
         "accuracy": round(accuracy, 4),
         "built": built,
     }
+    if arguments.device != "cpu":
+        result["device"] = arguments.device
     print(json.dumps(result))
