@@ -35,6 +35,8 @@ foreach(kind IN ITEMS EXAMPLE TEST BENCHMARK)
   endif()
 endforeach()
 install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin)
+# Not executable, because gpu-check runs each program among the benchmarks that has gpu in its name.
+install(FILES benchmarks/plot_cpu_gpu.py DESTINATION libexec/levin/benchmarks)
 
 set(package_folder lib/cmake/levin)
 install(EXPORT levin-targets NAMESPACE levin:: DESTINATION ${package_folder})
