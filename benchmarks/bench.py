@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 
+import plot_cpu_gpu
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -39,6 +40,7 @@ SUITES = (
     "step_overhead",
     "threads",
     "roofline",
+    "cpu_gpu",
     "stream",
     "scaling",
     "failure",
@@ -246,6 +248,8 @@ def run_texts(suites, options, results):
     if "roofline" in suites:
         arguments = ["1", "0.05"] if is_trial else ["11", "0.3"]
         run_text("roofline", arguments, all_cores(), options, results)
+    if "cpu_gpu" in suites:
+        run_cpu_gpu("5" if is_trial else "50", options, results)
     if "scaling" in suites:
         arguments = ["1", "3"] if is_trial else [str(options.rounds), "8"]
         run_text("scaling", arguments, all_cores(), options, results)
@@ -293,6 +297,16 @@ def run_stream(gigabytes, rounds, options, results):
     with tempfile.TemporaryDirectory(prefix="bench-stream-", dir=parent) as folder:
         arguments = [folder, f"{gigabytes:g}", str(rounds)]
         run_text("stream", arguments, all_cores(), options, results)
+
+
+def run_cpu_gpu(seconds, options, results):
+    """Runs the program and keeps the points that it has measured."""
+    with tempfile.TemporaryDirectory(prefix="bench-cpu-gpu-") as folder:
+        file = pathlib.Path(folder) / "points.json"
+        arguments = ["--seconds", seconds, "--json", str(file)]
+        run_text("cpu_gpu", arguments, all_cores(), options, results)
+        if file.exists():
+            results["cpu_gpu"] = json.loads(file.read_text())
 
 
 def find_mnist(options, results):
@@ -396,7 +410,12 @@ def main():
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / f"{name}.md").write_text(text)
         (options.output / f"{name}.json").write_text(report.as_json(results))
-        say(f"written to {options.output / name}.md and .json")
+        written = ".md and .json"
+        if "cpu_gpu" in results:
+            plot = plot_cpu_gpu.draw(results["cpu_gpu"])
+            (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
+            written = ".md, .json and .svg"
+        say(f"written to {options.output / name}{written}")
 
 
 if __name__ == "__main__":

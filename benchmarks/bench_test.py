@@ -1,10 +1,16 @@
-"""Tests the arithmetic and the tables of ./run bench on invented rounds."""
+"""Tests the arithmetic, the tables and the plot of ./run bench on invented rounds."""
 
 import json
+import pathlib
 import re
+import subprocess
+import sys
+import tempfile
 import unittest
+import xml.etree.ElementTree
 
 import bench
+import plot_cpu_gpu
 import report
 
 
@@ -226,6 +232,130 @@ class Cases(unittest.TestCase):
             self.assertIn(report.logistic(batch_size), names)
             self.assertIn(report.logistic(batch_size, ", uint8"), names)
         self.assertIn("MLP 784-512-512-10, batch 128", names)
+
+
+def measured(cpu, gpu=None, name="a GPU"):
+    """What bench_cpu_gpu writes if a fit of n rows and a step with n parameters take cpu(n) seconds
+    on the CPU and gpu(n) on the GPU."""
+
+    def seconds(size):
+        return {"cpu": [cpu(size)]} | ({"gpu": [gpu(size)]} if gpu else {})
+
+    rows = [128 * 4**k for k in range(7)]
+    hidden = [4**k for k in range(7)]
+    return {
+        "cpu": {"name": "an abacus", "threads": 2},
+        "gpu": {"name": name} if gpu else None,
+        "libtorch": "0",
+        "batch_size": 128,
+        "hidden": 128,
+        "data_size": [{"rows": n} | seconds(n) for n in rows],
+        "model_size": [
+            {"hidden": h, "parameters": 795 * h + 10} | seconds(795 * h + 10) for h in hidden
+        ],
+    }
+
+
+class Crossing(unittest.TestCase):
+    def test_of_straight_lines_is_exact(self):
+        cpu = [(n, 1e-6 * n) for n in (10, 100, 5000, 20000)]
+        gpu = [(n, 1e-3) for n, _ in cpu]
+        size, seconds = plot_cpu_gpu.crossing(cpu, gpu)
+        self.assertAlmostEqual(size, 1000, places=6)
+        self.assertAlmostEqual(seconds, 1e-3, places=12)
+
+    def test_is_the_same_if_the_devices_are_exchanged(self):
+        cpu, gpu = [(1, 1.0), (100, 4.0)], [(1, 3.0), (100, 1.0)]
+        self.assertEqual(plot_cpu_gpu.crossing(cpu, gpu), plot_cpu_gpu.crossing(gpu, cpu))
+
+    def test_may_be_a_measured_point(self):
+        cpu, gpu = [(1, 1.0), (2, 2.0), (4, 4.0)], [(n, 2.0) for n in (1, 2, 4)]
+        size, seconds = plot_cpu_gpu.crossing(cpu, gpu)
+        self.assertAlmostEqual(size, 2)
+        self.assertAlmostEqual(seconds, 2)
+
+    def test_is_not_where_curves_touch(self):
+        cpu, gpu = [(1, 1.0), (2, 2.0), (4, 1.0)], [(n, 2.0) for n in (1, 2, 4)]
+        self.assertIsNone(plot_cpu_gpu.crossing(cpu, gpu))
+
+    def test_is_the_last_of_several(self):
+        cpu, gpu = [(1, 1.0), (10, 4.0), (100, 1.0), (10000, 4.0)], [1, 10, 100, 10000]
+        size, _ = plot_cpu_gpu.crossing(cpu, [(n, 2.0) for n in gpu])
+        self.assertAlmostEqual(size, 1000)
+
+    def test_needs_sizes_that_both_have(self):
+        self.assertIsNone(plot_cpu_gpu.crossing([(1, 1.0), (3, 3.0)], [(2, 2.0), (4, 2.0)]))
+        self.assertIsNone(plot_cpu_gpu.crossing([(1, 1.0)], []))
+
+
+class Plot(unittest.TestCase):
+    def draw(self, *results, **more):
+        """Returns the root of the SVG and its texts."""
+        root = xml.etree.ElementTree.fromstring(plot_cpu_gpu.draw(measured(*results, **more)))
+        return root, [element.text for element in root.iter(f"{self.SVG}text")]
+
+    SVG = "{http://www.w3.org/2000/svg}"
+
+    def test_marks_every_point_and_names_the_crossing(self):
+        root, texts = self.draw(lambda n: 1e-6 * n, lambda n: 0.012)
+        self.assertIn("crossing at 12,000 rows", texts)
+        self.assertIn("crossing at 12,000 parameters", texts)
+        self.assertIn("12 ms on both", texts)
+        self.assertEqual(len(root.findall(f"{self.SVG}polyline")), 4)
+        # A legend, seven points in each of two panels, and a ring around each crossing.
+        self.assertEqual(len(root.findall(f"{self.SVG}circle")), 1 + 14 + 2)
+
+    def test_says_which_device_is_faster_if_nothing_crosses(self):
+        _, texts = self.draw(lambda n: 1e-6 * n, lambda n: 1e-7 * n)
+        self.assertEqual(texts.count("no crossing: the GPU is faster at every size"), 2)
+        _, texts = self.draw(lambda n: 1e-6 * n, lambda n: 1e-5 * n)
+        self.assertEqual(texts.count("no crossing: the CPU is faster at every size"), 2)
+
+    def test_without_gpu_says_so(self):
+        root, texts = self.draw(lambda n: 1e-6 * n)
+        self.assertIn("GPU: none was found", texts)
+        self.assertEqual(texts.count("no crossing: only the CPU was measured"), 2)
+        self.assertEqual(len(root.findall(f"{self.SVG}polyline")), 2)
+
+    def test_escapes_names(self):
+        _, texts = self.draw(lambda n: n, lambda n: 2 * n, name="<R&D> board")
+        self.assertIn("GPU: <R&D> board", texts)
+
+    def test_labels_hide_no_point_and_stay_inside(self):
+        for gpu in (0.0002, 0.003, 0.05, 0.4, 1.9):
+            root, _ = self.draw(lambda n: 1e-6 * n, lambda n, gpu=gpu: gpu + 1e-8 * n)
+            points = [
+                (float(c.get("cx")), float(c.get("cy"))) for c in root.iter(f"{self.SVG}circle")
+            ]
+            labels = [r for r in root.iter(f"{self.SVG}rect") if r.get("rx")]
+            self.assertEqual(len(labels), 2)
+            for label in labels:
+                x, y, width, height = (float(label.get(k)) for k in ("x", "y", "width", "height"))
+                self.assertTrue(0 <= x and x + width <= plot_cpu_gpu.WIDTH)
+                self.assertTrue(plot_cpu_gpu.TOP <= y and y + height <= plot_cpu_gpu.BOTTOM)
+                hidden = [p for p in points if x <= p[0] <= x + width and y <= p[1] <= y + height]
+                self.assertEqual(hidden, [], gpu)
+
+    def test_needs_only_one_size(self):
+        results = measured(lambda n: 1e-6 * n, lambda n: 1e-3)
+        for panel in ("data_size", "model_size"):
+            results[panel] = results[panel][:1]
+        xml.etree.ElementTree.fromstring(plot_cpu_gpu.draw(results))
+
+    def test_is_written_by_the_program(self):
+        results = measured(lambda n: 1e-6 * n, lambda n: 1e-3)
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = (pathlib.Path(folder) / name for name in ("in.json", "out.svg"))
+            source.write_text(json.dumps(results))
+            program = bench.HERE / "plot_cpu_gpu.py"
+            subprocess.run([sys.executable, "-B", program, source, target], check=True)
+            self.assertEqual(target.read_text(encoding="utf-8"), plot_cpu_gpu.draw(results))
+
+    def test_writes_short_numbers(self):
+        times = [plot_cpu_gpu.time_text(t) for t in (2e-9, 1e-6, 0.00025, 0.9999, 12.0, 4321.0)]
+        self.assertEqual(times, ["2 ns", "1 \u00b5s", "250 \u00b5s", "1 s", "12 s", "4,321 s"])
+        sizes = [plot_cpu_gpu.size_text(n) for n in (3.14, 128, 12345, 1234567)]
+        self.assertEqual(sizes, ["3.1", "130", "12,000", "1,200,000"])
 
 
 if __name__ == "__main__":

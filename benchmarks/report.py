@@ -254,10 +254,15 @@ def scaling_checks(text):
     return checks or [Check("rows a second of 2 ranks / of 1", 1.7, None, True)]
 
 
+def cpu_gpu_checks(_text):
+    return []  # where the curves cross depends on the machine
+
+
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
     "threads": ("Threads: the default beside 1, all and auto", threads_checks),
     "roofline": ("What a step takes, as a share of what binds it", roofline_checks),
+    "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),

@@ -40,6 +40,8 @@ install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin)
 install(FILES benchmarks/gpu_report.py benchmarks/report.py DESTINATION libexec/levin/benchmarks)
 install(FILES benchmarks/baselines/mnist.py benchmarks/baselines/program.py benchmarks/baselines/plain_pytorch.py
   benchmarks/baselines/with_lightning.py DESTINATION libexec/levin/benchmarks/baselines)
+# Not executable, because gpu-check runs each program among the benchmarks that has gpu in its name.
+install(FILES benchmarks/plot_cpu_gpu.py DESTINATION libexec/levin/benchmarks)
 
 set(package_folder lib/cmake/levin)
 install(EXPORT levin-targets NAMESPACE levin:: DESTINATION ${package_folder})

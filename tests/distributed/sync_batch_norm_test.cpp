@@ -371,33 +371,4 @@ TEST_F(SyncBatchNormTest, a_clone_and_a_norm_whose_ranks_have_gone_are_joined_to
   });
 }
 
-class SyncBatchNormCuda : public SyncBatchNormTest {
- protected:
-  void SetUp() override {
-    if (cuda_device_count() == 0) GTEST_SKIP() << "needs a GPU";
-    SyncBatchNormTest::SetUp();
-  }
-};
-
-TEST_F(SyncBatchNormCuda, two_ranks_on_one_gpu_agree_with_the_cpu) {
-  const auto rows = points(8, true);
-  Net whole(kPlain);
-  const Result expected = step(whole, rows, 8.0);
-  const at::Device gpu(at::kCUDA, 0);
-  on_ranks(2,
-           [&](ProcessGroup& group) {
-             Net net(kPlain);
-             net.to(gpu);
-             const SyncBatchNorms norms(net, group);
-             const auto first = 4 * group.rank();
-             const auto result = step(net, rows.narrow(0, first, 4).to(gpu), 8.0);
-             EXPECT_LE(difference(result.output, expected.output.narrow(0, first, 4)), 1e-11);
-             EXPECT_LE(
-                 difference(result.input_gradient, expected.input_gradient.narrow(0, first, 4)),
-                 1e-11);
-             EXPECT_LE(difference(result.running_var, expected.running_var), 1e-11);
-           },
-           gpu, {.backend = "gloo"});
-}
-
 }  // namespace levin::sync_batch_norm_test
