@@ -71,6 +71,7 @@ void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
                                  "tensor '" + entry.first + "'",
                                  "it must be Byte (uint8) to have a scale");
     }
+    elsewhere_ = {};
     entry.second = Rows(bytes, scale);
     entry.second.seal();
     return;
@@ -108,8 +109,8 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
 }
 
 std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device) const {
-  const std::lock_guard lock(mutex_);
-  auto there = elsewhere_.lock();
+  const std::lock_guard lock(elsewhere_.mutex);
+  auto there = elsewhere_.there.lock();
   if (there && there->entries_.front().second.source().device() == device) return there;
   NamedTensors tensors;
   for (const auto& [name, rows] : entries_) {
@@ -121,7 +122,7 @@ std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device) const 
       result->set_scale(entries_[i].first, *scale);
     }
   }
-  elsewhere_ = result;
+  elsewhere_.there = result;
   return result;
 }
 

@@ -106,12 +106,22 @@ class TensorDataset : public Dataset {
   std::shared_ptr<const TensorDataset> on(at::Device device) const;
 
  private:
+  // What `on` returned last. A copy of the data set begins without it.
+  struct Elsewhere {
+    Elsewhere() = default;
+    Elsewhere(const Elsewhere& /*other*/) {}
+    Elsewhere& operator=(const Elsewhere& /*other*/) {
+      there.reset();
+      return *this;
+    }
+    std::mutex mutex;
+    std::weak_ptr<const TensorDataset> there;
+  };
   void put_batch(std::span<const int64_t> rows, bool in_place, Batch& out) const;
 
   NamedRows entries_;
   int64_t rows_ = 0;
-  mutable std::mutex mutex_;  // of the next member
-  mutable std::weak_ptr<const TensorDataset> elsewhere_;
+  mutable Elsewhere elsewhere_;
 };
 
 /// Some rows of another data set, in a given order: one side of a split, for example. Shares the

@@ -260,7 +260,10 @@ class ExactnessCuda : public RanksTest {
   void expect_two_ranks_equal_the_cpu(bool has_norm, double tolerance) {
     auto here = common();
     auto there = on_gpu("gloo");
-    here["norm"] = there["norm"] = has_norm;
+    if (has_norm) {  // Adam makes steps of rounding errors, where a bias has no effect
+      here["norm"] = there["norm"] = true;
+      here["optimizer"] = there["optimizer"] = "SGD";
+    }
     const auto cpu = run_on(1, "cpu", here).rank(0);
     const auto place = settings("gpu", there);
     const ReservedPort port;
