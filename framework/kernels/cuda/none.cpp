@@ -1,6 +1,7 @@
 // What there is instead of the CUDA kernels in a build without nvcc.
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/kernels/cuda/tiled_matmul.h>
 
 namespace levin::kernels::cuda {
 namespace {
@@ -21,5 +22,6 @@ void log_value(const float* /*value*/, double /*weight*/, double* /*window*/, do
                void* /*stream*/) {
   refuse();
 }
+void tiled_matmul(const TiledMatmul& /*product*/, void* /*stream*/) { refuse(); }
 
 }  // namespace levin::kernels::cuda
