@@ -79,8 +79,7 @@ std::vector<torch::Tensor>& ReadyGradients::begin(std::vector<torch::Tensor> par
 }
 
 torch::Tensor ReadyGradients::make_loss(double value) {
-  return make_loss(
-      at::scalar_tensor(value, parameters_.front().options().requires_grad(false)));
+  return make_loss(at::scalar_tensor(value, parameters_.front().options().requires_grad(false)));
 }
 
 torch::Tensor ReadyGradients::make_loss(torch::Tensor value) {

@@ -19,8 +19,8 @@ namespace levin {
 ///     if (!ready_.backward(loss)) loss.backward();
 class ReadyGradients {
  public:
-  /// Whether gradients of this parameter can be made ready: it is float32, contiguous, on the CPU or
-  /// a CUDA device, a leaf, and requires a gradient.
+  /// Whether gradients of this parameter can be made ready: it is float32, contiguous, on the CPU
+  /// or a CUDA device, a leaf, and requires a gradient.
   static bool can_take(const torch::Tensor& parameter);
 
   /// Returns a tensor of the shape of each parameter, for its gradient to be written to; its values

@@ -25,8 +25,8 @@ namespace levin {
 class SoftmaxLoss {
  public:
   /// Whether the pass can be used for these parameters: they are float32, contiguous, require
-  /// gradients, and are on the CPU and few enough to stay in the cache, or on a GPU and of at most 64
-  /// classes, in a build with CUDA kernels. `bias` may be undefined.
+  /// gradients, and are on the CPU and few enough to stay in the cache, or on a GPU and of at most
+  /// 64 classes, in a build with CUDA kernels. `bias` may be undefined.
   static bool can_learn(const torch::Tensor& weight, const torch::Tensor& bias);
   /// Returns the rows as the pass reads them, in place, or nothing if the pass can't be used. It
   /// can be used if `can_learn` is true for the parameters, gradients are being recorded, there is

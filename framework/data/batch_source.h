@@ -79,8 +79,8 @@ class BatchSource {
   bool has_transform() const { return static_cast<bool>(transform_); }
   /// Reads later batches from another data set, which must have the same rows.
   void set_dataset(std::shared_ptr<const Dataset> dataset) { dataset_ = std::move(dataset); }
-  /// Writes the numbers of the rows of all ranks at positions `first`, `first` + 1 ... of the epoch.
-  /// For data sets of known size.
+  /// Writes the numbers of the rows of all ranks at positions `first`, `first` + 1 ... of the
+  /// epoch. For data sets of known size.
   void order(int64_t first, std::span<int64_t> numbers) const;
   /// Makes batch `index` of the epoch in `out`. The memory of the tensors in `out` is written again
   /// unless somebody else holds them. An exception ends up in `out.error`. Several threads may call

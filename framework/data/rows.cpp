@@ -103,7 +103,8 @@ void convert_rows(const torch::Tensor& source, const ByteScale& scale,
 /// Copies row numbers to the device of `source`, without waiting for it.
 torch::Tensor numbers_there(const torch::Tensor& source, std::span<const int64_t> numbers) {
   const auto count = static_cast<int64_t>(numbers.size());
-  const auto here = at::empty({count}, at::TensorOptions(at::kLong).pinned_memory(source.is_cuda()));
+  const auto here =
+      at::empty({count}, at::TensorOptions(at::kLong).pinned_memory(source.is_cuda()));
   std::copy(numbers.begin(), numbers.end(), here.mutable_data_ptr<int64_t>());
   return here.to(source.device(), /*non_blocking=*/source.is_cuda());
 }

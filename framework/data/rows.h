@@ -77,11 +77,11 @@ class Rows {
   void gather(std::span<const int64_t> numbers, Rows& out) const;
   /// The same without a copy: `out` refers to the tensor that these rows lie in.
   void select(std::span<const int64_t> numbers, Rows& out) const;
-  /// The same for row numbers that lie on the device of the rows, int64 [size]. They are shared, not
-  /// copied, so the selection changes with them. These rows must not be a selection themselves.
+  /// The same for row numbers that lie on the device of the rows, int64 [size]. They are shared,
+  /// not copied, so the selection changes with them. These rows must not be a selection themselves.
   void select(torch::Tensor numbers, Rows& out) const;
-  /// Copies the rows into `to`, [size, ...], a contiguous tensor of type `dtype` on the device of the
-  /// rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device.
+  /// Copies the rows into `to`, [size, ...], a contiguous tensor of type `dtype` on the device of
+  /// the rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device.
   void copy_to(const torch::Tensor& to) const;
 
   /// `count` of the rows from row `first` on; shares the memory.

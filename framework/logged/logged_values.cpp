@@ -278,10 +278,9 @@ void LoggedValues::combine_there(Slot& slot, const torch::Tensor& value, double 
   if (slot.on_epoch && !epoch.defined()) epoch = at::empty({}, options);
   if (has_kernel(slot.reduce, value) && (!slot.on_step || opens_window)) {
     const c10::DeviceGuard on_device(value.device());
-    kernels::cuda::log_value(value.const_data_ptr<float>(), weight,
-                             slot.on_step ? memory_of(window) : nullptr,
-                             slot.on_epoch ? memory_of(epoch) : nullptr,
-                             current_stream(value.device()));
+    kernels::cuda::log_value(
+        value.const_data_ptr<float>(), weight, slot.on_step ? memory_of(window) : nullptr,
+        slot.on_epoch ? memory_of(epoch) : nullptr, current_stream(value.device()));
     return;
   }
   const auto plain = value.detach().to(at::kDouble).reshape({});
@@ -333,8 +332,8 @@ void LoggedValues::bring_to_host() {
   const auto host = at::stack(waiting).cpu();  // one copy, one wait
   const double* next = host.const_data_ptr<double>();
   for (auto& slot : slots_) {
-    for (auto [there, sofar] : {std::pair(&slot.window_there, &slot.window),
-                                std::pair(&slot.epoch_there, &slot.epoch)}) {
+    for (auto [there, sofar] :
+         {std::pair(&slot.window_there, &slot.window), std::pair(&slot.epoch_there, &slot.epoch)}) {
       if (!there->is_current) continue;
       *sofar = *next++;
       there->is_current = false;

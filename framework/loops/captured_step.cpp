@@ -117,8 +117,9 @@ void CapturedStep::record(int64_t rows, bool from_resident_data) {
   } catch (const c10::Error& error) {
     metrics_.end_recorded();
     throw ModuleError::contract(
-        "capturable", fmt::format("is true, but the step can't be captured in a CUDA graph: {}",
-                                  plain_message(error)),
+        "capturable",
+        fmt::format("is true, but the step can't be captured in a CUDA graph: {}",
+                    plain_message(error)),
         "let no step read a number from the GPU (item, a condition on a tensor), return false, or "
         "set cuda_graph = off");
   }
@@ -155,9 +156,7 @@ void CapturedStep::note_eager_step(bool stepped) {
   has_gradients_ = false;
 }
 
-void CapturedStep::lend(const torch::Tensor& tensor) {
-  lent_.push_back({tensor, 0, 0});
-}
+void CapturedStep::lend(const torch::Tensor& tensor) { lent_.push_back({tensor, 0, 0}); }
 
 void CapturedStep::check_kept() {
   for (const auto& lent : lent_) {
@@ -167,8 +166,10 @@ void CapturedStep::check_kept() {
     }
     if (parts_.options.cuda_graph == "on") {
       throw ModuleError::contract(
-          "on_train_batch_end", "keeps a tensor of the batch or the loss, which the next captured "
-          "step writes again", "keep a clone() of it, or set cuda_graph to auto or off");
+          "on_train_batch_end",
+          "keeps a tensor of the batch or the loss, which the next captured "
+          "step writes again",
+          "keep a clone() of it, or set cuda_graph to auto or off");
     }
     is_on_ = false;
     graph_.reset();

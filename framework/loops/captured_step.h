@@ -13,8 +13,8 @@
 
 namespace levin {
 
-/// Trains by replaying a recorded step (a CUDA graph), where that gives the same as training on each
-/// batch anew. The host then starts a whole step at once, instead of each of its kernels.
+/// Trains by replaying a recorded step (a CUDA graph), where that gives the same as training on
+/// each batch anew. The host then starts a whole step at once, instead of each of its kernels.
 ///
 ///     CapturedStep captured(parts, optimizers, data, training_step, metrics, step);
 ///     while (...) {
@@ -26,9 +26,9 @@ namespace levin {
 ///     }
 ///
 /// The first steps of a fit aren't recorded, so that everything that a step makes only once exists:
-/// the optimizer's state, the accumulators of autograd, the workspaces of cuBLAS. A batch that isn't
-/// full is trained on without the graph. Gradients are those of the graph's own memory after each
-/// replay; they are written anew in each, so nothing has to be set to zero.
+/// the optimizer's state, the accumulators of autograd, the workspaces of cuBLAS. A batch that
+/// isn't full is trained on without the graph. Gradients are those of the graph's own memory after
+/// each replay; they are written anew in each, so nothing has to be set to zero.
 class CapturedStep {
  public:
   /// Keeps the references. Throws ConfigError if the option cuda_graph is "on" and it is known

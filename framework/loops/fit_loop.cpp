@@ -238,20 +238,20 @@ void FitLoop::end_batch(const Batch& batch, bool is_last) {
     schedules_.advance(Interval::step);
   }
   if (is_last) schedules_.advance(Interval::epoch);
-  parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end, loss_,
-                          batch, step_);
+  parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end, loss_, batch,
+                          step_);
   if (stepped_) log_step();
 }
 
 /// Copies the training data to a GPU as a whole, where the option data_on_device says so. Called
-/// after the first batch was moved there, when it is known whether hooks change batches before that.
+/// after the first batch was moved there, when it is known whether hooks change batches before
+/// that.
 void FitLoop::keep_data_on_device() {
   has_placed_data_ = true;
   const at::Device device = parts_.strategy.device();
   const std::string& option = parts_.options.data_on_device;
-  if (device.is_cpu() || option == "off") return;
   const bool is_wanted = option == "on";
-  if (!is_wanted && !leaves_batches(parts_)) return;
+  if (option == "off" || (!is_wanted && (device.is_cpu() || !leaves_batches(parts_)))) return;
   const size_t most = is_wanted ? std::numeric_limits<size_t>::max() : free_memory(device) / 2;
   if (data_.reside(device, most) || !is_wanted) return;
   throw ConfigError::conflict(

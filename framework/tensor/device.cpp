@@ -3,8 +3,8 @@
 #include <charconv>
 
 #include <ATen/Context.h>
-#include <fmt/format.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/error.h>

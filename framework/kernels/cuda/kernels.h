@@ -6,10 +6,10 @@
 
 #include <levin/framework/kernels/cpu/kernels.h>
 
-/// The kernels that are worth writing by hand for NVIDIA GPUs, as plain functions. Each enqueues its
-/// work on `stream`, a cudaStream_t of the current device, and returns without waiting for it. All
-/// pointers are to memory of that device, unless said otherwise. No argument is checked, no memory
-/// is allocated, and the same call gives the same bits. Nothing here includes LibTorch.
+/// The kernels that are worth writing by hand for NVIDIA GPUs, as plain functions. Each enqueues
+/// its work on `stream`, a cudaStream_t of the current device, and returns without waiting for it.
+/// All pointers are to memory of that device, unless said otherwise. No argument is checked, no
+/// memory is allocated, and the same call gives the same bits. Nothing here includes LibTorch.
 ///
 /// Each of them has a twin that runs anywhere and that its test compares it with: another kernel of
 /// Levin's or operations of LibTorch's, as the function says.
@@ -20,7 +20,8 @@ namespace levin::kernels::cuda {
 bool are_built();
 
 /// Like kernels::SoftmaxRegression, with pointers to the device, except that the gradients are
-/// written instead of being added to. `rows.numbers` may be null. Twin: Kernels::softmax_regression.
+/// written instead of being added to. `rows.numbers` may be null. Twin:
+/// Kernels::softmax_regression.
 struct SoftmaxRegression {
   RowView rows;
   const int64_t* labels = nullptr;
@@ -35,8 +36,8 @@ struct SoftmaxRegression {
   float* scratch = nullptr;
 };
 
-/// The largest number of classes for which `softmax_regression` is meant; beyond it, matrix products
-/// are faster.
+/// The largest number of classes for which `softmax_regression` is meant; beyond it, matrix
+/// products are faster.
 constexpr int64_t kMostClasses = 64;
 int64_t scratch_size(const SoftmaxRegression& pass);
 void softmax_regression(const SoftmaxRegression& pass, void* stream);
@@ -62,8 +63,8 @@ struct TakeRows {
 };
 void take_rows(const TakeRows& take, void* stream);
 
-/// Copies rows into dense float32 memory, [count, row_size], converting bytes. `rows.numbers` may be
-/// null. Twin: Rows::gather.
+/// Copies rows into dense float32 memory, [count, row_size], converting bytes. `rows.numbers` may
+/// be null. Twin: Rows::gather.
 void gather_rows(const RowView& rows, float* to, void* stream);
 /// The same into bfloat16 numbers, each rounded to the nearest. Bytes are copied as they are,
 /// without their scale and zero point: all of them are exact in bfloat16. Twin: Tensor::to.

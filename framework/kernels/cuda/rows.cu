@@ -89,7 +89,8 @@ template <class From, class To, int N>
 void launch_gather(const RowView& rows, To* to, void* stream) {
   constexpr int kMost = 256;
   const int64_t packs = rows.row_size / N;
-  const auto threads = static_cast<unsigned>(std::clamp<int64_t>(parts_of(packs, 32) * 32, 32, kMost));
+  const auto threads =
+      static_cast<unsigned>(std::clamp<int64_t>(parts_of(packs, 32) * 32, 32, kMost));
   const dim3 grid(static_cast<unsigned>(std::clamp<int64_t>(parts_of(packs, threads), 1, 64)),
                   static_cast<unsigned>(std::min<int64_t>(rows.count, 65535)));
   gather_kernel<From, To, N>

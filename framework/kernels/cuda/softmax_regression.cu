@@ -1,8 +1,8 @@
 // Softmax regression in two kernels. The first has a block for each row: its threads share the
 // features, and the logits, the softmax and the loss of the row never leave the block. The second
 // has a warp's width of features a block: its warps share the rows, and each thread keeps the sums
-// of one feature (or of a few) for some classes in registers. With many rows, blocks share them too,
-// and a third kernel adds up what they found. All sums have a fixed order.
+// of one feature (or of a few) for some classes in registers. With many rows, blocks share them
+// too, and a third kernel adds up what they found. All sums have a fixed order.
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/launch.h>
 
@@ -12,7 +12,7 @@ namespace {
 constexpr int kWarp = 32;
 constexpr int kRowThreads = 128;  // of a block of the first kernel
 constexpr int kRowWarps = kRowThreads / kWarp;
-constexpr int kSumWarps = 16;  // of a block of the second kernel
+constexpr int kSumWarps = 16;     // of a block of the second kernel
 constexpr int kSharedRows = 128;  // whose gradients a block of the second kernel holds at a time
 constexpr int64_t kRowsASplit = 512;
 constexpr int64_t kMostSplits = 16;
@@ -64,8 +64,8 @@ __global__ void row_kernel(SoftmaxRegression pass, Convert<T> convert, float mul
 #pragma unroll
       for (int c = 0; c < CLASSES; ++c) {
         if (first + c >= classes) break;
-        const auto w = reinterpret_cast<const Pack<float, N>*>(
-            pass.weight + (first + c) * features)[i];
+        const auto w =
+            reinterpret_cast<const Pack<float, N>*>(pass.weight + (first + c) * features)[i];
 #pragma unroll
         for (int k = 0; k < N; ++k) sums[c] = fmaf(convert(values.values[k]), w.values[k], sums[c]);
       }
@@ -171,7 +171,8 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
     for (int r = warp; r < rows; r += kSumWarps) {
       float values[N];
       if (feature < features) {
-        const auto pack = *reinterpret_cast<const Pack<T, N>*>(row_at<T>(pass.rows, base + r) + feature);
+        const auto pack =
+            *reinterpret_cast<const Pack<T, N>*>(row_at<T>(pass.rows, base + r) + feature);
 #pragma unroll
         for (int k = 0; k < N; ++k) values[k] = convert(pack.values[k]);
       } else {
@@ -197,7 +198,8 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
       continue;
     }
 #pragma unroll
-    for (int k = 0; k < N; ++k) weight_sums[(first_class + c) * features + feature + k] = sums[c][k];
+    for (int k = 0; k < N; ++k)
+      weight_sums[(first_class + c) * features + feature + k] = sums[c][k];
   }
 }
 
@@ -213,7 +215,8 @@ int64_t splits_of(int64_t rows) {
   return std::clamp<int64_t>(parts_of(rows, kRowsASplit), 1, kMostSplits);
 }
 
-// N: values that a thread reads at a time in the first kernel; SUM_N: features a thread in the second.
+// N: values that a thread reads at a time in the first kernel; SUM_N: features a thread in the
+// second.
 template <class T, int CLASSES, int N, int SUM_N>
 void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
   const int64_t count = pass.rows.count;
@@ -224,7 +227,7 @@ void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
   const int64_t splits = splits_of(count);
   float* const weight_sums = splits == 1 ? pass.weight_gradient : losses + count;
   float* const bias_sums = pass.bias_gradient == nullptr ? nullptr
-                           : splits == 1 ? pass.bias_gradient
+                           : splits == 1                 ? pass.bias_gradient
                                          : weight_sums + splits * pass.classes * features;
   const float multiplier = static_cast<float>(1.0 / static_cast<double>(count));
   row_kernel<T, CLASSES, N><<<static_cast<unsigned>(count), kRowThreads, 0, stream>>>(
@@ -262,11 +265,11 @@ void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
 
 template <class T>
 void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
-  constexpr int64_t kManyFeatures = 16'384;  // so that four a thread leave a block for each processor
-  const bool is_aligned =
-      pass.rows.row_size % 4 == 0 &&
-      reinterpret_cast<uintptr_t>(pass.rows.data) % (4 * sizeof(T)) == 0 &&
-      reinterpret_cast<uintptr_t>(pass.weight) % (4 * sizeof(float)) == 0;
+  constexpr int64_t kManyFeatures =
+      16'384;  // so that four a thread leave a block for each processor
+  const bool is_aligned = pass.rows.row_size % 4 == 0 &&
+                          reinterpret_cast<uintptr_t>(pass.rows.data) % (4 * sizeof(T)) == 0 &&
+                          reinterpret_cast<uintptr_t>(pass.weight) % (4 * sizeof(float)) == 0;
   if (!is_aligned) {
     launch_pass<T, 1, 1>(pass, stream);
   } else if (pass.rows.row_size < kManyFeatures) {

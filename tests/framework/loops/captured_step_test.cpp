@@ -1,0 +1,261 @@
+// Captured steps on the CPU, by the twin of a graph, which repeats the work: through the same
+// interfaces as on a GPU, and with the same bits as steps that aren't captured. On a GPU, by
+// graphs.
+#include "framework/support.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <vector>
+
+#include <levin/framework/loops/fit_loop.h>
+#include <levin/framework/strategies/single_device.h>
+#include <levin/framework/tensor/device.h>
+#include <levin/framework/threads/threads.h>
+
+#include "framework/message_of.h"
+
+namespace levin::captured_step_test {
+
+using test::PointsModule;
+
+/// A device whose graphs are twins, and count their replays.
+class TwinStrategy : public SingleDeviceStrategy {
+ public:
+  using SingleDeviceStrategy::SingleDeviceStrategy;
+  std::unique_ptr<DeviceGraph> make_graph() const override {
+    class Counting : public RepeatedWork {
+     public:
+      explicit Counting(int64_t& replays) : replays_(replays) {}
+      void replay() override {
+        ++replays_;
+        RepeatedWork::replay();
+      }
+
+     private:
+      int64_t& replays_;
+    };
+    return std::make_unique<Counting>(replays);
+  }
+  mutable int64_t replays = 0;
+};
+
+/// Gradient descent whose state is on the device, wherever that is.
+class Descent : public Optimizer {
+ public:
+  explicit Descent(std::vector<torch::Tensor> parameters)
+      : Optimizer(single_group(std::move(parameters)), 0.1, 0.0) {}
+  torch::Tensor step(const Closure& closure) override {
+    torch::Tensor loss;
+    if (!evaluate(closure, loss)) return loss;
+    const torch::NoGradGuard no_grad;
+    for (const auto& parameter : stepped()) parameter.add_(parameter.grad(), -0.1);
+    return loss;
+  }
+  bool is_capturable() const override { return true; }
+  StateDict state_dict() const override { return {}; }
+  void load_state_dict(const StateDict&) override {}
+};
+
+class Net : public test::Classifier {
+ public:
+  bool capturable() const override { return capturable_; }
+  torch::Tensor training_step(const Batch& batch, Step& step) override {
+    if (logs_number_) step.log("number", 1.0);
+    return Classifier::training_step(batch, step);
+  }
+  Optimizers configure_optimizers() override {
+    if (on_gpu_) return Adam(parameters(), {.learning_rate = 1e-2});
+    return Descent(parameters());
+  }
+  void on_train_epoch_end(Run& run) override { epochs.push_back(run.epoch()); }
+  bool capturable_ = true;
+  bool logs_number_ = false;
+  bool on_gpu_ = false;
+  std::vector<int64_t> epochs;
+};
+
+/// A callback for the end of a batch; the test says what it does.
+class AtEnd : public Callback {
+ public:
+  std::string state_key() const override { return "AtEnd"; }
+  void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override {
+    work(loss, batch, step);
+  }
+  std::function<void(const torch::Tensor&, const Batch&, Step&)> work;
+};
+
+struct Result {
+  StateDict weights;
+  std::vector<double> losses;  // of the epochs
+  std::vector<float> step_losses;
+  int64_t replays = 0;
+};
+
+/// A fit without a Trainer, on the CPU.
+struct Fit {
+  Net module;
+  PointsModule data{103, {.batch_size = 10, .shuffle = true, .seed = 5}};
+  TwinStrategy strategy{at::kCPU};
+  AtEnd callback;
+  HookSet callback_hooks = HookSet().add(BatchHook::train_batch_end, true);
+  std::vector<Logger*> loggers;
+  TrainerOptions options{.max_epochs = 3, .num_sanity_val_steps = 0};
+  RunControl run;
+  ThreadScope threads;
+  std::vector<float> step_losses;
+
+  Fit() {
+    callback.work = [this](const torch::Tensor& loss, const Batch&, Step&) {
+      step_losses.push_back(loss.item<float>());
+    };
+  }
+  Result operator()() {
+    torch::manual_seed(1);
+    for (auto& parameter : module.parameters()) {
+      const torch::NoGradGuard no_grad;
+      parameter.uniform_(-0.5, 0.5);
+    }
+    auto optimizers = module.configure_optimizers();
+    const HookList hooks({{&callback, callback_hooks}}, module);
+    const std::vector<Callback*> callbacks{&callback};
+    const LoopParts parts{module,  data,    strategy, hooks,   callbacks,
+                          loggers, options, run,      nullptr, &threads};
+    FitLoop loop(parts, data.train_dataloader(), data.val_dataloader(), optimizers);
+    loop.run();
+    return {module.state_dict().clone(), run.history().values("train_loss_epoch"), step_losses,
+            strategy.replays};
+  }
+};
+
+Result eager() {
+  Fit fit;
+  fit.options.cuda_graph = "off";
+  return fit();
+}
+
+void expect_same(const Result& a, const Result& b) {
+  EXPECT_EQ(a.losses, b.losses);
+  EXPECT_EQ(a.step_losses, b.step_losses);
+  ASSERT_EQ(a.weights.tensors.size(), b.weights.tensors.size());
+  for (const auto& [name, tensor] : a.weights.tensors) {
+    EXPECT_TRUE(test::same_bits(tensor, b.weights.tensor(name))) << name;
+  }
+}
+
+// An epoch has 10 full batches and a short one. The first three steps of the fit aren't captured.
+TEST(CapturedStep, gives_the_bits_of_eager_steps_from_data_that_are_read) {
+  const Result expected = eager();
+  EXPECT_EQ(expected.replays, 0);
+  ASSERT_EQ(expected.step_losses.size(), 33U);
+  Fit captured;
+  const Result result = captured();
+  EXPECT_EQ(result.replays, 3 * 10 - 3);
+  expect_same(result, expected);
+  EXPECT_EQ(captured.run.global_step(), 33);
+  EXPECT_EQ(captured.module.epochs, (std::vector<int64_t>{0, 1, 2}));
+}
+
+TEST(CapturedStep, gives_the_bits_of_eager_steps_from_data_that_live_on_the_device) {
+  Fit captured;
+  captured.options.data_on_device = "on";
+  const Result result = captured();
+  EXPECT_EQ(result.replays, 3 * 10 - 3);
+  expect_same(result, eager());
+}
+
+TEST(CapturedStep, stops_and_validates_where_eager_steps_do) {
+  for (const char* graph : {"off", "auto"}) {
+    Fit fit;
+    fit.options.cuda_graph = graph;
+    fit.options.data_on_device = "on";
+    fit.options.max_steps = 17;
+    fit.options.val_check_interval = CountOrFraction(int64_t{4});
+    fit();
+    EXPECT_EQ(fit.run.global_step(), 17);
+    EXPECT_EQ(fit.run.progress().batch, 6);
+    EXPECT_EQ(fit.run.updates_of("val_loss"), 4);
+  }
+}
+
+TEST(CapturedStep, is_left_out_where_something_stands_in_its_way) {
+  const auto replays = [](const std::function<void(Fit&)>& change) {
+    Fit fit;
+    change(fit);
+    return fit().replays;
+  };
+  EXPECT_EQ(replays([](Fit& fit) { fit.module.capturable_ = false; }), 0);
+  EXPECT_EQ(replays([](Fit& fit) { fit.options.accumulate_grad_batches = 2; }), 0);
+  EXPECT_EQ(replays([](Fit& fit) { fit.options.detect_anomaly = true; }), 0);
+  EXPECT_EQ(replays([](Fit& fit) { fit.callback_hooks.add(BatchHook::before_backward, true); }), 0);
+  EXPECT_EQ(replays([](Fit& fit) { fit.callback_hooks.add(BatchHook::train_batch_start, true); }),
+            0);
+}
+
+TEST(CapturedStep, what_stands_in_its_way_is_an_error_if_it_is_wanted) {
+  const auto message = [](const std::function<void(Fit&)>& change) {
+    Fit fit;
+    fit.options.cuda_graph = "on";
+    change(fit);
+    return test::message_of<ConfigError>([&] { fit(); });
+  };
+  const auto says = [](const std::string& text, const char* part) {
+    return text.find(part) != text.npos;
+  };
+  EXPECT_TRUE(says(message([](Fit& fit) { fit.module.capturable_ = false; }), "capturable()"));
+  EXPECT_TRUE(says(message([](Fit& fit) { fit.options.detect_anomaly = true; }), "detect_anomaly"));
+  EXPECT_TRUE(says(
+      message([](Fit& fit) { fit.callback_hooks.add(BatchHook::after_backward, true); }), "hook"));
+  Net net;
+  PointsModule data(40, {.batch_size = 10});
+  Trainer on_cpu({.accelerator = "cpu", .max_epochs = 1, .cuda_graph = "on"});
+  EXPECT_TRUE(says(test::message_of<ConfigError>([&] { on_cpu.fit(net, data); }), "cpu"));
+}
+
+TEST(CapturedStep, logging_a_number_of_the_host_is_an_error) {
+  Fit fit;
+  fit.module.logs_number_ = true;
+  const auto message = test::message_of<ModuleError>([&] { fit(); });
+  EXPECT_NE(message.find("log(\"number\")"), message.npos) << message;
+}
+
+// A hook that keeps what it got gets values that no later step overwrites: from then on, steps
+// aren't captured.
+TEST(CapturedStep, what_a_hook_keeps_stays_as_it_was) {
+  const Result expected = eager();
+  for (const bool keeps_view : {false, true}) {
+    Fit fit;
+    std::vector<torch::Tensor> kept;
+    fit.callback.work = [&](const torch::Tensor& loss, const Batch&, Step&) {
+      kept.push_back(keeps_view ? loss.view({1}) : loss);
+    };
+    const Result result = fit();
+    EXPECT_EQ(result.replays, 1);
+    ASSERT_EQ(kept.size(), expected.step_losses.size());
+    for (size_t i = 0; i < kept.size(); ++i) {
+      EXPECT_EQ(kept[i].item<float>(), expected.step_losses[i]) << i;
+    }
+  }
+  Fit strict;
+  strict.options.cuda_graph = "on";
+  std::vector<Batch> kept;
+  strict.callback.work = [&](const torch::Tensor&, const Batch& batch, Step&) {
+    kept.push_back(batch);
+  };
+  EXPECT_THROW(strict(), ModuleError);
+}
+
+TEST(CapturedStep, gradients_are_there_after_each_step) {
+  Fit fit;
+  int64_t seen = 0;
+  fit.callback.work = [&](const torch::Tensor&, const Batch&, Step&) {
+    for (const auto& parameter : fit.module.parameters()) {
+      ASSERT_TRUE(parameter.grad().defined());
+      ++seen;
+    }
+  };
+  fit();
+  EXPECT_EQ(seen, 33 * 4);
+}
+
+}  // namespace levin::captured_step_test
