@@ -22,7 +22,15 @@ int64_t logits_of(const LogisticRegressionOptions& options) {
         "loss = logistic with num_classes = " + std::to_string(options.num_classes),
         "the logistic loss is for two classes; use loss = softmax");
   }
-  return options.num_classes == 2 && options.loss != "softmax" ? 1 : options.num_classes;
+  if (options.products != "float32" && options.products != "bfloat16") {
+    throw ConfigError::unknown_name("products", options.products, {"float32", "bfloat16"});
+  }
+  const bool is_logistic = options.num_classes == 2 && options.loss != "softmax";
+  if (is_logistic && options.products == "bfloat16") {
+    throw ConfigError::conflict("products = bfloat16 with the logistic loss",
+                                "a single logit has no matrix products; use loss = softmax");
+  }
+  return is_logistic ? 1 : options.num_classes;
 }
 
 }  // namespace
@@ -38,6 +46,7 @@ Fields describe(LogisticRegressionOptions& o) {
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
+      {"products", &o.products, "numbers that steps of the softmax multiply: float32 or bfloat16"},
   });
 }
 
@@ -66,13 +75,19 @@ bool LogisticRegression::has_closed_form() const {
 bool LogisticRegression::capturable() const { return typeid(*this) == typeid(LogisticRegression); }
 
 bool LogisticRegression::reads_rows_in_place() const {
-  return has_closed_form() && linear_->weight.size(0) > 1 &&
-         SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
+  if (!has_closed_form() || linear_->weight.size(0) == 1) return false;
+  return has_bfloat16_products() ? Bfloat16SoftmaxLoss::can_learn(linear_->weight, linear_->bias)
+                                 : SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
 }
 
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
   const auto& weight = linear_->weight;
-  if (has_closed_form() && weight.size(0) > 1 && targets.device() == weight.device()) {
+  if (has_closed_form() && has_bfloat16_products()) {
+    const auto& rows = batch.input_rows();
+    if (Bfloat16SoftmaxLoss::can_learn(rows, targets, weight, linear_->bias)) {
+      return bfloat16_softmax_loss_(rows, targets, weight, linear_->bias);
+    }
+  } else if (has_closed_form() && weight.size(0) > 1 && targets.device() == weight.device()) {
     const auto rows = SoftmaxLoss::view(batch.input_rows(), weight, linear_->bias);
     if (rows && targets.numel() == rows->count) {
       return softmax_loss_(*rows, targets, weight, linear_->bias);
@@ -82,7 +97,8 @@ torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Te
 }
 
 void LogisticRegression::backward(const torch::Tensor& loss) {
-  if (!softmax_loss_.backward(loss)) Classifier::backward(loss);
+  if (softmax_loss_.backward(loss) || bfloat16_softmax_loss_.backward(loss)) return;
+  Classifier::backward(loss);
 }
 
 Value LogisticRegression::hyper_parameters() const {

@@ -6,6 +6,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <levin/framework/core/options.h>
+#include <levin/models/bfloat16_softmax_loss.h>
 #include <levin/models/classifier.h>
 #include <levin/models/softmax_loss.h>
 
@@ -27,6 +28,14 @@ struct LogisticRegressionOptions {
   /// "logistic" has one logit for two classes, "softmax" a logit for each class; "auto" is logistic
   /// if there are two classes, and else softmax.
   std::string loss = "auto";
+  /// The numbers whose matrix products training steps of the softmax compute: "float32" or
+  /// "bfloat16". Weights, logits, gradients and the sums of the products are float32 in either
+  /// case, and evaluation multiplies float32 numbers. "bfloat16" is for many features and classes
+  /// on a GPU, whose arithmetic is many times faster then. It costs accuracy: each factor is
+  /// rounded to 8 significant bits, that is by up to 0.4 %, except rows of bytes, which are exact.
+  /// Gradients of a batch are then off by about 0.2 % of their size, less than they differ from
+  /// batch to batch, but too much for LBFGS and for convergence to many digits.
+  std::string products = "float32";
 };
 
 Fields describe(LogisticRegressionOptions& options);
@@ -43,9 +52,10 @@ Fields describe(LogisticRegressionOptions& options);
 ///     levin::LogisticRegression model({.in_features = 64, .num_classes = 10});
 ///     trainer.fit(model, data);
 ///
-/// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in one pass over
-/// the rows where they lie (models/softmax_loss.h). Everything else uses autograd, with the same
-/// result to 1e-6.
+/// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in one
+/// pass over the rows where they lie (models/softmax_loss.h), and one with products = bfloat16 by
+/// products of rounded matrices (models/bfloat16_softmax_loss.h). Everything else uses autograd, in
+/// float32 with the same result to 1e-6.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;
@@ -60,7 +70,7 @@ class LogisticRegression : public Classifier {
   void backward(const torch::Tensor& loss) override;
   /// True, but false in a subclass, which may do more in a step, unless it overrides this.
   bool capturable() const override;
-  /// True if the pass of models/softmax_loss.h can be used for the parameters.
+  /// True if the steps compute loss and gradient together.
   bool reads_rows_in_place() const override;
   Value hyper_parameters() const override;
 
@@ -71,9 +81,12 @@ class LogisticRegression : public Classifier {
   virtual bool has_closed_form() const;
 
  private:
+  bool has_bfloat16_products() const { return options_.products == "bfloat16"; }
+
   LogisticRegressionOptions options_;
   torch::nn::Linear linear_;
   SoftmaxLoss softmax_loss_;
+  Bfloat16SoftmaxLoss bfloat16_softmax_loss_;
 };
 
 }  // namespace levin
