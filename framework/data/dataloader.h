@@ -117,8 +117,9 @@ class Reader {
   /// Whether batches can be made by recorded work (ResidentBatches): the data live on a device, and
   /// this reader's rows are all rows.
   bool can_record() const;
-  /// Gets ready to record; call it before the recording begins. Batches then have batch_size rows.
-  void begin_recording();
+  /// Gets ready to record; call it before the recording begins. Gives `batch` the tensors that
+  /// recorded work will write, of batch_size rows.
+  void begin_recording(Batch& batch);
   /// Enqueues the making of a batch into `batch`.
   void record(Batch& batch);
   /// Gets ready for the work that was recorded to make the next batch, and goes on to the batch

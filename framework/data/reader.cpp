@@ -31,7 +31,7 @@ class Reader::Implementation {
   void leave_rows_in_place(bool in_place);
   bool reside(at::Device device, size_t most_bytes);
   bool can_record() const { return resident_ != nullptr && is_only_rank_ && size_; }
-  void begin_recording();
+  void begin_recording(Batch& batch);
   bool next_recorded();
 
  private:
@@ -182,7 +182,7 @@ bool Reader::Implementation::reside(at::Device device, size_t most_bytes) {
   return true;
 }
 
-void Reader::Implementation::begin_recording() {
+void Reader::Implementation::begin_recording(Batch& batch) {
   const auto fill_order = [this](int64_t first, std::span<int64_t> numbers) {
     source_.order(first, numbers);
     if (resident_rows_.empty()) return;
@@ -190,6 +190,7 @@ void Reader::Implementation::begin_recording() {
   };
   recorded_ = std::make_unique<ResidentBatches>(resident_, order_size_, rows_a_batch_, in_place_,
                                                 fill_order);
+  recorded_->put_tensors(batch);
 }
 
 bool Reader::Implementation::next_recorded() {
@@ -226,7 +227,7 @@ bool Reader::reside(at::Device device, size_t most_bytes) {
   return implementation_->reside(device, most_bytes);
 }
 bool Reader::can_record() const { return implementation_->can_record(); }
-void Reader::begin_recording() { implementation_->begin_recording(); }
+void Reader::begin_recording(Batch& batch) { implementation_->begin_recording(batch); }
 void Reader::record(Batch& batch) { implementation_->recorded_->record(batch); }
 bool Reader::next_recorded() { return implementation_->next_recorded(); }
 

@@ -109,6 +109,10 @@ void ResidentBatches::record(Batch& out) {
     all[i].second.select(numbers_, chosen);
     chosen.copy_to(made_[i].second.source());
   }
+  put_tensors(out);
+}
+
+void ResidentBatches::put_tensors(Batch& out) const {
   out.entries() = made_;
   out.row_ids().clear();
 }

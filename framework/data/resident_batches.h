@@ -43,6 +43,8 @@ class ResidentBatches {
   /// Gets ready to make the batch that begins at position `first`. Uploads are enqueued on the
   /// device's current stream.
   void prepare(int64_t first);
+  /// Makes `out` a batch of the tensors that `record` writes, whose values are undefined yet.
+  void put_tensors(Batch& out) const;
   /// Enqueues the making of that batch into `out`. Its tensors are the same each time.
   void record(Batch& out);
 

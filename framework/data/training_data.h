@@ -30,7 +30,7 @@ class TrainingData {
   bool reside(at::Device device, size_t most_bytes);
   /// The same functions as those of Reader, for the case of a single loader.
   bool can_record() const { return readers_.size() == 1 && readers_[0].can_record(); }
-  void begin_recording() { readers_[0].begin_recording(); }
+  void begin_recording(Batch& batch) { readers_[0].begin_recording(batch); }
   void record(Batch& batch) { readers_[0].record(batch); }
   bool next_recorded();
   /// Goes to batch `position` of `epoch`, counted over all loaders: where a checkpoint in the

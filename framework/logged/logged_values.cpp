@@ -219,6 +219,13 @@ LoggedValues::Slot LoggedValues::make_slot(std::string_view name, const LogOptio
 }
 
 void LoggedValues::add(Slot& slot, double value, double weight) {
+  if (is_recording_) {
+    throw ModuleError::contract(
+        fmt::format("log(\"{}\")", slot.name),
+        "the step is captured in a CUDA graph, but the value is a number of the host, which every "
+        "replay would repeat",
+        "log a tensor on the GPU, or set cuda_graph = off");
+  }
   if (weight == 0.0) return;  // a rank without rows has nothing to log
   if (slot.on_step) open_window(slot);
   if (slot.window_there.is_current || slot.epoch_there.is_current) bring_to_host();
@@ -294,6 +301,20 @@ void LoggedValues::put_there(DeviceSum& sum, double on_host, const torch::Tensor
     sum.value = at::empty({}, like.options().dtype(at::kDouble).requires_grad(false));
   }
   sum.value.fill_(on_host);
+}
+
+void LoggedValues::begin_recording(at::Device device, int64_t rows) {
+  cursor_ = 0;
+  rows_ = rows;
+  for (auto& slot : slots_) {
+    const auto options = at::TensorOptions(at::kDouble).device(device);
+    if (slot.on_step && !slot.window_there.value.defined()) {
+      slot.window_there.value = at::empty({}, options);
+    }
+    if (slot.on_epoch && !slot.epoch_there.value.defined()) {
+      slot.epoch_there.value = at::empty({}, options);
+    }
+  }
 }
 
 void LoggedValues::begin_recorded() {

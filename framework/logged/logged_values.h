@@ -108,7 +108,9 @@ class LoggedValues {
   // `log` only enqueues what the device has to do. Around each replay, the loop calls
   // prepare_recorded and repeat_recorded, which do the host's half.
 
-  void begin_recorded_batch(int64_t rows) { cursor_ = 0, rows_ = rows; }
+  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded, with
+  /// the device that it runs on and the rows of its batches.
+  void begin_recording(at::Device device, int64_t rows);
   void begin_recorded();
   void end_recorded() { is_recording_ = false; }
   void prepare_recorded();

@@ -69,7 +69,7 @@ bool CapturedStep::is_ready() const {
 
 bool CapturedStep::next() {
   if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return false;
-  if (graph_ == nullptr) data_.begin_recording();
+  if (graph_ == nullptr) data_.begin_recording(batch_);
   if (!data_.next_recorded()) return false;
   if (graph_ == nullptr) record(data_.global_rows(), /*from_resident_data=*/true);
   return true;
@@ -111,7 +111,7 @@ void CapturedStep::record(int64_t rows, bool from_resident_data) {
     loss_ = training_step_.loss();
   };
   metrics_.begin_window();
-  metrics_.begin_recorded_batch(rows);
+  metrics_.begin_recording(parts_.strategy.device(), rows);
   try {
     graph_->record(work);
   } catch (const c10::Error& error) {
@@ -128,11 +128,6 @@ void CapturedStep::record(int64_t rows, bool from_resident_data) {
     if (parameter.grad().defined()) gradients_.emplace_back(parameter, parameter.grad());
   }
   has_gradients_ = true;
-  lent_.clear();
-  if (loss_.defined()) lend(loss_);
-  for (const auto& [name, entry] : batch_.entries()) {
-    if (entry.is_dense()) lend(entry.source());
-  }
 }
 
 void CapturedStep::run() {
@@ -140,6 +135,14 @@ void CapturedStep::run() {
   graph_->replay();
   metrics_.repeat_recorded();
   if (!has_gradients_) give_back_gradients();
+}
+
+void CapturedStep::lend() {
+  lent_.clear();
+  if (loss_.defined()) lent_.push_back({loss_});
+  for (const auto& [name, entry] : batch_.entries()) {
+    if (entry.is_dense()) lent_.push_back({entry.source()});
+  }
   for (auto& lent : lent_) {
     lent.references = lent.tensor.use_count();
     lent.memory_references = lent.tensor.storage().use_count();
@@ -155,8 +158,6 @@ void CapturedStep::note_eager_step(bool stepped) {
   eager_steps_ += stepped ? 1 : 0;
   has_gradients_ = false;
 }
-
-void CapturedStep::lend(const torch::Tensor& tensor) { lent_.push_back({tensor, 0, 0}); }
 
 void CapturedStep::check_kept() {
   for (const auto& lent : lent_) {

@@ -51,6 +51,8 @@ class CapturedStep {
 
   /// To be called after a step without the graph. `stepped`: the optimizer stepped.
   void note_eager_step(bool stepped);
+  /// To be called before hooks get `batch` and `loss`: counts who holds them.
+  void lend();
   /// To be called after the hooks that got `batch` and `loss`. If one of them kept a tensor, later
   /// steps aren't captured, so that it keeps its values. Throws ModuleError instead if cuda_graph
   /// is "on".
@@ -61,13 +63,13 @@ class CapturedStep {
   /// hook keeps it.
   struct Lent {
     torch::Tensor tensor;
-    size_t references, memory_references;
+    size_t references = 0;
+    size_t memory_references = 0;
   };
   std::string obstacle() const;
   bool is_ready() const;
   bool may_record() const;
   void record(int64_t rows, bool from_resident_data);
-  void lend(const torch::Tensor& tensor);
   void give_back_gradients();
 
   LoopParts parts_;

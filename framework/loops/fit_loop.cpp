@@ -194,11 +194,7 @@ void FitLoop::train_batch(Batch& batch) {
   const bool window_ends =
       is_last || training_step_.window_batches() + 1 >= parts_.run.progress().accumulate;
   if (captured_step_.takes(batch)) {
-    loss_ = captured_step_.loss();  // before `run`, which counts who holds it
-    captured_step_.run();
-    stepped_ = true;
-    end_batch(captured_step_.batch(), is_last);
-    captured_step_.check_kept();
+    run_captured(captured_step_.batch(), is_last);
     return;
   }
   stepped_ = threads_.watch(
@@ -212,10 +208,15 @@ void FitLoop::train_batch(Batch& batch) {
 void FitLoop::train_captured() {
   const Batch& batch = captured_step_.batch();
   if (!begin_batch(batch)) return;
-  loss_ = captured_step_.loss();
+  run_captured(batch, at_end());
+}
+
+void FitLoop::run_captured(const Batch& batch, bool is_last) {
   captured_step_.run();
   stepped_ = true;
-  end_batch(batch, at_end());
+  loss_ = captured_step_.loss();
+  captured_step_.lend();
+  end_batch(batch, is_last);
   captured_step_.check_kept();
 }
 

@@ -75,6 +75,7 @@ class FitLoop {
   bool at_end();
   void train_batch(Batch& batch);
   void train_captured();
+  void run_captured(const Batch& batch, bool is_last);
   bool begin_batch(const Batch& batch);
   void end_batch(const Batch& batch, bool is_last);
   void keep_data_on_device();

@@ -42,8 +42,9 @@ void expect_batches_of_a_reader(const std::shared_ptr<const Dataset>& data, at::
   ASSERT_TRUE(reader.reside(device, size_t{1} << 30));
   reader.leave_rows_in_place(in_place);
   ASSERT_TRUE(reader.can_record());
-  reader.begin_recording();
   Batch recorded;
+  reader.begin_recording(recorded);
+  EXPECT_EQ(recorded.rows(), options.batch_size);
   RepeatedWork graph;
   graph.record([&] { reader.record(recorded); });
   Batch batch;
@@ -104,9 +105,9 @@ TEST(ResidentBatches, of_subsets_are_rows_of_the_whole) {
   Reader expected = loader.open();
   Reader reader = loader.open();
   ASSERT_TRUE(reader.reside(at::kCPU, size_t{1} << 30));
-  reader.begin_recording();
   Batch batch;
   Batch recorded;
+  reader.begin_recording(recorded);
   while (reader.next_recorded()) {
     reader.record(recorded);
     ASSERT_TRUE(expected.next(batch));
