@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kReduceNames[] = {"mean", "sum", "min", "max"};
 
-double finish(Reduce reduce, double sofar, double weight) {
+double finished(Reduce reduce, double sofar, double weight) {
   return reduce == Reduce::mean ? sofar / weight : sofar;
 }
 
@@ -377,7 +377,7 @@ MetricMap LoggedValues::step_values(For whom, std::vector<std::string>* fresh) {
   for (auto& slot : slots_) {
     bool& is_unread = slot.unread[static_cast<size_t>(whom)];
     if ((!slot.in_window && !is_unread) || !wanted(slot, whom)) continue;
-    const double value = finish(slot.reduce, slot.window, slot.window_weight);
+    const double value = finished(slot.reduce, slot.window, slot.window_weight);
     values[slot.step_key] = value;
     if (whom == For::callbacks) values[slot.key] = value;
     if (whom == For::logger) slot.had_row = true;
@@ -388,6 +388,40 @@ MetricMap LoggedValues::step_values(For whom, std::vector<std::string>* fresh) {
     is_unread = false;
   }
   return values;
+}
+
+LoggedValues::Reading LoggedValues::begin_reading(For whom) {
+  Reading reading;
+  std::vector<torch::Tensor> waiting;
+  for (auto& slot : slots_) {
+    bool& is_unread = slot.unread[static_cast<size_t>(whom)];
+    if ((!slot.in_window && !is_unread) || !wanted(slot, whom)) continue;
+    is_unread = false;
+    if (whom == For::logger) slot.had_row = true;
+    const bool is_there = slot.window_there.is_current;
+    const int64_t place = is_there ? static_cast<int64_t>(waiting.size()) : -1;
+    if (is_there) waiting.push_back(slot.window_there.value);
+    reading.values_.push_back({slot.step_key, slot.reduce, slot.window_weight, slot.window, place});
+    if (whom == For::callbacks && slot.key != slot.step_key) {
+      reading.values_.push_back({slot.key, slot.reduce, slot.window_weight, slot.window, place});
+    }
+  }
+  if (waiting.empty()) return reading;
+  const auto there = at::stack(waiting);
+  reading.copies_ =
+      at::empty(there.sizes(), at::TensorOptions(at::kDouble).pinned_memory(there.is_cuda()));
+  reading.copies_.copy_(there, /*non_blocking=*/there.is_cuda());
+  return reading;
+}
+
+MetricMap LoggedValues::Reading::finish() const {
+  MetricMap result;
+  for (const auto& value : values_) {
+    const double sum =
+        value.place < 0 ? value.on_host : copies_.const_data_ptr<double>()[value.place];
+    result[value.key] = finished(value.reduce, sum, value.weight);
+  }
+  return result;
 }
 
 std::vector<std::string> LoggedValues::without_row() const {
@@ -404,7 +438,7 @@ MetricMap LoggedValues::epoch_values(For whom) {
   MetricMap values;
   for (const auto& slot : slots_) {
     if (!slot.in_epoch || !wanted(slot, whom)) continue;
-    const double value = finish(slot.reduce, slot.epoch, slot.epoch_weight);
+    const double value = finished(slot.reduce, slot.epoch, slot.epoch_weight);
     values[slot.epoch_key] = value;
     if (whom == For::callbacks) values[slot.key] = value;
   }

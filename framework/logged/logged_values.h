@@ -108,8 +108,8 @@ class LoggedValues {
   // `log` only enqueues what the device has to do. Around each replay, the loop calls
   // prepare_recorded and repeat_recorded, which do the host's half.
 
-  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded, with
-  /// the device that it runs on and the rows of its batches.
+  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded,
+  /// with the device that it runs on and the rows of its batches.
   void begin_recording(at::Device device, int64_t rows);
   void begin_recorded();
   void end_recorded() { is_recording_ = false; }
@@ -130,6 +130,29 @@ class LoggedValues {
   /// Adds to `fresh`, if given, the keys of the values that were logged since the last call for
   /// `whom`.
   MetricMap step_values(For whom, std::vector<std::string>* fresh = nullptr);
+  /// What `step_values` would return, of which a part is still on its way to the host.
+  class Reading {
+   public:
+    /// The values. To be called once their copies are there: when the device has done what was
+    /// enqueued before `begin_reading` returned.
+    MetricMap finish() const;
+
+   private:
+    friend class LoggedValues;
+    struct Value {
+      std::string key;
+      Reduce reduce;
+      double weight;
+      double on_host;
+      int64_t place;  // in `copies_`; -1: the value is `on_host`
+    };
+    std::vector<Value> values_;
+    torch::Tensor copies_;  // [n] float64, pinned
+  };
+  /// The same as `step_values`, but waits for no device.
+  Reading begin_reading(For whom);
+  /// Whether a value is on a device that `step_values` would wait for.
+  bool has_values_on_device() const { return any_on_device_; }
   /// Returns the keys of the values of steps that are meant for the loggers and have no value of
   /// the epoch, and of which no row has ever had one.
   std::vector<std::string> without_row() const;

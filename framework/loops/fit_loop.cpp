@@ -43,6 +43,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       captured_step_(parts, optimizers, data_, training_step_, metrics_, step_),
       stopping_(parts.options, parts.strategy.ranks(), parts.run),
       loss_watch_(parts, optimizers),
+      step_rows_(parts, loss_watch_),
       threads_(parts, optimizers, train, num_batches_),
       state_(parts, {.optimizers = optimizers,
                      .schedules = schedules_,
@@ -151,7 +152,10 @@ void FitLoop::run_batches() {
     }
     if (!at_boundary_) continue;
     act_on_requests(/*in_step=*/!validates);
-    if (stopping_.notice_interrupt()) checkpointer_.save_interrupted();
+    if (stopping_.notice_interrupt()) {
+      step_rows_.write_all();
+      checkpointer_.save_interrupted();
+    }
     if (at_end()) break;
     if (stopping_.is_done()) return cut_epoch_short(validates);
   }
@@ -161,6 +165,7 @@ void FitLoop::run_batches() {
 
 void FitLoop::validate() {
   validation_due_ = false;
+  step_rows_.write_all();
   validation_.run();
 }
 
@@ -168,6 +173,7 @@ void FitLoop::validate() {
 /// the epoch's end follows in any case. Neither would happen at this point in a run that is resumed
 /// from here, so later checkpoints hold the state as it is before them.
 void FitLoop::cut_epoch_short(bool has_validated) {
+  step_rows_.write_all();
   if (parts_.run.history().interrupted) return;
   state_.freeze();
   if (stopping_.is_requested() && !has_validated) validation_.run();
@@ -272,13 +278,18 @@ void FitLoop::log_step() {
   const int64_t steps = parts_.run.global_step();
   const bool is_due = every > 0 && steps % every == 0;
   const bool has_row = is_due && !parts_.loggers.empty();
-  if (has_row) log_step_values(parts_, metrics_, steps - 1);
   const bool is_first = loss_watch_.has_seen_none();
-  if (is_due || is_first) loss_watch_.look(loss_, has_row || is_first);
+  if (has_row) {
+    step_rows_.add(metrics_, loss_, steps - 1);
+  } else if (is_due || is_first) {
+    loss_watch_.look(loss_, is_first);
+  }
+  step_rows_.write_ready();
 }
 
 void FitLoop::end_epoch() {
   RunControl& run = parts_.run;
+  step_rows_.write_all();
   {
     const LoggingScope logging(run, &metrics_);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
@@ -304,6 +315,7 @@ void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
   const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});
   if (requests.accumulate) accumulate(*requests.accumulate);
+  if (!requests.saves.empty()) step_rows_.write_all();
   stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
   for (const auto& request : requests.saves) checkpointer_.save(request);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);

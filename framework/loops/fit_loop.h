@@ -8,6 +8,7 @@
 #include <levin/framework/loops/checkpointer.h>
 #include <levin/framework/loops/fit_state.h>
 #include <levin/framework/loops/loss_watch.h>
+#include <levin/framework/loops/step_rows.h>
 #include <levin/framework/loops/stopping.h>
 #include <levin/framework/loops/thread_choice.h>
 #include <levin/framework/loops/training_step.h>
@@ -24,8 +25,9 @@ namespace levin {
 ///     loop.run();                                       // run.history() then says why it ended
 ///
 /// This class decides only in which order things happen. Each thing that happens has a class of its
-/// own: TrainingStep trains on a batch, CapturedStep does so by a CUDA graph, Validation validates, Stopping decides when training ends,
-/// Checkpointer and FitState save and load, and ThreadChoice finds the number of threads.
+/// own: TrainingStep trains on a batch, CapturedStep does so by a CUDA graph, Validation validates,
+/// Stopping decides when training ends, Checkpointer and FitState save and load, and ThreadChoice
+/// finds the number of threads.
 ///
 /// A step boundary is the moment after an optimizer step, its hooks, its row of the loggers and the
 /// validation that is due after it. Requests of callbacks are acted on there, and checkpoints are
@@ -58,10 +60,17 @@ class FitLoop {
 
   /// Writes a checkpoint of the state as it is now. A collective: once it returns on any rank, all
   /// parts of the checkpoint are on disk.
-  void save_checkpoint(const std::filesystem::path& path) { checkpointer_.save_now(path); }
+  void save_checkpoint(const std::filesystem::path& path) {
+    step_rows_.write_all();
+    checkpointer_.save_now(path);
+  }
   /// Writes what can be saved after `error` has ended `run`: see
   /// Checkpointer::save_after_exception. Each rank may call it alone.
   void save_after_exception(const std::exception& error) {
+    try {
+      step_rows_.write_all();
+    } catch (...) {  // the device is of no use any more
+    }
     checkpointer_.save_after_exception(error, at_boundary_);
   }
   /// The setting that was found for the fit or taken over from a checkpoint; its number of threads
@@ -100,6 +109,7 @@ class FitLoop {
   CapturedStep captured_step_;
   Stopping stopping_;
   LossWatch loss_watch_;
+  StepRows step_rows_;
   ThreadChoice threads_;
   FitState state_;
   Checkpointer checkpointer_;

@@ -5,11 +5,15 @@
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/maximum.h>
+#include <c10/core/DeviceGuard.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/tensor/device_graph.h>
 
 namespace levin {
 
@@ -73,6 +77,37 @@ void Adam::fused(const Lists& lists) {
   } else {
     call(lists.learning_rate);
   }
+}
+
+bool Adam::fused_with_count(const Lists& lists) {
+  const bool fits = kernels::cuda::are_built() && !options_.amsgrad &&
+                    lists.learning_rate_tensor.defined() &&
+                    lists.parameters.front().scalar_type() == at::kFloat;
+  if (!fits) return false;
+  std::vector<kernels::cuda::AdamParameter> parameters(lists.parameters.size());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i] = {
+        lists.parameters[i].mutable_data_ptr<float>(), lists.gradients[i].mutable_data_ptr<float>(),
+        lists.states[0][i].mutable_data_ptr<float>(),  lists.states[1][i].mutable_data_ptr<float>(),
+        lists.steps[i].mutable_data_ptr<float>(),      lists.parameters[i].numel()};
+  }
+  const at::Device device = lists.parameters.front().device();
+  const c10::DeviceGuard on_device(device);
+  const auto number = [](const std::optional<torch::Tensor>& tensor) {
+    return tensor ? tensor->const_data_ptr<float>() : nullptr;
+  };
+  kernels::cuda::adam_step({.parameters = parameters,
+                            .learning_rate = lists.learning_rate_tensor.const_data_ptr<float>(),
+                            .grad_scale = number(lists.grad_scale),
+                            .found_inf = number(lists.found_inf),
+                            .beta1 = options_.betas[0],
+                            .beta2 = options_.betas[1],
+                            .eps = options_.eps,
+                            .weight_decay = lists.weight_decay,
+                            .decoupled_weight_decay = decoupled_weight_decay_,
+                            .maximize = options_.maximize},
+                           current_stream(device));
+  return true;
 }
 
 void Adam::plain(const Lists& lists) {

@@ -60,6 +60,7 @@ class Adam : public PerParameterOptimizer {
   /// gradient.
   Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled_weight_decay);
   void fused(const Lists& lists) override;
+  bool fused_with_count(const Lists& lists) override;
   void plain(const Lists& lists) override;
 
  private:

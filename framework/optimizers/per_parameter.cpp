@@ -233,6 +233,7 @@ void PerParameterOptimizer::run_fused(Bucket& bucket) {
       }
     }
   }
+  if (bucket.device.is_cuda() && fused_with_count(lists)) return;
   count_steps(bucket, bucket.fused);
   call_fused(bucket);
   if (lists.found_inf && settings_.counts_steps) {

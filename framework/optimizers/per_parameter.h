@@ -108,6 +108,10 @@ class PerParameterOptimizer : public Optimizer {
   /// Changes dense parameters on the CPU or CUDA by one kernel, with gradients of the same layout.
   /// Called only if `has_fused` is set; without an override it calls `plain`.
   virtual void fused(const Lists& lists);
+  /// The same on CUDA by a kernel that counts the steps, too (`Lists::steps`, which don't count this
+  /// one yet). Returns false if it has done nothing, so that the steps are counted and `fused` is
+  /// called instead.
+  virtual bool fused_with_count(const Lists& /*lists*/) { return false; }
   /// The same by ATen operations, for any device and memory layout, and for sparse gradients.
   /// Autograd is off during the call.
   virtual void plain(const Lists& lists) = 0;

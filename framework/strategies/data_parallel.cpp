@@ -86,6 +86,7 @@ bool is_lost_connection(const std::exception& error) {
 DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device device,
                                            DataParallelOptions options)
     : device_(device),
+      copies_(device),
       cluster_(cluster),
       options_(std::move(options)),
       group_(cluster, device, after_the_heartbeat(options_.process_group)),
@@ -172,7 +173,7 @@ void DataParallelStrategy::teardown(Module& /*module*/) {
 }
 
 void DataParallelStrategy::to_device(Batch& batch) {
-  if (!device_.is_cpu()) batch = batch.to(device_);
+  if (!device_.is_cpu()) batch = copies_.copy(batch);
 }
 
 double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss, double weight,

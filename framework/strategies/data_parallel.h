@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <levin/framework/collectives/process_group.h>
+#include <levin/framework/data/device_copies.h>
 #include <levin/framework/heartbeat/heartbeat.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/strategies/gradient_reducer.h>
@@ -96,6 +97,7 @@ class DataParallelStrategy : public Strategy {
 
  private:
   at::Device device_;
+  DeviceCopies copies_;
   Cluster cluster_;
   DataParallelOptions options_;
   ProcessGroup group_;

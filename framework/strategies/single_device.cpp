@@ -7,7 +7,7 @@ namespace levin {
 void SingleDeviceStrategy::setup(Module& module) { module.to(device_); }
 
 void SingleDeviceStrategy::to_device(Batch& batch) {
-  if (!device_.is_cpu()) batch = batch.to(device_);
+  if (!device_.is_cpu()) batch = copies_.copy(batch);
 }
 
 double SingleDeviceStrategy::backward(Module& module, const torch::Tensor& loss, double weight,

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include <levin/framework/data/device_copies.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/strategies/strategy.h>
 
@@ -22,7 +23,7 @@ class SingleDeviceStrategy : public Strategy {
   /// `cluster` is what a launcher that started this process as the only rank has told; nothing if
   /// no launcher did.
   explicit SingleDeviceStrategy(at::Device device, std::optional<Cluster> cluster = {})
-      : device_(device), cluster_(std::move(cluster)) {}
+      : device_(device), copies_(device), cluster_(std::move(cluster)) {}
 
   at::Device device() const override { return device_; }
   /// What the constructor was given; null if that was nothing.
@@ -30,7 +31,8 @@ class SingleDeviceStrategy : public Strategy {
   std::unique_ptr<DeviceGraph> make_graph() const override { return make_device_graph(device_); }
   /// Moves the module to the device.
   void setup(Module& module) override;
-  /// Does nothing on the CPU. The copy to a GPU is asynchronous from pinned memory.
+  /// Does nothing on the CPU. The copy to a GPU is asynchronous from pinned memory, and goes on
+  /// while the GPU works on earlier batches (DeviceCopies).
   void to_device(Batch& batch) override;
   /// Returns `window_rows`, or 0 within a window. Does nothing if `loss` is undefined.
   double backward(Module& module, const torch::Tensor& loss, double weight,
@@ -38,6 +40,7 @@ class SingleDeviceStrategy : public Strategy {
 
  private:
   at::Device device_;
+  DeviceCopies copies_;
   std::optional<Cluster> cluster_;
 };
 

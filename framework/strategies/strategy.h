@@ -60,8 +60,9 @@ class Strategy {
   /// Divides the optimizers' state among the ranks, if the strategy does that. To be called after
   /// `setup`, right after the optimizers are made.
   virtual void shard_optimizers(Optimizers& /*optimizers*/) {}
-  /// Returns an empty graph in which a step on the device can be captured (Module::capturable); null
-  /// if it can't, because the device has no graphs or a step exchanges something with other ranks.
+  /// Returns an empty graph in which a step on the device can be captured (Module::capturable);
+  /// null if it can't, because the device has no graphs or a step exchanges something with other
+  /// ranks.
   virtual std::unique_ptr<DeviceGraph> make_graph() const { return nullptr; }
   /// Whether the optimizers' state is divided among the ranks. All ranks then write a checkpoint
   /// together, by save_sharded_checkpoint.

@@ -18,6 +18,53 @@ inline void check_launch(const char* kernel) {
               " can't be started: " + cudaGetErrorString(status));
 }
 
+/// Whether a kernel may be started on the current device while the one before it still runs
+/// (compute capability 9.0 and later).
+inline bool starts_early() {
+  constexpr int kMostDevices = 64;
+  static signed char known[kMostDevices] = {};  // 0: unknown; a race writes the same value
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return false;
+  if (known[device] == 0) {
+    int major = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    known[device] = major >= 9 ? 1 : -1;
+  }
+  return known[device] > 0;
+}
+
+/// Every kernel that `launch` starts calls this first: until then, the kernel before it may still
+/// be running. Its own successor may be started from now on, and waits here in turn.
+__device__ inline void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+/// Starts a kernel behind the other work of the stream. The time that a start takes is hidden
+/// behind the kernel before it, if the device can do that.
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+            cudaStream_t stream, Arguments&&... arguments) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = starts_early() ? 1 : 0;
+  const cudaError_t status =
+      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+  if (status != cudaSuccess) {
+    throw Error(std::string("the CUDA kernel ") + name +
+                " can't be started: " + cudaGetErrorString(status));
+  }
+}
+
 inline cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 /// The number of parts of `size` that cover `count`.

@@ -1,6 +1,7 @@
 // What there is instead of the CUDA kernels in a build without nvcc.
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/kernels/cuda/tiled_matmul.h>
 
 namespace levin::kernels::cuda {
@@ -23,5 +24,7 @@ void log_value(const float* /*value*/, double /*weight*/, double* /*window*/, do
   refuse();
 }
 void tiled_matmul(const TiledMatmul& /*product*/, void* /*stream*/) { refuse(); }
+
+void adam_step(const AdamStep& /*step*/, void* /*stream*/) { refuse(); }
 
 }  // namespace levin::kernels::cuda

@@ -20,6 +20,7 @@ __device__ void copy_word(const Words& words, int64_t row, int64_t i) {
 // A single block, because the cursor may move on only when everybody has read it.
 __global__ void take_rows_kernel(const int64_t* order, int64_t* cursor, int64_t count,
                                  int64_t* numbers, WordList list) {
+  wait_for_previous();
   const int64_t first = *cursor;
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) {
     const int64_t row = order[first + i];
@@ -67,6 +68,7 @@ __device__ __nv_bfloat16 converted(uint8_t value, Convert<uint8_t>) {
 // Block (x, y) copies a piece of row y, N values a thread.
 template <class From, class To, int N>
 __global__ void gather_kernel(RowView rows, Convert<From> convert, To* to) {
+  wait_for_previous();
   const auto* from = static_cast<const From*>(rows.data);
   for (int64_t row = blockIdx.y; row < rows.count; row += gridDim.y) {
     const int64_t number = rows.numbers == nullptr ? row : rows.numbers[row];
@@ -93,9 +95,8 @@ void launch_gather(const RowView& rows, To* to, void* stream) {
       static_cast<unsigned>(std::clamp<int64_t>(parts_of(packs, 32) * 32, 32, kMost));
   const dim3 grid(static_cast<unsigned>(std::clamp<int64_t>(parts_of(packs, threads), 1, 64)),
                   static_cast<unsigned>(std::min<int64_t>(rows.count, 65535)));
-  gather_kernel<From, To, N>
-      <<<grid, threads, 0, stream_of(stream)>>>(rows, {rows.scale, rows.zero_point}, to);
-  check_launch("gather_rows");
+  launch("gather_rows", gather_kernel<From, To, N>, grid, threads, 0, stream_of(stream), rows,
+         Convert<From>{rows.scale, rows.zero_point}, to);
 }
 
 template <class From, class To>
@@ -117,6 +118,7 @@ void gather(const RowView& rows, To* to, void* stream) {
 }
 
 __global__ void log_value_kernel(const float* value, double weight, double* window, double* epoch) {
+  wait_for_previous();
   const double product = __dmul_rn(static_cast<double>(*value), weight);
   if (window != nullptr) *window = __dadd_rn(0.0, product);
   if (epoch != nullptr) *epoch = __dadd_rn(*epoch, product);
@@ -131,9 +133,8 @@ void take_rows(const TakeRows& take, void* stream) {
   for (const Words& words : take.words) list.words[list.count++] = words;
   const auto threads =
       static_cast<unsigned>(std::clamp<int64_t>(parts_of(take.count, 32) * 32, 32, 1024));
-  take_rows_kernel<<<1, threads, 0, stream_of(stream)>>>(take.order, take.cursor, take.count,
-                                                         take.numbers, list);
-  check_launch("take_rows");
+  launch("take_rows", take_rows_kernel, 1, threads, 0, stream_of(stream), take.order, take.cursor,
+         take.count, take.numbers, list);
 }
 
 void gather_rows(const RowView& rows, float* to, void* stream) {
@@ -154,8 +155,7 @@ void gather_rows_bf16(const RowView& rows, void* to, void* stream) {
 }
 
 void log_value(const float* value, double weight, double* window, double* epoch, void* stream) {
-  log_value_kernel<<<1, 1, 0, stream_of(stream)>>>(value, weight, window, epoch);
-  check_launch("log_value");
+  launch("log_value", log_value_kernel, 1, 1, 0, stream_of(stream), value, weight, window, epoch);
 }
 
 }  // namespace levin::kernels::cuda

@@ -51,6 +51,7 @@ __global__ void row_kernel(SoftmaxRegression pass, Convert<T> convert, float mul
                            float* gradients, float* losses) {
   __shared__ float partial[kRowWarps][CLASSES];
   __shared__ float logits[kMostClasses];
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   const auto* x = reinterpret_cast<const Pack<T, N>*>(row_at<T>(pass.rows, row));
   const int64_t features = pass.rows.row_size;
@@ -136,6 +137,7 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
                                 const float* losses, int64_t rows_a_split, float* weight_sums,
                                 float* bias_sums) {
   extern __shared__ float shared[];
+  wait_for_previous();
   const int lane = threadIdx.x % kWarp;
   const int warp = threadIdx.x / kWarp;
   const int64_t features = pass.rows.row_size;
@@ -204,6 +206,7 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
 }
 
 __global__ void add_splits_kernel(const float* sums, int64_t size, int64_t splits, float* out) {
+  wait_for_previous();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= size) return;
   float sum = sums[i];
@@ -230,9 +233,9 @@ void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
                            : splits == 1                 ? pass.bias_gradient
                                          : weight_sums + splits * pass.classes * features;
   const float multiplier = static_cast<float>(1.0 / static_cast<double>(count));
-  row_kernel<T, CLASSES, N><<<static_cast<unsigned>(count), kRowThreads, 0, stream>>>(
-      pass, convert, multiplier, gradients, losses);
-  check_launch("softmax_regression");
+  constexpr const char* kName = "softmax_regression";
+  launch(kName, row_kernel<T, CLASSES, N>, static_cast<unsigned>(count), kRowThreads, 0, stream,
+         pass, convert, multiplier, gradients, losses);
   const dim3 grid(static_cast<unsigned>(parts_of(features / SUM_N + 1, kWarp) + 1),
                   static_cast<unsigned>(splits),
                   static_cast<unsigned>(parts_of(pass.classes, CLASSES)));
@@ -241,14 +244,12 @@ void launch_pass(const SoftmaxRegression& pass, cudaStream_t stream) {
   constexpr size_t kLosses = sizeof(double) * kSumWarps * kWarp;
   constexpr size_t kShared = std::max({kSums, kRows, kLosses});
   static_assert(kShared <= 48 * 1024);
-  gradient_kernel<T, CLASSES, SUM_N><<<grid, kSumWarps * kWarp, kShared, stream>>>(
-      pass, convert, gradients, losses, parts_of(count, splits), weight_sums, bias_sums);
-  check_launch("softmax_regression");
+  launch(kName, gradient_kernel<T, CLASSES, SUM_N>, grid, kSumWarps * kWarp, kShared, stream, pass,
+         convert, gradients, losses, parts_of(count, splits), weight_sums, bias_sums);
   if (splits == 1) return;
   const auto add = [&](const float* sums, int64_t size, float* out) {
-    add_splits_kernel<<<static_cast<unsigned>(parts_of(size, 256)), 256, 0, stream>>>(sums, size,
-                                                                                      splits, out);
-    check_launch("softmax_regression");
+    launch(kName, add_splits_kernel, static_cast<unsigned>(parts_of(size, 256)), 256, 0, stream,
+           sums, size, splits, out);
   };
   add(weight_sums, pass.classes * features, pass.weight_gradient);
   if (bias_sums != nullptr) add(bias_sums, pass.classes, pass.bias_gradient);

@@ -468,6 +468,50 @@ TEST_F(OptimizersCuda, agree_with_the_cpu) {
   }
 }
 
+// More parameters and entries than one start of a hand-written kernel takes at a time.
+TEST_F(OptimizersCuda, many_parameters_of_many_sizes_agree_with_the_cpu) {
+  torch::manual_seed(4);
+  for (const double weight_decay : {0.0, 0.1}) {
+    for (const bool decoupled : {false, true}) {
+      std::vector<torch::Tensor> host;
+      std::vector<torch::Tensor> device;
+      for (int64_t i = 0; i < 120; ++i) {
+        host.push_back(torch::randn({i % 7 == 0 ? 5000 + i : i % 5 + 1, 1 + i % 3}));
+        device.push_back(host.back().cuda().requires_grad_());
+        host.back().requires_grad_();
+      }
+      const auto optimizer = [&](const std::vector<torch::Tensor>& parameters) {
+        std::unique_ptr<levin::Optimizer> made;
+        if (decoupled) {
+          made = std::make_unique<levin::AdamW>(parameters,
+                                                levin::AdamWOptions{.weight_decay = weight_decay});
+        } else {
+          made = std::make_unique<levin::Adam>(
+              parameters, levin::AdamOptions{.weight_decay = weight_decay, .maximize = true});
+        }
+        return made;
+      };
+      const auto on_host = optimizer(host);
+      const auto on_device = optimizer(device);
+      for (int step = 0; step < 4; ++step) {
+        for (size_t i = 0; i < host.size(); ++i) {
+          host[i].mutable_grad() = torch::randn_like(host[i].detach());
+          device[i].mutable_grad() = host[i].grad().cuda();
+        }
+        on_host->step();
+        on_device->step();
+      }
+      for (size_t i = 0; i < host.size(); ++i) {
+        EXPECT_TRUE(torch::allclose(host[i], device[i].cpu(), 1e-5, 1e-6)) << i;
+      }
+      for (const auto& [name, tensor] : on_host->state_dict().tensors) {
+        EXPECT_TRUE(torch::allclose(tensor, on_device->state_dict().tensor(name).cpu(), 1e-5, 1e-7))
+            << name;
+      }
+    }
+  }
+}
+
 TEST_F(OptimizersCuda, changes_nothing_where_found_inf_is_set) {
   for (const auto& name : per_parameter_optimizers()) {
     auto a = torch::ones({3}, torch::kCUDA).requires_grad_();
