@@ -303,9 +303,7 @@ void LoggedValues::put_there(DeviceSum& sum, double on_host, const torch::Tensor
   sum.value.fill_(on_host);
 }
 
-void LoggedValues::begin_recording(at::Device device, int64_t rows) {
-  cursor_ = 0;
-  rows_ = rows;
+void LoggedValues::begin_recording(at::Device device) {
   for (auto& slot : slots_) {
     const auto options = at::TensorOptions(at::kDouble).device(device);
     if (slot.on_step && !slot.window_there.value.defined()) {
@@ -317,7 +315,9 @@ void LoggedValues::begin_recording(at::Device device, int64_t rows) {
   }
 }
 
-void LoggedValues::begin_recorded() {
+void LoggedValues::begin_recorded(int64_t rows) {
+  cursor_ = 0;
+  rows_ = rows;
   is_recording_ = true;
   recorded_.clear();
 }

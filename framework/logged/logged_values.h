@@ -106,12 +106,13 @@ class LoggedValues {
   // A step that is recorded once and then repeated (DeviceGraph) calls `log` only while it is
   // recorded. The recorded work begins with begin_recorded and ends with end_recorded; in between,
   // `log` only enqueues what the device has to do. Around each replay, the loop calls
-  // prepare_recorded and repeat_recorded, which do the host's half.
+  // prepare_recorded and, for each step of it, repeat_recorded, which do the host's half.
 
-  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded,
-  /// with the device that it runs on and the rows of its batches.
-  void begin_recording(at::Device device, int64_t rows);
-  void begin_recorded();
+  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded, with
+  /// the device that it runs on.
+  void begin_recording(at::Device device);
+  /// `rows`: those of each batch.
+  void begin_recorded(int64_t rows);
   void end_recorded() { is_recording_ = false; }
   void prepare_recorded();
   void repeat_recorded();

@@ -64,21 +64,27 @@ bool CapturedStep::may_record() const {
 
 bool CapturedStep::is_ready() const {
   return is_on_ && parts_.run.progress().accumulate == 1 && training_step_.window_batches() == 0 &&
-         (graph_ != nullptr || may_record());
+         (single_.graph != nullptr || may_record());
 }
 
-bool CapturedStep::next() {
-  if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return false;
-  if (graph_ == nullptr) data_.begin_recording(batch_);
-  if (!data_.next_recorded()) return false;
-  if (graph_ == nullptr) record(data_.global_rows(), /*from_resident_data=*/true);
-  return true;
+int64_t CapturedStep::next(int64_t most) {
+  if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return 0;
+  const bool is_first = single_.graph == nullptr;
+  if (is_first) data_.begin_recording(batch_);
+  if (!data_.next_recorded()) return 0;
+  const int64_t rows = data_.global_rows();
+  if (is_first) record(single_, 1, rows, /*from_resident_data=*/true);
+  if (is_first || most < kMany) return 1;
+  if (many_.graph == nullptr) record(many_, kMany, rows, /*from_resident_data=*/true);
+  int64_t count = 1;
+  while (count < kMany && data_.next_recorded()) ++count;
+  return count;
 }
 
 bool CapturedStep::takes(const Batch& batch) {
   if (!is_ready() || batch.rows() == 0 || batch.rows() != data_.global_rows()) return false;
   const auto& entries = batch.entries();
-  if (graph_ == nullptr) {
+  if (single_.graph == nullptr) {
     batch_ = Batch();
     for (const auto& [name, rows] : entries) {
       batch_.entries().emplace_back(name, Rows(at::empty_like(rows.tensor())));
@@ -97,23 +103,25 @@ bool CapturedStep::takes(const Batch& batch) {
   }
   batch_.row_ids() = batch.row_ids();
   batch_.set_loader_index(batch.loader_index());
-  if (graph_ == nullptr) record(batch.rows(), /*from_resident_data=*/false);
+  if (single_.graph == nullptr) record(single_, 1, batch.rows(), /*from_resident_data=*/false);
   return true;
 }
 
-void CapturedStep::record(int64_t rows, bool from_resident_data) {
-  graph_ = parts_.strategy.make_graph();
-  const auto work = [this, rows, from_resident_data] {
-    if (from_resident_data) data_.record(batch_);
-    metrics_.begin_recorded();
-    training_step_.run(batch_, step_, rows, /*window_ends=*/true);
-    metrics_.end_recorded();
-    loss_ = training_step_.loss();
+void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data) {
+  graph.graph = parts_.strategy.make_graph();
+  const auto work = [this, &graph, steps, rows, from_resident_data] {
+    for (int64_t i = 0; i < steps; ++i) {
+      if (from_resident_data) data_.record(batch_);
+      metrics_.begin_recorded(rows);
+      training_step_.run(batch_, step_, rows, /*window_ends=*/true);
+      metrics_.end_recorded();
+    }
+    graph.loss = training_step_.loss();
   };
   metrics_.begin_window();
-  metrics_.begin_recording(parts_.strategy.device(), rows);
+  metrics_.begin_recording(parts_.strategy.device());
   try {
-    graph_->record(work);
+    graph.graph->record(work);
   } catch (const c10::Error& error) {
     metrics_.end_recorded();
     throw ModuleError::contract(
@@ -123,23 +131,32 @@ void CapturedStep::record(int64_t rows, bool from_resident_data) {
         "let no step read a number from the GPU (item, a condition on a tensor), return false, or "
         "set cuda_graph = off");
   }
-  gradients_.clear();
   for (const auto& parameter : optimizer_->stepped()) {
-    if (parameter.grad().defined()) gradients_.emplace_back(parameter, parameter.grad());
+    if (parameter.grad().defined()) graph.gradients.emplace_back(parameter, parameter.grad());
   }
-  has_gradients_ = true;
+  has_gradients_ = &graph;
 }
 
-void CapturedStep::run() {
+void CapturedStep::run(int64_t steps) {
   metrics_.prepare_recorded();
-  graph_->replay();
-  metrics_.repeat_recorded();
-  if (!has_gradients_) give_back_gradients();
+  last_ = steps == kMany ? &many_ : &single_;
+  for (int64_t done = 0; done < steps; done += steps == kMany ? kMany : 1) last_->graph->replay();
+  if (has_gradients_ != last_) use_gradients_of(*last_);
+}
+
+void CapturedStep::use_gradients_of(const Graph& graph) {
+  for (const auto& [parameter, gradient] : graph.gradients) parameter.mutable_grad() = gradient;
+  has_gradients_ = &graph;
+}
+
+void CapturedStep::note_eager_step(bool stepped) {
+  eager_steps_ += stepped ? 1 : 0;
+  has_gradients_ = nullptr;
 }
 
 void CapturedStep::lend() {
   lent_.clear();
-  if (loss_.defined()) lent_.push_back({loss_});
+  if (loss().defined()) lent_.push_back({loss()});
   for (const auto& [name, entry] : batch_.entries()) {
     if (entry.is_dense()) lent_.push_back({entry.source()});
   }
@@ -147,16 +164,6 @@ void CapturedStep::lend() {
     lent.references = lent.tensor.use_count();
     lent.memory_references = lent.tensor.storage().use_count();
   }
-}
-
-void CapturedStep::give_back_gradients() {
-  for (const auto& [parameter, gradient] : gradients_) parameter.mutable_grad() = gradient;
-  has_gradients_ = true;
-}
-
-void CapturedStep::note_eager_step(bool stepped) {
-  eager_steps_ += stepped ? 1 : 0;
-  has_gradients_ = false;
 }
 
 void CapturedStep::check_kept() {
@@ -173,7 +180,9 @@ void CapturedStep::check_kept() {
           "keep a clone() of it, or set cuda_graph to auto or off");
     }
     is_on_ = false;
-    graph_.reset();
+    single_ = {};
+    many_ = {};
+    has_gradients_ = nullptr;
     lent_.clear();
     return;
   }

@@ -18,10 +18,10 @@ namespace levin {
 ///
 ///     CapturedStep captured(parts, optimizers, data, training_step, metrics, step);
 ///     while (...) {
-///       if (captured.next()) {                 // the data live on the device
-///         captured.run();
+///       if (const int64_t steps = captured.next(most)) {    // the data live on the device
+///         captured.run(steps);
 ///       } else if (read(batch)) {
-///         captured.takes(batch) ? captured.run() : train_on(batch);
+///         captured.takes(batch) ? captured.run(1) : train_on(batch);
 ///       }
 ///     }
 ///
@@ -36,18 +36,24 @@ class CapturedStep {
   CapturedStep(LoopParts parts, Optimizers& optimizers, TrainingData& data,
                TrainingStep& training_step, LoggedValues& metrics, StepControl& step);
 
-  /// Goes on to the next batch, if `run` can make it and train on it; records the step when it is
-  /// called for the first time after the warm-up. Otherwise returns false and does nothing.
-  bool next();
+  /// How many steps a graph has if the host has nothing to do between them. Then it needs one start
+  /// for all of them, which takes longer than a small step.
+  static constexpr int64_t kMany = 16;
+
+  /// Goes on to the next batches, as many as `run` can make and train on at a time, but at most
+  /// `most`; returns their number, 1 or kMany. Records a step when it is called for the first time
+  /// after the warm-up. If the next batch can't be made by `run`, returns 0 and does nothing.
+  int64_t next(int64_t most);
   /// Whether `run` can train on `batch`, which was read and is on the device; copies it to where
   /// the recorded step reads it.
   bool takes(const Batch& batch);
-  /// Trains on the batch that `next` or `takes` was called for. Doesn't wait for the device.
-  void run();
+  /// Trains on the batches that `next` or `takes` was called for. Doesn't wait for the device. The
+  /// caller then calls `LoggedValues::repeat_recorded` for each of them.
+  void run(int64_t steps);
   /// The batch that the recorded step trains on, and its loss. Their memory is that of the next
   /// step as well.
   const Batch& batch() const { return batch_; }
-  const torch::Tensor& loss() const { return loss_; }
+  const torch::Tensor& loss() const { return last_->loss; }
 
   /// To be called after a step without the graph. `stepped`: the optimizer stepped.
   void note_eager_step(bool stepped);
@@ -66,11 +72,17 @@ class CapturedStep {
     size_t references = 0;
     size_t memory_references = 0;
   };
+  /// A graph, the loss of its last step, and the gradients that its last step leaves.
+  struct Graph {
+    std::unique_ptr<DeviceGraph> graph;  // null: nothing is recorded
+    torch::Tensor loss;
+    std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients;  // with their parameters first
+  };
   std::string obstacle() const;
   bool is_ready() const;
   bool may_record() const;
-  void record(int64_t rows, bool from_resident_data);
-  void give_back_gradients();
+  void record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data);
+  void use_gradients_of(const Graph& graph);
 
   LoopParts parts_;
   Optimizer* optimizer_;
@@ -80,11 +92,12 @@ class CapturedStep {
   StepControl& step_;
   bool is_on_;
   int64_t eager_steps_ = 0;
-  std::unique_ptr<DeviceGraph> graph_;  // null: nothing is recorded
+  Graph single_;
+  Graph many_;
+  Graph* last_ = &single_;  // that was replayed last
+  const Graph* has_gradients_ =
+      nullptr;  // whose gradients the parameters have; null: an eager step's
   Batch batch_;
-  torch::Tensor loss_;
-  std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients_;  // parameters, and the graph's
-  bool has_gradients_ = false;  // the parameters have the graph's gradients
   std::vector<Lent> lent_;
 };
 

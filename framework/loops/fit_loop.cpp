@@ -1,5 +1,6 @@
 #include <levin/framework/loops/fit_loop.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -133,8 +134,8 @@ void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
   while (true) {
-    if (captured_step_.next()) {
-      train_captured();
+    if (const int64_t steps = captured_step_.next(quiet_steps())) {
+      train_captured(steps);
     } else if (next_batch(batch)) {
       train_batch(batch);
     } else {
@@ -210,15 +211,49 @@ void FitLoop::train_batch(Batch& batch) {
   end_batch(batch, is_last);
 }
 
-/// Trains on the batch that the captured step makes itself.
-void FitLoop::train_captured() {
+/// Trains on the batches that the captured steps make themselves.
+void FitLoop::train_captured(int64_t steps) {
   const Batch& batch = captured_step_.batch();
-  if (!begin_batch(batch)) return;
-  run_captured(batch, at_end());
+  if (steps == 1) {
+    if (begin_batch(batch)) run_captured(batch, at_end());
+    return;
+  }
+  captured_step_.run(steps);
+  stepped_ = true;
+  loss_ = captured_step_.loss();
+  for (int64_t i = 0; i < steps; ++i) {
+    metrics_.begin_window();
+    metrics_.begin_batch(batch.rows(), 0, 1);
+    metrics_.repeat_recorded();
+    count_batch();
+  }
+  log_step();
+}
+
+/// How many of the next steps ask nothing of the host between them: no hook, row, validation, limit
+/// or schedule.
+int64_t FitLoop::quiet_steps() const {
+  const auto& hooks = parts_.hooks;
+  const Progress& progress = parts_.run.progress();
+  const bool is_watched = hooks.has_callback(BatchHook::train_batch_start) ||
+                          hooks.has_callback(BatchHook::train_batch_end) ||
+                          !parts_.module.ignores_batches() || schedules_.acts(Interval::step) ||
+                          stopping_.is_watching();
+  if (is_watched || !num_batches_) return 1;
+  int64_t most = std::min(CapturedStep::kMany, *num_batches_ - progress.batch - 1);
+  const int64_t every = parts_.options.log_every_n_steps;
+  if (every > 0 && !parts_.loggers.empty()) {
+    most = std::min(most, every - progress.global_step % every);
+  }
+  if (parts_.options.max_steps >= 0) {
+    most = std::min(most, parts_.options.max_steps - progress.global_step);
+  }
+  return std::min(most, validation_.steps_until_due(most));
 }
 
 void FitLoop::run_captured(const Batch& batch, bool is_last) {
-  captured_step_.run();
+  captured_step_.run(1);
+  metrics_.repeat_recorded();
   stepped_ = true;
   loss_ = captured_step_.loss();
   captured_step_.lend();
@@ -236,14 +271,17 @@ bool FitLoop::begin_batch(const Batch& batch) {
   return !step_.skips_epoch();
 }
 
-void FitLoop::end_batch(const Batch& batch, bool is_last) {
+void FitLoop::count_batch() {
   Progress& progress = parts_.run.progress();
   ++progress.batch;
   validation_.count_batch();
-  if (stepped_) {
-    ++progress.global_step;
-    schedules_.advance(Interval::step);
-  }
+  if (!stepped_) return;
+  ++progress.global_step;
+  schedules_.advance(Interval::step);
+}
+
+void FitLoop::end_batch(const Batch& batch, bool is_last) {
+  count_batch();
   if (is_last) schedules_.advance(Interval::epoch);
   parts_.hooks.call_batch(BatchHook::train_batch_end, &Hooks::on_train_batch_end, loss_, batch,
                           step_);

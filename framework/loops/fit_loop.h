@@ -83,9 +83,11 @@ class FitLoop {
   bool next_batch(Batch& batch);
   bool at_end();
   void train_batch(Batch& batch);
-  void train_captured();
+  void train_captured(int64_t steps);
   void run_captured(const Batch& batch, bool is_last);
+  int64_t quiet_steps() const;
   bool begin_batch(const Batch& batch);
+  void count_batch();
   void end_batch(const Batch& batch, bool is_last);
   void keep_data_on_device();
   void note_first_batch(const Batch& batch);

@@ -59,6 +59,8 @@ class Stopping {
   /// Run::stop_while keeps what it needs in a state of its own.
   std::optional<std::string> held_reason() const;
 
+  /// Whether something may end training at any boundary: a time limit, or a request.
+  bool is_watching() const { return max_seconds_ > 0.0 || is_requested_ || !held_.empty(); }
   /// Returns true once, at the first boundary at which all ranks know that one of them has received
   /// a signal. The run's history then says that it was interrupted.
   bool notice_interrupt();

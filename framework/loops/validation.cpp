@@ -40,6 +40,17 @@ bool Validation::is_due(bool is_last) const {
   return schedule_.is_due(progress.epoch, progress.batch, total_batches_, is_last);
 }
 
+int64_t Validation::steps_until_due(int64_t most) const {
+  if (!has_batches()) return most;
+  const Progress& progress = parts_.run.progress();
+  for (int64_t steps = 1; steps < most; ++steps) {
+    if (schedule_.is_due(progress.epoch, progress.batch + steps, total_batches_ + steps, false)) {
+      return steps;
+    }
+  }
+  return most;
+}
+
 void Validation::run() {
   if (!has_batches()) return;
   const ProfilePart profiled(parts_.profiler, Part::validation);

@@ -41,6 +41,10 @@ class Validation {
   /// batch of the epoch.
   bool is_due(bool is_last) const;
 
+  /// The number of further batches, at most `most`, after which validation is due, if none of them
+  /// is the last one of the epoch; `most` if it isn't due before.
+  int64_t steps_until_due(int64_t most) const;
+
   /// Validates on all validation data, up to limit_val_batches. Afterwards the Run shows the
   /// metrics. A collective.
   void run();

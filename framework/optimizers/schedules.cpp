@@ -50,6 +50,11 @@ void Schedules::advance(Interval interval) {
   if (changed) apply();
 }
 
+bool Schedules::acts(Interval interval) const {
+  return std::any_of(items_.begin(), items_.end(),
+                     [&](const Item& item) { return item.config->interval == interval; });
+}
+
 bool Schedules::watches(Interval interval) const {
   for (const auto& item : items_) {
     if (item.config->interval == interval && item.config->scheduler->needs_metric()) return true;

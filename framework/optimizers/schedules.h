@@ -44,6 +44,8 @@ class Schedules {
   /// others are passed over.
   void observe(Interval interval, const MetricMap& metrics, const UpdateCounts* updates = nullptr,
                bool complete = true);
+  /// Whether there is any scheduler of that interval.
+  bool acts(Interval interval) const;
   /// Whether any scheduler of that interval watches a metric, so that `observe` is needed.
   bool watches(Interval interval) const;
   /// Whether the next call of `observe` for that interval reads any metric. If not, it only counts.

@@ -81,10 +81,22 @@ class Module : public torch::nn::Module, public Hooks {
   /// Whether a whole training step of this module may be captured in a CUDA graph, which is then
   /// replayed for each batch (the option cuda_graph). Override it to return true if training_step,
   /// backward, optimizer_step and the module's own hooks inside the step do the same for every
-  /// batch: the host decides nothing by the values of tensors and changes nothing from step to step,
-  /// because it runs this code only once. No number is read from the GPU or logged as a double. Of
-  /// batches that aren't full, and of all batches on the CPU, nothing is captured.
+  /// batch: the host decides nothing by the values of tensors and changes nothing from step to
+  /// step, because it runs this code only once. No number is read from the GPU or logged as a
+  /// double. Of batches that aren't full, and of all batches on the CPU, nothing is captured.
   virtual bool capturable() const { return false; }
+
+  /// Hooks of a Module around each batch (Hooks). The functions here do nothing but note that they
+  /// aren't overridden: then several captured steps can follow each other without the host.
+  void on_train_batch_start(const Batch& /*batch*/, Step& /*step*/) override {
+    ignores_batch_start_ = true;
+  }
+  void on_train_batch_end(const torch::Tensor& /*loss*/, const Batch& /*batch*/,
+                          Step& /*step*/) override {
+    ignores_batch_end_ = true;
+  }
+  /// Whether these two hooks do nothing. Known once both were called.
+  bool ignores_batches() const { return ignores_batch_start_ && ignores_batch_end_; }
 
   /// Called before each batch moves to the device, and after. Override them to change the batch:
   /// change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`. A module
@@ -150,6 +162,8 @@ class Module : public torch::nn::Module, public Hooks {
   Value registered_settings_ = Value::Object{};
   StateDict data_state_;
   bool is_trained_ = false;
+  bool ignores_batch_start_ = false;
+  bool ignores_batch_end_ = false;
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };

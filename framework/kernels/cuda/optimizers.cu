@@ -16,8 +16,17 @@ constexpr size_t kMostParameters = 48;
 struct AdamList {
   AdamParameter parameters[kMostParameters];
   int64_t first_blocks[kMostParameters + 1];  // of each parameter
+  bool are_aligned[kMostParameters];
   int count;
 };
+
+bool is_aligned(const AdamParameter& parameter) {
+  const auto fits = [](const float* memory) {
+    return reinterpret_cast<uintptr_t>(memory) % alignof(float4) == 0;
+  };
+  return fits(parameter.parameter) && fits(parameter.gradient) && fits(parameter.mean) &&
+         fits(parameter.mean_square);
+}
 
 struct AdamNumbers {
   const float* learning_rate;
@@ -28,6 +37,33 @@ struct AdamNumbers {
   float eps, weight_decay;
   bool decoupled_weight_decay, maximize;
 };
+
+// The entries of a thread, read and written in one access if they lie on a boundary of 16 bytes.
+struct alignas(16) Entries {
+  float values[kEntriesAThread];
+};
+
+__device__ Entries read(const float* from, int64_t first, int64_t size, bool is_packed) {
+  if (is_packed) return *reinterpret_cast<const Entries*>(from + first);
+  Entries entries{};
+#pragma unroll
+  for (int k = 0; k < kEntriesAThread; ++k) {
+    if (first + k < size) entries.values[k] = from[first + k];
+  }
+  return entries;
+}
+
+__device__ void write(const Entries& entries, float* to, int64_t first, int64_t size,
+                      bool is_packed) {
+  if (is_packed) {
+    *reinterpret_cast<Entries*>(to + first) = entries;
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kEntriesAThread; ++k) {
+    if (first + k < size) to[first + k] = entries.values[k];
+  }
+}
 
 // Block b changes the entries of one parameter from (b - its first block) * kEntriesABlock on.
 // Every block reads the count of steps, so only the parameter's last block to finish may change it:
@@ -44,28 +80,38 @@ __global__ void adam_kernel(AdamList list, AdamNumbers numbers, unsigned* finish
   const float correction2 = sqrtf(-expm1f(step * numbers.log_beta2));
   const float step_size = *numbers.learning_rate / correction1;
   const float shrink = 1.0F - *numbers.learning_rate * numbers.weight_decay;
-  const int64_t begin = (blockIdx.x - list.first_blocks[index]) * kEntriesABlock;
+  const int64_t first = (blockIdx.x - list.first_blocks[index]) * kEntriesABlock +
+                        static_cast<int64_t>(threadIdx.x) * kEntriesAThread;
+  // All reads come before the arithmetic, so that they are waited for once.
+  const bool is_packed = list.are_aligned[index] && first + kEntriesAThread <= own.size;
+  const Entries parameters = read(own.parameter, first, own.size, is_packed);
+  Entries gradients = read(own.gradient, first, own.size, is_packed);
+  Entries means = read(own.mean, first, own.size, is_packed);
+  Entries mean_squares = read(own.mean_square, first, own.size, is_packed);
+  Entries results;
 #pragma unroll
   for (int k = 0; k < kEntriesAThread; ++k) {
-    const int64_t i = begin + k * kThreads + threadIdx.x;
-    if (i >= own.size) break;
-    float parameter = own.parameter[i];
-    float gradient = own.gradient[i];
-    if (numbers.grad_scale != nullptr) own.gradient[i] = gradient /= *numbers.grad_scale;
+    float parameter = parameters.values[k];
+    float gradient = gradients.values[k];
+    if (numbers.grad_scale != nullptr) gradients.values[k] = gradient /= *numbers.grad_scale;
     if (numbers.maximize) gradient = -gradient;
     if (numbers.decoupled_weight_decay) {
       parameter *= shrink;
     } else if (numbers.weight_decay != 0.0F) {
       gradient += numbers.weight_decay * parameter;
     }
-    const float mean = own.mean[i] + numbers.take1 * (gradient - own.mean[i]);
+    const float mean = means.values[k] + numbers.take1 * (gradient - means.values[k]);
     const float mean_square =
-        numbers.keep2 * own.mean_square[i] + numbers.take2 * gradient * gradient;
-    own.mean[i] = mean;
-    own.mean_square[i] = mean_square;
-    own.parameter[i] =
+        numbers.keep2 * mean_squares.values[k] + numbers.take2 * gradient * gradient;
+    means.values[k] = mean;
+    mean_squares.values[k] = mean_square;
+    results.values[k] =
         parameter - step_size * mean / (sqrtf(mean_square) / correction2 + numbers.eps);
   }
+  write(means, own.mean, first, own.size, is_packed);
+  write(mean_squares, own.mean_square, first, own.size, is_packed);
+  write(results, own.parameter, first, own.size, is_packed);
+  if (numbers.grad_scale != nullptr) write(gradients, own.gradient, first, own.size, is_packed);
   __syncthreads();
   if (threadIdx.x != 0) return;
   const auto blocks =
@@ -117,6 +163,7 @@ void adam_step(const AdamStep& step, void* stream) {
     int64_t blocks = 0;
     for (const AdamParameter& parameter : part) {
       list.parameters[list.count] = parameter;
+      list.are_aligned[list.count] = is_aligned(parameter);
       list.first_blocks[list.count++] = blocks;
       blocks += std::max<int64_t>(parts_of(parameter.size, kEntriesABlock), 1);
     }

@@ -10,10 +10,11 @@ namespace levin::kernels::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr int kRowThreads = 128;  // of a block of the first kernel
+constexpr int kRowThreads = 256;  // of a block of the first kernel
 constexpr int kRowWarps = kRowThreads / kWarp;
 constexpr int kSumWarps = 16;     // of a block of the second kernel
 constexpr int kSharedRows = 128;  // whose gradients a block of the second kernel holds at a time
+constexpr int kRowsAWarp = kSharedRows / kSumWarps;
 constexpr int64_t kRowsASplit = 512;
 constexpr int64_t kMostSplits = 16;
 
@@ -137,12 +138,12 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
                                 const float* losses, int64_t rows_a_split, float* weight_sums,
                                 float* bias_sums) {
   extern __shared__ float shared[];
-  wait_for_previous();
   const int lane = threadIdx.x % kWarp;
   const int warp = threadIdx.x / kWarp;
   const int64_t features = pass.rows.row_size;
   const int64_t count = pass.rows.count;
   if (blockIdx.x == gridDim.x - 1) {
+    wait_for_previous();
     if (blockIdx.y != 0 || blockIdx.z != 0) return;
     double sum = 0.0;
     for (int64_t row = threadIdx.x; row < count; row += blockDim.x) sum += losses[row];
@@ -161,25 +162,37 @@ __global__ void gradient_kernel(SoftmaxRegression pass, Convert<T> convert, cons
   const int64_t begin = blockIdx.y * rows_a_split;
   const int64_t end = min(begin + rows_a_split, count);
   float sums[CLASSES][N] = {};
+  Pack<T, N> packs[kRowsAWarp] = {};
+  const auto load = [&](int64_t base) {
+#pragma unroll
+    for (int k = 0; k < kRowsAWarp; ++k) {
+      const int64_t row = base + warp + k * kSumWarps;
+      if (feature < features && row < end) {
+        packs[k] = *reinterpret_cast<const Pack<T, N>*>(row_at<T>(pass.rows, row) + feature);
+      }
+    }
+  };
+  // The rows don't come from the kernel before this one, which has waited for those that they may
+  // come from; so they are read while it still runs.
+  load(begin);
+  wait_for_previous();
   for (int64_t base = begin; base < end; base += kSharedRows) {
     const int rows = static_cast<int>(min(static_cast<int64_t>(kSharedRows), end - base));
+    if (base != begin) load(base);
     __syncthreads();
     for (int i = threadIdx.x; i < rows * CLASSES; i += blockDim.x) {
       const int c = first_class + i % CLASSES;
       shared[i] = c < classes ? gradients[(base + i / CLASSES) * classes + c] : 0.0F;
     }
     __syncthreads();
-#pragma unroll 4
-    for (int r = warp; r < rows; r += kSumWarps) {
+#pragma unroll
+    for (int j = 0; j < kRowsAWarp; ++j) {
+      const int r = warp + j * kSumWarps;
+      if (r >= rows) break;
       float values[N];
-      if (feature < features) {
-        const auto pack =
-            *reinterpret_cast<const Pack<T, N>*>(row_at<T>(pass.rows, base + r) + feature);
 #pragma unroll
-        for (int k = 0; k < N; ++k) values[k] = convert(pack.values[k]);
-      } else {
-#pragma unroll
-        for (int k = 0; k < N; ++k) values[k] = 1.0F;
+      for (int k = 0; k < N; ++k) {
+        values[k] = feature < features ? convert(packs[j].values[k]) : 1.0F;
       }
 #pragma unroll
       for (int c = 0; c < CLASSES; ++c) {

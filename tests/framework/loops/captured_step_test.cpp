@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <tuple>
 #include <vector>
 
+#include <levin/framework/loggers/logger.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/device.h>
@@ -69,6 +71,15 @@ class Net : public test::Classifier {
     return Descent(parameters());
   }
   void on_train_epoch_end(Run& run) override { epochs.push_back(run.epoch()); }
+  void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override {
+    if (sees_batches_) {
+      ++batches_seen;
+    } else {
+      Classifier::on_train_batch_end(loss, batch, step);
+    }
+  }
+  bool sees_batches_ = false;
+  int64_t batches_seen = 0;
   bool capturable_ = true;
   bool logs_number_ = false;
   bool on_gpu_ = false;
@@ -162,6 +173,56 @@ TEST(CapturedStep, gives_the_bits_of_eager_steps_from_data_that_live_on_the_devi
   const Result result = captured();
   EXPECT_EQ(result.replays, 3 * 10 - 3);
   expect_same(result, eager());
+}
+
+/// Keeps the rows of steps.
+class Rows : public Logger {
+ public:
+  void start(Run&) override {}
+  std::string state_key() const override { return "Rows"; }
+  void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override {
+    rows.push_back({epoch, step, metrics});
+  }
+  void log_epoch_metrics(const MetricMap&, int64_t, int64_t) override {}
+  std::vector<std::tuple<int64_t, int64_t, MetricMap>> rows;
+};
+
+// Where nothing is asked of the host between them, many steps are replayed at a time.
+TEST(CapturedStep, many_at_a_time_give_the_bits_of_eager_steps) {
+  struct Outcome {
+    Result result;
+    std::vector<std::tuple<int64_t, int64_t, MetricMap>> rows;
+  };
+  const auto train = [](const char* graph, int64_t log_every, int64_t max_steps,
+                        bool overrides = false) {
+    Fit fit;
+    fit.callback_hooks = HookSet();  // the callback has no hook of a batch
+    fit.data = PointsModule(1003, {.batch_size = 10, .shuffle = true, .seed = 5});
+    fit.options.data_on_device = "on";
+    fit.options.cuda_graph = graph;
+    fit.options.log_every_n_steps = log_every;
+    fit.options.max_steps = max_steps;
+    fit.options.val_check_interval = CountOrFraction(int64_t{60});
+    fit.module.sees_batches_ = overrides;
+    Rows rows;
+    fit.loggers = {&rows};
+    auto result = fit();
+    EXPECT_EQ(fit.run.global_step(), max_steps);
+    EXPECT_EQ(fit.module.batches_seen, overrides ? max_steps : 0);
+    EXPECT_EQ(fit.run.updates_of("val_loss"), 2);
+    return Outcome{std::move(result), rows.rows};
+  };
+  for (const int64_t log_every : {0, 7, 50}) {
+    SCOPED_TRACE(log_every);
+    const Outcome expected = train("off", log_every, 199);
+    const Outcome captured = train("auto", log_every, 199);
+    expect_same(captured.result, expected.result);
+    EXPECT_EQ(captured.rows, expected.rows);
+    EXPECT_EQ(captured.rows.size(), log_every == 0 ? 0U : 199U / static_cast<size_t>(log_every));
+    // Of 199 steps, three are eager and one is short; a row after every seven leaves no 16.
+    EXPECT_EQ(captured.result.replays < 100, log_every != 7);
+  }
+  EXPECT_EQ(train("auto", 0, 199, /*overrides=*/true).result.replays, 199 - 4);
 }
 
 TEST(CapturedStep, stops_and_validates_where_eager_steps_do) {

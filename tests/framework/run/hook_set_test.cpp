@@ -82,8 +82,10 @@ static_assert(bits(overridden_hooks<Everything>()) == (uint32_t{1} << kHooks) - 
 static_assert(bits(HookSet::all()) == (uint32_t{1} << kHooks) - 1);
 static_assert(bits(HookSet()) == 0);
 
-// A Module is Hooks too, among other things.
-static_assert(bits(overridden_hooks<Module>()) == 0);
+// A Module is Hooks too, among other things. It has two hooks itself, to note that a class of the
+// user's doesn't.
+static_assert(bits(overridden_hooks<Module>()) ==
+              (only(BatchHook::train_batch_start) | only(BatchHook::train_batch_end)));
 
 TEST(HookSetBits, are_put_one_by_one) {
   for (int i = 0; i < kHooks; ++i) {
