@@ -6,8 +6,9 @@
 include_guard(GLOBAL)
 include(CheckLanguage)
 
-# CUDA 13 has dropped everything older than Turing (75).
-set(LEVIN_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90" CACHE STRING "GPUs to compile CUDA kernels for")
+# CUDA 13 has dropped everything older than Turing (75). GPUs of 8.6 and 8.9 run the code for 8.0, and newer ones than 9.0
+# translate the last.
+set(LEVIN_CUDA_ARCHITECTURES "75-real;80-real;90" CACHE STRING "GPUs to compile CUDA kernels for")
 file(GLOB cuda_sources CONFIGURE_DEPENDS framework/kernels/cuda/*.cu)
 
 set(LEVIN_HAS_CUDA_KERNELS OFF)

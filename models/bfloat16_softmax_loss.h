@@ -37,7 +37,7 @@ class Bfloat16SoftmaxLoss {
  public:
   /// A batch whose X' is larger than `most_bytes` is cut into parts of about equal size, which are
   /// computed one after another.
-  explicit Bfloat16SoftmaxLoss(int64_t most_bytes = int64_t{4} << 30) : most_bytes_(most_bytes) {}
+  explicit Bfloat16SoftmaxLoss(int64_t most_bytes = int64_t{5} << 30) : most_bytes_(most_bytes) {}
 
   /// Whether the parameters are as ReadyGradients takes them, and there are at least two classes.
   /// `bias` may be undefined.

@@ -1,5 +1,7 @@
 #include <levin/framework/loops/captured_step.h>
 
+#include <algorithm>
+
 #include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
@@ -62,7 +64,37 @@ bool CapturedStep::may_record() const {
   return is_on_ && eager_steps_ >= kWarmUp && optimizer_->is_capturable();
 }
 
-bool CapturedStep::is_ready() const {
+/// Whether the graphs still do what a step would do that isn't captured.
+bool CapturedStep::is_up_to_date() const {
+  if (!optimizer_->update_captured()) return false;
+  return std::all_of(learned_.begin(), learned_.end(), [](const Parameter& parameter) {
+    return parameter.tensor.const_data_ptr() == parameter.memory &&
+           parameter.tensor.requires_grad() == parameter.requires_grad;
+  });
+}
+
+void CapturedStep::forget() {
+  single_ = {};
+  many_ = {};
+  learned_.clear();
+  lent_.clear();
+  has_gradients_ = nullptr;
+}
+
+void CapturedStep::begin_epoch() {
+  if (!is_on_) return;
+  std::vector<bool> modes;
+  for (const auto& layer : parts_.module.modules(/*include_self=*/false)) {
+    modes.push_back(layer->is_training());
+  }
+  modes.push_back(parts_.module.is_training());
+  if (modes == modes_) return;
+  modes_ = std::move(modes);
+  forget();
+}
+
+bool CapturedStep::is_ready() {
+  if (single_.graph != nullptr && !is_up_to_date()) forget();
   return is_on_ && parts_.run.progress().accumulate == 1 && training_step_.window_batches() == 0 &&
          (single_.graph != nullptr || may_record());
 }
@@ -131,6 +163,11 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
         "let no step read a number from the GPU (item, a condition on a tensor), return false, or "
         "set cuda_graph = off");
   }
+  if (learned_.empty()) {
+    for (const auto& parameter : parts_.module.parameters()) {
+      learned_.push_back({parameter, parameter.const_data_ptr(), parameter.requires_grad()});
+    }
+  }
   for (const auto& parameter : optimizer_->stepped()) {
     if (parameter.grad().defined()) graph.gradients.emplace_back(parameter, parameter.grad());
   }
@@ -180,10 +217,7 @@ void CapturedStep::check_kept() {
           "keep a clone() of it, or set cuda_graph to auto or off");
     }
     is_on_ = false;
-    single_ = {};
-    many_ = {};
-    has_gradients_ = nullptr;
-    lent_.clear();
+    forget();
     return;
   }
 }

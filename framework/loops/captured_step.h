@@ -55,6 +55,8 @@ class CapturedStep {
   const Batch& batch() const { return batch_; }
   const torch::Tensor& loss() const { return last_->loss; }
 
+  /// To be called before each epoch. Captures steps anew if a layer is in another mode than before.
+  void begin_epoch();
   /// To be called after a step without the graph. `stepped`: the optimizer stepped.
   void note_eager_step(bool stepped);
   /// To be called before hooks get `batch` and `loss`: counts who holds them.
@@ -78,8 +80,16 @@ class CapturedStep {
     torch::Tensor loss;
     std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients;  // with their parameters first
   };
+  /// What a graph takes for granted of a parameter.
+  struct Parameter {
+    torch::Tensor tensor;
+    const void* memory;
+    bool requires_grad;
+  };
   std::string obstacle() const;
-  bool is_ready() const;
+  bool is_up_to_date() const;
+  void forget();
+  bool is_ready();
   bool may_record() const;
   void record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data);
   void use_gradients_of(const Graph& graph);
@@ -98,6 +108,8 @@ class CapturedStep {
   const Graph* has_gradients_ =
       nullptr;  // whose gradients the parameters have; null: an eager step's
   Batch batch_;
+  std::vector<Parameter> learned_;  // at the time of the first recording
+  std::vector<bool> modes_;         // of the module and its layers: whether they are trained
   std::vector<Lent> lent_;
 };
 

@@ -120,6 +120,7 @@ void FitLoop::run_epoch() {
   data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
   data_.seek(run.epoch(), run.progress().batch);
   training_step_.drop_window();
+  captured_step_.begin_epoch();
   epoch_complete_ = validation_due_ = false;
   if (run.progress().batch == 0) {
     metrics_.begin_epoch();

@@ -19,6 +19,7 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   }
   if (optimizers.empty()) return;
   optimizer_ = optimizers.entries().front().optimizer.get();
+  parts_.strategy.sum_losses(optimizer_->reevaluates_closure());
   parameters_ = parts_.strategy.with_gradients(*optimizer_);
   check_accumulation(parts_.options.accumulate_grad_batches);
 }

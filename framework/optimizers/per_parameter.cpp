@@ -121,8 +121,18 @@ bool PerParameterOptimizer::is_capturable() const {
          !found_inf_.defined() && !after_step_ &&
          std::all_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) {
            return bucket.rate.defined() && bucket.plain.filled == 0 &&
-                  bucket.fused.filled == bucket.slots.size();
+                  std::all_of(bucket.slots.begin(), bucket.slots.end(), [](const Slot& slot) {
+                    return slot.started || !slot.parameter.requires_grad();
+                  });
          });
+}
+
+bool PerParameterOptimizer::update_captured() {
+  for (auto& bucket : buckets_) {
+    if (bucket.rate.defined()) store_rate(bucket);
+    if (bucket.fused.lists.weight_decay != groups_[bucket.group].weight_decay) return false;
+  }
+  return is_capturable();
 }
 
 void PerParameterOptimizer::step_bucket(Bucket& bucket) {

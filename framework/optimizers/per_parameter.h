@@ -40,9 +40,10 @@ class PerParameterOptimizer : public Optimizer {
   torch::Tensor step(const Closure& closure = {}) final;
   /// Also writes the rate to the copies that fused kernels read on their devices.
   void set_learning_rate(double learning_rate, size_t group = 0) final;
-  /// True on CUDA if the settings say so, every parameter has had a gradient, and the last step
-  /// changed all of them by the fused kernel.
+  /// True on CUDA if the settings say so, every parameter that is trained has its state, and the
+  /// last step changed all parameters by the fused kernel.
   bool is_capturable() const final;
+  bool update_captured() final;
   /// The tensors `<parameter>.<state>`, with the subclass's names of states, and
   /// `<parameter>.step`, float32 [], if steps are counted. The state of a complex parameter is
   /// real, with a last dimension of 2.
@@ -108,9 +109,9 @@ class PerParameterOptimizer : public Optimizer {
   /// Changes dense parameters on the CPU or CUDA by one kernel, with gradients of the same layout.
   /// Called only if `has_fused` is set; without an override it calls `plain`.
   virtual void fused(const Lists& lists);
-  /// The same on CUDA by a kernel that counts the steps, too (`Lists::steps`, which don't count this
-  /// one yet). Returns false if it has done nothing, so that the steps are counted and `fused` is
-  /// called instead.
+  /// The same on CUDA by a kernel that counts the steps, too (`Lists::steps`, which don't count
+  /// this one yet). Returns false if it has done nothing, so that the steps are counted and `fused`
+  /// is called instead.
   virtual bool fused_with_count(const Lists& /*lists*/) { return false; }
   /// The same by ATen operations, for any device and memory layout, and for sparse gradients.
   /// Autograd is off during the call.

@@ -1,9 +1,13 @@
 #include <levin/framework/optimizers/sgd.h>
 
 #include <ATen/ops/_fused_sgd.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/tensor/device_graph.h>
 
 namespace levin {
 
@@ -55,6 +59,26 @@ void SGD::fused(const Lists& lists) {
   } else {
     call(lists.learning_rate);
   }
+}
+
+bool SGD::fused_with_count(const Lists& lists) {
+  const bool fits = kernels::cuda::are_built() && options_.momentum == 0.0 && !lists.grad_scale &&
+                    !lists.found_inf && lists.learning_rate_tensor.defined() &&
+                    lists.parameters.front().scalar_type() == at::kFloat;
+  if (!fits) return false;
+  std::vector<kernels::cuda::SgdParameter> parameters(lists.parameters.size());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i] = {lists.parameters[i].mutable_data_ptr<float>(),
+                     lists.gradients[i].const_data_ptr<float>(), lists.parameters[i].numel()};
+  }
+  const at::Device device = lists.parameters.front().device();
+  const c10::DeviceGuard on_device(device);
+  kernels::cuda::sgd_step({.parameters = parameters,
+                           .learning_rate = lists.learning_rate_tensor.const_data_ptr<float>(),
+                           .weight_decay = lists.weight_decay,
+                           .maximize = options_.maximize},
+                          current_stream(device));
+  return true;
 }
 
 void SGD::plain(const Lists& lists) {

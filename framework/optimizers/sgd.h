@@ -55,6 +55,7 @@ class SGD : public PerParameterOptimizer {
 
  protected:
   void fused(const Lists& lists) override;
+  bool fused_with_count(const Lists& lists) override;
   void plain(const Lists& lists) override;
   bool takes_sparse(const ParameterGroup& group) const override;
 

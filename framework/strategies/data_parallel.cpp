@@ -191,7 +191,7 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
   }
   GradientReducer::Riders riders{};
   riders[kRows] = std::fmod(*window_rows, kRowsHigh);
-  if (loss.defined()) riders[kLoss] = loss.item<double>() * weight;
+  if (loss.defined() && sums_losses_) riders[kLoss] = loss.item<double>() * weight;
   riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
   ranks_.flags().write(std::span(riders).subspan<kFlags>());
   const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
@@ -203,7 +203,7 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
     const at::NoGradGuard no_grad;
     group_.broadcast(module.buffers());
   }
-  summed_loss_ = sums[kLoss];
+  if (sums_losses_) summed_loss_ = sums[kLoss];
   return std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
 }
 

@@ -66,6 +66,10 @@ class DataParallelStrategy : public Strategy {
   /// buffers to the other ranks at the end of each window, if `broadcast_buffers`.
   double backward(Module& module, const torch::Tensor& loss, double weight,
                   std::optional<double> window_rows) override;
+  void sum_losses(bool wanted) override {
+    sums_losses_ = wanted;
+    summed_loss_.reset();
+  }
   std::optional<double> summed_loss() const override { return summed_loss_; }
   /// The rows travel as the bytes of a checkpoint, and the result is on the CPU.
   NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
@@ -105,6 +109,7 @@ class DataParallelStrategy : public Strategy {
   GroupRanks ranks_;
   bool sends_buffers_ = false;
   std::optional<double> summed_loss_;
+  bool sums_losses_ = false;
   Profiler* profiler_ = nullptr;
   std::shared_ptr<CommunicationLog> log_;
   /// Null if there is nothing to sum.

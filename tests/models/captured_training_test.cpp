@@ -133,6 +133,34 @@ TEST_F(CapturedTrainingCuda, captured_steps_give_the_bits_of_eager_ones) {
   }
 }
 
+/// Changes the optimizer's settings between epochs, directly.
+class Changes : public Callback {
+ public:
+  struct Options {};
+  explicit Changes(Options) {}
+  std::string state_key() const override { return "Changes"; }
+  void on_train_epoch_end(Run& run) override {
+    auto& group = run.optimizers().entries().front().optimizer->groups().front();
+    group.learning_rate *= 0.5;
+    group.weight_decay += 0.01;
+  }
+};
+
+TEST_F(CapturedTrainingCuda, settings_that_change_between_steps_are_followed) {
+  const auto train = [](const char* graph) {
+    seed_everything(8);
+    MLP model({.in_features = 4, .num_classes = 3, .hidden_sizes = {16}});
+    PointsModule data(203, shuffled());
+    auto options = on(kGpu);
+    options.cuda_graph = graph;
+    Trainer trainer(options);
+    trainer.add<Changes>();
+    trainer.fit(model, data);
+    return model.state_dict().clone();
+  };
+  expect_same_bits(train("on"), train("off"));
+}
+
 TEST_F(CapturedTrainingCuda, a_captured_fit_resumes_with_the_same_bits) {
   const auto train = [](const std::string& path, int64_t max_steps, bool resumes) {
     seed_everything(6);

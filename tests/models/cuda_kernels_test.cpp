@@ -180,7 +180,9 @@ TEST_F(KernelsCuda, a_logged_value_is_added_as_on_the_host) {
   EXPECT_EQ(on_device[1].item<double>(), epoch);
 }
 
-TEST_F(KernelsCuda, a_graph_repeats_what_was_recorded) {
+class DeviceGraphCuda : public KernelsCuda {};
+
+TEST_F(DeviceGraphCuda, repeats_what_was_recorded) {
   const auto graph = make_device_graph(gpu_);
   ASSERT_NE(graph, nullptr);
   const auto x = torch::zeros({4}).to(gpu_);

@@ -26,5 +26,6 @@ void log_value(const float* /*value*/, double /*weight*/, double* /*window*/, do
 void tiled_matmul(const TiledMatmul& /*product*/, void* /*stream*/) { refuse(); }
 
 void adam_step(const AdamStep& /*step*/, void* /*stream*/) { refuse(); }
+void sgd_step(const SgdStep& /*step*/, void* /*stream*/) { refuse(); }
 
 }  // namespace levin::kernels::cuda

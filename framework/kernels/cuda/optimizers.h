@@ -39,4 +39,21 @@ struct AdamStep {
 };
 void adam_step(const AdamStep& step, void* stream);
 
+struct SgdParameter {
+  float* parameter = nullptr;
+  const float* gradient = nullptr;
+  int64_t size = 0;
+};
+
+/// A step of stochastic gradient descent without momentum. Twin: SGD::plain.
+struct SgdStep {
+  /// In the host's memory.
+  std::span<const SgdParameter> parameters{};
+  /// [1], on the device.
+  const float* learning_rate = nullptr;
+  double weight_decay = 0.0;
+  bool maximize = false;
+};
+void sgd_step(const SgdStep& step, void* stream);
+
 }  // namespace levin::kernels::cuda

@@ -108,8 +108,8 @@ void gather(const RowView& rows, To* to, void* stream) {
            reinterpret_cast<uintptr_t>(rows.data) % (values * sizeof(From)) == 0 &&
            reinterpret_cast<uintptr_t>(to) % (values * sizeof(To)) == 0;
   };
-  if (is_aligned(8) && sizeof(From) == 1 && sizeof(To) == 2) {
-    launch_gather<From, To, 8>(rows, to, stream);
+  if (sizeof(From) == 1 && is_aligned(16)) {
+    launch_gather<From, To, 16>(rows, to, stream);
   } else if (is_aligned(4)) {
     launch_gather<From, To, 4>(rows, to, stream);
   } else {

@@ -65,9 +65,10 @@ __global__ void row_kernel(SoftmaxRegression pass, Convert<T> convert, float mul
       const Pack<T, N> values = x[i];
 #pragma unroll
       for (int c = 0; c < CLASSES; ++c) {
-        if (first + c >= classes) break;
-        const auto w =
-            reinterpret_cast<const Pack<float, N>*>(pass.weight + (first + c) * features)[i];
+        // A class too many is read as the last one and left out below: without a branch, all reads
+        // are under way at once.
+        const int64_t from = min(first + c, classes - 1) * features;
+        const auto w = reinterpret_cast<const Pack<float, N>*>(pass.weight + from)[i];
 #pragma unroll
         for (int k = 0; k < N; ++k) sums[c] = fmaf(convert(values.values[k]), w.values[k], sums[c]);
       }

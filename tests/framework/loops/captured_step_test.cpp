@@ -51,7 +51,9 @@ class Descent : public Optimizer {
     torch::Tensor loss;
     if (!evaluate(closure, loss)) return loss;
     const torch::NoGradGuard no_grad;
-    for (const auto& parameter : stepped()) parameter.add_(parameter.grad(), -0.1);
+    for (const auto& parameter : stepped()) {
+      if (parameter.grad().defined()) parameter.add_(parameter.grad(), -0.1);
+    }
     return loss;
   }
   bool is_capturable() const override { return true; }
@@ -304,6 +306,28 @@ TEST(CapturedStep, what_a_hook_keeps_stays_as_it_was) {
     kept.push_back(batch);
   };
   EXPECT_THROW(strict(), ModuleError);
+}
+
+// What a graph can't know is noticed, and the step is captured anew.
+TEST(CapturedStep, follows_what_changes_between_steps) {
+  const auto train = [](const char* graph) {
+    Fit fit;
+    fit.options.cuda_graph = graph;
+    fit.options.data_on_device = "on";
+    auto parameters = fit.module.parameters();
+    fit.callback.work = [&, step = 0](const torch::Tensor& loss, const Batch&, Step&) mutable {
+      ++step;
+      if (step == 8) parameters[0].requires_grad_(false);
+      if (step == 15) parameters[0].requires_grad_(true);
+      if (step == 19) parameters[1].set_data(parameters[1].detach().clone());
+      fit.step_losses.push_back(loss.item<float>());
+    };
+    return fit();
+  };
+  const Result expected = train("off");
+  const Result captured = train("on");
+  EXPECT_EQ(captured.replays, 3 * 10 - 3);
+  expect_same(captured, expected);
 }
 
 TEST(CapturedStep, gradients_are_there_after_each_step) {
