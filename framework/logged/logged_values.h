@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/logged/step_reading.h>
 #include <levin/framework/tensor/state_dict.h>
 #include <levin/framework/tensor/tensor.h>
 
@@ -108,12 +109,15 @@ class LoggedValues {
   // `log` only enqueues what the device has to do. Around each replay, the loop calls
   // prepare_recorded and, for each step of it, repeat_recorded, which do the host's half.
 
-  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded, with
-  /// the device that it runs on.
+  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded,
+  /// with the device that it runs on.
   void begin_recording(at::Device device);
   /// `rows`: those of each batch.
   void begin_recorded(int64_t rows);
-  void end_recorded() { is_recording_ = false; }
+  /// Throws ModuleError if a tensor was changed after it was logged.
+  void end_recorded();
+  /// In place of end_recorded, after an error.
+  void drop_recorded();
   void prepare_recorded();
   void repeat_recorded();
 
@@ -131,27 +135,8 @@ class LoggedValues {
   /// Adds to `fresh`, if given, the keys of the values that were logged since the last call for
   /// `whom`.
   MetricMap step_values(For whom, std::vector<std::string>* fresh = nullptr);
-  /// What `step_values` would return, of which a part is still on its way to the host.
-  class Reading {
-   public:
-    /// The values. To be called once their copies are there: when the device has done what was
-    /// enqueued before `begin_reading` returned.
-    MetricMap finish() const;
-
-   private:
-    friend class LoggedValues;
-    struct Value {
-      std::string key;
-      Reduce reduce;
-      double weight;
-      double on_host;
-      int64_t place;  // in `copies_`; -1: the value is `on_host`
-    };
-    std::vector<Value> values_;
-    torch::Tensor copies_;  // [n] float64, pinned
-  };
   /// The same as `step_values`, but waits for no device.
-  Reading begin_reading(For whom);
+  StepReading begin_reading(For whom);
   /// Whether a value is on a device that `step_values` would wait for.
   bool has_values_on_device() const { return any_on_device_; }
   /// Returns the keys of the values of steps that are meant for the loggers and have no value of
@@ -189,11 +174,6 @@ class LoggedValues {
 
  private:
   static constexpr int64_t kAnyLoader = -1;  // for a key without the loader's suffix
-  /// A sum that is kept on a device.
-  struct DeviceSum {
-    torch::Tensor value;      // [] float64, always the same memory; undefined until it is needed
-    bool is_current = false;  // whether it replaces the number on the host
-  };
   /// A value that recorded work logs.
   struct Recorded {
     size_t slot;
@@ -245,7 +225,7 @@ class LoggedValues {
   static void note(Slot& slot, double weight);
   static void put_there(DeviceSum& sum, double on_host, const torch::Tensor& like);
   static void combine_there(Slot& slot, const torch::Tensor& value, double weight,
-                            bool opens_window);
+                            bool opens_window, std::vector<DeferredValue>* deferred);
   /// Copies all values that are on devices to the host, in one transfer.
   void bring_to_host();
   static bool wanted(const Slot& slot, For whom);
@@ -262,6 +242,7 @@ class LoggedValues {
   int64_t loader_count_ = 1;
   bool any_on_device_ = false;
   bool is_recording_ = false;
+  std::vector<DeferredValue> deferred_;
   std::vector<Recorded> recorded_;  // what the recorded work logs, in order
 };
 

@@ -154,8 +154,11 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
   metrics_.begin_recording(parts_.strategy.device());
   try {
     graph.graph->record(work);
+  } catch (const Error&) {
+    metrics_.drop_recorded();
+    throw;
   } catch (const c10::Error& error) {
-    metrics_.end_recorded();
+    metrics_.drop_recorded();
     throw ModuleError::contract(
         "capturable",
         fmt::format("is true, but the step can't be captured in a CUDA graph: {}",

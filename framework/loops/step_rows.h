@@ -40,7 +40,7 @@ class StepRows {
   struct Row {
     int64_t epoch;
     int64_t step;
-    LoggedValues::Reading values;
+    StepReading values;
     torch::Tensor loss;  // [] on the host; undefined if there is none
     std::optional<c10::Event> copied;
   };

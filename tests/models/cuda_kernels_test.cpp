@@ -4,6 +4,7 @@
 
 #include <levin/framework/data/rows.h>
 #include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/optimizers/all.h>
 #include <levin/framework/tensor/device.h>
 #include <levin/framework/tensor/device_graph.h>
 #include <levin/models/softmax_loss.h>
@@ -167,14 +168,27 @@ TEST_F(KernelsCuda, a_logged_value_is_added_as_on_the_host) {
   double epoch = 0.0;
   const auto on_device = torch::zeros({2}, torch::kDouble).to(gpu_);
   double* sums = on_device.mutable_data_ptr<double>();
+  auto parameter = torch::zeros({3000}).to(gpu_).set_requires_grad(true);
+  Adam adam({parameter}, {});
+  SGD sgd({parameter}, {.learning_rate = 0.1});
   for (int i = 0; i < 50; ++i) {
     const auto value = torch::rand({});
     const double weight = 3.0 + i;
     const double product = static_cast<double>(value.item<float>()) * weight;
     window = product;
     epoch += product;
-    kernels::cuda::log_value(value.to(gpu_).const_data_ptr<float>(), weight, sums, sums + 1,
-                             current_stream(gpu_));
+    const auto there = value.to(gpu_);
+    const kernels::cuda::LogValue log{there.const_data_ptr<float>(), weight, sums, sums + 1};
+    if (i % 3 == 0) {
+      kernels::cuda::log_value(log, current_stream(gpu_));
+    } else {
+      kernels::cuda::defer_log_value(log, current_stream(gpu_));
+    }
+    if (i % 3 == 1) kernels::cuda::log_deferred(current_stream(gpu_));
+    if (i % 3 == 2) {  // beside an optimizer's step
+      parameter.mutable_grad() = torch::ones_like(parameter.detach());
+      (i % 2 == 0 ? static_cast<Optimizer&>(adam) : sgd).step();
+    }
   }
   EXPECT_EQ(on_device[0].item<double>(), window);
   EXPECT_EQ(on_device[1].item<double>(), epoch);

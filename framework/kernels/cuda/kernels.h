@@ -71,8 +71,22 @@ void gather_rows(const RowView& rows, float* to, void* stream);
 void gather_rows_bf16(const RowView& rows, void* to, void* stream);
 
 /// Adds a logged value to its sums, as LoggedValues does: window = value * weight, epoch += value *
-/// weight, in float64, without multiplying and adding in one rounding. Either may be null. Twin:
-/// mul_out and add_.
-void log_value(const float* value, double weight, double* window, double* epoch, void* stream);
+/// weight, in float64, without multiplying and adding in one rounding. Either sum may be null.
+/// Twin: mul_out and add_.
+struct LogValue {
+  const float* value = nullptr;
+  double weight = 0.0;
+  double* window = nullptr;
+  double* epoch = nullptr;
+};
+void log_value(const LogValue& log, void* stream);
+
+/// The same, but later: by the next kernel of an optimizer that this thread starts on that stream,
+/// or by `log_deferred`, whichever comes first. A small kernel less takes about a microsecond off a
+/// step. The value must stay as it is until then.
+void defer_log_value(const LogValue& log, void* stream);
+void log_deferred(void* stream);
+/// Forgets what was deferred, after an error.
+void drop_deferred();
 
 }  // namespace levin::kernels::cuda

@@ -19,10 +19,10 @@ void softmax_regression(const SoftmaxRegression& /*pass*/, void* /*stream*/) { r
 void take_rows(const TakeRows& /*take*/, void* /*stream*/) { refuse(); }
 void gather_rows(const RowView& /*rows*/, float* /*to*/, void* /*stream*/) { refuse(); }
 void gather_rows_bf16(const RowView& /*rows*/, void* /*to*/, void* /*stream*/) { refuse(); }
-void log_value(const float* /*value*/, double /*weight*/, double* /*window*/, double* /*epoch*/,
-               void* /*stream*/) {
-  refuse();
-}
+void log_value(const LogValue& /*log*/, void* /*stream*/) { refuse(); }
+void defer_log_value(const LogValue& /*log*/, void* /*stream*/) { refuse(); }
+void log_deferred(void* /*stream*/) {}
+void drop_deferred() {}
 void tiled_matmul(const TiledMatmul& /*product*/, void* /*stream*/) { refuse(); }
 
 void adam_step(const AdamStep& /*step*/, void* /*stream*/) { refuse(); }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include <levin/framework/kernels/cuda/deferred.h>
 #include <levin/framework/kernels/cuda/launch.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
 
@@ -12,7 +13,7 @@ constexpr int kThreads = 256;
 constexpr int kEntriesAThread = 4;
 constexpr int64_t kEntriesABlock = kThreads * kEntriesAThread;
 // Parameters of one launch: their pointers are arguments of the kernel, which may take 4 KiB.
-constexpr size_t kMostParameters = 48;
+constexpr size_t kMostParameters = 32;
 
 // What one start of a kernel changes: parameters, and the blocks that share each of them.
 template <class Parameter>
@@ -108,8 +109,10 @@ __device__ int64_t first_entry(const List<Parameter>& list, int index) {
 }
 
 // Block b changes the entries of one parameter from (b - its first block) * kEntriesABlock on.
-__global__ void adam_kernel(List<AdamParameter> list, AdamNumbers numbers, unsigned* finished) {
+__global__ void adam_kernel(List<AdamParameter> list, AdamNumbers numbers, unsigned* finished,
+                            LogList logged) {
   wait_for_previous();
+  add_logged(logged);
   if (numbers.found_inf != nullptr && *numbers.found_inf != 0.0F) return;
   const int index = own_parameter(list);
   const AdamParameter& own = list.parameters[index];
@@ -164,8 +167,9 @@ __global__ void adam_kernel(List<AdamParameter> list, AdamNumbers numbers, unsig
 }
 
 __global__ void sgd_kernel(List<SgdParameter> list, const float* learning_rate, float weight_decay,
-                           bool maximize) {
+                           bool maximize, LogList logged) {
   wait_for_previous();
+  add_logged(logged);
   const int index = own_parameter(list);
   const SgdParameter& own = list.parameters[index];
   const int64_t first = first_entry(list, index);
@@ -219,14 +223,14 @@ void adam_step(const AdamStep& step, void* stream) {
                             step.maximize};
   for_lists(step.parameters, [&](const List<AdamParameter>& list, unsigned blocks) {
     launch("adam_step", adam_kernel, blocks, kThreads, 0, stream_of(stream), list, numbers,
-           counters());
+           counters(), take_deferred(stream));
   });
 }
 
 void sgd_step(const SgdStep& step, void* stream) {
   for_lists(step.parameters, [&](const List<SgdParameter>& list, unsigned blocks) {
     launch("sgd_step", sgd_kernel, blocks, kThreads, 0, stream_of(stream), list, step.learning_rate,
-           static_cast<float>(step.weight_decay), step.maximize);
+           static_cast<float>(step.weight_decay), step.maximize, take_deferred(stream));
   });
 }
 

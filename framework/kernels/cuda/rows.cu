@@ -117,13 +117,6 @@ void gather(const RowView& rows, To* to, void* stream) {
   }
 }
 
-__global__ void log_value_kernel(const float* value, double weight, double* window, double* epoch) {
-  wait_for_previous();
-  const double product = __dmul_rn(static_cast<double>(*value), weight);
-  if (window != nullptr) *window = __dadd_rn(0.0, product);
-  if (epoch != nullptr) *epoch = __dadd_rn(*epoch, product);
-}
-
 }  // namespace
 
 bool are_built() { return true; }
@@ -152,10 +145,6 @@ void gather_rows_bf16(const RowView& rows, void* to, void* stream) {
   } else {
     gather<uint8_t>(rows, out, stream);
   }
-}
-
-void log_value(const float* value, double weight, double* window, double* epoch, void* stream) {
-  launch("log_value", log_value_kernel, 1, 1, 0, stream_of(stream), value, weight, window, epoch);
 }
 
 }  // namespace levin::kernels::cuda
