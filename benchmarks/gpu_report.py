@@ -163,7 +163,7 @@ def markdown(records):
     parts = [
         *report.checks_table(make_checks(rounds)),
         "## Levin, PyTorch and Lightning on this GPU\n\n"
-        f"The median of {count} rounds, in which the programs run one after the other; then the "
+        f"The median of {count} round{'s' if count > 1 else ''}, in which the programs run one after the other; then the "
         f"lowest and the highest. {epochs}",
         *(case_table(rounds, case) for case in CASES.values() if case in rounds.by_case),
         "How they were built:\n\n" + built_list(records),

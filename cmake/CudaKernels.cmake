@@ -1,28 +1,27 @@
 # Compiles framework/kernels/cuda/*.cu if there is an nvcc; without one, none.cpp takes their place and LibTorch's operations
 # do their work. The CUDA runtime is linked statically, so a machine that runs Levin needs no CUDA toolkit.
 #
-# In:  LEVIN_CUDA_ARCHITECTURES  the GPUs that machine code is made for; newer ones translate that of the last
+# In:  LEVIN_CUDA_KERNELS        OFF leaves the kernels out
+#      LEVIN_CUDA_ARCHITECTURES  the GPUs that machine code is made for; newer ones translate that of the last
 # Out: LEVIN_HAS_CUDA_KERNELS; the target levin_cuda, with the objects, if it is ON
 include_guard(GLOBAL)
 include(CheckLanguage)
 
+option(LEVIN_CUDA_KERNELS "compile CUDA kernels if there is an nvcc" ON)
 # CUDA 13 has dropped everything older than Turing (75). GPUs of 8.6 and 8.9 run the code for 8.0, and newer ones than 9.0
 # translate the last.
 set(LEVIN_CUDA_ARCHITECTURES "75-real;80-real;90" CACHE STRING "GPUs to compile CUDA kernels for")
 file(GLOB cuda_sources CONFIGURE_DEPENDS framework/kernels/cuda/*.cu)
 
 set(LEVIN_HAS_CUDA_KERNELS OFF)
-if(LEVIN_HAS_CUDA AND NOT LEVIN_SYNTAX_ONLY)
-  if(NOT CMAKE_CUDA_COMPILER)
-    find_program(LEVIN_NVCC nvcc HINTS /usr/local/cuda/bin)
-    if(LEVIN_NVCC)
-      set(CMAKE_CUDA_COMPILER "${LEVIN_NVCC}")
-    endif()
+if(LEVIN_HAS_CUDA AND LEVIN_CUDA_KERNELS AND NOT LEVIN_SYNTAX_ONLY)
+  find_program(LEVIN_NVCC nvcc HINTS /usr/local/cuda/bin)
+  if(LEVIN_NVCC AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} "${LEVIN_NVCC}")
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    set(CMAKE_CUDA_STANDARD 20
-    CUDA_ARCHITECTURES "${LEVIN_CUDA_ARCHITECTURES}")
+    set(CMAKE_CUDA_ARCHITECTURES "${LEVIN_CUDA_ARCHITECTURES}")
     enable_language(CUDA)
     foreach(kind IN ITEMS STANDARD EXTENSION)  # CMake 3.25 knows how to ask nvcc for C++20, but not nvcc 13
       if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
@@ -44,7 +43,7 @@ if(LEVIN_HAS_CUDA_KERNELS)
   endif()
   message(STATUS "CUDA kernels: built by ${CMAKE_CUDA_COMPILER} for ${LEVIN_CUDA_ARCHITECTURES}")
 else()
-  message(STATUS "CUDA kernels: left out, because there is no nvcc")
+  message(STATUS "CUDA kernels: left out")
 endif()
 
 # levin_add_cuda_kernels(TARGET): adds the kernels, or what there is instead, to a library.

@@ -52,10 +52,10 @@ Fields describe(LogisticRegressionOptions& options);
 ///     levin::LogisticRegression model({.in_features = 64, .num_classes = 10});
 ///     trainer.fit(model, data);
 ///
-/// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in one
-/// pass over the rows where they lie (models/softmax_loss.h), and one with products = bfloat16 by
-/// products of rounded matrices (models/bfloat16_softmax_loss.h). Everything else uses autograd, in
-/// float32 with the same result to 1e-6.
+/// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in
+/// one pass over the rows where they lie (models/softmax_loss.h), and one with products = bfloat16
+/// by products of rounded matrices (models/bfloat16_softmax_loss.h). Everything else uses autograd,
+/// in float32 with the same result to 1e-6.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;

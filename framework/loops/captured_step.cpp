@@ -51,6 +51,7 @@ std::string CapturedStep::obstacle() const {
     return "a step has no optimizer, or one that evaluates its closure again";
   }
   if (parts_.profiler != nullptr) return "a profiler measures the parts of a step";
+  if (parts_.options.accumulate_grad_batches > 1) return "gradients are accumulated over batches";
   if (parts_.options.detect_anomaly) return "detect_anomaly looks at each operation";
   for (const auto hook :
        {BatchHook::train_batch_start, BatchHook::before_zero_grad, BatchHook::before_backward,
@@ -115,6 +116,8 @@ int64_t CapturedStep::next(int64_t most) {
 
 bool CapturedStep::takes(const Batch& batch) {
   if (!is_ready() || batch.rows() == 0 || batch.rows() != data_.global_rows()) return false;
+  if (data_.can_record() && leaves_batches(parts_))
+    return false;  // the graph makes its own batches
   const auto& entries = batch.entries();
   if (single_.graph == nullptr) {
     batch_ = Batch();

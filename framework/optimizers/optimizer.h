@@ -72,8 +72,8 @@ class Optimizer {
   /// also holds the learning rate and the number of steps, and all state exists already.
   virtual bool is_capturable() const { return false; }
   /// Writes what a captured step reads on the device (the learning rates) there, if it has changed.
-  /// Returns false if something else has changed that the captured step can't know, such as a weight
-  /// decay, so that it has to be captured anew.
+  /// Returns false if something else has changed that the captured step can't know, such as a
+  /// weight decay, so that it has to be captured anew.
   virtual bool update_captured() { return true; }
   /// The class's name, "Adam" or "SGD", by default without its namespaces. A checkpoint records it.
   virtual std::string name() const { return unqualified_name(typeid(*this)); }

@@ -82,7 +82,9 @@ class Hooks {
   /// and the rest of the epoch.
   virtual void on_train_batch_start(const Batch& /*batch*/, Step& /*step*/) {}
   /// Fires after a batch was trained on. `loss` is what training_step returned, a scalar without
-  /// its graph; undefined if training_step skipped the batch.
+  /// its graph; undefined if training_step skipped the batch. If a hook keeps it or a tensor of the
+  /// batch, later steps aren't captured in a CUDA graph, which would write them again: keep a
+  /// clone.
   virtual void on_train_batch_end(const torch::Tensor& /*loss*/, const Batch& /*batch*/,
                                   Step& /*step*/) {}
   /// Fires before the gradients of the last optimizer step are dropped.

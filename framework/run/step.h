@@ -28,7 +28,8 @@ class Step {
   ///
   /// A tensor must have one element. It stays on its device until a value is read, so logging
   /// doesn't wait for a GPU, and no gradient flows through it. Throws ModuleError in predict, for a
-  /// tensor of several elements, and if the name was logged before with other options.
+  /// tensor of several elements, if the name was logged before with other options, and for a double
+  /// in a step that is captured in a CUDA graph (Module::capturable).
   void log(std::string_view name, const torch::Tensor& value, const LogOptions& options = {}) {
     if (muted_) return;
     if (forbidden_) refuse(name);

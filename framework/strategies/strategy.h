@@ -87,8 +87,8 @@ class Strategy {
   /// the return value means nothing.
   virtual double backward(Module& module, const torch::Tensor& loss, double weight,
                           std::optional<double> window_rows) = 0;
-  /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the host.
-  /// Off by default.
+  /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
+  /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}
   /// The sum over ranks of the losses of the batches that ended the last window, each times its
   /// weight; nothing if the strategy sums no losses, as SingleDeviceStrategy, or isn't asked to.
