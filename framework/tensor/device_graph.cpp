@@ -2,7 +2,7 @@
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#ifdef LEVIN_HAS_CUDA_HEADERS
+#ifdef LEVIN_HAS_CUDA_GRAPHS
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -11,7 +11,7 @@
 
 namespace levin {
 
-#ifdef LEVIN_HAS_CUDA_HEADERS
+#ifdef LEVIN_HAS_CUDA_GRAPHS
 namespace {
 
 /// A stream can be recorded only if it isn't the default one, so the work is recorded on a stream

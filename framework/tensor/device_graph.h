@@ -47,8 +47,8 @@ class RepeatedWork : public DeviceGraph {
   std::function<void()> work_;
 };
 
-/// Returns a graph for that device; null for devices that have none, and in builds without CUDA's
-/// headers.
+/// Returns a graph for that device; null for devices that have none, and in builds without CUDA
+/// kernels.
 std::unique_ptr<DeviceGraph> make_device_graph(at::Device device);
 
 /// The current stream of a device, as the cudaStream_t that kernels::cuda takes.
