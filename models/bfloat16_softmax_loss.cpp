@@ -13,11 +13,11 @@
 #include <ATen/ops/sum.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/BFloat16.h>
 
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/tensor/device_graph.h>
 #include <levin/framework/threads/shared_work.h>
 #include <levin/models/classifier.h>
 #include <levin/models/linear_products.h>
@@ -95,8 +95,7 @@ void round_on_cpu(torch::Tensor& to, const kernels::RowView& rows) {
 void round_on_device(torch::Tensor& to, const kernels::RowView& rows, const torch::Tensor& source) {
   const c10::DeviceGuard guard(to.device());
   if (kernels::cuda::are_built()) {
-    const auto stream = c10::impl::VirtualGuardImpl(at::kCUDA).getStream(to.device());
-    kernels::cuda::gather_rows_bf16(rows, to.mutable_data_ptr(), stream.native_handle());
+    kernels::cuda::gather_rows_bf16(rows, to.mutable_data_ptr(), current_stream(to.device()));
   } else if (rows.numbers == nullptr) {
     to.copy_(at::from_blob(const_cast<void*>(rows.data), to.sizes(), source.options()));
   } else {

@@ -223,7 +223,8 @@ class LoggedValues {
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
   /// The two halves of that: what the host notes, and what the device computes.
   static void note(Slot& slot, double weight);
-  static void put_there(DeviceSum& sum, double on_host, const torch::Tensor& like);
+  /// Makes the memory of the slot's sums on a device, if it isn't there yet.
+  static void make_sums(Slot& slot, at::Device device);
   static void combine_there(Slot& slot, const torch::Tensor& value, double weight,
                             bool opens_window, std::vector<DeferredValue>* deferred);
   /// Copies all values that are on devices to the host, in one transfer.

@@ -51,6 +51,7 @@ double* memory_of(const torch::Tensor& sum) {
 
 void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double weight) {
   if (weight == 0.0) return;
+  make_sums(slot, value.device());
   const auto place = static_cast<size_t>(&slot - slots_.data());
   if (is_recording_) {
     const bool is_first = std::none_of(recorded_.begin(), recorded_.end(),
@@ -62,11 +63,9 @@ void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double 
   const bool opens_window = slot.on_step && !slot.in_window;
   if (slot.on_step) open_window(slot);
   if (slot.on_step && !opens_window && !slot.window_there.is_current) {
-    put_there(slot.window_there, slot.window, value);
+    slot.window_there.value.fill_(slot.window);
   }
-  if (slot.on_epoch && !slot.epoch_there.is_current) {
-    put_there(slot.epoch_there, slot.epoch, value);
-  }
+  if (slot.on_epoch && !slot.epoch_there.is_current) slot.epoch_there.value.fill_(slot.epoch);
   combine_there(slot, value, weight, opens_window, /*deferred=*/nullptr);
   note(slot, weight);
   any_on_device_ = true;
@@ -89,9 +88,6 @@ void LoggedValues::combine_there(Slot& slot, const torch::Tensor& value, double 
   const at::NoGradGuard no_grad;
   auto& window = slot.window_there.value;
   auto& epoch = slot.epoch_there.value;
-  const auto options = value.options().dtype(at::kDouble).requires_grad(false);
-  if (slot.on_step && !window.defined()) window = at::empty({}, options);
-  if (slot.on_epoch && !epoch.defined()) epoch = at::empty({}, options);
   if (has_kernel(slot.reduce, value) && (!slot.on_step || opens_window)) {
     const c10::DeviceGuard on_device(value.device());
     const kernels::cuda::LogValue log{value.const_data_ptr<float>(), weight,
@@ -112,23 +108,16 @@ void LoggedValues::combine_there(Slot& slot, const torch::Tensor& value, double 
   if (slot.on_epoch) combine_on_device(slot.reduce, epoch, plain, weight);
 }
 
-void LoggedValues::put_there(DeviceSum& sum, double on_host, const torch::Tensor& like) {
-  if (!sum.value.defined()) {
-    sum.value = at::empty({}, like.options().dtype(at::kDouble).requires_grad(false));
-  }
-  sum.value.fill_(on_host);
+void LoggedValues::make_sums(Slot& slot, at::Device device) {
+  const auto make = [device](torch::Tensor& sum) {
+    if (!sum.defined()) sum = at::empty({}, at::TensorOptions(at::kDouble).device(device));
+  };
+  if (slot.on_step) make(slot.window_there.value);
+  if (slot.on_epoch) make(slot.epoch_there.value);
 }
 
 void LoggedValues::begin_recording(at::Device device) {
-  for (auto& slot : slots_) {
-    const auto options = at::TensorOptions(at::kDouble).device(device);
-    if (slot.on_step && !slot.window_there.value.defined()) {
-      slot.window_there.value = at::empty({}, options);
-    }
-    if (slot.on_epoch && !slot.epoch_there.value.defined()) {
-      slot.epoch_there.value = at::empty({}, options);
-    }
-  }
+  for (auto& slot : slots_) make_sums(slot, device);
 }
 
 void LoggedValues::begin_recorded(int64_t rows) {

@@ -7,12 +7,12 @@
 #include <string>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cpu/kernels.h>
 
 namespace levin::kernels::cuda {
 
-/// Throws for the error of the launch that came last, if there was one.
-inline void check_launch(const char* kernel) {
-  const cudaError_t status = cudaGetLastError();
+/// Throws unless the kernel could be started: by default, for the error of the last start.
+inline void check_launch(const char* kernel, cudaError_t status = cudaGetLastError()) {
   if (status == cudaSuccess) return;
   throw Error(std::string("the CUDA kernel ") + kernel +
               " can't be started: " + cudaGetErrorString(status));
@@ -57,18 +57,26 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
   config.stream = stream;
   config.attrs = &early;
   config.numAttrs = starts_early() ? 1 : 0;
-  const cudaError_t status =
-      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-  if (status != cudaSuccess) {
-    throw Error(std::string("the CUDA kernel ") + name +
-                " can't be started: " + cudaGetErrorString(status));
-  }
+  check_launch(name, cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
 inline cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 /// The number of parts of `size` that cover `count`.
 constexpr int64_t parts_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+/// N values at a time, in one access of the memory if they are aligned.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T values[N];
+};
+
+/// The first value of a row.
+template <class T>
+__device__ inline const T* row_at(const RowView& rows, int64_t row) {
+  const int64_t number = rows.numbers == nullptr ? row : rows.numbers[row];
+  return static_cast<const T*>(rows.data) + number * rows.row_size;
+}
 
 /// One value of a row as a float: a float as it is, a byte as the number that it stands for.
 template <class T>

@@ -40,12 +40,6 @@ __global__ void take_rows_kernel(const int64_t* order, int64_t* cursor, int64_t 
   if (threadIdx.x == 0) *cursor = first + count;
 }
 
-// N values at a time, in one access of the memory if they are aligned.
-template <class T, int N>
-struct alignas(sizeof(T) * N) Pack {
-  T values[N];
-};
-
 template <class From, class To>
 __device__ To converted(From value, Convert<From> convert);
 template <>
@@ -69,10 +63,8 @@ __device__ __nv_bfloat16 converted(uint8_t value, Convert<uint8_t>) {
 template <class From, class To, int N>
 __global__ void gather_kernel(RowView rows, Convert<From> convert, To* to) {
   wait_for_previous();
-  const auto* from = static_cast<const From*>(rows.data);
   for (int64_t row = blockIdx.y; row < rows.count; row += gridDim.y) {
-    const int64_t number = rows.numbers == nullptr ? row : rows.numbers[row];
-    const auto* source = reinterpret_cast<const Pack<From, N>*>(from + number * rows.row_size);
+    const auto* source = reinterpret_cast<const Pack<From, N>*>(row_at<From>(rows, row));
     auto* target = reinterpret_cast<Pack<To, N>*>(to + row * rows.row_size);
     const int64_t packs = rows.row_size / N;
     const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;

@@ -34,18 +34,6 @@ __device__ float warp_max(float value) {
   return value;
 }
 
-template <class T>
-__device__ const T* row_at(const RowView& rows, int64_t row) {
-  const int64_t number = rows.numbers == nullptr ? row : rows.numbers[row];
-  return static_cast<const T*>(rows.data) + number * rows.row_size;
-}
-
-// N values at a time, in one access of the memory.
-template <class T, int N>
-struct alignas(sizeof(T) * N) Pack {
-  T values[N];
-};
-
 // CLASSES: as many logits are summed in registers at a time.
 template <class T, int CLASSES, int N>
 __global__ void row_kernel(SoftmaxRegression pass, Convert<T> convert, float multiplier,
