@@ -138,7 +138,8 @@ InMemory find_in_memory(const std::shared_ptr<const Dataset>& dataset) {
     next = subset->shared_parent();
   }
   // A derived class may have other rows than its tensors'.
-  if (next != nullptr && typeid(*next) == typeid(TensorDataset)) {
+  const Dataset* const innermost = next.get();
+  if (innermost != nullptr && typeid(*innermost) == typeid(TensorDataset)) {
     found.tensors = std::static_pointer_cast<const TensorDataset>(next);
   }
   return found;
