@@ -12,9 +12,9 @@ namespace {
 
 constexpr int64_t kCacheLine = 64;
 constexpr int64_t kMostRows = 64;  // of a block
-// The first block is small, because its rows have to be waited for. All others are fetched into the
-// cache meanwhile, as far as memory is fast enough.
-constexpr int64_t kFirstBlock = 8;
+// The first block is small, because its rows have to be waited for, and each further one is larger
+// by as many rows, because the rows of a block are fetched while the one before it is worked on.
+constexpr int64_t kFirstBlock = kRowsFetchedAtOnce;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -33,35 +33,62 @@ struct RowsInMemory {
   }
 };
 
-// Fetches rows into the second-level cache, a cache line a call, up to the row that is allowed.
-// Memory delivers them while the loops that call it compute; fetched all at once, they would have
-// to be waited for.
+// Fetches rows into the second-level cache while the loops that call it compute; fetched all at
+// once, they would have to be waited for. It goes through several rows side by side: each is a
+// stream of its own, which the processor's prefetcher notices and runs ahead of, whereas a single
+// one has to be waited for at the beginning of each row.
 class Ahead {
  public:
   explicit Ahead(const RowsInMemory& rows) : rows_(rows) {}
   // Allows the rows before row `end` of the view.
   void allow(int64_t end) {
-    if (row_ == end_ && row_ < end) place_ = rows_.row(row_);
     end_ = end;
+    if (count_ == 0) take_rows();
   }
+  // To be called in each turn of an inner loop. Fetches a cache line a call on average.
   __attribute__((always_inline)) void fetch_line() {
-    if (row_ >= end_) return;
-    __builtin_prefetch(place_ + at_, 0, 2);
-    at_ += kCacheLine;
-    if (at_ < rows_.bytes) return;
-    at_ = 0;
-    if (++row_ < end_) place_ = rows_.row(row_);
+    if (--calls_ > 0) [[likely]]
+      return;
+    calls_ = kLinesAtOnce;
+    fetch_lines();
   }
   void fetch_all() {
-    while (row_ < end_) fetch_line();
+    while (count_ > 0) fetch_lines();
   }
 
  private:
+  static constexpr int64_t kLinesAtOnce = 4;
+
+  __attribute__((always_inline)) void fetch_lines() {
+    if (count_ == 0) return;
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kLinesAtOnce; ++i) __builtin_prefetch(places_[next_ + i] + at_, 0, 2);
+    next_ += kLinesAtOnce;
+    if (next_ < count_) return;
+    next_ = 0;
+    at_ += kCacheLine;
+    if (at_ >= rows_.bytes) take_rows();
+  }
+  // Goes on to the next rows that are allowed, if there are any. Places without a row repeat the
+  // last one.
+  __attribute__((noinline)) void take_rows() {
+    const int64_t left = end_ - row_;
+    count_ = left < kRowsFetchedAtOnce ? left : kRowsFetchedAtOnce;
+    for (int64_t i = 0; i < kRowsFetchedAtOnce && count_ > 0; ++i) {
+      places_[i] = rows_.row(row_ + (i < count_ ? i : count_ - 1));
+    }
+    row_ += count_;
+    at_ = 0;
+  }
+
   const RowsInMemory& rows_;
-  int64_t row_ = 0;
+  int64_t row_ = 0;  // the first one that hasn't been taken
   int64_t end_ = 0;
-  const char* place_ = nullptr;  // of row_, if that is below end_
-  int64_t at_ = 0;
+  int64_t count_ = 0;  // how many rows are fetched side by side at the moment
+  const char* places_[kRowsFetchedAtOnce];
+  int64_t next_ = 0;  // of the places, whose line is fetched next
+  int64_t at_ = 0;    // how far in the rows, in bytes
+  int64_t calls_ = kLinesAtOnce;
 };
 
 // Hands out parts of the scratch memory, each of whole cache lines.
@@ -97,9 +124,11 @@ inline void for_blocks(const RowView& view, int64_t width, float* room, const Wo
   ahead.allow(smaller(view.count, kFirstBlock));
   ahead.fetch_all();
   const Value* block[kMostRows];
+  int64_t size = kFirstBlock;
   for (int64_t first = 0, count; first < view.count; first += count) {
-    count = smaller(view.count - first, first == 0 ? kFirstBlock : most);
-    ahead.allow(smaller(view.count, first + count + most));
+    count = smaller(view.count - first, size);
+    size = smaller(most, size + kFirstBlock);
+    ahead.allow(smaller(view.count, first + count + size));
     for (int64_t r = 0; r < count; ++r) {
       block[r] = reinterpret_cast<const Value*>(rows.row(first + r));
       if (width == view.row_size) continue;
@@ -109,6 +138,7 @@ inline void for_blocks(const RowView& view, int64_t width, float* room, const Wo
       block[r] = copy;
     }
     work(static_cast<const Value* const*>(block), first, count, ahead);
+    ahead.fetch_all();
   }
 }
 

@@ -62,17 +62,15 @@ inline void logits_tile(const Value* const* x, const float* w, const Shape& shap
       for (int r = 0; r < kRows; ++r) sums[r * kClasses + c] += values[r] * weights;
     }
   }
-  const auto logit = [&](int k) -> float& {
-    return z[k / kClasses * shape.logits_stride + k % kClasses];
-  };
+  float products[kSums];
+  write_sums<kSums>(sums, products);
 #pragma GCC unroll 16
-  for (int k = 0; k + 4 <= kSums; k += 4) {
-    const Four four = sums_of_four(sums + k);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) logit(k + i) = four[i];
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int c = 0; c < kClasses; ++c) {
+      z[r * shape.logits_stride + c] = products[r * kClasses + c];
+    }
   }
-#pragma GCC unroll 4
-  for (int k = kSums / 4 * 4; k < kSums; ++k) logit(k) = sum_of(sums[k]);
 }
 
 // The same for any number of rows: whole tiles first, then the rows that are left one by one.

@@ -128,6 +128,61 @@ inline Four sums_of_four(const Vector* values) {
   return picked<0, 1, 4, 5>(ab, cd) + picked<2, 3, 6, 7>(ab, cd);
 }
 
+#if defined(__AVX512F__)
+// Returns the lanes of `low` whose bits in kMask are 0, and of `high` where they are 1.
+template <int kMask>
+inline Vector blended(Vector low, Vector high) {
+  return (Vector)_mm512_mask_blend_ps(kMask, (__m512)low, (__m512)high);
+}
+
+// Returns the sums of the lanes of sixteen vectors, each with the same bits as `sum_of`. Each step
+// adds the halves of two vectors, or of all their halves, quarters and so on, and so leaves half as
+// many vectors. Half of the moves between lanes are blends, which don't wait for the one unit that
+// shuffles.
+inline Vector sums_of_sixteen(const Vector* values) {
+  constexpr __mmask16 kAll = 0xFFFF;  // the intrinsics without a mask make gcc 12 warn about them
+  Vector eight[8], four[4], two[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const auto a = (__m512)values[i], b = (__m512)values[i + 8];
+    eight[i] = blended<0xFF00>(values[i], values[i + 8]) +
+               (Vector)_mm512_maskz_shuffle_f32x4(kAll, a, b, 0x4E);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const auto others = (__m512)blended<0x0F0F>(eight[i], eight[i + 4]);
+    four[i] = blended<0xF0F0>(eight[i], eight[i + 4]) +
+              (Vector)_mm512_maskz_shuffle_f32x4(kAll, others, others, 0xB1);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    const auto a = (__m512)four[i], b = (__m512)four[i + 2];
+    two[i] =
+        blended<0xCCCC>(four[i], four[i + 2]) + (Vector)_mm512_maskz_shuffle_ps(kAll, a, b, 0x4E);
+  }
+  const auto others = (__m512)blended<0x5555>(two[0], two[1]);
+  return blended<0xAAAA>(two[0], two[1]) + (Vector)_mm512_maskz_permute_ps(kAll, others, 0xB1);
+}
+#endif
+
+// Writes the sums of the lanes of kCount vectors, each with the same bits as `sum_of`.
+template <int kCount>
+inline void write_sums(const Vector* values, float* sums) {
+  int done = 0;
+#if defined(__AVX512F__)
+#pragma GCC unroll 4
+  for (; done + 16 <= kCount; done += 16) store(sums + done, sums_of_sixteen(values + done));
+#endif
+#pragma GCC unroll 16
+  for (; done + 4 <= kCount; done += 4) {
+    const Four four = sums_of_four(values + done);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) sums[done + i] = four[i];
+  }
+#pragma GCC unroll 4
+  for (; done < kCount; ++done) sums[done] = sum_of(values[done]);
+}
+
 // Returns e^x in each lane, for x <= 0. An x below -87 is taken as -87, where e^x is nearly the
 // smallest normal float, and NaN stays NaN.
 //
