@@ -11,6 +11,7 @@
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
 #include <levin/framework/kernels/cpu/rows.h>
+#include <levin/framework/kernels/cpu/scaling.h>
 #include <levin/framework/kernels/cpu/softmax.h>
 #include <levin/framework/kernels/cpu/tiles.h>
 #include <levin/framework/kernels/cpu/vectors.h>
@@ -22,16 +23,6 @@ namespace {
 
 void convert_row(const uint8_t* bytes, int64_t count, float scale, float zero_point, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = (static_cast<float>(bytes[i]) - zero_point) * scale;
-}
-
-void add(const float* from, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
-}
-
-inline float sum_of(const float* numbers, int64_t count) {
-  float sums[kLanes] = {};
-  for (int64_t i = 0; i < count; ++i) sums[i % kLanes] += numbers[i];
-  return sum_of(load(sums));
 }
 
 // Copies a matrix of `rows` rows into one with another width: columns are left out, or filled with
@@ -46,38 +37,19 @@ void copy_matrix(const float* from, int64_t from_width, float* to, int64_t to_wi
 
 // --- linear layers of rows ---
 
-// Bytes are worked on as they are. With x = (byte - zero_point) * scale,
-//   x . w = scale * byte . w - shift * sum(w), where shift = scale * zero_point,
-// and the same holds for the gradient of the weights, with the gradient of the bias for the sum.
-struct Scaling {
-  float scale = 1.0F;
-  float shift = 0.0F;
-
-  explicit Scaling(const RowView& rows) {
-    if (!has_bytes(rows)) return;
-    scale = rows.scale;
-    shift = rows.scale * rows.zero_point;
-  }
-};
-
 // The width of rows that tiles take: that of the view, if these are whole vectors.
 inline int64_t width_of(const RowView& rows) {
   return rows.row_size % kLanes == 0 ? rows.row_size : padded(rows.row_size);
 }
 
+// The sizes of the blocks of rows that tiles take.
+inline BlockSizes blocks_of(const RowView& rows) {
+  return {kRowsFetchedAtOnce, rows_a_block(padded(rows.row_size))};
+}
+
 // Room for the copies that for_blocks makes, if it makes any.
 inline float* room_for_rows(const RowView& rows, int64_t width, Scratch& scratch) {
   return width == rows.row_size ? nullptr : scratch.take(rows_a_block(width) * width);
-}
-
-// Writes what is added to the products with each row of `weight` [outputs, features]: `bias`, if
-// there is one, and what bytes are shifted by.
-inline void write_bias(const float* bias, const float* weight, int64_t outputs, int64_t features,
-                       float shift, float* out) {
-  for (int64_t k = 0; k < outputs; ++k) {
-    out[k] = bias != nullptr ? bias[k] : 0.0F;
-    if (shift != 0.0F) out[k] -= shift * sum_of(weight + k * features, features);
-  }
 }
 
 // The gradient of weights [outputs, features], as tiles add to it: in a matrix of whole vectors.
@@ -94,10 +66,7 @@ class WeightGradient {
   // To be called at the end. `sums`: the sums of the gradient of the outputs over the rows.
   void finish(float shift, const float* sums) {
     if (own_ != given_) copy_matrix(own_, width_, given_, features_, outputs_);
-    for (int64_t k = 0; k < outputs_ && shift != 0.0F; ++k) {
-      float* row = given_ + k * features_;
-      for (int64_t i = 0; i < features_; ++i) row[i] -= shift * sums[k];
-    }
+    shift_gradient(given_, outputs_, features_, shift, sums);
   }
 
  private:
@@ -125,10 +94,11 @@ __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
   double total = 0.0;
   with_values_of(rows, [&]<class Value>() {
     pack<Value>(pass.weight, rows.row_size, shape, packed);
-    for_blocks<Value>(rows, shape.width, room,
+    for_blocks<Value>(rows, blocks_of(rows), shape.width, room,
                       [&](const Value* const* x, int64_t first, int64_t count, Ahead& ahead) {
                         set_logits(x, count, packed, shape, ahead, logits);
-                        total += softmax_rows(logits, pass.labels + first, count, shape, loss);
+                        total += softmax_rows(logits, pass.labels + first, count,
+                                              shape.logits_stride, loss);
                         add_gradient(x, count, logits, shape, ahead, gradient.matrix());
                       });
   });
@@ -138,12 +108,11 @@ __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
 }
 
 __attribute__((noinline)) double run_pass(const SoftmaxGradient& pass) {
-  const Shape shape = {pass.classes, 0, pass.stride};
   Scratch scratch(pass.scratch);
   float* bias = scratch.take_filled(pass.stride, kImpossible);
   for (int64_t c = 0; c < pass.classes; ++c) bias[c] = 0.0F;
   const Loss loss = {1.0F, pass.multiplier, bias, scratch.take_filled(pass.stride, 0.0F)};
-  const double total = softmax_rows(pass.logits, pass.labels, pass.count, shape, loss);
+  const double total = softmax_rows(pass.logits, pass.labels, pass.count, pass.stride, loss);
   if (total == total) return total;
   // NaN has also reached the columns behind the logits, which the next call may read.
   for (int64_t r = 0; r < pass.count; ++r) {
@@ -163,15 +132,11 @@ __attribute__((noinline)) void run_pass(const LinearOutput& pass) {
   float* packed = scratch.take(shape.classes * shape.width);
   with_values_of(rows, [&]<class Value>() {
     pack<Value>(pass.weight, rows.row_size, shape, packed);
-    for_blocks<Value>(rows, shape.width, room,
+    for_blocks<Value>(rows, blocks_of(rows), shape.width, room,
                       [&](const Value* const* x, int64_t first, int64_t count, Ahead& ahead) {
                         float* out = pass.out + first * pass.stride;
                         set_logits(x, count, packed, shape, ahead, out);
-                        for (int64_t r = 0; r < count; ++r, out += pass.stride) {
-                          for (int64_t k = 0; k < pass.outputs; ++k) {
-                            out[k] = out[k] * scaling.scale + bias[k];
-                          }
-                        }
+                        scale_and_add(bias, pass.outputs, count, pass.stride, scaling.scale, out);
                       });
   });
 }
@@ -186,7 +151,7 @@ __attribute__((noinline)) void run_pass(const LinearGradient& pass) {
   float* room = room_for_rows(rows, shape.width, scratch);
   WeightGradient gradient(pass.weight_gradient, pass.outputs, rows.row_size, shape.width, scratch);
   with_values_of(rows, [&]<class Value>() {
-    for_blocks<Value>(rows, shape.width, room,
+    for_blocks<Value>(rows, blocks_of(rows), shape.width, room,
                       [&](const Value* const* x, int64_t first, int64_t count, Ahead& ahead) {
                         const float* from = pass.gradient + first * pass.stride;
                         float* to = scaled;

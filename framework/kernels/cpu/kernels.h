@@ -114,7 +114,7 @@ int64_t linear_scratch_size(int64_t outputs, int64_t features);
 
 /// All loops for one kind of vector unit.
 struct Kernels {
-  /// "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
+  /// "amx", "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
   const char* name;
   /// Returns the sum of the rows' cross-entropies and adds to the gradients. Results of different
   /// kinds of vector units may differ in the last bits.

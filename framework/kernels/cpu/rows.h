@@ -11,10 +11,7 @@ namespace levin::kernels {
 namespace {
 
 constexpr int64_t kCacheLine = 64;
-constexpr int64_t kMostRows = 64;  // of a block
-// The first block is small, because its rows have to be waited for, and each further one is larger
-// by as many rows, because the rows of a block are fetched while the one before it is worked on.
-constexpr int64_t kFirstBlock = kRowsFetchedAtOnce;
+constexpr int64_t kMostRows = 256;  // of a block
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -52,13 +49,7 @@ class Ahead {
     calls_ = kLinesAtOnce;
     fetch_lines();
   }
-  void fetch_all() {
-    while (count_ > 0) fetch_lines();
-  }
-
- private:
-  static constexpr int64_t kLinesAtOnce = 4;
-
+  // Fetches four cache lines.
   __attribute__((always_inline)) void fetch_lines() {
     if (count_ == 0) return;
 #pragma GCC unroll 4
@@ -69,6 +60,13 @@ class Ahead {
     at_ += kCacheLine;
     if (at_ >= rows_.bytes) take_rows();
   }
+  void fetch_all() {
+    while (count_ > 0) fetch_lines();
+  }
+
+ private:
+  static constexpr int64_t kLinesAtOnce = 4;
+
   // Goes on to the next rows that are allowed, if there are any. Places without a row repeat the
   // last one.
   __attribute__((noinline)) void take_rows() {
@@ -113,21 +111,29 @@ class Scratch {
   float* next_;
 };
 
+// How many rows blocks have. The first one is small, because its rows have to be waited for, and
+// each further one is larger by as many rows, up to `most`, because the rows of a block are fetched
+// while the one before it is worked on.
+struct BlockSizes {
+  int64_t first;
+  int64_t most;  // at most kMostRows
+};
+
 // Calls `work(rows, first, count, ahead)` for each block of the view: `count` rows, the first of
 // which is row `first`, each of `width` values of type Value. If the rows of the view are narrower,
-// they are copies, which zeros fill up, in `room` for rows_a_block(width) rows of floats.
+// they are copies, which zeros fill up, in `room` for sizes.most rows of floats.
 template <class Value, class Work>
-inline void for_blocks(const RowView& view, int64_t width, float* room, const Work& work) {
+inline void for_blocks(const RowView& view, BlockSizes sizes, int64_t width, float* room,
+                       const Work& work) {
   const RowsInMemory rows(view);
-  const int64_t most = rows_a_block(padded(view.row_size));
   Ahead ahead(rows);
-  ahead.allow(smaller(view.count, kFirstBlock));
+  ahead.allow(smaller(view.count, sizes.first));
   ahead.fetch_all();
   const Value* block[kMostRows];
-  int64_t size = kFirstBlock;
+  int64_t size = sizes.first;
   for (int64_t first = 0, count; first < view.count; first += count) {
     count = smaller(view.count - first, size);
-    size = smaller(most, size + kFirstBlock);
+    size = smaller(sizes.most, size + sizes.first);
     ahead.allow(smaller(view.count, first + count + size));
     for (int64_t r = 0; r < count; ++r) {
       block[r] = reinterpret_cast<const Value*>(rows.row(first + r));

@@ -1,10 +1,9 @@
 #pragma once
 
-// The loss of a block of rows, and its gradient with respect to the logits. Only implementation.h
-// includes this file.
+// The loss of a block of rows, and its gradient with respect to the logits. Only files that are
+// compiled for one vector unit include this one.
 #include <cstdint>
 
-#include <levin/framework/kernels/cpu/tiles.h>
 #include <levin/framework/kernels/cpu/vectors.h>
 
 namespace levin::kernels {
@@ -14,7 +13,7 @@ constexpr float kImpossible = -1e30F;  // the bias of logits that only fill up t
 
 // What is made of the products x . weight: the logits are scale * z + bias, and the gradient of the
 // loss with respect to z is scale * multiplier * (softmax - one hot). All vectors are of
-// shape.logits_stride floats.
+// the same number of floats, `stride`.
 struct Loss {
   float scale;
   float multiplier;
@@ -24,24 +23,23 @@ struct Loss {
 
 // Turns the products of a row into the gradient, and adds the gradient of the bias. The row's
 // cross-entropy is log(sum) + rest; returns `rest`.
-inline float softmax_row(float* z, int64_t label, const Shape& shape, const Loss& loss,
-                         float& sum) {
+inline float softmax_row(float* z, int64_t label, int64_t stride, const Loss& loss, float& sum) {
   const float of_label = z[label] * loss.scale + loss.bias[label];
   const auto logits = [&](int64_t i) { return load(z + i) * loss.scale + load(loss.bias + i); };
   Vector largest = logits(0);
-  for (int64_t i = kLanes; i < shape.logits_stride; i += kLanes) {
+  for (int64_t i = kLanes; i < stride; i += kLanes) {
     largest = Larger()(largest, logits(i));
   }
   const Vector most = all(largest_of(largest));
   Vector total = {};
-  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) {
+  for (int64_t i = 0; i < stride; i += kLanes) {
     const Vector e = exponential(logits(i) - most);
     store(z + i, e);
     total += e;
   }
   sum = sum_of(total);
   const Vector factor = all(loss.multiplier / sum);
-  for (int64_t i = 0; i < shape.logits_stride; i += kLanes) {
+  for (int64_t i = 0; i < stride; i += kLanes) {
     const Vector gradient = load(z + i) * factor - at_lane(label - i, loss.multiplier);
     store(z + i, gradient * loss.scale);
     store(loss.bias_gradient + i, load(loss.bias_gradient + i) + gradient);
@@ -51,7 +49,7 @@ inline float softmax_row(float* z, int64_t label, const Shape& shape, const Loss
 
 // Returns the cross-entropy of `count` rows, and turns their products into gradients. `labels` are
 // those of the rows.
-double softmax_rows(float* z, const int64_t* labels, int64_t count, const Shape& shape,
+double softmax_rows(float* z, const int64_t* labels, int64_t count, int64_t stride,
                     const Loss& loss) {
   // log a + log b = log(a b). A sum is at most the number of classes, so that the product of a few
   // of them is far from overflowing.
@@ -62,7 +60,7 @@ double softmax_rows(float* z, const int64_t* labels, int64_t count, const Shape&
     double product = 1.0;
     for (int64_t r = first; r < end; ++r) {
       float sum;
-      const float rest = softmax_row(z + r * shape.logits_stride, labels[r], shape, loss, sum);
+      const float rest = softmax_row(z + r * stride, labels[r], stride, loss, sum);
       product *= static_cast<double>(sum);
       total += static_cast<double>(rest);
     }
