@@ -108,6 +108,19 @@ double ChainLoss::softmax_gradient(const torch::Tensor& labels) {
   return sum / static_cast<double>(rows);
 }
 
+const torch::Tensor& ChainLoss::input_of(size_t layer, const Input& input) const {
+  return layer == 0 ? input.matrix : kept_[layer - 1].output;
+}
+
+std::optional<kernels::RowView> ChainLoss::rows_in_place(size_t layer, const Input& input,
+                                                         const torch::Tensor& weight) const {
+  if (layer == 0) return input.rows;
+  if (!reads_in_place(weight)) return std::nullopt;
+  const auto& matrix = input_of(layer, input);
+  return kernels::RowView{
+      .data = matrix.const_data_ptr<float>(), .count = matrix.size(0), .row_size = matrix.size(1)};
+}
+
 void ChainLoss::write_output(size_t layer, const Input& input,
                              const std::vector<ChainLayer>& layers) {
   auto& kept = kept_[layer];
@@ -117,22 +130,20 @@ void ChainLoss::write_output(size_t layer, const Input& input,
     auto output = rows_between(kept.output, begin, end);
     activation_.write(output, rows_between(kept.sum, begin, end));
   };
-  if (layer == 0 && input.rows) {
-    linear_output(kept.sum, *input.rows, weight, bias, scratch_, activate);
+  if (const auto rows = rows_in_place(layer, input, weight)) {
+    linear_output(kept.sum, *rows, weight, bias, scratch_, activate);
   } else {
-    const auto& x = layer == 0 ? input.matrix : kept_[layer - 1].output;
-    linear_output(kept.sum, x, weight, bias, activate);
+    linear_output(kept.sum, input_of(layer, input), weight, bias, activate);
   }
 }
 
 void ChainLoss::write_gradients(size_t layer, const Input& input, torch::Tensor& of_weight,
                                 torch::Tensor& of_bias) {
   const auto& gradient = gradient_of(kept_[layer]);
-  if (layer == 0 && input.rows) {
-    linear_parameter_gradients(of_weight, of_bias, gradient, *input.rows, scratch_);
+  if (const auto rows = rows_in_place(layer, input, of_weight)) {
+    linear_parameter_gradients(of_weight, of_bias, gradient, *rows, scratch_);
   } else {
-    const auto& x = layer == 0 ? input.matrix : kept_[layer - 1].output;
-    linear_parameter_gradients(of_weight, of_bias, gradient, x);
+    linear_parameter_gradients(of_weight, of_bias, gradient, input_of(layer, input));
   }
 }
 

@@ -77,6 +77,10 @@ class ChainLoss {
     std::optional<kernels::RowView> rows;
     torch::Tensor matrix;
   };
+  /// What a layer multiplies its weights with: a matrix, or rows that kernels read in place.
+  const torch::Tensor& input_of(size_t layer, const Input& input) const;
+  std::optional<kernels::RowView> rows_in_place(size_t layer, const Input& input,
+                                                const torch::Tensor& weight) const;
   void write_output(size_t layer, const Input& input, const std::vector<ChainLayer>& layers);
   void write_gradients(size_t layer, const Input& input, torch::Tensor& of_weight,
                        torch::Tensor& of_bias);

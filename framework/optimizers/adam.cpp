@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
@@ -57,7 +58,39 @@ Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupl
       options_(std::move(options)),
       decoupled_weight_decay_(decoupled_weight_decay) {}
 
+bool Adam::step_by_kernel(const Lists& lists) const {
+  const auto& first = lists.parameters.front();
+  const bool fits = first.is_cpu() && first.scalar_type() == at::kFloat && !options_.amsgrad &&
+                    !lists.grad_scale && !lists.found_inf;
+  if (!fits) return false;
+  const double beta1 = options_.betas[0];
+  const double beta2 = options_.betas[1];
+  const double decay = lists.weight_decay;
+  kernels::AdamStep step{.sign = options_.maximize ? -1.0F : 1.0F,
+                         .weight_decay = decoupled_weight_decay_ ? 0.0F : static_cast<float>(decay),
+                         .mean_weight = static_cast<float>(1.0 - beta1),
+                         .square_decay = static_cast<float>(beta2),
+                         .square_weight = static_cast<float>(1.0 - beta2),
+                         .shrink = decoupled_weight_decay_
+                                       ? static_cast<float>(1.0 - lists.learning_rate * decay)
+                                       : 1.0F,
+                         .eps = static_cast<float>(options_.eps)};
+  for (size_t i = 0; i < lists.parameters.size(); ++i) {
+    const double count = *lists.steps[i].const_data_ptr<float>();
+    step.rate = static_cast<float>(lists.learning_rate / (1.0 - std::pow(beta1, count)));
+    step.root_factor = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, count)));
+    step.parameter = lists.parameters[i].mutable_data_ptr<float>();
+    step.gradient = lists.gradients[i].const_data_ptr<float>();
+    step.mean = lists.states[0][i].mutable_data_ptr<float>();
+    step.mean_square = lists.states[1][i].mutable_data_ptr<float>();
+    step.count = lists.parameters[i].numel();
+    kernels::best().adam_step(step);
+  }
+  return true;
+}
+
 void Adam::fused(const Lists& lists) {
+  if (step_by_kernel(lists)) return;
   const auto& o = options_;
   const at::TensorList largest = o.amsgrad ? at::TensorList(lists.states[2]) : at::TensorList();
   const auto call = [&](const auto& rate) {

@@ -64,6 +64,10 @@ class Adam : public PerParameterOptimizer {
   void plain(const Lists& lists) override;
 
  private:
+  /// Takes the step by Levin's kernel for float32 numbers on the CPU; returns false, and does
+  /// nothing, if the lists aren't for it.
+  bool step_by_kernel(const Lists& lists) const;
+
   AdamOptions options_;
   bool decoupled_weight_decay_;
 };

@@ -139,12 +139,13 @@ void linear_gradient(const LinearGradient& pass) {
 void convert_row(const uint8_t* bytes, int64_t count, float scale, float zero_point, float* out) {
   kAvx512.convert_bytes(bytes, count, scale, zero_point, out);
 }
+void adam_step(const AdamStep& step) { kAvx512.adam_step(step); }
 void add_floats(const float* from, int64_t count, float* to) { kAvx512.add(from, count, to); }
 
 }  // namespace
 
 extern const Kernels kAmx;
 const Kernels kAmx = {"amx",           softmax_regression, softmax_gradient, linear_output,
-                      linear_gradient, convert_row,        add_floats};
+                      linear_gradient, convert_row,        adam_step,        add_floats};
 
 }  // namespace levin::kernels

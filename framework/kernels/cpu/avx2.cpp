@@ -5,7 +5,7 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx2;
-const Kernels kAvx2 = {
-    "avx2", softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row, add};
+const Kernels kAvx2 = {"avx2",          softmax_regression, softmax_gradient, linear_output,
+                       linear_gradient, convert_row,        adam_step,        add};
 
 }  // namespace levin::kernels

@@ -7,6 +7,7 @@
 // library is called. If an inline function with external linkage were compiled here, the linker
 // might keep this copy of it for the whole program, which would then fail on machines that lack the
 // vector unit.
+#include <levin/framework/kernels/cpu/adam.h>
 #include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>

@@ -112,6 +112,32 @@ struct LinearGradient {
 /// The number of floats of scratch memory that LinearOutput and LinearGradient need.
 int64_t linear_scratch_size(int64_t outputs, int64_t features);
 
+/// A step of Adam for a parameter, or some entries of it, with gradient g:
+///   g' = sign * g + weight_decay * parameter
+///   mean = mean + mean_weight * (g' - mean)
+///   mean_square = square_decay * mean_square + square_weight * g'^2
+///   parameter = shrink * parameter
+///               - rate * mean / (root_factor * sqrt(mean_square) + eps)
+/// Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
+struct AdamStep {
+  /// `count` numbers each.
+  float* parameter = nullptr;
+  const float* gradient = nullptr;
+  float* mean = nullptr;
+  float* mean_square = nullptr;
+  int64_t count = 0;
+  float sign = 1.0F;
+  float weight_decay = 0.0F;
+  float mean_weight = 0.1F;
+  float square_decay = 0.999F;
+  float square_weight = 0.001F;
+  float shrink = 1.0F;
+  float rate = 1e-3F;
+  float root_factor = 1.0F;
+  /// Above 0, or no entry of mean_square may be 0.
+  float eps = 1e-8F;
+};
+
 /// All loops for one kind of vector unit.
 struct Kernels {
   /// "amx", "avx512", "avx2" or "portable" (which is NEON's on ARM and SSE2's on x86-64).
@@ -127,6 +153,8 @@ struct Kernels {
   /// out[i] = (bytes[i] - zero_point) * scale for `count` bytes.
   void (*convert_bytes)(const uint8_t* bytes, int64_t count, float scale, float zero_point,
                         float* out);
+  /// Changes the parameter and the means. An entry has the same bits in any part of a parameter.
+  void (*adam_step)(const AdamStep& step);
   /// to[i] += from[i] for `count` numbers.
   void (*add)(const float* from, int64_t count, float* to);
 };

@@ -5,8 +5,7 @@
 namespace levin::kernels {
 
 extern const Kernels kPortable;
-const Kernels kPortable = {
-    "portable", softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row,
-    add};
+const Kernels kPortable = {"portable",      softmax_regression, softmax_gradient, linear_output,
+                           linear_gradient, convert_row,        adam_step,        add};
 
 }  // namespace levin::kernels

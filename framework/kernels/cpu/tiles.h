@@ -139,13 +139,23 @@ void gradient_of(const Value* const* x, int64_t rows, const float* g, const Shap
 
 // --- all classes, a few at a time ---
 
-// Calls `work.template operator()<n>(first)` for kMost classes at a time, and at last for the n
-// that are left.
+// Calls `work.template operator()<size>(first)`; `size` is from 1 to kMost.
 template <int kMost, class Work>
-inline void for_classes(int64_t classes, const Work& work, int64_t first = 0) {
-  for (; first + kMost <= classes; first += kMost) work.template operator()<kMost>(first);
+inline void with_size(int64_t size, int64_t first, const Work& work) {
   if constexpr (kMost > 1) {
-    if (first < classes) for_classes<kMost - 1>(classes, work, first);
+    if (size < kMost) return with_size<kMost - 1>(size, first, work);
+  }
+  work.template operator()<kMost>(first);
+}
+
+// Calls `work.template operator()<n>(first)` for groups of n classes, at most kMost each and of
+// nearly the same size.
+template <int kMost, class Work>
+inline void for_classes(int64_t classes, const Work& work) {
+  const int64_t groups = (classes + kMost - 1) / kMost;
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t first = classes * group / groups;
+    with_size<kMost>(classes * (group + 1) / groups - first, first, work);
   }
 }
 

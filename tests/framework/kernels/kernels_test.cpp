@@ -261,6 +261,76 @@ TEST(Kernels, numbers_are_added) {
   }
 }
 
+TEST(Kernels, a_step_of_adam_is_that_of_the_formula) {
+  constexpr size_t kCount = 77;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::vector<float> parameter(kCount), gradient(kCount), mean(kCount), square(kCount);
+  for (size_t i = 0; i < kCount; ++i) {
+    const float size = std::pow(10.0F, static_cast<float>(i % 16) - 12.0F);
+    parameter[i] = normal(random);
+    gradient[i] = normal(random) * size;
+    mean[i] = normal(random) * size;
+    square[i] = normal(random) * normal(random) * size * size;
+    square[i] = std::abs(square[i]);
+  }
+  gradient[3] = mean[3] = square[3] = 0.0F;
+  for (const auto* kernels : available()) {
+    auto p = parameter, m = mean, v = square;
+    AdamStep step{.parameter = p.data(),
+                  .gradient = gradient.data(),
+                  .mean = m.data(),
+                  .mean_square = v.data(),
+                  .count = kCount,
+                  .sign = -1.0F,
+                  .weight_decay = 1e-3F,
+                  .shrink = 0.9F,
+                  .rate = 0.1F,
+                  .root_factor = 2.0F};
+    kernels->adam_step(step);
+    for (size_t i = 0; i < kCount; ++i) {
+      const double old = parameter[i];
+      const double g = 1e-3F * old - static_cast<double>(gradient[i]);
+      const double new_mean = mean[i] + static_cast<double>(0.1F) * (g - mean[i]);
+      const double new_square = static_cast<double>(0.999F) * square[i] + 0.001F * g * g;
+      const double expected = 0.9F * old - 0.1F * new_mean / (2.0 * std::sqrt(new_square) + 1e-8F);
+      EXPECT_NEAR(m[i], new_mean, 3e-7 * (std::abs(g) + std::abs(mean[i]))) << kernels->name;
+      EXPECT_NEAR(v[i], new_square, 3e-7 * new_square) << kernels->name;
+      EXPECT_NEAR(p[i], expected, 1e-6 * (1.0 + std::abs(0.9 * old - expected))) << kernels->name;
+    }
+    // The bits of an entry don't depend on where it is.
+    auto part = parameter, part_mean = mean, part_square = square;
+    step.parameter = part.data();
+    step.mean = part_mean.data();
+    step.mean_square = part_square.data();
+    for (step.count = 1; step.parameter < part.data() + kCount;) {
+      kernels->adam_step(step);
+      step.parameter += step.count;
+      step.gradient += step.count;
+      step.mean += step.count;
+      step.mean_square += step.count;
+      step.count = std::min<int64_t>(step.count + 4, part.data() + kCount - step.parameter);
+    }
+    EXPECT_EQ(part, p) << kernels->name;
+    EXPECT_EQ(part_mean, m) << kernels->name;
+    EXPECT_EQ(part_square, v) << kernels->name;
+  }
+}
+
+TEST(Kernels, a_gradient_beyond_the_range_of_its_square_leaves_the_parameter) {
+  for (const auto* kernels : available()) {
+    std::vector<float> p{1.0F, 1.0F}, m(2), v(2);
+    const std::vector<float> gradient{1e30F, std::numeric_limits<float>::quiet_NaN()};
+    kernels->adam_step({.parameter = p.data(),
+                        .gradient = gradient.data(),
+                        .mean = m.data(),
+                        .mean_square = v.data(),
+                        .count = 2});
+    EXPECT_EQ(p[0], 1.0F) << kernels->name;
+    EXPECT_TRUE(std::isnan(p[1])) << kernels->name;
+  }
+}
+
 TEST(Kernels, the_portable_ones_are_always_there) {
   EXPECT_EQ(std::string(available().back()->name), "portable");
   EXPECT_EQ(&best(), available().front());
