@@ -11,7 +11,6 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cpu/kernels.h>
-#include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/tensor/device_graph.h>
@@ -113,10 +112,7 @@ void Adam::fused(const Lists& lists) {
 }
 
 bool Adam::fused_with_count(const Lists& lists) {
-  const bool fits = kernels::cuda::are_built() && !options_.amsgrad &&
-                    lists.learning_rate_tensor.defined() &&
-                    lists.parameters.front().scalar_type() == at::kFloat;
-  if (!fits) return false;
+  if (options_.amsgrad || !suits_cuda_kernels(lists)) return false;
   std::vector<kernels::cuda::AdamParameter> parameters(lists.parameters.size());
   for (size_t i = 0; i < parameters.size(); ++i) {
     parameters[i] = {

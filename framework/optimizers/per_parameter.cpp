@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/kernels/cuda/kernels.h>
 
 namespace levin {
 namespace {
@@ -41,6 +42,11 @@ PerParameterOptimizer::PerParameterOptimizer(std::vector<ParameterGroup> groups,
     : Optimizer(std::move(groups), learning_rate, weight_decay), settings_(std::move(settings)) {}
 
 void PerParameterOptimizer::fused(const Lists& lists) { plain(lists); }
+
+bool PerParameterOptimizer::suits_cuda_kernels(const Lists& lists) {
+  return kernels::cuda::are_built() && lists.learning_rate_tensor.defined() &&
+         lists.parameters.front().scalar_type() == at::kFloat;
+}
 
 // --- buckets ---
 

@@ -113,6 +113,9 @@ class PerParameterOptimizer : public Optimizer {
   /// this one yet). Returns false if it has done nothing, so that the steps are counted and `fused`
   /// is called instead.
   virtual bool fused_with_count(const Lists& /*lists*/) { return false; }
+  /// Whether kernels of Levin's own (kernels::cuda) take the lists, as far as all of them agree:
+  /// the build has them, they read the learning rate on its device, and the numbers are float32.
+  static bool suits_cuda_kernels(const Lists& lists);
   /// The same by ATen operations, for any device and memory layout, and for sparse gradients.
   /// Autograd is off during the call.
   virtual void plain(const Lists& lists) = 0;

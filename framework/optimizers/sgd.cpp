@@ -4,7 +4,6 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/tensor/device_graph.h>
@@ -62,10 +61,8 @@ void SGD::fused(const Lists& lists) {
 }
 
 bool SGD::fused_with_count(const Lists& lists) {
-  const bool fits = kernels::cuda::are_built() && options_.momentum == 0.0 && !lists.grad_scale &&
-                    !lists.found_inf && lists.learning_rate_tensor.defined() &&
-                    lists.parameters.front().scalar_type() == at::kFloat;
-  if (!fits) return false;
+  const bool is_plain = options_.momentum == 0.0 && !lists.grad_scale && !lists.found_inf;
+  if (!is_plain || !suits_cuda_kernels(lists)) return false;
   std::vector<kernels::cuda::SgdParameter> parameters(lists.parameters.size());
   for (size_t i = 0; i < parameters.size(); ++i) {
     parameters[i] = {lists.parameters[i].mutable_data_ptr<float>(),
