@@ -38,8 +38,8 @@ bool DeviceCopies::is_worth_it(const Batch& batch) const {
   size_t bytes = 0;
   for (const auto& [name, rows] : batch.entries()) {
     // A copy from other memory keeps the host waiting anyway, and what is there isn't copied.
-    if (!rows.is_defined() || !rows.is_dense() || !rows.source().is_cpu()) return false;
-    bytes += rows.nbytes();
+    if (!rows.is_defined() || !rows.is_whole() || !rows.source().is_cpu()) return false;
+    bytes += rows.source().nbytes();
   }
   if (bytes < kLeastBytes) return false;
   for (const auto& [name, rows] : batch.entries()) {

@@ -115,11 +115,11 @@ void Reader::Implementation::start() {
   if (ring_) ring_->stop();
   source_.set_epoch(epoch_);
   const bool is_resident = resident_ != nullptr;
-  source_.set_pinned((pin_memory_ || on_cuda()) && at::hasCUDA() && !is_resident);
-  // Rows aren't left in place if workers copy them while a step runs, which costs the step nothing,
-  // or if they go to a device, which needs them in one tensor.
-  source_.set_in_place(in_place_ && workers_ == 0 &&
-                       (is_resident || (!pin_memory_ && (!device_ || device_->is_cpu()))));
+  const bool is_pinned = (pin_memory_ || on_cuda()) && at::hasCUDA() && !is_resident;
+  source_.set_pinned(is_pinned);
+  // Pinned batches are made of the rows where they lie, and bytes stay bytes. Otherwise, rows
+  // aren't left in place if workers copy them while a step runs, which costs the step nothing.
+  source_.set_in_place(is_pinned || (in_place_ && workers_ == 0));
   if (workers_ > 0) {
     if (!ring_) ring_ = std::make_unique<PrefetchRing>(source_, workers_, capacity_);
     ring_->start(position_, size_.value_or(std::numeric_limits<int64_t>::max()));

@@ -284,15 +284,35 @@ Rows Rows::narrow(int64_t first, int64_t count) const {
 
 Rows Rows::to(at::Device device, bool non_blocking) const {
   if (!source_.defined() || is_on(source_, device)) return *this;
-  const auto dense = tensor();
   // A copy to the CPU is never asynchronous: whoever reads the rows next wouldn't wait for it.
-  return dense.to(device, dense.scalar_type(), non_blocking && !device.is_cpu());
+  const bool without_waiting = non_blocking && !device.is_cpu();
+  Rows moved = together(/*pinned=*/false);
+  moved.source_ = moved.source_.to(device, moved.source_.scalar_type(), without_waiting);
+  moved.is_sealed_plain_ = false;
+  return moved;
+}
+
+Rows Rows::together(bool pinned) const {
+  if (!source_.defined()) return *this;
+  Rows result = *this;
+  if (!is_whole()) {
+    if (!is_plain() || device_numbers_.defined()) return Rows(tensor()).together(pinned);
+    const auto count = static_cast<int64_t>(numbers_.size());
+    auto copy = at::empty(shape_of(count, row_shape()), source_.options().pinned_memory(pinned));
+    if (copy.numel() > 0) copy_rows(source_, numbers_, copy);
+    return scale_ ? Rows(std::move(copy), *scale_) : Rows(std::move(copy));
+  }
+  if (pinned && source_.is_cpu() && !source_.is_pinned()) result.source_ = source_.pin_memory();
+  return result;
+}
+
+Rows Rows::like() const {
+  auto empty = at::empty(shape_of(size(), row_shape()), source_.options().requires_grad(false));
+  return scale_ ? Rows(std::move(empty), *scale_) : Rows(std::move(empty));
 }
 
 Rows Rows::pin_memory() const {
-  if (!at::hasCUDA() || !source_.defined() || !source_.is_cpu()) return *this;
-  const auto dense = tensor();
-  return dense.is_pinned() ? dense : dense.pin_memory();
+  return at::hasCUDA() && source_.defined() && source_.is_cpu() ? together(/*pinned=*/true) : *this;
 }
 
 const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype) {

@@ -16,6 +16,8 @@ namespace levin {
 struct ByteScale {
   float scale = 1.0F / 255.0F;
   float zero_point = 0.0F;
+
+  bool operator==(const ByteScale&) const = default;
 };
 
 /// The rows of one tensor of a data set or batch. They are either dense, that is a tensor
@@ -42,6 +44,9 @@ class Rows {
   bool is_defined() const { return source_.defined(); }
   /// Whether the rows are a tensor of their own, so that `tensor` copies nothing.
   bool is_dense() const { return !is_selection_ && !scale_; }
+  /// Whether the rows are all those of `source`, in their order: they are dense, or bytes with a
+  /// scale.
+  bool is_whole() const { return !is_selection_; }
   /// The number of rows; 0 if there is no tensor, or one without dimensions.
   int64_t size() const {
     if (device_numbers_.defined()) return device_numbers_.sizes()[0];
@@ -87,10 +92,17 @@ class Rows {
   /// `count` of the rows from row `first` on; shares the memory.
   Rows narrow(int64_t first, int64_t count) const;
   /// The rows on `device`; asynchronous from pinned memory if `non_blocking`. Rows that are there
-  /// already are shared and stay in place; others are gathered first.
+  /// already are shared and stay in place; of others, chosen ones are copied together first. Bytes
+  /// stay bytes on the way: a quarter of the numbers' memory, which the device makes of them.
   Rows to(at::Device device, bool non_blocking = true) const;
-  /// The rows in page-locked memory, for fast copies to a CUDA device.
+  /// The rows in memory of their own, page-locked if `pinned`, for copies to a device. Bytes with a
+  /// scale stay bytes. Shares the memory if there is nothing to do.
+  Rows together(bool pinned) const;
+  /// The same for fast copies to a CUDA device; nothing changes if LibTorch knows no CUDA.
   Rows pin_memory() const;
+
+  /// Rows of the same number, shape, type and scale in memory of their own, which isn't written.
+  Rows like() const;
 
   /// Makes these rows dense, `size` of `row_shape` and `dtype` on the CPU, and returns the tensor
   /// for its values to be written. Uses the memory of these rows again if it fits and nobody else

@@ -18,8 +18,12 @@ Optimizer* first_of(Optimizers& optimizers) {
   return optimizers.empty() ? nullptr : optimizers.entries().front().optimizer.get();
 }
 
-bool has_same_form(const torch::Tensor& a, const torch::Tensor& b) {
-  return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && a.device() == b.device();
+/// Whether the rows may be copied over each other, as they lie in memory.
+bool has_same_form(const Rows& a, const Rows& b) {
+  const auto& x = a.source();
+  const auto& y = b.source();
+  return a.is_whole() && b.is_whole() && a.scale() == b.scale() && x.sizes() == y.sizes() &&
+         x.scalar_type() == y.scalar_type() && x.device() == y.device();
 }
 
 }  // namespace
@@ -122,15 +126,14 @@ bool CapturedStep::takes(const Batch& batch) {
   if (single_.graph == nullptr) {
     batch_ = Batch();
     for (const auto& [name, rows] : entries) {
-      batch_.entries().emplace_back(name, Rows(at::empty_like(rows.tensor())));
+      batch_.entries().emplace_back(name, rows.like());
     }
   }
   auto& own = batch_.entries();
   if (own.size() != entries.size()) return false;
   for (size_t i = 0; i < own.size(); ++i) {
-    const bool fits = own[i].first == entries[i].first && own[i].second.is_dense() &&
-                      entries[i].second.is_dense() &&
-                      has_same_form(own[i].second.source(), entries[i].second.source());
+    const bool fits =
+        own[i].first == entries[i].first && has_same_form(own[i].second, entries[i].second);
     if (!fits) return false;
   }
   for (size_t i = 0; i < own.size(); ++i) {
@@ -201,7 +204,7 @@ void CapturedStep::lend() {
   lent_.clear();
   if (loss().defined()) lent_.push_back({loss()});
   for (const auto& [name, entry] : batch_.entries()) {
-    if (entry.is_dense()) lent_.push_back({entry.source()});
+    if (entry.is_whole()) lent_.push_back({entry.source()});
   }
   for (auto& lent : lent_) {
     lent.references = lent.tensor.use_count();

@@ -189,6 +189,43 @@ TEST(Rows, move_to_a_device_gathered_and_stay_in_place_on_their_own) {
   EXPECT_FALSE(meta.view());
 }
 
+TEST(Rows, together_are_copies_in_which_bytes_stay_bytes) {
+  const auto bytes = torch::arange(60, torch::kByte).view({20, 3});
+  const ByteScale scale{.scale = 0.5F, .zero_point = 3.0F};
+  const Rows all(bytes, scale);
+  EXPECT_TRUE(all.is_whole());
+  EXPECT_TRUE(all.together(/*pinned=*/false).source().is_same(bytes)) << "nothing to do";
+  Rows selected;
+  all.select(Numbers{4, 19, 0}, selected);
+  EXPECT_FALSE(selected.is_whole());
+  const Rows together = selected.together(/*pinned=*/false);
+  EXPECT_TRUE(together.is_whole());
+  EXPECT_TRUE(torch::equal(together.source(), chosen(bytes, {4, 19, 0})));
+  EXPECT_EQ(together.scale(), scale);
+  EXPECT_TRUE(torch::equal(together.tensor(), selected.tensor()));
+  expect_view_is_tensor(together);
+
+  Rows(table(9)).select(Numbers{8, 1}, selected);
+  EXPECT_TRUE(selected.together(/*pinned=*/false).is_dense());
+  EXPECT_TRUE(torch::equal(selected.together(/*pinned=*/false).tensor(), chosen(table(9), {8, 1})));
+  const auto turned = torch::arange(20).view({2, 10}).t();  // not contiguous
+  Rows(turned).select(Numbers{8, 1}, selected);
+  EXPECT_TRUE(torch::equal(selected.together(/*pinned=*/false).tensor(), chosen(turned, {8, 1})));
+}
+
+TEST(Rows, like_others_have_their_form_and_memory_of_their_own) {
+  const Rows bytes(torch::zeros({4, 3}, torch::kByte), ByteScale{.scale = 0.5F});
+  const Rows like = bytes.like();
+  EXPECT_EQ(like.source().sizes(), bytes.source().sizes());
+  EXPECT_EQ(like.source().scalar_type(), torch::kByte);
+  EXPECT_EQ(like.scale(), bytes.scale());
+  EXPECT_NE(like.source().const_data_ptr(), bytes.source().const_data_ptr());
+  Rows selected;
+  Rows(table(9)).select(Numbers{8, 1}, selected);
+  EXPECT_TRUE(selected.like().is_dense());
+  EXPECT_EQ(selected.like().size(), 2);
+}
+
 TEST(RowsCuda, move_to_a_device_and_are_gathered_there) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU";
   const Rows all(table(9));
@@ -197,6 +234,14 @@ TEST(RowsCuda, move_to_a_device_and_are_gathered_there) {
   const Rows there = selected.to(at::Device(at::kCUDA, 0));
   EXPECT_TRUE(torch::equal(there.to(at::kCPU).tensor(), selected.tensor()));
   EXPECT_TRUE(selected.pin_memory().tensor().is_pinned());
+  Rows bytes;
+  Rows(torch::arange(60, torch::kByte).view({20, 3}), ByteScale{}).select(Numbers{7, 3}, bytes);
+  const Rows pinned = bytes.pin_memory();
+  EXPECT_TRUE(pinned.source().is_pinned());
+  EXPECT_EQ(pinned.source().scalar_type(), torch::kByte);
+  const Rows bytes_there = pinned.to(at::Device(at::kCUDA, 0));
+  EXPECT_EQ(bytes_there.source().scalar_type(), torch::kByte) << "converted there";
+  EXPECT_TRUE(torch::equal(bytes_there.tensor().cpu(), bytes.tensor()));
   Rows gathered;
   Rows(table(9).cuda()).gather(Numbers{4, 2}, gathered);
   EXPECT_TRUE(torch::equal(gathered.tensor().cpu(), selected.tensor()));
