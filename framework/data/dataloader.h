@@ -107,8 +107,8 @@ class Reader {
   /// Hands out batches whose rows still lie in the data set, instead of copies, if the data set can
   /// do so (`Dataset::select_batch`). For callers that read the input through `Batch::input_rows`.
   /// Rows are copied nevertheless if there are workers, a transform, pinned memory, or a device
-  /// other than the CPU. Off by default. Bytes with a scale stay bytes in pinned memory, which
-  /// batches for a CUDA device have, if the data set can leave its rows in place.
+  /// other than the CPU; bytes with a scale then stay bytes in pinned memory, which batches for a
+  /// CUDA device have. Off by default.
   void leave_rows_in_place(bool in_place);
 
   /// Copies the data set to `device`, and makes all later batches there, without workers. Returns
