@@ -51,9 +51,11 @@ class Ranks {
   /// every training step. Every rank has to ask after every step.
   ///
   /// With several ranks the answer travels with the gradients of the next step: what a rank raises
-  /// after one step, all ranks are told after the next one. The answer is true only once; a rank
-  /// for which the reason still holds has to pass true again. `key` says what is asked, and there
-  /// may be any number of keys; start it with the name of the class that asks.
+  /// after one step, all ranks are told after the next one; on a GPU after the one after that, so
+  /// that the host needn't wait for the device. The answer is true only once; a rank for which the
+  /// reason still holds has to pass true again. What is raised after the last steps of a fit may
+  /// never be told. `key` says what is asked, and there may be any number of keys; start it with
+  /// the name of the class that asks.
   virtual bool any_after_step(std::string_view /*key*/, bool raised) { return any(raised); }
 
   /// Returns the texts of all ranks in the order of the ranks, on every rank. Texts may hold any

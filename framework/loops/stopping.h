@@ -49,8 +49,9 @@ class Stopping {
   /// request, because another rank may have one.
   ///
   /// `in_step` says that the boundary is that of a step without a validation. Ranks don't wait for
-  /// each other there, and a request counts once all of them have learned of it, after the next
-  /// step. At other boundaries they wait for each other, and a request counts at once.
+  /// each other there, and a request counts once all of them have learned of it
+  /// (Ranks::any_after_step). At other boundaries they wait for each other, and a request counts at
+  /// once.
   void judge(bool in_step);
   /// Whether a request counts.
   bool is_requested() const { return is_requested_; }

@@ -53,11 +53,12 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   step.set_muted(false);
   if (!window_ends) return false;
   window_batches_ = 0;
-  return all_rows_ > 0.0;
+  return window_counts();
 }
 
 void TrainingStep::begin_window() {
-  window_rows_ = all_rows_ = 0.0;
+  window_rows_ = 0.0;
+  all_rows_ = 0.0;
   gradients_begun_ = false;
 }
 
@@ -78,13 +79,13 @@ torch::Tensor TrainingStep::closure() {
   if (loss_.defined()) window_loss_ = loss_ = loss_.detach();
   evaluated_ = true;
   if (!window_ends_) return loss_;
-  if (all_rows_ > 0.0) {
+  if (window_counts()) {
     complete_gradients();
     if (!window_loss_.defined()) window_loss_ = at::zeros({});  // only other ranks have a loss
     const auto sum = parts_.strategy.summed_loss();
     if (sum && optimizer_ != nullptr && optimizer_->reevaluates_closure()) {
       // Such an optimizer decides by the loss how to go on, so all ranks must see the same one.
-      return at::full({}, *sum * full_rows_ / all_rows_, at::kDouble);
+      return at::full({}, *sum * full_rows_ / all_rows_.value(), at::kDouble);
     }
   }
   return window_loss_;
@@ -133,9 +134,11 @@ void TrainingStep::backward(const torch::Tensor& loss) {
 void TrainingStep::complete_gradients() {
   if (optimizer_ == nullptr) return;
   const at::NoGradGuard no_grad;
-  if (all_rows_ != full_rows_) {
+  if (!all_rows_) {
+    parts_.strategy.scale_gradients(parameters_, full_rows_);
+  } else if (*all_rows_ != full_rows_) {
     for (const auto& parameter : parameters_) {
-      if (parameter.grad().defined()) parameter.mutable_grad().mul_(full_rows_ / all_rows_);
+      if (parameter.grad().defined()) parameter.mutable_grad().mul_(full_rows_ / *all_rows_);
     }
   }
   parts_.hooks.call_batch(BatchHook::before_optimizer_step, &Hooks::on_before_optimizer_step,

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include <levin/framework/loops/loop_parts.h>
 
 namespace levin {
@@ -47,6 +50,7 @@ class TrainingStep {
   torch::Tensor closure();
   torch::Tensor forward();
   void backward(const torch::Tensor& loss);
+  bool window_counts() const { return !all_rows_ || *all_rows_ > 0.0; }
   void complete_gradients();
 
   LoopParts parts_;
@@ -61,9 +65,9 @@ class TrainingStep {
   bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
   bool gradients_begun_ = false;
-  double full_rows_ = 0.0;    // rows of the window's first batch over all ranks
-  double window_rows_ = 0.0;  // rows of this rank that have gradients in the window
-  double all_rows_ = 0.0;     // those of all ranks, once the window has ended
+  double full_rows_ = 0.0;                // rows of the window's first batch over all ranks
+  double window_rows_ = 0.0;              // rows of this rank that have gradients in the window
+  std::optional<double> all_rows_ = 0.0;  // those of all ranks, as Strategy::backward returns them
   torch::Tensor window_loss_;
 };
 

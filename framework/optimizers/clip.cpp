@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
@@ -94,6 +95,27 @@ void clip_grad_value(const std::vector<torch::Tensor>& parameters, double clip_v
   if (gradients.list().empty()) return;
   at::_foreach_clamp_min_(gradients.list(), -clip_value);
   at::_foreach_clamp_max_(gradients.list(), clip_value);
+}
+
+void scale_gradients(const std::vector<torch::Tensor>& parameters, const torch::Tensor& factor) {
+  const at::NoGradGuard no_grad;
+  const at::AutoDispatchBelowAutograd no_autograd_kernels;
+  const Gradients gradients(parameters);
+  const auto& list = gradients.list();
+  if (list.empty()) return;
+  const auto type = list.front().scalar_type();
+  const bool have_one_type = std::all_of(list.begin(), list.end(), [&](const auto& gradient) {
+    return gradient.scalar_type() == type;
+  });
+  if (have_one_type && type == at::toOpMathType(type)) {  // one kernel, or a few
+    at::_foreach_mul_(list, factor.to(type));
+    return;
+  }
+  for (const auto& gradient : list) {  // a factor in a type of two bytes would be rounded
+    auto product = gradient.to(at::toOpMathType(gradient.scalar_type()));
+    product.mul_(factor.to(product.scalar_type()));
+    if (!product.is_same(gradient)) gradient.copy_(product);
+  }
 }
 
 }  // namespace levin

@@ -24,4 +24,9 @@ torch::Tensor clip_grad_norm(
 /// torch.nn.utils.clip_grad_value_.
 void clip_grad_value(const std::vector<torch::Tensor>& parameters, double clip_value);
 
+/// Multiplies all gradients by `factor`, [] float64 on their device, in place. For gradients of two
+/// bytes the product is computed in float32. Sparse gradients are coalesced. The host never waits
+/// for the device.
+void scale_gradients(const std::vector<torch::Tensor>& parameters, const torch::Tensor& factor);
+
 }  // namespace levin

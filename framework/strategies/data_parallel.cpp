@@ -14,6 +14,7 @@
 #include <levin/framework/collectives/meeting_place.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/failure_report.h>
+#include <levin/framework/optimizers/clip.h>
 #include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/sparse_gradients.h>
@@ -105,7 +106,8 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
                   .address = own_address(cluster),
                   .secret = cluster.secret},
                  [this] { group_.abort(); }),
-      ranks_(group_, heartbeat_) {
+      ranks_(group_, heartbeat_),
+      riders_(device) {
   group_.barrier();  // throws if a rank has ended since it met the others
 }
 
@@ -115,6 +117,9 @@ void DataParallelStrategy::setup(Module& module) {
   reducer_.reset();
   norms_.reset();
   ranks_.flags().clear();
+  riders_ = RiderCopies(device_);  // copies of an earlier fit may still be under way
+  sums_.reset();
+  has_unread_flags_ = false;
   module.to(device_);
   std::vector<std::string> names;
   std::vector<torch::Tensor> parameters;
@@ -152,9 +157,9 @@ void DataParallelStrategy::prepare_sums(const Module& module, std::vector<std::s
                                                options_.gradients, log_, std::move(sparse));
 }
 
-GradientReducer::Riders DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
-                                                            const GradientReducer::Riders& riders,
-                                                            const std::function<void()>& backward) {
+torch::Tensor DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
+                                                  const torch::Tensor& riders,
+                                                  const std::function<void()>& backward) {
   if (group_.world_size() == 1) {
     if (loss.defined()) backward();
     return riders;
@@ -176,8 +181,9 @@ void DataParallelStrategy::to_device(Batch& batch) {
   if (!device_.is_cpu()) batch = copies_.copy(batch);
 }
 
-double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss, double weight,
-                                      std::optional<double> window_rows) {
+std::optional<double> DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
+                                                     double weight,
+                                                     std::optional<double> window_rows) {
   heartbeat_.check();
   heartbeat_.progress();
   const auto work = [&] {
@@ -189,22 +195,43 @@ double DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
     if (loss.defined()) work();
     return 0.0;
   }
-  GradientReducer::Riders riders{};
+  const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
+  // Before this rank's flags are written: those that the ranks are told of now aren't raised again.
+  if (has_unread_flags_) read_flags();
+  RiderCopies::Riders riders{};
   riders[kRows] = std::fmod(*window_rows, kRowsHigh);
   if (loss.defined() && sums_losses_) riders[kLoss] = loss.item<double>() * weight;
   riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
   ranks_.flags().write(std::span(riders).subspan<kFlags>());
-  const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
   if (log_ != nullptr) log_->begin();
-  const auto sums = sum_gradients(loss, riders, work);
+  sums_ = sum_gradients(loss, riders_.send(riders), work);
+  riders_.fetch(sums_);
+  has_unread_flags_ = true;
   if (log_ != nullptr) profiler_->reduced(log_->finish());
-  ranks_.flags().read(std::span(sums).subspan<kFlags>(), ranks_);
+  const bool is_late = options_.sums_are_late.value_or(!device_.is_cpu()) && !sums_losses_;
+  if (!is_late) read_flags();
   if (sends_buffers_) {
     const at::NoGradGuard no_grad;
     group_.broadcast(module.buffers());
   }
+  if (is_late && *window_rows > 0.0) return {};
+  const auto& sums = riders_.sums();
   if (sums_losses_) summed_loss_ = sums[kLoss];
-  return std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
+  const double rows = std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
+  // All ranks scale the gradients in the same way, so that they get the same bits.
+  return is_late && rows > 0.0 ? std::nullopt : std::optional(rows);
+}
+
+void DataParallelStrategy::read_flags() {
+  has_unread_flags_ = false;
+  ranks_.flags().read(std::span(riders_.sums()).subspan<kFlags>(), ranks_);
+}
+
+void DataParallelStrategy::scale_gradients(const std::vector<torch::Tensor>& tensors,
+                                           double full_rows) {
+  const at::NoGradGuard no_grad;
+  const auto rows = sums_.select(0, kRows).add(sums_.select(0, kRows + 1), kRowsHigh);
+  levin::scale_gradients(tensors, at::full({}, full_rows, at::kDouble) / rows);
 }
 
 NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,

@@ -12,6 +12,7 @@
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/strategies/gradient_reducer.h>
 #include <levin/framework/strategies/group_ranks.h>
+#include <levin/framework/strategies/rider_copies.h>
 #include <levin/framework/strategies/strategy.h>
 
 namespace levin {
@@ -28,6 +29,10 @@ struct DataParallelOptions {
   bool broadcast_buffers = true;
   /// Seconds without a sign of life after which a rank counts as failed (HeartbeatOptions).
   double heartbeat_timeout = 10.0;
+  /// Whether the host never waits for what is summed beside the gradients: ranks then learn of
+  /// flags (Ranks::any_after_step) one step later, and gradients are scaled on the device
+  /// (Strategy::scale_gradients). By default so on a GPU, and not on the CPU.
+  std::optional<bool> sums_are_late{};
 };
 
 /// Keeps the same module on every rank and gives each rank its part of every global batch. The
@@ -35,7 +40,7 @@ struct DataParallelOptions {
 ///
 ///     DataParallelStrategy strategy(*find_cluster(), at::kCPU);       // on every rank
 ///     strategy.setup(model);                                          // the weights of rank 0
-///     const double rows = strategy.backward(model, loss, weight, batch.rows());
+///     strategy.backward(model, loss, weight, batch.rows());
 ///
 /// A rank's loss is weighted by its rows, even if the last batch leaves some ranks fewer rows than
 /// others, or none. So, for modules without dropout or batch statistics, all ranks take the step
@@ -64,8 +69,9 @@ class DataParallelStrategy : public Strategy {
   /// Throws DistributedError if another rank has failed, ModuleError if a parameter got no gradient
   /// (unless find_unused_parameters is set) or if there is no parameter to train. Copies rank 0's
   /// buffers to the other ranks at the end of each window, if `broadcast_buffers`.
-  double backward(Module& module, const torch::Tensor& loss, double weight,
-                  std::optional<double> window_rows) override;
+  std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
+                                 std::optional<double> window_rows) override;
+  void scale_gradients(const std::vector<torch::Tensor>& tensors, double full_rows) override;
   void sum_losses(bool wanted) override {
     sums_losses_ = wanted;
     summed_loss_.reset();
@@ -88,10 +94,9 @@ class DataParallelStrategy : public Strategy {
   virtual void prepare_sums(const Module& module, std::vector<std::string> names,
                             std::vector<torch::Tensor> parameters);
   /// Calls `backward` if `loss` is defined, and sums gradients and riders over ranks. Returns the
-  /// sums of the riders. GradientReducer::run says what riders are.
-  virtual GradientReducer::Riders sum_gradients(const torch::Tensor& loss,
-                                                const GradientReducer::Riders& riders,
-                                                const std::function<void()>& backward);
+  /// sums of the riders. GradientReducer says what riders are.
+  virtual torch::Tensor sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
+                                      const std::function<void()>& backward);
   /// For derived classes: the ranks, joined, and the options given.
   ProcessGroup& group() { return group_; }
   const DataParallelOptions& options() const { return options_; }
@@ -100,6 +105,8 @@ class DataParallelStrategy : public Strategy {
   const std::shared_ptr<CommunicationLog>& log() const { return log_; }
 
  private:
+  void read_flags();
+
   at::Device device_;
   DeviceCopies copies_;
   Cluster cluster_;
@@ -107,6 +114,9 @@ class DataParallelStrategy : public Strategy {
   ProcessGroup group_;
   Heartbeat heartbeat_;
   GroupRanks ranks_;
+  RiderCopies riders_;
+  torch::Tensor sums_;             // of the last window's riders, on the device
+  bool has_unread_flags_ = false;  // in these sums
   bool sends_buffers_ = false;
   std::optional<double> summed_loss_;
   bool sums_losses_ = false;

@@ -62,8 +62,8 @@ class GradientReducer::Implementation {
                  std::vector<torch::Tensor> parameters, const GradientReducerOptions& options,
                  std::shared_ptr<CommunicationLog> log, std::vector<bool> sparse);
   ~Implementation();
-  void begin(const torch::Tensor& loss, const Riders& riders);
-  Riders finish(bool has_loss);
+  void begin(const torch::Tensor& loss, const torch::Tensor& riders);
+  torch::Tensor finish(bool has_loss);
   int64_t bytes() const { return bytes_; }
 
  private:
@@ -158,7 +158,7 @@ void GradientReducer::Implementation::settle() {
     gradients.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
   }
   parameters_[0].mutable_grad() = gradients[0];
-  begin({}, {});
+  begin({}, gradients[0]);
   finish(/*has_loss=*/false);
   reducer_->rebuild_buckets();
   for (size_t i = 1; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = gradients[i];
@@ -168,7 +168,8 @@ GradientReducer::Implementation::~Implementation() {
   for (const auto& [node, key] : watched_) node->del_post_hook(key);
 }
 
-void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Riders& riders) {
+void GradientReducer::Implementation::begin(const torch::Tensor& loss,
+                                            const torch::Tensor& riders) {
   std::fill(seen_.begin(), seen_.end(), 0);
   if (!loss.defined() || options_.find_unused_parameters) {  // the Reducer needs a sparse gradient
     for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -186,7 +187,7 @@ void GradientReducer::Implementation::begin(const torch::Tensor& loss, const Rid
   }
   reducer_->prepare_for_backward(outputs);
   const at::NoGradGuard no_grad;
-  parameters_[0].mutable_grad().copy_(at::tensor(at::ArrayRef<double>(riders), at::kDouble));
+  parameters_[0].mutable_grad().copy_(riders);
   if (!loss.defined()) return;
   seen_[0] = 1;
   reducer_->autograd_hook(0);
@@ -226,12 +227,9 @@ void GradientReducer::Implementation::complete(bool has_loss) {
   torch::autograd::backward({trigger * 1.0}, {});
 }
 
-GradientReducer::Riders GradientReducer::Implementation::finish(bool has_loss) {
+torch::Tensor GradientReducer::Implementation::finish(bool has_loss) {
   complete(has_loss);
-  const auto sums = parameters_[0].grad().to(at::kCPU, at::kDouble).contiguous();
-  Riders result{};
-  std::copy_n(sums.const_data_ptr<double>(), kRiders, result.begin());
-  return result;
+  return parameters_[0].grad().to(at::kDouble);
 }
 
 GradientReducer::GradientReducer(ProcessGroup& group, std::vector<std::string> names,
@@ -242,12 +240,10 @@ GradientReducer::GradientReducer(ProcessGroup& group, std::vector<std::string> n
                                                        std::move(parameters), options,
                                                        std::move(log), std::move(sparse))) {}
 GradientReducer::~GradientReducer() = default;
-void GradientReducer::begin(const torch::Tensor& loss, const Riders& riders) {
+void GradientReducer::begin(const torch::Tensor& loss, const torch::Tensor& riders) {
   implementation_->begin(loss, riders);
 }
-GradientReducer::Riders GradientReducer::finish(bool has_loss) {
-  return implementation_->finish(has_loss);
-}
+torch::Tensor GradientReducer::finish(bool has_loss) { return implementation_->finish(has_loss); }
 int64_t GradientReducer::bytes() const { return implementation_->bytes(); }
 
 }  // namespace levin

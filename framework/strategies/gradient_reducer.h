@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,13 +39,15 @@ std::optional<at::ScalarType> sent_type(const std::string& compression);
 ///     GradientReducer reducer(group, names, parameters, {});
 ///     const auto sums = reducer.run(loss, riders, [&] { loss.backward(); });   // on every rank
 ///
+/// Riders and their sums are tensors on the device of the gradients, [kRiders] float64, so that the
+/// host waits for neither (RiderCopies).
+///
 /// Sums are added up in an order that is the same in every run, so a resumed run gets the same
 /// bits. All calls come from one thread; the hooks may run on autograd's threads.
 class GradientReducer {
  public:
   /// The number of riders, which travel in the first bucket.
   static constexpr size_t kRiders = 16;
-  using Riders = std::array<double, kRiders>;
 
   /// `parameters` are those that are trained, of which there must be at least one; they and their
   /// `names` come in the same order on all ranks. `log`, if not null, records every collective; the
@@ -62,10 +63,12 @@ class GradientReducer {
 
   /// Calls `backward`, which has to add to the gradients of the parameters, if `loss` is defined.
   /// It is undefined on a rank that skips the step or has no rows. Afterwards the gradients are
-  /// sums over ranks. Returns the riders, summed as well. A collective. Throws ModuleError, which
-  /// names the parameter, if `backward` left a parameter without a gradient.
+  /// sums over ranks. Returns the sums of the riders, in memory that the next call may write. A
+  /// collective. Throws ModuleError, which names the parameter, if `backward` left a parameter
+  /// without a gradient.
   template <class Backward>
-  Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
+  torch::Tensor run(const torch::Tensor& loss, const torch::Tensor& riders,
+                    const Backward& backward) {
     begin(loss, riders);
     if (loss.defined()) backward();
     return finish(loss.defined());
@@ -75,8 +78,8 @@ class GradientReducer {
   int64_t bytes() const;
 
  private:
-  void begin(const torch::Tensor& loss, const Riders& riders);
-  Riders finish(bool has_loss);
+  void begin(const torch::Tensor& loss, const torch::Tensor& riders);
+  torch::Tensor finish(bool has_loss);
 
   class Implementation;
   std::unique_ptr<Implementation> implementation_;

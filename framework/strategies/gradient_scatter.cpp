@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <optional>
 
 #include <ATen/Functions.h>
@@ -18,6 +17,8 @@
 namespace levin {
 namespace {
 
+constexpr int64_t kRiderBytes = GradientReducer::kRiders * sizeof(double);
+
 /// The type in which sums are kept. Sums in types of two bytes would lose precision with every
 /// rank.
 at::ScalarType sum_type(at::ScalarType type) {
@@ -27,15 +28,15 @@ at::ScalarType sum_type(at::ScalarType type) {
 }  // namespace
 
 /// Sends each buffer's gradients in one tensor, [world_size, row bytes]. A row is what one rank
-/// gets: its chunk and, behind the chunk of the last buffer, the riders and a byte for each
-/// parameter that says whether it was used.
+/// gets: its chunk and, behind the chunk of the last buffer, the riders and, with
+/// find_unused_parameters, a byte for each parameter that says whether it was used.
 class GradientScatter::Implementation {
  public:
   Implementation(ProcessGroup& group, std::vector<std::string> names, FlatParameters& parameters,
                  const GradientReducerOptions& options, std::shared_ptr<CommunicationLog> log);
   ~Implementation();
-  void begin(const Riders& riders);
-  Riders finish(bool has_loss);
+  void begin(const torch::Tensor& riders);
+  torch::Tensor finish(bool has_loss);
   int64_t bytes() const { return bytes_; }
 
  private:
@@ -71,7 +72,7 @@ class GradientScatter::Implementation {
   // The members below hold the state of one run. All hooks come from one thread, because all
   // parameters are on one device.
   bool is_running_ = false;
-  Riders riders_{};
+  torch::Tensor riders_;  // after receiving, their sums
   std::vector<uint8_t> taken_;
   std::vector<uint8_t> used_;  // on this rank; after receiving, on any rank
   std::vector<Transfer> transfers_;
@@ -88,7 +89,7 @@ GradientScatter::Implementation::Implementation(ProcessGroup& group, std::vector
       flat_(parameters),
       log_(std::move(log)),
       find_unused_(options.find_unused_parameters),
-      rider_bytes_(static_cast<int64_t>(sizeof(Riders) + names_.size())) {
+      rider_bytes_(kRiderBytes + (find_unused_ ? static_cast<int64_t>(names_.size()) : 0)) {
   rider_bytes_ = (rider_bytes_ + FlatParameters::kAlignment - 1) / FlatParameters::kAlignment *
                  FlatParameters::kAlignment;
   const auto sent_as = sent_type(options.compression);
@@ -122,7 +123,7 @@ void GradientScatter::Implementation::watch(size_t parameter) {
   watched_.emplace_back(std::move(node), key);
 }
 
-void GradientScatter::Implementation::begin(const Riders& riders) {
+void GradientScatter::Implementation::begin(const torch::Tensor& riders) {
   riders_ = riders;
   taken_.assign(names_.size(), 0);
   used_.assign(names_.size(), 0);
@@ -211,11 +212,11 @@ void GradientScatter::Implementation::send(Transfer& transfer) {
 }
 
 void GradientScatter::Implementation::put_riders(const Transfer& transfer) const {
-  auto own = at::zeros({rider_bytes_}, at::kByte);
-  auto* data = own.mutable_data_ptr<uint8_t>();
-  std::memcpy(data, riders_.data(), sizeof(Riders));
-  std::copy(used_.begin(), used_.end(), data + sizeof(Riders));
-  transfer.outgoing.narrow(1, transfer.chunk_bytes, rider_bytes_).copy_(own);
+  const auto rows = transfer.outgoing.narrow(1, transfer.chunk_bytes, rider_bytes_);
+  rows.narrow(1, 0, kRiderBytes).copy_(riders_.view(at::kByte));
+  if (!find_unused_) return;
+  rows.narrow(1, kRiderBytes, static_cast<int64_t>(used_.size()))
+      .copy_(at::tensor(at::ArrayRef<uint8_t>(used_), at::kByte));
 }
 
 /// Adds up what the ranks sent; the sum becomes the gradient of the slices.
@@ -242,16 +243,12 @@ void GradientScatter::Implementation::receive(size_t number) {
 }
 
 void GradientScatter::Implementation::receive_riders(const Transfer& transfer) {
-  const auto all =
-      transfer.incoming.narrow(1, transfer.chunk_bytes, rider_bytes_).cpu().contiguous();
-  riders_ = {};
-  for (int64_t rank = 0; rank < group_.world_size(); ++rank) {
-    const uint8_t* row = all.const_data_ptr<uint8_t>() + rank * rider_bytes_;
-    Riders one;
-    std::memcpy(one.data(), row, sizeof(Riders));
-    for (size_t i = 0; i < riders_.size(); ++i) riders_[i] += one[i];
-    for (size_t i = 0; i < used_.size(); ++i) used_[i] |= row[sizeof(Riders) + i];
-  }
+  const auto rows = transfer.incoming.narrow(1, transfer.chunk_bytes, rider_bytes_);
+  riders_ = rows.narrow(1, 0, kRiderBytes).contiguous().view(at::kDouble).sum(0);
+  if (!find_unused_) return;  // `take` counts all of them as used
+  const auto count = static_cast<int64_t>(used_.size());
+  const auto used = std::get<0>(rows.narrow(1, kRiderBytes, count).max(0)).cpu();
+  std::copy_n(used.const_data_ptr<uint8_t>(), count, used_.begin());
 }
 
 void GradientScatter::Implementation::give(size_t parameter, const torch::Tensor& sum) const {
@@ -277,7 +274,7 @@ void GradientScatter::Implementation::complete(bool has_loss) {
   send_complete();
 }
 
-GradientScatter::Riders GradientScatter::Implementation::finish(bool has_loss) {
+torch::Tensor GradientScatter::Implementation::finish(bool has_loss) {
   const at::NoGradGuard no_grad;
   is_running_ = false;
   complete(has_loss);
@@ -295,10 +292,8 @@ GradientScatter::GradientScatter(ProcessGroup& group, std::vector<std::string> n
     : implementation_(std::make_unique<Implementation>(group, std::move(names), parameters, options,
                                                        std::move(log))) {}
 GradientScatter::~GradientScatter() = default;
-void GradientScatter::begin(const Riders& riders) { implementation_->begin(riders); }
-GradientScatter::Riders GradientScatter::finish(bool has_loss) {
-  return implementation_->finish(has_loss);
-}
+void GradientScatter::begin(const torch::Tensor& riders) { implementation_->begin(riders); }
+torch::Tensor GradientScatter::finish(bool has_loss) { return implementation_->finish(has_loss); }
 int64_t GradientScatter::bytes() const { return implementation_->bytes(); }
 
 }  // namespace levin

@@ -23,9 +23,6 @@ namespace levin {
 ///     const auto sums = scatter.run(loss, riders, [&] { loss.backward(); });   // on every rank
 class GradientScatter {
  public:
-  /// Numbers of the caller that are summed beside the gradients.
-  using Riders = GradientReducer::Riders;
-
   /// `names` are the names of the parameters, in their order. Of `options`, only
   /// `find_unused_parameters` and `compression` have an effect. `log`, if not null, records every
   /// collective; the caller of `run` begins and finishes its steps. `group` and `parameters` must
@@ -38,11 +35,13 @@ class GradientScatter {
   GradientScatter& operator=(const GradientScatter&) = delete;
 
   /// Does the same as GradientReducer::run, except that afterwards the slices have the summed
-  /// gradients and the parameters have none. A collective. Throws ModuleError if a parameter got no
+  /// gradients and the parameters have none. A collective. With find_unused_parameters, the host
+  /// waits for the device to learn which ones were used. Throws ModuleError if a parameter got no
   /// gradient (unless find_unused_parameters is set), got one twice, or got a sparse one, and
   /// DistributedError if another rank is gone.
   template <class Backward>
-  Riders run(const torch::Tensor& loss, const Riders& riders, const Backward& backward) {
+  torch::Tensor run(const torch::Tensor& loss, const torch::Tensor& riders,
+                    const Backward& backward) {
     begin(riders);
     if (loss.defined()) backward();
     return finish(loss.defined());
@@ -53,8 +52,8 @@ class GradientScatter {
   int64_t bytes() const;
 
  private:
-  void begin(const Riders& riders);
-  Riders finish(bool has_loss);
+  void begin(const torch::Tensor& riders);
+  torch::Tensor finish(bool has_loss);
 
   class Implementation;
   std::unique_ptr<Implementation> implementation_;

@@ -39,7 +39,8 @@ class GroupRanks final : public Ranks {
   /// `any_after_step` costs much less.
   bool any(bool raised) override;
   /// Raises a flag, if `raised`, that the strategy sends with the next gradients, and waits for
-  /// nobody. Returns whether the last gradients brought that flag from any rank.
+  /// nobody. Returns whether the flags that the strategy has read since the last call have that
+  /// flag from any rank.
   bool any_after_step(std::string_view key, bool raised) override {
     return flags_.agreed(key, raised);
   }

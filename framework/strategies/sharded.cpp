@@ -73,9 +73,8 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
   }
 }
 
-GradientReducer::Riders ShardedStrategy::sum_gradients(const torch::Tensor& loss,
-                                                       const GradientReducer::Riders& riders,
-                                                       const std::function<void()>& backward) {
+torch::Tensor ShardedStrategy::sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
+                                             const std::function<void()>& backward) {
   if (scatter_) return scatter_->run(loss, riders, backward);
   const auto sums = DataParallelStrategy::sum_gradients(loss, riders, backward);
   give_slices_gradients();

@@ -60,9 +60,8 @@ class ShardedStrategy : public DataParallelStrategy {
  protected:
   void prepare_sums(const Module& module, std::vector<std::string> names,
                     std::vector<torch::Tensor> parameters) override;
-  GradientReducer::Riders sum_gradients(const torch::Tensor& loss,
-                                        const GradientReducer::Riders& riders,
-                                        const std::function<void()>& backward) override;
+  torch::Tensor sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
+                              const std::function<void()>& backward) override;
 
  private:
   void give_slices_gradients();

@@ -35,8 +35,8 @@ class SingleDeviceStrategy : public Strategy {
   /// while the GPU works on earlier batches (DeviceCopies).
   void to_device(Batch& batch) override;
   /// Returns `window_rows`, or 0 within a window. Does nothing if `loss` is undefined.
-  double backward(Module& module, const torch::Tensor& loss, double weight,
-                  std::optional<double> window_rows) override;
+  std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
+                                 std::optional<double> window_rows) override;
 
  private:
   at::Device device_;

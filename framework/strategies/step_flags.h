@@ -18,6 +18,11 @@ class Ranks;
 ///     flags.read(sums, ranks);                     // after it
 ///     if (flags.agreed("Timer", false)) stop();    // true on every rank if any rank was late
 ///
+/// If the sums are late, `read` may come as late as right before the next `write`, on all ranks.
+/// They then learn of the flag after the step after the next one. That answers all who have raised
+/// the flag until then, whether before or after `write`, so nobody is told twice of one occasion,
+/// and no flag is lost. What nobody has read when a fit ends is forgotten by `clear`.
+///
 /// Flags travel as a few numbers that are summed over ranks beside the gradients, so that a step in
 /// which no new key is raised needs no exchange of its own. From the second time on that a key is
 /// raised, it has a number of its own. The first time, only the last number says that some new key
@@ -25,7 +30,7 @@ class Ranks;
 /// new keys at the same step, and give each the next free number. Keys for which no number is left
 /// are exchanged by name each time they are raised.
 ///
-/// The strategy calls `write` and `read` around each reduction of gradients.
+/// The strategy calls `write` and `read` in turn, once each for every reduction of gradients.
 class StepFlags {
  public:
   /// How many numbers travel with each reduction. All but the last one may belong to a key.

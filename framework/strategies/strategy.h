@@ -83,10 +83,17 @@ class Strategy {
   ///
   /// `window_rows` is given with the last batch of a window only; it is the number of rows that
   /// this rank's gradients stand for. The gradients are then summed over ranks, which is a
-  /// collective, and the return value is the number of rows of all ranks together. Within a window
-  /// the return value means nothing.
-  virtual double backward(Module& module, const torch::Tensor& loss, double weight,
-                          std::optional<double> window_rows) = 0;
+  /// collective, and the return value is the number of rows of all ranks together. It is nothing if
+  /// the host knows only that there are some, because it would have to wait for the device to learn
+  /// how many; `scale_gradients` then uses the number. Within a window the return value means
+  /// nothing.
+  virtual std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
+                                         std::optional<double> window_rows) = 0;
+  /// Multiplies the gradients of `tensors` (`with_gradients`) by `full_rows` over the number of
+  /// rows of all ranks, on the device. To be called after a `backward` that ended a window and
+  /// returned nothing.
+  virtual void scale_gradients(const std::vector<torch::Tensor>& /*tensors*/,
+                               double /*full_rows*/) {}
   /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
   /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}

@@ -63,6 +63,13 @@ torch::Tensor words(int64_t step, int64_t rows) {
   return (numbers * 50).view({rows, 5});
 }
 
+/// Riders of which only the first isn't 0.
+torch::Tensor riders(double first = 0.0) {
+  auto all = torch::zeros({GradientReducer::kRiders}, torch::kDouble);
+  all[0] = first;
+  return all;
+}
+
 /// Three steps, the second of two micro-batches, with each rank's share of the rows.
 void expect_as_one(const std::vector<int64_t>& shares, const GradientReducerOptions& options) {
   SCOPED_TRACE(testing::Message() << testing::PrintToString(shares) << " unused "
@@ -96,10 +103,9 @@ void expect_as_one(const std::vector<int64_t>& shares, const GradientReducerOpti
       }
       whole.loss(words(step, total)).backward();
       const auto loss = shares[rank] > 0 ? net.loss(own(step)) : torch::Tensor();
-      GradientReducer::Riders riders{};
-      riders[0] = static_cast<double>(shares[rank]);
-      const auto sums = reducer.run(loss, riders, [&] { loss.backward(); });
-      EXPECT_EQ(sums[0], static_cast<double>(total));
+      const auto sums =
+          reducer.run(loss, riders(static_cast<double>(shares[rank])), [&] { loss.backward(); });
+      EXPECT_EQ(sums[0].item<double>(), static_cast<double>(total));
       const auto expected = whole.parameters();
       for (size_t i = 0; i < parameters.size(); ++i) {
         const auto& gradient = parameters[i].grad();
@@ -141,7 +147,7 @@ TEST_F(GradientReducerTest, sparse_gradients_keep_their_type_beside_compressed_o
                             find_sparse_gradients(net, parameters));
     whole.loss(words(1, 6)).backward();
     const auto loss = net.loss(words(1, 6).narrow(0, 3 * group.rank(), 3));
-    reducer.run(loss, {}, [&] { loss.backward(); });
+    reducer.run(loss, riders(), [&] { loss.backward(); });
     const auto sum = net.embedding->weight.grad().to_dense();
     EXPECT_LE((sum - whole.embedding->weight.grad()).abs().max().item<double>(), kTolerance);
   });
@@ -157,7 +163,7 @@ TEST_F(GradientReducerTest, an_embedding_nobody_used_gets_no_rows) {
     for (int step = 0; step < 2; ++step) {
       net.zero_grad();
       const auto loss = net.embedding(torch::arange(4)).pow(2).sum();
-      reducer.run(loss, {}, [&] { loss.backward(); });
+      reducer.run(loss, riders(), [&] { loss.backward(); });
       const auto& unused = net.bag->weight.grad();
       EXPECT_TRUE(!unused.defined() || unused._nnz() == 0);
       EXPECT_EQ(net.embedding->weight.grad().coalesce()._nnz(), 4);
@@ -180,8 +186,8 @@ std::vector<torch::Tensor> gradients_of(ProcessGroup& group,
                           .add(static_cast<double>(group.rank()))
                           .view({5, 37});
     const auto loss = net->forward(rows.to(torch::kFloat)).pow(2).sum();
-    const auto sums = reducer.run(loss, {1.0}, [&] { loss.backward(); });
-    EXPECT_EQ(sums[0], static_cast<double>(group.world_size()));
+    const auto sums = reducer.run(loss, riders(1.0), [&] { loss.backward(); });
+    EXPECT_EQ(sums[0].item<double>(), static_cast<double>(group.world_size()));
     for (const auto& parameter : net->parameters()) result.push_back(parameter.grad().clone());
   }
   return result;

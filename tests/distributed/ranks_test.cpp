@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -31,25 +33,23 @@ using test::ThreadRank;
 
 using Numbers = std::array<double, StepFlags::kNumbers>;
 
-/// The ranks of a run, which sum their flags' numbers step after step.
+/// The ranks of a run, which sum their flags' numbers step after step. If the sums are late, each
+/// step reads those of the step before.
 class Steps {
  public:
-  explicit Steps(size_t ranks) : flags_(ranks), gathered_(ranks, 0), meeting_(ranks) {}
+  explicit Steps(size_t ranks, bool are_late = false)
+      : are_late_(are_late), flags_(ranks), gathered_(ranks, 0), meeting_(ranks) {}
 
   StepFlags& rank(size_t r) { return flags_[r]; }
   /// One step; the number of times that names were exchanged in it.
   int take() {
-    Numbers sums{};
-    for (const auto& flags : flags_) {
-      Numbers own{};
-      flags.write(own);
-      for (size_t i = 0; i < sums.size(); ++i) sums[i] += own[i];
-    }
+    if (!are_late_) sum();
     test::in_threads(flags_.size(), [&](size_t r) {
       ThreadRank ranks(meeting_, r);
-      flags_[r].read(sums, ranks);
+      flags_[r].read(sums_, ranks);
       gathered_[r] = ranks.gathered;
     });
+    if (are_late_) sum();
     for (const int gathered : gathered_) EXPECT_EQ(gathered, gathered_.front());
     return gathered_.front();
   }
@@ -61,6 +61,16 @@ class Steps {
   }
 
  private:
+  void sum() {
+    sums_.fill(0.0);
+    for (const auto& flags : flags_) {
+      Numbers own{};
+      flags.write(own);
+      for (size_t i = 0; i < sums_.size(); ++i) sums_[i] += own[i];
+    }
+  }
+  bool are_late_;
+  Numbers sums_{};
   std::vector<StepFlags> flags_;
   std::vector<int> gathered_;
   Meeting meeting_;
@@ -136,19 +146,67 @@ TEST(StepFlags, forget_all_keys_when_cleared) {
   EXPECT_EQ(steps.told("a"), "..");
 }
 
+TEST(StepFlags, tell_late_sums_a_step_later_and_once_whoever_raises_meanwhile) {
+  Steps steps(3, /*are_late=*/true);
+  for (int again = 0; again < 2; ++again) {  // first by name, then by number
+    steps.rank(1).agreed("stop", true);
+    steps.take();
+    EXPECT_EQ(steps.told("stop"), "...") << "under way";
+    steps.rank(1).agreed("stop", true);
+    steps.rank(2).agreed("stop", true);
+    steps.take();
+    EXPECT_EQ(steps.told("stop"), "xxx");
+    for (int step = 0; step < 3; ++step) {
+      steps.take();
+      EXPECT_EQ(steps.told("stop"), "...") << "told again";
+    }
+  }
+}
+
+TEST(StepFlags, keep_for_late_sums_what_is_raised_when_told_of_an_earlier_flag) {
+  Steps steps(2, /*are_late=*/true);
+  steps.rank(0).agreed("stop", true);
+  steps.take();
+  steps.take();
+  EXPECT_EQ(steps.told("stop"), "xx");
+  steps.rank(1).agreed("stop", true);  // another occasion
+  steps.take();
+  EXPECT_EQ(steps.told("stop"), "..");
+  steps.take();
+  EXPECT_EQ(steps.told("stop"), "xx");
+}
+
+TEST(StepFlags, exchange_names_with_late_sums_at_the_step_that_reads_them) {
+  Steps steps(2, /*are_late=*/true);
+  steps.rank(0).agreed("a", true);
+  EXPECT_EQ(steps.take(), 0);
+  steps.rank(1).agreed("b", true);  // not written yet, but exchanged with the other name
+  EXPECT_EQ(steps.take(), 1);
+  EXPECT_EQ(steps.told("a") + steps.told("b"), "xxxx");
+  EXPECT_EQ(steps.take(), 0);
+  steps.rank(0).agreed("b", true);
+  for (const char* told : {"..", "xx", ".."}) {
+    EXPECT_EQ(steps.take(), 0);
+    EXPECT_EQ(steps.told("b"), told);
+  }
+}
+
 // --- the ranks of strategies, a thread each ---
 
-/// The ranks of data parallelism (0) and of the sharded stages.
-class RanksOfStrategy : public ::testing::TestWithParam<int64_t> {
+/// The ranks of data parallelism (0) and of the sharded stages, with sums that are late or not.
+class RanksOfStrategy : public ::testing::TestWithParam<std::tuple<int64_t, bool>> {
  protected:
+  static bool are_late() { return std::get<1>(GetParam()); }
   static void on_ranks(int64_t size, const std::function<void(Strategy&)>& work) {
     as_ranks(size, [&](const Cluster& cluster) {
+      const int64_t stage = std::get<0>(GetParam());
+      const DataParallelOptions options{.sums_are_late = are_late()};
       std::unique_ptr<Strategy> strategy;
-      if (GetParam() == 0) {
-        strategy = std::make_unique<DataParallelStrategy>(cluster, at::kCPU);
+      if (stage == 0) {
+        strategy = std::make_unique<DataParallelStrategy>(cluster, at::kCPU, options);
       } else {
-        strategy = std::make_unique<ShardedStrategy>(cluster, at::kCPU,
-                                                     ShardedOptions{.stage = GetParam()});
+        strategy = std::make_unique<ShardedStrategy>(
+            cluster, at::kCPU, ShardedOptions{.data_parallel = options, .stage = stage});
       }
       work(*strategy);
       strategy->ranks().barrier();
@@ -203,7 +261,8 @@ TEST_P(RanksOfStrategy, answer_twenty_keys_after_a_step_alike) {
     const auto points = make_points(16, static_cast<uint64_t>(ranks.rank()));
     const auto step = [&] {
       const auto loss = torch::cross_entropy_loss(module.forward(points.input), points.target);
-      EXPECT_EQ(strategy.backward(module, loss, 1.0 / 3.0, 16.0), 48.0);
+      const auto rows = strategy.backward(module, loss, 1.0 / 3.0, 16.0);
+      EXPECT_EQ(rows, are_late() ? std::nullopt : std::optional(48.0));
     };
     for (int64_t number = 0; number < 3; ++number) {
       for (int64_t i = 0; i < kKeys; ++i) {
@@ -212,6 +271,12 @@ TEST_P(RanksOfStrategy, answer_twenty_keys_after_a_step_alike) {
         EXPECT_FALSE(ranks.any_after_step("key " + std::to_string(key), raised));
       }
       step();
+      if (are_late()) {
+        for (int64_t key = 0; key < kKeys; ++key) {
+          EXPECT_FALSE(ranks.any_after_step("key " + std::to_string(key), false));
+        }
+        step();
+      }
       for (int64_t key = 0; key < kKeys; ++key) {
         EXPECT_EQ(ranks.any_after_step("key " + std::to_string(key), false), (key + number) % 4 < 3)
             << "key " << key << ", step " << number << ", rank " << ranks.rank();
@@ -221,6 +286,7 @@ TEST_P(RanksOfStrategy, answer_twenty_keys_after_a_step_alike) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Stage, RanksOfStrategy, ::testing::Values(0, 1, 2));
+INSTANTIATE_TEST_SUITE_P(Stage, RanksOfStrategy,
+                         ::testing::Combine(::testing::Values(0, 1, 2), ::testing::Bool()));
 
 }  // namespace levin::ranks_test

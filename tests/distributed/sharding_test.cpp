@@ -336,10 +336,11 @@ void train(Net& net, Strategy& strategy, Optimizer& optimizer, const Training& t
     const auto loss = rows > 0 ? net.loss(part.input, part.target) : torch::Tensor();
     window_rows += static_cast<double>(rows);
     const bool ends = (b + 1) % training.window == 0;
-    const double all_rows =
+    const auto given =
         strategy.backward(net, loss, static_cast<double>(rows) / static_cast<double>(training.rows),
                           ends ? std::optional(window_rows) : std::nullopt);
     if (!ends) continue;
+    const double all_rows = given.value();
     EXPECT_EQ(all_rows, static_cast<double>(training.rows * training.window));
     torch::NoGradGuard no_grad;
     for (const auto& one : with_gradients) {

@@ -106,4 +106,38 @@ TEST(OptimizersClip, bounds_that_cannot_be_are_refused) {
   EXPECT_THROW(levin::clip_grad_value({a}, -1.0), levin::ConfigError);
 }
 
+// The factor may be known only to the device.
+TEST(OptimizersClip, scaling_by_a_tensor_gives_the_bits_of_scaling_by_a_number) {
+  using Types = std::vector<torch::ScalarType>;
+  for (const Types& types : {Types{torch::kFloat}, Types{torch::kDouble}, Types{torch::kBFloat16},
+                             Types{torch::kFloat, torch::kDouble, torch::kHalf}}) {
+    for (const double factor : {10.0 / 7.0, 1.0, 1.0 / 3.0}) {
+      std::vector<torch::Tensor> parameters;
+      std::vector<torch::Tensor> expected;
+      for (const auto type : types) {
+        for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{{33, 7}, {}}) {
+          parameters.push_back(torch::zeros(shape, type).requires_grad_());
+          parameters.back().mutable_grad() = torch::randn(shape).to(type);
+          expected.push_back(parameters.back().grad() * factor);
+        }
+      }
+      parameters.push_back(torch::zeros({3}).requires_grad_());  // without a gradient
+      levin::scale_gradients(parameters, torch::tensor(factor, torch::kDouble));
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_TRUE(torch::equal(parameters[i].grad(), expected[i])) << i << " by " << factor;
+      }
+    }
+  }
+}
+
+TEST(OptimizersClip, scaling_by_a_tensor_scales_sparse_gradients) {
+  auto parameter = torch::zeros({4, 2}, torch::kDouble).requires_grad_();
+  const auto indices = torch::tensor({1, 3, 1}).view({1, 3});
+  parameter.mutable_grad() =
+      torch::sparse_coo_tensor(indices, torch::ones({3, 2}, torch::kDouble), {4, 2});
+  levin::scale_gradients({parameter}, torch::tensor(0.5, torch::kDouble));
+  EXPECT_TRUE(torch::equal(parameter.grad().to_dense().select(1, 0),
+                           torch::tensor({0.0, 1.0, 0.0, 0.5}, torch::kDouble)));
+}
+
 }  // namespace clip_test
