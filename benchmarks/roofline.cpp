@@ -3,7 +3,8 @@
 // and of all, and then the steps of all models, so that shares are those of one moment.
 //   roofline [ROUNDS=11] [SECONDS=0.3]
 // A step is bound by the longer of two times: that of its floating-point operations at the peak,
-// and that of reading its rows from memory once. The weights stay in the cache. The share is that
+// and that of reading its rows from memory once. The weights stay in the cache. Operations on rows
+// of bytes count as float32 ones, too, though a matrix unit may do them faster. The share is that
 // time divided by the time the step takes on one core. The last column divides the time with one
 // thread by the time with as many as there are cores.
 #include <cstdio>
