@@ -48,6 +48,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   Reader reader = loaders_[index].open(0, 0, parts_.strategy.rank_share());
   const int64_t rows_before = rows_;
   Batch batch;
+  bool is_placed = false;
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     const RankShare rank_share = parts_.strategy.rank_share();
@@ -58,6 +59,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
     rows_ += reader.global_rows();
     if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
     transfer(parts_, batch);
+    if (!std::exchange(is_placed, true)) keep_on_device(parts_, reader, batch, limit);
     step.begin(i, batch.loader_index());
     parts_.hooks.call_batch(BatchHook::predict_batch_start, &Hooks::on_predict_batch_start, batch,
                             step);
