@@ -113,11 +113,14 @@ class Reader {
 
   /// Copies the data set to `device`, and makes all later batches there, without workers. Returns
   /// whether the data live there now: they have to be a TensorDataset or a Subset of one, without a
-  /// transform, and take at most `most_bytes`. They are copied once for all readers.
+  /// transform, and take at most `most_bytes`. They are copied once for all readers, also of other
+  /// Subsets; whatever they take, a reader may use what is there already.
   bool reside(at::Device device, size_t most_bytes);
   /// Whether batches can be made by recorded work (ResidentBatches): the data live on a device, and
   /// this reader's rows are all rows.
   bool can_record() const;
+  /// The number of further batches in this epoch that are full; for data of known size.
+  int64_t full_batches_left() const;
   /// Gets ready to record; call it before the recording begins. Gives `batch` the tensors that
   /// recorded work will write, of batch_size rows.
   void begin_recording(Batch& batch);

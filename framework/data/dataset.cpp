@@ -1,5 +1,6 @@
 #include <levin/framework/data/dataset.h>
 
+#include <c10/core/InferenceMode.h>
 #include <levin/framework/core/error.h>
 
 #include <algorithm>
@@ -108,10 +109,16 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
   out.row_ids().assign(rows.begin(), rows.end());
 }
 
-std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device) const {
+std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device, size_t most_bytes) const {
   const std::lock_guard lock(elsewhere_.mutex);
   auto there = elsewhere_.there.lock();
   if (there && there->entries_.front().second.source().device() == device) return there;
+  size_t bytes = 0;
+  for (const auto& [name, rows] : entries_) bytes += rows.source().nbytes();
+  if (bytes > most_bytes) return nullptr;
+  // A prediction may copy the data first, but a training step couldn't use inference tensors.
+  std::optional<c10::InferenceMode> normal_mode;
+  if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
   NamedTensors tensors;
   for (const auto& [name, rows] : entries_) {
     tensors.emplace_back(name, rows.source().to(device));

@@ -3,7 +3,9 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/batch.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -101,9 +103,11 @@ class TensorDataset : public Dataset {
   const NamedRows& entries() const { return entries_; }
 
   /// The same data set with its tensors on `device`, and the same names and scales. While somebody
-  /// holds the result, every call for that device returns the same one. Throws LibTorch's error if
-  /// the device lacks the memory.
-  std::shared_ptr<const TensorDataset> on(at::Device device) const;
+  /// holds the result, every call for that device returns the same one. Null if the tensors would
+  /// have to be copied there and take more than `most_bytes`. Throws LibTorch's error if the device
+  /// lacks the memory.
+  std::shared_ptr<const TensorDataset> on(
+      at::Device device, size_t most_bytes = std::numeric_limits<size_t>::max()) const;
 
  private:
   // What `on` returned last. A copy of the data set begins without it.

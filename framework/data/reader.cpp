@@ -4,6 +4,7 @@
 #include <levin/framework/data/prefetch_ring.h>
 #include <levin/framework/data/resident_batches.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -31,6 +32,9 @@ class Reader::Implementation {
   void leave_rows_in_place(bool in_place);
   bool reside(at::Device device, size_t most_bytes);
   bool can_record() const { return resident_ != nullptr && is_only_rank_ && size_; }
+  int64_t full_batches_left() const {
+    return ahead_ ? 0 : std::max<int64_t>(0, order_size_ / rows_a_batch_ - position_);
+  }
   void begin_recording(Batch& batch);
   bool next_recorded();
 
@@ -163,10 +167,8 @@ bool Reader::Implementation::reside(at::Device device, size_t most_bytes) {
   if (source_.has_transform()) return false;
   auto memory = find_in_memory(dataset_);
   if (memory.tensors == nullptr) return false;
-  size_t bytes = 0;
-  for (const auto& [name, rows] : memory.tensors->entries()) bytes += rows.source().nbytes();
-  if (bytes > most_bytes) return false;
-  resident_ = memory.tensors->on(device);
+  resident_ = memory.tensors->on(device, most_bytes);
+  if (resident_ == nullptr) return false;
   resident_rows_ = std::move(memory.rows);
   if (resident_rows_.empty()) {
     source_.set_dataset(resident_);
@@ -194,14 +196,11 @@ void Reader::Implementation::begin_recording(Batch& batch) {
 }
 
 bool Reader::Implementation::next_recorded() {
-  const int64_t first = position_ * rows_a_batch_;
-  if (recorded_ == nullptr || ahead_ || known_end() || first + rows_a_batch_ > order_size_) {
-    return false;
-  }
+  if (recorded_ == nullptr || full_batches_left() == 0) return false;
   if (!started_) start();
   if (recorded_epoch_ != epoch_) recorded_->begin_epoch();
   recorded_epoch_ = epoch_;
-  recorded_->prepare(first);
+  recorded_->prepare(position_ * rows_a_batch_);
   global_rows_ = rows_a_batch_;
   ++position_;
   return true;
@@ -227,6 +226,7 @@ bool Reader::reside(at::Device device, size_t most_bytes) {
   return implementation_->reside(device, most_bytes);
 }
 bool Reader::can_record() const { return implementation_->can_record(); }
+int64_t Reader::full_batches_left() const { return implementation_->full_batches_left(); }
 void Reader::begin_recording(Batch& batch) { implementation_->begin_recording(batch); }
 void Reader::record(Batch& batch) { implementation_->recorded_->record(batch); }
 bool Reader::next_recorded() { return implementation_->next_recorded(); }

@@ -233,6 +233,15 @@ torch::Tensor Rows::chosen(const torch::Tensor& numbers) const {
   return scale_ ? selected.to(at::kFloat).sub_(scale_->zero_point).mul_(scale_->scale) : selected;
 }
 
+// A copy of `count` rows of `source_` from row `first` on. It needs no row numbers on the device.
+torch::Tensor Rows::copied_slice(int64_t first, int64_t count) const {
+  Rows slice(source_.narrow(0, first, count));
+  slice.scale_ = scale_;
+  auto dense = at::empty(shape_of(count, row_shape()), source_.options().dtype(dtype()));
+  slice.copy_to(dense);
+  return dense;
+}
+
 void Rows::copy_to(const torch::Tensor& to) const {
   const auto view = device_view();
   if (view && kernels::cuda::are_built()) {
@@ -257,7 +266,10 @@ bool Rows::is_plain() const { return is_sealed_plain_ || is_plain_memory(source_
 void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
   const torch::Tensor& source = from.source_;
   if (!from.is_plain()) {
-    *this = Rows(from.chosen(numbers_there(source, numbers)));
+    const bool is_slice = !numbers.empty() && are_consecutive(numbers) &&
+                          source.layout() == at::kStrided && !source.requires_grad();
+    *this = Rows(is_slice ? from.copied_slice(numbers.front(), static_cast<int64_t>(numbers.size()))
+                          : from.chosen(numbers_there(source, numbers)));
     return;
   }
   allocate(static_cast<int64_t>(numbers.size()), from.row_shape(), from.dtype());

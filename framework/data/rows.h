@@ -120,6 +120,7 @@ class Rows {
   bool is_plain() const;
   std::optional<kernels::RowView> described() const;
   torch::Tensor chosen(const torch::Tensor& numbers) const;
+  torch::Tensor copied_slice(int64_t first, int64_t count) const;
   // Becomes a copy of those rows of `from.source_`.
   void copy(const Rows& from, std::span<const int64_t> numbers);
 

@@ -1,5 +1,7 @@
 #include <levin/framework/data/training_data.h>
 
+#include <algorithm>
+
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -28,8 +30,13 @@ bool TrainingData::reside(at::Device device, size_t most_bytes) {
   return all;
 }
 
+int64_t TrainingData::full_batches_left() const {
+  const int64_t left = readers_[0].full_batches_left();
+  return limit_ ? std::min(left, *limit_ - position_) : left;
+}
+
 bool TrainingData::next_recorded() {
-  if ((limit_ && position_ >= *limit_) || !readers_[0].next_recorded()) return false;
+  if (full_batches_left() == 0 || !readers_[0].next_recorded()) return false;
   ++position_;
   return true;
 }

@@ -30,6 +30,7 @@ class TrainingData {
   bool reside(at::Device device, size_t most_bytes);
   /// The same functions as those of Reader, for the case of a single loader.
   bool can_record() const { return readers_.size() == 1 && readers_[0].can_record(); }
+  int64_t full_batches_left() const;
   void begin_recording(Batch& batch) { readers_[0].begin_recording(batch); }
   void record(Batch& batch) { readers_[0].record(batch); }
   bool next_recorded();

@@ -105,15 +105,15 @@ class LoggedValues {
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
   // A step that is recorded once and then repeated (DeviceGraph) calls `log` only while it is
-  // recorded. The recorded work begins with begin_recorded and ends with end_recorded; in between,
-  // `log` only enqueues what the device has to do. Around each replay, the loop calls
-  // prepare_recorded and, for each step of it, repeat_recorded, which do the host's half.
+  // recorded. The recorded work begins each batch of the step with begin_recorded and ends with
+  // end_recorded; in between, `log` only enqueues what the device has to do. Around each replay,
+  // the loop calls prepare_recorded and, for each step of it, repeat_recorded, which do the host's
+  // half.
 
-  /// Makes the memory of all sums that such a step adds to; to be called before it is recorded,
-  /// with the device that it runs on.
+  /// Makes the memory on `device` of all sums that such a step adds to, before it is recorded.
   void begin_recording(at::Device device);
-  /// `rows`: those of each batch.
-  void begin_recorded(int64_t rows);
+  /// `rows`: those of each batch. `is_first`: the batch begins the step.
+  void begin_recorded(int64_t rows, bool is_first);
   /// Throws ModuleError if a tensor was changed after it was logged.
   void end_recorded();
   /// In place of end_recorded, after an error.

@@ -47,6 +47,21 @@ double* memory_of(const torch::Tensor& sum) {
   return sum.defined() ? sum.mutable_data_ptr<double>() : nullptr;
 }
 
+/// Adds the values to their sums, unless an optimizer has done so, and forgets them.
+void add_deferred(std::vector<DeferredValue>& deferred) {
+  if (deferred.empty()) return;
+  kernels::cuda::log_deferred(current_stream(deferred.front().value.device()));
+  for (const auto& [name, value, version] : deferred) {
+    if (value._version() == version) continue;
+    throw ModuleError::contract(
+        fmt::format("log(\"{}\")", name),
+        "the tensor was changed in place after it was logged, in a step that is captured in a CUDA "
+        "graph",
+        "log a clone() of it, or set cuda_graph = off");
+  }
+  deferred.clear();
+}
+
 }  // namespace
 
 void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double weight) {
@@ -57,6 +72,7 @@ void LoggedValues::add_on_device(Slot& slot, const torch::Tensor& value, double 
     const bool is_first = std::none_of(recorded_.begin(), recorded_.end(),
                                        [&](const Recorded& one) { return one.slot == place; });
     recorded_.push_back({place, weight});
+    if (!is_first) add_deferred(deferred_);  // a value to which this one is added may be among them
     combine_there(slot, value, weight, /*opens_window=*/slot.on_step && is_first, &deferred_);
     return;
   }
@@ -120,27 +136,18 @@ void LoggedValues::begin_recording(at::Device device) {
   for (auto& slot : slots_) make_sums(slot, device);
 }
 
-void LoggedValues::begin_recorded(int64_t rows) {
+void LoggedValues::begin_recorded(int64_t rows, bool is_first) {
   cursor_ = 0;
   rows_ = rows;
   is_recording_ = true;
+  if (!is_first) return;
   recorded_.clear();
   deferred_.clear();
 }
 
 void LoggedValues::end_recorded() {
   is_recording_ = false;
-  if (deferred_.empty()) return;
-  kernels::cuda::log_deferred(current_stream(deferred_.front().value.device()));
-  for (const auto& [name, value, version] : deferred_) {
-    if (value._version() == version) continue;
-    throw ModuleError::contract(
-        fmt::format("log(\"{}\")", name),
-        "the tensor was changed in place after it was logged, in a step that is captured in a CUDA "
-        "graph",
-        "log a clone() of it, or set cuda_graph = off");
-  }
-  deferred_.clear();
+  add_deferred(deferred_);
 }
 
 void LoggedValues::drop_recorded() {

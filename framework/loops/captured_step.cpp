@@ -55,7 +55,15 @@ std::string CapturedStep::obstacle() const {
     return "a step has no optimizer, or one that evaluates its closure again";
   }
   if (parts_.profiler != nullptr) return "a profiler measures the parts of a step";
-  if (parts_.options.accumulate_grad_batches > 1) return "gradients are accumulated over batches";
+  if (parts_.options.accumulate_grad_batches > 1) {
+    constexpr const char* kWindows = "gradients are accumulated over batches, and ";
+    if (parts_.options.data_on_device == "off") {
+      return fmt::format("{}data_on_device = off keeps these elsewhere", kWindows);
+    }
+    if (parts_.hooks.has_callback(BatchHook::train_batch_end)) {
+      return fmt::format("{}a callback has a hook after each", kWindows);
+    }
+  }
   if (parts_.options.detect_anomaly) return "detect_anomaly looks at each operation";
   for (const auto hook :
        {BatchHook::train_batch_start, BatchHook::before_zero_grad, BatchHook::before_backward,
@@ -99,27 +107,30 @@ void CapturedStep::begin_epoch() {
 }
 
 bool CapturedStep::is_ready() {
-  if (single_.graph != nullptr && !is_up_to_date()) forget();
-  return is_on_ && parts_.run.progress().accumulate == 1 && training_step_.window_batches() == 0 &&
+  if (single_.graph != nullptr && (window_ != window() || !is_up_to_date())) forget();
+  return is_on_ && training_step_.window_batches() == 0 &&
          (single_.graph != nullptr || may_record());
 }
 
-int64_t CapturedStep::next(int64_t most) {
+int64_t CapturedStep::next(int64_t quiet) {
   if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return 0;
+  if (window() > 1 && quiet == 0) return 0;
+  const int64_t full_windows = data_.full_batches_left() / window();
+  if (full_windows == 0) return 0;
   const bool is_first = single_.graph == nullptr;
+  const int64_t many = std::max<int64_t>(1, kMany / window());
+  const int64_t steps = !is_first && std::min(quiet, full_windows) >= many ? many : 1;
   if (is_first) data_.begin_recording(batch_);
-  if (!data_.next_recorded()) return 0;
-  const int64_t rows = data_.global_rows();
-  if (is_first) record(single_, 1, rows, /*from_resident_data=*/true);
-  if (is_first || most < kMany) return 1;
-  if (many_.graph == nullptr) record(many_, kMany, rows, /*from_resident_data=*/true);
-  int64_t count = 1;
-  while (count < kMany && data_.next_recorded()) ++count;
-  return count;
+  for (int64_t i = 0; i < steps * window(); ++i) data_.next_recorded();
+  Graph& graph = steps > 1 ? many_ : single_;
+  if (graph.graph == nullptr)
+    record(graph, steps, data_.global_rows(), /*from_resident_data=*/true);
+  return steps;
 }
 
 bool CapturedStep::takes(const Batch& batch) {
-  if (!is_ready() || batch.rows() == 0 || batch.rows() != data_.global_rows()) return false;
+  if (!is_ready() || window() > 1 || batch.rows() == 0 || batch.rows() != data_.global_rows())
+    return false;
   if (data_.can_record() && leaves_batches(parts_))
     return false;  // the graph makes its own batches
   const auto& entries = batch.entries();
@@ -147,12 +158,14 @@ bool CapturedStep::takes(const Batch& batch) {
 
 void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data) {
   graph.graph = parts_.strategy.make_graph();
+  window_ = window();
   const auto work = [this, &graph, steps, rows, from_resident_data] {
-    for (int64_t i = 0; i < steps; ++i) {
+    for (int64_t i = 0; i < steps * window_; ++i) {
+      const bool window_ends = (i + 1) % window_ == 0;
       if (from_resident_data) data_.record(batch_);
-      metrics_.begin_recorded(rows);
-      training_step_.run(batch_, step_, rows, /*window_ends=*/true);
-      metrics_.end_recorded();
+      metrics_.begin_recorded(rows, /*is_first=*/i % window_ == 0);
+      training_step_.run(batch_, step_, rows, window_ends);
+      if (window_ends) metrics_.end_recorded();
     }
     graph.loss = training_step_.loss();
   };
@@ -185,8 +198,8 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
 
 void CapturedStep::run(int64_t steps) {
   metrics_.prepare_recorded();
-  last_ = steps == kMany ? &many_ : &single_;
-  for (int64_t done = 0; done < steps; done += steps == kMany ? kMany : 1) last_->graph->replay();
+  last_ = steps > 1 ? &many_ : &single_;
+  last_->graph->replay();
   if (has_gradients_ != last_) use_gradients_of(*last_);
 }
 

@@ -18,7 +18,7 @@ namespace levin {
 ///
 ///     CapturedStep captured(parts, optimizers, data, training_step, metrics, step);
 ///     while (...) {
-///       if (const int64_t steps = captured.next(most)) {    // the data live on the device
+///       if (const int64_t steps = captured.next(quiet)) {    // the data live on the device
 ///         captured.run(steps);
 ///       } else if (read(batch)) {
 ///         captured.takes(batch) ? captured.run(1) : train_on(batch);
@@ -27,7 +27,9 @@ namespace levin {
 ///
 /// The first steps of a fit aren't recorded, so that everything that a step makes only once exists:
 /// the optimizer's state, the accumulators of autograd, the workspaces of cuBLAS. A batch that
-/// isn't full is trained on without the graph. Gradients are those of the graph's own memory after
+/// isn't full is trained on without the graph. If gradients are accumulated, a graph trains on a
+/// whole window of batches, which it makes itself; a window that isn't full, or whose batches hooks
+/// get, is trained on without it. Gradients are those of the graph's own memory after
 /// each replay; they are written anew in each, so nothing has to be set to zero.
 class CapturedStep {
  public:
@@ -36,14 +38,16 @@ class CapturedStep {
   CapturedStep(LoopParts parts, Optimizers& optimizers, TrainingData& data,
                TrainingStep& training_step, LoggedValues& metrics, StepControl& step);
 
-  /// How many steps a graph has if the host has nothing to do between them. Then it needs one start
-  /// for all of them, which takes longer than a small step.
+  /// How many batches a graph trains on if the host has nothing to do between its steps. Then it
+  /// needs one start for all of them, which takes longer than a small step.
   static constexpr int64_t kMany = 16;
 
-  /// Goes on to the next batches, as many as `run` can make and train on at a time, but at most
-  /// `most`; returns their number, 1 or kMany. Records a step when it is called for the first time
-  /// after the warm-up. If the next batch can't be made by `run`, returns 0 and does nothing.
-  int64_t next(int64_t most);
+  /// Goes on to the batches of the next steps, as many as `run` can make and train on at a time,
+  /// and returns the number of these steps: 1, or as many as have kMany batches together, if that
+  /// isn't more than `quiet`. In so many steps, the host has nothing to do; 0 says that hooks get
+  /// each batch. Records a step when it is called for the first time after the warm-up. If `run`
+  /// can't make the batches of the next step, returns 0 and does nothing.
+  int64_t next(int64_t quiet);
   /// Whether `run` can train on `batch`, which was read and is on the device; copies it to where
   /// the recorded step reads it.
   bool takes(const Batch& batch);
@@ -92,6 +96,7 @@ class CapturedStep {
   bool is_ready();
   bool may_record() const;
   void record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data);
+  int64_t window() const { return parts_.run.progress().accumulate; }
   void use_gradients_of(const Graph& graph);
 
   LoopParts parts_;
@@ -104,6 +109,7 @@ class CapturedStep {
   int64_t eager_steps_ = 0;
   Graph single_;
   Graph many_;
+  int64_t window_ = 1;      // batches of each step of the graphs
   Graph* last_ = &single_;  // that was replayed last
   const Graph* has_gradients_ =
       nullptr;  // whose gradients the parameters have; null: an eager step's

@@ -1,6 +1,7 @@
 #include <levin/framework/loops/evaluation_loop.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/loops/limits.h>
@@ -98,6 +99,7 @@ MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
   parts_.hooks.call(hooks.start, run);
   parts_.hooks.call(hooks.epoch_start, run);
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, smaller(limits_[i], most), step);
+  has_placed_data_ = has_placed_data_ || stage != Stage::sanity_check;
   parts_.hooks.call(hooks.epoch_end, run);
   MetricMap result = publish_epoch_values(parts_, metrics_);
   if (stage == Stage::sanity_check) {
@@ -119,10 +121,12 @@ void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, Step
   }
   Reader& reader = readers_[index];
   Batch batch;
+  bool is_placed = has_placed_data_ || parts_.run.stage() == Stage::sanity_check;
   for (int64_t i = 0; (!most || i < *most) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
     transfer(parts_, batch);
+    if (!std::exchange(is_placed, true)) keep_on_device(parts_, reader, batch, most);
     metrics_.begin_window();
     metrics_.begin_batch(batch.rows(), batch.loader_index(), static_cast<int64_t>(loaders_.size()));
     step.begin(i, batch.loader_index());

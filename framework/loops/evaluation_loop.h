@@ -16,7 +16,9 @@ namespace levin {
 ///     MetricMap metrics = loop.run(Stage::test);          // on every rank
 ///
 /// A loop may make any number of passes. It opens its readers in the first pass that reads them,
-/// and rewinds them for the next one, so that their threads and buffers are made only once.
+/// and rewinds them for the next one, so that their threads and buffers are made only once. In the
+/// first pass that isn't a sanity check, data that can live on the device are copied there
+/// (keep_on_device), so in a fit those of the training come first.
 class EvaluationLoop {
  public:
   /// Reads `loaders` one after another and takes at most `limit` batches of each. `limit` is the
@@ -48,7 +50,8 @@ class EvaluationLoop {
   std::vector<std::optional<int64_t>> limits_;  // batches of each loader; nothing: no limit
   std::vector<Reader> readers_;                 // opened in the first pass, then rewound
   LoggedValues metrics_;
-  int64_t batches_seen_ = 0;  // over all passes; the step of the loggers' rows
+  bool has_placed_data_ = false;  // it is known where the data stay
+  int64_t batches_seen_ = 0;      // over all passes; the step of the loggers' rows
 };
 
 /// Puts a module and all its children into evaluation mode while this object exists. The destructor

@@ -1,7 +1,6 @@
 #include <levin/framework/loops/fit_loop.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,7 +12,6 @@
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
-#include <levin/framework/tensor/device.h>
 
 namespace levin {
 namespace {
@@ -215,33 +213,34 @@ void FitLoop::train_batch(Batch& batch) {
 /// Trains on the batches that the captured steps make themselves.
 void FitLoop::train_captured(int64_t steps) {
   const Batch& batch = captured_step_.batch();
-  if (steps == 1) {
+  const int64_t window = parts_.run.progress().accumulate;
+  if (steps == 1 && window == 1) {
     if (begin_batch(batch)) run_captured(batch, at_end());
     return;
   }
+  at_boundary_ = false;
   captured_step_.run(steps);
-  stepped_ = true;
   loss_ = captured_step_.loss();
-  for (int64_t i = 0; i < steps; ++i) {
-    metrics_.begin_window();
+  for (int64_t i = 0; i < steps * window; ++i) {
+    stepped_ = (i + 1) % window == 0;
+    if (i % window == 0) metrics_.begin_window();
     metrics_.begin_batch(batch.rows(), 0, 1);
-    metrics_.repeat_recorded();
+    if (stepped_) metrics_.repeat_recorded();
     count_batch();
+    validation_due_ = validation_due_ || validation_.is_due(/*is_last=*/false);
   }
+  if (at_end()) schedules_.advance(Interval::epoch);
   log_step();
 }
 
-/// How many of the next steps ask nothing of the host between them: no hook, row, validation, limit
-/// or schedule.
+/// How many of the next steps ask nothing of the host before they are done, but at least 1: no row,
+/// validation, limit or schedule. 0 if hooks get each batch.
 int64_t FitLoop::quiet_steps() const {
-  const auto& hooks = parts_.hooks;
+  if (hooks_see_batches(parts_)) return 0;
+  if (schedules_.acts(Interval::step) || stopping_.is_watching() || !num_batches_) return 1;
   const Progress& progress = parts_.run.progress();
-  const bool is_watched = hooks.has_callback(BatchHook::train_batch_start) ||
-                          hooks.has_callback(BatchHook::train_batch_end) ||
-                          !parts_.module.ignores_batches() || schedules_.acts(Interval::step) ||
-                          stopping_.is_watching();
-  if (is_watched || !num_batches_) return 1;
-  int64_t most = std::min(CapturedStep::kMany, *num_batches_ - progress.batch - 1);
+  const int64_t window = progress.accumulate;
+  int64_t most = std::min(CapturedStep::kMany, (*num_batches_ - progress.batch - 1) / window);
   const int64_t every = parts_.options.log_every_n_steps;
   if (every > 0 && !parts_.loggers.empty()) {
     most = std::min(most, every - progress.global_step % every);
@@ -249,7 +248,9 @@ int64_t FitLoop::quiet_steps() const {
   if (parts_.options.max_steps >= 0) {
     most = std::min(most, parts_.options.max_steps - progress.global_step);
   }
-  return std::min(most, validation_.steps_until_due(most));
+  // A validation that comes due within a window waits for its end.
+  const int64_t batches = validation_.batches_until_due(most * window);
+  return std::max<int64_t>(1, std::min(most, (batches + window - 1) / window));
 }
 
 void FitLoop::run_captured(const Batch& batch, bool is_last) {
@@ -294,12 +295,9 @@ void FitLoop::end_batch(const Batch& batch, bool is_last) {
 /// that.
 void FitLoop::keep_data_on_device() {
   has_placed_data_ = true;
-  const at::Device device = parts_.strategy.device();
-  const std::string& option = parts_.options.data_on_device;
-  const bool is_wanted = option == "on";
-  if (option == "off" || (!is_wanted && (device.is_cpu() || !leaves_batches(parts_)))) return;
-  const size_t most = is_wanted ? std::numeric_limits<size_t>::max() : free_memory(device) / 2;
-  if (data_.reside(device, most) || !is_wanted) return;
+  const auto room = room_for_data(parts_);
+  if (!room || data_.reside(parts_.strategy.device(), *room)) return;
+  if (parts_.options.data_on_device != "on") return;
   throw ConfigError::conflict(
       "data_on_device = on, but the training data aren't tensors in memory, or have a transform",
       "set data_on_device to auto or off");

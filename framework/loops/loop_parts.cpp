@@ -1,5 +1,10 @@
 #include <levin/framework/loops/loop_parts.h>
 
+#include <algorithm>
+#include <limits>
+
+#include <levin/framework/tensor/device.h>
+
 namespace levin {
 
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch) {
@@ -18,6 +23,33 @@ void transfer(const LoopParts& parts, Batch& batch) {
 
 bool leaves_batches(const LoopParts& parts) {
   return parts.data.leaves_batches() && parts.module.leaves_batches();
+}
+
+bool hooks_see_batches(const LoopParts& parts) {
+  return parts.hooks.has_callback(BatchHook::train_batch_start) ||
+         parts.hooks.has_callback(BatchHook::train_batch_end) || !parts.module.ignores_batches();
+}
+
+std::optional<size_t> room_for_data(const LoopParts& parts) {
+  const at::Device device = parts.strategy.device();
+  const std::string& option = parts.options.data_on_device;
+  if (option == "on") return std::numeric_limits<size_t>::max();
+  if (option == "off" || device.is_cpu() || !leaves_batches(parts)) return {};
+  return free_memory(device) / 2;
+}
+
+void keep_on_device(const LoopParts& parts, Reader& reader, const Batch& first,
+                    std::optional<int64_t> limit) {
+  auto room = room_for_data(parts);
+  const auto batches = reader.size();
+  if (!room || !batches || !leaves_batches(parts)) return;
+  if (parts.options.data_on_device != "on") {
+    size_t bytes = 0;
+    for (const auto& [name, rows] : first.entries()) bytes += rows.nbytes();
+    const int64_t pass = std::min(*batches, limit.value_or(*batches));
+    room = std::min(*room, bytes * static_cast<size_t>(pass));
+  }
+  reader.reside(parts.strategy.device(), *room);
 }
 
 }  // namespace levin

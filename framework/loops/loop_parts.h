@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <levin/framework/data/datamodule.h>
@@ -59,5 +62,20 @@ void transfer(const LoopParts& parts, Batch& batch);
 /// Whether `transfer` only moves batches, because neither the data module nor the module changes
 /// them. Known once a batch was transferred.
 bool leaves_batches(const LoopParts& parts);
+
+/// Whether a hook of a callback or of the module gets each training batch. Known once such a batch
+/// was trained on.
+bool hooks_see_batches(const LoopParts& parts);
+
+/// The bytes of a data set that the strategy's device may hold, as the option data_on_device says:
+/// no value if it shall hold none. Known once a batch was transferred.
+std::optional<size_t> room_for_data(const LoopParts& parts);
+
+/// Lets `reader` make its later batches on the strategy's device, if that is wanted, its data can
+/// live there and nothing changes batches before they are moved. With data_on_device = auto, data
+/// that aren't there yet must also have no more bytes than the batches of a pass, which are moved
+/// otherwise. `first` is a batch that was transferred, and a pass reads at most `limit` of them.
+void keep_on_device(const LoopParts& parts, Reader& reader, const Batch& first,
+                    std::optional<int64_t> limit);
 
 }  // namespace levin

@@ -1,5 +1,7 @@
 #include <levin/framework/loops/predict_loop.h>
 
+#include <utility>
+
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
@@ -18,7 +20,7 @@ PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders)
 NamedTensors PredictLoop::run() {
   read_all();
   NamedTensors result;  // made outside inference mode: ordinary tensors
-  for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts));
+  for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts.take()));
   return parts_.strategy.gather_rows(std::move(result), positions_);
 }
 
@@ -46,6 +48,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   Reader reader = loaders_[index].open(0, 0, parts_.strategy.rank_share());
   const int64_t rows_before = rows_;
   Batch batch;
+  bool is_placed = false;
   for (int64_t i = 0; (!limit || i < *limit) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
     const RankShare rank_share = parts_.strategy.rank_share();
@@ -56,23 +59,24 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
     rows_ += reader.global_rows();
     if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
     transfer(parts_, batch);
+    if (!std::exchange(is_placed, true)) keep_on_device(parts_, reader, batch, limit);
     step.begin(i, batch.loader_index());
     parts_.hooks.call_batch(BatchHook::predict_batch_start, &Hooks::on_predict_batch_start, batch,
                             step);
-    const NamedTensors outputs = [&] {
+    NamedTensors outputs = [&] {
       const ProfilePart profiled(parts_.profiler, Part::forward);
       return parts_.run_step([&] { return parts_.module.predict_step(batch, step); });
     }();
     ++parts_.run.progress().batch;
-    collect(outputs);
     parts_.hooks.call_batch(BatchHook::predict_batch_end, &Hooks::on_predict_batch_end, outputs,
                             batch, step);
+    collect(std::move(outputs));
   }
 }
 
-void PredictLoop::collect(const NamedTensors& outputs) {
+void PredictLoop::collect(NamedTensors outputs) {
   if (collected_.empty()) {
-    for (const auto& [name, tensor] : outputs) collected_.push_back({name, {}});
+    for (const auto& [name, tensor] : outputs) collected_.emplace_back(name, HostCopies());
   }
   if (outputs.size() != collected_.size()) {
     throw ModuleError::contract("predict_step",
@@ -88,7 +92,7 @@ void PredictLoop::collect(const NamedTensors& outputs) {
                       collected_[i].first),
           "return the same names for every batch");
     }
-    collected_[i].second.push_back(outputs[i].second.detach().cpu());
+    collected_[i].second.add(std::move(outputs[i].second));
   }
 }
 

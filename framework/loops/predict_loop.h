@@ -1,9 +1,10 @@
 #pragma once
 
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <levin/framework/data/host_copies.h>
 #include <levin/framework/loops/loop_parts.h>
 
 namespace levin {
@@ -14,8 +15,9 @@ namespace levin {
 ///     PredictLoop loop(parts, data.predict_dataloader());
 ///     NamedTensors outputs = loop.run();        // on every rank; once for each loop
 ///
-/// Batches are moved to the strategy's device, and each output is copied to the CPU right away, so
-/// the device needn't hold the outputs of all batches.
+/// Batches are moved to the strategy's device, or made there (data_on_device). Each output is
+/// copied to the CPU behind the work of its batch (HostCopies), so the device needn't hold the
+/// outputs of all batches, and doesn't wait for the host.
 class PredictLoop {
  public:
   /// Takes `loaders`, which are read one after another; nothing is read yet.
@@ -33,12 +35,12 @@ class PredictLoop {
  private:
   void read_all();
   void read_loader(size_t index, StepControl& step);
-  void collect(const NamedTensors& outputs);
+  void collect(NamedTensors outputs);
 
   LoopParts parts_;
   DataLoaders loaders_;
   LoggedValues metrics_;  // stays empty: predict logs nothing
-  std::vector<std::pair<std::string, std::vector<torch::Tensor>>> collected_;
+  std::vector<std::pair<std::string, HostCopies>> collected_;
   std::vector<int64_t> positions_;  // of this rank's rows among all
   int64_t rows_ = 0;                // over all ranks
 };

@@ -40,12 +40,12 @@ bool Validation::is_due(bool is_last) const {
   return schedule_.is_due(progress.epoch, progress.batch, total_batches_, is_last);
 }
 
-int64_t Validation::steps_until_due(int64_t most) const {
+int64_t Validation::batches_until_due(int64_t most) const {
   if (!has_batches()) return most;
   const Progress& progress = parts_.run.progress();
-  for (int64_t steps = 1; steps < most; ++steps) {
-    if (schedule_.is_due(progress.epoch, progress.batch + steps, total_batches_ + steps, false)) {
-      return steps;
+  for (int64_t count = 1; count < most; ++count) {
+    if (schedule_.is_due(progress.epoch, progress.batch + count, total_batches_ + count, false)) {
+      return count;
     }
   }
   return most;

@@ -43,7 +43,7 @@ class Validation {
 
   /// The number of further batches, at most `most`, after which validation is due, if none of them
   /// is the last one of the epoch; `most` if it isn't due before.
-  int64_t steps_until_due(int64_t most) const;
+  int64_t batches_until_due(int64_t most) const;
 
   /// Validates on all validation data, up to limit_val_batches. Afterwards the Run shows the
   /// metrics. A collective.

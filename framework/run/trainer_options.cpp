@@ -134,7 +134,7 @@ Fields describe(TrainerOptions& o) {
        {"cuda_graph", &o.cuda_graph,
         "GPU: capture training steps in a CUDA graph: auto (where it gives the same), on or off"},
        {"data_on_device", &o.data_on_device,
-        "GPU: keep training data in its memory: auto (if they fit), on or off"},
+        "GPU: keep data in its memory: auto (if they fit), on or off"},
        {"profiler", &o.profiler,
         "simple: print where the time went; trace: write a timeline; empty: measure nothing"},
        {"default_root_dir", &o.default_root_dir,

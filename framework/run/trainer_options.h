@@ -102,14 +102,17 @@ struct TrainerOptions {
   /// batch, so that the host starts a step at once instead of each of its kernels. The results are
   /// the same. "auto": if the module says that it is capturable (Module::capturable;
   /// LogisticRegression and MLP are), the optimizer is Levin's SGD, Adam or AdamW, one process
-  /// trains, and no callback has a hook inside the step. "on": the same, but what stands in the way
-  /// is an error. "off": never.
+  /// trains, and no callback has a hook inside the step. With accumulate_grad_batches, the data
+  /// must also live on the GPU, and no hook may get the batches. "on": the same, but what stands in
+  /// the way is an error. "off": never.
   std::string cuda_graph = "auto";
-  /// On a GPU: whether training data in memory (a TensorDataset or a Subset of one, without a
-  /// transform) are copied to the GPU as a whole, where batches are then gathered. "auto": if they
-  /// take at most half of the GPU's free memory and nothing changes batches before they are moved
-  /// there (on_before_batch_transfer). "on": the same, but what stands in the way is an error.
-  /// "off": batches are copied there one by one, while the GPU works on earlier ones.
+  /// On a GPU: whether data in memory (a TensorDataset or a Subset of one, without a transform) are
+  /// copied to the GPU as a whole, where batches are then gathered. "auto": if they take at most
+  /// half of the GPU's free memory and the hooks of batch transfers aren't overridden. Data that
+  /// are only evaluated or predicted must also have no more bytes than a pass moves otherwise, or
+  /// be Subsets of tensors that are there already. "on": whatever memory they take; what keeps
+  /// training data elsewhere is an error. "off": batches are copied one by one, while the GPU
+  /// works on earlier ones.
   std::string data_on_device = "auto";
   /// "simple" prints a table of where the time went to stderr after each run. "trace" writes a
   /// timeline of all ranks, trace.json for Perfetto, into the run's folder. Empty: nothing is

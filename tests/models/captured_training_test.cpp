@@ -8,6 +8,9 @@
 #include <string>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/tensor/device.h>
@@ -129,6 +132,62 @@ TEST_F(CapturedTrainingCuda, captured_steps_give_the_bits_of_eager_ones) {
         expect_same_bits(result.first, expected.first);
         EXPECT_EQ(result.second, expected.second);
       }
+    }
+  }
+}
+
+/// Logs a value twice in each batch.
+class LogsTwice : public LogisticRegression {
+ public:
+  using LogisticRegression::LogisticRegression;
+  bool capturable() const override { return true; }
+  torch::Tensor training_step(const Batch& batch, Step& step) override {
+    auto loss = LogisticRegression::training_step(batch, step);
+    const auto plain = loss.detach().clone();
+    step.log("twice", plain, {.on_step = true, .on_epoch = true});
+    step.log("twice", plain + 1, {.on_step = true, .on_epoch = true});
+    step.log("epoch", plain, {.on_step = false, .on_epoch = true});
+    return loss;
+  }
+};
+
+// Windows of accumulated batches are captured as a whole, also if their length changes, and the
+// values that are logged in them are the same.
+TEST_F(CapturedTrainingCuda, windows_of_batches_give_the_bits_of_eager_ones) {
+  const auto train = [&](const char* graph, int64_t accumulate, bool is_net) {
+    seed_everything(5);
+    std::unique_ptr<Module> model;
+    if (is_net) {
+      model = std::make_unique<MLP>(
+          MLPOptions{.in_features = 4, .num_classes = 3, .hidden_sizes = {32, 16}, .dropout = 0.2});
+    } else {
+      model = std::make_unique<LogsTwice>(
+          LogisticRegressionOptions{.in_features = 4, .num_classes = 3});
+    }
+    PointsModule data(403, shuffled());
+    auto options = on(kGpu);
+    options.cuda_graph = graph;
+    options.accumulate_grad_batches = accumulate;
+    options.gradient_clip_val = 0.5;
+    options.log_every_n_steps = 5;
+    options.val_check_interval = CountOrFraction(int64_t{7});
+    options.default_root_dir =
+        (folder_.path() / fmt::format("{}-{}-{}", graph, accumulate, is_net)).string();
+    Trainer trainer(options);
+    trainer.add_logger<CsvLogger>();
+    trainer.add<GradientAccumulationScheduler>(
+        {.scheduling = fmt::format("0:{}, 2:{}", accumulate, accumulate + 1)});
+    trainer.fit(*model, data);
+    return std::pair(model->state_dict().clone(),
+                     test::read_file(trainer.run().log_dir() / "metrics.csv"));
+  };
+  for (const bool is_net : {false, true}) {
+    for (const int64_t accumulate : {1, 2, 7}) {
+      SCOPED_TRACE(testing::Message() << accumulate << " " << is_net);
+      const auto expected = train("off", accumulate, is_net);
+      const auto captured = train("on", accumulate, is_net);
+      expect_same_bits(captured.first, expected.first);
+      EXPECT_EQ(captured.second, expected.second);
     }
   }
 }

@@ -121,6 +121,7 @@ TEST(ResidentBatches, data_that_cannot_live_on_a_device_are_left_alone) {
   Reader too_large = DataLoader(data, {.batch_size = 10}).open();
   EXPECT_FALSE(too_large.reside(at::kCPU, 1000));
   EXPECT_FALSE(too_large.can_record());
+  EXPECT_EQ(data->on(at::kCPU, 1000), nullptr);
   Reader transformed =
       DataLoader(data, {.batch_size = 10, .transform = [](Batch&, const TransformContext&) {}})
           .open();
@@ -133,6 +134,27 @@ TEST(ResidentBatches, data_that_cannot_live_on_a_device_are_left_alone) {
   };
   const auto own = std::make_shared<Own>(torch::zeros({4, 2}), torch::zeros({4}));
   EXPECT_EQ(find_in_memory(own).tensors, nullptr);
+}
+
+// Training and validation are often parts of the same tensors, which are copied only once.
+TEST(ResidentBatches, subsets_of_tensors_that_are_on_the_device_need_no_more_memory) {
+  const auto data = make_data();
+  const DataLoader train(std::make_shared<Subset>(data, std::vector<int64_t>{5, 3, 1}),
+                         {.batch_size = 2});
+  const DataLoader val(std::make_shared<Subset>(data, std::vector<int64_t>{2, 4, 0}),
+                       {.batch_size = 2});
+  Reader second = val.open();
+  EXPECT_FALSE(second.reside(at::kCPU, 0));
+  {
+    Reader first = train.open();
+    ASSERT_TRUE(first.reside(at::kCPU, size_t{1} << 30));
+    EXPECT_TRUE(second.reside(at::kCPU, 0));
+  }
+  Batch batch;
+  ASSERT_TRUE(second.next(batch));
+  EXPECT_EQ(batch.row_ids(), (std::vector<int64_t>{2, 4}));
+  EXPECT_TRUE(
+      torch::equal(batch["weight"], data->tensors()[2].second.narrow(0, 2, 3).slice(0, 0, 3, 2)));
 }
 
 TEST(ResidentBatches, readers_share_the_data_on_a_device) {

@@ -264,6 +264,37 @@ TEST(Rows, gather_keeps_graphs_and_takes_tensors_that_are_not_contiguous) {
   EXPECT_TRUE(torch::equal(rows.tensor(), chosen(transposed, {4, 2})));
 }
 
+// Rows that follow each other are copied without a list of their numbers, also on a device.
+void expect_copies_of_consecutive_rows(const Rows& all, const torch::Tensor& expected) {
+  Rows rows;
+  all.gather(Numbers{2, 3, 4}, rows);
+  EXPECT_TRUE(torch::equal(rows.tensor().cpu(), expected.narrow(0, 2, 3)));
+  EXPECT_FALSE(rows.tensor().is_alias_of(all.source()));
+  all.gather(Numbers{8}, rows);
+  EXPECT_TRUE(torch::equal(rows.tensor().cpu(), expected.narrow(0, 8, 1)));
+  all.gather(Numbers{}, rows);
+  EXPECT_EQ(rows.size(), 0);
+}
+
+TEST(Rows, consecutive_ones_are_a_copy) {
+  const auto transposed = torch::randn({3, 9}).t();
+  expect_copies_of_consecutive_rows(Rows(transposed), transposed);
+  const auto bytes = torch::randint(256, {3, 9}, torch::kByte).t();
+  const ByteScale scale{.scale = 0.25F, .zero_point = 3.0F};
+  expect_copies_of_consecutive_rows(Rows(bytes, scale), (bytes.to(torch::kFloat) - 3) * 0.25);
+}
+
+TEST(RowsCuda, consecutive_ones_are_a_copy) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "needs a GPU";
+  expect_copies_of_consecutive_rows(Rows(table(9).cuda()), table(9));
+  const auto labels = torch::arange(9);
+  expect_copies_of_consecutive_rows(Rows(labels.cuda()), labels);
+  const auto bytes = torch::randint(256, {9, 5}, torch::kByte);
+  const ByteScale scale{.scale = 0.25F, .zero_point = 3.0F};
+  expect_copies_of_consecutive_rows(Rows(bytes.cuda(), scale),
+                                    (bytes.to(torch::kFloat) - 3) * 0.25);
+}
+
 TEST(Rows, memory_is_used_again_unless_somebody_else_uses_it) {
   const auto source = table(50);
   const Rows all(source);

@@ -1,7 +1,6 @@
 // Captured steps on the CPU, by the twin of a graph, which repeats the work: through the same
-// interfaces as on a GPU, and with the same bits as steps that aren't captured. On a GPU, by
-// graphs.
-#include "framework/support.h"
+// interfaces as on a GPU, and with the same bits as steps that aren't captured.
+#include "framework/loops/captured_fit.h"
 
 #include <gtest/gtest.h>
 
@@ -9,152 +8,12 @@
 #include <tuple>
 #include <vector>
 
-#include <levin/framework/loggers/logger.h>
-#include <levin/framework/loops/fit_loop.h>
-#include <levin/framework/strategies/single_device.h>
-#include <levin/framework/tensor/device.h>
-#include <levin/framework/threads/threads.h>
-
 #include "framework/message_of.h"
 
 namespace levin::captured_step_test {
 
+using namespace test::captured;
 using test::PointsModule;
-
-/// A device whose graphs are twins, and count their replays.
-class TwinStrategy : public SingleDeviceStrategy {
- public:
-  using SingleDeviceStrategy::SingleDeviceStrategy;
-  std::unique_ptr<DeviceGraph> make_graph() const override {
-    class Counting : public RepeatedWork {
-     public:
-      explicit Counting(int64_t& replays) : replays_(replays) {}
-      void replay() override {
-        ++replays_;
-        RepeatedWork::replay();
-      }
-
-     private:
-      int64_t& replays_;
-    };
-    return std::make_unique<Counting>(replays);
-  }
-  mutable int64_t replays = 0;
-};
-
-/// Gradient descent whose state is on the device, wherever that is.
-class Descent : public Optimizer {
- public:
-  explicit Descent(std::vector<torch::Tensor> parameters)
-      : Optimizer(single_group(std::move(parameters)), 0.1, 0.0) {}
-  torch::Tensor step(const Closure& closure) override {
-    torch::Tensor loss;
-    if (!evaluate(closure, loss)) return loss;
-    const torch::NoGradGuard no_grad;
-    for (const auto& parameter : stepped()) {
-      if (parameter.grad().defined()) parameter.add_(parameter.grad(), -0.1);
-    }
-    return loss;
-  }
-  bool is_capturable() const override { return true; }
-  StateDict state_dict() const override { return {}; }
-  void load_state_dict(const StateDict&) override {}
-};
-
-class Net : public test::Classifier {
- public:
-  bool capturable() const override { return capturable_; }
-  torch::Tensor training_step(const Batch& batch, Step& step) override {
-    if (logs_number_) step.log("number", 1.0);
-    return Classifier::training_step(batch, step);
-  }
-  Optimizers configure_optimizers() override {
-    if (on_gpu_) return Adam(parameters(), {.learning_rate = 1e-2});
-    return Descent(parameters());
-  }
-  void on_train_epoch_end(Run& run) override { epochs.push_back(run.epoch()); }
-  void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override {
-    if (sees_batches_) {
-      ++batches_seen;
-    } else {
-      Classifier::on_train_batch_end(loss, batch, step);
-    }
-  }
-  bool sees_batches_ = false;
-  int64_t batches_seen = 0;
-  bool capturable_ = true;
-  bool logs_number_ = false;
-  bool on_gpu_ = false;
-  std::vector<int64_t> epochs;
-};
-
-/// A callback for the end of a batch; the test says what it does.
-class AtEnd : public Callback {
- public:
-  std::string state_key() const override { return "AtEnd"; }
-  void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override {
-    work(loss, batch, step);
-  }
-  std::function<void(const torch::Tensor&, const Batch&, Step&)> work;
-};
-
-struct Result {
-  StateDict weights;
-  std::vector<double> losses;  // of the epochs
-  std::vector<float> step_losses;
-  int64_t replays = 0;
-};
-
-/// A fit without a Trainer, on the CPU.
-struct Fit {
-  Net module;
-  PointsModule data{103, {.batch_size = 10, .shuffle = true, .seed = 5}};
-  TwinStrategy strategy{at::kCPU};
-  AtEnd callback;
-  HookSet callback_hooks = HookSet().add(BatchHook::train_batch_end, true);
-  std::vector<Logger*> loggers;
-  TrainerOptions options{.max_epochs = 3, .num_sanity_val_steps = 0};
-  RunControl run;
-  ThreadScope threads;
-  std::vector<float> step_losses;
-
-  Fit() {
-    callback.work = [this](const torch::Tensor& loss, const Batch&, Step&) {
-      step_losses.push_back(loss.item<float>());
-    };
-  }
-  Result operator()() {
-    torch::manual_seed(1);
-    for (auto& parameter : module.parameters()) {
-      const torch::NoGradGuard no_grad;
-      parameter.uniform_(-0.5, 0.5);
-    }
-    auto optimizers = module.configure_optimizers();
-    const HookList hooks({{&callback, callback_hooks}}, module);
-    const std::vector<Callback*> callbacks{&callback};
-    const LoopParts parts{module,  data,    strategy, hooks,   callbacks,
-                          loggers, options, run,      nullptr, &threads};
-    FitLoop loop(parts, data.train_dataloader(), data.val_dataloader(), optimizers);
-    loop.run();
-    return {module.state_dict().clone(), run.history().values("train_loss_epoch"), step_losses,
-            strategy.replays};
-  }
-};
-
-Result eager() {
-  Fit fit;
-  fit.options.cuda_graph = "off";
-  return fit();
-}
-
-void expect_same(const Result& a, const Result& b) {
-  EXPECT_EQ(a.losses, b.losses);
-  EXPECT_EQ(a.step_losses, b.step_losses);
-  ASSERT_EQ(a.weights.tensors.size(), b.weights.tensors.size());
-  for (const auto& [name, tensor] : a.weights.tensors) {
-    EXPECT_TRUE(test::same_bits(tensor, b.weights.tensor(name))) << name;
-  }
-}
 
 // An epoch has 10 full batches and a short one. The first three steps of the fit aren't captured.
 TEST(CapturedStep, gives_the_bits_of_eager_steps_from_data_that_are_read) {
@@ -177,18 +36,6 @@ TEST(CapturedStep, gives_the_bits_of_eager_steps_from_data_that_live_on_the_devi
   expect_same(result, eager());
 }
 
-/// Keeps the rows of steps.
-class Rows : public Logger {
- public:
-  void start(Run&) override {}
-  std::string state_key() const override { return "Rows"; }
-  void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override {
-    rows.push_back({epoch, step, metrics});
-  }
-  void log_epoch_metrics(const MetricMap&, int64_t, int64_t) override {}
-  std::vector<std::tuple<int64_t, int64_t, MetricMap>> rows;
-};
-
 // Where nothing is asked of the host between them, many steps are replayed at a time.
 TEST(CapturedStep, many_at_a_time_give_the_bits_of_eager_steps) {
   struct Outcome {
@@ -206,7 +53,7 @@ TEST(CapturedStep, many_at_a_time_give_the_bits_of_eager_steps) {
     fit.options.max_steps = max_steps;
     fit.options.val_check_interval = CountOrFraction(int64_t{60});
     fit.module.sees_batches_ = overrides;
-    Rows rows;
+    RowKeeper rows;
     fit.loggers = {&rows};
     auto result = fit();
     EXPECT_EQ(fit.run.global_step(), max_steps);
@@ -267,6 +114,7 @@ TEST(CapturedStep, what_stands_in_its_way_is_an_error_if_it_is_wanted) {
   };
   EXPECT_TRUE(says(message([](Fit& fit) { fit.module.capturable_ = false; }), "capturable()"));
   EXPECT_TRUE(says(message([](Fit& fit) { fit.options.detect_anomaly = true; }), "detect_anomaly"));
+  EXPECT_TRUE(says(message([](Fit& fit) { fit.options.accumulate_grad_batches = 2; }), "accumul"));
   EXPECT_TRUE(says(
       message([](Fit& fit) { fit.callback_hooks.add(BatchHook::after_backward, true); }), "hook"));
   Net net;
