@@ -123,16 +123,16 @@ int64_t CapturedStep::next(int64_t quiet) {
   if (is_first) data_.begin_recording(batch_);
   for (int64_t i = 0; i < steps * window(); ++i) data_.next_recorded();
   Graph& graph = steps > 1 ? many_ : single_;
-  if (graph.graph == nullptr)
+  if (graph.graph == nullptr) {
     record(graph, steps, data_.global_rows(), /*from_resident_data=*/true);
+  }
   return steps;
 }
 
 bool CapturedStep::takes(const Batch& batch) {
-  if (!is_ready() || window() > 1 || batch.rows() == 0 || batch.rows() != data_.global_rows())
-    return false;
-  if (data_.can_record() && leaves_batches(parts_))
-    return false;  // the graph makes its own batches
+  const bool is_full = batch.rows() > 0 && batch.rows() == data_.global_rows();
+  if (!is_ready() || window() > 1 || !is_full) return false;
+  if (data_.can_record() && leaves_batches(parts_)) return false;  // the graph makes its own
   const auto& entries = batch.entries();
   if (single_.graph == nullptr) {
     batch_ = Batch();
