@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <levin/framework/data/rows.h>
+#include <levin/framework/tensor/device.h>
 #include <torch/torch.h>
 
 #include <vector>
