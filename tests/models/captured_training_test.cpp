@@ -101,6 +101,11 @@ TEST_F(CapturedTrainingCuda, no_steady_step_waits_for_the_gpu) {
 }
 #endif
 
+std::unique_ptr<Module> make_net() {
+  return std::make_unique<MLP>(
+      MLPOptions{.in_features = 4, .num_classes = 3, .hidden_sizes = {32, 16}, .dropout = 0.2});
+}
+
 // Captured steps give the bits of eager ones, for models with and without a closed form, dropout
 // and schedules; so do data that live on the GPU and data that are copied there.
 TEST_F(CapturedTrainingCuda, captured_steps_give_the_bits_of_eager_ones) {
@@ -108,8 +113,7 @@ TEST_F(CapturedTrainingCuda, captured_steps_give_the_bits_of_eager_ones) {
     seed_everything(5);
     std::unique_ptr<Module> model;
     if (is_net) {
-      model = std::make_unique<MLP>(
-          MLPOptions{.in_features = 4, .num_classes = 3, .hidden_sizes = {32, 16}, .dropout = 0.2});
+      model = make_net();
     } else {
       model = std::make_unique<LogisticRegression>(
           LogisticRegressionOptions{.in_features = 4, .num_classes = 3});
@@ -158,8 +162,7 @@ TEST_F(CapturedTrainingCuda, windows_of_batches_give_the_bits_of_eager_ones) {
     seed_everything(5);
     std::unique_ptr<Module> model;
     if (is_net) {
-      model = std::make_unique<MLP>(
-          MLPOptions{.in_features = 4, .num_classes = 3, .hidden_sizes = {32, 16}, .dropout = 0.2});
+      model = make_net();
     } else {
       model = std::make_unique<LogsTwice>(
           LogisticRegressionOptions{.in_features = 4, .num_classes = 3});

@@ -83,8 +83,7 @@ __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
   const Scaling scaling(rows);
   const Shape shape = {pass.classes, width_of(rows), padded(pass.classes)};
   Scratch scratch(pass.scratch);
-  float* logits =
-      scratch.take_filled(rows_a_block(padded(rows.row_size)) * shape.logits_stride, 0.0F);
+  float* logits = scratch.take_filled(blocks_of(rows).most * shape.logits_stride, 0.0F);
   float* bias = scratch.take_filled(shape.logits_stride, kImpossible);
   write_bias(pass.bias, pass.weight, pass.classes, rows.row_size, scaling.shift, bias);
   const Loss loss = {scaling.scale, pass.multiplier, bias,
@@ -147,7 +146,7 @@ __attribute__((noinline)) void run_pass(const LinearGradient& pass) {
   const Scaling scaling(rows);
   const Shape shape = {pass.outputs, width_of(rows), pass.outputs};
   Scratch scratch(pass.scratch);
-  float* scaled = scratch.take(rows_a_block(padded(rows.row_size)) * pass.outputs);
+  float* scaled = scratch.take(blocks_of(rows).most * pass.outputs);
   float* sums = scratch.take_filled(pass.outputs, 0.0F);
   float* room = room_for_rows(rows, shape.width, scratch);
   WeightGradient gradient(pass.weight_gradient, pass.outputs, rows.row_size, shape.width, scratch);
