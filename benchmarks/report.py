@@ -474,14 +474,17 @@ def markdown(results):
     return "\n\n".join(parts) + "\n"
 
 
-def readme_table(results):
-    """Returns the short table of the README: medians of ratios."""
-    rounds = Rounds(results["rounds"])
+def readme_table(*runs):
+    """Returns the README's short table, medians of ratios; the first run with a case counts."""
     programs = ["hand_written", "data_loader", "pytorch", "lightning", "limit"]
-    rows = []
-    for case in rounds.cases("lr", "mlp", "small"):
-        row = [case, cell_of_median(rounds.spread(case, "levin", step_microseconds))]
-        rows.append(row + [cell_of_median(rounds.ratio(case, p, "levin")) for p in programs])
+    rows = {}
+    for results in runs:
+        rounds = Rounds(results["rounds"])
+        for case in rounds.cases("lr", "mlp", "small"):
+            row = [case, cell_of_median(rounds.spread(case, "levin", step_microseconds))]
+            row += [cell_of_median(rounds.ratio(case, p, "levin")) for p in programs]
+            rows.setdefault(case, row)
+    rows = list(rows.values())
     head = ["", "Levin, \u00b5s a step", *(TITLES[p] for p in programs)]
     return table(head, rows)
 
