@@ -28,6 +28,7 @@
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/profiling/trace_profiler.h>
+#include <levin/framework/solvers/all.h>
 #include <levin/framework/strategies/strategy.h>
 #include <levin/framework/tensor/device.h>
 #include <levin/framework/tensor/random.h>

@@ -5,7 +5,7 @@
 namespace levin {
 
 /// Returns a registry of every model, data module, callback, logger, optimizer and scheduler that
-/// Levin ships; optimizers and schedulers are those of framework/optimizers/optimizer_list.h. A
+/// Levin ships; optimizers and schedulers are those of framework/solvers/optimizer_list.h. A
 /// program adds its own classes to it:
 ///
 ///     auto registry = levin::shipped_classes();

@@ -18,6 +18,7 @@
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/tensor/device_graph.h>
+#include <levin/framework/tensor/twice_differentiable.h>
 #include <levin/framework/threads/shared_work.h>
 #include <levin/models/classifier.h>
 #include <levin/models/linear_products.h>
@@ -162,7 +163,8 @@ bool Bfloat16SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Te
 
 bool Bfloat16SoftmaxLoss::can_learn(const Rows& rows, const torch::Tensor& labels,
                                     const torch::Tensor& weight, const torch::Tensor& bias) {
-  if (!at::GradMode::is_enabled() || rows.size() == 0 || !can_learn(weight, bias)) return false;
+  if (!at::GradMode::is_enabled() || TwiceDifferentiable::is_wanted()) return false;
+  if (rows.size() == 0 || !can_learn(weight, bias)) return false;
   const auto& source = rows.source();
   return !at::autocast::is_autocast_enabled(weight.device().type()) &&
          labels.numel() == rows.size() && labels.device() == weight.device() &&

@@ -9,6 +9,7 @@
 
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/tensor/buffer.h>
+#include <levin/framework/tensor/twice_differentiable.h>
 #include <levin/framework/threads/shared_work.h>
 #include <levin/models/classifier.h>
 #include <levin/models/linear_products.h>
@@ -37,7 +38,8 @@ bool ChainLoss::can_learn(const Rows& input, const torch::Tensor& labels,
                           const std::vector<ChainLayer>& layers) {
   if (!at::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU)) return false;
   const auto view = view_for(layers.front().weight, input);
-  return view && labels.is_cpu() && labels.numel() == view->count && can_learn(layers);
+  return view && !TwiceDifferentiable::is_wanted() && labels.is_cpu() &&
+         labels.numel() == view->count && can_learn(layers);
 }
 
 bool ChainLoss::reads_rows_in_place(const std::vector<ChainLayer>& layers) {

@@ -89,7 +89,13 @@ void check_dataset(const Dataset& dataset, int64_t num_classes) {
 /// The only setting of the optimizer that comes from the model's options.
 constexpr const char* kLearningRate = "learning_rate";
 
+/// A solver has no learning rate, but a tolerance.
+bool is_solver(const OptimizerList::Entry& optimizer) {
+  return to_value(optimizer.draft().fields).contains("tol");
+}
+
 void require_learning_rate(const OptimizerList::Entry& optimizer) {
+  if (is_solver(optimizer)) return;
   if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;
   throw ConfigError::invalid_value(
       "optimizer", optimizer.name,
@@ -217,6 +223,7 @@ NamedTensors Classifier::predict(const Batch& batch) {
 }
 
 Optimizers Classifier::configure_optimizers() {
+  if (is_solver(optimizer_)) return optimizer_.make(Value::Object{}, parameters());
   return optimizer_.make(Value::Object{{kLearningRate, options_.learning_rate}}, parameters());
 }
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
-#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/solvers/optimizer_list.h>
 
 namespace levin {
 

@@ -47,6 +47,10 @@ Fields describe(LogisticRegressionOptions& o) {
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
       {"products", &o.products, "numbers that steps of the softmax multiply: float32 or bfloat16"},
+      {"solver", &o.solver,
+       "trains on all rows at once instead of batches: a solver's name, or auto"},
+      {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations of the solver"},
   });
 }
 
@@ -60,8 +64,10 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
                  optimizers),
       options_(std::move(options)),
       linear_(
-          torch::nn::LinearOptions(options_.in_features, logits_of(options_)).bias(options_.bias)) {
+          torch::nn::LinearOptions(options_.in_features, logits_of(options_)).bias(options_.bias)),
+      optimizers_(optimizers) {
   register_module("linear", linear_);
+  if (!options_.solver.empty()) make_solver();  // refuses what is wrong with its settings
 }
 
 torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
@@ -99,6 +105,33 @@ torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Te
 void LogisticRegression::backward(const torch::Tensor& loss) {
   if (softmax_loss_.backward(loss) || bfloat16_softmax_loss_.backward(loss)) return;
   Classifier::backward(loss);
+}
+
+std::optional<LinearLoss> LogisticRegression::linear_loss() const {
+  if (!has_closed_form()) return {};
+  return LinearLoss{
+      .kind = linear_->weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
+      .weight = linear_->weight,
+      .bias = linear_->bias,
+      .l1_strength = options_.l1_strength,
+      .l2_strength = options_.l2_strength};
+}
+
+std::string LogisticRegression::chosen_solver() const {
+  if (options_.solver != "auto") return options_.solver;
+  constexpr int64_t kFew = 1000;
+  if (options_.l1_strength > 0.0) return "lbfgs";
+  return num_parameters() <= kFew ? "newton-cholesky" : "newton-cg";
+}
+
+std::unique_ptr<Optimizer> LogisticRegression::make_solver() const {
+  return optimizers_.make(chosen_solver(),
+                          Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}},
+                          parameters());
+}
+
+Optimizers LogisticRegression::configure_optimizers() {
+  return options_.solver.empty() ? Classifier::configure_optimizers() : Optimizers(make_solver());
 }
 
 Value LogisticRegression::hyper_parameters() const {

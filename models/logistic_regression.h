@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include <torch/nn/modules/linear.h>
@@ -36,6 +38,13 @@ struct LogisticRegressionOptions {
   /// Gradients of a batch are then off by about 0.2 % of their size, less than they differ from
   /// batch to batch, but too much for LBFGS and for convergence to many digits.
   std::string products = "float32";
+  /// Instead of training on batches by `optimizer`: minimise the loss over all training rows by a
+  /// solver, one iteration an epoch, until no entry of the gradient is above `tol`. "lbfgs",
+  /// "newton-cg", "trust-region", "newton-cholesky", or "auto", which takes newton-cholesky for up
+  /// to 1,000 parameters, lbfgs for an L1 penalty, and else newton-cg. Empty: no solver.
+  std::string solver{};
+  double tol = 1e-4;
+  int64_t max_iter = 1000;
 };
 
 Fields describe(LogisticRegressionOptions& options);
@@ -72,6 +81,10 @@ class LogisticRegression : public Classifier {
   bool capturable() const override;
   /// True if the steps compute loss and gradient together.
   bool reads_rows_in_place() const override;
+  /// Nothing in a subclass, which may have another loss.
+  std::optional<LinearLoss> linear_loss() const override;
+  /// The solver, or else the optimizer.
+  Optimizers configure_optimizers() override;
   Value hyper_parameters() const override;
 
  protected:
@@ -81,12 +94,15 @@ class LogisticRegression : public Classifier {
   virtual bool has_closed_form() const;
 
  private:
+  std::string chosen_solver() const;
+  std::unique_ptr<Optimizer> make_solver() const;
   bool has_bfloat16_products() const { return options_.products == "bfloat16"; }
 
   LogisticRegressionOptions options_;
   torch::nn::Linear linear_;
   SoftmaxLoss softmax_loss_;
   Bfloat16SoftmaxLoss bfloat16_softmax_loss_;
+  OptimizerList optimizers_;
 };
 
 }  // namespace levin

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,10 @@ class Ranks {
 
   /// Returns when every rank has called it. A collective.
   virtual void barrier() = 0;
+
+  /// Adds up the values of all ranks, in place and in the order of the ranks, so that every rank
+  /// gets the same bits. Every rank gives equally many values. A collective.
+  void sum(std::span<double> values);
 };
 
 /// The ranks of a run of one process: every call answers at once.

@@ -16,6 +16,13 @@
 namespace levin {
 namespace {
 
+/// The part of a solver in the fit; null if the optimizer is none.
+std::unique_ptr<SolverFit> make_solver_fit(const LoopParts& parts, const DataLoaders& train,
+                                           Optimizers& optimizers) {
+  Solver* const solver = find_solver(optimizers);
+  return solver != nullptr ? std::make_unique<SolverFit>(parts, train, *solver) : nullptr;
+}
+
 /// The number of training batches of an epoch under `limit_train_batches`; nothing if it isn't
 /// known.
 std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train) {
@@ -34,7 +41,8 @@ std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLo
 FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
     : parts_(parts),
       schedules_(optimizers),
-      num_batches_(num_training_batches(parts, train)),
+      solver_fit_(make_solver_fit(parts, train, optimizers)),
+      num_batches_(solver_fit_ ? 1 : num_training_batches(parts, train)),
       data_(train, parts.strategy.rank_share(), num_batches_),
       validation_(parts, std::move(val), schedules_, num_batches_),
       training_step_(parts, optimizers),
@@ -100,6 +108,7 @@ void FitLoop::warn_about_the_fit(int64_t steps_before) {
     run.warn(unused_monitor(Schedules::kWho, monitor), monitor_fact(Schedules::kWho, monitor));
   }
   warn_of_lost_values(parts_, metrics_);
+  if (solver_fit_) solver_fit_->warn_unless_converged();
 }
 
 void FitLoop::warn_that_nothing_was_trained() {
@@ -115,8 +124,10 @@ void FitLoop::warn_that_nothing_was_trained() {
 void FitLoop::run_epoch() {
   RunControl& run = parts_.run;
   parts_.module.set_trained();
-  data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
-  data_.seek(run.epoch(), run.progress().batch);
+  if (!solver_fit_) {
+    data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
+    data_.seek(run.epoch(), run.progress().batch);
+  }
   training_step_.drop_window();
   captured_step_.begin_epoch();
   epoch_complete_ = validation_due_ = false;
@@ -133,13 +144,7 @@ void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
   while (true) {
-    if (const int64_t steps = captured_step_.next(quiet_steps())) {
-      train_captured(steps);
-    } else if (next_batch(batch)) {
-      train_batch(batch);
-    } else {
-      break;
-    }
+    if (!train_next(batch)) break;
     has_read_ = true;
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
@@ -179,6 +184,37 @@ void FitLoop::cut_epoch_short(bool has_validated) {
   if (stopping_.is_requested() && !has_validated) validation_.run();
 }
 
+/// Trains on what comes next: a batch, or several that are captured, or all rows if the optimizer
+/// is a solver. Returns false at the end of the epoch.
+bool FitLoop::train_next(Batch& batch) {
+  if (solver_fit_) return iterate_solver();
+  if (const int64_t steps = captured_step_.next(quiet_steps())) {
+    train_captured(steps);
+  } else if (next_batch(batch)) {
+    train_batch(batch);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool FitLoop::iterate_solver() {
+  if (at_end()) return false;
+  at_boundary_ = false;
+  metrics_.begin_window();
+  metrics_.begin_batch(1, 0, 1);
+  step_.begin(0, 0);
+  stepped_ = threads_.watch([&] {
+    const ProfilePart profiled(parts_.profiler, Part::optimizer);
+    solver_fit_->iterate(step_);
+    return true;
+  });
+  count_batch();
+  schedules_.advance(Interval::epoch);
+  log_step();
+  return true;
+}
+
 bool FitLoop::next_batch(Batch& batch) {
   const ProfilePart profiled(parts_.profiler, Part::data);
   return data_.next(batch);
@@ -187,6 +223,7 @@ bool FitLoop::next_batch(Batch& batch) {
 /// Whether the epoch has no further batch. If the data's length isn't known, this reads a batch
 /// ahead.
 bool FitLoop::at_end() {
+  if (solver_fit_) return parts_.run.progress().batch > 0;
   const ProfilePart profiled(num_batches_ ? nullptr : parts_.profiler, Part::data);
   return data_.at_end();
 }

@@ -8,6 +8,7 @@
 #include <levin/framework/loops/checkpointer.h>
 #include <levin/framework/loops/fit_state.h>
 #include <levin/framework/loops/loss_watch.h>
+#include <levin/framework/loops/solver_fit.h>
 #include <levin/framework/loops/step_rows.h>
 #include <levin/framework/loops/stopping.h>
 #include <levin/framework/loops/thread_choice.h>
@@ -80,8 +81,10 @@ class FitLoop {
  private:
   void run_epoch();
   void run_batches();
+  bool train_next(Batch& batch);
   bool next_batch(Batch& batch);
   bool at_end();
+  bool iterate_solver();
   void train_batch(Batch& batch);
   void train_captured(int64_t steps);
   void run_captured(const Batch& batch, bool is_last);
@@ -103,6 +106,8 @@ class FitLoop {
   LoopParts parts_;
   Schedules schedules_;
   LoggedValues metrics_;  // of the training epoch
+  /// Null unless the optimizer is a solver. An epoch then has one step, which reads all rows.
+  std::unique_ptr<SolverFit> solver_fit_;
   std::optional<int64_t> num_batches_;
   TrainingData data_;
   Validation validation_;

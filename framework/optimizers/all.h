@@ -6,7 +6,6 @@
 #include <levin/framework/optimizers/adamw.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/lbfgs.h>
-#include <levin/framework/optimizers/optimizer_list.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/rmsprop.h>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/run/hooks.h>
+#include <levin/framework/solvers/linear_loss.h>
 #include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
@@ -67,6 +69,12 @@ class Module : public torch::nn::Module, public Hooks {
   virtual void backward(const torch::Tensor& loss);
   /// Calls `optimizer.step(closure)`; override it to warm up, skip or repeat steps.
   virtual void optimizer_step(Optimizer& optimizer, const Closure& closure);
+
+  /// What a solver needs to know of a loss that is linear in the parameters up to a function of
+  /// each row's outputs, as that of a logistic regression; nothing for other modules. Solvers then
+  /// compute the loss, its gradient and its curvature in closed form; they don't call
+  /// training_step. Asked once, before the first iteration.
+  virtual std::optional<LinearLoss> linear_loss() const { return {}; }
 
   /// Called before the first batch of fit, validate and test, with the loaders. Override it to
   /// throw DataError for data this module can't be run on.

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/optimizers/optimizer_list.h>
+#include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/schedulers.h>
 

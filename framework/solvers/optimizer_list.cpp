@@ -1,4 +1,4 @@
-#include <levin/framework/optimizers/optimizer_list.h>
+#include <levin/framework/solvers/optimizer_list.h>
 
 #include <levin/framework/optimizers/adagrad.h>
 #include <levin/framework/optimizers/adam.h>
@@ -8,6 +8,9 @@
 #include <levin/framework/optimizers/rmsprop.h>
 #include <levin/framework/optimizers/schedulers.h>
 #include <levin/framework/optimizers/sgd.h>
+#include <levin/framework/solvers/newton_cg.h>
+#include <levin/framework/solvers/newton_cholesky.h>
+#include <levin/framework/solvers/quasi_newton.h>
 
 namespace levin {
 
@@ -21,6 +24,11 @@ const OptimizerList& shipped_optimizers() {
                       "scales steps by the sum of squared gradients; suits sparse gradients");
     list.add<RMSprop>("RMSprop", "scales steps by a running mean of squared gradients");
     list.add<LBFGS>("LBFGS", "a quasi-Newton method, for batches of the whole data set");
+    list.add<QuasiNewton>("lbfgs",
+                          "a solver: L-BFGS over all rows; OWL-QN if there is an L1 penalty");
+    list.add<NewtonCG>("newton-cg", "a solver: Newton steps by conjugate gradients");
+    list.add<TrustRegionNewton>("trust-region", "a solver: Newton steps within a trust region");
+    list.add<NewtonCholesky>("newton-cholesky", "a solver: Newton steps, for few parameters");
     return list;
   }();
   return optimizers;

@@ -1,0 +1,81 @@
+#include <levin/framework/loops/solver_fit.h>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/counted.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/training_data.h>
+#include <levin/framework/loops/autograd_objective.h>
+#include <levin/framework/loops/limits.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/run/step.h>
+#include <levin/framework/solvers/linear_objective.h>
+
+namespace levin {
+namespace {
+
+/// The number of batches that a pass may read; nothing for all rows.
+std::optional<int64_t> batches_a_pass(const LoopParts& parts, const DataLoaders& train) {
+  const auto& limit = parts.options.limit_train_batches;
+  const auto available = TrainingData::size(train, parts.strategy.rank_share());
+  const auto batches = limited("limit_train_batches", limit, available);
+  if (batches == available) return {};
+  return batches;
+}
+
+}  // namespace
+
+Solver* find_solver(Optimizers& optimizers) {
+  if (optimizers.size() != 1) return nullptr;
+  return dynamic_cast<Solver*>(optimizers.entries().front().optimizer.get());
+}
+
+SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)
+    : parts_(parts), solver_(solver), rows_(parts, train, batches_a_pass(parts, train)) {
+  if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return;
+  throw ConfigError::conflict(fmt::format("gradient_clip_val = {} with the solver {}",
+                                          *parts_.options.gradient_clip_val, solver.name()),
+                              "leave it out: a solver chooses its steps by a search");
+}
+
+SolverFit::~SolverFit() = default;
+
+void SolverFit::make_objective() {
+  const auto parameters = solver_.stepped();
+  if (auto loss = parts_.module.linear_loss()) {
+    if (LinearObjective::fits(*loss, parameters)) {
+      objective_ = std::make_unique<LinearObjective>(rows_, std::move(*loss), parameters);
+      return;
+    }
+  }
+  objective_ = std::make_unique<AutogradObjective>(parts_, rows_, parameters);
+}
+
+void SolverFit::iterate(Step& step) {
+  if (!objective_) make_objective();
+  solver_.iterate(*objective_);
+  const LogOptions options{.on_step = false, .on_epoch = true, .prog_bar = true};
+  step.log("objective", solver_.objective(), options);
+  step.log("gradient_norm", solver_.gradient_norm(), options);
+  step.log("n_iter", static_cast<double>(solver_.iterations()),
+           {.on_step = false, .on_epoch = true});
+  if (!solver_.is_done()) return;
+  parts_.run.stop(fmt::format("{}: {} after {}", solver_.name(), solver_.outcome(),
+                              counted(solver_.iterations(), "iteration")));
+}
+
+void SolverFit::warn_unless_converged() const {
+  if (solver_.has_converged() || solver_.iterations() == 0) return;
+  parts_.run.warn(fmt::format(
+      "{} has not converged: after {}, the largest entry of the gradient is {:.3g}, and tol is "
+      "{:.3g}. {}",
+      solver_.name(), counted(solver_.iterations(), "iteration"), solver_.gradient_norm(),
+      solver_.options().tol,
+      solver_.is_done() && solver_.iterations() < solver_.options().max_iter
+          ? "No better point was found to working precision: scale the features (standardize: "
+            "true), train in float64, or accept the result"
+          : "Scale the features (standardize: true), allow more iterations (max_iter of the "
+            "solver, max_epochs of the Trainer), or raise tol"));
+}
+
+}  // namespace levin

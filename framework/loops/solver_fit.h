@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/loops/training_rows.h>
+#include <levin/framework/solvers/solver.h>
+
+namespace levin {
+
+/// The part of a fit that a Solver does: it makes the objective of the module and the training
+/// data, and lets the solver iterate, once in each epoch.
+///
+///     if (auto* solver = dynamic_cast<Solver*>(&optimizer)) {
+///       SolverFit fit(parts, train, *solver);
+///       while (!solver->is_done()) fit.iterate(step);
+///     }
+class SolverFit {
+ public:
+  /// Keeps the references; nothing is read yet. Throws ConfigError for options that only make sense
+  /// for batches (gradient_clip_val).
+  SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver);
+  ~SolverFit();
+
+  /// Makes one iteration and logs "objective", "gradient_norm" and "n_iter". If the solver is done
+  /// then, requests that the fit end. Throws what the solver throws; before the first iteration,
+  /// DataError if the training data have no rows, or a single class. A collective.
+  void iterate(Step& step);
+  /// Warns, at the end of a fit, if the solver hasn't converged, and says what to do.
+  void warn_unless_converged() const;
+
+ private:
+  void make_objective();
+
+  LoopParts parts_;
+  Solver& solver_;
+  TrainingRows rows_;
+  std::unique_ptr<Objective> objective_;
+};
+
+/// The optimizer of a fit as a solver; null if it is none.
+Solver* find_solver(Optimizers& optimizers);
+
+}  // namespace levin

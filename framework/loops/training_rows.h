@@ -1,0 +1,37 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <levin/framework/data/dataloader.h>
+#include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/solvers/row_source.h>
+
+namespace levin {
+
+/// The training rows of this rank for a solver: those of all loaders, in the order of the data
+/// whatever the loaders' shuffling, with none left out. Rank r of w has every w-th row.
+///
+/// Data in memory are passed as one batch, whose rows stay where they are, unless a transform or a
+/// hook changes batches; then, and for streams, the loaders' batches are read anew in each pass.
+class TrainingRows final : public RowSource {
+ public:
+  /// Reads at most `limit` batches of the loaders in a pass, if there is a limit. Keeps references
+  /// to what `parts` refers to.
+  TrainingRows(LoopParts parts, const DataLoaders& train, std::optional<int64_t> limit);
+
+  void pass(c10::function_ref<void(const Batch& batch)> use) override;
+  void sum(torch::Tensor& values) override;
+
+ private:
+  bool find_in_place();
+  Reader open(const DataLoader& loader) const;
+
+  LoopParts parts_;
+  DataLoaders loaders_;  // in order, with all rows
+  std::optional<int64_t> limit_;
+  bool has_looked_ = false;
+  std::vector<Batch> in_place_;  // empty: batches are read
+};
+
+}  // namespace levin

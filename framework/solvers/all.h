@@ -1,0 +1,8 @@
+#pragma once
+
+// The solvers, and the lists of optimizers and schedulers by name.
+
+#include <levin/framework/solvers/newton_cg.h>
+#include <levin/framework/solvers/newton_cholesky.h>
+#include <levin/framework/solvers/optimizer_list.h>
+#include <levin/framework/solvers/quasi_newton.h>

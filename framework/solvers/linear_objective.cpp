@@ -1,0 +1,335 @@
+#include <levin/framework/solvers/linear_objective.h>
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/solvers/row_losses.h>
+#include <levin/framework/threads/shared_work.h>
+
+namespace levin {
+namespace {
+
+/// The most features for which the rows' outer product, [features, features], is decomposed.
+constexpr int64_t kMostForKronecker = 2000;
+
+double* data_of(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
+
+torch::Tensor zeros(at::IntArrayRef sizes) { return at::zeros(sizes, at::kDouble); }
+
+}  // namespace
+
+/// What a part of a pass adds up, and its buffers. One thread at a time uses it.
+struct LinearObjective::Part {
+  std::unique_ptr<RowProducts> products;
+  double loss = 0.0;
+  double weight = 0.0;
+  torch::Tensor weight_gradient;  // [outputs, features]
+  torch::Tensor bias_gradient;    // [outputs]
+  std::vector<double> outputs;    // [block, outputs]
+  std::vector<double> gradient;   // [block, outputs]
+
+  double* bias_sums(bool has_bias) const { return has_bias ? data_of(bias_gradient) : nullptr; }
+};
+
+LinearObjective::~LinearObjective() = default;
+
+bool LinearObjective::fits(const LinearLoss& loss, const std::vector<torch::Tensor>& parameters) {
+  const auto is_of_loss = [&](const torch::Tensor& p) {
+    return p.is_same(loss.weight) || (loss.bias.defined() && p.is_same(loss.bias));
+  };
+  return parameters.size() == (loss.bias.defined() ? 2U : 1U) &&
+         std::all_of(parameters.begin(), parameters.end(), is_of_loss);
+}
+
+LinearObjective::LinearObjective(RowSource& rows, LinearLoss loss,
+                                 const std::vector<torch::Tensor>& parameters)
+    : rows_(rows),
+      loss_(std::move(loss)),
+      outputs_(loss_.weight.size(0)),
+      features_(loss_.weight.size(1)) {
+  for (const auto& parameter : parameters) {
+    (parameter.is_same(loss_.weight) ? weight_at_ : bias_at_) = size_;
+    size_ += parameter.numel();
+  }
+  if (loss_.l1_strength > 0.0) {
+    l1_ = zeros({size_});
+    l1_.narrow(0, weight_at_, outputs_ * features_).fill_(loss_.l1_strength);
+  }
+}
+
+LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
+  if (index < kept_.size()) return kept_[index];
+  const int64_t rows = batch.rows();
+  if (batch.input_rows().dtype() == at::kDouble) precise_ = true;
+  constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
+  if (index == 0 && rows * features_ * outputs_ < kFew) precise_ = true;
+  Kept kept;
+  const auto targets = batch.target();
+  kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
+  kept.weights = batch.has("weight") ? batch.weight().to(at::kCPU, at::kDouble).contiguous()
+                                     : at::ones({rows}, at::kDouble);
+  if (loss_.class_weight.defined()) {
+    const auto factors = loss_.class_weight.to(at::kCPU, at::kDouble);
+    kept.weights = kept.weights * factors.index_select(0, targets.to(at::kCPU, at::kLong));
+  }
+  kept.curvature = at::empty({rows, outputs_}, at::kDouble);
+  own_rows_ += static_cast<double>(rows);
+  return kept_.emplace_back(std::move(kept));
+}
+
+int64_t LinearObjective::num_parts(int64_t rows) const {
+  constexpr int64_t kMost = 16;
+  constexpr int64_t kProductsAPart = 8'000'000;
+  constexpr int64_t kNumbers = 1 << 24;  // of all parts' gradients together
+  const int64_t numbers = outputs_ * features_;
+  const int64_t by_work = rows * numbers / kProductsAPart;
+  return std::clamp<int64_t>(std::min(by_work, kNumbers / numbers), 1, kMost);
+}
+
+/// Calls `work` for each block of all rows, on several threads unless `most_parts` is 1.
+template <class Work>
+void LinearObjective::pass(Work work, int64_t most_parts) {
+  size_t index = 0;
+  const int64_t step = RowProducts::block_rows(features_);
+  rows_.pass([&](const Batch& batch) {
+    const Kept& kept = keep(index++, batch);
+    const Rows& rows = batch.input_rows();
+    const int64_t parts = std::min(most_parts, num_parts(rows.size()));
+    while (std::ssize(parts_) < parts) parts_.push_back(std::make_unique<Part>());
+    share_out(parts, [&](int64_t p) {
+      Part& part = *parts_[static_cast<size_t>(p)];
+      const int64_t end = rows.size() * (p + 1) / parts;
+      for (int64_t first = rows.size() * p / parts; first < end; first += step) {
+        const int64_t count = std::min(step, end - first);
+        const auto numbers = static_cast<size_t>(count * outputs_);
+        if (part.outputs.size() < numbers) part.outputs.resize(numbers);
+        if (part.gradient.size() < numbers) part.gradient.resize(numbers);
+        work(Block{rows.narrow(first, count), first, kept, part});
+      }
+    });
+  });
+}
+
+/// The sums of a pass whose blocks have added to their parts, over all ranks:
+/// [loss, weights, weight's gradient, bias's gradient].
+torch::Tensor LinearObjective::end_pass() {
+  const int64_t numbers = outputs_ * features_;
+  auto sums = zeros({2 + numbers + outputs_});
+  auto* at = data_of(sums);
+  for (const auto& part : parts_) {
+    at[0] += part->loss;
+    at[1] += part->weight;
+    if (!part->weight_gradient.defined()) continue;
+    sums.narrow(0, 2, numbers).add_(part->weight_gradient.flatten());
+    sums.narrow(0, 2 + numbers, outputs_).add_(part->bias_gradient);
+    part->weight_gradient.zero_();
+    part->bias_gradient.zero_();
+    part->loss = part->weight = 0.0;
+  }
+  rows_.sum(sums);
+  return sums;
+}
+
+/// Puts the sums of the weight's and the bias's entries where the point has these parameters.
+torch::Tensor LinearObjective::joined(const torch::Tensor& weight_and_bias) const {
+  if (!has_bias()) return weight_and_bias.narrow(0, 0, size_);
+  const int64_t numbers = outputs_ * features_;
+  const auto weight = weight_and_bias.narrow(0, 0, numbers);
+  const auto bias = weight_and_bias.narrow(0, numbers, outputs_);
+  return weight_at_ < bias_at_ ? at::cat({weight, bias}) : at::cat({bias, weight});
+}
+
+/// Gives all parts the matrix of the products.
+void LinearObjective::begin_pass(const torch::Tensor& point) {
+  const auto weight = point.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
+  const auto bias = has_bias() ? point.narrow(0, bias_at_, outputs_) : torch::Tensor();
+  for (const auto& part : parts_) {
+    if (!part->products) {
+      part->products = make_row_products(features_, outputs_, precise_);
+      part->weight_gradient = zeros({outputs_, features_});
+      part->bias_gradient = zeros({outputs_});
+    }
+    part->products->set_matrix(weight, bias);
+  }
+}
+
+void LinearObjective::add_penalty(const torch::Tensor& vector, const torch::Tensor& result) const {
+  if (loss_.l2_strength == 0.0) return;
+  const int64_t numbers = outputs_ * features_;
+  result.narrow(0, weight_at_, numbers)
+      .add_(vector.narrow(0, weight_at_, numbers), 2.0 * loss_.l2_strength);
+}
+
+double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {
+  if (kept_.empty()) pass([](const Block& /*block*/) {});  // learns how many rows there are
+  begin_pass(point);
+  const bool is_squared = loss_.kind == LinearLoss::Kind::squared;
+  pass([&](const Block& block) {
+    Part& part = block.part;
+    const int64_t count = block.rows.size();
+    part.products->outputs(block.rows, part.outputs.data());
+    const double* weights = data_of(block.kept.weights) + block.first;
+    part.loss += row_losses(
+        loss_.kind,
+        {.outputs = part.outputs.data(),
+         .rows = count,
+         .count = outputs_,
+         .targets = data_of(block.kept.targets) + block.first * (is_squared ? outputs_ : 1),
+         .weights = weights},
+        part.gradient.data(), data_of(block.kept.curvature) + block.first * outputs_);
+    for (int64_t i = 0; i < count; ++i) part.weight += weights[i];
+    part.products->add_gradients(block.rows, part.gradient.data(), data_of(part.weight_gradient),
+                                 part.bias_sums(has_bias()));
+  });
+  const auto sums = end_pass();
+  total_weight_ = data_of(sums)[1];
+  gradient.copy_(joined(sums.slice(0, 2)).div_(total_weight_));
+  add_penalty(point, gradient);
+  kronecker_.reset();
+  diagonal_.reset();
+  const auto weight = point.narrow(0, weight_at_, outputs_ * features_);
+  return data_of(sums)[0] / total_weight_ + loss_.l2_strength * weight.dot(weight).item<double>();
+}
+
+torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
+  begin_pass(vector);
+  pass([&](const Block& block) {
+    Part& part = block.part;
+    part.products->outputs(block.rows, part.outputs.data());
+    curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
+                      data_of(block.kept.weights) + block.first, block.rows.size(), outputs_,
+                      part.outputs.data());
+    part.products->add_gradients(block.rows, part.outputs.data(), data_of(part.weight_gradient),
+                                 part.bias_sums(has_bias()));
+  });
+  auto product = joined(end_pass().slice(0, 2)).div_(total_weight_);
+  add_penalty(vector, product);
+  return product;
+}
+
+torch::Tensor LinearObjective::curvature_diagonal() {
+  if (diagonal_.defined()) return diagonal_;
+  pass([&](const Block& block) {
+    Part& part = block.part;
+    const int64_t count = block.rows.size();
+    levin::curvature_diagonal(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
+                              data_of(block.kept.weights) + block.first, count, outputs_,
+                              part.gradient.data());
+    const auto factors = at::from_blob(part.gradient.data(), {count, outputs_}, at::kDouble);
+    const auto x = block.rows.tensor().reshape({count, features_}).to(at::kDouble);
+    part.weight_gradient.addmm_(factors.t(), x.square());
+    part.bias_gradient.add_(factors.sum(0));
+  });
+  diagonal_ = joined(end_pass().slice(0, 2)).div_(total_weight_);
+  diagonal_.narrow(0, weight_at_, outputs_ * features_).add_(2.0 * loss_.l2_strength);
+  return diagonal_;
+}
+
+/// A block's rows as float64 numbers [rows, features], and a column of ones if there is a bias.
+torch::Tensor LinearObjective::rows_with_one(const Rows& rows) const {
+  const auto x = rows.tensor().reshape({rows.size(), features_}).to(at::kDouble);
+  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, at::kDouble)}, 1) : x;
+}
+
+torch::Tensor LinearObjective::hessian() {
+  const int64_t columns = features_ + (has_bias() ? 1 : 0);
+  auto blocks = zeros({outputs_, outputs_, columns, columns});
+  auto unit = zeros({outputs_});
+  pass(
+      [&](const Block& block) {
+        const int64_t count = block.rows.size();
+        const auto x = rows_with_one(block.rows);
+        const auto factors = at::empty({count, outputs_}, at::kDouble);
+        for (int64_t k = 0; k < outputs_; ++k) {
+          unit.zero_();
+          data_of(unit)[k] = 1.0;
+          factors.copy_(unit);
+          curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
+                            data_of(block.kept.weights) + block.first, count, outputs_,
+                            data_of(factors));
+          for (int64_t l = 0; l <= k; ++l) {
+            blocks[k][l].addmm_(x.t(), x * factors.narrow(1, l, 1));
+          }
+        }
+      },
+      1);
+  auto sums = blocks.flatten();
+  rows_.sum(sums);
+  blocks = sums.view({outputs_, outputs_, columns, columns});
+  for (int64_t k = 0; k < outputs_; ++k) {
+    for (int64_t l = k + 1; l < outputs_; ++l) blocks[k][l].copy_(blocks[l][k].t());
+  }
+  // From [output, output, column, column] to the order of the point's entries.
+  const auto ordered = blocks.permute({0, 2, 1, 3}).div(total_weight_);
+  const auto numbers = at::arange(outputs_ * columns, at::kLong).view({outputs_, columns});
+  auto order = at::empty({size_}, at::kLong);
+  order.narrow(0, weight_at_, outputs_ * features_)
+      .copy_(numbers.narrow(1, 0, features_).flatten());
+  if (has_bias()) order.narrow(0, bias_at_, outputs_).copy_(numbers.select(1, features_));
+  auto hessian = ordered.reshape({size_, size_}).index_select(0, order).index_select(1, order);
+  hessian.diagonal().narrow(0, weight_at_, outputs_ * features_).add_(2.0 * loss_.l2_strength);
+  return hessian;
+}
+
+/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias.
+torch::Tensor LinearObjective::mean_outer_product() {
+  const int64_t columns = features_ + (has_bias() ? 1 : 0);
+  constexpr double kRowsAColumn = 16.0;
+  const double enough = kRowsAColumn * static_cast<double>(columns);
+  const auto every = std::max<int64_t>(1, static_cast<int64_t>(own_rows_ / enough));
+  auto sums = zeros({columns * columns + 1});
+  const auto product = sums.narrow(0, 0, columns * columns).view({columns, columns});
+  int64_t number = 0;
+  pass(
+      [&](const Block& block) {
+        if (number++ % every != 0) return;
+        const auto x = rows_with_one(block.rows);
+        product.addmm_(x.t(), x);
+        data_of(sums)[columns * columns] += static_cast<double>(block.rows.size());
+      },
+      1);
+  rows_.sum(sums);
+  return sums.narrow(0, 0, columns * columns).view({columns, columns}) /
+         data_of(sums)[columns * columns];
+}
+
+/// The mean over all rows of the loss's second derivative with respect to the outputs.
+torch::Tensor LinearObjective::mean_curvature() {
+  auto sums = zeros({outputs_ * outputs_});
+  for (const auto& kept : kept_) {
+    auto directions = at::empty({kept.weights.size(0), outputs_}, at::kDouble);
+    for (int64_t k = 0; k < outputs_; ++k) {
+      directions.zero_().select(1, k).fill_(1.0);
+      curvature_product(loss_.kind, data_of(kept.curvature), data_of(kept.weights),
+                        directions.size(0), outputs_, data_of(directions));
+      sums.narrow(0, k * outputs_, outputs_).add_(directions.sum(0));
+    }
+  }
+  rows_.sum(sums);
+  return sums.view({outputs_, outputs_}).div(total_weight_);
+}
+
+torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
+  if (features_ > kMostForKronecker) return Objective::precondition(vector);
+  if (!row_basis_) row_basis_.emplace(mean_outer_product());
+  if (!kronecker_) {
+    kronecker_.emplace(Eigenbasis(mean_curvature()), *row_basis_, 2.0 * loss_.l2_strength);
+  }
+  const auto weight =
+      vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
+  if (!has_bias()) return kronecker_->times(weight).flatten();
+  const auto bias = vector.narrow(0, bias_at_, outputs_).view({outputs_, 1});
+  const auto result = kronecker_->times(at::cat({weight, bias}, 1));
+  return joined(at::cat({result.narrow(1, 0, features_).flatten(), result.select(1, features_)}));
+}
+
+bool LinearObjective::raise_precision() {
+  if (precise_) return false;
+  precise_ = true;
+  parts_.clear();
+  return true;
+}
+
+}  // namespace levin

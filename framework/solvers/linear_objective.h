@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <levin/framework/solvers/kronecker.h>
+#include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/solvers/objective.h>
+#include <levin/framework/solvers/row_products.h>
+#include <levin/framework/solvers/row_source.h>
+
+namespace levin {
+
+/// The objective of a LinearLoss over the rows of a RowSource, in closed form: no graph is
+/// recorded. For each row, memory is kept for its target, its weight and its outputs, 8 bytes each,
+/// so that a Hessian product needs no exponentials.
+///
+/// Products of rows are computed in float64 if the rows are float64 or few; else in float32, whose
+/// sums over rows are float64, until `raise_precision`. The work is shared by the run's threads, in
+/// parts that depend on its size alone: the results have the same bits for any number of threads.
+class LinearObjective final : public Objective {
+ public:
+  /// `parameters` are those that the flattened point is made of, in that order: the loss's weight
+  /// and, if it has one, its bias. Keeps a reference to `rows`.
+  LinearObjective(RowSource& rows, LinearLoss loss, const std::vector<torch::Tensor>& parameters);
+  ~LinearObjective() override;
+
+  /// Whether `parameters` are those of the loss, and no others.
+  static bool fits(const LinearLoss& loss, const std::vector<torch::Tensor>& parameters);
+
+  int64_t size() const override { return size_; }
+  torch::Tensor l1() const override { return l1_; }
+  double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
+  torch::Tensor hessian_product(const torch::Tensor& vector) override;
+  torch::Tensor curvature_diagonal() override;
+  torch::Tensor hessian() override;
+  /// For up to 2,000 features: by the Kronecker product of the rows' mean outer product, from some
+  /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
+  torch::Tensor precondition(const torch::Tensor& vector) override;
+  bool raise_precision() override;
+
+ private:
+  struct Part;
+  /// What is kept of a batch.
+  struct Kept {
+    torch::Tensor targets;    // [rows], or [rows, outputs]
+    torch::Tensor weights;    // [rows]
+    torch::Tensor curvature;  // [rows, outputs]
+  };
+  struct Block {
+    Rows rows;
+    int64_t first;
+    const Kept& kept;
+    Part& part;
+  };
+
+  template <class Work>
+  void pass(Work work, int64_t most_parts = std::numeric_limits<int64_t>::max());
+  Kept& keep(size_t index, const Batch& batch);
+  void begin_pass(const torch::Tensor& point);
+  torch::Tensor end_pass();
+  int64_t num_parts(int64_t rows) const;
+  torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
+  torch::Tensor mean_outer_product();
+  torch::Tensor mean_curvature();
+  torch::Tensor rows_with_one(const Rows& rows) const;
+  void add_penalty(const torch::Tensor& vector, const torch::Tensor& result) const;
+  bool has_bias() const { return bias_at_ >= 0; }
+
+  RowSource& rows_;
+  LinearLoss loss_;
+  int64_t outputs_;
+  int64_t features_;
+  int64_t size_ = 0;
+  int64_t weight_at_ = 0;
+  int64_t bias_at_ = -1;  // -1: no bias
+  torch::Tensor l1_;
+  double total_weight_ = 0.0;  // S, over all ranks
+  double own_rows_ = 0.0;
+  bool precise_ = false;
+  std::vector<Kept> kept_;
+  std::vector<std::unique_ptr<Part>> parts_;
+  // The preconditioner: the rows' part is made once, the rest after each `evaluate`.
+  std::optional<Eigenbasis> row_basis_;
+  std::optional<KroneckerInverse> kronecker_;
+  torch::Tensor diagonal_;
+};
+
+}  // namespace levin

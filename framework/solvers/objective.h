@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include <levin/framework/tensor/tensor.h>
+
+namespace levin {
+
+/// What a Solver minimises, over all training rows of all ranks:
+///
+///     F(w) = f(w) + sum_j l1_j |w_j|
+///
+/// where f is smooth and w, [size] float64, are all parameters, flattened and joined. The loss in f
+/// is a mean over the rows, and the penalties are those of the module. Every tensor that is passed
+/// or returned is on the CPU and float64.
+///
+///     auto gradient = at::empty({objective.size()}, at::kDouble);
+///     const double value = objective.evaluate(point, gradient);
+///     auto product = objective.hessian_product(direction);      // at `point`
+///
+/// Each call that needs the rows is one pass over them, and a collective: every rank calls it with
+/// the same numbers and gets the same result, bit for bit.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  /// The number of entries of w.
+  virtual int64_t size() const = 0;
+  /// The strength of the L1 penalty of each entry, [size]; undefined if no entry has one.
+  virtual torch::Tensor l1() const { return {}; }
+
+  /// Returns f at `point` and writes the gradient of f there into `gradient`, [size]. What the
+  /// functions below say is about the point of the last call.
+  virtual double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) = 0;
+  /// Returns the product of f's Hessian and `vector`, [size].
+  virtual torch::Tensor hessian_product(const torch::Tensor& vector) = 0;
+  /// Returns the diagonal of f's Hessian, [size]; undefined if it isn't known cheaply.
+  virtual torch::Tensor curvature_diagonal() { return {}; }
+  /// Returns f's Hessian, [size, size], for few parameters. By default it is made of `size`
+  /// products.
+  virtual torch::Tensor hessian();
+  /// Returns an approximation of inverse(Hessian) . vector, [size], that is symmetric, positive
+  /// definite, and cheap beside a pass over the rows. By default it divides by the diagonal, or
+  /// returns the vector if that isn't known. The first call after `evaluate` may take a few passes.
+  virtual torch::Tensor precondition(const torch::Tensor& vector);
+
+  /// Makes later calls compute with more digits. Returns false if there are none to be had. The
+  /// solver then has to call `evaluate` again.
+  virtual bool raise_precision() { return false; }
+};
+
+}  // namespace levin

@@ -1,0 +1,130 @@
+#include <levin/framework/solvers/quasi_newton.h>
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+
+#include <levin/framework/optimizers/checks.h>
+#include <levin/framework/solvers/line_search.h>
+
+namespace levin {
+
+Fields describe(QuasiNewtonOptions& o) {
+  return fields_of<QuasiNewtonOptions>({
+      {"tol", &o.tol, "converged if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
+      {"history_size", &o.history_size, "past steps that the curvature is estimated from"},
+      {"precondition", &o.precondition, "start from the objective's approximate curvature"},
+  });
+}
+
+QuasiNewton::QuasiNewton(std::vector<torch::Tensor> parameters, QuasiNewtonOptions options)
+    : Solver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+      options_(options) {
+  check_option(options_.history_size >= 1, "history_size", options_.history_size,
+               "must be at least 1");
+}
+
+/// The two-loop recursion: approximately -inverse(Hessian) . gradient.
+torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& gradient) const {
+  auto result = gradient.neg();
+  std::vector<double> factors(history_.size());
+  for (size_t i = history_.size(); i-- > 0;) {
+    const auto& [s, y] = history_[i];
+    factors[i] = s.dot(result).item<double>() / s.dot(y).item<double>();
+    result.sub_(y, factors[i]);
+  }
+  if (options_.precondition && !objective.l1().defined()) {
+    result = objective.precondition(result);
+  } else if (!history_.empty()) {
+    const auto& [s, y] = history_.back();
+    result.mul_(s.dot(y) / y.dot(y));
+  }
+  for (size_t i = 0; i < history_.size(); ++i) {
+    const auto& [s, y] = history_[i];
+    const double factor = y.dot(result).item<double>() / s.dot(y).item<double>();
+    result.add_(s, factors[i] - factor);
+  }
+  return result;
+}
+
+void QuasiNewton::remember(const torch::Tensor& point, const torch::Tensor& gradient) {
+  Update update{point - point_, gradient - gradient_};
+  const double curvature = update.point.dot(update.gradient).item<double>();
+  const double size = update.gradient.dot(update.gradient).item<double>();
+  if (curvature > 1e-16 * size) history_.push_back(std::move(update));
+  if (std::ssize(history_) > options_.history_size) history_.erase(history_.begin());
+}
+
+bool QuasiNewton::advance(Objective& objective) {
+  if (try_once(objective)) return true;
+  if (history_.empty()) return false;
+  history_.clear();  // along steepest descent there may be a better point
+  return try_once(objective);
+}
+
+bool QuasiNewton::try_once(Objective& objective) {
+  const auto subgradient = least_subgradient(objective, point_, gradient_);
+  auto along = direction(objective, subgradient);
+  if (objective.l1().defined()) return search_orthant(objective, subgradient, along);
+  const double slope = along.dot(gradient_).item<double>();
+  if (!(slope < 0.0)) return false;
+  const bool is_scaled = options_.precondition || !history_.empty();
+  const double first = is_scaled ? 1.0 : std::min(1.0, 1.0 / along.norm().item<double>());
+  const auto found = search_line(
+      objective, {.point = point_, .direction = along, .value = value_, .slope = slope}, first);
+  if (!found.is_found) return false;
+  remember(found.point, found.gradient);
+  point_ = found.point;
+  gradient_ = found.gradient;
+  value_ = found.value;
+  return true;
+}
+
+/// Goes along `direction` within the orthant that the point, or the subgradient at entries of 0,
+/// lies in: entries that would change their sign become 0.
+bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subgradient,
+                                 torch::Tensor direction) {
+  const auto l1 = objective.l1();
+  const auto is_free = l1 == 0.0;  // a bias may change its sign
+  direction = at::where((direction * subgradient).ge(0.0), at::zeros_like(direction), direction);
+  if (!(direction.dot(subgradient).item<double>() < 0.0)) return false;
+  const auto orthant = at::where(point_ == 0.0, -subgradient.sign(), point_.sign());
+  double step = history_.empty() ? std::min(1.0, 1.0 / direction.norm().item<double>()) : 1.0;
+  auto gradient = at::empty_like(gradient_);
+  constexpr int kMostTrials = 40;
+  for (int trial = 0; trial < kMostTrials; ++trial, step *= 0.5) {
+    auto point = at::add(point_, direction, step);
+    point = at::where((point * orthant).le(0.0).logical_and(is_free.logical_not()),
+                      at::zeros_like(point), point);
+    const double value = with_l1(objective, point, objective.evaluate(point, gradient));
+    const double promised = (point - point_).dot(subgradient).item<double>();
+    if (!(value <= value_ + 1e-4 * promised) || !(promised < 0.0)) continue;
+    remember(point, gradient);
+    point_ = point;
+    gradient_ = gradient;
+    value_ = value;
+    return true;
+  }
+  return false;
+}
+
+void QuasiNewton::save(StateDict& state) const {
+  for (size_t i = 0; i < history_.size(); ++i) {
+    state.tensors["history." + std::to_string(i) + ".point"] = history_[i].point;
+    state.tensors["history." + std::to_string(i) + ".gradient"] = history_[i].gradient;
+  }
+}
+
+void QuasiNewton::load(const StateDict& state) {
+  history_.clear();
+  for (size_t i = 0; state.tensors.count("history." + std::to_string(i) + ".point") > 0; ++i) {
+    const auto key = "history." + std::to_string(i);
+    history_.push_back({state.tensor(key + ".point").to(at::kCPU, at::kDouble).clone(),
+                        state.tensor(key + ".gradient").to(at::kCPU, at::kDouble).clone()});
+  }
+}
+
+void QuasiNewton::restart() { history_.clear(); }
+
+}  // namespace levin

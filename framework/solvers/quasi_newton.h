@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <levin/framework/core/options.h>
+#include <levin/framework/solvers/solver.h>
+
+namespace levin {
+
+/// Options of QuasiNewton.
+struct QuasiNewtonOptions {
+  /// See SolverOptions.
+  double tol = 1e-4;
+  int64_t max_iter = 1000;
+  /// How many past steps the curvature is estimated from, at least 1.
+  int64_t history_size = 10;
+  /// Whether the estimate starts from the objective's own approximation of its curvature
+  /// (`Objective::precondition`) instead of a multiple of the identity. It makes features of
+  /// different scales, and correlated ones, far less of a problem.
+  bool precondition = true;
+};
+
+Fields describe(QuasiNewtonOptions& options);
+
+/// L-BFGS with a line search by the strong Wolfe conditions, over all training rows; with an L1
+/// penalty, OWL-QN, whose steps stay within an orthant. An iteration takes one or two passes over
+/// the rows. In YAML: `lbfgs`. (The optimizer LBFGS is torch::optim's, which runs on batches.)
+///
+/// Liu and Nocedal, doi:10.1007/BF01589116; Andrew and Gao, "Scalable training of L1-regularized
+/// log-linear models", 2007.
+class QuasiNewton final : public Solver {
+ public:
+  using Options = QuasiNewtonOptions;
+  /// Minimises over `parameters`. Throws ConfigError for options that are out of range.
+  explicit QuasiNewton(std::vector<torch::Tensor> parameters, QuasiNewtonOptions options = {});
+  std::string name() const override { return "lbfgs"; }
+
+ protected:
+  bool advance(Objective& objective) override;
+  bool takes_l1() const override { return true; }
+  void save(StateDict& state) const override;
+  void load(const StateDict& state) override;
+  void restart() override;
+
+ private:
+  /// What a step has changed: the point and the gradient of f.
+  struct Update {
+    torch::Tensor point;
+    torch::Tensor gradient;
+  };
+
+  bool try_once(Objective& objective);
+  bool search_orthant(Objective& objective, const torch::Tensor& subgradient,
+                      torch::Tensor direction);
+  torch::Tensor direction(Objective& objective, const torch::Tensor& gradient) const;
+  void remember(const torch::Tensor& point, const torch::Tensor& gradient);
+
+  QuasiNewtonOptions options_;
+  std::vector<Update> history_;  // the newest last
+};
+
+}  // namespace levin

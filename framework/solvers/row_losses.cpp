@@ -1,0 +1,92 @@
+#include <levin/framework/solvers/row_losses.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace levin {
+namespace {
+
+double softmax_row(const double* z, int64_t count, int64_t target, double weight, double* gradient,
+                   double* probabilities) {
+  const double largest = *std::max_element(z, z + count);
+  double sum = 0.0;
+  for (int64_t k = 0; k < count; ++k) sum += probabilities[k] = std::exp(z[k] - largest);
+  for (int64_t k = 0; k < count; ++k) {
+    probabilities[k] /= sum;
+    gradient[k] = weight * probabilities[k];
+  }
+  gradient[target] -= weight;
+  return weight * (std::log(sum) + largest - z[target]);
+}
+
+double logistic_row(double z, double target, double weight, double& gradient, double& probability) {
+  const double e = std::exp(-std::abs(z));
+  probability = z >= 0.0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
+  gradient = weight * (probability - target);
+  return weight * (std::log1p(e) + std::max(z, 0.0) - target * z);
+}
+
+double squared_row(const double* z, const double* target, int64_t count, double weight,
+                   double* gradient) {
+  const double share = weight / static_cast<double>(count);
+  double sum = 0.0;
+  for (int64_t k = 0; k < count; ++k) {
+    const double error = z[k] - target[k];
+    gradient[k] = 2.0 * share * error;
+    sum += share * error * error;
+  }
+  return sum;
+}
+
+}  // namespace
+
+double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradient,
+                  double* curvature) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    const int64_t at = i * rows.count;
+    const double* z = rows.outputs + at;
+    const double weight = rows.weights[i];
+    if (kind == LinearLoss::Kind::softmax) {
+      const auto target = static_cast<int64_t>(rows.targets[i]);
+      sum += softmax_row(z, rows.count, target, weight, gradient + at, curvature + at);
+    } else if (kind == LinearLoss::Kind::logistic) {
+      sum += logistic_row(*z, rows.targets[i], weight, gradient[at], curvature[at]);
+    } else {
+      sum += squared_row(z, rows.targets + at, rows.count, weight, gradient + at);
+    }
+  }
+  return sum;
+}
+
+void curvature_product(LinearLoss::Kind kind, const double* curvature, const double* weights,
+                       int64_t rows, int64_t count, double* v) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const double* p = curvature + i * count;
+    double* row = v + i * count;
+    if (kind == LinearLoss::Kind::squared) {
+      const double share = 2.0 * weights[i] / static_cast<double>(count);
+      for (int64_t k = 0; k < count; ++k) row[k] *= share;
+    } else if (kind == LinearLoss::Kind::logistic) {
+      *row *= weights[i] * *p * (1.0 - *p);
+    } else {
+      double mean = 0.0;
+      for (int64_t k = 0; k < count; ++k) mean += p[k] * row[k];
+      for (int64_t k = 0; k < count; ++k) row[k] = weights[i] * p[k] * (row[k] - mean);
+    }
+  }
+}
+
+void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const double* weights,
+                        int64_t rows, int64_t count, double* diagonal) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t at = i * count; at < (i + 1) * count; ++at) {
+      const double p = curvature[at];
+      diagonal[at] = kind == LinearLoss::Kind::squared
+                         ? 2.0 * weights[i] / static_cast<double>(count)
+                         : weights[i] * p * (1.0 - p);
+    }
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+#include <levin/framework/solvers/linear_loss.h>
+
+namespace levin {
+
+/// Some rows of a LinearLoss: their outputs, what they should be, and how much each row counts.
+struct RowOutputs {
+  /// [rows, count]: z_i = weight . x_i + bias.
+  const double* outputs = nullptr;
+  int64_t rows = 0;
+  int64_t count = 0;
+  /// [rows] classes, or [rows, count] values if the loss is squared.
+  const double* targets = nullptr;
+  /// [rows]: s_i.
+  const double* weights = nullptr;
+};
+
+/// Returns sum_i s_i loss(z_i, y_i) and writes its derivatives with respect to the outputs to
+/// `gradient`, and what `curvature_product` needs of these rows to `curvature`: [rows, count] both.
+double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradient,
+                  double* curvature);
+/// Replaces the directions `v`, [rows, count], by the products of the loss's second derivative at
+/// each row with its direction. `curvature`: what `row_losses` has written.
+void curvature_product(LinearLoss::Kind kind, const double* curvature, const double* weights,
+                       int64_t rows, int64_t count, double* v);
+/// Writes the second derivative of each row's loss with respect to each output alone to `diagonal`,
+/// [rows, count].
+void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const double* weights,
+                        int64_t rows, int64_t count, double* diagonal);
+
+}  // namespace levin

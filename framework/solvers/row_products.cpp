@@ -1,0 +1,142 @@
+#include <levin/framework/solvers/row_products.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <ATen/Functions.h>
+
+namespace levin {
+namespace {
+
+void add_column_sums(const double* gradient, int64_t rows, int64_t outputs, double* sums) {
+  if (sums == nullptr) return;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < outputs; ++k) sums[k] += gradient[i * outputs + k];
+  }
+}
+
+/// By LibTorch's matrix products of float64 numbers.
+class PreciseProducts final : public RowProducts {
+ public:
+  PreciseProducts(int64_t features, int64_t outputs) : features_(features), outputs_(outputs) {}
+
+  void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) override {
+    transposed_ = weight.t();
+    bias_ = bias;
+  }
+
+  void outputs(const Rows& rows, double* out) override {
+    auto result = at::from_blob(out, {rows.size(), outputs_}, at::kDouble);
+    at::mm_out(result, numbers(rows), transposed_);
+    if (bias_.defined()) result.add_(bias_);
+  }
+
+  void add_gradients(const Rows& rows, const double* gradient, double* weight_gradient,
+                     double* bias_gradient) override {
+    const auto factors = at::from_blob(const_cast<double*>(gradient),  // it is only read
+                                       {rows.size(), outputs_}, at::kDouble);
+    at::from_blob(weight_gradient, {outputs_, features_}, at::kDouble)
+        .addmm_(factors.t(), numbers(rows));
+    add_column_sums(gradient, rows.size(), outputs_, bias_gradient);
+  }
+
+ private:
+  torch::Tensor numbers(const Rows& rows) const {
+    return rows.tensor().reshape({rows.size(), features_}).to(at::kDouble);
+  }
+
+  int64_t features_;
+  int64_t outputs_;
+  torch::Tensor transposed_;
+  torch::Tensor bias_;
+};
+
+/// By the kernels for float32 numbers and bytes, on the calling thread.
+class FastProducts final : public RowProducts {
+ public:
+  FastProducts(int64_t features, int64_t outputs)
+      : features_(features),
+        outputs_(outputs),
+        stride_(kernels::padded_classes(outputs)),
+        scratch_(static_cast<size_t>(kernels::linear_scratch_size(outputs, features))),
+        sums_(static_cast<size_t>(outputs * features)) {}
+
+  void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) override {
+    weight_ = weight.to(at::kFloat).contiguous();
+    bias_ = bias.defined() ? bias.to(at::kFloat).contiguous() : torch::Tensor();
+  }
+
+  void outputs(const Rows& rows, double* out) override {
+    auto& narrow = buffer(rows.size());
+    torch::Tensor own;
+    kernels::best().linear_output(
+        {.rows = view(rows, own),
+         .weight = weight_.const_data_ptr<float>(),
+         .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr,
+         .outputs = outputs_,
+         .out = narrow.data(),
+         .stride = stride_,
+         .scratch = scratch_.data()});
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      const float* row = narrow.data() + i * stride_;
+      for (int64_t k = 0; k < outputs_; ++k) out[i * outputs_ + k] = static_cast<double>(row[k]);
+    }
+  }
+
+  void add_gradients(const Rows& rows, const double* gradient, double* weight_gradient,
+                     double* bias_gradient) override {
+    auto& narrow = buffer(rows.size());
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      float* row = narrow.data() + i * stride_;
+      for (int64_t k = 0; k < outputs_; ++k)
+        row[k] = static_cast<float>(gradient[i * outputs_ + k]);
+    }
+    std::fill(sums_.begin(), sums_.end(), 0.0F);
+    torch::Tensor own;
+    kernels::best().linear_gradient({.rows = view(rows, own),
+                                     .gradient = narrow.data(),
+                                     .stride = stride_,
+                                     .outputs = outputs_,
+                                     .weight_gradient = sums_.data(),
+                                     .scratch = scratch_.data()});
+    for (size_t j = 0; j < sums_.size(); ++j) weight_gradient[j] += static_cast<double>(sums_[j]);
+    add_column_sums(gradient, rows.size(), outputs_, bias_gradient);
+  }
+
+ private:
+  std::vector<float>& buffer(int64_t rows) {
+    const auto size = static_cast<size_t>(rows * stride_);
+    if (buffer_.size() < size) buffer_.resize(size, 0.0F);
+    return buffer_;
+  }
+
+  /// The rows in place or, if no kernel can read them there, as float32 numbers in `own`.
+  kernels::RowView view(const Rows& rows, torch::Tensor& own) const {
+    if (auto in_place = rows.view()) return *in_place;
+    own = rows.tensor().to(at::kFloat).contiguous();
+    return {.data = own.const_data_ptr<float>(), .count = rows.size(), .row_size = features_};
+  }
+
+  int64_t features_;
+  int64_t outputs_;
+  int64_t stride_;
+  torch::Tensor weight_;
+  torch::Tensor bias_;
+  std::vector<float> buffer_;
+  std::vector<float> scratch_;
+  std::vector<float> sums_;
+};
+
+}  // namespace
+
+int64_t RowProducts::block_rows(int64_t features) {
+  constexpr int64_t kNumbers = 1 << 17;  // 512 KiB of float32
+  return std::clamp<int64_t>(kNumbers / std::max<int64_t>(features, 1), 16, 1024);
+}
+
+std::unique_ptr<RowProducts> make_row_products(int64_t features, int64_t outputs, bool precise) {
+  if (precise) return std::make_unique<PreciseProducts>(features, outputs);
+  return std::make_unique<FastProducts>(features, outputs);
+}
+
+}  // namespace levin

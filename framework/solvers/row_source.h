@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include <c10/util/FunctionRef.h>
+
+#include <levin/framework/data/batch.h>
+
+namespace levin {
+
+/// All training rows of this rank, which solvers go over again and again, each time in the same
+/// order.
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+
+  /// Calls `use` for one batch after another, until all rows were passed. Batches have "target",
+  /// and "weight" if rows have weights. Throws what the data throw.
+  virtual void pass(c10::function_ref<void(const Batch& batch)> use) = 0;
+  /// Adds up `values`, float64 on the CPU, over all ranks in place. A collective.
+  virtual void sum(torch::Tensor& values) = 0;
+};
+
+}  // namespace levin

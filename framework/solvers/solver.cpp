@@ -1,0 +1,134 @@
+#include <levin/framework/solvers/solver.h>
+
+#include <cmath>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/optimizers/checks.h>
+
+namespace levin {
+
+void validate(const SolverOptions& options) {
+  check_above_zero("tol", options.tol);
+  check_option(options.max_iter >= 1, "max_iter", options.max_iter, "must be at least 1");
+}
+
+Solver::Solver(std::vector<torch::Tensor> parameters, SolverOptions options)
+    : Optimizer(single_group(std::move(parameters)), /*learning_rate=*/1.0, /*weight_decay=*/0.0),
+      options_(options) {
+  validate(options_);
+}
+
+torch::Tensor Solver::step(const Closure& /*closure*/) {
+  throw ModuleError::contract(
+      name(), "was asked to step by the gradients of a batch",
+      "it minimises over all training rows: let the Trainer run it, or call iterate");
+}
+
+double Solver::with_l1(const Objective& objective, const torch::Tensor& point, double value) {
+  const auto l1 = objective.l1();
+  return l1.defined() ? value + l1.dot(point.abs()).item<double>() : value;
+}
+
+torch::Tensor Solver::least_subgradient(const Objective& objective, const torch::Tensor& point,
+                                        const torch::Tensor& gradient) {
+  const auto l1 = objective.l1();
+  if (!l1.defined()) return gradient;
+  // At 0, any number in [-l1, l1] may be added; the one that brings the sum closest to 0 counts.
+  const auto at_zero = gradient - gradient.clamp(-l1, l1);
+  return at::where(point == 0.0, at_zero, gradient + l1 * point.sign());
+}
+
+void Solver::evaluate(Objective& objective) {
+  value_ = with_l1(objective, point_, objective.evaluate(point_, gradient_));
+  gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
+  is_evaluated_ = true;
+  if (std::isfinite(value_) && std::isfinite(gradient_norm_)) return;
+  throw ModuleError::contract(
+      name(), fmt::format("found the objective {} with the gradient {}", value_, gradient_norm_),
+      "look for very large numbers among the features, and scale them (standardize: true)");
+}
+
+void Solver::iterate(Objective& objective) {
+  const at::NoGradGuard no_grad;
+  if (objective.l1().defined() && !takes_l1()) {
+    throw ConfigError::conflict(
+        fmt::format("an L1 penalty with {}, which needs a smooth objective", name()),
+        "set l1_strength to 0, or use lbfgs");
+  }
+  if (!point_.defined()) {
+    std::vector<torch::Tensor> flat;
+    for (const auto& p : stepped()) flat.push_back(p.detach().to(at::kCPU, at::kDouble).flatten());
+    point_ = at::cat(flat);
+  }
+  if (!gradient_.defined()) gradient_ = at::empty_like(point_);
+  if (is_precise_) objective.raise_precision();
+  if (!is_evaluated_) evaluate(objective);
+  if (!is_within_tol() && !advance(objective)) is_stuck_ = true;
+  ++iterations_;
+  gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
+  if ((is_stuck_ || is_within_tol()) && objective.raise_precision()) {
+    is_precise_ = true;
+    is_stuck_ = false;
+    restart();
+    evaluate(objective);
+  }
+  write_parameters();
+}
+
+bool Solver::is_done() const {
+  return has_converged() || is_stuck_ || iterations_ >= options_.max_iter;
+}
+
+std::string Solver::outcome() const {
+  if (has_converged()) return "converged";
+  if (is_stuck_) return "no better point was found";
+  return fmt::format("max_iter = {} is reached", options_.max_iter);
+}
+
+void Solver::write_parameters() {
+  int64_t at = 0;
+  for (auto& parameter : stepped()) {
+    parameter.copy_(point_.narrow(0, at, parameter.numel()).view(parameter.sizes()));
+    at += parameter.numel();
+  }
+}
+
+StateDict Solver::state_dict() const {
+  StateDict state;
+  state.values = groups_value();
+  auto& values = state.values;
+  values["iterations"] = iterations_;
+  values["is_precise"] = is_precise_;
+  values["is_stuck"] = is_stuck_;
+  if (!point_.defined()) return state;
+  state.tensors["point"] = point_;
+  save(state);
+  return state;
+}
+
+void Solver::load_state_dict(const StateDict& state) {
+  std::vector<std::string> problems;
+  check_groups(state, problems);
+  int64_t size = 0;
+  for (const auto& parameter : stepped()) size += parameter.numel();
+  const bool has_point = state.tensors.count("point") > 0;
+  if (has_point && state.tensor("point").numel() != size) {
+    problems.push_back(
+        fmt::format("it is of {} parameters, this has {}", state.tensor("point").numel(), size));
+  }
+  if (!problems.empty()) throw CheckpointError::mismatch("the solver's state", problems);
+  load_groups(state);
+  iterations_ = state.values.at("iterations").as_int();
+  is_precise_ = state.values.at("is_precise").as_bool();
+  is_stuck_ = state.values.at("is_stuck").as_bool();
+  is_evaluated_ = false;
+  if (!has_point) return;
+  point_ = state.tensor("point").to(at::kCPU, at::kDouble).clone();
+  load(state);
+}
+
+}  // namespace levin

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <levin/framework/core/options.h>
+#include <levin/framework/optimizers/optimizer.h>
+#include <levin/framework/solvers/objective.h>
+
+namespace levin {
+
+/// The options that all solvers share.
+struct SolverOptions {
+  /// The solver has converged once no entry of the gradient is larger, where the loss is a mean
+  /// over the rows. For an L1 penalty, the gradient is the subgradient of least size.
+  double tol = 1e-4;
+  /// The most iterations of a fit, at least 1.
+  int64_t max_iter = 1000;
+};
+
+/// Throws ConfigError, naming the option, if a value is out of range.
+void validate(const SolverOptions& options);
+
+/// An optimizer that needs the whole training set: it minimises an Objective over all rows instead
+/// of taking steps along the gradients of batches. The Trainer gives it one iteration an epoch:
+///
+///     levin::Optimizers configure_optimizers() override {
+///       return levin::NewtonCG(parameters(), {.tol = 1e-6});
+///     }
+///
+/// Without a Trainer, call `iterate` until `is_done`.
+///
+/// The point is kept in float64, whatever the type of the parameters, which are rounded copies of
+/// it. The state is complete: a solver that goes on from a saved state takes the same steps, bit
+/// for bit.
+class Solver : public Optimizer {
+ public:
+  /// Always throws ModuleError: a solver can't go by the gradients of a batch.
+  torch::Tensor step(const Closure& closure = {}) override;
+  bool reevaluates_closure() const override { return true; }
+  StateDict state_dict() const override;
+  void load_state_dict(const StateDict& state) override;
+
+  /// Makes one iteration: one step of the method, whatever number of passes over the rows it takes.
+  /// Then writes the new point to the parameters. Throws ConfigError, before anything is changed,
+  /// if the solver can't minimise this objective (an L1 penalty, for example).
+  void iterate(Objective& objective);
+  /// Whether the last iteration ended with a gradient within `tol`.
+  bool has_converged() const { return iterations_ > 0 && is_within_tol(); }
+  /// Whether further iterations are of no use: it has converged, max_iter is reached, or no point
+  /// that is better to working precision was found.
+  bool is_done() const;
+  /// Why the solver is done, for people: "converged", or what stopped it before.
+  std::string outcome() const;
+
+  /// The iterations so far, and the passes over the rows that they took.
+  int64_t iterations() const { return iterations_; }
+  /// The objective with all penalties, and the largest entry of its gradient (see `tol`), after the
+  /// last iteration.
+  double objective() const { return value_; }
+  double gradient_norm() const { return gradient_norm_; }
+  const SolverOptions& options() const { return options_; }
+
+ protected:
+  Solver(std::vector<torch::Tensor> parameters, SolverOptions options);
+  Solver(Solver&&) noexcept = default;
+
+  /// Goes from `point_`, with `value_` and `gradient_`, to a better one and sets the three. Returns
+  /// false if it found none; they are then as they were. The objective was evaluated at `point_`.
+  virtual bool advance(Objective& objective) = 0;
+  /// Whether the solver can take L1 penalties; by default it can't.
+  virtual bool takes_l1() const { return false; }
+  /// Adds the state of the method to `state`, and takes it back.
+  virtual void save(StateDict& /*state*/) const {}
+  virtual void load(const StateDict& /*state*/) {}
+  /// Forgets what was learned of the objective, after its precision was raised.
+  virtual void restart() {}
+
+  /// F = f + L1 at `point`, of which f and its gradient are given.
+  static double with_l1(const Objective& objective, const torch::Tensor& point, double value);
+  /// The subgradient of F of least size, [size].
+  static torch::Tensor least_subgradient(const Objective& objective, const torch::Tensor& point,
+                                         const torch::Tensor& gradient);
+
+  torch::Tensor point_;     // [size] float64
+  torch::Tensor gradient_;  // of f at the point
+  double value_ = 0.0;      // F at the point
+
+ private:
+  void evaluate(Objective& objective);
+  bool is_within_tol() const { return gradient_norm_ <= options_.tol; }
+  void write_parameters();
+
+  SolverOptions options_;
+  double gradient_norm_ = std::numeric_limits<double>::infinity();
+  int64_t iterations_ = 0;
+  bool is_stuck_ = false;      // the last iteration found no better point
+  bool is_precise_ = false;    // the objective's precision was raised
+  bool is_evaluated_ = false;  // at the point, since the state was loaded
+};
+
+}  // namespace levin
