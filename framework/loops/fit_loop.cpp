@@ -72,7 +72,7 @@ void FitLoop::run() {
   const StopSignal signal;
   stopping_.start_clock();
   RunControl& run = parts_.run;
-  warn_of_short_epochs(parts_, num_batches_);
+  if (!solver_fit_) warn_of_short_epochs(parts_, num_batches_);
   if (!parts_.module.is_training()) {
     run.warn(
         "the module is in evaluation mode and is trained in it: Dropout does nothing, and batch "

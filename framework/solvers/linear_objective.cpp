@@ -92,10 +92,10 @@ int64_t LinearObjective::num_parts(int64_t rows) const {
 template <class Work>
 void LinearObjective::pass(Work work, int64_t most_parts) {
   size_t index = 0;
-  const int64_t step = RowProducts::block_rows(features_);
   rows_.pass([&](const Batch& batch) {
     const Kept& kept = keep(index++, batch);
     const Rows& rows = batch.input_rows();
+    const int64_t step = RowProducts::block_rows(features_ * rows.source().element_size());
     const int64_t parts = std::min(most_parts, num_parts(rows.size()));
     while (std::ssize(parts_) < parts) parts_.push_back(std::make_unique<Part>());
     share_out(parts, [&](int64_t p) {
@@ -146,11 +146,11 @@ void LinearObjective::begin_pass(const torch::Tensor& point) {
   const auto weight = point.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
   const auto bias = has_bias() ? point.narrow(0, bias_at_, outputs_) : torch::Tensor();
   for (const auto& part : parts_) {
-    if (!part->products) {
-      part->products = make_row_products(features_, outputs_, precise_);
+    if (!part->weight_gradient.defined()) {
       part->weight_gradient = zeros({outputs_, features_});
       part->bias_gradient = zeros({outputs_});
     }
+    if (!part->products) part->products = make_row_products(features_, outputs_, precise_);
     part->products->set_matrix(weight, bias);
   }
 }
@@ -298,17 +298,19 @@ torch::Tensor LinearObjective::mean_outer_product() {
 /// The mean over all rows of the loss's second derivative with respect to the outputs.
 torch::Tensor LinearObjective::mean_curvature() {
   auto sums = zeros({outputs_ * outputs_});
+  const auto matrix = sums.view({outputs_, outputs_});
   for (const auto& kept : kept_) {
-    auto directions = at::empty({kept.weights.size(0), outputs_}, at::kDouble);
-    for (int64_t k = 0; k < outputs_; ++k) {
-      directions.zero_().select(1, k).fill_(1.0);
-      curvature_product(loss_.kind, data_of(kept.curvature), data_of(kept.weights),
-                        directions.size(0), outputs_, data_of(directions));
-      sums.narrow(0, k * outputs_, outputs_).add_(directions.sum(0));
+    const auto weights = kept.weights.unsqueeze(1);
+    if (loss_.kind == LinearLoss::Kind::squared) {
+      matrix.diagonal().add_(weights.sum() * (2.0 / static_cast<double>(outputs_)));
+      continue;
     }
+    const auto weighted = kept.curvature * weights;
+    matrix.diagonal().add_(weighted.sum(0));
+    matrix.addmm_(weighted.t(), kept.curvature, 1.0, -1.0);
   }
   rows_.sum(sums);
-  return sums.view({outputs_, outputs_}).div(total_weight_);
+  return matrix.div(total_weight_);
 }
 
 torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
@@ -328,7 +330,7 @@ torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
 bool LinearObjective::raise_precision() {
   if (precise_) return false;
   precise_ = true;
-  parts_.clear();
+  for (const auto& part : parts_) part->products.reset();
   return true;
 }
 

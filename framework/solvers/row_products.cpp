@@ -129,9 +129,9 @@ class FastProducts final : public RowProducts {
 
 }  // namespace
 
-int64_t RowProducts::block_rows(int64_t features) {
-  constexpr int64_t kNumbers = 1 << 17;  // 512 KiB of float32
-  return std::clamp<int64_t>(kNumbers / std::max<int64_t>(features, 1), 16, 1024);
+int64_t RowProducts::block_rows(int64_t row_bytes) {
+  constexpr int64_t kBytes = 1 << 19;
+  return std::clamp<int64_t>(kBytes / std::max<int64_t>(row_bytes, 1), 16, 1024);
 }
 
 std::unique_ptr<RowProducts> make_row_products(int64_t features, int64_t outputs, bool precise) {

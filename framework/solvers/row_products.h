@@ -33,7 +33,7 @@ class RowProducts {
                              double* bias_gradient) = 0;
 
   /// The number of rows that lie in the cache together.
-  static int64_t block_rows(int64_t features);
+  static int64_t block_rows(int64_t row_bytes);
 };
 
 /// Makes an object for rows of `features` numbers and `outputs` outputs. If `precise`, products are

@@ -1,0 +1,233 @@
+// Solvers against scikit-learn's optima, and what they promise about their state.
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/solvers/all.h>
+#include <levin/framework/solvers/linear_objective.h>
+
+#include "framework/solvers/solver_cases.h"
+#include "framework/support.h"
+
+namespace levin::solvers_test {
+namespace {
+
+using namespace levin::test;
+
+std::unique_ptr<Solver> make_solver(const std::string& name, const LinearLoss& loss,
+                                    double tol = 1e-12, int64_t max_iter = 5000) {
+  auto optimizer =
+      shipped_optimizers().make(name, Value::Object{{"tol", tol}, {"max_iter", max_iter}},
+                                std::vector<torch::Tensor>{loss.weight, loss.bias});
+  auto* solver = dynamic_cast<Solver*>(optimizer.get());
+  EXPECT_NE(solver, nullptr) << name;
+  (void)optimizer.release();
+  return std::unique_ptr<Solver>(solver);
+}
+
+void expect_optimum(const SolverCase& expected, const Solver& solver) {
+  const std::string what = expected.name + ", " + solver.name() + ": " + solver.outcome() +
+                           " after " + std::to_string(solver.iterations()) + ", gradient " +
+                           std::to_string(solver.gradient_norm());
+  EXPECT_LE(std::abs(solver.objective() - expected.objective), 1e-6 * expected.objective) << what;
+  EXPECT_LE(solver.objective(), expected.objective * (1.0 + 1e-9)) << what;
+  const auto& weight = expected.loss.weight;
+  EXPECT_LE((weight - expected.coefficients).abs().max().item<double>(), 1e-4) << what;
+  const auto bias = expected.loss.bias;
+  const auto centre = [&](const torch::Tensor& b) { return b.numel() > 1 ? b - b.mean() : b; };
+  EXPECT_LE((centre(bias) - centre(expected.intercepts)).abs().max().item<double>(), 1e-4) << what;
+  if (expected.loss.l1_strength > 0.0) {
+    EXPECT_TRUE(torch::equal(weight == 0.0, expected.coefficients == 0.0)) << what;
+  }
+}
+
+class Solvers : public testing::TestWithParam<std::string> {};
+
+TEST_P(Solvers, find_the_optima_of_scikit_learn) {
+  int count = 0;
+  for (const auto& expected : solver_cases()) {
+    const bool has_l1 = expected.loss.l1_strength > 0.0;
+    if (has_l1 && GetParam() != "lbfgs") continue;
+    MemoryRows rows(expected.x, expected.y, 100);
+    auto solver = make_solver(GetParam(), expected.loss);
+    LinearObjective objective(rows, expected.loss, solver->stepped());
+    while (!solver->is_done()) solver->iterate(objective);
+    expect_optimum(expected, *solver);
+    ++count;
+  }
+  EXPECT_GE(count, GetParam() == "lbfgs" ? 17 : 10);
+}
+
+TEST_P(Solvers, go_on_from_a_saved_state_with_the_same_bits) {
+  const auto expected = solver_cases().at(5);
+  ASSERT_EQ(expected.name, "digits, C 1.0, l1_ratio 0.0");
+  const auto run = [&](int64_t stop_after) {
+    auto loss = expected.loss;
+    loss.weight = torch::zeros_like(loss.weight);
+    loss.bias = torch::zeros_like(loss.bias);
+    MemoryRows rows(expected.x.to(torch::kFloat), expected.y);
+    auto solver = make_solver(GetParam(), loss, 1e-12, 6);
+    auto objective = std::make_unique<LinearObjective>(rows, loss, solver->stepped());
+    for (int64_t i = 0; i < stop_after; ++i) solver->iterate(*objective);
+    if (stop_after < 6) {
+      const auto state = solver->state_dict().clone();
+      solver = make_solver(GetParam(), loss, 1e-12, 6);
+      solver->load_state_dict(state);
+      objective = std::make_unique<LinearObjective>(rows, loss, solver->stepped());
+    }
+    while (!solver->is_done()) solver->iterate(*objective);
+    EXPECT_EQ(solver->iterations(), 6);
+    return loss.weight;
+  };
+  const auto whole = run(6);
+  EXPECT_GT(whole.abs().max().item<double>(), 0.01);
+  for (const int64_t stop : {1, 3, 5}) EXPECT_TRUE(same_bits(run(stop), whole)) << stop;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Solvers,
+                         testing::Values("lbfgs", "newton-cg", "trust-region", "newton-cholesky"),
+                         [](const testing::TestParamInfo<std::string>& each) {
+                           std::string name = each.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+/// f, its gradient and its curvature by LibTorch.
+torch::Tensor reference_value(const SolverCase& it, const torch::Tensor& point) {
+  const auto numbers = it.loss.weight.numel();
+  const auto weight = point.narrow(0, 0, numbers).view_as(it.loss.weight);
+  const auto z = it.x.mm(weight.t()) + point.narrow(0, numbers, it.outputs());
+  auto weights = torch::ones({it.x.size(0)}, torch::kDouble);
+  if (it.is_balanced) weights = it.loss.class_weight.index_select(0, it.y);
+  const auto losses = it.outputs() == 1
+                          ? torch::binary_cross_entropy_with_logits(
+                                z.squeeze(1), it.y.to(torch::kDouble), {}, {}, at::Reduction::None)
+                          : torch::cross_entropy_loss(z, it.y, {}, at::Reduction::None);
+  return (losses * weights).sum() / weights.sum() + it.loss.l2_strength * weight.square().sum();
+}
+
+TEST(LinearObjectiveTest, agrees_with_autograd) {
+  for (auto it : solver_cases()) {
+    if (it.name.find("digits") == 0 || it.name.find("standardized") == std::string::npos) continue;
+    for (const bool squared : {false, true}) {
+      MemoryRows rows(it.x, squared ? it.coefficients.mm(it.x.t()).t().contiguous() : it.y, 50);
+      if (squared) it.loss.kind = LinearLoss::Kind::squared;
+      LinearObjective objective(rows, it.loss, {it.loss.weight, it.loss.bias});
+      torch::manual_seed(3);
+      auto point = (0.3 * torch::randn({objective.size()}, torch::kDouble)).requires_grad_(true);
+      const auto direction = torch::randn({objective.size()}, torch::kDouble);
+      auto reference = reference_value(it, point);
+      if (squared) {
+        const auto numbers = it.loss.weight.numel();
+        const auto weight = point.narrow(0, 0, numbers).view_as(it.loss.weight);
+        const auto z = it.x.mm(weight.t()) + point.narrow(0, numbers, it.outputs());
+        auto weights = it.is_balanced ? it.loss.class_weight.index_select(
+                                            0, it.coefficients.mm(it.x.t())
+                                                   .t()
+                                                   .select(1, 0)
+                                                   .to(torch::kLong)
+                                                   .clamp(0, it.loss.class_weight.size(0) - 1))
+                                      : torch::ones({it.x.size(0)}, torch::kDouble);
+        if (it.is_balanced) continue;  // classes have weights, values don't
+        reference = ((z - it.coefficients.mm(it.x.t()).t()).square().mean(1) * weights).sum() /
+                        weights.sum() +
+                    it.loss.l2_strength * weight.square().sum();
+      }
+      const auto expected = torch::autograd::grad({reference}, {point}, {}, true, true)[0];
+      const auto product = torch::autograd::grad({expected.dot(direction)}, {point}, {}, true)[0];
+      auto gradient = torch::empty({objective.size()}, torch::kDouble);
+      const double value = objective.evaluate(point.detach(), gradient);
+      EXPECT_NEAR(value, reference.item<double>(), 1e-12 * std::abs(value)) << it.name;
+      EXPECT_TRUE(torch::allclose(gradient, expected.detach(), 1e-10, 1e-12)) << it.name;
+      EXPECT_TRUE(torch::allclose(objective.hessian_product(direction), product, 1e-9, 1e-12))
+          << it.name;
+      const auto hessian = objective.hessian();
+      EXPECT_TRUE(torch::allclose(hessian.mv(direction), product, 1e-9, 1e-12)) << it.name;
+      EXPECT_TRUE(torch::allclose(objective.curvature_diagonal(), hessian.diagonal(), 1e-9, 1e-12))
+          << it.name;
+      const auto approximate = objective.precondition(direction);
+      EXPECT_GT(approximate.dot(direction).item<double>(), 0.0) << it.name;
+      EXPECT_NEAR(objective.precondition(gradient).dot(direction).item<double>(),
+                  approximate.dot(gradient).item<double>(),
+                  1e-8 * std::abs(approximate.dot(gradient).item<double>()))
+          << it.name << ": the preconditioner must be symmetric";
+    }
+  }
+}
+
+TEST(LinearObjectiveTest, takes_weights_of_rows_as_repeated_rows) {
+  const auto it = solver_cases().at(7);
+  const auto twice = torch::arange(it.x.size(0)).remainder(3).eq(0).to(torch::kLong);
+  const auto numbers = torch::repeat_interleave(twice + 1);
+  MemoryRows weighted(it.x, it.y, 64, (twice + 1).to(torch::kFloat));
+  MemoryRows repeated(it.x.index_select(0, numbers), it.y.index_select(0, numbers));
+  LinearObjective a(weighted, it.loss, {it.loss.weight, it.loss.bias});
+  LinearObjective b(repeated, it.loss, {it.loss.weight, it.loss.bias});
+  const auto point = torch::full({a.size()}, 0.1, torch::kDouble);
+  auto gradient_a = torch::empty_like(point);
+  auto gradient_b = torch::empty_like(point);
+  EXPECT_NEAR(a.evaluate(point, gradient_a), b.evaluate(point, gradient_b), 1e-13);
+  EXPECT_TRUE(torch::allclose(gradient_a, gradient_b, 1e-11, 1e-14));
+}
+
+TEST(LinearObjectiveTest, reads_bytes_in_float32_and_float64) {
+  torch::manual_seed(5);
+  const auto bytes = torch::randint(0, 256, {40'000, 70}, torch::kByte);
+  const auto y = torch::randint(0, 10, {40'000}, torch::kLong);
+  LinearLoss loss{.weight = torch::zeros({10, 70}), .bias = torch::zeros({10})};
+  MemoryRows rows(Rows(bytes, ByteScale{.scale = 1.0F / 255.0F}), y);
+  LinearObjective objective(rows, loss, {loss.weight, loss.bias});
+  const auto point = 0.1 * torch::randn({objective.size()}, torch::kDouble);
+  auto fast = torch::empty_like(point);
+  auto precise = torch::empty_like(point);
+  const double value = objective.evaluate(point, fast);
+  ASSERT_TRUE(objective.raise_precision()) << "so many rows are first read in float32";
+  EXPECT_NEAR(value, objective.evaluate(point, precise), 1e-6);
+  EXPECT_FALSE(torch::equal(fast, precise));
+  EXPECT_TRUE(torch::allclose(fast, precise, 1e-4, 1e-7));
+  EXPECT_FALSE(objective.raise_precision());
+}
+
+TEST(SolverTest, refuses_what_it_cannot_do) {
+  auto it = solver_cases().at(2);
+  ASSERT_GT(it.loss.l1_strength, 0.0);
+  MemoryRows rows(it.x, it.y);
+  auto solver = make_solver("newton-cg", it.loss);
+  LinearObjective objective(rows, it.loss, solver->stepped());
+  EXPECT_THROW(solver->iterate(objective), ConfigError);
+  EXPECT_THROW(solver->step([] { return torch::Tensor(); }), ModuleError);
+  EXPECT_THROW(make_solver("lbfgs", it.loss, -1.0), ConfigError);
+  EXPECT_THROW(make_solver("lbfgs", it.loss, 1e-4, 0), ConfigError);
+  const auto many = torch::zeros({11'000});
+  EXPECT_THROW(NewtonCholesky({many}), ConfigError);
+}
+
+TEST(SolverTest, refuses_the_state_of_another_solver_or_size) {
+  const auto it = solver_cases().at(0);
+  MemoryRows rows(it.x, it.y);
+  auto solver = make_solver("newton-cg", it.loss);
+  LinearObjective objective(rows, it.loss, solver->stepped());
+  solver->iterate(objective);
+  const auto state = solver->state_dict();
+  EXPECT_THROW(make_solver("lbfgs", it.loss)->load_state_dict(state), CheckpointError);
+  LinearLoss larger{.weight = torch::zeros({3, 9}), .bias = torch::zeros({3})};
+  EXPECT_THROW(make_solver("newton-cg", larger)->load_state_dict(state), CheckpointError);
+}
+
+TEST(SolverTest, says_why_it_is_done) {
+  const auto it = solver_cases().at(5);
+  MemoryRows rows(it.x, it.y);
+  auto solver = make_solver("lbfgs", it.loss, 1e-12, 3);
+  LinearObjective objective(rows, it.loss, solver->stepped());
+  while (!solver->is_done()) solver->iterate(objective);
+  EXPECT_FALSE(solver->has_converged());
+  EXPECT_EQ(solver->outcome(), "max_iter = 3 is reached");
+  auto other = make_solver("lbfgs", it.loss, 1e-5);
+  while (!other->is_done()) other->iterate(objective);
+  EXPECT_EQ(other->outcome(), "converged");
+  EXPECT_LE(other->gradient_norm(), 1e-5);
+}
+
+}  // namespace
+}  // namespace levin::solvers_test
