@@ -125,9 +125,15 @@ std::string LogisticRegression::chosen_solver() const {
 }
 
 std::unique_ptr<Optimizer> LogisticRegression::make_solver() const {
-  return optimizers_.make(chosen_solver(),
-                          Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}},
-                          parameters());
+  const auto& entry = optimizers_.at(chosen_solver());
+  if (!to_value(entry.draft().fields).contains("tol")) {
+    throw ConfigError::invalid_value(
+        "solver", options_.solver,
+        "must be a solver, which trains on all rows at once; an optimizer for batches is given as "
+        "`optimizer`");
+  }
+  return entry.make(Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}},
+                    parameters());
 }
 
 Optimizers LogisticRegression::configure_optimizers() {

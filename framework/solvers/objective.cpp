@@ -17,7 +17,7 @@ torch::Tensor Objective::hessian() {
 
 torch::Tensor Objective::precondition(const torch::Tensor& vector) {
   const auto diagonal = curvature_diagonal();
-  return diagonal.defined() ? vector / diagonal.clamp_min(1e-12) : vector;
+  return diagonal.defined() ? vector / diagonal.clamp_min(1e-12) : vector.clone();
 }
 
 }  // namespace levin

@@ -41,7 +41,7 @@ class Objective {
   virtual torch::Tensor hessian();
   /// Returns an approximation of inverse(Hessian) . vector, [size], that is symmetric, positive
   /// definite, and cheap beside a pass over the rows. By default it divides by the diagonal, or
-  /// returns the vector if that isn't known. The first call after `evaluate` may take a few passes.
+  /// returns a copy if that isn't known. The first call after `evaluate` may take a few passes.
   virtual torch::Tensor precondition(const torch::Tensor& vector);
 
   /// Makes later calls compute with more digits. Returns false if there are none to be had. The

@@ -160,6 +160,38 @@ TEST_F(Exactness, lbfgs_over_partitions_equals_one_process_on_the_full_batch) {
   }
 }
 
+// row 46: second-order methods over ranks.
+TEST_F(Exactness, solvers_over_ranks_equal_one_process) {
+  for (const char* solver : {"lbfgs", "newton-cg", "trust-region", "newton-cholesky", "owl-qn"}) {
+    SCOPED_TRACE(solver);
+    auto settings = common();
+    settings["trainer"]["max_epochs"] = 40;
+    settings["linear"] = true;
+    settings["optimizer"] = std::string(solver) == "owl-qn" ? "lbfgs" : solver;
+    if (std::string(solver) == "owl-qn") settings["l1_strength"] = 0.01;
+    const auto one = run_on(1, std::string("one-") + solver, settings).rank(0);
+    for (const int64_t ranks : {2, 3}) {
+      SCOPED_TRACE(ranks);
+      const auto many = run_on(ranks, std::to_string(ranks) + solver, settings);
+      EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+      const double objective = one.values.at("fit").at("objective").as_double();
+      EXPECT_NEAR(many.values().at("fit").at("objective").as_double(), objective,
+                  1e-10 * objective);
+      EXPECT_LE(difference(many.rank(0).child("model"), one.child("model")), 1e-6);
+    }
+  }
+}
+
+TEST_F(Exactness, a_solver_trains_a_net_over_ranks_by_autograd) {
+  auto settings = common();
+  settings["trainer"]["max_epochs"] = 4;
+  settings["optimizer"] = "lbfgs";
+  const auto one = run_on(1, "one", settings).rank(0);
+  const auto many = run_on(2, "many", settings);
+  EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  EXPECT_LE(difference(many.rank(0).child("model"), one.child("model")), 1e-8);
+}
+
 // 98 rows leave a tail of two: the third and fourth rank have none.
 TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
   auto settings = common();

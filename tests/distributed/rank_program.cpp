@@ -28,6 +28,7 @@
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/step.h>
+#include <levin/framework/solvers/all.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
@@ -80,10 +81,15 @@ class Net : public levin::Module {
       norm_ = register_module("norm", levin::SyncBatchNorm(16));
       if (settings.text("dtype", "float64") == "float64") norm_->to(torch::kDouble);
     }
+    if (settings.flag("linear")) {
+      direct_ = register_module("direct", torch::nn::Linear(4, 3));
+      direct_->to(torch::kDouble);
+    }
     if (settings.flag("counts")) seen_ = register_buffer("seen", torch::zeros({}, torch::kDouble));
   }
 
   torch::Tensor forward(const torch::Tensor& x) {
+    if (direct_) return direct_(x);
     auto hidden = first_(x);
     if (norm_) hidden = norm_(hidden);
     return second_(torch::dropout(torch::tanh(hidden), dropout_, is_training()));
@@ -139,10 +145,25 @@ class Net : public levin::Module {
     if (name == "LBFGS") {
       return levin::LBFGS(parameters(), {.max_iter = 5, .line_search_fn = "strong_wolfe"});
     }
+    if (settings_.flag("linear")) return solver(name, direct_->parameters());
+    if (name == "lbfgs") return solver(name, parameters());
     return levin::Adam(parameters(), {.learning_rate = 1e-2});
+  }
+  // {"linear": true}: a linear classifier, whose loss solvers know.
+  std::optional<levin::LinearLoss> linear_loss() const override {
+    if (!settings_.flag("linear")) return {};
+    return levin::LinearLoss{.weight = direct_->weight,
+                             .bias = direct_->bias,
+                             .l1_strength = settings_.real("l1_strength", 0.0),
+                             .l2_strength = 1e-3};
   }
 
  private:
+  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters) {
+    return levin::shipped_optimizers().make(name, Value::Object{{"tol", 1e-10}},
+                                            std::move(parameters));
+  }
+
   /// What a test of failures asks for: {"fail": "throw", "fail_rank": 1, "fail_step": 3}.
   void misbehave(Step& step) {
     const auto pause = settings_.real("step_seconds", 0.0);

@@ -6,6 +6,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/all.h>
 #include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/threads/shared_work.h>
 
 #include "framework/solvers/solver_cases.h"
 #include "framework/support.h"
@@ -187,6 +188,24 @@ TEST(LinearObjectiveTest, reads_bytes_in_float32_and_float64) {
   EXPECT_FALSE(torch::equal(fast, precise));
   EXPECT_TRUE(torch::allclose(fast, precise, 1e-4, 1e-7));
   EXPECT_FALSE(objective.raise_precision());
+}
+
+TEST(LinearObjectiveTest, has_the_same_bits_for_any_number_of_threads) {
+  torch::manual_seed(6);
+  const auto x = torch::randn({30'000, 100});
+  const auto y = torch::randint(0, 10, {30'000}, torch::kLong);
+  LinearLoss loss{.weight = torch::zeros({10, 100}), .bias = torch::zeros({10})};
+  const auto point = 0.1 * torch::randn({1010}, torch::kDouble);
+  const auto results = [&] {
+    MemoryRows rows(x, y);
+    LinearObjective objective(rows, loss, {loss.weight, loss.bias});
+    auto gradient = torch::empty_like(point);
+    objective.evaluate(point, gradient);
+    return torch::cat({gradient, objective.hessian_product(point)});
+  };
+  const auto alone = results();
+  const HelperThreads helpers(2);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(results(), alone));
 }
 
 TEST(SolverTest, refuses_what_it_cannot_do) {
