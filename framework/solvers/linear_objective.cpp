@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <ATen/Functions.h>
+#include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/row_losses.h>
@@ -30,7 +31,7 @@ struct LinearObjective::Part {
   std::vector<double> outputs;    // [block, outputs]
   std::vector<double> gradient;   // [block, outputs]
 
-  double* bias_sums(bool has_bias) const { return has_bias ? data_of(bias_gradient) : nullptr; }
+  RowProducts::Sums sums() const { return {data_of(weight_gradient), data_of(bias_gradient)}; }
 };
 
 LinearObjective::~LinearObjective() = default;
@@ -63,8 +64,9 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   if (index < kept_.size()) return kept_[index];
   const int64_t rows = batch.rows();
   if (batch.input_rows().dtype() == at::kDouble) precise_ = true;
+  if (index == 0) like_ = batch.input_rows().narrow(0, std::min<int64_t>(rows, 1));
   constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
-  if (index == 0 && rows * features_ * outputs_ < kFew) precise_ = true;
+  if (index == 0 && products_of(batch.input_rows()) < kFew) precise_ = true;
   Kept kept;
   const auto targets = batch.target();
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
@@ -79,13 +81,18 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   return kept_.emplace_back(std::move(kept));
 }
 
-int64_t LinearObjective::num_parts(int64_t rows) const {
+/// The number of parts that a batch is cut into, which follows from its size alone.
+int64_t LinearObjective::num_parts(const Rows& rows) const {
   constexpr int64_t kMost = 16;
   constexpr int64_t kProductsAPart = 8'000'000;
   constexpr int64_t kNumbers = 1 << 24;  // of all parts' gradients together
-  const int64_t numbers = outputs_ * features_;
-  const int64_t by_work = rows * numbers / kProductsAPart;
-  return std::clamp<int64_t>(std::min(by_work, kNumbers / numbers), 1, kMost);
+  const int64_t by_memory = kNumbers / (outputs_ * features_);
+  return std::clamp<int64_t>(std::min(products_of(rows) / kProductsAPart, by_memory), 1, kMost);
+}
+
+/// The multiplications of a product of these rows and the matrix.
+int64_t LinearObjective::products_of(const Rows& rows) const {
+  return (rows.is_sparse() ? rows.num_entries() : rows.size() * features_) * outputs_;
 }
 
 /// Calls `work` for each block of all rows, on several threads unless `most_parts` is 1.
@@ -95,8 +102,8 @@ void LinearObjective::pass(Work work, int64_t most_parts) {
   rows_.pass([&](const Batch& batch) {
     const Kept& kept = keep(index++, batch);
     const Rows& rows = batch.input_rows();
-    const int64_t step = RowProducts::block_rows(features_ * rows.source().element_size());
-    const int64_t parts = std::min(most_parts, num_parts(rows.size()));
+    const int64_t step = RowProducts::block_rows(rows);
+    const int64_t parts = std::min(most_parts, num_parts(rows));
     while (std::ssize(parts_) < parts) parts_.push_back(std::make_unique<Part>());
     share_out(parts, [&](int64_t p) {
       Part& part = *parts_[static_cast<size_t>(p)];
@@ -122,6 +129,7 @@ torch::Tensor LinearObjective::end_pass() {
     at[0] += part->loss;
     at[1] += part->weight;
     if (!part->weight_gradient.defined()) continue;
+    if (part->products) part->products->finish(part->sums());
     sums.narrow(0, 2, numbers).add_(part->weight_gradient.flatten());
     sums.narrow(0, 2 + numbers, outputs_).add_(part->bias_gradient);
     part->weight_gradient.zero_();
@@ -141,6 +149,33 @@ torch::Tensor LinearObjective::joined(const torch::Tensor& weight_and_bias) cons
   return weight_at_ < bias_at_ ? at::cat({weight, bias}) : at::cat({bias, weight});
 }
 
+/// Goes over the rows for the first time, to learn how many there are, and checks their classes.
+void LinearObjective::meet_rows() {
+  pass([](const Block& /*block*/) {});
+  if (loss_.kind == LinearLoss::Kind::squared) return;
+  const int64_t classes = std::max<int64_t>(outputs_, 2);
+  auto counts = zeros({classes + 1});  // the last one of targets that are no classes
+  for (const auto& kept : kept_) {
+    const auto is_class = kept.targets.ge(0).logical_and(kept.targets.lt(classes));
+    const auto bins = at::where(is_class, kept.targets, static_cast<double>(classes));
+    counts.add_(at::bincount(bins.to(at::kLong).flatten(), {}, classes + 1));
+  }
+  rows_.sum(counts);
+  if (data_of(counts)[classes] > 0.0) {
+    throw DataError(fmt::format(
+        "{:.0f} of the training rows have a target that isn't a class: classes are the numbers "
+        "from 0 to {}; check the targets, or set num_classes",
+        data_of(counts)[classes], classes - 1));
+  }
+  const auto found = counts.narrow(0, 0, classes).gt(0).sum().item<int64_t>();
+  if (found > 1) return;
+  throw DataError(
+      found == 0 ? std::string("there are no training rows; a solver needs some")
+                 : fmt::format("all training rows are of class {}; there must be rows of two "
+                               "classes at least. Check the target column",
+                               counts.argmax().item<int64_t>()));
+}
+
 /// Gives all parts the matrix of the products.
 void LinearObjective::begin_pass(const torch::Tensor& point) {
   const auto weight = point.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
@@ -150,7 +185,7 @@ void LinearObjective::begin_pass(const torch::Tensor& point) {
       part->weight_gradient = zeros({outputs_, features_});
       part->bias_gradient = zeros({outputs_});
     }
-    if (!part->products) part->products = make_row_products(features_, outputs_, precise_);
+    if (!part->products) part->products = make_row_products(like_, outputs_, precise_);
     part->products->set_matrix(weight, bias);
   }
 }
@@ -163,7 +198,8 @@ void LinearObjective::add_penalty(const torch::Tensor& vector, const torch::Tens
 }
 
 double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {
-  if (kept_.empty()) pass([](const Block& /*block*/) {});  // learns how many rows there are
+  if (!has_met_rows_) meet_rows();
+  has_met_rows_ = true;
   begin_pass(point);
   const bool is_squared = loss_.kind == LinearLoss::Kind::squared;
   pass([&](const Block& block) {
@@ -180,8 +216,7 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
          .weights = weights},
         part.gradient.data(), data_of(block.kept.curvature) + block.first * outputs_);
     for (int64_t i = 0; i < count; ++i) part.weight += weights[i];
-    part.products->add_gradients(block.rows, part.gradient.data(), data_of(part.weight_gradient),
-                                 part.bias_sums(has_bias()));
+    part.products->add_gradients(block.rows, part.gradient.data(), part.sums());
   });
   const auto sums = end_pass();
   total_weight_ = data_of(sums)[1];
@@ -201,8 +236,7 @@ torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
     curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
                       data_of(block.kept.weights) + block.first, block.rows.size(), outputs_,
                       part.outputs.data());
-    part.products->add_gradients(block.rows, part.outputs.data(), data_of(part.weight_gradient),
-                                 part.bias_sums(has_bias()));
+    part.products->add_gradients(block.rows, part.outputs.data(), part.sums());
   });
   auto product = joined(end_pass().slice(0, 2)).div_(total_weight_);
   add_penalty(vector, product);
@@ -217,10 +251,7 @@ torch::Tensor LinearObjective::curvature_diagonal() {
     levin::curvature_diagonal(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
                               data_of(block.kept.weights) + block.first, count, outputs_,
                               part.gradient.data());
-    const auto factors = at::from_blob(part.gradient.data(), {count, outputs_}, at::kDouble);
-    const auto x = block.rows.tensor().reshape({count, features_}).to(at::kDouble);
-    part.weight_gradient.addmm_(factors.t(), x.square());
-    part.bias_gradient.add_(factors.sum(0));
+    part.products->add_square_gradients(block.rows, part.gradient.data(), part.sums());
   });
   diagonal_ = joined(end_pass().slice(0, 2)).div_(total_weight_);
   diagonal_.narrow(0, weight_at_, outputs_ * features_).add_(2.0 * loss_.l2_strength);
@@ -229,7 +260,7 @@ torch::Tensor LinearObjective::curvature_diagonal() {
 
 /// A block's rows as float64 numbers [rows, features], and a column of ones if there is a bias.
 torch::Tensor LinearObjective::rows_with_one(const Rows& rows) const {
-  const auto x = rows.tensor().reshape({rows.size(), features_}).to(at::kDouble);
+  const auto x = as_matrix(rows, features_);
   return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, at::kDouble)}, 1) : x;
 }
 

@@ -60,9 +60,11 @@ class LinearObjective final : public Objective {
   template <class Work>
   void pass(Work work, int64_t most_parts = std::numeric_limits<int64_t>::max());
   Kept& keep(size_t index, const Batch& batch);
+  void meet_rows();
   void begin_pass(const torch::Tensor& point);
   torch::Tensor end_pass();
-  int64_t num_parts(int64_t rows) const;
+  int64_t num_parts(const Rows& rows) const;
+  int64_t products_of(const Rows& rows) const;
   torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
   torch::Tensor mean_outer_product();
   torch::Tensor mean_curvature();
@@ -81,6 +83,8 @@ class LinearObjective final : public Objective {
   double total_weight_ = 0.0;  // S, over all ranks
   double own_rows_ = 0.0;
   bool precise_ = false;
+  bool has_met_rows_ = false;
+  Rows like_;  // one row, or none if this rank has none
   std::vector<Kept> kept_;
   std::vector<std::unique_ptr<Part>> parts_;
   // The preconditioner: the rows' part is made once, the rest after each `evaluate`.

@@ -1,18 +1,27 @@
 #include <levin/framework/solvers/row_products.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include <ATen/Functions.h>
+#include <c10/util/accumulate.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/sparse_rows.h>
 
 namespace levin {
 namespace {
 
 void add_column_sums(const double* gradient, int64_t rows, int64_t outputs, double* sums) {
-  if (sums == nullptr) return;
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t k = 0; k < outputs; ++k) sums[k] += gradient[i * outputs + k];
   }
+}
+
+torch::Tensor matrix_at(const double* numbers, int64_t rows, int64_t columns) {
+  return at::from_blob(const_cast<double*>(numbers),  // it is only read
+                       {rows, columns}, at::kDouble);
 }
 
 /// By LibTorch's matrix products of float64 numbers.
@@ -27,22 +36,23 @@ class PreciseProducts final : public RowProducts {
 
   void outputs(const Rows& rows, double* out) override {
     auto result = at::from_blob(out, {rows.size(), outputs_}, at::kDouble);
-    at::mm_out(result, numbers(rows), transposed_);
+    at::mm_out(result, as_matrix(rows, features_), transposed_);
     if (bias_.defined()) result.add_(bias_);
   }
 
-  void add_gradients(const Rows& rows, const double* gradient, double* weight_gradient,
-                     double* bias_gradient) override {
-    const auto factors = at::from_blob(const_cast<double*>(gradient),  // it is only read
-                                       {rows.size(), outputs_}, at::kDouble);
-    at::from_blob(weight_gradient, {outputs_, features_}, at::kDouble)
-        .addmm_(factors.t(), numbers(rows));
-    add_column_sums(gradient, rows.size(), outputs_, bias_gradient);
+  void add_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
+    add(as_matrix(rows, features_), gradient, sums);
+  }
+
+  void add_square_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
+    add(as_matrix(rows, features_).square(), gradient, sums);
   }
 
  private:
-  torch::Tensor numbers(const Rows& rows) const {
-    return rows.tensor().reshape({rows.size(), features_}).to(at::kDouble);
+  void add(const torch::Tensor& x, const double* gradient, const Sums& sums) const {
+    at::from_blob(sums.weight, {outputs_, features_}, at::kDouble)
+        .addmm_(matrix_at(gradient, x.size(0), outputs_).t(), x);
+    add_column_sums(gradient, x.size(0), outputs_, sums.bias);
   }
 
   int64_t features_;
@@ -83,8 +93,7 @@ class FastProducts final : public RowProducts {
     }
   }
 
-  void add_gradients(const Rows& rows, const double* gradient, double* weight_gradient,
-                     double* bias_gradient) override {
+  void add_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
     auto& narrow = buffer(rows.size());
     for (int64_t i = 0; i < rows.size(); ++i) {
       float* row = narrow.data() + i * stride_;
@@ -99,8 +108,12 @@ class FastProducts final : public RowProducts {
                                      .outputs = outputs_,
                                      .weight_gradient = sums_.data(),
                                      .scratch = scratch_.data()});
-    for (size_t j = 0; j < sums_.size(); ++j) weight_gradient[j] += static_cast<double>(sums_[j]);
-    add_column_sums(gradient, rows.size(), outputs_, bias_gradient);
+    for (size_t j = 0; j < sums_.size(); ++j) sums.weight[j] += static_cast<double>(sums_[j]);
+    add_column_sums(gradient, rows.size(), outputs_, sums.bias);
+  }
+
+  void add_square_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
+    PreciseProducts(features_, outputs_).add_square_gradients(rows, gradient, sums);
   }
 
  private:
@@ -127,14 +140,119 @@ class FastProducts final : public RowProducts {
   std::vector<float> sums_;
 };
 
+/// By the kernels for sparse rows. The matrix has a row for each feature here, and so have the sums
+/// of gradients, which are therefore kept until the end of a pass unless there is one output.
+/// Gradients are added up in float64 in either case.
+template <class Number>
+class SparseProducts final : public RowProducts {
+ public:
+  SparseProducts(int64_t features, int64_t outputs)
+      : features_(features),
+        outputs_(outputs),
+        stride_(outputs == 1 ? 1 : kernels::padded_classes(outputs)) {}
+
+  void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) override {
+    const auto options = at::TensorOptions(c10::CppTypeToScalarType<Number>());
+    if (!weight_.defined()) weight_ = at::zeros({features_, stride_}, options);
+    weight_.narrow(1, 0, outputs_).copy_(weight.t());
+    bias_ = bias.defined() ? bias.to(options.dtype()).contiguous() : torch::Tensor();
+  }
+
+  void outputs(const Rows& rows, double* out) override {
+    const auto view = view_of(rows);
+    results_.resize(static_cast<size_t>(view.count * stride_));
+    const kernels::SparseOutput<Number> pass{
+        .rows = view,
+        .weight = weight_.template const_data_ptr<Number>(),
+        .bias = bias_.defined() ? bias_.template const_data_ptr<Number>() : nullptr,
+        .outputs = outputs_,
+        .stride = stride_,
+        .out = results_.data()};
+    if constexpr (std::is_same_v<Number, float>) {
+      kernels::best().sparse_output(pass);
+    } else {
+      kernels::best().sparse_output_double(pass);
+    }
+    for (int64_t i = 0; i < view.count; ++i) {
+      const Number* row = results_.data() + i * stride_;
+      for (int64_t k = 0; k < outputs_; ++k) out[i * outputs_ + k] = static_cast<double>(row[k]);
+    }
+  }
+
+  void add_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
+    add(view_of(rows), gradient, sums);
+  }
+
+  void add_square_gradients(const Rows& rows, const double* gradient, const Sums& sums) override {
+    auto view = view_of(rows);
+    const auto squares = rows.values().defined() ? rows.values().square() : torch::Tensor();
+    if (squares.defined()) view.values = squares.template const_data_ptr<float>();
+    add(view, gradient, sums);
+  }
+
+  void finish(const Sums& sums) override {
+    if (!kept_.defined()) return;
+    at::from_blob(sums.weight, {outputs_, features_}, at::kDouble)
+        .add_(kept_.narrow(1, 0, outputs_).t());
+    kept_.zero_();
+  }
+
+ private:
+  static kernels::SparseView view_of(const Rows& rows) {
+    if (auto view = rows.sparse_view()) return *view;
+    throw DataError("sparse rows lie on a device; a solver reads rows in the memory of the host");
+  }
+
+  void add(const kernels::SparseView& rows, const double* gradient, const Sums& sums) {
+    double* weight = sums.weight;
+    if (stride_ > 1) {
+      if (!kept_.defined()) kept_ = at::zeros({features_, stride_}, at::kDouble);
+      weight = kept_.template mutable_data_ptr<double>();
+      gradients_.resize(static_cast<size_t>(rows.count * stride_));
+      for (int64_t i = 0; i < rows.count; ++i) {
+        std::copy_n(gradient + i * outputs_, outputs_, gradients_.data() + i * stride_);
+      }
+      gradient = gradients_.data();
+    }
+    kernels::best().sparse_gradient_double({.rows = rows,
+                                            .gradient = gradient,
+                                            .outputs = outputs_,
+                                            .stride = stride_,
+                                            .weight_gradient = weight,
+                                            .bias_gradient = sums.bias});
+  }
+
+  int64_t features_;
+  int64_t outputs_;
+  int64_t stride_;
+  torch::Tensor weight_;  // [features, stride]
+  torch::Tensor bias_;
+  torch::Tensor kept_;             // [features, stride]: sums of the pass
+  std::vector<Number> results_;    // [block, stride]
+  std::vector<double> gradients_;  // [block, stride]
+};
+
 }  // namespace
 
-int64_t RowProducts::block_rows(int64_t row_bytes) {
-  constexpr int64_t kBytes = 1 << 19;
-  return std::clamp<int64_t>(kBytes / std::max<int64_t>(row_bytes, 1), 16, 1024);
+torch::Tensor as_matrix(const Rows& rows, int64_t features) {
+  return to_dense(rows).reshape({rows.size(), features}).to(at::kDouble);
 }
 
-std::unique_ptr<RowProducts> make_row_products(int64_t features, int64_t outputs, bool precise) {
+int64_t RowProducts::block_rows(const Rows& rows) {
+  constexpr int64_t kBytes = 1 << 19;
+  if (rows.size() == 0) return 1;
+  const auto bytes = rows.is_sparse()
+                         ? static_cast<int64_t>(rows.nbytes()) / rows.size()
+                         : c10::multiply_integers(rows.row_shape()) * rows.source().element_size();
+  return std::clamp<int64_t>(kBytes / std::max<int64_t>(bytes, 1), 16, 1024);
+}
+
+std::unique_ptr<RowProducts> make_row_products(const Rows& rows, int64_t outputs, bool precise) {
+  const int64_t features = c10::multiply_integers(rows.row_shape());
+  if (rows.is_sparse() && precise) {
+    return std::make_unique<SparseProducts<double>>(features, outputs);
+  }
+  if (rows.is_sparse()) return std::make_unique<SparseProducts<float>>(features, outputs);
   if (precise) return std::make_unique<PreciseProducts>(features, outputs);
   return std::make_unique<FastProducts>(features, outputs);
 }

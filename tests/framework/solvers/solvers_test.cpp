@@ -8,6 +8,7 @@
 #include <levin/framework/solvers/linear_objective.h>
 #include <levin/framework/threads/shared_work.h>
 
+#include "framework/message_of.h"
 #include "framework/solvers/solver_cases.h"
 #include "framework/support.h"
 
@@ -220,6 +221,20 @@ TEST(SolverTest, refuses_what_it_cannot_do) {
   EXPECT_THROW(make_solver("lbfgs", it.loss, 1e-4, 0), ConfigError);
   const auto many = torch::zeros({11'000});
   EXPECT_THROW(NewtonCholesky({many}), ConfigError);
+}
+
+TEST(LinearObjectiveTest, refuses_targets_that_make_no_sense_before_the_first_step) {
+  const auto x = torch::randn({20, 4});
+  LinearLoss loss{.weight = torch::zeros({3, 4}), .bias = torch::zeros({3})};
+  auto gradient = torch::empty({15}, torch::kDouble);
+  const auto message = [&](const torch::Tensor& y) {
+    MemoryRows rows(x, y);
+    LinearObjective objective(rows, loss, {loss.weight, loss.bias});
+    return message_of<DataError>([&] { objective.evaluate(torch::zeros_like(gradient), gradient); });
+  };
+  EXPECT_NE(message(torch::full({20}, 1)).find("all training rows are of class 1"),
+            std::string::npos);
+  EXPECT_NE(message(torch::arange(20)).find("17 of the training rows"), std::string::npos);
 }
 
 TEST(SolverTest, refuses_the_state_of_another_solver_or_size) {
