@@ -162,7 +162,8 @@ bool Bfloat16SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Te
 
 bool Bfloat16SoftmaxLoss::can_learn(const Rows& rows, const torch::Tensor& labels,
                                     const torch::Tensor& weight, const torch::Tensor& bias) {
-  if (!at::GradMode::is_enabled() || rows.size() == 0 || !can_learn(weight, bias)) return false;
+  if (!at::GradMode::is_enabled() || rows.size() == 0 || rows.is_sparse()) return false;
+  if (!can_learn(weight, bias)) return false;
   const auto& source = rows.source();
   return !at::autocast::is_autocast_enabled(weight.device().type()) &&
          labels.numel() == rows.size() && labels.device() == weight.device() &&
