@@ -102,6 +102,37 @@ TEST(SparseLinear, refuses_inputs_that_need_a_gradient) {
                    {"requires a gradient", "to_dense()"}));
 }
 
+TEST(SparseLinear, sparse_gradients_have_the_columns_that_occur_and_the_numbers_of_dense_ones) {
+  for (const auto type : {torch::kFloat, torch::kDouble}) {
+    for (const int64_t out : {1, 3}) {
+      for (const int64_t in : {40, 5000}) {
+        const auto given = make_case(17, in, out, type);
+        given.x.narrow(1, 5, in / 2).zero_();
+        for (const auto& x :
+             {given.x.to_sparse_csr(), with_short_indices(given.x.to_sparse_csr())}) {
+          const auto gradient = [&](bool is_sparse) {
+            const auto outputs = sparse_linear(x, given.weight, given.bias, is_sparse);
+            return torch::autograd::grad({outputs.sin().sum()}, {given.weight})[0];
+          };
+          const auto sparse = gradient(true);
+          ASSERT_EQ(sparse.layout(), torch::kSparse);
+          EXPECT_TRUE(sparse.is_coalesced());
+          EXPECT_TRUE(torch::equal(sparse.to_dense(), gradient(false)));
+          const auto occurring = given.x.ne(0).any(0).nonzero().flatten();
+          EXPECT_TRUE(torch::equal(sparse.indices()[1], occurring.repeat({out})));
+          EXPECT_TRUE(torch::equal(sparse.indices()[0],
+                                   torch::arange(out).repeat_interleave(occurring.size(0))));
+        }
+      }
+    }
+  }
+  const auto given = make_case(4, 6, 1, torch::kFloat);
+  const auto none = sparse_linear(torch::zeros({4, 6}).to_sparse_csr(), given.weight, {}, true);
+  const auto empty = torch::autograd::grad({none.sum()}, {given.weight})[0];
+  EXPECT_EQ(empty.layout(), torch::kSparse);
+  EXPECT_EQ(empty._nnz(), 0);
+}
+
 // Otherwise the first step on a million columns would seem to pay for many threads.
 TEST(SparseLinear, work_is_counted_by_entries) {
   const auto x = at::_sparse_csr_tensor_unsafe(torch::tensor({0, 1, 2}), torch::tensor({0, 5}),

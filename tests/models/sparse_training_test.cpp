@@ -3,6 +3,7 @@
 #include "framework/support.h"
 #include "models/support.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -178,6 +179,83 @@ TEST(SparseTraining, resumes_bit_exact) {
       }
     }
   }
+}
+
+LogisticRegressionOptions sparse_options(int64_t classes, const std::string& optimizer,
+                                         bool sparse) {
+  return {.in_features = kColumns,
+          .num_classes = classes,
+          .learning_rate = 0.1,
+          .optimizer = optimizer,
+          .sparse_gradients = sparse};
+}
+
+TEST(SparseTraining, sparse_gradients_train_the_columns_that_occur_as_dense_gradients_do) {
+  for (const char* optimizer : {"SGD", "Adagrad"}) {
+    for (const int64_t classes : {2, 4}) {
+      for (const int64_t accumulate : {1, 3}) {
+        SCOPED_TRACE(std::string(optimizer) + " " + std::to_string(classes));
+        auto [x, y] = make_data(classes);
+        x.narrow(1, 20, 10).zero_();
+        const TemporaryFolder folder;
+        const auto train = [&](bool sparse) {
+          seed_everything(4);
+          auto model =
+              std::make_unique<LogisticRegression>(sparse_options(classes, optimizer, sparse));
+          auto options = quiet(folder.string());
+          options.accumulate_grad_batches = accumulate;
+          options.gradient_clip_val = 0.5;
+          ArrayDataModule data(x.to_sparse_csr(), y, data_options(0));
+          Trainer(options).fit(*model, data);
+          return model->state_dict().clone();
+        };
+        const auto found = train(true);
+        const auto expected = train(false);
+        seed_everything(4);
+        const LogisticRegression untrained(sparse_options(classes, optimizer, true));
+        const auto before = untrained.named_parameters()["linear.weight"].narrow(1, 20, 10);
+        const auto weight = found.tensor("linear.weight");
+        EXPECT_TENSORS_NEAR(weight, expected.tensor("linear.weight"), 1e-6);
+        EXPECT_TENSORS_NEAR(found.tensor("linear.bias"), expected.tensor("linear.bias"), 1e-6);
+        EXPECT_TRUE(torch::equal(weight.narrow(1, 20, 10), before));
+        EXPECT_FALSE(torch::equal(weight.narrow(1, 0, 10),
+                                  untrained.named_parameters()["linear.weight"].narrow(1, 0, 10)));
+      }
+    }
+  }
+}
+
+/// Two ranks that never meet.
+class TwoRanks : public Ranks {
+ public:
+  int64_t rank() const override { return 0; }
+  int64_t size() const override { return 2; }
+  std::string from_rank_zero(const std::string&,
+                             const std::function<std::string()>& make) override {
+    return make();
+  }
+  bool any(bool raised) override { return raised; }
+  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
+  void barrier() override {}
+};
+
+TEST(SparseTraining, sparse_gradients_are_refused_where_they_cannot_be_had) {
+  auto options = sparse_options(3, "SGD", true);
+  options.l2_strength = 0.1;
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { LogisticRegression model(options); }),
+                   {"sparse_gradients = true", "l2_strength = 0.1"}));
+  const auto [x, y] = make_data(3);
+  const TemporaryFolder folder;
+  LogisticRegression adam(sparse_options(3, "Adam", true));
+  ArrayDataModule data(x.to_sparse_csr(), y);
+  EXPECT_TRUE(
+      says(message_of<ModuleError>([&] { Trainer(quiet(folder.string())).fit(adam, data); }),
+           {"'linear.weight' is sparse", "SGD without momentum or Adagrad"}));
+  TwoRanks ranks;
+  RunControl two;
+  two.set_ranks(ranks);
+  LogisticRegression model(sparse_options(3, "SGD", true));
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { model.on_fit_start(two); }), {"2 ranks"}));
 }
 
 TEST(SparseTraining, refuses_rows_of_another_width) {
