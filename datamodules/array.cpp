@@ -17,12 +17,8 @@
 namespace levin {
 namespace {
 
-std::string row_shape(const torch::Tensor& rows) {
-  return readers::shape_text(rows.sizes().slice(1));
-}
-
-std::shared_ptr<const Dataset> inputs_alone(const torch::Tensor& x) {
-  return std::make_shared<TensorDataset>(NamedTensors{{"input", x}});
+std::shared_ptr<const Dataset> inputs_alone(const Rows& x) {
+  return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}}));
 }
 
 }  // namespace
@@ -68,7 +64,7 @@ ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
   readers::parse_csv_header(options_.header);
 }
 
-ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModuleOptions options)
+ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions options)
     : SplitDataModule(training_loader_options(options)),
       options_(std::move(options)),
       all_{std::move(x), std::move(y)} {
@@ -82,13 +78,13 @@ ArrayDataModule::ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModu
   }
 }
 
-void ArrayDataModule::set_validation(torch::Tensor x, torch::Tensor y) {
+void ArrayDataModule::set_validation(Rows x, torch::Tensor y) {
   val_ = {std::move(x), std::move(y)};
   loaded_ = false;
   sets_.predict = nullptr;
 }
 
-void ArrayDataModule::set_test(torch::Tensor x, torch::Tensor y) {
+void ArrayDataModule::set_test(Rows x, torch::Tensor y) {
   test_ = {std::move(x), std::move(y)};
   loaded_ = false;
   sets_.predict = nullptr;
@@ -113,8 +109,8 @@ void ArrayDataModule::load() {
   }
   check_sets();
   split();
-  const auto& own = test_.x.defined() ? test_.x : val_.x;
-  sets_.predict = inputs_alone(all_.x.defined() ? all_.x : own);
+  const auto& own = test_.x.is_defined() ? test_.x : val_.x;
+  sets_.predict = inputs_alone(all_.x.is_defined() ? all_.x : own);
   loaded_ = true;
 }
 
@@ -126,7 +122,7 @@ void ArrayDataModule::load_for_prediction() {
   const auto use = [&](const Arrays& arrays, const std::string& path, bool has_own_targets,
                        const std::string& name) {
     auto x = arrays.x;
-    if (!x.defined() && !path.empty()) {
+    if (!x.is_defined() && !path.empty()) {
       auto read = read_arrays({.x = path,
                                .target_column = has_own_targets ? "none" : o.target_column,
                                .header = readers::parse_csv_header(o.header),
@@ -139,13 +135,13 @@ void ArrayDataModule::load_for_prediction() {
       for (auto& text : read.notes) note(std::move(text));
       x = read.x;
     }
-    if (x.defined()) sets_.predict = inputs_alone(checked_features(x, o.dtype, name));
-    return x.defined();
+    if (x.is_defined()) sets_.predict = inputs_alone(checked_rows(x, o.dtype, name));
+    return x.is_defined();
   };
   if (use(all_, o.x, !o.y.empty(), "x")) return;
   if (use(test_, o.x_test, !o.y_test.empty(), "x_test")) return;
   if (use(val_, o.x_val, !o.y_val.empty(), "x_val")) return;
-  checked_features({}, o.dtype, "x");  // throws: it is missing
+  checked_rows({}, o.dtype, "x");  // throws: it is missing
 }
 
 /// Forgets what was loaded, so that the next `setup` loads it again.
@@ -164,9 +160,9 @@ void ArrayDataModule::read_files() {
   auto all = read_set(o.x, o.y, "");
   auto val = read_set(o.x_val, o.y_val, "_val");
   auto test = read_set(o.x_test, o.y_test, "_test");
-  if (all.x.defined()) all_ = std::move(all);
-  if (val.x.defined()) val_ = std::move(val);
-  if (test.x.defined()) test_ = std::move(test);
+  if (all.x.is_defined()) all_ = std::move(all);
+  if (val.x.is_defined()) val_ = std::move(val);
+  if (test.x.is_defined()) test_ = std::move(test);
   is_read_ = !o.x.empty() || !o.x_val.empty() || !o.x_test.empty();
 }
 
@@ -208,7 +204,7 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
 }
 
 void ArrayDataModule::check_sets() {
-  const auto is_given = [](const Arrays& set) { return set.x.defined() || set.y.defined(); };
+  const auto is_given = [](const Arrays& set) { return set.x.is_defined() || set.y.defined(); };
   const std::pair<Arrays*, std::string> sets[] = {{&all_, ""}, {&val_, "_val"}, {&test_, "_test"}};
   const bool needs_all = !is_given(val_) && !is_given(test_);
   const std::pair<Arrays*, std::string>* first = nullptr;
@@ -216,13 +212,14 @@ void ArrayDataModule::check_sets() {
     const auto& [set, suffix] = each;
     const bool is_all = set == &all_;
     if (!is_given(*set) && !(is_all && needs_all)) continue;
-    set->x = checked_features(set->x, options_.dtype, "x" + suffix);
+    set->x = checked_rows(set->x, options_.dtype, "x" + suffix);
     if (first == nullptr) first = &each;
-    if (const auto& shape = first->first->x; set->x.sizes().slice(1) != shape.sizes().slice(1)) {
-      throw DataError::bad_value(
-          "the shape of a row",
-          fmt::format("{}, but {} in x{}", row_shape(set->x), row_shape(shape), first->second),
-          "x" + suffix, "the two must be the same");
+    const auto shape = set->x.row_shape();
+    if (const auto other = first->first->x.row_shape(); shape != other) {
+      throw DataError::bad_value("the shape of a row",
+                                 fmt::format("{}, but {} in x{}", readers::shape_text(shape),
+                                             readers::shape_text(other), first->second),
+                                 "x" + suffix, "the two must be the same");
     }
     if (is_all && !set->y.defined()) continue;  // for prediction alone
     check_targets(*set, suffix);
@@ -238,7 +235,7 @@ void ArrayDataModule::check_targets(Arrays& arrays, const std::string& suffix) {
     const bool are_classes = c10::isIntegralType(arrays.y.scalar_type(), /*includeBool=*/true);
     type = are_classes ? readers::TargetType::classes : readers::TargetType::values;
   }
-  const int64_t rows = arrays.x.size(0);
+  const int64_t rows = arrays.x.size();
   if (arrays.y.size(0) == rows) return;
   const auto error = DataError::rows_differ("x" + suffix, rows, "y" + suffix, arrays.y.size(0));
   const auto& o = options_;
@@ -257,8 +254,8 @@ Value ArrayDataModule::hyper_parameters() const {
 
 std::vector<int64_t> ArrayDataModule::dims() {
   load();
-  const auto& own = test_.x.defined() ? test_.x : val_.x;
-  return (all_.x.defined() ? all_.x : own).sizes().slice(1).vec();
+  const auto& own = test_.x.is_defined() ? test_.x : val_.x;
+  return (all_.x.is_defined() ? all_.x : own).row_shape().vec();
 }
 
 int64_t ArrayDataModule::num_classes() {

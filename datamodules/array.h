@@ -94,20 +94,23 @@ class ArrayDataModule : public SplitDataModule {
   /// Remembers the files named in `options`; `setup` reads them. Throws ConfigError if `x`, `x_val`
   /// and `x_test` are empty.
   explicit ArrayDataModule(ArrayDataModuleOptions options);
-  /// `x` [rows, ...] and `y` [rows] may have any type; their memory is shared if no conversion is
-  /// needed. Throws ConfigError if `options` names files too.
-  ArrayDataModule(torch::Tensor x, torch::Tensor y, ArrayDataModuleOptions options = {});
+  /// `x` [rows, ...] and `y` [rows] may be tensors of any type; their memory is shared if no
+  /// conversion is needed. A sparse tensor [rows, columns] (CSR, or COO, which is converted) and
+  /// sparse rows (`Rows::sparse`) stay sparse, in float32. Throws ConfigError if `options` names
+  /// files too.
+  ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions options = {});
 
   /// Sets separate rows for validation and for testing; val_split or test_split counts as 0 then.
-  void set_validation(torch::Tensor x, torch::Tensor y);
-  void set_test(torch::Tensor x, torch::Tensor y);
+  void set_validation(Rows x, torch::Tensor y);
+  void set_test(Rows x, torch::Tensor y);
 
   /// Reads, checks and splits the data when it is called first; for predict it reads only the rows
   /// to predict for. Throws DataError if x and y have different numbers of rows, if a set that the
   /// stage needs has no rows, if a CSV file lacks a column of the training data or has another one,
   /// if it can't be told whether it has a header, and for NaN, infinities, invalid labels and
-  /// classes that aren't in the training data; ConfigError for invalid options. What was decided in
-  /// case of doubt is noted (see take_notes).
+  /// classes that aren't in the training data; also for sparse rows whose columns are out of range
+  /// or don't ascend; ConfigError for invalid options, such as dtype = float64 with sparse rows.
+  /// What was decided in case of doubt is noted (see take_notes).
   void setup(Stage stage) override;
   /// The texts and the order of the classes as "class_names" (an empty list if they are numbers),
   /// "target_type", "class" or "value", for a CSV file with a header "columns", and for the rows of
@@ -133,7 +136,7 @@ class ArrayDataModule : public SplitDataModule {
 
  private:
   struct Arrays {
-    torch::Tensor x;
+    Rows x;
     torch::Tensor y;
   };
   /// What was learned from the data: found in the first set, or taken over.
@@ -155,8 +158,8 @@ class ArrayDataModule : public SplitDataModule {
   /// rows aren't those of a file.
   Value split_settings() const;
   void note_other_split(Stage stage);
-  double val_share() const { return val_.x.defined() ? 0.0 : options_.val_split; }
-  double test_share() const { return test_.x.defined() ? 0.0 : options_.test_split; }
+  double val_share() const { return val_.x.is_defined() ? 0.0 : options_.val_split; }
+  double test_share() const { return test_.x.is_defined() ? 0.0 : options_.test_split; }
   void require_targets_for(Stage stage) const;
   void require_rows_for(Stage stage) const;
 

@@ -69,7 +69,7 @@ Value ArrayDataModule::split_settings() const {
 /// Notes if rows that are validated or tested on may be rows that the model was trained on.
 void ArrayDataModule::note_other_split(Stage stage) {
   const bool is_test = stage == Stage::test;
-  if ((stage != Stage::validate && !is_test) || (is_test ? test_ : val_).x.defined()) return;
+  if ((stage != Stage::validate && !is_test) || (is_test ? test_ : val_).x.is_defined()) return;
   if (std::exchange(split_is_noted_, true)) return;
   const Value& trained = trained_split_;
   const Value here = split_settings();

@@ -16,6 +16,10 @@ std::span<const int64_t> as_span(const torch::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
 }
 
+std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y) {
+  return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}, {"target", y}}));
+}
+
 /// Throws DataError if the split leaves no row to a set that `stage` needs and that was asked for.
 void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_split,
                           double test_split, Stage stage) {
@@ -41,15 +45,15 @@ void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_spli
 
 void ArrayDataModule::split() {
   const auto own = [](const Arrays& set) -> std::shared_ptr<const Dataset> {
-    if (!set.x.defined()) return nullptr;
-    return std::make_shared<TensorDataset>(set.x, set.y);
+    if (!set.x.is_defined()) return nullptr;
+    return pairs_of(set.x, set.y);
   };
   sets_ = {};
   sets_.val = own(val_);
   sets_.test = own(test_);
   sizes_ = {};
   if (!all_.y.defined()) return;
-  const int64_t rows = all_.x.size(0);
+  const int64_t rows = all_.x.size();
   sizes_ = split_sizes(rows, val_share(), test_share());
   auto order = shuffled_rows(rows, options_.seed);
   if (!options_.shuffle) std::sort(order.begin(), order.end());
@@ -65,7 +69,7 @@ void ArrayDataModule::split() {
   } else {
     split = split_in_order(order, sizes_);
   }
-  const auto whole = std::make_shared<TensorDataset>(all_.x, all_.y);
+  const auto whole = pairs_of(all_.x, all_.y);
   const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
     if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
   };
@@ -75,9 +79,9 @@ void ArrayDataModule::split() {
 }
 
 void ArrayDataModule::require_targets_for(Stage stage) const {
-  const bool uses_own =
-      (stage == Stage::validate && val_.x.defined()) || (stage == Stage::test && test_.x.defined());
-  if (uses_own || all_.y.defined() || !all_.x.defined()) return;
+  const bool uses_own = (stage == Stage::validate && val_.x.is_defined()) ||
+                        (stage == Stage::test && test_.x.is_defined());
+  if (uses_own || all_.y.defined() || !all_.x.is_defined()) return;
   if (options_.x.empty()) {
     throw DataError(
         "y is undefined, but training, validation and testing need targets; give one for each row "
@@ -90,9 +94,9 @@ void ArrayDataModule::require_targets_for(Stage stage) const {
 }
 
 void ArrayDataModule::require_rows_for(Stage stage) const {
-  if (all_.x.defined()) {
+  if (all_.x.is_defined()) {
     if (!all_.y.defined()) return;
-    return require_no_empty_set(sizes_, all_.x.size(0), val_share(), test_share(), stage);
+    return require_no_empty_set(sizes_, all_.x.size(), val_share(), test_share(), stage);
   }
   if (stage != Stage::fit) return;
   throw ConfigError::conflict("x is empty, but training needs it",

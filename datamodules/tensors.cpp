@@ -4,7 +4,9 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
+#include <c10/core/Layout.h>
 #include <c10/core/ScalarType.h>
+#include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/sparse_rows.h>
 #include <levin/framework/tensor/buffer.h>
 
 namespace levin {
@@ -93,6 +96,10 @@ void require_finite(const torch::Tensor& tensor, const torch::Tensor& given,
                                  : "every value must be finite. Replace it, or leave out the row.");
 }
 
+ConfigError unknown_dtype(std::string_view dtype) {
+  return ConfigError::unknown_name("dtype", dtype, {"float32", "float64", "as_is"});
+}
+
 torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
   const auto as = [&](at::ScalarType type) {
     return tensor.is_cpu() ? converted_in_huge_pages(tensor, type) : tensor.to(type);
@@ -100,7 +107,7 @@ torch::Tensor converted(const torch::Tensor& tensor, std::string_view dtype) {
   if (dtype == "float32") return as(at::kFloat);
   if (dtype == "float64") return as(at::kDouble);
   if (dtype == "as_is") return tensor;
-  throw ConfigError::unknown_name("dtype", dtype, {"float32", "float64", "as_is"});
+  throw unknown_dtype(dtype);
 }
 
 /// The tensor as numbers of the type `dtype`, contiguous. Throws DataError unless all are finite,
@@ -123,6 +130,21 @@ void require_rows(const torch::Tensor& tensor, std::string_view name) {
         fmt::format("{} with the shape {}", name, readers::shape_text(tensor.sizes())),
         "give at least one row and one column");
   }
+}
+
+/// A sparse tensor of another layout or type as sparse rows of float32 numbers.
+Rows as_sparse_rows(const torch::Tensor& given, std::string_view name) {
+  auto tensor = given.detach().cpu();
+  if (tensor.layout() == at::kSparse) {
+    if (tensor.dense_dim() == 0 && tensor.dim() == 2) tensor = tensor.to_sparse_csr();
+  }
+  if (tensor.layout() == at::kSparseCsr && tensor.dim() == 2) {
+    Rows rows = tensor.to(at::kFloat);
+    if (rows.is_sparse()) return rows;
+  }
+  throw DataError::bad_value(
+      "the layout", c10::str(tensor.layout(), " with ", tensor.dim(), " dimensions"), name,
+      "a sparse array must be a CSR or COO tensor [rows, columns] with 1 to 2^31 - 1 columns");
 }
 
 constexpr const char* kNotClasses = "If the targets aren't classes, set target_type = value.";
@@ -219,6 +241,26 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name) {
   require_rows(x, name);
   return finite_numbers(x, dtype, name);
+}
+
+Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name) {
+  const bool is_sparse = x.is_sparse() || (x.is_defined() && x.source().layout() != at::kStrided);
+  if (!is_sparse) return checked_features(x.tensor(), dtype, name);
+  if (dtype != "float32" && dtype != "float64" && dtype != "as_is") throw unknown_dtype(dtype);
+  if (dtype == "float64" || (dtype == "as_is" && x.dtype() != at::kFloat)) {
+    throw ConfigError::conflict(
+        fmt::format("dtype = {}, but {} is sparse and of the type {}", dtype, name,
+                    c10::toString(x.dtype())),
+        "sparse rows hold float32 numbers: set dtype = float32, or give the rows as a dense array");
+  }
+  Rows rows =
+      x.is_sparse() ? x.to(at::kCPU).together(/*pinned=*/false) : as_sparse_rows(x.source(), name);
+  if (rows.size() == 0) {
+    throw DataError::empty(fmt::format("{}, a sparse array,", name), "give at least one row");
+  }
+  if (!rows.is_sealed()) require_valid_entries(rows, name);
+  rows.seal();
+  return rows;
 }
 
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,

@@ -7,6 +7,7 @@
 
 #include <levin/datamodules/readers/array.h>
 #include <levin/datamodules/readers/target_type.h>
+#include <levin/framework/data/rows.h>
 #include <levin/framework/tensor/tensor.h>
 
 /// What data modules need to turn the contents of files into tensors that can be trained on, with
@@ -45,6 +46,12 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
 /// that float32 can't hold; ConfigError for another `dtype`. `name` is what errors call `x`.
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name);
+
+/// The same for rows that may be sparse: sparse rows, and sparse CSR and COO tensors, become sparse
+/// rows of float32 numbers on the CPU, sealed. Throws DataError, naming row and entry, if their
+/// entries aren't as `require_valid_entries` demands, and for other sparse layouts; ConfigError for
+/// a `dtype` that sparse rows can't have.
+Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name);
 
 /// Returns targets in the form that losses take: classes as [rows] int64, values in their own shape
 /// with the type `dtype` (see checked_features). `type` automatic takes integers and booleans for

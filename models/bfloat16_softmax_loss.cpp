@@ -164,7 +164,7 @@ bool Bfloat16SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Te
 bool Bfloat16SoftmaxLoss::can_learn(const Rows& rows, const torch::Tensor& labels,
                                     const torch::Tensor& weight, const torch::Tensor& bias) {
   if (!at::GradMode::is_enabled() || TwiceDifferentiable::is_wanted()) return false;
-  if (rows.size() == 0 || !can_learn(weight, bias)) return false;
+  if (rows.size() == 0 || rows.is_sparse() || !can_learn(weight, bias)) return false;
   const auto& source = rows.source();
   return !at::autocast::is_autocast_enabled(weight.device().type()) &&
          labels.numel() == rows.size() && labels.device() == weight.device() &&

@@ -65,8 +65,8 @@ void check_range(const torch::Tensor& labels, int64_t num_classes, const RowOf& 
 torch::Tensor find_target(const Dataset& dataset) {
   const auto* tensors = dynamic_cast<const TensorDataset*>(&dataset);
   if (tensors == nullptr) return {};
-  for (const auto& [name, tensor] : tensors->tensors()) {
-    if (name == "target") return tensor;
+  for (const auto& [name, rows] : tensors->entries()) {
+    if (name == "target") return rows.is_sparse() ? rows.tensor() : rows.source();
   }
   return {};
 }

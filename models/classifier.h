@@ -27,8 +27,9 @@ torch::Tensor accuracy(const torch::Tensor& logits, const torch::Tensor& targets
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets);
 
 /// Returns `input` [rows, ...] as [rows, features] in the type of `weight` [out, features], so that
-/// a linear layer with that weight takes it, images of bytes included. Throws DataError if the rows
-/// have another number of features.
+/// a linear layer with that weight takes it, images of bytes included. A sparse CSR tensor stays
+/// one, for `linear` (models/linear.h). Throws DataError if the rows have another number of
+/// features.
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input);
 
 /// The options that all classifiers share.

@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <levin/models/linear_products.h>
+#include <levin/models/sparse_linear.h>
 
 namespace levin {
 namespace {
@@ -76,6 +77,7 @@ torch::Tensor linear(const torch::Tensor& input, const torch::Tensor& weight,
                     weight.is_contiguous() &&
                     (!bias.defined() || (is_plain(bias) && bias.dim() == 1 &&
                                          bias.size(0) == weight.size(0) && bias.is_contiguous()));
+  if (!fits && input.layout() == at::kSparseCsr) return sparse_linear(input, weight, bias);
   if (!fits || !are_cut(input.size(0), weight)) {
     return at::linear(input, weight, bias);
   }

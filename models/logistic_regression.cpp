@@ -2,8 +2,11 @@
 
 #include <typeinfo>
 
+#include <fmt/format.h>
+
 #include <levin/framework/core/error.h>
 #include <levin/models/linear.h>
+#include <levin/models/sparse_linear.h>
 
 namespace levin {
 namespace {
@@ -24,6 +27,13 @@ int64_t logits_of(const LogisticRegressionOptions& options) {
   }
   if (options.products != "float32" && options.products != "bfloat16") {
     throw ConfigError::unknown_name("products", options.products, {"float32", "bfloat16"});
+  }
+  if (options.sparse_gradients && (options.l1_strength != 0.0 || options.l2_strength != 0.0)) {
+    throw ConfigError::conflict(
+        fmt::format("sparse_gradients = true with l1_strength = {} and l2_strength = {}",
+                    options.l1_strength, options.l2_strength),
+        "the gradient of a penalty has all columns; set both strengths to 0, or sparse_gradients "
+        "to false");
   }
   const bool is_logistic = options.num_classes == 2 && options.loss != "softmax";
   if (is_logistic && options.products == "bfloat16") {
@@ -47,6 +57,8 @@ Fields describe(LogisticRegressionOptions& o) {
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
       {"products", &o.products, "numbers that steps of the softmax multiply: float32 or bfloat16"},
+      {"sparse_gradients", &o.sparse_gradients,
+       "gradients from sparse rows have only the columns that occur (SGD, Adagrad)"},
       {"solver", &o.solver,
        "trains on all rows at once instead of batches: a solver's name, or auto"},
       {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
@@ -71,7 +83,20 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
 }
 
 torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
-  return linear(flatten_for(linear_->weight, input), linear_->weight, linear_->bias);
+  const auto x = flatten_for(linear_->weight, input);
+  if (options_.sparse_gradients && x.layout() == at::kSparseCsr) {
+    return sparse_linear(x, linear_->weight, linear_->bias, /*has_sparse_gradient=*/true);
+  }
+  return linear(x, linear_->weight, linear_->bias);
+}
+
+void LogisticRegression::on_fit_start(Run& run) {
+  Classifier::on_fit_start(run);
+  if (!options_.sparse_gradients || run.ranks().size() == 1) return;
+  throw ConfigError::conflict(
+      fmt::format("sparse_gradients = true with {} ranks", run.ranks().size()),
+      "sparse gradients of linear models aren't summed over ranks; train in one process, or set "
+      "sparse_gradients to false");
 }
 
 bool LogisticRegression::has_closed_form() const {

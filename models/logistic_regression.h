@@ -38,6 +38,11 @@ struct LogisticRegressionOptions {
   /// Gradients of a batch are then off by about 0.2 % of their size, less than they differ from
   /// batch to batch, but too much for LBFGS and for convergence to many digits.
   std::string products = "float32";
+  /// Whether the gradient of the weights from sparse rows has only the columns in which the batch
+  /// has entries, so that a step costs the more the more entries there are, however many columns.
+  /// Needs an optimizer that takes such gradients, SGD without momentum or Adagrad, a single
+  /// process, and no penalties, whose gradients have all columns. Dense rows aren't affected.
+  bool sparse_gradients = false;
   /// Instead of training on batches by `optimizer`: minimise the loss over all training rows by a
   /// solver, one iteration an epoch, until no entry of the gradient is above `tol`. "lbfgs",
   /// "newton-cg", "trust-region", "newton-cholesky", or "auto", which takes newton-cholesky for up
@@ -75,6 +80,8 @@ class LogisticRegression : public Classifier {
 
   /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// Throws ConfigError if several ranks were to sum sparse gradients.
+  void on_fit_start(Run& run) override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.
   void backward(const torch::Tensor& loss) override;
   /// True, but false in a subclass, which may do more in a step, unless it overrides this.

@@ -16,8 +16,10 @@ namespace {
 
 // The tensor of rows in a batch that may be changed: the rows become that tensor.
 torch::Tensor own_tensor(Rows& rows) {
-  if (!rows.is_dense()) rows = rows.tensor();
-  return rows.source();
+  if (rows.is_dense()) return rows.source();
+  auto tensor = rows.tensor();
+  rows = tensor;  // sparse rows share the values of their tensor
+  return tensor;
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ namespace levin {
 /// accessor of a const batch copies the rows into new memory at each call and leaves the batch as
 /// it is. An accessor of a batch that isn't const puts such a copy into the batch, so that whoever
 /// reads the batch later sees what a hook does to the tensor in place; the data set isn't changed.
+/// The tensor of sparse rows is a sparse CSR tensor, in place or not.
 class Batch {
  public:
   Batch() = default;

@@ -42,6 +42,10 @@ class PreparationGuard {
 // must not be written again here.
 void make_pinned_buffers(Batch& batch) {
   for (auto& entry : batch.entries()) {
+    if (entry.second.is_sparse()) {
+      entry.second = Rows();
+      continue;
+    }
     const auto tensor = entry.second.tensor();
     if (tensor.defined() && tensor.is_cpu()) {
       entry.second = at::empty(tensor.sizes(), tensor.options().pinned_memory(true));

@@ -1,7 +1,10 @@
 #include <levin/framework/data/dataset.h>
 
 #include <c10/core/InferenceMode.h>
+#include <c10/core/Layout.h>
+#include <c10/util/StringUtil.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/sparse_rows.h>
 
 #include <algorithm>
 #include <string>
@@ -21,21 +24,40 @@ void take_names(const NamedRows& like, NamedRows& out) {
 }
 
 // Returns whether a kernel that reads these rows in place is faster than copying them first, which
-// holds for rows of 256 bytes and more.
+// holds for sparse rows, whose entries are read once, and for others of 256 bytes and more.
 bool is_worth_selecting(const Rows& rows) {
+  if (rows.is_sparse()) return true;
   constexpr size_t kLeastRowBytes = 256;
   return rows.source().nbytes() >= kLeastRowBytes * static_cast<size_t>(rows.size()) &&
          (rows.view() || rows.device_view());
 }
 
-torch::Tensor prepared(const std::string& name, const torch::Tensor& tensor) {
+Rows prepared(const std::string& name, const torch::Tensor& tensor) {
   if (!tensor.defined() || tensor.dim() == 0) {
     throw DataError("tensor '" + name + "' is " +
                     (tensor.defined() ? "a single number" : "undefined") +
                     "; the shape of a data set's tensor must be [rows, ...]");
   }
   const auto plain = tensor.detach();
-  return plain.layout() == at::kStrided ? plain.resolve_conj().resolve_neg().contiguous() : plain;
+  if (plain.layout() == at::kStrided) return plain.resolve_conj().resolve_neg().contiguous();
+  Rows rows = plain;
+  const bool is_compressed = plain.layout() != at::kSparse && plain.layout() != at::kMkldnn;
+  if (is_compressed && !rows.is_sparse()) {
+    throw DataError::bad_value(
+        "its layout and type", c10::str(plain.layout(), " ", plain.scalar_type()),
+        "tensor '" + name + "'",
+        "sparse rows must be a sparse CSR tensor [rows, columns] of float32 numbers, with fewer "
+        "than 2^31 columns: convert it by to_sparse_csr() and to(at::kFloat)");
+  }
+  return rows;
+}
+
+/// The rows as a data set keeps them, checked.
+Rows prepared(const std::string& name, const Rows& given) {
+  Rows rows = given.together(/*pinned=*/false);
+  if (!rows.is_sparse() && !rows.scale()) rows = prepared(name, rows.source());
+  if (rows.is_sparse() && !rows.is_sealed()) require_valid_entries(rows, "tensor '" + name + "'");
+  return rows;
 }
 
 }  // namespace
@@ -47,15 +69,26 @@ Batch Dataset::get(int64_t row) const {
   return batch;
 }
 
+void TensorDataset::add(const std::string& name, const Rows& rows) {
+  entries_.emplace_back(name, prepared(name, rows)).second.seal();
+  const auto& [first_name, first] = entries_.front();
+  const int64_t size = entries_.back().second.size();
+  if (size != first.size()) throw DataError::rows_differ(first_name, first.size(), name, size);
+  rows_ = size;
+}
+
 TensorDataset::TensorDataset(NamedTensors tensors) {
   if (tensors.empty()) throw DataError::empty("the data set", "give it at least one tensor");
-  for (auto& [name, tensor] : tensors) {
-    entries_.emplace_back(name, prepared(name, tensor)).second.seal();
-    const auto& [first_name, first] = entries_.front();
-    const int64_t rows = entries_.back().second.size();
-    if (rows != first.size()) throw DataError::rows_differ(first_name, first.size(), name, rows);
+  for (const auto& [name, tensor] : tensors) {
+    add(name, tensor.defined() ? tensor.detach() : tensor);
   }
-  rows_ = entries_.front().second.size();
+}
+
+TensorDataset TensorDataset::of_rows(NamedRows rows) {
+  if (rows.empty()) throw DataError::empty("the data set", "give it at least one tensor");
+  TensorDataset result;
+  for (const auto& [name, own] : rows) result.add(name, own);
+  return result;
 }
 
 TensorDataset::TensorDataset(torch::Tensor input, torch::Tensor target)
@@ -68,7 +101,7 @@ void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
     if (entry.first != name) continue;
     const auto& bytes = entry.second.source();
     if (bytes.scalar_type() != at::kByte) {
-      throw DataError::bad_value("its type", c10::toString(bytes.scalar_type()),
+      throw DataError::bad_value("its type", c10::toString(entry.second.dtype()),
                                  "tensor '" + entry.first + "'",
                                  "it must be Byte (uint8) to have a scale");
     }
@@ -82,7 +115,9 @@ void TensorDataset::set_scale(std::string_view name, ByteScale scale) {
 
 NamedTensors TensorDataset::tensors() const {
   NamedTensors tensors;
-  for (const auto& [name, rows] : entries_) tensors.emplace_back(name, rows.source());
+  for (const auto& [name, rows] : entries_) {
+    tensors.emplace_back(name, rows.is_sparse() ? rows.tensor() : rows.source());
+  }
   return tensors;
 }
 
@@ -114,7 +149,10 @@ std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device, size_t
   auto there = elsewhere_.there.lock();
   if (there && there->entries_.front().second.source().device() == device) return there;
   size_t bytes = 0;
-  for (const auto& [name, rows] : entries_) bytes += rows.source().nbytes();
+  for (const auto& [name, rows] : entries_) {
+    if (rows.is_sparse()) return nullptr;
+    bytes += rows.source().nbytes();
+  }
   if (bytes > most_bytes) return nullptr;
   // A prediction may copy the data first, but a training step couldn't use inference tensors.
   std::optional<c10::InferenceMode> normal_mode;

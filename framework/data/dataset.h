@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -76,15 +77,22 @@ inline void require_rows_in_range(std::span<const int64_t> rows, int64_t size,
 ///     digits->set_scale("input", {.scale = 1.0F / 255.0F});  // batches hold float32 in [0, 1]
 ///     levin::DataLoader loader(digits, {.batch_size = 64, .shuffle = true});
 ///
+/// A sparse CSR tensor of float32 numbers on the CPU is taken as sparse rows, which batches then
+/// hold
+/// (`Rows::sparse`, `of_rows`).
+///
 /// The tensors given are shared, not copied, unless they have to be made contiguous; don't change
 /// them while they are read. Gradients don't flow into them.
 class TensorDataset : public Dataset {
  public:
   /// Throws DataError if there is no tensor, if one is undefined or has no dimensions, or if the
-  /// tensors differ in their numbers of rows.
+  /// tensors differ in their numbers of rows; for sparse rows also if their entries aren't as
+  /// `require_valid_entries` demands, if they aren't float32 or not on the CPU.
   explicit TensorDataset(NamedTensors tensors);
   /// The usual pair, named "input" [rows, ...] and "target" [rows] or [rows, ...].
   TensorDataset(torch::Tensor input, torch::Tensor target);
+  /// A data set of rows of any kind. Chosen rows are copied together.
+  static TensorDataset of_rows(NamedRows rows);
 
   /// Lets the uint8 tensor called `name` stand for float32 numbers, (byte - zero_point) * scale,
   /// which is what batches then hold. Call it before the data set is read. Throws DataError if
@@ -94,17 +102,19 @@ class TensorDataset : public Dataset {
   std::optional<int64_t> size() const override { return rows_; }
   /// Throws DataError for a number that isn't in [0, size).
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
-  /// Leaves rows of at least 256 bytes in place if a kernel can read them there (`Rows::view`), and
-  /// copies the others.
+  /// Leaves sparse rows, and others of at least 256 bytes, in place if a kernel can read them there
+  /// (`Rows::view`, `Rows::sparse_view`), and copies the others.
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
-  /// The tensors as they are stored: a tensor that has a scale is returned as its bytes.
+  /// The tensors as they are stored: a tensor that has a scale is returned as its bytes, and sparse
+  /// rows as a sparse CSR tensor.
   NamedTensors tensors() const;
-  /// The same, with the scales.
+  /// The rows of all tensors, with the scales.
   const NamedRows& entries() const { return entries_; }
 
   /// The same data set with its tensors on `device`, and the same names and scales. While somebody
   /// holds the result, every call for that device returns the same one. Null if the tensors would
-  /// have to be copied there and take more than `most_bytes`. Throws LibTorch's error if the device
+  /// have to be copied there and take more than `most_bytes`, and if some of the rows are sparse,
+  /// whose batches are moved instead. Throws LibTorch's error if the device
   /// lacks the memory.
   std::shared_ptr<const TensorDataset> on(
       at::Device device, size_t most_bytes = std::numeric_limits<size_t>::max()) const;
@@ -121,6 +131,8 @@ class TensorDataset : public Dataset {
     std::mutex mutex;
     std::weak_ptr<const TensorDataset> there;
   };
+  TensorDataset() = default;
+  void add(const std::string& name, const Rows& rows);
   void put_batch(std::span<const int64_t> rows, bool in_place, Batch& out) const;
 
   NamedRows entries_;

@@ -28,7 +28,9 @@ Batch DeviceCopies::copy(const Batch& batch) {
   copied.block(work);
   // LibTorch must not give the memory to the next copy before the work that reads it is done.
   for (const auto& [name, rows] : result.entries()) {
-    guard.recordDataPtrOnStream(rows.source().storage().data_ptr(), work);
+    for (const auto& tensor : rows.memory()) {
+      guard.recordDataPtrOnStream(tensor.storage().data_ptr(), work);
+    }
   }
   return result;
 }
@@ -39,11 +41,13 @@ bool DeviceCopies::is_worth_it(const Batch& batch) const {
   for (const auto& [name, rows] : batch.entries()) {
     // A copy from other memory keeps the host waiting anyway, and what is there isn't copied.
     if (!rows.is_defined() || !rows.is_whole() || !rows.source().is_cpu()) return false;
-    bytes += rows.source().nbytes();
+    for (const auto& tensor : rows.memory()) bytes += tensor.nbytes();
   }
   if (bytes < kLeastBytes) return false;
   for (const auto& [name, rows] : batch.entries()) {
-    if (!rows.source().is_pinned()) return false;
+    for (const auto& tensor : rows.memory()) {
+      if (!tensor.is_pinned()) return false;
+    }
   }
   return true;
 }

@@ -2,10 +2,12 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
+#include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/tensor/buffer.h>
 #include <levin/framework/tensor/device_graph.h>
@@ -124,6 +126,7 @@ std::vector<int64_t> numbers_up_to(int64_t end) {
 }  // namespace
 
 size_t Rows::nbytes() const {
+  if (is_sparse()) return static_cast<size_t>(num_entries() + size()) * 8;
   if (is_dense()) return source_.defined() ? source_.nbytes() : 0;
   const int64_t values = c10::multiply_integers(row_shape()) * size();
   return static_cast<size_t>(values) * c10::elementSize(dtype());
@@ -134,6 +137,7 @@ torch::Tensor Rows::tensor() const {
   // The result must not be an inference tensor, which a later training step couldn't use.
   std::optional<c10::InferenceMode> normal_mode;
   if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
+  if (is_sparse()) return sparse_tensor();
   if (!source_.is_cpu() || device_numbers_.defined()) {
     return chosen(device_numbers_);
   }
@@ -147,14 +151,15 @@ torch::Tensor Rows::tensor() const {
 }
 
 std::optional<kernels::RowView> Rows::view() const {
-  if (!source_.defined() || device_numbers_.defined() || !is_plain()) return std::nullopt;
+  if (!source_.defined() || is_sparse() || device_numbers_.defined() || !is_plain())
+    return std::nullopt;
   auto view = described();
   if (view && is_selection_) view->numbers = numbers_.data();
   return view;
 }
 
 std::optional<kernels::RowView> Rows::device_view() const {
-  if (!source_.defined() || !source_.is_cuda() || source_.layout() != at::kStrided ||
+  if (!source_.defined() || !source_.is_cuda() || is_sparse() || source_.layout() != at::kStrided ||
       !source_.is_contiguous() || source_.requires_grad()) {
     return std::nullopt;
   }
@@ -196,7 +201,11 @@ void Rows::gather(std::span<const int64_t> numbers, Rows& out) const {
 }
 
 void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
+  if (is_sparse()) require_on_host();
   out.source_ = source_;
+  out.indices_ = indices_;
+  out.values_ = values_;
+  out.columns_ = columns_;
   out.scale_ = scale_;
   out.is_selection_ = true;
   out.is_sealed_plain_ = is_sealed_plain_;
@@ -209,7 +218,14 @@ void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
 }
 
 void Rows::select(torch::Tensor numbers, Rows& out) const {
+  if (is_sparse()) {
+    throw DataError(
+        "sparse rows were to be selected by row numbers in a tensor; pass the numbers as a span, "
+        "for rows on the CPU");
+  }
   out.source_ = source_;
+  out.indices_.reset();
+  out.values_.reset();
   out.scale_ = scale_;
   out.is_selection_ = true;
   out.is_sealed_plain_ = is_sealed_plain_;
@@ -243,6 +259,10 @@ torch::Tensor Rows::copied_slice(int64_t first, int64_t count) const {
 }
 
 void Rows::copy_to(const torch::Tensor& to) const {
+  if (is_sparse()) {
+    to.copy_(tensor().to_dense(), /*non_blocking=*/true);
+    return;
+  }
   const auto view = device_view();
   if (view && kernels::cuda::are_built()) {
     const c10::DeviceGuard on_device(to.device());
@@ -264,6 +284,7 @@ void Rows::copy_to(const torch::Tensor& to) const {
 bool Rows::is_plain() const { return is_sealed_plain_ || is_plain_memory(source_); }
 
 void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
+  if (from.is_sparse()) return copy_sparse(from, numbers);
   const torch::Tensor& source = from.source_;
   if (!from.is_plain()) {
     const bool is_slice = !numbers.empty() && are_consecutive(numbers) &&
@@ -288,6 +309,8 @@ Rows Rows::narrow(int64_t first, int64_t count) const {
       part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
     }
     if (device_numbers_.defined()) part.device_numbers_ = device_numbers_.narrow(0, first, count);
+  } else if (is_sparse()) {
+    return narrow_sparse(first, count);
   } else {
     part.source_ = source_.narrow(0, first, count);
   }
@@ -299,13 +322,16 @@ Rows Rows::to(at::Device device, bool non_blocking) const {
   // A copy to the CPU is never asynchronous: whoever reads the rows next wouldn't wait for it.
   const bool without_waiting = non_blocking && !device.is_cpu();
   Rows moved = together(/*pinned=*/false);
-  moved.source_ = moved.source_.to(device, moved.source_.scalar_type(), without_waiting);
+  for (auto* part : {&moved.source_, &moved.indices_, &moved.values_}) {
+    if (part->defined()) *part = part->to(device, part->scalar_type(), without_waiting);
+  }
   moved.is_sealed_plain_ = false;
   return moved;
 }
 
 Rows Rows::together(bool pinned) const {
   if (!source_.defined()) return *this;
+  if (is_sparse()) return sparse_together(pinned);
   Rows result = *this;
   if (!is_whole()) {
     if (!is_plain() || device_numbers_.defined()) return Rows(tensor()).together(pinned);
@@ -319,6 +345,11 @@ Rows Rows::together(bool pinned) const {
 }
 
 Rows Rows::like() const {
+  if (is_sparse()) {
+    const Rows own = together(/*pinned=*/false);
+    const auto values = own.values_.defined() ? at::empty_like(own.values_) : torch::Tensor();
+    return sparse(own.source_.clone(), own.indices_.clone(), values, columns_);
+  }
   auto empty = at::empty(shape_of(size(), row_shape()), source_.options().requires_grad(false));
   return scale_ ? Rows(std::move(empty), *scale_) : Rows(std::move(empty));
 }
@@ -336,7 +367,13 @@ const torch::Tensor& Rows::allocate(int64_t size, at::IntArrayRef row_shape, at:
 
 void Rows::drop_shared() {
   if (is_dense() && is_unshared(source_)) return;
+  if (is_sparse() && is_whole() && is_unshared(source_) && is_unshared(indices_) &&
+      (!values_.defined() || is_unshared(values_))) {
+    return;
+  }
   source_.reset();
+  indices_.reset();
+  values_.reset();
   scale_.reset();
   is_selection_ = false;
   is_sealed_plain_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/kernels/cpu/sparse.h>
 #include <levin/framework/tensor/tensor.h>
 
 #include <cstdint>
@@ -20,52 +21,86 @@ struct ByteScale {
   bool operator==(const ByteScale&) const = default;
 };
 
-/// The rows of one tensor of a data set or batch. They are either dense, that is a tensor
-/// [size, ...] of their own, or chosen rows of another tensor, in a given order, which stay in
-/// place until somebody gathers them. A kernel can read both kinds where they lie (`view`).
+/// The rows of one tensor of a data set or batch. They are dense, that is a tensor [size, ...] of
+/// their own; or chosen rows of another tensor, in a given order, which stay in place until
+/// somebody gathers them; or compressed sparse rows (CSR), all of them or chosen ones. A kernel can
+/// read all kinds where they lie (`view`, `sparse_view`).
 ///
 ///     Rows images(bytes, {.scale = 1.0F / 255.0F});      // a data set: [60000, 784] uint8
 ///     Rows batch;
 ///     images.select(numbers, batch);                     // no copy: batch.view() reads in place
 ///     images.gather(numbers, batch);                     // a copy: batch.tensor() is float32
 ///
-/// No const member function changes the rows or their memory. Copies share tensors. Compressed
-/// sparse rows (offsets, indices, values) will be a third kind, behind the same functions.
+///     Rows words = Rows::sparse(offsets, indices, counts, 1 << 20);  // [rows, 2^20]
+///     words.gather(numbers, batch);                     // copies the entries of these rows
+///     batch.tensor();                                   // a sparse CSR tensor of LibTorch
+///
+/// No const member function changes the rows or their memory. Copies share tensors.
 class Rows {
  public:
   /// No rows, and no tensor: `is_defined` is false.
   Rows() = default;
-  /// All rows of `tensor` [rows, ...], dense.
-  Rows(torch::Tensor tensor) : source_(std::move(tensor)) {}  // NOLINT
+  /// All rows of `tensor` [rows, ...], dense. A sparse CSR tensor [rows, columns] of float32
+  /// numbers, without a graph, becomes sparse rows: its values are shared, and its indices, too, if
+  /// they are int32. Throws DataError for int64 indices outside [0, columns).
+  Rows(torch::Tensor tensor) : source_(std::move(tensor)) {  // NOLINT
+    if (source_.defined() && source_.layout() == at::kSparseCsr) take_apart();
+  }
   /// All rows of a uint8 tensor [rows, ...] whose bytes stand for float32 numbers. They are not
   /// dense: `tensor` and `gather` convert the bytes.
   Rows(torch::Tensor bytes, ByteScale scale) : source_(std::move(bytes)), scale_(scale) {}
 
+  /// Sparse rows of `columns` float32 numbers each. Row i has the entries offsets[i] to
+  /// offsets[i + 1] - 1; the numbers of all other columns are 0. `offsets`: int64 [rows + 1], from
+  /// 0 to the number of entries. `indices`: int32 [entries], the column of each entry. `values`:
+  /// float32 [entries], or undefined if all are 1. They are shared, on one device, contiguous.
+  /// Throws DataError for other types and shapes. What the tensors hold isn't looked at here; a
+  /// TensorDataset does that (`require_valid_entries` in sparse_rows.h).
+  static Rows sparse(torch::Tensor offsets, torch::Tensor indices, torch::Tensor values,
+                     int64_t columns);
+
   bool is_defined() const { return source_.defined(); }
   /// Whether the rows are a tensor of their own, so that `tensor` copies nothing.
-  bool is_dense() const { return !is_selection_ && !scale_; }
-  /// Whether the rows are all those of `source`, in their order: they are dense, or bytes with a
-  /// scale.
+  bool is_dense() const { return !is_selection_ && !scale_ && !is_sparse(); }
+  bool is_sparse() const { return indices_.defined(); }
+  /// Whether the rows are all those of `source`, in their order: they are dense, bytes with a
+  /// scale, or sparse, and haven't been selected.
   bool is_whole() const { return !is_selection_; }
   /// The number of rows; 0 if there is no tensor, or one without dimensions.
   int64_t size() const {
     if (device_numbers_.defined()) return device_numbers_.sizes()[0];
     if (is_selection_) return static_cast<int64_t>(numbers_.size());
-    return source_.defined() && source_.dim() > 0 ? source_.sizes()[0] : 0;
+    if (!source_.defined() || source_.dim() == 0) return 0;
+    return source_.sizes()[0] - (is_sparse() ? 1 : 0);
   }
-  /// The type and shape of the rows as `tensor` gives them; the shape is that of one row.
-  at::ScalarType dtype() const { return scale_ ? at::kFloat : source_.scalar_type(); }
-  at::IntArrayRef row_shape() const { return source_.sizes().slice(1); }
-  /// Bytes of the rows as `tensor` gives them.
+  /// The type and shape of the rows as `tensor` gives them; the shape is that of one row, [columns]
+  /// if they are sparse, and valid as long as these rows are.
+  at::ScalarType dtype() const {
+    return scale_ || is_sparse() ? at::kFloat : source_.scalar_type();
+  }
+  at::IntArrayRef row_shape() const {
+    return is_sparse() ? at::IntArrayRef(columns_) : source_.sizes().slice(1);
+  }
+  /// Bytes of the rows as `tensor` gives them. If they are sparse, 8 for each entry and row.
   size_t nbytes() const;
+  /// The entries of sparse rows; 0 of others.
+  int64_t num_entries() const;
   /// The tensor that the rows lie in: `tensor` itself if they are dense; else one that may have
-  /// more rows, and bytes instead of numbers.
+  /// more rows, and bytes instead of numbers. Of sparse rows, their offsets.
   const torch::Tensor& source() const { return source_; }
+  /// What else sparse rows lie in: the columns and the values of the entries, also those of rows
+  /// that aren't chosen. `values` is undefined if all are 1.
+  const torch::Tensor& indices() const { return indices_; }
+  const torch::Tensor& values() const { return values_; }
+  /// All tensors that the rows lie in: `source`, and of sparse rows the others.
+  std::vector<torch::Tensor> memory() const;
   /// What the bytes of `source` stand for; nothing if they are what they are.
   const std::optional<ByteScale>& scale() const { return scale_; }
 
   /// The rows as a tensor [size, ...]. Costs nothing if they are dense; else each call gathers them
-  /// into new memory. Undefined if there is none.
+  /// into new memory. Sparse rows become a sparse CSR tensor, never a dense one (see `to_dense` in
+  /// sparse_rows.h); it shares their values and indices unless rows were chosen. Undefined if there
+  /// is none.
   torch::Tensor tensor() const;
   /// Where the rows lie in the memory of this process, to be read by a kernel while these rows
   /// exist. Nothing if no kernel can read them in place: they are on a device, not contiguous,
@@ -74,11 +109,14 @@ class Rows {
   /// The same for rows on a CUDA device: a view whose pointers are to the device's memory, for
   /// kernels there. Nothing if the rows lie elsewhere.
   std::optional<kernels::RowView> device_view() const;
+  /// Where sparse rows lie in the memory of this process, to be read by a kernel while these rows
+  /// exist. Nothing if they are of another kind or on a device.
+  std::optional<kernels::SparseView> sparse_view() const;
 
   /// Copies the rows with the given numbers, in that order, into `out`, which must be another
   /// object. The memory of `out` is used again if it fits and nobody else uses it. Each number must
   /// be in [0, size), which isn't checked here. Plain CPU memory is copied on the calling thread
-  /// alone.
+  /// alone. Sparse rows can only be chosen where they lie on the CPU; DataError otherwise.
   void gather(std::span<const int64_t> numbers, Rows& out) const;
   /// The same without a copy: `out` refers to the tensor that these rows lie in.
   void select(std::span<const int64_t> numbers, Rows& out) const;
@@ -86,10 +124,12 @@ class Rows {
   /// not copied, so the selection changes with them. These rows must not be a selection themselves.
   void select(torch::Tensor numbers, Rows& out) const;
   /// Copies the rows into `to`, [size, ...], a contiguous tensor of type `dtype` on the device of
-  /// the rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device.
+  /// the rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device. Sparse
+  /// rows are written with their zeros.
   void copy_to(const torch::Tensor& to) const;
 
-  /// `count` of the rows from row `first` on; shares the memory.
+  /// `count` of the rows from row `first` on; shares the memory, but for the offsets of sparse
+  /// rows.
   Rows narrow(int64_t first, int64_t count) const;
   /// The rows on `device`; asynchronous from pinned memory if `non_blocking`. Rows that are there
   /// already are shared and stay in place; of others, chosen ones are copied together first. Bytes
@@ -102,19 +142,22 @@ class Rows {
   Rows pin_memory() const;
 
   /// Rows of the same number, shape, type and scale in memory of their own, which isn't written.
+  /// Sparse ones have the same offsets and indices.
   Rows like() const;
 
   /// Makes these rows dense, `size` of `row_shape` and `dtype` on the CPU, and returns the tensor
   /// for its values to be written. Uses the memory of these rows again if it fits and nobody else
   /// uses it; what was in them is lost.
   const torch::Tensor& allocate(int64_t size, at::IntArrayRef row_shape, at::ScalarType dtype);
-  /// Becomes empty unless these rows are a tensor that nobody else uses. The memory of what is left
+  /// Becomes empty unless these rows are tensors that nobody else uses. The memory of what is left
   /// may be written again.
   void drop_shared();
   /// Promises that the tensor's layout and `requires_grad` don't change any more. Later calls of
-  /// `gather` and `view`, also those of rows selected from these, then needn't examine it again. A
-  /// data set calls this for its own tensors.
+  /// `gather` and `view`, also those of rows selected from these, then needn't examine it again. Of
+  /// sparse rows, also promises that `require_valid_entries` found nothing wrong. A data set calls
+  /// this for its own tensors.
   void seal();
+  bool is_sealed() const { return is_sealed_plain_; }
 
  private:
   bool is_plain() const;
@@ -124,7 +167,20 @@ class Rows {
   // Becomes a copy of those rows of `from.source_`.
   void copy(const Rows& from, std::span<const int64_t> numbers);
 
-  torch::Tensor source_;
+  // What sparse rows do (sparse_rows.cpp). `write_sparse` expects memory of the right size.
+  void take_apart();
+  torch::Tensor sparse_tensor() const;
+  int64_t count_entries(std::span<const int64_t> numbers) const;
+  void copy_sparse(const Rows& from, std::span<const int64_t> numbers);
+  void write_sparse(const Rows& from, std::span<const int64_t> numbers);
+  Rows narrow_sparse(int64_t first, int64_t count) const;
+  Rows sparse_together(bool pinned) const;
+  void require_on_host() const;
+
+  torch::Tensor source_;   // of sparse rows: the offsets, from 0 to the number of indices
+  torch::Tensor indices_;  // of sparse rows alone
+  torch::Tensor values_;
+  int64_t columns_ = 0;
   std::optional<ByteScale> scale_;
   bool is_selection_ = false;
   bool is_sealed_plain_ = false;  // source_ is sealed, and plain memory

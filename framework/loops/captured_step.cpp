@@ -134,6 +134,9 @@ bool CapturedStep::takes(const Batch& batch) {
   if (!is_ready() || window() > 1 || !is_full) return false;
   if (data_.can_record() && leaves_batches(parts_)) return false;  // the graph makes its own
   const auto& entries = batch.entries();
+  for (const auto& [name, rows] : entries) {
+    if (rows.is_sparse()) return false;  // each batch has another number of entries
+  }
   if (single_.graph == nullptr) {
     batch_ = Batch();
     for (const auto& [name, rows] : entries) {

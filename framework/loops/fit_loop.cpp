@@ -336,7 +336,8 @@ void FitLoop::keep_data_on_device() {
   if (!room || data_.reside(parts_.strategy.device(), *room)) return;
   if (parts_.options.data_on_device != "on") return;
   throw ConfigError::conflict(
-      "data_on_device = on, but the training data aren't tensors in memory, or have a transform",
+      "data_on_device = on, but the training data aren't dense tensors in memory, or have a "
+      "transform",
       "set data_on_device to auto or off");
 }
 

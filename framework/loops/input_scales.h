@@ -10,7 +10,7 @@ namespace levin {
 /// gradients of one learning rate can't serve them all: the largest absolute value in one column is
 /// more than a thousand times that in another. Empty if not, and for an input of another number of
 /// dimensions or of integers, such as pixels or the numbers of words. Columns of zeros, and columns
-/// with values that aren't finite, are passed over.
+/// with values that aren't finite, are passed over. Of sparse rows, only the stored values count.
 ///
 /// Looks at no more than 256 rows. They are read where they lie; only those of types other than
 /// float32 are copied first. Waits for the device that they are on.

@@ -92,6 +92,12 @@ void PredictLoop::collect(NamedTensors outputs) {
                       collected_[i].first),
           "return the same names for every batch");
     }
+    const auto& tensor = outputs[i].second;
+    if (tensor.defined() && tensor.layout() == at::kSparseCsr) {
+      throw ModuleError::contract(
+          "predict_step", fmt::format("returned '{}' as a sparse CSR tensor", outputs[i].first),
+          "return to_dense() of it, because those of all batches are joined");
+    }
     collected_[i].second.add(std::move(outputs[i].second));
   }
 }

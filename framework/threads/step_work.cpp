@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ATen/SparseCsrTensorUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/function_schema.h>
 #include <ATen/core/ivalue.h>
@@ -51,10 +52,17 @@ at::Tensor tensor_at(c10::ArrayRef<const c10::IValue> values, size_t index) {
                                                            : at::Tensor();
 }
 
+// The numbers that a tensor stores. A sparse CSR tensor has far fewer than rows times columns.
+int64_t stored(const at::Tensor& tensor) {
+  if (!tensor.defined()) return 0;
+  if (tensor.layout() != at::kSparseCsr) return tensor.numel();
+  return at::sparse_csr::get_sparse_csr_impl(tensor)->nnz();
+}
+
 // The floating-point operations of the product a . b, of matrices or of batches of them.
 double product(const at::Tensor& a, const at::Tensor& b) {
   if (!a.defined() || !b.defined() || b.dim() == 0) return 0.0;
-  return 2.0 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1));
+  return 2.0 * static_cast<double>(stored(a)) * static_cast<double>(b.size(-1));
 }
 
 // Those of an element of a convolution's output: it is a product with one of the filters.
@@ -64,14 +72,11 @@ double filter(const at::Tensor& weight) {
 }
 
 int64_t elements(const c10::IValue& value) {
-  if (value.isTensor()) {
-    const auto& tensor = value.toTensor();
-    return tensor.defined() ? tensor.numel() : 0;
-  }
+  if (value.isTensor()) return stored(value.toTensor());
   if (!value.isTensorList()) return 0;
   int64_t sum = 0;
   for (const at::Tensor& tensor : value.toTensorList()) {
-    sum += tensor.defined() ? tensor.numel() : 0;
+    sum += stored(tensor);
   }
   return sum;
 }
