@@ -169,11 +169,11 @@ void LinearObjective::meet_rows() {
   }
   const auto found = counts.narrow(0, 0, classes).gt(0).sum().item<int64_t>();
   if (found > 1) return;
-  throw DataError(
-      found == 0 ? std::string("there are no training rows; a solver needs some")
-                 : fmt::format("all training rows are of class {}; there must be rows of two "
-                               "classes at least. Check the target column",
-                               counts.argmax().item<int64_t>()));
+  throw DataError(found == 0
+                      ? std::string("there are no training rows; a solver needs some")
+                      : fmt::format("all training rows are of class {}; there must be rows of two "
+                                    "classes at least. Check the target column",
+                                    counts.argmax().item<int64_t>()));
 }
 
 /// Gives all parts the matrix of the products.

@@ -38,8 +38,7 @@ class RowProducts {
   /// `finish`. gradient: [rows, outputs].
   virtual void add_gradients(const Rows& rows, const double* gradient, const Sums& sums) = 0;
   /// The same with the squares of the rows' numbers.
-  virtual void add_square_gradients(const Rows& rows, const double* gradient,
-                                    const Sums& sums) = 0;
+  virtual void add_square_gradients(const Rows& rows, const double* gradient, const Sums& sums) = 0;
   /// Adds what the last pass has kept.
   virtual void finish(const Sums& /*sums*/) {}
 

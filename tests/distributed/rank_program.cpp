@@ -198,6 +198,7 @@ class Net : public levin::Module {
   double dropout_ = 0.0;
   torch::nn::Linear first_;
   torch::nn::Linear second_;
+  torch::nn::Linear direct_{nullptr};
   levin::SyncBatchNorm norm_{nullptr};
   torch::Tensor seen_;
   torch::Tensor confusion_;  // [classes, predicted classes]

@@ -230,7 +230,8 @@ TEST(LinearObjectiveTest, refuses_targets_that_make_no_sense_before_the_first_st
   const auto message = [&](const torch::Tensor& y) {
     MemoryRows rows(x, y);
     LinearObjective objective(rows, loss, {loss.weight, loss.bias});
-    return message_of<DataError>([&] { objective.evaluate(torch::zeros_like(gradient), gradient); });
+    return message_of<DataError>(
+        [&] { objective.evaluate(torch::zeros_like(gradient), gradient); });
   };
   EXPECT_NE(message(torch::full({20}, 1)).find("all training rows are of class 1"),
             std::string::npos);
