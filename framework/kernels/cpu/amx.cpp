@@ -123,7 +123,6 @@ double softmax_regression(const SoftmaxRegression& pass) {
   }
   return kAvx512.softmax_regression(pass);
 }
-double softmax_gradient(const SoftmaxGradient& pass) { return kAvx512.softmax_gradient(pass); }
 void linear_output(const LinearOutput& pass) {
   if (takes(pass.rows, pass.outputs)) {
     const DenormalsAreZero scope;
@@ -136,16 +135,35 @@ void linear_gradient(const LinearGradient& pass) {
   const DenormalsAreZero scope;
   run_pass(pass);
 }
-void convert_row(const uint8_t* bytes, int64_t count, float scale, float zero_point, float* out) {
-  kAvx512.convert_bytes(bytes, count, scale, zero_point, out);
+// Kernels that have no use for the matrix unit. kAvx512 may not have its values yet when kAmx gets
+// its own, so that it is only read when one is called.
+template <auto kMember, class... Arguments>
+auto by_avx512(Arguments... arguments) {
+  return (kAvx512.*kMember)(arguments...);
 }
-void adam_step(const AdamStep& step) { kAvx512.adam_step(step); }
-void add_floats(const float* from, int64_t count, float* to) { kAvx512.add(from, count, to); }
 
 }  // namespace
 
 extern const Kernels kAmx;
-const Kernels kAmx = {"amx",           softmax_regression, softmax_gradient, linear_output,
-                      linear_gradient, convert_row,        adam_step,        add_floats};
+const Kernels kAmx = {"amx",
+                      softmax_regression,
+                      by_avx512<&Kernels::softmax_gradient>,
+                      linear_output,
+                      linear_gradient,
+                      by_avx512<&Kernels::convert_bytes>,
+                      by_avx512<&Kernels::adam_step>,
+                      by_avx512<&Kernels::add>,
+                      by_avx512<&Kernels::sparse_output>,
+                      by_avx512<&Kernels::sparse_output_double>,
+                      by_avx512<&Kernels::sparse_gradient>,
+                      by_avx512<&Kernels::sparse_gradient_double>,
+                      by_avx512<&Kernels::online_start>,
+                      by_avx512<&Kernels::online_start_double>,
+                      by_avx512<&Kernels::online_pass>,
+                      by_avx512<&Kernels::online_pass_double>,
+                      by_avx512<&Kernels::online_finish>,
+                      by_avx512<&Kernels::online_finish_double>,
+                      by_avx512<&Kernels::online_weights>,
+                      by_avx512<&Kernels::online_weights_double>};
 
 }  // namespace levin::kernels

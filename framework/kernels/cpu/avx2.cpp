@@ -5,7 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx2;
-const Kernels kAvx2 = {"avx2",          softmax_regression, softmax_gradient, linear_output,
-                       linear_gradient, convert_row,        adam_step,        add};
+const Kernels kAvx2 = {"avx2", LEVIN_KERNELS};
 
 }  // namespace levin::kernels

@@ -5,7 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kAvx512;
-const Kernels kAvx512 = {"avx512",        softmax_regression, softmax_gradient, linear_output,
-                         linear_gradient, convert_row,        adam_step,        add};
+const Kernels kAvx512 = {"avx512", LEVIN_KERNELS};
 
 }  // namespace levin::kernels

@@ -11,9 +11,11 @@
 #include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
+#include <levin/framework/kernels/cpu/online_loops.h>
 #include <levin/framework/kernels/cpu/rows.h>
 #include <levin/framework/kernels/cpu/scaling.h>
 #include <levin/framework/kernels/cpu/softmax.h>
+#include <levin/framework/kernels/cpu/sparse_products.h>
 #include <levin/framework/kernels/cpu/tiles.h>
 #include <levin/framework/kernels/cpu/vectors.h>
 
@@ -189,3 +191,10 @@ void linear_gradient(const LinearGradient& pass) {
 
 }  // namespace
 }  // namespace levin::kernels
+
+// The members of a Kernels behind its name.
+#define LEVIN_KERNELS                                                                           \
+  softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row, adam_step, \
+      add, sparse_output, sparse_output, sparse_gradient, sparse_gradient, online_start,        \
+      online_start, online_pass, online_pass, online_finish, online_finish, online_weights,     \
+      online_weights

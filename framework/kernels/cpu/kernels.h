@@ -1,5 +1,8 @@
 #pragma once
 
+#include <levin/framework/kernels/cpu/online.h>
+#include <levin/framework/kernels/cpu/sparse.h>
+
 #include <cstdint>
 #include <span>
 
@@ -157,6 +160,32 @@ struct Kernels {
   void (*adam_step)(const AdamStep& step);
   /// to[i] += from[i] for `count` numbers.
   void (*add)(const float* from, int64_t count, float* to);
+  /// Write the output; add to the gradients.
+  void (*sparse_output)(const SparseOutput<float>& pass);
+  void (*sparse_output_double)(const SparseOutput<double>& pass);
+  void (*sparse_gradient)(const SparseGradient<float>& pass);
+  void (*sparse_gradient_double)(const SparseGradient<double>& pass);
+  /// Fill the columns of a state without steps, whose other members are as in a new one or set to
+  /// the bias to start with. `weights` is [row_size], or null if all are 0.
+  void (*online_start)(const OnlineSettings& settings, OnlineState<float>& state,
+                       const float* weights);
+  void (*online_start_double)(const OnlineSettings& settings, OnlineState<double>& state,
+                              const double* weights);
+  /// Learn from the rows, and return the sum of row_weight * loss, each row's loss being that
+  /// before the step that learns from it ("progressive" loss).
+  double (*online_pass)(const OnlineSettings& settings, OnlineState<float>& state,
+                        const OnlinePass<float>& pass);
+  double (*online_pass_double)(const OnlineSettings& settings, OnlineState<double>& state,
+                               const OnlinePass<double>& pass);
+  /// Bring all columns to the steps made so far. With SGD and Adagrad, their first numbers are then
+  /// the weights.
+  void (*online_finish)(const OnlineSettings& settings, OnlineState<float>& state);
+  void (*online_finish_double)(const OnlineSettings& settings, OnlineState<double>& state);
+  /// Write the weights of all columns, [row_size], and leave the state as it is.
+  void (*online_weights)(const OnlineSettings& settings, const OnlineState<float>& state,
+                         float* weights);
+  void (*online_weights_double)(const OnlineSettings& settings, const OnlineState<double>& state,
+                                double* weights);
 };
 
 /// The kernels that this machine can run, the best ones first; never empty. For tests and

@@ -5,7 +5,6 @@
 namespace levin::kernels {
 
 extern const Kernels kPortable;
-const Kernels kPortable = {"portable",      softmax_regression, softmax_gradient, linear_output,
-                           linear_gradient, convert_row,        adam_step,        add};
+const Kernels kPortable = {"portable", LEVIN_KERNELS};
 
 }  // namespace levin::kernels

@@ -1,0 +1,80 @@
+#pragma once
+
+// The steps of FTRL-proximal, a rule as online_rules.h describes it. Only online_loops.h includes
+// this file.
+#include <levin/framework/kernels/cpu/online.h>
+#include <levin/framework/kernels/cpu/penalties.h>
+
+namespace levin::kernels {
+namespace {
+
+template <class Number>
+class FtrlRule {
+ public:
+  static constexpr bool kHolds = false, kHasWeights = false;
+  static constexpr int kSize = VectorsOf<Number>::kSize;
+  typedef VectorOf<Number> V;
+  struct __attribute__((may_alias)) Column {
+    Number z, squares, gradient, unused;
+  };
+  struct Lanes {
+    V z, squares;
+  };
+  FtrlRule(const OnlineSettings& settings, OnlineState<Number>& state)
+      : settings_(settings),
+        state_(state),
+        one_by_rate_(static_cast<Number>(1.0 / settings.learning_rate)),
+        beta_(static_cast<Number>(settings.beta)),
+        l1_(static_cast<Number>(settings.l1)),
+        l2_(static_cast<Number>(settings.l2)) {}
+
+  void begin_step() {}
+  Lanes read(const Column* columns, const int32_t* places) const {
+    Lanes lanes = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < kSize; ++i) {
+      lanes.z[i] = columns[places[i]].z;
+      lanes.squares[i] = columns[places[i]].squares;
+    }
+    return lanes;
+  }
+  V weights(const Lanes& lanes) const { return weights(lanes.z, roots(lanes.squares)); }
+  void hold(Column&, Number) const {}
+  void update(Lanes& lanes, V g) const {
+    const V squares = lanes.squares + g * g, root = roots(lanes.squares);
+    lanes.z += g - (roots(squares) - root) * one_by_rate_ * weights(lanes.z, root);
+    lanes.squares = squares;
+  }
+  void write(const Lanes& lanes, int i, Column& column) const {
+    column.z = lanes.z[i];
+    column.squares = lanes.squares[i];
+  }
+  void update_bias(double g) {
+    const double squares = state_.bias_squares + g * g, root = __builtin_sqrt(squares);
+    const double sigma = (root - __builtin_sqrt(state_.bias_squares)) / settings_.learning_rate;
+    state_.bias_z += g - sigma * state_.bias;
+    state_.bias_squares = squares;
+    state_.bias = -state_.bias_z * settings_.learning_rate / (settings_.beta + root);
+  }
+  void end_step() { ++state_.steps; }
+  void start(Column& column, Number weight) const {
+    const Number beyond = -weight * (l2_ + beta_ * one_by_rate_);
+    const Number l1 = beyond < Number(0) ? -l1_ : l1_;
+    column = {beyond == Number(0) ? beyond : beyond + l1, Number(0), Number(0), Number(0)};
+  }
+
+ private:
+  V weights(V z, V root) const {
+    const V beyond = sizes(z) - l1_;
+    const V size = beyond / (l2_ + (beta_ + root) * one_by_rate_);
+    const V left = beyond <= V{} ? V{} : size;
+    return z < V{} ? left : -left;
+  }
+
+  const OnlineSettings& settings_;
+  OnlineState<Number>& state_;
+  const Number one_by_rate_, beta_, l1_, l2_;
+};
+
+}  // namespace
+}  // namespace levin::kernels

@@ -1,0 +1,193 @@
+#pragma once
+
+// What a step does to columns, for each method of online.h, a vector of them at a time. Only
+// online_loops.h includes this file.
+//
+// A rule has a type Column, whose member `gradient` is 0 between steps, a type Lanes with what is
+// read of kSize columns, and these functions:
+//   begin_step()                   is called before the rows of a step are read
+//   read(columns, places)          reads the columns with these numbers
+//   weights(lanes)                 the weights after the steps made so far
+//   hold(column, weight)           keeps such a weight in its column
+//   update(lanes, g)               makes the step, for columns that are held if kHolds
+//   write(lanes, i, column)        writes what it has changed
+//   update_bias(g)                 makes the step for the bias
+//   end_step()                     is called after the last update of a step
+//   start(column, weight)          gives a column its first state
+// kHolds says whether weights have to be held, and kHasWeights whether Column's `weight` needs no
+// more than to be read.
+#include <levin/framework/kernels/cpu/online.h>
+#include <levin/framework/kernels/cpu/penalties.h>
+
+namespace levin::kernels {
+namespace {
+
+template <class Number, bool kPenalised>
+class SgdRule {
+ public:
+  static constexpr bool kHolds = kPenalised, kHasWeights = !kPenalised;
+  static constexpr int kSize = VectorsOf<Number>::kSize;
+  typedef VectorOf<Number> V;
+  struct __attribute__((may_alias)) Column {
+    Number weight, gradient;
+    // The first is the state's `shrunk` up to which the penalties have been applied. If Number is
+    // double, there is room for another.
+    double caught_up[sizeof(Number) / 4];
+  };
+  struct Lanes {
+    V weight, lag;
+  };
+  SgdRule(const OnlineSettings& settings, OnlineState<Number>& state)
+      : settings_(settings), state_(state), penalties_(settings), shrunk_(state.shrunk) {}
+
+  void begin_step() {
+    double divisor = 1.0;
+    if (settings_.rate_decay != 0.0) {
+      const double age = 1.0 + settings_.rate_decay * static_cast<double>(state_.steps);
+      const double power = settings_.rate_power;
+      divisor = power == 0.5 ? __builtin_sqrt(age) : __builtin_pow(age, power);
+    }
+    rate_ = settings_.learning_rate / divisor;
+    if constexpr (!kPenalised) return;
+    const double part = rate_ * settings_.l2, most = static_cast<double>(kMostPart<Number>);
+    const double shrinks =
+        penalties_.has_l2() ? -__builtin_log1p(-(part > most ? most : part)) : rate_;
+    shrunk_after_ = shrunk_ + shrinks;
+  }
+  Lanes read(const Column* columns, const int32_t* places) const {
+    Lanes lanes = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < kSize; ++i) {
+      const Column& column = columns[places[i]];
+      lanes.weight[i] = column.weight;
+      if constexpr (kPenalised) lanes.lag[i] = static_cast<Number>(shrunk_ - column.caught_up[0]);
+    }
+    return lanes;
+  }
+  V weights(const Lanes& lanes) const {
+    if constexpr (!kPenalised) return lanes.weight;
+    return penalties_.after(lanes.weight, -lanes.lag, lanes.lag);
+  }
+  void hold(Column& column, Number weight) const {
+    column.weight = weight;
+    column.caught_up[0] = shrunk_;
+  }
+  void update(Lanes& lanes, V g) const {
+    const V rate = all_of(static_cast<Number>(rate_));
+    lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
+  }
+  void write(const Lanes& lanes, int i, Column& column) const {
+    column.weight = lanes.weight[i];
+    if constexpr (kPenalised) column.caught_up[0] = shrunk_after_;
+  }
+  void update_bias(double g) { state_.bias -= rate_ * g; }
+  void end_step() {
+    if constexpr (kPenalised) state_.shrunk = shrunk_ = shrunk_after_;
+    ++state_.steps;
+  }
+  void start(Column& column, Number weight) const {
+    column.weight = weight;
+    column.gradient = Number(0);
+    for (double& number : column.caught_up) number = shrunk_;
+  }
+
+ private:
+  const OnlineSettings& settings_;
+  OnlineState<Number>& state_;
+  const Penalties<Number> penalties_;
+  double rate_ = 0.0;
+  double shrunk_;
+  double shrunk_after_ = 0.0;
+};
+
+// An unsigned integer as large as Number. Differences of counts are right as long as they fit.
+template <class Number>
+struct CountOf;
+template <>
+struct CountOf<float> {
+  typedef uint32_t Type;
+};
+template <>
+struct CountOf<double> {
+  typedef uint64_t Type;
+};
+
+// The rate of a column only changes when it occurs, so that the missed steps all have the same.
+template <class Number, bool kPenalised>
+class AdagradRule {
+ public:
+  static constexpr bool kHolds = kPenalised, kHasWeights = !kPenalised;
+  static constexpr int kSize = VectorsOf<Number>::kSize;
+  typedef VectorOf<Number> V;
+  typedef typename CountOf<Number>::Type Count;
+  struct __attribute__((may_alias)) Column {
+    Number weight, squares, gradient;
+    Count steps;  // those that have been made for this column
+  };
+  struct Lanes {
+    V weight, squares, missed;
+  };
+  AdagradRule(const OnlineSettings& settings, OnlineState<Number>& state)
+      : settings_(settings),
+        state_(state),
+        penalties_(settings),
+        learning_rate_(static_cast<Number>(settings.learning_rate)),
+        eps_(static_cast<Number>(settings.eps)),
+        steps_(static_cast<Count>(state.steps)) {}
+
+  void begin_step() {}
+  Lanes read(const Column* columns, const int32_t* places) const {
+    Lanes lanes = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < kSize; ++i) {
+      const Column& column = columns[places[i]];
+      lanes.weight[i] = column.weight;
+      lanes.squares[i] = column.squares;
+      if constexpr (kPenalised) lanes.missed[i] = static_cast<Number>(Count(steps_ - column.steps));
+    }
+    return lanes;
+  }
+  V weights(const Lanes& lanes) const {
+    if constexpr (!kPenalised) return lanes.weight;
+    return penalties_.after_steps(lanes.weight, rates(lanes), lanes.missed);
+  }
+  void hold(Column& column, Number weight) const {
+    column.weight = weight;
+    column.steps = steps_;
+  }
+  void update(Lanes& lanes, V g) const {
+    lanes.squares += g * g;
+    const V rate = rates(lanes);
+    lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
+  }
+  void write(const Lanes& lanes, int i, Column& column) const {
+    column.weight = lanes.weight[i];
+    column.squares = lanes.squares[i];
+    if constexpr (kPenalised) column.steps = steps_ + 1;
+  }
+  void update_bias(double g) {
+    state_.bias_squares += g * g;
+    const double root = __builtin_sqrt(state_.bias_squares);
+    state_.bias -= settings_.learning_rate * g / (root + settings_.eps);
+  }
+  void end_step() { steps_ = static_cast<Count>(++state_.steps); }
+  void start(Column& column, Number weight) const {
+    column = {weight, Number(0), Number(0), steps_};
+  }
+
+ private:
+  V rates(const Lanes& lanes) const {
+    const V rate = learning_rate_ / (roots(lanes.squares) + eps_);
+    if constexpr (!kPenalised) return rate;
+    return lanes.squares == V{} ? V{} : rate;
+  }
+
+  const OnlineSettings& settings_;
+  OnlineState<Number>& state_;
+  const Penalties<Number> penalties_;
+  const Number learning_rate_, eps_;
+  Count steps_;
+};
+
+}  // namespace
+}  // namespace levin::kernels
