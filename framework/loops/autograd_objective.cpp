@@ -33,7 +33,10 @@ AutogradObjective::AutogradObjective(LoopParts parts, RowSource& rows,
       rows_(rows),
       parameters_(std::move(parameters)),
       step_(parts.run, ignored_, /*on_step=*/true) {
-  for (const auto& parameter : parameters_) size_ += parameter.numel();
+  for (const auto& parameter : parameters_) {
+    size_ += parameter.numel();
+    if (parameter.scalar_type() != at::kDouble) noise_ = 2e-7;
+  }
   step_.set_muted(true);
 }
 

@@ -25,6 +25,7 @@ class AutogradObjective final : public Objective {
   int64_t size() const override { return size_; }
   double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
+  double noise() const override { return noise_; }
 
  private:
   template <class Add>
@@ -37,6 +38,7 @@ class AutogradObjective final : public Objective {
   RowSource& rows_;
   std::vector<torch::Tensor> parameters_;
   int64_t size_ = 0;
+  double noise_ = 1e-14;
   LoggedValues ignored_;
   StepControl step_;
 };

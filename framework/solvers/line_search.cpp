@@ -35,7 +35,7 @@ double between(const Trial& a, const Trial& b) {
 class LineSearch {
  public:
   LineSearch(Objective& objective, const Line& line)
-      : objective_(objective), line_(line), noise_(1e-14 * std::abs(line.value)) {
+      : objective_(objective), line_(line), noise_(objective.noise() * std::abs(line.value)) {
     result_.gradient = at::empty_like(line.direction);
   }
 

@@ -40,6 +40,7 @@ class LinearObjective final : public Objective {
   /// For up to 2,000 features: by the Kronecker product of the rows' mean outer product, from some
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
+  double noise() const override { return precise_ ? 1e-14 : 1e-9; }
   bool raise_precision() override;
 
  private:

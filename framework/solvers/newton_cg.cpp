@@ -82,7 +82,7 @@ bool TrustRegionNewton::advance(Objective& objective) {
     const double best =
         bend <= 0.0 ? 4.0 : std::max(0.25, -0.5 * gradient_.dot(newton.step).item<double>() / bend);
     const double length = best * newton.norm;
-    const double noise = 1e-14 * std::abs(value_);
+    const double noise = objective.noise() * std::abs(value_);
     const bool is_noise = std::abs(change) <= noise && newton.change >= -noise;
     if (change > kAccept * newton.change) {
       radius_ = std::min(std::max(length, 0.25 * newton.norm), 0.5 * radius_);

@@ -44,6 +44,9 @@ class Objective {
   /// returns a copy if that isn't known. The first call after `evaluate` may take a few passes.
   virtual torch::Tensor precondition(const torch::Tensor& vector);
 
+  /// How far values at neighbouring points may be off each other by rounding, relative to their
+  /// size. Searches don't take smaller differences for progress or the lack of it.
+  virtual double noise() const { return 1e-14; }
   /// Makes later calls compute with more digits. Returns false if there are none to be had. The
   /// solver then has to call `evaluate` again.
   virtual bool raise_precision() { return false; }
