@@ -9,13 +9,16 @@
 namespace levin {
 namespace {
 
-/// Returns -inverse(hessian + shift) . gradient for the least shift of a few that makes the matrix
-/// positive definite; undefined if none does.
+/// Returns -inverse(hessian + shift * its diagonal) . gradient for the least shift of a few that
+/// makes the matrix positive definite; undefined if none does. Without any shift, a direction that
+/// has no curvature, such as that of all biases of a softmax, would get a step made of rounding
+/// errors.
 torch::Tensor newton_direction(const torch::Tensor& hessian, const torch::Tensor& gradient) {
-  const double scale = hessian.diagonal().abs().mean().item<double>();
-  for (const double shift : {0.0, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3}) {
+  const auto diagonal = hessian.diagonal().abs();
+  const auto scale = diagonal + 1e-6 * diagonal.mean();  // an entry without curvature needs some
+  for (const double shift : {1e-9, 1e-8, 1e-7, 1e-5, 1e-3}) {
     auto shifted = hessian.clone();
-    shifted.diagonal().add_(shift * scale);
+    shifted.diagonal().add_(scale, shift);
     const auto [factor, info] = at::linalg_cholesky_ex(shifted);
     if (info.item<int>() != 0) continue;
     const auto direction = at::cholesky_solve(gradient.neg().unsqueeze(1), factor).squeeze(1);

@@ -20,8 +20,8 @@ Fields describe(NewtonCholeskyOptions& options);
 /// the fastest solver for few parameters and many rows. It takes size^2 numbers of memory, so more
 /// than 10,000 parameters are refused. In YAML: `newton-cholesky`.
 ///
-/// The Hessian of a softmax has directions without curvature; where it can't be decomposed, the
-/// least multiple of the identity that helps is added.
+/// The Hessian of a softmax has directions without curvature, so a small share of its diagonal is
+/// added to it, a larger one if it can't be decomposed otherwise.
 class NewtonCholesky final : public Solver {
  public:
   using Options = NewtonCholeskyOptions;

@@ -191,6 +191,48 @@ TEST(LinearObjectiveTest, reads_bytes_in_float32_and_float64) {
   EXPECT_FALSE(objective.raise_precision());
 }
 
+TEST_P(Solvers, find_the_same_optimum_from_sparse_rows) {
+  for (const auto& expected : solver_cases()) {
+    const bool has_l1 = expected.loss.l1_strength > 0.0;
+    if (has_l1 && GetParam() != "lbfgs") continue;
+    if (expected.name.find("digits") == std::string::npos) continue;  // whose numbers are float32
+    MemoryRows rows(Rows(expected.x.to(torch::kFloat).to_sparse_csr()), expected.y, 300);
+    auto solver = make_solver(GetParam(), expected.loss);
+    LinearObjective objective(rows, expected.loss, solver->stepped());
+    while (!solver->is_done()) solver->iterate(objective);
+    expect_optimum(expected, *solver);
+  }
+}
+
+TEST(LinearObjectiveTest, adds_up_sparse_rows_as_dense_ones) {
+  torch::manual_seed(8);
+  const auto x = torch::randn({30'000, 300}) * torch::rand({30'000, 300}).lt(0.1);
+  for (const int64_t outputs : {1, 5}) {
+    const auto y = torch::randint(0, std::max<int64_t>(outputs, 2), {30'000}, torch::kLong);
+    LinearLoss loss{.kind = outputs == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
+                    .weight = torch::zeros({outputs, 300}),
+                    .bias = torch::zeros({outputs}),
+                    .l2_strength = 1e-4};
+    MemoryRows dense(x.to(torch::kDouble), y);
+    MemoryRows sparse(Rows(x.to_sparse_csr()), y, 20'000);
+    LinearObjective a(dense, loss, {loss.weight, loss.bias});
+    LinearObjective b(sparse, loss, {loss.weight, loss.bias});
+    const auto point = 0.3 * torch::randn({a.size()}, torch::kDouble);
+    auto expected = torch::empty_like(point);
+    auto gradient = torch::empty_like(point);
+    const double value = a.evaluate(point, expected);
+    for (const double tolerance : {1e-5, 1e-11}) {  // first in float32, if that is worth it
+      EXPECT_NEAR(b.evaluate(point, gradient), value, tolerance);
+      EXPECT_TRUE(torch::allclose(gradient, expected, tolerance, tolerance)) << outputs;
+      EXPECT_TRUE(torch::allclose(b.hessian_product(point), a.hessian_product(point), tolerance,
+                                  tolerance));
+      // The squares are float32 in either case: they only serve to precondition.
+      EXPECT_TRUE(torch::allclose(b.curvature_diagonal(), a.curvature_diagonal(), 1e-5, 1e-6));
+      b.raise_precision();
+    }
+  }
+}
+
 TEST(LinearObjectiveTest, has_the_same_bits_for_any_number_of_threads) {
   torch::manual_seed(6);
   const auto x = torch::randn({30'000, 100});
