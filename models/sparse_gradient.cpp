@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -27,8 +28,9 @@ class ColumnSet {
   }
   void add(int64_t column) {
     const auto word = static_cast<size_t>(column) / 64;
-    if (columns_[word] == 0) words_[word / 64] |= uint64_t{1} << (word % 64);
     columns_[word] |= uint64_t{1} << (column % 64);
+    words_[word / 64] |= uint64_t{1}
+                         << (word % 64);  // a condition would be guessed wrong too often
   }
   /// Calls `use(column)` for each column and empties the set.
   template <class Use>
@@ -107,8 +109,9 @@ class ColumnSums {
 
 template <class Number>
 torch::Tensor sums_of(const torch::Tensor& x, const torch::Tensor& outer) {
-  thread_local ColumnSums<Number> kept;
-  ColumnSums<Number>& sums = kept;  // looked up once
+  // A pointer, because the address of a thread's variable would be looked up again in each loop.
+  thread_local const auto kept = std::make_unique<ColumnSums<Number>>();
+  ColumnSums<Number>& sums = *kept;
   sums.add(x, outer);
   return sums.take(x.size(1), outer.options());
 }
