@@ -23,6 +23,7 @@
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/sparse_rows.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/nn/sync_batch_norm.h>

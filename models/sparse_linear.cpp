@@ -1,53 +1,22 @@
 #include <levin/models/sparse_linear.h>
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
-#include <numeric>
-#include <vector>
 
 #include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_sparse_coo_tensor_unsafe.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/models/csr_entries.h>
+#include <levin/models/sparse_gradient.h>
 
 namespace levin {
 namespace {
 
 namespace autograd = torch::autograd;
-
-/// Calls `use(row, column, value)` for each entry of a CSR tensor on the CPU.
-template <class Number, class Index, class Use>
-void for_each_entry(const torch::Tensor& csr, Use use) {
-  const auto offsets = csr.crow_indices().contiguous();
-  const auto indices = csr.col_indices().contiguous();
-  const auto values = csr.values().contiguous();
-  const auto* own_offsets = offsets.const_data_ptr<Index>();
-  const auto* columns = indices.const_data_ptr<Index>();
-  const auto* numbers = values.const_data_ptr<Number>();
-  const int64_t rows = csr.size(0);
-  for (int64_t row = 0; row < rows; ++row) {
-    for (Index i = own_offsets[row]; i < own_offsets[row + 1]; ++i) {
-      use(row, static_cast<int64_t>(columns[i]), numbers[i]);
-    }
-  }
-}
-
-/// The same for the types that the tensor has.
-template <class Number, class Use>
-void for_each_entry_of(const torch::Tensor& csr, Use use) {
-  if (csr.crow_indices().scalar_type() == at::kInt) {
-    for_each_entry<Number, int32_t>(csr, use);
-  } else {
-    for_each_entry<Number, int64_t>(csr, use);
-  }
-}
 
 /// x . weight^T, where x is a sparse CSR tensor.
 torch::Tensor sparse_product(const torch::Tensor& x, const torch::Tensor& given_weight) {
@@ -58,11 +27,16 @@ torch::Tensor sparse_product(const torch::Tensor& x, const torch::Tensor& given_
   AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "sparse_product", [&] {
     const auto* from = weight.const_data_ptr<scalar_t>();
     auto* to = result.mutable_data_ptr<scalar_t>();
-    for_each_entry_of<scalar_t>(x, [=](int64_t row, int64_t column, scalar_t value) {
-      for (int64_t o = 0; o < outputs; ++o) {
-        to[row * outputs + o] += value * from[o * features + column];
-      }
-    });
+    for_each_entry<scalar_t>(
+        x,
+        [=](int64_t row, int64_t column, scalar_t value) {
+          for (int64_t o = 0; o < outputs; ++o) {
+            to[row * outputs + o] += value * from[o * features + column];
+          }
+        },
+        [=](int64_t column) {
+          for (int64_t o = 0; o < outputs; ++o) __builtin_prefetch(from + o * features + column);
+        });
   });
   return result;
 }
@@ -76,84 +50,18 @@ torch::Tensor transposed_sparse_product(const torch::Tensor& x, const torch::Ten
   AT_DISPATCH_FLOATING_TYPES(outer.scalar_type(), "transposed_sparse_product", [&] {
     const auto* from = outer.const_data_ptr<scalar_t>();
     auto* to = result.mutable_data_ptr<scalar_t>();
-    for_each_entry_of<scalar_t>(x, [=](int64_t row, int64_t column, scalar_t value) {
-      for (int64_t o = 0; o < outputs; ++o) {
-        to[o * features + column] += value * from[row * outputs + o];
-      }
-    });
+    for_each_entry<scalar_t>(
+        x,
+        [=](int64_t row, int64_t column, scalar_t value) {
+          for (int64_t o = 0; o < outputs; ++o) {
+            to[o * features + column] += value * from[row * outputs + o];
+          }
+        },
+        [=](int64_t column) {
+          for (int64_t o = 0; o < outputs; ++o) __builtin_prefetch(to + o * features + column, 1);
+        });
   });
   return result;
-}
-
-/// An entry of a matrix.
-template <class Number>
-struct MatrixEntry {
-  int32_t row = 0;
-  int32_t column = 0;
-  Number value = 0;
-};
-
-/// Sorts entries by their columns and leaves those of a column in their order: a radix sort, whose
-/// cost is proportional to the number of entries.
-template <class Number>
-void sort_by_column(std::vector<MatrixEntry<Number>>& entries, int64_t columns) {
-  constexpr int kBits = 11;
-  constexpr size_t kPlaces = size_t{1} << kBits;
-  std::vector<MatrixEntry<Number>> sorted(entries.size());
-  for (int shift = 0; (columns - 1) >> shift > 0; shift += kBits) {
-    const auto place = [shift](const MatrixEntry<Number>& entry) {
-      return (static_cast<size_t>(entry.column) >> shift) & (kPlaces - 1);
-    };
-    std::array<size_t, kPlaces + 1> begins{};
-    for (const auto& entry : entries) ++begins[place(entry) + 1];
-    std::partial_sum(begins.begin(), begins.end(), begins.begin());
-    for (const auto& entry : entries) sorted[begins[place(entry)]++] = entry;
-    entries.swap(sorted);
-  }
-}
-
-/// outer^T . x as a sparse COO tensor [out, in], coalesced.
-template <class Number>
-torch::Tensor sparse_gradient_of(const torch::Tensor& x, const torch::Tensor& outer) {
-  std::vector<MatrixEntry<Number>> entries;
-  entries.reserve(static_cast<size_t>(x.col_indices().size(0)));
-  for_each_entry_of<Number>(x, [&entries](int64_t row, int64_t column, Number value) {
-    entries.push_back({static_cast<int32_t>(row), static_cast<int32_t>(column), value});
-  });
-  sort_by_column(entries, x.size(1));
-  int64_t distinct = entries.empty() ? 0 : 1;
-  for (size_t i = 1; i < entries.size(); ++i) {
-    if (entries[i].column != entries[i - 1].column) ++distinct;
-  }
-  const int64_t outputs = outer.size(1);
-  const auto indices = at::empty({2, outputs * distinct}, outer.options().dtype(at::kLong));
-  const auto values = at::zeros({outputs * distinct}, outer.options());
-  auto* places = indices.template mutable_data_ptr<int64_t>();
-  auto* sums = values.template mutable_data_ptr<Number>();
-  const auto* from = outer.template const_data_ptr<Number>();
-  int64_t k = -1;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const auto& entry = entries[i];
-    const bool is_new = i == 0 || entry.column != entries[i - 1].column;
-    if (is_new) ++k;
-    for (int64_t o = 0; o < outputs; ++o) {
-      const int64_t place = o * distinct + k;
-      sums[place] += entry.value * from[entry.row * outputs + o];
-      if (!is_new) continue;
-      places[place] = o;
-      places[outputs * distinct + place] = entry.column;
-    }
-  }
-  return at::_sparse_coo_tensor_unsafe(indices, values, {outputs, x.size(1)},
-                                       values.options().layout(at::kSparse),
-                                       /*is_coalesced=*/true);
-}
-
-/// The gradient of a weight as a sparse tensor.
-torch::Tensor sparse_gradient(const torch::Tensor& x, const torch::Tensor& outer) {
-  const auto own = outer.detach().contiguous();
-  return own.scalar_type() == at::kFloat ? sparse_gradient_of<float>(x, own)
-                                         : sparse_gradient_of<double>(x, own);
 }
 
 /// A matrix that no gradient flows to, hidden from autograd.
@@ -191,7 +99,7 @@ autograd::variable_list SparseProduct::backward(autograd::AutogradContext* conte
   if (!outer[0].defined()) return {{}, {}, {}};
   const auto x = context->saved_data["x"].toTensor();
   if (context->saved_data["has_sparse_gradient"].toBool() && !at::GradMode::is_enabled()) {
-    return {sparse_gradient(x, outer[0]), {}, {}};
+    return {sparse_weight_gradient(x, outer[0]), {}, {}};
   }
   return {TransposedSparseProduct::apply(outer[0], ConstantMatrix{x}), {}, {}};
 }
@@ -213,8 +121,10 @@ torch::Tensor sparse_linear(const torch::Tensor& input, const torch::Tensor& wei
         "give it x.detach(), or x.to_dense() if gradients shall flow to it");
   }
   const bool has_loops =
-      input.is_cpu() && weight.is_cpu() && weight.scalar_type() == input.scalar_type() &&
+      input.size(1) == weight.size(1) && input.is_cpu() && weight.is_cpu() &&
+      weight.scalar_type() == input.scalar_type() &&
       (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kDouble);
+  if (has_loops) require_entries_in_range(input);
   // LibTorch differentiates products of its other sparse layout by itself.
   const auto product =
       has_loops ? SparseProduct::apply(weight, ConstantMatrix{input}, has_sparse_gradient)

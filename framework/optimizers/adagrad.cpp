@@ -1,17 +1,39 @@
 #include <levin/framework/optimizers/adagrad.h>
 
+#include <cmath>
+
 #include <ATen/ops/_fused_adagrad.h>
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/optimizers/sparse_numbers.h>
 
 namespace levin {
 namespace {
 
+template <class Number>
+void update_numbers(const torch::Tensor& parameter, const torch::Tensor& sum,
+                    const torch::Tensor& gradient, double rate, double eps) {
+  auto* const numbers = parameter.mutable_data_ptr<Number>();
+  auto* const sums = sum.mutable_data_ptr<Number>();
+  const auto own_rate = static_cast<Number>(rate);
+  const auto own_eps = static_cast<Number>(eps);
+  for_each_number<Number>(gradient, [=](int64_t place, Number number) {
+    sums[place] += number * number;
+    numbers[place] -= own_rate * (number / (std::sqrt(sums[place]) + own_eps));
+  });
+  for (const auto& changed : {parameter, sum}) changed.unsafeGetTensorImpl()->bump_version();
+}
+
 // Changes the rows that the gradient has, and no others.
 void sparse_update(const torch::Tensor& parameter, const torch::Tensor& sum,
                    const torch::Tensor& sparse_gradient, double rate, double eps) {
-  const auto gradient = sparse_gradient.coalesce();  // equal indices must be summed before squaring
+  const auto gradient = coalesced(sparse_gradient);  // equal indices must be summed before squaring
+  if (has_single_numbers(parameter, gradient) && sum.is_contiguous()) {
+    const bool is_float = parameter.scalar_type() == at::kFloat;
+    return is_float ? update_numbers<float>(parameter, sum, gradient, rate, eps)
+                    : update_numbers<double>(parameter, sum, gradient, rate, eps);
+  }
   const auto values = gradient._values();
   const auto like_gradient = [&](const torch::Tensor& new_values) {
     return at::_sparse_coo_tensor_unsafe(gradient._indices(), new_values, gradient.sizes(),

@@ -15,6 +15,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/optimizers/sparse_numbers.h>
 
 namespace levin {
 namespace {
@@ -28,7 +29,7 @@ class Gradients {
       auto& gradient = parameter.mutable_grad();
       if (!gradient.defined()) continue;
       if (gradient.is_sparse()) {
-        gradient = gradient.coalesce();
+        gradient = coalesced(gradient);
         list_.push_back(gradient._values());
       } else {
         list_.push_back(gradient);

@@ -6,9 +6,33 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/optimizers/sparse_numbers.h>
 #include <levin/framework/tensor/device_graph.h>
 
 namespace levin {
+namespace {
+
+template <class Number>
+void subtract_numbers(const torch::Tensor& parameter, const torch::Tensor& gradient, double rate) {
+  auto* const numbers = parameter.mutable_data_ptr<Number>();
+  const auto own_rate = static_cast<Number>(rate);
+  for_each_number<Number>(
+      gradient, [=](int64_t place, Number number) { numbers[place] -= own_rate * number; });
+  parameter.unsafeGetTensorImpl()->bump_version();
+}
+
+// Changes the entries that the gradient has, and no others.
+void subtract_sparse(const torch::Tensor& parameter, const torch::Tensor& gradient, double rate) {
+  if (!has_single_numbers(parameter, gradient)) {
+    parameter.add_(gradient, -rate);
+  } else if (parameter.scalar_type() == at::kFloat) {
+    subtract_numbers<float>(parameter, gradient, rate);
+  } else {
+    subtract_numbers<double>(parameter, gradient, rate);
+  }
+}
+
+}  // namespace
 
 Fields describe(SGDOptions& o) {
   return fields_of<SGDOptions>({
@@ -82,6 +106,11 @@ void SGD::plain(const Lists& lists) {
   for (size_t i = 0; i < lists.parameters.size(); ++i) {
     const auto& parameter = lists.parameters[i];
     auto gradient = lists.gradients[i];
+    if (gradient.is_sparse()) {  // without momentum or decay, see takes_sparse
+      const double sign = options_.maximize ? -1.0 : 1.0;
+      subtract_sparse(parameter, gradient, sign * lists.learning_rate);
+      continue;
+    }
     if (options_.maximize) gradient = gradient.neg();
     if (lists.weight_decay != 0.0) gradient = gradient.add(parameter, lists.weight_decay);
     if (options_.momentum != 0.0) {

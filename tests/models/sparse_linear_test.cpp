@@ -133,6 +133,23 @@ TEST(SparseLinear, sparse_gradients_have_the_columns_that_occur_and_the_numbers_
   EXPECT_EQ(empty._nnz(), 0);
 }
 
+TEST(SparseLinear, refuses_entries_that_no_weight_belongs_to) {
+  const auto weight = torch::ones({1, 5});
+  const auto refuse = [&](const torch::Tensor& offsets, const torch::Tensor& columns) {
+    for (const auto type : {torch::kInt, torch::kLong}) {
+      const auto x =
+          at::_sparse_csr_tensor_unsafe(offsets.to(type), columns.to(type), torch::ones(2), {2, 5});
+      EXPECT_TRUE(
+          says(message_of<DataError>([&] { levin::linear(x, weight); }), {"[2, 5]", "columns"}));
+    }
+  };
+  refuse(torch::tensor({0, 1, 2}), torch::tensor({0, 5}));
+  refuse(torch::tensor({0, 1, 2}), torch::tensor({-1, 0}));
+  refuse(torch::tensor({0, 3, 2}), torch::tensor({0, 1}));
+  refuse(torch::tensor({0, 1, 9}), torch::tensor({0, 1}));
+  EXPECT_ANY_THROW(levin::linear(torch::ones({2, 6}).to_sparse_csr(), weight)) << "another width";
+}
+
 // Otherwise the first step on a million columns would seem to pay for many threads.
 TEST(SparseLinear, work_is_counted_by_entries) {
   const auto x = at::_sparse_csr_tensor_unsafe(torch::tensor({0, 1, 2}), torch::tensor({0, 5}),

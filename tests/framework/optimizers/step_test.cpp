@@ -263,6 +263,41 @@ TEST(OptimizersStep, sparse_gradients_equal_dense_ones) {
   }
 }
 
+// Entries that are single numbers are taken one by one; the numbers are those of dense gradients.
+TEST(OptimizersStep, sparse_gradients_of_single_numbers_equal_dense_ones) {
+  for (const std::string name : {"SGD", "Adagrad"}) {
+    for (const bool maximize : {false, true}) {
+      for (const auto type : {torch::kFloat, torch::kDouble}) {
+        const auto places = torch::tensor({{1, 0, 1, 2}, {3, 0, 3, 4}}, torch::kLong);  // one twice
+        for (const auto& indices : {places, places.narrow(0, 1, 1)}) {
+          const std::vector<int64_t> shape =
+              indices.size(0) == 2 ? std::vector<int64_t>{3, 5} : std::vector<int64_t>{5};
+          auto dense =
+              torch::linspace(-1.0, 1.0, 15).to(type).narrow(0, 0, torch::ones(shape).numel());
+          dense = dense.reshape(shape).clone().requires_grad_();
+          auto sparse = dense.detach().clone().requires_grad_();
+          const auto untouched = dense.detach().flatten()[1].item<double>();
+          const levin::Value options =
+              levin::Value::Object{{"learning_rate", 0.1}, {"maximize", maximize}};
+          const auto by_dense = levin::shipped_optimizers().make(name, options, {dense});
+          const auto by_sparse = levin::shipped_optimizers().make(name, options, {sparse});
+          const auto version = sparse._version();
+          for (int k = 0; k < 3; ++k) {
+            const auto values = torch::arange(4).to(type) - 1.5 + k;
+            sparse.mutable_grad() = torch::sparse_coo_tensor(indices, values, shape);
+            dense.mutable_grad() = sparse.grad().to_dense();
+            by_dense->step();
+            by_sparse->step();
+          }
+          EXPECT_TRUE(torch::allclose(dense, sparse, 1e-6, 1e-6)) << name << dense << sparse;
+          EXPECT_EQ(sparse.detach().flatten()[1].item<double>(), untouched);
+          EXPECT_GT(sparse._version(), version) << "autograd would miss the change";
+        }
+      }
+    }
+  }
+}
+
 TEST(OptimizersStep, sparse_gradients_are_refused_where_they_make_no_sense) {
   auto weight = torch::ones({5, 2}).requires_grad_();
   const auto gradient = torch::sparse_coo_tensor(torch::tensor({{1}}), torch::ones({1, 2}), {5, 2});
