@@ -40,6 +40,7 @@ SUITES = (
     "step_overhead",
     "threads",
     "roofline",
+    "sparse",
     "cpu_gpu",
     "stream",
     "scaling",
@@ -248,6 +249,9 @@ def run_texts(suites, options, results):
     if "roofline" in suites:
         arguments = ["1", "0.05"] if is_trial else ["11", "0.3"]
         run_text("roofline", arguments, all_cores(), options, results)
+    if "sparse" in suites:
+        arguments = ["1", "60000", "20"] if is_trial else [str(options.rounds), "300000", "26"]
+        run_text("sparse", arguments, {max(all_cores())}, options, results)
     if "cpu_gpu" in suites:
         run_cpu_gpu("5" if is_trial else "50", options, results)
     if "scaling" in suites:

@@ -258,10 +258,15 @@ def cpu_gpu_checks(_text):
     return []  # where the curves cross depends on the machine
 
 
+def sparse_checks(_text):
+    return []  # how much of a row's time is spent waiting for memory depends on the machine
+
+
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
     "threads": ("Threads: the default beside 1, all and auto", threads_checks),
     "roofline": ("What a step takes, as a share of what binds it", roofline_checks),
+    "sparse": ("Learning from sparse rows", sparse_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),

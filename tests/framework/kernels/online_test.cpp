@@ -286,8 +286,8 @@ TEST(OnlineKernels, nan_reaches_the_loss_and_the_columns_of_its_row_only) {
         EXPECT_TRUE(std::isnan(loss)) << kernels->name << " " << describe(settings);
         learning.calls.finish(learning.state);
         const auto found = learning.calls.weights(learning.state);
-        for (const size_t c : {0, 2, 4}) EXPECT_TRUE(std::isnan(found[c])) << c;
-        for (const size_t c : {1, 3, 5, 39}) EXPECT_FALSE(std::isnan(found[c])) << c;
+        for (const size_t c : {0U, 2U, 4U}) EXPECT_TRUE(std::isnan(found[c])) << c;
+        for (const size_t c : {1U, 3U, 5U, 39U}) EXPECT_FALSE(std::isnan(found[c])) << c;
       }
     }
   }
