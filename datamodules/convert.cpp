@@ -11,6 +11,9 @@
 #include <utility>
 
 #include <levin/datamodules/readers/lvb.h>
+#include <levin/datamodules/readers/sparse_libsvm.h>
+#include <levin/datamodules/readers/sparse_lvb.h>
+#include <levin/datamodules/readers/sparse_npz.h>
 #include <levin/datamodules/sharded_dataset.h>
 #include <levin/datamodules/stream.h>
 #include <levin/framework/core/error.h>
@@ -218,6 +221,57 @@ class Writer {
   std::string records_;
 };
 
+/// Reads sparse rows of files that are all libsvm text, or a single .npz file.
+readers::SparseRows read_sparse_inputs(const ConvertOptions& options,
+                                       const std::function<void(int64_t, int64_t)>& progress) {
+  const auto files = readers::find_files(options.inputs, "inputs");
+  const bool is_npz = !files.empty() && files.front().extension() == ".npz";
+  if (is_npz && files.size() > 1) {
+    throw ConfigError::conflict("several files with a .npz file among them can't be joined",
+                                "convert each .npz file on its own, with the same num_features");
+  }
+  if (is_npz)
+    return readers::read_sparse_npz(files.front(), {.num_features = options.num_features});
+  readers::SparseLibsvmOptions libsvm;
+  libsvm.num_features = options.num_features;
+  libsvm.zero_based = options.zero_based;
+  if (progress) libsvm.while_reading = [&progress] { progress(0, 0); };
+  return readers::read_sparse_libsvm(files, libsvm);
+}
+
+void check_sparse_conversion(const ConvertOptions& options) {
+  if (options.format != "auto" && options.format != "libsvm") {
+    throw ConfigError::conflict("sparse = true can't go with format = " + options.format,
+                                "only libsvm and .npz files hold sparse rows; set format = libsvm");
+  }
+  if (!options.targets.empty() || !options.like.empty()) {
+    throw ConfigError::conflict(
+        std::string("sparse = true can't go with ") + (options.like.empty() ? "targets" : "like"),
+        "leave it out, and set num_features to the number of features of the training data");
+  }
+}
+
+/// Writes sparse rows as shards into `folder`.
+Converted write_sparse(const readers::SparseRows& rows, int64_t rows_per_shard,
+                       const fs::path& folder,
+                       const std::function<void(int64_t, int64_t)>& progress) {
+  const int64_t bytes_per_row = static_cast<int64_t>(rows.bytes()) / rows.rows() + 1;
+  const int64_t most =
+      rows_per_shard > 0 ? rows_per_shard : std::max<int64_t>(1, kShardBytes / bytes_per_row);
+  Converted written;
+  while (written.rows < rows.rows()) {
+    if (progress) progress(written.rows, rows.rows());
+    const int64_t count = std::min(most, rows.rows() - written.rows);
+    const fs::path path = folder / fmt::format("shard-{:05}.lvb", written.shards);
+    readers::write_sparse_lvb(path, rows.slice(written.rows, count));
+    written.rows += count;
+    written.shards += 1;
+    written.bytes += fs::file_size(path);
+  }
+  if (progress) progress(written.rows, rows.rows());
+  return written;
+}
+
 }  // namespace
 
 Fields describe(ConvertOptions& o) {
@@ -237,6 +291,7 @@ Fields describe(ConvertOptions& o) {
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
       {"zero_based", &o.zero_based, "libsvm files number features from 0, not from 1"},
+      {"sparse", &o.sparse, "true: write sparse rows, of libsvm or scipy's .npz files"},
   });
   fields.erase(fields.begin(), fields.begin() + 2);
   return fields;
@@ -245,6 +300,14 @@ Fields describe(ConvertOptions& o) {
 Converted convert(const ConvertOptions& options,
                   const std::function<void(int64_t done, int64_t total)>& progress) {
   const fs::path output = checked_output(options);
+  if (options.sparse) {
+    check_sparse_conversion(options);
+    const auto rows = read_sparse_inputs(options, progress);
+    TemporaryFolder folder(output);
+    const Converted written = write_sparse(rows, options.rows_per_shard, folder.path(), progress);
+    folder.move_into_place();
+    return written;
+  }
   readers::ShardOptions shard_options = {
       .format = options.format,
       .target_column = options.target_column,

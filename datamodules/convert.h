@@ -32,6 +32,9 @@ struct ConvertOptions {
   std::string target_type = "auto";
   int64_t num_features = 0;
   bool zero_based = false;
+  /// Writes sparse rows (readers/sparse_lvb.h) instead of dense ones, of libsvm files and of .npz
+  /// files that scipy.sparse.save_npz wrote. `targets` and `like` can't go with it.
+  bool sparse = false;
 };
 
 /// All options but `inputs` and `output`, which `levin convert` handles itself.
@@ -50,7 +53,8 @@ struct Converted {
 /// Writes the rows of files of any kind, in their order, as shards of Levin's own format, which
 /// needs no parsing when it is read: "input" uint8 or float32, "target" int64 or float32. The names
 /// of CSV columns are kept, so that shards can't be mixed up with others of another order. Files
-/// are read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole.
+/// are read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole, and
+/// sparse rows are in memory together before they are written.
 ///
 ///     levin::convert({.inputs = {"train-*.csv"}, .output = "train", .target_column = "label"});
 ///

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x89LVB\r\n\x1a\n";
 constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersionOfSparseRows = 2;  // sparse_lvb.h
 constexpr size_t kFixedSize = 40;
 constexpr size_t kChecksumAt = 36;
 /// "NAME", which stands before the names of the features.
@@ -244,6 +245,11 @@ LvbHeader parse_lvb_header(std::span<const std::byte> bytes, std::string_view na
                              "1a 0a; check that it is the right file");
   }
   const uint64_t version = fixed.number(4);
+  if (version == kVersionOfSparseRows) {
+    throw DataError::corrupt(name,
+                             "its rows are sparse, but dense rows are read here; use what reads "
+                             "sparse rows, or make it again with levin convert and sparse = false");
+  }
   if (version != kVersion) {
     throw DataError::corrupt(name, "its version of the .lvb format is " + std::to_string(version) +
                                        ", but this Levin reads version " +

@@ -26,10 +26,11 @@ NAMES = [
     "splits",
     "readers",
     "safetensors_files",
+    "sparse_readers",
 ]
 TOLERANCES = {"sklearn_weights": 1e-6, "solvers": 1e-6}
 # How far two solvers happened to be apart: the scripts bound these themselves.
-NOT_COMPARED = {"versions", "gradient", "newton_difference", "lbfgs_difference"}
+NOT_COMPARED = {"versions", "tools", "gradient", "newton_difference", "lbfgs_difference"}
 
 
 def differences(old, new, tolerance, where=""):

@@ -106,6 +106,8 @@ TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
   expect_error({"convert", "rows.csv", "-o", "out", "--zero_based", "2"}, 2, "zero_based");
   expect_error({"convert", "rows.csv", "-o", "out", "--format", "libsvn"}, 2,
                "did you mean 'libsvm'");
+  expect_error({"convert", "rows.csv", "-o", "out", "--sparse", "true", "--format", "csv"}, 2,
+               "only libsvm and .npz files hold sparse rows");
   expect_error({"convert", "rows.csv", "-o", "."}, 2, "it exists and isn't an empty folder");
   expect_error({"convert", "gone.csv", "-o", "out"}, 1, "gone.csv");
   expect_error({"convert", "bad.csv", "-o", "out"}, 1,
@@ -132,7 +134,8 @@ TEST_F(ConvertProgram, a_first_line_that_could_be_a_header_is_refused_or_mention
 TEST_F(ConvertProgram, help_lists_every_option) {
   const Outcome help = run({"convert", "--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* part : {"rows_per_shard", "targets", "zero_based", "--output", "exit status"}) {
+  for (const char* part :
+       {"rows_per_shard", "targets", "zero_based", "sparse", "--output", "exit status"}) {
     EXPECT_NE(help.out.find(part), std::string::npos) << part << " is missing in\n" << help.out;
   }
 }

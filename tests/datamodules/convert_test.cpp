@@ -5,8 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 
+#include <levin/datamodules/readers/sparse_libsvm.h>
+#include <levin/datamodules/readers/sparse_lvb.h>
 #include <levin/framework/core/files.h>
 
 namespace levin::convert_test {
@@ -291,6 +294,46 @@ TEST_F(Convert, options_that_cannot_be_are_refused) {
                ConfigError);
   EXPECT_THROW(convert({.inputs = {at("a.csv")}, .output = at("out"), .target_type = "x"}),
                ConfigError);
+}
+
+TEST_F(Convert, sparse_rows_come_back_as_they_were) {
+  write_text(folder / "a.svm", "1 1:1 4:0.5\n-1 2:3\n1\n");
+  write_text(folder / "b.svm", "-1 7:2\n1 1:1\n");
+  const auto written = convert({.inputs = {at("*.svm")},
+                                .output = at("out"),
+                                .rows_per_shard = 2,
+                                .num_features = 9,
+                                .sparse = true});
+  EXPECT_EQ(written.rows, 5);
+  EXPECT_EQ(written.shards, 3);
+  readers::SparseRows back;
+  uint64_t bytes = 0;
+  for (const auto& file : readers::find_files({at("out")})) {
+    const readers::SparseLvb shard(file);
+    bytes += shard.file_bytes();
+    EXPECT_EQ(shard.columns(), 9);
+    back.append(shard.read(0, shard.rows()));
+  }
+  EXPECT_EQ(written.bytes, bytes);
+  const auto rows = readers::read_sparse_libsvm({folder / "a.svm", folder / "b.svm"});
+  EXPECT_TRUE(std::ranges::equal(back.offsets.span(), rows.offsets.span()));
+  EXPECT_TRUE(std::ranges::equal(back.indices.span(), rows.indices.span()));
+  EXPECT_TRUE(std::ranges::equal(back.values.span(), rows.values.span()));
+  EXPECT_TRUE(std::ranges::equal(back.targets.span(), rows.targets.span()));
+}
+
+TEST_F(Convert, sparse_rows_with_options_of_dense_ones_are_refused) {
+  write_text(folder / "a.svm", "1 0:1\n");
+  const ConvertOptions sparse = {.inputs = {at("a.svm")}, .output = at("out"), .sparse = true};
+  const auto with = [&](auto&& change) {
+    ConvertOptions options = sparse;
+    change(options);
+    return [options] { convert(options); };
+  };
+  expect_nothing_left<ConfigError>(with([](auto& o) { o.format = "csv"; }));
+  expect_nothing_left<ConfigError>(with([](auto& o) { o.targets = {"y.npy"}; }));
+  expect_nothing_left<ConfigError>(with([](auto& o) { o.like = "b.svm"; }));
+  expect_nothing_left<DataError>(with([](auto&) {}));  // index 0 in a file from 1
 }
 
 }  // namespace levin::convert_test

@@ -82,8 +82,12 @@ TEST(ReadersLvb, another_format_or_version_is_named) {
   expect_refused("PK\x03\x04 another format",
                  "it isn't a .lvb file, which starts with the bytes 89 4c 56 42 0d 0a 1a 0a; check "
                  "that it is the right file");
-  expect_refused(changed(kVersionAt, 2),
-                 "its version of the .lvb format is 2, but this Levin reads version 1; use a newer "
+  expect_refused(
+      changed(kVersionAt, 2),
+      "its rows are sparse, but dense rows are read here; use what reads sparse rows, or "
+      "make it again with levin convert and sparse = false");
+  expect_refused(changed(kVersionAt, 3),
+                 "its version of the .lvb format is 3, but this Levin reads version 1; use a newer "
                  "Levin, or make it again with levin convert");
 }
 
