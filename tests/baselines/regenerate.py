@@ -25,6 +25,8 @@ NAMES = [
     "splits",
     "readers",
     "safetensors_files",
+    "tables",
+    "metrics",
 ]
 TOLERANCES = {"sklearn_weights": 1e-6}
 # How far two solvers happened to be apart: the scripts bound these themselves.
