@@ -19,6 +19,7 @@
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/stream.h>
+#include <levin/datamodules/table.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/load_module.h>

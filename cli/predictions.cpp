@@ -69,8 +69,10 @@ void check_output(const std::filesystem::path& path) {
 }
 
 void write_predictions(const std::filesystem::path& path, const NamedTensors& predictions,
-                       const std::vector<std::string>& class_names) {
-  if (path.extension() == ".csv") return write_predictions_csv(path, predictions, class_names);
+                       const std::vector<std::string>& class_names, const RowKeys& keys) {
+  if (path.extension() == ".csv") {
+    return write_predictions_csv(path, predictions, class_names, keys);
+  }
   std::vector<readers::NamedArray> arrays;
   for (const auto& [name, tensor] : predictions) arrays.push_back({name, to_array(tensor)});
   if (path.extension() == ".npz") return readers::write_npz(path, arrays);

@@ -85,9 +85,11 @@ void append_row(const CsvColumns& columns, int64_t row, const Names& class_names
 }  // namespace
 
 void write_predictions_csv(const std::filesystem::path& path, const NamedTensors& predictions,
-                           const std::vector<std::string>& class_names) {
+                           const std::vector<std::string>& class_names, const RowKeys& keys) {
   std::vector<CsvColumns> all;
   std::string text;
+  const bool has_keys = !keys.name.empty();
+  if (has_keys) text += csv_cell(keys.name) + ',';
   for (const auto& [name, tensor] : predictions) {
     all.push_back(csv_columns(path.string(), name, tensor, class_names));
     for (const auto& column : all.back().names) text += csv_cell(column) + ',';
@@ -105,6 +107,7 @@ void write_predictions_csv(const std::filesystem::path& path, const NamedTensors
   end_line();
   const int64_t rows = predictions.empty() ? 0 : predictions.front().second.size(0);
   for (int64_t row = 0; row < rows; ++row) {
+    if (has_keys) text += csv_cell(keys.texts.at(static_cast<size_t>(row))) + ',';
     for (const auto& columns : all) append_row(columns, row, class_names, text);
     end_line();
   }

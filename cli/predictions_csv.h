@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/data/row_keys.h>
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
@@ -20,9 +21,12 @@ namespace levin {
 /// the names; a number that is no class is written as it is. Numbers have as many digits as it
 /// takes to read the same number again.
 ///
+/// If `keys` have a name, they are the first column; predictions may be fewer than keys, because a
+/// limit of batches has left out the last rows.
+///
 /// Throws ConfigError, before anything is written, if a tensor has more than two dimensions or if
 /// the tensors differ in their rows; CheckpointError if the file can't be written.
 void write_predictions_csv(const std::filesystem::path& path, const NamedTensors& predictions,
-                           const std::vector<std::string>& class_names);
+                           const std::vector<std::string>& class_names, const RowKeys& keys = {});
 
 }  // namespace levin

@@ -20,6 +20,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/row_keys.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
@@ -112,7 +113,9 @@ class Session {
     const std::filesystem::path path = arguments_.output.empty()
                                            ? trainer_.run().log_dir() / "predictions.npz"
                                            : std::filesystem::path(arguments_.output);
-    write_predictions(path, predictions, class_names_in(model_->data_state()));
+    auto* const keyed = dynamic_cast<HasRowKeys*>(data_.get());
+    write_predictions(path, predictions, class_names_in(model_->data_state()),
+                      keyed != nullptr ? keyed->prediction_keys() : RowKeys());
     Value shapes;
     std::string table;
     for (const auto& [name, tensor] : predictions) {

@@ -12,6 +12,7 @@
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/stream.h>
+#include <levin/datamodules/table.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/models/logistic_regression.h>
@@ -28,6 +29,7 @@ void add_models_and_data(Registry& registry) {
   auto& data = registry.datamodules;
   data.add<ArrayDataModule>("ArrayDataModule", "rows of .npy, .npz or .csv files");
   data.add<SklearnDataModule>("SklearnDataModule", "the same under its name in Lightning Bolts");
+  data.add<TableDataModule>("TableDataModule", "CSV files of numbers, texts and missing cells");
   data.add<IrisDataModule>("IrisDataModule", "150 irises, 4 lengths each, 3 species");
   data.add<DigitsDataModule>("DigitsDataModule", "1,797 handwritten digits of 8x8 pixels");
   data.add<MNISTDataModule>("MNISTDataModule", "70,000 handwritten digits of 28x28 pixels");

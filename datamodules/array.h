@@ -8,8 +8,8 @@
 
 #include <levin/datamodules/readers/csv_columns.h>
 #include <levin/datamodules/readers/target_type.h>
+#include <levin/datamodules/row_split.h>
 #include <levin/datamodules/split_datamodule.h>
-#include <levin/datamodules/splits.h>
 #include <levin/framework/core/options.h>
 
 namespace levin {
@@ -154,9 +154,7 @@ class ArrayDataModule : public SplitDataModule {
   void check_sets();
   void check_targets(Arrays& arrays, const std::string& suffix);
   void split();
-  /// The file, and the settings on which it depends which of its rows are trained on; null if the
-  /// rows aren't those of a file.
-  Value split_settings() const;
+  RowSplit row_split() const;
   void note_other_split(Stage stage);
   double val_share() const { return val_.x.is_defined() ? 0.0 : options_.val_split; }
   double test_share() const { return test_.x.is_defined() ? 0.0 : options_.test_split; }
@@ -167,10 +165,9 @@ class ArrayDataModule : public SplitDataModule {
   Arrays all_;
   Arrays val_;
   Arrays test_;
-  SplitSizes sizes_;
   Fitted taken_;                              // by load_fitted_state
   Fitted fitted_;                             // of the data that were loaded
-  Value trained_split_;                       // split_settings of the training data; null: unknown
+  Value trained_split_;                       // row_split of the training data; null: unknown
   std::vector<std::string> own_class_names_;  // given by a subclass
   bool split_is_noted_ = false;               // whether note_other_split has compared them
   bool is_read_ = false;                      // whether there are files and they were read

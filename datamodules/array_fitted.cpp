@@ -1,10 +1,6 @@
 #include <levin/datamodules/array.h>
 
 #include <utility>
-#include <vector>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <levin/framework/checkpoint/module_description.h>
 
@@ -23,7 +19,7 @@ StateDict ArrayDataModule::fitted_state() {
   if (fitted_.layout && !fitted_.layout->names.empty()) {
     state.values["columns"] = to_value(*fitted_.layout);
   }
-  Value split = options_.x.empty() ? trained_split_ : split_settings();
+  Value split = options_.x.empty() ? trained_split_ : to_value(row_split());
   if (!split.is_null()) state.values["split"] = std::move(split);
   return state;
 }
@@ -55,15 +51,14 @@ void ArrayDataModule::load_fitted_state(const StateDict& state) {
   reset();
 }
 
-Value ArrayDataModule::split_settings() const {
+RowSplit ArrayDataModule::row_split() const {
   const auto& o = options_;
-  if (o.x.empty()) return {};
-  return Value::Object{{"x", o.x},
-                       {"val_split", val_share()},
-                       {"test_split", test_share()},
-                       {"shuffle", o.shuffle},
-                       {"stratify", o.stratify},
-                       {"seed", o.seed}};
+  return {.file = o.x,
+          .val_split = val_share(),
+          .test_split = test_share(),
+          .shuffle = o.shuffle,
+          .stratify = o.stratify,
+          .seed = o.seed};
 }
 
 /// Notes if rows that are validated or tested on may be rows that the model was trained on.
@@ -71,23 +66,8 @@ void ArrayDataModule::note_other_split(Stage stage) {
   const bool is_test = stage == Stage::test;
   if ((stage != Stage::validate && !is_test) || (is_test ? test_ : val_).x.is_defined()) return;
   if (std::exchange(split_is_noted_, true)) return;
-  const Value& trained = trained_split_;
-  const Value here = split_settings();
-  if (!trained.is_object() || !here.is_object() || !trained.contains("x")) return;
-  if (trained.at("x") != here.at("x")) return;
-  std::vector<std::string> changes;
-  for (const auto& [name, value] : here.as_object()) {
-    if (!trained.contains(name) || trained.at(name) == value) continue;
-    changes.push_back(
-        fmt::format("{} = {} ({})", name, value.to_json(), trained.at(name).to_json()));
-  }
-  if (changes.empty()) return;
-  const char* set = is_test ? "test" : "val";
-  note(fmt::format(
-      "the model was trained on rows of {} that were divided with other settings, which are in "
-      "brackets: {}. So it may have been trained on some of the rows that follow; set the same, or "
-      "give rows of their own as x_{}",
-      options_.x, fmt::join(changes, ", "), set));
+  auto text = note_on_split(trained_split_, row_split(), stage);
+  if (!text.empty()) note(std::move(text));
 }
 
 }  // namespace levin

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <span>
 
 #include <levin/framework/core/error.h>
@@ -20,27 +19,6 @@ std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y) {
   return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}, {"target", y}}));
 }
 
-/// Throws DataError if the split leaves no row to a set that `stage` needs and that was asked for.
-void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_split,
-                          double test_split, Stage stage) {
-  const auto require = [&](Stage needs, const char* option, double share, const char* set,
-                           int64_t size) {
-    if (stage != Stage::fit && stage != needs) return;
-    if (share <= 0.0 || size > 0) return;
-    throw DataError(
-        fmt::format("{} = {} of {} rows comes to 0 rows after rounding, so the {} set would be "
-                    "empty; raise it, or set it to 0",
-                    option, share, rows, set));
-  };
-  require(Stage::validate, "val_split", val_split, "validation", sizes.val);
-  require(Stage::test, "test_split", test_split, "test", sizes.test);
-  if (stage != Stage::fit || sizes.train > 0) return;
-  throw DataError(
-      fmt::format("val_split = {} and test_split = {} take all {} rows, so the training set would "
-                  "be empty; lower one of them",
-                  val_split, test_split, rows));
-}
-
 }  // namespace
 
 void ArrayDataModule::split() {
@@ -51,24 +29,18 @@ void ArrayDataModule::split() {
   sets_ = {};
   sets_.val = own(val_);
   sets_.test = own(test_);
-  sizes_ = {};
   if (!all_.y.defined()) return;
-  const int64_t rows = all_.x.size();
-  sizes_ = split_sizes(rows, val_share(), test_share());
-  auto order = shuffled_rows(rows, options_.seed);
-  if (!options_.shuffle) std::sort(order.begin(), order.end());
-  Split split;
+  torch::Tensor labels;
   if (options_.stratify) {
     if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
       throw ConfigError::conflict(
           "stratify = true needs classes, but the targets are values",
           "set stratify = false, or target_type = class if they are whole numbers");
     }
-    const auto labels = all_.y.cpu();
-    split = split_by_class(order, sizes_, as_span(labels));
-  } else {
-    split = split_in_order(order, sizes_);
+    labels = all_.y.cpu();
   }
+  const auto labels_of_rows = labels.defined() ? as_span(labels) : std::span<const int64_t>();
+  Split split = split_rows(all_.x.size(), row_split(), labels_of_rows);
   const auto whole = pairs_of(all_.x, all_.y);
   const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
     if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
@@ -96,7 +68,7 @@ void ArrayDataModule::require_targets_for(Stage stage) const {
 void ArrayDataModule::require_rows_for(Stage stage) const {
   if (all_.x.is_defined()) {
     if (!all_.y.defined()) return;
-    return require_no_empty_set(sizes_, all_.x.size(), val_share(), test_share(), stage);
+    return require_no_empty_set(all_.x.size(), row_split(), stage);
   }
   if (stage != Stage::fit) return;
   throw ConfigError::conflict("x is empty, but training needs it",

@@ -27,6 +27,8 @@ NAMES = [
     "readers",
     "safetensors_files",
     "sparse_readers",
+    "tables",
+    "metrics",
 ]
 TOLERANCES = {"sklearn_weights": 1e-6, "solvers": 1e-6}
 # How far two solvers happened to be apart: the scripts bound these themselves.

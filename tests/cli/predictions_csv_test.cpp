@@ -35,6 +35,12 @@ TEST_F(PredictionsCsv, has_the_names_of_the_classes) {
   EXPECT_EQ(written(predictions), "class,probability_0,probability_1\n1,0.25,0.75\n0,0.9,0.1\n");
 }
 
+TEST_F(PredictionsCsv, keys_of_rows_are_the_first_column) {
+  write_predictions(path_, {{"class", torch::tensor({1, 0})}}, {"ant", "bee"},
+                    {"name, place", {"x", "y, z", "left out by a limit"}});
+  EXPECT_EQ(test::read_file(path_), "\"name, place\",class,class_name\nx,1,bee\n\"y, z\",0,ant\n");
+}
+
 TEST_F(PredictionsCsv, names_are_quoted_if_they_need_it) {
   EXPECT_EQ(written({{"class", torch::tensor({0, 1, 2})}}, {"a,b", "say \"a\"", " c"}),
             "class,class_name\n0,\"a,b\"\n1,\"say \"\"a\"\"\"\n2,\" c\"\n");

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace levin {
+
+/// A column of texts that tell rows apart, such as the numbers of customers.
+struct RowKeys {
+  /// The name of the column.
+  std::string name{};
+  /// One text for each row.
+  std::vector<std::string> texts{};
+};
+
+/// A data module whose rows have keys derives from this class too. `levin predict` writes the keys
+/// in front of the predictions.
+///
+///     class Customers : public levin::DataModule, public levin::HasRowKeys { ... };
+class HasRowKeys {
+ public:
+  virtual ~HasRowKeys() = default;
+  /// The keys of the rows of `predict_dataloader`, in their order, known after
+  /// `setup(Stage::predict)`. Without a name if there are none.
+  virtual RowKeys prediction_keys() = 0;
+};
+
+}  // namespace levin
