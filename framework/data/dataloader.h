@@ -158,6 +158,7 @@ class DataLoader {
   /// length. Throws ConfigError if the share is out of range.
   std::optional<int64_t> size(RankShare rank_share = {}) const;
   const Dataset& dataset() const { return *dataset_; }
+  const std::shared_ptr<const Dataset>& shared_dataset() const { return dataset_; }
   const DataLoaderOptions& options() const { return options_; }
   /// The number of rows of a step over all devices.
   int64_t rows_a_step(RankShare rank_share = {}) const;
