@@ -14,6 +14,7 @@
 #include <levin/datamodules/stream.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
+#include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
@@ -23,6 +24,7 @@ namespace {
 void add_models_and_data(Registry& registry) {
   auto& models = registry.models;
   models.add<LogisticRegression>("LogisticRegression", "a linear classifier, two or more classes");
+  models.add<LinearRegression>("LinearRegression", "least squares, ridge, lasso or elastic net");
   models.add<MLP>("MLP", "a feed-forward net with any number of hidden layers");
 
   auto& data = registry.datamodules;

@@ -20,13 +20,14 @@ NAMES = [
     "schedulers",
     "logistic_regression",
     "sklearn_weights",
+    "regression",
     "mlp",
     "clip",
     "splits",
     "readers",
     "safetensors_files",
 ]
-TOLERANCES = {"sklearn_weights": 1e-6}
+TOLERANCES = {"sklearn_weights": 1e-6, "regression": 1e-6}
 # How far two solvers happened to be apart: the scripts bound these themselves.
 NOT_COMPARED = {"versions", "gradient", "newton_difference", "lbfgs_difference"}
 
