@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
 
 // How ArrayDataModule divides its rows, and what each stage needs of them.
@@ -40,38 +41,68 @@ void require_no_empty_set(const SplitSizes& sizes, int64_t rows, double val_spli
 }  // namespace
 
 void ArrayDataModule::split() {
-  const auto own = [](const Arrays& set) -> std::shared_ptr<const Dataset> {
-    if (!set.x.defined()) return nullptr;
-    return std::make_shared<TensorDataset>(set.x, set.y);
-  };
   sets_ = {};
-  sets_.val = own(val_);
-  sets_.test = own(test_);
   sizes_ = {};
-  if (!all_.y.defined()) return;
-  const int64_t rows = all_.x.size(0);
-  sizes_ = split_sizes(rows, val_share(), test_share());
-  auto order = shuffled_rows(rows, options_.seed);
-  if (!options_.shuffle) std::sort(order.begin(), order.end());
-  Split split;
-  if (options_.stratify) {
-    if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
-      throw ConfigError::conflict(
-          "stratify = true needs classes, but the targets are values",
-          "set stratify = false, or target_type = class if they are whole numbers");
-    }
-    const auto labels = all_.y.cpu();
-    split = split_by_class(order, sizes_, as_span(labels));
-  } else {
-    split = split_in_order(order, sizes_);
+  auto split = divided();
+  find_standardization(split.train);
+  const auto own = [this](const Arrays& set, const char* name) -> std::shared_ptr<const Dataset> {
+    if (!set.x.defined()) return nullptr;
+    return std::make_shared<TensorDataset>(standardized(set.x, name), set.y);
+  };
+  sets_.val = own(val_, "x_val");
+  sets_.test = own(test_, "x_test");
+  if (!all_.x.defined()) {
+    const auto& set = test_.x.defined() ? test_ : val_;
+    sets_.predict = inputs_alone(standardized(set.x, "x_test"));
+    return;
   }
-  const auto whole = std::make_shared<TensorDataset>(all_.x, all_.y);
+  const auto x = standardized(all_.x, "x");
+  sets_.predict = inputs_alone(x);
+  if (!all_.y.defined()) return;
+  NamedTensors tensors{{"input", x}, {"target", all_.y}};
+  if (all_.weight.defined()) tensors.emplace_back("weight", all_.weight);
+  const auto whole = std::make_shared<TensorDataset>(std::move(tensors));
   const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
     if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
   };
   take(sets_.train, std::move(split.train));
   take(sets_.val, std::move(split.val));
   take(sets_.test, std::move(split.test));
+}
+
+/// Divides the rows of x; they are in no set if they have no targets.
+Split ArrayDataModule::divided() {
+  if (!all_.x.defined() || !all_.y.defined()) return {};
+  const int64_t rows = all_.x.size(0);
+  sizes_ = split_sizes(rows, val_share(), test_share());
+  auto order = shuffled_rows(rows, options_.seed);
+  if (!options_.shuffle) std::sort(order.begin(), order.end());
+  if (!options_.stratify) return split_in_order(order, sizes_);
+  if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
+    throw ConfigError::conflict(
+        "stratify = true needs classes, but the targets are values",
+        "set stratify = false, or target_type = class if they are whole numbers");
+  }
+  const auto labels = all_.y.cpu();
+  return split_by_class(order, sizes_, as_span(labels));
+}
+
+/// Takes the standardisation that was taken over, or else finds that of the training rows.
+void ArrayDataModule::find_standardization(const std::vector<int64_t>& train) {
+  fitted_.standardization = taken_.standardization;
+  if (fitted_.standardization || !options_.standardize) return;
+  if (train.empty()) {
+    throw ConfigError::conflict(
+        "standardize = true without training rows",
+        "features are standardised by the mean and deviation of the training rows: give these as "
+        "x with their targets, or a checkpoint of a model that was trained on standardised "
+        "features");
+  }
+  fitted_.standardization = Standardization::of(all_.x, train);
+}
+
+torch::Tensor ArrayDataModule::standardized(const torch::Tensor& x, std::string_view name) const {
+  return fitted_.standardization ? fitted_.standardization->apply(x, name) : x;
 }
 
 void ArrayDataModule::require_targets_for(Stage stage) const {

@@ -221,6 +221,10 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
   return finite_numbers(x, dtype, name);
 }
 
+std::shared_ptr<const Dataset> inputs_alone(const torch::Tensor& x) {
+  return std::make_shared<TensorDataset>(NamedTensors{{"input", x}});
+}
+
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name) {
   require_rows(y, name);

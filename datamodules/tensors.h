@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
 #include <levin/datamodules/readers/target_type.h>
+#include <levin/framework/data/dataset.h>
 #include <levin/framework/tensor/tensor.h>
 
 /// What data modules need to turn the contents of files into tensors that can be trained on, with
@@ -45,6 +47,9 @@ torch::Tensor renumber_classes(const torch::Tensor& y, const std::vector<std::st
 /// that float32 can't hold; ConfigError for another `dtype`. `name` is what errors call `x`.
 torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
                                std::string_view name);
+
+/// A data set of inputs without targets, for prediction.
+std::shared_ptr<const Dataset> inputs_alone(const torch::Tensor& x);
 
 /// Returns targets in the form that losses take: classes as [rows] int64, values in their own shape
 /// with the type `dtype` (see checked_features). `type` automatic takes integers and booleans for
