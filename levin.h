@@ -37,5 +37,6 @@
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/chain_loss.h>
 #include <levin/models/linear.h>
+#include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>

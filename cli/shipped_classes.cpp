@@ -15,6 +15,7 @@
 #include <levin/datamodules/table.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
+#include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 
@@ -24,6 +25,7 @@ namespace {
 void add_models_and_data(Registry& registry) {
   auto& models = registry.models;
   models.add<LogisticRegression>("LogisticRegression", "a linear classifier, two or more classes");
+  models.add<LinearRegression>("LinearRegression", "least squares, ridge, lasso or elastic net");
   models.add<MLP>("MLP", "a feed-forward net with any number of hidden layers");
 
   auto& data = registry.datamodules;

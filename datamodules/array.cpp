@@ -15,13 +15,6 @@
 #include <levin/framework/core/home.h>
 
 namespace levin {
-namespace {
-
-std::shared_ptr<const Dataset> inputs_alone(const Rows& x) {
-  return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}}));
-}
-
-}  // namespace
 
 Fields describe(ArrayDataModuleOptions& o) {
   return fields_of<ArrayDataModuleOptions>({
@@ -47,6 +40,8 @@ Fields describe(ArrayDataModuleOptions& o) {
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
+      {"standardize", &o.standardize, "features to mean 0 and deviation 1 in the training rows"},
+      {"weights", &o.weights, "file of the weights of the rows of x; empty: no weights"},
   });
 }
 
@@ -58,8 +53,8 @@ ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
   }
   auto& o = options_;
   const std::pair<std::string*, const char*> files[] = {
-      {&o.x, "x"},         {&o.y, "y"},           {&o.x_val, "x_val"},
-      {&o.y_val, "y_val"}, {&o.x_test, "x_test"}, {&o.y_test, "y_test"}};
+      {&o.x, "x"},           {&o.y, "y"},           {&o.x_val, "x_val"},    {&o.y_val, "y_val"},
+      {&o.x_test, "x_test"}, {&o.y_test, "y_test"}, {&o.weights, "weights"}};
   for (const auto& [path, name] : files) *path = expand_home(std::move(*path), name);
   readers::parse_csv_header(options_.header);
 }
@@ -69,13 +64,18 @@ ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions
       options_(std::move(options)),
       all_{std::move(x), std::move(y)} {
   const auto& o = options_;
-  for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test}) {
+  for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test, &o.weights}) {
     if (!path->empty()) {
       throw ConfigError::conflict(
           "the data was given as tensors, but the options name the file " + *path,
           "leave the file out; set_validation and set_test take tensors to validate and test on");
     }
   }
+}
+
+void ArrayDataModule::set_weights(torch::Tensor weights) {
+  all_.weight = std::move(weights);
+  loaded_ = false;
 }
 
 void ArrayDataModule::set_validation(Rows x, torch::Tensor y) {
@@ -108,9 +108,8 @@ void ArrayDataModule::load() {
     read_files();
   }
   check_sets();
+  check_weights();
   split();
-  const auto& own = test_.x.is_defined() ? test_.x : val_.x;
-  sets_.predict = inputs_alone(all_.x.is_defined() ? all_.x : own);
   loaded_ = true;
 }
 
@@ -119,6 +118,7 @@ void ArrayDataModule::load() {
 void ArrayDataModule::load_for_prediction() {
   if (sets_.predict) return;
   const auto& o = options_;
+  if (o.standardize && !taken_.standardization) return load();  // it depends on the training rows
   const auto use = [&](const Arrays& arrays, const std::string& path, bool has_own_targets,
                        const std::string& name) {
     auto x = arrays.x;
@@ -135,8 +135,11 @@ void ArrayDataModule::load_for_prediction() {
       for (auto& text : read.notes) note(std::move(text));
       x = read.x;
     }
-    if (x.is_defined()) sets_.predict = inputs_alone(checked_rows(x, o.dtype, name));
-    return x.is_defined();
+    if (!x.is_defined()) return false;
+    x = checked_rows(x, o.dtype, name);
+    const auto& by = taken_.standardization;
+    sets_.predict = inputs_alone(by ? Rows(by->apply(dense_features(x, name), name)) : x);
+    return true;
   };
   if (use(all_, o.x, !o.y.empty(), "x")) return;
   if (use(test_, o.x_test, !o.y_test.empty(), "x_test")) return;
@@ -160,6 +163,13 @@ void ArrayDataModule::read_files() {
   auto all = read_set(o.x, o.y, "");
   auto val = read_set(o.x_val, o.y_val, "_val");
   auto test = read_set(o.x_test, o.y_test, "_test");
+  if (!o.weights.empty()) {
+    all.weight = read_arrays({.x = o.weights,
+                              .target_column = "none",
+                              .header = readers::parse_csv_header(o.header),
+                              .x_name = "weight"})
+                     .x;
+  }
   if (all.x.is_defined()) all_ = std::move(all);
   if (val.x.is_defined()) val_ = std::move(val);
   if (test.x.is_defined()) test_ = std::move(test);
@@ -245,6 +255,25 @@ void ArrayDataModule::check_targets(Arrays& arrays, const std::string& suffix) {
       "{}. If the files are CSV, the first line of one of them may be a header that was "
       "taken for a row, or the reverse: set header = {}",
       error.what(), o.header == "auto" ? "true or false" : "auto"));
+}
+
+void ArrayDataModule::check_weights() {
+  auto& weight = all_.weight;
+  if (!weight.defined()) return;
+  if (!all_.x.is_defined()) {
+    throw ConfigError::conflict(
+        "there are weights, but x is empty",
+        "the weights are those of the rows of x; give x, or leave them out");
+  }
+  weight = checked_features(weight, options_.dtype, "weights");
+  if (weight.dim() == 2 && weight.size(1) == 1) weight = weight.squeeze(1);
+  if (weight.dim() != 1) {
+    throw DataError::bad_value("the shape", readers::shape_text(weight.sizes()), "weights",
+                               "it must be [rows], with one weight for each row of x");
+  }
+  if (weight.size(0) != all_.x.size()) {
+    throw DataError::rows_differ("x", all_.x.size(), "weights", weight.size(0));
+  }
 }
 
 Value ArrayDataModule::hyper_parameters() const {

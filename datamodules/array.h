@@ -10,6 +10,7 @@
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/row_split.h>
 #include <levin/datamodules/split_datamodule.h>
+#include <levin/datamodules/standardization.h>
 #include <levin/framework/core/options.h>
 
 namespace levin {
@@ -64,6 +65,15 @@ struct ArrayDataModuleOptions {
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
+  /// Standardises features: (x - mean) / deviation, each of the training rows alone, as
+  /// scikit-learn's StandardScaler does; constant features are only shifted. Checkpoints have both
+  /// numbers, and all rows of validate, test and predict are standardised by those of the
+  /// checkpoint, whatever this option is there.
+  bool standardize = false;
+  /// The file of the weights of the rows of x, one number of 0 or more for each: .npy, .csv of one
+  /// column, or .npz with the array "weight". Batches of these rows have them as "weight". Empty:
+  /// the rows have no weights.
+  std::string weights{};
 };
 
 Fields describe(ArrayDataModuleOptions& options);
@@ -100,6 +110,8 @@ class ArrayDataModule : public SplitDataModule {
   /// files too.
   ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions options = {});
 
+  /// Sets the weights of the rows of x, [rows]. Batches have them as "weight".
+  void set_weights(torch::Tensor weights);
   /// Sets separate rows for validation and for testing; val_split or test_split counts as 0 then.
   void set_validation(Rows x, torch::Tensor y);
   void set_test(Rows x, torch::Tensor y);
@@ -114,7 +126,8 @@ class ArrayDataModule : public SplitDataModule {
   void setup(Stage stage) override;
   /// The texts and the order of the classes as "class_names" (an empty list if they are numbers),
   /// "target_type", "class" or "value", for a CSV file with a header "columns", and for the rows of
-  /// a file "split", which says how they were divided. If rows of the same file are divided in
+  /// a file "split", which says how they were divided; with `standardize` the mean and deviation of
+  /// the features (see Standardization). If rows of the same file are divided in
   /// another way when the model is validated or tested, `setup` notes that it may have been trained
   /// on them.
   StateDict fitted_state() override;
@@ -125,7 +138,7 @@ class ArrayDataModule : public SplitDataModule {
   std::vector<int64_t> dims();
   /// The number of classes, after setup: the option, else the number of class names or one more
   /// than the highest label, whichever is more; 0 if the targets are values.
-  int64_t num_classes();
+  int64_t num_classes() override;
   /// The names of the classes: the texts of the target column, in the order of the alphabet, or
   /// those that were taken over by `load_fitted_state`. Empty if the classes are numbers.
   std::vector<std::string> class_names() override;
@@ -138,12 +151,14 @@ class ArrayDataModule : public SplitDataModule {
   struct Arrays {
     Rows x;
     torch::Tensor y;
+    torch::Tensor weight{};
   };
   /// What was learned from the data: found in the first set, or taken over.
   struct Fitted {
     std::optional<std::vector<std::string>> class_names;
     readers::TargetType target_type = readers::TargetType::automatic;
     std::optional<readers::CsvLayout> layout;
+    std::optional<Standardization> standardization;
     bool operator==(const Fitted& other) const;
   };
   void load();
@@ -153,8 +168,12 @@ class ArrayDataModule : public SplitDataModule {
   Arrays read_set(const std::string& x, const std::string& y, const std::string& suffix);
   void check_sets();
   void check_targets(Arrays& arrays, const std::string& suffix);
+  void check_weights();
   void split();
   RowSplit row_split() const;
+  Split divided();
+  void find_standardization(const std::vector<int64_t>& train);
+  Rows standardized(const Rows& x, std::string_view name) const;
   void note_other_split(Stage stage);
   double val_share() const { return val_.x.is_defined() ? 0.0 : options_.val_split; }
   double test_share() const { return test_.x.is_defined() ? 0.0 : options_.test_split; }

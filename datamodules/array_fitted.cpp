@@ -12,6 +12,7 @@ StateDict ArrayDataModule::fitted_state() {
   load();
   StateDict state;
   if (fitted_.target_type == readers::TargetType::automatic) return state;  // there are no targets
+  if (fitted_.standardization) fitted_.standardization->save(state);
   const bool are_classes = fitted_.target_type == readers::TargetType::classes;
   state.values["target_type"] = are_classes ? "class" : "value";
   const auto names = class_names();
@@ -26,7 +27,7 @@ StateDict ArrayDataModule::fitted_state() {
 
 bool ArrayDataModule::Fitted::operator==(const Fitted& other) const {
   return class_names == other.class_names && target_type == other.target_type &&
-         readers::same_columns(layout, other.layout);
+         readers::same_columns(layout, other.layout) && standardization == other.standardization;
 }
 
 void ArrayDataModule::load_fitted_state(const StateDict& state) {
@@ -40,11 +41,16 @@ void ArrayDataModule::load_fitted_state(const StateDict& state) {
   if (state.values.contains("columns")) {
     taken.layout = readers::layout_from(state.values.at("columns"));
   }
+  taken.standardization = Standardization::load(state);
+  if (state.values.contains("target_type")) {
+    require_standardized(taken.standardization, options_.standardize);
+  }
   Value split = state.values.contains("split") ? state.values.at("split") : Value();
   if (split != trained_split_) split_is_noted_ = false;
   trained_split_ = std::move(split);
   const bool is_known = loaded_ && taken.target_type == fitted_.target_type && taken.class_names &&
                         *taken.class_names == class_names() &&
+                        taken.standardization == fitted_.standardization &&
                         (!taken.layout || readers::same_columns(taken.layout, fitted_.layout));
   if (is_known || taken == taken_) return;
   taken_ = std::move(taken);

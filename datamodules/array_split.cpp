@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
 
 // How ArrayDataModule divides its rows, and what each stage needs of them.
@@ -22,14 +23,37 @@ std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y) {
 }  // namespace
 
 void ArrayDataModule::split() {
-  const auto own = [](const Arrays& set) -> std::shared_ptr<const Dataset> {
-    if (!set.x.is_defined()) return nullptr;
-    return pairs_of(set.x, set.y);
-  };
   sets_ = {};
-  sets_.val = own(val_);
-  sets_.test = own(test_);
+  auto split = divided();
+  find_standardization(split.train);
+  const auto own = [this](const Arrays& set, const char* name) -> std::shared_ptr<const Dataset> {
+    if (!set.x.is_defined()) return nullptr;
+    return pairs_of(standardized(set.x, name), set.y);
+  };
+  sets_.val = own(val_, "x_val");
+  sets_.test = own(test_, "x_test");
+  if (!all_.x.is_defined()) {
+    const auto& set = test_.x.is_defined() ? test_ : val_;
+    sets_.predict = inputs_alone(standardized(set.x, "x_test"));
+    return;
+  }
+  const auto x = standardized(all_.x, "x");
+  sets_.predict = inputs_alone(x);
   if (!all_.y.defined()) return;
+  NamedRows rows{{"input", x}, {"target", all_.y}};
+  if (all_.weight.defined()) rows.emplace_back("weight", all_.weight);
+  const auto whole = std::make_shared<TensorDataset>(TensorDataset::of_rows(std::move(rows)));
+  const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
+    if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
+  };
+  take(sets_.train, std::move(split.train));
+  take(sets_.val, std::move(split.val));
+  take(sets_.test, std::move(split.test));
+}
+
+/// Divides the rows of x; they are in no set if they have no targets.
+Split ArrayDataModule::divided() {
+  if (!all_.x.is_defined() || !all_.y.defined()) return {};
   torch::Tensor labels;
   if (options_.stratify) {
     if (all_.y.scalar_type() != at::kLong || all_.y.dim() != 1) {
@@ -40,14 +64,26 @@ void ArrayDataModule::split() {
     labels = all_.y.cpu();
   }
   const auto labels_of_rows = labels.defined() ? as_span(labels) : std::span<const int64_t>();
-  Split split = split_rows(all_.x.size(), row_split(), labels_of_rows);
-  const auto whole = pairs_of(all_.x, all_.y);
-  const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
-    if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
-  };
-  take(sets_.train, std::move(split.train));
-  take(sets_.val, std::move(split.val));
-  take(sets_.test, std::move(split.test));
+  return split_rows(all_.x.size(), row_split(), labels_of_rows);
+}
+
+/// Takes the standardisation that was taken over, or else finds that of the training rows.
+void ArrayDataModule::find_standardization(const std::vector<int64_t>& train) {
+  fitted_.standardization = taken_.standardization;
+  if (fitted_.standardization || !options_.standardize) return;
+  if (train.empty()) {
+    throw ConfigError::conflict(
+        "standardize = true without training rows",
+        "features are standardised by the mean and deviation of the training rows: give these as "
+        "x with their targets, or a checkpoint of a model that was trained on standardised "
+        "features");
+  }
+  fitted_.standardization = Standardization::of(dense_features(all_.x, "x"), train);
+}
+
+Rows ArrayDataModule::standardized(const Rows& x, std::string_view name) const {
+  const auto& by = fitted_.standardization;
+  return by ? Rows(by->apply(dense_features(x, name), name)) : x;
 }
 
 void ArrayDataModule::require_targets_for(Stage stage) const {

@@ -32,6 +32,7 @@ Fields describe(DigitsDataModuleOptions& o) {
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
+      {"standardize", &o.standardize, "features to mean 0 and deviation 1 in the training rows"},
   });
 }
 

@@ -40,7 +40,8 @@ ArrayDataModuleOptions array_options(const Options& options, int64_t num_classes
           .dtype = options.dtype,
           .drop_last = options.drop_last,
           .num_workers = options.num_workers,
-          .pin_memory = options.pin_memory};
+          .pin_memory = options.pin_memory,
+          .standardize = options.standardize};
 }
 
 }  // namespace levin::embedded

@@ -31,6 +31,8 @@ struct IrisDataModuleOptions {
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
+  /// Standardises the features by mean and deviation of the training rows.
+  bool standardize = false;
 };
 
 Fields describe(IrisDataModuleOptions& options);

@@ -111,8 +111,8 @@ void obtain(const fs::path& folder, const File& file, const std::vector<std::str
 }
 
 /// Images and labels, in the shape and type that the options ask for.
-std::shared_ptr<const Dataset> load_set(const MNISTDataModuleOptions& options, const File& images,
-                                        const File& labels) {
+std::shared_ptr<const TensorDataset> load_set(const MNISTDataModuleOptions& options,
+                                              const File& images, const File& labels) {
   const fs::path folder = options.data_dir;
   const double mean = options.normalize ? options.mean : 0.0;
   const double std = options.normalize ? options.std : 1.0;
@@ -156,6 +156,7 @@ Fields describe(MNISTDataModuleOptions& o) {
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
+      {"standardize", &o.standardize, "pixels to mean 0 and deviation 1 in the training images"},
   });
 }
 
@@ -195,18 +196,36 @@ void MNISTDataModule::prepare_data() {
 }
 
 void MNISTDataModule::setup(Stage stage) {
-  if (stage == Stage::test || stage == Stage::predict) {
-    if (sets_.test == nullptr) sets_.test = load_set(options_, kTestImages, kTestLabels);
-    sets_.predict = sets_.test;
-    return;
+  const bool is_test = stage == Stage::test || stage == Stage::predict;
+  if (!is_test || (options_.standardize && !standardization_ && !taken_)) setup_training();
+  if (!is_test) return;
+  if (sets_.test == nullptr) {
+    sets_.test = standardized(load_set(options_, kTestImages, kTestLabels));
   }
+  sets_.predict = sets_.test;
+}
+
+void MNISTDataModule::setup_training() {
   if (sets_.train != nullptr) return;
-  const auto all = load_set(options_, kTrainImages, kTrainLabels);
+  const auto loaded = load_set(options_, kTrainImages, kTrainLabels);
   const int64_t val = val_rows(options_.val_split);
   auto split = split_in_order(shuffled_rows(kTrainRows, options_.seed),
                               {.train = kTrainRows - val, .val = val, .test = 0});
+  standardization_ = taken_;
+  if (options_.standardize && !standardization_) {
+    standardization_ = Standardization::of(loaded->entries().front().second.tensor(), split.train);
+  }
+  const auto all = standardized(loaded);
   sets_.train = std::make_shared<Subset>(all, std::move(split.train));
   if (val > 0) sets_.val = std::make_shared<Subset>(all, std::move(split.val));
+}
+
+std::shared_ptr<const Dataset> MNISTDataModule::standardized(
+    std::shared_ptr<const TensorDataset> set) const {
+  const auto& by = standardization_ ? standardization_ : taken_;
+  if (!by) return set;
+  return std::make_shared<TensorDataset>(by->apply(set->entries()[0].second.tensor(), "images"),
+                                         set->entries()[1].second.tensor());
 }
 
 StateDict MNISTDataModule::fitted_state() {
@@ -214,6 +233,8 @@ StateDict MNISTDataModule::fitted_state() {
   StateDict state;
   state.values["mnist"] =
       Value::Object{{"mean", o.normalize ? o.mean : 0.0}, {"std", o.normalize ? o.std : 1.0}};
+  const auto& by = standardization_ ? standardization_ : taken_;
+  if (by) by->save(state);
   return state;
 }
 
@@ -227,10 +248,18 @@ void MNISTDataModule::load_fitted_state(const StateDict& state) {
   };
   const auto trained = text(state.values.at("mnist"));
   const auto here = text(fitted_state().values.at("mnist"));
-  if (trained == here) return;
-  throw ConfigError::conflict(
-      fmt::format("the model was trained with {}, but here it is {}", trained, here),
-      "set the same values, so that pixels have the same meaning");
+  if (trained != here) {
+    throw ConfigError::conflict(
+        fmt::format("the model was trained with {}, but here it is {}", trained, here),
+        "set the same values, so that pixels have the same meaning");
+  }
+  auto taken = Standardization::load(state);
+  require_standardized(taken, options_.standardize);
+  if (taken != (standardization_ ? standardization_ : taken_)) {  // the sets are those of another
+    sets_ = {};
+    standardization_.reset();
+  }
+  taken_ = std::move(taken);
 }
 
 std::vector<std::string> MNISTDataModule::class_names() { return digit_names(); }

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <levin/datamodules/split_datamodule.h>
+#include <levin/datamodules/standardization.h>
 #include <levin/framework/core/options.h>
 
 namespace levin {
@@ -45,6 +48,10 @@ struct MNISTDataModuleOptions {
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
+  /// Standardises each pixel by its mean and deviation in the training images; pixels that are the
+  /// same in all of them are only shifted. The images are float32 in memory then, whatever
+  /// `storage` is. Checkpoints have both numbers: see ArrayDataModuleOptions::standardize.
+  bool standardize = false;
 };
 
 Fields describe(MNISTDataModuleOptions& options);
@@ -73,17 +80,24 @@ class MNISTDataModule : public SplitDataModule {
   /// "0" to "9".
   std::vector<std::string> class_names() override;
   Value hyper_parameters() const override;
-  /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), as "mnist".
+  /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), as "mnist"; with
+  /// `standardize` also what Standardization saves.
   StateDict fitted_state() override;
-  /// Throws ConfigError if the model was trained on pixels that were normalized differently.
+  /// Throws ConfigError if the model was trained on pixels that were normalized differently, or
+  /// that weren't standardised although `standardize` is set.
   void load_fitted_state(const StateDict& state) override;
 
   /// The shape of one image: {1, 28, 28}, or {784} with `flatten`.
   std::vector<int64_t> dims() const;
-  int64_t num_classes() const { return 10; }
+  int64_t num_classes() override { return 10; }
 
  private:
+  void setup_training();
+  std::shared_ptr<const Dataset> standardized(std::shared_ptr<const TensorDataset> set) const;
+
   MNISTDataModuleOptions options_;
+  std::optional<Standardization> taken_;            // by load_fitted_state
+  std::optional<Standardization> standardization_;  // of the data that were loaded
 };
 
 }  // namespace levin

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <levin/datamodules/readers/array.h>
 #include <levin/datamodules/readers/target_type.h>
+#include <levin/framework/data/dataset.h>
 #include <levin/framework/data/rows.h>
 #include <levin/framework/tensor/tensor.h>
 
@@ -52,6 +54,12 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
 /// entries aren't as `require_valid_entries` demands, and for other sparse layouts; ConfigError for
 /// a `dtype` that sparse rows can't have.
 Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name);
+/// The features as a dense tensor, to be standardised. Throws ConfigError for sparse rows, whose
+/// zeros would become other numbers.
+torch::Tensor dense_features(const Rows& x, std::string_view name);
+
+/// A data set of inputs without targets, for prediction.
+std::shared_ptr<const Dataset> inputs_alone(const Rows& x);
 
 /// Returns targets in the form that losses take: classes as [rows] int64, values in their own shape
 /// with the type `dtype` (see checked_features). `type` automatic takes integers and booleans for

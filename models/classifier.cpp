@@ -1,21 +1,28 @@
 #include <levin/models/classifier.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/abs.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
+#include <ATen/ops/bincount.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/StringUtil.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -86,29 +93,24 @@ void check_dataset(const Dataset& dataset, int64_t num_classes) {
   }
 }
 
-/// The only setting of the optimizer that comes from the model's options.
-constexpr const char* kLearningRate = "learning_rate";
+constexpr const char* kHowManyClasses =
+    "set num_classes, of at least 2, and give targets that are classes, numbered from 0";
 
-/// A solver has no learning rate, but a tolerance.
-bool is_solver(const OptimizerList::Entry& optimizer) {
-  return to_value(optimizer.draft().fields).contains("tol");
-}
-
-void require_learning_rate(const OptimizerList::Entry& optimizer) {
-  if (is_solver(optimizer)) return;
-  if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;
-  throw ConfigError::invalid_value(
-      "optimizer", optimizer.name,
-      fmt::format("the model passes its learning_rate on, but {0} has no such setting. Add "
-                  "learning_rate to {0}'s options, or name it in an `optimizer:` section of the "
-                  "configuration instead of in the model's settings",
-                  optimizer.name));
-}
-
-void require_not_negative(std::string_view option, double value) {
-  if (!(value >= 0.0)) {
-    throw ConfigError::invalid_value(option, fmt::format("{}", value), "must be 0 or more");
+void check_class_weight(const NumbersOrName& given, int64_t num_classes) {
+  if (given.is_name()) {
+    if (given.name() == "balanced") return;
+    throw ConfigError::unknown_name("class_weight", given.name(), {"balanced"});
   }
+  const auto weights = given.numbers();
+  for (const double weight : weights) {
+    if (weight >= 0.0 && weight <= std::numeric_limits<double>::max()) continue;
+    throw ConfigError::invalid_value("class_weight", fmt::format("{}", weight),
+                                     "must be finite and 0 or more");
+  }
+  if (weights.empty() || num_classes == 0 || std::ssize(weights) == num_classes) return;
+  throw ConfigError::invalid_value(
+      "class_weight", fmt::format("a list of {}", counted(weights.size(), "number")),
+      fmt::format("there are {} classes, and each needs a weight", num_classes));
 }
 
 }  // namespace
@@ -134,70 +136,103 @@ torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& ta
                                               targets.to(logits.scalar_type()));
 }
 
-torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input) {
-  auto rows = input.dim() > 2 ? input.flatten(1) : input.dim() == 1 ? input.unsqueeze(1) : input;
-  if (rows.size(1) != weight.size(1)) {
-    throw DataError(fmt::format(
-        "a row of the input has {0} features, but the model has in_features = {1}; set "
-        "in_features = {0}, or give rows of {1} features{2}",
-        rows.size(1), weight.size(1),
-        input.dim() == 2 ? ". If the rows come from libsvm files, which don't say how many "
-                           "features there are, set num_features to that number."
-                         : ""));
+torch::Tensor row_cross_entropies(const torch::Tensor& logits, const torch::Tensor& targets) {
+  if (!is_single_logit(logits)) {
+    return at::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
   }
-  return rows.to(weight.scalar_type());
+  return at::binary_cross_entropy_with_logits(
+      logits.reshape({-1}), targets.to(logits.scalar_type()), {}, {}, at::Reduction::None);
 }
 
 Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizers)
-    : options_(std::move(options)), optimizer_(optimizers.at(options_.optimizer)) {
-  if (options_.num_classes < 2) {
-    throw ConfigError::invalid_value("num_classes", std::to_string(options_.num_classes),
-                                     "must be at least 2");
+    : SupervisedModel({.learning_rate = options.learning_rate,
+                       .optimizer = options.optimizer,
+                       .l1_strength = options.l1_strength,
+                       .l2_strength = options.l2_strength},
+                      optimizers),
+      num_classes_("num_classes", options.num_classes, 2),
+      class_weight_(std::move(options.class_weight)) {
+  check_class_weight(class_weight_, options.num_classes);
+  if (const auto weights = class_weight_.numbers(); !weights.empty()) {
+    class_weights_ = at::tensor(weights, at::kDouble);
   }
-  require_not_negative("learning_rate", options_.learning_rate);
-  require_not_negative("l1_strength", options_.l1_strength);
-  require_not_negative("l2_strength", options_.l2_strength);
-  require_learning_rate(optimizer_);
 }
 
 torch::Tensor Classifier::loss(const torch::Tensor& logits, const torch::Tensor& targets) const {
   return cross_entropy(logits, targets);
 }
 
-std::vector<torch::Tensor> Classifier::penalised_parameters() const {
-  std::vector<torch::Tensor> weights;
-  for (const auto& parameter : parameters()) {
-    if (parameter.dim() >= 2) weights.push_back(parameter);
-  }
-  return weights;
+torch::Tensor Classifier::row_losses(const torch::Tensor& logits,
+                                     const torch::Tensor& targets) const {
+  return row_cross_entropies(logits, targets);
 }
 
-torch::Tensor Classifier::penalty() const {
-  const double l1 = options_.l1_strength;
-  const double l2 = options_.l2_strength;
-  if (l1 == 0.0 && l2 == 0.0) return {};
-  if (penalised_.empty()) penalised_ = penalised_parameters();
-  torch::Tensor sum;
-  const auto add = [&sum](const torch::Tensor& term) { sum = sum.defined() ? sum + term : term; };
-  for (const auto& weight : penalised_) {
-    if (l1 != 0.0) add(weight.abs().sum() * l1);
-    if (l2 != 0.0) add(weight.square().sum() * l2);
+void Classifier::prepare(const TrainingSet& train) {
+  SupervisedModel::prepare(train);
+  if (!num_classes_.is_given()) {
+    num_classes_.find(train.num_classes(), kHowManyClasses, /*may_be_less=*/true);
   }
-  return sum;
+  check_class_weight(class_weight_, num_classes());
+  prepare_class_weights(train);
+}
+
+void Classifier::prepare_like(const Value& settings) { num_classes_.take(settings); }
+
+/// Finds the weights of the classes if they are to be balanced, and the mean weight of the rows
+/// together with those of their classes.
+void Classifier::prepare_class_weights(const TrainingSet& train) {
+  const bool is_balanced = class_weight_.is_name();
+  if (!is_balanced && !class_weights_.defined()) return;
+  const auto target = train.values("target");
+  if (!target.defined()) {
+    if (!is_balanced) return;
+    throw ConfigError::conflict(
+        "class_weight = balanced for training data that aren't in memory",
+        "the rows of each class would have to be counted first; give the classes' weights as a "
+        "list");
+  }
+  const auto labels = as_labels(target);
+  check_range(labels, num_classes(), [](int64_t i) { return i; });
+  auto weights = row_weights(train);
+  if (weights.defined()) weights = weights.to(at::kDouble);
+  const auto sums = at::bincount(labels, weights, num_classes()).to(at::kDouble);
+  const auto total = sums.sum();
+  if (is_balanced) {
+    const auto has_rows = sums.gt(0);
+    class_weights_ = at::where(has_rows, total / (sums * has_rows.sum()), 1.0);
+  }
+  class_weights_there_.reset();
+  const double mean = (sums * class_weights_).sum().item<double>() /
+                      static_cast<double>(std::max<int64_t>(labels.numel(), 1));
+  if (mean > 0.0) return set_mean_weight(mean);
+  throw DataError(
+      "class_weight gives all training rows the weight 0, so there is nothing to train on; raise "
+      "the weight of a class that has rows");
+}
+
+bool Classifier::has_weights(const Batch& batch) const {
+  return class_weights_.defined() || batch.has("weight");
+}
+
+torch::Tensor Classifier::weights_of(const Batch& batch, const torch::Tensor& targets) {
+  const auto weights = row_weights(batch);
+  if (!class_weights_.defined()) return weights;
+  auto& there = class_weights_there_;
+  if (!there.defined() || there.device() != targets.device()) {
+    there = class_weights_.to(targets.device());
+  }
+  const auto of_classes = there.index_select(0, targets);
+  return weights.defined() ? of_classes * weights : of_classes;
 }
 
 torch::Tensor Classifier::batch_loss(const Batch& batch, const torch::Tensor& targets) {
-  return loss(forward(batch.input()), targets);
+  const auto logits = forward(batch.input());
+  if (!has_weights(batch)) return loss(logits, targets);
+  return weighted_mean(row_losses(logits, targets), weights_of(batch, targets));
 }
 
 torch::Tensor Classifier::training_step(const Batch& batch, Step& step) {
-  const auto targets = labels(batch);
-  const auto data_loss = batch_loss(batch, targets);
-  step.log("train_loss", data_loss, {.prog_bar = true});
-  const auto added = penalty();
-  if (!added.defined()) return data_loss;
-  step.log("train_penalty", added);
-  return data_loss + added;
+  return with_penalty(batch_loss(batch, labels(batch)), step);
 }
 
 void Classifier::validation_step(const Batch& batch, Step& step) {
@@ -222,27 +257,19 @@ NamedTensors Classifier::predict(const Batch& batch) {
   return {{"class", predicted_classes(logits)}, {"probability", class_probabilities(logits)}};
 }
 
-Optimizers Classifier::configure_optimizers() {
-  if (is_solver(optimizer_)) return optimizer_.make(Value::Object{}, parameters());
-  return optimizer_.make(Value::Object{{kLearningRate, options_.learning_rate}}, parameters());
-}
-
-void Classifier::set_learning_rate(double learning_rate) {
-  require_not_negative("learning_rate", learning_rate);
-  options_.learning_rate = learning_rate;
-}
-
 void Classifier::check_data(const DataLoaders& loaders) const {
+  if (!num_classes_.is_known()) refuse_without_sizes("num_classes");
   for (const auto& loader : loaders) check_dataset(loader.dataset(), num_classes());
 }
 
 void Classifier::on_before_batch_transfer(Batch& batch) {
-  Module::on_before_batch_transfer(batch);  // the labels are checked, but left as they are
+  SupervisedModel::on_before_batch_transfer(batch);  // the labels are left as they are, too
   // Read as const, so that rows that lie in the data set stay there.
   if (batch.has("target") && std::as_const(batch).target().is_cpu()) labels(batch);
 }
 
 torch::Tensor Classifier::labels(const Batch& batch) const {
+  if (!num_classes_.is_known()) refuse_without_sizes("num_classes");
   const auto result = as_labels(batch.target());
   if (result.is_cpu()) {
     check_range(result, num_classes(), [&batch](int64_t i) {

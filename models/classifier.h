@@ -5,9 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/data/dataloader.h>
-#include <levin/framework/run/module.h>
 #include <levin/framework/solvers/optimizer_list.h>
+#include <levin/models/supervised_model.h>
 
 namespace levin {
 
@@ -25,16 +26,13 @@ torch::Tensor accuracy(const torch::Tensor& logits, const torch::Tensor& targets
 /// Returns the mean cross-entropy over the rows, []. It is computed from the logits, so that large
 /// ones neither overflow nor lose precision. `targets`: [rows] int64.
 torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets);
-
-/// Returns `input` [rows, ...] as [rows, features] in the type of `weight` [out, features], so that
-/// a linear layer with that weight takes it, images of bytes included. A sparse CSR tensor stays
-/// one, for `linear` (models/linear.h). Throws DataError if the rows have another number of
-/// features.
-torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input);
+/// Returns the cross-entropy of each row, [rows].
+torch::Tensor row_cross_entropies(const torch::Tensor& logits, const torch::Tensor& targets);
 
 /// The options that all classifiers share.
 struct ClassifierOptions {
-  /// The number of classes, at least 2; labels are 0 to num_classes - 1.
+  /// The number of classes, at least 2; labels are 0 to num_classes - 1. 0: that of the training
+  /// data, which is known once `prepare` was called.
   int64_t num_classes = 0;
   double learning_rate = 1e-3;
   /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
@@ -42,6 +40,12 @@ struct ClassifierOptions {
   /// Added to the loss: l1_strength * sum |w| + l2_strength * sum w^2 over the weights, not biases.
   double l1_strength = 0.0;
   double l2_strength = 0.0;
+  /// Weights of the classes, one each, by which the weights of their rows are multiplied in
+  /// training: for targets of which some classes are rare. "balanced" gives class k the weight
+  /// S / (K * S_k), with S the sum of the weights of all training rows, S_k that of the class's and
+  /// K the number of classes that have rows: all classes weigh the same then. scikit-learn: the
+  /// same.
+  NumbersOrName class_weight{};
 };
 
 /// A module that assigns each row to a class: subclass it and override `forward`.
@@ -49,7 +53,9 @@ struct ClassifierOptions {
 /// Minimises mean cross-entropy + l1_strength * sum |w| + l2_strength * sum w^2. Logs train_loss,
 /// val_loss and test_loss, which are the mean cross-entropy without the penalties and so can be
 /// compared; val_acc and test_acc; and train_penalty if there is a penalty. Batches have "input"
-/// [rows, ...] and "target" [rows] of any integer type; `predict` needs only the input.
+/// [rows, ...], "target" [rows] of any integer type and, if rows have weights, "weight" [rows] (see
+/// SupervisedModel); `predict` needs only the input. Weights of rows and classes count in training
+/// alone: validation and test measure the rows as they are.
 ///
 ///     class Net : public levin::Classifier {
 ///      public:
@@ -62,12 +68,11 @@ struct ClassifierOptions {
 ///      private:
 ///       torch::nn::Linear linear_;
 ///     };
-class Classifier : public Module {
+class Classifier : public SupervisedModel {
  public:
   /// `options.optimizer` is looked up among `optimizers`; a model made from a configuration gets
   /// those of the registry, so a subclass should pass on what it is given. Throws ConfigError for
-  /// fewer than two classes, a negative learning rate or strength, an unknown optimizer, and an
-  /// optimizer that has no setting `learning_rate`.
+  /// one class, a class_weight that can't be, and as SupervisedModel does.
   explicit Classifier(ClassifierOptions options,
                       const OptimizerList& optimizers = shipped_optimizers());
 
@@ -76,12 +81,9 @@ class Classifier : public Module {
   /// Returns the loss of a batch without the penalties, []; by default cross_entropy. Override it
   /// for another loss. `targets`: [rows] int64.
   virtual torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const;
-  /// Returns l1_strength * sum |w| + l2_strength * sum w^2, [], with a graph; an undefined tensor
-  /// if both strengths are 0.
-  torch::Tensor penalty() const;
-  /// Returns the parameters w that the penalties sum over: by default all of two or more
-  /// dimensions, which leaves out biases.
-  virtual std::vector<torch::Tensor> penalised_parameters() const;
+  /// Returns the loss of each row, [rows], of which training takes the weighted mean if there are
+  /// weights: by default row_cross_entropies. Override it together with `loss`.
+  virtual torch::Tensor row_losses(const torch::Tensor& logits, const torch::Tensor& targets) const;
 
   /// The steps throw DataError for labels that aren't classes (see `check_data`).
   torch::Tensor training_step(const Batch& batch, Step& step) override;
@@ -89,8 +91,12 @@ class Classifier : public Module {
   void test_step(const Batch& batch, Step& step) override;
   /// Returns "class" [rows] int64 and "probability" [rows, classes]; records no gradients.
   NamedTensors predict(const Batch& batch) override;
-  Optimizers configure_optimizers() override;
 
+  /// Finds the number of classes if it wasn't given, and what `class_weight` needs. Throws
+  /// ConfigError if it can't, and DataError if the data have more classes than the model found in
+  /// those of its first fit.
+  void prepare(const TrainingSet& train) override;
+  void prepare_like(const Value& settings) override;
   /// Throws DataError, naming the row, if a label isn't an integer in [0, num_classes). Looks at
   /// data sets in memory; others are checked batch by batch.
   void check_data(const DataLoaders& loaders) const override;
@@ -98,25 +104,34 @@ class Classifier : public Module {
   /// range would end the process without saying which label it was.
   void on_before_batch_transfer(Batch& batch) override;
 
-  int64_t num_classes() const { return options_.num_classes; }
-  double learning_rate() const { return options_.learning_rate; }
-  /// Sets the learning rate of the next fit. Throws ConfigError for a negative one.
-  void set_learning_rate(double learning_rate);
+  /// 0 if it isn't known yet.
+  int64_t num_classes() const { return num_classes_.value(); }
+  /// The weight of each class, [num_classes] float64; undefined without class_weight, or if it is
+  /// "balanced" and `prepare` wasn't called.
+  const torch::Tensor& class_weights() const { return class_weights_; }
 
  protected:
-  /// Returns the loss of a training batch without the penalties: by default `loss` of `forward`.
-  /// Override it if computing both at once is cheaper. `targets`: [rows] int64, each in
-  /// [0, num_classes).
+  /// Returns the loss of a training batch without the penalties: by default `loss` of `forward`,
+  /// or, if rows or classes have weights, the weighted mean of `row_losses`. Override it if
+  /// computing both at once is cheaper, for batches without weights. `targets`: [rows] int64, each
+  /// in [0, num_classes).
   virtual torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets);
+
+  /// Whether rows of the batch, or classes, have weights.
+  bool has_weights(const Batch& batch) const;
 
  private:
   torch::Tensor labels(const Batch& batch) const;
+  void prepare_class_weights(const TrainingSet& train);
+  /// The weight of each row together with that of its class, [rows].
+  torch::Tensor weights_of(const Batch& batch, const torch::Tensor& targets);
   void evaluate(const Batch& batch, Step& step, std::string_view loss_name,
                 std::string_view accuracy_name);
 
-  ClassifierOptions options_;
-  OptimizerList::Entry optimizer_;
-  mutable std::vector<torch::Tensor> penalised_;
+  ModelSize num_classes_;
+  NumbersOrName class_weight_;
+  torch::Tensor class_weights_;
+  torch::Tensor class_weights_there_;  // in the type and on the device of the labels
 };
 
 }  // namespace levin

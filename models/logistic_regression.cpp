@@ -1,5 +1,6 @@
 #include <levin/models/logistic_regression.h>
 
+#include <cmath>
 #include <typeinfo>
 
 #include <fmt/format.h>
@@ -11,16 +12,16 @@
 namespace levin {
 namespace {
 
-/// Returns the number of logits, after checking the options that the base class doesn't check.
-int64_t logits_of(const LogisticRegressionOptions& options) {
-  if (options.in_features < 1) {
-    throw ConfigError::invalid_value("in_features", std::to_string(options.in_features),
-                                     "must be at least 1");
-  }
+bool has_one_logit(const LogisticRegressionOptions& options) {
+  return options.num_classes == 2 && options.loss != "softmax";
+}
+
+/// Checks the options that the base class doesn't check, as far as num_classes is known.
+void check_loss(const LogisticRegressionOptions& options) {
   if (options.loss != "auto" && options.loss != "logistic" && options.loss != "softmax") {
     throw ConfigError::unknown_name("loss", options.loss, {"auto", "logistic", "softmax"});
   }
-  if (options.loss == "logistic" && options.num_classes != 2) {
+  if (options.loss == "logistic" && options.num_classes > 2) {
     throw ConfigError::conflict(
         "loss = logistic with num_classes = " + std::to_string(options.num_classes),
         "the logistic loss is for two classes; use loss = softmax");
@@ -35,20 +36,40 @@ int64_t logits_of(const LogisticRegressionOptions& options) {
         "the gradient of a penalty has all columns; set both strengths to 0, or sparse_gradients "
         "to false");
   }
-  const bool is_logistic = options.num_classes == 2 && options.loss != "softmax";
-  if (is_logistic && options.products == "bfloat16") {
+  if (has_one_logit(options) && options.products == "bfloat16") {
     throw ConfigError::conflict("products = bfloat16 with the logistic loss",
                                 "a single logit has no matrix products; use loss = softmax");
   }
-  return is_logistic ? 1 : options.num_classes;
+}
+
+void check_c(const LogisticRegressionOptions& options) {
+  const auto text = [](double value) { return fmt::format("{}", value); };
+  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
+    throw ConfigError::invalid_value("l1_ratio", text(options.l1_ratio), "must be from 0 to 1");
+  }
+  if (!options.C) {
+    if (options.l1_ratio == 0.0) return;
+    throw ConfigError::conflict("l1_ratio = " + text(options.l1_ratio) + " without C",
+                                "give C, or set l1_strength and l2_strength instead of l1_ratio");
+  }
+  if (!(*options.C > 0.0) || !std::isfinite(*options.C)) {
+    throw ConfigError::invalid_value(
+        "C", text(*options.C),
+        "must be above 0 and finite; for no penalty, leave out C, l1_strength and l2_strength");
+  }
+  if (options.l1_strength == 0.0 && options.l2_strength == 0.0) return;
+  throw ConfigError::conflict(
+      fmt::format("C = {} with l1_strength = {} and l2_strength = {}", *options.C,
+                  options.l1_strength, options.l2_strength),
+      "both say how strong the penalties are; give C and l1_ratio, or the strengths");
 }
 
 }  // namespace
 
 Fields describe(LogisticRegressionOptions& o) {
   return fields_of<LogisticRegressionOptions>({
-      {"in_features", &o.in_features, "features a row; other shapes are flattened"},
-      {"num_classes", &o.num_classes, "classes, numbered from 0"},
+      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
       {"bias", &o.bias, "whether each logit has a bias"},
       {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
       {"optimizer", &o.optimizer,
@@ -57,6 +78,9 @@ Fields describe(LogisticRegressionOptions& o) {
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
       {"products", &o.products, "numbers that steps of the softmax multiply: float32 or bfloat16"},
+      {"C", &o.C, "scikit-learn's C, instead of the strengths; null: the strengths count"},
+      {"l1_ratio", &o.l1_ratio, "share of the L1 penalty if C is given, from 0 to 1"},
+      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
       {"sparse_gradients", &o.sparse_gradients,
        "gradients from sparse rows have only the columns that occur (SGD, Adagrad)"},
       {"solver", &o.solver,
@@ -72,17 +96,62 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
                   .learning_rate = options.learning_rate,
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
-                  .l2_strength = options.l2_strength},
+                  .l2_strength = options.l2_strength,
+                  .class_weight = options.class_weight},
                  optimizers),
       options_(std::move(options)),
-      linear_(
-          torch::nn::LinearOptions(options_.in_features, logits_of(options_)).bias(options_.bias)),
+      in_features_("in_features", options_.in_features),
       optimizers_(optimizers) {
-  register_module("linear", linear_);
-  if (!options_.solver.empty()) make_solver();  // refuses what is wrong with its settings
+  check_loss(options_);
+  check_c(options_);
+  if (!options_.solver.empty() && options_.solver != "auto") {
+    make_solver(options_.solver, {at::zeros({1})});  // refuses what is wrong with its settings
+  }
+  if (options_.C) expect_strengths();
+  make_layer();
+}
+
+/// Makes the layer, unless it is there or its sizes aren't known.
+void LogisticRegression::make_layer() {
+  options_.in_features = in_features_.value();
+  options_.num_classes = num_classes();
+  if (linear_ || !in_features_.is_known() || num_classes() == 0) return;
+  check_loss(options_);
+  const int64_t logits = has_one_logit(options_) ? 1 : num_classes();
+  auto options = torch::nn::LinearOptions(in_features_.value(), logits);
+  linear_ = register_module("linear", torch::nn::Linear(options.bias(options_.bias)));
+  linear_->to(parameter_type());
+}
+
+void LogisticRegression::prepare(const TrainingSet& train) {
+  Classifier::prepare(train);
+  if (!in_features_.is_given()) {
+    in_features_.find(train.features().value_or(0), "set in_features to the features of a row");
+  }
+  make_layer();
+  if (options_.C) set_strengths_by_c(train);
+}
+
+void LogisticRegression::set_strengths_by_c(const TrainingSet& train) {
+  const auto rows = train.rows();
+  if (!rows) {
+    throw ConfigError::conflict(
+        "C for training data of unknown length",
+        "the penalties follow from C and the number of rows; set l2_strength = 1 / (2 C n) for "
+        "about n rows instead of C");
+  }
+  const double scale = *options_.C * static_cast<double>(*rows) * mean_weight();
+  set_strengths(options_.l1_ratio / scale, (1.0 - options_.l1_ratio) / (2.0 * scale));
+}
+
+void LogisticRegression::prepare_like(const Value& settings) {
+  Classifier::prepare_like(settings);
+  in_features_.take(settings);
+  make_layer();
 }
 
 torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
+  if (!linear_) refuse_without_sizes("in_features and num_classes");
   const auto x = flatten_for(linear_->weight, input);
   if (options_.sparse_gradients && x.layout() == at::kSparseCsr) {
     return sparse_linear(x, linear_->weight, linear_->bias, /*has_sparse_gradient=*/true);
@@ -106,12 +175,14 @@ bool LogisticRegression::has_closed_form() const {
 bool LogisticRegression::capturable() const { return typeid(*this) == typeid(LogisticRegression); }
 
 bool LogisticRegression::reads_rows_in_place() const {
-  if (!has_closed_form() || linear_->weight.size(0) == 1) return false;
+  if (!linear_ || !has_closed_form() || class_weights().defined() || linear_->weight.size(0) == 1)
+    return false;
   return has_bfloat16_products() ? Bfloat16SoftmaxLoss::can_learn(linear_->weight, linear_->bias)
                                  : SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
 }
 
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
+  if (!linear_ || has_weights(batch)) return Classifier::batch_loss(batch, targets);
   const auto& weight = linear_->weight;
   if (has_closed_form() && has_bfloat16_products()) {
     const auto& rows = batch.input_rows();
@@ -133,36 +204,39 @@ void LogisticRegression::backward(const torch::Tensor& loss) {
 }
 
 std::optional<LinearLoss> LogisticRegression::linear_loss() const {
-  if (!has_closed_form()) return {};
+  if (!has_closed_form() || !linear_) return {};
   return LinearLoss{
       .kind = linear_->weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
       .weight = linear_->weight,
       .bias = linear_->bias,
-      .l1_strength = options_.l1_strength,
-      .l2_strength = options_.l2_strength};
+      .l1_strength = l1_strength(),
+      .l2_strength = l2_strength(),
+      .class_weight = class_weights()};
 }
 
 std::string LogisticRegression::chosen_solver() const {
   if (options_.solver != "auto") return options_.solver;
   constexpr int64_t kFew = 1000;
-  if (options_.l1_strength > 0.0) return "lbfgs";
+  if (l1_strength() > 0.0) return "lbfgs";
   return num_parameters() <= kFew ? "newton-cholesky" : "newton-cg";
 }
 
-std::unique_ptr<Optimizer> LogisticRegression::make_solver() const {
-  const auto& entry = optimizers_.at(chosen_solver());
+std::unique_ptr<Optimizer> LogisticRegression::make_solver(
+    const std::string& name, std::vector<torch::Tensor> parameters) const {
+  const auto& entry = optimizers_.at(name);
   if (!to_value(entry.draft().fields).contains("tol")) {
     throw ConfigError::invalid_value(
-        "solver", options_.solver,
+        "solver", name,
         "must be a solver, which trains on all rows at once; an optimizer for batches is given as "
         "`optimizer`");
   }
   return entry.make(Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}},
-                    parameters());
+                    std::move(parameters));
 }
 
 Optimizers LogisticRegression::configure_optimizers() {
-  return options_.solver.empty() ? Classifier::configure_optimizers() : Optimizers(make_solver());
+  return options_.solver.empty() ? Classifier::configure_optimizers()
+                                 : Optimizers(make_solver(chosen_solver(), parameters()));
 }
 
 Value LogisticRegression::hyper_parameters() const {

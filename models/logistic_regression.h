@@ -14,11 +14,12 @@
 
 namespace levin {
 
-/// The options have the names that Bolts gives them; num_classes and in_features must be given.
+/// The options have the names that Bolts and scikit-learn give them.
 struct LogisticRegressionOptions {
-  /// The number of features of a row; inputs of more dimensions are flattened to that.
+  /// The number of features of a row; inputs of more dimensions are flattened to that. 0: that of
+  /// the training data.
   int64_t in_features = 0;
-  /// The number of classes, at least 2; they are numbered from 0.
+  /// The number of classes, at least 2; they are numbered from 0. 0: that of the training data.
   int64_t num_classes = 0;
   bool bias = true;
   double learning_rate = 1e-3;
@@ -38,6 +39,20 @@ struct LogisticRegressionOptions {
   /// Gradients of a batch are then off by about 0.2 % of their size, less than they differ from
   /// batch to batch, but too much for LBFGS and for convergence to many digits.
   std::string products = "float32";
+  /// scikit-learn's way to give the penalties, instead of the two strengths: the smaller C, the
+  /// stronger they are. With S the sum of the weights of all training rows (their number n, if they
+  /// have none; see SupervisedModel),
+  ///
+  ///     l1_strength = l1_ratio / (C S)        l2_strength = (1 - l1_ratio) / (2 C S)
+  ///
+  /// scikit-learn minimises C * sum_i s_i loss_i + l1_ratio sum |W| + (1 - l1_ratio) / 2 sum W^2,
+  /// which is C S times Levin's objective with these strengths. So C = 1 / (2 n l2_strength) if
+  /// l1_ratio is 0. n is found when a fit begins, and anew for each fit.
+  std::optional<double> C{};
+  /// The L1 penalty's share, from 0 to 1, if C is given: 0 is ridge, 1 is lasso.
+  double l1_ratio = 0.0;
+  /// Weights of the classes, or "balanced": see ClassifierOptions.
+  NumbersOrName class_weight{};
   /// Whether the gradient of the weights from sparse rows has only the columns in which the batch
   /// has entries, so that a step costs the more the more entries there are, however many columns.
   /// Needs an optimizer that takes such gradients, SGD without momentum or Adagrad, a single
@@ -59,12 +74,16 @@ Fields describe(LogisticRegressionOptions& options);
 ///
 ///     mean cross-entropy + l1_strength * sum |W| + l2_strength * sum W^2
 ///
-/// (scikit-learn's C is 1 / (2 n l2_strength) for n rows). "linear.weight" is [classes,
+/// (the option C gives the strengths as scikit-learn does). "linear.weight" is [classes,
 /// in_features] or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression,
 /// which divides its training loss by the batch size once more.
 ///
-///     levin::LogisticRegression model({.in_features = 64, .num_classes = 10});
+///     levin::LogisticRegression model({.C = 1.0});  // the sizes are those of the data
 ///     trainer.fit(model, data);
+///
+/// Sizes that aren't given are found when a fit begins (`prepare`) or a checkpoint is loaded; until
+/// then the model has no parameters. `hyper_parameters` has them from then on. A later fit on data
+/// of other sizes is refused.
 ///
 /// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in
 /// one pass over the rows where they lie (models/softmax_loss.h), and one with products = bfloat16
@@ -88,6 +107,8 @@ class LogisticRegression : public Classifier {
   bool capturable() const override;
   /// True if the steps compute loss and gradient together.
   bool reads_rows_in_place() const override;
+  void prepare(const TrainingSet& train) override;
+  void prepare_like(const Value& settings) override;
   /// Nothing in a subclass, which may have another loss.
   std::optional<LinearLoss> linear_loss() const override;
   /// The solver, or else the optimizer.
@@ -102,11 +123,15 @@ class LogisticRegression : public Classifier {
 
  private:
   std::string chosen_solver() const;
-  std::unique_ptr<Optimizer> make_solver() const;
+  std::unique_ptr<Optimizer> make_solver(const std::string& name,
+                                         std::vector<torch::Tensor> parameters) const;
+  void make_layer();
+  void set_strengths_by_c(const TrainingSet& train);
   bool has_bfloat16_products() const { return options_.products == "bfloat16"; }
 
   LogisticRegressionOptions options_;
-  torch::nn::Linear linear_;
+  ModelSize in_features_;
+  torch::nn::Linear linear_{nullptr};
   SoftmaxLoss softmax_loss_;
   Bfloat16SoftmaxLoss bfloat16_softmax_loss_;
   OptimizerList optimizers_;

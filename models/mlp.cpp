@@ -20,8 +20,8 @@ void require_size(const std::string& option, int64_t size) {
 
 Fields describe(MLPOptions& o) {
   return fields_of<MLPOptions>({
-      {"in_features", &o.in_features, "features a row; other shapes are flattened"},
-      {"num_classes", &o.num_classes, "classes, numbered from 0"},
+      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
       {"hidden_sizes", &o.hidden_sizes, "units of each hidden layer"},
       {"activation", &o.activation, "relu, tanh, sigmoid, gelu, leaky_relu, elu, silu or identity"},
       {"dropout", &o.dropout, "share of hidden units left out in training"},
@@ -31,6 +31,7 @@ Fields describe(MLPOptions& o) {
        "name of an optimizer, which gets learning_rate; see `list optimizers`"},
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
+      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
   });
 }
 
@@ -39,29 +40,54 @@ MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
                   .learning_rate = options.learning_rate,
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
-                  .l2_strength = options.l2_strength},
+                  .l2_strength = options.l2_strength,
+                  .class_weight = options.class_weight},
                  optimizers),
       options_(std::move(options)),
+      in_features_("in_features", options_.in_features),
       activation_(find_activation(options_.activation)),
       chain_loss_(activation_) {
-  require_size("in_features", options_.in_features);
   if (!(options_.dropout >= 0.0 && options_.dropout < 1.0)) {
     throw ConfigError::invalid_value("dropout", std::to_string(options_.dropout),
                                      "must be at least 0 and less than 1");
   }
+  for (const int64_t size : options_.hidden_sizes) require_size("hidden_sizes", size);
+  make_layers();
+}
+
+/// Makes the layers, unless they are there or their sizes aren't known.
+void MLP::make_layers() {
+  options_.in_features = in_features_.value();
+  options_.num_classes = num_classes();
+  if (!layers_.empty() || !in_features_.is_known() || num_classes() == 0) return;
   auto sizes = options_.hidden_sizes;
-  for (const int64_t size : sizes) require_size("hidden_sizes", size);
   sizes.push_back(options_.num_classes);
   int64_t in = options_.in_features;
   for (const int64_t out : sizes) {
     const auto name = "layer" + std::to_string(layers_.size());
     layers_.push_back(register_module(
         name, torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(options_.bias))));
+    layers_.back()->to(parameter_type());
     in = out;
   }
 }
 
+void MLP::prepare(const TrainingSet& train) {
+  Classifier::prepare(train);
+  if (!in_features_.is_given()) {
+    in_features_.find(train.features().value_or(0), "set in_features to the features of a row");
+  }
+  make_layers();
+}
+
+void MLP::prepare_like(const Value& settings) {
+  Classifier::prepare_like(settings);
+  in_features_.take(settings);
+  make_layers();
+}
+
 torch::Tensor MLP::forward(const torch::Tensor& input) {
+  if (layers_.empty()) refuse_without_sizes("in_features and num_classes");
   auto x = flatten_for(layers_.front()->weight, input);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
     x = activation_.function(linear(x, layers_[i]->weight, layers_[i]->bias));
@@ -78,16 +104,19 @@ const std::vector<ChainLayer>& MLP::chain() const {
   return chain_;
 }
 
-bool MLP::uses_closed_form() const { return has_closed_form() && options_.dropout == 0.0; }
+bool MLP::uses_closed_form() const {
+  return !layers_.empty() && has_closed_form() && options_.dropout == 0.0;
+}
 
 bool MLP::capturable() const { return typeid(*this) == typeid(MLP); }
 
 bool MLP::reads_rows_in_place() const {
-  return uses_closed_form() && ChainLoss::reads_rows_in_place(chain());
+  return uses_closed_form() && !class_weights().defined() &&
+         ChainLoss::reads_rows_in_place(chain());
 }
 
 torch::Tensor MLP::batch_loss(const Batch& batch, const torch::Tensor& targets) {
-  if (uses_closed_form()) {
+  if (uses_closed_form() && !has_weights(batch)) {
     const auto& rows = batch.input_rows();
     if (ChainLoss::can_learn(rows, targets, chain())) return chain_loss_(rows, targets, chain_);
   }

@@ -13,11 +13,13 @@
 
 namespace levin {
 
-/// The options of MLP; in_features and num_classes must be given.
+/// The options of MLP.
 struct MLPOptions {
-  /// The number of features of a row; rows of more dimensions are flattened.
+  /// The number of features of a row; rows of more dimensions are flattened. 0: that of the
+  /// training data.
   int64_t in_features = 0;
-  /// The number of classes, at least 2; labels are 0 to num_classes - 1.
+  /// The number of classes, at least 2; labels are 0 to num_classes - 1. 0: that of the training
+  /// data.
   int64_t num_classes = 0;
   /// The number of units of each hidden layer. An empty list makes a softmax regression.
   std::vector<int64_t> hidden_sizes = {32};
@@ -34,6 +36,8 @@ struct MLPOptions {
   /// Added to the loss: l1_strength * sum |W| + l2_strength * sum W^2 over the weights, not biases.
   double l1_strength = 0.0;
   double l2_strength = 0.0;
+  /// Weights of the classes, or "balanced": see ClassifierOptions.
+  NumbersOrName class_weight{};
 };
 
 Fields describe(MLPOptions& options);
@@ -45,15 +49,17 @@ Fields describe(MLPOptions& options);
 ///
 /// With sizes = {in_features, hidden_sizes..., num_classes}, layer i has the parameters
 /// "layer<i>.weight" [sizes[i + 1], sizes[i]] and "layer<i>.bias" [sizes[i + 1]]: 784, {32} and 10
-/// make 25,450 parameters.
+/// make 25,450 parameters. Sizes that aren't given are found when a fit begins or a checkpoint is
+/// loaded, as in LogisticRegression.
 ///
 /// A training step on the CPU in float32 without dropout computes loss and gradients without
 /// autograd (models/chain_loss.h), with the same result to 1e-6.
 class MLP : public Classifier {
  public:
   using Options = MLPOptions;
-  /// Throws ConfigError for sizes below 1, an unknown activation or optimizer, and a dropout that
-  /// isn't in [0, 1). `optimizers`: see Classifier.
+  /// Throws ConfigError for sizes below 1 (below 2 classes, but 0 stands for the data's), an
+  /// unknown activation or optimizer, and a dropout that isn't in [0, 1). `optimizers`: see
+  /// Classifier.
   explicit MLP(MLPOptions options, const OptimizerList& optimizers = shipped_optimizers());
 
   /// Returns the logits [rows, num_classes] of an input [rows, ...].
@@ -64,7 +70,10 @@ class MLP : public Classifier {
   bool reads_rows_in_place() const override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.
   void backward(const torch::Tensor& loss) override;
-  /// Returns the options, with the learning rate that `set_learning_rate` gave.
+  void prepare(const TrainingSet& train) override;
+  void prepare_like(const Value& settings) override;
+  /// Returns the options, with the sizes that were found and the learning rate that
+  /// `set_learning_rate` gave.
   Value hyper_parameters() const override;
 
  protected:
@@ -74,10 +83,12 @@ class MLP : public Classifier {
   virtual bool has_closed_form() const;
 
  private:
+  void make_layers();
   bool uses_closed_form() const;
   const std::vector<ChainLayer>& chain() const;
 
   MLPOptions options_;
+  ModelSize in_features_;
   const Activation& activation_;
   ChainLoss chain_loss_;
   std::vector<torch::nn::Linear> layers_;

@@ -139,6 +139,24 @@ struct Codec<CountOrName> {
 };
 
 template <>
+struct Codec<NumbersOrName> {
+  static std::string name() { return "list of float, or str"; }
+  static Value get(const NumbersOrName& field) {
+    return field.is_name() ? Value(field.name()) : Codec<std::vector<double>>::get(field.numbers());
+  }
+  static bool set(const Value& plain, NumbersOrName& out) {
+    if (plain.is_string()) {
+      out = plain.as_string();
+      return true;
+    }
+    std::vector<double> numbers;
+    if (!Codec<std::vector<double>>::set(plain, numbers)) return false;
+    out = std::move(numbers);
+    return true;
+  }
+};
+
+template <>
 struct Codec<SwitchOrCount> {
   static std::string name() { return "bool or int"; }
   static Value get(const SwitchOrCount& value) {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,7 +33,7 @@ namespace levin {
 //     }
 //
 // The name of a setting is the name of its field. A field has one of the types of FieldPointer,
-// of which the next three are Levin's own. The constructor of the class checks the values; here
+// of which the next four are Levin's own. The constructor of the class checks the values; here
 // only names and types are checked.
 
 /// A number of batches, or a share of them. An int is a count and a float is a fraction, as in
@@ -65,6 +66,25 @@ struct CountOrName {
   CountOrName(std::string name) : value(std::move(name)) {}       // NOLINT
 };
 
+/// A list of numbers or a word: `class_weight = {1.0, 2.5}` or `class_weight = "balanced"`. An
+/// empty list by default.
+struct NumbersOrName {
+  std::variant<std::vector<double>, std::string> value{};
+
+  NumbersOrName() = default;
+  NumbersOrName(std::initializer_list<double> numbers) : value(std::vector<double>(numbers)) {}
+  NumbersOrName(std::vector<double> numbers) : value(std::move(numbers)) {}  // NOLINT
+  NumbersOrName(const char* name) : value(std::string(name)) {}              // NOLINT
+  NumbersOrName(std::string name) : value(std::move(name)) {}                // NOLINT
+  bool is_name() const { return std::holds_alternative<std::string>(value); }
+  /// The word, or "" if it is a list.
+  std::string name() const { return is_name() ? std::get<std::string>(value) : std::string(); }
+  /// The numbers; none if it is a word.
+  std::vector<double> numbers() const {
+    return is_name() ? std::vector<double>() : std::get<std::vector<double>>(value);
+  }
+};
+
 /// A switch that may also be a count: `fast_dev_run = true` or `fast_dev_run = 5`. Off by default.
 struct SwitchOrCount {
   /// 0 if it is off, 1 if it is on, else the count.
@@ -81,7 +101,7 @@ using FieldPointer =
     std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
-                 CountOrFraction*, CountOrName*, SwitchOrCount*>;
+                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*>;
 
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line
 /// is shown in `levin help` and as a comment by `--print-config`.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +65,9 @@ class DataModule {
   /// The names of the classes 0, 1 ... of the targets, known after `setup`. Checkpoints record
   /// them. Empty if the classes have only numbers, or if the targets aren't classes.
   virtual std::vector<std::string> class_names() { return {}; }
+  /// The number of classes that the targets may have, known after `setup`; 0 if that isn't known or
+  /// the targets aren't classes. A model that wasn't told takes it.
+  virtual int64_t num_classes() { return std::ssize(class_names()); }
   /// What the data module has learned from its training data and every other set must be read with:
   /// how the classes are numbered, the mean that is subtracted ... Known after `setup(Stage::fit)`;
   /// empty by default. Every checkpoint holds it, also one with weights only, and so does the

@@ -107,6 +107,7 @@ StateDict Module::state_dict() const {
 void Module::load_state_dict(const StateDict& state, bool strict) {
   if (is_whole_checkpoint(state)) {
     StateDict fitted = fitted_state(state).clone();
+    prepare_like_checkpoint(*this, state);
     load_state_dict(state.child("model"), strict);
     return set_data_state(std::move(fitted));
   }
@@ -144,6 +145,13 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   const at::NoGradGuard no_grad;
   for (auto& [own, saved] : copies) own.copy_(saved);
   if (!copies.empty()) set_trained();
+}
+
+void prepare_like_checkpoint(Module& module, const StateDict& checkpoint) {
+  const auto description = module_description(checkpoint);
+  if (description && description->init_args.is_object()) {
+    module.prepare_like(description->init_args);
+  }
 }
 
 std::vector<torch::Tensor> Module::parameters(bool recurse) const {

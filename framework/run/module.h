@@ -16,6 +16,7 @@
 namespace levin {
 
 class DataLoaders;
+class TrainingSet;
 
 /// A torch::nn::Module that also says how it is trained: subclass it and override what you need.
 /// It can live on the stack or wherever you like. Lightning: LightningModule.
@@ -75,6 +76,17 @@ class Module : public torch::nn::Module, public Hooks {
   /// compute the loss, its gradient and its curvature in closed form; they don't call
   /// training_step. Asked once, before the first iteration.
   virtual std::optional<LinearLoss> linear_loss() const { return {}; }
+
+  /// Called at the beginning of each fit with what can be known of the training data
+  /// (framework/data/training_set.h), before weights are loaded, the module moves to its device and
+  /// its optimizers are made. Override it to find out what the module wasn't told, such as the
+  /// number of features. Every rank calls it with the same data. Throw DataError if the data aren't
+  /// those that the module was shaped for. In a training loop of your own, call it first.
+  virtual void prepare(const TrainingSet& /*train*/) {}
+  /// Called before the weights of a checkpoint are loaded, with the settings of the module that
+  /// they are of (`hyper_parameters`). Override it to take over from them what this module wasn't
+  /// told and `prepare` hasn't found out.
+  virtual void prepare_like(const Value& /*settings*/) {}
 
   /// Called before the first batch of fit, validate and test, with the loaders. Override it to
   /// throw DataError for data this module can't be run on.
@@ -175,5 +187,9 @@ class Module : public torch::nn::Module, public Hooks {
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };
+
+/// Calls `Module::prepare_like` with the settings of the module that `checkpoint` is of, if it is a
+/// whole checkpoint that knows them.
+void prepare_like_checkpoint(Module& module, const StateDict& checkpoint);
 
 }  // namespace levin

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <levin/framework/data/training_set.h>
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/trainer/adapted_loaders.h>
 #include <levin/framework/trainer/step_checks.h>
@@ -15,6 +16,7 @@ FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& o
   if (!val.empty() && !is_off(options.limit_val_batches) && leaves_out_validation(run, module)) {
     val.clear();
   }
+  module.prepare(TrainingSet(train, data.num_classes()));
   module.check_data(train);
   module.check_data(val);
   if (is_off(options.overfit_batches)) return {std::move(train), std::move(val)};

@@ -9,7 +9,8 @@
 namespace levin {
 
 // The loaders of a stage. These functions ask the data module for them and let the module check
-// what they give (Module::check_data). They throw DataError if the data module returns no loader
+// what they give (Module::check_data); for a fit, the module gets ready for the training data first
+// (Module::prepare). They throw DataError if the data module returns no loader
 // although the stage needs one.
 
 /// The loaders of a fit.

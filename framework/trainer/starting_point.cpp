@@ -40,6 +40,7 @@ void load_weights(Module& module, const StartingPoint& start, const HookList& ho
                   RunControl& run) {
   naming_checkpoint(start.path, [&] {
     hooks.call(&Hooks::on_load_checkpoint, start.state, run);
+    prepare_like_checkpoint(module, start.state);
     warn_about_other_settings(run, module, start.state, start.path);
     module.load_state_dict(module_weights(start.state));
     module.set_data_state(fitted_state(start.state));

@@ -200,6 +200,9 @@ void Trainer::Implementation::make_optimizers(Module& module) {
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                           const std::optional<StartingPoint>& start) {
+  if (start) {
+    naming_checkpoint(start->path, [&] { prepare_like_checkpoint(module, start->state); });
+  }
   FitLoaders loaders = fit_loaders(module, data, options, run);
   fs::path resumed_folder;
   if (start) {

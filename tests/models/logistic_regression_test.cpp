@@ -328,9 +328,9 @@ TEST(LogisticRegression, the_optimizer_is_built_from_name_and_learning_rate) {
 TEST(LogisticRegression, options_that_cannot_be_are_refused) {
   using Options = LogisticRegressionOptions;
   const auto make = [](Options options) { LogisticRegression model(std::move(options)); };
-  EXPECT_THROW(make({.in_features = 0, .num_classes = 3}), ConfigError);
+  EXPECT_THROW(make({.in_features = -1, .num_classes = 3}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 1}), ConfigError);
-  EXPECT_THROW(make({.in_features = 4}), ConfigError);
+  EXPECT_THROW(make({.in_features = 4, .num_classes = -2}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .learning_rate = -1}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .l1_strength = -1}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .l2_strength = NAN}), ConfigError);

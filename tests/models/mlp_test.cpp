@@ -156,7 +156,7 @@ TEST(MLP, penalties_are_of_the_weights_alone) {
 
 TEST(MLP, options_that_cannot_be_are_refused) {
   const auto make = [](MLPOptions options) { MLP net(std::move(options)); };
-  EXPECT_THROW(make({.in_features = 0, .num_classes = 3}), ConfigError);
+  EXPECT_THROW(make({.in_features = -4, .num_classes = 3}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 1}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .hidden_sizes = {8, 0}}), ConfigError);
   EXPECT_THROW(make({.in_features = 4, .num_classes = 3, .dropout = 1.0}), ConfigError);

@@ -26,6 +26,7 @@ struct EveryType {
   std::vector<std::string> words{};
   CountOrFraction share{};
   CountOrName devices{};
+  NumbersOrName weights{};
   SwitchOrCount fast{};
 };
 
@@ -43,9 +44,10 @@ Fields describe(EveryType& o) {
                                {"words", &o.words, ""},
                                {"share", &o.share, ""},
                                {"devices", &o.devices, ""},
+                               {"weights", &o.weights, ""},
                                {"fast", &o.fast, ""}});
 }
-static_assert(std::variant_size_v<FieldPointer> == 14, "EveryType lacks a type");
+static_assert(std::variant_size_v<FieldPointer> == 15, "EveryType lacks a type");
 
 class OptionsField : public ::testing::Test {
  protected:
@@ -116,6 +118,15 @@ TEST_F(OptionsField, optionals_take_null_and_what_they_may_hold) {
   expect_refuses("maybe_count", {1.5, true, "1"});
   expect_refuses("maybe_rate", {true, "1"});
   expect_refuses("maybe_word", {1, kObject});
+}
+
+TEST_F(OptionsField, numbers_or_a_word_take_lists_and_text) {
+  EXPECT_EQ(field("weights").get(), Value(Value::Array{}));
+  expect_takes("weights", {Value::Array{0.5, 2.0}, "balanced", Value::Array{}});
+  field("weights").set(Value::Array{1, 2.5});
+  EXPECT_EQ(options.weights.numbers(), (std::vector<double>{1.0, 2.5}));
+  EXPECT_EQ(options.weights.name(), "");
+  expect_refuses("weights", {1.5, true, kNull, kObject, Value::Array{1, "2"}});
 }
 
 TEST_F(OptionsField, lists_take_lists_whole) {
@@ -226,6 +237,6 @@ struct Mixed {
 static_assert(detail::field_count<None>() == 0);
 static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
-static_assert(detail::field_count<EveryType>() == 14);
+static_assert(detail::field_count<EveryType>() == 15);
 
 }  // namespace levin::options_test
