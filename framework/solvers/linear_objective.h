@@ -8,6 +8,7 @@
 
 #include <levin/framework/solvers/kronecker.h>
 #include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/solvers/linear_problem.h>
 #include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/row_products.h>
 #include <levin/framework/solvers/row_source.h>
@@ -41,6 +42,7 @@ class LinearObjective final : public Objective {
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
   bool raise_precision() override;
+  LinearProblem* linear(std::string& reason, int64_t most_numbers) override;
 
  private:
   struct Part;
@@ -87,6 +89,7 @@ class LinearObjective final : public Objective {
   std::optional<Eigenbasis> row_basis_;
   std::optional<KroneckerInverse> kronecker_;
   torch::Tensor diagonal_;
+  std::unique_ptr<LinearProblem> problem_;
 };
 
 }  // namespace levin
