@@ -59,9 +59,9 @@ CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
     : QuasiNewton(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}) {}
 
 bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
-  constexpr int64_t kMostNumbers = int64_t{1} << 27;
+  constexpr int64_t kMostProducts = int64_t{1} << 26;  // beyond, lbfgs's threads are faster
   std::string reason;
-  auto* problem = objective.linear(reason, kMostNumbers);
+  auto* problem = objective.linear(reason, kMostProducts);
   if (problem == nullptr) return QuasiNewton::advance(objective);
   auto point = problem->from_flat(point_);
   return descend_by_coordinates(*problem, point, Solver::options().tol,

@@ -47,9 +47,10 @@ class CoordinateDescent final : public LinearSolver {
 };
 
 /// CoordinateDescent if it is possible, and else QuasiNewton, which for an L1 penalty is OWL-QN: it
-/// minimises by coordinates if the loss is linear, and all rows are in the memory of this process
-/// and have at most 2^27 features together, of which copies take up to 2 GB while they are made. In
-/// YAML: `coordinate-descent-or-lbfgs`. It is what `LogisticRegression` calls `auto` for L1.
+/// minimises by coordinates if the loss is linear, all rows are in the memory of this process, and
+/// their number times that of the weights is at most 2^26; for more, lbfgs, which uses all threads,
+/// is faster. In YAML: `coordinate-descent-or-lbfgs`. It is what `LogisticRegression` calls `auto`
+/// for L1.
 class CoordinateDescentOrQuasiNewton final : public QuasiNewton {
  public:
   using Options = SolverOptions;

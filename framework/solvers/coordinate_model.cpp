@@ -176,6 +176,7 @@ double CoordinateModel::update(const Coordinate& at) {
   now = second < kNone ? 0.0 : shrunk(second * before - first, l1) / second;
   const double step = now - before;
   if (step == 0.0) return violation;
+  if (l1 > 0.0 && (now == 0.0 || before == 0.0 || (now > 0.0) != (before > 0.0))) ++sign_changes_;
   double* change = of_output(change_, at.output);
   if (!is_coupled()) {
     for_each_entry(x, [&](double v, int64_t i) { change[i] += step * v; });
@@ -192,6 +193,7 @@ double CoordinateModel::update(const Coordinate& at) {
 
 double CoordinateModel::sweep(const std::vector<Coordinate>& coordinates) {
   double worst = 0.0;
+  sign_changes_ = 0;
   for (const auto& at : coordinates) worst = std::max(worst, update(at));
   return worst;
 }
@@ -208,7 +210,7 @@ void CoordinateModel::minimise(double tolerance, int64_t most_sweeps) {
       const bool has_l1 = !is_bias(at.feature) && problem_.l1 > 0.0;
       if (now_[index(at)] != 0.0 || !has_l1) active.push_back(at);
     }
-    solve(active, 0.3 * tolerance);
+    if (sign_changes_ == 0) solve(active, 0.3 * tolerance);
   }
 }
 

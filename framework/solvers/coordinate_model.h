@@ -20,7 +20,7 @@ namespace levin {
 /// gradient there doesn't move them, are left out: the next model takes in those that should have
 /// moved. If the other entries depend on each other so much that sweeps alone would take long,
 /// conjugate gradients solve for all of them at once, up to the first one that would change its
-/// sign.
+/// sign, once sweeps no longer change signs.
 class CoordinateModel {
  public:
   /// Keeps a reference to `problem`. Takes a pass over the features.
@@ -81,6 +81,7 @@ class CoordinateModel {
   int64_t columns_;  // the features, and one for the bias
   std::vector<Coordinate> all_;
   std::vector<Coordinate> working_;  // those that the model is minimised over
+  int64_t sign_changes_ = 0;         // of entries with an L1 penalty, in the last sweep
   std::vector<double> ones_;         // [rows]: the column of the bias
 
   // At the start, [outputs, rows] each.

@@ -327,12 +327,12 @@ torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
   return joined(at::cat({result.narrow(1, 0, features_).flatten(), result.select(1, features_)}));
 }
 
-LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_numbers) {
+LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_products) {
   if (problem_) return problem_.get();
   reason = rows_.reason_against_copies();
   if (!reason.empty()) return nullptr;
   if (kept_.empty()) pass([](const Block& /*block*/) {});
-  if (own_rows_ * static_cast<double>(features_) > static_cast<double>(most_numbers)) {
+  if (own_rows_ * static_cast<double>(features_ * outputs_) > static_cast<double>(most_products)) {
     reason = "training rows that are too many to be copied";
     return nullptr;
   }

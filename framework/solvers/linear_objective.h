@@ -42,7 +42,7 @@ class LinearObjective final : public Objective {
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
   bool raise_precision() override;
-  LinearProblem* linear(std::string& reason, int64_t most_numbers) override;
+  LinearProblem* linear(std::string& reason, int64_t most_products) override;
 
  private:
   struct Part;

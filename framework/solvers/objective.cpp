@@ -15,7 +15,7 @@ torch::Tensor Objective::hessian() {
   return hessian;
 }
 
-LinearProblem* Objective::linear(std::string& reason, int64_t /*most_numbers*/) {
+LinearProblem* Objective::linear(std::string& reason, int64_t /*most_products*/) {
   reason = "a loss that isn't known to be linear in the parameters (Module::linear_loss)";
   return nullptr;
 }

@@ -53,9 +53,9 @@ class Objective {
 
   /// Returns the rows and the loss themselves, for solvers that look at single rows or single
   /// features. Returns null if that can't be done, and writes to `reason` what stands against it:
-  /// "a loss that ...". The first call takes a few passes over the rows, and copies them if they
-  /// have at most `most_numbers` features together.
-  virtual LinearProblem* linear(std::string& reason, int64_t most_numbers);
+  /// "a loss that ...". The first call takes a few passes over the rows, and copies them if their
+  /// number times that of the weights is at most `most_products`.
+  virtual LinearProblem* linear(std::string& reason, int64_t most_products);
 };
 
 }  // namespace levin

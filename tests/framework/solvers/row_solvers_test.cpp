@@ -103,7 +103,7 @@ TEST(RowSolvers, converge_on_rows_that_are_kept_sparse) {
     std::string reason;
     MemoryRows rows(it.x, it.y, 700);
     LinearObjective objective(rows, it.loss, it.parameters());
-    ASSERT_TRUE(objective.linear(reason, it.x.numel())->by_row().is_sparse());
+    ASSERT_TRUE(objective.linear(reason, 3 * it.x.numel())->by_row().is_sparse());
     for (const double l1 : {0.0, 0.004}) {
       it.loss.l1_strength = l1;
       it.loss.l2_strength = 0.1;
@@ -262,10 +262,10 @@ TEST(RowSolvers, descend_by_coordinates_or_by_lbfgs_as_the_rows_allow) {
 
   LinearObjective objective(memory, it.loss, it.parameters());
   std::string reason;
-  EXPECT_EQ(objective.linear(reason, it.x.numel() - 1), nullptr)
+  EXPECT_EQ(objective.linear(reason, 3 * it.x.numel() - 1), nullptr)
       << "they are too many to be copied";
   EXPECT_NE(reason.find("too many"), std::string::npos) << reason;
-  EXPECT_NE(objective.linear(reason, it.x.numel()), nullptr) << reason;
+  EXPECT_NE(objective.linear(reason, 3 * it.x.numel()), nullptr) << reason;
 }
 
 TEST(LazyStepsTest, many_steps_at_once_are_as_many_single_steps) {
