@@ -217,7 +217,7 @@ std::optional<LinearLoss> LogisticRegression::linear_loss() const {
 std::string LogisticRegression::chosen_solver() const {
   if (options_.solver != "auto") return options_.solver;
   constexpr int64_t kFew = 1000;
-  if (l1_strength() > 0.0) return "lbfgs";
+  if (l1_strength() > 0.0) return "coordinate-descent-or-lbfgs";
   return num_parameters() <= kFew ? "newton-cholesky" : "newton-cg";
 }
 

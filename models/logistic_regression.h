@@ -60,8 +60,10 @@ struct LogisticRegressionOptions {
   bool sparse_gradients = false;
   /// Instead of training on batches by `optimizer`: minimise the loss over all training rows by a
   /// solver, one iteration an epoch, until no entry of the gradient is above `tol`. "lbfgs",
-  /// "newton-cg", "trust-region", "newton-cholesky", or "auto", which takes newton-cholesky for up
-  /// to 1,000 parameters, lbfgs for an L1 penalty, and else newton-cg. Empty: no solver.
+  /// "newton-cg", "trust-region", "newton-cholesky", "coordinate-descent", "sag", "saga",
+  /// "dual-coordinate-descent" (see docs/solvers.md), or "auto", which takes newton-cholesky for up
+  /// to 1,000 parameters, coordinate-descent-or-lbfgs for an L1 penalty, and else newton-cg. Empty:
+  /// no solver.
   std::string solver{};
   double tol = 1e-4;
   int64_t max_iter = 1000;

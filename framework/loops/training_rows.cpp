@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/format.h>
+
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 
@@ -97,6 +99,18 @@ void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
       }
     }
   }
+}
+
+std::string TrainingRows::reason_against_copies() const {
+  const auto ranks = parts_.strategy.rank_share().world_size;
+  if (ranks > 1) return fmt::format("training rows that {} ranks share", ranks);
+  for (const auto& loader : loaders_) {
+    if (loader.options().transform) return "training rows that a transform changes in each pass";
+    if (!find_in_memory(loader.shared_dataset()).tensors) {
+      return "training rows that aren't in memory (a stream)";
+    }
+  }
+  return {};
 }
 
 void TrainingRows::sum(torch::Tensor& values) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
@@ -22,6 +23,7 @@ class TrainingRows final : public RowSource {
 
   void pass(c10::function_ref<void(const Batch& batch)> use) override;
   void sum(torch::Tensor& values) override;
+  std::string reason_against_copies() const override;
 
  private:
   bool find_in_place();

@@ -358,6 +358,37 @@ torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
   return joined(at::cat({result.narrow(1, 0, features_).flatten(), result.select(1, features_)}));
 }
 
+LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_products) {
+  if (problem_) return problem_.get();
+  reason = rows_.reason_against_copies();
+  if (!reason.empty()) return nullptr;
+  if (kept_.empty()) pass([](const Block& /*block*/) {});
+  if (own_rows_ * static_cast<double>(features_ * outputs_) > static_cast<double>(most_products)) {
+    reason = "training rows that are too many to be copied";
+    return nullptr;
+  }
+  std::vector<torch::Tensor> targets;
+  std::vector<torch::Tensor> weights;
+  for (const auto& kept : kept_) {
+    targets.push_back(kept.targets);
+    weights.push_back(kept.weights);
+  }
+  auto problem = std::make_unique<LinearProblem>();
+  problem->kind = loss_.kind;
+  problem->features = features_;
+  problem->outputs = outputs_;
+  problem->l1 = loss_.l1_strength;
+  problem->l2 = loss_.l2_strength;
+  problem->targets = at::cat(targets);
+  problem->weights = at::cat(weights);
+  problem->weights.div_(problem->weights.sum());
+  problem->weight_at = weight_at_;
+  problem->bias_at = bias_at_;
+  problem->set_rows(read_row_entries(rows_, features_));
+  problem_ = std::move(problem);
+  return problem_.get();
+}
+
 bool LinearObjective::raise_precision() {
   if (precise_) return false;
   precise_ = true;

@@ -8,6 +8,7 @@
 
 #include <levin/framework/solvers/kronecker.h>
 #include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/solvers/linear_problem.h>
 #include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/row_products.h>
 #include <levin/framework/solvers/row_source.h>
@@ -42,6 +43,7 @@ class LinearObjective final : public Objective {
   torch::Tensor precondition(const torch::Tensor& vector) override;
   double noise() const override { return precise_ ? 1e-14 : 1e-9; }
   bool raise_precision() override;
+  LinearProblem* linear(std::string& reason, int64_t most_products) override;
 
  private:
   struct Part;
@@ -92,6 +94,7 @@ class LinearObjective final : public Objective {
   std::optional<Eigenbasis> row_basis_;
   std::optional<KroneckerInverse> kronecker_;
   torch::Tensor diagonal_;
+  std::unique_ptr<LinearProblem> problem_;
 };
 
 }  // namespace levin

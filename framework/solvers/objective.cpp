@@ -15,6 +15,11 @@ torch::Tensor Objective::hessian() {
   return hessian;
 }
 
+LinearProblem* Objective::linear(std::string& reason, int64_t /*most_products*/) {
+  reason = "a loss that isn't known to be linear in the parameters (Module::linear_loss)";
+  return nullptr;
+}
+
 torch::Tensor Objective::precondition(const torch::Tensor& vector) {
   const auto diagonal = curvature_diagonal();
   return diagonal.defined() ? vector / diagonal.clamp_min(1e-12) : vector.clone();

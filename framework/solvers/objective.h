@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
+
+struct LinearProblem;
 
 /// What a Solver minimises, over all training rows of all ranks:
 ///
@@ -50,6 +53,12 @@ class Objective {
   /// Makes later calls compute with more digits. Returns false if there are none to be had. The
   /// solver then has to call `evaluate` again.
   virtual bool raise_precision() { return false; }
+
+  /// Returns the rows and the loss themselves, for solvers that look at single rows or single
+  /// features. Returns null if that can't be done, and writes to `reason` what stands against it:
+  /// "a loss that ...". The first call takes a few passes over the rows, and copies them if their
+  /// number times that of the weights is at most `most_products`.
+  virtual LinearProblem* linear(std::string& reason, int64_t most_products);
 };
 
 }  // namespace levin

@@ -8,9 +8,12 @@
 #include <levin/framework/optimizers/rmsprop.h>
 #include <levin/framework/optimizers/schedulers.h>
 #include <levin/framework/optimizers/sgd.h>
+#include <levin/framework/solvers/coordinate_descent.h>
+#include <levin/framework/solvers/dual_coordinate_descent.h>
 #include <levin/framework/solvers/newton_cg.h>
 #include <levin/framework/solvers/newton_cholesky.h>
 #include <levin/framework/solvers/quasi_newton.h>
+#include <levin/framework/solvers/saga.h>
 
 namespace levin {
 
@@ -29,6 +32,14 @@ const OptimizerList& shipped_optimizers() {
     list.add<NewtonCG>("newton-cg", "a solver: Newton steps by conjugate gradients");
     list.add<TrustRegionNewton>("trust-region", "a solver: Newton steps within a trust region");
     list.add<NewtonCholesky>("newton-cholesky", "a solver: Newton steps, for few parameters");
+    list.add<CoordinateDescent>("coordinate-descent",
+                                "a solver: one weight at a time; for L1 penalties");
+    list.add<CoordinateDescentOrQuasiNewton>(
+        "coordinate-descent-or-lbfgs", "a solver: coordinate-descent where possible, else lbfgs");
+    list.add<DualCoordinateDescent>("dual-coordinate-descent",
+                                    "a solver: one row at a time; for L2 penalties");
+    list.add<SAG>("sag", "a solver: steps by single rows and their average gradient");
+    list.add<SAGA>("saga", "a solver: as sag, for all penalties");
     return list;
   }();
   return optimizers;

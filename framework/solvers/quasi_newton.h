@@ -29,7 +29,7 @@ Fields describe(QuasiNewtonOptions& options);
 ///
 /// Liu and Nocedal, doi:10.1007/BF01589116; Andrew and Gao, "Scalable training of L1-regularized
 /// log-linear models", 2007.
-class QuasiNewton final : public Solver {
+class QuasiNewton : public Solver {
  public:
   using Options = QuasiNewtonOptions;
   /// Minimises over `parameters`. Throws ConfigError for options that are out of range.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include <c10/util/FunctionRef.h>
 
@@ -19,6 +20,10 @@ class RowSource {
   virtual void pass(c10::function_ref<void(const Batch& batch)> use) = 0;
   /// Adds up `values`, float64 on the CPU, over all ranks in place. A collective.
   virtual void sum(torch::Tensor& values) = 0;
+  /// Why this process can't keep copies of all training rows and use them instead of further
+  /// passes: "training rows that are ...". Empty if it can: the rows are in memory already, the
+  /// same in each pass, and all of them are this rank's.
+  virtual std::string reason_against_copies() const { return {}; }
 };
 
 }  // namespace levin

@@ -11,6 +11,13 @@
 
 namespace levin {
 
+Fields describe(SolverOptions& o) {
+  return fields_of<SolverOptions>({
+      {"tol", &o.tol, "converged if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
+  });
+}
+
 void validate(const SolverOptions& options) {
   check_above_zero("tol", options.tol);
   check_option(options.max_iter >= 1, "max_iter", options.max_iter, "must be at least 1");
@@ -42,6 +49,26 @@ torch::Tensor Solver::least_subgradient(const Objective& objective, const torch:
   return at::where(point == 0.0, at_zero, gradient + l1 * point.sign());
 }
 
+bool Solver::move_to(Objective& objective, torch::Tensor next, bool must_descend) {
+  auto gradient = at::empty_like(gradient_);
+  const double value = with_l1(objective, next, objective.evaluate(next, gradient));
+  if (must_descend) {
+    const double rounding = 8.0 * std::numeric_limits<double>::epsilon() * std::abs(value_);
+    const auto largest = [&](const torch::Tensor& point, const torch::Tensor& smooth) {
+      return least_subgradient(objective, point, smooth).abs().max().item<double>();
+    };
+    const bool is_lower = value <= value_ - rounding;
+    const bool is_same = value <= value_ + rounding;
+    if (!is_lower && !(is_same && largest(next, gradient) < largest(point_, gradient_))) {
+      return false;
+    }
+  }
+  point_ = std::move(next);
+  gradient_ = std::move(gradient);
+  value_ = value;
+  return true;
+}
+
 void Solver::evaluate(Objective& objective) {
   value_ = with_l1(objective, point_, objective.evaluate(point_, gradient_));
   gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
@@ -52,13 +79,16 @@ void Solver::evaluate(Objective& objective) {
       "look for very large numbers among the features, and scale them (standardize: true)");
 }
 
+void Solver::check(Objective& objective) {
+  if (!objective.l1().defined() || takes_l1()) return;
+  throw ConfigError::conflict(
+      fmt::format("an L1 penalty with {}, which needs a smooth objective", name()),
+      "set l1_strength to 0, or use coordinate-descent, saga or lbfgs");
+}
+
 void Solver::iterate(Objective& objective) {
   const at::NoGradGuard no_grad;
-  if (objective.l1().defined() && !takes_l1()) {
-    throw ConfigError::conflict(
-        fmt::format("an L1 penalty with {}, which needs a smooth objective", name()),
-        "set l1_strength to 0, or use lbfgs");
-  }
+  check(objective);
   if (!point_.defined()) {
     std::vector<torch::Tensor> flat;
     for (const auto& p : stepped()) flat.push_back(p.detach().to(at::kCPU, at::kDouble).flatten());

@@ -20,6 +20,7 @@ struct SolverOptions {
   int64_t max_iter = 1000;
 };
 
+Fields describe(SolverOptions& options);
 /// Throws ConfigError, naming the option, if a value is out of range.
 void validate(const SolverOptions& options);
 
@@ -70,6 +71,8 @@ class Solver : public Optimizer {
   /// Goes from `point_`, with `value_` and `gradient_`, to a better one and sets the three. Returns
   /// false if it found none; they are then as they were. The objective was evaluated at `point_`.
   virtual bool advance(Objective& objective) = 0;
+  /// Throws ConfigError if the solver can't minimise this objective, before anything is changed.
+  virtual void check(Objective& objective);
   /// Whether the solver can take L1 penalties; by default it can't.
   virtual bool takes_l1() const { return false; }
   /// Adds the state of the method to `state`, and takes it back.
@@ -78,6 +81,9 @@ class Solver : public Optimizer {
   /// Forgets what was learned of the objective, after its precision was raised.
   virtual void restart() {}
 
+  /// Goes to `next`, by one evaluation there. Returns false, and stays, if `must_descend` and that
+  /// is no better point: F is higher or, to rounding, the same with a larger gradient.
+  bool move_to(Objective& objective, torch::Tensor next, bool must_descend);
   /// F = f + L1 at `point`, of which f and its gradient are given.
   static double with_l1(const Objective& objective, const torch::Tensor& point, double value);
   /// The subgradient of F of least size, [size].

@@ -1,0 +1,72 @@
+#include <levin/framework/solvers/coordinate_descent.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <levin/framework/optimizers/checks.h>
+#include <levin/framework/solvers/coordinate_model.h>
+
+namespace levin {
+
+Fields describe(CoordinateDescentOptions& o) {
+  return fields_of<CoordinateDescentOptions>({
+      {"tol", &o.tol, "converged if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
+      {"max_sweeps", &o.max_sweeps, "the most sweeps over the features in an iteration"},
+  });
+}
+
+CoordinateDescent::CoordinateDescent(std::vector<torch::Tensor> parameters,
+                                     CoordinateDescentOptions options)
+    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+      options_(options) {
+  check_option(options_.max_sweeps >= 1, "max_sweeps", options_.max_sweeps, "must be at least 1");
+}
+
+namespace {
+
+/// One iteration; false if no better point was found.
+bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point, double tol,
+                            int64_t most_sweeps) {
+  CoordinateModel model(problem, point);
+  // Far from the minimum, an exact step of the model is of little use; near it, it is.
+  const bool is_exact = problem.kind == LinearLoss::Kind::squared;
+  const double share = is_exact ? 0.0 : std::min(0.1, std::sqrt(model.violation()));
+  model.minimise(std::max(share * model.violation(), 0.3 * tol), most_sweeps);
+  const double promised = model.promised();
+  if (!(promised < 0.0)) return false;
+  const double rounding =
+      8.0 * std::numeric_limits<double>::epsilon() * std::abs(model.objective());
+  constexpr int kMostTrials = 40;
+  double step = 1.0;
+  for (int trial = 0; trial < kMostTrials; ++trial, step *= 0.5) {
+    if (model.objective_at(step) > model.objective() + 0.01 * step * promised + rounding) continue;
+    point = model.point_at(step);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool CoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& point) {
+  return descend_by_coordinates(problem, point, options_.tol, options_.max_sweeps);
+}
+
+CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
+    std::vector<torch::Tensor> parameters, SolverOptions options)
+    : QuasiNewton(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}) {}
+
+bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
+  constexpr int64_t kMostProducts = int64_t{1} << 26;  // beyond, lbfgs's threads are faster
+  std::string reason;
+  auto* problem = objective.linear(reason, kMostProducts);
+  if (problem == nullptr) return QuasiNewton::advance(objective);
+  auto point = problem->from_flat(point_);
+  return descend_by_coordinates(*problem, point, Solver::options().tol,
+                                CoordinateDescentOptions{}.max_sweeps) &&
+         move_to(objective, problem->to_flat(point), /*must_descend=*/true);
+}
+
+}  // namespace levin

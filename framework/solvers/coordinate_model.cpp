@@ -1,0 +1,255 @@
+#include <levin/framework/solvers/coordinate_model.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/Functions.h>
+
+#include <levin/framework/solvers/row_losses.h>
+
+namespace levin {
+namespace {
+
+/// [rows, columns] to [columns, rows].
+std::vector<double> transposed_numbers(const std::vector<double>& from, int64_t rows,
+                                       int64_t columns) {
+  std::vector<double> to(from.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < columns; ++k) {
+      to[static_cast<size_t>(k * rows + i)] = from[static_cast<size_t>(i * columns + k)];
+    }
+  }
+  return to;
+}
+
+/// The subgradient of least size of an entry: `slope` is the derivative of what is smooth.
+double least_slope(double slope, double value, double l1) {
+  if (value > 0.0) return slope + l1;
+  if (value < 0.0) return slope - l1;
+  return slope - std::clamp(slope, -l1, l1);
+}
+
+double shrunk(double value, double by) {
+  return value > by ? value - by : value < -by ? value + by : 0.0;
+}
+
+}  // namespace
+
+CoordinateModel::CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point)
+    : problem_(problem),
+      features_(problem.by_feature()),
+      rows_(problem.rows()),
+      columns_(problem.features + (problem.has_bias() ? 1 : 0)) {
+  if (problem.has_bias()) ones_.assign(static_cast<size_t>(rows_), 1.0);
+  for (int64_t j = 0; j < columns_; ++j) {
+    for (int64_t k = 0; k < problem.outputs; ++k) all_.push_back({.feature = j, .output = k});
+  }
+  const auto* weight = point.weight.const_data_ptr<double>();
+  const auto* bias = point.bias.const_data_ptr<double>();
+  start_.resize(all_.size());
+  for (const auto& at : all_) {
+    start_[index(at)] =
+        is_bias(at.feature) ? bias[at.output] : weight[at.output * problem.features + at.feature];
+  }
+  now_ = start_;
+  set_outputs();
+  set_loss();
+  set_derivatives();
+}
+
+Entries CoordinateModel::column(int64_t feature) const {
+  if (!is_bias(feature)) return features_.at(feature);
+  return {.values = ones_.data(), .indices = nullptr, .count = rows_};
+}
+
+void CoordinateModel::set_outputs() {
+  outputs_.assign(static_cast<size_t>(problem_.outputs * rows_), 0.0);
+  for (const auto& at : all_) {
+    const double entry = start_[index(at)];
+    if (entry == 0.0) continue;
+    double* outputs = of_output(outputs_, at.output);
+    for_each_entry(column(at.feature), [&](double x, int64_t i) { outputs[i] += entry * x; });
+  }
+}
+
+/// The objective where the outputs are `outputs`, [outputs, rows], and weight and bias `point`.
+double CoordinateModel::objective_of(const std::vector<double>& outputs,
+                                     const std::vector<double>& point,
+                                     std::vector<double>* residual,
+                                     std::vector<double>* share) const {
+  const auto by_row = transposed_numbers(outputs, problem_.outputs, rows_);
+  std::vector<double> gradient(by_row.size());
+  std::vector<double> probability(by_row.size());
+  double sum = row_losses(problem_.kind,
+                          {.outputs = by_row.data(),
+                           .rows = rows_,
+                           .count = problem_.outputs,
+                           .targets = problem_.targets.const_data_ptr<double>(),
+                           .weights = problem_.weights.const_data_ptr<double>()},
+                          gradient.data(), probability.data());
+  if (residual != nullptr) *residual = transposed_numbers(gradient, rows_, problem_.outputs);
+  if (share != nullptr) *share = transposed_numbers(probability, rows_, problem_.outputs);
+  for (const auto& at : all_) {
+    const double entry = point[index(at)];
+    if (!is_bias(at.feature)) sum += problem_.l1 * std::abs(entry) + problem_.l2 * entry * entry;
+  }
+  return sum;
+}
+
+void CoordinateModel::set_loss() {
+  objective_ = objective_of(outputs_, start_, &residual_, &share_);
+  const auto* weights = problem_.weights.const_data_ptr<double>();
+  curvature_.resize(outputs_.size());
+  for (int64_t k = 0; k < problem_.outputs; ++k) {
+    const double* share = of_output(share_, k);
+    double* curvature = of_output(curvature_, k);
+    for (int64_t i = 0; i < rows_; ++i) {
+      curvature[i] = weights[i] * (problem_.kind == LinearLoss::Kind::squared
+                                       ? 2.0 / static_cast<double>(problem_.outputs)
+                                   : is_coupled() ? share[i]
+                                                  : share[i] * (1.0 - share[i]));
+    }
+  }
+  change_.assign(outputs_.size(), 0.0);
+  if (is_coupled()) mean_change_.assign(static_cast<size_t>(rows_), 0.0);
+}
+
+void CoordinateModel::set_derivatives() {
+  first_.resize(all_.size());
+  second_.resize(all_.size());
+  for (const auto& at : all_) {
+    const double* residual = of_output(residual_, at.output);
+    double& first = first_[index(at)];
+    first = sum_over(column(at.feature), [&](double v, int64_t i) { return v * residual[i]; });
+    const double entry = start_[index(at)];
+    const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
+    const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+    const double slope = std::abs(least_slope(first + 2.0 * l2 * entry, entry, l1));
+    violation_ = std::max(violation_, slope);
+    if (entry != 0.0 || slope > 0.0) working_.push_back(at);
+  }
+  for (const auto& at : working_) {
+    const auto x = column(at.feature);
+    const double* curvature = of_output(curvature_, at.output);
+    const double* share = of_output(share_, at.output);
+    const auto coupled = [&](double v, int64_t i) {
+      return v * v * curvature[i] * (1.0 - share[i]);
+    };
+    const auto single = [&](double v, int64_t i) { return v * v * curvature[i]; };
+    second_[index(at)] = is_coupled() ? sum_over(x, coupled) : sum_over(x, single);
+  }
+}
+
+/// What a change of the outputs adds to the derivative of the model's loss.
+double CoordinateModel::slope(const Entries& x, int64_t output,
+                              const std::vector<double>& all_changes,
+                              const std::vector<double>& mean_change) const {
+  const double* curvature = of_output(curvature_, output);
+  const double* change = of_output(all_changes, output);
+  if (!is_coupled()) {
+    return sum_over(x, [&](double v, int64_t i) { return v * curvature[i] * change[i]; });
+  }
+  const double* mean = mean_change.data();
+  return sum_over(x, [&](double v, int64_t i) { return v * curvature[i] * (change[i] - mean[i]); });
+}
+
+/// The derivative of the model with respect to an entry, without the L1 penalty.
+double CoordinateModel::gradient(const Coordinate& at) const {
+  const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+  return first_[index(at)] + slope(column(at.feature), at.output, change_, mean_change_) +
+         2.0 * l2 * now_[index(at)];
+}
+
+/// Minimises the model over one entry. Returns the size of its subgradient before that.
+double CoordinateModel::update(const Coordinate& at) {
+  const auto x = column(at.feature);
+  const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
+  const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+  double& now = now_[index(at)];
+  const double before = now;
+  const double first = gradient(at);
+  const double violation = std::abs(least_slope(first, before, l1));
+  if (violation == 0.0) return 0.0;
+  const double second = second_[index(at)] + 2.0 * l2;
+  constexpr double kNone = 1e-300;  // no curvature: the feature is the same in all rows
+  if (second < kNone && l1 == 0.0) return 0.0;
+  now = second < kNone ? 0.0 : shrunk(second * before - first, l1) / second;
+  const double step = now - before;
+  if (step == 0.0) return violation;
+  if (l1 > 0.0 && (now == 0.0 || before == 0.0 || (now > 0.0) != (before > 0.0))) ++sign_changes_;
+  double* change = of_output(change_, at.output);
+  if (!is_coupled()) {
+    for_each_entry(x, [&](double v, int64_t i) { change[i] += step * v; });
+    return violation;
+  }
+  double* mean = mean_change_.data();
+  const double* share = of_output(share_, at.output);
+  for_each_entry(x, [&](double v, int64_t i) {
+    change[i] += step * v;
+    mean[i] += step * v * share[i];
+  });
+  return violation;
+}
+
+double CoordinateModel::sweep(const std::vector<Coordinate>& coordinates) {
+  double worst = 0.0;
+  sign_changes_ = 0;
+  for (const auto& at : coordinates) worst = std::max(worst, update(at));
+  return worst;
+}
+
+void CoordinateModel::minimise(double tolerance, int64_t most_sweeps) {
+  constexpr int64_t kSweeps = 10;  // before the active entries are solved for at once
+  for (int64_t sweeps = 0; sweeps < most_sweeps;) {
+    const int64_t end = std::min(sweeps + kSweeps, most_sweeps);
+    for (; sweeps < end; ++sweeps) {
+      if (sweep(working_) <= tolerance) return;
+    }
+    std::vector<Coordinate> active;
+    for (const auto& at : working_) {
+      const bool has_l1 = !is_bias(at.feature) && problem_.l1 > 0.0;
+      if (now_[index(at)] != 0.0 || !has_l1) active.push_back(at);
+    }
+    if (sign_changes_ == 0) solve(active, 0.3 * tolerance);
+  }
+}
+
+double CoordinateModel::promised() const {
+  double sum = 0.0;
+  for (const auto& at : all_) {
+    const double before = start_[index(at)];
+    const double after = now_[index(at)];
+    sum += first_[index(at)] * (after - before);
+    if (is_bias(at.feature)) continue;
+    sum += problem_.l1 * (std::abs(after) - std::abs(before)) +
+           2.0 * problem_.l2 * before * (after - before);
+  }
+  return sum;
+}
+
+double CoordinateModel::objective_at(double step) const {
+  auto outputs = outputs_;
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] += step * change_[i];
+  auto point = start_;
+  for (size_t j = 0; j < point.size(); ++j) point[j] += step * (now_[j] - start_[j]);
+  return objective_of(outputs, point, nullptr, nullptr);
+}
+
+LinearProblem::Point CoordinateModel::point_at(double step) const {
+  auto weight = at::empty({problem_.outputs, problem_.features}, at::kDouble);
+  auto bias = at::zeros({problem_.outputs}, at::kDouble);
+  auto* weights = weight.mutable_data_ptr<double>();
+  for (const auto& at : all_) {
+    const size_t j = index(at);
+    // At a whole step, entries that became 0 are exactly 0.
+    const double entry = step == 1.0 ? now_[j] : start_[j] + step * (now_[j] - start_[j]);
+    if (is_bias(at.feature)) {
+      bias.mutable_data_ptr<double>()[at.output] = entry;
+    } else {
+      weights[at.output * problem_.features + at.feature] = entry;
+    }
+  }
+  return {std::move(weight), std::move(bias)};
+}
+
+}  // namespace levin

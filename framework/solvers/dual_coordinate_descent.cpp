@@ -1,0 +1,232 @@
+#include <levin/framework/solvers/dual_coordinate_descent.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+
+namespace levin {
+namespace {
+
+double sigmoid_of(double t) {
+  const double e = std::exp(-std::abs(t));
+  return t >= 0.0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
+}
+
+/// The root of t + margin + reach * (sigmoid(t) - sigmoid(start)), which rises with t.
+double dual_root(double start, double margin, double reach) {
+  const double share = sigmoid_of(start);
+  double low = -margin - reach * (1.0 - share);
+  double high = -margin + reach * share;
+  double t = std::clamp(start, low, high);
+  constexpr int kMost = 100;
+  for (int i = 0; i < kMost; ++i) {
+    const double s = sigmoid_of(t);
+    const double value = t + margin + reach * (s - share);
+    if (std::abs(value) <= 1e-15 * (1.0 + std::abs(margin))) break;
+    (value > 0.0 ? high : low) = t;
+    const double next = t - value / (1.0 + reach * s * (1.0 - s));
+    const double last = t;
+    t = next > low && next < high ? next : low + 0.5 * (high - low);
+    if (t == last) break;
+  }
+  return t;
+}
+
+}  // namespace
+
+/// A pass over all rows. With strength = 2 l2 and bounds C_i = weights_i / strength, the problem is
+///
+///     1/2 |W|^2 + sum_i C_i loss(W x_i + b),        W = sum_i a_i x_i,  a_i = -C_i loss'
+///
+/// and the bias b = multiplier + scale * sum_i a_i, as if each row had one more feature.
+class DualCoordinateDescent::Epoch {
+ public:
+  Epoch(DualCoordinateDescent& solver, LinearProblem& problem)
+      : problem_(problem),
+        rows_(problem.by_row()),
+        outputs_(problem.outputs),
+        is_logistic_(problem.kind == LinearLoss::Kind::logistic),
+        dual_(solver.dual_.mutable_data_ptr<double>()),
+        multiplier_(solver.multiplier_.mutable_data_ptr<double>()),
+        targets_(problem.targets.const_data_ptr<double>()),
+        weights_(problem.weights.const_data_ptr<double>()),
+        weight_(static_cast<size_t>(outputs_ * problem.features)),
+        sums_(static_cast<size_t>(outputs_)),
+        changes_(sums_.size()) {
+    double squares = 0.0;
+    for (int64_t i = 0; i < rows_.size(); ++i) {
+      squares_.push_back(sum_over(rows_.at(i), [](double x, int64_t) { return x * x; }));
+      squares += squares_.back();
+      for (int64_t k = 0; k < outputs_; ++k) move(i, k, variable(i, k));
+    }
+    if (problem.has_bias()) scale_ = std::max(squares / static_cast<double>(rows_.size()), 1e-12);
+    std::fill(changes_.begin(), changes_.end(), 0.0);
+  }
+
+  void run(KeyedGenerator& generator) {
+    std::vector<int64_t> order(static_cast<size_t>(rows_.size()));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    for (size_t left = order.size(); left > 0; --left) {
+      std::swap(order[left - 1], order[generator.below(left)]);
+      const int64_t i = order[left - 1];
+      for (int64_t k = 0; k < outputs_; ++k) update(i, k);
+    }
+  }
+
+  LinearProblem::Point point() const {
+    auto weight = at::empty({outputs_, problem_.features}, at::kDouble);
+    auto bias = at::empty({outputs_}, at::kDouble);
+    std::copy(weight_.begin(), weight_.end(), weight.mutable_data_ptr<double>());
+    for (int64_t k = 0; k < outputs_; ++k) bias.mutable_data_ptr<double>()[k] = bias_of(k);
+    return {std::move(weight), std::move(bias)};
+  }
+
+  /// Raises the multipliers of the outputs whose variables have all but ceased to change, compared
+  /// with how far their sum is from 0.
+  void raise_multipliers() {
+    if (!problem_.has_bias()) return;
+    for (int64_t k = 0; k < outputs_; ++k) {
+      const double sum = sums_[static_cast<size_t>(k)];
+      if (changes_[static_cast<size_t>(k)] <= 0.1 * std::abs(sum)) multiplier_[k] += scale_ * sum;
+    }
+  }
+
+ private:
+  double bound(int64_t i) const { return weights_[i] / (2.0 * problem_.l2); }
+  double sign(int64_t i) const { return targets_[i] > 0.5 ? 1.0 : -1.0; }
+  double variable(int64_t i, int64_t k) const {
+    const double dual = dual_[i * outputs_ + k];
+    return is_logistic_ ? sign(i) * bound(i) * sigmoid_of(dual) : dual;
+  }
+  double bias_of(int64_t k) const {
+    return problem_.has_bias() ? multiplier_[k] + scale_ * sums_[static_cast<size_t>(k)] : 0.0;
+  }
+
+  /// Adds `step` to a variable's part in the weight and the bias.
+  void move(int64_t i, int64_t k, double step) {
+    double* w = weight_.data() + k * problem_.features;
+    for_each_entry(rows_.at(i), [&](double x, int64_t j) { w[j] += step * x; });
+    sums_[static_cast<size_t>(k)] += step;
+    changes_[static_cast<size_t>(k)] += std::abs(step);
+  }
+
+  /// Minimises the dual over one variable.
+  void update(int64_t i, int64_t k) {
+    const double most = bound(i);
+    if (most == 0.0) return;  // the row has no weight
+    const double* w = weight_.data() + k * problem_.features;
+    const double output =
+        bias_of(k) + sum_over(rows_.at(i), [&](double x, int64_t j) { return x * w[j]; });
+    const double square = squares_[static_cast<size_t>(i)] + scale_;
+    double& dual = dual_[i * outputs_ + k];
+    if (is_logistic_) {
+      const double before = sigmoid_of(dual);
+      dual = dual_root(dual, sign(i) * output, square * most);
+      move(i, k, sign(i) * most * (sigmoid_of(dual) - before));
+    } else {
+      const double softness = static_cast<double>(outputs_) / (2.0 * most);
+      const double error = targets_[i * outputs_ + k] - output;
+      const double step = (error - softness * dual) / (square + softness);
+      dual += step;
+      move(i, k, step);
+    }
+  }
+
+  LinearProblem& problem_;
+  const EntryLists& rows_;
+  int64_t outputs_;
+  bool is_logistic_;
+  double scale_ = 0.0;
+  double* dual_;
+  double* multiplier_;
+  const double* targets_;
+  const double* weights_;
+  std::vector<double> weight_;   // [outputs, features]
+  std::vector<double> sums_;     // [outputs]: of the variables
+  std::vector<double> changes_;  // [outputs]: of the sizes of their steps
+  std::vector<double> squares_;  // [rows]: |x|^2
+};
+
+Fields describe(DualCoordinateDescentOptions& o) {
+  return fields_of<DualCoordinateDescentOptions>({
+      {"tol", &o.tol, "converged if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
+      {"seed", &o.seed, "determines the order of the rows"},
+  });
+}
+
+DualCoordinateDescent::DualCoordinateDescent(std::vector<torch::Tensor> parameters,
+                                             DualCoordinateDescentOptions options)
+    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+      options_(options) {}
+
+void DualCoordinateDescent::check_problem(const LinearProblem& problem) const {
+  if (problem.kind == LinearLoss::Kind::softmax) {
+    throw ConfigError::conflict(
+        "dual-coordinate-descent with a softmax loss",
+        "it is for the logistic loss of two classes and the squared loss; use lbfgs, newton-cg or "
+        "saga");
+  }
+  if (problem.l2 == 0.0) {
+    throw ConfigError::conflict(
+        "dual-coordinate-descent without an L2 penalty, which the dual problem needs",
+        "set l2_strength above 0, or use lbfgs, newton-cg or coordinate-descent");
+  }
+}
+
+/// Sets the dual variables to those that belong to the point; if that is 0, to small ones, from
+/// which fewer steps are needed.
+void DualCoordinateDescent::begin(LinearProblem& problem, const LinearProblem::Point& point) {
+  multiplier_ = point.bias.clone();
+  const bool is_logistic = problem.kind == LinearLoss::Kind::logistic;
+  constexpr double kSmall = -7.0;  // a thousandth of the bound
+  dual_ = at::full({problem.rows(), problem.outputs}, is_logistic ? kSmall : 0.0, at::kDouble);
+  if (point.weight.count_nonzero().item<int64_t>() == 0) return;
+  const auto& rows = problem.by_row();
+  const auto* targets = problem.targets.const_data_ptr<double>();
+  auto* dual = dual_.mutable_data_ptr<double>();
+  for (int64_t i = 0; i < problem.rows(); ++i) {
+    for (int64_t k = 0; k < problem.outputs; ++k, ++dual) {
+      const double* w = point.weight.const_data_ptr<double>() + k * problem.features;
+      const double output = point.bias.const_data_ptr<double>()[k] +
+                            sum_over(rows.at(i), [&](double x, int64_t j) { return x * w[j]; });
+      const double factor = problem.weights.const_data_ptr<double>()[i] /
+                            (problem.l2 * static_cast<double>(problem.outputs));
+      *dual = is_logistic ? (targets[i] > 0.5 ? -output : output)
+                          : factor * (targets[i * problem.outputs + k] - output);
+    }
+  }
+}
+
+bool DualCoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& point) {
+  if (!dual_.defined() || dual_.size(0) != problem.rows()) begin(problem, point);
+  KeyedGenerator generator(static_cast<uint64_t>(options_.seed),
+                           static_cast<uint64_t>(iterations()));
+  Epoch epoch(*this, problem);
+  epoch.run(generator);
+  point = epoch.point();
+  epoch.raise_multipliers();
+  return true;
+}
+
+void DualCoordinateDescent::save(StateDict& state) const {
+  if (!dual_.defined()) return;
+  state.values["seed"] = options_.seed;
+  state.tensors["dual"] = dual_;
+  state.tensors["multiplier"] = multiplier_;
+}
+
+void DualCoordinateDescent::load(const StateDict& state) {
+  if (state.tensors.count("dual") == 0) return;
+  options_.seed = state.values.at("seed").as_int();
+  dual_ = state.tensor("dual").to(at::kCPU, at::kDouble).clone();
+  multiplier_ = state.tensor("multiplier").to(at::kCPU, at::kDouble).clone();
+}
+
+}  // namespace levin

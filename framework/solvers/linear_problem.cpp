@@ -1,0 +1,111 @@
+#include <levin/framework/solvers/linear_problem.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <ATen/Functions.h>
+
+namespace levin {
+
+void LinearProblem::set_rows(EntryLists lists) {
+  if (has_bias() && !lists.is_sparse()) {
+    std::vector<double> means(static_cast<size_t>(features));
+    const auto* weight = weights.const_data_ptr<double>();
+    for (int64_t i = 0; i < rows(); ++i) {
+      for_each_entry(lists.at(i), [&](double value, int64_t j) {
+        means[static_cast<size_t>(j)] += weight[i] * value;
+      });
+    }
+    lists.subtract(means);
+    means_ = at::empty({features}, at::kDouble);
+    std::copy(means.begin(), means.end(), means_.mutable_data_ptr<double>());
+  }
+  by_row_ = std::move(lists);
+}
+
+const EntryLists& LinearProblem::by_row() {
+  if (!by_row_) by_row_ = by_feature_->transposed();
+  return *by_row_;
+}
+
+/// Drops the lists of rows: a solver goes through the one or the other.
+const EntryLists& LinearProblem::by_feature() {
+  if (by_feature_) return *by_feature_;
+  by_feature_ = by_row_->transposed();
+  by_row_.reset();
+  return *by_feature_;
+}
+
+LinearProblem::Point LinearProblem::from_flat(const torch::Tensor& flat) const {
+  auto weight = flat.narrow(0, weight_at, outputs * features).view({outputs, features}).clone();
+  auto bias =
+      has_bias() ? flat.narrow(0, bias_at, outputs).clone() : at::zeros({outputs}, at::kDouble);
+  if (means_.defined()) bias.add_(weight.mv(means_));
+  return {std::move(weight), std::move(bias)};
+}
+
+torch::Tensor LinearProblem::to_flat(const Point& point) const {
+  auto flat = at::empty({outputs * features + (has_bias() ? outputs : 0)}, at::kDouble);
+  flat.narrow(0, weight_at, outputs * features).copy_(point.weight.flatten());
+  if (!has_bias()) return flat;
+  const auto bias = flat.narrow(0, bias_at, outputs);
+  bias.copy_(point.bias);
+  if (means_.defined()) bias.sub_(point.weight.mv(means_));
+  return flat;
+}
+
+namespace {
+
+/// Calls `use` for blocks of dense float64 rows, until all rows were passed.
+void for_dense_blocks(RowSource& source, int64_t features,
+                      c10::function_ref<void(const torch::Tensor& x)> use) {
+  constexpr int64_t kBlock = 1024;
+  source.pass([&](const Batch& batch) {
+    const Rows& rows = batch.input_rows();
+    for (int64_t first = 0; first < rows.size(); first += kBlock) {
+      const int64_t count = std::min(kBlock, rows.size() - first);
+      use(rows.narrow(first, count)
+              .tensor()
+              .reshape({count, features})
+              .to(at::kCPU, at::kDouble)
+              .contiguous());
+    }
+  });
+}
+
+}  // namespace
+
+EntryLists read_row_entries(RowSource& rows, int64_t features) {
+  int64_t present = 0;
+  int64_t count = 0;
+  for_dense_blocks(rows, features, [&](const torch::Tensor& x) {
+    present += x.count_nonzero().item<int64_t>();
+    count += x.size(0);
+  });
+  constexpr int64_t kFew = 1'000'000;  // numbers that are kept dense whatever they are
+  constexpr int64_t kShare = 5;        // an entry takes as long as so many dense numbers
+  const bool is_sparse = count * features > kFew && present * kShare < count * features;
+  std::vector<double> values;
+  values.reserve(static_cast<size_t>(is_sparse ? present : count * features));
+  std::vector<int32_t> indices;
+  std::vector<int64_t> offsets{0};
+  for_dense_blocks(rows, features, [&](const torch::Tensor& x) {
+    const auto* data = x.const_data_ptr<double>();
+    if (!is_sparse) {
+      values.insert(values.end(), data, data + x.numel());
+      return;
+    }
+    for (int64_t i = 0; i < x.size(0); ++i) {
+      for (int64_t j = 0; j < features; ++j, ++data) {
+        if (*data == 0.0) continue;
+        values.push_back(*data);
+        indices.push_back(static_cast<int32_t>(j));
+      }
+      offsets.push_back(std::ssize(values));
+    }
+  });
+  if (!is_sparse) return {std::move(values), count, features};
+  return {std::move(values), std::move(indices), std::move(offsets), features};
+}
+
+}  // namespace levin

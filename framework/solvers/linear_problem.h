@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <levin/framework/solvers/entry_lists.h>
+#include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/solvers/row_source.h>
+
+namespace levin {
+
+/// A LinearLoss and all rows that it is about, in the memory of this process, for solvers that look
+/// at single rows or at single features:
+///
+///     F(W, b) = sum_i weights_i loss(W x_i + b, targets_i) + l1 * sum |W| + l2 * sum W^2
+///
+/// The features are float64 copies, dense or sparse, whichever is quicker. If the features are
+/// dense and there is a bias, each feature's mean is subtracted, which changes only what the bias
+/// is, and makes solvers converge much faster; `from_flat` and `to_flat` convert points.
+struct LinearProblem {
+  LinearLoss::Kind kind = LinearLoss::Kind::softmax;
+  int64_t features = 0;
+  int64_t outputs = 0;
+  double l1 = 0.0;
+  double l2 = 0.0;
+  /// [rows] classes, or [rows, outputs] values if the loss is squared.
+  torch::Tensor targets{};
+  /// [rows]: with the class weights, and of sum 1.
+  torch::Tensor weights{};
+  /// Where the weight and the bias begin in the flat point; -1: there is no bias.
+  int64_t weight_at = 0;
+  int64_t bias_at = -1;
+
+  /// A list for each row, or one for each feature, made when first asked for.
+  const EntryLists& by_row();
+  const EntryLists& by_feature();
+  /// Sets the features, a list for each row. Everything above has to be set before.
+  void set_rows(EntryLists lists);
+  int64_t rows() const { return weights.size(0); }
+
+  bool has_bias() const { return bias_at >= 0; }
+  /// W is [outputs, features] and b [outputs], 0 if there is no bias.
+  struct Point {
+    torch::Tensor weight;
+    torch::Tensor bias;
+  };
+  /// The point for these features of a flat point, in memory of its own, and the way back.
+  Point from_flat(const torch::Tensor& flat) const;
+  torch::Tensor to_flat(const Point& point) const;
+
+ private:
+  torch::Tensor means_;  // [features]: what was subtracted; undefined: nothing
+  std::optional<EntryLists> by_row_;
+  std::optional<EntryLists> by_feature_;
+};
+
+/// The features of all rows, in float64, a list for each row: sparse if so few of them differ from
+/// 0 that this is quicker. Rows that are sparse already would be copied here as they are. Two
+/// passes.
+EntryLists read_row_entries(RowSource& rows, int64_t features);
+
+}  // namespace levin
