@@ -26,12 +26,14 @@ import tempfile
 import time
 
 import plot_cpu_gpu
+import plot_solvers
 import report
+import solver_suite
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # The first four are cases of this file; startup also times report.COMMANDS. The others are programs
-# that measure on their own and print a text.
+# that measure on their own and print a text, except solvers, which solver_suite.py runs.
 SUITES = (
     "lr",
     "mlp",
@@ -45,6 +47,7 @@ SUITES = (
     "stream",
     "scaling",
     "failure",
+    "solvers",
 )
 MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -186,7 +189,7 @@ def run(command):
     result = json.loads(done.stdout.splitlines()[-1])
     if result.get("first_step_ns"):
         result["start_seconds"] = (result["first_step_ns"] - start) / 1e9
-    return result
+    return result | {"started_ns": start}
 
 
 def say(text):
@@ -394,9 +397,12 @@ def measure(options):
         "texts": {},
         "failures": dict(programs.missing),
     }
-    mnist = find_mnist(options, results) if {"lr", "mlp"} & set(suites) else None
+    needs_mnist = {"lr", "mlp", "solvers"} & set(suites)
+    mnist = find_mnist(options, results) if needs_mnist else None
     run_cases(suites, programs, mnist, options.rounds, results)
     run_texts(suites, options, results)
+    if "solvers" in suites:
+        solver_suite.run_solvers(options, mnist, run, say, results)
     return results
 
 
@@ -419,6 +425,8 @@ def main():
             plot = plot_cpu_gpu.draw(results["cpu_gpu"])
             (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
             written = ".md, .json and .svg"
+        for case, plot in plot_solvers.draw_all(results.get("solvers", [])):
+            (options.output / f"{name}-{case}.svg").write_text(plot, encoding="utf-8")
         say(f"written to {options.output / name}{written}")
 
 

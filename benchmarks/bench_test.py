@@ -11,7 +11,10 @@ import xml.etree.ElementTree
 
 import bench
 import plot_cpu_gpu
+import plot_solvers
 import report
+import solver_curves
+import solver_suite
 
 
 def record(case, program, index, seconds, **more):
@@ -358,6 +361,106 @@ class Plot(unittest.TestCase):
         self.assertEqual(times, ["2 ns", "1 \u00b5s", "250 \u00b5s", "1 s", "12 s", "4,321 s"])
         sizes = [plot_cpu_gpu.size_text(n) for n in (3.14, 128, 12345, 1234567)]
         self.assertEqual(sizes, ["3.1", "130", "12,000", "1,200,000"])
+
+
+def solver_run(program, points, index=0, ready=1.0, case="mnist, l2"):
+    return {"case": case, "program": program, "round": index, "ready": ready, "points": points}
+
+
+SKLEARN = "scikit-learn newton-cg", "scikit-learn lbfgs"
+
+
+class Solvers(unittest.TestCase):
+    def test_a_gap_is_reached_by_the_first_point_within_it(self):
+        best = 0.2
+        run = solver_run("Levin lbfgs", [[2.0, 0.25], [3.0, 0.201], [4.0, 0.3], [5.0, best]])
+        self.assertEqual(solver_curves.seconds_to(run, best * 1.01), 3.0)
+        self.assertEqual(solver_curves.seconds_to(run, best), 5.0)
+        self.assertIsNone(solver_curves.seconds_to(run, 0.19))
+        self.assertEqual(solver_curves.optimum([run], "mnist, l2"), best)
+        # A curve falls, and ends at the floor.
+        curve = solver_curves.gap_curve(run, best, 1e-9)
+        self.assertEqual([s for s, _ in curve], [2.0, 3.0, 5.0])
+        self.assertEqual(curve[-1][1], 1e-9)
+
+    def test_medians_are_of_rounds_that_all_got_there(self):
+        runs = [
+            solver_run("Levin lbfgs", [[s, 0.2 * 1.001], [s + 1, 0.2]], index, ready=0.5)
+            for index, s in enumerate((2.0, 7.0, 3.0))
+        ]
+        self.assertEqual(
+            solver_curves.medians(solver_curves.of(runs, "mnist, l2", "Levin lbfgs"), 0.2),
+            [(3.0, 2.5), (4.0, 3.5), (4.0, 3.5)],
+        )
+        runs[1]["points"].pop()
+        found = solver_curves.medians(solver_curves.of(runs, "mnist, l2", "Levin lbfgs"), 0.2)
+        self.assertEqual(found, [(3.0, 2.5), None, None])
+
+    def test_bounds_are_about_the_objective_at_which_newton_cg_ends(self):
+        newton_cg, lbfgs = SKLEARN
+        runs = [
+            solver_run("Levin newton-cg", [[1.0, 0.5], [3.0, 0.230009], [9.0, 0.2]]),
+            solver_run(newton_cg, [[10.0, 0.5], [20.0, 0.23]]),
+            solver_run(lbfgs, [[10.0, 0.5], [25.0, 0.3]]),  # was stopped before it got there
+        ]
+        self.assertEqual(solver_curves.bound_ratios(runs, newton_cg), [3 / 20])
+        self.assertEqual(solver_curves.bound_ratios(runs, lbfgs), [3 / 25])
+        checks = report.solver_checks(runs)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
+        runs[0]["points"] = [[1.0, 0.5]]
+        self.assertEqual(solver_curves.bound_ratios(runs, newton_cg), [float("inf")])
+        self.assertEqual(report.solver_checks(runs[:1])[0].verdict(), "not measured")
+        self.assertEqual(report.solver_checks([]), [])
+
+    def test_tables_show_every_program_of_every_case(self):
+        runs = [
+            solver_run("Levin lbfgs", [[2.0, 0.25], [3.0, 0.2]]),
+            solver_run(SKLEARN[1], [[4.0, 0.201]]),
+            solver_run("Levin sag", [[2.0, 0.1]], case="digits, l1"),
+        ]
+        text = report.markdown(results([], solvers=runs))
+        self.assertIn("### mnist, l2: optimum 0.200000000", text)
+        self.assertIn("| Levin lbfgs | 3.00 (2.00) | 3.00 (2.00) | 3.00 (2.00) | 0.0e+00 |", text)
+        self.assertIn(f"| {SKLEARN[1]} | 4.00 (3.00) | - | - | 5.0e-03 |", text)
+        self.assertIn("### digits, l1", text)
+        self.assertEqual(json.loads(report.as_json(results([], solvers=runs)))["solvers"], runs)
+
+    def test_close_points_are_thinned_but_never_the_ends(self):
+        points = [[1.0 + 0.001 * k, 1.0 / (k + 1)] for k in range(1, 1000)]
+        kept = solver_curves.thinned(points, 1.0)
+        self.assertEqual((kept[0], kept[-1]), (points[0], points[-1]))
+        self.assertLess(len(kept), 400)
+        for (before, _), (after, _) in zip(kept, kept[1:-1]):
+            self.assertGreaterEqual(after - 1.0, 1.01 * (before - 1.0))
+
+    def test_programs_only_get_problems_that_they_solve(self):
+        self.assertNotIn("liblinear", solver_suite.anchors("digits, l2"))
+        self.assertIn("liblinear", solver_suite.anchors("breast_cancer, l1"))
+        self.assertEqual(solver_suite.anchors("digits, l1"), ["saga"])
+        self.assertFalse(solver_suite.is_run("mnist, l2", "newton-cholesky", True, 0))
+        self.assertTrue(solver_suite.is_run("digits, l2", "newton-cholesky", True, 0))
+        self.assertIn(solver_curves.BOUND_CASE, solver_suite.CASES)
+
+    def test_the_plot_has_a_curve_in_each_panel_for_each_program(self):
+        programs = ["Levin lbfgs", *SKLEARN, "liblinear", "Levin newest"]
+        runs = [
+            solver_run(p, [[2.0 + k, 0.5], [3.0 + k, 0.2 + k * 1e-6]])
+            for k, p in enumerate(programs)
+        ]
+        ((name, plot),) = plot_solvers.draw_all(runs)
+        self.assertEqual(name, "mnist-l2")
+        root = xml.etree.ElementTree.fromstring(plot)
+        svg = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(len(root.findall(f"{svg}polyline")), 2 * len(programs))
+        texts = [node.text for node in root.iter(f"{svg}text")]
+        for program in programs:
+            self.assertEqual(texts.count(program), 1)
+        looks = {plot_solvers.look(program) for program in programs}
+        self.assertEqual(len(looks), len(programs))
+        width, height = float(root.get("width")), float(root.get("height"))
+        for node in root.findall(f"{svg}circle"):
+            self.assertTrue(0 < float(node.get("cx")) < width)
+            self.assertTrue(0 < float(node.get("cy")) < height)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import math
 import re
 import statistics
 
+import solver_curves
+
 TITLES = {
     "levin": "Levin",
     "hand_written": "hand-written LibTorch loop",
@@ -262,6 +264,21 @@ def sparse_checks(_text):
     return []  # how much of a row's time is spent waiting for memory depends on the machine
 
 
+def solver_checks(runs):
+    """The time until scikit-learn's newton-cg's objective on MNIST, beside that of its solvers."""
+    if not runs:
+        return []
+    return [
+        Check(
+            f"{solver_curves.BOUND_CASE}, to newton-cg's objective + 1e-5: "
+            f"{solver_curves.BOUND_SOLVER} / {anchor}",
+            limit,
+            Spread.of(solver_curves.bound_ratios(runs, anchor)),
+        )
+        for anchor, limit in solver_curves.BOUNDS
+    ]
+
+
 TEXTS = {
     "step_overhead": ("What the Trainer adds to a step", step_overhead_checks),
     "threads": ("Threads: the default beside 1, all and auto", threads_checks),
@@ -343,7 +360,7 @@ def make_checks(results, rounds):
         )
     for name, text in results["texts"].items():
         checks += TEXTS[name][1](text)
-    return checks
+    return checks + solver_checks(results.get("solvers", []))
 
 
 # --- the tables --------------------------------------------------------------------------------
@@ -441,6 +458,33 @@ def checks_table(checks):
     ]
 
 
+def solver_tables(runs):
+    if not runs:
+        return []
+    parts = [
+        "## Solvers: seconds to gaps of the objective\n\nThe gap is (objective - optimum) / optimum, "
+        "where the optimum is the best objective that any program found. Seconds from the start of "
+        "the process and, in parentheses, from when the data were read; medians of the rounds. A "
+        "dash: a round ended before. Each program has one thread. If scikit-learn's lbfgs was "
+        "stopped before it reached the objective of a bound, the bound's ratio is with the time "
+        "until then, and larger than the true one."
+    ]
+    for case in solver_curves.cases(runs):
+        best = solver_curves.optimum(runs, case)
+        rows = []
+        for program in solver_curves.programs(runs, case):
+            by_round = solver_curves.of(runs, case, program)
+            cells = [
+                "-" if pair is None else f"{number(pair[0])} ({number(pair[1])})"
+                for pair in solver_curves.medians(by_round, best)
+            ]
+            least = min(objective for r in by_round.values() for _, objective in r["points"])
+            rows.append([program, *cells, f"{(least - best) / best:.1e}"])
+        head = ["", *(f"{gap:.0e}" for gap in solver_curves.GAPS), "least gap"]
+        parts.append(f"### {case}: optimum {best:.9f}\n\n" + table(head, sorted(rows)))
+    return parts
+
+
 def built_list(records):
     built = {}
     for record in records:
@@ -469,6 +513,7 @@ def markdown(results):
         *time_tables(rounds),
         *start_table(rounds),
         *memory_table(rounds),
+        *solver_tables(results.get("solvers", [])),
     ]
     for name, text in results["texts"].items():
         parts.append(f"## {TEXTS[name][0]}\n\n```\n{text.strip()}\n```")
@@ -500,6 +545,9 @@ def cell_of_median(spread):
 
 def as_json(results):
     """Returns the results as JSON with one line for each record, so that diffs are readable."""
-    rest = {name: value for name, value in results.items() if name != "rounds"}
-    lines = ",\n".join(json.dumps(record) for record in results["rounds"])
-    return json.dumps(rest, indent=1)[:-2] + f',\n "rounds": [\n{lines}\n]}}\n'
+    listed = {name: results[name] for name in ("solvers", "rounds") if name in results}
+    text = json.dumps({k: v for k, v in results.items() if k not in listed}, indent=1)[:-2]
+    for name, records in listed.items():
+        lines = ",\n".join(json.dumps(record) for record in records)
+        text += f',\n "{name}": [\n{lines}\n]'
+    return text + "}\n"
