@@ -59,7 +59,7 @@ CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
     : QuasiNewton(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}) {}
 
 bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
-  constexpr int64_t kMostProducts = int64_t{1} << 26;  // beyond, lbfgs's threads are faster
+  constexpr int64_t kMostProducts = int64_t{1} << 26;  // lbfgs is faster for many more
   std::string reason;
   auto* problem = objective.linear(reason, kMostProducts);
   if (problem == nullptr) return QuasiNewton::advance(objective);

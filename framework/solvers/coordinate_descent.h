@@ -48,9 +48,9 @@ class CoordinateDescent final : public LinearSolver {
 
 /// CoordinateDescent if it is possible, and else QuasiNewton, which for an L1 penalty is OWL-QN: it
 /// minimises by coordinates if the loss is linear, all rows are in the memory of this process, and
-/// their number times that of the weights is at most 2^26; for more, lbfgs, which uses all threads,
-/// is faster. In YAML: `coordinate-descent-or-lbfgs`. It is what `LogisticRegression` calls `auto`
-/// for L1.
+/// their number times that of the weights is at most 2^26; for many more, lbfgs, which computes in
+/// float32 and on all threads, is faster. In YAML: `coordinate-descent-or-lbfgs`. It is what
+/// `LogisticRegression` calls `auto` for L1.
 class CoordinateDescentOrQuasiNewton final : public QuasiNewton {
  public:
   using Options = SolverOptions;
