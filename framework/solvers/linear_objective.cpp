@@ -62,9 +62,9 @@ LinearObjective::LinearObjective(RowSource& rows, LinearLoss loss,
 LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   if (index < kept_.size()) return kept_[index];
   const int64_t rows = batch.rows();
-  if (batch.input_rows().dtype() == at::kDouble) precise_ = true;
   constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
-  if (index == 0 && rows * features_ * outputs_ < kFew) precise_ = true;
+  const bool is_quick = index == 0 && rows * features_ * outputs_ < kFew;
+  if (is_quick || batch.input_rows().dtype() == at::kDouble) precise_ = is_exact_ = true;
   Kept kept;
   const auto targets = batch.target();
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
@@ -227,10 +227,10 @@ torch::Tensor LinearObjective::curvature_diagonal() {
   return diagonal_;
 }
 
-/// A block's rows as float64 numbers [rows, features], and a column of ones if there is a bias.
-torch::Tensor LinearObjective::rows_with_one(const Rows& rows) const {
-  const auto x = rows.tensor().reshape({rows.size(), features_}).to(at::kDouble);
-  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, at::kDouble)}, 1) : x;
+/// A block's rows as numbers of a type [rows, features], and a column of ones if there is a bias.
+torch::Tensor LinearObjective::rows_with_one(const Rows& rows, at::ScalarType type) const {
+  const auto x = rows.tensor().reshape({rows.size(), features_}).to(type);
+  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, type)}, 1) : x;
 }
 
 torch::Tensor LinearObjective::hessian() {
@@ -240,7 +240,7 @@ torch::Tensor LinearObjective::hessian() {
   pass(
       [&](const Block& block) {
         const int64_t count = block.rows.size();
-        const auto x = rows_with_one(block.rows);
+        const auto x = rows_with_one(block.rows, at::kDouble);
         const auto factors = at::empty({count, outputs_}, at::kDouble);
         for (int64_t k = 0; k < outputs_; ++k) {
           unit.zero_();
@@ -273,7 +273,9 @@ torch::Tensor LinearObjective::hessian() {
   return hessian;
 }
 
-/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias.
+/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias; float32
+/// unless the data ask for more. `precise_` mustn't matter, because a fit that goes on from a
+/// checkpoint needs the same matrix.
 torch::Tensor LinearObjective::mean_outer_product() {
   const int64_t columns = features_ + (has_bias() ? 1 : 0);
   constexpr double kRowsAColumn = 16.0;
@@ -285,14 +287,14 @@ torch::Tensor LinearObjective::mean_outer_product() {
   pass(
       [&](const Block& block) {
         if (number++ % every != 0) return;
-        const auto x = rows_with_one(block.rows);
-        product.addmm_(x.t(), x);
+        const auto x = rows_with_one(block.rows, is_exact_ ? at::kDouble : at::kFloat);
+        product.add_(x.t().mm(x));
         data_of(sums)[columns * columns] += static_cast<double>(block.rows.size());
       },
       1);
   rows_.sum(sums);
-  return sums.narrow(0, 0, columns * columns).view({columns, columns}) /
-         data_of(sums)[columns * columns];
+  const auto mean = sums.narrow(0, 0, columns * columns) / data_of(sums)[columns * columns];
+  return mean.view({columns, columns}).to(is_exact_ ? at::kDouble : at::kFloat);
 }
 
 /// The mean over all rows of the loss's second derivative with respect to the outputs.
