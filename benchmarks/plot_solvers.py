@@ -17,7 +17,7 @@ WIDTH, PANEL_WIDTH, PANEL_HEIGHT = 1120, 446, 400
 LEFTS = (78, 646)
 LEGEND_TOP, LEGEND_ROW, LEGEND_COLUMNS = 74, 24, 4
 FLOOR = 1e-10  # of the gaps: below it, they are rounding errors
-# A solver has one colour, whosever it is. The first eight are of Okabe and Ito, with a darker yellow.
+# A solver has one colour, whosever it is. Most are those of Okabe and Ito, with a darker yellow.
 COLORS = {
     "newton-cg": "#0072b2",
     "lbfgs": "#d55e00",
@@ -30,7 +30,11 @@ COLORS = {
     "dual-coordinate-descent": "#7a4ca0",
 }
 # Whose it is decides how the line is drawn and which marker it has.
-STYLES = {"Levin": ("", "circle"), "scikit-learn": ("7 4", "square"), "liblinear": ("2 4", "square")}
+STYLES = {
+    "Levin": ("", "circle"),
+    "scikit-learn": ("7 4", "square"),
+    "liblinear": ("2 4", "square"),
+}
 
 
 def look(program):

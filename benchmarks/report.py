@@ -462,8 +462,8 @@ def solver_tables(runs):
     if not runs:
         return []
     parts = [
-        "## Solvers: seconds to gaps of the objective\n\nThe gap is (objective - optimum) / optimum, "
-        "where the optimum is the best objective that any program found. Seconds from the start of "
+        "## Solvers: seconds to gaps of the objective\n\nThe gap is (objective - optimum) / "
+        "optimum, where the optimum is the best objective that any program found. Seconds from the start of "
         "the process and, in parentheses, from when the data were read; medians of the rounds. A "
         "dash: a round ended before. Each program has one thread. If scikit-learn's lbfgs was "
         "stopped before it reached the objective of a bound, the bound's ratio is with the time "

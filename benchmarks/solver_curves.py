@@ -2,8 +2,8 @@
 they are reached.
 
 A run is a record {"case", "program", "round", "ready", "points"}: `ready` is when the program had
-started and read its data, and the points are [seconds, objective], both in seconds from the start of
-the process.
+started and read its data, and the points are [seconds, objective], both in seconds from the start
+of the process.
 """
 
 import statistics
@@ -51,8 +51,8 @@ def seconds_to(run, objective):
 
 
 def gap_curve(run, best, floor=1e-10):
-    """Returns [(seconds, gap)] with gaps that fall: (objective - best) / best, but at least `floor`,
-    at which the curve ends.
+    """Returns [(seconds, gap)] with gaps that fall: (objective - best) / best, but at least
+    `floor`, at which the curve ends.
     """
     curve = []
     for seconds, objective in run["points"]:
@@ -89,8 +89,8 @@ def medians(runs, best):
 
 def bound_ratios(runs, anchor, slack=1e-5):
     """Returns Levin's time over the anchor's, for each round that has both, until the objective at
-    which scikit-learn's newton-cg ends, plus `slack`. If the anchor didn't get there, the ratio with
-    the time after which it was stopped is larger than the true one.
+    which scikit-learn's newton-cg ends, plus `slack`. If the anchor didn't get there, the ratio
+    with the time after which it was stopped is larger than the true one.
     """
     ends = of(runs, BOUND_CASE, "scikit-learn newton-cg")
     levin, other = of(runs, BOUND_CASE, BOUND_SOLVER), of(runs, BOUND_CASE, anchor)

@@ -1,5 +1,5 @@
-"""The runs of ./run bench solvers: each of Levin's solvers, and those of scikit-learn and liblinear,
-on the problems of baselines/solver_problems.py.
+"""The runs of ./run bench solvers: each of Levin's solvers, and those of scikit-learn and
+liblinear, on the problems of baselines/solver_problems.py.
 
 Each run is a process of its own on one core, and yields a curve: the coefficients after each
 iteration, of which one function computes the objectives, when all runs are done. A run that a
@@ -62,8 +62,8 @@ class Suite:
         return done.stdout
 
     def levin_solvers(self):
-        listed = subprocess.run([self.program, "--list"], text=True, capture_output=True, check=True)
-        return listed.stdout.split()
+        command = [self.program, "--list"]
+        return subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.split()
 
     def data_folder(self, case):
         return self.mnist if CASES[case].data == "mnist" else self.folder

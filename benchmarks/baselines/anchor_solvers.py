@@ -74,7 +74,7 @@ def watch(module, record):
             record.add(self.coef)
             return super().check_convergence(*arguments, **more)
 
-    def watched_sag(x, y, weight, loss, alpha, beta, max_iter, tol, verbose, random, *more, **named):
+    def watched_sag(x, y, weight, loss, alpha, beta, max_iter, tol, verbose, _, *more, **named):
         check, largest, memory = more
         random = np.random.RandomState(0)  # which goes on from call to call
         done = 0

@@ -1,6 +1,7 @@
 #include <levin/framework/loops/autograd_objective.h>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 

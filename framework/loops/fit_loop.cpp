@@ -9,35 +9,10 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/loops/input_scales.h>
-#include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
 
 namespace levin {
-namespace {
-
-/// The part of a solver in the fit; null if the optimizer is none.
-std::unique_ptr<SolverFit> make_solver_fit(const LoopParts& parts, const DataLoaders& train,
-                                           Optimizers& optimizers) {
-  Solver* const solver = find_solver(optimizers);
-  return solver != nullptr ? std::make_unique<SolverFit>(parts, train, *solver) : nullptr;
-}
-
-/// The number of training batches of an epoch under `limit_train_batches`; nothing if it isn't
-/// known.
-std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train) {
-  const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
-                               TrainingData::size(train, parts.strategy.rank_share()));
-  if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
-    throw DataError(
-        "the training data has too few rows for a full batch, and drop_last = true leaves out a "
-        "batch that isn't full; lower batch_size, or set drop_last = false");
-  }
-  return batches;
-}
-
-}  // namespace
-
 FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
     : parts_(parts),
       schedules_(optimizers),

@@ -3,9 +3,23 @@
 #include <algorithm>
 #include <limits>
 
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/training_data.h>
+#include <levin/framework/loops/limits.h>
 #include <levin/framework/tensor/device.h>
 
 namespace levin {
+
+std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train) {
+  const auto batches = limited("limit_train_batches", parts.options.limit_train_batches,
+                               TrainingData::size(train, parts.strategy.rank_share()));
+  if (batches == 0 && !is_off(parts.options.limit_train_batches)) {
+    throw DataError(
+        "the training data has too few rows for a full batch, and drop_last = true leaves out a "
+        "batch that isn't full; lower batch_size, or set drop_last = false");
+  }
+  return batches;
+}
 
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch) {
   const ProfilePart profiled(parts.profiler, Part::data);

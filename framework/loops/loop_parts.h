@@ -49,6 +49,10 @@ struct LoopParts {
   }
 };
 
+/// The number of training batches of an epoch under `limit_train_batches`; nothing if it isn't
+/// known. Throws DataError if the loaders have no full batch.
+std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train);
+
 /// Reads the next batch of `reader` into `batch`, whose memory is used again if possible, and
 /// measures the time as that of the data. Returns false at the end of the epoch. Waits if the
 /// reader's threads haven't made the batch yet.

@@ -25,9 +25,11 @@ std::optional<int64_t> batches_a_pass(const LoopParts& parts, const DataLoaders&
 
 }  // namespace
 
-Solver* find_solver(Optimizers& optimizers) {
+std::unique_ptr<SolverFit> make_solver_fit(LoopParts parts, const DataLoaders& train,
+                                           Optimizers& optimizers) {
   if (optimizers.size() != 1) return nullptr;
-  return dynamic_cast<Solver*>(optimizers.entries().front().optimizer.get());
+  auto* const solver = dynamic_cast<Solver*>(optimizers.entries().front().optimizer.get());
+  return solver != nullptr ? std::make_unique<SolverFit>(parts, train, *solver) : nullptr;
 }
 
 SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)

@@ -13,9 +13,9 @@ namespace levin {
 /// The part of a fit that a Solver does: it makes the objective of the module and the training
 /// data, and lets the solver iterate, once in each epoch.
 ///
-///     if (auto* solver = dynamic_cast<Solver*>(&optimizer)) {
-///       SolverFit fit(parts, train, *solver);
-///       while (!solver->is_done()) fit.iterate(step);
+///     if (const auto fit = make_solver_fit(parts, train, optimizers)) {
+///       while (...) fit->iterate(step);
+///       fit->warn_unless_converged();
 ///     }
 class SolverFit {
  public:
@@ -40,7 +40,8 @@ class SolverFit {
   std::unique_ptr<Objective> objective_;
 };
 
-/// The optimizer of a fit as a solver; null if it is none.
-Solver* find_solver(Optimizers& optimizers);
+/// The part of a solver in a fit; null if the optimizer is none.
+std::unique_ptr<SolverFit> make_solver_fit(LoopParts parts, const DataLoaders& train,
+                                           Optimizers& optimizers);
 
 }  // namespace levin

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>

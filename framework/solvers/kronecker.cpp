@@ -3,12 +3,13 @@
 #include <tuple>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 namespace levin {
 
 Eigenbasis::Eigenbasis(const torch::Tensor& matrix) {
   std::tie(values, vectors) = at::linalg_eigh(matrix);
-  values.clamp_min_(0.0);
+  values = values.to(at::kDouble).clamp_min_(0.0);
 }
 
 KroneckerInverse::KroneckerInverse(const Eigenbasis& left, const Eigenbasis& right, double shift)
@@ -20,8 +21,9 @@ KroneckerInverse::KroneckerInverse(const Eigenbasis& left, const Eigenbasis& rig
 }
 
 torch::Tensor KroneckerInverse::times(const torch::Tensor& matrix) const {
-  const auto inner = left_.t().mm(matrix).mm(right_).div_(denominators_);
-  return left_.mm(inner).mm(right_.t());
+  const auto type = right_.scalar_type();
+  const auto inner = left_.t().mm(matrix).to(type).mm(right_).to(at::kDouble) / denominators_;
+  return left_.mm(inner).to(type).mm(right_.t()).to(at::kDouble);
 }
 
 }  // namespace levin

@@ -6,10 +6,10 @@ namespace levin {
 
 /// The eigenvalues and eigenvectors of a symmetric matrix, whose eigenvalues below 0 count as 0.
 struct Eigenbasis {
-  /// Decomposes `matrix`, [n, n] float64.
+  /// Decomposes `matrix`, [n, n] float64 or float32, with its precision.
   explicit Eigenbasis(const torch::Tensor& matrix);
-  torch::Tensor values;   // [n]
-  torch::Tensor vectors;  // [n, n], one in each column
+  torch::Tensor values;   // [n] float64
+  torch::Tensor vectors;  // [n, n] of the matrix's type, one in each column
 };
 
 /// The inverse of the matrix kron(left, right) + shift * identity, for symmetric positive
@@ -22,9 +22,10 @@ struct Eigenbasis {
 /// Grosse, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", 2015.
 class KroneckerInverse {
  public:
-  /// `left`: [n, n], `right`: [m, m].
+  /// `left`: [n, n] float64, `right`: [m, m]; products with the right one have its precision.
   KroneckerInverse(const Eigenbasis& left, const Eigenbasis& right, double shift);
-  /// Returns the product with `matrix`, [n, m], that is with its n * m numbers as one vector.
+  /// Returns the product with `matrix`, [n, m] float64, that is with its n * m numbers as one
+  /// vector.
   torch::Tensor times(const torch::Tensor& matrix) const;
 
  private:

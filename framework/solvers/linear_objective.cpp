@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <ATen/Functions.h>
-#include <fmt/format.h>
+#include <ATen/TensorOperators.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/row_losses.h>
@@ -63,10 +63,10 @@ LinearObjective::LinearObjective(RowSource& rows, LinearLoss loss,
 LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   if (index < kept_.size()) return kept_[index];
   const int64_t rows = batch.rows();
-  if (batch.input_rows().dtype() == at::kDouble) precise_ = true;
   if (index == 0) like_ = batch.input_rows().narrow(0, std::min<int64_t>(rows, 1));
   constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
-  if (index == 0 && products_of(batch.input_rows()) < kFew) precise_ = true;
+  const bool is_quick = index == 0 && products_of(batch.input_rows()) < kFew;
+  if (is_quick || batch.input_rows().dtype() == at::kDouble) precise_ = is_exact_ = true;
   Kept kept;
   const auto targets = batch.target();
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
@@ -161,19 +161,7 @@ void LinearObjective::meet_rows() {
     counts.add_(at::bincount(bins.to(at::kLong).flatten(), {}, classes + 1));
   }
   rows_.sum(counts);
-  if (data_of(counts)[classes] > 0.0) {
-    throw DataError(fmt::format(
-        "{:.0f} of the training rows have a target that isn't a class: classes are the numbers "
-        "from 0 to {}; check the targets, or set num_classes",
-        data_of(counts)[classes], classes - 1));
-  }
-  const auto found = counts.narrow(0, 0, classes).gt(0).sum().item<int64_t>();
-  if (found > 1) return;
-  throw DataError(found == 0
-                      ? std::string("there are no training rows; a solver needs some")
-                      : fmt::format("all training rows are of class {}; there must be rows of two "
-                                    "classes at least. Check the target column",
-                                    counts.argmax().item<int64_t>()));
+  require_classes({data_of(counts), static_cast<size_t>(classes + 1)});
 }
 
 /// Gives all parts the matrix of the products.
@@ -258,10 +246,10 @@ torch::Tensor LinearObjective::curvature_diagonal() {
   return diagonal_;
 }
 
-/// A block's rows as float64 numbers [rows, features], and a column of ones if there is a bias.
-torch::Tensor LinearObjective::rows_with_one(const Rows& rows) const {
-  const auto x = as_matrix(rows, features_);
-  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, at::kDouble)}, 1) : x;
+/// A block's rows as numbers of a type [rows, features], and a column of ones if there is a bias.
+torch::Tensor LinearObjective::rows_with_one(const Rows& rows, at::ScalarType type) const {
+  const auto x = as_matrix(rows, features_, type);
+  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, type)}, 1) : x;
 }
 
 torch::Tensor LinearObjective::hessian() {
@@ -271,7 +259,7 @@ torch::Tensor LinearObjective::hessian() {
   pass(
       [&](const Block& block) {
         const int64_t count = block.rows.size();
-        const auto x = rows_with_one(block.rows);
+        const auto x = rows_with_one(block.rows, at::kDouble);
         const auto factors = at::empty({count, outputs_}, at::kDouble);
         for (int64_t k = 0; k < outputs_; ++k) {
           unit.zero_();
@@ -304,7 +292,9 @@ torch::Tensor LinearObjective::hessian() {
   return hessian;
 }
 
-/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias.
+/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias; float32
+/// unless the data ask for more. `precise_` mustn't matter, because a fit that goes on from a
+/// checkpoint needs the same matrix.
 torch::Tensor LinearObjective::mean_outer_product() {
   const int64_t columns = features_ + (has_bias() ? 1 : 0);
   constexpr double kRowsAColumn = 16.0;
@@ -316,14 +306,14 @@ torch::Tensor LinearObjective::mean_outer_product() {
   pass(
       [&](const Block& block) {
         if (number++ % every != 0) return;
-        const auto x = rows_with_one(block.rows);
-        product.addmm_(x.t(), x);
+        const auto x = rows_with_one(block.rows, is_exact_ ? at::kDouble : at::kFloat);
+        product.add_(x.t().mm(x));
         data_of(sums)[columns * columns] += static_cast<double>(block.rows.size());
       },
       1);
   rows_.sum(sums);
-  return sums.narrow(0, 0, columns * columns).view({columns, columns}) /
-         data_of(sums)[columns * columns];
+  const auto mean = sums.narrow(0, 0, columns * columns) / data_of(sums)[columns * columns];
+  return mean.view({columns, columns}).to(is_exact_ ? at::kDouble : at::kFloat);
 }
 
 /// The mean over all rows of the loss's second derivative with respect to the outputs.

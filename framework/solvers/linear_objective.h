@@ -71,7 +71,7 @@ class LinearObjective final : public Objective {
   torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
   torch::Tensor mean_outer_product();
   torch::Tensor mean_curvature();
-  torch::Tensor rows_with_one(const Rows& rows) const;
+  torch::Tensor rows_with_one(const Rows& rows, at::ScalarType type) const;
   void add_penalty(const torch::Tensor& vector, const torch::Tensor& result) const;
   bool has_bias() const { return bias_at_ >= 0; }
 
@@ -87,7 +87,8 @@ class LinearObjective final : public Objective {
   double own_rows_ = 0.0;
   bool precise_ = false;
   bool has_met_rows_ = false;
-  Rows like_;  // one row, or none if this rank has none
+  Rows like_;              // one row, or none if this rank has none
+  bool is_exact_ = false;  // precise from the start, because of the data
   std::vector<Kept> kept_;
   std::vector<std::unique_ptr<Part>> parts_;
   // The preconditioner: the rows' part is made once, the rest after each `evaluate`.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/solvers/conjugate_gradients.h>

@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/newton_cholesky.h>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>

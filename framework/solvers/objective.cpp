@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/objective.h>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 namespace levin {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/solvers/line_search.h>
@@ -36,6 +37,11 @@ torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& 
   }
   if (options_.precondition && !objective.l1().defined()) {
     result = objective.precondition(result);
+    if (!history_.empty()) {
+      const auto& [s, y] = history_.back();
+      const double size = y.dot(objective.precondition(y)).item<double>();
+      if (size > 0.0) result.mul_(s.dot(y) / size);
+    }
   } else if (!history_.empty()) {
     const auto& [s, y] = history_.back();
     result.mul_(s.dot(y) / y.dot(y));

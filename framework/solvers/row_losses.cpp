@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+
 namespace levin {
 namespace {
 
@@ -39,6 +43,24 @@ double squared_row(const double* z, const double* target, int64_t count, double 
 }
 
 }  // namespace
+
+void require_classes(std::span<const double> counts) {
+  const auto classes = counts.first(counts.size() - 1);
+  if (counts.back() > 0.0) {
+    throw DataError(fmt::format(
+        "{:.0f} of the training rows have a target that isn't a class: classes are the numbers "
+        "from 0 to {}; check the targets, or set num_classes",
+        counts.back(), classes.size() - 1));
+  }
+  const auto has_rows = [](double count) { return count > 0.0; };
+  const auto found = std::count_if(classes.begin(), classes.end(), has_rows);
+  if (found == 0) throw DataError("there are no training rows; a solver needs some");
+  if (found > 1) return;
+  throw DataError(fmt::format(
+      "all training rows are of class {}; there must be rows of two classes at least. Check the "
+      "target column",
+      std::find_if(classes.begin(), classes.end(), has_rows) - classes.begin()));
+}
 
 double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradient,
                   double* curvature) {

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include <levin/framework/solvers/linear_loss.h>
 
 namespace levin {
+
+/// Throws DataError unless there are training rows of two classes at least, and none whose target
+/// is no class. `counts`: the number of rows of each class and, last, of those.
+void require_classes(std::span<const double> counts);
 
 /// Some rows of a LinearLoss: their outputs, what they should be, and how much each row counts.
 struct RowOutputs {

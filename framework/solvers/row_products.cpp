@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <c10/util/accumulate.h>
 
 #include <levin/framework/data/sparse_rows.h>
@@ -141,8 +142,8 @@ class FastProducts final : public RowProducts {
 
 }  // namespace
 
-torch::Tensor as_matrix(const Rows& rows, int64_t features) {
-  return to_dense(rows).reshape({rows.size(), features}).to(at::kDouble);
+torch::Tensor as_matrix(const Rows& rows, int64_t features, at::ScalarType type) {
+  return to_dense(rows).reshape({rows.size(), features}).to(type);
 }
 
 int64_t RowProducts::block_rows(const Rows& rows) {

@@ -50,7 +50,7 @@ class RowProducts {
 /// computed in float64; else in float32, by kernels that read rows in place if they can.
 std::unique_ptr<RowProducts> make_row_products(const Rows& rows, int64_t outputs, bool precise);
 
-/// The rows as a dense float64 tensor, [rows, features].
-torch::Tensor as_matrix(const Rows& rows, int64_t features);
+/// The rows as a dense tensor, [rows, features].
+torch::Tensor as_matrix(const Rows& rows, int64_t features, at::ScalarType type = at::kDouble);
 
 }  // namespace levin

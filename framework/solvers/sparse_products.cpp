@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cpu/kernels.h>

@@ -287,6 +287,23 @@ TEST(LinearObjectiveTest, has_the_same_bits_for_any_number_of_threads) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(results(), alone));
 }
 
+// Its approximate curvature is scaled, so that the first trial of a line search is nearly always
+// taken.
+TEST(SolverTest, a_step_of_lbfgs_takes_about_one_evaluation) {
+  auto expected = solver_cases().at(5);
+  ASSERT_EQ(expected.name, "digits, C 1.0, l1_ratio 0.0");
+  expected.loss.l2_strength *= 1e-3;
+  MemoryRows rows(expected.x, expected.y);
+  const auto solver = make_solver("lbfgs", expected.loss, 1e-6);
+  LinearObjective objective(rows, expected.loss, solver->stepped());
+  while (!solver->is_done()) solver->iterate(objective);
+  EXPECT_TRUE(solver->has_converged());
+  const auto iterations = static_cast<double>(solver->iterations());
+  EXPECT_GE(iterations, 10);
+  const auto passes = static_cast<double>(rows.passes());
+  EXPECT_LE(passes, 1.2 * iterations + 4.0) << passes << " passes, " << iterations << " steps";
+}
+
 TEST(SolverTest, refuses_what_it_cannot_do) {
   auto it = solver_cases().at(2);
   ASSERT_GT(it.loss.l1_strength, 0.0);
