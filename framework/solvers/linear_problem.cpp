@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/linear_problem.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -74,9 +75,33 @@ void for_dense_blocks(RowSource& source, int64_t features,
   });
 }
 
+/// The entries of rows that are sparse already; nothing if they are dense.
+std::optional<EntryLists> read_sparse_entries(RowSource& rows, int64_t features) {
+  bool are_sparse = false;
+  std::vector<double> values;
+  std::vector<int32_t> indices;
+  std::vector<int64_t> offsets{0};
+  rows.pass([&](const Batch& batch) {
+    const auto view = batch.input_rows().sparse_view();
+    if (!view) return;
+    are_sparse = true;
+    for (int64_t i = 0; i < view->count; ++i) {
+      const int64_t row = view->numbers != nullptr ? view->numbers[i] : i;
+      for (int64_t e = view->offsets[row]; e < view->offsets[row + 1]; ++e) {
+        indices.push_back(view->indices[e]);
+        values.push_back(view->values != nullptr ? static_cast<double>(view->values[e]) : 1.0);
+      }
+      offsets.push_back(std::ssize(values));
+    }
+  });
+  if (!are_sparse) return {};
+  return EntryLists(std::move(values), std::move(indices), std::move(offsets), features);
+}
+
 }  // namespace
 
 EntryLists read_row_entries(RowSource& rows, int64_t features) {
+  if (auto sparse = read_sparse_entries(rows, features)) return std::move(*sparse);
   int64_t present = 0;
   int64_t count = 0;
   for_dense_blocks(rows, features, [&](const torch::Tensor& x) {
