@@ -144,6 +144,15 @@ NamedTensors LinearRegression::predict(const Batch& batch) {
   return {{"value", values.size(1) == 1 ? values.squeeze(1) : values}};
 }
 
+std::optional<LinearLoss> LinearRegression::linear_loss() const {
+  if (typeid(*this) != typeid(LinearRegression) || !linear_) return {};
+  return LinearLoss{.kind = LinearLoss::Kind::squared,
+                    .weight = linear_->weight,
+                    .bias = linear_->bias,
+                    .l1_strength = l1_strength(),
+                    .l2_strength = l2_strength()};
+}
+
 bool LinearRegression::capturable() const { return typeid(*this) == typeid(LinearRegression); }
 
 Value LinearRegression::hyper_parameters() const {

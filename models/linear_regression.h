@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <torch/nn/modules/linear.h>
@@ -20,7 +21,8 @@ struct LinearRegressionOptions {
   int64_t out_features = 0;
   bool bias = true;
   double learning_rate = 1e-3;
-  /// The name of an optimizer; it gets `learning_rate`, and defaults for its other settings.
+  /// The name of an optimizer, which gets `learning_rate` and defaults for its other settings, or
+  /// of a solver, which minimises over all training rows at once (docs/solvers.md).
   std::string optimizer = "Adam";
   /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2, without the bias.
   double l1_strength = 0.0;
@@ -45,7 +47,10 @@ Fields describe(LinearRegressionOptions& options);
 /// because Ridge minimises sum (y - Xw)^2 + alpha sum w^2, which is n k times the objective above,
 /// and the other two minimise sum (y - Xw)^2 / (2 n) + alpha (l1_ratio sum |w| + (1 - l1_ratio) / 2
 /// sum w^2), which is k / 2 times it. With weights of rows, n is their sum (see SupervisedModel).
-/// The subgradient of |W| doesn't stop at 0: steps of an optimizer make weights small, but not 0.
+/// The subgradient of |W| doesn't stop at 0: steps of an optimizer make weights small, but not 0. A
+/// solver finds the optimum, with its zeros:
+///
+///     levin::LinearRegression lasso({.optimizer = "coordinate-descent", .l1_strength = 0.1});
 ///
 ///     levin::LinearRegression model({.learning_rate = 0.05, .l2_strength = 1e-3});
 ///     trainer.fit(model, data);
@@ -80,6 +85,8 @@ class LinearRegression : public SupervisedModel {
 
   /// True, but false in a subclass, which may do more in a step, unless it overrides this.
   bool capturable() const override;
+  /// Nothing in a subclass, which may have another loss.
+  std::optional<LinearLoss> linear_loss() const override;
   void prepare(const TrainingSet& train) override;
   void prepare_like(const Value& settings) override;
   /// The options, with the sizes that were found and the learning rate that was set.

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/optimizers/all.h>
+#include <levin/framework/solvers/optimizer_list.h>
 
 namespace baseline_test {
 

@@ -11,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
+#include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/threads/shared_work.h>
 
 namespace step_test {
