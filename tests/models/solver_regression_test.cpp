@@ -31,7 +31,7 @@ void fit(Model& model, const std::string& solver, const torch::Tensor& y, bool w
   if (weighted) data.set_weights(tensor_of(expected().at("weights")));
   Trainer trainer({.accelerator = "cpu", .max_epochs = 5000});
   trainer.set_optimizers([&](Module& module) -> Optimizers {
-    return shipped_optimizers().make(solver, Value::Object{{"tol", 1e-11}, {"max_iter", 5000}},
+    return shipped_optimizers().make(solver, Value::Object{{"tol", 1e-9}, {"max_iter", 5000}},
                                      module.parameters());
   });
   const auto history = trainer.fit(model, data);

@@ -16,6 +16,16 @@
 
 namespace step_test {
 
+/// The optimizers that step by the gradients of batches: all but the solvers, which have a
+/// tolerance.
+std::vector<std::string> for_batches() {
+  std::vector<std::string> names;
+  for (const auto& entry : levin::shipped_optimizers().entries()) {
+    if (!levin::to_value(entry.draft().fields).contains("tol")) names.push_back(entry.name);
+  }
+  return names;
+}
+
 torch::Tensor leaf(std::vector<double> values) {
   return torch::tensor(values, torch::kDouble).requires_grad_();
 }
@@ -94,7 +104,7 @@ TEST(OptimizersStep, an_optimizer_is_called_by_its_class_unless_it_says_otherwis
 }
 
 TEST(OptimizersStep, is_left_out_where_the_closure_returns_no_loss) {
-  for (const auto& name : levin::shipped_optimizers().names()) {
+  for (const auto& name : for_batches()) {
     auto a = leaf({1, 2});
     a.mutable_grad() = torch::ones_like(a);
     const auto optimizer = levin::shipped_optimizers().make(name, {}, {a});
@@ -196,7 +206,7 @@ TEST(OptimizersStep, means_of_a_gradient_that_has_become_0_end_at_0) {
 }
 
 TEST(OptimizersStep, divides_gradients_by_the_grad_scale) {
-  for (const auto& name : levin::shipped_optimizers().names()) {
+  for (const auto& name : for_batches()) {
     auto a = leaf({1, 2});
     auto b = leaf({1, 2});
     const auto plain = levin::shipped_optimizers().make(name, {}, {a});
@@ -217,7 +227,7 @@ TEST(OptimizersStep, divides_gradients_by_the_grad_scale) {
 }
 
 TEST(OptimizersStep, changes_nothing_where_found_inf_is_set) {
-  for (const auto& name : levin::shipped_optimizers().names()) {
+  for (const auto& name : for_batches()) {
     auto a = leaf({1, 2});
     auto b = leaf({1, 2});
     const auto plain = levin::shipped_optimizers().make(name, {}, {a});
