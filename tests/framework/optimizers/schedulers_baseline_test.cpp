@@ -11,9 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/schedulers.h>
+#include <levin/framework/solvers/optimizer_list.h>
 
 namespace schedulers_baseline_test {
 

@@ -232,6 +232,7 @@ TEST_P(Solvers, find_the_same_optimum_from_sparse_rows) {
   for (const auto& expected : solver_cases()) {
     if (!takes(GetParam(), expected)) continue;
     if (expected.name.find("digits") == std::string::npos) continue;  // whose numbers are float32
+    if (is_stochastic && expected.loss.l1_strength > 0.0) continue;   // takes seconds
     MemoryRows rows(Rows(expected.x.to(torch::kFloat).to_sparse_csr()), expected.y, 300);
     auto solver = make_solver(GetParam(), expected.loss, is_stochastic ? 1e-8 : 1e-12);
     LinearObjective objective(rows, expected.loss, solver->stepped());
