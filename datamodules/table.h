@@ -129,7 +129,7 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   /// A name for each feature, such as "age" and "plan=basic".
   std::vector<std::string> feature_names() { return fitted().feature_names(); }
   /// The number of classes; 0 if the targets are values.
-  int64_t num_classes();
+  int64_t num_classes() override;
 
  private:
   void load();

@@ -8,10 +8,10 @@
 #include <levin/framework/core/class_list.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/loggers/logger.h>
-#include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/hook_set.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/solvers/optimizer_list.h>
 
 namespace levin {
 

@@ -195,7 +195,9 @@ TEST(SparseTraining, sparse_gradients_train_the_columns_that_occur_as_dense_grad
     for (const int64_t classes : {2, 4}) {
       for (const int64_t accumulate : {1, 3}) {
         SCOPED_TRACE(std::string(optimizer) + " " + std::to_string(classes));
-        auto [x, y] = make_data(classes);
+        const auto made = make_data(classes);
+        const auto& x = made.first;  // a lambda can't capture a structured binding
+        const auto& y = made.second;
         x.narrow(1, 20, 10).zero_();
         const TemporaryFolder folder;
         const auto train = [&](bool sparse) {
