@@ -9,7 +9,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/csv_columns.h>
 #include <levin/datamodules/tables/cell_errors.h>
-#include <levin/datamodules/tables/murmur.h>
+#include <levin/datamodules/tables/hashed_place.h>
 #include <levin/datamodules/tables/text_table.h>
 #include <levin/framework/core/error.h>
 

@@ -109,4 +109,18 @@ LineSearchResult search_line(Objective& objective, const Line& line, double firs
   return LineSearch(objective, line).run(first_step);
 }
 
+bool move_along(Objective& objective, const torch::Tensor& direction, double first_step,
+                torch::Tensor& point, torch::Tensor& gradient, double& value) {
+  const double slope = direction.dot(gradient).item<double>();
+  if (!(slope < 0.0)) return false;
+  const auto found = search_line(
+      objective, {.point = point, .direction = direction, .value = value, .slope = slope},
+      first_step);
+  if (!found.is_found) return false;
+  point = found.point;
+  gradient = found.gradient;
+  value = found.value;
+  return true;
+}
+
 }  // namespace levin

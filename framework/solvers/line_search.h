@@ -33,4 +33,10 @@ struct Line {
 /// doi:10.1137/030601880.
 LineSearchResult search_line(Objective& objective, const Line& line, double first_step);
 
+/// Searches along `direction` from the point with that gradient and value, and moves the three to
+/// what was found. Returns false, and leaves them as they are, if nothing was, or if the value
+/// doesn't fall in that direction.
+bool move_along(Objective& objective, const torch::Tensor& direction, double first_step,
+                torch::Tensor& point, torch::Tensor& gradient, double& value);
+
 }  // namespace levin

@@ -38,15 +38,7 @@ bool NewtonCG::advance(Objective& objective) {
   const auto newton = conjugate_gradients(
       objective, gradient_,
       {.max_products = options_.max_products, .precondition = options_.precondition});
-  const double slope = newton.step.dot(gradient_).item<double>();
-  if (!(slope < 0.0)) return false;
-  const auto found = search_line(
-      objective, {.point = point_, .direction = newton.step, .value = value_, .slope = slope}, 1.0);
-  if (!found.is_found) return false;
-  point_ = found.point;
-  gradient_ = found.gradient;
-  value_ = found.value;
-  return true;
+  return move_along(objective, newton.step, 1.0, point_, gradient_, value_);
 }
 
 TrustRegionNewton::TrustRegionNewton(std::vector<torch::Tensor> parameters, NewtonOptions options)

@@ -52,15 +52,7 @@ NewtonCholesky::NewtonCholesky(std::vector<torch::Tensor> parameters, NewtonChol
 
 bool NewtonCholesky::advance(Objective& objective) {
   const auto direction = newton_direction(objective.hessian(), gradient_);
-  if (!direction.defined()) return false;
-  const double slope = direction.dot(gradient_).item<double>();
-  const auto found = search_line(
-      objective, {.point = point_, .direction = direction, .value = value_, .slope = slope}, 1.0);
-  if (!found.is_found) return false;
-  point_ = found.point;
-  gradient_ = found.gradient;
-  value_ = found.value;
-  return true;
+  return direction.defined() && move_along(objective, direction, 1.0, point_, gradient_, value_);
 }
 
 }  // namespace levin

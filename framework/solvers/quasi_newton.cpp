@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/quasi_newton.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -54,8 +55,9 @@ torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& 
   return result;
 }
 
-void QuasiNewton::remember(const torch::Tensor& point, const torch::Tensor& gradient) {
-  Update update{point - point_, gradient - gradient_};
+/// Remembers what the step from that point, with that gradient, has changed.
+void QuasiNewton::remember_since(const torch::Tensor& point, const torch::Tensor& gradient) {
+  Update update{point_ - point, gradient_ - gradient};
   const double curvature = update.point.dot(update.gradient).item<double>();
   const double size = update.gradient.dot(update.gradient).item<double>();
   if (curvature > 1e-16 * size) history_.push_back(std::move(update));
@@ -73,17 +75,12 @@ bool QuasiNewton::try_once(Objective& objective) {
   const auto subgradient = least_subgradient(objective, point_, gradient_);
   auto along = direction(objective, subgradient);
   if (objective.l1().defined()) return search_orthant(objective, subgradient, along);
-  const double slope = along.dot(gradient_).item<double>();
-  if (!(slope < 0.0)) return false;
   const bool is_scaled = options_.precondition || !history_.empty();
   const double first = is_scaled ? 1.0 : std::min(1.0, 1.0 / along.norm().item<double>());
-  const auto found = search_line(
-      objective, {.point = point_, .direction = along, .value = value_, .slope = slope}, first);
-  if (!found.is_found) return false;
-  remember(found.point, found.gradient);
-  point_ = found.point;
-  gradient_ = found.gradient;
-  value_ = found.value;
+  const auto point = point_;
+  const auto gradient = gradient_;
+  if (!move_along(objective, along, first, point_, gradient_, value_)) return false;
+  remember_since(point, gradient);
   return true;
 }
 
@@ -106,10 +103,10 @@ bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subg
     const double value = with_l1(objective, point, objective.evaluate(point, gradient));
     const double promised = (point - point_).dot(subgradient).item<double>();
     if (!(value <= value_ + 1e-4 * promised) || !(promised < 0.0)) continue;
-    remember(point, gradient);
-    point_ = point;
-    gradient_ = gradient;
+    std::swap(point_, point);
+    std::swap(gradient_, gradient);
     value_ = value;
+    remember_since(point, gradient);
     return true;
   }
   return false;

@@ -54,7 +54,7 @@ class QuasiNewton : public Solver {
   bool search_orthant(Objective& objective, const torch::Tensor& subgradient,
                       torch::Tensor direction);
   torch::Tensor direction(Objective& objective, const torch::Tensor& gradient) const;
-  void remember(const torch::Tensor& point, const torch::Tensor& gradient);
+  void remember_since(const torch::Tensor& point, const torch::Tensor& gradient);
 
   QuasiNewtonOptions options_;
   std::vector<Update> history_;  // the newest last

@@ -6,7 +6,8 @@
 
 #include <cmath>
 
-#include <levin/datamodules/tables/murmur.h>
+#include <levin/datamodules/readers/murmur_hash.h>
+#include <levin/datamodules/tables/hashed_place.h>
 #include <levin/framework/core/error.h>
 
 #include "framework/message_of.h"
@@ -292,8 +293,8 @@ TEST(FitTable, texts_are_hashed_as_by_scikit_learn) {
                                                       {"abcd", 1139631978U},
                                                       {"Ísafjörður", 2765850016U},
                                                       {"West, harbour", 4147894066U}};
-  for (const auto& [text, hash] : kHashes) EXPECT_EQ(tables::murmur3_32(text), hash) << text;
-  EXPECT_EQ(tables::murmur3_32("abc", 7), 940791465U);
+  for (const auto& [text, hash] : kHashes) EXPECT_EQ(readers::murmur_hash(text), hash) << text;
+  EXPECT_EQ(readers::murmur_hash("abc", 7), 940791465U);
   const std::pair<const char*, int64_t> kPlaces[] = {{"a", 2},    {"ab", 1},    {"abc", 6},
                                                      {"abcd", 2}, {"North", 0}, {"Ísafjörður", 0}};
   for (const auto& [text, place] : kPlaces) EXPECT_EQ(tables::hashed_place(text, 8), place) << text;
