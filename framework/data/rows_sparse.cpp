@@ -8,7 +8,7 @@
 #include <levin/framework/data/rows.h>
 #include <levin/framework/tensor/buffer.h>
 
-#include <cstring>
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -90,9 +90,8 @@ void copy_entries(const torch::Tensor& from, const int64_t* offsets,
   for (size_t i = 0; i < numbers.size(); ++i) {
     if (i + kAhead < numbers.size()) __builtin_prefetch(source + offsets[numbers[i + kAhead]]);
     const int64_t begin = offsets[numbers[i]];
-    const auto count = static_cast<size_t>(offsets[numbers[i] + 1] - begin);
-    std::memcpy(target, source + begin, count * sizeof(T));
-    target += count;
+    const int64_t count = offsets[numbers[i] + 1] - begin;
+    target = std::copy_n(source + begin, count, target);  // rows may be empty, without memory
   }
 }
 
