@@ -1,10 +1,5 @@
-// A trainer's program as users write them, told by one JSON argument what to train and where to
-// leave its results: what the distributed tests run as one process or as many, under any launcher.
-//
-//   rank_program '{"out": "...", "trainer": {"devices": 2, ...}, "batch_size": 8, ...}'
-//
-// Every rank writes <out>/rank-<r>.ckpt: the module's state, and what fit, validate, test and
-// predict gave as values.
+#include "distributed/rank_work.h"
+
 #include <signal.h>
 #include <unistd.h>
 
@@ -32,6 +27,7 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
+namespace levin::test {
 namespace {
 
 using levin::Batch;
@@ -356,11 +352,10 @@ int work(const Settings& settings) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int work_as_rank(const Value& settings) {
   try {
-    if (argc != 2) throw levin::ConfigError("one argument is needed: the settings as JSON");
-    return work(Settings(Value::from_json(argv[1])));
-  } catch (const levin::ConfigError& error) {
+    return work(Settings(settings));
+  } catch (const ConfigError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;
   } catch (const std::exception& error) {
@@ -368,3 +363,5 @@ int main(int argc, char** argv) {
     return 1;
   }
 }
+
+}  // namespace levin::test
