@@ -226,7 +226,7 @@ std::string LogisticRegression::chosen_solver() const {
 std::unique_ptr<Optimizer> LogisticRegression::make_solver(
     const std::string& name, std::vector<torch::Tensor> parameters) const {
   const auto& entry = optimizers_.at(name);
-  if (!to_value(entry.draft().fields).contains("tol")) {
+  if (!is_solver(entry)) {
     throw ConfigError::invalid_value(
         "solver", name,
         "must be a solver, which trains on all rows at once; an optimizer for batches is given as "
