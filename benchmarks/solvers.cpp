@@ -123,9 +123,7 @@ void run(const Arguments& arguments) {
 
 void list_solvers() {
   for (const auto& entry : levin::shipped_optimizers().entries()) {
-    if (levin::to_value(entry.draft().fields).contains("tol")) {
-      std::printf("%s\n", entry.name.c_str());
-    }
+    if (levin::is_solver(entry)) std::printf("%s\n", entry.name.c_str());
   }
 }
 

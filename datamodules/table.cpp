@@ -254,14 +254,16 @@ void TableDataModule::load_fitted_state(const StateDict& state) {
   keys_ = {};
 }
 
+std::vector<std::string> TableDataModule::fitted_settings() const {
+  return {"features",          "exclude",     "numbers",        "categories", "hashed",
+          "hash_columns",      "min_count",   "missing_values", "missing",    "missing_in",
+          "missing_indicator", "standardize", "target_type"};
+}
+
 Value TableDataModule::column_settings() const {
   const Value all = hyper_parameters();
   Value chosen;
-  for (const char* name : {"features", "exclude", "numbers", "categories", "hashed", "hash_columns",
-                           "min_count", "missing_values", "missing", "missing_in",
-                           "missing_indicator", "standardize", "target_type"}) {
-    chosen[name] = all.at(name);
-  }
+  for (const auto& name : fitted_settings()) chosen[name] = all.at(name);
   return chosen;
 }
 

@@ -120,6 +120,8 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   StateDict fitted_state() override;
   void load_fitted_state(const StateDict& state) override;
   Value hyper_parameters() const override;
+  /// The settings about columns; if they are others in a fit that goes on, a note says so.
+  std::vector<std::string> fitted_settings() const override;
   std::vector<std::string> class_names() override;
   RowKeys prediction_keys() override { return keys_; }
 

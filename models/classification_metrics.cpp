@@ -1,6 +1,7 @@
 #include <levin/models/classification_metrics.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -59,6 +60,10 @@ double roc_auc(const torch::Tensor& scores, const torch::Tensor& positive) {
   for (int64_t i = 0; i < all_scores.numel(); ++i) {
     rows.emplace_back(all_scores.const_data_ptr<double>()[i],
                       all_positive.const_data_ptr<bool>()[i]);
+  }
+  const auto is_nan = [](const auto& row) { return std::isnan(row.first); };
+  if (std::any_of(rows.begin(), rows.end(), is_nan)) {  // which have no order
+    return std::numeric_limits<double>::quiet_NaN();
   }
   std::sort(rows.begin(), rows.end());
   // Goes through groups of equal scores. Counts stay whole, so the sum of pairs is exact.

@@ -23,8 +23,8 @@ std::vector<double> recall_of_classes(const torch::Tensor& predicted, const torc
 
 /// Returns the area under the ROC curve: the share of pairs of a positive and a negative row in
 /// which the positive one has the higher score; equal scores count half. NaN if there is no such
-/// pair. `scores` [rows] of any floating-point type, `positive` [rows] bool. scikit-learn:
-/// roc_auc_score.
+/// pair or a score is NaN. `scores` [rows] of any floating-point type, `positive` [rows] bool.
+/// scikit-learn: roc_auc_score.
 double roc_auc(const torch::Tensor& scores, const torch::Tensor& positive);
 
 /// Collects the predictions of batches, so that their metrics are exactly those of all rows at

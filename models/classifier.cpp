@@ -22,6 +22,7 @@
 #include <c10/core/ScalarType.h>
 #include <c10/util/StringUtil.h>
 
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
@@ -151,7 +152,8 @@ Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizer
                        .l2_strength = options.l2_strength},
                       optimizers),
       num_classes_("num_classes", options.num_classes, 2),
-      class_weight_(std::move(options.class_weight)) {
+      class_weight_(std::move(options.class_weight)),
+      scores_(std::move(options.metrics)) {
   check_class_weight(class_weight_, options.num_classes);
   if (const auto weights = class_weight_.numbers(); !weights.empty()) {
     class_weights_ = at::tensor(weights, at::kDouble);
@@ -249,6 +251,16 @@ void Classifier::evaluate(const Batch& batch, Step& step, std::string_view loss_
   const auto logits = forward(batch.input());
   step.log(loss_name, loss(logits, targets), {.prog_bar = true});
   step.log(accuracy_name, accuracy(logits, targets), {.prog_bar = true});
+  if (!scores_.is_empty()) scores_.add(logits, targets, num_classes());
+}
+
+void Classifier::on_validation_epoch_start(Run& /*run*/) { scores_.reset(); }
+void Classifier::on_validation_epoch_end(Run& run) { log_scores(run, "val"); }
+void Classifier::on_test_epoch_start(Run& /*run*/) { scores_.reset(); }
+void Classifier::on_test_epoch_end(Run& run) { log_scores(run, "test"); }
+
+void Classifier::log_scores(Run& run, std::string_view stage) const {
+  if (!scores_.is_empty()) scores_.log(run, stage, num_classes(), class_names_in(data_state()));
 }
 
 NamedTensors Classifier::predict(const Batch& batch) {

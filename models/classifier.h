@@ -8,6 +8,7 @@
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/solvers/optimizer_list.h>
+#include <levin/models/evaluation_scores.h>
 #include <levin/models/supervised_model.h>
 
 namespace levin {
@@ -46,13 +47,18 @@ struct ClassifierOptions {
   /// K the number of classes that have rows: all classes weigh the same then. scikit-learn: the
   /// same.
   NumbersOrName class_weight{};
+  /// What validation and test log beside loss and accuracy: "auroc", "recall" or both (see
+  /// EvaluationScores). Useful if some classes are rare.
+  std::vector<std::string> metrics{};
 };
 
 /// A module that assigns each row to a class: subclass it and override `forward`.
 ///
 /// Minimises mean cross-entropy + l1_strength * sum |w| + l2_strength * sum w^2. Logs train_loss,
 /// val_loss and test_loss, which are the mean cross-entropy without the penalties and so can be
-/// compared; val_acc and test_acc; and train_penalty if there is a penalty. Batches have "input"
+/// compared (scikit-learn: log_loss); val_acc and test_acc; what `metrics` asks for, with the names
+/// of the classes if the data have some; and train_penalty if there is a penalty. Batches have
+/// "input"
 /// [rows, ...], "target" [rows] of any integer type and, if rows have weights, "weight" [rows] (see
 /// SupervisedModel); `predict` needs only the input. Weights of rows and classes count in training
 /// alone: validation and test measure the rows as they are.
@@ -72,7 +78,7 @@ class Classifier : public SupervisedModel {
  public:
   /// `options.optimizer` is looked up among `optimizers`; a model made from a configuration gets
   /// those of the registry, so a subclass should pass on what it is given. Throws ConfigError for
-  /// one class, a class_weight that can't be, and as SupervisedModel does.
+  /// one class, a class_weight that can't be, unknown metrics, and as SupervisedModel does.
   explicit Classifier(ClassifierOptions options,
                       const OptimizerList& optimizers = shipped_optimizers());
 
@@ -89,6 +95,11 @@ class Classifier : public SupervisedModel {
   torch::Tensor training_step(const Batch& batch, Step& step) override;
   void validation_step(const Batch& batch, Step& step) override;
   void test_step(const Batch& batch, Step& step) override;
+  /// These four compute what `metrics` asks for; a subclass that overrides one calls it.
+  void on_validation_epoch_start(Run& run) override;
+  void on_validation_epoch_end(Run& run) override;
+  void on_test_epoch_start(Run& run) override;
+  void on_test_epoch_end(Run& run) override;
   /// Returns "class" [rows] int64 and "probability" [rows, classes]; records no gradients.
   NamedTensors predict(const Batch& batch) override;
 
@@ -127,10 +138,12 @@ class Classifier : public SupervisedModel {
   torch::Tensor weights_of(const Batch& batch, const torch::Tensor& targets);
   void evaluate(const Batch& batch, Step& step, std::string_view loss_name,
                 std::string_view accuracy_name);
+  void log_scores(Run& run, std::string_view stage) const;
 
   ModelSize num_classes_;
   NumbersOrName class_weight_;
   torch::Tensor class_weights_;
+  EvaluationScores scores_;
   torch::Tensor class_weights_there_;  // in the type and on the device of the labels
 };
 

@@ -81,6 +81,7 @@ Fields describe(LogisticRegressionOptions& o) {
       {"C", &o.C, "scikit-learn's C, instead of the strengths; null: the strengths count"},
       {"l1_ratio", &o.l1_ratio, "share of the L1 penalty if C is given, from 0 to 1"},
       {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
+      {"metrics", &o.metrics, "logged for validation and test: auroc, recall (of each class)"},
       {"sparse_gradients", &o.sparse_gradients,
        "gradients from sparse rows have only the columns that occur (SGD, Adagrad)"},
       {"solver", &o.solver,
@@ -97,7 +98,8 @@ LogisticRegression::LogisticRegression(LogisticRegressionOptions options,
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
                   .l2_strength = options.l2_strength,
-                  .class_weight = options.class_weight},
+                  .class_weight = options.class_weight,
+                  .metrics = options.metrics},
                  optimizers),
       options_(std::move(options)),
       in_features_("in_features", options_.in_features),
@@ -224,7 +226,7 @@ std::string LogisticRegression::chosen_solver() const {
 std::unique_ptr<Optimizer> LogisticRegression::make_solver(
     const std::string& name, std::vector<torch::Tensor> parameters) const {
   const auto& entry = optimizers_.at(name);
-  if (!to_value(entry.draft().fields).contains("tol")) {
+  if (!is_solver(entry)) {
     throw ConfigError::invalid_value(
         "solver", name,
         "must be a solver, which trains on all rows at once; an optimizer for batches is given as "

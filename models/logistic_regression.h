@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <torch/nn/modules/linear.h>
 
@@ -53,6 +54,8 @@ struct LogisticRegressionOptions {
   double l1_ratio = 0.0;
   /// Weights of the classes, or "balanced": see ClassifierOptions.
   NumbersOrName class_weight{};
+  /// "auroc", "recall" or both, logged for validation and test: see EvaluationScores.
+  std::vector<std::string> metrics{};
   /// Whether the gradient of the weights from sparse rows has only the columns in which the batch
   /// has entries, so that a step costs the more the more entries there are, however many columns.
   /// Needs an optimizer that takes such gradients, SGD without momentum or Adagrad, a single

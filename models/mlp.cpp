@@ -32,6 +32,7 @@ Fields describe(MLPOptions& o) {
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
+      {"metrics", &o.metrics, "logged for validation and test: auroc, recall (of each class)"},
   });
 }
 
@@ -41,7 +42,8 @@ MLP::MLP(MLPOptions options, const OptimizerList& optimizers)
                   .optimizer = options.optimizer,
                   .l1_strength = options.l1_strength,
                   .l2_strength = options.l2_strength,
-                  .class_weight = options.class_weight},
+                  .class_weight = options.class_weight,
+                  .metrics = options.metrics},
                  optimizers),
       options_(std::move(options)),
       in_features_("in_features", options_.in_features),

@@ -38,6 +38,8 @@ struct MLPOptions {
   double l2_strength = 0.0;
   /// Weights of the classes, or "balanced": see ClassifierOptions.
   NumbersOrName class_weight{};
+  /// "auroc", "recall" or both, logged for validation and test: see EvaluationScores.
+  std::vector<std::string> metrics{};
 };
 
 Fields describe(MLPOptions& options);

@@ -17,11 +17,6 @@ namespace {
 /// The only setting of the optimizer that comes from the model's options.
 constexpr const char* kLearningRate = "learning_rate";
 
-/// A solver has no learning rate, but a tolerance.
-bool is_solver(const OptimizerList::Entry& optimizer) {
-  return to_value(optimizer.draft().fields).contains("tol");
-}
-
 void require_learning_rate(const OptimizerList::Entry& optimizer) {
   if (is_solver(optimizer)) return;
   if (to_value(optimizer.draft().fields).contains(kLearningRate)) return;

@@ -87,6 +87,10 @@ class DataModule {
   /// The settings that the data module was made with, an object. Checkpoints contain them, and the
   /// loggers get them at the beginning of a run.
   virtual Value hyper_parameters() const { return Value::Object{}; }
+  /// The names of those settings that don't count after `load_fitted_state`, because the state says
+  /// what they have led to; none by default. For all others, a fit that goes on from a checkpoint
+  /// with another value warns that it counts from there on.
+  virtual std::vector<std::string> fitted_settings() const { return {}; }
 
   /// Returns what `note` was called with since the last call. The Trainer calls it after `setup`,
   /// and rank 0 prints the notes to stderr.

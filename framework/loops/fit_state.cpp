@@ -158,7 +158,12 @@ void FitState::warn_about_changes(const StateDict& checkpoint,
   }
   const auto& values = checkpoint.values;
   if (values.contains("hyper_parameters") && values.at("hyper_parameters").contains("data")) {
-    add("data.", values.at("hyper_parameters").at("data"), parts_.data.hyper_parameters());
+    Value then = values.at("hyper_parameters").at("data");
+    Value now = parts_.data.hyper_parameters();
+    for (const auto& name : parts_.data.fitted_settings()) {
+      if (then.contains(name) && now.contains(name)) now[name] = then.at(name);
+    }
+    add("data.", then, now);
   }
   if (world_size_of(checkpoint) != parts_.strategy.ranks().size()) {
     // Then steps have as many rows as before, whatever the batch size.

@@ -17,6 +17,10 @@
 
 namespace levin {
 
+bool is_solver(const OptimizerList::Entry& optimizer) {
+  return to_value(optimizer.draft().fields).contains("tol");
+}
+
 const OptimizerList& shipped_optimizers() {
   static const OptimizerList optimizers = [] {
     OptimizerList list("optimizer");

@@ -21,6 +21,9 @@ using SchedulerList = ClassList<Scheduler>;
 
 /// The optimizers that Levin ships. This list and the next are the only places that name them.
 const OptimizerList& shipped_optimizers();
+/// Whether the class is a solver, which trains on all rows at once: it has the settings of
+/// SolverOptions, and no learning rate.
+bool is_solver(const OptimizerList::Entry& optimizer);
 /// The learning-rate schedulers that Levin ships and a name can stand for. SequentialLR, which is
 /// made from other schedulers, isn't one of them.
 const SchedulerList& shipped_schedulers();

@@ -1,6 +1,7 @@
 """Log-loss, accuracy, recall of each class and area under the ROC curve, by scikit-learn.
 
-Probabilities are rounded to two digits, so that many are equal. Compare to 1e-12.
+Probabilities of "cases" are rounded to two digits, so that many are equal; those of "logit_cases"
+are the softmax of the logits. Compare to 1e-12.
 """
 
 import numpy as np
@@ -35,8 +36,26 @@ def case(classes, rows, seed):
     }
 
 
+def logit_case(classes, rows, seed):
+    random = np.random.default_rng(seed)
+    targets = random.choice(classes, rows)
+    logits = np.round(random.normal(size=(rows, classes)) + np.eye(classes)[targets], 6)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    scores = probabilities[:, 1] if classes == 2 else probabilities
+    return {
+        "logits": logits,
+        "targets": targets,
+        "recalls": recall_score(targets, logits.argmax(1), average=None),
+        "roc_auc": float(roc_auc_score(targets, scores, multi_class="ovr", average="macro")),
+    }
+
+
 def main():
-    emit(__doc__.strip(), cases=[case(2, 40, 1), case(3, 60, 2), case(5, 80, 3)])
+    emit(
+        __doc__.strip(),
+        cases=[case(2, 40, 1), case(3, 60, 2), case(5, 80, 3)],
+        logit_cases=[logit_case(2, 40, 4), logit_case(4, 60, 5)],
+    )
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class ExampleConfigsOfTables : public ExampleConfigs {
 // 81 of the 400 customers leave: always saying that they stay would be right for 80 %.
 TEST_F(ExampleConfigsOfTables, churn_does_better_than_guessing_and_predicts_by_names) {
   EXPECT_GT(test_accuracy("churn", {"--data.x=" + table_}), 0.82);
+  const auto logged = lines_of(read_file(folder_ / "levin_logs/version_0/metrics.csv")).at(0);
+  for (const char* name : {"val_auroc", "val_recall_no", "val_recall_yes"}) {
+    EXPECT_NE(logged.find(name), std::string::npos) << logged;
+  }
   // Other columns in another order, a plan that no training row had, and no target.
   write("new.csv",
         "plan,customer,support_calls,monthly_fee,tenure,payment,region,new\n"

@@ -39,7 +39,8 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
   const auto one = run_on(1, "one", common()).rank(0);
   for (const int64_t ranks : {2, 3, 4, 8}) {
     SCOPED_TRACE(ranks);
-    const auto many = run_on(ranks, std::to_string(ranks), common());
+    const auto name = std::to_string(ranks);
+    const auto many = ranks == 2 ? launch_on(ranks, name, common()) : run_on(ranks, name, common());
     for (int64_t rank = 0; rank < ranks; ++rank) {
       SCOPED_TRACE(rank);
       expect_same(many.rank(rank), one);
@@ -263,8 +264,8 @@ TEST_F(Exactness, dropout_differs_from_rank_to_rank_and_resumes_with_the_same_bi
 TEST_F(Exactness, code_before_the_trainer_runs_once_for_each_rank_and_once_in_the_launcher) {
   auto settings = common();
   settings["count_starts"] = true;
-  EXPECT_EQ(read_file(run_on(2, "two", settings).folder / "started"), "once\nonce\nonce\n");
-  EXPECT_EQ(read_file(run_on(1, "one", settings).folder / "started"), "once\n");
+  EXPECT_EQ(read_file(launch_on(2, "two", settings).folder / "started"), "once\nonce\nonce\n");
+  EXPECT_EQ(read_file(launch_on(1, "one", settings).folder / "started"), "once\n");
 }
 
 TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
@@ -276,7 +277,8 @@ TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
   EXPECT_EQ(difference(many.rank(2).child("model"), many.rank(0).child("model")), 0.0);
 }
 
-// row 21: the same program on GPUs. One rank by NCCL, and two that share the GPU by Gloo.
+// row 21: the same program on GPUs. One rank by NCCL, and two that share the GPU by Gloo. A copy of
+// this process could use no GPU, because this process has asked whether there is one.
 class ExactnessCuda : public RanksTest {
  protected:
   void SetUp() override {
@@ -296,7 +298,7 @@ class ExactnessCuda : public RanksTest {
       here["norm"] = there["norm"] = true;
       here["optimizer"] = there["optimizer"] = "SGD";
     }
-    const auto cpu = run_on(1, "cpu", here).rank(0);
+    const auto cpu = launch_on(1, "cpu", here).rank(0);
     const auto place = settings("gpu", there);
     const ReservedPort port;
     std::vector<pid_t> started;
@@ -316,7 +318,7 @@ class ExactnessCuda : public RanksTest {
 };
 
 TEST_F(ExactnessCuda, one_rank_by_nccl_equals_the_cpu) {
-  const auto cpu = run_on(1, "cpu", common()).rank(0);
+  const auto cpu = launch_on(1, "cpu", common()).rank(0);
   const auto gpu = run(settings("gpu", on_gpu("nccl")));
   ASSERT_EQ(gpu.status, 0) << gpu.err;
   expect_same(gpu.rank(0), cpu, 1e-10);

@@ -91,8 +91,11 @@ TEST_F(Launchers, torchrun_goes_on_with_fewer_ranks_and_the_same_global_batches)
       torchrun({"--nnodes=1:2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d",
                 "--rdzv-endpoint=127.0.0.1:" + port, "--rdzv-id=elastic-test"});
   auto host = agent, guest = agent;
-  host.push_back("--rdzv-conf=last_call_timeout=20,is_host=1");
-  guest.push_back("--rdzv-conf=last_call_timeout=20,is_host=0");
+  // An agent is lost after five seconds of silence; eight seconds later, the other gives up waiting
+  // for one to take its place.
+  const std::string waits = "keep_alive_interval=1,keep_alive_max_attempt=5,last_call_timeout=8";
+  host.push_back("--rdzv-conf=is_host=1," + waits);
+  guest.push_back("--rdzv-conf=is_host=0," + waits);
   const pid_t first = start(place, host, {}, "0");
   const pid_t second = start(place, guest, {}, "1");
   const auto marks = [&] { return read_file(folder_ / "steps"); };

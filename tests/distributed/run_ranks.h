@@ -15,14 +15,18 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/value.h>
+#include <levin/framework/launch/rank_environment.h>
+#include <levin/framework/launch/reserved_port.h>
 
+#include "distributed/rank_work.h"
 #include "framework/launch/launcher_fixture.h"
 #include "framework/temporary_folder.h"
 
 namespace levin::test {
 
-/// Runs tests/distributed/rank_program.cpp as one process or several, in a folder of the test's
-/// own, and checks that no process is left behind.
+/// Runs `work_as_rank` as one process or several, in a folder of the test's own, and checks that no
+/// process is left behind. Processes are either copies of this one or start as the program
+/// rank_program, by themselves or by a launcher.
 class RanksTest : public ::testing::Test {
  protected:
   RanksTest() {
@@ -110,12 +114,63 @@ class RanksTest : public ::testing::Test {
     return wait(start(settings, launcher, environment), settings);
   }
 
-  /// The same with `ranks` processes of this host.
-  Run run_on(int64_t ranks, const std::string& name, Value more = Value::Object{}) const {
+  /// The same with `ranks` processes of this host, which the Trainer starts.
+  Run launch_on(int64_t ranks, const std::string& name, Value more = Value::Object{}) const {
     more["trainer"]["devices"] = ranks;
     const Run result = run(settings(name, std::move(more)));
     EXPECT_EQ(result.status, 0) << result.err;
     return result;
+  }
+
+  /// The same with processes that are copies of this one. A program that starts needs half a second
+  /// to load LibTorch, which this one has loaded.
+  Run run_on(int64_t ranks, const std::string& name, Value more = Value::Object{}) const {
+    more["trainer"]["devices"] = ranks;
+    const Value all = settings(name, std::move(more));
+    const Run result = wait_all(fork_ranks(ranks, all), all);
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result;
+  }
+
+  /// Starts copies of this process as the ranks of one host, with the variables that Levin's
+  /// launcher sets. This process must not have used a GPU.
+  std::vector<pid_t> fork_ranks(int64_t ranks, const Value& settings) const {
+    std::vector<pid_t> started;
+    const ReservedPort port;
+    RankPlace place{.master_port = port.number(), .run_id = random_name()};
+    std::fflush(nullptr);
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      place.rank = place.local_rank = rank;
+      started.push_back(::fork());
+      if (started.back() != 0) continue;
+      ::setpgid(0, 0);
+      const fs::path folder = settings.at("out").as_string();
+      redirect(folder / "out", 1);
+      redirect(folder / "err", 2);
+      if (ranks > 1) {
+        for (const auto& entry : rank_environment({.processes = ranks}, place)) {
+          const auto sign = entry.find('=');
+          ::setenv(entry.substr(0, sign).c_str(), entry.c_str() + sign + 1, 1);
+        }
+        ::unsetenv("LEVIN_ERROR_FILE");
+      }
+      const int status = work_as_rank(settings);
+      std::fflush(nullptr);
+      ::_exit(status);
+    }
+    return started;
+  }
+
+  /// Waits for all of them. The status is that of the first of them that failed, if any did.
+  Run wait_all(const std::vector<pid_t>& started, const Value& settings) const {
+    Run all;
+    all.status = 0;
+    for (const pid_t each : started) {
+      Run run = wait(each, settings);
+      if (all.status != 0) run.status = all.status;
+      all = std::move(run);
+    }
+    return all;
   }
 
   TemporaryFolder folder_;

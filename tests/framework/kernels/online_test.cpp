@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -37,40 +38,67 @@ std::vector<float> random_row_weights(int64_t count) {
   return weights;
 }
 
-// Learns from all rows in four parts, and compares the weights with those of a plain loop between
-// them: while columns lag behind, and after all have been brought up.
-template <class Number>
-void expect_the_dense_weights(const Kernels& kernels, const OnlineSettings& settings, const Case& c,
-                              int64_t rows_a_step) {
-  const double tolerance = sizeof(Number) == 4 ? 1e-4 : 1e-11;
-  const SparseRows rows(c);
-  const auto targets = random_targets(c.count, settings.loss);
-  const auto row_weights = random_row_weights(c.count);
-  DenseLearner dense(settings, static_cast<size_t>(c.columns));
-  Learning<Number> learning(kernels, settings, c.columns);
-  double loss = 0.0, expected = 0.0;
-  const int64_t cuts[] = {0, 2 * rows_a_step, 3 * rows_a_step, c.count / 32 * 16, c.count};
-  for (int part = 0; part < 4; ++part) {
-    for (int64_t i = cuts[part]; i < cuts[part + 1]; i += rows_a_step) {
-      const int64_t count = std::min(rows_a_step, cuts[part + 1] - i);
-      expected += dense.step(rows, i, count, targets, row_weights);
+// The rows of a case, and what a plain loop over all columns learns from them in four parts.
+class Lesson {
+ public:
+  Lesson(const OnlineSettings& settings, const Case& c, int64_t rows_a_step)
+      : settings_(settings),
+        c_(c),
+        rows_a_step_(rows_a_step),
+        cuts_{0, 2 * rows_a_step, 3 * rows_a_step, c.count / 32 * 16, c.count},
+        rows_(c),
+        targets_(random_targets(c.count, settings.loss)),
+        row_weights_(random_row_weights(c.count)),
+        dense_(settings, static_cast<size_t>(c.columns)) {
+    for (size_t part = 0; part < 4; ++part) {
+      for (int64_t i = cuts_[part]; i < cuts_[part + 1]; i += rows_a_step) {
+        const int64_t count = std::min(rows_a_step, cuts_[part + 1] - i);
+        loss_ += dense_.step(rows_, i, count, targets_, row_weights_);
+      }
+      weights_.push_back(dense_.weight);
+      biases_.push_back(dense_.bias);
     }
-    loss += learning.pass(rows.view(), cuts[part], cuts[part + 1] - cuts[part], targets,
-                          row_weights, rows_a_step);
-    if (part == 2) learning.calls.finish(learning.state);
-    const auto weights = learning.calls.weights(learning.state);
-    for (size_t i = 0; i < weights.size(); ++i) {
-      ASSERT_NEAR(static_cast<double>(weights[i]), dense.weight[i], tolerance) << part << " " << i;
-      if (part != 2 || settings.method == OnlineMethod::ftrl) continue;
-      ASSERT_EQ(learning.state.columns[i * kOnlineNumbers], weights[i]) << "is its column's first";
+  }
+
+  // Learns the same by the kernels, and compares the weights between the parts: while columns lag
+  // behind, and after all have been brought up.
+  template <class Number>
+  void expect_to_be_learned_by(const Kernels& kernels) const {
+    const double tolerance = sizeof(Number) == 4 ? 1e-4 : 1e-11;
+    Learning<Number> learning(kernels, settings_, c_.columns);
+    double loss = 0.0;
+    for (size_t part = 0; part < 4; ++part) {
+      loss += learning.pass(rows_.view(), cuts_[part], cuts_[part + 1] - cuts_[part], targets_,
+                            row_weights_, rows_a_step_);
+      if (part == 2) learning.calls.finish(learning.state);
+      const auto weights = learning.calls.weights(learning.state);
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const double gap = std::abs(static_cast<double>(weights[i]) - weights_[part][i]);
+        if (!(gap <= tolerance)) FAIL() << weights[i] << " of part " << part << " at " << i;
+        if (part != 2 || settings_.method == OnlineMethod::ftrl) continue;
+        ASSERT_EQ(learning.state.columns[i * kOnlineNumbers], weights[i]) << "its column's first";
+      }
+      ASSERT_NEAR(learning.state.bias, biases_[part], tolerance) << part;
     }
-    ASSERT_NEAR(learning.state.bias, dense.bias, tolerance) << part;
+    ASSERT_NEAR(loss, loss_, tolerance * static_cast<double>(c_.count));
+    for (size_t i = 0; i < dense_.outputs.size(); ++i) {
+      const double output = learning.outputs[i];
+      ASSERT_NEAR(output, dense_.outputs[i], 10 * tolerance) << i;
+    }
   }
-  ASSERT_NEAR(loss, expected, tolerance * static_cast<double>(c.count));
-  for (size_t i = 0; i < dense.outputs.size(); ++i) {
-    ASSERT_NEAR(static_cast<double>(learning.outputs[i]), dense.outputs[i], 10 * tolerance) << i;
-  }
-}
+
+ private:
+  OnlineSettings settings_;
+  Case c_;
+  int64_t rows_a_step_;
+  std::array<int64_t, 5> cuts_;
+  SparseRows rows_;
+  std::vector<float> targets_, row_weights_;
+  DenseLearner dense_;
+  std::vector<std::vector<double>> weights_;  // after each part
+  std::vector<double> biases_;
+  double loss_ = 0.0;
+};
 
 std::string describe(const OnlineSettings& settings) {
   const char* methods[] = {"sgd", "adagrad", "ftrl"};
@@ -105,17 +133,18 @@ std::vector<OnlineSettings> all_settings() {
 }
 
 TEST(OnlineKernels, lazy_weights_are_those_of_updating_all_columns_in_every_step) {
-  for (const auto* kernels : available()) {
-    for (const auto& settings : all_settings()) {
-      for (const bool has_values : {false, true}) {
-        for (const bool in_place : {false, true}) {
-          for (const int64_t rows_a_step : {1, 16}) {
-            const Case c{120, 150, has_values, in_place};
+  for (const auto& settings : all_settings()) {
+    for (const bool has_values : {false, true}) {
+      for (const bool in_place : {false, true}) {
+        for (const int64_t rows_a_step : {1, 16}) {
+          const Case c{120, 150, has_values, in_place};
+          const Lesson lesson(settings, c, rows_a_step);
+          for (const auto* kernels : available()) {
             SCOPED_TRACE(std::string(kernels->name) + ", " + describe(settings) + ", " +
                          sparse_problem::describe(c) + ", " + std::to_string(rows_a_step) +
                          " rows a step");
-            expect_the_dense_weights<float>(*kernels, settings, c, rows_a_step);
-            expect_the_dense_weights<double>(*kernels, settings, c, rows_a_step);
+            lesson.expect_to_be_learned_by<float>(*kernels);
+            lesson.expect_to_be_learned_by<double>(*kernels);
             if (HasFatalFailure()) return;
           }
         }

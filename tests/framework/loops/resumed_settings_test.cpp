@@ -59,7 +59,10 @@ class Told : public test::PointsModule {
  public:
   explicit Told(int64_t batch_size)
       : PointsModule(24, {.batch_size = batch_size}), batch_size_(batch_size) {}
-  Value hyper_parameters() const override { return Value::Object{{"batch_size", batch_size_}}; }
+  Value hyper_parameters() const override {
+    return Value::Object{{"batch_size", batch_size_}, {"bins", batch_size_}};
+  }
+  std::vector<std::string> fitted_settings() const override { return {"bins"}; }
 
  private:
   int64_t batch_size_;

@@ -16,12 +16,11 @@
 
 namespace step_test {
 
-/// The optimizers that step by the gradients of batches: all but the solvers, which have a
-/// tolerance.
+/// The optimizers that step by the gradients of batches: all but the solvers.
 std::vector<std::string> for_batches() {
   std::vector<std::string> names;
   for (const auto& entry : levin::shipped_optimizers().entries()) {
-    if (!levin::to_value(entry.draft().fields).contains("tol")) names.push_back(entry.name);
+    if (!levin::is_solver(entry)) names.push_back(entry.name);
   }
   return names;
 }
