@@ -3,6 +3,7 @@
 
 #include <barrier>
 #include <cmath>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,8 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <levin/callbacks/progressive_validation.h>
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/stream.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/online_methods.h>
@@ -79,12 +83,14 @@ Data make_rows() {
 /// Rows with weights, in order.
 class TensorRows final : public DataModule {
  public:
-  explicit TensorRows(NamedTensors rows)
-      : rows_(std::make_shared<TensorDataset>(std::move(rows))) {}
+  explicit TensorRows(NamedTensors rows, bool validates = false)
+      : rows_(std::make_shared<TensorDataset>(std::move(rows))), validates_(validates) {}
   DataLoaders train_dataloader() override { return DataLoader(rows_, {.batch_size = kBatch}); }
+  DataLoaders val_dataloader() override { return validates_ ? train_dataloader() : DataLoaders(); }
 
  private:
   std::shared_ptr<TensorDataset> rows_;
+  bool validates_;
 };
 
 ArrayDataModule rows_in_order(const torch::Tensor& x, const torch::Tensor& y) {
@@ -213,16 +219,16 @@ TEST(OnlineTraining, weights_read_anywhere_are_those_of_dense_updates_in_every_s
       if (first < 4 * kBatch) at_4.learn(x, y);
     }
     for (const auto type : {torch::kDouble, torch::kFloat}) {
+      if (type == torch::kFloat && s.rows_a_step != 1) continue;
       auto model = make_model({}, type);
-      ArrayDataModule rows(
-          Rows(sparse), data.y,
-          {.batch_size = kBatch, .val_split = 0, .test_split = 0, .shuffle = false});
+      TensorRows rows({{"input", sparse}, {"target", data.y}}, /*validates=*/true);
       Trainer trainer(quiet(folder.string()));
       auto& watch = trainer.add<Watch>();
       fit(*model, rows, s, trainer);
       const double tolerance = type == torch::kDouble ? 1e-9 : 2e-6;
       EXPECT_TENSORS_NEAR(weight_of(*model).to(torch::kDouble), plain.w, tolerance);
       EXPECT_TENSORS_NEAR(watch.seen.at("epoch").to(torch::kDouble), plain.w, tolerance);
+      EXPECT_TENSORS_NEAR(watch.seen.at("validation").to(torch::kDouble), plain.w, tolerance);
       EXPECT_NEAR(model->named_parameters()["linear.bias"].item<double>(), plain.b.item<double>(),
                   tolerance);
       EXPECT_NEAR(watch.loss_sum, plain.loss, 1e-5);
@@ -350,6 +356,32 @@ TEST(OnlineTraining, a_further_fit_begins_with_the_weights_there_are) {
     Trainer further(quiet(folder.string()));
     fit(*loaded, rows, s, further);
     EXPECT_FALSE(torch::equal(weight_of(*loaded), weight_of(*model)));
+  }
+}
+
+TEST(OnlineTraining, rows_that_are_read_from_files_as_they_come_are_learned_from_alike) {
+  const auto data = make_rows();
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "rows.csv";
+  {
+    std::ofstream file(path);
+    for (int64_t i = 0; i < kRows; ++i) {
+      for (int64_t j = 0; j < kFeatures; ++j) {
+        file << fmt::format("{:.9g},", data.x[i][j].item<float>());
+      }
+      file << data.y[i].item<int64_t>() << "\n";
+    }
+  }
+  for (const char* method : {"sgd", "adagrad", "ftrl"}) {
+    SCOPED_TRACE(method);
+    const Settings s{method};
+    StreamDataModule rows({.train = {path.string()}, .batch_size = kBatch, .shuffle = false});
+    auto model = make_model();
+    Trainer trainer(quiet(folder.string()));
+    fit(*model, rows, s, trainer);
+    Plain plain(s);
+    plain.learn(data.x, data.y);
+    EXPECT_TENSORS_NEAR(weight_of(*model), plain.w, 1e-9);
   }
 }
 
