@@ -12,6 +12,7 @@
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
+#include <levin/callbacks/progressive_validation.h>
 #include <levin/callbacks/timer.h>
 #include <levin/cli/command_line.h>
 #include <levin/datamodules/array.h>

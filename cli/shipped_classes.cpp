@@ -6,6 +6,7 @@
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_summary.h>
 #include <levin/callbacks/progress_bar.h>
+#include <levin/callbacks/progressive_validation.h>
 #include <levin/callbacks/timer.h>
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
@@ -46,6 +47,8 @@ void add_callbacks_and_loggers(Registry& registry) {
   callbacks.add<ModelSummary>("ModelSummary", "lists layers and their parameters");
   callbacks.add<LearningRateMonitor>("LearningRateMonitor", "logs learning rates");
   callbacks.add<Timer>("Timer", "measures, and stops training in time");
+  callbacks.add<ProgressiveValidation>("ProgressiveValidation",
+                                       "prints the loss of rows before they are learned from");
   callbacks.add<GradientAccumulationScheduler>("GradientAccumulationScheduler",
                                                "changes accumulate_grad_batches with the epoch");
   registry.default_callbacks = {

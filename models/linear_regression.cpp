@@ -150,7 +150,8 @@ std::optional<LinearLoss> LinearRegression::linear_loss() const {
                     .weight = linear_->weight,
                     .bias = linear_->bias,
                     .l1_strength = l1_strength(),
-                    .l2_strength = l2_strength()};
+                    .l2_strength = l2_strength(),
+                    .mean_weight = mean_weight()};
 }
 
 bool LinearRegression::capturable() const { return typeid(*this) == typeid(LinearRegression); }

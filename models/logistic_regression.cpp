@@ -213,7 +213,8 @@ std::optional<LinearLoss> LogisticRegression::linear_loss() const {
       .bias = linear_->bias,
       .l1_strength = l1_strength(),
       .l2_strength = l2_strength(),
-      .class_weight = class_weights()};
+      .class_weight = class_weights(),
+      .mean_weight = mean_weight()};
 }
 
 std::string LogisticRegression::chosen_solver() const {

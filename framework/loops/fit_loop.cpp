@@ -61,6 +61,7 @@ void FitLoop::run() {
   act_on_requests(/*in_step=*/false);
   const int64_t steps_before = run.global_step();
   while (!stopping_.is_done()) run_epoch();
+  training_step_.complete_parameters();
   warn_about_the_fit(steps_before);
   parts_.hooks.call(&Hooks::on_train_end, run);
   act_on_requests(/*in_step=*/false);
@@ -100,7 +101,7 @@ void FitLoop::run_epoch() {
   RunControl& run = parts_.run;
   parts_.module.set_trained();
   if (!solver_fit_) {
-    data_.leave_rows_in_place(parts_.module.reads_rows_in_place());
+    data_.leave_rows_in_place(training_step_.reads_rows_in_place());
     data_.seek(run.epoch(), run.progress().batch);
   }
   training_step_.drop_window();
@@ -146,6 +147,7 @@ void FitLoop::run_batches() {
 void FitLoop::validate() {
   validation_due_ = false;
   step_rows_.write_all();
+  training_step_.complete_parameters();
   validation_.run();
 }
 
@@ -155,7 +157,7 @@ void FitLoop::validate() {
 void FitLoop::cut_epoch_short(bool has_validated) {
   step_rows_.write_all();
   if (parts_.run.history().interrupted) return;
-  state_.freeze();
+  state_.freeze();  // this brings the parameters up to date, too
   if (stopping_.is_requested() && !has_validated) validation_.run();
 }
 
@@ -340,6 +342,7 @@ void FitLoop::log_step() {
 void FitLoop::end_epoch() {
   RunControl& run = parts_.run;
   step_rows_.write_all();
+  training_step_.complete_parameters();
   {
     const LoggingScope logging(run, &metrics_);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);

@@ -94,6 +94,7 @@ void FitState::restore_random() {
 void FitState::keep_random() { random_at_end_ = random_state().clone(); }
 
 StateDict FitState::state(bool weights_only) {
+  members_.training_step.complete_parameters(alone_);
   RunControl& run = parts_.run;
   StateDict state;
   state.values["levin_version"] = kVersion;

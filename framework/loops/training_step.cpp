@@ -6,6 +6,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
+#include <levin/framework/strategies/group_ranks.h>
 
 namespace levin {
 
@@ -21,10 +22,18 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   optimizer_ = optimizers.entries().front().optimizer.get();
   parts_.strategy.sum_losses(optimizer_->reevaluates_closure());
   parameters_ = parts_.strategy.with_gradients(*optimizer_);
+  learner_ = dynamic_cast<OnlineLearner*>(optimizer_);
+  if (learner_ != nullptr) begin_learner();
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
 
 void TrainingStep::check_accumulation(int64_t batches) const {
+  if (batches > 1 && learner_ != nullptr) {
+    throw ConfigError::conflict(
+        fmt::format("accumulate_grad_batches = {} with the optimizer {}", batches,
+                    learner_->name()),
+        "it has no gradients to accumulate: use 1, and rows_a_step of the optimizer");
+  }
   if (batches <= 1 || optimizer_ == nullptr || !optimizer_->reevaluates_closure()) return;
   throw ConfigError::conflict(
       fmt::format("accumulate_grad_batches = {} with {}, which evaluates its closure again",
@@ -32,8 +41,56 @@ void TrainingStep::check_accumulation(int64_t batches) const {
       "use 1");
 }
 
+void TrainingStep::begin_learner() {
+  const auto refuse = [this](std::string_view what, std::string_view hint) {
+    throw ConfigError::conflict(fmt::format("{} with the optimizer {}", what, learner_->name()),
+                                hint);
+  };
+  if (parts_.options.gradient_clip_val.value_or(0.0) != 0.0) {
+    refuse(fmt::format("gradient_clip_val = {}", *parts_.options.gradient_clip_val),
+           "leave it out: this optimizer has no gradients to clip");
+  }
+  const auto loss = parts_.module.linear_loss();
+  if (!loss) {
+    refuse(fmt::format("the module {}", parts_.module.class_name()),
+           "it trains linear models of one output, which say so by Module::linear_loss, such as "
+           "LogisticRegression and LinearRegression, but not their subclasses; use another "
+           "optimizer, for example Adagrad");
+  }
+  learner_->begin(*loss);
+}
+
+bool TrainingStep::learn(const Batch& batch, StepControl& step) {
+  const ProfilePart profiled(parts_.profiler, Part::optimizer);
+  loss_.reset();
+  if (batch.rows() > 0) {
+    const double loss = learner_->learn(batch);
+    step.log("train_loss", loss, {.prog_bar = true});
+    loss_ = at::scalar_tensor(loss, at::kDouble);
+  }
+  ++batches_alone_;
+  if (auto* ranks = dynamic_cast<GroupRanks*>(&parts_.strategy.ranks())) {
+    ranks->exchange_flags();
+    if (batches_alone_ == learner_->average_every()) complete_parameters();
+  }
+  return true;
+}
+
+bool TrainingStep::reads_rows_in_place() const {
+  return learner_ != nullptr || parts_.module.reads_rows_in_place();
+}
+
+void TrainingStep::complete_parameters(bool alone) {
+  if (learner_ != nullptr && batches_alone_ > 0 && !alone) {
+    learner_->average(parts_.strategy.ranks());
+    batches_alone_ = 0;
+  }
+  if (optimizer_ != nullptr) optimizer_->complete_parameters();
+}
+
 bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_rows,
                        bool window_ends) {
+  if (learner_ != nullptr) return learn(batch, step);
   batch_ = &batch;
   step_ = &step;
   window_ends_ = window_ends;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/solvers/online_learner.h>
 
 namespace levin {
 
@@ -16,11 +17,17 @@ namespace levin {
 ///
 /// A step costs what a hand-written loop costs plus some virtual calls; this class allocates no
 /// memory for it.
+///
+/// If the optimizer is an OnlineLearner, it learns from the rows of a batch themselves: the
+/// module's training_step and backward aren't called, nor are the hooks around gradients, because
+/// there are none. The loss that is logged, as "train_loss", is that of each row before it was
+/// learned from.
 class TrainingStep {
  public:
   /// `optimizers` must outlive this object. It may be empty; gradients are computed all the same.
   /// Throws ModuleError if there is more than one optimizer, and what `check_accumulation` throws
-  /// for accumulate_grad_batches.
+  /// for accumulate_grad_batches. For an OnlineLearner, throws ConfigError for gradient_clip_val,
+  /// and for a module that it can't train.
   TrainingStep(LoopParts parts, Optimizers& optimizers);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
@@ -42,10 +49,18 @@ class TrainingStep {
   const torch::Tensor& loss() const { return loss_; }
   /// How many batches the current window has so far; 0 at a step boundary.
   int64_t window_batches() const { return window_batches_; }
+  /// Whether `run` reads rows where they lie in the data set: see Module::reads_rows_in_place.
+  bool reads_rows_in_place() const;
+  /// Brings the parameters up to date, before they are read: Optimizer::complete_parameters. Ranks
+  /// that have learned by themselves average what they have learned, which is a collective, unless
+  /// the others are gone (`alone`).
+  void complete_parameters(bool alone = false);
   /// Forgets a window that was left unfinished because Step::skip_epoch ended its epoch early.
   void drop_window() { window_batches_ = 0; }
 
  private:
+  void begin_learner();
+  bool learn(const Batch& batch, StepControl& step);
   void begin_window();
   torch::Tensor closure();
   torch::Tensor forward();
@@ -55,6 +70,8 @@ class TrainingStep {
 
   LoopParts parts_;
   Optimizer* optimizer_ = nullptr;         // null: the module has none
+  OnlineLearner* learner_ = nullptr;       // the same, if it is one
+  int64_t batches_alone_ = 0;              // since ranks with learners have averaged
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
   Closure closure_;                        // made once: calls closure()
 

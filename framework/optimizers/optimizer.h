@@ -75,6 +75,11 @@ class Optimizer {
   /// Returns false if something else has changed that the captured step can't know, such as a
   /// weight decay, so that it has to be captured anew.
   virtual bool update_captured() { return true; }
+  /// Brings the parameters up to date if steps leave parts of their changes for later, as online
+  /// learners do. The loops call it before the parameters are read: before a validation, before a
+  /// checkpoint is saved, and at the end of each epoch and of the fit. It changes nothing in what
+  /// later steps do.
+  virtual void complete_parameters() {}
   /// The class's name, "Adam" or "SGD", by default without its namespaces. A checkpoint records it.
   virtual std::string name() const { return unqualified_name(typeid(*this)); }
 

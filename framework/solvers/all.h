@@ -6,6 +6,7 @@
 #include <levin/framework/solvers/dual_coordinate_descent.h>
 #include <levin/framework/solvers/newton_cg.h>
 #include <levin/framework/solvers/newton_cholesky.h>
+#include <levin/framework/solvers/online_methods.h>
 #include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/solvers/quasi_newton.h>
 #include <levin/framework/solvers/saga.h>

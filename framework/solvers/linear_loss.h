@@ -27,6 +27,9 @@ struct LinearLoss {
   double l2_strength = 0.0;
   /// [classes]: s_i is multiplied by the weight of the row's class. Undefined: by 1.
   torch::Tensor class_weight{};
+  /// The mean of all s_i, as far as it is known: steps by some of the rows divide by it, so that
+  /// their mean is the loss above.
+  double mean_weight = 1.0;
 };
 
 }  // namespace levin

@@ -12,6 +12,7 @@
 #include <levin/framework/solvers/dual_coordinate_descent.h>
 #include <levin/framework/solvers/newton_cg.h>
 #include <levin/framework/solvers/newton_cholesky.h>
+#include <levin/framework/solvers/online_methods.h>
 #include <levin/framework/solvers/quasi_newton.h>
 #include <levin/framework/solvers/saga.h>
 
@@ -31,6 +32,10 @@ const OptimizerList& shipped_optimizers() {
                       "scales steps by the sum of squared gradients; suits sparse gradients");
     list.add<RMSprop>("RMSprop", "scales steps by a running mean of squared gradients");
     list.add<LBFGS>("LBFGS", "a quasi-Newton method, for batches of the whole data set");
+    list.add<OnlineSGD>("OnlineSGD", "learns from single rows: gradient descent; lazy penalties");
+    list.add<OnlineAdagrad>("OnlineAdagrad", "learns from single rows: Adagrad; lazy penalties");
+    list.add<FTRL>("FTRL",
+                   "learns from single rows: FTRL-proximal, with few weights that aren't 0");
     list.add<QuasiNewton>("lbfgs",
                           "a solver: L-BFGS over all rows; OWL-QN if there is an L1 penalty");
     list.add<NewtonCG>("newton-cg", "a solver: Newton steps by conjugate gradients");

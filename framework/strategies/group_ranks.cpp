@@ -1,5 +1,7 @@
 #include <levin/framework/strategies/group_ranks.h>
 
+#include <span>
+
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
@@ -27,6 +29,19 @@ bool GroupRanks::any(bool raised) {
 std::vector<std::string> GroupRanks::gather(const std::string& own) {
   const Heartbeat::Waiting waiting(heartbeat_);
   return group_.all_gather_text(own);
+}
+
+void GroupRanks::exchange_flags() {
+  heartbeat_.check();
+  heartbeat_.progress();
+  auto numbers = at::zeros({static_cast<int64_t>(StepFlags::kNumbers)}, at::kDouble);
+  auto* first = numbers.mutable_data_ptr<double>();
+  flags_.write(std::span<double, StepFlags::kNumbers>(first, StepFlags::kNumbers));
+  {
+    const Heartbeat::Waiting waiting(heartbeat_);
+    group_.all_reduce(numbers, ProcessGroup::Op::sum);
+  }
+  flags_.read(std::span<const double, StepFlags::kNumbers>(first, StepFlags::kNumbers), *this);
 }
 
 void GroupRanks::barrier() {

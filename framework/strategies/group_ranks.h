@@ -49,6 +49,10 @@ class GroupRanks final : public Ranks {
   /// Returns when all ranks have called it: one collective of the process group.
   void barrier() override;
 
+  /// Sends the flags of `any_after_step` by themselves: one small all_reduce after each step that
+  /// sums no gradients, with which they would travel otherwise. A collective.
+  void exchange_flags();
+
   /// The flags of `any_after_step`. The strategy that owns this object sends them with the
   /// gradients, and clears them when a run begins.
   StepFlags& flags() { return flags_; }

@@ -77,8 +77,9 @@ class Net : public levin::Module {
       norm_ = register_module("norm", levin::SyncBatchNorm(16));
       if (settings.text("dtype", "float64") == "float64") norm_->to(torch::kDouble);
     }
-    if (settings.flag("linear")) {
-      direct_ = register_module("direct", torch::nn::Linear(4, 3));
+    if (settings.flag("linear") || settings.has("learner")) {
+      const int64_t outputs = settings.has("learner") ? 1 : 3;
+      direct_ = register_module("direct", torch::nn::Linear(4, outputs));
       direct_->to(torch::kDouble);
     }
     if (settings.flag("counts")) seen_ = register_buffer("seen", torch::zeros({}, torch::kDouble));
@@ -142,11 +143,22 @@ class Net : public levin::Module {
       return levin::LBFGS(parameters(), {.max_iter = 5, .line_search_fn = "strong_wolfe"});
     }
     if (settings_.flag("linear")) return solver(name, direct_->parameters());
+    if (settings_.has("learner")) {
+      return levin::shipped_optimizers().make(settings_.text("learner"),
+                                              settings_.value().at("learner_settings"),
+                                              direct_->parameters());
+    }
     if (name == "lbfgs") return solver(name, parameters());
     return levin::Adam(parameters(), {.learning_rate = 1e-2});
   }
-  // {"linear": true}: a linear classifier, whose loss solvers know.
+  // {"linear": true}: a linear classifier, whose loss solvers know. {"learner": "OnlineSGD"}: least
+  // squares, by an online learner.
   std::optional<levin::LinearLoss> linear_loss() const override {
+    if (settings_.has("learner")) {
+      return levin::LinearLoss{.kind = levin::LinearLoss::Kind::squared,
+                               .weight = direct_->weight,
+                               .bias = direct_->bias};
+    }
     if (!settings_.flag("linear")) return {};
     return levin::LinearLoss{.weight = direct_->weight,
                              .bias = direct_->bias,
