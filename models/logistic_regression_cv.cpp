@@ -88,6 +88,8 @@ void LogisticRegressionCV::prepare(const TrainingSet& train) {
         "the folds are made from the classes of all rows; load the data into memory, or use "
         "LogisticRegression with a C of your own");
   }
+  scores_.zero_();
+  chosen_.zero_();
   fold_of_ = stratified_folds(labels, options_.cv, options_.fold_seed);
 }
 

@@ -290,14 +290,17 @@ torch::Tensor ManyObjective::curvatures_of(const Block& block, const torch::Tens
 torch::Tensor ManyObjective::hessians_of(const Problems& some) {
   const int64_t count = some.numbers.numel();
   const int64_t entries = columns() * (columns() + 1) / 2;
+  // For few problems or many columns, the products of columns don't pay.
+  constexpr int64_t kFewProblems = 8;
+  constexpr int64_t kManyColumns = 300;
+  const bool pays = columns() < kManyColumns;
   auto sums = many_zeros({count, entries});
   const auto places = triangle_places(columns());
-  pass(some.numbers, entries, [&](const Block& block) {
+  pass(some.numbers, pays ? entries : columns(), [&](const Block& block) {
     const auto points = some.points.narrow(0, block.first, block.count);
     const auto h = curvatures_of(block, block.x.mm(points.t()));
     const auto sum = sums.narrow(0, block.first, block.count);
-    constexpr int64_t kFew = 8;  // problems for which the products of columns don't pay
-    if (block.count >= kFew) {
+    if (pays && block.count >= kFewProblems) {
       sum.addmm_(h.t(), column_products(block.x));
       return;
     }
@@ -319,7 +322,7 @@ torch::Tensor ManyObjective::hessians_of(const Problems& some) {
 
 torch::Tensor ManyObjective::newton_directions(const Problems& some,
                                                const torch::Tensor& gradients) {
-  constexpr int64_t kNumbers = 1 << 24;
+  constexpr int64_t kNumbers = 1 << 23;
   const int64_t step = std::max<int64_t>(1, kNumbers / (columns() * columns()));
   auto directions = at::empty_like(gradients);
   for (int64_t first = 0; first < some.numbers.numel(); first += step) {

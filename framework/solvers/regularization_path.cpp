@@ -23,7 +23,9 @@ std::string path_solver(const PathOptions& options, const LinearLoss& loss) {
 }
 
 PathPoint find_path_point(RowSource& rows, const LinearLoss& loss, const PathOptions& options) {
-  std::vector<torch::Tensor> parameters{loss.weight};
+  std::vector<torch::Tensor> parameters;
+  parameters.reserve(2);
+  parameters.push_back(loss.weight);
   if (loss.bias.defined()) parameters.push_back(loss.bias);
   const auto optimizer =
       shipped_optimizers()

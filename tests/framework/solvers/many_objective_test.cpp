@@ -1,5 +1,9 @@
 // Many regressions at once against each of them alone.
 
+#include <array>
+#include <barrier>
+#include <thread>
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -28,6 +32,30 @@ class GroupedRows : public RowSource {
 
  private:
   std::vector<Batch> batches_;
+};
+
+/// One half of the rows, of two ranks that are threads; sums are added in the order of the ranks.
+class ThreadRows : public RowSource {
+ public:
+  struct Meeting {
+    std::barrier<> barrier{2};
+    std::array<torch::Tensor, 2> own{};
+  };
+  ThreadRows(Meeting& meeting, size_t rank, Batch batch)
+      : meeting_(meeting), rank_(rank), batch_(std::move(batch)) {}
+  void pass(c10::function_ref<void(const Batch& batch)> use) override { use(batch_); }
+  void sum(torch::Tensor& values) override {
+    meeting_.own[rank_] = values;
+    meeting_.barrier.arrive_and_wait();
+    const auto all = meeting_.own[0] + meeting_.own[1];
+    meeting_.barrier.arrive_and_wait();
+    values.copy_(all);
+  }
+
+ private:
+  Meeting& meeting_;
+  size_t rank_;
+  Batch batch_;
 };
 
 struct Data {
@@ -146,6 +174,33 @@ TEST(ManyObjective, takes_sparse_rows) {
     GroupedRows rows({batch});
     const auto solver = minimise(rows, losses);
     for (int64_t k = 0; k < losses.problems(); ++k) expect_like_alone(data, losses, solver, k);
+  }
+}
+
+TEST(ManyObjective, sums_over_ranks_that_share_the_rows) {
+  torch::manual_seed(8);
+  const Data data(Kind::logistic);
+  for (const int64_t groups : {0, 3}) {
+    const ManyLosses made{.groups = groups, .columns = 2, .strengths = {0.01, 0.1}};
+    const auto whole = zeros_for(made);
+    GroupedRows rows(data.batches(90, data.x));
+    const auto one = minimise(rows, whole);
+    const std::array parts{zeros_for(made), zeros_for(made)};
+    std::array<torch::Tensor, 2> objectives;
+    ThreadRows::Meeting meeting;
+    const auto halves = data.batches(45, data.x);
+    std::vector<std::thread> ranks;
+    for (size_t rank = 0; rank < 2; ++rank) {
+      ranks.emplace_back([&, rank] {
+        ThreadRows own(meeting, rank, halves[rank]);
+        objectives[rank] = minimise(own, parts[rank]).objectives();
+      });
+    }
+    for (auto& rank : ranks) rank.join();
+    EXPECT_TRUE(torch::equal(parts[0].weight, parts[1].weight));
+    EXPECT_TRUE(torch::equal(parts[0].bias, parts[1].bias));
+    EXPECT_LE((objectives[0] / one.objectives() - 1.0).abs().max().item<double>(), 1e-10);
+    EXPECT_LE((parts[0].weight - whole.weight).abs().max().item<double>(), 1e-8);
   }
 }
 
