@@ -19,7 +19,9 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
+#include <levin/datamodules/sparse.h>
 #include <levin/datamodules/stream.h>
+#include <levin/datamodules/synthetic_clicks.h>
 #include <levin/datamodules/table.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>

@@ -12,7 +12,9 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
+#include <levin/datamodules/sparse.h>
 #include <levin/datamodules/stream.h>
+#include <levin/datamodules/synthetic_clicks.h>
 #include <levin/datamodules/table.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
@@ -43,6 +45,8 @@ void add_models_and_data(Registry& registry) {
   data.add<DigitsDataModule>("DigitsDataModule", "1,797 handwritten digits of 8x8 pixels");
   data.add<MNISTDataModule>("MNISTDataModule", "70,000 handwritten digits of 28x28 pixels");
   data.add<StreamDataModule>("StreamDataModule", "files larger than memory: .lvb, .npy, CSV ...");
+  data.add<SparseDataModule>("SparseDataModule", "sparse rows: libsvm, .npz, VW, Criteo, .lvb");
+  data.add<SyntheticClicksDataModule>("SyntheticClicksDataModule", "any number of made-up clicks");
 }
 
 void add_callbacks_and_loggers(Registry& registry) {

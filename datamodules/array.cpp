@@ -138,7 +138,7 @@ void ArrayDataModule::load_for_prediction() {
     if (!x.is_defined()) return false;
     x = checked_rows(x, o.dtype, name);
     const auto& by = taken_.standardization;
-    sets_.predict = inputs_alone(by ? Rows(by->apply(dense_features(x, name), name)) : x);
+    sets_.predict = inputs_alone(by ? by->apply(x, name) : x);
     return true;
   };
   if (use(all_, o.x, !o.y.empty(), "x")) return;

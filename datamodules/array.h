@@ -66,7 +66,8 @@ struct ArrayDataModuleOptions {
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
   /// Standardises features: (x - mean) / deviation, each of the training rows alone, as
-  /// scikit-learn's StandardScaler does; constant features are only shifted. Checkpoints have both
+  /// scikit-learn's StandardScaler does; constant features are only shifted. Sparse rows are only
+  /// divided, see Standardization. Checkpoints have both
   /// numbers, and all rows of validate, test and predict are standardised by those of the
   /// checkpoint, whatever this option is there.
   bool standardize = false;

@@ -78,12 +78,12 @@ void ArrayDataModule::find_standardization(const std::vector<int64_t>& train) {
         "x with their targets, or a checkpoint of a model that was trained on standardised "
         "features");
   }
-  fitted_.standardization = Standardization::of(dense_features(all_.x, "x"), train);
+  fitted_.standardization = Standardization::of(all_.x, train);
 }
 
 Rows ArrayDataModule::standardized(const Rows& x, std::string_view name) const {
   const auto& by = fitted_.standardization;
-  return by ? Rows(by->apply(dense_features(x, name), name)) : x;
+  return by ? by->apply(x, name) : x;
 }
 
 void ArrayDataModule::require_targets_for(Stage stage) const {

@@ -18,12 +18,19 @@ void BlockCache::Hold::release() {
   cache_.reset();
 }
 
+BlockCache::BlockCache(ReadBlock read, int64_t threads)
+    : read_block_(std::move(read)), thread_count_(threads) {}
+
 BlockCache::BlockCache(readers::Shards shards, std::shared_ptr<const BlockTable> table, bool direct,
                        int64_t threads)
-    : shards_(std::move(shards)),
-      table_(std::move(table)),
-      direct_(direct),
-      thread_count_(threads) {}
+    : BlockCache(
+          [shards = std::move(shards), table = std::move(table), direct](int64_t block, Block& to) {
+            const auto place = table->place_of(block);
+            const auto& shard = *shards[static_cast<size_t>(place.file)];
+            to.columns.resize(shard.columns().size());
+            shard.load(place.first, table->rows_of(block), direct, to.buffer, to.columns);
+          },
+          threads) {}
 
 BlockCache::~BlockCache() {
   {
@@ -117,25 +124,19 @@ void BlockCache::work() {
 
 BlockCache::BlockPointer BlockCache::read(int64_t block) const {
   const std::shared_ptr<Spares> spares = spares_;
-  auto read = std::make_unique<Block>();
+  std::unique_ptr<Block> read;
   {
     const std::lock_guard<std::mutex> lock(spares->mutex);
-    if (!spares->buffers.empty()) {
-      read->buffer = std::move(spares->buffers.back());
-      spares->buffers.pop_back();
+    if (!spares->blocks.empty()) {
+      read = std::move(spares->blocks.back());
+      spares->blocks.pop_back();
     }
   }
-  if (!read->buffer) read->buffer = std::make_unique<readers::BlockBuffer>();
-  const auto place = table_->place_of(block);
-  const auto& shard = *shards_[static_cast<size_t>(place.file)];
-  read->columns.resize(shard.columns().size());
-  shard.load(place.first, table_->rows_of(block), direct_, *read->buffer, read->columns);
+  if (!read) read = std::make_unique<Block>();
+  read_block_(block, *read);
   return {read.release(), [spares](Block* done) {
-            {
-              const std::lock_guard<std::mutex> lock(spares->mutex);
-              spares->buffers.push_back(std::move(done->buffer));
-            }
-            delete done;
+            const std::lock_guard<std::mutex> lock(spares->mutex);
+            spares->blocks.emplace_back(done);
           }};
 }
 

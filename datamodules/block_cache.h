@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -12,6 +13,7 @@
 
 #include <levin/datamodules/block_table.h>
 #include <levin/datamodules/readers/shard.h>
+#include <levin/datamodules/readers/sparse_rows.h>
 
 namespace levin {
 
@@ -32,11 +34,16 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
   /// A block in memory. It is never changed once it is read, and stays valid as long as its pointer
   /// is kept, even if nobody holds it any more.
   struct Block {
-    /// The memory that the block was read into; it goes back to the cache with the block.
-    std::unique_ptr<readers::BlockBuffer> buffer;
+    /// The memory that a block of dense rows was read into.
+    readers::BlockBuffer buffer;
     /// Where the rows of each column lie, counted from the block's first row.
     std::vector<readers::RowsInMemory> columns;
+    /// The rows, if they are sparse.
+    readers::SparseRows sparse;
   };
+  /// Reads a block into `to`, whose memory is that of an earlier block, to be used again. Called
+  /// from the threads of the cache.
+  using ReadBlock = std::function<void(int64_t block, Block& to)>;
   using BlockPointer = std::shared_ptr<const Block>;
 
   /// Keeps blocks in memory as long as it lives, and the cache too. Move-only. Several holds may
@@ -62,6 +69,8 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
     std::vector<int64_t> blocks_;
   };
 
+  /// Blocks are read by `read`, `threads` of them at the same time.
+  BlockCache(ReadBlock read, int64_t threads);
   /// `table` divides the rows of `shards` into blocks. `direct` reads past the system's page cache.
   /// `threads`, at least 1, is how many blocks are read at the same time; the threads start with
   /// the first call of `hold`.
@@ -93,11 +102,11 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
     BlockPointer block;
     std::exception_ptr error;
   };
-  /// Buffers that wait to be used again. A block returns its buffer when its last pointer is gone,
-  /// which may be after the cache.
+  /// Blocks that wait to be used again. A block comes here when its last pointer is gone, which may
+  /// be after the cache.
   struct Spares {
     std::mutex mutex;
-    std::vector<std::unique_ptr<readers::BlockBuffer>> buffers;
+    std::vector<std::unique_ptr<Block>> blocks;
   };
   /// Starts the threads that aren't running yet; goes on with fewer if the system allows no more.
   void start_threads();
@@ -105,12 +114,10 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
   void drop(const std::vector<int64_t>& blocks);
   /// What each thread does: reads the blocks of `queue_` in order until the cache is destroyed.
   void work();
-  /// Reads one block into a spare or a new buffer. Throws what the shard throws.
+  /// Reads one block into a spare or a new one. Throws what `read_block_` throws.
   BlockPointer read(int64_t block) const;
 
-  readers::Shards shards_;
-  std::shared_ptr<const BlockTable> table_;
-  bool direct_;
+  ReadBlock read_block_;
   /// How many threads to start.
   int64_t thread_count_;
   /// Shared with the blocks, which may outlive the cache.

@@ -15,6 +15,7 @@
 #include <levin/datamodules/readers/sparse_lvb.h>
 #include <levin/datamodules/readers/sparse_npz.h>
 #include <levin/datamodules/sharded_dataset.h>
+#include <levin/datamodules/sparse_files.h>
 #include <levin/datamodules/stream.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -221,7 +222,7 @@ class Writer {
   std::string records_;
 };
 
-/// Reads sparse rows of files that are all libsvm text, or a single .npz file.
+/// Reads sparse rows of files that are all text of one format, or a single .npz file.
 readers::SparseRows read_sparse_inputs(const ConvertOptions& options,
                                        const std::function<void(int64_t, int64_t)>& progress) {
   const auto files = readers::find_files(options.inputs, "inputs");
@@ -232,17 +233,37 @@ readers::SparseRows read_sparse_inputs(const ConvertOptions& options,
   }
   if (is_npz)
     return readers::read_sparse_npz(files.front(), {.num_features = options.num_features});
+  std::function<void()> while_reading;
+  if (progress) while_reading = [&progress] { progress(0, 0); };
+  const SparseFileOptions hashes{.hash_bits = options.hash_bits};
+  const bool is_vw =
+      options.format == "auto" && !files.empty() && files.front().extension() == ".vw";
+  if (is_vw || options.format == "vw") {
+    readers::SparseVwOptions vw;
+    vw.bits = hash_bits_of(hashes, "vw");
+    vw.while_reading = while_reading;
+    return readers::read_sparse_vw(files, vw);
+  }
+  if (options.format == "criteo") {
+    readers::SparseCriteoOptions criteo;
+    criteo.bits = hash_bits_of(hashes, "criteo");
+    criteo.while_reading = while_reading;
+    return readers::read_sparse_criteo(files, criteo);
+  }
   readers::SparseLibsvmOptions libsvm;
   libsvm.num_features = options.num_features;
   libsvm.zero_based = options.zero_based;
-  if (progress) libsvm.while_reading = [&progress] { progress(0, 0); };
+  libsvm.while_reading = while_reading;
   return readers::read_sparse_libsvm(files, libsvm);
 }
 
 void check_sparse_conversion(const ConvertOptions& options) {
-  if (options.format != "auto" && options.format != "libsvm") {
-    throw ConfigError::conflict("sparse = true can't go with format = " + options.format,
-                                "only libsvm and .npz files hold sparse rows; set format = libsvm");
+  const bool is_hash = options.format == "vw" || options.format == "criteo";
+  if (options.format != "auto" && options.format != "libsvm" && !is_hash) {
+    throw ConfigError::conflict(
+        "sparse = true can't go with format = " + options.format,
+        "only libsvm and .npz files hold sparse rows, and those of the formats vw and "
+        "criteo; set format = libsvm");
   }
   if (!options.targets.empty() || !options.like.empty()) {
     throw ConfigError::conflict(
@@ -291,7 +312,8 @@ Fields describe(ConvertOptions& o) {
       {"num_features", &o.num_features,
        "features of a libsvm row; 0: the highest feature number found"},
       {"zero_based", &o.zero_based, "libsvm files number features from 0, not from 1"},
-      {"sparse", &o.sparse, "true: write sparse rows, of libsvm or scipy's .npz files"},
+      {"sparse", &o.sparse, "true: write sparse rows, of libsvm, scipy's .npz, vw or criteo files"},
+      {"hash_bits", &o.hash_bits, "rows of vw and criteo have 2^hash_bits columns; 0: 18 and 20"},
   });
   fields.erase(fields.begin(), fields.begin() + 2);
   return fields;

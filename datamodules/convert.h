@@ -32,9 +32,12 @@ struct ConvertOptions {
   std::string target_type = "auto";
   int64_t num_features = 0;
   bool zero_based = false;
-  /// Writes sparse rows (readers/sparse_lvb.h) instead of dense ones, of libsvm files and of .npz
-  /// files that scipy.sparse.save_npz wrote. `targets` and `like` can't go with it.
+  /// Writes sparse rows (readers/sparse_lvb.h) instead of dense ones: of libsvm files, of .npz
+  /// files that scipy.sparse.save_npz wrote, of text in Vowpal Wabbit's format (format = vw, or
+  /// .vw) and of Criteo's tables (format = criteo). `targets` and `like` can't go with it.
   bool sparse = false;
+  /// The rows of "vw" and "criteo" have 2^hash_bits columns; 0 stands for 18 and 20.
+  int64_t hash_bits = 0;
 };
 
 /// All options but `inputs` and `output`, which `levin convert` handles itself.

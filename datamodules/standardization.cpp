@@ -58,42 +58,48 @@ Standardization Standardization::of(const torch::Tensor& x, const std::vector<in
 }
 
 torch::Tensor Standardization::apply(const torch::Tensor& x, std::string_view name) const {
-  if (x.sizes().slice(1) != mean.sizes()) {
+  if (x.sizes().slice(1) != deviation.sizes()) {
     throw DataError::bad_value(
         "the shape of a row", readers::shape_text(x.sizes().slice(1)), name,
         fmt::format("the training rows, by which features are standardised, have the shape {}",
-                    readers::shape_text(mean.sizes())));
+                    readers::shape_text(deviation.sizes())));
   }
   const at::NoGradGuard no_grad;
   const auto type = x.is_floating_point() ? x.scalar_type() : at::kFloat;
   auto result = at::empty(x.sizes(), x.options().dtype(type));
-  const auto own_mean = mean.to(x.device());
+  const auto own_mean = mean.defined() ? mean.to(x.device()) : torch::Tensor();
   const auto own_deviation = deviation.to(x.device());
   const int64_t rows = x.size(0);
   const int64_t step = rows_a_part(x);
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
-    const auto part = x.narrow(0, begin, count).to(at::kDouble);
-    result.narrow(0, begin, count).copy_((part - own_mean).div_(own_deviation));
+    auto part = x.narrow(0, begin, count).to(at::kDouble);
+    if (own_mean.defined()) part = part - own_mean;
+    result.narrow(0, begin, count).copy_(part / own_deviation);
   }
   return result;
 }
 
 bool Standardization::operator==(const Standardization& other) const {
-  return mean.sizes() == other.mean.sizes() && mean.equal(other.mean) &&
-         deviation.equal(other.deviation);
+  const auto same = [](const torch::Tensor& a, const torch::Tensor& b) {
+    if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+    return a.sizes() == b.sizes() && a.equal(b);
+  };
+  return same(mean, other.mean) && same(deviation, other.deviation);
 }
 
 void Standardization::save(StateDict& state) const {
-  state.tensors.emplace(kMean, mean);
+  if (mean.defined()) state.tensors.emplace(kMean, mean);
   state.tensors.emplace(kDeviation, deviation);
 }
 
 std::optional<Standardization> Standardization::load(const StateDict& state) {
   const auto found_mean = state.tensors.find(kMean);
   const auto found_deviation = state.tensors.find(kDeviation);
-  if (found_mean == state.tensors.end() || found_deviation == state.tensors.end()) return {};
-  return Standardization{found_mean->second.cpu().clone(), found_deviation->second.cpu().clone()};
+  if (found_deviation == state.tensors.end()) return {};
+  const bool has_mean = found_mean != state.tensors.end();
+  return Standardization{has_mean ? found_mean->second.cpu().clone() : torch::Tensor(),
+                         found_deviation->second.cpu().clone()};
 }
 
 void require_standardized(const std::optional<Standardization>& taken, bool standardize) {

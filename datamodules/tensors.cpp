@@ -263,14 +263,6 @@ Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name) 
   return rows;
 }
 
-torch::Tensor dense_features(const Rows& x, std::string_view name) {
-  if (!x.is_sparse()) return x.tensor();
-  throw ConfigError::conflict(
-      fmt::format("standardize = true, but {} is sparse", name),
-      "standardised rows have no zeros, so they would take the memory of dense ones; leave it out, "
-      "or give the rows as a dense array");
-}
-
 std::shared_ptr<const Dataset> inputs_alone(const Rows& x) {
   return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}}));
 }

@@ -54,9 +54,6 @@ torch::Tensor checked_features(const torch::Tensor& x, std::string_view dtype,
 /// entries aren't as `require_valid_entries` demands, and for other sparse layouts; ConfigError for
 /// a `dtype` that sparse rows can't have.
 Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name);
-/// The features as a dense tensor, to be standardised. Throws ConfigError for sparse rows, whose
-/// zeros would become other numbers.
-torch::Tensor dense_features(const Rows& x, std::string_view name);
 
 /// A data set of inputs without targets, for prediction.
 std::shared_ptr<const Dataset> inputs_alone(const Rows& x);

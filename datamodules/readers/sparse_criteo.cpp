@@ -119,4 +119,9 @@ SparseRows read_sparse_criteo(const std::vector<std::filesystem::path>& files,
   return std::move(parsed.rows);
 }
 
+std::unique_ptr<SparseFormat> sparse_criteo_format(const std::string& name,
+                                                   const SparseCriteoOptions& options) {
+  return std::make_unique<CriteoLines>(name, options);
+}
+
 }  // namespace levin::readers

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include <levin/datamodules/readers/sparse_rows.h>
@@ -36,5 +38,12 @@ struct SparseCriteoOptions {
 /// invalid options.
 SparseRows read_sparse_criteo(const std::vector<std::filesystem::path>& files,
                               const SparseCriteoOptions& options = {});
+
+class SparseFormat;  // sparse_text.h
+
+/// Returns the syntax for those who parse a file in stretches. `name` is what errors call the file.
+/// Throws ConfigError for invalid options.
+std::unique_ptr<SparseFormat> sparse_criteo_format(const std::string& name,
+                                                   const SparseCriteoOptions& options);
 
 }  // namespace levin::readers

@@ -255,11 +255,18 @@ SparseRows read_sparse_libsvm(const std::vector<std::filesystem::path>& files,
     }
   }
   if (!options.keep_signs) parsed.settle_signs();
+  if (options.found_zero_based != nullptr) *options.found_zero_based = zero_based;
   SparseRows rows = std::move(parsed.rows);
   const LibsvmWords words = words_of(files.front().string(), options);
   rows.columns = words.width(parsed.highest - (zero_based ? 0 : 1));
   rows.shrink();
   return rows;
+}
+
+std::unique_ptr<SparseFormat> sparse_libsvm_format(const std::string& name,
+                                                   const SparseLibsvmOptions& options) {
+  check_sparse_options(options);
+  return std::make_unique<SparseLibsvmLines>(words_of(name, options), options);
 }
 
 }  // namespace levin::readers

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <levin/datamodules/readers/sparse_rows.h>
@@ -26,6 +28,8 @@ struct SparseLibsvmOptions {
   /// Whether targets of -1 stay -1. Else they stand for class 0 if all targets are whole numbers
   /// and none of them is 0.
   bool keep_signs = false;
+  /// Where `read_sparse_libsvm` stores whether features were numbered from 0; null: nowhere.
+  bool* found_zero_based = nullptr;
   /// How many threads parse, from 1 to 1024; the result doesn't depend on it.
   int64_t threads = 1;
   /// Called about every `threads` MiB of text; what it throws ends the reading.
@@ -45,5 +49,13 @@ struct SparseLibsvmOptions {
 /// labels in a line; and if there are no rows, or no features and no `num_features`.
 SparseRows read_sparse_libsvm(const std::vector<std::filesystem::path>& files,
                               const SparseLibsvmOptions& options = {});
+
+class SparseFormat;  // sparse_text.h
+
+/// Returns the syntax for those who parse a file in stretches. `name` is what errors call the file.
+/// `zero_based` and `num_features` must be given; the format refers to `options`. Throws
+/// ConfigError for invalid options.
+std::unique_ptr<SparseFormat> sparse_libsvm_format(const std::string& name,
+                                                   const SparseLibsvmOptions& options);
 
 }  // namespace levin::readers

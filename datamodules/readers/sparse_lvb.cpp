@@ -160,11 +160,17 @@ void SparseLvb::parse_header() {
 }
 
 SparseRows SparseLvb::read(int64_t first, int64_t count) const {
+  SparseRows rows;
+  read(first, count, rows);
+  return rows;
+}
+
+void SparseLvb::read(int64_t first, int64_t count, SparseRows& rows) const {
   if (first < 0 || count < 0 || first > rows_ || count > rows_ - first) {
     throw DataError::no_such_row(first < 0 || first > rows_ ? first : rows_, rows_,
                                  "ask for rows that " + name() + " has");
   }
-  SparseRows rows;
+  rows.clear();
   rows.columns = columns_;
   rows.offsets.clear();
   read_list(file_, places_.offsets, first, count + 1, rows.offsets);
@@ -185,7 +191,6 @@ SparseRows SparseLvb::read(int64_t first, int64_t count) const {
     read_list(file_, places_.values, begin, end - begin, rows.values);
   }
   rows.check(name(), kMakeAgain);
-  return rows;
 }
 
 void SparseLvb::fail(const std::string& reason) const {

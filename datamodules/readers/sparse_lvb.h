@@ -56,6 +56,9 @@ class SparseLvb {
   /// Reads the rows first to first + count - 1, and nothing else of the file. Throws DataError if
   /// they don't exist, and DataError::corrupt if they aren't as SparseRows promises.
   SparseRows read(int64_t first, int64_t count) const;
+  /// The same into `rows`, whose memory is used again.
+  void read(int64_t first, int64_t count, SparseRows& rows) const;
+  bool has_weights() const { return (lists_ & kWeights) != 0; }
 
  private:
   static constexpr uint64_t kTargets = 1;

@@ -20,16 +20,6 @@ struct Chunk {
   bool failed = false;
 };
 
-/// Cuts off the front of `text` about kChunkBytes that end where a line does.
-std::string_view next_chunk(std::string_view& text) {
-  size_t end = text.size();
-  if (end > kChunkBytes) end = std::min(end, text.find('\n', kChunkBytes - 1) + 1);
-  if (end == 0) end = text.size();  // no line ends
-  const auto chunk = text.substr(0, end);
-  text.remove_prefix(end);
-  return chunk;
-}
-
 /// Parses a chunk apart from those before it, so that the numbers of its lines aren't known.
 void parse_chunk(const SparseFormat& format, Chunk& chunk) {
   chunk.parsed.clear();
@@ -59,6 +49,15 @@ void parse_together(const SparseFormat& format, std::span<Chunk> chunks) {
 }
 
 }  // namespace
+
+std::string_view cut_stretch(std::string_view& text) {
+  size_t end = text.size();
+  if (end > kChunkBytes) end = std::min(end, text.find('\n', kChunkBytes - 1) + 1);
+  if (end == 0) end = text.size();  // no line ends
+  const auto chunk = text.substr(0, end);
+  text.remove_prefix(end);
+  return chunk;
+}
 
 void ParsedRows::append(const ParsedRows& next) {
   rows.append(next.rows);
@@ -94,7 +93,7 @@ void parse_file(const MappedFile& file, const SparseFormat& format, int64_t thre
   uint64_t released = 0;
   while (!text.empty()) {
     size_t count = 0;
-    for (; count < chunks.size() && !text.empty(); ++count) chunks[count].text = next_chunk(text);
+    for (; count < chunks.size() && !text.empty(); ++count) chunks[count].text = cut_stretch(text);
     parse_together(format, std::span(chunks).first(count));
     for (size_t i = 0; i < count; ++i) {
       if (chunks[i].failed) {

@@ -247,4 +247,10 @@ SparseRows read_sparse_vw(const std::vector<std::filesystem::path>& files,
   return std::move(parsed.rows);
 }
 
+std::unique_ptr<SparseFormat> sparse_vw_format(const std::string& name,
+                                               const SparseVwOptions& options) {
+  check_pairs(options.quadratic);
+  return std::make_unique<VwLines>(name, options);
+}
+
 }  // namespace levin::readers

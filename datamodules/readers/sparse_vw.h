@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -47,5 +48,12 @@ struct SparseVwOptions {
 /// for a line without a bar; ConfigError for invalid options.
 SparseRows read_sparse_vw(const std::vector<std::filesystem::path>& files,
                           const SparseVwOptions& options = {});
+
+class SparseFormat;  // sparse_text.h
+
+/// Returns the syntax for those who parse a file in stretches. `name` is what errors call the file;
+/// the format refers to `options`. Throws ConfigError for invalid options.
+std::unique_ptr<SparseFormat> sparse_vw_format(const std::string& name,
+                                               const SparseVwOptions& options);
 
 }  // namespace levin::readers

@@ -104,6 +104,27 @@ TEST_F(ExampleConfigsOfTables, churn_does_better_than_guessing_and_predicts_by_n
                1, "new.csv, line 3, column 1 (plan): no training row has the value 'gold'");
 }
 
+// From text to a model in one command, from memory, by a solver and as a stream.
+TEST_F(ExampleConfigs, sparse_learns_from_text_in_memory_and_streamed) {
+  const std::string data = LEVIN_SOURCE_DIR "/examples/data/clicks-";
+  const std::vector<std::string> files = {"--data.train=[" + data + "train.svm]",
+                                          "--data.test=[" + data + "test.svm]"};
+  const auto with = [&files](std::vector<std::string> more) {
+    more.insert(more.end(), files.begin(), files.end());
+    return more;
+  };
+  EXPECT_GT(test_accuracy("sparse", files), 0.75);
+  write("new.svm", "1 1:1\n-1 2:1 200:0\n");
+  const Outcome outcome = run({"predict", "--ckpt-path", "best", "--data", "SparseDataModule",
+                               "--data.predict=[new.svm]", "--output", "out.csv"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(read_file(folder_ / "out.csv").find("probability_-1,probability_1"), std::string::npos);
+  std::filesystem::remove_all(folder_ / "levin_logs");
+  EXPECT_GT(test_accuracy("sparse", with({"--data.stream=true", "--data.zero_based=false",
+                                          "--data.val_split=0"})),
+            0.75);
+}
+
 class ExampleConfigsOfMnist : public ExampleConfigs {
  protected:
   void SetUp() override {
