@@ -1,10 +1,12 @@
 #include <levin/datamodules/readers/sparse_libsvm.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include <levin/datamodules/readers/digit_run.h>
 #include <levin/datamodules/readers/libsvm_words.h>
 #include <levin/datamodules/readers/sparse_text.h>
 #include <levin/framework/core/error.h>
@@ -19,32 +21,35 @@ bool ends_word(const char* at, const char* end) {
   return at == end || is_blank_char(*at) || *at == '#';
 }
 
-/// Reads a number of up to nine digits, with or without a sign and a point, as most values are.
-/// Both the digits and the power of ten are exact, so that the quotient is rounded correctly, as by
-/// parse_number. Returns false, and leaves `at` where it was, for any other text.
+/// The bytes that the fast way to read a feature touches at most: an index of 7 digits, a colon, a
+/// sign, 7 digits, a point and 8 digits, and what follows.
+constexpr std::ptrdiff_t kFastRoom = 32;
+
+/// Reads a number of up to seven digits and up to eight behind a point, with or without a sign, as
+/// most values are. Both the digits and the power of ten are exact, so that the quotient is rounded
+/// correctly, as by parse_number. kFastRoom - 8 bytes must be readable. Returns false, and leaves
+/// `at` where it was, for any other text.
 bool read_short_value(const char*& at, const char* end, float& value) {
-  constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+  constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
   const char* p = at;
-  const bool negative = p != end && *p == '-';
+  const bool negative = *p == '-';
   if (negative) ++p;
-  uint64_t digits = 0;
-  size_t count = 0;
-  size_t fraction = 0;
-  bool point = false;
-  for (; p != end && count <= 9; ++p) {
-    const auto digit = static_cast<unsigned>(*p) - '0';
-    if (digit < 10) {
-      digits = digits * 10 + digit;
-      ++count;
-      fraction += point ? 1 : 0;
-    } else if (*p == '.' && !point) {
-      point = true;
-    } else {
-      break;
-    }
+  DigitRun whole;
+  if (p[0] == '0' && p[1] == '.') {  // known without waiting for the number of digits
+    whole.count = 1;
+  } else {
+    whole = digit_run(p);
+    if (whole.count == 8) return false;
   }
-  if (count == 0 || count > 9 || !ends_word(p, end)) return false;
-  const double magnitude = static_cast<double>(digits) / kPowers[fraction];
+  p += whole.count;
+  DigitRun fraction;
+  if (*p == '.') {
+    fraction = digit_run(++p);
+    p += fraction.count;
+  }
+  if (whole.count + fraction.count == 0 || !ends_word(p, end)) return false;
+  const double power = kPowers[fraction.count];
+  const double magnitude = (whole.number * power + fraction.number) / power;
   value = static_cast<float>(negative ? -magnitude : magnitude);
   at = p;
   return true;
@@ -100,8 +105,10 @@ class SparseLibsvmLines : public SparseFormat {
         shift_(words_.rules().zero_based.value_or(false) ? 0 : 1) {}
 
   void parse(std::string_view text, int64_t first_line, ParsedRows& parsed) const override {
-    for_each_line(text, first_line, parsed,
-                  [&](std::string_view line, int64_t number) { parse_line(line, number, parsed); });
+    const char* const readable = text.data() + text.size();
+    for_each_line(text, first_line, parsed, [&](std::string_view line, int64_t number) {
+      parse_line(line, readable, number, parsed);
+    });
   }
 
  private:
@@ -112,7 +119,9 @@ class SparseLibsvmLines : public SparseFormat {
     float value = 0.0F;
   };
 
-  void parse_line(std::string_view line, int64_t number, ParsedRows& parsed) const {
+  /// Bytes up to `readable`, which lies behind the line, may be read but don't count.
+  void parse_line(std::string_view line, const char* readable, int64_t number,
+                  ParsedRows& parsed) const {
     const char* at = line.data();
     const char* const end = at + line.size();
     const auto label = next_word(at, end);
@@ -122,7 +131,7 @@ class SparseLibsvmLines : public SparseFormat {
     parsed.rows.targets.push_back(static_cast<float>(target));
     read_qid(at, end, number, parsed.rows);
     const size_t first = parsed.rows.indices.size();
-    const bool rises = read_entries(at, end, number, parsed);
+    const bool rises = read_entries(at, end, readable, number, parsed);
     if (!rises && !parsed.rows.sort_from(first)) {
       words_.fail(line.substr(0, 60), number,
                   "; values of the same index have a sum that a float32 can't hold. Correct them.");
@@ -132,30 +141,32 @@ class SparseLibsvmLines : public SparseFormat {
 
   /// Reads the features of a line. Returns whether their indices rise, which they must unless they
   /// may be sorted.
-  bool read_entries(const char* at, const char* end, int64_t number, ParsedRows& parsed) const {
+  bool read_entries(const char* at, const char* end, const char* readable, int64_t number,
+                    ParsedRows& parsed) const {
     // A feature takes at least three characters, and a blank behind it.
     LineEntries entries(parsed.rows, static_cast<size_t>(end - at) / 4 + 1);
-    int64_t before = -1;
-    int64_t lowest = parsed.lowest;
-    int64_t highest = parsed.highest;
+    int64_t before = lowest_ - 1;
     bool rises = true;
-    for (Entry entry; next_entry(at, end, number, entry);) {
+    for (Entry entry;;) {
+      at = read_plain_entries(at, end, readable, before, entries, parsed);
+      if (!next_entry(at, end, number, entry)) break;
       if (entry.index <= before) {
-        if (!options_.sort_indices) {
-          words_.fail_order(entry.word, number, entry.index - words_.base(),
-                            before - words_.base());
-        }
+        check_order(entry, before, number);
         rises = false;
       }
       before = entry.index;
-      lowest = std::min(lowest, before);
-      highest = std::max(highest, before);
+      parsed.lowest = std::min(parsed.lowest, before);
+      parsed.highest = std::max(parsed.highest, before);
       entries.add(static_cast<int32_t>(before - shift_), entry.value);
     }
-    parsed.lowest = lowest;
-    parsed.highest = highest;
     entries.finish();
     return rises;
+  }
+
+  /// Throws the error for an index that isn't above the one before it, unless it may be sorted.
+  void check_order(const Entry& entry, int64_t before, int64_t line) const {
+    if (options_.sort_indices) return;
+    words_.fail_order(entry.word, line, entry.index - words_.base(), before - words_.base());
   }
 
   /// The next word, without a comment behind it; empty at the end of the line.
@@ -180,26 +191,43 @@ class SparseLibsvmLines : public SparseFormat {
     }
   }
 
-  /// Reads the next feature; returns false at the end of the line. What isn't written as usual is
-  /// left to LibsvmWords, which finds the fault if there is one.
+  /// Reads features as long as they are written as most are and their indices rise above `before`,
+  /// which becomes the last one. Returns where the first other text or the end of the line is.
+  const char* read_plain_entries(const char* at, const char* end, const char* readable,
+                                 int64_t& before, LineEntries& entries, ParsedRows& parsed) const {
+    int64_t last = before, first = -1;
+    while (readable - at >= kFastRoom) {
+      const char* p = *at == ' ' ? at + 1 : at;
+      const DigitRun index = digit_run(p);
+      p += index.count;
+      if (index.count == 0 || index.count == 8 || *p != ':') break;
+      if (index.number <= last || index.number > highest_) break;
+      ++p;
+      float value = 1.0F;
+      if (p[0] == '1' && p[1] == ' ') {
+        ++p;
+      } else if (!read_short_value(p, end, value)) {
+        break;
+      }
+      last = index.number;
+      if (first < 0) first = last;
+      entries.add(static_cast<int32_t>(last - shift_), value);
+      at = p;
+    }
+    if (first < 0) return at;
+    before = last;
+    parsed.lowest = std::min(parsed.lowest, first);
+    parsed.highest = std::max(parsed.highest, last);
+    return at;
+  }
+
+  /// Reads the next feature, whatever way it is written; returns false at the end of the line.
+  /// LibsvmWords finds the fault if there is one.
   bool next_entry(const char*& at, const char* end, int64_t line, Entry& entry) const {
     while (at != end && is_blank_char(*at)) ++at;
     if (at == end || *at == '#') return false;
-    const char* p = at;
-    int64_t index = 0;
-    for (; p != end && p - at < 10; ++p) {
-      const auto digit = static_cast<unsigned>(*p) - '0';
-      if (digit > 9) break;
-      index = index * 10 + digit;
-    }
-    const bool is_plain = p != at && p != end && *p == ':' && index >= lowest_ && index <= highest_;
-    if (is_plain && read_short_value(++p, end, entry.value)) {
-      entry.word = {at, static_cast<size_t>(p - at)};
-      entry.index = index;
-      at = p;
-      return true;
-    }
     entry.word = next_word(at, end);
+    int64_t index = 0;
     entry.value = static_cast<float>(words_.split(entry.word, line, index));
     entry.index = index + words_.base();
     return true;

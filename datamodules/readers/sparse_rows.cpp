@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +59,42 @@ int64_t first_bad_row(const SparseRows& rows) {
   return -1;
 }
 
+/// The most columns that `sort_columns` sorts.
+constexpr size_t kMostSorted = 64;
+
+/// Sorts columns, and their values unless these are null, by counting for each of them how many are
+/// lower, which takes no jumps that a processor can't foresee. Returns false, and leaves all as it
+/// is, if two are the same.
+bool sort_columns(std::span<int32_t> columns, float* values) {
+  typedef int32_t Four __attribute__((vector_size(16)));
+  Four all[kMostSorted];  // each column four times
+  int32_t given[kMostSorted] = {}, ranks[kMostSorted], sorted[kMostSorted];
+  const size_t count = columns.size();
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t column = columns[i];
+    all[i] = Four{column, column, column, column};
+    given[i] = column;
+    sorted[i] = -1;
+  }
+  for (size_t i = 0; i < count; i += 4) {
+    Four four, lower = {};
+    std::memcpy(&four, given + i, sizeof(four));
+    for (size_t k = 0; k < count; ++k) lower -= all[k] < four;
+    std::memcpy(ranks + i, &lower, sizeof(lower));
+  }
+  for (size_t i = 0; i < count; ++i) sorted[ranks[i]] = given[i];
+  // Of two that are the same, one has taken the place of the other, and the next place is empty.
+  for (size_t i = 0; i < count; ++i) {
+    if (sorted[i] < 0) return false;
+  }
+  std::copy_n(sorted, count, columns.begin());
+  if (values == nullptr) return true;
+  float moved[kMostSorted];
+  for (size_t i = 0; i < count; ++i) moved[ranks[i]] = values[i];
+  std::copy_n(moved, count, values);
+  return true;
+}
+
 }  // namespace
 
 uint64_t SparseRows::bytes() const {
@@ -67,6 +105,10 @@ uint64_t SparseRows::bytes() const {
 
 bool SparseRows::sort_from(size_t first) {
   const size_t count = indices.size() - first;
+  if (count <= kMostSorted && sort_columns(indices.span().subspan(first),
+                                           values.empty() ? nullptr : values.data() + first)) {
+    return true;
+  }
   thread_local std::vector<std::pair<int32_t, float>> entries;
   entries.resize(count);
   for (size_t i = 0; i < count; ++i) {

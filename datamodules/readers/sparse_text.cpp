@@ -91,6 +91,19 @@ void parse_file(const MappedFile& file, const SparseFormat& format, int64_t thre
   const int64_t lines_before = parsed.lines;
   std::vector<Chunk> chunks(static_cast<size_t>(threads));
   uint64_t released = 0;
+  const auto release = [&] {
+    const uint64_t done = file.size() - text.size();
+    // The system maps pages around one that is touched, so that some before it are mapped again.
+    const uint64_t from = released - std::min<uint64_t>(released, kChunkBytes);
+    file.release(from, done - from);
+    released = done;
+    if (while_reading) while_reading();
+  };
+  while (threads == 1 && !text.empty()) {
+    // The rows are written where they stay, and lines have their numbers from the beginning.
+    format.parse(next_chunk(text), 1 - lines_before, parsed);
+    release();
+  }
   while (!text.empty()) {
     size_t count = 0;
     for (; count < chunks.size() && !text.empty(); ++count) chunks[count].text = cut_stretch(text);
@@ -102,10 +115,7 @@ void parse_file(const MappedFile& file, const SparseFormat& format, int64_t thre
       }
       parsed.append(chunks[i].parsed);
     }
-    const uint64_t done = file.size() - text.size();
-    file.release(released, done - released);
-    released = done;
-    if (while_reading) while_reading();
+    release();
   }
   file.check_unchanged();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -48,9 +49,16 @@ class SparseFormat {
 template <class ParseLine>
 void for_each_line(std::string_view text, int64_t first_line, ParsedRows& parsed,
                    const ParseLine& parse_line) {
+  const bool has_cr = text.find('\r') != text.npos;  // else lines end in LF, which is found faster
   TextRecord record;
   for (size_t at = 0; at < text.size(); at = record.next) {
-    read_line(text, at, record);
+    if (has_cr) {
+      read_line(text, at, record);
+    } else {
+      const size_t end = std::min(text.find('\n', at), text.size());
+      record.text = text.substr(at, end - at);
+      record.next = end + 1;
+    }
     parse_line(record.text, first_line + parsed.lines);
     ++parsed.lines;
   }

@@ -1,6 +1,7 @@
 #include <levin/datamodules/readers/sparse_vw.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/digit_run.h>
 #include <levin/datamodules/readers/libsvm_words.h>
 #include <levin/datamodules/readers/murmur_hash.h>
 #include <levin/datamodules/readers/sparse_text.h>
@@ -36,9 +38,11 @@ class VwLines : public SparseFormat {
   VwLines(std::string name, const SparseVwOptions& options)
       : name_(std::move(name)),
         options_(options),
-        hash_(options.bits, options.hash_seed, options.hash_all) {}
+        hash_(options.bits, options.hash_seed, options.hash_all),
+        hash_all_(options.hash_all) {}
 
   void parse(std::string_view text, int64_t first_line, ParsedRows& parsed) const override {
+    const char* const readable = text.data() + text.size();
     std::vector<VwFeature> features;
     for_each_line(text, first_line, parsed, [&](std::string_view line, int64_t number) {
       if (trimmed(line).empty()) return;
@@ -52,7 +56,7 @@ class VwLines : public SparseFormat {
         rest.remove_prefix(1);
         const auto space = rest.substr(0, rest.find('|'));
         rest.remove_prefix(space.size());
-        read_space(space, number, features);
+        read_space(space, readable, number, features);
       }
       add_row(features, number, parsed.rows);
     });
@@ -85,24 +89,26 @@ class VwLines : public SparseFormat {
       fail(text, line,
            " with a tab before the bar, for which Vowpal Wabbit ignores the label; write spaces");
     }
-    std::vector<std::string_view> words;
+    // A label, its importance, its base and a tag; more are as wrong as four numbers.
+    std::array<std::string_view, 5> words = {};
+    size_t count = 0;
     const bool touches_bar = !text.empty() && text.back() != ' ';
     for (auto word = LibsvmWords::token(text); !word.empty(); word = LibsvmWords::token(text)) {
-      words.push_back(word);
+      words[std::min(count++, words.size() - 1)] = word;
     }
-    const bool has_tag = !words.empty() && (touches_bar || words.back().front() == '\'');
+    count = std::min(count, words.size());
+    const bool has_tag = count > 0 && (touches_bar || words[count - 1].front() == '\'');
     double value = 0.0;
-    if (has_tag && words.size() == 1 && parse_number(words[0], value)) {
+    if (has_tag && count == 1 && parse_number(words[0], value)) {
       fail(words[0], line,
            " touching the bar, so that Vowpal Wabbit takes it for a tag and not for the label; "
            "write a space before the bar");
     }
-    if (has_tag) words.pop_back();
-    if (words.size() > 2 && (words.size() > 3 || number(words[2], line, "the base") != 0.0F)) {
+    if (has_tag) words[--count] = {};
+    if (count > 2 && (count > 3 || number(words[2], line, "the base") != 0.0F)) {
       fail(words[2], line,
            " behind the label and its importance; a base other than 0 isn't read. Leave it out.");
     }
-    words.resize(2);
     return {words[0], words[1]};
   }
 
@@ -126,8 +132,9 @@ class VwLines : public SparseFormat {
     if (weight != 1.0F || !weights.empty()) weights.push_back(weight);
   }
 
-  /// Reads a namespace: what follows a bar up to the next one.
-  void read_space(std::string_view text, int64_t line, std::vector<VwFeature>& features) const {
+  /// Reads a namespace: what follows a bar up to the next one. Bytes up to `readable` may be read.
+  void read_space(std::string_view text, const char* readable, int64_t line,
+                  std::vector<VwFeature>& features) const {
     VwFeature feature;
     float scale = 1.0F;
     std::string_view name;
@@ -142,10 +149,45 @@ class VwLines : public SparseFormat {
     }
     const uint32_t space = hash_.space(name);
     uint32_t unnamed = 0;
-    for (auto word = LibsvmWords::token(text); !word.empty(); word = LibsvmWords::token(text)) {
+    feature.value = scale;
+    for (;;) {
+      if (!hash_all_ && scale != 0.0F) read_numbers(text, readable, space, feature, features);
+      const auto word = next_word(text);
+      if (word.empty()) return;
       read_feature(word, line, scale, space, unnamed, feature);
       if (feature.value != 0.0F) features.push_back(feature);
+      feature.value = scale;
     }
+  }
+
+  /// Reads features as long as their names are numbers of up to seven digits and have no values.
+  /// Like `feature` otherwise, they are added to `features`.
+  static void read_numbers(std::string_view& text, const char* readable, uint32_t space,
+                           VwFeature feature, std::vector<VwFeature>& features) {
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    while (readable - at >= 16 && at < end) {
+      const char* p = *at == ' ' ? at + 1 : at;
+      const DigitRun name = digit_run(p);
+      p += name.count;
+      if (name.count == 0 || name.count == 8 || (p < end && *p != ' ')) break;
+      feature.hash = name.number + space;
+      features.push_back(feature);
+      at = p;
+    }
+    text.remove_prefix(static_cast<size_t>(at - text.data()));
+  }
+
+  /// Cuts the next word off the front of `text`; empty at its end.
+  static std::string_view next_word(std::string_view& text) {
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    size_t start = 0;
+    while (start < text.size() && is_blank(text[start])) ++start;
+    size_t end = start;
+    while (end < text.size() && !is_blank(text[end])) ++end;
+    const auto word = text.substr(start, end - start);
+    text.remove_prefix(end);
+    return word;
   }
 
   /// Sets hash and value of a feature. `unnamed` counts those without a name.
@@ -178,22 +220,44 @@ class VwLines : public SparseFormat {
 
   void add_row(const std::vector<VwFeature>& features, int64_t line, SparseRows& rows) const {
     const size_t first = rows.indices.size();
-    for (const auto& feature : features) rows.add(hash_.column(feature.hash), feature.value);
-    if (options_.constant) rows.add(hash_.column(FeatureHash::kConstant), 1.0F);
-    for (const auto& pair : options_.quadratic) add_products(features, pair, rows);
-    const auto columns = rows.indices.span().subspan(first);
-    const bool rises =
-        std::adjacent_find(columns.begin(), columns.end(), std::greater_equal<>()) == columns.end();
+    bool rises = add_features(features, rows);
+    if (options_.constant || !options_.quadratic.empty()) {
+      if (options_.constant) rows.add(hash_.column(FeatureHash::kConstant), 1.0F);
+      for (const auto& pair : options_.quadratic) add_products(features, pair, rows);
+      const auto columns = rows.indices.span().subspan(first);
+      rises = std::adjacent_find(columns.begin(), columns.end(), std::greater_equal<>()) ==
+              columns.end();
+    }
     if (!rises && !rows.sort_from(first)) {
       fail_values(line, "the sum of values that share a column");
     }
-    if (!rows.values.empty()) {
+    if (!options_.quadratic.empty() && !rows.values.empty()) {
       const auto values = std::as_const(rows.values).span().subspan(first);
       if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
         fail_values(line, "the product of two features");
       }
     }
     rows.end_row();
+  }
+
+  /// Adds the features to the row that is being added, and returns whether their columns rise.
+  bool add_features(const std::vector<VwFeature>& features, SparseRows& rows) const {
+    const size_t first = rows.indices.size();
+    int32_t* const columns = rows.indices.grow_by(features.size());
+    int32_t before = -1;
+    bool rises = true;
+    bool are_ones = true;
+    for (size_t i = 0; i < features.size(); ++i) {
+      const int32_t column = hash_.column(features[i].hash);
+      rises = rises && column > before;
+      are_ones = are_ones && features[i].value == 1.0F;
+      columns[i] = before = column;
+    }
+    if (are_ones && rows.values.empty()) return rises;
+    if (rows.values.empty()) rows.values.append_copies(first, 1.0F);
+    float* const values = rows.values.grow_by(features.size());
+    for (size_t i = 0; i < features.size(); ++i) values[i] = features[i].value;
+    return rises;
   }
 
   void add_products(const std::vector<VwFeature>& features, const std::string& pair,
@@ -211,6 +275,7 @@ class VwLines : public SparseFormat {
   std::string name_;
   const SparseVwOptions& options_;
   FeatureHash hash_;
+  bool hash_all_;
 };
 
 void check_pairs(const std::vector<std::string>& pairs) {

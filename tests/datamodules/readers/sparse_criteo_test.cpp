@@ -1,6 +1,8 @@
 #include <levin/datamodules/readers/sparse_criteo.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -70,6 +72,43 @@ TEST(ReadersSparseCriteo, lines_that_are_no_rows_are_refused_with_their_cells) {
   expect_data_error([] { read_criteo(line_with("1\t1.5\t", "")); },
                     "line 1: number 2 of 13 is '1.5'; it must be a whole number");
   EXPECT_THROW(read_criteo(line, {.bits = 31}), ConfigError);
+}
+
+TEST(ReadersSparseCriteo, numbers_and_categories_of_any_size_get_the_tokens_of_their_formula) {
+  for (const int64_t number : {INT64_MIN, int64_t{-1}, int64_t{2}, int64_t{3}, int64_t{4095},
+                               int64_t{4096}, int64_t{123456789}, INT64_MAX}) {
+    const double log = std::log(static_cast<double>(std::max<int64_t>(number, 1)));
+    const std::string token = number <= 2
+                                  ? "SP" + std::to_string(number)
+                                  : std::to_string(static_cast<int64_t>(std::floor(log * log)));
+    const auto rows = read_criteo(line_with("\t\t" + std::to_string(number), ""), {.bits = 30});
+    EXPECT_EQ(list_of(rows.indices), columns_of({"I1-", "I2-", "I3-" + token, "C26-"})) << number;
+  }
+  for (size_t size = 0; size < 12; ++size) {
+    const std::string cell(size, 'f');
+    const auto rows = read_criteo(line_with("\t\t", cell), {.bits = 30});
+    EXPECT_EQ(list_of(rows.indices), columns_of({"I1-", "I2-", "I3-", "C26-" + cell})) << size;
+    const auto first =
+        read_criteo("0" + std::string(14, '\t') + cell + std::string(25, '\t'), {.bits = 30});
+    auto columns = columns_of({"I1-", "I2-", "I3-", "C26-", "C1-" + cell});
+    const auto empty = static_cast<int32_t>(murmur_hash("C1-") & 0x3fffffff);
+    columns.erase(std::find(columns.begin(), columns.end(), empty));
+    EXPECT_EQ(list_of(first.indices), columns) << size;
+  }
+}
+
+TEST(ReadersSparseCriteo, tabs_are_found_at_every_place_and_only_tabs) {
+  // A byte one above or below a tab, or with the highest bit, is a character like others.
+  for (const std::string cell : {"\x08", "\x0b", "\x89", "\x8a\xff", "\x88\x0b\x08"}) {
+    for (size_t before = 0; before < 9; ++before) {
+      const std::string category = std::string(before, 'a') + cell;
+      const auto rows = read_criteo(line_with("\t\t", category), {.bits = 30});
+      EXPECT_EQ(list_of(rows.indices), columns_of({"I1-", "I2-", "I3-", "C26-" + category}));
+    }
+  }
+  const std::string line = line_with("1\t2\t3", "a");
+  expect_data_error([&] { read_criteo(line + line.substr(0, line.size() - 1) + "\tb\n"); },
+                    "a.tsv, line 2: found 41 cells");
 }
 
 }  // namespace levin::readers::sparse_criteo_test

@@ -1,5 +1,8 @@
 #include <levin/datamodules/readers/sparse_libsvm.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -125,6 +128,90 @@ TEST(ReadersSparseLibsvm, labels_and_values_that_are_no_finite_numbers_are_refus
   expect_refused("1 1:1\n", ", line 1: found '1:1' behind the label; with keep_qids",
                  {.keep_qids = true});
   expect_refused("1 1:1 qid:3\n", ", line 1: found 'qid:3'; the number of a query may stand only");
+}
+
+/// Lines that are skipped, so that the lines before them don't stand at the end of the text.
+const std::string kMoreLines = "\n# " + std::string(60, 'x') + "\n";
+
+TEST(ReadersSparseLibsvm, numbers_of_all_lengths_are_those_of_the_c_library) {
+  const std::vector<std::string> numbers = {"0",
+                                            "-0",
+                                            "1",
+                                            "1.",
+                                            "11",
+                                            "1.0",
+                                            ".5",
+                                            "-.5",
+                                            "+1",
+                                            "0.1",
+                                            "-0.1",
+                                            "0.00000001",
+                                            "0.1234567",
+                                            "0.12345678",
+                                            "0.123456789",
+                                            "1234567",
+                                            "12345678",
+                                            "123456789",
+                                            "9999999.99999999",
+                                            "16777217",
+                                            "1677721.7",
+                                            "0.30000001",
+                                            "1e3",
+                                            "-1.5E-3"};
+  const std::vector<int32_t> columns = {1, 9, 10, 999999, 9999999, 10000000, 99999999, 2147483647};
+  for (const std::string end : {"\n", " \n", "\t\n", "#:1\n", "\r\n", " 2147483647:1 \n"}) {
+    std::string text = "1 1:2" + kMoreLines;  // not all values are 1
+    std::vector<float> values;
+    std::vector<int32_t> indices;
+    for (const auto& number : numbers) {
+      for (const int32_t column : columns) {
+        if (column == 2147483647 && end.size() > 3) continue;
+        text += "-1 " + std::to_string(column) + ":" + number + end;
+        values.push_back(static_cast<float>(std::strtod(number.c_str(), nullptr)));
+        indices.push_back(column - 1);
+        if (end.size() <= 5) continue;
+        values.push_back(1.0F);
+        indices.push_back(2147483646);
+      }
+    }
+    for (const std::string& tail : {std::string(), kMoreLines}) {
+      const auto rows = read_texts({text + tail});
+      EXPECT_EQ(list_of(rows.indices).size(), indices.size() + 1);
+      EXPECT_TRUE(std::equal(indices.begin(), indices.end(), rows.indices.data() + 1));
+      EXPECT_EQ(0, std::memcmp(values.data(), rows.values.data() + 1, values.size() * 4)) << end;
+    }
+  }
+}
+
+TEST(ReadersSparseLibsvm, faults_are_found_wherever_a_line_stands) {
+  for (const char* word : {":1", "1:", "1:-", "1:.", "1:-.", "1:1x", "1:1:1", "1:0.1.1", "1:--1",
+                           "1x:1", "12345678x:1", "1:1-", "1:0.12345678x", "1:1234567x"}) {
+    for (const std::string before : {"1 ", "1 0:1 "}) {
+      for (const std::string& tail : {std::string(), kMoreLines}) {
+        expect_refused(before + word + tail, ", line 1: found '" + std::string(word) + "'; a");
+      }
+    }
+  }
+  expect_refused("1 3:1 2:1" + kMoreLines, ", line 1: found '2:1' after index 3");
+  expect_refused("1 3:1 3:1" + kMoreLines, ", line 1: found '3:1' after index 3");
+  expect_refused("1 3:1 5:1" + kMoreLines, ", line 1: found '5:1', but rows have 4 features",
+                 {.num_features = 4});
+  expect_refused("1 0:1 1:1" + kMoreLines, ", line 1: found '0:1'; an index must be at least 1",
+                 {.zero_based = false});
+}
+
+TEST(ReadersSparseLibsvm, the_lines_of_each_file_are_counted_from_1) {
+  for (const int64_t threads : {1, 2}) {
+    expect_data_error([&] { read_texts({"1 1:1\n1 1:1\n", "1 1:1\nx"}, {.threads = threads}); },
+                      "b.svm, line 2: the target is 'x'");
+  }
+}
+
+TEST(ReadersSparseLibsvm, no_byte_behind_the_last_page_of_a_file_is_read) {
+  for (const std::string line : {"1", "1 1:1", "1 1:0.5", "1 1:1 1234567:1234567.12345678"}) {
+    const std::string text = "#" + std::string(8192 - line.size() - 2, 'x') + "\n" + line;
+    EXPECT_EQ(read_texts({text}, {.num_features = 2000000}).rows(), 1) << line;
+  }
 }
 
 TEST(ReadersSparseLibsvm, files_without_rows_or_features_and_bad_options_are_refused) {

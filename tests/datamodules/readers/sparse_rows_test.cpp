@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -58,6 +60,33 @@ TEST(ReadersSparseRows, sorting_adds_the_values_of_one_column) {
   rows.add(1, std::numeric_limits<float>::max());
   rows.add(1, std::numeric_limits<float>::max());
   EXPECT_FALSE(rows.sort_from(6));
+}
+
+TEST(ReadersSparseRows, rows_of_any_length_are_sorted_as_by_the_standard_library) {
+  std::mt19937 random(3);
+  for (const bool has_values : {false, true}) {
+    for (uint32_t count = 0; count < 150; ++count) {  // short rows, and long ones
+      SparseRows rows;
+      std::map<int32_t, float> sums = {{-1, 2.0F}};
+      rows.add(2147483647, has_values ? 3.0F : 1.0F);  // a row before it, which stays as it is
+      rows.end_row();
+      // Every other row has a column twice, as a rule.
+      const uint32_t columns = count % 2 == 0 ? 2147483647 : count * count;
+      for (uint32_t i = 0; i < count; ++i) {
+        const auto column = static_cast<int32_t>(random() % columns);
+        const float value = has_values ? static_cast<float>(i) : 1.0F;
+        rows.add(column, value);
+        sums[column] += value;
+      }
+      ASSERT_TRUE(rows.sort_from(1));
+      ASSERT_EQ(rows.indices.size(), sums.size());
+      auto expected = ++sums.begin();
+      for (size_t i = 1; i < rows.indices.size(); ++i, ++expected) {
+        ASSERT_EQ(rows.indices[i], expected->first);
+        ASSERT_EQ(rows.values.empty() ? 1.0F : rows.values[i], expected->second);
+      }
+    }
+  }
 }
 
 TEST(ReadersSparseRows, check_finds_each_broken_promise) {

@@ -107,4 +107,35 @@ TEST(ReadersSparseVw, any_number_of_threads_reads_the_same_rows) {
   test::expect_same_rows(read_vw(text, {.quadratic = {"ab"}, .threads = 3}), one);
 }
 
+TEST(ReadersSparseVw, names_that_are_numbers_are_read_alike_wherever_they_stand) {
+  const std::vector<std::string> names = {"0",       "7",        "07",        "1234567",
+                                          "0012345", "12345678", "123456789", "4294967297",
+                                          "12a",     "1234567a", "12345678a", "a1"};
+  const std::string more = "\n1 |" + std::string(40, ' ') + "\n";
+  for (const std::string space : {"", "b", "b:0.5"}) {
+    const FeatureHash hash(30);
+    const uint32_t start = hash.space(space.substr(0, 1));
+    for (const auto& name : names) {
+      const int32_t column = hash.column(hash.feature(name, start));
+      for (const std::string end : {"", " ", "\t", ":1", "|c", " |c", "\r", ":2 "}) {
+        for (const std::string& tail : {std::string(), more}) {
+          const auto rows = read_vw("1 |" + space + " " + name + end + tail, {.bits = 30});
+          ASSERT_EQ(rows.entries(), 1) << space << name << end;
+          EXPECT_EQ(rows.indices[0], column) << space << name << end;
+          const float value = (space.size() > 1 ? 0.5F : 1.0F) * (end == ":2 " ? 2.0F : 1.0F);
+          EXPECT_EQ(rows.values.empty() ? 1.0F : rows.values[0], value) << space << name << end;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(read_vw("1 |a:0 1 2 3" + more).entries(), 0);
+  EXPECT_NE(read_vw("1 | 7" + more, {.hash_all = true}).indices[0], 7);
+}
+
+TEST(ReadersSparseVw, rows_of_ones_may_come_before_and_after_those_with_values) {
+  const auto rows = read_vw("1 | 1 2\n1 | 3:2 4\n1 | 9 8\n");
+  EXPECT_EQ(list_of(rows.indices), (std::vector<int32_t>{1, 2, 3, 4, 8, 9}));
+  EXPECT_EQ(list_of(rows.values), (std::vector<float>{1, 1, 2, 1, 1, 1}));
+}
+
 }  // namespace levin::readers::sparse_vw_test
