@@ -24,21 +24,35 @@ uint64_t mixed(uint64_t x) {
 /// A number from 0 to below 1 that depends on the key alone.
 double keyed_uniform(uint64_t key) { return static_cast<double>(mixed(key) >> 11) * 0x1p-53; }
 
-/// The values below which the shares 0, 1/cells, 2/cells ... of a Zipf distribution lie.
-std::vector<uint32_t> zipf_quantiles(uint32_t values, size_t cells) {
-  constexpr double kExponent = 1.1;
+/// The values below which the shares 0, 1/cells, 2/cells ... of a Zipf distribution of `values`
+/// values lie; `shares` are those of the values, not yet divided by their sum.
+std::vector<uint32_t> zipf_quantiles(const std::vector<double>& shares, size_t values,
+                                     size_t cells) {
   double total = 0.0;
-  for (uint32_t v = 1; v <= values; ++v) total += std::pow(v, -kExponent);
-  std::vector<uint32_t> quantiles(cells + 1, values - 1);
+  for (size_t v = 0; v < values; ++v) total += shares[v];
+  std::vector<uint32_t> quantiles(cells + 1, static_cast<uint32_t>(values) - 1);
   double below = 0.0;
   size_t cell = 0;
-  for (uint32_t v = 0; v < values; ++v) {
-    below += std::pow(v + 1.0, -kExponent);
-    while (cell < cells && static_cast<double>(cell) < below / total * static_cast<double>(cells)) {
-      quantiles[cell++] = v;
+  for (size_t v = 0; v < values; ++v) {
+    below += shares[v];
+    while (cell < cells && static_cast<double>(cell) * total < below * static_cast<double>(cells)) {
+      quantiles[cell++] = static_cast<uint32_t>(v);
     }
   }
   return quantiles;
+}
+
+/// The quantiles of all fields, which are the same for all seeds and made once.
+std::vector<std::vector<uint32_t>> make_quantiles(size_t cells) {
+  constexpr double kExponent = 1.1;
+  std::vector<double> shares;
+  for (int v = 1; v <= 1000000; ++v) shares.push_back(std::pow(v, -kExponent));
+  std::vector<std::vector<uint32_t>> fields;
+  for (uint64_t f = 0; f < SyntheticClicks::kFields; ++f) {
+    const double size = std::log(10.0) + keyed_uniform(f + 1) * std::log(1e5);
+    fields.push_back(zipf_quantiles(shares, static_cast<size_t>(std::exp(size)), cells));
+  }
+  return fields;
 }
 
 }  // namespace
@@ -51,13 +65,12 @@ SyntheticClicks::SyntheticClicks(SyntheticClicksOptions options) : options_(opti
   if (options_.rows && *options_.rows < 1) {
     throw ConfigError::invalid_value("rows", std::to_string(*options_.rows), "must be at least 1");
   }
+  static const auto kQuantiles = make_quantiles(size_t{1} << kCellBits);
   const int64_t columns = int64_t{1} << options_.bits;
   for (int64_t f = 0; f < kFields; ++f) {
-    const double share = keyed_uniform(static_cast<uint64_t>(f) + 1);
-    const auto values = static_cast<uint32_t>(std::exp(std::log(10.0) + share * std::log(1e5)));
     const int64_t first = columns * f / kFields;
     const int64_t behind = columns * (f + 1) / kFields;
-    fields_.push_back({zipf_quantiles(values, size_t{1} << kCellBits), static_cast<uint32_t>(first),
+    fields_.push_back({kQuantiles[static_cast<size_t>(f)].data(), static_cast<uint32_t>(first),
                        static_cast<uint32_t>(behind - first)});
   }
   for (size_t i = 0; i < kSharedWeights; ++i) {
@@ -86,7 +99,7 @@ float SyntheticClicks::write_row(int64_t row, int32_t* columns) const {
     const uint64_t both = f % 2 == 0 ? mixed(state) : mixed(state) >> 32;
     const uint64_t random = both & 0xffffffff;
     const Field& field = fields_[f];
-    const auto* cell = field.quantiles.data() + (random >> (32 - kCellBits));
+    const auto* cell = field.quantiles + (random >> (32 - kCellBits));
     const uint64_t value =
         cell[0] + ((random & kFraction) * (cell[1] - cell[0]) >> (32 - kCellBits));
     const uint32_t hash = static_cast<uint32_t>((value + 1) * kGolden >> 32);

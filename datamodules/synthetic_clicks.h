@@ -45,7 +45,7 @@ class SyntheticClicks : public Dataset {
   static constexpr int64_t kCellBits = 12;
   /// A field: value v has the share of [0, 1) in which its quantiles lie.
   struct Field {
-    std::vector<uint32_t> quantiles;  // [2^kCellBits + 1]
+    const uint32_t* quantiles = nullptr;  // [2^kCellBits + 1], the same for all data sets
     uint32_t first_column = 0;
     uint32_t columns = 0;
   };

@@ -2,7 +2,8 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>

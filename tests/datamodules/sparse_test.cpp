@@ -2,7 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "datamodules/sparse_support.h"
 #include "framework/message_of.h"
