@@ -101,7 +101,7 @@ void parse_file(const MappedFile& file, const SparseFormat& format, int64_t thre
   };
   while (threads == 1 && !text.empty()) {
     // The rows are written where they stay, and lines have their numbers from the beginning.
-    format.parse(next_chunk(text), 1 - lines_before, parsed);
+    format.parse(cut_stretch(text), 1 - lines_before, parsed);
     release();
   }
   while (!text.empty()) {

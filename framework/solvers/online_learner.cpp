@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/StringUtil.h>
 #include <fmt/format.h>
@@ -37,12 +38,12 @@ struct OnlineKernels<double> {
   static auto weights() { return kernels::best().online_weights_double; }
 };
 
-bool has_penalties(const OnlineSettings& settings) {
+bool has_online_penalties(const OnlineSettings& settings) {
   return settings.l1 > 0.0 || settings.l2 > 0.0;
 }
 
 /// The settings as numbers in a fixed order, by which checkpoints keep and compare them.
-std::vector<double> numbers_of(const OnlineSettings& s) {
+std::vector<double> online_numbers(const OnlineSettings& s) {
   return {static_cast<double>(s.loss),
           s.learning_rate,
           s.rate_decay,
@@ -53,7 +54,7 @@ std::vector<double> numbers_of(const OnlineSettings& s) {
           s.l2};
 }
 
-OnlineSettings settings_from(const torch::Tensor& saved, OnlineSettings settings) {
+OnlineSettings online_settings_from(const torch::Tensor& saved, OnlineSettings settings) {
   const auto numbers = saved.to(at::kCPU, at::kDouble).contiguous();
   const double* n = numbers.const_data_ptr<double>();
   settings.loss = n[0] == 0.0 ? kernels::RowLoss::logistic : kernels::RowLoss::squared;
@@ -68,7 +69,7 @@ OnlineSettings settings_from(const torch::Tensor& saved, OnlineSettings settings
 }
 
 /// The mean of the ranks' values, which this changes. A collective.
-torch::Tensor mean_over(Ranks& ranks, torch::Tensor values) {
+torch::Tensor mean_of_ranks(Ranks& ranks, torch::Tensor values) {
   ranks.sum({values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
   return values.div_(static_cast<double>(ranks.size()));
 }
@@ -126,7 +127,7 @@ void OnlineLearner::begin(const LinearLoss& loss) {
            "its penalties are those of the sum of all losses, not of their mean: set the model's "
            "strengths to 0, and l1 and l2 of FTRL");
   }
-  if (model_penalises && has_penalties(own_)) {
+  if (model_penalises && has_online_penalties(own_)) {
     refuse("with penalties of its own and of the model",
            "set l1_strength and l2_strength in one of the two");
   }
@@ -230,7 +231,7 @@ void OnlineLearner::start() {
 void OnlineLearner::adopt_settings() {
   settings_.learning_rate = groups_[0].learning_rate;
   if (versions_ != versions()) columns_.reset();
-  if (!columns_.defined() || numbers_of(columns_settings_) == numbers_of(settings_)) return;
+  if (!columns_.defined() || online_numbers(columns_settings_) == online_numbers(settings_)) return;
   if (settings_.method == OnlineMethod::ftrl) {
     const auto text = [](const OnlineSettings& s) {
       return fmt::format("learning_rate = {}, beta = {}, l1 = {}, l2 = {}", s.learning_rate, s.beta,
@@ -242,7 +243,7 @@ void OnlineLearner::adopt_settings() {
         "what it has learned belongs to its settings: use no scheduler and go on with the same "
         "settings, or load only the weights and begin a new fit");
   }
-  if (has_penalties(columns_settings_) || has_penalties(settings_)) {
+  if (has_online_penalties(columns_settings_) || has_online_penalties(settings_)) {
     is_double() ? finish<double>(columns_settings_) : finish<float>(columns_settings_);
   }
   columns_settings_ = settings_;
@@ -297,13 +298,13 @@ void OnlineLearner::average_as(Ranks& ranks) {
   const bool has_squares = settings_.method != OnlineMethod::sgd;
   torch::Tensor squares = has_squares ? with_bias(1, bias_squares_) : at::zeros_like(first);
   const torch::Tensor weighted = first * squares;
-  first = mean_over(ranks, first);
-  if (has_squares) squares = mean_over(ranks, squares);
+  first = mean_of_ranks(ranks, first);
+  if (has_squares) squares = mean_of_ranks(ranks, squares);
   if (settings_.method == OnlineMethod::adagrad) {
-    first = at::where(squares > 0.0, mean_over(ranks, weighted) / squares, first);
+    first = at::where(squares > 0.0, mean_of_ranks(ranks, weighted) / squares, first);
   }
   const double steps =
-      mean_over(ranks, at::full({1}, static_cast<double>(steps_), at::kDouble)).item<double>();
+      mean_of_ranks(ranks, at::full({1}, static_cast<double>(steps_), at::kDouble)).item<double>();
   const int64_t features = first.numel() - 1;
   bias_squares_ = squares[features].item<double>();
   const double of_bias = first[features].item<double>();
@@ -335,7 +336,7 @@ StateDict OnlineLearner::state_dict() const {
   const std::string& prefix = groups_[0].names[weight_at_];
   // As integers, because some of the columns' numbers are none of their type.
   state.tensors[prefix + ".columns"] = columns_.view(is_double() ? at::kLong : at::kInt);
-  state.tensors[prefix + ".settings"] = at::tensor(numbers_of(columns_settings_), at::kDouble);
+  state.tensors[prefix + ".settings"] = at::tensor(online_numbers(columns_settings_), at::kDouble);
   state.tensors[prefix + ".numbers"] =
       at::tensor(std::vector<double>{bias_, bias_squares_, bias_z_, shrunk_}, at::kDouble);
   return state;
@@ -369,7 +370,7 @@ void OnlineLearner::load_state_dict(const StateDict& state) {
   if (!has_columns) return;
   const auto numbers = state.tensor(prefix + ".numbers").to(at::kCPU, at::kDouble).contiguous();
   const double* n = numbers.const_data_ptr<double>();
-  columns_settings_ = settings_from(state.tensor(prefix + ".settings"), own_);
+  columns_settings_ = online_settings_from(state.tensor(prefix + ".settings"), own_);
   columns_ = empty_in_huge_pages(shape, weight().scalar_type());
   columns_.view(type).copy_(found->second);
   bias_ = n[0];

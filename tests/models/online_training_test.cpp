@@ -1,6 +1,7 @@
 // Fits by online learners, held against a plain loop over all weights in every step.
 #include "framework/support.h"
 
+#include <algorithm>
 #include <barrier>
 #include <cmath>
 #include <fstream>
@@ -21,6 +22,7 @@
 #include <levin/datamodules/stream.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/run/run_control.h>
 #include <levin/framework/solvers/online_methods.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
@@ -596,6 +598,41 @@ TEST(OnlineTraining, progressive_validation_prints_at_powers_of_two) {
   EXPECT_NEAR(average, sum / (2.0 * kRows), 1e-9);
   EXPECT_EQ(lines_of(40, average, sum), (std::vector<int64_t>{48, 80, 128, 160, 192}));
   EXPECT_THROW(ProgressiveValidation({.every_n_rows = -1}), ConfigError);
+}
+
+// Rank 0 has batches of 3 rows with a loss of 1, rank 1 of 2 rows with a loss of 2.
+TEST(OnlineTraining, progressive_validation_counts_the_rows_of_all_ranks) {
+  ThreadRanks::Shared shared;
+  std::vector<std::vector<int64_t>> seen(2);
+  std::vector<double> averages(2);
+  testing::internal::CaptureStderr();
+  const auto work = [&](int64_t rank) {
+    ThreadRanks ranks(shared, rank);
+    RunControl run;
+    run.set_ranks(ranks);
+    LoggedValues unused;
+    StepControl step(run, unused, true);
+    ProgressiveValidation progress;
+    progress.on_fit_start(run);
+    const Batch batch({{"input", torch::zeros({rank == 0 ? 3 : 2, 1})}});
+    const auto loss = torch::full({}, rank == 0 ? 1.0 : 2.0);
+    for (int64_t i = 0; i < 7; ++i) {
+      progress.on_train_batch_end(loss, batch, step);
+      seen[static_cast<size_t>(rank)].push_back(progress.rows());
+    }
+    progress.on_train_end(run);
+    averages[static_cast<size_t>(rank)] = progress.average();
+  };
+  std::thread other([&] { work(1); });
+  work(0);
+  other.join();
+  const auto text = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(seen[0], (std::vector<int64_t>{5, 10, 10, 20, 20, 20, 35}));  // where ranks have met
+  EXPECT_EQ(seen[1], seen[0]);
+  EXPECT_NEAR(averages[0], 1.4, 1e-12);
+  EXPECT_EQ(averages[1], averages[0]);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'),
+            6);  // two of the header, and rank 0's lines
 }
 
 }  // namespace
