@@ -10,6 +10,7 @@
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/step.h>
 #include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/solvers/objective_source.h>
 
 namespace levin {
 namespace {
@@ -44,6 +45,10 @@ SolverFit::~SolverFit() = default;
 
 void SolverFit::make_objective() {
   const auto parameters = solver_.stepped();
+  if (const auto* source = dynamic_cast<const ObjectiveSource*>(&parts_.module)) {
+    objective_ = source->make_objective(rows_, parameters);
+    return;
+  }
   if (auto loss = parts_.module.linear_loss()) {
     if (LinearObjective::fits(*loss, parameters)) {
       objective_ = std::make_unique<LinearObjective>(rows_, std::move(*loss), parameters);

@@ -4,6 +4,7 @@
 
 #include <levin/framework/solvers/coordinate_descent.h>
 #include <levin/framework/solvers/dual_coordinate_descent.h>
+#include <levin/framework/solvers/lockstep_newton.h>
 #include <levin/framework/solvers/newton_cg.h>
 #include <levin/framework/solvers/newton_cholesky.h>
 #include <levin/framework/solvers/optimizer_list.h>

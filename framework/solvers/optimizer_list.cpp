@@ -10,6 +10,7 @@
 #include <levin/framework/optimizers/sgd.h>
 #include <levin/framework/solvers/coordinate_descent.h>
 #include <levin/framework/solvers/dual_coordinate_descent.h>
+#include <levin/framework/solvers/lockstep_newton.h>
 #include <levin/framework/solvers/newton_cg.h>
 #include <levin/framework/solvers/newton_cholesky.h>
 #include <levin/framework/solvers/quasi_newton.h>
@@ -38,6 +39,8 @@ const OptimizerList& shipped_optimizers() {
         "coordinate-descent-or-lbfgs", "a solver: coordinate-descent where possible, else lbfgs");
     list.add<DualCoordinateDescent>("dual-coordinate-descent",
                                     "a solver: one row at a time; for L2 penalties");
+    list.add<LockstepNewton>("lockstep-newton",
+                             "a solver: Newton steps of many regressions at once");
     list.add<SAG>("sag", "a solver: steps by single rows and their average gradient");
     list.add<SAGA>("saga", "a solver: as sag, for all penalties");
     return list;
