@@ -1,0 +1,138 @@
+// Models of many regressions, fitted by the Trainer.
+#include "models/support.h"
+
+#include <levin/datamodules/array.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/dataset.h>
+#include <levin/framework/trainer/trainer.h>
+#include <levin/models/logistic_regression.h>
+#include <levin/models/many_regressions.h>
+
+#include "framework/message_of.h"
+#include "framework/temporary_folder.h"
+
+namespace levin::many_regressions_test {
+namespace {
+
+/// 60 rows of 4 features with two targets, 0 or 1, and one of 3 groups.
+struct Rows60 {
+  torch::Tensor x;
+  torch::Tensor y;
+  torch::Tensor group = torch::arange(60).remainder(3);
+  Rows60() {
+    torch::manual_seed(3);
+    x = torch::randn({60, 4});
+    y = (x.mm(torch::randn({4, 2})) + torch::randn({60, 2})).gt(0.0).to(torch::kFloat);
+  }
+};
+
+class ManyData final : public DataModule {
+ public:
+  explicit ManyData(NamedTensors tensors)
+      : data_(std::make_shared<TensorDataset>(std::move(tensors))) {}
+  DataLoaders train_dataloader() override { return DataLoader(data_, {.batch_size = 16}); }
+  DataLoaders val_dataloader() override { return DataLoader(data_, {.batch_size = 16}); }
+
+ private:
+  std::shared_ptr<TensorDataset> data_;
+};
+
+ManyData data_of(const Rows60& rows) {
+  return ManyData({{"input", rows.x}, {"target", rows.y}, {"group", rows.group}});
+}
+
+/// Fits and, if a path is given, saves a checkpoint there.
+History fit(Module& module, DataModule& data, const std::string& root, int64_t max_epochs = 100,
+            const std::string& save = {}, const std::string& from = {}) {
+  Trainer trainer({.accelerator = "cpu", .max_epochs = max_epochs, .default_root_dir = root});
+  auto history = trainer.fit(module, data, from);
+  if (!save.empty()) trainer.save_checkpoint(save);
+  return history;
+}
+
+void expect_same_state(const Module& module, const Module& other) {
+  const auto state = module.state_dict();
+  for (const auto& [name, tensor] : other.state_dict().tensors) {
+    EXPECT_TRUE(torch::equal(tensor, state.tensor(name))) << name;
+  }
+}
+
+TEST(ManyRegressions, are_each_the_logistic_regression_of_a_target_and_a_c) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  auto data = data_of(rows);
+  const std::vector<double> Cs{0.1, 1.0, 10.0};
+  ManyRegressions many({.C = Cs, .tol = 1e-6});
+  const auto history = fit(many, data, folder.string());
+  EXPECT_NE(history.stop_reason.find("converged"), std::string::npos) << history.stop_reason;
+  const auto parameters = many.named_parameters();
+  const auto probability = many.predict(test::batch_of(rows.x, rows.y)).front().second;
+  double sum = 0.0;
+  for (int64_t k = 0; k < 6; ++k) {
+    LogisticRegression alone({.C = Cs[static_cast<size_t>(k % 3)], .solver = "auto", .tol = 1e-6});
+    ManyData own({{"input", rows.x}, {"target", rows.y.select(1, k / 3).to(torch::kLong)}});
+    const auto theirs = fit(alone, own, folder.string());
+    EXPECT_TENSORS_NEAR(parameters["weight"][k], alone.named_parameters()["linear.weight"][0],
+                        1e-4);
+    EXPECT_NEAR(many.losses().flatten()[k].item<double>(), theirs.last("val_loss"), 1e-5);
+    EXPECT_TENSORS_NEAR(probability.select(1, k),
+                        alone.forward(rows.x).detach().select(1, 0).sigmoid(), 1e-4);
+    sum += theirs.last("val_loss");
+  }
+  EXPECT_NEAR(history.last("val_loss"), sum / 6.0, 1e-5);
+  // On the rows that it was trained on, the weakest penalty is the best.
+  EXPECT_TRUE(torch::equal(many.best_strengths(), torch::full({1, 2}, 2, torch::kLong)));
+}
+
+TEST(ManyRegressions, of_a_group_see_and_predict_the_rows_of_the_group) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  auto data = data_of(rows);
+  ManyRegressions many({.loss = "squared", .groups = 3, .l2_strengths = {0.01, 0.1}});
+  fit(many, data, folder.string());
+  ASSERT_EQ(many.named_parameters()["weight"].sizes(), (std::vector<int64_t>{12, 4}));
+  const auto own = rows.group.eq(1).nonzero().squeeze(1);
+  ManyRegressions one({.loss = "squared", .l2_strengths = {0.01, 0.1}});
+  ManyData rest({{"input", rows.x.index_select(0, own)}, {"target", rows.y.index_select(0, own)}});
+  fit(one, rest, folder.string());
+  EXPECT_TENSORS_NEAR(many.named_parameters()["weight"].narrow(0, 4, 4),
+                      one.named_parameters()["weight"], 1e-5);
+  Batch batch({{"input", rows.x}, {"target", rows.y}, {"group", rows.group}});
+  const auto values = many.predict(batch).front().second.index_select(0, own);
+  const auto theirs = one.predict(test::batch_of(rows.x, rows.y)).front().second;
+  EXPECT_TENSORS_NEAR(values, theirs.index_select(0, own), 1e-5);
+  EXPECT_TENSORS_NEAR(many.losses()[1], one.losses()[0], 1e-6);
+  batch.set("group", Rows(rows.group + 1));
+  EXPECT_NE(test::message_of<DataError>([&] { many.predict(batch); }).find("a group is 3"),
+            std::string::npos);
+}
+
+TEST(ManyRegressions, resume_with_the_same_bits) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  auto data = data_of(rows);
+  const ManyRegressionsOptions options{.C = {0.1, 1.0, 1000.0}, .tol = 1e-8};
+  ManyRegressions whole(options);
+  fit(whole, data, folder.string());
+  ManyRegressions first(options);
+  const auto path = folder.string() + "/many.ckpt";
+  fit(first, data, folder.string(), 3, path);
+  ManyRegressions second(options);
+  fit(second, data, folder.string(), 100, {}, path);
+  expect_same_state(second, whole);
+}
+
+TEST(ManyRegressions, refuse_options_that_cannot_be) {
+  const auto refusal = [](const ManyRegressionsOptions& options) {
+    return test::message_of<ConfigError>([&] { ManyRegressions many(options); });
+  };
+  EXPECT_NE(refusal({.loss = "hinge"}).find("squared"), std::string::npos);
+  EXPECT_NE(refusal({.l2_strengths = {1.0}, .C = {1.0}}).find("give one of them"),
+            std::string::npos);
+  EXPECT_NE(refusal({.l2_strengths = {-1.0}}).find("l2_strengths"), std::string::npos);
+  EXPECT_NE(refusal({.C = {0.0}}).find("above 0"), std::string::npos);
+  EXPECT_NE(refusal({.solver = "Adam"}).find("must be a solver"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace levin::many_regressions_test
