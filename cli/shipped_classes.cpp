@@ -17,6 +17,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
+#include <levin/models/logistic_regression_cv.h>
 #include <levin/models/many_regressions.h>
 #include <levin/models/mlp.h>
 
@@ -27,6 +28,8 @@ void add_models_and_data(Registry& registry) {
   auto& models = registry.models;
   models.add<LogisticRegression>("LogisticRegression", "a linear classifier, two or more classes");
   models.add<LinearRegression>("LinearRegression", "least squares, ridge, lasso or elastic net");
+  models.add<LogisticRegressionCV>("LogisticRegressionCV",
+                                   "LogisticRegression that chooses C by cross-validation");
   models.add<ManyRegressions>("ManyRegressions",
                               "regressions for many targets, groups or penalties at once");
   models.add<MLP>("MLP", "a feed-forward net with any number of hidden layers");

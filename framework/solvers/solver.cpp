@@ -98,7 +98,8 @@ void Solver::iterate(Objective& objective) {
   if (!gradient_.defined()) gradient_ = at::empty_like(point_);
   if (is_precise_) objective.raise_precision();
   if (!is_evaluated_) evaluate(objective);
-  if (!is_within_tol() && !advance(objective)) is_stuck_ = true;
+  const bool is_there = is_within_tol() && is_complete();
+  if (!is_there && !advance(objective)) is_stuck_ = true;
   ++iterations_;
   gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
   if ((is_stuck_ || is_within_tol()) && objective.raise_precision()) {

@@ -49,7 +49,7 @@ class Solver : public Optimizer {
   /// if the solver can't minimise this objective (an L1 penalty, for example).
   void iterate(Objective& objective);
   /// Whether the last iteration ended with a gradient within `tol`.
-  bool has_converged() const { return iterations_ > 0 && is_within_tol(); }
+  bool has_converged() const { return iterations_ > 0 && is_complete() && is_within_tol(); }
   /// Whether further iterations are of no use: it has converged, max_iter is reached, or no point
   /// that is better to working precision was found.
   bool is_done() const;
@@ -73,6 +73,8 @@ class Solver : public Optimizer {
   virtual bool advance(Objective& objective) = 0;
   /// Throws ConfigError if the solver can't minimise this objective, before anything is changed.
   virtual void check(Objective& objective);
+  /// Whether a gradient within `tol` is all that the solver is after; by default it is.
+  virtual bool is_complete() const { return true; }
   /// Whether the solver can take L1 penalties; by default it can't.
   virtual bool takes_l1() const { return false; }
   /// Adds the state of the method to `state`, and takes it back.

@@ -1,11 +1,11 @@
-// Models of many regressions, fitted by the Trainer.
+// Models of many regressions and of cross-validated ones, fitted by the Trainer.
 #include "models/support.h"
 
 #include <levin/datamodules/array.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataset.h>
 #include <levin/framework/trainer/trainer.h>
-#include <levin/models/logistic_regression.h>
+#include <levin/models/logistic_regression_cv.h>
 #include <levin/models/many_regressions.h>
 
 #include "framework/message_of.h"
@@ -132,6 +132,33 @@ TEST(ManyRegressions, refuse_options_that_cannot_be) {
   EXPECT_NE(refusal({.l2_strengths = {-1.0}}).find("l2_strengths"), std::string::npos);
   EXPECT_NE(refusal({.C = {0.0}}).find("above 0"), std::string::npos);
   EXPECT_NE(refusal({.solver = "Adam"}).find("must be a solver"), std::string::npos);
+}
+
+TEST(LogisticRegressionCV, is_in_the_end_the_logistic_regression_of_the_chosen_c) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  ManyData data({{"input", rows.x}, {"target", rows.y.select(1, 0).to(torch::kLong)}});
+  const LogisticRegressionCVOptions options{
+      .Cs = {0.01, 0.1, 1.0, 10.0}, .cv = 3, .scoring = "neg_log_loss", .tol = 1e-7};
+  LogisticRegressionCV chosen(options);
+  EXPECT_FALSE(chosen.C());
+  const auto path = folder.string() + "/cv.ckpt";
+  const auto history = fit(chosen, data, folder.string(), 100, path);
+  EXPECT_EQ(history.epochs.size(), 4U);
+  ASSERT_TRUE(chosen.C());
+  const auto best = chosen.scores().mean(0).argmax().item<int64_t>();
+  EXPECT_EQ(*chosen.C(), chosen.Cs().at(static_cast<size_t>(best)));
+  LogisticRegression alone({.C = chosen.C(), .solver = "auto", .tol = 1e-7});
+  fit(alone, data, folder.string());
+  EXPECT_TENSORS_NEAR(chosen.named_parameters()["linear.weight"],
+                      alone.named_parameters()["linear.weight"], 1e-5);
+
+  LogisticRegressionCV first(options);
+  fit(first, data, folder.string(), 2, path);
+  EXPECT_FALSE(first.C());
+  LogisticRegressionCV second(options);
+  fit(second, data, folder.string(), 100, {}, path);
+  expect_same_state(second, chosen);
 }
 
 }  // namespace

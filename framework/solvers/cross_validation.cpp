@@ -1,0 +1,219 @@
+#include <levin/framework/solvers/cross_validation.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/solvers/row_products.h>
+
+namespace levin {
+namespace {
+
+/// The classes in the order in which they first occur, and where the rows of each are.
+std::vector<std::vector<int64_t>> rows_by_class(const torch::Tensor& labels) {
+  const auto flat = labels.to(at::kLong).flatten().contiguous();
+  const auto* label = flat.const_data_ptr<int64_t>();
+  std::vector<int64_t> classes;
+  std::vector<std::vector<int64_t>> rows;
+  for (int64_t i = 0; i < flat.numel(); ++i) {
+    const auto found = std::find(classes.begin(), classes.end(), label[i]);
+    const auto k = static_cast<size_t>(found - classes.begin());
+    if (found == classes.end()) {
+      classes.push_back(label[i]);
+      rows.emplace_back();
+    }
+    rows[k].push_back(i);
+  }
+  return rows;
+}
+
+/// Puts the numbers into an order that follows from the generator alone, on every platform.
+void shuffle_folds(std::vector<int64_t>& folds, std::mt19937_64& generator) {
+  for (size_t i = folds.size(); i > 1; --i) std::swap(folds[i - 1], folds[generator() % i]);
+}
+
+}  // namespace
+
+torch::Tensor stratified_folds(const torch::Tensor& labels, int64_t folds,
+                               std::optional<int64_t> seed) {
+  const auto rows = rows_by_class(labels);
+  std::mt19937_64 generator(static_cast<uint64_t>(seed.value_or(0)));
+  auto fold_of = at::empty({labels.numel()}, at::kLong);
+  auto* const fold = fold_of.mutable_data_ptr<int64_t>();
+  // If the rows are sorted by their classes and dealt out one by one, fold f gets every f-th.
+  int64_t first = 0;
+  for (const auto& own : rows) {
+    const auto count = std::ssize(own);
+    if (count < folds) {
+      throw ConfigError::conflict(
+          fmt::format("{} folds, with a class of {} training rows", folds, count),
+          "each fold needs rows of each class; use fewer folds, or leave out the class");
+    }
+    std::vector<int64_t> parts;
+    for (int64_t f = 0; f < folds; ++f) {
+      const int64_t skipped = ((f - first) % folds + folds) % folds;
+      const int64_t share = (count - skipped + folds - 1) / folds;
+      parts.insert(parts.end(), static_cast<size_t>(share), f);
+    }
+    if (seed) shuffle_folds(parts, generator);
+    for (size_t i = 0; i < own.size(); ++i) fold[own[i]] = parts[i];
+    first += count;
+  }
+  return fold_of;
+}
+
+/// All rows, of which those of one fold have the weight 0.
+class CrossValidationObjective::FoldRows final : public RowSource {
+ public:
+  FoldRows(RowSource& rows, const torch::Tensor& fold_of, int64_t left_out)
+      : rows_(rows), fold_of_(fold_of), left_out_(left_out) {}
+
+  void pass(c10::function_ref<void(const Batch& batch)> use) override {
+    int64_t first = 0;
+    rows_.pass([&](const Batch& batch) {
+      const auto is_used = fold_of_.narrow(0, first, batch.rows()).ne(left_out_).to(at::kDouble);
+      first += batch.rows();
+      Batch own = batch;
+      own.set("weight", Rows(batch.has("weight")
+                                 ? batch.weight().to(at::kCPU, at::kDouble).flatten() * is_used
+                                 : is_used));
+      use(own);
+    });
+  }
+  void sum(torch::Tensor& values) override { rows_.sum(values); }
+  std::string reason_against_copies() const override { return rows_.reason_against_copies(); }
+
+ private:
+  RowSource& rows_;
+  const torch::Tensor& fold_of_;
+  int64_t left_out_;
+};
+
+CrossValidationObjective::CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
+                                                   const std::vector<torch::Tensor>& parameters)
+    : rows_(rows), plan_(std::move(plan)), parameters_(parameters) {
+  int64_t count = 0;
+  rows_.pass([&](const Batch& batch) { count += batch.rows(); });
+  if (count != plan_.fold_of.numel()) {
+    throw ConfigError::conflict(
+        fmt::format("cross-validation over {} rows, of which {} are trained on",
+                    plan_.fold_of.numel(), count),
+        "the folds are those of all training rows; leave out limit_train_batches, and train in one "
+        "process");
+  }
+  set_strengths();
+}
+
+CrossValidationObjective::~CrossValidationObjective() = default;
+
+/// Makes the objective of all rows with the chosen C.
+void CrossValidationObjective::set_strengths() {
+  const double chosen = plan_.chosen.item<double>();
+  const double c = chosen > 0.0 ? chosen : plan_.Cs.front();
+  auto loss = with_strengths_of_c(plan_.loss, c, plan_.path.l1_ratio, sum_of_weights(rows_));
+  all_rows_ = std::make_unique<LinearObjective>(rows_, std::move(loss), parameters_);
+  all_rows_->raise_precision();
+}
+
+int64_t CrossValidationObjective::size() const { return all_rows_->size(); }
+torch::Tensor CrossValidationObjective::l1() const { return all_rows_->l1(); }
+double CrossValidationObjective::evaluate(const torch::Tensor& point,
+                                          const torch::Tensor& gradient) {
+  return all_rows_->evaluate(point, gradient);
+}
+torch::Tensor CrossValidationObjective::hessian_product(const torch::Tensor& vector) {
+  return all_rows_->hessian_product(vector);
+}
+
+/// The loss with the point at which each path begins: 0.
+LinearLoss CrossValidationObjective::start() const {
+  auto loss = plan_.loss;
+  loss.weight = at::zeros(loss.weight.sizes(), at::kDouble);
+  if (loss.bias.defined()) loss.bias = at::zeros(loss.bias.sizes(), at::kDouble);
+  return loss;
+}
+
+void CrossValidationObjective::score_fold(int64_t fold) {
+  FoldRows others(rows_, plan_.fold_of, fold);
+  const auto path = regularization_path(others, start(), plan_.Cs, plan_.path);
+  for (size_t i = 0; i < path.size(); ++i) {
+    plan_.scores[fold][static_cast<int64_t>(i)].fill_(score_of(path[i], fold));
+  }
+}
+
+/// The mean score of the rows of a fold, which counts each row once, whatever its weight.
+double CrossValidationObjective::score_of(const PathPoint& point, int64_t fold) {
+  constexpr int64_t kBlock = 1024;
+  double sum = 0.0;
+  int64_t count = 0;
+  int64_t first = 0;
+  rows_.pass([&](const Batch& batch) {
+    const auto targets = batch.target().to(at::kCPU, at::kLong).flatten();
+    for (int64_t at = 0; at < batch.rows(); at += kBlock) {
+      const int64_t rows = std::min(kBlock, batch.rows() - at);
+      const auto own = plan_.fold_of.narrow(0, first + at, rows).eq(fold).nonzero().squeeze(1);
+      if (own.numel() == 0) continue;
+      const auto x = as_matrix(batch.input_rows().narrow(at, rows), point.weight.size(1));
+      auto z = x.index_select(0, own).mm(point.weight.t());
+      if (point.bias.defined()) z.add_(point.bias);
+      if (z.size(1) == 1) z = at::cat({at::zeros_like(z), z}, 1);  // the softmax of these
+      const auto y = targets.narrow(0, at, rows).index_select(0, own);
+      sum += plan_.scoring == "accuracy"
+                 ? z.argmax(1).eq(y).sum().item<double>()
+                 : z.log_softmax(1).gather(1, y.unsqueeze(1)).sum().item<double>();
+      count += own.numel();
+    }
+    first += batch.rows();
+  });
+  return sum / static_cast<double>(count);
+}
+
+PathPoint CrossValidationObjective::choose_and_refit() {
+  const auto best = plan_.scores.mean(0).argmax().item<int64_t>();
+  const double c = plan_.Cs[static_cast<size_t>(best)];
+  plan_.chosen.fill_(c);
+  set_strengths();
+  return regularization_path(rows_, start(), std::span(&c, 1), plan_.path).front();
+}
+
+void CrossValidation::check(Objective& objective) {
+  Solver::check(objective);
+  if (dynamic_cast<CrossValidationObjective*>(&objective) != nullptr) return;
+  throw ConfigError::conflict("cross-validation for a module that doesn't plan it",
+                              "use LogisticRegressionCV");
+}
+
+bool CrossValidation::advance(Objective& objective) {
+  auto& folds = dynamic_cast<CrossValidationObjective&>(objective);
+  if (scores_.defined()) folds.plan().scores.copy_(scores_);
+  scores_ = folds.plan().scores;
+  if (iterations() < folds_) {
+    folds.score_fold(iterations());
+    return true;
+  }
+  const auto found = folds.choose_and_refit();
+  std::vector<torch::Tensor> flat;
+  for (const auto& parameter : stepped()) {
+    const bool is_weight = parameter.is_same(folds.plan().loss.weight);
+    flat.push_back((is_weight ? found.weight : found.bias).flatten());
+  }
+  point_ = at::cat(flat);
+  value_ = with_l1(objective, point_, objective.evaluate(point_, gradient_));
+  return true;
+}
+
+void CrossValidation::save(StateDict& state) const {
+  if (scores_.defined()) state.tensors["scores"] = scores_;
+}
+
+void CrossValidation::load(const StateDict& state) {
+  if (state.tensors.count("scores") > 0) scores_ = state.tensor("scores").clone();
+}
+
+}  // namespace levin

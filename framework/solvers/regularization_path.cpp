@@ -1,0 +1,104 @@
+#include <levin/framework/solvers/regularization_path.h>
+
+#include <cmath>
+#include <memory>
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/solvers/optimizer_list.h>
+#include <levin/framework/solvers/solver.h>
+
+namespace levin {
+namespace {
+
+std::string path_solver(const PathOptions& options, const LinearLoss& loss) {
+  if (options.solver != "auto") return options.solver;
+  constexpr int64_t kFew = 1000;
+  if (options.l1_ratio > 0.0) return "coordinate-descent-or-lbfgs";
+  return loss.weight.numel() <= kFew ? "newton-cholesky" : "newton-cg";
+}
+
+PathPoint find_path_point(RowSource& rows, const LinearLoss& loss, const PathOptions& options) {
+  std::vector<torch::Tensor> parameters;
+  parameters.reserve(2);
+  parameters.push_back(loss.weight);
+  if (loss.bias.defined()) parameters.push_back(loss.bias);
+  const auto optimizer =
+      shipped_optimizers()
+          .at(path_solver(options, loss))
+          .make(Value::Object{{"tol", options.tol}, {"max_iter", options.max_iter}}, parameters);
+  auto* const solver = dynamic_cast<Solver*>(optimizer.get());
+  if (solver == nullptr) {
+    throw ConfigError::invalid_value("solver", options.solver,
+                                     "must be a solver, which trains on all rows at once");
+  }
+  LinearObjective objective(rows, loss, solver->stepped());
+  objective.raise_precision();
+  while (!solver->is_done()) solver->iterate(objective);
+  PathPoint point{.weight = loss.weight, .bias = loss.bias};
+  point.objective = solver->objective();
+  point.gradient_norm = solver->gradient_norm();
+  point.iterations = solver->iterations();
+  point.has_converged = solver->has_converged();
+  return point;
+}
+
+}  // namespace
+
+double sum_of_weights(RowSource& rows) {
+  auto sum = at::zeros({1}, at::kDouble);
+  rows.pass([&](const Batch& batch) {
+    if (batch.has("weight")) {
+      sum.add_(batch.weight().to(at::kCPU, at::kDouble).sum());
+    } else {
+      sum.add_(static_cast<double>(batch.rows()));
+    }
+  });
+  rows.sum(sum);
+  return sum.item<double>();
+}
+
+LinearLoss with_strengths_of_c(LinearLoss loss, double C, double l1_ratio, double total_weight) {
+  loss.l1_strength = l1_ratio / (C * total_weight);
+  loss.l2_strength = (1.0 - l1_ratio) / (2.0 * C * total_weight);
+  return loss;
+}
+
+std::vector<PathPoint> regularization_path(RowSource& rows, const LinearLoss& loss,
+                                           std::span<const double> Cs, const PathOptions& options) {
+  const at::NoGradGuard no_grad;
+  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
+    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
+                                     "must be from 0 to 1");
+  }
+  const double total = sum_of_weights(rows);
+  std::vector<PathPoint> path;
+  for (const double c : Cs) {
+    if (!(c > 0.0) || !std::isfinite(c)) {
+      throw ConfigError::invalid_value("C", fmt::format("{}", c), "must be above 0 and finite");
+    }
+    const auto& from_weight = path.empty() ? loss.weight : path.back().weight;
+    const auto& from_bias = path.empty() ? loss.bias : path.back().bias;
+    auto own = with_strengths_of_c(loss, c, options.l1_ratio, total);
+    own.weight = from_weight.detach().to(at::kCPU, at::kDouble).clone();
+    if (from_bias.defined()) own.bias = from_bias.detach().to(at::kCPU, at::kDouble).clone();
+    path.push_back(find_path_point(rows, own, options));
+    path.back().C = c;
+  }
+  return path;
+}
+
+std::vector<double> log_spaced(double first, double last, int64_t count) {
+  std::vector<double> numbers;
+  for (int64_t i = 0; i < count; ++i) {
+    const double share = count > 1 ? static_cast<double>(i) / static_cast<double>(count - 1) : 0.0;
+    numbers.push_back(std::pow(10.0, std::log10(first) * (1.0 - share) + std::log10(last) * share));
+  }
+  return numbers;
+}
+
+}  // namespace levin

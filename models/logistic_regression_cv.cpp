@@ -1,0 +1,139 @@
+#include <levin/models/logistic_regression_cv.h>
+
+#include <cmath>
+#include <utility>
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+
+namespace levin {
+namespace {
+
+void check_cv_options(const LogisticRegressionCVOptions& options) {
+  const auto refuse_below = [](const char* name, int64_t value, int64_t least) {
+    if (value >= least) return;
+    throw ConfigError::invalid_value(name, std::to_string(value),
+                                     fmt::format("must be at least {}", least));
+  };
+  refuse_below("num_Cs", options.num_Cs, 1);
+  refuse_below("cv", options.cv, 2);
+  if (options.scoring != "accuracy" && options.scoring != "neg_log_loss") {
+    throw ConfigError::unknown_name("scoring", options.scoring, {"accuracy", "neg_log_loss"});
+  }
+  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
+    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
+                                     "must be from 0 to 1");
+  }
+  for (const double c : options.Cs) {
+    if (c > 0.0 && std::isfinite(c)) continue;
+    throw ConfigError::invalid_value("Cs", fmt::format("{}", c), "each must be above 0 and finite");
+  }
+}
+
+LogisticRegressionOptions options_of(const LogisticRegressionCVOptions& options) {
+  return {.in_features = options.in_features,
+          .num_classes = options.num_classes,
+          .bias = options.bias,
+          .loss = options.loss,
+          .class_weight = options.class_weight,
+          .solver = options.solver,
+          .tol = options.tol,
+          .max_iter = options.max_iter};
+}
+
+}  // namespace
+
+Fields describe(LogisticRegressionCVOptions& o) {
+  return fields_of<LogisticRegressionCVOptions>({
+      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
+      {"bias", &o.bias, "whether each logit has a bias"},
+      {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
+      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
+      {"Cs", &o.Cs, "the values of C that are tried; empty: num_Cs from 1e-4 to 1e4"},
+      {"num_Cs", &o.num_Cs, "how many values of C are tried if Cs is empty"},
+      {"l1_ratio", &o.l1_ratio, "share of the L1 penalty, from 0 to 1"},
+      {"cv", &o.cv, "the number of folds"},
+      {"fold_seed", &o.fold_seed, "deals out rows to folds at random; null: in their order"},
+      {"scoring", &o.scoring, "what C is chosen by: accuracy or neg_log_loss"},
+      {"solver", &o.solver, "a solver's name, or auto"},
+      {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
+      {"max_iter", &o.max_iter, "the most iterations of the solver for each C"},
+  });
+}
+
+LogisticRegressionCV::LogisticRegressionCV(LogisticRegressionCVOptions options,
+                                           const OptimizerList& optimizers)
+    : LogisticRegression(options_of(options), optimizers), options_(std::move(options)) {
+  check_cv_options(options_);
+  if (options_.Cs.empty()) options_.Cs = log_spaced(1e-4, 1e4, options_.num_Cs);
+  scores_ =
+      register_buffer("scores", at::zeros({options_.cv, std::ssize(options_.Cs)}, at::kDouble));
+  chosen_ = register_buffer("chosen_C", at::zeros({1}, at::kDouble));
+}
+
+std::optional<double> LogisticRegressionCV::C() const {
+  const double chosen = chosen_.item<double>();
+  return chosen > 0.0 ? std::optional<double>(chosen) : std::nullopt;
+}
+
+void LogisticRegressionCV::prepare(const TrainingSet& train) {
+  LogisticRegression::prepare(train);
+  const auto labels = train.values("target");
+  if (!labels.defined()) {
+    throw ConfigError::conflict(
+        "cross-validation of training rows that aren't in memory",
+        "the folds are made from the classes of all rows; load the data into memory, or use "
+        "LogisticRegression with a C of your own");
+  }
+  scores_.zero_();
+  chosen_.zero_();
+  fold_of_ = stratified_folds(labels, options_.cv, options_.fold_seed);
+}
+
+void LogisticRegressionCV::on_fit_start(Run& run) {
+  LogisticRegression::on_fit_start(run);
+  if (run.ranks().size() == 1) return;
+  throw ConfigError::conflict(
+      fmt::format("LogisticRegressionCV with {} ranks", run.ranks().size()),
+      "the folds are those of the rows of one process; train in one process");
+}
+
+std::unique_ptr<Objective> LogisticRegressionCV::make_objective(
+    RowSource& rows, const std::vector<torch::Tensor>& parameters) const {
+  const auto named = named_parameters();
+  const auto* bias = named.find("linear.bias");
+  const auto& weight = named["linear.weight"];
+  CrossValidationPlan plan{
+      .loss = {.kind = weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
+               .weight = weight,
+               .bias = bias != nullptr ? *bias : torch::Tensor(),
+               .class_weight = class_weights()},
+      .Cs = options_.Cs,
+      .path = {.l1_ratio = options_.l1_ratio,
+               .tol = options_.tol,
+               .max_iter = options_.max_iter,
+               .solver = options_.solver},
+      .folds = options_.cv,
+      .fold_of = fold_of_,
+      .scoring = options_.scoring,
+      .scores = scores_,
+      .chosen = chosen_};
+  return std::make_unique<CrossValidationObjective>(rows, std::move(plan), parameters);
+}
+
+Optimizers LogisticRegressionCV::configure_optimizers() {
+  return CrossValidation(parameters(), options_.tol, options_.cv);
+}
+
+Value LogisticRegressionCV::hyper_parameters() const {
+  auto options = options_;
+  const auto own = LogisticRegression::hyper_parameters();
+  options.in_features = own.at("in_features").as_int();
+  options.num_classes = own.at("num_classes").as_int();
+  return to_value(describe(options));
+}
+
+}  // namespace levin
