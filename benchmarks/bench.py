@@ -43,6 +43,7 @@ SUITES = (
     "threads",
     "roofline",
     "sparse",
+    "many_regressions",
     "cpu_gpu",
     "stream",
     "scaling",
@@ -255,6 +256,9 @@ def run_texts(suites, options, results):
     if "sparse" in suites:
         arguments = ["1", "60000", "20"] if is_trial else [str(options.rounds), "300000", "26"]
         run_text("sparse", arguments, {max(all_cores())}, options, results)
+    if "many_regressions" in suites:
+        arguments = ["--problems", "100", "--repeats", "1"] if is_trial else []
+        run_text("many_regressions", arguments, {max(all_cores())}, options, results)
     if "cpu_gpu" in suites:
         run_cpu_gpu("5" if is_trial else "50", options, results)
     if "scaling" in suites:

@@ -264,6 +264,10 @@ def sparse_checks(_text):
     return []  # how much of a row's time is spent waiting for memory depends on the machine
 
 
+def many_checks(_text):
+    return []  # how much there is to gain depends on the machine's matrix products
+
+
 def solver_checks(runs):
     """The time until scikit-learn's newton-cg's objective on MNIST, beside that of its solvers."""
     if not runs:
@@ -284,6 +288,7 @@ TEXTS = {
     "threads": ("Threads: the default beside 1, all and auto", threads_checks),
     "roofline": ("What a step takes, as a share of what binds it", roofline_checks),
     "sparse": ("Learning from sparse rows", sparse_checks),
+    "many_regressions": ("Many regressions at once, and each of them alone", many_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
