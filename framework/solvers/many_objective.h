@@ -70,7 +70,7 @@ class ManyObjective final : public Objective {
   /// The objectives of some problems, each at its own point: one pass. A collective.
   Values evaluate_each(const Problems& some);
   /// The Newton steps of some problems from their points, [problems, features + 1]: one pass for
-  /// each 128 MB of Hessians, whose lower triangles are solved for in float64. A collective. A
+  /// each 64 MB of Hessians, whose lower triangles are solved for in float64. A collective. A
   /// direction without curvature gets a little of it.
   torch::Tensor newton_directions(const Problems& some, const torch::Tensor& gradients);
 
