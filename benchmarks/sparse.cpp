@@ -9,6 +9,7 @@
 // grew with the number of columns for any other reason, the ratio would. All that is compared takes
 // turns, and medians are printed.
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -74,6 +76,26 @@ class Data {
   std::vector<int64_t> offsets = {0};
   std::vector<int32_t> indices;
   std::vector<float> targets;
+};
+
+/// Memory for the state of a learner, in huge pages if the system offers them: columns lie anywhere
+/// in it, and the processor knows the addresses of few small pages.
+class HugeMemory {
+ public:
+  explicit HugeMemory(size_t floats) {
+    constexpr size_t kPage = size_t{2} << 20;
+    const size_t size = (floats * sizeof(float) + kPage - 1) / kPage * kPage;
+    floats_ = static_cast<float*>(std::aligned_alloc(kPage, size));
+    if (floats_ == nullptr) throw std::bad_alloc();
+    madvise(floats_, size, MADV_HUGEPAGE);
+  }
+  ~HugeMemory() { std::free(floats_); }
+  HugeMemory(const HugeMemory&) = delete;
+  HugeMemory& operator=(const HugeMemory&) = delete;
+  float* data() { return floats_; }
+
+ private:
+  float* floats_ = nullptr;
 };
 
 /// The memory of one learner, which is made anew for each pass.
@@ -140,7 +162,7 @@ class Learner {
   }
 
   const Data& data_;
-  std::vector<float> columns_;
+  HugeMemory columns_;
   std::vector<int32_t> touched_;
 };
 

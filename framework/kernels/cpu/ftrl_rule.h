@@ -2,6 +2,7 @@
 
 // The steps of FTRL-proximal, a rule as online_rules.h describes it. Only online_loops.h includes
 // this file.
+#include <levin/framework/kernels/cpu/column_pairs.h>
 #include <levin/framework/kernels/cpu/online.h>
 #include <levin/framework/kernels/cpu/penalties.h>
 
@@ -30,13 +31,8 @@ class FtrlRule {
 
   void begin_step() {}
   Lanes read(const Column* columns, const int32_t* places) const {
-    Lanes lanes = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < kSize; ++i) {
-      lanes.z[i] = columns[places[i]].z;
-      lanes.squares[i] = columns[places[i]].squares;
-    }
-    return lanes;
+    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), places);
+    return {pairs.first, pairs.second};
   }
   V weights(const Lanes& lanes) const { return weights(lanes.z, roots(lanes.squares)); }
   void hold(Column&, Number) const {}
@@ -48,6 +44,9 @@ class FtrlRule {
   void write(const Lanes& lanes, int i, Column& column) const {
     column.z = lanes.z[i];
     column.squares = lanes.squares[i];
+  }
+  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
+    write_pairs({lanes.z, lanes.squares}, reinterpret_cast<Number*>(columns), places);
   }
   void update_bias(double g) {
     const double squares = state_.bias_squares + g * g, root = __builtin_sqrt(squares);

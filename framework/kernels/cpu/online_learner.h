@@ -56,7 +56,14 @@ class Learner {
       const Entries row = arrive_at(i);
       const double slope = predict(row, i, total);
       const auto g = static_cast<Number>(slope);
-      for (int64_t k = 0; k < row.count; k += kSize) {
+      int64_t k = 0;
+      for (; k + kSize <= row.count; k += kSize) {
+        const int32_t* places = row.indices + k;
+        auto lanes = rule_.read(columns_, places);
+        rule_.update(lanes, values_of(row, k, kSize) * g);
+        rule_.write_all(lanes, columns_, places);
+      }
+      if (k < row.count) {
         const Places<kSize> places(row.indices + k, row.count - k);
         auto lanes = rule_.read(columns_, places.numbers);
         rule_.update(lanes, values_of(row, k, places.count) * g);
@@ -95,6 +102,7 @@ class Learner {
 
   // `count` values of a row from the given entry on, and 0 behind them.
   static V values_of(const Entries& row, int64_t first, int count) {
+    if (!kHasValues && count == kSize) return all_of(Number(1));
     Number values[kSize];
     for (int i = 0; i < kSize; ++i) {
       values[i] = i < count ? row.value<kHasValues, Number>(first + i) : Number(0);

@@ -11,11 +11,13 @@
 //   hold(column, weight)           keeps such a weight in its column
 //   update(lanes, g)               makes the step, for columns that are held if kHolds
 //   write(lanes, i, column)        writes what it has changed
+//   write_all(lanes, columns, places)   does so for all kSize columns, which differ
 //   update_bias(g)                 makes the step for the bias
 //   end_step()                     is called after the last update of a step
 //   start(column, weight)          gives a column its first state
 // kHolds says whether weights have to be held, and kHasWeights whether Column's `weight` needs no
 // more than to be read.
+#include <levin/framework/kernels/cpu/column_pairs.h>
 #include <levin/framework/kernels/cpu/online.h>
 #include <levin/framework/kernels/cpu/penalties.h>
 
@@ -80,6 +82,10 @@ class SgdRule {
     column.weight = lanes.weight[i];
     if constexpr (kPenalised) column.caught_up[0] = shrunk_after_;
   }
+  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < kSize; ++i) write(lanes, i, columns[places[i]]);
+  }
   void update_bias(double g) { state_.bias -= rate_ * g; }
   void end_step() {
     if constexpr (kPenalised) state_.shrunk = shrunk_ = shrunk_after_;
@@ -137,13 +143,12 @@ class AdagradRule {
 
   void begin_step() {}
   Lanes read(const Column* columns, const int32_t* places) const {
-    Lanes lanes = {};
+    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), places);
+    Lanes lanes = {pairs.first, pairs.second, {}};
+    if constexpr (!kPenalised) return lanes;
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) {
-      const Column& column = columns[places[i]];
-      lanes.weight[i] = column.weight;
-      lanes.squares[i] = column.squares;
-      if constexpr (kPenalised) lanes.missed[i] = static_cast<Number>(Count(steps_ - column.steps));
+      lanes.missed[i] = static_cast<Number>(Count(steps_ - columns[places[i]].steps));
     }
     return lanes;
   }
@@ -164,6 +169,11 @@ class AdagradRule {
     column.weight = lanes.weight[i];
     column.squares = lanes.squares[i];
     if constexpr (kPenalised) column.steps = steps_ + 1;
+  }
+  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
+    write_pairs({lanes.weight, lanes.squares}, reinterpret_cast<Number*>(columns), places);
+    if constexpr (!kPenalised) return;
+    for (int i = 0; i < kSize; ++i) columns[places[i]].steps = steps_ + 1;
   }
   void update_bias(double g) {
     state_.bias_squares += g * g;
