@@ -1,9 +1,10 @@
 """What is computed from the runs of ./run bench solvers: gaps to the optimum, and the seconds until
 they are reached.
 
-A run is a record {"case", "program", "round", "ready", "points"}: `ready` is when the program had
-started and read its data, and the points are [seconds, objective], both in seconds from the start
-of the process.
+A run is a record {"case", "program", "round", "ready", "distance", "points"}: `ready` is when the
+program had started and read its data, and the points are [seconds, objective], both in seconds from
+the start of the process. The distance is that of the best point's coefficients from those of the
+optimum.
 """
 
 import statistics
