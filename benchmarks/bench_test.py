@@ -400,7 +400,7 @@ class Solvers(unittest.TestCase):
     def test_bounds_are_about_the_objective_at_which_newton_cg_ends(self):
         newton_cg, lbfgs = SKLEARN
         runs = [
-            solver_run("Levin newton-cg", [[1.0, 0.5], [3.0, 0.230009], [9.0, 0.2]]),
+            solver_run("Levin lbfgs", [[1.0, 0.5], [3.0, 0.230009], [9.0, 0.2]]),
             solver_run(newton_cg, [[10.0, 0.5], [20.0, 0.23]]),
             solver_run(lbfgs, [[10.0, 0.5], [25.0, 0.3]]),  # was stopped before it got there
         ]

@@ -12,7 +12,7 @@ import statistics
 GAPS = (1e-2, 1e-4, 1e-6)
 # The bounds are of this case and, for Levin, of the solver that it chooses there.
 BOUND_CASE = "mnist, l2"
-BOUND_SOLVER = "Levin newton-cg"
+BOUND_SOLVER = "Levin lbfgs"
 BOUNDS = (("scikit-learn newton-cg", 0.25), ("scikit-learn lbfgs", 0.1))
 
 
