@@ -363,8 +363,9 @@ class Plot(unittest.TestCase):
         self.assertEqual(sizes, ["3.1", "130", "12,000", "1,200,000"])
 
 
-def solver_run(program, points, index=0, ready=1.0, case="mnist, l2"):
-    return {"case": case, "program": program, "round": index, "ready": ready, "points": points}
+def solver_run(program, points, index=0, ready=1.0, case="mnist, l2", distance=0.0):
+    run = {"case": case, "program": program, "round": index, "ready": ready, "points": points}
+    return run | {"distance": distance}
 
 
 SKLEARN = "scikit-learn newton-cg", "scikit-learn lbfgs"
@@ -399,7 +400,7 @@ class Solvers(unittest.TestCase):
     def test_bounds_are_about_the_objective_at_which_newton_cg_ends(self):
         newton_cg, lbfgs = SKLEARN
         runs = [
-            solver_run("Levin newton-cg", [[1.0, 0.5], [3.0, 0.230009], [9.0, 0.2]]),
+            solver_run("Levin lbfgs", [[1.0, 0.5], [3.0, 0.230009], [9.0, 0.2]]),
             solver_run(newton_cg, [[10.0, 0.5], [20.0, 0.23]]),
             solver_run(lbfgs, [[10.0, 0.5], [25.0, 0.3]]),  # was stopped before it got there
         ]
@@ -415,13 +416,14 @@ class Solvers(unittest.TestCase):
     def test_tables_show_every_program_of_every_case(self):
         runs = [
             solver_run("Levin lbfgs", [[2.0, 0.25], [3.0, 0.2]]),
-            solver_run(SKLEARN[1], [[4.0, 0.201]]),
+            solver_run(SKLEARN[1], [[4.0, 0.201]], distance=0.25),
+            solver_run(SKLEARN[1], [[4.0, 0.201]], index=1, distance=0.125),
             solver_run("Levin sag", [[2.0, 0.1]], case="digits, l1"),
         ]
         text = report.markdown(results([], solvers=runs))
         self.assertIn("### mnist, l2: optimum 0.200000000", text)
-        self.assertIn("| Levin lbfgs | 3.00 (2.00) | 3.00 (2.00) | 3.00 (2.00) | 0.0e+00 |", text)
-        self.assertIn(f"| {SKLEARN[1]} | 4.00 (3.00) | - | - | 5.0e-03 |", text)
+        self.assertIn("| Levin lbfgs | 3.00 (2.00) | 3.00 (2.00) | 3.00 (2.00) | 0.0e+00 | 0.0e+00 |", text)
+        self.assertIn(f"| {SKLEARN[1]} | 4.00 (3.00) | - | - | 5.0e-03 | 1.2e-01 |", text)
         self.assertIn("### digits, l1", text)
         self.assertEqual(json.loads(report.as_json(results([], solvers=runs)))["solvers"], runs)
 

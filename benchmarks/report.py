@@ -470,7 +470,9 @@ def solver_tables(runs):
         "## Solvers: seconds to gaps of the objective\n\nThe gap is (objective - optimum) / "
         "optimum, where the optimum is the best objective that any program found. Seconds from the start of "
         "the process and, in parentheses, from when the data were read; medians of the rounds. A "
-        "dash: a round ended before. Each program has one thread. If scikit-learn's lbfgs was "
+        "dash: a round ended before. The last two columns are of the best point of all rounds: its "
+        "gap, and the largest distance of its coefficients from those of the optimum. Each program "
+        "has one thread. If scikit-learn's lbfgs was "
         "stopped before it reached the objective of a bound, the bound's ratio is with the time "
         "until then, and larger than the true one."
     ]
@@ -484,8 +486,9 @@ def solver_tables(runs):
                 for pair in solver_curves.medians(by_round, best)
             ]
             least = min(objective for r in by_round.values() for _, objective in r["points"])
-            rows.append([program, *cells, f"{(least - best) / best:.1e}"])
-        head = ["", *(f"{gap:.0e}" for gap in solver_curves.GAPS), "least gap"]
+            distance = min(r["distance"] for r in by_round.values())
+            rows.append([program, *cells, f"{(least - best) / best:.1e}", f"{distance:.1e}"])
+        head = ["", *(f"{gap:.0e}" for gap in solver_curves.GAPS), "least gap", "coefficients"]
         parts.append(f"### {case}: optimum {best:.9f}\n\n" + table(head, sorted(rows)))
     return parts
 

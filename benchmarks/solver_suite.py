@@ -110,17 +110,20 @@ class Suite:
             say(f"  {name:32s} {len(record['seconds']):5d} points {record['seconds'][-1]:9.3f} s")
 
     def evaluate(self, case):
-        """Returns the runs of a case with their objectives."""
+        """Returns the runs of a case with their objectives, and how far their best coefficients are
+        from the best of all.
+        """
         records = [r for r in self.records if r["case"] == case]
         if not records:
             return []
         files = [r["file"] for r in records]
         arguments = "evaluate", case, self.data_folder(case), *files
-        objectives = json.loads(self.python("solver_problems.py", *arguments))
+        evaluated = json.loads(self.python("solver_problems.py", *arguments))
         runs = []
-        for record, values in zip(records, objectives):
-            points = [[round(s, 6), v] for s, v in zip(record["seconds"], values)]
+        for record, found in zip(records, evaluated):
+            points = [[round(s, 6), v] for s, v in zip(record["seconds"], found["objectives"])]
             run = {name: record[name] for name in ("case", "program", "round", "ready")}
+            run["distance"] = found["distance"]
             runs.append(run | {"points": solver_curves.thinned(points, record["ready"])})
         return runs
 

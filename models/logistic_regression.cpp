@@ -221,7 +221,9 @@ std::string LogisticRegression::chosen_solver() const {
   if (options_.solver != "auto") return options_.solver;
   constexpr int64_t kFew = 1000;
   if (l1_strength() > 0.0) return "coordinate-descent-or-lbfgs";
-  return num_parameters() <= kFew ? "newton-cholesky" : "newton-cg";
+  if (num_parameters() <= kFew) return "newton-cholesky";
+  constexpr int64_t kMostFeatures = 2000;  // for which objectives know how features are correlated
+  return in_features_.value() <= kMostFeatures ? "lbfgs" : "newton-cg";
 }
 
 std::unique_ptr<Optimizer> LogisticRegression::make_solver(

@@ -65,8 +65,8 @@ struct LogisticRegressionOptions {
   /// solver, one iteration an epoch, until no entry of the gradient is above `tol`. "lbfgs",
   /// "newton-cg", "trust-region", "newton-cholesky", "coordinate-descent", "sag", "saga",
   /// "dual-coordinate-descent" (see docs/solvers.md), or "auto", which takes newton-cholesky for up
-  /// to 1,000 parameters, coordinate-descent-or-lbfgs for an L1 penalty, and else newton-cg. Empty:
-  /// no solver.
+  /// to 1,000 parameters, coordinate-descent-or-lbfgs for an L1 penalty, else lbfgs for up to 2,000
+  /// features, and else newton-cg. Empty: no solver.
   std::string solver{};
   double tol = 1e-4;
   int64_t max_iter = 1000;

@@ -1,11 +1,14 @@
 """The problems of ./run bench solvers, and the objective of all programs that solve them.
 
     solver_problems.py write FOLDER                      writes NAME_x.npy and NAME_y.npy
-    solver_problems.py evaluate CASE MNIST_DIR FILE ...  prints a list of objectives for each FILE
+    solver_problems.py evaluate CASE MNIST_DIR FILE ...  prints, for each FILE, the objectives of its
+                                                         points and the distance of the best one
 
 The objective is scikit-learn's divided by the number of rows n: mean cross-entropy + sum W^2 /
 (2 C n), or + sum |W| / (C n) for "l1"; the intercept isn't penalised. It is computed in float64. A
-FILE has float64 numbers, [points, outputs, features + 1], whose last column is the intercept.
+FILE has float64 numbers, [points, outputs, features + 1], whose last column is the intercept. The
+distance is the largest difference between coefficients of a FILE's best point and those of the best
+point of all FILEs. Intercepts of a softmax are compared without their mean, which is arbitrary.
 """
 
 import hashlib
@@ -56,11 +59,20 @@ def objective(problem, x, y, point):
     return losses.mean() + strength / 2 * (weight**2).sum()
 
 
+def distance(problem, point, other):
+    """Returns the largest difference between the coefficients of two points."""
+    difference = point - other
+    if problem.outputs > 1:
+        difference[:, -1] -= difference[:, -1].mean()
+    return float(np.abs(difference).max())
+
+
 def evaluate(problem, folder, files):
     x, y = read(problem, folder)
     x = x.astype(np.float64)
     known = {}  # by the bytes of the point: repeated runs of a program often go the same way
     result = []
+    best = []  # (objective, point) of each file
     for file in files:
         points = np.fromfile(file).reshape(-1, problem.outputs, problem.features + 1)
         objectives = []
@@ -69,7 +81,12 @@ def evaluate(problem, folder, files):
             if key not in known:
                 known[key] = float(objective(problem, x, y, point))
             objectives.append(known[key])
-        result.append(objectives)
+        result.append({"objectives": objectives})
+        least = int(np.argmin(objectives))
+        best.append((objectives[least], points[least]))
+    optimum = min(best, key=lambda found: found[0])[1]
+    for record, (_, point) in zip(result, best):
+        record["distance"] = distance(problem, point, optimum)
     return result
 
 

@@ -107,6 +107,8 @@ void FitLoop::run_epoch() {
   training_step_.drop_window();
   captured_step_.begin_epoch();
   epoch_complete_ = validation_due_ = false;
+  epoch_sent_ = parts_.strategy.sent_bytes();
+  epoch_steps_ = run.global_step();
   if (run.progress().batch == 0) {
     metrics_.begin_epoch();
     const LoggingScope logging(run, &metrics_);
@@ -339,12 +341,21 @@ void FitLoop::log_step() {
   step_rows_.write_ready();
 }
 
+/// Logs the bytes that a rank has sent for each of the epoch's steps, if there are other ranks.
+void FitLoop::log_sent_bytes() {
+  const int64_t steps = parts_.run.global_step() - epoch_steps_;
+  if (solver_fit_ || steps == 0 || parts_.run.ranks().size() == 1) return;
+  const int64_t bytes = parts_.strategy.sent_bytes() - epoch_sent_;
+  parts_.run.log("comm_bytes", static_cast<double>(bytes) / static_cast<double>(steps));
+}
+
 void FitLoop::end_epoch() {
   RunControl& run = parts_.run;
   step_rows_.write_all();
   training_step_.complete_parameters();
   {
     const LoggingScope logging(run, &metrics_);
+    log_sent_bytes();
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
     run.keep_step_values();
     publish_epoch_values(parts_, metrics_);

@@ -95,6 +95,7 @@ class FitLoop {
   void keep_data_on_device();
   void note_first_batch(const Batch& batch);
   void log_step();
+  void log_sent_bytes();
   void warn_about_the_fit(int64_t steps_before);
   void warn_that_nothing_was_trained();
   void validate();
@@ -130,6 +131,8 @@ class FitLoop {
   bool epoch_complete_ = false;
   /// Whether the last batch ended with an optimizer step.
   bool stepped_ = false;
+  int64_t epoch_sent_ = 0;   // Strategy::sent_bytes when the epoch began, or went on
+  int64_t epoch_steps_ = 0;  // the steps before that
   /// Whether the state is one that a resumed run can go on from.
   bool at_boundary_ = false;
   /// Whether a validation waits for the boundary.

@@ -60,12 +60,17 @@ void SolverFit::make_objective() {
 
 void SolverFit::iterate(Step& step) {
   if (!objective_) make_objective();
+  const int64_t sent = rows_.sent_bytes();
   solver_.iterate(*objective_);
   const LogOptions options{.on_step = false, .on_epoch = true, .prog_bar = true};
   step.log("objective", solver_.objective(), options);
   step.log("gradient_norm", solver_.gradient_norm(), options);
   step.log("n_iter", static_cast<double>(solver_.iterations()),
            {.on_step = false, .on_epoch = true});
+  if (parts_.strategy.ranks().size() > 1) {
+    step.log("comm_bytes", static_cast<double>(rows_.sent_bytes() - sent),
+             {.on_step = false, .on_epoch = true});
+  }
   if (!solver_.is_done()) return;
   parts_.run.stop(fmt::format("{}: {} after {}", solver_.name(), solver_.outcome(),
                               counted(solver_.iterations(), "iteration")));

@@ -24,9 +24,10 @@ class SolverFit {
   SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver);
   ~SolverFit();
 
-  /// Makes one iteration and logs "objective", "gradient_norm" and "n_iter". If the solver is done
-  /// then, requests that the fit end. Throws what the solver throws; before the first iteration,
-  /// DataError if the training data have no rows, or a single class. A collective.
+  /// Makes one iteration and logs "objective", "gradient_norm" and "n_iter" and, if there are
+  /// several ranks, "comm_bytes": the bytes that a rank has sent in this iteration. If the solver
+  /// is done then, requests that the fit end. Throws what the solver throws; before the first
+  /// iteration, DataError if the training data have no rows, or a single class. A collective.
   void iterate(Step& step);
   /// Warns, at the end of a fit, if the solver hasn't converged, and says what to do.
   void warn_unless_converged() const;

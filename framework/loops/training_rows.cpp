@@ -114,6 +114,7 @@ std::string TrainingRows::reason_against_copies() const {
 }
 
 void TrainingRows::sum(torch::Tensor& values) {
+  sent_bytes_ += (parts_.strategy.ranks().size() - 1) * static_cast<int64_t>(values.nbytes());
   parts_.strategy.ranks().sum(
       {values.mutable_data_ptr<double>(), static_cast<size_t>(values.numel())});
 }

@@ -24,6 +24,8 @@ class TrainingRows final : public RowSource {
   void pass(c10::function_ref<void(const Batch& batch)> use) override;
   void sum(torch::Tensor& values) override;
   std::string reason_against_copies() const override;
+  /// The bytes that this rank has sent in all calls of `sum`: its numbers to each other rank.
+  int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
   bool find_in_place();
@@ -32,6 +34,7 @@ class TrainingRows final : public RowSource {
   LoopParts parts_;
   DataLoaders loaders_;  // in order, with all rows
   std::optional<int64_t> limit_;
+  int64_t sent_bytes_ = 0;
   bool has_looked_ = false;
   std::vector<Batch> in_place_;  // empty: batches are read
 };

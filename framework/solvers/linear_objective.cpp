@@ -185,6 +185,18 @@ void LinearObjective::add_penalty(const torch::Tensor& vector, const torch::Tens
       .add_(vector.narrow(0, weight_at_, numbers), 2.0 * loss_.l2_strength);
 }
 
+void LinearObjective::remove_idle(const torch::Tensor& vector) const {
+  if (loss_.kind != LinearLoss::Kind::softmax) return;
+  if (has_bias()) {
+    const auto bias = vector.narrow(0, bias_at_, outputs_);
+    bias.sub_(bias.mean());
+  }
+  if (loss_.l1_strength > 0.0 || loss_.l2_strength > 0.0) return;
+  const auto weight =
+      vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
+  weight.sub_(weight.mean(0));
+}
+
 double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {
   if (!has_met_rows_) meet_rows();
   has_met_rows_ = true;
@@ -209,6 +221,7 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
   const auto sums = end_pass();
   total_weight_ = data_of(sums)[1];
   gradient.copy_(joined(sums.slice(0, 2)).div_(total_weight_));
+  remove_idle(gradient);  // rounding errors, which Newton's method would divide by no curvature
   add_penalty(point, gradient);
   kronecker_.reset();
   diagonal_.reset();
@@ -227,6 +240,7 @@ torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
     part.products->add_gradients(block.rows, part.outputs.data(), part.sums());
   });
   auto product = joined(end_pass().slice(0, 2)).div_(total_weight_);
+  remove_idle(product);
   add_penalty(vector, product);
   return product;
 }
@@ -316,22 +330,20 @@ torch::Tensor LinearObjective::mean_outer_product() {
   return mean.view({columns, columns}).to(is_exact_ ? at::kDouble : at::kFloat);
 }
 
-/// The mean over all rows of the loss's second derivative with respect to the outputs.
+/// The mean over some of the rows of the loss's second derivative with respect to the outputs.
 torch::Tensor LinearObjective::mean_curvature() {
-  auto sums = zeros({outputs_ * outputs_});
-  const auto matrix = sums.view({outputs_, outputs_});
+  constexpr double kEnough = 8192.0;
+  const auto every = std::max<int64_t>(1, static_cast<int64_t>(own_rows_ / kEnough));
+  auto sums = zeros({outputs_ * outputs_ + 1});  // the last one of weights
+  const auto matrix = sums.narrow(0, 0, outputs_ * outputs_).view({outputs_, outputs_});
   for (const auto& kept : kept_) {
-    const auto weights = kept.weights.unsqueeze(1);
-    if (loss_.kind == LinearLoss::Kind::squared) {
-      matrix.diagonal().add_(weights.sum() * (2.0 / static_cast<double>(outputs_)));
-      continue;
-    }
-    const auto weighted = kept.curvature * weights;
-    matrix.diagonal().add_(weighted.sum(0));
-    matrix.addmm_(weighted.t(), kept.curvature, 1.0, -1.0);
+    const auto weights = kept.weights.slice(0, 0, {}, every);
+    add_curvature(loss_.kind, kept.curvature.slice(0, 0, {}, every), weights, matrix);
+    sums[-1] += weights.sum();
   }
   rows_.sum(sums);
-  return matrix.div(total_weight_);
+  const double total = data_of(sums)[outputs_ * outputs_];
+  return total > 0.0 ? matrix.div(total) : at::eye(outputs_, at::kDouble);
 }
 
 torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
@@ -342,10 +354,13 @@ torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
   }
   const auto weight =
       vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
-  if (!has_bias()) return kronecker_->times(weight).flatten();
-  const auto bias = vector.narrow(0, bias_at_, outputs_).view({outputs_, 1});
-  const auto result = kronecker_->times(at::cat({weight, bias}, 1));
-  return joined(at::cat({result.narrow(1, 0, features_).flatten(), result.select(1, features_)}));
+  const auto matrix = kronecker_->times(
+      has_bias() ? at::cat({weight, vector.narrow(0, bias_at_, outputs_).unsqueeze(1)}, 1)
+                 : weight);
+  auto result = matrix.narrow(1, 0, features_).flatten();
+  if (has_bias()) result = joined(at::cat({result, matrix.select(1, features_)}));
+  remove_idle(result);
+  return result;
 }
 
 LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_products) {
@@ -363,15 +378,7 @@ LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_product
     targets.push_back(kept.targets);
     weights.push_back(kept.weights);
   }
-  auto problem = std::make_unique<LinearProblem>();
-  problem->kind = loss_.kind;
-  problem->features = features_;
-  problem->outputs = outputs_;
-  problem->l1 = loss_.l1_strength;
-  problem->l2 = loss_.l2_strength;
-  problem->targets = at::cat(targets);
-  problem->weights = at::cat(weights);
-  problem->weights.div_(problem->weights.sum());
+  auto problem = std::make_unique<LinearProblem>(loss_, at::cat(targets), at::cat(weights));
   problem->weight_at = weight_at_;
   problem->bias_at = bias_at_;
   problem->set_rows(read_row_entries(rows_, features_));

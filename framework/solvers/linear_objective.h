@@ -41,6 +41,9 @@ class LinearObjective final : public Objective {
   /// For up to 2,000 features: by the Kronecker product of the rows' mean outer product, from some
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
+  /// Adding the same number to all outputs of a softmax changes no loss. So the biases of all
+  /// outputs get the mean 0, and so do the weights of each feature, if there is no penalty.
+  void remove_idle(const torch::Tensor& vector) const override;
   double noise() const override { return precise_ ? 1e-14 : 1e-9; }
   bool raise_precision() override;
   LinearProblem* linear(std::string& reason, int64_t most_products) override;

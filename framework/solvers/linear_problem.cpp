@@ -9,6 +9,16 @@
 
 namespace levin {
 
+LinearProblem::LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
+                             const torch::Tensor& row_weights)
+    : kind(loss.kind),
+      features(loss.weight.size(1)),
+      outputs(loss.weight.size(0)),
+      l1(loss.l1_strength),
+      l2(loss.l2_strength),
+      targets(std::move(row_targets)),
+      weights(row_weights / row_weights.sum()) {}
+
 void LinearProblem::set_rows(EntryLists lists) {
   if (has_bias() && !lists.is_sparse()) {
     std::vector<double> means(static_cast<size_t>(features));

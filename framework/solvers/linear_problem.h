@@ -19,6 +19,11 @@ namespace levin {
 /// dense and there is a bias, each feature's mean is subtracted, which changes only what the bias
 /// is, and makes solvers converge much faster; `from_flat` and `to_flat` convert points.
 struct LinearProblem {
+  /// The problem of that loss without its rows and places, which are to be set. The weights are
+  /// those of rows and classes, of any sum.
+  LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
+                const torch::Tensor& row_weights);
+
   LinearLoss::Kind kind = LinearLoss::Kind::softmax;
   int64_t features = 0;
   int64_t outputs = 0;

@@ -52,6 +52,7 @@ NewtonCholesky::NewtonCholesky(std::vector<torch::Tensor> parameters, NewtonChol
 
 bool NewtonCholesky::advance(Objective& objective) {
   const auto direction = newton_direction(objective.hessian(), gradient_);
+  if (direction.defined()) objective.remove_idle(direction);
   return direction.defined() && move_along(objective, direction, 1.0, point_, gradient_, value_);
 }
 

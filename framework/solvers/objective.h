@@ -47,6 +47,10 @@ class Objective {
   /// returns a copy if that isn't known. The first call after `evaluate` may take a few passes.
   virtual torch::Tensor precondition(const torch::Tensor& vector);
 
+  /// Removes from `vector`, [size], in place, what has no effect on F when it is added to w, if
+  /// that is known: of all minima, solvers then find the one without it.
+  virtual void remove_idle(const torch::Tensor& /*vector*/) const {}
+
   /// How far values at neighbouring points may be off each other by rounding, relative to their
   /// size. Searches don't take smaller differences for progress or the lack of it.
   virtual double noise() const { return 1e-14; }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
@@ -10,17 +12,33 @@
 namespace levin {
 namespace {
 
-double softmax_row(const double* z, int64_t count, int64_t target, double weight, double* gradient,
-                   double* probabilities) {
-  const double largest = *std::max_element(z, z + count);
-  double sum = 0.0;
-  for (int64_t k = 0; k < count; ++k) sum += probabilities[k] = std::exp(z[k] - largest);
-  for (int64_t k = 0; k < count; ++k) {
-    probabilities[k] /= sum;
-    gradient[k] = weight * probabilities[k];
+/// The exponentials of all rows are computed together, by vector instructions.
+double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilities) {
+  const int64_t count = rows.count;
+  const int64_t numbers = rows.rows * count;
+  for (int64_t at = 0; at < numbers; at += count) {
+    const double largest = *std::max_element(rows.outputs + at, rows.outputs + at + count);
+    for (int64_t k = at; k < at + count; ++k) gradient[k] = rows.outputs[k] - largest;
   }
-  gradient[target] -= weight;
-  return weight * (std::log(sum) + largest - z[target]);
+  auto powers = at::from_blob(probabilities, {numbers}, at::kDouble);
+  at::exp_out(powers, at::from_blob(gradient, {numbers}, at::kDouble));
+  double loss = 0.0;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    double* p = probabilities + i * count;
+    double* g = gradient + i * count;
+    const auto target = static_cast<int64_t>(rows.targets[i]);
+    const double weight = rows.weights[i];
+    double sum = 0.0;
+    for (int64_t k = 0; k < count; ++k) sum += p[k];
+    loss += weight * (std::log(sum) - g[target]);
+    const double factor = 1.0 / sum;
+    for (int64_t k = 0; k < count; ++k) {
+      p[k] *= factor;
+      g[k] = weight * p[k];
+    }
+    g[target] -= weight;
+  }
+  return loss;
 }
 
 double logistic_row(double z, double target, double weight, double& gradient, double& probability) {
@@ -64,15 +82,13 @@ void require_classes(std::span<const double> counts) {
 
 double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradient,
                   double* curvature) {
+  if (kind == LinearLoss::Kind::softmax) return softmax_rows(rows, gradient, curvature);
   double sum = 0.0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     const int64_t at = i * rows.count;
     const double* z = rows.outputs + at;
     const double weight = rows.weights[i];
-    if (kind == LinearLoss::Kind::softmax) {
-      const auto target = static_cast<int64_t>(rows.targets[i]);
-      sum += softmax_row(z, rows.count, target, weight, gradient + at, curvature + at);
-    } else if (kind == LinearLoss::Kind::logistic) {
+    if (kind == LinearLoss::Kind::logistic) {
       sum += logistic_row(*z, rows.targets[i], weight, gradient[at], curvature[at]);
     } else {
       sum += squared_row(z, rows.targets + at, rows.count, weight, gradient + at);
@@ -97,6 +113,17 @@ void curvature_product(LinearLoss::Kind kind, const double* curvature, const dou
       for (int64_t k = 0; k < count; ++k) row[k] = weights[i] * p[k] * (row[k] - mean);
     }
   }
+}
+
+void add_curvature(LinearLoss::Kind kind, const torch::Tensor& curvature,
+                   const torch::Tensor& weights, const torch::Tensor& sums) {
+  if (kind == LinearLoss::Kind::squared) {
+    sums.diagonal().add_(weights.sum() * (2.0 / static_cast<double>(sums.size(0))));
+    return;
+  }
+  const auto weighted = curvature * weights.unsqueeze(1);
+  sums.diagonal().add_(weighted.sum(0));
+  sums.addmm_(weighted.t(), curvature, 1.0, -1.0);
 }
 
 void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const double* weights,

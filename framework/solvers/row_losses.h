@@ -4,6 +4,7 @@
 #include <span>
 
 #include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 
@@ -31,6 +32,10 @@ double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradien
 /// each row with its direction. `curvature`: what `row_losses` has written.
 void curvature_product(LinearLoss::Kind kind, const double* curvature, const double* weights,
                        int64_t rows, int64_t count, double* v);
+/// Adds the rows' second derivatives with respect to the outputs, [count, count] each, to `sums`.
+/// `curvature`: [rows, count], what `row_losses` has written.
+void add_curvature(LinearLoss::Kind kind, const torch::Tensor& curvature,
+                   const torch::Tensor& weights, const torch::Tensor& sums);
 /// Writes the second derivative of each row's loss with respect to each output alone to `diagonal`,
 /// [rows, count].
 void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const double* weights,

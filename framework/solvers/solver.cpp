@@ -51,6 +51,7 @@ torch::Tensor Solver::least_subgradient(const Objective& objective, const torch:
 }
 
 bool Solver::move_to(Objective& objective, torch::Tensor next, bool must_descend) {
+  objective.remove_idle(next);
   auto gradient = at::empty_like(gradient_);
   const double value = with_l1(objective, next, objective.evaluate(next, gradient));
   if (must_descend) {
@@ -94,6 +95,7 @@ void Solver::iterate(Objective& objective) {
     std::vector<torch::Tensor> flat;
     for (const auto& p : stepped()) flat.push_back(p.detach().to(at::kCPU, at::kDouble).flatten());
     point_ = at::cat(flat);
+    objective.remove_idle(point_);
   }
   if (!gradient_.defined()) gradient_ = at::empty_like(point_);
   if (is_precise_) objective.raise_precision();

@@ -172,6 +172,8 @@ torch::Tensor DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
   return reducer_->run(loss, riders, backward);
 }
 
+int64_t DataParallelStrategy::sent_bytes() const { return reducer_ ? reducer_->bytes() : 0; }
+
 void DataParallelStrategy::teardown(Module& /*module*/) {
   reducer_.reset();
   norms_.reset();

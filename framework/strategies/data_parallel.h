@@ -77,6 +77,7 @@ class DataParallelStrategy : public Strategy {
     summed_loss_.reset();
   }
   std::optional<double> summed_loss() const override { return summed_loss_; }
+  int64_t sent_bytes() const override;
   /// The rows travel as the bytes of a checkpoint, and the result is on the CPU.
   NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
   /// Also writes the failure report for the launcher. If this rank only lost a connection, it waits

@@ -74,7 +74,8 @@ class GradientReducer {
     return finish(loss.defined());
   }
 
-  /// How many bytes this rank has handed over to be summed so far.
+  /// How many bytes this rank has sent so far, as CommunicationLog counts them; those of the riders
+  /// are among them.
   int64_t bytes() const;
 
  private:

@@ -81,6 +81,10 @@ torch::Tensor ShardedStrategy::sum_gradients(const torch::Tensor& loss, const to
   return sums;
 }
 
+int64_t ShardedStrategy::sent_bytes() const {
+  return scatter_ ? scatter_->bytes() : DataParallelStrategy::sent_bytes();
+}
+
 /// Makes the slices' gradients views into the whole gradients, so that whatever changes the whole
 /// ones before the step (clipping, for example) changes those of the slices.
 void ShardedStrategy::give_slices_gradients() {

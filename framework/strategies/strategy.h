@@ -100,6 +100,9 @@ class Strategy {
   /// The sum over ranks of the losses of the batches that ended the last window, each times its
   /// weight; nothing if the strategy sums no losses, as SingleDeviceStrategy, or isn't asked to.
   virtual std::optional<double> summed_loss() const { return {}; }
+  /// The bytes that this rank has sent to sum gradients since `setup`, as CommunicationLog counts
+  /// them; 0 in one process.
+  virtual int64_t sent_bytes() const { return 0; }
   /// Combines the metrics of an epoch over ranks, in place. Costs one collective, and two more if a
   /// rank has logged a name for the first time.
   void reduce(LoggedValues& metrics);

@@ -62,14 +62,14 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
     const bool has_nccl = state_->getBackendType() == c10d::ProcessGroup::BackendType::NCCL;
     const auto sent = (has_nccl ? tensor.cpu() : tensor).coalesce();
     const auto bytes = static_cast<int64_t>(sent.indices().nbytes() + sent.values().nbytes());
-    return sum(sent, bytes, (state_->getSize() - 1) * bytes);  // sent to each other rank
+    return sum(sent, (state_->getSize() - 1) * bytes);  // sent to each other rank
   }
   Future sum(const at::Tensor& tensor) {
     const auto bytes = static_cast<int64_t>(tensor.nbytes());
-    return sum(tensor, bytes, CommunicationLog::ring_bytes(bytes, state_->getSize()));
+    return sum(tensor, CommunicationLog::ring_bytes(bytes, state_->getSize()));
   }
-  Future sum(const at::Tensor& tensor, int64_t bytes, int64_t sent_bytes) {
-    bytes_ += bytes;
+  Future sum(const at::Tensor& tensor, int64_t sent_bytes) {
+    bytes_ += sent_bytes;
     std::vector<at::Tensor> tensors{tensor};
     if (options_.log == nullptr) return state_->allreduce(tensors)->getFuture();
     const auto ticket = options_.log->started(sent_bytes);
@@ -88,11 +88,10 @@ class SumHook : public c10d::CppCommHookInterface<Group> {
     std::byte* place = sum.place(buffer.nbytes());
     if (place == nullptr) return nullptr;
     Given given{buffer, c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get()), {}};
-    const auto bytes = static_cast<int64_t>(buffer.nbytes());
-    bytes_ += bytes;
-    if (options_.log != nullptr) {  // ranks read as many bytes as a ring sends
-      given.ticket = options_.log->started(CommunicationLog::ring_bytes(bytes, state_->getSize()));
-    }
+    const auto sent_bytes =  // ranks read as many bytes as a ring sends
+        CommunicationLog::ring_bytes(static_cast<int64_t>(buffer.nbytes()), state_->getSize());
+    bytes_ += sent_bytes;
+    if (options_.log != nullptr) given.ticket = options_.log->started(sent_bytes);
     move_to(place, buffer);
     sum.give(buffer.nbytes(), type == at::kFloat ? HostSum::Type::float32 : HostSum::Type::float64);
     given_.push_back(given);

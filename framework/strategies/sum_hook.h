@@ -39,8 +39,8 @@ struct SumHookOptions {
 ///
 /// Dense buckets of floats and doubles are summed in `host_sum` if there is one and they fit into
 /// it, all others by `group`; sparse gradients always by `group`, and on the CPU if the backend is
-/// NCCL. The hook adds the bytes that this rank hands over to `bytes`, which must live longer than
-/// the hook.
+/// NCCL. The hook adds the bytes that this rank sends (CommunicationLog) to `bytes`, which must
+/// live longer than the hook.
 std::unique_ptr<c10d::CommHookInterface> make_sum_hook(ProcessGroup& group, SumHookOptions options,
                                                        std::atomic<int64_t>& bytes);
 

@@ -3,7 +3,8 @@
 Objectives are scikit-learn's, divided by the n rows: mean cross-entropy + (1 - r) / (2 C n) sum W^2
 + r / (C n) sum |W|, where r is l1_ratio and the intercept isn't penalised. That is Levin's with
 l2_strength = (1 - r) / (2 C n) and l1_strength = r / (C n). They are computed here, in float64, at
-scikit-learn's coefficients.
+scikit-learn's coefficients. C is null if there is no penalty at all, which needs classes that
+overlap: the rows then have the first `columns` features only.
 
 The rows of Iris and digits are in Levin; those of wine and of breast cancer are written to
 solvers_<name>.csv beside this script, the class last. "standardized" features have mean 0 and
@@ -55,7 +56,7 @@ def at_optimum(x, y, weights, coefficients, intercepts, c, ratio):
         losses = np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]
         errors = np.exp(z) / np.exp(z).sum(1, keepdims=True) - np.eye(len(coefficients))[y]
     errors *= weights[:, None]
-    l1, l2 = ratio / (c * n), (1 - ratio) / (2 * c * n)
+    l1, l2 = (ratio / (c * n), (1 - ratio) / (2 * c * n)) if c else (0, 0)
     objective = (weights * losses).sum() / n
     objective += l1 * np.abs(coefficients).sum() + l2 * (coefficients**2).sum()
     gradient = errors.T @ x / n + 2 * l2 * coefficients
@@ -64,10 +65,12 @@ def at_optimum(x, y, weights, coefficients, intercepts, c, ratio):
     return objective, max(np.abs(gradient).max(), np.abs(errors.sum(0) / n).max())
 
 
-def solve(name, x, y, c, ratio, scaled, balanced):
+def solve(name, x, y, c, ratio, scaled, balanced=False, columns=None):
+    columns = columns or x.shape[1]
+    x = x[:, :columns]
     x = standardized(x) if scaled else x
     smooth = "newton-cg" if name == "digits" else "newton-cholesky"
-    model = LogisticRegression(C=c, l1_ratio=ratio, solver="saga" if ratio else smooth, tol=1e-12,
+    model = LogisticRegression(C=c or np.inf, l1_ratio=ratio, solver="saga" if ratio else smooth, tol=1e-12,
                                max_iter=100000, class_weight="balanced" if balanced else None,
                                random_state=0)
     model.fit(x, y)
@@ -75,7 +78,7 @@ def solve(name, x, y, c, ratio, scaled, balanced):
     weights = (len(y) / (len(counts) * counts))[y] if balanced else np.ones(len(y))
     objective, gradient = at_optimum(x, y, weights, model.coef_, model.intercept_, c, ratio)
     return {"data": name, "C": c, "l1_ratio": ratio, "standardized": scaled, "balanced": balanced,
-            "objective": objective, "gradient": gradient, "coefficients": model.coef_,
+            "columns": columns, "objective": objective, "gradient": gradient, "coefficients": model.coef_,
             "intercepts": model.intercept_}
 
 
@@ -83,13 +86,17 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", FutureWarning)
     cases = []
-    for name, x, y in data_sets():
-        cases.append(solve(name, x, y, 1.0, 0.0, name != "digits", False))
+    data = {name: (x, y) for name, x, y in data_sets()}
+    for name, (x, y) in data.items():
+        cases.append(solve(name, x, y, 1.0, 0.0, name != "digits"))
         if name != "digits":
-            cases.append(solve(name, x, y, 1.0, 0.0, False, False))
-            cases.append(solve(name, x, y, 0.1, 0.5, True, False))
-            cases.append(solve(name, x, y, 10.0, 0.0, True, True))
-        cases.append(solve(name, x, y, 0.5 if name != "digits" else 0.1, 1.0, name != "digits", False))
+            cases.append(solve(name, x, y, 1.0, 0.0, False))
+            cases.append(solve(name, x, y, 0.1, 0.5, True))
+            cases.append(solve(name, x, y, 10.0, 0.0, True, balanced=True))
+        cases.append(solve(name, x, y, 0.5 if name != "digits" else 0.1, 1.0, name != "digits"))
+    cases.append(solve("digits", *data["digits"], 0.1, 0.5, False))
+    for name, columns in (("wine", 2), ("breast_cancer", 3)):
+        cases.append(solve(name, *data[name], None, 0.0, True, columns=columns))
     emit(__doc__.split("\n")[0], cases=cases)
 
 

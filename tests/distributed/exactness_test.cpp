@@ -45,6 +45,12 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
       SCOPED_TRACE(rank);
       expect_same(many.rank(rank), one);
       EXPECT_EQ(many.values(rank).at("world_size").as_int(), ranks);
+      // 4 * 16 + 16 + 16 * 3 + 3 gradients and 16 numbers beside them, 8 bytes each. In a ring,
+      // each rank sends 2 (n - 1) of the n pieces that they are cut into.
+      constexpr int64_t kBytes = (131 + 16) * 8;
+      const auto sent = 2 * (ranks - 1) * ((kBytes + ranks - 1) / ranks);
+      EXPECT_EQ(many.values(rank).at("fit").at("comm_bytes").as_double(),
+                static_cast<double>(sent));
       EXPECT_EQ(difference(many.rank(rank).child("model"), many.rank(0).child("model")), 0.0);
     }
   }
@@ -179,6 +185,10 @@ TEST_F(Exactness, solvers_over_ranks_equal_one_process) {
       EXPECT_NEAR(many.values().at("fit").at("objective").as_double(), objective,
                   1e-10 * objective);
       EXPECT_LE(difference(many.rank(0).child("model"), one.child("model")), 1e-6);
+      if (std::string(solver) != "newton-cholesky") continue;
+      // To each of two other ranks, the blocks of the Hessian, [3, 3, 5, 5], and then the loss, the
+      // rows' weight and the gradient of 15 parameters.
+      EXPECT_EQ(many.values().at("fit").at("comm_bytes").as_double(), 2 * (225 + 17) * 8);
     }
   }
 }

@@ -190,6 +190,8 @@ TEST(SolverFit, the_solver_that_auto_picks_fits_the_problem) {
   auto large = options("auto");
   large.in_features = 5000;
   EXPECT_EQ(picked(large), "newton-cg");
+  large.in_features = 1000;
+  EXPECT_EQ(picked(large), "lbfgs");
 }
 
 }  // namespace

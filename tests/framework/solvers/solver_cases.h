@@ -94,6 +94,7 @@ inline std::vector<SolverCase> read_solver_cases() {
     auto table = read_table(is_ours ? LEVIN_SOURCE_DIR "/datamodules/data/" + data + ".csv"
                                     : folder + "solvers_" + data + ".csv");
     if (data == "digits") table.x.div_(16.0);
+    table.x = table.x.narrow(1, 0, expected.at("columns").as_int()).contiguous();
     if (expected.at("standardized").as_bool()) {
       const auto deviation = table.x.std(0, /*unbiased=*/false);
       table.x = (table.x - table.x.mean(0)) / torch::where(deviation == 0, 1.0, deviation);
@@ -104,8 +105,10 @@ inline std::vector<SolverCase> read_solver_cases() {
     for (const auto& v : expected.at("intercepts").as_array()) intercepts.push_back(v.as_double());
     it.intercepts = torch::tensor(intercepts, torch::kDouble);
     it.objective = expected.at("objective").as_double();
+    const auto& c = expected.at("C");
+    const bool is_penalised = !c.is_null();
     const double strength =
-        1.0 / (expected.at("C").as_double() * static_cast<double>(it.x.size(0)));
+        is_penalised ? 1.0 / (c.as_double() * static_cast<double>(it.x.size(0))) : 0.0;
     const double ratio = expected.at("l1_ratio").as_double();
     it.loss = {.kind = it.outputs() == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
                .weight = torch::zeros_like(it.coefficients),
@@ -118,7 +121,7 @@ inline std::vector<SolverCase> read_solver_cases() {
       it.loss.class_weight =
           static_cast<double>(it.y.size(0)) / (counts * static_cast<double>(counts.size(0)));
     }
-    it.name = data + ", C " + expected.at("C").to_json() + ", l1_ratio " +
+    it.name = data + (is_penalised ? ", C " + c.to_json() : ", no penalty") + ", l1_ratio " +
               expected.at("l1_ratio").to_json() + (it.is_balanced ? ", balanced" : "") +
               (expected.at("standardized").as_bool() ? ", standardized" : "");
     cases.push_back(std::move(it));
