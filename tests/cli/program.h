@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -18,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <levin/cli/command_line.h>
 #include <levin/framework/core/value.h>
 
 #include "framework/temporary_folder.h"
@@ -44,6 +47,12 @@ struct Outcome {
 /// A folder of its own in which the built `levin` is run.
 class ProgramTest : public ::testing::Test {
  protected:
+  ProgramTest() {
+    if (std::getenv("LEVIN_COPY_OF_A_TEST") != nullptr) {
+      std::fputs("a copy of a test can't start ranks\n", stderr);
+      std::abort();
+    }
+  }
   ~ProgramTest() override {
     std::error_code ignored;
     fs::remove_all(output_folder(), ignored);
@@ -74,6 +83,27 @@ class ProgramTest : public ::testing::Test {
     return child;
   }
 
+  /// The same with a copy of this process instead of the program.
+  pid_t start_copy(std::vector<std::string> arguments) const {
+    fs::create_directories(output_folder());
+    arguments.insert(arguments.begin(), LEVIN_BINARY_DIR "/bin/levin");
+    std::fflush(nullptr);
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    // If the run starts ranks all the same, they must not run this test.
+    ::setenv("LEVIN_COPY_OF_A_TEST", "1", 1);
+    redirect("out", 1);
+    redirect("err", 2);
+    if (::chdir(folder_.path().c_str()) != 0) std::abort();
+    std::vector<const char*> argv;
+    for (const auto& each : arguments) argv.push_back(each.c_str());
+    argv.push_back(nullptr);
+    const int status =
+        run_command_line(static_cast<int>(arguments.size()), argv.data(), shipped_classes());
+    std::fflush(nullptr);
+    ::_exit(status);  // LibTorch's destructors would take as long as it takes to load
+  }
+
   Outcome wait(pid_t child) const {
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
@@ -84,7 +114,15 @@ class ProgramTest : public ::testing::Test {
     return outcome;
   }
 
-  Outcome run(const std::vector<std::string>& arguments) const { return wait(start(arguments)); }
+  /// Runs the program with these arguments, as a copy of this process: a program that starts needs
+  /// half a second to load LibTorch, which this one has loaded. Several ranks would be started as
+  /// this test's program, so the program itself starts them.
+  Outcome run(const std::vector<std::string>& arguments) const {
+    const bool has_ranks = std::any_of(
+        arguments.begin(), arguments.end(),
+        [](const std::string& each) { return each.find("devices") != std::string::npos; });
+    return wait(has_ranks || kSanitized ? start(arguments) : start_copy(arguments));
+  }
 
   /// Runs and expects status and a part of the one error line.
   void expect_error(const std::vector<std::string>& arguments, int status,
@@ -113,6 +151,19 @@ class ProgramTest : public ::testing::Test {
   fs::path output_folder() const { return folder_.string() + "-output"; }
 
   TemporaryFolder folder_;
+
+ private:
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr bool kSanitized = true;  // looks for leaks when a program ends
+#else
+  static constexpr bool kSanitized = false;
+#endif
+
+  void redirect(const char* name, int to) const {
+    const int file = ::open((output_folder() / name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (file < 0 || ::dup2(file, to) != to) std::abort();
+    ::close(file);
+  }
 };
 
 }  // namespace levin::test

@@ -171,7 +171,8 @@ fs::path last_checkpoint_in(const fs::path& folder) {
 TEST_F(Failure, twenty_kills_at_random_moments_end_all_ranks_and_resume) {
   auto calm_settings = saving(3);
   calm_settings["dropout"] = 0.0;
-  calm_settings["trainer"]["max_epochs"] = 150;  // more than twenty rounds take
+  calm_settings["trainer"]["max_epochs"] = 150;                // more than twenty rounds take
+  calm_settings["checkpoint"]["every_n_train_steps"] = 10000;  // none
   const auto calm = run_on(3, "calm", calm_settings);
   ASSERT_EQ(calm.status, 0) << calm.err;
   std::mt19937 random(std::random_device{}());
@@ -183,6 +184,7 @@ TEST_F(Failure, twenty_kills_at_random_moments_end_all_ranks_and_resume) {
     watched["step_seconds"] = 0.01;
     watched["trainer"]["heartbeat_timeout"] = 3600.0;
     watched["mark_steps"] = marks.string();
+    watched["checkpoint"]["every_n_train_steps"] = 2;
     watched["checkpoint"]["save_last"] = true;
     if (!last.empty()) watched["ckpt_path"] = last.string();
     const auto place = settings("round-" + std::to_string(round), watched);
