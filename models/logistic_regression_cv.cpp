@@ -106,21 +106,21 @@ std::unique_ptr<Objective> LogisticRegressionCV::make_objective(
   const auto named = named_parameters();
   const auto* bias = named.find("linear.bias");
   const auto& weight = named["linear.weight"];
-  CrossValidationPlan plan{
-      .loss = {.kind = weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
-               .weight = weight,
-               .bias = bias != nullptr ? *bias : torch::Tensor(),
-               .class_weight = class_weights()},
-      .Cs = options_.Cs,
-      .path = {.l1_ratio = options_.l1_ratio,
+  CrossValidationPlan plan;
+  plan.loss.kind = weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax;
+  plan.loss.weight = weight;
+  if (bias != nullptr) plan.loss.bias = *bias;
+  plan.loss.class_weight = class_weights();
+  plan.Cs = options_.Cs;
+  plan.path = {.l1_ratio = options_.l1_ratio,
                .tol = options_.tol,
                .max_iter = options_.max_iter,
-               .solver = options_.solver},
-      .folds = options_.cv,
-      .fold_of = fold_of_,
-      .scoring = options_.scoring,
-      .scores = scores_,
-      .chosen = chosen_};
+               .solver = options_.solver};
+  plan.folds = options_.cv;
+  plan.fold_of = fold_of_;
+  plan.scoring = options_.scoring;
+  plan.scores = scores_;
+  plan.chosen = chosen_;
   return std::make_unique<CrossValidationObjective>(rows, std::move(plan), parameters);
 }
 
