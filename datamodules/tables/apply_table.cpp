@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -75,7 +76,7 @@ class ColumnWriter {
     }
     if (is_missing && column_.fill_text) {
       cell = *column_.fill_text;
-    } else if (is_missing && unknown_ == UnknownRule::refuse) {
+    } else if (is_missing && (column_.missing_is_refused || unknown_ == UnknownRule::refuse)) {
       throw missing_cell(table_, row, place_, "most_frequent or category");
     }
     const auto found = std::lower_bound(values.begin(), values.end(), cell);
@@ -117,13 +118,14 @@ class ColumnWriter {
 
 /// The number of the class that a cell names, also if it is a whole number written in another way,
 /// such as 1.0; -1 if there is no such class.
-int64_t class_of(std::string_view cell, const std::vector<std::string>& names) {
-  auto found = std::find(names.begin(), names.end(), cell);
+int64_t class_of(std::string_view cell,
+                 const std::unordered_map<std::string_view, int64_t>& numbers_of_names) {
+  auto found = numbers_of_names.find(cell);
   double number = 0.0;
-  if (found == names.end() && finite_number(cell, number) && readers::is_whole(number)) {
-    found = std::find(names.begin(), names.end(), fmt::format("{}", static_cast<int64_t>(number)));
+  if (found == numbers_of_names.end() && finite_number(cell, number) && readers::is_whole(number)) {
+    found = numbers_of_names.find(fmt::format("{}", static_cast<int64_t>(number)));
   }
-  return found == names.end() ? -1 : found - names.begin();
+  return found == numbers_of_names.end() ? -1 : found->second;
 }
 
 }  // namespace
@@ -156,13 +158,17 @@ std::vector<double> features_of(const FittedTable& fitted, const TextTable& tabl
 
 std::vector<double> targets_of(const FittedTable& fitted, const TextTable& table) {
   const size_t column = table.column(fitted.target, "target");
+  std::unordered_map<std::string_view, int64_t> numbers_of_names;
+  for (const auto& name : fitted.class_names) {
+    numbers_of_names.emplace(name, std::ssize(numbers_of_names));
+  }
   std::vector<double> targets;
   targets.reserve(static_cast<size_t>(table.rows()));
   for (int64_t row = 0; row < table.rows(); ++row) {
     const auto cell = table.cell(row, column);
     if (fitted.is_missing(cell)) throw missing_target(table, row, column);
     if (!fitted.has_values) {
-      const int64_t number = class_of(cell, fitted.class_names);
+      const int64_t number = class_of(cell, numbers_of_names);
       if (number < 0) fail_class(fitted, table, row, column);
       targets.push_back(static_cast<double>(number));
     } else if (!finite_number(cell, targets.emplace_back())) {

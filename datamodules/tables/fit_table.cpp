@@ -199,6 +199,7 @@ class ColumnFitter {
     }
     column.kind = FittedColumn::Kind::one_hot;
     column.missing_is_value = is_value && gaps > 0;
+    column.missing_is_refused = !is_filled && !is_value;
     column.has_unknown = settings_.unknown == UnknownRule::column;
     for (const auto& [text, count] : counts) {
       if (count >= settings_.min_count) column.values.emplace_back(text);

@@ -96,8 +96,17 @@ std::vector<int64_t> stratification_labels(const TextTable& table, const TableSe
     throw ConfigError::conflict("stratify = true needs classes, but the targets are values",
                                 "set stratify = false, or target_type = class");
   }
+  // A whole number is one class, in whatever ways it is written.
+  std::map<double, int64_t> label_of_number;
   int64_t classes = 0;
-  for (auto& [text, number] : cells.counts) number = classes++;
+  for (auto& [text, label] : cells.counts) {
+    double number = 0.0;
+    if (cells.are_numbers() && finite_number(text, number)) {
+      label = label_of_number.emplace(number, std::ssize(label_of_number)).first->second;
+    } else {
+      label = classes++;
+    }
+  }
   std::vector<int64_t> labels;
   for (const int64_t row : rows) labels.push_back(cells.counts.at(table.cell(row, column)));
   return labels;

@@ -41,6 +41,7 @@ Value column_value(const FittedColumn& column) {
   }
   value["fill"] = column.fill_text ? Value(*column.fill_text) : Value();
   value["missing_is_value"] = column.missing_is_value;
+  value["missing_is_refused"] = column.missing_is_refused;
   if (column.kind == Kind::hashed) {
     value["hash_columns"] = column.hash_columns;
     return value;
@@ -74,6 +75,7 @@ FittedColumn column_from(const Value& value) {
   }
   if (!fill.is_null()) column.fill_text = fill.as_string();
   column.missing_is_value = value.at("missing_is_value").as_bool();
+  column.missing_is_refused = value.at("missing_is_refused").as_bool();
   if (column.kind == Kind::hashed) {
     column.hash_columns = value.at("hash_columns").as_int();
     require(column.hash_columns > 0, "hash_columns must be at least 1");

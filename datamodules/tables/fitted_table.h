@@ -31,6 +31,8 @@ struct FittedColumn {
   /// Whether missing texts are a value of their own: the feature behind those of `values`, or for a
   /// hashed column the empty text.
   bool missing_is_value = false;
+  /// Whether missing texts are refused, whatever becomes of other unknown values.
+  bool missing_is_refused = false;
   /// Whether the last feature of the column is for texts that aren't among `values`.
   bool has_unknown = false;
   /// Into how many features texts are hashed.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include <levin/datamodules/readers/murmur_hash.h>
+#include <levin/datamodules/tables/fit_target.h>
 #include <levin/datamodules/tables/hashed_place.h>
 #include <levin/framework/core/error.h>
 
@@ -87,6 +88,22 @@ TEST(FitTable, a_missing_text_is_refused_filled_or_a_value) {
   const auto fitted = fit(text, settings);
   EXPECT_EQ(fitted.feature_names(), (Names{"c=u", "c=v", "c missing"}));
   EXPECT_EQ(features_from(fitted, "c\n?\nu\n"), (Numbers{0, 0, 1, 1, 0, 0}));
+}
+
+TEST(FitTable, a_missing_text_is_refused_whatever_becomes_of_unknown_ones) {
+  for (const auto rule : {UnknownRule::refuse, UnknownRule::ignore, UnknownRule::column}) {
+    auto settings = table_settings();
+    settings.unknown = rule;
+    const auto fitted = tables::fitted_table_from(tables::to_value(fit("c\nu\nv\n", settings)));
+    EXPECT_TRUE(says(message_of<DataError>([&] { features_from(fitted, "c\nu\n?\n"); }),
+                     {"new.csv, line 3, column 1 (c): the cell is missing ('?')"}));
+  }
+}
+
+TEST(FitTable, rows_are_stratified_by_whole_numbers_in_whatever_way_they_are_written) {
+  const auto table = tables::TextTable::parse("y,x\n1,0\n2,0\n1.0,0\n2,0\n1e0,0\n", "y.csv");
+  EXPECT_EQ(tables::stratification_labels(table, table_settings("y")),
+            (std::vector<int64_t>{0, 1, 0, 1, 0}));
 }
 
 TEST(FitTable, missing_rules_of_single_columns_come_before_that_of_all) {
