@@ -121,8 +121,7 @@ void FitLoop::run_epoch() {
 void FitLoop::run_batches() {
   const LoggingScope logging(parts_.run, &metrics_);
   Batch batch;
-  while (true) {
-    if (!train_next(batch)) break;
+  while (train_next(batch)) {
     has_read_ = true;
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;

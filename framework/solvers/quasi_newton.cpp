@@ -95,6 +95,10 @@ bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subg
   const auto orthant = at::where(point_ == 0.0, -subgradient.sign(), point_.sign());
   double step = history_.empty() ? std::min(1.0, 1.0 / direction.norm().item<double>()) : 1.0;
   auto gradient = at::empty_like(gradient_);
+  const auto largest = [](const torch::Tensor& slopes) {
+    return slopes.abs().max().item<double>();
+  };
+  const double noise = objective.noise() * std::abs(value_);
   constexpr int kMostTrials = 40;
   for (int trial = 0; trial < kMostTrials; ++trial, step *= 0.5) {
     auto point = at::add(point_, direction, step);
@@ -102,7 +106,14 @@ bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subg
                       at::zeros_like(point), point);
     const double value = with_l1(objective, point, objective.evaluate(point, gradient));
     const double promised = (point - point_).dot(subgradient).item<double>();
-    if (!(value <= value_ + 1e-4 * promised) || !(promised < 0.0)) continue;
+    if (!(promised < 0.0)) continue;
+    // Close to the minimum, the objective's changes are lost in rounding, but the gradient's
+    // aren't.
+    const bool falls = value <= value_ + 1e-4 * promised;
+    const bool is_flatter =
+        value <= value_ + noise &&
+        largest(least_subgradient(objective, point, gradient)) < largest(subgradient);
+    if (!falls && !is_flatter) continue;
     std::swap(point_, point);
     std::swap(gradient_, gradient);
     value_ = value;

@@ -12,7 +12,7 @@
 namespace levin {
 namespace {
 
-/// The exponentials of all rows are computed together, by vector instructions.
+/// The exponentials of many rows are computed together, by vector instructions.
 double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilities) {
   const int64_t count = rows.count;
   const int64_t numbers = rows.rows * count;
@@ -20,8 +20,14 @@ double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilit
     const double largest = *std::max_element(rows.outputs + at, rows.outputs + at + count);
     for (int64_t k = at; k < at + count; ++k) gradient[k] = rows.outputs[k] - largest;
   }
-  auto powers = at::from_blob(probabilities, {numbers}, at::kDouble);
-  at::exp_out(powers, at::from_blob(gradient, {numbers}, at::kDouble));
+  constexpr int64_t kMany = 64;  // for which a call of LibTorch pays
+  if (numbers >= kMany) {
+    auto powers = at::from_blob(probabilities, {numbers}, at::kDouble);
+    at::exp_out(powers, at::from_blob(gradient, {numbers}, at::kDouble));
+  } else {
+    std::transform(gradient, gradient + numbers, probabilities,
+                   [](double z) { return std::exp(z); });
+  }
   double loss = 0.0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     double* p = probabilities + i * count;

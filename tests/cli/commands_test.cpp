@@ -186,12 +186,12 @@ std::vector<std::string> listed(const char* kind) {
 }
 
 TEST(Commands, every_shipped_optimizer_and_scheduler_is_listed) {
-  EXPECT_EQ(
-      listed("optimizers"),
-      (std::vector<std::string>{
-          "SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "LBFGS", "OnlineSGD", "OnlineAdagrad",
-          "FTRL", "lbfgs", "newton-cg", "trust-region", "newton-cholesky", "coordinate-descent",
-          "coordinate-descent-or-lbfgs", "dual-coordinate-descent", "sag", "saga"}));
+  EXPECT_EQ(listed("optimizers"),
+            (std::vector<std::string>{"SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "LBFGS",
+                                      "OnlineSGD", "OnlineAdagrad", "FTRL", "lbfgs", "newton-cg",
+                                      "trust-region", "newton-cholesky", "coordinate-descent",
+                                      "coordinate-descent-or-lbfgs", "dual-coordinate-descent",
+                                      "lockstep-newton", "sag", "saga"}));
   EXPECT_EQ(listed("schedulers"),
             (std::vector<std::string>{"StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR",
                                       "LinearLR", "WarmupLR", "OneCycleLR", "ReduceLROnPlateau"}));

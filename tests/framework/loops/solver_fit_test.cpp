@@ -69,7 +69,7 @@ TEST(SolverFit, comes_to_the_same_however_the_rows_are_read) {
   const TemporaryFolder folder;
   const auto trained = [&](DataLoaderOptions loader, const LogisticRegressionOptions& chosen,
                            bool by_autograd = false) {
-    seed_everything(2);  // the common part of a softmax's biases stays as it was
+    seed_everything(2);
     std::unique_ptr<LogisticRegression> model;
     if (by_autograd) {
       model = std::make_unique<Unknown>(chosen);
@@ -93,7 +93,10 @@ TEST(SolverFit, comes_to_the_same_however_the_rows_are_read) {
       options("lbfgs"));
   EXPECT_TRUE(torch::allclose(read, in_memory, 1e-5, 1e-6));
   for (const char* solver : {"lbfgs", "newton-cg", "trust-region"}) {
-    const auto by_autograd = trained({.batch_size = 32}, options(solver, 1e-5), true);
+    auto by_autograd = trained({.batch_size = 32}, options(solver, 1e-5), true);
+    // Nobody knows of this loss that it is the same if a number is added to all biases.
+    const auto biases = by_autograd.slice(0, -3);
+    biases.sub_(biases.mean());
     EXPECT_TRUE(torch::allclose(by_autograd, in_memory, 1e-2, 1e-2)) << solver;
   }
 }

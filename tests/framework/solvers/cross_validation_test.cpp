@@ -71,7 +71,7 @@ Found cross_validate(const Value& it, const torch::Tensor& x, const torch::Tenso
   auto solver = std::make_unique<CrossValidation>(parameters, 1e-8, folds);
   while (!solver->is_done()) {
     solver->iterate(*objective);
-    if (!resumes) continue;
+    if (!resumes || solver->is_done()) continue;
     const auto state = solver->state_dict().clone();
     plan.scores.zero_();
     objective = std::make_unique<CrossValidationObjective>(rows, plan, parameters);
