@@ -202,8 +202,11 @@ TEST(ReadersSparseLibsvm, faults_are_found_wherever_a_line_stands) {
 
 TEST(ReadersSparseLibsvm, the_lines_of_each_file_are_counted_from_1) {
   for (const int64_t threads : {1, 2}) {
-    expect_data_error([&] { read_texts({"1 1:1\n1 1:1\n", "1 1:1\nx"}, {.threads = threads}); },
-                      "b.svm, line 2: the target is 'x'");
+    expect_data_error(
+        [&] {
+          read_texts({"1 1:1\n1 1:1\n", "1 1:1\nx"}, {.threads = threads});
+        },
+        "b.svm, line 2: the target is 'x'");
   }
 }
 
