@@ -76,6 +76,15 @@ inline void write_pairs(const ColumnPairs<double>& pairs, double* columns,
   }
 }
 
+// The fourth numbers of columns, whatever their bits mean.
+template <class Number>
+inline VectorOf<Number> fourth_numbers(const Number* columns, const ColumnGroup<Number>& group) {
+  VectorOf<Number> numbers = {};
+#pragma GCC unroll 16
+  for (int i = 0; i < group.kSize; ++i) numbers[i] = columns[group.read(i) * kOnlineNumbers + 3];
+  return numbers;
+}
+
 typedef int64_t TwoFloats __attribute__((aligned(4), may_alias));
 typedef int64_t VectorOfTwos __attribute__((vector_size(kLanes * 4)));
 
@@ -138,6 +147,9 @@ inline ColumnPairs<float> read_pairs(const float* columns, const ColumnGroup<flo
   };
   return {picked(first), picked(first + 1)};
 }
+inline Vector fourth_numbers(const float* columns, const ColumnGroup<float>& group) {
+  return read_pairs(columns + 2, group).second;
+}
 #else
 typedef float FourAnywhere __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -175,7 +187,11 @@ inline void write_pairs(const ColumnPairs<float>& pairs, float* columns,
     return *reinterpret_cast<TwoFloats*>(columns + group.places[i] * kOnlineNumbers);
   };
   if (group.count < kLanes) {
-    for (int i = 0; i < group.count; ++i) at(i) = (i % 4 < 2 ? low : high)[i / 4 * 2 + i % 2];
+    for (int i = 0; i < group.count; ++i) {
+      float* column = columns + group.places[i] * kOnlineNumbers;
+      column[0] = pairs.first[i];
+      column[1] = pairs.second[i];
+    }
     return;
   }
 #pragma GCC unroll 8

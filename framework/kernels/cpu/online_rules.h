@@ -151,9 +151,8 @@ class AdagradRule {
     const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
     Lanes lanes = {pairs.first, pairs.second, {}};
     if constexpr (!kPenalised) return lanes;
-    // The last two numbers of the columns are the first two of columns that begin there.
-    const auto others = read_pairs(reinterpret_cast<const Number*>(columns) + 2, group);
-    lanes.missed = __builtin_convertvector(steps_ - (Counts)others.second, V);
+    const auto steps = (Counts)fourth_numbers(reinterpret_cast<const Number*>(columns), group);
+    lanes.missed = __builtin_convertvector(steps_ - steps, V);
     return lanes;
   }
   void catch_up(Lanes& lanes) const {

@@ -86,17 +86,20 @@ inline VectorOf<double> exponential_less_1_of_large(VectorOf<double> y) {
 
 constexpr double one_by_factorial(int k) { return k < 2 ? 1.0 : one_by_factorial(k - 1) / k; }
 
+// The coefficients of the series of e^y, up to y^kTerms.
+template <class Number, int kTerms>
+struct ExponentialSeries {
+  constexpr ExponentialSeries() {
+    for (int k = 0; k <= kTerms; ++k) of[k] = static_cast<Number>(one_by_factorial(k));
+  }
+  Number of[kTerms + 1] = {};
+};
+
 // Returns e^y - 1 for y <= 0, without the loss of digits near 0.
 template <class Number>
 inline VectorOf<Number> exponential_less_1(VectorOf<Number> y) {
   constexpr int kTerms = sizeof(Number) == 4 ? 8 : 15;
-  constexpr auto coefficients = [] {
-    struct {
-      Number of[kTerms + 1];
-    } all = {};
-    for (int k = 1; k <= kTerms; ++k) all.of[k] = static_cast<Number>(one_by_factorial(k));
-    return all;
-  }();
+  constexpr ExponentialSeries<Number, kTerms> coefficients;
   VectorOf<Number> sum = all_of(coefficients.of[kTerms]);
 #pragma GCC unroll 16
   for (int k = kTerms - 1; k > 0; --k) sum = sum * y + coefficients.of[k];
