@@ -1,13 +1,21 @@
 // Measures the kernels for sparse rows (framework/kernels/cpu/sparse.h and online.h) on one core.
 //   sparse [ROUNDS=5] [ROWS=300000] [MOST_BITS=26]
-// The rows are made up: 39 entries each of 2^b columns, all values 1, each of which belongs to a
-// category that is as popular as Zipf's law says. It prints the speed of learners over 2^20
-// columns, beside plain loops that do the same without vectors or penalties, and the time of a full
-// gradient, and then what a row costs over 2^16 to 2^MOST_BITS columns, with penalties and without.
-// A row that has to wait for memory costs more the fewer of its columns are in the caches, however
-// the updates are made, so that the plain loop's cost is printed, too: if the costs with penalties
-// grew with the number of columns for any other reason, the ratio would. All that is compared takes
-// turns, and medians are printed.
+// The rows are made up: 39 entries each of 2^b columns, all values 1. All that is compared takes
+// turns, and medians are printed. There are three parts:
+//
+// Speeds of learners over 2^20 columns, beside a plain loop of online Adagrad without vectors or
+// penalties, and the time of a full gradient. An entry's column belongs to a category that is as
+// popular as Zipf's law says.
+//
+// What a row costs over 2^16 to 2^MOST_BITS columns that are drawn uniformly, with penalties and
+// without. A row that has to wait for memory costs more the fewer of its columns are in the caches,
+// however the updates are made, so that the costs are divided by those of a plain loop of online
+// Adagrad without penalties, whose columns lie as far apart. If lazy updates depended on the number
+// of columns, the ratios would grow with it.
+//
+// Text to model: a file in Vowpal Wabbit's format is read and learned from in one thread. If there
+// is a program vw, or the environment variable VW says how to start it, it does the same.
+#include <levin/datamodules/readers/sparse_vw.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <sys/mman.h>
 
@@ -16,6 +24,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <new>
 #include <random>
@@ -40,10 +50,11 @@ double seconds_of(const std::function<void()>& work) {
 }
 
 /// Rows of entries at hashed columns. Of the 2^20 most popular categories of a field, each occurs
-/// as often as a power of a uniform number falls on it.
+/// as often as a power of a uniform number falls on it. If the rows are uniform, all are as
+/// popular.
 class Data {
  public:
-  Data(int64_t rows, int bits) : columns(int64_t{1} << bits) {
+  Data(int64_t rows, int bits, bool is_uniform = false) : columns(int64_t{1} << bits) {
     std::mt19937_64 random(1);
     std::uniform_real_distribution<double> uniform;
     std::vector<int32_t> row;
@@ -51,7 +62,8 @@ class Data {
       row.clear();
       double sum = 0.0;
       for (int64_t field = 0; field < kEntries; ++field) {
-        const auto category = static_cast<uint64_t>(std::exp2(20.0 * uniform(random))) - 1;
+        const uint64_t category =
+            is_uniform ? random() : static_cast<uint64_t>(std::exp2(20.0 * uniform(random))) - 1;
         const uint64_t hash =
             (category * 64 + static_cast<uint64_t>(field) + 1) * 0x9E3779B97F4A7C15U;
         row.push_back(static_cast<int32_t>(hash >> (64 - bits)));
@@ -123,13 +135,14 @@ class Learner {
            static_cast<double>(pass.rows.count);
   }
 
-  /// The same of a plain loop of online Adagrad, without penalties.
+  /// The same of a plain loop of online Adagrad, without penalties. A column takes as much memory
+  /// as a learner's.
   double plain_seconds() {
     struct Column {
-      float weight, squares;
+      float weight, squares, unused[kernels::kOnlineNumbers - 2];
     };
     auto* columns = reinterpret_cast<Column*>(columns_.data());
-    for (int64_t c = 0; c < data_.columns; ++c) columns[c] = {0.0F, 1e-10F};
+    for (int64_t c = 0; c < data_.columns; ++c) columns[c] = {0.0F, 1e-10F, {}};
     const auto rows = static_cast<int64_t>(data_.targets.size()), before = rows / 3 * 2;
     learn(columns, 0, before);
     return seconds_of([&] { learn(columns, before, rows); }) / static_cast<double>(rows - before);
@@ -228,24 +241,118 @@ void print_speeds(int rounds, int64_t rows) {
   std::printf("full gradient: %.3f s for 1 M rows\n", bench::median(gradient) / data.rows() * 1e6);
 }
 
-void print_costs_over_columns(int rounds, int64_t rows, int most_bits) {
-  const OnlineSettings both{.l1 = 1e-7, .l2 = 1e-7};
-  std::printf("\nnanoseconds a row  %10s %10s %12s %10s\n", "plain loop", "Adagrad", "l1 and l2",
-              "batches");
-  for (int bits = 16; bits <= most_bits; bits += 2) {
-    const Data data(rows, bits);
-    Learner learner(data);
-    std::vector<double> plain, without, with, batches;
-    for (int round = 0; round < rounds; ++round) {
-      plain.push_back(learner.plain_seconds());
-      without.push_back(learner.seconds({}, 1));
-      with.push_back(learner.seconds(both, 1));
-      batches.push_back(learner.seconds(both, kBatch));
+/// What a row costs over some number of columns.
+struct Costs {
+  double plain;
+  std::vector<double> learners;
+};
+
+const Measured kLazy[] = {{"no penalty", {}, 1}, {"l1", {.l1 = 1e-7}, 1}, {"l2", {.l2 = 1e-7}, 1}};
+
+Costs costs_over(int bits, int rounds, int64_t rows) {
+  const Data data(rows, bits, /*is_uniform=*/true);
+  Learner learner(data);
+  std::vector<double> plain;
+  std::vector<std::vector<double>> seconds(std::size(kLazy));
+  for (int round = 0; round < rounds; ++round) {
+    plain.push_back(learner.plain_seconds());
+    for (size_t m = 0; m < std::size(kLazy); ++m) {
+      seconds[m].push_back(learner.seconds(kLazy[m].settings, kLazy[m].rows_a_step));
     }
-    std::printf("2^%d columns       %10.0f %10.0f %12.0f %10.0f\n", bits,
-                1e9 * bench::median(plain), 1e9 * bench::median(without), 1e9 * bench::median(with),
-                1e9 * bench::median(batches));
   }
+  Costs costs{1e9 * bench::median(plain), {}};
+  for (const auto& times : seconds) costs.learners.push_back(1e9 * bench::median(times));
+  return costs;
+}
+
+void print_costs_over_columns(int rounds, int64_t rows, int most_bits) {
+  constexpr int kLeastBits = 16;
+  std::printf("\nonline Adagrad, nanoseconds a row (and as a multiple of the plain loop's)\n");
+  std::printf("%-14s %10s", "", "plain loop");
+  for (const auto& measured : kLazy) std::printf(" %18s", measured.name);
+  std::vector<double> first, most(std::size(kLazy));
+  for (int bits = kLeastBits; bits <= most_bits; bits += 2) {
+    const Costs costs = costs_over(bits, rounds, rows);
+    std::printf("\n2^%d columns   %10.0f", bits, costs.plain);
+    for (size_t m = 0; m < std::size(kLazy); ++m) {
+      const double ratio = costs.learners[m] / costs.plain;
+      std::printf(" %10.0f (%5.2f)", costs.learners[m], ratio);
+      if (bits == kLeastBits) first.push_back(ratio);
+      most[m] = std::max(most[m], ratio);
+    }
+  }
+  std::printf("\n");
+  for (size_t m = 0; m < first.size(); ++m) {
+    std::printf("%s: largest multiple / that of 2^%d columns: %.2f\n", kLazy[m].name, kLeastBits,
+                most[m] / first[m]);
+  }
+}
+
+/// A file in Vowpal Wabbit's format, which is removed at the end.
+class VwFile {
+ public:
+  explicit VwFile(const Data& data)
+      : path(std::filesystem::temp_directory_path() /
+             ("levin-bench-" + std::to_string(std::random_device()()) + ".vw")) {
+    std::ofstream file(path);
+    for (size_t r = 0; r < data.targets.size(); ++r) {
+      file << (data.targets[r] > 0.0F ? "1 |" : "-1 |");
+      for (auto k = data.offsets[r]; k < data.offsets[r + 1]; ++k) {
+        file << ' ' << data.indices[static_cast<size_t>(k)];
+      }
+      file << '\n';
+    }
+  }
+  ~VwFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+  VwFile(const VwFile&) = delete;
+  VwFile& operator=(const VwFile&) = delete;
+
+  const std::filesystem::path path;
+};
+
+/// The seconds until the text has been read and learned from, in this thread.
+double text_seconds(const VwFile& file) {
+  return seconds_of([&] {
+    const auto rows = levin::readers::read_sparse_vw({file.path}, {.bits = 20});
+    HugeMemory columns(static_cast<size_t>(rows.columns * kernels::kOnlineNumbers));
+    kernels::OnlineState<float> state{.columns = columns.data(), .row_size = rows.columns};
+    kernels::best().online_start({}, state, nullptr);
+    const kernels::SparseView view{.offsets = rows.offsets.data(),
+                                   .indices = rows.indices.data(),
+                                   .values = rows.values.empty() ? nullptr : rows.values.data(),
+                                   .count = rows.rows(),
+                                   .row_size = rows.columns};
+    kernels::best().online_pass({}, state, {.rows = view, .targets = rows.targets.data()});
+  });
+}
+
+void print_text_to_model(int rounds, int64_t rows) {
+  const VwFile file(Data(rows, 20));
+  const char* set = std::getenv("VW");
+  const std::string vw = set != nullptr ? set : "vw";
+  const bool has_vw = std::system((vw + " --version > /dev/null 2>&1").c_str()) == 0;
+  const std::string command =
+      vw + " --quiet --loss_function logistic -b 20 -d " + file.path.string() + " > /dev/null 2>&1";
+  std::vector<double> levin, vowpal_wabbit;
+  for (int round = 0; round < rounds; ++round) {
+    levin.push_back(text_seconds(file));
+    if (!has_vw) continue;
+    vowpal_wabbit.push_back(seconds_of([&] {
+      if (std::system(command.c_str()) != 0) std::printf("it failed: %s\n", command.c_str());
+    }));
+  }
+  const double median = bench::median(levin);
+  std::printf("\ntext to model: %.3f s, %.2f M rows/s\n", median,
+              1e-6 * static_cast<double>(rows) / median);
+  if (!has_vw) {
+    std::printf("Vowpal Wabbit isn't here to be compared: install it, or set VW\n");
+    return;
+  }
+  std::printf("text to model, Levin / Vowpal Wabbit (%.3f s): %.2f\n", bench::median(vowpal_wabbit),
+              median / bench::median(vowpal_wabbit));
 }
 
 }  // namespace
@@ -257,6 +364,7 @@ int main(int count, char** arguments) {
   std::printf("kernels for %s, %d rounds of %lld rows\n", kernels::best().name, rounds,
               static_cast<long long>(rows));
   print_speeds(rounds, rows);
+  print_text_to_model(rounds, rows);
   print_costs_over_columns(rounds, rows, most_bits);
   return 0;
 }

@@ -12,14 +12,15 @@ namespace {
 template <class Number>
 class FtrlRule {
  public:
-  static constexpr bool kHolds = false, kHasWeights = false;
+  static constexpr bool kLags = false, kHasWeights = false;
   static constexpr int kSize = VectorsOf<Number>::kSize;
   typedef VectorOf<Number> V;
+  typedef ColumnGroup<Number> Group;
   struct __attribute__((may_alias)) Column {
     Number z, squares, gradient, unused;
   };
   struct Lanes {
-    V z, squares;
+    V weight, z, squares, root;
   };
   FtrlRule(const OnlineSettings& settings, OnlineState<Number>& state)
       : settings_(settings),
@@ -30,23 +31,31 @@ class FtrlRule {
         l2_(static_cast<Number>(settings.l2)) {}
 
   void begin_step() {}
-  Lanes read(const Column* columns, const int32_t* places) const {
-    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), places);
-    return {pairs.first, pairs.second};
+  Lanes read(const Column* columns, const Group& group) const {
+    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
+    Lanes lanes = {};
+    lanes.z = pairs.first;
+    lanes.squares = pairs.second;
+    return lanes;
   }
-  V weights(const Lanes& lanes) const { return weights(lanes.z, roots(lanes.squares)); }
+  void catch_up(Lanes& lanes) const {
+    lanes.root = roots(lanes.squares);
+    const V beyond = sizes(lanes.z) - l1_;
+    const V size = beyond / (l2_ + (beta_ + lanes.root) * one_by_rate_);
+    const V left = beyond <= V{} ? V{} : size;
+    lanes.weight = lanes.z < V{} ? left : -left;
+  }
   void hold(Column&, Number) const {}
   void update(Lanes& lanes, V g) const {
-    const V squares = lanes.squares + g * g, root = roots(lanes.squares);
-    lanes.z += g - (roots(squares) - root) * one_by_rate_ * weights(lanes.z, root);
-    lanes.squares = squares;
+    lanes.squares += g * g;
+    lanes.z += g - (roots(lanes.squares) - lanes.root) * one_by_rate_ * lanes.weight;
   }
-  void write(const Lanes& lanes, int i, Column& column) const {
+  void write(const Lanes& lanes, Column* columns, const Group& group) const {
+    write_pairs({lanes.z, lanes.squares}, reinterpret_cast<Number*>(columns), group);
+  }
+  void write_one(const Lanes& lanes, int i, Column& column) const {
     column.z = lanes.z[i];
     column.squares = lanes.squares[i];
-  }
-  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
-    write_pairs({lanes.z, lanes.squares}, reinterpret_cast<Number*>(columns), places);
   }
   void update_bias(double g) {
     const double squares = state_.bias_squares + g * g, root = __builtin_sqrt(squares);
@@ -63,13 +72,6 @@ class FtrlRule {
   }
 
  private:
-  V weights(V z, V root) const {
-    const V beyond = sizes(z) - l1_;
-    const V size = beyond / (l2_ + (beta_ + root) * one_by_rate_);
-    const V left = beyond <= V{} ? V{} : size;
-    return z < V{} ? left : -left;
-  }
-
   const OnlineSettings& settings_;
   OnlineState<Number>& state_;
   const Number one_by_rate_, beta_, l1_, l2_;

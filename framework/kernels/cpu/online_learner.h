@@ -8,34 +8,46 @@
 namespace levin::kernels {
 namespace {
 
-// The loss of a row, and its derivative by the row's output.
+// The loss of a row is rest + log(factor). `slope` is its derivative by the row's output.
 struct LossOfRow {
-  double loss, slope;
+  double rest, factor, slope;
 };
 
+// There are no branches on z: its sign can't be predicted, and the processor would forget what it
+// has begun of the rows behind this one.
 inline LossOfRow loss_of_row(RowLoss kind, double z, double target) {
-  if (kind == RowLoss::squared) return {0.5 * (z - target) * (z - target), z - target};
-  const double e = __builtin_exp(z < 0.0 ? z : -z);
-  const double probability = (z < 0.0 ? e : 1.0) / (1.0 + e);
-  return {__builtin_log(1.0 + e) + (z < 0.0 ? 0.0 : z) - target * z, probability - target};
+  if (kind == RowLoss::squared) return {0.5 * (z - target) * (z - target), 1.0, z - target};
+  typedef double Two __attribute__((vector_size(16)));
+  const double size = __builtin_fabs(z), e = __builtin_exp(-size);
+  const Two numerators = Two{z, z} < Two{} ? Two{e, e} : Two{1.0, 1.0};
+  return {0.5 * (size + z) - target * z, 1.0 + e, numerators[0] / (1.0 + e) - target};
 }
+
+// Adds up the losses of rows. Factors from 1 to 2 are multiplied, so that one logarithm does for
+// several hundred rows.
+class LossSum {
+ public:
+  void add(const LossOfRow& row) {
+    rest_ += row.rest;
+    factor_ *= row.factor;
+    if (factor_ < 1e200) return;
+    rest_ += __builtin_log(factor_);
+    factor_ = 1.0;
+  }
+  void add(const LossOfRow& row, double weight) {
+    rest_ += weight * (row.rest + __builtin_log(row.factor));
+  }
+  double total() const { return rest_ + __builtin_log(factor_); }
+
+ private:
+  double rest_ = 0.0, factor_ = 1.0;
+};
 
 template <class Rule, class Number>
 inline typename Rule::Column* columns_of(const OnlineState<Number>& state) {
   static_assert(sizeof(typename Rule::Column) == kOnlineNumbers * sizeof(Number));
   return reinterpret_cast<typename Rule::Column*>(state.columns);
 }
-
-// Up to kSize numbers of columns. Behind those that there are, the first one stands again.
-template <int kSize>
-struct Places {
-  int32_t numbers[kSize];
-  int count;
-
-  Places(const int32_t* from, int64_t left) : count(left < kSize ? static_cast<int>(left) : kSize) {
-    for (int i = 0; i < kSize; ++i) numbers[i] = from[i < count ? i : 0];
-  }
-};
 
 // Learns from one row after another, or from steps of several rows.
 template <class Number, class Rule, bool kHasValues>
@@ -50,113 +62,126 @@ class Learner {
         columns_(columns_of<Rule>(state)) {}
 
   double row_by_row() {
-    double total = 0.0;
+    LossSum sum;
     for (int64_t i = 0; i < pass_.rows.count; ++i) {
       rule_.begin_step();
       const Entries row = arrive_at(i);
-      const double slope = predict(row, i, total);
+      Lanes kept[kKept];
+      const double slope = predict(row, i, kept, sum);
       const auto g = static_cast<Number>(slope);
-      int64_t k = 0;
-      for (; k + kSize <= row.count; k += kSize) {
-        const int32_t* places = row.indices + k;
-        auto lanes = rule_.read(columns_, places);
-        rule_.update(lanes, values_of(row, k, kSize) * g);
-        rule_.write_all(lanes, columns_, places);
-      }
-      if (k < row.count) {
-        const Places<kSize> places(row.indices + k, row.count - k);
-        auto lanes = rule_.read(columns_, places.numbers);
-        rule_.update(lanes, values_of(row, k, places.count) * g);
-        for (int l = 0; l < places.count; ++l) rule_.write(lanes, l, columns_[places.numbers[l]]);
+      for (int64_t k = 0; k < row.count; k += kSize) {
+        const Group group(row.indices + k, row.count - k);
+        Lanes lanes = k < kKept * kSize ? kept[k / kSize] : read_current(group);
+        rule_.update(lanes, values(row, k, group) * g);
+        rule_.write(lanes, columns_, group);
       }
       if (state_.has_bias) rule_.update_bias(slope);
       rule_.end_step();
     }
-    return total;
+    return sum.total();
   }
 
   double in_batches() {
-    double total = 0.0;
+    LossSum sum;
     for (int64_t first = 0; first < pass_.rows.count; first += pass_.rows_a_step) {
       const int64_t left = pass_.rows.count - first;
       rule_.begin_step();
       const int64_t size =
-          read_batch(first, left < pass_.rows_a_step ? left : pass_.rows_a_step, total);
+          read_batch(first, left < pass_.rows_a_step ? left : pass_.rows_a_step, sum);
       update_touched(size);
       rule_.end_step();
     }
-    return total;
+    return sum.total();
   }
 
  private:
   typedef typename Rule::Column Column;
+  typedef typename Rule::Lanes Lanes;
+  typedef ColumnGroup<Number> Group;
   typedef VectorOf<Number> V;
   static constexpr int kSize = VectorsOf<Number>::kSize;
+  // How many groups of a row are kept from its product to its update. Further ones are read again.
+  static constexpr int64_t kKept = 64 / kSize;
 
   // The entries of row i. Those of the rows behind it, and their columns, are fetched.
   Entries arrive_at(int64_t i) const {
-    fetch_ahead(pass_.rows, i,
-                [this](int32_t column) { __builtin_prefetch(columns_ + column, 1); });
+    fetch_ahead(
+        pass_.rows, i, [this](int32_t column) __attribute__((always_inline)) {
+          __builtin_prefetch(columns_ + column, 1);
+        });
     return entries_of(pass_.rows, i);
   }
 
-  // `count` values of a row from the given entry on, and 0 behind them.
-  static V values_of(const Entries& row, int64_t first, int count) {
-    if (!kHasValues && count == kSize) return all_of(Number(1));
-    Number values[kSize];
-    for (int i = 0; i < kSize; ++i) {
-      values[i] = i < count ? row.value<kHasValues, Number>(first + i) : Number(0);
-    }
-    return load_vector(values);
+  static V values(const Entries& row, int64_t first, const Group& group) {
+    return values_of<kHasValues>(row, first, group);
   }
 
-  // The product of a row and the weights, which are brought to the steps made so far.
-  Number product(const Entries& row) const {
+  // Columns with the weights after the steps made so far.
+  Lanes read_current(const Group& group) const {
+    Lanes lanes = rule_.read(columns_, group);
+    rule_.catch_up(lanes);
+    return lanes;
+  }
+
+  // The product of a row and the weights, which are brought to the steps made so far. The first
+  // groups that are read for it are written to `kept` if that isn't null, else their weights to
+  // their columns.
+  Number product(const Entries& row, Lanes* kept) const {
     if constexpr (Rule::kHasWeights) {
-      return dot<kHasValues, Number>(row,
-                                     [this](int32_t column) { return columns_[column].weight; });
-    } else {
-      V sum = {};
-      for (int64_t k = 0; k < row.count; k += kSize) {
-        const Places<kSize> places(row.indices + k, row.count - k);
-        const V weights = rule_.weights(rule_.read(columns_, places.numbers));
-        sum += weights * values_of(row, k, places.count);
-        if constexpr (!Rule::kHolds) continue;
-        for (int l = 0; l < places.count; ++l) rule_.hold(columns_[places.numbers[l]], weights[l]);
+      if (kept == nullptr) {
+        return dot<kHasValues, Number>(row,
+                                       [this](int32_t column) { return columns_[column].weight; });
       }
-      return lanes_sum<Number>(sum);
     }
+    V sum = {};
+    for (int64_t k = 0; k < row.count; k += kSize) {
+      const Group group(row.indices + k, row.count - k);
+      const Lanes lanes = read_current(group);
+      sum += lanes.weight * values(row, k, group);
+      if (kept != nullptr) {
+        if (k < kKept * kSize) kept[k / kSize] = lanes;
+      } else if constexpr (Rule::kLags) {
+        for (int l = 0; l < group.count; ++l) {
+          rule_.hold(columns_[group.places[l]], lanes.weight[l]);
+        }
+      }
+    }
+    return lanes_sum(sum);
   }
 
-  // Adds row i's loss to `total` and returns the derivative of that by the row's output.
-  double predict(const Entries& row, int64_t i, double& total) const {
-    const double z = static_cast<double>(product(row)) + (state_.has_bias ? state_.bias : 0.0);
+  // Adds row i's loss to `sum` and returns the derivative of that by the row's output.
+  double predict(const Entries& row, int64_t i, Lanes* kept, LossSum& sum) const {
+    const double z =
+        static_cast<double>(product(row, kept)) + (state_.has_bias ? state_.bias : 0.0);
     if (pass_.outputs != nullptr) pass_.outputs[i] = static_cast<Number>(z);
     const LossOfRow found = loss_of_row(kind_, z, static_cast<double>(pass_.targets[i]));
-    const double weight =
-        pass_.row_weights != nullptr ? static_cast<double>(pass_.row_weights[i]) : 1.0;
-    total += weight * found.loss;
+    if (pass_.row_weights == nullptr) {
+      sum.add(found);
+      return found.slope;
+    }
+    const auto weight = static_cast<double>(pass_.row_weights[i]);
+    sum.add(found, weight);
     return weight * found.slope;
   }
 
   // Adds up a batch's gradient, makes the bias's step, notes the columns that have a gradient, and
   // returns how many notes there are. A column is noted when its gradient is 0 and a row adds to
   // it. Since the place behind the notes is written in any case, there is no branch.
-  int64_t read_batch(int64_t first, int64_t count, double& total) {
+  int64_t read_batch(int64_t first, int64_t count, LossSum& sum) {
     const double share = 1.0 / static_cast<double>(count);
     int32_t* touched = pass_.touched;
     int64_t size = 0;
     double bias_gradient = 0.0;
     for (int64_t i = first; i < first + count; ++i) {
       const Entries row = arrive_at(i);
-      const double slope = predict(row, i, total) * share;
+      const double slope = predict(row, i, nullptr, sum) * share;
       bias_gradient += slope;
       const auto g = static_cast<Number>(slope);
       for (int64_t k = 0; k < row.count; ++k) {
-        Column& column = columns_[row.indices[k]];
+        Number& gradient = columns_[row.indices[k]].gradient;
         touched[size] = row.indices[k];
-        size += column.gradient == Number(0) ? 1 : 0;
-        column.gradient += g * row.value<kHasValues, Number>(k);
+        size += gradient == Number(0) ? 1 : 0;
+        gradient += g * row.value<kHasValues, Number>(k);
       }
     }
     if (state_.has_bias) rule_.update_bias(bias_gradient);
@@ -172,16 +197,17 @@ class Learner {
       for (int64_t a = kColumnsAhead; a < kColumnsAhead + kSize && k + a < size; ++a) {
         __builtin_prefetch(columns_ + touched[a], 1);
       }
-      const Places<kSize> places(touched, size - k);
+      const Group group(touched, size - k);
       V gradient = {};
 #pragma GCC unroll 16
-      for (int l = 0; l < kSize; ++l) gradient[l] = columns_[places.numbers[l]].gradient;
-      auto lanes = rule_.read(columns_, places.numbers);
+      for (int l = 0; l < kSize; ++l) gradient[l] = columns_[group.read(l)].gradient;
+      // Weights that can lag behind have been held.
+      auto lanes = Rule::kLags ? rule_.read(columns_, group) : read_current(group);
       rule_.update(lanes, gradient);
-      for (int l = 0; l < places.count; ++l) {
+      for (int l = 0; l < group.count; ++l) {
         if (gradient[l] == Number(0)) continue;
-        Column& column = columns_[places.numbers[l]];
-        rule_.write(lanes, l, column);
+        Column& column = columns_[group.places[l]];
+        rule_.write_one(lanes, l, column);
         column.gradient = Number(0);
       }
     }

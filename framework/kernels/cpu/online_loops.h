@@ -47,16 +47,18 @@ __attribute__((noinline)) void for_columns(const OnlineSettings& settings,
   with_rule(settings, state, true, [&]<class Rule>(const Rule& rule) {
     typename Rule::Column* columns = columns_of<Rule>(state);
     constexpr int kSize = VectorsOf<Number>::kSize;
-    int32_t from[kSize];
-    for (int l = 0; l < kSize; ++l) from[l] = l;
-    for (int64_t c = 0; c < state.row_size; c += kSize, columns += kSize) {
-      const Places<kSize> places(from, state.row_size - c);
-      const auto current = rule.weights(rule.read(columns, places.numbers));
-      for (int l = 0; l < places.count; ++l) {
+    int32_t numbers[kSize];
+    for (int64_t c = 0; c < state.row_size; c += kSize) {
+      for (int l = 0; l < kSize && c + l < state.row_size; ++l)
+        numbers[l] = static_cast<int32_t>(c + l);
+      const ColumnGroup<Number> group(numbers, state.row_size - c);
+      auto lanes = rule.read(columns, group);
+      rule.catch_up(lanes);
+      for (int l = 0; l < group.count; ++l) {
         if (weights != nullptr) {
-          weights[c + l] = current[l];
+          weights[c + l] = lanes.weight[l];
         } else {
-          rule.hold(columns[l], current[l]);
+          rule.hold(columns[c + l], lanes.weight[l]);
         }
       }
     }

@@ -4,18 +4,18 @@
 // online_loops.h includes this file.
 //
 // A rule has a type Column, whose member `gradient` is 0 between steps, a type Lanes with what is
-// read of kSize columns, and these functions:
+// read of a group of columns, whose member `weight` is their weights, and these functions:
 //   begin_step()                   is called before the rows of a step are read
-//   read(columns, places)          reads the columns with these numbers
-//   weights(lanes)                 the weights after the steps made so far
+//   read(columns, group)           reads columns, whose weights may lag behind
+//   catch_up(lanes)                brings the weights to the steps made so far
 //   hold(column, weight)           keeps such a weight in its column
-//   update(lanes, g)               makes the step, for columns that are held if kHolds
-//   write(lanes, i, column)        writes what it has changed
-//   write_all(lanes, columns, places)   does so for all kSize columns, which differ
+//   update(lanes, g)               makes the step, for weights that don't lag behind
+//   write(lanes, columns, group)   writes what it has changed
+//   write_one(lanes, i, column)    does so for the column of lane i
 //   update_bias(g)                 makes the step for the bias
 //   end_step()                     is called after the last update of a step
 //   start(column, weight)          gives a column its first state
-// kHolds says whether weights have to be held, and kHasWeights whether Column's `weight` needs no
+// kLags says whether weights can lag behind, and kHasWeights whether Column's `weight` needs no
 // more than to be read.
 #include <levin/framework/kernels/cpu/column_pairs.h>
 #include <levin/framework/kernels/cpu/online.h>
@@ -27,9 +27,10 @@ namespace {
 template <class Number, bool kPenalised>
 class SgdRule {
  public:
-  static constexpr bool kHolds = kPenalised, kHasWeights = !kPenalised;
+  static constexpr bool kLags = kPenalised, kHasWeights = !kPenalised;
   static constexpr int kSize = VectorsOf<Number>::kSize;
   typedef VectorOf<Number> V;
+  typedef ColumnGroup<Number> Group;
   struct __attribute__((may_alias)) Column {
     Number weight, gradient;
     // The first is the state's `shrunk` up to which the penalties have been applied. If Number is
@@ -37,7 +38,7 @@ class SgdRule {
     double caught_up[sizeof(Number) / 4];
   };
   struct Lanes {
-    V weight, lag;
+    V weight, gradient, lag;
   };
   SgdRule(const OnlineSettings& settings, OnlineState<Number>& state)
       : settings_(settings), state_(state), penalties_(settings), shrunk_(state.shrunk) {}
@@ -56,19 +57,18 @@ class SgdRule {
         penalties_.has_l2() ? -__builtin_log1p(-(part > most ? most : part)) : rate_;
     shrunk_after_ = shrunk_ + shrinks;
   }
-  Lanes read(const Column* columns, const int32_t* places) const {
-    Lanes lanes = {};
+  Lanes read(const Column* columns, const Group& group) const {
+    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
+    Lanes lanes = {pairs.first, pairs.second, {}};
+    if constexpr (!kPenalised) return lanes;
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) {
-      const Column& column = columns[places[i]];
-      lanes.weight[i] = column.weight;
-      if constexpr (kPenalised) lanes.lag[i] = static_cast<Number>(shrunk_ - column.caught_up[0]);
+      lanes.lag[i] = static_cast<Number>(shrunk_ - columns[group.read(i)].caught_up[0]);
     }
     return lanes;
   }
-  V weights(const Lanes& lanes) const {
-    if constexpr (!kPenalised) return lanes.weight;
-    return penalties_.after(lanes.weight, -lanes.lag, lanes.lag);
+  void catch_up(Lanes& lanes) const {
+    if constexpr (kPenalised) lanes.weight = penalties_.after(lanes.weight, -lanes.lag, lanes.lag);
   }
   void hold(Column& column, Number weight) const {
     column.weight = weight;
@@ -78,13 +78,16 @@ class SgdRule {
     const V rate = all_of(static_cast<Number>(rate_));
     lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
   }
-  void write(const Lanes& lanes, int i, Column& column) const {
+  void write(const Lanes& lanes, Column* columns, const Group& group) const {
+    write_pairs({lanes.weight, lanes.gradient}, reinterpret_cast<Number*>(columns), group);
+    if constexpr (!kPenalised) return;
+    for (int i = 0; i < group.count; ++i) {
+      columns[group.places[i]].caught_up[0] = shrunk_after_;
+    }
+  }
+  void write_one(const Lanes& lanes, int i, Column& column) const {
     column.weight = lanes.weight[i];
     if constexpr (kPenalised) column.caught_up[0] = shrunk_after_;
-  }
-  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
-#pragma GCC unroll 16
-    for (int i = 0; i < kSize; ++i) write(lanes, i, columns[places[i]]);
   }
   void update_bias(double g) { state_.bias -= rate_ * g; }
   void end_step() {
@@ -122,10 +125,12 @@ struct CountOf<double> {
 template <class Number, bool kPenalised>
 class AdagradRule {
  public:
-  static constexpr bool kHolds = kPenalised, kHasWeights = !kPenalised;
+  static constexpr bool kLags = kPenalised, kHasWeights = !kPenalised;
   static constexpr int kSize = VectorsOf<Number>::kSize;
   typedef VectorOf<Number> V;
   typedef typename CountOf<Number>::Type Count;
+  typedef Count Counts __attribute__((vector_size(kLanes * 4)));
+  typedef ColumnGroup<Number> Group;
   struct __attribute__((may_alias)) Column {
     Number weight, squares, gradient;
     Count steps;  // those that have been made for this column
@@ -142,19 +147,17 @@ class AdagradRule {
         steps_(static_cast<Count>(state.steps)) {}
 
   void begin_step() {}
-  Lanes read(const Column* columns, const int32_t* places) const {
-    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), places);
+  Lanes read(const Column* columns, const Group& group) const {
+    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
     Lanes lanes = {pairs.first, pairs.second, {}};
     if constexpr (!kPenalised) return lanes;
-#pragma GCC unroll 16
-    for (int i = 0; i < kSize; ++i) {
-      lanes.missed[i] = static_cast<Number>(Count(steps_ - columns[places[i]].steps));
-    }
+    const auto steps = (Counts)fourth_numbers(reinterpret_cast<const Number*>(columns), group);
+    lanes.missed = __builtin_convertvector(steps_ - steps, V);
     return lanes;
   }
-  V weights(const Lanes& lanes) const {
-    if constexpr (!kPenalised) return lanes.weight;
-    return penalties_.after_steps(lanes.weight, rates(lanes), lanes.missed);
+  void catch_up(Lanes& lanes) const {
+    if constexpr (!kPenalised) return;
+    lanes.weight = penalties_.after_steps(lanes.weight, rates(lanes), lanes.missed);
   }
   void hold(Column& column, Number weight) const {
     column.weight = weight;
@@ -165,15 +168,15 @@ class AdagradRule {
     const V rate = rates(lanes);
     lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
   }
-  void write(const Lanes& lanes, int i, Column& column) const {
+  void write(const Lanes& lanes, Column* columns, const Group& group) const {
+    write_pairs({lanes.weight, lanes.squares}, reinterpret_cast<Number*>(columns), group);
+    if constexpr (!kPenalised) return;
+    for (int i = 0; i < group.count; ++i) columns[group.places[i]].steps = steps_ + 1;
+  }
+  void write_one(const Lanes& lanes, int i, Column& column) const {
     column.weight = lanes.weight[i];
     column.squares = lanes.squares[i];
     if constexpr (kPenalised) column.steps = steps_ + 1;
-  }
-  void write_all(const Lanes& lanes, Column* columns, const int32_t* places) const {
-    write_pairs({lanes.weight, lanes.squares}, reinterpret_cast<Number*>(columns), places);
-    if constexpr (!kPenalised) return;
-    for (int i = 0; i < kSize; ++i) columns[places[i]].steps = steps_ + 1;
   }
   void update_bias(double g) {
     state_.bias_squares += g * g;

@@ -52,17 +52,28 @@ inline VectorOf<double> log_of_large_part(VectorOf<double> x) {
   return x;
 }
 
-// Returns log(1 - x) for x >= 0: with s = x / (2 - x), it is -2 (s + s^3 / 3 + s^5 / 5 + ...).
+// Whether a comparison holds in any lane.
+template <class Mask>
+inline bool is_any(Mask holds) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)holds, (__m512i)holds) != 0;
+#else
+  auto all = holds[0];
+  for (int i = 1; i < static_cast<int>(sizeof(holds) / sizeof(holds[0])); ++i) all |= holds[i];
+  return all != 0;
+#endif
+}
+
+// Returns log(1 - x) for x >= 0: -(x + x^2 / 2 + x^3 / 3 + ...). Large parts are rare.
 template <class Number>
 inline VectorOf<Number> log_of_rest(VectorOf<Number> x) {
-  constexpr int kTerms = sizeof(Number) == 4 ? 4 : 7;
-  const VectorOf<Number> s = x / (Number(2) - x), square = s * s;
-  VectorOf<Number> sum = all_of(Number(1) / static_cast<Number>(2 * kTerms - 1));
-#pragma GCC unroll 7
-  for (int k = 2 * kTerms - 3; k > 0; k -= 2) {
-    sum = sum * square + Number(1) / static_cast<Number>(k);
-  }
-  return x < static_cast<Number>(kLargePart) ? Number(-2) * s * sum : log_of_large_part(x);
+  constexpr int kTerms = sizeof(Number) == 4 ? 8 : 16;
+  VectorOf<Number> sum = all_of(Number(1) / static_cast<Number>(kTerms));
+#pragma GCC unroll 16
+  for (int k = kTerms - 1; k > 0; --k) sum = sum * x + Number(1) / static_cast<Number>(k);
+  const auto is_small = x < static_cast<Number>(kLargePart);
+  if (is_any(~is_small)) return is_small ? -x * sum : log_of_large_part(x);
+  return -x * sum;
 }
 
 inline Vector exponential_less_1_of_large(Vector y) { return exponential(y) - 1.0F; }
@@ -73,14 +84,28 @@ inline VectorOf<double> exponential_less_1_of_large(VectorOf<double> y) {
   return y;
 }
 
+constexpr double one_by_factorial(int k) { return k < 2 ? 1.0 : one_by_factorial(k - 1) / k; }
+
+// The coefficients of the series of e^y, up to y^kTerms.
+template <class Number, int kTerms>
+struct ExponentialSeries {
+  constexpr ExponentialSeries() {
+    for (int k = 0; k <= kTerms; ++k) of[k] = static_cast<Number>(one_by_factorial(k));
+  }
+  Number of[kTerms + 1] = {};
+};
+
 // Returns e^y - 1 for y <= 0, without the loss of digits near 0.
 template <class Number>
 inline VectorOf<Number> exponential_less_1(VectorOf<Number> y) {
   constexpr int kTerms = sizeof(Number) == 4 ? 8 : 15;
-  VectorOf<Number> sum = all_of(Number(1));
-#pragma GCC unroll 15
-  for (int k = kTerms; k > 1; --k) sum = Number(1) + sum * y * (Number(1) / static_cast<Number>(k));
-  return y > Number(-0.35) ? sum * y : exponential_less_1_of_large(y);
+  constexpr ExponentialSeries<Number, kTerms> coefficients;
+  VectorOf<Number> sum = all_of(coefficients.of[kTerms]);
+#pragma GCC unroll 16
+  for (int k = kTerms - 1; k > 0; --k) sum = sum * y + coefficients.of[k];
+  const auto is_small = y > Number(-0.35);
+  if (is_any(~is_small)) return is_small ? sum * y : exponential_less_1_of_large(y);
+  return sum * y;
 }
 
 template <class Number>

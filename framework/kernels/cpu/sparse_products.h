@@ -15,17 +15,19 @@ constexpr int64_t kVectorsOfOutputs = 4;
 
 // Fetches the cache lines of the numbers [from, from + stride).
 template <class Number>
-inline void fetch_numbers(const Number* from, int64_t stride) {
+__attribute__((always_inline)) inline void fetch_numbers(const Number* from, int64_t stride) {
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Number));
   for (int64_t k = 0; k < stride; k += kLine) __builtin_prefetch(from + k);
 }
 
+// A row's columns aren't fetched ahead: no entry waits for another, so that the processor reads
+// those of the next rows in the meantime. Only the entries of picked rows are fetched.
 template <bool kHasValues, class Number>
 inline void one_output(const SparseOutput<Number>& pass) {
   const Number bias = pass.bias != nullptr ? pass.bias[0] : Number(0);
   const Number* weight = pass.weight;
   for (int64_t i = 0; i < pass.rows.count; ++i) {
-    fetch_ahead(pass.rows, i, [&](int32_t column) { __builtin_prefetch(weight + column); });
+    fetch_ahead(pass.rows, i, [](int32_t) {});
     const Entries row = entries_of(pass.rows, i);
     pass.out[i] =
         bias + dot<kHasValues, Number>(row, [&](int32_t column) { return weight[column]; });
@@ -51,9 +53,10 @@ template <bool kHasValues, class Number>
 inline void many_outputs(const SparseOutput<Number>& pass) {
   constexpr int64_t kSize = VectorsOf<Number>::kSize;
   for (int64_t i = 0; i < pass.rows.count; ++i) {
-    fetch_ahead(pass.rows, i, [&](int32_t column) {
-      fetch_numbers(pass.weight + column * pass.stride, pass.stride);
-    });
+    fetch_ahead(
+        pass.rows, i, [&](int32_t column) __attribute__((always_inline)) {
+          fetch_numbers(pass.weight + column * pass.stride, pass.stride);
+        });
     const Entries row = entries_of(pass.rows, i);
     Number* out = pass.out + i * pass.stride;
     int64_t done = 0;
@@ -80,7 +83,7 @@ template <bool kHasValues, class Number>
 inline void one_gradient(const SparseGradient<Number>& pass) {
   Number* to = pass.weight_gradient;
   for (int64_t i = 0; i < pass.rows.count; ++i) {
-    fetch_ahead(pass.rows, i, [&](int32_t column) { __builtin_prefetch(to + column, 1); });
+    fetch_ahead(pass.rows, i, [](int32_t) {});
     const Entries row = entries_of(pass.rows, i);
     const Number g = pass.gradient[i];
     for (int64_t k = 0; k < row.count; ++k) {
@@ -93,9 +96,10 @@ template <bool kHasValues, class Number>
 inline void many_gradients(const SparseGradient<Number>& pass) {
   constexpr int64_t kSize = VectorsOf<Number>::kSize;
   for (int64_t i = 0; i < pass.rows.count; ++i) {
-    fetch_ahead(pass.rows, i, [&](int32_t column) {
-      fetch_numbers(pass.weight_gradient + column * pass.stride, pass.stride);
-    });
+    fetch_ahead(
+        pass.rows, i, [&](int32_t column) __attribute__((always_inline)) {
+          fetch_numbers(pass.weight_gradient + column * pass.stride, pass.stride);
+        });
     const Entries row = entries_of(pass.rows, i);
     const Number* gradient = pass.gradient + i * pass.stride;
     for (int64_t k = 0; k < row.count; ++k) {

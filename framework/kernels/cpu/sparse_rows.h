@@ -45,11 +45,13 @@ template <class Number>
 inline VectorOf<Number> all_of(Number value) {
   return value - VectorOf<Number>{};
 }
-template <class Number>
-inline Number lanes_sum(VectorOf<Number> value) {
-  Number sum = value[0];
-  for (int i = 1; i < VectorsOf<Number>::kSize; ++i) sum += value[i];
-  return sum;
+inline float lanes_sum(Vector value) { return sum_of(value); }
+inline double lanes_sum(VectorOf<double> value) {
+#pragma GCC unroll 4
+  for (int half = VectorsOf<double>::kSize / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) value[i] += value[i + half];
+  }
+  return value[0];
 }
 
 // The entries of one row.
@@ -85,9 +87,11 @@ constexpr int64_t kEntriesAhead = 8;
 constexpr int64_t kOffsetsAhead = 16;
 
 // Fetches what the rows after row i need. `fetch(column)` is called with the columns of the row
-// that is kRowsAhead further on, whose entries are read for it.
+// that is kRowsAhead further on, whose entries are read for it. Functions that do nothing but fetch
+// must be inlined early: gcc takes them for functions without any effect, and drops the calls.
 template <class Fetch>
-inline void fetch_ahead(const SparseView& rows, int64_t i, Fetch fetch) {
+__attribute__((always_inline)) inline void fetch_ahead(const SparseView& rows, int64_t i,
+                                                       Fetch fetch) {
   constexpr int64_t kLine = 64;
   if (rows.numbers != nullptr) {
     if (i + kOffsetsAhead < rows.count) {

@@ -279,6 +279,56 @@ TEST(OnlineKernels, gradients_that_cancel_in_a_batch_count_once) {
   }
 }
 
+// The columns of a row's first entries are read once for its product and its update, and those of
+// further entries twice.
+TEST(OnlineKernels, rows_of_hundreds_of_entries_are_learned_as_short_ones_are) {
+  constexpr int64_t kRows = 12, kColumns = 400;
+  SparseRows rows({kColumns, kRows, true, false});
+  rows.offsets = {0};
+  rows.indices.clear();
+  rows.values.clear();
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int32_t c = static_cast<int32_t>(i % 3); c < kColumns; c += 2 + static_cast<int32_t>(i)) {
+      rows.indices.push_back(c);
+      rows.values.push_back(0.1F + 0.01F * static_cast<float>(c % 7));
+    }
+    rows.offsets.push_back(static_cast<int64_t>(rows.indices.size()));
+  }
+  const auto targets = random_targets(kRows, RowLoss::logistic);
+  const std::vector<float> row_weights(kRows, 1.0F);
+  for (const auto& settings : all_settings()) {
+    if (settings.loss != RowLoss::logistic) continue;
+    DenseLearner dense(settings, kColumns);
+    for (int64_t i = 0; i < kRows; ++i) dense.step(rows, i, 1, targets, row_weights);
+    for (const auto* kernels : available()) {
+      Learning<double> learning(*kernels, settings, kColumns);
+      learning.pass(rows.view(), 0, kRows, targets, row_weights, 1);
+      const auto found = learning.calls.weights(learning.state);
+      for (size_t c = 0; c < kColumns; ++c) {
+        ASSERT_NEAR(found[c], dense.weight[c], 1e-11) << kernels->name << describe(settings);
+      }
+    }
+  }
+}
+
+TEST(OnlineKernels, losses_without_row_weights_are_those_of_rows_that_weigh_1) {
+  const SparseRows rows({120, 3000, true, false});
+  for (const auto* kernels : available()) {
+    for (const RowLoss loss : {RowLoss::logistic, RowLoss::squared}) {
+      const auto targets = random_targets(3000, loss);
+      const std::vector<float> ones(3000, 1.0F);
+      const OnlineSettings settings{.loss = loss};
+      Learning<double> weighted(*kernels, settings, 120), plain(*kernels, settings, 120);
+      const double expected = weighted.pass(rows.view(), 0, 3000, targets, ones, 1);
+      const double found =
+          plain.calls.pass(plain.state, {.rows = rows.view(), .targets = targets.data()});
+      ASSERT_GT(expected, 100.0);
+      ASSERT_NEAR(found, expected, 1e-9) << kernels->name;
+      ASSERT_EQ(plain.calls.weights(plain.state), weighted.calls.weights(weighted.state));
+    }
+  }
+}
+
 TEST(OnlineKernels, weights_and_bias_to_start_with_are_what_is_read) {
   const std::vector<double> start = {0.5, -2.0, 0.0, 1e-3};
   for (const auto* kernels : available()) {
