@@ -178,6 +178,19 @@ class Report(unittest.TestCase):
         self.assertEqual(checks[0].measured, report.Spread(0.7, 0.5, 0.8))
         self.assertEqual(report.roofline_checks("nothing")[0].verdict(), "not measured")
 
+    def test_reads_what_sparse_prints(self):
+        text = (
+            "text to model, Levin / Vowpal Wabbit (1.459 s): 0.27\n"
+            "no penalty: largest multiple / that of 2^16 columns: 2.00\n"
+            "l1: largest multiple / that of 2^16 columns: 1.30\n"
+            "l2: largest multiple / that of 2^16 columns: 1.00\n"
+        )
+        checks = report.sparse_checks(text)
+        self.assertEqual([c.measured.median for c in checks], [1.3, 1.0, 0.27])
+        self.assertEqual([c.verdict() for c in checks], ["FALLS SHORT", "ok", "ok"])
+        alone = report.sparse_checks("text to model: 0.400 s, 0.75 M rows/s\n")
+        self.assertEqual([c.verdict() for c in alone], ["not measured", "not measured"])
+
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):
             return (

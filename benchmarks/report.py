@@ -260,8 +260,28 @@ def cpu_gpu_checks(_text):
     return []  # where the curves cross depends on the machine
 
 
-def sparse_checks(_text):
-    return []  # how much of a row's time is spent waiting for memory depends on the machine
+def sparse_checks(text):
+    """Lazy updates must not cost more over more columns, and text must become a model sooner than
+    with Vowpal Wabbit, if that is there. The other figures depend on the machine's memory.
+    """
+
+    def ratio(pattern):
+        found = re.search(pattern + r": (\S+)$", text, re.M)
+        return Spread.of([float(found.group(1))]) if found else None
+
+    growth = r"largest multiple / that of 2\^16 columns"
+    checks = [
+        Check(
+            f"online Adagrad with {penalty}, a row beside the plain loop's: most / at 2^16 columns",
+            1.25,
+            ratio(f"^{penalty}: {growth}"),
+        )
+        for penalty in ("l1", "l2")
+    ]
+    if "Vowpal Wabbit (" in text:
+        found = ratio(r"^text to model, Levin / Vowpal Wabbit \(.*\)")
+        checks.append(Check("text to model: Levin / Vowpal Wabbit", 0.6, found))
+    return checks
 
 
 def many_checks(_text):
