@@ -19,7 +19,11 @@ endif()
 # sanitizer in half the time of -O1; the library has -O2, and -O1 with a sanitizer.
 add_library(levin_test_flags INTERFACE)
 target_link_libraries(levin_test_flags INTERFACE levin_flags)
-target_compile_options(levin_test_flags INTERFACE $<$<OR:$<CONFIG:Release>,$<BOOL:${LEVIN_SANITIZE}>>:-O0>)
+if(LEVIN_SANITIZE)
+  target_compile_options(levin_test_flags INTERFACE -O0)
+else()
+  target_compile_options(levin_test_flags INTERFACE $<$<CONFIG:Release>:-O0>)
+endif()
 target_compile_definitions(levin_test_flags INTERFACE GTEST_HAS_PTHREAD=1)
 
 # The precompiled header of those that use LibTorch.
