@@ -29,7 +29,8 @@ target_compile_definitions(levin_test_flags INTERFACE GTEST_HAS_PTHREAD=1)
 # The precompiled header of those that use LibTorch.
 file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
 add_library(levin_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
-target_link_libraries(levin_pch PRIVATE levin::torch levin_test_flags GTest::gtest)
+# levin_flags first, as for every program: of two optimisation levels, the last one counts.
+target_link_libraries(levin_pch PRIVATE levin::torch levin_flags levin_test_flags GTest::gtest)
 target_precompile_headers(levin_pch PRIVATE cmake/pch_torch.h)
 
 function(levin_test_executable name)
