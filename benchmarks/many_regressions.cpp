@@ -47,7 +47,8 @@ struct Data {
 Data make_data(int64_t rows) {
   torch::manual_seed(1);
   auto x = torch::rand({rows, 64}).mul_(torch::rand({rows, 64}).lt(0.5));
-  const auto scores = x.mm(torch::randn({64, kTargets})) + 0.5 * torch::randn({rows, kTargets});
+  const auto raw = x.mm(torch::randn({64, kTargets})) + 0.5 * torch::randn({rows, kTargets});
+  const auto scores = (raw - raw.mean(0)) / raw.std(0);  // so that every class has rows
   const auto best = scores.argmax(1, /*keepdim=*/true);
   return {x, torch::zeros({rows, kTargets}).scatter_(1, best, 1.0)};
 }
