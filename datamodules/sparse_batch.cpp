@@ -24,15 +24,6 @@ torch::Tensor shared_list(const std::shared_ptr<SparseRows>& owner, NumberList<T
       list.data(), {static_cast<int64_t>(list.size())}, [owner](void*) {}, at::TensorOptions(type));
 }
 
-/// A tensor [size] in the memory of `tensor` if it can be used again, with some room to grow.
-torch::Tensor roomy(torch::Tensor tensor, int64_t size, at::ScalarType type) {
-  const auto bytes = static_cast<size_t>(size) * c10::elementSize(type);
-  if (!is_unshared(tensor) || tensor.storage().nbytes() < bytes) {
-    tensor = at::empty({size + size / 8}, at::TensorOptions(type));
-  }
-  return reuse_or_allocate(std::move(tensor), size, {}, type);
-}
-
 void write_classes(const float* targets, int64_t count, bool signs, int64_t* to) {
   for (int64_t i = 0; i < count; ++i) {
     to[i] = static_cast<int64_t>(targets[i]);
@@ -40,7 +31,7 @@ void write_classes(const float* targets, int64_t count, bool signs, int64_t* to)
   }
 }
 
-/// The rows called `name` in the batch; added at the end if there are none.
+/// The entry at `place` of the batch, which gets this name.
 Rows& named_entry(Batch& batch, size_t place, const char* name) {
   auto& entry = batch.entries()[place];
   if (entry.first != name) entry = {name, Rows()};
@@ -131,12 +122,12 @@ SparseRoom::SparseRoom(Rows old, int64_t rows, int64_t entries, bool has_values)
     tensors[2] = old.values();
   }
   old = Rows();  // so that the tensors are shared with nobody
-  tensors[0] = roomy(std::move(tensors[0]), rows + 1, at::kLong);
-  tensors[1] = roomy(std::move(tensors[1]), entries, at::kInt);
+  tensors[0] = reuse_with_room(std::move(tensors[0]), rows + 1, at::kLong);
+  tensors[1] = reuse_with_room(std::move(tensors[1]), entries, at::kInt);
   offsets = tensors[0].mutable_data_ptr<int64_t>();
   indices = tensors[1].mutable_data_ptr<int32_t>();
   if (has_values) {
-    tensors[2] = roomy(std::move(tensors[2]), entries, at::kFloat);
+    tensors[2] = reuse_with_room(std::move(tensors[2]), entries, at::kFloat);
     values = tensors[2].mutable_data_ptr<float>();
   } else {
     tensors[2].reset();

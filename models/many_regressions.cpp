@@ -71,7 +71,7 @@ ManyRegressions::ManyRegressions(ManyRegressionsOptions options, const Optimizer
       target_columns_("target_columns", options_.target_columns),
       optimizers_(optimizers) {
   check_many_options(options_);
-  if (!to_value(optimizers_.at(options_.solver).draft().fields).contains("tol")) {
+  if (!is_solver(optimizers_.at(options_.solver))) {
     throw ConfigError::invalid_value("solver", options_.solver,
                                      "must be a solver, which trains on all rows at once");
   }

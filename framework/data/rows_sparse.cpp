@@ -70,16 +70,6 @@ torch::Tensor narrow_indices(const torch::Tensor& indices, int64_t columns) {
   return indices.to(at::kInt);
 }
 
-/// Returns a tensor of `size` numbers, in the memory of `tensor` if that is large enough and nobody
-/// else uses it. New memory is a little larger, because the next batch may have more entries.
-torch::Tensor with_room(torch::Tensor tensor, int64_t size, at::ScalarType type) {
-  const auto bytes = static_cast<size_t>(size) * c10::elementSize(type);
-  if (!is_unshared(tensor) || tensor.storage().nbytes() < bytes) {
-    tensor = at::empty({size + size / 8}, at::TensorOptions(type));
-  }
-  return reuse_or_allocate(std::move(tensor), size, {}, type);
-}
-
 /// Copies the entries of chosen rows one behind another.
 template <class T>
 void copy_entries(const torch::Tensor& from, const int64_t* offsets,
@@ -183,10 +173,11 @@ void Rows::copy_sparse(const Rows& from, std::span<const int64_t> numbers) {
   from.require_on_host();
   if (!is_sparse() || !is_whole()) *this = Rows();
   const int64_t entries = from.count_entries(numbers);
-  source_ = with_room(std::move(source_), static_cast<int64_t>(numbers.size()) + 1, at::kLong);
-  indices_ = with_room(std::move(indices_), entries, at::kInt);
+  source_ =
+      reuse_with_room(std::move(source_), static_cast<int64_t>(numbers.size()) + 1, at::kLong);
+  indices_ = reuse_with_room(std::move(indices_), entries, at::kInt);
   if (from.values_.defined()) {
-    values_ = with_room(std::move(values_), entries, at::kFloat);
+    values_ = reuse_with_room(std::move(values_), entries, at::kFloat);
   } else {
     values_.reset();
   }

@@ -3,9 +3,11 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <utility>
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/ScalarType.h>
 
 namespace levin {
 namespace {
@@ -42,6 +44,14 @@ torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArray
   at::DimVector shape{rows};
   shape.append(row_shape.begin(), row_shape.end());
   return at::empty(shape, at::TensorOptions(dtype));
+}
+
+torch::Tensor reuse_with_room(torch::Tensor tensor, int64_t size, at::ScalarType dtype) {
+  const auto bytes = static_cast<size_t>(size) * c10::elementSize(dtype);
+  if (!is_unshared(tensor) || tensor.storage().nbytes() < bytes) {
+    tensor = at::empty({size + size / 8}, at::TensorOptions(dtype));
+  }
+  return reuse_or_allocate(std::move(tensor), size, {}, dtype);
 }
 
 torch::Tensor empty_in_huge_pages(at::IntArrayRef shape, at::ScalarType dtype) {

@@ -22,6 +22,10 @@ bool is_unshared(const torch::Tensor& tensor);
 torch::Tensor reuse_or_allocate(torch::Tensor tensor, int64_t rows, at::IntArrayRef row_shape,
                                 at::ScalarType dtype);
 
+/// Returns a CPU tensor [size] as `reuse_or_allocate` does, also in the memory of a longer or
+/// shorter one. New memory is an eighth larger, because the next batch may have more numbers.
+torch::Tensor reuse_with_room(torch::Tensor tensor, int64_t size, at::ScalarType dtype);
+
 /// Returns a CPU tensor for its values to be written, as at::empty does. A large one lies in huge
 /// pages (2 MiB) if the system offers them: rows that are picked from it at random then cost fewer
 /// misses in the processor's cache of address translations, and writing it first takes a third of
