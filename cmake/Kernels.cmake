@@ -2,7 +2,10 @@
 # one of them when it runs.
 include_guard(GLOBAL)
 
-set(kernel_flags -O3 -ffp-contract=fast -fno-math-errno)
+set(kernel_flags -ffp-contract=fast -fno-math-errno)
+if(NOT LEVIN_SANITIZE)  # with -O3, the checks of the sanitizers take minutes to compile
+  list(PREPEND kernel_flags -O3)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND kernel_flags -Wno-psabi)  # the ABI of vectors doesn't matter within one file
 endif()

@@ -201,15 +201,18 @@ if(LEVIN_EXAMPLES)
       ENVIRONMENT "${test_environment};LEVIN_OFFLINE=1")
   endforeach()
 
-  # Benchmarks are measured at the library's -O2 and run by ./run bench.
+  # Benchmarks are measured at the library's -O2 and run by ./run bench. Most of them include all of LibTorch.
+  add_library(levin_bench_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
+  target_link_libraries(levin_bench_pch PRIVATE levin::torch levin_flags)
+  target_precompile_headers(levin_bench_pch PRIVATE <torch/torch.h> cmake/pch.h)
   string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_RELEASE}" LEVIN_BENCH_FLAGS)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/benchmarks/*.cpp")
   foreach(source IN LISTS sources)
     get_filename_component(name "${source}" NAME_WE)
     levin_executable(bench_${name} "${source}")
     target_compile_definitions(bench_${name} PRIVATE "LEVIN_BENCH_FLAGS=\"${LEVIN_BENCH_FLAGS}\"")
-    target_link_libraries(bench_${name} PRIVATE nlohmann_json::nlohmann_json)  # as in CMakeLists.txt
-    target_precompile_headers(bench_${name} REUSE_FROM levin)
+    target_link_libraries(bench_${name} PRIVATE nlohmann_json::nlohmann_json)
+    target_precompile_headers(bench_${name} REUSE_FROM levin_bench_pch)
     list(APPEND LEVIN_BENCHMARK_TARGETS bench_${name})
   endforeach()
   add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)

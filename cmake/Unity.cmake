@@ -2,13 +2,14 @@
 # instantiates anew in each file; a batch pays for them once. A name in an anonymous namespace must therefore be unique in
 # the library. Each test file has a namespace of its own.
 #
-# -DLEVIN_UNITY=OFF (LEVIN_UNITY=OFF ./run build) compiles each file by itself.
+# -DLEVIN_UNITY=OFF (LEVIN_UNITY=OFF ./run build) compiles each file by itself. -DLEVIN_UNITY=TESTS does so for the library
+# only: it finds out whether each of its sources includes what it uses.
 include_guard(GLOBAL)
 
 # levin_unity(TARGET MOST): puts the target's sources, in the order of their paths, into batches of at most MOST. Sources
 # with compile options of their own stay by themselves.
 function(levin_unity target most)
-  if(NOT LEVIN_UNITY)
+  if(NOT LEVIN_UNITY OR (LEVIN_UNITY STREQUAL "TESTS" AND NOT target MATCHES "_test$"))
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
