@@ -10,12 +10,9 @@
 #include <system_error>
 #include <utility>
 
+#include <levin/datamodules/convert_sparse.h>
 #include <levin/datamodules/readers/lvb.h>
-#include <levin/datamodules/readers/sparse_libsvm.h>
-#include <levin/datamodules/readers/sparse_lvb.h>
-#include <levin/datamodules/readers/sparse_npz.h>
 #include <levin/datamodules/sharded_dataset.h>
-#include <levin/datamodules/sparse_files.h>
 #include <levin/datamodules/stream.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
@@ -222,77 +219,6 @@ class Writer {
   std::string records_;
 };
 
-/// Reads sparse rows of files that are all text of one format, or a single .npz file.
-readers::SparseRows read_sparse_inputs(const ConvertOptions& options,
-                                       const std::function<void(int64_t, int64_t)>& progress) {
-  const auto files = readers::find_files(options.inputs, "inputs");
-  const bool is_npz = !files.empty() && files.front().extension() == ".npz";
-  if (is_npz && files.size() > 1) {
-    throw ConfigError::conflict("several files with a .npz file among them can't be joined",
-                                "convert each .npz file on its own, with the same num_features");
-  }
-  if (is_npz)
-    return readers::read_sparse_npz(files.front(), {.num_features = options.num_features});
-  std::function<void()> while_reading;
-  if (progress) while_reading = [&progress] { progress(0, 0); };
-  const SparseFileOptions hashes{.hash_bits = options.hash_bits};
-  const bool is_vw =
-      options.format == "auto" && !files.empty() && files.front().extension() == ".vw";
-  if (is_vw || options.format == "vw") {
-    readers::SparseVwOptions vw;
-    vw.bits = hash_bits_of(hashes, "vw");
-    vw.while_reading = while_reading;
-    return readers::read_sparse_vw(files, vw);
-  }
-  if (options.format == "criteo") {
-    readers::SparseCriteoOptions criteo;
-    criteo.bits = hash_bits_of(hashes, "criteo");
-    criteo.while_reading = while_reading;
-    return readers::read_sparse_criteo(files, criteo);
-  }
-  readers::SparseLibsvmOptions libsvm;
-  libsvm.num_features = options.num_features;
-  libsvm.zero_based = options.zero_based;
-  libsvm.while_reading = while_reading;
-  return readers::read_sparse_libsvm(files, libsvm);
-}
-
-void check_sparse_conversion(const ConvertOptions& options) {
-  const bool is_hash = options.format == "vw" || options.format == "criteo";
-  if (options.format != "auto" && options.format != "libsvm" && !is_hash) {
-    throw ConfigError::conflict(
-        "sparse = true can't go with format = " + options.format,
-        "only libsvm and .npz files hold sparse rows, and those of the formats vw and "
-        "criteo; set format = libsvm");
-  }
-  if (!options.targets.empty() || !options.like.empty()) {
-    throw ConfigError::conflict(
-        std::string("sparse = true can't go with ") + (options.like.empty() ? "targets" : "like"),
-        "leave it out, and set num_features to the number of features of the training data");
-  }
-}
-
-/// Writes sparse rows as shards into `folder`.
-Converted write_sparse(const readers::SparseRows& rows, int64_t rows_per_shard,
-                       const fs::path& folder,
-                       const std::function<void(int64_t, int64_t)>& progress) {
-  const int64_t bytes_per_row = static_cast<int64_t>(rows.bytes()) / rows.rows() + 1;
-  const int64_t most =
-      rows_per_shard > 0 ? rows_per_shard : std::max<int64_t>(1, kShardBytes / bytes_per_row);
-  Converted written;
-  while (written.rows < rows.rows()) {
-    if (progress) progress(written.rows, rows.rows());
-    const int64_t count = std::min(most, rows.rows() - written.rows);
-    const fs::path path = folder / fmt::format("shard-{:05}.lvb", written.shards);
-    readers::write_sparse_lvb(path, rows.slice(written.rows, count));
-    written.rows += count;
-    written.shards += 1;
-    written.bytes += fs::file_size(path);
-  }
-  if (progress) progress(written.rows, rows.rows());
-  return written;
-}
-
 }  // namespace
 
 Fields describe(ConvertOptions& o) {
@@ -324,9 +250,8 @@ Converted convert(const ConvertOptions& options,
   const fs::path output = checked_output(options);
   if (options.sparse) {
     check_sparse_conversion(options);
-    const auto rows = read_sparse_inputs(options, progress);
     TemporaryFolder folder(output);
-    const Converted written = write_sparse(rows, options.rows_per_shard, folder.path(), progress);
+    const Converted written = write_sparse_shards(options, folder.path(), progress);
     folder.move_into_place();
     return written;
   }

@@ -56,8 +56,10 @@ struct Converted {
 /// Writes the rows of files of any kind, in their order, as shards of Levin's own format, which
 /// needs no parsing when it is read: "input" uint8 or float32, "target" int64 or float32. The names
 /// of CSV columns are kept, so that shards can't be mixed up with others of another order. Files
-/// are read a few MiB at a time; only gzipped IDX files are unpacked into memory as a whole, and
-/// sparse rows are in memory together before they are written.
+/// are read a few MiB at a time, sparse rows too; only gzipped IDX files are unpacked into memory
+/// as a whole, and .npz files of sparse rows, which hold them in one piece, are read so. Text of
+/// sparse rows may be gzipped, too. Until its header is known, a shard of sparse rows lies in
+/// several files in that folder: it may take twice its size on the disk.
 ///
 ///     levin::convert({.inputs = {"train-*.csv"}, .output = "train", .target_column = "label"});
 ///

@@ -29,7 +29,8 @@ struct SparseDataModuleOptions {
   /// them. If there are none, prediction goes over `test`, or else over `train`.
   std::vector<std::string> predict{};
   /// "libsvm", "npz" (scipy.sparse.save_npz), "vw" (Vowpal Wabbit), "criteo" or "lvb" (`levin
-  /// convert --sparse true`); "auto" takes what the files' names say.
+  /// convert --sparse true`); "auto" takes what the files' names say. Text may be compressed by
+  /// gzip, such as "train.svm.gz" and "day_0.gz".
   std::string format = "auto";
   /// The number of columns of a row; 0 finds it in the first set of files. For "vw" and "criteo"
   /// `hash_bits` says it.

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
-#include <levin/datamodules/readers/mapped_file.h>
+#include <levin/datamodules/readers/gzip.h>
 #include <levin/datamodules/readers/sparse_lvb.h>
 #include <levin/datamodules/readers/sparse_npz.h>
-#include <levin/datamodules/readers/text.h>
+#include <levin/datamodules/readers/text_file.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -24,16 +24,22 @@ std::string format_by_name(const fs::path& file) {
   constexpr std::pair<const char*, const char*> kEndings[] = {
       {".libsvm", "libsvm"}, {".svm", "libsvm"}, {".svmlight", "libsvm"}, {".npz", "npz"},
       {".vw", "vw"},         {".tsv", "criteo"}, {".lvb", "lvb"}};
-  auto ending = file.extension().string();
+  const auto plain = readers::without_gz(file);
+  auto ending = plain.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const auto& [known, format] : kEndings) {
-    if (ending == known) return format;
+    if (ending != known) continue;
+    if (plain == file || is_sparse_text(format)) return format;
+    throw DataError::unreadable(file.string(), fmt::format("only text may be gzipped, but not {} "
+                                                           "files; unpack it with gunzip first",
+                                                           known));
   }
   throw DataError::bad_value("the ending of the file's name", readers::in_quotes(ending),
                              file.string(),
                              "it must be .libsvm, .svm, .npz, .vw, .tsv or .lvb to tell the format "
-                             "of sparse rows. Set format to what it is");
+                             "of sparse rows; .gz may follow that of a text. Set format to what "
+                             "it is");
 }
 
 readers::SparseLibsvmOptions libsvm_options(const SparseFileOptions& options) {
@@ -65,10 +71,8 @@ readers::SparseVwOptions vw_options(const SparseFileOptions& options, bool skip_
 
 /// Whether the lines of a Criteo table lack the label: the first one has 39 cells.
 bool lacks_label(const fs::path& file) {
-  const readers::MappedFile mapped(file);
-  readers::TextRecord line;
-  readers::read_line(mapped.text(), 0, line);
-  return std::count(line.text.begin(), line.text.end(), '\t') == 38;
+  const auto line = readers::first_line(file);
+  return std::count(line.begin(), line.end(), '\t') == 38;
 }
 
 readers::SparseCriteoOptions criteo_options(const std::vector<fs::path>& files,

@@ -186,6 +186,12 @@ bool LogisticRegression::reads_rows_in_place() const {
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
   if (!linear_ || has_weights(batch)) return Classifier::batch_loss(batch, targets);
   const auto& weight = linear_->weight;
+  if (has_closed_form() && weight.is_cuda() && !options_.sparse_gradients) {
+    const auto& rows = batch.input_rows();
+    if (SparseClassLoss::can_learn(rows, targets, weight, linear_->bias)) {
+      return sparse_loss_(rows, targets, weight, linear_->bias);
+    }
+  }
   if (has_closed_form() && has_bfloat16_products()) {
     const auto& rows = batch.input_rows();
     if (Bfloat16SoftmaxLoss::can_learn(rows, targets, weight, linear_->bias)) {
@@ -202,6 +208,7 @@ torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Te
 
 void LogisticRegression::backward(const torch::Tensor& loss) {
   if (softmax_loss_.backward(loss) || bfloat16_softmax_loss_.backward(loss)) return;
+  if (sparse_loss_.backward(loss)) return;
   Classifier::backward(loss);
 }
 

@@ -12,6 +12,7 @@
 #include <levin/models/bfloat16_softmax_loss.h>
 #include <levin/models/classifier.h>
 #include <levin/models/softmax_loss.h>
+#include <levin/models/sparse_device.h>
 
 namespace levin {
 
@@ -92,8 +93,9 @@ Fields describe(LogisticRegressionOptions& options);
 ///
 /// A training step of the softmax in float32, on the CPU or a GPU, computes loss and gradient in
 /// one pass over the rows where they lie (models/softmax_loss.h), and one with products = bfloat16
-/// by products of rounded matrices (models/bfloat16_softmax_loss.h). Everything else uses autograd,
-/// in float32 with the same result to 1e-6.
+/// by products of rounded matrices (models/bfloat16_softmax_loss.h). Of sparse rows on a GPU, both
+/// losses are computed so (models/sparse_device.h). Everything else uses autograd, in float32 with
+/// the same result to 1e-6.
 class LogisticRegression : public Classifier {
  public:
   using Options = LogisticRegressionOptions;
@@ -139,6 +141,7 @@ class LogisticRegression : public Classifier {
   torch::nn::Linear linear_{nullptr};
   SoftmaxLoss softmax_loss_;
   Bfloat16SoftmaxLoss bfloat16_softmax_loss_;
+  SparseClassLoss sparse_loss_;
   OptimizerList optimizers_;
 };
 

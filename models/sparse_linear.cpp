@@ -11,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/models/csr_entries.h>
+#include <levin/models/sparse_device.h>
 #include <levin/models/sparse_gradient.h>
 
 namespace levin {
@@ -20,6 +21,7 @@ namespace autograd = torch::autograd;
 
 /// x . weight^T, where x is a sparse CSR tensor.
 torch::Tensor sparse_product(const torch::Tensor& x, const torch::Tensor& given_weight) {
+  if (!x.is_cpu()) return sparse_device::product(x, given_weight);
   const auto weight = given_weight.contiguous();
   const int64_t outputs = weight.size(0);
   const int64_t features = weight.size(1);
@@ -43,6 +45,7 @@ torch::Tensor sparse_product(const torch::Tensor& x, const torch::Tensor& given_
 
 /// outer^T . x [out, in], where x is a sparse CSR tensor.
 torch::Tensor transposed_sparse_product(const torch::Tensor& x, const torch::Tensor& given_outer) {
+  if (!x.is_cpu()) return sparse_device::transposed_product(x, given_outer);
   const auto outer = given_outer.contiguous();
   const int64_t outputs = outer.size(1);
   const int64_t features = x.size(1);
@@ -99,7 +102,10 @@ autograd::variable_list SparseProduct::backward(autograd::AutogradContext* conte
   if (!outer[0].defined()) return {{}, {}, {}};
   const auto x = context->saved_data["x"].toTensor();
   if (context->saved_data["has_sparse_gradient"].toBool() && !at::GradMode::is_enabled()) {
-    return {sparse_weight_gradient(x, outer[0]), {}, {}};
+    return {x.is_cpu() ? sparse_weight_gradient(x, outer[0])
+                       : sparse_device::sparse_gradient(x, outer[0]),
+            {},
+            {}};
   }
   return {TransposedSparseProduct::apply(outer[0], ConstantMatrix{x}), {}, {}};
 }
@@ -125,10 +131,12 @@ torch::Tensor sparse_linear(const torch::Tensor& input, const torch::Tensor& wei
       weight.scalar_type() == input.scalar_type() &&
       (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kDouble);
   if (has_loops) require_entries_in_range(input);
+  const bool has_kernels = input.size(1) == weight.size(1) && sparse_device::suits(input, weight);
   // LibTorch differentiates products of its other sparse layout by itself.
   const auto product =
-      has_loops ? SparseProduct::apply(weight, ConstantMatrix{input}, has_sparse_gradient)
-                : at::mm(input.to_sparse(), weight.t());
+      has_loops || has_kernels
+          ? SparseProduct::apply(weight, ConstantMatrix{input}, has_sparse_gradient)
+          : at::mm(input.to_sparse(), weight.t());
   return bias.defined() ? product + bias : product;
 }
 

@@ -1,6 +1,7 @@
 #include <levin/datamodules/readers/gzip.h>
 
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <new>
 #include <string>
@@ -17,7 +18,14 @@ namespace {
 
 constexpr int kGzipFormat = 15 + 16;
 
-class Inflater {
+[[noreturn]] void refuse_gzip(std::string_view name, const std::string& reason) {
+  throw DataError::corrupt(name, reason + "; copy or download the file again");
+}
+
+}  // namespace
+
+/// zlib's stream over the members of a file.
+class Gunzip::Inflater {
  public:
   Inflater(std::span<const std::byte> input, std::string_view name) : rest_(input), name_(name) {
     if (inflateInit2(&stream_, kGzipFormat) != Z_OK) throw std::bad_alloc();
@@ -26,86 +34,94 @@ class Inflater {
   Inflater& operator=(const Inflater&) = delete;
   ~Inflater() { inflateEnd(&stream_); }
 
-  /// Fills `out` as far as the stream goes and returns the bytes written.
+  /// Fills `out` as far as the members go and returns the bytes written.
   size_t fill(std::span<std::byte> out) {
-    // zlib counts in 32 bits.
-    constexpr size_t kStep = std::numeric_limits<uInt>::max() / 2;
     size_t written = 0;
-    while (written < out.size() && !ended_) {
-      const size_t in = std::min(rest_.size(), kStep);
-      const size_t room = std::min(out.size() - written, kStep);
-      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(rest_.data()));
-      stream_.avail_in = static_cast<uInt>(in);
-      stream_.next_out = reinterpret_cast<Bytef*>(out.data() + written);
-      stream_.avail_out = static_cast<uInt>(room);
-      const int status = ::inflate(&stream_, Z_NO_FLUSH);
-      rest_ = rest_.subspan(in - stream_.avail_in);
-      written += room - stream_.avail_out;
-      ended_ = status == Z_STREAM_END;
-      if (status == Z_MEM_ERROR) throw std::bad_alloc();
-      if (status == Z_BUF_ERROR) {
-        throw DataError::corrupt(
-            name_, "its compressed data is truncated; copy or download the file again");
-      }
-      if (status != Z_OK && !ended_) {
-        throw DataError::corrupt(name_,
-                                 "its compressed data is damaged" +
-                                     (stream_.msg ? " (" + std::string(stream_.msg) + ")" : "") +
-                                     "; copy or download the file again");
-      }
-    }
+    while (written < out.size() && !has_ended_) written += inflate_some(out.subspan(written));
     return written;
   }
-
-  bool ended() const { return ended_; }
-  std::span<const std::byte> rest() const { return rest_; }
-  void next_member() {
-    inflateReset(&stream_);
-    ended_ = false;
-  }
+  bool has_ended() const { return has_ended_; }
+  size_t rest() const { return rest_.size(); }
 
  private:
+  /// Makes one call of zlib, which counts in 32 bits.
+  size_t inflate_some(std::span<std::byte> out) {
+    constexpr size_t kStep = std::numeric_limits<uInt>::max() / 2;
+    const size_t in = std::min(rest_.size(), kStep);
+    const size_t room = std::min(out.size(), kStep);
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(rest_.data()));
+    stream_.avail_in = static_cast<uInt>(in);
+    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream_.avail_out = static_cast<uInt>(room);
+    const int status = ::inflate(&stream_, Z_NO_FLUSH);
+    rest_ = rest_.subspan(in - stream_.avail_in);
+    if (status == Z_MEM_ERROR) throw std::bad_alloc();
+    if (status == Z_BUF_ERROR) refuse_gzip(name_, "its compressed data is truncated");
+    if (status != Z_OK && status != Z_STREAM_END) {
+      refuse_gzip(name_, "its compressed data is damaged" +
+                             (stream_.msg ? " (" + std::string(stream_.msg) + ")" : ""));
+    }
+    if (status == Z_STREAM_END) end_member();
+    return room - stream_.avail_out;
+  }
+  void end_member() {
+    has_ended_ = std::all_of(rest_.begin(), rest_.end(),
+                             [](std::byte byte) { return byte == std::byte{0}; });
+    if (has_ended_) return;
+    if (!is_gzip(rest_)) {
+      refuse_gzip(name_, "its compressed data ends " + counted(rest_.size(), "byte") +
+                             " before the file does");
+    }
+    inflateReset(&stream_);
+  }
+
   z_stream stream_ = {};
   std::span<const std::byte> rest_;
-  std::string_view name_;
-  bool ended_ = false;
+  std::string name_;
+  bool has_ended_ = false;
 };
 
-}  // namespace
-
-bool is_gzip(std::span<const std::byte> bytes) {
-  return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
-}
-
-Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
+Gunzip::Gunzip(std::span<const std::byte> bytes, std::string_view name) {
   if (!is_gzip(bytes)) {
     throw DataError::corrupt(name,
                              "it isn't a gzip file, which starts with the bytes 1f 8b; check that "
                              "it is the right file");
   }
+  inflater_ = std::make_unique<Inflater>(bytes, name);
+}
+
+Gunzip::~Gunzip() = default;
+
+size_t Gunzip::read(std::span<std::byte> out) { return inflater_->fill(out); }
+
+size_t Gunzip::rest() const { return inflater_->rest(); }
+
+bool Gunzip::has_ended() const { return inflater_->has_ended(); }
+
+bool is_gzip(std::span<const std::byte> bytes) {
+  return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
+}
+
+std::filesystem::path without_gz(const std::filesystem::path& path) {
+  auto ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending == ".gz" ? std::filesystem::path(path).replace_extension() : path;
+}
+
+Bytes gunzip(std::span<const std::byte> bytes, std::string_view name) {
+  Gunzip text(bytes, name);
   // The last four bytes hold the size of the last member: right for most files, a hint for others.
   const uint64_t hint = bytes.size() < 18 ? 0 : load_little(bytes, bytes.size() - 4, 4);
   const uint64_t likely = hint <= bytes.size() * kMostInflated ? hint : 0;
   Bytes out;
   grow(out, std::max<uint64_t>({likely, bytes.size(), 64}) + 1, name);  // + 1 shows the end
   size_t size = 0;
-  Inflater inflater(bytes, name);
   while (true) {
-    if (size == out.size()) {
-      const uint64_t twice = std::min<uint64_t>(out.size() * 2, physical_memory());
-      grow(out, std::max<uint64_t>(out.size() + 1, twice), name);
-    }
-    size += inflater.fill(std::span(out).subspan(size));
-    if (!inflater.ended()) continue;
-    const auto rest = inflater.rest();
-    const bool padding =
-        std::all_of(rest.begin(), rest.end(), [](std::byte byte) { return byte == std::byte{0}; });
-    if (padding) break;
-    if (!is_gzip(rest)) {
-      throw DataError::corrupt(name, "its compressed data ends " + counted(rest.size(), "byte") +
-                                         " before the file does; copy or download the file again");
-    }
-    inflater.next_member();
+    size += text.read(std::span(out).subspan(size));
+    if (text.has_ended()) break;
+    const uint64_t twice = std::min<uint64_t>(out.size() * 2, physical_memory());
+    grow(out, std::max<uint64_t>(out.size() + 1, twice), name);
   }
   out.resize(size);
   return out;

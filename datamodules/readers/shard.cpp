@@ -38,8 +38,10 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
   std::string formats;
   for (const auto& known : kFormats) formats += (formats.empty() ? "" : ", ") + known;
   if (file.extension() == ".gz") {
-    throw DataError::unreadable(file.string(),
-                                "only IDX files may be gzipped; unpack it with gunzip first");
+    throw DataError::unreadable(
+        file.string(),
+        "only IDX files may be gzipped, and text that SparseDataModule reads; "
+        "unpack it with gunzip first");
   }
   if (file.extension() == ".npz") {
     throw DataError::unreadable(file.string(),

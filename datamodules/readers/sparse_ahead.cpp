@@ -4,7 +4,6 @@
 #include <system_error>
 #include <utility>
 
-#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
@@ -38,50 +37,57 @@ void SparseAhead::start() {
   }
 }
 
-/// Cuts the next stretch off the files; returns false if none is left.
+/// Cuts the next stretch off the files; returns whether it is the last one.
 bool SparseAhead::cut(Stretch& stretch) {
-  if (is_cut_up_) return false;
-  stretch.is_parsed = stretch.has_failed = false;
+  stretch.is_parsed = stretch.has_failed = stretch.is_last = false;
   stretch.error = nullptr;
+  try {
+    return cut_file(stretch);
+  } catch (...) {
+    stretch.error = std::current_exception();
+    return true;
+  }
+}
+
+bool SparseAhead::cut_file(Stretch& stretch) {
   if (!open_) {
     stretch.file = next_file_++;
-    try {
-      open_ = std::make_shared<const MappedFile>(files_[stretch.file]);
-      format_ = make_format_(open_->name());
-      rest_ = open_->text();
-      if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
-    } catch (...) {
-      stretch.error = std::current_exception();
-      is_cut_up_ = true;
-    }
+    open_ = std::make_shared<TextFile>(files_[stretch.file]);
+    format_ = make_format_(open_->name());
   }
   stretch.file = next_file_ - 1;
-  stretch.text_of = open_;
+  stretch.source = open_;
   stretch.format = format_;
-  stretch.text = cut_stretch(rest_);
-  stretch.is_last = rest_.empty();
-  if (!stretch.is_last) return true;
+  open_->next(stretch.text);
+  stretch.is_last = open_->has_ended();
+  if (!stretch.is_last) return false;
   open_.reset();
-  is_cut_up_ = is_cut_up_ || next_file_ == files_.size();
-  return true;
+  return next_file_ == files_.size();
 }
 
 void SparseAhead::work() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     const size_t most = threads_wanted_ + 2;
-    room_.wait(lock, [&] { return closing_ || is_cut_up_ || stretches_.size() < most; });
+    room_.wait(
+        lock, [&] { return closing_ || is_cut_up_ || (!is_cutting_ && stretches_.size() < most); });
     if (closing_ || is_cut_up_) return;
     auto made = spares_.empty() ? std::make_unique<Stretch>() : std::move(spares_.back());
     if (!spares_.empty()) spares_.pop_back();
-    if (!cut(*made)) return;
     Stretch& stretch = *made;
+    is_cutting_ = true;
+    lock.unlock();  // a compressed file is unpacked here
+    const bool was_last = cut(stretch);
+    lock.lock();
+    is_cutting_ = false;
+    is_cut_up_ = was_last;
     stretches_.push_back(std::move(made));
+    room_.notify_all();
     lock.unlock();
     stretch.rows.clear();
     if (!stretch.error) {
       try {
-        stretch.format->parse(stretch.text, 1, stretch.rows);
+        stretch.format->parse(stretch.text.text, 1, stretch.rows);
       } catch (const std::exception&) {
         stretch.has_failed = true;  // parsed again when its lines' numbers are known
       }
@@ -89,7 +95,6 @@ void SparseAhead::work() {
     lock.lock();
     stretch.is_parsed = true;
     parsed_.notify_all();
-    if (is_cut_up_) room_.notify_all();  // the other threads are done, too
   }
 }
 
@@ -111,13 +116,13 @@ bool SparseAhead::next(ParsedRows& rows) {
   lines_before_ = lines_;
   if (stretch->has_failed) {
     stretch->rows.clear();
-    stretch->format->parse(stretch->text, lines_before_ + 1, stretch->rows);
+    stretch->format->parse(stretch->text.text, lines_before_ + 1, stretch->rows);
   }
   lines_ += stretch->rows.lines;
   rows_of_file_ += stretch->rows.rows.rows();
   finish_file(*stretch);
   std::swap(rows, stretch->rows);
-  stretch->text_of.reset();
+  stretch->source.reset();
   const std::lock_guard<std::mutex> lock(mutex_);
   spares_.push_back(std::move(stretch));
   return true;
@@ -125,11 +130,8 @@ bool SparseAhead::next(ParsedRows& rows) {
 
 /// Gives up the pages of a stretch that was parsed, and checks its file if that ends with it.
 void SparseAhead::finish_file(const Stretch& stretch) {
-  const auto& file = *stretch.text_of;
-  if (!stretch.text.empty()) {
-    file.release(static_cast<uint64_t>(stretch.text.data() - file.text().data()),
-                 stretch.text.size());
-  }
+  const auto& file = *stretch.source;
+  file.release(stretch.text);
   if (!stretch.is_last) return;
   file.check_unchanged();
   if (rows_of_file_ > 0) return;

@@ -6,17 +6,17 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
-#include <string_view>
 #include <thread>
 #include <vector>
 
-#include <levin/datamodules/readers/mapped_file.h>
 #include <levin/datamodules/readers/sparse_text.h>
+#include <levin/datamodules/readers/text_file.h>
 
 namespace levin::readers {
 
 /// Reads text files of sparse rows once, one after another, in stretches of about 1 MiB, which
-/// threads parse ahead of their use. Files of any size take the memory of a few stretches.
+/// threads parse ahead of their use, and unpack if they are compressed by gzip. Files of any size
+/// take the memory of a few stretches.
 ///
 ///     SparseAhead text({"day_0.tsv", "day_1.tsv"}, make_format, /*threads=*/1);
 ///     for (ParsedRows rows; text.next(rows);) learn_from(rows.rows);
@@ -46,18 +46,19 @@ class SparseAhead {
   /// A stretch that is parsed, or will be.
   struct Stretch {
     size_t file = 0;
-    std::shared_ptr<const MappedFile> text_of;
+    std::shared_ptr<const TextFile> source;
     std::shared_ptr<const SparseFormat> format;
-    std::string_view text = {};
+    TextStretch text = {};
     bool is_last = false;  // of its file
     bool is_parsed = false;
     bool has_failed = false;
-    std::exception_ptr error;  // the file couldn't be opened
+    std::exception_ptr error;  // the file couldn't be read
     ParsedRows rows = {};
   };
   void start();
   void work();
   bool cut(Stretch& stretch);
+  bool cut_file(Stretch& stretch);
   void finish_file(const Stretch& stretch);
 
   std::vector<std::filesystem::path> files_;
@@ -69,16 +70,18 @@ class SparseAhead {
   int64_t lines_ = 0;
   int64_t rows_of_file_ = 0;
 
+  // Of the thread that cuts: the file that is open, and the next one.
+  size_t next_file_ = 0;
+  std::shared_ptr<TextFile> open_;
+  std::shared_ptr<const SparseFormat> format_;
+
   std::mutex mutex_;  // guards what follows
   std::condition_variable room_;
   std::condition_variable parsed_;
   std::deque<std::unique_ptr<Stretch>> stretches_;  // in their order
   std::vector<std::unique_ptr<Stretch>> spares_;
-  size_t next_file_ = 0;
-  std::shared_ptr<const MappedFile> open_;
-  std::shared_ptr<const SparseFormat> format_;
-  std::string_view rest_ = {};  // of the open file
-  bool is_cut_up_ = false;      // no stretch is left
+  bool is_cutting_ = false;  // a thread is, without the lock
+  bool is_cut_up_ = false;   // no stretch is left
   bool closing_ = false;
   std::vector<std::thread> threads_;
 };

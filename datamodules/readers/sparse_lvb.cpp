@@ -65,20 +65,30 @@ SparseLvb::Places SparseLvb::places(uint64_t rows, uint64_t entries, uint64_t li
   return places;
 }
 
-void write_sparse_lvb(const std::filesystem::path& path, const SparseRows& rows) {
-  const uint64_t lists = (rows.targets.empty() ? 0 : SparseLvb::kTargets) |
-                         (rows.weights.empty() ? 0 : SparseLvb::kWeights) |
-                         (rows.qids.empty() ? 0 : SparseLvb::kQids) |
-                         (rows.values.empty() ? 0 : SparseLvb::kValues);
+std::array<std::byte, 64> sparse_lvb_header(const SparseLvbHeader& says) {
+  const uint64_t lists =
+      (says.has_targets ? SparseLvb::kTargets : 0) | (says.has_weights ? SparseLvb::kWeights : 0) |
+      (says.has_qids ? SparseLvb::kQids : 0) | (says.has_values ? SparseLvb::kValues : 0);
   SparseHeader header = {};
   std::copy_n(bytes_of(kSparseMagic).begin(), kSparseMagic.size(), header.begin());
   store_number(header, 8, kSparseVersion, 4);
   store_number(header, 12, kSparseHeader, 4);
-  store_number(header, 16, static_cast<uint64_t>(rows.rows()), 8);
-  store_number(header, 24, static_cast<uint64_t>(rows.entries()), 8);
-  store_number(header, 32, static_cast<uint64_t>(rows.columns), 4);
+  store_number(header, 16, static_cast<uint64_t>(says.rows), 8);
+  store_number(header, 24, static_cast<uint64_t>(says.entries), 8);
+  store_number(header, 32, static_cast<uint64_t>(says.columns), 4);
   store_number(header, 40, lists, 4);
   store_number(header, kSparseCrcAt, header_checksum(header), 4);
+  return header;
+}
+
+void write_sparse_lvb(const std::filesystem::path& path, const SparseRows& rows) {
+  const auto header = sparse_lvb_header({.rows = rows.rows(),
+                                         .entries = rows.entries(),
+                                         .columns = rows.columns,
+                                         .has_targets = !rows.targets.empty(),
+                                         .has_weights = !rows.weights.empty(),
+                                         .has_qids = !rows.qids.empty(),
+                                         .has_values = !rows.values.empty()});
   static constexpr std::array<std::byte, 64> kZeros = {};
   std::vector<std::span<const std::byte>> parts;
   uint64_t at = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -25,6 +27,19 @@
 /// The lists follow in the order offsets, targets, weights, qids, indices, values, each at a
 /// multiple of 64 bytes, behind zeros. The file ends with the last of them.
 namespace levin::readers {
+
+/// What the header of a shard says.
+struct SparseLvbHeader {
+  int64_t rows = 0;
+  int64_t entries = 0;
+  int64_t columns = 0;
+  bool has_targets = false;
+  bool has_weights = false;
+  bool has_qids = false;
+  bool has_values = false;
+};
+/// The bytes of a header.
+std::array<std::byte, 64> sparse_lvb_header(const SparseLvbHeader& header);
 
 /// Writes rows as a shard, so that a reader sees either no file or the whole one. Throws
 /// CheckpointError if it can't be written.
@@ -66,7 +81,7 @@ class SparseLvb {
   static constexpr uint64_t kQids = 4;
   static constexpr uint64_t kValues = 8;
 
-  friend void write_sparse_lvb(const std::filesystem::path& path, const SparseRows& rows);
+  friend std::array<std::byte, 64> sparse_lvb_header(const SparseLvbHeader& header);
   /// Where the lists start, in bytes; those that aren't there have no length.
   struct Places {
     uint64_t offsets = 0, targets = 0, weights = 0, qids = 0, indices = 0, values = 0, end = 0;

@@ -4,18 +4,14 @@
 #include <exception>
 #include <thread>
 
-#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::readers {
 namespace {
 
-/// The bytes of a stretch: few enough that what is made of it stays in the processor's cache.
-constexpr size_t kChunkBytes = size_t{1} << 20;
-
 /// A stretch of the file, and what was made of it.
 struct Chunk {
-  std::string_view text = {};
+  TextStretch stretch = {};
   ParsedRows parsed = {};
   bool failed = false;
 };
@@ -25,7 +21,7 @@ void parse_chunk(const SparseFormat& format, Chunk& chunk) {
   chunk.parsed.clear();
   chunk.failed = false;
   try {
-    format.parse(chunk.text, 1, chunk.parsed);
+    format.parse(chunk.stretch.text, 1, chunk.parsed);
   } catch (const std::exception&) {
     chunk.failed = true;  // parsed again to tell the line
   }
@@ -49,15 +45,6 @@ void parse_together(const SparseFormat& format, std::span<Chunk> chunks) {
 }
 
 }  // namespace
-
-std::string_view cut_stretch(std::string_view& text) {
-  size_t end = text.size();
-  if (end > kChunkBytes) end = std::min(end, text.find('\n', kChunkBytes - 1) + 1);
-  if (end == 0) end = text.size();  // no line ends
-  const auto chunk = text.substr(0, end);
-  text.remove_prefix(end);
-  return chunk;
-}
 
 void ParsedRows::append(const ParsedRows& next) {
   rows.append(next.rows);
@@ -84,38 +71,38 @@ void ParsedRows::settle_signs() {
   for (auto& target : rows.targets.span()) target = target == -1.0F ? 0.0F : target;
 }
 
-void parse_file(const MappedFile& file, const SparseFormat& format, int64_t threads,
-                ParsedRows& parsed, const std::function<void()>& while_reading) {
-  std::string_view text = file.text();
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+void parse_file(TextFile& file, const SparseFormat& format, int64_t threads, ParsedRows& parsed,
+                const std::function<void()>& while_reading) {
   const int64_t lines_before = parsed.lines;
   std::vector<Chunk> chunks(static_cast<size_t>(threads));
-  uint64_t released = 0;
-  const auto release = [&] {
-    const uint64_t done = file.size() - text.size();
-    // The system maps pages around one that is touched, so that some before it are mapped again.
-    const uint64_t from = released - std::min<uint64_t>(released, kChunkBytes);
-    file.release(from, done - from);
-    released = done;
-    if (while_reading) while_reading();
-  };
-  while (threads == 1 && !text.empty()) {
+  while (threads == 1 && !file.has_ended()) {
     // The rows are written where they stay, and lines have their numbers from the beginning.
-    format.parse(cut_stretch(text), 1 - lines_before, parsed);
-    release();
+    auto& stretch = chunks.front().stretch;
+    file.next(stretch);
+    format.parse(stretch.text, 1 - lines_before, parsed);
+    file.release(stretch);
+    if (while_reading) while_reading();
   }
-  while (!text.empty()) {
+  while (!file.has_ended()) {
     size_t count = 0;
-    for (; count < chunks.size() && !text.empty(); ++count) chunks[count].text = cut_stretch(text);
-    parse_together(format, std::span(chunks).first(count));
-    for (size_t i = 0; i < count; ++i) {
-      if (chunks[i].failed) {
-        chunks[i].parsed.clear();
-        format.parse(chunks[i].text, parsed.lines - lines_before + 1, chunks[i].parsed);
-      }
-      parsed.append(chunks[i].parsed);
+    std::exception_ptr unreadable;  // what is in front of the fault is parsed first
+    try {
+      for (; count < chunks.size() && !file.has_ended(); ++count) file.next(chunks[count].stretch);
+    } catch (...) {
+      unreadable = std::current_exception();
     }
-    release();
+    if (count > 0) parse_together(format, std::span(chunks).first(count));
+    for (size_t i = 0; i < count; ++i) {
+      auto& [stretch, own, failed] = chunks[i];
+      if (failed) {
+        own.clear();
+        format.parse(stretch.text, parsed.lines - lines_before + 1, own);
+      }
+      parsed.append(own);
+      file.release(stretch);
+    }
+    if (unreadable) std::rethrow_exception(unreadable);
+    if (while_reading) while_reading();
   }
   file.check_unchanged();
 }
@@ -125,7 +112,7 @@ ParsedRows parse_files(const std::vector<std::filesystem::path>& files, int64_t 
   if (files.empty()) throw DataError::empty("the list of files", "name at least one");
   ParsedRows parsed;
   for (const auto& path : files) {
-    const MappedFile file(path);
+    TextFile file(path);
     const int64_t before = parsed.rows.rows();
     parse_file(file, *make_format(file.name()), threads, parsed, while_reading);
     if (parsed.rows.rows() > before) continue;

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include <levin/datamodules/readers/mapped_file.h>
 #include <levin/datamodules/readers/sparse_rows.h>
+#include <levin/datamodules/readers/text_file.h>
 #include <levin/datamodules/readers/text_shard.h>
 
 namespace levin::readers {
@@ -64,23 +64,19 @@ void for_each_line(std::string_view text, int64_t first_line, ParsedRows& parsed
   }
 }
 
-/// Cuts a stretch of about 1 MiB that ends where a line does off the front of `text`: few enough
-/// bytes that what is made of it stays in the processor's cache.
-std::string_view cut_stretch(std::string_view& text);
-
-/// Parses a whole file, behind its byte order mark if it has one, in stretches of about 1 MiB, and
-/// adds the rows to `parsed`. `threads` stretches are parsed at a time; the result, and the error
-/// for a file with several faults, are the same for any number. Text that was parsed is given up,
-/// so that the file takes little memory. `while_reading`, if given, is called about every `threads`
-/// MiB on the calling thread; what it throws ends the parsing.
-void parse_file(const MappedFile& file, const SparseFormat& format, int64_t threads,
-                ParsedRows& parsed, const std::function<void()>& while_reading = {});
+/// Parses a whole file in stretches and adds the rows to `parsed`. `threads` stretches are parsed
+/// at a time; the result, and the error for a file with several faults, are the same for any
+/// number. Text that was parsed is given up, so that the file takes little memory. `while_reading`,
+/// if given, is called about every `threads` MiB on the calling thread; what it throws ends the
+/// parsing.
+void parse_file(TextFile& file, const SparseFormat& format, int64_t threads, ParsedRows& parsed,
+                const std::function<void()>& while_reading = {});
 
 /// Makes the format of a file; `name` is what errors call the file.
 using MakeFormat = std::function<std::unique_ptr<SparseFormat>(const std::string& name)>;
 
-/// Parses files one after another. Throws DataError, with a name, for a file without rows, and if
-/// there are no files.
+/// Parses files, which may be compressed by gzip, one after another. Throws DataError, with a name,
+/// for a file without rows, and if there are no files.
 ParsedRows parse_files(const std::vector<std::filesystem::path>& files, int64_t threads,
                        const std::function<void()>& while_reading, const MakeFormat& make_format);
 

@@ -29,6 +29,9 @@ void update_numbers(const torch::Tensor& parameter, const torch::Tensor& sum,
 void sparse_update(const torch::Tensor& parameter, const torch::Tensor& sum,
                    const torch::Tensor& sparse_gradient, double rate, double eps) {
   const auto gradient = coalesced(sparse_gradient);  // equal indices must be summed before squaring
+  if (suits_device_step(parameter, gradient) && sum.is_contiguous()) {
+    return step_on_device(parameter, sum, gradient, rate, eps);
+  }
   if (has_single_numbers(parameter, gradient) && sum.is_contiguous()) {
     const bool is_float = parameter.scalar_type() == at::kFloat;
     return is_float ? update_numbers<float>(parameter, sum, gradient, rate, eps)

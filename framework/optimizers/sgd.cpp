@@ -23,7 +23,9 @@ void subtract_numbers(const torch::Tensor& parameter, const torch::Tensor& gradi
 
 // Changes the entries that the gradient has, and no others.
 void subtract_sparse(const torch::Tensor& parameter, const torch::Tensor& gradient, double rate) {
-  if (!has_single_numbers(parameter, gradient)) {
+  if (suits_device_step(parameter, gradient)) {
+    step_on_device(parameter, {}, gradient, rate);
+  } else if (!has_single_numbers(parameter, gradient)) {
     parameter.add_(gradient, -rate);
   } else if (parameter.scalar_type() == at::kFloat) {
     subtract_numbers<float>(parameter, gradient, rate);

@@ -1,5 +1,12 @@
 #include <levin/framework/optimizers/sparse_numbers.h>
 
+#include <ATen/TensorOperators.h>
+#include <c10/core/DeviceGuard.h>
+
+#include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/kernels/cuda/sparse.h>
+#include <levin/framework/tensor/device_graph.h>
+
 namespace levin {
 namespace {
 
@@ -15,23 +22,70 @@ bool are_ascending(const torch::Tensor& indices) {
   return fine;
 }
 
+/// The same by operations, on any device.
+bool are_ascending(const torch::Tensor& indices, int64_t columns) {
+  const int64_t count = indices.size(1);
+  if (count < 2) return true;
+  const auto last = indices[indices.size(0) - 1];
+  const auto places = indices.size(0) == 1 ? last : indices[0] * columns + last;
+  return places.narrow(0, 1, count - 1).gt(places.narrow(0, 0, count - 1)).all().item<bool>();
+}
+
+bool has_plain_numbers(const torch::Tensor& parameter, const torch::Tensor& gradient) {
+  return gradient.is_sparse() && gradient.scalar_type() == parameter.scalar_type() &&
+         gradient.sizes() == parameter.sizes() && parameter.is_contiguous() &&
+         gradient.dense_dim() == 0 && gradient.dim() >= 1 && gradient.dim() <= 2;
+}
+
 }  // namespace
 
 torch::Tensor coalesced(const torch::Tensor& gradient) {
   if (gradient.is_coalesced()) return gradient;
   const auto indices = gradient._indices();
-  const bool is_simple =
-      indices.is_cpu() && indices.is_contiguous() && indices.size(0) >= 1 && indices.size(0) <= 2;
-  if (!is_simple || !are_ascending(indices)) return gradient.coalesce();
-  return gradient._coalesced_(true);
+  const bool is_simple = indices.is_contiguous() && indices.size(0) >= 1 && indices.size(0) <= 2;
+  if (!is_simple) return gradient.coalesce();
+  const bool is_fine =
+      indices.is_cpu() ? are_ascending(indices) : are_ascending(indices, gradient.size(-1));
+  return is_fine ? gradient._coalesced_(true) : gradient.coalesce();
 }
 
 bool has_single_numbers(const torch::Tensor& parameter, const torch::Tensor& gradient) {
-  if (!gradient.is_sparse() || !gradient.is_cpu() || !parameter.is_cpu()) return false;
   const auto type = parameter.scalar_type();
-  return (type == at::kFloat || type == at::kDouble) && gradient.scalar_type() == type &&
-         gradient.sizes() == parameter.sizes() && parameter.is_contiguous() &&
-         gradient.dense_dim() == 0 && gradient.dim() >= 1 && gradient.dim() <= 2;
+  return gradient.is_cpu() && parameter.is_cpu() && (type == at::kFloat || type == at::kDouble) &&
+         has_plain_numbers(parameter, gradient);
+}
+
+bool suits_device_step(const torch::Tensor& parameter, const torch::Tensor& gradient) {
+  return kernels::cuda::are_built() && parameter.is_cuda() &&
+         gradient.device() == parameter.device() && parameter.scalar_type() == at::kFloat &&
+         has_plain_numbers(parameter, gradient);
+}
+
+void step_on_device(const torch::Tensor& parameter, const torch::Tensor& squares,
+                    const torch::Tensor& gradient, double rate, double eps) {
+  const auto indices = gradient._indices().contiguous();
+  const auto values = gradient._values().contiguous();
+  const auto* first = indices.const_data_ptr<int64_t>();
+  kernels::cuda::SparseStep step;
+  step.parameter = parameter.mutable_data_ptr<float>();
+  step.squares = squares.defined() ? squares.mutable_data_ptr<float>() : nullptr;
+  step.rows = indices.size(0) == 1 ? nullptr : first;
+  step.columns = first + (indices.size(0) - 1) * values.size(0);
+  step.gradient = values.const_data_ptr<float>();
+  step.count = values.size(0);
+  step.row_size = gradient.size(-1);
+  step.rate = rate;
+  step.eps = eps;
+  const at::Device device = parameter.device();
+  if (device.is_cpu()) {
+    kernels::cuda::sparse_step_on_cpu(step);
+  } else {
+    const c10::DeviceGuard on_device(device);
+    kernels::cuda::sparse_step(step, current_stream(device));
+  }
+  for (const auto& changed : {parameter, squares}) {
+    if (changed.defined()) changed.unsafeGetTensorImpl()->bump_version();
+  }
 }
 
 }  // namespace levin

@@ -19,6 +19,16 @@ bool has_single_numbers(const torch::Tensor& parameter, const torch::Tensor& gra
 /// Autograd forgets that a gradient was coalesced, and LibTorch would sort its entries again.
 torch::Tensor coalesced(const torch::Tensor& gradient);
 
+/// Whether `step_on_device` can go through the gradient: as above, but float32, and both are on the
+/// same GPU, in a build that has the kernels.
+bool suits_device_step(const torch::Tensor& parameter, const torch::Tensor& gradient);
+
+/// Changes the entries of a parameter that a sparse gradient of single numbers has, by
+/// kernels::cuda::sparse_step, on the CPU by its twin. `squares`: Adagrad's sums of squares, with
+/// which the gradient must be coalesced, or undefined for SGD. Nothing is checked.
+void step_on_device(const torch::Tensor& parameter, const torch::Tensor& squares,
+                    const torch::Tensor& gradient, double rate, double eps = 0.0);
+
 /// Calls `use(place, number)` for each entry of the gradient, where `place` is that of the entry in
 /// the memory of the parameter. In a gradient that isn't coalesced, places may occur twice.
 template <class Number, class Use>

@@ -1,5 +1,6 @@
 #include <levin/datamodules/convert.h>
 
+#include "datamodules/readers/gzip_support.h"
 #include "datamodules/stream_support.h"
 #include "framework/message_of.h"
 
@@ -320,6 +321,38 @@ TEST_F(Convert, sparse_rows_come_back_as_they_were) {
   EXPECT_TRUE(std::ranges::equal(back.indices.span(), rows.indices.span()));
   EXPECT_TRUE(std::ranges::equal(back.values.span(), rows.values.span()));
   EXPECT_TRUE(std::ranges::equal(back.targets.span(), rows.targets.span()));
+}
+
+TEST_F(Convert, a_conversion_of_sparse_rows_that_is_stopped_leaves_nothing_behind) {
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += i % 2 == 0 ? "1 1:2\n" : "-1 2:1\n";
+  write_text(folder / "a.svm", text);
+  write_text(folder / "bad.svm", text + "1 0:1\n");
+  write_text(folder / "cut.svm.gz", test::gzipped(text).substr(0, 60));
+  const auto options = [&](const char* name) {
+    return ConvertOptions{
+        .inputs = {at(name)}, .output = at("out"), .rows_per_shard = 1000, .sparse = true};
+  };
+  expect_nothing_left<DataError>([&] { convert(options("bad.svm")); });
+  expect_nothing_left<DataError>([&] { convert(options("cut.svm.gz")); });
+  struct Stop {};
+  for (const bool is_read : {false, true}) {
+    expect_nothing_left<Stop>([&] {
+      convert(options("a.svm"), [&](int64_t done, int64_t total) {
+        if (is_read ? done >= 2000 : total == 0) throw Stop();
+      });
+    });
+  }
+  for (const char* operation : {"write", "sync", "rename"}) {
+    SCOPED_TRACE(operation);
+    int count = 0;
+    files::inject_faults([&](const files::Operation& each) {
+      return each.name == operation && ++count == 2 ? ENOSPC : 0;
+    });
+    expect_nothing_left<CheckpointError>([&] { convert(options("a.svm")); });
+    files::inject_faults({});
+  }
+  EXPECT_EQ(convert(options("a.svm")).shards, 4);
 }
 
 TEST_F(Convert, sparse_rows_with_options_of_dense_ones_are_refused) {

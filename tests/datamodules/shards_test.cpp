@@ -365,8 +365,10 @@ TEST(Shards, files_that_do_not_fit_together_are_refused_by_name) {
                         "': its name ends in none of .lvb, .npy, .csv, .tsv, .libsvm, .svm, "
                         ".svmlight, .idx; rename it, or set format to one of lvb, npy, idx, csv, "
                         "libsvm");
-  expect_data_error([&] { open_files({folder / "a.csv.gz"}); },
-                    "only IDX files may be gzipped; unpack it with gunzip first");
+  expect_data_error(
+      [&] { open_files({folder / "a.csv.gz"}); },
+      "only IDX files may be gzipped, and text that SparseDataModule reads; unpack it "
+      "with gunzip first");
   expect_data_error([&] { open_files({folder / "a.npz"}); },
                     "a .npz file isn't read row by row; ArrayDataModule reads it");
   EXPECT_THROW(open_files({folder / "a.csv"}, {.format = "cvs"}), ConfigError);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "datamodules/readers/gzip_support.h"
 #include "datamodules/sparse_support.h"
 #include "framework/message_of.h"
 #include "framework/support.h"
@@ -69,6 +70,29 @@ TEST(SparseStream, gives_the_rows_that_are_in_memory_otherwise) {
     EXPECT_EQ(stream.num_classes(), 2);
     EXPECT_EQ(stream.train_dataloader().front().dataset().size().has_value(), way == Way::shards);
   }
+}
+
+TEST(SparseStream, text_may_be_compressed_in_memory_and_in_a_stream) {
+  const TemporaryFolder folder;
+  write_text(folder / "a.svm", libsvm_lines(40));
+  write_text(folder / "a.svm.gz", test::gzipped_in_members(libsvm_lines(40), 300));
+  write_text(folder / "a.npz.gz", "");
+  const auto options = [&](const char* name, bool stream) {
+    return SparseDataModuleOptions{.train = {(folder / name).string()},
+                                   .columns = 20,
+                                   .zero_based = false,
+                                   .stream = stream,
+                                   .shuffle = false};
+  };
+  SparseDataModule plain(options("a.svm", false));
+  const auto expected = read_epoch(plain.train_dataloader());
+  for (const bool stream : {false, true}) {
+    SparseDataModule packed(options("a.svm.gz", stream));
+    test::expect_same(read_epoch(packed.train_dataloader()), expected);
+  }
+  SparseDataModule npz(options("a.npz.gz", false));
+  EXPECT_TRUE(says(message_of<DataError>([&] { npz.train_dataloader(); }),
+                   {"a.npz.gz", "only text may be gzipped", "gunzip"}));
 }
 
 TEST(SparseStream, is_the_same_for_any_number_of_threads_and_longer_than_a_stretch_of_text) {

@@ -2,6 +2,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/optimizers.h>
+#include <levin/framework/kernels/cuda/sparse.h>
 #include <levin/framework/kernels/cuda/tiled_matmul.h>
 
 namespace levin::kernels::cuda {
@@ -24,6 +25,12 @@ void defer_log_value(const LogValue& /*log*/, void* /*stream*/) { refuse(); }
 void log_deferred(void* /*stream*/) {}
 void drop_deferred() {}
 void tiled_matmul(const TiledMatmul& /*product*/, void* /*stream*/) { refuse(); }
+
+void sparse_product(const SparseProduct& /*product*/, void* /*stream*/) { refuse(); }
+void sparse_scatter(const SparseScatter& /*scatter*/, void* /*stream*/) { refuse(); }
+void sparse_sums(const SparseSums& /*sums*/, void* /*stream*/) { refuse(); }
+void sparse_regression(const SparseRegression& /*pass*/, void* /*stream*/) { refuse(); }
+void sparse_step(const SparseStep& /*step*/, void* /*stream*/) { refuse(); }
 
 void adam_step(const AdamStep& /*step*/, void* /*stream*/) { refuse(); }
 void sgd_step(const SgdStep& /*step*/, void* /*stream*/) { refuse(); }
