@@ -231,6 +231,8 @@ TEST_F(TableStreamTest, has_the_memory_of_a_few_blocks_however_long_the_file_is)
 
 TEST_F(TableStreamTest, cells_that_cannot_be_used_are_refused_with_line_and_column) {
   TableDataModuleOptions o{.x = numbered(20), .target = "y"};
+  o.exclude = {"w"};
+  o.val_split = o.test_split = 0.0;
   o.x_val = file("val.csv", "n,c,y\n1,a,no\n2,new,no\n");
   o.stream = true;
   TableDataModule data(o);
@@ -252,8 +254,8 @@ TEST_F(TableStreamTest, cells_that_cannot_be_used_are_refused_with_line_and_colu
                    {"numbered.csv, line", "column 2 (c)", "the weight", "0 or more"}));
   o.stream = false;
   o.weights = "n";
+  o.exclude = {};
   o.x = file("negative.csv", "n,c,y\n1,a,no\n-2,b,yes\n3,a,no\n");
-  o.val_split = o.test_split = 0.0;
   EXPECT_TRUE(says(message_of<DataError>([&] { TableDataModule(o).setup(Stage::fit); }),
                    {"negative.csv, line 3, column 1 (n)", "'-2'"}));
 }
