@@ -1,7 +1,11 @@
 #include <levin/cli/predictions_csv.h>
 
+#include <unistd.h>
+
 #include <cstdint>
+#include <cstdio>
 #include <iterator>
+#include <utility>
 
 #include <ATen/Tensor.h>
 #include <c10/core/ScalarType.h>
@@ -84,34 +88,79 @@ void append_row(const CsvColumns& columns, int64_t row, const Names& class_names
 
 }  // namespace
 
-void write_predictions_csv(const std::filesystem::path& path, const NamedTensors& predictions,
-                           const std::vector<std::string>& class_names, const RowKeys& keys) {
+PredictionsCsv::PredictionsCsv(std::filesystem::path path, std::vector<std::string> class_names,
+                               RowKeys keys)
+    : path_(std::move(path)),
+      temporary_(path_),
+      class_names_(std::move(class_names)),
+      keys_(std::move(keys)) {
+  temporary_ += fmt::format(".tmp-{}", ::getpid());
+}
+
+PredictionsCsv::~PredictionsCsv() {
+  if (has_header_ && !is_finished_) std::remove(temporary_.c_str());
+}
+
+void PredictionsCsv::write_header(const Names& names) {
+  if (path_.has_parent_path()) files::create_folder(path_.parent_path());
+  file_ = files::AppendFile(temporary_, 0);
+  has_header_ = true;
+  names_ = names;
+  std::string line;
+  if (!keys_.name.empty()) line += csv_cell(keys_.name) + ',';
+  for (const auto& name : names) line += csv_cell(name) + ',';
+  if (line.empty()) return;
+  line.back() = '\n';  // in place of the last comma
+  file_.append(line);
+}
+
+void PredictionsCsv::add(const NamedTensors& predictions) {
+  if (predictions.empty()) return;
   std::vector<CsvColumns> all;
-  std::string text;
-  const bool has_keys = !keys.name.empty();
-  if (has_keys) text += csv_cell(keys.name) + ',';
+  Names names;
+  const int64_t rows = predictions.front().second.size(0);
   for (const auto& [name, tensor] : predictions) {
-    all.push_back(csv_columns(path.string(), name, tensor, class_names));
-    for (const auto& column : all.back().names) text += csv_cell(column) + ',';
-    if (tensor.size(0) == predictions.front().second.size(0)) continue;
+    all.push_back(csv_columns(path_.string(), name, tensor, class_names_));
+    names.insert(names.end(), all.back().names.begin(), all.back().names.end());
+    if (tensor.size(0) == rows) continue;
     throw ConfigError::invalid_value(
-        "--output", path.string(),
+        "--output", path_.string(),
         fmt::format("a .csv holds columns of one length, but '{}' has {} rows and '{}' has {}; use "
                     ".npz",
-                    predictions.front().first, predictions.front().second.size(0), name,
-                    tensor.size(0)));
+                    predictions.front().first, rows, name, tensor.size(0)));
   }
-  const auto end_line = [&text] {
-    if (!text.empty()) text.back() = '\n';  // in place of the last comma
-  };
-  end_line();
-  const int64_t rows = predictions.empty() ? 0 : predictions.front().second.size(0);
+  if (!has_header_) write_header(names);
+  if (names != names_) {
+    throw ConfigError::invalid_value(
+        "--output", path_.string(),
+        fmt::format("a .csv has the same columns in each line, but the predictions of row {} have "
+                    "others than those before; use .npz",
+                    rows_));
+  }
+  const bool has_keys = !keys_.name.empty();
+  const auto keys = has_keys ? keys_.of(rows_, rows) : Names();
+  std::string text;
   for (int64_t row = 0; row < rows; ++row) {
-    if (has_keys) text += csv_cell(keys.texts.at(static_cast<size_t>(row))) + ',';
-    for (const auto& columns : all) append_row(columns, row, class_names, text);
-    end_line();
+    if (has_keys) text += csv_cell(keys.at(static_cast<size_t>(row))) + ',';
+    for (const auto& columns : all) append_row(columns, row, class_names_, text);
+    if (!text.empty()) text.back() = '\n';
   }
-  files::write_atomically(path, text);
+  file_.append(text);
+  rows_ += rows;
+}
+
+void PredictionsCsv::finish() {
+  if (!has_header_) write_header({});
+  file_.close();
+  files::move_into_place(temporary_, path_);
+  is_finished_ = true;
+}
+
+void write_predictions_csv(const std::filesystem::path& path, const NamedTensors& predictions,
+                           const std::vector<std::string>& class_names, const RowKeys& keys) {
+  PredictionsCsv file(path, class_names, keys);
+  file.add(predictions);
+  file.finish();
 }
 
 }  // namespace levin

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/output.h>
 #include <levin/cli/predictions.h>
+#include <levin/cli/predictions_csv.h>
 #include <levin/cli/report.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
@@ -108,33 +110,62 @@ class Session {
 
   int predict() {
     if (!arguments_.output.empty()) check_output(arguments_.output);
+    const std::filesystem::path output = arguments_.output;
+    if (output.extension() == ".csv") return predict_to_csv(output);
     const NamedTensors predictions = trainer_.predict(*model_, *data_, ckpt_path_);
     if (!speaks()) return kDone;
-    const std::filesystem::path path = arguments_.output.empty()
-                                           ? trainer_.run().log_dir() / "predictions.npz"
-                                           : std::filesystem::path(arguments_.output);
-    auto* const keyed = dynamic_cast<HasRowKeys*>(data_.get());
-    write_predictions(path, predictions, class_names_in(model_->data_state()),
-                      keyed != nullptr ? keyed->prediction_keys() : RowKeys());
-    Value shapes;
-    std::string table;
-    for (const auto& [name, tensor] : predictions) {
-      Value::Array sizes;
-      for (const int64_t size : tensor.sizes()) sizes.push_back(size);
-      table += fmt::format("  {}  {}\n", name, Value(sizes).to_json());
-      shapes[name] = std::move(sizes);
-    }
-    diagnostics::print(fmt::format("predictions in {}\n{}", path.string(), table));
-    if (arguments_.json) {
-      Value more;
-      more["output"] = path.string();
-      more["shapes"] = std::move(shapes);
-      print_json({}, std::move(more));
-    }
-    return kDone;
+    const auto path = output.empty() ? trainer_.run().log_dir() / "predictions.npz" : output;
+    write_predictions(path, predictions, class_names_in(model_->data_state()));
+    Shapes shapes;
+    for (const auto& [name, tensor] : predictions) shapes.emplace_back(name, tensor.sizes().vec());
+    return report_predictions(path, shapes);
   }
 
  private:
+  using Shapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
+  /// Writes predictions batch by batch, so that any number of rows takes little memory.
+  int predict_to_csv(const std::filesystem::path& path) {
+    std::optional<PredictionsCsv> csv;
+    const auto start = [&] {
+      auto* const keyed = dynamic_cast<HasRowKeys*>(data_.get());
+      csv.emplace(path, class_names_in(model_->data_state()),
+                  keyed != nullptr ? keyed->prediction_keys() : RowKeys());
+    };
+    Shapes shapes;
+    const auto take = [&](const NamedTensors& predictions) {
+      if (!csv) start();
+      csv->add(predictions);
+      if (!shapes.empty()) return;
+      for (const auto& [name, tensor] : predictions) {
+        shapes.emplace_back(name, tensor.sizes().vec());
+      }
+    };
+    trainer_.predict(*model_, *data_, take, ckpt_path_);
+    if (!speaks()) return kDone;
+    if (!csv) start();
+    csv->finish();
+    for (auto& [name, sizes] : shapes) sizes.at(0) = csv->rows();
+    return report_predictions(path, shapes);
+  }
+
+  int report_predictions(const std::filesystem::path& path, const Shapes& shapes) {
+    Value values;
+    std::string table;
+    for (const auto& [name, sizes] : shapes) {
+      const Value::Array plain(sizes.begin(), sizes.end());
+      table += fmt::format("  {}  {}\n", name, Value(plain).to_json());
+      values[name] = plain;
+    }
+    diagnostics::print(fmt::format("predictions in {}\n{}", path.string(), table));
+    if (!arguments_.json) return kDone;
+    Value more;
+    more["output"] = path.string();
+    more["shapes"] = std::move(values);
+    print_json({}, std::move(more));
+    return kDone;
+  }
+
   /// The model that the checkpoint is of. The Trainer loads the weights.
   std::unique_ptr<Module> model_of_checkpoint(const Registry& registry) const {
     return make_module(registry, load_checkpoint_outline(ckpt_path_), ckpt_path_);

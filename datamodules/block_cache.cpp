@@ -93,6 +93,11 @@ BlockCache::BlockPointer BlockCache::find(int64_t block) {
   }
 }
 
+int64_t BlockCache::blocks_in_memory() const {
+  const std::lock_guard<std::mutex> lock(spares_->mutex);
+  return spares_->made;
+}
+
 void BlockCache::work() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
@@ -130,10 +135,18 @@ BlockCache::BlockPointer BlockCache::read(int64_t block) const {
     if (!spares->blocks.empty()) {
       read = std::move(spares->blocks.back());
       spares->blocks.pop_back();
+    } else {
+      ++spares->made;
     }
   }
   if (!read) read = std::make_unique<Block>();
-  read_block_(block, *read);
+  try {
+    read_block_(block, *read);
+  } catch (...) {
+    const std::lock_guard<std::mutex> lock(spares->mutex);
+    spares->blocks.push_back(std::move(read));
+    throw;
+  }
   return {read.release(), [spares](Block* done) {
             const std::lock_guard<std::mutex> lock(spares->mutex);
             spares->blocks.emplace_back(done);

@@ -90,6 +90,8 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
   /// nobody holds it, and as soon as nobody does so any more. Rethrows the exception that reading
   /// it threw.
   BlockPointer find(int64_t block);
+  /// How many blocks have memory: those that are read, and those that wait to be used again.
+  int64_t blocks_in_memory() const;
 
  private:
   /// A block that somebody holds: it is queued, being read, read (`block`), or couldn't be read
@@ -107,6 +109,7 @@ class BlockCache : public std::enable_shared_from_this<BlockCache> {
   struct Spares {
     std::mutex mutex;
     std::vector<std::unique_ptr<Block>> blocks;
+    int64_t made = 0;  // in all; none of them is destroyed before the cache
   };
   /// Starts the threads that aren't running yet; goes on with fewer if the system allows no more.
   void start_threads();

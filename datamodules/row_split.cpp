@@ -13,8 +13,9 @@ namespace levin {
 Value to_value(const RowSplit& split) {
   if (split.file.empty()) return {};
   return Value::Object{
-      {"x", split.file},          {"val_split", split.val_split}, {"test_split", split.test_split},
-      {"shuffle", split.shuffle}, {"stratify", split.stratify},   {"seed", split.seed}};
+      {"x", split.file},           {"val_split", split.val_split}, {"test_split", split.test_split},
+      {"shuffle", split.shuffle},  {"stratify", split.stratify},   {"seed", split.seed},
+      {"stream", split.draws_rows}};
 }
 
 Split split_rows(int64_t rows, const RowSplit& split, std::span<const int64_t> labels) {

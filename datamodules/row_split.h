@@ -21,6 +21,8 @@ struct RowSplit {
   bool shuffle = true;
   bool stratify = false;
   int64_t seed = 42;
+  /// Whether each row is drawn by itself, as in a stream whose rows are shuffled.
+  bool draws_rows = false;
 };
 
 /// The settings as a value for a checkpoint; null if the rows aren't those of a file.

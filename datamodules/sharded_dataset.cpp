@@ -59,17 +59,20 @@ void convert_numbers(DType dtype, const std::byte* from, size_t count, To* to) {
 
 /// The type that a column of a file has in a batch.
 DType type_in_batch(const readers::Column& column, const ShardedDatasetOptions& options) {
+  const bool stays = column.dtype == DType::float64 && options.keep_float64;
+  const DType floating = stays ? DType::float64 : DType::float32;
   if (column.name == "target") {
     const bool classes = options.target_type == readers::TargetType::classes ||
                          (options.target_type == readers::TargetType::automatic &&
                           !readers::is_floating(column.dtype));
-    return classes ? DType::int64 : DType::float32;
+    return classes ? DType::int64 : floating;
   }
-  return column.dtype == DType::uint8 && options.scale == 0.0 ? DType::uint8 : DType::float32;
+  return column.dtype == DType::uint8 && options.scale == 0.0 ? DType::uint8 : floating;
 }
 
 at::ScalarType tensor_type(DType dtype) {
   if (dtype == DType::uint8) return at::kByte;
+  if (dtype == DType::float64) return at::kDouble;
   return dtype == DType::int64 ? at::kLong : at::kFloat;
 }
 

@@ -22,6 +22,8 @@ struct ShardedDatasetOptions {
   /// What targets become: classes are int64, values are float32. `automatic` decides by the type in
   /// the files: integers and booleans are classes.
   readers::TargetType target_type = readers::TargetType::automatic;
+  /// Whether float64 stays float64 instead of becoming float32.
+  bool keep_float64 = false;
   /// Whether blocks are read through the system's page cache, which keeps them for the next epoch.
   /// If nothing is given, they are if the files fit in half of this machine's memory.
   std::optional<bool> page_cache{};
@@ -39,7 +41,8 @@ struct ShardedDatasetOptions {
 ///     rows.get_batch(numbers, batch);                     // {"input": ..., "target": ...}
 ///
 /// A batch has an entry for each column of the files. uint8 (without `scale`) and float32 stay as
-/// they are, all other numbers become float32; the column "target" becomes int64 or float32. With a
+/// they are, all other numbers become float32 (but see `keep_float64`); the column "target" becomes
+/// int64 or float32. With a
 /// sampler made by `sampler`, blocks of rows are read ahead and batches are gathered from memory.
 /// Rows asked for in any other order are read one by one, which is much slower.
 ///
@@ -61,7 +64,7 @@ class ShardedDataset : public Dataset {
   /// Throws ConfigError for invalid options.
   std::shared_ptr<const ShardSampler> sampler(ShardSamplerOptions options) const;
   const readers::Shards& shards() const { return shards_; }
-  /// The columns of a batch: uint8, float32 or int64, with the shape of one row.
+  /// The columns of a batch: uint8, float32, float64 or int64, with the shape of one row.
   const std::vector<readers::Column>& columns() const { return columns_; }
   const BlockTable& table() const { return *table_; }
   /// Says where a row of the data set comes from, for messages: "shard-3.csv, row 17". Rows are
@@ -69,6 +72,8 @@ class ShardedDataset : public Dataset {
   std::string origin_of(int64_t row) const;
   /// The bytes of all files together.
   uint64_t file_bytes() const;
+  /// How many blocks have memory now.
+  int64_t blocks_in_memory() const { return cache_->blocks_in_memory(); }
 
  private:
   /// How one column gets from a file to a batch.

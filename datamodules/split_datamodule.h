@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
 
 namespace levin {
@@ -44,6 +45,9 @@ class SplitDataModule : public DataModule {
   /// `training` are the options of the training loader. The other loaders have the same, except
   /// that they neither shuffle nor drop a last batch that isn't full.
   explicit SplitDataModule(DataLoaderOptions training) : training_(std::move(training)) {}
+  /// Called for each loader that is made: may change its options, such as the order of the rows.
+  virtual void adapt_loader(const Dataset& /*set*/, bool /*is_train*/,
+                            DataLoaderOptions& /*loader*/) const {}
 
   /// Filled by the subclass in `setup`.
   Sets sets_;
@@ -65,6 +69,10 @@ DataLoaderOptions training_loader_options(const Options& options) {
           .num_workers = options.num_workers,
           .pin_memory = options.pin_memory};
 }
+
+/// Describes an option that several data modules have under the same name: batch_size, val_split,
+/// test_split, shuffle, stratify, seed, drop_last, num_workers or pin_memory.
+Field shared_option(const std::string& name, FieldPointer value);
 
 /// Returns the names of the classes of data modules of digits: "0" to "9".
 std::vector<std::string> digit_names();

@@ -1,18 +1,12 @@
 #include <levin/datamodules/table.h>
 
-#include <cfloat>
 #include <utility>
 
-#include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/csv_columns.h>
-#include <levin/datamodules/tables/apply_table.h>
-#include <levin/datamodules/tables/fit_table.h>
-#include <levin/datamodules/tables/fit_target.h>
-#include <levin/datamodules/tables/text_table.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 
@@ -22,6 +16,7 @@ namespace {
 tables::TableSettings table_settings(const TableDataModuleOptions& o) {
   return {.target = o.target,
           .key = o.key,
+          .weights = o.weights,
           .features = o.features,
           .exclude = o.exclude,
           .numbers = o.numbers,
@@ -38,17 +33,21 @@ tables::TableSettings table_settings(const TableDataModuleOptions& o) {
           .target_type = readers::parse_target_type(o.target_type)};
 }
 
-at::ScalarType scalar_type_of(const std::string& dtype) {
-  if (dtype == "float32") return at::kFloat;
-  if (dtype == "float64") return at::kDouble;
-  throw ConfigError::unknown_name("dtype", dtype, {"float32", "float64"});
-}
-
-/// A tensor of a shape that holds a copy of the numbers.
-torch::Tensor copied(std::vector<double>& numbers, at::IntArrayRef shape, at::ScalarType type) {
-  return at::from_blob(numbers.data(), shape, at::kDouble)
-      .to(type, /*non_blocking=*/false,
-          /*copy=*/true);
+void check_stream(const TableDataModuleOptions& o) {
+  if (o.shuffle_rows < 0) {
+    throw ConfigError::invalid_value("shuffle_rows", std::to_string(o.shuffle_rows),
+                                     "must be at least 0");
+  }
+  if (!o.stream && o.shuffle_rows != 0) {
+    throw ConfigError::conflict("shuffle_rows without stream = true",
+                                "rows in memory are shuffled all together; leave it out");
+  }
+  if (!o.stream || !o.stratify) return;
+  throw ConfigError::conflict(
+      "stream = true can't go with stratify = true, for which all targets would have to be known "
+      "before the rows are divided",
+      "leave out stratify, with which many rows make little difference; or name files of their own "
+      "in x_val and x_test");
 }
 
 }  // namespace
@@ -60,6 +59,7 @@ Fields describe(TableDataModuleOptions& o) {
       {"x_test", &o.x_test, "file of test rows, instead of test_split; may be without x"},
       {"target", &o.target, "column to predict; needed to train"},
       {"key", &o.key, "column that tells rows apart, written beside predictions"},
+      {"weights", &o.weights, "column of the weights of the rows of x; empty: no weights"},
       {"features", &o.features, "columns or patterns to learn from; empty: all others"},
       {"exclude", &o.exclude, "columns or patterns to leave out, such as dates"},
       {"numbers", &o.numbers, "columns that hold numbers; others are looked at"},
@@ -75,16 +75,18 @@ Fields describe(TableDataModuleOptions& o) {
       {"missing_indicator", &o.missing_indicator, "add a feature: 1 if the number was missing"},
       {"standardize", &o.standardize, "subtract the mean of numbers, divide by their deviation"},
       {"target_type", &o.target_type, "class, value, or auto (texts, whole numbers are classes)"},
-      {"batch_size", &o.batch_size, "rows of a batch on each device"},
-      {"val_split", &o.val_split, "share of the rows to validate on"},
-      {"test_split", &o.test_split, "share of the rows to test on"},
-      {"shuffle", &o.shuffle, "shuffle before splitting and in each epoch"},
-      {"stratify", &o.stratify, "split so that every class has its share of each set"},
-      {"seed", &o.seed, "seed of the split"},
-      {"dtype", &o.dtype, "type of features and values: float32 or float64"},
-      {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
-      {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
-      {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
+      shared_option("batch_size", &o.batch_size),
+      shared_option("val_split", &o.val_split),
+      shared_option("test_split", &o.test_split),
+      shared_option("shuffle", &o.shuffle),
+      shared_option("stratify", &o.stratify),
+      shared_option("seed", &o.seed),
+      {"dtype", &o.dtype, "type of features, values and weights: float32 or float64"},
+      {"stream", &o.stream, "read the file by blocks in each epoch, not all into memory"},
+      {"shuffle_rows", &o.shuffle_rows, "streamed rows shuffled at a time; 0: as many as 128 MiB"},
+      shared_option("drop_last", &o.drop_last),
+      shared_option("num_workers", &o.num_workers),
+      shared_option("pin_memory", &o.pin_memory),
   });
 }
 
@@ -99,7 +101,10 @@ TableDataModule::TableDataModule(TableDataModuleOptions options)
   const std::pair<std::string*, const char*> files[] = {
       {&o.x, "x"}, {&o.x_val, "x_val"}, {&o.x_test, "x_test"}};
   for (const auto& [path, name] : files) *path = expand_home(std::move(*path), name);
-  scalar_type_of(o.dtype);
+  if (o.dtype != "float32" && o.dtype != "float64") {
+    throw ConfigError::unknown_name("dtype", o.dtype, {"float32", "float64"});
+  }
+  check_stream(o);
 }
 
 void TableDataModule::setup(Stage stage) {
@@ -109,103 +114,23 @@ void TableDataModule::setup(Stage stage) {
                                 "name the CSV file of the training rows");
   }
   load();
-  if (stage == Stage::fit) note_other_settings();
+  if (stage == Stage::fit) {
+    check_validation();
+    note_other_settings();
+  }
   const bool has_own = (stage == Stage::validate && !options_.x_val.empty()) ||
                        (stage == Stage::test && !options_.x_test.empty());
-  if (!options_.x.empty() && !has_own) require_no_empty_set(rows_, row_split(), stage);
+  if (!options_.x.empty() && !has_own) {
+    if (streamed_) {
+      require_no_empty_set(*streamed_, row_split(), stage);
+    } else {
+      require_no_empty_set(rows_, row_split(), stage);
+    }
+  }
   if ((stage != Stage::validate && stage != Stage::test) || has_own) return;
   if (std::exchange(split_is_noted_, true)) return;
   auto text = note_on_split(trained_split_, row_split(), stage);
   if (!text.empty()) note(std::move(text));
-}
-
-void TableDataModule::load() {
-  if (loaded_) return;
-  fitted_ = taken_;
-  auto predict = std::move(sets_.predict);
-  sets_ = {};
-  sets_.predict = std::move(predict);
-  if (!options_.x.empty()) load_rows();
-  if (!options_.x_val.empty()) sets_.val = whole_file(options_.x_val);
-  if (!options_.x_test.empty()) sets_.test = whole_file(options_.x_test);
-  loaded_ = true;
-}
-
-/// Reads x and divides its rows. Only the training rows are looked at before all rows are made to
-/// features.
-void TableDataModule::load_rows() {
-  const auto table = tables::TextTable::read(options_.x);
-  rows_ = table.rows();
-  if (settings_.target.empty() && !fitted_) {
-    throw ConfigError::conflict("target is empty",
-                                fmt::format("name the column of {} to predict; its columns are {}",
-                                            table.file(), readers::listed(table.columns())));
-  }
-  auto settings = settings_;
-  if (fitted_) settings.target = fitted_->target;
-  std::vector<int64_t> labels;
-  if (options_.stratify) labels = tables::stratification_labels(table, settings);
-  auto split = split_rows(rows_, row_split(), labels);
-  if (!fitted_) {
-    require_no_empty_set(rows_, row_split(), Stage::fit);
-    std::vector<std::string> notes;
-    fitted_ = tables::fit_table(table, split.train, settings, notes);
-    for (auto& text : notes) note(std::move(text));
-  }
-  const auto whole = dataset(table);
-  const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
-    if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));
-  };
-  take(sets_.train, std::move(split.train));
-  take(sets_.val, std::move(split.val));
-  take(sets_.test, std::move(split.test));
-}
-
-void TableDataModule::load_for_prediction() {
-  if (sets_.predict) return;
-  const auto& o = options_;
-  const auto& path = !o.x.empty() ? o.x : !o.x_test.empty() ? o.x_test : o.x_val;
-  if (!fitted_) fitted_ = taken_;
-  if (!fitted_ && !o.x.empty() && !o.target.empty()) load();
-  require_fitted(path);
-  const auto table = tables::TextTable::read(path);
-  sets_.predict = std::make_shared<TensorDataset>(NamedTensors{{"input", features(table)}});
-  const auto& key = o.key.empty() ? fitted_->key : o.key;
-  if (key.empty()) return;
-  if (o.key.empty() && !table.has(key)) {
-    note(
-        fmt::format("{} doesn't have the column {}, which was the key of the training data, so "
-                    "predictions have none. Set key to name another column.",
-                    table.file(), readers::in_quotes(key)));
-    return;
-  }
-  keys_ = {key, tables::keys_of(table, key)};
-}
-
-void TableDataModule::require_fitted(const std::string& file) const {
-  if (fitted_) return;
-  throw ConfigError::conflict(
-      fmt::format("nothing says how the columns of {} become features", file),
-      "give the checkpoint of a model that was trained with TableDataModule, or the settings of "
-      "its training: x and target");
-}
-
-std::shared_ptr<const Dataset> TableDataModule::whole_file(const std::string& path) const {
-  require_fitted(path);
-  return dataset(tables::TextTable::read(path));
-}
-
-std::shared_ptr<const Dataset> TableDataModule::dataset(const tables::TextTable& table) const {
-  auto targets = tables::targets_of(*fitted_, table);
-  const auto type = fitted_->has_values ? scalar_type_of(options_.dtype) : at::kLong;
-  return std::make_shared<TensorDataset>(features(table), copied(targets, {table.rows()}, type));
-}
-
-torch::Tensor TableDataModule::features(const tables::TextTable& table) const {
-  const auto type = scalar_type_of(options_.dtype);
-  auto numbers =
-      tables::features_of(*fitted_, table, unknown(), type == at::kFloat ? FLT_MAX : DBL_MAX);
-  return copied(numbers, {table.rows(), fitted_->width()}, type);
 }
 
 tables::UnknownRule TableDataModule::unknown() const {
@@ -219,7 +144,8 @@ RowSplit TableDataModule::row_split() const {
           .test_split = o.x_test.empty() ? o.test_split : 0.0,
           .shuffle = o.shuffle,
           .stratify = o.stratify,
-          .seed = o.seed};
+          .seed = o.seed,
+          .draws_rows = o.stream && o.shuffle};
 }
 
 StateDict TableDataModule::fitted_state() {
@@ -252,6 +178,8 @@ void TableDataModule::load_fitted_state(const StateDict& state) {
   fitted_ = {};
   sets_ = {};
   keys_ = {};
+  streamed_ = {};
+  sums_ = {};
 }
 
 std::vector<std::string> TableDataModule::fitted_settings() const {

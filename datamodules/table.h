@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,10 +9,12 @@
 
 #include <levin/datamodules/row_split.h>
 #include <levin/datamodules/split_datamodule.h>
+#include <levin/datamodules/table_stream.h>
 #include <levin/datamodules/tables/fitted_table.h>
 #include <levin/datamodules/tables/settings.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/row_keys.h>
+#include <levin/framework/data/training_sums.h>
 
 namespace levin {
 
@@ -29,7 +32,10 @@ struct TableDataModuleOptions {
   /// A column that tells rows apart and is no feature; `levin predict` writes it beside the
   /// predictions.
   std::string key{};
-  /// The columns to learn from; empty: all but target and key.
+  /// A column of the weights of the rows of x, numbers of 0 or more, which is no feature. Batches
+  /// of these rows have them as "weight". Empty: the rows have no weights.
+  std::string weights{};
+  /// The columns to learn from; empty: all but target, key and weights.
   std::vector<std::string> features{};
   /// Columns to leave out, such as dates and free texts.
   std::vector<std::string> exclude{};
@@ -72,11 +78,16 @@ struct TableDataModuleOptions {
   bool stratify = false;
   /// The seed of the split, which is the same on every machine.
   int64_t seed = 42;
-  /// The type of features and values: "float32" or "float64".
+  /// The type of features, values and weights: "float32" or "float64".
   std::string dtype = "float32";
+  /// Reads the file again in each epoch, by blocks, instead of keeping its rows in memory.
+  bool stream = false;
+  /// The number of rows of a stream that are mixed at a time; 0: as many as 128 MiB hold.
+  int64_t shuffle_rows = 0;
   /// Leaves out a last training batch that isn't full.
   bool drop_last = false;
-  /// Threads that prepare batches ahead.
+  /// Threads that prepare batches ahead. As many threads again, at least one, read the text of a
+  /// stream.
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
@@ -104,7 +115,14 @@ Fields describe(TableDataModuleOptions& options);
 ///
 /// Prediction goes over all rows of x, or x_test if there is no x, in their order; the target may
 /// be missing.
-class TableDataModule : public SplitDataModule, public HasRowKeys {
+///
+/// With `stream`, files may be larger than memory. The features are the same as in memory, bit for
+/// bit, and so are the checkpoints. The file is read once to find its rows, once to fit the columns
+/// (seldom twice or more, see tables::TableFitter), and in each epoch, in the order and the windows
+/// of ShardSampler. If the rows are shuffled, each is drawn for validation or testing by the seed
+/// and its number, so that the sets have nearly their shares; else they are those of a table in
+/// memory.
+class TableDataModule : public SplitDataModule, public HasRowKeys, public HasTrainingSums {
  public:
   using Options = TableDataModuleOptions;
   /// Throws ConfigError if no file is named, and for words that no option has.
@@ -113,7 +131,9 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   /// Reads and splits the files when it is called first; for predict it reads the rows to predict
   /// for. Throws DataError, with file, line and column, for cells that can't be used (see
   /// tables/fit_table.h and tables/apply_table.h) and if a set that the stage needs has no rows;
-  /// ConfigError for settings that contradict each other, the file or the checkpoint.
+  /// ConfigError for settings that contradict each other, the file or the checkpoint. For a fit,
+  /// the validation rows of a stream are read once, to be checked; unknown values and the like in
+  /// other sets are refused when their block is read.
   void setup(Stage stage) override;
   /// The FittedTable as "table", the settings about columns that led to it as "settings", and which
   /// rows were trained on as "split".
@@ -123,6 +143,8 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   /// The settings about columns; if they are others in a fit that goes on, a note says so.
   std::vector<std::string> fitted_settings() const override;
   std::vector<std::string> class_names() override;
+  std::optional<double> mean_weight() override;
+  std::vector<double> class_sums() override;
   RowKeys prediction_keys() override { return keys_; }
 
   /// What was found in the training rows, or taken over; reads the files if that is needed.
@@ -133,12 +155,24 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   /// The number of classes; 0 if the targets are values.
   int64_t num_classes() override;
 
+ protected:
+  /// Blocks of a stream are read ahead in the order of a ShardSampler.
+  void adapt_loader(const Dataset& set, bool is_train, DataLoaderOptions& loader) const override;
+
  private:
   void load();
   void load_for_prediction();
   void load_rows();
-  std::shared_ptr<const Dataset> whole_file(const std::string& path) const;
-  std::shared_ptr<const Dataset> dataset(const tables::TextTable& table) const;
+  void load_stream();
+  void take_keys(const tables::TextTable& header, const std::string& path);
+  void require_target(const tables::TextTable& header) const;
+  TableFilePointer open(const std::string& path);
+  std::shared_ptr<const Dataset> stream(const tables::TableRows& rows, bool has_target,
+                                        bool has_weights) const;
+  const TableSums& sums();
+  void check_validation();
+  std::shared_ptr<const Dataset> whole_file(const std::string& path);
+  std::shared_ptr<const Dataset> dataset(const tables::TextTable& table, bool has_weights) const;
   torch::Tensor features(const tables::TextTable& table) const;
   RowSplit row_split() const;
   tables::UnknownRule unknown() const;
@@ -152,11 +186,15 @@ class TableDataModule : public SplitDataModule, public HasRowKeys {
   std::optional<tables::FittedTable> taken_;   // by load_fitted_state
   std::optional<tables::FittedTable> fitted_;  // of the rows that were loaded
   RowKeys keys_;
-  Value trained_settings_;  // column_settings of the training; null: unknown
-  Value trained_split_;     // row_split of the training data; null: unknown
-  int64_t rows_ = 0;        // of x
+  std::map<std::string, TableFilePointer> files_;  // of streams, by their paths
+  std::optional<TableSets> streamed_;              // the rows of x, if it is a stream
+  std::optional<TableSums> sums_;                  // once they were asked for
+  Value trained_settings_;                         // column_settings of the training; null: unknown
+  Value trained_split_;                            // row_split of the training data; null: unknown
+  int64_t rows_ = 0;                               // of x
   bool split_is_noted_ = false;
   bool settings_are_noted_ = false;
+  bool is_validation_checked_ = false;
   bool loaded_ = false;
 };
 

@@ -180,32 +180,44 @@ void Classifier::prepare(const TrainingSet& train) {
 
 void Classifier::prepare_like(const Value& settings) { num_classes_.take(settings); }
 
+/// The weights of the training rows of each class, [num_classes] float64; undefined if nobody knows
+/// them.
+torch::Tensor Classifier::class_sums(const TrainingSet& train) const {
+  const auto target = train.values("target");
+  if (!target.defined()) {
+    auto known = train.class_sums();
+    if (known.empty()) return {};
+    known.resize(static_cast<size_t>(num_classes()), 0.0);
+    return at::tensor(known, at::kDouble);
+  }
+  const auto labels = as_labels(target);
+  check_range(labels, num_classes(), [](int64_t i) { return i; });
+  auto weights = row_weights(train);
+  if (weights.defined()) weights = weights.to(at::kDouble);
+  return at::bincount(labels, weights, num_classes()).to(at::kDouble);
+}
+
 /// Finds the weights of the classes if they are to be balanced, and the mean weight of the rows
 /// together with those of their classes.
 void Classifier::prepare_class_weights(const TrainingSet& train) {
   const bool is_balanced = class_weight_.is_name();
   if (!is_balanced && !class_weights_.defined()) return;
-  const auto target = train.values("target");
-  if (!target.defined()) {
+  const auto sums = class_sums(train);
+  if (!sums.defined()) {
     if (!is_balanced) return;
     throw ConfigError::conflict(
         "class_weight = balanced for training data that aren't in memory",
         "the rows of each class would have to be counted first; give the classes' weights as a "
         "list");
   }
-  const auto labels = as_labels(target);
-  check_range(labels, num_classes(), [](int64_t i) { return i; });
-  auto weights = row_weights(train);
-  if (weights.defined()) weights = weights.to(at::kDouble);
-  const auto sums = at::bincount(labels, weights, num_classes()).to(at::kDouble);
   const auto total = sums.sum();
   if (is_balanced) {
     const auto has_rows = sums.gt(0);
     class_weights_ = at::where(has_rows, total / (sums * has_rows.sum()), 1.0);
   }
   class_weights_there_.reset();
-  const double mean = (sums * class_weights_).sum().item<double>() /
-                      static_cast<double>(std::max<int64_t>(labels.numel(), 1));
+  const int64_t rows = std::max<int64_t>(train.rows().value_or(0), 1);
+  const double mean = (sums * class_weights_).sum().item<double>() / static_cast<double>(rows);
   if (mean > 0.0) return set_mean_weight(mean);
   throw DataError(
       "class_weight gives all training rows the weight 0, so there is nothing to train on; raise "

@@ -133,6 +133,7 @@ class Classifier : public SupervisedModel {
 
  private:
   torch::Tensor labels(const Batch& batch) const;
+  torch::Tensor class_sums(const TrainingSet& train) const;
   void prepare_class_weights(const TrainingSet& train);
   /// The weight of each row together with that of its class, [rows].
   torch::Tensor weights_of(const Batch& batch, const torch::Tensor& targets);

@@ -197,10 +197,12 @@ torch::Tensor SupervisedModel::row_weights(const TrainingSet& train) {
 
 void SupervisedModel::prepare(const TrainingSet& train) {
   mean_weight_ = 1.0;
-  const auto weights = row_weights(train);
-  if (!weights.defined()) return;
-  check_weights(weights, [](int64_t i) { return i; });
-  mean_weight_ = weights.to(at::kDouble).mean().item<double>();
+  if (const auto weights = row_weights(train); weights.defined()) {
+    check_weights(weights, [](int64_t i) { return i; });
+    mean_weight_ = weights.to(at::kDouble).mean().item<double>();
+  } else {
+    mean_weight_ = train.mean_weight().value_or(1.0);
+  }
   if (mean_weight_ > 0.0) return;
   throw DataError(
       "the weights of all training rows are 0, so there is nothing to train on; give at least one "

@@ -64,7 +64,8 @@ struct SupervisedModelOptions {
 /// the sum of all weights: a row of weight 2 counts as two rows. Dividing by the batch's own sum of
 /// weights instead would give the rows of a batch with small weights too much say. The same holds
 /// over ranks and accumulated batches, which are averaged by their rows. m is found by `prepare`
-/// for data in memory; other weights are taken as they are (m = 1). Metrics of validation and test
+/// for data in memory, and for streams whose data module knows it (HasTrainingSums); other
+/// weights are taken as they are (m = 1). Metrics of validation and test
 /// don't use weights, as scikit-learn's `score` doesn't unless it is given some.
 class SupervisedModel : public Module {
  public:

@@ -19,56 +19,50 @@ namespace {
 
 using readers::in_quotes;
 
-/// Writes the features that one column becomes into a matrix of zeros.
-class ColumnWriter {
+/// Writes the features that one cell becomes.
+class CellWriter {
  public:
-  ColumnWriter(const FittedTable& fitted, const FittedColumn& column, const TextTable& table,
-               UnknownRule unknown, double largest)
-      : fitted_(fitted),
-        column_(column),
-        table_(table),
-        unknown_(unknown),
-        largest_(largest),
-        place_(table.column(column.name, "a feature of the training data")) {}
+  CellWriter(const FittedColumn& column, const FeatureRules& rules, const TextTable& table,
+             int64_t row, size_t place)
+      : column_(column), rules_(rules), table_(table), row_(row), place_(place) {}
 
-  /// `out` is the first feature of the column.
-  void write(int64_t row, double* out) const {
-    const auto cell = table_.cell(row, place_);
-    const bool is_missing = fitted_.is_missing(cell);
-    if (column_.kind == FittedColumn::Kind::number) return write_number(row, cell, is_missing, out);
-    if (column_.kind == FittedColumn::Kind::one_hot) return write_text(row, cell, is_missing, out);
-    const auto text = is_missing ? filling_text(row) : cell;
+  /// `out` is the first feature of the column, in a row of zeros.
+  void write(bool is_missing, double* out) const {
+    const auto cell = table_.cell(row_, place_);
+    if (column_.kind == FittedColumn::Kind::number) return write_number(cell, is_missing, out);
+    if (column_.kind == FittedColumn::Kind::one_hot) return write_text(cell, is_missing, out);
+    const auto text = is_missing ? filling_text() : cell;
     out[hashed_place(text, column_.hash_columns)] = 1.0;
   }
 
  private:
-  void write_number(int64_t row, std::string_view cell, bool is_missing, double* out) const {
+  void write_number(std::string_view cell, bool is_missing, double* out) const {
     double number = 0.0;
     if (is_missing) {
       if (!column_.fill) {
-        throw missing_cell(table_, row, place_, "mean, median, most_frequent or a number");
+        throw missing_cell(found(), "mean, median, most_frequent or a number");
       }
       number = *column_.fill;
     } else if (!finite_number(cell, number)) {
-      throw no_number(table_, row, place_, true);
+      throw no_number(found(), true);
     }
     out[0] = (number - column_.mean) / column_.scale;
     if (column_.has_indicator) out[1] = is_missing ? 1.0 : 0.0;
-    if (std::abs(out[0]) <= largest_) return;
-    throw DataError::bad_value("the cell", in_quotes(cell), table_.place(row, place_),
+    if (std::abs(out[0]) <= rules_.largest) return;
+    throw DataError::bad_value("the cell", in_quotes(cell), found().place,
                                fmt::format("the feature it becomes is {}, but can be at most {} in "
                                            "size. Correct the cell, or set dtype = float64.",
-                                           out[0], largest_));
+                                           out[0], rules_.largest));
   }
 
   /// What stands for a missing text in a hashed column.
-  std::string_view filling_text(int64_t row) const {
+  std::string_view filling_text() const {
     if (column_.fill_text) return *column_.fill_text;
     if (column_.missing_is_value) return {};
-    throw missing_cell(table_, row, place_, "most_frequent or category");
+    throw missing_cell(found(), "most_frequent or category");
   }
 
-  void write_text(int64_t row, std::string_view cell, bool is_missing, double* out) const {
+  void write_text(std::string_view cell, bool is_missing, double* out) const {
     const auto& values = column_.values;
     if (is_missing && column_.missing_is_value) {
       out[std::ssize(values)] = 1.0;
@@ -76,33 +70,35 @@ class ColumnWriter {
     }
     if (is_missing && column_.fill_text) {
       cell = *column_.fill_text;
-    } else if (is_missing && (column_.missing_is_refused || unknown_ == UnknownRule::refuse)) {
-      throw missing_cell(table_, row, place_, "most_frequent or category");
+    } else if (is_missing &&
+               (column_.missing_is_refused || rules_.unknown == UnknownRule::refuse)) {
+      throw missing_cell(found(), "most_frequent or category");
     }
-    const auto found = std::lower_bound(values.begin(), values.end(), cell);
-    if (found != values.end() && *found == cell) {
-      out[found - values.begin()] = 1.0;
-    } else if (unknown_ == UnknownRule::refuse) {
-      fail_unknown(row, cell);
-    } else if (unknown_ == UnknownRule::column) {
+    const auto known = std::lower_bound(values.begin(), values.end(), cell);
+    if (known != values.end() && *known == cell) {
+      out[known - values.begin()] = 1.0;
+    } else if (rules_.unknown == UnknownRule::refuse) {
+      fail_unknown(cell);
+    } else if (rules_.unknown == UnknownRule::column) {
       out[column_.width() - 1] = 1.0;
     }
   }
 
-  [[noreturn]] void fail_unknown(int64_t row, std::string_view cell) const {
+  [[noreturn]] void fail_unknown(std::string_view cell) const {
     throw DataError(fmt::format(
         "{}: no training row has the value {}; the column's values there are {}. Correct the cell; "
         "or set unknown = ignore, which makes all features of the column 0, or train with unknown "
         "= column, which gives such values a feature of their own, or without the column if it is "
         "a key, a date or a free text: exclude = [\"{}\"].",
-        table_.place(row, place_), in_quotes(cell), readers::listed(column_.values), column_.name));
+        found().place, in_quotes(cell), readers::listed(column_.values), column_.name));
   }
 
-  const FittedTable& fitted_;
+  FoundCell found() const { return table_.found(row_, place_); }
+
   const FittedColumn& column_;
+  const FeatureRules& rules_;
   const TextTable& table_;
-  UnknownRule unknown_;
-  double largest_;
+  int64_t row_;
   size_t place_;
 };
 
@@ -130,53 +126,71 @@ int64_t class_of(std::string_view cell,
 
 }  // namespace
 
-std::vector<double> features_of(const FittedTable& fitted, const TextTable& table,
-                                UnknownRule unknown, double largest) {
-  const auto width = static_cast<size_t>(fitted.width());
-  std::vector<ColumnWriter> writers;
+FeatureWriter::FeatureWriter(const FittedTable& fitted, const TextTable& header, FeatureRules rules)
+    : fitted_(fitted), rules_(rules), width_(fitted.width()) {
   for (const auto& column : fitted.columns) {
     const bool is_one_hot = column.kind == FittedColumn::Kind::one_hot;
-    if (unknown == UnknownRule::column && is_one_hot && !column.has_unknown) {
+    if (rules.unknown == UnknownRule::column && is_one_hot && !column.has_unknown) {
       throw ConfigError::conflict(
           fmt::format("unknown = column, but in training unknown values of the column {} were "
                       "given no feature",
                       in_quotes(column.name)),
           "set unknown = ignore or refuse, or train again with unknown = column");
     }
-    writers.emplace_back(fitted, column, table, unknown, largest);
+    places_.push_back(header.column(column.name, "a feature of the training data"));
   }
-  std::vector<double> features(static_cast<size_t>(table.rows()) * width, 0.0);
+}
+
+void FeatureWriter::write(const TextTable& table, int64_t row, double* out) const {
+  std::fill_n(out, width_, 0.0);
+  for (size_t i = 0; i < places_.size(); ++i) {
+    const auto& column = fitted_.columns[i];
+    const bool is_missing = fitted_.is_missing(table.cell(row, places_[i]));
+    CellWriter(column, rules_, table, row, places_[i]).write(is_missing, out);
+    out += column.width();
+  }
+}
+
+std::vector<double> features_of(const FittedTable& fitted, const TextTable& table,
+                                UnknownRule unknown, double largest) {
+  const FeatureWriter writer(fitted, table, {.unknown = unknown, .largest = largest});
+  const auto width = static_cast<size_t>(writer.width());
+  std::vector<double> features(static_cast<size_t>(table.rows()) * width);
   for (int64_t row = 0; row < table.rows(); ++row) {
-    double* out = features.data() + static_cast<size_t>(row) * width;
-    for (size_t i = 0; i < writers.size(); ++i) {
-      writers[i].write(row, out);
-      out += fitted.columns[i].width();
-    }
+    writer.write(table, row, features.data() + static_cast<size_t>(row) * width);
   }
   return features;
 }
 
-std::vector<double> targets_of(const FittedTable& fitted, const TextTable& table) {
-  const size_t column = table.column(fitted.target, "target");
-  std::unordered_map<std::string_view, int64_t> numbers_of_names;
+TargetReader::TargetReader(const FittedTable& fitted, const TextTable& header, double largest)
+    : fitted_(fitted), largest_(largest), column_(header.column(fitted.target, "target")) {
   for (const auto& name : fitted.class_names) {
-    numbers_of_names.emplace(name, std::ssize(numbers_of_names));
+    numbers_of_names_.emplace(name, std::ssize(numbers_of_names_));
   }
+}
+
+double TargetReader::target(const TextTable& table, int64_t row) const {
+  const auto cell = table.cell(row, column_);
+  if (fitted_.is_missing(cell)) throw missing_target(table.found(row, column_));
+  if (!fitted_.has_values) {
+    const int64_t number = class_of(cell, numbers_of_names_);
+    if (number < 0) fail_class(fitted_, table, row, column_);
+    return static_cast<double>(number);
+  }
+  double value = 0.0;
+  if (!finite_number(cell, value)) throw no_value(table.found(row, column_));
+  if (std::abs(value) <= largest_) return value;
+  throw DataError::bad_value(
+      "the target", in_quotes(cell), table.place(row, column_),
+      fmt::format("it can be at most {} in size. Correct the cell, or set dtype = float64.",
+                  largest_));
+}
+
+std::vector<double> targets_of(const FittedTable& fitted, const TextTable& table, double largest) {
+  const TargetReader reader(fitted, table, largest);
   std::vector<double> targets;
   targets.reserve(static_cast<size_t>(table.rows()));
-  for (int64_t row = 0; row < table.rows(); ++row) {
-    const auto cell = table.cell(row, column);
-    if (fitted.is_missing(cell)) throw missing_target(table, row, column);
-    if (!fitted.has_values) {
-      const int64_t number = class_of(cell, numbers_of_names);
-      if (number < 0) fail_class(fitted, table, row, column);
-      targets.push_back(static_cast<double>(number));
-    } else if (!finite_number(cell, targets.emplace_back())) {
-      throw DataError::bad_value("the target", in_quotes(cell), table.place(row, column),
-                                 "it must be a finite number. Correct the cell, or train with "
-                                 "target_type = class if the targets are names of classes.");
-    }
-  }
+  for (int64_t row = 0; row < table.rows(); ++row) targets.push_back(reader.target(table, row));
   return targets;
 }
 
@@ -186,6 +200,16 @@ std::vector<std::string> keys_of(const TextTable& table, const std::string& name
   keys.reserve(static_cast<size_t>(table.rows()));
   for (int64_t row = 0; row < table.rows(); ++row) keys.emplace_back(table.cell(row, column));
   return keys;
+}
+
+double weight_of(const TextTable& table, int64_t row, size_t column, double largest) {
+  double weight = 0.0;
+  const auto cell = table.cell(row, column);
+  if (finite_number(cell, weight) && weight >= 0.0 && weight <= largest) return weight;
+  throw DataError::bad_value(
+      "the weight", in_quotes(cell), table.place(row, column),
+      "it must be a finite number, 0 or more. Correct the cell, or leave out "
+      "the row.");
 }
 
 }  // namespace levin::tables

@@ -10,18 +10,20 @@
 /// line and column, and says what to do.
 namespace levin::tables {
 
-class TextTable;
+struct FoundCell;
 
 /// Stores the number in a cell. Returns false if the cell holds anything but a finite number.
 bool finite_number(std::string_view cell, double& value);
 
 /// The cell of a column of numbers is a text. `is_told` says whether the settings or the training
 /// data have made the column one of numbers, instead of most of its cells.
-DataError no_number(const TextTable& table, int64_t row, size_t column, bool is_told);
+DataError no_number(const FoundCell& cell, bool is_told);
 /// The cell is missing, and nothing stands for it. `rules` are the settings of `missing` that would
 /// help, such as "most_frequent or category".
-DataError missing_cell(const TextTable& table, int64_t row, size_t column, std::string_view rules);
+DataError missing_cell(const FoundCell& cell, std::string_view rules);
+/// The cell of a target that is a value holds something else.
+DataError no_value(const FoundCell& cell);
 /// The cell of the target is missing.
-DataError missing_target(const TextTable& table, int64_t row, size_t column);
+DataError missing_target(const FoundCell& cell);
 
 }  // namespace levin::tables

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
-#include <numeric>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -16,40 +14,30 @@
 namespace levin::tables {
 namespace {
 
-using TargetCounts = std::map<std::string_view, int64_t>;
-
-/// What the targets of the training rows are.
-struct TargetCells {
-  TargetCounts counts;  // of each text
-  int64_t numbers = 0;  // how many of the texts are numbers
-  bool are_whole = true;
-  int64_t first_text = 0;  // a row whose target is no number, if there is one
-
-  bool are_numbers() const { return numbers == std::ssize(counts); }
-};
-
-TargetCells read_targets(const TextTable& table, std::span<const int64_t> rows, size_t column,
-                         const FittedTable& fitted) {
-  TargetCells cells;
-  for (const int64_t row : rows) {
-    const auto cell = table.cell(row, column);
-    if (fitted.is_missing(cell)) throw missing_target(table, row, column);
-    if (++cells.counts[cell] > 1) continue;
-    double number = 0.0;
-    if (finite_number(cell, number)) {
-      ++cells.numbers;
-      cells.are_whole = cells.are_whole && readers::is_whole(number);
-    } else {
-      cells.first_text = row;
-    }
+void add_target(const TextTable& table, int64_t row, size_t column, const FittedTable& missing,
+                TargetCells& cells) {
+  const auto cell = table.cell(row, column);
+  if (missing.is_missing(cell)) throw missing_target(table.found(row, column));
+  const auto known = cells.counts.find(cell);
+  if (known != cells.counts.end()) {
+    ++known->second;
+    return;
   }
-  return cells;
+  cells.counts.emplace(cell, 1);
+  ++cells.distinct;
+  double number = 0.0;
+  if (finite_number(cell, number)) {
+    ++cells.numbers;
+    cells.are_whole = cells.are_whole && readers::is_whole(number);
+  } else if (!cells.first_text) {
+    cells.first_text = table.found(row, column);
+  }
 }
 
 /// The names of classes that are whole numbers, in their order.
-std::vector<std::string> number_names(const TargetCounts& texts) {
+std::vector<std::string> number_names(const TargetCells& cells) {
   std::vector<double> numbers;
-  for (const auto& [text, count] : texts) finite_number(text, numbers.emplace_back());
+  for (const auto& [text, count] : cells.counts) finite_number(text, numbers.emplace_back());
   std::sort(numbers.begin(), numbers.end());
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
   std::vector<std::string> names;
@@ -61,34 +49,56 @@ std::vector<std::string> number_names(const TargetCounts& texts) {
 
 }  // namespace
 
-void fit_target(const TextTable& table, std::span<const int64_t> rows, readers::TargetType type,
-                FittedTable& fitted) {
-  const size_t column = table.column(fitted.target, "target");
-  const auto cells = read_targets(table, rows, column, fitted);
-  const bool is_open = type == readers::TargetType::automatic;
-  if (is_open && !cells.are_numbers() && cells.numbers * 2 >= std::ssize(cells.counts)) {
-    throw DataError::bad_value("the target",
-                               readers::in_quotes(table.cell(cells.first_text, column)),
-                               table.place(cells.first_text, column),
+TargetFitter::TargetFitter(const TextTable& header, const TableSettings& settings, size_t most_kept)
+    : file_(header.file()),
+      column_(header.column(settings.target, "target")),
+      type_(settings.target_type),
+      most_kept_(most_kept),
+      missing_{.missing_values = settings.missing_values, .target = settings.target} {}
+
+void TargetFitter::add(const TextTable& table, int64_t row) {
+  if (type_ != readers::TargetType::values) {
+    add_target(table, row, column_, missing_, cells_);
+    if (cells_.counts.size() <= most_kept_) return;
+    are_many_ = true;
+    cells_.counts.clear();  // what was found in them stays
+    return;
+  }
+  const auto cell = table.cell(row, column_);
+  double value = 0.0;
+  if (missing_.is_missing(cell)) throw missing_target(table.found(row, column_));
+  if (!finite_number(cell, value)) throw no_value(table.found(row, column_));
+}
+
+void TargetFitter::finish(FittedTable& fitted) const {
+  const bool is_open = type_ == readers::TargetType::automatic;
+  if (is_open && !cells_.are_numbers() && cells_.numbers * 2 >= cells_.distinct) {
+    throw DataError::bad_value("the target", readers::in_quotes(cells_.first_text->text),
+                               cells_.first_text->place,
                                "most targets are numbers, so it must be one, too. Correct the "
                                "cell, or set target_type = class if targets are names of classes.");
   }
-  fitted.has_values =
-      type == readers::TargetType::values || (is_open && cells.are_numbers() && !cells.are_whole);
+  fitted.has_values = type_ == readers::TargetType::values ||
+                      (is_open && cells_.are_numbers() && !cells_.are_whole);
   if (fitted.has_values) return;  // targets_of checks that all are numbers
-  if (cells.are_numbers() && cells.are_whole) {
-    fitted.class_names = number_names(cells.counts);
+  if (are_many_) {
+    throw DataError(fmt::format(
+        "{}, column {} ({}): the training rows have more than {} different targets, which is too "
+        "many for classes; set target_type = value if they are numbers to predict",
+        file_, column_ + 1, missing_.target, most_kept_));
+  }
+  if (cells_.are_numbers() && cells_.are_whole) {
+    fitted.class_names = number_names(cells_);
     return;
   }
-  for (const auto& [text, count] : cells.counts) fitted.class_names.emplace_back(text);
+  for (const auto& [text, count] : cells_.counts) fitted.class_names.push_back(text);
 }
 
 std::vector<int64_t> stratification_labels(const TextTable& table, const TableSettings& settings) {
   const size_t column = table.column(settings.target, "target");
   const FittedTable missing{.missing_values = settings.missing_values};
-  std::vector<int64_t> rows(static_cast<size_t>(table.rows()));
-  std::iota(rows.begin(), rows.end(), int64_t{0});
-  auto cells = read_targets(table, rows, column, missing);
+  TargetCells cells;
+  for (int64_t row = 0; row < table.rows(); ++row) add_target(table, row, column, missing, cells);
   using readers::TargetType;
   const auto type = settings.target_type;
   const bool has_fractions = cells.are_numbers() && !cells.are_whole;
@@ -108,7 +118,9 @@ std::vector<int64_t> stratification_labels(const TextTable& table, const TableSe
     }
   }
   std::vector<int64_t> labels;
-  for (const int64_t row : rows) labels.push_back(cells.counts.at(table.cell(row, column)));
+  for (int64_t row = 0; row < table.rows(); ++row) {
+    labels.push_back(cells.counts.find(table.cell(row, column))->second);
+  }
   return labels;
 }
 

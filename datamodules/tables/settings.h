@@ -35,6 +35,7 @@ enum class UnknownRule {
 struct TableSettings {
   std::string target{};
   std::string key{};
+  std::string weights{};
   std::vector<std::string> features{};
   std::vector<std::string> exclude{};
   std::vector<std::string> numbers{};

@@ -27,23 +27,33 @@ TextTable::TextTable(readers::Bytes bytes, std::string name)
   const readers::CsvFormat csv(text, file_, {.header = readers::CsvHeader::present},
                                readers::DType::float64);
   columns_ = csv.columns();
-  const auto is_part_of_text = [text](std::string_view cell) {
-    const std::less_equal<const char*> before;
-    return before(text.data(), cell.data()) &&
-           before(cell.data() + cell.size(), text.data() + text.size());
-  };
   int64_t line = csv.first_line();
   readers::TextRecord record;
   for (size_t at = csv.begin(); at < text.size(); at = record.next, line += record.lines) {
     csv.read_record(text, at, line, record);
-    if (csv.is_blank(record)) continue;
-    lines_.push_back(line);
-    csv.for_each_cell(record, line, [&](std::string_view cell, size_t) {
-      if (!is_part_of_text(cell)) cell = unescaped_.emplace_back(cell);
-      cells_.push_back(readers::trimmed(cell));
-    });
+    if (!csv.is_blank(record)) add_row(csv, record, line);
   }
   if (lines_.empty()) throw csv.no_rows();
+}
+
+void TextTable::add_row(const readers::CsvFormat& csv, const readers::TextRecord& record,
+                        int64_t line) {
+  const auto is_part_of_text = [text = record.text](std::string_view cell) {
+    const std::less_equal<const char*> before;
+    return before(text.data(), cell.data()) &&
+           before(cell.data() + cell.size(), text.data() + text.size());
+  };
+  lines_.push_back(line);
+  csv.for_each_cell(record, line, [&](std::string_view cell, size_t) {
+    if (!is_part_of_text(cell)) cell = unescaped_.emplace_back(cell);
+    cells_.push_back(readers::trimmed(cell));
+  });
+}
+
+void TextTable::clear() {
+  lines_.clear();
+  cells_.clear();
+  unescaped_.clear();
 }
 
 bool TextTable::has(std::string_view name) const {

@@ -84,4 +84,12 @@ int64_t TrainingSet::num_classes() const {
   return std::max<int64_t>(labels.to(at::kLong).max().item<int64_t>() + 1, 0);
 }
 
+std::optional<double> TrainingSet::mean_weight() const {
+  return sums_ != nullptr ? sums_->mean_weight() : std::nullopt;
+}
+
+std::vector<double> TrainingSet::class_sums() const {
+  return sums_ != nullptr ? sums_->class_sums() : std::vector<double>();
+}
+
 }  // namespace levin

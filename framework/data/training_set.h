@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
+#include <levin/framework/data/training_sums.h>
 
 namespace levin {
 
@@ -21,9 +22,10 @@ namespace levin {
 class TrainingSet {
  public:
   /// `loaders` must outlive this object. `num_classes` is what the data module says; 0 if it
-  /// doesn't know.
-  explicit TrainingSet(const DataLoaders& loaders, int64_t num_classes = 0)
-      : loaders_(loaders), num_classes_(num_classes) {}
+  /// doesn't know. `sums` is the data module, if it is one that knows more.
+  explicit TrainingSet(const DataLoaders& loaders, int64_t num_classes = 0,
+                       HasTrainingSums* sums = nullptr)
+      : loaders_(loaders), num_classes_(num_classes), sums_(sums) {}
 
   const DataLoaders& loaders() const { return loaders_; }
   /// The number of rows of all loaders; nothing if one is a stream of unknown length.
@@ -39,10 +41,16 @@ class TrainingSet {
   int64_t num_classes() const;
   /// The tensor called `name` of all rows [rows, ...] on the CPU; undefined if it isn't in memory.
   torch::Tensor values(std::string_view name) const;
+  /// What the data module says if the data aren't in memory: the mean weight of the rows, if they
+  /// have weights, and the sum of the weights (or the number) of the rows of each class. Empty if
+  /// it doesn't know. May take a pass over the data.
+  std::optional<double> mean_weight() const;
+  std::vector<double> class_sums() const;
 
  private:
   const DataLoaders& loaders_;
   int64_t num_classes_;
+  HasTrainingSums* sums_;
 };
 
 }  // namespace levin

@@ -14,11 +14,12 @@
 
 namespace levin {
 
-PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders)
-    : parts_(parts), loaders_(std::move(loaders)) {}
+PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders, Take take)
+    : parts_(parts), loaders_(std::move(loaders)), take_(std::move(take)) {}
 
 NamedTensors PredictLoop::run() {
   read_all();
+  if (take_) return {};
   NamedTensors result;  // made outside inference mode: ordinary tensors
   for (auto& [name, parts] : collected_) result.emplace_back(name, at::cat(parts.take()));
   return parts_.strategy.gather_rows(std::move(result), positions_);
@@ -57,7 +58,10 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
       positions_.push_back(rows_ + own + row * rank_share.world_size);
     }
     rows_ += reader.global_rows();
-    if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
+    if (batch.rows() == 0) {  // fewer rows are left than there are ranks
+      if (take_) hand_out({});
+      continue;
+    }
     transfer(parts_, batch);
     if (!std::exchange(is_placed, true)) keep_on_device(parts_, reader, batch, limit);
     step.begin(i, batch.loader_index());
@@ -70,11 +74,17 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
     ++parts_.run.progress().batch;
     parts_.hooks.call_batch(BatchHook::predict_batch_end, &Hooks::on_predict_batch_end, outputs,
                             batch, step);
-    collect(std::move(outputs));
+    check(outputs);
+    if (take_) {
+      hand_out(std::move(outputs));
+    } else {
+      collect(std::move(outputs));
+    }
   }
 }
 
-void PredictLoop::collect(NamedTensors outputs) {
+/// Throws ModuleError unless the outputs have the names of those of the first batch.
+void PredictLoop::check(const NamedTensors& outputs) {
   if (collected_.empty()) {
     for (const auto& [name, tensor] : outputs) collected_.emplace_back(name, HostCopies());
   }
@@ -98,8 +108,21 @@ void PredictLoop::collect(NamedTensors outputs) {
           "predict_step", fmt::format("returned '{}' as a sparse CSR tensor", outputs[i].first),
           "return to_dense() of it, because those of all batches are joined");
     }
+  }
+}
+
+void PredictLoop::collect(NamedTensors outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
     collected_[i].second.add(std::move(outputs[i].second));
   }
+}
+
+/// Gives the outputs of a batch of all ranks to `take_`. A collective.
+void PredictLoop::hand_out(NamedTensors outputs) {
+  for (auto& [name, tensor] : outputs) tensor = tensor.cpu();
+  const auto all = parts_.strategy.gather_rows(std::move(outputs), positions_);
+  positions_.clear();
+  if (parts_.run.is_global_zero()) take_(all);
 }
 
 }  // namespace levin

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,12 +21,16 @@ namespace levin {
 /// outputs of all batches, and doesn't wait for the host.
 class PredictLoop {
  public:
-  /// Takes `loaders`, which are read one after another; nothing is read yet.
-  PredictLoop(LoopParts parts, DataLoaders loaders);
+  /// Gets the outputs of some rows, on the CPU, which follow those of the call before.
+  using Take = std::function<void(const NamedTensors& outputs)>;
+
+  /// Takes `loaders`, which are read one after another; nothing is read yet. With `take`, outputs
+  /// aren't collected: it is called on rank 0 with those of all ranks, batch by batch.
+  PredictLoop(LoopParts parts, DataLoaders loaders, Take take = {});
 
   /// Predicts, and returns on every rank the outputs of all ranks: each tensor [rows, ...] on the
-  /// CPU, with its rows in the order of the data, loader by loader. Empty if there was no batch. A
-  /// loader gives at most `limit_predict_batches` batches.
+  /// CPU, with its rows in the order of the data, loader by loader. Empty if there was no batch, or
+  /// if `take` got them. A loader gives at most `limit_predict_batches` batches.
   ///
   /// The module is in evaluation mode meanwhile, no gradients are recorded, and logging throws
   /// ModuleError. A collective. Throws ModuleError if predict_step returns other names than for the
@@ -35,13 +40,16 @@ class PredictLoop {
  private:
   void read_all();
   void read_loader(size_t index, StepControl& step);
+  void check(const NamedTensors& outputs);
   void collect(NamedTensors outputs);
+  void hand_out(NamedTensors outputs);
 
   LoopParts parts_;
   DataLoaders loaders_;
+  Take take_;
   LoggedValues metrics_;  // stays empty: predict logs nothing
   std::vector<std::pair<std::string, HostCopies>> collected_;
-  std::vector<int64_t> positions_;  // of this rank's rows among all
+  std::vector<int64_t> positions_;  // of this rank's rows, which weren't handed out, among all
   int64_t rows_ = 0;                // over all ranks
 };
 

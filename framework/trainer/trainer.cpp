@@ -54,7 +54,8 @@ class Trainer::Implementation {
 
   History fit(Module& module, DataModule& data, const std::string& ckpt_path);
   MetricMap evaluate(Stage stage, Module& module, DataModule& data, const std::string& ckpt_path);
-  NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path);
+  NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path,
+                       PredictLoop::Take take = {});
   void save_checkpoint(const fs::path& path);
 
  private:
@@ -270,14 +271,15 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
 }
 
 NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
-                                              const std::string& ckpt_path) {
+                                              const std::string& ckpt_path,
+                                              PredictLoop::Take take) {
   return guarded(data, Stage::predict, [&] {
     if (const auto start = begin(module, data, Stage::predict, ckpt_path)) {
       load_weights(module, *start, *hooks_, run);
     }
     warn_if_untrained(run, module);
     strategy_->setup(module);
-    PredictLoop loop(parts(module, data), predict_loaders(data));
+    PredictLoop loop(parts(module, data), predict_loaders(data), std::move(take));
     return loop.run();
   });
 }
@@ -328,6 +330,12 @@ MetricMap Trainer::test(Module& module, DataModule& data, const std::string& ckp
 
 NamedTensors Trainer::predict(Module& module, DataModule& data, const std::string& ckpt_path) {
   return implementation_->predict(module, data, ckpt_path);
+}
+
+void Trainer::predict(Module& module, DataModule& data,
+                      const std::function<void(const NamedTensors&)>& take,
+                      const std::string& ckpt_path) {
+  implementation_->predict(module, data, ckpt_path, take);
 }
 
 void Trainer::save_checkpoint(const fs::path& path) { implementation_->save_checkpoint(path); }

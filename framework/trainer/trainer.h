@@ -103,6 +103,14 @@ class Trainer {
   /// data: each tensor [rows, ...] on the CPU, with its rows in the order of the data. `ckpt_path`
   /// means the same as in `validate`.
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path = {});
+  /// The same for any number of rows in little memory: predictions aren't kept, but given to `take`
+  /// batch by batch, in the order of the data. With several ranks, it is called on rank 0 alone.
+  /// Lightning: `return_predictions=False` with a BasePredictionWriter.
+  ///
+  ///     trainer.predict(model, data, [&](const levin::NamedTensors& rows) { write(rows); });
+  void predict(Module& module, DataModule& data,
+               const std::function<void(const NamedTensors&)>& take,
+               const std::string& ckpt_path = {});
 
   /// Writes a checkpoint of the state in which the last `fit` ended. The module and the data module
   /// of that fit must still exist, and every rank has to call this. Throws ConfigError if the last

@@ -99,6 +99,11 @@ TEST_F(ExampleConfigsOfTables, churn_does_better_than_guessing_and_predicts_by_n
   EXPECT_EQ(header, "customer,class,class_name,probability_no,probability_yes");
   EXPECT_EQ(leaves.substr(0, 9), "N1,1,yes,");
   EXPECT_EQ(stays.substr(0, 15), "\"N2, Ltd\",0,no,");
+  const Outcome streamed =
+      run({"predict", "--ckpt-path", "best", "--data", "TableDataModule", "--data.x=new.csv",
+           "--data.stream=true", "--output", "streamed.csv"});
+  ASSERT_EQ(streamed.status, 0) << streamed.err;
+  EXPECT_EQ(read_file(folder_ / "streamed.csv"), read_file(folder_ / "out.csv"));
   expect_error({"predict", "--ckpt-path", "best", "--data", "TableDataModule", "--data.x=new.csv",
                 "--data.unknown=refuse", "--output", "out.csv"},
                1, "new.csv, line 3, column 1 (plan): no training row has the value 'gold'");

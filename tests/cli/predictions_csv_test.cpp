@@ -41,6 +41,32 @@ TEST_F(PredictionsCsv, keys_of_rows_are_the_first_column) {
   EXPECT_EQ(test::read_file(path_), "\"name, place\",class,class_name\nx,1,bee\n\"y, z\",0,ant\n");
 }
 
+TEST_F(PredictionsCsv, is_written_in_parts_and_put_in_its_place_at_the_end) {
+  const auto keys = [](int64_t first, int64_t count) {
+    std::vector<std::string> texts;
+    for (int64_t i = 0; i < count; ++i) texts.push_back("k" + std::to_string(first + i));
+    return texts;
+  };
+  std::ofstream(path_) << "old";
+  {
+    levin::PredictionsCsv given_up(path_, {}, {});
+    given_up.add({{"class", torch::tensor({1})}});
+  }
+  EXPECT_EQ(test::read_file(path_), "old");
+  levin::PredictionsCsv file(path_, {"ant", "bee"}, {.name = "key", .read = keys});
+  file.add({{"class", torch::tensor({1, 0})}});
+  file.add({{"class", torch::tensor({1})}});
+  EXPECT_TRUE(says(message_of<ConfigError>([&] {
+                     file.add({{"class", torch::tensor({{1, 2}})}});
+                   }),
+                   {"the same columns", "row 3"}));
+  EXPECT_EQ(test::read_file(path_), "old");
+  file.finish();
+  EXPECT_EQ(file.rows(), 3);
+  EXPECT_EQ(test::read_file(path_), "key,class,class_name\nk0,1,bee\nk1,0,ant\nk2,1,bee\n");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
+}
+
 TEST_F(PredictionsCsv, names_are_quoted_if_they_need_it) {
   EXPECT_EQ(written({{"class", torch::tensor({0, 1, 2})}}, {"a,b", "say \"a\"", " c"}),
             "class,class_name\n0,\"a,b\"\n1,\"say \"\"a\"\"\"\n2,\" c\"\n");

@@ -45,6 +45,9 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
       SCOPED_TRACE(rank);
       expect_same(many.rank(rank), one);
       EXPECT_EQ(many.values(rank).at("world_size").as_int(), ranks);
+      // Predictions that are given away batch by batch are given away on rank 0.
+      EXPECT_EQ(many.values(rank).at("predicted_parts").as_int(), rank == 0 ? 4 : 0);
+      EXPECT_TRUE(many.values(rank).at("same_in_parts").as_bool());
       // 4 * 16 + 16 + 16 * 3 + 3 gradients and 16 numbers beside them, 8 bytes each. In a ring,
       // each rank sends 2 (n - 1) of the n pieces that they are cut into.
       constexpr int64_t kBytes = (131 + 16) * 8;

@@ -346,9 +346,15 @@ int work(const Settings& settings) {
   if (settings.flag("evaluate")) {
     result.values["validate"] = to_value(trainer.validate(model, data));
     result.values["test"] = to_value(trainer.test(model, data));
-    for (const auto& [name, rows] : trainer.predict(model, data)) {
-      result.tensors["predicted." + name] = rows;
-    }
+    const auto predicted = trainer.predict(model, data);
+    for (const auto& [name, rows] : predicted) result.tensors["predicted." + name] = rows;
+    std::vector<torch::Tensor> parts;  // on rank 0
+    trainer.predict(model, data, [&parts](const levin::NamedTensors& rows) {
+      parts.push_back(rows.front().second);
+    });
+    result.values["predicted_parts"] = static_cast<int64_t>(parts.size());
+    result.values["same_in_parts"] =
+        parts.empty() || torch::equal(torch::cat(parts), predicted.front().second);
   }
   result.add("model", model.state_dict());
   const char* rank = std::getenv("RANK");
