@@ -407,7 +407,7 @@ def parse_arguments():
     folder = "folder for the sparse set, which is kept; by default build/release"
     parser.add_argument("--sparse-folder", type=pathlib.Path, help=folder)
     rows = "the most made-up rows that sparse learns from in one fit; a billion by their rate"
-    parser.add_argument("--rows", type=int, default=5_000_000, help=rows)
+    parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
     folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
     parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)

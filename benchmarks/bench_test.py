@@ -217,8 +217,9 @@ class Report(unittest.TestCase):
         verdicts = [c.verdict() for c in report.learning_checks(text)]
         self.assertEqual(verdicts, ["ok", "not measured", "FALLS SHORT", "ok"])
         text = "generator, largest peak memory: 700 MB\nshards, largest peak memory: 1501 MB\n"
+        text += "generator, peak memory of the most rows / of the fewer before: 1.200\n"
         verdicts = [c.verdict() for c in report.many_rows_checks(text)]
-        self.assertEqual(verdicts, ["ok", "FALLS SHORT"])
+        self.assertEqual(verdicts, ["ok", "FALLS SHORT", "FALLS SHORT"])
         for name in sparse_suite.PARTS:
             for check in report.TEXTS[name][1]("nothing of the kind"):
                 self.assertEqual(check.verdict(), "not measured")

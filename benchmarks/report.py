@@ -325,13 +325,20 @@ def learning_checks(text):
 
 
 def many_rows_checks(text):
-    found = re.findall(r"^(.*), largest peak memory: (\d+) MB", text, re.M)
+    def check(what, pattern, limit, unit=""):
+        found = re.findall(f"^(.*), {pattern}", text, re.M)
+        return [
+            Check(
+                f"many rows from the {source}: {what}", limit, Spread.of([float(value)]), unit=unit
+            )
+            for source, value in found
+        ] or [Check(f"many rows: {what}", limit, None)]
+
+    before = "peak memory of the most rows / of the fewer before"
     return [
-        Check(
-            f"many rows from the {source}: peak memory", 1500, Spread.of([float(peak)]), unit=" MB"
-        )
-        for source, peak in found
-    ] or [Check("many rows: peak memory", 1500, None)]
+        *check("peak memory", r"largest peak memory: (\d+) MB", 1500, " MB"),
+        *check(before, before + r": (\S+)", 1.1),
+    ]
 
 
 def many_checks(_text):
