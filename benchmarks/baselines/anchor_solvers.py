@@ -15,7 +15,7 @@ when the time of the point is taken. The models are read afterwards. It has tabl
 so that the index of its constant isn't a column of the data.
 
 The output is a line of JSON and a file of coefficients, as benchmarks/solvers.cpp explains. A run
-ends after the limit of seconds, without counting the start; that of Vowpal Wabbit after 8 passes.
+ends after the limit of seconds, without counting the start; that of Vowpal Wabbit after 5 passes.
 """
 
 import argparse
@@ -149,7 +149,7 @@ def solve_with_liblinear(problem, folder, record):
         record.add(sign * point, record.ready + seconds)
 
 
-VW_PASSES = 8
+VW_PASSES = 5
 VW_BITS = 21
 VW_CONSTANT = 11650396 % 2**VW_BITS  # the index of its constant feature
 
