@@ -74,7 +74,7 @@ def limit_of(case, solver, is_levin, is_trial):
     if data == "mnist" and not is_levin and solver == "newton-cg":
         return 600
     if case not in IN_EACH_ROUND:
-        return 0.5
+        return 0.5 if is_trial else 1
     if is_trial:
         return 15 if data == "mnist" else 2
     if data == "mnist":  # lbfgs takes long, and a bound is about it
