@@ -25,15 +25,18 @@ import sys
 import tempfile
 import time
 
+import exact_suite
 import plot_cpu_gpu
 import plot_solvers
 import report
 import solver_suite
+import sparse_suite
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # The first four are cases of this file; startup also times report.COMMANDS. The others are programs
-# that measure on their own and print a text, except solvers, which solver_suite.py runs.
+# that measure on their own and print a text, except solvers, which solver_suite.py runs, and parts
+# of sparse, which sparse_suite.py does.
 SUITES = (
     "lr",
     "mlp",
@@ -50,6 +53,8 @@ SUITES = (
     "failure",
     "solvers",
 )
+# Those that only run if they are named, since they take long: exact_suite.py.
+ON_REQUEST = ("exactness",)
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -242,7 +247,7 @@ def run_text(name, arguments, cores, options, results):
         results["failures"][name] = f"exit status {done.returncode}"
 
 
-def run_texts(suites, options, results):
+def run_texts(suites, sparse_set, options, results):
     is_trial = options.rounds < 3
     if "step_overhead" in suites:
         arguments = ["3" if is_trial else "20", "100000"]
@@ -256,6 +261,7 @@ def run_texts(suites, options, results):
     if "sparse" in suites:
         arguments = ["1", "60000", "20"] if is_trial else [str(options.rounds), "300000", "26"]
         run_text("sparse", arguments, {max(all_cores())}, options, results)
+        sparse_suite.run_sparse(options, sparse_set, say, results)
     if "many_regressions" in suites:
         arguments = ["--problems", "100", "--repeats", "1"] if is_trial else []
         run_text("many_regressions", arguments, {max(all_cores())}, options, results)
@@ -300,9 +306,9 @@ def time_commands(options, results):
 def run_stream(gigabytes, rounds, options, results):
     parent = options.stream_folder or options.bin.parent
     if shutil.disk_usage(parent).free / 1e9 < gigabytes + 5:
-        results["failures"]["stream"] = (
-            f"{parent} has less than {gigabytes + 5:g} GB free; set another --stream-folder"
-        )
+        results["failures"][
+            "stream"
+        ] = f"{parent} has less than {gigabytes + 5:g} GB free; set another --stream-folder"
         return
     # The program removes its files itself, unless it is killed.
     with tempfile.TemporaryDirectory(prefix="bench-stream-", dir=parent) as folder:
@@ -341,6 +347,24 @@ def find_mnist(options, results):
     return None
 
 
+def make_sparse_set(options, results):
+    """Returns the folder of the sparse set, which is made if it isn't there, or None."""
+    rows = 30_000 if options.rounds < 3 else 1_000_000
+    folder = options.sparse_folder or options.bin.parent
+    folder = pathlib.Path(folder) / f"bench-sparse-{rows}"
+    say(f"the sparse set is in {folder}, to be used again; remove the folder to free 1 GB")
+    program = HERE / "baselines" / "sparse_set.py"
+    command = [options.python, "-B", program, folder, "--rows", str(rows)]
+    done = subprocess.run(
+        [*command, "--test-rows", str(rows // 5)], text=True, stderr=subprocess.PIPE
+    )
+    if done.returncode == 0:
+        return folder
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    results["failures"]["the sparse set"] = lines[-1]
+    return None
+
+
 def machine():
     """Describes the machine and the commit, for the head of the report."""
 
@@ -371,7 +395,7 @@ def parse_arguments():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = f"one of {', '.join(SUITES)}; by default all"
+    names = f"one of {', '.join(SUITES)}, by default all of these; or {', '.join(ON_REQUEST)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--rounds", type=int, default=5, help="with 1 or 2, no files are written")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "release" / "bin")
@@ -380,12 +404,19 @@ def parse_arguments():
     parser.add_argument("--stream-gb", type=float, default=20, help="size of the stream's files")
     folder = "folder for the stream's files; by default build/release"
     parser.add_argument("--stream-folder", type=pathlib.Path, help=folder)
+    folder = "folder for the sparse set, which is kept; by default build/release"
+    parser.add_argument("--sparse-folder", type=pathlib.Path, help=folder)
+    rows = "the most made-up rows that sparse learns from in one fit; a billion by their rate"
+    parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
+    folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
+    parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
-        if name not in SUITES:
-            parser.error(f"there is no benchmark {name}; choose from {', '.join(SUITES)}")
+        if name not in SUITES + ON_REQUEST:
+            choice = ", ".join(SUITES + ON_REQUEST)
+            parser.error(f"there is no benchmark {name}; choose from {choice}")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
@@ -401,12 +432,17 @@ def measure(options):
         "texts": {},
         "failures": dict(programs.missing),
     }
-    needs_mnist = {"lr", "mlp", "solvers"} & set(suites)
+    needs_mnist = {"lr", "mlp", "solvers", "exactness"} & set(suites)
     mnist = find_mnist(options, results) if needs_mnist else None
+    needs_sparse = {"sparse", "solvers", "exactness"} & set(suites)
+    sparse_set = make_sparse_set(options, results) if needs_sparse else None
+    folders = {"mnist": mnist, "sparse": sparse_set}
     run_cases(suites, programs, mnist, options.rounds, results)
-    run_texts(suites, options, results)
+    run_texts(suites, sparse_set, options, results)
     if "solvers" in suites:
-        solver_suite.run_solvers(options, mnist, run, say, results)
+        solver_suite.run_solvers(options, folders, run, say, results)
+    if "exactness" in suites:
+        exact_suite.run_exactness(options, folders, run, say, results)
     return results
 
 

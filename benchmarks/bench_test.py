@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 import bench
@@ -15,6 +16,7 @@ import plot_solvers
 import report
 import solver_curves
 import solver_suite
+import sparse_suite
 
 
 def record(case, program, index, seconds, **more):
@@ -191,6 +193,56 @@ class Report(unittest.TestCase):
         alone = report.sparse_checks("text to model: 0.400 s, 0.75 M rows/s\n")
         self.assertEqual([c.verdict() for c in alone], ["not measured", "not measured"])
 
+    def test_reads_what_the_parts_on_the_sparse_set_print(self):
+        text = (
+            f"text to model, one core, levin fit: {sparse_suite.spread([1.0])}\n"
+            f"text to model, one core, levin / vw: {sparse_suite.spread([0.5, 0.7, 0.6], '')}\n"
+        )
+        (check,) = report.text_to_model_checks(text)
+        self.assertEqual(check.measured, report.Spread(0.6, 0.5, 0.7))
+        self.assertEqual(check.verdict(), "ok")
+        text = (
+            f"libsvm text, levin: {sparse_suite.spread([390, 410, 399], 'MB/s', 0)}\n"
+            "libsvm text, memory that it takes: 312 MB\n"
+        )
+        checks = report.parsing_checks(text)
+        self.assertEqual([c.verdict() for c in checks], ["FALLS SHORT", "ok"])
+        self.assertEqual(checks[0].measured, report.Spread(399, 390, 410))
+        online = "online Adagrad, an epoch of the Trainer"
+        text = (
+            f"{online}: {sparse_suite.spread([3.5, 2.5, 3.25], 'M rows/s', 2)}\n"
+            "online Adagrad, log-loss of the test rows: 0.46612\n"
+            f"objective and gradient, 1,000,000 rows: {sparse_suite.spread([0.15])}\n"
+        )
+        verdicts = [c.verdict() for c in report.learning_checks(text)]
+        self.assertEqual(verdicts, ["ok", "not measured", "FALLS SHORT", "ok"])
+        text = "generator, largest peak memory: 700 MB\nshards, largest peak memory: 1501 MB\n"
+        text += "generator, peak memory of the most rows / of the fewer before: 1.200\n"
+        verdicts = [c.verdict() for c in report.many_rows_checks(text)]
+        self.assertEqual(verdicts, ["ok", "FALLS SHORT", "FALLS SHORT"])
+        for name in sparse_suite.PARTS:
+            for check in report.TEXTS[name][1]("nothing of the kind"):
+                self.assertEqual(check.verdict(), "not measured")
+
+    def test_holds_the_worst_of_the_solvers_that_ended_against_the_promised_exactness(self):
+        def record(solver, gap, distance, is_stopped=False):
+            found = {"case": "mnist, l1", "solver": solver, "beside": "saga", "seconds": 1.0}
+            found |= {"gap": gap, "distance": distance, "is_stopped": is_stopped, "penalty": "l1"}
+            return found | {"zeros": 7, "differing_zeros": 1, "largest_differing": 2e-5}
+
+        records = [
+            record("lbfgs", -2e-6, 1e-5),
+            record("saga", 1e-9, 2e-5),
+            record("sag", 1.0, 1.0, is_stopped=True),
+        ]
+        checks = report.exact_checks(records)
+        self.assertEqual([c.verdict() for c in checks], ["FALLS SHORT", "ok"])
+        self.assertIn("2 of 3 solvers beside scikit-learn saga's", checks[0].what)
+        text = report.markdown(results([], exactness=records))
+        self.assertIn("| saga | saga | 1.0e-09 | 2.0e-05 | 7; 1 (up to 2e-05) | 1.0 |", text)
+        self.assertIn("| 1.0, stopped |", text)
+        self.assertEqual(report.exact_checks([]), [])
+
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):
             return (
@@ -272,6 +324,43 @@ def measured(cpu, gpu=None, name="a GPU"):
             {"hidden": h, "parameters": 795 * h + 10} | seconds(795 * h + 10) for h in hidden
         ],
     }
+
+
+class SparseSet(unittest.TestCase):
+    def test_is_made_once_and_never_over_files_of_others(self):
+        try:
+            import numpy as np
+        except ImportError:
+            self.skipTest("numpy isn't here")
+        sys.path.append(str(bench.HERE / "baselines"))
+        import sparse_set
+
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            with unittest.mock.patch.multiple(sparse_set, COLUMNS=1 << 12):
+                sparse_set.make(folder / "set", 50, 10)
+                before = (folder / "set" / "train.svm").stat().st_mtime_ns
+                sparse_set.make(folder / "set", 50, 10)
+            self.assertEqual((folder / "set" / "train.svm").stat().st_mtime_ns, before)
+            svm, vw = (
+                [
+                    line.split()
+                    for line in (folder / "set" / f"train.{kind}").read_text().splitlines()
+                ]
+                for kind in ("svm", "vw")
+            )
+            with np.load(folder / "set" / "train.npz") as file:
+                self.assertEqual((len(svm), len(vw), len(file["y"])), (50, 50, 50))
+                for row in range(50):
+                    columns = file["indices"][file["indptr"][row] : file["indptr"][row + 1]]
+                    self.assertTrue((np.diff(columns) > 0).all())
+                    label = "1" if file["y"][row] else "-1"
+                    self.assertEqual(svm[row], [label, *(f"{c + 1}:1" for c in columns)])
+                    self.assertEqual(vw[row], [label, "|", *map(str, columns)])
+            (folder / "other").mkdir()
+            (folder / "other" / "precious.txt").write_text("mine")
+            with self.assertRaisesRegex(SystemExit, "precious.txt"):
+                sparse_set.make(folder / "other", 50, 10)
 
 
 class Crossing(unittest.TestCase):
@@ -420,11 +509,35 @@ class Solvers(unittest.TestCase):
         self.assertEqual(solver_curves.bound_ratios(runs, newton_cg), [3 / 20])
         self.assertEqual(solver_curves.bound_ratios(runs, lbfgs), [3 / 25])
         checks = report.solver_checks(runs)
-        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
+        verdicts = [check.verdict() for check in checks]
+        self.assertEqual(verdicts, ["ok", "FALLS SHORT", "not measured"])
         runs[0]["points"] = [[1.0, 0.5]]
         self.assertEqual(solver_curves.bound_ratios(runs, newton_cg), [float("inf")])
         self.assertEqual(report.solver_checks(runs[:1])[0].verdict(), "not measured")
         self.assertEqual(report.solver_checks([]), [])
+
+    def test_the_bound_for_the_sparse_set_is_about_the_log_loss_to_three_digits(self):
+        def run(program, index, *points):
+            curve = [[seconds, 0.5] for seconds, _ in points]
+            found = solver_run(program, curve, index, case=solver_curves.TEST_CASE)
+            return found | {"test_points": [list(point) for point in points]}
+
+        levin, anchor = solver_curves.TEST_SOLVER, solver_curves.TEST_BOUND[0]
+        runs = [
+            run(levin, 0, (1.0, 0.4616), (2.0, 0.46149), (3.0, 0.46)),
+            run(anchor, 0, (8.0, 0.461)),
+            run(levin, 1, (2.0, 0.4)),
+            run(anchor, 1, (3.0, 0.47), (5.0, 0.462)),  # was stopped before it got there
+            run(levin, 2, (2.0, 0.4)),
+        ]
+        self.assertEqual(solver_curves.test_ratios(runs), [2 / 8, 2 / 5])
+        (check,) = [c for c in report.solver_checks(runs) if "log-loss 0.461" in c.what]
+        self.assertEqual(check.verdict(), "ok")
+        text = report.markdown(results([], solvers=runs))
+        self.assertIn("| log-loss at the end | least log-loss | to 0.461 |", text)
+        self.assertIn("| 0.46200 | 0.46100 | - |", text)  # of the anchor: a round didn't get there
+        runs[0]["test_points"] = [[1.0, 0.47]]
+        self.assertEqual(solver_curves.test_ratios(runs)[0], float("inf"))
 
     def test_tables_show_every_program_of_every_case(self):
         runs = [
@@ -435,7 +548,9 @@ class Solvers(unittest.TestCase):
         ]
         text = report.markdown(results([], solvers=runs))
         self.assertIn("### mnist, l2: optimum 0.200000000", text)
-        self.assertIn("| Levin lbfgs | 3.00 (2.00) | 3.00 (2.00) | 3.00 (2.00) | 0.0e+00 | 0.0e+00 |", text)
+        self.assertIn(
+            "| Levin lbfgs | 3.00 (2.00) | 3.00 (2.00) | 3.00 (2.00) | 0.0e+00 | 0.0e+00 |", text
+        )
         self.assertIn(f"| {SKLEARN[1]} | 4.00 (3.00) | - | - | 5.0e-03 | 1.2e-01 |", text)
         self.assertIn("### digits, l1", text)
         self.assertEqual(json.loads(report.as_json(results([], solvers=runs)))["solvers"], runs)
@@ -452,12 +567,30 @@ class Solvers(unittest.TestCase):
         self.assertNotIn("liblinear", solver_suite.anchors("digits, l2"))
         self.assertIn("liblinear", solver_suite.anchors("breast_cancer, l1"))
         self.assertEqual(solver_suite.anchors("digits, l1"), ["saga"])
+        self.assertIn("vowpal-wabbit", solver_suite.anchors("sparse, l1"))
+        self.assertNotIn("newton-cg", solver_suite.anchors("sparse, l1"))
         self.assertFalse(solver_suite.is_run("mnist, l2", "newton-cholesky", True, 0))
         self.assertTrue(solver_suite.is_run("digits, l2", "newton-cholesky", True, 0))
         self.assertIn(solver_curves.BOUND_CASE, solver_suite.CASES)
+        self.assertIn(solver_curves.TEST_CASE, solver_suite.CASES)
+
+    def test_what_the_bounds_are_about_is_run_in_each_round(self):
+        for case, programs in (
+            (solver_curves.BOUND_CASE, [solver_curves.BOUND_SOLVER, "scikit-learn newton-cg"]),
+            (solver_curves.TEST_CASE, [solver_curves.TEST_SOLVER, solver_curves.TEST_BOUND[0]]),
+        ):
+            for program in programs:
+                is_levin = program.startswith("Levin ")
+                solver = program.removeprefix("Levin ").removeprefix("scikit-learn ")
+                self.assertEqual(solver_suite.title(solver, is_levin), program)
+                for index in range(3):
+                    self.assertTrue(solver_suite.is_run(case, solver, is_levin, index))
+        self.assertTrue(solver_suite.is_run("mnist, l2", "saga", False, 0))
+        self.assertFalse(solver_suite.is_run("mnist, l2", "saga", False, 1))
+        self.assertTrue(solver_suite.is_run("digits, l2", "saga", False, 1))
 
     def test_the_plot_has_a_curve_in_each_panel_for_each_program(self):
-        programs = ["Levin lbfgs", *SKLEARN, "liblinear", "Levin newest"]
+        programs = ["Levin lbfgs", *SKLEARN, "liblinear", "Vowpal Wabbit", "Levin newest"]
         runs = [
             solver_run(p, [[2.0 + k, 0.5], [3.0 + k, 0.2 + k * 1e-6]])
             for k, p in enumerate(programs)

@@ -28,19 +28,25 @@ COLORS = {
     "liblinear": "#000000",
     "coordinate-descent": "#a89400",
     "dual-coordinate-descent": "#7a4ca0",
+    "OnlineAdagrad": "#8c564b",
+    "OnlineSGD": "#e377c2",
+    "FTRL": "#17becf",
+    "Vowpal Wabbit": "#4d4d4d",
 }
 # Whose it is decides how the line is drawn and which marker it has.
 STYLES = {
     "Levin": ("", "circle"),
     "scikit-learn": ("7 4", "square"),
     "liblinear": ("2 4", "square"),
+    "Vowpal": ("1 3", "square"),
 }
 
 
 def look(program):
     """Returns colour, dashes and marker of a program, such as "Levin lbfgs"."""
     maker, _, solver = program.partition(" ")
-    return (COLORS.get(solver or maker, "#666666"), *STYLES.get(maker, ("2 3", "square")))
+    color = COLORS.get(program) or COLORS.get(solver or maker, "#666666")
+    return (color, *STYLES.get(maker, ("2 3", "square")))
 
 
 def marker(kind, color, x, y):

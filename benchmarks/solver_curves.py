@@ -4,7 +4,7 @@ they are reached.
 A run is a record {"case", "program", "round", "ready", "distance", "points"}: `ready` is when the
 program had started and read its data, and the points are [seconds, objective], both in seconds from
 the start of the process. The distance is that of the best point's coefficients from those of the
-optimum.
+optimum. Problems with rows to test on also have "test_points": [seconds, log-loss].
 """
 
 import statistics
@@ -14,6 +14,11 @@ GAPS = (1e-2, 1e-4, 1e-6)
 BOUND_CASE = "mnist, l2"
 BOUND_SOLVER = "Levin lbfgs"
 BOUNDS = (("scikit-learn newton-cg", 0.25), ("scikit-learn lbfgs", 0.1))
+# The bound for the sparse set: the log-loss of the test rows at which liblinear ends with this C.
+TEST_CASE = "sparse, l2"
+TEST_LOSS = 0.461
+TEST_SOLVER = "Levin newton-cg"
+TEST_BOUND = ("liblinear", 0.5)
 
 
 def thinned(points, ready, step=1.01):
@@ -100,5 +105,26 @@ def bound_ratios(runs, anchor, slack=1e-5):
         target = ends[index]["points"][-1][1] + slack
         own = seconds_to(levin[index], target)
         others = seconds_to(other[index], target) or other[index]["points"][-1][0]
+        ratios.append(float("inf") if own is None else own / others)
+    return ratios
+
+
+def seconds_to_test_loss(run, loss=TEST_LOSS):
+    """Returns the seconds until the run's log-loss on the test rows, to three digits, was `loss`,
+    or None.
+    """
+    points = run.get("test_points", [])
+    return next((seconds for seconds, found in points if round(found, 3) <= loss), None)
+
+
+def test_ratios(runs):
+    """Returns Levin's time over the anchor's, for each round that has both, until the log-loss of
+    the bound. If the anchor didn't get there, the ratio is larger than the true one.
+    """
+    levin, other = of(runs, TEST_CASE, TEST_SOLVER), of(runs, TEST_CASE, TEST_BOUND[0])
+    ratios = []
+    for index in sorted(levin.keys() & other.keys()):
+        own = seconds_to_test_loss(levin[index])
+        others = seconds_to_test_loss(other[index]) or other[index]["points"][-1][0]
         ratios.append(float("inf") if own is None else own / others)
     return ratios

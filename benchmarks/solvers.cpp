@@ -1,15 +1,18 @@
-// Measures one of Levin's solvers for ./run bench solvers: the coefficients after each iteration,
-// and when they were there. Their objectives are computed by baselines/solver_problems.py, the same
-// way for all programs, of which this is one.
+// Measures one of Levin's solvers for ./run bench solvers and ./run bench exactness: the
+// coefficients after each iteration, and when they were there. Their objectives are computed by
+// baselines/solver_problems.py, the same way for all programs, of which this is one.
 //
 //   solvers --list
-//   solvers --solver NAME --problem mnist|NAME --features N --classes N --coefficients FILE
-//           [--penalty l2|l1] [--C 1] [--mnist DIR] [--folder DIR] [--seconds 60] [--tol 1e-9]
+//   solvers --solver NAME --problem mnist|sparse|NAME --features N --classes N --coefficients FILE
+//           [--l1-ratio 0] [--C 1] [--mnist DIR] [--folder DIR] [--seconds 60] [--tol 1e-9]
+//           [--only-last 0]
 //
-// --list prints the names of the solvers. Other problems than MNIST are the files NAME_x.npy and
-// NAME_y.npy of --folder. The output is one line of JSON: `ready_ns`, when the data were read, and
-// `points_ns`, when the iterations ended, both by the monotonic clock. The coefficients are float64
-// numbers, [points, outputs, features + 1], of which the last column is the bias.
+// --list prints the names of the solvers. OnlineSGD, OnlineAdagrad and FTRL are possible as well,
+// an epoch of which counts as an iteration. The problem "sparse" is the file train.npz of --folder,
+// other problems than MNIST are NAME_x.npy and NAME_y.npy. The output is one line of JSON:
+// `ready_ns`, when the data were read, and `points_ns`, when the iterations ended, both by the
+// monotonic clock. The coefficients are float64 numbers, [points, outputs, features + 1], of which
+// the last column is the bias; with --only-last 1 they are those of the last point alone.
 
 #include <levin/levin.h>
 
@@ -36,6 +39,8 @@ int64_t now() {
 struct RecordOptions {
   /// After that many seconds of training, the fit ends.
   double seconds = 60.0;
+  /// Whether earlier points are forgotten.
+  bool only_last = false;
 };
 
 /// Keeps the parameters after each iteration.
@@ -45,6 +50,10 @@ class Record : public levin::Callback {
   explicit Record(Options options) : options_(options) {}
   void on_train_start(levin::Run& /*run*/) override { started_ = now(); }
   void on_train_epoch_end(levin::Run& run) override {
+    if (options_.only_last) {
+      times.clear();
+      points.clear();
+    }
     times.push_back(now());
     const torch::NoGradGuard no_grad;
     const auto parameters = run.module().named_parameters();
@@ -67,6 +76,10 @@ std::unique_ptr<levin::DataModule> make_data(const Arguments& arguments) {
   if (problem == "mnist") {
     return std::make_unique<levin::MNISTDataModule>(levin::MNISTDataModuleOptions{
         .data_dir = arguments.at("--mnist"), .val_split = 0, .batch_size = 4096, .flatten = true});
+  }
+  if (problem == "sparse") {
+    return std::make_unique<levin::SparseDataModule>(levin::SparseDataModuleOptions{
+        .train = {arguments.at("--folder") + "/train.npz"}, .batch_size = 4096, .shuffle = false});
   }
   const std::string start = arguments.at("--folder") + "/" + problem;
   return std::make_unique<levin::ArrayDataModule>(
@@ -98,6 +111,44 @@ void write(const Record& record, const std::string& path) {
   if (!file.flush()) throw std::runtime_error("can't write " + path);
 }
 
+bool is_learner(const std::string& name) {
+  return name == "OnlineSGD" || name == "OnlineAdagrad" || name == "FTRL";
+}
+
+/// The strengths of the penalties, in Levin's terms, of a problem of n rows.
+struct Strengths {
+  Strengths(const Arguments& arguments, double n) {
+    const double strength = 1.0 / (std::stod(arguments.at("--C")) * n);
+    const double ratio = std::stod(arguments.at("--l1-ratio"));
+    l1 = ratio * strength;
+    l2 = 0.5 * (1.0 - ratio) * strength;
+  }
+  double l1, l2;
+};
+
+levin::LogisticRegression make_model(const Arguments& arguments, const Strengths& strengths) {
+  const auto& solver = arguments.at("--solver");
+  const bool is_ftrl = solver == "FTRL";  // it has penalties of its own
+  return levin::LogisticRegression({.in_features = std::stoll(arguments.at("--features")),
+                                    .num_classes = std::stoll(arguments.at("--classes")),
+                                    .l1_strength = is_ftrl ? 0.0 : strengths.l1,
+                                    .l2_strength = is_ftrl ? 0.0 : strengths.l2,
+                                    .solver = is_learner(solver) ? "" : solver,
+                                    .tol = std::stod(arguments.at("--tol")),
+                                    .max_iter = 100'000});
+}
+
+/// Makes the Trainer use an online learner, with its default settings, if `name` is one.
+void set_learner(levin::Trainer& trainer, const std::string& name, const Strengths& strengths,
+                 double n) {
+  if (!is_learner(name)) return;
+  trainer.set_optimizers([=](levin::Module& module) -> levin::Optimizers {
+    if (name == "OnlineSGD") return levin::OnlineSGD(module.parameters());
+    if (name == "OnlineAdagrad") return levin::OnlineAdagrad(module.parameters());
+    return levin::FTRL(module.parameters(), {.l1 = strengths.l1 * n, .l2 = 2.0 * strengths.l2 * n});
+  });
+}
+
 void run(const Arguments& arguments) {
   const auto data = make_data(arguments);
   data->prepare_data();
@@ -105,17 +156,12 @@ void run(const Arguments& arguments) {
   const auto& rows = data->train_dataloader().front().dataset();
   const auto n = static_cast<double>(rows.size().value());
   const int64_t ready = now();
-  const double strength = 1.0 / (std::stod(arguments.at("--C")) * n);
-  const bool is_l1 = arguments.at("--penalty") == "l1";
-  levin::LogisticRegression model({.in_features = std::stoll(arguments.at("--features")),
-                                   .num_classes = std::stoll(arguments.at("--classes")),
-                                   .l1_strength = is_l1 ? strength : 0.0,
-                                   .l2_strength = is_l1 ? 0.0 : 0.5 * strength,
-                                   .solver = arguments.at("--solver"),
-                                   .tol = std::stod(arguments.at("--tol")),
-                                   .max_iter = 100'000});
+  const Strengths strengths(arguments, n);
+  auto model = make_model(arguments, strengths);
   levin::Trainer trainer({.accelerator = "cpu", .max_epochs = 100'000, .threads = 1});
-  const auto& record = trainer.add<Record>({.seconds = std::stod(arguments.at("--seconds"))});
+  set_learner(trainer, arguments.at("--solver"), strengths, n);
+  const auto& record = trainer.add<Record>({.seconds = std::stod(arguments.at("--seconds")),
+                                            .only_last = arguments.at("--only-last") == "1"});
   trainer.fit(model, *data);
   write(record, arguments.at("--coefficients"));
   print(record, ready);
@@ -137,10 +183,11 @@ int main(int argc, char** argv) {
     }
     const char* mnist = std::getenv("MNIST_DIR");
     Arguments arguments{{"--mnist", mnist != nullptr ? mnist : ""},
-                        {"--penalty", "l2"},
+                        {"--l1-ratio", "0"},
                         {"--C", "1"},
                         {"--seconds", "60"},
-                        {"--tol", "1e-9"}};
+                        {"--tol", "1e-9"},
+                        {"--only-last", "0"}};
     for (int i = 1; i + 1 < argc; i += 2) arguments[argv[i]] = argv[i + 1];
     run(arguments);
   } catch (const std::exception& error) {

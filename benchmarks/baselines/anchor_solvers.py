@@ -1,21 +1,28 @@
-"""Solves a problem of solver_problems.py with scikit-learn or liblinear, for ./run bench solvers.
+"""Solves a problem of solver_problems.py with scikit-learn, liblinear or Vowpal Wabbit, for ./run
+bench solvers.
 
     anchor_solvers.py --solver NAME --case CASE --folder DIR --coefficients FILE [--seconds 60]
                       [--tol 1e-9]
 
-The solvers are scikit-learn's lbfgs, newton-cg, newton-cholesky and saga, and liblinear's own
-program (with an intercept that isn't penalised, which scikit-learn's copy can't do). One run yields
-the whole curve: the coefficients are copied after each iteration, by functions that are put between
-scikit-learn and the minimiser. saga goes on after some epochs, which grow in number, with the
-memory of gradients that it had. liblinear starts anew for each of several tolerances; the time of a
-point is that of its own run.
+The solvers are scikit-learn's lbfgs, newton-cg, newton-cholesky and saga, liblinear's own program
+(with an intercept that isn't penalised, which scikit-learn's copy can't do), and vowpal-wabbit. One
+run yields the whole curve: the coefficients are copied after each iteration, by functions that are
+put between scikit-learn and the minimiser. saga goes on after some epochs, which grow in number,
+with the memory of gradients that it had. liblinear starts anew for each of several tolerances; the
+time of a point is that of its own run. Vowpal Wabbit, with its default updates, reads the text of
+the sparse set in its first pass and its cache in the others, and writes a model after each pass,
+when the time of the point is taken. The models are read afterwards. It has tables of 2^21 weights,
+so that the index of its constant isn't a column of the data.
 
 The output is a line of JSON and a file of coefficients, as benchmarks/solvers.cpp explains. A run
-ends after the limit of seconds, without counting the start.
+ends after the limit of seconds, without counting the start; that of Vowpal Wabbit after 5 passes.
 """
 
 import argparse
 import json
+import pathlib
+import re
+import tempfile
 import time
 import warnings
 
@@ -80,8 +87,22 @@ def watch(module, record):
         done = 0
         while done < max_iter:
             epochs = max(1, done // 10)
-            result = sag(x, y, weight, loss, alpha, beta, epochs, tol, verbose, random, check,
-                         largest, memory, **named)
+            result = sag(
+                x,
+                y,
+                weight,
+                loss,
+                alpha,
+                beta,
+                epochs,
+                tol,
+                verbose,
+                random,
+                check,
+                largest,
+                memory,
+                **named,
+            )
             memory = result[2]
             record.add(memory["coef"].T)
             done += epochs
@@ -121,11 +142,49 @@ def solve_with_liblinear(problem, folder, record):
         started = time.monotonic_ns()
         model = liblinearutil.train(data, options)
         seconds = time.monotonic_ns() - started
-        weight, bias = model.get_decfun()
+        weight, bias = model.get_decfun()  # without the last features, if no row has them
         sign = 1 if model.get_labels()[0] == 1 else -1
-        record.add(sign * np.array([*weight, bias]), record.ready + seconds)
-        if seconds > 1e9 * record.seconds:
-            break
+        point = np.zeros(problem.features + 1)
+        point[: len(weight)], point[-1] = weight, bias
+        record.add(sign * point, record.ready + seconds)
+
+
+VW_PASSES = 5
+VW_BITS = 21
+VW_CONSTANT = 11650396 % 2**VW_BITS  # the index of its constant feature
+
+
+def read_vw_model(problem, path):
+    """Returns weights and intercept of a model that Vowpal Wabbit has saved."""
+    import vowpalwabbit
+
+    text = path.with_suffix(".txt")
+    arguments = ["-i", path, "-t", "--quiet", "--no_stdin", "--readable_model", text]
+    vowpalwabbit.Workspace(arg_list=list(map(str, arguments))).finish()
+    pairs = np.array(re.findall(r"^(\d+):(\S+)$", text.read_text(), re.M), np.float64)
+    table = np.zeros(2**VW_BITS)
+    table[pairs[:, 0].astype(np.int64)] = pairs[:, 1]
+    return np.append(table[: problem.features], table[VW_CONSTANT])
+
+
+def solve_with_vw(problem, folder, record):
+    """Its penalties aren't used: they shrink all weights by the same total, rare features as much
+    as frequent ones, so that --l2 with the objective's strength ends far above the optimum.
+    """
+    import vowpalwabbit
+
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        model = pathlib.Path(made) / "model"
+        arguments = ["--loss_function", "logistic", "-b", VW_BITS, "--quiet", "--no_stdin", "-k"]
+        arguments += ["-d", pathlib.Path(folder) / "train.vw", "--passes", VW_PASSES]
+        arguments += ["--cache_file", f"{model}.cache", "--holdout_off", "--save_per_pass"]
+        arguments += ["-f", model]
+        record.start()
+        to_monotonic = time.monotonic_ns() - time.time_ns()
+        vowpalwabbit.Workspace(arg_list=list(map(str, arguments))).finish()
+        for index in range(1, VW_PASSES + 1):
+            path = pathlib.Path(f"{model}.{index}")
+            record.add(read_vw_model(problem, path), path.stat().st_mtime_ns + to_monotonic)
 
 
 def main():
@@ -144,6 +203,8 @@ def main():
     try:
         if options.solver == "liblinear":
             solve_with_liblinear(options.case, options.folder, record)
+        elif options.solver == "vowpal-wabbit":
+            solve_with_vw(options.case, options.folder, record)
         else:
             solve_with_sklearn(options.case, options.folder, options.solver, options.tol, record)
     except LimitReached:

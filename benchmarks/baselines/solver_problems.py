@@ -1,11 +1,16 @@
 """The problems of ./run bench solvers, and the objective of all programs that solve them.
 
-    solver_problems.py write FOLDER                      writes NAME_x.npy and NAME_y.npy
-    solver_problems.py evaluate CASE MNIST_DIR FILE ...  prints, for each FILE, the objectives of its
-                                                         points and the distance of the best one
+    solver_problems.py write FOLDER                    writes NAME_x.npy and NAME_y.npy
+    solver_problems.py evaluate CASE FOLDER FILE ...   prints, for each FILE, the objectives of its
+                                                       points, their log-losses on the test rows, if
+                                                       there are some, and the distance of the best
+    solver_problems.py compare CASE FOLDER REFERENCE FILE ...
+                                                       prints how far each FILE's last point is from
+                                                       the last one of REFERENCE
 
-The objective is scikit-learn's divided by the number of rows n: mean cross-entropy + sum W^2 /
-(2 C n), or + sum |W| / (C n) for "l1"; the intercept isn't penalised. It is computed in float64. A
+The objective is scikit-learn's divided by C and by the number of rows n: mean cross-entropy +
+(l1_ratio * sum |W| + (1 - l1_ratio) / 2 * sum W^2) / (C n); the intercept isn't penalised. It is
+computed in float64. FOLDER is that of the data: MNIST's, the sparse set's or that of `write`. A
 FILE has float64 numbers, [points, outputs, features + 1], whose last column is the intercept. The
 distance is the largest difference between coefficients of a FILE's best point and those of the best
 point of all FILEs. Intercepts of a softmax are compared without their mean, which is arbitrary.
@@ -19,6 +24,7 @@ import sys
 import numpy as np
 
 import mnist
+import sparse_set
 from solver_cases import find
 
 
@@ -37,26 +43,39 @@ def write(folder):
 
 
 def read(problem, folder):
-    """Returns rows and classes. The folder is MNIST's, or that of the files of `write`."""
+    """Returns rows and classes, to be used as they are by every program."""
     if problem.data == "mnist":
         return mnist.load(folder, mnist.TRAIN)
+    if problem.data == "sparse":
+        return sparse_set.read(pathlib.Path(folder) / "train.npz")
     start = pathlib.Path(folder) / problem.data
     return np.load(f"{start}_x.npy"), np.load(f"{start}_y.npy")
 
 
+def read_test(problem, folder):
+    """Returns rows to test on, and their classes; None if there are none."""
+    if problem.data == "mnist":
+        return mnist.load(folder, mnist.TEST)
+    if problem.data == "sparse":
+        return sparse_set.read(pathlib.Path(folder) / "test.npz")
+    return None
+
+
+def mean_loss(problem, x, y, point):
+    """Returns the mean cross-entropy at a point, [outputs, features + 1], in float64."""
+    z = x @ point[:, :-1].T + point[:, -1]
+    if problem.outputs == 1:
+        return float((np.logaddexp(0, z[:, 0]) - y * z[:, 0]).mean())
+    z -= z.max(1, keepdims=True)
+    return float((np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]).mean())
+
+
 def objective(problem, x, y, point):
     """Returns the objective at a point, [outputs, features + 1]; everything is float64."""
-    weight, bias = point[:, :-1], point[:, -1]
-    z = x @ weight.T + bias
-    if problem.outputs == 1:
-        losses = np.logaddexp(0, z[:, 0]) - y * z[:, 0]
-    else:
-        z -= z.max(1, keepdims=True)
-        losses = np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]
-    strength = 1 / (problem.c * len(y))
-    if problem.penalty == "l1":
-        return losses.mean() + strength * np.abs(weight).sum()
-    return losses.mean() + strength / 2 * (weight**2).sum()
+    weight = point[:, :-1]
+    l1 = problem.l1_ratio * np.abs(weight).sum()
+    l2 = (1 - problem.l1_ratio) / 2 * (weight**2).sum()
+    return mean_loss(problem, x, y, point) + float(l1 + l2) / (problem.c * len(y))
 
 
 def distance(problem, point, other):
@@ -67,26 +86,63 @@ def distance(problem, point, other):
     return float(np.abs(difference).max())
 
 
+def points_of(problem, file):
+    return np.fromfile(file).reshape(-1, problem.outputs, problem.features + 1)
+
+
 def evaluate(problem, folder, files):
     x, y = read(problem, folder)
     x = x.astype(np.float64)
+    test = read_test(problem, folder)
     known = {}  # by the bytes of the point: repeated runs of a program often go the same way
     result = []
     best = []  # (objective, point) of each file
     for file in files:
-        points = np.fromfile(file).reshape(-1, problem.outputs, problem.features + 1)
-        objectives = []
+        points = points_of(problem, file)
+        found = []  # objective, and loss on the test rows
         for point in points:
             key = hashlib.sha256(point.tobytes()).digest()
             if key not in known:
-                known[key] = float(objective(problem, x, y, point))
-            objectives.append(known[key])
-        result.append({"objectives": objectives})
-        least = int(np.argmin(objectives))
-        best.append((objectives[least], points[least]))
+                loss = None if test is None else mean_loss(problem, *test, point)
+                known[key] = objective(problem, x, y, point), loss
+            found.append(known[key])
+        result.append({"objectives": [value for value, _ in found]})
+        if test is not None:
+            result[-1]["test_losses"] = [loss for _, loss in found]
+        least = int(np.argmin(result[-1]["objectives"]))
+        best.append((found[least][0], points[least].copy()))
     optimum = min(best, key=lambda found: found[0])[1]
     for record, (_, point) in zip(result, best):
         record["distance"] = distance(problem, point, optimum)
+    return result
+
+
+def compare(problem, folder, reference, files):
+    """Returns, for the last point of each file, its objective, how far it lies above that of the
+    reference, relative to it, the distance of the coefficients, and how many of the weights are 0
+    in one of the two points alone.
+    """
+    x, y = read(problem, folder)
+    x = x.astype(np.float64)
+    end = points_of(problem, reference)[-1]
+    best = objective(problem, x, y, end)
+    result = []
+    for file in files:
+        point = points_of(problem, file)[-1]
+        value = objective(problem, x, y, point)
+        zeros = (point[:, :-1] == 0) != (end[:, :-1] == 0)
+        differing = int(zeros.sum())
+        largest = float(np.abs((point - end)[:, :-1][zeros]).max()) if differing else 0.0
+        result.append(
+            {
+                "objective": value,
+                "gap": (value - best) / best,
+                "distance": distance(problem, point, end),
+                "zeros": int((point[:, :-1] == 0).sum()),
+                "differing_zeros": differing,
+                "largest_differing": largest,
+            }
+        )
     return result
 
 
@@ -95,6 +151,8 @@ def main(arguments):
         write(arguments[1])
     elif arguments[:1] == ["evaluate"] and len(arguments) > 3:
         print(json.dumps(evaluate(find(arguments[1]), arguments[2], arguments[3:])))
+    elif arguments[:1] == ["compare"] and len(arguments) > 4:
+        print(json.dumps(compare(find(arguments[1]), *arguments[2:4], arguments[4:])))
     else:
         raise SystemExit(__doc__)
 

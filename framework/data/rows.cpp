@@ -303,17 +303,24 @@ void Rows::copy(const Rows& from, std::span<const int64_t> numbers) {
 }
 
 Rows Rows::narrow(int64_t first, int64_t count) const {
-  Rows part = *this;
-  if (is_selection_) {
-    if (!numbers_.empty()) {
-      part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
-    }
-    if (device_numbers_.defined()) part.device_numbers_ = device_numbers_.narrow(0, first, count);
-  } else if (is_sparse()) {
-    return narrow_sparse(first, count);
-  } else {
+  if (!is_selection_) {
+    if (is_sparse()) return narrow_sparse(first, count);
+    Rows part = *this;
     part.source_ = source_.narrow(0, first, count);
+    return part;
   }
+  Rows part;  // not a copy of these rows, whose numbers may be many more than `count`
+  part.source_ = source_;
+  part.indices_ = indices_;
+  part.values_ = values_;
+  part.columns_ = columns_;
+  part.scale_ = scale_;
+  part.is_selection_ = true;
+  part.is_sealed_plain_ = is_sealed_plain_;
+  if (!numbers_.empty()) {
+    part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
+  }
+  if (device_numbers_.defined()) part.device_numbers_ = device_numbers_.narrow(0, first, count);
   return part;
 }
 

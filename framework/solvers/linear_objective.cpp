@@ -7,6 +7,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/row_losses.h>
+#include <levin/framework/tensor/buffer.h>
 #include <levin/framework/threads/shared_work.h>
 
 namespace levin {
@@ -170,7 +171,7 @@ void LinearObjective::begin_pass(const torch::Tensor& point) {
   const auto bias = has_bias() ? point.narrow(0, bias_at_, outputs_) : torch::Tensor();
   for (const auto& part : parts_) {
     if (!part->weight_gradient.defined()) {
-      part->weight_gradient = zeros({outputs_, features_});
+      part->weight_gradient = empty_in_huge_pages({outputs_, features_}, at::kDouble).zero_();
       part->bias_gradient = zeros({outputs_});
     }
     if (!part->products) part->products = make_row_products(like_, outputs_, precise_);

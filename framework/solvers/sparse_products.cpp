@@ -9,6 +9,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/tensor/buffer.h>
 
 namespace levin {
 namespace {
@@ -25,10 +26,10 @@ class SparseProducts final : public RowProducts {
         stride_(outputs == 1 ? 1 : kernels::padded_classes(outputs)) {}
 
   void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) override {
-    const auto options = at::TensorOptions(c10::CppTypeToScalarType<Number>());
-    if (!weight_.defined()) weight_ = at::zeros({features_, stride_}, options);
+    const auto type = c10::CppTypeToScalarType<Number>();
+    if (!weight_.defined()) weight_ = empty_in_huge_pages({features_, stride_}, type).zero_();
     weight_.narrow(1, 0, outputs_).copy_(weight.t());
-    bias_ = bias.defined() ? bias.to(options.dtype()).contiguous() : torch::Tensor();
+    bias_ = bias.defined() ? bias.to(type).contiguous() : torch::Tensor();
   }
 
   void outputs(const Rows& rows, double* out) override {
