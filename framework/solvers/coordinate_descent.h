@@ -51,7 +51,8 @@ class CoordinateDescent final : public LinearSolver {
 /// CoordinateDescent if it is possible, and else QuasiNewton, which for an L1 penalty is OWL-QN: it
 /// minimises by coordinates if the loss is linear, all rows are in the memory of the ranks, and
 /// their number times that of the weights is at most 2^26; for many more, lbfgs, which computes in
-/// float32 and on all threads, is faster. In YAML: `coordinate-descent-or-lbfgs`. It is what
+/// float32 and on all threads, is faster. If there are several ranks, there must also be at most
+/// 2,048 weights, because their matrix is sent. In YAML: `coordinate-descent-or-lbfgs`. It is what
 /// `LogisticRegression` calls `auto` for L1.
 class CoordinateDescentOrQuasiNewton final : public QuasiNewton {
  public:

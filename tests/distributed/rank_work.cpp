@@ -78,7 +78,7 @@ class Net : public levin::Module {
       if (settings.text("dtype", "float64") == "float64") norm_->to(torch::kDouble);
     }
     if (settings.flag("linear") || settings.has("learner")) {
-      const int64_t outputs = settings.has("learner") ? 1 : 3;
+      const int64_t outputs = settings.has("learner") || settings.flag("squared") ? 1 : 3;
       direct_ = register_module("direct", torch::nn::Linear(4, outputs));
       direct_->to(torch::kDouble);
     }
@@ -151,8 +151,8 @@ class Net : public levin::Module {
     if (name == "lbfgs") return solver(name, parameters());
     return levin::Adam(parameters(), {.learning_rate = 1e-2});
   }
-  // {"linear": true}: a linear classifier, whose loss solvers know. {"learner": "OnlineSGD"}: least
-  // squares, by an online learner.
+  // {"linear": true}: a linear classifier, whose loss solvers know, or {"squared": true}: least
+  // squares. {"learner": "OnlineSGD"}: least squares, by an online learner.
   std::optional<levin::LinearLoss> linear_loss() const override {
     if (settings_.has("learner")) {
       return levin::LinearLoss{.kind = levin::LinearLoss::Kind::squared,
@@ -160,10 +160,12 @@ class Net : public levin::Module {
                                .bias = direct_->bias};
     }
     if (!settings_.flag("linear")) return {};
-    return levin::LinearLoss{.weight = direct_->weight,
+    return levin::LinearLoss{.kind = settings_.flag("squared") ? levin::LinearLoss::Kind::squared
+                                                               : levin::LinearLoss::Kind::softmax,
+                             .weight = direct_->weight,
                              .bias = direct_->bias,
                              .l1_strength = settings_.real("l1_strength", 0.0),
-                             .l2_strength = 1e-3};
+                             .l2_strength = settings_.real("l2_strength", 1e-3)};
   }
 
  private:
