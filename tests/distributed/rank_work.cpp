@@ -142,7 +142,9 @@ class Net : public levin::Module {
     if (name == "LBFGS") {
       return levin::LBFGS(parameters(), {.max_iter = 5, .line_search_fn = "strong_wolfe"});
     }
-    if (settings_.flag("linear")) return solver(name, direct_->parameters());
+    if (settings_.flag("linear")) {
+      return solver(name, direct_->parameters(), settings_.real("tol", 1e-10));
+    }
     if (settings_.has("learner")) {
       return levin::shipped_optimizers().make(settings_.text("learner"),
                                               settings_.value().at("learner_settings"),
@@ -169,8 +171,9 @@ class Net : public levin::Module {
   }
 
  private:
-  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters) {
-    return levin::shipped_optimizers().make(name, Value::Object{{"tol", 1e-10}},
+  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters,
+                                  double tol = 1e-10) {
+    return levin::shipped_optimizers().make(name, Value::Object{{"tol", tol}},
                                             std::move(parameters));
   }
 
