@@ -12,6 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/resumed_settings.h>
+#include <levin/framework/solvers/solver.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -60,6 +61,11 @@ constexpr const char* kOtherOptimizer =
     "\nTo go on with the fit, give it the optimizer and the scheduler that its checkpoint was "
     "trained with (their rates and schedules may differ). To train with others, load only the "
     "weights, by Module::load_state_dict, and begin a new fit without ckpt_path";
+
+/// The optimizer of that number, if it is a solver.
+Solver* solver_at(Optimizers& optimizers, size_t number) {
+  return dynamic_cast<Solver*>(optimizers.entries()[number].optimizer.get());
+}
 
 /// The number of ranks of the run that wrote the checkpoint.
 int64_t world_size_of(const StateDict& checkpoint) {
@@ -234,6 +240,13 @@ StateDict FitState::rank_states() {
   StateDict own;
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", members_.metrics.state_dict());
+  StateDict solvers;
+  for (size_t i = 0; i < members_.optimizers.size(); ++i) {
+    const auto* solver = solver_at(members_.optimizers, i);
+    StateDict part = solver != nullptr ? solver->own_state() : StateDict{};
+    if (!part.empty()) solvers.add(std::to_string(i), std::move(part));
+  }
+  if (!solvers.empty()) own.add("optimizer", std::move(solvers));
   const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
@@ -243,7 +256,7 @@ StateDict FitState::rank_states() {
 
 /// If this run has as many ranks as the one that wrote the checkpoint, each rank goes on with its
 /// own part. Otherwise rank 0 takes over the metrics of all ranks, and the other ranks begin with
-/// none.
+/// none, and solvers go on without states of their ranks.
 void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then = world_size_of(checkpoint);
@@ -253,7 +266,11 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");
     members_.metrics.load_state_dict(own.child("metrics"));
-  } else if (rank == 0) {
+    load_own_states(own.child("optimizer"));
+    return;
+  }
+  load_own_states({});
+  if (rank == 0) {
     for (int64_t other = 1; other < then; ++other) {
       members_.metrics.merge(ranks.child(std::to_string(other)).child("metrics"));
     }
@@ -261,6 +278,13 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     members_.metrics.begin_epoch();
     reseed_for_rank(rank);
     random_to_restore_ = random_state().clone();
+  }
+}
+
+void FitState::load_own_states(const StateDict& states) {
+  for (size_t i = 0; i < members_.optimizers.size(); ++i) {
+    auto* solver = solver_at(members_.optimizers, i);
+    if (solver != nullptr) solver->load_own_state(states.child(std::to_string(i)));
   }
 }
 

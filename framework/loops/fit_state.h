@@ -30,7 +30,8 @@ namespace levin {
 ///     data              the data module
 ///     random            the random generators of rank 0
 ///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
-///                       ranks from 1 on: their random generators and metrics of the epoch begun
+///                       ranks from 1 on: their random generators, metrics of the epoch begun,
+///                       and optimizer.<i>, the solvers' own states
 ///
 /// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters (of the
 /// data, and the seed), and module, which describes the model that the weights belong to
@@ -97,6 +98,7 @@ class FitState {
                           const std::vector<std::string>& changed_rates,
                           const std::vector<std::string>& left_out);
   void load_rank_state(const StateDict& checkpoint);
+  void load_own_states(const StateDict& states);
 
   LoopParts parts_;
   Members members_;

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include <fmt/format.h>
-
-#include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -102,8 +99,6 @@ void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
 }
 
 std::string TrainingRows::reason_against_copies() const {
-  const auto ranks = parts_.strategy.rank_share().world_size;
-  if (ranks > 1) return fmt::format("training rows that {} ranks share", ranks);
   for (const auto& loader : loaders_) {
     if (loader.options().transform) return "training rows that a transform changes in each pass";
     if (!find_in_memory(loader.shared_dataset()).tensors) {

@@ -23,6 +23,8 @@ class TrainingRows final : public RowSource {
 
   void pass(c10::function_ref<void(const Batch& batch)> use) override;
   void sum(torch::Tensor& values) override;
+  int64_t ranks() const override { return parts_.strategy.rank_share().world_size; }
+  int64_t rank() const override { return parts_.strategy.rank_share().rank; }
   std::string reason_against_copies() const override;
   /// The bytes that this rank has sent in all calls of `sum`: its numbers to each other rank.
   int64_t sent_bytes() const { return sent_bytes_; }

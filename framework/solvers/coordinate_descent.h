@@ -26,6 +26,8 @@ Fields describe(CoordinateDescentOptions& options);
 /// loss is the loss itself. In YAML: `coordinate-descent`.
 ///
 /// It takes all penalties, and never penalises the bias. For data that it needs, see LinearSolver.
+/// Over ranks, each iteration adds up the matrix of the model's second derivatives (see
+/// CoordinateModel), and the iterations are nearly those of one process.
 ///
 /// Friedman, Hastie and Tibshirani, doi:10.18637/jss.v033.i01 (glmnet); Yuan, Ho and Lin, "An
 /// improved GLMNET for L1-regularized logistic regression", 2012 (liblinear's -s 6).
@@ -47,9 +49,10 @@ class CoordinateDescent final : public LinearSolver {
 };
 
 /// CoordinateDescent if it is possible, and else QuasiNewton, which for an L1 penalty is OWL-QN: it
-/// minimises by coordinates if the loss is linear, all rows are in the memory of this process, and
+/// minimises by coordinates if the loss is linear, all rows are in the memory of the ranks, and
 /// their number times that of the weights is at most 2^26; for many more, lbfgs, which computes in
-/// float32 and on all threads, is faster. In YAML: `coordinate-descent-or-lbfgs`. It is what
+/// float32 and on all threads, is faster. If there are several ranks, there must also be at most
+/// 2,048 weights, because their matrix is sent. In YAML: `coordinate-descent-or-lbfgs`. It is what
 /// `LogisticRegression` calls `auto` for L1.
 class CoordinateDescentOrQuasiNewton final : public QuasiNewton {
  public:

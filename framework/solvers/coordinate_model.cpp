@@ -7,6 +7,7 @@
 #include <ATen/TensorOperators.h>
 
 #include <levin/framework/solvers/row_losses.h>
+#include <levin/framework/solvers/soft_threshold.h>
 
 namespace levin {
 namespace {
@@ -21,17 +22,6 @@ std::vector<double> transposed_numbers(const std::vector<double>& from, int64_t 
     }
   }
   return to;
-}
-
-/// The subgradient of least size of an entry: `slope` is the derivative of what is smooth.
-double least_slope(double slope, double value, double l1) {
-  if (value > 0.0) return slope + l1;
-  if (value < 0.0) return slope - l1;
-  return slope - std::clamp(slope, -l1, l1);
-}
-
-double shrunk(double value, double by) {
-  return value > by ? value - by : value < -by ? value + by : 0.0;
 }
 
 }  // namespace
@@ -81,13 +71,15 @@ double CoordinateModel::objective_of(const std::vector<double>& outputs,
   const auto by_row = transposed_numbers(outputs, problem_.outputs, rows_);
   std::vector<double> gradient(by_row.size());
   std::vector<double> probability(by_row.size());
-  double sum = row_losses(problem_.kind,
-                          {.outputs = by_row.data(),
-                           .rows = rows_,
-                           .count = problem_.outputs,
-                           .targets = problem_.targets.const_data_ptr<double>(),
-                           .weights = problem_.weights.const_data_ptr<double>()},
-                          gradient.data(), probability.data());
+  std::vector<double> losses{row_losses(problem_.kind,
+                                        {.outputs = by_row.data(),
+                                         .rows = rows_,
+                                         .count = problem_.outputs,
+                                         .targets = problem_.targets.const_data_ptr<double>(),
+                                         .weights = problem_.weights.const_data_ptr<double>()},
+                                        gradient.data(), probability.data())};
+  problem_.sum(losses);
+  double sum = losses[0];
   if (residual != nullptr) *residual = transposed_numbers(gradient, rows_, problem_.outputs);
   if (share != nullptr) *share = transposed_numbers(probability, rows_, problem_.outputs);
   for (const auto& at : all_) {
@@ -120,8 +112,12 @@ void CoordinateModel::set_derivatives() {
   second_.resize(all_.size());
   for (const auto& at : all_) {
     const double* residual = of_output(residual_, at.output);
-    double& first = first_[index(at)];
-    first = sum_over(column(at.feature), [&](double v, int64_t i) { return v * residual[i]; });
+    first_[index(at)] =
+        sum_over(column(at.feature), [&](double v, int64_t i) { return v * residual[i]; });
+  }
+  problem_.sum(first_);
+  for (const auto& at : all_) {
+    const double first = first_[index(at)];
     const double entry = start_[index(at)];
     const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
     const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
@@ -129,6 +125,7 @@ void CoordinateModel::set_derivatives() {
     violation_ = std::max(violation_, slope);
     if (entry != 0.0 || slope > 0.0) working_.push_back(at);
   }
+  if (is_shared()) return;
   for (const auto& at : working_) {
     const auto x = column(at.feature);
     const double* curvature = of_output(curvature_, at.output);
@@ -200,6 +197,10 @@ double CoordinateModel::sweep(const std::vector<Coordinate>& coordinates) {
 }
 
 void CoordinateModel::minimise(double tolerance, int64_t most_sweeps) {
+  if (is_shared()) {
+    minimise_by_matrix(tolerance, most_sweeps);
+    return;
+  }
   constexpr int64_t kSweeps = 10;  // before the active entries are solved for at once
   for (int64_t sweeps = 0; sweeps < most_sweeps;) {
     const int64_t end = std::min(sweeps + kSweeps, most_sweeps);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <levin/framework/solvers/linear_problem.h>
+#include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 
@@ -21,9 +22,15 @@ namespace levin {
 /// moved. If the other entries depend on each other so much that sweeps alone would take long,
 /// conjugate gradients solve for all of them at once, up to the first one that would change its
 /// sign, once sweeps no longer change signs.
+///
+/// If ranks share the rows, the matrix of the model's second derivatives is added up over them, and
+/// each rank minimises by it (GramModel), with the same result. The matrix is over at most 2,048
+/// entries of the weight: if more should move, those with the largest subgradients do, and the next
+/// models take in the others.
 class CoordinateModel {
  public:
-  /// Keeps a reference to `problem`. Takes a pass over the features.
+  /// Keeps a reference to `problem`. Takes a pass over the features. A collective, as are
+  /// `minimise` and `objective_at`.
   CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point);
 
   /// Makes at most `most_sweeps` sweeps; ends when no entry of the model's least subgradient was
@@ -63,6 +70,13 @@ class CoordinateModel {
   void take(const std::vector<Coordinate>& free, const std::vector<double>& step,
             const std::vector<double>& outputs, const std::vector<double>& mean);
   double gradient(const Coordinate& at) const;
+  bool is_shared() const { return problem_.ranks() > 1; }
+  void minimise_by_matrix(double tolerance, int64_t most_sweeps);
+  void limit_working();
+  std::vector<double> matrix() const;
+  torch::Tensor dense_matrix() const;
+  torch::Tensor sparse_matrix() const;
+  double second_factor(int64_t row, int64_t output, int64_t other) const;
   bool is_bias(int64_t feature) const { return feature == problem_.features; }
   bool is_coupled() const { return problem_.kind == LinearLoss::Kind::softmax; }
   double* of_output(std::vector<double>& numbers, int64_t output) const {

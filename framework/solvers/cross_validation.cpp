@@ -87,6 +87,8 @@ class CrossValidationObjective::FoldRows final : public RowSource {
     });
   }
   void sum(torch::Tensor& values) override { rows_.sum(values); }
+  int64_t ranks() const override { return rows_.ranks(); }
+  int64_t rank() const override { return rows_.rank(); }
   std::string reason_against_copies() const override { return rows_.reason_against_copies(); }
 
  private:

@@ -29,6 +29,14 @@ Fields describe(DualCoordinateDescentOptions& options);
 /// variables of each output sum to 0. It is met by the method of multipliers, whose multiplier is
 /// the bias. (liblinear's -s 7 penalises the bias instead.)
 ///
+/// Over ranks, each rank minimises over the variables of its own rows, as if all ranks changed the
+/// weight as it does; then the changes of all ranks are added up (CoCoA+). Iterations begin beyond
+/// the point that the last one led to, in the direction that it took, until that leads back
+/// (Nesterov's acceleration with restarts). It takes more iterations than one process needs, about
+/// 2 to 4 times as many.
+///
+/// Ma, Smith, Jaggi et al., "Adding vs. averaging in distributed primal-dual optimization", 2015;
+/// O'Donoghue and Candès, doi:10.1007/s10208-013-9150-3;
 /// Yu, Huang and Lin, doi:10.1007/s10994-010-5221-8; Shalev-Shwartz and Zhang, "Stochastic dual
 /// coordinate ascent methods for regularized loss minimization", 2013.
 class DualCoordinateDescent final : public LinearSolver {
@@ -38,6 +46,8 @@ class DualCoordinateDescent final : public LinearSolver {
   explicit DualCoordinateDescent(std::vector<torch::Tensor> parameters,
                                  DualCoordinateDescentOptions options = {});
   std::string name() const override { return "dual-coordinate-descent"; }
+  StateDict own_state() const override;
+  void load_own_state(const StateDict& state) override;
 
  protected:
   void check_problem(const LinearProblem& problem) const override;
@@ -50,10 +60,16 @@ class DualCoordinateDescent final : public LinearSolver {
   void begin(LinearProblem& problem, const LinearProblem::Point& point);
 
   DualCoordinateDescentOptions options_;
-  // [rows, outputs]. Squared loss: the dual variables. Logistic loss: the log-odds of the share of
-  // its bound that a variable has, which is as exact near 0 as near the bound.
+  // [rows, outputs], of this rank's rows. Squared loss: the dual variables. Logistic loss: the
+  // log-odds of the share of its bound that a variable has, which is as exact near 0 as near the
+  // bound.
   torch::Tensor dual_;
   torch::Tensor multiplier_;  // [outputs]
+  // Over ranks only: `dual_` before the last iteration, and the iterations since a restart.
+  torch::Tensor last_dual_;
+  int64_t accelerated_ = 0;
+  // [outputs]: of the variables of all ranks. Empty: they and the weight have to be added up first.
+  std::vector<double> sums_;
 };
 
 }  // namespace levin

@@ -369,17 +369,20 @@ LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_product
   reason = rows_.reason_against_copies();
   if (!reason.empty()) return nullptr;
   if (kept_.empty()) pass([](const Block& /*block*/) {});
-  if (own_rows_ * static_cast<double>(features_ * outputs_) > static_cast<double>(most_products)) {
+  auto rows = at::full({1}, own_rows_, at::kDouble);
+  rows_.sum(rows);
+  if (data_of(rows)[0] * static_cast<double>(features_ * outputs_) >
+      static_cast<double>(most_products)) {
     reason = "training rows that are too many to be copied";
     return nullptr;
   }
-  std::vector<torch::Tensor> targets;
-  std::vector<torch::Tensor> weights;
+  std::vector<torch::Tensor> targets{zeros({0})};  // this rank may have no rows
+  std::vector<torch::Tensor> weights{zeros({0})};
   for (const auto& kept : kept_) {
-    targets.push_back(kept.targets);
+    targets.push_back(kept.targets.flatten());
     weights.push_back(kept.weights);
   }
-  auto problem = std::make_unique<LinearProblem>(loss_, at::cat(targets), at::cat(weights));
+  auto problem = std::make_unique<LinearProblem>(loss_, rows_, at::cat(targets), at::cat(weights));
   problem->weight_at = weight_at_;
   problem->bias_at = bias_at_;
   problem->set_rows(read_row_entries(rows_, features_));

@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/linear_problem.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -9,7 +10,7 @@
 
 namespace levin {
 
-LinearProblem::LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
+LinearProblem::LinearProblem(const LinearLoss& loss, RowSource& source, torch::Tensor row_targets,
                              const torch::Tensor& row_weights)
     : kind(loss.kind),
       features(loss.weight.size(1)),
@@ -17,7 +18,18 @@ LinearProblem::LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
       l1(loss.l1_strength),
       l2(loss.l2_strength),
       targets(std::move(row_targets)),
-      weights(row_weights / row_weights.sum()) {}
+      weights(row_weights),
+      source_(source) {
+  std::vector<double> sums{row_weights.sum().item<double>(), static_cast<double>(rows())};
+  sum(sums);
+  weights = row_weights / sums[0];
+  all_rows_ = std::llround(sums[1]);
+}
+
+void LinearProblem::sum(std::vector<double>& values) const {
+  auto all = at::from_blob(values.data(), {std::ssize(values)}, at::kDouble);
+  source_.sum(all);
+}
 
 void LinearProblem::set_rows(EntryLists lists) {
   if (has_bias() && !lists.is_sparse()) {
@@ -28,6 +40,7 @@ void LinearProblem::set_rows(EntryLists lists) {
         means[static_cast<size_t>(j)] += weight[i] * value;
       });
     }
+    sum(means);
     lists.subtract(means);
     means_ = at::empty({features}, at::kDouble);
     std::copy(means.begin(), means.end(), means_.mutable_data_ptr<double>());
@@ -66,7 +79,26 @@ torch::Tensor LinearProblem::to_flat(const Point& point) const {
   return flat;
 }
 
+LinearProblem::Point LinearProblem::loss_slopes(const torch::Tensor& flat,
+                                                const torch::Tensor& gradient) const {
+  const int64_t numbers = outputs * features;
+  auto weight = gradient.narrow(0, weight_at, numbers).clone();
+  weight.sub_(flat.narrow(0, weight_at, numbers), 2.0 * l2);
+  weight = weight.view({outputs, features});
+  auto bias =
+      has_bias() ? gradient.narrow(0, bias_at, outputs).clone() : at::zeros({outputs}, at::kDouble);
+  if (means_.defined()) weight.sub_(bias.outer(means_));
+  return {std::move(weight), std::move(bias)};
+}
+
 namespace {
+
+/// Adds up a few numbers over all ranks.
+std::vector<double> sums_over_ranks(RowSource& rows, std::vector<double> values) {
+  auto all = at::from_blob(values.data(), {std::ssize(values)}, at::kDouble);
+  rows.sum(all);
+  return values;
+}
 
 /// Calls `use` for blocks of dense float64 rows, until all rows were passed.
 void for_dense_blocks(RowSource& source, int64_t features,
@@ -85,16 +117,16 @@ void for_dense_blocks(RowSource& source, int64_t features,
   });
 }
 
-/// The entries of rows that are sparse already; nothing if they are dense.
+/// The entries of rows that are sparse already, on any rank; nothing if they are dense.
 std::optional<EntryLists> read_sparse_entries(RowSource& rows, int64_t features) {
-  bool are_sparse = false;
+  double are_sparse = 0.0;
   std::vector<double> values;
   std::vector<int32_t> indices;
   std::vector<int64_t> offsets{0};
   rows.pass([&](const Batch& batch) {
     const auto view = batch.input_rows().sparse_view();
     if (!view) return;
-    are_sparse = true;
+    are_sparse = 1.0;
     for (int64_t i = 0; i < view->count; ++i) {
       const int64_t row = view->numbers != nullptr ? view->numbers[i] : i;
       for (int64_t e = view->offsets[row]; e < view->offsets[row + 1]; ++e) {
@@ -104,7 +136,7 @@ std::optional<EntryLists> read_sparse_entries(RowSource& rows, int64_t features)
       offsets.push_back(std::ssize(values));
     }
   });
-  if (!are_sparse) return {};
+  if (sums_over_ranks(rows, {are_sparse})[0] == 0.0) return {};
   return EntryLists(std::move(values), std::move(indices), std::move(offsets), features);
 }
 
@@ -118,9 +150,11 @@ EntryLists read_row_entries(RowSource& rows, int64_t features) {
     present += x.count_nonzero().item<int64_t>();
     count += x.size(0);
   });
-  constexpr int64_t kFew = 1'000'000;  // numbers that are kept dense whatever they are
-  constexpr int64_t kShare = 5;        // an entry takes as long as so many dense numbers
-  const bool is_sparse = count * features > kFew && present * kShare < count * features;
+  constexpr double kFew = 1'000'000;  // numbers that are kept dense whatever they are
+  constexpr double kShare = 5;        // an entry takes as long as so many dense numbers
+  const auto all =
+      sums_over_ranks(rows, {static_cast<double>(count * features), static_cast<double>(present)});
+  const bool is_sparse = all[0] > kFew && all[1] * kShare < all[0];
   std::vector<double> values;
   values.reserve(static_cast<size_t>(is_sparse ? present : count * features));
   std::vector<int32_t> indices;

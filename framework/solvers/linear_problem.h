@@ -10,18 +10,20 @@
 
 namespace levin {
 
-/// A LinearLoss and all rows that it is about, in the memory of this process, for solvers that look
-/// at single rows or at single features:
+/// A LinearLoss and the rows that it is about, in memory, for solvers that look at single rows or
+/// at single features. Each rank has its own rows:
 ///
 ///     F(W, b) = sum_i weights_i loss(W x_i + b, targets_i) + l1 * sum |W| + l2 * sum W^2
+///
+/// where i goes over the rows of all ranks.
 ///
 /// The features are float64 copies, dense or sparse, whichever is quicker. If the features are
 /// dense and there is a bias, each feature's mean is subtracted, which changes only what the bias
 /// is, and makes solvers converge much faster; `from_flat` and `to_flat` convert points.
 struct LinearProblem {
   /// The problem of that loss without its rows and places, which are to be set. The weights are
-  /// those of rows and classes, of any sum.
-  LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
+  /// those of rows and classes, of any sum. Keeps a reference to `source`. A collective.
+  LinearProblem(const LinearLoss& loss, RowSource& source, torch::Tensor row_targets,
                 const torch::Tensor& row_weights);
 
   LinearLoss::Kind kind = LinearLoss::Kind::softmax;
@@ -29,9 +31,9 @@ struct LinearProblem {
   int64_t outputs = 0;
   double l1 = 0.0;
   double l2 = 0.0;
-  /// [rows] classes, or [rows, outputs] values if the loss is squared.
+  /// [rows] classes, or [rows * outputs] values if the loss is squared.
   torch::Tensor targets{};
-  /// [rows]: with the class weights, and of sum 1.
+  /// [rows]: with the class weights, and of sum 1 over all ranks.
   torch::Tensor weights{};
   /// Where the weight and the bias begin in the flat point; -1: there is no bias.
   int64_t weight_at = 0;
@@ -40,9 +42,15 @@ struct LinearProblem {
   /// A list for each row, or one for each feature, made when first asked for.
   const EntryLists& by_row();
   const EntryLists& by_feature();
-  /// Sets the features, a list for each row. Everything above has to be set before.
+  /// Sets the features, a list for each row. Everything above has to be set before. A collective.
   void set_rows(EntryLists lists);
+  /// The rows of this rank, which may have none, and of all ranks.
   int64_t rows() const { return weights.size(0); }
+  int64_t all_rows() const { return all_rows_; }
+  int64_t ranks() const { return source_.ranks(); }
+  int64_t rank() const { return source_.rank(); }
+  /// Adds up `values` over all ranks in place. A collective.
+  void sum(std::vector<double>& values) const;
 
   bool has_bias() const { return bias_at >= 0; }
   /// W is [outputs, features] and b [outputs], 0 if there is no bias.
@@ -53,16 +61,21 @@ struct LinearProblem {
   /// The point for these features of a flat point, in memory of its own, and the way back.
   Point from_flat(const torch::Tensor& flat) const;
   torch::Tensor to_flat(const Point& point) const;
+  /// The derivatives of the sum of the losses, without the penalties, with respect to the entries
+  /// of `from_flat(flat)`. `gradient`: of the objective's smooth part at `flat`.
+  Point loss_slopes(const torch::Tensor& flat, const torch::Tensor& gradient) const;
 
  private:
+  RowSource& source_;
+  int64_t all_rows_ = 0;
   torch::Tensor means_;  // [features]: what was subtracted; undefined: nothing
   std::optional<EntryLists> by_row_;
   std::optional<EntryLists> by_feature_;
 };
 
-/// The features of all rows, in float64, a list for each row: sparse if so few of them differ from
-/// 0 that this is quicker. Rows that are sparse already would be copied here as they are. Two
-/// passes.
+/// The features of this rank's rows, in float64, a list for each row: sparse if so few of them,
+/// over all ranks, differ from 0 that this is quicker. Rows that are sparse already are copied as
+/// they are. Two passes, and a collective.
 EntryLists read_row_entries(RowSource& rows, int64_t features);
 
 }  // namespace levin

@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/linear_solver.h>
 
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -28,7 +29,12 @@ void LinearSolver::check(Objective& objective) {
 bool LinearSolver::advance(Objective& objective) {
   auto& problem = problem_of(objective);
   auto point = problem.from_flat(point_);
-  return improve(problem, point) && move_to(objective, problem.to_flat(point), descends());
+  return improve(problem, point) && take(objective, problem, problem.to_flat(point));
+}
+
+bool LinearSolver::take(Objective& objective, const LinearProblem& /*problem*/,
+                        torch::Tensor next) {
+  return move_to(objective, std::move(next), descends());
 }
 
 }  // namespace levin

@@ -20,9 +20,12 @@ class RowSource {
   virtual void pass(c10::function_ref<void(const Batch& batch)> use) = 0;
   /// Adds up `values`, float64 on the CPU, over all ranks in place. A collective.
   virtual void sum(torch::Tensor& values) = 0;
-  /// Why this process can't keep copies of all training rows and use them instead of further
-  /// passes: "training rows that are ...". Empty if it can: the rows are in memory already, the
-  /// same in each pass, and all of them are this rank's.
+  /// The ranks that share the rows, and the number of this one.
+  virtual int64_t ranks() const { return 1; }
+  virtual int64_t rank() const { return 0; }
+  /// Why this rank can't keep copies of its training rows and use them instead of further passes:
+  /// "training rows that are ...". Empty if it can: the rows are in memory already, and the same in
+  /// each pass. All ranks give the same answer.
   virtual std::string reason_against_copies() const { return {}; }
 };
 

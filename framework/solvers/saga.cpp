@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -26,35 +28,48 @@ double largest_curvature(const LinearProblem& problem) {
   return 2.0 / static_cast<double>(problem.outputs);
 }
 
-/// The length of a step, by the largest curvature of a single row's part of the objective.
-double step_length(LinearProblem& problem, bool is_unbiased) {
+/// The largest curvature of a single row's part of the objective, as if that were all of it. Over
+/// ranks, the objective is one of this rank's rows, of which `share` is the sum of the weights.
+double row_curvature(LinearProblem& problem, double share) {
   const auto& rows = problem.by_row();
   const auto* weights = problem.weights.const_data_ptr<double>();
   double largest = 0.0;
   for (int64_t i = 0; i < rows.size(); ++i) {
     const double square = sum_over(rows.at(i), [](double x, int64_t) { return x * x; });
-    largest = std::max(largest, weights[i] * (square + (problem.has_bias() ? 1.0 : 0.0)));
+    largest = std::max(largest, weights[i] / share * (square + (problem.has_bias() ? 1.0 : 0.0)));
   }
-  const auto count = static_cast<double>(problem.rows());
-  const double curvature = count * largest * largest_curvature(problem) + 2.0 * problem.l2;
+  return static_cast<double>(problem.rows()) * largest * largest_curvature(problem);
+}
+
+/// The length of a step among `rows` rows.
+double step_length(const LinearProblem& problem, bool is_unbiased, double largest, double rows) {
+  const double curvature = largest + 2.0 * problem.l2;
   if (!(curvature > 0.0)) return 1.0;  // all features are 0
   if (!is_unbiased) return 1.0 / curvature;
-  return 1.0 / (2.0 * curvature + std::min(4.0 * count * problem.l2, curvature));
+  return 1.0 / (2.0 * curvature + std::min(4.0 * rows * problem.l2, curvature));
 }
 
 double* numbers_of(torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
 
 }  // namespace
 
-/// One pass of draws.
+/// How many steps of which length an epoch has, and what the weights of its rows are divided by.
+struct StochasticAverage::Walk {
+  int64_t steps;
+  double length;
+  double share = 1.0;
+};
+
+/// Draws of rows, with a step after each.
 class StochasticAverage::Epoch {
  public:
-  Epoch(StochasticAverage& solver, LinearProblem& problem, LinearProblem::Point& point)
+  Epoch(StochasticAverage& solver, LinearProblem& problem, LinearProblem::Point& point,
+        const Walk& walk)
       : problem_(problem),
         rows_(problem.by_row()),
         is_unbiased_(solver.is_unbiased()),
-        length_(step_length(problem, is_unbiased_)),
-        steps_(length_, problem.l1, problem.l2, rows_.is_sparse() ? problem.rows() : 0),
+        walk_(walk),
+        steps_(walk.length, problem.l1, problem.l2, rows_.is_sparse() ? walk.steps : 0),
         weight_(numbers_of(point.weight)),
         bias_(numbers_of(point.bias)),
         slopes_(numbers_of(solver.slopes_)),
@@ -67,12 +82,10 @@ class StochasticAverage::Epoch {
 
   void run(KeyedGenerator& generator) {
     const auto count = static_cast<uint64_t>(problem_.rows());
-    for (uint64_t t = 0; t < count; ++t) {
-      step(static_cast<int64_t>(generator.below(count)), static_cast<int64_t>(t));
+    for (int64_t t = 0; t < walk_.steps; ++t) {
+      step(static_cast<int64_t>(generator.below(count)), t);
     }
-    for (size_t j = 0; j < done_.size(); ++j) {
-      catch_up(static_cast<int64_t>(j), static_cast<int64_t>(count));
-    }
+    for (size_t j = 0; j < done_.size(); ++j) catch_up(static_cast<int64_t>(j), walk_.steps);
   }
 
  private:
@@ -98,13 +111,14 @@ class StochasticAverage::Epoch {
           bias_[k] + sum_over(x, [&](double v, int64_t j) { return v * w[j]; });
     }
     const bool is_squared = problem_.kind == LinearLoss::Kind::squared;
+    const double weight = problem_.weights.const_data_ptr<double>()[i] / walk_.share;
     row_losses(problem_.kind,
                {.outputs = outputs_.data(),
                 .rows = 1,
                 .count = problem_.outputs,
                 .targets = problem_.targets.const_data_ptr<double>() +
                            i * (is_squared ? problem_.outputs : 1),
-                .weights = problem_.weights.const_data_ptr<double>() + i},
+                .weights = &weight},
                gradient_.data(), unused_.data());
     for (int64_t k = 0; k < problem_.outputs; ++k) {
       double& slope = slopes_[i * problem_.outputs + k];
@@ -128,14 +142,14 @@ class StochasticAverage::Epoch {
       average[j] += change * v;
     });
     if (!problem_.has_bias()) return;
-    bias_[k] -= length_ * (bias_average_[k] + factor);
+    bias_[k] -= walk_.length * (bias_average_[k] + factor);
     bias_average_[k] += change;
   }
 
   LinearProblem& problem_;
   const EntryLists& rows_;
   bool is_unbiased_;
-  double length_;
+  Walk walk_;
   LazySteps steps_;
   double* weight_;
   double* bias_;
@@ -167,9 +181,9 @@ SAGA::SAGA(std::vector<torch::Tensor> parameters, StochasticAverageOptions optio
 SAG::SAG(std::vector<torch::Tensor> parameters, StochasticAverageOptions options)
     : StochasticAverage(std::move(parameters), options) {}
 
-void StochasticAverage::begin(LinearProblem& problem, const LinearProblem::Point& point) {
+/// Sets the slopes to those at the point.
+void StochasticAverage::set_slopes(LinearProblem& problem, const LinearProblem::Point& point) {
   slopes_ = at::empty({problem.rows(), problem.outputs}, at::kDouble);
-  weight_average_ = at::zeros({problem.outputs, problem.features}, at::kDouble);
   auto outputs = at::empty_like(slopes_);
   const auto& rows = problem.by_row();
   for (int64_t i = 0; i < problem.rows(); ++i) {
@@ -188,6 +202,12 @@ void StochasticAverage::begin(LinearProblem& problem, const LinearProblem::Point
               .targets = problem.targets.const_data_ptr<double>(),
               .weights = problem.weights.const_data_ptr<double>()},
              numbers_of(slopes_), numbers_of(unused));
+}
+
+void StochasticAverage::begin(LinearProblem& problem, const LinearProblem::Point& point) {
+  set_slopes(problem, point);
+  const auto& rows = problem.by_row();
+  weight_average_ = at::zeros({problem.outputs, problem.features}, at::kDouble);
   for (int64_t i = 0; i < problem.rows(); ++i) {
     for (int64_t k = 0; k < problem.outputs; ++k) {
       double* average = numbers_of(weight_average_) + k * problem.features;
@@ -199,14 +219,84 @@ void StochasticAverage::begin(LinearProblem& problem, const LinearProblem::Point
 }
 
 bool StochasticAverage::improve(LinearProblem& problem, LinearProblem::Point& point) {
+  if (problem.ranks() > 1) {
+    walk_apart(problem, point);
+    return true;
+  }
   if (!slopes_.defined() || slopes_.size(0) != problem.rows()) begin(problem, point);
   KeyedGenerator generator(static_cast<uint64_t>(options_.seed),
                            static_cast<uint64_t>(iterations()));
-  Epoch(*this, problem, point).run(generator);
+  const Walk walk{.steps = problem.rows(),
+                  .length = step_length(problem, is_unbiased(), row_curvature(problem, 1.0),
+                                        static_cast<double>(problem.rows()))};
+  Epoch(*this, problem, point, walk).run(generator);
+  return true;
+}
+
+/// Takes steps on each rank and then the mean of the points that they led to.
+void StochasticAverage::walk_apart(LinearProblem& problem, LinearProblem::Point& point) {
+  const double share = problem.weights.sum().item<double>();
+  std::vector<double> curvatures(static_cast<size_t>(problem.ranks()));
+  if (share > 0.0) curvatures[static_cast<size_t>(problem.rank())] = row_curvature(problem, share);
+  problem.sum(curvatures);
+  const auto all_rows = static_cast<double>(problem.all_rows());
+  const Walk walk{.steps = std::max<int64_t>(std::llround(step_share_ * all_rows), 1),
+                  .length = step_length(problem, is_unbiased(),
+                                        *std::max_element(curvatures.begin(), curvatures.end()),
+                                        all_rows / static_cast<double>(problem.ranks())),
+                  .share = share};
+  if (share > 0.0) {
+    set_slopes(problem, point);
+    slopes_.div_(share);
+    const auto whole = problem.loss_slopes(point_, gradient_);
+    weight_average_ = whole.weight;
+    bias_average_ = whole.bias;
+    KeyedGenerator generator(static_cast<uint64_t>(options_.seed),
+                             static_cast<uint64_t>(iterations()),
+                             static_cast<uint64_t>(problem.rank()));
+    Epoch(*this, problem, point, walk).run(generator);
+  }
+  slopes_.reset();
+  std::vector<double> mean;
+  for (const auto* part : {&point.weight, &point.bias}) {
+    const auto* data = part->const_data_ptr<double>();
+    for (int64_t j = 0; j < part->numel(); ++j) mean.push_back(share * data[j]);
+  }
+  problem.sum(mean);
+  std::copy_n(mean.data(), point.weight.numel(), numbers_of(point.weight));
+  std::copy_n(mean.data() + point.weight.numel(), point.bias.numel(), numbers_of(point.bias));
+}
+
+bool StochasticAverage::take(Objective& objective, const LinearProblem& problem,
+                             torch::Tensor next) {
+  if (problem.ranks() == 1) return move_to(objective, std::move(next), /*must_descend=*/false);
+  const auto point = point_;
+  const auto gradient = gradient_;
+  const double value = value_;
+  if (least_gradient_ == 0.0) least_gradient_ = gradient_norm();
+  move_to(objective, std::move(next), /*must_descend=*/false);
+  const double norm = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
+  const double rounding = 8.0 * std::numeric_limits<double>::epsilon() * std::abs(value);
+  const bool is_same = value_ <= value + rounding;
+  const bool is_better = value_ < value - rounding || (is_same && norm < gradient_norm()) ||
+                         norm <= 0.9 * least_gradient_;
+  step_share_ = is_better ? std::min(1.0, 1.2 * step_share_) : 0.5 * step_share_;
+  if (is_better || is_same) {
+    least_gradient_ = std::min(least_gradient_, norm);
+    return true;
+  }
+  point_ = point;
+  gradient_ = gradient;
+  value_ = value;
   return true;
 }
 
 void StochasticAverage::save(StateDict& state) const {
+  if (least_gradient_ > 0.0) {
+    state.values["seed"] = options_.seed;
+    state.values["step_share"] = step_share_;
+    state.values["least_gradient"] = least_gradient_;
+  }
   if (!slopes_.defined()) return;
   state.values["seed"] = options_.seed;
   state.tensors["slopes"] = slopes_;
@@ -215,8 +305,12 @@ void StochasticAverage::save(StateDict& state) const {
 }
 
 void StochasticAverage::load(const StateDict& state) {
+  if (state.values.contains("seed")) options_.seed = state.values.at("seed").as_int();
+  if (state.values.contains("step_share")) {
+    step_share_ = state.values.at("step_share").as_double();
+    least_gradient_ = state.values.at("least_gradient").as_double();
+  }
   if (state.tensors.count("slopes") == 0) return;
-  options_.seed = state.values.at("seed").as_int();
   slopes_ = state.tensor("slopes").to(at::kCPU, at::kDouble).clone();
   weight_average_ = state.tensor("weight_average").to(at::kCPU, at::kDouble).clone();
   bias_average_ = state.tensor("bias_average").to(at::kCPU, at::kDouble).clone();

@@ -30,11 +30,25 @@ Fields describe(StochasticAverageOptions& options);
 ///
 /// `tol` is compared with the gradient of the objective, for which each iteration takes one more
 /// pass over the rows. The objective may rise in an iteration.
+///
+/// Over ranks, an iteration begins with the same point on all of them and with the gradient of all
+/// rows there, from which each rank takes as many steps as all ranks have rows, along gradients of
+/// its own rows, corrected so that their average is that gradient. Then the points become their
+/// mean, in which each counts by the weights of its rows. A rank's first step is one along the
+/// whole gradient; later ones deviate the more from what all rows ask for, the less the ranks' rows
+/// are alike. So if an iteration led to a higher objective and to no smaller gradient, the ranks
+/// return to the point before it and take half as many steps from then on, and more again after
+/// each success. Steps that are few enough always lead to a lower objective.
+///
+/// De and Goldstein, "Efficient distributed SGD with variance reduction", 2016 (CentralVR-Sync);
+/// Shamir, Srebro and Zhang, "Communication-efficient distributed optimization using an approximate
+/// Newton-type method", 2014.
 class StochasticAverage : public LinearSolver {
  protected:
   StochasticAverage(std::vector<torch::Tensor> parameters, StochasticAverageOptions options);
 
   bool improve(LinearProblem& problem, LinearProblem::Point& point) override;
+  bool take(Objective& objective, const LinearProblem& problem, torch::Tensor next) override;
   void save(StateDict& state) const override;
   void load(const StateDict& state) override;
   /// Whether a step goes along the gradient as corrected by the average before it (SAGA) or along
@@ -43,12 +57,19 @@ class StochasticAverage : public LinearSolver {
 
  private:
   class Epoch;
+  struct Walk;
   void begin(LinearProblem& problem, const LinearProblem::Point& point);
+  void set_slopes(LinearProblem& problem, const LinearProblem::Point& point);
+  void walk_apart(LinearProblem& problem, LinearProblem::Point& point);
 
   StochasticAverageOptions options_;
+  // Over ranks, these are made anew in each iteration.
   torch::Tensor slopes_;          // [rows, outputs]: the derivatives of each row's weighted loss
   torch::Tensor weight_average_;  // [outputs, features]: their sum, times the features
   torch::Tensor bias_average_;    // [outputs]: their sum
+  // Over ranks only.
+  double step_share_ = 1.0;      // a rank takes so many steps, as a share of all ranks' rows
+  double least_gradient_ = 0.0;  // the smallest gradient norm so far; 0: there is none
 };
 
 /// The stochastic average gradient method with the correction that makes it unbiased, for all

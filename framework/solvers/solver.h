@@ -43,6 +43,12 @@ class Solver : public Optimizer {
   bool reevaluates_closure() const override { return true; }
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
+  /// The part of the state that differs from rank to rank; empty if there is none. `state_dict` has
+  /// that of rank 0.
+  virtual StateDict own_state() const { return {}; }
+  /// Takes this rank's part back, after `load_state_dict`. If it is empty, as for a checkpoint of
+  /// another number of ranks, the solver goes on without.
+  virtual void load_own_state(const StateDict& /*state*/) {}
 
   /// Makes one iteration: one step of the method, whatever number of passes over the rows it takes.
   /// Then writes the new point to the parameters. Throws ConfigError, before anything is changed,

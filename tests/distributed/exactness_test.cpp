@@ -196,6 +196,64 @@ TEST_F(Exactness, solvers_over_ranks_equal_one_process) {
   }
 }
 
+/// Settings for a solver that looks at single rows or features, each rank at its own.
+Value row_solver(const std::string& solver) {
+  auto settings = common();
+  settings["trainer"]["max_epochs"] = 300;
+  settings["evaluate"] = false;
+  settings["val_rows"] = 0;
+  settings["linear"] = true;
+  settings["optimizer"] = solver;
+  settings["tol"] = 1e-8;
+  settings["squared"] = solver == "dual-coordinate-descent";
+  settings["l2_strength"] = solver == "dual-coordinate-descent" ? 1.0 : 0.2;
+  if (solver == "coordinate-descent") settings["l1_strength"] = 0.05;
+  return settings;
+}
+
+// row 46: solvers of single rows and features over ranks.
+TEST_F(Exactness, solvers_of_single_rows_or_features_over_ranks_equal_one_process) {
+  for (const char* solver : {"coordinate-descent", "saga", "dual-coordinate-descent"}) {
+    SCOPED_TRACE(solver);
+    const auto one = run_on(1, std::string("one-") + solver, row_solver(solver)).rank(0);
+    const auto many = run_on(3, std::string("three-") + solver, row_solver(solver));
+    EXPECT_NE(many.values().at("stop_reason").as_string().find("converged"), std::string::npos);
+    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+    const double objective = one.values.at("fit").at("objective").as_double();
+    EXPECT_NEAR(many.values().at("fit").at("objective").as_double(), objective, 1e-10 * objective);
+    EXPECT_LE(difference(many.rank(0).child("model"), one.child("model")), 1e-6);
+    const auto zeros = [](const StateDict& state) {
+      return state.tensor("model.direct.weight") == 0.0;
+    };
+    EXPECT_TRUE(torch::equal(zeros(many.rank(0)), zeros(one)));
+    if (std::string(solver) != "saga") continue;
+    // To each of two other ranks: the largest curvatures, the 15 weights and biases, and then the
+    // loss, the rows' weight and the gradient.
+    EXPECT_EQ(many.values().at("fit").at("comm_bytes").as_double(), 2 * (3 + 15 + 17) * 8);
+  }
+}
+
+// Each rank has dual variables of its own rows.
+TEST_F(Exactness, dual_variables_of_each_rank_are_in_the_checkpoint) {
+  auto settings = row_solver("dual-coordinate-descent");
+  settings["trainer"]["max_epochs"] = 6;
+  const auto whole = run_on(2, "whole", settings);
+  auto first = settings;
+  first["trainer"]["max_epochs"] = 2;
+  first["save"] = (folder_ / "middle.ckpt").string();
+  run_on(2, "first", first);
+  settings["ckpt_path"] = (folder_ / "middle.ckpt").string();
+  const auto rest = run_on(2, "rest", settings);
+  EXPECT_EQ(rest.values().at("fit").at("n_iter").as_double(), 6.0);
+  for (const int64_t rank : {0, 1}) {
+    EXPECT_EQ(difference(rest.rank(rank).child("model"), whole.rank(rank).child("model")), 0.0);
+  }
+  // They fit no other number of ranks, which find others for the same point.
+  settings["trainer"]["max_epochs"] = 300;
+  const auto three = run_on(3, "three", settings);
+  EXPECT_NE(three.values().at("stop_reason").as_string().find("converged"), std::string::npos);
+}
+
 TEST_F(Exactness, a_solver_trains_a_net_over_ranks_by_autograd) {
   auto settings = common();
   settings["trainer"]["max_epochs"] = 4;

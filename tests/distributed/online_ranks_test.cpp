@@ -40,4 +40,29 @@ TEST_F(OnlineRanks, averaged_after_each_epoch_they_agree_and_hear_of_flags) {
   EXPECT_EQ(two.values().at("global_step").as_int(), 12);
 }
 
+// In the middle of the second epoch, where the ranks have learned different things since they
+// averaged: a checkpoint makes them average once more, in the run that goes on, too.
+TEST_F(OnlineRanks, resume_with_the_same_bits) {
+  for (const char* name : {"OnlineAdagrad", "FTRL"}) {
+    SCOPED_TRACE(name);
+    auto settings = learner(name, 1, 4);
+    settings["checkpoint"] = Value::Object{{"every_n_train_steps", 9},
+                                           {"save_top_k", -1},
+                                           {"filename", "at-{step}"},
+                                           {"dirpath", (folder_ / name).string()}};
+    const auto whole = run_on(2, std::string("whole-") + name, settings);
+    for (const auto& entry : fs::recursive_directory_iterator(folder_ / name)) {
+      settings["ckpt_path"] = entry.path().string();
+    }
+    ASSERT_NE(settings["ckpt_path"].as_string().find("9"), std::string::npos);
+    const auto rest = run_on(2, std::string("rest-") + name, settings);
+    EXPECT_EQ(rest.values().at("global_step").as_int(), 12);
+    for (const int64_t rank : {0, 1}) {
+      EXPECT_EQ(difference(rest.rank(rank).child("model"), whole.rank(rank).child("model")), 0.0);
+      EXPECT_EQ(rest.values(rank).at("fit").at("train_loss"),
+                whole.values(rank).at("fit").at("train_loss"));
+    }
+  }
+}
+
 }  // namespace levin::test::online_ranks_test

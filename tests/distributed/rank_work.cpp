@@ -78,7 +78,7 @@ class Net : public levin::Module {
       if (settings.text("dtype", "float64") == "float64") norm_->to(torch::kDouble);
     }
     if (settings.flag("linear") || settings.has("learner")) {
-      const int64_t outputs = settings.has("learner") ? 1 : 3;
+      const int64_t outputs = settings.has("learner") || settings.flag("squared") ? 1 : 3;
       direct_ = register_module("direct", torch::nn::Linear(4, outputs));
       direct_->to(torch::kDouble);
     }
@@ -142,7 +142,9 @@ class Net : public levin::Module {
     if (name == "LBFGS") {
       return levin::LBFGS(parameters(), {.max_iter = 5, .line_search_fn = "strong_wolfe"});
     }
-    if (settings_.flag("linear")) return solver(name, direct_->parameters());
+    if (settings_.flag("linear")) {
+      return solver(name, direct_->parameters(), settings_.real("tol", 1e-10));
+    }
     if (settings_.has("learner")) {
       return levin::shipped_optimizers().make(settings_.text("learner"),
                                               settings_.value().at("learner_settings"),
@@ -151,8 +153,8 @@ class Net : public levin::Module {
     if (name == "lbfgs") return solver(name, parameters());
     return levin::Adam(parameters(), {.learning_rate = 1e-2});
   }
-  // {"linear": true}: a linear classifier, whose loss solvers know. {"learner": "OnlineSGD"}: least
-  // squares, by an online learner.
+  // {"linear": true}: a linear classifier, whose loss solvers know, or {"squared": true}: least
+  // squares. {"learner": "OnlineSGD"}: least squares, by an online learner.
   std::optional<levin::LinearLoss> linear_loss() const override {
     if (settings_.has("learner")) {
       return levin::LinearLoss{.kind = levin::LinearLoss::Kind::squared,
@@ -160,15 +162,18 @@ class Net : public levin::Module {
                                .bias = direct_->bias};
     }
     if (!settings_.flag("linear")) return {};
-    return levin::LinearLoss{.weight = direct_->weight,
+    return levin::LinearLoss{.kind = settings_.flag("squared") ? levin::LinearLoss::Kind::squared
+                                                               : levin::LinearLoss::Kind::softmax,
+                             .weight = direct_->weight,
                              .bias = direct_->bias,
                              .l1_strength = settings_.real("l1_strength", 0.0),
-                             .l2_strength = 1e-3};
+                             .l2_strength = settings_.real("l2_strength", 1e-3)};
   }
 
  private:
-  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters) {
-    return levin::shipped_optimizers().make(name, Value::Object{{"tol", 1e-10}},
+  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters,
+                                  double tol = 1e-10) {
+    return levin::shipped_optimizers().make(name, Value::Object{{"tol", tol}},
                                             std::move(parameters));
   }
 
