@@ -167,9 +167,11 @@ class Net : public levin::Module {
   }
 
  private:
-  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters) {
-    return levin::shipped_optimizers().make(name, Value::Object{{"tol", 1e-10}},
-                                            std::move(parameters));
+  /// {"shard": "features"}: what ranks divide.
+  levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters) const {
+    Value options = Value::Object{{"tol", 1e-10}};
+    if (settings_.has("shard")) options["shard"] = settings_.text("shard");
+    return levin::shipped_optimizers().make(name, options, std::move(parameters));
   }
 
   /// What a test of failures asks for: {"fail": "throw", "fail_rank": 1, "fail_step": 3}.
