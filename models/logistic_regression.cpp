@@ -36,6 +36,14 @@ void check_loss(const LogisticRegressionOptions& options) {
         "the gradient of a penalty has all columns; set both strengths to 0, or sparse_gradients "
         "to false");
   }
+  if (options.shard != "rows" && options.shard != "features") {
+    throw ConfigError::unknown_name("shard", options.shard, {"rows", "features"});
+  }
+  if (options.shard != "rows" && options.solver.empty()) {
+    throw ConfigError::conflict(
+        fmt::format("shard = {} without a solver", options.shard),
+        "training on batches divides rows; set solver to auto, or leave out shard");
+  }
   if (has_one_logit(options) && options.products == "bfloat16") {
     throw ConfigError::conflict("products = bfloat16 with the logistic loss",
                                 "a single logit has no matrix products; use loss = softmax");
@@ -88,6 +96,7 @@ Fields describe(LogisticRegressionOptions& o) {
        "trains on all rows at once instead of batches: a solver's name, or auto"},
       {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
       {"max_iter", &o.max_iter, "the most iterations of the solver"},
+      {"shard", &o.shard, "what ranks divide: rows, or features (many more than rows)"},
   });
 }
 
@@ -228,7 +237,7 @@ std::string LogisticRegression::chosen_solver() const {
   if (options_.solver != "auto") return options_.solver;
   constexpr int64_t kFew = 1000;
   if (l1_strength() > 0.0) return "coordinate-descent-or-lbfgs";
-  if (num_parameters() <= kFew) return "newton-cholesky";
+  if (num_parameters() <= kFew && options_.shard == "rows") return "newton-cholesky";
   constexpr int64_t kMostFeatures = 2000;  // for which objectives know how features are correlated
   return in_features_.value() <= kMostFeatures ? "lbfgs" : "newton-cg";
 }
@@ -242,8 +251,17 @@ std::unique_ptr<Optimizer> LogisticRegression::make_solver(
         "must be a solver, which trains on all rows at once; an optimizer for batches is given as "
         "`optimizer`");
   }
-  return entry.make(Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}},
-                    std::move(parameters));
+  Value settings = Value::Object{{"tol", options_.tol}, {"max_iter", options_.max_iter}};
+  if (options_.shard != "rows") {
+    if (!to_value(entry.draft().fields).contains("shard")) {
+      throw ConfigError::conflict(
+          fmt::format("shard = {} with solver = {}, whose steps need all features of a row",
+                      options_.shard, name),
+          "use lbfgs, newton-cg, trust-region or auto, or set shard to rows");
+    }
+    settings["shard"] = options_.shard;
+  }
+  return entry.make(settings, std::move(parameters));
 }
 
 Optimizers LogisticRegression::configure_optimizers() {

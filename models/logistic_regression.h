@@ -71,6 +71,10 @@ struct LogisticRegressionOptions {
   std::string solver{};
   double tol = 1e-4;
   int64_t max_iter = 1000;
+  /// What the ranks of a run divide among them while a solver trains: "rows", or "features", for
+  /// many more features than rows. The solvers lbfgs, newton-cg and trust-region can divide
+  /// features; "auto" then chooses among them.
+  std::string shard = "rows";
 };
 
 Fields describe(LogisticRegressionOptions& options);

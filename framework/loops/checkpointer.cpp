@@ -60,7 +60,7 @@ void Checkpointer::save_interrupted() {
 
 void Checkpointer::save_after_exception(const std::exception& error, bool at_boundary) {
   state_.leave_out_other_ranks();
-  if (parts_.strategy.is_sharded() && parts_.strategy.ranks().size() > 1) return;
+  if (state_.is_divided()) return;
   const Requests requests = std::exchange(parts_.run.requests(), {});
   for (const auto& request : requests.saves) save(request);
   if (at_boundary && dynamic_cast<const ModuleError*>(&error) != nullptr) save_failed();

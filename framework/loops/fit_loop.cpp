@@ -34,7 +34,8 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
                      .training_step = training_step_,
                      .validation = validation_,
                      .stopping = stopping_,
-                     .threads = threads_}),
+                     .threads = threads_,
+                     .solver_fit = solver_fit_.get()}),
       checkpointer_(parts, state_) {
   Progress& progress = parts_.run.progress();
   progress = Progress{.stage = Stage::fit, .num_batches = num_batches_};
@@ -372,8 +373,7 @@ void FitLoop::end_epoch() {
   act_on_requests(/*in_step=*/false);
 }
 
-/// Acts on what callbacks and the module have asked for. Stopping::judge says what `in_step`
-/// means.
+/// Acts on what callbacks and the module have asked for. For `in_step`, see Stopping::judge.
 void FitLoop::act_on_requests(bool in_step) {
   RunControl& run = parts_.run;
   const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});

@@ -12,6 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/resumed_settings.h>
+#include <levin/framework/loops/solver_fit.h>
 #include <levin/framework/solvers/solver.h>
 #include <levin/framework/tensor/random.h>
 
@@ -99,6 +100,12 @@ void FitState::restore_random() {
 
 void FitState::keep_random() { random_at_end_ = random_state().clone(); }
 
+bool FitState::is_divided() const {
+  if (parts_.strategy.ranks().size() == 1) return false;
+  const auto* const solver_fit = members_.solver_fit;
+  return parts_.strategy.is_sharded() || (solver_fit != nullptr && solver_fit->divides_features());
+}
+
 StateDict FitState::state(bool weights_only) {
   members_.training_step.complete_parameters(alone_);
   RunControl& run = parts_.run;
@@ -116,7 +123,10 @@ StateDict FitState::state(bool weights_only) {
   if (!weights_only) {
     StateDict optimizers;
     for (size_t i = 0; i < members_.optimizers.size(); ++i) {
-      optimizers.add(std::to_string(i), members_.optimizers.entries()[i].optimizer->state_dict());
+      optimizers.add(std::to_string(i),
+                     members_.solver_fit != nullptr
+                         ? members_.solver_fit->state_dict()
+                         : members_.optimizers.entries()[i].optimizer->state_dict());
     }
     state.add("optimizer", std::move(optimizers));
     state.add("schedulers", members_.schedules.state_dict());

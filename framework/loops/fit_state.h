@@ -14,6 +14,8 @@
 
 namespace levin {
 
+class SolverFit;
+
 /// Knows what a checkpoint of a fit holds, and puts it back so that the fit goes on with the same
 /// bits. The Checkpointer writes the files.
 ///
@@ -49,6 +51,7 @@ class FitState {
     Validation& validation;
     Stopping& stopping;
     ThreadChoice& threads;
+    const SolverFit* solver_fit = nullptr;  // null: the optimizer is no solver
   };
   /// Keeps the references; all of them must outlive this object. The optimizers have the learning
   /// rates that they were made with.
@@ -67,6 +70,8 @@ class FitState {
   /// Leaves the other ranks out of later checkpoints, which are then no collectives. After a
   /// failure the other ranks may be gone.
   void leave_out_other_ranks() { alone_ = true; }
+  /// Whether this rank alone doesn't have all of the optimizers' state.
+  bool is_divided() const;
 
   /// Remembers the shape and type of the batch's input, which later checkpoints tell as what their
   /// module takes. A batch without rows is ignored.

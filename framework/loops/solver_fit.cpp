@@ -9,6 +9,7 @@
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/step.h>
+#include <levin/framework/solvers/column_objective.h>
 #include <levin/framework/solvers/linear_objective.h>
 #include <levin/framework/solvers/objective_source.h>
 
@@ -34,7 +35,12 @@ std::unique_ptr<SolverFit> make_solver_fit(LoopParts parts, const DataLoaders& t
 }
 
 SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)
-    : parts_(parts), solver_(solver), rows_(parts, train, batches_a_pass(parts, train)) {
+    : parts_(parts),
+      solver_(solver),
+      divides_features_(solver.options().shard == "features" && parts.strategy.ranks().size() > 1),
+      rows_(parts, train, batches_a_pass(parts, train),
+            divides_features_ ? TrainingRows::Of::all_ranks : TrainingRows::Of::this_rank) {
+  if (divides_features_) check_division();
   if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return;
   throw ConfigError::conflict(fmt::format("gradient_clip_val = {} with the solver {}",
                                           *parts_.options.gradient_clip_val, solver.name()),
@@ -43,8 +49,26 @@ SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)
 
 SolverFit::~SolverFit() = default;
 
+void SolverFit::check_division() const {
+  const auto loss = parts_.module.linear_loss();
+  const bool makes_its_own = dynamic_cast<const ObjectiveSource*>(&parts_.module) != nullptr;
+  if (!loss || makes_its_own || !LinearObjective::fits(*loss, solver_.stepped())) {
+    throw ConfigError::conflict(
+        fmt::format("shard = features with the module {}", parts_.module.class_name()),
+        "ranks can divide the features if the module declares a loss that is linear in them "
+        "(Module::linear_loss), as LogisticRegression and LinearRegression do, but not their "
+        "subclasses; else set shard to rows");
+  }
+  ColumnParts::require_enough(loss->weight.size(1), parts_.strategy.ranks().size());
+}
+
 void SolverFit::make_objective() {
   const auto parameters = solver_.stepped();
+  if (divides_features_) {
+    objective_ = std::make_unique<ColumnObjective>(rows_, parts_.module.linear_loss().value(),
+                                                   parameters, parts_.strategy.ranks());
+    return;
+  }
   if (const auto* source = dynamic_cast<const ObjectiveSource*>(&parts_.module)) {
     objective_ = source->make_objective(rows_, parameters);
     return;
@@ -58,9 +82,18 @@ void SolverFit::make_objective() {
   objective_ = std::make_unique<AutogradObjective>(parts_, rows_, parameters);
 }
 
+StateDict SolverFit::state_dict() const {
+  return objective_ ? solver_.whole_state(*objective_) : solver_.state_dict();
+}
+
+int64_t SolverFit::sent_bytes() const {
+  const auto* const divided = objective_->parts();
+  return rows_.sent_bytes() + (divided != nullptr ? divided->sent_bytes() : 0);
+}
+
 void SolverFit::iterate(Step& step) {
   if (!objective_) make_objective();
-  const int64_t sent = rows_.sent_bytes();
+  const int64_t sent = sent_bytes();
   solver_.iterate(*objective_);
   const LogOptions options{.on_step = false, .on_epoch = true, .prog_bar = true};
   step.log("objective", solver_.objective(), options);
@@ -68,7 +101,7 @@ void SolverFit::iterate(Step& step) {
   step.log("n_iter", static_cast<double>(solver_.iterations()),
            {.on_step = false, .on_epoch = true});
   if (parts_.strategy.ranks().size() > 1) {
-    step.log("comm_bytes", static_cast<double>(rows_.sent_bytes() - sent),
+    step.log("comm_bytes", static_cast<double>(sent_bytes() - sent),
              {.on_step = false, .on_epoch = true});
   }
   if (!solver_.is_done()) return;

@@ -20,7 +20,8 @@ namespace levin {
 class SolverFit {
  public:
   /// Keeps the references; nothing is read yet. Throws ConfigError for options that only make sense
-  /// for batches (gradient_clip_val).
+  /// for batches (gradient_clip_val), and if the ranks can't divide the features of this module
+  /// (`shard: features`).
   SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver);
   ~SolverFit();
 
@@ -29,14 +30,21 @@ class SolverFit {
   /// is done then, requests that the fit end. Throws what the solver throws; before the first
   /// iteration, DataError if the training data have no rows, or a single class. A collective.
   void iterate(Step& step);
+  /// The solver's state for a checkpoint. A collective if ranks divide the features.
+  StateDict state_dict() const;
+  /// Whether each rank has a part of the solver's state only.
+  bool divides_features() const { return divides_features_; }
   /// Warns, at the end of a fit, if the solver hasn't converged, and says what to do.
   void warn_unless_converged() const;
 
  private:
   void make_objective();
+  void check_division() const;
+  int64_t sent_bytes() const;
 
   LoopParts parts_;
   Solver& solver_;
+  bool divides_features_;
   TrainingRows rows_;
   std::unique_ptr<Objective> objective_;
 };

@@ -41,11 +41,19 @@ DataLoaders with_all_rows(const DataLoaders& loaders) {
 
 }  // namespace
 
-TrainingRows::TrainingRows(LoopParts parts, const DataLoaders& train, std::optional<int64_t> limit)
-    : parts_(parts), loaders_(with_all_rows(train)), limit_(limit) {}
+TrainingRows::TrainingRows(LoopParts parts, const DataLoaders& train, std::optional<int64_t> limit,
+                           Of of)
+    : parts_(parts),
+      loaders_(with_all_rows(train)),
+      share_(parts.strategy.rank_share()),
+      limit_(limit) {
+  if (of == Of::this_rank) return;
+  for (auto& loader : loaders_) loader = loader.with_global_batch_size(loader.rows_a_step(share_));
+  share_ = {};
+}
 
 Reader TrainingRows::open(const DataLoader& loader) const {
-  auto reader = loader.open(0, 0, parts_.strategy.rank_share());
+  auto reader = loader.open(0, 0, share_);
   reader.leave_rows_in_place(true);
   return reader;
 }
@@ -55,7 +63,7 @@ Reader TrainingRows::open(const DataLoader& loader) const {
 bool TrainingRows::find_in_place() {
   has_looked_ = true;
   if (limit_ || loaders_.empty()) return false;
-  auto reader = loaders_.front().open(0, 0, parts_.strategy.rank_share());
+  auto reader = loaders_.front().open(0, 0, share_);
   Batch first;
   if (!reader.next(first)) return false;
   transfer(parts_, first);
@@ -65,7 +73,7 @@ bool TrainingRows::find_in_place() {
     const auto memory = find_in_memory(loader.shared_dataset());
     if (!memory.tensors || loader.options().transform) return false;
     const int64_t rows = memory.tensors->size().value();
-    const auto own = share_of(parts_.strategy.rank_share(), memory.rows, rows);
+    const auto own = share_of(share_, memory.rows, rows);
     Batch batch;
     for (const auto& [name, values] : memory.tensors->entries()) {
       Rows chosen = values;

@@ -11,15 +11,19 @@
 namespace levin {
 
 /// The training rows of this rank for a solver: those of all loaders, in the order of the data
-/// whatever the loaders' shuffling, with none left out. Rank r of w has every w-th row.
+/// whatever the loaders' shuffling, with none left out. Rank r of w has every w-th row, or each
+/// rank has the rows of all.
 ///
 /// Data in memory are passed as one batch, whose rows stay where they are, unless a transform or a
 /// hook changes batches; then, and for streams, the loaders' batches are read anew in each pass.
 class TrainingRows final : public RowSource {
  public:
-  /// Reads at most `limit` batches of the loaders in a pass, if there is a limit. Keeps references
-  /// to what `parts` refers to.
-  TrainingRows(LoopParts parts, const DataLoaders& train, std::optional<int64_t> limit);
+  enum class Of { this_rank, all_ranks };
+
+  /// Reads at most `limit` batches of the loaders in a pass, if there is a limit; those of all
+  /// ranks have the rows of all ranks' batches. Keeps references to what `parts` refers to.
+  TrainingRows(LoopParts parts, const DataLoaders& train, std::optional<int64_t> limit,
+               Of of = Of::this_rank);
 
   void pass(c10::function_ref<void(const Batch& batch)> use) override;
   void sum(torch::Tensor& values) override;
@@ -35,6 +39,7 @@ class TrainingRows final : public RowSource {
 
   LoopParts parts_;
   DataLoaders loaders_;  // in order, with all rows
+  RankShare share_;
   std::optional<int64_t> limit_;
   int64_t sent_bytes_ = 0;
   bool has_looked_ = false;

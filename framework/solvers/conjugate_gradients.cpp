@@ -9,10 +9,6 @@
 namespace levin {
 namespace {
 
-double product_of(const torch::Tensor& a, const torch::Tensor& b) {
-  return a.dot(b).item<double>();
-}
-
 /// The norms of the step and the search direction, and their product, in the norm of the
 /// preconditioner's inverse M. They follow from each other without products with M.
 struct StepGeometry {
@@ -46,12 +42,12 @@ NewtonStep conjugate_gradients(Objective& objective, const torch::Tensor& gradie
   NewtonStep result{.step = at::zeros_like(gradient)};
   auto residual = gradient.neg();
   auto along = preconditioned(residual);
-  double size = product_of(residual, along);
+  double size = objective.dot(residual, along);
   const double share = std::min(0.5, std::sqrt(std::max(size, 0.0)));
   StepGeometry geometry{.along_squared = size};
   for (int64_t j = 1; j <= limits.max_products && size > 0.0; ++j) {
     const auto product = objective.hessian_product(along);
-    const double curvature = product_of(along, product);
+    const double curvature = objective.dot(along, product);
     const bool is_flat = !(curvature > 0.0);
     if (is_flat && limits.radius == 0.0 && j > 1) break;
     double length = is_flat ? 1.0 : size / curvature;
@@ -64,12 +60,15 @@ NewtonStep conjugate_gradients(Objective& objective, const torch::Tensor& gradie
     residual.sub_(product, length);
     geometry.go(length);
     const double before = result.change;
-    result.change = -0.5 * (product_of(result.step, residual) - product_of(result.step, gradient));
+    double products[] = {result.step.dot(residual).item<double>(),
+                         result.step.dot(gradient).item<double>()};
+    objective.sum_over_parts(products);
+    result.change = -0.5 * (products[0] - products[1]);
     if (result.is_at_radius || is_flat) break;
     const double fall = result.change - before;
     if (static_cast<double>(j) * fall >= share * result.change) break;  // both are below 0
     const auto next = preconditioned(residual);
-    const double next_size = product_of(residual, next);
+    const double next_size = objective.dot(residual, next);
     const double factor = next_size / size;
     along.mul_(factor).add_(next);
     geometry.turn(factor, next_size);

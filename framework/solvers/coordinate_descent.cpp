@@ -56,7 +56,8 @@ bool CoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& po
 
 CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
     std::vector<torch::Tensor> parameters, SolverOptions options)
-    : QuasiNewton(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}) {}
+    : QuasiNewton(std::move(parameters),
+                  {.tol = options.tol, .max_iter = options.max_iter, .shard = options.shard}) {}
 
 bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
   constexpr int64_t kMostProducts = int64_t{1} << 26;  // lbfgs is faster for many more

@@ -60,7 +60,7 @@ class LineSearch {
     ++trials_;
     result_.point = at::add(line_.point, line_.direction, step);
     const double value = objective_.evaluate(result_.point, result_.gradient);
-    return {step, value, result_.gradient.dot(line_.direction).item<double>()};
+    return {step, value, objective_.dot(result_.gradient, line_.direction)};
   }
 
   bool has_fallen(const Trial& trial) const {  // false for NaN
@@ -111,7 +111,7 @@ LineSearchResult search_line(Objective& objective, const Line& line, double firs
 
 bool move_along(Objective& objective, const torch::Tensor& direction, double first_step,
                 torch::Tensor& point, torch::Tensor& gradient, double& value) {
-  const double slope = direction.dot(gradient).item<double>();
+  const double slope = objective.dot(direction, gradient);
   if (!(slope < 0.0)) return false;
   const auto found = search_line(
       objective, {.point = point, .direction = direction, .value = value, .slope = slope},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -25,12 +26,14 @@ Fields describe(NewtonOptions& o) {
       {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
       {"max_products", &o.max_products, "the most passes over the rows for a step"},
       {"precondition", &o.precondition, "use the objective's approximate inverse curvature"},
+      {"shard", &o.shard, "what ranks divide: rows, or features (many more than rows)"},
   });
 }
 
 NewtonCG::NewtonCG(std::vector<torch::Tensor> parameters, NewtonOptions options)
-    : Solver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
-      options_(options) {
+    : Solver(std::move(parameters),
+             {.tol = options.tol, .max_iter = options.max_iter, .shard = options.shard}),
+      options_(std::move(options)) {
   validate_newton(options_);
 }
 
@@ -42,8 +45,9 @@ bool NewtonCG::advance(Objective& objective) {
 }
 
 TrustRegionNewton::TrustRegionNewton(std::vector<torch::Tensor> parameters, NewtonOptions options)
-    : Solver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
-      options_(options) {
+    : Solver(std::move(parameters),
+             {.tol = options.tol, .max_iter = options.max_iter, .shard = options.shard}),
+      options_(std::move(options)) {
   validate_newton(options_);
 }
 
@@ -56,7 +60,7 @@ bool TrustRegionNewton::advance(Objective& objective) {
   bool is_first = radius_ == 0.0;
   if (is_first) {
     const auto step = options_.precondition ? objective.precondition(gradient_) : gradient_;
-    radius_ = std::sqrt(std::max(0.0, step.dot(gradient_).item<double>()));
+    radius_ = std::sqrt(std::max(0.0, objective.dot(step, gradient_)));
   }
   constexpr int kMostTrials = 30;
   for (int trial = 0; trial < kMostTrials; ++trial) {
@@ -71,9 +75,9 @@ bool TrustRegionNewton::advance(Objective& objective) {
     if (is_first) radius_ = std::min(radius_, newton.norm);
     is_first = false;
     // The length along the step at which a parabola has its minimum.
-    const double bend = change - gradient_.dot(newton.step).item<double>();
-    const double best =
-        bend <= 0.0 ? 4.0 : std::max(0.25, -0.5 * gradient_.dot(newton.step).item<double>() / bend);
+    const double slope = objective.dot(gradient_, newton.step);
+    const double bend = change - slope;
+    const double best = bend <= 0.0 ? 4.0 : std::max(0.25, -0.5 * slope / bend);
     const double length = best * newton.norm;
     const double noise = objective.noise() * std::abs(value_);
     const bool is_noise = std::abs(change) <= noise && newton.change >= -noise;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <levin/framework/core/options.h>
@@ -18,6 +19,8 @@ struct NewtonOptions {
   /// Whether conjugate gradients use the objective's approximate inverse curvature
   /// (`Objective::precondition`).
   bool precondition = true;
+  /// See SolverOptions.
+  std::string shard = "rows";
 };
 
 Fields describe(NewtonOptions& options);
@@ -36,6 +39,7 @@ class NewtonCG final : public Solver {
 
  protected:
   bool advance(Objective& objective) override;
+  bool takes_parts() const override { return true; }
 
  private:
   NewtonOptions options_;
@@ -56,6 +60,7 @@ class TrustRegionNewton final : public Solver {
 
  protected:
   bool advance(Objective& objective) override;
+  bool takes_parts() const override { return true; }
   void save(StateDict& state) const override;
   void load(const StateDict& state) override;
   void restart() override { radius_ = 0.0; }

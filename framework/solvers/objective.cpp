@@ -3,7 +3,25 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <levin/framework/solvers/column_parts.h>
+
 namespace levin {
+
+void Objective::sum_over_parts(std::span<double> numbers) {
+  if (auto* divided = parts()) divided->sum(numbers);
+}
+
+double Objective::dot(const torch::Tensor& a, const torch::Tensor& b) {
+  double product[] = {a.dot(b).item<double>()};
+  sum_over_parts(product);
+  return product[0];
+}
+
+double Objective::largest(const torch::Tensor& vector) {
+  const double own = vector.abs().max().item<double>();
+  auto* const divided = parts();
+  return divided != nullptr ? divided->largest(own) : own;
+}
 
 torch::Tensor Objective::hessian() {
   auto unit = at::zeros({size()}, at::kDouble);
@@ -23,7 +41,9 @@ LinearProblem* Objective::linear(std::string& reason, int64_t /*most_products*/)
 
 torch::Tensor Objective::precondition(const torch::Tensor& vector) {
   const auto diagonal = curvature_diagonal();
-  return diagonal.defined() ? vector / diagonal.clamp_min(1e-12) : vector.clone();
+  const auto result = diagonal.defined() ? vector / diagonal.clamp_min(1e-12) : vector.clone();
+  remove_idle(result);  // which a division by different numbers brings in
+  return result;
 }
 
 }  // namespace levin

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 
+class ColumnParts;
 struct LinearProblem;
 
 /// What a Solver minimises, over all training rows of all ranks:
@@ -22,13 +24,22 @@ struct LinearProblem;
 ///     auto product = objective.hessian_product(direction);      // at `point`
 ///
 /// Each call that needs the rows is one pass over them, and a collective: every rank calls it with
-/// the same numbers and gets the same result, bit for bit.
+/// the same numbers and gets the same result, bit for bit. Ranks may also divide the parameters
+/// among them (`parts`); every vector is then this rank's part of it, but values are the same.
 class Objective {
  public:
   virtual ~Objective() = default;
 
   /// The number of entries of w.
   virtual int64_t size() const = 0;
+  /// How ranks divide the entries of w among them; null if each has all of them.
+  virtual ColumnParts* parts() { return nullptr; }
+  /// The product of two vectors, and the largest absolute value of a vector's entries, over all
+  /// parts. Collectives if there are parts.
+  double dot(const torch::Tensor& a, const torch::Tensor& b);
+  double largest(const torch::Tensor& vector);
+  /// Adds up numbers that were computed from this rank's parts, in place. A collective, too.
+  void sum_over_parts(std::span<double> numbers);
   /// The strength of the L1 penalty of each entry, [size]; undefined if no entry has one.
   virtual torch::Tensor l1() const { return {}; }
 

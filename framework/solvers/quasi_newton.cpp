@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/quasi_newton.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -17,50 +18,55 @@ Fields describe(QuasiNewtonOptions& o) {
       {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
       {"history_size", &o.history_size, "past steps that the curvature is estimated from"},
       {"precondition", &o.precondition, "start from the objective's approximate curvature"},
+      {"shard", &o.shard, "what ranks divide: rows, or features (many more than rows)"},
   });
 }
 
 QuasiNewton::QuasiNewton(std::vector<torch::Tensor> parameters, QuasiNewtonOptions options)
-    : Solver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
-      options_(options) {
+    : Solver(std::move(parameters),
+             {.tol = options.tol, .max_iter = options.max_iter, .shard = options.shard}),
+      options_(std::move(options)) {
   check_option(options_.history_size >= 1, "history_size", options_.history_size,
                "must be at least 1");
 }
 
 /// The two-loop recursion: approximately -inverse(Hessian) . gradient.
-torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& gradient) const {
+torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& gradient) {
   auto result = gradient.neg();
   std::vector<double> factors(history_.size());
   for (size_t i = history_.size(); i-- > 0;) {
-    const auto& [s, y] = history_[i];
-    factors[i] = s.dot(result).item<double>() / s.dot(y).item<double>();
+    auto& [s, y, curvature] = history_[i];
+    if (!curvature) curvature = objective.dot(s, y);
+    factors[i] = objective.dot(s, result) / *curvature;
     result.sub_(y, factors[i]);
   }
   if (options_.precondition && !objective.l1().defined()) {
     result = objective.precondition(result);
     if (!history_.empty()) {
-      const auto& [s, y] = history_.back();
-      const double size = y.dot(objective.precondition(y)).item<double>();
-      if (size > 0.0) result.mul_(s.dot(y) / size);
+      const auto& y = history_.back().gradient;
+      const double size = objective.dot(y, objective.precondition(y));
+      if (size > 0.0) result.mul_(*history_.back().curvature / size);
     }
   } else if (!history_.empty()) {
-    const auto& [s, y] = history_.back();
-    result.mul_(s.dot(y) / y.dot(y));
+    const auto& y = history_.back().gradient;
+    result.mul_(*history_.back().curvature / objective.dot(y, y));
   }
   for (size_t i = 0; i < history_.size(); ++i) {
-    const auto& [s, y] = history_[i];
-    const double factor = y.dot(result).item<double>() / s.dot(y).item<double>();
-    result.add_(s, factors[i] - factor);
+    const auto& [s, y, curvature] = history_[i];
+    result.add_(s, factors[i] - objective.dot(y, result) / *curvature);
   }
   return result;
 }
 
 /// Remembers what the step from that point, with that gradient, has changed.
-void QuasiNewton::remember_since(const torch::Tensor& point, const torch::Tensor& gradient) {
-  Update update{point_ - point, gradient_ - gradient};
-  const double curvature = update.point.dot(update.gradient).item<double>();
-  const double size = update.gradient.dot(update.gradient).item<double>();
-  if (curvature > 1e-16 * size) history_.push_back(std::move(update));
+void QuasiNewton::remember_since(Objective& objective, const torch::Tensor& point,
+                                 const torch::Tensor& gradient) {
+  Update update{point_ - point, gradient_ - gradient, {}};
+  double products[] = {update.point.dot(update.gradient).item<double>(),
+                       update.gradient.dot(update.gradient).item<double>()};
+  objective.sum_over_parts(products);
+  update.curvature = products[0];
+  if (products[0] > 1e-16 * products[1]) history_.push_back(std::move(update));
   if (std::ssize(history_) > options_.history_size) history_.erase(history_.begin());
 }
 
@@ -76,11 +82,12 @@ bool QuasiNewton::try_once(Objective& objective) {
   auto along = direction(objective, subgradient);
   if (objective.l1().defined()) return search_orthant(objective, subgradient, along);
   const bool is_scaled = options_.precondition || !history_.empty();
-  const double first = is_scaled ? 1.0 : std::min(1.0, 1.0 / along.norm().item<double>());
+  const double first =
+      is_scaled ? 1.0 : std::min(1.0, 1.0 / std::sqrt(objective.dot(along, along)));
   const auto point = point_;
   const auto gradient = gradient_;
   if (!move_along(objective, along, first, point_, gradient_, value_)) return false;
-  remember_since(point, gradient);
+  remember_since(objective, point, gradient);
   return true;
 }
 
@@ -91,13 +98,11 @@ bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subg
   const auto l1 = objective.l1();
   const auto is_free = l1 == 0.0;  // a bias may change its sign
   direction = at::where((direction * subgradient).ge(0.0), at::zeros_like(direction), direction);
-  if (!(direction.dot(subgradient).item<double>() < 0.0)) return false;
+  if (!(objective.dot(direction, subgradient) < 0.0)) return false;
   const auto orthant = at::where(point_ == 0.0, -subgradient.sign(), point_.sign());
-  double step = history_.empty() ? std::min(1.0, 1.0 / direction.norm().item<double>()) : 1.0;
+  double step = 1.0;
+  if (history_.empty()) step = std::min(1.0, 1.0 / std::sqrt(objective.dot(direction, direction)));
   auto gradient = at::empty_like(gradient_);
-  const auto largest = [](const torch::Tensor& slopes) {
-    return slopes.abs().max().item<double>();
-  };
   const double noise = objective.noise() * std::abs(value_);
   constexpr int kMostTrials = 40;
   for (int trial = 0; trial < kMostTrials; ++trial, step *= 0.5) {
@@ -105,19 +110,19 @@ bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subg
     point = at::where((point * orthant).le(0.0).logical_and(is_free.logical_not()),
                       at::zeros_like(point), point);
     const double value = with_l1(objective, point, objective.evaluate(point, gradient));
-    const double promised = (point - point_).dot(subgradient).item<double>();
+    const double promised = objective.dot(point - point_, subgradient);
     if (!(promised < 0.0)) continue;
     // Close to the minimum, the objective's changes are lost in rounding, but the gradient's
     // aren't.
     const bool falls = value <= value_ + 1e-4 * promised;
-    const bool is_flatter =
-        value <= value_ + noise &&
-        largest(least_subgradient(objective, point, gradient)) < largest(subgradient);
+    const bool is_flatter = value <= value_ + noise &&
+                            objective.largest(least_subgradient(objective, point, gradient)) <
+                                objective.largest(subgradient);
     if (!falls && !is_flatter) continue;
     std::swap(point_, point);
     std::swap(gradient_, gradient);
     value_ = value;
-    remember_since(point, gradient);
+    remember_since(objective, point, gradient);
     return true;
   }
   return false;
@@ -135,7 +140,8 @@ void QuasiNewton::load(const StateDict& state) {
   for (size_t i = 0; state.tensors.count("history." + std::to_string(i) + ".point") > 0; ++i) {
     const auto key = "history." + std::to_string(i);
     history_.push_back({state.tensor(key + ".point").to(at::kCPU, at::kDouble).clone(),
-                        state.tensor(key + ".gradient").to(at::kCPU, at::kDouble).clone()});
+                        state.tensor(key + ".gradient").to(at::kCPU, at::kDouble).clone(),
+                        {}});
   }
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <levin/framework/core/options.h>
@@ -19,6 +21,8 @@ struct QuasiNewtonOptions {
   /// (`Objective::precondition`) instead of a multiple of the identity. It makes features of
   /// different scales, and correlated ones, far less of a problem.
   bool precondition = true;
+  /// See SolverOptions.
+  std::string shard = "rows";
 };
 
 Fields describe(QuasiNewtonOptions& options);
@@ -39,6 +43,7 @@ class QuasiNewton : public Solver {
  protected:
   bool advance(Objective& objective) override;
   bool takes_l1() const override { return true; }
+  bool takes_parts() const override { return true; }
   void save(StateDict& state) const override;
   void load(const StateDict& state) override;
   void restart() override;
@@ -48,13 +53,15 @@ class QuasiNewton : public Solver {
   struct Update {
     torch::Tensor point;
     torch::Tensor gradient;
+    std::optional<double> curvature;  // the product of the two; none after a load
   };
 
   bool try_once(Objective& objective);
   bool search_orthant(Objective& objective, const torch::Tensor& subgradient,
                       torch::Tensor direction);
-  torch::Tensor direction(Objective& objective, const torch::Tensor& gradient) const;
-  void remember_since(const torch::Tensor& point, const torch::Tensor& gradient);
+  torch::Tensor direction(Objective& objective, const torch::Tensor& gradient);
+  void remember_since(Objective& objective, const torch::Tensor& point,
+                      const torch::Tensor& gradient);
 
   QuasiNewtonOptions options_;
   std::vector<Update> history_;  // the newest last

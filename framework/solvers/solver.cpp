@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/solver.h>
 
 #include <cmath>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -9,6 +10,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/solvers/column_parts.h>
 
 namespace levin {
 
@@ -16,17 +18,20 @@ Fields describe(SolverOptions& o) {
   return fields_of<SolverOptions>({
       {"tol", &o.tol, "converged if no entry of the gradient is larger"},
       {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
+      {"shard", &o.shard, "what ranks divide: rows, or features (many more than rows)"},
   });
 }
 
 void validate(const SolverOptions& options) {
   check_above_zero("tol", options.tol);
   check_option(options.max_iter >= 1, "max_iter", options.max_iter, "must be at least 1");
+  if (options.shard == "rows" || options.shard == "features") return;
+  throw ConfigError::unknown_name("shard", options.shard, {"rows", "features"});
 }
 
 Solver::Solver(std::vector<torch::Tensor> parameters, SolverOptions options)
     : Optimizer(single_group(std::move(parameters)), /*learning_rate=*/1.0, /*weight_decay=*/0.0),
-      options_(options) {
+      options_(std::move(options)) {
   validate(options_);
 }
 
@@ -36,9 +41,9 @@ torch::Tensor Solver::step(const Closure& /*closure*/) {
       "it minimises over all training rows: let the Trainer run it, or call iterate");
 }
 
-double Solver::with_l1(const Objective& objective, const torch::Tensor& point, double value) {
+double Solver::with_l1(Objective& objective, const torch::Tensor& point, double value) {
   const auto l1 = objective.l1();
-  return l1.defined() ? value + l1.dot(point.abs()).item<double>() : value;
+  return l1.defined() ? value + objective.dot(l1, point.abs()) : value;
 }
 
 torch::Tensor Solver::least_subgradient(const Objective& objective, const torch::Tensor& point,
@@ -57,7 +62,7 @@ bool Solver::move_to(Objective& objective, torch::Tensor next, bool must_descend
   if (must_descend) {
     const double rounding = 8.0 * std::numeric_limits<double>::epsilon() * std::abs(value_);
     const auto largest = [&](const torch::Tensor& point, const torch::Tensor& smooth) {
-      return least_subgradient(objective, point, smooth).abs().max().item<double>();
+      return objective.largest(least_subgradient(objective, point, smooth));
     };
     const bool is_lower = value <= value_ - rounding;
     const bool is_same = value <= value_ + rounding;
@@ -73,7 +78,7 @@ bool Solver::move_to(Objective& objective, torch::Tensor next, bool must_descend
 
 void Solver::evaluate(Objective& objective) {
   value_ = with_l1(objective, point_, objective.evaluate(point_, gradient_));
-  gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
+  gradient_norm_ = objective.largest(least_subgradient(objective, point_, gradient_));
   is_evaluated_ = true;
   if (std::isfinite(value_) && std::isfinite(gradient_norm_)) return;
   throw ModuleError::contract(
@@ -82,6 +87,13 @@ void Solver::evaluate(Objective& objective) {
 }
 
 void Solver::check(Objective& objective) {
+  if (objective.parts() != nullptr && !takes_parts()) {
+    throw ConfigError::conflict(
+        fmt::format("features that are divided among ranks (shard = features) with {}, whose steps "
+                    "need all of them",
+                    name()),
+        "set shard to rows, or use lbfgs, newton-cg or trust-region");
+  }
   if (!objective.l1().defined() || takes_l1()) return;
   throw ConfigError::conflict(
       fmt::format("an L1 penalty with {}, which needs a smooth objective", name()),
@@ -91,26 +103,41 @@ void Solver::check(Objective& objective) {
 void Solver::iterate(Objective& objective) {
   const at::NoGradGuard no_grad;
   check(objective);
-  if (!point_.defined()) {
+  const bool is_first = !point_.defined();
+  if (is_first) {
     std::vector<torch::Tensor> flat;
     for (const auto& p : stepped()) flat.push_back(p.detach().to(at::kCPU, at::kDouble).flatten());
     point_ = at::cat(flat);
-    objective.remove_idle(point_);
   }
-  if (!gradient_.defined()) gradient_ = at::empty_like(point_);
+  if (objective.parts() != nullptr && !is_part_) take_part(objective);
+  if (is_first) objective.remove_idle(point_);
+  if (!gradient_.defined() || gradient_.numel() != point_.numel()) {
+    gradient_ = at::empty_like(point_);
+  }
   if (is_precise_) objective.raise_precision();
   if (!is_evaluated_) evaluate(objective);
   const bool is_there = is_within_tol() && is_complete();
   if (!is_there && !advance(objective)) is_stuck_ = true;
   ++iterations_;
-  gradient_norm_ = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
+  gradient_norm_ = objective.largest(least_subgradient(objective, point_, gradient_));
   if ((is_stuck_ || is_within_tol()) && objective.raise_precision()) {
     is_precise_ = true;
     is_stuck_ = false;
     restart();
     evaluate(objective);
   }
-  write_parameters();
+  write_parameters(objective);
+}
+
+/// Keeps this rank's parts of the whole vectors.
+void Solver::take_part(Objective& objective) {
+  const auto& parts = *objective.parts();
+  point_ = parts.part(point_);
+  StateDict state;
+  save(state);
+  for (auto& [name, tensor] : state.tensors) tensor = parts.part(tensor);
+  load(state);
+  is_part_ = true;
 }
 
 bool Solver::is_done() const {
@@ -123,10 +150,12 @@ std::string Solver::outcome() const {
   return fmt::format("max_iter = {} is reached", options_.max_iter);
 }
 
-void Solver::write_parameters() {
+void Solver::write_parameters(Objective& objective) {
+  auto point = point_;
+  if (is_part_) point = objective.parts()->whole(point_.to(stepped().front().scalar_type()));
   int64_t at = 0;
   for (auto& parameter : stepped()) {
-    parameter.copy_(point_.narrow(0, at, parameter.numel()).view(parameter.sizes()));
+    parameter.copy_(point.narrow(0, at, parameter.numel()).view(parameter.sizes()));
     at += parameter.numel();
   }
 }
@@ -141,6 +170,13 @@ StateDict Solver::state_dict() const {
   if (!point_.defined()) return state;
   state.tensors["point"] = point_;
   save(state);
+  return state;
+}
+
+StateDict Solver::whole_state(Objective& objective) const {
+  auto state = state_dict();
+  if (!is_part_) return state;
+  for (auto& [name, tensor] : state.tensors) tensor = objective.parts()->whole(tensor);
   return state;
 }
 
@@ -160,6 +196,7 @@ void Solver::load_state_dict(const StateDict& state) {
   is_precise_ = state.values.at("is_precise").as_bool();
   is_stuck_ = state.values.at("is_stuck").as_bool();
   is_evaluated_ = false;
+  is_part_ = false;
   if (!has_point) return;
   point_ = state.tensor("point").to(at::kCPU, at::kDouble).clone();
   load(state);

@@ -18,6 +18,9 @@ struct SolverOptions {
   double tol = 1e-4;
   /// The most iterations of a fit, at least 1.
   int64_t max_iter = 1000;
+  /// What the ranks of a run divide among them: "rows", or "features", for linear models of many
+  /// more features than rows (ColumnObjective). One process does the same in either case.
+  std::string shard = "rows";
 };
 
 Fields describe(SolverOptions& options);
@@ -41,7 +44,12 @@ class Solver : public Optimizer {
   /// Always throws ModuleError: a solver can't go by the gradients of a batch.
   torch::Tensor step(const Closure& closure = {}) override;
   bool reevaluates_closure() const override { return true; }
+  /// If the objective of the last iteration divides vectors among ranks, the vectors in the state
+  /// are this rank's parts, and `whole_state` gives the state that can be loaded.
   StateDict state_dict() const override;
+  /// The state with whole vectors, which can be loaded on any number of ranks. A collective if
+  /// `objective`, that of the last iteration, divides them.
+  StateDict whole_state(Objective& objective) const;
   void load_state_dict(const StateDict& state) override;
   /// The part of the state that differs from rank to rank; empty if there is none. `state_dict` has
   /// that of rank 0.
@@ -83,6 +91,10 @@ class Solver : public Optimizer {
   virtual bool is_complete() const { return true; }
   /// Whether the solver can take L1 penalties; by default it can't.
   virtual bool takes_l1() const { return false; }
+  /// Whether the solver takes objectives that divide vectors among ranks (`Objective::parts`), for
+  /// which it has to compute all products of vectors by `Objective::dot`, and to save no tensors
+  /// but vectors; by default it doesn't.
+  virtual bool takes_parts() const { return false; }
   /// Adds the state of the method to `state`, and takes it back.
   virtual void save(StateDict& /*state*/) const {}
   virtual void load(const StateDict& /*state*/) {}
@@ -93,7 +105,7 @@ class Solver : public Optimizer {
   /// is no better point: F is higher or, to rounding, the same with a larger gradient.
   bool move_to(Objective& objective, torch::Tensor next, bool must_descend);
   /// F = f + L1 at `point`, of which f and its gradient are given.
-  static double with_l1(const Objective& objective, const torch::Tensor& point, double value);
+  static double with_l1(Objective& objective, const torch::Tensor& point, double value);
   /// The subgradient of F of least size, [size].
   static torch::Tensor least_subgradient(const Objective& objective, const torch::Tensor& point,
                                          const torch::Tensor& gradient);
@@ -105,7 +117,8 @@ class Solver : public Optimizer {
  private:
   void evaluate(Objective& objective);
   bool is_within_tol() const { return gradient_norm_ <= options_.tol; }
-  void write_parameters();
+  void take_part(Objective& objective);
+  void write_parameters(Objective& objective);
 
   SolverOptions options_;
   double gradient_norm_ = std::numeric_limits<double>::infinity();
@@ -113,6 +126,7 @@ class Solver : public Optimizer {
   bool is_stuck_ = false;      // the last iteration found no better point
   bool is_precise_ = false;    // the objective's precision was raised
   bool is_evaluated_ = false;  // at the point, since the state was loaded
+  bool is_part_ = false;       // the point and the method's vectors are this rank's parts
 };
 
 }  // namespace levin

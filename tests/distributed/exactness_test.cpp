@@ -254,6 +254,76 @@ TEST_F(Exactness, dual_variables_of_each_rank_are_in_the_checkpoint) {
   EXPECT_NE(three.values().at("stop_reason").as_string().find("converged"), std::string::npos);
 }
 
+// row 46: the ranks divide the four features instead of the rows, here of some batches.
+TEST_F(Exactness, a_solver_over_divided_features_equals_one_process) {
+  auto settings = common();
+  settings["trainer"]["max_epochs"] = 40;
+  settings["trainer"]["limit_train_batches"] = 3;
+  settings["linear"] = true;
+  settings["shard"] = "features";
+  settings["optimizer"] = "newton-cg";
+  const auto one = run_on(1, "one", settings).rank(0);
+  const auto many = run_on(3, "three", settings);
+  const double objective = one.values.at("fit").at("objective").as_double();
+  EXPECT_NEAR(many.values().at("fit").at("objective").as_double(), objective, 1e-10 * objective);
+  for (const int64_t rank : {0, 2}) {
+    EXPECT_LE(difference(many.rank(rank).child("model"), one.child("model")), 1e-6);
+    EXPECT_LE(difference(many.rank(rank).child("predicted"), one.child("predicted")), 1e-5);
+  }
+  EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  for (const char* stage : {"validate", "test"}) {
+    for (const auto& [name, value] : one.values.at(stage).as_object()) {
+      EXPECT_NEAR(many.values().at(stage).at(name).as_double(), value.as_double(), 1e-6) << name;
+    }
+  }
+  // At least the outputs of 48 rows and the rank's six parameters, to each of two other ranks.
+  EXPECT_GE(many.values().at("fit").at("comm_bytes").as_double(), 2 * 8 * (48 * 3 + 6));
+}
+
+TEST_F(Exactness, divided_features_resume_with_the_same_bits_and_in_any_other_layout) {
+  auto settings = common();
+  settings["evaluate"] = false;
+  settings["trainer"]["max_epochs"] = 6;
+  settings["linear"] = true;
+  settings["shard"] = "features";
+  settings["optimizer"] = "lbfgs";
+  const auto whole = run_on(3, "whole", settings);
+  auto first = settings;
+  first["trainer"]["max_epochs"] = 3;
+  first["save"] = (folder_ / "middle.ckpt").string();
+  run_on(3, "first", first);
+  const auto middle = load_checkpoint(folder_ / "middle.ckpt");
+  EXPECT_EQ(middle.tensor("optimizer.0.point").numel(), 15);  // of all ranks
+  settings["ckpt_path"] = (folder_ / "middle.ckpt").string();
+  const auto rest = run_on(3, "rest", settings);
+  EXPECT_EQ(difference(rest.rank(1).child("model"), whole.rank(0).child("model")), 0.0);
+  EXPECT_EQ(rest.values().at("fit").at("objective"), whole.values().at("fit").at("objective"));
+  settings["trainer"]["max_epochs"] = 60;
+  const auto one = run_on(1, "one", settings);
+  EXPECT_LE(one.values().at("fit").at("gradient_norm").as_double(), 1e-10);
+  settings["shard"] = "rows";
+  const auto rows = run_on(2, "rows", settings);
+  EXPECT_LE(difference(rows.rank(1).child("model"), one.rank(0).child("model")), 1e-6);
+}
+
+TEST_F(Exactness, features_that_cannot_be_divided_are_refused_before_the_first_step) {
+  auto settings = common();
+  settings["linear"] = true;
+  settings["shard"] = "features";
+  settings["optimizer"] = "lbfgs";
+  settings["trainer"]["devices"] = 5;
+  const auto few =
+      wait_all(fork_ranks(5, this->settings("few", settings)), this->settings("few", settings));
+  EXPECT_NE(few.status, 0);  // 2 of the first rank, and 1 of one that learns of it
+  EXPECT_NE(few.err.find("4 features and 5 ranks"), std::string::npos) << few.err;
+  settings["linear"] = false;  // a net
+  settings["trainer"]["devices"] = 2;
+  const auto net =
+      wait_all(fork_ranks(2, this->settings("net", settings)), this->settings("net", settings));
+  EXPECT_NE(net.status, 0);
+  EXPECT_NE(net.err.find("shard = features with the module"), std::string::npos) << net.err;
+}
+
 TEST_F(Exactness, a_solver_trains_a_net_over_ranks_by_autograd) {
   auto settings = common();
   settings["trainer"]["max_epochs"] = 4;

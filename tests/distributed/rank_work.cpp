@@ -171,10 +171,12 @@ class Net : public levin::Module {
   }
 
  private:
-  static levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters,
-                                  double tol = 1e-10) {
-    return levin::shipped_optimizers().make(name, Value::Object{{"tol", tol}},
-                                            std::move(parameters));
+  /// {"shard": "features"}: what ranks divide.
+  levin::Optimizers solver(const std::string& name, std::vector<torch::Tensor> parameters,
+                           double tol = 1e-10) const {
+    Value options = Value::Object{{"tol", tol}};
+    if (settings_.has("shard")) options["shard"] = settings_.text("shard");
+    return levin::shipped_optimizers().make(name, options, std::move(parameters));
   }
 
   /// What a test of failures asks for: {"fail": "throw", "fail_rank": 1, "fail_step": 3}.

@@ -9,11 +9,15 @@
 #include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 
+#include "framework/message_of.h"
+
 namespace levin::solver_regression_test {
 namespace {
 
 using test::baseline;
 using test::labels_of;
+using test::message_of;
+using test::says;
 using test::tensor_of;
 
 const Value& expected() { return baseline("regression"); }
@@ -106,6 +110,26 @@ TEST(SolverRegression, weighs_rows_and_classes_as_scikit_learn_does) {
       expect_solution(model, expect);
     }
   }
+}
+
+TEST(SolverRegression, features_are_divided_by_the_solvers_that_can) {
+  const auto refusal = [](const LogisticRegressionOptions& options) {
+    return message_of<ConfigError>([&] { LogisticRegression model(options); });
+  };
+  EXPECT_TRUE(says(refusal({.solver = "saga", .shard = "features"}),
+                   {"shard = features", "saga", "lbfgs", "newton-cg", "trust-region"}));
+  EXPECT_TRUE(says(refusal({.shard = "features"}), {"shard = features", "solver"}));
+  EXPECT_TRUE(says(refusal({.solver = "auto", .shard = "columns"}), {"shard", "columns", "rows"}));
+  const auto chosen = [](LogisticRegressionOptions options) {
+    options.in_features = 3;
+    options.num_classes = 2;
+    options.solver = "auto";
+    auto optimizers = LogisticRegression(options).configure_optimizers();
+    return optimizers.entries().front().optimizer->name();
+  };
+  EXPECT_EQ(chosen({}), "newton-cholesky");
+  EXPECT_EQ(chosen({.shard = "features"}), "lbfgs");
+  EXPECT_EQ(chosen({.l1_strength = 0.1, .shard = "features"}), "coordinate-descent-or-lbfgs");
 }
 
 }  // namespace
