@@ -7,6 +7,8 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <levin/framework/solvers/row_losses.h>
+
 namespace levin {
 
 LinearProblem::LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
@@ -17,7 +19,21 @@ LinearProblem::LinearProblem(const LinearLoss& loss, torch::Tensor row_targets,
       l1(loss.l1_strength),
       l2(loss.l2_strength),
       targets(std::move(row_targets)),
-      weights(row_weights / row_weights.sum()) {}
+      weights(row_weights / row_weights.sum()),
+      output_weights(output_weights_of(loss)) {}
+
+bool LinearProblem::is_one(int64_t row, int64_t output) const {
+  const double target = targets.const_data_ptr<double>()[row];
+  return kind == LinearLoss::Kind::one_vs_rest ? static_cast<int64_t>(target) == output
+                                               : target > 0.5;
+}
+
+double LinearProblem::weight_of(int64_t row, int64_t output) const {
+  const double weight = weights.const_data_ptr<double>()[row];
+  if (!output_weights.defined()) return weight;
+  const auto target = static_cast<int64_t>(targets.const_data_ptr<double>()[row]);
+  return weight * output_weights.const_data_ptr<double>()[target * outputs + output];
+}
 
 void LinearProblem::set_rows(EntryLists lists) {
   if (has_bias() && !lists.is_sparse()) {

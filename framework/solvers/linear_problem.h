@@ -33,6 +33,8 @@ struct LinearProblem {
   torch::Tensor targets{};
   /// [rows]: with the class weights, and of sum 1.
   torch::Tensor weights{};
+  /// What the weights are multiplied by for each output: see RowOutputs. Undefined: by 1.
+  torch::Tensor output_weights{};
   /// Where the weight and the bias begin in the flat point; -1: there is no bias.
   int64_t weight_at = 0;
   int64_t bias_at = -1;
@@ -43,6 +45,13 @@ struct LinearProblem {
   /// Sets the features, a list for each row. Everything above has to be set before.
   void set_rows(EntryLists lists);
   int64_t rows() const { return weights.size(0); }
+  /// Whether the target of a row is 1 for an output, if the loss is logistic or one_vs_rest.
+  bool is_one(int64_t row, int64_t output) const;
+  /// The weight of a row for an output.
+  double weight_of(int64_t row, int64_t output) const;
+  const double* output_weights_data() const {
+    return output_weights.defined() ? output_weights.const_data_ptr<double>() : nullptr;
+  }
 
   bool has_bias() const { return bias_at >= 0; }
   /// W is [outputs, features] and b [outputs], 0 if there is no bias.
