@@ -41,7 +41,9 @@
 #include <levin/models/chain_loss.h>
 #include <levin/models/linear.h>
 #include <levin/models/linear_regression.h>
+#include <levin/models/linear_regression_cv.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/logistic_regression_cv.h>
+#include <levin/models/logistic_regression_path.h>
 #include <levin/models/many_regressions.h>
 #include <levin/models/mlp.h>

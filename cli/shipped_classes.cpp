@@ -19,8 +19,10 @@
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/models/linear_regression.h>
+#include <levin/models/linear_regression_cv.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/logistic_regression_cv.h>
+#include <levin/models/logistic_regression_path.h>
 #include <levin/models/many_regressions.h>
 #include <levin/models/mlp.h>
 
@@ -31,8 +33,12 @@ void add_models_and_data(Registry& registry) {
   auto& models = registry.models;
   models.add<LogisticRegression>("LogisticRegression", "a linear classifier, two or more classes");
   models.add<LinearRegression>("LinearRegression", "least squares, ridge, lasso or elastic net");
+  models.add<LinearRegressionCV>("LinearRegressionCV",
+                                 "LassoCV, ElasticNetCV or RidgeCV: chooses the penalty");
   models.add<LogisticRegressionCV>("LogisticRegressionCV",
                                    "LogisticRegression that chooses C by cross-validation");
+  models.add<LogisticRegressionPath>("LogisticRegressionPath",
+                                     "LogisticRegression with one C after the other");
   models.add<ManyRegressions>("ManyRegressions",
                               "regressions for many targets, groups or penalties at once");
   models.add<MLP>("MLP", "a feed-forward net with any number of hidden layers");

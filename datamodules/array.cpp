@@ -25,6 +25,8 @@ Fields describe(ArrayDataModuleOptions& o) {
       {"x_test", &o.x_test, "file of test features, instead of test_split; may be without x"},
       {"y_test", &o.y_test, "file of test targets; empty: in the file of x_test"},
       {"target_column", &o.target_column, "target column of a CSV file: name, number or none"},
+      {"target_columns", &o.target_columns, "several target columns of a CSV file, instead of one"},
+      {"group_column", &o.group_column, "column of a CSV file with the number of the row's group"},
       {"header", &o.header, "first lines of CSV files name the columns: true, false or auto"},
       {"ignore_extra_columns", &o.ignore_extra_columns,
        "leave out columns that aren't in the training data"},
@@ -57,6 +59,7 @@ ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
       {&o.x_test, "x_test"}, {&o.y_test, "y_test"}, {&o.weights, "weights"}};
   for (const auto& [path, name] : files) *path = expand_home(std::move(*path), name);
   readers::parse_csv_header(options_.header);
+  check_chosen_columns();
 }
 
 ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions options)
@@ -64,6 +67,11 @@ ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions
       options_(std::move(options)),
       all_{std::move(x), std::move(y)} {
   const auto& o = options_;
+  if (has_chosen_columns()) {
+    throw ConfigError::conflict("target_columns or group_column for data given as tensors",
+                                "they are columns of a CSV file; give y of several columns, or a "
+                                "TensorDataset with the tensor \"group\"");
+  }
   for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test, &o.weights}) {
     if (!path->empty()) {
       throw ConfigError::conflict(
@@ -121,24 +129,12 @@ void ArrayDataModule::load_for_prediction() {
   if (o.standardize && !taken_.standardization) return load();  // it depends on the training rows
   const auto use = [&](const Arrays& arrays, const std::string& path, bool has_own_targets,
                        const std::string& name) {
-    auto x = arrays.x;
-    if (!x.is_defined() && !path.empty()) {
-      auto read = read_arrays({.x = path,
-                               .target_column = has_own_targets ? "none" : o.target_column,
-                               .header = readers::parse_csv_header(o.header),
-                               .like = taken_.layout,
-                               .ignore_extra_columns = o.ignore_extra_columns,
-                               .x_name = name,
-                               .may_be_plain = path != o.x,
-                               .target_optional = true,
-                               .skip_target = true});
-      for (auto& text : read.notes) note(std::move(text));
-      x = read.x;
-    }
-    if (!x.is_defined()) return false;
-    x = checked_rows(x, o.dtype, name);
+    auto set = arrays;
+    if (!set.x.is_defined() && !path.empty()) set = read_prediction(path, has_own_targets, name);
+    if (!set.x.is_defined()) return false;
+    const auto x = checked_rows(set.x, o.dtype, name);
     const auto& by = taken_.standardization;
-    sets_.predict = inputs_alone(by ? by->apply(x, name) : x);
+    sets_.predict = inputs_of(by ? by->apply(x, name) : x, set.group);
     return true;
   };
   if (use(all_, o.x, !o.y.empty(), "x")) return;
@@ -179,6 +175,7 @@ void ArrayDataModule::read_files() {
 ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const std::string& y,
                                                   const std::string& suffix) {
   if (x.empty() && y.empty()) return {};
+  const bool has_several = !options_.target_columns.empty();
   if (x.empty()) {
     throw ConfigError::conflict(
         fmt::format("y{0} names the file {1}, but x{0} is empty", suffix, y),
@@ -187,7 +184,7 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
   auto& names = fitted_.class_names;
   auto read = read_arrays({.x = x,
                            .y = y,
-                           .target_column = options_.target_column,
+                           .target_column = has_several ? "none" : options_.target_column,
                            .header = readers::parse_csv_header(options_.header),
                            .like = fitted_.layout,
                            .ignore_extra_columns = options_.ignore_extra_columns,
@@ -196,11 +193,15 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
                            .may_be_plain = x != options_.x,
                            .text_targets = names && !names->empty()});
   for (auto& text : read.notes) note(std::move(text));
-  if (!fitted_.layout) fitted_.layout = std::move(read.layout);
-  if (!read.y.defined()) return {read.x, {}};
+  if (!fitted_.layout) fitted_.layout = read.layout;
+  Arrays arrays;
+  if (has_chosen_columns()) take_columns(read, arrays, x, /*may_lack_targets=*/false);
+  arrays.x = read.x;
+  arrays.y = read.y;
+  if (!read.y.defined() || has_several) return arrays;
   if (names) {
     const auto name = fmt::format("{} (y{})", y.empty() ? x : y, suffix);
-    read.y = renumber_classes(read.y, read.class_names, *names, name);
+    arrays.y = renumber_classes(read.y, read.class_names, *names, name);
     if (!read.class_names.empty() && are_class_numbers(read.class_names, *names)) {
       note(
           fmt::format("{}: no target is the name of a class, so they are taken for the classes' "
@@ -210,7 +211,7 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
   } else {
     names = std::move(read.class_names);
   }
-  return {read.x, read.y};
+  return arrays;
 }
 
 void ArrayDataModule::check_sets() {

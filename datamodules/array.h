@@ -15,6 +15,8 @@
 
 namespace levin {
 
+struct FileArrays;
+
 /// Options of ArrayDataModule. YAML and the command line name files; C++ can pass tensors instead.
 struct ArrayDataModuleOptions {
   /// The file of the features: .npy, .npz, .csv or .tsv. In a .npz they are the array "x" or
@@ -34,6 +36,13 @@ struct ArrayDataModuleOptions {
   /// The target column of a CSV file: its name, its number from 0 (-1 is the last one), or "none".
   /// Texts are classes, numbered in alphabetical order, or as in the checkpoint that is used.
   std::string target_column = "-1";
+  /// Several columns of a CSV file that are predicted together, by name or number, instead of
+  /// target_column: targets are [rows, columns] then, for models such as ManyRegressions.
+  std::vector<std::string> target_columns{};
+  /// A column of a CSV file that says to which group a row belongs, by a whole number from 0, and
+  /// is no feature. Batches have it as "group" [rows], for models such as ManyRegressions. Empty:
+  /// there is none.
+  std::string group_column{};
   /// Whether the first lines of CSV files name the columns: "true", "false", or "auto", which finds
   /// out, and says so if a line can be read in both ways.
   std::string header = "auto";
@@ -153,6 +162,7 @@ class ArrayDataModule : public SplitDataModule {
     Rows x;
     torch::Tensor y;
     torch::Tensor weight{};
+    torch::Tensor group{};
   };
   /// What was learned from the data: found in the first set, or taken over.
   struct Fitted {
@@ -167,6 +177,13 @@ class ArrayDataModule : public SplitDataModule {
   void reset();
   void read_files();
   Arrays read_set(const std::string& x, const std::string& y, const std::string& suffix);
+  Arrays read_prediction(const std::string& path, bool has_own_targets, const std::string& name);
+  bool has_chosen_columns() const {
+    return !options_.target_columns.empty() || !options_.group_column.empty();
+  }
+  void check_chosen_columns() const;
+  void take_columns(FileArrays& read, Arrays& arrays, const std::string& file,
+                    bool may_lack_targets) const;
   void check_sets();
   void check_targets(Arrays& arrays, const std::string& suffix);
   void check_weights();

@@ -16,8 +16,11 @@ std::span<const int64_t> as_span(const torch::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), static_cast<size_t>(tensor.numel())};
 }
 
-std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y) {
-  return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}, {"target", y}}));
+std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y,
+                                        const torch::Tensor& group) {
+  NamedRows rows{{"input", x}, {"target", y}};
+  if (group.defined()) rows.emplace_back("group", group);
+  return std::make_shared<TensorDataset>(TensorDataset::of_rows(std::move(rows)));
 }
 
 }  // namespace
@@ -28,20 +31,21 @@ void ArrayDataModule::split() {
   find_standardization(split.train);
   const auto own = [this](const Arrays& set, const char* name) -> std::shared_ptr<const Dataset> {
     if (!set.x.is_defined()) return nullptr;
-    return pairs_of(standardized(set.x, name), set.y);
+    return pairs_of(standardized(set.x, name), set.y, set.group);
   };
   sets_.val = own(val_, "x_val");
   sets_.test = own(test_, "x_test");
   if (!all_.x.is_defined()) {
     const auto& set = test_.x.is_defined() ? test_ : val_;
-    sets_.predict = inputs_alone(standardized(set.x, "x_test"));
+    sets_.predict = inputs_of(standardized(set.x, "x_test"), set.group);
     return;
   }
   const auto x = standardized(all_.x, "x");
-  sets_.predict = inputs_alone(x);
+  sets_.predict = inputs_of(x, all_.group);
   if (!all_.y.defined()) return;
   NamedRows rows{{"input", x}, {"target", all_.y}};
   if (all_.weight.defined()) rows.emplace_back("weight", all_.weight);
+  if (all_.group.defined()) rows.emplace_back("group", all_.group);
   const auto whole = std::make_shared<TensorDataset>(TensorDataset::of_rows(std::move(rows)));
   const auto take = [&](std::shared_ptr<const Dataset>& set, std::vector<int64_t> chosen) {
     if (!chosen.empty()) set = std::make_shared<Subset>(whole, std::move(chosen));

@@ -267,6 +267,11 @@ std::shared_ptr<const Dataset> inputs_alone(const Rows& x) {
   return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}}));
 }
 
+std::shared_ptr<const Dataset> inputs_of(const Rows& x, const torch::Tensor& group) {
+  if (!group.defined()) return inputs_alone(x);
+  return std::make_shared<TensorDataset>(TensorDataset::of_rows({{"input", x}, {"group", group}}));
+}
+
 torch::Tensor checked_targets(const torch::Tensor& y, readers::TargetType type, int64_t num_classes,
                               std::string_view dtype, std::string_view name) {
   require_rows(y, name);

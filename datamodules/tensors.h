@@ -57,6 +57,8 @@ Rows checked_rows(const Rows& x, std::string_view dtype, std::string_view name);
 
 /// A data set of inputs without targets, for prediction.
 std::shared_ptr<const Dataset> inputs_alone(const Rows& x);
+/// The same with the groups of the rows as "group", [rows], if they are defined.
+std::shared_ptr<const Dataset> inputs_of(const Rows& x, const torch::Tensor& group);
 
 /// Returns targets in the form that losses take: classes as [rows] int64, values in their own shape
 /// with the type `dtype` (see checked_features). `type` automatic takes integers and booleans for

@@ -210,18 +210,21 @@ void Classifier::prepare_class_weights(const TrainingSet& train) {
         "the rows of each class would have to be counted first; give the classes' weights as a "
         "list");
   }
-  const auto total = sums.sum();
-  if (is_balanced) {
-    const auto has_rows = sums.gt(0);
-    class_weights_ = at::where(has_rows, total / (sums * has_rows.sum()), 1.0);
-  }
+  if (is_balanced) class_weights_ = balanced_weights(sums);
   class_weights_there_.reset();
   const int64_t rows = std::max<int64_t>(train.rows().value_or(0), 1);
-  const double mean = (sums * class_weights_).sum().item<double>() / static_cast<double>(rows);
+  const auto of_outputs = class_weights_.view({num_classes(), -1});
+  const double mean =
+      (sums.unsqueeze(1) * of_outputs).sum(0).mean().item<double>() / static_cast<double>(rows);
   if (mean > 0.0) return set_mean_weight(mean);
   throw DataError(
       "class_weight gives all training rows the weight 0, so there is nothing to train on; raise "
       "the weight of a class that has rows");
+}
+
+torch::Tensor Classifier::balanced_weights(const torch::Tensor& sums) const {
+  const auto has_rows = sums.gt(0);
+  return at::where(has_rows, sums.sum() / (sums * has_rows.sum()), 1.0);
 }
 
 bool Classifier::has_weights(const Batch& batch) const {
@@ -236,7 +239,8 @@ torch::Tensor Classifier::weights_of(const Batch& batch, const torch::Tensor& ta
     there = class_weights_.to(targets.device());
   }
   const auto of_classes = there.index_select(0, targets);
-  return weights.defined() ? of_classes * weights : of_classes;
+  if (!weights.defined()) return of_classes;
+  return of_classes * (of_classes.dim() == 2 ? weights.unsqueeze(1) : weights);
 }
 
 torch::Tensor Classifier::batch_loss(const Batch& batch, const torch::Tensor& targets) {
@@ -263,7 +267,7 @@ void Classifier::evaluate(const Batch& batch, Step& step, std::string_view loss_
   const auto logits = forward(batch.input());
   step.log(loss_name, loss(logits, targets), {.prog_bar = true});
   step.log(accuracy_name, accuracy(logits, targets), {.prog_bar = true});
-  if (!scores_.is_empty()) scores_.add(logits, targets, num_classes());
+  if (!scores_.is_empty()) scores_.add(probability_logits(logits), targets, num_classes());
 }
 
 void Classifier::on_validation_epoch_start(Run& /*run*/) { scores_.reset(); }
@@ -278,7 +282,9 @@ void Classifier::log_scores(Run& run, std::string_view stage) const {
 NamedTensors Classifier::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;
   const auto logits = forward(batch.input());
-  return {{"class", predicted_classes(logits)}, {"probability", class_probabilities(logits)}};
+  return {
+      {"class", predicted_classes(logits)},
+      {"probability", class_probabilities(probability_logits(logits)).to(logits.scalar_type())}};
 }
 
 void Classifier::check_data(const DataLoaders& loaders) const {

@@ -90,6 +90,9 @@ class Classifier : public SupervisedModel {
   /// Returns the loss of each row, [rows], of which training takes the weighted mean if there are
   /// weights: by default row_cross_entropies. Override it together with `loss`.
   virtual torch::Tensor row_losses(const torch::Tensor& logits, const torch::Tensor& targets) const;
+  /// Returns numbers [rows, num_classes], or [rows, 1], whose `class_probabilities` are those of
+  /// the model: by default the logits. Override it for a loss that means other probabilities.
+  virtual torch::Tensor probability_logits(const torch::Tensor& logits) const { return logits; }
 
   /// The steps throw DataError for labels that aren't classes (see `check_data`).
   torch::Tensor training_step(const Batch& batch, Step& step) override;
@@ -118,7 +121,7 @@ class Classifier : public SupervisedModel {
   /// 0 if it isn't known yet.
   int64_t num_classes() const { return num_classes_.value(); }
   /// The weight of each class, [num_classes] float64; undefined without class_weight, or if it is
-  /// "balanced" and `prepare` wasn't called.
+  /// "balanced" and `prepare` wasn't called. Or what `balanced_weights` says of a subclass.
   const torch::Tensor& class_weights() const { return class_weights_; }
 
  protected:
@@ -130,13 +133,18 @@ class Classifier : public SupervisedModel {
 
   /// Whether rows of the batch, or classes, have weights.
   bool has_weights(const Batch& batch) const;
+  /// The weight of each row together with that of its class, [rows], or [rows, outputs] if the
+  /// classes have several weights each.
+  torch::Tensor weights_of(const Batch& batch, const torch::Tensor& targets);
+  /// The weights that class_weight = balanced means, if the rows of each class have the weights
+  /// `sums`, [num_classes] float64, together: [num_classes], or [num_classes, outputs] if a class
+  /// has one for each output. By default, S / (K * S_k).
+  virtual torch::Tensor balanced_weights(const torch::Tensor& sums) const;
 
  private:
   torch::Tensor labels(const Batch& batch) const;
   torch::Tensor class_sums(const TrainingSet& train) const;
   void prepare_class_weights(const TrainingSet& train);
-  /// The weight of each row together with that of its class, [rows].
-  torch::Tensor weights_of(const Batch& batch, const torch::Tensor& targets);
   void evaluate(const Batch& batch, Step& step, std::string_view loss_name,
                 std::string_view accuracy_name);
   void log_scores(Run& run, std::string_view stage) const;

@@ -3,9 +3,15 @@
 #include <cmath>
 #include <typeinfo>
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
+#include <ATen/ops/log_sigmoid.h>
+#include <ATen/ops/where.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/automatic_solver.h>
 #include <levin/models/linear.h>
 #include <levin/models/sparse_linear.h>
 
@@ -16,15 +22,40 @@ bool has_one_logit(const LogisticRegressionOptions& options) {
   return options.num_classes == 2 && options.loss != "softmax";
 }
 
+/// The logistic loss of each row for each class, [rows, classes].
+torch::Tensor losses_against_rest(const torch::Tensor& logits, const torch::Tensor& targets) {
+  const auto classes = at::arange(logits.size(1), targets.options());
+  const auto is_own = targets.unsqueeze(1).eq(classes).to(logits.scalar_type());
+  return at::binary_cross_entropy_with_logits(logits, is_own, {}, {}, at::Reduction::None);
+}
+
+void check_one_vs_rest(const LogisticRegressionOptions& options) {
+  if (options.multi_class != "multinomial" && options.multi_class != "ovr") {
+    throw ConfigError::unknown_name("multi_class", options.multi_class, {"multinomial", "ovr"});
+  }
+  if (options.multi_class != "ovr") return;
+  if (options.loss == "softmax") {
+    throw ConfigError::conflict("multi_class = ovr with loss = softmax",
+                                "one class against the rest has the logistic loss; leave out loss, "
+                                "or use multi_class = multinomial");
+  }
+  if (options.products == "bfloat16") {
+    throw ConfigError::conflict("multi_class = ovr with products = bfloat16",
+                                "only the softmax has rounded products; use products = float32");
+  }
+}
+
 /// Checks the options that the base class doesn't check, as far as num_classes is known.
 void check_loss(const LogisticRegressionOptions& options) {
   if (options.loss != "auto" && options.loss != "logistic" && options.loss != "softmax") {
     throw ConfigError::unknown_name("loss", options.loss, {"auto", "logistic", "softmax"});
   }
-  if (options.loss == "logistic" && options.num_classes > 2) {
+  check_one_vs_rest(options);
+  if (options.loss == "logistic" && options.num_classes > 2 && options.multi_class != "ovr") {
     throw ConfigError::conflict(
         "loss = logistic with num_classes = " + std::to_string(options.num_classes),
-        "the logistic loss is for two classes; use loss = softmax");
+        "the logistic loss is for two classes; use loss = softmax, or multi_class = ovr for one "
+        "such loss a class");
   }
   if (options.products != "float32" && options.products != "bfloat16") {
     throw ConfigError::unknown_name("products", options.products, {"float32", "bfloat16"});
@@ -85,6 +116,8 @@ Fields describe(LogisticRegressionOptions& o) {
       {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
       {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
+      {"multi_class", &o.multi_class,
+       "of more than two classes: multinomial (a softmax), or ovr (each against the rest)"},
       {"products", &o.products, "numbers that steps of the softmax multiply: float32 or bfloat16"},
       {"C", &o.C, "scikit-learn's C, instead of the strengths; null: the strengths count"},
       {"l1_ratio", &o.l1_ratio, "share of the L1 penalty if C is given, from 0 to 1"},
@@ -170,6 +203,35 @@ torch::Tensor LogisticRegression::forward(const torch::Tensor& input) {
   return linear(x, linear_->weight, linear_->bias);
 }
 
+torch::Tensor LogisticRegression::row_losses(const torch::Tensor& logits,
+                                             const torch::Tensor& targets) const {
+  if (!is_one_vs_rest()) return Classifier::row_losses(logits, targets);
+  return losses_against_rest(logits, targets).sum(1);
+}
+
+torch::Tensor LogisticRegression::loss(const torch::Tensor& logits,
+                                       const torch::Tensor& targets) const {
+  if (!is_one_vs_rest()) return Classifier::loss(logits, targets);
+  return losses_against_rest(logits, targets).sum(1).mean();
+}
+
+/// The softmax of the sigmoids' logarithms is the sigmoids divided by their sum; in float64, so
+/// that large logits keep their order.
+torch::Tensor LogisticRegression::probability_logits(const torch::Tensor& logits) const {
+  return is_one_vs_rest() ? at::log_sigmoid(logits.to(at::kDouble)) : logits;
+}
+
+torch::Tensor LogisticRegression::balanced_weights(const torch::Tensor& sums) const {
+  if (!is_one_vs_rest()) return Classifier::balanced_weights(sums);
+  const auto total = sums.sum();
+  const auto has_both = sums.gt(0).logical_and(sums.lt(total));
+  const auto own = at::where(has_both, total / (2.0 * sums), 1.0);
+  const auto rest = at::where(has_both, total / (2.0 * (total - sums)), 1.0);
+  auto weights = rest.expand({sums.numel(), sums.numel()}).contiguous();
+  weights.diagonal().copy_(own);
+  return weights;
+}
+
 void LogisticRegression::on_fit_start(Run& run) {
   Classifier::on_fit_start(run);
   if (!options_.sparse_gradients || run.ranks().size() == 1) return;
@@ -186,14 +248,22 @@ bool LogisticRegression::has_closed_form() const {
 bool LogisticRegression::capturable() const { return typeid(*this) == typeid(LogisticRegression); }
 
 bool LogisticRegression::reads_rows_in_place() const {
-  if (!linear_ || !has_closed_form() || class_weights().defined() || linear_->weight.size(0) == 1)
-    return false;
+  if (!linear_ || !has_closed_form() || class_weights().defined()) return false;
+  if (linear_->weight.size(0) == 1 || is_one_vs_rest()) return false;
   return has_bfloat16_products() ? Bfloat16SoftmaxLoss::can_learn(linear_->weight, linear_->bias)
                                  : SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
 }
 
 torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Tensor& targets) {
-  if (!linear_ || has_weights(batch)) return Classifier::batch_loss(batch, targets);
+  if (linear_ && is_one_vs_rest() && has_weights(batch)) {
+    const auto losses = losses_against_rest(forward(batch.input()), targets);
+    const auto weights = weights_of(batch, targets);
+    const auto by_output = weights.dim() == 2 ? weights : weights.unsqueeze(1);
+    return (losses * by_output.to(losses.scalar_type())).sum(1).mean() / mean_weight();
+  }
+  if (!linear_ || has_weights(batch) || is_one_vs_rest()) {
+    return Classifier::batch_loss(batch, targets);
+  }
   const auto& weight = linear_->weight;
   if (has_closed_form() && weight.is_cuda() && !options_.sparse_gradients) {
     const auto& rows = batch.input_rows();
@@ -221,25 +291,27 @@ void LogisticRegression::backward(const torch::Tensor& loss) {
   Classifier::backward(loss);
 }
 
+LinearLoss LogisticRegression::loss_of_rows() const {
+  return {.kind = linear_->weight.size(0) == 1 ? LinearLoss::Kind::logistic
+                  : is_one_vs_rest()           ? LinearLoss::Kind::one_vs_rest
+                                               : LinearLoss::Kind::softmax,
+          .weight = linear_->weight,
+          .bias = linear_->bias,
+          .l1_strength = l1_strength(),
+          .l2_strength = l2_strength(),
+          .class_weight = class_weights(),
+          .mean_weight = mean_weight()};
+}
+
 std::optional<LinearLoss> LogisticRegression::linear_loss() const {
   if (!has_closed_form() || !linear_) return {};
-  return LinearLoss{
-      .kind = linear_->weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax,
-      .weight = linear_->weight,
-      .bias = linear_->bias,
-      .l1_strength = l1_strength(),
-      .l2_strength = l2_strength(),
-      .class_weight = class_weights(),
-      .mean_weight = mean_weight()};
+  return loss_of_rows();
 }
 
 std::string LogisticRegression::chosen_solver() const {
   if (options_.solver != "auto") return options_.solver;
-  constexpr int64_t kFew = 1000;
-  if (l1_strength() > 0.0) return "coordinate-descent-or-lbfgs";
-  if (num_parameters() <= kFew && options_.shard == "rows") return "newton-cholesky";
-  constexpr int64_t kMostFeatures = 2000;  // for which objectives know how features are correlated
-  return in_features_.value() <= kMostFeatures ? "lbfgs" : "newton-cg";
+  return automatic_solver(l1_strength() > 0.0, num_parameters(), in_features_.value(),
+                          options_.shard == "features");
 }
 
 std::unique_ptr<Optimizer> LogisticRegression::make_solver(

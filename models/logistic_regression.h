@@ -33,6 +33,12 @@ struct LogisticRegressionOptions {
   /// "logistic" has one logit for two classes, "softmax" a logit for each class; "auto" is logistic
   /// if there are two classes, and else softmax.
   std::string loss = "auto";
+  /// What more than two classes are: "multinomial", one softmax over all logits, or "ovr", a
+  /// logistic regression for each class, of its rows against all others, by itself. The loss is
+  /// then the sum of theirs, the most likely class is that of the largest logit, and the
+  /// probabilities are the sigmoids, divided by their sum. class_weight = balanced gives each class
+  /// as much weight as all others together. scikit-learn: OneVsRestClassifier(LogisticRegression).
+  std::string multi_class = "multinomial";
   /// The numbers whose matrix products training steps of the softmax compute: "float32" or
   /// "bfloat16". Weights, logits, gradients and the sums of the products are float32 in either
   /// case, and evaluation multiplies float32 numbers. "bfloat16" is for many features and classes
@@ -65,9 +71,9 @@ struct LogisticRegressionOptions {
   /// Instead of training on batches by `optimizer`: minimise the loss over all training rows by a
   /// solver, one iteration an epoch, until no entry of the gradient is above `tol`. "lbfgs",
   /// "newton-cg", "trust-region", "newton-cholesky", "coordinate-descent", "sag", "saga",
-  /// "dual-coordinate-descent" (see docs/solvers.md), or "auto", which takes newton-cholesky for up
-  /// to 1,000 parameters, coordinate-descent-or-lbfgs for an L1 penalty, else lbfgs for up to 2,000
-  /// features, and else newton-cg. Empty: no solver.
+  /// "dual-coordinate-descent" (see docs/solvers.md), or "auto", which takes
+  /// coordinate-descent-or-lbfgs for an L1 penalty, newton-cholesky for up to 1,000 parameters,
+  /// else lbfgs for up to 2,000 features, and else newton-cg. Empty: no solver.
   std::string solver{};
   double tol = 1e-4;
   int64_t max_iter = 1000;
@@ -84,7 +90,8 @@ Fields describe(LogisticRegressionOptions& options);
 ///
 ///     mean cross-entropy + l1_strength * sum |W| + l2_strength * sum W^2
 ///
-/// (the option C gives the strengths as scikit-learn does). "linear.weight" is [classes,
+/// or, with multi_class = ovr, the sum of the classes' mean logistic losses and the penalties (the
+/// option C gives the strengths as scikit-learn does). "linear.weight" is [classes,
 /// in_features] or [1, in_features], "linear.bias" [classes] or [1]. Bolts: LogisticRegression,
 /// which divides its training loss by the batch size once more.
 ///
@@ -110,6 +117,10 @@ class LogisticRegression : public Classifier {
 
   /// Logits [rows, classes], or [rows, 1], of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override;
+  torch::Tensor row_losses(const torch::Tensor& logits,
+                           const torch::Tensor& targets) const override;
+  torch::Tensor probability_logits(const torch::Tensor& logits) const override;
   /// Throws ConfigError if several ranks were to sum sparse gradients.
   void on_fit_start(Run& run) override;
   /// Uses the gradients that the step computed together with the loss, or else autograd.
@@ -128,9 +139,14 @@ class LogisticRegression : public Classifier {
 
  protected:
   torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets) override;
+  /// With multi_class = ovr, [classes, classes]: see LinearLoss::class_weight.
+  torch::Tensor balanced_weights(const torch::Tensor& sums) const override;
   /// Whether steps may use the closed form of the gradient. False in a subclass, which may have
   /// another `forward` or `loss`, unless it overrides this.
   virtual bool has_closed_form() const;
+  /// The loss of the layer over all rows, with the strengths that are set; the layer has to be
+  /// there.
+  LinearLoss loss_of_rows() const;
 
  private:
   std::string chosen_solver() const;
@@ -139,6 +155,8 @@ class LogisticRegression : public Classifier {
   void make_layer();
   void set_strengths_by_c(const TrainingSet& train);
   bool has_bfloat16_products() const { return options_.products == "bfloat16"; }
+  /// Of two classes, the one against the rest is the logistic loss anyway.
+  bool is_one_vs_rest() const { return options_.multi_class == "ovr" && num_classes() != 2; }
 
   LogisticRegressionOptions options_;
   ModelSize in_features_;

@@ -1,5 +1,6 @@
 #include <levin/models/logistic_regression_cv.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -22,9 +23,15 @@ void check_cv_options(const LogisticRegressionCVOptions& options) {
   if (options.scoring != "accuracy" && options.scoring != "neg_log_loss") {
     throw ConfigError::unknown_name("scoring", options.scoring, {"accuracy", "neg_log_loss"});
   }
-  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
-    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
-                                     "must be from 0 to 1");
+  const auto check_ratio = [](const char* name, double ratio) {
+    if (ratio >= 0.0 && ratio <= 1.0) return;
+    throw ConfigError::invalid_value(name, fmt::format("{}", ratio), "must be from 0 to 1");
+  };
+  check_ratio("l1_ratio", options.l1_ratio);
+  for (const double ratio : options.l1_ratios) check_ratio("l1_ratios", ratio);
+  if (options.l1_ratio != 0.0 && !options.l1_ratios.empty()) {
+    throw ConfigError::conflict("both l1_ratio and l1_ratios",
+                                "both say what the share of the L1 penalty is; give one of them");
   }
   for (const double c : options.Cs) {
     if (c > 0.0 && std::isfinite(c)) continue;
@@ -55,6 +62,7 @@ Fields describe(LogisticRegressionCVOptions& o) {
       {"Cs", &o.Cs, "the values of C that are tried; empty: num_Cs from 1e-4 to 1e4"},
       {"num_Cs", &o.num_Cs, "how many values of C are tried if Cs is empty"},
       {"l1_ratio", &o.l1_ratio, "share of the L1 penalty, from 0 to 1"},
+      {"l1_ratios", &o.l1_ratios, "several such shares, each tried with each C"},
       {"cv", &o.cv, "the number of folds"},
       {"fold_seed", &o.fold_seed, "deals out rows to folds at random; null: in their order"},
       {"scoring", &o.scoring, "what C is chosen by: accuracy or neg_log_loss"},
@@ -69,14 +77,18 @@ LogisticRegressionCV::LogisticRegressionCV(LogisticRegressionCVOptions options,
     : LogisticRegression(options_of(options), optimizers), options_(std::move(options)) {
   check_cv_options(options_);
   if (options_.Cs.empty()) options_.Cs = log_spaced(1e-4, 1e4, options_.num_Cs);
-  scores_ =
-      register_buffer("scores", at::zeros({options_.cv, std::ssize(options_.Cs)}, at::kDouble));
-  chosen_ = register_buffer("chosen_C", at::zeros({1}, at::kDouble));
+  const auto tried = std::ssize(options_.Cs) * std::max<int64_t>(std::ssize(options_.l1_ratios), 1);
+  scores_ = register_buffer("scores", at::zeros({options_.cv, tried}, at::kDouble));
+  chosen_ = register_buffer("chosen", at::zeros({2}, at::kDouble));
 }
 
 std::optional<double> LogisticRegressionCV::C() const {
-  const double chosen = chosen_.item<double>();
+  const double chosen = chosen_[0].item<double>();
   return chosen > 0.0 ? std::optional<double>(chosen) : std::nullopt;
+}
+
+std::optional<double> LogisticRegressionCV::l1_ratio() const {
+  return C() ? std::optional<double>(chosen_[1].item<double>()) : std::nullopt;
 }
 
 void LogisticRegressionCV::prepare(const TrainingSet& train) {
@@ -103,19 +115,12 @@ void LogisticRegressionCV::on_fit_start(Run& run) {
 
 std::unique_ptr<Objective> LogisticRegressionCV::make_objective(
     RowSource& rows, const std::vector<torch::Tensor>& parameters) const {
-  const auto named = named_parameters();
-  const auto* bias = named.find("linear.bias");
-  const auto& weight = named["linear.weight"];
   CrossValidationPlan plan;
-  plan.loss.kind = weight.size(0) == 1 ? LinearLoss::Kind::logistic : LinearLoss::Kind::softmax;
-  plan.loss.weight = weight;
-  if (bias != nullptr) plan.loss.bias = *bias;
-  plan.loss.class_weight = class_weights();
+  plan.loss = loss_of_rows();
   plan.Cs = options_.Cs;
-  plan.path = {.l1_ratio = options_.l1_ratio,
-               .tol = options_.tol,
-               .max_iter = options_.max_iter,
-               .solver = options_.solver};
+  plan.l1_ratios = options_.l1_ratios;
+  if (plan.l1_ratios.empty()) plan.l1_ratios = {options_.l1_ratio};
+  plan.path = {.tol = options_.tol, .max_iter = options_.max_iter, .solver = options_.solver};
   plan.folds = options_.cv;
   plan.fold_of = fold_of_;
   plan.scoring = options_.scoring;

@@ -26,6 +26,9 @@ struct LogisticRegressionCVOptions {
   std::vector<double> Cs{};
   int64_t num_Cs = 10;
   double l1_ratio = 0.0;
+  /// Several shares of the L1 penalty, each from 0 to 1, which are tried with each C, instead of
+  /// l1_ratio.
+  std::vector<double> l1_ratios{};
   /// The number of folds, at least 2: each in turn is left out of the training to score by it.
   int64_t cv = 5;
   /// Deals out the rows to the folds in an order that follows from this number. null: in their own
@@ -50,8 +53,8 @@ Fields describe(LogisticRegressionCVOptions& options);
 ///     model.C();
 ///
 /// For each fold, the values of C follow each other with warm starts. The training rows have to be
-/// in memory, and in one process. Checkpoints have the scores and the chosen C, as the buffers
-/// "scores" and "chosen_C"; until the last epoch, the weights are those at the start.
+/// in memory, and in one process. Checkpoints have the scores, and the chosen C and l1_ratio, as
+/// the buffers "scores" and "chosen"; until the last epoch, the weights are those at the start.
 /// scikit-learn: LogisticRegressionCV.
 class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
  public:
@@ -62,10 +65,12 @@ class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
 
   /// The values of C that are tried.
   const std::vector<double>& Cs() const { return options_.Cs; }
-  /// The scores of each fold, [folds, Cs] float64.
+  /// The scores of each fold, [folds, Cs] float64; with l1_ratios [folds, l1_ratios * Cs], those of
+  /// the first l1_ratio first.
   const torch::Tensor& scores() const { return scores_; }
-  /// The chosen C; nothing before the end of a fit.
+  /// The chosen C and l1_ratio; nothing before the end of a fit.
   std::optional<double> C() const;
+  std::optional<double> l1_ratio() const;
 
   void prepare(const TrainingSet& train) override;
   void on_fit_start(Run& run) override;
@@ -77,7 +82,7 @@ class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
  private:
   LogisticRegressionCVOptions options_;
   torch::Tensor scores_;
-  torch::Tensor chosen_;
+  torch::Tensor chosen_;   // [2]: C, l1_ratio
   torch::Tensor fold_of_;  // [training rows]
 };
 

@@ -15,6 +15,38 @@
 namespace levin {
 namespace {
 
+void check_strengths(const char* name, const std::vector<double>& strengths) {
+  for (const double strength : strengths) {
+    if (strength >= 0.0 && std::isfinite(strength)) continue;
+    throw ConfigError::invalid_value(name, fmt::format("{}", strength),
+                                     "each must be 0 or more, and finite");
+  }
+}
+
+void check_l1_options(const ManyRegressionsOptions& options) {
+  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
+    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
+                                     "must be from 0 to 1");
+  }
+  if (options.l1_ratio > 0.0 && options.C.empty()) {
+    throw ConfigError::conflict(fmt::format("l1_ratio = {} without C", options.l1_ratio),
+                                "give C, or set l1_strengths instead of l1_ratio");
+  }
+  if (options.l1_strengths.empty()) return;
+  if (!options.C.empty()) {
+    throw ConfigError::conflict("both C and l1_strengths",
+                                "both say how strong the penalties are; give C and l1_ratio, or "
+                                "the strengths");
+  }
+  if (options.l2_strengths.empty() || options.l2_strengths.size() == options.l1_strengths.size()) {
+    return;
+  }
+  throw ConfigError::conflict(
+      fmt::format("{} l1_strengths and {} l2_strengths", options.l1_strengths.size(),
+                  options.l2_strengths.size()),
+      "each regression has one of both: give lists of the same length, or only one of them");
+}
+
 void check_many_options(const ManyRegressionsOptions& options) {
   if (options.loss != "logistic" && options.loss != "squared") {
     throw ConfigError::unknown_name("loss", options.loss, {"logistic", "squared"});
@@ -27,11 +59,9 @@ void check_many_options(const ManyRegressionsOptions& options) {
     throw ConfigError::conflict("both C and l2_strengths",
                                 "both say how strong the penalties are; give one of them");
   }
-  for (const double strength : options.l2_strengths) {
-    if (strength >= 0.0 && std::isfinite(strength)) continue;
-    throw ConfigError::invalid_value("l2_strengths", fmt::format("{}", strength),
-                                     "each must be 0 or more, and finite");
-  }
+  check_strengths("l1_strengths", options.l1_strengths);
+  check_strengths("l2_strengths", options.l2_strengths);
+  check_l1_options(options);
   for (const double c : options.C) {
     if (c > 0.0 && std::isfinite(c)) continue;
     throw ConfigError::invalid_value(
@@ -57,6 +87,9 @@ Fields describe(ManyRegressionsOptions& o) {
       {"groups", &o.groups, "groups of rows, which batches name as \"group\"; 0: none"},
       {"l2_strengths", &o.l2_strengths, "a regression for each adds it * sum W^2 to its loss"},
       {"C", &o.C, "scikit-learn's C, instead of l2_strengths: a regression for each"},
+      {"l1_strengths", &o.l1_strengths,
+       "a regression for each adds it * sum |W|; with l2_strengths"},
+      {"l1_ratio", &o.l1_ratio, "share of the L1 penalty if C is given, from 0 to 1"},
       {"bias", &o.bias, "whether each regression has a bias"},
       {"solver", &o.solver, "what minimises: lockstep-newton, lbfgs or newton-cg"},
       {"tol", &o.tol, "a regression has converged if no entry of its gradient is larger"},
@@ -85,9 +118,12 @@ ManyLosses ManyRegressions::description() const {
                     .groups = options_.groups,
                     .columns = target_columns_.value()};
   if (!options_.l2_strengths.empty()) losses.strengths = options_.l2_strengths;
+  losses.l1_strengths = options_.l1_strengths;
+  if (!losses.l1_strengths.empty()) losses.strengths.resize(losses.l1_strengths.size());
   if (options_.C.empty()) return losses;
   losses.strengths = options_.C;
   losses.are_c = true;
+  losses.l1_ratio = options_.l1_ratio;
   return losses;
 }
 

@@ -30,9 +30,14 @@ struct ManyRegressionsOptions {
   /// together. If both are empty, there is one regression without a penalty.
   std::vector<double> l2_strengths{};
   std::vector<double> C{};
+  /// The strengths of the L1 penalty that go with l2_strengths, as many of them; if one of the two
+  /// lists is empty, its strengths are 0. With C, l1_ratio is the share of the L1 penalty, from 0
+  /// to 1: see LogisticRegressionOptions.
+  std::vector<double> l1_strengths{};
+  double l1_ratio = 0.0;
   bool bias = true;
-  /// The solver: "lockstep-newton", or another one for smooth objectives, which minimises the sum
-  /// over all regressions ("lbfgs", "newton-cg").
+  /// The solver: "lockstep-newton", or another one that needs only sums over all rows, which
+  /// minimises the sum over all regressions ("lbfgs" or, without an L1 penalty, "newton-cg").
   std::string solver = "lockstep-newton";
   double tol = 1e-6;
   int64_t max_iter = 100;
@@ -42,7 +47,7 @@ Fields describe(ManyRegressionsOptions& options);
 
 /// Thousands of regressions over the same rows, each the same as if it had been trained alone, but
 /// with passes over the rows that serve all of them: one for each group of rows, target and
-/// strength of the L2 penalty.
+/// strength of the penalties.
 ///
 ///     levin::ManyRegressions model({.C = {0.01, 0.1, 1.0, 10.0}});  // y: [rows, targets]
 ///     trainer.fit(model, data);
@@ -50,9 +55,9 @@ Fields describe(ManyRegressionsOptions& options);
 ///
 /// Regression (g * target_columns + c) * strengths + s, for group g, target c and strength s,
 /// minimises the mean loss of the rows of its group, weighted by "weight" if batches have it, plus
-/// l2 * sum w^2. It is row number so-and-so of "weight", [regressions, in_features], and "bias",
-/// [regressions], which start at 0. They can only be trained by a solver (docs/solvers.md), each
-/// epoch being an iteration of all that haven't converged.
+/// l1 * sum |w| + l2 * sum w^2. It is row number so-and-so of "weight", [regressions, in_features],
+/// and "bias", [regressions], which start at 0. They can only be trained by a solver
+/// (docs/solvers.md), each epoch being an iteration of all that haven't converged.
 ///
 /// Validation and test log `val_loss` and `test_loss`, the mean over all regressions of their
 /// losses without penalties, and `val_best_loss` and `test_best_loss`, the same with the best

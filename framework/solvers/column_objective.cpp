@@ -71,7 +71,8 @@ double* ColumnObjective::curvature_of(const Block& block) const {
 void ColumnObjective::meet_rows() {
   columns_ = read_columns(source_, loss_.weight.size(1), parts_.first_column(), own_.features);
   check_classes();
-  if (loss_.class_weight.defined()) {
+  output_weights_ = output_weights_of(loss_);
+  if (loss_.class_weight.defined() && !output_weights_.defined()) {
     const auto factors = loss_.class_weight.to(at::kCPU, at::kDouble);
     columns_->weights =
         columns_->weights * factors.index_select(0, columns_->targets.to(at::kLong));
@@ -176,14 +177,16 @@ double ColumnObjective::evaluate(const torch::Tensor& point, const torch::Tensor
   const bool is_squared = loss_.kind == LinearLoss::Kind::squared;
   pass([&](const Block& block) {
     Share& share = block.share;
-    share.loss += row_losses(loss_.kind,
-                             {.outputs = outputs_of(block),
-                              .rows = block.count,
-                              .count = outputs_,
-                              .targets = columns_->targets.const_data_ptr<double>() +
-                                         block.first * (is_squared ? outputs_ : 1),
-                              .weights = weights_of(block)},
-                             share.gradient.data(), curvature_of(block));
+    share.loss += row_losses(
+        loss_.kind,
+        {.outputs = outputs_of(block),
+         .rows = block.count,
+         .count = outputs_,
+         .targets =
+             columns_->targets.const_data_ptr<double>() + block.first * (is_squared ? outputs_ : 1),
+         .weights = weights_of(block),
+         .output_weights = output_weights_.defined() ? numbers_of(output_weights_) : nullptr},
+        share.gradient.data(), curvature_of(block));
     share.products->add_gradients(block.rows, share.gradient.data(), share.sums());
   });
   gradient.copy_(take_sums());

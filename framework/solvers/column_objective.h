@@ -76,6 +76,7 @@ class ColumnObjective final : public Objective {
   ColumnParts parts_;
   ColumnParts::Layout own_;
   torch::Tensor l1_;
+  torch::Tensor output_weights_;       // of one_vs_rest; else undefined
   std::optional<OwnColumns> columns_;  // nothing before the first pass
   double total_weight_ = 0.0;
   bool precise_ = false;

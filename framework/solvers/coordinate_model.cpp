@@ -76,7 +76,8 @@ double CoordinateModel::objective_of(const std::vector<double>& outputs,
                                          .rows = rows_,
                                          .count = problem_.outputs,
                                          .targets = problem_.targets.const_data_ptr<double>(),
-                                         .weights = problem_.weights.const_data_ptr<double>()},
+                                         .weights = problem_.weights.const_data_ptr<double>(),
+                                         .output_weights = problem_.output_weights_data()},
                                         gradient.data(), probability.data())};
   problem_.sum(losses);
   double sum = losses[0];
@@ -97,10 +98,11 @@ void CoordinateModel::set_loss() {
     const double* share = of_output(share_, k);
     double* curvature = of_output(curvature_, k);
     for (int64_t i = 0; i < rows_; ++i) {
-      curvature[i] = weights[i] * (problem_.kind == LinearLoss::Kind::squared
-                                       ? 2.0 / static_cast<double>(problem_.outputs)
-                                   : is_coupled() ? share[i]
-                                                  : share[i] * (1.0 - share[i]));
+      curvature[i] =
+          weights[i] * (problem_.kind == LinearLoss::Kind::squared
+                            ? 2.0 / static_cast<double>(problem_.outputs)
+                        : problem_.kind == LinearLoss::Kind::logistic ? share[i] * (1.0 - share[i])
+                                                                      : share[i]);
     }
   }
   change_.assign(outputs_.size(), 0.0);

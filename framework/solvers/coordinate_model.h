@@ -101,7 +101,7 @@ class CoordinateModel {
   // At the start, [outputs, rows] each.
   std::vector<double> outputs_;
   std::vector<double> residual_;   // the loss's gradient with respect to the outputs
-  std::vector<double> share_;      // the probabilities
+  std::vector<double> share_;      // what row_losses says of the curvature: the probabilities
   std::vector<double> curvature_;  // row weight * probability, of the softmax
   // What the step so far changes: the outputs, [outputs, rows], and, of the softmax, their mean by
   // the probabilities, [rows].

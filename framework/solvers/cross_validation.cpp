@@ -97,9 +97,14 @@ class CrossValidationObjective::FoldRows final : public RowSource {
   int64_t left_out_;
 };
 
+void FoldObjective::set_all_rows(LinearLoss loss) {
+  all_rows_ = std::make_unique<LinearObjective>(rows_, std::move(loss), parameters_);
+  all_rows_->raise_precision();
+}
+
 CrossValidationObjective::CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
                                                    const std::vector<torch::Tensor>& parameters)
-    : rows_(rows), plan_(std::move(plan)), parameters_(parameters) {
+    : FoldObjective(rows, parameters), plan_(std::move(plan)) {
   int64_t count = 0;
   rows_.pass([&](const Batch& batch) { count += batch.rows(); });
   if (count != plan_.fold_of.numel()) {
@@ -112,25 +117,13 @@ CrossValidationObjective::CrossValidationObjective(RowSource& rows, CrossValidat
   set_strengths();
 }
 
-CrossValidationObjective::~CrossValidationObjective() = default;
-
 /// Makes the objective of all rows with the chosen C.
 void CrossValidationObjective::set_strengths() {
-  const double chosen = plan_.chosen.item<double>();
+  const double chosen = plan_.chosen[0].item<double>();
   const double c = chosen > 0.0 ? chosen : plan_.Cs.front();
-  auto loss = with_strengths_of_c(plan_.loss, c, plan_.path.l1_ratio, sum_of_weights(rows_));
-  all_rows_ = std::make_unique<LinearObjective>(rows_, std::move(loss), parameters_);
-  all_rows_->raise_precision();
-}
-
-int64_t CrossValidationObjective::size() const { return all_rows_->size(); }
-torch::Tensor CrossValidationObjective::l1() const { return all_rows_->l1(); }
-double CrossValidationObjective::evaluate(const torch::Tensor& point,
-                                          const torch::Tensor& gradient) {
-  return all_rows_->evaluate(point, gradient);
-}
-torch::Tensor CrossValidationObjective::hessian_product(const torch::Tensor& vector) {
-  return all_rows_->hessian_product(vector);
+  const double ratio = chosen > 0.0 ? plan_.chosen[1].item<double>() : plan_.l1_ratios.front();
+  auto loss = with_strengths_of_c(plan_.loss, c, ratio, sum_of_weights(rows_));
+  set_all_rows(std::move(loss));
 }
 
 /// The loss with the point at which each path begins: 0.
@@ -143,10 +136,18 @@ LinearLoss CrossValidationObjective::start() const {
 
 void CrossValidationObjective::score_fold(int64_t fold) {
   FoldRows others(rows_, plan_.fold_of, fold);
-  const auto path = regularization_path(others, start(), plan_.Cs, plan_.path);
-  for (size_t i = 0; i < path.size(); ++i) {
-    plan_.scores[fold][static_cast<int64_t>(i)].fill_(score_of(path[i], fold));
+  int64_t place = 0;
+  for (const double ratio : plan_.l1_ratios) {
+    for (const auto& point : regularization_path(others, start(), plan_.Cs, path_of(ratio))) {
+      plan_.scores[fold][place++].fill_(score_of(point, fold));
+    }
   }
+}
+
+PathOptions CrossValidationObjective::path_of(double l1_ratio) const {
+  auto options = plan_.path;
+  options.l1_ratio = l1_ratio;
+  return options;
 }
 
 /// The mean score of the rows of a fold, which counts each row once, whatever its weight.
@@ -178,23 +179,25 @@ double CrossValidationObjective::score_of(const PathPoint& point, int64_t fold) 
 
 PathPoint CrossValidationObjective::choose_and_refit() {
   const auto best = plan_.scores.mean(0).argmax().item<int64_t>();
-  const double c = plan_.Cs[static_cast<size_t>(best)];
-  plan_.chosen.fill_(c);
+  const auto count = std::ssize(plan_.Cs);
+  const double c = plan_.Cs[static_cast<size_t>(best % count)];
+  const double ratio = plan_.l1_ratios[static_cast<size_t>(best / count)];
+  plan_.chosen.copy_(at::tensor({c, ratio}, at::kDouble));
   set_strengths();
-  return regularization_path(rows_, start(), std::span(&c, 1), plan_.path).front();
+  return regularization_path(rows_, start(), std::span(&c, 1), path_of(ratio)).front();
 }
 
 void CrossValidation::check(Objective& objective) {
   Solver::check(objective);
-  if (dynamic_cast<CrossValidationObjective*>(&objective) != nullptr) return;
+  if (dynamic_cast<FoldObjective*>(&objective) != nullptr) return;
   throw ConfigError::conflict("cross-validation for a module that doesn't plan it",
-                              "use LogisticRegressionCV");
+                              "use LogisticRegressionCV or LinearRegressionCV");
 }
 
 bool CrossValidation::advance(Objective& objective) {
-  auto& folds = dynamic_cast<CrossValidationObjective&>(objective);
-  if (scores_.defined()) folds.plan().scores.copy_(scores_);
-  scores_ = folds.plan().scores;
+  auto& folds = dynamic_cast<FoldObjective&>(objective);
+  if (scores_.defined()) folds.scores().copy_(scores_);
+  scores_ = folds.scores();
   if (iterations() < folds_) {
     folds.score_fold(iterations());
     return true;
@@ -202,7 +205,7 @@ bool CrossValidation::advance(Objective& objective) {
   const auto found = folds.choose_and_refit();
   std::vector<torch::Tensor> flat;
   for (const auto& parameter : stepped()) {
-    const bool is_weight = parameter.is_same(folds.plan().loss.weight);
+    const bool is_weight = parameter.is_same(folds.loss().weight);
     flat.push_back((is_weight ? found.weight : found.bias).flatten());
   }
   point_ = at::cat(flat);

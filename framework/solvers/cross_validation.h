@@ -24,54 +24,85 @@ struct CrossValidationPlan {
   /// The loss, whose parameters are set to those of the refit in the end.
   LinearLoss loss{};
   std::vector<double> Cs{};
+  /// The shares of the L1 penalty, each of which is tried with each C; that of `path` doesn't
+  /// count.
+  std::vector<double> l1_ratios{0.0};
   PathOptions path{};
   int64_t folds = 5;
   /// [rows]: the fold of each training row, in their order.
   torch::Tensor fold_of{};
   /// "accuracy", or "neg_log_loss", the mean logarithm of the probability of the rows' classes.
   std::string scoring = "accuracy";
-  /// [folds, Cs] float64: the scores of each fold's rows by the model of all others' rows.
+  /// [folds, l1_ratios * Cs] float64: the scores of each fold's rows by the model of all others'
+  /// rows, those of the first l1_ratio first.
   torch::Tensor scores{};
-  /// [1] float64: the C of the highest mean score over the folds; the first if there are several.
+  /// [2] float64: the C and the l1_ratio of the highest mean score over the folds, the first if
+  /// there are several; 0 before.
   torch::Tensor chosen{};
 };
 
-/// What CrossValidation minimises: first the objectives of the folds, then that of all rows.
-class CrossValidationObjective final : public Objective {
+/// What CrossValidation minimises: first the objectives of the folds, then that of all rows with
+/// the penalty that was chosen, whose value and gradient it has from the start.
+class FoldObjective : public Objective {
  public:
+  int64_t size() const override { return all_rows_->size(); }
+  torch::Tensor l1() const override { return all_rows_->l1(); }
+  double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override {
+    return all_rows_->evaluate(point, gradient);
+  }
+  torch::Tensor hessian_product(const torch::Tensor& vector) override {
+    return all_rows_->hessian_product(vector);
+  }
+
+  /// Trains on the rows of all folds but one for each penalty, and writes the scores of its rows.
+  virtual void score_fold(int64_t fold) = 0;
+  /// Chooses a penalty and trains on all rows with it.
+  virtual PathPoint choose_and_refit() = 0;
+  /// The loss with the parameters that are trained, and the scores of all folds so far.
+  virtual const LinearLoss& loss() const = 0;
+  virtual const torch::Tensor& scores() const = 0;
+
+ protected:
   /// Keeps a reference to `rows`.
-  CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
-                           const std::vector<torch::Tensor>& parameters);
-  ~CrossValidationObjective() override;
-
-  /// The objective of all rows with the chosen C, or the first one as long as none is.
-  int64_t size() const override;
-  torch::Tensor l1() const override;
-  double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
-  torch::Tensor hessian_product(const torch::Tensor& vector) override;
-
-  /// Trains on the rows of all folds but one for each C, and writes the scores of its rows.
-  void score_fold(int64_t fold);
-  /// Chooses C and trains on all rows with it.
-  PathPoint choose_and_refit();
-  const CrossValidationPlan& plan() const { return plan_; }
-
- private:
-  class FoldRows;
-  void set_strengths();
-  double score_of(const PathPoint& point, int64_t fold);
-  LinearLoss start() const;
+  FoldObjective(RowSource& rows, const std::vector<torch::Tensor>& parameters)
+      : rows_(rows), parameters_(parameters) {}
+  /// Sets the objective of all rows.
+  void set_all_rows(LinearLoss loss);
 
   RowSource& rows_;
-  CrossValidationPlan plan_;
+
+ private:
   std::vector<torch::Tensor> parameters_;
   std::unique_ptr<Objective> all_rows_;
 };
 
-/// Chooses C by cross-validation, and trains on all rows with the C that is chosen. An iteration
-/// trains a whole path of values of C on the rows of all folds but one; the one after the last fold
-/// trains on all rows. It is not in the list of solvers, because it needs a
-/// CrossValidationObjective: see LogisticRegressionCV.
+/// The folds of a classification. Before a C is chosen, the objective of all rows is that of the
+/// first.
+class CrossValidationObjective final : public FoldObjective {
+ public:
+  /// Keeps a reference to `rows`.
+  CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
+                           const std::vector<torch::Tensor>& parameters);
+
+  void score_fold(int64_t fold) override;
+  PathPoint choose_and_refit() override;
+  const LinearLoss& loss() const override { return plan_.loss; }
+  const torch::Tensor& scores() const override { return plan_.scores; }
+
+ private:
+  class FoldRows;
+  void set_strengths();
+  PathOptions path_of(double l1_ratio) const;
+  double score_of(const PathPoint& point, int64_t fold);
+  LinearLoss start() const;
+
+  CrossValidationPlan plan_;
+};
+
+/// Chooses a penalty by cross-validation, and trains on all rows with the one that is chosen. An
+/// iteration trains a whole path of penalties on the rows of all folds but one; the one after the
+/// last fold trains on all rows. It is not in the list of solvers, because it needs a
+/// FoldObjective: see LogisticRegressionCV and LinearRegressionCV.
 class CrossValidation final : public Solver {
  public:
   /// `folds`: those of the plan. Minimises over `parameters`.

@@ -67,11 +67,10 @@ class DualCoordinateDescent::Epoch {
       : problem_(problem),
         rows_(problem.by_row()),
         outputs_(problem.outputs),
-        is_logistic_(problem.kind == LinearLoss::Kind::logistic),
+        is_logistic_(problem.kind != LinearLoss::Kind::squared),
         dual_(solver.dual_.mutable_data_ptr<double>()),
         multiplier_(solver.multiplier_.mutable_data_ptr<double>()),
         targets_(problem.targets.const_data_ptr<double>()),
-        weights_(problem.weights.const_data_ptr<double>()),
         weight_(static_cast<size_t>(outputs_ * problem.features)),
         sums_(static_cast<size_t>(outputs_)),
         changes_(sums_.size() + 1) {
@@ -174,11 +173,13 @@ class DualCoordinateDescent::Epoch {
   }
 
  private:
-  double bound(int64_t i) const { return weights_[i] / (2.0 * problem_.l2); }
-  double sign(int64_t i) const { return targets_[i] > 0.5 ? 1.0 : -1.0; }
+  double bound(int64_t i, int64_t k) const {
+    return problem_.weight_of(i, k) / (2.0 * problem_.l2);
+  }
+  double sign(int64_t i, int64_t k) const { return problem_.is_one(i, k) ? 1.0 : -1.0; }
   double variable(int64_t i, int64_t k) const {
     const double dual = dual_[i * outputs_ + k];
-    return is_logistic_ ? sign(i) * bound(i) * sigmoid_of(dual) : dual;
+    return is_logistic_ ? sign(i, k) * bound(i, k) * sigmoid_of(dual) : dual;
   }
   double bias_of(int64_t k) const {
     return problem_.has_bias() ? multiplier_[k] + scale_ * sums_[static_cast<size_t>(k)] : 0.0;
@@ -199,7 +200,7 @@ class DualCoordinateDescent::Epoch {
 
   /// Minimises the dual over one variable.
   void update(int64_t i, int64_t k) {
-    const double most = bound(i);
+    const double most = bound(i, k);
     if (most == 0.0) return;  // the row has no weight
     const double* w = weight_.data() + k * problem_.features;
     const double output =
@@ -208,8 +209,8 @@ class DualCoordinateDescent::Epoch {
     double& dual = dual_[i * outputs_ + k];
     if (is_logistic_) {
       const double before = sigmoid_of(dual);
-      dual = dual_root(dual, sign(i) * output, square * most);
-      change(i, k, sign(i) * most * (sigmoid_of(dual) - before));
+      dual = dual_root(dual, sign(i, k) * output, square * most);
+      change(i, k, sign(i, k) * most * (sigmoid_of(dual) - before));
     } else {
       const double softness = static_cast<double>(outputs_) / (2.0 * most);
       const double error = targets_[i * outputs_ + k] - output;
@@ -228,7 +229,6 @@ class DualCoordinateDescent::Epoch {
   double* dual_;
   double* multiplier_;
   const double* targets_;
-  const double* weights_;
   std::vector<double> weight_;  // [outputs, features]
   std::vector<double> sums_;    // [outputs]: of the variables
   // [outputs]: the sums of the sizes of their steps. The last one is above 0 if, after an
@@ -256,8 +256,8 @@ void DualCoordinateDescent::check_problem(const LinearProblem& problem) const {
   if (problem.kind == LinearLoss::Kind::softmax) {
     throw ConfigError::conflict(
         "dual-coordinate-descent with a softmax loss",
-        "it is for the logistic loss of two classes and the squared loss; use lbfgs, newton-cg or "
-        "saga");
+        "it is for logistic losses (two classes, or multi_class = ovr) and the squared loss; use "
+        "lbfgs, newton-cg or saga");
   }
   if (problem.l2 == 0.0) {
     throw ConfigError::conflict(
@@ -270,7 +270,7 @@ void DualCoordinateDescent::check_problem(const LinearProblem& problem) const {
 /// which fewer steps are needed.
 void DualCoordinateDescent::begin(LinearProblem& problem, const LinearProblem::Point& point) {
   multiplier_ = point.bias.clone();
-  const bool is_logistic = problem.kind == LinearLoss::Kind::logistic;
+  const bool is_logistic = problem.kind != LinearLoss::Kind::squared;
   constexpr double kSmall = -7.0;  // a thousandth of the bound
   dual_ = at::full({problem.rows(), problem.outputs}, is_logistic ? kSmall : 0.0, at::kDouble);
   if (point.weight.count_nonzero().item<int64_t>() == 0) return;
@@ -284,7 +284,7 @@ void DualCoordinateDescent::begin(LinearProblem& problem, const LinearProblem::P
                             sum_over(rows.at(i), [&](double x, int64_t j) { return x * w[j]; });
       const double factor = problem.weights.const_data_ptr<double>()[i] /
                             (problem.l2 * static_cast<double>(problem.outputs));
-      *dual = is_logistic ? (targets[i] > 0.5 ? -output : output)
+      *dual = is_logistic ? (problem.is_one(i, k) ? -output : output)
                           : factor * (targets[i * problem.outputs + k] - output);
     }
   }

@@ -50,7 +50,8 @@ LinearObjective::LinearObjective(RowSource& rows, LinearLoss loss,
     : rows_(rows),
       loss_(std::move(loss)),
       outputs_(loss_.weight.size(0)),
-      features_(loss_.weight.size(1)) {
+      features_(loss_.weight.size(1)),
+      output_weights_(output_weights_of(loss_)) {
   for (const auto& parameter : parameters) {
     (parameter.is_same(loss_.weight) ? weight_at_ : bias_at_) = size_;
     size_ += parameter.numel();
@@ -73,7 +74,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
   kept.weights = batch.has("weight") ? batch.weight().to(at::kCPU, at::kDouble).contiguous()
                                      : at::ones({rows}, at::kDouble);
-  if (loss_.class_weight.defined()) {
+  if (loss_.class_weight.defined() && !output_weights_.defined()) {
     const auto factors = loss_.class_weight.to(at::kCPU, at::kDouble);
     kept.weights = kept.weights * factors.index_select(0, targets.to(at::kCPU, at::kLong));
   }
@@ -214,7 +215,8 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
          .rows = count,
          .count = outputs_,
          .targets = data_of(block.kept.targets) + block.first * (is_squared ? outputs_ : 1),
-         .weights = weights},
+         .weights = weights,
+         .output_weights = output_weights_.defined() ? data_of(output_weights_) : nullptr},
         part.gradient.data(), data_of(block.kept.curvature) + block.first * outputs_);
     for (int64_t i = 0; i < count; ++i) part.weight += weights[i];
     part.products->add_gradients(block.rows, part.gradient.data(), part.sums());
@@ -283,7 +285,8 @@ torch::Tensor LinearObjective::hessian() {
           curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
                             data_of(block.kept.weights) + block.first, count, outputs_,
                             data_of(factors));
-          for (int64_t l = 0; l <= k; ++l) {
+          const bool is_coupled = loss_.kind == LinearLoss::Kind::softmax;
+          for (int64_t l = is_coupled ? 0 : k; l <= k; ++l) {
             blocks[k][l].addmm_(x.t(), x * factors.narrow(1, l, 1));
           }
         }

@@ -86,7 +86,8 @@ class LinearObjective final : public Objective {
   int64_t weight_at_ = 0;
   int64_t bias_at_ = -1;  // -1: no bias
   torch::Tensor l1_;
-  double total_weight_ = 0.0;  // S, over all ranks
+  torch::Tensor output_weights_;  // of one_vs_rest; else undefined
+  double total_weight_ = 0.0;     // S, over all ranks
   double own_rows_ = 0.0;
   bool precise_ = false;
   bool has_met_rows_ = false;

@@ -8,6 +8,8 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <levin/framework/solvers/row_losses.h>
+
 namespace levin {
 
 LinearProblem::LinearProblem(const LinearLoss& loss, RowSource& source, torch::Tensor row_targets,
@@ -19,6 +21,7 @@ LinearProblem::LinearProblem(const LinearLoss& loss, RowSource& source, torch::T
       l2(loss.l2_strength),
       targets(std::move(row_targets)),
       weights(row_weights),
+      output_weights(output_weights_of(loss)),
       source_(source) {
   std::vector<double> sums{row_weights.sum().item<double>(), static_cast<double>(rows())};
   sum(sums);
@@ -29,6 +32,19 @@ LinearProblem::LinearProblem(const LinearLoss& loss, RowSource& source, torch::T
 void LinearProblem::sum(std::vector<double>& values) const {
   auto all = at::from_blob(values.data(), {std::ssize(values)}, at::kDouble);
   source_.sum(all);
+}
+
+bool LinearProblem::is_one(int64_t row, int64_t output) const {
+  const double target = targets.const_data_ptr<double>()[row];
+  return kind == LinearLoss::Kind::one_vs_rest ? static_cast<int64_t>(target) == output
+                                               : target > 0.5;
+}
+
+double LinearProblem::weight_of(int64_t row, int64_t output) const {
+  const double weight = weights.const_data_ptr<double>()[row];
+  if (!output_weights.defined()) return weight;
+  const auto target = static_cast<int64_t>(targets.const_data_ptr<double>()[row]);
+  return weight * output_weights.const_data_ptr<double>()[target * outputs + output];
 }
 
 void LinearProblem::set_rows(EntryLists lists) {

@@ -35,6 +35,8 @@ struct LinearProblem {
   torch::Tensor targets{};
   /// [rows]: with the class weights, and of sum 1 over all ranks.
   torch::Tensor weights{};
+  /// What the weights are multiplied by for each output: see RowOutputs. Undefined: by 1.
+  torch::Tensor output_weights{};
   /// Where the weight and the bias begin in the flat point; -1: there is no bias.
   int64_t weight_at = 0;
   int64_t bias_at = -1;
@@ -51,6 +53,13 @@ struct LinearProblem {
   int64_t rank() const { return source_.rank(); }
   /// Adds up `values` over all ranks in place. A collective.
   void sum(std::vector<double>& values) const;
+  /// Whether the target of a row is 1 for an output, if the loss is logistic or one_vs_rest.
+  bool is_one(int64_t row, int64_t output) const;
+  /// The weight of a row for an output.
+  double weight_of(int64_t row, int64_t output) const;
+  const double* output_weights_data() const {
+    return output_weights.defined() ? output_weights.const_data_ptr<double>() : nullptr;
+  }
 
   bool has_bias() const { return bias_at >= 0; }
   /// W is [outputs, features] and b [outputs], 0 if there is no bias.

@@ -11,8 +11,18 @@
 namespace levin {
 namespace {
 
-/// The largest entry of each row.
-torch::Tensor largest_of_rows(const torch::Tensor& rows) { return rows.abs().amax(1); }
+/// The largest entry of the least subgradient of each problem.
+torch::Tensor violations_of(const ManyObjective& objective, const ManyObjective::Problems& some,
+                            const torch::Tensor& gradients) {
+  return objective.least_subgradients(some, gradients).abs().amax(1);
+}
+
+/// The whole objectives, and the gradients of their smooth parts.
+ManyObjective::Values whole_values(ManyObjective& objective, const ManyObjective::Problems& some) {
+  auto found = objective.evaluate_each(some);
+  found.values = found.values + objective.penalties(some);
+  return found;
+}
 
 }  // namespace
 
@@ -49,12 +59,13 @@ bool LockstepNewton::advance(Objective& objective) {
   auto& many = dynamic_cast<ManyObjective&>(objective);
   auto points = many.to_rows(point_);
   const int64_t count = points.size(0);
+  const ManyObjective::Problems all{at::arange(count, at::kLong), points};
   if (!found_.values.defined()) {
-    found_ = many.evaluate_each({at::arange(count, at::kLong), points});
+    found_ = whole_values(many, all);
     counts_ = at::zeros({count}, at::kLong);
     is_stuck_each_ = at::zeros({count}, at::kBool);
   }
-  const auto is_open = largest_of_rows(found_.gradients).gt(options().tol);
+  const auto is_open = violations_of(many, all, found_.gradients).gt(options().tol);
   const auto numbers = is_open.logical_and(is_stuck_each_.logical_not()).nonzero().squeeze(1);
   if (numbers.numel() == 0) return false;
   ManyObjective::Problems some{numbers, points.index_select(0, numbers)};
@@ -77,9 +88,12 @@ ManyObjective::Values LockstepNewton::search(ManyObjective& objective,
                                              ManyObjective::Problems& some,
                                              const ManyObjective::Values& start,
                                              const torch::Tensor& directions) {
-  const auto slopes = (directions * start.gradients).sum(1);
+  // What a whole step promises, to first order in the loss and exactly in the penalties.
+  const auto slopes = (directions * start.gradients).sum(1) +
+                      objective.penalties({some.numbers, some.points + directions}) -
+                      objective.penalties(some);
   const auto rounding = start.values.abs() * (8.0 * std::numeric_limits<double>::epsilon());
-  const auto norms = largest_of_rows(start.gradients);
+  const auto norms = violations_of(objective, some, start.gradients);
   ManyObjective::Values result{start.values.clone(), start.gradients.clone()};
   const auto from = some.points.clone();
   auto open = slopes.lt(0.0).nonzero().squeeze(1);  // places among `some`
@@ -89,11 +103,12 @@ ManyObjective::Values LockstepNewton::search(ManyObjective& objective,
     const auto pick = [&open](const torch::Tensor& all) { return all.index_select(0, open); };
     const ManyObjective::Problems tried{pick(some.numbers),
                                         at::add(pick(from), pick(directions), step)};
-    const auto found = objective.evaluate_each(tried);
+    const auto found = whole_values(objective, tried);
     const auto change = found.values - pick(start.values);
     const auto falls = change.le(pick(slopes) * (1e-4 * step) - pick(rounding));
     const auto is_same_but_flatter =
-        change.le(pick(rounding)).logical_and(largest_of_rows(found.gradients).lt(pick(norms)));
+        change.le(pick(rounding))
+            .logical_and(violations_of(objective, tried, found.gradients).lt(pick(norms)));
     const auto is_good = falls.logical_or(is_same_but_flatter);
     const auto good = is_good.nonzero().squeeze(1);
     const auto places = open.index_select(0, good);

@@ -20,8 +20,9 @@ Fields describe(LockstepNewtonOptions& options);
 
 /// Newton's method for the many regressions of a ManyObjective at once: each has steps, a step
 /// length and an end of its own, as if it were the only one, but all share the passes over the
-/// rows. A regression that has converged takes no further part. For up to 2,000 features. In YAML:
-/// `lockstep-newton`.
+/// rows. A regression that has converged takes no further part. With L1 penalties, it is the
+/// proximal Newton method: steps minimise a quadratic model of the loss with the penalties as they
+/// are. For up to 2,000 features. In YAML: `lockstep-newton`.
 ///
 /// The objective that is reported is the sum of those of all regressions, and the gradient's norm
 /// the largest of theirs.
@@ -39,6 +40,7 @@ class LockstepNewton final : public Solver {
   const torch::Tensor& iterations_each() const { return counts_; }
 
  protected:
+  bool takes_l1() const override { return true; }
   void check(Objective& objective) override;
   bool advance(Objective& objective) override;
   void save(StateDict& state) const override;
@@ -48,7 +50,7 @@ class LockstepNewton final : public Solver {
   ManyObjective::Values search(ManyObjective& objective, ManyObjective::Problems& some,
                                const ManyObjective::Values& start, const torch::Tensor& directions);
 
-  ManyObjective::Values found_;  // of all problems
+  ManyObjective::Values found_;  // of all problems, the values with the L1 penalties
   torch::Tensor counts_;         // [problems] int64
   torch::Tensor is_stuck_each_;  // [problems] bool: no better point was found
 };

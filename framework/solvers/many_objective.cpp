@@ -22,29 +22,6 @@ torch::Tensor as_doubles(const torch::Tensor& tensor) {
   return tensor.to(at::kCPU, at::kDouble).contiguous();
 }
 
-/// Writes the products of the columns of x, [rows, columns], with those that don't come before
-/// them: column after column of the lower triangle of x x^T.
-torch::Tensor column_products(const torch::Tensor& x) {
-  const int64_t columns = x.size(1);
-  auto products = at::empty({x.size(0), columns * (columns + 1) / 2}, at::kDouble);
-  int64_t at = 0;
-  for (int64_t j = 0; j < columns; ++j) {
-    auto to = products.narrow(1, at, columns - j);
-    at::mul_out(to, x.narrow(1, j, columns - j), x.narrow(1, j, 1));
-    at += columns - j;
-  }
-  return products;
-}
-
-/// The places of the numbers above in a matrix [columns, columns].
-torch::Tensor triangle_places(int64_t columns) {
-  std::vector<int64_t> places;
-  for (int64_t j = 0; j < columns; ++j) {
-    for (int64_t i = j; i < columns; ++i) places.push_back(i * columns + j);
-  }
-  return at::tensor(places, at::kLong);
-}
-
 }  // namespace
 
 ManyObjective::ManyObjective(RowSource& rows, ManyLosses losses,
@@ -54,7 +31,10 @@ ManyObjective::ManyObjective(RowSource& rows, ManyLosses losses,
     (parameter.is_same(losses_.weight) ? weight_at_ : bias_at_) = size_;
     size_ += parameter.numel();
   }
-  if (losses_.weight.size(0) == losses_.problems()) return;
+  if (losses_.weight.size(0) == losses_.problems()) {
+    if (losses_.has_l1()) meet_rows();  // S_g, of which the penalties are made
+    return;
+  }
   throw ConfigError::conflict(
       fmt::format("weights of {} regressions for {} groups, columns and strengths together",
                   losses_.weight.size(0), losses_.problems()),
@@ -200,10 +180,27 @@ void ManyObjective::meet_rows() {
   });
   rows_.sum(sums);
   totals_ = sums.select(1, 0).repeat_interleave(a_group);
-  const auto strengths = at::tensor(losses_.strengths, at::kDouble)
-                             .repeat({losses_.problems() / losses_.strengths_count()});
-  strengths_ = losses_.are_c ? 0.5 / (strengths * totals_) : strengths;
   check_rows(sums);
+  set_strengths();
+}
+
+void ManyObjective::set_strengths() {
+  const auto of_all = [&](const std::vector<double>& strengths) {
+    return at::tensor(strengths, at::kDouble)
+        .repeat({losses_.problems() / losses_.strengths_count()});
+  };
+  strengths_ = of_all(losses_.strengths);
+  torch::Tensor l1;
+  if (losses_.are_c) {
+    const auto inverse = 1.0 / (strengths_ * totals_);
+    if (losses_.has_l1()) l1 = losses_.l1_ratio * inverse;
+    strengths_ = 0.5 * (1.0 - losses_.l1_ratio) * inverse;
+  } else if (losses_.has_l1()) {
+    l1 = of_all(losses_.l1_strengths);
+  }
+  if (!l1.defined()) return;
+  l1_ = many_zeros({losses_.problems(), columns()});
+  l1_.narrow(1, 0, features_).copy_(l1.unsqueeze(1).expand({losses_.problems(), features_}));
 }
 
 /// Throws DataError for what stands against training in the sums of `meet_rows`.
@@ -284,65 +281,6 @@ torch::Tensor ManyObjective::curvatures_of(const Block& block, const torch::Tens
   if (losses_.kind == LinearLoss::Kind::squared) return (2.0 * weights).expand_as(outputs);
   const auto p = outputs.sigmoid();
   return (p - p.square()).mul_(weights);
-}
-
-/// The Hessians, [problems, columns, columns], of which only the lower triangles are set.
-torch::Tensor ManyObjective::hessians_of(const Problems& some) {
-  const int64_t count = some.numbers.numel();
-  const int64_t entries = columns() * (columns() + 1) / 2;
-  // For few problems or many columns, the products of columns don't pay.
-  constexpr int64_t kFewProblems = 8;
-  constexpr int64_t kManyColumns = 300;
-  const bool pays = columns() < kManyColumns;
-  auto sums = many_zeros({count, entries});
-  const auto places = triangle_places(columns());
-  pass(some.numbers, pays ? entries : columns(), [&](const Block& block) {
-    const auto points = some.points.narrow(0, block.first, block.count);
-    const auto h = curvatures_of(block, block.x.mm(points.t()));
-    const auto sum = sums.narrow(0, block.first, block.count);
-    if (pays && block.count >= kFewProblems) {
-      sum.addmm_(h.t(), column_products(block.x));
-      return;
-    }
-    for (int64_t k = 0; k < block.count; ++k) {
-      const auto product = (block.x * h.narrow(1, k, 1)).t().mm(block.x);
-      sum[k].add_(product.view({-1}).index_select(0, places));
-    }
-  });
-  rows_.sum(sums);
-  sums.div_(totals_.index_select(0, some.numbers).unsqueeze(1));
-  auto hessians = many_zeros({count, columns() * columns()});
-  hessians.index_copy_(1, places, sums);
-  hessians = hessians.view({count, columns(), columns()});
-  const auto l2 = strengths_.index_select(0, some.numbers);
-  hessians.diagonal(0, 1, 2).narrow(1, 0, features_).add_((2.0 * l2).unsqueeze(1));
-  if (bias_at_ < 0) hessians.select(1, features_).select(1, features_).fill_(1.0);
-  return hessians;
-}
-
-torch::Tensor ManyObjective::newton_directions(const Problems& some,
-                                               const torch::Tensor& gradients) {
-  constexpr int64_t kNumbers = 1 << 23;
-  const int64_t step = std::max<int64_t>(1, kNumbers / (columns() * columns()));
-  auto directions = at::empty_like(gradients);
-  for (int64_t first = 0; first < some.numbers.numel(); first += step) {
-    const int64_t count = std::min(step, some.numbers.numel() - first);
-    auto hessians = hessians_of(
-        {some.numbers.narrow(0, first, count).contiguous(), some.points.narrow(0, first, count)});
-    const auto right = gradients.narrow(0, first, count).neg().unsqueeze(2);
-    const auto diagonal = hessians.diagonal(0, 1, 2);
-    const auto scale = diagonal + 1e-6 * diagonal.mean(1, /*keepdim=*/true);
-    double shifted = 0.0;
-    for (const double shift : {1e-9, 1e-8, 1e-7, 1e-5, 1e-3, 1.0}) {
-      diagonal.add_(scale, shift - shifted);  // one that needs more gives it to its neighbours
-      shifted = shift;
-      const auto [factors, info] = at::linalg_cholesky_ex(hessians);
-      if (info.ne(0).any().item<bool>() && shift < 1.0) continue;
-      directions.narrow(0, first, count).copy_(at::cholesky_solve(right, factors).squeeze(2));
-      break;
-    }
-  }
-  return directions;
 }
 
 double ManyObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {

@@ -15,7 +15,7 @@ namespace levin {
 /// the target and strength of the L2 penalty. That of group g, column c and strength s has the
 /// number (g * columns + c) * strengths + s and minimises
 ///
-///     (1 / S_g) sum_i s_i loss(w . x_i + b, y_ic) + l2_s sum w^2
+///     (1 / S_g) sum_i s_i loss(w . x_i + b, y_ic) + l1_s sum |w| + l2_s sum w^2
 ///
 /// where the sum goes over the rows of the group, whose weights s_i have the sum S_g.
 struct ManyLosses {
@@ -30,8 +30,14 @@ struct ManyLosses {
   int64_t columns = 1;
   /// The strengths l2_s, at least one.
   std::vector<double> strengths{0.0};
-  /// Whether `strengths` has scikit-learn's C instead: l2_s = 1 / (2 C S_g).
+  /// The strengths l1_s, as many; or none, for 0.
+  std::vector<double> l1_strengths{};
+  /// Whether `strengths` has scikit-learn's C instead: l2_s = (1 - l1_ratio) / (2 C S_g), and
+  /// l1_s = l1_ratio / (C S_g).
   bool are_c = false;
+  double l1_ratio = 0.0;
+
+  bool has_l1() const { return are_c ? l1_ratio > 0.0 : !l1_strengths.empty(); }
 
   int64_t strengths_count() const { return std::ssize(strengths); }
   /// The problems of a group, and of all groups.
@@ -39,9 +45,10 @@ struct ManyLosses {
   int64_t problems() const { return problems_a_group() * (groups > 0 ? groups : 1); }
 };
 
-/// The sum of the objectives of ManyLosses, so that any solver for smooth objectives can minimise
-/// it; LockstepNewton goes for each of them by itself. A pass over the rows serves any number of
-/// problems, by matrix products in float64. Sparse rows become dense a block at a time.
+/// The sum of the objectives of ManyLosses, so that any solver can minimise it that needs nothing
+/// but sums over the rows; LockstepNewton goes for each of them by itself. A pass over the rows
+/// serves any number of problems, by matrix products in float64. Sparse rows become dense a block
+/// at a time.
 ///
 /// Memory beside the parameters: the targets and weights of the rows, blocks of a few MB, and what
 /// `newton_directions` says.
@@ -53,7 +60,8 @@ class ManyObjective final : public Objective {
     torch::Tensor numbers;  // [problems] int64, rising
     torch::Tensor points;
   };
-  /// The objective of each, [problems], and the gradients, [problems, features + 1].
+  /// The smooth part of the objective of each, [problems], and its gradients, [problems, features +
+  /// 1].
   struct Values {
     torch::Tensor values;
     torch::Tensor gradients;
@@ -64,15 +72,22 @@ class ManyObjective final : public Objective {
   ManyObjective(RowSource& rows, ManyLosses losses, const std::vector<torch::Tensor>& parameters);
 
   int64_t size() const override { return size_; }
+  torch::Tensor l1() const override { return l1_.defined() ? to_flat(l1_) : l1_; }
   double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
 
-  /// The objectives of some problems, each at its own point: one pass. A collective.
+  /// The values of some problems, each at its own point: one pass. A collective.
   Values evaluate_each(const Problems& some);
   /// The Newton steps of some problems from their points, [problems, features + 1]: one pass for
   /// each 64 MB of Hessians, whose lower triangles are solved for in float64. A collective. A
-  /// direction without curvature gets a little of it.
+  /// direction without curvature gets a little of it. If there are L1 penalties, a step minimises
+  /// the quadratic model with the penalty as it is, by coordinate descent.
   torch::Tensor newton_directions(const Problems& some, const torch::Tensor& gradients);
+
+  /// The L1 penalties of some problems, [problems], and the subgradients of least size of their
+  /// objectives, whose smooth parts have the gradients `gradients`, [problems, features + 1].
+  torch::Tensor penalties(const Problems& some) const;
+  torch::Tensor least_subgradients(const Problems& some, const torch::Tensor& gradients) const;
 
   /// From the flat point to one row for each problem, and back.
   torch::Tensor to_rows(const torch::Tensor& flat) const;
@@ -106,6 +121,9 @@ class ManyObjective final : public Objective {
   torch::Tensor targets_of(const Block& block, const torch::Tensor& numbers) const;
   torch::Tensor curvatures_of(const Block& block, const torch::Tensor& outputs) const;
   torch::Tensor hessians_of(const Problems& some);
+  void set_strengths();
+  void model_steps(const Problems& some, const torch::Tensor& gradients,
+                   const torch::Tensor& hessians, const torch::Tensor& steps) const;
   int64_t columns() const { return features_ + 1; }
 
   RowSource& rows_;
@@ -118,6 +136,7 @@ class ManyObjective final : public Objective {
   std::vector<Kept> kept_;
   torch::Tensor totals_;     // [problems]: S_g
   torch::Tensor strengths_;  // [problems]: l2_s
+  torch::Tensor l1_;         // [problems, features + 1]; undefined: there are no L1 penalties
   torch::Tensor point_;      // [problems, features + 1]: that of the last `evaluate`
 };
 

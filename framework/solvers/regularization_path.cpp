@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/automatic_solver.h>
 #include <levin/framework/solvers/linear_objective.h>
 #include <levin/framework/solvers/optimizer_list.h>
 #include <levin/framework/solvers/solver.h>
@@ -17,9 +18,9 @@ namespace {
 
 std::string path_solver(const PathOptions& options, const LinearLoss& loss) {
   if (options.solver != "auto") return options.solver;
-  constexpr int64_t kFew = 1000;
-  if (options.l1_ratio > 0.0) return "coordinate-descent-or-lbfgs";
-  return loss.weight.numel() <= kFew ? "newton-cholesky" : "newton-cg";
+  const int64_t biases = loss.bias.defined() ? loss.bias.numel() : 0;
+  return automatic_solver(options.l1_ratio > 0.0, loss.weight.numel() + biases,
+                          loss.weight.size(1));
 }
 
 PathPoint find_path_point(RowSource& rows, const LinearLoss& loss, const PathOptions& options) {

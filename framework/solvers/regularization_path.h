@@ -17,8 +17,7 @@ struct PathOptions {
   /// See SolverOptions; for each point.
   double tol = 1e-4;
   int64_t max_iter = 1000;
-  /// The name of a solver, or "auto": newton-cholesky for up to 1,000 parameters,
-  /// coordinate-descent-or-lbfgs if there is an L1 penalty, and else newton-cg.
+  /// The name of a solver, or "auto": see `automatic_solver`.
   std::string solver = "auto";
 };
 

@@ -12,7 +12,28 @@
 namespace levin {
 namespace {
 
-/// The exponentials of many rows are computed together, by vector instructions.
+constexpr int64_t kManyNumbers = 64;  // for which a call of LibTorch pays
+
+/// Computes many exponentials together, by vector instructions.
+void exponentials(const double* of, int64_t count, double* powers) {
+  if (count >= kManyNumbers) {
+    auto result = at::from_blob(powers, {count}, at::kDouble);
+    at::exp_out(result, at::from_blob(const_cast<double*>(of), {count}, at::kDouble));
+  } else {
+    std::transform(of, of + count, powers, [](double z) { return std::exp(z); });
+  }
+}
+
+/// The same for log(1 + e).
+void log1ps(const double* of, int64_t count, double* logs) {
+  if (count >= kManyNumbers) {
+    auto result = at::from_blob(logs, {count}, at::kDouble);
+    at::log1p_out(result, at::from_blob(const_cast<double*>(of), {count}, at::kDouble));
+  } else {
+    std::transform(of, of + count, logs, [](double e) { return std::log1p(e); });
+  }
+}
+
 double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilities) {
   const int64_t count = rows.count;
   const int64_t numbers = rows.rows * count;
@@ -20,14 +41,7 @@ double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilit
     const double largest = *std::max_element(rows.outputs + at, rows.outputs + at + count);
     for (int64_t k = at; k < at + count; ++k) gradient[k] = rows.outputs[k] - largest;
   }
-  constexpr int64_t kMany = 64;  // for which a call of LibTorch pays
-  if (numbers >= kMany) {
-    auto powers = at::from_blob(probabilities, {numbers}, at::kDouble);
-    at::exp_out(powers, at::from_blob(gradient, {numbers}, at::kDouble));
-  } else {
-    std::transform(gradient, gradient + numbers, probabilities,
-                   [](double z) { return std::exp(z); });
-  }
+  exponentials(gradient, numbers, probabilities);
   double loss = 0.0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     double* p = probabilities + i * count;
@@ -54,6 +68,33 @@ double logistic_row(double z, double target, double weight, double& gradient, do
   return weight * (std::log1p(e) + std::max(z, 0.0) - target * z);
 }
 
+/// The curvature is written whole, without the weights of the rows.
+double one_vs_rest_rows(const RowOutputs& rows, double* gradient, double* curvature) {
+  const int64_t numbers = rows.rows * rows.count;
+  for (int64_t at = 0; at < numbers; ++at) gradient[at] = -std::abs(rows.outputs[at]);
+  exponentials(gradient, numbers, curvature);
+  log1ps(curvature, numbers, gradient);
+  double loss = 0.0;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    const auto target = static_cast<int64_t>(rows.targets[i]);
+    const double* factors =
+        rows.output_weights != nullptr ? rows.output_weights + target * rows.count : nullptr;
+    for (int64_t k = 0; k < rows.count; ++k) {
+      const int64_t at = i * rows.count + k;
+      const double z = rows.outputs[at];
+      const double e = curvature[at];
+      const double factor = factors != nullptr ? factors[k] : 1.0;
+      const double weight = rows.weights[i] * factor;
+      const double y = k == target ? 1.0 : 0.0;
+      loss += weight * (gradient[at] + std::max(z, 0.0) - y * z);
+      const double p = (z >= 0.0 ? 1.0 : e) / (1.0 + e);
+      gradient[at] = weight * (p - y);
+      curvature[at] = factor * e / ((1.0 + e) * (1.0 + e));
+    }
+  }
+  return loss;
+}
+
 double squared_row(const double* z, const double* target, int64_t count, double weight,
                    double* gradient) {
   const double share = weight / static_cast<double>(count);
@@ -67,6 +108,12 @@ double squared_row(const double* z, const double* target, int64_t count, double 
 }
 
 }  // namespace
+
+torch::Tensor output_weights_of(const LinearLoss& loss) {
+  const auto& weights = loss.class_weight;
+  if (!weights.defined() || weights.dim() != 2) return {};
+  return weights.to(at::kCPU, at::kDouble).contiguous();
+}
 
 void require_classes(std::span<const double> counts) {
   const auto classes = counts.first(counts.size() - 1);
@@ -89,6 +136,7 @@ void require_classes(std::span<const double> counts) {
 double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradient,
                   double* curvature) {
   if (kind == LinearLoss::Kind::softmax) return softmax_rows(rows, gradient, curvature);
+  if (kind == LinearLoss::Kind::one_vs_rest) return one_vs_rest_rows(rows, gradient, curvature);
   double sum = 0.0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     const int64_t at = i * rows.count;
@@ -113,6 +161,8 @@ void curvature_product(LinearLoss::Kind kind, const double* curvature, const dou
       for (int64_t k = 0; k < count; ++k) row[k] *= share;
     } else if (kind == LinearLoss::Kind::logistic) {
       *row *= weights[i] * *p * (1.0 - *p);
+    } else if (kind == LinearLoss::Kind::one_vs_rest) {
+      for (int64_t k = 0; k < count; ++k) row[k] *= weights[i] * p[k];
     } else {
       double mean = 0.0;
       for (int64_t k = 0; k < count; ++k) mean += p[k] * row[k];
@@ -129,6 +179,7 @@ void add_curvature(LinearLoss::Kind kind, const torch::Tensor& curvature,
   }
   const auto weighted = curvature * weights.unsqueeze(1);
   sums.diagonal().add_(weighted.sum(0));
+  if (kind == LinearLoss::Kind::one_vs_rest) return;
   sums.addmm_(weighted.t(), curvature, 1.0, -1.0);
 }
 
@@ -137,9 +188,10 @@ void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const do
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t at = i * count; at < (i + 1) * count; ++at) {
       const double p = curvature[at];
-      diagonal[at] = kind == LinearLoss::Kind::squared
-                         ? 2.0 * weights[i] / static_cast<double>(count)
-                         : weights[i] * p * (1.0 - p);
+      diagonal[at] =
+          weights[i] * (kind == LinearLoss::Kind::squared       ? 2.0 / static_cast<double>(count)
+                        : kind == LinearLoss::Kind::one_vs_rest ? p
+                                                                : p * (1.0 - p));
     }
   }
 }

@@ -22,7 +22,13 @@ struct RowOutputs {
   const double* targets = nullptr;
   /// [rows]: s_i.
   const double* weights = nullptr;
+  /// [classes, count], if the loss is one_vs_rest: what s_i is multiplied by for each output. Null:
+  /// by 1.
+  const double* output_weights = nullptr;
 };
+
+/// The numbers of `class_weight` of a LinearLoss if they are `output_weights`; undefined otherwise.
+torch::Tensor output_weights_of(const LinearLoss& loss);
 
 /// Returns sum_i s_i loss(z_i, y_i) and writes its derivatives with respect to the outputs to
 /// `gradient`, and what `curvature_product` needs of these rows to `curvature`: [rows, count] both.

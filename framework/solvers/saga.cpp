@@ -22,6 +22,9 @@ double largest_curvature(const LinearProblem& problem) {
       return 0.25;
     case LinearLoss::Kind::softmax:
       return 0.5;
+    case LinearLoss::Kind::one_vs_rest:
+      return 0.25 *
+             (problem.output_weights.defined() ? problem.output_weights.max().item<double>() : 1.0);
     case LinearLoss::Kind::squared:
       break;
   }
@@ -118,7 +121,8 @@ class StochasticAverage::Epoch {
                 .count = problem_.outputs,
                 .targets = problem_.targets.const_data_ptr<double>() +
                            i * (is_squared ? problem_.outputs : 1),
-                .weights = &weight},
+                .weights = &weight,
+                .output_weights = problem_.output_weights_data()},
                gradient_.data(), unused_.data());
     for (int64_t k = 0; k < problem_.outputs; ++k) {
       double& slope = slopes_[i * problem_.outputs + k];
@@ -200,7 +204,8 @@ void StochasticAverage::set_slopes(LinearProblem& problem, const LinearProblem::
               .rows = problem.rows(),
               .count = problem.outputs,
               .targets = problem.targets.const_data_ptr<double>(),
-              .weights = problem.weights.const_data_ptr<double>()},
+              .weights = problem.weights.const_data_ptr<double>(),
+              .output_weights = problem.output_weights_data()},
              numbers_of(slopes_), numbers_of(unused));
 }
 

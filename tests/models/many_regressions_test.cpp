@@ -84,6 +84,27 @@ TEST(ManyRegressions, are_each_the_logistic_regression_of_a_target_and_a_c) {
   EXPECT_TRUE(torch::equal(many.best_strengths(), torch::full({1, 2}, 2, torch::kLong)));
 }
 
+TEST(ManyRegressions, with_an_l1_penalty_are_each_the_logistic_regression_with_it) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  auto data = data_of(rows);
+  const std::vector<double> Cs{0.1, 1.0};
+  ManyRegressions many({.C = Cs, .l1_ratio = 0.7, .tol = 1e-7});
+  fit(many, data, folder.string());
+  for (int64_t k = 0; k < 4; ++k) {
+    LogisticRegression alone({.C = Cs[static_cast<size_t>(k % 2)],
+                              .l1_ratio = 0.7,
+                              .solver = "coordinate-descent",
+                              .tol = 1e-7});
+    ManyData own({{"input", rows.x}, {"target", rows.y.select(1, k / 2).to(torch::kLong)}});
+    fit(alone, own, folder.string());
+    const auto weight = many.named_parameters()["weight"][k];
+    const auto theirs = alone.named_parameters()["linear.weight"][0];
+    EXPECT_TENSORS_NEAR(weight, theirs, 1e-5);
+    EXPECT_TRUE(torch::equal(weight.eq(0), theirs.eq(0)));
+  }
+}
+
 TEST(ManyRegressions, of_a_group_see_and_predict_the_rows_of_the_group) {
   const test::TemporaryFolder folder;
   const Rows60 rows;
@@ -129,6 +150,11 @@ TEST(ManyRegressions, refuse_options_that_cannot_be) {
   EXPECT_NE(refusal({.loss = "hinge"}).find("squared"), std::string::npos);
   EXPECT_NE(refusal({.l2_strengths = {1.0}, .C = {1.0}}).find("give one of them"),
             std::string::npos);
+  EXPECT_NE(refusal({.C = {1.0}, .l1_strengths = {1.0}}).find("give C and l1_ratio"),
+            std::string::npos);
+  EXPECT_NE(refusal({.l2_strengths = {1.0}, .l1_strengths = {1.0, 2.0}}).find("the same length"),
+            std::string::npos);
+  EXPECT_NE(refusal({.l1_ratio = 0.5}).find("without C"), std::string::npos);
   EXPECT_NE(refusal({.l2_strengths = {-1.0}}).find("l2_strengths"), std::string::npos);
   EXPECT_NE(refusal({.C = {0.0}}).find("above 0"), std::string::npos);
   EXPECT_NE(refusal({.solver = "Adam"}).find("must be a solver"), std::string::npos);
@@ -152,6 +178,21 @@ TEST(LogisticRegressionCV, is_in_the_end_the_logistic_regression_of_the_chosen_c
   fit(alone, data, folder.string());
   EXPECT_TENSORS_NEAR(chosen.named_parameters()["linear.weight"],
                       alone.named_parameters()["linear.weight"], 1e-5);
+
+  // Each share of the L1 penalty has the scores that it gets alone.
+  auto shared = options;
+  shared.l1_ratios = {0.0, 1.0};
+  LogisticRegressionCV both(shared);
+  fit(both, data, folder.string());
+  shared.l1_ratios = {};
+  shared.l1_ratio = 1.0;
+  LogisticRegressionCV lasso(shared);
+  fit(lasso, data, folder.string());
+  EXPECT_TENSORS_NEAR(both.scores(), torch::cat({chosen.scores(), lasso.scores()}, 1), 1e-12);
+  const bool is_lasso =
+      lasso.scores().mean(0).max().item<double>() > chosen.scores().mean(0).max().item<double>();
+  EXPECT_EQ(both.l1_ratio(), is_lasso ? 1.0 : 0.0);
+  EXPECT_EQ(both.C(), is_lasso ? lasso.C() : chosen.C());
 
   LogisticRegressionCV first(options);
   fit(first, data, folder.string(), 2, path);

@@ -47,7 +47,9 @@ Problem random_problem(LinearLoss::Kind kind, int64_t rows, int64_t features, in
   const auto z = x.to(torch::kDouble).mm(torch::randn({features, outputs}, torch::kDouble));
   Problem it{.x = sparse ? as_sparse(x) : Rows(x.to(torch::kDouble)), .y = z};
   if (kind == LinearLoss::Kind::logistic) it.y = (z.select(1, 0) > 0.2).to(torch::kLong);
-  if (kind == LinearLoss::Kind::softmax) it.y = z.argmax(1);
+  if (kind == LinearLoss::Kind::softmax || kind == LinearLoss::Kind::one_vs_rest) {
+    it.y = z.argmax(1);
+  }
   it.loss = {.kind = kind,
              .weight = torch::zeros({outputs, features}, torch::kDouble),
              .bias = torch::zeros({outputs}, torch::kDouble),
@@ -151,7 +153,7 @@ void expect_parts_of(const Problem& problem, int64_t count, const std::string& w
 TEST(ColumnObjectiveTest, has_the_parts_of_one_process_for_all_losses_penalties_and_rows) {
   using Kind = LinearLoss::Kind;
   for (const bool sparse : {false, true}) {
-    for (const auto kind : {Kind::squared, Kind::logistic, Kind::softmax}) {
+    for (const auto kind : {Kind::squared, Kind::logistic, Kind::softmax, Kind::one_vs_rest}) {
       auto it = random_problem(kind, 60, 23, kind == Kind::logistic ? 1 : 3, sparse);
       it.is_bias_first = sparse;
       expect_parts_of(it, 2, "two ranks");
@@ -160,8 +162,10 @@ TEST(ColumnObjectiveTest, has_the_parts_of_one_process_for_all_losses_penalties_
       it.weights = torch::arange(60, torch::kFloat).remainder(4);
       if (kind != Kind::squared) {
         it.loss.class_weight =
-            torch::tensor({1.0, 2.0, 3.0}).narrow(0, 0, kind == Kind::softmax ? 3 : 2);
+            torch::tensor({1.0, 2.0, 3.0}).narrow(0, 0, kind == Kind::logistic ? 2 : 3);
       }
+      if (kind == Kind::one_vs_rest)
+        it.loss.class_weight = it.loss.class_weight.outer(it.loss.class_weight);
       expect_parts_of(it, 3, "three ranks, weights, no bias");
     }
   }

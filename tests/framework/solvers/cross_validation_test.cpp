@@ -64,7 +64,7 @@ Found cross_validate(const Value& it, const torch::Tensor& x, const torch::Tenso
                            .fold_of = folds_of(it.at("data").as_string(), y, folds),
                            .scoring = it.at("scoring").as_string()};
   plan.scores = torch::zeros({folds, std::ssize(plan.Cs)}, torch::kDouble);
-  plan.chosen = torch::zeros({1}, torch::kDouble);
+  plan.chosen = torch::zeros({2}, torch::kDouble);
   test::MemoryRows rows(x, y, 50);
   const std::vector<torch::Tensor> parameters{plan.loss.weight, plan.loss.bias};
   auto objective = std::make_unique<CrossValidationObjective>(rows, plan, parameters);
@@ -111,7 +111,7 @@ TEST(CrossValidation, finds_the_scores_the_c_and_the_weights_of_scikit_learn) {
     EXPECT_EQ(found.iterations, it.at("cv").as_int() + 1);
     const auto scores = test::matrix_of(it.at("scores"));
     EXPECT_LE((found.plan.scores - scores).abs().max().item<double>(), 1e-6) << found.plan.scores;
-    EXPECT_NEAR(found.plan.chosen.item<double>(), it.at("C").as_double(), 1e-9);
+    EXPECT_NEAR(found.plan.chosen[0].item<double>(), it.at("C").as_double(), 1e-9);
     const auto centred = [](const torch::Tensor& b) { return b.numel() > 1 ? b - b.mean() : b; };
     const auto intercepts = torch::tensor(numbers_of(it.at("intercepts")), torch::kDouble);
     const auto& loss = found.plan.loss;

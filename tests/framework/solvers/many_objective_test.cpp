@@ -116,13 +116,20 @@ void expect_like_alone(const Data& data, const ManyLosses& losses, const Lockste
   LinearLoss loss{.kind = losses.kind,
                   .weight = torch::zeros({1, 5}, torch::kDouble),
                   .bias = losses.bias.defined() ? torch::zeros({1}, torch::kDouble) : losses.bias};
-  loss.l2_strength = losses.are_c ? 0.5 / (strength * weights.sum().item<double>()) : strength;
+  const double scale = strength * weights.sum().item<double>();
+  loss.l2_strength = losses.are_c ? 0.5 * (1.0 - losses.l1_ratio) / scale : strength;
+  if (losses.has_l1()) {
+    loss.l1_strength = losses.are_c ? losses.l1_ratio / scale
+                                    : losses.l1_strengths[static_cast<size_t>(k % strengths)];
+  }
   std::vector<torch::Tensor> parameters{loss.weight};
   if (loss.bias.defined()) parameters.push_back(loss.bias);
   test::MemoryRows own(data.x.index_select(0, rows),
                        losses.kind == Kind::squared ? y : y.squeeze(1), 1 << 20, weights);
   LinearObjective objective(own, loss, parameters);
-  NewtonCholesky alone(parameters, {.tol = 1e-10});
+  NewtonCholesky newton(parameters, {.tol = 1e-10});
+  CoordinateDescent descent(parameters, {.tol = 1e-10});
+  Solver& alone = losses.has_l1() ? static_cast<Solver&>(descent) : newton;
   while (!alone.is_done()) alone.iterate(objective);
   ASSERT_EQ(alone.outcome(), "converged");
   const double value = solver.objectives()[k].item<double>();
@@ -131,6 +138,8 @@ void expect_like_alone(const Data& data, const ManyLosses& losses, const Lockste
   if (loss.bias.defined()) {
     EXPECT_NEAR(losses.bias[k].item<double>(), loss.bias.item<double>(), 1e-7);
   }
+  EXPECT_TRUE(torch::equal(losses.weight[k].eq(0), loss.weight[0].eq(0)));
+  if (losses.has_l1()) return;
   EXPECT_EQ(solver.iterations_each()[k].item<int64_t>(), alone.iterations());
 }
 
@@ -158,6 +167,27 @@ TEST(ManyObjective, shows_the_regressions_of_a_group_the_rows_of_the_group_alone
     const ManyLosses losses{
         .kind = kind, .groups = 3, .columns = 2, .strengths = {0.1, 1.0}, .are_c = true};
     expect_all_like_alone(data, zeros_for(losses), data.x, 45);
+  }
+}
+
+TEST(ManyObjective, gives_each_with_an_l1_penalty_what_it_gets_alone) {
+  for (const auto kind : {Kind::logistic, Kind::squared}) {
+    torch::manual_seed(9);
+    const Data data(kind);
+    const auto lasso = zeros_for({.kind = kind,
+                                  .columns = 2,
+                                  .strengths = {0.0, 0.1, 0.0, 0.0},
+                                  .l1_strengths = {1e-3, 0.03, 0.1, 5.0}});
+    expect_all_like_alone(data, lasso, data.x, 30);
+    EXPECT_EQ(lasso.weight[3].count_nonzero().item<int64_t>(), 0);
+    EXPECT_GT(lasso.weight[0].count_nonzero().item<int64_t>(), 0);
+    const ManyLosses grouped{.kind = kind,
+                             .groups = 3,
+                             .columns = 2,
+                             .strengths = {0.05, 1.0},
+                             .are_c = true,
+                             .l1_ratio = 0.5};
+    expect_all_like_alone(data, zeros_for(grouped, /*bias=*/false), data.x, 90);
   }
 }
 
@@ -234,10 +264,26 @@ TEST(ManyObjective, can_be_minimised_as_a_sum_by_any_solver) {
   EXPECT_LE((losses.weight - same.weight).abs().max().item<double>(), 1e-6);
 }
 
+TEST(ManyObjective, with_l1_penalties_can_be_minimised_as_a_sum_by_owl_qn) {
+  torch::manual_seed(5);
+  const Data data(Kind::logistic);
+  const ManyLosses made{.columns = 2, .strengths = {0.1, 1.0}, .are_c = true, .l1_ratio = 1.0};
+  const auto losses = zeros_for(made);
+  const auto same = zeros_for(made);
+  GroupedRows rows(data.batches(30, data.x));
+  minimise(rows, losses);
+  ManyObjective objective(rows, same, parameters_of(same));
+  QuasiNewton solver(parameters_of(same), {.tol = 1e-8});
+  while (!solver.is_done()) solver.iterate(objective);
+  EXPECT_LE((losses.weight - same.weight).abs().max().item<double>(), 1e-5);
+  EXPECT_TRUE(torch::equal(losses.weight.eq(0), same.weight.eq(0)));
+}
+
 TEST(LockstepNewton, goes_on_from_a_saved_state_with_the_same_bits) {
   torch::manual_seed(6);
   const Data data(Kind::logistic);
-  const ManyLosses made{.columns = 2, .strengths = {1e-5, 1e-3, 0.1}};
+  const ManyLosses made{
+      .columns = 2, .strengths = {1e-5, 1e-3, 0.1}, .l1_strengths = {0.0, 1e-3, 0.05}};
   const auto whole = zeros_for(made);
   GroupedRows rows(data.batches(30, data.x));
   const auto straight = minimise(rows, whole, 1e-6);
