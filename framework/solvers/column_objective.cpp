@@ -72,11 +72,7 @@ void ColumnObjective::meet_rows() {
   columns_ = read_columns(source_, loss_.weight.size(1), parts_.first_column(), own_.features);
   check_classes();
   output_weights_ = output_weights_of(loss_);
-  if (loss_.class_weight.defined() && !output_weights_.defined()) {
-    const auto factors = loss_.class_weight.to(at::kCPU, at::kDouble);
-    columns_->weights =
-        columns_->weights * factors.index_select(0, columns_->targets.to(at::kLong));
-  }
+  columns_->weights = with_class_weights(loss_, std::move(columns_->weights), columns_->targets);
   total_weight_ = columns_->weights.sum().item<double>();
   z_ = at::empty({columns_->rows.size(), outputs_}, at::kDouble);
   curvature_ = at::empty_like(z_);

@@ -74,10 +74,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
   kept.weights = batch.has("weight") ? batch.weight().to(at::kCPU, at::kDouble).contiguous()
                                      : at::ones({rows}, at::kDouble);
-  if (loss_.class_weight.defined() && !output_weights_.defined()) {
-    const auto factors = loss_.class_weight.to(at::kCPU, at::kDouble);
-    kept.weights = kept.weights * factors.index_select(0, targets.to(at::kCPU, at::kLong));
-  }
+  kept.weights = with_class_weights(loss_, std::move(kept.weights), targets);
   kept.curvature = at::empty({rows, outputs_}, at::kDouble);
   own_rows_ += static_cast<double>(rows);
   return kept_.emplace_back(std::move(kept));
@@ -372,10 +369,9 @@ LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_product
   reason = rows_.reason_against_copies();
   if (!reason.empty()) return nullptr;
   if (kept_.empty()) pass([](const Block& /*block*/) {});
-  auto rows = at::full({1}, own_rows_, at::kDouble);
-  rows_.sum(rows);
-  if (data_of(rows)[0] * static_cast<double>(features_ * outputs_) >
-      static_cast<double>(most_products)) {
+  auto products = at::full({1}, own_rows_ * static_cast<double>(features_ * outputs_), at::kDouble);
+  rows_.sum(products);
+  if (data_of(products)[0] > static_cast<double>(most_products)) {
     reason = "training rows that are too many to be copied";
     return nullptr;
   }

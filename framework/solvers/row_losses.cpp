@@ -115,6 +115,14 @@ torch::Tensor output_weights_of(const LinearLoss& loss) {
   return weights.to(at::kCPU, at::kDouble).contiguous();
 }
 
+torch::Tensor with_class_weights(const LinearLoss& loss, torch::Tensor weights,
+                                 const torch::Tensor& targets) {
+  const auto& factors = loss.class_weight;
+  if (!factors.defined() || factors.dim() != 1) return weights;
+  const auto classes = targets.to(at::kCPU, at::kLong);
+  return weights * factors.to(at::kCPU, at::kDouble).index_select(0, classes);
+}
+
 void require_classes(std::span<const double> counts) {
   const auto classes = counts.first(counts.size() - 1);
   if (counts.back() > 0.0) {

@@ -29,6 +29,9 @@ struct RowOutputs {
 
 /// The numbers of `class_weight` of a LinearLoss if they are `output_weights`; undefined otherwise.
 torch::Tensor output_weights_of(const LinearLoss& loss);
+/// The weights of rows, [rows] float64, times those of their classes if the loss has such numbers.
+torch::Tensor with_class_weights(const LinearLoss& loss, torch::Tensor weights,
+                                 const torch::Tensor& targets);
 
 /// Returns sum_i s_i loss(z_i, y_i) and writes its derivatives with respect to the outputs to
 /// `gradient`, and what `curvature_product` needs of these rows to `curvature`: [rows, count] both.
