@@ -136,19 +136,26 @@ def watch(module, record):
     module.sag_solver = watched_sag
 
 
-def solve_with_sklearn(problem, folder, solver, tol, record):
+def solve_with_sklearn(options, record):
     import sklearn
     from sklearn.linear_model import LogisticRegression, _logistic
 
     if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8):
         raise SystemExit("anchor_solvers: scikit-learn must be 1.8 or newer, for l1_ratio")
-    x, y = solver_problems.read(problem, folder)
+    problem = options.case
+    x, y = solver_problems.read(problem, options.folder)
     ratio = 1.0 if problem.penalty == "l1" else 0.0
     model = LogisticRegression(
-        C=problem.c, l1_ratio=ratio, solver=solver, tol=tol, max_iter=10**6, random_state=0
+        C=problem.c,
+        l1_ratio=ratio,
+        solver=options.solver,
+        tol=options.tol,
+        max_iter=10**6,
+        random_state=0,
     )
     watch(_logistic, record)
     record.start()
+    record.end_by_itself(options.coefficients)
     model.fit(x, y)
 
 
@@ -228,8 +235,7 @@ def main():
         elif options.solver == "vowpal-wabbit":
             solve_with_vw(options.case, options.folder, record)
         else:
-            record.end_by_itself(options.coefficients)
-            solve_with_sklearn(options.case, options.folder, options.solver, options.tol, record)
+            solve_with_sklearn(options, record)
     except LimitReached:
         pass
     record.write(options.coefficients)
