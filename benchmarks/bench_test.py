@@ -237,7 +237,7 @@ class Report(unittest.TestCase):
         ]
         checks = report.exact_checks(records)
         self.assertEqual([c.verdict() for c in checks], ["FALLS SHORT", "ok"])
-        self.assertIn("2 of 3 solvers beside scikit-learn saga's", checks[0].what)
+        self.assertIn("2 of 3 solvers, beside scikit-learn saga's", checks[0].what)
         text = report.markdown(results([], exactness=records))
         self.assertIn("| saga | saga | 1.0e-09 | 2.0e-05 | 7; 1 (up to 2e-05) | 1.0 |", text)
         self.assertIn("| 1.0, stopped |", text)

@@ -81,8 +81,10 @@ def limit_of(case, solver, is_levin, is_trial):
         return 15 if is_levin else 75 if solver == "lbfgs" else 30
     if solver in LEARNERS:
         return 3
+    if is_levin:
+        return 8
     # liblinear's is the limit of its last tolerance alone, before which there were others.
-    return 8 if is_levin or solver == "liblinear" else 20
+    return 15 if solver == "liblinear" else 20
 
 
 def levin_arguments(problem):

@@ -20,9 +20,12 @@ ends after the limit of seconds, without counting the start; that of Vowpal Wabb
 
 import argparse
 import json
+import os
 import pathlib
 import re
+import sys
 import tempfile
+import threading
 import time
 import warnings
 
@@ -48,11 +51,30 @@ class Record:
     def start(self):
         self.ready = time.monotonic_ns()
 
+    def end_by_itself(self, path):
+        """Ends the process after three times the limit, in the midst of an iteration. With an L1
+        penalty on many features, an epoch of scikit-learn's saga takes minutes.
+        """
+
+        def end():
+            if self.points:
+                count = len(self.times)  # the other thread may be about to add a point
+                self.times, self.points = self.times[:count], self.points[:count]
+                self.write(path)
+            else:
+                print(f"no iteration ended within {3 * self.seconds:g} s", file=sys.stderr)
+            sys.stdout.flush()
+            os._exit(0 if self.points else 1)
+
+        timer = threading.Timer(3 * self.seconds, end)
+        timer.daemon = True
+        timer.start()
+
     def add(self, point, at=None):
         now = at or time.monotonic_ns()
         shape = self.problem.outputs, self.problem.features + 1
-        self.times.append(now)
         self.points.append(np.array(np.reshape(point, shape, order="F"), dtype=np.float64))
+        self.times.append(now)
         if now - self.ready > 1e9 * self.seconds:
             raise LimitReached
 
@@ -114,19 +136,26 @@ def watch(module, record):
     module.sag_solver = watched_sag
 
 
-def solve_with_sklearn(problem, folder, solver, tol, record):
+def solve_with_sklearn(options, record):
     import sklearn
     from sklearn.linear_model import LogisticRegression, _logistic
 
     if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8):
         raise SystemExit("anchor_solvers: scikit-learn must be 1.8 or newer, for l1_ratio")
-    x, y = solver_problems.read(problem, folder)
+    problem = options.case
+    x, y = solver_problems.read(problem, options.folder)
     ratio = 1.0 if problem.penalty == "l1" else 0.0
     model = LogisticRegression(
-        C=problem.c, l1_ratio=ratio, solver=solver, tol=tol, max_iter=10**6, random_state=0
+        C=problem.c,
+        l1_ratio=ratio,
+        solver=options.solver,
+        tol=options.tol,
+        max_iter=10**6,
+        random_state=0,
     )
     watch(_logistic, record)
     record.start()
+    record.end_by_itself(options.coefficients)
     model.fit(x, y)
 
 
@@ -206,7 +235,7 @@ def main():
         elif options.solver == "vowpal-wabbit":
             solve_with_vw(options.case, options.folder, record)
         else:
-            solve_with_sklearn(options.case, options.folder, options.solver, options.tol, record)
+            solve_with_sklearn(options, record)
     except LimitReached:
         pass
     record.write(options.coefficients)
