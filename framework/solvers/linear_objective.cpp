@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/linear_objective.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
