@@ -204,7 +204,7 @@ Value row_solver(const std::string& solver) {
   settings["val_rows"] = 0;
   settings["linear"] = true;
   settings["optimizer"] = solver;
-  settings["tol"] = 1e-8;
+  settings["tol"] = 1e-7;
   settings["squared"] = solver == "dual-coordinate-descent";
   settings["l2_strength"] = solver == "dual-coordinate-descent" ? 1.0 : 0.2;
   if (solver == "coordinate-descent") settings["l1_strength"] = 0.05;
@@ -249,9 +249,11 @@ TEST_F(Exactness, dual_variables_of_each_rank_are_in_the_checkpoint) {
     EXPECT_EQ(difference(rest.rank(rank).child("model"), whole.rank(rank).child("model")), 0.0);
   }
   // They fit no other number of ranks, which find others for the same point.
-  settings["trainer"]["max_epochs"] = 300;
+  settings["trainer"]["max_epochs"] = 12;
   const auto three = run_on(3, "three", settings);
-  EXPECT_NE(three.values().at("stop_reason").as_string().find("converged"), std::string::npos);
+  EXPECT_EQ(three.values().at("fit").at("n_iter").as_double(), 12.0);
+  EXPECT_LT(three.values().at("fit").at("objective").as_double(),
+            rest.values().at("fit").at("objective").as_double());
 }
 
 // row 46: the ranks divide the four features instead of the rows, here of some batches.

@@ -227,12 +227,23 @@ TEST(SharedRows, coordinate_descent_takes_many_features_in_parts) {
   Shared it(Kind::logistic, 2300, {14, 12});
   it.loss.l1_strength = 0.001;
   it.loss.l2_strength = 10.0;
-  const auto one = it.fit("coordinate-descent", 1, 0, 100, 1e-5).front();
-  const auto two = it.fit("coordinate-descent", 2, 0, 100, 1e-5).front();
+  const auto one = it.fit("coordinate-descent", 1, 0, 100, 2e-6).front();
+  const auto two = it.fit("coordinate-descent", 2, 0, 100, 2e-6).front();
   EXPECT_TRUE(two.has_converged);
   EXPECT_NEAR(two.objective, one.objective, 1e-10 * one.objective);
   EXPECT_GT(one.weight.ne(0.0).sum().item<int64_t>(), 2048);
   EXPECT_TRUE(torch::equal(two.weight == 0.0, one.weight == 0.0));
+}
+
+TEST(SharedRows, make_auto_descend_by_coordinates_only_if_the_matrix_is_small) {
+  Shared few(Kind::softmax, 20, {60, 51});
+  few.loss.l1_strength = 0.02;
+  EXPECT_LT(few.fit("coordinate-descent-or-lbfgs", 2).front().iterations, 15);
+  Shared many(Kind::logistic, 2100, {14, 12});
+  many.loss.l1_strength = 0.05;
+  const auto fit = many.fit("coordinate-descent-or-lbfgs", 2, 0, 100, 1e-3).front();
+  EXPECT_TRUE(fit.has_converged);
+  EXPECT_LT(fit.sent, 1'000'000) << "numbers; a matrix of 2,048 columns has twice as many";
 }
 
 // Ranks whose rows are nothing like each other: averages of what each of them would do lead away
