@@ -47,6 +47,7 @@ SUITES = (
     "roofline",
     "sparse",
     "many_regressions",
+    "sharded_features",
     "cpu_gpu",
     "stream",
     "scaling",
@@ -265,6 +266,9 @@ def run_texts(suites, sparse_set, options, results):
     if "many_regressions" in suites:
         arguments = ["--problems", "100", "--repeats", "1"] if is_trial else []
         run_text("many_regressions", arguments, {max(all_cores())}, options, results)
+    if "sharded_features" in suites:
+        arguments = ["1"] if is_trial else [str(options.rounds)]
+        run_text("sharded_features", arguments, all_cores(), options, results)
     if "cpu_gpu" in suites:
         run_cpu_gpu("5" if is_trial else "50", options, results)
     if "scaling" in suites:

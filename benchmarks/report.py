@@ -345,6 +345,10 @@ def many_checks(_text):
     return []  # how much there is to gain depends on the machine's matrix products
 
 
+def sharded_features_checks(_text):
+    return []  # how much there is to gain depends on the memory's bandwidth and on the network
+
+
 def solver_checks(runs):
     """The time until scikit-learn's newton-cg's objective on MNIST, beside that of its solvers, and
     until a log-loss on the sparse set, beside liblinear's.
@@ -376,6 +380,7 @@ TEXTS = {
     "learning": ("Learning from the sparse set in memory", learning_checks),
     "many_rows": ("Fits of many made-up rows in one pass", many_rows_checks),
     "many_regressions": ("Many regressions at once, and each of them alone", many_checks),
+    "sharded_features": ("Features divided among ranks, beside rows", sharded_features_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
