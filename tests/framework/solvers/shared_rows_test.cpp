@@ -66,13 +66,15 @@ struct Shared {
     x.mul_(torch::rand({count, features}, torch::kDouble).lt(share));
     weights = torch::rand({count}, torch::kDouble) + 0.5;
     weights.narrow(0, 0, 3).zero_();
-    outputs = kind == Kind::softmax ? 3 : 1;
+    const bool has_classes = kind == Kind::softmax || kind == Kind::one_vs_rest;
+    outputs = has_classes ? 3 : 1;
     const auto z = x.narrow(1, 0, 5).mm(torch::randn({5, outputs}, torch::kDouble)) +
                    torch::randn({count, outputs}, torch::kDouble);
-    y = kind == Kind::squared   ? z
-        : kind == Kind::softmax ? z.argmax(1)
-                                : z.gt(0.4).select(1, 0).to(torch::kLong);
+    y = kind == Kind::squared ? z
+        : has_classes         ? z.argmax(1)
+                              : z.gt(0.4).select(1, 0).to(torch::kLong);
     loss.kind = kind;
+    if (kind == Kind::one_vs_rest) loss.class_weight = torch::rand({3, 3}, torch::kDouble) + 0.5;
   }
 
   struct Fit {
@@ -173,7 +175,7 @@ void expect_like_one(const Shared& it, const std::string& solver) {
 }
 
 TEST(SharedRows, equal_one_process_for_every_loss_also_if_a_rank_has_no_rows) {
-  for (const auto kind : {Kind::squared, Kind::logistic, Kind::softmax}) {
+  for (const auto kind : {Kind::squared, Kind::logistic, Kind::softmax, Kind::one_vs_rest}) {
     Shared it(kind, 6, {37, 0, 24});
     it.loss.l2_strength = 0.2;
     for (const char* solver : {"coordinate-descent", "sag", "saga", "dual-coordinate-descent"}) {
