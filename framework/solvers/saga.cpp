@@ -56,10 +56,12 @@ double* numbers_of(torch::Tensor& tensor) { return tensor.mutable_data_ptr<doubl
 
 }  // namespace
 
-/// How many steps of which length an epoch has, and what the weights of its rows are divided by.
+/// How many steps of which length and kind an epoch has, and what the weights of its rows are
+/// divided by.
 struct StochasticAverage::Walk {
   int64_t steps;
   double length;
+  bool is_unbiased;
   double share = 1.0;
 };
 
@@ -70,7 +72,6 @@ class StochasticAverage::Epoch {
         const Walk& walk)
       : problem_(problem),
         rows_(problem.by_row()),
-        is_unbiased_(solver.is_unbiased()),
         walk_(walk),
         steps_(walk.length, problem.l1, problem.l2, rows_.is_sparse() ? walk.steps : 0),
         weight_(numbers_of(point.weight)),
@@ -140,7 +141,8 @@ class StochasticAverage::Epoch {
     double* w = weight_ + k * problem_.features;
     double* average = weight_average_ + k * problem_.features;
     // SAGA: the row's new gradient in place of its old one, as if it were that of all rows.
-    const double factor = is_unbiased_ ? change * static_cast<double>(problem_.rows()) : change;
+    const double factor =
+        walk_.is_unbiased ? change * static_cast<double>(problem_.rows()) : change;
     for_each_entry(x, [=, steps = steps_.single()](double v, int64_t j) {
       w[j] = steps.next(w[j], average[j] + factor * v);
       average[j] += change * v;
@@ -152,7 +154,6 @@ class StochasticAverage::Epoch {
 
   LinearProblem& problem_;
   const EntryLists& rows_;
-  bool is_unbiased_;
   Walk walk_;
   LazySteps steps_;
   double* weight_;
@@ -228,12 +229,17 @@ bool StochasticAverage::improve(LinearProblem& problem, LinearProblem::Point& po
     walk_apart(problem, point);
     return true;
   }
-  if (!slopes_.defined() || slopes_.size(0) != problem.rows()) begin(problem, point);
+  const bool is_first = !slopes_.defined() || slopes_.size(0) != problem.rows();
+  if (is_first) begin(problem, point);
+  // SAG goes along the average of gradients of which many are old. In the first iteration all are
+  // those of one point, and would lead far beyond the optimum before rows are drawn again.
+  const bool goes_unbiased = is_unbiased() || is_first || has_overshot_;
   KeyedGenerator generator(static_cast<uint64_t>(options_.seed),
                            static_cast<uint64_t>(iterations()));
   const Walk walk{.steps = problem.rows(),
-                  .length = step_length(problem, is_unbiased(), row_curvature(problem, 1.0),
-                                        static_cast<double>(problem.rows()))};
+                  .length = step_length(problem, goes_unbiased, row_curvature(problem, 1.0),
+                                        static_cast<double>(problem.rows())),
+                  .is_unbiased = goes_unbiased};
   Epoch(*this, problem, point, walk).run(generator);
   return true;
 }
@@ -249,6 +255,7 @@ void StochasticAverage::walk_apart(LinearProblem& problem, LinearProblem::Point&
                   .length = step_length(problem, is_unbiased(),
                                         *std::max_element(curvatures.begin(), curvatures.end()),
                                         all_rows / static_cast<double>(problem.ranks())),
+                  .is_unbiased = is_unbiased(),
                   .share = share};
   if (share > 0.0) {
     set_slopes(problem, point);
@@ -274,14 +281,29 @@ void StochasticAverage::walk_apart(LinearProblem& problem, LinearProblem::Point&
 
 bool StochasticAverage::take(Objective& objective, const LinearProblem& problem,
                              torch::Tensor next) {
-  if (problem.ranks() == 1) return move_to(objective, std::move(next), /*must_descend=*/false);
+  const bool is_alone = problem.ranks() == 1;
+  if (is_alone && (is_unbiased() || has_overshot_)) {
+    return move_to(objective, std::move(next), /*must_descend=*/false);
+  }
   const auto point = point_;
   const auto gradient = gradient_;
   const double value = value_;
-  if (least_gradient_ == 0.0) least_gradient_ = gradient_norm();
+  if (!is_alone && least_gradient_ == 0.0) least_gradient_ = gradient_norm();
   move_to(objective, std::move(next), /*must_descend=*/false);
-  const double norm = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
   const double rounding = 8.0 * std::numeric_limits<double>::epsilon() * std::abs(value);
+  const auto go_back = [&] {
+    point_ = point;
+    gradient_ = gradient;
+    value_ = value;
+    return true;
+  };
+  if (is_alone) {
+    has_overshot_ = value_ > value + rounding;
+    if (!has_overshot_) return true;
+    slopes_.reset();
+    return go_back();
+  }
+  const double norm = least_subgradient(objective, point_, gradient_).abs().max().item<double>();
   const bool is_same = value_ <= value + rounding;
   const bool is_better = value_ < value - rounding || (is_same && norm < gradient_norm()) ||
                          norm <= 0.9 * least_gradient_;
@@ -290,10 +312,7 @@ bool StochasticAverage::take(Objective& objective, const LinearProblem& problem,
     least_gradient_ = std::min(least_gradient_, norm);
     return true;
   }
-  point_ = point;
-  gradient_ = gradient;
-  value_ = value;
-  return true;
+  return go_back();
 }
 
 void StochasticAverage::save(StateDict& state) const {
@@ -302,6 +321,7 @@ void StochasticAverage::save(StateDict& state) const {
     state.values["step_share"] = step_share_;
     state.values["least_gradient"] = least_gradient_;
   }
+  if (has_overshot_) state.values["has_overshot"] = true;
   if (!slopes_.defined()) return;
   state.values["seed"] = options_.seed;
   state.tensors["slopes"] = slopes_;
@@ -314,6 +334,9 @@ void StochasticAverage::load(const StateDict& state) {
   if (state.values.contains("step_share")) {
     step_share_ = state.values.at("step_share").as_double();
     least_gradient_ = state.values.at("least_gradient").as_double();
+  }
+  if (state.values.contains("has_overshot")) {
+    has_overshot_ = state.values.at("has_overshot").as_bool();
   }
   if (state.tensors.count("slopes") == 0) return;
   slopes_ = state.tensor("slopes").to(at::kCPU, at::kDouble).clone();

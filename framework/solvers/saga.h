@@ -67,6 +67,7 @@ class StochasticAverage : public LinearSolver {
   torch::Tensor slopes_;          // [rows, outputs]: the derivatives of each row's weighted loss
   torch::Tensor weight_average_;  // [outputs, features]: their sum, times the features
   torch::Tensor bias_average_;    // [outputs]: their sum
+  bool has_overshot_ = false;     // SAG goes on with the steps of SAGA
   // Over ranks only.
   double step_share_ = 1.0;      // a rank takes so many steps, as a share of all ranks' rows
   double least_gradient_ = 0.0;  // the smallest gradient norm so far; 0: there is none
@@ -91,6 +92,11 @@ class SAGA final : public StochasticAverage {
 
 /// The stochastic average gradient method, with longer steps than SAGA, for objectives without an
 /// L1 penalty. In YAML: `sag`.
+///
+/// The average that it goes along has many old gradients. If there are many rows, it can lead far
+/// beyond the optimum, and back only slowly. So the first iteration takes the steps of SAGA; and if
+/// a later one led to a higher objective, SAG returns to the point before it and takes the steps of
+/// SAGA from then on.
 ///
 /// Schmidt, Le Roux and Bach, doi:10.1007/s10107-016-1030-6.
 class SAG final : public StochasticAverage {

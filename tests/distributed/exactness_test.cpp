@@ -416,7 +416,8 @@ TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
   settings["count_prepares"] = true;
   settings["counts"] = true;
   const auto many = run_on(3, "many", settings);
-  EXPECT_EQ(read_file(many.folder / "prepared"), "once\nonce\nonce\nonce\n");  // a stage each
+  // fit, validate, test, and predict twice
+  EXPECT_EQ(read_file(many.folder / "prepared"), "once\nonce\nonce\nonce\nonce\n");
   EXPECT_EQ(difference(many.rank(2).child("model"), many.rank(0).child("model")), 0.0);
 }
 

@@ -1,6 +1,7 @@
 // Solvers that look at single rows or single features: what the data may be, and what is refused.
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -94,6 +95,25 @@ TEST(RowSolvers, converge_for_every_loss_with_and_without_a_bias) {
       }
     }
   }
+}
+
+// SAG averages old gradients, which must not lead it astray.
+TEST(RowSolvers, sag_does_not_rise) {
+  Problem it(LinearLoss::Kind::softmax, 3000, 12, 1.0);
+  it.x.add_(2.0);
+  it.loss.bias.reset();
+  it.loss.l2_strength = 1e-4;
+  MemoryRows rows(it.x, it.y, 3000);
+  auto optimizer = shipped_optimizers().make("sag", {}, it.parameters());
+  auto& solver = dynamic_cast<Solver&>(*optimizer);
+  LinearObjective objective(rows, it.loss, solver.stepped());
+  double last = std::log(3.0);
+  for (int i = 0; i < 6; ++i) {
+    solver.iterate(objective);
+    EXPECT_LE(solver.objective(), last) << "iteration " << i + 1;
+    last = solver.objective();
+  }
+  EXPECT_LT(last, 0.53);  // the optimum is 0.511
 }
 
 TEST(RowSolvers, converge_on_rows_that_are_kept_sparse) {
