@@ -36,6 +36,7 @@ void PredictLoop::read_all() {
   parts_.hooks.call(&Hooks::on_predict_start, run);
   parts_.hooks.call(&Hooks::on_predict_epoch_start, run);
   for (size_t i = 0; i < loaders_.size(); ++i) read_loader(i, step);
+  hand_out_kept();
   parts_.hooks.call(&Hooks::on_predict_epoch_end, run);
   parts_.hooks.call(&Hooks::on_predict_end, run);
 }
@@ -117,11 +118,26 @@ void PredictLoop::collect(NamedTensors outputs) {
   }
 }
 
-/// Gives the outputs of a batch of all ranks to `take_`. A collective.
+/// Keeps the outputs of a batch until the next one, whose work the device does meanwhile, and gives
+/// those of the batch before to `take_`. A collective.
 void PredictLoop::hand_out(NamedTensors outputs) {
-  for (auto& [name, tensor] : outputs) tensor = tensor.cpu();
-  const auto all = parts_.strategy.gather_rows(std::move(outputs), positions_);
-  positions_.clear();
+  Collected copies;
+  for (auto& [name, tensor] : outputs) {
+    copies.emplace_back(name, HostCopies()).second.add(std::move(tensor));
+  }
+  hand_out_kept();
+  kept_ = Kept{std::move(copies), std::exchange(positions_, {})};
+}
+
+/// Gives the outputs that were kept, of all ranks, to `take_`. A collective.
+void PredictLoop::hand_out_kept() {
+  if (!kept_) return;
+  NamedTensors own;
+  for (auto& [name, copies] : kept_->outputs) {
+    own.emplace_back(name, std::move(copies.take().front()));
+  }
+  const auto all = parts_.strategy.gather_rows(std::move(own), kept_->positions);
+  kept_.reset();
   if (parts_.run.is_global_zero()) take_(all);
 }
 

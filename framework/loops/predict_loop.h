@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,8 @@ class PredictLoop {
   using Take = std::function<void(const NamedTensors& outputs)>;
 
   /// Takes `loaders`, which are read one after another; nothing is read yet. With `take`, outputs
-  /// aren't collected: it is called on rank 0 with those of all ranks, batch by batch.
+  /// aren't collected: it is called on rank 0 with those of all ranks, batch by batch, after the
+  /// next batch's work was begun.
   PredictLoop(LoopParts parts, DataLoaders loaders, Take take = {});
 
   /// Predicts, and returns on every rank the outputs of all ranks: each tensor [rows, ...] on the
@@ -38,17 +40,25 @@ class PredictLoop {
   NamedTensors run();
 
  private:
+  using Collected = std::vector<std::pair<std::string, HostCopies>>;
+  struct Kept {
+    Collected outputs{};
+    std::vector<int64_t> positions{};
+  };
+
   void read_all();
   void read_loader(size_t index, StepControl& step);
   void check(const NamedTensors& outputs);
   void collect(NamedTensors outputs);
   void hand_out(NamedTensors outputs);
+  void hand_out_kept();
 
   LoopParts parts_;
   DataLoaders loaders_;
   Take take_;
   LoggedValues metrics_;  // stays empty: predict logs nothing
-  std::vector<std::pair<std::string, HostCopies>> collected_;
+  Collected collected_;
+  std::optional<Kept> kept_;        // of the last batch, if `take_` gets it
   std::vector<int64_t> positions_;  // of this rank's rows, which weren't handed out, among all
   int64_t rows_ = 0;                // over all ranks
 };

@@ -60,7 +60,15 @@ void expect_own_values_of_each_batch(const char* accelerator, const std::string&
     EXPECT_TRUE(torch::allclose(tensor, values, 1e-4, 1e-5)) << name;
   }
   EXPECT_TRUE(torch::equal(outputs[0].second, outputs[3].second));
-  EXPECT_NEAR(watching.sum, outputs[0].second.to(torch::kDouble).sum().item<double>(), 1e-9);
+  std::vector<torch::Tensor> parts;
+  trainer.predict(model, data, [&parts](const NamedTensors& rows) {
+    EXPECT_EQ(rows.size(), 4U);
+    EXPECT_TRUE(rows[1].second.is_cpu());
+    parts.push_back(rows[1].second.clone());
+  });
+  EXPECT_EQ(parts.size(), 8U);  // of 61 rows, 8 at a time
+  EXPECT_TRUE(torch::equal(torch::cat(parts), outputs[1].second));
+  EXPECT_NEAR(watching.sum, 2.0 * outputs[0].second.to(torch::kDouble).sum().item<double>(), 1e-9);
   EXPECT_EQ(watching.is_on_gpu, std::string(accelerator) == "gpu");
 }
 
