@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -110,7 +111,9 @@ void RegressionCVObjective::score_fold(int64_t fold) {
 /// divided by 1 - h_i, where h_i is how much its target counts in its own prediction.
 void RegressionCVObjective::score_rows() {
   const auto moments = moments_->outside(-1);
-  const auto [values, vectors] = at::linalg_eigh(moments.products);
+  const auto eigen = at::linalg_eigh(moments.products);
+  const auto& values = std::get<0>(eigen);
+  const auto& vectors = std::get<1>(eigen);
   const auto l2 = plan_.tried[0] / moments.weight;
   const auto factors = 1.0 / (values.clamp_min(0.0).unsqueeze(1) + l2);  // [features, alphas]
   const auto along = factors * vectors.t().mv(moments.with_target).unsqueeze(1);
