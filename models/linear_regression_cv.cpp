@@ -1,7 +1,6 @@
 #include <levin/models/linear_regression_cv.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <utility>
 
@@ -9,16 +8,13 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/penalty_checks.h>
 
 namespace levin {
 namespace {
 
 void check_alphas(const LinearRegressionCVOptions& options) {
-  for (const double alpha : options.alphas) {
-    if (alpha > 0.0 && std::isfinite(alpha)) continue;
-    throw ConfigError::invalid_value("alphas", fmt::format("{}", alpha),
-                                     "each must be above 0 and finite");
-  }
+  check_all_positive("alphas", options.alphas);
   if (options.num_alphas < 1) {
     throw ConfigError::invalid_value("num_alphas", std::to_string(options.num_alphas),
                                      "must be at least 1");

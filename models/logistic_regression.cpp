@@ -12,6 +12,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/automatic_solver.h>
+#include <levin/framework/solvers/penalty_checks.h>
 #include <levin/models/linear.h>
 #include <levin/models/sparse_linear.h>
 
@@ -83,9 +84,7 @@ void check_loss(const LogisticRegressionOptions& options) {
 
 void check_c(const LogisticRegressionOptions& options) {
   const auto text = [](double value) { return fmt::format("{}", value); };
-  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
-    throw ConfigError::invalid_value("l1_ratio", text(options.l1_ratio), "must be from 0 to 1");
-  }
+  check_l1_ratio("l1_ratio", options.l1_ratio);
   if (!options.C) {
     if (options.l1_ratio == 0.0) return;
     throw ConfigError::conflict("l1_ratio = " + text(options.l1_ratio) + " without C",

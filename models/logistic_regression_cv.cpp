@@ -1,13 +1,13 @@
 #include <levin/models/logistic_regression_cv.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/penalty_checks.h>
 
 namespace levin {
 namespace {
@@ -23,20 +23,13 @@ void check_cv_options(const LogisticRegressionCVOptions& options) {
   if (options.scoring != "accuracy" && options.scoring != "neg_log_loss") {
     throw ConfigError::unknown_name("scoring", options.scoring, {"accuracy", "neg_log_loss"});
   }
-  const auto check_ratio = [](const char* name, double ratio) {
-    if (ratio >= 0.0 && ratio <= 1.0) return;
-    throw ConfigError::invalid_value(name, fmt::format("{}", ratio), "must be from 0 to 1");
-  };
-  check_ratio("l1_ratio", options.l1_ratio);
-  for (const double ratio : options.l1_ratios) check_ratio("l1_ratios", ratio);
+  check_l1_ratio("l1_ratio", options.l1_ratio);
+  for (const double ratio : options.l1_ratios) check_l1_ratio("l1_ratios", ratio);
   if (options.l1_ratio != 0.0 && !options.l1_ratios.empty()) {
     throw ConfigError::conflict("both l1_ratio and l1_ratios",
                                 "both say what the share of the L1 penalty is; give one of them");
   }
-  for (const double c : options.Cs) {
-    if (c > 0.0 && std::isfinite(c)) continue;
-    throw ConfigError::invalid_value("Cs", fmt::format("{}", c), "each must be above 0 and finite");
-  }
+  check_all_positive("Cs", options.Cs);
 }
 
 LogisticRegressionOptions options_of(const LogisticRegressionCVOptions& options) {

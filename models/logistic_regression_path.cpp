@@ -1,15 +1,14 @@
 #include <levin/models/logistic_regression_path.h>
 
-#include <cmath>
 #include <limits>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
-#include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/penalty_checks.h>
 
 namespace levin {
 namespace {
@@ -19,14 +18,8 @@ void check_path_options(const LogisticRegressionPathOptions& options) {
     throw ConfigError::invalid_value("num_Cs", std::to_string(options.num_Cs),
                                      "must be at least 1");
   }
-  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
-    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
-                                     "must be from 0 to 1");
-  }
-  for (const double c : options.Cs) {
-    if (c > 0.0 && std::isfinite(c)) continue;
-    throw ConfigError::invalid_value("Cs", fmt::format("{}", c), "each must be above 0 and finite");
-  }
+  check_l1_ratio("l1_ratio", options.l1_ratio);
+  check_all_positive("Cs", options.Cs);
 }
 
 LogisticRegressionOptions base_options(const LogisticRegressionPathOptions& options) {

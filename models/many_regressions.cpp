@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/solvers/penalty_checks.h>
 #include <levin/models/linear.h>
 
 namespace levin {
@@ -24,10 +25,7 @@ void check_strengths(const char* name, const std::vector<double>& strengths) {
 }
 
 void check_l1_options(const ManyRegressionsOptions& options) {
-  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
-    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
-                                     "must be from 0 to 1");
-  }
+  check_l1_ratio("l1_ratio", options.l1_ratio);
   if (options.l1_ratio > 0.0 && options.C.empty()) {
     throw ConfigError::conflict(fmt::format("l1_ratio = {} without C", options.l1_ratio),
                                 "give C, or set l1_strengths instead of l1_ratio");

@@ -19,7 +19,7 @@
 
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/sparse.h>
-#include <levin/framework/tensor/device_graph.h>
+#include <levin/framework/tensor/run_kernel.h>
 #include <levin/framework/tensor/twice_differentiable.h>
 
 namespace levin {
@@ -53,15 +53,6 @@ struct DeviceRows {
   }
 };
 
-/// Enqueues a kernel on the current stream of the device, or calls its twin.
-template <class Work>
-void run_on(at::Device device, const Work& work, void (*kernel)(const Work&, void*),
-            void (*twin)(const Work&)) {
-  if (device.is_cpu()) return twin(work);
-  const c10::DeviceGuard on_device(device);
-  kernel(work, current_stream(device));
-}
-
 /// Writes sums of the entries to `to` [outputs, width]: that of each entry to the place that
 /// `places` names for it. Both lists are in the order of the places.
 void sum_in_order(const DeviceRows& rows, const torch::Tensor& derivatives,
@@ -77,8 +68,8 @@ void sum_in_order(const DeviceRows& rows, const torch::Tensor& derivatives,
                                  .width = to.size(1)};
   const auto scratch = at::empty({kernels::cuda::scratch_size(sums)}, to.options());
   sums.scratch = scratch.mutable_data_ptr<float>();
-  run_on<kernels::cuda::SparseSums>(to.device(), sums, kernels::cuda::sparse_sums,
-                                    kernels::cuda::sparse_sums_on_cpu);
+  run_kernel<kernels::cuda::SparseSums>(to.device(), sums, kernels::cuda::sparse_sums,
+                                        kernels::cuda::sparse_sums_on_cpu);
 }
 
 /// The columns of the entries in ascending order, and the entries in that order, of which those of
@@ -96,14 +87,14 @@ void add_to_gradient(const DeviceRows& rows, const torch::Tensor& derivatives,
     const auto [columns, order] = sorted_columns(rows);
     return sum_in_order(rows, derivatives, columns, order, gradient);
   }
-  run_on<kernels::cuda::SparseScatter>(gradient.device(),
-                                       {.rows = rows.view(),
-                                        .entries = rows.entries(),
-                                        .derivatives = derivatives.const_data_ptr<float>(),
-                                        .outputs = derivatives.size(1),
-                                        .weight_gradient = gradient.mutable_data_ptr<float>()},
-                                       kernels::cuda::sparse_scatter,
-                                       kernels::cuda::sparse_scatter_on_cpu);
+  run_kernel<kernels::cuda::SparseScatter>(gradient.device(),
+                                           {.rows = rows.view(),
+                                            .entries = rows.entries(),
+                                            .derivatives = derivatives.const_data_ptr<float>(),
+                                            .outputs = derivatives.size(1),
+                                            .weight_gradient = gradient.mutable_data_ptr<float>()},
+                                           kernels::cuda::sparse_scatter,
+                                           kernels::cuda::sparse_scatter_on_cpu);
 }
 
 bool can_take_both(const torch::Tensor& weight, const torch::Tensor& bias) {
@@ -124,14 +115,14 @@ torch::Tensor product(const torch::Tensor& x, const torch::Tensor& given_weight)
   const DeviceRows rows(x);
   const auto weight = given_weight.contiguous();
   auto result = at::empty({x.size(0), weight.size(0)}, weight.options().requires_grad(false));
-  run_on<kernels::cuda::SparseProduct>(weight.device(),
-                                       {.rows = rows.view(),
-                                        .entries = rows.entries(),
-                                        .weight = weight.const_data_ptr<float>(),
-                                        .outputs = weight.size(0),
-                                        .out = result.mutable_data_ptr<float>()},
-                                       kernels::cuda::sparse_product,
-                                       kernels::cuda::sparse_product_on_cpu);
+  run_kernel<kernels::cuda::SparseProduct>(weight.device(),
+                                           {.rows = rows.view(),
+                                            .entries = rows.entries(),
+                                            .weight = weight.const_data_ptr<float>(),
+                                            .outputs = weight.size(0),
+                                            .out = result.mutable_data_ptr<float>()},
+                                           kernels::cuda::sparse_product,
+                                           kernels::cuda::sparse_product_on_cpu);
   return result;
 }
 
@@ -197,8 +188,9 @@ torch::Tensor SparseClassLoss::operator()(const Rows& rows, const torch::Tensor&
       .loss = loss.mutable_data_ptr<float>()};
   const auto scratch = at::empty({kernels::cuda::scratch_size(pass)}, options);
   pass.scratch = scratch.mutable_data_ptr<float>();
-  run_on<kernels::cuda::SparseRegression>(weight.device(), pass, kernels::cuda::sparse_regression,
-                                          kernels::cuda::sparse_regression_on_cpu);
+  run_kernel<kernels::cuda::SparseRegression>(weight.device(), pass,
+                                              kernels::cuda::sparse_regression,
+                                              kernels::cuda::sparse_regression_on_cpu);
   if (in_order) add_to_gradient(own, derivatives, gradients[0]);
   return ready_.make_loss(std::move(loss));
 }

@@ -200,15 +200,19 @@ void Rows::gather(std::span<const int64_t> numbers, Rows& out) const {
   out.copy(*this, chosen.numbers_);
 }
 
+void Rows::begin_selection(const Rows& of) {
+  source_ = of.source_;
+  indices_ = of.indices_;
+  values_ = of.values_;
+  columns_ = of.columns_;
+  scale_ = of.scale_;
+  is_selection_ = true;
+  is_sealed_plain_ = of.is_sealed_plain_;
+}
+
 void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
   if (is_sparse()) require_on_host();
-  out.source_ = source_;
-  out.indices_ = indices_;
-  out.values_ = values_;
-  out.columns_ = columns_;
-  out.scale_ = scale_;
-  out.is_selection_ = true;
-  out.is_sealed_plain_ = is_sealed_plain_;
+  out.begin_selection(*this);
   out.numbers_.assign(numbers.begin(), numbers.end());
   out.device_numbers_.reset();
   if (is_selection_) {
@@ -223,12 +227,7 @@ void Rows::select(torch::Tensor numbers, Rows& out) const {
         "sparse rows were to be selected by row numbers in a tensor; pass the numbers as a span, "
         "for rows on the CPU");
   }
-  out.source_ = source_;
-  out.indices_.reset();
-  out.values_.reset();
-  out.scale_ = scale_;
-  out.is_selection_ = true;
-  out.is_sealed_plain_ = is_sealed_plain_;
+  out.begin_selection(*this);
   out.numbers_.clear();
   out.device_numbers_ = std::move(numbers);
 }
@@ -310,13 +309,7 @@ Rows Rows::narrow(int64_t first, int64_t count) const {
     return part;
   }
   Rows part;  // not a copy of these rows, whose numbers may be many more than `count`
-  part.source_ = source_;
-  part.indices_ = indices_;
-  part.values_ = values_;
-  part.columns_ = columns_;
-  part.scale_ = scale_;
-  part.is_selection_ = true;
-  part.is_sealed_plain_ = is_sealed_plain_;
+  part.begin_selection(*this);
   if (!numbers_.empty()) {
     part.numbers_.assign(numbers_.begin() + first, numbers_.begin() + first + count);
   }

@@ -164,6 +164,8 @@ class Rows {
   std::optional<kernels::RowView> described() const;
   torch::Tensor chosen(const torch::Tensor& numbers) const;
   torch::Tensor copied_slice(int64_t first, int64_t count) const;
+  // Becomes a selection of what `of` has; which rows has yet to be said.
+  void begin_selection(const Rows& of);
   // Becomes a copy of those rows of `from.source_`.
   void copy(const Rows& from, std::span<const int64_t> numbers);
 

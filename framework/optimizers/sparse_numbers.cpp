@@ -1,11 +1,10 @@
 #include <levin/framework/optimizers/sparse_numbers.h>
 
 #include <ATen/TensorOperators.h>
-#include <c10/core/DeviceGuard.h>
 
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/kernels/cuda/sparse.h>
-#include <levin/framework/tensor/device_graph.h>
+#include <levin/framework/tensor/run_kernel.h>
 
 namespace levin {
 namespace {
@@ -76,13 +75,8 @@ void step_on_device(const torch::Tensor& parameter, const torch::Tensor& squares
   step.row_size = gradient.size(-1);
   step.rate = rate;
   step.eps = eps;
-  const at::Device device = parameter.device();
-  if (device.is_cpu()) {
-    kernels::cuda::sparse_step_on_cpu(step);
-  } else {
-    const c10::DeviceGuard on_device(device);
-    kernels::cuda::sparse_step(step, current_stream(device));
-  }
+  run_kernel<kernels::cuda::SparseStep>(parameter.device(), step, kernels::cuda::sparse_step,
+                                        kernels::cuda::sparse_step_on_cpu);
   for (const auto& changed : {parameter, squares}) {
     if (changed.defined()) changed.unsafeGetTensorImpl()->bump_version();
   }

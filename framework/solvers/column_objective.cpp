@@ -77,7 +77,7 @@ void ColumnObjective::meet_rows() {
   z_ = at::empty({columns_->rows.size(), outputs_}, at::kDouble);
   curvature_ = at::empty_like(z_);
   constexpr double kFew = 20e6;  // products that take a few milliseconds
-  double products[] = {static_cast<double>(columns_->products(outputs_))};
+  double products[] = {static_cast<double>(RowProducts::multiplications(columns_->rows, outputs_))};
   parts_.sum(products);
   precise_ = products[0] < kFew || columns_->rows.dtype() == at::kDouble;
   make_shares();
@@ -96,12 +96,8 @@ void ColumnObjective::check_classes() const {
 
 /// Makes the shares of all passes, whose number depends on the size of the work alone.
 void ColumnObjective::make_shares() {
-  constexpr int64_t kMost = 16;
-  constexpr int64_t kProductsAShare = 8'000'000;
-  constexpr int64_t kNumbers = 1 << 24;  // of all shares' gradients together
-  const int64_t by_memory = kNumbers / (outputs_ * own_.features);
-  const int64_t by_work = columns_->products(outputs_) / kProductsAShare;
-  const auto count = std::clamp<int64_t>(std::min(by_work, by_memory), 1, kMost);
+  const auto count = RowProducts::num_parts(RowProducts::multiplications(columns_->rows, outputs_),
+                                            outputs_ * own_.features);
   for (int64_t i = 0; i < count; ++i) {
     auto& share = *shares_.emplace_back(std::make_unique<Share>());
     share.weight_gradient = at::zeros({outputs_, own_.features}, at::kDouble);
@@ -157,14 +153,8 @@ void ColumnObjective::add_penalty(const torch::Tensor& vector, const torch::Tens
 }
 
 void ColumnObjective::remove_idle(const torch::Tensor& vector) const {
-  if (loss_.kind != LinearLoss::Kind::softmax) return;
-  if (own_.bias_at >= 0) {
-    const auto bias = own_.bias_of(vector);
-    bias.sub_(bias.mean());
-  }
-  if (loss_.l1_strength > 0.0 || loss_.l2_strength > 0.0) return;
-  const auto weight = own_.weight_of(vector);
-  weight.sub_(weight.mean(0));
+  levin::remove_idle(loss_, own_.weight_of(vector),
+                     own_.bias_at >= 0 ? own_.bias_of(vector) : torch::Tensor());
 }
 
 double ColumnObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {

@@ -109,6 +109,12 @@ void CoordinateModel::set_loss() {
   if (is_coupled()) mean_change_.assign(static_cast<size_t>(rows_), 0.0);
 }
 
+/// The size of the least subgradient with respect to an entry, at the start.
+double CoordinateModel::violation_at_start(const Coordinate& at) const {
+  const double entry = start_[index(at)];
+  return std::abs(least_slope(first_[index(at)] + 2.0 * l2_of(at) * entry, entry, l1_of(at)));
+}
+
 void CoordinateModel::set_derivatives() {
   first_.resize(all_.size());
   second_.resize(all_.size());
@@ -119,13 +125,9 @@ void CoordinateModel::set_derivatives() {
   }
   problem_.sum(first_);
   for (const auto& at : all_) {
-    const double first = first_[index(at)];
-    const double entry = start_[index(at)];
-    const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
-    const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
-    const double slope = std::abs(least_slope(first + 2.0 * l2 * entry, entry, l1));
+    const double slope = violation_at_start(at);
     violation_ = std::max(violation_, slope);
-    if (entry != 0.0 || slope > 0.0) working_.push_back(at);
+    if (start_[index(at)] != 0.0 || slope > 0.0) working_.push_back(at);
   }
   if (is_shared()) return;
   for (const auto& at : working_) {
@@ -155,7 +157,7 @@ double CoordinateModel::slope(const Entries& x, int64_t output,
 
 /// The derivative of the model with respect to an entry, without the L1 penalty.
 double CoordinateModel::gradient(const Coordinate& at) const {
-  const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+  const double l2 = l2_of(at);
   return first_[index(at)] + slope(column(at.feature), at.output, change_, mean_change_) +
          2.0 * l2 * now_[index(at)];
 }
@@ -163,8 +165,8 @@ double CoordinateModel::gradient(const Coordinate& at) const {
 /// Minimises the model over one entry. Returns the size of its subgradient before that.
 double CoordinateModel::update(const Coordinate& at) {
   const auto x = column(at.feature);
-  const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
-  const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+  const double l1 = l1_of(at);
+  const double l2 = l2_of(at);
   double& now = now_[index(at)];
   const double before = now;
   const double first = gradient(at);

@@ -24,9 +24,9 @@ namespace levin {
 /// sign, once sweeps no longer change signs.
 ///
 /// If ranks share the rows, the matrix of the model's second derivatives is added up over them, and
-/// each rank minimises by it (GramModel), with the same result. The matrix is over at most 2,048
-/// entries of the weight: if more should move, those with the largest subgradients do, and the next
-/// models take in the others.
+/// each rank minimises by it (minimise_quadratic), with the same result. The matrix is over at most
+/// 2,048 entries of the weight: if more should move, those with the largest subgradients do, and
+/// the next models take in the others.
 class CoordinateModel {
  public:
   /// Keeps a reference to `problem`. Takes a pass over the features. A collective, as are
@@ -73,11 +73,14 @@ class CoordinateModel {
   bool is_shared() const { return problem_.ranks() > 1; }
   void minimise_by_matrix(double tolerance, int64_t most_sweeps);
   void limit_working();
-  std::vector<double> matrix() const;
+  torch::Tensor matrix() const;
   torch::Tensor dense_matrix() const;
   torch::Tensor sparse_matrix() const;
   double second_factor(int64_t row, int64_t output, int64_t other) const;
   bool is_bias(int64_t feature) const { return feature == problem_.features; }
+  double l1_of(const Coordinate& at) const { return is_bias(at.feature) ? 0.0 : problem_.l1; }
+  double l2_of(const Coordinate& at) const { return is_bias(at.feature) ? 0.0 : problem_.l2; }
+  double violation_at_start(const Coordinate& at) const;
   bool is_coupled() const { return problem_.kind == LinearLoss::Kind::softmax; }
   double* of_output(std::vector<double>& numbers, int64_t output) const {
     return numbers.data() + output * rows_;

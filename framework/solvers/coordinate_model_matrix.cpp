@@ -1,33 +1,36 @@
 // How a CoordinateModel is minimised if ranks share the rows.
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 #include <levin/framework/solvers/coordinate_model.h>
-#include <levin/framework/solvers/gram_model.h>
-#include <levin/framework/solvers/soft_threshold.h>
+#include <levin/framework/solvers/quadratic_descent.h>
 
 namespace levin {
 
 void CoordinateModel::minimise_by_matrix(double tolerance, int64_t most_sweeps) {
   if (working_.empty()) return;
   limit_working();
-  std::vector<GramModel::Entry> entries;
-  for (const auto& at : working_) {
-    entries.push_back({.start = start_[index(at)],
-                       .slope = first_[index(at)],
-                       .l1 = is_bias(at.feature) ? 0.0 : problem_.l1,
-                       .l2 = is_bias(at.feature) ? 0.0 : problem_.l2});
+  const auto count = std::ssize(working_);
+  const auto second = matrix();
+  const auto l1 = at::empty({count}, at::kDouble);
+  auto point = at::empty({count}, at::kDouble);
+  auto slope = at::empty({count}, at::kDouble);
+  for (int64_t j = 0; j < count; ++j) {
+    const auto& at = working_[static_cast<size_t>(j)];
+    const double entry = start_[index(at)];
+    second.mutable_data_ptr<double>()[j * (count + 1)] += 2.0 * l2_of(at);
+    l1.mutable_data_ptr<double>()[j] = l1_of(at);
+    point.mutable_data_ptr<double>()[j] = entry;
+    slope.mutable_data_ptr<double>()[j] = first_[index(at)] + 2.0 * l2_of(at) * entry;
   }
-  GramModel model(matrix(), std::move(entries));
-  model.minimise(tolerance, most_sweeps);
-  for (size_t j = 0; j < working_.size(); ++j) {
-    const auto& at = working_[j];
-    const double step = model.point()[j] - start_[index(at)];
-    now_[index(at)] = model.point()[j];
+  minimise_quadratic(second, l1, point, slope, tolerance, most_sweeps);
+  for (int64_t j = 0; j < count; ++j) {
+    const auto& at = working_[static_cast<size_t>(j)];
+    now_[index(at)] = point.const_data_ptr<double>()[j];
+    const double step = now_[index(at)] - start_[index(at)];
     if (step == 0.0) continue;
     double* change = of_output(change_, at.output);
     for_each_entry(column(at.feature), [&](double v, int64_t i) { change[i] += step * v; });
@@ -39,15 +42,10 @@ void CoordinateModel::minimise_by_matrix(double tolerance, int64_t most_sweeps) 
 void CoordinateModel::limit_working() {
   constexpr size_t kMostEntries = 2048;
   if (working_.size() > kMostEntries) {
-    const auto size_of = [&](const Coordinate& at) {
-      const double entry = start_[index(at)];
-      const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
-      const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
-      return std::abs(least_slope(first_[index(at)] + 2.0 * l2 * entry, entry, l1));
-    };
-    std::stable_sort(
-        working_.begin(), working_.end(),
-        [&](const Coordinate& a, const Coordinate& b) { return size_of(a) > size_of(b); });
+    std::stable_sort(working_.begin(), working_.end(),
+                     [&](const Coordinate& a, const Coordinate& b) {
+                       return violation_at_start(a) > violation_at_start(b);
+                     });
     working_.resize(kMostEntries);
   }
   std::sort(working_.begin(), working_.end(), [](const Coordinate& a, const Coordinate& b) {
@@ -56,7 +54,7 @@ void CoordinateModel::limit_working() {
 }
 
 /// The second derivatives with respect to the working entries, of the rows of all ranks: [p, p].
-std::vector<double> CoordinateModel::matrix() const {
+torch::Tensor CoordinateModel::matrix() const {
   const auto own = features_.is_sparse() ? sparse_matrix() : dense_matrix();
   const auto count = working_.size();
   const auto* numbers = own.const_data_ptr<double>();
@@ -66,12 +64,12 @@ std::vector<double> CoordinateModel::matrix() const {
     lower.insert(lower.end(), numbers + j * count, numbers + j * count + j + 1);
   }
   problem_.sum(lower);
-  std::vector<double> all(count * count);
+  double* all = own.mutable_data_ptr<double>();
   const double* next = lower.data();
   for (size_t j = 0; j < count; ++j) {
     for (size_t i = 0; i <= j; ++i) all[j * count + i] = all[i * count + j] = *next++;
   }
-  return all;
+  return own;
 }
 
 /// The second derivative of a row's loss with respect to two of its outputs.

@@ -28,8 +28,8 @@ void CoordinateModel::solve(const std::vector<Coordinate>& free, double toleranc
   for (size_t j = 0; j < count; ++j) {
     const auto& at = free[j];
     const double now = now_[index(at)];
-    const double l1 = is_bias(at.feature) ? 0.0 : problem_.l1;
-    const double l2 = is_bias(at.feature) ? 0.0 : problem_.l2;
+    const double l1 = l1_of(at);
+    const double l2 = l2_of(at);
     rest[j] = -gradient(at) - std::copysign(l1, now);
     const double second = second_[index(at)] + 2.0 * l2;
     scale[j] = second > 0.0 ? 1.0 / second : 0.0;
@@ -84,8 +84,8 @@ void CoordinateModel::multiply(const std::vector<Coordinate>& free,
   }
   for (size_t j = 0; j < free.size(); ++j) {
     const auto& at = free[j];
-    product[j] = slope(column(at.feature), at.output, outputs, mean) +
-                 (is_bias(at.feature) ? 0.0 : 2.0 * problem_.l2 * direction[j]);
+    product[j] =
+        slope(column(at.feature), at.output, outputs, mean) + 2.0 * l2_of(at) * direction[j];
   }
 }
 

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/solvers/fold_moments.h>
 #include <levin/framework/solvers/row_products.h>
 
 namespace levin {
@@ -31,11 +31,6 @@ std::vector<std::vector<int64_t>> rows_by_class(const torch::Tensor& labels) {
     rows[k].push_back(i);
   }
   return rows;
-}
-
-/// Puts the numbers into an order that follows from the generator alone, on every platform.
-void shuffle_folds(std::vector<int64_t>& folds, std::mt19937_64& generator) {
-  for (size_t i = folds.size(); i > 1; --i) std::swap(folds[i - 1], folds[generator() % i]);
 }
 
 }  // namespace
@@ -96,11 +91,6 @@ class CrossValidationObjective::FoldRows final : public RowSource {
   const torch::Tensor& fold_of_;
   int64_t left_out_;
 };
-
-void FoldObjective::set_all_rows(LinearLoss loss) {
-  all_rows_ = std::make_unique<LinearObjective>(rows_, std::move(loss), parameters_);
-  all_rows_->raise_precision();
-}
 
 CrossValidationObjective::CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
                                                    const std::vector<torch::Tensor>& parameters)

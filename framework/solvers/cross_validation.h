@@ -1,14 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/regularization_path.h>
 #include <levin/framework/solvers/solver.h>
+#include <levin/framework/solvers/whole_objective.h>
 
 namespace levin {
 
@@ -43,17 +42,8 @@ struct CrossValidationPlan {
 
 /// What CrossValidation minimises: first the objectives of the folds, then that of all rows with
 /// the penalty that was chosen, whose value and gradient it has from the start.
-class FoldObjective : public Objective {
+class FoldObjective : public WholeObjective {
  public:
-  int64_t size() const override { return all_rows_->size(); }
-  torch::Tensor l1() const override { return all_rows_->l1(); }
-  double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override {
-    return all_rows_->evaluate(point, gradient);
-  }
-  torch::Tensor hessian_product(const torch::Tensor& vector) override {
-    return all_rows_->hessian_product(vector);
-  }
-
   /// Trains on the rows of all folds but one for each penalty, and writes the scores of its rows.
   virtual void score_fold(int64_t fold) = 0;
   /// Chooses a penalty and trains on all rows with it.
@@ -63,17 +53,7 @@ class FoldObjective : public Objective {
   virtual const torch::Tensor& scores() const = 0;
 
  protected:
-  /// Keeps a reference to `rows`.
-  FoldObjective(RowSource& rows, const std::vector<torch::Tensor>& parameters)
-      : rows_(rows), parameters_(parameters) {}
-  /// Sets the objective of all rows.
-  void set_all_rows(LinearLoss loss);
-
-  RowSource& rows_;
-
- private:
-  std::vector<torch::Tensor> parameters_;
-  std::unique_ptr<Objective> all_rows_;
+  using WholeObjective::WholeObjective;
 };
 
 /// The folds of a classification. Before a C is chosen, the objective of all rows is that of the

@@ -1,7 +1,6 @@
 #include <levin/framework/solvers/fold_moments.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -12,6 +11,10 @@
 #include <levin/framework/solvers/row_products.h>
 
 namespace levin {
+
+void shuffle_folds(std::vector<int64_t>& folds, std::mt19937_64& generator) {
+  for (size_t i = folds.size(); i > 1; --i) std::swap(folds[i - 1], folds[generator() % i]);
+}
 
 torch::Tensor row_folds(int64_t count, int64_t folds, std::optional<int64_t> seed) {
   if (folds > count) {
@@ -25,7 +28,7 @@ torch::Tensor row_folds(int64_t count, int64_t folds, std::optional<int64_t> see
   }
   if (seed) {
     std::mt19937_64 generator(static_cast<uint64_t>(*seed));
-    for (size_t i = fold_of.size(); i > 1; --i) std::swap(fold_of[i - 1], fold_of[generator() % i]);
+    shuffle_folds(fold_of, generator);
   }
   return at::tensor(fold_of, at::kLong);
 }

@@ -2,11 +2,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <random>
 #include <vector>
 
 #include <levin/framework/solvers/row_source.h>
 
 namespace levin {
+
+/// Puts the numbers into an order that follows from the generator alone, on every platform.
+void shuffle_folds(std::vector<int64_t>& folds, std::mt19937_64& generator);
 
 /// The fold of each of `count` rows, [count] int64: consecutive rows in folds of sizes that differ
 /// by one at most, as scikit-learn's KFold deals them out or, with a seed, in a random order.

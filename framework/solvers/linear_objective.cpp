@@ -68,7 +68,8 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   const int64_t rows = batch.rows();
   if (index == 0) like_ = batch.input_rows().narrow(0, std::min<int64_t>(rows, 1));
   constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
-  const bool is_quick = index == 0 && products_of(batch.input_rows()) < kFew;
+  const bool is_quick =
+      index == 0 && RowProducts::multiplications(batch.input_rows(), outputs_) < kFew;
   if (is_quick || batch.input_rows().dtype() == at::kDouble) precise_ = is_exact_ = true;
   Kept kept;
   const auto targets = batch.target();
@@ -81,20 +82,6 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   return kept_.emplace_back(std::move(kept));
 }
 
-/// The number of parts that a batch is cut into, which follows from its size alone.
-int64_t LinearObjective::num_parts(const Rows& rows) const {
-  constexpr int64_t kMost = 16;
-  constexpr int64_t kProductsAPart = 8'000'000;
-  constexpr int64_t kNumbers = 1 << 24;  // of all parts' gradients together
-  const int64_t by_memory = kNumbers / (outputs_ * features_);
-  return std::clamp<int64_t>(std::min(products_of(rows) / kProductsAPart, by_memory), 1, kMost);
-}
-
-/// The multiplications of a product of these rows and the matrix.
-int64_t LinearObjective::products_of(const Rows& rows) const {
-  return (rows.is_sparse() ? rows.num_entries() : rows.size() * features_) * outputs_;
-}
-
 /// Calls `work` for each block of all rows, on several threads unless `most_parts` is 1.
 template <class Work>
 void LinearObjective::pass(Work work, int64_t most_parts) {
@@ -103,7 +90,9 @@ void LinearObjective::pass(Work work, int64_t most_parts) {
     const Kept& kept = keep(index++, batch);
     const Rows& rows = batch.input_rows();
     const int64_t step = RowProducts::block_rows(rows);
-    const int64_t parts = std::min(most_parts, num_parts(rows));
+    const int64_t parts = std::min(
+        most_parts,
+        RowProducts::num_parts(RowProducts::multiplications(rows, outputs_), outputs_ * features_));
     while (std::ssize(parts_) < parts) parts_.push_back(std::make_unique<Part>());
     share_out(parts, [&](int64_t p) {
       Part& part = *parts_[static_cast<size_t>(p)];
@@ -186,15 +175,9 @@ void LinearObjective::add_penalty(const torch::Tensor& vector, const torch::Tens
 }
 
 void LinearObjective::remove_idle(const torch::Tensor& vector) const {
-  if (loss_.kind != LinearLoss::Kind::softmax) return;
-  if (has_bias()) {
-    const auto bias = vector.narrow(0, bias_at_, outputs_);
-    bias.sub_(bias.mean());
-  }
-  if (loss_.l1_strength > 0.0 || loss_.l2_strength > 0.0) return;
-  const auto weight =
-      vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
-  weight.sub_(weight.mean(0));
+  levin::remove_idle(loss_,
+                     vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_}),
+                     has_bias() ? vector.narrow(0, bias_at_, outputs_) : torch::Tensor());
 }
 
 double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {

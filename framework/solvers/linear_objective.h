@@ -69,8 +69,6 @@ class LinearObjective final : public Objective {
   void meet_rows();
   void begin_pass(const torch::Tensor& point);
   torch::Tensor end_pass();
-  int64_t num_parts(const Rows& rows) const;
-  int64_t products_of(const Rows& rows) const;
   torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
   torch::Tensor mean_outer_product();
   torch::Tensor mean_curvature();

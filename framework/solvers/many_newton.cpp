@@ -44,9 +44,7 @@ torch::Tensor ManyObjective::penalties(const Problems& some) const {
 torch::Tensor ManyObjective::least_subgradients(const Problems& some,
                                                 const torch::Tensor& gradients) const {
   if (!l1_.defined()) return gradients;
-  const auto l1 = l1_.index_select(0, some.numbers);
-  return at::where(some.points == 0.0, gradients - gradients.clamp(-l1, l1),
-                   gradients + l1 * some.points.sign());
+  return least_subgradient(some.points, gradients, l1_.index_select(0, some.numbers));
 }
 
 /// The Hessians, [problems, columns, columns], of which only the lower triangles are set.

@@ -46,4 +46,11 @@ torch::Tensor Objective::precondition(const torch::Tensor& vector) {
   return result;
 }
 
+torch::Tensor least_subgradient(const torch::Tensor& point, const torch::Tensor& gradient,
+                                const torch::Tensor& l1) {
+  // At 0, any number in [-l1, l1] may be added; the one that brings the sum closest to 0 counts.
+  const auto at_zero = gradient - gradient.clamp(-l1, l1);
+  return at::where(point == 0.0, at_zero, gradient + l1 * point.sign());
+}
+
 }  // namespace levin

@@ -76,4 +76,9 @@ class Objective {
   virtual LinearProblem* linear(std::string& reason, int64_t most_products);
 };
 
+/// The subgradient of least size of f(w) + sum_j l1_j |w_j|, by the gradient of f: all tensors of
+/// one shape.
+torch::Tensor least_subgradient(const torch::Tensor& point, const torch::Tensor& gradient,
+                                const torch::Tensor& l1);
+
 }  // namespace levin

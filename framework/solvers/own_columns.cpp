@@ -146,12 +146,6 @@ class ColumnReader {
 
 }  // namespace
 
-int64_t OwnColumns::products(int64_t outputs) const {
-  const int64_t numbers = rows.is_sparse() ? rows.num_entries()
-                                           : rows.size() * c10::multiply_integers(rows.row_shape());
-  return numbers * outputs;
-}
-
 OwnColumns read_columns(RowSource& rows, int64_t features, int64_t first, int64_t count) {
   ColumnReader reader(features, first, count);
   rows.pass([&](const Batch& batch) { reader.add(batch); });

@@ -16,9 +16,6 @@ struct OwnColumns {
   torch::Tensor targets{};
   /// [rows] float64: those of the batches, or 1.
   torch::Tensor weights{};
-
-  /// The multiplications of a product of the rows and a matrix of that many outputs.
-  int64_t products(int64_t outputs) const;
 };
 
 /// Reads `count` columns from `first` on of all rows, in one pass. The entries are copied, so that

@@ -1,40 +1,24 @@
 #include <levin/framework/solvers/path_solver.h>
 
-#include <span>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/solvers/linear_objective.h>
 
 namespace levin {
 
 PathObjective::PathObjective(RowSource& rows, PathPlan plan,
                              const std::vector<torch::Tensor>& parameters)
-    : rows_(rows),
+    : WholeObjective(rows, parameters),
       plan_(std::move(plan)),
-      parameters_(parameters),
       total_weight_(sum_of_weights(rows)) {
   set_c(plan_.Cs.front());
 }
 
-PathObjective::~PathObjective() = default;
-
 void PathObjective::set_c(double C) {
-  own_ = std::make_unique<LinearObjective>(
-      rows_, with_strengths_of_c(plan_.loss, C, plan_.path.l1_ratio, total_weight_), parameters_);
-  own_->raise_precision();
-}
-
-int64_t PathObjective::size() const { return own_->size(); }
-torch::Tensor PathObjective::l1() const { return own_->l1(); }
-double PathObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {
-  return own_->evaluate(point, gradient);
-}
-torch::Tensor PathObjective::hessian_product(const torch::Tensor& vector) {
-  return own_->hessian_product(vector);
+  set_all_rows(with_strengths_of_c(plan_.loss, C, plan_.path.l1_ratio, total_weight_));
 }
 
 /// The entries of the point that belong to a parameter of the loss, in its shape.
@@ -53,7 +37,7 @@ torch::Tensor PathObjective::find(int64_t number, const torch::Tensor& point) {
   auto from = plan_.loss;
   from.weight = part(point, plan_.loss.weight);
   if (plan_.loss.bias.defined()) from.bias = part(point, plan_.loss.bias);
-  const auto found = regularization_path(rows_, from, std::span(&c, 1), plan_.path).front();
+  const auto found = find_path_point(rows_, from, c, plan_.path, total_weight_);
   plan_.weights[number].copy_(found.weight);
   plan_.objectives[number].fill_(found.objective);
   auto next = at::empty_like(point);

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/regularization_path.h>
 #include <levin/framework/solvers/solver.h>
+#include <levin/framework/solvers/whole_objective.h>
 
 namespace levin {
 
@@ -25,16 +24,10 @@ struct PathPlan {
 };
 
 /// What PathSolver minimises: the objective of all rows, for one C after the other.
-class PathObjective final : public Objective {
+class PathObjective final : public WholeObjective {
  public:
   /// Keeps a reference to `rows`.
   PathObjective(RowSource& rows, PathPlan plan, const std::vector<torch::Tensor>& parameters);
-  ~PathObjective() override;
-
-  int64_t size() const override;
-  torch::Tensor l1() const override;
-  double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
-  torch::Tensor hessian_product(const torch::Tensor& vector) override;
 
   /// Finds the optimum for the C of that number, from `point` on, and writes it to the plan; from
   /// then on, this is the objective with that C.
@@ -44,11 +37,8 @@ class PathObjective final : public Objective {
   void set_c(double C);
   torch::Tensor part(const torch::Tensor& point, const torch::Tensor& parameter) const;
 
-  RowSource& rows_;
   PathPlan plan_;
-  std::vector<torch::Tensor> parameters_;
-  double total_weight_ = 0.0;
-  std::unique_ptr<Objective> own_;
+  double total_weight_;
 };
 
 /// Follows a regularisation path: each iteration minimises the loss with another C, from the last

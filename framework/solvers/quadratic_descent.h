@@ -10,9 +10,10 @@ namespace levin {
 ///
 ///     1/2 w^T H w - c^T w + sum_j l1_j |w_j|
 ///
-/// from `w` on, in place, by cyclic coordinate descent. If the variables depend on each other so
-/// much that sweeps would take long, those that aren't 0 are solved for at once by a Cholesky
-/// factor, up to the first that would change its sign. All float64 and contiguous.
+/// from `w` on, in place, by cyclic coordinate descent, of which a sweep costs size^2. If the
+/// variables depend on each other so much that sweeps would take long, those that aren't 0 are
+/// solved for at once, by a Cholesky factor or, if they are many, by conjugate gradients, up to the
+/// first that would change its sign. An L2 penalty is part of H. All float64 and contiguous.
 ///
 /// `matrix`: H, [size, size], symmetric, without negative eigenvalues. `slope`: [size], H w - c,
 /// which is kept up to date. `l1`: [size]. Ends when no entry of the subgradient of least size is

@@ -11,6 +11,7 @@
 #include <levin/framework/solvers/automatic_solver.h>
 #include <levin/framework/solvers/linear_objective.h>
 #include <levin/framework/solvers/optimizer_list.h>
+#include <levin/framework/solvers/penalty_checks.h>
 #include <levin/framework/solvers/solver.h>
 
 namespace levin {
@@ -23,7 +24,8 @@ std::string path_solver(const PathOptions& options, const LinearLoss& loss) {
                           loss.weight.size(1));
 }
 
-PathPoint find_path_point(RowSource& rows, const LinearLoss& loss, const PathOptions& options) {
+/// Minimises the loss with the strengths that it has, and writes the optimum to its parameters.
+PathPoint minimise_loss(RowSource& rows, const LinearLoss& loss, const PathOptions& options) {
   std::vector<torch::Tensor> parameters;
   parameters.reserve(2);
   parameters.push_back(loss.weight);
@@ -72,25 +74,30 @@ LinearLoss with_strengths_of_c(LinearLoss loss, double C, double l1_ratio, doubl
 std::vector<PathPoint> regularization_path(RowSource& rows, const LinearLoss& loss,
                                            std::span<const double> Cs, const PathOptions& options) {
   const at::NoGradGuard no_grad;
-  if (!(options.l1_ratio >= 0.0 && options.l1_ratio <= 1.0)) {
-    throw ConfigError::invalid_value("l1_ratio", fmt::format("{}", options.l1_ratio),
-                                     "must be from 0 to 1");
-  }
+  check_l1_ratio("l1_ratio", options.l1_ratio);
   const double total = sum_of_weights(rows);
   std::vector<PathPoint> path;
+  auto from = loss;
   for (const double c : Cs) {
-    if (!(c > 0.0) || !std::isfinite(c)) {
-      throw ConfigError::invalid_value("C", fmt::format("{}", c), "must be above 0 and finite");
-    }
-    const auto& from_weight = path.empty() ? loss.weight : path.back().weight;
-    const auto& from_bias = path.empty() ? loss.bias : path.back().bias;
-    auto own = with_strengths_of_c(loss, c, options.l1_ratio, total);
-    own.weight = from_weight.detach().to(at::kCPU, at::kDouble).clone();
-    if (from_bias.defined()) own.bias = from_bias.detach().to(at::kCPU, at::kDouble).clone();
-    path.push_back(find_path_point(rows, own, options));
-    path.back().C = c;
+    path.push_back(find_path_point(rows, from, c, options, total));
+    from.weight = path.back().weight;
+    from.bias = path.back().bias;
   }
   return path;
+}
+
+PathPoint find_path_point(RowSource& rows, const LinearLoss& from, double C,
+                          const PathOptions& options, double total_weight) {
+  const at::NoGradGuard no_grad;
+  if (!(C > 0.0) || !std::isfinite(C)) {
+    throw ConfigError::invalid_value("C", fmt::format("{}", C), "must be above 0 and finite");
+  }
+  auto own = with_strengths_of_c(from, C, options.l1_ratio, total_weight);
+  own.weight = from.weight.detach().to(at::kCPU, at::kDouble).clone();
+  if (from.bias.defined()) own.bias = from.bias.detach().to(at::kCPU, at::kDouble).clone();
+  auto point = minimise_loss(rows, own, options);
+  point.C = C;
+  return point;
 }
 
 std::vector<double> log_spaced(double first, double last, int64_t count) {

@@ -46,6 +46,10 @@ struct PathPoint {
 std::vector<PathPoint> regularization_path(RowSource& rows, const LinearLoss& loss,
                                            std::span<const double> Cs, const PathOptions& options);
 
+/// A point of the path, from the weight and bias of `from` on; `total_weight` is S.
+PathPoint find_path_point(RowSource& rows, const LinearLoss& from, double C,
+                          const PathOptions& options, double total_weight);
+
 /// The loss with the strengths above; `total_weight` is S.
 LinearLoss with_strengths_of_c(LinearLoss loss, double C, double l1_ratio, double total_weight);
 /// S. A pass over the rows, and a collective.

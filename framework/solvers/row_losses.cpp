@@ -123,6 +123,13 @@ torch::Tensor with_class_weights(const LinearLoss& loss, torch::Tensor weights,
   return weights * factors.to(at::kCPU, at::kDouble).index_select(0, classes);
 }
 
+void remove_idle(const LinearLoss& loss, const torch::Tensor& weight, const torch::Tensor& bias) {
+  if (loss.kind != LinearLoss::Kind::softmax) return;
+  if (bias.defined()) bias.sub_(bias.mean());
+  if (loss.l1_strength > 0.0 || loss.l2_strength > 0.0) return;
+  weight.sub_(weight.mean(0));
+}
+
 void require_classes(std::span<const double> counts) {
   const auto classes = counts.first(counts.size() - 1);
   if (counts.back() > 0.0) {

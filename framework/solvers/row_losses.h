@@ -8,6 +8,10 @@
 
 namespace levin {
 
+/// Takes out of a weight, [outputs, features], and a bias, [outputs] or undefined, what changes no
+/// loss: see LinearObjective::remove_idle. In place.
+void remove_idle(const LinearLoss& loss, const torch::Tensor& weight, const torch::Tensor& bias);
+
 /// Throws DataError unless there are training rows of two classes at least, and none whose target
 /// is no class. `counts`: the number of rows of each class and, last, of those.
 void require_classes(std::span<const double> counts);

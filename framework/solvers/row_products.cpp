@@ -146,6 +146,20 @@ torch::Tensor as_matrix(const Rows& rows, int64_t features, at::ScalarType type)
   return to_dense(rows).reshape({rows.size(), features}).to(type);
 }
 
+int64_t RowProducts::multiplications(const Rows& rows, int64_t outputs) {
+  const int64_t numbers = rows.is_sparse() ? rows.num_entries()
+                                           : rows.size() * c10::multiply_integers(rows.row_shape());
+  return numbers * outputs;
+}
+
+int64_t RowProducts::num_parts(int64_t multiplications, int64_t numbers) {
+  constexpr int64_t kMost = 16;
+  constexpr int64_t kMultiplicationsAPart = 8'000'000;
+  constexpr int64_t kNumbers = 1 << 24;  // of all parts' gradients together
+  return std::clamp<int64_t>(std::min(multiplications / kMultiplicationsAPart, kNumbers / numbers),
+                             1, kMost);
+}
+
 int64_t RowProducts::block_rows(const Rows& rows) {
   constexpr int64_t kBytes = 1 << 19;
   if (rows.size() == 0) return 1;

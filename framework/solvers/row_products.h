@@ -44,6 +44,11 @@ class RowProducts {
 
   /// The number of rows that lie in the cache together.
   static int64_t block_rows(const Rows& rows);
+  /// The multiplications of a product of the rows and a matrix of that many outputs.
+  static int64_t multiplications(const Rows& rows, int64_t outputs);
+  /// The number of parts that a pass is cut into, which follows from its size alone: it has so many
+  /// multiplications, and each part has a gradient of so many numbers.
+  static int64_t num_parts(int64_t multiplications, int64_t numbers);
 };
 
 /// Makes an object for rows like these, and for `outputs` outputs. If `precise`, products are

@@ -49,10 +49,7 @@ double Solver::with_l1(Objective& objective, const torch::Tensor& point, double 
 torch::Tensor Solver::least_subgradient(const Objective& objective, const torch::Tensor& point,
                                         const torch::Tensor& gradient) {
   const auto l1 = objective.l1();
-  if (!l1.defined()) return gradient;
-  // At 0, any number in [-l1, l1] may be added; the one that brings the sum closest to 0 counts.
-  const auto at_zero = gradient - gradient.clamp(-l1, l1);
-  return at::where(point == 0.0, at_zero, gradient + l1 * point.sign());
+  return l1.defined() ? levin::least_subgradient(point, gradient, l1) : gradient;
 }
 
 bool Solver::move_to(Objective& objective, torch::Tensor next, bool must_descend) {

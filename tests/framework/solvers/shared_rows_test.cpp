@@ -9,8 +9,8 @@
 #include <torch/torch.h>
 
 #include <levin/framework/solvers/all.h>
-#include <levin/framework/solvers/gram_model.h>
 #include <levin/framework/solvers/linear_objective.h>
+#include <levin/framework/solvers/quadratic_descent.h>
 
 #include "framework/solvers/solver_cases.h"
 #include "framework/support.h"
@@ -279,24 +279,19 @@ TEST(SharedRows, resume_with_the_same_bits) {
   }
 }
 
-TEST(GramModelTest, finds_the_minimum_where_the_least_subgradient_is_0) {
+TEST(QuadraticDescent, finds_the_minimum_where_the_least_subgradient_is_0) {
   torch::manual_seed(3);
   constexpr int64_t kCount = 30;
   const auto x = torch::randn({40, kCount}, torch::kDouble);
   const auto h = x.t().mm(x).add_(5.0);  // entries that depend on each other
   const auto slopes = 10.0 * torch::randn({kCount}, torch::kDouble);
-  std::vector<GramModel::Entry> entries;
-  for (int64_t j = 0; j < kCount; ++j) {
-    entries.push_back({.start = j % 3 == 0 ? 0.2 : 0.0,
-                       .slope = slopes[j].item<double>(),
-                       .l1 = j == 0 ? 0.0 : 8.0,
-                       .l2 = 0.1});
-  }
-  const auto* data = h.const_data_ptr<double>();
-  GramModel model({data, data + kCount * kCount}, entries);
-  model.minimise(1e-10, 1000);
-  const auto point = torch::tensor(model.point(), torch::kDouble);
   const auto start = torch::arange(kCount).remainder(3).eq(0).to(torch::kDouble) * 0.2;
+  auto strengths = torch::full({kCount}, 8.0, torch::kDouble);
+  strengths[0] = 0.0;
+  auto point = start.clone();
+  auto slope_there = slopes + 0.2 * start;
+  minimise_quadratic(h + 0.2 * torch::eye(kCount, torch::kDouble), strengths, point, slope_there,
+                     1e-10, 1000);
   const auto smooth = h.mv(point - start) + slopes + 0.2 * point;
   int64_t zeros = 0;
   for (int64_t j = 0; j < kCount; ++j) {
