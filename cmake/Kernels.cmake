@@ -3,8 +3,12 @@
 include_guard(GLOBAL)
 
 set(kernel_flags -ffp-contract=fast -fno-math-errno)
-if(NOT LEVIN_SANITIZE)  # with -O3, the checks of the sanitizers take minutes to compile
+if(NOT LEVIN_SANITIZE)
   list(PREPEND kernel_flags -O3)
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # With -O3, the checks of the sanitizers take minutes to compile. Without this option, gcc fuses no multiplications and
+  # additions below -O2, and means of gradients that have become 0 would end above it.
+  list(APPEND kernel_flags -fexpensive-optimizations)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND kernel_flags -Wno-psabi)  # the ABI of vectors doesn't matter within one file
