@@ -179,6 +179,11 @@ set_tests_properties(check.summary PROPERTIES LABELS unit TIMEOUT 60)
 # ./run gpu-check on a tree of programs that are made up.
 add_test(NAME check.gpu_check COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/gpu_check_test.sh" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(check.gpu_check PROPERTIES LABELS unit TIMEOUT 120)
+# What the compiler made of the inner loops. Sanitizers and other compilers make something else of them.
+if(NOT LEVIN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  add_test(NAME check.kernels COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/kernels_test.sh" $<TARGET_FILE:levin>)
+  set_tests_properties(check.kernels PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
+endif()
 
 # The executables of `ctest -L unit`, which is all that the asan preset runs.
 set(unit_targets ${LEVIN_TEST_TARGETS})

@@ -156,11 +156,10 @@ void BatchSource::take_share(int64_t index, int64_t count, Scratch& scratch) con
   if (scratch.positions.empty()) scratch.positions.push_back(first);
 }
 
-void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const {
+void BatchSource::take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const {
   const int64_t first = index * global_batch_size_;
   const int64_t count = std::min(global_batch_size_, sampler_->size() - first);
   take_share(index, count, scratch);
-  auto& rows = scratch.rows;
   rows.resize(scratch.positions.size());
   if (rank_share_.world_size == 1) {
     sampler_->rows(first, rows);
@@ -171,12 +170,22 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
       rows[i] = scratch.global[static_cast<size_t>(scratch.positions[i] - first)];
     }
   }
+}
+
+void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const {
+  // A user's own sampler may have rows that don't exist, which are an error only when it is their
+  // turn.
+  const bool knows_next = in_place_ && !pinned_ && !checked_rows_ && index + 1 < size_;
+  if (knows_next) take_rows(index + 1, scratch, scratch.next);
+  auto& rows = scratch.rows;
+  take_rows(index, scratch, rows);
   if (checked_rows_) require_rows_in_range(rows, *checked_rows_);
   read(rows, out.batch);
   if (out.batch.rows() != static_cast<int64_t>(rows.size())) {
     throw DataError::wrong_row_count(static_cast<int64_t>(rows.size()), out.batch.rows());
   }
-  out.global_rows = count;
+  if (knows_next) dataset_->announce(scratch.next, out.batch);
+  out.global_rows = std::min(global_batch_size_, sampler_->size() - index * global_batch_size_);
 }
 
 // Every rank reads the whole global batch, not only its share. Only the number of rows read tells

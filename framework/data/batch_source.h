@@ -56,6 +56,7 @@ class BatchSource {
     std::vector<int64_t> global;     // the row numbers of the batch of all ranks
     std::vector<int64_t> rows;       // this rank's row numbers
     std::vector<int64_t> positions;  // the places of this rank's rows in the epoch's order
+    std::vector<int64_t> next;       // this rank's row numbers of the batch after this one
   };
 
   /// Clones the sampler of `options`, or makes the one that `shuffle` asks for. If the options have
@@ -91,6 +92,8 @@ class BatchSource {
   // `make`, except that exceptions are thrown.
   void make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void take_share(int64_t index, int64_t count, Scratch& scratch) const;
+  // Puts this rank's positions and the rows there into `scratch.positions` and `rows`.
+  void take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const;
   // Read the rows of a batch: of a data set whose size is known, and of a stream.
   void read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const;

@@ -144,6 +144,12 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
   out.row_ids().assign(rows.begin(), rows.end());
 }
 
+void TensorDataset::announce(std::span<const int64_t> rows, Batch& out) const {
+  for (auto& [name, selected] : out.entries()) {
+    if (!selected.is_whole()) selected.announce(rows);
+  }
+}
+
 std::shared_ptr<const TensorDataset> TensorDataset::on(at::Device device, size_t most_bytes) const {
   const std::lock_guard lock(elsewhere_.mutex);
   auto there = elsewhere_.there.lock();
@@ -205,7 +211,12 @@ void Subset::select_batch(std::span<const int64_t> rows, Batch& out) const {
   put_batch(rows, &Dataset::select_batch, out);
 }
 
-void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const {
+void Subset::announce(std::span<const int64_t> rows, Batch& out) const {
+  with_translated(rows, [&](const auto& translated) { parent_->announce(translated, out); });
+}
+
+template <class Use>
+void Subset::with_translated(std::span<const int64_t> rows, const Use& use) const {
   require_rows_in_range(rows, *size());
   // A buffer that each thread keeps. It is moved out while in use, because the parent may be a
   // Subset as well and then needs a buffer of its own.
@@ -213,10 +224,16 @@ void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) 
   std::vector<int64_t> translated = std::move(spare);
   translated.resize(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) translated[i] = rows_[static_cast<size_t>(rows[i])];
-  out.row_ids().clear();
-  ((*parent_).*put)(translated, out);
-  if (out.row_ids().empty()) out.row_ids().assign(translated.begin(), translated.end());
+  use(translated);
   spare = std::move(translated);
+}
+
+void Subset::put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const {
+  with_translated(rows, [&](const auto& translated) {
+    out.row_ids().clear();
+    ((*parent_).*put)(translated, out);
+    if (out.row_ids().empty()) out.row_ids().assign(translated.begin(), translated.end());
+  });
 }
 
 }  // namespace levin

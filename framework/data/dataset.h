@@ -52,6 +52,10 @@ class Dataset {
   virtual void select_batch(std::span<const int64_t> rows, Batch& out) const {
     get_batch(rows, out);
   }
+  /// Tells the rows of `out`, which `select_batch` has put there, which rows will be read after
+  /// them
+  /// (`Rows::announce`). The default does nothing.
+  virtual void announce(std::span<const int64_t> /*rows*/, Batch& /*out*/) const {}
   /// Returns row `row` as a batch of one row, each tensor [1, ...]. Allocates new tensors; to read
   /// many rows, use `get_batch` or a DataLoader.
   Batch get(int64_t row) const;
@@ -105,6 +109,7 @@ class TensorDataset : public Dataset {
   /// Leaves sparse rows, and others of at least 256 bytes, in place if a kernel can read them there
   /// (`Rows::view`, `Rows::sparse_view`), and copies the others.
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
+  void announce(std::span<const int64_t> rows, Batch& out) const override;
   /// The tensors as they are stored: a tensor that has a scale is returned as its bytes, and sparse
   /// rows as a sparse CSR tensor.
   NamedTensors tensors() const;
@@ -151,11 +156,15 @@ class Subset : public Dataset {
   /// `Batch::row_ids` are the numbers of the rows in the parent.
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
   void select_batch(std::span<const int64_t> rows, Batch& out) const override;
+  void announce(std::span<const int64_t> rows, Batch& out) const override;
   const std::vector<int64_t>& rows() const { return rows_; }
   const Dataset& parent() const { return *parent_; }
   const std::shared_ptr<const Dataset>& shared_parent() const { return parent_; }
 
  private:
+  // Calls `use` with the parent's numbers of the rows.
+  template <class Use>
+  void with_translated(std::span<const int64_t> rows, const Use& use) const;
   using PutBatch = void (Dataset::*)(std::span<const int64_t>, Batch&) const;
   void put_batch(std::span<const int64_t> rows, PutBatch put, Batch& out) const;
 

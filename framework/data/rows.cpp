@@ -154,7 +154,11 @@ std::optional<kernels::RowView> Rows::view() const {
   if (!source_.defined() || is_sparse() || device_numbers_.defined() || !is_plain())
     return std::nullopt;
   auto view = described();
-  if (view && is_selection_) view->numbers = numbers_.data();
+  if (view && is_selection_) {
+    view->numbers = numbers_.data();
+    view->next_count = static_cast<int64_t>(next_numbers_.size());
+    if (view->next_count > 0) view->next_numbers = next_numbers_.data();
+  }
   return view;
 }
 
@@ -218,6 +222,7 @@ void Rows::select(std::span<const int64_t> numbers, Rows& out) const {
   if (is_selection_) {
     for (auto& number : out.numbers_) number = numbers_[static_cast<size_t>(number)];
   }
+  out.next_numbers_.clear();
   if (!source_.is_cpu()) out.device_numbers_ = numbers_there(source_, out.numbers_);
 }
 

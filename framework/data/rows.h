@@ -123,6 +123,12 @@ class Rows {
   /// The same for row numbers that lie on the device of the rows, int64 [size]. They are shared,
   /// not copied, so the selection changes with them. These rows must not be a selection themselves.
   void select(torch::Tensor numbers, Rows& out) const;
+  /// Tells which rows of `source` will be read after this selection, so that a kernel that reads
+  /// them in place fetches them ahead (`RowView::next_numbers`). Forgotten with the next `select`
+  /// into this object.
+  void announce(std::span<const int64_t> next_numbers) {
+    next_numbers_.assign(next_numbers.begin(), next_numbers.end());
+  }
   /// Copies the rows into `to`, [size, ...], a contiguous tensor of type `dtype` on the device of
   /// the rows. Nothing is allocated if they are float32 numbers or bytes on a CUDA device. Sparse
   /// rows are written with their zeros.
@@ -185,8 +191,9 @@ class Rows {
   int64_t columns_ = 0;
   std::optional<ByteScale> scale_;
   bool is_selection_ = false;
-  bool is_sealed_plain_ = false;  // source_ is sealed, and plain memory
-  std::vector<int64_t> numbers_;  // of a selection: its rows of source_
+  bool is_sealed_plain_ = false;       // source_ is sealed, and plain memory
+  std::vector<int64_t> numbers_;       // of a selection: its rows of source_
+  std::vector<int64_t> next_numbers_;  // of a selection: the rows that will be read after it
   torch::Tensor device_numbers_;  // the same on the device of source_; then numbers_ may be empty
 };
 

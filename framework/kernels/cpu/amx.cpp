@@ -12,7 +12,7 @@ extern const Kernels kAvx512;
 
 namespace {
 
-constexpr BlockSizes kBlocks = {.first = kTileBytes, .most = kMostByteRows};
+constexpr BlockSizes kBlocks = {.unit = kTileBytes, .most = kMostByteRows};
 
 // The weights of a pass in tiles, and the numbers that are added to the products.
 struct ByteWeights {

@@ -80,30 +80,72 @@ class WeightGradient {
   float* own_;
 };
 
+// Softmax doesn't change if a number is added to all logits of a row, and its gradient's sum over
+// the classes is 0. So the last class's logit is made 0 by subtracting its weights from those of
+// the others, and its gradient is what is missing to 0: of C classes, C - 1 are multiplied. That
+// pays if there are several rows for each class.
+class LastClass {
+ public:
+  explicit LastClass(const SoftmaxRegression& pass)
+      : is_left_out_(pass.rows.count >= 4 * pass.classes), last_(pass.classes - 1) {}
+  int64_t multiplied() const { return is_left_out_ ? last_ : last_ + 1; }
+  const float* base(const float* weight, int64_t columns) const {
+    return is_left_out_ ? weight + last_ * columns : nullptr;
+  }
+  void subtract(float* bias) const {
+    for (int64_t c = 0; is_left_out_ && c <= last_; ++c) {
+      bias[c] = c < last_ ? bias[c] - bias[last_] : 0.0F;
+    }
+  }
+  void clear(float* logits, int64_t rows, int64_t stride) const {
+    for (int64_t r = 0; is_left_out_ && r < rows; ++r) logits[r * stride + last_] = 0.0F;
+  }
+  // To be called before the pass with 1 and after it with -1. Adds the sum of the other classes'
+  // gradient, so that what the pass adds to them is subtracted from that of the last class.
+  void add_others(float factor, float* gradient, int64_t width) const {
+    if (!is_left_out_) return;
+    float* to = gradient + last_ * width;
+    for (int64_t i = 0; i < width; i += kLanes) {
+      Vector sum = {};
+      for (int64_t c = 0; c < last_; ++c) sum += load(gradient + c * width + i);
+      store(to + i, load(to + i) + sum * factor);
+    }
+  }
+
+ private:
+  bool is_left_out_;
+  int64_t last_;
+};
+
 __attribute__((noinline)) double run_pass(const SoftmaxRegression& pass) {
   const RowView& rows = pass.rows;
   const Scaling scaling(rows);
-  const Shape shape = {pass.classes, width_of(rows), padded(pass.classes)};
+  const LastClass last(pass);
+  const Shape shape = {last.multiplied(), width_of(rows), padded(pass.classes)};
   Scratch scratch(pass.scratch);
   float* logits = scratch.take_filled(blocks_of(rows).most * shape.logits_stride, 0.0F);
   float* bias = scratch.take_filled(shape.logits_stride, kImpossible);
   write_bias(pass.bias, pass.weight, pass.classes, rows.row_size, scaling.shift, bias);
+  last.subtract(bias);
   const Loss loss = {scaling.scale, pass.multiplier, bias,
                      scratch.take_filled(shape.logits_stride, 0.0F)};
   float* room = room_for_rows(rows, shape.width, scratch);
   float* packed = scratch.take(shape.classes * shape.width);
   WeightGradient gradient(pass.weight_gradient, pass.classes, rows.row_size, shape.width, scratch);
+  last.add_others(1.0F, gradient.matrix(), shape.width);
   double total = 0.0;
   with_values_of(rows, [&]<class Value>() {
-    pack<Value>(pass.weight, rows.row_size, shape, packed);
+    pack<Value>(pass.weight, last.base(pass.weight, rows.row_size), rows.row_size, shape, packed);
     for_blocks<Value>(rows, blocks_of(rows), shape.width, room,
                       [&](const Value* const* x, int64_t first, int64_t count, Ahead& ahead) {
+                        last.clear(logits, count, shape.logits_stride);
                         set_logits(x, count, packed, shape, ahead, logits);
                         total += softmax_rows(logits, pass.labels + first, count,
                                               shape.logits_stride, loss);
                         add_gradient(x, count, logits, shape, ahead, gradient.matrix());
                       });
   });
+  last.add_others(-1.0F, gradient.matrix(), shape.width);
   gradient.finish(scaling.shift, loss.bias_gradient);
   if (pass.bias_gradient != nullptr) add(loss.bias_gradient, pass.classes, pass.bias_gradient);
   return total;
@@ -133,7 +175,7 @@ __attribute__((noinline)) void run_pass(const LinearOutput& pass) {
   float* room = room_for_rows(rows, shape.width, scratch);
   float* packed = scratch.take(shape.classes * shape.width);
   with_values_of(rows, [&]<class Value>() {
-    pack<Value>(pass.weight, rows.row_size, shape, packed);
+    pack<Value>(pass.weight, nullptr, rows.row_size, shape, packed);
     for_blocks<Value>(rows, blocks_of(rows), shape.width, room,
                       [&](const Value* const* x, int64_t first, int64_t count, Ahead& ahead) {
                         float* out = pass.out + first * pass.stride;

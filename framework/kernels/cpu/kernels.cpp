@@ -60,6 +60,9 @@ RowView RowView::narrow(int64_t first, int64_t new_count) const {
   part.count = new_count;
   if (numbers != nullptr) {
     part.numbers = numbers + first;
+    // The next pass is likely to be divided in the same way.
+    part.next_count = std::clamp<int64_t>(next_count - first, 0, new_count);
+    part.next_numbers = part.next_count > 0 ? next_numbers + first : nullptr;
   } else {
     const int64_t value_bytes = type == Type::scaled_bytes ? 1 : 4;
     part.data = static_cast<const char*>(data) + first * row_size * value_bytes;

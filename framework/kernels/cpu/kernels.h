@@ -31,6 +31,10 @@ struct RowView {
   const int64_t* numbers = nullptr;
   int64_t count = 0;
   int64_t row_size = 0;
+  /// The numbers of the rows that the next pass will read, which a pass fetches into the cache
+  /// while it works on its last rows. Null: they aren't known.
+  const int64_t* next_numbers = nullptr;
+  int64_t next_count = 0;
 
   /// `new_count` of the rows from row `first` on.
   RowView narrow(int64_t first, int64_t new_count) const;

@@ -25,7 +25,15 @@ struct RowsInMemory {
   explicit RowsInMemory(const RowView& rows)
       : view(rows), bytes(rows.row_size * (has_bytes(rows) ? 1 : 4)) {}
   const char* row(int64_t index) const {
-    const int64_t place = view.numbers != nullptr ? view.numbers[index] : index;
+    return at(view.numbers != nullptr ? view.numbers[index] : index);
+  }
+  // The same if the rows of the next pass follow on those of the view.
+  const char* this_or_next(int64_t index) const {
+    return index < view.count ? row(index) : at(view.next_numbers[index - view.count]);
+  }
+
+ private:
+  const char* at(int64_t place) const {
     return static_cast<const char*>(view.data) + place * bytes;
   }
 };
@@ -37,7 +45,7 @@ struct RowsInMemory {
 class Ahead {
  public:
   explicit Ahead(const RowsInMemory& rows) : rows_(rows) {}
-  // Allows the rows before row `end` of the view.
+  // Allows the rows before row `end` of the view, on which those of the next pass follow.
   void allow(int64_t end) {
     end_ = end;
     if (count_ == 0) take_rows();
@@ -73,7 +81,7 @@ class Ahead {
     const int64_t left = end_ - row_;
     count_ = left < kRowsFetchedAtOnce ? left : kRowsFetchedAtOnce;
     for (int64_t i = 0; i < kRowsFetchedAtOnce && count_ > 0; ++i) {
-      places_[i] = rows_.row(row_ + (i < count_ ? i : count_ - 1));
+      places_[i] = rows_.this_or_next(row_ + (i < count_ ? i : count_ - 1));
     }
     row_ += count_;
     at_ = 0;
@@ -111,12 +119,17 @@ class Scratch {
   float* next_;
 };
 
-// How many rows blocks have. The first one is small, because its rows have to be waited for, and
-// each further one is larger by as many rows, up to `most`, because the rows of a block are fetched
-// while the one before it is worked on.
+// How many rows blocks have: all of a pass the same number, a multiple of `unit` and at most
+// `most`, but for the last block. While a block is worked on, the rows of the next one are fetched,
+// and those of the next pass during the last one.
 struct BlockSizes {
-  int64_t first;
-  int64_t most;  // at most kMostRows
+  int64_t unit;
+  int64_t most;  // at most kMostRows, and a multiple of `unit`
+
+  int64_t rows_a_block(int64_t rows) const {
+    const int64_t blocks = (rows + most - 1) / most;
+    return blocks == 0 ? 0 : ((rows + blocks - 1) / blocks + unit - 1) / unit * unit;
+  }
 };
 
 // Calls `work(rows, first, count, ahead)` for each block of the view: `count` rows, the first of
@@ -127,14 +140,15 @@ inline void for_blocks(const RowView& view, BlockSizes sizes, int64_t width, flo
                        const Work& work) {
   const RowsInMemory rows(view);
   Ahead ahead(rows);
-  ahead.allow(smaller(view.count, sizes.first));
+  const int64_t size = sizes.rows_a_block(view.count);
+  ahead.allow(smaller(view.count, size));
   ahead.fetch_all();
+  const int64_t of_next = smaller(view.next_count, sizes.rows_a_block(view.next_count));
   const Value* block[kMostRows];
-  int64_t size = sizes.first;
   for (int64_t first = 0, count; first < view.count; first += count) {
     count = smaller(view.count - first, size);
-    size = smaller(sizes.most, size + sizes.first);
-    ahead.allow(smaller(view.count, first + count + size));
+    const int64_t end = first + count;
+    ahead.allow(end < view.count ? smaller(view.count, end + size) : end + of_next);
     for (int64_t r = 0; r < count; ++r) {
       block[r] = reinterpret_cast<const Value*>(rows.row(first + r));
       if (width == view.row_size) continue;

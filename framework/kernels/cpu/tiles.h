@@ -161,18 +161,23 @@ inline void for_classes(int64_t classes, const Work& work) {
 
 // Writes the weights of all classes, [classes, columns], in the order in which set_logits reads
 // them: for each group of classes, the first vector of each class, then the second one of each, and
-// so on. The last vector is filled up with zeros.
+// so on. The last vector is filled up with zeros. The row `base` is subtracted from those of all
+// classes, unless it is null.
 template <class Value>
-void pack(const float* weight, int64_t columns, const Shape& shape, float* packed) {
+void pack(const float* weight, const float* base, int64_t columns, const Shape& shape,
+          float* packed) {
   for_classes<kClassesOfLogits<Value>>(shape.classes, [&]<int kClasses>(int64_t first) {
     float* to = packed + first * shape.width;
     for (int64_t i = 0; i < shape.width; i += kLanes) {
       for (int c = 0; c < kClasses; ++c, to += kLanes) {
         const float* from = weight + (first + c) * columns + i;
         if (i + kLanes <= columns) {
-          store(to, load(from));
+          store(to, base == nullptr ? load(from) : load(from) - load(base + i));
         } else {
-          for (int k = 0; k < kLanes; ++k) to[k] = i + k < columns ? from[k] : 0.0F;
+          for (int64_t k = 0; k < kLanes; ++k) {
+            const float subtracted = base == nullptr || i + k >= columns ? 0.0F : base[i + k];
+            to[k] = i + k < columns ? from[k] - subtracted : 0.0F;
+          }
         }
       }
     }

@@ -119,7 +119,7 @@ inline Four picked(Four a, Four b) {
 }
 
 // Returns the sums of the lanes of four vectors, each with the same bits as `sum_of`.
-inline Four sums_of_four(const Vector* values) {
+__attribute__((always_inline)) inline Four sums_of_four(const Vector* values) {
   const Four a = folded(values[0], Add()), b = folded(values[1], Add());
   const Four c = folded(values[2], Add()), d = folded(values[3], Add());
   // a0 + a2, b0 + b2, a1 + a3, b1 + b3
@@ -139,7 +139,7 @@ inline Vector blended(Vector low, Vector high) {
 // adds the halves of two vectors, or of all their halves, quarters and so on, and so leaves half as
 // many vectors. Half of the moves between lanes are blends, which don't wait for the one unit that
 // shuffles.
-inline Vector sums_of_sixteen(const Vector* values) {
+__attribute__((always_inline)) inline Vector sums_of_sixteen(const Vector* values) {
   constexpr __mmask16 kAll = 0xFFFF;  // the intrinsics without a mask make gcc 12 warn about them
   Vector eight[8], four[4], two[2];
 #pragma GCC unroll 8
@@ -165,9 +165,11 @@ inline Vector sums_of_sixteen(const Vector* values) {
 }
 #endif
 
-// Writes the sums of the lanes of kCount vectors, each with the same bits as `sum_of`.
+// Writes the sums of the lanes of kCount vectors, each with the same bits as `sum_of`. Always
+// inlined, as is what it calls: a call would need the vectors in memory, and they would then be
+// written there in every turn of the loop that sums them up.
 template <int kCount>
-inline void write_sums(const Vector* values, float* sums) {
+__attribute__((always_inline)) inline void write_sums(const Vector* values, float* sums) {
   int done = 0;
 #if defined(__AVX512F__)
 #pragma GCC unroll 4

@@ -470,6 +470,32 @@ TEST(DataLoader, rows_left_in_place_are_the_same_rows_in_the_same_order) {
   }
 }
 
+TEST(DataLoader, rows_left_in_place_know_those_of_the_next_batch) {
+  std::vector<int64_t> backwards(60);
+  for (size_t i = 0; i < backwards.size(); ++i) backwards[i] = 99 - static_cast<int64_t>(i);
+  const std::vector<std::shared_ptr<const Dataset>> data_sets{
+      wide(53), std::make_shared<Subset>(wide(100), backwards)};
+  for (const auto& data : data_sets) {
+    for (const int64_t world_size : {1, 2}) {
+      const DataLoader loader(data, {.batch_size = 10, .shuffle = true, .seed = 7});
+      auto reader = loader.open(0, 0, {world_size - 1, world_size});
+      reader.leave_rows_in_place(true);
+      std::vector<int64_t> announced;
+      Batch batch;
+      while (reader.next(batch)) {
+        const auto view = std::as_const(batch).input_rows().view();
+        ASSERT_TRUE(view);
+        const std::vector<int64_t> rows(view->numbers, view->numbers + view->count);
+        if (reader.position() > 1) {
+          EXPECT_EQ(rows, announced);
+        }
+        announced.assign(view->next_numbers, view->next_numbers + view->next_count);
+      }
+      EXPECT_TRUE(announced.empty());  // by the last batch
+    }
+  }
+}
+
 TEST(DataLoader, a_rank_without_rows_gets_a_batch_of_no_rows_in_place_too) {
   const DataLoader loader(wide(9), {.batch_size = 2});
   auto reader = loader.open(0, 2, {.rank = 1, .world_size = 2});

@@ -35,7 +35,7 @@ TEST(Kernels, loss_and_gradient_are_those_of_the_formula) {
   }
 }
 
-// Blocks grow from one to the next, so that their edges lie elsewhere each time.
+// Blocks of a pass have the same number of rows, but for the last one.
 TEST(Kernels, many_blocks_give_the_sums_of_the_formula) {
   for (const int64_t classes : {10, 17}) {
     for (const bool is_bytes : {false, true}) {
@@ -107,14 +107,68 @@ TEST(Kernels, rows_taken_in_two_parts_give_the_sums_of_the_formula) {
 TEST(Kernels, gradients_are_added_to_what_is_there) {
   for (const auto* kernels : available()) {
     for (const int64_t features : {13, 64}) {
-      Problem problem({3, features, 9, false, false});
-      const auto pass = problem.pass();
-      kernels->softmax_regression(pass);
-      const auto once = problem.weight_gradient;
-      kernels->softmax_regression(pass);
-      for (size_t i = 0; i < once.size(); ++i) {
-        EXPECT_NEAR(problem.weight_gradient[i], 2.0F * once[i], 1e-6) << kernels->name;
+      for (const int64_t count : {9, 40}) {  // with few rows, the last class isn't left out
+        Problem problem({3, features, count, false, false});
+        const auto pass = problem.pass();
+        kernels->softmax_regression(pass);
+        const auto once = problem.weight_gradient;
+        kernels->softmax_regression(pass);
+        for (size_t i = 0; i < once.size(); ++i) {
+          EXPECT_NEAR(problem.weight_gradient[i], 2.0F * once[i], 1e-6) << kernels->name;
+        }
       }
+    }
+  }
+}
+
+// Rows are fetched into the cache, and nothing else is done with them.
+TEST(Kernels, rows_of_the_next_pass_change_no_bit) {
+  for (const auto* kernels : available()) {
+    for (const bool is_bytes : {false, true}) {
+      for (const int64_t next : {1, 60, 130, 400}) {
+        Problem problem({10, 64, 130, is_bytes, true});
+        auto pass = problem.pass();
+        const double loss = kernels->softmax_regression(pass);
+        const auto gradient = problem.weight_gradient;
+        const std::vector<int64_t> numbers(static_cast<size_t>(next), 5);
+        pass = problem.pass();
+        pass.rows.next_numbers = numbers.data();
+        pass.rows.next_count = next;
+        EXPECT_EQ(kernels->softmax_regression(pass), loss) << kernels->name;
+        EXPECT_EQ(problem.weight_gradient, gradient) << kernels->name;
+      }
+    }
+  }
+}
+
+TEST(Kernels, parts_of_a_pass_know_the_next_rows_of_their_places) {
+  const std::vector<int64_t> numbers(10), next(8);
+  const RowView rows{.numbers = numbers.data(),
+                     .count = 10,
+                     .row_size = 1,
+                     .next_numbers = next.data(),
+                     .next_count = 8};
+  EXPECT_EQ(rows.narrow(0, 5).next_numbers, next.data());
+  EXPECT_EQ(rows.narrow(0, 5).next_count, 5);
+  EXPECT_EQ(rows.narrow(5, 5).next_numbers, next.data() + 5);
+  EXPECT_EQ(rows.narrow(5, 5).next_count, 3);
+  EXPECT_EQ(rows.narrow(9, 1).next_count, 0);
+  EXPECT_EQ(rows.narrow(9, 1).next_numbers, nullptr);
+}
+
+// The last class's weights are subtracted from those of the others.
+TEST(Kernels, a_number_that_is_added_to_all_weights_changes_little) {
+  for (const auto* kernels : available()) {
+    Problem problem({10, 64, 130, false, true});
+    for (float& weight : problem.weight) weight += 1000.0F;
+    kernels->softmax_regression(problem.pass());
+    Problem same({10, 64, 130, false, true});
+    for (size_t i = 0; i < same.weight.size(); ++i) {
+      same.weight[i] = problem.weight[i] - 1000.0F;  // exact: both are near 1,000
+    }
+    kernels->softmax_regression(same.pass());
+    for (size_t i = 0; i < same.weight_gradient.size(); ++i) {
+      ASSERT_NEAR(problem.weight_gradient[i], same.weight_gradient[i], 1e-6) << kernels->name;
     }
   }
 }
