@@ -156,7 +156,7 @@ void BatchSource::take_share(int64_t index, int64_t count, Scratch& scratch) con
   if (scratch.positions.empty()) scratch.positions.push_back(first);
 }
 
-void BatchSource::take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const {
+int64_t BatchSource::take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const {
   const int64_t first = index * global_batch_size_;
   const int64_t count = std::min(global_batch_size_, sampler_->size() - first);
   take_share(index, count, scratch);
@@ -170,6 +170,7 @@ void BatchSource::take_rows(int64_t index, Scratch& scratch, std::vector<int64_t
       rows[i] = scratch.global[static_cast<size_t>(scratch.positions[i] - first)];
     }
   }
+  return count;
 }
 
 void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const {
@@ -178,14 +179,14 @@ void BatchSource::read_known(int64_t index, Scratch& scratch, PreparedBatch& out
   const bool knows_next = in_place_ && !pinned_ && !checked_rows_ && index + 1 < size_;
   if (knows_next) take_rows(index + 1, scratch, scratch.next);
   auto& rows = scratch.rows;
-  take_rows(index, scratch, rows);
+  const int64_t count = take_rows(index, scratch, rows);
   if (checked_rows_) require_rows_in_range(rows, *checked_rows_);
   read(rows, out.batch);
   if (out.batch.rows() != static_cast<int64_t>(rows.size())) {
     throw DataError::wrong_row_count(static_cast<int64_t>(rows.size()), out.batch.rows());
   }
   if (knows_next) dataset_->announce(scratch.next, out.batch);
-  out.global_rows = std::min(global_batch_size_, sampler_->size() - index * global_batch_size_);
+  out.global_rows = count;
 }
 
 // Every rank reads the whole global batch, not only its share. Only the number of rows read tells

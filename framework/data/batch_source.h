@@ -92,8 +92,9 @@ class BatchSource {
   // `make`, except that exceptions are thrown.
   void make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void take_share(int64_t index, int64_t count, Scratch& scratch) const;
-  // Puts this rank's positions and the rows there into `scratch.positions` and `rows`.
-  void take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const;
+  // Puts this rank's positions and the rows there into `scratch.positions` and `rows`. Returns the
+  // number of rows of all ranks.
+  int64_t take_rows(int64_t index, Scratch& scratch, std::vector<int64_t>& rows) const;
   // Read the rows of a batch: of a data set whose size is known, and of a stream.
   void read_known(int64_t index, Scratch& scratch, PreparedBatch& out) const;
   void read_stream(int64_t index, Scratch& scratch, PreparedBatch& out) const;

@@ -146,7 +146,8 @@ void TensorDataset::put_batch(std::span<const int64_t> rows, bool in_place, Batc
 
 void TensorDataset::announce(std::span<const int64_t> rows, Batch& out) const {
   for (auto& [name, selected] : out.entries()) {
-    if (!selected.is_whole()) selected.announce(rows);
+    // Kernels fetch sparse rows in a way of their own.
+    if (!selected.is_whole() && !selected.is_sparse()) selected.announce(rows);
   }
 }
 

@@ -53,8 +53,8 @@ class Dataset {
     get_batch(rows, out);
   }
   /// Tells the rows of `out`, which `select_batch` has put there, which rows will be read after
-  /// them
-  /// (`Rows::announce`). The default does nothing.
+  /// them, so that they can be fetched ahead (`Rows::announce`).
+  /// The default does nothing.
   virtual void announce(std::span<const int64_t> /*rows*/, Batch& /*out*/) const {}
   /// Returns row `row` as a batch of one row, each tensor [1, ...]. Allocates new tensors; to read
   /// many rows, use `get_batch` or a DataLoader.
