@@ -61,11 +61,21 @@ double softmax_rows(const RowOutputs& rows, double* gradient, double* probabilit
   return loss;
 }
 
-double logistic_row(double z, double target, double weight, double& gradient, double& probability) {
-  const double e = std::exp(-std::abs(z));
-  probability = z >= 0.0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
-  gradient = weight * (probability - target);
-  return weight * (std::log1p(e) + std::max(z, 0.0) - target * z);
+/// For one output. Writes the probabilities of class 1 to `probabilities`.
+double logistic_rows(const RowOutputs& rows, double* gradient, double* probabilities) {
+  for (int64_t i = 0; i < rows.rows; ++i) gradient[i] = -std::abs(rows.outputs[i]);
+  exponentials(gradient, rows.rows, probabilities);
+  log1ps(probabilities, rows.rows, gradient);
+  double loss = 0.0;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    const double z = rows.outputs[i];
+    const double e = probabilities[i];
+    const double weight = rows.weights[i];
+    loss += weight * (gradient[i] + std::max(z, 0.0) - rows.targets[i] * z);
+    probabilities[i] = (z >= 0.0 ? 1.0 : e) / (1.0 + e);
+    gradient[i] = weight * (probabilities[i] - rows.targets[i]);
+  }
+  return loss;
 }
 
 /// The curvature is written whole, without the weights of the rows.
@@ -152,16 +162,12 @@ double row_losses(LinearLoss::Kind kind, const RowOutputs& rows, double* gradien
                   double* curvature) {
   if (kind == LinearLoss::Kind::softmax) return softmax_rows(rows, gradient, curvature);
   if (kind == LinearLoss::Kind::one_vs_rest) return one_vs_rest_rows(rows, gradient, curvature);
+  if (kind == LinearLoss::Kind::logistic) return logistic_rows(rows, gradient, curvature);
   double sum = 0.0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     const int64_t at = i * rows.count;
-    const double* z = rows.outputs + at;
-    const double weight = rows.weights[i];
-    if (kind == LinearLoss::Kind::logistic) {
-      sum += logistic_row(*z, rows.targets[i], weight, gradient[at], curvature[at]);
-    } else {
-      sum += squared_row(z, rows.targets + at, rows.count, weight, gradient + at);
-    }
+    sum += squared_row(rows.outputs + at, rows.targets + at, rows.count, rows.weights[i],
+                       gradient + at);
   }
   return sum;
 }
