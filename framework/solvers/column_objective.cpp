@@ -128,7 +128,11 @@ void ColumnObjective::find_outputs(const torch::Tensor& vector) {
   const auto bias = own_.bias_at >= 0 ? own_.bias_of(vector) : torch::Tensor();
   for (const auto& share : shares_) {
     if (!share->products) share->products = make_row_products(columns_->rows, outputs_, precise_);
-    share->products->set_matrix(weight, bias);
+    if (share == shares_.front()) {
+      share->products->set_matrix(weight, bias);
+    } else {
+      share->products->share_matrix(*shares_.front()->products);
+    }
   }
   pass([&](const Block& block) { block.share.products->outputs(block.rows, outputs_of(block)); });
   parts_.sum({numbers_of(z_), static_cast<size_t>(z_.numel())});

@@ -8,7 +8,6 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/row_losses.h>
-#include <levin/framework/tensor/buffer.h>
 #include <levin/framework/threads/shared_work.h>
 
 namespace levin {
@@ -22,19 +21,6 @@ double* data_of(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<do
 torch::Tensor zeros(at::IntArrayRef sizes) { return at::zeros(sizes, at::kDouble); }
 
 }  // namespace
-
-/// What a part of a pass adds up, and its buffers. One thread at a time uses it.
-struct LinearObjective::Part {
-  std::unique_ptr<RowProducts> products;
-  double loss = 0.0;
-  double weight = 0.0;
-  torch::Tensor weight_gradient;  // [outputs, features]
-  torch::Tensor bias_gradient;    // [outputs]
-  std::vector<double> outputs;    // [block, outputs]
-  std::vector<double> gradient;   // [block, outputs]
-
-  RowProducts::Sums sums() const { return {data_of(weight_gradient), data_of(bias_gradient)}; }
-};
 
 LinearObjective::~LinearObjective() = default;
 
@@ -52,7 +38,8 @@ LinearObjective::LinearObjective(RowSource& rows, LinearLoss loss,
       loss_(std::move(loss)),
       outputs_(loss_.weight.size(0)),
       features_(loss_.weight.size(1)),
-      output_weights_(output_weights_of(loss_)) {
+      output_weights_(output_weights_of(loss_)),
+      parts_(outputs_, features_) {
   for (const auto& parameter : parameters) {
     (parameter.is_same(loss_.weight) ? weight_at_ : bias_at_) = size_;
     size_ += parameter.numel();
@@ -79,6 +66,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   kept.weights = with_class_weights(loss_, std::move(kept.weights), targets);
   kept.curvature = at::empty({rows, outputs_}, at::kDouble);
   own_rows_ += static_cast<double>(rows);
+  own_entries_ += batch.input_rows().num_entries();
   return kept_.emplace_back(std::move(kept));
 }
 
@@ -88,14 +76,14 @@ void LinearObjective::pass(Work work, int64_t most_parts) {
   size_t index = 0;
   rows_.pass([&](const Batch& batch) {
     const Kept& kept = keep(index++, batch);
-    const Rows& rows = batch.input_rows();
+    const Rows& rows = kept.rows.is_defined() ? kept.rows : batch.input_rows();
     const int64_t step = RowProducts::block_rows(rows);
     const int64_t parts = std::min(
         most_parts,
         RowProducts::num_parts(RowProducts::multiplications(rows, outputs_), outputs_ * features_));
-    while (std::ssize(parts_) < parts) parts_.push_back(std::make_unique<Part>());
+    parts_.require(parts);
     share_out(parts, [&](int64_t p) {
-      Part& part = *parts_[static_cast<size_t>(p)];
+      PassPart& part = parts_[p];
       const int64_t end = rows.size() * (p + 1) / parts;
       for (int64_t first = rows.size() * p / parts; first < end; first += step) {
         const int64_t count = std::min(step, end - first);
@@ -111,20 +99,7 @@ void LinearObjective::pass(Work work, int64_t most_parts) {
 /// The sums of a pass whose blocks have added to their parts, over all ranks:
 /// [loss, weights, weight's gradient, bias's gradient].
 torch::Tensor LinearObjective::end_pass() {
-  const int64_t numbers = outputs_ * features_;
-  auto sums = zeros({2 + numbers + outputs_});
-  auto* at = data_of(sums);
-  for (const auto& part : parts_) {
-    at[0] += part->loss;
-    at[1] += part->weight;
-    if (!part->weight_gradient.defined()) continue;
-    if (part->products) part->products->finish(part->sums());
-    sums.narrow(0, 2, numbers).add_(part->weight_gradient.flatten());
-    sums.narrow(0, 2 + numbers, outputs_).add_(part->bias_gradient);
-    part->weight_gradient.zero_();
-    part->bias_gradient.zero_();
-    part->loss = part->weight = 0.0;
-  }
+  auto sums = parts_.take_sums();
   rows_.sum(sums);
   return sums;
 }
@@ -133,14 +108,18 @@ torch::Tensor LinearObjective::end_pass() {
 torch::Tensor LinearObjective::joined(const torch::Tensor& weight_and_bias) const {
   if (!has_bias()) return weight_and_bias.narrow(0, 0, size_);
   const int64_t numbers = outputs_ * features_;
+  if (weight_at_ < bias_at_) return weight_and_bias;
   const auto weight = weight_and_bias.narrow(0, 0, numbers);
   const auto bias = weight_and_bias.narrow(0, numbers, outputs_);
-  return weight_at_ < bias_at_ ? at::cat({weight, bias}) : at::cat({bias, weight});
+  return at::cat({bias, weight});
 }
 
 /// Goes over the rows for the first time, to learn how many there are, and checks their classes.
 void LinearObjective::meet_rows() {
   pass([](const Block& /*block*/) {});
+  if (ColumnRanks::pay(like_, own_entries_) && rows_.reason_against_copies().empty()) {
+    rank_columns();
+  }
   if (loss_.kind == LinearLoss::Kind::squared) return;
   const int64_t classes = std::max<int64_t>(outputs_, 2);
   auto counts = zeros({classes + 1});  // the last one of targets that are no classes
@@ -153,18 +132,22 @@ void LinearObjective::meet_rows() {
   require_classes({data_of(counts), static_cast<size_t>(classes + 1)});
 }
 
+/// Copies the rows with the ranks of their columns, which quickens all further passes.
+void LinearObjective::rank_columns() {
+  ColumnRanks ranks(features_);
+  rows_.pass([&](const Batch& batch) { ranks.count(batch.input_rows()); });
+  ranks.rank();
+  size_t index = 0;
+  rows_.pass(
+      [&](const Batch& batch) { kept_[index++].rows = ranks.renumbered(batch.input_rows()); });
+  parts_.set_ranks(std::move(ranks));
+}
+
 /// Gives all parts the matrix of the products.
 void LinearObjective::begin_pass(const torch::Tensor& point) {
   const auto weight = point.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
   const auto bias = has_bias() ? point.narrow(0, bias_at_, outputs_) : torch::Tensor();
-  for (const auto& part : parts_) {
-    if (!part->weight_gradient.defined()) {
-      part->weight_gradient = empty_in_huge_pages({outputs_, features_}, at::kDouble).zero_();
-      part->bias_gradient = zeros({outputs_});
-    }
-    if (!part->products) part->products = make_row_products(like_, outputs_, precise_);
-    part->products->set_matrix(weight, bias);
-  }
+  parts_.set_matrix(like_, precise_, weight, bias);
 }
 
 void LinearObjective::add_penalty(const torch::Tensor& vector, const torch::Tensor& result) const {
@@ -186,7 +169,7 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
   begin_pass(point);
   const bool is_squared = loss_.kind == LinearLoss::Kind::squared;
   pass([&](const Block& block) {
-    Part& part = block.part;
+    PassPart& part = block.part;
     const int64_t count = block.rows.size();
     part.products->outputs(block.rows, part.outputs.data());
     const double* weights = data_of(block.kept.weights) + block.first;
@@ -216,7 +199,7 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
 torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
   begin_pass(vector);
   pass([&](const Block& block) {
-    Part& part = block.part;
+    PassPart& part = block.part;
     part.products->outputs(block.rows, part.outputs.data());
     curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
                       data_of(block.kept.weights) + block.first, block.rows.size(), outputs_,
@@ -232,7 +215,7 @@ torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
 torch::Tensor LinearObjective::curvature_diagonal() {
   if (diagonal_.defined()) return diagonal_;
   pass([&](const Block& block) {
-    Part& part = block.part;
+    PassPart& part = block.part;
     const int64_t count = block.rows.size();
     levin::curvature_diagonal(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
                               data_of(block.kept.weights) + block.first, count, outputs_,
@@ -376,7 +359,7 @@ LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_product
 bool LinearObjective::raise_precision() {
   if (precise_) return false;
   precise_ = true;
-  for (const auto& part : parts_) part->products.reset();
+  parts_.forget_products();
   return true;
 }
 

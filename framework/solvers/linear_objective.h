@@ -10,7 +10,7 @@
 #include <levin/framework/solvers/linear_loss.h>
 #include <levin/framework/solvers/linear_problem.h>
 #include <levin/framework/solvers/objective.h>
-#include <levin/framework/solvers/row_products.h>
+#include <levin/framework/solvers/pass_parts.h>
 #include <levin/framework/solvers/row_source.h>
 
 namespace levin {
@@ -22,6 +22,8 @@ namespace levin {
 /// Products of rows are computed in float64 if the rows are float64 or few; else in float32, whose
 /// sums over rows are float64, until `raise_precision`. The work is shared by the run's threads, in
 /// parts that depend on its size alone: the results have the same bits for any number of threads.
+/// Of sparse rows in memory with many columns, copies are kept whose columns have other numbers (4
+/// bytes for each entry, up to 1 GiB, see ColumnRanks).
 class LinearObjective final : public Objective {
  public:
   /// `parameters` are those that the flattened point is made of, in that order: the loss's weight
@@ -49,24 +51,25 @@ class LinearObjective final : public Objective {
   LinearProblem* linear(std::string& reason, int64_t most_products) override;
 
  private:
-  struct Part;
   /// What is kept of a batch.
   struct Kept {
-    torch::Tensor targets;    // [rows], or [rows, outputs]
-    torch::Tensor weights;    // [rows]
-    torch::Tensor curvature;  // [rows, outputs]
+    Rows rows{};                // those of the batch, with the ranks of columns; or undefined
+    torch::Tensor targets{};    // [rows], or [rows, outputs]
+    torch::Tensor weights{};    // [rows]
+    torch::Tensor curvature{};  // [rows, outputs]
   };
   struct Block {
     Rows rows;
     int64_t first;
     const Kept& kept;
-    Part& part;
+    PassPart& part;
   };
 
   template <class Work>
   void pass(Work work, int64_t most_parts = std::numeric_limits<int64_t>::max());
   Kept& keep(size_t index, const Batch& batch);
   void meet_rows();
+  void rank_columns();
   void begin_pass(const torch::Tensor& point);
   torch::Tensor end_pass();
   torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
@@ -87,12 +90,13 @@ class LinearObjective final : public Objective {
   torch::Tensor output_weights_;  // of one_vs_rest; else undefined
   double total_weight_ = 0.0;     // S, over all ranks
   double own_rows_ = 0.0;
+  int64_t own_entries_ = 0;  // of sparse rows
   bool precise_ = false;
   bool has_met_rows_ = false;
   Rows like_;              // one row, or none if this rank has none
   bool is_exact_ = false;  // precise from the start, because of the data
   std::vector<Kept> kept_;
-  std::vector<std::unique_ptr<Part>> parts_;
+  PassParts parts_;
   // The preconditioner: the rows' part is made once, the rest after each `evaluate`.
   std::optional<Eigenbasis> row_basis_;
   std::optional<KroneckerInverse> kronecker_;

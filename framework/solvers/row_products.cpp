@@ -34,6 +34,12 @@ class PreciseProducts final : public RowProducts {
     bias_ = bias;
   }
 
+  void share_matrix(const RowProducts& other) override {
+    const auto& same = static_cast<const PreciseProducts&>(other);
+    transposed_ = same.transposed_;
+    bias_ = same.bias_;
+  }
+
   void outputs(const Rows& rows, double* out) override {
     auto result = at::from_blob(out, {rows.size(), outputs_}, at::kDouble);
     at::mm_out(result, as_matrix(rows, features_), transposed_);
@@ -74,6 +80,12 @@ class FastProducts final : public RowProducts {
   void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) override {
     weight_ = weight.to(at::kFloat).contiguous();
     bias_ = bias.defined() ? bias.to(at::kFloat).contiguous() : torch::Tensor();
+  }
+
+  void share_matrix(const RowProducts& other) override {
+    const auto& same = static_cast<const FastProducts&>(other);
+    weight_ = same.weight_;
+    bias_ = same.bias_;
   }
 
   void outputs(const Rows& rows, double* out) override {

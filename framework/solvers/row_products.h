@@ -32,6 +32,9 @@ class RowProducts {
   /// Sets the matrix and bias of `outputs`. weight: [outputs, features], bias: [outputs] or
   /// undefined; both float64.
   virtual void set_matrix(const torch::Tensor& weight, const torch::Tensor& bias) = 0;
+  /// The same with the matrix and bias of `other`, which must have been made for the same rows and
+  /// precision. They are shared until either is set anew.
+  virtual void share_matrix(const RowProducts& other) = 0;
   /// Writes the outputs to `out`, [rows, outputs].
   virtual void outputs(const Rows& rows, double* out) = 0;
   /// Adds gradient^T . x and the sums of the gradient's columns to `sums`, or keeps them for

@@ -32,6 +32,12 @@ class SparseProducts final : public RowProducts {
     bias_ = bias.defined() ? bias.to(type).contiguous() : torch::Tensor();
   }
 
+  void share_matrix(const RowProducts& other) override {
+    const auto& same = static_cast<const SparseProducts&>(other);
+    weight_ = same.weight_;
+    bias_ = same.bias_;
+  }
+
   void outputs(const Rows& rows, double* out) override {
     const auto view = view_of(rows);
     results_.resize(static_cast<size_t>(view.count * stride_));

@@ -11,7 +11,8 @@ struct SparseView {
   /// Row i of the view has the entries offsets[r] to offsets[r + 1] - 1, where r is numbers[i], or
   /// i if `numbers` is null.
   const int64_t* offsets = nullptr;
-  /// The column of each entry, in [0, row_size). Within a row they ascend strictly.
+  /// The column of each entry, in [0, row_size). Within a row they ascend strictly. SparseOutput
+  /// and SparseGradient also take them in any order, as long as none occurs twice in a row.
   const int32_t* indices = nullptr;
   /// The value of each entry, or null if all are 1.
   const float* values = nullptr;
