@@ -86,6 +86,7 @@ TEST(ColumnRanksTest, leave_the_bits_of_objectives_as_they_are) {
     MemoryRows ranked(x, y, 10'000);
     const auto expected = computed(fixed, loss, outputs > 1);
     expect_same(computed(ranked, loss, outputs > 1), expected);
+    EXPECT_EQ(ranked.passes(), fixed.passes() + 2) << "rows are to be counted, and copied";
     const HelperThreads helpers(1);
     expect_same(computed(ranked, loss, outputs > 1), expected);
   }
