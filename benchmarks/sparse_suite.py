@@ -214,11 +214,14 @@ class Suite:
         for what, name in (("online", "online Adagrad"), ("batches", "Adagrad, batches of 1,024")):
             speeds = [r["rows"] / r["seconds"] / 1e6 for r in runs[what]]
             lines.append(f"{name}, an epoch of the Trainer: {spread(speeds, 'M rows/s', 2)}")
+            lines.append(f"  processors: {spread([r['processor_seconds'] for r in runs[what]])}")
             lines.append(f"{name}, log-loss of the test rows: {runs[what][0]['test_loss']:.5f}")
         seconds = [r["seconds"] for r in runs["gradient"]]
         lines.append(
             f"objective and gradient, {runs['gradient'][0]['rows']:,} rows: {spread(seconds)}"
         )
+        used = [r["processor_seconds"] for r in runs["gradient"]]
+        lines.append(f"  processors: {spread(used)}")
         return lines
 
     # --- many rows -------------------------------------------------------------------------------
