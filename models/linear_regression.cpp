@@ -31,14 +31,13 @@ int64_t outputs_in(const std::optional<std::vector<int64_t>>& target_shape) {
 
 Fields describe(LinearRegressionOptions& o) {
   return fields_of<LinearRegressionOptions>({
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      model_option("in_features", &o.in_features),
       {"out_features", &o.out_features, "values to predict for a row; 0: as the training data"},
       {"bias", &o.bias, "whether each output has a bias"},
-      {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
-      {"optimizer", &o.optimizer,
-       "name of an optimizer, which gets learning_rate; see `list optimizers`"},
-      {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
-      {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
+      model_option("learning_rate", &o.learning_rate),
+      model_option("optimizer", &o.optimizer),
+      model_option("l1_strength", &o.l1_strength),
+      model_option("l2_strength", &o.l2_strength),
   });
 }
 

@@ -39,19 +39,18 @@ LogisticRegressionOptions base_options(const LogisticRegressionPathOptions& opti
 
 Fields describe(LogisticRegressionPathOptions& o) {
   return fields_of<LogisticRegressionPathOptions>({
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
-      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
+      model_option("in_features", &o.in_features),
+      model_option("num_classes", &o.num_classes),
       {"bias", &o.bias, "whether each logit has a bias"},
-      {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
-      {"multi_class", &o.multi_class,
-       "of more than two classes: multinomial (a softmax), or ovr (each against the rest)"},
-      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
-      {"metrics", &o.metrics, "logged for validation and test: auroc, recall (of each class)"},
+      model_option("loss", &o.loss),
+      model_option("multi_class", &o.multi_class),
+      model_option("class_weight", &o.class_weight),
+      model_option("metrics", &o.metrics),
       {"Cs", &o.Cs, "the values of C; empty: num_Cs from 1e-4 to 1e4"},
       {"num_Cs", &o.num_Cs, "how many values of C there are if Cs is empty"},
       {"l1_ratio", &o.l1_ratio, "share of the L1 penalty, from 0 to 1"},
       {"solver", &o.solver, "a solver's name, or auto"},
-      {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
+      model_option("tol", &o.tol),
       {"max_iter", &o.max_iter, "the most iterations of the solver for each C"},
   });
 }

@@ -20,19 +20,18 @@ void require_size(const std::string& option, int64_t size) {
 
 Fields describe(MLPOptions& o) {
   return fields_of<MLPOptions>({
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
-      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
+      model_option("in_features", &o.in_features),
+      model_option("num_classes", &o.num_classes),
       {"hidden_sizes", &o.hidden_sizes, "units of each hidden layer"},
       {"activation", &o.activation, "relu, tanh, sigmoid, gelu, leaky_relu, elu, silu or identity"},
       {"dropout", &o.dropout, "share of hidden units left out in training"},
       {"bias", &o.bias, "whether each unit has a bias"},
-      {"learning_rate", &o.learning_rate, "the optimizer's learning rate"},
-      {"optimizer", &o.optimizer,
-       "name of an optimizer, which gets learning_rate; see `list optimizers`"},
-      {"l1_strength", &o.l1_strength, "adds l1_strength * sum |W| to the loss"},
-      {"l2_strength", &o.l2_strength, "adds l2_strength * sum W^2 to the loss"},
-      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
-      {"metrics", &o.metrics, "logged for validation and test: auroc, recall (of each class)"},
+      model_option("learning_rate", &o.learning_rate),
+      model_option("optimizer", &o.optimizer),
+      model_option("l1_strength", &o.l1_strength),
+      model_option("l2_strength", &o.l2_strength),
+      model_option("class_weight", &o.class_weight),
+      model_option("metrics", &o.metrics),
   });
 }
 

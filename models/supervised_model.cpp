@@ -1,5 +1,6 @@
 #include <levin/models/supervised_model.h>
 
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -57,6 +58,23 @@ void check_weights(const torch::Tensor& weights, const RowOf& row_of) {
 }
 
 }  // namespace
+
+Field model_option(const std::string& name, FieldPointer value) {
+  static const std::map<std::string, const char*> kHelp = {
+      {"in_features", "features a row, flattened; 0: as the training data"},
+      {"num_classes", "classes, numbered from 0; 0: as the training data"},
+      {"learning_rate", "the optimizer's learning rate"},
+      {"optimizer", "name of an optimizer, which gets learning_rate; see `list optimizers`"},
+      {"l1_strength", "adds l1_strength * sum |W| to the loss"},
+      {"l2_strength", "adds l2_strength * sum W^2 to the loss"},
+      {"class_weight", "balanced, or a weight for each class"},
+      {"metrics", "logged for validation and test: auroc, recall (of each class)"},
+      {"loss", "logistic (two classes, one logit), softmax, or auto"},
+      {"multi_class",
+       "of more than two classes: multinomial (a softmax), or ovr (each against the rest)"},
+      {"tol", "the solver ends if no entry of the gradient is larger"}};
+  return {name, value, kHelp.at(name)};
+}
 
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input) {
   auto rows = input.dim() > 2 ? input.flatten(1) : input.dim() == 1 ? input.unsqueeze(1) : input;

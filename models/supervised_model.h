@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <levin/framework/core/options.h>
 #include <levin/framework/data/training_set.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/solvers/optimizer_list.h>
@@ -51,6 +52,11 @@ struct SupervisedModelOptions {
   double l1_strength = 0.0;
   double l2_strength = 0.0;
 };
+
+/// Describes an option that several models have under the same name and with the same meaning:
+/// in_features, num_classes, learning_rate, optimizer, l1_strength, l2_strength, class_weight,
+/// metrics, loss (of classes), multi_class or tol.
+Field model_option(const std::string& name, FieldPointer value);
 
 /// What models that learn a target have in common, whether it is a class or a value: an optimizer
 /// that is chosen by name, penalties, weights of rows, and layers that are made when the training
