@@ -60,7 +60,7 @@ LinearRegressionCVOptions completed_cv_options(LinearRegressionCVOptions options
 
 Fields describe(LinearRegressionCVOptions& o) {
   return fields_of<LinearRegressionCVOptions>({
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      model_option("in_features", &o.in_features),
       {"bias", &o.bias, "whether the output has a bias"},
       {"penalty", &o.penalty, "lasso, elastic-net or ridge, with scikit-learn's alpha"},
       {"l1_ratios", &o.l1_ratios, "shares of the L1 penalty that an elastic net tries; empty: 0.5"},
@@ -101,14 +101,6 @@ void LinearRegressionCV::prepare(const TrainingSet& train) {
   alphas_.zero_();
   mse_path_.zero_();
   chosen_.zero_();
-}
-
-void LinearRegressionCV::on_fit_start(Run& run) {
-  LinearRegression::on_fit_start(run);
-  if (run.ranks().size() == 1) return;
-  throw ConfigError::conflict(
-      fmt::format("LinearRegressionCV with {} ranks", run.ranks().size()),
-      "the folds are those of the rows of one process; train in one process");
 }
 
 std::unique_ptr<Objective> LinearRegressionCV::make_objective(

@@ -53,11 +53,11 @@ Fields describe(LinearRegressionCVOptions& options);
 ///     trainer.fit(lasso, data);      // an epoch for each fold, and one for the last training
 ///     lasso.alpha();
 ///
-/// Two passes over the rows, which may be streamed, find what all folds and strengths need. They
-/// have to be trained on in one process. Checkpoints have the strengths, the errors and the choice,
-/// as the buffers "alphas", "mse_path" and "chosen"; until the last epoch, the weights are those at
-/// the start. scikit-learn: LassoCV, ElasticNetCV, RidgeCV (the latter with
-/// scoring="neg_mean_squared_error" if it has folds).
+/// Two passes over the rows, which may be streamed and shared by ranks, find what all folds and
+/// strengths need. The folds are the same for any number of ranks. Checkpoints have the strengths,
+/// the errors and the choice, as the buffers "alphas", "mse_path" and "chosen"; until the last
+/// epoch, the weights are those at the start. scikit-learn: LassoCV, ElasticNetCV, RidgeCV (the
+/// latter with scoring="neg_mean_squared_error" if it has folds).
 class LinearRegressionCV : public LinearRegression, public ObjectiveSource {
  public:
   using Options = LinearRegressionCVOptions;
@@ -74,7 +74,6 @@ class LinearRegressionCV : public LinearRegression, public ObjectiveSource {
   std::optional<double> l1_ratio() const;
 
   void prepare(const TrainingSet& train) override;
-  void on_fit_start(Run& run) override;
   std::unique_ptr<Objective> make_objective(
       RowSource& rows, const std::vector<torch::Tensor>& parameters) const override;
   Optimizers configure_optimizers() override;

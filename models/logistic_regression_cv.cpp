@@ -47,11 +47,11 @@ LogisticRegressionOptions options_of(const LogisticRegressionCVOptions& options)
 
 Fields describe(LogisticRegressionCVOptions& o) {
   return fields_of<LogisticRegressionCVOptions>({
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
-      {"num_classes", &o.num_classes, "classes, numbered from 0; 0: as the training data"},
+      model_option("in_features", &o.in_features),
+      model_option("num_classes", &o.num_classes),
       {"bias", &o.bias, "whether each logit has a bias"},
-      {"loss", &o.loss, "logistic (two classes, one logit), softmax, or auto"},
-      {"class_weight", &o.class_weight, "balanced, or a weight for each class"},
+      model_option("loss", &o.loss),
+      model_option("class_weight", &o.class_weight),
       {"Cs", &o.Cs, "the values of C that are tried; empty: num_Cs from 1e-4 to 1e4"},
       {"num_Cs", &o.num_Cs, "how many values of C are tried if Cs is empty"},
       {"l1_ratio", &o.l1_ratio, "share of the L1 penalty, from 0 to 1"},
@@ -60,7 +60,7 @@ Fields describe(LogisticRegressionCVOptions& o) {
       {"fold_seed", &o.fold_seed, "deals out rows to folds at random; null: in their order"},
       {"scoring", &o.scoring, "what C is chosen by: accuracy or neg_log_loss"},
       {"solver", &o.solver, "a solver's name, or auto"},
-      {"tol", &o.tol, "the solver ends if no entry of the gradient is larger"},
+      model_option("tol", &o.tol),
       {"max_iter", &o.max_iter, "the most iterations of the solver for each C"},
   });
 }
@@ -86,24 +86,10 @@ std::optional<double> LogisticRegressionCV::l1_ratio() const {
 
 void LogisticRegressionCV::prepare(const TrainingSet& train) {
   LogisticRegression::prepare(train);
-  const auto labels = train.values("target");
-  if (!labels.defined()) {
-    throw ConfigError::conflict(
-        "cross-validation of training rows that aren't in memory",
-        "the folds are made from the classes of all rows; load the data into memory, or use "
-        "LogisticRegression with a C of your own");
-  }
   scores_.zero_();
   chosen_.zero_();
-  fold_of_ = stratified_folds(labels, options_.cv, options_.fold_seed);
-}
-
-void LogisticRegressionCV::on_fit_start(Run& run) {
-  LogisticRegression::on_fit_start(run);
-  if (run.ranks().size() == 1) return;
-  throw ConfigError::conflict(
-      fmt::format("LogisticRegressionCV with {} ranks", run.ranks().size()),
-      "the folds are those of the rows of one process; train in one process");
+  const auto labels = train.values("target");
+  if (labels.defined()) stratified_folds(labels, options_.cv);  // refuses classes of too few rows
 }
 
 std::unique_ptr<Objective> LogisticRegressionCV::make_objective(
@@ -115,7 +101,7 @@ std::unique_ptr<Objective> LogisticRegressionCV::make_objective(
   if (plan.l1_ratios.empty()) plan.l1_ratios = {options_.l1_ratio};
   plan.path = {.tol = options_.tol, .max_iter = options_.max_iter, .solver = options_.solver};
   plan.folds = options_.cv;
-  plan.fold_of = fold_of_;
+  plan.fold_seed = options_.fold_seed;
   plan.scoring = options_.scoring;
   plan.scores = scores_;
   plan.chosen = chosen_;

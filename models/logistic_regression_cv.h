@@ -52,10 +52,11 @@ Fields describe(LogisticRegressionCVOptions& options);
 ///     trainer.fit(model, data);      // an epoch for each fold, and one for the last training
 ///     model.C();
 ///
-/// For each fold, the values of C follow each other with warm starts. The training rows have to be
-/// in memory, and in one process. Checkpoints have the scores, and the chosen C and l1_ratio, as
-/// the buffers "scores" and "chosen"; until the last epoch, the weights are those at the start.
-/// scikit-learn: LogisticRegressionCV.
+/// For each fold, the values of C follow each other with warm starts. The training rows may be
+/// streamed and shared by ranks, if the solver takes them; the folds are the same for any number of
+/// ranks. Checkpoints have the scores, and the chosen C and l1_ratio, as the buffers "scores" and
+/// "chosen"; until the last epoch, the weights are those at the start. scikit-learn:
+/// LogisticRegressionCV.
 class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
  public:
   using Options = LogisticRegressionCVOptions;
@@ -73,7 +74,6 @@ class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
   std::optional<double> l1_ratio() const;
 
   void prepare(const TrainingSet& train) override;
-  void on_fit_start(Run& run) override;
   std::unique_ptr<Objective> make_objective(
       RowSource& rows, const std::vector<torch::Tensor>& parameters) const override;
   Optimizers configure_optimizers() override;
@@ -82,8 +82,7 @@ class LogisticRegressionCV : public LogisticRegression, public ObjectiveSource {
  private:
   LogisticRegressionCVOptions options_;
   torch::Tensor scores_;
-  torch::Tensor chosen_;   // [2]: C, l1_ratio
-  torch::Tensor fold_of_;  // [training rows]
+  torch::Tensor chosen_;  // [2]: C, l1_ratio
 };
 
 }  // namespace levin

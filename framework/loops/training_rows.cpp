@@ -2,25 +2,42 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
+
+#include <ATen/Functions.h>
 
 #include <levin/framework/run/module.h>
 
 namespace levin {
 namespace {
 
+/// Rows by their places in memory, rising, and the number of each among the rows of all ranks.
+struct PlacedRows {
+  std::vector<int64_t> places;
+  std::vector<int64_t> numbers;
+  int64_t of_all_ranks = 0;
+};
+
 /// The rows of `all` at positions rank, rank + world_size ... of the order `rows`, or of the rows
-/// themselves if that is empty, sorted by their place in memory.
-std::vector<int64_t> share_of(const RankShare& share, std::vector<int64_t> rows, int64_t all) {
-  if (rows.empty()) {
-    rows.resize(static_cast<size_t>(all));
-    std::iota(rows.begin(), rows.end(), int64_t{0});
+/// themselves if that is empty.
+PlacedRows share_of(const RankShare& share, const std::vector<int64_t>& rows, int64_t all) {
+  std::vector<int64_t> order(rows.empty() ? static_cast<size_t>(all) : rows.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto place = [&rows](int64_t at) {
+    return rows.empty() ? at : rows[static_cast<size_t>(at)];
+  };
+  if (!rows.empty()) {
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return place(a) < place(b); });
   }
-  std::vector<int64_t> own;
-  const auto step = static_cast<size_t>(share.world_size);
-  for (auto i = static_cast<size_t>(share.rank); i < rows.size(); i += step) {
-    own.push_back(rows[i]);
+  PlacedRows own;
+  own.of_all_ranks = std::ssize(order);
+  for (int64_t number = 0; number < own.of_all_ranks; ++number) {
+    const int64_t at = order[static_cast<size_t>(number)];
+    if (at % share.world_size != share.rank) continue;
+    own.places.push_back(place(at));
+    own.numbers.push_back(number);
   }
-  std::sort(own.begin(), own.end());
   return own;
 }
 
@@ -69,6 +86,8 @@ bool TrainingRows::find_in_place() {
   transfer(parts_, first);
   if (!leaves_batches(parts_)) return false;
   std::vector<Batch> batches;
+  std::vector<int64_t> numbers;
+  int64_t before = 0;
   for (const auto& loader : loaders_) {
     const auto memory = find_in_memory(loader.shared_dataset());
     if (!memory.tensors || loader.options().transform) return false;
@@ -77,12 +96,17 @@ bool TrainingRows::find_in_place() {
     Batch batch;
     for (const auto& [name, values] : memory.tensors->entries()) {
       Rows chosen = values;
-      if (!are_all(own, rows)) values.select(own, chosen);
+      if (!are_all(own.places, rows)) values.select(own.places, chosen);
       batch.set(name, std::move(chosen));
     }
+    for (const int64_t number : own.numbers) {
+      if (share_.world_size > 1) numbers.push_back(before + number);
+    }
+    before += own.of_all_ranks;
     batches.push_back(std::move(batch));
   }
   in_place_ = std::move(batches);
+  numbers_ = std::move(numbers);
   return true;
 }
 
@@ -91,11 +115,16 @@ void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
   for (const auto& batch : in_place_) use(batch);
   if (!in_place_.empty()) return;
   int64_t count = 0;
+  int64_t before = 0;
   Batch batch;
+  shares_.clear();
   for (const auto& loader : loaders_) {
     auto reader = open(loader);
+    auto& share = shares_.emplace_back(Share{.first = before});
     while ((!limit_ || count < *limit_) && next_batch(parts_, reader, batch)) {
       ++count;
+      before += reader.global_rows();
+      share.rows += batch.rows();
       transfer(parts_, batch);
       if (parts_.strategy.device().is_cpu()) {
         use(batch);
@@ -104,6 +133,17 @@ void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
       }
     }
   }
+}
+
+/// Of the batches of a loader, rank r of w has the rows r, r + w, r + 2 w ...
+torch::Tensor TrainingRows::row_numbers(int64_t rows) const {
+  if (share_.world_size == 1) return RowSource::row_numbers(rows);
+  if (!in_place_.empty()) return at::tensor(numbers_, at::kLong);
+  std::vector<torch::Tensor> numbers{at::empty({0}, at::kLong)};
+  for (const auto& [first, own] : shares_) {
+    numbers.push_back(at::arange(own, at::kLong).mul_(share_.world_size).add_(first + share_.rank));
+  }
+  return at::cat(numbers);
 }
 
 std::string TrainingRows::reason_against_copies() const {

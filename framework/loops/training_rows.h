@@ -29,11 +29,18 @@ class TrainingRows final : public RowSource {
   void sum(torch::Tensor& values) override;
   int64_t ranks() const override { return parts_.strategy.rank_share().world_size; }
   int64_t rank() const override { return parts_.strategy.rank_share().rank; }
+  torch::Tensor row_numbers(int64_t rows) const override;
   std::string reason_against_copies() const override;
   /// The bytes that this rank has sent in all calls of `sum`: its numbers to each other rank.
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
+  /// This rank's share of the rows of a loader.
+  struct Share {
+    int64_t first = 0;  // the rows of all ranks before the loader's
+    int64_t rows = 0;   // this rank's
+  };
+
   bool find_in_place();
   Reader open(const DataLoader& loader) const;
 
@@ -43,7 +50,9 @@ class TrainingRows final : public RowSource {
   std::optional<int64_t> limit_;
   int64_t sent_bytes_ = 0;
   bool has_looked_ = false;
-  std::vector<Batch> in_place_;  // empty: batches are read
+  std::vector<Batch> in_place_;   // empty: batches are read
+  std::vector<int64_t> numbers_;  // of the rows in place
+  std::vector<Share> shares_;     // of the batches that were read in the last pass
 };
 
 }  // namespace levin

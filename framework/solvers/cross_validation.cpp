@@ -33,6 +33,22 @@ std::vector<std::vector<int64_t>> rows_by_class(const torch::Tensor& labels) {
   return rows;
 }
 
+/// The fold of each row of this rank, by the classes of all ranks' rows.
+torch::Tensor folds_of_rows(RowSource& rows, int64_t folds, std::optional<int64_t> seed) {
+  std::vector<torch::Tensor> own{at::empty({0}, at::kDouble)};
+  rows.pass([&](const Batch& batch) {
+    own.push_back(batch.target().to(at::kCPU, at::kDouble).flatten());
+  });
+  const auto labels = at::cat(own);
+  auto count = at::full({1}, labels.numel(), at::kDouble);
+  rows.sum(count);
+  const auto numbers = rows.row_numbers(labels.numel());
+  auto all = at::zeros({count.to(at::kLong).item<int64_t>()}, at::kDouble);
+  all.index_copy_(0, numbers, labels);
+  rows.sum(all);
+  return stratified_folds(all, folds, seed).index_select(0, numbers);
+}
+
 }  // namespace
 
 torch::Tensor stratified_folds(const torch::Tensor& labels, int64_t folds,
@@ -84,6 +100,7 @@ class CrossValidationObjective::FoldRows final : public RowSource {
   void sum(torch::Tensor& values) override { rows_.sum(values); }
   int64_t ranks() const override { return rows_.ranks(); }
   int64_t rank() const override { return rows_.rank(); }
+  torch::Tensor row_numbers(int64_t rows) const override { return rows_.row_numbers(rows); }
   std::string reason_against_copies() const override { return rows_.reason_against_copies(); }
 
  private:
@@ -95,15 +112,7 @@ class CrossValidationObjective::FoldRows final : public RowSource {
 CrossValidationObjective::CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
                                                    const std::vector<torch::Tensor>& parameters)
     : FoldObjective(rows, parameters), plan_(std::move(plan)) {
-  int64_t count = 0;
-  rows_.pass([&](const Batch& batch) { count += batch.rows(); });
-  if (count != plan_.fold_of.numel()) {
-    throw ConfigError::conflict(
-        fmt::format("cross-validation over {} rows, of which {} are trained on",
-                    plan_.fold_of.numel(), count),
-        "the folds are those of all training rows; leave out limit_train_batches, and train in one "
-        "process");
-  }
+  fold_of_ = folds_of_rows(rows_, plan_.folds, plan_.fold_seed);
   set_strengths();
 }
 
@@ -125,7 +134,7 @@ LinearLoss CrossValidationObjective::start() const {
 }
 
 void CrossValidationObjective::score_fold(int64_t fold) {
-  FoldRows others(rows_, plan_.fold_of, fold);
+  FoldRows others(rows_, fold_of_, fold);
   int64_t place = 0;
   for (const double ratio : plan_.l1_ratios) {
     for (const auto& point : regularization_path(others, start(), plan_.Cs, path_of(ratio))) {
@@ -150,7 +159,7 @@ double CrossValidationObjective::score_of(const PathPoint& point, int64_t fold) 
     const auto targets = batch.target().to(at::kCPU, at::kLong).flatten();
     for (int64_t at = 0; at < batch.rows(); at += kBlock) {
       const int64_t rows = std::min(kBlock, batch.rows() - at);
-      const auto own = plan_.fold_of.narrow(0, first + at, rows).eq(fold).nonzero().squeeze(1);
+      const auto own = fold_of_.narrow(0, first + at, rows).eq(fold).nonzero().squeeze(1);
       if (own.numel() == 0) continue;
       const auto x = as_matrix(batch.input_rows().narrow(at, rows), point.weight.size(1));
       auto z = x.index_select(0, own).mm(point.weight.t());
@@ -164,7 +173,9 @@ double CrossValidationObjective::score_of(const PathPoint& point, int64_t fold) 
     }
     first += batch.rows();
   });
-  return sum / static_cast<double>(count);
+  auto sums = at::tensor({sum, static_cast<double>(count)}, at::kDouble);
+  rows_.sum(sums);
+  return sums[0].item<double>() / sums[1].item<double>();
 }
 
 PathPoint CrossValidationObjective::choose_and_refit() {

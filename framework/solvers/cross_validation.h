@@ -28,8 +28,8 @@ struct CrossValidationPlan {
   std::vector<double> l1_ratios{0.0};
   PathOptions path{};
   int64_t folds = 5;
-  /// [rows]: the fold of each training row, in their order.
-  torch::Tensor fold_of{};
+  /// See `stratified_folds`: the folds are those of the rows of all ranks.
+  std::optional<int64_t> fold_seed{};
   /// "accuracy", or "neg_log_loss", the mean logarithm of the probability of the rows' classes.
   std::string scoring = "accuracy";
   /// [folds, l1_ratios * Cs] float64: the scores of each fold's rows by the model of all others'
@@ -57,10 +57,11 @@ class FoldObjective : public WholeObjective {
 };
 
 /// The folds of a classification. Before a C is chosen, the objective of all rows is that of the
-/// first.
+/// first. Ranks that share the rows have the folds of one process, because rows are dealt out to
+/// the folds by their numbers among all rows.
 class CrossValidationObjective final : public FoldObjective {
  public:
-  /// Keeps a reference to `rows`.
+  /// Keeps a reference to `rows`. Throws what `stratified_folds` throws. A collective.
   CrossValidationObjective(RowSource& rows, CrossValidationPlan plan,
                            const std::vector<torch::Tensor>& parameters);
 
@@ -77,6 +78,7 @@ class CrossValidationObjective final : public FoldObjective {
   LinearLoss start() const;
 
   CrossValidationPlan plan_;
+  torch::Tensor fold_of_;  // [rows of this rank]
 };
 
 /// Chooses a penalty by cross-validation, and trains on all rows with the one that is chosen. An

@@ -61,16 +61,20 @@ FoldMoments::FoldMoments(RowSource& rows, int64_t features, bool has_bias, int64
                          std::optional<int64_t> seed)
     : features_(features), has_bias_(has_bias) {
   int64_t count = 0;
-  auto sums = at::zeros({features + 1}, at::kDouble);
-  double total = 0.0;
+  auto sums = at::zeros({features + 3}, at::kDouble);  // of x, y, weights, and rows
   for_regression_rows(rows, features, [&](const RegressionRows& block) {
     count += block.y.numel();
-    total += block.weights.sum().item<double>();
     sums.narrow(0, 0, features).add_(block.weights.matmul(block.x));
     sums[features] += block.weights.dot(block.y);
+    sums[features + 1] += block.weights.sum();
+    sums[features + 2] += static_cast<double>(block.y.numel());
   });
-  shift_ = has_bias && total > 0.0 ? sums / total : at::zeros_like(sums);
-  const auto fold_of = row_folds(count, folds, seed);
+  rows.sum(sums);
+  const double total = sums[features + 1].item<double>();
+  const auto means = sums.narrow(0, 0, features + 1) / total;
+  shift_ = has_bias && total > 0.0 ? means : at::zeros_like(means);
+  const auto fold_of = row_folds(sums[features + 2].to(at::kLong).item<int64_t>(), folds, seed)
+                           .index_select(0, rows.row_numbers(count));
   const int64_t width = features + 2;
   sums_ = at::zeros({folds, width, width}, at::kDouble);
   for_regression_rows(rows, features, [&](const RegressionRows& block) {
@@ -86,6 +90,7 @@ FoldMoments::FoldMoments(RowSource& rows, int64_t features, bool has_bias, int64
       sums_[f].addmm_(z.t(), z * block.weights.index_select(0, own).unsqueeze(1));
     }
   });
+  rows.sum(sums_);
 }
 
 Moments FoldMoments::outside(int64_t fold) const {

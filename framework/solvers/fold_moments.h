@@ -27,12 +27,14 @@ struct Moments {
   torch::Tensor with_target;  // [features]: of each feature with the target
 };
 
-/// The moments of the rows of each fold of a data set with one target, from two passes over the
-/// rows. They serve least squares with any penalties on all folds but one, and the errors on that
-/// one. Memory: [folds, features + 2, features + 2] numbers.
+/// The moments of the rows of each fold of a data set with one target, over all ranks, from two
+/// passes over the rows. Rows are dealt out to the folds by their numbers among all rows. They
+/// serve least squares with any penalties on all folds but one, and the errors on that one. Memory:
+/// [folds, features + 2, features + 2] numbers.
 class FoldMoments {
  public:
   /// `folds`: at least 1. Throws DataError for several targets a row, and what `row_folds` throws.
+  /// A collective.
   FoldMoments(RowSource& rows, int64_t features, bool has_bias, int64_t folds,
               std::optional<int64_t> seed);
 
@@ -48,8 +50,8 @@ class FoldMoments {
   torch::Tensor sums_;   // [folds, features + 2, features + 2]: of (x, 1, y) (x, 1, y)^T
 };
 
-/// Calls `use` for blocks of all rows: features [rows, features], target [rows] and weights [rows],
-/// all float64, and the number of the first row.
+/// Calls `use` for blocks of all rows of this rank: features [rows, features], target [rows] and
+/// weights [rows], all float64, and the place of the first one among the rank's rows.
 struct RegressionRows {
   torch::Tensor x;
   torch::Tensor y;

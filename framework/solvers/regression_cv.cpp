@@ -126,6 +126,7 @@ void RegressionCVObjective::score_rows() {
         (u.square().mm(factors) + own) * (block.weights / moments.weight).unsqueeze(1);
     sums.add_(block.weights.matmul((errors / (1.0 - shares)).square()));
   });
+  rows_.sum(sums);
   plan_.errors[0].copy_((sums / moments.weight).unsqueeze(1));
 }
 

@@ -46,7 +46,7 @@ struct RegressionCVPlan {
 /// one more pass.
 class RegressionCVObjective final : public FoldObjective {
  public:
-  /// Keeps a reference to `rows`. Throws ConfigError for too many features.
+  /// Keeps a reference to `rows`. Throws ConfigError for too many features. A collective.
   RegressionCVObjective(RowSource& rows, RegressionCVPlan plan,
                         const std::vector<torch::Tensor>& parameters);
 

@@ -23,6 +23,10 @@ class RowSource {
   /// The ranks that share the rows, and the number of this one.
   virtual int64_t ranks() const { return 1; }
   virtual int64_t rank() const { return 0; }
+  /// The numbers that this rank's rows have among the rows of all ranks, [rows] int64, in the order
+  /// of `pass`: which rows come first doesn't depend on how many ranks there are. In one process,
+  /// they are 0, 1, 2 ... `rows` is how many rows the last pass had.
+  virtual torch::Tensor row_numbers(int64_t rows) const;
   /// Why this rank can't keep copies of its training rows and use them instead of further passes:
   /// "training rows that are ...". Empty if it can: the rows are in memory already, and the same in
   /// each pass. All ranks give the same answer.

@@ -122,19 +122,24 @@ class RanksTest : public ::testing::Test {
     return result;
   }
 
+  /// What a rank does, with the settings; returns its status.
+  using Work = int (*)(const Value& settings);
+
   /// The same with processes that are copies of this one. A program that starts needs half a second
   /// to load LibTorch, which this one has loaded.
-  Run run_on(int64_t ranks, const std::string& name, Value more = Value::Object{}) const {
+  Run run_on(int64_t ranks, const std::string& name, Value more = Value::Object{},
+             Work work = work_as_rank) const {
     more["trainer"]["devices"] = ranks;
     const Value all = settings(name, std::move(more));
-    const Run result = wait_all(fork_ranks(ranks, all), all);
+    const Run result = wait_all(fork_ranks(ranks, all, work), all);
     EXPECT_EQ(result.status, 0) << result.err;
     return result;
   }
 
   /// Starts copies of this process as the ranks of one host, with the variables that Levin's
   /// launcher sets. This process must not have used a GPU.
-  std::vector<pid_t> fork_ranks(int64_t ranks, const Value& settings) const {
+  std::vector<pid_t> fork_ranks(int64_t ranks, const Value& settings,
+                                Work work = work_as_rank) const {
     std::vector<pid_t> started;
     const ReservedPort port;
     RankPlace place{.master_port = port.number(), .run_id = random_name()};
@@ -154,7 +159,7 @@ class RanksTest : public ::testing::Test {
         }
         ::unsetenv("LEVIN_ERROR_FILE");
       }
-      const int status = work_as_rank(settings);
+      const int status = work(settings);
       std::fflush(nullptr);
       ::_exit(status);
     }
