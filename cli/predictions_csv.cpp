@@ -25,7 +25,7 @@ using Names = std::vector<std::string>;
 struct CsvColumns {
   torch::Tensor values;
   Names names;
-  bool are_classes = false;
+  const Names* names_of_numbers = nullptr;  // null: numbers have no names
 };
 
 torch::Tensor plain_numbers(const torch::Tensor& tensor) {
@@ -41,7 +41,8 @@ torch::Tensor plain_numbers(const torch::Tensor& tensor) {
 }
 
 CsvColumns csv_columns(const std::string& path, const std::string& name,
-                       const torch::Tensor& tensor, const Names& class_names) {
+                       const torch::Tensor& tensor, const Names& class_names,
+                       const Names& group_names) {
   if (tensor.dim() != 1 && tensor.dim() != 2) {
     throw ConfigError::invalid_value(
         "--output", path,
@@ -53,9 +54,11 @@ CsvColumns csv_columns(const std::string& path, const std::string& name,
   const int64_t count = columns.values.size(1);
   if (count == 1) {
     columns.names = {name};
-    columns.are_classes =
-        name == "class" && columns.values.scalar_type() == at::kLong && !class_names.empty();
-    if (columns.are_classes) columns.names.push_back("class_name");
+    if (name != "class" && name != "group") return columns;
+    const Names& own = name == "class" ? class_names : group_names;
+    if (columns.values.scalar_type() != at::kLong || own.empty()) return columns;
+    columns.names_of_numbers = &own;
+    columns.names.push_back(name + "_name");
     return columns;
   }
   const bool has_names = count == std::ssize(class_names);
@@ -73,26 +76,27 @@ void append_numbers(const CsvColumns& columns, int64_t row, std::string& line) {
   for (int64_t i = 0; i < count; ++i) fmt::format_to(std::back_inserter(line), "{},", values[i]);
 }
 
-void append_row(const CsvColumns& columns, int64_t row, const Names& class_names,
-                std::string& line) {
+void append_row(const CsvColumns& columns, int64_t row, std::string& line) {
   const auto type = columns.values.scalar_type();
   if (type == at::kFloat) return append_numbers<float>(columns, row, line);
   if (type == at::kDouble) return append_numbers<double>(columns, row, line);
   append_numbers<int64_t>(columns, row, line);
-  if (!columns.are_classes) return;
+  if (columns.names_of_numbers == nullptr) return;
+  const Names& names = *columns.names_of_numbers;
   const int64_t number = columns.values.const_data_ptr<int64_t>()[row];
-  const bool has_name = number >= 0 && number < std::ssize(class_names);
-  line += has_name ? csv_cell(class_names[static_cast<size_t>(number)]) : std::to_string(number);
+  const bool has_name = number >= 0 && number < std::ssize(names);
+  line += has_name ? csv_cell(names[static_cast<size_t>(number)]) : std::to_string(number);
   line += ',';
 }
 
 }  // namespace
 
 PredictionsCsv::PredictionsCsv(std::filesystem::path path, std::vector<std::string> class_names,
-                               RowKeys keys)
+                               RowKeys keys, std::vector<std::string> group_names)
     : path_(std::move(path)),
       temporary_(path_),
       class_names_(std::move(class_names)),
+      group_names_(std::move(group_names)),
       keys_(std::move(keys)) {
   temporary_ += fmt::format(".tmp-{}", ::getpid());
 }
@@ -120,7 +124,7 @@ void PredictionsCsv::add(const NamedTensors& predictions) {
   Names names;
   const int64_t rows = predictions.front().second.size(0);
   for (const auto& [name, tensor] : predictions) {
-    all.push_back(csv_columns(path_.string(), name, tensor, class_names_));
+    all.push_back(csv_columns(path_.string(), name, tensor, class_names_, group_names_));
     names.insert(names.end(), all.back().names.begin(), all.back().names.end());
     if (tensor.size(0) == rows) continue;
     throw ConfigError::invalid_value(
@@ -142,7 +146,7 @@ void PredictionsCsv::add(const NamedTensors& predictions) {
   std::string text;
   for (int64_t row = 0; row < rows; ++row) {
     if (has_keys) text += csv_cell(keys.at(static_cast<size_t>(row))) + ',';
-    for (const auto& columns : all) append_row(columns, row, class_names_, text);
+    for (const auto& columns : all) append_row(columns, row, text);
     if (!text.empty()) text.back() = '\n';
   }
   file_.append(text);

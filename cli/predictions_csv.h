@@ -21,15 +21,16 @@ namespace levin {
 ///     1,bee,0.25,0.75
 ///
 /// If there are class names, the tensor of integers "class" is followed by a column "class_name" of
-/// the names; a number that is no class is written as it is. Numbers have as many digits as it
-/// takes to read the same number again.
+/// the names; a number that is no class is written as it is. The same holds for "group" and the
+/// names of groups. Numbers have as many digits as it takes to read the same number again.
 ///
 /// If `keys` have a name, they are the first column; predictions may be fewer than keys, because a
 /// limit of batches has left out the last rows.
 class PredictionsCsv {
  public:
   /// Writes nothing yet.
-  PredictionsCsv(std::filesystem::path path, std::vector<std::string> class_names, RowKeys keys);
+  PredictionsCsv(std::filesystem::path path, std::vector<std::string> class_names, RowKeys keys,
+                 std::vector<std::string> group_names = {});
   /// Removes what was written, unless `finish` was called.
   ~PredictionsCsv();
   PredictionsCsv(const PredictionsCsv&) = delete;
@@ -50,6 +51,7 @@ class PredictionsCsv {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   std::vector<std::string> class_names_;
+  std::vector<std::string> group_names_;
   RowKeys keys_;
   files::AppendFile file_;
   std::vector<std::string> names_;  // of the columns behind the key

@@ -22,10 +22,12 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/row_keys.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
+#include <levin/models/many_regressions.h>
 
 namespace levin {
 namespace {
@@ -129,8 +131,9 @@ class Session {
     std::optional<PredictionsCsv> csv;
     const auto start = [&] {
       auto* const keyed = dynamic_cast<HasRowKeys*>(data_.get());
-      csv.emplace(path, class_names_in(model_->data_state()),
-                  keyed != nullptr ? keyed->prediction_keys() : RowKeys());
+      auto* const grouped = dynamic_cast<HasGroups*>(data_.get());
+      csv.emplace(path, class_names(), keyed != nullptr ? keyed->prediction_keys() : RowKeys(),
+                  grouped != nullptr ? grouped->group_names() : std::vector<std::string>());
     };
     Shapes shapes;
     const auto take = [&](const NamedTensors& predictions) {
@@ -147,6 +150,13 @@ class Session {
     csv->finish();
     for (auto& [name, sizes] : shapes) sizes.at(0) = csv->rows();
     return report_predictions(path, shapes);
+  }
+
+  /// The names of the classes that the model tells apart. The outputs of ManyRegressions are
+  /// regressions instead.
+  std::vector<std::string> class_names() const {
+    if (dynamic_cast<const ManyRegressions*>(model_.get()) != nullptr) return {};
+    return class_names_in(model_->data_state());
   }
 
   int report_predictions(const std::filesystem::path& path, const Shapes& shapes) {

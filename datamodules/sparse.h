@@ -90,7 +90,8 @@ Fields describe(SparseDataModuleOptions& options);
 ///
 /// Streams of text come in the order of the lines, with a length that isn't known; threads parse
 /// them ahead. Streams of shards are shuffled as by StreamDataModule. Both go on at their row when
-/// a fit is resumed, for which text is parsed again up to there.
+/// a fit is resumed, for which text is parsed again up to there. Streamed lines of "vw" always have
+/// weights, 1 if a line has no importance, because nobody knows whether a later one has.
 ///
 /// The first set in the order train, val, test, predict settles the number of columns, how they are
 /// numbered or hashed, and what targets are; a checkpoint, or a module that was trained before,

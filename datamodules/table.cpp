@@ -17,6 +17,7 @@ tables::TableSettings table_settings(const TableDataModuleOptions& o) {
   return {.target = o.target,
           .key = o.key,
           .weights = o.weights,
+          .group = o.group,
           .features = o.features,
           .exclude = o.exclude,
           .numbers = o.numbers,
@@ -50,6 +51,16 @@ void check_stream(const TableDataModuleOptions& o) {
       "in x_val and x_test");
 }
 
+void refuse_single_class(const tables::FittedTable& fitted, const std::string& file) {
+  if (fitted.class_names.size() != 1) return;
+  throw DataError(fmt::format(
+      "{}: in the column {}, all training rows have the target {}, but there must be two classes "
+      "at "
+      "least. Check that it is the column to predict, and that rows of all classes are trained on "
+      "(stratify = true); or set target_type = value if the column holds numbers to predict.",
+      file, readers::in_quotes(fitted.target), readers::in_quotes(fitted.class_names.front())));
+}
+
 }  // namespace
 
 Fields describe(TableDataModuleOptions& o) {
@@ -60,6 +71,7 @@ Fields describe(TableDataModuleOptions& o) {
       {"target", &o.target, "column to predict; needed to train"},
       {"key", &o.key, "column that tells rows apart, written beside predictions"},
       {"weights", &o.weights, "column of the weights of the rows of x; empty: no weights"},
+      {"group", &o.group, "column that names the groups of rows; empty: no groups"},
       {"features", &o.features, "columns or patterns to learn from; empty: all others"},
       {"exclude", &o.exclude, "columns or patterns to leave out, such as dates"},
       {"numbers", &o.numbers, "columns that hold numbers; others are looked at"},
@@ -115,6 +127,7 @@ void TableDataModule::setup(Stage stage) {
   }
   load();
   if (stage == Stage::fit) {
+    refuse_single_class(*fitted_, options_.x);
     check_validation();
     note_other_settings();
   }
@@ -185,7 +198,7 @@ void TableDataModule::load_fitted_state(const StateDict& state) {
 std::vector<std::string> TableDataModule::fitted_settings() const {
   return {"features",          "exclude",     "numbers",        "categories", "hashed",
           "hash_columns",      "min_count",   "missing_values", "missing",    "missing_in",
-          "missing_indicator", "standardize", "target_type"};
+          "missing_indicator", "standardize", "target_type",    "group"};
 }
 
 Value TableDataModule::column_settings() const {
@@ -224,6 +237,8 @@ const tables::FittedTable& TableDataModule::fitted() {
 }
 
 std::vector<std::string> TableDataModule::class_names() { return fitted().class_names; }
+
+std::vector<std::string> TableDataModule::group_names() { return fitted().group_names; }
 
 int64_t TableDataModule::num_classes() { return std::ssize(fitted().class_names); }
 

@@ -13,6 +13,7 @@
 #include <levin/datamodules/tables/fitted_table.h>
 #include <levin/datamodules/tables/settings.h>
 #include <levin/framework/core/options.h>
+#include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/row_keys.h>
 #include <levin/framework/data/training_sums.h>
 
@@ -35,7 +36,11 @@ struct TableDataModuleOptions {
   /// A column of the weights of the rows of x, numbers of 0 or more, which is no feature. Batches
   /// of these rows have them as "weight". Empty: the rows have no weights.
   std::string weights{};
-  /// The columns to learn from; empty: all but target, key and weights.
+  /// A column that names the group of each row, by texts or whole numbers, and is no feature.
+  /// Batches have the number of the group as "group" [rows], for models such as ManyRegressions.
+  /// Empty: there are no groups.
+  std::string group{};
+  /// The columns to learn from; empty: all but target, key, weights and group.
   std::vector<std::string> features{};
   /// Columns to leave out, such as dates and free texts.
   std::vector<std::string> exclude{};
@@ -107,11 +112,11 @@ Fields describe(TableDataModuleOptions& options);
 ///     data.num_features();  // for the model's in_features
 ///
 /// What is found in the training rows (the values of categories, what stands for missing cells,
-/// means, deviations, names of classes) is a `tables::FittedTable`. It is part of every checkpoint,
-/// and all other rows are read with it: in validate, test, predict and a resumed fit, the settings
-/// about columns come from there. Only `key` and `unknown` can be set anew; a resumed fit with
-/// other settings notes that they don't count. scikit-learn: ColumnTransformer with SimpleImputer,
-/// StandardScaler and OneHotEncoder.
+/// means, deviations, names of classes and groups) is a `tables::FittedTable`. It is part of every
+/// checkpoint, and all other rows are read with it: in validate, test, predict and a resumed fit,
+/// the settings about columns come from there. Only `key` and `unknown` can be set anew; a resumed
+/// fit with other settings notes that they don't count. scikit-learn: ColumnTransformer with
+/// SimpleImputer, StandardScaler and OneHotEncoder.
 ///
 /// Prediction goes over all rows of x, or x_test if there is no x, in their order; the target may
 /// be missing.
@@ -122,7 +127,10 @@ Fields describe(TableDataModuleOptions& options);
 /// of ShardSampler. If the rows are shuffled, each is drawn for validation or testing by the seed
 /// and its number, so that the sets have nearly their shares; else they are those of a table in
 /// memory.
-class TableDataModule : public SplitDataModule, public HasRowKeys, public HasTrainingSums {
+class TableDataModule : public SplitDataModule,
+                        public HasRowKeys,
+                        public HasTrainingSums,
+                        public HasGroups {
  public:
   using Options = TableDataModuleOptions;
   /// Throws ConfigError if no file is named, and for words that no option has.
@@ -130,7 +138,8 @@ class TableDataModule : public SplitDataModule, public HasRowKeys, public HasTra
 
   /// Reads and splits the files when it is called first; for predict it reads the rows to predict
   /// for. Throws DataError, with file, line and column, for cells that can't be used (see
-  /// tables/fit_table.h and tables/apply_table.h) and if a set that the stage needs has no rows;
+  /// tables/fit_table.h and tables/apply_table.h), if a set that the stage needs has no rows, and
+  /// for a fit if all training rows have one class;
   /// ConfigError for settings that contradict each other, the file or the checkpoint. For a fit,
   /// the validation rows of a stream are read once, to be checked; unknown values and the like in
   /// other sets are refused when their block is read.
@@ -146,6 +155,9 @@ class TableDataModule : public SplitDataModule, public HasRowKeys, public HasTra
   std::optional<double> mean_weight() override;
   std::vector<double> class_sums() override;
   RowKeys prediction_keys() override { return keys_; }
+  /// The groups of the training rows, in the order of their bytes, or as numbers if all are whole
+  /// ones. A row of another group is refused.
+  std::vector<std::string> group_names() override;
 
   /// What was found in the training rows, or taken over; reads the files if that is needed.
   const tables::FittedTable& fitted();

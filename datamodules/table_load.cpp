@@ -51,6 +51,13 @@ std::vector<double> weights_of(const tables::TextTable& table, const std::string
   return weights;
 }
 
+/// Adds the groups of the rows, if there are groups.
+void add_groups(const tables::FittedTable& fitted, const tables::TextTable& table,
+                NamedTensors& tensors) {
+  if (fitted.group.empty()) return;
+  tensors.emplace_back("group", at::tensor(tables::groups_of(fitted, table), at::kLong));
+}
+
 }  // namespace
 
 void TableDataModule::load() {
@@ -157,7 +164,9 @@ void TableDataModule::load_for_prediction() {
     return take_keys(file->header(), path);
   }
   const auto table = tables::TextTable::read(path);
-  sets_.predict = std::make_shared<TensorDataset>(NamedTensors{{"input", features(table)}});
+  NamedTensors tensors{{"input", features(table)}};
+  add_groups(*fitted_, table, tensors);
+  sets_.predict = std::make_shared<TensorDataset>(std::move(tensors));
   take_keys(table, path);
 }
 
@@ -202,6 +211,7 @@ std::shared_ptr<const Dataset> TableDataModule::dataset(const tables::TextTable&
     auto weights = weights_of(table, options_.weights, largest);
     tensors.emplace_back("weight", copied(weights, {table.rows()}, type));
   }
+  add_groups(*fitted_, table, tensors);
   return std::make_shared<TensorDataset>(std::move(tensors));
 }
 

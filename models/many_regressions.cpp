@@ -9,6 +9,7 @@
 #include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/penalty_checks.h>
 #include <levin/models/linear.h>
@@ -51,7 +52,7 @@ void check_many_options(const ManyRegressionsOptions& options) {
   }
   if (options.groups < 0) {
     throw ConfigError::invalid_value("groups", std::to_string(options.groups),
-                                     "must be 0, for no groups, or their number");
+                                     "must be their number, or 0 for that of the data");
   }
   if (!options.l2_strengths.empty() && !options.C.empty()) {
     throw ConfigError::conflict("both C and l2_strengths",
@@ -80,9 +81,10 @@ int64_t targets_in(const std::optional<std::vector<int64_t>>& shape) {
 Fields describe(ManyRegressionsOptions& o) {
   return fields_of<ManyRegressionsOptions>({
       {"loss", &o.loss, "logistic (targets 0 and 1) or squared (values)"},
-      {"in_features", &o.in_features, "features a row, flattened; 0: as the training data"},
+      model_option("in_features", &o.in_features),
       {"target_columns", &o.target_columns, "targets a row; 0: as the training data"},
-      {"groups", &o.groups, "groups of rows, which batches name as \"group\"; 0: none"},
+      {"groups", &o.groups,
+       "groups of rows, which batches name as \"group\"; 0: as the data module says"},
       {"l2_strengths", &o.l2_strengths, "a regression for each adds it * sum W^2 to its loss"},
       {"C", &o.C, "scikit-learn's C, instead of l2_strengths: a regression for each"},
       {"l1_strengths", &o.l1_strengths,
@@ -145,12 +147,31 @@ void ManyRegressions::prepare(const TrainingSet& train) {
     target_columns_.find(targets_in(train.row_shape("target")),
                          "set target_columns to the targets of a row");
   }
+  find_groups(train.num_groups());
   make_parameters();
+}
+
+/// Takes the number of groups that the data module says there are; 0 if it says nothing.
+void ManyRegressions::find_groups(int64_t in_data) {
+  if (in_data == 0 || in_data == options_.groups) return;
+  if (options_.groups == 0 && !weight_.defined()) {
+    options_.groups = in_data;
+    return;
+  }
+  throw ConfigError::conflict(
+      fmt::format("groups = {}, but the training data have {}", options_.groups,
+                  counted(in_data, "group")),
+      options_.groups == 0 ? "leave out in_features or target_columns, so that the regressions of "
+                             "all groups are made when the data are known; or set groups"
+                           : "leave out groups, or make a new model for these data");
 }
 
 void ManyRegressions::prepare_like(const Value& settings) {
   in_features_.take(settings);
   target_columns_.take(settings);
+  if (!weight_.defined() && options_.groups == 0 && settings.contains("groups")) {
+    options_.groups = settings.at("groups").as_int();
+  }
   make_parameters();
 }
 
@@ -197,8 +218,14 @@ torch::Tensor ManyRegressions::training_step(const Batch& /*batch*/, Step& /*ste
 NamedTensors ManyRegressions::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;
   const auto outputs = forward(batch);
-  if (is_squared()) return {{"value", outputs}};
-  return {{"probability", outputs.sigmoid()}};
+  NamedTensors predictions;
+  if (is_squared()) {
+    predictions.emplace_back("value", outputs);
+  } else {
+    predictions.emplace_back("probability", outputs.sigmoid());
+  }
+  if (options_.groups > 0) predictions.emplace_back("group", groups_of(batch));
+  return predictions;
 }
 
 void ManyRegressions::start_epoch() {

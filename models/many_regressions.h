@@ -23,7 +23,8 @@ struct ManyRegressionsOptions {
   /// training data.
   int64_t target_columns = 0;
   /// The number of groups of rows, each of which gets regressions of its own. Batches then have the
-  /// tensor "group" [rows], whole numbers from 0. 0: there are no groups.
+  /// tensor "group" [rows], whole numbers from 0. 0: as many as the data module says that there are
+  /// (HasGroups), and none if it says nothing.
   int64_t groups = 0;
   /// The strengths of the L2 penalty, each of which gets a regression of its own: l2_strengths
   /// directly, or by scikit-learn's C, with l2_strength = 1 / (2 C S) for rows of weight S
@@ -76,7 +77,7 @@ class ManyRegressions : public SupervisedModel, public ObjectiveSource {
   void validation_step(const Batch& batch, Step& step) override;
   void test_step(const Batch& batch, Step& step) override;
   /// Returns, [rows, regressions of the row's group], "probability" of the target 1 or, for the
-  /// squared loss, "value".
+  /// squared loss, "value"; and behind it the "group" of each row, if there are groups.
   NamedTensors predict(const Batch& batch) override;
 
   void on_validation_epoch_start(Run& run) override;
@@ -100,6 +101,7 @@ class ManyRegressions : public SupervisedModel, public ObjectiveSource {
  private:
   ManyLosses description() const;
   void make_parameters();
+  void find_groups(int64_t in_data);
   bool is_squared() const { return options_.loss == "squared"; }
   torch::Tensor groups_of(const Batch& batch) const;
   void evaluate(const Batch& batch);

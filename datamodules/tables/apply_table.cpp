@@ -112,10 +112,17 @@ class CellWriter {
       readers::listed(fitted.class_names)));
 }
 
-/// The number of the class that a cell names, also if it is a whole number written in another way,
-/// such as 1.0; -1 if there is no such class.
-int64_t class_of(std::string_view cell,
-                 const std::unordered_map<std::string_view, int64_t>& numbers_of_names) {
+using NumbersOfNames = std::unordered_map<std::string_view, int64_t>;
+
+NumbersOfNames numbered_names(const std::vector<std::string>& names) {
+  NumbersOfNames numbers;
+  for (const auto& name : names) numbers.emplace(name, std::ssize(numbers));
+  return numbers;
+}
+
+/// The number of the class or group that a cell names, also if it is a whole number written in
+/// another way, such as 1.0; -1 if there is none.
+int64_t class_of(std::string_view cell, const NumbersOfNames& numbers_of_names) {
   auto found = numbers_of_names.find(cell);
   double number = 0.0;
   if (found == numbers_of_names.end() && finite_number(cell, number) && readers::is_whole(number)) {
@@ -163,11 +170,10 @@ std::vector<double> features_of(const FittedTable& fitted, const TextTable& tabl
 }
 
 TargetReader::TargetReader(const FittedTable& fitted, const TextTable& header, double largest)
-    : fitted_(fitted), largest_(largest), column_(header.column(fitted.target, "target")) {
-  for (const auto& name : fitted.class_names) {
-    numbers_of_names_.emplace(name, std::ssize(numbers_of_names_));
-  }
-}
+    : fitted_(fitted),
+      largest_(largest),
+      column_(header.column(fitted.target, "target")),
+      numbers_of_names_(numbered_names(fitted.class_names)) {}
 
 double TargetReader::target(const TextTable& table, int64_t row) const {
   const auto cell = table.cell(row, column_);
@@ -192,6 +198,31 @@ std::vector<double> targets_of(const FittedTable& fitted, const TextTable& table
   targets.reserve(static_cast<size_t>(table.rows()));
   for (int64_t row = 0; row < table.rows(); ++row) targets.push_back(reader.target(table, row));
   return targets;
+}
+
+GroupReader::GroupReader(const FittedTable& fitted, const TextTable& header)
+    : fitted_(fitted),
+      column_(header.column(fitted.group, "group")),
+      numbers_of_names_(numbered_names(fitted.group_names)) {}
+
+int64_t GroupReader::group(const TextTable& table, int64_t row) const {
+  const auto cell = table.cell(row, column_);
+  if (fitted_.is_missing(cell)) throw missing_group(table.found(row, column_));
+  const int64_t number = class_of(cell, numbers_of_names_);
+  if (number >= 0) return number;
+  throw DataError(fmt::format(
+      "{}: no training row is in the group {}; the groups there are {}. Correct the cell or leave "
+      "out the row; if rows of one file are split, val_split = 0 and test_split = 0 train on all "
+      "of its groups.",
+      table.place(row, column_), in_quotes(cell), readers::listed(fitted_.group_names)));
+}
+
+std::vector<int64_t> groups_of(const FittedTable& fitted, const TextTable& table) {
+  const GroupReader reader(fitted, table);
+  std::vector<int64_t> groups;
+  groups.reserve(static_cast<size_t>(table.rows()));
+  for (int64_t row = 0; row < table.rows(); ++row) groups.push_back(reader.group(table, row));
+  return groups;
 }
 
 std::vector<std::string> keys_of(const TextTable& table, const std::string& name) {

@@ -62,6 +62,23 @@ class TargetReader {
   std::unordered_map<std::string_view, int64_t> numbers_of_names_;
 };
 
+/// Reads the groups of rows of tables with the same columns. Any number of threads may use it.
+class GroupReader {
+ public:
+  /// Keeps a reference to `fitted`, which has groups. Throws DataError if there is no column of
+  /// groups.
+  GroupReader(const FittedTable& fitted, const TextTable& header);
+
+  /// The number of the row's group. Throws DataError, with file, line and column, for a group that
+  /// is missing or that no training row was in.
+  int64_t group(const TextTable& table, int64_t row) const;
+
+ private:
+  const FittedTable& fitted_;
+  size_t column_;
+  std::unordered_map<std::string_view, int64_t> numbers_of_names_;
+};
+
 /// Returns the features of all rows of a table, row-major [rows, fitted.width()].
 std::vector<double> features_of(const FittedTable& fitted, const TextTable& table,
                                 UnknownRule unknown, double largest);
@@ -69,6 +86,9 @@ std::vector<double> features_of(const FittedTable& fitted, const TextTable& tabl
 /// Returns the targets of all rows.
 std::vector<double> targets_of(const FittedTable& fitted, const TextTable& table,
                                double largest = std::numeric_limits<double>::max());
+
+/// Returns the groups of all rows.
+std::vector<int64_t> groups_of(const FittedTable& fitted, const TextTable& table);
 
 /// Returns the cells of the column `name` as they are.
 std::vector<std::string> keys_of(const TextTable& table, const std::string& name);

@@ -40,6 +40,13 @@ DataError no_value(const FoundCell& cell) {
                               "target_type = class if the targets are names of classes.");
 }
 
+DataError missing_group(const FoundCell& cell) {
+  return DataError(fmt::format(
+      "{}: the group is missing ({}), but every row must be in one. Fill in the cell or leave out "
+      "the row; or take the text out of missing_values if it is the name of a group.",
+      cell.place, readers::in_quotes(cell.text)));
+}
+
 DataError missing_target(const FoundCell& cell) {
   return DataError(fmt::format(
       "{}: the target is missing ({}), but training, validation and testing need it. Fill in the "

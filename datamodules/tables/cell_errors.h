@@ -23,6 +23,8 @@ DataError no_number(const FoundCell& cell, bool is_told);
 DataError missing_cell(const FoundCell& cell, std::string_view rules);
 /// The cell of a target that is a value holds something else.
 DataError no_value(const FoundCell& cell);
+/// The cell that names the row's group is missing.
+DataError missing_group(const FoundCell& cell);
 /// The cell of the target is missing.
 DataError missing_target(const FoundCell& cell);
 

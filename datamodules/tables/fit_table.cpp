@@ -43,6 +43,7 @@ TableFitter::TableFitter(const TextTable& header, TableSettings settings, size_t
               .key = settings_.key} {
   require_settings(settings_);
   if (!settings_.target.empty()) target_.emplace(header, settings_, most_kept);
+  if (!settings_.group.empty()) groups_.emplace(header, settings_, most_kept);
   if (!settings_.weights.empty()) weights_ = header.column(settings_.weights, "weights");
   for (const auto& chosen : choose_columns(header, settings_)) {
     columns_.emplace_back(ColumnTask{.chosen = chosen,
@@ -57,6 +58,7 @@ TableFitter::TableFitter(const TextTable& header, TableSettings settings, size_t
 
 void TableFitter::add(const TextTable& table, int64_t row) {
   if (is_first_pass_ && target_) target_->add(table, row);
+  if (is_first_pass_ && groups_) groups_->add(table, row);
   if (is_first_pass_ && weights_) weight_of(table, row, *weights_, DBL_MAX);  // checks it
   for (size_t i = 0; i < columns_.size(); ++i) {
     if (!is_open_[i]) continue;
@@ -74,6 +76,7 @@ bool TableFitter::end_pass() {
 
 FittedTable TableFitter::finish(std::vector<std::string>& notes) {
   if (target_) target_->finish(fitted_);
+  if (groups_) groups_->finish(fitted_);
   if (settings_.target_type == readers::TargetType::automatic &&
       fitted_.class_names.size() > kManyClasses) {
     notes.push_back(fmt::format(

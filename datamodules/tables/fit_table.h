@@ -49,8 +49,8 @@ class TableFitter {
   TableFitter& operator=(const TableFitter&) = delete;
 
   /// Looks at a training row. Each pass must give the same ones. Throws DataError, with file, line
-  /// and column, for a target that is missing or isn't the number that it must be, and for a weight
-  /// that isn't a number of 0 or more.
+  /// and column, for a target that is missing or isn't the number that it must be, for a missing
+  /// group, and for a weight that isn't a number of 0 or more.
   void add(const TextTable& table, int64_t row);
   /// Ends a pass; returns whether another one is needed.
   bool end_pass();
@@ -65,6 +65,7 @@ class TableFitter {
   TableSettings settings_;
   FittedTable fitted_;
   std::optional<TargetFitter> target_;
+  std::optional<GroupFitter> groups_;
   std::optional<size_t> weights_;  // the column
   std::vector<ColumnFitter> columns_;
   std::vector<size_t> numbers_;  // of these columns in the table

@@ -14,10 +14,8 @@
 namespace levin::tables {
 namespace {
 
-void add_target(const TextTable& table, int64_t row, size_t column, const FittedTable& missing,
-                TargetCells& cells) {
+void add_cell(const TextTable& table, int64_t row, size_t column, TargetCells& cells) {
   const auto cell = table.cell(row, column);
-  if (missing.is_missing(cell)) throw missing_target(table.found(row, column));
   const auto known = cells.counts.find(cell);
   if (known != cells.counts.end()) {
     ++known->second;
@@ -34,13 +32,23 @@ void add_target(const TextTable& table, int64_t row, size_t column, const Fitted
   }
 }
 
-/// The names of classes that are whole numbers, in their order.
-std::vector<std::string> number_names(const TargetCells& cells) {
+void add_target(const TextTable& table, int64_t row, size_t column, const FittedTable& missing,
+                TargetCells& cells) {
+  if (missing.is_missing(table.cell(row, column))) throw missing_target(table.found(row, column));
+  add_cell(table, row, column, cells);
+}
+
+/// The names in their order, which is that of the numbers if all are whole numbers.
+std::vector<std::string> ordered_names(const TargetCells& cells) {
+  std::vector<std::string> names;
+  if (!cells.are_numbers() || !cells.are_whole) {
+    for (const auto& [text, count] : cells.counts) names.push_back(text);
+    return names;
+  }
   std::vector<double> numbers;
   for (const auto& [text, count] : cells.counts) finite_number(text, numbers.emplace_back());
   std::sort(numbers.begin(), numbers.end());
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-  std::vector<std::string> names;
   for (const double number : numbers) {
     names.push_back(fmt::format("{}", static_cast<int64_t>(number)));
   }
@@ -87,11 +95,30 @@ void TargetFitter::finish(FittedTable& fitted) const {
         "many for classes; set target_type = value if they are numbers to predict",
         file_, column_ + 1, missing_.target, most_kept_));
   }
-  if (cells_.are_numbers() && cells_.are_whole) {
-    fitted.class_names = number_names(cells_);
-    return;
+  fitted.class_names = ordered_names(cells_);
+}
+
+GroupFitter::GroupFitter(const TextTable& header, const TableSettings& settings, size_t most_kept)
+    : name_(settings.group),
+      column_(header.column(settings.group, "group")),
+      most_kept_(most_kept),
+      missing_{.missing_values = settings.missing_values} {}
+
+void GroupFitter::add(const TextTable& table, int64_t row) {
+  if (missing_.is_missing(table.cell(row, column_))) {
+    throw missing_group(table.found(row, column_));
   }
-  for (const auto& [text, count] : cells_.counts) fitted.class_names.push_back(text);
+  add_cell(table, row, column_, cells_);
+  if (cells_.counts.size() <= most_kept_) return;
+  throw DataError(
+      fmt::format("{}: this is the {}th group, and a stream can have at most {}; read the file "
+                  "into memory (stream = false), or group by a column of fewer values",
+                  table.place(row, column_), most_kept_ + 1, most_kept_));
+}
+
+void GroupFitter::finish(FittedTable& fitted) const {
+  fitted.group = name_;
+  fitted.group_names = ordered_names(cells_);
 }
 
 std::vector<int64_t> stratification_labels(const TextTable& table, const TableSettings& settings) {

@@ -15,7 +15,7 @@
 
 namespace levin::tables {
 
-/// What the targets of the training rows are.
+/// What the targets, or the groups, of the training rows are.
 struct TargetCells {
   std::map<std::string, int64_t, std::less<>> counts = {};  // of each text
   int64_t distinct = 0;                                     // how many texts there are
@@ -47,6 +47,26 @@ class TargetFitter {
   FittedTable missing_;
   TargetCells cells_;
   bool are_many_ = false;  // more than may be kept, so that they are no longer counted
+};
+
+/// Finds the names of the groups of the training rows, for TableFitter.
+class GroupFitter {
+ public:
+  /// Throws DataError if there is no column of that name.
+  GroupFitter(const TextTable& header, const TableSettings& settings, size_t most_kept);
+
+  /// Looks at a training row. Throws DataError, with file, line and column, for a missing group,
+  /// and for more than `most_kept` groups.
+  void add(const TextTable& table, int64_t row);
+  /// Sets `group` and `group_names` of `fitted`.
+  void finish(FittedTable& fitted) const;
+
+ private:
+  std::string name_;
+  size_t column_;
+  size_t most_kept_;
+  FittedTable missing_;
+  TargetCells cells_;
 };
 
 /// A number for the class of each row, to split by; equal classes have equal numbers. Throws

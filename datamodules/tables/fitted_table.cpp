@@ -133,6 +133,9 @@ Value to_value(const FittedTable& table) {
   value["key"] = table.key;
   value["target_type"] = table.has_values ? "value" : "class";
   value["class_names"] = list_of_texts(table.class_names);
+  if (table.group.empty()) return value;
+  value["group"] = table.group;
+  value["group_names"] = list_of_texts(table.group_names);
   return value;
 }
 
@@ -147,6 +150,9 @@ FittedTable fitted_table_from(const Value& value) {
   table.key = value.at("key").as_string();
   table.has_values = value.at("target_type").as_string() == "value";
   table.class_names = texts_in(value.at("class_names"));
+  if (!value.contains("group")) return table;
+  table.group = value.at("group").as_string();
+  table.group_names = texts_in(value.at("group_names"));
   return table;
 }
 

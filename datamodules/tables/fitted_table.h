@@ -62,6 +62,10 @@ struct FittedTable {
   /// The names of the classes, in the order in which they are numbered: that of numbers if all of
   /// them are, else that of their bytes.
   std::vector<std::string> class_names = {};
+  /// The column of the groups of rows, and their names, ordered as those of classes; empty if there
+  /// are no groups.
+  std::string group = {};
+  std::vector<std::string> group_names = {};
 
   bool operator==(const FittedTable&) const = default;
   /// The number of features.

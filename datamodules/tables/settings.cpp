@@ -54,13 +54,17 @@ Marks marked_alone(const TextTable& table, const char* option, const std::string
   return marks;
 }
 
-/// The columns of features, without the target, the key, the weights and what is excluded.
+/// The columns of features, without the target, the key, the weights, the groups and what is
+/// excluded.
 Marks used_columns(const TextTable& table, const TableSettings& settings) {
   const auto excluded = marked(table, "exclude", settings.exclude);
   Marks used(table.columns().size(), true);
   if (!settings.features.empty()) used = marked(table, "features", settings.features);
   const std::pair<const char*, const std::string&> roles[] = {
-      {"target", settings.target}, {"key", settings.key}, {"column of weights", settings.weights}};
+      {"target", settings.target},
+      {"key", settings.key},
+      {"column of weights", settings.weights},
+      {"column of groups", settings.group}};
   for (const auto& [role, name] : roles) {
     if (!name.empty() && std::count(settings.features.begin(), settings.features.end(), name)) {
       throw ConfigError::conflict(

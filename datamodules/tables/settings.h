@@ -36,6 +36,7 @@ struct TableSettings {
   std::string target{};
   std::string key{};
   std::string weights{};
+  std::string group{};
   std::vector<std::string> features{};
   std::vector<std::string> exclude{};
   std::vector<std::string> numbers{};

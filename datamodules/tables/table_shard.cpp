@@ -52,9 +52,13 @@ TableShard::TableShard(TableRows rows, std::shared_ptr<const FittedTable> fitted
     columns_.push_back(
         {"target", fitted_->has_values ? options_.dtype : readers::DType::int64, {}});
   }
-  if (options_.weights.empty()) return;
-  weights_ = header.column(options_.weights, "weights");
-  columns_.push_back({"weight", options_.dtype, {}});
+  if (!options_.weights.empty()) {
+    weights_ = header.column(options_.weights, "weights");
+    columns_.push_back({"weight", options_.dtype, {}});
+  }
+  if (fitted_->group.empty()) return;
+  groups_.emplace(*fitted_, header);
+  columns_.push_back({"group", readers::DType::int64, {}});
 }
 
 size_t TableShard::row_bytes() const {
@@ -103,6 +107,7 @@ void TableShard::check() const {
       features_.write(table, row, features.data());
       if (targets_) targets_->target(table, row);
       if (weights_) weight_of(table, row, *weights_, largest_);
+      if (groups_) groups_->group(table, row);
     }
   });
 }
@@ -118,7 +123,11 @@ void TableShard::write(int64_t first, int64_t count, std::span<std::byte* const>
       if (targets_) put_target(columns_[1].dtype, targets_->target(table, row), to[1]);
       if (weights_) {
         const double weight = weight_of(table, row, *weights_, largest_);
-        put_numbers(options_.dtype, {&weight, 1}, to.back());
+        put_numbers(options_.dtype, {&weight, 1}, to[targets_ ? 2 : 1]);
+      }
+      if (groups_) {
+        const int64_t group = groups_->group(table, row);
+        std::memcpy(to.back(), &group, sizeof(group));
       }
       for (size_t i = 0; i < to.size(); ++i) to[i] += columns_[i].bytes();
     }

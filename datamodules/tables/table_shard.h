@@ -26,7 +26,7 @@ struct TableShardOptions {
 
 /// Rows of a table as a shard, so that ShardedDataset streams them: their text is made to features
 /// when they are loaded, some thousand rows at a time. Columns are "input" [features], "target" []
-/// (int64 if it is a class) and "weight" [].
+/// (int64 if it is a class), "weight" [] and, if the table has groups, "group" [] int64.
 class TableShard : public readers::Shard {
  public:
   /// `rows` must have a row. Throws DataError for a column that isn't there, and what FeatureWriter
@@ -36,8 +36,8 @@ class TableShard : public readers::Shard {
   uint64_t file_bytes() const override { return table_.file().bytes(); }
   size_t row_bytes() const override;
   /// Throws DataError, with file, line and column, for cells that can't be used (see FeatureWriter,
-  /// TargetReader and weight_of), and for a file that was changed since it was opened. `direct` is
-  /// ignored.
+  /// TargetReader, weight_of and GroupReader), and for a file that was changed since it was opened.
+  /// `direct` is ignored.
   void load(int64_t first, int64_t count, bool direct, readers::BlockBuffer& buffer,
             std::span<readers::RowsInMemory> views) const override;
   void read_row(int64_t row, std::span<std::byte* const> out) const override;
@@ -58,6 +58,7 @@ class TableShard : public readers::Shard {
   FeatureWriter features_;
   std::optional<TargetReader> targets_;
   std::optional<size_t> weights_;
+  std::optional<GroupReader> groups_;
 };
 
 }  // namespace levin::tables

@@ -1,6 +1,7 @@
 #include <levin/framework/data/training_set.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
@@ -82,6 +83,10 @@ int64_t TrainingSet::num_classes() const {
   if (!labels.defined() || labels.numel() == 0) return 0;
   if (!c10::isIntegralType(labels.scalar_type(), /*includeBool=*/true)) return 0;
   return std::max<int64_t>(labels.to(at::kLong).max().item<int64_t>() + 1, 0);
+}
+
+int64_t TrainingSet::num_groups() const {
+  return groups_ != nullptr ? std::ssize(groups_->group_names()) : 0;
 }
 
 std::optional<double> TrainingSet::mean_weight() const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
+#include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/training_sums.h>
 
 namespace levin {
@@ -22,10 +23,10 @@ namespace levin {
 class TrainingSet {
  public:
   /// `loaders` must outlive this object. `num_classes` is what the data module says; 0 if it
-  /// doesn't know. `sums` is the data module, if it is one that knows more.
+  /// doesn't know. `sums` and `groups` are the data module, if it is one that knows more.
   explicit TrainingSet(const DataLoaders& loaders, int64_t num_classes = 0,
-                       HasTrainingSums* sums = nullptr)
-      : loaders_(loaders), num_classes_(num_classes), sums_(sums) {}
+                       HasTrainingSums* sums = nullptr, HasGroups* groups = nullptr)
+      : loaders_(loaders), num_classes_(num_classes), sums_(sums), groups_(groups) {}
 
   const DataLoaders& loaders() const { return loaders_; }
   /// The number of rows of all loaders; nothing if one is a stream of unknown length.
@@ -39,6 +40,8 @@ class TrainingSet {
   /// The number of classes: what the data module says, or else one more than the highest label of
   /// data in memory; 0 if neither is known.
   int64_t num_classes() const;
+  /// The number of groups that the data module says the rows are in; 0 if it says nothing.
+  int64_t num_groups() const;
   /// The tensor called `name` of all rows [rows, ...] on the CPU; undefined if it isn't in memory.
   torch::Tensor values(std::string_view name) const;
   /// What the data module says if the data aren't in memory: the mean weight of the rows, if they
@@ -51,6 +54,7 @@ class TrainingSet {
   const DataLoaders& loaders_;
   int64_t num_classes_;
   HasTrainingSums* sums_;
+  HasGroups* groups_;
 };
 
 }  // namespace levin

@@ -16,7 +16,8 @@ FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& o
   if (!val.empty() && !is_off(options.limit_val_batches) && leaves_out_validation(run, module)) {
     val.clear();
   }
-  module.prepare(TrainingSet(train, data.num_classes(), dynamic_cast<HasTrainingSums*>(&data)));
+  module.prepare(TrainingSet(train, data.num_classes(), dynamic_cast<HasTrainingSums*>(&data),
+                             dynamic_cast<HasGroups*>(&data)));
   module.check_data(train);
   module.check_data(val);
   if (is_off(options.overfit_batches)) return {std::move(train), std::move(val)};

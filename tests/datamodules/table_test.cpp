@@ -197,6 +197,17 @@ TEST_F(TableDataModuleTest, settings_that_cannot_be_are_refused) {
                    {"target is 'plan'", "trained to predict 'left'"}));
 }
 
+TEST_F(TableDataModuleTest, a_fit_of_a_single_class_is_refused_with_file_and_column) {
+  for (const bool stream : {false, true}) {
+    auto o = options("id,age,plan,left\np1,1,a,no\np2,2,b,no\np3,3,a,no\n");
+    o.val_split = o.test_split = 0.0;
+    o.stream = stream;
+    TableDataModule data(o);
+    EXPECT_TRUE(says(message_of<DataError>([&] { data.setup(Stage::fit); }),
+                     {"people.csv", "'left'", "'no'", "two classes", "target_type = value"}));
+  }
+}
+
 TEST_F(TableDataModuleTest, an_empty_set_and_a_rare_class_are_refused) {
   auto o = options();
   o.val_split = 0.01;
