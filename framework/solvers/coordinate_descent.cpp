@@ -61,11 +61,10 @@ CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
 
 bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
   constexpr int64_t kMostProducts = int64_t{1} << 26;  // lbfgs is faster for many more
-  constexpr int64_t kMostShared = 2048;                // whose matrix is added up over the ranks
   std::string reason;
   auto* problem = objective.linear(reason, kMostProducts);
   const bool is_too_large =
-      problem != nullptr && problem->ranks() > 1 && objective.size() > kMostShared;
+      problem != nullptr && problem->ranks() > 1 && objective.size() > problem->most_shared;
   if (problem == nullptr || is_too_large) return QuasiNewton::advance(objective);
   auto point = problem->from_flat(point_);
   return descend_by_coordinates(*problem, point, Solver::options().tol,

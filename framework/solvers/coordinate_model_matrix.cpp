@@ -40,13 +40,13 @@ void CoordinateModel::minimise_by_matrix(double tolerance, int64_t most_sweeps) 
 /// Leaves only as many entries as the matrix may have, those with the largest subgradients, and
 /// sorts them by their outputs.
 void CoordinateModel::limit_working() {
-  constexpr size_t kMostEntries = 2048;
-  if (working_.size() > kMostEntries) {
+  const auto most = static_cast<size_t>(problem_.most_shared);
+  if (working_.size() > most) {
     std::stable_sort(working_.begin(), working_.end(),
                      [&](const Coordinate& a, const Coordinate& b) {
                        return violation_at_start(a) > violation_at_start(b);
                      });
-    working_.resize(kMostEntries);
+    working_.resize(most);
   }
   std::sort(working_.begin(), working_.end(), [](const Coordinate& a, const Coordinate& b) {
     return std::pair(a.output, a.feature) < std::pair(b.output, b.feature);

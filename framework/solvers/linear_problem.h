@@ -40,6 +40,9 @@ struct LinearProblem {
   /// Where the weight and the bias begin in the flat point; -1: there is no bias.
   int64_t weight_at = 0;
   int64_t bias_at = -1;
+  /// Of how many weights coordinate descent may add up the second derivatives over the ranks: their
+  /// matrix is sent to each other rank.
+  int64_t most_shared = 2048;
 
   /// A list for each row, or one for each feature, made when first asked for.
   const EntryLists& by_row();

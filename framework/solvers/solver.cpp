@@ -80,7 +80,8 @@ void Solver::evaluate(Objective& objective) {
   if (std::isfinite(value_) && std::isfinite(gradient_norm_)) return;
   throw ModuleError::contract(
       name(), fmt::format("found the objective {} with the gradient {}", value_, gradient_norm_),
-      "look for very large numbers among the features, and scale them (standardize: true)");
+      "look for NaN, infinity and very large numbers among the features and targets, and scale the "
+      "features (standardize: true)");
 }
 
 void Solver::check(Objective& objective) {

@@ -202,5 +202,31 @@ TEST(LogisticRegressionCV, is_in_the_end_the_logistic_regression_of_the_chosen_c
   expect_same_state(second, chosen);
 }
 
+TEST(LogisticRegressionCV, refuses_options_that_cannot_be) {
+  const auto refusal = [](const LogisticRegressionCVOptions& options) {
+    return test::message_of<ConfigError>([&] { LogisticRegressionCV model(options); });
+  };
+  EXPECT_TRUE(test::says(refusal({.Cs = {1.0, 0.0}}), {"Cs", "above 0"}));
+  EXPECT_TRUE(test::says(refusal({.num_Cs = 0}), {"num_Cs", "at least 1"}));
+  EXPECT_TRUE(test::says(refusal({.l1_ratio = 2.0}), {"l1_ratio", "from 0 to 1"}));
+  EXPECT_TRUE(test::says(refusal({.l1_ratios = {0.5, -1.0}}), {"l1_ratios", "from 0 to 1"}));
+  EXPECT_TRUE(test::says(refusal({.l1_ratio = 0.5, .l1_ratios = {0.5}}), {"give one of them"}));
+  EXPECT_TRUE(test::says(refusal({.cv = 1}), {"cv", "at least 2"}));
+  EXPECT_TRUE(test::says(refusal({.scoring = "f1"}), {"f1", "neg_log_loss"}));
+}
+
+// What can be known of the data is refused before the first fold.
+TEST(LogisticRegressionCV, refuses_classes_of_too_few_rows_before_it_trains) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  auto y = rows.y.select(1, 0).to(torch::kLong);
+  y.narrow(0, 0, 4).fill_(2);
+  ManyData data({{"input", rows.x}, {"target", y}});
+  LogisticRegressionCV model({.cv = 5});
+  EXPECT_TRUE(test::says(test::message_of<ConfigError>([&] { fit(model, data, folder.string()); }),
+                         {"5 folds, with a class of 4 training rows", "use fewer folds"}));
+  EXPECT_EQ(model.scores().abs().sum().item<double>(), 0.0);
+}
+
 }  // namespace
 }  // namespace levin::many_regressions_test

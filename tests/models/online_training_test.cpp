@@ -199,7 +199,12 @@ std::vector<Settings> all_settings() {
     for (const int64_t rows_a_step : {1, 0, 5}) {
       const bool is_ftrl = std::string(method) == "ftrl";
       all.push_back({method, 0.2, 0.0, 0.0, rows_a_step});
-      all.push_back({method, 0.2, is_ftrl ? 0.5 : 0.004, is_ftrl ? 1.5 : 0.01, rows_a_step});
+      const double l1 = is_ftrl ? 0.5 : 0.004;
+      const double l2 = is_ftrl ? 1.5 : 0.01;
+      all.push_back({method, 0.2, l1, l2, rows_a_step});
+      if (rows_a_step != 5) continue;
+      all.push_back({method, 0.2, l1, 0.0, rows_a_step});
+      all.push_back({method, 0.2, 0.0, l2, rows_a_step});
     }
   }
   return all;

@@ -8,6 +8,8 @@
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
 
+#include "framework/message_of.h"
+
 namespace levin::row_solvers_training_test {
 namespace {
 
@@ -101,6 +103,41 @@ TEST(RowSolversTraining, rows_that_change_are_refused_by_name_and_auto_takes_lbf
   auto model = model_of("auto", 0.03, 0.0);
   fit(model, data);
   EXPECT_GT(model.named_parameters()["linear.weight"].eq(0).sum().item<int64_t>(), 0);
+}
+
+// What no file tells: rows that are given as tensors.
+TEST(RowSolversTraining, penalties_and_rows_that_cannot_be_are_refused_before_the_first_step) {
+  const auto refused = [](const std::string& solver, double l1, const Data& rows) {
+    auto data = data_of(rows);
+    auto model = model_of(solver, l1, 0.02);
+    const auto before = model.named_parameters()["linear.weight"].detach().clone();
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 5, .num_sanity_val_steps = 0});
+    std::string message;
+    try {
+      trainer.fit(model, data);
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(trainer.run().global_step(), 0);
+    EXPECT_TRUE(torch::equal(model.named_parameters()["linear.weight"], before));
+    return message;
+  };
+  for (const char* solver :
+       {"newton-cg", "trust-region", "newton-cholesky", "sag", "dual-coordinate-descent"}) {
+    EXPECT_TRUE(test::says(refused(solver, 0.1, rows()), {"L1", solver, "coordinate-descent"}));
+  }
+  auto one_class = rows();
+  one_class.y.fill_(1);
+  auto no_class = rows();
+  no_class.y[7] = 2;
+  auto no_number = rows();
+  no_number.x[7][3] = std::nan("");
+  for (const char* solver : {"lbfgs", "newton-cholesky", "coordinate-descent", "saga"}) {
+    SCOPED_TRACE(solver);
+    EXPECT_TRUE(test::says(refused(solver, 0.0, one_class), {"class 1", "two classes"}));
+    EXPECT_TRUE(test::says(refused(solver, 0.0, no_class), {"2", "class"}));
+    EXPECT_TRUE(test::says(refused(solver, 0.0, no_number), {"NaN", "features"}));
+  }
 }
 
 }  // namespace

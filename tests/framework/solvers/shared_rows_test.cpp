@@ -106,9 +106,18 @@ struct Shared {
           return shipped_optimizers().make(
               solver, Value::Object{{"tol", tol}, {"max_iter", max_iter}}, {own.weight, own.bias});
         };
+        const auto make_objective = [&] {
+          const std::vector parameters{own.weight, own.bias};
+          auto made = std::make_unique<LinearObjective>(rows, own_loss, parameters);
+          if (most_shared == 0) return made;
+          const auto start = torch::zeros({made->size()}, torch::kDouble);
+          made->evaluate(start, torch::empty_like(start));
+          std::string reason;
+          made->linear(reason, x.numel())->most_shared = most_shared;
+          return made;
+        };
         auto optimizer = make();
-        auto objective =
-            std::make_unique<LinearObjective>(rows, own_loss, std::vector{own.weight, own.bias});
+        auto objective = make_objective();
         auto* it = dynamic_cast<Solver*>(optimizer.get());
         while (!it->is_done()) {
           it->iterate(*objective);
@@ -119,8 +128,7 @@ struct Shared {
           it = dynamic_cast<Solver*>(optimizer.get());
           it->load_state_dict(state);
           it->load_own_state(own_state);
-          objective =
-              std::make_unique<LinearObjective>(rows, own_loss, std::vector{own.weight, own.bias});
+          objective = make_objective();
         }
         own.objective = it->objective();
         own.iterations = it->iterations();
@@ -155,6 +163,7 @@ struct Shared {
   torch::Tensor x, y, weights;
   int64_t outputs = 1;
   bool is_sparse = false;
+  int64_t most_shared = 0;  // of LinearProblem; 0: as it is
   LinearLoss loss{};
 };
 
@@ -226,14 +235,15 @@ TEST(SharedRows, coordinate_descent_takes_the_iterations_of_one_process) {
 
 // More entries should move than the matrix of their second derivatives may have.
 TEST(SharedRows, coordinate_descent_takes_many_features_in_parts) {
-  Shared it(Kind::logistic, 2300, {14, 12});
+  Shared it(Kind::logistic, 150, {14, 12});
+  it.most_shared = 60;
   it.loss.l1_strength = 0.001;
   it.loss.l2_strength = 10.0;
   const auto one = it.fit("coordinate-descent", 1, 0, 100, 2e-6).front();
   const auto two = it.fit("coordinate-descent", 2, 0, 100, 2e-6).front();
   EXPECT_TRUE(two.has_converged);
   EXPECT_NEAR(two.objective, one.objective, 1e-10 * one.objective);
-  EXPECT_GT(one.weight.ne(0.0).sum().item<int64_t>(), 2048);
+  EXPECT_GT(one.weight.ne(0.0).sum().item<int64_t>(), 60);
   EXPECT_TRUE(torch::equal(two.weight == 0.0, one.weight == 0.0));
 }
 

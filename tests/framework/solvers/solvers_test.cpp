@@ -333,9 +333,14 @@ TEST(SolverTest, refuses_what_it_cannot_do) {
   auto it = solver_cases().at(2);
   ASSERT_GT(it.loss.l1_strength, 0.0);
   MemoryRows rows(it.x, it.y);
+  for (const char* name : {"newton-cg", "trust-region", "newton-cholesky"}) {
+    auto smooth = make_solver(name, it.loss);
+    LinearObjective objective(rows, it.loss, smooth->stepped());
+    const auto message = message_of<ConfigError>([&] { smooth->iterate(objective); });
+    EXPECT_TRUE(test::says(message, {"L1", name, "coordinate-descent", "saga", "lbfgs"}))
+        << message;
+  }
   auto solver = make_solver("newton-cg", it.loss);
-  LinearObjective objective(rows, it.loss, solver->stepped());
-  EXPECT_THROW(solver->iterate(objective), ConfigError);
   EXPECT_THROW(solver->step([] { return torch::Tensor(); }), ModuleError);
   EXPECT_THROW(make_solver("lbfgs", it.loss, -1.0), ConfigError);
   EXPECT_THROW(make_solver("lbfgs", it.loss, 1e-4, 0), ConfigError);
