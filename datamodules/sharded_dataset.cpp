@@ -67,6 +67,7 @@ DType type_in_batch(const readers::Column& column, const ShardedDatasetOptions& 
                           !readers::is_floating(column.dtype));
     return classes ? DType::int64 : floating;
   }
+  if (column.name == "group" && column.dtype == DType::int64) return DType::int64;
   return column.dtype == DType::uint8 && options.scale == 0.0 ? DType::uint8 : floating;
 }
 

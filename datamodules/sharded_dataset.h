@@ -42,7 +42,7 @@ struct ShardedDatasetOptions {
 ///
 /// A batch has an entry for each column of the files. uint8 (without `scale`) and float32 stay as
 /// they are, all other numbers become float32 (but see `keep_float64`); the column "target" becomes
-/// int64 or float32. With a
+/// int64 or float32, and int64 in the column "group" stays. With a
 /// sampler made by `sampler`, blocks of rows are read ahead and batches are gathered from memory.
 /// Rows asked for in any other order are read one by one, which is much slower.
 ///
