@@ -244,12 +244,14 @@ Fields describe(DualCoordinateDescentOptions& o) {
       {"tol", &o.tol, "converged if no entry of the gradient is larger"},
       {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
       {"seed", &o.seed, "determines the order of the rows"},
+      {"hand_over", &o.hand_over, "whether lbfgs goes on once the iterations have become slow"},
   });
 }
 
 DualCoordinateDescent::DualCoordinateDescent(std::vector<torch::Tensor> parameters,
                                              DualCoordinateDescentOptions options)
-    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter},
+                   options.hand_over),
       options_(options) {}
 
 void DualCoordinateDescent::check_problem(const LinearProblem& problem) const {
@@ -317,6 +319,7 @@ bool DualCoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point
 }
 
 void DualCoordinateDescent::save(StateDict& state) const {
+  LinearSolver::save(state);
   if (!dual_.defined()) return;
   state.values["seed"] = options_.seed;
   state.tensors["dual"] = dual_;
@@ -327,6 +330,7 @@ void DualCoordinateDescent::save(StateDict& state) const {
 }
 
 void DualCoordinateDescent::load(const StateDict& state) {
+  LinearSolver::load(state);
   sums_.clear();
   dual_.reset();
   last_dual_.reset();

@@ -15,6 +15,8 @@ struct DualCoordinateDescentOptions {
   int64_t max_iter = 1000;
   /// The order of the rows depends on this number and on the iteration alone.
   int64_t seed = 0;
+  /// Whether lbfgs goes on once the iterations have become slow: see LinearSolver.
+  bool hand_over = true;
 };
 
 Fields describe(DualCoordinateDescentOptions& options);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include <levin/framework/solvers/centring.h>
 #include <levin/framework/solvers/kronecker.h>
 #include <levin/framework/solvers/linear_loss.h>
 #include <levin/framework/solvers/linear_problem.h>
@@ -43,6 +44,8 @@ class LinearObjective final : public Objective {
   /// For up to 2,000 features: by the Kronecker product of the rows' mean outer product, from some
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
+  /// Subtracts the mean of each feature, if there is a bias.
+  const Centring* centring() override;
   /// Adding the same number to all outputs of a softmax changes no loss. So the biases of all
   /// outputs get the mean 0, and so do the weights of each feature, if there is no penalty.
   void remove_idle(const torch::Tensor& vector) const override;
@@ -101,6 +104,7 @@ class LinearObjective final : public Objective {
   std::optional<Eigenbasis> row_basis_;
   std::optional<KroneckerInverse> kronecker_;
   torch::Tensor diagonal_;
+  std::optional<Centring> centring_;
   std::unique_ptr<LinearProblem> problem_;
 };
 

@@ -9,6 +9,11 @@
 
 namespace levin {
 
+LinearSolver::LinearSolver(std::vector<torch::Tensor> parameters, const SolverOptions& options,
+                           bool hands_over)
+    : QuasiNewton(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+      hands_over_(hands_over) {}
+
 LinearProblem& LinearSolver::problem_of(Objective& objective) const {
   std::string reason;
   if (auto* problem = objective.linear(reason, std::numeric_limits<int64_t>::max()))
@@ -26,10 +31,38 @@ void LinearSolver::check(Objective& objective) {
   objective.raise_precision();
 }
 
+/// Keeps account of the gradient's norm.
+bool LinearSolver::is_slow() {
+  constexpr int64_t kPatience = 20;
+  if (halved_norm_ == 0.0 || gradient_norm() <= 0.5 * halved_norm_) {
+    halved_norm_ = gradient_norm();
+    halved_at_ = iterations();
+  }
+  return iterations() - halved_at_ >= kPatience;
+}
+
 bool LinearSolver::advance(Objective& objective) {
+  if (hands_over_ && !has_handed_over_) has_handed_over_ = is_slow();
+  if (has_handed_over_) return QuasiNewton::advance(objective);
   auto& problem = problem_of(objective);
   auto point = problem.from_flat(point_);
   return improve(problem, point) && take(objective, problem, problem.to_flat(point));
+}
+
+void LinearSolver::save(StateDict& state) const {
+  QuasiNewton::save(state);
+  if (!hands_over_) return;
+  state.values["has_handed_over"] = has_handed_over_;
+  state.values["halved_norm"] = halved_norm_;
+  state.values["halved_at"] = halved_at_;
+}
+
+void LinearSolver::load(const StateDict& state) {
+  QuasiNewton::load(state);
+  if (!state.values.contains("has_handed_over")) return;
+  has_handed_over_ = state.values.at("has_handed_over").as_bool();
+  halved_norm_ = state.values.at("halved_norm").as_double();
+  halved_at_ = state.values.at("halved_at").as_int();
 }
 
 bool LinearSolver::take(Objective& objective, const LinearProblem& /*problem*/,

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <levin/framework/solvers/linear_problem.h>
-#include <levin/framework/solvers/solver.h>
+#include <levin/framework/solvers/quasi_newton.h>
 
 namespace levin {
 
@@ -13,12 +14,30 @@ namespace levin {
 /// its own: 8 bytes for each number, or 12 for each number that isn't 0. Everything is computed in
 /// float64, on one thread of each rank. After each iteration, a pass over the rows finds the
 /// objective and the gradient that are reported and that `tol` is compared with.
-class LinearSolver : public Solver {
+///
+/// A solver may hand over to lbfgs, which this class therefore is as well: once 20 iterations
+/// haven't halved the gradient's norm, all further iterations are those of QuasiNewton, from the
+/// point that was reached. Steps along the gradients of single rows lead near an optimum soon, but
+/// may need thousands of iterations to end there. (liblinear's dual coordinate descent hands over
+/// to Newton's method in the same way; see also Friedlander and Schmidt, "Hybrid
+/// deterministic-stochastic methods for data fitting", doi:10.1137/110830629.)
+class LinearSolver : public QuasiNewton {
+ public:
+  /// Whether lbfgs makes the iterations by now.
+  bool has_handed_over() const { return has_handed_over_; }
+
  protected:
-  using Solver::Solver;
+  /// `hands_over`: whether the solver may hand over to lbfgs.
+  LinearSolver(std::vector<torch::Tensor> parameters, const SolverOptions& options,
+               bool hands_over = false);
 
   void check(Objective& objective) final;
   bool advance(Objective& objective) final;
+  bool takes_l1() const override { return false; }
+  bool takes_parts() const final { return false; }
+  /// What overrides these two calls them, too.
+  void save(StateDict& state) const override;
+  void load(const StateDict& state) override;
 
   /// Throws ConfigError if the solver can't minimise this problem.
   virtual void check_problem(const LinearProblem& /*problem*/) const {}
@@ -32,6 +51,13 @@ class LinearSolver : public Solver {
 
  private:
   LinearProblem& problem_of(Objective& objective) const;
+  bool is_slow();
+
+  bool hands_over_;
+  bool has_handed_over_ = false;
+  // The gradient's norm when it was last halved, and the number of the iteration. 0: none yet.
+  double halved_norm_ = 0.0;
+  int64_t halved_at_ = 0;
 };
 
 }  // namespace levin

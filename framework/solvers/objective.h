@@ -8,6 +8,7 @@
 
 namespace levin {
 
+class Centring;
 class ColumnParts;
 struct LinearProblem;
 
@@ -57,6 +58,10 @@ class Objective {
   /// definite, and cheap beside a pass over the rows. By default it divides by the diagonal, or
   /// returns a copy if that isn't known. The first call after `evaluate` may take a few passes.
   virtual torch::Tensor precondition(const torch::Tensor& vector);
+
+  /// Variables that depend on each other less than the entries of w, for methods that know little
+  /// of the curvature; null if none are known. The first call takes a pass over the rows.
+  virtual const Centring* centring() { return nullptr; }
 
   /// Removes from `vector`, [size], in place, what has no effect on F when it is added to w, if
   /// that is known: of all minima, solvers then find the one without it.

@@ -8,6 +8,7 @@
 #include <ATen/TensorOperators.h>
 
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/solvers/centring.h>
 #include <levin/framework/solvers/line_search.h>
 
 namespace levin {
@@ -58,15 +59,12 @@ torch::Tensor QuasiNewton::direction(Objective& objective, const torch::Tensor& 
   return result;
 }
 
-/// Remembers what the step from that point, with that gradient, has changed.
-void QuasiNewton::remember_since(Objective& objective, const torch::Tensor& point,
-                                 const torch::Tensor& gradient) {
-  Update update{point_ - point, gradient_ - gradient, {}};
-  double products[] = {update.point.dot(update.gradient).item<double>(),
-                       update.gradient.dot(update.gradient).item<double>()};
+/// Remembers by what a step has changed the point and the gradient.
+void QuasiNewton::remember(Objective& objective, const torch::Tensor& point,
+                           const torch::Tensor& gradient) {
+  double products[] = {point.dot(gradient).item<double>(), gradient.dot(gradient).item<double>()};
   objective.sum_over_parts(products);
-  update.curvature = products[0];
-  if (products[0] > 1e-16 * products[1]) history_.push_back(std::move(update));
+  if (products[0] > 1e-16 * products[1]) history_.push_back({point, gradient, products[0]});
   if (std::ssize(history_) > options_.history_size) history_.erase(history_.begin());
 }
 
@@ -78,51 +76,57 @@ bool QuasiNewton::advance(Objective& objective) {
 }
 
 bool QuasiNewton::try_once(Objective& objective) {
-  const auto subgradient = least_subgradient(objective, point_, gradient_);
-  auto along = direction(objective, subgradient);
-  if (objective.l1().defined()) return search_orthant(objective, subgradient, along);
+  if (objective.l1().defined()) return search_orthant(objective);
+  const auto along = direction(objective, gradient_);
   const bool is_scaled = options_.precondition || !history_.empty();
   const double first =
       is_scaled ? 1.0 : std::min(1.0, 1.0 / std::sqrt(objective.dot(along, along)));
   const auto point = point_;
   const auto gradient = gradient_;
   if (!move_along(objective, along, first, point_, gradient_, value_)) return false;
-  remember_since(objective, point, gradient);
+  remember(objective, point_ - point, gradient_ - gradient);
   return true;
 }
 
-/// Goes along `direction` within the orthant that the point, or the subgradient at entries of 0,
-/// lies in: entries that would change their sign become 0.
-bool QuasiNewton::search_orthant(Objective& objective, const torch::Tensor& subgradient,
-                                 torch::Tensor direction) {
+/// Goes along the direction within the orthant that the point, or the subgradient at entries of 0,
+/// lies in: entries that would change their sign become 0. The points and gradients here, and those
+/// of the history, are of the variables that the objective gives.
+bool QuasiNewton::search_orthant(Objective& objective) {
   const auto l1 = objective.l1();
   const auto is_free = l1 == 0.0;  // a bias may change its sign
-  direction = at::where((direction * subgradient).ge(0.0), at::zeros_like(direction), direction);
-  if (!(objective.dot(direction, subgradient) < 0.0)) return false;
-  const auto orthant = at::where(point_ == 0.0, -subgradient.sign(), point_.sign());
+  const auto* centring = objective.centring();
+  const auto start = centring != nullptr ? centring->apply(point_) : point_;
+  const auto slopes = centring != nullptr ? centring->gradient(gradient_) : gradient_;
+  const auto subgradient = least_subgradient(objective, start, slopes);
+  auto along = direction(objective, subgradient);
+  along = at::where((along * subgradient).ge(0.0), at::zeros_like(along), along);
+  if (!(objective.dot(along, subgradient) < 0.0)) return false;
+  const auto orthant = at::where(start == 0.0, -subgradient.sign(), start.sign());
   double step = 1.0;
-  if (history_.empty()) step = std::min(1.0, 1.0 / std::sqrt(objective.dot(direction, direction)));
+  if (history_.empty()) step = std::min(1.0, 1.0 / std::sqrt(objective.dot(along, along)));
   auto gradient = at::empty_like(gradient_);
   const double noise = objective.noise() * std::abs(value_);
   constexpr int kMostTrials = 40;
   for (int trial = 0; trial < kMostTrials; ++trial, step *= 0.5) {
-    auto point = at::add(point_, direction, step);
-    point = at::where((point * orthant).le(0.0).logical_and(is_free.logical_not()),
-                      at::zeros_like(point), point);
+    auto end = at::add(start, along, step);
+    end = at::where((end * orthant).le(0.0).logical_and(is_free.logical_not()), at::zeros_like(end),
+                    end);
+    auto point = centring != nullptr ? centring->undo(end) : end;
     const double value = with_l1(objective, point, objective.evaluate(point, gradient));
-    const double promised = objective.dot(point - point_, subgradient);
+    const double promised = objective.dot(end - start, subgradient);
     if (!(promised < 0.0)) continue;
+    const auto end_slopes = centring != nullptr ? centring->gradient(gradient) : gradient;
     // Close to the minimum, the objective's changes are lost in rounding, but the gradient's
     // aren't.
     const bool falls = value <= value_ + 1e-4 * promised;
     const bool is_flatter = value <= value_ + noise &&
-                            objective.largest(least_subgradient(objective, point, gradient)) <
+                            objective.largest(least_subgradient(objective, end, end_slopes)) <
                                 objective.largest(subgradient);
     if (!falls && !is_flatter) continue;
+    remember(objective, end - start, end_slopes - slopes);
     std::swap(point_, point);
     std::swap(gradient_, gradient);
     value_ = value;
-    remember_since(objective, point, gradient);
     return true;
   }
   return false;

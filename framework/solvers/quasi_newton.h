@@ -28,7 +28,8 @@ struct QuasiNewtonOptions {
 Fields describe(QuasiNewtonOptions& options);
 
 /// L-BFGS with a line search by the strong Wolfe conditions, over all training rows; with an L1
-/// penalty, OWL-QN, whose steps stay within an orthant. An iteration takes one or two passes over
+/// penalty, OWL-QN, whose steps stay within an orthant and are steps of the variables that
+/// `Objective::centring` gives. An iteration takes one or two passes over
 /// the rows. In YAML: `lbfgs`. (The optimizer LBFGS is torch::optim's, which runs on batches.)
 ///
 /// Liu and Nocedal, doi:10.1007/BF01589116; Andrew and Gao, "Scalable training of L1-regularized
@@ -57,11 +58,9 @@ class QuasiNewton : public Solver {
   };
 
   bool try_once(Objective& objective);
-  bool search_orthant(Objective& objective, const torch::Tensor& subgradient,
-                      torch::Tensor direction);
+  bool search_orthant(Objective& objective);
   torch::Tensor direction(Objective& objective, const torch::Tensor& gradient);
-  void remember_since(Objective& objective, const torch::Tensor& point,
-                      const torch::Tensor& gradient);
+  void remember(Objective& objective, const torch::Tensor& point, const torch::Tensor& gradient);
 
   QuasiNewtonOptions options_;
   std::vector<Update> history_;  // the newest last

@@ -172,12 +172,14 @@ Fields describe(StochasticAverageOptions& o) {
       {"tol", &o.tol, "converged if no entry of the gradient is larger"},
       {"max_iter", &o.max_iter, "the most iterations, of which an epoch has one"},
       {"seed", &o.seed, "determines which rows are drawn"},
+      {"hand_over", &o.hand_over, "whether lbfgs goes on once the iterations have become slow"},
   });
 }
 
 StochasticAverage::StochasticAverage(std::vector<torch::Tensor> parameters,
                                      StochasticAverageOptions options)
-    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter}),
+    : LinearSolver(std::move(parameters), {.tol = options.tol, .max_iter = options.max_iter},
+                   options.hand_over),
       options_(options) {}
 
 SAGA::SAGA(std::vector<torch::Tensor> parameters, StochasticAverageOptions options)
@@ -316,6 +318,7 @@ bool StochasticAverage::take(Objective& objective, const LinearProblem& problem,
 }
 
 void StochasticAverage::save(StateDict& state) const {
+  LinearSolver::save(state);
   if (least_gradient_ > 0.0) {
     state.values["seed"] = options_.seed;
     state.values["step_share"] = step_share_;
@@ -330,6 +333,7 @@ void StochasticAverage::save(StateDict& state) const {
 }
 
 void StochasticAverage::load(const StateDict& state) {
+  LinearSolver::load(state);
   if (state.values.contains("seed")) options_.seed = state.values.at("seed").as_int();
   if (state.values.contains("step_share")) {
     step_share_ = state.values.at("step_share").as_double();

@@ -15,6 +15,8 @@ struct StochasticAverageOptions {
   int64_t max_iter = 1000;
   /// Which rows are drawn depends on this number and on the iteration alone.
   int64_t seed = 0;
+  /// Whether lbfgs goes on once the iterations have become slow: see LinearSolver.
+  bool hand_over = true;
 };
 
 Fields describe(StochasticAverageOptions& options);
