@@ -414,6 +414,8 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
     folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
     parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
+    case = "a problem of exactness, such as 'mnist, l2'; may be repeated; by default all of them"
+    parser.add_argument("--case", action="append", help=case)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -428,10 +430,11 @@ def parse_arguments():
 
 def measure(options):
     suites = options.names or SUITES
+    cases = [f"--case '{case}'" for case in options.case or []]
     programs = Programs(options)
     results = {
         "machine": machine(),
-        "command": " ".join(["./run bench", *options.names]),
+        "command": " ".join(["./run bench", *options.names, *cases]),
         "rounds": [],
         "texts": {},
         "failures": dict(programs.missing),

@@ -1,6 +1,6 @@
 """The runs of ./run bench exactness: each of Levin's solvers with each penalty that it can take, on
-MNIST and the sparse set, to a tight tol, beside the optimum that scikit-learn finds with tol 1e-12.
-The small data sets have tests for that.
+small data sets, MNIST and the sparse set, to a tight tol, beside the optimum that scikit-learn finds
+with tol 1e-12.
 
 scikit-learn's optima are made by baselines/solver_references.py once and kept in
 --reference-folder. Where scikit-learn would take hours, the reference is the best point that any of
@@ -17,23 +17,21 @@ solver_cases = solver_suite.solver_cases
 CASES = {problem.name: problem for problem in solver_cases.EXACT_PROBLEMS}
 TOL = 1e-11
 SECONDS = {"l2": 300, "l1": 200, "elastic net": 200}  # of a run of Levin
-GAP, DISTANCE = 1e-6, 1e-4  # that Levin promises
 SMOOTH = ("lbfgs", "newton-cg", "trust-region", "newton-cholesky", "sag", "dual-coordinate-descent")
 ALL_PENALTIES = ("lbfgs", "coordinate-descent", "saga")
-# Pairs that would take hours, or are refused.
+# Pairs that would take hours.
 LEFT_OUT = {
     ("mnist", "newton-cholesky"): "a Hessian of 7,850 parameters takes minutes",
-    ("mnist", "sag"): "to this tol it takes thousands of epochs of seconds",
-    ("mnist", "saga"): "to this tol it takes thousands of epochs of seconds",
-    ("mnist", "dual-coordinate-descent"): "it refuses the softmax",
     ("sparse", "newton-cholesky"): "a Hessian of 2^20 features takes 8 TB",
 }
 
 
 def solvers(case):
-    """Returns the solvers that take the problem's penalty."""
-    penalty = CASES[case].penalty
-    smooth = [name for name in SMOOTH if name not in ALL_PENALTIES] if penalty == "l2" else []
+    """Returns the solvers that take the problem's penalty and loss."""
+    problem = CASES[case]
+    smooth = [name for name in SMOOTH if name not in ALL_PENALTIES] if problem.penalty == "l2" else []
+    if problem.outputs > 1 and smooth:
+        smooth.remove("dual-coordinate-descent")  # which refuses the softmax
     return [*ALL_PENALTIES, *smooth]
 
 
@@ -47,7 +45,8 @@ class Suite(solver_suite.Suite):
         self.seconds = (lambda _: 2) if self.is_trial else SECONDS.get
 
     def data_folder(self, case):
-        return {"mnist": self.mnist, "sparse": self.sparse_set}[CASES[case].data]
+        folders = {"mnist": self.mnist, "sparse": self.sparse_set}
+        return folders.get(CASES[case].data, self.folder)
 
     def reference(self, case):
         """Returns the file with scikit-learn's optimum, or None if there can't be one."""
@@ -115,12 +114,14 @@ def run_exactness(options, folders, run, say, results):
     """Adds a record for each pair of a solver and a penalty as results["exactness"]."""
     results["exactness"] = []
     with tempfile.TemporaryDirectory(prefix="bench-exactness-") as folder:
+        suite = Suite(options, folders, folder, say)
+        suite.python("solver_problems.py", "write", folder)
         for case, problem in CASES.items():
-            if folders[problem.data] is None:
+            is_chosen = not options.case or case in options.case
+            if not is_chosen or folders.get(problem.data, folder) is None:
                 continue
             say(f"exactness: {case}")
             try:
-                suite = Suite(options, folders, folder, say)
                 results["exactness"] += suite.run_case(case, run, results["failures"])
             except (RuntimeError, OSError) as error:
                 results["failures"][f"exactness: {case}"] = str(error)

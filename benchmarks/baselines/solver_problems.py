@@ -30,16 +30,23 @@ from solver_cases import find
 
 def write(folder):
     """Writes the small data sets as every program reads them, float64 and int64."""
-    from sklearn.datasets import load_breast_cancer, load_digits
+    from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
-    digits, cancer = load_digits(), load_breast_cancer()
-    standardized = (cancer.data - cancer.data.mean(0)) / cancer.data.std(0)
-    for name, x, y in (
-        ("digits", digits.data / 16, digits.target),
-        ("breast_cancer", standardized, cancer.target),
-    ):
-        np.save(pathlib.Path(folder) / f"{name}_x.npy", x)
-        np.save(pathlib.Path(folder) / f"{name}_y.npy", y.astype(np.int64))
+    loads = {
+        "iris": load_iris,
+        "digits": load_digits,
+        "wine": load_wine,
+        "breast_cancer": load_breast_cancer,
+    }
+    for name, load in loads.items():
+        data = load()
+        sets = {name: data.data / 16}
+        if name != "digits":
+            standardized = (data.data - data.data.mean(0)) / data.data.std(0)
+            sets = {name: standardized, f"{name}_unscaled": data.data}
+        for key, x in sets.items():
+            np.save(pathlib.Path(folder) / f"{key}_x.npy", x)
+            np.save(pathlib.Path(folder) / f"{key}_y.npy", data.target.astype(np.int64))
 
 
 def read(problem, folder):
@@ -76,6 +83,26 @@ def objective(problem, x, y, point):
     l1 = problem.l1_ratio * np.abs(weight).sum()
     l2 = (1 - problem.l1_ratio) / 2 * (weight**2).sum()
     return mean_loss(problem, x, y, point) + float(l1 + l2) / (problem.c * len(y))
+
+
+def violation(problem, x, y, point):
+    """Returns the largest entry of the objective's subgradient of least size at a point, whatever
+    program has found it: 0 at the optimum, and nowhere else.
+    """
+    weight = point[:, :-1]
+    strength = 1 / (problem.c * len(y))
+    l1 = problem.l1_ratio * strength
+    z = x @ weight.T + point[:, -1]
+    if problem.outputs == 1:
+        errors = (1 / (1 + np.exp(-z[:, 0])) - y)[:, None]
+    else:
+        shares = np.exp(z - z.max(1, keepdims=True))
+        errors = shares / shares.sum(1, keepdims=True)
+        errors[np.arange(len(y)), y] -= 1
+    gradient = (x.T @ errors).T / len(y) + (1 - problem.l1_ratio) * strength * weight
+    at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - l1, 0)
+    gradient = np.where(weight == 0, at_zero, gradient + l1 * np.sign(weight))
+    return float(max(np.abs(gradient).max(), np.abs(errors.mean(0)).max()))
 
 
 def distance(problem, point, other):
@@ -119,8 +146,8 @@ def evaluate(problem, folder, files):
 
 def compare(problem, folder, reference, files):
     """Returns, for the last point of each file, its objective, how far it lies above that of the
-    reference, relative to it, the distance of the coefficients, and how many of the weights are 0
-    in one of the two points alone.
+    reference, relative to it, the distance of the coefficients, the largest entry of the
+    subgradient, and how many of the weights are 0 in one of the two points alone.
     """
     x, y = read(problem, folder)
     x = x.astype(np.float64)
@@ -138,6 +165,7 @@ def compare(problem, folder, reference, files):
                 "objective": value,
                 "gap": (value - best) / best,
                 "distance": distance(problem, point, end),
+                "violation": violation(problem, x, y, point),
                 "zeros": int((point[:, :-1] == 0).sum()),
                 "differing_zeros": differing,
                 "largest_differing": largest,
