@@ -42,8 +42,8 @@ PROBLEMS = (
 )
 
 
-# The small data sets of ./run bench exactness: their features, classes, and C for the L1 penalty. The
-# features of the sets whose names end so aren't standardized.
+# The small data sets of ./run bench exactness: their features, classes, and C for the L1 penalty.
+# The features of those that are called unscaled aren't standardized; they have no L1 penalty.
 SMALL_SETS = {
     "iris": (4, 3, 0.5),
     "iris_unscaled": (4, 3, None),
