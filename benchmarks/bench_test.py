@@ -240,6 +240,7 @@ class Report(unittest.TestCase):
         verdicts = [c.verdict() for c in checks]
         self.assertEqual(verdicts, ["FALLS SHORT", "ok", "FALLS SHORT"])
         self.assertIn("the worst of 3 solvers, beside scikit-learn saga's", checks[0].what)
+        self.assertIn("| at most 1e-06 | 2.0e-06 | FALLS SHORT |", checks[0].row())
         text = report.markdown(results([], exactness=records))
         line = "| saga | saga | 1.0e-09 | 2.0e-05 | 3.0e-12 | 7; 1 (up to 2e-05) | 1.0 |"
         self.assertIn(line, text)

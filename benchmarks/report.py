@@ -50,9 +50,11 @@ class Spread:
 
 
 def number(value):
-    """Returns the value with three significant digits and without exponent."""
+    """Returns the value with three significant digits, and without exponent unless it's tiny."""
     if value == 0 or math.isinf(value):
         return f"{value:g}"
+    if abs(value) < 1e-5:
+        return f"{value:.1e}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
 
