@@ -2,7 +2,8 @@
 
 #include <cstdint>
 
-#include <levin/framework/tensor/tensor.h>
+#include <levin/framework/solvers/linear_loss.h>
+#include <levin/framework/solvers/row_source.h>
 
 namespace levin {
 
@@ -35,5 +36,9 @@ class Centring {
   int64_t weight_at_;
   int64_t bias_at_;
 };
+
+/// The mean of all rows, [features] float64, weighted as in the loss. Sums are computed in float64
+/// if `precise`. A pass over the rows, and a collective.
+torch::Tensor mean_row(RowSource& rows, const LinearLoss& loss, bool precise);
 
 }  // namespace levin

@@ -10,6 +10,7 @@
 #include <levin/framework/solvers/linear_loss.h>
 #include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/own_columns.h>
+#include <levin/framework/solvers/row_losses.h>
 #include <levin/framework/solvers/row_products.h>
 #include <levin/framework/solvers/row_source.h>
 
@@ -41,6 +42,7 @@ class ColumnObjective final : public Objective {
   ColumnParts* parts() override { return &parts_; }
   torch::Tensor l1() const override { return l1_; }
   double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
+  std::optional<double> value_at_zero() const override { return loss_at_zero(loss_); }
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
   torch::Tensor curvature_diagonal() override;
   /// Always throws ConfigError: no rank has the products of all pairs of features.

@@ -318,6 +318,12 @@ bool DualCoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point
   return true;
 }
 
+void DualCoordinateDescent::forget() {
+  for (auto* each : {&dual_, &last_dual_}) each->reset();
+  accelerated_ = 0;
+  sums_.clear();
+}
+
 void DualCoordinateDescent::save(StateDict& state) const {
   LinearSolver::save(state);
   if (!dual_.defined()) return;

@@ -56,6 +56,7 @@ class DualCoordinateDescent final : public LinearSolver {
   bool improve(LinearProblem& problem, LinearProblem::Point& point) override;
   void save(StateDict& state) const override;
   void load(const StateDict& state) override;
+  void forget() override;
 
  private:
   class Epoch;

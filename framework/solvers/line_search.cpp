@@ -12,6 +12,7 @@ namespace {
 constexpr double kDecrease = 1e-4;
 constexpr double kCurvature = 0.9;
 constexpr int kMostTrials = 30;
+constexpr int kMostWorthwhile = 100;
 
 /// A step, with the value and the slope there.
 struct Trial {
@@ -66,6 +67,11 @@ class LineSearch {
   bool has_fallen(const Trial& trial) const {  // false for NaN
     return trial.value <= line_.value + kDecrease * trial.step * line_.slope;
   }
+  /// Whether an interval of that width may be searched on: the value could fall by more than noise.
+  /// Near saturated losses, the first step may be a billion times too long.
+  bool is_worthwhile(double width) const {
+    return trials_ < kMostWorthwhile && -line_.slope * std::abs(width) > noise_;
+  }
   bool is_good(const Trial& trial) const {
     if (has_fallen(trial)) return std::abs(trial.slope) <= -kCurvature * line_.slope;
     return trial.value <= line_.value + noise_ && trial.slope >= kCurvature * line_.slope &&
@@ -74,7 +80,7 @@ class LineSearch {
 
   /// Searches between `low`, the lowest trial so far, and `high`.
   LineSearchResult narrow(Trial low, Trial high) {
-    while (trials_ < kMostTrials) {
+    while (trials_ < kMostTrials || is_worthwhile(high.step - low.step)) {
       const bool is_usable = std::isfinite(high.value) && std::isfinite(high.slope);
       const double step = is_usable ? between(low, high) : 0.5 * (low.step + high.step);
       const Trial trial = look(step);

@@ -331,22 +331,6 @@ torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
   return result;
 }
 
-const Centring* LinearObjective::centring() {
-  if (centring_ || !has_bias()) return centring_ ? &*centring_ : nullptr;
-  auto sums = zeros({features_ + 1});  // the last one of weights
-  const RowProducts::Sums places{data_of(sums), data_of(sums) + features_};
-  std::unique_ptr<RowProducts> products;  // as in mean_outer_product, `precise_` mustn't matter
-  const auto add = [&](const Block& block) {
-    if (!products) products = make_row_products(like_, 1, is_exact_);
-    products->add_gradients(block.rows, data_of(block.kept.weights) + block.first, places);
-  };
-  pass(add, 1);
-  if (products) products->finish(places);
-  rows_.sum(sums);
-  centring_.emplace(sums.narrow(0, 0, features_) / sums[features_], outputs_, weight_at_, bias_at_);
-  return &*centring_;
-}
-
 LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_products) {
   if (problem_) return problem_.get();
   reason = rows_.reason_against_copies();

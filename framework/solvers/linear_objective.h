@@ -38,6 +38,7 @@ class LinearObjective final : public Objective {
   int64_t size() const override { return size_; }
   torch::Tensor l1() const override { return l1_; }
   double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) override;
+  std::optional<double> value_at_zero() const override { return loss_at_zero(loss_); }
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
   torch::Tensor curvature_diagonal() override;
   torch::Tensor hessian() override;
@@ -45,7 +46,14 @@ class LinearObjective final : public Objective {
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
   /// Subtracts the mean of each feature, if there is a bias.
-  const Centring* centring() override;
+  const Centring* centring() override {
+    if (!has_bias()) return nullptr;
+    if (!centring_) {
+      // As for the preconditioner, `precise_` mustn't matter.
+      centring_.emplace(mean_row(rows_, loss_, is_exact_), outputs_, weight_at_, bias_at_);
+    }
+    return &*centring_;
+  }
   /// Adding the same number to all outputs of a softmax changes no loss. So the biases of all
   /// outputs get the mean 0, and so do the weights of each feature, if there is no penalty.
   void remove_idle(const torch::Tensor& vector) const override;

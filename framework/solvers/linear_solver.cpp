@@ -42,7 +42,10 @@ bool LinearSolver::is_slow() {
 }
 
 bool LinearSolver::advance(Objective& objective) {
-  if (hands_over_ && !has_handed_over_) has_handed_over_ = is_slow();
+  if (hands_over_ && !has_handed_over_ && is_slow()) {
+    has_handed_over_ = true;
+    forget();
+  }
   if (has_handed_over_) return QuasiNewton::advance(objective);
   auto& problem = problem_of(objective);
   auto point = problem.from_flat(point_);

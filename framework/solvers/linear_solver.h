@@ -46,6 +46,8 @@ class LinearSolver : public QuasiNewton {
   /// Goes to the flat point that `improve` has found. Returns false if it's no better point, which
   /// ends the fit. By default, any point is taken, or any with a lower objective if `descends`.
   virtual bool take(Objective& objective, const LinearProblem& problem, torch::Tensor next);
+  /// Drops what only `improve` needs, after the solver has handed over.
+  virtual void forget() {}
   /// Whether each iteration should lead to a lower objective: if one doesn't, the solver is done.
   virtual bool descends() const { return false; }
 

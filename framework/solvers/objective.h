@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -47,6 +48,8 @@ class Objective {
   /// Returns f at `point` and writes the gradient of f there into `gradient`, [size]. What the
   /// functions below say is about the point of the last call.
   virtual double evaluate(const torch::Tensor& point, const torch::Tensor& gradient) = 0;
+  /// F at w = 0, if F is convex and this is known without a pass.
+  virtual std::optional<double> value_at_zero() const { return {}; }
   /// Returns the product of f's Hessian and `vector`, [size].
   virtual torch::Tensor hessian_product(const torch::Tensor& vector) = 0;
   /// Returns the diagonal of f's Hessian, [size]; undefined if it isn't known cheaply.

@@ -29,8 +29,8 @@ Fields describe(QuasiNewtonOptions& options);
 
 /// L-BFGS with a line search by the strong Wolfe conditions, over all training rows; with an L1
 /// penalty, OWL-QN, whose steps stay within an orthant and are steps of the variables that
-/// `Objective::centring` gives. An iteration takes one or two passes over
-/// the rows. In YAML: `lbfgs`. (The optimizer LBFGS is torch::optim's, which runs on batches.)
+/// `Objective::centring` gives. An iteration takes one or two passes over the rows. In YAML:
+/// `lbfgs`. (The optimizer LBFGS is torch::optim's, which runs on batches.)
 ///
 /// Liu and Nocedal, doi:10.1007/BF01589116; Andrew and Gao, "Scalable training of L1-regularized
 /// log-linear models", 2007.

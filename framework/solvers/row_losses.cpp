@@ -217,4 +217,20 @@ void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const do
   }
 }
 
+std::optional<double> loss_at_zero(const LinearLoss& loss) {
+  const auto outputs = static_cast<double>(loss.weight.size(0));
+  switch (loss.kind) {
+    case LinearLoss::Kind::squared:
+      break;
+    case LinearLoss::Kind::logistic:
+      return std::log(2.0);
+    case LinearLoss::Kind::softmax:
+      return std::log(outputs);
+    case LinearLoss::Kind::one_vs_rest:
+      if (output_weights_of(loss).defined()) break;
+      return outputs * std::log(2.0);
+  }
+  return {};
+}
+
 }  // namespace levin

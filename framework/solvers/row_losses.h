@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <levin/framework/solvers/linear_loss.h>
@@ -53,5 +54,9 @@ void add_curvature(LinearLoss::Kind kind, const torch::Tensor& curvature,
 /// [rows, count].
 void curvature_diagonal(LinearLoss::Kind kind, const double* curvature, const double* weights,
                         int64_t rows, int64_t count, double* diagonal);
+
+/// The loss, as LinearLoss defines it, if the weight and the bias are 0; nothing if it depends on
+/// the targets.
+std::optional<double> loss_at_zero(const LinearLoss& loss);
 
 }  // namespace levin

@@ -317,6 +317,10 @@ bool StochasticAverage::take(Objective& objective, const LinearProblem& problem,
   return go_back();
 }
 
+void StochasticAverage::forget() {
+  for (auto* each : {&slopes_, &weight_average_, &bias_average_}) each->reset();
+}
+
 void StochasticAverage::save(StateDict& state) const {
   LinearSolver::save(state);
   if (least_gradient_ > 0.0) {

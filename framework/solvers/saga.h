@@ -53,6 +53,7 @@ class StochasticAverage : public LinearSolver {
   bool take(Objective& objective, const LinearProblem& problem, torch::Tensor next) override;
   void save(StateDict& state) const override;
   void load(const StateDict& state) override;
+  void forget() override;
   /// Whether a step goes along the gradient as corrected by the average before it (SAGA) or along
   /// the average after it (SAG).
   virtual bool is_unbiased() const = 0;

@@ -114,6 +114,7 @@ void Solver::iterate(Objective& objective) {
   }
   if (is_precise_) objective.raise_precision();
   if (!is_evaluated_) evaluate(objective);
+  if (is_first) leave_bad_start(objective);
   const bool is_there = is_within_tol() && is_complete();
   if (!is_there && !advance(objective)) is_stuck_ = true;
   ++iterations_;
@@ -125,6 +126,15 @@ void Solver::iterate(Objective& objective) {
     evaluate(objective);
   }
   write_parameters(objective);
+}
+
+/// Begins at 0 if that is better. Random weights on features of large numbers can be so bad that
+/// all curvatures vanish, and with them what most solvers go by.
+void Solver::leave_bad_start(Objective& objective) {
+  const auto at_zero = objective.value_at_zero();
+  if (!at_zero || value_ <= *at_zero * (1.0 + 1e-6)) return;
+  point_.zero_();
+  evaluate(objective);
 }
 
 /// Keeps this rank's parts of the whole vectors.

@@ -36,6 +36,9 @@ void validate(const SolverOptions& options);
 ///
 /// Without a Trainer, call `iterate` until `is_done`.
 ///
+/// The first iteration begins at the parameters or, if the objective is known to be convex and
+/// lower there, at 0.
+///
 /// The point is kept in float64, whatever the type of the parameters, which are rounded copies of
 /// it. The state is complete: a solver that goes on from a saved state takes the same steps, bit
 /// for bit.
@@ -116,6 +119,7 @@ class Solver : public Optimizer {
 
  private:
   void evaluate(Objective& objective);
+  void leave_bad_start(Objective& objective);
   bool is_within_tol() const { return gradient_norm_ <= options_.tol; }
   void take_part(Objective& objective);
   void write_parameters(Objective& objective);
