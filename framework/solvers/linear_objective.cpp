@@ -57,7 +57,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
   constexpr int64_t kFew = 20'000'000;  // products that take a few milliseconds
   const bool is_quick =
       index == 0 && RowProducts::multiplications(batch.input_rows(), outputs_) < kFew;
-  if (is_quick || batch.input_rows().dtype() == at::kDouble) precise_ = is_exact_ = true;
+  if (is_quick || batch.input_rows().dtype() == at::kDouble) is_exact_ = true;
   Kept kept;
   const auto targets = batch.target();
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
@@ -115,8 +115,14 @@ torch::Tensor LinearObjective::joined(const torch::Tensor& weight_and_bias) cons
 }
 
 /// Goes over the rows for the first time, to learn how many there are, and checks their classes.
+/// All ranks have to agree on the precision, or their steps would differ.
 void LinearObjective::meet_rows() {
   pass([](const Block& /*block*/) {});
+  auto ranks = zeros({2});  // of ranks that have rows, and of those that are exact
+  if (own_rows_ > 0.0) ranks.copy_(at::tensor({1.0, is_exact_ ? 1.0 : 0.0}, at::kDouble));
+  rows_.sum(ranks);
+  is_exact_ = data_of(ranks)[0] == data_of(ranks)[1];
+  precise_ = precise_ || is_exact_;
   if (ColumnRanks::pay(like_, own_entries_) && rows_.reason_against_copies().empty()) {
     rank_columns();
   }

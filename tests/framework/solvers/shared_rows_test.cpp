@@ -187,7 +187,8 @@ TEST(SharedRows, equal_one_process_for_every_loss_also_if_a_rank_has_no_rows) {
   for (const auto kind : {Kind::squared, Kind::logistic, Kind::softmax, Kind::one_vs_rest}) {
     Shared it(kind, 6, {37, 0, 24});
     it.loss.l2_strength = 0.2;
-    for (const char* solver : {"coordinate-descent", "sag", "saga", "dual-coordinate-descent"}) {
+    for (const char* solver :
+         {"coordinate-descent", "sag", "saga", "dual-coordinate-descent", "lbfgs", "newton-cg"}) {
       if (kind == Kind::softmax && std::string(solver) == "dual-coordinate-descent") continue;
       SCOPED_TRACE(std::string(solver) + " " + std::to_string(static_cast<int>(kind)));
       expect_like_one(it, solver);

@@ -204,6 +204,37 @@ TEST_P(Solvers, find_the_optimum_from_a_start_that_is_far_worse_than_0) {
   expect_optimum(expected, *solver);
 }
 
+TEST(SolverTest, lbfgs_goes_on_with_the_same_bits_with_an_l1_penalty) {
+  const auto expected = solver_cases().at(11);
+  ASSERT_EQ(expected.name, "wine, C 0.5, l1_ratio 1.0, standardized");
+  const auto run = [&](int64_t stop_after, int64_t& iterations) {
+    auto loss = expected.loss;
+    loss.weight = torch::zeros_like(loss.weight);
+    loss.bias = torch::zeros_like(loss.bias);
+    MemoryRows rows(expected.x, expected.y);
+    auto solver = make_solver("lbfgs", loss);
+    auto objective = std::make_unique<LinearObjective>(rows, loss, solver->stepped());
+    while (!solver->is_done()) {
+      solver->iterate(*objective);
+      if (solver->iterations() != stop_after) continue;
+      const auto state = solver->state_dict().clone();
+      solver = make_solver("lbfgs", loss);
+      solver->load_state_dict(state);
+      objective = std::make_unique<LinearObjective>(rows, loss, solver->stepped());
+    }
+    iterations = solver->iterations();
+    return loss.weight;
+  };
+  int64_t all = 0;
+  const auto whole = run(0, all);
+  EXPECT_GT(all, 20);
+  for (const int64_t stop : {5, 20, static_cast<int>(all) - 1}) {
+    int64_t iterations = 0;
+    EXPECT_TRUE(same_bits(run(stop, iterations), whole)) << stop;
+    EXPECT_EQ(iterations, all) << stop;
+  }
+}
+
 TEST(SolverTest, begins_at_the_parameters_unless_0_is_better) {
   const auto expected = solver_cases().at(7);
   MemoryRows rows(expected.x, expected.y);
