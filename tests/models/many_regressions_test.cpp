@@ -30,11 +30,15 @@ class ManyData final : public DataModule {
  public:
   explicit ManyData(NamedTensors tensors)
       : data_(std::make_shared<TensorDataset>(std::move(tensors))) {}
+  /// Some rows, in this order.
+  ManyData(NamedTensors tensors, std::vector<int64_t> rows)
+      : data_(std::make_shared<Subset>(std::make_shared<TensorDataset>(std::move(tensors)),
+                                       std::move(rows))) {}
   DataLoaders train_dataloader() override { return DataLoader(data_, {.batch_size = 16}); }
   DataLoaders val_dataloader() override { return DataLoader(data_, {.batch_size = 16}); }
 
  private:
-  std::shared_ptr<TensorDataset> data_;
+  std::shared_ptr<const Dataset> data_;
 };
 
 ManyData data_of(const Rows60& rows) {
@@ -213,6 +217,23 @@ TEST(LogisticRegressionCV, refuses_options_that_cannot_be) {
   EXPECT_TRUE(test::says(refusal({.l1_ratio = 0.5, .l1_ratios = {0.5}}), {"give one of them"}));
   EXPECT_TRUE(test::says(refusal({.cv = 1}), {"cv", "at least 2"}));
   EXPECT_TRUE(test::says(refusal({.scoring = "f1"}), {"f1", "neg_log_loss"}));
+}
+
+// Solvers pass the rows of a random split in the order in which they lie in memory.
+TEST(LogisticRegressionCV, has_the_same_stratified_folds_in_whatever_order_a_split_has_the_rows) {
+  const test::TemporaryFolder folder;
+  const Rows60 rows;
+  const NamedTensors tensors{{"input", rows.x}, {"target", rows.y.select(1, 0).to(torch::kLong)}};
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < 60; ++i) order.push_back((i * 7) % 60);
+  ManyData sorted(tensors);
+  ManyData mixed(tensors, order);
+  const LogisticRegressionCVOptions options{.Cs = {0.1, 1.0}, .cv = 4, .scoring = "neg_log_loss"};
+  LogisticRegressionCV expected(options);
+  fit(expected, sorted, folder.string());
+  LogisticRegressionCV found(options);
+  fit(found, mixed, folder.string());
+  EXPECT_TENSORS_NEAR(found.scores(), expected.scores(), 1e-12);
 }
 
 // What can be known of the data is refused before the first fold.
