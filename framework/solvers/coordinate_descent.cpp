@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/solvers/coordinate_model.h>
@@ -26,14 +27,11 @@ CoordinateDescent::CoordinateDescent(std::vector<torch::Tensor> parameters,
 
 namespace {
 
-/// One iteration; false if no better point was found.
-bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point, double tol,
-                            int64_t most_sweeps) {
-  CoordinateModel model(problem, point);
-  // Far from the minimum, an exact step of the model is of little use; near it, it is.
-  const bool is_exact = problem.kind == LinearLoss::Kind::squared;
-  const double share = is_exact ? 0.0 : std::min(0.1, std::sqrt(model.violation()));
-  model.minimise(std::max(share * model.violation(), 0.3 * tol), most_sweeps);
+/// One iteration; false if no better point was found. `slopes`: see CoordinateModel.
+bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point,
+                            const LinearProblem::Point* slopes, double tol, int64_t most_sweeps) {
+  CoordinateModel model(problem, point, slopes);
+  model.minimise(tol, most_sweeps);
   const double promised = model.promised();
   if (!(promised < 0.0)) return false;
   const double rounding =
@@ -51,7 +49,10 @@ bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point,
 }  // namespace
 
 bool CoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& point) {
-  return descend_by_coordinates(problem, point, options_.tol, options_.max_sweeps);
+  std::optional<LinearProblem::Point> slopes;
+  if (problem.last_outputs.defined()) slopes = problem.loss_slopes(point_, gradient_);
+  return descend_by_coordinates(problem, point, slopes ? &*slopes : nullptr, options_.tol,
+                                options_.max_sweeps);
 }
 
 CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
@@ -67,7 +68,7 @@ bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
       problem != nullptr && problem->ranks() > 1 && objective.size() > problem->most_shared;
   if (problem == nullptr || is_too_large) return QuasiNewton::advance(objective);
   auto point = problem->from_flat(point_);
-  return descend_by_coordinates(*problem, point, Solver::options().tol,
+  return descend_by_coordinates(*problem, point, nullptr, Solver::options().tol,
                                 CoordinateDescentOptions{}.max_sweeps) &&
          move_to(objective, problem->to_flat(point), /*must_descend=*/true);
 }

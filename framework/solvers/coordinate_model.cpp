@@ -26,7 +26,8 @@ std::vector<double> transposed_numbers(const std::vector<double>& from, int64_t 
 
 }  // namespace
 
-CoordinateModel::CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point)
+CoordinateModel::CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point,
+                                 const LinearProblem::Point* slopes)
     : problem_(problem),
       features_(problem.by_feature()),
       rows_(problem.rows()),
@@ -43,9 +44,10 @@ CoordinateModel::CoordinateModel(LinearProblem& problem, const LinearProblem::Po
         is_bias(at.feature) ? bias[at.output] : weight[at.output * problem.features + at.feature];
   }
   now_ = start_;
-  set_outputs();
+  set_outputs(/*are_known=*/slopes != nullptr);
   set_loss();
-  set_derivatives();
+  set_slopes(slopes);
+  set_working();
 }
 
 Entries CoordinateModel::column(int64_t feature) const {
@@ -53,7 +55,12 @@ Entries CoordinateModel::column(int64_t feature) const {
   return {.values = ones_.data(), .indices = nullptr, .count = rows_};
 }
 
-void CoordinateModel::set_outputs() {
+void CoordinateModel::set_outputs(bool are_known) {
+  if (are_known) {
+    const double* last = problem_.last_outputs.const_data_ptr<double>();
+    outputs_ = transposed_numbers({last, last + problem_.outputs * rows_}, rows_, problem_.outputs);
+    return;
+  }
   outputs_.assign(static_cast<size_t>(problem_.outputs * rows_), 0.0);
   for (const auto& at : all_) {
     const double entry = start_[index(at)];
@@ -115,21 +122,35 @@ double CoordinateModel::violation_at_start(const Coordinate& at) const {
   return std::abs(least_slope(first_[index(at)] + 2.0 * l2_of(at) * entry, entry, l1_of(at)));
 }
 
-void CoordinateModel::set_derivatives() {
+/// Sets the loss's derivatives.
+void CoordinateModel::set_slopes(const LinearProblem::Point* slopes) {
   first_.resize(all_.size());
-  second_.resize(all_.size());
+  if (slopes != nullptr) {
+    const auto* weight = slopes->weight.const_data_ptr<double>();
+    const auto* bias = slopes->bias.const_data_ptr<double>();
+    for (const auto& at : all_) {
+      first_[index(at)] = is_bias(at.feature) ? bias[at.output]
+                                              : weight[at.output * problem_.features + at.feature];
+    }
+    return;
+  }
   for (const auto& at : all_) {
     const double* residual = of_output(residual_, at.output);
     first_[index(at)] =
         sum_over(column(at.feature), [&](double v, int64_t i) { return v * residual[i]; });
   }
   problem_.sum(first_);
+}
+
+/// Finds the entries that are to move, and their second derivatives, unless these are found later.
+void CoordinateModel::set_working() {
   for (const auto& at : all_) {
     const double slope = violation_at_start(at);
     violation_ = std::max(violation_, slope);
     if (start_[index(at)] != 0.0 || slope > 0.0) working_.push_back(at);
   }
-  if (is_shared()) return;
+  if (is_shared() || is_by_columns()) return;
+  second_.resize(all_.size());
   for (const auto& at : working_) {
     const auto x = column(at.feature);
     const double* curvature = of_output(curvature_, at.output);
@@ -200,11 +221,21 @@ double CoordinateModel::sweep(const std::vector<Coordinate>& coordinates) {
   return worst;
 }
 
-void CoordinateModel::minimise(double tolerance, int64_t most_sweeps) {
-  if (is_shared()) {
-    minimise_by_matrix(tolerance, most_sweeps);
+void CoordinateModel::minimise(double tol, int64_t most_sweeps) {
+  if (is_by_columns()) {
+    minimise_by_columns(tol, most_sweeps);
     return;
   }
+  const double share = is_exact() ? 0.0 : std::min(0.1, std::sqrt(violation_));
+  const double tolerance = std::max(share * violation_, 0.3 * tol);
+  if (is_shared()) {
+    minimise_by_matrix(tolerance, most_sweeps);
+  } else {
+    minimise_by_sweeps(tolerance, most_sweeps);
+  }
+}
+
+void CoordinateModel::minimise_by_sweeps(double tolerance, int64_t most_sweeps) {
   constexpr int64_t kSweeps = 10;  // before the active entries are solved for at once
   for (int64_t sweeps = 0; sweeps < most_sweeps;) {
     const int64_t end = std::min(sweeps + kSweeps, most_sweeps);

@@ -12,8 +12,8 @@ namespace levin {
 /// The quadratic model of a LinearProblem's loss around a point, with its penalties as they are,
 /// and its minimisation by cyclic coordinate descent:
 ///
-///     CoordinateModel model(problem, point);
-///     model.minimise(tolerance, most_sweeps);
+///     CoordinateModel model(problem, point, nullptr);
+///     model.minimise(tol, most_sweeps);
 ///     if (model.objective_at(1.0) < model.objective()) point = model.point_at(1.0);
 ///
 /// The model has the whole curvature of the loss, also that between the outputs of a softmax. It is
@@ -23,19 +23,26 @@ namespace levin {
 /// conjugate gradients solve for all of them at once, up to the first one that would change its
 /// sign, once sweeps no longer change signs.
 ///
+/// If the features are sparse, and the outputs don't depend on each other as those of a softmax do,
+/// each output's entries are minimised over by ColumnDescent instead, which needs fewer sweeps.
+///
 /// If ranks share the rows, the matrix of the model's second derivatives is added up over them, and
 /// each rank minimises by it (minimise_quadratic), with the same result. The matrix is over at most
 /// 2,048 entries of the weight: if more should move, those with the largest subgradients do, and
 /// the next models take in the others.
 class CoordinateModel {
  public:
-  /// Keeps a reference to `problem`. Takes a pass over the features. A collective, as are
+  /// Keeps a reference to `problem`. `slopes`: the loss's derivatives at the point
+  /// (`LinearProblem::loss_slopes`), if the objective was evaluated there last, so that the problem
+  /// has the rows' outputs, too; null: a pass over the features finds both. A collective, as are
   /// `minimise` and `objective_at`.
-  CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point);
+  CoordinateModel(LinearProblem& problem, const LinearProblem::Point& point,
+                  const LinearProblem::Point* slopes);
 
-  /// Makes at most `most_sweeps` sweeps; ends when no entry of the model's least subgradient was
-  /// above `tolerance` in one of them.
-  void minimise(double tolerance, int64_t most_sweeps);
+  /// Makes at most `most_sweeps` sweeps, as many as the model is worth: an exact minimum of it is
+  /// of little use far from that of the objective. Ends at the latest when no entry of the model's
+  /// least subgradient was above 0.3 * `tol` in one of them.
+  void minimise(double tol, int64_t most_sweeps);
 
   /// The objective and the largest entry of the least subgradient at the point.
   double objective() const { return objective_; }
@@ -54,9 +61,10 @@ class CoordinateModel {
     int64_t output;
   };
   Entries column(int64_t feature) const;
-  void set_outputs();
+  void set_outputs(bool are_known);
   void set_loss();
-  void set_derivatives();
+  void set_slopes(const LinearProblem::Point* slopes);
+  void set_working();
   double objective_of(const std::vector<double>& outputs, const std::vector<double>& point,
                       std::vector<double>* residual, std::vector<double>* share) const;
   double slope(const Entries& x, int64_t output, const std::vector<double>& all_changes,
@@ -71,6 +79,11 @@ class CoordinateModel {
             const std::vector<double>& outputs, const std::vector<double>& mean);
   double gradient(const Coordinate& at) const;
   bool is_shared() const { return problem_.ranks() > 1; }
+  bool is_by_columns() const { return features_.is_sparse() && !is_coupled() && !is_shared(); }
+  bool is_exact() const { return problem_.kind == LinearLoss::Kind::squared; }
+  void minimise_by_columns(double tol, int64_t most_sweeps);
+  void minimise_by_columns_of(int64_t output, double tol, int64_t most_sweeps);
+  void minimise_by_sweeps(double tolerance, int64_t most_sweeps);
   void minimise_by_matrix(double tolerance, int64_t most_sweeps);
   void limit_working();
   torch::Tensor matrix() const;

@@ -21,7 +21,7 @@ Entries EntryLists::at(int64_t list) const {
     return {.values = values_.data() + list * length_, .indices = nullptr, .count = length_};
   }
   const int64_t first = offsets_[static_cast<size_t>(list)];
-  return {.values = values_.data() + first,
+  return {.values = are_ones() ? nullptr : values_.data() + first,
           .indices = indices_.data() + first,
           .count = offsets_[static_cast<size_t>(list) + 1] - first};
 }
@@ -56,7 +56,7 @@ EntryLists EntryLists::transposed() const {
   for (int64_t i = 0; i < lists_; ++i) {
     for_each_entry(at(i), [&](double value, int64_t position) {
       const auto to = static_cast<size_t>(next[static_cast<size_t>(position)]++);
-      values[to] = value;
+      if (!values.empty()) values[to] = value;
       indices[to] = static_cast<int32_t>(i);
     });
   }

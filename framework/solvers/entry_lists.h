@@ -6,7 +6,8 @@
 namespace levin {
 
 /// The entries of one row, or of one column, of a matrix of features: values[i] stands at position
-/// indices[i] or, if there are no indices, at position i. Entries that aren't listed are 0.
+/// indices[i] or, if there are no indices, at position i. If there are indices but no values, all
+/// entries are 1. Entries that aren't listed are 0.
 struct Entries {
   const double* values = nullptr;
   const int32_t* indices = nullptr;
@@ -21,11 +22,14 @@ class EntryLists {
   EntryLists() = default;
   /// Dense: `lists` lists of `length` numbers each, one list after the other.
   EntryLists(std::vector<double> values, int64_t lists, int64_t length);
-  /// Sparse: list i has the entries offsets[i] to offsets[i + 1]. Positions are below `length`.
+  /// Sparse: list i has the entries offsets[i] to offsets[i + 1]. Positions are below `length`. No
+  /// values: all entries are 1, which takes a third of the memory.
   EntryLists(std::vector<double> values, std::vector<int32_t> indices, std::vector<int64_t> offsets,
              int64_t length);
 
   bool is_sparse() const { return !offsets_.empty(); }
+  /// Whether the lists are sparse and have no values.
+  bool are_ones() const { return is_sparse() && values_.empty(); }
   int64_t size() const { return lists_; }
   /// The number of positions of a list: that of the columns, if each list is a row.
   int64_t length() const { return length_; }
@@ -38,7 +42,7 @@ class EntryLists {
  private:
   int64_t lists_ = 0;
   int64_t length_ = 0;
-  std::vector<double> values_;
+  std::vector<double> values_;  // empty, though there are indices: all 1
   std::vector<int32_t> indices_;
   std::vector<int64_t> offsets_;  // empty: dense
 };
@@ -56,8 +60,10 @@ double sum_over(const Entries& entries, F f) {
       for (int64_t j = 0; j < kWidth; ++j) sums[j] += f(entries.values[i + j], i + j);
     }
     for (int64_t i = whole; i < entries.count; ++i) rest += f(entries.values[i], i);
-  } else {
+  } else if (entries.values != nullptr) {
     for (int64_t i = 0; i < entries.count; ++i) rest += f(entries.values[i], entries.indices[i]);
+  } else {
+    for (int64_t i = 0; i < entries.count; ++i) rest += f(1.0, entries.indices[i]);
   }
   for (const double sum : sums) rest += sum;
   return rest;
@@ -68,8 +74,10 @@ template <class F>
 void for_each_entry(const Entries& entries, F f) {
   if (entries.indices == nullptr) {
     for (int64_t i = 0; i < entries.count; ++i) f(entries.values[i], i);
-  } else {
+  } else if (entries.values != nullptr) {
     for (int64_t i = 0; i < entries.count; ++i) f(entries.values[i], entries.indices[i]);
+  } else {
+    for (int64_t i = 0; i < entries.count; ++i) f(1.0, entries.indices[i]);
   }
 }
 

@@ -59,6 +59,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
       index == 0 && RowProducts::multiplications(batch.input_rows(), outputs_) < kFew;
   if (is_quick || batch.input_rows().dtype() == at::kDouble) is_exact_ = true;
   Kept kept;
+  kept.first_row = static_cast<int64_t>(own_rows_);
   const auto targets = batch.target();
   kept.targets = targets.to(at::kCPU, at::kDouble).contiguous();
   kept.weights = batch.has("weight") ? batch.weight().to(at::kCPU, at::kDouble).contiguous()
@@ -174,10 +175,19 @@ double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor
   has_met_rows_ = true;
   begin_pass(point);
   const bool is_squared = loss_.kind == LinearLoss::Kind::squared;
+  double* all_outputs = nullptr;
+  if (problem_) {
+    problem_->last_outputs = at::empty({problem_->rows() * outputs_}, at::kDouble);
+    all_outputs = data_of(problem_->last_outputs);
+  }
   pass([&](const Block& block) {
     PassPart& part = block.part;
     const int64_t count = block.rows.size();
     part.products->outputs(block.rows, part.outputs.data());
+    if (all_outputs != nullptr) {
+      std::copy_n(part.outputs.data(), count * outputs_,
+                  all_outputs + (block.kept.first_row + block.first) * outputs_);
+    }
     const double* weights = data_of(block.kept.weights) + block.first;
     part.loss += row_losses(
         loss_.kind,
@@ -342,7 +352,14 @@ LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_product
   reason = rows_.reason_against_copies();
   if (!reason.empty()) return nullptr;
   if (kept_.empty()) pass([](const Block& /*block*/) {});
-  auto products = at::full({1}, own_rows_ * static_cast<double>(features_ * outputs_), at::kDouble);
+  auto products = zeros({1});
+  if (loss_.kind == LinearLoss::Kind::softmax) {
+    products.fill_(own_rows_ * static_cast<double>(features_ * outputs_));
+  } else {  // sparse rows have far fewer
+    rows_.pass([&](const Batch& batch) {
+      products.add_(RowProducts::multiplications(batch.input_rows(), outputs_));
+    });
+  }
   rows_.sum(products);
   if (data_of(products)[0] > static_cast<double>(most_products)) {
     reason = "training rows that are too many to be copied";

@@ -64,6 +64,7 @@ class LinearObjective final : public Objective {
  private:
   /// What is kept of a batch.
   struct Kept {
+    int64_t first_row = 0;      // of the batch, among this rank's rows
     Rows rows{};                // those of the batch, with the ranks of columns; or undefined
     torch::Tensor targets{};    // [rows], or [rows, outputs]
     torch::Tensor weights{};    // [rows]

@@ -136,23 +136,33 @@ void for_dense_blocks(RowSource& source, int64_t features,
 /// The entries of rows that are sparse already, on any rank; nothing if they are dense.
 std::optional<EntryLists> read_sparse_entries(RowSource& rows, int64_t features) {
   double are_sparse = 0.0;
-  std::vector<double> values;
+  std::vector<double> values;  // empty as long as all are 1
   std::vector<int32_t> indices;
   std::vector<int64_t> offsets{0};
+  int64_t count = 0;
+  rows.pass([&](const Batch& batch) {
+    if (batch.input_rows().is_sparse()) count += batch.input_rows().num_entries();
+  });
+  indices.reserve(static_cast<size_t>(count));  // growing would take twice the memory
   rows.pass([&](const Batch& batch) {
     const auto view = batch.input_rows().sparse_view();
     if (!view) return;
     are_sparse = 1.0;
+    if (view->values != nullptr) values.reserve(indices.capacity());
     for (int64_t i = 0; i < view->count; ++i) {
       const int64_t row = view->numbers != nullptr ? view->numbers[i] : i;
-      for (int64_t e = view->offsets[row]; e < view->offsets[row + 1]; ++e) {
-        indices.push_back(view->indices[e]);
-        values.push_back(view->values != nullptr ? static_cast<double>(view->values[e]) : 1.0);
+      const int64_t first = view->offsets[row];
+      const int64_t end = view->offsets[row + 1];
+      if (view->values != nullptr) {
+        values.resize(indices.size(), 1.0);
+        values.insert(values.end(), view->values + first, view->values + end);
       }
-      offsets.push_back(std::ssize(values));
+      indices.insert(indices.end(), view->indices + first, view->indices + end);
+      offsets.push_back(std::ssize(indices));
     }
   });
   if (sums_over_ranks(rows, {are_sparse})[0] == 0.0) return {};
+  if (!values.empty()) values.resize(indices.size(), 1.0);
   return EntryLists(std::move(values), std::move(indices), std::move(offsets), features);
 }
 

@@ -37,6 +37,9 @@ struct LinearProblem {
   torch::Tensor weights{};
   /// What the weights are multiplied by for each output: see RowOutputs. Undefined: by 1.
   torch::Tensor output_weights{};
+  /// [rows * outputs], one row after the other: the rows' outputs where the objective was evaluated
+  /// last. Undefined if it wasn't evaluated since the rows were copied.
+  torch::Tensor last_outputs{};
   /// Where the weight and the bias begin in the flat point; -1: there is no bias.
   int64_t weight_at = 0;
   int64_t bias_at = -1;
@@ -87,7 +90,7 @@ struct LinearProblem {
 
 /// The features of this rank's rows, in float64, a list for each row: sparse if so few of them,
 /// over all ranks, differ from 0 that this is quicker. Rows that are sparse already are copied as
-/// they are. Two passes, and a collective.
+/// they are. Three passes, and a collective.
 EntryLists read_row_entries(RowSource& rows, int64_t features);
 
 }  // namespace levin
