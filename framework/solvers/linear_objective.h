@@ -12,6 +12,8 @@
 #include <levin/framework/solvers/linear_problem.h>
 #include <levin/framework/solvers/objective.h>
 #include <levin/framework/solvers/pass_parts.h>
+#include <levin/framework/solvers/row_losses.h>
+#include <levin/framework/solvers/row_products.h>
 #include <levin/framework/solvers/row_source.h>
 
 namespace levin {
