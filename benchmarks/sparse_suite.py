@@ -285,6 +285,10 @@ class Suite:
             lines.append(
                 f"{source}, largest peak memory: {max(r.peak for _, r in runs) / 1e6:.0f} MB"
             )
+            lines.append(
+                f"{source}, peak memory of the most rows / of the fewer before: "
+                f"{long.peak / runs[-2][1].peak:.3f}"
+            )
         return lines
 
 
