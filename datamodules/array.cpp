@@ -132,7 +132,7 @@ void ArrayDataModule::load_for_prediction() {
     auto set = arrays;
     if (!set.x.is_defined() && !path.empty()) set = read_prediction(path, has_own_targets, name);
     if (!set.x.is_defined()) return false;
-    const auto x = checked_rows(set.x, o.dtype, name);
+    const auto x = checked(set.x, name);
     const auto& by = taken_.standardization;
     sets_.predict = inputs_of(by ? by->apply(x, name) : x, set.group);
     return true;
@@ -141,6 +141,19 @@ void ArrayDataModule::load_for_prediction() {
   if (use(test_, o.x_test, !o.y_test.empty(), "x_test")) return;
   if (use(val_, o.x_val, !o.y_val.empty(), "x_val")) return;
   checked_rows({}, o.dtype, "x");  // throws: it is missing
+}
+
+void ArrayDataModule::set_floating_type(at::ScalarType type) {
+  if (type == floating_type()) return;
+  const auto before = number_type(options_.dtype);
+  SplitDataModule::set_floating_type(type);
+  if (number_type(options_.dtype) == before) return;
+  if (type == at::kDouble && has_rounded_) {
+    note(
+        "precision = 64-true: the data were converted to float32 before, when a size or a loader "
+        "was asked for, and keep only the digits of float32. Set dtype = float64 of the data.");
+  }
+  reset();
 }
 
 /// Forgets what was loaded, so that the next `setup` loads it again.
@@ -214,6 +227,12 @@ ArrayDataModule::Arrays ArrayDataModule::read_set(const std::string& x, const st
   return arrays;
 }
 
+/// Sparse rows stay what they are.
+Rows ArrayDataModule::checked(const Rows& x, std::string_view name) const {
+  const bool is_sparse = x.is_sparse() || (x.is_defined() && x.source().layout() != at::kStrided);
+  return checked_rows(x, is_sparse ? options_.dtype : number_type(options_.dtype), name);
+}
+
 void ArrayDataModule::check_sets() {
   const auto is_given = [](const Arrays& set) { return set.x.is_defined() || set.y.defined(); };
   const std::pair<Arrays*, std::string> sets[] = {{&all_, ""}, {&val_, "_val"}, {&test_, "_test"}};
@@ -223,7 +242,9 @@ void ArrayDataModule::check_sets() {
     const auto& [set, suffix] = each;
     const bool is_all = set == &all_;
     if (!is_given(*set) && !(is_all && needs_all)) continue;
-    set->x = checked_rows(set->x, options_.dtype, "x" + suffix);
+    Rows x = checked(set->x, "x" + suffix);
+    has_rounded_ |= !is_read_ && set->x.dtype() == at::kDouble && x.dtype() == at::kFloat;
+    set->x = std::move(x);
     if (first == nullptr) first = &each;
     const auto shape = set->x.row_shape();
     if (const auto other = first->first->x.row_shape(); shape != other) {
@@ -241,7 +262,7 @@ void ArrayDataModule::check_targets(Arrays& arrays, const std::string& suffix) {
   auto& type = fitted_.target_type;
   int64_t limit = options_.num_classes;
   if (limit == 0 && fitted_.class_names) limit = std::ssize(*fitted_.class_names);
-  arrays.y = checked_targets(arrays.y, type, limit, options_.dtype, "y" + suffix);
+  arrays.y = checked_targets(arrays.y, type, limit, number_type(options_.dtype), "y" + suffix);
   if (type == readers::TargetType::automatic) {
     const bool are_classes = c10::isIntegralType(arrays.y.scalar_type(), /*includeBool=*/true);
     type = are_classes ? readers::TargetType::classes : readers::TargetType::values;
@@ -266,7 +287,7 @@ void ArrayDataModule::check_weights() {
         "there are weights, but x is empty",
         "the weights are those of the rows of x; give x, or leave them out");
   }
-  weight = checked_features(weight, options_.dtype, "weights");
+  weight = checked_features(weight, number_type(options_.dtype), "weights");
   if (weight.dim() == 2 && weight.size(1) == 1) weight = weight.squeeze(1);
   if (weight.dim() != 1) {
     throw DataError::bad_value("the shape", readers::shape_text(weight.sizes()), "weights",

@@ -66,7 +66,8 @@ struct ArrayDataModuleOptions {
   std::string target_type = "auto";
   /// Labels that aren't below it are refused; 0 accepts any.
   int64_t num_classes = 0;
-  /// The type that features and values are converted to: "float32", "float64", or "as_is".
+  /// The type that features and values are converted to: "float32" (float64 if the Trainer's
+  /// precision is 64-true), "float64", or "as_is".
   std::string dtype = "float32";
   /// Leaves out a last training batch that isn't full.
   bool drop_last = false;
@@ -126,6 +127,9 @@ class ArrayDataModule : public SplitDataModule {
   void set_validation(Rows x, torch::Tensor y);
   void set_test(Rows x, torch::Tensor y);
 
+  /// Data that were read in another type are read anew. Tensors that were converted to float32
+  /// before stay rounded, which is noted.
+  void set_floating_type(at::ScalarType type) override;
   /// Reads, checks and splits the data when it is called first; for predict it reads only the rows
   /// to predict for. Throws DataError if x and y have different numbers of rows, if a set that the
   /// stage needs has no rows, if a CSV file lacks a column of the training data or has another one,
@@ -185,6 +189,7 @@ class ArrayDataModule : public SplitDataModule {
   void take_columns(FileArrays& read, Arrays& arrays, const std::string& file,
                     bool may_lack_targets) const;
   void check_sets();
+  Rows checked(const Rows& x, std::string_view name) const;
   void check_targets(Arrays& arrays, const std::string& suffix);
   void check_weights();
   void split();
@@ -207,6 +212,7 @@ class ArrayDataModule : public SplitDataModule {
   Value trained_split_;                       // row_split of the training data; null: unknown
   std::vector<std::string> own_class_names_;  // given by a subclass
   bool split_is_noted_ = false;               // whether note_other_split has compared them
+  bool has_rounded_ = false;                  // whether tensors of float64 have become float32
   bool is_read_ = false;                      // whether there are files and they were read
   bool loaded_ = false;
 };

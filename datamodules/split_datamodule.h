@@ -49,6 +49,12 @@ class SplitDataModule : public DataModule {
   virtual void adapt_loader(const Dataset& /*set*/, bool /*is_train*/,
                             DataLoaderOptions& /*loader*/) const {}
 
+  /// Returns the type that numbers are read in if the option `dtype` says so: float64 instead of
+  /// float32 if the Trainer asks for it (`set_floating_type`).
+  std::string number_type(const std::string& dtype) const {
+    return dtype == "float32" && floating_type() == at::kDouble ? "float64" : dtype;
+  }
+
   /// Filled by the subclass in `setup`.
   Sets sets_;
 

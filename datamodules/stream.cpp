@@ -141,6 +141,11 @@ StreamDataModule::StreamDataModule(StreamDataModuleOptions options) : options_(s
   taken_options_ = shard_options_;
 }
 
+void StreamDataModule::set_floating_type(at::ScalarType type) {
+  if (type != floating_type()) loaded_ = false;
+  DataModule::set_floating_type(type);
+}
+
 void StreamDataModule::setup(Stage stage) {
   load();
   if (stage == Stage::predict) return;
@@ -228,6 +233,7 @@ StreamDataModule::Set StreamDataModule::open(const std::string& name,
       std::move(shards),
       ShardedDatasetOptions{.scale = options_.scale,
                             .target_type = options.target_type,
+                            .keep_float64 = floating_type() == at::kDouble,
                             .page_cache = options_.page_cache,
                             .read_threads = std::max<int64_t>(1, options_.num_workers)});
   if (first_ == nullptr) {

@@ -73,8 +73,9 @@ Fields describe(StreamDataModuleOptions& options);
 
 /// Trains, validates, tests and predicts on files that needn't fit in memory: Levin's .lvb (made by
 /// `levin convert`; needs no parsing), .npy, CSV, libsvm and IDX. Batches are {"input": [batch,
-/// ...] uint8 or float32, "target": [batch] int64 or float32}. For NaN and infinity a run ends with
-/// a DataError that names file and row, when their batch is prepared.
+/// ...] uint8 or float32, "target": [batch] int64 or float32}; if the Trainer's precision is
+/// 64-true, what .npy and .lvb files have as float64 stays float64. For NaN and infinity a run ends
+/// with a DataError that names file and row, when their batch is prepared.
 ///
 ///     levin::StreamDataModule data({.train = {"train/"}, .val = {"val.lvb"}, .batch_size = 512});
 ///     levin::Trainer({.max_epochs = 10}).fit(model, data);
@@ -89,6 +90,8 @@ class StreamDataModule : public DataModule {
   /// Opens no file. Throws ConfigError for invalid options.
   explicit StreamDataModule(StreamDataModuleOptions options);
 
+  /// Files that were opened for another type are opened anew.
+  void set_floating_type(at::ScalarType type) override;
   /// Opens and checks all files when it is called first; text is read once to find its lines.
   /// Throws DataError, which names the file, for one that is missing, damaged or of another layout
   /// than the first, for CSV files whose columns don't have the names of the first one's or of

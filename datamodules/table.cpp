@@ -186,13 +186,23 @@ void TableDataModule::load_fitted_state(const StateDict& state) {
   }
   const bool is_known = taken == fitted_ || taken == taken_;
   taken_ = std::move(taken);
-  if (is_known) return;
+  if (!is_known) reset();
+}
+
+/// Forgets what was loaded, so that the next `setup` loads it again.
+void TableDataModule::reset() {
   loaded_ = false;
   fitted_ = {};
   sets_ = {};
   keys_ = {};
   streamed_ = {};
   sums_ = {};
+}
+
+void TableDataModule::set_floating_type(at::ScalarType type) {
+  const auto before = number_type(options_.dtype);
+  SplitDataModule::set_floating_type(type);
+  if (number_type(options_.dtype) != before) reset();
 }
 
 std::vector<std::string> TableDataModule::fitted_settings() const {

@@ -83,7 +83,8 @@ struct TableDataModuleOptions {
   bool stratify = false;
   /// The seed of the split, which is the same on every machine.
   int64_t seed = 42;
-  /// The type of features, values and weights: "float32" or "float64".
+  /// The type of features, values and weights: "float32" (float64 if the Trainer's precision is
+  /// 64-true) or "float64".
   std::string dtype = "float32";
   /// Reads the file again in each epoch, by blocks, instead of keeping its rows in memory.
   bool stream = false;
@@ -136,6 +137,8 @@ class TableDataModule : public SplitDataModule,
   /// Throws ConfigError if no file is named, and for words that no option has.
   explicit TableDataModule(TableDataModuleOptions options);
 
+  /// Files that were read in another type are read anew.
+  void set_floating_type(at::ScalarType type) override;
   /// Reads and splits the files when it is called first; for predict it reads the rows to predict
   /// for. Throws DataError, with file, line and column, for cells that can't be used (see
   /// tables/fit_table.h and tables/apply_table.h), if a set that the stage needs has no rows, and
@@ -172,6 +175,7 @@ class TableDataModule : public SplitDataModule,
   void adapt_loader(const Dataset& set, bool is_train, DataLoaderOptions& loader) const override;
 
  private:
+  void reset();
   void load();
   void load_for_prediction();
   void load_rows();

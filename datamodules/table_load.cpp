@@ -145,7 +145,7 @@ std::shared_ptr<const Dataset> TableDataModule::stream(const tables::TableRows& 
   if (rows.rows() == 0) return nullptr;
   return stream_of(rows, std::make_shared<const tables::FittedTable>(*fitted_),
                    {.unknown = unknown(),
-                    .dtype = table_dtype(options_.dtype),
+                    .dtype = table_dtype(number_type(options_.dtype)),
                     .has_target = has_target,
                     .weights = has_weights ? options_.weights : ""},
                    std::max<int64_t>(1, options_.num_workers));
@@ -201,8 +201,8 @@ std::shared_ptr<const Dataset> TableDataModule::whole_file(const std::string& pa
 
 std::shared_ptr<const Dataset> TableDataModule::dataset(const tables::TextTable& table,
                                                         bool has_weights) const {
-  const auto type = scalar_type_of(options_.dtype);
-  const double largest = largest_of(options_.dtype);
+  const auto type = scalar_type_of(number_type(options_.dtype));
+  const double largest = largest_of(number_type(options_.dtype));
   auto targets = tables::targets_of(*fitted_, table, largest);
   NamedTensors tensors{
       {"input", features(table)},
@@ -216,8 +216,10 @@ std::shared_ptr<const Dataset> TableDataModule::dataset(const tables::TextTable&
 }
 
 torch::Tensor TableDataModule::features(const tables::TextTable& table) const {
-  auto numbers = tables::features_of(*fitted_, table, unknown(), largest_of(options_.dtype));
-  return copied(numbers, {table.rows(), fitted_->width()}, scalar_type_of(options_.dtype));
+  auto numbers =
+      tables::features_of(*fitted_, table, unknown(), largest_of(number_type(options_.dtype)));
+  return copied(numbers, {table.rows(), fitted_->width()},
+                scalar_type_of(number_type(options_.dtype)));
 }
 
 void TableDataModule::adapt_loader(const Dataset& set, bool is_train,

@@ -37,6 +37,13 @@ class DataModule {
   /// stage, while the other ranks wait. It must not set members, since those of the other processes
   /// would stay unset; that is what `setup` is for. Files that are there already should be kept.
   virtual void prepare_data() {}
+  /// Tells in which type the run reads numbers, before `prepare_data` of each stage: float64 if the
+  /// Trainer's precision is 64-true, else float32. Batches are converted in any case, but digits
+  /// that were dropped don't come back: read float64 in `setup` if `floating_type` says so, and
+  /// override this to read data anew that were read as another type.
+  virtual void set_floating_type(at::ScalarType type) { floating_type_ = type; }
+  /// What was told last; float32 until then.
+  at::ScalarType floating_type() const { return floating_type_; }
   /// Loads and splits the data for `stage`. Called in every process, again for each stage. Fit
   /// includes its validation: it needs the training and the validation data.
   virtual void setup(Stage /*stage*/) {}
@@ -104,6 +111,7 @@ class DataModule {
 
  private:
   std::vector<std::string> notes_;
+  at::ScalarType floating_type_ = at::kFloat;
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };
