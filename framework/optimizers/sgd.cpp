@@ -72,6 +72,14 @@ SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions options)
 
 void SGD::fused(const Lists& lists) {
   const auto& o = options_;
+  const auto& like = lists.parameters.front();
+  if (like.is_cpu() && c10::elementSize(like.scalar_type()) < sizeof(float)) {
+    // LibTorch 2.11's kernel for the CPU leaves such parameters as they are.
+    for (auto gradient : lists.gradients) {
+      if (lists.grad_scale) gradient.div_(lists.grad_scale->to(gradient.scalar_type()));
+    }
+    return plain(lists);
+  }
   const at::TensorList momenta =
       lists.states.empty() ? at::TensorList() : at::TensorList(lists.states[0]);
   const auto call = [&](const auto& rate) {

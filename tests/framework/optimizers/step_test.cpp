@@ -346,10 +346,12 @@ TEST(OptimizersStep, complex_parameters_move_like_their_real_and_imaginary_parts
 TEST(OptimizersStep, half_precision_parameters_move) {
   for (const auto& name : per_parameter_optimizers()) {
     for (const auto type : {torch::kHalf, torch::kBFloat16}) {
-      auto a = torch::ones({3}, type).requires_grad_();
-      a.mutable_grad() = torch::ones({3}, type);
-      make(name, {a})->step();
-      EXPECT_TRUE(a.lt(1).all().item<bool>()) << name;
+      for (const int64_t size : {3, 100}) {  // fewer entries than a vector has, and more
+        auto a = torch::ones({size}, type).requires_grad_();
+        a.mutable_grad() = torch::ones({size}, type);
+        make(name, {a})->step();
+        EXPECT_TRUE(a.lt(1).all().item<bool>()) << name;
+      }
     }
   }
 }
