@@ -131,13 +131,15 @@ torch::Tensor accuracy(const torch::Tensor& logits, const torch::Tensor& targets
   return predicted_classes(logits).eq(targets.reshape({-1})).to(at::kDouble).mean();
 }
 
-torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets) {
+torch::Tensor cross_entropy(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  const auto logits = at_least_float32(outputs);
   if (!is_single_logit(logits)) return at::cross_entropy_loss(logits, targets);
   return at::binary_cross_entropy_with_logits(logits.reshape({-1}),
                                               targets.to(logits.scalar_type()));
 }
 
-torch::Tensor row_cross_entropies(const torch::Tensor& logits, const torch::Tensor& targets) {
+torch::Tensor row_cross_entropies(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  const auto logits = at_least_float32(outputs);
   if (!is_single_logit(logits)) {
     return at::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
   }
@@ -281,7 +283,7 @@ void Classifier::log_scores(Run& run, std::string_view stage) const {
 
 NamedTensors Classifier::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;
-  const auto logits = forward(batch.input());
+  const auto logits = at_least_float32(forward(batch.input()));
   return {
       {"class", predicted_classes(logits)},
       {"probability", class_probabilities(probability_logits(logits)).to(logits.scalar_type())}};

@@ -104,7 +104,7 @@ torch::Tensor LinearRegression::values_of(const Batch& batch,
 }
 
 torch::Tensor LinearRegression::training_step(const Batch& batch, Step& step) {
-  const auto predictions = forward(batch.input());
+  const auto predictions = at_least_float32(forward(batch.input()));
   const auto values = values_of(batch, predictions);
   const auto weights = row_weights(batch);
   if (!weights.defined()) return with_penalty(at::mse_loss(predictions, values), step);
@@ -113,7 +113,7 @@ torch::Tensor LinearRegression::training_step(const Batch& batch, Step& step) {
 }
 
 void LinearRegression::evaluate(const Batch& batch, Step& step, const std::string& stage) {
-  const auto predictions = forward(batch.input());
+  const auto predictions = at_least_float32(forward(batch.input()));
   const auto values = values_of(batch, predictions);
   step.log(stage + "_loss", at::mse_loss(predictions, values), {.prog_bar = true});
   step.log(stage + "_mae", (predictions - values).abs().mean());
@@ -139,7 +139,7 @@ void LinearRegression::on_test_epoch_end(Run& run) {
 
 NamedTensors LinearRegression::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;
-  const auto values = forward(batch.input());
+  const auto values = at_least_float32(forward(batch.input()));
   return {{"value", values.size(1) == 1 ? values.squeeze(1) : values}};
 }
 

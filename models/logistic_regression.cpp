@@ -24,7 +24,8 @@ bool has_one_logit(const LogisticRegressionOptions& options) {
 }
 
 /// The logistic loss of each row for each class, [rows, classes].
-torch::Tensor losses_against_rest(const torch::Tensor& logits, const torch::Tensor& targets) {
+torch::Tensor losses_against_rest(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  const auto logits = at_least_float32(outputs);
   const auto classes = at::arange(logits.size(1), targets.options());
   const auto is_own = targets.unsqueeze(1).eq(classes).to(logits.scalar_type());
   return at::binary_cross_entropy_with_logits(logits, is_own, {}, {}, at::Reduction::None);

@@ -9,6 +9,7 @@
 
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cuda/kernels.h>
+#include <levin/framework/precision/precision.h>
 #include <levin/framework/tensor/device_graph.h>
 #include <levin/framework/tensor/twice_differentiable.h>
 #include <levin/framework/threads/shared_work.h>
@@ -40,7 +41,7 @@ bool SoftmaxLoss::can_learn(const torch::Tensor& weight, const torch::Tensor& bi
 std::optional<kernels::RowView> SoftmaxLoss::view(const Rows& rows, const torch::Tensor& weight,
                                                   const torch::Tensor& bias) {
   if (!at::GradMode::is_enabled() || TwiceDifferentiable::is_wanted()) return std::nullopt;
-  if (!can_learn(weight, bias)) return std::nullopt;
+  if (is_autocast(weight.device()) || !can_learn(weight, bias)) return std::nullopt;
   if (weight.is_cpu()) return view_for(weight, rows);
   const auto view = rows.device_view();
   const bool fits = view && view->count > 0 && view->row_size == weight.size(1) &&

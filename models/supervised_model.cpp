@@ -90,6 +90,11 @@ torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& inpu
   return rows.to(weight.scalar_type());
 }
 
+torch::Tensor at_least_float32(const torch::Tensor& outputs) {
+  const bool is_half = c10::elementSize(outputs.scalar_type()) < sizeof(float);
+  return is_half ? outputs.to(at::kFloat) : outputs;
+}
+
 ModelSize::ModelSize(std::string name, int64_t value, int64_t least)
     : name_(std::move(name)), value_(value), least_(least), is_given_(value != 0) {
   if (value == 0 || value >= least) return;

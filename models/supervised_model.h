@@ -18,6 +18,10 @@ namespace levin {
 /// features.
 torch::Tensor flatten_for(const torch::Tensor& weight, const torch::Tensor& input);
 
+/// Returns outputs of float16 or bfloat16, which lose digits in what is computed of them, as
+/// float32, and all others as they are.
+torch::Tensor at_least_float32(const torch::Tensor& outputs);
+
 /// A size of a model, such as in_features, that is found in the training data if it isn't given.
 class ModelSize {
  public:
