@@ -112,8 +112,13 @@ bool CapturedStep::is_ready() {
          (single_.graph != nullptr || may_record());
 }
 
+/// Whether graphs make their batches themselves.
+bool CapturedStep::makes_batches() const {
+  return data_.can_record() && !converts_ && leaves_batches(parts_);
+}
+
 int64_t CapturedStep::next(int64_t quiet) {
-  if (!is_ready() || !data_.can_record() || !leaves_batches(parts_)) return 0;
+  if (!is_ready() || !makes_batches()) return 0;
   if (window() > 1 && quiet == 0) return 0;
   const int64_t full_windows = data_.full_batches_left() / window();
   if (full_windows == 0) return 0;
@@ -132,7 +137,7 @@ int64_t CapturedStep::next(int64_t quiet) {
 bool CapturedStep::takes(const Batch& batch) {
   const bool is_full = batch.rows() > 0 && batch.rows() == data_.global_rows();
   if (!is_ready() || window() > 1 || !is_full) return false;
-  if (data_.can_record() && leaves_batches(parts_)) return false;  // the graph makes its own
+  if (makes_batches()) return false;
   const auto& entries = batch.entries();
   for (const auto& [name, rows] : entries) {
     if (rows.is_sparse()) return false;  // each batch has another number of entries
@@ -163,6 +168,7 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
   graph.graph = parts_.strategy.make_graph();
   window_ = window();
   const auto work = [this, &graph, steps, rows, from_resident_data] {
+    training_step_.set_recorded(true);
     for (int64_t i = 0; i < steps * window_; ++i) {
       const bool window_ends = (i + 1) % window_ == 0;
       if (from_resident_data) data_.record(batch_);
@@ -171,6 +177,7 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
       if (window_ends) metrics_.end_recorded();
     }
     graph.loss = training_step_.loss();
+    training_step_.set_recorded(false);
   };
   metrics_.begin_window();
   metrics_.begin_recording(parts_.strategy.device());
@@ -199,11 +206,12 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
   has_gradients_ = &graph;
 }
 
-void CapturedStep::run(int64_t steps) {
+int64_t CapturedStep::run(int64_t steps) {
   metrics_.prepare_recorded();
   last_ = steps > 1 ? &many_ : &single_;
   last_->graph->replay();
   if (has_gradients_ != last_) use_gradients_of(*last_);
+  return steps - training_step_.take_skipped(steps);
 }
 
 void CapturedStep::use_gradients_of(const Graph& graph) {

@@ -51,9 +51,11 @@ class CapturedStep {
   /// Whether `run` can train on `batch`, which was read and is on the device; copies it to where
   /// the recorded step reads it.
   bool takes(const Batch& batch);
-  /// Trains on the batches that `next` or `takes` was called for. Doesn't wait for the device. The
-  /// caller then calls `LoggedValues::repeat_recorded` for each of them.
-  void run(int64_t steps);
+  /// Trains on the batches that `next` or `takes` was called for. The caller then calls
+  /// `LoggedValues::repeat_recorded` for each step. Returns how many of the steps count: fewer than
+  /// `steps` if gradients weren't finite. Doesn't wait for the device, unless gradients are scaled
+  /// (precision = 16-mixed).
+  int64_t run(int64_t steps);
   /// The batch that the recorded step trains on, and its loss. Their memory is that of the next
   /// step as well.
   const Batch& batch() const { return batch_; }
@@ -61,6 +63,9 @@ class CapturedStep {
 
   /// To be called before each epoch. Captures steps anew if a layer is in another mode than before.
   void begin_epoch();
+  /// To be called with what `transfer` returned for a batch that was read. Graphs don't make
+  /// batches of data that have to be converted; they are copied instead.
+  void note_converted(bool is_converted) { converts_ = is_converted; }
   /// To be called after a step without the graph. `stepped`: the optimizer stepped.
   void note_eager_step(bool stepped);
   /// To be called before hooks get `batch` and `loss`: counts who holds them.
@@ -95,6 +100,7 @@ class CapturedStep {
   void forget();
   bool is_ready();
   bool may_record() const;
+  bool makes_batches() const;
   void record(Graph& graph, int64_t steps, int64_t rows, bool from_resident_data);
   int64_t window() const { return parts_.run.progress().accumulate; }
   void use_gradients_of(const Graph& graph);
@@ -106,6 +112,7 @@ class CapturedStep {
   LoggedValues& metrics_;
   StepControl& step_;
   bool is_on_;
+  bool converts_ = false;  // batches aren't of the types that the run computes in
   int64_t eager_steps_ = 0;
   Graph single_;
   Graph many_;

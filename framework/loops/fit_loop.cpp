@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/logged/missing_monitor.h>
 #include <levin/framework/loops/input_scales.h>
@@ -74,7 +73,9 @@ void FitLoop::run() {
 void FitLoop::warn_about_the_fit(int64_t steps_before) {
   RunControl& run = parts_.run;
   const bool goes_no_further = state_.is_resumed() && !has_read_;
-  if (goes_no_further && run.progress().num_batches != 0) warn_that_nothing_was_trained();
+  if (goes_no_further && run.progress().num_batches != 0) {
+    warn_that_nothing_was_trained(parts_, stopping_.reason(), stopping_.is_requested());
+  }
   if (run.history().interrupted || run.history().epochs.empty()) return;
   if (!goes_no_further && run.global_step() == steps_before) {
     run.warn(
@@ -86,16 +87,6 @@ void FitLoop::warn_about_the_fit(int64_t steps_before) {
   }
   warn_of_lost_values(parts_, metrics_);
   if (solver_fit_) solver_fit_->warn_unless_converged();
-}
-
-void FitLoop::warn_that_nothing_was_trained() {
-  const std::string& reason = stopping_.reason();
-  const bool by_callback = stopping_.is_requested() && reason != "max_steps";
-  parts_.run.warn(fmt::format(
-      "nothing was trained: the checkpoint was taken after {} and {}, and {}",
-      counted(parts_.run.epoch(), "epoch"), counted(parts_.run.global_step(), "step"),
-      by_callback ? fmt::format("a callback ended the fit: {}", reason)
-                  : fmt::format("{} ends the fit there; raise it to train on", reason)));
 }
 
 void FitLoop::run_epoch() {
@@ -208,7 +199,7 @@ bool FitLoop::at_end() {
 }
 
 void FitLoop::train_batch(Batch& batch) {
-  transfer(parts_, batch);
+  captured_step_.note_converted(transfer(parts_, batch));
   if (!has_placed_data_) keep_data_on_device();
   if (!state_.knows_input()) note_first_batch(batch);
   if (!begin_batch(batch)) return;
@@ -235,18 +226,19 @@ void FitLoop::train_captured(int64_t steps) {
     return;
   }
   at_boundary_ = false;
-  captured_step_.run(steps);
+  const int64_t counted_steps = captured_step_.run(steps);
   loss_ = captured_step_.loss();
   for (int64_t i = 0; i < steps * window; ++i) {
-    stepped_ = (i + 1) % window == 0;
+    const bool window_ends = (i + 1) % window == 0;
+    stepped_ = window_ends && i / window < counted_steps;
     if (i % window == 0) metrics_.begin_window();
     metrics_.begin_batch(batch.rows(), 0, 1);
-    if (stepped_) metrics_.repeat_recorded();
+    if (window_ends) metrics_.repeat_recorded();
     count_batch();
     validation_due_ = validation_due_ || validation_.is_due(/*is_last=*/false);
   }
   if (at_end()) schedules_.advance(Interval::epoch);
-  log_step();
+  if (counted_steps > 0) log_step();
 }
 
 /// How many of the next steps ask nothing of the host before they are done, but at least 1: no row,
@@ -270,9 +262,8 @@ int64_t FitLoop::quiet_steps() const {
 }
 
 void FitLoop::run_captured(const Batch& batch, bool is_last) {
-  captured_step_.run(1);
+  stepped_ = captured_step_.run(1) == 1;
   metrics_.repeat_recorded();
-  stepped_ = true;
   loss_ = captured_step_.loss();
   captured_step_.lend();
   end_batch(batch, is_last);
@@ -293,7 +284,10 @@ void FitLoop::count_batch() {
   Progress& progress = parts_.run.progress();
   ++progress.batch;
   validation_.count_batch();
-  if (!stepped_) return;
+  if (!stepped_) {
+    progress.skipped_steps = training_step_.skipped_steps();
+    return;
+  }
   ++progress.global_step;
   schedules_.advance(Interval::step);
 }
@@ -356,6 +350,7 @@ void FitLoop::end_epoch() {
   {
     const LoggingScope logging(run, &metrics_);
     log_sent_bytes();
+    if (auto* scaler = training_step_.scaler()) log_scale(parts_, *scaler);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
     run.keep_step_values();
     publish_epoch_values(parts_, metrics_);

@@ -97,7 +97,6 @@ class FitLoop {
   void log_step();
   void log_sent_bytes();
   void warn_about_the_fit(int64_t steps_before);
-  void warn_that_nothing_was_trained();
   void validate();
   void cut_epoch_short(bool has_validated);
   void end_epoch();

@@ -114,6 +114,7 @@ StateDict FitState::state(bool weights_only) {
   state.values["checkpoint_format"] = kCheckpointFormat;
   state.values["epoch"] = run.epoch();
   state.values["global_step"] = run.global_step();
+  state.values["precision"] = parts_.precision.name();
   state.values["module"] = to_value(describe_module(parts_, input_));
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
@@ -131,6 +132,9 @@ StateDict FitState::state(bool weights_only) {
     state.add("optimizer", std::move(optimizers));
     state.add("schedulers", members_.schedules.state_dict());
     state.add("loop", loop_state());
+    if (const auto* scaler = members_.training_step.scaler()) {
+      state.add("scaler", scaler->state_dict());
+    }
     state.add("callbacks", states_of(parts_.callbacks));
     state.add("loggers", states_of(parts_.loggers));
     state.add("data", parts_.data.state_dict());
@@ -170,6 +174,10 @@ void FitState::warn_about_changes(const StateDict& checkpoint,
   const auto add = [&](std::string_view prefix, const Value& then, const Value& now) {
     for (auto& change : changed_settings(prefix, then, now)) changes.push_back(std::move(change));
   };
+  if (checkpoint.values.contains("precision")) {
+    add("", Value::Object{{"precision", checkpoint.values.at("precision")}},
+        Value::Object{{"precision", parts_.precision.name()}});
+  }
   if (const auto description = module_description(checkpoint)) {
     add("model.", description->init_args, parts_.module.hyper_parameters());
   }
@@ -231,6 +239,11 @@ std::vector<std::string> FitState::load_optimizers(const StateDict& checkpoint) 
 void FitState::load_state(const StateDict& checkpoint) {
   const auto changed_rates = load_optimizers(checkpoint);
   load_loop_state(checkpoint.child("loop"));
+  auto* scaler = members_.training_step.scaler();
+  if (scaler != nullptr && checkpoint.has_child("scaler")) {
+    scaler->load_state_dict(checkpoint.child("scaler"));
+    parts_.run.progress().skipped_steps = scaler->skipped_steps();
+  }
   const auto left_out = load_states(parts_.callbacks, checkpoint.child("callbacks"));
   load_states(parts_.loggers, checkpoint.child("loggers"));
   parts_.data.load_state_dict(checkpoint.child("data"));

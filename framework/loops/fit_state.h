@@ -27,6 +27,7 @@ class SolverFit;
 ///     schedulers        learning-rate schedules
 ///     loop              progress, the metrics shown, those of the epoch begun, the history, the
 ///                       learning rates that were configured
+///     scaler            the scale of losses and its counts, with precision = 16-mixed
 ///     callbacks.<key>   callbacks, by Callback::state_key; "#1" is added to a key used twice
 ///     loggers.<key>     loggers, by Logger::state_key, in the same way
 ///     data              the data module
@@ -35,8 +36,8 @@ class SolverFit;
 ///                       ranks from 1 on: their random generators, metrics of the epoch begun,
 ///                       and optimizer.<i>, the solvers' own states
 ///
-/// Its values are levin_version, checkpoint_format, epoch, global_step, hyper_parameters (of the
-/// data, and the seed), and module, which describes the model that the weights belong to
+/// Its values are levin_version, checkpoint_format, epoch, global_step, precision, hyper_parameters
+/// (of the data, and the seed), and module, which describes the model that the weights belong to
 /// (module_description.h). The order of an epoch's rows follows from the seed and the epoch, so the
 /// place in the data needs only the two numbers in `loop`.
 class FitState {

@@ -26,13 +26,15 @@ bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch) {
   return reader.next(batch);
 }
 
-void transfer(const LoopParts& parts, Batch& batch) {
+bool transfer(const LoopParts& parts, Batch& batch) {
   const ProfilePart profiled(parts.profiler, Part::transfer);
+  const bool is_converted = parts.precision.convert(batch);
   parts.data.on_before_batch_transfer(batch);
   parts.module.on_before_batch_transfer(batch);
   parts.strategy.to_device(batch);
   parts.data.on_after_batch_transfer(batch);
   parts.module.on_after_batch_transfer(batch);
+  return is_converted;
 }
 
 bool leaves_batches(const LoopParts& parts) {

@@ -8,6 +8,7 @@
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/loggers/logger.h>
 #include <levin/framework/loops/hook_list.h>
+#include <levin/framework/precision/precision.h>
 #include <levin/framework/run/run_control.h>
 #include <levin/framework/run/trainer_options.h>
 #include <levin/framework/strategies/strategy.h>
@@ -41,10 +42,19 @@ struct LoopParts {
   /// Chooses the threads of an evaluation or prediction by itself from its first batch; null if
   /// they are given. Within a fit they are those of the training.
   DefaultThreads* default_threads = nullptr;
+  /// The types of numbers that the run computes in.
+  Precision precision{};
 
+  /// Returns the scope in which steps of the module are called: that of LibTorch's autocast if the
+  /// precision is mixed.
+  AutocastScope autocast() const {
+    return precision.is_mixed() ? AutocastScope(precision.compute_type(), strategy.device().type())
+                                : AutocastScope();
+  }
   /// Runs `step`, the work of the module for a batch of an evaluation, and returns its result.
   template <class Step>
   auto run_step(Step&& step) const {
+    const AutocastScope scope = autocast();
     return default_threads != nullptr ? default_threads->run(step) : step();
   }
 };
@@ -58,10 +68,11 @@ std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLo
 /// reader's threads haven't made the batch yet.
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch);
 
-/// Moves `batch` to the strategy's device. Before that it calls on_before_batch_transfer of the
-/// data module and of the module, in this order; afterwards on_after_batch_transfer of both. With
-/// pinned memory the copy to a GPU may still be under way when this returns.
-void transfer(const LoopParts& parts, Batch& batch);
+/// Converts `batch` to the types of the run's precision and moves it to the strategy's device.
+/// Between the two it calls on_before_batch_transfer of the data module and of the module, in this
+/// order; at the end on_after_batch_transfer of both. With pinned memory the copy to a GPU may
+/// still be under way when this returns. Returns whether a tensor was converted.
+bool transfer(const LoopParts& parts, Batch& batch);
 
 /// Whether `transfer` only moves batches, because neither the data module nor the module changes
 /// them. Known once a batch was transferred.

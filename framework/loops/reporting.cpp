@@ -47,6 +47,21 @@ void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics) {
       kFewRows);
 }
 
+void warn_that_nothing_was_trained(const LoopParts& parts, const std::string& reason,
+                                   bool is_requested) {
+  const bool by_callback = is_requested && reason != "max_steps";
+  parts.run.warn(fmt::format(
+      "nothing was trained: the checkpoint was taken after {} and {}, and {}",
+      counted(parts.run.epoch(), "epoch"), counted(parts.run.global_step(), "step"),
+      by_callback ? fmt::format("a callback ended the fit: {}", reason)
+                  : fmt::format("{} ends the fit there; raise it to train on", reason)));
+}
+
+void log_scale(const LoopParts& parts, const GradientScaler& scaler) {
+  parts.run.log("loss_scale", scaler.current_scale());
+  parts.run.log("skipped_steps", static_cast<double>(scaler.skipped_steps()));
+}
+
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step) {
   const MetricMap values = metrics.step_values(LoggedValues::For::logger);
   if (values.empty()) return;

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/optimizers/schedules.h>
+#include <levin/framework/precision/gradient_scaler.h>
 
 // Where logged values go. While a loop passes over its data, `log` collects values in a
 // LoggedValues. These functions hand them on: to the loggers after a step, and after the pass to
@@ -22,6 +24,16 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
 /// after training. Says nothing if there were to be no rows, if no logger would keep them, or if
 /// warn_of_short_epochs has warned.
 void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics);
+
+/// Warns that a fit that was resumed has trained nothing, because `reason`, an option or what a
+/// callback has said if `is_requested`, ends it where its checkpoint was taken.
+void warn_that_nothing_was_trained(const LoopParts& parts, const std::string& reason,
+                                   bool is_requested);
+
+/// Logs, at the end of a training epoch, the scale of the losses as "loss_scale", and as
+/// "skipped_steps" how many steps of the fit were left out because gradients weren't finite. Waits
+/// for the device.
+void log_scale(const LoopParts& parts, const GradientScaler& scaler);
 
 /// Hands the values of the step just done to every logger, as a row for step `step`, and with them
 /// the latest values of the steps since the last row. Does nothing if there are none. Waits for the

@@ -40,6 +40,11 @@ SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)
       divides_features_(solver.options().shard == "features" && parts.strategy.ranks().size() > 1),
       rows_(parts, train, batches_a_pass(parts, train),
             divides_features_ ? TrainingRows::Of::all_ranks : TrainingRows::Of::this_rank) {
+  if (parts.precision.has_halves()) {
+    throw ConfigError::conflict(
+        fmt::format("precision = {} with the solver {}", parts.precision.name(), solver.name()),
+        "solvers compute in float32 and float64: use 32-true or 64-true");
+  }
   if (divides_features_) check_division();
   if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return;
   throw ConfigError::conflict(fmt::format("gradient_clip_val = {} with the solver {}",

@@ -20,7 +20,8 @@ namespace levin {
 class SolverFit {
  public:
   /// Keeps the references; nothing is read yet. Throws ConfigError for options that only make sense
-  /// for batches (gradient_clip_val), and if the ranks can't divide the features of this module
+  /// for batches (gradient_clip_val), for a precision of two bytes, and if the ranks can't divide
+  /// the features of this module
   /// (`shard: features`).
   SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver);
   ~SolverFit();

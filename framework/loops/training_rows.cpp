@@ -83,8 +83,7 @@ bool TrainingRows::find_in_place() {
   auto reader = loaders_.front().open(0, 0, share_);
   Batch first;
   if (!reader.next(first)) return false;
-  transfer(parts_, first);
-  if (!leaves_batches(parts_)) return false;
+  if (transfer(parts_, first) || !leaves_batches(parts_)) return false;
   std::vector<Batch> batches;
   std::vector<int64_t> numbers;
   int64_t before = 0;

@@ -23,7 +23,9 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   parts_.strategy.sum_losses(optimizer_->reevaluates_closure());
   parameters_ = parts_.strategy.with_gradients(*optimizer_);
   learner_ = dynamic_cast<OnlineLearner*>(optimizer_);
+  check_precision();
   if (learner_ != nullptr) begin_learner();
+  if (parts_.precision.scales_gradients()) scaler_.emplace(parts_.strategy.device());
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
 
@@ -39,6 +41,23 @@ void TrainingStep::check_accumulation(int64_t batches) const {
       fmt::format("accumulate_grad_batches = {} with {}, which evaluates its closure again",
                   batches, optimizer_->name()),
       "use 1");
+}
+
+void TrainingStep::check_precision() const {
+  const Precision& precision = parts_.precision;
+  const auto refuse = [&](std::string_view hint) {
+    throw ConfigError::conflict(
+        fmt::format("precision = {} with the optimizer {}", precision.name(), optimizer_->name()),
+        hint);
+  };
+  if (learner_ != nullptr && precision.has_halves()) {
+    refuse("it learns in float32 or float64: use 32-true or 64-true");
+  }
+  if (precision.scales_gradients() && optimizer_->reevaluates_closure()) {
+    refuse(
+        "it compares losses and gradients of several points, which would have different scales: "
+        "use bf16-mixed or 32-true");
+  }
 }
 
 void TrainingStep::begin_learner() {
@@ -77,7 +96,8 @@ bool TrainingStep::learn(const Batch& batch, StepControl& step) {
 }
 
 bool TrainingStep::reads_rows_in_place() const {
-  return learner_ != nullptr || parts_.module.reads_rows_in_place();
+  if (learner_ != nullptr) return true;
+  return !parts_.precision.is_mixed() && parts_.module.reads_rows_in_place();
 }
 
 void TrainingStep::complete_parameters(bool alone) {
@@ -94,7 +114,7 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   batch_ = &batch;
   step_ = &step;
   window_ends_ = window_ends;
-  evaluated_ = false;
+  evaluated_ = is_skipped_ = false;
   if (window_batches_ == 0) {
     begin_window();
     full_rows_ = static_cast<double>(global_rows);
@@ -110,7 +130,7 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   step.set_muted(false);
   if (!window_ends) return false;
   window_batches_ = 0;
-  return window_counts();
+  return window_counts() && !is_skipped_;
 }
 
 void TrainingStep::begin_window() {
@@ -137,7 +157,7 @@ torch::Tensor TrainingStep::closure() {
   evaluated_ = true;
   if (!window_ends_) return loss_;
   if (window_counts()) {
-    complete_gradients();
+    if (!complete_gradients()) return {};                       // then the optimizer does nothing
     if (!window_loss_.defined()) window_loss_ = at::zeros({});  // only other ranks have a loss
     const auto sum = parts_.strategy.summed_loss();
     if (sum && optimizer_ != nullptr && optimizer_->reevaluates_closure()) {
@@ -152,6 +172,7 @@ torch::Tensor TrainingStep::forward() {
   torch::Tensor loss;
   {
     const ProfilePart profiled(parts_.profiler, Part::forward);
+    const AutocastScope scope = parts_.autocast();
     loss = parts_.module.training_step(*batch_, *step_);
   }
   if (!loss.defined()) return loss;
@@ -181,15 +202,20 @@ void TrainingStep::backward(const torch::Tensor& loss) {
   }
   {
     const ProfilePart profiled(parts_.profiler, Part::backward);
-    all_rows_ = parts_.strategy.backward(parts_.module, loss, rows / full_rows_,
-                                         window_ends_ ? std::optional(window_rows_) : std::nullopt);
+    torch::Tensor scaled;
+    if (scaler_ && loss.defined()) scaled = scaler_->scale(loss);
+    all_rows_ =
+        parts_.strategy.backward(parts_.module, scaled.defined() ? scaled : loss, rows / full_rows_,
+                                 window_ends_ ? std::optional(window_rows_) : std::nullopt);
   }
   if (!loss.defined()) return;
   parts_.hooks.call_batch(BatchHook::after_backward, &Hooks::on_after_backward, *step_);
 }
 
-void TrainingStep::complete_gradients() {
-  if (optimizer_ == nullptr) return;
+/// Makes the gradients of a window what the optimizer shall step by. Returns false if the step is
+/// left out.
+bool TrainingStep::complete_gradients() {
+  if (optimizer_ == nullptr) return true;
   const at::NoGradGuard no_grad;
   if (!all_rows_) {
     parts_.strategy.scale_gradients(parameters_, full_rows_);
@@ -198,14 +224,31 @@ void TrainingStep::complete_gradients() {
       if (parameter.grad().defined()) parameter.mutable_grad().mul_(full_rows_ / *all_rows_);
     }
   }
+  if (scaler_ && !unscale_gradients()) return false;
   parts_.hooks.call_batch(BatchHook::before_optimizer_step, &Hooks::on_before_optimizer_step,
                           *optimizer_, *step_);
-  if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return;
+  if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return true;
   if (parts_.options.gradient_clip_algorithm == "value") {
     clip_grad_value(parameters_, *parts_.options.gradient_clip_val);
   } else {
     parts_.strategy.clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
   }
+  return true;
+}
+
+/// Returns false if the host knows that the step is left out. In a recorded step only the device
+/// does.
+bool TrainingStep::unscale_gradients() {
+  scaler_->unscale(parameters_);
+  parts_.strategy.agree_on(scaler_->found_inf());
+  optimizer_->set_found_inf(is_recorded_ ? scaler_->found_inf() : torch::Tensor());
+  if (is_recorded_) {
+    scaler_->count_skip();
+  } else {
+    is_skipped_ = scaler_->skips();
+  }
+  scaler_->update();
+  return !is_skipped_;
 }
 
 }  // namespace levin

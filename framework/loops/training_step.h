@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/precision/gradient_scaler.h>
 #include <levin/framework/solvers/online_learner.h>
 
 namespace levin {
@@ -18,6 +19,11 @@ namespace levin {
 /// A step costs what a hand-written loop costs plus some virtual calls; this class allocates no
 /// memory for it.
 ///
+/// With precision = 16-mixed, losses are scaled before `backward` and gradients divided by the
+/// scale at the end of a window, before hooks and clipping see them. If they aren't finite, the
+/// step is left out: neither on_before_optimizer_step is called nor does the optimizer change
+/// anything.
+///
 /// If the optimizer is an OnlineLearner, it learns from the rows of a batch themselves: the
 /// module's training_step and backward aren't called, nor are the hooks around gradients, because
 /// there are none. The loss that is logged, as "train_loss", is that of each row before it was
@@ -25,9 +31,10 @@ namespace levin {
 class TrainingStep {
  public:
   /// `optimizers` must outlive this object. It may be empty; gradients are computed all the same.
-  /// Throws ModuleError if there is more than one optimizer, and what `check_accumulation` throws
-  /// for accumulate_grad_batches. For an OnlineLearner, throws ConfigError for gradient_clip_val,
-  /// and for a module that it can't train.
+  /// Throws ModuleError if there is more than one optimizer, ConfigError for an optimizer that
+  /// can't train with the run's precision, and what `check_accumulation` throws for
+  /// accumulate_grad_batches. For an OnlineLearner, throws ConfigError for gradient_clip_val, and
+  /// for a module that it can't train.
   TrainingStep(LoopParts parts, Optimizers& optimizers);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
@@ -40,7 +47,8 @@ class TrainingStep {
   /// over ranks and clipped, and the optimizer steps.
   ///
   /// Returns whether a step was counted, the same on every rank. It is false within a window, and
-  /// if training_step skipped all batches of the window on all ranks. With several ranks the call
+  /// if training_step skipped all batches of the window on all ranks, and if the gradients aren't
+  /// finite with precision = 16-mixed. With several ranks the call
   /// at the end of a window is a collective. Throws ModuleError if training_step returns no scalar,
   /// or one without a graph.
   bool run(const Batch& batch, StepControl& step, int64_t global_rows, bool window_ends);
@@ -55,10 +63,21 @@ class TrainingStep {
   /// that have learned by themselves average what they have learned, which is a collective, unless
   /// the others are gone (`alone`).
   void complete_parameters(bool alone = false);
+  /// Sets whether steps are recorded for a graph. The host then doesn't look whether gradients are
+  /// finite: the optimizer does on the device, and `run` always counts a step. Off by default.
+  void set_recorded(bool recorded) { is_recorded_ = recorded; }
+  /// How many of the last `steps` recorded steps were left out. Waits for the device, unless
+  /// gradients aren't scaled.
+  int64_t take_skipped(int64_t steps) { return scaler_ ? scaler_->take_counted(steps) : 0; }
+  /// How many steps were left out so far because gradients weren't finite.
+  int64_t skipped_steps() const { return scaler_ ? scaler_->skipped_steps() : 0; }
+  /// What scales the gradients; null if they aren't scaled.
+  GradientScaler* scaler() { return scaler_ ? &*scaler_ : nullptr; }
   /// Forgets a window that was left unfinished because Step::skip_epoch ended its epoch early.
   void drop_window() { window_batches_ = 0; }
 
  private:
+  void check_precision() const;
   void begin_learner();
   bool learn(const Batch& batch, StepControl& step);
   void begin_window();
@@ -66,7 +85,8 @@ class TrainingStep {
   torch::Tensor forward();
   void backward(const torch::Tensor& loss);
   bool window_counts() const { return !all_rows_ || *all_rows_ > 0.0; }
-  void complete_gradients();
+  bool complete_gradients();
+  bool unscale_gradients();
 
   LoopParts parts_;
   Optimizer* optimizer_ = nullptr;         // null: the module has none
@@ -86,6 +106,9 @@ class TrainingStep {
   double window_rows_ = 0.0;              // rows of this rank that have gradients in the window
   std::optional<double> all_rows_ = 0.0;  // those of all ranks, as Strategy::backward returns them
   torch::Tensor window_loss_;
+  std::optional<GradientScaler> scaler_;
+  bool is_recorded_ = false;
+  bool is_skipped_ = false;  // the last step, because its gradients weren't finite
 };
 
 }  // namespace levin

@@ -123,8 +123,7 @@ torch::Tensor PerParameterOptimizer::step(const Closure& closure) {
 }
 
 bool PerParameterOptimizer::is_capturable() const {
-  return settings_.is_capturable && has_buckets_ && !grad_scale_.defined() &&
-         !found_inf_.defined() && !after_step_ &&
+  return settings_.is_capturable && has_buckets_ && !grad_scale_.defined() && !after_step_ &&
          std::all_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) {
            return bucket.rate.defined() && bucket.plain.filled == 0 &&
                   std::all_of(bucket.slots.begin(), bucket.slots.end(), [](const Slot& slot) {

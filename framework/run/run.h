@@ -29,6 +29,9 @@ struct Progress {
   int64_t epoch = 0;
   /// The number of optimizer steps done.
   int64_t global_step = 0;
+  /// The optimizer steps of the fit that were left out because gradients weren't finite, with
+  /// precision = 16-mixed.
+  int64_t skipped_steps = 0;
   /// The number of batches of this epoch (or evaluation) that are done.
   int64_t batch = 0;
   /// The number of batches of an epoch (or evaluation); nothing if it isn't known in advance.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/precision/precision.h>
 
 namespace levin {
 namespace {
@@ -98,6 +99,8 @@ Fields describe(TrainerOptions& o) {
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
        {"num_nodes", &o.num_nodes, "the number of hosts"},
        {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1 or zero_stage_2"},
+       {"precision", &o.precision,
+        "32-true, 64-true, bf16-true, 16-true, bf16-mixed, 16-mixed; 64, 32, 16, bf16 for short"},
        {"max_restarts", &o.max_restarts,
         "how many times all ranks are restarted after one has failed"},
        {"max_epochs", &o.max_epochs,
@@ -154,6 +157,7 @@ Fields describe(TrainerOptions& o) {
 
 void validate(const TrainerOptions& options) {
   validate_data_parallel(options);
+  Precision{options.precision};  // throws if there is none of that name
   require_at_least("max_epochs", options.max_epochs, -1);
   require_at_least("min_epochs", options.min_epochs, 0);
   require_at_least("max_steps", options.max_steps, -1);

@@ -24,6 +24,17 @@ struct TrainerOptions {
   /// "zero_stage_1" (each rank keeps a part of the optimizer's state) or "zero_stage_2" (and a part
   /// of the gradients).
   std::string strategy = "auto";
+  /// The types of numbers that a run computes in (framework/precision/precision.h): "32-true",
+  /// "64-true", "bf16-true", "16-true" (module and batches are converted), "bf16-mixed" or
+  /// "16-mixed" (parameters stay float32; most products are computed in the smaller type). 64, 32,
+  /// 16 and "bf16" stand for 64-true, 32-true, 16-mixed and bf16-mixed. "32-true" leaves modules
+  /// and data as they are.
+  ///
+  /// With 16-mixed, losses are scaled, and a step whose gradients aren't finite is left out: it
+  /// counts neither for global_step nor for learning-rate schedules, but in
+  /// Progress::skipped_steps, which is logged as "skipped_steps" at the end of each epoch.
+  /// 64-true makes data modules read float64, too.
+  CountOrName precision = "32-true";
   /// How many times all ranks of this host are restarted after a failure, if the Trainer started
   /// them.
   int64_t max_restarts = 0;

@@ -118,6 +118,10 @@ torch::Tensor ShardedStrategy::clip_grad_norm(const std::vector<torch::Tensor>& 
   });
 }
 
+void ShardedStrategy::agree_on(torch::Tensor& flag) {
+  if (stage_ == 2) group().all_reduce(flag, ProcessGroup::Op::max);
+}
+
 void ShardedStrategy::teardown(Module& module) {
   if (flat_) flat_->release();
   scatter_.reset();

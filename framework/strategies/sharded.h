@@ -53,6 +53,7 @@ class ShardedStrategy : public DataParallelStrategy {
   std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const override;
   torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                double max_norm) override;
+  void agree_on(torch::Tensor& flag) override;
   /// Without the parameters that the ranks exchange after a step.
   int64_t sent_bytes() const override;
   /// Also moves the parameters that are trained into flat buffers, until `teardown`.

@@ -75,6 +75,9 @@ class Strategy {
   /// gradients are divided among ranks. See levin::clip_grad_norm.
   virtual torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                        double max_norm);
+  /// Makes `flag`, a number of 0 or more on the device, the largest one of all ranks if these have
+  /// different gradients. A collective then; else does nothing, because all ranks have the same.
+  virtual void agree_on(torch::Tensor& /*flag*/) {}
   /// Moves a batch to the device.
   virtual void to_device(Batch& batch) = 0;
   /// Adds `weight` times the gradients of `loss` to those of the parameters, by Module::backward.

@@ -30,6 +30,28 @@ void require_resumable(const StateDict& checkpoint, const std::filesystem::path&
       "it holds weights only; give a checkpoint that was saved without weights_only");
 }
 
+void require_same_types(const Module& module, const StateDict& checkpoint,
+                        const Precision& precision) {
+  const StateDict weights = module_weights(checkpoint);
+  for (const auto& [name, own] : module.state_dict().tensors) {
+    const auto saved = weights.tensors.find(name);
+    if (saved == weights.tensors.end() || !own.is_floating_point()) continue;
+    const auto type = saved->second.scalar_type();
+    if (type == own.scalar_type() || !at::isFloatingType(type)) continue;
+    const auto then = checkpoint.values.contains("precision")
+                          ? checkpoint.values.at("precision").as_string()
+                          : std::string();
+    throw CheckpointError(fmt::format(
+        "its weights have another type than the module's: {} is {} there{}, and {} here, with "
+        "precision = {}. {}",
+        name, c10::toString(type), then.empty() ? then : fmt::format(" (precision = {})", then),
+        c10::toString(own.scalar_type()), precision.name(),
+        then.empty() || then == precision.name()
+            ? "Convert the module by to() first, or choose another precision"
+            : fmt::format("Set precision = {}", then)));
+  }
+}
+
 StateDict take_over_fitted_state(const Module& module, DataModule& data,
                                  const StateDict* checkpoint, std::string_view source) {
   StateDict state =

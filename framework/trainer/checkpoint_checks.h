@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <levin/framework/data/datamodule.h>
+#include <levin/framework/precision/precision.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/tensor/state_dict.h>
 
@@ -16,6 +17,11 @@ namespace levin {
 /// Throws CheckpointError if training can't be resumed from `checkpoint` because it holds weights
 /// only.
 void require_resumable(const StateDict& checkpoint, const std::filesystem::path& path);
+
+/// Throws CheckpointError if a parameter of `module`, whose layers are made, is of another
+/// floating-point type than in `checkpoint`, and says by which precision that can be.
+void require_same_types(const Module& module, const StateDict& checkpoint,
+                        const Precision& precision);
 
 /// Hands the fitted state of `checkpoint` to the data, whose `setup` comes next; without a
 /// checkpoint (null), that which the module has. Returns this state; the module gets it only with

@@ -20,7 +20,8 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
 }
 
 void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
-                 const std::optional<StartingPoint>& start) {
+                 const Precision& precision, const std::optional<StartingPoint>& start) {
+  data.set_floating_type(precision.data_type());
   if (strategy.local_rank() == 0) data.prepare_data();
   strategy.ranks().barrier();
   const bool learns_anew = stage == Stage::fit && !start;
@@ -37,10 +38,12 @@ void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Sta
 }
 
 void load_weights(Module& module, const StartingPoint& start, const HookList& hooks,
-                  RunControl& run) {
+                  const Precision& precision, RunControl& run) {
   naming_checkpoint(start.path, [&] {
     hooks.call(&Hooks::on_load_checkpoint, start.state, run);
     prepare_like_checkpoint(module, start.state);
+    precision.convert(module);
+    require_same_types(module, start.state, precision);
     warn_about_other_settings(run, module, start.state, start.path);
     module.load_state_dict(module_weights(start.state));
     module.set_data_state(fitted_state(start.state));

@@ -37,7 +37,8 @@ namespace fs = std::filesystem;
 
 class Trainer::Implementation {
  public:
-  explicit Implementation(TrainerOptions given) : options(effective_options(std::move(given))) {
+  explicit Implementation(TrainerOptions given)
+      : options(effective_options(std::move(given))), precision(options.precision) {
     occupy_standard_descriptors();
     run.set_runs_folder(fs::path(options.default_root_dir) / "levin_logs");
     if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
@@ -45,6 +46,7 @@ class Trainer::Implementation {
   }
 
   TrainerOptions options;
+  Precision precision;
   std::vector<std::unique_ptr<Callback>> callbacks;
   std::vector<HookList::Entry> hook_entries;
   RunLoggers loggers;
@@ -83,8 +85,8 @@ class Trainer::Implementation {
 };
 
 LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
-  return {module,  data, *strategy_,     *hooks_,  callback_list_,  loggers.used(),
-          options, run,  profiler.get(), threads_, default_threads_};
+  return {module,  data, *strategy_,     *hooks_,  callback_list_,   loggers.used(),
+          options, run,  profiler.get(), threads_, default_threads_, precision};
 }
 
 /// Sets the run's number of threads, as far as it is known now. Without a number in the options,
@@ -134,7 +136,8 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
                                                               checkpoint_folders(callback_list_))
                                         : ckpt_path;
   auto start = read_starting_point(path, run, profiler.get());
-  set_up_data(*strategy_, module, data, stage, start);
+  precision.convert(module);
+  set_up_data(*strategy_, module, data, stage, precision, start);
   hooks_->call(&Hooks::setup, stage, run);
   return start;
 }
@@ -205,9 +208,11 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
     naming_checkpoint(start->path, [&] { prepare_like_checkpoint(module, start->state); });
   }
   FitLoaders loaders = fit_loaders(module, data, options, run);
+  precision.convert(module);  // the module may have made its layers only now
   fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
+    naming_checkpoint(start->path, [&] { require_same_types(module, start->state, precision); });
     resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
     loaders.train = naming_checkpoint(start->path, [&] {
       return with_rows_a_step_of(start->state, loaders.train, strategy_->rank_share());
@@ -257,7 +262,7 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
   const auto& limit = is_test ? options.limit_test_batches : options.limit_val_batches;
   return guarded(data, stage, [&] {
     if (const auto start = begin(module, data, stage, ckpt_path)) {
-      load_weights(module, *start, *hooks_, run);
+      load_weights(module, *start, *hooks_, precision, run);
     }
     warn_if_untrained(run, module);
     strategy_->setup(module);
@@ -275,7 +280,7 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
                                               PredictLoop::Take take) {
   return guarded(data, Stage::predict, [&] {
     if (const auto start = begin(module, data, Stage::predict, ckpt_path)) {
-      load_weights(module, *start, *hooks_, run);
+      load_weights(module, *start, *hooks_, precision, run);
     }
     warn_if_untrained(run, module);
     strategy_->setup(module);

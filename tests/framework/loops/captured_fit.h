@@ -116,6 +116,7 @@ struct Fit {
   TrainerOptions options{.max_epochs = 3, .num_sanity_val_steps = 0};
   RunControl run;
   ThreadScope threads;
+  Precision precision;
   std::vector<float> step_losses;
 
   Fit() {
@@ -132,8 +133,9 @@ struct Fit {
     auto optimizers = module.configure_optimizers();
     const HookList hooks({{&callback, callback_hooks}}, module);
     const std::vector<Callback*> callbacks{&callback};
-    const LoopParts parts{module,  data,    strategy, hooks,   callbacks,
-                          loggers, options, run,      nullptr, &threads};
+    LoopParts parts{module,  data,    strategy, hooks,   callbacks,
+                    loggers, options, run,      nullptr, &threads};
+    parts.precision = precision;
     FitLoop loop(parts, data.train_dataloader(), data.val_dataloader(), optimizers);
     loop.run();
     return {module.state_dict().clone(), run.history().values("train_loss_epoch"), step_losses,

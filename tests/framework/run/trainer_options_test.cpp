@@ -35,7 +35,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
   }
   EXPECT_EQ(to_value(fields), Value::from_json(R"({
     "accelerator": "auto", "devices": "auto", "num_nodes": 1, "strategy": "auto",
-    "max_restarts": 0, "max_epochs": null, "min_epochs": null,
+    "precision": "32-true", "max_restarts": 0, "max_epochs": null, "min_epochs": null,
     "max_steps": -1, "min_steps": null, "max_time": "", "limit_train_batches": 1.0,
     "limit_val_batches": 1.0, "limit_test_batches": 1.0, "limit_predict_batches": 1.0,
     "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
