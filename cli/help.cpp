@@ -10,6 +10,7 @@
 
 #include <levin/cli/convert_files.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/trainer_options.h>
 
 namespace levin {
@@ -30,7 +31,7 @@ const std::vector<Command> kCommands = {
     {"predict",
      "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...] [--output FILE]",
      "write what the model predicts: a .npz, a .csv, or a .npy of one array"},
-    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers]",
+    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
@@ -93,7 +94,8 @@ Kind kind(std::string name, const List& list) {
 std::vector<Kind> kinds_of(const Registry& registry) {
   return {kind("models", registry.models),         kind("datamodules", registry.datamodules),
           kind("callbacks", registry.callbacks),   kind("loggers", registry.loggers),
-          kind("optimizers", registry.optimizers), kind("schedulers", registry.schedulers)};
+          kind("optimizers", registry.optimizers), kind("schedulers", registry.schedulers),
+          kind("metrics", shipped_metrics())};
 }
 
 std::string trainer_help(const Registry& registry) {

@@ -155,7 +155,7 @@ Classifier::Classifier(ClassifierOptions options, const OptimizerList& optimizer
                       optimizers),
       num_classes_("num_classes", options.num_classes, 2),
       class_weight_(std::move(options.class_weight)),
-      scores_(std::move(options.metrics)) {
+      metrics_(options.metrics, "classes") {
   check_class_weight(class_weight_, options.num_classes);
   if (const auto weights = class_weight_.numbers(); !weights.empty()) {
     class_weights_ = at::tensor(weights, at::kDouble);
@@ -256,30 +256,33 @@ torch::Tensor Classifier::training_step(const Batch& batch, Step& step) {
 }
 
 void Classifier::validation_step(const Batch& batch, Step& step) {
-  evaluate(batch, step, "val_loss", "val_acc");
+  evaluate(batch, step, /*is_test=*/false);
 }
 
 void Classifier::test_step(const Batch& batch, Step& step) {
-  evaluate(batch, step, "test_loss", "test_acc");
+  evaluate(batch, step, /*is_test=*/true);
 }
 
-void Classifier::evaluate(const Batch& batch, Step& step, std::string_view loss_name,
-                          std::string_view accuracy_name) {
+void Classifier::evaluate(const Batch& batch, Step& step, bool is_test) {
   const auto targets = labels(batch);
   const auto logits = forward(batch.input());
-  step.log(loss_name, loss(logits, targets), {.prog_bar = true});
-  step.log(accuracy_name, accuracy(logits, targets), {.prog_bar = true});
-  if (!scores_.is_empty()) scores_.add(probability_logits(logits), targets, num_classes());
+  step.log(is_test ? "test_loss" : "val_loss", loss(logits, targets), {.prog_bar = true});
+  step.log(is_test ? "test_acc" : "val_acc", accuracy(logits, targets), {.prog_bar = true});
+  if (metrics_.is_empty()) return;
+  const auto predictions = ClassPredictions::of_logits(probability_logits(logits));
+  metrics_.log(step, is_test, row_weights(batch),
+               [&](ClassMetric& metric, const torch::Tensor& weights) {
+                 metric.update(predictions, targets, weights);
+               });
 }
 
-void Classifier::on_validation_epoch_start(Run& /*run*/) { scores_.reset(); }
-void Classifier::on_validation_epoch_end(Run& run) { log_scores(run, "val"); }
-void Classifier::on_test_epoch_start(Run& /*run*/) { scores_.reset(); }
-void Classifier::on_test_epoch_end(Run& run) { log_scores(run, "test"); }
-
-void Classifier::log_scores(Run& run, std::string_view stage) const {
-  if (!scores_.is_empty()) scores_.log(run, stage, num_classes(), class_names_in(data_state()));
+void Classifier::on_validation_epoch_start(Run& /*run*/) {
+  metrics_.for_each([names = class_names_in(data_state())](ClassMetric& metric) {
+    metric.set_class_names(names);
+  });
 }
+
+void Classifier::on_test_epoch_start(Run& run) { Classifier::on_validation_epoch_start(run); }
 
 NamedTensors Classifier::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;

@@ -8,7 +8,7 @@
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/solvers/optimizer_list.h>
-#include <levin/models/evaluation_scores.h>
+#include <levin/models/evaluation_metrics.h>
 #include <levin/models/supervised_model.h>
 
 namespace levin {
@@ -47,9 +47,10 @@ struct ClassifierOptions {
   /// K the number of classes that have rows: all classes weigh the same then. scikit-learn: the
   /// same.
   NumbersOrName class_weight{};
-  /// What validation and test log beside loss and accuracy: "auroc", "recall" or both (see
-  /// EvaluationScores). Useful if some classes are rare.
-  std::vector<std::string> metrics{};
+  /// What validation and test log beside loss and accuracy, such as {"auroc", "recall"} or
+  /// {{"fbeta", Value::Object{{"beta", 2.0}}}}: metrics of classes by name, with settings if
+  /// wanted (see EvaluationMetrics and `levin list metrics`). Useful if some classes are rare.
+  std::vector<NamedSettings> metrics{};
 };
 
 /// A module that assigns each row to a class: subclass it and override `forward`.
@@ -98,11 +99,9 @@ class Classifier : public SupervisedModel {
   torch::Tensor training_step(const Batch& batch, Step& step) override;
   void validation_step(const Batch& batch, Step& step) override;
   void test_step(const Batch& batch, Step& step) override;
-  /// These four compute what `metrics` asks for; a subclass that overrides one calls it.
+  /// These two tell the metrics the names of the classes; a subclass that overrides one calls it.
   void on_validation_epoch_start(Run& run) override;
-  void on_validation_epoch_end(Run& run) override;
   void on_test_epoch_start(Run& run) override;
-  void on_test_epoch_end(Run& run) override;
   /// Returns "class" [rows] int64 and "probability" [rows, classes]; records no gradients.
   NamedTensors predict(const Batch& batch) override;
 
@@ -145,14 +144,12 @@ class Classifier : public SupervisedModel {
   torch::Tensor labels(const Batch& batch) const;
   torch::Tensor class_sums(const TrainingSet& train) const;
   void prepare_class_weights(const TrainingSet& train);
-  void evaluate(const Batch& batch, Step& step, std::string_view loss_name,
-                std::string_view accuracy_name);
-  void log_scores(Run& run, std::string_view stage) const;
+  void evaluate(const Batch& batch, Step& step, bool is_test);
 
   ModelSize num_classes_;
   NumbersOrName class_weight_;
   torch::Tensor class_weights_;
-  EvaluationScores scores_;
+  EvaluationMetrics<ClassMetric> metrics_;
   torch::Tensor class_weights_there_;  // in the type and on the device of the labels
 };
 

@@ -38,6 +38,7 @@ Fields describe(LinearRegressionOptions& o) {
       model_option("optimizer", &o.optimizer),
       model_option("l1_strength", &o.l1_strength),
       model_option("l2_strength", &o.l2_strength),
+      {"metrics", &o.metrics, "logged for validation and test; see `list metrics`"},
   });
 }
 
@@ -49,7 +50,8 @@ LinearRegression::LinearRegression(LinearRegressionOptions options, const Optimi
                       optimizers),
       options_(std::move(options)),
       in_features_("in_features", options_.in_features),
-      out_features_("out_features", options_.out_features) {
+      out_features_("out_features", options_.out_features),
+      metrics_(options_.metrics, "values") {
   make_layer();
 }
 
@@ -116,8 +118,10 @@ void LinearRegression::evaluate(const Batch& batch, Step& step, const std::strin
   const auto predictions = at_least_float32(forward(batch.input()));
   const auto values = values_of(batch, predictions);
   step.log(stage + "_loss", at::mse_loss(predictions, values), {.prog_bar = true});
-  step.log(stage + "_mae", (predictions - values).abs().mean());
-  r2_.add(predictions, values);
+  metrics_.log(step, stage == "test", row_weights(batch),
+               [&](RegressionMetric& metric, const torch::Tensor& weights) {
+                 metric.update(predictions, values, weights);
+               });
 }
 
 void LinearRegression::validation_step(const Batch& batch, Step& step) {
@@ -125,17 +129,6 @@ void LinearRegression::validation_step(const Batch& batch, Step& step) {
 }
 
 void LinearRegression::test_step(const Batch& batch, Step& step) { evaluate(batch, step, "test"); }
-
-void LinearRegression::on_validation_epoch_start(Run& /*run*/) { r2_.reset(); }
-void LinearRegression::on_test_epoch_start(Run& /*run*/) { r2_.reset(); }
-
-void LinearRegression::on_validation_epoch_end(Run& run) {
-  run.log("val_r2", r2_.value(run, out_features_.value()), {.prog_bar = true});
-}
-
-void LinearRegression::on_test_epoch_end(Run& run) {
-  run.log("test_r2", r2_.value(run, out_features_.value()), {.prog_bar = true});
-}
 
 NamedTensors LinearRegression::predict(const Batch& batch) {
   const at::NoGradGuard no_grad;

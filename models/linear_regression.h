@@ -3,11 +3,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <torch/nn/modules/linear.h>
 
 #include <levin/framework/core/options.h>
-#include <levin/models/r2_score.h>
+#include <levin/models/evaluation_metrics.h>
 #include <levin/models/supervised_model.h>
 
 namespace levin {
@@ -27,6 +28,9 @@ struct LinearRegressionOptions {
   /// Added to the loss: l1_strength * sum |W| and l2_strength * sum W^2, without the bias.
   double l1_strength = 0.0;
   double l2_strength = 0.0;
+  /// What validation and test log beside the loss: metrics of values by name, with settings if
+  /// wanted (see EvaluationMetrics and `levin list metrics`).
+  std::vector<NamedSettings> metrics = {"mae", "r2"};
 };
 
 Fields describe(LinearRegressionOptions& options);
@@ -57,8 +61,9 @@ Fields describe(LinearRegressionOptions& options);
 ///
 /// Batches are {"input": [rows, ...], "target": [rows] or [rows, out_features]} and may have
 /// "weight" [rows]. Logs train_loss, val_loss and test_loss, the mean squared error without the
-/// penalties; val_mae and test_mae, the mean absolute error; val_r2 and test_r2, R^2 over all rows
-/// of the epoch (R2Score; of several loaders together); and train_penalty if there is a penalty.
+/// penalties; what `metrics` names, by default val_mae and test_mae, the mean absolute error, and
+/// val_r2 and test_r2, R^2 over all rows of the epoch, of several loaders together; and
+/// train_penalty if there is a penalty.
 /// Sizes that aren't given are found when a fit begins or a checkpoint is loaded, as in
 /// LogisticRegression. "linear.weight" is [out_features, in_features], "linear.bias"
 /// [out_features]. Bolts: LinearRegression.
@@ -78,11 +83,6 @@ class LinearRegression : public SupervisedModel {
   /// gradients.
   NamedTensors predict(const Batch& batch) override;
 
-  void on_validation_epoch_start(Run& run) override;
-  void on_validation_epoch_end(Run& run) override;
-  void on_test_epoch_start(Run& run) override;
-  void on_test_epoch_end(Run& run) override;
-
   /// True, but false in a subclass, which may do more in a step, unless it overrides this.
   bool capturable() const override;
   /// Nothing in a subclass, which may have another loss.
@@ -101,7 +101,7 @@ class LinearRegression : public SupervisedModel {
   ModelSize in_features_;
   ModelSize out_features_;
   torch::nn::Linear linear_{nullptr};
-  R2Score r2_;
+  EvaluationMetrics<RegressionMetric> metrics_;
 };
 
 }  // namespace levin

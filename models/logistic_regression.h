@@ -61,8 +61,8 @@ struct LogisticRegressionOptions {
   double l1_ratio = 0.0;
   /// Weights of the classes, or "balanced": see ClassifierOptions.
   NumbersOrName class_weight{};
-  /// "auroc", "recall" or both, logged for validation and test: see EvaluationScores.
-  std::vector<std::string> metrics{};
+  /// Logged for validation and test, beside loss and accuracy: see ClassifierOptions.
+  std::vector<NamedSettings> metrics{};
   /// Whether the gradient of the weights from sparse rows has only the columns in which the batch
   /// has entries, so that a step costs the more the more entries there are, however many columns.
   /// Needs an optimizer that takes such gradients, SGD without momentum or Adagrad, a single

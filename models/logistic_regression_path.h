@@ -22,7 +22,7 @@ struct LogisticRegressionPathOptions {
   std::string loss = "auto";
   std::string multi_class = "multinomial";
   NumbersOrName class_weight{};
-  std::vector<std::string> metrics{};
+  std::vector<NamedSettings> metrics{};
   /// The values of C, in the order in which they are trained with; it is best if they rise or fall.
   /// Empty: `num_Cs`, from 1e-4 to 1e4 at the same ratio each.
   std::vector<double> Cs{};

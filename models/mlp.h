@@ -38,8 +38,8 @@ struct MLPOptions {
   double l2_strength = 0.0;
   /// Weights of the classes, or "balanced": see ClassifierOptions.
   NumbersOrName class_weight{};
-  /// "auroc", "recall" or both, logged for validation and test: see EvaluationScores.
-  std::vector<std::string> metrics{};
+  /// Logged for validation and test, beside loss and accuracy: see ClassifierOptions.
+  std::vector<NamedSettings> metrics{};
 };
 
 Fields describe(MLPOptions& options);

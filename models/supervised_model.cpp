@@ -68,7 +68,9 @@ Field model_option(const std::string& name, FieldPointer value) {
       {"l1_strength", "adds l1_strength * sum |W| to the loss"},
       {"l2_strength", "adds l2_strength * sum W^2 to the loss"},
       {"class_weight", "balanced, or a weight for each class"},
-      {"metrics", "logged for validation and test: auroc, recall (of each class)"},
+      {"metrics",
+       "logged for validation and test, such as auroc or {name: fbeta, beta: 2}; see `list "
+       "metrics`"},
       {"loss", "logistic (two classes, one logit), softmax, or auto"},
       {"multi_class",
        "of more than two classes: multinomial (a softmax), or ovr (each against the rest)"},

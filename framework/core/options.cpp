@@ -172,6 +172,31 @@ struct Codec<SwitchOrCount> {
   }
 };
 
+template <>
+struct Codec<NamedSettings> {
+  static std::string name() { return "name or {name: ...}"; }
+  static Value get(const NamedSettings& field) {
+    if (field.settings.as_object().empty()) return field.name;
+    Value plain = field.settings;
+    plain["name"] = field.name;
+    return plain;
+  }
+  static bool set(const Value& plain, NamedSettings& out) {
+    if (plain.is_string()) {
+      out = plain.as_string();
+      return true;
+    }
+    if (!plain.is_object() || !plain.contains("name") || !plain.at("name").is_string()) {
+      return false;
+    }
+    out = plain.at("name").as_string();
+    for (const auto& [key, value] : plain.as_object()) {
+      if (key != "name") out.settings[key] = value;
+    }
+    return true;
+  }
+};
+
 template <class Pointer>
 using Pointee = std::remove_pointer_t<std::decay_t<Pointer>>;
 

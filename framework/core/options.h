@@ -96,12 +96,27 @@ struct SwitchOrCount {
   SwitchOrCount(int64_t n) : count(n) {}         // NOLINT
 };
 
+/// A choice from a list of classes with settings of its own: in YAML a name, `f1`, or a name with
+/// settings, `{name: fbeta, beta: 2}`. In C++ `"f1"`, or `{"fbeta", Value::Object{{"beta", 2.0}}}`.
+struct NamedSettings {
+  std::string name{};
+  /// An object.
+  Value settings = Value::Object{};
+
+  NamedSettings() = default;
+  NamedSettings(const char* class_name) : name(class_name) {}             // NOLINT
+  NamedSettings(std::string class_name) : name(std::move(class_name)) {}  // NOLINT
+  NamedSettings(std::string class_name, Value given)
+      : name(std::move(class_name)), settings(std::move(given)) {}
+};
+
 /// Where a setting is stored, as a pointer to one of the types that a setting can have.
 using FieldPointer =
     std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
-                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*>;
+                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*,
+                 std::vector<NamedSettings>*>;
 
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line
 /// is shown in `levin help` and as a comment by `--print-config`.

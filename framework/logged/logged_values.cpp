@@ -53,6 +53,9 @@ void LoggedValues::begin_epoch() {
     slot.epoch_there.is_current = false;
   }
   epoch_rows_ = 0;
+  metrics_.begin_epoch();
+  metrics_are_done_ = false;
+  notes_.clear();
   forget_step_values();
 }
 
@@ -246,6 +249,10 @@ std::vector<std::string> LoggedValues::without_row() const {
 
 MetricMap LoggedValues::epoch_values(For whom) {
   bring_to_host();
+  if (has_unfinished_metrics()) {  // nobody has combined ranks, so these are the rank's own values
+    finish_metrics(single_rank());
+    metrics_are_done_ = false;
+  }
   MetricMap values;
   for (const auto& slot : slots_) {
     if (!slot.in_epoch || !wanted(slot, whom)) continue;

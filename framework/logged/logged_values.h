@@ -2,57 +2,19 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <levin/framework/core/ranks.h>
+#include <levin/framework/logged/log_options.h>
+#include <levin/framework/logged/logged_metrics.h>
 #include <levin/framework/logged/step_reading.h>
 #include <levin/framework/tensor/state_dict.h>
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
-
-/// Metrics by name, as returned by `Trainer::validate`, `Trainer::test` and `Run::metrics`.
-using MetricMap = std::map<std::string, double, std::less<>>;
-/// A number for each metric, by name: how often it has got a new value, or in which epoch.
-using UpdateCounts = std::map<std::string, int64_t, std::less<>>;
-/// Converts metrics to a value of a checkpoint, and back.
-Value to_value(const MetricMap& metrics);
-MetricMap to_metrics(const Value& object);
-/// The same for counts.
-Value counts_to_value(const UpdateCounts& counts);
-UpdateCounts to_counts(const Value& object);
-
-/// How the values that were logged during an epoch are combined into one. `mean` is weighted by the
-/// number of rows of each batch.
-enum class Reduce { mean, sum, min, max };
-
-/// Options of `Step::log` and `Run::log`. Lightning: self.log.
-///
-///     step.log("val_acc", accuracy, {.prog_bar = true});
-///     step.log("errors", wrong, {.on_epoch = true, .reduce = levin::Reduce::sum});
-struct LogOptions {
-  /// Log the value of this step, or with gradient accumulation the value of this step's batches
-  /// together. The key is `name`, or `name_step` if on_epoch is set too. By default true in the
-  /// hooks of a training step and false in all others.
-  std::optional<bool> on_step{};
-  /// Log one value for the whole epoch, combined from all batches. The key is `name`, or
-  /// `name_epoch` if on_step is set too. By default the opposite of on_step's default.
-  std::optional<bool> on_epoch{};
-  /// How the values of an epoch are combined.
-  Reduce reduce = Reduce::mean;
-  /// Show the value in the progress bar.
-  bool prog_bar = false;
-  /// Pass the value to the loggers.
-  bool logger = true;
-  /// The number of rows by which a mean weights the value. By default that of the batch and, for
-  /// `Run::log`, that of the rows that the rank has seen in the epoch.
-  std::optional<int64_t> batch_size{};
-  /// If there are several evaluation loaders, append "/dataloader_idx_i" to the key.
-  bool add_dataloader_idx = true;
-};
 
 /// The values of an epoch, arranged so that one collective reduces them over all ranks.
 struct PackedMetrics {
@@ -60,8 +22,9 @@ struct PackedMetrics {
   std::vector<double> sums;
   /// The smallest value of all ranks is taken.
   std::vector<double> minima;
-  /// The largest value of all ranks is taken. The first element is 1 on a rank that has logged
-  /// names the ranks haven't agreed on yet, and 0 on the others.
+  /// The largest value of all ranks is taken. The first element is 2 on a rank whose metrics with a
+  /// state have still to be computed, 1 on one that has logged names the ranks haven't agreed on
+  /// yet, and 0 on the others.
   std::vector<double> maxima;
 };
 
@@ -104,6 +67,10 @@ class LoggedValues {
            bool on_step, bool on_epoch);
   void log(std::string_view name, double value, const LogOptions& options, bool on_step,
            bool on_epoch);
+  /// Logs a metric with a state, whose value of the epoch is computed at its end from the rows of
+  /// all ranks: by default on_epoch and not on_step. See Step::log.
+  void log(std::string_view name, Metric& metric, const LogOptions& options);
+
   // A step that is recorded once and then repeated (DeviceGraph) calls `log` only while it is
   // recorded. The recorded work begins each batch of the step with begin_recorded and ends with
   // end_recorded; in between, `log` only enqueues what the device has to do. Around each replay,
@@ -146,14 +113,21 @@ class LoggedValues {
   bool has_step_values() const;
 
   // To combine the values of an epoch over all ranks, each rank calls `pack`, the collective
-  // reduces the result, and `unpack` takes it back. If a rank has logged a new name, `unpack`
-  // returns false; the ranks then exchange `names`, call `agree`, and repeat the three steps.
+  // reduces the result, and `unpack` takes it back. If it returns false, the ranks call
+  // `finish_metrics` if `await_metrics` says so, or else exchange `names` and call `agree`; then
+  // they repeat the three steps.
 
   /// Returns this rank's values of the epoch, for the names that all ranks have agreed on.
   PackedMetrics pack();
   /// Replaces the values of the epoch by the reduced ones. Returns false and changes nothing if the
   /// ranks have to agree on names first.
   bool unpack(const PackedMetrics& packed);
+  /// Whether metrics with a state have still to be computed on some rank.
+  static bool await_metrics(const PackedMetrics& packed) { return packed.maxima.at(0) > 1.0; }
+  /// Computes them from the rows of all ranks and logs their values. A collective.
+  void finish_metrics(Ranks& ranks);
+  /// Returns why values of metrics couldn't be computed; each is returned once.
+  std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
   /// Returns the names that the ranks haven't agreed on yet, with their options, as JSON.
   std::string names() const;
   /// Adds the names of all ranks, in an order that is the same on every rank. `names_of_ranks[r]`
@@ -219,6 +193,8 @@ class LoggedValues {
   /// Begins the slot's value of a step, unless this step has logged one already.
   static void open_window(Slot& slot);
   void pack_whole(const Slot& slot, PackedMetrics& packed) const;
+  bool has_unfinished_metrics() const { return !metrics_.is_empty() && !metrics_are_done_; }
+  void set_value(std::string_view name, double value, const LogOptions& options, bool of_epoch);
   void add(Slot& slot, double value, double weight);
   void add_on_device(Slot& slot, const torch::Tensor& value, double weight);
   /// The two halves of that: what the host notes, and what the device computes.
@@ -243,6 +219,9 @@ class LoggedValues {
   int64_t loader_count_ = 1;
   bool any_on_device_ = false;
   bool is_recording_ = false;
+  LoggedMetrics metrics_;
+  bool metrics_are_done_ = false;  // their values of the epoch have been logged
+  std::vector<std::string> notes_;
   std::vector<DeferredValue> deferred_;
   std::vector<Recorded> recorded_;  // what the recorded work logs, in order
 };

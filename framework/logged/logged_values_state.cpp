@@ -39,7 +39,7 @@ UpdateCounts to_counts(const Value& object) {
 PackedMetrics LoggedValues::pack() {
   bring_to_host();
   PackedMetrics packed;
-  packed.maxima.push_back(agreed_ < slots_.size() ? 1.0 : 0.0);
+  packed.maxima.push_back(has_unfinished_metrics() ? 2.0 : agreed_ < slots_.size() ? 1.0 : 0.0);
   for (size_t i = 0; i < agreed_; ++i) {
     const Slot& slot = slots_[i];
     if (!slot.on_epoch) continue;
@@ -187,6 +187,7 @@ StateDict LoggedValues::state_dict() {
   StateDict state;
   state.values["slots"] = std::move(slots);
   state.values["rows"] = epoch_rows_;
+  if (has_unfinished_metrics()) state.add("metrics", metrics_.state_dict());
   return state;
 }
 
@@ -195,6 +196,7 @@ void LoggedValues::merge(const StateDict& other) {
   metrics.load_state_dict(other);
   bring_to_host();
   epoch_rows_ += metrics.epoch_rows_;
+  metrics_.merge(other.child("metrics"));
   for (Slot& added : metrics.slots_) {
     const size_t place = find_slot(added.name, added.loader_index);
     if (place == slots_.size()) {
@@ -212,6 +214,8 @@ void LoggedValues::load_state_dict(const StateDict& state) {
   slots_.clear();
   agreed_ = 0;
   epoch_rows_ = state.values.contains("rows") ? state.values.at("rows").as_int() : 0;
+  metrics_.load_state_dict(state.child("metrics"));
+  metrics_are_done_ = false;
   if (!state.values.contains("slots")) return;
   for (const auto& item : state.values.at("slots").as_array()) {
     Slot slot = slot_of(item);

@@ -71,6 +71,9 @@ void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step
 
 MetricMap publish_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
   parts.strategy.reduce(metrics);
+  for (const auto& note : metrics.take_notes()) {
+    if (!parts.run.progress().sanity_checking()) parts.run.warn(note);
+  }
   const MetricMap values = metrics.epoch_values(LoggedValues::For::callbacks);
   parts.run.take_metrics(values);
   for (const auto& [name, value] : metrics.epoch_values(LoggedValues::For::progress_bar)) {

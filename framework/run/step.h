@@ -41,6 +41,24 @@ class Step {
     metrics_.log(name, value, options, on_step_, !on_step_);
   }
 
+  /// Logs a metric with a state (framework/metrics/), which you have updated with the rows of this
+  /// batch. At the epoch's end its value, of the rows of all batches, loaders and ranks, is logged
+  /// as `name`, or its values as name_cat, name_dog ...; then it forgets them. With `on_step`, the
+  /// value of this batch is logged as well, which waits for the device.
+  ///
+  ///     f1_.update(probabilities, batch.target());
+  ///     step.log("val_f1", f1_, {.prog_bar = true});
+  ///
+  /// The state is in checkpoints. Throws ModuleError if the metric is logged under another name or
+  /// in another stage, too, and in a step that is captured in a CUDA graph for metrics that can't
+  /// be (Metric::is_capturable). An optimizer that evaluates its closure again, as LBFGS, updates a
+  /// training metric again, too.
+  void log(std::string_view name, Metric& metric, const LogOptions& options = {}) {
+    if (muted_) return;
+    if (forbidden_) refuse(name);
+    metrics_.log(name, metric, options);
+  }
+
   /// What the Trainer is doing, the epoch counted from 0, and the number of optimizer steps done so
   /// far.
   Stage stage() const { return run_.stage(); }

@@ -23,7 +23,11 @@ void Strategy::reduce(LoggedValues& metrics) {
     PackedMetrics packed = metrics.pack();
     combine(packed);
     if (metrics.unpack(packed)) return;
-    metrics.agree(ranks().gather(metrics.names()));
+    if (LoggedValues::await_metrics(packed)) {
+      metrics.finish_metrics(ranks());
+    } else {
+      metrics.agree(ranks().gather(metrics.names()));
+    }
   }
 }
 

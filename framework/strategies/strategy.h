@@ -106,8 +106,8 @@ class Strategy {
   /// The bytes that this rank has sent to sum gradients since `setup`, as CommunicationLog counts
   /// them; 0 in one process.
   virtual int64_t sent_bytes() const { return 0; }
-  /// Combines the metrics of an epoch over ranks, in place. Costs one collective, and two more if a
-  /// rank has logged a name for the first time.
+  /// Combines the metrics of an epoch over ranks, in place. Costs one collective, two more if a
+  /// rank has logged a name for the first time, and two more if there are metrics with a state.
   void reduce(LoggedValues& metrics);
   /// Gathers the rows of all ranks, each tensor [rows, ...], and sorts them by their `positions`,
   /// [rows], in the data. Every rank gets all rows. A collective.

@@ -1,60 +1,166 @@
-"""Log-loss, accuracy, recall of each class and area under the ROC curve, by scikit-learn.
+"""Metrics of classes and values, by scikit-learn and torchmetrics.
 
-Probabilities of "cases" are rounded to two digits, so that many are equal; those of "logit_cases"
-are the softmax of the logits. Compare to 1e-12.
+Probabilities of "classes" are rounded to two digits, so that many are equal; of equally likely
+classes all take the lower. "logits" are compared by the softmax. Values are with and without the
+weights of rows. The calibration errors are those of torchmetrics, which has no weights and agrees on
+most others, too. Compare to 1e-12.
 """
 
 import numpy as np
-from sklearn.metrics import accuracy_score, log_loss, recall_score, roc_auc_score
+import sklearn.metrics as sk
+import torch
+import torchmetrics.functional as tm
 
 from common import emit
 
+AVERAGES = {"micro": "micro", "macro": "macro", "weighted": "weighted", "none": None}
 
-def case(classes, rows, seed):
+
+def scores_of(targets, probabilities, weights):
+    classes = probabilities.shape[1]
+    is_binary = classes == 2
+    predicted = probabilities.argmax(1)
+    scores = probabilities[:, 1] if is_binary else probabilities
+    one_hot = np.eye(classes)[targets]
+    known = {"sample_weight": weights}
+    result = {
+        "accuracy": sk.accuracy_score(targets, predicted, **known),
+        "accuracy_macro": sk.balanced_accuracy_score(targets, predicted, **known),
+        "confusion_matrix": sk.confusion_matrix(targets, predicted, **known).astype(float),
+        "log_loss": sk.log_loss(targets, probabilities, **known),
+    }
+    for normalize in ["true", "pred", "all"]:
+        result[f"confusion_matrix_{normalize}"] = sk.confusion_matrix(
+            targets, predicted, normalize=normalize, **known
+        )
+    averages = dict(AVERAGES, binary="binary") if is_binary else AVERAGES
+    for name, average in averages.items():
+        options = {"average": average, "zero_division": 0, **known}
+        result[f"precision_{name}"] = sk.precision_score(targets, predicted, **options)
+        result[f"recall_{name}"] = sk.recall_score(targets, predicted, **options)
+        result[f"f1_{name}"] = sk.f1_score(targets, predicted, **options)
+        result[f"fbeta_{name}"] = sk.fbeta_score(targets, predicted, beta=2.0, **options)
+    square = (probabilities - one_hot) ** 2
+    rows = square[:, 1] if is_binary else square.sum(1)
+    result["brier"] = np.average(rows, weights=weights)
+    if is_binary:
+        assert np.isclose(result["brier"], sk.brier_score_loss(targets, scores, **known))
+        result["auroc"] = sk.roc_auc_score(targets, scores, **known)
+        result["average_precision"] = sk.average_precision_score(targets, scores, **known)
+        return result
+    areas = [sk.roc_auc_score(targets == k, scores[:, k], **known) for k in range(classes)]
+    precisions = [
+        sk.average_precision_score(targets == k, scores[:, k], **known) for k in range(classes)
+    ]
+    shares = np.array([(np.ones(len(targets)) if weights is None else weights)[targets == k].sum()
+                       for k in range(classes)])
+    result["auroc"] = sk.roc_auc_score(targets, scores, multi_class="ovr", average="macro", **known)
+    assert np.isclose(result["auroc"], np.mean(areas))
+    result["auroc_weighted"] = np.average(areas, weights=shares)
+    result["auroc_none"] = areas
+    result["average_precision"] = np.mean(precisions)
+    result["average_precision_weighted"] = np.average(precisions, weights=shares)
+    result["average_precision_none"] = precisions
+    return result
+
+
+def calibration_error(y, p, norm, bins=10):
+    """As torchmetrics has it, which computes in float32."""
+    is_binary = p.shape[1] == 2
+    confidence = p[:, 1] if is_binary else p.max(1)
+    right = (y if is_binary else p.argmax(1) == y).astype(float)
+    bounds = torch.linspace(0, 1, bins + 1, dtype=torch.float64).numpy()
+    which = np.searchsorted(bounds, confidence, side="right") - 1
+    parts = [which == i for i in range(bins + 1) if (which == i).any()]
+    apart = np.array([abs(right[part].mean() - confidence[part].mean()) for part in parts])
+    shares = np.array([part.mean() for part in parts])
+    if norm == "max":
+        return apart.max()
+    return (apart * shares).sum() if norm == "l1" else np.sqrt((apart**2 * shares).sum())
+
+
+def by_torchmetrics(targets, probabilities, result):
+    """Calibration errors; and checks what both libraries have."""
+    classes = probabilities.shape[1]
+    p = torch.tensor(probabilities[:, 1] if classes == 2 else probabilities)
+    y = torch.tensor(targets)
+    task = {"task": "binary"} if classes == 2 else {"task": "multiclass", "num_classes": classes}
+    for norm in ["l1", "l2", "max"]:
+        ours = result[f"calibration_error_{norm}"] = calibration_error(targets, probabilities, norm)
+        theirs = tm.calibration_error(p, y, n_bins=10, norm=norm, **task)
+        assert abs(ours - float(theirs)) < 1e-6, (ours, theirs)
+    average = {} if classes == 2 else {"average": "macro"}
+    f1 = "f1_binary" if classes == 2 else "f1_macro"
+    pairs = [
+        (result["auroc"], tm.auroc(p, y, **task, **average)),
+        (result["average_precision"], tm.average_precision(p, y, **task, **average)),
+        (result[f1], tm.f1_score(p, y, **task, **average)),
+    ]
+    for ours, theirs in pairs:
+        assert abs(ours - float(theirs)) < 1e-5, (ours, theirs)
+
+
+def data(classes, rows, seed):
     random = np.random.default_rng(seed)
     shares = np.arange(classes, 0, -1.0)
     targets = random.choice(classes, rows, p=shares / shares.sum())
     logits = random.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[targets]
+    weights = np.round(random.uniform(0.1, 3.0, rows), 3)
+    return targets, logits, weights
+
+
+def class_case(classes, rows, seed):
+    targets, logits, weights = data(classes, rows, seed)
     parts = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     probabilities = np.round(parts, 2)
     probabilities[:, 0] = np.abs(np.round(1.0 - probabilities[:, 1:].sum(1), 2))
-    is_binary = classes == 2
-    # Of equally likely classes both take the lower.
-    predicted = probabilities.argmax(1)
-    scores = probabilities[:, 1] if is_binary else probabilities
+    result = scores_of(targets, probabilities, None)
+    by_torchmetrics(targets, probabilities, result)
     return {
         "probabilities": probabilities,
         "targets": targets,
-        "log_loss": float(log_loss(targets, probabilities)),
-        "accuracy": float(accuracy_score(targets, predicted)),
-        "recalls": recall_score(targets, predicted, average=None),
-        "roc_auc": float(
-            roc_auc_score(targets, scores)
-            if is_binary
-            else roc_auc_score(targets, scores, multi_class="ovr", average="macro")
-        ),
+        "weights": weights,
+        "plain": result,
+        "weighted": scores_of(targets, probabilities, weights),
     }
 
 
 def logit_case(classes, rows, seed):
-    random = np.random.default_rng(seed)
-    targets = random.choice(classes, rows)
-    logits = np.round(random.normal(size=(rows, classes)) + np.eye(classes)[targets], 6)
+    targets, logits, weights = data(classes, rows, seed)
+    logits = np.round(logits, 6)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    scores = probabilities[:, 1] if classes == 2 else probabilities
-    return {
-        "logits": logits,
-        "targets": targets,
-        "recalls": recall_score(targets, logits.argmax(1), average=None),
-        "roc_auc": float(roc_auc_score(targets, scores, multi_class="ovr", average="macro")),
-    }
+    case = {"logits": logits, "targets": targets, "weights": weights}
+    for name, given in [("plain", None), ("weighted", weights)]:
+        result = scores_of(targets, probabilities, given)
+        case[name] = {key: result[key] for key in ["auroc", "average_precision", "log_loss", "brier"]}
+        for k in range(2, classes):
+            case[name][f"top_{k}"] = sk.top_k_accuracy_score(
+                targets, logits, k=k, sample_weight=given
+            )
+    return case
+
+
+def value_case(rows, outputs, seed):
+    random = np.random.default_rng(seed)
+    targets = np.round(random.normal(size=(rows, outputs)) + 3.0, 4)
+    guesses = np.round(targets + 0.5 * random.normal(size=(rows, outputs)), 4)
+    weights = np.round(random.uniform(0.1, 3.0, rows), 3)
+    case = {"predictions": guesses, "targets": targets, "weights": weights}
+    for name, given in [("plain", None), ("weighted", weights)]:
+        case[name] = {
+            "mse": sk.mean_squared_error(targets, guesses, sample_weight=given),
+            "mae": sk.mean_absolute_error(targets, guesses, sample_weight=given),
+            "r2": sk.r2_score(targets, guesses, sample_weight=given),
+        }
+    return case
 
 
 def main():
     emit(
         __doc__.strip(),
-        cases=[case(2, 40, 1), case(3, 60, 2), case(5, 80, 3)],
-        logit_cases=[logit_case(2, 40, 4), logit_case(4, 60, 5)],
+        classes=[class_case(2, 40, 1), class_case(3, 50, 2), class_case(5, 60, 3)],
+        logits=[logit_case(2, 30, 4), logit_case(4, 40, 5)],
+        values=[value_case(20, 1, 6), value_case(20, 3, 7)],
     )
 
 

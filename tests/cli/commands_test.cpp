@@ -221,6 +221,22 @@ int train_iris(const Registry& registry, const std::vector<const char*>& more,
   return run(words, registry, nullptr, err);
 }
 
+TEST(Commands, metrics_of_a_model_are_chosen_by_name_or_with_settings) {
+  EXPECT_EQ(listed("metrics"),
+            (std::vector<std::string>{"accuracy", "precision", "recall", "f1", "fbeta", "auroc",
+                                      "average_precision", "confusion_matrix", "log_loss", "brier",
+                                      "calibration_error", "mse", "mae", "r2"}));
+  const auto with = [](const char* metrics, std::string* err) {
+    return train_iris(shipped_classes(), {metrics}, err);
+  };
+  std::string err;
+  EXPECT_EQ(with("--model.metrics=[f1, {name: fbeta, beta: 2, average: macro}]", &err), 0) << err;
+  EXPECT_EQ(with("--model.metrics=[f1, {name: fbeta, beta: -2}]", &err), 2);
+  EXPECT_NE(err.find("fbeta: beta = -2"), std::string::npos) << err;
+  EXPECT_EQ(with("--model.metrics=[f1x]", &err), 2);
+  EXPECT_NE(err.find("unknown metrics 'f1x'; did you mean 'f1'?"), std::string::npos) << err;
+}
+
 TEST(Commands, an_optimizer_of_ones_own_is_a_models_optimizer_and_a_configurations) {
   Registry registry = with_sign_descent();
   registry.schedulers.add<mine::Halving>("Halving", "halves the rate");
@@ -357,6 +373,7 @@ TEST(Commands, every_setting_of_every_class_is_explained) {
   check(registry.loggers);
   check(registry.optimizers);
   check(registry.schedulers);
+  check(shipped_metrics());
   EXPECT_NE(settings_help(registry, "trainer").find("  max_epochs: "), std::string::npos);
 }
 

@@ -4,8 +4,8 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/metrics/ranking.h>
 #include <levin/framework/trainer/trainer.h>
-#include <levin/models/classification_metrics.h>
 #include <levin/models/logistic_regression.h>
 
 #include "framework/message_of.h"

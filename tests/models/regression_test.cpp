@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "framework/meeting.h"
 #include "framework/message_of.h"
 
 #include <levin/framework/core/error.h>
@@ -289,31 +288,20 @@ TEST(LinearRegression, its_metrics_are_those_of_all_rows_however_they_are_cut_in
   }
 }
 
-TEST(LinearRegression, r2_is_that_of_the_rows_of_all_ranks) {
-  const Value& expect = expected().at("scores");
-  const auto guess = tensor_of(expect.at("guess"));
-  const auto y = tensor_of(expected().at("y2"));
-  test::Meeting meeting(3);
-  const std::vector<std::pair<int64_t, int64_t>> shares{{0, 17}, {17, 7}, {24, 0}};
-  test::in_threads(3, [&](size_t rank) {
-    test::ThreadRank own(meeting, rank);
-    RunControl run;
-    run.set_ranks(own);
-    R2Score score;
-    const auto [first, rows] = shares[rank];
-    score.add(guess.narrow(0, first, rows), y.narrow(0, first, rows));
-    EXPECT_NEAR(score.value(run, 2), expect.at("r2").as_double(), 1e-12);
-  });
-}
-
-TEST(LinearRegression, r2_of_values_that_are_all_the_same_is_one_or_zero) {
-  RunControl run;
-  R2Score score;
-  const auto y = torch::full({4, 1}, 3.0);
-  score.add(y, y);
-  EXPECT_EQ(score.value(run, 1), 1.0);
-  score.add(y + 1.0, y);
-  EXPECT_EQ(score.value(run, 1), 0.0);
+TEST(LinearRegression, logs_the_metrics_that_it_is_asked_for) {
+  LinearRegression model({.in_features = 2,
+                          .out_features = 2,
+                          .metrics = {"mse", {"r2", Value::Object{{"as", "fit"}}}}});
+  const auto x = torch::randn({5, 2});
+  const auto metrics = StepRunner().test(model, batch_of(x, torch::zeros({5, 2})));
+  EXPECT_EQ(metrics.size(), 3U);
+  EXPECT_NEAR(metrics.at("test_mse"), metrics.at("test_loss"), 1e-6);
+  EXPECT_EQ(metrics.count("test_fit"), 1U);
+  EXPECT_EQ(model.hyper_parameters().at("metrics").to_json(),
+            R"(["mse",{"as":"fit","name":"r2"}])");
+  EXPECT_TRUE(
+      test::says(test::message_of<ConfigError>([] { LinearRegression({.metrics = {"auroc"}}); }),
+                 {"metric of values", "auroc", "mae"}));
 }
 
 TEST(LinearRegression, predicts_a_value_for_each_row) {
