@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/counted.h>
 #include <levin/framework/core/csv_cell.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
@@ -88,8 +87,7 @@ CsvLogger::CsvLogger(CsvLoggerOptions options) : options_(options) {}
 void CsvLogger::start(Run& run) {
   path_ = run.log_dir() / "metrics.csv";
   columns_ = kFirstColumns;
-  rows_ = unsure_rows_ = 0;
-  has_warned_ = false;
+  rows_ = 0;
   settings_ = {};
   const auto mark = std::exchange(mark_, std::nullopt);
   if (files::exists(path_)) {
@@ -102,8 +100,8 @@ void CsvLogger::start(Run& run) {
     return;
   }
   if (mark) columns_ = mark->columns;
-  file_ = files::AppendFile(path_, 0);
-  file_.append(header(columns_));
+  file_.open(path_, 0, options_.flush_interval);
+  file_.append_header(header(columns_));
 }
 
 void CsvLogger::take_over(const std::string& text) {
@@ -120,8 +118,8 @@ void CsvLogger::take_over(const std::string& text) {
     }
   }
   const size_t torn = text.size() - (text.rfind('\n') + 1);
-  file_ = files::AppendFile(path_, static_cast<int64_t>(text.size() - torn));
-  if (lines.empty()) file_.append(header(columns_));
+  file_.open(path_, static_cast<int64_t>(text.size() - torn), options_.flush_interval);
+  if (lines.empty()) file_.append_header(header(columns_));
 }
 
 void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
@@ -152,12 +150,10 @@ void CsvLogger::cut_back(const Mark& mark, const std::string& text) {
                     "taken; the missing rows are lost\n",
                     path_.string(), rows_, mark.rows));
   }
-  if (surplus.empty() && std::string_view(text).starts_with(kept)) {
-    file_ = files::AppendFile(path_, std::ssize(kept));
-  } else {
+  if (!surplus.empty() || !std::string_view(text).starts_with(kept)) {
     files::write_atomically(path_, kept);
-    file_ = files::AppendFile(path_);
   }
+  file_.open(path_, std::ssize(kept), options_.flush_interval);
 }
 
 void CsvLogger::log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
@@ -173,13 +169,9 @@ void CsvLogger::log_metrics(const MetricMap& metrics, int64_t epoch, int64_t ste
     }
   }
   row_ += '\n';
-  attempt([this] { file_.append(row_); });
+  file_.append(row_);
   ++rows_;
-  ++unsure_rows_;
-  const double now = files::monotonic_seconds();
-  if (now < flush_at_) return;
-  flush();
-  flush_at_ = now + options_.flush_interval;
+  if (file_.is_due()) flush();
 }
 
 void CsvLogger::log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
@@ -195,13 +187,12 @@ void CsvLogger::widen(const MetricMap& metrics) {
     }
   }
   if (columns_.size() == before) return;
-  const bool was_read = attempt([&] {
-    const std::string text = file_.text();
+  const bool was_read = file_.rewrite([&](const std::string& text) {
     const std::string empty_cells = std::string(columns_.size() - before, ',') + "\n";
     std::string wider = header(columns_);
     const auto lines = whole_lines(text);
     for (size_t i = 1; i < lines.size(); ++i) wider.append(lines[i]) += empty_cells;
-    file_.replace(std::move(wider));
+    return wider;
   });
   if (!was_read) columns_.resize(before);  // the row is written without its new metrics
   flush();
@@ -212,48 +203,16 @@ void CsvLogger::log_hyper_parameters(const Value& settings) {
   settings_.keep();
 }
 
-bool CsvLogger::attempt(const std::function<void()>& work) {
-  try {
-    work();
-    return true;
-  } catch (const CheckpointError& error) {
-    if (std::exchange(has_warned_, true)) return false;
-    diagnostics::print(
-        fmt::format("warning: {}; the run goes on, and rows are kept in memory and written as soon "
-                    "as that is possible\n",
-                    error.what()));
-    return false;
-  }
-}
-
 void CsvLogger::flush() {
   if (!file_.is_open()) return;
   settings_.keep();
-  const bool is_removed = file_.is_removed();
-  const bool is_written = attempt([&] {
-    if (is_removed) file_.replace(file_.text());
-    file_.flush();
-  });
-  if (!is_written) return;
-  unsure_rows_ = 0;
-  if (!is_removed) return;
-  diagnostics::print(
-      fmt::format("warning: {} was removed or replaced during the run; it was made again with all "
-                  "its rows\n",
-                  path_.string()));
+  file_.flush();
 }
 
 void CsvLogger::finish(bool) {
   if (!file_.is_open()) return;
-  flush();
-  if (unsure_rows_ > 0) {
-    diagnostics::print(fmt::format("warning: {} lacks the last {}, which couldn't be written\n",
-                                   path_.string(), counted(unsure_rows_, "row")));
-  } else if (has_warned_) {
-    diagnostics::print(fmt::format("{} has all its rows after all\n", path_.string()));
-  }
-  offset_ = file_.offset();
-  file_ = files::AppendFile();
+  settings_.keep();
+  file_.close();
 }
 
 StateDict CsvLogger::state_dict() const {
@@ -262,7 +221,7 @@ StateDict CsvLogger::state_dict() const {
   for (const auto& column : columns_) columns.emplace_back(column);
   state.values["columns"] = std::move(columns);
   state.values["rows"] = rows_;
-  state.values["offset"] = file_.is_open() ? file_.offset() : offset_;
+  state.values["offset"] = file_.offset();
   return state;
 }
 

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <levin/framework/core/files.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/loggers/kept_file.h>
+#include <levin/framework/loggers/log_file.h>
 #include <levin/framework/loggers/logger.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,10 +48,8 @@ Fields describe(CsvLoggerOptions& options);
 /// file doesn't exist, a new one is begun. A file that isn't this run's is left as it is, and
 /// `start` throws CheckpointError. A new fit in the same folder appends its rows to the file.
 ///
-/// After `start`, a file that can't be written never ends the run. A warning says so once, rows are
-/// kept in memory, and each flush tries again; at the end a second message says whether any are
-/// lost. A file that was removed during the run, also with its folder, is made again with all its
-/// rows, and a warning says so.
+/// After `start`, a file that can't be written or was removed never ends the run; see LogFile. A
+/// row costs the same however long the file is, unless it has a new metric.
 class CsvLogger : public Logger {
  public:
   using Options = CsvLoggerOptions;
@@ -89,20 +86,13 @@ class CsvLogger : public Logger {
   void cut_back(const Mark& mark, const std::string& text);
   /// Adds columns for metrics that appear for the first time.
   void widen(const MetricMap& metrics);
-  /// Does what may fail to write or read. Returns false, after a warning the first time, if it
-  /// throws CheckpointError.
-  bool attempt(const std::function<void()>& work);
 
   CsvLoggerOptions options_;
   std::filesystem::path path_;
-  files::AppendFile file_;
+  LogFile file_;
   std::vector<std::string> columns_;
   int64_t rows_ = 0;
-  int64_t offset_ = 0;       // the file's size when `finish` closed it
-  double flush_at_ = 0.0;    // on the monotonic clock
-  std::string row_;          // a buffer that is reused for every row
-  int64_t unsure_rows_ = 0;  // rows since the last flush that succeeded
-  bool has_warned_ = false;
+  std::string row_;  // a buffer that is reused for every row
   KeptFile settings_;
   std::optional<Mark> mark_;
 };

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <levin/framework/core/type_name.h>
 #include <levin/framework/logged/logged_values.h>
@@ -26,7 +28,12 @@ namespace levin {
 ///
 /// With several ranks, only the loggers of rank 0 are called. All calls come from the thread that
 /// runs the Trainer. An exception that a logger throws ends the run, so a logger that can't write
-/// for a while should say so once and try again, as CsvLogger does.
+/// for a while should say so once and try again, as the loggers that come with Levin do.
+///
+/// Texts, images, histograms and files aren't logged by the Trainer, but by whoever has the logger:
+///
+///     auto& board = trainer.add_logger<levin::TensorBoardLogger>();
+///     board.log_image("filters", image, run.global_step());      // in a callback
 class Logger {
  public:
   virtual ~Logger() = default;
@@ -62,6 +69,27 @@ class Logger {
   /// Returns what a resumed run needs to cut the logger's file back to this moment.
   virtual StateDict state_dict() const { return {}; }
   virtual void load_state_dict(const StateDict& /*state*/) {}
+
+  // Not every logger can keep the following. By default they are ignored, and a note on stderr says
+  // so the first time.
+
+  /// Receives a text, which may be Markdown.
+  virtual void log_text(std::string_view tag, std::string_view text, int64_t step);
+  /// Receives an image [channels, height, width] with 1 (grey), 3 (RGB) or 4 channels (RGBA), of
+  /// uint8 from 0 to 255 or of floats from 0 to 1. Throws ModuleError for another shape or type.
+  virtual void log_image(std::string_view tag, const torch::Tensor& image, int64_t step);
+  /// Receives any number of values, such as a layer's weights, whose distribution is of interest.
+  virtual void log_histogram(std::string_view tag, const torch::Tensor& values, int64_t step);
+  /// Receives a file that belongs to the run, to be stored under its name in `folder`, which is
+  /// relative to the run's artifacts.
+  virtual void log_artifact(const std::filesystem::path& file, std::string_view folder = {});
+
+ private:
+  enum class Kind { text, image, histogram, artifact };
+  /// Says once for each kind that this logger ignores it.
+  void ignore(Kind kind, std::string_view name);
+
+  unsigned ignored_ = 0;  // the kinds of which that was said, a bit each
 };
 
 }  // namespace levin

@@ -328,4 +328,27 @@ TEST_F(CsvLoggerTest, AFitStoppedAndResumedWritesTheSameFile) {
   EXPECT_GT(lines_of(through).size(), 12U);
 }
 
+TEST_F(CsvLoggerTest, ARowCostsTheSameHoweverLongTheFileIs) {
+  CsvLogger logger({.flush_interval = 0.0});
+  logger.start(run);
+  int64_t operations = 0;
+  files::inject_faults([&](const auto&) { return ++operations, 0; });
+  const auto cost_of_ten_rows = [&] {
+    operations = 0;
+    for (int64_t i = 0; i < 10; ++i) logger.log_metrics({{"a", 1.0}, {"b", 2.0}}, 0, i);
+    return operations;
+  };
+  logger.log_metrics({{"a", 1.0}, {"b", 2.0}}, 0, 0);
+  EXPECT_EQ(cost_of_ten_rows(), 10);  // a write for each row
+  for (int64_t i = 0; i < 1000; ++i) logger.log_metrics({{"a", 1.0}, {"b", 2.0}}, 0, i);
+  EXPECT_EQ(cost_of_ten_rows(), 10);
+  operations = 0;
+  logger.log_metrics({{"late", 3.0}}, 0, 0);  // makes the file anew, once
+  EXPECT_GT(operations, 1);
+  EXPECT_EQ(cost_of_ten_rows(), 10);
+  files::inject_faults({});
+  logger.finish(false);
+  EXPECT_EQ(lines_of(text()).back(), "0,9,1,2,");
+}
+
 }  // namespace levin::test::csv_logger_test
