@@ -1,0 +1,118 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <levin/framework/core/value.h>
+#include <levin/framework/loggers/http_connection.h>
+
+namespace levin {
+
+/// Where a run is logged.
+struct MlflowTarget {
+  /// The server, such as "http://localhost:5000".
+  std::string uri = {};
+  std::string experiment = {};
+  std::string run_name = {};
+  /// The header Authorization, or empty.
+  std::string authorization = {};
+  /// The run to go on with; empty: a new one.
+  std::string run_id = {};
+  /// Seconds that a request may take.
+  double timeout = 10.0;
+  /// Seconds after which a request that failed is sent again for the first time. Each further wait
+  /// is twice as long, up to 30 seconds.
+  double retry_delay = 0.5;
+  /// The most things that wait to be sent.
+  size_t queue_size = 100000;
+};
+
+/// Sends what a run logs to an MLflow server, from a thread of its own. Whoever logs only puts
+/// things into a queue, and never waits for the server.
+///
+///     MlflowClient client({.uri = "http://localhost:5000", .experiment = "e", .run_name = "r"});
+///     client.add_metrics({{"loss", 0.5}}, /*step=*/3);
+///     client.finish(/*failed=*/false, /*timeout=*/30.0);
+///
+/// A request that gets no answer, or an answer that says that the server is in trouble, is sent
+/// again until it succeeds; a warning says so the first time. What the server refuses is left out
+/// with a warning. If the queue is full, what comes then is left out and counted.
+///
+/// Source: https://mlflow.org/docs/latest/rest-api.html.
+class MlflowClient {
+ public:
+  /// Starts the thread, which makes the experiment if it is missing, and the run.
+  explicit MlflowClient(MlflowTarget target);
+  /// Gives up what hasn't been sent.
+  ~MlflowClient();
+  MlflowClient(const MlflowClient&) = delete;
+  MlflowClient& operator=(const MlflowClient&) = delete;
+
+  /// Adds values of metrics. MLflow allows letters, digits and "_-. /:" in their names; anything
+  /// else becomes "_".
+  void add_metrics(const std::vector<std::pair<std::string, double>>& metrics, int64_t step);
+  /// Adds settings, which MLflow calls parameters, named as `flat_settings` names them.
+  void add_settings(const Value& settings);
+  /// Adds a file, stored as `path` among the run's artifacts. It is read when it is sent.
+  void add_file(const std::string& file, const std::string& path);
+  /// Adds a text that is stored as a file.
+  void add_text(const std::string& text, const std::string& path);
+  /// Marks the run as ended, waits until all is sent, but at most `timeout` seconds, and ends the
+  /// thread. A message says how much was left out, if anything was.
+  void finish(bool failed, double timeout);
+
+  /// The run's identifier at the server; empty as long as the run hasn't been made.
+  std::string run_id() const;
+
+ private:
+  enum class Kind { metric, setting, file, text, status };
+  struct Item {
+    Kind kind = Kind::metric;
+    std::string name;
+    std::string text;  // a setting's value, a file's path or content, a status
+    double value = 0.0;
+    int64_t step = 0;
+    int64_t milliseconds = 0;  // since 1970
+  };
+
+  void add(std::vector<Item> items);
+  void work();
+  /// Sends the batch. Returns whether it is done with: it was sent, or refused.
+  bool send(const std::vector<Item>& batch);
+  bool send_artifact(const Item& item);
+  /// Makes the run, or goes on with the one that there is. Returns whether it is there.
+  bool make_run();
+  // These return the first answer that isn't the one hoped for, or else the last one.
+  HttpAnswer create_run();
+  HttpAnswer reopen_run(const std::string& id);
+  HttpAnswer find_experiment(std::string& id);
+  HttpAnswer get(const std::string& call);
+  HttpAnswer post(const std::string& call, const Value& body);
+  /// Whether an answer settles a request; warns if it isn't what was hoped for.
+  bool settles(const HttpAnswer& answer, const std::string& what, size_t items);
+  void warn(const std::string& text);
+
+  const MlflowTarget target_;
+  HttpConnection server_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Item> queue_;  // guarded by mutex_, like the next
+  std::string run_id_;
+  bool stops_ = false;         // give up
+  bool is_ending_ = false;     // `finish` waits
+  bool is_idle_ = false;       // nothing is being sent
+  size_t left_out_ = 0;        // things that didn't fit or were refused
+  bool is_refused_ = false;    // the server doesn't let the run be made
+  std::string artifact_path_;  // of the thread, like the next: empty: artifacts can't be sent
+  bool is_ready_ = false;      // the run is there
+  bool has_warned_ = false;
+  std::thread thread_;  // last: the others are there when it starts
+};
+
+}  // namespace levin
