@@ -30,6 +30,9 @@
 #include <levin/framework/data/sparse_rows.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
+#include <levin/framework/loggers/json_lines_logger.h>
+#include <levin/framework/loggers/mlflow_logger.h>
+#include <levin/framework/loggers/tensorboard_logger.h>
 #include <levin/framework/metrics/all.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/all.h>

@@ -18,6 +18,9 @@
 #include <levin/datamodules/table.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
+#include <levin/framework/loggers/json_lines_logger.h>
+#include <levin/framework/loggers/mlflow_logger.h>
+#include <levin/framework/loggers/tensorboard_logger.h>
 #include <levin/models/linear_regression.h>
 #include <levin/models/linear_regression_cv.h>
 #include <levin/models/logistic_regression.h>
@@ -73,6 +76,10 @@ void add_callbacks_and_loggers(Registry& registry) {
       {"enable_checkpointing", "ModelCheckpoint", "add a ModelCheckpoint unless one is listed"}};
 
   registry.loggers.add<CsvLogger>("CsvLogger", "metrics.csv and hparams.yaml in the run's folder");
+  registry.loggers.add<JsonLinesLogger>("JsonLinesLogger", "metrics.jsonl in the run's folder");
+  registry.loggers.add<TensorBoardLogger>("TensorBoardLogger",
+                                          "TensorBoard's event file in the run's folder");
+  registry.loggers.add<MlflowLogger>("MlflowLogger", "an MLflow server");
   registry.loggers.add<ConsoleLogger>("ConsoleLogger", "a line an epoch on stderr");
   registry.default_loggers = {"CsvLogger"};
 }

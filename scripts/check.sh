@@ -55,17 +55,17 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# Installs the Python packages with which a test reads Levin's checkpoints.
+# Installs the Python packages with which tests read Levin's checkpoints and event files.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
-  "$python" -c "import safetensors, numpy" 2>/dev/null ||
-    "$python" -m pip install --disable-pip-version-check safetensors numpy >&2 9>&-
+  "$python" -c "import safetensors, numpy, tensorboard" 2>/dev/null ||
+    "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard >&2 9>&-
 }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 
 if step "build" compile; then
-  if [ -n "$full" ]; then step "safetensors for Python" python_reader || :; fi
+  if [ -n "$full" ]; then step "Python packages that tests read with" python_reader || :; fi
   exec 9>&-  # releases the lock: the program is built, so another ./run may go on
   step "tests" tests release || :
   if [ -n "$full" ]; then
