@@ -106,12 +106,14 @@ class Report(unittest.TestCase):
             "empty loop over the reader         median 0.100 us a step (min 0.090, max 0.110)\n"
             "Trainer, empty training_step: adds median 2.500 us a step (min 1.400, max 2.600)\n"
             "a loss, all hooks, a step: adds    median 1.500 us a step (min 1.400, max 2.600)\n"
+            "its row in TensorBoard's file: adds median 0.500 us a step (min 0.400, max 0.600)\n"
             "60,000 rows permuted in            median 0.400 ms (min 0.300, max 1.600)\n"
         )
-        empty, whole, order = report.step_overhead_checks(text)
+        empty, whole, row, order = report.step_overhead_checks(text)
         self.assertEqual(empty.measured, report.Spread(2.5, 1.4, 2.6))
         self.assertEqual(empty.verdict(), "FALLS SHORT")
         self.assertEqual(whole.verdict(), "ok")
+        self.assertEqual(row.measured, report.Spread(0.5, 0.4, 0.6))
         self.assertEqual(order.measured, report.Spread(0.4, 0.3, 1.6))
         self.assertEqual(order.verdict(), "ok")
         for check in report.step_overhead_checks("nothing of the kind"):

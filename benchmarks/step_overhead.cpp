@@ -2,17 +2,23 @@
 // step. Fits take turns with an empty loop over the same reader, whose time is subtracted. There
 // are two kinds of training_step: one returns nothing, so that the batch is skipped; the other
 // returns a loss with an empty backward and an optimizer that does nothing, so that the whole step
-// is executed except for LibTorch's work. Measures also how long RandomSampler takes to permute the
-// rows of MNIST for an epoch.
+// is executed except for LibTorch's work. Measures also what a row of one value in each step adds
+// to that, for each logger that writes files, which includes collecting the row, and how long
+// RandomSampler takes to permute the rows of MNIST for an epoch.
 //   step_overhead [RUNS=20] [STEPS=100000]
-// The exit status is 1 if a hook wasn't called in every step.
+// The loggers write to a folder in the system's folder for temporary files. The exit status is 1 if
+// a hook wasn't called in every step.
 #include <levin/levin.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -112,13 +118,26 @@ double empty_loop(Rows& data, int64_t steps) {
   return result;
 }
 
-double trainer_loop(Rows& data, int64_t steps, Work work) {
+using AddLogger = std::function<void(levin::Trainer&)>;
+
+/// A folder for the loggers' files, which is empty at the start of each fit.
+std::filesystem::path log_folder() {
+  return std::filesystem::temp_directory_path() /
+         ("levin_step_overhead_" + std::to_string(::getpid()));
+}
+
+double trainer_loop(Rows& data, int64_t steps, Work work, const AddLogger& add_logger = {}) {
   Empty model(work);
-  levin::Trainer trainer({.accelerator = "cpu", .max_epochs = 1});
+  levin::Trainer trainer({.accelerator = "cpu",
+                          .max_epochs = 1,
+                          .log_every_n_steps = add_logger ? 1 : 50,
+                          .default_root_dir = log_folder().string()});
+  if (add_logger) add_logger(trainer);
   auto& hooked = trainer.add<Hooked>();
   const auto start = Clock::now();
   trainer.fit(model, data);
   const double result = microseconds_since(start, steps);
+  std::filesystem::remove_all(log_folder());
   const int64_t hooks = work == Work::whole ? 6 : 2;
   if (hooked.calls() != hooks * steps) {
     std::printf("%lld hooks were called in %lld steps\n", static_cast<long long>(hooked.calls()),
@@ -130,7 +149,7 @@ double trainer_loop(Rows& data, int64_t steps, Work work) {
 
 void print(const char* name, std::vector<double> values, const char* unit = "us a step") {
   std::sort(values.begin(), values.end());
-  std::printf("%-34s median %.3f %s (min %.3f, max %.3f)\n", name, values[values.size() / 2], unit,
+  std::printf("%-36s median %.3f %s (min %.3f, max %.3f)\n", name, values[values.size() / 2], unit,
               values.front(), values.back());
 }
 
@@ -145,17 +164,31 @@ int main(int argc, char** argv) {
   std::vector<double> overhead;
   std::vector<double> with_log;
   std::vector<double> whole;
+  // Each adds to a step with a logged tensor what a row for the logger costs.
+  std::vector<std::pair<const char*, AddLogger>> loggers{
+      {"its row in TensorBoard's file: adds",
+       [](levin::Trainer& trainer) { trainer.add_logger<levin::TensorBoardLogger>(); }},
+      {"its row as a line of JSON: adds",
+       [](levin::Trainer& trainer) { trainer.add_logger<levin::JsonLinesLogger>(); }},
+      {"its row of a CSV file: adds",
+       [](levin::Trainer& trainer) { trainer.add_logger<levin::CsvLogger>(); }}};
+  std::vector<std::vector<double>> rows(loggers.size());
   for (int i = 0; i < runs; ++i) {
     const double base = empty_loop(data, steps);
     loop.push_back(base);
     overhead.push_back(trainer_loop(data, steps, Work::skipped) - base);
-    with_log.push_back(trainer_loop(data, steps, Work::logged) - base);
+    const double logged = trainer_loop(data, steps, Work::logged);
+    with_log.push_back(logged - base);
+    for (size_t j = 0; j < loggers.size(); ++j) {
+      rows[j].push_back(trainer_loop(data, steps, Work::logged, loggers[j].second) - logged);
+    }
     whole.push_back(trainer_loop(data, steps, Work::whole) - base);
   }
   std::printf("%d interleaved runs of %lld steps\n", runs, static_cast<long long>(steps));
   print("empty loop over the reader", loop);
   print("Trainer, empty training_step: adds", overhead);
   print("the same, one logged tensor: adds", with_log);
+  for (size_t j = 0; j < loggers.size(); ++j) print(loggers[j].first, rows[j]);
   print("a loss, all hooks, a step: adds", whole);
   print("60,000 rows permuted in", permutations(60'000, runs), "ms");
 }
