@@ -2,14 +2,15 @@
 
     python tensorboard_read.py FOLDER
 
-Scalars are lists of [step, value] by tag; texts, images (width, height and the bytes of the PNG
-file in hexadecimal) and histograms are the last of their tags; `hparams` is what the tab HPARAMS
-shows of the folder's only run: its settings, its status and the last values of its metrics. Exit
-status 77, which tests take as skipped, if Python lacks tensorboard.
+Scalars are lists of [step, value] by tag (a NaN is "nan"); texts, images (width, height and the
+bytes of the PNG file in hexadecimal) and histograms are the last of their tags; `hparams` is what
+the tab HPARAMS shows of the folder's only run: its settings, its status and the last values of its
+metrics. Exit status 77, which tests take as skipped, if Python lacks tensorboard.
 """
 
 import argparse
 import json
+import math
 import os
 import sys
 
@@ -35,7 +36,9 @@ def main():
     tags = reader.Tags()
     result = {"scalars": {}, "texts": {}, "images": {}, "histograms": {}}
     for tag in tags["scalars"]:
-        result["scalars"][tag] = [[event.step, event.value] for event in reader.Scalars(tag)]
+        result["scalars"][tag] = [
+            [event.step, event.value if math.isfinite(event.value) else str(event.value)]
+            for event in reader.Scalars(tag)]
     for tag in tags["tensors"]:
         result["texts"][tag] = reader.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
     for tag in tags["images"]:
