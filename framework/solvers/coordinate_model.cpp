@@ -78,23 +78,33 @@ double CoordinateModel::objective_of(const std::vector<double>& outputs,
   const auto by_row = transposed_numbers(outputs, problem_.outputs, rows_);
   std::vector<double> gradient(by_row.size());
   std::vector<double> probability(by_row.size());
-  std::vector<double> losses{row_losses(problem_.kind,
-                                        {.outputs = by_row.data(),
-                                         .rows = rows_,
-                                         .count = problem_.outputs,
-                                         .targets = problem_.targets.const_data_ptr<double>(),
-                                         .weights = problem_.weights.const_data_ptr<double>(),
-                                         .output_weights = problem_.output_weights_data()},
-                                        gradient.data(), probability.data())};
+  // Added up block by block, so that rounding errors don't hide the last steps among many rows.
+  constexpr int64_t kBlock = 1024;
+  std::vector<double> losses{0.0};
+  const bool has_output_targets = problem_.kind == LinearLoss::Kind::squared;
+  for (int64_t first = 0; first < rows_; first += kBlock) {
+    const int64_t at = first * problem_.outputs;
+    losses[0] += row_losses(
+        problem_.kind,
+        {.outputs = by_row.data() + at,
+         .rows = std::min(kBlock, rows_ - first),
+         .count = problem_.outputs,
+         .targets = problem_.targets.const_data_ptr<double>() + (has_output_targets ? at : first),
+         .weights = problem_.weights.const_data_ptr<double>() + first,
+         .output_weights = problem_.output_weights_data()},
+        gradient.data() + at, probability.data() + at);
+  }
   problem_.sum(losses);
-  double sum = losses[0];
   if (residual != nullptr) *residual = transposed_numbers(gradient, rows_, problem_.outputs);
   if (share != nullptr) *share = transposed_numbers(probability, rows_, problem_.outputs);
+  double penalty = 0.0;
   for (const auto& at : all_) {
     const double entry = point[index(at)];
-    if (!is_bias(at.feature)) sum += problem_.l1 * std::abs(entry) + problem_.l2 * entry * entry;
+    if (!is_bias(at.feature)) {
+      penalty += problem_.l1 * std::abs(entry) + problem_.l2 * entry * entry;
+    }
   }
-  return sum;
+  return losses[0] + penalty;
 }
 
 void CoordinateModel::set_loss() {

@@ -28,6 +28,7 @@ struct EveryType {
   CountOrName devices{};
   NumbersOrName weights{};
   SwitchOrCount fast{};
+  std::vector<NamedSettings> metrics{};
 };
 
 Fields describe(EveryType& o) {
@@ -45,9 +46,10 @@ Fields describe(EveryType& o) {
                                {"share", &o.share, ""},
                                {"devices", &o.devices, ""},
                                {"weights", &o.weights, ""},
-                               {"fast", &o.fast, ""}});
+                               {"fast", &o.fast, ""},
+                               {"metrics", &o.metrics, ""}});
 }
-static_assert(std::variant_size_v<FieldPointer> == 15, "EveryType lacks a type");
+static_assert(std::variant_size_v<FieldPointer> == 16, "EveryType lacks a type");
 
 class OptionsField : public ::testing::Test {
  protected:
@@ -138,6 +140,15 @@ TEST_F(OptionsField, lists_take_lists_whole) {
   expect_refuses("counts", {1, "1,2", kNull, kObject, Value::Array{1, 2.5}, Value::Array{1, "2"}});
   expect_refuses("rates", {0.5, Value::Array{0.5, true}});
   expect_refuses("words", {"a", Value::Array{"a", 1}});
+}
+
+TEST_F(OptionsField, classes_are_named_alone_or_with_settings) {
+  const Value fbeta = Value::Object{{"name", "fbeta"}, {"beta", 2}};
+  expect_takes("metrics", {Value::Array{"auroc", fbeta}, Value::Array{}, Value::Array{"f1"}});
+  field("metrics").set(Value::Array{fbeta});
+  EXPECT_EQ(options.metrics.at(0).name, "fbeta");
+  EXPECT_EQ(options.metrics.at(0).settings, Value(Value::Object{{"beta", 2}}));
+  expect_refuses("metrics", {"f1", fbeta, kNull, kList, Value::Array{kObject}});
 }
 
 TEST_F(OptionsField, count_or_fraction_tells_an_int_from_a_float) {
@@ -237,6 +248,6 @@ struct Mixed {
 static_assert(detail::field_count<None>() == 0);
 static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
-static_assert(detail::field_count<EveryType>() == 15);
+static_assert(detail::field_count<EveryType>() == 16);
 
 }  // namespace levin::options_test
