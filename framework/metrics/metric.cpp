@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 
@@ -150,6 +152,9 @@ bool Metric::is_capturable() const {
 const torch::Tensor& Metric::sum(size_t part, at::IntArrayRef sizes, at::ScalarType type,
                                  at::Device device) {
   torch::Tensor& sum = parts_[part].sum;
+  // A test is in inference mode, whose tensors can't be changed outside of it, as `reset` does.
+  std::optional<c10::InferenceMode> normal_mode;
+  if (c10::InferenceMode::is_enabled()) normal_mode.emplace(false);
   if (!sum.defined()) {
     sum = at::zeros(sizes, at::TensorOptions(type).device(device));
   } else if (sum.sizes() != sizes) {

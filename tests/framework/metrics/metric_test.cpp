@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include <c10/core/InferenceMode.h>
+
 #include "framework/message_of.h"
 
 #include <levin/framework/core/error.h>
@@ -145,6 +147,23 @@ TEST(Metric, forgets_all_rows_but_keeps_the_memory_of_sums) {
       const bool is_same = tensor.const_data_ptr() == before.tensor(name).const_data_ptr();
       EXPECT_EQ(is_same, metric->is_capturable()) << name;
     }
+  });
+}
+
+TEST(Metric, of_rows_in_inference_mode_takes_more_rows_outside_of_it) {
+  for_each_metric([](const auto& make, const Rows& rows) {
+    const auto metric = make();
+    rows.add_to(*metric, 0, 90);
+    const auto expected = numbers_of(metric->compute());
+    metric->reset();
+    {
+      const c10::InferenceMode inference;
+      rows.add_to(*metric, 0, 40);
+    }
+    rows.add_to(*metric, 40, 50);
+    EXPECT_EQ(numbers_of(metric->compute()), expected);
+    metric->reset();
+    EXPECT_TRUE(metric->compute().empty());
   });
 }
 
