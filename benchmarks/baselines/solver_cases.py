@@ -81,7 +81,7 @@ def reference_of(problem):
         return "newton-cholesky" if problem.penalty == "l2" else "saga"
     if problem.penalty == "l2":
         return "newton-cg"
-    return "liblinear" if problem.penalty == "l1" and problem.classes == 2 else None
+    return None  # saga would take hours; liblinear ends 0.5 % above the optimum of the sparse set
 
 
 def find(name):
