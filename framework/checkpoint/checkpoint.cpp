@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
+#include <levin/framework/checkpoint/torch_file.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/formats/safetensors.h>
@@ -174,6 +175,7 @@ std::string seal(Plan& plan, const StateDict& state) {
 
 StateDict parse(const std::shared_ptr<std::string>& text, const std::string& path) {
   const auto bytes = std::as_bytes(std::span(*text));
+  if (is_torch_file(bytes)) return parse_torch_file(bytes, text, path);
   const auto file = safetensors::parse(bytes, path);
   check_header_sum(file, path, bytes);
   check_data_sum(file, path);
@@ -207,14 +209,16 @@ void refuse_other_files(const std::filesystem::path& path) {
                               "it is no regular file; name the file or the folder of a checkpoint");
   }
   const auto size = std::filesystem::file_size(path, error);
-  unsigned char start[8] = {};
+  unsigned char start[16] = {};
   std::ifstream file(path, std::ios::binary);
   if (error || size < sizeof(start) || !file.read(reinterpret_cast<char*>(start), sizeof(start))) {
     return;
   }
+  if (is_torch_file(std::as_bytes(std::span(start)))) return;
+  constexpr size_t kLength = 8;
   uint64_t header = 0;
-  for (size_t i = 0; i < sizeof(start); ++i) header |= uint64_t{start[i]} << (8 * i);
-  if (header >= 2 && header <= size - sizeof(start)) return;
+  for (size_t i = 0; i < kLength; ++i) header |= uint64_t{start[i]} << (8 * i);
+  if (header >= 2 && header <= size - kLength) return;
   throw CheckpointError::corrupt(
       path.string(),
       fmt::format("its first 8 bytes stand for a header of {} bytes, and the file has {}", header,
@@ -269,6 +273,9 @@ StateDict load_checkpoint_outline(const std::filesystem::path& given) {
   refuse_other_files(path);
   const auto mapped = map_file(path);
   const auto bytes = bytes_of(mapped);
+  if (is_torch_file(bytes)) {
+    return parse_torch_file(bytes, nullptr, path.string(), /*outline=*/true);
+  }
   const auto file = safetensors::parse(bytes, path.string());
   check_header_sum(file, path.string(), bytes);
   StateDict outline;

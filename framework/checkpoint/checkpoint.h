@@ -24,7 +24,8 @@ namespace levin {
 void save_checkpoint(const std::filesystem::path& path, const StateDict& state);
 
 /// Reads such a file, or the folder that a sharded run wrote (sharded_checkpoint.h). The tensors
-/// are on the CPU. Safetensors files of other programs are read as well; their values are empty. In
+/// are on the CPU. Safetensors files of other programs are read as well; their values are empty. So
+/// are files of `torch.save` and checkpoints of Lightning, whose code isn't run (torch_file.h). In
 /// a checkpoint of `Trainer::fit` the module's weights are `child("model")`. Throws CheckpointError
 /// if the file can't be read, or if it is torn, altered or of another format.
 StateDict load_checkpoint(const std::filesystem::path& path);

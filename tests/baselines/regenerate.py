@@ -30,6 +30,7 @@ NAMES = [
     "splits",
     "readers",
     "safetensors_files",
+    "torch_files",
     "sparse_readers",
     "tables",
     "metrics",
