@@ -59,6 +59,12 @@ std::optional<ModuleDescription> module_description(const StateDict& checkpoint)
   return description;
 }
 
+Value foreign_settings(const StateDict& checkpoint) {
+  if (!checkpoint.values.contains("torch")) return {};
+  const Value& members = checkpoint.values.at("torch");
+  return members.contains("hyper_parameters") ? members.at("hyper_parameters") : Value();
+}
+
 StateDict fitted_state(const StateDict& checkpoint) {
   const auto description = module_description(checkpoint);
   return with_class_names(checkpoint.child(kFitted),

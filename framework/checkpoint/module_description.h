@@ -58,6 +58,10 @@ StateDict module_weights(const StateDict& loaded);
 /// program wrote. Throws CheckpointError if the description isn't of the form shown above.
 std::optional<ModuleDescription> module_description(const StateDict& checkpoint);
 
+/// The settings with which Lightning made the module of a checkpoint that it saved: what it calls
+/// hyper_parameters, without objects of Python. Null for all other files.
+Value foreign_settings(const StateDict& checkpoint);
+
 /// What `checkpoint` says about the data that its module was trained on: the state that
 /// `DataModule::fitted_state` returned, which is its child "fitted", with the names of the classes
 /// as the value "class_names" if they have any. Empty if it says nothing. Throws CheckpointError if

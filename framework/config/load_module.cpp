@@ -4,13 +4,14 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
 
 constexpr const char* kByHand =
-    "make the module yourself, and give it load_checkpoint(path).child(\"model\")";
+    "make the module yourself, and give it the weights by load_into(module, path)";
 
 ModuleDescription required_description(const StateDict& checkpoint, std::string_view name) {
   try {
@@ -83,14 +84,45 @@ std::unique_ptr<Module> load_module(const Registry& registry, const std::filesys
 std::unique_ptr<Module> load_module(const Registry& registry, const StateDict& checkpoint,
                                     std::string_view name) {
   auto module = make_module(registry, checkpoint, name);
+  load_into(*module, checkpoint, name);
+  return module;
+}
+
+void take_settings(const Fields& fields, const StateDict& checkpoint, std::string_view name) {
+  if (is_whole_checkpoint(checkpoint)) {
+    const auto description = required_description(checkpoint, name);
+    if (description.init_args.is_object()) {
+      from_value(fields, description.init_args, fmt::format("'{}'", name));
+    }
+    return;
+  }
+  const Value settings = foreign_settings(checkpoint);
+  for (const auto& field : fields) {
+    if (!settings.contains(field.name)) continue;
+    try {
+      field.set(settings.at(field.name));
+    } catch (const ConfigError&) {  // it means something else by that name
+    }
+  }
+}
+
+void load_into(Module& module, const std::filesystem::path& path) {
+  load_into(module, load_checkpoint(path), path.string());
+}
+
+void load_into(Module& module, const StateDict& checkpoint, std::string_view name) {
+  std::string note;
   try {
-    module->load_state_dict(checkpoint.child("model"));
+    prepare_like_checkpoint(module, checkpoint);
+    const StateDict weights = weights_for(module, checkpoint, &note);
+    take_types(module, weights);
+    module.load_state_dict(weights);
   } catch (const CheckpointError& error) {
     throw CheckpointError(fmt::format("'{}': {}", name, error.what()));
   }
-  module->set_data_state(fitted_state(checkpoint).clone());
-  module->eval();
-  return module;
+  if (!note.empty()) diagnostics::print(fmt::format("warning: '{}': {}\n", name, note));
+  module.set_data_state(fitted_state(checkpoint).clone());
+  module.eval();
 }
 
 }  // namespace levin

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <levin/framework/checkpoint/matching_names.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/type_name.h>
@@ -134,6 +135,12 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
       copies.emplace_back(own, found->second);
     }
   });
+  if (known.empty() && !state.tensors.empty()) {
+    problems.push_back(
+        "the module has no parameters; if its layers are made when their sizes are known, set "
+        "these "
+        "(in_features, num_classes ...)");
+  }
   for (const auto& [name, tensor] : state.tensors) {
     if (!known.contains(name) && !tied.contains(name)) {
       problems.push_back(fmt::format("'{}' isn't in the module", name));
@@ -149,9 +156,19 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
 
 void prepare_like_checkpoint(Module& module, const StateDict& checkpoint) {
   const auto description = module_description(checkpoint);
-  if (description && description->init_args.is_object()) {
-    module.prepare_like(description->init_args);
+  const Value settings = description ? description->init_args : foreign_settings(checkpoint);
+  if (settings.is_object()) module.prepare_like(settings);
+}
+
+StateDict weights_for(const Module& module, const StateDict& loaded, std::string* note) {
+  StateDict weights = module_weights(loaded);
+  if (is_whole_checkpoint(loaded)) return weights;
+  auto matched = match_names(module.state_dict(), weights);
+  if (note != nullptr && !matched.others.empty()) {
+    *note = fmt::format("the module has no use for what is called {} there",
+                        shortened(fmt::format("{}", fmt::join(matched.others, ", "))));
   }
+  return std::move(matched.weights);
 }
 
 std::vector<torch::Tensor> Module::parameters(bool recurse) const {

@@ -32,7 +32,7 @@ void require_resumable(const StateDict& checkpoint, const std::filesystem::path&
 
 void require_same_types(const Module& module, const StateDict& checkpoint,
                         const Precision& precision) {
-  const StateDict weights = module_weights(checkpoint);
+  const StateDict weights = weights_for(module, checkpoint);
   for (const auto& [name, own] : module.state_dict().tensors) {
     const auto saved = weights.tensors.find(name);
     if (saved == weights.tensors.end() || !own.is_floating_point()) continue;

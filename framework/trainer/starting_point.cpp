@@ -45,7 +45,9 @@ void load_weights(Module& module, const StartingPoint& start, const HookList& ho
     precision.convert(module);
     require_same_types(module, start.state, precision);
     warn_about_other_settings(run, module, start.state, start.path);
-    module.load_state_dict(module_weights(start.state));
+    std::string note;
+    module.load_state_dict(weights_for(module, start.state, &note));
+    if (!note.empty()) run.warn(fmt::format("'{}': {}", start.path.string(), note));
     module.set_data_state(fitted_state(start.state));
   });
 }
