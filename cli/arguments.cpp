@@ -70,7 +70,7 @@ class Parser {
     if (name.ends_with(".help")) return take_help(name.substr(0, name.find('.')), value);
     if (contains(kFlags, name)) return take_flag(name, value);
     if (contains(kWithValue, name)) return take_value(name, required(name, value));
-    if (arguments_.command == "convert") {
+    if (arguments_.command == "convert" || arguments_.command == "export") {
       arguments_.settings.emplace_back(name, required(name, value));
       return;
     }

@@ -28,9 +28,10 @@ struct Arguments {
   bool version = false;
   /// The class of `--model.help CLASS`, or "trainer" for `--trainer.help`.
   std::string help_about{};
-  /// `--output`: where `predict` or `convert` writes. Empty: `predict` writes to the run folder.
+  /// `--output`: where `predict`, `convert` or `export` writes. Empty: `predict` writes to the run
+  /// folder.
   std::string output{};
-  /// The options of `convert` with their values, in order.
+  /// The options of `convert` or `export` with their values, in order.
   std::vector<std::pair<std::string, std::string>> settings{};
   /// The metrics that `plot` draws; if none is given, it chooses one.
   std::vector<std::string> metrics{};

@@ -10,6 +10,7 @@
 #include <levin/cli/arguments.h>
 #include <levin/cli/convert_files.h>
 #include <levin/cli/exit_status.h>
+#include <levin/cli/export_model.h>
 #include <levin/cli/help.h>
 #include <levin/cli/output.h>
 #include <levin/cli/plot.h>
@@ -51,7 +52,8 @@ void refuse_misplaced(const Arguments& arguments) {
     throw ConfigError(
         fmt::format("{} is an option of `{} {}`", option, arguments.program, command));
   };
-  if (arguments.command != "convert") refuse(!arguments.output.empty(), "--output", "predict");
+  const bool writes = arguments.command == "convert" || arguments.command == "export";
+  if (!writes) refuse(!arguments.output.empty(), "--output", "predict");
   refuse(!arguments.metrics.empty(), "--metric", "plot");
 }
 
@@ -75,6 +77,7 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "convert") return convert_files(arguments);
+  if (command == "export") return export_model(arguments, registry);
   return run_job(arguments, registry);
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/cli/convert_files.h>
+#include <levin/cli/export_model.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/trainer_options.h>
@@ -36,6 +37,8 @@ const std::vector<Command> kCommands = {
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
      "write .npy, CSV, libsvm or IDX files as shards to stream from"},
+    {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
+     "write a trained model for PyTorch, Lightning or ONNX"},
     {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
 };
 
@@ -49,7 +52,8 @@ options:
                          --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss
   --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
                        and "best" are those of the newest run that has checkpoints. validate,
-                       test and predict need no model: the checkpoint says which it is of
+                       test and predict need no model: the checkpoint says which it is of.
+                       With a model, PATH may be weights of PyTorch or Lightning
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop
 )";
@@ -147,6 +151,7 @@ std::string command_help(std::string_view program, std::string_view command) {
     std::string text =
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
     if (command == "convert") return text + convert_options_help();
+    if (command == "export") return text + export_options_help();
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
     if (command == "predict") text += kPredictOptions;

@@ -55,12 +55,13 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# Installs the Python packages with which tests read Levin's checkpoints and event files.
+# Installs the Python packages with which tests read Levin's checkpoints, exported models and event files.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
-  "$python" -c "import safetensors, numpy, tensorboard" 2>/dev/null ||
-    "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard >&2 9>&-
+  "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime" 2>/dev/null ||
+    "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard pytorch-lightning onnx \
+      onnxruntime >&2 9>&-
 }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 

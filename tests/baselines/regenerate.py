@@ -31,6 +31,7 @@ NAMES = [
     "readers",
     "safetensors_files",
     "torch_files",
+    "onnx_files",
     "sparse_readers",
     "tables",
     "metrics",

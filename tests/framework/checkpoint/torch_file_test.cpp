@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-
+#include <levin/datamodules/readers/digest.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/checkpoint/torch_types.h>
@@ -13,6 +11,7 @@
 #include <levin/framework/formats/zip_records.h>
 
 #include "framework/message_of.h"
+#include "framework/python.h"
 #include "framework/support.h"
 
 namespace levin::torch_file_test {
@@ -346,6 +345,34 @@ TEST_F(TorchFileWriting, a_checkpoint_for_lightning_has_weights_settings_and_cou
   EXPECT_EQ(read.values.at("torch").at("hyper_parameters"), settings);
   EXPECT_EQ(read.values.at("torch").at("epoch"), Value(4));
   EXPECT_EQ(read.values.at("torch").at("global_step"), Value(20));
+}
+
+// Row 34 for PyTorch: what Levin writes is what Python reads, under weights_only and by mmap.
+TEST_F(TorchFileWriting, python_reads_the_same_bits) {
+  StateDict state = sample();
+  const Value settings = Value::Object{{"in_features", 3}, {"num_classes", 2}};
+  state.tensors["linear.weight"] = torch::rand({2, 3});
+  state.tensors["linear.bias"] = torch::rand({2});
+  save_lightning_file(folder_ / "l.ckpt", {state, settings, 4, 20});
+  save_torch_file(folder_ / "w.pt", state);
+  for (const char* name : {"w.pt", "l.ckpt"}) {
+    const auto result = test::run_python("torch_read.py", {(folder_ / name).string()});
+    if (result.status == 77) GTEST_SKIP() << "no Python with torch; set LEVIN_PYTHON to one";
+    ASSERT_EQ(result.status, 0) << result.output;
+    const Value read = Value::from_json(result.output);
+    EXPECT_EQ(read.at("tensors").as_object().size(), state.tensors.size());
+    for (const auto& [key, tensor] : state.tensors) {
+      const Value& entry = read.at("tensors").at(key);
+      const auto plain = tensor.detach().contiguous();
+      const std::span bytes(static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes());
+      EXPECT_EQ(entry.at("dtype"), Value(std::string(dtype_name(tensor.scalar_type())))) << key;
+      EXPECT_EQ(entry.at("shape").to_json(),
+                Value(Value::Array(tensor.sizes().begin(), tensor.sizes().end())).to_json());
+      EXPECT_EQ(entry.at("sha256"), Value(readers::digest_hex(readers::DigestKind::sha256, bytes)))
+          << name << " " << key;
+    }
+    if (read.contains("hyper_parameters")) EXPECT_EQ(read.at("hyper_parameters"), settings);
+  }
 }
 
 TEST_F(TorchFileWriting, sparse_tensors_are_refused_by_name) {
