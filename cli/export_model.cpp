@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kFormats = {"pt", "ckpt", "safetensors", "onnx"};
+const std::vector<std::string> kExportFormats = {"pt", "ckpt", "safetensors", "onnx"};
 
 /// What is exported, and where to.
 struct Export {
@@ -39,9 +39,12 @@ struct Export {
 };
 
 std::string chosen_format(const Arguments& arguments) {
+  if (arguments.output.empty()) {
+    throw ConfigError::conflict("no output is named", "give --output FILE");
+  }
   std::string format = fs::path(arguments.output).extension().string();
   if (!format.empty()) format.erase(0, 1);
-  std::string_view kind = "format, the ending of --output:";
+  std::string_view kind = "ending of --output";
   for (const auto& [name, value] : arguments.settings) {
     if (name != "format") {
       throw ConfigError::unknown_name("option", "--" + name, {"--format", "--output", "--json"});
@@ -49,19 +52,16 @@ std::string chosen_format(const Arguments& arguments) {
     format = value;
     kind = "format";
   }
-  for (const auto& known : kFormats) {
+  for (const auto& known : kExportFormats) {
     if (known == format) return format;
   }
-  throw ConfigError::unknown_name(kind, format, kFormats);
+  throw ConfigError::unknown_name(kind, format, kExportFormats);
 }
 
 Export read_export(const Arguments& arguments) {
   if (arguments.words.size() != 1) {
     throw ConfigError(fmt::format("{} export takes one checkpoint, but got {}", arguments.program,
                                   arguments.words.size()));
-  }
-  if (arguments.output.empty()) {
-    throw ConfigError::conflict("no output is named", "give --output FILE");
   }
   Export result;
   result.source = find_checkpoint(expand_home(arguments.words.front(), "checkpoint"), {});

@@ -19,9 +19,6 @@
 namespace levin {
 namespace {
 
-using onnx::kBatch;
-using onnx::Type;
-
 constexpr size_t kLargestFile = (size_t{1} << 31) - 1;  // protobuf counts in 32 bits
 
 /// Whether `module` is of one of these classes, and not of one derived from them.
@@ -34,10 +31,10 @@ bool is_exactly(const Module& module) {
 /// reads and returns the name of its result.
 class OnnxGraph {
  public:
-  OnnxGraph(std::string_view name, Type type) : writer_(name), type_(type) {}
+  OnnxGraph(std::string_view name, onnx::Type type) : writer_(name), type_(type) {}
 
   onnx::FileWriter& writer() { return writer_; }
-  Type type() const { return type_; }
+  onnx::Type type() const { return type_; }
 
   std::string apply(std::string_view op_type, const onnx::FileWriter::Names& inputs,
                     const std::vector<onnx::Attribute>& attributes = {}) {
@@ -46,10 +43,10 @@ class OnnxGraph {
     return result;
   }
 
-  std::string constant(std::string name, const torch::Tensor& value, Type type) {
-    const auto scalar = type == Type::float64 ? at::kDouble
-                        : type == Type::int64 ? at::kLong
-                                              : at::kFloat;
+  std::string constant(std::string name, const torch::Tensor& value, onnx::Type type) {
+    const auto scalar = type == onnx::Type::float64 ? at::kDouble
+                        : type == onnx::Type::int64 ? at::kLong
+                                                    : at::kFloat;
     const auto plain = value.detach().cpu().to(scalar).contiguous();
     writer_.constant(name, type, plain.sizes().vec(),
                      {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
@@ -60,36 +57,37 @@ class OnnxGraph {
   std::string number(double value) {
     return constant(fmt::format("number_{}", count_++), torch::Scalar(value), type_);
   }
-  std::string constant(std::string name, const torch::Scalar& value, Type type) {
+  std::string constant(std::string name, const torch::Scalar& value, onnx::Type type) {
     return constant(std::move(name), at::scalar_tensor(value, at::kDouble), type);
   }
 
-  std::string cast(const std::string& x, Type type) {
+  std::string cast(const std::string& x, onnx::Type type) {
     return apply("Cast", {x}, {{"to", static_cast<int64_t>(type)}});
   }
 
   /// The only column of [batch, 1], [batch].
   std::string only_column(const std::string& x) {
     return apply("Squeeze",
-                 {x, constant(fmt::format("axes_{}", count_++), at::ones({1}), Type::int64)});
+                 {x, constant(fmt::format("axes_{}", count_++), at::ones({1}), onnx::Type::int64)});
   }
 
  private:
   onnx::FileWriter writer_;
-  Type type_;
+  onnx::Type type_;
   int64_t count_ = 0;
 };
 
-std::string standardized(OnnxGraph& graph, std::string x, const OnnxOptions& options) {
+std::string standardized_input(OnnxGraph& graph, std::string x, const OnnxOptions& options) {
   if (!options.deviation.defined()) return x;
-  const bool is_double = graph.type() == Type::float64;
+  const bool is_double = graph.type() == onnx::Type::float64;
   const auto row = [&](const torch::Tensor& statistic) { return statistic.reshape({1, -1}); };
-  if (!is_double) x = graph.cast(x, Type::float64);
+  if (!is_double) x = graph.cast(x, onnx::Type::float64);
   if (options.mean.defined()) {
-    x = graph.apply("Sub", {x, graph.constant("mean", row(options.mean), Type::float64)});
+    x = graph.apply("Sub", {x, graph.constant("mean", row(options.mean), onnx::Type::float64)});
   }
-  x = graph.apply("Div", {x, graph.constant("deviation", row(options.deviation), Type::float64)});
-  return is_double ? x : graph.cast(x, Type::float32);
+  x = graph.apply("Div",
+                  {x, graph.constant("deviation", row(options.deviation), onnx::Type::float64)});
+  return is_double ? x : graph.cast(x, onnx::Type::float32);
 }
 
 /// A layer with the weights `<name>.weight` and, if there is one, `<name>.bias`.
@@ -124,7 +122,7 @@ void class_outputs(OnnxGraph& graph, const std::string& logits, int64_t columns,
   auto& writer = graph.writer();
   if (columns == 1) {
     const auto is_one = graph.apply("Greater", {graph.only_column(logits), graph.number(0.0)});
-    writer.node("Cast", {is_one}, {"class"}, {{"to", static_cast<int64_t>(Type::int64)}});
+    writer.node("Cast", {is_one}, {"class"}, {{"to", static_cast<int64_t>(onnx::Type::int64)}});
     const auto zero = graph.apply("Sigmoid", {graph.apply("Neg", {logits})});
     writer.node("Concat", {zero, graph.apply("Sigmoid", {logits})}, {"probability"}, {{"axis", 1}});
   } else {
@@ -136,18 +134,18 @@ void class_outputs(OnnxGraph& graph, const std::string& logits, int64_t columns,
     }
     writer.node("Softmax", {scores}, {"probability"}, {{"axis", 1}});
   }
-  writer.output("class", Type::int64, {kBatch});
-  writer.output("probability", graph.type(), {kBatch, std::max<int64_t>(columns, 2)});
+  writer.output("class", onnx::Type::int64, {onnx::kBatch});
+  writer.output("probability", graph.type(), {onnx::kBatch, std::max<int64_t>(columns, 2)});
 }
 
 void value_outputs(OnnxGraph& graph, const std::string& values, int64_t columns) {
   if (columns == 1) {
     const auto column = graph.only_column(values);
     graph.writer().node("Identity", {column}, {"value"});
-    graph.writer().output("value", graph.type(), {kBatch});
+    graph.writer().output("value", graph.type(), {onnx::kBatch});
   } else {
     graph.writer().node("Identity", {values}, {"value"});
-    graph.writer().output("value", graph.type(), {kBatch, columns});
+    graph.writer().output("value", graph.type(), {onnx::kBatch, columns});
   }
 }
 
@@ -189,11 +187,11 @@ std::string model_input(OnnxGraph& graph, int64_t features, const OnnxOptions& o
         "give those of the data that the model was trained on");
   }
   const bool is_flat = shape.size() == 1;
-  shape.insert(shape.begin(), kBatch);
+  shape.insert(shape.begin(), onnx::kBatch);
   graph.writer().input("input", graph.type(), shape);
   const auto rows =
       is_flat ? std::string("input") : graph.apply("Flatten", {"input"}, {{"axis", 1}});
-  return standardized(graph, rows, options);
+  return standardized_input(graph, rows, options);
 }
 
 }  // namespace
@@ -210,7 +208,7 @@ std::string onnx_model(const Module& module, const OnnxOptions& options) {
   const auto& first = weights.tensor(layers.front() + ".weight");
   const int64_t columns = weights.tensor(layers.back() + ".weight").size(0);
   OnnxGraph graph(module.class_name(),
-                  first.scalar_type() == at::kDouble ? Type::float64 : Type::float32);
+                  first.scalar_type() == at::kDouble ? onnx::Type::float64 : onnx::Type::float32);
   auto x = model_input(graph, first.size(1), options);
   for (const auto& layer : layers) {
     x = linear_layer(graph, x, weights, layer);

@@ -18,7 +18,7 @@ namespace {
 /// The module's name of each tensor, by the file's name.
 using NewNames = std::map<std::string, std::string, std::less<>>;
 
-NewNames behind(const std::string& prefix, const StateDict& own) {
+NewNames names_behind(const std::string& prefix, const StateDict& own) {
   NewNames names;
   for (const auto& [name, tensor] : own.tensors) names.emplace(prefix + name, name);
   return names;
@@ -31,7 +31,7 @@ std::vector<std::string> complete_prefixes(const StateDict& own, const StateDict
   for (const auto& [name, tensor] : loaded.tensors) {
     if (!name.ends_with(end)) continue;
     const std::string prefix = name.substr(0, name.size() - end.size() + 1);
-    const auto wanted = behind(prefix, own);
+    const auto wanted = names_behind(prefix, own);
     const bool is_complete = std::all_of(wanted.begin(), wanted.end(), [&](const auto& item) {
       return loaded.tensors.contains(item.first);
     });
@@ -68,7 +68,7 @@ std::optional<NewNames> by_only_layer(const StateDict& own, const StateDict& loa
 using Numbered = std::map<int64_t, std::map<std::string, std::string>>;
 
 /// All ways to see names as numbered, by what comes before the number.
-std::map<std::string, Numbered> numbered_names(const StateDict& state) {
+std::map<std::string, Numbered> names_by_number(const StateDict& state) {
   constexpr size_t kMostDigits = 9;
   const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
   std::map<std::string, Numbered> result;
@@ -113,8 +113,8 @@ std::optional<NewNames> by_order(const Numbered& own, const Numbered& loaded) {
 
 /// The new names of a module whose layers are numbered.
 std::optional<NewNames> by_number(const StateDict& own, const StateDict& loaded) {
-  const auto mine = numbered_names(own);
-  const auto theirs = numbered_names(loaded);
+  const auto mine = names_by_number(own);
+  const auto theirs = names_by_number(loaded);
   std::optional<NewNames> found;
   std::vector<std::string> prefixes;
   for (const auto& [before, layers] : mine) {
@@ -133,7 +133,8 @@ std::optional<NewNames> by_number(const StateDict& own, const StateDict& loaded)
   return found;
 }
 
-MatchedWeights renamed(const StateDict& loaded, const NewNames& names, const std::string& prefix) {
+MatchedWeights with_new_names(const StateDict& loaded, const NewNames& names,
+                              const std::string& prefix) {
   MatchedWeights result;
   for (const auto& [name, tensor] : loaded.tensors) {
     const auto found = names.find(name);
@@ -160,10 +161,10 @@ MatchedWeights match_names(const StateDict& own, const StateDict& loaded) {
   const auto prefixes = complete_prefixes(own, loaded);
   if (prefixes.size() > 1) refuse_several(prefixes);
   if (!prefixes.empty()) {
-    return renamed(loaded, behind(prefixes.front(), own), prefixes.front());
+    return with_new_names(loaded, names_behind(prefixes.front(), own), prefixes.front());
   }
-  if (const auto names = by_only_layer(own, loaded)) return renamed(loaded, *names, "");
-  if (const auto names = by_number(own, loaded)) return renamed(loaded, *names, "");
+  if (const auto names = by_only_layer(own, loaded)) return with_new_names(loaded, *names, "");
+  if (const auto names = by_number(own, loaded)) return with_new_names(loaded, *names, "");
   return {loaded, {}};
 }
 

@@ -20,15 +20,12 @@
 namespace levin {
 namespace {
 
-using pickle::Kind;
-using pickle::Node;
-
 constexpr int kDeepestNesting = 100;
 constexpr int64_t kMostPlainValues = 1'000'000;
 /// A tensor that repeats its storage's elements, as `expand` makes them, may have this many.
 constexpr int64_t kMostRepeated = int64_t{1} << 20;
 /// The most bytes of names and texts that are copied: a small file can refer to one text often.
-constexpr size_t kMostText = size_t{64} << 20;
+constexpr size_t kMostTextBytes = size_t{64} << 20;
 constexpr unsigned char kOldMagic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
                                        0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
 
@@ -127,15 +124,15 @@ class TorchValues {
       : storages_(storages), outline_(outline), graph_(storages.program()) {}
 
   StateDict state() {
-    const Node& root = graph_[graph_.root];
-    if (root.kind != Kind::dict) {
+    const pickle::Node& root = graph_[graph_.root];
+    if (root.kind != pickle::Kind::dict) {
       storages_.fail(
           "it doesn't hold a dict; save the weights with "
           "torch.save(model.state_dict(), ...)");
     }
     for (const char* name : {"state_dict", "model_state_dict", "model"}) {
-      const Node* weights = graph_.find(root, name);
-      if (weights == nullptr || weights->kind != Kind::dict) continue;
+      const pickle::Node* weights = graph_.find(root, name);
+      if (weights == nullptr || weights->kind != pickle::Kind::dict) continue;
       is_state_dict_ = true;
       add_weights(*weights, "model.", 0);
       state_.values["model"] = Value::Object{};
@@ -156,36 +153,38 @@ class TorchValues {
 
   const std::string& copied(const std::string& text) {
     text_size_ += text.size();
-    if (text_size_ > kMostText) storages_.fail("its names and texts take more than 64 MiB");
+    if (text_size_ > kMostTextBytes) storages_.fail("its names and texts take more than 64 MiB");
     return text;
   }
 
   /// A dict's key as a name; empty if it is neither a text nor a number.
-  std::string key_text(const Node& key) {
-    if (key.kind == Kind::text) return copied(key.text);
-    if (key.kind == Kind::integer && key.text.empty()) return fmt::format("{}", key.integer);
+  std::string key_text(const pickle::Node& key) {
+    if (key.kind == pickle::Kind::text) return copied(key.text);
+    if (key.kind == pickle::Kind::integer && key.text.empty())
+      return fmt::format("{}", key.integer);
     return {};
   }
 
   /// Whether an object is taken for a weight. In a state dict it is, unless a module added it by
   /// get_extra_state. Beside one, a file may have any objects, and PyTorch's own are its tensors.
-  bool is_weight(const Node& object, const std::string& name) const {
-    const Node& function = graph_[object.items[0]];
-    return is_state_dict_ ? !name.ends_with("_extra_state")
-                          : function.kind == Kind::global && function.text.starts_with("torch._");
+  bool is_weight(const pickle::Node& object, const std::string& name) const {
+    const pickle::Node& function = graph_[object.items[0]];
+    return is_state_dict_
+               ? !name.ends_with("_extra_state")
+               : function.kind == pickle::Kind::global && function.text.starts_with("torch._");
   }
 
   /// Adds the tensors of a dict, of dicts in it too. Numbers, texts and lists beside them, which
   /// aren't weights, are left out.
-  void add_weights(const Node& dict, const std::string& prefix, int depth) {
+  void add_weights(const pickle::Node& dict, const std::string& prefix, int depth) {
     enter(depth);
     for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
       enter(depth);
       const std::string name = copied(prefix + key_text(graph_[dict.items[i]]));
-      const Node& value = graph_[dict.items[i + 1]];
-      if (value.kind == Kind::dict) {
+      const pickle::Node& value = graph_[dict.items[i + 1]];
+      if (value.kind == pickle::Kind::dict) {
         add_weights(value, name + ".", depth + 1);
-      } else if (value.kind == Kind::call && is_weight(value, name)) {
+      } else if (value.kind == pickle::Kind::call && is_weight(value, name)) {
         if (!state_.tensors.emplace(name, tensor_of(value, name, 0)).second) {
           storages_.fail(fmt::format("'{}' is there twice", shortened(name, 100)));
         }
@@ -193,7 +192,7 @@ class TorchValues {
     }
   }
 
-  Value plain_members(const Node& root, std::string_view without) {
+  Value plain_members(const pickle::Node& root, std::string_view without) {
     Value result = Value::Object{};
     for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
       const std::string name = key_text(graph_[root.items[i]]);
@@ -206,29 +205,29 @@ class TorchValues {
   }
 
   /// A value without tensors and objects in it, which are left out; nothing if it is one itself.
-  std::optional<Value> plain(const Node& node, int depth) {
+  std::optional<Value> plain(const pickle::Node& node, int depth) {
     enter(depth);
     switch (node.kind) {
-      case Kind::none:
+      case pickle::Kind::none:
         return Value();
-      case Kind::boolean:
+      case pickle::Kind::boolean:
         return Value(node.integer != 0);
-      case Kind::integer:
+      case pickle::Kind::integer:
         return node.text.empty() ? Value(node.integer) : Value(copied(node.text));
-      case Kind::real:
+      case pickle::Kind::real:
         return Value(node.real);
-      case Kind::text:
+      case pickle::Kind::text:
         return Value(copied(node.text));
-      case Kind::tuple:
-      case Kind::list:
-      case Kind::set: {
+      case pickle::Kind::tuple:
+      case pickle::Kind::list:
+      case pickle::Kind::set: {
         Value::Array array;
         for (const uint32_t item : node.items) {
           if (auto value = plain(graph_[item], depth + 1)) array.push_back(*std::move(value));
         }
         return Value(std::move(array));
       }
-      case Kind::dict: {
+      case pickle::Kind::dict: {
         Value::Object object;
         for (size_t i = 0; i + 1 < node.items.size(); i += 2) {
           const std::string name = key_text(graph_[node.items[i]]);
@@ -248,7 +247,8 @@ class TorchValues {
   }
 
   /// The argument of that number of a call; refuses the tensor `name` if there is none of the kind.
-  const Node& argument(const Node& call, size_t i, Kind kind, const std::string& name) {
+  const pickle::Node& argument(const pickle::Node& call, size_t i, pickle::Kind kind,
+                               const std::string& name) {
     const auto& arguments = graph_[call.items[1]].items;
     if (i >= arguments.size() || graph_[arguments[i]].kind != kind) {
       refuse(name, "described in an unknown way");
@@ -257,12 +257,12 @@ class TorchValues {
   }
 
   /// A list of sizes or strides, all at least 0.
-  std::vector<int64_t> numbers(const Node& given, const std::string& name) {
+  std::vector<int64_t> numbers(const pickle::Node& given, const std::string& name) {
     std::vector<int64_t> result;
     if (given.items.size() > 64) refuse(name, "a tensor of more than 64 dimensions");
     for (const uint32_t item : given.items) {
-      const Node& node = graph_[item];
-      if (node.kind != Kind::integer || !node.text.empty() || node.integer < 0) {
+      const pickle::Node& node = graph_[item];
+      if (node.kind != pickle::Kind::integer || !node.text.empty() || node.integer < 0) {
         refuse(name, "a tensor whose sizes or strides aren't numbers from 0 on");
       }
       result.push_back(node.integer);
@@ -270,32 +270,33 @@ class TorchValues {
     return result;
   }
 
-  torch::Tensor tensor_of(const Node& call, const std::string& name, int depth) {
+  torch::Tensor tensor_of(const pickle::Node& call, const std::string& name, int depth) {
     enter(depth);
-    const Node& function = graph_[call.items[0]];
+    const pickle::Node& function = graph_[call.items[0]];
     if (graph_.is_call_of(call, "torch._utils._rebuild_parameter") ||
         graph_.is_call_of(call, "torch._utils._rebuild_parameter_with_state")) {
-      return tensor_of(argument(call, 0, Kind::call, name), name, depth + 1);
+      return tensor_of(argument(call, 0, pickle::Kind::call, name), name, depth + 1);
     }
     const bool has_dtype = graph_.is_call_of(call, "torch._utils._rebuild_tensor_v3");
     if (!has_dtype && !graph_.is_call_of(call, "torch._utils._rebuild_tensor_v2")) {
-      refuse(name, function.kind == Kind::global
+      refuse(name, function.kind == pickle::Kind::global
                        ? fmt::format("what {} returns", shortened(function.text, 100))
                        : "an object of an unknown class");
     }
-    const Node& storage = graph_[argument(call, 0, Kind::persistent, name).items[0]];
-    if (storage.kind != Kind::tuple || storage.items.size() < 3 ||
-        graph_[storage.items[1]].kind != Kind::global ||
-        graph_[storage.items[2]].kind != Kind::text) {
+    const pickle::Node& storage =
+        graph_[argument(call, 0, pickle::Kind::persistent, name).items[0]];
+    if (storage.kind != pickle::Kind::tuple || storage.items.size() < 3 ||
+        graph_[storage.items[1]].kind != pickle::Kind::global ||
+        graph_[storage.items[2]].kind != pickle::Kind::text) {
       refuse(name, "a tensor whose storage is described in an unknown way");
     }
-    const std::string& type_name =
-        has_dtype ? argument(call, 6, Kind::global, name).text : graph_[storage.items[1]].text;
+    const std::string& type_name = has_dtype ? argument(call, 6, pickle::Kind::global, name).text
+                                             : graph_[storage.items[1]].text;
     const auto type = has_dtype ? type_of_dtype(type_name) : type_of_storage(type_name);
     if (!type) refuse(name, fmt::format("a tensor of {}", shortened(type_name, 100)));
-    const Node& offset = argument(call, 1, Kind::integer, name);
-    const auto sizes = numbers(argument(call, 2, Kind::tuple, name), name);
-    const auto strides = numbers(argument(call, 3, Kind::tuple, name), name);
+    const pickle::Node& offset = argument(call, 1, pickle::Kind::integer, name);
+    const auto sizes = numbers(argument(call, 2, pickle::Kind::tuple, name), name);
+    const auto strides = numbers(argument(call, 3, pickle::Kind::tuple, name), name);
     return view({graph_[storage.items[2]].text, *type}, offset, sizes, strides, name);
   }
 
@@ -304,7 +305,7 @@ class TorchValues {
     at::ScalarType type;
   };
 
-  torch::Tensor view(const StorageName& storage, const Node& offset,
+  torch::Tensor view(const StorageName& storage, const pickle::Node& offset,
                      const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
                      const std::string& name) {
     const int64_t elements = storages_.numel(storage.key, storage.type);
