@@ -25,6 +25,7 @@
 #include <levin/datamodules/table.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/checkpoint/torch_file.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/sparse_rows.h>
@@ -51,3 +52,4 @@
 #include <levin/models/logistic_regression_path.h>
 #include <levin/models/many_regressions.h>
 #include <levin/models/mlp.h>
+#include <levin/models/onnx_model.h>
