@@ -371,7 +371,9 @@ TEST_F(TorchFileWriting, python_reads_the_same_bits) {
       EXPECT_EQ(entry.at("sha256"), Value(readers::digest_hex(readers::DigestKind::sha256, bytes)))
           << name << " " << key;
     }
-    if (read.contains("hyper_parameters")) EXPECT_EQ(read.at("hyper_parameters"), settings);
+    if (read.contains("hyper_parameters")) {
+      EXPECT_EQ(read.at("hyper_parameters"), settings);
+    }
   }
 }
 
