@@ -165,7 +165,6 @@ void save_lightning_file(const std::filesystem::path& path, const LightningCheck
   put("pytorch-lightning_version", kLightningVersion);
   pickle.text("state_dict");
   writer.weights(checkpoint.weights);
-  put("loops", Value::Object{});
   put("callbacks", Value::Object{});
   put("optimizer_states", Value::Array{});
   put("lr_schedulers", Value::Array{});

@@ -28,7 +28,8 @@ def loaded_by_lightning(path, tensors):
             self.save_hyperparameters()
             self.linear = torch.nn.Linear(in_features, num_classes, bias)
 
-    module = Linear.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    module = Linear.load_from_checkpoint(path, map_location="cpu", weights_only=True,
+                                         strict=False)
     return [name for name, value in module.state_dict().items() if value.equal(tensors[name])]
 
 
