@@ -10,6 +10,7 @@
 #include <levin/framework/loops/input_scales.h>
 #include <levin/framework/loops/reporting.h>
 #include <levin/framework/loops/stop_signal.h>
+#include <levin/framework/loops/training_pass.h>
 
 namespace levin {
 FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers)
@@ -63,7 +64,10 @@ void FitLoop::run() {
   while (!stopping_.is_done()) run_epoch();
   training_step_.complete_parameters();
   warn_about_the_fit(steps_before);
-  parts_.hooks.call(&Hooks::on_train_end, run);
+  {
+    const TrainingPass pass(parts_, solver_fit_ ? nullptr : &data_);
+    parts_.hooks.call(&Hooks::on_train_end, run);
+  }
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stopping_.reason();
   state_.keep_random();

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <levin/framework/core/type_name.h>
+#include <levin/framework/run/hook_set.h>
 #include <levin/framework/run/hooks.h>
 #include <levin/framework/tensor/state_dict.h>
 
@@ -30,10 +31,17 @@ namespace levin {
 class Callback : public Hooks {
  public:
   /// When the callback's hooks are called: those of `normal` callbacks before the module's, those
-  /// of `monitor` callbacks, which watch what was logged, after the module's, and those of
-  /// `checkpoint` callbacks, which save, last.
-  enum class Order { normal, monitor, checkpoint };
+  /// of `monitor` callbacks, which watch what was logged, after the module's, then those of
+  /// `weights` callbacks, which put other weights into the module for a while, so that callbacks
+  /// that watch a validation find the weights that were validated, and those of `checkpoint`
+  /// callbacks, which save, last.
+  enum class Order { normal, monitor, weights, checkpoint };
   virtual Order order() const { return Order::normal; }
+
+  /// The hooks inside a step that shall be called, out of those that the class overrides. Override
+  /// it to leave out those that the options make useless: they cost each step a call otherwise.
+  /// Asked once, when the callback is added.
+  virtual HookSet used_hooks(HookSet overridden) const { return overridden; }
 
   /// The folder outside of the runs' folder to which the callback saves checkpoints; empty if there
   /// is none. A job whose ranks were restarted goes on only from a checkpoint in one of these

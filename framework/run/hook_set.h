@@ -57,6 +57,11 @@ class HookSet {
     if (used) bits_ |= bit(hook);
     return *this;
   }
+  /// Takes `hook` out of the set, and returns this set.
+  constexpr HookSet& remove(BatchHook hook) {
+    bits_ &= ~bit(hook);
+    return *this;
+  }
 
  private:
   explicit constexpr HookSet(uint32_t bits) : bits_(bits) {}

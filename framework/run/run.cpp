@@ -103,6 +103,20 @@ torch::Tensor Run::reduce(const torch::Tensor& own, Reduce how) {
   return result.to(own.device());
 }
 
+const std::vector<Logger*>& Run::loggers() const {
+  static const std::vector<Logger*> kNone;
+  return loggers_ != nullptr ? *loggers_ : kNone;
+}
+
+void Run::visit_training_batches(const std::function<void(const Batch&, Step&)>& visit) {
+  if (!training_pass_) {
+    throw ModuleError::contract(
+        "visit_training_batches", "there are no training batches to read now",
+        "call it in on_train_end, of a fit whose optimizer trains on batches");
+  }
+  training_pass_(visit);
+}
+
 void Run::stop(std::string reason) { requests_.stops.push_back({.text = std::move(reason)}); }
 
 void Run::stop_while(std::function<std::string()> reason) {

@@ -17,9 +17,12 @@
 
 namespace levin {
 
+class Batch;
+class Logger;
 class Module;
 class Optimizer;
 class Optimizers;
+class Step;
 
 /// Where a run is, in numbers that the loops keep up to date. Callbacks and modules read it through
 /// Run::progress.
@@ -46,6 +49,9 @@ struct Progress {
   int64_t accumulate = 1;
   /// Whether this fit validates. If not, metrics that the first epoch doesn't log never come.
   bool has_validation = true;
+  /// Whether the epoch has further batches, as far as that is known: in on_train_epoch_end, whether
+  /// training ends within the epoch.
+  bool has_batches_left() const { return num_batches && batch < *num_batches; }
   bool sanity_checking() const { return stage == Stage::sanity_check; }
   /// Whether a callback may end the fit by now.
   bool minima_are_met() const { return epoch >= min_epochs && global_step >= min_steps; }
@@ -94,6 +100,13 @@ class Run {
   int64_t updates_of(std::string_view metric);
   /// The metrics of each epoch so far.
   const History& history() const { return history_; }
+  /// The loggers of this run, for texts, images, histograms and files (framework/loggers/logger.h).
+  /// Empty on ranks other than 0, with fast_dev_run, and in predict, which starts no loggers.
+  ///
+  ///     for (levin::Logger* logger : run.loggers()) {
+  ///       logger->log_histogram("weights", weight_, run.global_step());
+  ///     }
+  const std::vector<Logger*>& loggers() const;
 
   /// Logs a value of the epoch as `name`. If a name is logged several times in an epoch, the mean
   /// gives each of the values the same weight. A tensor must have one element. Throws ModuleError
@@ -155,6 +168,13 @@ class Run {
   /// if n < 1.
   void accumulate(int64_t n);
 
+  /// Reads the training data of an epoch once more and calls `visit` for each batch, on its device.
+  /// What is logged through the Step is dropped, and the random generators are afterwards what they
+  /// were before. For statistics of the data by the weights at the end of training, such as those
+  /// of batch norms. Every rank has to call this. Throws ModuleError outside of on_train_end, and
+  /// if the optimizer is a solver, which reads no batches.
+  void visit_training_batches(const std::function<void(const Batch&, Step&)>& visit);
+
   /// The folder of the run, `<default_root_dir>/levin_logs/version_K`. The first call makes the
   /// folder on rank 0; other ranks wait until rank 0 has called it, so every rank that asks needs
   /// rank 0 to ask.
@@ -196,6 +216,8 @@ class Run {
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   Ranks* ranks_ = &single_rank();
+  const std::vector<Logger*>* loggers_ = nullptr;  // null: there are none
+  std::function<void(const std::function<void(const Batch&, Step&)>&)> training_pass_;
   std::filesystem::path runs_folder_;
   std::filesystem::path log_dir_;
   std::filesystem::path best_checkpoint_;

@@ -33,6 +33,13 @@ class RunControl : public Run {
   /// Sets what Run::ranks returns: the ranks of the strategy, which has to live as long as they are
   /// asked. Until then it is a single rank.
   void set_ranks(Ranks& ranks) { ranks_ = &ranks; }
+  /// Sets what Run::loggers returns, which has to live as long as hooks are called; null: none.
+  void set_loggers(const std::vector<Logger*>* loggers) { loggers_ = loggers; }
+  /// Sets what Run::visit_training_batches calls; empty: it throws.
+  void set_training_pass(
+      std::function<void(const std::function<void(const Batch&, Step&)>&)> pass) {
+    training_pass_ = std::move(pass);
+  }
   /// Sets the folder in which the first call of Run::log_dir makes the run's folder.
   void set_runs_folder(std::filesystem::path folder) { runs_folder_ = std::move(folder); }
   const std::filesystem::path& runs_folder() const { return runs_folder_; }
