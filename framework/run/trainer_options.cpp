@@ -9,6 +9,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/precision/precision.h>
+#include <levin/framework/profiling/profilers.h>
 
 namespace levin {
 namespace {
@@ -139,7 +140,8 @@ Fields describe(TrainerOptions& o) {
        {"data_on_device", &o.data_on_device,
         "GPU: keep data in its memory: auto (if they fit), on or off"},
        {"profiler", &o.profiler,
-        "simple: print where the time went; trace: write a timeline; empty: measure nothing"},
+        "simple: print where the time went; trace: write a timeline; pytorch: record operations; "
+        "nvtx: mark ranges for Nsight; empty: measure nothing"},
        {"default_root_dir", &o.default_root_dir,
         "the folder in which levin_logs is made; empty: the current folder"},
        {"find_unused_parameters", &o.find_unused_parameters,
@@ -177,8 +179,10 @@ void validate(const TrainerOptions& options) {
   validate_threads(options.threads);
   require_name("cuda_graph", options.cuda_graph, {"auto", "on", "off"});
   require_name("data_on_device", options.data_on_device, {"auto", "on", "off"});
-  if (!options.profiler.empty() && options.profiler != "simple" && options.profiler != "trace") {
-    throw ConfigError::unknown_name("profiler", options.profiler, {"simple", "trace"});
+  const auto profilers = profiler_names();
+  if (!options.profiler.empty() &&
+      std::find(profilers.begin(), profilers.end(), options.profiler) == profilers.end()) {
+    throw ConfigError::unknown_name("profiler", options.profiler, profilers);
   }
   if (!options.max_time.empty()) parse_duration("max_time", options.max_time);
 }

@@ -126,8 +126,9 @@ struct TrainerOptions {
   /// works on earlier ones.
   std::string data_on_device = "auto";
   /// "simple" prints a table of where the time went to stderr after each run. "trace" writes a
-  /// timeline of all ranks, trace.json for Perfetto, into the run's folder. Empty: nothing is
-  /// measured.
+  /// timeline of all ranks, trace.json for Perfetto, into the run's folder. "pytorch" records the
+  /// operations of some batches by LibTorch's profiler and writes pytorch_trace.json. "nvtx" marks
+  /// ranges for Nsight Systems. Empty: nothing is measured.
   std::string profiler{};
   /// The folder in which `levin_logs/version_K` is made; empty: the current folder. `~` and `$HOME`
   /// at its start are the home folder, as in all paths (expand_home). A fit that resumes goes on in

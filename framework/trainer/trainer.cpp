@@ -12,7 +12,7 @@
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/predict_loop.h>
-#include <levin/framework/profiling/trace_profiler.h>
+#include <levin/framework/profiling/profilers.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
 #include <levin/framework/trainer/adapted_loaders.h>
@@ -41,8 +41,7 @@ class Trainer::Implementation {
       : options(effective_options(std::move(given))), precision(options.precision) {
     occupy_standard_descriptors();
     run.set_runs_folder(fs::path(options.default_root_dir) / "levin_logs");
-    if (options.profiler == "simple") profiler = std::make_unique<SimpleProfiler>();
-    if (options.profiler == "trace") profiler = std::make_unique<TraceProfiler>();
+    if (!options.profiler.empty()) profiler = make_profiler(options.profiler);
   }
 
   TrainerOptions options;
@@ -126,6 +125,7 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   run.set_module(&module);
   run.set_optimizers(&optimizers_);
   run.set_ranks(strategy_->ranks());
+  run.set_loggers(stage == Stage::predict ? nullptr : &loggers.used());
   run.requests() = {};
   run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
   std::function<fs::path()> folder;  // empty: nothing may be written
@@ -305,7 +305,7 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
 Callback& Trainer::add(std::unique_ptr<Callback> callback, HookSet used) {
-  implementation_->hook_entries.emplace_back(callback.get(), used);
+  implementation_->hook_entries.emplace_back(callback.get(), callback->used_hooks(used));
   return *implementation_->callbacks.emplace_back(std::move(callback));
 }
 
