@@ -6,14 +6,27 @@
 #include <torch/torch.h>
 
 #include <levin/callbacks/defaults.h>
+#include <levin/callbacks/device_stats_monitor.h>
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/finetuning.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
+#include <levin/callbacks/lambda_callback.h>
 #include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/callbacks/model_pruning.h>
 #include <levin/callbacks/model_summary.h>
+#include <levin/callbacks/on_exception_checkpoint.h>
+#include <levin/callbacks/parameter_histograms.h>
+#include <levin/callbacks/prediction_writer.h>
 #include <levin/callbacks/progress_bar.h>
 #include <levin/callbacks/progressive_validation.h>
+#include <levin/callbacks/slow_step_detector.h>
+#include <levin/callbacks/spike_detection.h>
+#include <levin/callbacks/stochastic_weight_averaging.h>
+#include <levin/callbacks/terminate_on_nan.h>
+#include <levin/callbacks/throughput_monitor.h>
 #include <levin/callbacks/timer.h>
+#include <levin/callbacks/weight_averaging.h>
 #include <levin/cli/command_line.h>
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
@@ -37,6 +50,8 @@
 #include <levin/framework/metrics/all.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/all.h>
+#include <levin/framework/profiling/nvtx_profiler.h>
+#include <levin/framework/profiling/pytorch_profiler.h>
 #include <levin/framework/profiling/trace_profiler.h>
 #include <levin/framework/solvers/all.h>
 #include <levin/framework/strategies/strategy.h>

@@ -1,13 +1,25 @@
 #include <levin/cli/shipped_classes.h>
 
+#include <levin/callbacks/device_stats_monitor.h>
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/finetuning.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/callbacks/model_pruning.h>
 #include <levin/callbacks/model_summary.h>
+#include <levin/callbacks/on_exception_checkpoint.h>
+#include <levin/callbacks/parameter_histograms.h>
+#include <levin/callbacks/prediction_writer.h>
 #include <levin/callbacks/progress_bar.h>
 #include <levin/callbacks/progressive_validation.h>
+#include <levin/callbacks/slow_step_detector.h>
+#include <levin/callbacks/spike_detection.h>
+#include <levin/callbacks/stochastic_weight_averaging.h>
+#include <levin/callbacks/terminate_on_nan.h>
+#include <levin/callbacks/throughput_monitor.h>
 #include <levin/callbacks/timer.h>
+#include <levin/callbacks/weight_averaging.h>
 #include <levin/datamodules/array.h>
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/iris.h>
@@ -58,6 +70,30 @@ void add_models_and_data(Registry& registry) {
   data.add<SyntheticClicksDataModule>("SyntheticClicksDataModule", "any number of made-up clicks");
 }
 
+void add_callbacks_of_weights(CallbackList& callbacks) {
+  callbacks.add<WeightAveraging>("WeightAveraging", "validates and saves the mean of the weights");
+  callbacks.add<EMAWeightAveraging>("EMAWeightAveraging",
+                                    "validates and saves a moving average of the weights");
+  callbacks.add<StochasticWeightAveraging>("StochasticWeightAveraging",
+                                           "averages the weights of the last epochs");
+  callbacks.add<BackboneFinetuning>("BackboneFinetuning",
+                                    "trains a part of the model only from some epoch on");
+  callbacks.add<ModelPruning>("ModelPruning", "sets the smallest weights to 0");
+}
+
+void add_callbacks_that_watch(CallbackList& callbacks) {
+  callbacks.add<TerminateOnNaN>("TerminateOnNaN", "stops at a NaN loss and names its rows");
+  callbacks.add<SpikeDetection>("SpikeDetection", "stops or warns if the loss jumps");
+  callbacks.add<SlowStepDetector>("SlowStepDetector", "warns of batches that take long");
+  callbacks.add<ThroughputMonitor>("ThroughputMonitor", "logs batches and rows a second");
+  callbacks.add<DeviceStatsMonitor>("DeviceStatsMonitor", "logs memory and processor time");
+  callbacks.add<ParameterHistograms>("ParameterHistograms",
+                                     "logs histograms of weights and gradients");
+  callbacks.add<OnExceptionCheckpoint>("OnExceptionCheckpoint",
+                                       "saves a checkpoint if an exception ends the fit");
+  callbacks.add<PredictionWriter>("PredictionWriter", "writes predictions as they are made");
+}
+
 void add_callbacks_and_loggers(Registry& registry) {
   auto& callbacks = registry.callbacks;
   callbacks.add<ModelCheckpoint>("ModelCheckpoint", "saves checkpoints and keeps the best");
@@ -70,6 +106,8 @@ void add_callbacks_and_loggers(Registry& registry) {
                                        "prints the loss of rows before they are learned from");
   callbacks.add<GradientAccumulationScheduler>("GradientAccumulationScheduler",
                                                "changes accumulate_grad_batches with the epoch");
+  add_callbacks_of_weights(callbacks);
+  add_callbacks_that_watch(callbacks);
   registry.default_callbacks = {
       {"enable_model_summary", "ModelSummary", "add a ModelSummary unless one is listed"},
       {"enable_progress_bar", "ProgressBar", "add a ProgressBar unless one is listed"},
