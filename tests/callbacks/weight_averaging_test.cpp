@@ -1,4 +1,5 @@
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/stochastic_weight_averaging.h>
 #include <levin/callbacks/weight_averaging.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
@@ -139,6 +140,35 @@ TEST(WeightAveraging, ASecondFitBeginsANewAverage) {
   trainer.fit(model, data);
   EXPECT_EQ(averaging.updates(), 4);
   EXPECT_EQ(model.value(), 5.0);  // of 3.5 to 6.5, because the first fit left 2.5
+}
+
+/// The weight after a fit with callback C that ended after 6 of 12 steps and was then gone on with.
+template <class C>
+double gone_on(const typename C::Options& options, int64_t epochs) {
+  TemporaryFolder folder;
+  SmallData data;
+  const fs::path path = folder.path() / "end.ckpt";
+  for (const int64_t max_steps : {6, -1}) {
+    Counter model;
+    TrainerOptions trainer_options = short_fit(folder, epochs);
+    trainer_options.max_steps = max_steps;
+    Trainer trainer(trainer_options);
+    trainer.add<C>(options);
+    trainer.fit(model, data, max_steps < 0 ? path.string() : "");
+    if (max_steps < 0) return model.value();
+    trainer.save_checkpoint(path);
+  }
+  return 0.0;
+}
+
+TEST(WeightAveraging, TheEndOfAShorterFitCanBeGoneOnFrom) {
+  EXPECT_EQ(gone_on<WeightAveraging>({}, 3), 6.5);  // of 1 to 12
+  const EMAWeightAveragingOptions by_epoch{
+      .decay = 0.5, .update_every_n_steps = 0, .update_starting_at_epoch = 0};
+  EXPECT_EQ(gone_on<EMAWeightAveraging>(by_epoch, 3), 9.0);  // 4, 6, 9
+  const StochasticWeightAveragingOptions swa{
+      .swa_lrs = {1.0}, .swa_epoch_start = 1, .annealing_epochs = 0};
+  EXPECT_EQ(gone_on<StochasticWeightAveraging>(swa, 3), 8.0);  // of 4, 8 and 12
 }
 
 TEST(WeightAveraging, AFitWithASolverIsRefused) {

@@ -1,0 +1,224 @@
+#include <levin/callbacks/lambda_callback.h>
+#include <levin/cli/shipped_classes.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/metrics/metric_list.h>
+
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "framework/support.h"
+
+namespace levin::test::resume_everything_test {
+
+using Object = Value::Object;
+namespace fs = std::filesystem;
+
+/// What is known of a class: the settings with which a fit with it is resumed here, or the test
+/// elsewhere that shows that its state goes on with the same bits.
+struct Answer {
+  Value settings = Object{};
+  std::string test{};
+};
+
+/// What a resumed fit has to have in common with one that was never interrupted.
+struct Outcome {
+  StateDict weights;
+  std::vector<std::pair<int64_t, double>> losses;  // of each epoch's validation, and its steps
+};
+
+/// What one of the fits below is made with.
+struct Chosen {
+  std::string callback{}, optimizer = "SGD", scheduler{};
+  Value settings = Object{};
+};
+
+/// Fits with the class, from a checkpoint if one is given; saves one after step 4, in the middle of
+/// an epoch, and one at the end of the epoch in which step 6 is the last.
+Outcome fit(const Registry& registry, const Chosen& chosen, const fs::path& folder,
+            const std::string& checkpoint) {
+  seed_everything(checkpoint.empty() ? 1 : 9);
+  Classifier model(0.2);
+  PointsModule data(24, {.batch_size = 8, .shuffle = true, .seed = 4}, 8);
+  TrainerOptions options;
+  options.accelerator = "cpu";
+  options.max_epochs = 4;
+  options.num_sanity_val_steps = 0;
+  options.log_every_n_steps = 1;
+  options.default_root_dir = folder.string();
+  Trainer trainer(options);
+  if (!chosen.callback.empty()) {
+    const auto& entry = registry.callbacks.at(chosen.callback);
+    trainer.add(entry.make(chosen.settings), registry.callbacks.hooks(entry));
+  }
+  trainer.set_optimizers([&](Module& module) {
+    const bool has_settings = chosen.callback.empty() && chosen.scheduler.empty();
+    Optimizers optimizers(registry.optimizers.make(
+        chosen.optimizer, has_settings ? chosen.settings : Object{{"learning_rate", 0.1}},
+        module.parameters()));
+    if (!chosen.scheduler.empty()) {
+      optimizers.add_scheduler(registry.schedulers.make(chosen.scheduler, chosen.settings),
+                               {.monitor = "val_loss"});
+    }
+    return optimizers;
+  });
+  if (checkpoint.empty()) {
+    trainer.add<LambdaCallback>({.on_train_batch_end =
+                                     [&](const torch::Tensor&, const Batch&, Step& step) {
+                                       if (step.global_step() == 4)
+                                         step.run().save(folder / "step.ckpt");
+                                     },
+                                 .on_train_epoch_end =
+                                     [&](levin::Run& run) {
+                                       if (run.epoch() == 1) run.save(folder / "epoch.ckpt");
+                                     }});
+  }
+  const History history = trainer.fit(model, data, checkpoint);
+  Outcome outcome{.weights = model.state_dict().clone(), .losses = {}};
+  for (const auto& epoch : history.epochs) {
+    outcome.losses.emplace_back(epoch.global_step, epoch.metrics.at("val_loss"));
+  }
+  return outcome;
+}
+
+void expect_same_bits_after_a_resume(const Chosen& chosen) {
+  const Registry registry = shipped_classes();
+  const TemporaryFolder folder;
+  testing::internal::CaptureStderr();  // progress bars, summaries and warnings
+  const Outcome whole = fit(registry, chosen, folder.path(), "");
+  for (const char* from : {"step.ckpt", "epoch.ckpt"}) {
+    const Outcome resumed = fit(registry, chosen, folder.path(), (folder / from).string());
+    EXPECT_EQ(resumed.losses, whole.losses) << from;
+    for (const auto& [name, tensor] : whole.weights.tensors) {
+      EXPECT_TRUE(same_bits(tensor, resumed.weights.tensor(name))) << name << " from " << from;
+    }
+  }
+  testing::internal::GetCapturedStderr();
+}
+
+/// The text of all test files.
+const std::string& all_tests() {
+  static const std::string text = [] {
+    std::ostringstream all;
+    for (const auto& entry :
+         fs::recursive_directory_iterator(fs::path(LEVIN_SOURCE_DIR) / "tests")) {
+      if (entry.path().extension() == ".cpp") all << std::ifstream(entry.path()).rdbuf();
+    }
+    return all.str();
+  }();
+  return text;
+}
+
+/// Calls `resume(name, settings)` for each class of `list` that is tested here, and checks that
+/// those tested elsewhere are.
+template <class List, class Resume>
+void check_all(const List& list, const std::map<std::string, Answer>& answers,
+               const Resume& resume) {
+  for (const auto& name : list.names()) {
+    SCOPED_TRACE(name);
+    const auto found = answers.find(name);
+    if (found == answers.end()) {
+      ADD_FAILURE() << "it isn't known whether the state of " << name
+                    << " goes on after a resume; add it to the table in this file";
+      continue;
+    }
+    const auto& test = found->second.test;
+    if (test.empty()) {
+      resume(name, found->second.settings);
+      continue;
+    }
+    const size_t dot = test.find('.');
+    const std::string arguments = test.substr(0, dot) + ", " + test.substr(dot + 1) + ")";
+    EXPECT_NE(all_tests().find(arguments), std::string::npos) << "there is no test " << test;
+  }
+}
+
+TEST(ResumeEverything, CallbacksGoOnWithTheSameBits) {
+  const std::map<std::string, Answer> answers{
+      {"BackboneFinetuning", {Object{{"backbone", "hidden"}, {"unfreeze_backbone_at_epoch", 1}}}},
+      {"DeviceStatsMonitor", {}},
+      {"EMAWeightAveraging", {Object{{"decay", 0.8}, {"update_every_n_steps", 2}}}},
+      {"EarlyStopping",
+       {Object{{"monitor", "val_loss"}, {"patience", 2}, {"restore_best_weights", true}}}},
+      {"GradientAccumulationScheduler", {Object{{"scheduling", "1:2, 3:1"}}}},
+      {"LearningRateMonitor", {}},
+      {"ModelCheckpoint", {Object{{"monitor", "val_loss"}}}},
+      {"ModelPruning", {Object{{"amount", 0.3}}}},
+      {"ModelSummary", {}},
+      {"OnExceptionCheckpoint", {}},
+      {"ParameterHistograms", {}},
+      {"PredictionWriter", {}},
+      {"ProgressBar", {}},
+      {"ProgressiveValidation", {}},
+      {"SlowStepDetector", {}},
+      {"SpikeDetection", {Object{{"rtol", 0.05}, {"action", "warn"}}}},
+      {"StochasticWeightAveraging",
+       {Object{{"swa_lrs", Value::Array{0.05}}, {"swa_epoch_start", 2}, {"annealing_epochs", 2}}}},
+      {"TerminateOnNaN", {}},
+      {"ThroughputMonitor", {}},
+      {"Timer", {}},
+      {"WeightAveraging", {}},
+  };
+  check_all(shipped_classes().callbacks, answers, [](const auto& name, const Value& settings) {
+    expect_same_bits_after_a_resume({.callback = name, .settings = settings});
+  });
+}
+
+TEST(ResumeEverything, OptimizersGoOnWithTheSameBits) {
+  const Answer online{.test = "OnlineTraining.resumes_bit_exact_and_counts_on"};
+  const Answer solver{.test = "SolverFit.resumes_with_the_same_bits_after_any_iteration"};
+  std::map<std::string, Answer> answers{
+      {"SGD", {Object{{"learning_rate", 0.1}, {"momentum", 0.9}}}},
+      {"Adam", {Object{{"learning_rate", 0.01}, {"amsgrad", true}}}},
+      {"AdamW", {}},
+      {"Adagrad", {}},
+      {"RMSprop", {Object{{"learning_rate", 0.01}, {"momentum", 0.9}, {"centered", true}}}},
+      {"LBFGS", {Object{{"learning_rate", 0.1}}}},
+      {"OnlineSGD", online},
+      {"OnlineAdagrad", online},
+      {"FTRL", online},
+  };
+  const Registry registry = shipped_classes();
+  for (const auto& entry : registry.optimizers.entries()) {
+    if (is_solver(entry)) answers.emplace(entry.name, solver);
+  }
+  check_all(registry.optimizers, answers, [](const auto& name, const Value& settings) {
+    expect_same_bits_after_a_resume({.optimizer = name, .settings = settings});
+  });
+}
+
+TEST(ResumeEverything, SchedulersGoOnWithTheSameBits) {
+  const std::map<std::string, Answer> answers{
+      {"StepLR", {Object{{"step_size", 1}, {"gamma", 0.5}}}},
+      {"MultiStepLR", {Object{{"milestones", Value::Array{1, 3}}, {"gamma", 0.5}}}},
+      {"ExponentialLR", {Object{{"gamma", 0.5}}}},
+      {"CosineAnnealingLR", {Object{{"T_max", 4}}}},
+      {"LinearLR", {}},
+      {"WarmupLR", {}},
+      {"OneCycleLR", {Object{{"max_lr", 0.2}, {"total_steps", 4}}}},
+      {"ReduceLROnPlateau", {Object{{"patience", 0}, {"threshold", 10.0}}}},
+  };
+  check_all(shipped_classes().schedulers, answers, [](const auto& name, const Value& settings) {
+    expect_same_bits_after_a_resume({.scheduler = name, .settings = settings});
+  });
+}
+
+TEST(ResumeEverything, LoggersAndMetricsHaveTests) {
+  const std::map<std::string, Answer> loggers{
+      {"CsvLogger", {.test = "CsvLoggerTest.AResumedRunEndsWithTheSameBytesWhereverItWasCut"}},
+      {"JsonLinesLogger",
+       {.test = "JsonLinesLoggerTest.AResumedRunEndsWithTheSameBytesWhereverItWasCut"}},
+      {"TensorBoardLogger",
+       {.test = "TensorBoardLoggerTest.AResumedRunEndsWithTheSameBytesWhereverItWasCut"}},
+      {"MlflowLogger", {.test = "MlflowClient.AResumedRunGoesOnWithTheSameOne"}},
+      {"ConsoleLogger", {.test = "ConsoleLogger.WritesAPlainLineAnEpoch"}},
+  };
+  check_all(shipped_classes().loggers, loggers, [](const auto&, const Value&) {});
+  std::map<std::string, Answer> metrics;  // the test goes through the same list
+  for (const auto& name : shipped_metrics().names()) {
+    metrics.emplace(name, Answer{.test = "Metric.goes_on_from_its_state_with_the_same_bits"});
+  }
+  check_all(shipped_metrics(), metrics, [](const auto&, const Value&) {});
+}
+
+}  // namespace levin::test::resume_everything_test
