@@ -7,43 +7,43 @@
 
 namespace levin {
 
-/// The functions of a LambdaCallback, named like the hooks in Hooks; those that are empty are left
-/// out.
+/// The functions of a LambdaCallback, named like the hooks in Hooks and in the order in which these
+/// are called; those that are empty are left out.
 struct LambdaCallbackOptions {
   std::function<void(Stage, Run&)> setup{};
-  std::function<void(Stage, Run&)> teardown{};
   std::function<void(Run&)> on_fit_start{};
-  std::function<void(Run&)> on_fit_end{};
   std::function<void(Run&)> on_sanity_check_start{};
   std::function<void(Run&)> on_sanity_check_end{};
   std::function<void(Run&)> on_train_start{};
-  std::function<void(Run&)> on_train_end{};
   std::function<void(Run&)> on_train_epoch_start{};
-  std::function<void(Run&)> on_train_epoch_end{};
   std::function<void(const Batch&, Step&)> on_train_batch_start{};
-  std::function<void(const torch::Tensor&, const Batch&, Step&)> on_train_batch_end{};
   std::function<void(Optimizer&, Step&)> on_before_zero_grad{};
   std::function<void(const torch::Tensor&, Step&)> on_before_backward{};
   std::function<void(Step&)> on_after_backward{};
   std::function<void(Optimizer&, Step&)> on_before_optimizer_step{};
+  std::function<void(const torch::Tensor&, const Batch&, Step&)> on_train_batch_end{};
   std::function<void(Run&)> on_validation_start{};
-  std::function<void(Run&)> on_validation_end{};
   std::function<void(Run&)> on_validation_epoch_start{};
-  std::function<void(Run&)> on_validation_epoch_end{};
   std::function<void(const Batch&, Step&)> on_validation_batch_start{};
   std::function<void(const Batch&, Step&)> on_validation_batch_end{};
+  std::function<void(Run&)> on_validation_epoch_end{};
+  std::function<void(Run&)> on_validation_end{};
+  std::function<void(Run&)> on_train_epoch_end{};
+  std::function<void(Run&)> on_train_end{};
+  std::function<void(Run&)> on_fit_end{};
   std::function<void(Run&)> on_test_start{};
-  std::function<void(Run&)> on_test_end{};
   std::function<void(Run&)> on_test_epoch_start{};
-  std::function<void(Run&)> on_test_epoch_end{};
   std::function<void(const Batch&, Step&)> on_test_batch_start{};
   std::function<void(const Batch&, Step&)> on_test_batch_end{};
+  std::function<void(Run&)> on_test_epoch_end{};
+  std::function<void(Run&)> on_test_end{};
   std::function<void(Run&)> on_predict_start{};
-  std::function<void(Run&)> on_predict_end{};
   std::function<void(Run&)> on_predict_epoch_start{};
-  std::function<void(Run&)> on_predict_epoch_end{};
   std::function<void(const Batch&, Step&)> on_predict_batch_start{};
   std::function<void(const NamedTensors&, const Batch&, Step&)> on_predict_batch_end{};
+  std::function<void(Run&)> on_predict_epoch_end{};
+  std::function<void(Run&)> on_predict_end{};
+  std::function<void(Stage, Run&)> teardown{};
   std::function<void(StateDict&, Run&)> on_save_checkpoint{};
   std::function<void(const StateDict&, Run&)> on_load_checkpoint{};
   std::function<void(const std::exception&, Run&)> on_exception{};

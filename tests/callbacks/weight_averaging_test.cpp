@@ -27,9 +27,8 @@ Moments fit(typename C::Options options, int64_t epochs = 2, TrainerOptions chan
   trainer.add<C>(std::move(options));
   Moments moments;
   trainer.add<LambdaCallback>(
-      {.on_train_epoch_end = [&](levin::Run&) { moments.trained.push_back(model.value()); },
-       .on_validation_epoch_end =
-           [&](levin::Run&) { moments.validated.push_back(model.value()); }});
+      {.on_validation_epoch_end = [&](levin::Run&) { moments.validated.push_back(model.value()); },
+       .on_train_epoch_end = [&](levin::Run&) { moments.trained.push_back(model.value()); }});
   trainer.fit(model, data);
   moments.end = model.value();
   return moments;
