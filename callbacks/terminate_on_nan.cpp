@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kRowsNamed = 10;
 
 /// "rows 3 to 6", "row 7", or "rows 2, 9, 4 and 61 others".
-std::string named_rows(const std::vector<int64_t>& rows) {
+std::string rows_in_words(const std::vector<int64_t>& rows) {
   if (rows.size() == 1) return fmt::format("row {}", rows.front());
   bool is_range = true;
   for (size_t i = 1; i < rows.size(); ++i) is_range = is_range && rows[i] == rows[i - 1] + 1;
@@ -45,14 +45,14 @@ std::string describe_rows(const Batch& batch) {
   const auto& ids = batch.row_ids();
   std::string text =
       ids.empty() ? fmt::format("the batch has {} rows, whose numbers aren't known", batch.rows())
-                  : fmt::format("the batch has the {} of the data set", named_rows(ids));
+                  : fmt::format("the batch has the {} of the data set", rows_in_words(ids));
   for (const auto& [name, tensor] : batch.tensors()) {
     std::vector<int64_t> bad = bad_rows(tensor);
     if (bad.empty()) continue;
     if (!ids.empty()) {
       for (auto& row : bad) row = ids.at(static_cast<size_t>(row));
     }
-    text += fmt::format(", of which {} {} a NaN or infinite value in \"{}\"", named_rows(bad),
+    text += fmt::format(", of which {} {} a NaN or infinite value in \"{}\"", rows_in_words(bad),
                         bad.size() == 1 ? "has" : "have", name);
   }
   return text;

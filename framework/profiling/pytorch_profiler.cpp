@@ -23,7 +23,7 @@ using torch::profiler::impl::ProfilerState;
 
 constexpr size_t kOperationsShown = 15;
 
-std::vector<OperationTime> sums_of(const std::vector<kineto::KinetoEvent>& events) {
+std::vector<OperationTime> operation_sums(const std::vector<kineto::KinetoEvent>& events) {
   std::map<std::pair<std::string, bool>, OperationTime> sums;
   for (const auto& event : events) {
     const bool on_gpu = event.deviceType() != c10::DeviceType::CPU;
@@ -126,7 +126,7 @@ void PytorchProfiler::end_run(bool failed) {
   if (failed) return;
   const auto run_folder = folder() ? folder()() : std::filesystem::path();  // asked by every rank
   if (!recording) return;
-  operations_ = sums_of(recording->result->events());
+  operations_ = operation_sums(recording->result->events());
   const bool prints = table_out_ != nullptr && ranks().is_zero();
   if (prints) diagnostics::print(table_out_, table());
   if (run_folder.empty()) return;
