@@ -186,12 +186,19 @@ struct Codec<NamedSettings> {
       out = plain.as_string();
       return true;
     }
-    if (!plain.is_object() || !plain.contains("name") || !plain.at("name").is_string()) {
-      return false;
-    }
-    out = plain.at("name").as_string();
+    if (!plain.is_object()) return false;
+    const char* const name_key = plain.contains("class_path") ? "class_path" : "name";
+    if (!plain.contains(name_key) || !plain.at(name_key).is_string()) return false;
+    out = plain.at(name_key).as_string();
     for (const auto& [key, value] : plain.as_object()) {
-      if (key != "name") out.settings[key] = value;
+      if (key == name_key) continue;
+      if (key != "init_args" || !plain.contains("class_path")) {
+        out.settings[key] = value;
+      } else if (value.is_object()) {
+        for (const auto& [setting, given] : value.as_object()) out.settings[setting] = given;
+      } else if (!value.is_null()) {
+        return false;
+      }
     }
     return true;
   }

@@ -25,6 +25,10 @@ void check_above_zero(std::string_view option, double value) {
   check_option(std::isfinite(value) && value > 0.0, option, value, "must be above 0");
 }
 
+void check_at_least_one(std::string_view option, int64_t value) {
+  check_option(value >= 1, option, value, "must be given, at least 1");
+}
+
 void check_decay(std::string_view option, double value) {
   check_option(value >= 0.0 && value < 1.0, option, value, "must be at least 0 and below 1");
 }

@@ -15,6 +15,8 @@ void check_option(bool valid, std::string_view option, int64_t value, std::strin
 void check_at_least_zero(std::string_view option, double value);
 /// Throws unless the value is finite and above 0.
 void check_above_zero(std::string_view option, double value);
+/// Throws unless the value, which has to be given, is at least 1.
+void check_at_least_one(std::string_view option, int64_t value);
 /// Throws unless the value can be the decay rate of a running mean: at least 0 and below 1.
 void check_decay(std::string_view option, double value);
 

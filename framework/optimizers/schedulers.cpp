@@ -1,8 +1,8 @@
 #include <levin/framework/optimizers/schedulers.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <utility>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
@@ -11,10 +11,6 @@ namespace levin {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-
-void check_at_least_one(std::string_view option, int64_t value) {
-  check_option(value >= 1, option, value, "must be given, at least 1");
-}
 
 }  // namespace
 
@@ -126,99 +122,52 @@ double LinearLR::factor(int64_t counter) const {
   return options_.start_factor + (options_.end_factor - options_.start_factor) * share;
 }
 
-// --- one-cycle ---
+// --- constant ---
 
-Fields describe(OneCycleLROptions& o) {
-  return fields_of<OneCycleLROptions>({
-      {"max_lr", &o.max_lr, "the peak; null: the optimizer's rate"},
-      {"total_steps", &o.total_steps, "epochs or steps of the whole cycle; must be given"},
-      {"pct_start", &o.pct_start, "share of the cycle spent going up"},
-      {"anneal_strategy", &o.anneal_strategy, "\"cos\" or \"linear\""},
-      {"div_factor", &o.div_factor, "the first rate is the peak divided by this"},
-      {"final_div_factor", &o.final_div_factor, "the last rate is the first divided by this"},
-      {"three_phase", &o.three_phase, "down as slowly as up, then to the last rate"},
+Fields describe(ConstantLROptions& o) {
+  return fields_of<ConstantLROptions>({
+      {"factor", &o.factor, "what the rate is multiplied by at first"},
+      {"total_iters", &o.total_iters, "for how many epochs or steps"},
   });
 }
 
-OneCycleLR::OneCycleLR(OneCycleLROptions options) : options_(std::move(options)) {
-  const auto& o = options_;
-  if (o.max_lr) check_above_zero("max_lr", *o.max_lr);
-  check_at_least_one("total_steps", o.total_steps);
-  check_option(o.pct_start >= 0.0 && o.pct_start <= (o.three_phase ? 0.5 : 1.0), "pct_start",
-               o.pct_start, "must be between 0 and 1, with three_phase between 0 and 0.5");
-  if (o.anneal_strategy != "cos" && o.anneal_strategy != "linear") {
-    throw ConfigError::invalid_value("anneal_strategy", o.anneal_strategy, "must be cos or linear");
+ConstantLR::ConstantLR(ConstantLROptions options) : options_(options) {
+  check_option(options_.factor >= 0.0 && options_.factor <= 1.0, "factor", options_.factor,
+               "must be at least 0 and at most 1");
+  check_at_least_one("total_iters", options_.total_iters);
+}
+
+double ConstantLR::factor(int64_t counter) const {
+  return counter < options_.total_iters ? options_.factor : 1.0;
+}
+
+// --- polynomial ---
+
+Fields describe(PolynomialLROptions& o) {
+  return fields_of<PolynomialLROptions>({
+      {"total_iters", &o.total_iters, "epochs or steps until the rate is 0"},
+      {"power", &o.power, "the exponent; 1: a straight line"},
+  });
+}
+
+PolynomialLR::PolynomialLR(PolynomialLROptions options) : options_(options) {
+  check_at_least_one("total_iters", options_.total_iters);
+  check_above_zero("power", options_.power);
+}
+
+double PolynomialLR::factor(int64_t counter) const {
+  const double share = static_cast<double>(std::min(counter, options_.total_iters)) /
+                       static_cast<double>(options_.total_iters);
+  return std::pow(1.0 - share, options_.power);
+}
+
+// --- a function ---
+
+LambdaLR::LambdaLR(std::function<double(int64_t counter)> factor) : factor_(std::move(factor)) {
+  if (!factor_) {
+    throw ConfigError::invalid_value("factor", "an empty function",
+                                     "LambdaLR needs a function of the counter");
   }
-  check_above_zero("div_factor", o.div_factor);
-  check_above_zero("final_div_factor", o.final_div_factor);
-}
-
-double OneCycleLR::factor(int64_t counter) const {
-  const auto& o = options_;
-  struct Phase {
-    double end;  // counter at which the phase is over
-    double from;
-    double to;
-  };
-  const double total = static_cast<double>(o.total_steps);
-  const double first = 1.0 / o.div_factor;
-  const double last = first / o.final_div_factor;
-  const double up = o.pct_start * total - 1.0;
-  const std::array<Phase, 3> phases = {
-      Phase{up, first, 1.0},
-      o.three_phase ? Phase{2.0 * up, 1.0, first} : Phase{total - 1.0, 1.0, last},
-      Phase{total - 1.0, first, last}};
-  const double at = static_cast<double>(std::min(counter, o.total_steps - 1));
-  double start = 0.0;
-  size_t i = 0;
-  while (i + 1 < (o.three_phase ? 3U : 2U) && at > phases[i].end) start = phases[i++].end;
-  const auto& phase = phases[i];
-  const double share = phase.end > start ? (at - start) / (phase.end - start) : 1.0;
-  if (o.anneal_strategy == "linear") return phase.from + (phase.to - phase.from) * share;
-  return phase.to + (phase.from - phase.to) / 2.0 * (1.0 + std::cos(kPi * share));
-}
-
-double OneCycleLR::learning_rate(double base_learning_rate, int64_t counter) const {
-  return options_.max_lr.value_or(base_learning_rate) * factor(counter);
-}
-
-// --- sequence ---
-
-SequentialLR::SequentialLR(std::vector<int64_t> milestones,
-                           std::vector<std::unique_ptr<Scheduler>> schedulers)
-    : milestones_(std::move(milestones)), schedulers_(std::move(schedulers)) {
-  if (schedulers_.size() != milestones_.size() + 1) {
-    throw ConfigError::conflict("SequentialLR needs one milestone less than it has schedulers",
-                                "give the counter at which each scheduler but the first starts");
-  }
-  int64_t previous = 0;
-  for (const int64_t milestone : milestones_) {
-    check_option(milestone > previous, "milestones", milestone, "must be above 0 and increase");
-    previous = milestone;
-  }
-  for (const auto& scheduler : schedulers_) {
-    if (scheduler == nullptr || scheduler->needs_metric()) {
-      throw ConfigError::conflict("SequentialLR takes functions of the counter only",
-                                  "leave out null and schedulers that watch a metric");
-    }
-  }
-}
-
-std::pair<const Scheduler*, int64_t> SequentialLR::at(int64_t counter) const {
-  const auto passed =
-      std::upper_bound(milestones_.begin(), milestones_.end(), counter) - milestones_.begin();
-  const auto index = static_cast<size_t>(passed);
-  return {schedulers_[index].get(), counter - (index == 0 ? 0 : milestones_[index - 1])};
-}
-
-double SequentialLR::factor(int64_t counter) const {
-  const auto [scheduler, own_counter] = at(counter);
-  return scheduler->factor(own_counter);
-}
-
-double SequentialLR::learning_rate(double base_learning_rate, int64_t counter) const {
-  const auto [scheduler, own_counter] = at(counter);
-  return scheduler->learning_rate(base_learning_rate, own_counter);
 }
 
 }  // namespace levin

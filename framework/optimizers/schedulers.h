@@ -1,11 +1,7 @@
 #pragma once
 
-#include <concepts>
 #include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
+#include <functional>
 #include <vector>
 
 #include <levin/framework/core/options.h>
@@ -27,8 +23,9 @@
 ///
 /// In the formulas below, `base` is the optimizer's configured rate. All constructors throw
 /// ConfigError, naming the option, if a value is out of range or one that must be given is missing.
-/// `describe` tells YAML files and `--help` of the options. ReduceLROnPlateau, which watches a
-/// metric, is in plateau.h.
+/// `describe` tells YAML files and `--help` of the options. Schedules
+/// that rise and fall again are in cyclic_schedulers.h, a sequence of schedules in sequential_lr.h,
+/// and ReduceLROnPlateau, which watches a metric, in plateau.h.
 namespace levin {
 
 /// Options of StepLR.
@@ -149,78 +146,62 @@ class LinearLR : public Scheduler {
 using WarmupLROptions = LinearLROptions;
 using WarmupLR = LinearLR;
 
-/// Options of OneCycleLR.
-struct OneCycleLROptions {
-  /// The highest rate, above 0; by default the optimizer's configured rate.
-  std::optional<double> max_lr{};
-  /// Epochs or steps of the whole cycle, at least 1; must be given. After that the last rate stays.
-  int64_t total_steps = 0;
-  /// The share of the cycle in which the rate rises, in [0, 1], or with three_phase in [0, 0.5].
-  double pct_start = 0.3;
-  /// The form of rise and fall, "cos" or "linear".
-  std::string anneal_strategy = "cos";
-  /// The first rate is the peak divided by this; above 0.
-  double div_factor = 25.0;
-  /// The last rate is the first divided by this; above 0.
-  double final_div_factor = 1e4;
-  /// If true, the rate falls back to the first one in as much time as it rose, and in the remaining
-  /// time to the last one. If false, it falls from the highest to the last rate at once.
-  bool three_phase = false;
+/// Options of ConstantLR.
+struct ConstantLROptions {
+  /// What the rate is multiplied by at first, in [0, 1].
+  double factor = 1.0 / 3.0;
+  /// For how many epochs or steps, at least 1.
+  int64_t total_iters = 5;
 };
-Fields describe(OneCycleLROptions& options);
+Fields describe(ConstantLROptions& options);
 
-/// Rises from max_lr / div_factor to the peak max_lr, and falls to less than it began with. With a
-/// cycle over all steps of a run, give it the interval `step`:
-///
-///     levin::OneCycleLR({.max_lr = 0.1, .total_steps = max_epochs * steps_per_epoch})
-///
-/// The momentum isn't cycled. PyTorch: OneCycleLR with cycle_momentum=False;
-/// doi:10.48550/arXiv.1708.07120.
-class OneCycleLR : public Scheduler {
+/// Holds the rate at base * factor for total_iters epochs or steps, and then at base: the simplest
+/// warm-up. PyTorch: ConstantLR.
+class ConstantLR : public Scheduler {
  public:
-  using Options = OneCycleLROptions;
-  explicit OneCycleLR(OneCycleLROptions options = {});
+  using Options = ConstantLROptions;
+  explicit ConstantLR(ConstantLROptions options = {});
   double factor(int64_t counter) const override;
-  /// The peak, or the base rate if no peak is given, times `factor`.
-  double learning_rate(double base_learning_rate, int64_t counter) const override;
 
  private:
-  OneCycleLROptions options_;
+  ConstantLROptions options_;
 };
 
-/// One schedule after another; each one counts from 0 when its turn comes. Five epochs of warm-up,
-/// then a cosine:
-///
-///     levin::SequentialLR({5}, levin::LinearLR({.total_iters = 5}),
-///                         levin::CosineAnnealingLR({.T_max = 95}))
-///
-/// PyTorch: SequentialLR.
-class SequentialLR : public Scheduler {
+/// Options of PolynomialLR.
+struct PolynomialLROptions {
+  /// Epochs or steps from the base rate to 0, where it stays; at least 1.
+  int64_t total_iters = 5;
+  /// The exponent of the polynomial, above 0; 1 makes a straight line.
+  double power = 1.0;
+};
+Fields describe(PolynomialLROptions& options);
+
+/// Falls to 0 along a polynomial: base * (1 - min(counter / total_iters, 1))^power. PyTorch:
+/// PolynomialLR.
+class PolynomialLR : public Scheduler {
  public:
-  /// `milestones[i]` is the counter at which schedule i + 1 takes over, so there is one milestone
-  /// less than there are schedules. Throws ConfigError for another number of them, milestones that
-  /// don't increase, null, and a schedule that watches a metric.
-  SequentialLR(std::vector<int64_t> milestones, std::vector<std::unique_ptr<Scheduler>> schedulers);
-  /// The same with schedules by value, of any classes.
-  template <std::derived_from<Scheduler>... S>
-  explicit SequentialLR(std::vector<int64_t> milestones, S... schedulers)
-      : SequentialLR(std::move(milestones), list(std::move(schedulers)...)) {}
-  /// Both functions ask the schedule whose turn it is, with that schedule's own counter.
+  using Options = PolynomialLROptions;
+  explicit PolynomialLR(PolynomialLROptions options = {});
   double factor(int64_t counter) const override;
-  double learning_rate(double base_learning_rate, int64_t counter) const override;
 
  private:
-  template <class... S>
-  static std::vector<std::unique_ptr<Scheduler>> list(S... schedulers) {
-    std::vector<std::unique_ptr<Scheduler>> result;
-    (result.push_back(std::make_unique<S>(std::move(schedulers))), ...);
-    return result;
-  }
-  /// The schedule whose turn it is, and its own counter.
-  std::pair<const Scheduler*, int64_t> at(int64_t counter) const;
+  PolynomialLROptions options_;
+};
 
-  std::vector<int64_t> milestones_;
-  std::vector<std::unique_ptr<Scheduler>> schedulers_;
+/// Multiplies base by what a function returns for the counter. A checkpoint keeps the counter only,
+/// so a resumed run needs the same function, and YAML can't name one.
+///
+///     levin::LambdaLR([](int64_t epoch) { return 1.0 / (1.0 + 0.1 * double(epoch)); })
+///
+/// PyTorch: LambdaLR with one function.
+class LambdaLR : public Scheduler {
+ public:
+  /// Throws ConfigError for an empty function.
+  explicit LambdaLR(std::function<double(int64_t counter)> factor);
+  double factor(int64_t counter) const override { return factor_(counter); }
+
+ private:
+  std::function<double(int64_t)> factor_;
 };
 
 }  // namespace levin

@@ -4,9 +4,7 @@
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/adamw.h>
 #include <levin/framework/optimizers/lbfgs.h>
-#include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/rmsprop.h>
-#include <levin/framework/optimizers/schedulers.h>
 #include <levin/framework/optimizers/sgd.h>
 #include <levin/framework/solvers/coordinate_descent.h>
 #include <levin/framework/solvers/dual_coordinate_descent.h>
@@ -55,22 +53,6 @@ const OptimizerList& shipped_optimizers() {
     return list;
   }();
   return optimizers;
-}
-
-const SchedulerList& shipped_schedulers() {
-  static const SchedulerList schedulers = [] {
-    SchedulerList list("scheduler");
-    list.add<StepLR>("StepLR", "drops by gamma every step_size epochs or steps");
-    list.add<MultiStepLR>("MultiStepLR", "drops by gamma at each of the milestones");
-    list.add<ExponentialLR>("ExponentialLR", "drops by gamma every epoch or step");
-    list.add<CosineAnnealingLR>("CosineAnnealingLR", "falls along half a cosine");
-    list.add<LinearLR>("LinearLR", "goes linearly from one factor to another, as for a warm-up");
-    list.add<WarmupLR>("WarmupLR", "another name of LinearLR");
-    list.add<OneCycleLR>("OneCycleLR", "rises to a peak, then falls below its first rate");
-    list.add<ReduceLROnPlateau>("ReduceLROnPlateau", "drops when a metric ceases to improve");
-    return list;
-  }();
-  return schedulers;
 }
 
 }  // namespace levin

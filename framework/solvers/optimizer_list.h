@@ -4,7 +4,7 @@
 
 #include <levin/framework/core/class_list.h>
 #include <levin/framework/optimizers/optimizer.h>
-#include <levin/framework/optimizers/scheduler.h>
+#include <levin/framework/optimizers/scheduler_list.h>
 
 namespace levin {
 
@@ -16,16 +16,12 @@ namespace levin {
 /// To let a name stand for a class of your own, copy the list and add to it. A `Registry` starts
 /// with such a copy, so that what a program adds there works in YAML and as a model's `optimizer`.
 using OptimizerList = ClassList<Optimizer, std::vector<torch::Tensor>>;
-/// Learning-rate scheduler classes by name; a scheduler is made from its settings alone.
-using SchedulerList = ClassList<Scheduler>;
 
-/// The optimizers that Levin ships. This list and the next are the only places that name them.
+/// The optimizers that Levin ships. This list and shipped_schedulers()
+/// (scheduler_list.h) are the only places that name them.
 const OptimizerList& shipped_optimizers();
 /// Whether the class is a solver, which trains on all rows at once: it has the settings of
 /// SolverOptions, and no learning rate.
 bool is_solver(const OptimizerList::Entry& optimizer);
-/// The learning-rate schedulers that Levin ships and a name can stand for. SequentialLR, which is
-/// made from other schedulers, isn't one of them.
-const SchedulerList& shipped_schedulers();
 
 }  // namespace levin

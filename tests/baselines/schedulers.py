@@ -28,6 +28,45 @@ CASES = [
     ("warm_up", "LinearLR", 0.1, {}),
     ("warm_up_from_0.1", "LinearLR", 0.2, {"start_factor": 0.1, "total_iters": 10}),
     ("linear_decay", "LinearLR", 0.2, {"start_factor": 1.0, "end_factor": 0.25, "total_iters": 30}),
+    ("constant", "ConstantLR", 0.1, {}),
+    ("constant_half", "ConstantLR", 0.4, {"factor": 0.5, "total_iters": 12}),
+    ("polynomial", "PolynomialLR", 0.1, {}),
+    ("polynomial_square", "PolynomialLR", 0.3, {"total_iters": 30, "power": 2.0}),
+    ("polynomial_root", "PolynomialLR", 0.3, {"total_iters": 40, "power": 0.5}),
+    ("restarts", "CosineAnnealingWarmRestarts", 0.1, {"T_0": 7}),
+    (
+        "restarts_longer_and_longer",
+        "CosineAnnealingWarmRestarts",
+        0.2,
+        {"T_0": 3, "T_mult": 2, "eta_min": 0.02},
+    ),
+    ("restarts_tripled", "CosineAnnealingWarmRestarts", 0.2, {"T_0": 1, "T_mult": 3}),
+    ("cyclic", "CyclicLR", 0.01, {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 6}),
+    (
+        "cyclic_uneven_and_halved",
+        "CyclicLR",
+        0.5,
+        {
+            "base_lr": 0.02,
+            "max_lr": 0.2,
+            "step_size_up": 3,
+            "step_size_down": 8,
+            "mode": "triangular2",
+            "cycle_momentum": False,
+        },
+    ),
+    (
+        "cyclic_exponential",
+        "CyclicLR",
+        0.01,
+        {
+            "base_lr": 0.001,
+            "max_lr": 0.3,
+            "step_size_up": 5,
+            "mode": "exp_range",
+            "gamma": 0.97,
+        },
+    ),
     ("one_cycle", "OneCycleLR", 0.01, {"max_lr": 0.1, "total_steps": 41}),
     (
         "one_cycle_linear",
@@ -183,6 +222,28 @@ def warm_up_then_cosine():
     }
 
 
+def three_in_a_row():
+    """SequentialLR as a configuration writes it: a list of names with settings."""
+    parts = [
+        ("ConstantLR", {"factor": 0.1, "total_iters": 4}),
+        ("PolynomialLR", {"total_iters": 12, "power": 1.5}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 6}),
+    ]
+    optimizer = sgd(0.2)
+    made = [getattr(lr_scheduler, name)(optimizer, **settings) for name, settings in parts]
+    rates, _ = follow(optimizer, lr_scheduler.SequentialLR(optimizer, made, milestones=[5, 17]))
+    return {
+        "name": "three_in_a_row",
+        "scheduler": "SequentialLR",
+        "learning_rate": 0.2,
+        "options": {
+            "milestones": [5, 17],
+            "schedulers": [{"class_path": n, "init_args": settings} for n, settings in parts],
+        },
+        "rates": rates,
+    }
+
+
 def one_cycle_beta():
     """OneCycleLR over Adam cycles the first beta."""
     options = {"max_lr": 0.1, "total_steps": 41}
@@ -226,7 +287,11 @@ def check_cosine(case):
 
 def main():
     warnings.simplefilter("ignore")  # optimizer.step without gradients, SequentialLR's own calls
-    cases = [by_counter(*case) for case in CASES] + [warm_up_then_cosine(), one_cycle_beta()]
+    cases = [by_counter(*case) for case in CASES] + [
+        warm_up_then_cosine(),
+        three_in_a_row(),
+        one_cycle_beta(),
+    ]
     for case in cases:
         if case["scheduler"] == "CosineAnnealingLR":
             check_cosine(case)

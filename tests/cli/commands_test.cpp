@@ -194,7 +194,9 @@ TEST(Commands, every_shipped_optimizer_and_scheduler_is_listed) {
                                       "lockstep-newton", "sag", "saga"}));
   EXPECT_EQ(listed("schedulers"),
             (std::vector<std::string>{"StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR",
-                                      "LinearLR", "WarmupLR", "OneCycleLR", "ReduceLROnPlateau"}));
+                                      "CosineAnnealingWarmRestarts", "PolynomialLR", "ConstantLR",
+                                      "LinearLR", "WarmupLR", "OneCycleLR", "CyclicLR",
+                                      "SequentialLR", "ReduceLROnPlateau"}));
 }
 
 Registry with_sign_descent() {

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,13 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/optimizers/cyclic_schedulers.h>
 #include <levin/framework/optimizers/plateau.h>
+#include <levin/framework/optimizers/scheduler_list.h>
 #include <levin/framework/optimizers/schedulers.h>
-#include <levin/framework/solvers/optimizer_list.h>
+#include <levin/framework/optimizers/sequential_lr.h>
+
+#include "framework/message_of.h"
 
 namespace schedulers_baseline_test {
 
@@ -30,7 +35,7 @@ const json& baseline() {
 std::unique_ptr<levin::Scheduler> make(const json& test_case) {
   json options = test_case["options"];
   const std::string name = test_case["scheduler"];
-  if (name == "SequentialLR") {
+  if (name == "SequentialLR" && !options.contains("schedulers")) {
     std::vector<std::unique_ptr<levin::Scheduler>> parts;
     for (const char* part : {"LinearLR", "CosineAnnealingLR"}) {
       parts.push_back(
@@ -52,7 +57,7 @@ void expect_rate(double actual, double expected, const std::string& place) {
 }
 
 TEST(SchedulersBaseline, every_counter_agrees_with_pytorch) {
-  ASSERT_GE(baseline()["cases"].size(), 17U);
+  ASSERT_GE(baseline()["cases"].size(), 29U);
   for (const auto& test_case : baseline()["cases"]) {
     const auto scheduler = make(test_case);
     int64_t counter = 0;
@@ -76,6 +81,16 @@ TEST(SchedulersBaseline, plateau_agrees_with_pytorch) {
       expect_rate(scheduler->learning_rate(test_case["learning_rate"], 0), rates[k],
                   test_case["name"].get<std::string>() + " after " + std::to_string(k));
     }
+  }
+}
+
+TEST(SchedulersBaseline, has_every_shipped_scheduler) {
+  std::set<std::string> compared = {"WarmupLR"};  // another name of LinearLR
+  for (const char* cases : {"cases", "plateau_cases"}) {
+    for (const auto& test_case : baseline()[cases]) compared.insert(test_case["scheduler"]);
+  }
+  for (const auto& name : levin::shipped_schedulers().names()) {
+    EXPECT_TRUE(compared.contains(name)) << "add " << name << " to tests/baselines/schedulers.py";
   }
 }
 
@@ -125,6 +140,41 @@ TEST(SchedulersSequence, takes_schedules_as_they_are) {
   EXPECT_DOUBLE_EQ(schedule.learning_rate(1.0, 14), 0.1);
 }
 
+TEST(SchedulersSequence, names_what_is_wrong_in_a_list_of_names) {
+  const auto message = [](const char* settings) {
+    return levin::test::message_of<levin::ConfigError>([&] {
+      levin::shipped_schedulers().make("SequentialLR", levin::Value::from_json(settings));
+    });
+  };
+  EXPECT_TRUE(
+      levin::test::says(message(R"({"milestones": [3], "schedulers": ["LinearLR", "CosineLR"]})"),
+                        {"SequentialLR: ", "'CosineLR'"}));
+  EXPECT_TRUE(levin::test::says(
+      message(R"({"milestones": [3], "schedulers": ["LinearLR", {"name": "StepLR", "step": 3}]})"),
+      {"SequentialLR: StepLR: ", "did you mean 'step_size'"}));
+  EXPECT_TRUE(levin::test::says(message("{}"), {"SequentialLR: ", "milestone"}));
+}
+
+TEST(SchedulersLambda, multiplies_the_base_rate) {
+  const levin::LambdaLR halves([](int64_t counter) { return std::exp2(-double(counter)); });
+  EXPECT_DOUBLE_EQ(halves.learning_rate(0.8, 0), 0.8);
+  EXPECT_DOUBLE_EQ(halves.learning_rate(0.8, 3), 0.1);
+  EXPECT_THROW(levin::LambdaLR({}), levin::ConfigError);
+}
+
+TEST(SchedulersCyclic, starts_at_the_optimizers_rate_unless_told_otherwise) {
+  const levin::CyclicLR cycle({.max_lr = 0.5, .step_size_up = 4});
+  EXPECT_DOUBLE_EQ(cycle.learning_rate(0.1, 0), 0.1);
+  EXPECT_DOUBLE_EQ(cycle.learning_rate(0.1, 2), 0.3);
+  EXPECT_DOUBLE_EQ(cycle.learning_rate(0.1, 4), 0.5);
+  EXPECT_DOUBLE_EQ(cycle.learning_rate(0.1, 8), 0.1);
+}
+
+TEST(SchedulersRestarts, last_through_any_counter) {
+  const levin::CosineAnnealingWarmRestarts restarts({.T_0 = 3, .T_mult = 10});
+  EXPECT_TRUE(std::isfinite(restarts.factor(std::numeric_limits<int64_t>::max())));
+}
+
 TEST(SchedulersOptions, that_cannot_be_are_refused) {
   using levin::ConfigError;
   EXPECT_THROW(levin::StepLR(), ConfigError);
@@ -138,6 +188,16 @@ TEST(SchedulersOptions, that_cannot_be_are_refused) {
   EXPECT_THROW(levin::LinearLR({.start_factor = 0.0}), ConfigError);
   EXPECT_THROW(levin::LinearLR({.end_factor = 1.5}), ConfigError);
   EXPECT_THROW(levin::LinearLR({.total_iters = 0}), ConfigError);
+  EXPECT_THROW(levin::ConstantLR({.factor = 1.5}), ConfigError);
+  EXPECT_THROW(levin::ConstantLR({.total_iters = 0}), ConfigError);
+  EXPECT_THROW(levin::PolynomialLR({.total_iters = 0}), ConfigError);
+  EXPECT_THROW(levin::PolynomialLR({.power = 0.0}), ConfigError);
+  EXPECT_THROW(levin::CosineAnnealingWarmRestarts(), ConfigError);
+  EXPECT_THROW(levin::CosineAnnealingWarmRestarts({.T_0 = 2, .T_mult = 0}), ConfigError);
+  EXPECT_THROW(levin::CyclicLR(), ConfigError);
+  EXPECT_THROW(levin::CyclicLR({.max_lr = 0.1, .step_size_up = 0}), ConfigError);
+  EXPECT_THROW(levin::CyclicLR({.max_lr = 0.1, .step_size_down = 0}), ConfigError);
+  EXPECT_THROW(levin::CyclicLR({.max_lr = 0.1, .mode = "square"}), ConfigError);
   EXPECT_THROW(levin::OneCycleLR(), ConfigError);
   EXPECT_THROW(levin::OneCycleLR({.total_steps = 9, .pct_start = 1.5}), ConfigError);
   EXPECT_THROW(levin::OneCycleLR({.total_steps = 9, .anneal_strategy = "cosine"}), ConfigError);
