@@ -59,8 +59,9 @@ class Session {
     for (const auto& each : job.loggers) trainer_.add_logger(each.make());
     makes_run_folder_ = makes_run_folder_ || !job.loggers.empty();
     if (job.optimizer) {
-      trainer_.set_optimizers(
-          [job](Module& module) { return job.make_optimizers(module.parameters()); });
+      trainer_.set_optimizers([job](Module& module) {
+        return job.make_optimizers(to_named_tensors(module.named_parameters()));
+      });
     }
   }
 

@@ -135,6 +135,7 @@ class JobReader {
   void read_optimizers() {
     if (const auto* node = part("optimizer")) {
       job_.optimizer = choose(registry_.optimizers, *node, "optimizer");
+      if (const auto* groups = node->find("groups")) read_groups(*groups);
     }
     if (const auto* node = part("lr_scheduler")) {
       if (!job_.optimizer) {
@@ -150,12 +151,46 @@ class JobReader {
 
   void try_optimizers() const {
     Optimizers optimizers(job_.optimizer->make({torch::zeros({1}, torch::requires_grad())}));
+    if (!job_.parameter_groups.empty() && !optimizers.entries()[0].optimizer->is_divisible()) {
+      throw ConfigError::conflict(
+          fmt::format(
+              "{}: optimizer.groups with {}, which has the same settings for all parameters",
+              part("optimizer")->find("groups")->origin.to_string(), job_.optimizer->name),
+          "leave out the groups, or use SGD, Adam, AdamW, RMSprop or Adagrad");
+    }
     if (!job_.lr_scheduler) return;
     auto scheduler = job_.lr_scheduler->make();
     try {
       optimizers.add_scheduler(std::move(scheduler), job_.schedule);
     } catch (const ConfigError& error) {
       throw_at(error, *part("lr_scheduler"), "lr_scheduler");
+    }
+  }
+
+  void read_groups(const ConfigNode& node) {
+    if (node.is_null()) return;
+    if (!node.is_list()) {
+      throw ConfigError(
+          fmt::format("{}: optimizer.groups = {}: expected a list, such as [{{names: [\"*.bias\"], "
+                      "weight_decay: 0}}]",
+                      node.origin.to_string(), shortened(node.plain().to_json())));
+    }
+    for (size_t i = 0; i < node.items.size(); ++i) {
+      const std::string place = fmt::format("optimizer.groups[{}]", i);
+      ConfigNode item = node.items[i];
+      if (ConfigNode* names = item.find("names"); names != nullptr && names->is_scalar()) {
+        ConfigNode list = ConfigNode::list(names->origin);  // names: "*.bias"
+        list.items.push_back(std::move(*names));
+        *names = std::move(list);
+      }
+      ParameterRule rule;
+      read_settings(describe(rule), item, place);
+      try {
+        validate(rule);
+      } catch (const ConfigError& error) {
+        throw_at(error, item, place);
+      }
+      job_.parameter_groups.push_back(std::move(rule));
     }
   }
 
@@ -262,8 +297,19 @@ class JobReader {
 
 }  // namespace
 
-Optimizers Job::make_optimizers(std::vector<torch::Tensor> parameters) const {
+Optimizers Job::make_optimizers(const NamedTensors& named_parameters) const {
+  std::vector<torch::Tensor> parameters;
+  for (const auto& [name, parameter] : named_parameters) parameters.push_back(parameter);
   Optimizers optimizers(optimizer->make(std::move(parameters)));
+  if (!parameter_groups.empty()) {
+    auto& made = *optimizers.entries().front().optimizer;
+    made.set_names(named_parameters);
+    try {
+      made.divide(parameter_groups);
+    } catch (const ConfigError& error) {
+      throw ConfigError(fmt::format("{}.groups: {}", optimizer->place, error.what()));
+    }
+  }
   if (lr_scheduler) optimizers.add_scheduler(lr_scheduler->make(), schedule);
   return optimizers;
 }

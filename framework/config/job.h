@@ -13,6 +13,7 @@
 #include <levin/framework/config/node.h>
 #include <levin/framework/config/registry.h>
 #include <levin/framework/config/settings.h>
+#include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/run/trainer_options.h>
 
 namespace levin {
@@ -84,6 +85,8 @@ struct Job {
   std::optional<ChosenClass<DataModule>> data{};
   /// The optimizer that is used instead of the one that the model configures, if it is given.
   std::optional<ChosenClass<Optimizer, std::vector<torch::Tensor>>> optimizer{};
+  /// The parameters that have settings of their own (`optimizer.groups`).
+  std::vector<ParameterRule> parameter_groups{};
   /// That optimizer's scheduler, and when it acts.
   std::optional<ChosenClass<Scheduler>> lr_scheduler{};
   ScheduleOptions schedule{};
@@ -93,9 +96,10 @@ struct Job {
   /// its kind has. They name the settings, which are ignored.
   std::vector<std::string> warnings{};
 
-  /// Makes the optimizer and the scheduler that `optimizer` and `lr_scheduler` ask for. `optimizer`
-  /// must be given. Throws ConfigError for settings that they refuse.
-  Optimizers make_optimizers(std::vector<torch::Tensor> parameters) const;
+  /// Makes the optimizer and the scheduler that `optimizer` and `lr_scheduler` ask for, for a
+  /// module's parameters. `optimizer` must be given. Throws ConfigError for settings that they
+  /// refuse, and for groups that no parameter belongs to.
+  Optimizers make_optimizers(const NamedTensors& named_parameters) const;
 };
 
 /// Reads the files in their order and then the overrides; of a setting that is given several times,

@@ -22,6 +22,8 @@ constexpr std::string_view kLogger = "trainer.logger";
 constexpr std::string_view kScheduler = "lr_scheduler";
 constexpr std::array<std::string_view, 6> kClassPlaces = {"model",    "data",     "optimizer",
                                                           kScheduler, kCallbacks, kLogger};
+constexpr std::string_view kOptimizer = "optimizer";
+constexpr std::string_view kGroups = "groups";
 constexpr std::array<std::string_view, 4> kSchedulerKeys = {"interval", "frequency", "monitor",
                                                             "strict"};
 
@@ -55,6 +57,7 @@ bool names_class(std::string_view place) { return contains(kClassPlaces, place);
 /// Whether the key belongs to the node that names a class, and isn't one of the class's settings.
 bool belongs_to_class_node(std::string_view place, std::string_view key) {
   if (key == "class_path" || key == "init_args") return true;
+  if (place == kOptimizer) return key == kGroups;
   return place == kScheduler && contains(kSchedulerKeys, key);
 }
 

@@ -24,7 +24,8 @@ class JobWriter {
     write_trainer();
     part("model", job_.model, one_of("class_path and init_args of", registry_.models));
     part("data", job_.data, one_of("class_path and init_args of", registry_.datamodules));
-    part("optimizer", job_.optimizer, one_of("null: the model's own; or", registry_.optimizers));
+    part("optimizer", job_.optimizer, one_of("null: the model's own; or", registry_.optimizers),
+         [this] { write_groups(); });
     part("lr_scheduler", job_.lr_scheduler,
          one_of("null: none, or the model's own; or", registry_.schedulers),
          [this] { write_schedule(); });
@@ -54,6 +55,14 @@ class JobWriter {
       list("logger", job_.loggers, loggers);
     }
     out_ << YAML::EndMap;
+  }
+
+  void write_groups() {
+    Value::Array groups;
+    for (ParameterRule rule : job_.parameter_groups) groups.push_back(to_value(describe(rule)));
+    setting(
+        "groups", groups,
+        "parameters with settings of their own, such as [{names: [\"*.bias\"], weight_decay: 0}]");
   }
 
   void write_schedule() {

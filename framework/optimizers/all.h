@@ -8,6 +8,7 @@
 #include <levin/framework/optimizers/cyclic_schedulers.h>
 #include <levin/framework/optimizers/lbfgs.h>
 #include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/optimizers/plateau.h>
 #include <levin/framework/optimizers/rmsprop.h>
 #include <levin/framework/optimizers/scheduler_list.h>

@@ -14,6 +14,8 @@
 
 namespace levin {
 
+struct ParameterRule;
+
 /// Computes the loss and its gradients, and returns the loss. An undefined tensor says that there
 /// are no gradients: the optimizer then leaves the step out.
 using Closure = std::function<torch::Tensor()>;
@@ -23,6 +25,8 @@ using Closure = std::function<torch::Tensor()>;
 ///
 ///     levin::Adam({{.parameters = weights}, {.parameters = biases, .weight_decay = 0.0}},
 ///                 {.learning_rate = 1e-3, .weight_decay = 1e-4})
+///
+/// `group_parameters` (parameter_groups.h) makes groups by names or by a predicate.
 struct ParameterGroup {
   /// Stands for the value in the optimizer's options.
   static constexpr double kFromOptions = std::numeric_limits<double>::quiet_NaN();
@@ -94,6 +98,14 @@ class Optimizer {
 
   /// Makes all gradients undefined, those of slices too.
   void zero_grad();
+  /// Whether `divide` can be called: parameters may have rates and decays of their own, and nothing
+  /// depends on the groups yet. By default false.
+  virtual bool is_divisible() const { return false; }
+  /// Divides the one group into several by the parameters' names (`set_names`): first the
+  /// parameters that no rule matches, then those of each rule. To be called before the first step
+  /// and before a state is loaded. Throws ConfigError unless `is_divisible`, if there are several
+  /// groups already, and what `group_parameters` throws.
+  void divide(const std::vector<ParameterRule>& rules);
   std::vector<ParameterGroup>& groups() { return groups_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   /// Sets the learning rate of a group, also where it is kept on a device, without waiting for the

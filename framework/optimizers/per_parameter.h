@@ -43,6 +43,8 @@ class PerParameterOptimizer : public Optimizer {
   /// True on CUDA if the settings say so, every parameter that is trained has its state, and the
   /// last step changed all parameters by the fused kernel.
   bool is_capturable() const final;
+  /// True before the first step.
+  bool is_divisible() const final { return !has_buckets_ && slices_.empty(); }
   bool update_captured() final;
   /// The tensors `<parameter>.<state>`, with the subclass's names of states, and
   /// `<parameter>.step`, float32 [], if steps are counted. The state of a complex parameter is

@@ -277,12 +277,65 @@ TEST(ConfigJob, an_optimizer_and_its_schedule_are_made) {
   const Job job = job_of(
       "optimizer: {class_path: torch.optim.Adam, init_args: {learning_rate: 0.5}}\n"
       "lr_scheduler: {class_path: StepLR, step_size: 3, interval: step, frequency: 2}");
-  const Optimizers made = job.make_optimizers({torch::zeros({2}, torch::requires_grad())});
+  const Optimizers made = job.make_optimizers({{"w", torch::zeros({2}, torch::requires_grad())}});
   ASSERT_EQ(made.size(), 1U);
   EXPECT_EQ(made.entries()[0].optimizer->groups()[0].learning_rate, 0.5);
   ASSERT_EQ(made.entries()[0].schedulers.size(), 1U);
   EXPECT_EQ(made.entries()[0].schedulers[0].interval, Interval::step);
   EXPECT_EQ(made.entries()[0].schedulers[0].frequency, 2);
+}
+
+TEST(ConfigJob, a_sequence_of_schedules_is_made_by_names) {
+  const Registry classes = registry();
+  const std::string yaml =
+      "optimizer: {class_path: Adam, learning_rate: 0.5}\n"
+      "lr_scheduler:\n"
+      "  class_path: SequentialLR\n"
+      "  milestones: [2]\n"
+      "  schedulers:\n"
+      "    - {class_path: ConstantLR, init_args: {factor: 0.5, total_iters: 2}}\n"
+      "    - {name: ExponentialLR, gamma: 0.5}\n";
+  const std::string printed = to_yaml(job_of(yaml), classes, true);
+  for (const auto& text : {yaml, printed}) {
+    const Optimizers made =
+        job_of(text).make_optimizers({{"w", torch::zeros({2}, torch::requires_grad())}});
+    const auto& schedule = *made.entries()[0].schedulers[0].scheduler;
+    EXPECT_DOUBLE_EQ(schedule.learning_rate(0.5, 1), 0.25) << text;
+    EXPECT_DOUBLE_EQ(schedule.learning_rate(0.5, 3), 0.25) << text;
+  }
+}
+
+TEST(ConfigJob, parameters_get_settings_of_their_own_by_their_names) {
+  const Registry classes = registry();
+  const std::string yaml =
+      "optimizer:\n"
+      "  class_path: Adam\n"
+      "  learning_rate: 0.5\n"
+      "  groups:\n"
+      "    - {names: ['*.bias'], weight_decay: 0, learning_rate: 0.25}\n";
+  const auto parameter = [] { return torch::zeros({2}, torch::requires_grad()); };
+  const NamedTensors named = {{"a.weight", parameter()}, {"a.bias", parameter()}};
+  for (const auto& text : {yaml, to_yaml(job_of(yaml), classes, true)}) {
+    const Optimizers made = job_of(text).make_optimizers(named);
+    const auto& groups = made.entries()[0].optimizer->groups();
+    ASSERT_EQ(groups.size(), 2U) << text;
+    EXPECT_EQ(groups[0].learning_rate, 0.5);
+    EXPECT_EQ(groups[1].learning_rate, 0.25);
+    EXPECT_EQ(groups[1].weight_decay, 0.0);
+    EXPECT_EQ(groups[1].names, std::vector<std::string>{"a.bias"});
+  }
+  EXPECT_EQ(error_of("optimizer:\n  class_path: Adam\n  groups:\n    - {name: ['*.bias']}\n"),
+            "job.yaml:4: optimizer.groups[0]: unknown key 'name'; did you mean 'names'?");
+  EXPECT_EQ(error_of("optimizer:\n  class_path: Adam\n  groups:\n"
+                     "    - {names: ['*.bias'], learning_rate: -1}\n"),
+            "job.yaml:4: optimizer.groups[0].learning_rate = -1: must be at least 0");
+  EXPECT_TRUE(test::says(error_of("optimizer: {class_path: Adam, groups: all}"),
+                         {"job.yaml:1: optimizer.groups", "expected a list"}));
+  EXPECT_TRUE(test::says(error_of("optimizer: {class_path: LBFGS, groups: [{names: ['*']}]}"),
+                         {"job.yaml:1: optimizer.groups with LBFGS"}));
+  const Job unused = job_of("optimizer: {class_path: Adam, groups: [{names: '*.bais'}]}");
+  EXPECT_TRUE(test::says(test::message_of<ConfigError>([&] { unused.make_optimizers(named); }),
+                         {"optimizer.groups: ", "*.bais", "a.bias"}));
 }
 
 TEST(ConfigJob, optimizer_settings_are_checked_before_work_starts) {
