@@ -51,6 +51,7 @@ std::string CapturedStep::obstacle() const {
                        parts_.strategy.device().str());
   }
   if (!parts_.module.capturable()) return "the module doesn't say that it is capturable()";
+  if (!parts_.module.automatic_optimization()) return "the module optimizes by hand";
   if (optimizer_ == nullptr || optimizer_->reevaluates_closure()) {
     return "a step has no optimizer, or one that evaluates its closure again";
   }
@@ -177,6 +178,7 @@ void CapturedStep::record(Graph& graph, int64_t steps, int64_t rows, bool from_r
       if (window_ends) metrics_.end_recorded();
     }
     graph.loss = training_step_.loss();
+    graph.gradient_norm = training_step_.gradient_norm();
     training_step_.set_recorded(false);
   };
   metrics_.begin_window();
@@ -210,6 +212,7 @@ int64_t CapturedStep::run(int64_t steps) {
   metrics_.prepare_recorded();
   last_ = steps > 1 ? &many_ : &single_;
   last_->graph->replay();
+  if (last_->gradient_norm.defined()) training_step_.set_gradient_norm(last_->gradient_norm);
   if (has_gradients_ != last_) use_gradients_of(*last_);
   return steps - training_step_.take_skipped(steps);
 }

@@ -87,6 +87,7 @@ class CapturedStep {
   struct Graph {
     std::unique_ptr<DeviceGraph> graph;  // null: nothing is recorded
     torch::Tensor loss;
+    torch::Tensor gradient_norm;
     std::vector<std::pair<torch::Tensor, torch::Tensor>> gradients;  // with their parameters first
   };
   /// What a graph takes for granted of a parameter.

@@ -20,7 +20,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
       num_batches_(solver_fit_ ? 1 : num_training_batches(parts, train)),
       data_(train, parts.strategy.rank_share(), num_batches_),
       validation_(parts, std::move(val), schedules_, num_batches_),
-      training_step_(parts, optimizers),
+      training_step_(parts, optimizers, &schedules_),
       step_(parts.run, metrics_, /*on_step=*/true),
       captured_step_(parts, optimizers, data_, training_step_, metrics_, step_),
       stopping_(parts.options, parts.strategy.ranks(), parts.run),
@@ -42,6 +42,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
   progress.has_validation = validation_.has_batches();
   progress.accumulate = parts_.options.accumulate_grad_batches;
   stopping_.set_limits(progress);
+  step_.set_gradient_norm(&training_step_.gradient_norm());
 }
 
 void FitLoop::run() {
@@ -288,7 +289,7 @@ void FitLoop::count_batch() {
   Progress& progress = parts_.run.progress();
   ++progress.batch;
   validation_.count_batch();
-  if (!stepped_) {
+  if (!stepped_ || training_step_.is_manual()) {
     progress.skipped_steps = training_step_.skipped_steps();
     return;
   }
@@ -328,7 +329,7 @@ void FitLoop::note_first_batch(const Batch& batch) {
 void FitLoop::log_step() {
   const int64_t every = parts_.options.log_every_n_steps;
   const int64_t steps = parts_.run.global_step();
-  const bool is_due = every > 0 && steps % every == 0;
+  const bool is_due = every > 0 && steps % every < training_step_.steps();
   const bool has_row = is_due && !parts_.loggers.empty();
   const bool is_first = loss_watch_.has_seen_none();
   if (has_row) {

@@ -43,7 +43,7 @@ class FitLoop {
   /// Opens the training data and puts the limits into the run's progress; nothing is trained yet.
   /// `optimizers` and everything in `parts` must outlive the loop. Throws ConfigError for options
   /// that don't fit the data, DataError if the training loader has no full batch, and ModuleError
-  /// if there is more than one optimizer.
+  /// if there is more than one optimizer and the module doesn't step them by hand.
   FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Optimizers& optimizers);
   FitLoop(const FitLoop&) = delete;
   FitLoop& operator=(const FitLoop&) = delete;

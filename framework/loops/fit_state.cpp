@@ -130,6 +130,8 @@ StateDict FitState::state(bool weights_only) {
                          : members_.optimizers.entries()[i].optimizer->state_dict());
     }
     state.add("optimizer", std::move(optimizers));
+    StateDict left = members_.training_step.left_gradients();
+    if (!left.empty()) state.add("gradients", std::move(left));
     state.add("schedulers", members_.schedules.state_dict());
     state.add("loop", loop_state());
     if (const auto* scaler = members_.training_step.scaler()) {
@@ -270,6 +272,8 @@ StateDict FitState::rank_states() {
     if (!part.empty()) solvers.add(std::to_string(i), std::move(part));
   }
   if (!solvers.empty()) own.add("optimizer", std::move(solvers));
+  StateDict left = members_.training_step.left_gradients();
+  if (!left.empty()) own.add("gradients", std::move(left));
   const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
@@ -285,18 +289,26 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
   const int64_t then = world_size_of(checkpoint);
   const int64_t rank = parts_.strategy.ranks().rank();
   if (then == parts_.strategy.ranks().size()) {
-    if (rank == 0) return;
+    if (rank == 0) return members_.training_step.load_left_gradients(checkpoint.child("gradients"));
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");
     members_.metrics.load_state_dict(own.child("metrics"));
     load_own_states(own.child("optimizer"));
+    members_.training_step.load_left_gradients(own.child("gradients"));
     return;
   }
   load_own_states({});
   if (rank == 0) {
+    StateDict left = checkpoint.child("gradients").clone();
     for (int64_t other = 1; other < then; ++other) {
-      members_.metrics.merge(ranks.child(std::to_string(other)).child("metrics"));
+      const StateDict own = ranks.child(std::to_string(other));
+      members_.metrics.merge(own.child("metrics"));
+      for (const auto& [name, gradient] : own.child("gradients").tensors) {
+        torch::Tensor& sum = left.tensors[name];
+        sum = sum.defined() ? sum + gradient : gradient;
+      }
     }
+    members_.training_step.load_left_gradients(left);
   } else {
     members_.metrics.begin_epoch();
     reseed_for_rank(rank);

@@ -24,8 +24,9 @@ class SolverFit;
 ///     model             parameters and buffers
 ///     fitted            what the data module has learned from its data, if anything
 ///     optimizer.<i>     the optimizers
-///     schedulers        learning-rate schedules
-///     loop              progress, the metrics shown, those of the epoch begun, the history, the
+///     gradients         those of rank 0 that wait for a later batch, if the module optimizes by
+///     hand schedulers        learning-rate schedules loop              progress, the metrics
+///     shown, those of the epoch begun, the history, the
 ///                       learning rates that were configured
 ///     scaler            the scale of losses and its counts, with precision = 16-mixed
 ///     callbacks.<key>   callbacks, by Callback::state_key; "#1" is added to a key used twice
@@ -34,7 +35,7 @@ class SolverFit;
 ///     random            the random generators of rank 0
 ///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
 ///                       ranks from 1 on: their random generators, metrics of the epoch begun,
-///                       and optimizer.<i>, the solvers' own states
+///                       optimizer.<i>, the solvers' own states, and gradients
 ///
 /// Its values are levin_version, checkpoint_format, epoch, global_step, precision, hyper_parameters
 /// (of the data, and the seed), and module, which describes the model that the weights belong to

@@ -6,6 +6,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/limits.h>
+#include <levin/framework/loops/stopping.h>
 #include <levin/framework/tensor/device.h>
 
 namespace levin {
@@ -19,6 +20,18 @@ std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLo
         "batch that isn't full; lower batch_size, or set drop_last = false");
   }
   return batches;
+}
+
+void set_expected_length(const LoopParts& parts, const DataLoaders& train) {
+  Progress& progress = parts.run.progress();
+  progress.accumulate = parts.options.accumulate_grad_batches;
+  try {
+    progress.num_batches = num_training_batches(parts, train);
+    Stopping(parts.options, parts.strategy.ranks(), parts.run).set_limits(progress);
+  } catch (const Error&) {  // FitLoop throws it again, unless the optimizer reads all rows at once
+    progress.num_batches.reset();
+  }
+  parts.module.set_estimated_stepping_batches(estimated_steps(progress));
 }
 
 bool next_batch(const LoopParts& parts, Reader& reader, Batch& batch) {

@@ -63,6 +63,10 @@ struct LoopParts {
 /// known. Throws DataError if the loaders have no full batch.
 std::optional<int64_t> num_training_batches(const LoopParts& parts, const DataLoaders& train);
 
+/// Puts what is known of the fit's length into the run's progress, and tells it to the module
+/// (Module::estimated_stepping_batches), before optimizers are made.
+void set_expected_length(const LoopParts& parts, const DataLoaders& train);
+
 /// Reads the next batch of `reader` into `batch`, whose memory is used again if possible, and
 /// measures the time as that of the data. Returns false at the end of the epoch. Waits if the
 /// reader's threads haven't made the batch yet.

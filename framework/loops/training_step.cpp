@@ -10,13 +10,18 @@
 
 namespace levin {
 
-TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
+TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules)
     : parts_(parts), closure_([this] { return closure(); }) {
+  if (!parts_.module.automatic_optimization()) {
+    begin_by_hand(optimizers, schedules);
+    return;
+  }
   if (optimizers.size() > 1) {
     throw ModuleError::contract("configure_optimizers",
                                 fmt::format("returned {} optimizers", optimizers.size()),
-                                "the Trainer uses one optimizer; give all parameters to it, in "
-                                "several parameter groups if they need different settings");
+                                "the Trainer steps one optimizer; give all parameters to it, in "
+                                "several parameter groups if they need different settings, or let "
+                                "automatic_optimization return false and step them by hand");
   }
   if (optimizers.empty()) return;
   optimizer_ = optimizers.entries().front().optimizer.get();
@@ -24,12 +29,32 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers)
   parameters_ = parts_.strategy.with_gradients(*optimizer_);
   learner_ = dynamic_cast<OnlineLearner*>(optimizer_);
   check_precision();
+  is_automatic_ = learner_ == nullptr;
   if (learner_ != nullptr) begin_learner();
   if (parts_.precision.scales_gradients()) scaler_.emplace(parts_.strategy.device());
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
 
+void TrainingStep::begin_by_hand(Optimizers& optimizers, Schedules* schedules) {
+  if (parts_.precision.scales_gradients()) scaler_.emplace(parts_.strategy.device());
+  manual_ = std::make_unique<ManualStep>(parts_, optimizers, schedules, scaler());
+  is_automatic_ = false;
+}
+
+/// Trains on a batch by an online learner, or by hand.
+bool TrainingStep::run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows) {
+  if (learner_ != nullptr) return learn(batch, step);
+  const int64_t steps = manual_->run(batch, step, global_rows);
+  loss_ = manual_->loss();
+  return steps > 0;
+}
+
 void TrainingStep::check_accumulation(int64_t batches) const {
+  if (batches > 1 && manual_ != nullptr) {
+    throw ConfigError::conflict(
+        fmt::format("the accumulation of {} batches with a module that optimizes by hand", batches),
+        "use 1; training_step decides after how many batches it calls Step::step");
+  }
   if (batches > 1 && learner_ != nullptr) {
     throw ConfigError::conflict(
         fmt::format("accumulate_grad_batches = {} with the optimizer {}", batches,
@@ -110,7 +135,7 @@ void TrainingStep::complete_parameters(bool alone) {
 
 bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_rows,
                        bool window_ends) {
-  if (learner_ != nullptr) return learn(batch, step);
+  if (!is_automatic_) return run_otherwise(batch, step, global_rows);
   batch_ = &batch;
   step_ = &step;
   window_ends_ = window_ends;
@@ -231,7 +256,7 @@ bool TrainingStep::complete_gradients() {
   if (parts_.options.gradient_clip_algorithm == "value") {
     clip_grad_value(parameters_, *parts_.options.gradient_clip_val);
   } else {
-    parts_.strategy.clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
+    gradient_norm_ = parts_.strategy.clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
   }
   return true;
 }

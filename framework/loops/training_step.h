@@ -1,9 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include <levin/framework/loops/loop_parts.h>
+#include <levin/framework/loops/manual_step.h>
 #include <levin/framework/precision/gradient_scaler.h>
 #include <levin/framework/solvers/online_learner.h>
 
@@ -28,14 +30,17 @@ namespace levin {
 /// module's training_step and backward aren't called, nor are the hooks around gradients, because
 /// there are none. The loss that is logged, as "train_loss", is that of each row before it was
 /// learned from.
+///
+/// If the module optimizes by hand, ManualStep does the work, and each batch is a window.
 class TrainingStep {
  public:
   /// `optimizers` must outlive this object. It may be empty; gradients are computed all the same.
-  /// Throws ModuleError if there is more than one optimizer, ConfigError for an optimizer that
-  /// can't train with the run's precision, and what `check_accumulation` throws for
-  /// accumulate_grad_batches. For an OnlineLearner, throws ConfigError for gradient_clip_val, and
-  /// for a module that it can't train.
-  TrainingStep(LoopParts parts, Optimizers& optimizers);
+  /// `schedules` is told of the steps of a module that optimizes by hand, if it isn't null.
+  /// Throws ModuleError if there is more than one optimizer and the module doesn't optimize by
+  /// hand, ConfigError for an optimizer that can't train with the run's precision, and what
+  /// `check_accumulation` throws for accumulate_grad_batches. For an OnlineLearner, throws
+  /// ConfigError for gradient_clip_val, and for a module that it can't train.
+  TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules = nullptr);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
   /// one and the optimizer evaluates its closure again (LBFGS), because it would then train on the
@@ -55,6 +60,24 @@ class TrainingStep {
   /// The loss that training_step returned last, a scalar without its graph; undefined if it skipped
   /// the batch. It stays on the device.
   const torch::Tensor& loss() const { return loss_; }
+  /// Whether the module optimizes by hand. The run's global_step and the schedules then have
+  /// counted the steps already when `run` returns.
+  bool is_manual() const { return manual_ != nullptr; }
+  /// The optimizer steps of the last call of `run` that returned true.
+  int64_t steps() const { return manual_ != nullptr ? manual_->steps() : 1; }
+  /// This rank's gradients that wait for a later batch at a step boundary: see
+  /// ManualStep::left_gradients.
+  StateDict left_gradients() const {
+    return manual_ != nullptr ? manual_->left_gradients() : StateDict{};
+  }
+  void load_left_gradients(const StateDict& gradients) {
+    if (manual_ != nullptr) manual_->load_left_gradients(gradients);
+  }
+  /// The norm of the gradients before they were clipped last, [] on the device; undefined if they
+  /// aren't clipped by it. The object stays the same.
+  const torch::Tensor& gradient_norm() const { return gradient_norm_; }
+  /// Sets it, after a recorded step was repeated.
+  void set_gradient_norm(const torch::Tensor& norm) { gradient_norm_ = norm; }
   /// How many batches the current window has so far; 0 at a step boundary.
   int64_t window_batches() const { return window_batches_; }
   /// Whether `run` reads rows where they lie in the data set: see Module::reads_rows_in_place.
@@ -77,6 +100,8 @@ class TrainingStep {
   void drop_window() { window_batches_ = 0; }
 
  private:
+  void begin_by_hand(Optimizers& optimizers, Schedules* schedules);
+  bool run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows);
   void check_precision() const;
   void begin_learner();
   bool learn(const Batch& batch, StepControl& step);
@@ -92,6 +117,8 @@ class TrainingStep {
   Optimizer* optimizer_ = nullptr;         // null: the module has none
   OnlineLearner* learner_ = nullptr;       // the same, if it is one
   int64_t batches_alone_ = 0;              // since ranks with learners have averaged
+  std::unique_ptr<ManualStep> manual_;     // null: the module doesn't optimize by hand
+  bool is_automatic_ = true;               // neither of the two is there
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
   Closure closure_;                        // made once: calls closure()
 
@@ -106,6 +133,7 @@ class TrainingStep {
   double window_rows_ = 0.0;              // rows of this rank that have gradients in the window
   std::optional<double> all_rows_ = 0.0;  // those of all ranks, as Strategy::backward returns them
   torch::Tensor window_loss_;
+  torch::Tensor gradient_norm_;
   std::optional<GradientScaler> scaler_;
   bool is_recorded_ = false;
   bool is_skipped_ = false;  // the last step, because its gradients weren't finite

@@ -51,8 +51,9 @@ struct ScheduleOptions {
 ///     optimizers.add_scheduler(std::make_unique<levin::ExponentialLR>(
 ///         levin::ExponentialLROptions{.gamma = 0.9}));
 ///
-/// The Trainer steps one optimizer and refuses more; different parts of a module become parameter
-/// groups of that one (see optimizer.h).
+/// The Trainer steps one optimizer; different parts of a module become parameter groups of that one
+/// (parameter_groups.h). Several are for a module that steps them by hand
+/// (Module::automatic_optimization).
 class Optimizers {
  public:
   /// An optimizer with its schedulers, which are chained in their order.

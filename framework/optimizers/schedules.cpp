@@ -50,6 +50,20 @@ void Schedules::advance(Interval interval) {
   if (changed) apply();
 }
 
+void Schedules::advance_step_of(const Optimizer& optimizer) {
+  bool changed = false;
+  for (auto& item : items_) {
+    if (item.optimizer != &optimizer || item.config->interval != Interval::step) continue;
+    if (item.config->scheduler->needs_metric()) continue;
+    ++item.counter;
+    changed = changed || item.counter % item.config->frequency == 0;
+  }
+  if (!changed) return;
+  for (const auto& entry : optimizers_.entries()) {
+    if (entry.optimizer.get() == &optimizer) apply_to(entry);
+  }
+}
+
 bool Schedules::acts(Interval interval) const {
   return std::any_of(items_.begin(), items_.end(),
                      [&](const Item& item) { return item.config->interval == interval; });

@@ -34,6 +34,8 @@ class Schedules {
   /// Counts an epoch or step that has passed, for the schedulers of that interval that don't watch
   /// a metric. The rates change if one of them is due.
   void advance(Interval interval);
+  /// Counts a step of that optimizer alone, if a module steps several by hand.
+  void advance_step_of(const Optimizer& optimizer);
   /// The same for the schedulers that watch a metric: each that is due gets its metric's value from
   /// `metrics`, if that is a new one. `updates` says how many times each metric has got a value so
   /// far (Run::updates_of); a scheduler for which that number is still the one that it saw last is

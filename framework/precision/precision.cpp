@@ -58,6 +58,17 @@ void AutocastScope::end() noexcept {
   at::autocast::set_autocast_dtype(device_, type_before_);
 }
 
+AutocastPause::AutocastPause(at::DeviceType device)
+    : device_(device), was_enabled_(at::autocast::is_autocast_enabled(device)) {
+  if (!was_enabled_) return;
+  at::autocast::clear_cache();  // it has copies of weights, which may change now
+  at::autocast::set_autocast_enabled(device_, false);
+}
+
+AutocastPause::~AutocastPause() {
+  if (was_enabled_) at::autocast::set_autocast_enabled(device_, true);
+}
+
 bool is_autocast(const at::Device& device) {
   return at::autocast::is_autocast_enabled(device.type());
 }

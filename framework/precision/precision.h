@@ -42,6 +42,20 @@ class AutocastScope {
   at::ScalarType type_before_ = at::kFloat;
 };
 
+/// Ends the autocast of this thread, if there is one, for as long as it exists: for what isn't part
+/// of a forward pass, but happens within its scope. Weights may change in it.
+class AutocastPause {
+ public:
+  explicit AutocastPause(at::DeviceType device);
+  ~AutocastPause();
+  AutocastPause(const AutocastPause&) = delete;
+  AutocastPause& operator=(const AutocastPause&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool was_enabled_;
+};
+
 /// Whether an AutocastScope, or one of LibTorch's, is in effect for that device on this thread.
 bool is_autocast(const at::Device& device);
 

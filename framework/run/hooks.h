@@ -29,6 +29,8 @@ class Optimizer;
 ///           on_before_zero_grad     if a new window of batches begins
 ///           on_before_backward - backward - on_after_backward
 ///           on_before_optimizer_step, clipping, the step, schedulers   if a window ends
+///           (a module that optimizes by hand has the calls from on_before_zero_grad on within its
+///           training_step, as often as it makes them)
 ///           on_train_batch_end
 ///           [if a window has ended: validation if it has come due; then this is a step boundary,
 ///            and requests are acted on]

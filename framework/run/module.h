@@ -62,8 +62,19 @@ class Module : public torch::nn::Module, public Hooks {
   /// the transfer hooks below, if they change batches, aren't called here.
   virtual NamedTensors predict(const Batch& batch);
 
-  /// Returns the optimizer, with its scheduler if any. The module is on its device by then.
+  /// Returns the optimizer, with its scheduler if any. The module is on its device by then. A
+  /// module that optimizes by hand may return several (Optimizers::add).
   virtual Optimizers configure_optimizers();
+  /// Whether the loop calls backward and the optimizer. If it returns false, training_step does
+  /// that by hand, for example with several optimizers: see Step::backward. It may then return any
+  /// loss, which is only shown, or an undefined tensor. Neither accumulate_grad_batches nor
+  /// gradient_clip_val can be used, and a batch that has fewer rows than there are ranks is left
+  /// out. Asked once before each fit. Lightning: automatic_optimization.
+  virtual bool automatic_optimization() const { return true; }
+  /// The number of optimizer steps that the fit will make in all (Run::estimated_stepping_batches).
+  /// Known in configure_optimizers, and until the next fit.
+  std::optional<int64_t> estimated_stepping_batches() const { return estimated_steps_; }
+  void set_estimated_stepping_batches(std::optional<int64_t> steps) { estimated_steps_ = steps; }
 
   /// Computes the gradients of `loss`; the strategy calls it. Override it for gradients in closed
   /// form.
@@ -142,7 +153,7 @@ class Module : public torch::nn::Module, public Hooks {
   /// `load_state_dict` has loaded them. The Trainer warns if it evaluates weights that aren't. Call
   /// `set_trained` if you have set them in another way.
   bool is_trained() const { return is_trained_; }
-  void set_trained() { is_trained_ = true; }
+  void set_trained(bool is_trained = true) { is_trained_ = is_trained; }
 
   /// What the data module had learned from the data that this module was trained on
   /// (`DataModule::fitted_state`, with the names of the classes as "class_names"); empty if that
@@ -181,6 +192,7 @@ class Module : public torch::nn::Module, public Hooks {
   std::string registered_name_;
   Value registered_settings_ = Value::Object{};
   StateDict data_state_;
+  std::optional<int64_t> estimated_steps_;
   bool is_trained_ = false;
   bool ignores_batch_start_ = false;
   bool ignores_batch_end_ = false;

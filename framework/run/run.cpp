@@ -1,5 +1,7 @@
 #include <levin/framework/run/run.h>
 
+#include <algorithm>
+
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
@@ -159,6 +161,32 @@ const std::filesystem::path& Run::log_dir() {
 void Step::refuse(std::string_view name) {
   throw ModuleError::contract(fmt::format("log(\"{}\")", name), "predict collects no metrics",
                               "return what you need from predict_step");
+}
+
+void Step::refuse_manual(const char* function) {
+  throw ModuleError::contract(
+      fmt::format("Step::{}", function), "the module doesn't optimize by hand",
+      "override automatic_optimization to return false, and call it in training_step only");
+}
+
+torch::Tensor Step::gradient_norm() const {
+  const bool is_known = gradient_norm_ != nullptr && gradient_norm_->defined();
+  return is_known ? gradient_norm_->clone() : torch::Tensor();
+}
+
+std::optional<int64_t> Run::estimated_stepping_batches() const {
+  return estimated_steps(progress_);
+}
+
+std::optional<int64_t> estimated_steps(const Progress& progress) {
+  std::optional<int64_t> steps;
+  if (progress.num_batches && progress.max_epochs) {
+    const int64_t an_epoch =
+        (*progress.num_batches + progress.accumulate - 1) / progress.accumulate;
+    steps = an_epoch * *progress.max_epochs;
+  }
+  if (!progress.max_steps) return steps;
+  return std::min(*progress.max_steps, steps.value_or(*progress.max_steps));
 }
 
 }  // namespace levin

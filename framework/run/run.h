@@ -57,6 +57,10 @@ struct Progress {
   bool minima_are_met() const { return epoch >= min_epochs && global_step >= min_steps; }
 };
 
+/// The number of optimizer steps that a fit with this progress will make: those of max_epochs, but
+/// at most max_steps. Nothing if neither is known.
+std::optional<int64_t> estimated_steps(const Progress& progress);
+
 /// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests.
 ///
 ///     void on_train_epoch_end(levin::Run& run) override {
@@ -74,6 +78,11 @@ class Run {
   int64_t epoch() const { return progress_.epoch; }
   int64_t global_step() const { return progress_.global_step; }
   const Progress& progress() const { return progress_; }
+  /// The number of optimizer steps that this fit will make in all, unless something ends it early,
+  /// for schedules that need a length: ceil(batches / accumulate) * max_epochs, but at most
+  /// max_steps. Nothing if that isn't known. Within configure_optimizers, call
+  /// Module::estimated_stepping_batches. Lightning: Trainer.estimated_stepping_batches.
+  std::optional<int64_t> estimated_stepping_batches() const;
 
   /// The module that is trained or evaluated.
   Module& module() const { return *module_; }

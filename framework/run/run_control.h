@@ -124,6 +124,10 @@ class StepControl : public Step {
     dataloader_index_ = dataloader_index;
     skip_epoch_ = muted_ = false;
   }
+  /// Sets who does what a module that optimizes by hand asks for; null: nobody.
+  void set_manual(ManualOptimization* manual) { manual_ = manual; }
+  /// Sets the norm that `gradient_norm` returns a copy of; it must outlive this object.
+  void set_gradient_norm(const torch::Tensor* norm) { gradient_norm_ = norm; }
   /// While muted, `log` does nothing. Used while an optimizer evaluates its closure again, because
   /// only the first evaluation of a batch is logged.
   void set_muted(bool muted) { muted_ = muted; }

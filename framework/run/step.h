@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include <levin/framework/run/manual_optimization.h>
 #include <levin/framework/run/run.h>
 
 namespace levin {
@@ -71,6 +73,60 @@ class Step {
   /// The run, for requests, for metrics and for the rest of its state.
   Run& run() const { return run_; }
 
+  /// The norm that the gradients had before gradient_clip_val clipped them, in the last optimizer
+  /// step: a copy of it, [], on the device. Undefined if gradients aren't clipped by their norm. It
+  /// costs no further pass over the gradients:
+  ///
+  ///     void on_train_batch_end(const torch::Tensor&, const levin::Batch&, levin::Step& step) {
+  ///       if (auto norm = step.gradient_norm(); norm.defined()) step.log("grad_norm", norm);
+  ///     }
+  torch::Tensor gradient_norm() const;
+
+  // --- by hand
+  // ------------------------------------------------------------------------------------ The next
+  // functions are for the training_step of a module that optimizes by hand
+  // (Module::automatic_optimization); elsewhere they throw ModuleError. `optimizer` is the number
+  // of an optimizer in the order of configure_optimizers, counted from 0.
+  //
+  //     step.toggle(1);
+  //     step.zero_grad(1);
+  //     step.backward(loss);
+  //     step.clip_gradients(1, 1.0);
+  //     step.step(1);
+  //     step.untoggle();
+  //
+  // With several ranks, every rank has to make the same calls of zero_grad, clip_gradients and step
+  // in the same order: an optimizer's gradients are summed over ranks when they are needed first,
+  // in clip_gradients or in step. A rank's loss counts by its rows, as in automatic optimization.
+
+  /// Adds the gradients of `loss`, a scalar with a graph, to those of the parameters. With
+  /// precision = 16-mixed it scales the loss first. Lightning: manual_backward.
+  void backward(const torch::Tensor& loss) { manual("backward").backward(loss); }
+  /// Drops the gradients of the optimizer's parameters. To be called before the first `backward`
+  /// for them that follows a step.
+  void zero_grad(size_t optimizer = 0) { manual("zero_grad").zero_grad(optimizer); }
+  /// Scales the gradients of the optimizer's parameters down so that their joint norm is at most
+  /// `max_norm`, and returns the norm that they had, []. To be called between `backward` and
+  /// `step`.
+  torch::Tensor clip_gradients(size_t optimizer, double max_norm) {
+    return manual("clip_gradients").clip_gradients(optimizer, max_norm);
+  }
+  /// The same, but clamps each entry to [-clip_value, clip_value].
+  void clip_gradient_values(size_t optimizer, double clip_value) {
+    manual("clip_gradient_values").clip_gradient_values(optimizer, clip_value);
+  }
+  /// Lets the optimizer change its parameters by their gradients. Schedules with the interval
+  /// `step` of this optimizer count it, and so does global_step, which is the number of the steps
+  /// of all optimizers. Returns false if the step was left out because the gradients weren't
+  /// finite, with precision = 16-mixed. Throws ModuleError if no zero_grad was called since the
+  /// last step.
+  bool step(size_t optimizer = 0) { return manual("step").step(optimizer); }
+  /// Lets only the parameters of that optimizer require gradients, until `untoggle` or the end of
+  /// training_step. A `backward` then computes no gradients for the others. Lightning:
+  /// toggle_optimizer.
+  void toggle(size_t optimizer) { manual("toggle").toggle(optimizer); }
+  void untoggle() { manual("untoggle").untoggle(); }
+
   /// Skips this batch and the rest of this epoch's batches. Call it in on_train_batch_start, and on
   /// every rank.
   void skip_epoch() { skip_epoch_ = true; }
@@ -79,9 +135,16 @@ class Step {
   // The part below is for the loops, which use StepControl (run_control.h).
   ~Step() = default;
   [[noreturn]] static void refuse(std::string_view name);
+  ManualOptimization& manual(const char* function) const {
+    if (manual_ == nullptr) refuse_manual(function);
+    return *manual_;
+  }
+  [[noreturn]] static void refuse_manual(const char* function);
 
   Run& run_;
   LoggedValues& metrics_;
+  ManualOptimization* manual_ = nullptr;          // null: the loop optimizes
+  const torch::Tensor* gradient_norm_ = nullptr;  // of the loop; null: there is none
   int64_t batch_index_ = 0;
   int64_t dataloader_index_ = 0;
   bool on_step_ = true;

@@ -15,6 +15,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/failure_report.h>
 #include <levin/framework/optimizers/clip.h>
+#include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/sparse_gradients.h>
@@ -115,6 +116,7 @@ DataParallelStrategy::~DataParallelStrategy() = default;
 
 void DataParallelStrategy::setup(Module& module) {
   reducer_.reset();
+  optimizer_reducers_.clear();
   norms_.reset();
   ranks_.flags().clear();
   riders_ = RiderCopies(device_);  // copies of an earlier fit may still be under way
@@ -172,15 +174,40 @@ torch::Tensor DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
   return reducer_->run(loss, riders, backward);
 }
 
-int64_t DataParallelStrategy::sent_bytes() const { return reducer_ ? reducer_->bytes() : 0; }
+int64_t DataParallelStrategy::sent_bytes() const {
+  int64_t bytes = reducer_ ? reducer_->bytes() : 0;
+  for (const auto& reducer : optimizer_reducers_) bytes += reducer->bytes();
+  return bytes;
+}
 
 void DataParallelStrategy::teardown(Module& /*module*/) {
   reducer_.reset();
+  optimizer_reducers_.clear();
   norms_.reset();
 }
 
 void DataParallelStrategy::to_device(Batch& batch) {
   if (!device_.is_cpu()) batch = copies_.copy(batch);
+}
+
+/// Adds the flags to the riders, calls `sum` with them, and reads what the ranks were told. At the
+/// end it sends rank 0's buffers to the others.
+template <class SumRiders>
+void DataParallelStrategy::exchange(Module& module, RiderCopies::Riders riders,
+                                    const SumRiders& sum) {
+  // Before this rank's flags are written: those that the ranks are told of now aren't raised again.
+  if (has_unread_flags_) read_flags();
+  const std::span<double, GradientReducer::kRiders> numbers(riders);
+  ranks_.flags().write(numbers.subspan<kFlags>());
+  if (log_ != nullptr) log_->begin();
+  sums_ = sum(riders_.send(riders));
+  riders_.fetch(sums_);
+  has_unread_flags_ = true;
+  if (log_ != nullptr) profiler_->reduced(log_->finish());
+  if (!sums_are_late()) read_flags();
+  if (!sends_buffers_) return;
+  const at::NoGradGuard no_grad;
+  group_.broadcast(module.buffers());
 }
 
 std::optional<double> DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
@@ -198,30 +225,67 @@ std::optional<double> DataParallelStrategy::backward(Module& module, const torch
     return 0.0;
   }
   const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
-  // Before this rank's flags are written: those that the ranks are told of now aren't raised again.
-  if (has_unread_flags_) read_flags();
   RiderCopies::Riders riders{};
   riders[kRows] = std::fmod(*window_rows, kRowsHigh);
   if (loss.defined() && sums_losses_) riders[kLoss] = loss.item<double>() * weight;
   riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
-  ranks_.flags().write(std::span(riders).subspan<kFlags>());
-  if (log_ != nullptr) log_->begin();
-  sums_ = sum_gradients(loss, riders_.send(riders), work);
-  riders_.fetch(sums_);
-  has_unread_flags_ = true;
-  if (log_ != nullptr) profiler_->reduced(log_->finish());
-  const bool is_late = options_.sums_are_late.value_or(!device_.is_cpu()) && !sums_losses_;
-  if (!is_late) read_flags();
-  if (sends_buffers_) {
-    const at::NoGradGuard no_grad;
-    group_.broadcast(module.buffers());
-  }
+  exchange(module, riders,
+           [&](const torch::Tensor& sent) { return sum_gradients(loss, sent, work); });
+  const bool is_late = sums_are_late();
   if (is_late && *window_rows > 0.0) return {};
   const auto& sums = riders_.sums();
   if (sums_losses_) summed_loss_ = sums[kLoss];
   const double rows = std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
   // All ranks scale the gradients in the same way, so that they get the same bits.
   return is_late && rows > 0.0 ? std::nullopt : std::optional(rows);
+}
+
+bool DataParallelStrategy::sums_are_late() const {
+  return options_.sums_are_late.value_or(!device_.is_cpu()) && !sums_losses_;
+}
+
+void DataParallelStrategy::sum_by_optimizer(const Module& module, const Optimizers& optimizers) {
+  if (is_sharded()) {
+    throw ConfigError::conflict(
+        "a module that optimizes by hand with a strategy that shards the optimizers' state",
+        "use strategy = ddp");
+  }
+  if (group_.world_size() == 1) return;
+  reducer_.reset();
+  optimizer_reducers_.clear();
+  auto options = options_.gradients;
+  options.find_unused_parameters = false;  // there is no loss in whose graph they could be found
+  for (const auto& entry : optimizers.entries()) {
+    std::vector<std::string> names;
+    std::vector<torch::Tensor> parameters;
+    for (const auto& group : entry.optimizer->groups()) {
+      for (size_t i = 0; i < group.parameters.size(); ++i) {
+        if (!group.parameters[i].requires_grad()) continue;
+        names.push_back(group.names[i]);
+        parameters.push_back(group.parameters[i]);
+      }
+    }
+    if (parameters.empty()) {
+      throw ModuleError::contract(
+          "configure_optimizers",
+          fmt::format("optimizer {} has no parameter that requires gradients",
+                      optimizer_reducers_.size()),
+          "let a parameter require gradients, or leave out the optimizer");
+    }
+    auto sparse = find_sparse_gradients(module, parameters);
+    optimizer_reducers_.push_back(std::make_unique<GradientReducer>(
+        group_, std::move(names), std::move(parameters), options, log_, std::move(sparse)));
+  }
+}
+
+void DataParallelStrategy::sum_gradients_of(Module& module, size_t optimizer) {
+  heartbeat_.check();
+  heartbeat_.progress();
+  const Heartbeat::Waiting waiting(heartbeat_);
+  exchange(module, {}, [&](const torch::Tensor& sent) {
+    return optimizer_reducers_.empty() ? sent
+                                       : optimizer_reducers_[optimizer]->run({}, sent, [] {});
+  });
 }
 
 void DataParallelStrategy::read_flags() {

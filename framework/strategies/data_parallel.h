@@ -72,6 +72,8 @@ class DataParallelStrategy : public Strategy {
   std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
                                  std::optional<double> window_rows) override;
   void scale_gradients(const std::vector<torch::Tensor>& tensors, double full_rows) override;
+  void sum_by_optimizer(const Module& module, const Optimizers& optimizers) override;
+  void sum_gradients_of(Module& module, size_t optimizer) override;
   void sum_losses(bool wanted) override {
     sums_losses_ = wanted;
     summed_loss_.reset();
@@ -106,7 +108,10 @@ class DataParallelStrategy : public Strategy {
   const std::shared_ptr<CommunicationLog>& log() const { return log_; }
 
  private:
+  template <class SumRiders>
+  void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
   void read_flags();
+  bool sums_are_late() const;
 
   at::Device device_;
   DeviceCopies copies_;
@@ -125,6 +130,8 @@ class DataParallelStrategy : public Strategy {
   std::shared_ptr<CommunicationLog> log_;
   /// Null if there is nothing to sum.
   std::unique_ptr<GradientReducer> reducer_;
+  /// One for each optimizer instead, if the module optimizes by hand.
+  std::vector<std::unique_ptr<GradientReducer>> optimizer_reducers_;
   std::optional<SyncBatchNorms> norms_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -97,6 +98,15 @@ class Strategy {
   /// returned nothing.
   virtual void scale_gradients(const std::vector<torch::Tensor>& /*tensors*/,
                                double /*full_rows*/) {}
+  /// Gets ready for `sum_gradients_of`, which takes the place of sums in `backward` if a module
+  /// optimizes by hand. To be called after the optimizers are made; it holds until `setup` or
+  /// `teardown`. A collective. Throws ConfigError if the strategy can't sum for each optimizer by
+  /// itself.
+  virtual void sum_by_optimizer(const Module& /*module*/, const Optimizers& /*optimizers*/) {}
+  /// Makes the gradients of that optimizer's parameters, which `backward` (without window_rows) has
+  /// computed on each rank, sums over ranks. Parameters that no rank has a gradient of get zeros. A
+  /// collective.
+  virtual void sum_gradients_of(Module& /*module*/, size_t /*optimizer*/) {}
   /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
   /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}

@@ -12,6 +12,7 @@
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/predict_loop.h>
+#include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/profiling/profilers.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/threads.h>
@@ -66,7 +67,7 @@ class Trainer::Implementation {
   void set_threads(Stage stage);
   void start_loggers(Module& module, DataModule& data);
   void finish_loggers();
-  void make_optimizers(Module& module);
+  void make_optimizers(Module& module, DataModule& data, const DataLoaders& train);
   void prepare_fit(Module& module, DataModule& data, const std::optional<StartingPoint>& start);
   LoopParts parts(Module& module, DataModule& data);
   template <class Work>
@@ -193,10 +194,11 @@ void Trainer::Implementation::finish_loggers() {
   loggers.finish();
 }
 
-void Trainer::Implementation::make_optimizers(Module& module) {
+void Trainer::Implementation::make_optimizers(Module& module, DataModule& data,
+                                              const DataLoaders& train) {
+  set_expected_length(parts(module, data), train);
   optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
-  NamedTensors names;
-  for (const auto& item : module.named_parameters()) names.emplace_back(item.key(), item.value());
+  const NamedTensors names = to_named_tensors(module.named_parameters());
   for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
   strategy_->shard_optimizers(optimizers_);
   warn_without_optimizer(run, module, optimizers_);
@@ -219,7 +221,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
     });
   }
   strategy_->setup(module);
-  make_optimizers(module);
+  make_optimizers(module, data, loaders.train);
   run.history() = {};
   run.forget_metrics();
   // This comes before FitLoop opens the loaders, because loaders without a seed of their own take

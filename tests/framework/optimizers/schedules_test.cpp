@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <map>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/all.h>
@@ -89,6 +90,83 @@ TEST(SchedulesCounters, go_on_after_a_resume) {
     EXPECT_EQ(rate(resumed), rate(whole));
   }
   EXPECT_DOUBLE_EQ(rate(whole), 0.2);
+}
+
+TEST(SchedulesCounters, of_one_optimizer_count_its_own_steps) {
+  Optimizers two(SGD({parameter()}, {.learning_rate = 1.0}));
+  two.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.5}),
+                    {.interval = Interval::step, .frequency = 2});
+  two.add(std::make_unique<SGD>(std::vector{parameter()}, SGDOptions{.learning_rate = 1.0}));
+  two.add_scheduler(std::make_unique<ExponentialLR>(ExponentialLROptions{.gamma = 0.1}),
+                    {.interval = Interval::step});
+  Schedules schedules(two);
+  const auto rates = [&] {
+    return std::vector<double>{two.entries()[0].optimizer->groups()[0].learning_rate,
+                               two.entries()[1].optimizer->groups()[0].learning_rate};
+  };
+  schedules.advance_step_of(*two.entries()[0].optimizer);
+  EXPECT_EQ(rates(), (std::vector<double>{1.0, 1.0}));
+  schedules.advance_step_of(*two.entries()[0].optimizer);
+  schedules.advance_step_of(*two.entries()[1].optimizer);
+  EXPECT_EQ(rates(), (std::vector<double>{0.5, 0.1}));
+}
+
+/// Settings with which a scheduler of that name changes the rate in each of twenty steps.
+Value lively_settings(const std::string& name) {
+  const std::map<std::string, const char*> all = {
+      {"StepLR", R"({"step_size": 1})"},
+      {"MultiStepLR", R"({"milestones": [1, 2, 5, 9, 12, 17]})"},
+      {"ExponentialLR", R"({"gamma": 0.9})"},
+      {"CosineAnnealingLR", R"({"T_max": 20})"},
+      {"CosineAnnealingWarmRestarts", R"({"T_0": 2, "T_mult": 2})"},
+      {"PolynomialLR", R"({"total_iters": 20})"},
+      {"ConstantLR", R"({"total_iters": 11})"},
+      {"LinearLR", R"({"total_iters": 20})"},
+      {"WarmupLR", R"({"total_iters": 20})"},
+      {"OneCycleLR", R"({"total_steps": 20})"},
+      {"CyclicLR", R"({"max_lr": 2.0, "step_size_up": 7})"},
+      {"SequentialLR",
+       R"({"milestones": [7], "schedulers": ["LinearLR", {"name": "PolynomialLR"}]})"},
+      {"ReduceLROnPlateau", R"({"patience": 1, "cooldown": 2, "factor": 0.5})"}};
+  const auto found = all.find(name);
+  if (found == all.end()) ADD_FAILURE() << "add settings for " << name;
+  return found == all.end() ? Value(Value::Object{}) : Value::from_json(found->second);
+}
+
+TEST(SchedulesState, of_every_shipped_scheduler_goes_on_with_the_same_bits) {
+  for (const auto& name : shipped_schedulers().names()) {
+    SCOPED_TRACE(name);
+    const auto make = [&] {
+      return with(shipped_schedulers().make(name, lively_settings(name)), {.monitor = "loss"});
+    };
+    auto whole = make();
+    Schedules schedules(whole);
+    schedules.apply();
+    std::vector<double> rates;
+    std::vector<StateDict> states;
+    const auto pass = [](Schedules& some, int64_t step) {
+      some.advance(Interval::epoch);
+      some.observe(Interval::epoch, {{"loss", step % 7 == 0 ? -static_cast<double>(step) : 1.0}});
+    };
+    for (int64_t step = 0; step < 20; ++step) {
+      StateDict saved = schedules.state_dict();
+      saved.values = Value::from_json(saved.values.to_json());
+      states.push_back(std::move(saved));
+      pass(schedules, step);
+      rates.push_back(rate(whole));
+    }
+    EXPECT_NE(rates.front(), rates.back());
+    for (int64_t stop = 1; stop < 20; stop += 4) {
+      auto again = make();
+      Schedules resumed(again);
+      resumed.load_state_dict(states[static_cast<size_t>(stop)]);
+      EXPECT_EQ(rate(again), rates[static_cast<size_t>(stop - 1)]);
+      for (int64_t step = stop; step < 20; ++step) {
+        pass(resumed, step);
+        EXPECT_EQ(rate(again), rates[static_cast<size_t>(step)]) << stop << " " << step;
+      }
+    }
+  }
 }
 
 TEST(SchedulesPlateau, watches_its_metric_alone) {
