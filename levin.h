@@ -58,6 +58,7 @@
 #include <levin/framework/tensor/device.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
+#include <levin/framework/trainer/tuner.h>
 #include <levin/models/chain_loss.h>
 #include <levin/models/linear.h>
 #include <levin/models/linear_regression.h>

@@ -1,0 +1,166 @@
+#include <levin/framework/trainer/tuner.h>
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string_view>
+
+#include <c10/util/Exception.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/optimizers/checks.h>
+#include <levin/framework/trainer/trainer.h>
+#include <levin/framework/trainer/trial.h>
+
+namespace levin {
+namespace {
+
+/// Another data module's training data in batches of another size.
+class Resized : public DataModule {
+ public:
+  Resized(DataModule& data, int64_t batch_size) : data_(data), batch_size_(batch_size) {}
+  void prepare_data() override { data_.prepare_data(); }
+  void set_floating_type(at::ScalarType type) override { data_.set_floating_type(type); }
+  void setup(Stage stage) override { data_.setup(stage); }
+  DataLoaders train_dataloader() override {
+    DataLoaders resized;
+    for (const auto& loader : data_.train_dataloader()) {
+      DataLoaderOptions options = loader.options();
+      options.batch_size = batch_size_;
+      options.global_batch_size = 0;
+      if (const auto own = loader.dataset().size()) rows = std::max(rows.value_or(0), *own);
+      resized.push_back(DataLoader(loader.shared_dataset(), options));
+    }
+    return resized;
+  }
+  void teardown(Stage stage) override { data_.teardown(stage); }
+  void on_before_batch_transfer(Batch& batch) override { data_.on_before_batch_transfer(batch); }
+  void on_after_batch_transfer(Batch& batch) override { data_.on_after_batch_transfer(batch); }
+  std::vector<std::string> class_names() override { return data_.class_names(); }
+  int64_t num_classes() override { return data_.num_classes(); }
+  StateDict fitted_state() override { return data_.fitted_state(); }
+  void load_fitted_state(const StateDict& state) override { data_.load_fitted_state(state); }
+  Value hyper_parameters() const override { return data_.hyper_parameters(); }
+
+  std::optional<int64_t> rows;  // of the largest loader
+
+ private:
+  DataModule& data_;
+  int64_t batch_size_;
+};
+
+bool says_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  if (dynamic_cast<const c10::Error*>(&error) == nullptr) return false;
+  const std::string_view text = error.what();
+  return text.find("out of memory") != text.npos || text.find("can't allocate") != text.npos;
+}
+
+void check_scale(const ScaleBatchSizeOptions& o) {
+  if (o.mode != "power" && o.mode != "binsearch") {
+    throw ConfigError::invalid_value("mode", o.mode, "must be power or binsearch");
+  }
+  const auto at_least_one = [](const char* name, int64_t value) {
+    check_option(value >= 1, name, value, "must be at least 1");
+  };
+  at_least_one("steps_per_trial", o.steps_per_trial);
+  at_least_one("init_val", o.init_val);
+  at_least_one("max_trials", o.max_trials);
+  at_least_one("max_val", o.max_val);
+  check_decay("margin", o.margin);
+}
+
+/// Tries batch sizes, one after another.
+class SizeTrials {
+ public:
+  SizeTrials(const TrainerOptions& options, Module& module, DataModule& data,
+             const ScaleBatchSizeOptions& scale, const OptimizersFactory& optimizers)
+      : options_(trial_options(options, scale.steps_per_trial)),
+        module_(module),
+        data_(data),
+        scale_(scale),
+        optimizers_(optimizers) {}
+
+  int64_t run() {
+    int64_t size = std::min(scale_.init_val, most());
+    for (; trials_ < scale_.max_trials && size > works_ && size < fails_; size = next(size)) {
+      if (fits(size)) {
+        works_ = size;
+      } else {
+        fails_ = size;
+      }
+    }
+    if (works_ == 0 && error_) std::rethrow_exception(error_);
+    const bool leaves_room = scale_.mode == "binsearch" && error_;
+    if (!leaves_room) return works_;
+    const auto room = static_cast<int64_t>(scale_.margin * static_cast<double>(works_));
+    return std::max<int64_t>(1, works_ - room);
+  }
+
+ private:
+  int64_t most() const { return std::min(scale_.max_val, rows_.value_or(scale_.max_val)); }
+
+  /// The size to try after `size`; one that can't be if there is none.
+  int64_t next(int64_t size) const {
+    if (works_ == 0) return size / 2;
+    if (!error_) return std::min(2 * size, most());
+    return scale_.mode == "power" ? works_ : works_ + (fails_ - works_) / 2;
+  }
+
+  bool fits(int64_t size) {
+    ++trials_;
+    Resized resized(data_, size);
+    BeforeTrial before(module_, data_);
+    try {
+      Trainer trainer(options_);
+      if (optimizers_) trainer.set_optimizers(optimizers_);
+      trainer.add(std::make_unique<TakesWeights>(before), overridden_hooks<TakesWeights>());
+      trainer.fit(module_, resized);
+      if (trainer.run().ranks().size() > 1) {
+        throw ConfigError::conflict("scale_batch_size with several ranks",
+                                    "find the size in one process, which has one device");
+      }
+    } catch (const std::exception& error) {
+      if (!says_out_of_memory(error)) throw;
+      error_ = std::current_exception();
+      return false;
+    }
+    rows_ = resized.rows;
+    return true;
+  }
+
+  TrainerOptions options_;
+  Module& module_;
+  DataModule& data_;
+  const ScaleBatchSizeOptions& scale_;
+  const OptimizersFactory& optimizers_;
+  int64_t trials_ = 0;
+  int64_t works_ = 0;  // the largest size that did
+  int64_t fails_ = std::numeric_limits<int64_t>::max();
+  std::optional<int64_t> rows_;
+  std::exception_ptr error_;  // of the last size that failed
+};
+
+}  // namespace
+
+Fields describe(ScaleBatchSizeOptions& o) {
+  return fields_of<ScaleBatchSizeOptions>({
+      {"mode", &o.mode, "\"power\" (doubles the size) or \"binsearch\" (and bisects)"},
+      {"steps_per_trial", &o.steps_per_trial, "optimizer steps of each trial"},
+      {"init_val", &o.init_val, "the first size"},
+      {"max_trials", &o.max_trials, "the most trials"},
+      {"margin", &o.margin, "of binsearch: the share of the size that is left free at the end"},
+      {"max_val", &o.max_val, "the largest size"},
+  });
+}
+
+int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModule& data,
+                         const ScaleBatchSizeOptions& scale, const OptimizersFactory& optimizers) {
+  check_scale(scale);
+  return SizeTrials(options, module, data, scale, optimizers).run();
+}
+
+}  // namespace levin
