@@ -29,7 +29,9 @@
 #include <levin/callbacks/weight_averaging.h>
 #include <levin/cli/command_line.h>
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/cifar.h>
 #include <levin/datamodules/digits.h>
+#include <levin/datamodules/fashion_mnist.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/sparse.h>

@@ -21,7 +21,9 @@
 #include <levin/callbacks/timer.h>
 #include <levin/callbacks/weight_averaging.h>
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/cifar.h>
 #include <levin/datamodules/digits.h>
+#include <levin/datamodules/fashion_mnist.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/sparse.h>
@@ -65,6 +67,10 @@ void add_models_and_data(Registry& registry) {
   data.add<IrisDataModule>("IrisDataModule", "150 irises, 4 lengths each, 3 species");
   data.add<DigitsDataModule>("DigitsDataModule", "1,797 handwritten digits of 8x8 pixels");
   data.add<MNISTDataModule>("MNISTDataModule", "70,000 handwritten digits of 28x28 pixels");
+  data.add<FashionMNISTDataModule>("FashionMNISTDataModule",
+                                   "70,000 images of clothes, 28x28 pixels");
+  data.add<CIFAR10DataModule>("CIFAR10DataModule", "60,000 images of 3x32x32 pixels in 10 classes");
+  data.add<CIFAR100DataModule>("CIFAR100DataModule", "the same in 100 classes or 20 superclasses");
   data.add<StreamDataModule>("StreamDataModule", "files larger than memory: .lvb, .npy, CSV ...");
   data.add<SparseDataModule>("SparseDataModule", "sparse rows: libsvm, .npz, VW, Criteo, .lvb");
   data.add<SyntheticClicksDataModule>("SyntheticClicksDataModule", "any number of made-up clicks");

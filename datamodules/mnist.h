@@ -1,13 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include <levin/datamodules/split_datamodule.h>
-#include <levin/datamodules/standardization.h>
+#include <levin/datamodules/image_set.h>
 #include <levin/framework/core/options.h>
 
 namespace levin {
@@ -65,39 +62,19 @@ Fields describe(MNISTDataModuleOptions& options);
 ///
 /// The uncompressed bytes of every file must have the published SHA-256, wherever they came from.
 /// Bolts: MNISTDataModule. Source: LeCun, Cortes, Burges; CC BY-SA 3.0.
-class MNISTDataModule : public SplitDataModule {
+class MNISTDataModule : public ImageSetDataModule {
  public:
   using Options = MNISTDataModuleOptions;
   /// Throws ConfigError for invalid options.
   explicit MNISTDataModule(MNISTDataModuleOptions options = {});
 
-  /// Downloads the missing files, with a progress bar on stderr, and continues an interrupted
-  /// download. Throws DataError if no mirror delivers a file, or if one is missing and `download`
-  /// is off.
-  void prepare_data() override;
-  /// Loads and splits. Throws DataError for a file that is missing, truncated or altered.
-  void setup(Stage stage) override;
   /// "0" to "9".
   std::vector<std::string> class_names() override;
   Value hyper_parameters() const override;
-  /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), as "mnist"; with
-  /// `standardize` also what Standardization saves.
-  StateDict fitted_state() override;
-  /// Throws ConfigError if the model was trained on pixels that were normalized differently, or
-  /// that weren't standardised although `standardize` is set.
-  void load_fitted_state(const StateDict& state) override;
-
-  /// The shape of one image: {1, 28, 28}, or {784} with `flatten`.
-  std::vector<int64_t> dims() const;
   int64_t num_classes() override { return 10; }
 
  private:
-  void setup_training();
-  std::shared_ptr<const Dataset> standardized(std::shared_ptr<const TensorDataset> set) const;
-
   MNISTDataModuleOptions options_;
-  std::optional<Standardization> taken_;            // by load_fitted_state
-  std::optional<Standardization> standardization_;  // of the data that were loaded
 };
 
 }  // namespace levin
