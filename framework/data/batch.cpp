@@ -22,6 +22,11 @@ torch::Tensor own_tensor(Rows& rows) {
   return tensor;
 }
 
+bool is_in_part(std::string_view full_name, std::string_view part) {
+  return full_name.size() > part.size() && full_name.starts_with(part) &&
+         full_name[part.size()] == '/';
+}
+
 }  // namespace
 
 Batch::Batch(NamedTensors tensors) {
@@ -67,6 +72,26 @@ const Rows& Batch::input_rows() const {
   if (input != nullptr) return *input;
   if (entries_.empty()) throw_no_such_tensor("input", entries_);
   return entries_.front().second;
+}
+
+Batch Batch::part(std::string_view name) const {
+  Batch part;
+  for (const auto& [full_name, rows] : entries_) {
+    if (is_in_part(full_name, name)) {
+      part.entries_.emplace_back(full_name.substr(name.size() + 1), rows);
+    }
+  }
+  if (part.entries_.empty()) throw_no_such_tensor(std::string(name) + "/...", entries_);
+  if (is_in_part(entries_.front().first, name)) part.row_ids_ = row_ids_;
+  part.loader_index_ = loader_index_;
+  return part;
+}
+
+bool Batch::has_part(std::string_view name) const {
+  for (const auto& entry : entries_) {
+    if (is_in_part(entry.first, name)) return true;
+  }
+  return false;
 }
 
 void Batch::set(std::string_view name, Rows rows) {

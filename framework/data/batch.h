@@ -57,6 +57,17 @@ class Batch {
   /// Replaces the rows (or tensor) of that name, or adds them at the end.
   void set(std::string_view name, Rows rows);
 
+  /// A part of a batch that was read from several loaders together (`DataLoaders::together`): the
+  /// tensors whose names begin with `name` and a slash, under their own names. They share the
+  /// memory and the loader's index of this batch; row ids are only those of its first part. Throws
+  /// DataError if there is no such part.
+  ///
+  ///     const Batch labelled = batch.part("labelled");   // labelled.input() is
+  ///     batch["labelled/input"]
+  Batch part(std::string_view name) const;
+  /// Whether there is such a part. With LoaderMode::max_size, one that has ended is missing.
+  bool has_part(std::string_view name) const;
+
   /// The number of rows: that of the first entry; 0 for an empty batch.
   int64_t rows() const { return entries_.empty() ? 0 : entries_.front().second.size(); }
   /// The rows' numbers in their data set, [rows]; empty if whoever made the batch has none.

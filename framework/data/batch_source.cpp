@@ -70,7 +70,11 @@ void drop_all_rows(Batch& batch) {
 
 std::unique_ptr<Sampler> make_sampler(const Dataset& dataset, const DataLoaderOptions& options,
                                       uint64_t seed) {
-  if (options.sampler) return options.sampler->clone();
+  if (options.sampler) {
+    auto sampler = options.sampler->clone();
+    sampler->set_default_seed(seed);
+    return sampler;
+  }
   const auto size = dataset.size();
   if (!size) return nullptr;
   if (options.shuffle) return std::make_unique<RandomSampler>(*size, seed);
@@ -105,7 +109,8 @@ BatchSource::BatchSource(std::shared_ptr<const Dataset> dataset, const DataLoade
       rank_share_(rank_share),
       seed_(options.seed.value_or(global_seed())),
       global_batch_size_(rows_a_step(options, rank_share)),
-      drop_last_(options.drop_last) {
+      drop_last_(options.drop_last),
+      augment_(options.augment) {
   sampler_ = make_sampler(*dataset_, options, seed_);
   if (options.sampler) checked_rows_ = dataset_->size();
 }
@@ -140,7 +145,8 @@ void BatchSource::make_or_throw(int64_t index, Scratch& scratch, PreparedBatch& 
   // A rank that has no row of a short global batch prepares the first row of that batch instead, so
   // that names, types and shapes are those of every other batch, and drops the row at the end.
   const bool none = scratch.positions.front() % rank_share_.world_size != rank_share_.rank;
-  if (transform_) transform_(out.batch, TransformContext{seed_, epoch_, scratch.positions});
+  if (transform_)
+    transform_(out.batch, TransformContext{seed_, epoch_, scratch.positions, augment_});
   if (none) drop_all_rows(out.batch);
   if (pinned_) out.batch = out.batch.pin_memory();
 }

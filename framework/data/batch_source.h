@@ -111,6 +111,7 @@ class BatchSource {
   int64_t epoch_ = 0;
   int64_t global_batch_size_;
   bool drop_last_;
+  bool augment_;
   bool pinned_ = false;
   bool in_place_ = false;
 };

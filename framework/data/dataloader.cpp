@@ -3,6 +3,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/batch_source.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -80,6 +81,39 @@ DataLoader DataLoader::without_shuffle() const {
   ordered.options_.shuffle = false;
   ordered.options_.sampler = nullptr;
   return ordered;
+}
+
+DataLoaders DataLoaders::together(std::vector<std::pair<std::string, DataLoader>> loaders,
+                                  LoaderMode mode) {
+  if (loaders.empty()) {
+    throw ConfigError::invalid_value("loaders", "none", "give at least one loader with its name");
+  }
+  DataLoaders result;
+  result.mode_ = mode;
+  for (auto& [name, loader] : loaders) {
+    const bool is_known =
+        std::find(result.names_.begin(), result.names_.end(), name) != result.names_.end();
+    if (name.empty() || name.find('/') != std::string::npos || is_known) {
+      throw ConfigError::invalid_value(
+          "the name of a loader", name,
+          "names must not be empty, have no slash, and differ from each other");
+    }
+    if (mode != LoaderMode::sequential && !loader.size()) {
+      throw ConfigError::conflict(
+          "the loader " + name + ", whose length isn't known, together with others",
+          "read them one after another, or let the data set say its size()");
+    }
+    result.names_.push_back(std::move(name));
+    result.push_back(std::move(loader));
+  }
+  return result;
+}
+
+void require_sequential(const DataLoaders& loaders, std::string_view who) {
+  if (loaders.mode() == LoaderMode::sequential) return;
+  throw ConfigError::conflict(
+      std::string(who) + " with loaders that are read together",
+      "return them one after another, as DataLoaders{a, b}: each then has metrics of its own");
 }
 
 Reader DataLoader::open(int64_t epoch, int64_t position, RankShare rank_share) const {

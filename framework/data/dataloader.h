@@ -9,6 +9,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace levin {
@@ -20,6 +23,8 @@ struct TransformContext {
   int64_t epoch = 0;
   /// The place in the epoch's order of each row of the batch, [rows].
   std::span<const int64_t> positions{};
+  /// Whether rows may be changed at random: that of the loader's options.
+  bool augment = true;
 
   /// The generator of row `i` of the batch.
   KeyedGenerator generator(int64_t i) const;
@@ -59,6 +64,9 @@ struct DataLoaderOptions {
   std::optional<uint64_t> seed{};
   /// Called for each batch after its rows have been read; none by default.
   BatchTransform transform{};
+  /// Whether transforms that augment rows do so; others don't look at it. Loaders of data modules
+  /// that validate, test or predict say no.
+  bool augment = true;
   /// An order of your own, instead of `shuffle`. Each reader works on a clone of it.
   std::shared_ptr<const Sampler> sampler{};
 };
@@ -172,12 +180,52 @@ class DataLoader {
   DataLoaderOptions options_;
 };
 
-/// The loaders of one stage, read one after another; most often a single one.
+/// How several training loaders are read. Lightning: the modes of CombinedLoader.
+enum class LoaderMode {
+  /// One after another. An epoch has the batches of all.
+  sequential,
+  /// Together: a step gets a batch of each. An epoch ends with the shortest loader ...
+  min_size,
+  /// ... or with the longest, and those that have ended are missing in later batches ...
+  max_size,
+  /// ... or with the longest, and those that have ended begin again, in another order if they
+  /// shuffle.
+  max_size_cycle
+};
+
+/// The loaders of one stage; most often a single one. Several are read one after another, or, for
+/// training, together:
+///
+///     levin::DataLoaders train_dataloader() override {
+///       return levin::DataLoaders::together(
+///           {{"labelled", labelled_}, {"unlabelled", unlabelled_}}, LoaderMode::max_size_cycle);
+///     }
+///     torch::Tensor training_step(const levin::Batch& batch, levin::Step&) override {
+///       return loss(batch.part("labelled"), batch.part("unlabelled"));
+///     }
 class DataLoaders : public std::vector<DataLoader> {
  public:
   DataLoaders() = default;
   DataLoaders(DataLoader loader) { push_back(std::move(loader)); }  // NOLINT
   using std::vector<DataLoader>::vector;
+  /// Loaders whose batches come together, by name: tensor "input" of loader "a" is "a/input" in the
+  /// batch, and `Batch::part` gives all of "a". The first loader that isn't missing gives the
+  /// batch's number of rows, by which ranks and batches are weighted, and its row ids. Throws
+  /// ConfigError if a name is empty, has a slash or occurs twice, if there is no loader, and,
+  /// unless they are sequential, if one has no known length.
+  static DataLoaders together(std::vector<std::pair<std::string, DataLoader>> loaders,
+                              LoaderMode mode = LoaderMode::max_size_cycle);
+  LoaderMode mode() const { return mode_; }
+  /// The names of the loaders; empty unless they were made by `together`.
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  LoaderMode mode_ = LoaderMode::sequential;
+  std::vector<std::string> names_;
 };
+
+/// Throws ConfigError unless the loaders are read one after another. `who` needs that, such as
+/// "validation".
+void require_sequential(const DataLoaders& loaders, std::string_view who);
 
 }  // namespace levin

@@ -26,7 +26,8 @@ namespace levin {
 ///       std::shared_ptr<const levin::Dataset> train_;
 ///     };
 ///
-/// The Trainer calls, for each stage: prepare_data, setup, the loaders of the stage (once), the
+/// The Trainer calls, for each stage: prepare_data, setup, the loaders of the stage (once, unless
+/// reload_dataloaders_every_n_epochs says otherwise), the
 /// transfer hooks for each batch, and teardown. All calls come from the thread that trains. An
 /// exception ends the stage and is passed on. Lightning: LightningDataModule.
 class DataModule {
@@ -53,6 +54,14 @@ class DataModule {
   virtual DataLoaders val_dataloader() { return {}; }
   virtual DataLoaders test_dataloader() { return {}; }
   virtual DataLoaders predict_dataloader() { return {}; }
+  /// Tells for which epoch of a fit the next call of `train_dataloader` and `val_dataloader` asks.
+  /// With reload_dataloaders_every_n_epochs = n, the Trainer asks again before the epochs n, 2 n
+  /// ...; a fit that goes on from a checkpoint asks for the last of these. A wrapper of another
+  /// data module passes it on.
+  virtual void set_loader_epoch(int64_t epoch) { loader_epoch_ = epoch; }
+  /// The epoch that was told last, from 0. Loaders that are a function of it, and not of how often
+  /// they were asked for, are the same after a resume.
+  int64_t loader_epoch() const { return loader_epoch_; }
   /// Called in every process at the end of a stage, to free what `setup` made. Not called if the
   /// stage ended by an exception.
   virtual void teardown(Stage /*stage*/) {}
@@ -112,6 +121,7 @@ class DataModule {
  private:
   std::vector<std::string> notes_;
   at::ScalarType floating_type_ = at::kFloat;
+  int64_t loader_epoch_ = 0;
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,7 +11,7 @@ namespace levin {
 /// The order in which an epoch visits the rows of a data set. Derive from it for an order of your
 /// own and pass it as `DataLoaderOptions::sampler`:
 ///
-///     auto rare = std::make_shared<levin::WeightedSampler>(weights, 10'000, seed);
+///     auto rare = std::make_shared<levin::WeightedSampler>(weights, 10'000);
 ///     levin::DataLoader loader(dataset, {.batch_size = 64, .sampler = rare});
 ///
 /// An order has to be a function of the seed and the epoch alone, so that it is the same for any
@@ -33,6 +34,9 @@ class Sampler {
   virtual void rows(int64_t first, std::span<int64_t> out) const = 0;
   /// Returns a copy that gives the same order and shares no state with this one.
   virtual std::unique_ptr<Sampler> clone() const = 0;
+  /// Gives the seed of the reader, that of the loader or `global_seed()`, to a sampler that has
+  /// none of its own. Called once, before `set_epoch`.
+  virtual void set_default_seed(uint64_t /*seed*/) {}
 };
 
 /// The rows in their own order, 0, 1, 2, ... in every epoch; what a loader without shuffling uses.
@@ -79,20 +83,49 @@ class RandomSampler : public Sampler {
 /// the weights, which take 8 bytes a row. PyTorch: torch.utils.data.WeightedRandomSampler.
 class WeightedSampler : public Sampler {
  public:
-  /// Draws `size` rows in each epoch. `weights` has one number for each row of the data set. Throws
-  /// DataError if a weight is negative, infinite or NaN or if their sum is 0 or infinite, and
-  /// ConfigError if `size` is negative.
-  WeightedSampler(std::vector<double> weights, int64_t size, uint64_t seed);
+  /// Draws `size` rows in each epoch. `weights` has one number for each row of the data set.
+  /// Without a seed, that of the reader is taken. Throws DataError if a weight is negative,
+  /// infinite or NaN or if their sum is 0 or infinite, and ConfigError if `size` is negative.
+  WeightedSampler(std::vector<double> weights, int64_t size, std::optional<uint64_t> seed = {});
+  /// The weights that make every class equally likely: 1 / (number of rows of its class) for each
+  /// row. `labels` has one number for each row, which may be any.
+  static std::vector<double> balancing(std::span<const int64_t> labels);
   int64_t size() const override { return size_; }
   void set_epoch(int64_t epoch) override { epoch_ = epoch; }
   void rows(int64_t first, std::span<int64_t> out) const override;
   std::unique_ptr<Sampler> clone() const override;
+  void set_default_seed(uint64_t seed) override { seed_ = seed_.value_or(seed); }
 
  private:
   std::vector<double> cumulative_;
   int64_t size_;
-  uint64_t seed_;
+  std::optional<uint64_t> seed_;
   int64_t epoch_ = 0;
+};
+
+/// A random permutation of the rows, another one in each epoch, in which the classes are spread
+/// evenly: any stretch of it, such as a batch of any size, has each class in the share that all
+/// rows have it, up to a row or two. Use it if batches are small and some classes are rare.
+///
+/// The j-th row of a class of n rows, in a random order, lies at about (j + u) / n of the epoch,
+/// with u from [0, 1) at random. The order depends on (seed, epoch) alone.
+class StratifiedSampler : public Sampler {
+ public:
+  /// `labels` has the class of each row of the data set, which may be any number. Without a seed,
+  /// that of the reader is taken.
+  explicit StratifiedSampler(std::span<const int64_t> labels, std::optional<uint64_t> seed = {});
+  int64_t size() const override { return size_; }
+  void set_epoch(int64_t epoch) override;
+  void rows(int64_t first, std::span<int64_t> out) const override;
+  std::unique_ptr<Sampler> clone() const override;
+  void set_default_seed(uint64_t seed) override { seed_ = seed_.value_or(seed); }
+
+ private:
+  std::vector<std::vector<int64_t>> classes_;  // their rows
+  int64_t size_ = 0;
+  std::optional<uint64_t> seed_;
+  int64_t epoch_ = -1;
+  std::vector<int64_t> order_;
 };
 
 }  // namespace levin

@@ -1,6 +1,7 @@
 #include <levin/framework/data/training_data.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <levin/framework/core/error.h>
 
@@ -8,7 +9,7 @@ namespace levin {
 
 TrainingData::TrainingData(const DataLoaders& loaders, RankShare rank_share,
                            std::optional<int64_t> limit)
-    : limit_(limit) {
+    : mode_(loaders.mode()), limit_(limit) {
   for (const auto& loader : loaders) {
     if (!readers_.empty() && !readers_.back().size()) {
       throw ConfigError::conflict(
@@ -17,6 +18,23 @@ TrainingData::TrainingData(const DataLoaders& loaders, RankShare rank_share,
     }
     readers_.push_back(loader.open(0, 0, rank_share));
     rows_a_step_.push_back(loader.rows_a_step(rank_share));
+  }
+  if (mode_ != LoaderMode::sequential) add_parts(loaders, rank_share);
+}
+
+void TrainingData::add_parts(const DataLoaders& loaders, RankShare rank_share) {
+  const int64_t length = size(loaders, rank_share).value();
+  limit_ = std::min(length, limit_.value_or(length));
+  for (size_t i = 0; i < loaders.size(); ++i) {
+    const int64_t size = readers_[i].size().value();
+    if (size == 0 && length > 0) {
+      throw DataError::empty("the loader " + loaders.names()[i],
+                             "it has no full batch, and drop_last = true leaves out a batch that "
+                             "isn't full; lower its "
+                             "batch_size, or set drop_last = false");
+    }
+    const int64_t passes = size > 0 ? (length + size - 1) / size : 1;
+    parts_.push_back({.prefix = loaders.names()[i] + "/", .size = size, .passes = passes});
   }
 }
 
@@ -44,6 +62,10 @@ bool TrainingData::next_recorded() {
 void TrainingData::seek(int64_t epoch, int64_t position) {
   epoch_ = epoch;
   position_ = position;
+  if (!parts_.empty()) {
+    for (size_t i = 0; i < parts_.size(); ++i) seek_part(i);
+    return;
+  }
   int64_t left = position;
   for (current_ = 0; current_ + 1 < readers_.size(); ++current_) {
     const int64_t size = readers_[current_].size().value();  // only the last may have none
@@ -53,8 +75,52 @@ void TrainingData::seek(int64_t epoch, int64_t position) {
   readers_[current_].seek(epoch, left);
 }
 
+/// Whether a part has no batch at this position of the epoch.
+bool TrainingData::has_ended(const Part& part) const {
+  return mode_ == LoaderMode::max_size && position_ >= part.size;
+}
+
+/// Goes to the batch of a part at this position. Each pass over a loader that begins again has an
+/// order of its own: it is an epoch to the loader.
+void TrainingData::seek_part(size_t index) {
+  const Part& part = parts_[index];
+  if (part.size == 0 || has_ended(part)) return;
+  const bool begins_again = mode_ == LoaderMode::max_size_cycle;
+  const int64_t pass = begins_again ? position_ / part.size : 0;
+  const int64_t epoch = begins_again ? epoch_ * part.passes + pass : epoch_;
+  readers_[index].seek(epoch, std::min(position_ - pass * part.size, part.size));
+}
+
+void TrainingData::read_parts(Batch& batch) {
+  batch = Batch();  // gives back the tensors of the parts
+  bool is_first = true;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    Part& part = parts_[i];
+    if (has_ended(part)) continue;
+    if (position_ > 0 && position_ % part.size == 0) seek_part(i);
+    readers_[i].next(part.batch);
+    for (const auto& [name, rows] : part.batch.entries()) {
+      batch.entries().emplace_back(part.prefix + name, rows);
+    }
+    if (std::exchange(is_first, false)) {
+      current_ = i;
+      batch.row_ids() = part.batch.row_ids();
+    }
+  }
+}
+
 bool TrainingData::next(Batch& batch) {
   if (limit_ && position_ >= *limit_) return false;
+  if (!parts_.empty()) {
+    try {
+      read_parts(batch);
+    } catch (...) {
+      seek(epoch_, position_);  // the next call reads all parts of this batch again
+      throw;
+    }
+    ++position_;
+    return true;
+  }
   while (!readers_[current_].next(batch)) {
     if (current_ + 1 == readers_.size()) return false;
     readers_[++current_].seek(epoch_);
@@ -66,6 +132,7 @@ bool TrainingData::next(Batch& batch) {
 
 bool TrainingData::at_end() {
   if (limit_ && position_ >= *limit_) return true;
+  if (!parts_.empty()) return false;
   if (!readers_[current_].at_end()) return false;
   for (size_t i = current_ + 1; i < readers_.size(); ++i) {
     if (readers_[i].size() != 0) return false;
@@ -74,11 +141,19 @@ bool TrainingData::at_end() {
 }
 
 std::optional<int64_t> TrainingData::size(const DataLoaders& loaders, RankShare rank_share) {
+  const LoaderMode mode = loaders.mode();
   int64_t total = 0;
+  bool is_first = true;
   for (const auto& loader : loaders) {
     const auto size = loader.size(rank_share);
     if (!size) return {};
-    total += *size;
+    if (std::exchange(is_first, false)) {
+      total = *size;
+    } else if (mode == LoaderMode::sequential) {
+      total += *size;
+    } else {
+      total = mode == LoaderMode::min_size ? std::min(total, *size) : std::max(total, *size);
+    }
   }
   return total;
 }

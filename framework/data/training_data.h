@@ -1,14 +1,15 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
 
 namespace levin {
 
-/// The batches of training epochs: those of one or several loaders, read one after another, up to a
-/// limit. The training loop reads its data through this class.
+/// The batches of training epochs: those of one or several loaders, read one after another or
+/// together (LoaderMode), up to a limit. The training loop reads its data through this class.
 ///
 ///     TrainingData data(data_module.train_dataloader(), rank_share, limit);
 ///     data.seek(epoch, 0);
@@ -29,7 +30,9 @@ class TrainingData {
   /// Calls `Reader::reside` for all loaders. Returns whether all data live on the device now.
   bool reside(at::Device device, size_t most_bytes);
   /// The same functions as those of Reader, for the case of a single loader.
-  bool can_record() const { return readers_.size() == 1 && readers_[0].can_record(); }
+  bool can_record() const {
+    return mode_ == LoaderMode::sequential && readers_.size() == 1 && readers_[0].can_record();
+  }
   int64_t full_batches_left() const;
   void begin_recording(Batch& batch) { readers_[0].begin_recording(batch); }
   void record(Batch& batch) { readers_[0].record(batch); }
@@ -38,14 +41,16 @@ class TrainingData {
   /// middle of an epoch goes on. Skipped batches aren't read. Throws ConfigError if the epoch has
   /// fewer batches.
   void seek(int64_t epoch, int64_t position);
-  /// Puts the next batch into `batch` and sets its `loader_index`. Returns false at the end of the
-  /// epoch. Blocks until the batch is ready, and rethrows what the data set or transform threw.
+  /// Puts the next batch into `batch` and sets its `loader_index`, which is 0 for a batch of
+  /// several loaders together. Returns false at the end of the epoch. Blocks until the batch is
+  /// ready, and rethrows what the data set or transform threw.
   bool next(Batch& batch);
   /// Returns whether the epoch has no batch after those handed out. If the last loader is a stream
   /// of unknown length, this may read one batch ahead.
   bool at_end();
 
-  /// The number of rows over all ranks of the batch last handed out. Gradients are weighted by it.
+  /// The number of rows over all ranks of the batch last handed out, or of its first part.
+  /// Gradients are weighted by it.
   int64_t global_rows() const { return readers_[current_].global_rows(); }
 
   /// The number of rows of a full batch over all ranks, one number for each loader. Checkpoints
@@ -58,7 +63,21 @@ class TrainingData {
   static std::optional<int64_t> size(const DataLoaders& loaders, RankShare rank_share);
 
  private:
+  /// A loader that is read together with others.
+  struct Part {
+    std::string prefix{};  // of its tensors' names
+    int64_t size = 0;      // its batches
+    int64_t passes = 1;    // over it in an epoch, rounded up
+    Batch batch{};         // the last one, whose tensors are buffers
+  };
+  void add_parts(const DataLoaders& loaders, RankShare rank_share);
+  bool has_ended(const Part& part) const;
+  void seek_part(size_t index);
+  void read_parts(Batch& batch);
+
   std::vector<Reader> readers_;
+  LoaderMode mode_ = LoaderMode::sequential;
+  std::vector<Part> parts_;  // empty if they are read one after another
   std::vector<int64_t> rows_a_step_;
   std::optional<int64_t> limit_;
   size_t current_ = 0;

@@ -34,10 +34,14 @@ torch::Tensor values_of(const DataLoader& loader, std::string_view name) {
 
 }  // namespace
 
+size_t TrainingSet::count() const {
+  return loaders_.mode() == LoaderMode::sequential ? loaders_.size() : 1;
+}
+
 std::optional<int64_t> TrainingSet::rows() const {
   int64_t total = 0;
-  for (const auto& loader : loaders_) {
-    const auto size = loader.dataset().size();
+  for (size_t i = 0; i < count(); ++i) {
+    const auto size = loaders_[i].dataset().size();
     if (!size) return {};
     total += *size;
   }
@@ -69,8 +73,8 @@ std::optional<int64_t> TrainingSet::features() const {
 
 torch::Tensor TrainingSet::values(std::string_view name) const {
   std::vector<torch::Tensor> parts;
-  for (const auto& loader : loaders_) {
-    parts.push_back(values_of(loader, name));
+  for (size_t i = 0; i < count(); ++i) {
+    parts.push_back(values_of(loaders_[i], name));
     if (!parts.back().defined()) return {};
   }
   if (parts.empty()) return {};

@@ -17,6 +17,7 @@ namespace levin {
 ///       if (!layer_) make_layer(train.features().value(), train.num_classes());
 ///     }
 ///
+/// Of loaders that are read together (`DataLoaders::together`), the first counts.
 /// The data are seen as the data set has them; hooks that change batches aren't called. All rows of
 /// the data set count, also if `limit_train_batches` or a sampler leaves out some. With several
 /// ranks, each of them sees the data of all ranks.
@@ -51,6 +52,9 @@ class TrainingSet {
   std::vector<double> class_sums() const;
 
  private:
+  // How many of the loaders count: all, or the first of those that are read together.
+  size_t count() const;
+
   const DataLoaders& loaders_;
   int64_t num_classes_;
   HasTrainingSums* sums_;

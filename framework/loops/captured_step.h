@@ -63,6 +63,8 @@ class CapturedStep {
 
   /// To be called before each epoch. Captures steps anew if a layer is in another mode than before.
   void begin_epoch();
+  /// To be called if the data are read from other loaders from now on.
+  void begin_data() { forget(); }
   /// To be called with what `transfer` returned for a batch that was read. Graphs don't make
   /// batches of data that have to be converted; they are copied instead.
   void note_converted(bool is_converted) { converts_ = is_converted; }

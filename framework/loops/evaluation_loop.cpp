@@ -71,10 +71,20 @@ EvaluationMode::~EvaluationMode() {
 
 EvaluationLoop::EvaluationLoop(LoopParts parts, DataLoaders loaders, std::string_view option,
                                const CountOrFraction& limit)
-    : parts_(parts), loaders_(std::move(loaders)) {
-  for (const auto& loader : loaders_) {
-    limits_.push_back(limited(option, limit, loader.size(parts_.strategy.rank_share())));
+    : parts_(parts), option_(option), limit_(limit) {
+  set_loaders(std::move(loaders));
+}
+
+void EvaluationLoop::set_loaders(DataLoaders loaders) {
+  require_sequential(loaders, "an evaluation");
+  std::vector<std::optional<int64_t>> limits;
+  for (const auto& loader : loaders) {
+    limits.push_back(limited(option_, limit_, loader.size(parts_.strategy.rank_share())));
   }
+  loaders_ = std::move(loaders);
+  limits_ = std::move(limits);
+  readers_.clear();
+  has_placed_data_ = false;
 }
 
 bool EvaluationLoop::has_batches() const {

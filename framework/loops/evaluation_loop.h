@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <levin/framework/loops/loop_parts.h>
@@ -28,6 +29,10 @@ class EvaluationLoop {
   EvaluationLoop(LoopParts parts, DataLoaders loaders, std::string_view option,
                  const CountOrFraction& limit);
 
+  /// Reads other loaders from the next pass on, with the same limit. Throws what the constructor
+  /// throws.
+  void set_loaders(DataLoaders loaders);
+
   /// Whether at least one loader may have a batch to evaluate. True also for a loader whose length
   /// isn't known, unless its limit is 0.
   bool has_batches() const;
@@ -46,6 +51,8 @@ class EvaluationLoop {
   void evaluate(const Batch& batch, StepControl& step);
 
   LoopParts parts_;
+  std::string option_;
+  CountOrFraction limit_;
   DataLoaders loaders_;
   std::vector<std::optional<int64_t>> limits_;  // batches of each loader; nothing: no limit
   std::vector<Reader> readers_;                 // opened in the first pass, then rewound

@@ -98,6 +98,7 @@ void FitLoop::run_epoch() {
   RunControl& run = parts_.run;
   parts_.module.set_trained();
   if (!solver_fit_) {
+    reload_loaders();
     data_.leave_rows_in_place(training_step_.reads_rows_in_place());
     data_.seek(run.epoch(), run.progress().batch);
   }

@@ -2,6 +2,8 @@
 
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <utility>
 
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/captured_step.h>
@@ -52,6 +54,12 @@ class FitLoop {
   /// if the checkpoint belongs to another model, optimizer or data; the module then keeps the
   /// weights that it had before.
   void resume(const StateDict& checkpoint) { state_.resume(checkpoint); }
+  /// The training and the validation loaders of an epoch.
+  using Reload = std::function<std::pair<DataLoaders, DataLoaders>(int64_t epoch)>;
+  /// Lets the loop ask `reload` for loaders as reload_dataloaders_every_n_epochs says; to be called
+  /// before `run`. `epoch` is the one for which the loop's loaders were made. Throws ConfigError if
+  /// the optimizer is a solver, which reads the same rows in each iteration.
+  void set_reload(Reload reload, int64_t epoch);
   /// Trains until a limit, a request or a signal ends it; `stop_reason` of the run's history says
   /// which. While it runs, the first SIGINT, SIGTERM or SIGHUP makes training end at a following
   /// boundary, at which Checkpointer::save_interrupted saves the state. What hooks, steps and
@@ -79,6 +87,7 @@ class FitLoop {
   ThreadSetting threads() const { return threads_.setting(); }
 
  private:
+  void reload_loaders();
   void run_epoch();
   void run_batches();
   bool train_next(Batch& batch);
@@ -110,6 +119,8 @@ class FitLoop {
   std::unique_ptr<SolverFit> solver_fit_;
   std::optional<int64_t> num_batches_;
   TrainingData data_;
+  Reload reload_;
+  int64_t loaded_epoch_ = 0;  // for which the loaders were made
   Validation validation_;
   TrainingStep training_step_;
   StepControl step_;

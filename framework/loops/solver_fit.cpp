@@ -40,6 +40,7 @@ SolverFit::SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver)
       divides_features_(solver.options().shard == "features" && parts.strategy.ranks().size() > 1),
       rows_(parts, train, batches_a_pass(parts, train),
             divides_features_ ? TrainingRows::Of::all_ranks : TrainingRows::Of::this_rank) {
+  require_sequential(train, "the solver " + solver.name());
   if (parts.precision.has_halves()) {
     throw ConfigError::conflict(
         fmt::format("precision = {} with the solver {}", parts.precision.name(), solver.name()),

@@ -8,6 +8,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/data/training_data.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -152,12 +153,12 @@ void ThreadChoice::try_threads() {
 std::vector<Batch> ThreadChoice::first_batches(const LoopParts& quiet) const {
   const int64_t most = std::min(kBatches, num_batches_.value_or(kBatches));
   const double started = files::monotonic_seconds();
-  Reader reader = train_.front().open(0, 0, parts_.strategy.rank_share());
-  reader.leave_rows_in_place(parts_.module.reads_rows_in_place());
+  TrainingData data(train_, parts_.strategy.rank_share(), {});
+  data.leave_rows_in_place(parts_.module.reads_rows_in_place());
+  data.seek(0, 0);
   std::vector<Batch> batches;
   size_t bytes = 0;
-  for (Batch batch; static_cast<int64_t>(batches.size()) < most && reader.next(batch);) {
-    batch.set_loader_index(0);
+  for (Batch batch; static_cast<int64_t>(batches.size()) < most && data.next(batch);) {
     transfer(quiet, batch);
     bytes += bytes_of(batch);
     batches.push_back(std::exchange(batch, {}));

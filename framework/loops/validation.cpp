@@ -14,6 +14,11 @@ Validation::Validation(LoopParts parts, DataLoaders loaders, Schedules& schedule
       loop_(parts, std::move(loaders), "limit_val_batches", parts.options.limit_val_batches),
       schedule_(parts.options, num_batches) {}
 
+void Validation::set_loaders(DataLoaders loaders, std::optional<int64_t> num_batches) {
+  schedule_ = ValidationSchedule(parts_.options, num_batches);
+  loop_.set_loaders(std::move(loaders));
+}
+
 void Validation::check_sanity() {
   const int64_t steps = parts_.options.num_sanity_val_steps;
   if (steps == 0 || !has_batches()) return;

@@ -24,6 +24,9 @@ class Validation {
   Validation(LoopParts parts, DataLoaders loaders, Schedules& schedules,
              std::optional<int64_t> num_batches);
 
+  /// Validates on other data from now on. Throws what the constructor throws.
+  void set_loaders(DataLoaders loaders, std::optional<int64_t> num_batches);
+
   /// Whether there are validation batches at all. If not, `run` and `check_sanity` do nothing.
   bool has_batches() const { return loop_.has_batches(); }
 

@@ -122,6 +122,8 @@ Fields describe(TrainerOptions& o) {
        {"num_sanity_val_steps", &o.num_sanity_val_steps,
         "validation batches tried before training; -1: all"},
        {"overfit_batches", &o.overfit_batches, "train on that many batches only, unshuffled"},
+       {"reload_dataloaders_every_n_epochs", &o.reload_dataloaders_every_n_epochs,
+        "ask for the loaders again before every n-th epoch; 0: never"},
        {"fast_dev_run", &o.fast_dev_run, "run n batches of everything once, saving nothing"},
        {"accumulate_grad_batches", &o.accumulate_grad_batches,
         "the number of batches whose gradients make one optimizer step"},
@@ -168,6 +170,8 @@ void validate(const TrainerOptions& options) {
   require_at_least("check_val_every_n_epoch", options.check_val_every_n_epoch, 1);
   require_at_least("accumulate_grad_batches", options.accumulate_grad_batches, 1);
   require_at_least("log_every_n_steps", options.log_every_n_steps, 0);
+  require_at_least("reload_dataloaders_every_n_epochs", options.reload_dataloaders_every_n_epochs,
+                   0);
   require_at_least("fast_dev_run", options.fast_dev_run.count, 0);
   require_limit("limit_train_batches", options.limit_train_batches);
   require_limit("limit_val_batches", options.limit_val_batches);

@@ -65,6 +65,9 @@ struct TrainerOptions {
   /// Train and validate on only that many batches (int) or that fraction (float), without
   /// shuffling; 0.0 switches this off.
   CountOrFraction overfit_batches = 0.0;
+  /// Ask the data module for its training and validation loaders again before every n-th epoch;
+  /// 0: never. DataModule::loader_epoch then says for which epoch.
+  int64_t reload_dataloaders_every_n_epochs = 0;
   /// Run this many batches of everything once, without loggers and checkpoints, to try out the
   /// program.
   SwitchOrCount fast_dev_run{};

@@ -3,8 +3,8 @@
 namespace levin {
 
 DataLoaders in_order(const DataLoaders& loaders) {
-  DataLoaders result;
-  for (const auto& loader : loaders) result.push_back(loader.without_shuffle());
+  DataLoaders result = loaders;
+  for (auto& loader : result) loader = loader.without_shuffle();
   return result;
 }
 
@@ -15,9 +15,9 @@ DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& 
   const auto& rows = ranks.values.at("rows_a_step").as_array();
   if (ranks.values.at("world_size").as_int() == rank_share.world_size) return loaders;
   if (rows.size() != loaders.size()) return loaders;
-  DataLoaders result;
+  DataLoaders result = loaders;
   for (size_t i = 0; i < rows.size(); ++i) {
-    result.push_back(loaders[i].with_global_batch_size(rows[i].as_int()));
+    result[i] = loaders[i].with_global_batch_size(rows[i].as_int());
   }
   return result;
 }

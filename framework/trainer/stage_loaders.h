@@ -24,6 +24,15 @@ struct FitLoaders {
 /// are no validation loaders, and rank 0 prints a warning.
 FitLoaders fit_loaders(Module& module, DataModule& data, const TrainerOptions& options, Run& run);
 
+/// Returns the loaders of a fit for a later epoch (reload_dataloaders_every_n_epochs), which
+/// `DataModule::loader_epoch` then says. The module checks them, but doesn't get ready anew.
+FitLoaders reloaded_fit_loaders(Module& module, DataModule& data, const TrainerOptions& options,
+                                Run& run, int64_t epoch);
+
+/// Returns the epoch whose loaders a fit begins with: 0, or the last one at which the fit that
+/// wrote `checkpoint` asked for loaders. `checkpoint` may be null.
+int64_t first_loader_epoch(const StateDict* checkpoint, const TrainerOptions& options);
+
 /// Returns the loaders of `stage`, which is validate or test.
 DataLoaders evaluation_loaders(Module& module, DataModule& data, Stage stage);
 

@@ -69,6 +69,8 @@ class Trainer::Implementation {
   void finish_loggers();
   void make_optimizers(Module& module, DataModule& data, const DataLoaders& train);
   void prepare_fit(Module& module, DataModule& data, const std::optional<StartingPoint>& start);
+  void let_loop_reload(Module& module, DataModule& data, const std::optional<StartingPoint>& start,
+                       int64_t loader_epoch);
   LoopParts parts(Module& module, DataModule& data);
   template <class Work>
   auto guarded(DataModule& data, Stage stage, Work work);
@@ -209,6 +211,8 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   if (start) {
     naming_checkpoint(start->path, [&] { prepare_like_checkpoint(module, start->state); });
   }
+  const int64_t loader_epoch = first_loader_epoch(start ? &start->state : nullptr, options);
+  data.set_loader_epoch(loader_epoch);
   FitLoaders loaders = fit_loaders(module, data, options, run);
   precision.convert(module);  // the module may have made its layers only now
   fs::path resumed_folder;
@@ -234,12 +238,27 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   }
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), loaders.train, std::move(loaders.val),
                                         optimizers_);
+  let_loop_reload(module, data, start, loader_epoch);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (start) {
     naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
     if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
   }
   note_fitted_state(module, data);
+}
+
+/// Lets the fit's loop ask for loaders of later epochs.
+void Trainer::Implementation::let_loop_reload(Module& module, DataModule& data,
+                                              const std::optional<StartingPoint>& start,
+                                              int64_t loader_epoch) {
+  StateDict before;  // what the loaders need of the checkpoint
+  if (start) before.values["ranks"] = start->state.child("ranks").values;
+  const auto reload = [this, &module, &data, before](int64_t epoch) {
+    auto next = reloaded_fit_loaders(module, data, options, run, epoch);
+    auto train = with_rows_a_step_of(before, next.train, strategy_->rank_share());
+    return std::pair(std::move(train), std::move(next.val));
+  };
+  fit_loop_->set_reload(reload, loader_epoch);
 }
 
 History Trainer::Implementation::fit(Module& module, DataModule& data,
