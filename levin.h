@@ -33,6 +33,7 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/fashion_mnist.h>
 #include <levin/datamodules/iris.h>
+#include <levin/datamodules/kfold.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/sparse.h>
 #include <levin/datamodules/stream.h>

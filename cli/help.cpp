@@ -10,6 +10,7 @@
 
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
+#include <levin/datamodules/transforms.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/trainer_options.h>
@@ -32,7 +33,7 @@ const std::vector<Command> kCommands = {
     {"predict",
      "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...] [--output FILE]",
      "write what the model predicts: a .npz, a .csv, or a .npy of one array"},
-    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics]",
+    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics|transforms]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
@@ -99,7 +100,7 @@ std::vector<Kind> kinds_of(const Registry& registry) {
   return {kind("models", registry.models),         kind("datamodules", registry.datamodules),
           kind("callbacks", registry.callbacks),   kind("loggers", registry.loggers),
           kind("optimizers", registry.optimizers), kind("schedulers", registry.schedulers),
-          kind("metrics", shipped_metrics())};
+          kind("metrics", shipped_metrics()),      kind("transforms", shipped_transforms())};
 }
 
 std::string trainer_help(const Registry& registry) {

@@ -25,6 +25,7 @@
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/fashion_mnist.h>
 #include <levin/datamodules/iris.h>
+#include <levin/datamodules/kfold.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/sparse.h>
 #include <levin/datamodules/stream.h>
@@ -74,6 +75,7 @@ void add_models_and_data(Registry& registry) {
   data.add<StreamDataModule>("StreamDataModule", "files larger than memory: .lvb, .npy, CSV ...");
   data.add<SparseDataModule>("SparseDataModule", "sparse rows: libsvm, .npz, VW, Criteo, .lvb");
   data.add<SyntheticClicksDataModule>("SyntheticClicksDataModule", "any number of made-up clicks");
+  data.add_wrapper<KFoldDataModule>("KFoldDataModule", "one fold of another data module's rows");
 }
 
 void add_callbacks_of_weights(CallbackList& callbacks) {

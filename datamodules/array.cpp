@@ -44,11 +44,15 @@ Fields describe(ArrayDataModuleOptions& o) {
       shared_option("pin_memory", &o.pin_memory),
       {"standardize", &o.standardize, "features to mean 0 and deviation 1 in the training rows"},
       {"weights", &o.weights, "file of the weights of the rows of x; empty: no weights"},
+      shared_option("sampling", &o.sampling),
+      shared_option("transforms", &o.transforms),
   });
 }
 
 ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
     : SplitDataModule(training_loader_options(options)), options_(std::move(options)) {
+  set_sampling(options_.sampling);
+  set_transforms(options_.transforms);
   if (options_.x.empty() && options_.x_val.empty() && options_.x_test.empty()) {
     throw ConfigError::conflict("x is empty",
                                 "name the file of the features, a .npy, .npz or .csv");
@@ -66,6 +70,8 @@ ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions
     : SplitDataModule(training_loader_options(options)),
       options_(std::move(options)),
       all_{std::move(x), std::move(y)} {
+  set_sampling(options_.sampling);
+  set_transforms(options_.transforms);
   const auto& o = options_;
   if (has_chosen_columns()) {
     throw ConfigError::conflict("target_columns or group_column for data given as tensors",

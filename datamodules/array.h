@@ -85,6 +85,12 @@ struct ArrayDataModuleOptions {
   /// column, or .npz with the array "weight". Batches of these rows have them as "weight". Empty:
   /// the rows have no weights.
   std::string weights{};
+  /// Chooses training rows in another way than `shuffle`: "stratified" gives each batch the classes
+  /// in their shares; "balanced" draws with replacement, each class equally often; "weighted" draws
+  /// rows in proportion to their weights, which the loss then doesn't get.
+  std::string sampling{};
+  /// What changes whole batches, in this order (transforms.h), such as normalize and one_hot.
+  std::vector<NamedSettings> transforms{};
 };
 
 Fields describe(ArrayDataModuleOptions& options);

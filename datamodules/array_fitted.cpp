@@ -13,6 +13,7 @@ StateDict ArrayDataModule::fitted_state() {
   StateDict state;
   if (fitted_.target_type == readers::TargetType::automatic) return state;  // there are no targets
   if (fitted_.standardization) fitted_.standardization->save(state);
+  save_transforms(state);
   const bool are_classes = fitted_.target_type == readers::TargetType::classes;
   state.values["target_type"] = are_classes ? "class" : "value";
   const auto names = class_names();
@@ -44,6 +45,7 @@ void ArrayDataModule::load_fitted_state(const StateDict& state) {
   taken.standardization = Standardization::load(state);
   if (state.values.contains("target_type")) {
     require_standardized(taken.standardization, options_.standardize);
+    load_transforms(state);
   }
   Value split = state.values.contains("split") ? state.values.at("split") : Value();
   if (split != trained_split_) split_is_noted_ = false;

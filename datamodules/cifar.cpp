@@ -53,6 +53,8 @@ Fields describe(CIFAR10DataModuleOptions& o) {
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
       {"standardize", &o.standardize, "pixels to mean 0 and deviation 1 in the training images"},
+      shared_option("sampling", &o.sampling),
+      shared_option("transforms", &o.transforms),
   });
 }
 
@@ -71,6 +73,8 @@ Fields describe(CIFAR100DataModuleOptions& o) {
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
       {"standardize", &o.standardize, "pixels to mean 0 and deviation 1 in the training images"},
+      shared_option("sampling", &o.sampling),
+      shared_option("transforms", &o.transforms),
   });
 }
 

@@ -50,6 +50,12 @@ struct FashionMNISTDataModuleOptions {
   /// same in all of them are only shifted. The images are float32 in memory then, whatever
   /// `storage` is. Checkpoints have both numbers: see ArrayDataModuleOptions::standardize.
   bool standardize = false;
+  /// Chooses training rows in another way than `shuffle`: "stratified" gives each batch the classes
+  /// in their shares; "balanced" draws with replacement, each class equally often.
+  std::string sampling{};
+  /// What changes whole batches, in this order: normalize, flatten, pad, random_crop,
+  /// random_horizontal_flip, one_hot (transforms.h). Random ones change training batches alone.
+  std::vector<NamedSettings> transforms{};
 };
 
 Fields describe(FashionMNISTDataModuleOptions& options);

@@ -19,6 +19,8 @@ ImageSetDataModule::ImageSetDataModule(Description description, ImageSetSettings
       set_(std::move(description)),
       settings_(std::move(settings)) {
   check_settings();
+  set_sampling(settings_.sampling);
+  set_transforms(settings_.transforms);
   settings_.data_dir = expand_home(std::move(settings_.data_dir), "data_dir");
 }
 
@@ -126,6 +128,7 @@ StateDict ImageSetDataModule::fitted_state() {
       Value::Object{{"mean", s.normalize ? s.mean : 0.0}, {"std", s.normalize ? s.std : 1.0}};
   const auto& by = standardization_ ? standardization_ : taken_;
   if (by) by->save(state);
+  save_transforms(state);
   return state;
 }
 
@@ -146,6 +149,7 @@ void ImageSetDataModule::load_fitted_state(const StateDict& state) {
   }
   auto taken = Standardization::load(state);
   require_standardized(taken, settings_.standardize);
+  load_transforms(state);
   if (taken != (standardization_ ? standardization_ : taken_)) {  // the sets are those of another
     sets_ = {};
     standardization_.reset();

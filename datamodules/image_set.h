@@ -28,6 +28,8 @@ struct ImageSetSettings {
   /// "uint8" or "float32".
   std::string storage = "uint8";
   bool standardize = false;
+  std::string sampling{};
+  std::vector<NamedSettings> transforms{};
 };
 
 /// Copies the settings from the options of a data module, as far as it has them.
@@ -39,7 +41,9 @@ ImageSetSettings image_set_settings(const Options& o) {
                             .val_split = o.val_split,
                             .seed = o.seed,
                             .flatten = o.flatten,
-                            .standardize = o.standardize};
+                            .standardize = o.standardize,
+                            .sampling = o.sampling,
+                            .transforms = o.transforms};
   if constexpr (requires { o.normalize; }) {
     settings.normalize = o.normalize;
     settings.mean = o.mean;
@@ -82,12 +86,14 @@ class ImageSetDataModule : public SplitDataModule {
   /// Loads and splits. Throws DataError for a file that is missing, truncated or altered.
   void setup(Stage stage) override;
   /// The mean and std that the pixels are normalized by (0 and 1 if they aren't), under the key of
-  /// the set; with `standardize` also what Standardization saves.
+  /// the set; with `standardize` also what Standardization saves, and the statistics of transforms.
   StateDict fitted_state() override;
   /// Throws ConfigError if the model was trained on pixels that were normalized differently, or
-  /// that weren't standardised although `standardize` is set.
+  /// that weren't standardised although `standardize` is set, or with other transforms that have
+  /// statistics.
   void load_fitted_state(const StateDict& state) override;
-  /// The shape of one image: [channels, height, width], or one number with `flatten`.
+  /// The shape of one image before transforms: [channels, height, width], or one number with
+  /// `flatten`.
   std::vector<int64_t> dims() const;
 
  protected:

@@ -38,6 +38,8 @@ Fields describe(MNISTDataModuleOptions& o) {
       {"num_workers", &o.num_workers, "threads that prepare batches ahead"},
       {"pin_memory", &o.pin_memory, "put batches into page-locked memory for CUDA"},
       {"standardize", &o.standardize, "pixels to mean 0 and deviation 1 in the training images"},
+      shared_option("sampling", &o.sampling),
+      shared_option("transforms", &o.transforms),
   });
 }
 

@@ -1,17 +1,51 @@
 #include <levin/datamodules/split_datamodule.h>
 
 #include <map>
+#include <utility>
+
+#include <levin/datamodules/sampling.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 
-DataLoaders SplitDataModule::loader(const std::shared_ptr<const Dataset>& set,
-                                    bool is_train) const {
+void SplitDataModule::set_sampling(const std::string& sampling) {
+  check_sampling(sampling);
+  sampling_ = sampling;
+}
+
+void SplitDataModule::set_transforms(const std::vector<NamedSettings>& transforms) {
+  transforms_ = BatchTransforms(transforms);
+}
+
+/// Finds what the transforms have to know of the training rows.
+void SplitDataModule::learn_statistics() {
+  if (!transforms_.needs_statistics()) return;
+  setup(Stage::fit);
+  if (sets_.train == nullptr) {
+    throw ConfigError::conflict(
+        "a transform needs statistics of the training rows, but there are none",
+        "give it numbers (mean and std of normalize), or a checkpoint of a model that was trained "
+        "with this transform");
+  }
+  transforms_.learn(*sets_.train);
+}
+
+DataLoaders SplitDataModule::loader(const std::shared_ptr<const Dataset>& set, bool is_train) {
   if (set == nullptr) return {};
   auto options = training_;
   options.shuffle = options.shuffle && is_train;
   options.drop_last = options.drop_last && is_train;
+  options.augment = options.augment && is_train;
+  if (!transforms_.empty()) {
+    learn_statistics();
+    options.transform = transforms_.transform();
+  }
   adapt_loader(*set, is_train, options);
-  return DataLoader(set, std::move(options));
+  if (!is_train || sampling_.empty()) return DataLoader(set, std::move(options));
+  auto [rows, sampler] = sampled(set, sampling_);
+  options.shuffle = false;
+  options.sampler = std::move(sampler);
+  return DataLoader(std::move(rows), std::move(options));
 }
 
 DataLoaders SplitDataModule::train_dataloader() {
@@ -44,7 +78,9 @@ Field shared_option(const std::string& name, FieldPointer value) {
       {"seed", "seed of the split"},
       {"drop_last", "leave out a last training batch that isn't full"},
       {"num_workers", "threads that prepare batches ahead"},
-      {"pin_memory", "put batches into page-locked memory for CUDA"}};
+      {"pin_memory", "put batches into page-locked memory for CUDA"},
+      {"sampling", "training rows: stratified, balanced, weighted; empty: as shuffle says"},
+      {"transforms", "what changes batches: normalize, random_crop ...; see `list transforms`"}};
   return {name, value, kHelp.at(name)};
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/datamodules/batch_transforms.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
 
@@ -45,6 +46,18 @@ class SplitDataModule : public DataModule {
   /// `training` are the options of the training loader. The other loaders have the same, except
   /// that they neither shuffle nor drop a last batch that isn't full.
   explicit SplitDataModule(DataLoaderOptions training) : training_(std::move(training)) {}
+  /// Sets in which order the training rows are read instead of `shuffle`: "" as `shuffle` says;
+  /// "stratified" so that each batch has the classes in their shares (StratifiedSampler);
+  /// "balanced" with replacement, each class equally often; "weighted" with replacement, each row
+  /// in proportion to its tensor "weight", which batches then don't have. To be called by the
+  /// constructor of the subclass. Throws ConfigError for another name.
+  void set_sampling(const std::string& sampling);
+  /// Sets what changes the batches of all loaders; random steps change those of training alone. To
+  /// be called by the constructor of the subclass, whose `fitted_state` and `load_fitted_state`
+  /// then call the next two functions. Throws what BatchTransforms throws.
+  void set_transforms(const std::vector<NamedSettings>& transforms);
+  void save_transforms(StateDict& state) const { transforms_.save(state); }
+  void load_transforms(const StateDict& state) { transforms_.load(state); }
   /// Called for each loader that is made: may change its options, such as the order of the rows.
   virtual void adapt_loader(const Dataset& /*set*/, bool /*is_train*/,
                             DataLoaderOptions& /*loader*/) const {}
@@ -59,10 +72,13 @@ class SplitDataModule : public DataModule {
   Sets sets_;
 
  private:
-  DataLoaders loader(const std::shared_ptr<const Dataset>& set, bool is_train) const;
+  DataLoaders loader(const std::shared_ptr<const Dataset>& set, bool is_train);
+  void learn_statistics();
 
   /// The other loaders take these too, see the constructor.
   DataLoaderOptions training_;
+  std::string sampling_;
+  BatchTransforms transforms_;
 };
 
 /// Returns the options of a training loader, copied from the options of a data module, which have
@@ -77,7 +93,7 @@ DataLoaderOptions training_loader_options(const Options& options) {
 }
 
 /// Describes an option that several data modules have under the same name: batch_size, val_split,
-/// test_split, shuffle, stratify, seed, drop_last, num_workers or pin_memory.
+/// test_split, shuffle, stratify, seed, drop_last, num_workers, pin_memory, sampling or transforms.
 Field shared_option(const std::string& name, FieldPointer value);
 
 /// Returns the names of the classes of data modules of digits: "0" to "9".

@@ -12,4 +12,11 @@ ModelList::ModelDraft ModelList::registered(std::string name, ModelDraft draft) 
   return draft;
 }
 
+void DataModuleList::require_one(const std::vector<NamedSettings>& data) {
+  if (data.size() == 1) return;
+  throw ConfigError::invalid_value(
+      "data", std::to_string(data.size()) + " data modules",
+      "name the one that is wrapped, as data: [{name: CLASS, SETTING: VALUE}]");
+}
+
 }  // namespace levin

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +56,38 @@ class ModelList : public ClassList<Module, const OptimizerList&> {
   static ModelDraft registered(std::string name, ModelDraft draft);
 };
 
+/// The data modules that a configuration can name.
+class DataModuleList : public ClassList<DataModule> {
+ public:
+  /// Adds the class C, whose objects wrap a data module of another class: the one that their option
+  /// `data`, a list of one name with settings, names. C is made from its options and that data
+  /// module. It can wrap the classes that the list has when this is called, so call it again, with
+  /// the same name, after adding classes of your own.
+  ///
+  ///     registry.datamodules.add<MyData>("MyData", "what it holds");
+  ///     registry.datamodules.add_wrapper<levin::KFoldDataModule>("KFoldDataModule", "folds");
+  template <std::derived_from<DataModule> C>
+  void add_wrapper(std::string name, std::string help = {}) {
+    auto draft = [known = ClassList<DataModule>(*this)] {
+      auto options = std::make_shared<typename C::Options>();
+      Draft<DataModule> made;
+      made.fields = describe(*options);
+      made.make = [options, known]() -> std::unique_ptr<DataModule> {
+        require_one(options->data);
+        const auto& [inner, settings] = options->data.front();
+        return std::make_unique<C>(*options, known.make(inner, settings));
+      };
+      made.options = std::move(options);
+      return made;
+    };
+    put({std::move(name), std::move(help), std::move(draft)});
+  }
+
+ private:
+  /// Throws ConfigError unless the list names one data module.
+  static void require_one(const std::vector<NamedSettings>& data);
+};
+
 /// A callback that every run has, unless the setting `trainer.<option>` is false or the
 /// configuration lists a callback of the same class. A configuration that does both is refused.
 struct DefaultCallback {
@@ -85,7 +118,7 @@ struct Registry {
   /// Classifier does.
   ModelList models;
   /// The classes of `data`.
-  ClassList<DataModule> datamodules;
+  DataModuleList datamodules;
   /// The classes of `trainer.callbacks`.
   CallbackList callbacks;
   /// The classes of `trainer.logger`.

@@ -1,0 +1,160 @@
+#include <levin/datamodules/kfold.h>
+
+#include <ATen/ops/from_blob.h>
+#include <c10/core/ScalarType.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/solvers/cross_validation.h>
+#include <levin/framework/solvers/fold_moments.h>
+
+namespace levin {
+namespace {
+
+/// The classes of the rows of a data set, [rows] int64.
+torch::Tensor fold_labels(const std::shared_ptr<const Dataset>& dataset) {
+  const auto memory = find_in_memory(dataset);
+  torch::Tensor target;
+  if (memory.tensors != nullptr) {
+    for (const auto& [name, rows] : memory.tensors->entries()) {
+      if (name == "target" && !rows.is_sparse()) target = rows.tensor().cpu();
+    }
+  }
+  const bool are_classes = target.defined() && target.dim() == 1 &&
+                           c10::isIntegralType(target.scalar_type(), /*includeBool=*/true);
+  if (!are_classes) {
+    throw ConfigError::conflict(
+        "stratify = true of training rows without classes in memory",
+        "set stratify = false; targets must be whole numbers [rows] in a TensorDataset");
+  }
+  target = target.to(at::kLong);
+  if (memory.rows.empty()) return target;
+  auto rows = memory.rows;  // from_blob takes no const memory
+  return target.index_select(
+      0, at::from_blob(rows.data(), {static_cast<int64_t>(rows.size())}, at::kLong));
+}
+
+}  // namespace
+
+Fields describe(KFoldDataModuleOptions& o) {
+  return fields_of<KFoldDataModuleOptions>({
+      {"data", &o.data, "the data module whose training rows are divided: [{name: ..., ...}]"},
+      {"folds", &o.folds, "the number of folds"},
+      {"fold", &o.fold, "the fold to validate on, from 0"},
+      {"stratify", &o.stratify, "each fold has the classes in their shares"},
+      {"shuffle", &o.shuffle, "deal rows out at random"},
+      {"seed", &o.seed, "seed of the folds"},
+  });
+}
+
+KFoldDataModule::KFoldDataModule(DataModule& data, KFoldDataModuleOptions options)
+    : options_(std::move(options)), data_(data) {
+  check_options();
+  if (options_.data.empty()) return;
+  throw ConfigError::conflict("the option data names data, but the constructor got data as well",
+                              "leave out the option; it is for YAML");
+}
+
+KFoldDataModule::KFoldDataModule(KFoldDataModuleOptions options, std::unique_ptr<DataModule> data)
+    : options_(std::move(options)), owned_(std::move(data)), data_(*owned_) {
+  check_options();
+}
+
+void KFoldDataModule::check_options() const {
+  const auto& o = options_;
+  if (o.folds < 2) {
+    throw ConfigError::invalid_value("folds", std::to_string(o.folds), "must be at least 2");
+  }
+  if (o.fold < 0 || o.fold >= o.folds) {
+    throw ConfigError::invalid_value("fold", std::to_string(o.fold),
+                                     fmt::format("must be from 0 to {}", o.folds - 1));
+  }
+}
+
+void KFoldDataModule::set_floating_type(at::ScalarType type) {
+  DataModule::set_floating_type(type);
+  data_.set_floating_type(type);
+}
+
+void KFoldDataModule::set_loader_epoch(int64_t epoch) {
+  DataModule::set_loader_epoch(epoch);
+  data_.set_loader_epoch(epoch);
+}
+
+/// The folds are parts of the training rows, so validation needs these, too.
+void KFoldDataModule::setup(Stage stage) {
+  const bool needs_folds = stage == Stage::fit || stage == Stage::validate;
+  data_.setup(needs_folds ? Stage::fit : stage);
+  for (auto& text : data_.take_notes()) note(std::move(text));
+  if (!needs_folds || val_is_noted_) return;
+  val_is_noted_ = true;
+  if (data_.val_dataloader().empty()) return;
+  note(
+      "the data module whose rows are divided into folds has validation rows of its own, which are "
+      "in no fold. Set its val_split to 0 to have all rows in the folds.");
+}
+
+DataLoader KFoldDataModule::rows_of(bool is_validation) {
+  const auto loaders = data_.train_dataloader();
+  if (loaders.size() != 1) {
+    throw ConfigError::conflict(
+        fmt::format("folds of the rows of {} training loaders", loaders.size()),
+        "folds are made of the rows of one loader");
+  }
+  const auto& whole = loaders.front();
+  auto options = whole.options();
+  const auto rows = whole.dataset().size();
+  if (!rows || options.sampler) {
+    throw ConfigError::conflict(
+        fmt::format("folds of training rows {}",
+                    rows ? "that a sampler chooses" : "that are a stream of unknown length"),
+        rows ? "leave out the sampler (the option sampling) of the data"
+             : "use data whose number of rows is known");
+  }
+  const auto& o = options_;
+  const auto seed = o.shuffle ? std::optional(o.seed) : std::nullopt;
+  const auto fold_of = o.stratify
+                           ? stratified_folds(fold_labels(whole.shared_dataset()), o.folds, seed)
+                           : row_folds(*rows, o.folds, seed);
+  const auto* fold = fold_of.const_data_ptr<int64_t>();
+  std::vector<int64_t> own;
+  for (int64_t row = 0; row < *rows; ++row) {
+    if ((fold[row] == o.fold) == is_validation) own.push_back(row);
+  }
+  if (is_validation) options.shuffle = options.drop_last = options.augment = false;
+  return DataLoader(std::make_shared<Subset>(whole.shared_dataset(), std::move(own)),
+                    std::move(options));
+}
+
+DataLoaders KFoldDataModule::train_dataloader() { return rows_of(/*is_validation=*/false); }
+DataLoaders KFoldDataModule::val_dataloader() { return rows_of(/*is_validation=*/true); }
+
+void KFoldDataModule::on_before_batch_transfer(Batch& batch) {
+  data_.on_before_batch_transfer(batch);
+}
+
+void KFoldDataModule::on_after_batch_transfer(Batch& batch) {
+  data_.on_after_batch_transfer(batch);
+  if (!data_.leaves_batches()) return;
+  DataModule::on_before_batch_transfer(batch);  // these two say that batches stay as they are
+  DataModule::on_after_batch_transfer(batch);
+}
+
+Value KFoldDataModule::hyper_parameters() const {
+  auto options = options_;
+  Value settings = to_value(describe(options));
+  settings["data"] = data_.hyper_parameters();
+  return settings;
+}
+
+RowKeys KFoldDataModule::prediction_keys() {
+  auto* const keys = dynamic_cast<HasRowKeys*>(&data_);
+  return keys != nullptr ? keys->prediction_keys() : RowKeys{};
+}
+
+std::vector<std::string> KFoldDataModule::group_names() {
+  auto* const groups = dynamic_cast<HasGroups*>(&data_);
+  return groups != nullptr ? groups->group_names() : std::vector<std::string>{};
+}
+
+}  // namespace levin

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <levin/framework/core/options.h>
+#include <levin/framework/data/datamodule.h>
+#include <levin/framework/data/row_groups.h>
+#include <levin/framework/data/row_keys.h>
+
+namespace levin {
+
+/// Options of KFoldDataModule.
+struct KFoldDataModuleOptions {
+  /// In YAML, the data module whose training rows are divided, as a list of one name with settings:
+  /// `data: [{name: ArrayDataModule, x: train.csv, val_split: 0, test_split: 0}]`. In C++, the
+  /// constructor gets it.
+  std::vector<NamedSettings> data{};
+  /// The number of folds, at least 2.
+  int64_t folds = 5;
+  /// The fold to validate on, from 0 to folds - 1. The others are trained on.
+  int64_t fold = 0;
+  /// Gives each fold the classes in the shares that all rows have them.
+  bool stratify = false;
+  /// Deals rows out at random; otherwise in their order.
+  bool shuffle = true;
+  /// The seed of the folds, which are the same in each run with it.
+  int64_t seed = 42;
+};
+Fields describe(KFoldDataModuleOptions& options);
+
+/// One part of a k-fold cross-validation: trains on the training rows of another data module that
+/// aren't in one fold, and validates on those that are.
+///
+///     levin::ArrayDataModule all({.x = "train.csv", .val_split = 0, .test_split = 0});
+///     double sum = 0;
+///     for (int64_t fold = 0; fold < 5; ++fold) {
+///       levin::KFoldDataModule data(all, {.folds = 5, .fold = fold, .stratify = true});
+///       levin::LogisticRegression model({});
+///       levin::Trainer trainer({.max_epochs = 10});
+///       trainer.fit(model, data);
+///       sum += trainer.validate(model, data).at("val_acc");
+///     }
+///
+/// The other data module's own validation rows are in no fold, so set its val_split to 0; a note
+/// says so if there are any. Tests and predictions are its own. What it learns from its training
+/// rows, such as the means of `standardize`, it learns from those of all folds. Folds are those
+/// that scikit-learn's KFold and StratifiedKFold make without shuffling.
+class KFoldDataModule : public DataModule, public HasRowKeys, public HasGroups {
+ public:
+  using Options = KFoldDataModuleOptions;
+  /// Keeps a reference to `data`, which may serve all folds one after another. Throws ConfigError
+  /// for invalid options, and if they name data.
+  KFoldDataModule(DataModule& data, KFoldDataModuleOptions options = {});
+  /// Owns `data`; the options may name what it was made from.
+  KFoldDataModule(KFoldDataModuleOptions options, std::unique_ptr<DataModule> data);
+
+  void prepare_data() override { data_.prepare_data(); }
+  void set_floating_type(at::ScalarType type) override;
+  void setup(Stage stage) override;
+  /// Throws ConfigError if the other data module's training rows come from several loaders, from a
+  /// stream of unknown length or by a sampler, if there are fewer of them (or of a class) than
+  /// folds, and with `stratify`, if they have no classes in memory.
+  DataLoaders train_dataloader() override;
+  DataLoaders val_dataloader() override;
+  DataLoaders test_dataloader() override { return data_.test_dataloader(); }
+  DataLoaders predict_dataloader() override { return data_.predict_dataloader(); }
+  void set_loader_epoch(int64_t epoch) override;
+  void teardown(Stage stage) override { data_.teardown(stage); }
+  void on_before_batch_transfer(Batch& batch) override;
+  void on_after_batch_transfer(Batch& batch) override;
+  StateDict state_dict() const override { return data_.state_dict(); }
+  void load_state_dict(const StateDict& state) override { data_.load_state_dict(state); }
+  std::vector<std::string> class_names() override { return data_.class_names(); }
+  int64_t num_classes() override { return data_.num_classes(); }
+  StateDict fitted_state() override { return data_.fitted_state(); }
+  void load_fitted_state(const StateDict& state) override { data_.load_fitted_state(state); }
+  /// Those of the folds, and those of the other data module as "data".
+  Value hyper_parameters() const override;
+  RowKeys prediction_keys() override;
+  std::vector<std::string> group_names() override;
+
+ private:
+  void check_options() const;
+  DataLoader rows_of(bool is_validation);
+
+  KFoldDataModuleOptions options_;
+  std::unique_ptr<DataModule> owned_;  // null: it belongs to somebody else
+  DataModule& data_;
+  bool val_is_noted_ = false;
+};
+
+}  // namespace levin
