@@ -264,6 +264,21 @@ TEST(LoadersTogether, a_fit_resumes_within_an_epoch_with_the_same_bits) {
   }
 }
 
+TEST(LoadersTogether, samplers_without_a_seed_resume_with_the_seed_of_the_run) {
+  const std::vector<int64_t> labels{0, 0, 0, 0, 1, 1, 2};
+  const std::vector<std::shared_ptr<const Sampler>> samplers{
+      std::make_shared<StratifiedSampler>(labels),
+      std::make_shared<WeightedSampler>(WeightedSampler::balancing(labels), 7)};
+  for (const auto& sampler : samplers) {
+    Asked data;
+    data.train = [sampler](int64_t) {
+      return DataLoaders::together(
+          {{"a", DataLoader(numbers(7), {.batch_size = 2, .sampler = sampler})}});
+    };
+    expect_same_bits(data, {.max_epochs = 2}, 5);  // within the second epoch
+  }
+}
+
 TEST(LoadersTogether, limits_and_overfit_batches_keep_the_parts) {
   Asked data;
   data.train = [](int64_t) { return a_and_b(LoaderMode::max_size_cycle, /*shuffle=*/true); };
