@@ -65,10 +65,7 @@ void FitLoop::run() {
   while (!stopping_.is_done()) run_epoch();
   training_step_.complete_parameters();
   warn_about_the_fit(steps_before);
-  {
-    const TrainingPass pass(parts_, solver_fit_ ? nullptr : &data_);
-    parts_.hooks.call(&Hooks::on_train_end, run);
-  }
+  call_on_train_end(parts_, solver_fit_ ? nullptr : &data_);
   act_on_requests(/*in_step=*/false);
   run.history().stop_reason = stopping_.reason();
   state_.keep_random();

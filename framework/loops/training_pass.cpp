@@ -24,11 +24,27 @@ void visit_batches(const LoopParts& parts, TrainingData& data,
   load_random_state(random);
 }
 
+/// Lets hooks read the data while this object exists.
+class TrainingPass {
+ public:
+  TrainingPass(const LoopParts& parts, TrainingData* data) : run_(parts.run) {
+    if (data == nullptr) return;
+    run_.set_training_pass(
+        [parts, data](const auto& visit) { visit_batches(parts, *data, visit); });
+  }
+  ~TrainingPass() { run_.set_training_pass({}); }
+  TrainingPass(const TrainingPass&) = delete;
+  TrainingPass& operator=(const TrainingPass&) = delete;
+
+ private:
+  RunControl& run_;
+};
+
 }  // namespace
 
-TrainingPass::TrainingPass(const LoopParts& parts, TrainingData* data) : run_(parts.run) {
-  if (data == nullptr) return;
-  run_.set_training_pass([parts, data](const auto& visit) { visit_batches(parts, *data, visit); });
+void call_on_train_end(const LoopParts& parts, TrainingData* data) {
+  const TrainingPass pass(parts, data);
+  parts.hooks.call(&Hooks::on_train_end, parts.run);
 }
 
 }  // namespace levin

@@ -5,21 +5,8 @@
 
 namespace levin {
 
-/// Lets hooks read the training data once more (Run::visit_training_batches) while this object
-/// exists. The fit loop has one around on_train_end.
-///
-///     const TrainingPass pass(parts, &data);
-///     parts.hooks.call(&Hooks::on_train_end, run);
-class TrainingPass {
- public:
-  /// Keeps both; `data` is null if there are no training batches to read.
-  TrainingPass(const LoopParts& parts, TrainingData* data);
-  ~TrainingPass() { run_.set_training_pass({}); }
-  TrainingPass(const TrainingPass&) = delete;
-  TrainingPass& operator=(const TrainingPass&) = delete;
-
- private:
-  RunControl& run_;
-};
+/// Calls the hooks on_train_end, in which callbacks may read the training data once more
+/// (Run::visit_training_batches). `data` is null if there are no training batches to read.
+void call_on_train_end(const LoopParts& parts, TrainingData* data);
 
 }  // namespace levin
