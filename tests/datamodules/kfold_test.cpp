@@ -49,8 +49,9 @@ TEST(KFold, every_row_is_validated_on_once_and_trained_on_otherwise) {
       auto all = numbers(folds.train_dataloader());
       EXPECT_EQ(val.size(), 5U);
       EXPECT_EQ(all.size(), 15U);
-      if (stratify)
+      if (stratify) {
         EXPECT_EQ(std::count_if(val.begin(), val.end(), [](auto i) { return i < 12; }), 3);
+      }
       validated.insert(val.begin(), val.end());
       all.insert(all.end(), val.begin(), val.end());
       EXPECT_EQ(std::set<int64_t>(all.begin(), all.end()).size(), 20U);
