@@ -1,8 +1,8 @@
-"""Reads a file of weights with `torch.load(weights_only=True)` and prints what is in it as JSON.
+"""Reads files of weights with `torch.load(weights_only=True)` and prints what is in them as JSON.
 
-    python torch_read.py FILE
+    python torch_read.py FILE ...
 
-One entry a tensor: dtype, shape and the SHA-256 of its bytes (row-major, little endian). Of a
+A list with an object for each file. One entry a tensor: dtype, shape and the SHA-256 of its bytes (row-major, little endian). Of a
 checkpoint of Lightning, the tensors are those of its state dict; `hyper_parameters` are printed,
 too, and, if Lightning is installed, `loaded`: the names of the parameters of a linear layer that
 `load_from_checkpoint` has filled with the checkpoint's bits. Exit status 77, which ctest takes as
@@ -33,15 +33,8 @@ def loaded_by_lightning(path, tensors):
     return [name for name, value in module.state_dict().items() if value.equal(tensors[name])]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file")
-    path = parser.parse_args().file
-    try:
-        import torch
-    except ImportError as error:
-        print(f"SKIPPED: reading weights from Python: {error}", file=sys.stderr)
-        return 77
+def contents(path):
+    import torch
 
     content = torch.load(path, weights_only=True, mmap=True)
     is_checkpoint = "pytorch-lightning_version" in content
@@ -57,7 +50,19 @@ def main():
     if is_checkpoint:
         result["hyper_parameters"] = content["hyper_parameters"]
         result["loaded"] = loaded_by_lightning(path, tensors)
-    print(json.dumps(result))
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+")
+    files = parser.parse_args().files
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        print(f"SKIPPED: reading weights from Python: {error}", file=sys.stderr)
+        return 77
+    print(json.dumps([contents(path) for path in files]))
     return 0
 
 

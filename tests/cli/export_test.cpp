@@ -20,7 +20,6 @@ class ExportProgram : public ProgramTest {
   ExportProgram() : model_({.learning_rate = 0.1}), data_({.standardize = true}) {
     Trainer trainer({.accelerator = "cpu",
                      .max_epochs = 2,
-                     .enable_checkpointing = false,
                      .default_root_dir = (output_folder() / "trainer").string()});
     trainer.fit(model_, data_);
     trainer.save_checkpoint(folder_ / "best.ckpt");
@@ -60,22 +59,14 @@ TEST_F(ExportProgram, writes_the_weights_for_pytorch_lightning_and_safetensors) 
   EXPECT_EQ(read_file(folder_ / "any.bin"), read_file(folder_ / "w.pt"));
 }
 
-TEST_F(ExportProgram, lightning_and_onnxruntime_take_what_it_writes) {
-  exported("l.ckpt");
+TEST_F(ExportProgram, onnxruntime_takes_rows_that_are_not_standardised) {
   fs::create_directory(folder_ / "onnx");
   const Outcome outcome = exported("onnx/m.onnx");
   EXPECT_EQ(outcome.err.find("standardised"), std::string::npos) << outcome.err;
-  const auto result = run_python("torch_read.py", {(folder_ / "l.ckpt").string()});
-  if (result.status == 77) GTEST_SKIP() << "no Python with torch; set LEVIN_PYTHON to one";
-  ASSERT_EQ(result.status, 0) << result.output;
-  const Value loaded = Value::from_json(result.output).at("loaded");
   // The rows of Iris as they are: the graph standardises them.
   write("onnx/m.json", "[[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]");
   const auto ran = run_python("onnx_run.py", {(folder_ / "onnx").string()});
-  if (loaded.is_null() || ran.status == 77) {
-    GTEST_SKIP() << "this Python lacks pytorch-lightning, onnx, onnxruntime or numpy";
-  }
-  EXPECT_EQ(loaded, Value(Value::Array{"linear.weight", "linear.bias"}));
+  if (ran.status == 77) GTEST_SKIP() << "no Python with onnx, onnxruntime and numpy";
   ASSERT_EQ(ran.status, 0) << ran.output;
   const auto module = load_module(shipped_classes(), folder_ / "best.ckpt");
   const StateDict fitted = fitted_state(load_checkpoint(folder_ / "best.ckpt"));

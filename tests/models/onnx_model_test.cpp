@@ -42,6 +42,11 @@ double distance(const Value& a, const Value& b) {
   return largest;
 }
 
+class Own : public MLP {
+ public:
+  using MLP::MLP;
+};
+
 /// Writes models and the rows they are asked for, and remembers what Levin predicts for these.
 class OnnxModel : public ::testing::Test {
  protected:
@@ -110,10 +115,6 @@ TEST_F(OnnxModel, onnxruntime_computes_what_levin_predicts) {
 }
 
 TEST_F(OnnxModel, what_is_no_shipped_model_with_layers_is_refused) {
-  class Own : public MLP {
-   public:
-    using MLP::MLP;
-  };
   Own own({.in_features = 4, .num_classes = 3});
   const auto message = [](const Module& module, const OnnxOptions& options = {}) {
     return message_of<Error>([&] { onnx_model(module, options); });
