@@ -65,6 +65,13 @@ class OnnxGraph {
     return apply("Cast", {x}, {{"to", static_cast<int64_t>(type)}});
   }
 
+  /// An operator that onnxruntime has for float32 only.
+  std::string apply_in_float32(std::string_view op_type, const std::string& x,
+                               const std::vector<onnx::Attribute>& attributes = {}) {
+    if (type_ == onnx::Type::float32) return apply(op_type, {x}, attributes);
+    return cast(apply(op_type, {cast(x, onnx::Type::float32)}, attributes), type_);
+  }
+
   /// The only column of [batch, 1], [batch].
   std::string only_column(const std::string& x) {
     return apply("Squeeze",
@@ -107,12 +114,12 @@ std::string activated(OnnxGraph& graph, const std::string& x, const std::string&
   if (activation == "tanh") return graph.apply("Tanh", {x});
   if (activation == "sigmoid") return graph.apply("Sigmoid", {x});
   if (activation == "leaky_relu") return graph.apply("LeakyRelu", {x}, {{"alpha", 0.01F}});
-  if (activation == "elu") return graph.apply("Elu", {x}, {{"alpha", 1.0F}});
+  if (activation == "elu") return graph.apply_in_float32("Elu", x, {{"alpha", 1.0F}});
   if (activation == "silu") return graph.apply("Mul", {x, graph.apply("Sigmoid", {x})});
   if (activation == "identity") return x;
   if (activation == "gelu") {  // x / 2 (1 + erf(x / sqrt 2)); Gelu came with version 20
     const auto scaled = graph.apply("Mul", {x, graph.number(std::sqrt(0.5))});
-    const auto sum = graph.apply("Add", {graph.apply("Erf", {scaled}), graph.number(1.0)});
+    const auto sum = graph.apply("Add", {graph.apply_in_float32("Erf", scaled), graph.number(1.0)});
     return graph.apply("Mul", {graph.apply("Mul", {x, graph.number(0.5)}), sum});
   }
   throw ConfigError::invalid_value("activation", activation, "has no ONNX operators here");
@@ -130,7 +137,7 @@ void class_outputs(OnnxGraph& graph, const std::string& logits, int64_t columns,
     auto scores = logits;
     if (is_ovr) {  // log sigmoid(z) = -softplus(-z)
       const auto negative = graph.apply("Neg", {logits});
-      scores = graph.apply("Neg", {graph.apply("Softplus", {negative})});
+      scores = graph.apply("Neg", {graph.apply_in_float32("Softplus", negative)});
     }
     writer.node("Softmax", {scores}, {"probability"}, {{"axis", 1}});
   }

@@ -22,7 +22,9 @@ struct OnnxOptions {
 /// Returns an ONNX file that computes what `Module::predict` returns for a LogisticRegression (with
 /// a path or cross-validation, too), a LinearRegression or an MLP: for "input" [batch, ...] of any
 /// number of rows, "class" [batch] int64 and "probability" [batch, classes], or "value" [batch] or
-/// [batch, outputs]. The numbers are float64 if the weights are, and else float32.
+/// [batch, outputs]. The numbers are float64 if the weights are, and else float32. In float64,
+/// gelu, elu and the probabilities of multi_class = ovr have the digits of float32, because
+/// onnxruntime has no other operators for them.
 ///
 ///     files::write_atomically("model.onnx", onnx_model(model));
 ///

@@ -91,6 +91,14 @@ TEST_F(OnnxModel, onnxruntime_computes_what_levin_predicts) {
   LogisticRegression exact({.in_features = 4, .num_classes = 3});
   exact.to(torch::kDouble);
   add("exact", exact, rows.to(torch::kDouble));
+  for (const char* activation : {"gelu", "elu"}) {
+    MLP mlp({.in_features = 4, .num_classes = 3, .activation = activation});
+    mlp.to(torch::kDouble);
+    add(std::string("double_") + activation, mlp, rows.to(torch::kDouble));
+  }
+  LogisticRegression double_rest({.in_features = 4, .num_classes = 3, .multi_class = "ovr"});
+  double_rest.to(torch::kDouble);
+  add("double_rest", double_rest, rows.to(torch::kDouble));
   LinearRegression value({.in_features = 4, .out_features = 1});
   add("value", value, rows);
   LinearRegression values({.in_features = 4, .out_features = 3, .bias = false});
