@@ -11,6 +11,7 @@
 #include <levin/cli/help.h>
 #include <levin/cli/report.h>
 #include <levin/datamodules/iris.h>
+#include <levin/datamodules/transforms.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
@@ -376,6 +377,7 @@ TEST(Commands, every_setting_of_every_class_is_explained) {
   check(registry.optimizers);
   check(registry.schedulers);
   check(shipped_metrics());
+  check(shipped_transforms());
   EXPECT_NE(settings_help(registry, "trainer").find("  max_epochs: "), std::string::npos);
 }
 

@@ -39,7 +39,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "max_steps": -1, "min_steps": null, "max_time": "", "limit_train_batches": 1.0,
     "limit_val_batches": 1.0, "limit_test_batches": 1.0, "limit_predict_batches": 1.0,
     "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
-    "overfit_batches": 0.0, "fast_dev_run": false, "accumulate_grad_batches": 1,
+    "overfit_batches": 0.0, "reload_dataloaders_every_n_epochs": 0, "fast_dev_run": false, "accumulate_grad_batches": 1,
     "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
     "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
     "cuda_graph": "auto", "data_on_device": "auto",
