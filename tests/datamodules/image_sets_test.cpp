@@ -225,7 +225,13 @@ class SmallIdx : public ImageSetDataModule {
  public:
   SmallIdx(std::shared_ptr<const ImageFiles> files, ImageSetSettings settings)
       : ImageSetDataModule({.key = "idx", .train_rows = 4, .shape = {1, 2, 2}, .files = files},
-                           std::move(settings), {.batch_size = 4}) {}
+                           without_validation(std::move(settings)), {.batch_size = 4}) {}
+
+ private:
+  static ImageSetSettings without_validation(ImageSetSettings settings) {
+    settings.val_split = 0;
+    return settings;
+  }
 };
 
 /// Four IDX files of 2x2 pixels: 4 images to train on, 3 to test on.

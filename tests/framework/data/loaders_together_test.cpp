@@ -133,7 +133,6 @@ TEST(LoadersTogether, each_pass_of_a_cycle_has_an_order_of_its_own_wherever_it_i
 }
 
 TEST(LoadersTogether, ranks_have_the_rows_of_one_process) {
-  TrainingData whole(a_and_b(LoaderMode::max_size_cycle, true), {}, {});
   DataLoaders global = a_and_b(LoaderMode::max_size_cycle, true);
   for (auto& loader : global) loader = loader.with_global_batch_size(2);
   TrainingData one(global, {}, {});
@@ -287,7 +286,7 @@ TEST(LoadersTogether, limits_and_overfit_batches_keep_the_parts) {
   EXPECT_EQ(model.seen, (Steps{"0 1 | 100", "2 3 | 101", "4 | 102", "0 1 | 103"}));
 }
 
-TEST(LoadersTogether, evaluations_and_solvers_refuse_them) {
+TEST(LoadersTogether, evaluations_refuse_them) {
   Asked data;
   data.train = [](int64_t) { return a_and_b(LoaderMode::min_size); };
   struct Validated : Asked {
