@@ -43,7 +43,7 @@ std::span<const T> span_of(const torch::Tensor& column) {
 }
 
 /// The same rows without that tensor.
-std::shared_ptr<const Dataset> without(const InMemory& memory, const std::string& name) {
+std::shared_ptr<const Dataset> without_column(const InMemory& memory, const std::string& name) {
   NamedRows kept;
   for (const auto& entry : memory.tensors->entries()) {
     if (entry.first != name) kept.push_back(entry);
@@ -72,7 +72,7 @@ SampledRows sampled(std::shared_ptr<const Dataset> rows, const std::string& samp
   if (sampling == "weighted") {
     const auto weights = sampled_column(memory, "weight", sampling).to(at::kDouble).contiguous();
     const auto values = span_of<double>(weights);
-    return {without(memory, "weight"),
+    return {without_column(memory, "weight"),
             std::make_shared<WeightedSampler>(std::vector<double>(values.begin(), values.end()),
                                               weights.numel())};
   }

@@ -22,7 +22,7 @@ std::string input_name(const Batch& batch) {
 }
 
 /// The input, in memory of the batch's own, of at least so many dimensions.
-torch::Tensor input_of(Batch& batch, const char* who, int64_t least_dimensions) {
+torch::Tensor own_input(Batch& batch, const char* who, int64_t least_dimensions) {
   if (batch.input_rows().is_sparse()) {
     throw DataError::bad_value("the kind of the rows", "sparse", fmt::format("transform {}", who),
                                "it changes dense rows alone; leave it out");
@@ -61,7 +61,7 @@ std::vector<double> from_numbers(const Value& numbers) {
   return result;
 }
 
-void require_not_negative(const char* option, int64_t value) {
+void require_pixels(const char* option, int64_t value) {
   if (value >= 0) return;
   throw ConfigError::invalid_value(option, std::to_string(value), "must be at least 0");
 }
@@ -106,7 +106,7 @@ Normalize::Normalize(NormalizeOptions options)
 }
 
 void Normalize::apply(Batch& batch, const TransformContext& /*context*/) const {
-  auto input = input_of(batch, "normalize", 2);
+  auto input = own_input(batch, "normalize", 2);
   const auto channels = static_cast<size_t>(input.size(1));
   if (mean_.size() != 1 && mean_.size() != channels) {
     throw DataError::bad_value("the number of channels of a batch's input",
@@ -122,7 +122,7 @@ void Normalize::apply(Batch& batch, const TransformContext& /*context*/) const {
 /// 1983, doi:10.1080/00031305.1983.10483115.
 void Normalize::learn(const Batch& batch) {
   Batch own = batch;
-  const auto input = input_of(own, "normalize", 2).to(at::kDouble);
+  const auto input = own_input(own, "normalize", 2).to(at::kDouble);
   const auto values = input.transpose(0, 1).flatten(1);  // [channels, values]
   const auto count = static_cast<double>(values.size(1));
   if (count == 0.0) return;
@@ -174,7 +174,7 @@ void Normalize::set_statistics(const Value& statistics) {
 // --- steps without statistics --------------------------------------------------------------------
 
 void Flatten::apply(Batch& batch, const TransformContext& /*context*/) const {
-  auto input = input_of(batch, "flatten", 1);
+  auto input = own_input(batch, "flatten", 1);
   batch.set(input_name(batch), input.dim() == 1 ? input.unsqueeze(1) : input.flatten(1));
 }
 
@@ -183,12 +183,10 @@ Fields describe(PadOptions& o) {
                                 {"value", &o.value, "the value of these pixels"}});
 }
 
-Pad::Pad(PadOptions options) : options_(options) {
-  require_not_negative("padding", options_.padding);
-}
+Pad::Pad(PadOptions options) : options_(options) { require_pixels("padding", options_.padding); }
 
 void Pad::apply(Batch& batch, const TransformContext& /*context*/) const {
-  const auto input = input_of(batch, "pad", 3);
+  const auto input = own_input(batch, "pad", 3);
   const int64_t by = options_.padding;
   batch.set(input_name(batch), at::constant_pad_nd(input, {by, by, by, by}, options_.value));
 }
@@ -199,8 +197,8 @@ Fields describe(RandomCropOptions& o) {
 }
 
 RandomCrop::RandomCrop(RandomCropOptions options) : options_(options) {
-  require_not_negative("size", options_.size);
-  require_not_negative("padding", options_.padding);
+  require_pixels("size", options_.size);
+  require_pixels("padding", options_.padding);
 }
 
 namespace {
@@ -221,7 +219,7 @@ void crop_image(const torch::Tensor& from, int64_t top, int64_t left, const torc
 }  // namespace
 
 void RandomCrop::apply(Batch& batch, const TransformContext& context) const {
-  const auto input = input_of(batch, "random_crop", 3);
+  const auto input = own_input(batch, "random_crop", 3);
   const int64_t padding = options_.padding;
   const int64_t height = options_.size > 0 ? options_.size : input.size(-2);
   const int64_t width = options_.size > 0 ? options_.size : input.size(-1);
@@ -260,7 +258,7 @@ RandomHorizontalFlip::RandomHorizontalFlip(RandomHorizontalFlipOptions options)
 }
 
 void RandomHorizontalFlip::apply(Batch& batch, const TransformContext& context) const {
-  const auto input = input_of(batch, "random_horizontal_flip", 3);
+  const auto input = own_input(batch, "random_horizontal_flip", 3);
   if (!context.augment) return;
   for (int64_t i = 0; i < input.size(0); ++i) {
     if (context.generator(i).uniform() >= options_.p) continue;
