@@ -20,11 +20,11 @@ bool is_torch_file(std::span<const std::byte> start);
 /// weight. `load_checkpoint` calls this function for such files, so that they can be given wherever
 /// a checkpoint's weights are used.
 ///
-/// If the file holds the model's state dict as its member "state_dict" (as
-/// Lightning's do), "model_state_dict" or "model", the weights are `child("model")` of the result.
-/// The value "torch" then has the other members as far as they are plain values, "hyper_parameters"
-/// and "epoch" for example. Of all other files, the result has the tensors under their names, those
-/// of a dict in a dict as "outer.inner". Tensors that share memory go on sharing it.
+/// If the file holds the model's state dict as its member "state_dict" (as Lightning's do),
+/// "model_state_dict" or "model", the weights are `child("model")` of the result. The value "torch"
+/// then has the other members as far as they are plain values, "hyper_parameters" and "epoch" for
+/// example. Of all other files, the result has the tensors under their names, those of a dict in a
+/// dict as "outer.inner". Tensors that share memory go on sharing it.
 ///
 /// `bytes` is the whole file; the tensors may refer to it. If `outline` is true, tensors are made
 /// on the meta device, without elements. `path` is used in messages only. Throws CheckpointError if

@@ -9,8 +9,8 @@
 
 /// Python's pickles, read without running any code, and written. A pickle is a program for a small
 /// stack machine that builds values. Where it says to call a function or to make an object of a
-/// class, this reader only notes the name and the arguments; who reads the result decides which of
-/// these names he knows. The functions know nothing of LibTorch.
+/// class, this reader only notes the name and the arguments; its caller decides which of these
+/// names to accept. The functions know nothing of LibTorch.
 ///
 /// Source: Lib/pickletools.py of CPython, which documents the opcodes.
 namespace levin::pickle {
