@@ -78,7 +78,8 @@ int main(int argc, char** argv) try {
   levin::seed_everything(1);
   const auto cluster = torch::randint(kClusters, {8192});
   const auto points = centres().index_select(0, cluster) + kWidth * torch::randn({8192, 2});
-  levin::ArrayDataModule data(points, cluster, {.batch_size = 128, .val_split = 0.0});
+  levin::ArrayDataModule data(points, cluster,
+                              {.batch_size = 128, .val_split = 0.0, .test_split = 0.0});
 
   Gan gan;
   levin::Trainer trainer(
