@@ -1,5 +1,6 @@
 #include <levin/callbacks/spike_detection.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <utility>

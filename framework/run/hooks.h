@@ -13,8 +13,9 @@ class Optimizer;
 /// are Lightning's.
 ///
 /// For each hook, the callbacks are called first, in the order they were added, then the module,
-/// then the callbacks that watch metrics (early stopping), and at last those that save checkpoints.
-/// The functions marked (Module) exist in a Module only.
+/// then the callbacks that watch metrics (early stopping), then those that exchange weights, and at
+/// last those that save checkpoints (Callback::Order). The functions marked (Module) exist in a
+/// Module only.
 ///
 ///     fit
 ///       setup(fit) - on_fit_start - [sanity check: the hooks of a validation, between

@@ -24,7 +24,7 @@ std::pair<std::vector<OperationTime>, json> record(const PytorchProfilerOptions&
     void on_train_epoch_end(Run&) override { throw std::runtime_error("as planned"); }
   };
   TemporaryFolder folder;
-  test::PointsModule data(48, {.batch_size = 8}, 0);
+  test::PointsModule data(48, {.batch_size = 8}, 8);
   test::Classifier model;
   Fails failing;
   TrainerOptions trainer_options;
