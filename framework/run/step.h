@@ -82,9 +82,7 @@ class Step {
   ///     }
   torch::Tensor gradient_norm() const;
 
-  // --- by hand
-  // ------------------------------------------------------------------------------------ The next
-  // functions are for the training_step of a module that optimizes by hand
+  // By hand. These functions are for the training_step of a module that optimizes by hand
   // (Module::automatic_optimization); elsewhere they throw ModuleError. `optimizer` is the number
   // of an optimizer in the order of configure_optimizers, counted from 0.
   //
