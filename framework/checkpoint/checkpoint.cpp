@@ -209,13 +209,15 @@ void refuse_other_files(const std::filesystem::path& path) {
                               "it is no regular file; name the file or the folder of a checkpoint");
   }
   const auto size = std::filesystem::file_size(path, error);
+  constexpr size_t kLength = 8;
   unsigned char start[16] = {};
+  const auto known = static_cast<size_t>(std::min<std::uintmax_t>(size, sizeof(start)));
   std::ifstream file(path, std::ios::binary);
-  if (error || size < sizeof(start) || !file.read(reinterpret_cast<char*>(start), sizeof(start))) {
+  if (error || size < kLength ||
+      !file.read(reinterpret_cast<char*>(start), static_cast<std::streamsize>(known))) {
     return;
   }
-  if (is_torch_file(std::as_bytes(std::span(start)))) return;
-  constexpr size_t kLength = 8;
+  if (is_torch_file(std::as_bytes(std::span(start, known)))) return;
   uint64_t header = 0;
   for (size_t i = 0; i < kLength; ++i) header |= uint64_t{start[i]} << (8 * i);
   if (header >= 2 && header <= size - kLength) return;
