@@ -38,15 +38,15 @@ class Players : public Module {
   bool automatic_optimization() const override { return false; }
   torch::Tensor training_step(const Batch& batch, Step& step) override {
     const auto drawn = painter_(torch::cos(3.0 * batch.input()));
-    auto loss = torch::softplus(-judge_(batch.input())).mean() +
-                torch::softplus(judge_(drawn.detach())).mean();
+    auto loss = share * (torch::softplus(-judge_(batch.input())).mean() +
+                         torch::softplus(judge_(drawn.detach())).mean());
     if (overflows) loss = loss + judge_->bias.sum() * std::numeric_limits<double>::infinity();
     step.zero_grad(0);
     step.backward(loss);
     norms.push_back(step.clip_gradients(0, 0.2).item<double>());
     step.step(0);
     if (toggles) step.toggle(1);  // otherwise the judge gets gradients that nobody uses
-    step.backward(torch::softplus(-judge_(drawn)).mean() / 2.0);
+    step.backward(share * torch::softplus(-judge_(drawn)).mean() / 2.0);
     if (++batches_ % 2 == 0) {  // by the gradients of two batches
       step.step(1);
       step.zero_grad(1);
@@ -58,6 +58,7 @@ class Players : public Module {
     both.add(std::make_unique<Adam>(painter_->parameters(), AdamOptions{.learning_rate = 0.1}));
     return both;
   }
+  double share = 1.0;  // of the losses
   bool toggles = true;
   bool overflows = false;
   std::vector<double> norms;
@@ -79,6 +80,8 @@ Outcome train(Strategy& strategy, const char* precision, bool toggles, bool over
   const int64_t size = strategy.ranks().size();
   Players module;
   module.toggles = toggles;
+  // Small enough for float16, whatever part of a batch a rank has.
+  if (std::string(precision) == "16-mixed") module.share = 0.1;
   test::PointsModule data{8, {.batch_size = 8}};
   const HookList hooks;
   const std::vector<Callback*> callbacks;
@@ -144,7 +147,7 @@ TEST(ManualRanks, equal_one_process) {
 }
 
 TEST(ManualRanks, leave_out_the_same_steps_if_the_gradients_of_one_are_not_finite) {
-  expect_as_one_process("16-mixed", /*toggles=*/true, /*overflows=*/true, 5e-3);
+  expect_as_one_process("16-mixed", /*toggles=*/true, /*overflows=*/true, 0.05);
 }
 
 TEST(ManualRanks, leave_out_a_batch_of_which_some_have_no_row) {
