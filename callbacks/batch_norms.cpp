@@ -28,7 +28,7 @@ void each_batch_norm(const torch::nn::Module& module, Take take) {
       return before;
     });
   };
-  for (const auto& child : module.modules()) {
+  for (const auto& child : module.modules(/*include_self=*/false)) {
     of_torch(dynamic_cast<torch::nn::BatchNorm1dImpl*>(child.get()));
     of_torch(dynamic_cast<torch::nn::BatchNorm2dImpl*>(child.get()));
     of_torch(dynamic_cast<torch::nn::BatchNorm3dImpl*>(child.get()));

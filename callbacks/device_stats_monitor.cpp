@@ -3,8 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
+#include <filesystem>
+#include <sstream>
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
@@ -27,14 +28,13 @@ double processor_seconds() {
 
 /// The bytes of memory that this process holds; 0 if the system doesn't tell.
 double resident_bytes() {
-  std::FILE* file = std::fopen("/proc/self/statm", "r");
-  if (file == nullptr) return 0.0;
-  long size = 0;
-  long resident = 0;
-  const bool is_read = std::fscanf(file, "%ld %ld", &size, &resident) == 2;
-  std::fclose(file);
-  return is_read ? static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE))
-                 : 0.0;
+  const std::filesystem::path statm = "/proc/self/statm";
+  if (!files::exists(statm)) return 0.0;
+  std::istringstream text(files::read_text(statm));
+  double size = 0.0;
+  double resident = 0.0;
+  text >> size >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
 at::Device device_of(const Module& module) {

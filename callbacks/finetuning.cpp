@@ -13,20 +13,31 @@
 
 namespace levin {
 
+namespace {
+
+/// Calls `use` for the part, which may be a local variable, and for each layer in it.
+template <class Use>
+void each_layer(torch::nn::Module& part, Use use) {
+  use(part);
+  for (const auto& layer : part.modules(/*include_self=*/false)) use(*layer);
+}
+
+}  // namespace
+
 void BaseFinetuning::freeze(torch::nn::Module& part, bool train_bn) {
-  for (const auto& layer : part.modules()) {
-    const bool is_norm = is_batch_norm(*layer);
-    if (is_norm && train_bn) continue;
-    for (auto& parameter : layer->parameters(/*recurse=*/false)) parameter.requires_grad_(false);
-    if (is_norm) layer->eval();
-  }
+  each_layer(part, [&](torch::nn::Module& layer) {
+    const bool is_norm = is_batch_norm(layer);
+    if (is_norm && train_bn) return;
+    for (auto& parameter : layer.parameters(/*recurse=*/false)) parameter.requires_grad_(false);
+    if (is_norm) layer.eval();
+  });
 }
 
 void BaseFinetuning::unfreeze(torch::nn::Module& part) {
-  for (const auto& layer : part.modules()) {
-    for (auto& parameter : layer->parameters(/*recurse=*/false)) parameter.requires_grad_(true);
-    if (is_batch_norm(*layer)) layer->train();
-  }
+  each_layer(part, [](torch::nn::Module& layer) {
+    for (auto& parameter : layer.parameters(/*recurse=*/false)) parameter.requires_grad_(true);
+    if (is_batch_norm(layer)) layer.train();
+  });
 }
 
 StateDict BaseFinetuning::state_dict() const {
