@@ -81,10 +81,17 @@ Outcome fit(const Registry& registry, const Chosen& chosen, const fs::path& fold
   return outcome;
 }
 
+/// Keeps what goes to stderr away: progress bars, summaries and warnings.
+class Silence {
+ public:
+  Silence() { testing::internal::CaptureStderr(); }
+  ~Silence() { testing::internal::GetCapturedStderr(); }
+};
+
 void expect_same_bits_after_a_resume(const Chosen& chosen) {
   const Registry registry = shipped_classes();
   const TemporaryFolder folder;
-  testing::internal::CaptureStderr();  // progress bars, summaries and warnings
+  const Silence silence;
   const Outcome whole = fit(registry, chosen, folder.path(), "");
   for (const char* from : {"step.ckpt", "epoch.ckpt"}) {
     const Outcome resumed = fit(registry, chosen, folder.path(), (folder / from).string());
@@ -93,7 +100,6 @@ void expect_same_bits_after_a_resume(const Chosen& chosen) {
       EXPECT_TRUE(same_bits(tensor, resumed.weights.tensor(name))) << name << " from " << from;
     }
   }
-  testing::internal::GetCapturedStderr();
 }
 
 /// The text of all test files.
