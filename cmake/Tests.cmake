@@ -153,7 +153,8 @@ levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloa
 levin_test_setting(threads_test)
 
 # The check of the dependencies' direction reads sources; it needs no LibTorch.
-add_executable(architecture_test tests/architecture/architecture_test.cpp tests/architecture/solver_table_test.cpp)
+add_executable(architecture_test tests/architecture/architecture_test.cpp tests/architecture/solver_table_test.cpp
+  tests/architecture/lightning_table_test.cpp)
 target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::gtest_main)
 target_compile_definitions(architecture_test PRIVATE "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
 levin_add_tests(architecture_test unit)

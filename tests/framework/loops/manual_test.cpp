@@ -331,6 +331,32 @@ TEST_F(Manual, toggling_ends_with_the_step_whatever_happens) {
   EXPECT_FALSE(model.parameters()[2].grad().defined());
 }
 
+TEST_F(Manual, untoggling_lets_all_parameters_require_gradients_again) {
+  Told model(
+      [](Told& own, const torch::Tensor& loss, Step& step) {
+        const auto all = own.parameters();
+        step.toggle(1);
+        EXPECT_FALSE(all[0].requires_grad());
+        EXPECT_TRUE(all[2].requires_grad());
+        step.untoggle();
+        EXPECT_TRUE(all[0].requires_grad());
+        step.zero_grad(0);
+        step.backward(loss);
+        EXPECT_TRUE(all[0].grad().defined());
+        step.step(0);
+      },
+      true);
+  model.make = [](Told& own) {
+    const auto all = own.parameters();
+    Optimizers two(SGD({all[0], all[1]}, {.learning_rate = 0.1}));
+    two.add(std::make_unique<SGD>(std::vector{all[2], all[3]}, SGDOptions{.learning_rate = 0.1}));
+    return two;
+  };
+  Trainer trainer(options());
+  trainer.fit(model, data);
+  EXPECT_EQ(trainer.run().global_step(), 14);
+}
+
 // --- what the loop tells of itself
 // -----------------------------------------------------------------
 

@@ -73,6 +73,16 @@ TEST(RunReduce, refuses_tensors_that_differ_and_none_at_all) {
   EXPECT_TRUE(says(message_of<ModuleError>([&] { run.reduce({}); }), {"undefined"}));
 }
 
+TEST(RunRanks, say_who_is_the_global_zero) {
+  as_ranks(2, [](levin::Run& run) { EXPECT_EQ(run.is_global_zero(), run.ranks().rank() == 0); });
+}
+
+TEST(RunProgress, knows_whether_the_epoch_has_further_batches) {
+  EXPECT_TRUE((Progress{.batch = 2, .num_batches = 3}).has_batches_left());
+  EXPECT_FALSE((Progress{.batch = 3, .num_batches = 3}).has_batches_left());
+  EXPECT_FALSE(Progress{.batch = 2}.has_batches_left()) << "a stream's end isn't known";
+}
+
 TEST(RunWarnings, are_printed_once_and_on_rank_0_only) {
   ::testing::internal::CaptureStderr();
   as_ranks(2, [](levin::Run& run) {
