@@ -199,8 +199,16 @@ TEST(ResumeEverything, SchedulersGoOnWithTheSameBits) {
       {"MultiStepLR", {Object{{"milestones", Value::Array{1, 3}}, {"gamma", 0.5}}}},
       {"ExponentialLR", {Object{{"gamma", 0.5}}}},
       {"CosineAnnealingLR", {Object{{"T_max", 4}}}},
+      {"CosineAnnealingWarmRestarts", {Object{{"T_0", 2}}}},
+      {"PolynomialLR", {Object{{"total_iters", 4}, {"power", 2.0}}}},
+      {"ConstantLR", {Object{{"factor", 0.5}, {"total_iters", 2}}}},
       {"LinearLR", {}},
       {"WarmupLR", {}},
+      {"CyclicLR", {Object{{"max_lr", 0.2}, {"step_size_up", 2}}}},
+      {"SequentialLR",
+       {Object{
+           {"schedulers", Value::Array{"ConstantLR", Object{{"name", "StepLR"}, {"step_size", 1}}}},
+           {"milestones", Value::Array{2}}}}},
       {"OneCycleLR", {Object{{"max_lr", 0.2}, {"total_steps", 4}}}},
       {"ReduceLROnPlateau", {Object{{"patience", 0}, {"threshold", 10.0}}}},
   };
