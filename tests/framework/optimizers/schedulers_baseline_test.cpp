@@ -150,7 +150,8 @@ TEST(SchedulersSequence, names_what_is_wrong_in_a_list_of_names) {
       levin::test::says(message(R"({"milestones": [3], "schedulers": ["LinearLR", "CosineLR"]})"),
                         {"SequentialLR: ", "'CosineLR'"}));
   EXPECT_TRUE(levin::test::says(
-      message(R"({"milestones": [3], "schedulers": ["LinearLR", {"name": "StepLR", "step_sise": 3}]})"),
+      message(
+          R"({"milestones": [3], "schedulers": ["LinearLR", {"name": "StepLR", "step_sise": 3}]})"),
       {"SequentialLR: StepLR: ", "did you mean 'step_size'"}));
   EXPECT_TRUE(levin::test::says(message("{}"), {"SequentialLR: ", "milestone"}));
 }
