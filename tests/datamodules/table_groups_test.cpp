@@ -37,7 +37,8 @@ class TableGroups : public ::testing::Test {
       const int64_t g = i % 3;
       const double area = static_cast<double>((37 * i) % 60);
       const double price = static_cast<double>(g + 1) * area + 5.0 * static_cast<double>(i % 4);
-      text += fmt::format("{},{},{},{}\n", i, Names{"west", "east, far", "north"}[g], area, price);
+      text += fmt::format("{},{},{},{}\n", i,
+                          Names{"west", "east, far", "north"}[static_cast<size_t>(g)], area, price);
     }
     return file("sales.csv", quoted(text));
   }
