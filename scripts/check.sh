@@ -55,12 +55,13 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# Installs the Python packages with which tests read Levin's checkpoints, exported models and event files.
+# Installs the Python packages with which tests read Levin's checkpoints, exported models and event files. Never use
+# pytorch-lightning 2.6.2 or 2.6.3: these releases were compromised.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
   "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime" 2>/dev/null ||
-    "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard pytorch-lightning onnx \
+    "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard "pytorch-lightning==2.6.1" onnx \
       onnxruntime >&2 9>&-
 }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
