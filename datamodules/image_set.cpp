@@ -1,5 +1,6 @@
 #include <levin/datamodules/image_set.h>
 
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +13,20 @@
 #include <levin/framework/tensor/buffer.h>
 
 namespace levin {
+
+Field image_option(const std::string& name, FieldPointer value) {
+  static const std::map<std::string, const char*> kHelp = {
+      {"mirrors", "addresses to download from, tried in this order"},
+      {"val_split", "validation images: an int is their number, a float their share"},
+      {"batch_size", "images of a batch on each device"},
+      {"shuffle", "shuffle the training images in each epoch"},
+      {"normalize", "map pixels, which are from 0 to 1, to (pixel - mean) / std"},
+      {"mean", "see normalize"},
+      {"std", "see normalize"},
+      {"storage", "type of the images in memory: uint8 or float32"},
+      {"standardize", "pixels to mean 0 and deviation 1 in the training images"}};
+  return {name, value, kHelp.at(name)};
+}
 
 ImageSetDataModule::ImageSetDataModule(Description description, ImageSetSettings settings,
                                        DataLoaderOptions loader)

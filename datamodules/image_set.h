@@ -53,6 +53,10 @@ ImageSetSettings image_set_settings(const Options& o) {
   return settings;
 }
 
+/// Describes an option that data modules of images share: mirrors, val_split, batch_size, shuffle,
+/// normalize, mean, std, storage or standardize. See shared_option for others.
+Field image_option(const std::string& name, FieldPointer value);
+
 /// The common part of data modules of published images: MNIST, FashionMNIST, CIFAR-10, CIFAR-100.
 /// It has the images in memory as bytes, splits the training images by seed, and predicts for the
 /// test images. Batches are {"input": [batch, channels, height, width] float32 from 0 to 1,
