@@ -139,7 +139,8 @@ class Programs:
                 found = subprocess.run(
                     [python, "-c", program.format(package)], text=True, capture_output=True
                 )
-                reason = None if found.returncode == 0 else f"the Python that was given has no {package}"
+                missing = f"the Python that was given has no {package}"
+                reason = None if found.returncode == 0 else missing
                 # These releases of Lightning were compromised.
                 if package == "pytorch-lightning" and found.stdout.strip() in ("2.6.2", "2.6.3"):
                     raise SystemExit("bench: pytorch-lightning 2.6.2 and 2.6.3 must never be run")

@@ -1,19 +1,13 @@
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
+
+#include "framework/loopback_server.h"
 
 namespace levin::test {
 
@@ -44,65 +38,21 @@ struct HttpRequest {
 /// A server on a free port of 127.0.0.1, in a thread of the test, one connection at a time.
 class HttpServer {
  public:
-  HttpServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (listener_ < 0 || ::bind(listener_, any, size) != 0 || ::listen(listener_, 16) != 0 ||
-        ::getsockname(listener_, any, &size) != 0 || ::pipe(stop_) != 0) {
-      throw std::runtime_error("the test's HTTP server can't listen");
-    }
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { run(); });
-  }
-  HttpServer(const HttpServer&) = delete;
-  HttpServer& operator=(const HttpServer&) = delete;
-  ~HttpServer() {
-    ::close(stop_[1]);
-    thread_.join();
-    ::close(stop_[0]);
-    ::close(listener_);
-  }
-
   void serve(const std::string& path, HttpAnswer answer) {
     const std::lock_guard lock(mutex_);
     answers_[path] = std::move(answer);
   }
-  std::string url(const std::string& path) const {
-    return "http://127.0.0.1:" + std::to_string(port_) + path;
-  }
+  std::string url(const std::string& path) const { return server_.uri() + path; }
   std::vector<HttpRequest> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
   }
 
  private:
-  /// Waits until `descriptor` can be read; false where the server is to stop.
-  bool wait_for(int descriptor) const {
-    pollfd events[2] = {{descriptor, POLLIN, 0}, {stop_[0], POLLIN, 0}};
-    ::poll(events, 2, -1);
-    return events[1].revents == 0;
-  }
-
-  void run() {
-    while (wait_for(listener_)) {
-      const int connection = ::accept(listener_, nullptr, nullptr);
-      if (connection < 0) continue;
-      handle(connection);
-      ::close(connection);
-    }
-  }
-
   void handle(int connection) {
     std::string text;
-    char buffer[4096];
     while (text.find("\r\n\r\n") == std::string::npos) {
-      if (!wait_for(connection)) return;
-      const ssize_t got = ::recv(connection, buffer, sizeof buffer, 0);
-      if (got <= 0) return;
-      text.append(buffer, static_cast<size_t>(got));
+      if (!server_.receive(connection, text)) return;
     }
     const size_t path_start = text.find(' ') + 1;
     HttpRequest request;
@@ -149,31 +99,20 @@ class HttpServer {
     if (answer.content_length) {
       headers += "Content-Length: " + std::to_string(answer.body.size()) + "\r\n";
     }
-    send_all(connection, "HTTP/1.1 " + std::to_string(answer.status) +
-                             " Answer\r\nConnection: close\r\n" + headers + "\r\n");
+    LoopbackServer::send_all(connection, "HTTP/1.1 " + std::to_string(answer.status) +
+                                             " Answer\r\nConnection: close\r\n" + headers + "\r\n");
     const bool cut = answer.cut_after < answer.body.size();
-    send_all(connection, std::string_view(answer.body).substr(0, answer.cut_after));
+    LoopbackServer::send_all(connection, std::string_view(answer.body).substr(0, answer.cut_after));
     if (!cut || !answer.stall) return;
-    char byte = 0;
-    while (wait_for(connection) && ::recv(connection, &byte, 1, 0) > 0) {
+    std::string ignored;
+    while (server_.receive(connection, ignored)) {
     }
   }
 
-  static void send_all(int connection, std::string_view data) {
-    while (!data.empty()) {
-      const ssize_t sent = ::send(connection, data.data(), data.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return;
-      data.remove_prefix(static_cast<size_t>(sent));
-    }
-  }
-
-  int listener_;
-  int stop_[2] = {};
-  int port_ = 0;
   mutable std::mutex mutex_;
   std::map<std::string, HttpAnswer> answers_;
   std::vector<HttpRequest> requests_;
-  std::thread thread_;
+  LoopbackServer server_{[this](int connection) { handle(connection); }};
 };
 
 }  // namespace levin::test

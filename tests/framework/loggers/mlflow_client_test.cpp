@@ -1,9 +1,5 @@
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <levin/framework/loggers/mlflow_client.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,13 +14,13 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "framework/eventually.h"
+#include "framework/loopback_server.h"
 #include "framework/message_of.h"
 #include "framework/temporary_folder.h"
 
@@ -46,30 +42,9 @@ class FakeMlflow {
   /// A status to answer with instead of doing what is asked for; 0: do it; -1: never answer.
   using Trouble = std::function<int(const Request&)>;
 
-  explicit FakeMlflow(Trouble trouble = {})
-      : trouble_(std::move(trouble)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (listener_ < 0 || ::bind(listener_, any, size) != 0 || ::listen(listener_, 16) != 0 ||
-        ::getsockname(listener_, any, &size) != 0 || ::pipe(stop_) != 0) {
-      throw std::runtime_error("the test's HTTP server can't listen");
-    }
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { run(); });
-  }
-  FakeMlflow(const FakeMlflow&) = delete;
-  FakeMlflow& operator=(const FakeMlflow&) = delete;
-  ~FakeMlflow() {
-    ::close(stop_[1]);
-    thread_.join();
-    ::close(stop_[0]);
-    ::close(listener_);
-  }
+  explicit FakeMlflow(Trouble trouble = {}) : trouble_(std::move(trouble)) {}
 
-  std::string uri() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string uri() const { return server_.uri(); }
   /// The requests whose path contains `part`.
   std::vector<Request> requests(const std::string& part = "") const {
     const std::lock_guard lock(mutex_);
@@ -90,31 +65,12 @@ class FakeMlflow {
   }
 
  private:
-  bool wait_for(int descriptor) const {
-    pollfd events[2] = {{descriptor, POLLIN, 0}, {stop_[0], POLLIN, 0}};
-    ::poll(events, 2, -1);
-    return events[1].revents == 0;
-  }
-
-  void run() {
-    while (wait_for(listener_)) {
-      const int connection = ::accept(listener_, nullptr, nullptr);
-      if (connection < 0) continue;
-      handle(connection);
-      ::close(connection);
-    }
-  }
-
   void handle(int connection) {
     std::string text;
-    char buffer[4096];
     size_t end = std::string::npos;
     size_t length = 0;
     while (end == std::string::npos || text.size() < end + 4 + length) {
-      if (!wait_for(connection)) return;
-      const ssize_t got = ::recv(connection, buffer, sizeof buffer, 0);
-      if (got <= 0) return;
-      text.append(buffer, static_cast<size_t>(got));
+      if (!server_.receive(connection, text)) return;
       end = text.find("\r\n\r\n");
       const size_t at = text.find("Content-Length: ");
       if (end != std::string::npos && at < end) length = std::stoul(text.substr(at + 16));
@@ -130,14 +86,14 @@ class FakeMlflow {
       if (trouble == 0) answer = do_it(request);
     }
     if (trouble < 0) {
-      wait_for(connection);  // until the client gives up
+      server_.wait_for(connection);  // until the client gives up
       return;
     }
     const std::string out =
         "HTTP/1.1 " + std::to_string(answer.first) +
         " Answer\r\nConnection: close\r\nContent-Length: " + std::to_string(answer.second.size()) +
         "\r\n\r\n" + answer.second;
-    ::send(connection, out.data(), out.size(), MSG_NOSIGNAL);
+    LoopbackServer::send_all(connection, out);
   }
 
   std::pair<int, std::string> do_it(const Request& request) {
@@ -160,14 +116,11 @@ class FakeMlflow {
   }
 
   const Trouble trouble_;
-  int listener_;
-  int stop_[2] = {};
-  int port_ = 0;
   bool has_experiment_ = false;  // of the server's thread
   mutable std::mutex mutex_;
   std::vector<Request> requests_;
   std::vector<Json> batches_;
-  std::thread thread_;
+  LoopbackServer server_{[this](int connection) { handle(connection); }};
 };
 
 MlflowTarget target_at(const FakeMlflow& server) {
