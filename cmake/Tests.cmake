@@ -1,7 +1,7 @@
 # Tests, examples and benchmarks.
 #
-# ctest labels: unit, cli (unit tests of the program), distributed, example, install, and cuda: the test suites with Cuda
-# in their names, which skip themselves where there is no GPU.
+# ctest labels: unit, cli (unit tests of the program), program (those of them that start it dozens of times), distributed,
+# example, install, and cuda: the test suites with Cuda in their names, which skip themselves where there is no GPU.
 include_guard(GLOBAL)
 
 # A process has one thread: tests run side by side, and two OpenMP teams on one pair of cores would wait for each other by
@@ -152,12 +152,14 @@ levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloa
   tests/framework/threads/shared_work_test.cpp tests/distributed/host_sum_test.cpp tests/framework/allocations.cpp)
 levin_test_setting(threads_test)
 
-# The check of the dependencies' direction reads sources; it needs no LibTorch.
+# The check of the dependencies' direction reads sources; it needs no LibTorch, and tells sanitizers nothing.
 add_executable(architecture_test tests/architecture/architecture_test.cpp tests/architecture/solver_table_test.cpp
   tests/architecture/lightning_table_test.cpp)
 target_link_libraries(architecture_test PRIVATE levin_flags GTest::gtest GTest::gtest_main)
 target_compile_definitions(architecture_test PRIVATE "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
-levin_add_tests(architecture_test unit)
+if(NOT LEVIN_SANITIZE)
+  levin_add_tests(architecture_test unit)
+endif()
 
 # No source may be left out: its tests would never run, and nothing would say so.
 list(REMOVE_ITEM all_sources "${PROJECT_SOURCE_DIR}/tests/install/main.cpp")  # a project of its own
@@ -186,10 +188,13 @@ if(NOT LEVIN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_
   set_tests_properties(check.kernels PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
 endif()
 
-# The executables of `ctest -L unit`, which is all that the asan preset runs.
+# The executables of `ctest -L unit`, which is all that the asan preset runs, without those of the label program.
 set(unit_targets ${LEVIN_TEST_TARGETS})
 list(REMOVE_ITEM unit_targets processes_test distributed_test rank_program)
-add_custom_target(unit_tests DEPENDS architecture_test ${unit_targets})
+if(NOT LEVIN_SANITIZE)
+  list(APPEND unit_targets architecture_test)
+endif()
+add_custom_target(unit_tests DEPENDS ${unit_targets})
 
 # --- examples: each checks its own printed result and says so by its exit status; 77: it can't run here ---------------
 set(LEVIN_EXAMPLE_TARGETS "")
