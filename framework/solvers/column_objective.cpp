@@ -220,7 +220,7 @@ torch::Tensor ColumnObjective::curvature_diagonal() {
   return diagonal_;
 }
 
-torch::Tensor ColumnObjective::hessian() {
+torch::Tensor ColumnObjective::hessian_of(const torch::Tensor& /*entries*/) {
   throw ConfigError::conflict("the whole Hessian of features that ranks share (shard = features)",
                               "use lbfgs, newton-cg or trust-region, or set shard to rows");
 }

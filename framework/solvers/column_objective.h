@@ -46,7 +46,7 @@ class ColumnObjective final : public Objective {
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
   torch::Tensor curvature_diagonal() override;
   /// Always throws ConfigError: no rank has the products of all pairs of features.
-  torch::Tensor hessian() override;
+  torch::Tensor hessian_of(const torch::Tensor& entries) override;
   void remove_idle(const torch::Tensor& vector) const override;
   double noise() const override { return precise_ ? 1e-14 : 1e-9; }
   bool raise_precision() override;

@@ -7,6 +7,7 @@
 
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/solvers/coordinate_model.h>
+#include <levin/framework/solvers/proximal_newton.h>
 
 namespace levin {
 
@@ -26,6 +27,9 @@ CoordinateDescent::CoordinateDescent(std::vector<torch::Tensor> parameters,
 }
 
 namespace {
+
+/// Of rows and weights: beyond that, methods with sums over all rows are faster than sweeps.
+constexpr int64_t kMostProducts = int64_t{1} << 26;
 
 /// One iteration; false if no better point was found. `slopes`: see CoordinateModel.
 bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point,
@@ -48,6 +52,19 @@ bool descend_by_coordinates(LinearProblem& problem, LinearProblem::Point& point,
 
 }  // namespace
 
+bool CoordinateDescent::iterate_on(Objective& objective, LinearProblem& problem) {
+  const double products =
+      static_cast<double>(problem.rows()) * static_cast<double>(problem.outputs * problem.features);
+  const bool is_by_matrix = problem.kind == LinearLoss::Kind::softmax && problem.ranks() == 1 &&
+                            objective.l1().defined() && products > kMostProducts;
+  if (!is_by_matrix) return LinearSolver::iterate_on(objective, problem);
+  constexpr int64_t kMostAtFirst = 256;
+  const int64_t most = kMostAtFirst + point_.ne(0.0).sum().item<int64_t>();
+  ProximalNewton newton(objective, {point_, gradient_, value_}, most);
+  if (!std::isfinite(newton.cost())) return LinearSolver::iterate_on(objective, problem);
+  return newton.improve(options_.tol);
+}
+
 bool CoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& point) {
   std::optional<LinearProblem::Point> slopes;
   if (problem.last_outputs.defined()) slopes = problem.loss_slopes(point_, gradient_);
@@ -61,7 +78,6 @@ CoordinateDescentOrQuasiNewton::CoordinateDescentOrQuasiNewton(
                   {.tol = options.tol, .max_iter = options.max_iter, .shard = options.shard}) {}
 
 bool CoordinateDescentOrQuasiNewton::advance(Objective& objective) {
-  constexpr int64_t kMostProducts = int64_t{1} << 26;  // lbfgs is faster for many more
   std::string reason;
   auto* problem = objective.linear(reason, kMostProducts);
   const bool is_too_large =

@@ -25,6 +25,10 @@ Fields describe(CoordinateDescentOptions& options);
 /// with the penalties as they are, and shortens the step by a line search; the model of a squared
 /// loss is the loss itself. In YAML: `coordinate-descent`.
 ///
+/// Sweeps over the rows of a softmax take long if there are many: beyond 2^26 rows times weights,
+/// an iteration with an L1 penalty is one of ProximalNewton, whose model has the weights that
+/// aren't 0 and as many others.
+///
 /// It takes all penalties, and never penalises the bias. For data that it needs, see LinearSolver.
 /// Over ranks, each iteration adds up the matrix of the model's second derivatives (see
 /// CoordinateModel), and the iterations are nearly those of one process.
@@ -42,6 +46,7 @@ class CoordinateDescent final : public LinearSolver {
  protected:
   bool takes_l1() const override { return true; }
   bool descends() const override { return true; }
+  bool iterate_on(Objective& objective, LinearProblem& problem) override;
   bool improve(LinearProblem& problem, LinearProblem::Point& point) override;
 
  private:

@@ -13,9 +13,6 @@
 namespace levin {
 namespace {
 
-/// The most features for which the rows' outer product, [features, features], is decomposed.
-constexpr int64_t kMostForKronecker = 2000;
-
 double* data_of(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
 
 torch::Tensor zeros(at::IntArrayRef sizes) { return at::zeros(sizes, at::kDouble); }
@@ -72,8 +69,7 @@ LinearObjective::Kept& LinearObjective::keep(size_t index, const Batch& batch) {
 }
 
 /// Calls `work` for each block of all rows, on several threads unless `most_parts` is 1.
-template <class Work>
-void LinearObjective::pass(Work work, int64_t most_parts) {
+void LinearObjective::pass(c10::function_ref<void(const Block& block)> work, int64_t most_parts) {
   size_t index = 0;
   rows_.pass([&](const Batch& batch) {
     const Kept& kept = keep(index++, batch);
@@ -226,125 +222,6 @@ torch::Tensor LinearObjective::hessian_product(const torch::Tensor& vector) {
   remove_idle(product);
   add_penalty(vector, product);
   return product;
-}
-
-torch::Tensor LinearObjective::curvature_diagonal() {
-  if (diagonal_.defined()) return diagonal_;
-  pass([&](const Block& block) {
-    PassPart& part = block.part;
-    const int64_t count = block.rows.size();
-    levin::curvature_diagonal(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
-                              data_of(block.kept.weights) + block.first, count, outputs_,
-                              part.gradient.data());
-    part.products->add_square_gradients(block.rows, part.gradient.data(), part.sums());
-  });
-  diagonal_ = joined(end_pass().slice(0, 2)).div_(total_weight_);
-  diagonal_.narrow(0, weight_at_, outputs_ * features_).add_(2.0 * loss_.l2_strength);
-  return diagonal_;
-}
-
-/// A block's rows as numbers of a type [rows, features], and a column of ones if there is a bias.
-torch::Tensor LinearObjective::rows_with_one(const Rows& rows, at::ScalarType type) const {
-  const auto x = as_matrix(rows, features_, type);
-  return has_bias() ? at::cat({x, at::ones({rows.size(), 1}, type)}, 1) : x;
-}
-
-torch::Tensor LinearObjective::hessian() {
-  const int64_t columns = features_ + (has_bias() ? 1 : 0);
-  auto blocks = zeros({outputs_, outputs_, columns, columns});
-  auto unit = zeros({outputs_});
-  pass(
-      [&](const Block& block) {
-        const int64_t count = block.rows.size();
-        const auto x = rows_with_one(block.rows, at::kDouble);
-        const auto factors = at::empty({count, outputs_}, at::kDouble);
-        for (int64_t k = 0; k < outputs_; ++k) {
-          unit.zero_();
-          data_of(unit)[k] = 1.0;
-          factors.copy_(unit);
-          curvature_product(loss_.kind, data_of(block.kept.curvature) + block.first * outputs_,
-                            data_of(block.kept.weights) + block.first, count, outputs_,
-                            data_of(factors));
-          const bool is_coupled = loss_.kind == LinearLoss::Kind::softmax;
-          for (int64_t l = is_coupled ? 0 : k; l <= k; ++l) {
-            blocks[k][l].addmm_(x.t(), x * factors.narrow(1, l, 1));
-          }
-        }
-      },
-      1);
-  auto sums = blocks.flatten();
-  rows_.sum(sums);
-  blocks = sums.view({outputs_, outputs_, columns, columns});
-  for (int64_t k = 0; k < outputs_; ++k) {
-    for (int64_t l = k + 1; l < outputs_; ++l) blocks[k][l].copy_(blocks[l][k].t());
-  }
-  // From [output, output, column, column] to the order of the point's entries.
-  const auto ordered = blocks.permute({0, 2, 1, 3}).div(total_weight_);
-  const auto numbers = at::arange(outputs_ * columns, at::kLong).view({outputs_, columns});
-  auto order = at::empty({size_}, at::kLong);
-  order.narrow(0, weight_at_, outputs_ * features_)
-      .copy_(numbers.narrow(1, 0, features_).flatten());
-  if (has_bias()) order.narrow(0, bias_at_, outputs_).copy_(numbers.select(1, features_));
-  auto hessian = ordered.reshape({size_, size_}).index_select(0, order).index_select(1, order);
-  hessian.diagonal().narrow(0, weight_at_, outputs_ * features_).add_(2.0 * loss_.l2_strength);
-  return hessian;
-}
-
-/// The mean of x x^T over some of the rows, with a one behind each row if there is a bias; float32
-/// unless the data ask for more. `precise_` mustn't matter, because a fit that goes on from a
-/// checkpoint needs the same matrix.
-torch::Tensor LinearObjective::mean_outer_product() {
-  const int64_t columns = features_ + (has_bias() ? 1 : 0);
-  constexpr double kRowsAColumn = 16.0;
-  const double enough = kRowsAColumn * static_cast<double>(columns);
-  const auto every = std::max<int64_t>(1, static_cast<int64_t>(own_rows_ / enough));
-  auto sums = zeros({columns * columns + 1});
-  const auto product = sums.narrow(0, 0, columns * columns).view({columns, columns});
-  int64_t number = 0;
-  pass(
-      [&](const Block& block) {
-        if (number++ % every != 0) return;
-        const auto x = rows_with_one(block.rows, is_exact_ ? at::kDouble : at::kFloat);
-        product.add_(x.t().mm(x));
-        data_of(sums)[columns * columns] += static_cast<double>(block.rows.size());
-      },
-      1);
-  rows_.sum(sums);
-  const auto mean = sums.narrow(0, 0, columns * columns) / data_of(sums)[columns * columns];
-  return mean.view({columns, columns}).to(is_exact_ ? at::kDouble : at::kFloat);
-}
-
-/// The mean over some of the rows of the loss's second derivative with respect to the outputs.
-torch::Tensor LinearObjective::mean_curvature() {
-  constexpr double kEnough = 8192.0;
-  const auto every = std::max<int64_t>(1, static_cast<int64_t>(own_rows_ / kEnough));
-  auto sums = zeros({outputs_ * outputs_ + 1});  // the last one of weights
-  const auto matrix = sums.narrow(0, 0, outputs_ * outputs_).view({outputs_, outputs_});
-  for (const auto& kept : kept_) {
-    const auto weights = kept.weights.slice(0, 0, {}, every);
-    add_curvature(loss_.kind, kept.curvature.slice(0, 0, {}, every), weights, matrix);
-    sums[-1] += weights.sum();
-  }
-  rows_.sum(sums);
-  const double total = data_of(sums)[outputs_ * outputs_];
-  return total > 0.0 ? matrix.div(total) : at::eye(outputs_, at::kDouble);
-}
-
-torch::Tensor LinearObjective::precondition(const torch::Tensor& vector) {
-  if (features_ > kMostForKronecker) return Objective::precondition(vector);
-  if (!row_basis_) row_basis_.emplace(mean_outer_product());
-  if (!kronecker_) {
-    kronecker_.emplace(Eigenbasis(mean_curvature()), *row_basis_, 2.0 * loss_.l2_strength);
-  }
-  const auto weight =
-      vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
-  const auto matrix = kronecker_->times(
-      has_bias() ? at::cat({weight, vector.narrow(0, bias_at_, outputs_).unsqueeze(1)}, 1)
-                 : weight);
-  auto result = matrix.narrow(1, 0, features_).flatten();
-  if (has_bias()) result = joined(at::cat({result, matrix.select(1, features_)}));
-  remove_idle(result);
-  return result;
 }
 
 LinearProblem* LinearObjective::linear(std::string& reason, int64_t most_products) {

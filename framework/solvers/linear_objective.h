@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include <c10/util/FunctionRef.h>
+
 #include <levin/framework/solvers/centring.h>
 #include <levin/framework/solvers/kronecker.h>
 #include <levin/framework/solvers/linear_loss.h>
@@ -43,7 +45,8 @@ class LinearObjective final : public Objective {
   std::optional<double> value_at_zero() const override { return loss_at_zero(loss_); }
   torch::Tensor hessian_product(const torch::Tensor& vector) override;
   torch::Tensor curvature_diagonal() override;
-  torch::Tensor hessian() override;
+  torch::Tensor hessian_of(const torch::Tensor& entries) override;
+  double hessian_cost(int64_t count) const override;
   /// For up to 2,000 features: by the Kronecker product of the rows' mean outer product, from some
   /// of the rows, and the mean curvature of the loss. For more: by the diagonal.
   torch::Tensor precondition(const torch::Tensor& vector) override;
@@ -79,8 +82,8 @@ class LinearObjective final : public Objective {
     PassPart& part;
   };
 
-  template <class Work>
-  void pass(Work work, int64_t most_parts = std::numeric_limits<int64_t>::max());
+  void pass(c10::function_ref<void(const Block& block)> work,
+            int64_t most_parts = std::numeric_limits<int64_t>::max());
   Kept& keep(size_t index, const Batch& batch);
   void meet_rows();
   void rank_columns();
@@ -89,6 +92,7 @@ class LinearObjective final : public Objective {
   torch::Tensor joined(const torch::Tensor& weight_and_bias) const;
   torch::Tensor mean_outer_product();
   torch::Tensor mean_curvature();
+  torch::Tensor places_of(const torch::Tensor& entries) const;
   torch::Tensor rows_with_one(const Rows& rows, at::ScalarType type) const;
   void add_penalty(const torch::Tensor& vector, const torch::Tensor& result) const;
   bool has_bias() const { return bias_at_ >= 0; }

@@ -31,23 +31,18 @@ void LinearSolver::check(Objective& objective) {
   objective.raise_precision();
 }
 
-/// Keeps account of the gradient's norm.
-bool LinearSolver::is_slow() {
-  constexpr int64_t kPatience = 20;
-  if (halved_norm_ == 0.0 || gradient_norm() <= 0.5 * halved_norm_) {
-    halved_norm_ = gradient_norm();
-    halved_at_ = iterations();
-  }
-  return iterations() - halved_at_ >= kPatience;
-}
-
 bool LinearSolver::advance(Objective& objective) {
-  if (hands_over_ && !has_handed_over_ && is_slow()) {
+  constexpr int64_t kPatience = 20;
+  if (hands_over_ && !has_handed_over_ &&
+      halving_.wait(gradient_norm(), iterations()) >= kPatience) {
     has_handed_over_ = true;
     forget();
   }
   if (has_handed_over_) return QuasiNewton::advance(objective);
-  auto& problem = problem_of(objective);
+  return iterate_on(objective, problem_of(objective));
+}
+
+bool LinearSolver::iterate_on(Objective& objective, LinearProblem& problem) {
   auto point = problem.from_flat(point_);
   return improve(problem, point) && take(objective, problem, problem.to_flat(point));
 }
@@ -56,16 +51,14 @@ void LinearSolver::save(StateDict& state) const {
   QuasiNewton::save(state);
   if (!hands_over_) return;
   state.values["has_handed_over"] = has_handed_over_;
-  state.values["halved_norm"] = halved_norm_;
-  state.values["halved_at"] = halved_at_;
+  halving_.save(state, "");
 }
 
 void LinearSolver::load(const StateDict& state) {
   QuasiNewton::load(state);
   if (!state.values.contains("has_handed_over")) return;
   has_handed_over_ = state.values.at("has_handed_over").as_bool();
-  halved_norm_ = state.values.at("halved_norm").as_double();
-  halved_at_ = state.values.at("halved_at").as_int();
+  halving_.load(state, "");
 }
 
 bool LinearSolver::take(Objective& objective, const LinearProblem& /*problem*/,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/framework/solvers/halving.h>
 #include <levin/framework/solvers/linear_problem.h>
 #include <levin/framework/solvers/quasi_newton.h>
 
@@ -41,6 +42,8 @@ class LinearSolver : public QuasiNewton {
 
   /// Throws ConfigError if the solver can't minimise this problem.
   virtual void check_problem(const LinearProblem& /*problem*/) const {}
+  /// Makes one iteration: by `improve` and `take`, unless it is overridden.
+  virtual bool iterate_on(Objective& objective, LinearProblem& problem);
   /// Makes one iteration from `point`, which it changes. Returns false if it found no better point.
   virtual bool improve(LinearProblem& problem, LinearProblem::Point& point) = 0;
   /// Goes to the flat point that `improve` has found. Returns false if it's no better point, which
@@ -53,13 +56,10 @@ class LinearSolver : public QuasiNewton {
 
  private:
   LinearProblem& problem_of(Objective& objective) const;
-  bool is_slow();
 
   bool hands_over_;
   bool has_handed_over_ = false;
-  // The gradient's norm when it was last halved, and the number of the iteration. 0: none yet.
-  double halved_norm_ = 0.0;
-  int64_t halved_at_ = 0;
+  Halving halving_;
 };
 
 }  // namespace levin

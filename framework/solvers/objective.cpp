@@ -23,13 +23,17 @@ double Objective::largest(const torch::Tensor& vector) {
   return divided != nullptr ? divided->largest(own) : own;
 }
 
-torch::Tensor Objective::hessian() {
+torch::Tensor Objective::hessian() { return hessian_of(at::arange(size(), at::kLong)); }
+
+torch::Tensor Objective::hessian_of(const torch::Tensor& entries) {
+  const int64_t count = entries.numel();
   auto unit = at::zeros({size()}, at::kDouble);
-  auto hessian = at::empty({size(), size()}, at::kDouble);
-  for (int64_t j = 0; j < size(); ++j) {
-    unit.data_ptr<double>()[j] = 1.0;
-    hessian[j].copy_(hessian_product(unit));
-    unit.data_ptr<double>()[j] = 0.0;
+  auto hessian = at::empty({count, count}, at::kDouble);
+  for (int64_t j = 0; j < count; ++j) {
+    auto entry = unit[entries[j].item<int64_t>()];
+    entry.fill_(1.0);
+    hessian[j].copy_(hessian_product(unit).index_select(0, entries));
+    entry.zero_();
   }
   return hessian;
 }

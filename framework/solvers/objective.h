@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,9 +55,16 @@ class Objective {
   virtual torch::Tensor hessian_product(const torch::Tensor& vector) = 0;
   /// Returns the diagonal of f's Hessian, [size]; undefined if it isn't known cheaply.
   virtual torch::Tensor curvature_diagonal() { return {}; }
-  /// Returns f's Hessian, [size, size], for few parameters. By default it is made of `size`
-  /// products.
-  virtual torch::Tensor hessian();
+  /// Returns f's Hessian, [size, size], for few parameters.
+  torch::Tensor hessian();
+  /// Returns the rows and columns of f's Hessian for some of the entries of w, whose numbers are
+  /// `entries`, [count] int64: [count, count]. By default it is made of `count` products.
+  virtual torch::Tensor hessian_of(const torch::Tensor& entries);
+  /// About how long `hessian_of` takes for so many entries, in calls of `evaluate`. Infinity, the
+  /// default, if it would take too long or too much memory, or if f isn't known to be convex.
+  virtual double hessian_cost(int64_t /*count*/) const {
+    return std::numeric_limits<double>::infinity();
+  }
   /// Returns an approximation of inverse(Hessian) . vector, [size], that is symmetric, positive
   /// definite, and cheap beside a pass over the rows. By default it divides by the diagonal, or
   /// returns a copy if that isn't known. The first call after `evaluate` may take a few passes.

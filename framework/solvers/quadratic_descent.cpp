@@ -40,6 +40,7 @@ class QuadraticDescent {
   std::vector<double> step_by_factor(const std::vector<double>& rest) const;
   std::vector<double> step_by_products(std::vector<double> rest, double tolerance) const;
   bool take(const std::vector<double>& step);
+  bool take_projected(const std::vector<double>& step);
 
   torch::Tensor matrix_;
   int64_t size_;
@@ -78,9 +79,10 @@ void QuadraticDescent::move(int64_t j, double now) {
 /// Moves the active variables to the minimum over them with these signs, or as far as the signs
 /// last: true if that was short of it, so that another one is 0 now and it is worth going on.
 ///
-/// A Cholesky factor finds few variables exactly. For many, it would take as long as hundreds of
-/// sweeps, and it doesn't exist if the variables depend on each other wholly; conjugate gradients
-/// then come as near as they can, once sweeps have found the signs.
+/// A Cholesky factor finds them exactly. For many, it would take too long to go on for each that
+/// becomes 0, so that all that would change their signs become 0 at once, if that is an
+/// improvement. There is no factor if the variables depend on each other wholly; conjugate
+/// gradients then come as near as they can, once sweeps have found the signs.
 bool QuadraticDescent::solve_active(double tolerance) {
   constexpr int64_t kFew = 512;
   active_.clear();
@@ -91,10 +93,9 @@ bool QuadraticDescent::solve_active(double tolerance) {
     rest.push_back(-slope_[j] - std::copysign(l1_[j], w_[j]));
   }
   if (active_.empty()) return false;
-  if (std::ssize(active_) <= kFew) {
-    const auto step = step_by_factor(rest);
-    if (!step.empty()) return take(step);
-  }
+  const auto step = step_by_factor(rest);
+  if (!step.empty() && std::ssize(active_) <= kFew) return take(step);
+  if (!step.empty() && take_projected(step)) return true;
   if (sign_changes_ == 0) take(step_by_products(std::move(rest), tolerance));
   return false;
 }
@@ -168,6 +169,34 @@ bool QuadraticDescent::take(const std::vector<double>& step) {
     move(active_[f], becomes_zero ? 0.0 : now + share * step[f]);
   }
   return share < 1.0;
+}
+
+/// Takes the step of the active variables, of which those that would change their sign become 0, or
+/// a part of it. Returns false if that is no improvement.
+bool QuadraticDescent::take_projected(const std::vector<double>& step) {
+  constexpr int kMostTrials = 10;
+  double share = 1.0;
+  for (int trial = 0; trial < kMostTrials; ++trial, share *= 0.5) {
+    auto change = at::zeros({size_}, at::kDouble);
+    double* changes = change.mutable_data_ptr<double>();
+    double gain = 0.0;  // of the penalty, and of the slope's part of the rest
+    for (size_t f = 0; f < step.size(); ++f) {
+      const int64_t j = active_[f];
+      double next = w_[j] + share * step[f];
+      if (l1_[j] > 0.0 && w_[j] * next <= 0.0) next = 0.0;
+      changes[j] = next - w_[j];
+      gain += slope_[j] * changes[j] + l1_[j] * (std::abs(next) - std::abs(w_[j]));
+    }
+    const auto product = matrix_.mv(change);
+    if (gain + 0.5 * product.dot(change).item<double>() >= 0.0) continue;
+    const double* products = product.const_data_ptr<double>();
+    for (int64_t j = 0; j < size_; ++j) {
+      slope_[j] += products[j];
+      w_[j] = changes[j] == -w_[j] ? 0.0 : w_[j] + changes[j];
+    }
+    return true;
+  }
+  return false;
 }
 
 }  // namespace

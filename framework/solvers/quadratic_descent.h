@@ -12,8 +12,9 @@ namespace levin {
 ///
 /// from `w` on, in place, by cyclic coordinate descent, of which a sweep costs size^2. If the
 /// variables depend on each other so much that sweeps would take long, those that aren't 0 are
-/// solved for at once, by a Cholesky factor or, if they are many, by conjugate gradients, up to the
-/// first that would change its sign. An L2 penalty is part of H. All float64 and contiguous.
+/// solved for at once, by a Cholesky factor or, if there is none, by conjugate gradients, up to the
+/// first that would change its sign or, if they are many, with all of those at 0. An L2 penalty is
+/// part of H. All float64 and contiguous.
 ///
 /// `matrix`: H, [size, size], symmetric, without negative eigenvalues. `slope`: [size], H w - c,
 /// which is kept up to date. `l1`: [size]. Ends when no entry of the subgradient of least size is

@@ -10,6 +10,7 @@
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/solvers/centring.h>
 #include <levin/framework/solvers/line_search.h>
+#include <levin/framework/solvers/proximal_newton.h>
 
 namespace levin {
 
@@ -68,7 +69,30 @@ void QuasiNewton::remember(Objective& objective, const torch::Tensor& point,
   if (std::ssize(history_) > options_.history_size) history_.erase(history_.begin());
 }
 
+/// Goes on by ProximalNewton if it is time to. Returns false, with everything as it was, if it
+/// isn't or if that found no better point.
+bool QuasiNewton::try_newton(Objective& objective) {
+  constexpr int64_t kPatience = 20;
+  constexpr double kIterations = 4.0;  // of ProximalNewton to the end
+  const double norm = gradient_norm();
+  const int64_t waited = halving_.wait(norm, iterations());
+  if (!is_newton_ && waited < kPatience) return false;
+  const double cost = kIterations * ProximalNewton(objective, {point_, gradient_, value_}).cost();
+  const double halvings = std::log2(std::max(norm / options_.tol, 1.0));
+  if (!std::isfinite(cost)) return false;
+  if (!is_newton_ && halvings * static_cast<double>(waited) < cost) return false;
+  raise_precision(objective);  // the last digits are what it is for
+  history_.clear();            // it is of other points
+  const bool is_better =
+      ProximalNewton(objective, {point_, gradient_, value_}).improve(options_.tol);
+  is_newton_ =
+      is_better && objective.largest(least_subgradient(objective, point_, gradient_)) <= 0.5 * norm;
+  if (!is_newton_) halving_.reset();
+  return is_better;
+}
+
 bool QuasiNewton::advance(Objective& objective) {
+  if (objective.l1().defined() && try_newton(objective)) return true;
   if (try_once(objective)) return true;
   if (history_.empty()) return false;
   history_.clear();  // along steepest descent there may be a better point
@@ -133,6 +157,8 @@ bool QuasiNewton::search_orthant(Objective& objective) {
 }
 
 void QuasiNewton::save(StateDict& state) const {
+  state.values["is_newton"] = is_newton_;
+  halving_.save(state, "newton.");
   for (size_t i = 0; i < history_.size(); ++i) {
     state.tensors["history." + std::to_string(i) + ".point"] = history_[i].point;
     state.tensors["history." + std::to_string(i) + ".gradient"] = history_[i].gradient;
@@ -141,6 +167,8 @@ void QuasiNewton::save(StateDict& state) const {
 
 void QuasiNewton::load(const StateDict& state) {
   history_.clear();
+  is_newton_ = state.values.contains("is_newton") && state.values.at("is_newton").as_bool();
+  halving_.load(state, "newton.");
   for (size_t i = 0; state.tensors.count("history." + std::to_string(i) + ".point") > 0; ++i) {
     const auto key = "history." + std::to_string(i);
     history_.push_back({state.tensor(key + ".point").to(at::kCPU, at::kDouble).clone(),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/solvers/halving.h>
 #include <levin/framework/solvers/solver.h>
 
 namespace levin {
@@ -31,6 +32,10 @@ Fields describe(QuasiNewtonOptions& options);
 /// penalty, OWL-QN, whose steps stay within an orthant and are steps of the variables that
 /// `Objective::centring` gives. An iteration takes one or two passes over the rows. In YAML:
 /// `lbfgs`. (The optimizer LBFGS is torch::optim's, which runs on batches.)
+///
+/// OWL-QN's steps can become slow long before it ends. Once they promise to take longer, by the
+/// time in which they haven't halved the gradient, than ending by ProximalNewton would, its
+/// iterations follow, as long as they halve the gradient.
 ///
 /// Liu and Nocedal, doi:10.1007/BF01589116; Andrew and Gao, "Scalable training of L1-regularized
 /// log-linear models", 2007.
@@ -59,11 +64,14 @@ class QuasiNewton : public Solver {
 
   bool try_once(Objective& objective);
   bool search_orthant(Objective& objective);
+  bool try_newton(Objective& objective);
   torch::Tensor direction(Objective& objective, const torch::Tensor& gradient);
   void remember(Objective& objective, const torch::Tensor& point, const torch::Tensor& gradient);
 
   QuasiNewtonOptions options_;
   std::vector<Update> history_;  // the newest last
+  Halving halving_;              // with an L1 penalty
+  bool is_newton_ = false;       // whether ProximalNewton's iterations are taken
 };
 
 }  // namespace levin

@@ -119,13 +119,16 @@ void Solver::iterate(Objective& objective) {
   if (!is_there && !advance(objective)) is_stuck_ = true;
   ++iterations_;
   gradient_norm_ = objective.largest(least_subgradient(objective, point_, gradient_));
-  if ((is_stuck_ || is_within_tol()) && objective.raise_precision()) {
-    is_precise_ = true;
-    is_stuck_ = false;
-    restart();
-    evaluate(objective);
-  }
+  if (is_stuck_ || is_within_tol()) raise_precision(objective);
   write_parameters(objective);
+}
+
+void Solver::raise_precision(Objective& objective) {
+  if (!objective.raise_precision()) return;
+  is_precise_ = true;
+  is_stuck_ = false;
+  restart();
+  evaluate(objective);
 }
 
 /// Begins at 0 if that is better. Random weights on features of large numbers can be so bad that

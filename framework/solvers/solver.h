@@ -107,6 +107,9 @@ class Solver : public Optimizer {
   /// Goes to `next`, by one evaluation there. Returns false, and stays, if `must_descend` and that
   /// is no better point: F is higher or, to rounding, the same with a larger gradient.
   bool move_to(Objective& objective, torch::Tensor next, bool must_descend);
+  /// Computes with more digits from now on if there are any to be had, and evaluates the point
+  /// anew. Without that, it's done once the solver converges or gets stuck.
+  void raise_precision(Objective& objective);
   /// F = f + L1 at `point`, of which f and its gradient are given.
   static double with_l1(Objective& objective, const torch::Tensor& point, double value);
   /// The subgradient of F of least size, [size].
