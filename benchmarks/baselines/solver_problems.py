@@ -113,6 +113,21 @@ def distance(problem, point, other):
     return float(np.abs(difference).max())
 
 
+def settled(problem, point):
+    """Returns the point of least squares of those with the same objective: with an L1 penalty alone,
+    a number may be added to all weights of a feature of a softmax if as many are above 0 as below,
+    as long as none changes its sign. Every program ends at some point of these.
+    """
+    if problem.outputs == 1 or problem.l1_ratio < 1:
+        return point
+    result = point.copy()
+    weight = result[:, :-1]
+    ordered = np.sort(weight, axis=0)
+    middle = ordered[(problem.outputs - 1) // 2], ordered[problem.outputs // 2]
+    weight += np.clip(-weight.mean(0), -middle[1], -middle[0])
+    return result
+
+
 def points_of(problem, file):
     return np.fromfile(file).reshape(-1, problem.outputs, problem.features + 1)
 
@@ -151,11 +166,11 @@ def compare(problem, folder, reference, files):
     """
     x, y = read(problem, folder)
     x = x.astype(np.float64)
-    end = points_of(problem, reference)[-1]
+    end = settled(problem, points_of(problem, reference)[-1])
     best = objective(problem, x, y, end)
     result = []
     for file in files:
-        point = points_of(problem, file)[-1]
+        point = settled(problem, points_of(problem, file)[-1])
         value = objective(problem, x, y, point)
         zeros = (point[:, :-1] == 0) != (end[:, :-1] == 0)
         differing = int(zeros.sum())

@@ -1,6 +1,7 @@
 #include <levin/framework/solvers/linear_objective.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -164,6 +165,17 @@ void LinearObjective::remove_idle(const torch::Tensor& vector) const {
   levin::remove_idle(loss_,
                      vector.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_}),
                      has_bias() ? vector.narrow(0, bias_at_, outputs_) : torch::Tensor());
+}
+
+void LinearObjective::settle(const torch::Tensor& point) const {
+  const bool has_ties = loss_.kind == LinearLoss::Kind::softmax && loss_.l1_strength > 0.0;
+  if (!has_ties || loss_.l2_strength > 0.0) return;
+  const auto weight = point.narrow(0, weight_at_, outputs_ * features_).view({outputs_, features_});
+  // The sum of |w + shift| is least while 0 lies between the middle ones.
+  const auto sorted = std::get<0>(weight.sort(0));
+  const auto least = sorted[outputs_ / 2].neg();
+  const auto most = sorted[(outputs_ - 1) / 2].neg();
+  weight.add_(weight.mean(0).neg_().clamp_(least, most));
 }
 
 double LinearObjective::evaluate(const torch::Tensor& point, const torch::Tensor& gradient) {

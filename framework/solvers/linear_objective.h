@@ -62,6 +62,9 @@ class LinearObjective final : public Objective {
   /// Adding the same number to all outputs of a softmax changes no loss. So the biases of all
   /// outputs get the mean 0, and so do the weights of each feature, if there is no penalty.
   void remove_idle(const torch::Tensor& vector) const override;
+  /// With an L1 penalty alone, the same goes for the weights of a feature of which as many are
+  /// above 0 as below: as long as none changes its sign, their absolute values have the same sum.
+  void settle(const torch::Tensor& point) const override;
   double noise() const override { return precise_ ? 1e-14 : 1e-9; }
   bool raise_precision() override;
   LinearProblem* linear(std::string& reason, int64_t most_products) override;

@@ -78,6 +78,11 @@ class Objective {
   /// that is known: of all minima, solvers then find the one without it.
   virtual void remove_idle(const torch::Tensor& /*vector*/) const {}
 
+  /// Moves `point`, [size], in place, to the one of least squares of all points with the same loss
+  /// and no larger penalties, if more than one is known: solvers end there, so that they find the
+  /// same of several minima.
+  virtual void settle(const torch::Tensor& /*point*/) const {}
+
   /// How far values at neighbouring points may be off each other by rounding, relative to their
   /// size. Searches don't take smaller differences for progress or the lack of it.
   virtual double noise() const { return 1e-14; }

@@ -69,34 +69,44 @@ void QuasiNewton::remember(Objective& objective, const torch::Tensor& point,
   if (std::ssize(history_) > options_.history_size) history_.erase(history_.begin());
 }
 
-/// Goes on by ProximalNewton if it is time to. Returns false, with everything as it was, if it
-/// isn't or if that found no better point.
-bool QuasiNewton::try_newton(Objective& objective) {
+/// Whether it is time for ProximalNewton.
+bool QuasiNewton::is_slow(Objective& objective) {
   constexpr int64_t kPatience = 20;
   constexpr double kIterations = 4.0;  // of ProximalNewton to the end
-  const double norm = gradient_norm();
-  const int64_t waited = halving_.wait(norm, iterations());
-  if (!is_newton_ && waited < kPatience) return false;
+  const int64_t waited = halving_.wait(gradient_norm(), iterations());
+  if (waited < kPatience) return false;
   const double cost = kIterations * ProximalNewton(objective, {point_, gradient_, value_}).cost();
-  const double halvings = std::log2(std::max(norm / options_.tol, 1.0));
-  if (!std::isfinite(cost)) return false;
-  if (!is_newton_ && halvings * static_cast<double>(waited) < cost) return false;
+  const double halvings = std::log2(std::max(gradient_norm() / options_.tol, 1.0));
+  return halvings * static_cast<double>(waited) >= cost;
+}
+
+/// Goes on by ProximalNewton. Returns false, with the point as it was, if that isn't possible or
+/// found no better point.
+bool QuasiNewton::end_by_newton(Objective& objective) {
+  is_newton_ = false;
+  halving_.reset();
+  if (!std::isfinite(ProximalNewton(objective, {point_, gradient_, value_}).cost())) return false;
   raise_precision(objective);  // the last digits are what it is for
   history_.clear();            // it is of other points
-  const bool is_better =
-      ProximalNewton(objective, {point_, gradient_, value_}).improve(options_.tol);
-  is_newton_ =
-      is_better && objective.largest(least_subgradient(objective, point_, gradient_)) <= 0.5 * norm;
-  if (!is_newton_) halving_.reset();
-  return is_better;
+  const auto norm = [&] {
+    return objective.largest(least_subgradient(objective, point_, gradient_));
+  };
+  const double before = norm();
+  if (!ProximalNewton(objective, {point_, gradient_, value_}).improve(options_.tol)) return false;
+  is_newton_ = norm() <= 0.5 * before;
+  return true;
 }
 
 bool QuasiNewton::advance(Objective& objective) {
-  if (objective.l1().defined() && try_newton(objective)) return true;
+  const bool has_l1 = objective.l1().defined();
+  if (has_l1 && (is_newton_ || is_slow(objective)) && end_by_newton(objective)) return true;
   if (try_once(objective)) return true;
-  if (history_.empty()) return false;
-  history_.clear();  // along steepest descent there may be a better point
-  return try_once(objective);
+  if (!history_.empty()) {
+    history_.clear();  // along steepest descent there may be a better point
+    if (try_once(objective)) return true;
+  }
+  constexpr double kRounding = 1e-12;  // of float64; float32 comes first
+  return has_l1 && objective.noise() < kRounding && end_by_newton(objective);
 }
 
 bool QuasiNewton::try_once(Objective& objective) {

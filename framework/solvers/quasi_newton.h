@@ -64,7 +64,8 @@ class QuasiNewton : public Solver {
 
   bool try_once(Objective& objective);
   bool search_orthant(Objective& objective);
-  bool try_newton(Objective& objective);
+  bool is_slow(Objective& objective);
+  bool end_by_newton(Objective& objective);
   torch::Tensor direction(Objective& objective, const torch::Tensor& gradient);
   void remember(Objective& objective, const torch::Tensor& point, const torch::Tensor& gradient);
 

@@ -120,6 +120,7 @@ void Solver::iterate(Objective& objective) {
   ++iterations_;
   gradient_norm_ = objective.largest(least_subgradient(objective, point_, gradient_));
   if (is_stuck_ || is_within_tol()) raise_precision(objective);
+  if (has_converged() || is_stuck_) objective.settle(point_);
   write_parameters(objective);
 }
 

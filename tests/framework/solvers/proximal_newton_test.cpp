@@ -76,6 +76,41 @@ TEST(LinearObjectiveTest, gives_the_second_derivatives_of_some_entries) {
   }
 }
 
+// Four outputs of a softmax: as long as two weights of a feature are above 0 and two below, a
+// number may be added to all of them. Of these minima, every solver ends at the one of least
+// squares.
+TEST(LinearObjectiveTest, solvers_find_the_same_of_several_minima_with_an_l1_penalty) {
+  torch::manual_seed(12);
+  const auto x = torch::randn({300, 8}, torch::kDouble);
+  const auto y = (x.mm(2.0 * torch::randn({8, 4}, torch::kDouble))).argmax(1);
+  std::vector<torch::Tensor> found;
+  for (const int start : {0, 1, 2}) {
+    const LinearLoss loss{.weight = torch::randn({4, 8}, torch::kDouble) * start,
+                          .bias = torch::zeros({4}, torch::kDouble),
+                          .l1_strength = 1e-3};
+    MemoryRows rows(x, y);
+    std::unique_ptr<Solver> solver;
+    if (start < 2) {
+      solver = std::make_unique<QuasiNewton>(lbfgs_of(loss));
+    } else {
+      solver =
+          std::make_unique<CoordinateDescent>(std::vector<torch::Tensor>{loss.weight, loss.bias},
+                                              CoordinateDescentOptions{.tol = 1e-12});
+    }
+    LinearObjective objective(rows, loss, solver->stepped());
+    while (!solver->is_done()) solver->iterate(objective);
+    EXPECT_TRUE(solver->has_converged()) << solver->outcome() << solver->gradient_norm();
+    found.push_back(loss.weight);
+  }
+  const auto above = found[0].gt(0.0).sum(0);
+  const auto below = found[0].lt(0.0).sum(0);
+  EXPECT_GT(above.eq(2).logical_and(below.eq(2)).sum().item<int64_t>(), 0);
+  for (const size_t other : {1U, 2U}) {
+    EXPECT_LE((found[other] - found[0]).abs().max().item<double>(), 1e-8) << other;
+    EXPECT_TRUE(torch::equal(found[other] == 0.0, found[0] == 0.0)) << other;
+  }
+}
+
 /// An objective whose matrix of second derivatives isn't to be had.
 class WithoutMatrix final : public Objective {
  public:
