@@ -11,7 +11,7 @@
 
 namespace levin {
 
-void AveragedWeights::bind(const Module& module, bool use_buffers) {
+void AveragedWeights::bind(const Module& module, bool use_buffers, const std::string& device) {
   const at::NoGradGuard no_grad;
   const StateDict loaded = std::exchange(loaded_, {});
   pairs_.clear();
@@ -22,15 +22,17 @@ void AveragedWeights::bind(const Module& module, bool use_buffers) {
   std::vector<std::string> problems;
   const auto take = [&](const std::string& name, const torch::Tensor& own, bool averages) {
     Pair pair{.name = name, .own = own};
+    const auto like = at::TensorOptions(own.scalar_type())
+                          .device(device.empty() ? own.device() : at::Device(device));
     if (count_ > 0) {
       const auto found = loaded.tensors.find(name);
       if (found == loaded.tensors.end() || found->second.sizes() != own.sizes()) {
         problems.push_back(fmt::format("it has no '{}' of the shape that the module's has", name));
         return;
       }
-      pair.average = at::empty_like(own).copy_(found->second);
+      pair.average = at::empty_like(own, like).copy_(found->second);
     } else {
-      pair.average = at::empty_like(own);
+      pair.average = at::empty_like(own, like);
     }
     if (averages && own.is_floating_point()) {
       own_.push_back(own);
@@ -53,7 +55,30 @@ void AveragedWeights::add(double weight) {
     for (auto& pair : pairs_) pair.average.copy_(pair.own);
     return;
   }
-  if (!own_.empty()) at::_foreach_lerp_(averages_, own_, weight);
+  if (!own_.empty()) at::_foreach_lerp_(averages_, own_beside(), weight);
+  copy_others();
+}
+
+void AveragedWeights::add(
+    const std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&, int64_t)>&
+        average) {
+  const at::NoGradGuard no_grad;
+  const auto own = own_beside();
+  for (size_t i = 0; i < own.size(); ++i) {
+    averages_[i].copy_(average(averages_[i], own[i], count_));
+  }
+  copy_others();
+  ++count_;
+}
+
+std::vector<torch::Tensor> AveragedWeights::own_beside() const {
+  if (own_.empty() || own_.front().device() == averages_.front().device()) return own_;
+  std::vector<torch::Tensor> beside;
+  for (const auto& own : own_) beside.push_back(own.to(averages_.front().device()));
+  return beside;
+}
+
+void AveragedWeights::copy_others() {
   for (const size_t i : copied_) pairs_[i].average.copy_(pairs_[i].own);
 }
 

@@ -23,38 +23,9 @@ constexpr const char* kSwa = "StochasticWeightAveraging";
 
 }  // namespace
 
-Fields describe(StochasticWeightAveragingOptions& o) {
-  return fields_of<StochasticWeightAveragingOptions>({
-      {"swa_lrs", &o.swa_lrs, "learning rate of the averaging phase: one, or one for each group"},
-      {"swa_epoch_start", &o.swa_epoch_start,
-       "where the phase begins: the n-th epoch (int), or a share of max_epochs (float)"},
-      {"annealing_epochs", &o.annealing_epochs,
-       "the epochs in which the learning rate goes to that of the phase"},
-      {"annealing_strategy", &o.annealing_strategy, "how it gets there: cos or linear"},
-  });
-}
-
 StochasticWeightAveraging::StochasticWeightAveraging(StochasticWeightAveragingOptions options)
     : options_(std::move(options)) {
-  if (options_.swa_lrs.empty()) {
-    refuse_swa("swa_lrs", "[]", "must be a learning rate, or a list of one for each group");
-  }
-  for (const double rate : options_.swa_lrs) {
-    if (!(rate > 0.0)) refuse_swa("swa_lrs", fmt::to_string(rate), "must be above 0");
-  }
-  const auto& start = options_.swa_epoch_start;
-  if (start.is_count() ? start.count() < 1
-                       : !(start.fraction() >= 0.0 && start.fraction() <= 1.0)) {
-    refuse_swa("swa_epoch_start",
-               start.is_count() ? fmt::to_string(start.count()) : fmt::to_string(start.fraction()),
-               "must be an epoch from 1 on, or a share of max_epochs from 0.0 to 1.0");
-  }
-  if (options_.annealing_epochs < 0) {
-    refuse_swa("annealing_epochs", fmt::to_string(options_.annealing_epochs), "must be at least 0");
-  }
-  if (options_.annealing_strategy != "cos" && options_.annealing_strategy != "linear") {
-    refuse_swa("annealing_strategy", options_.annealing_strategy, "must be cos or linear");
-  }
+  validate(options_);
 }
 
 StateDict StochasticWeightAveraging::state_dict() const {
@@ -104,7 +75,7 @@ void StochasticWeightAveraging::on_fit_start(Run& run) {
     rates_before_.clear();
     is_exchanged_ = false;
   }
-  average_.bind(run.module(), /*use_buffers=*/true);
+  average_.bind(run.module(), /*use_buffers=*/true, options_.device);
   if (std::exchange(is_exchanged_, false)) average_.exchange();
 }
 
@@ -138,6 +109,7 @@ void StochasticWeightAveraging::on_train_batch_start(const Batch&, Step& step) {
 
 void StochasticWeightAveraging::on_train_epoch_end(Run& run) {
   if (run.epoch() < first_epoch_ || run.progress().has_batches_left()) return;
+  if (avg_fn_ && average_.count() > 0) return average_.add(avg_fn_);
   average_.add(1.0 / static_cast<double>(average_.count() + 1));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,14 @@ struct StochasticWeightAveragingOptions {
   int64_t annealing_epochs = 10;
   /// How it gets there: "cos" or "linear".
   std::string annealing_strategy = "cos";
+  /// Where the average is kept, such as "cpu" to save memory of a GPU. By default with the module.
+  std::string device{};
 };
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(StochasticWeightAveragingOptions& options);
+/// Throws ConfigError if an option is out of range.
+void validate(const StochasticWeightAveragingOptions& options);
 
 /// Stochastic weight averaging: in the last part of training, the learning rate goes to a constant
 /// one and the weights at the end of each epoch are averaged; when training ends, the module has
@@ -49,9 +54,18 @@ class StochasticWeightAveraging : public Callback {
   /// Throws ConfigError for a rate that isn't positive, none at all, or an option out of range.
   explicit StochasticWeightAveraging(StochasticWeightAveragingOptions options = {});
 
+  /// Makes `average` compute the new average of each tensor, instead of the mean: from the old one,
+  /// the module's and the number of those averaged so far, at least 1. Lightning: avg_fn.
+  ///
+  ///     swa.set_avg_fn([](const auto& old, const auto& own, int64_t) { return 0.9 * old + 0.1 *
+  ///     own; });
+  using AvgFn = std::function<torch::Tensor(const torch::Tensor& average, const torch::Tensor& own,
+                                            int64_t num_averaged)>;
+  void set_avg_fn(AvgFn average) { avg_fn_ = std::move(average); }
   /// How many epochs' weights the average has.
   int64_t updates() const { return average_.count(); }
 
+  std::string sole_task() const override { return kAveragesWeights; }
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
@@ -71,6 +85,7 @@ class StochasticWeightAveraging : public Callback {
 
   StochasticWeightAveragingOptions options_;
   AveragedWeights average_;
+  AvgFn avg_fn_;  // empty: the mean
   int64_t first_epoch_ = 0;
   std::vector<double> rates_before_;  // of all groups when the phase began; empty before
   bool is_exchanged_ = false;         // the module has the average, and `average_` what it had

@@ -28,7 +28,7 @@ Fields describe(WeightAveragingOptions& options);
 /// A checkpoint also has the weights that training goes on from, and a resumed fit ends with the
 /// same bits as one that was never interrupted. A fit that doesn't resume begins a new average.
 /// Callbacks that watch a validation, such as EarlyStopping with restore_best_weights, find the
-/// averaged weights in the module. Use only one callback of this kind.
+/// averaged weights in the module. A fit with two callbacks that average throws ConfigError.
 ///
 /// To average other moments, or with other weights, derive from it and override `updates_after_*`
 /// and `share`. An update costs one pass over the weights, which take their memory twice. With a
@@ -42,6 +42,7 @@ class WeightAveraging : public Callback {
   int64_t updates() const { return average_.count(); }
 
   Order order() const override { return Order::weights; }
+  std::string sole_task() const override { return kAveragesWeights; }
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 

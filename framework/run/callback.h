@@ -43,6 +43,10 @@ class Callback : public Hooks {
   /// Asked once, when the callback is added.
   virtual HookSet used_hooks(HookSet overridden) const { return overridden; }
 
+  /// What no other callback of a fit may do as well, such as "averages the weights"; empty if there
+  /// is no such thing. A fit with two callbacks of which both return the same throws ConfigError.
+  virtual std::string sole_task() const { return {}; }
+
   /// The folder outside of the runs' folder to which the callback saves checkpoints; empty if there
   /// is none. A job whose ranks were restarted goes on only from a checkpoint in one of these
   /// folders or in the runs' folder.

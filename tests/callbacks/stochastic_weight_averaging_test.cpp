@@ -95,13 +95,32 @@ TEST(StochasticWeightAveraging, TheModuleIsLeftAloneIfTrainingEndsBeforeThePhase
   EXPECT_EQ(model.value(), 8.0);
 }
 
+TEST(StochasticWeightAveraging, AFunctionOfOnesOwnMakesTheAverage) {
+  TemporaryFolder folder;
+  SmallData data;
+  Counter model;  // 4, then 6 and 8
+  Trainer trainer(short_fit(folder, 3));
+  auto& swa = trainer.add<StochasticWeightAveraging>(
+      {.swa_lrs = {0.5}, .swa_epoch_start = 1, .annealing_epochs = 0, .device = "cpu"});
+  std::vector<int64_t> counts;
+  swa.set_avg_fn([&](const torch::Tensor& old, const torch::Tensor& own, int64_t count) {
+    counts.push_back(count);
+    return 0.25 * old + 0.75 * own;
+  });
+  trainer.fit(model, data);  // 2, 4 and 6
+  EXPECT_EQ(counts, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(model.value(), 0.25 * (0.25 * 2.0 + 0.75 * 4.0) + 0.75 * 6.0);
+  EXPECT_EQ(swa.updates(), 3);
+}
+
 TEST(StochasticWeightAveraging, RefusesOptionsThatCannotBe) {
   using Options = StochasticWeightAveragingOptions;
   for (const Options& options :
        {Options{}, Options{.swa_lrs = {-1.0}}, Options{.swa_lrs = {1.0}, .swa_epoch_start = 0},
         Options{.swa_lrs = {1.0}, .swa_epoch_start = 1.5},
         Options{.swa_lrs = {1.0}, .annealing_epochs = -1},
-        Options{.swa_lrs = {1.0}, .annealing_strategy = "steep"}}) {
+        Options{.swa_lrs = {1.0}, .annealing_strategy = "steep"},
+        Options{.swa_lrs = {1.0}, .device = "attic"}}) {
     EXPECT_THROW(StochasticWeightAveraging{options}, ConfigError);
   }
   Counter model;
