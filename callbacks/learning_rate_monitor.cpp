@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/optimizers/has_momentum.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/run/step.h>
 
@@ -14,6 +15,8 @@ Fields describe(LearningRateMonitorOptions& o) {
   return fields_of<LearningRateMonitorOptions>({
       {"logging_interval", &o.logging_interval,
        "log every step or every epoch; null: as often as the schedulers change the rate"},
+      {"log_momentum", &o.log_momentum, "also log the momentum of each group"},
+      {"log_weight_decay", &o.log_weight_decay, "also log the weight decay of each group"},
   });
 }
 
@@ -41,22 +44,37 @@ void LearningRateMonitor::on_train_start(Run& run) {
     auto& rates = by_step ? by_step_ : by_epoch_;
     const size_t groups = optimizer.groups().size();
     for (size_t i = 0; i < groups; ++i) {
-      rates.push_back({groups == 1 ? name : fmt::format("{}/pg{}", name, i + 1), &optimizer, i});
+      const std::string own = groups == 1 ? name : fmt::format("{}/pg{}", name, i + 1);
+      rates.push_back({own, &optimizer, i, own + "-momentum", own + "-weight_decay"});
     }
   }
 }
 
+std::optional<double> LearningRateMonitor::momentum_of(const Rate& rate) const {
+  const auto* has_momentum = dynamic_cast<const HasMomentum*>(rate.optimizer);
+  return has_momentum == nullptr ? std::nullopt : has_momentum->momentum(rate.group);
+}
+
+template <class Log>
+void LearningRateMonitor::log_all(const Rate& rate, const Log& log) const {
+  const auto& group = rate.optimizer->groups()[rate.group];
+  log(rate.name, group.learning_rate);
+  if (options_.log_momentum) log(rate.momentum_name, momentum_of(rate).value_or(0.0));
+  if (options_.log_weight_decay) log(rate.weight_decay_name, group.weight_decay);
+}
+
 void LearningRateMonitor::on_train_epoch_start(Run& run) {
   for (const auto& rate : by_epoch_) {
-    run.log(rate.name, rate.optimizer->groups()[rate.group].learning_rate);
+    log_all(rate, [&](const std::string& name, double value) { run.log(name, value); });
   }
 }
 
 void LearningRateMonitor::on_before_optimizer_step(Optimizer& optimizer, Step& step) {
   for (const auto& rate : by_step_) {
     if (rate.optimizer != &optimizer) continue;
-    step.log(rate.name, optimizer.groups()[rate.group].learning_rate,
-             {.on_step = true, .on_epoch = false});
+    log_all(rate, [&](const std::string& name, double value) {
+      step.log(name, value, {.on_step = true, .on_epoch = false});
+    });
   }
 }
 

@@ -14,6 +14,11 @@ struct LearningRateMonitorOptions {
   /// How often to log: "step" or "epoch". By default, each optimizer's learning rate is logged as
   /// often as its schedulers may change it, which is every epoch if it has none.
   std::optional<std::string> logging_interval{};
+  /// Also log each group's momentum, as `lr-SGD-momentum`: `momentum` or the first of `betas`; 0 if
+  /// the optimizer has none.
+  bool log_momentum = false;
+  /// Also log each group's weight decay, as `lr-SGD-weight_decay`.
+  bool log_weight_decay = false;
 };
 
 /// Describes the options for YAML files and `--help`.
@@ -51,7 +56,14 @@ class LearningRateMonitor : public Callback {
     std::string name;  // of the metric
     const Optimizer* optimizer;
     size_t group;
+    std::string momentum_name;
+    std::string weight_decay_name;
   };
+  std::optional<double> momentum_of(const Rate& rate) const;
+  /// Calls `log(name, value)` for what is to be logged of this group.
+  template <class Log>
+  void log_all(const Rate& rate, const Log& log) const;
+
   LearningRateMonitorOptions options_;
   std::vector<Rate> by_step_;   // logged before each optimizer step
   std::vector<Rate> by_epoch_;  // logged at the start of each epoch

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/optimizers/has_momentum.h>
 #include <levin/framework/optimizers/per_parameter.h>
 
 namespace levin {
@@ -43,7 +44,7 @@ void validate(const AdamOptions& options);
 /// amsgrad a third, `max_exp_avg_sq`, and the count `step`. Sparse gradients aren't supported.
 /// Ranks may share its parameters (see `Optimizer::shard`). PyTorch: torch.optim.Adam;
 /// doi:10.48550/arXiv.1412.6980.
-class Adam : public PerParameterOptimizer {
+class Adam : public PerParameterOptimizer, public HasMomentum {
  public:
   using Options = AdamOptions;
   /// Optimizes `parameters`, all with the options' learning rate and weight decay. Throws
@@ -54,6 +55,7 @@ class Adam : public PerParameterOptimizer {
   /// the options' value.
   explicit Adam(std::vector<ParameterGroup> groups, AdamOptions options = {});
   std::string name() const override { return "Adam"; }
+  std::optional<double> momentum(size_t /*group*/) const override { return options_.betas.at(0); }
 
  protected:
   /// For AdamW, whose decoupled weight decay shrinks the parameters instead of changing the

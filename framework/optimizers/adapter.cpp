@@ -181,6 +181,20 @@ const KnownClass* find_class(const optim::Optimizer& optimizer) {
   return nullptr;
 }
 
+/// For callbacks that log it: the wrapped optimizer goes by its own options.
+double weight_decay_of(OptionsRef options) {
+  if (const auto* o = dynamic_cast<const optim::SGDOptions*>(&options)) return o->weight_decay();
+  if (const auto* o = dynamic_cast<const optim::AdamOptions*>(&options)) return o->weight_decay();
+  if (const auto* o = dynamic_cast<const optim::AdamWOptions*>(&options)) return o->weight_decay();
+  if (const auto* o = dynamic_cast<const optim::RMSpropOptions*>(&options)) {
+    return o->weight_decay();
+  }
+  if (const auto* o = dynamic_cast<const optim::AdagradOptions*>(&options)) {
+    return o->weight_decay();
+  }
+  return 0.0;
+}
+
 /// Returns the groups of `optimizer`, in which each parameter is left only once: LibTorch's classes
 /// would change it as often as it is listed.
 std::vector<ParameterGroup> groups_of(optim::Optimizer* optimizer) {
@@ -199,6 +213,7 @@ std::vector<ParameterGroup> groups_of(optim::Optimizer* optimizer) {
     groups.emplace_back();
     groups.back().parameters = group.params();
     groups.back().learning_rate = group.options().get_lr();
+    groups.back().weight_decay = weight_decay_of(group.options());
   }
   return groups;
 }
@@ -214,6 +229,19 @@ TorchAdapter::TorchAdapter(std::unique_ptr<torch::optim::Optimizer> optimizer)
 TorchAdapter::TorchAdapter(TorchAdapter&&) noexcept = default;
 TorchAdapter& TorchAdapter::operator=(TorchAdapter&&) noexcept = default;
 TorchAdapter::~TorchAdapter() = default;
+
+std::optional<double> TorchAdapter::momentum(size_t group) const {
+  const auto& options = optimizer_->param_groups().at(group).options();
+  if (const auto* o = dynamic_cast<const optim::SGDOptions*>(&options)) return o->momentum();
+  if (const auto* o = dynamic_cast<const optim::RMSpropOptions*>(&options)) return o->momentum();
+  if (const auto* o = dynamic_cast<const optim::AdamOptions*>(&options)) {
+    return std::get<0>(o->betas());
+  }
+  if (const auto* o = dynamic_cast<const optim::AdamWOptions*>(&options)) {
+    return std::get<0>(o->betas());
+  }
+  return {};
+}
 
 std::string TorchAdapter::name() const { return find_class(*optimizer_)->name; }
 

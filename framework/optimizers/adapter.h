@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <levin/framework/optimizers/has_momentum.h>
 #include <levin/framework/optimizers/optimizer.h>
 
 namespace torch::optim {
@@ -28,7 +29,7 @@ namespace levin {
 /// torch keeps by the parameters' addresses, is saved by their names: the fields of torch's
 /// `...ParamState`, tensors as `<parameter>.<field>`, numbers in the values under `parameters`. If
 /// found_inf is set, each step waits for the device to read it.
-class TorchAdapter : public Optimizer {
+class TorchAdapter : public Optimizer, public HasMomentum {
  public:
   /// Throws ConfigError for null and for a class that isn't listed above.
   explicit TorchAdapter(std::unique_ptr<torch::optim::Optimizer> optimizer);
@@ -40,6 +41,7 @@ class TorchAdapter : public Optimizer {
   torch::Tensor step(const Closure& closure = {}) override;
   bool reevaluates_closure() const override;
   std::string name() const override;
+  std::optional<double> momentum(size_t group) const override;
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/optimizers/has_momentum.h>
 #include <levin/framework/optimizers/per_parameter.h>
 
 namespace levin {
@@ -45,7 +46,7 @@ void validate(const RMSpropOptions& options);
 /// `square_avg` (v), with momentum `momentum_buffer`, and if centered `grad_avg`, each of the
 /// parameter's size. Ranks may share its parameters (see `Optimizer::shard`). PyTorch:
 /// torch.optim.RMSprop; Graves 2013, doi:10.48550/arXiv.1308.0850.
-class RMSprop : public PerParameterOptimizer {
+class RMSprop : public PerParameterOptimizer, public HasMomentum {
  public:
   using Options = RMSpropOptions;
   /// Optimizes `parameters`, all with the options' learning rate and weight decay. Throws
@@ -56,6 +57,7 @@ class RMSprop : public PerParameterOptimizer {
   /// the options' value.
   explicit RMSprop(std::vector<ParameterGroup> groups, RMSpropOptions options = {});
   std::string name() const override { return "RMSprop"; }
+  std::optional<double> momentum(size_t /*group*/) const override { return options_.momentum; }
 
  protected:
   void plain(const Lists& lists) override;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/optimizers/has_momentum.h>
 #include <levin/framework/optimizers/per_parameter.h>
 
 namespace levin {
@@ -41,7 +42,7 @@ void validate(const SGDOptions& options);
 /// Sparse gradients work without momentum and weight decay. The state is one tensor of the
 /// parameter's size with momentum (`momentum_buffer`), and nothing without. Ranks may share its
 /// parameters (see `Optimizer::shard`). PyTorch: torch.optim.SGD; doi:10.5555/3042817.3043064.
-class SGD : public PerParameterOptimizer {
+class SGD : public PerParameterOptimizer, public HasMomentum {
  public:
   using Options = SGDOptions;
   /// Optimizes `parameters`, all with the options' learning rate and weight decay. Throws
@@ -52,6 +53,7 @@ class SGD : public PerParameterOptimizer {
   /// the options' value.
   explicit SGD(std::vector<ParameterGroup> groups, SGDOptions options = {});
   std::string name() const override { return "SGD"; }
+  std::optional<double> momentum(size_t /*group*/) const override { return options_.momentum; }
 
  protected:
   void fused(const Lists& lists) override;

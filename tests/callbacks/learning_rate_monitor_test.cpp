@@ -80,4 +80,41 @@ TEST(LearningRateMonitor, NamesGroupsAsLightningDoes) {
   EXPECT_EQ(rows.at("lr-SGD/pg2").front().second, 0.25);
 }
 
+/// The values of an epoch that a monitor of everything logs for this optimizer.
+template <class O>
+std::map<std::string, Points> all_of(O (*make)(std::vector<torch::Tensor>)) {
+  TemporaryFolder folder;
+  PointsModule data(16, {.batch_size = 8});
+  Classifier model;
+  Trainer trainer({.max_epochs = 1, .log_every_n_steps = 1, .default_root_dir = folder.string()});
+  trainer.set_optimizers([&](Module& module) { return Optimizers(make(module.parameters())); });
+  trainer.add<LearningRateMonitor>({.log_momentum = true, .log_weight_decay = true});
+  auto& rows = trainer.add_logger<Rows>();
+  trainer.fit(model, data);
+  return rows.values;
+}
+
+TEST(LearningRateMonitor, LogsMomentumAndWeightDecayWhereAsked) {
+  auto rows = all_of<SGD>([](std::vector<torch::Tensor> all) {
+    return SGD(std::move(all), {.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.25});
+  });
+  EXPECT_EQ(rows.at("lr-SGD"), (Points{{1, 0.1}}));
+  EXPECT_EQ(rows.at("lr-SGD-momentum"), (Points{{1, 0.9}}));
+  EXPECT_EQ(rows.at("lr-SGD-weight_decay"), (Points{{1, 0.25}}));
+  rows = all_of<Adam>([](std::vector<torch::Tensor> all) {
+    return Adam(std::move(all), {.betas = {0.8, 0.9}});
+  });
+  EXPECT_EQ(rows.at("lr-Adam-momentum"), (Points{{1, 0.8}})) << "the first of betas";
+  rows = all_of<Adagrad>([](std::vector<torch::Tensor> all) { return Adagrad(std::move(all)); });
+  EXPECT_EQ(rows.at("lr-Adagrad-momentum"), (Points{{1, 0.0}})) << "it has none";
+  using Wrapped = std::unique_ptr<torch::optim::Optimizer>;
+  rows = all_of<Wrapped>([](std::vector<torch::Tensor> all) -> Wrapped {
+    return std::make_unique<torch::optim::SGD>(
+        all, torch::optim::SGDOptions(0.1).momentum(0.5).weight_decay(0.125));
+  });
+  EXPECT_EQ(rows.at("lr-SGD-momentum"), (Points{{1, 0.5}}));
+  EXPECT_EQ(rows.at("lr-SGD-weight_decay"), (Points{{1, 0.125}}));
+  EXPECT_EQ(rows_of(Interval::epoch, false, {}).count("lr-SGD-momentum"), 0U);
+}
+
 }  // namespace levin::test::learning_rate_monitor_test
