@@ -247,11 +247,16 @@ bool ModelCheckpoint::save_top(Run& run) {
   warn_of_unknown(run, name);
   const auto path = agreed_path(run, "top", name, save_options.replaces);
   std::erase(save_options.replaces, path);
+  std::erase_if(best_k_models_, [&](const Saved& saved) { return saved.path == path; });
 
   best_k_models_.push_back({path, score});
   top_step_ = run.global_step();
   rank_again();
   run.set_last_checkpoint(path);
+  if (options_.save_last.name() == "link" && last_step_ != run.global_step()) {
+    take_last(run);
+    save_options.link = last_model_path_;
+  }
   tell(run);
   request(run, path, std::move(save_options));
   return true;
@@ -271,10 +276,14 @@ void ModelCheckpoint::warn_of_unknown(Run& run, const std::string& name) const {
   }
 }
 
-void ModelCheckpoint::save_last(Run& run) {
-  if (!options_.save_last || last_step_ == run.global_step()) return;
+void ModelCheckpoint::take_last(Run& run) {
   last_step_ = run.global_step();
   last_model_path_ = agreed_path(run, "last", kLastName, {last_model_path_});
+}
+
+void ModelCheckpoint::save_last(Run& run) {
+  if (!options_.save_last.is_on() || last_step_ == run.global_step()) return;
+  take_last(run);
   tell(run);
   request(run, last_model_path_, {});
 }
@@ -303,6 +312,7 @@ std::filesystem::path ModelCheckpoint::free_path(
   for (int64_t version = 0;; ++version) {
     const auto suffix = version == 0 ? std::string() : fmt::format("-v{}", version);
     const auto path = folder_ / (name + suffix + kExtension);
+    if (!options_.enable_version_counter) return path;
     if (std::find(ours.begin(), ours.end(), path) != ours.end()) return path;
     if (!files::exists(path) && !run.save_requested(path)) return path;
   }

@@ -27,7 +27,9 @@ struct ModelCheckpointOptions {
   bool verbose = false;
   /// Also keep `last.ckpt`, which is overwritten whenever a checkpoint is due. If none was due
   /// during training, it is written at the end.
-  bool save_last = false;
+  /// With "link", it is a symbolic link to the checkpoint that was saved among the best ones at
+  /// that moment; if none was, it is a file.
+  SwitchOrName save_last = false;
   /// The number of checkpoints to keep: the best ones by the monitor. 0 keeps none and -1 keeps
   /// all. Without a monitor, only 0, 1 (the latest) and -1 are possible.
   int64_t save_top_k = 1;
@@ -40,6 +42,9 @@ struct ModelCheckpointOptions {
   std::string mode = "min";
   /// Write the name of each number in `filename` before it: `{epoch}` becomes `epoch=3`.
   bool auto_insert_metric_name = true;
+  /// Add "-v1" and so on to the name of a file that exists already. If not, that file is replaced,
+  /// whoever wrote it.
+  bool enable_version_counter = true;
   /// Save every n optimizer steps. At most one of this and the next two options may be set; if none
   /// is, a checkpoint is saved every epoch.
   std::optional<int64_t> every_n_train_steps{};
@@ -129,6 +134,8 @@ class ModelCheckpoint : public Callback {
   /// Warns of metrics that the pattern of the file names has, but that aren't logged.
   void warn_of_unknown(Run& run, const std::string& name) const;
   void save_last(Run& run);
+  /// Notes that `last.ckpt` gets the state of this step, and chooses its path.
+  void take_last(Run& run);
   bool is_full() const;
   /// The checkpoint that is removed to make room for the next.
   std::vector<Saved>::const_iterator worst() const;

@@ -38,6 +38,10 @@ void validate(const ModelCheckpointOptions& o) {
             o.save_top_k),
         "set monitor, or set save_top_k to -1 (all), 1 (the latest) or 0 (none)");
   }
+  if (const auto last = o.save_last.name(); !last.empty() && last != "link") {
+    throw ConfigError::invalid_value("ModelCheckpoint.save_last", last,
+                                     "must be true, false or \"link\"");
+  }
   if (o.mode != "min" && o.mode != "max") {
     throw ConfigError::invalid_value("ModelCheckpoint.mode", o.mode, "must be min or max");
   }
@@ -51,13 +55,15 @@ Fields describe(ModelCheckpointOptions& o) {
       {"monitor", &o.monitor,
        "metric by which checkpoints are ranked; empty: later ones are better"},
       {"verbose", &o.verbose, "print the path of each checkpoint to stderr"},
-      {"save_last", &o.save_last, "also keep last.ckpt"},
+      {"save_last", &o.save_last, "also keep last.ckpt; \"link\": as a symbolic link"},
       {"save_top_k", &o.save_top_k, "number of checkpoints to keep; 0: none, -1: all"},
       {"save_on_exception", &o.save_on_exception, "also save if an exception ends training"},
       {"save_weights_only", &o.save_weights_only, "leave out the state that only resuming needs"},
       {"mode", &o.mode, "min if a smaller value of the monitor is better, max if a larger one is"},
       {"auto_insert_metric_name", &o.auto_insert_metric_name,
        "write the name of each number in file names"},
+      {"enable_version_counter", &o.enable_version_counter,
+       "add -v1 and so on to names that are taken; false: replace the file"},
       {"every_n_train_steps", &o.every_n_train_steps, "save every n optimizer steps"},
       {"train_time_interval", &o.train_time_interval,
        "save whenever this many minutes have passed"},

@@ -162,6 +162,21 @@ void move_into_place(const std::filesystem::path& from, const std::filesystem::p
   sync_folder(to.parent_path());
 }
 
+void make_link(const std::filesystem::path& target, const std::filesystem::path& link) {
+  const auto to = target.lexically_normal().lexically_relative(link.parent_path());
+  const auto temporary = link.parent_path() / ("." + link.filename().string() + ".link");
+  ::unlink(temporary.c_str());
+  int error = injected("open", temporary);
+  if (error == 0 && ::symlink(to.c_str(), temporary.c_str()) != 0) error = errno;
+  if (error == 0) error = injected("rename", link);
+  if (error == 0 && ::rename(temporary.c_str(), link.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temporary.c_str());
+    fail("link", link, error);
+  }
+  sync_folder(link.parent_path());
+}
+
 std::string read_text(const std::filesystem::path& path, uint64_t most_bytes) {
   const int descriptor = open_file(path, O_RDONLY);
   if (descriptor < 0) fail("read", path, errno);

@@ -45,6 +45,12 @@ void create_folder(const std::filesystem::path& path);
 /// CheckpointError if it fails.
 std::filesystem::path create_version_folder(const std::filesystem::path& root);
 
+/// Makes `link` a symbolic link to `target`, relative to the link's folder, so that both can be
+/// moved together. A reader finds either what was at `link` before or the link. Throws
+/// CheckpointError if that fails, for example because a folder is at `link` or the file system has
+/// no links.
+void make_link(const std::filesystem::path& target, const std::filesystem::path& link);
+
 /// Removes a file that this run wrote. It is no error if the file is missing.
 void remove_file(const std::filesystem::path& path);
 

@@ -173,6 +173,22 @@ struct Codec<SwitchOrCount> {
 };
 
 template <>
+struct Codec<SwitchOrName> {
+  static std::string name() { return "bool or str"; }
+  static Value get(const SwitchOrName& field) {
+    return field.name().empty() ? Value(field.is_on()) : Value(field.name());
+  }
+  static bool set(const Value& plain, SwitchOrName& out) {
+    if (plain.is_bool()) {
+      out = plain.as_bool();
+    } else if (plain.is_string()) {
+      out = plain.as_string();
+    }
+    return plain.is_bool() || plain.is_string();
+  }
+};
+
+template <>
 struct Codec<NamedSettings> {
   static std::string name() { return "name or {name: ...}"; }
   static Value get(const NamedSettings& field) {

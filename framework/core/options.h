@@ -96,6 +96,22 @@ struct SwitchOrCount {
   SwitchOrCount(int64_t n) : count(n) {}         // NOLINT
 };
 
+/// A switch that may also be a word: `save_last = true` or `save_last = "link"`. Off by default.
+struct SwitchOrName {
+  std::variant<bool, std::string> value = false;
+
+  SwitchOrName() = default;
+  SwitchOrName(bool on) : value(on) {}                          // NOLINT
+  SwitchOrName(const char* name) : value(std::string(name)) {}  // NOLINT
+  SwitchOrName(std::string name) : value(std::move(name)) {}    // NOLINT
+  /// Whether it is switched on; a word is, too.
+  bool is_on() const { return !std::holds_alternative<bool>(value) || std::get<bool>(value); }
+  /// The word, or "" if it is a switch.
+  std::string name() const {
+    return std::holds_alternative<bool>(value) ? std::string() : std::get<std::string>(value);
+  }
+};
+
 /// A choice from a list of classes with settings of its own: in YAML a name, `f1`, or a name with
 /// settings, `{name: fbeta, beta: 2}`. In C++ `"f1"`, or `{"fbeta", Value::Object{{"beta", 2.0}}}`.
 struct NamedSettings {
@@ -115,7 +131,7 @@ using FieldPointer =
     std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
-                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*,
+                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*, SwitchOrName*,
                  std::vector<NamedSettings>*>;
 
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line

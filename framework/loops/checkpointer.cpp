@@ -1,5 +1,7 @@
 #include <levin/framework/loops/checkpointer.h>
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,8 +11,17 @@
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 
 namespace levin {
+namespace {
+
+void remove_link(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_symlink(path, error)) files::remove_file(path);
+}
+
+}  // namespace
 
 void Checkpointer::save(const Requests::Save& request) {
   if (saves_nothing()) return;
@@ -22,13 +33,25 @@ void Checkpointer::save(const Requests::Save& request) {
 void Checkpointer::write(const Requests::Save& request, const StateDict& state) {
   Strategy& strategy = parts_.strategy;
   if (strategy.is_sharded() && !request.options.weights_only) {
+    if (strategy.ranks().is_zero()) remove_link(request.path);  // or parts would go to its target
+    strategy.ranks().barrier();
     save_sharded_checkpoint(request.path, state, strategy.ranks());
   } else if (strategy.ranks().is_zero()) {
     save_checkpoint(request.path, state);
   }
   if (!strategy.ranks().is_zero()) return;
   if (!request.options.weights_only) parts_.run.saved(request.path);
+  link(request);
   remove_replaced(request);
+}
+
+void Checkpointer::link(const Requests::Save& request) {
+  const auto& link = request.options.link;
+  if (link.empty()) return;
+  if (files::is_folder(link) && !std::filesystem::is_symlink(link)) {
+    remove_checkpoint_in(request.options.folder, link);
+  }
+  files::make_link(request.path, link);
 }
 
 void Checkpointer::remove_replaced(const Requests::Save& request) {

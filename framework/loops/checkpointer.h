@@ -38,6 +38,8 @@ class Checkpointer {
 
  private:
   void write(const Requests::Save& request, const StateDict& state);
+  /// Makes the link to the new checkpoint, if one is asked for.
+  void link(const Requests::Save& request);
   /// Removes what the new checkpoint replaces, as far as it is where SaveOptions::folder says.
   void remove_replaced(const Requests::Save& request);
   /// Writes a complete checkpoint, `checkpoints/<name>.ckpt` in the run's folder, and makes it the

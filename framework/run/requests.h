@@ -15,6 +15,9 @@ namespace levin {
 struct SaveOptions {
   /// Leave out what only resuming needs: the optimizers, random generators and loops.
   bool weights_only = false;
+  /// If given, what becomes a symbolic link to the new checkpoint once that is on disk, in the
+  /// place of a checkpoint or a link of that name. It has to be in the folder that `folder` says.
+  std::filesystem::path link{};
   /// Checkpoints to remove once the new one is on disk.
   std::vector<std::filesystem::path> replaces{};
   /// The folder in which these have to be, links followed; others are left alone. By default the

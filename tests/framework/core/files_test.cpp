@@ -274,6 +274,36 @@ TEST(FilesMoveIntoPlace, keeps_both_files_when_an_operation_fails) {
                CheckpointError);
 }
 
+TEST(FilesMakeLink, takes_the_place_of_a_file_or_link_and_may_be_moved_with_its_target) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder.path() / "a");
+  std::ofstream(folder.path() / "a" / "first") << "1";
+  std::ofstream(folder.path() / "a" / "second") << "2";
+  std::ofstream(folder.path() / "a" / "last") << "a file";
+  files::make_link(folder.path() / "a" / "first", folder.path() / "a" / "last");
+  EXPECT_EQ(read_file(folder.path() / "a" / "last"), "1");
+  files::make_link(folder.path() / "a" / "second", folder.path() / "a" / "last");
+  EXPECT_EQ(names_in(folder.path() / "a"), (Names{"first", "last", "second"}));
+  fs::rename(folder.path() / "a", folder.path() / "b");
+  EXPECT_EQ(read_file(folder.path() / "b" / "last"), "2");
+}
+
+TEST(FilesMakeLink, leaves_what_was_there_when_an_operation_fails) {
+  const TemporaryFolder folder;
+  std::ofstream(folder.path() / "target") << "new";
+  std::ofstream(folder.path() / "link") << "old";
+  for (const char* operation : {"open", "rename"}) {
+    const Fault fault(operation, EIO);
+    EXPECT_THROW(files::make_link(folder.path() / "target", folder.path() / "link"),
+                 CheckpointError);
+    EXPECT_EQ(read_file(folder.path() / "link"), "old");
+  }
+  fs::create_directory(folder.path() / "folder");
+  EXPECT_THROW(files::make_link(folder.path() / "target", folder.path() / "folder"),
+               CheckpointError);
+  EXPECT_EQ(names_in(folder.path()), (Names{"folder", "link", "target"}));
+}
+
 TEST(FilesRemove, a_missing_file_is_no_error_a_folder_is) {
   const TemporaryFolder folder;
   std::ofstream(folder.path() / "file") << "text";

@@ -28,6 +28,7 @@ struct EveryType {
   CountOrName devices{};
   NumbersOrName weights{};
   SwitchOrCount fast{};
+  SwitchOrName last{};
   std::vector<NamedSettings> metrics{};
 };
 
@@ -47,9 +48,10 @@ Fields describe(EveryType& o) {
                                {"devices", &o.devices, ""},
                                {"weights", &o.weights, ""},
                                {"fast", &o.fast, ""},
+                               {"last", &o.last, ""},
                                {"metrics", &o.metrics, ""}});
 }
-static_assert(std::variant_size_v<FieldPointer> == 16, "EveryType lacks a type");
+static_assert(std::variant_size_v<FieldPointer> == 17, "EveryType lacks a type");
 
 class OptionsField : public ::testing::Test {
  protected:
@@ -186,6 +188,16 @@ TEST_F(OptionsField, switch_or_count_takes_both) {
   expect_refuses("fast", {1.5, "true", kNull, kList, kObject});
 }
 
+TEST_F(OptionsField, switch_or_name_takes_both) {
+  expect_takes("last", {true, false, "link"});
+  EXPECT_TRUE(SwitchOrName("link").is_on());
+  EXPECT_EQ(SwitchOrName("link").name(), "link");
+  EXPECT_TRUE(SwitchOrName(true).is_on());
+  EXPECT_EQ(SwitchOrName(true).name(), "");
+  EXPECT_FALSE(SwitchOrName().is_on());
+  expect_refuses("last", {1, 1.5, kNull, kList, kObject});
+}
+
 TEST_F(OptionsField, type_names_are_those_of_python) {
   EXPECT_EQ(field("flag").type_name(), "bool");
   EXPECT_EQ(field("count").type_name(), "int");
@@ -196,6 +208,7 @@ TEST_F(OptionsField, type_names_are_those_of_python) {
   EXPECT_EQ(field("share").type_name(), "int or float");
   EXPECT_EQ(field("devices").type_name(), "int or str");
   EXPECT_EQ(field("fast").type_name(), "bool or int");
+  EXPECT_EQ(field("last").type_name(), "bool or str");
 }
 
 TEST_F(OptionsField, all_go_out_and_come_back) {
@@ -248,6 +261,6 @@ struct Mixed {
 static_assert(detail::field_count<None>() == 0);
 static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
-static_assert(detail::field_count<EveryType>() == 16);
+static_assert(detail::field_count<EveryType>() == 17);
 
 }  // namespace levin::options_test
