@@ -1,8 +1,6 @@
 #include <levin/callbacks/model_pruning.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -14,31 +12,18 @@
 #include <levin/framework/run/module.h>
 
 namespace levin {
+namespace {
 
-Fields describe(ModelPruningOptions& o) {
-  return fields_of<ModelPruningOptions>({
-      {"amount", &o.amount, "what is pruned each time: a share (float) or number (int) of weights"},
-      {"use_global_unstructured", &o.use_global_unstructured,
-       "prune the smallest of all layers together, instead of those of each"},
-      {"parameters", &o.parameters, "the parameters to prune; empty: all weights of layers"},
-      {"every_n_epochs", &o.every_n_epochs, "prune at the end of every n-th epoch"},
-      {"last_epoch", &o.last_epoch, "the last epoch, from 0, at whose end anything is pruned"},
-  });
-}
+constexpr const char* kFirstWeights = "first weights";
+
+}  // namespace
 
 ModelPruning::ModelPruning(ModelPruningOptions options) : options_(std::move(options)) {
-  const auto& amount = options_.amount;
-  if (amount.is_count() ? amount.count() < 1
-                        : !(amount.fraction() > 0.0 && amount.fraction() <= 1.0)) {
-    throw ConfigError::invalid_value(
-        "ModelPruning.amount",
-        amount.is_count() ? fmt::to_string(amount.count()) : fmt::to_string(amount.fraction()),
-        "must be a share above 0.0 and up to 1.0, or a number of weights from 1 on");
-  }
-  if (options_.every_n_epochs < 1) {
-    throw ConfigError::invalid_value("ModelPruning.every_n_epochs",
-                                     fmt::to_string(options_.every_n_epochs), "must be at least 1");
-  }
+  validate(options_);
+  choice_ = {.fn = options_.pruning_fn,
+             .dim = options_.pruning_dim.value_or(0),
+             .norm = options_.pruning_norm.value_or(2.0),
+             .amount = options_.amount};
 }
 
 void ModelPruning::find_parameters(const Module& module) {
@@ -53,6 +38,12 @@ void ModelPruning::find_parameters(const Module& module) {
     const bool is_weight = name == "weight" || name.ends_with(".weight");
     if (chosen.empty() ? is_weight && item.value().dim() >= 2
                        : std::find(chosen.begin(), chosen.end(), name) != chosen.end()) {
+      const int64_t dim = options_.pruning_dim.value_or(0);
+      if (choice_.is_structured() && (dim < 0 || dim >= item.value().dim())) {
+        throw ConfigError::invalid_value(
+            "ModelPruning.pruning_dim", fmt::to_string(dim),
+            fmt::format("'{}' has {} dimensions", name, item.value().dim()));
+      }
       names_.push_back(name);
       weights_.push_back(item.value());
       masks_.push_back(at::ones_like(item.value().detach()));
@@ -81,7 +72,12 @@ double ModelPruning::sparsity() const {
 StateDict ModelPruning::state_dict() const {
   StateDict state;
   state.values["last_step"] = last_step_;
-  for (size_t i = 0; i < names_.size(); ++i) state.tensors[names_[i]] = masks_[i].to(at::kBool);
+  StateDict first;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    state.tensors[names_[i]] = masks_[i].to(at::kBool);
+    if (!first_weights_.empty()) first.tensors[names_[i]] = first_weights_[i];
+  }
+  if (!first.empty()) state.add(kFirstWeights, std::move(first));
   return state;
 }
 
@@ -93,11 +89,25 @@ void ModelPruning::on_fit_start(Run& run) {
   find_parameters(run.module());
   last_step_ = run.global_step();
   const StateDict loaded = std::exchange(loaded_, {});
+  take_first_weights(loaded.child(kFirstWeights));
   if (loaded.empty()) return;
   for (size_t i = 0; i < names_.size(); ++i) {
     const auto found = loaded.tensors.find(names_[i]);  // missing if it wasn't pruned before
     if (found != loaded.tensors.end() && found->second.sizes() == masks_[i].sizes()) {
       masks_[i].copy_(found->second);
+    }
+  }
+}
+
+/// Keeps the weights with which training began, which `loaded` has if the fit resumes.
+void ModelPruning::take_first_weights(const StateDict& loaded) {
+  first_weights_.clear();
+  if (!options_.use_lottery_ticket_hypothesis) return;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    first_weights_.push_back(weights_[i].detach().clone());
+    const auto found = loaded.tensors.find(names_[i]);
+    if (found != loaded.tensors.end() && found->second.sizes() == weights_[i].sizes()) {
+      first_weights_[i].copy_(found->second);
     }
   }
 }
@@ -111,30 +121,11 @@ void ModelPruning::on_train_batch_end(const torch::Tensor&, const Batch&, Step& 
   if (std::exchange(last_step_, step.global_step()) != step.global_step()) apply_masks();
 }
 
-/// Prunes the weights from number `first` to before `end` as if they were one.
-void ModelPruning::prune(size_t first, size_t end) {
-  std::vector<torch::Tensor> sizes;
-  for (size_t i = first; i < end; ++i) {
-    const auto left = masks_[i].to(at::kBool);
-    sizes.push_back(weights_[i]
-                        .detach()
-                        .abs()
-                        .masked_fill(left.logical_not(), std::numeric_limits<double>::infinity())
-                        .flatten());
-  }
-  const auto all = at::cat(sizes);
-  const auto left = at::isfinite(all).count_nonzero().item<int64_t>();
-  const auto& amount = options_.amount;
-  const int64_t count =
-      amount.is_count()
-          ? std::min(amount.count(), left)
-          : static_cast<int64_t>(std::llround(amount.fraction() * static_cast<double>(left)));
-  const auto pruned = std::get<1>(all.topk(count, /*dim=*/0, /*largest=*/false));
-  const auto keeps = at::ones_like(all).index_fill_(0, pruned, 0);
-  int64_t begin = 0;
-  for (size_t i = first; i < end; ++i) {
-    masks_[i].mul_(keeps.narrow(0, begin, masks_[i].numel()).view_as(masks_[i]));
-    begin += masks_[i].numel();
+void ModelPruning::prune(Run& run) {
+  if (options_.use_global_unstructured) return choose_pruned(choice_, weights_, masks_, run);
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    std::vector<torch::Tensor> mask{masks_[i]};
+    choose_pruned(choice_, {weights_[i]}, mask, run);
   }
 }
 
@@ -144,8 +135,8 @@ void ModelPruning::on_train_epoch_end(Run& run) {
       (epoch + 1) % options_.every_n_epochs == 0 && epoch <= options_.last_epoch.value_or(epoch);
   if (is_due && !run.progress().has_batches_left()) {
     const at::NoGradGuard no_grad;
-    const size_t together = options_.use_global_unstructured ? weights_.size() : 1;
-    for (size_t i = 0; i < weights_.size(); i += together) prune(i, i + together);
+    prune(run);
+    for (size_t i = 0; i < first_weights_.size(); ++i) weights_[i].copy_(first_weights_[i]);
     apply_masks();
   }
   run.log("sparsity", sparsity());

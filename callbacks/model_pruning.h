@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <levin/callbacks/pruning_choice.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
@@ -13,12 +14,23 @@ namespace levin {
 /// Options of ModelPruning. Lightning has the same under these names, except `every_n_epochs`,
 /// `last_epoch` and `parameters`, for which it takes functions and modules.
 struct ModelPruningOptions {
-  /// What is pruned each time: a share (float) of the weights that are left, or a number of them
-  /// (int).
+  /// What is pruned: "l1_unstructured", the smallest weights; "ln_structured", the slices along
+  /// `pruning_dim` with the smallest norm of order `pruning_norm`; "random_unstructured" and
+  /// "random_structured", weights or slices at random.
+  std::string pruning_fn = "l1_unstructured";
+  /// How much is pruned each time: a share (float) of the weights or slices that are left, or a
+  /// number of them (int).
   CountOrFraction amount = 0.5;
   /// Prune those that are smallest in all layers together. If not, `amount` is pruned of each
-  /// layer.
+  /// layer. Must be false for structured functions.
   bool use_global_unstructured = true;
+  /// The dimension, from 0, whose slices structured functions prune: 0 for the outputs of a layer.
+  std::optional<int64_t> pruning_dim{};
+  /// The order of the norm by which ln_structured compares slices.
+  std::optional<double> pruning_norm{};
+  /// After each pruning, put what is left back to the values with which training began (a lottery
+  /// ticket; Frankle and Carbin 2019, arXiv:1803.03635). Off by default, unlike in Lightning.
+  bool use_lottery_ticket_hypothesis = false;
   /// The names of the parameters to prune, such as "hidden.weight". By default all that are named
   /// "weight" and have at least two dimensions.
   std::vector<std::string> parameters{};
@@ -30,10 +42,12 @@ struct ModelPruningOptions {
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(ModelPruningOptions& options);
+/// Throws ConfigError if an option is out of range or options exclude each other.
+void validate(const ModelPruningOptions& options);
 
-/// Sets the smallest weights of a model to 0, some more after each epoch, and keeps them there
-/// while the others are trained on. Lightning: ModelPruning (l1_unstructured, global_unstructured).
-/// Source: Zhu and Gupta 2017, arXiv:1710.01878.
+/// Sets the smallest weights of a model to 0, or whole slices of them, some more after each epoch,
+/// and keeps them there while the others are trained on. Lightning: ModelPruning. Source: Zhu and
+/// Gupta 2017, arXiv:1710.01878.
 ///
 ///     trainer.add<levin::ModelPruning>({.amount = 0.2, .last_epoch = 4});   // 67 % after 5 epochs
 ///
@@ -60,14 +74,17 @@ class ModelPruning : public Callback {
 
  private:
   void find_parameters(const Module& module);
-  void prune(size_t first, size_t end);
+  void take_first_weights(const StateDict& loaded);
+  void prune(Run& run);
   void apply_masks();
 
   ModelPruningOptions options_;
+  PruningChoice choice_;
   std::vector<std::string> names_;
   std::vector<torch::Tensor> weights_;
-  std::vector<torch::Tensor> masks_;  // 1 for what is left, 0 for what is pruned
-  int64_t last_step_ = -1;            // for which the masks were applied
+  std::vector<torch::Tensor> masks_;          // 1 for what is left, 0 for what is pruned
+  std::vector<torch::Tensor> first_weights_;  // for lottery tickets; empty otherwise
+  int64_t last_step_ = -1;                    // for which the masks were applied
   StateDict loaded_;
 };
 

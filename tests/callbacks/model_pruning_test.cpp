@@ -80,6 +80,118 @@ TEST(ModelPruning, LogsTheShareThatIsPruned) {
   EXPECT_DOUBLE_EQ(pruning.sparsity(), 0.75);
 }
 
+/// The rows of a weight that are 0 in all their entries.
+int64_t zero_slices(const torch::Tensor& weight, int64_t dim) {
+  return weight.eq(0).all(1 - dim).sum().item<int64_t>();
+}
+
+TEST(ModelPruning, PrunesWholeSlicesWithTheSmallestNorm) {
+  const ModelPruningOptions options{.pruning_fn = "ln_structured",
+                                    .amount = 0.5,
+                                    .use_global_unstructured = false,
+                                    .pruning_dim = 0,
+                                    .pruning_norm = 1.0,
+                                    .parameters = {"hidden.weight"},
+                                    .last_epoch = 0};
+  torch::Tensor before;
+  const auto [hidden, output] = fit(options, 1, [&](const Classifier& model, Step&) {
+    before = model.named_parameters()["hidden.weight"].detach().clone();
+  });
+  EXPECT_EQ(zero_slices(hidden, 0), 8);
+  EXPECT_EQ(zeros(hidden), 8 * 4) << "nothing else is pruned";
+  const auto norms = before.abs().sum(1);
+  const auto pruned = hidden.eq(0).all(1);
+  EXPECT_LT(norms.masked_select(pruned).max().item<double>(),
+            norms.masked_select(pruned.logical_not()).min().item<double>());
+  ModelPruningOptions columns = options;
+  columns.pruning_dim = 1;
+  columns.amount = 1;
+  columns.last_epoch = 1;
+  EXPECT_EQ(zero_slices(fit(columns, 2).first, 1), 2) << "one of those that are left, twice";
+}
+
+TEST(ModelPruning, PrunesAtRandomAsTheSeedSays) {
+  const ModelPruningOptions weights{.pruning_fn = "random_unstructured", .amount = 0.25};
+  const auto [hidden, output] = fit(weights, 1);
+  EXPECT_EQ(zeros(hidden) + zeros(output), (64 + 48) / 4);
+  EXPECT_TRUE(torch::equal(fit(weights, 1).first, hidden)) << "the seed is the same";
+  const auto all = torch::cat({hidden.flatten(), output.flatten()}).abs();
+  EXPECT_LT(all.masked_select(all.gt(0)).min().item<double>(), 0.05) << "small ones are left";
+  const auto [rows, other] = fit({.pruning_fn = "random_structured",
+                                  .amount = 4,
+                                  .use_global_unstructured = false,
+                                  .pruning_dim = 0,
+                                  .parameters = {"hidden.weight"}},
+                                 1);
+  EXPECT_EQ(zero_slices(rows, 0), 4);
+}
+
+TEST(ModelPruning, LotteryTicketsGoBackToTheirFirstValues) {
+  seed_everything(1);
+  const Classifier first;
+  const auto [hidden, output] = fit({.amount = 0.5, .use_lottery_ticket_hypothesis = true}, 2);
+  const auto begin = first.named_parameters()["hidden.weight"].detach();
+  EXPECT_TRUE(torch::equal(hidden, begin * hidden.ne(0)));
+  EXPECT_EQ(zeros(hidden) + zeros(output), 56 + 28);
+}
+
+TEST(ModelPruning, GoesOnWithTheSameBitsWhateverItsFunction) {
+  for (const char* fn : {"random_unstructured", "random_structured", "ln_structured"}) {
+    const bool is_structured = std::string(fn).ends_with("_structured");
+    ModelPruningOptions options{.pruning_fn = fn,
+                                .amount = 0.3,
+                                .use_global_unstructured = !is_structured,
+                                .use_lottery_ticket_hypothesis = true};
+    if (is_structured) options.pruning_dim = 0;
+    if (is_structured) options.pruning_norm = 2.0;
+    const TemporaryFolder folder;
+    PointsModule data(24, {.batch_size = 8});
+    const auto fit_from = [&](const std::string& checkpoint) {
+      seed_everything(checkpoint.empty() ? 1 : 9);
+      Classifier model;
+      Trainer trainer(short_fit(folder, 3));
+      trainer.add<ModelPruning>(options);
+      if (checkpoint.empty()) {
+        trainer.add<LambdaCallback>(
+            {.on_train_batch_end = [&](const torch::Tensor&, const Batch&, Step& step) {
+              if (step.global_step() == 5) step.run().save(folder / "step.ckpt");
+            }});
+      }
+      trainer.fit(model, data, checkpoint);
+      return model.named_parameters()["hidden.weight"].detach().clone();
+    };
+    ::testing::internal::CaptureStderr();
+    const auto whole = fit_from("");
+    EXPECT_TRUE(same_bits(whole, fit_from((folder / "step.ckpt").string()))) << fn;
+    ::testing::internal::GetCapturedStderr();
+  }
+}
+
+TEST(ModelPruning, RefusesFunctionsThatDoNotFit) {
+  const auto message = [](ModelPruningOptions options) {
+    try {
+      const ModelPruning pruning(std::move(options));
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(message({.pruning_fn = "l1_structured"}).find("ln_structured"), std::string::npos);
+  EXPECT_NE(message({.pruning_fn = "random_structured"}).find("use_global_unstructured"),
+            std::string::npos);
+  EXPECT_NE(message({.pruning_fn = "random_structured", .use_global_unstructured = false})
+                .find("pruning_dim"),
+            std::string::npos);
+  EXPECT_NE(
+      message({.pruning_fn = "ln_structured", .use_global_unstructured = false, .pruning_dim = 0})
+          .find("pruning_norm"),
+      std::string::npos);
+  EXPECT_THROW(
+      fit({.pruning_fn = "random_structured", .use_global_unstructured = false, .pruning_dim = 2},
+          1),
+      ConfigError);
+}
+
 TEST(ModelPruning, RefusesWhatCannotBePruned) {
   EXPECT_THROW(ModelPruning({.amount = 0.0}), ConfigError);
   EXPECT_THROW(ModelPruning({.amount = 1.5}), ConfigError);
