@@ -40,6 +40,7 @@ struct StepWork::Counts {
   double shared = 0.0;
   double alone = 0.0;
   int64_t shares = 0;  // operations that are shared
+  double flops = 0.0;
   std::vector<Operation> begun;
 };
 
@@ -134,6 +135,7 @@ void end_operation(const at::RecordFunction& operation, at::ObserverContext* /*c
     (is_shared ? counts->shared : counts->alone) +=
         kSecondsAFlop * own.flops + kSecondsAnElement * static_cast<double>(size);
     if (is_shared) ++counts->shares;
+    counts->flops += own.flops;
   }
   if (counts->begun.empty()) return;
   counts->begun.back().has_counted_parts |= is_counted || own.has_counted_parts;
@@ -153,6 +155,8 @@ StepWork::~StepWork() {
   at::removeCallback(handle_);
   counts = nullptr;
 }
+
+double StepWork::flops() const { return counts_->flops; }
 
 double StepWork::seconds(int threads) const {
   const double shares = threads > 1 ? static_cast<double>(counts_->shares) : 0.0;

@@ -29,6 +29,10 @@ class StepWork {
   /// share an operation among threads that sleep.
   double seconds(int threads) const;
 
+  /// Returns the floating-point operations of the matrix products and convolutions that were
+  /// counted; others don't count.
+  double flops() const;
+
   // Both are defined in the source.
   struct Operation;
   struct Counts;

@@ -106,6 +106,36 @@ TEST(ThroughputMonitor, LogsBatchesAndRowsASecondWithoutValidations) {
   EXPECT_THROW(ThroughputMonitor({.window_size = 1}), ConfigError);
 }
 
+TEST(ThroughputMonitor, LogsItemsAndOperationsASecondWhereAsked) {
+  TemporaryFolder folder;
+  Classifier model;  // 4 features, 16 hidden, 3 classes
+  PointsModule data(32, {.batch_size = 8});
+  Clock clock;
+  const auto values_of = [&](Module& module, ThroughputMonitorOptions options) {
+    Trainer trainer(short_fit(folder, 1));
+    auto& monitor = trainer.add<ThroughputMonitor>(options);
+    monitor.set_length_fn([](const Batch& batch) { return batch.input().numel(); });
+    auto& kept = trainer.add_logger<Kept>();
+    trainer.add<LambdaCallback>(
+        {.on_train_batch_start = [&](const Batch&, Step&) { clock.now += 0.5; }});
+    trainer.fit(module, data);
+    return kept.values;
+  };
+  auto values = values_of(model, {.flops = true});
+  EXPECT_EQ(values.at("items_per_sec"), (std::vector<double>{64.0, 64.0, 64.0}));
+  // A product of each layer forward, one for its weights and, but for the first, one for its input.
+  const double batch = 2.0 * (8 * 4 * 16) * 2.0 + 2.0 * (8 * 16 * 3) * 3.0;
+  EXPECT_EQ(values.at("flops_per_sec"), std::vector<double>(3, 2.0 * batch));
+  EXPECT_EQ(values_of(model, {}).count("flops_per_sec"), 0U);
+  Counter none;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(values_of(none, {.flops = true}).count("flops_per_sec"), 0U);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("set flops_per_batch"), std::string::npos);
+  EXPECT_EQ(values_of(none, {.flops_per_batch = 100.0}).at("flops_per_sec").front(), 200.0);
+  EXPECT_FALSE(ThroughputMonitor().used_hooks(HookSet::all()).has(BatchHook::train_batch_start))
+      << "counting costs nothing unless asked for";
+}
+
 TEST(SlowStepDetector, NamesTheBatchAndWhetherItWaitedForData) {
   TemporaryFolder folder;
   Counter model;
