@@ -5,12 +5,15 @@
 
 #include <torch/torch.h>
 
+#include <levin/callbacks/backbone_finetuning.h>
+#include <levin/callbacks/batch_size_finder.h>
 #include <levin/callbacks/defaults.h>
 #include <levin/callbacks/device_stats_monitor.h>
 #include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/finetuning.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/callbacks/lambda_callback.h>
+#include <levin/callbacks/learning_rate_finder.h>
 #include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_pruning.h>
@@ -60,6 +63,7 @@
 #include <levin/framework/strategies/strategy.h>
 #include <levin/framework/tensor/device.h>
 #include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/fit_tuner.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/framework/trainer/tuner.h>
 #include <levin/models/chain_loss.h>

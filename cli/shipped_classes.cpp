@@ -1,9 +1,11 @@
 #include <levin/cli/shipped_classes.h>
 
+#include <levin/callbacks/backbone_finetuning.h>
+#include <levin/callbacks/batch_size_finder.h>
 #include <levin/callbacks/device_stats_monitor.h>
 #include <levin/callbacks/early_stopping.h>
-#include <levin/callbacks/finetuning.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
+#include <levin/callbacks/learning_rate_finder.h>
 #include <levin/callbacks/learning_rate_monitor.h>
 #include <levin/callbacks/model_checkpoint.h>
 #include <levin/callbacks/model_pruning.h>
@@ -109,6 +111,8 @@ void add_callbacks_and_loggers(Registry& registry) {
   callbacks.add<ProgressBar>("ProgressBar", "shows how far a run is");
   callbacks.add<ModelSummary>("ModelSummary", "lists layers and their parameters");
   callbacks.add<LearningRateMonitor>("LearningRateMonitor", "logs learning rates");
+  callbacks.add<LearningRateFinder>("LearningRateFinder", "finds a learning rate by a trial");
+  callbacks.add<BatchSizeFinder>("BatchSizeFinder", "finds the largest batch that fits in memory");
   callbacks.add<Timer>("Timer", "measures, and stops training in time");
   callbacks.add<ProgressiveValidation>("ProgressiveValidation",
                                        "prints the loss of rows before they are learned from");

@@ -1,10 +1,23 @@
 #include <levin/framework/trainer/adapted_loaders.h>
 
+#include <utility>
+
 namespace levin {
 
 DataLoaders in_order(const DataLoaders& loaders) {
   DataLoaders result = loaders;
   for (auto& loader : result) loader = loader.without_shuffle();
+  return result;
+}
+
+DataLoaders with_batch_size(const DataLoaders& loaders, int64_t batch_size) {
+  DataLoaders result = loaders;
+  for (auto& loader : result) {
+    DataLoaderOptions options = loader.options();
+    options.batch_size = batch_size;
+    options.global_batch_size = 0;
+    loader = DataLoader(loader.shared_dataset(), std::move(options));
+  }
   return result;
 }
 

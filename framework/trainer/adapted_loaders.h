@@ -8,6 +8,9 @@ namespace levin {
 /// Returns the same loaders without shuffling, for overfit_batches.
 DataLoaders in_order(const DataLoaders& loaders);
 
+/// Returns the same loaders with so many rows in a batch of each device.
+DataLoaders with_batch_size(const DataLoaders& loaders, int64_t batch_size);
+
 /// Returns loaders whose steps have as many rows as those of the run that wrote `checkpoint`, if
 /// that run had another number of ranks. Otherwise, and if the number of loaders differs, returns
 /// `loaders` as they are.

@@ -11,43 +11,29 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/trainer/adapted_loaders.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/framework/trainer/trial.h>
+#include <levin/framework/trainer/trial_data.h>
 
 namespace levin {
 namespace {
 
 /// Another data module's training data in batches of another size.
-class Resized : public DataModule {
+class Resized : public TrialData {
  public:
-  Resized(DataModule& data, int64_t batch_size) : data_(data), batch_size_(batch_size) {}
-  void prepare_data() override { data_.prepare_data(); }
-  void set_floating_type(at::ScalarType type) override { data_.set_floating_type(type); }
-  void setup(Stage stage) override { data_.setup(stage); }
+  Resized(DataModule& data, int64_t batch_size) : TrialData(data), batch_size_(batch_size) {}
   DataLoaders train_dataloader() override {
-    DataLoaders resized;
-    for (const auto& loader : data_.train_dataloader()) {
-      DataLoaderOptions options = loader.options();
-      options.batch_size = batch_size_;
-      options.global_batch_size = 0;
+    const DataLoaders resized = with_batch_size(data_.train_dataloader(), batch_size_);
+    for (const auto& loader : resized) {
       if (const auto own = loader.dataset().size()) rows = std::max(rows.value_or(0), *own);
-      resized.push_back(DataLoader(loader.shared_dataset(), options));
     }
     return resized;
   }
-  void teardown(Stage stage) override { data_.teardown(stage); }
-  void on_before_batch_transfer(Batch& batch) override { data_.on_before_batch_transfer(batch); }
-  void on_after_batch_transfer(Batch& batch) override { data_.on_after_batch_transfer(batch); }
-  std::vector<std::string> class_names() override { return data_.class_names(); }
-  int64_t num_classes() override { return data_.num_classes(); }
-  StateDict fitted_state() override { return data_.fitted_state(); }
-  void load_fitted_state(const StateDict& state) override { data_.load_fitted_state(state); }
-  Value hyper_parameters() const override { return data_.hyper_parameters(); }
 
   std::optional<int64_t> rows;  // of the largest loader
 
  private:
-  DataModule& data_;
   int64_t batch_size_;
 };
 

@@ -1,5 +1,7 @@
 #include <levin/framework/trainer/step_checks.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -34,6 +36,20 @@ void require_loader(const DataLoaders& loaders, Stage stage) {
   throw DataError(
       fmt::format("{}_dataloader() returned no loader, but {} needs one; give the data module {}",
                   function, stage_name(stage), data));
+}
+
+void require_sole_tasks(const std::vector<Callback*>& callbacks) {
+  std::map<std::string, const Callback*> found;
+  for (const Callback* callback : callbacks) {
+    const std::string task = callback->sole_task();
+    if (task.empty()) continue;
+    const auto [first, is_new] = found.emplace(task, callback);
+    if (is_new) continue;
+    throw ConfigError::conflict(fmt::format("two callbacks, {} and {}, of which each {}",
+                                            unqualified_name(typeid(*first->second)),
+                                            unqualified_name(typeid(*callback)), task),
+                                "keep one of them");
+  }
 }
 
 bool leaves_out_validation(Run& run, const Module& module) {

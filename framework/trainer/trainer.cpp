@@ -21,6 +21,7 @@
 #include <levin/framework/trainer/checkpoint_path.h>
 #include <levin/framework/trainer/effective_options.h>
 #include <levin/framework/trainer/failure.h>
+#include <levin/framework/trainer/fit_tuner.h>
 #include <levin/framework/trainer/global_switches.h>
 #include <levin/framework/trainer/job_restarts.h>
 #include <levin/framework/trainer/run_loggers.h>
@@ -80,6 +81,7 @@ class Trainer::Implementation {
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
   Optimizers optimizers_;
+  TunedSettings tuned_;                // of the fit in progress or, after it, of the last one
   std::unique_ptr<FitLoop> fit_loop_;  // kept after fit, for save_checkpoint
   ThreadScope* threads_ = nullptr;     // of the run in progress, like the next
   DefaultThreads* default_threads_ = nullptr;
@@ -124,6 +126,7 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   hooks_.emplace(entries, module, profiler.get());
   callback_list_.clear();
   for (const auto& entry : entries) callback_list_.push_back(entry.first);
+  if (stage == Stage::fit) require_sole_tasks(callback_list_);
   loggers.select(options.fast_dev_run.count == 0 && strategy_->ranks().is_zero());
   run.set_module(&module);
   run.set_optimizers(&optimizers_);
@@ -185,10 +188,12 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
   const ProfilePart profiled(profiler.get(), Part::loggers);
-  loggers.start(run, Value::Object{{"model", module.hyper_parameters()},
-                                   {"data", data.hyper_parameters()},
-                                   {"seed", static_cast<int64_t>(global_seed())},
-                                   {"trainer", to_value(describe(options))}});
+  Value settings = Value::Object{{"model", module.hyper_parameters()},
+                                 {"data", data.hyper_parameters()},
+                                 {"seed", static_cast<int64_t>(global_seed())},
+                                 {"trainer", to_value(describe(options))}};
+  if (run.stage() == Stage::fit && !tuned_.empty()) settings["tuned"] = to_value(tuned_);
+  loggers.start(run, settings);
 }
 
 void Trainer::Implementation::finish_loggers() {
@@ -200,6 +205,7 @@ void Trainer::Implementation::make_optimizers(Module& module, DataModule& data,
                                               const DataLoaders& train) {
   set_expected_length(parts(module, data), train);
   optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
+  if (tuned_.learning_rate) use_learning_rate(optimizers_, *tuned_.learning_rate);
   const NamedTensors names = to_named_tensors(module.named_parameters());
   for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
   strategy_->shard_optimizers(optimizers_);
@@ -215,9 +221,16 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   data.set_loader_epoch(loader_epoch);
   FitLoaders loaders = fit_loaders(module, data, options, run);
   precision.convert(module);  // the module may have made its layers only now
-  fs::path resumed_folder;
   if (start) {
     require_resumable(start->state, start->path);
+    tuned_ = tuned_before(callback_list_, start->state);
+  } else {
+    tuned_ =
+        tune_fit(callback_list_, {options, module, data, optimizers_factory, run}, loaders.train);
+  }
+  if (tuned_.batch_size) loaders.train = with_batch_size(loaders.train, *tuned_.batch_size);
+  fs::path resumed_folder;
+  if (start) {
     naming_checkpoint(start->path, [&] { require_same_types(module, start->state, precision); });
     resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
     loaders.train = naming_checkpoint(start->path, [&] {
@@ -255,6 +268,7 @@ void Trainer::Implementation::let_loop_reload(Module& module, DataModule& data,
   if (start) before.values["ranks"] = start->state.child("ranks").values;
   const auto reload = [this, &module, &data, before](int64_t epoch) {
     auto next = reloaded_fit_loaders(module, data, options, run, epoch);
+    if (tuned_.batch_size) next.train = with_batch_size(next.train, *tuned_.batch_size);
     auto train = with_rows_a_step_of(before, next.train, strategy_->rank_share());
     return std::pair(std::move(train), std::move(next.val));
   };

@@ -1,4 +1,4 @@
-#include <levin/callbacks/finetuning.h>
+#include <levin/callbacks/backbone_finetuning.h>
 #include <levin/framework/core/error.h>
 
 #include "callbacks/counter.h"

@@ -179,4 +179,23 @@ TEST(WeightAveraging, AFitWithASolverIsRefused) {
   EXPECT_THROW(trainer.fit(model, data), ConfigError);
 }
 
+TEST(WeightAveraging, TwoCallbacksThatAverageAreRefusedByName) {
+  TemporaryFolder folder;
+  Counter model;
+  SmallData data;
+  Trainer trainer(short_fit(folder, 1));
+  trainer.add<EMAWeightAveraging>();
+  trainer.add<StochasticWeightAveraging>({.swa_lrs = {0.5}});
+  try {
+    trainer.fit(model, data);
+    FAIL() << "nothing was thrown";
+  } catch (const ConfigError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("EMAWeightAveraging and StochasticWeightAveraging"), std::string::npos)
+        << text;
+    EXPECT_NE(text.find("averages the weights"), std::string::npos) << text;
+  }
+  trainer.validate(model, data);  // where neither does anything
+}
+
 }  // namespace levin::test::weight_averaging_test
