@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
+#include <iosfwd>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -65,6 +67,9 @@ class DataModule {
   /// Called in every process at the end of a stage, to free what `setup` made. Not called if the
   /// stage ended by an exception.
   virtual void teardown(Stage /*stage*/) {}
+  /// Called in every process if an exception ends a stage, after the hooks of that name of the
+  /// callbacks and of the module, to free what must not stay: `error` is thrown on afterwards.
+  virtual void on_exception(const std::exception& /*error*/) {}
   /// Called for each batch before and after it moves to the device. Override them to change the
   /// batch: change a tensor in place (`batch.input().sub_(mean)`) or replace it by `batch.set`. The
   /// module's hooks of the same names are called after these. As with Module's, an override
@@ -100,6 +105,10 @@ class DataModule {
   /// training never met, such as a new class, are refused by `setup` with a DataError that names
   /// the value. What was taken over stays until something else is.
   virtual void load_fitted_state(const StateDict& /*state*/) {}
+  /// The name that checkpoints give the data module's class, under which `load_datamodule` looks
+  /// for it: that of the C++ class without namespaces. Override it if the class is registered under
+  /// another name.
+  virtual std::string class_name() const;
   /// The settings that the data module was made with, an object. Checkpoints contain them, and the
   /// loggers get them at the beginning of a run.
   virtual Value hyper_parameters() const { return Value::Object{}; }
@@ -125,5 +134,13 @@ class DataModule {
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };
+
+/// Which loaders the data module has and how many rows each of them reads, in four lines. A loader
+/// that can't be made now, for example because its files are missing, counts as none. Lightning:
+/// LightningDataModule.__str__.
+///
+///     levin::to_string(data);  // {Train dataloader: size=120}, {Validation dataloader: None} ...
+std::string to_string(DataModule& data);
+std::ostream& operator<<(std::ostream& stream, DataModule& data);
 
 }  // namespace levin

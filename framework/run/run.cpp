@@ -13,6 +13,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/data/loaders_datamodule.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
@@ -35,7 +36,17 @@ void combine_into(torch::Tensor& sofar, const torch::Tensor& other, Reduce how) 
   }
 }
 
+const StageLoaders& or_none(const std::shared_ptr<const StageLoaders>& loaders) {
+  static const StageLoaders none;
+  return loaders ? *loaders : none;
+}
+
 }  // namespace
+
+const DataLoaders& Run::train_dataloader() const { return or_none(loaders_).train; }
+const DataLoaders& Run::val_dataloaders() const { return or_none(loaders_).val; }
+const DataLoaders& Run::test_dataloaders() const { return or_none(loaders_).test; }
+const DataLoaders& Run::predict_dataloaders() const { return or_none(loaders_).predict; }
 
 const MetricMap& Run::metrics() {
   if (active_ == nullptr) return metrics_;

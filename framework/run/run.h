@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,11 +19,13 @@
 namespace levin {
 
 class Batch;
+class DataLoaders;
 class Logger;
 class Module;
 class Optimizer;
 class Optimizers;
 class Step;
+struct StageLoaders;
 
 /// Where a run is, in numbers that the loops keep up to date. Callbacks and modules read it through
 /// Run::progress.
@@ -88,6 +91,13 @@ class Run {
   Module& module() const { return *module_; }
   /// The optimizers with their schedulers; empty outside fit.
   Optimizers& optimizers() const { return *optimizers_; }
+  /// The loaders of the stage in progress or, after it, of the last one: in fit those of training
+  /// and of validation (of the present epoch, if they are reloaded), otherwise those of the stage.
+  /// The others are empty, as all are until the stage has asked for them.
+  const DataLoaders& train_dataloader() const;
+  const DataLoaders& val_dataloaders() const;
+  const DataLoaders& test_dataloaders() const;
+  const DataLoaders& predict_dataloaders() const;
 
   /// The latest value of every metric logged so far: that of the last step, the last epoch and the
   /// last validation. A metric that was logged both on_step and on_epoch also has the keys
@@ -226,6 +236,7 @@ class Run {
   Optimizers* optimizers_ = nullptr;
   Ranks* ranks_ = &single_rank();
   const std::vector<Logger*>* loggers_ = nullptr;  // null: there are none
+  std::shared_ptr<const StageLoaders> loaders_;    // null: all are empty
   std::function<void(const std::function<void(const Batch&, Step&)>&)> training_pass_;
   std::filesystem::path runs_folder_;
   std::filesystem::path log_dir_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include <levin/framework/run/run.h>
@@ -35,6 +36,10 @@ class RunControl : public Run {
   void set_ranks(Ranks& ranks) { ranks_ = &ranks; }
   /// Sets what Run::loggers returns, which has to live as long as hooks are called; null: none.
   void set_loggers(const std::vector<Logger*>* loggers) { loggers_ = loggers; }
+  /// Sets the loaders that Run::train_dataloader and its like return; null: none.
+  void set_dataloaders(std::shared_ptr<const StageLoaders> loaders) {
+    loaders_ = std::move(loaders);
+  }
   /// Sets what Run::visit_training_batches calls; empty: it throws.
   void set_training_pass(
       std::function<void(const std::function<void(const Batch&, Step&)>&)> pass) {

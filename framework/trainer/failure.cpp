@@ -21,7 +21,7 @@ void attempt(const char* what, Work work) {
 }  // namespace
 
 void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop* fit_loop,
-                    RunLoggers& loggers, RunControl& run) {
+                    RunLoggers& loggers, DataModule& data, RunControl& run) {
   run.set_active(nullptr);
   if (hooks != nullptr) {
     for (Hooks* one : hooks->everybody()) {
@@ -29,6 +29,8 @@ void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop*
               [&] { one->on_exception(error, run); });
     }
   }
+  attempt("the data module threw an exception in on_exception as well",
+          [&] { data.on_exception(error); });
   if (fit_loop != nullptr) {
     attempt("no checkpoint could be saved", [&] { fit_loop->save_after_exception(error); });
   }

@@ -9,13 +9,13 @@
 
 namespace levin {
 
-/// Clears up after the exception `error` has ended a run. It calls on_exception of all callbacks
-/// and of the module, lets the fit save what can be saved, and finishes the loggers, in this order.
-/// If one of these throws, its message is printed to stderr and the rest is still done, so that
-/// nothing hides `error`. `hooks` and `fit_loop` are null if the run failed before it made them.
-/// Not a collective: the other ranks may be gone.
+/// Clears up after the exception `error` has ended a run. It calls on_exception of all callbacks,
+/// of the module and of the data module, lets the fit save what can be saved, and finishes the
+/// loggers, in this order. If one of these throws, its message is printed to stderr and the rest is
+/// still done, so that nothing hides `error`. `hooks` and `fit_loop` are null if the run failed
+/// before it made them. Not a collective: the other ranks may be gone.
 void clear_up_after(const std::exception& error, const HookList* hooks, FitLoop* fit_loop,
-                    RunLoggers& loggers, RunControl& run);
+                    RunLoggers& loggers, DataModule& data, RunControl& run);
 
 /// If `error` is one of LibTorch's own (c10::Error), makes its message one line that also says
 /// where it happened, "(in fit at epoch 3, step 120, batch 7, rank 0)", and leaves out the C++

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <levin/framework/data/loaders_datamodule.h>
 #include <levin/framework/data/training_set.h>
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/trainer/adapted_loaders.h>
@@ -59,6 +60,17 @@ DataLoaders predict_loaders(DataModule& data) {
   auto loaders = data.predict_dataloader();
   require_loader(loaders, Stage::predict);
   return loaders;
+}
+
+void show_loaders(RunControl& run, Stage stage, DataLoaders loaders, DataLoaders val) {
+  auto shown = std::make_shared<StageLoaders>();
+  shown->val = std::move(val);
+  auto& own = stage == Stage::fit        ? shown->train
+              : stage == Stage::validate ? shown->val
+              : stage == Stage::test     ? shown->test
+                                         : shown->predict;
+  own = std::move(loaders);
+  run.set_dataloaders(std::move(shown));
 }
 
 }  // namespace levin

@@ -3,7 +3,7 @@
 #include <levin/framework/core/stage.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/run/module.h>
-#include <levin/framework/run/run.h>
+#include <levin/framework/run/run_control.h>
 #include <levin/framework/run/trainer_options.h>
 
 namespace levin {
@@ -38,5 +38,9 @@ DataLoaders evaluation_loaders(Module& module, DataModule& data, Stage stage);
 
 /// Returns the loaders of predict, whose rows the module doesn't check.
 DataLoaders predict_loaders(DataModule& data);
+
+/// Makes `run` show the loaders of `stage`: Run::train_dataloader and so on. `val` are those of
+/// fit's validation.
+void show_loaders(RunControl& run, Stage stage, DataLoaders loaders, DataLoaders val = {});
 
 }  // namespace levin

@@ -60,6 +60,7 @@ class Trainer::Implementation {
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path,
                        PredictLoop::Take take = {});
   void save_checkpoint(const fs::path& path);
+  DataModule& keep(StageLoaders loaders);
 
  private:
   std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
@@ -81,9 +82,10 @@ class Trainer::Implementation {
   std::optional<HookList> hooks_;
   std::vector<Callback*> callback_list_;
   Optimizers optimizers_;
-  TunedSettings tuned_;                // of the fit in progress or, after it, of the last one
-  std::unique_ptr<FitLoop> fit_loop_;  // kept after fit, for save_checkpoint
-  ThreadScope* threads_ = nullptr;     // of the run in progress, like the next
+  TunedSettings tuned_;  // of the fit in progress or, after it, of the last one
+  std::unique_ptr<LoadersDataModule> own_data_;  // of loaders that were given without one
+  std::unique_ptr<FitLoop> fit_loop_;            // kept after fit, for save_checkpoint
+  ThreadScope* threads_ = nullptr;               // of the run in progress, like the next
   DefaultThreads* default_threads_ = nullptr;
   ThreadSetting chosen_threads_{.threads = 0};  // by the last fit, if the options give none
 };
@@ -132,6 +134,7 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   run.set_optimizers(&optimizers_);
   run.set_ranks(strategy_->ranks());
   run.set_loggers(stage == Stage::predict ? nullptr : &loggers.used());
+  run.set_dataloaders(nullptr);
   run.requests() = {};
   run.progress() = Progress{.stage = stage, .epoch = run.epoch(), .global_step = run.global_step()};
   std::function<fs::path()> folder;  // empty: nothing may be written
@@ -178,7 +181,7 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   } catch (std::exception& error) {
     add_place(error, run);
     const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
-    clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, run);
+    clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, data, run);
     if (profiler) profiler->end_run(/*failed=*/true);
     if (!cause.empty())
       throw DistributedError(fmt::format("rank {}: {}", run.ranks().rank(), cause));
@@ -237,6 +240,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
       return with_rows_a_step_of(start->state, loaders.train, strategy_->rank_share());
     });
   }
+  show_loaders(run, Stage::fit, loaders.train, loaders.val);
   strategy_->setup(module);
   make_optimizers(module, data, loaders.train);
   run.history() = {};
@@ -270,6 +274,7 @@ void Trainer::Implementation::let_loop_reload(Module& module, DataModule& data,
     auto next = reloaded_fit_loaders(module, data, options, run, epoch);
     if (tuned_.batch_size) next.train = with_batch_size(next.train, *tuned_.batch_size);
     auto train = with_rows_a_step_of(before, next.train, strategy_->rank_share());
+    show_loaders(run, Stage::fit, train, next.val);
     return std::pair(std::move(train), std::move(next.val));
   };
   fit_loop_->set_reload(reload, loader_epoch);
@@ -301,8 +306,9 @@ MetricMap Trainer::Implementation::evaluate(Stage stage, Module& module, DataMod
     }
     warn_if_untrained(run, module);
     strategy_->setup(module);
-    EvaluationLoop loop(parts(module, data), evaluation_loaders(module, data, stage), option,
-                        limit);
+    auto loaders = evaluation_loaders(module, data, stage);
+    show_loaders(run, stage, loaders);
+    EvaluationLoop loop(parts(module, data), std::move(loaders), option, limit);
     start_loggers(module, data);
     const c10::InferenceMode inference(options.inference_mode);
     const at::NoGradGuard no_grad;
@@ -319,7 +325,9 @@ NamedTensors Trainer::Implementation::predict(Module& module, DataModule& data,
     }
     warn_if_untrained(run, module);
     strategy_->setup(module);
-    PredictLoop loop(parts(module, data), predict_loaders(data), std::move(take));
+    auto loaders = predict_loaders(data);
+    show_loaders(run, Stage::predict, loaders);
+    PredictLoop loop(parts(module, data), std::move(loaders), std::move(take));
     return loop.run();
   });
 }
@@ -332,6 +340,13 @@ void Trainer::Implementation::save_checkpoint(const fs::path& path) {
   }
   const NoWriteSignals signals;
   fit_loop_->save_checkpoint(expand_home(path.string(), "path"));
+}
+
+/// Keeps a data module of the loaders, and first forgets what refers to the one kept before.
+DataModule& Trainer::Implementation::keep(StageLoaders loaders) {
+  fit_loop_.reset();
+  own_data_ = std::make_unique<LoadersDataModule>(std::move(loaders));
+  return *own_data_;
 }
 
 Trainer::Trainer(TrainerOptions options)
@@ -378,6 +393,9 @@ void Trainer::predict(Module& module, DataModule& data,
   implementation_->predict(module, data, ckpt_path, take);
 }
 
+DataModule& Trainer::keep(StageLoaders loaders) {
+  return implementation_->keep(std::move(loaders));
+}
 void Trainer::save_checkpoint(const fs::path& path) { implementation_->save_checkpoint(path); }
 const TrainerOptions& Trainer::options() const { return implementation_->options; }
 const std::vector<std::unique_ptr<Callback>>& Trainer::callbacks() const {

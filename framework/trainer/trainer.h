@@ -10,6 +10,7 @@
 
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
+#include <levin/framework/data/loaders_datamodule.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/loggers/logger.h>
 #include <levin/framework/profiling/profiler.h>
@@ -112,6 +113,21 @@ class Trainer {
                const std::function<void(const NamedTensors&)>& take,
                const std::string& ckpt_path = {});
 
+  /// The same with loaders instead of a data module, which the Trainer keeps until its next run.
+  /// Lightning: fit(model, train_dataloaders, val_dataloaders), validate(model, dataloaders) ...
+  ///
+  ///     levin::DataLoader train(rows, {.batch_size = 32, .shuffle = true}), val(others, {});
+  ///     trainer.fit(model, train, val);
+  ///     trainer.fit(model, train, {first, second}, "last");  // two loaders; goes on
+  History fit(Module& module, DataLoaders train, DataLoaders val = {},
+              const std::string& ckpt_path = {});
+  MetricMap validate(Module& module, DataLoaders loaders, const std::string& ckpt_path = {});
+  MetricMap test(Module& module, DataLoaders loaders, const std::string& ckpt_path = {});
+  NamedTensors predict(Module& module, DataLoaders loaders, const std::string& ckpt_path = {});
+  void predict(Module& module, DataLoaders loaders,
+               const std::function<void(const NamedTensors&)>& take,
+               const std::string& ckpt_path = {});
+
   /// Writes a checkpoint of the state in which the last `fit` ended. The module and the data module
   /// of that fit must still exist, and every rank has to call this. Throws ConfigError if the last
   /// call wasn't `fit`.
@@ -131,6 +147,7 @@ class Trainer {
   const std::filesystem::path& last_checkpoint() const;
 
  private:
+  DataModule& keep(StageLoaders loaders);
   class Implementation;
   std::unique_ptr<Implementation> implementation_;
 };
