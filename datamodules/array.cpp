@@ -15,6 +15,44 @@
 #include <levin/framework/core/home.h>
 
 namespace levin {
+namespace {
+
+/// Refuses options about columns of CSV files for data that are tensors.
+void require_no_csv_options(const ArrayDataModuleOptions& o) {
+  const ArrayDataModuleOptions unset;
+  const std::pair<const char*, bool> set[] = {
+      {"target_columns", !o.target_columns.empty()},
+      {"group_column", !o.group_column.empty()},
+      {"target_column", o.target_column != unset.target_column},
+      {"header", o.header != unset.header},
+      {"ignore_extra_columns", o.ignore_extra_columns}};
+  for (const auto& [name, is_set] : set) {
+    if (!is_set) continue;
+    throw ConfigError::conflict(
+        fmt::format("{} is set for data given as tensors, but it is about columns of a CSV file",
+                    name),
+        "leave it out; y may have several columns, and a TensorDataset may have the tensor "
+        "\"group\"");
+  }
+}
+
+/// Refuses a target column if all files of features have files of targets beside them.
+void require_used_target_column(const ArrayDataModuleOptions& o) {
+  if (o.target_column == ArrayDataModuleOptions().target_column || o.target_column == "none") {
+    return;
+  }
+  const std::pair<const std::string*, const std::string*> files[] = {
+      {&o.x, &o.y}, {&o.x_val, &o.y_val}, {&o.x_test, &o.y_test}};
+  for (const auto& [x, y] : files) {
+    if (!x->empty() && y->empty()) return;
+  }
+  throw ConfigError::conflict(
+      fmt::format("both target_column = {} and files of targets", o.target_column),
+      "leave out target_column if the targets are in files of their own (y, y_val, y_test), or "
+      "leave out these files");
+}
+
+}  // namespace
 
 Fields describe(ArrayDataModuleOptions& o) {
   return fields_of<ArrayDataModuleOptions>({
@@ -64,6 +102,7 @@ ArrayDataModule::ArrayDataModule(ArrayDataModuleOptions options)
   for (const auto& [path, name] : files) *path = expand_home(std::move(*path), name);
   readers::parse_csv_header(options_.header);
   check_chosen_columns();
+  require_used_target_column(options_);
 }
 
 ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions options)
@@ -73,11 +112,7 @@ ArrayDataModule::ArrayDataModule(Rows x, torch::Tensor y, ArrayDataModuleOptions
   set_sampling(options_.sampling);
   set_transforms(options_.transforms);
   const auto& o = options_;
-  if (has_chosen_columns()) {
-    throw ConfigError::conflict("target_columns or group_column for data given as tensors",
-                                "they are columns of a CSV file; give y of several columns, or a "
-                                "TensorDataset with the tensor \"group\"");
-  }
+  require_no_csv_options(o);
   for (const auto* path : {&o.x, &o.y, &o.x_val, &o.y_val, &o.x_test, &o.y_test, &o.weights}) {
     if (!path->empty()) {
       throw ConfigError::conflict(
@@ -109,6 +144,7 @@ void ArrayDataModule::setup(Stage stage) {
   load();
   require_targets_for(stage);
   require_rows_for(stage);
+  if (stage == Stage::fit) refuse_single_class();
   note_other_split(stage);
 }
 

@@ -164,6 +164,7 @@ class ArrayDataModule : public SplitDataModule {
   std::vector<std::string> class_names() override;
 
  protected:
+  void learn_anew() override;
   /// For subclasses whose targets are numbers of classes that have names.
   void set_class_names(std::vector<std::string> names) { own_class_names_ = std::move(names); }
 
@@ -208,6 +209,7 @@ class ArrayDataModule : public SplitDataModule {
   double test_share() const { return test_.x.is_defined() ? 0.0 : options_.test_split; }
   void require_targets_for(Stage stage) const;
   void require_rows_for(Stage stage) const;
+  void refuse_single_class() const;
 
   ArrayDataModuleOptions options_;
   Arrays all_;

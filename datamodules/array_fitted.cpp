@@ -31,7 +31,17 @@ bool ArrayDataModule::Fitted::operator==(const Fitted& other) const {
          readers::same_columns(layout, other.layout) && standardization == other.standardization;
 }
 
+/// Arrays that were read as they would be without what was taken over stay where they are.
+void ArrayDataModule::learn_anew() {
+  const bool has_taken = !(taken_ == Fitted{});
+  taken_ = {};
+  trained_split_ = {};
+  if (has_taken) return reset();
+  if (loaded_) split();
+}
+
 void ArrayDataModule::load_fitted_state(const StateDict& state) {
+  note_taken_over();
   Fitted taken;
   if (state.values.contains("class_names")) taken.class_names = class_names_in(state);
   if (state.values.contains("target_type")) {

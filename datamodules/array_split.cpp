@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
 
@@ -28,7 +29,7 @@ std::shared_ptr<const Dataset> pairs_of(const Rows& x, const torch::Tensor& y,
 void ArrayDataModule::split() {
   sets_ = {};
   auto split = divided();
-  find_standardization(split.train);
+  find_standardization(learned_rows(split.train));
   const auto own = [this](const Arrays& set, const char* name) -> std::shared_ptr<const Dataset> {
     if (!set.x.is_defined()) return nullptr;
     return pairs_of(standardized(set.x, name), set.y, set.group);
@@ -113,6 +114,34 @@ void ArrayDataModule::require_rows_for(Stage stage) const {
   if (stage != Stage::fit) return;
   throw ConfigError::conflict("x is empty, but training needs it",
                               "name the file of the features, a .npy, .npz or .csv");
+}
+
+/// Refuses training rows that all have the same class. The first two rows of several classes end
+/// the search.
+void ArrayDataModule::refuse_single_class() const {
+  const auto* const train = dynamic_cast<const Subset*>(sets_.train.get());
+  const bool are_classes = fitted_.target_type == readers::TargetType::classes;
+  if (!are_classes || train == nullptr || all_.y.dim() != 1) return;
+  const auto classes = all_.y.cpu();
+  const auto* const label = classes.const_data_ptr<int64_t>();
+  const auto& rows = train->rows();
+  const int64_t first = label[rows.front()];
+  for (const int64_t row : rows) {
+    if (label[row] != first) return;
+  }
+  const auto& o = options_;
+  const bool has_name = fitted_.class_names && !fitted_.class_names->empty();
+  const auto name = has_name
+                        ? readers::in_quotes(fitted_.class_names->at(static_cast<size_t>(first)))
+                        : std::to_string(first);
+  throw DataError(fmt::format(
+      "{}: all {} training rows have the class {}, but a classifier needs rows of two classes at "
+      "least to learn from. Check the targets, and that rows of all classes are trained on "
+      "(stratify = true); or set target_type = value if they are numbers to predict.",
+      !o.y.empty()   ? o.y
+      : !o.x.empty() ? o.x
+                     : "y",
+      rows.size(), name));
 }
 
 }  // namespace levin

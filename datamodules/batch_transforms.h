@@ -33,6 +33,8 @@ class BatchTransforms {
   /// Finds the statistics that are missing, in passes over all rows of `training`, which needs a
   /// known size. The bits don't depend on the number of threads.
   void learn(const Dataset& training);
+  /// Forgets the statistics that were found or taken over.
+  void forget() { steps_ = made(list_); }
   /// Applies all steps; an empty function if there are none. Later calls of `load` don't change it.
   BatchTransform transform() const;
 

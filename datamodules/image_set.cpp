@@ -28,6 +28,11 @@ Field image_option(const std::string& name, FieldPointer value) {
   return {name, value, kHelp.at(name)};
 }
 
+void refuse_idle_pixels() {
+  throw ConfigError::conflict("mean or std is set, but normalize is false",
+                              "set normalize = true, or leave them out");
+}
+
 ImageSetDataModule::ImageSetDataModule(Description description, ImageSetSettings settings,
                                        DataLoaderOptions loader)
     : SplitDataModule(std::move(loader)),
@@ -121,7 +126,8 @@ void ImageSetDataModule::setup_training() {
                               {.train = rows - val, .val = val, .test = 0});
   standardization_ = taken_;
   if (settings_.standardize && !standardization_) {
-    standardization_ = Standardization::of(loaded->entries().front().second.tensor(), split.train);
+    standardization_ =
+        Standardization::of(loaded->entries().front().second.tensor(), learned_rows(split.train));
   }
   const auto all = standardized(loaded);
   sets_.train = std::make_shared<Subset>(all, std::move(split.train));
@@ -147,7 +153,15 @@ StateDict ImageSetDataModule::fitted_state() {
   return state;
 }
 
+/// Images that aren't standardised stay where they are.
+void ImageSetDataModule::learn_anew() {
+  taken_.reset();
+  standardization_.reset();
+  if (settings_.standardize) sets_ = {};
+}
+
 void ImageSetDataModule::load_fitted_state(const StateDict& state) {
+  note_taken_over();
   if (!state.values.contains(set_.key)) return;
   const auto text = [](const Value& pixels) {
     const double mean = pixels.at("mean").as_double();

@@ -32,7 +32,11 @@ struct ImageSetSettings {
   std::vector<NamedSettings> transforms{};
 };
 
-/// Copies the settings from the options of a data module, as far as it has them.
+/// Throws ConfigError: mean or std is set, but normalize isn't.
+[[noreturn]] void refuse_idle_pixels();
+
+/// Copies the settings from the options of a data module, as far as it has them. Throws ConfigError
+/// if mean or std is set without normalize.
 template <class Options>
 ImageSetSettings image_set_settings(const Options& o) {
   ImageSetSettings settings{.data_dir = o.data_dir,
@@ -45,6 +49,8 @@ ImageSetSettings image_set_settings(const Options& o) {
                             .sampling = o.sampling,
                             .transforms = o.transforms};
   if constexpr (requires { o.normalize; }) {
+    const bool is_set = o.mean != Options().mean || o.std != Options().std;
+    if (is_set && !o.normalize) refuse_idle_pixels();
     settings.normalize = o.normalize;
     settings.mean = o.mean;
     settings.std = o.std;
@@ -104,6 +110,7 @@ class ImageSetDataModule : public SplitDataModule {
   /// Throws ConfigError for invalid settings.
   ImageSetDataModule(Description description, ImageSetSettings settings, DataLoaderOptions loader);
   const ImageSetSettings& settings() const { return settings_; }
+  void learn_anew() override;
 
  private:
   int64_t val_rows() const;

@@ -85,6 +85,10 @@ void KFoldDataModule::set_loader_epoch(int64_t epoch) {
 void KFoldDataModule::setup(Stage stage) {
   const bool needs_folds = stage == Stage::fit || stage == Stage::validate;
   data_.setup(needs_folds ? Stage::fit : stage);
+  if (needs_folds && !took_over_) {
+    learn();
+    data_.setup(Stage::fit);
+  }
   for (auto& text : data_.take_notes()) note(std::move(text));
   if (!needs_folds || val_is_noted_) return;
   val_is_noted_ = true;
@@ -94,7 +98,36 @@ void KFoldDataModule::setup(Stage stage) {
       "in no fold. Set its val_split to 0 to have all rows in the folds.");
 }
 
-DataLoader KFoldDataModule::rows_of(bool is_validation) {
+/// Makes the other data module learn from the rows that this fold trains on.
+void KFoldDataModule::learn() {
+  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&data_)) {
+    auto rows = rows_of(whole(), /*is_validation=*/false);
+    if (!chosen_) return learner->learn_from(std::move(rows));
+    std::vector<int64_t> some;
+    for (const int64_t row : *chosen_) some.push_back(rows.at(static_cast<size_t>(row)));
+    return learner->learn_from(std::move(some));
+  }
+  if (learning_is_noted_ || data_.fitted_state().empty()) return;
+  learning_is_noted_ = true;
+  note(fmt::format(
+      "what {0} has learned from its training rows (fitted_state), it has learned from those of "
+      "all folds, so that the validation isn't one on unknown rows. Derive {0} from "
+      "LearnsFromRows, too, to let it learn from the rows that a fold trains on.",
+      data_.class_name()));
+}
+
+void KFoldDataModule::learn_from(std::optional<std::vector<int64_t>> rows) {
+  took_over_ = false;
+  chosen_ = std::move(rows);
+}
+
+void KFoldDataModule::load_fitted_state(const StateDict& state) {
+  took_over_ = true;
+  data_.load_fitted_state(state);
+}
+
+/// The loader whose rows are divided.
+DataLoader KFoldDataModule::whole() {
   const auto loaders = data_.train_dataloader();
   if (loaders.size() != 1) {
     throw ConfigError::conflict(
@@ -102,32 +135,42 @@ DataLoader KFoldDataModule::rows_of(bool is_validation) {
         "folds are made of the rows of one loader");
   }
   const auto& whole = loaders.front();
-  auto options = whole.options();
-  const auto rows = whole.dataset().size();
-  if (!rows || options.sampler) {
-    throw ConfigError::conflict(
-        fmt::format("folds of training rows {}",
-                    rows ? "that a sampler chooses" : "that are a stream of unknown length"),
-        rows ? "leave out the sampler (the option sampling) of the data"
-             : "use data whose number of rows is known");
-  }
+  const bool has_size = whole.dataset().size().has_value();
+  if (has_size && !whole.options().sampler) return whole;
+  throw ConfigError::conflict(
+      fmt::format("folds of training rows {}",
+                  has_size ? "that a sampler chooses" : "that are a stream of unknown length"),
+      has_size ? "leave out the sampler (the option sampling) of the data"
+               : "use data whose number of rows is known");
+}
+
+std::vector<int64_t> KFoldDataModule::rows_of(const DataLoader& whole, bool is_validation) const {
   const auto& o = options_;
+  const int64_t rows = whole.dataset().size().value();
   const auto seed = o.shuffle ? std::optional(o.seed) : std::nullopt;
   const auto fold_of = o.stratify
                            ? stratified_folds(fold_labels(whole.shared_dataset()), o.folds, seed)
-                           : row_folds(*rows, o.folds, seed);
+                           : row_folds(rows, o.folds, seed);
   const auto* fold = fold_of.const_data_ptr<int64_t>();
   std::vector<int64_t> own;
-  for (int64_t row = 0; row < *rows; ++row) {
+  for (int64_t row = 0; row < rows; ++row) {
     if ((fold[row] == o.fold) == is_validation) own.push_back(row);
   }
+  return own;
+}
+
+/// Another fold of the same data may have let them learn since `setup`.
+DataLoader KFoldDataModule::loader(bool is_validation) {
+  if (!took_over_) learn();
+  const auto all = whole();
+  auto options = all.options();
   if (is_validation) options.shuffle = options.drop_last = options.augment = false;
-  return DataLoader(std::make_shared<Subset>(whole.shared_dataset(), std::move(own)),
+  return DataLoader(std::make_shared<Subset>(all.shared_dataset(), rows_of(all, is_validation)),
                     std::move(options));
 }
 
-DataLoaders KFoldDataModule::train_dataloader() { return rows_of(/*is_validation=*/false); }
-DataLoaders KFoldDataModule::val_dataloader() { return rows_of(/*is_validation=*/true); }
+DataLoaders KFoldDataModule::train_dataloader() { return loader(/*is_validation=*/false); }
+DataLoaders KFoldDataModule::val_dataloader() { return loader(/*is_validation=*/true); }
 
 void KFoldDataModule::on_before_batch_transfer(Batch& batch) {
   data_.on_before_batch_transfer(batch);
@@ -143,7 +186,12 @@ void KFoldDataModule::on_after_batch_transfer(Batch& batch) {
 Value KFoldDataModule::hyper_parameters() const {
   auto options = options_;
   Value settings = to_value(describe(options));
-  settings["data"] = data_.hyper_parameters();
+  Value::Object inner{{"name", data_.class_name()}};
+  const Value own = data_.hyper_parameters();
+  if (own.is_object()) {
+    for (const auto& [name, value] : own.as_object()) inner.insert_or_assign(name, value);
+  }
+  settings["data"] = Value::Array{std::move(inner)};
   return settings;
 }
 

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <levin/datamodules/learns_from_rows.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/data/row_groups.h>
@@ -46,10 +48,18 @@ Fields describe(KFoldDataModuleOptions& options);
 ///     }
 ///
 /// The other data module's own validation rows are in no fold, so set its val_split to 0; a note
-/// says so if there are any. Tests and predictions are its own. What it learns from its training
-/// rows, such as the means of `standardize`, it learns from those of all folds. Folds are those
-/// that scikit-learn's KFold and StratifiedKFold make without shuffling.
-class KFoldDataModule : public DataModule, public HasRowKeys, public HasGroups {
+/// says so if there are any. Tests and predictions are its own. Folds are those that scikit-learn's
+/// KFold and StratifiedKFold make without shuffling.
+///
+/// What it learns from its training rows, such as the means of `standardize` and the values of
+/// categories, it learns from those that the fold trains on (LearnsFromRows), as a Pipeline within
+/// scikit-learn's cross_val_score does: once for each fold, for which a table is read anew.
+/// Afterwards, it goes on with what it has learned for the last fold. A note says so if a data
+/// module that isn't a LearnsFromRows has a `fitted_state`, which may know the rows of all folds.
+class KFoldDataModule : public DataModule,
+                        public HasRowKeys,
+                        public HasGroups,
+                        public LearnsFromRows {
  public:
   using Options = KFoldDataModuleOptions;
   /// Keeps a reference to `data`, which may serve all folds one after another. Throws ConfigError
@@ -77,20 +87,30 @@ class KFoldDataModule : public DataModule, public HasRowKeys, public HasGroups {
   std::vector<std::string> class_names() override { return data_.class_names(); }
   int64_t num_classes() override { return data_.num_classes(); }
   StateDict fitted_state() override { return data_.fitted_state(); }
-  void load_fitted_state(const StateDict& state) override { data_.load_fitted_state(state); }
-  /// Those of the folds, and those of the other data module as "data".
+  void load_fitted_state(const StateDict& state) override;
+  void on_exception(const std::exception& error) override { data_.on_exception(error); }
+  /// Those of the folds; "data" names the other data module and its settings.
   Value hyper_parameters() const override;
+  /// For folds within a fold: makes the other data module learn from these rows of this fold's
+  /// training rows.
+  void learn_from(std::optional<std::vector<int64_t>> rows) override;
   RowKeys prediction_keys() override;
   std::vector<std::string> group_names() override;
 
  private:
   void check_options() const;
-  DataLoader rows_of(bool is_validation);
+  DataLoader whole();
+  std::vector<int64_t> rows_of(const DataLoader& whole, bool is_validation) const;
+  DataLoader loader(bool is_validation);
+  void learn();
 
   KFoldDataModuleOptions options_;
   std::unique_ptr<DataModule> owned_;  // null: it belongs to somebody else
   DataModule& data_;
+  bool took_over_ = false;                      // by load_fitted_state
+  std::optional<std::vector<int64_t>> chosen_;  // by learn_from
   bool val_is_noted_ = false;
+  bool learning_is_noted_ = false;
 };
 
 }  // namespace levin

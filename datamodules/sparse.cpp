@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <levin/datamodules/sparse_shards.h>
@@ -16,6 +17,28 @@ void check_not_below(const char* option, int64_t value, int64_t least) {
   if (value >= least) return;
   throw ConfigError::invalid_value(option, std::to_string(value),
                                    fmt::format("must be at least {}", least));
+}
+
+/// Refuses options that a format which is named doesn't have. With "auto", files of several formats
+/// may need different ones.
+void require_options_of_format(const SparseDataModuleOptions& o) {
+  if (o.format == "auto") return;
+  const bool is_vw = o.format == "vw";
+  const bool is_libsvm = o.format == "libsvm";
+  const std::tuple<const char*, bool, const char*> set[] = {
+      {"zero_based", o.zero_based && !is_libsvm, "libsvm"},
+      {"sort_indices", o.sort_indices && !is_libsvm && o.format != "npz", "libsvm or npz"},
+      {"hash_bits", o.hash_bits != 0 && !is_hashed(o.format), "vw or criteo"},
+      {"quadratic", !o.quadratic.empty() && !is_vw, "vw"},
+      {"constant", o.constant && !is_vw, "vw"},
+      {"hash_all", o.hash_all && !is_vw, "vw"},
+      {"hash_seed", o.hash_seed != 0 && !is_vw, "vw"}};
+  for (const auto& [name, is_idle, formats] : set) {
+    if (!is_idle) continue;
+    throw ConfigError::conflict(
+        fmt::format("{} is set, but files of the format {} don't have it", name, o.format),
+        fmt::format("leave it out; it is for format = {}", formats));
+  }
 }
 
 SparseFileOptions file_options(const SparseDataModuleOptions& o) {
@@ -65,6 +88,7 @@ Fields describe(SparseDataModuleOptions& o) {
       {"seed", &o.seed, "seed of the split"},
       {"drop_last", &o.drop_last, "leave out a last training batch that isn't full"},
       {"num_workers", &o.num_workers, "threads that prepare batches, or parse text, ahead"},
+      shared_option("sampling", &o.sampling),
   });
 }
 
@@ -75,9 +99,28 @@ SparseDataModule::SparseDataModule(SparseDataModuleOptions options)
                        .num_workers = options.num_workers}),
       options_(std::move(options)) {
   check_options();
-  settled_.files = file_options(options_);
-  settled_.target_type = readers::parse_target_type(options_.target_type);
+  set_sampling(options_.sampling);
+  settled_ = unsettled();
 }
+
+/// What the options alone say.
+SparseDataModule::Settled SparseDataModule::unsettled() const {
+  return {.files = file_options(options_),
+          .target_type = readers::parse_target_type(options_.target_type)};
+}
+
+/// Forgets the rows that were read, so that they are read anew as `settled` says.
+void SparseDataModule::reset(Settled settled, bool is_settled) {
+  settled_ = std::move(settled);
+  is_settled_ = is_settled;
+  highest_class_ = -1;
+  without_targets_.clear();
+  only_class_.clear();
+  whole_ = nullptr;
+  sets_ = {};
+}
+
+void SparseDataModule::learn_anew() { reset(unsettled(), /*is_settled=*/false); }
 
 void SparseDataModule::check_options() const {
   const auto& o = options_;
@@ -92,10 +135,16 @@ void SparseDataModule::check_options() const {
   check_not_below("shuffle_rows", o.shuffle_rows, 0);
   check_not_below("hash_bits", o.hash_bits, 0);
   if (o.format != "auto") sparse_format({}, o.format);
+  require_options_of_format(o);
   if (o.stream && (o.val_split != 0.0 || o.test_split != 0.0)) {
     throw ConfigError::conflict(
         "stream = true can't go with val_split or test_split",
         "name files in val and test, or leave out stream to keep the rows in memory");
+  }
+  if (o.stream && !o.sampling.empty()) {
+    throw ConfigError::conflict(
+        fmt::format("stream = true can't go with sampling = {}", o.sampling),
+        "leave out sampling, or leave out stream to keep the rows in memory");
   }
   if (!o.stream && o.shuffle_rows != 0) {
     throw ConfigError::conflict("shuffle_rows without stream = true",
@@ -198,8 +247,9 @@ StateDict SparseDataModule::fitted_state() {
 }
 
 void SparseDataModule::load_fitted_state(const StateDict& state) {
+  note_taken_over();
   if (is_settled_ && same_fitted(state, fitted_state())) return;
-  Settled taken{.files = file_options(options_)};
+  Settled taken = unsettled();
   auto& columns = taken.files.columns;
   const auto& values = state.values;
   if (values.contains("num_features")) {
@@ -218,7 +268,6 @@ void SparseDataModule::load_fitted_state(const StateDict& state) {
     taken.hash = values.at("hash");
     take_hash_settings(taken.hash, taken.files);
   }
-  taken.target_type = readers::parse_target_type(options_.target_type);
   if (values.contains("target_type") && taken.target_type == readers::TargetType::automatic) {
     taken.target_type = readers::parse_target_type(values.at("target_type").as_string());
   }
@@ -227,13 +276,7 @@ void SparseDataModule::load_fitted_state(const StateDict& state) {
   if (values.contains("target_type")) {
     require_standardized(taken.standardization, options_.standardize);
   }
-  settled_ = std::move(taken);
-  is_settled_ = values.contains("num_features");
-  highest_class_ = -1;
-  without_targets_.clear();
-  only_class_.clear();
-  whole_ = nullptr;
-  sets_ = {};
+  reset(std::move(taken), values.contains("num_features"));
 }
 
 Value SparseDataModule::hyper_parameters() const {

@@ -76,6 +76,9 @@ struct SparseDataModuleOptions {
   bool drop_last = false;
   /// Threads that prepare batches ahead; of streamed text, those that parse it, at least one.
   int64_t num_workers = 0;
+  /// Chooses training rows in memory in another way than `shuffle`, as in ArrayDataModule:
+  /// "stratified", "balanced" or "weighted".
+  std::string sampling{};
 };
 
 Fields describe(SparseDataModuleOptions& options);
@@ -123,6 +126,9 @@ class SparseDataModule : public SplitDataModule {
   /// The number of columns of a row.
   int64_t columns();
 
+ protected:
+  void learn_anew() override;
+
  private:
   /// What the first set settled, or a checkpoint.
   struct Settled {
@@ -135,6 +141,8 @@ class SparseDataModule : public SplitDataModule {
   using Set = std::shared_ptr<const Dataset>;
   using Files = std::vector<std::filesystem::path>;
   void check_options() const;
+  void reset(Settled settled, bool is_settled);
+  Settled unsettled() const;
   void settle();
   const std::vector<std::string>& names_of(const std::string& set) const;
   /// The set called train, val, test or predict, read when it is asked for first.
@@ -146,6 +154,7 @@ class SparseDataModule : public SplitDataModule {
                       SparseLayout& layout);
   void settle_hashed_columns(const std::string& format);
   void require_standardization(const std::string& set) const;
+  Standardization learned_deviations(const readers::SparseRows& rows, const Split* split) const;
   void note_only_class(const readers::SparseRows& rows, const std::string& name);
   DataLoaders stream_loader(const Set& set, bool is_train) const;
   double val_share() const { return options_.val.empty() ? options_.val_split : 0.0; }

@@ -145,6 +145,16 @@ void SparseDataModule::require_standardization(const std::string& set) const {
       "or use a checkpoint of a model that was trained on standardised features");
 }
 
+/// The deviations of the training rows, which are all rows if there is no split.
+Standardization SparseDataModule::learned_deviations(const SparseRows& rows,
+                                                     const Split* split) const {
+  if (split != nullptr) return deviations_of(rows, learned_rows(split->train));
+  if (const auto* chosen = chosen_rows()) return deviations_of(rows, *chosen);
+  ColumnDeviations found(rows.columns);
+  found.add(rows);
+  return found.find();
+}
+
 SparseDataModule::Set SparseDataModule::load_rows(const std::string& set, const Files& files,
                                                   const std::string& format) {
   const bool is_train = set == "train";
@@ -170,13 +180,7 @@ SparseDataModule::Set SparseDataModule::load_rows(const std::string& set, const 
     split = split_rows(rows->rows(), how);
   }
   if (is_train && options_.standardize && !settled_.standardization) {
-    if (is_split) {
-      settled_.standardization = deviations_of(*rows, split.train);
-    } else {
-      ColumnDeviations found(rows->columns);
-      found.add(*rows);
-      settled_.standardization = found.find();
-    }
+    settled_.standardization = learned_deviations(*rows, is_split ? &split : nullptr);
   }
   if (is_train && layout.has_target && layout.classes) note_only_class(*rows, set_name(files));
   if (settled_.standardization) {

@@ -27,7 +27,24 @@ void SplitDataModule::learn_statistics() {
         "give it numbers (mean and std of normalize), or a checkpoint of a model that was trained "
         "with this transform");
   }
+  if (chosen_) return transforms_.learn(Subset(sets_.train, *chosen_));
   transforms_.learn(*sets_.train);
+}
+
+void SplitDataModule::learn_from(std::optional<std::vector<int64_t>> rows) {
+  if (rows == chosen_ && !took_over_) return;
+  chosen_ = std::move(rows);
+  took_over_ = false;
+  transforms_.forget();
+  learn_anew();
+}
+
+std::vector<int64_t> SplitDataModule::learned_rows(const std::vector<int64_t>& train) const {
+  if (!chosen_) return train;
+  std::vector<int64_t> rows;
+  rows.reserve(chosen_->size());
+  for (const int64_t row : *chosen_) rows.push_back(train.at(static_cast<size_t>(row)));
+  return rows;
 }
 
 DataLoaders SplitDataModule::loader(const std::shared_ptr<const Dataset>& set, bool is_train) {

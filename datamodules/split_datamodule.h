@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <levin/datamodules/batch_transforms.h>
+#include <levin/datamodules/learns_from_rows.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/data/datamodule.h>
 
@@ -24,7 +27,7 @@ namespace levin {
 ///
 /// `setup` is called more than once, by the trainer and for every loader, so it should return at
 /// once if the sets are there already.
-class SplitDataModule : public DataModule {
+class SplitDataModule : public DataModule, public LearnsFromRows {
  public:
   /// Returns the loader of a stage. Each calls `setup` for its stage first, and returns no loader
   /// if there is no such set. Loaders share the sets with this object. Throws what `setup` throws,
@@ -33,6 +36,7 @@ class SplitDataModule : public DataModule {
   DataLoaders val_dataloader() override;
   DataLoaders test_dataloader() override;
   DataLoaders predict_dataloader() override;
+  void learn_from(std::optional<std::vector<int64_t>> rows) final;
 
  protected:
   /// The sets that were loaded; null stands for a set that there isn't.
@@ -58,6 +62,16 @@ class SplitDataModule : public DataModule {
   void set_transforms(const std::vector<NamedSettings>& transforms);
   void save_transforms(StateDict& state) const { transforms_.save(state); }
   void load_transforms(const StateDict& state) { transforms_.load(state); }
+  /// Forgets what was learned and what was taken over, so that the next `setup` learns anew, from
+  /// `learned_rows`. To be overridden by a subclass that learns more than its transforms do.
+  virtual void learn_anew() {}
+  /// To be called by a subclass's `load_fitted_state`.
+  void note_taken_over() { took_over_ = true; }
+  /// The numbers, in the data set of all rows, of the rows to learn from: those of `train`, the
+  /// rows of the training set, or those that `learn_from` has chosen among them.
+  std::vector<int64_t> learned_rows(const std::vector<int64_t>& train) const;
+  /// The rows of the training set that `learn_from` has chosen; null: all.
+  const std::vector<int64_t>* chosen_rows() const { return chosen_ ? &*chosen_ : nullptr; }
   /// Called for each loader that is made: may change its options, such as the order of the rows.
   virtual void adapt_loader(const Dataset& /*set*/, bool /*is_train*/,
                             DataLoaderOptions& /*loader*/) const {}
@@ -79,6 +93,8 @@ class SplitDataModule : public DataModule {
   DataLoaderOptions training_;
   std::string sampling_;
   BatchTransforms transforms_;
+  std::optional<std::vector<int64_t>> chosen_;  // by learn_from
+  bool took_over_ = false;                      // since then
 };
 
 /// Returns the options of a training loader, copied from the options of a data module, which have

@@ -43,6 +43,17 @@ void check_stream(const TableDataModuleOptions& o) {
     throw ConfigError::conflict("shuffle_rows without stream = true",
                                 "rows in memory are shuffled all together; leave it out");
   }
+  if (o.hashed.empty() && o.hash_columns != TableDataModuleOptions().hash_columns) {
+    throw ConfigError::conflict(fmt::format("hash_columns = {} without hashed", o.hash_columns),
+                                "name the columns to hash in hashed, or leave hash_columns out");
+  }
+  if (o.stream && !o.sampling.empty()) {
+    throw ConfigError::conflict(
+        fmt::format("stream = true can't go with sampling = {}, for which all rows would have to "
+                    "be known when an epoch begins",
+                    o.sampling),
+        "leave out one of the two");
+  }
   if (!o.stream || !o.stratify) return;
   throw ConfigError::conflict(
       "stream = true can't go with stratify = true, for which all targets would have to be known "
@@ -99,6 +110,7 @@ Fields describe(TableDataModuleOptions& o) {
       shared_option("drop_last", &o.drop_last),
       shared_option("num_workers", &o.num_workers),
       shared_option("pin_memory", &o.pin_memory),
+      shared_option("sampling", &o.sampling),
   });
 }
 
@@ -117,6 +129,7 @@ TableDataModule::TableDataModule(TableDataModuleOptions options)
     throw ConfigError::unknown_name("dtype", o.dtype, {"float32", "float64"});
   }
   check_stream(o);
+  set_sampling(o.sampling);
 }
 
 void TableDataModule::setup(Stage stage) {
@@ -171,7 +184,15 @@ StateDict TableDataModule::fitted_state() {
   return state;
 }
 
+void TableDataModule::learn_anew() {
+  taken_ = {};
+  trained_settings_ = {};
+  trained_split_ = {};
+  reset();
+}
+
 void TableDataModule::load_fitted_state(const StateDict& state) {
+  note_taken_over();
   Value split = state.values.contains("split") ? state.values.at("split") : Value();
   if (split != trained_split_) split_is_noted_ = false;
   trained_split_ = std::move(split);

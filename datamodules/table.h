@@ -97,6 +97,9 @@ struct TableDataModuleOptions {
   int64_t num_workers = 0;
   /// Puts batches into page-locked memory if there is a CUDA device.
   bool pin_memory = false;
+  /// Chooses training rows in another way than `shuffle`, as in ArrayDataModule: "stratified",
+  /// "balanced" or "weighted". Not for a stream.
+  std::string sampling{};
 };
 
 Fields describe(TableDataModuleOptions& options);
@@ -171,6 +174,7 @@ class TableDataModule : public SplitDataModule,
   int64_t num_classes() override;
 
  protected:
+  void learn_anew() override;
   /// Blocks of a stream are read ahead in the order of a ShardSampler.
   void adapt_loader(const Dataset& set, bool is_train, DataLoaderOptions& loader) const override;
 

@@ -103,7 +103,7 @@ void TableDataModule::load_rows() {
   if (!fitted_) {
     require_no_empty_set(rows_, row_split(), Stage::fit);
     std::vector<std::string> notes;
-    fitted_ = tables::fit_table(table, split.train, settings, notes);
+    fitted_ = tables::fit_table(table, learned_rows(split.train), settings, notes);
     for (auto& text : notes) note(std::move(text));
   }
   const auto whole = dataset(table, !options_.weights.empty());

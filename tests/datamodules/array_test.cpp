@@ -251,6 +251,29 @@ TEST(ArrayDataModule, labels_that_are_no_classes_are_refused_with_their_row) {
             "y: the shape is [10, 2]; classes must be [rows] or [rows, 1]." + hint);
 }
 
+TEST(ArrayDataModule, training_rows_of_one_class_are_refused_before_the_first_step) {
+  const auto x = torch::arange(20, torch::kFloat).view({20, 1});
+  for (const int64_t num_classes : {0, 2}) {
+    ArrayDataModule data(x, torch::ones({20}, torch::kLong), {.num_classes = num_classes});
+    const auto message = message_of<DataError>([&] { data.setup(Stage::fit); });
+    EXPECT_NE(message.find("y: all 16 training rows have the class 1"), std::string::npos)
+        << message;
+    data.setup(Stage::test);
+  }
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "pets.csv";
+  write_text(file, "weight,kind\n3,cat\n4,cat\n5,cat\n9,dog\n");
+  ArrayDataModule pets({.x = file.string(), .val_split = 0, .test_split = 0.25, .shuffle = false});
+  pets.setup(Stage::fit);
+  ArrayDataModule cats({.x = file.string(), .val_split = 0, .test_split = 0, .num_classes = 2});
+  write_text(file, "weight,kind\n3,cat\n4,cat\n");
+  const auto message = message_of<DataError>([&] { cats.setup(Stage::fit); });
+  EXPECT_NE(message.find("pets.csv: all 2 training rows have the class 'cat'"), std::string::npos)
+      << message;
+  ArrayDataModule values(x, torch::ones({20}, torch::kLong), {.target_type = "value"});
+  values.setup(Stage::fit);
+}
+
 TEST(ArrayDataModule, splits_that_leave_a_set_empty_are_refused) {
   EXPECT_EQ(data_error({features(5), labels(5)}),
             "val_split = 0.1 of 5 rows comes to 0 rows after rounding, so the validation set would "
@@ -279,6 +302,23 @@ TEST(ArrayDataModule, options_that_name_no_file_or_one_besides_tensors_are_refus
                 [] { ArrayDataModule data(features(50), labels(50), {.x = "x.npy"}); }),
             "the data was given as tensors, but the options name the file x.npy; leave the file "
             "out; set_validation and set_test take tensors to validate and test on");
+}
+
+TEST(ArrayDataModule, options_that_would_have_no_effect_are_refused) {
+  const auto of_tensors = [](ArrayDataModuleOptions options) {
+    return message_of<ConfigError>([&] { ArrayDataModule(features(9), labels(9), options); });
+  };
+  EXPECT_SAYS(of_tensors({.target_column = "kind"}),
+              "target_column is set for data given as tensors");
+  EXPECT_SAYS(of_tensors({.group_column = "store"}), "group_column is set");
+  EXPECT_SAYS(of_tensors({.header = "true"}), "header is set");
+  EXPECT_SAYS(of_tensors({.ignore_extra_columns = true}), "ignore_extra_columns is set");
+  const auto of_files = [](ArrayDataModuleOptions options) {
+    return message_of<ConfigError>([&] { ArrayDataModule{options}; });
+  };
+  EXPECT_SAYS(of_files({.x = "x.csv", .y = "y.csv", .target_column = "kind"}),
+              "both target_column = kind and files of targets");
+  ArrayDataModule({.x = "x.csv", .y = "y.csv", .x_test = "test.csv", .target_column = "kind"});
 }
 
 TEST(ArrayDataModule, a_path_that_only_a_shell_would_replace_names_the_option) {

@@ -6,10 +6,13 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <levin/cli/shipped_classes.h>
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/sparse.h>
+#include <levin/datamodules/table.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/logistic_regression.h>
@@ -133,6 +136,121 @@ TEST(KFold, a_model_trains_and_validates_on_each_fold) {
   EXPECT_GE(rows_right, 18) << "all but rows at the border of the two classes";
 }
 
+/// The sum of the inputs of a loader's rows, after what its batches go through.
+double sum_of(const DataLoaders& loaders) {
+  double sum = 0;
+  auto reader = loaders.front().open();
+  for (Batch batch; reader.next(batch);) sum += batch.input().sum().item<double>();
+  return sum;
+}
+
+// Mean and deviation are those of the training rows if these sum up to 0 when they are
+// standardised; those of all rows would give another sum.
+TEST(KFold, means_are_learned_from_the_rows_that_a_fold_trains_on) {
+  for (const bool by_transform : {false, true}) {
+    ArrayDataModuleOptions options{
+        .batch_size = 8, .val_split = 0, .test_split = 0, .shuffle = false};
+    options.standardize = !by_transform;
+    if (by_transform) options.transforms = {"normalize"};
+    auto data = rows(options);
+    StateDict learned[2];
+    for (int64_t fold = 0; fold < 2; ++fold) {
+      SCOPED_TRACE(fold);
+      KFoldDataModule folds(data, {.folds = 2, .fold = fold, .shuffle = false});
+      folds.setup(Stage::fit);
+      EXPECT_NEAR(sum_of(folds.train_dataloader()), 0.0, 1e-4);
+      EXPECT_GT(std::abs(sum_of(folds.val_dataloader())), 10.0);
+      EXPECT_TRUE(folds.take_notes().empty());
+      learned[fold] = folds.fitted_state().clone();
+    }
+    KFoldDataModule first(data, {.folds = 2, .fold = 0, .shuffle = false});
+    KFoldDataModule second(data, {.folds = 2, .fold = 1, .shuffle = false});
+    first.setup(Stage::fit);
+    second.setup(Stage::fit);
+    EXPECT_NEAR(sum_of(first.train_dataloader()), 0.0, 1e-4) << "the other fold was set up since";
+    first.load_fitted_state(learned[1]);
+    first.setup(Stage::fit);
+    EXPECT_NEAR(sum_of(first.val_dataloader()), 0.0, 1e-4) << "what was taken over counts";
+    EXPECT_GT(std::abs(sum_of(first.train_dataloader())), 10.0);
+  }
+}
+
+TEST(KFold, a_fit_after_another_folds_validation_learns_anew) {
+  auto data = rows({.batch_size = 8,
+                    .val_split = 0,
+                    .test_split = 0,
+                    .shuffle = false,
+                    .transforms = {"normalize"}});
+  for (int64_t fold = 0; fold < 2; ++fold) {
+    KFoldDataModule folds(data, {.folds = 2, .fold = fold, .stratify = true, .shuffle = false});
+    LogisticRegression model({.optimizer = "lbfgs"});
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 2});
+    trainer.fit(model, folds);
+    EXPECT_NEAR(sum_of(folds.train_dataloader()), 0.0, 1e-4) << fold;
+    trainer.validate(model, folds);
+  }
+}
+
+TEST(KFold, the_values_of_a_tables_categories_are_those_of_the_training_rows) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "plans.csv";
+  test::write_text(file,
+                   "plan,size,churn\nold,1,0\nold,2,1\nnew,3,0\nbasic,5,1\nnew,7,0\nbasic,9,1\n");
+  TableDataModule data({.x = file.string(),
+                        .target = "churn",
+                        .unknown = "ignore",
+                        .standardize = true,
+                        .val_split = 0,
+                        .test_split = 0,
+                        .shuffle = false});
+  KFoldDataModule folds(data, {.folds = 3, .fold = 0, .shuffle = false});
+  folds.setup(Stage::fit);
+  EXPECT_EQ(data.feature_names(), (std::vector<std::string>{"plan=basic", "plan=new", "size"}));
+  EXPECT_NEAR(sum_of(folds.train_dataloader()), 4.0, 1e-5) << "one category a row, sizes sum to 0";
+  EXPECT_LT(sum_of(folds.val_dataloader()), -2.0);
+}
+
+TEST(KFold, deviations_of_sparse_rows_are_those_of_the_training_rows) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "rows.svm";
+  test::write_text(file, "0 1:8\n1 1:-8\n0 1:1\n1 1:-1\n");
+  SparseDataModule data({.train = {file.string()}, .standardize = true, .shuffle = false});
+  KFoldDataModule folds(data, {.folds = 2, .fold = 0, .shuffle = false});
+  folds.setup(Stage::fit);
+  const auto expect = [&](const DataLoaders& loaders, double value) {
+    auto reader = loaders.front().open();
+    Batch batch;
+    ASSERT_TRUE(reader.next(batch));
+    EXPECT_EQ(batch.input().to_dense()[0][0].item<double>(), value);
+  };
+  expect(folds.train_dataloader(), 1.0);
+  expect(folds.val_dataloader(), 8.0);
+}
+
+TEST(KFold, folds_within_a_fold_learn_from_the_rows_of_both) {
+  auto data = rows({.batch_size = 8, .val_split = 0, .test_split = 0, .standardize = true});
+  KFoldDataModule outer(data, {.folds = 2, .fold = 1});
+  KFoldDataModule inner(outer, {.folds = 2, .fold = 0});
+  inner.setup(Stage::fit);
+  EXPECT_EQ(inner.train_dataloader().front().dataset().size(), 5);
+  EXPECT_NEAR(sum_of(inner.train_dataloader()), 0.0, 1e-4);
+}
+
+TEST(KFold, data_that_learn_from_all_folds_in_any_case_are_noted) {
+  struct Learned : DataModule {
+    DataLoaders train_dataloader() override {
+      return DataLoader(std::make_shared<TensorDataset>(torch::ones({4, 1}), torch::ones({4})), {});
+    }
+    StateDict fitted_state() override { return {.tensors = {{"mean", torch::ones({1})}}}; }
+  } data;
+  KFoldDataModule folds(data, {.folds = 2});
+  folds.setup(Stage::fit);
+  folds.setup(Stage::fit);
+  const auto notes = folds.take_notes();
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_SAYS(notes[0], "Derive Learned from LearnsFromRows");
+}
+
 TEST(KFold, is_made_by_name_around_another_data_module) {
   const auto classes = shipped_classes();
   const auto inner =
@@ -143,7 +261,9 @@ TEST(KFold, is_made_by_name_around_another_data_module) {
   EXPECT_EQ(data->train_dataloader().front().dataset().size(), 135);
   EXPECT_EQ(data->val_dataloader().front().dataset().size(), 15);
   EXPECT_EQ(data->class_names().size(), 3U);
-  EXPECT_EQ(data->hyper_parameters().at("data").at("val_split"), Value(0.0));
+  const auto inner_settings = data->hyper_parameters().at("data").as_array().at(0);
+  EXPECT_EQ(inner_settings.at("name"), Value("IrisDataModule"));
+  EXPECT_EQ(inner_settings.at("val_split"), Value(0.0));
   EXPECT_SAYS(message_of<ConfigError>(
                   [&] { classes.datamodules.make("KFoldDataModule", Value::Object{}); }),
               "name the one that is wrapped");

@@ -266,7 +266,8 @@ TEST(MNIST, options_that_cannot_be_are_refused) {
   EXPECT_EQ(refusal({.val_split = 1e-9}),
             "val_split = 1e-09: of 60000 images it comes to 0 after rounding; raise it, or set it "
             "to 0");
-  EXPECT_THROW(make({.std = 0.0}), ConfigError);
+  EXPECT_THROW(make({.normalize = true, .std = 0.0}), ConfigError);
+  EXPECT_THROW(make({.mean = 0.1307, .std = 0.3081}), ConfigError) << "without normalize";
   EXPECT_THROW(make({.storage = "float16"}), ConfigError);
   EXPECT_NO_THROW(make({.val_split = 0.0}));
 }

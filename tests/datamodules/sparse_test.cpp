@@ -156,6 +156,34 @@ TEST(SparseDataModule, bad_files_are_refused_with_place_and_remedy) {
   EXPECT_TRUE(says(message("1 1:1\n1 2:1\n"), {"a.svm", "all 2 training rows", "two classes"}));
 }
 
+TEST(SparseDataModule, training_rows_may_be_drawn_by_their_classes) {
+  const TemporaryFolder folder;
+  write_text(folder / "a.svm", "0 1:1\n0 1:2\n1 1:3\n1 1:4\n0 1:5\n1 1:6\n");
+  auto options = training_on(folder, "a.svm");
+  options.batch_size = 2;
+  options.sampling = "stratified";
+  SparseDataModule data(options);
+  auto reader = data.train_dataloader().front().open();
+  int64_t batches = 0;
+  for (Batch batch; reader.next(batch); ++batches) {
+    EXPECT_EQ(batch.target().sum().item<int64_t>(), 1) << "one of each class";
+  }
+  EXPECT_EQ(batches, 3);
+}
+
+TEST(SparseDataModule, options_of_another_format_are_refused) {
+  const auto message = [](SparseDataModuleOptions options) {
+    options.train = {"rows"};
+    return message_of<ConfigError>([&] { SparseDataModule{options}; });
+  };
+  EXPECT_TRUE(says(message({.format = "vw", .zero_based = true}), {"zero_based", "libsvm"}));
+  EXPECT_TRUE(says(message({.format = "lvb", .sort_indices = true}), {"sort_indices", "npz"}));
+  EXPECT_TRUE(says(message({.format = "libsvm", .hash_bits = 4}), {"hash_bits", "criteo"}));
+  EXPECT_TRUE(says(message({.format = "criteo", .constant = true}), {"constant", "format = vw"}));
+  EXPECT_TRUE(says(message({.stream = true, .sampling = "balanced"}), {"stream", "sampling"}));
+  SparseDataModule({.train = {"rows"}, .format = "vw", .hash_bits = 4, .constant = true});
+}
+
 TEST(SparseDataModule, options_that_cannot_be_are_refused) {
   EXPECT_TRUE(says(message_of<ConfigError>([] { SparseDataModule({}); }), {"name a file"}));
   EXPECT_TRUE(

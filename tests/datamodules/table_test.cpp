@@ -63,6 +63,34 @@ class TableDataModuleTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(TableDataModuleTest, training_rows_may_be_drawn_by_their_classes_and_weights) {
+  auto o = options("x,w,left\n1,0,no\n2,3,yes\n3,1,no\n4,0,yes\n");
+  o.key = "";
+  o.weights = "w";
+  o.missing = "refuse";
+  o.standardize = false;
+  o.val_split = o.test_split = 0;
+  o.batch_size = 2;
+  o.sampling = "stratified";
+  TableDataModule data(o);
+  auto stratified = data.train_dataloader().front().open();
+  int64_t batches = 0;
+  for (Batch batch; stratified.next(batch); ++batches) {
+    EXPECT_EQ(batch.target().sum().item<int64_t>(), 1) << "one of each class";
+    EXPECT_TRUE(batch.has("weight"));
+  }
+  EXPECT_EQ(batches, 2);
+  o.sampling = "weighted";
+  TableDataModule weighted(o);
+  auto drawn = weighted.train_dataloader().front().open();
+  for (Batch batch; drawn.next(batch);) {
+    EXPECT_FALSE(batch.has("weight")) << "the loss would count them a second time";
+    EXPECT_TRUE((batch.input() >= 2).logical_and(batch.input() <= 3).all().item<bool>());
+  }
+  o.stream = true;
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { TableDataModule{o}; }), {"sampling = weighted"}));
+}
+
 TEST_F(TableDataModuleTest, rows_are_divided_as_by_array_data_module) {
   auto o = options("id,age,left\n1,1,0\n2,2,1\n3,3,0\n4,4,1\n5,5,0\n6,6,1\n7,7,0\n8,8,1\n");
   o.standardize = false;
