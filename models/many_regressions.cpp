@@ -68,6 +68,16 @@ void check_many_options(const ManyRegressionsOptions& options) {
   }
 }
 
+[[noreturn]] void refuse_unknown_groups(const TrainingSet& train) {
+  const auto groups = train.values("group");
+  const bool is_known = groups.defined() && groups.numel() > 0;
+  throw ConfigError::conflict(
+      "the rows have groups, but neither the model nor the data module says how many there are",
+      fmt::format(
+          "set groups = {} of the model, or leave out the groups (group_column) of the data",
+          is_known ? std::to_string(groups.max().item<int64_t>() + 1) : "their number"));
+}
+
 /// How many targets rows of that shape have; 0 if that isn't known.
 int64_t targets_in(const std::optional<std::vector<int64_t>>& shape) {
   if (!shape) return 0;
@@ -148,6 +158,7 @@ void ManyRegressions::prepare(const TrainingSet& train) {
                          "set target_columns to the targets of a row");
   }
   find_groups(train.num_groups());
+  if (options_.groups == 0 && train.row_shape("group")) refuse_unknown_groups(train);
   make_parameters();
 }
 

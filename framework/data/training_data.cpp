@@ -1,11 +1,62 @@
 #include <levin/framework/data/training_data.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
+namespace {
+
+/// The rows that an epoch of a loader of known length has.
+int64_t epoch_rows(const DataLoader& loader) {
+  const auto& sampler = loader.options().sampler;
+  return sampler ? sampler->size() : loader.dataset().size().value();
+}
+
+/// The number of rows of a batch that can't be shared evenly among the ranks, of those that an
+/// epoch of `steps` steps has of this loader; 0 if there is none.
+int64_t uneven_rows(const DataLoader& loader, int64_t ranks, int64_t batches, int64_t steps) {
+  const int64_t full = loader.rows_a_step({.world_size = ranks});
+  const int64_t rows = epoch_rows(loader);
+  if (full % ranks != 0 && rows >= full) return full;
+  const int64_t last = loader.options().drop_last ? 0 : rows % full;
+  return steps >= batches && last % ranks != 0 ? last : 0;
+}
+
+/// Throws unless each rank has the same share of all parts of a batch, because the mean of its
+/// losses is otherwise another one than that of one process. `batches` of each loader, in an epoch
+/// of `steps` steps.
+void require_even_parts(const DataLoaders& loaders, int64_t ranks,
+                        const std::vector<int64_t>& batches, int64_t steps) {
+  const auto key = [ranks](const DataLoader& loader) {
+    return std::tuple(epoch_rows(loader), loader.rows_a_step({.world_size = ranks}),
+                      loader.options().drop_last);
+  };
+  const bool are_alike = std::all_of(loaders.begin(), loaders.end(), [&](const auto& loader) {
+    return key(loader) == key(loaders.front());
+  });
+  if (ranks == 1 || are_alike) return;
+  for (size_t i = 0; i < loaders.size(); ++i) {
+    const int64_t rows = uneven_rows(loaders[i], ranks, batches[i], steps);
+    if (rows == 0) continue;
+    throw ConfigError::conflict(
+        fmt::format("loaders that are read together by {} ranks, of which {} has a batch of {}, "
+                    "which can't be shared evenly",
+                    ranks, loaders.names()[i], counted(rows, "row")),
+        fmt::format("losses of several parts are the same as in one process only if each rank has "
+                    "the same share of all parts: set drop_last = true and numbers of rows in a "
+                    "step that {} divides, or give all loaders equally many rows and the same "
+                    "batch_size",
+                    ranks));
+  }
+}
+
+}  // namespace
 
 TrainingData::TrainingData(const DataLoaders& loaders, RankShare rank_share,
                            std::optional<int64_t> limit)
@@ -36,6 +87,9 @@ void TrainingData::add_parts(const DataLoaders& loaders, RankShare rank_share) {
     const int64_t passes = size > 0 ? (length + size - 1) / size : 1;
     parts_.push_back({.prefix = loaders.names()[i] + "/", .size = size, .passes = passes});
   }
+  std::vector<int64_t> batches;
+  for (const auto& part : parts_) batches.push_back(part.size);
+  require_even_parts(loaders, rank_share.world_size, batches, *limit_);
 }
 
 void TrainingData::leave_rows_in_place(bool in_place) {

@@ -111,6 +111,15 @@ TEST(ArrayColumns, train_many_regressions_of_groups_and_targets) {
   EXPECT_EQ(many.named_parameters()["weight"].sizes(), (std::vector<int64_t>{4, 2}));
 }
 
+TEST(ArrayColumns, groups_whose_number_nobody_says_are_refused_with_it) {
+  const TemporaryFolder folder;
+  ArrayDataModule data(options_of(saved(folder, "train.csv", kRows)));
+  ManyRegressions many({.l2_strengths = {0.1}});
+  Trainer trainer({.accelerator = "cpu", .default_root_dir = folder.string()});
+  const auto message = message_of<ConfigError>([&] { trainer.fit(many, data); });
+  EXPECT_NE(message.find("set groups = 2 of the model"), std::string::npos) << message;
+}
+
 TEST(ArrayColumns, refuse_what_cannot_be) {
   const TemporaryFolder folder;
   const auto file = saved(folder, "train.csv", kRows);

@@ -133,8 +133,10 @@ TEST(LoadersTogether, each_pass_of_a_cycle_has_an_order_of_its_own_wherever_it_i
 }
 
 TEST(LoadersTogether, ranks_have_the_rows_of_one_process) {
-  DataLoaders global = a_and_b(LoaderMode::max_size_cycle, true);
-  for (auto& loader : global) loader = loader.with_global_batch_size(2);
+  const DataLoaders global = DataLoaders::together(
+      {{"a", DataLoader(numbers(4), {.global_batch_size = 2, .shuffle = true})},
+       {"b", DataLoader(numbers(7, 100),
+                        {.global_batch_size = 2, .shuffle = true, .drop_last = true})}});
   TrainingData one(global, {}, {});
   TrainingData first(global, {.rank = 0, .world_size = 2}, {});
   TrainingData second(global, {.rank = 1, .world_size = 2}, {});
@@ -153,6 +155,26 @@ TEST(LoadersTogether, ranks_have_the_rows_of_one_process) {
   for (const char digit : {'0', '1', '2', '3', '4', '5', '6'}) {
     EXPECT_EQ(found.count(digit), expected.count(digit)) << digit;
   }
+}
+
+TEST(LoadersTogether, parts_that_ranks_cannot_share_evenly_are_refused) {
+  const RankShare second{.rank = 1, .world_size = 2};
+  const auto data = [&](int64_t rows_of_a, int64_t batch, int64_t rows_of_b,
+                        LoaderMode mode = LoaderMode::max_size_cycle) {
+    const auto loaders =
+        DataLoaders::together({{"a", DataLoader(numbers(rows_of_a), {.global_batch_size = 2})},
+                               {"b", DataLoader(numbers(rows_of_b), {.global_batch_size = batch})}},
+                              mode);
+    TrainingData(loaders, {}, {});  // one process reads them in any case
+    TrainingData(loaders, second, {});
+  };
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(4, 2, 5); }),
+                   {"2 ranks", "b has a batch of 1 row", "drop_last = true"}));
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(4, 3, 6); }), {"b has a batch of 3 rows"}));
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(5, 2, 6); }), {"a has a batch of 1 row"}));
+  data(4, 2, 6);
+  data(5, 2, 5);                        // each rank has the same share of both
+  data(4, 2, 7, LoaderMode::min_size);  // the last batch of b isn't read
 }
 
 TEST(LoadersTogether, what_cannot_be_read_together_is_refused) {
