@@ -45,6 +45,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/checkpoint/torch_file.h>
+#include <levin/framework/config/load_datamodule.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/sparse_rows.h>

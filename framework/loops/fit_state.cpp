@@ -116,6 +116,7 @@ StateDict FitState::state(bool weights_only) {
   state.values["global_step"] = run.global_step();
   state.values["precision"] = parts_.precision.name();
   state.values["module"] = to_value(describe_module(parts_, input_));
+  state.values["data_class"] = parts_.data.class_name();
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());

@@ -113,7 +113,7 @@ class Trainer {
                const std::function<void(const NamedTensors&)>& take,
                const std::string& ckpt_path = {});
 
-  /// The same with loaders instead of a data module, which the Trainer keeps until its next run.
+  /// The same with loaders instead of a data module, which the Trainer keeps until it gets others.
   /// Lightning: fit(model, train_dataloaders, val_dataloaders), validate(model, dataloaders) ...
   ///
   ///     levin::DataLoader train(rows, {.batch_size = 32, .shuffle = true}), val(others, {});
