@@ -41,7 +41,8 @@ class ManyData final : public DataModule {
   std::shared_ptr<const Dataset> data_;
 };
 
-ManyData data_of(const Rows60& rows) {
+ManyData data_of(const Rows60& rows) { return ManyData({{"input", rows.x}, {"target", rows.y}}); }
+ManyData data_of_groups(const Rows60& rows) {
   return ManyData({{"input", rows.x}, {"target", rows.y}, {"group", rows.group}});
 }
 
@@ -112,7 +113,7 @@ TEST(ManyRegressions, with_an_l1_penalty_are_each_the_logistic_regression_with_i
 TEST(ManyRegressions, of_a_group_see_and_predict_the_rows_of_the_group) {
   const test::TemporaryFolder folder;
   const Rows60 rows;
-  auto data = data_of(rows);
+  auto data = data_of_groups(rows);
   ManyRegressions many({.loss = "squared", .groups = 3, .l2_strengths = {0.01, 0.1}});
   fit(many, data, folder.string());
   ASSERT_EQ(many.named_parameters()["weight"].sizes(), (std::vector<int64_t>{12, 4}));
