@@ -50,6 +50,8 @@ class LoggedValues {
   void begin_epoch();
   /// Starts a batch of `rows` rows from loader `loader_index` of `loader_count`.
   void begin_batch(int64_t rows, int64_t loader_index, int64_t loader_count);
+  /// Sets by how many rows the values that are logged from now on in this batch are weighted.
+  void set_batch_size(int64_t rows) { rows_ = rows; }
   /// Starts an optimizer step, which has several batches with gradient accumulation. What the steps
   /// before it have logged stays for those who haven't read it yet: see `step_values`.
   void begin_window();

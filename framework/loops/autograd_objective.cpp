@@ -61,6 +61,11 @@ std::vector<torch::Tensor> AutogradObjective::split(const torch::Tensor& flat) c
 torch::Tensor AutogradObjective::loss_of(const Batch& batch) {
   const TwiceDifferentiable twice;
   auto loss = parts_.module.training_step(batch, step_);
+  if (step_.batch_size()) {
+    throw ModuleError::contract("training_step", "called Step::set_batch_size",
+                                "a solver weights losses by the rows of their batches: train with "
+                                "an optimizer that steps by batches");
+  }
   if (loss.defined() && loss.numel() == 1 && loss.requires_grad()) return loss;
   throw ModuleError::contract("training_step", "returned no scalar with a graph",
                               "a solver needs the loss of every batch");

@@ -213,8 +213,25 @@ torch::Tensor TrainingStep::forward() {
   return loss;
 }
 
+/// What the batch counts: its rows, or what training_step has said by Step::set_batch_size.
+double TrainingStep::weight_of_batch() {
+  const auto& size = step_->batch_size();
+  if (!size) return static_cast<double>(batch_->rows());
+  if (is_recorded_) {
+    throw ModuleError::contract(
+        fmt::format("set_batch_size({})", *size),
+        "the step is captured in a CUDA graph, which would repeat this number in every batch",
+        "set cuda_graph = off, or let Module::capturable return false");
+  }
+  const auto weight = static_cast<double>(*size);
+  // One process needs no number that its ranks agree on, so that the first loss can be used as it
+  // is.
+  if (window_rows_ == 0.0 && parts_.strategy.ranks().size() == 1) full_rows_ = weight;
+  return weight;
+}
+
 void TrainingStep::backward(const torch::Tensor& loss) {
-  const auto rows = static_cast<double>(batch_->rows());
+  const double rows = loss.defined() ? weight_of_batch() : 0.0;
   if (!gradients_begun_ && optimizer_ != nullptr) {
     parts_.hooks.call_batch(BatchHook::before_zero_grad, &Hooks::on_before_zero_grad, *optimizer_,
                             *step_);

@@ -108,6 +108,7 @@ class TrainingStep {
   void begin_window();
   torch::Tensor closure();
   torch::Tensor forward();
+  double weight_of_batch();
   void backward(const torch::Tensor& loss);
   bool window_counts() const { return !all_rows_ || *all_rows_ > 0.0; }
   bool complete_gradients();
@@ -129,7 +130,8 @@ class TrainingStep {
   bool evaluated_ = false;  // the closure ran for this batch
   int64_t window_batches_ = 0;
   bool gradients_begun_ = false;
-  double full_rows_ = 0.0;                // rows of the window's first batch over all ranks
+  /// Rows of the window's first batch over all ranks; or, in one process, what that batch counts.
+  double full_rows_ = 0.0;
   double window_rows_ = 0.0;              // rows of this rank that have gradients in the window
   std::optional<double> all_rows_ = 0.0;  // those of all ranks, as Strategy::backward returns them
   torch::Tensor window_loss_;

@@ -169,6 +169,16 @@ const std::filesystem::path& Run::log_dir() {
   return log_dir_;
 }
 
+void Step::set_batch_size(int64_t size) {
+  if (size < 1) {
+    throw ModuleError::contract(
+        fmt::format("set_batch_size({})", size), "the number isn't positive",
+        "if a batch has nothing to learn from, return an undefined tensor from training_step");
+  }
+  batch_size_ = size;
+  metrics_.set_batch_size(size);
+}
+
 void Step::refuse(std::string_view name) {
   throw ModuleError::contract(fmt::format("log(\"{}\")", name), "predict collects no metrics",
                               "return what you need from predict_step");

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <levin/framework/run/run.h>
@@ -123,12 +124,15 @@ class StepControl : public Step {
   }
 
   /// Begins the next batch, which is number `batch_index` of loader `dataloader_index`, both
-  /// counted from 0. Also ends `skip_epoch` and `set_muted`.
+  /// counted from 0. Also ends `skip_epoch`, `set_muted` and `set_batch_size`.
   void begin(int64_t batch_index, int64_t dataloader_index) {
     batch_index_ = batch_index;
     dataloader_index_ = dataloader_index;
     skip_epoch_ = muted_ = false;
+    batch_size_.reset();
   }
+  /// What `set_batch_size` was told since the last `begin`, if anything.
+  const std::optional<int64_t>& batch_size() const { return batch_size_; }
   /// Sets who does what a module that optimizes by hand asks for; null: nobody.
   void set_manual(ManualOptimization* manual) { manual_ = manual; }
   /// Sets the norm that `gradient_norm` returns a copy of; it must outlive this object.

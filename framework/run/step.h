@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include <levin/framework/run/manual_optimization.h>
@@ -60,6 +61,21 @@ class Step {
     if (forbidden_) refuse(name);
     metrics_.log(name, metric, options);
   }
+
+  /// Says how much this batch counts: the number of what its loss is the mean over, such as tokens,
+  /// if these aren't its rows. Gradients of accumulated batches and of ranks are weighted by it, so
+  /// that they are those of the mean over all tokens of the optimizer step. Values that are logged
+  /// afterwards are, too, unless they have a `batch_size` of their own; so call it first:
+  ///
+  ///     step.set_batch_size(mask.sum().item<int64_t>());
+  ///     step.log("train_loss", loss);
+  ///     return loss;  // the mean over the tokens of the mask
+  ///
+  /// It holds for this batch. Every batch of an optimizer step should say it, on every rank.
+  /// Throws ModuleError if the number isn't positive: a training_step that has nothing to learn
+  /// from returns an undefined tensor. If the module optimizes by hand, only logged values are
+  /// weighted by it. Steps that are captured in a CUDA graph and solvers can't use it.
+  void set_batch_size(int64_t size);
 
   /// What the Trainer is doing, the epoch counted from 0, and the number of optimizer steps done so
   /// far.
@@ -149,6 +165,7 @@ class Step {
   bool forbidden_ = false;  // in predict, where nothing can be logged
   bool muted_ = false;      // while an optimizer evaluates its closure again
   bool skip_epoch_ = false;
+  std::optional<int64_t> batch_size_;  // as set_batch_size said
 };
 
 }  // namespace levin
