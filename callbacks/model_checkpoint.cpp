@@ -238,6 +238,8 @@ bool ModelCheckpoint::save_top(Run& run) {
     score = std::isnan(*value) ? monitor_->worst() : *value;
     if (is_full() && !monitor_->is_better(score, worst()->score)) return true;
   }
+  run.wait_for_saves();  // then names and what is replaced don't depend on how fast files are
+                         // written
   SaveOptions save_options{.folder = folder_};
   while (is_full()) {
     if (is_ours(worst()->path)) save_options.replaces.push_back(worst()->path);
@@ -278,6 +280,7 @@ void ModelCheckpoint::warn_of_unknown(Run& run, const std::string& name) const {
 
 void ModelCheckpoint::take_last(Run& run) {
   last_step_ = run.global_step();
+  run.wait_for_saves();
   last_model_path_ = agreed_path(run, "last", kLastName, {last_model_path_});
 }
 
@@ -325,6 +328,7 @@ bool ModelCheckpoint::is_ours(const std::filesystem::path& path) const {
 void ModelCheckpoint::request(Run& run, const std::filesystem::path& path,
                               SaveOptions save_options) {
   save_options.weights_only = options_.save_weights_only;
+  save_options.asynchronous = options_.asynchronous;
   if (options_.verbose && run.is_global_zero()) {
     diagnostics::print(fmt::format("epoch {}, step {}: saving {}\n", run.epoch(), run.global_step(),
                                    path.string()));

@@ -56,6 +56,10 @@ struct ModelCheckpointOptions {
   /// validation (false). By default, whenever the monitor has a new value, which is after
   /// validation if validation_step logs it.
   std::optional<bool> save_on_train_epoch_end{};
+  /// Let a thread write the files while training goes on. Their bytes are those of the step at
+  /// which they were due, but memory for a copy of the state is needed meanwhile. A file that is
+  /// still being written when the next is due is awaited. Lightning: AsyncCheckpointIO.
+  bool asynchronous = false;
 };
 
 /// Describes the options for YAML files and `--help`.
@@ -80,6 +84,8 @@ void validate(const ModelCheckpointOptions& options);
 /// - A resumed run continues with the files that are still there, even if the run's folder was
 ///   moved.
 /// - With several ranks, all of them take part in saving, and rank 0 writes the file.
+/// - With `asynchronous`, an error in writing ends training at a later step. The files of a fit are
+///   on disk when it ends, and a checkpoint that is replaced stays until the new one is.
 class ModelCheckpoint : public Callback {
  public:
   using Options = ModelCheckpointOptions;

@@ -71,6 +71,7 @@ Fields describe(ModelCheckpointOptions& o) {
       {"save_on_train_epoch_end", &o.save_on_train_epoch_end,
        "save at the end of training epochs (true) or validations (false); null: whenever the "
        "monitor has a new value"},
+      {"asynchronous", &o.asynchronous, "write the files while training goes on"},
   });
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/checkpoint_writer.h>
 #include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/checkpoint/sharded_checkpoint.h>
 #include <levin/framework/core/diagnostics.h>
@@ -23,7 +24,25 @@ void remove_link(const std::filesystem::path& path) {
 
 }  // namespace
 
-void Checkpointer::save(const Requests::Save& request) {
+Checkpointer::Checkpointer(LoopParts parts, FitState& state) : parts_(parts), state_(state) {
+  parts_.run.set_wait_for_saves([this] { wait(); });
+}
+
+Checkpointer::~Checkpointer() { parts_.run.set_wait_for_saves({}); }
+
+void Checkpointer::wait() {
+  if (!writer_) return;
+  const ProfilePart profiled(parts_.profiler, Part::files);
+  writer_->wait();
+}
+
+void Checkpointer::save_all(const std::vector<Requests::Save>& requests) {
+  if (requests.empty()) return writer_->settle();
+  wait();
+  for (const auto& request : requests) save_one(request);
+}
+
+void Checkpointer::save_one(const Requests::Save& request) {
   if (saves_nothing()) return;
   const ProfilePart profiled(parts_.profiler, Part::files);
   for (Logger* logger : parts_.loggers) logger->flush();
@@ -36,10 +55,17 @@ void Checkpointer::write(const Requests::Save& request, const StateDict& state) 
     if (strategy.ranks().is_zero()) remove_link(request.path);  // or parts would go to its target
     strategy.ranks().barrier();
     save_sharded_checkpoint(request.path, state, strategy.ranks());
+  } else if (strategy.ranks().is_zero() && request.options.asynchronous) {
+    if (!writer_) writer_ = std::make_unique<CheckpointWriter>();
+    writer_->write(request.path, state, [this, request] { written(request); });
+    return;
   } else if (strategy.ranks().is_zero()) {
     save_checkpoint(request.path, state);
   }
-  if (!strategy.ranks().is_zero()) return;
+  if (strategy.ranks().is_zero()) written(request);
+}
+
+void Checkpointer::written(const Requests::Save& request) {
   if (!request.options.weights_only) parts_.run.saved(request.path);
   link(request);
   remove_replaced(request);
@@ -66,13 +92,14 @@ void Checkpointer::remove_replaced(const Requests::Save& request) {
 }
 
 void Checkpointer::save_now(const std::filesystem::path& path) {
+  wait();
   write({.path = path, .options = {}}, state_.checkpoint(/*weights_only=*/false));
   parts_.strategy.ranks().barrier();
 }
 
 std::filesystem::path Checkpointer::save_as(std::string_view name) {
   auto path = parts_.run.log_dir() / "checkpoints" / fmt::format("{}.ckpt", name);
-  save({.path = path, .options = {}});
+  save({{.path = path, .options = {}}});
   parts_.run.set_last_checkpoint(path);
   return path;
 }
@@ -82,10 +109,16 @@ void Checkpointer::save_interrupted() {
 }
 
 void Checkpointer::save_after_exception(const std::exception& error, bool at_boundary) {
+  try {
+    wait();
+  } catch (const std::exception& another) {
+    diagnostics::print(fmt::format("a checkpoint couldn't be saved: {}\n", another.what()));
+  }
   state_.leave_out_other_ranks();
   if (state_.is_divided()) return;
-  const Requests requests = std::exchange(parts_.run.requests(), {});
-  for (const auto& request : requests.saves) save(request);
+  Requests requests = std::exchange(parts_.run.requests(), {});
+  for (auto& request : requests.saves) request.options.asynchronous = false;
+  save(requests.saves);
   if (at_boundary && dynamic_cast<const ModuleError*>(&error) != nullptr) save_failed();
 }
 

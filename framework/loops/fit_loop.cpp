@@ -67,6 +67,7 @@ void FitLoop::run() {
   warn_about_the_fit(steps_before);
   call_on_train_end(parts_, solver_fit_ ? nullptr : &data_);
   act_on_requests(/*in_step=*/false);
+  checkpointer_.wait();
   run.history().stop_reason = stopping_.reason();
   state_.keep_random();
 }
@@ -378,7 +379,7 @@ void FitLoop::act_on_requests(bool in_step) {
   if (requests.accumulate) accumulate(*requests.accumulate);
   if (!requests.saves.empty()) step_rows_.write_all();
   stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
-  for (const auto& request : requests.saves) checkpointer_.save(request);
+  checkpointer_.save(requests.saves);
   if (requests.weights) parts_.module.load_state_dict(*requests.weights);
   stopping_.judge(in_step);
 }

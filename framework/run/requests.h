@@ -23,6 +23,10 @@ struct SaveOptions {
   /// The folder in which these have to be, links followed; others are left alone. By default the
   /// run's folder and the folder of the new checkpoint.
   std::filesystem::path folder{};
+  /// Let a thread write the file while training goes on; the bytes are those of the boundary. What
+  /// goes wrong is thrown at a later boundary, or at the end of the fit, which waits. A checkpoint
+  /// that all ranks write together (ZeRO) is written at once all the same.
+  bool asynchronous = false;
 };
 
 /// The requests that callbacks and the module made through Run. The loop acts on them at the next

@@ -150,6 +150,7 @@ void Run::save(std::filesystem::path path, SaveOptions options) {
 void Run::load_weights(StateDict weights) { requests_.weights = std::move(weights); }
 
 void Run::load_weights(const std::filesystem::path& checkpoint) {
+  wait_for_saves();
   const StateDict state = load_checkpoint(checkpoint);
   naming_checkpoint(checkpoint, [&] { load_weights(module_weights(state)); });
 }

@@ -179,6 +179,12 @@ class Run {
     }
     return false;
   }
+  /// Waits until the checkpoints that are being written in the background
+  /// (SaveOptions::asynchronous) are on disk; to be called before one of them is looked at. Throws
+  /// CheckpointError if one couldn't be written.
+  void wait_for_saves() {
+    if (wait_for_saves_) wait_for_saves_();
+  }
   /// Requests that weights be loaded into the module at the next boundary: a Module's state_dict,
   /// or those in a checkpoint. The checkpoint is read at once; CheckpointError says if that fails.
   void load_weights(StateDict weights);
@@ -238,6 +244,7 @@ class Run {
   const std::vector<Logger*>* loggers_ = nullptr;  // null: there are none
   std::shared_ptr<const StageLoaders> loaders_;    // null: all are empty
   std::function<void(const std::function<void(const Batch&, Step&)>&)> training_pass_;
+  std::function<void()> wait_for_saves_;  // empty: no checkpoint is written in the background
   std::filesystem::path runs_folder_;
   std::filesystem::path log_dir_;
   std::filesystem::path best_checkpoint_;

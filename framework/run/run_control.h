@@ -46,6 +46,8 @@ class RunControl : public Run {
       std::function<void(const std::function<void(const Batch&, Step&)>&)> pass) {
     training_pass_ = std::move(pass);
   }
+  /// Sets what Run::wait_for_saves calls; empty: it does nothing.
+  void set_wait_for_saves(std::function<void()> wait) { wait_for_saves_ = std::move(wait); }
   /// Sets the folder in which the first call of Run::log_dir makes the run's folder.
   void set_runs_folder(std::filesystem::path folder) { runs_folder_ = std::move(folder); }
   const std::filesystem::path& runs_folder() const { return runs_folder_; }
