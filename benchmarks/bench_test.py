@@ -104,13 +104,13 @@ class Report(unittest.TestCase):
     def test_reads_what_step_overhead_prints(self):
         text = (
             "empty loop over the reader         median 0.100 us a step (min 0.090, max 0.110)\n"
-            "Trainer, empty training_step: adds median 2.500 us a step (min 1.400, max 2.600)\n"
-            "a loss, all hooks, a step: adds    median 1.500 us a step (min 1.400, max 2.600)\n"
+            "Trainer, empty training_step: adds median 0.300 us a step (min 0.100, max 2.600)\n"
+            "a loss, all hooks, a step: adds    median 0.900 us a step (min 0.800, max 2.600)\n"
             "its row in TensorBoard's file: adds median 0.500 us a step (min 0.400, max 0.600)\n"
             "60,000 rows permuted in            median 0.400 ms (min 0.300, max 1.600)\n"
         )
         empty, whole, row, order = report.step_overhead_checks(text)
-        self.assertEqual(empty.measured, report.Spread(2.5, 1.4, 2.6))
+        self.assertEqual(empty.measured, report.Spread(0.3, 0.1, 2.6))
         self.assertEqual(empty.verdict(), "FALLS SHORT")
         self.assertEqual(whole.verdict(), "ok")
         self.assertEqual(row.measured, report.Spread(0.5, 0.4, 0.6))

@@ -151,9 +151,9 @@ def step_overhead_checks(text):
         return Check(what, limit, printed_spread(text, line), unit=unit)
 
     return [
-        check("a step with an empty training_step", "Trainer, empty training_step", 2, " us"),
+        check("a step with an empty training_step", "Trainer, empty training_step", 0.2, " us"),
         check(
-            "a step with all hooks and an empty optimizer", "a loss, all hooks, a step", 2, " us"
+            "a step with all hooks and an empty optimizer", "a loss, all hooks, a step", 1, " us"
         ),
         check("a logged value's row for TensorBoard", "its row in TensorBoard's file", 2, " us"),
         check("an epoch's order of 60,000 rows", "60,000 rows permuted", 1, " ms"),

@@ -140,6 +140,51 @@ def logit_case(classes, rows, seed):
     return case
 
 
+def edge_case(targets, probabilities, seed):
+    """What classes without rows, equal scores and certain predictions have."""
+    targets = np.array(targets)
+    probabilities = np.array(probabilities, dtype=float)
+    classes = probabilities.shape[1]
+    weights = np.round(np.random.default_rng(seed).uniform(0.1, 3.0, len(targets)), 3)
+    case = {"probabilities": probabilities, "targets": targets, "weights": weights}
+    predicted = probabilities.argmax(1)
+    for name, given in [("plain", None), ("weighted", weights)]:
+        known = {"sample_weight": given}
+        matrix = sk.confusion_matrix(targets, predicted, labels=range(classes), **known)
+        case[name] = {
+            "accuracy": sk.accuracy_score(targets, predicted, **known),
+            "accuracy_macro": sk.balanced_accuracy_score(targets, predicted, **known),
+            "confusion_matrix": matrix.astype(float),
+            "log_loss": sk.log_loss(targets, probabilities, labels=range(classes), **known),
+        }
+        for average in ["micro", "macro", "weighted"] + (["binary"] if classes == 2 else []):
+            options = {"average": average, "zero_division": 0, **known}
+            case[name][f"precision_{average}"] = sk.precision_score(targets, predicted, **options)
+            case[name][f"recall_{average}"] = sk.recall_score(targets, predicted, **options)
+            case[name][f"f1_{average}"] = sk.f1_score(targets, predicted, **options)
+        if classes == 2 and len(set(targets)) == 2:
+            case[name]["auroc"] = sk.roc_auc_score(targets, probabilities[:, 1], **known)
+        if classes == 2 and 1 in targets:
+            precision = sk.average_precision_score(targets, probabilities[:, 1], **known)
+            case[name]["average_precision"] = precision
+    return case
+
+
+def edge_cases():
+    certain = np.eye(5)
+    return [
+        # Class 3 is predicted and has no rows; class 4 is neither.
+        edge_case([0, 1, 2, 2, 0, 1, 1], certain[[0, 1, 2, 3, 1, 3, 1]] * 0.6 + 0.08, 11),
+        # All rows are of one class, of two: of the other one, and of that which scores are of.
+        edge_case([0, 0, 0], [[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], 12),
+        edge_case([1, 1, 1], [[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], 13),
+        # All scores are equal.
+        edge_case([0, 1, 1, 0, 1], [[0.4, 0.6]] * 5, 14),
+        # Certain predictions, of which one is wrong.
+        edge_case([0, 1, 1, 0], [[1, 0], [0, 1], [1, 0], [1, 0]], 15),
+    ]
+
+
 def value_case(rows, outputs, seed):
     random = np.random.default_rng(seed)
     targets = np.round(random.normal(size=(rows, outputs)) + 3.0, 4)
@@ -159,6 +204,7 @@ def main():
     emit(
         __doc__.strip(),
         classes=[class_case(2, 40, 1), class_case(3, 50, 2), class_case(5, 60, 3)],
+        edges=edge_cases(),
         logits=[logit_case(2, 30, 4), logit_case(4, 40, 5)],
         values=[value_case(20, 1, 6), value_case(20, 3, 7)],
     )

@@ -118,6 +118,15 @@ TEST(ClassMetrics, are_those_of_scikit_learn_and_torchmetrics_for_any_batches_an
   }
 }
 
+TEST(ClassMetrics,
+     of_absent_classes_equal_scores_and_certain_predictions_are_those_of_scikit_learn) {
+  for (const auto& expected : baseline("metrics").at("edges").as_array()) {
+    SCOPED_TRACE(expected.at("targets").to_json());
+    expect_baseline(
+        expected, {tensor_of(expected.at("probabilities")), labels_of(expected.at("targets")), {}});
+  }
+}
+
 TEST(ClassMetrics, of_logits_are_those_of_their_probabilities) {
   for (const auto& expected : baseline("metrics").at("logits").as_array()) {
     expect_baseline(
