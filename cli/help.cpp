@@ -57,6 +57,12 @@ options:
                        With a model, PATH may be weights of PyTorch or Lightning
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop
+
+environment: variables are settings, too. Files and options of the command line win over them.
+  LEVIN_CONFIG=FILE    YAML, or several files: [a.yaml, b.yaml]
+  LEVIN_TRAINER__MAX_EPOCHS=5
+                       one setting, in capitals, with two underscores for a dot; it wins over
+                       the file of LEVIN_CONFIG. LEVIN_FIT__... counts for `fit` alone
 )";
 
 constexpr const char* kPredictOptions =

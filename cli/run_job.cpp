@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/cli/config_saver.h>
+#include <levin/cli/environment.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/output.h>
@@ -243,7 +244,10 @@ int run_job(const Arguments& arguments, const Registry& registry) {
     throw ConfigError(fmt::format("unexpected word '{}'; a configuration is given as --config {}",
                                   arguments.words.front(), arguments.words.front()));
   }
-  const Job job = read_job(registry, read_configuration(arguments.configs, arguments.overrides));
+  const auto environment = read_environment(arguments.command, environment_of_process(), registry);
+  const Job job = read_job(
+      registry, read_configuration(arguments.configs, arguments.overrides,
+                                   read_configuration(environment.configs, environment.overrides)));
   print_warnings(job);
   if (arguments.print_config) {
     write_output(to_yaml(job, registry, /*comments=*/true));

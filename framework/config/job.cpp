@@ -321,8 +321,9 @@ const std::vector<std::string>& configuration_parts() {
 }
 
 ConfigNode read_configuration(const std::vector<std::string>& files,
-                              const std::vector<Override>& overrides) {
-  ConfigNode root = ConfigNode::null({"command line", 0});
+                              const std::vector<Override>& overrides, ConfigNode base) {
+  ConfigNode root = std::move(base);
+  if (root.is_null()) root.origin = {"command line", 0};
   for (const auto& file : files) {
     ConfigNode layer = read_yaml(file);
     require_object(layer, "the configuration");

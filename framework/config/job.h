@@ -103,10 +103,11 @@ struct Job {
 };
 
 /// Reads the files in their order and then the overrides; of a setting that is given several times,
-/// the last value counts. Throws ConfigError, with file and line, if a file can't be read or isn't
-/// YAML, and if an override leads nowhere.
+/// the last value counts. All of them win over `base`, a configuration that was read before. Throws
+/// ConfigError, with file and line, if a file can't be read or isn't YAML, and if an override leads
+/// nowhere.
 ConfigNode read_configuration(const std::vector<std::string>& files,
-                              const std::vector<Override>& overrides);
+                              const std::vector<Override>& overrides, ConfigNode base = {});
 
 /// The keys that a configuration may have at its root: "trainer", "model" and so on.
 const std::vector<std::string>& configuration_parts();
