@@ -29,7 +29,7 @@ struct Outcome {
 
 /// What one of the fits below is made with.
 struct Chosen {
-  std::string callback{}, optimizer = "SGD", scheduler{};
+  std::string name{}, callback{}, optimizer = "SGD", scheduler{};
   Value settings = Object{};
 };
 
@@ -216,6 +216,107 @@ TEST(ResumeEverything, SchedulersGoOnWithTheSameBits) {
   };
   check_all(shipped_classes().schedulers, answers, [](const auto& name, const Value& settings) {
     expect_same_bits_after_a_resume({.scheduler = name, .settings = settings});
+  });
+}
+
+/// Fits a model to data, from a checkpoint if one is given; otherwise saves one after step 4 and
+/// one at the end of the second epoch.
+StateDict fit_model(const Chosen& model, const Chosen& data, const fs::path& folder,
+                    const std::string& checkpoint) {
+  seed_everything(3);
+  const Registry registry = shipped_classes();
+  const auto module = registry.models.make(model.name, model.settings);
+  seed_everything(checkpoint.empty() ? 3 : 9);
+  const auto rows = registry.datamodules.make(data.name, data.settings);
+  Trainer trainer({.accelerator = "cpu",
+                   .max_epochs = 4,
+                   .num_sanity_val_steps = 0,
+                   .threads = 1,
+                   .default_root_dir = folder.string()});
+  if (checkpoint.empty()) {
+    trainer.add<LambdaCallback>({.on_train_batch_end =
+                                     [&](const torch::Tensor&, const Batch&, Step& step) {
+                                       if (step.global_step() == 4)
+                                         step.run().save(folder / "step.ckpt");
+                                     },
+                                 .on_train_epoch_end =
+                                     [&](levin::Run& run) {
+                                       if (run.epoch() == 1) run.save(folder / "epoch.ckpt");
+                                     }});
+  }
+  trainer.fit(*module, *rows, checkpoint);
+  return module->state_dict().clone();
+}
+
+void expect_same_bits_of_models(const Chosen& model, const Chosen& data) {
+  const TemporaryFolder folder;
+  const Silence silence;
+  const StateDict whole = fit_model(model, data, folder.path(), "");
+  EXPECT_TRUE(fs::exists(folder / "epoch.ckpt"));
+  for (const char* from : {"step.ckpt", "epoch.ckpt"}) {
+    if (!fs::exists(folder / from)) continue;  // a solver has no batches
+    const StateDict resumed = fit_model(model, data, folder.path(), (folder / from).string());
+    for (const auto& [name, tensor] : whole.tensors) {
+      EXPECT_TRUE(same_bits(tensor, resumed.tensor(name))) << name << " from " << from;
+    }
+  }
+}
+
+TEST(ResumeEverything, DataModulesGoOnWithTheSameBits) {
+  const Answer image_set{
+      .test = "CifarImages.a_fit_with_random_transforms_resumes_and_ends_with_the_same_bits"};
+  const Value iris = Object{{"name", "IrisDataModule"}, {"batch_size", 50}};
+  const std::map<std::string, Answer> answers{
+      {"ArrayDataModule",
+       {Object{{"x", LEVIN_SOURCE_DIR "/tests/baselines/solvers_wine.csv"},
+               {"standardize", true},
+               {"batch_size", 50}}}},
+      {"SklearnDataModule",
+       {Object{{"x", LEVIN_SOURCE_DIR "/tests/baselines/solvers_wine.csv"},
+               {"sampling", "weighted"},
+               {"batch_size", 50}}}},
+      {"TableDataModule",
+       {.test = "TableTraining.a_resumed_fit_has_the_same_features_and_ends_with_the_same_bits"}},
+      {"IrisDataModule", {Object{{"batch_size", 50}}}},
+      {"DigitsDataModule", {Object{{"batch_size", 512}}}},
+      {"MNISTDataModule", image_set},
+      {"FashionMNISTDataModule", image_set},
+      {"CIFAR10DataModule", image_set},
+      {"CIFAR100DataModule", image_set},
+      {"StreamDataModule", {.test = "StreamResume.ends_with_the_bits_of_a_run_that_went_through"}},
+      {"SparseDataModule", {.test = "SparseTraining.resumes_bit_exact"}},
+      {"SyntheticClicksDataModule",
+       {Object{{"rows", 96}, {"eval_rows", 32}, {"bits", 10}, {"batch_size", 32}}}},
+      {"KFoldDataModule", {Object{{"data", Value::Array{iris}}, {"folds", 3}, {"fold", 1}}}},
+  };
+  check_all(shipped_classes().datamodules, answers, [](const auto& name, const Value& settings) {
+    const bool is_sparse = name == "SyntheticClicksDataModule";
+    const Chosen model =
+        is_sparse ? Chosen{.name = "LogisticRegression"}
+                  : Chosen{.name = "MLP", .settings = Object{{"hidden_sizes", Value::Array{4}}}};
+    expect_same_bits_of_models(model, {.name = name, .settings = settings});
+  });
+}
+
+TEST(ResumeEverything, ModelsGoOnWithTheSameBits) {
+  const Value few = Object{{"cv", 3}};
+  const std::map<std::string, Answer> answers{
+      {"LogisticRegression", {Object{{"solver", "lbfgs"}}}},
+      {"LinearRegression", {Object{{"solver", "newton-cg"}}}},
+      {"LinearRegressionCV", {few}},
+      {"LogisticRegressionCV", {few}},
+      {"LogisticRegressionPath", {Object{{"num_Cs", 3}}}},
+      {"ManyRegressions", {.test = "ManyRegressions.resume_with_the_same_bits"}},
+      {"MLP", {Object{{"hidden_sizes", Value::Array{4}}}}},
+  };
+  check_all(shipped_classes().models, answers, [](const auto& name, const Value& settings) {
+    const bool is_linear = name.starts_with("Linear");
+    const char* file = is_linear ? LEVIN_SOURCE_DIR "/tests/baselines/diabetes.csv"
+                                 : LEVIN_SOURCE_DIR "/tests/baselines/solvers_wine.csv";
+    expect_same_bits_of_models(
+        {.name = name, .settings = settings},
+        {.name = "ArrayDataModule",
+         .settings = Object{{"x", file}, {"standardize", true}, {"batch_size", 50}}});
   });
 }
 

@@ -13,6 +13,9 @@
 
 #include <levin/datamodules/readers/digest.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
+#include <levin/models/mlp.h>
 
 // Images in the formats of FashionMNIST and CIFAR, in files that the tests make.
 
@@ -208,6 +211,37 @@ TEST(CifarImages, sets_have_their_names_and_shapes) {
   EXPECT_EQ(message_of<ConfigError>([] { CIFAR10DataModule({.val_split = 50000}); }),
             "val_split = 50000: must be a number of images from 0 to 49999, or a share of at least "
             "0 and less than 1");
+}
+
+TEST(CifarImages, a_fit_with_random_transforms_resumes_and_ends_with_the_same_bits) {
+  const TemporaryFolder folder;
+  const SmallCifar small;
+  write_text(folder / "small.tar.gz", small.archive);
+  const auto train = [&](int64_t max_steps, const std::string& from) {
+    seed_everything(from.empty() ? 2 : 8);
+    SmallImages data(small.description,
+                     {.data_dir = folder.string(),
+                      .val_split = 3,
+                      .standardize = true,
+                      .transforms = {{"random_crop", Value(Value::Object{{"padding", 2}})},
+                                     "random_horizontal_flip"}},
+                     {.batch_size = 2, .shuffle = true, .num_workers = 1});
+    MLP model({.hidden_sizes = {3}});
+    Trainer trainer({.accelerator = "cpu",
+                     .max_epochs = 3,
+                     .max_steps = max_steps,
+                     .threads = 1,
+                     .default_root_dir = folder.string()});
+    trainer.fit(model, data, from);
+    trainer.save_checkpoint(folder / "end.ckpt");
+    return model.state_dict().clone();
+  };
+  const auto whole = train(-1, "");
+  train(6, "");  // of four steps an epoch
+  const auto resumed = train(-1, (folder / "end.ckpt").string());
+  for (const auto& [name, tensor] : whole.tensors) {
+    EXPECT_TRUE(tensor.equal(resumed.tensor(name))) << name;
+  }
 }
 
 // --- IDX -----------------------------------------------------------------------------------------
