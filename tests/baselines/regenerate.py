@@ -29,6 +29,7 @@ NAMES = [
     "clip",
     "splits",
     "readers",
+    "images",
     "safetensors_files",
     "torch_files",
     "onnx_files",
