@@ -35,6 +35,7 @@
 #include <levin/datamodules/cifar.h>
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/fashion_mnist.h>
+#include <levin/datamodules/image_folder.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/kfold.h>
 #include <levin/datamodules/mnist.h>

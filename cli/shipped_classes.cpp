@@ -26,6 +26,7 @@
 #include <levin/datamodules/cifar.h>
 #include <levin/datamodules/digits.h>
 #include <levin/datamodules/fashion_mnist.h>
+#include <levin/datamodules/image_folder.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/kfold.h>
 #include <levin/datamodules/mnist.h>
@@ -74,6 +75,7 @@ void add_models_and_data(Registry& registry) {
                                    "70,000 images of clothes, 28x28 pixels");
   data.add<CIFAR10DataModule>("CIFAR10DataModule", "60,000 images of 3x32x32 pixels in 10 classes");
   data.add<CIFAR100DataModule>("CIFAR100DataModule", "the same in 100 classes or 20 superclasses");
+  data.add<ImageFolderDataModule>("ImageFolderDataModule", "PNG and JPEG files, a folder a class");
   data.add<StreamDataModule>("StreamDataModule", "files larger than memory: .lvb, .npy, CSV ...");
   data.add<SparseDataModule>("SparseDataModule", "sparse rows: libsvm, .npz, VW, Criteo, .lvb");
   data.add<SyntheticClicksDataModule>("SyntheticClicksDataModule", "any number of made-up clicks");
