@@ -147,6 +147,11 @@ void Run::save(std::filesystem::path path, SaveOptions options) {
   requests_.saves.push_back({std::move(path), std::move(options)});
 }
 
+bool Run::save_requested(const std::filesystem::path& path) const {
+  return std::any_of(requests_.saves.begin(), requests_.saves.end(),
+                     [&](const Requests::Save& save) { return save.path == path; });
+}
+
 void Run::load_weights(StateDict weights) { requests_.weights = std::move(weights); }
 
 void Run::load_weights(const std::filesystem::path& checkpoint) {

@@ -173,12 +173,7 @@ class Run {
   void save(std::filesystem::path path, SaveOptions options = {});
   /// Whether a checkpoint was requested and isn't written yet. `path` is the whole path, with
   /// `log_dir()` in front if the requested one was relative.
-  bool save_requested(const std::filesystem::path& path) const {
-    for (const auto& save : requests_.saves) {
-      if (save.path == path) return true;
-    }
-    return false;
-  }
+  bool save_requested(const std::filesystem::path& path) const;
   /// Waits until the checkpoints that are being written in the background
   /// (SaveOptions::asynchronous) are on disk; to be called before one of them is looked at. Throws
   /// CheckpointError if one couldn't be written.

@@ -1,4 +1,4 @@
-#include <levin/framework/trainer/trainer.h>
+#include <levin/framework/trainer/trainer_implementation.h>
 
 #include <optional>
 
@@ -8,25 +8,13 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
-#include <levin/framework/core/write_signals.h>
 #include <levin/framework/loops/evaluation_loop.h>
-#include <levin/framework/loops/fit_loop.h>
-#include <levin/framework/loops/predict_loop.h>
-#include <levin/framework/optimizers/parameter_groups.h>
-#include <levin/framework/profiling/profilers.h>
 #include <levin/framework/tensor/random.h>
-#include <levin/framework/threads/threads.h>
-#include <levin/framework/trainer/adapted_loaders.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
-#include <levin/framework/trainer/effective_options.h>
 #include <levin/framework/trainer/failure.h>
-#include <levin/framework/trainer/fit_tuner.h>
 #include <levin/framework/trainer/global_switches.h>
-#include <levin/framework/trainer/job_restarts.h>
-#include <levin/framework/trainer/run_loggers.h>
 #include <levin/framework/trainer/stage_loaders.h>
-#include <levin/framework/trainer/starting_point.h>
 #include <levin/framework/trainer/step_checks.h>
 #include <levin/framework/trainer/warnings.h>
 
@@ -36,59 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 }  // namespace
-
-class Trainer::Implementation {
- public:
-  explicit Implementation(TrainerOptions given)
-      : options(effective_options(std::move(given))), precision(options.precision) {
-    occupy_standard_descriptors();
-    run.set_runs_folder(fs::path(options.default_root_dir) / "levin_logs");
-    if (!options.profiler.empty()) profiler = make_profiler(options.profiler);
-  }
-
-  TrainerOptions options;
-  Precision precision;
-  std::vector<std::unique_ptr<Callback>> callbacks;
-  std::vector<HookList::Entry> hook_entries;
-  RunLoggers loggers;
-  std::function<Optimizers(Module&)> optimizers_factory;
-  std::unique_ptr<Profiler> profiler;  // null: nothing is measured
-  RunControl run;
-
-  History fit(Module& module, DataModule& data, const std::string& ckpt_path);
-  MetricMap evaluate(Stage stage, Module& module, DataModule& data, const std::string& ckpt_path);
-  NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path,
-                       PredictLoop::Take take = {});
-  void save_checkpoint(const fs::path& path);
-  DataModule& keep(StageLoaders loaders);
-
- private:
-  std::optional<StartingPoint> begin(Module& module, DataModule& data, Stage stage,
-                                     const std::string& ckpt_path);
-  void end(DataModule& data, Stage stage);
-  void set_threads(Stage stage);
-  void start_loggers(Module& module, DataModule& data);
-  void finish_loggers();
-  void make_optimizers(Module& module, DataModule& data, const DataLoaders& train);
-  void prepare_fit(Module& module, DataModule& data, const std::optional<StartingPoint>& start);
-  void let_loop_reload(Module& module, DataModule& data, const std::optional<StartingPoint>& start,
-                       int64_t loader_epoch);
-  LoopParts parts(Module& module, DataModule& data);
-  template <class Work>
-  auto guarded(DataModule& data, Stage stage, Work work);
-
-  std::unique_ptr<Strategy> strategy_;
-  JobRestarts restarts_{run};
-  std::optional<HookList> hooks_;
-  std::vector<Callback*> callback_list_;
-  Optimizers optimizers_;
-  TunedSettings tuned_;  // of the fit in progress or, after it, of the last one
-  std::unique_ptr<LoadersDataModule> own_data_;  // of loaders that were given without one
-  std::unique_ptr<FitLoop> fit_loop_;            // kept after fit, for save_checkpoint
-  ThreadScope* threads_ = nullptr;               // of the run in progress, like the next
-  DefaultThreads* default_threads_ = nullptr;
-  ThreadSetting chosen_threads_{.threads = 0};  // by the last fit, if the options give none
-};
 
 LoopParts Trainer::Implementation::parts(Module& module, DataModule& data) {
   return {module,  data, *strategy_,     *hooks_,  callback_list_,   loggers.used(),
@@ -202,82 +137,6 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
 void Trainer::Implementation::finish_loggers() {
   const ProfilePart profiled(profiler.get(), Part::loggers);
   loggers.finish();
-}
-
-void Trainer::Implementation::make_optimizers(Module& module, DataModule& data,
-                                              const DataLoaders& train) {
-  set_expected_length(parts(module, data), train);
-  optimizers_ = optimizers_factory ? optimizers_factory(module) : module.configure_optimizers();
-  if (tuned_.learning_rate) use_learning_rate(optimizers_, *tuned_.learning_rate);
-  const NamedTensors names = to_named_tensors(module.named_parameters());
-  for (auto& entry : optimizers_.entries()) entry.optimizer->set_names(names);
-  strategy_->shard_optimizers(optimizers_);
-  warn_without_optimizer(run, module, optimizers_);
-}
-
-void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
-                                          const std::optional<StartingPoint>& start) {
-  if (start) {
-    naming_checkpoint(start->path, [&] { prepare_like_checkpoint(module, start->state); });
-  }
-  const int64_t loader_epoch = first_loader_epoch(start ? &start->state : nullptr, options);
-  data.set_loader_epoch(loader_epoch);
-  FitLoaders loaders = fit_loaders(module, data, options, run);
-  precision.convert(module);  // the module may have made its layers only now
-  if (start) {
-    require_resumable(start->state, start->path);
-    tuned_ = tuned_before(callback_list_, start->state);
-  } else {
-    tuned_ =
-        tune_fit(callback_list_, {options, module, data, optimizers_factory, run}, loaders.train);
-  }
-  if (tuned_.batch_size) loaders.train = with_batch_size(loaders.train, *tuned_.batch_size);
-  fs::path resumed_folder;
-  if (start) {
-    naming_checkpoint(start->path, [&] { require_same_types(module, start->state, precision); });
-    resumed_folder = run_folder_to_go_on_in(start->path, options.default_root_dir, run);
-    loaders.train = naming_checkpoint(start->path, [&] {
-      return with_rows_a_step_of(start->state, loaders.train, strategy_->rank_share());
-    });
-  }
-  show_loaders(run, Stage::fit, loaders.train, loaders.val);
-  strategy_->setup(module);
-  make_optimizers(module, data, loaders.train);
-  run.history() = {};
-  run.forget_metrics();
-  // This comes before FitLoop opens the loaders, because loaders without a seed of their own take
-  // the run's seed at that moment.
-  if (start) {
-    naming_checkpoint(start->path, [&] {
-      warn_about_seed(run, start->state);
-      load_random_state(start->state.child("random"));
-    });
-  }
-  fit_loop_ = std::make_unique<FitLoop>(parts(module, data), loaders.train, std::move(loaders.val),
-                                        optimizers_);
-  let_loop_reload(module, data, start, loader_epoch);
-  if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
-  if (start) {
-    naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
-    if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
-  }
-  note_fitted_state(module, data);
-}
-
-/// Lets the fit's loop ask for loaders of later epochs.
-void Trainer::Implementation::let_loop_reload(Module& module, DataModule& data,
-                                              const std::optional<StartingPoint>& start,
-                                              int64_t loader_epoch) {
-  StateDict before;  // what the loaders need of the checkpoint
-  if (start) before.values["ranks"] = start->state.child("ranks").values;
-  const auto reload = [this, &module, &data, before](int64_t epoch) {
-    auto next = reloaded_fit_loaders(module, data, options, run, epoch);
-    if (tuned_.batch_size) next.train = with_batch_size(next.train, *tuned_.batch_size);
-    auto train = with_rows_a_step_of(before, next.train, strategy_->rank_share());
-    show_loaders(run, Stage::fit, train, next.val);
-    return std::pair(std::move(train), std::move(next.val));
-  };
-  fit_loop_->set_reload(reload, loader_epoch);
 }
 
 History Trainer::Implementation::fit(Module& module, DataModule& data,
