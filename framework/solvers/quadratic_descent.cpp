@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -40,7 +41,7 @@ class QuadraticDescent {
   std::vector<double> step_by_factor(const std::vector<double>& rest) const;
   std::vector<double> step_by_products(std::vector<double> rest, double tolerance) const;
   bool take(const std::vector<double>& step);
-  bool take_projected(const std::vector<double>& step);
+  std::optional<bool> take_projected(const std::vector<double>& step);
 
   torch::Tensor matrix_;
   int64_t size_;
@@ -95,7 +96,9 @@ bool QuadraticDescent::solve_active(double tolerance) {
   if (active_.empty()) return false;
   const auto step = step_by_factor(rest);
   if (!step.empty() && std::ssize(active_) <= kFew) return take(step);
-  if (!step.empty() && take_projected(step)) return true;
+  if (!step.empty()) {
+    if (const auto became_zero = take_projected(step)) return *became_zero;
+  }
   if (sign_changes_ == 0) take(step_by_products(std::move(rest), tolerance));
   return false;
 }
@@ -172,18 +175,22 @@ bool QuadraticDescent::take(const std::vector<double>& step) {
 }
 
 /// Takes the step of the active variables, of which those that would change their sign become 0, or
-/// a part of it. Returns false if that is no improvement.
-bool QuadraticDescent::take_projected(const std::vector<double>& step) {
+/// a part of it. Returns whether any became 0; nothing, if no part of it is an improvement.
+std::optional<bool> QuadraticDescent::take_projected(const std::vector<double>& step) {
   constexpr int kMostTrials = 10;
   double share = 1.0;
   for (int trial = 0; trial < kMostTrials; ++trial, share *= 0.5) {
     auto change = at::zeros({size_}, at::kDouble);
     double* changes = change.mutable_data_ptr<double>();
     double gain = 0.0;  // of the penalty, and of the slope's part of the rest
+    bool has_zero = false;
     for (size_t f = 0; f < step.size(); ++f) {
       const int64_t j = active_[f];
       double next = w_[j] + share * step[f];
-      if (l1_[j] > 0.0 && w_[j] * next <= 0.0) next = 0.0;
+      if (l1_[j] > 0.0 && w_[j] * next <= 0.0) {
+        next = 0.0;
+        has_zero = true;
+      }
       changes[j] = next - w_[j];
       gain += slope_[j] * changes[j] + l1_[j] * (std::abs(next) - std::abs(w_[j]));
     }
@@ -194,9 +201,9 @@ bool QuadraticDescent::take_projected(const std::vector<double>& step) {
       slope_[j] += products[j];
       w_[j] = changes[j] == -w_[j] ? 0.0 : w_[j] + changes[j];
     }
-    return true;
+    return has_zero;
   }
-  return false;
+  return {};
 }
 
 }  // namespace
