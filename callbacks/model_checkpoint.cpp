@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace levin {
 namespace {
@@ -150,8 +151,9 @@ void ModelCheckpoint::on_train_start(Run& run) {
 bool ModelCheckpoint::step_due(Run& run) {
   const int64_t global_step = run.global_step();
   if (global_step == seen_step_) return false;  // gradients are still being accumulated
-  seen_step_ = global_step;
-  if (every_n_steps_ > 0) return global_step % every_n_steps_ == 0;
+  const int64_t before = std::exchange(seen_step_, global_step);
+  // A batch may have had several steps, the last of which needn't be a multiple.
+  if (every_n_steps_ > 0) return global_step / every_n_steps_ > before / every_n_steps_;
   const double now = files::monotonic_seconds();
   if (!run.ranks().any_after_step(state_key(), now >= next_save_)) return false;
   next_save_ = now + interval_seconds_;

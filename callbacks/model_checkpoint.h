@@ -45,7 +45,8 @@ struct ModelCheckpointOptions {
   /// Add "-v1" and so on to the name of a file that exists already. If not, that file is replaced,
   /// whoever wrote it.
   bool enable_version_counter = true;
-  /// Save every n optimizer steps. At most one of this and the next two options may be set; if none
+  /// Save every n optimizer steps; if a batch has several steps, after the first batch that reaches
+  /// or passes a multiple of n. At most one of this and the next two options may be set; if none
   /// is, a checkpoint is saved every epoch.
   std::optional<int64_t> every_n_train_steps{};
   /// Save at the first step after this many minutes, again and again.

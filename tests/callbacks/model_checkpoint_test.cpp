@@ -273,6 +273,20 @@ TEST(ModelCheckpoint, SavesEveryNSteps) {
   EXPECT_EQ(names_of(loop), (Names{"epoch=0-step=2.ckpt", "epoch=0-step=4.ckpt"}));
 }
 
+// A module that optimizes by hand may step several optimizers for each batch.
+TEST(ModelCheckpoint, SavesAtTheFirstBoundaryAfterAMultipleThatABatchWentPast) {
+  FakeLoop loop;
+  ModelCheckpoint callback({.save_top_k = -1, .every_n_train_steps = 4});
+  start(loop, callback);
+  for (int i = 0; i < 4; ++i) {  // steps 3, 6, 9, 12
+    loop.run.progress().global_step += 2;
+    loop.step(callback);
+    loop.boundary();
+  }
+  EXPECT_EQ(names_of(loop),
+            (Names{"epoch=0-step=12.ckpt", "epoch=0-step=6.ckpt", "epoch=0-step=9.ckpt"}));
+}
+
 TEST(ModelCheckpoint, SavesEveryNEpochs) {
   FakeLoop loop;
   ModelCheckpoint callback({.save_top_k = -1, .every_n_epochs = 2});
