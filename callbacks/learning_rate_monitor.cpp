@@ -36,6 +36,11 @@ void LearningRateMonitor::on_train_start(Run& run) {
   for (const auto& entry : run.optimizers().entries()) {
     const auto& optimizer = *entry.optimizer;
     std::string name = "lr-" + optimizer.name();
+    for (const auto& config : entry.schedulers) {
+      if (config.name.empty()) continue;
+      name = config.name;
+      break;
+    }
     if (const int64_t count = seen[name]++; count > 0) name += fmt::format("-{}", count);
     const bool steps = std::any_of(
         entry.schedulers.begin(), entry.schedulers.end(),

@@ -31,8 +31,9 @@ Fields describe(LearningRateMonitorOptions& options);
 ///
 /// The metric is named after the optimizer's class, for example `lr-Adam`. If the optimizer has
 /// several parameter groups, there is one metric for each: `lr-Adam/pg1`, `lr-Adam/pg2` and so on.
-/// A second optimizer of the same class is `lr-Adam-1`. The value of a step is the learning rate
-/// that the step used; the value of an epoch is the one with which it began.
+/// A second optimizer of the same class is `lr-Adam-1`. If a scheduler of the optimizer has a name
+/// (ScheduleOptions::name), that takes the place of `lr-Adam`. The value of a step is the learning
+/// rate that the step used; the value of an epoch is the one with which it began.
 ///
 /// The rates are read on the host, so logging them doesn't wait for a device.
 class LearningRateMonitor : public Callback {

@@ -199,7 +199,8 @@ class JobReader {
     const Fields fields = {{"interval", &interval, ""},
                            {"frequency", &job_.schedule.frequency, ""},
                            {"monitor", &job_.schedule.monitor, ""},
-                           {"strict", &job_.schedule.strict, ""}};
+                           {"strict", &job_.schedule.strict, ""},
+                           {"name", &job_.schedule.name, ""}};
     read_settings(fields, node, "lr_scheduler", {.other_keys = {"class_path", "init_args"}});
     if (interval != "epoch" && interval != "step") {
       throw_at(ConfigError::invalid_value("interval", interval, "expected epoch or step"), node,

@@ -24,8 +24,8 @@ constexpr std::array<std::string_view, 6> kClassPlaces = {"model",    "data",   
                                                           kScheduler, kCallbacks, kLogger};
 constexpr std::string_view kOptimizer = "optimizer";
 constexpr std::string_view kGroups = "groups";
-constexpr std::array<std::string_view, 4> kSchedulerKeys = {"interval", "frequency", "monitor",
-                                                            "strict"};
+constexpr std::array<std::string_view, 5> kSchedulerKeys = {"interval", "frequency", "monitor",
+                                                            "strict", "name"};
 
 template <class List>
 bool contains(const List& list, std::string_view name) {

@@ -73,6 +73,8 @@ class JobWriter {
             "the scheduler acts once in this many epochs or steps");
     setting("monitor", schedule.monitor, "the metric a plateau scheduler watches");
     setting("strict", schedule.strict, "whether a missing monitor is an error");
+    setting("name", schedule.name,
+            "what LearningRateMonitor calls the learning rate; \"\": lr-Adam");
   }
 
   void key(std::string_view name) {

@@ -158,7 +158,9 @@ void FitState::resume(const StateDict& checkpoint) {
   parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
   const auto description = module_description(checkpoint);  // throws before anything is replaced
   const StateDict weights_before = parts_.module.state_dict().clone();
-  parts_.module.load_state_dict(checkpoint.child("model"));
+  const auto differences =
+      parts_.module.load_state_dict(checkpoint.child("model"), parts_.module.strict_loading());
+  warn_of_loose_loading(parts_.run, "the checkpoint", differences);
   try {
     load_state(checkpoint);
   } catch (...) {

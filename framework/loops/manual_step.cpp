@@ -178,6 +178,12 @@ void ManualStep::clip_gradient_values(size_t optimizer, double clip_value) {
   clip_grad_value(one.parameters, clip_value);
 }
 
+void ManualStep::clip_by_options() {
+  throw ModuleError::contract("Step::clip_by_options", "the module optimizes by hand",
+                              "call Step::clip_gradients, which clips the gradients of an "
+                              "optimizer by a norm that you say");
+}
+
 bool ManualStep::step(size_t optimizer) {
   Item& one = item(optimizer, "step");
   complete(one);

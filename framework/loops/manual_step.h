@@ -65,6 +65,7 @@ class ManualStep final : private ManualOptimization {
   void zero_grad(size_t optimizer) override;
   torch::Tensor clip_gradients(size_t optimizer, double max_norm) override;
   void clip_gradient_values(size_t optimizer, double clip_value) override;
+  void clip_by_options() override;
   bool step(size_t optimizer) override;
   void toggle(size_t optimizer) override;
   void untoggle() override;

@@ -1,6 +1,7 @@
 #include <levin/framework/loops/resumed_settings.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace levin {
 
@@ -20,6 +21,15 @@ std::vector<std::string> changed_settings(std::string_view prefix, const Value& 
       changes.push_back(fmt::format("{}{} = {} ({})", prefix, name, after, before));
   }
   return changes;
+}
+
+void warn_of_loose_loading(Run& run, std::string_view source,
+                           const std::vector<std::string>& differences) {
+  if (differences.empty()) return;
+  run.warn(fmt::format(
+      "{} doesn't fit the module exactly, which its strict_loading allows: {}. What is missing "
+      "keeps the values that it had",
+      source, fmt::join(differences, "; ")));
 }
 
 ConfiguredRates::ConfiguredRates(const Optimizers& optimizers) {

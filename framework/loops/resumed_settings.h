@@ -6,6 +6,7 @@
 
 #include <levin/framework/core/value.h>
 #include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/run/run.h>
 
 // What a fit that resumes does if its settings aren't those of the checkpoint's run. The settings
 // of this run count, apart from the seed, and a warning says so.
@@ -17,6 +18,11 @@ namespace levin {
 /// Settings that only one of them has count as well. Empty if either isn't an object.
 std::vector<std::string> changed_settings(std::string_view prefix, const Value& then,
                                           const Value& now);
+
+/// Warns that a checkpoint doesn't fit the module exactly, if `differences`, what
+/// Module::load_state_dict returned, has any. `source` says what was loaded.
+void warn_of_loose_loading(Run& run, std::string_view source,
+                           const std::vector<std::string>& differences);
 
 /// The learning rates with which optimizers were made. Loading a checkpoint into an optimizer gives
 /// it the rates of the checkpoint; `apply` then makes those count that this run configured, if they

@@ -5,13 +5,12 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/optimizers/clip.h>
 #include <levin/framework/strategies/group_ranks.h>
 
 namespace levin {
 
 TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules)
-    : parts_(parts), closure_([this] { return closure(); }) {
+    : parts_(parts), clipping_(parts, parameters_), closure_([this] { return closure(); }) {
   if (!parts_.module.automatic_optimization()) {
     begin_by_hand(optimizers, schedules);
     return;
@@ -269,12 +268,7 @@ bool TrainingStep::complete_gradients() {
   if (scaler_ && !unscale_gradients()) return false;
   parts_.hooks.call_batch(BatchHook::before_optimizer_step, &Hooks::on_before_optimizer_step,
                           *optimizer_, *step_);
-  if (parts_.options.gradient_clip_val.value_or(0.0) == 0.0) return true;
-  if (parts_.options.gradient_clip_algorithm == "value") {
-    clip_grad_value(parameters_, *parts_.options.gradient_clip_val);
-  } else {
-    gradient_norm_ = parts_.strategy.clip_grad_norm(parameters_, *parts_.options.gradient_clip_val);
-  }
+  clipping_.clip(*optimizer_, *step_);
   return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/loops/manual_step.h>
+#include <levin/framework/loops/step_clipping.h>
 #include <levin/framework/precision/gradient_scaler.h>
 #include <levin/framework/solvers/online_learner.h>
 
@@ -75,9 +76,9 @@ class TrainingStep {
   }
   /// The norm of the gradients before they were clipped last, [] on the device; undefined if they
   /// aren't clipped by it. The object stays the same.
-  const torch::Tensor& gradient_norm() const { return gradient_norm_; }
+  const torch::Tensor& gradient_norm() const { return clipping_.norm(); }
   /// Sets it, after a recorded step was repeated.
-  void set_gradient_norm(const torch::Tensor& norm) { gradient_norm_ = norm; }
+  void set_gradient_norm(const torch::Tensor& norm) { clipping_.set_norm(norm); }
   /// How many batches the current window has so far; 0 at a step boundary.
   int64_t window_batches() const { return window_batches_; }
   /// Whether `run` reads rows where they lie in the data set: see Module::reads_rows_in_place.
@@ -121,6 +122,7 @@ class TrainingStep {
   std::unique_ptr<ManualStep> manual_;     // null: the module doesn't optimize by hand
   bool is_automatic_ = true;               // neither of the two is there
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups
+  StepClipping clipping_;                  // of their gradients
   Closure closure_;                        // made once: calls closure()
 
   const Batch* batch_ = nullptr;
@@ -135,7 +137,6 @@ class TrainingStep {
   double window_rows_ = 0.0;              // rows of this rank that have gradients in the window
   std::optional<double> all_rows_ = 0.0;  // those of all ranks, as Strategy::backward returns them
   torch::Tensor window_loss_;
-  torch::Tensor gradient_norm_;
   std::optional<GradientScaler> scaler_;
   bool is_recorded_ = false;
   bool is_skipped_ = false;  // the last step, because its gradients weren't finite

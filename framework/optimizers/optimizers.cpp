@@ -28,7 +28,8 @@ void Optimizers::add_scheduler(std::unique_ptr<Scheduler> scheduler, ScheduleOpt
                                 "set monitor to the name of a logged metric, such as val_loss");
   }
   entries_.back().schedulers.push_back({std::move(scheduler), options.interval, options.frequency,
-                                        std::move(options.monitor), options.strict});
+                                        std::move(options.monitor), options.strict,
+                                        std::move(options.name)});
 }
 
 }  // namespace levin

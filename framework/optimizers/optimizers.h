@@ -26,6 +26,7 @@ struct ScheduleOptions {
   int64_t frequency = 1;
   std::string monitor{};
   bool strict = true;
+  std::string name{};
 };
 
 /// The optimizers of a run, each with its learning-rate schedulers: what

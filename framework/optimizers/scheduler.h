@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,8 @@
 #include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
+
+class Optimizer;
 
 /// What a scheduler counts: completed epochs or optimizer steps.
 enum class Interval { epoch, step };
@@ -59,6 +62,51 @@ struct SchedulerConfig {
   std::string monitor{};
   /// Whether it is an error (true) or ignored (false) if `monitor` wasn't logged.
   bool strict = true;
+  /// What LearningRateMonitor calls the optimizer's learning rate; by default, it is `lr-` and the
+  /// name of the optimizer's class.
+  std::string name{};
+};
+
+/// A scheduler that is due, as Module::lr_scheduler_step gets it.
+///
+///     void lr_scheduler_step(levin::ScheduleStep& schedule) override {
+///       if (!is_warming_up_) schedule.step();
+///     }
+class ScheduleStep {
+ public:
+  /// `next` is the number of steps that the scheduler has made if it makes this one; `metric` is
+  /// the new value of the metric that it watches, if it watches one.
+  ScheduleStep(SchedulerConfig& config, Optimizer& optimizer, int64_t next,
+               std::optional<double> metric = {})
+      : config_(config),
+        optimizer_(optimizer),
+        before_(next - 1),
+        now_(next - 1),
+        metric_(metric) {}
+
+  /// Lets the scheduler count on, or, if it watches a metric, see the new value of it.
+  void step() {
+    now_ = before_ + 1;
+    if (metric_) config_.scheduler->observe(*metric_);
+  }
+  /// Moves the scheduler to where it is after `counter` steps (Scheduler::factor).
+  void step_to(int64_t counter) { now_ = counter; }
+
+  Scheduler& scheduler() const { return *config_.scheduler; }
+  /// The interval, the name and the other settings of the scheduler.
+  const SchedulerConfig& config() const { return config_; }
+  /// The optimizer whose learning rate it sets.
+  Optimizer& optimizer() const { return optimizer_; }
+  std::optional<double> metric() const { return metric_; }
+  /// How many steps the scheduler has made by now.
+  int64_t counter() const { return now_; }
+
+ private:
+  SchedulerConfig& config_;
+  Optimizer& optimizer_;
+  int64_t before_;
+  int64_t now_;
+  std::optional<double> metric_;
 };
 
 }  // namespace levin

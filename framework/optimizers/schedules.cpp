@@ -34,18 +34,30 @@ void Schedules::apply_to(const Optimizers::Entry& entry) const {
     double rate = groups[i].base_learning_rate;
     for (const auto& item : items_) {
       if (item.optimizer != entry.optimizer.get()) continue;
-      rate = item.config->scheduler->learning_rate(rate, item.counter / item.config->frequency);
+      rate = item.config->scheduler->learning_rate(rate, item.steps());
     }
     entry.optimizer->set_learning_rate(rate, i);
   }
+}
+
+bool Schedules::count(Item& item) {
+  if (++item.counter % item.config->frequency != 0) return false;
+  step(item);
+  return true;
+}
+
+void Schedules::step(Item& item, std::optional<double> metric) {
+  ScheduleStep due(*item.config, *item.optimizer, item.steps(), metric);
+  if (!stepper_) return due.step();
+  stepper_(due);
+  item.shift += due.counter() - item.steps();
 }
 
 void Schedules::advance(Interval interval) {
   bool changed = false;
   for (auto& item : items_) {
     if (item.config->interval != interval || item.config->scheduler->needs_metric()) continue;
-    ++item.counter;
-    changed = changed || item.counter % item.config->frequency == 0;
+    changed = count(item) || changed;
   }
   if (changed) apply();
 }
@@ -55,8 +67,7 @@ void Schedules::advance_step_of(const Optimizer& optimizer) {
   for (auto& item : items_) {
     if (item.optimizer != &optimizer || item.config->interval != Interval::step) continue;
     if (item.config->scheduler->needs_metric()) continue;
-    ++item.counter;
-    changed = changed || item.counter % item.config->frequency == 0;
+    changed = count(item) || changed;
   }
   if (!changed) return;
   for (const auto& entry : optimizers_.entries()) {
@@ -124,7 +135,7 @@ void Schedules::observe(Interval interval, const MetricMap& metrics, const Updat
         item.updates = count;
       }
       item.has_seen = true;
-      config.scheduler->observe(found->second);
+      step(item, found->second);
       changed = true;
     } else if (config.strict && complete) {
       std::vector<std::string> logged;
@@ -140,6 +151,7 @@ StateDict Schedules::state_dict() const {
   for (size_t i = 0; i < items_.size(); ++i) {
     StateDict item;
     item.values["counter"] = items_[i].counter;
+    item.values["shift"] = items_[i].shift;
     item.values["updates"] = items_[i].updates;
     item.values["has_seen"] = items_[i].has_seen;
     item.values["monitor"] = items_[i].config->monitor;
@@ -165,6 +177,7 @@ void Schedules::load_state_dict(const StateDict& state, int64_t epochs, int64_t 
         item.values.at("interval").as_string() != interval_name(interval)) {
       items_[i].counter = interval == Interval::step ? steps : epochs;
     }
+    if (item.values.contains("shift")) items_[i].shift = item.values.at("shift").as_int();
     const auto& monitor = items_[i].config->monitor;
     if (item.values.contains("monitor") && item.values.at("monitor").as_string() != monitor) {
       continue;  // its values can't be compared with those of another metric

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <levin/framework/logged/logged_values.h>
@@ -28,6 +29,8 @@ class Schedules {
   /// or schedulers during its life.
   explicit Schedules(Optimizers& optimizers);
 
+  /// Calls `stepper` each time a scheduler is due, in place of `ScheduleStep::step`.
+  void set_stepper(std::function<void(ScheduleStep&)> stepper) { stepper_ = std::move(stepper); }
   /// Sets the rates that belong to the present counters, when training starts. Optimizers without a
   /// scheduler keep theirs.
   void apply();
@@ -74,18 +77,25 @@ class Schedules {
     Optimizer* optimizer;
     SchedulerConfig* config;
     int64_t counter = 0;           // epochs or steps passed
+    int64_t shift = 0;             // added to the counter's steps by Module::lr_scheduler_step
     int64_t updates = 0;           // of the metric, when the scheduler saw it last
     bool has_seen = false;         // any value of the metric
     int64_t validations = 0;       // that have logged the metric since it was read last
     bool from_validation = false;  // a validation has logged the metric
     bool from_training = false;    // the metric gets values in training, too
+    int64_t steps() const { return counter / config->frequency + shift; }
     bool can_be_new() const { return validations > 0 || from_training || !from_validation; }
   };
+  /// Counts an epoch or step, and lets the scheduler step if it is due, which is returned.
+  bool count(Item& item);
+  /// Lets a scheduler that is due step.
+  void step(Item& item, std::optional<double> metric = {});
   /// Sets the rates of one optimizer's groups.
   void apply_to(const Optimizers::Entry& entry) const;
 
   Optimizers& optimizers_;
   std::vector<Item> items_;
+  std::function<void(ScheduleStep&)> stepper_;  // empty: each scheduler that is due steps
 };
 
 }  // namespace levin

@@ -18,6 +18,7 @@ class Optimizer;
 /// Module only.
 ///
 ///     fit
+///       configure_callbacks, before the data are prepared; so in every stage          (Module)
 ///       setup(fit) - on_fit_start - [sanity check: the hooks of a validation, between
 ///                                    on_sanity_check_start and on_sanity_check_end]
 ///       on_train_start
@@ -29,7 +30,8 @@ class Optimizer;
 ///           training_step                                                               (Module)
 ///           on_before_zero_grad     if a new window of batches begins
 ///           on_before_backward - backward - on_after_backward
-///           on_before_optimizer_step, clipping, the step, schedulers   if a window ends
+///           on_before_optimizer_step   if a window ends, and then
+///             configure_gradient_clipping, the step, lr_scheduler_step                  (Module)
 ///           (a module that optimizes by hand has the calls from on_before_zero_grad on within its
 ///           training_step, as often as it makes them)
 ///           on_train_batch_end

@@ -11,6 +11,8 @@
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/type_name.h>
+#include <levin/framework/run/module_callbacks.h>
+#include <levin/framework/run/step.h>
 
 namespace levin {
 namespace {
@@ -88,6 +90,12 @@ void Module::optimizer_step(Optimizer& optimizer, const Closure& closure) {
   optimizer.step(closure);
 }
 
+void Module::configure_gradient_clipping(Optimizer&, Step& step) { step.clip_by_options(); }
+
+void Module::lr_scheduler_step(ScheduleStep& schedule) { schedule.step(); }
+
+ModuleCallbacks Module::configure_callbacks() { return {}; }
+
 std::string Module::class_name() const {
   return registered_name_.empty() ? without_namespaces(name()) : registered_name_;
 }
@@ -105,12 +113,13 @@ StateDict Module::state_dict() const {
   return state;
 }
 
-void Module::load_state_dict(const StateDict& state, bool strict) {
+std::vector<std::string> Module::load_state_dict(const StateDict& state, bool strict) {
   if (is_whole_checkpoint(state)) {
     StateDict fitted = fitted_state(state).clone();
     prepare_like_checkpoint(*this, state);
-    load_state_dict(state.child("model"), strict);
-    return set_data_state(std::move(fitted));
+    auto problems = load_state_dict(state.child("model"), strict);
+    set_data_state(std::move(fitted));
+    return problems;
   }
   std::vector<std::string> problems;
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
@@ -152,6 +161,7 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   const at::NoGradGuard no_grad;
   for (auto& [own, saved] : copies) own.copy_(saved);
   if (!copies.empty()) set_trained();
+  return problems;
 }
 
 void prepare_like_checkpoint(Module& module, const StateDict& checkpoint) {
@@ -185,6 +195,21 @@ std::vector<torch::Tensor> Module::buffers(bool recurse) const {
 
 NamedList Module::named_buffers(bool recurse) const {
   return each_once(torch::nn::Module::named_buffers(recurse));
+}
+
+at::Device Module::device() const {
+  for (const auto& tensor : parameters()) return tensor.device();
+  for (const auto& tensor : buffers()) return tensor.device();
+  return at::kCPU;
+}
+
+at::ScalarType Module::dtype() const {
+  for (const auto& list : {parameters(), buffers()}) {
+    for (const auto& tensor : list) {
+      if (tensor.is_floating_point()) return tensor.scalar_type();
+    }
+  }
+  return at::kFloat;
 }
 
 int64_t Module::num_parameters(bool trainable_only) const {

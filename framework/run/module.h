@@ -10,12 +10,15 @@
 
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/run/hooks.h>
+#include <levin/framework/run/module_weights.h>
 #include <levin/framework/solvers/linear_loss.h>
 #include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 
+class ModuleCallbacks;
 class DataLoaders;
+class ScheduleStep;
 class TrainingSet;
 
 /// A torch::nn::Module that also says how it is trained: subclass it and override what you need.
@@ -65,6 +68,10 @@ class Module : public torch::nn::Module, public Hooks {
   /// Returns the optimizer, with its scheduler if any. The module is on its device by then. A
   /// module that optimizes by hand may return several (Optimizers::add).
   virtual Optimizers configure_optimizers();
+  /// Returns callbacks that this module wants (module_callbacks.h): each stage adds them after
+  /// those of the Trainer, of which it leaves out those of the same classes. Lightning:
+  /// configure_callbacks.
+  virtual ModuleCallbacks configure_callbacks();
   /// Whether the loop calls backward and the optimizer. If it returns false, training_step does
   /// that by hand, for example with several optimizers: see Step::backward. It may then return any
   /// loss, which is only shown, or an undefined tensor. Neither accumulate_grad_batches nor
@@ -81,6 +88,14 @@ class Module : public torch::nn::Module, public Hooks {
   virtual void backward(const torch::Tensor& loss);
   /// Calls `optimizer.step(closure)`; override it to warm up, skip or repeat steps.
   virtual void optimizer_step(Optimizer& optimizer, const Closure& closure);
+  /// Clips the gradients, after on_before_optimizer_step and before the optimizer steps. The
+  /// default calls `step.clip_by_options()`; override it to clip in another way, for example by
+  /// `step.clip_gradients(0, max_norm)`. Not called if the module optimizes by hand.
+  virtual void configure_gradient_clipping(Optimizer& optimizer, Step& step);
+  /// Called each time a learning-rate scheduler is due, on every rank; the default calls
+  /// `schedule.step()`. Override it to leave the scheduler where it is, or to move it elsewhere, by
+  /// what is the same on every rank.
+  virtual void lr_scheduler_step(ScheduleStep& schedule);
 
   /// What a solver needs to know of a loss that is linear in the parameters up to a function of
   /// each row's outputs, as that of a logistic regression; nothing for other modules. Solvers then
@@ -173,8 +188,23 @@ class Module : public torch::nn::Module, public Hooks {
   ///
   /// Throws CheckpointError, before anything is changed, that lists all that are missing,
   /// unexpected, of another shape or type, or without data because load_checkpoint_outline read
-  /// them. If `strict` is false, copies those that fit and ignores the others.
-  void load_state_dict(const StateDict& state, bool strict = true);
+  /// them. If `strict` is false, copies those that fit and returns what is wrong with the others.
+  std::vector<std::string> load_state_dict(const StateDict& state, bool strict = true);
+
+  /// Whether checkpoints that the Trainer loads must have exactly the module's parameters and
+  /// buffers. If it returns false, what fits is loaded, and one warning lists the rest. Override it
+  /// if, for example, on_save_checkpoint leaves out a frozen backbone. Lightning: strict_loading.
+  virtual bool strict_loading() const { return true; }
+
+  /// A batch for ModelSummary, which calls `predict` with it once to show the sizes of each layer's
+  /// input and output; empty: none. Lightning: example_input_array.
+  virtual NamedTensors example_input_array() const { return {}; }
+
+  /// Where the first parameter (or else buffer) is, and the type of the first with a fraction; the
+  /// CPU and float32 if there is none. They look it up: don't call them for each row.
+  at::Device device() const;
+  at::ScalarType dtype() const;
+  bool on_gpu() const { return device().is_cuda(); }
 
   /// The module's parameters and buffers, those of its children too if `recurse`, as LibTorch
   /// returns them, but each tensor once. If a layer was registered twice, or two layers share a
@@ -199,17 +229,5 @@ class Module : public torch::nn::Module, public Hooks {
   bool leaves_before_transfer_ = false;
   bool leaves_after_transfer_ = false;
 };
-
-/// Calls `Module::prepare_like` with the settings of the module that `checkpoint` is of, if it is a
-/// whole checkpoint that knows them, or one of Lightning, whose hyper_parameters may have them.
-void prepare_like_checkpoint(Module& module, const StateDict& checkpoint);
-
-/// Returns the weights for `module` in what load_checkpoint has read (`module_weights`). Those that
-/// another program saved, as PyTorch or Lightning, get the names that the module has for them, if
-/// there is one way to do so (framework/checkpoint/matching_names.h). If the file also has tensors
-/// that belong to something else, `note`, if it is given, becomes a sentence that lists them.
-///
-///     module.load_state_dict(levin::weights_for(module, levin::load_checkpoint("net.pt")));
-StateDict weights_for(const Module& module, const StateDict& loaded, std::string* note = nullptr);
 
 }  // namespace levin

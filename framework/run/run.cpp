@@ -87,6 +87,22 @@ void Run::log(std::string_view name, const torch::Tensor& value, LogOptions opti
   active_->log_epoch(name, value, options);
 }
 
+void Run::log_dict(std::initializer_list<NamedValue> values, const LogOptions& options) {
+  struct Take {
+    Run& run;
+    std::string_view name;
+    const LogOptions& options;
+    void operator()(double value) const { run.log(name, value, options); }
+    void operator()(const torch::Tensor& value) const { run.log(name, value, options); }
+    void operator()(Metric& /*metric*/) const {
+      throw ModuleError::contract(fmt::format("log_dict(\"{}\")", name),
+                                  "a metric with a state is logged for the rows of batches",
+                                  "log it through the Step of the batches, by which it is updated");
+    }
+  };
+  for (const auto& [name, value] : values) value.visit(Take{*this, name, options});
+}
+
 torch::Tensor Run::reduce(const torch::Tensor& own, Reduce how) {
   if (!own.defined()) {
     throw ModuleError::contract("reduce", "the tensor is undefined", "give every rank's tensor");

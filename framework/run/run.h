@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,6 +15,8 @@
 #include <levin/framework/core/stage.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/logged/logged_values.h>
+#include <levin/framework/run/named_value.h>
+#include <levin/framework/run/progress.h>
 #include <levin/framework/run/requests.h>
 
 namespace levin {
@@ -26,43 +29,6 @@ class Optimizer;
 class Optimizers;
 class Step;
 struct StageLoaders;
-
-/// Where a run is, in numbers that the loops keep up to date. Callbacks and modules read it through
-/// Run::progress.
-struct Progress {
-  Stage stage = Stage::fit;
-  /// The number of epochs completed, which is also the number, from 0, of the one in progress.
-  int64_t epoch = 0;
-  /// The number of optimizer steps done.
-  int64_t global_step = 0;
-  /// The optimizer steps of the fit that were left out because gradients weren't finite, with
-  /// precision = 16-mixed.
-  int64_t skipped_steps = 0;
-  /// The number of batches of this epoch (or evaluation) that are done.
-  int64_t batch = 0;
-  /// The number of batches of an epoch (or evaluation); nothing if it isn't known in advance.
-  std::optional<int64_t> num_batches{};
-  /// The limits of this fit; nothing if there is none.
-  std::optional<int64_t> max_epochs{};
-  std::optional<int64_t> max_steps{};
-  /// The epochs and steps before which neither a callback nor max_time ends this fit.
-  int64_t min_epochs = 0;
-  int64_t min_steps = 0;
-  /// The number of batches whose gradients make one optimizer step.
-  int64_t accumulate = 1;
-  /// Whether this fit validates. If not, metrics that the first epoch doesn't log never come.
-  bool has_validation = true;
-  /// Whether the epoch has further batches, as far as that is known: in on_train_epoch_end, whether
-  /// training ends within the epoch.
-  bool has_batches_left() const { return num_batches && batch < *num_batches; }
-  bool sanity_checking() const { return stage == Stage::sanity_check; }
-  /// Whether a callback may end the fit by now.
-  bool minima_are_met() const { return epoch >= min_epochs && global_step >= min_steps; }
-};
-
-/// The number of optimizer steps that a fit with this progress will make: those of max_epochs, but
-/// at most max_steps. Nothing if neither is known.
-std::optional<int64_t> estimated_steps(const Progress& progress);
 
 /// The run in progress, as hooks get it: where it is, its metrics, `log`, and requests.
 ///
@@ -139,6 +105,9 @@ class Run {
   /// already combined: such a callback has to log what is the same on all ranks.
   void log(std::string_view name, double value, LogOptions options = {});
   void log(std::string_view name, const torch::Tensor& value, LogOptions options = {});
+  /// Logs several values with the same options: `run.log_dict({{"f1", f1}, {"recall", recall}})`.
+  /// Throws ModuleError for a metric with a state, which is logged through a Step.
+  void log_dict(std::initializer_list<NamedValue> values, const LogOptions& options = {});
   /// Combines a tensor of each rank, elementwise, and returns the result on every rank, with the
   /// same bits. A collective: every rank has to call this equally often and in the same order, with
   /// tensors of the same shape and type; so call it at the end of an epoch and not for each batch,
@@ -153,6 +122,17 @@ class Run {
   /// mean gives each rank the same weight. Throws ModuleError for an undefined tensor, and
   /// DistributedError if the ranks' tensors differ in shape or type.
   torch::Tensor reduce(const torch::Tensor& own, Reduce how = Reduce::sum);
+  /// Returns the tensors of all ranks on every rank, in the order of the ranks: [world_size, ...]
+  /// for an `own` of shape [...]; [1, ...] in a run of one process. A collective, as `reduce`; it
+  /// copies through the host. Throws ModuleError for an undefined tensor, and DistributedError,
+  /// which names the rank, if shapes or types differ.
+  ///
+  /// If `sync_grads`, gradients flow back through it: `own` gets the sum of the gradients that the
+  /// losses of all ranks have for it. Then every rank has to call `backward` through the result.
+  /// Otherwise the result is a constant. Lightning: LightningModule.all_gather.
+  ///
+  ///     auto all = step.all_gather(embed(batch.input()), /*sync_grads=*/true).flatten(0, 1);
+  torch::Tensor all_gather(const torch::Tensor& own, bool sync_grads = false);
 
   /// Requests that training end at the next boundary, or as soon as min_epochs and min_steps are
   /// reached. `reason` becomes `History::stop_reason`. If several callbacks ask, the first reason

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 
@@ -76,6 +77,24 @@ class Step {
   /// from returns an undefined tensor. If the module optimizes by hand, only logged values are
   /// weighted by it. Steps that are captured in a CUDA graph and solvers can't use it.
   void set_batch_size(int64_t size);
+  /// Logs several values, each a number, a tensor or a metric, with the same options. Allocates no
+  /// memory. Values that are in a map or a list already are logged as well. Lightning: log_dict.
+  ///
+  ///     step.log_dict({{"loss", loss}, {"acc", accuracy}}, {.prog_bar = true});
+  void log_dict(std::initializer_list<NamedValue> values, const LogOptions& options = {}) {
+    for (const NamedValue& one : values) {
+      one.value.visit([&](auto& value) { log(one.name, value, options); });
+    }
+  }
+  template <class Pairs>
+  void log_dict(const Pairs& pairs, const LogOptions& options = {}) {
+    for (const auto& [name, value] : pairs) log(name, value, options);
+  }
+
+  /// The tensors of all ranks, [world_size, ...]: see Run::all_gather.
+  torch::Tensor all_gather(const torch::Tensor& own, bool sync_grads = false) const {
+    return run_.all_gather(own, sync_grads);
+  }
 
   /// What the Trainer is doing, the epoch counted from 0, and the number of optimizer steps done so
   /// far.
@@ -97,6 +116,11 @@ class Step {
   ///       if (auto norm = step.gradient_norm(); norm.defined()) step.log("grad_norm", norm);
   ///     }
   torch::Tensor gradient_norm() const;
+
+  /// Clips the gradients as gradient_clip_val and gradient_clip_algorithm of the Trainer say; does
+  /// nothing if they say nothing. Only for Module::configure_gradient_clipping, which may also call
+  /// clip_gradients(0, ...) and clip_gradient_values(0, ...); elsewhere it throws ModuleError.
+  void clip_by_options() { manual("clip_by_options").clip_by_options(); }
 
   // By hand. These functions are for the training_step of a module that optimizes by hand
   // (Module::automatic_optimization); elsewhere they throw ModuleError. `optimizer` is the number

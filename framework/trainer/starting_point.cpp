@@ -5,6 +5,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/diagnostics.h>
+#include <levin/framework/loops/resumed_settings.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
 #include <levin/framework/trainer/warnings.h>
@@ -46,7 +47,9 @@ void load_weights(Module& module, const StartingPoint& start, const HookList& ho
     require_same_types(module, start.state, precision);
     warn_about_other_settings(run, module, start.state, start.path);
     std::string note;
-    module.load_state_dict(weights_for(module, start.state, &note));
+    const StateDict weights = weights_for(module, start.state, &note);
+    const auto differences = module.load_state_dict(weights, module.strict_loading());
+    warn_of_loose_loading(run, fmt::format("'{}'", start.path.string()), differences);
     if (!note.empty()) run.warn(fmt::format("'{}': {}", start.path.string(), note));
     module.set_data_state(fitted_state(start.state));
   });

@@ -14,6 +14,7 @@
 #include <levin/framework/trainer/checkpoint_path.h>
 #include <levin/framework/trainer/failure.h>
 #include <levin/framework/trainer/global_switches.h>
+#include <levin/framework/trainer/replaced_callbacks.h>
 #include <levin/framework/trainer/stage_loaders.h>
 #include <levin/framework/trainer/step_checks.h>
 #include <levin/framework/trainer/warnings.h>
@@ -54,7 +55,8 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   require_step(module, stage);
   if (!strategy_) strategy_ = make_strategy(options);
   set_threads(stage);
-  auto entries = hook_entries;
+  module_callbacks = is_trial(hook_entries) ? ModuleCallbacks() : module.configure_callbacks();
+  auto entries = with_module_callbacks(hook_entries, module_callbacks, strategy_->ranks());
   if (options.fast_dev_run.count > 0) {  // nothing is saved, so callbacks that save aren't called
     std::erase_if(entries, [](const HookList::Entry& entry) {
       return entry.first->order() == Callback::Order::checkpoint;

@@ -135,6 +135,7 @@ class Trainer {
 
   /// The options, with fast_dev_run and overfit_batches worked into the others.
   const TrainerOptions& options() const;
+  /// What was added to this Trainer; callbacks that a module brings aren't among them.
   const std::vector<std::unique_ptr<Callback>>& callbacks() const;
   const std::vector<std::unique_ptr<Logger>>& loggers() const;
   /// Metrics, progress and folder of the run in progress or, after it, of the last one.

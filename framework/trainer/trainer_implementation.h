@@ -12,6 +12,7 @@
 #include <levin/framework/loops/fit_loop.h>
 #include <levin/framework/loops/predict_loop.h>
 #include <levin/framework/profiling/profilers.h>
+#include <levin/framework/run/module_callbacks.h>
 #include <levin/framework/threads/threads.h>
 #include <levin/framework/trainer/effective_options.h>
 #include <levin/framework/trainer/fit_tuner.h>
@@ -37,6 +38,7 @@ class Trainer::Implementation {
   Precision precision;
   std::vector<std::unique_ptr<Callback>> callbacks;
   std::vector<HookList::Entry> hook_entries;
+  ModuleCallbacks module_callbacks;  // of the run in progress, or of the last one
   RunLoggers loggers;
   std::function<Optimizers(Module&)> optimizers_factory;
   std::unique_ptr<Profiler> profiler;  // null: nothing is measured

@@ -73,6 +73,23 @@ TEST(LearningRateMonitor, TheIntervalMayBeChosen) {
   EXPECT_THROW(LearningRateMonitor({.logging_interval = "batch"}), ConfigError);
 }
 
+TEST(LearningRateMonitor, ANameOfTheSchedulerTakesThePlaceOfTheOptimizers) {
+  class Named : public Classifier {
+    Optimizers configure_optimizers() override {
+      return {SGD(parameters(), {.learning_rate = 0.5}),
+              ExponentialLR({.gamma = 0.5}),
+              {.name = "rate of the head"}};
+    }
+  } model;
+  TemporaryFolder folder;
+  PointsModule data(16, {.batch_size = 8});
+  Trainer trainer({.max_epochs = 1, .log_every_n_steps = 1, .default_root_dir = folder.string()});
+  trainer.add<LearningRateMonitor>();
+  trainer.fit(model, data);
+  EXPECT_EQ(trainer.run().metrics().at("rate of the head"), 0.5);
+  EXPECT_FALSE(trainer.run().metrics().contains("lr-SGD"));
+}
+
 TEST(LearningRateMonitor, NamesGroupsAsLightningDoes) {
   const auto rows = rows_of(Interval::epoch, true, {});
   EXPECT_FALSE(rows.contains("lr-SGD"));

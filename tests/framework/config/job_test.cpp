@@ -276,13 +276,14 @@ TEST(ConfigJob, a_callback_tells_which_hooks_inside_a_step_it_uses) {
 TEST(ConfigJob, an_optimizer_and_its_schedule_are_made) {
   const Job job = job_of(
       "optimizer: {class_path: torch.optim.Adam, init_args: {learning_rate: 0.5}}\n"
-      "lr_scheduler: {class_path: StepLR, step_size: 3, interval: step, frequency: 2}");
+      "lr_scheduler: {class_path: StepLR, step_size: 3, interval: step, frequency: 2, name: head}");
   const Optimizers made = job.make_optimizers({{"w", torch::zeros({2}, torch::requires_grad())}});
   ASSERT_EQ(made.size(), 1U);
   EXPECT_EQ(made.entries()[0].optimizer->groups()[0].learning_rate, 0.5);
   ASSERT_EQ(made.entries()[0].schedulers.size(), 1U);
   EXPECT_EQ(made.entries()[0].schedulers[0].interval, Interval::step);
   EXPECT_EQ(made.entries()[0].schedulers[0].frequency, 2);
+  EXPECT_EQ(made.entries()[0].schedulers[0].name, "head");
 }
 
 TEST(ConfigJob, a_sequence_of_schedules_is_made_by_names) {

@@ -56,6 +56,7 @@ class Empty : public Module {
   torch::Tensor training_step(const Batch&, Step& step) override {
     if (logs_) {
       step.log("a value with a name too long for a short string", value_, {.on_epoch = true});
+      step.log_dict({{"another value with a name too long for a short string", value_}, {"b", 1}});
     }
     return {};
   }

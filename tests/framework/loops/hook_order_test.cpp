@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/run/module_callbacks.h>
+
 // The order of hooks that framework/run/hooks.h documents, written down by everybody who has any.
 
 namespace levin::hook_order_test {
@@ -95,7 +97,9 @@ class RecordingModule : public Recording<test::Classifier> {
   }
   Optimizers configure_optimizers() override {
     note("configure_optimizers");
-    return Classifier::configure_optimizers();
+    return {Adam(parameters(), {.learning_rate = 1e-2}),
+            ExponentialLR({.gamma = 0.5}),
+            {.interval = Interval::step}};
   }
   void backward(const torch::Tensor& loss) override {
     note("backward");
@@ -104,6 +108,18 @@ class RecordingModule : public Recording<test::Classifier> {
   void optimizer_step(Optimizer& optimizer, const Closure& closure) override {
     note("optimizer_step");
     Classifier::optimizer_step(optimizer, closure);
+  }
+  void configure_gradient_clipping(Optimizer& optimizer, Step& step) override {
+    note("configure_gradient_clipping");
+    Classifier::configure_gradient_clipping(optimizer, step);
+  }
+  void lr_scheduler_step(ScheduleStep& schedule) override {
+    note("lr_scheduler_step");
+    Classifier::lr_scheduler_step(schedule);
+  }
+  ModuleCallbacks configure_callbacks() override {
+    note("configure_callbacks");
+    return Classifier::configure_callbacks();
   }
   void on_before_batch_transfer(Batch&) override { note("on_before_batch_transfer"); }
   void on_after_batch_transfer(Batch&) override { note("on_after_batch_transfer"); }
@@ -177,7 +193,7 @@ class Expected {
                  "data.on_after_batch_transfer", "module.on_after_batch_transfer"});
   }
   Expected& begin(const std::string& stage) {
-    just({"data.prepare_data"});
+    just({"module.configure_callbacks", "data.prepare_data"});
     log.push_back("data.setup(" + stage + ")");
     return everybody("setup(" + stage + ")");
   }
@@ -197,7 +213,10 @@ class Expected {
     just({"module.training_step"});
     if (window_starts) everybody("on_before_zero_grad");
     everybody("on_before_backward").just({"module.backward"}).everybody("on_after_backward");
-    if (window_ends) everybody("on_before_optimizer_step");
+    if (window_ends) {
+      everybody("on_before_optimizer_step");
+      just({"module.configure_gradient_clipping", "module.lr_scheduler_step"});
+    }
     return everybody("on_train_batch_end");
   }
   /// Three batches, the validation, the end of the epoch, and the checkpoint taken there.

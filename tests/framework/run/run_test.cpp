@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
 #include <functional>
 
 #include <levin/framework/core/error.h>
@@ -71,6 +72,41 @@ TEST(RunReduce, refuses_tensors_that_differ_and_none_at_all) {
   });
   RunControl run;
   EXPECT_TRUE(says(message_of<ModuleError>([&] { run.reduce({}); }), {"undefined"}));
+}
+
+TEST(RunAllGather, has_the_tensors_of_all_ranks_in_their_order) {
+  as_ranks(3, [](levin::Run& run) {
+    const auto own = torch::full({2}, static_cast<double>(run.ranks().rank()));
+    EXPECT_TRUE(torch::equal(run.all_gather(own), torch::tensor({{0., 0.}, {1., 1.}, {2., 2.}})));
+  });
+  RunControl alone;
+  const auto own = torch::ones({2}, torch::requires_grad());
+  EXPECT_EQ(alone.all_gather(own).sizes(), (std::vector<int64_t>{1, 2}));
+  EXPECT_FALSE(alone.all_gather(own).requires_grad());
+  alone.all_gather(own, /*sync_grads=*/true).mul(3.0).sum().backward();
+  EXPECT_TRUE(torch::equal(own.grad(), torch::full({2}, 3.0F)));
+}
+
+// Each rank's loss weighs the gathered rows differently; its tensor gets the gradients of all.
+TEST(RunAllGather, sends_gradients_back_where_asked_to) {
+  as_ranks(3, [](levin::Run& run) {
+    const auto rank = static_cast<double>(run.ranks().rank());
+    const auto own = torch::full({1}, rank, torch::requires_grad().dtype(torch::kDouble));
+    const auto all = run.all_gather(own * 2, /*sync_grads=*/true);  // [3, 1]
+    (all.squeeze(1) * torch::tensor({1., 10., 100.}, torch::kDouble) * (rank + 1)).sum().backward();
+    EXPECT_EQ(own.grad().item<double>(), 2 * std::pow(10, rank) * (1 + 2 + 3));
+  });
+}
+
+TEST(RunAllGather, refuses_tensors_that_differ_and_none_at_all) {
+  as_ranks(2, [](levin::Run& run) {
+    const auto refusal = message_of<DistributedError>([&] {
+      run.all_gather(torch::zeros({2, run.ranks().rank() + 1}));
+    });
+    EXPECT_TRUE(says(refusal, {"all_gather", "rank 0 gave a tensor [2, 1]", "rank 1 one [2, 2]"}));
+  });
+  RunControl run;
+  EXPECT_TRUE(says(message_of<ModuleError>([&] { run.all_gather({}); }), {"undefined"}));
 }
 
 TEST(RunRanks, say_who_is_the_global_zero) {
