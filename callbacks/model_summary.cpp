@@ -1,10 +1,13 @@
 #include <levin/callbacks/model_summary.h>
 
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/batch.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/tensor/random.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -100,7 +103,8 @@ Row row(std::string name, std::string type, const Counts& counts) {
 /// Adds a row for each layer. One that is registered several times gets a row for its first name
 /// only, and `seen` has the layers that have one.
 void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_t depth,
-              std::unordered_set<const void*>& seen, std::vector<Row>& rows) {
+              const LayerSizes& sizes, std::unordered_set<const void*>& seen,
+              std::vector<Row>& rows) {
   if (depth == 0) return;
   for (const auto& item : module.named_parameters(/*recurse=*/false)) {
     if (!prefix.empty()) break;  // the row of a layer includes its own parameters
@@ -116,8 +120,12 @@ void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_
     const std::string type = short_type(*child.value());
     Row own = row(prefix + child.key(), type, count(*child.value()));
     std::tie(own[4], own[5]) = shapes(type, *child.value());
+    if (const auto found = sizes.find(child.value().get()); found != sizes.end()) {
+      own[4] = found->second.in;
+      own[5] = found->second.out;
+    }
     rows.push_back(std::move(own));
-    add_rows(*child.value(), prefix + child.key() + ".", depth - 1, seen, rows);
+    add_rows(*child.value(), prefix + child.key() + ".", depth - 1, sizes, seen, rows);
   }
 }
 
@@ -144,6 +152,35 @@ std::string table(std::vector<Row> rows) {
   return text;
 }
 
+/// Lets the module predict its example, in evaluation mode, and returns the sizes that layers had.
+LayerSizes sizes_of_example(Module& module, NamedTensors example) {
+  for (auto& [name, tensor] : example) {
+    tensor = tensor.is_floating_point() ? tensor.to(module.device(), module.dtype())
+                                        : tensor.to(module.device());
+  }
+  const StateDict random = random_state().clone();
+  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modes;
+  for (const auto& child : module.modules(/*include_self=*/false)) {
+    modes.emplace_back(child, child->is_training());
+  }
+  const bool was_training = module.is_training();
+  const auto put_back = [&] {
+    module.train(was_training);
+    for (const auto& [child, mode] : modes) child->train(mode);
+    load_random_state(random);
+  };
+  const at::NoGradGuard no_grad;
+  module.eval();
+  try {
+    LayerSizes sizes = watch_layers(module, [&] { module.predict(Batch(std::move(example))); });
+    put_back();
+    return sizes;
+  } catch (...) {
+    put_back();
+    throw;
+  }
+}
+
 }  // namespace
 
 Fields describe(ModelSummaryOptions& o) {
@@ -152,10 +189,10 @@ Fields describe(ModelSummaryOptions& o) {
   });
 }
 
-std::string summarize(const torch::nn::Module& module, int64_t max_depth) {
+std::string summarize(const torch::nn::Module& module, int64_t max_depth, const LayerSizes& sizes) {
   std::vector<Row> rows;
   std::unordered_set<const void*> seen;
-  add_rows(module, "", max_depth, seen, rows);
+  add_rows(module, "", max_depth, sizes, seen, rows);
   const Counts counts = count(module);
   const double megabytes = static_cast<double>(counts.bytes) * 1e-6;
   const auto size =
@@ -174,7 +211,10 @@ ModelSummary::ModelSummary(ModelSummaryOptions options) : options_(options) {
 
 void ModelSummary::on_fit_start(Run& run) {
   if (!run.is_global_zero()) return;
-  diagnostics::print(summarize(run.module(), options_.max_depth));
+  NamedTensors example = run.module().example_input_array();
+  const LayerSizes sizes =
+      example.empty() ? LayerSizes{} : sizes_of_example(run.module(), std::move(example));
+  diagnostics::print(summarize(run.module(), options_.max_depth, sizes));
 }
 
 }  // namespace levin

@@ -1,14 +1,11 @@
 #pragma once
 
+#include <levin/callbacks/layer_sizes.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
 #include <cstdint>
 #include <string>
-
-namespace torch::nn {
-class Module;
-}
 
 namespace levin {
 
@@ -31,10 +28,17 @@ Fields describe(ModelSummaryOptions& options);
 ///       Name    Type    Parameters  Trainable  In        Out
 ///     0 linear  Linear       7,850  yes        [*, 784]  [*, 10]
 ///     7,850 parameters (7,850 trainable), 0.0314 MB
-std::string summarize(const torch::nn::Module& module, int64_t max_depth = 1);
+///
+/// Layers that are in `sizes` have the sizes of that instead.
+std::string summarize(const torch::nn::Module& module, int64_t max_depth = 1,
+                      const LayerSizes& sizes = {});
 
 /// Prints a table of the module's layers to stderr when fit starts. Only rank 0 prints. Lightning:
 /// ModelSummary.
+///
+/// If the module has an example_input_array, it predicts that batch in evaluation mode, and the
+/// table has the sizes that layers with parameters then had; random generators are afterwards what
+/// they were before.
 ///
 ///     trainer.add<levin::ModelSummary>({.max_depth = 2});
 class ModelSummary : public Callback {

@@ -82,6 +82,70 @@ TEST(ModelSummary, GoesAsDeepAsAsked) {
   EXPECT_THROW(ModelSummary({.max_depth = -2}), ConfigError);
 }
 
+/// Says what to predict, and draws random numbers when it does.
+class WithExample : public Classifier {
+ public:
+  WithExample() {
+    conv_ = register_module("conv", torch::nn::Conv1d(1, 2, 3));
+    embedding_ = register_module("embedding", torch::nn::Embedding(5, 4));
+    lstm_ = register_module("lstm", torch::nn::LSTM(4, 6));
+    deep_ = register_module("deep", torch::nn::Linear(torch::nn::LinearOptions(4, 8).bias(false)));
+    conv_->eval();
+  }
+  NamedTensors example_input_array() const override {
+    return {{"input", torch::zeros({2, 4}, torch::kDouble)}};
+  }
+  NamedTensors predict(const Batch& batch) override {
+    EXPECT_FALSE(is_training());
+    conv_(batch.input().unsqueeze(1));
+    lstm_(embedding_(torch::zeros({7, 3}, torch::kLong)));
+    deep_(torch::zeros({7, 3, 4}));
+    return {{"out", forward(batch.input()) + torch::rand({})}};
+  }
+  bool is_conv_training() const { return conv_->is_training(); }
+
+ private:
+  torch::nn::Conv1d conv_{nullptr};
+  torch::nn::Embedding embedding_{nullptr};
+  torch::nn::LSTM lstm_{nullptr};
+  torch::nn::Linear deep_{nullptr};
+};
+
+/// Keeps the state of the generator when fit starts.
+class Generator : public Callback {
+ public:
+  explicit Generator(std::vector<torch::Tensor>& states) : states_(states) {}
+  std::string state_key() const override { return "Generator"; }
+  void on_fit_start(levin::Run&) override {
+    states_.push_back(at::detail::getDefaultCPUGenerator().get_state());
+  }
+
+ private:
+  std::vector<torch::Tensor>& states_;
+};
+
+TEST(ModelSummary, ShowsTheSizesOfAnExampleAndChangesNothing) {
+  TemporaryFolder folder;
+  PointsModule data(8, {.batch_size = 8});
+  WithExample model;
+  Trainer trainer({.max_epochs = 0, .default_root_dir = folder.string()});
+  std::vector<torch::Tensor> states;
+  trainer.add<Generator>(states);
+  trainer.add<ModelSummary>();
+  trainer.add<Generator>(states);
+  testing::internal::CaptureStderr();
+  trainer.fit(model, data);
+  const auto text = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(torch::equal(states.at(0), states.at(1))) << "the generator is where it was";
+  EXPECT_TRUE(model.is_training());
+  EXPECT_FALSE(model.is_conv_training());
+  for (const char* sizes :
+       {"[2, 4]     [2, 16]", "[2, 16]    [2, 3]", "[2, 1, 4]  [2, 2, 2]", "[7, 3]     [7, 3, 4]",
+        "[7, 3, 4]  [7, 3, 6]", "[7, 3, 4]  [7, 3, 8]"}) {
+    EXPECT_TRUE(has(text, std::string("yes        ") + sizes)) << sizes << " isn't in\n" << text;
+  }
+}
+
 TEST(ModelSummary, WritesItsTableToStderrWhenFitStarts) {
   FakeLoop loop;
   ModelSummary callback;
