@@ -134,7 +134,7 @@ class LoggedValues {
   std::string names() const;
   /// Adds the names of all ranks, in an order that is the same on every rank. `names_of_ranks[r]`
   /// is what rank r's `names` returned. Throws ModuleError if ranks logged a name with different
-  /// options.
+  /// options; what a checkpoint says of a name counts only if no rank has logged it since.
   void agree(const std::vector<std::string>& names_of_ranks);
   /// Returns the values of the epoch so far. Waits for the device if values are on one.
   MetricMap epoch_values(For whom);
@@ -209,6 +209,7 @@ class LoggedValues {
   void bring_to_host();
   static bool wanted(const Slot& slot, For whom);
   /// The part of a slot that doesn't change: names and options.
+  void agree_on(const Value& item, bool loaded, size_t first);
   static Value describe(const Slot& slot);
   static Slot slot_of(const Value& value);
 

@@ -105,33 +105,62 @@ bool LoggedValues::unpack(const PackedMetrics& packed) {
   return true;
 }
 
+/// What the values are that the ranks haven't agreed on yet. One that comes from a checkpoint and
+/// wasn't logged since is marked, because it says nothing of how this run logs it.
 std::string LoggedValues::names() const {
   Value::Array names;
-  for (size_t i = agreed_; i < slots_.size(); ++i) names.push_back(describe(slots_[i]));
+  for (size_t i = agreed_; i < slots_.size(); ++i) {
+    Value item;
+    item["slot"] = describe(slots_[i]);
+    item["is_loaded"] = slots_[i].is_loaded;
+    names.push_back(std::move(item));
+  }
   return Value(std::move(names)).to_json();
 }
 
 void LoggedValues::agree(const std::vector<std::string>& names_of_ranks) {
-  for (const std::string& names : names_of_ranks) {
-    const Value parsed = Value::from_json(names);
-    for (const Value& item : parsed.as_array()) {
-      Slot other = slot_of(item);
-      const size_t place = find_slot(other.name, other.loader_index);
-      if (place < agreed_) continue;  // an earlier rank in the list has the name as well
-      if (place == slots_.size()) {
-        slots_.push_back(std::move(other));
-      } else if (describe(slots_[place]) != item) {
-        throw ModuleError::contract(fmt::format("log(\"{}\")", other.name),
-                                    "it was logged with other options on another rank",
-                                    "use the same options on every rank");
+  const size_t first = agreed_;
+  for (const bool loaded : {false, true}) {  // how this run logs a value counts first
+    for (const std::string& names : names_of_ranks) {
+      const Value parsed = Value::from_json(names);
+      for (const Value& item : parsed.as_array()) {
+        if (item.at("is_loaded").as_bool() == loaded) agree_on(item.at("slot"), loaded, first);
       }
-      std::rotate(slots_.begin() + static_cast<std::ptrdiff_t>(agreed_),
-                  slots_.begin() + static_cast<std::ptrdiff_t>(place),
-                  slots_.begin() + static_cast<std::ptrdiff_t>(place) + 1);
-      ++agreed_;
     }
   }
+  if (names_of_ranks.size() > 1) {  // from here on, no rank may log them in another way by itself
+    for (size_t i = first; i < agreed_; ++i) slots_[i].is_loaded = false;
+  }
   cursor_ = 0;
+}
+
+/// Gives the value that `item` describes the next place, unless it has one already. `loaded` says
+/// that the description is that of a checkpoint; places from `first` on are given now.
+void LoggedValues::agree_on(const Value& item, bool loaded, size_t first) {
+  Slot other = slot_of(item);
+  const size_t place = find_slot(other.name, other.loader_index);
+  const auto refuse_unless_same = [&](const Slot& slot) {
+    if (loaded || describe(slot) == item) return;
+    throw ModuleError::contract(fmt::format("log(\"{}\")", other.name),
+                                "it was logged with other options on another rank",
+                                "use the same options on every rank");
+  };
+  if (place < agreed_) {  // an earlier rank in the list has the name as well
+    if (place >= first) refuse_unless_same(slots_[place]);
+    return;
+  }
+  if (place == slots_.size()) {
+    slots_.push_back(std::move(other));
+  } else if (slots_[place].is_loaded && describe(slots_[place]) != item) {
+    slots_[place] =
+        std::move(other);  // what the checkpoint has of it is dropped, as in one process
+  } else {
+    refuse_unless_same(slots_[place]);
+  }
+  std::rotate(slots_.begin() + static_cast<std::ptrdiff_t>(agreed_),
+              slots_.begin() + static_cast<std::ptrdiff_t>(place),
+              slots_.begin() + static_cast<std::ptrdiff_t>(place) + 1);
+  ++agreed_;
 }
 
 Value LoggedValues::describe(const Slot& slot) {

@@ -515,6 +515,21 @@ TEST(MetricsPacked, a_name_logged_in_two_ways_is_an_error_on_every_rank) {
       ModuleError);
 }
 
+TEST(MetricsPacked, a_value_may_be_logged_in_another_way_after_a_resume_though_a_rank_has_no_rows) {
+  LoggedValues before;
+  step(before, 1);
+  before.log("x", 5.0, {.reduce = Reduce::min}, false, true);
+  LoggedValues first;
+  LoggedValues second;
+  for (auto* rank : {&first, &second}) rank->load_state_dict(before.state_dict());
+  step(second, 1);
+  second.log("x", 7.0, {.reduce = Reduce::sum}, false, true);  // the first has no rows left
+  reduce({&first, &second});
+  for (auto* rank : {&first, &second}) {
+    EXPECT_EQ(rank->epoch_values(For::callbacks), (MetricMap{{"x", 7.0}}));
+  }
+}
+
 // Run::log: each rank logs the mean over its own rows.
 TEST(MetricsPacked, means_of_whole_ranks_are_weighted_by_their_rows) {
   const auto rows = all_rows();
