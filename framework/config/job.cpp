@@ -143,7 +143,7 @@ class JobReader {
             fmt::format("{}: lr_scheduler needs an optimizer", node->origin.to_string()),
             "add `optimizer:`, or leave both to the model");
       }
-      job_.lr_scheduler = choose(registry_.schedulers, *node, "lr_scheduler");
+      job_.lr_scheduler = choose_scheduler(*node);
       read_schedule(*node);
     }
     if (job_.optimizer) try_optimizers();
@@ -207,6 +207,16 @@ class JobReader {
                "lr_scheduler");
     }
     job_.schedule.interval = interval == "step" ? Interval::step : Interval::epoch;
+  }
+
+  /// The schedule, which finds those that it is made of in the registry's list.
+  ChosenClass<Scheduler> choose_scheduler(const ConfigNode& node) {
+    auto chosen = choose(registry_.schedulers, node, "lr_scheduler");
+    ChosenClass<Scheduler> scheduler{std::move(static_cast<Chosen&>(chosen))};
+    scheduler.maker = [make = std::move(chosen.maker), schedulers = registry_.schedulers] {
+      return make(schedulers);
+    };
+    return scheduler;
   }
 
   /// The model, which makes the optimizer that its settings may name from the registry's list.

@@ -9,10 +9,11 @@
 namespace levin {
 namespace {
 
-std::vector<std::unique_ptr<Scheduler>> made_by_name(const std::vector<NamedSettings>& choices) {
+std::vector<std::unique_ptr<Scheduler>> made_by_name(const std::vector<NamedSettings>& choices,
+                                                     const SchedulerList& known) {
   std::vector<std::unique_ptr<Scheduler>> made;
   for (const auto& choice : choices) {
-    made.push_back(shipped_schedulers().make(choice.name, choice.settings));
+    made.push_back(known.make(choice.name, choice.settings));
   }
   return made;
 }
@@ -29,7 +30,10 @@ Fields describe(SequentialLROptions& o) {
 }
 
 SequentialLR::SequentialLR(const SequentialLROptions& options)
-    : SequentialLR(options.milestones, made_by_name(options.schedulers)) {}
+    : SequentialLR(options, shipped_schedulers()) {}
+
+SequentialLR::SequentialLR(const SequentialLROptions& options, const SchedulerList& known)
+    : SequentialLR(options.milestones, made_by_name(options.schedulers, known)) {}
 
 SequentialLR::SequentialLR(std::vector<int64_t> milestones,
                            std::vector<std::unique_ptr<Scheduler>> schedulers)

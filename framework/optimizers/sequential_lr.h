@@ -11,11 +11,13 @@
 
 namespace levin {
 
+class SchedulerList;
+
 /// Options of SequentialLR for configurations, which name the schedules.
 struct SequentialLROptions {
   /// See SequentialLR's first constructor. Must be given.
   std::vector<int64_t> milestones{};
-  /// The schedules by their names in `shipped_schedulers`, with their settings. Must be given.
+  /// The schedules by their names in the list of schedulers, with their settings. Must be given.
   std::vector<NamedSettings> schedulers{};
 };
 Fields describe(SequentialLROptions& options);
@@ -48,7 +50,9 @@ class SequentialLR : public Scheduler {
   template <std::derived_from<Scheduler>... S>
   requires(sizeof...(S) > 0) explicit SequentialLR(std::vector<int64_t> milestones, S... schedulers)
       : SequentialLR(std::move(milestones), list(std::move(schedulers)...)) {}
-  /// The same with schedules by name. Throws ConfigError for an unknown name or setting, too.
+  /// The same with schedules by their names in `known` or, without it, in shipped_schedulers().
+  /// Throws ConfigError for an unknown name or setting, too.
+  SequentialLR(const SequentialLROptions& options, const SchedulerList& known);
   explicit SequentialLR(const SequentialLROptions& options);
   /// Both functions ask the schedule whose turn it is, with that schedule's own counter.
   double factor(int64_t counter) const override;

@@ -306,6 +306,24 @@ TEST(ConfigJob, a_sequence_of_schedules_is_made_by_names) {
   }
 }
 
+class Halving : public Scheduler {
+ public:
+  double factor(int64_t counter) const override { return std::pow(0.5, counter); }
+};
+
+TEST(ConfigJob, a_sequence_may_have_schedules_of_ones_own) {
+  Registry classes = registry();
+  classes.schedulers.add<Halving>("Halving", "halves the rate");
+  const std::string yaml =
+      "optimizer: Adam\n"
+      "lr_scheduler: {class_path: SequentialLR, milestones: [2], schedulers: [ConstantLR, "
+      "Halving]}\n";
+  const Job job = read_job(classes, tree(yaml));
+  const Optimizers made = job.make_optimizers({{"w", torch::zeros({2}, torch::requires_grad())}});
+  EXPECT_DOUBLE_EQ(made.entries()[0].schedulers[0].scheduler->factor(4), 0.25);
+  EXPECT_TRUE(says(test::message_of<ConfigError>([&] { job_of(yaml); }), {"Halving"}));
+}
+
 TEST(ConfigJob, parameters_get_settings_of_their_own_by_their_names) {
   const Registry classes = registry();
   const std::string yaml =
