@@ -212,6 +212,11 @@ if(LEVIN_EXAMPLES)
       ENVIRONMENT "${test_environment};LEVIN_OFFLINE=1")
   endforeach()
 
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/examples/gan_on_two_devices")
+  add_test(NAME example.gan_on_two_devices COMMAND gan 2 WORKING_DIRECTORY "${PROJECT_BINARY_DIR}/examples/gan_on_two_devices")
+  set_tests_properties(example.gan_on_two_devices PROPERTIES LABELS example TIMEOUT 600
+    ENVIRONMENT "${test_environment};LEVIN_OFFLINE=1")
+
   # Benchmarks are measured at the library's -O2 and run by ./run bench. Most of them include all of LibTorch.
   add_library(levin_bench_pch OBJECT "${PROJECT_BINARY_DIR}/empty.cpp")
   target_link_libraries(levin_bench_pch PRIVATE levin::torch levin_flags)

@@ -43,8 +43,7 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
   progress.accumulate = parts_.options.accumulate_grad_batches;
   stopping_.set_limits(progress);
   step_.set_gradient_norm(&training_step_.gradient_norm());
-  schedules_.set_stepper(
-      [&module = parts_.module](ScheduleStep& schedule) { module.lr_scheduler_step(schedule); });
+  schedules_.set_stepper([this](ScheduleStep& step) { parts_.module.lr_scheduler_step(step); });
 }
 
 void FitLoop::run() {

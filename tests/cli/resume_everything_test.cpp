@@ -225,7 +225,7 @@ StateDict fit_model(const Chosen& model, const Chosen& data, const fs::path& fol
                     const std::string& checkpoint) {
   seed_everything(3);
   const Registry registry = shipped_classes();
-  const auto module = registry.models.make(model.name, model.settings);
+  const auto module = registry.models.make(model.name, model.settings, registry.optimizers);
   seed_everything(checkpoint.empty() ? 3 : 9);
   const auto rows = registry.datamodules.make(data.name, data.settings);
   Trainer trainer({.accelerator = "cpu",

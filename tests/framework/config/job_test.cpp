@@ -321,7 +321,7 @@ TEST(ConfigJob, a_sequence_may_have_schedules_of_ones_own) {
   const Job job = read_job(classes, tree(yaml));
   const Optimizers made = job.make_optimizers({{"w", torch::zeros({2}, torch::requires_grad())}});
   EXPECT_DOUBLE_EQ(made.entries()[0].schedulers[0].scheduler->factor(4), 0.25);
-  EXPECT_TRUE(says(test::message_of<ConfigError>([&] { job_of(yaml); }), {"Halving"}));
+  EXPECT_TRUE(test::says(test::message_of<ConfigError>([&] { job_of(yaml); }), {"Halving"}));
 }
 
 TEST(ConfigJob, parameters_get_settings_of_their_own_by_their_names) {
