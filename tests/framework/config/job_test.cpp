@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <cmath>
+
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/optimizers/adam.h>
 
