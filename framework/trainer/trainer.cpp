@@ -1,4 +1,4 @@
-#include <levin/framework/trainer/trainer_implementation.h>
+#include <levin/framework/trainer/trainer.h>
 
 #include <optional>
 
@@ -17,6 +17,7 @@
 #include <levin/framework/trainer/replaced_callbacks.h>
 #include <levin/framework/trainer/stage_loaders.h>
 #include <levin/framework/trainer/step_checks.h>
+#include <levin/framework/trainer/trainer_implementation.h>
 #include <levin/framework/trainer/warnings.h>
 
 namespace levin {

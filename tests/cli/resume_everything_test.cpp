@@ -273,7 +273,7 @@ TEST(ResumeEverything, DataModulesGoOnWithTheSameBits) {
                {"batch_size", 50}}}},
       {"SklearnDataModule",
        {Object{{"x", LEVIN_SOURCE_DIR "/tests/baselines/solvers_wine.csv"},
-               {"sampling", "weighted"},
+               {"sampling", "stratified"},
                {"batch_size", 50}}}},
       {"TableDataModule",
        {.test = "TableTraining.a_resumed_fit_has_the_same_features_and_ends_with_the_same_bits"}},
@@ -283,6 +283,7 @@ TEST(ResumeEverything, DataModulesGoOnWithTheSameBits) {
       {"FashionMNISTDataModule", image_set},
       {"CIFAR10DataModule", image_set},
       {"CIFAR100DataModule", image_set},
+      {"ImageFolderDataModule", {.test = "ImageFolder.a_fit_resumes_and_ends_with_the_same_bits"}},
       {"StreamDataModule", {.test = "StreamResume.ends_with_the_bits_of_a_run_that_went_through"}},
       {"SparseDataModule", {.test = "SparseTraining.resumes_bit_exact"}},
       {"SyntheticClicksDataModule",
@@ -302,7 +303,7 @@ TEST(ResumeEverything, ModelsGoOnWithTheSameBits) {
   const Value few = Object{{"cv", 3}};
   const std::map<std::string, Answer> answers{
       {"LogisticRegression", {Object{{"solver", "lbfgs"}}}},
-      {"LinearRegression", {Object{{"solver", "newton-cg"}}}},
+      {"LinearRegression", {Object{{"learning_rate", 0.1}}}},
       {"LinearRegressionCV", {few}},
       {"LogisticRegressionCV", {few}},
       {"LogisticRegressionPath", {Object{{"num_Cs", 3}}}},

@@ -10,6 +10,9 @@
 
 #include <levin/datamodules/readers/image.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/random.h>
+#include <levin/framework/trainer/trainer.h>
+#include <levin/models/mlp.h>
 
 namespace levin::image_folder_test {
 
@@ -98,6 +101,35 @@ TEST_F(ImageFolder, gives_the_same_bits_from_the_cache_and_from_files_for_any_nu
       if (first.empty()) first = stages;
       EXPECT_TRUE(are_equal(first, stages)) << cache_mb << ", " << workers;
     }
+  }
+}
+
+TEST_F(ImageFolder, a_fit_resumes_and_ends_with_the_same_bits) {
+  fill_sets();
+  const test::TemporaryFolder runs;
+  const auto train = [&](int64_t max_steps, const std::string& from) {
+    seed_everything(from.empty() ? 2 : 8);
+    auto chosen = options();
+    chosen.batch_size = 3;
+    chosen.num_workers = 1;
+    chosen.cache_mb = 0;
+    chosen.transforms = {"random_horizontal_flip"};
+    ImageFolderDataModule data(chosen);
+    MLP model({.hidden_sizes = {3}});
+    Trainer trainer({.accelerator = "cpu",
+                     .max_epochs = 3,
+                     .max_steps = max_steps,
+                     .threads = 1,
+                     .default_root_dir = runs.string()});
+    trainer.fit(model, data, from);
+    trainer.save_checkpoint(runs / "end.ckpt");
+    return model.state_dict().clone();
+  };
+  const auto whole = train(-1, "");
+  train(6, "");  // of four steps an epoch
+  const auto resumed = train(-1, (runs / "end.ckpt").string());
+  for (const auto& [name, tensor] : whole.tensors) {
+    EXPECT_TRUE(tensor.equal(resumed.tensor(name))) << name;
   }
 }
 

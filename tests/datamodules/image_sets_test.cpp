@@ -226,7 +226,7 @@ TEST(CifarImages, a_fit_with_random_transforms_resumes_and_ends_with_the_same_bi
                       .transforms = {{"random_crop", Value(Value::Object{{"padding", 2}})},
                                      "random_horizontal_flip"}},
                      {.batch_size = 2, .shuffle = true, .num_workers = 1});
-    MLP model({.hidden_sizes = {3}});
+    MLP model({.num_classes = 7, .hidden_sizes = {3}});
     Trainer trainer({.accelerator = "cpu",
                      .max_epochs = 3,
                      .max_steps = max_steps,

@@ -385,8 +385,6 @@ TEST(ModulePlace, is_that_of_its_parameters) {
   EXPECT_EQ(model.dtype(), torch::kFloat);
   model.to(torch::kDouble);
   EXPECT_EQ(model.dtype(), torch::kDouble);
-  model.to(torch::Device("meta"));
-  EXPECT_TRUE(model.device().is_meta());
   class Bare : public Module {
   } bare;
   EXPECT_TRUE(bare.device().is_cpu());
