@@ -114,7 +114,7 @@ def distance(problem, point, other):
 
 
 def settled(problem, point):
-    """Returns the point of least squares of those with the same objective: with an L1 penalty alone,
+    """Returns the point of least squares of those with the same objective. With an L1 penalty alone,
     a number may be added to all weights of a feature of a softmax if as many are above 0 as below,
     as long as none changes its sign. Every program ends at some point of these.
     """
