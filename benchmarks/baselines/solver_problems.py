@@ -114,9 +114,9 @@ def distance(problem, point, other):
 
 
 def settled(problem, point):
-    """Returns the point of least squares of those with the same objective. With an L1 penalty alone,
-    a number may be added to all weights of a feature of a softmax if as many are above 0 as below,
-    as long as none changes its sign. Every program ends at some point of these.
+    """Returns the point of least squares of those with the same objective: with L1 alone, a number
+    may be added to all weights of a feature of a softmax if as many are above 0 as below, as long
+    as none changes its sign. Every program ends at some point of these.
     """
     if problem.outputs == 1 or problem.l1_ratio < 1:
         return point
