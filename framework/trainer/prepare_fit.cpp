@@ -1,6 +1,7 @@
 // The part of the Trainer that makes a fit ready to run.
 #include <utility>
 
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/tensor/random.h>
