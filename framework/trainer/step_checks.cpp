@@ -45,10 +45,11 @@ void require_sole_tasks(const std::vector<Callback*>& callbacks) {
     if (task.empty()) continue;
     const auto [first, is_new] = found.emplace(task, callback);
     if (is_new) continue;
-    throw ConfigError::conflict(fmt::format("two callbacks, {} and {}, of which each {}",
-                                            unqualified_name(typeid(*first->second)),
-                                            unqualified_name(typeid(*callback)), task),
-                                "keep one of them");
+    const Callback& other = *first->second;
+    throw ConfigError::conflict(
+        fmt::format("two callbacks, {} and {}, of which each {}", unqualified_name(typeid(other)),
+                    unqualified_name(typeid(*callback)), task),
+        "keep one of them");
   }
 }
 
