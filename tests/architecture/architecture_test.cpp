@@ -335,10 +335,12 @@ void print(const Sources& sources) {
   }
 }
 
-std::string read_architecture() {
-  std::ifstream stream(std::filesystem::path(LEVIN_SOURCE_DIR) / "ARCHITECTURE.md");
+std::string read_source(const char* name) {
+  std::ifstream stream(std::filesystem::path(LEVIN_SOURCE_DIR) / name);
   return std::string(std::istreambuf_iterator<char>(stream), {});
 }
+
+std::string read_architecture() { return read_source("ARCHITECTURE.md"); }
 
 TEST(Architecture, dependencies_point_one_way) {
   const Sources sources = read_tree();
@@ -346,6 +348,23 @@ TEST(Architecture, dependencies_point_one_way) {
   ASSERT_GT(sources.size(), 20U) << "no sources below " << LEVIN_SOURCE_DIR;
   print(sources);
   for (const std::string& problem : problems_of(plan, sources)) ADD_FAILURE() << problem;
+}
+
+// at::RecordFunction has one more member without NDEBUG, so a source that uses it has to be
+// compiled as LibTorch is, in a build of any kind.
+TEST(Architecture, sources_that_watch_operations_are_compiled_with_ndebug) {
+  const std::string cmake = read_source("CMakeLists.txt");
+  const size_t begin = cmake.find("# at::RecordFunction has one more member");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string list = cmake.substr(begin, cmake.find("NDEBUG)", begin) - begin);
+  int count = 0;
+  for (const auto& [path, text] : read_tree()) {
+    const bool watches = text.find("#include <ATen/record_function.h>") != std::string::npos;
+    if (!watches || path.find(".cpp") == std::string::npos) continue;
+    EXPECT_NE(list.find(path), std::string::npos) << path << " is not in that list";
+    ++count;
+  }
+  EXPECT_GE(count, 2);
 }
 
 TEST(Architecture, the_table_lists_rooms_that_are_there_each_once) {
