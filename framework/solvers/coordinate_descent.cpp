@@ -61,8 +61,8 @@ bool CoordinateDescent::iterate_on(Objective& objective, LinearProblem& problem)
   constexpr int64_t kMostAtFirst = 256;
   const int64_t most = kMostAtFirst + point_.ne(0.0).sum().item<int64_t>();
   ProximalNewton newton(objective, {point_, gradient_, value_}, most);
-  if (!std::isfinite(newton.cost())) return LinearSolver::iterate_on(objective, problem);
-  return newton.improve(options_.tol);
+  if (std::isfinite(newton.cost()) && newton.improve(options_.tol)) return true;
+  return LinearSolver::iterate_on(objective, problem);
 }
 
 bool CoordinateDescent::improve(LinearProblem& problem, LinearProblem::Point& point) {

@@ -58,7 +58,7 @@ bool ProximalNewton::improve(double tol) {
 /// Takes one step by the model with that matrix.
 bool ProximalNewton::step(const torch::Tensor& hessian, double tolerance) {
   constexpr int64_t kMostSweeps = 200;
-  constexpr int kMostTrials = 10;
+  constexpr int kMostTrials = 40;
   auto own = at_.point.index_select(0, entries_);
   auto slope = at_.gradient.index_select(0, entries_);
   minimise_quadratic(hessian, l1_.index_select(0, entries_), own, slope, tolerance, kMostSweeps);

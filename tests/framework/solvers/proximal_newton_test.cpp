@@ -148,6 +148,32 @@ TEST(ProximalNewton, ends_a_fit_that_owl_qn_would_take_far_longer_for) {
   EXPECT_LE(objectives[1], objectives[0]);
 }
 
+// Far from the optimum, the model's minimum can be so far away that the objective falls only in a
+// small part of the step.
+TEST(ProximalNewton, comes_to_the_optimum_from_0_with_a_weak_penalty) {
+  const at::NoGradGuard no_grad;
+  const auto it = test::solver_cases().at(6);
+  ASSERT_EQ(it.name, "digits, C 0.1, l1_ratio 1.0");
+  auto loss = it.loss;
+  loss.l1_strength *= 0.01;
+  MemoryRows rows(it.x, it.y);
+  LinearObjective objective(rows, loss, {loss.weight, loss.bias});
+  auto point = torch::zeros({objective.size()}, torch::kDouble);
+  auto gradient = torch::empty_like(point);
+  double value = objective.evaluate(point, gradient);
+  const auto violation = [&] {
+    return objective.largest(least_subgradient(point, gradient, objective.l1()));
+  };
+  int iterations = 0;
+  for (; iterations < 30 && violation() > 1e-10; ++iterations) {
+    const double before = value;
+    const int64_t most = 32 + point.ne(0.0).sum().item<int64_t>();
+    ASSERT_TRUE(ProximalNewton(objective, {point, gradient, value}, most).improve(1e-10));
+    EXPECT_LE(value, before + 1e-12);
+  }
+  EXPECT_LE(violation(), 1e-10) << iterations;
+}
+
 // Beyond 2^26 rows times weights of a softmax, sweeps over the rows would take minutes.
 TEST(ProximalNewton, serves_coordinate_descent_over_many_rows_of_a_softmax) {
   torch::manual_seed(9);
