@@ -33,6 +33,19 @@ struct Chosen {
   Value settings = Object{};
 };
 
+/// Saves step.ckpt after step 4, and epoch.ckpt at the end of the second epoch.
+void save_on_the_way(Trainer& trainer, const fs::path& folder) {
+  trainer.add<LambdaCallback>({.on_train_batch_end =
+                                   [folder](const torch::Tensor&, const Batch&, Step& step) {
+                                     if (step.global_step() == 4)
+                                       step.run().save(folder / "step.ckpt");
+                                   },
+                               .on_train_epoch_end =
+                                   [folder](levin::Run& run) {
+                                     if (run.epoch() == 1) run.save(folder / "epoch.ckpt");
+                                   }});
+}
+
 /// Fits with the class, from a checkpoint if one is given; saves one after step 4, in the middle of
 /// an epoch, and one at the end of the epoch in which step 6 is the last.
 Outcome fit(const Registry& registry, const Chosen& chosen, const fs::path& folder,
@@ -62,17 +75,7 @@ Outcome fit(const Registry& registry, const Chosen& chosen, const fs::path& fold
     }
     return optimizers;
   });
-  if (checkpoint.empty()) {
-    trainer.add<LambdaCallback>({.on_train_batch_end =
-                                     [&](const torch::Tensor&, const Batch&, Step& step) {
-                                       if (step.global_step() == 4)
-                                         step.run().save(folder / "step.ckpt");
-                                     },
-                                 .on_train_epoch_end =
-                                     [&](levin::Run& run) {
-                                       if (run.epoch() == 1) run.save(folder / "epoch.ckpt");
-                                     }});
-  }
+  if (checkpoint.empty()) save_on_the_way(trainer, folder);
   const History history = trainer.fit(model, data, checkpoint);
   Outcome outcome{.weights = model.state_dict().clone(), .losses = {}};
   for (const auto& epoch : history.epochs) {
@@ -219,8 +222,7 @@ TEST(ResumeEverything, SchedulersGoOnWithTheSameBits) {
   });
 }
 
-/// Fits a model to data, from a checkpoint if one is given; otherwise saves one after step 4 and
-/// one at the end of the second epoch.
+/// Fits a model to data, from a checkpoint if one is given; otherwise saves some on the way.
 StateDict fit_model(const Chosen& model, const Chosen& data, const fs::path& folder,
                     const std::string& checkpoint) {
   seed_everything(3);
@@ -233,17 +235,7 @@ StateDict fit_model(const Chosen& model, const Chosen& data, const fs::path& fol
                    .num_sanity_val_steps = 0,
                    .threads = 1,
                    .default_root_dir = folder.string()});
-  if (checkpoint.empty()) {
-    trainer.add<LambdaCallback>({.on_train_batch_end =
-                                     [&](const torch::Tensor&, const Batch&, Step& step) {
-                                       if (step.global_step() == 4)
-                                         step.run().save(folder / "step.ckpt");
-                                     },
-                                 .on_train_epoch_end =
-                                     [&](levin::Run& run) {
-                                       if (run.epoch() == 1) run.save(folder / "epoch.ckpt");
-                                     }});
-  }
+  if (checkpoint.empty()) save_on_the_way(trainer, folder);
   trainer.fit(*module, *rows, checkpoint);
   return module->state_dict().clone();
 }
