@@ -7,7 +7,6 @@
 #include <c10/core/GradMode.h>
 #include <torch/nn/modules/batchnorm.h>
 
-#include <levin/framework/core/error.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/run.h>
@@ -59,13 +58,6 @@ void update_batch_norms(Run& run) {
   Module& module = run.module();
   std::vector<std::function<void()>> put_back;
   each_batch_norm(module, [&](auto& norm, const auto& set_momentum) {
-    if constexpr (requires { typename std::decay_t<decltype(norm)>::Options; }) {
-      if (run.ranks().size() > 1) {
-        throw ConfigError::conflict(
-            "StochasticWeightAveraging with a SyncBatchNorm and several ranks",
-            "use WeightAveraging, which averages the statistics, too");
-      }
-    }
     norm.running_mean.zero_();
     norm.running_var.fill_(1);
     norm.num_batches_tracked.zero_();

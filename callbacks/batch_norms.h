@@ -18,8 +18,8 @@ bool is_batch_norm(const torch::nn::Module& layer);
 /// several moments. It calls training_step without gradients for each batch; all else that runs in
 /// a forward pass, such as dropout, is as in training.
 ///
-/// To be called in on_train_end, by every rank. Each rank computes the statistics of its own rows.
-/// Throws ConfigError for a SyncBatchNorm if there are several ranks.
+/// To be called in on_train_end, by every rank. Each rank computes the statistics of its own rows,
+/// and those of layers that are joined over ranks are those of all rows.
 void update_batch_norms(Run& run);
 
 }  // namespace levin

@@ -1,6 +1,10 @@
 #include <levin/framework/core/diagnostics.h>
 
 #include <cerrno>
+#include <new>
+#include <string>
+
+#include <unistd.h>
 
 #include <levin/framework/core/write_signals.h>
 
@@ -16,6 +20,17 @@ void print(std::FILE* out, std::string_view text) noexcept {
   std::fflush(out);
   std::clearerr(out);
   errno = error;
+}
+
+void print_line(std::FILE* out, std::string_view text) noexcept {
+  if (out == nullptr) return;
+  try {
+    std::string line = ::isatty(::fileno(out)) == 1 ? "\r\x1b[K" : "";
+    line.append(text).push_back('\n');
+    print(out, line);
+  } catch (const std::bad_alloc&) {
+    print(out, text);
+  }
 }
 
 }  // namespace levin::diagnostics

@@ -19,5 +19,8 @@ namespace levin::diagnostics {
 void print(std::string_view text) noexcept;
 /// Prints `text` to `out` at once; a null `out` is a stream to nowhere.
 void print(std::FILE* out, std::string_view text) noexcept;
+/// The same for `text` and a newline. On a terminal, it first clears the line that the cursor is
+/// in, so that the text takes the place of a progress bar that is drawn there.
+void print_line(std::FILE* out, std::string_view text) noexcept;
 
 }  // namespace levin::diagnostics

@@ -111,6 +111,24 @@ struct Codec<CountOrFraction> {
 };
 
 template <>
+struct Codec<CountFractionOrTime> {
+  static std::string name() { return "int, float or str"; }
+  static Value get(const CountFractionOrTime& field) {
+    return std::visit([](const auto& value) { return Value(value); }, field.value);
+  }
+  static bool set(const Value& plain, CountFractionOrTime& out) {
+    if (plain.is_int()) {
+      out = plain.as_int();
+    } else if (plain.is_double()) {
+      out = plain.as_double();
+    } else if (plain.is_string()) {
+      out = plain.as_string();
+    }
+    return plain.is_int() || plain.is_double() || plain.is_string();
+  }
+};
+
+template <>
 struct Codec<CountOrName> {
   static std::string name() { return "int or str"; }
   static Value get(const CountOrName& field) {

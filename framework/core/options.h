@@ -53,6 +53,27 @@ struct CountOrFraction {
   double fraction() const { return std::get<double>(value); }
 };
 
+/// A count, a fraction or a time: `val_check_interval = 100`, `0.25`, or `"00:30:00"` for half an
+/// hour, as DD:HH:MM:SS. In C++ and YAML, `10` is a count, `10.0` a fraction, and a text a time.
+struct CountFractionOrTime {
+  std::variant<int64_t, double, std::string> value = 1.0;
+
+  /// 1.0, all of it.
+  CountFractionOrTime() = default;
+  CountFractionOrTime(int count) : value(static_cast<int64_t>(count)) {}       // NOLINT
+  CountFractionOrTime(int64_t count) : value(count) {}                         // NOLINT
+  CountFractionOrTime(double fraction) : value(fraction) {}                    // NOLINT
+  CountFractionOrTime(const char* duration) : value(std::string(duration)) {}  // NOLINT
+  CountFractionOrTime(std::string duration) : value(std::move(duration)) {}    // NOLINT
+  /// Which of the three it is; `count`, `fraction` and `time` throw std::bad_variant_access for
+  /// the others.
+  bool is_count() const { return std::holds_alternative<int64_t>(value); }
+  bool is_time() const { return std::holds_alternative<std::string>(value); }
+  int64_t count() const { return std::get<int64_t>(value); }
+  double fraction() const { return std::get<double>(value); }
+  const std::string& time() const { return std::get<std::string>(value); }
+};
+
 /// A whole number or a word: `devices = 2` or `devices = "auto"`. YAML's `devices: [0, 1]` becomes
 /// the word "0,1", and `devices: [1]` the word "1,".
 struct CountOrName {
@@ -131,8 +152,8 @@ using FieldPointer =
     std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
-                 CountOrFraction*, CountOrName*, NumbersOrName*, SwitchOrCount*, SwitchOrName*,
-                 std::vector<NamedSettings>*>;
+                 CountOrFraction*, CountFractionOrTime*, CountOrName*, NumbersOrName*,
+                 SwitchOrCount*, SwitchOrName*, std::vector<NamedSettings>*>;
 
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line
 /// is shown in `levin help` and as a comment by `--print-config`.

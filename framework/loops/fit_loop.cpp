@@ -49,13 +49,10 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
 void FitLoop::run() {
   const StopSignal signal;
   stopping_.start_clock();
+  validation_.start_clock();
   RunControl& run = parts_.run;
   if (!solver_fit_) warn_of_short_epochs(parts_, num_batches_);
-  if (!parts_.module.is_training()) {
-    run.warn(
-        "the module is in evaluation mode and is trained in it: Dropout does nothing, and batch "
-        "norms keep their statistics. Call train() of the module before fit, unless this is meant");
-  }
+  warn_of_evaluation_mode(parts_);
   threads_.choose();
   if (!state_.is_resumed()) validation_.check_sanity();
   schedules_.apply();
@@ -122,7 +119,7 @@ void FitLoop::run_batches() {
     has_read_ = true;
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
-    validation_due_ = validation_due_ || validation_.is_due(at_end());
+    validation_due_ = validation_.is_due(at_end(), at_boundary_) || validation_due_;
     const bool validates = validation_due_ && at_boundary_;
     if (validates) validate();
     if (stepped_) {
@@ -240,7 +237,8 @@ void FitLoop::train_captured(int64_t steps) {
     metrics_.begin_batch(batch.rows(), 0, 1);
     if (window_ends) metrics_.repeat_recorded();
     count_batch();
-    validation_due_ = validation_due_ || validation_.is_due(/*is_last=*/false);
+    validation_due_ =
+        validation_due_ || validation_.is_due(/*is_last=*/false, /*at_boundary=*/false);
   }
   if (at_end()) schedules_.advance(Interval::epoch);
   if (counted_steps > 0) log_step();

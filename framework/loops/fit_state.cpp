@@ -336,11 +336,12 @@ StateDict FitState::loop_state() {
   state.values["accumulate"] = progress.accumulate;
   state.values["accumulate_option"] = parts_.options.accumulate_grad_batches;
   state.values["configured_rates"] = configured_rates_.to_value();
-  state.values["total_batches"] = members_.validation.total_batches();
+  members_.validation.save_to(state.values);
   state.values["metrics"] = to_value(run.metrics());
   state.values["metric_updates"] = counts_to_value(run.update_counts());
   state.values["metric_epochs"] = counts_to_value(run.update_epochs());
   state.values["progress_bar"] = to_value(run.progress_bar_metrics());
+  state.values["logged"] = to_value(run.logged_metrics());
   if (const int threads = members_.threads.threads(); threads > 0) {
     state.values["threads"] = threads;
   }
@@ -364,9 +365,12 @@ void FitState::load_loop_state(const StateDict& state) {
       state.values.at("accumulate_option").as_int() == parts_.options.accumulate_grad_batches;
   if (is_same_option) progress.accumulate = state.values.at("accumulate").as_int();
   members_.training_step.check_accumulation(progress.accumulate);
-  members_.validation.set_total_batches(state.values.at("total_batches").as_int());
+  members_.validation.load_from(state.values);
   run.known_metrics() = to_metrics(state.values.at("metrics"));
   run.known_progress_bar() = to_metrics(state.values.at("progress_bar"));
+  if (state.values.contains("logged") && !parts_.loggers.empty()) {
+    run.known_logged() = to_metrics(state.values.at("logged"));
+  }
   if (state.values.contains("metric_updates")) {
     run.update_counts() = to_counts(state.values.at("metric_updates"));
     run.update_epochs() = to_counts(state.values.at("metric_epochs"));

@@ -19,6 +19,12 @@ bool any_keeps_steps(const std::vector<Logger*>& loggers) {
                      [](const Logger* logger) { return logger->keeps_steps(); });
 }
 
+/// Makes Run::logged_metrics show what the loggers were given.
+void note_logged(const LoopParts& parts, const MetricMap& values) {
+  if (parts.loggers.empty()) return;
+  for (const auto& [name, value] : values) parts.run.known_logged()[name] = value;
+}
+
 }  // namespace
 
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches) {
@@ -33,6 +39,13 @@ void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches
                              "see them in every epoch",
                              counted(steps, "step"), every, steps),
                  kFewRows);
+}
+
+void warn_of_evaluation_mode(const LoopParts& parts) {
+  if (parts.module.is_training()) return;
+  parts.run.warn(
+      "the module is in evaluation mode and is trained in it: Dropout does nothing, and batch "
+      "norms keep their statistics. Call train() of the module before fit, unless this is meant");
 }
 
 void warn_of_lost_values(const LoopParts& parts, const LoggedValues& metrics) {
@@ -63,10 +76,14 @@ void log_scale(const LoopParts& parts, const GradientScaler& scaler) {
 }
 
 void log_step_values(const LoopParts& parts, LoggedValues& metrics, int64_t step) {
-  const MetricMap values = metrics.step_values(LoggedValues::For::logger);
+  log_row(parts, metrics.step_values(LoggedValues::For::logger), parts.run.epoch(), step);
+}
+
+void log_row(const LoopParts& parts, const MetricMap& values, int64_t epoch, int64_t step) {
   if (values.empty()) return;
   const ProfilePart profiled(parts.profiler, Part::loggers);
-  for (Logger* logger : parts.loggers) logger->log_metrics(values, parts.run.epoch(), step);
+  for (Logger* logger : parts.loggers) logger->log_metrics(values, epoch, step);
+  note_logged(parts, values);
 }
 
 MetricMap publish_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
@@ -90,6 +107,7 @@ void log_epoch_values(const LoopParts& parts, LoggedValues& metrics) {
   for (Logger* logger : parts.loggers) {
     logger->log_epoch_metrics(values, parts.run.epoch(), step);
   }
+  note_logged(parts, values);
 }
 
 void observe_metrics(const LoopParts& parts, Schedules& schedules, Interval interval,

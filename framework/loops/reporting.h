@@ -20,6 +20,9 @@ namespace levin {
 /// before training. Lightning: _FitLoop.setup_data.
 void warn_of_short_epochs(const LoopParts& parts, std::optional<int64_t> batches);
 
+/// Warns if the module is in evaluation mode. To be called before training.
+void warn_of_evaluation_mode(const LoopParts& parts);
+
 /// Warns of values of steps in `metrics` of which no row of the loggers has had any. To be called
 /// after training. Says nothing if there were to be no rows, if no logger would keep them, or if
 /// warn_of_short_epochs has warned.
@@ -34,6 +37,10 @@ void warn_that_nothing_was_trained(const LoopParts& parts, const std::string& re
 /// "skipped_steps" how many steps of the fit were left out because gradients weren't finite. Waits
 /// for the device.
 void log_scale(const LoopParts& parts, const GradientScaler& scaler);
+
+/// Hands `values` to every logger, as a row for step `step` of that epoch. Does nothing if there
+/// are none.
+void log_row(const LoopParts& parts, const MetricMap& values, int64_t epoch, int64_t step);
 
 /// Hands the values of the step just done to every logger, as a row for step `step`, and with them
 /// the latest values of the steps since the last row. Does nothing if there are none. Waits for the

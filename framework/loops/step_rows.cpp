@@ -35,11 +35,7 @@ void StepRows::write(bool waits) {
     Row& row = rows_.front();
     if (row.copied && waits) row.copied->synchronize();
     if (row.copied && !row.copied->query()) return;
-    const MetricMap values = row.values.finish();
-    if (!values.empty()) {
-      const ProfilePart profiled(parts_.profiler, Part::loggers);
-      for (Logger* logger : parts_.loggers) logger->log_metrics(values, row.epoch, row.step);
-    }
+    log_row(parts_, row.values.finish(), row.epoch, row.step);
     loss_watch_.look(row.loss, /*may_wait=*/true);
     rows_.pop_front();
   }

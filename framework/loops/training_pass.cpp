@@ -20,6 +20,7 @@ void visit_batches(const LoopParts& parts, TrainingData& data,
     step.set_muted(true);
     const AutocastScope scope = parts.autocast();
     visit(batch, step);
+    parts.strategy.end_forward();
   }
   load_random_state(random);
 }

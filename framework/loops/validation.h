@@ -4,6 +4,7 @@
 #include <optional>
 
 #include <levin/framework/loops/evaluation_loop.h>
+#include <levin/framework/loops/validation_clock.h>
 #include <levin/framework/loops/validation_schedule.h>
 #include <levin/framework/optimizers/schedules.h>
 
@@ -15,7 +16,7 @@ namespace levin {
 ///     validation.check_sanity();                     // before training
 ///     ...
 ///     validation.count_batch();                      // after each training batch
-///     if (validation.is_due(is_last)) validation.run();
+///     if (validation.is_due(is_last, at_boundary)) validation.run();
 class Validation {
  public:
   /// `num_batches` is the number of training batches of an epoch, if that is known. Keeps
@@ -36,13 +37,19 @@ class Validation {
   /// afterwards, and the random generators are put back as they were. A collective.
   void check_sanity();
 
-  /// Counts a training batch. The count goes on from epoch to epoch, and checkpoints hold it.
+  /// Starts the clock of a val_check_interval that is a time. To be called when training begins.
+  void start_clock() { clock_.start(); }
+  /// Counts a training batch. The count goes on from epoch to epoch.
   void count_batch() { ++total_batches_; }
-  int64_t total_batches() const { return total_batches_; }
-  void set_total_batches(int64_t batches) { total_batches_ = batches; }
   /// Whether to validate after the batch that was counted last. `is_last` says that it is the last
-  /// batch of the epoch.
-  bool is_due(bool is_last) const;
+  /// batch of the epoch, `at_boundary` that it ends a window of accumulation; only then is the
+  /// clock asked, which every rank has to do after each step.
+  bool is_due(bool is_last, bool at_boundary);
+
+  /// Puts the count of batches, and the clock if it is used, into a checkpoint's values, and takes
+  /// them from there.
+  void save_to(Value& values) const;
+  void load_from(const Value& values);
 
   /// The number of further batches, at most `most`, after which validation is due, if none of them
   /// is the last one of the epoch; `most` if it isn't due before.
@@ -60,6 +67,7 @@ class Validation {
   Schedules& schedules_;
   EvaluationLoop loop_;
   ValidationSchedule schedule_;
+  ValidationClock clock_;
   int64_t total_batches_ = 0;
   bool has_run_ = false;
 };

@@ -12,7 +12,9 @@ ValidationSchedule::ValidationSchedule(const TrainerOptions& options,
                                        std::optional<int64_t> num_batches)
     : every_n_epochs_(options.check_val_every_n_epoch) {
   const auto& interval = options.val_check_interval;
-  if (interval.is_count()) {
+  if (interval.is_time()) {
+    goes_by_time_ = true;
+  } else if (interval.is_count()) {
     every_n_batches_ = interval.count();
     if (every_n_epochs_ && num_batches && every_n_batches_ > *num_batches) {
       throw ConfigError::invalid_value(
@@ -32,8 +34,9 @@ ValidationSchedule::ValidationSchedule(const TrainerOptions& options,
 }
 
 bool ValidationSchedule::is_due(int64_t epoch, int64_t batches, int64_t total, bool is_last) const {
+  if (goes_by_time_) return false;
   if (!every_n_epochs_) return every_n_batches_ > 0 && total % every_n_batches_ == 0;
-  if ((epoch + 1) % *every_n_epochs_ != 0) return false;
+  if (!is_allowed(epoch)) return false;
   return every_n_batches_ == 0 ? is_last : batches % every_n_batches_ == 0;
 }
 

@@ -23,12 +23,18 @@ class ValidationSchedule {
 
   /// Whether to validate after `batches` batches of epoch `epoch`, which counts from 0. `total` is
   /// the number of batches over all epochs, which counts if check_val_every_n_epoch is null.
-  /// `is_last` says that the epoch ends with this batch.
+  /// `is_last` says that the epoch ends with this batch. False if the interval is a time
+  /// (ValidationClock).
   bool is_due(int64_t epoch, int64_t batches, int64_t total, bool is_last) const;
+  /// Whether check_val_every_n_epoch lets validation take place in that epoch.
+  bool is_allowed(int64_t epoch) const {
+    return !every_n_epochs_ || (epoch + 1) % *every_n_epochs_ == 0;
+  }
 
  private:
   std::optional<int64_t> every_n_epochs_;
   int64_t every_n_batches_ = 0;  // 0: only after an epoch's last batch
+  bool goes_by_time_ = false;
 };
 
 }  // namespace levin

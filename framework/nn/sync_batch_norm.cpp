@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
+#include <torch/nn/modules/batchnorm.h>
 
 #include <levin/framework/core/error.h>
 
@@ -92,6 +93,14 @@ class Normalise : public torch::autograd::Function<Normalise> {
   }
 };
 
+/// Zeros of that shape on the device of the layer.
+torch::Tensor nothing(const SyncBatchNormImpl& norm, std::vector<int64_t> sizes) {
+  const auto device = norm.weight.defined()         ? norm.weight.device()
+                      : norm.running_mean.defined() ? norm.running_mean.device()
+                                                    : at::Device(at::kCPU);
+  return at::zeros(sizes, at::TensorOptions(at::kDouble).device(device));
+}
+
 }  // namespace
 
 /// The statistics of a batch over all ranks, as doubles.
@@ -110,6 +119,15 @@ struct SyncBatchNormImpl::Link {
   std::shared_ptr<ProcessGroup> group;
   std::vector<Call> calls;     // of this batch
   std::vector<Call> expected;  // calls of the last batch, without their passes
+
+  /// Exchanges for the passes of a batch that this rank hasn't run, and adds them to those `done`.
+  void take_part_in_rest(std::vector<Call>& done) const {
+    for (size_t i = done.size(); i < expected.size(); ++i) {
+      auto& norm = *expected[i].norm;
+      norm.exchange(nothing(norm, {1 + 2 * norm.options.num_features}));
+      done.push_back(expected[i]);
+    }
+  }
 };
 
 SyncBatchNormImpl::SyncBatchNormImpl(SyncBatchNormOptions options_) : options(options_) {
@@ -125,6 +143,7 @@ SyncBatchNormImpl::SyncBatchNormImpl(int64_t num_features)
 
 void SyncBatchNormImpl::reset() {
   link_.reset();  // a clone isn't joined
+  momentum_ = &options.momentum;
   const std::vector<int64_t> sizes{options.num_features};
   weight = register_parameter("weight", options.affine ? at::ones(sizes) : torch::Tensor(),
                               options.affine);
@@ -140,7 +159,7 @@ void SyncBatchNormImpl::reset() {
 double SyncBatchNormImpl::next_factor() {
   if (!options.track_running_stats) return 0.0;
   num_batches_tracked += 1;
-  return options.momentum ? *options.momentum : 1.0 / num_batches_tracked.item<double>();
+  return *momentum_ ? **momentum_ : 1.0 / num_batches_tracked.item<double>();
 }
 
 torch::Tensor SyncBatchNormImpl::forward(const torch::Tensor& input) {
@@ -163,7 +182,9 @@ torch::Tensor SyncBatchNormImpl::forward(const torch::Tensor& input) {
                         /*cudnn_enabled=*/true);
 }
 
-torch::Tensor SyncBatchNormImpl::joined_forward(const torch::Tensor& input) {
+/// `factor` is the weight of the batch in the running statistics, if the caller has counted it.
+torch::Tensor SyncBatchNormImpl::joined_forward(const torch::Tensor& input,
+                                                std::optional<double> factor) {
   const auto channels = options.num_features;
   Moments moments;
   {
@@ -176,7 +197,7 @@ torch::Tensor SyncBatchNormImpl::joined_forward(const torch::Tensor& input) {
       own.narrow(0, 1, channels).copy_(mean);
       own.narrow(0, 1 + channels, channels).copy_(variance * count);
     }
-    moments = exchange(own);
+    moments = exchange(own, factor);
   }
   auto pass = c10::make_intrusive<SyncBatchNormPass>();
   pass->group = link_->group;
@@ -191,7 +212,8 @@ torch::Tensor SyncBatchNormImpl::joined_forward(const torch::Tensor& input) {
 
 /// Combines each rank's count, mean and sum of squared deviations, `own`, [1 + 2 channels], and
 /// updates the running statistics. Chan et al., doi 10.1080/00031305.1983.10483115.
-SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own) {
+SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own,
+                                                       std::optional<double> factor) {
   const at::NoGradGuard no_grad;
   const auto channels = options.num_features;
   const auto all = link_->group->all_gather(own);
@@ -207,18 +229,27 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own)
   const auto squares = all.narrow(1, 1 + channels, channels) + counts * (means - mean).square();
   const auto sum = squares.sum(0);
   if (options.track_running_stats) {
-    const double factor = next_factor();
-    running_mean.lerp_(mean.to(running_mean.scalar_type()), factor);
-    running_var.lerp_((sum / (count - 1.0)).to(running_var.scalar_type()), factor);
+    const double weight_of_batch = factor ? *factor : next_factor();
+    running_mean.lerp_(mean.to(running_mean.scalar_type()), weight_of_batch);
+    running_var.lerp_((sum / (count - 1.0)).to(running_var.scalar_type()), weight_of_batch);
   }
   return {count, mean, sum / count};
 }
 
-SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group) {
-  for (const auto& one : module.modules(/*include_self=*/false)) {
-    auto norm = std::dynamic_pointer_cast<SyncBatchNormImpl>(one);
-    const bool is_known = std::find(norms_.begin(), norms_.end(), norm) != norms_.end();
-    if (norm != nullptr && !is_known) norms_.push_back(std::move(norm));  // listed by each name
+SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group, bool converts) {
+  std::vector<std::shared_ptr<torch::nn::Module>>
+      layers;  // which are listed by each of their names
+  for (auto& one : module.modules(/*include_self=*/false)) {
+    if (std::find(layers.begin(), layers.end(), one) == layers.end()) layers.push_back(one);
+  }
+  for (const auto& layer : layers) {
+    if (auto norm = std::dynamic_pointer_cast<SyncBatchNormImpl>(layer)) {
+      norms_.push_back(std::move(norm));
+    }
+    if (!converts || group.world_size() == 1) continue;
+    convert<torch::nn::BatchNorm1dImpl>(layer);
+    convert<torch::nn::BatchNorm2dImpl>(layer);
+    convert<torch::nn::BatchNorm3dImpl>(layer);
   }
   if (norms_.empty() || group.world_size() == 1) return;
   link_ = std::make_shared<SyncBatchNormImpl::Link>();
@@ -227,6 +258,35 @@ SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group) {
     norm->link_ = link_;
     link_->expected.push_back({norm.get(), true, nullptr});
   }
+}
+
+/// If `layer` is a Norm, lets a SyncBatchNorm with the same tensors compute in its place.
+template <class Norm>
+void SyncBatchNorms::convert(const std::shared_ptr<torch::nn::Module>& layer) {
+  auto* theirs = dynamic_cast<Norm*>(layer.get());
+  if (theirs == nullptr) return;
+  if (!theirs->weight.defined() && !theirs->running_mean.defined()) {
+    throw ConfigError::conflict(
+        "sync_batchnorm with a batch norm that has neither a weight nor running statistics",
+        "make it a levin::SyncBatchNorm");
+  }
+  auto ours = std::make_shared<SyncBatchNormImpl>(
+      SyncBatchNormOptions{.num_features = theirs->options.num_features(),
+                           .eps = theirs->options.eps(),
+                           .momentum = {},
+                           .affine = theirs->options.affine(),
+                           .track_running_stats = theirs->options.track_running_stats()});
+  ours->weight = theirs->weight;
+  ours->bias = theirs->bias;
+  ours->running_mean = theirs->running_mean;
+  ours->running_var = theirs->running_var;
+  ours->num_batches_tracked = theirs->num_batches_tracked;
+  ours->momentum_ = &theirs->options.momentum();  // which may change
+  diverted_.add(layer, theirs->weight.defined() ? theirs->weight : theirs->running_mean,
+                [norm = ours.get()](const torch::Tensor& input, double momentum) {
+                  return norm->joined_forward(input, momentum);
+                });
+  norms_.push_back(std::move(ours));
 }
 
 SyncBatchNorms::~SyncBatchNorms() {
@@ -242,24 +302,18 @@ void SyncBatchNorms::end_batch(bool took_part) {
     if (!calls.empty()) link_->expected = std::move(calls);
     return;
   }
-  const auto device = [](const SyncBatchNormImpl& norm) {
-    return norm.weight.defined()         ? norm.weight.device()
-           : norm.running_mean.defined() ? norm.running_mean.device()
-                                         : at::Device(at::kCPU);
-  };
-  const auto nothing = [&](const SyncBatchNormImpl& norm, std::vector<int64_t> sizes) {
-    return at::zeros(sizes, at::TensorOptions(at::kDouble).device(device(norm)));
-  };
-  const auto& expected = link_->expected;
-  for (size_t i = calls.size(); i < expected.size(); ++i) {
-    auto& norm = *expected[i].norm;
-    norm.exchange(nothing(norm, {1 + 2 * norm.options.num_features}));
-    calls.push_back(expected[i]);
-  }
+  link_->take_part_in_rest(calls);
   for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
     if (!call->has_backward || (call->pass != nullptr && !call->pass->waits)) continue;
     link_->group->all_reduce(nothing(*call->norm, {2, call->norm->options.num_features}));
   }
+}
+
+void SyncBatchNorms::end_forward() {
+  if (link_ == nullptr) return;
+  auto calls = std::move(link_->calls);
+  link_->calls.clear();
+  link_->take_part_in_rest(calls);
 }
 
 }  // namespace levin

@@ -9,6 +9,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <levin/framework/collectives/process_group.h>
+#include <levin/framework/nn/diverted_batch_norms.h>
 
 namespace levin {
 
@@ -76,16 +77,18 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
   struct Moments;
   struct Link;
 
-  torch::Tensor joined_forward(const torch::Tensor& input);
-  Moments exchange(const torch::Tensor& own);
+  torch::Tensor joined_forward(const torch::Tensor& input, std::optional<double> factor = {});
+  Moments exchange(const torch::Tensor& own, std::optional<double> factor = {});
   double next_factor();
 
   std::shared_ptr<Link> link_;  // to the other ranks
+  const std::optional<double>* momentum_ = &options.momentum;
 };
 TORCH_MODULE(SyncBatchNorm);
 
-/// Joins the SyncBatchNorm layers of a module over ranks for as long as this object lives. A
-/// strategy has one from setup to teardown; users need none.
+/// Joins the SyncBatchNorm layers of a module over ranks for as long as this object lives and, if
+/// asked to, LibTorch's batch norms as well. A strategy has one from setup to teardown; users need
+/// none.
 ///
 ///     SyncBatchNorms norms(module, group);            // on every rank
 ///     loss.backward();
@@ -96,14 +99,17 @@ TORCH_MODULE(SyncBatchNorm);
 /// part in them with nothing, while other ranks are already sending gradients.
 class SyncBatchNorms {
  public:
-  /// Joins the layers among the descendants of `module`, which has to be the same on all ranks. A
-  /// collective of `group` if there are any.
-  SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group);
+  /// Joins the layers among the descendants of `module`, which has to be the same on all ranks.
+  /// `converts` says whether torch::nn::BatchNorm1d to 3d are joined, too; of these, a rank needs
+  /// at least two values for each channel in each batch that it takes part in. A collective of
+  /// `group` if there are any. Throws ConfigError for a layer of LibTorch with neither weight nor
+  /// running statistics, by which it would be known.
+  SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group, bool converts = false);
   ~SyncBatchNorms();
   SyncBatchNorms(const SyncBatchNorms&) = delete;
   SyncBatchNorms& operator=(const SyncBatchNorms&) = delete;
 
-  /// Whether the module has no SyncBatchNorm layer.
+  /// Whether no layer is joined.
   bool empty() const { return norms_.empty(); }
 
   /// Ends a batch. To be called on every rank for every batch, before the rank waits for gradients.
@@ -111,10 +117,17 @@ class SyncBatchNorms {
   /// in the other ranks' collectives with zero rows: as often as in the last batch that it ran, or
   /// once for each layer if it hasn't run any yet.
   void end_batch(bool took_part);
+  /// The same for a batch of which no rank computes gradients. A rank that has run no forward pass,
+  /// or not all of it, takes part in the rest with zero rows.
+  void end_forward();
 
  private:
+  template <class Norm>
+  void convert(const std::shared_ptr<torch::nn::Module>& layer);
+
   std::vector<std::shared_ptr<SyncBatchNormImpl>> norms_;
   std::shared_ptr<SyncBatchNormImpl::Link> link_;
+  DivertedBatchNorms diverted_;
 };
 
 }  // namespace levin

@@ -82,7 +82,7 @@ Precision::Precision(const CountOrName& name) {
 }
 
 void Precision::convert(torch::nn::Module& module) const {
-  if (is_mixed_ || compute_type_ == at::kFloat) return;
+  if (!module_type()) return;
   const at::NoGradGuard no_grad;
   const auto take = [this](torch::Tensor tensor) {
     if (!tensor.defined() || !tensor.is_floating_point()) return;

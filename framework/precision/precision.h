@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <levin/framework/core/options.h>
@@ -96,6 +97,13 @@ class Precision {
   /// 64-true, else float32.
   at::ScalarType data_type() const {
     return compute_type_ == at::kDouble ? at::kDouble : at::kFloat;
+  }
+
+  /// The type that parameters and buffers of floating-point numbers have; nothing if they stay as
+  /// they are.
+  std::optional<at::ScalarType> module_type() const {
+    if (is_mixed_ || compute_type_ == at::kFloat) return {};
+    return compute_type_;
   }
 
   /// Converts the parameters and buffers of `module` in place, if its type isn't to stay as it is.

@@ -154,7 +154,11 @@ void Run::stop_while(std::function<std::string()> reason) {
 
 void Run::warn(const std::string& text, const std::string& fact) {
   if (!is_global_zero() || !warnings_.insert(fact.empty() ? text : fact).second) return;
-  diagnostics::print(fmt::format("warning: {}\n", text));
+  diagnostics::print_line(stderr, fmt::format("warning: {}", text));
+}
+
+void Run::print(std::string_view text) const {
+  if (is_global_zero()) diagnostics::print_line(stdout, text);
 }
 
 void Run::save(std::filesystem::path path, SaveOptions options) {

@@ -16,6 +16,7 @@
 #include <levin/framework/logged/history.h>
 #include <levin/framework/logged/logged_values.h>
 #include <levin/framework/run/named_value.h>
+#include <levin/framework/run/place.h>
 #include <levin/framework/run/progress.h>
 #include <levin/framework/run/requests.h>
 
@@ -76,6 +77,9 @@ class Run {
   const MetricMap& metrics();
   /// The same for the metrics that were logged with `prog_bar`.
   const MetricMap& progress_bar_metrics();
+  /// The latest values that the loggers were given. Empty where there are none: without loggers,
+  /// and on ranks other than 0. Lightning: Trainer.logged_metrics.
+  const MetricMap& logged_metrics() const { return logged_; }
   /// How many times the metric has got a new value in this fit: from a step, an epoch or a
   /// validation. 0 if it hasn't been logged yet.
   ///
@@ -148,6 +152,8 @@ class Run {
   /// Prints "warning: " and the text to stderr, on rank 0. Each Trainer prints a text only once,
   /// and of several texts about one `fact`, which may have any name, only the first.
   void warn(const std::string& text, const std::string& fact = {});
+  /// Prints the text and a newline to stdout, on rank 0 alone. Lightning: LightningModule.print.
+  void print(std::string_view text) const;
   /// Requests a checkpoint at the next boundary. A relative path is below `log_dir()`. Every rank
   /// has to call this, because each adds its part to the checkpoint.
   void save(std::filesystem::path path, SaveOptions options = {});
@@ -188,6 +194,8 @@ class Run {
   /// file exists, may differ from rank to rank; a decision that depends on it has to be made
   /// through these.
   Ranks& ranks() const { return *ranks_; }
+  /// The host and the device of this rank.
+  const Place& place() const { return place_; }
   /// Whether this is rank 0, the one that writes files and prints. Lightning: is_global_zero.
   bool is_global_zero() const { return ranks_->is_zero(); }
 
@@ -209,6 +217,7 @@ class Run {
   History history_;
   MetricMap metrics_;
   MetricMap progress_bar_;
+  MetricMap logged_;
   UpdateCounts updates_;            // of `metrics_`
   UpdateCounts updated_in_;         // the epoch of the last of them
   std::set<std::string> warnings_;  // that were printed: texts, and names of facts
@@ -216,6 +225,7 @@ class Run {
   Module* module_ = nullptr;
   Optimizers* optimizers_ = nullptr;
   Ranks* ranks_ = &single_rank();
+  Place place_;
   const std::vector<Logger*>* loggers_ = nullptr;  // null: there are none
   std::shared_ptr<const StageLoaders> loaders_;    // null: all are empty
   std::function<void(const std::function<void(const Batch&, Step&)>&)> training_pass_;

@@ -35,6 +35,8 @@ class RunControl : public Run {
   /// Sets what Run::ranks returns: the ranks of the strategy, which has to live as long as they are
   /// asked. Until then it is a single rank.
   void set_ranks(Ranks& ranks) { ranks_ = &ranks; }
+  /// Sets what Run::place returns.
+  void set_place(const Place& place) { place_ = place; }
   /// Sets what Run::loggers returns, which has to live as long as hooks are called; null: none.
   void set_loggers(const std::vector<Logger*>* loggers) { loggers_ = loggers; }
   /// Sets the loaders that Run::train_dataloader and its like return; null: none.
@@ -87,6 +89,7 @@ class RunControl : public Run {
   void forget_metrics() {
     metrics_.clear();
     progress_bar_.clear();
+    logged_.clear();
     updates_.clear();
     updated_in_.clear();
   }
@@ -106,6 +109,8 @@ class RunControl : public Run {
   /// What `metrics` and `progress_bar_metrics` show besides the values that are being collected.
   MetricMap& known_metrics() { return metrics_; }
   MetricMap& known_progress_bar() { return progress_bar_; }
+  /// What `logged_metrics` shows.
+  MetricMap& known_logged() { return logged_; }
 
   /// What callbacks and the module have requested since the last boundary. The loop takes it and
   /// leaves it empty.

@@ -45,7 +45,12 @@ void validate_clipping(const TrainerOptions& options) {
 
 void validate_intervals(const TrainerOptions& options) {
   const auto& interval = options.val_check_interval;
-  require_limit("val_check_interval", interval);
+  if (interval.is_time()) {
+    if (parse_duration("val_check_interval", interval.time()) > 0.0) return;
+    throw ConfigError::invalid_value("val_check_interval", interval.time(), "must be above 0");
+  }
+  require_limit("val_check_interval", interval.is_count() ? CountOrFraction(interval.count())
+                                                          : CountOrFraction(interval.fraction()));
   const bool is_zero = interval.is_count() ? interval.count() == 0 : interval.fraction() == 0.0;
   if (is_zero) {
     throw ConfigError::invalid_value("val_check_interval", "0",
@@ -53,8 +58,14 @@ void validate_intervals(const TrainerOptions& options) {
   }
   if (!options.check_val_every_n_epoch && !interval.is_count()) {
     throw ConfigError::conflict("check_val_every_n_epoch = null counts batches across epochs",
-                                "give val_check_interval as a whole number of batches");
+                                "give val_check_interval as a whole number of batches or a time");
   }
+}
+
+void validate_deterministic(const SwitchOrName& deterministic) {
+  const std::string name = deterministic.name();
+  if (name.empty() || name == "warn") return;
+  throw ConfigError::invalid_value("deterministic", name, "give true, false or warn");
 }
 
 void validate_threads(const CountOrName& threads) {
@@ -116,9 +127,9 @@ Fields describe(TrainerOptions& o) {
        {"limit_test_batches", &o.limit_test_batches, "the same for test"},
        {"limit_predict_batches", &o.limit_predict_batches, "the same for predict"},
        {"val_check_interval", &o.val_check_interval,
-        "validate every n batches (int) or every fraction of an epoch (float)"},
+        "validate every n batches (int), fraction of an epoch (float) or DD:HH:MM:SS (str)"},
        {"check_val_every_n_epoch", &o.check_val_every_n_epoch,
-        "validate in every n-th epoch; null: count batches across epochs"},
+        "validate in every n-th epoch; null: count batches or time across epochs"},
        {"num_sanity_val_steps", &o.num_sanity_val_steps,
         "validation batches tried before training; -1: all"},
        {"overfit_batches", &o.overfit_batches, "train on that many batches only, unshuffled"},
@@ -131,7 +142,10 @@ Fields describe(TrainerOptions& o) {
         "the largest norm or value of gradients; null or 0: they aren't clipped"},
        {"gradient_clip_algorithm", &o.gradient_clip_algorithm, "norm or value"},
        {"log_every_n_steps", &o.log_every_n_steps, "steps between rows of the loggers; 0: none"},
-       {"deterministic", &o.deterministic, "only deterministic algorithms"},
+       {"deterministic", &o.deterministic,
+        "only deterministic algorithms; an operation that has none throws or, with warn, warns"},
+       {"benchmark", &o.benchmark,
+        "GPU: let cuDNN try several algorithms; null: not if deterministic, else as it is set"},
        {"detect_anomaly", &o.detect_anomaly, "find the operation that made a NaN (slow)"},
        {"inference_mode", &o.inference_mode, "evaluate in inference mode outside fit"},
        {"threads", &o.threads,
@@ -156,7 +170,11 @@ Fields describe(TrainerOptions& o) {
        {"process_group_backend", &o.process_group_backend, "ddp: auto, gloo or nccl"},
        {"process_group_timeout", &o.process_group_timeout, "ddp: seconds to wait for others"},
        {"heartbeat_timeout", &o.heartbeat_timeout,
-        "ddp: seconds without a sign of life after which a rank counts as failed"}});
+        "ddp: seconds without a sign of life after which a rank counts as failed"},
+       {"sync_batchnorm", &o.sync_batchnorm,
+        "ddp: LibTorch's batch norms normalise by the rows of all ranks"},
+       {"prepare_data_per_node", &o.prepare_data_per_node,
+        "ddp: data are prepared once on each host; false: once by rank 0"}});
 }
 
 void validate(const TrainerOptions& options) {
@@ -181,6 +199,7 @@ void validate(const TrainerOptions& options) {
   validate_intervals(options);
   validate_clipping(options);
   validate_threads(options.threads);
+  validate_deterministic(options.deterministic);
   require_name("cuda_graph", options.cuda_graph, {"auto", "on", "off"});
   require_name("data_on_device", options.data_on_device, {"auto", "on", "off"});
   const auto profilers = profiler_names();

@@ -55,10 +55,12 @@ struct TrainerOptions {
   CountOrFraction limit_val_batches{};
   CountOrFraction limit_test_batches{};
   CountOrFraction limit_predict_batches{};
-  /// Validate after every so many training batches (int), or after that fraction of an epoch
-  /// (float).
-  CountOrFraction val_check_interval{};
-  /// Validate only in every n-th epoch. Nothing: val_check_interval counts batches across epochs.
+  /// Validate after every so many training batches (int), after that fraction of an epoch (float),
+  /// or when that time has passed since the last validation (text, "DD:HH:MM:SS"). With several
+  /// ranks, the clock of any of them counts, and all validate after the same batch.
+  CountFractionOrTime val_check_interval{};
+  /// Validate only in every n-th epoch. Nothing: val_check_interval counts batches, or time, across
+  /// epochs.
   std::optional<int64_t> check_val_every_n_epoch = 1;
   /// The number of validation batches of each loader to try before training; -1: all; 0: none.
   int64_t num_sanity_val_steps = 2;
@@ -81,8 +83,12 @@ struct TrainerOptions {
   /// The number of optimizer steps between two rows of step metrics; 0: no such rows.
   int64_t log_every_n_steps = 50;
   /// Use deterministic algorithms only, which give the same bits on the same kind of machine. An
-  /// operation that has none throws.
-  bool deterministic = false;
+  /// operation that has none throws or, with "warn", makes LibTorch print a warning.
+  SwitchOrName deterministic = false;
+  /// Whether cuDNN tries several algorithms for each new shape of input and takes the fastest one,
+  /// which may be another one in the next run. Nothing: off with `deterministic`, and otherwise as
+  /// LibTorch is set.
+  std::optional<bool> benchmark{};
   /// Make backward find the operation that made a NaN gradient, which is slow.
   bool detect_anomaly = false;
   /// Run validate, test and predict in LibTorch's inference mode. The validation within fit never
@@ -160,6 +166,13 @@ struct TrainerOptions {
   /// Seconds without a sign of life after which a rank counts as failed: its process is stopped, or
   /// its host is gone.
   double heartbeat_timeout = 10.0;
+  /// Let LibTorch's batch norms normalise by the rows of all ranks while the module is trained, as
+  /// the layer levin::SyncBatchNorm does. Parameters, buffers and checkpoints stay as they are.
+  /// Costs an exchange for each such layer in each forward and backward pass.
+  bool sync_batchnorm = false;
+  /// Let one rank on each host prepare the data (DataModule::prepare_data). If off, rank 0 alone
+  /// does, for hosts that share their files.
+  bool prepare_data_per_node = true;
 };
 
 /// Lists the options by name for YAML files, command lines and `--help`.

@@ -147,7 +147,7 @@ void DataParallelStrategy::setup(Module& module) {
   group_.broadcast(everything);
   log_ = profiler_ != nullptr ? std::make_shared<CommunicationLog>() : nullptr;
   if (parameters.empty()) return;
-  if (group_.world_size() > 1) norms_.emplace(module, group_);
+  if (group_.world_size() > 1) norms_.emplace(module, group_, options_.sync_batchnorm);
   prepare_sums(module, std::move(names), std::move(parameters));
 }
 

@@ -27,6 +27,8 @@ struct DataParallelOptions {
   /// Whether rank 0's buffers, such as running means, are copied to the other ranks after each
   /// step.
   bool broadcast_buffers = true;
+  /// Whether LibTorch's batch norms are joined over ranks as SyncBatchNorms are.
+  bool sync_batchnorm = false;
   /// Seconds without a sign of life after which a rank counts as failed (HeartbeatOptions).
   double heartbeat_timeout = 10.0;
   /// Whether the host never waits for what is summed beside the gradients: ranks then learn of
@@ -88,6 +90,9 @@ class DataParallelStrategy : public Strategy {
   void set_profiler(Profiler* profiler) override { profiler_ = profiler; }
   /// Ends the sums and disconnects the SyncBatchNorm layers; the ranks stay joined.
   void teardown(Module& module) override;
+  void end_forward() override {
+    if (norms_) norms_->end_forward();
+  }
 
  protected:
   /// One collective. Combines in the order of the ranks, so all ranks get the same bits.

@@ -37,6 +37,7 @@ DataParallelOptions options_of(const TrainerOptions& options) {
                         .bucket_cap_mb = options.bucket_cap_mb,
                         .compression = options.gradient_compression},
           .broadcast_buffers = options.broadcast_buffers,
+          .sync_batchnorm = options.sync_batchnorm,
           .heartbeat_timeout = options.heartbeat_timeout};
 }
 

@@ -93,6 +93,10 @@ class Strategy {
   /// nothing.
   virtual std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
                                          std::optional<double> window_rows) = 0;
+  /// Ends a batch for which the module's forward pass ran, or would have run, without gradients, in
+  /// training mode: ranks that ran less of it than others take part in what layers exchange. A
+  /// collective if there are such layers.
+  virtual void end_forward() {}
   /// Multiplies the gradients of `tensors` (`with_gradients`) by `full_rows` over the number of
   /// rows of all ranks, on the device. To be called after a `backward` that ended a window and
   /// returned nothing.

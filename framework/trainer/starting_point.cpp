@@ -21,9 +21,11 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
 }
 
 void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
-                 const Precision& precision, const std::optional<StartingPoint>& start) {
+                 const Precision& precision, const std::optional<StartingPoint>& start,
+                 bool prepares_per_node) {
   data.set_floating_type(precision.data_type());
-  if (strategy.local_rank() == 0) data.prepare_data();
+  const int64_t own = prepares_per_node ? strategy.local_rank() : strategy.ranks().rank();
+  if (own == 0) data.prepare_data();
   strategy.ranks().barrier();
   const bool learns_anew = stage == Stage::fit && !start;
   const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");

@@ -29,13 +29,14 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
                                                  const RunControl& run, Profiler* profiler);
 
 /// Tells the data module in which type the run reads numbers, lets it prepare its data, once on
-/// each host, and set them up for `stage`; rank 0 prints the notes that it makes. Except in a fit
-/// that begins without a checkpoint, the data module first gets the fitted state of the data that
-/// the module was trained on, which is in the checkpoint or, without one, in the module (see
-/// take_over_fitted_state). Throws CheckpointError and ConfigError if the data can't take it or
-/// have other classes. All ranks have to call this.
+/// each host or, without `prepares_per_node`, on rank 0 alone, and set them up for `stage`; rank 0
+/// prints the notes that it makes. Except in a fit that begins without a checkpoint, the data
+/// module first gets the fitted state of the data that the module was trained on, which is in the
+/// checkpoint or, without one, in the module (see take_over_fitted_state). Throws CheckpointError
+/// and ConfigError if the data can't take it or have other classes. All ranks have to call this.
 void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
-                 const Precision& precision, const std::optional<StartingPoint>& start);
+                 const Precision& precision, const std::optional<StartingPoint>& start,
+                 bool prepares_per_node);
 
 /// Loads the module's weights for a stage that doesn't train, and what its data had learned, after
 /// it has called on_load_checkpoint. Warns if the module was made with other settings. Layers that

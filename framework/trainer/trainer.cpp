@@ -6,8 +6,10 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/launch/cluster.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
@@ -24,6 +26,16 @@ namespace levin {
 namespace {
 
 namespace fs = std::filesystem;
+
+Place place_of(const Strategy& strategy) {
+  Place place{.device = strategy.device(), .local_rank = strategy.local_rank()};
+  if (const Cluster* cluster = strategy.cluster()) {
+    place.node_rank = cluster->node_rank;
+    place.num_nodes = cluster->num_nodes;
+    place.num_devices = cluster->local_world_size;
+  }
+  return place;
+}
 
 }  // namespace
 
@@ -71,6 +83,7 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   run.set_module(&module);
   run.set_optimizers(&optimizers_);
   run.set_ranks(strategy_->ranks());
+  run.set_place(place_of(*strategy_));
   run.set_loggers(stage == Stage::predict ? nullptr : &loggers.used());
   run.set_dataloaders(nullptr);
   run.requests() = {};
@@ -84,7 +97,7 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
                                         : ckpt_path;
   auto start = read_starting_point(path, run, profiler.get());
   precision.convert(module);
-  set_up_data(*strategy_, module, data, stage, precision, start);
+  set_up_data(*strategy_, module, data, stage, precision, start, options.prepare_data_per_node);
   hooks_->call(&Hooks::setup, stage, run);
   return start;
 }
@@ -204,6 +217,12 @@ void Trainer::Implementation::save_checkpoint(const fs::path& path) {
   fit_loop_->save_checkpoint(expand_home(path.string(), "path"));
 }
 
+void Trainer::Implementation::print(std::string_view text) const {
+  if (strategy_) return run.print(text);
+  const auto cluster = find_cluster();
+  if (!cluster || cluster->rank == 0) diagnostics::print_line(stdout, text);
+}
+
 /// Keeps a data module of the loaders, and first forgets what refers to the one kept before.
 DataModule& Trainer::Implementation::keep(StageLoaders loaders) {
   fit_loop_.reset();
@@ -267,6 +286,11 @@ const std::vector<std::unique_ptr<Logger>>& Trainer::loggers() const {
   return implementation_->loggers.all();
 }
 Run& Trainer::run() { return implementation_->run; }
+const Precision& Trainer::precision() const { return implementation_->precision; }
+void Trainer::print(std::string_view text) const { implementation_->print(text); }
+DefaultTypeScope Trainer::init_module() const {
+  return DefaultTypeScope(implementation_->precision.module_type());
+}
 Profile Trainer::profile() const {
   return implementation_->profiler ? implementation_->profiler->profile() : Profile{};
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include <levin/framework/data/loaders_datamodule.h>
 #include <levin/framework/logged/history.h>
 #include <levin/framework/loggers/logger.h>
+#include <levin/framework/precision/default_type.h>
+#include <levin/framework/precision/precision.h>
 #include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/hook_set.h>
@@ -140,6 +143,36 @@ class Trainer {
   const std::vector<std::unique_ptr<Logger>>& loggers() const;
   /// Metrics, progress and folder of the run in progress or, after it, of the last one.
   Run& run();
+  /// The formats of numbers that the option `precision` asks for.
+  const Precision& precision() const;
+
+  /// Makes new tensors of the type that modules have with this precision, for as long as the result
+  /// exists: parameters then needn't be converted, and with "64-true" they are drawn as float64.
+  /// Lightning: init_module.
+  ///
+  ///     const auto scope = trainer.init_module();
+  ///     Net net;
+  DefaultTypeScope init_module() const;
+  /// Makes a module of class M in that type, from its options or from `arguments`.
+  ///
+  ///     auto model = trainer.make_module<MLP>({.hidden_sizes = {64}});
+  ///     trainer.fit(*model, data);
+  template <class M>
+  requires MadeFromOptions<M> std::shared_ptr<M> make_module(typename M::Options options = {})
+  const {
+    const auto scope = init_module();
+    return std::make_shared<M>(std::move(options));
+  }
+  template <class M, class... Arguments>
+  requires(!MadeFromOptions<M> && std::constructible_from<M, Arguments...>)
+      std::shared_ptr<M> make_module(Arguments&&... arguments)
+  const {
+    const auto scope = init_module();
+    return std::make_shared<M>(std::forward<Arguments>(arguments)...);
+  }
+  /// Prints the text and a newline to stdout, on rank 0 alone. A process that no launcher has given
+  /// a rank is rank 0. Lightning: Trainer.print.
+  void print(std::string_view text) const;
   /// Where the time of the run in progress went or, after it, that of the last one; empty without a
   /// profiler.
   Profile profile() const;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@ class Trainer::Implementation {
   NamedTensors predict(Module& module, DataModule& data, const std::string& ckpt_path,
                        PredictLoop::Take take = {});
   void save_checkpoint(const std::filesystem::path& path);
+  void print(std::string_view text) const;
   DataModule& keep(StageLoaders loaders);
 
  private:

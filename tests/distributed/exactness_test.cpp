@@ -351,6 +351,44 @@ TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
   }
 }
 
+// The same with layers of LibTorch. Of these, every rank needs at least two rows of each batch.
+TEST_F(Exactness, sync_batchnorm_gives_torchs_layers_the_statistics_of_all_rows) {
+  auto settings = common();
+  settings["torch_norm"] = true;
+  settings["optimizer"] = "SGD";
+  settings["rows"] = 104;
+  settings["trainer"]["sync_batchnorm"] = true;
+  const auto one = run_on(1, "one", settings).rank(0);
+  for (const int64_t ranks : {2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    const auto many = run_on(ranks, std::to_string(ranks), settings);
+    expect_same(many.rank(0), one);
+    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  }
+  settings["trainer"]["sync_batchnorm"] = false;
+  const auto apart = run_on(2, "apart", settings);
+  EXPECT_GT(difference(apart.rank(0).child("model"), one.child("model")), 1e-6);
+}
+
+// The statistics of averaged weights, for which all training data are read once more.
+TEST_F(Exactness, averaged_weights_get_batch_statistics_over_all_ranks) {
+  for (const char* layer : {"norm", "torch_norm"}) {
+    auto settings = common();
+    settings[layer] = true;
+    settings["optimizer"] = "SGD";
+    settings["rows"] = 104;
+    settings["swa_lrs"] = 0.05;
+    settings["trainer"]["sync_batchnorm"] = true;
+    const auto one = run_on(1, std::string("one-") + layer, settings).rank(0);
+    for (const int64_t ranks : {2, 3}) {
+      SCOPED_TRACE(fmt::format("{} {}", layer, ranks));
+      const auto many = run_on(ranks, fmt::format("{}-{}", layer, ranks), settings);
+      expect_same(many.rank(0), one);
+      EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+    }
+  }
+}
+
 // row 50: optimizer state sharded.
 TEST_F(Exactness, sharded_optimizers_take_the_steps_of_one_process) {
   auto settings = common();

@@ -14,6 +14,7 @@
 
 #include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/callbacks/stochastic_weight_averaging.h>
 #include <levin/datamodules/array.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
@@ -77,6 +78,10 @@ class Net : public levin::Module {
       norm_ = register_module("norm", levin::SyncBatchNorm(16));
       if (settings.text("dtype", "float64") == "float64") norm_->to(torch::kDouble);
     }
+    if (settings.flag("torch_norm")) {
+      torch_norm_ = register_module("torch_norm", torch::nn::BatchNorm1d(16));
+      if (settings.text("dtype", "float64") == "float64") torch_norm_->to(torch::kDouble);
+    }
     if (settings.flag("linear") || settings.has("learner")) {
       const int64_t outputs = settings.has("learner") || settings.flag("squared") ? 1 : 3;
       direct_ = register_module("direct", torch::nn::Linear(4, outputs));
@@ -89,6 +94,7 @@ class Net : public levin::Module {
     if (direct_) return direct_(x);
     auto hidden = first_(x);
     if (norm_) hidden = norm_(hidden);
+    if (torch_norm_) hidden = torch_norm_(hidden);
     return second_(torch::dropout(torch::tanh(hidden), dropout_, is_training()));
   }
 
@@ -215,6 +221,7 @@ class Net : public levin::Module {
   torch::nn::Linear second_;
   torch::nn::Linear direct_{nullptr};
   levin::SyncBatchNorm norm_{nullptr};
+  torch::nn::BatchNorm1d torch_norm_{nullptr};
   torch::Tensor seen_;
   torch::Tensor confusion_;  // [classes, predicted classes]
 };
@@ -334,6 +341,10 @@ int work(const Settings& settings) {
     auto made = std::make_unique<ManyKeys>(settings.number("keys", 0));
     asking = made.get();
     trainer.add(std::move(made));
+  }
+  if (settings.has("swa_lrs")) {
+    trainer.add<levin::StochasticWeightAveraging>(
+        {.swa_lrs = {settings.real("swa_lrs", 0.0)}, .swa_epoch_start = 1});
   }
   if (settings.flag("csv")) trainer.add_logger<levin::CsvLogger>();
   Net model(settings);

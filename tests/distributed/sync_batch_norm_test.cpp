@@ -58,6 +58,7 @@ struct Result {
   torch::Tensor running_mean, running_var, count;
 };
 
+template <class Net>
 Result step(Net& net, const torch::Tensor& rows, double all_rows) {
   auto input = rows.clone().requires_grad_();
   const auto output = net.norm(input);
@@ -300,6 +301,118 @@ TEST_F(SyncBatchNormTest, a_rank_without_rows_in_the_first_batch_stands_in) {
       norms.end_batch(true);
     }
     EXPECT_LE(difference(net.norm->running_var, expected.running_var), kTolerance);
+  });
+}
+
+/// A net around a batch norm of LibTorch.
+template <class Norm>
+struct TorchNet : torch::nn::Module {
+  explicit TorchNet(const torch::nn::BatchNormOptions& options) : norm(options) {
+    register_module("norm", norm);
+    to(torch::kDouble);
+    const torch::NoGradGuard no_grad;
+    for (auto& parameter : parameters()) {
+      parameter.copy_(torch::linspace(0.5, 1.5, parameter.numel(), torch::kDouble));
+    }
+  }
+  torch::Tensor loss(const torch::Tensor& output) const { return output.sin().pow(2).sum(); }
+  Norm norm;
+};
+
+/// Trains two steps on ranks with LibTorch's layer, converted, and compares with one process.
+template <class Norm>
+void expect_torchs_layer_as_one(const torch::nn::BatchNormOptions& options, bool images) {
+  const std::vector<int64_t> shares{5, 2, 3};
+  const auto all = points(20, images);
+  on_ranks(3, [&](ProcessGroup& group) {
+    const auto rank = static_cast<size_t>(group.rank());
+    TorchNet<Norm> net(options), alone(options);
+    SyncBatchNorms norms(net, group, /*converts=*/true);
+    EXPECT_FALSE(norms.empty());
+    int64_t first = 0;
+    for (size_t r = 0; r < rank; ++r) first += shares[r];
+    for (int64_t i = 0; i < 2; ++i) {
+      const auto own = all.narrow(0, i * 10 + first, shares[rank]);
+      const auto result = step(net, own, 10.0);
+      norms.end_batch(true);
+      const auto expected = step(alone, all.narrow(0, i * 10, 10), 10.0);
+      EXPECT_LE(difference(result.output, expected.output.narrow(0, first, shares[rank])),
+                kTolerance);
+      EXPECT_LE(
+          difference(result.input_gradient, expected.input_gradient.narrow(0, first, shares[rank])),
+          kTolerance);
+      for (auto [sum, one] : {std::pair(result.weight_gradient, expected.weight_gradient),
+                              std::pair(result.bias_gradient, expected.bias_gradient)}) {
+        if (!one.defined()) continue;
+        group.all_reduce(sum);
+        EXPECT_LE(difference(sum, one), kTolerance);
+      }
+      if (!options.track_running_stats()) continue;
+      EXPECT_LE(difference(result.running_mean, expected.running_mean), kTolerance);
+      EXPECT_LE(difference(result.running_var, expected.running_var), kTolerance);
+      EXPECT_EQ(result.count.template item<int64_t>(), i + 1);
+    }
+  });
+}
+
+// Layers of LibTorch that are told to: `alone`, another such layer at the same time, isn't.
+TEST_F(SyncBatchNormTest, layers_of_torch_may_be_joined_as_they_are) {
+  using torch::nn::BatchNorm1d, torch::nn::BatchNorm2d;
+  using torch::nn::BatchNormOptions;
+  expect_torchs_layer_as_one<BatchNorm1d>(BatchNormOptions(kChannels), false);
+  expect_torchs_layer_as_one<BatchNorm2d>(BatchNormOptions(kChannels), true);
+  expect_torchs_layer_as_one<BatchNorm1d>(BatchNormOptions(kChannels).momentum(std::nullopt),
+                                          false);
+  expect_torchs_layer_as_one<BatchNorm1d>(BatchNormOptions(kChannels).affine(false), false);
+  expect_torchs_layer_as_one<BatchNorm1d>(
+      BatchNormOptions(kChannels).track_running_stats(false).eps(0.1), false);
+}
+
+TEST_F(SyncBatchNormTest, layers_of_torch_are_their_own_again_afterwards_and_in_evaluation) {
+  const auto all = points(8, false);
+  on_ranks(2, [&](ProcessGroup& group) {
+    torch::nn::Sequential net{torch::nn::BatchNorm1d(kChannels)};
+    torch::nn::Sequential other{torch::nn::BatchNorm1d(kChannels)};
+    net->to(torch::kDouble);
+    other->to(torch::kDouble);
+    const auto own = all.narrow(0, 4 * group.rank(), 4);
+    const auto expected = other->forward(own);
+    {
+      const SyncBatchNorms norms(*net, group, /*converts=*/true);
+      net->eval();
+      if (group.rank() == 0) net->forward(own);  // by itself: nothing is exchanged
+      net->train();
+    }
+    EXPECT_LE(difference(net->forward(own), expected), kTolerance);
+  });
+}
+
+TEST_F(SyncBatchNormTest, a_rank_without_rows_stands_in_for_layers_of_torch) {
+  const auto rows = points(8, false);
+  TorchNet<torch::nn::BatchNorm1d> whole{torch::nn::BatchNormOptions(kChannels)};
+  const Result expected = step(whole, rows, 8.0);
+  on_ranks(2, [&](ProcessGroup& group) {
+    TorchNet<torch::nn::BatchNorm1d> net{torch::nn::BatchNormOptions(kChannels)};
+    SyncBatchNorms norms(net, group, /*converts=*/true);
+    if (group.rank() == 0) {
+      norms.end_batch(false);
+    } else {
+      EXPECT_LE(difference(step(net, rows, 8.0).input_gradient, expected.input_gradient),
+                kTolerance);
+      norms.end_batch(true);
+    }
+    EXPECT_LE(difference(net.norm->running_var, expected.running_var), kTolerance);
+    EXPECT_EQ(net.norm->num_batches_tracked.item<int64_t>(), 1);
+  });
+}
+
+TEST_F(SyncBatchNormTest, a_layer_of_torch_that_could_not_be_known_again_is_refused) {
+  on_ranks(2, [](ProcessGroup& group) {
+    torch::nn::Sequential net{torch::nn::BatchNorm1d(
+        torch::nn::BatchNormOptions(kChannels).affine(false).track_running_stats(false))};
+    EXPECT_TRUE(
+        says(test::message_of<ConfigError>([&] { SyncBatchNorms(*net, group, /*converts=*/true); }),
+             {"sync_batchnorm", "levin::SyncBatchNorm"}));
   });
 }
 

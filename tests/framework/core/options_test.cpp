@@ -25,6 +25,7 @@ struct EveryType {
   std::vector<double> rates{};
   std::vector<std::string> words{};
   CountOrFraction share{};
+  CountFractionOrTime interval{};
   CountOrName devices{};
   NumbersOrName weights{};
   SwitchOrCount fast{};
@@ -45,13 +46,14 @@ Fields describe(EveryType& o) {
                                {"rates", &o.rates, ""},
                                {"words", &o.words, ""},
                                {"share", &o.share, ""},
+                               {"interval", &o.interval, ""},
                                {"devices", &o.devices, ""},
                                {"weights", &o.weights, ""},
                                {"fast", &o.fast, ""},
                                {"last", &o.last, ""},
                                {"metrics", &o.metrics, ""}});
 }
-static_assert(std::variant_size_v<FieldPointer> == 17, "EveryType lacks a type");
+static_assert(std::variant_size_v<FieldPointer> == 18, "EveryType lacks a type");
 
 class OptionsField : public ::testing::Test {
  protected:
@@ -166,6 +168,21 @@ TEST_F(OptionsField, count_or_fraction_tells_an_int_from_a_float) {
   EXPECT_FALSE(CountOrFraction().is_count());
   EXPECT_EQ(CountOrFraction().fraction(), 1.0);
   expect_refuses("share", {true, "0.5", kNull, kList, kObject});
+}
+
+TEST_F(OptionsField, count_fraction_or_time_keeps_the_kind) {
+  expect_takes("interval", {3, 0.5, "00:30:00"});
+  field("interval").set(1);
+  EXPECT_TRUE(options.interval.is_count());
+  EXPECT_EQ(options.interval.count(), 1);
+  field("interval").set(1.0);
+  EXPECT_FALSE(options.interval.is_count());
+  EXPECT_EQ(options.interval.fraction(), 1.0);
+  field("interval").set("01:00");
+  EXPECT_TRUE(options.interval.is_time());
+  EXPECT_EQ(options.interval.time(), "01:00");
+  EXPECT_EQ(CountFractionOrTime().fraction(), 1.0);
+  expect_refuses("interval", {true, kNull, kList, kObject});
 }
 
 TEST_F(OptionsField, count_or_name_takes_a_number_a_word_or_a_list) {

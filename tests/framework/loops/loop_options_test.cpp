@@ -261,24 +261,33 @@ INSTANTIATE_TEST_SUITE_P(option, InferenceMode, testing::Bool());
 /// LibTorch's switches as they were before a test.
 class Deterministic : public testing::Test {
  protected:
-  ~Deterministic() override { at::globalContext().setDeterministicAlgorithms(false, false); }
+  ~Deterministic() override {
+    at::globalContext().setDeterministicAlgorithms(false, false);
+    at::globalContext().setBenchmarkCuDNN(benchmark_before_);
+  }
   class Looking : public Classifier {
    public:
     torch::Tensor training_step(const Batch& batch, Step& step) override {
       algorithms = at::globalContext().deterministicAlgorithms();
+      only_warns = at::globalContext().deterministicAlgorithmsWarnOnly();
       cudnn = at::globalContext().deterministicCuDNN();
+      benchmark = at::globalContext().benchmarkCuDNN();
       return Classifier::training_step(batch, step);
     }
     void on_train_end(levin::Run&) override {
       if (fails) throw DataError::empty("patience", "none left");
     }
     bool algorithms = false;
+    bool only_warns = false;
     bool cudnn = false;
+    bool benchmark = false;
     bool fails = false;
   };
-  void fit(bool deterministic) {
-    Trainer(on_cpu({.max_epochs = 1, .deterministic = deterministic})).fit(model_, data_);
+  void fit(const SwitchOrName& deterministic, std::optional<bool> benchmark = {}) {
+    Trainer(on_cpu({.max_epochs = 1, .deterministic = deterministic, .benchmark = benchmark}))
+        .fit(model_, data_);
   }
+  bool benchmark_before_ = at::globalContext().benchmarkCuDNN();
   Looking model_;
   PointsModule data_{12, {.batch_size = 6}};
 };
@@ -292,6 +301,30 @@ TEST_F(Deterministic, is_on_within_a_run_and_off_again_after_it) {
   EXPECT_EQ(at::globalContext().deterministicCuDNN(), cudnn_before);
   fit(false);
   EXPECT_FALSE(model_.algorithms);
+}
+
+TEST_F(Deterministic, may_warn_of_operations_that_have_no_such_algorithm) {
+  fit(true);
+  EXPECT_FALSE(model_.only_warns);
+  fit("warn");
+  EXPECT_TRUE(model_.algorithms);
+  EXPECT_TRUE(model_.only_warns);
+  EXPECT_FALSE(at::globalContext().deterministicAlgorithmsWarnOnly()) << "put back after the run";
+}
+
+TEST_F(Deterministic, keeps_cudnn_from_trying_algorithms_unless_it_is_told_to) {
+  for (const bool outside : {false, true}) {
+    at::globalContext().setBenchmarkCuDNN(outside);
+    fit(false);
+    EXPECT_EQ(model_.benchmark, outside);
+    fit(true);
+    EXPECT_FALSE(model_.benchmark);
+    fit(false, !outside);
+    EXPECT_EQ(model_.benchmark, !outside);
+    fit(true, true);
+    EXPECT_TRUE(model_.benchmark);
+    EXPECT_EQ(at::globalContext().benchmarkCuDNN(), outside) << "put back after the run";
+  }
 }
 
 TEST_F(Deterministic, is_put_back_after_a_failed_run) {

@@ -235,12 +235,14 @@ TEST(Validation, is_due_by_the_batches_counted_over_all_epochs) {
   Optimizers none;
   Schedules schedules(none);
   Validation validation(fixture.parts, fixture.data.val_dataloader(), schedules, 2);
-  validation.set_total_batches(3);
+  validation.load_from(Value::Object{{"total_batches", 3}});
   validation.count_batch();
-  EXPECT_FALSE(validation.is_due(/*is_last=*/true));
+  EXPECT_FALSE(validation.is_due(/*is_last=*/true, /*at_boundary=*/true));
   validation.count_batch();
-  EXPECT_TRUE(validation.is_due(/*is_last=*/false));
-  EXPECT_EQ(validation.total_batches(), 5);
+  EXPECT_TRUE(validation.is_due(/*is_last=*/false, /*at_boundary=*/true));
+  Value saved;
+  validation.save_to(saved);
+  EXPECT_EQ(saved, Value(Value::Object{{"total_batches", 5}}));
 }
 
 TEST(Validation, tells_schedulers_by_steps_that_its_metrics_have_new_values) {

@@ -113,6 +113,12 @@ TEST(RunRanks, say_who_is_the_global_zero) {
   as_ranks(2, [](levin::Run& run) { EXPECT_EQ(run.is_global_zero(), run.ranks().rank() == 0); });
 }
 
+TEST(RunPrint, prints_a_line_to_stdout_on_rank_0_only) {
+  ::testing::internal::CaptureStdout();
+  as_ranks(2, [](levin::Run& run) { run.print("half of it is done"); });
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "half of it is done\n");
+}
+
 TEST(RunProgress, knows_whether_the_epoch_has_further_batches) {
   EXPECT_TRUE((Progress{.batch = 2, .num_batches = 3}).has_batches_left());
   EXPECT_FALSE((Progress{.batch = 3, .num_batches = 3}).has_batches_left());

@@ -115,7 +115,6 @@ TEST(TrainerOptionsValidate, refuses_limits_outside_their_range) {
       {"limit_val_batches", &TrainerOptions::limit_val_batches},
       {"limit_test_batches", &TrainerOptions::limit_test_batches},
       {"limit_predict_batches", &TrainerOptions::limit_predict_batches},
-      {"val_check_interval", &TrainerOptions::val_check_interval},
       {"overfit_batches", &TrainerOptions::overfit_batches}};
   for (const auto& [name, member] : limits) {
     for (const CountOrFraction& value : {CountOrFraction(-1), CountOrFraction(-0.1),
@@ -128,10 +127,25 @@ TEST(TrainerOptionsValidate, refuses_limits_outside_their_range) {
 }
 
 TEST(TrainerOptionsValidate, refuses_a_validation_interval_of_nothing) {
-  for (const CountOrFraction& zero : {CountOrFraction(0), CountOrFraction(0.0)}) {
+  for (const CountFractionOrTime& zero : {CountFractionOrTime(0), CountFractionOrTime(0.0)}) {
     EXPECT_TRUE(says(refusal({.val_check_interval = zero}),
                      {"val_check_interval = 0", "limit_val_batches"}));
   }
+  EXPECT_TRUE(says(refusal({.val_check_interval = "00:00"}), {"val_check_interval = 00:00"}));
+}
+
+TEST(TrainerOptionsValidate, refuses_a_validation_interval_that_is_none) {
+  for (const CountFractionOrTime& value : {CountFractionOrTime(-1), CountFractionOrTime(-0.1),
+                                           CountFractionOrTime(1.5), CountFractionOrTime(kNan)}) {
+    EXPECT_TRUE(says(refusal({.val_check_interval = value}), {"val_check_interval = "}));
+  }
+  EXPECT_TRUE(says(refusal({.val_check_interval = "often"}),
+                   {"val_check_interval = often", "DD:HH:MM:SS"}));
+}
+
+TEST(TrainerOptionsValidate, takes_one_word_beside_the_switch_deterministic) {
+  validate({.deterministic = "warn"});
+  EXPECT_TRUE(says(refusal({.deterministic = "wran"}), {"deterministic = wran", "warn"}));
 }
 
 TEST(TrainerOptionsValidate, counting_across_epochs_needs_a_count) {
@@ -139,6 +153,7 @@ TEST(TrainerOptionsValidate, counting_across_epochs_needs_a_count) {
                    {"check_val_every_n_epoch = null", "val_check_interval"}));
   EXPECT_TRUE(says(refusal({.val_check_interval = 0.5, .check_val_every_n_epoch = std::nullopt}),
                    {"check_val_every_n_epoch = null"}));
+  validate({.val_check_interval = "00:30:00", .check_val_every_n_epoch = std::nullopt});
 }
 
 TEST(TrainerOptionsValidate, refuses_clipping_that_cannot_be) {

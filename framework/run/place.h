@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include <c10/core/Device.h>
+
+namespace levin {
+
+/// Where a rank of a run is: on which host among those of the run, and on which device of it. The
+/// number among all ranks is Ranks::rank. Lightning: Trainer.node_rank, local_rank, num_devices and
+/// device_ids.
+struct Place {
+  /// The device of this rank.
+  at::Device device = at::kCPU;
+  /// The number of this host, from 0 to `num_nodes` - 1.
+  int64_t node_rank = 0;
+  int64_t num_nodes = 1;
+  /// The number of this rank on its host, from 0 to `num_devices` - 1.
+  int64_t local_rank = 0;
+  /// How many ranks this host has. Each of them has a device of its own, or shares the CPU.
+  int64_t num_devices = 1;
+};
+
+}  // namespace levin
