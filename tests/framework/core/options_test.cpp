@@ -278,6 +278,6 @@ struct Mixed {
 static_assert(detail::field_count<None>() == 0);
 static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
-static_assert(detail::field_count<EveryType>() == 17);
+static_assert(detail::field_count<EveryType>() == 18);
 
 }  // namespace levin::options_test

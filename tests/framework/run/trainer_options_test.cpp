@@ -41,12 +41,13 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "num_sanity_val_steps": 2,
     "overfit_batches": 0.0, "reload_dataloaders_every_n_epochs": 0, "fast_dev_run": false, "accumulate_grad_batches": 1,
     "gradient_clip_val": null, "gradient_clip_algorithm": "norm", "log_every_n_steps": 50,
-    "deterministic": false, "detect_anomaly": false, "inference_mode": true, "threads": "",
+    "deterministic": false, "benchmark": null, "detect_anomaly": false, "inference_mode": true, "threads": "",
     "cuda_graph": "auto", "data_on_device": "auto",
     "profiler": "", "default_root_dir": "", "find_unused_parameters": false,
     "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
     "gradient_compression": "none", "process_group_backend": "auto",
-    "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0})"));
+    "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
+    "prepare_data_per_node": true})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
