@@ -96,7 +96,10 @@ ManyObjective::Values LockstepNewton::search(ManyObjective& objective,
   const auto norms = violations_of(objective, some, start.gradients);
   ManyObjective::Values result{start.values.clone(), start.gradients.clone()};
   const auto from = some.points.clone();
-  auto open = slopes.lt(0.0).nonzero().squeeze(1);  // places among `some`
+  // Near the minimum, the promise is less than the rounding errors of the penalties, and the
+  // gradients decide.
+  const auto may_fall = slopes.lt(rounding);
+  auto open = may_fall.nonzero().squeeze(1);  // places among `some`
   constexpr int kMostTrials = 40;
   double step = 1.0;
   for (int trial = 0; trial < kMostTrials && open.numel() > 0; ++trial, step *= 0.5) {
@@ -117,7 +120,7 @@ ManyObjective::Values LockstepNewton::search(ManyObjective& objective,
     result.gradients.index_copy_(0, places, found.gradients.index_select(0, good));
     open = open.index_select(0, is_good.logical_not().nonzero().squeeze(1));
   }
-  const auto is_uphill = slopes.lt(0.0).logical_not().nonzero().squeeze(1);
+  const auto is_uphill = may_fall.logical_not().nonzero().squeeze(1);
   const auto stuck = at::cat({open, is_uphill});
   is_stuck_each_.index_fill_(0, some.numbers.index_select(0, stuck), true);
   return result;
