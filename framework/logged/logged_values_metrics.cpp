@@ -56,8 +56,8 @@ void LoggedValues::finish_metrics(Ranks& ranks) {
         set_value(name + suffix, value, options, /*of_epoch=*/true);
       } else {
         notes_.push_back(
-            fmt::format("{}{} isn't logged: {}; evaluate rows of all classes, more of "
-                        "them or chosen with stratify",
+            fmt::format("{}{} isn't logged: {}; evaluate more rows, or if there are classes, rows "
+                        "of all, chosen with stratify",
                         name, suffix, missing));
       }
     }

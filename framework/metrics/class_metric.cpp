@@ -163,6 +163,7 @@ std::vector<MetricValue> ClassMetric::average_classes(Average average,
       values.push_back({"_" + class_name(number, count), value, missing});
       continue;
     }
+    if (!missing.empty() && average == Average::weighted && weight == 0.0) continue;
     if (!missing.empty()) return {{"", 0.0, missing}};
     const double counts = average == Average::weighted ? weight : 1.0;
     sum += counts * value;
@@ -171,6 +172,11 @@ std::vector<MetricValue> ClassMetric::average_classes(Average average,
   if (average == Average::none) return values;
   if (!(weights > 0.0)) return {};
   return {{"", sum / weights}};
+}
+
+std::string no_rows_of(const std::string& class_name, bool has_rows) {
+  return has_rows ? fmt::format("all rows of class {} have weight 0", class_name)
+                  : fmt::format("there are no rows of class {}", class_name);
 }
 
 Average average_of(const std::string& name, const std::vector<std::string>& known) {

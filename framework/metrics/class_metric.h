@@ -51,7 +51,8 @@ class ClassPredictions {
 /// |----------|-------------------------------------------------------------------------------|
 /// | binary   | that of class 1, if there are two classes                                     |
 /// | micro    | that of the counts of all classes together                                    |
-/// | macro    | the mean of the classes that occur, among targets or predictions              |
+/// | macro    | the mean of the classes that occur, among targets or predictions; one whose   |
+/// |          | rows all have weight 0 occurs and counts 0                                    |
 /// | weighted | the same, each weighted by its number of rows (or their weights)              |
 /// | none     | no one number, but one for each class                                         |
 /// | auto     | binary if there are two classes, and else macro                               |
@@ -60,6 +61,10 @@ class ClassPredictions {
 enum class Average { automatic, binary, micro, macro, weighted, none };
 /// Returns the average of that name. Throws ConfigError for a name that isn't in `known`.
 Average average_of(const std::string& name, const std::vector<std::string>& known);
+
+/// Says that a class has no number because it has no rows, or if `has_rows`, because all of them
+/// have weight 0.
+std::string no_rows_of(const std::string& class_name, bool has_rows);
 
 /// The number of one class, if there is one.
 struct ClassNumber {
@@ -93,7 +98,8 @@ class ClassMetric : public Metric {
   /// The name of a class of `count`.
   std::string class_name(int64_t number, int64_t count) const;
   /// What the metric returns for the numbers of some of `count` classes, by the average macro,
-  /// weighted, or none. If the number of a class is missing, so is a mean.
+  /// weighted, or none. If the number of a class is missing, so is a mean, unless it is one in
+  /// which the class has weight 0.
   std::vector<MetricValue> average_classes(Average average, const std::vector<ClassNumber>& numbers,
                                            int64_t count) const;
 

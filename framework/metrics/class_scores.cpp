@@ -68,11 +68,22 @@ void ConfusionCounts::add_classes(const ClassPredictions& predictions, const tor
   const auto& counts = sum(0, {classes, classes}, at::kDouble, targets.device());
   counts.view({-1}).index_add_(0, targets * classes + predictions.classes(),
                                weights_or_ones(weights, targets));
+  if (!weights.defined()) return;
+  const auto& occurrences = sum(1, {2, classes}, at::kDouble, targets.device());
+  const auto once = at::ones_like(weights);
+  occurrences[0].index_add_(0, targets, once);
+  occurrences[1].index_add_(0, predictions.classes(), once);
 }
 
 torch::Tensor ConfusionCounts::counts() const {
   const auto counts = sum(0);
   return counts.defined() && counts.sum().item<double>() > 0.0 ? counts : torch::Tensor();
+}
+
+torch::Tensor ConfusionCounts::occurrences(const torch::Tensor& counts) const {
+  const auto counted = at::stack({counts.sum(1), counts.sum(0)}).gt(0);
+  const auto occurrences = sum(1);
+  return occurrences.defined() ? counted.logical_or(occurrences.gt(0)) : counted;
 }
 
 ClassScore::ClassScore(const std::string& average)
@@ -91,6 +102,8 @@ std::vector<MetricValue> ClassScore::compute() const {
   const auto right = all.diagonal().contiguous();
   const auto predicted = all.sum(0);
   const auto actual = all.sum(1);
+  const auto found = occurrences(all);
+  const auto occurs = found.any(0);
   std::vector<ClassNumber> numbers;
   ClassCounts together{0.0, 0.0, 0.0};
   for (int64_t i = 0; i < classes; ++i) {
@@ -103,8 +116,8 @@ std::vector<MetricValue> ClassScore::compute() const {
     const double number = std::isnan(value) ? 0.0 : value;
     if (average == Average::none && is_missing(one)) {
       numbers.push_back(
-          {i, 0.0, 0.0, fmt::format("there are no rows of class {}", class_name(i, classes))});
-    } else if (average == Average::none || one.actual > 0.0 || one.predicted > 0.0) {
+          {i, 0.0, 0.0, no_rows_of(class_name(i, classes), found[0][i].item<bool>())});
+    } else if (average == Average::none || occurs[i].item<bool>()) {
       numbers.push_back({i, number, one.actual});
     }
     if (average == Average::binary && i == 1) return {{"", number}};
@@ -168,6 +181,7 @@ Accuracy::Accuracy(AccuracyOptions options)
     : options_(std::move(options)),
       average_(average_of(options_.average, {"micro", "macro", "none"})) {
   name_sum("right");
+  name_sum("occurrences");
   if (options_.top_k >= 1) return;
   throw ConfigError::invalid_value("top_k", std::to_string(options_.top_k), "must be at least 1");
 }
@@ -193,6 +207,8 @@ void Accuracy::add_classes(const ClassPredictions& predictions, const torch::Ten
   const auto& counts = sum(0, {2, classes}, at::kDouble, targets.device());
   counts[0].index_add_(0, targets, weight);
   counts[1].index_add_(0, targets, weight * right);
+  if (!weights.defined()) return;
+  sum(1, {classes}, at::kDouble, targets.device()).index_add_(0, targets, at::ones_like(weight));
 }
 
 std::vector<MetricValue> Accuracy::compute() const {
@@ -208,8 +224,9 @@ std::vector<MetricValue> Accuracy::compute() const {
     if (all > 0.0) {
       numbers.push_back({i, share_of(counts[1][i].item<double>(), all), all});
     } else if (average_ == Average::none) {
-      numbers.push_back(
-          {i, 0.0, 0.0, fmt::format("there are no rows of class {}", class_name(i, classes))});
+      const auto rows = sum(1);
+      const bool has_rows = rows.defined() && rows[i].item<double>() > 0.0;
+      numbers.push_back({i, 0.0, 0.0, no_rows_of(class_name(i, classes), has_rows)});
     }
   }
   return average_classes(average_, numbers, classes);

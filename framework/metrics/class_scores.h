@@ -12,17 +12,25 @@ namespace levin {
 /// What metrics of predicted classes have in common: how many rows of each class were predicted to
 /// be of each class, the confusion counts. The state is [classes, classes] float64, of which
 /// element (i, j) counts the rows of class i that were predicted to be of class j, or adds up their
-/// weights. Counts and sums of whole weights are exact; other weights are added in the order of the
-/// rows, so that their sums may depend on how ranks share the rows, in the last bits.
+/// weights; and if rows have weights, how many rows of each class there are and how many were
+/// predicted to be of it, whatever they weigh, [2, classes]. Counts and sums of whole weights are
+/// exact; other weights are added in the order of the rows, so that their sums may depend on how
+/// ranks share the rows, in the last bits.
 class ConfusionCounts : public ClassMetric {
  public:
-  ConfusionCounts() { name_sum("counts"); }
+  ConfusionCounts() {
+    name_sum("counts");
+    name_sum("occurrences");
+  }
 
  protected:
   void add_classes(const ClassPredictions& predictions, const torch::Tensor& targets,
                    const torch::Tensor& weights) override;
-  /// [classes, classes] float64 on the CPU; undefined if there are no rows.
+  /// [classes, classes] float64 on the CPU; undefined if there are no rows or none has a weight.
   torch::Tensor counts() const;
+  /// Which classes targets (row 0) and predictions (row 1) have, even if all of their rows have
+  /// weight 0: [2, classes] bool, given `counts`.
+  torch::Tensor occurrences(const torch::Tensor& counts) const;
 };
 
 /// The counts of one class.
@@ -76,7 +84,8 @@ struct RecallScoreOptions {
 };
 Fields describe(RecallScoreOptions& options);
 
-/// The share of the rows of a class that are predicted to be of it. A class without rows has none.
+/// The share of the rows of a class that are predicted to be of it. A class without rows, or whose
+/// rows all have weight 0, has none.
 /// scikit-learn: recall_score.
 class RecallScore : public ClassScore {
  public:

@@ -55,6 +55,8 @@ std::optional<std::vector<RankedRow>> ranked_rows(const torch::Tensor& scores,
   return rows;
 }
 
+bool has_any(const torch::Tensor& flags) { return flags.any().item<bool>(); }
+
 }  // namespace
 
 double roc_auc(const torch::Tensor& scores, const torch::Tensor& positive,
@@ -129,11 +131,14 @@ ClassNumber RankingMetric::number_of(int64_t number, int64_t classes, const torc
   const double rest = weights.masked_select(positive.logical_not()).sum().item<double>();
   const bool has_too_few = weight == 0.0 || (needs_negatives() && rest == 0.0);
   const double value = has_too_few ? 0.0 : score(scores, positive, weights);
-  const auto missing = weight == 0.0       ? "there are no rows of class {}"
+  const auto own_name = class_name(number, classes);
+  if (weight == 0.0) return {number, value, weight, no_rows_of(own_name, has_any(positive))};
+  const auto missing = has_too_few && has_any(positive.logical_not())
+                           ? "all rows of other classes than {} have weight 0"
                        : has_too_few       ? "all rows are of class {}"
                        : std::isnan(value) ? "a score of class {} is NaN"
                                            : "";
-  return {number, value, weight, fmt::format(fmt::runtime(missing), class_name(number, classes))};
+  return {number, value, weight, fmt::format(fmt::runtime(missing), own_name)};
 }
 
 std::vector<MetricValue> RankingMetric::compute() const {

@@ -55,7 +55,7 @@ struct AurocOptions {
 Fields describe(AurocOptions& options);
 
 /// The area under the ROC curve, of class 1 if there are two classes. There is none if a class has
-/// no rows. scikit-learn: roc_auc_score with multi_class="ovr".
+/// no rows, unless the areas are weighted. scikit-learn: roc_auc_score with multi_class="ovr".
 class Auroc : public RankingMetric {
  public:
   using Options = AurocOptions;
@@ -77,7 +77,8 @@ struct AveragePrecisionOptions {
 Fields describe(AveragePrecisionOptions& options);
 
 /// The average precision, of class 1 if there are two classes, and else of each class against the
-/// rest. There is none if a class has no rows. scikit-learn: average_precision_score.
+/// rest. There is none if a class has no rows, unless the averages are weighted. scikit-learn:
+/// average_precision_score.
 class AveragePrecision : public RankingMetric {
  public:
   using Options = AveragePrecisionOptions;

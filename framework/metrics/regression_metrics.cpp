@@ -80,11 +80,13 @@ torch::Tensor MeanAbsoluteError::of_errors(const torch::Tensor& errors) const {
   return errors.abs();
 }
 
-// The sums are those of w y, of w y^2 and of w error^2, [outputs] each, and that of w.
+// The sums are those of w y, of w y^2 and of w error^2, [outputs] each, and that of w; beside them
+// the number of rows, whatever they weigh.
 void R2Score::add_values(const torch::Tensor& predictions, const torch::Tensor& targets,
                          const torch::Tensor& weights) {
   const int64_t outputs = targets.size(1);
   const auto& sums = sum(0, {3 * outputs + 1, kExactWords}, at::kLong, targets.device());
+  sum(1, {}, at::kLong, targets.device()).add_(targets.size(0));
   auto errors = (targets - predictions).square();
   const auto [square, square_rest] = exact_product(targets, targets);
   const auto first_two = sums.narrow(0, 0, 2 * outputs);
@@ -108,6 +110,10 @@ std::vector<MetricValue> R2Score::compute() const {
   const size_t outputs = sums.size() / 3;
   const auto& weight = sums.back();
   if (!(weight.first > 0.0)) return {};
+  const auto rows = sum(1);
+  if (rows.defined() && rows.item<int64_t>() < 2) {
+    return {{"", 0.0, "one row alone has no R^2"}};
+  }
   double total = 0.0;
   for (size_t i = 0; i < outputs; ++i) {
     const double errors = sums[2 * outputs + i].first;

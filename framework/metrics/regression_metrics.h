@@ -58,12 +58,14 @@ class MeanAbsoluteError : public ErrorMean {
 ///     R^2 = 1 - sum (y - prediction)^2 / sum (y - mean of y)^2
 ///
 /// of each output, and of several outputs the mean. If all values of an output are the same, its
-/// R^2 is 1 if the predictions are exact, and else 0. scikit-learn: r2_score.
+/// R^2 is 1 if the predictions are exact, and else 0. One row alone has none. scikit-learn:
+/// r2_score.
 ///
 /// The mean of y is known only at the end. The sums of y and y^2 are kept without rounding, so that
 /// their difference has all its digits however large the mean is.
 class R2Score : public RegressionMetric {
  public:
+  R2Score() { name_sum("rows"); }
   std::vector<MetricValue> compute() const override;
   std::string name() const override { return "r2"; }
 

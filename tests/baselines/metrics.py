@@ -2,9 +2,11 @@
 
 Probabilities of "classes" are rounded to two digits, so that many are equal; of equally likely
 classes all take the lower. "logits" are compared by the softmax. Values are with and without the
-weights of rows. The calibration errors are those of torchmetrics, which has no weights and agrees on
-most others, too. Compare to 1e-12.
+weights of rows. null stands for nan, and for rows that scikit-learn refuses. The calibration errors
+are those of torchmetrics, which has no weights and agrees on most others, too. Compare to 1e-12.
 """
+
+import warnings
 
 import numpy as np
 import sklearn.metrics as sk
@@ -140,38 +142,85 @@ def logit_case(classes, rows, seed):
     return case
 
 
-def edge_case(targets, probabilities, seed):
-    """What classes without rows, equal scores and certain predictions have."""
+def or_null(score, *given, **options):
+    """The score, with None for nan and for rows that it refuses."""
+    try:
+        found = np.asarray(score(*given, **options), dtype=float)
+    except ValueError:
+        return None
+    return np.where(np.isnan(found), None, found)
+
+
+def brier(targets, probabilities, **known):
+    classes = probabilities.shape[1]
+    if classes == 2:
+        return sk.brier_score_loss(targets, probabilities[:, 1], pos_label=1, **known)
+    return sk.brier_score_loss(targets, probabilities, labels=range(classes), **known)
+
+
+def edge_case(targets, probabilities, seed=None, weights=None):
+    """What classes without rows or weights, equal scores and certain predictions have."""
     targets = np.array(targets)
     probabilities = np.array(probabilities, dtype=float)
     classes = probabilities.shape[1]
-    weights = np.round(np.random.default_rng(seed).uniform(0.1, 3.0, len(targets)), 3)
+    if weights is None:
+        weights = np.round(np.random.default_rng(seed).uniform(0.1, 3.0, len(targets)), 3)
+    weights = np.array(weights, dtype=float)
     case = {"probabilities": probabilities, "targets": targets, "weights": weights}
     predicted = probabilities.argmax(1)
+    labels = range(classes)
     for name, given in [("plain", None), ("weighted", weights)]:
         known = {"sample_weight": given}
-        matrix = sk.confusion_matrix(targets, predicted, labels=range(classes), **known)
+        rows = (targets, predicted)
         case[name] = {
-            "accuracy": sk.accuracy_score(targets, predicted, **known),
-            "accuracy_macro": sk.balanced_accuracy_score(targets, predicted, **known),
-            "confusion_matrix": matrix.astype(float),
-            "log_loss": sk.log_loss(targets, probabilities, labels=range(classes), **known),
+            "accuracy": or_null(sk.accuracy_score, *rows, **known),
+            "accuracy_macro": or_null(sk.balanced_accuracy_score, *rows, **known),
+            "confusion_matrix": or_null(sk.confusion_matrix, *rows, labels=labels, **known),
+            "log_loss": or_null(sk.log_loss, targets, probabilities, labels=labels, **known),
+            "brier": or_null(brier, targets, probabilities, **known),
+            "recall_none": or_null(
+                sk.recall_score, *rows, labels=labels, average=None, zero_division=np.nan, **known
+            ),
+            "f1_none": or_null(
+                sk.f1_score, *rows, labels=labels, average=None, zero_division=np.nan, **known
+            ),
         }
         for average in ["micro", "macro", "weighted"] + (["binary"] if classes == 2 else []):
             options = {"average": average, "zero_division": 0, **known}
-            case[name][f"precision_{average}"] = sk.precision_score(targets, predicted, **options)
-            case[name][f"recall_{average}"] = sk.recall_score(targets, predicted, **options)
-            case[name][f"f1_{average}"] = sk.f1_score(targets, predicted, **options)
-        if classes == 2 and len(set(targets)) == 2:
-            case[name]["auroc"] = sk.roc_auc_score(targets, probabilities[:, 1], **known)
-        if classes == 2 and 1 in targets:
-            precision = sk.average_precision_score(targets, probabilities[:, 1], **known)
-            case[name]["average_precision"] = precision
+            case[name][f"precision_{average}"] = or_null(sk.precision_score, *rows, **options)
+            case[name][f"recall_{average}"] = or_null(sk.recall_score, *rows, **options)
+            case[name][f"f1_{average}"] = or_null(sk.f1_score, *rows, **options)
+        if classes == 2:
+            scores = probabilities[:, 1]
+            case[name]["auroc"] = or_null(sk.roc_auc_score, targets, scores, **known)
+            counts = np.ones(len(targets)) if given is None else given
+            # Without positive rows, scikit-learn warns and puts 0.
+            if counts[targets == 1].sum() > 0:
+                case[name]["average_precision"] = or_null(
+                    sk.average_precision_score, targets, scores, **known
+                )
+        elif given is None or given.sum() > 0:  # else, roc_auc_score puts 0 for weighted areas
+            one_hot = np.eye(classes)[targets]
+            case[name]["average_precision_weighted"] = or_null(
+                sk.average_precision_score, one_hot, probabilities, average="weighted", **known
+            )
+            for average in ["macro", "weighted", "none"]:
+                case[name]["auroc" if average == "macro" else f"auroc_{average}"] = or_null(
+                    sk.roc_auc_score,
+                    targets,
+                    probabilities,
+                    multi_class="ovr",
+                    labels=labels,
+                    average=None if average == "none" else average,
+                    **known,
+                )
     return case
 
 
 def edge_cases():
     certain = np.eye(5)
+    of_two = [[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.1, 0.9]]
+    nearly_certain = np.eye(3) * 0.6 + 0.4 / 3
     return [
         # Class 3 is predicted and has no rows; class 4 is neither.
         edge_case([0, 1, 2, 2, 0, 1, 1], certain[[0, 1, 2, 3, 1, 3, 1]] * 0.6 + 0.08, 11),
@@ -182,6 +231,18 @@ def edge_cases():
         edge_case([0, 1, 1, 0, 1], [[0.4, 0.6]] * 5, 14),
         # Certain predictions, of which one is wrong.
         edge_case([0, 1, 1, 0], [[1, 0], [0, 1], [1, 0], [1, 0]], 15),
+        # One row, which is right or wrong.
+        edge_case([1], [[0.2, 0.8]], 16),
+        edge_case([0], [[0.2, 0.5, 0.3]], 17),
+        # Rows of weight 0: all of class 2, which is predicted and has rows of other weights ...
+        edge_case(
+            [0, 1, 2, 2, 0, 1], nearly_certain[[0, 1, 0, 2, 2, 1]], weights=[1, 2, 0, 0, 0.5, 1.5]
+        ),
+        # ... or isn't predicted but by rows of weight 0; those of a class of two; and all rows.
+        edge_case([0, 1, 2, 2, 0], nearly_certain[[0, 1, 2, 0, 1]], weights=[1, 2, 0, 0, 1]),
+        edge_case([0, 1, 1, 0], of_two, weights=[1, 0, 0, 3]),
+        edge_case([0, 1, 1, 0], of_two, weights=[0, 1, 2, 0]),
+        edge_case([0, 1, 2], nearly_certain[[0, 1, 1]], weights=[0, 0, 0]),
     ]
 
 
@@ -200,13 +261,47 @@ def value_case(rows, outputs, seed):
     return case
 
 
+def value_edge(targets, guesses, weights):
+    targets, guesses = np.array(targets), np.array(guesses)
+    case = {"predictions": guesses, "targets": targets, "weights": np.array(weights, dtype=float)}
+    for name, given in [("plain", None), ("weighted", case["weights"])]:
+        scores = {"mse": sk.mean_squared_error, "mae": sk.mean_absolute_error, "r2": sk.r2_score}
+        case[name] = {
+            key: or_null(score, targets, guesses, sample_weight=given)
+            for key, score in scores.items()
+        }
+    return case
+
+
+def value_edges():
+    return [
+        # One row, which is right or wrong, of one output and of two.
+        value_edge([1.5], [1.5], [2.0]),
+        value_edge([1.5], [1.0], [0.5]),
+        value_edge([[1.5, 2.0]], [[1.5, 2.5]], [3.0]),
+        # Two rows, of which one has weight 0, and the other is right or wrong; and both have it.
+        value_edge([1.0, 2.0], [1.0, 2.5], [1.0, 0.0]),
+        value_edge([1.0, 2.0], [1.25, 2.5], [1.0, 0.0]),
+        value_edge([1.0, 2.0], [1.25, 2.5], [0.0, 0.0]),
+        # Targets that are all the same, and predicted rightly or wrongly.
+        value_edge([3.0] * 4, [3.0] * 4, [1.0, 2.0, 0.5, 1.5]),
+        value_edge([3.0] * 4, [3.0, 3.0, 3.5, 3.0], [1.0, 2.0, 0.5, 1.5]),
+        # One output of two is constant, and each is wrong once.
+        value_edge([[3.0, 1.0], [3.0, 2.0], [3.0, 4.0]], [[3, 1.5], [3.5, 2], [3, 4.0]], [1, 2, 3]),
+        # Predictions that are all the same.
+        value_edge([1.0, 2.0, 4.0], [2.0] * 3, [1.0, 2.0, 3.0]),
+    ]
+
+
 def main():
+    warnings.filterwarnings("ignore", module="sklearn")  # that a score can't be computed
     emit(
         __doc__.strip(),
         classes=[class_case(2, 40, 1), class_case(3, 50, 2), class_case(5, 60, 3)],
         edges=edge_cases(),
         logits=[logit_case(2, 30, 4), logit_case(4, 40, 5)],
         values=[value_case(20, 1, 6), value_case(20, 3, 7)],
+        value_edges=value_edges(),
     )
 
 

@@ -193,6 +193,44 @@ TEST(Metric, of_values_is_that_of_scikit_learn_for_any_batches_and_weights) {
   }
 }
 
+// One row, rows of weight 0, and targets or predictions that are all the same.
+TEST(Metric, of_values_in_edge_cases_is_that_of_scikit_learn) {
+  for (const auto& expected : baseline("metrics").at("value_edges").as_array()) {
+    SCOPED_TRACE(expected.at("predictions").to_json());
+    const auto guesses = tensor_of(expected.at("predictions"));
+    const auto targets = tensor_of(expected.at("targets"));
+    for (const char* kind : {"plain", "weighted"}) {
+      const bool is_weighted = std::string(kind) == "weighted";
+      const auto weights = is_weighted ? tensor_of(expected.at("weights")) : torch::Tensor();
+      for (const auto& [name, wanted] : expected.at(kind).as_object()) {
+        const auto metric = shipped_metrics().make(name, Value());
+        for (int64_t i = 0; i < targets.size(0); ++i) {
+          metric->update(guesses.narrow(0, i, 1), targets.narrow(0, i, 1),
+                         is_weighted ? weights.narrow(0, i, 1) : weights);
+        }
+        if (wanted.is_null()) {
+          EXPECT_TRUE(std::isnan(metric->value())) << kind << " " << name;
+        } else {
+          EXPECT_NEAR(metric->value(), wanted.as_double(), 1e-12) << kind << " " << name;
+        }
+      }
+    }
+  }
+}
+
+TEST(R2Score, says_that_one_row_alone_has_none) {
+  R2Score score;
+  score.update(torch::ones({1}), torch::ones({1}));
+  const auto values = score.compute();
+  ASSERT_EQ(values.size(), 1U);
+  EXPECT_EQ(values[0].missing, "one row alone has no R^2");
+  score.update(torch::ones({1}), torch::ones({1}));
+  EXPECT_EQ(score.value(), 1.0);
+  score.reset();
+  score.update(torch::ones({1}), torch::ones({1}));
+  EXPECT_TRUE(std::isnan(score.value()));
+}
+
 TEST(R2Score, keeps_its_digits_however_large_the_mean_is) {
   const auto& expected = baseline("metrics").at("values").as_array()[1];
   const double shift = 0x1p24;  // which the numbers, with four decimals, lose bits by
