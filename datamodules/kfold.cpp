@@ -50,6 +50,7 @@ Fields describe(KFoldDataModuleOptions& o) {
 KFoldDataModule::KFoldDataModule(DataModule& data, KFoldDataModuleOptions options)
     : options_(std::move(options)), data_(data) {
   check_options();
+  keep_what_is_read();
   if (options_.data.empty()) return;
   throw ConfigError::conflict("the option data names data, but the constructor got data as well",
                               "leave out the option; it is for YAML");
@@ -58,6 +59,7 @@ KFoldDataModule::KFoldDataModule(DataModule& data, KFoldDataModuleOptions option
 KFoldDataModule::KFoldDataModule(KFoldDataModuleOptions options, std::unique_ptr<DataModule> data)
     : options_(std::move(options)), owned_(std::move(data)), data_(*owned_) {
   check_options();
+  keep_what_is_read();
 }
 
 void KFoldDataModule::check_options() const {
@@ -119,6 +121,10 @@ void KFoldDataModule::learn() {
 void KFoldDataModule::learn_from(std::optional<std::vector<int64_t>> rows) {
   took_over_ = false;
   chosen_ = std::move(rows);
+}
+
+void KFoldDataModule::keep_what_is_read() {
+  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&data_)) learner->keep_what_is_read();
 }
 
 void KFoldDataModule::load_fitted_state(const StateDict& state) {

@@ -19,6 +19,9 @@ class LearnsFromRows {
   /// there is no list. The rows of all sets, and their order, stay the same; their features may
   /// change. Does nothing if these are the rows already and nothing was taken over since.
   virtual void learn_from(std::optional<std::vector<int64_t>> rows) = 0;
+  /// Says, before anything is read, that `learn_from` will be called with one list after another,
+  /// so that it may be worth its memory to keep what was read. Does nothing by default.
+  virtual void keep_what_is_read() {}
 };
 
 }  // namespace levin

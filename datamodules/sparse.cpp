@@ -120,7 +120,12 @@ void SparseDataModule::reset(Settled settled, bool is_settled) {
   sets_ = {};
 }
 
-void SparseDataModule::learn_anew() { reset(unsettled(), /*is_settled=*/false); }
+/// Only deviations are learned from the training rows alone. Rows that were read as they would be
+/// without what was taken over, and that have none, stay where they are.
+void SparseDataModule::learn_anew() {
+  if (!options_.standardize && !std::exchange(has_taken_, false)) return;
+  reset(unsettled(), /*is_settled=*/false);
+}
 
 void SparseDataModule::check_options() const {
   const auto& o = options_;
@@ -277,6 +282,7 @@ void SparseDataModule::load_fitted_state(const StateDict& state) {
     require_standardized(taken.standardization, options_.standardize);
   }
   reset(std::move(taken), values.contains("num_features"));
+  has_taken_ = true;
 }
 
 Value SparseDataModule::hyper_parameters() const {

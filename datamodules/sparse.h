@@ -163,6 +163,7 @@ class SparseDataModule : public SplitDataModule {
   SparseDataModuleOptions options_;
   Settled settled_;
   bool is_settled_ = false;  // by a set that was read, or by load_fitted_state
+  bool has_taken_ = false;   // something that rows were not read without, by load_fitted_state
   int64_t highest_class_ = -1;
   std::string only_class_;  // says which, if all training rows have the same
   std::vector<std::pair<std::string, std::string>> without_targets_;  // set and file

@@ -164,6 +164,9 @@ class TableDataModule : public SplitDataModule,
   /// The groups of the training rows, in the order of their bytes, or as numbers if all are whole
   /// ones. A row of another group is refused.
   std::vector<std::string> group_names() override;
+  /// Keeps the text of files from now on, unless they are streams: about the size of the files and
+  /// 16 bytes a cell.
+  void keep_what_is_read() override { keeps_texts_ = true; }
 
   /// What was found in the training rows, or taken over; reads the files if that is needed.
   const tables::FittedTable& fitted();
@@ -187,6 +190,7 @@ class TableDataModule : public SplitDataModule,
   void take_keys(const tables::TextTable& header, const std::string& path);
   void require_target(const tables::TextTable& header) const;
   TableFilePointer open(const std::string& path);
+  std::shared_ptr<const tables::TextTable> text(const std::string& path);
   std::shared_ptr<const Dataset> stream(const tables::TableRows& rows, bool has_target,
                                         bool has_weights) const;
   const TableSums& sums();
@@ -207,11 +211,13 @@ class TableDataModule : public SplitDataModule,
   std::optional<tables::FittedTable> fitted_;  // of the rows that were loaded
   RowKeys keys_;
   std::map<std::string, TableFilePointer> files_;  // of streams, by their paths
-  std::optional<TableSets> streamed_;              // the rows of x, if it is a stream
-  std::optional<TableSums> sums_;                  // once they were asked for
-  Value trained_settings_;                         // column_settings of the training; null: unknown
-  Value trained_split_;                            // row_split of the training data; null: unknown
-  int64_t rows_ = 0;                               // of x
+  std::map<std::string, std::shared_ptr<const tables::TextTable>> texts_;  // if they are kept
+  bool keeps_texts_ = false;
+  std::optional<TableSets> streamed_;  // the rows of x, if it is a stream
+  std::optional<TableSums> sums_;      // once they were asked for
+  Value trained_settings_;             // column_settings of the training; null: unknown
+  Value trained_split_;                // row_split of the training data; null: unknown
+  int64_t rows_ = 0;                   // of x
   bool split_is_noted_ = false;
   bool settings_are_noted_ = false;
   bool is_validation_checked_ = false;

@@ -92,7 +92,8 @@ void TableDataModule::require_target(const tables::TextTable& header) const {
 /// Reads x and divides its rows. Only the training rows are looked at before all rows are made to
 /// features.
 void TableDataModule::load_rows() {
-  const auto table = tables::TextTable::read(options_.x);
+  const auto read = text(options_.x);
+  const auto& table = *read;
   rows_ = table.rows();
   require_target(table);
   auto settings = settings_;
@@ -139,6 +140,15 @@ TableFilePointer TableDataModule::open(const std::string& path) {
   return file;
 }
 
+/// The text of a file, which is read again unless it is kept.
+std::shared_ptr<const tables::TextTable> TableDataModule::text(const std::string& path) {
+  const auto kept = texts_.find(path);
+  if (kept != texts_.end()) return kept->second;
+  auto read = std::make_shared<const tables::TextTable>(tables::TextTable::read(path));
+  if (keeps_texts_) texts_.emplace(path, read);
+  return read;
+}
+
 /// Rows of a file that is streamed; null if there are none.
 std::shared_ptr<const Dataset> TableDataModule::stream(const tables::TableRows& rows,
                                                        bool has_target, bool has_weights) const {
@@ -163,7 +173,8 @@ void TableDataModule::load_for_prediction() {
     sets_.predict = stream(tables::TableRows(file), /*has_target=*/false, /*has_weights=*/false);
     return take_keys(file->header(), path);
   }
-  const auto table = tables::TextTable::read(path);
+  const auto read = text(path);
+  const auto& table = *read;
   NamedTensors tensors{{"input", features(table)}};
   add_groups(*fitted_, table, tensors);
   sets_.predict = std::make_shared<TensorDataset>(std::move(tensors));
@@ -196,7 +207,7 @@ void TableDataModule::require_fitted(const std::string& file) const {
 std::shared_ptr<const Dataset> TableDataModule::whole_file(const std::string& path) {
   require_fitted(path);
   if (options_.stream) return stream(tables::TableRows(open(path)), true, /*has_weights=*/false);
-  return dataset(tables::TextTable::read(path), /*has_weights=*/false);
+  return dataset(*text(path), /*has_weights=*/false);
 }
 
 std::shared_ptr<const Dataset> TableDataModule::dataset(const tables::TextTable& table,

@@ -3,7 +3,9 @@
 #include "datamodules/readers/support.h"
 #include "framework/message_of.h"
 
+#include <sys/inotify.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -208,6 +210,56 @@ TEST(KFold, the_values_of_a_tables_categories_are_those_of_the_training_rows) {
   EXPECT_EQ(data.feature_names(), (std::vector<std::string>{"plan=basic", "plan=new", "size"}));
   EXPECT_NEAR(sum_of(folds.train_dataloader()), 4.0, 1e-5) << "one category a row, sizes sum to 0";
   EXPECT_LT(sum_of(folds.val_dataloader()), -2.0);
+}
+
+/// Counts how often a file is opened.
+class Opened {
+ public:
+  explicit Opened(const std::filesystem::path& file) : events_(::inotify_init1(IN_NONBLOCK)) {
+    // Events of closing keep those of opening apart; equal ones in succession are one.
+    EXPECT_GE(::inotify_add_watch(events_, file.c_str(), IN_OPEN | IN_CLOSE), 0);
+  }
+  ~Opened() { ::close(events_); }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  int since_last() {
+    int count = 0;
+    inotify_event event{};  // of a file, which has no name
+    while (::read(events_, &event, sizeof(event)) == sizeof(event)) {
+      if ((event.mask & IN_OPEN) != 0) ++count;
+    }
+    return count;
+  }
+
+ private:
+  int events_;
+};
+
+TEST(KFold, a_table_is_read_once_for_all_folds) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "plans.csv";
+  test::write_text(file, "plan,size,churn\na,1,0\nb,2,1\na,3,0\nc,5,1\nc,7,0\nb,9,1\n");
+  const auto options = TableDataModuleOptions{.x = file.string(),
+                                              .target = "churn",
+                                              .unknown = "ignore",
+                                              .standardize = true,
+                                              .val_split = 0,
+                                              .test_split = 0,
+                                              .shuffle = false};
+  Opened opened(file);
+  TableDataModule shared(options);
+  for (int64_t fold = 0; fold < 3; ++fold) {
+    SCOPED_TRACE(fold);
+    KFoldDataModule folds(shared, {.folds = 3, .fold = fold, .shuffle = false});
+    folds.setup(Stage::fit);
+    const double found = sum_of(folds.val_dataloader());
+    EXPECT_EQ(opened.since_last(), fold == 0 ? 1 : 0);
+    TableDataModule alone(options);
+    KFoldDataModule same(alone, {.folds = 3, .fold = fold, .shuffle = false});
+    same.setup(Stage::fit);
+    EXPECT_EQ(sum_of(same.val_dataloader()), found);
+    EXPECT_EQ(opened.since_last(), 1);
+  }
 }
 
 TEST(KFold, deviations_of_sparse_rows_are_those_of_the_training_rows) {
