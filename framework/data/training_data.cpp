@@ -1,13 +1,10 @@
 #include <levin/framework/data/training_data.h>
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
-#include <fmt/format.h>
-
-#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/data/batch_source.h>
 
 namespace levin {
 namespace {
@@ -18,49 +15,18 @@ int64_t epoch_rows(const DataLoader& loader) {
   return sampler ? sampler->size() : loader.dataset().size().value();
 }
 
-/// The number of rows of a batch that can't be shared evenly among the ranks, of those that an
-/// epoch of `steps` steps has of this loader; 0 if there is none.
-int64_t uneven_rows(const DataLoader& loader, int64_t ranks, int64_t batches, int64_t steps) {
-  const int64_t full = loader.rows_a_step({.world_size = ranks});
-  const int64_t rows = epoch_rows(loader);
-  if (full % ranks != 0 && rows >= full) return full;
-  const int64_t last = loader.options().drop_last ? 0 : rows % full;
-  return steps >= batches && last % ranks != 0 ? last : 0;
-}
-
-/// Throws unless each rank has the same share of all parts of a batch, because the mean of its
-/// losses is otherwise another one than that of one process. `batches` of each loader, in an epoch
-/// of `steps` steps.
-void require_even_parts(const DataLoaders& loaders, int64_t ranks,
-                        const std::vector<int64_t>& batches, int64_t steps) {
-  const auto key = [ranks](const DataLoader& loader) {
-    return std::tuple(epoch_rows(loader), loader.rows_a_step({.world_size = ranks}),
-                      loader.options().drop_last);
-  };
-  const bool are_alike = std::all_of(loaders.begin(), loaders.end(), [&](const auto& loader) {
-    return key(loader) == key(loaders.front());
-  });
-  if (ranks == 1 || are_alike) return;
-  for (size_t i = 0; i < loaders.size(); ++i) {
-    const int64_t rows = uneven_rows(loaders[i], ranks, batches[i], steps);
-    if (rows == 0) continue;
-    throw ConfigError::conflict(
-        fmt::format("loaders that are read together by {} ranks, of which {} has a batch of {}, "
-                    "which can't be shared evenly",
-                    ranks, loaders.names()[i], counted(rows, "row")),
-        fmt::format("losses of several parts are the same as in one process only if each rank has "
-                    "the same share of all parts: set drop_last = true and numbers of rows in a "
-                    "step that {} divides, or give all loaders equally many rows and the same "
-                    "batch_size",
-                    ranks));
-  }
+/// A rank's number of rows of a batch of `rows` rows over all ranks, which begins at position
+/// `first` of the epoch.
+int64_t share_of(int64_t first, int64_t rows, RankShare rank) {
+  const int64_t offset = share_offset(first, rank);
+  return offset < rows ? (rows - offset + rank.world_size - 1) / rank.world_size : 0;
 }
 
 }  // namespace
 
 TrainingData::TrainingData(const DataLoaders& loaders, RankShare rank_share,
                            std::optional<int64_t> limit)
-    : mode_(loaders.mode()), limit_(limit) {
+    : mode_(loaders.mode()), world_size_(rank_share.world_size), limit_(limit) {
   for (const auto& loader : loaders) {
     if (!readers_.empty() && !readers_.back().size()) {
       throw ConfigError::conflict(
@@ -85,20 +51,28 @@ void TrainingData::add_parts(const DataLoaders& loaders, RankShare rank_share) {
                              "batch_size, or set drop_last = false");
     }
     const int64_t passes = size > 0 ? (length + size - 1) / size : 1;
-    parts_.push_back({.prefix = loaders.names()[i] + "/", .size = size, .passes = passes});
+    parts_.push_back({.prefix = loaders.names()[i] + "/",
+                      .size = size,
+                      .passes = passes,
+                      .rows = epoch_rows(loaders[i])});
+    if (world_size_ == 1 || i == 0) continue;
+    parts_.back().whole = loaders[i].with_global_batch_size(rows_a_step_[i]).open();
   }
-  std::vector<int64_t> batches;
-  for (const auto& part : parts_) batches.push_back(part.size);
-  require_even_parts(loaders, rank_share.world_size, batches, *limit_);
 }
 
 void TrainingData::leave_rows_in_place(bool in_place) {
   for (auto& reader : readers_) reader.leave_rows_in_place(in_place);
+  for (auto& part : parts_) {
+    if (part.whole) part.whole->leave_rows_in_place(in_place);
+  }
 }
 
 bool TrainingData::reside(at::Device device, size_t most_bytes) {
   bool all = true;
   for (auto& reader : readers_) all = reader.reside(device, most_bytes) && all;
+  for (auto& part : parts_) {
+    if (part.whole) all = part.whole->reside(device, most_bytes) && all;
+  }
   return all;
 }
 
@@ -117,7 +91,10 @@ void TrainingData::seek(int64_t epoch, int64_t position) {
   epoch_ = epoch;
   position_ = position;
   if (!parts_.empty()) {
-    for (size_t i = 0; i < parts_.size(); ++i) seek_part(i);
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      seek_part(parts_[i], readers_[i]);
+      if (parts_[i].whole) seek_part(parts_[i], *parts_[i].whole);
+    }
     return;
   }
   int64_t left = position;
@@ -136,27 +113,43 @@ bool TrainingData::has_ended(const Part& part) const {
 
 /// Goes to the batch of a part at this position. Each pass over a loader that begins again has an
 /// order of its own: it is an epoch to the loader.
-void TrainingData::seek_part(size_t index) {
-  const Part& part = parts_[index];
+void TrainingData::seek_part(const Part& part, Reader& reader) const {
   if (part.size == 0 || has_ended(part)) return;
   const bool begins_again = mode_ == LoaderMode::max_size_cycle;
   const int64_t pass = begins_again ? position_ / part.size : 0;
   const int64_t epoch = begins_again ? epoch_ * part.passes + pass : epoch_;
-  readers_[index].seek(epoch, std::min(position_ - pass * part.size, part.size));
+  reader.seek(epoch, std::min(position_ - pass * part.size, part.size));
+}
+
+/// Whether each rank has the same share of the rows of both parts in this step.
+bool TrainingData::are_shared_alike(size_t one, size_t other) const {
+  const auto first_of = [this](size_t i) { return position_ % parts_[i].size * rows_a_step_[i]; };
+  const auto rows_of = [&](size_t i) {
+    return std::min(rows_a_step_[i], parts_[i].rows - first_of(i));
+  };
+  for (int64_t rank = 0; rank < world_size_; ++rank) {
+    const RankShare share{.rank = rank, .world_size = world_size_};
+    const int64_t own = share_of(first_of(one), rows_of(one), share);
+    const int64_t others = share_of(first_of(other), rows_of(other), share);
+    if (own * rows_of(other) != others * rows_of(one)) return false;
+  }
+  return true;
 }
 
 void TrainingData::read_parts(Batch& batch) {
   batch = Batch();  // gives back the tensors of the parts
-  bool is_first = true;
+  std::optional<size_t> first;
   for (size_t i = 0; i < parts_.size(); ++i) {
     Part& part = parts_[i];
     if (has_ended(part)) continue;
-    if (position_ > 0 && position_ % part.size == 0) seek_part(i);
-    readers_[i].next(part.batch);
+    if (!first) first = i;
+    Reader& reader = part.whole && !are_shared_alike(*first, i) ? *part.whole : readers_[i];
+    seek_part(part, reader);
+    reader.next(part.batch);
     for (const auto& [name, rows] : part.batch.entries()) {
       batch.entries().emplace_back(part.prefix + name, rows);
     }
-    if (std::exchange(is_first, false)) {
+    if (i == *first) {
       current_ = i;
       batch.row_ids() = part.batch.row_ids();
     }

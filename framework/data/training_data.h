@@ -11,6 +11,11 @@ namespace levin {
 /// The batches of training epochs: those of one or several loaders, read one after another or
 /// together (LoaderMode), up to a limit. The training loop reads its data through this class.
 ///
+/// Of loaders that are read together, ranks are weighted by their rows of the first part, so that a
+/// loss that is a sum of means over the rows of the parts is that of one process if each rank has
+/// the same share of all parts. In steps in which the rows of another part can't be divided so,
+/// each rank has all of them.
+///
 ///     TrainingData data(data_module.train_dataloader(), rank_share, limit);
 ///     data.seek(epoch, 0);
 ///     for (Batch batch; data.next(batch);) step(batch, data.global_rows());
@@ -68,16 +73,22 @@ class TrainingData {
     std::string prefix{};  // of its tensors' names
     int64_t size = 0;      // its batches
     int64_t passes = 1;    // over it in an epoch, rounded up
-    Batch batch{};         // the last one, whose tensors are buffers
+    int64_t rows = 0;      // of a pass, over all ranks
+    /// Gives this rank the rows of all ranks, in steps in which the ranks' shares of this part
+    /// aren't those that they have of the first part.
+    std::optional<Reader> whole{};
+    Batch batch{};  // the last one, whose tensors are buffers
   };
   void add_parts(const DataLoaders& loaders, RankShare rank_share);
   bool has_ended(const Part& part) const;
-  void seek_part(size_t index);
+  void seek_part(const Part& part, Reader& reader) const;
+  bool are_shared_alike(size_t one, size_t other) const;
   void read_parts(Batch& batch);
 
   std::vector<Reader> readers_;
   LoaderMode mode_ = LoaderMode::sequential;
   std::vector<Part> parts_;  // empty if they are read one after another
+  int64_t world_size_ = 1;
   std::vector<int64_t> rows_a_step_;
   std::optional<int64_t> limit_;
   size_t current_ = 0;

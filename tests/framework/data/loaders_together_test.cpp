@@ -157,24 +157,81 @@ TEST(LoadersTogether, ranks_have_the_rows_of_one_process) {
   }
 }
 
-TEST(LoadersTogether, parts_that_ranks_cannot_share_evenly_are_refused) {
-  const RankShare second{.rank = 1, .world_size = 2};
-  const auto data = [&](int64_t rows_of_a, int64_t batch, int64_t rows_of_b,
-                        LoaderMode mode = LoaderMode::max_size_cycle) {
-    const auto loaders =
-        DataLoaders::together({{"a", DataLoader(numbers(rows_of_a), {.global_batch_size = 2})},
-                               {"b", DataLoader(numbers(rows_of_b), {.global_batch_size = batch})}},
-                              mode);
-    TrainingData(loaders, {}, {});  // one process reads them in any case
-    TrainingData(loaders, second, {});
-  };
-  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(4, 2, 5); }),
-                   {"2 ranks", "b has a batch of 1 row", "drop_last = true"}));
-  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(4, 3, 6); }), {"b has a batch of 3 rows"}));
-  EXPECT_TRUE(says(message_of<ConfigError>([&] { data(5, 2, 6); }), {"a has a batch of 1 row"}));
-  data(4, 2, 6);
-  data(5, 2, 5);                        // each rank has the same share of both
-  data(4, 2, 7, LoaderMode::min_size);  // the last batch of b isn't read
+/// What a step of one rank, or of one process, has of a part.
+struct PartOfStep {
+  int64_t rows = 0;
+  double sum = 0.0;  // of the inputs
+};
+
+PartOfStep part_of(const Batch& batch, const char* name) {
+  if (!batch.has_part(name)) return {};
+  const auto input = batch.part(name).input();
+  return {input.size(0), input.sum().item<double>()};
+}
+
+// Each rank's loss counts by its rows of the first part. A mean over the rows of any part, weighted
+// so, must be that over the rows of all ranks.
+TEST(LoadersTogether, parts_that_do_not_divide_evenly_have_the_means_of_one_process) {
+  const struct {
+    int64_t rows_a, step_a, rows_b, step_b;
+    LoaderMode mode = LoaderMode::max_size_cycle;
+    std::optional<int64_t> limit{};
+  } cases[] = {{4, 2, 5, 2}, {4, 2, 6, 3},  {5, 2, 6, 2},   {9, 4, 21, 7, LoaderMode::max_size},
+               {5, 5, 5, 5}, {30, 6, 8, 3}, {20, 7, 20, 7}, {40, 8, 7, 7, LoaderMode::max_size, 9}};
+  for (const auto& [rows_a, step_a, rows_b, step_b, mode, limit] : cases) {
+    const auto loaders = DataLoaders::together(
+        {{"a", DataLoader(numbers(rows_a), {.global_batch_size = step_a, .shuffle = true})},
+         {"b", DataLoader(numbers(rows_b, 100), {.global_batch_size = step_b, .shuffle = true})}},
+        mode);
+    for (const int64_t ranks : {2, 3, 4}) {
+      if (ranks > std::min(step_a, step_b)) continue;
+      SCOPED_TRACE(::testing::Message() << rows_a << " by " << step_a << ", " << rows_b << " by "
+                                        << step_b << " on " << ranks << " ranks");
+      TrainingData one(loaders, {}, limit);
+      std::vector<TrainingData> shares;
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        shares.emplace_back(loaders, RankShare{.rank = rank, .world_size = ranks}, limit);
+      }
+      one.seek(1, 1);
+      for (auto& share : shares) share.seek(1, 1);
+      for (Batch batch; one.next(batch);) {
+        const bool has_a = batch.has_part("a");
+        double mean_a = 0.0;
+        double mean_b = 0.0;
+        for (auto& share : shares) {
+          Batch own;
+          ASSERT_TRUE(share.next(own));
+          ASSERT_EQ(share.global_rows(), batch.rows());
+          if (own.rows() == 0) continue;
+          const double weight = static_cast<double>(own.rows()) / static_cast<double>(batch.rows());
+          const auto a = part_of(own, "a");
+          const auto b = part_of(own, "b");
+          if (has_a) mean_a += weight * a.sum / static_cast<double>(a.rows);
+          if (batch.has_part("b")) mean_b += weight * b.sum / static_cast<double>(b.rows);
+        }
+        const auto a = part_of(batch, "a");
+        const auto b = part_of(batch, "b");
+        if (has_a) {
+          EXPECT_NEAR(mean_a, a.sum / static_cast<double>(a.rows), 1e-9);
+        }
+        if (b.rows > 0) {
+          EXPECT_NEAR(mean_b, b.sum / static_cast<double>(b.rows), 1e-9);
+        }
+      }
+      for (auto& share : shares) EXPECT_TRUE(share.at_end());
+    }
+  }
+}
+
+// Rows that each rank has its own of are shared as ever: only where they can't be, each has all.
+TEST(LoadersTogether, ranks_have_all_rows_of_a_part_only_where_it_does_not_divide) {
+  const auto loaders =
+      DataLoaders::together({{"a", DataLoader(numbers(6), {.global_batch_size = 2})},
+                             {"b", DataLoader(numbers(5, 100), {.global_batch_size = 2})}});
+  TrainingData first(loaders, {.rank = 0, .world_size = 2}, {});
+  TrainingData second(loaders, {.rank = 1, .world_size = 2}, {});
+  EXPECT_EQ(epoch_of(first, 0), (Steps{"0 | 100", "2 | 102", "4 | 104"}));
+  EXPECT_EQ(epoch_of(second, 0), (Steps{"1 | 101", "3 | 103", "5 | 104"}));
 }
 
 TEST(LoadersTogether, what_cannot_be_read_together_is_refused) {
