@@ -39,8 +39,9 @@ Fields describe(LearningRateFinderOptions& options);
 ///
 /// The trial is lr_find (tuner.h) and leaves everything as it was: the fit has the bits of one that
 /// was given the rate. It becomes that of the first parameter group, from which schedulers start;
-/// other groups keep their ratios to it. The module's own setting stays what it is. Rank 0 prints
-/// the rate, and the loggers get it among their settings, as "tuned/learning_rate".
+/// other groups keep their ratios to it. The module's own setting stays what it is. Several ranks
+/// go by the losses of the rows of all, and find the same rate. Rank 0 prints the rate, and the
+/// loggers get it among their settings, as "tuned/learning_rate".
 ///
 /// A fit that resumes goes on with the rate of its checkpoint, and a fast_dev_run takes the one
 /// that was set: neither tries anything. If the trial is too short to tell, a warning says so, and

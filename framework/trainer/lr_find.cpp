@@ -1,13 +1,15 @@
 #include <levin/framework/trainer/tuner.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/value.h>
 #include <levin/framework/optimizers/checks.h>
+#include <levin/framework/run/run_control.h>
 #include <levin/framework/solvers/solver.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/framework/trainer/trial.h>
@@ -40,22 +42,37 @@ class RisingRate : public Scheduler {
   double first_base_;
 };
 
-/// Notes the smoothed loss of each step.
+/// The loss of a batch over the rows of all ranks, weighted as their gradients are; nothing if no
+/// rank has one. A collective.
+std::optional<double> loss_of_all(const torch::Tensor& loss, const Batch& batch, Step& step) {
+  Ranks& ranks = step.run().ranks();
+  const auto own = loss.defined() ? std::optional(loss.item().toDouble()) : std::nullopt;
+  if (ranks.size() == 1) return own;
+  const auto& given = static_cast<const StepControl&>(step).batch_size();  // a fit's steps are such
+  const double weight = own ? static_cast<double>(given.value_or(batch.rows())) : 0.0;
+  std::array<double, 2> sums = {weight > 0.0 ? weight * *own : 0.0, weight};
+  ranks.sum(sums);
+  return sums[1] > 0.0 ? std::optional(sums[0] / sums[1]) : std::nullopt;
+}
+
+/// Notes the smoothed loss of each step, on every rank the same.
 class NotesLosses : public Callback {
  public:
   NotesLosses(const LrFindOptions& options, LearningRates& found)
       : options_(options), schedule_(options, 1.0), found_(found) {}
   std::string state_key() const override { return "NotesLosses"; }
-  void on_train_batch_end(const torch::Tensor& loss, const Batch& /*batch*/, Step& step) override {
+  void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override {
     const auto done = static_cast<int64_t>(found_.losses.size());
-    if (step.global_step() == done) return;  // within a window
+    if (explodes_ || step.global_step() == done) return;  // the latter within a window
     found_.rates.push_back(schedule_.factor(done));
-    if (loss.defined()) mean_ = kSmoothing * mean_ + (1.0 - kSmoothing) * loss.item().toDouble();
+    if (const auto all = loss_of_all(loss, batch, step)) {
+      mean_ = kSmoothing * mean_ + (1.0 - kSmoothing) * *all;
+    }
     const double smooth = mean_ / (1.0 - std::pow(kSmoothing, static_cast<double>(done + 1)));
     found_.losses.push_back(smooth);
-    const bool explodes = options_.early_stop_threshold && done > 0 &&
-                          !(smooth <= *options_.early_stop_threshold * lowest_);
-    if (explodes) step.run().stop("the loss explodes");
+    explodes_ = options_.early_stop_threshold && done > 0 &&
+                !(smooth <= *options_.early_stop_threshold * lowest_);
+    if (explodes_) step.run().stop("the loss explodes");  // several ranks still take a step
     if (done == 0 || smooth < lowest_) lowest_ = smooth;
   }
 
@@ -65,6 +82,7 @@ class NotesLosses : public Callback {
   LearningRates& found_;
   double mean_ = 0.0;
   double lowest_ = 0.0;
+  bool explodes_ = false;
 };
 
 Optimizers with_rising_rate(Optimizers made, const LrFindOptions& options) {
@@ -89,21 +107,6 @@ void check_find(const LrFindOptions& o) {
     throw ConfigError::invalid_value("mode", o.mode, "must be exponential or linear");
   }
   if (o.early_stop_threshold) check_above_zero("early_stop_threshold", *o.early_stop_threshold);
-}
-
-/// Gives all ranks what rank 0 has seen.
-LearningRates seen_by_rank_zero(Run& run, const LearningRates& own) {
-  const auto text = run.ranks().from_rank_zero("lr_find", [&] {
-    Value both;
-    both["rates"] = Value::Array(own.rates.begin(), own.rates.end());
-    both["losses"] = Value::Array(own.losses.begin(), own.losses.end());
-    return both.to_json();
-  });
-  const Value both = Value::from_json(text);
-  LearningRates found;
-  for (const auto& rate : both.at("rates").as_array()) found.rates.push_back(rate.as_double());
-  for (const auto& loss : both.at("losses").as_array()) found.losses.push_back(loss.as_double());
-  return found;
 }
 
 }  // namespace
@@ -153,7 +156,7 @@ LearningRates lr_find(const TrainerOptions& options, Module& module, DataModule&
   trainer.add(std::make_unique<TakesWeights>(before), overridden_hooks<TakesWeights>());
   trainer.add(std::make_unique<NotesLosses>(find, found), overridden_hooks<NotesLosses>());
   trainer.fit(module, data);
-  return seen_by_rank_zero(trainer.run(), found);
+  return found;
 }
 
 }  // namespace levin

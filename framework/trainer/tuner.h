@@ -54,9 +54,10 @@ struct LearningRates {
 ///     if (const auto rate = found.suggestion()) model.set_learning_rate(*rate);
 ///
 /// `options` are those of the fit that is to come; its limits and validation don't count. Groups of
-/// parameters keep the ratios of their rates to the first group's. With several ranks, all return
-/// what rank 0 has seen. Throws ConfigError for options out of range, for a solver, which has no
-/// learning rate, and for a module that optimizes by hand. Lightning: Tuner.lr_find.
+/// parameters keep the ratios of their rates to the first group's. With several ranks, which must
+/// all call it, losses are those of the rows of all ranks, and every rank returns the same. Throws
+/// ConfigError for options out of range, for a solver, which has no learning rate, and for a module
+/// that optimizes by hand. Lightning: Tuner.lr_find.
 LearningRates lr_find(const TrainerOptions& options, Module& module, DataModule& data,
                       const LrFindOptions& find = {}, const OptimizersFactory& optimizers = {});
 
