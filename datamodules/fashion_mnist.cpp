@@ -23,29 +23,6 @@ std::shared_ptr<const ImageFiles> fashion_mnist_files() {
 
 }  // namespace
 
-Fields describe(FashionMNISTDataModuleOptions& o) {
-  return fields_of<FashionMNISTDataModuleOptions>({
-      {"data_dir", &o.data_dir, "folder of FashionMNIST's four files, plain or .gz"},
-      {"download", &o.download, "download the files that are missing"},
-      image_option("mirrors", &o.mirrors),
-      image_option("val_split", &o.val_split),
-      image_option("batch_size", &o.batch_size),
-      shared_option("seed", &o.seed),
-      image_option("shuffle", &o.shuffle),
-      image_option("normalize", &o.normalize),
-      image_option("mean", &o.mean),
-      image_option("std", &o.std),
-      {"flatten", &o.flatten, "images as [784] instead of [1, 28, 28]"},
-      image_option("storage", &o.storage),
-      shared_option("drop_last", &o.drop_last),
-      shared_option("num_workers", &o.num_workers),
-      shared_option("pin_memory", &o.pin_memory),
-      image_option("standardize", &o.standardize),
-      shared_option("sampling", &o.sampling),
-      shared_option("transforms", &o.transforms),
-  });
-}
-
 FashionMNISTDataModule::FashionMNISTDataModule(FashionMNISTDataModuleOptions options)
     : ImageSetDataModule({.key = "fashion_mnist",
                           .train_rows = 60000,
