@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/diagnostics.h>
-#include <levin/framework/core/error.h>
 
 namespace levin {
 
@@ -19,12 +18,10 @@ void BatchSizeFinder::load_state_dict(const StateDict& state) {
 }
 
 void BatchSizeFinder::tune(const FitToTune& fit, TunedSettings& tuned) {
-  if (fit.run.ranks().size() > 1) {
-    throw ConfigError::conflict("BatchSizeFinder with several ranks",
-                                "find the size in one process, which has one device, and set it");
-  }
-  batch_size_ = scale_batch_size(fit.options, fit.module, fit.data, options_, fit.optimizers);
+  batch_size_ = scale_batch_size(fit.options, fit.module, fit.data, fit.run.ranks(), options_,
+                                 fit.optimizers);
   tuned.batch_size = batch_size_;
+  if (!fit.run.is_global_zero()) return;
   diagnostics::print(
       fmt::format("note: BatchSizeFinder sets the batch size to {}\n", *batch_size_));
 }

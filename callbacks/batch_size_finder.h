@@ -28,8 +28,8 @@ using BatchSizeFinderOptions = ScaleBatchSizeOptions;
 /// settings, as "tuned/batch_size".
 ///
 /// A fit that resumes goes on with the size of its checkpoint, and a fast_dev_run takes the one
-/// that was set: neither tries anything. With several ranks and for what else scale_batch_size
-/// throws, the fit ends with its error. It looks at training only; other stages don't use it.
+/// that was set: neither tries anything. Several ranks find the size that fits on each of them.
+/// What scale_batch_size throws ends the fit. It looks at training only; other stages don't use it.
 class BatchSizeFinder : public Callback, public FitTuner {
  public:
   using Options = BatchSizeFinderOptions;

@@ -11,10 +11,23 @@
 
 namespace levin {
 
-bool is_trial(const std::vector<HookList::Entry>& entries) {
+namespace {
+
+template <class T>
+bool has_callback(const std::vector<HookList::Entry>& entries) {
   return std::any_of(entries.begin(), entries.end(), [](const HookList::Entry& entry) {
-    return dynamic_cast<const TakesWeights*>(entry.first) != nullptr;
+    return dynamic_cast<const T*>(entry.first) != nullptr;
   });
+}
+
+}  // namespace
+
+bool is_trial(const std::vector<HookList::Entry>& entries) {
+  return has_callback<TakesWeights>(entries);
+}
+
+bool is_trial_of_this_rank(const std::vector<HookList::Entry>& entries) {
+  return has_callback<TrialOfThisRank>(entries);
 }
 
 std::vector<HookList::Entry> with_module_callbacks(const std::vector<HookList::Entry>& entries,

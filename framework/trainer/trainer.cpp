@@ -11,6 +11,7 @@
 #include <levin/framework/core/home.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/loops/evaluation_loop.h>
+#include <levin/framework/strategies/this_rank.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
@@ -66,7 +67,10 @@ std::optional<StartingPoint> Trainer::Implementation::begin(Module& module, Data
   fit_loop_.reset();
   optimizers_ = {};
   require_step(module, stage);
-  if (!strategy_) strategy_ = make_strategy(options);
+  if (!strategy_) {
+    strategy_ = is_trial_of_this_rank(hook_entries) ? make_strategy_of_this_rank(options)
+                                                    : make_strategy(options);
+  }
   set_threads(stage);
   module_callbacks = is_trial(hook_entries) ? ModuleCallbacks() : module.configure_callbacks();
   auto entries = with_module_callbacks(hook_entries, module_callbacks, strategy_->ranks());

@@ -6,9 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include <ATen/ops/empty_like.h>
+
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/run/run.h>
 #include <levin/framework/run/trainer_options.h>
 #include <levin/framework/tensor/random.h>
 
@@ -78,6 +81,25 @@ inline TrainerOptions trial_options(TrainerOptions options, int64_t steps) {
   options.profiler.clear();
   return options;
 }
+
+/// Makes a trial one of this rank alone, which sums nothing with other ranks. It holds as much
+/// memory as these sums take, which is that of the gradients unless gradients lie in the buckets.
+class TrialOfThisRank : public Callback {
+ public:
+  explicit TrialOfThisRank(const TrainerOptions& options)
+      : has_buckets_(!options.gradient_as_bucket_view) {}
+  std::string state_key() const override { return "TrialOfThisRank"; }
+  void on_fit_start(Run& run) override {
+    if (!has_buckets_) return;
+    for (const auto& parameter : run.module().parameters()) {
+      if (parameter.requires_grad()) held_.push_back(at::empty_like(parameter.detach()));
+    }
+  }
+
+ private:
+  bool has_buckets_;
+  std::vector<torch::Tensor> held_;
+};
 
 /// Tells BeforeTrial when training is about to begin.
 class TakesWeights : public Callback {

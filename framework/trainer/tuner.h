@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/core/ranks.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/trainer_options.h>
@@ -87,11 +88,19 @@ Fields describe(ScaleBatchSizeOptions& options);
 ///     const int64_t rows = levin::scale_batch_size({.accelerator = "cuda"}, model, data);
 ///
 /// Running out of memory is an std::bad_alloc or an error of LibTorch that says so; everything else
-/// that is thrown passes through. Throws ConfigError for options out of range and with several
-/// ranks, of which one can't fail alone, and the last error if even one row doesn't fit. Lightning:
-/// Tuner.scale_batch_size.
+/// that is thrown passes through. Throws ConfigError for options out of range, and the last error
+/// if even one row doesn't fit. Lightning: Tuner.scale_batch_size.
+///
+/// Several ranks, which must all call it, find the largest size that fits on each of them. A trial
+/// is one of each rank by itself, which holds memory for the sums of gradients besides; its hooks
+/// see no other ranks. A rank whose memory suffices throws DistributedError if that of another one
+/// doesn't for a single row.
 int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModule& data,
                          const ScaleBatchSizeOptions& scale = {},
                          const OptimizersFactory& optimizers = {});
+/// The same among the ranks of a run that is about to begin, and has prepared the data.
+int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModule& data,
+                         Ranks& ranks, const ScaleBatchSizeOptions& scale,
+                         const OptimizersFactory& optimizers);
 
 }  // namespace levin

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <new>
+
+#include <levin/callbacks/batch_size_finder.h>
 #include <levin/callbacks/learning_rate_finder.h>
 #include <levin/framework/data/dataset.h>
 #include <levin/framework/optimizers/sgd.h>
@@ -10,9 +13,10 @@
 
 #include "distributed/run_ranks.h"
 
-// The search for a learning rate by several ranks, each of which sees other rows.
+// The searches for a learning rate and a batch size by several ranks, each of which sees other rows
+// and has a memory of its own.
 
-namespace levin::test::lr_find_ranks_test {
+namespace levin::test::tuner_ranks_test {
 namespace {
 
 /// Fits two numbers to rows whose sizes differ, so that the loss of some
@@ -21,6 +25,7 @@ class Numbers final : public levin::Module {
  public:
   Numbers() { register_parameter("numbers", numbers_); }
   torch::Tensor training_step(const levin::Batch& batch, levin::Step& step) override {
+    if (batch.rows() > most_rows) throw std::bad_alloc();
     auto errors = (batch.input() * numbers_).sum(1) - batch.target();
     if (counts_some) {
       errors = errors.masked_select(batch.target() > 0);
@@ -33,6 +38,7 @@ class Numbers final : public levin::Module {
     return levin::SGD(parameters(), {.learning_rate = 0.01});
   }
   bool counts_some = false;  // rows that have a positive target
+  int64_t most_rows = 1000;
 
  private:
   torch::Tensor numbers_ = torch::ones({2}, torch::dtype(torch::kDouble).requires_grad(true));
@@ -75,9 +81,39 @@ void find_rate(const Value& settings) {
       settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
 }
 
+/// Rank r of w has memory for the r-th of "most_rows". "by" says who looks for the size.
+void find_size(const Value& settings) {
+  torch::set_num_threads(1);
+  levin::seed_everything(7);
+  levin::TrainerOptions options;
+  levin::from_value(describe(options), settings.at("trainer"), "trainer");
+  options.accelerator = "cpu";
+  options.max_epochs = 1;
+  options.default_root_dir = settings.at("out").as_string();
+  const char* rank = std::getenv("RANK");
+  const auto& most_rows = settings.at("most_rows").as_array();
+  Numbers model;
+  model.most_rows = most_rows.at(rank == nullptr ? 0 : static_cast<size_t>(*rank - '0')).as_int();
+  Rows data;
+  const levin::ScaleBatchSizeOptions scale{
+      .mode = "binsearch", .steps_per_trial = 1, .margin = 0.0};
+  levin::StateDict result;
+  if (settings.at("by").as_string() == "function") {
+    result.values["size"] = levin::scale_batch_size(options, model, data, scale);
+  } else {
+    levin::Trainer trainer(options);
+    auto& finder = trainer.add<levin::BatchSizeFinder>(scale);
+    trainer.fit(model, data);
+    result.values["size"] = finder.batch_size().value();
+    result.add("model", model.state_dict());
+  }
+  levin::save_checkpoint(
+      settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
+}
+
 int find(const Value& settings) {
   try {
-    find_rate(settings);
+    settings.contains("most_rows") ? find_size(settings) : find_rate(settings);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
@@ -112,4 +148,37 @@ TEST_F(LrFindRanks, go_by_the_rows_of_all_and_find_the_rate_of_one_process) {
   }
 }
 
-}  // namespace levin::test::lr_find_ranks_test
+using BatchSizeRanks = RanksTest;
+
+TEST_F(BatchSizeRanks, find_the_largest_size_that_fits_on_each_of_them) {
+  const auto found = [&](const char* by, const Value::Array& most_rows) {
+    Value settings = Value::Object{{"by", by}, {"most_rows", most_rows}};
+    const auto ranks = static_cast<int64_t>(most_rows.size());
+    const auto name = fmt::format("{}-{}-{}", by, ranks, most_rows.back().as_int());
+    const auto many = run_on(ranks, name, settings, find);
+    for (int64_t rank = 1; rank < ranks; ++rank) {
+      EXPECT_EQ(many.values(rank).at("size"), many.values().at("size"));
+      EXPECT_EQ(difference(many.rank(rank), many.rank(0)), 0.0);
+    }
+    return many.values().at("size").as_int();
+  };
+  for (const char* by : {"function", "callback"}) {
+    SCOPED_TRACE(by);
+    EXPECT_EQ(found(by, {20, 7, 13}), 7);
+    EXPECT_EQ(found(by, {9, 5}), 5);
+    EXPECT_EQ(found(by, {5, 9}), 5);
+    EXPECT_EQ(found(by, {1000, 1000}), 15) << "29 rows of two ranks";
+  }
+}
+
+TEST_F(BatchSizeRanks, all_fail_if_not_even_a_row_fits_on_one_of_them) {
+  const Value settings =
+      Value::Object{{"by", "callback"}, {"most_rows", Value::Array{int64_t{0}, int64_t{9}}}};
+  Value all = this->settings("none", settings);
+  all["trainer"]["devices"] = 2;
+  const auto failed = wait_all(fork_ranks(2, all, find), all);
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_NE(failed.err.find("bad_alloc"), std::string::npos) << failed.err;
+}
+
+}  // namespace levin::test::tuner_ranks_test
