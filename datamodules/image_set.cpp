@@ -84,7 +84,7 @@ void ImageSetDataModule::setup(Stage stage) {
   const bool is_test = stage == Stage::test || stage == Stage::predict;
   if (!is_test || (settings_.standardize && !standardization_ && !taken_)) setup_training();
   if (!is_test) return;
-  if (sets_.test == nullptr) sets_.test = standardized(load_set(/*is_test=*/true));
+  if (sets_.test == nullptr) sets_.test = standardized(kept_or_loaded(/*is_test=*/true));
   sets_.predict = sets_.test;
 }
 
@@ -117,9 +117,17 @@ std::shared_ptr<const TensorDataset> ImageSetDataModule::load_set(bool is_test) 
   return set;
 }
 
+std::shared_ptr<const TensorDataset> ImageSetDataModule::kept_or_loaded(bool is_test) {
+  auto& kept = is_test ? kept_test_ : kept_train_;
+  if (kept != nullptr) return kept;
+  auto loaded = load_set(is_test);
+  if (keeps_images_) kept = loaded;
+  return loaded;
+}
+
 void ImageSetDataModule::setup_training() {
   if (sets_.train != nullptr) return;
-  const auto loaded = load_set(/*is_test=*/false);
+  const auto loaded = kept_or_loaded(/*is_test=*/false);
   const int64_t rows = set_.train_rows;
   const int64_t val = val_rows();
   auto split = split_in_order(shuffled_rows(rows, settings_.seed),

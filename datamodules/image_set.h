@@ -102,6 +102,8 @@ class ImageSetDataModule : public SplitDataModule {
   /// that weren't standardised although `standardize` is set, or with other transforms that have
   /// statistics.
   void load_fitted_state(const StateDict& state) override;
+  /// Keeps the images as they are in the files from now on, beside standardised ones.
+  void keep_what_is_read() override { keeps_images_ = true; }
   /// The shape of one image before transforms: [channels, height, width], or one number with
   /// `flatten`.
   std::vector<int64_t> dims() const;
@@ -117,12 +119,16 @@ class ImageSetDataModule : public SplitDataModule {
   void check_settings() const;
   void setup_training();
   std::shared_ptr<const TensorDataset> load_set(bool is_test) const;
+  std::shared_ptr<const TensorDataset> kept_or_loaded(bool is_test);
   std::shared_ptr<const Dataset> standardized(std::shared_ptr<const TensorDataset> set) const;
 
   Description set_;
   ImageSetSettings settings_;
   std::optional<Standardization> taken_;            // by load_fitted_state
   std::optional<Standardization> standardization_;  // of the data that were loaded
+  bool keeps_images_ = false;
+  std::shared_ptr<const TensorDataset> kept_train_;  // as they were loaded, if they are kept
+  std::shared_ptr<const TensorDataset> kept_test_;
 };
 
 }  // namespace levin

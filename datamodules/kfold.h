@@ -53,10 +53,11 @@ Fields describe(KFoldDataModuleOptions& options);
 ///
 /// What it learns from its training rows, such as the means of `standardize` and the values of
 /// categories, it learns from those that the fold trains on (LearnsFromRows), as a Pipeline within
-/// scikit-learn's cross_val_score does: once for each fold. TableDataModule keeps the text of its
-/// files for that, which are read once (`LearnsFromRows::keep_what_is_read`). Afterwards, it goes
-/// on with what it has learned for the last fold. A note says so if a data module that isn't a
-/// LearnsFromRows has a `fitted_state`, which may know the rows of all folds.
+/// scikit-learn's cross_val_score does: once for each fold. TableDataModule and those of
+/// images keep what is in their files for that, which are read once
+/// (`LearnsFromRows::keep_what_is_read`); SparseDataModule reads its own anew to standardise them.
+/// Afterwards, it goes on with what it has learned for the last fold. A note says so if a data
+/// module that isn't a LearnsFromRows has a `fitted_state`, which may know the rows of all folds.
 class KFoldDataModule : public DataModule,
                         public HasRowKeys,
                         public HasGroups,

@@ -13,6 +13,7 @@
 
 #include <levin/cli/shipped_classes.h>
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/image_set.h>
 #include <levin/datamodules/sparse.h>
 #include <levin/datamodules/table.h>
 #include <levin/framework/core/error.h>
@@ -259,6 +260,35 @@ TEST(KFold, a_table_is_read_once_for_all_folds) {
     same.setup(Stage::fit);
     EXPECT_EQ(sum_of(same.val_dataloader()), found);
     EXPECT_EQ(opened.since_last(), 1);
+  }
+}
+
+/// Twelve images of one pixel, without files.
+class CountedImages : public ImageFiles {
+ public:
+  void obtain(const std::filesystem::path&, const std::vector<std::string>&, bool) const override {}
+  LabelledImages load(const std::filesystem::path&, bool) const override {
+    ++loads;
+    return {torch::arange(12, torch::kByte).view({12, 1, 1, 1}), torch::arange(12) % 2};
+  }
+  mutable int loads = 0;
+};
+
+TEST(KFold, images_are_read_once_for_all_folds_that_standardize_them) {
+  struct Images : ImageSetDataModule {
+    explicit Images(const std::shared_ptr<const ImageFiles>& files)
+        : ImageSetDataModule({.key = "dots", .train_rows = 12, .shape = {1, 1, 1}, .files = files},
+                             {.data_dir = "nowhere", .val_split = 0, .standardize = true},
+                             {.batch_size = 4}) {}
+  };
+  const auto files = std::make_shared<CountedImages>();
+  Images shared(files);
+  for (int64_t fold = 0; fold < 3; ++fold) {
+    SCOPED_TRACE(fold);
+    KFoldDataModule folds(shared, {.folds = 3, .fold = fold, .shuffle = false});
+    folds.setup(Stage::fit);
+    EXPECT_NEAR(sum_of(folds.train_dataloader()), 0.0, 1e-4);
+    EXPECT_EQ(files->loads, 1);
   }
 }
 
