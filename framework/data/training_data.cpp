@@ -17,7 +17,7 @@ int64_t epoch_rows(const DataLoader& loader) {
 
 /// A rank's number of rows of a batch of `rows` rows over all ranks, which begins at position
 /// `first` of the epoch.
-int64_t share_of(int64_t first, int64_t rows, RankShare rank) {
+int64_t rows_of_rank(int64_t first, int64_t rows, RankShare rank) {
   const int64_t offset = share_offset(first, rank);
   return offset < rows ? (rows - offset + rank.world_size - 1) / rank.world_size : 0;
 }
@@ -129,8 +129,8 @@ bool TrainingData::are_shared_alike(size_t one, size_t other) const {
   };
   for (int64_t rank = 0; rank < world_size_; ++rank) {
     const RankShare share{.rank = rank, .world_size = world_size_};
-    const int64_t own = share_of(first_of(one), rows_of(one), share);
-    const int64_t others = share_of(first_of(other), rows_of(other), share);
+    const int64_t own = rows_of_rank(first_of(one), rows_of(one), share);
+    const int64_t others = rows_of_rank(first_of(other), rows_of(other), share);
     if (own * rows_of(other) != others * rows_of(one)) return false;
   }
   return true;
