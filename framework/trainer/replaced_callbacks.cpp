@@ -14,7 +14,7 @@ namespace levin {
 namespace {
 
 template <class T>
-bool has_callback(const std::vector<HookList::Entry>& entries) {
+bool has_entry_of(const std::vector<HookList::Entry>& entries) {
   return std::any_of(entries.begin(), entries.end(), [](const HookList::Entry& entry) {
     return dynamic_cast<const T*>(entry.first) != nullptr;
   });
@@ -23,11 +23,11 @@ bool has_callback(const std::vector<HookList::Entry>& entries) {
 }  // namespace
 
 bool is_trial(const std::vector<HookList::Entry>& entries) {
-  return has_callback<TakesWeights>(entries);
+  return has_entry_of<TakesWeights>(entries);
 }
 
 bool is_trial_of_this_rank(const std::vector<HookList::Entry>& entries) {
-  return has_callback<TrialOfThisRank>(entries);
+  return has_entry_of<TrialOfThisRank>(entries);
 }
 
 std::vector<HookList::Entry> with_module_callbacks(const std::vector<HookList::Entry>& entries,
