@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <exception>
-#include <filesystem>
-#include <initializer_list>
+#include <random>
 
 #include <fmt/format.h>
 
@@ -24,7 +22,6 @@ constexpr size_t kLongestMlflowName = 250;
 constexpr size_t kLongestMlflowSetting = 6000;
 constexpr double kLongestDelay = 30.0;
 constexpr double kDelayAtEnd = 1.0;
-constexpr std::string_view kArtifactScheme = "mlflow-artifacts:/";
 
 int64_t milliseconds_now() { return static_cast<int64_t>(files::wall_seconds() * 1e3); }
 
@@ -39,49 +36,32 @@ std::string mlflow_name(std::string name) {
   return name.substr(0, kLongestMlflowName);
 }
 
-/// A number as MLflow's JSON has it.
-Value mlflow_number(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
-
-/// The answer's JSON; null if it isn't JSON.
-Value answer_json(const HttpAnswer& answer) {
-  try {
-    return Value::from_json(answer.body);
-  } catch (const CheckpointError&) {
-    return {};
-  }
-}
-
-/// What the server says about an error.
-std::string reason_of(const HttpAnswer& answer) {
-  if (answer.status == 0) return answer.failure;
-  const Value json = answer_json(answer);
-  const std::string text = json.contains("message") && json.at("message").is_string()
-                               ? json.at("message").as_string()
-                               : answer.body;
-  return fmt::format("it answered HTTP {}: {}", answer.status, shortened(text));
-}
-
-/// A member that is reached by a path of names; an empty text if there is no such text.
-std::string text_at(const Value& json, std::initializer_list<std::string_view> path) {
-  const Value* at = &json;
-  for (const auto name : path) {
-    if (!at->contains(name)) return {};
-    at = &at->at(name);
-  }
-  return at->is_string() ? at->as_string() : std::string();
+/// 128 random bits. They don't come from the generators that training draws from.
+std::string random_token() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
 }  // namespace
 
 MlflowClient::MlflowClient(MlflowTarget target)
-    : target_(std::move(target)),
-      server_(target_.timeout, target_.authorization),
-      run_id_(target_.run_id),
-      thread_([this] { work(); }) {}
+    : target_(std::move(target)), server_(target_.uri, target_.timeout, target_.authorization) {
+  if (target_.state) {
+    const Value& values = target_.state->values;
+    run_id_ = values.at("run_id").as_string();
+    if (values.contains("token")) token_ = values.at("token").as_string();
+    may_exist_ = !token_.empty();
+    if (values.contains("time")) {
+      const int64_t time = values.at("time").as_int();
+      const auto unsent = items_of_state(target_.state->child("unsent"));
+      time_ = time + 1;
+      history_.emplace(time, unsent);
+      queue_.assign(unsent.begin(), unsent.end());
+    }
+  }
+  if (token_.empty()) token_ = random_token();
+  thread_ = std::thread([this] { work(); });
+}
 
 MlflowClient::~MlflowClient() {
   {
@@ -115,9 +95,26 @@ void MlflowClient::add(std::vector<Item> items) {
   }
 }
 
+int64_t MlflowClient::next_time() { return time_ = std::max(time_, milliseconds_now()); }
+
+StateDict MlflowClient::state_dict() {
+  const std::lock_guard lock(mutex_);
+  StateDict state;
+  state.values["run_id"] = run_id_;
+  state.values["token"] = token_;
+  state.values["time"] = next_time();
+  ++time_;
+  state.add("unsent", state_of_items({queue_.begin(), queue_.end()}));
+  return state;
+}
+
 void MlflowClient::add_metrics(const std::vector<std::pair<std::string, double>>& metrics,
                                int64_t step) {
-  const int64_t now = milliseconds_now();
+  int64_t now = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    now = next_time();
+  }
   std::vector<Item> items;
   items.reserve(metrics.size());
   for (const auto& [name, value] : metrics) {
@@ -218,10 +215,6 @@ void MlflowClient::work() {
   changed_.notify_all();
 }
 
-HttpAnswer MlflowClient::post(const std::string& call, const Value& body) {
-  return server_.send("POST", target_.uri + "/api/2.0/mlflow/" + call, body.to_json());
-}
-
 bool MlflowClient::settles(const HttpAnswer& answer, const std::string& what, size_t items) {
   if (answer.is_ok()) return true;
   {
@@ -231,62 +224,28 @@ bool MlflowClient::settles(const HttpAnswer& answer, const std::string& what, si
   }
   const bool is_retried = answer.is_worth_retrying();
   warn(fmt::format("MLflow at {} didn't take {}: {}; training goes on, and {}", target_.uri, what,
-                   reason_of(answer), is_retried ? "this is tried again" : "it is left out"));
+                   MlflowApi::reason_of(answer),
+                   is_retried ? "this is tried again" : "it is left out"));
   return !is_retried;
-}
-
-HttpAnswer MlflowClient::get(const std::string& call) {
-  return server_.send("GET", target_.uri + "/api/2.0/mlflow/" + call, "");
-}
-
-HttpAnswer MlflowClient::find_experiment(std::string& id) {
-  const std::string by_name =
-      "experiments/get-by-name?experiment_name=" + HttpConnection::escaped(target_.experiment);
-  HttpAnswer answer = get(by_name);
-  if (answer.status == 404) {
-    answer = post("experiments/create", Value::Object{{"name", target_.experiment}});
-    id = text_at(answer_json(answer), {"experiment_id"});
-    if (answer.status != 400) return answer;
-    answer = get(by_name);  // another run has made it meanwhile
-  }
-  id = text_at(answer_json(answer), {"experiment", "experiment_id"});
-  return answer;
-}
-
-HttpAnswer MlflowClient::create_run() {
-  std::string experiment;
-  HttpAnswer answer = find_experiment(experiment);
-  if (!answer.is_ok()) return answer;
-  return post("runs/create", Value::Object{{"experiment_id", experiment},
-                                           {"run_name", target_.run_name},
-                                           {"start_time", milliseconds_now()}});
-}
-
-HttpAnswer MlflowClient::reopen_run(const std::string& id) {
-  HttpAnswer answer = post("runs/update", Value::Object{{"run_id", id}, {"status", "RUNNING"}});
-  if (!answer.is_ok()) return answer;
-  return get("runs/get?run_id=" + HttpConnection::escaped(id));
 }
 
 bool MlflowClient::make_run() {
   const std::string old_run = run_id();
-  HttpAnswer answer = old_run.empty() ? create_run() : reopen_run(old_run);
-  const Value json = answer_json(answer);
-  const std::string id = text_at(json, {"run", "info", "run_id"});
-  if (answer.is_ok() && id.empty()) {  // another kind of server
-    answer = {404, "the answer has no run_id, so it isn't MLflow's"};
-  }
+  MlflowRun run;
+  const HttpAnswer answer = old_run.empty()
+                                ? server_.make_run(target_.experiment, target_.run_name, token_,
+                                                   std::exchange(may_exist_, true), run)
+                                : server_.reopen_run(old_run, run);
   if (!answer.is_ok()) {
     const bool is_refused = settles(answer, "the run", 0);
     const std::lock_guard lock(mutex_);
     is_refused_ = is_refused;
     return false;
   }
-  const std::string uri = text_at(json, {"run", "info", "artifact_uri"});
-  if (uri.starts_with(kArtifactScheme)) artifact_path_ = uri.substr(kArtifactScheme.size());
+  artifact_path_ = run.artifact_path;
   is_ready_ = true;
   const std::lock_guard lock(mutex_);
-  run_id_ = id;
+  run_id_ = run.id;
   return true;
 }
 
@@ -315,38 +274,44 @@ bool MlflowClient::send_artifact(const Item& item) {
       return true;
     }
   }
-  std::string url = target_.uri + "/api/2.0/mlflow-artifacts/artifacts/" + artifact_path_;
-  for (const auto& part : std::filesystem::path(item.name)) {
-    url += "/" + HttpConnection::escaped(part.string());
-  }
-  return settles(server_.send("PUT", url, body, "application/octet-stream"),
-                 "the file '" + item.name + "'", 1);
+  return settles(server_.put_file(artifact_path_, item.name, body), "the file '" + item.name + "'",
+                 1);
 }
 
 bool MlflowClient::send(const std::vector<Item>& batch) {
   const Item& first = batch.front();
   if (first.kind == Kind::file || first.kind == Kind::text) return send_artifact(first);
+  if (first.kind == Kind::metric) return send_metrics(batch);
   if (first.kind == Kind::status) {
-    const auto answer = post("runs/update", Value::Object{{"run_id", run_id()},
-                                                          {"status", first.text},
-                                                          {"end_time", first.milliseconds}});
-    return settles(answer, "the end of the run", 1);
+    return settles(server_.end_run(run_id(), first), "the end of the run", 1);
   }
-  Value::Array members;
-  for (const Item& item : batch) {
-    if (item.kind == Kind::metric) {
-      members.push_back(Value::Object{{"key", item.name},
-                                      {"value", mlflow_number(item.value)},
-                                      {"timestamp", item.milliseconds},
-                                      {"step", item.step}});
-    } else {
-      members.push_back(Value::Object{{"key", item.name}, {"value", item.text}});
+  return settles(server_.log_batch(run_id(), batch), "a batch of params", batch.size());
+}
+
+bool MlflowClient::send_metrics(std::vector<Item> batch) {
+  const std::string run = run_id();
+  std::vector<Item> there;  // at the server, from a process that was killed
+  if (history_) {
+    for (const Item& item : batch) {
+      if (history_->knows(item.name)) continue;
+      std::vector<Item> points;
+      if (!settles(server_.history(run, item.name, points), "a question for its values", 0)) {
+        return false;
+      }
+      history_->add(item.name, points);
     }
+    const auto is_there = [&](const Item& item) {
+      if (!history_->take(item)) return false;
+      there.push_back(item);
+      return true;
+    };
+    batch.erase(std::remove_if(batch.begin(), batch.end(), is_there), batch.end());
   }
-  const char* const list = first.kind == Kind::metric ? "metrics" : "params";
-  const auto answer =
-      post("runs/log-batch", Value::Object{{"run_id", run_id()}, {list, std::move(members)}});
-  return settles(answer, fmt::format("a batch of {}", list), batch.size());
+  if (batch.empty() || settles(server_.log_batch(run, batch), "a batch of metrics", batch.size())) {
+    return true;
+  }
+  for (const Item& item : there) history_->put_back(item);
+  return false;
 }
 
 void MlflowClient::warn(const std::string& text) {

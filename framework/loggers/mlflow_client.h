@@ -4,13 +4,16 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <levin/framework/core/value.h>
-#include <levin/framework/loggers/http_connection.h>
+#include <levin/framework/loggers/mlflow_api.h>
+#include <levin/framework/loggers/mlflow_items.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 
@@ -22,8 +25,8 @@ struct MlflowTarget {
   std::string run_name = {};
   /// The header Authorization, or empty.
   std::string authorization = {};
-  /// The run to go on with; empty: a new one.
-  std::string run_id = {};
+  /// The `state_dict` of an earlier client, whose run goes on; nothing: a new run.
+  std::optional<StateDict> state = {};
   /// Seconds that a request may take.
   double timeout = 10.0;
   /// Seconds after which a request that failed is sent again for the first time. Each further wait
@@ -44,7 +47,11 @@ struct MlflowTarget {
 /// again until it succeeds; a warning says so the first time. What the server refuses is left out
 /// with a warning. If the queue is full, what comes then is left out and counted.
 ///
-/// Source: https://mlflow.org/docs/latest/rest-api.html.
+/// If a process was killed and its run resumes from a checkpoint, the server ends with the values
+/// of an undisturbed run. The checkpoint has what hadn't been sent, which is sent then. What the
+/// killed process sent after the checkpoint is computed again; the thread asks the server for it,
+/// and doesn't send it twice. Values that turn out different are sent, because MLflow can't take
+/// the first ones back.
 class MlflowClient {
  public:
   /// Starts the thread, which makes the experiment if it is missing, and the run.
@@ -69,41 +76,39 @@ class MlflowClient {
 
   /// The run's identifier at the server; empty as long as the run hasn't been made.
   std::string run_id() const;
+  /// What a process needs that resumes the run from here: "run_id" and "token", which tell the run,
+  /// "time", and "unsent". What is added later gets a later time. A state without "time" and
+  /// "unsent" goes on with a run that has got everything.
+  StateDict state_dict();
 
  private:
-  enum class Kind { metric, setting, file, text, status };
-  struct Item {
-    Kind kind = Kind::metric;
-    std::string name;
-    std::string text;  // a setting's value, a file's path or content, a status
-    double value = 0.0;
-    int64_t step = 0;
-    int64_t milliseconds = 0;  // since 1970
-  };
+  using Kind = MlflowItem::Kind;
+  using Item = MlflowItem;
 
   void add(std::vector<Item> items);
+  /// The time for what is added now, which never runs back. `mutex_` must be held.
+  int64_t next_time();
   void work();
   /// Sends the batch. Returns whether it is done with: it was sent, or refused.
   bool send(const std::vector<Item>& batch);
+  bool send_metrics(std::vector<Item> batch);
   bool send_artifact(const Item& item);
   /// Makes the run, or goes on with the one that there is. Returns whether it is there.
   bool make_run();
-  // These return the first answer that isn't the one hoped for, or else the last one.
-  HttpAnswer create_run();
-  HttpAnswer reopen_run(const std::string& id);
-  HttpAnswer find_experiment(std::string& id);
-  HttpAnswer get(const std::string& call);
-  HttpAnswer post(const std::string& call, const Value& body);
   /// Whether an answer settles a request; warns if it isn't what was hoped for.
   bool settles(const HttpAnswer& answer, const std::string& what, size_t items);
   void warn(const std::string& text);
 
   const MlflowTarget target_;
-  HttpConnection server_;
+  MlflowApi server_;
+  /// What tells the run from all others before the server has named it. The server keeps it as the
+  /// tag "levin.run".
+  std::string token_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> queue_;  // guarded by mutex_, like the next
   std::string run_id_;
+  int64_t time_ = 0;           // of what is added next, at least
   bool stops_ = false;         // give up
   bool is_ending_ = false;     // `finish` waits
   bool is_idle_ = false;       // nothing is being sent
@@ -111,6 +116,8 @@ class MlflowClient {
   bool is_refused_ = false;    // the server doesn't let the run be made
   std::string artifact_path_;  // of the thread, like the next: empty: artifacts can't be sent
   bool is_ready_ = false;      // the run is there
+  bool may_exist_ = false;     // the run may be there though its identifier isn't known
+  std::optional<MlflowHistory> history_;  // of a resumed run
   bool has_warned_ = false;
   std::thread thread_;  // last: the others are there when it starts
 };

@@ -52,6 +52,19 @@ std::string artifact_name(std::string_view tag, int64_t step, std::string_view e
   return fmt::format("{}_{}{}", name, step, ending);
 }
 
+const std::string& run_id_of(const StateDict& state) {
+  return state.values.at("run_id").as_string();
+}
+
+/// The state of a run that has got everything.
+StateDict run_of(const StateDict& state) {
+  StateDict run;
+  for (const char* name : {"run_id", "token"}) {
+    if (state.values.contains(name)) run.values[name] = state.values.at(name);
+  }
+  return run;
+}
+
 }  // namespace
 
 Fields describe(MlflowLoggerOptions& o) {
@@ -83,22 +96,27 @@ MlflowLogger::MlflowLogger(MlflowLoggerOptions options) : options_(std::move(opt
 
 void MlflowLogger::start(Run& run) {
   // A test after a fit belongs to the same run, but a fit with a folder of its own doesn't.
-  if (!folder_.empty() && folder_ != run.log_dir()) run_id_.clear();
+  if (!folder_.empty() && folder_ != run.log_dir()) state_ = {};
   folder_ = run.log_dir();
   MlflowTarget target;
   target.uri = uri_;
   target.experiment = options_.experiment_name;
   target.run_name = options_.run_name.value_or(run.log_dir().filename().string());
   target.authorization = mlflow_authorization();
-  target.run_id = run_id_;
+  has_settings_ = is_resumed_ || (!state_.empty() && !run_id_of(state_).empty());
+  if (!state_.empty()) target.state = std::exchange(is_resumed_, false) ? state_ : run_of(state_);
   target.queue_size = static_cast<size_t>(options_.queue_size);
-  has_settings_ = !run_id_.empty();
   client_ = std::make_unique<MlflowClient>(std::move(target));
 }
 
 void MlflowLogger::log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) {
   std::vector<std::pair<std::string, double>> values(metrics.begin(), metrics.end());
-  if (!metrics.contains("epoch")) values.emplace_back("epoch", static_cast<double>(epoch));
+  const std::pair<int64_t, int64_t> now(epoch, step);
+  // The rows of a step and of its epoch have the same one, which is sent once.
+  if (!metrics.contains("epoch") && now != last_epoch_) {
+    values.emplace_back("epoch", static_cast<double>(epoch));
+  }
+  last_epoch_ = now;
   client_->add_metrics(values, step);
 }
 
@@ -121,19 +139,25 @@ void MlflowLogger::log_artifact(const std::filesystem::path& file, std::string_v
 void MlflowLogger::finish(bool failed) {
   if (!client_) return;
   client_->finish(failed, options_.finish_timeout);
-  run_id_ = client_->run_id();
+  state_ = state_dict();
   client_.reset();
 }
 
 StateDict MlflowLogger::state_dict() const {
-  StateDict state;
-  state.values["run_id"] = client_ ? client_->run_id() : run_id_;
+  if (!client_) return state_;
+  StateDict state = client_->state_dict();
+  state.values["last_epoch"] = last_epoch_.first;
+  state.values["step_of_last_epoch"] = last_epoch_.second;
   return state;
 }
 
 void MlflowLogger::load_state_dict(const StateDict& state) {
-  run_id_ = state.values.at("run_id").as_string();
+  state_ = state.clone();
+  is_resumed_ = true;
   folder_.clear();
+  if (!state_.values.contains("last_epoch")) return;
+  last_epoch_ = {state_.values.at("last_epoch").as_int(),
+                 state_.values.at("step_of_last_epoch").as_int()};
 }
 
 }  // namespace levin

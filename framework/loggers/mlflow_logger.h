@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace levin {
 
@@ -42,9 +43,11 @@ Fields describe(MlflowLoggerOptions& options);
 /// of the run waits, for at most `finish_timeout` seconds. If the server asks for a login, set
 /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.
 ///
-/// A run that resumes from a checkpoint goes on with its MLflow run. MLflow can't take values back,
-/// so steps that are repeated have two values there. Texts are stored as `texts/TAG_STEP.txt` and
-/// images as `images/TAG_STEP.png`.
+/// A run that resumes from a checkpoint goes on with its MLflow run, and ends there with the values
+/// of an undisturbed run, also after a process was killed (MlflowClient): steps that are computed
+/// again aren't sent again. Only if a step comes to another value, such as with other settings, has
+/// it two values there, because MLflow can't take values back. Texts are stored as
+/// `texts/TAG_STEP.txt` and images as `images/TAG_STEP.png`.
 class MlflowLogger : public Logger {
  public:
   using Options = MlflowLoggerOptions;
@@ -59,16 +62,18 @@ class MlflowLogger : public Logger {
   void log_artifact(const std::filesystem::path& file, std::string_view folder = {}) override;
   void finish(bool failed) override;
 
-  /// The run's identifier at the server, if it is known.
+  /// The run's identifier at the server, if it is known, and what hasn't been sent.
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
  private:
   MlflowLoggerOptions options_;
   std::string uri_;
-  std::string run_id_;            // of a run to go on with
-  std::filesystem::path folder_;  // of the last run; empty: that of a checkpoint
-  bool has_settings_ = false;     // the run has them already
+  StateDict state_;                                 // of a run to go on with; empty: there is none
+  bool is_resumed_ = false;                         // the state is that of a checkpoint
+  std::filesystem::path folder_;                    // of the last run; empty: that of a checkpoint
+  bool has_settings_ = false;                       // the run has them already
+  std::pair<int64_t, int64_t> last_epoch_{-1, -1};  // logged last, and its step
   std::unique_ptr<MlflowClient> client_;
 };
 

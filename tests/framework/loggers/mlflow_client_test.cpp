@@ -20,108 +20,11 @@
 #include <vector>
 
 #include "framework/eventually.h"
-#include "framework/loopback_server.h"
+#include "framework/fake_mlflow.h"
 #include "framework/message_of.h"
 #include "framework/temporary_folder.h"
 
 namespace levin::test::mlflow_client_test {
-
-using Json = nlohmann::json;
-
-/// What the server of a test was asked.
-struct Request {
-  std::string method;
-  std::string path;  // with what follows "?"
-  std::string headers;
-  std::string body;
-};
-
-/// Answers like an MLflow server, on a free port of 127.0.0.1, and keeps what it was asked.
-class FakeMlflow {
- public:
-  /// A status to answer with instead of doing what is asked for; 0: do it; -1: never answer.
-  using Trouble = std::function<int(const Request&)>;
-
-  explicit FakeMlflow(Trouble trouble = {}) : trouble_(std::move(trouble)) {}
-
-  std::string uri() const { return server_.uri(); }
-  /// The requests whose path contains `part`.
-  std::vector<Request> requests(const std::string& part = "") const {
-    const std::lock_guard lock(mutex_);
-    std::vector<Request> found;
-    for (const auto& request : requests_) {
-      if (request.path.find(part) != std::string::npos) found.push_back(request);
-    }
-    return found;
-  }
-  /// All members of a list ("metrics", "params") of all batches that were taken.
-  Json logged(const std::string& list) const {
-    const std::lock_guard lock(mutex_);
-    Json all = Json::array();
-    for (const auto& batch : batches_) {
-      for (const auto& member : batch.value(list, Json::array())) all.push_back(member);
-    }
-    return all;
-  }
-
- private:
-  void handle(int connection) {
-    std::string text;
-    size_t end = std::string::npos;
-    size_t length = 0;
-    while (end == std::string::npos || text.size() < end + 4 + length) {
-      if (!server_.receive(connection, text)) return;
-      end = text.find("\r\n\r\n");
-      const size_t at = text.find("Content-Length: ");
-      if (end != std::string::npos && at < end) length = std::stoul(text.substr(at + 16));
-    }
-    const size_t path = text.find(' ') + 1;
-    const Request request{text.substr(0, path - 1), text.substr(path, text.find(' ', path) - path),
-                          text.substr(0, end), text.substr(end + 4)};
-    const int trouble = trouble_ ? trouble_(request) : 0;
-    std::pair<int, std::string> answer{trouble, R"({"message": "there is a trouble"})"};
-    {
-      const std::lock_guard lock(mutex_);
-      requests_.push_back(request);
-      if (trouble == 0) answer = do_it(request);
-    }
-    if (trouble < 0) {
-      server_.wait_for(connection);  // until the client gives up
-      return;
-    }
-    const std::string out =
-        "HTTP/1.1 " + std::to_string(answer.first) +
-        " Answer\r\nConnection: close\r\nContent-Length: " + std::to_string(answer.second.size()) +
-        "\r\n\r\n" + answer.second;
-    LoopbackServer::send_all(connection, out);
-  }
-
-  std::pair<int, std::string> do_it(const Request& request) {
-    const auto is = [&](const char* call) {
-      return request.path.starts_with(std::string("/api/2.0/mlflow/") + call);
-    };
-    const char* const kRun =
-        R"({"run": {"info": {"run_id": "r1", "artifact_uri": "mlflow-artifacts:/7/r1/artifacts"}}})";
-    if (is("experiments/get-by-name")) {
-      if (!has_experiment_) return {404, R"({"error_code": "RESOURCE_DOES_NOT_EXIST"})"};
-      return {200, R"({"experiment": {"experiment_id": "7"}})"};
-    }
-    if (is("experiments/create")) {
-      has_experiment_ = true;
-      return {200, R"({"experiment_id": "7"})"};
-    }
-    if (is("runs/create") || is("runs/get")) return {200, kRun};
-    if (is("runs/log-batch")) batches_.push_back(Json::parse(request.body));
-    return {200, "{}"};
-  }
-
-  const Trouble trouble_;
-  bool has_experiment_ = false;  // of the server's thread
-  mutable std::mutex mutex_;
-  std::vector<Request> requests_;
-  std::vector<Json> batches_;
-  LoopbackServer server_{[this](int connection) { handle(connection); }};
-};
 
 MlflowTarget target_at(const FakeMlflow& server) {
   return {.uri = server.uri(),
@@ -252,16 +155,116 @@ TEST(MlflowClient, AnotherKindOfServerIsGivenUpAtOnce) {
                    {"the answer has no run_id", "lacks 2 logged values"}));
 }
 
+StateDict state_of_run(const std::string& id, const std::string& token = "") {
+  StateDict state;
+  state.values["run_id"] = id;
+  if (!token.empty()) state.values["token"] = token;
+  return state;
+}
+
 TEST(MlflowClient, AResumedRunGoesOnWithTheSameOne) {
   FakeMlflow server;
   auto target = target_at(server);
-  target.run_id = "r1";
+  target.state = state_of_run("r1");
   MlflowClient client(target);
   client.add_metrics({{"a", 1.0}}, 5);
   client.finish(/*failed=*/false, kHour);
   EXPECT_TRUE(server.requests("runs/create").empty());
   EXPECT_EQ(Json::parse(server.requests("runs/update").at(0).body).at("status"), "RUNNING");
   EXPECT_EQ(Json::parse(server.requests("log-batch").at(0).body).at("run_id"), "r1");
+}
+
+/// Whether all that was added has been sent.
+bool has_sent_all(MlflowClient& client) {
+  return client.state_dict().child("unsent").values.at("names").as_array().empty();
+}
+
+/// [name, step, value] of each value of a metric that the server took, sorted.
+std::vector<std::string> values_at(const FakeMlflow& server) {
+  std::vector<std::string> values;
+  for (const auto& point : server.logged("metrics")) {
+    values.push_back(Json{point.at("key"), point.at("step"), point.at("value")}.dump());
+  }
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+TEST(MlflowClient, WhatAKilledProcessSentAfterItsCheckpointIsNotSentAgain) {
+  FakeMlflow server;
+  StateDict checkpoint;
+  {
+    MlflowClient killed(target_at(server));
+    for (const int64_t step : {0, 1}) killed.add_metrics({{"a", 0.5}, {"same", 1.0}}, step);
+    EXPECT_TRUE(eventually([&] { return has_sent_all(killed); }));
+    checkpoint = killed.state_dict().clone();
+    killed.add_metrics({{"same", 1.0}}, 1);  // as before the checkpoint, and yet another value
+    for (const int64_t step : {2, 3, 4, 5, 6}) {
+      killed.add_metrics({{"a", step == 4 ? 0.25 : 1.0 / 3.0}, {"nan", std::nan("")}}, step);
+    }
+    EXPECT_TRUE(eventually([&] { return has_sent_all(killed); }));
+  }
+  auto target = target_at(server);
+  target.state = checkpoint;
+  MlflowClient resumed(target);
+  resumed.add_metrics({{"same", 1.0}}, 1);
+  for (const int64_t step : {2, 3, 4, 5, 6, 7}) {
+    resumed.add_metrics({{"a", 1.0 / 3.0}, {"nan", std::nan("")}}, step);
+  }
+  resumed.finish(/*failed=*/false, kHour);
+  EXPECT_EQ(server.requests("runs/create").size(), 1U);
+  std::vector<std::string> expected{R"(["a",0,0.5])",    R"(["a",1,0.5])",
+                                    R"(["a",4,0.25])",  // turned out different
+                                    R"(["same",0,1.0])", R"(["same",1,1.0])", R"(["same",1,1.0])"};
+  for (const int step : {2, 3, 4, 5, 6, 7}) {
+    expected.push_back(Json{"a", step, 1.0 / 3.0}.dump());
+    expected.push_back(Json{"nan", step, "NaN"}.dump());
+  }
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(values_at(server), expected);
+}
+
+TEST(MlflowClient, WhatACheckpointKnowsToBeUnsentIsSentByTheResumedRun) {
+  std::atomic<bool> is_down{true};
+  FakeMlflow server([&](const Request&) { return is_down ? 503 : 0; });
+  StateDict checkpoint;
+  ::testing::internal::CaptureStderr();
+  {
+    MlflowClient killed(target_at(server));
+    killed.add_settings(Value::Object{{"rate", 0.5}});
+    killed.add_text("a text", "texts/a.txt");
+    killed.add_metrics({{"a", 0.5}, {"b", INFINITY}}, 0);
+    checkpoint = killed.state_dict().clone();
+  }
+  EXPECT_TRUE(values_at(server).empty());
+  is_down = false;
+  auto target = target_at(server);
+  target.state = checkpoint;
+  MlflowClient resumed(target);
+  resumed.add_metrics({{"a", 0.25}}, 1);
+  resumed.finish(/*failed=*/false, kHour);
+  ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(values_at(server), (std::vector<std::string>{R"(["a",0,0.5])", R"(["a",1,0.25])",
+                                                         R"(["b",0,"Infinity"])"}));
+  EXPECT_EQ(server.logged("params"), Json::parse(R"([{"key": "rate", "value": "0.5"}])"));
+  EXPECT_EQ(server.requests("texts/a.txt").back().body, "a text");
+}
+
+TEST(MlflowClient, ARunThatItsCheckpointDoesNotNameYetIsFound) {
+  FakeMlflow server;
+  std::string token;
+  {
+    MlflowClient killed(target_at(server));
+    token = killed.state_dict().values.at("token").as_string();
+    EXPECT_TRUE(eventually([&] { return !killed.run_id().empty(); }));
+  }
+  for (const auto& [known, runs] : {std::pair(token, 1U), std::pair(std::string("other"), 2U)}) {
+    auto target = target_at(server);
+    target.state = state_of_run("", known);
+    MlflowClient resumed(target);
+    resumed.finish(/*failed=*/false, kHour);
+    EXPECT_EQ(resumed.run_id(), "r1");
+    EXPECT_EQ(server.requests("runs/create").size(), runs) << known;
+  }
 }
 
 /// The Python to run a server with; empty if there is none.
@@ -271,38 +274,82 @@ std::string serving_python() {
   return std::filesystem::exists(own) ? own : std::string();
 }
 
-TEST(MlflowClient, ARealServerHasWhatItWasSent) {
-  if (serving_python().empty()) {
-    GTEST_SKIP() << "no Python to run a server with: set LEVIN_PYTHON to one that has mlflow";
-  }
+/// What a real server has of the run that `log` logs at its address; null if there is none.
+Json at_a_real_server(const std::function<void(const MlflowTarget&)>& log) {
+  if (serving_python().empty()) return {};
   TemporaryFolder folder;
   const std::string command = "\"" + serving_python() +
                               "\" -B \"" LEVIN_SOURCE_DIR "/tests/baselines/mlflow_serve.py\" \"" +
                               folder.string() + "\"";
   std::FILE* pipe = ::popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
+  if (pipe == nullptr) return {};
   char address[256] = {};
   if (std::fgets(address, sizeof address, pipe) != nullptr) {
     const std::string uri(address, std::strcspn(address, "\n"));
-    MlflowClient client({.uri = uri, .experiment = "levin test", .run_name = "version_0"});
-    client.add_settings(Value::Object{{"model", Value::Object{{"rate", 0.5}, {"name", "adam"}}}});
-    client.add_metrics({{"val/loss", 0.5}, {"odd(name)", std::nan("")}}, 3);
-    client.add_metrics({{"val/loss", 0.25}}, 4);
-    client.add_text("content", "texts/a b.txt");
-    client.finish(/*failed=*/false, kHour);
+    log({.uri = uri, .experiment = "levin test", .run_name = "version_0"});
   }
   std::ofstream(folder.path() / "done").close();
   std::string output;
   for (int c = 0; (c = std::fgetc(pipe)) != EOF;) output += static_cast<char>(c);
   const int status = ::pclose(pipe);
-  ASSERT_TRUE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << serving_python() << " lacks mlflow's server";
-  ASSERT_EQ(WEXITSTATUS(status), 0) << output;
-  EXPECT_EQ(Json::parse(output), Json::parse(R"({
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) return {};
+  EXPECT_EQ(status, 0) << output;
+  return Json::parse(output);
+}
+
+constexpr const char* kNoServer =
+    "no Python that can run a server: set LEVIN_PYTHON to one that has mlflow";
+
+TEST(MlflowClient, ARealServerHasWhatItWasSent) {
+  const Json has = at_a_real_server([](const MlflowTarget& target) {
+    MlflowClient client(target);
+    client.add_settings(Value::Object{{"model", Value::Object{{"rate", 0.5}, {"name", "adam"}}}});
+    client.add_metrics({{"val/loss", 0.5}, {"odd(name)", std::nan("")}}, 3);
+    client.add_metrics({{"val/loss", 0.25}}, 4);
+    client.add_text("content", "texts/a b.txt");
+    client.finish(/*failed=*/false, kHour);
+  });
+  if (has.is_null()) GTEST_SKIP() << kNoServer;
+  EXPECT_EQ(has, Json::parse(R"({
     "status": "FINISHED", "run_name": "version_0",
     "params": {"model/name": "adam", "model/rate": "0.5"},
     "metrics": {"val/loss": [[3, 0.5], [4, 0.25]], "odd_name_": [[3, "NaN"]]},
     "artifacts": ["texts/a b.txt"]})"));
+}
+
+TEST(MlflowClient, ARealServerHasTheValuesOfAKilledRunOnce) {
+  const Json has = at_a_real_server([](const MlflowTarget& target) {
+    StateDict checkpoint;
+    {
+      MlflowClient killed(target);
+      killed.add_settings(Value::Object{{"rate", 0.5}});
+      killed.add_metrics({{"loss", 0.5}, {"new/epoch", 0.0}}, 0);
+      checkpoint = killed.state_dict().clone();  // the run hasn't been made yet
+      for (const int64_t step : {1, 2, 3}) {
+        killed.add_metrics({{"loss", 0.1 + 0.2 * static_cast<double>(step)}, {"inf", -INFINITY}},
+                           step);
+      }
+      EXPECT_TRUE(eventually([&] { return has_sent_all(killed); }));
+    }
+    MlflowTarget again = target;
+    again.state = checkpoint;
+    MlflowClient resumed(again);
+    for (const int64_t step : {1, 2, 3, 4}) {
+      resumed.add_metrics({{"loss", 0.1 + 0.2 * static_cast<double>(step)}, {"inf", -INFINITY}},
+                          step);
+    }
+    resumed.finish(/*failed=*/false, kHour);
+  });
+  if (has.is_null()) GTEST_SKIP() << kNoServer;
+  Json loss = Json::array({{0, 0.5}});
+  std::vector<int> steps;
+  for (const int step : {1, 2, 3, 4}) loss.push_back({step, 0.1 + 0.2 * static_cast<double>(step)});
+  for (const auto& point : has.at("metrics").at("inf")) steps.push_back(point.at(0));
+  EXPECT_EQ(has.at("metrics").at("loss"), loss);
+  EXPECT_EQ(has.at("metrics").at("new/epoch"), Json::parse("[[0, 0.0]]"));
+  EXPECT_EQ(steps, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_EQ(has.at("params"), Json::parse(R"({"rate": "0.5"})"));
+  EXPECT_EQ(has.at("status"), "FINISHED");
 }
 
 }  // namespace levin::test::mlflow_client_test

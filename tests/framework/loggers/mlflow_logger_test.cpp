@@ -36,6 +36,7 @@ TEST(MlflowLogger, ACheckpointHoldsTheRunButNoLogin) {
   MlflowLogger logger({.tracking_uri = "http://127.0.0.1:1"});
   StateDict state;
   state.values["run_id"] = "abc";
+  state.values["token"] = "def";
   logger.load_state_dict(state);
   EXPECT_EQ(logger.state_dict().values, state.values);
   ::unsetenv("MLFLOW_TRACKING_TOKEN");
