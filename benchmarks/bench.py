@@ -50,6 +50,7 @@ SUITES = (
     "sharded_features",
     "cpu_gpu",
     "stream",
+    "checkpoints",
     "scaling",
     "failure",
     "solvers",
@@ -280,6 +281,9 @@ def run_texts(suites, sparse_set, options, results):
         run_text("failure", arguments, all_cores(), options, results)
     if "startup" in suites:
         time_commands(options, results)
+    if "checkpoints" in suites:
+        arguments = ["40", "1", "100"] if is_trial else ["400", str(options.rounds)]
+        run_checkpoints(arguments, options, results)
     if "stream" in suites:
         run_stream(0.5 if is_trial else options.stream_gb, 1 if is_trial else 3, options, results)
 
@@ -319,6 +323,11 @@ def run_stream(gigabytes, rounds, options, results):
     with tempfile.TemporaryDirectory(prefix="bench-stream-", dir=parent) as folder:
         arguments = [folder, f"{gigabytes:g}", str(rounds)]
         run_text("stream", arguments, all_cores(), options, results)
+
+
+def run_checkpoints(arguments, options, results):
+    with tempfile.TemporaryDirectory(prefix="bench-checkpoints-", dir=options.bin.parent) as folder:
+        run_text("checkpoints", [folder, *arguments], all_cores(), options, results)
 
 
 def run_cpu_gpu(seconds, options, results):

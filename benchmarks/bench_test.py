@@ -281,6 +281,14 @@ class Report(unittest.TestCase):
         self.assertEqual(speed.measured, report.Spread(0.875, 0.85, 0.9))
         self.assertEqual([speed.verdict(), memory.verdict()], ["ok", "FALLS SHORT"])
 
+    def test_reads_what_checkpoints_prints(self):
+        text = "a checkpoint of 400 MB; medians of 5 rounds; in ms\n"
+        self.assertEqual(report.checkpoints_checks(text)[0].verdict(), "not measured")
+        text += "longest step, thread/training: 0.125 (0.100-0.600)\n"
+        check = report.checkpoints_checks(text)[0]
+        self.assertEqual(check.measured, report.Spread(0.125, 0.1, 0.6))
+        self.assertEqual(check.verdict(), "ok")
+
     def test_names_what_was_left_out(self):
         text = report.markdown(results([], failures={"lightning": "no network"}))
         self.assertIn("- lightning: no network", text)

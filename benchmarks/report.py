@@ -231,6 +231,14 @@ def stream_checks(text):
     ]
 
 
+def checkpoints_checks(text):
+    size = re.match(r"a checkpoint of (\d+) MB", text)
+    found = re.search(r"thread/training: ([\d.]+) \(([\d.]+)-([\d.]+)\)", text)
+    ratio = Spread(*map(float, found.groups())) if found else None
+    name = f"a checkpoint of {size.group(1) if size else '?'} MB"
+    return [Check(f"{name}: longest step, written by a thread / by training", 0.5, ratio)]
+
+
 def scaling_checks(text):
     """Two ranks must reach the bound, or on slow machines keep up with the hand-written program."""
     checks = []
@@ -386,6 +394,7 @@ TEXTS = {
     "sharded_features": ("Features divided among ranks, beside rows", sharded_features_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),
+    "checkpoints": ("Steps while a large checkpoint is written", checkpoints_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),
     "commands": ("Seconds that commands take which train nothing", commands_checks),
