@@ -1,5 +1,7 @@
 #pragma once
 
+#include <levin/callbacks/live_line.h>
+#include <levin/callbacks/progress_line.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
@@ -79,49 +81,28 @@ class ProgressBar : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  /// One pass over data: a training epoch, or an evaluation. Times are in
-  /// files::monotonic_seconds().
-  struct Pass {
-    std::string label;
-    int64_t first = 0;  // the batches done before it began; above 0 after a resume
-    int64_t done = 0;
-    double start = 0.0;  // moved forward by the length of validations
-    double rate = 0.0;   // batches per second, smoothed
-    double drawn_at = 0.0;
-    int64_t drawn_done = 0;
-  };
-
   /// Starts a pass of which `done` batches are done already. It begins with the last pass's rate.
-  void begin(Pass& pass, std::string label, int64_t done);
+  void begin(ProgressPass& pass, std::string label, int64_t done);
   /// Called after every batch. Writes a line if one is due.
-  void advance(Pass& pass, int64_t done, Run& run);
+  void advance(ProgressPass& pass, int64_t done, Run& run);
+  // The same for a validation, test or prediction.
+  void advance_evaluation(Step& step);
+  void end_evaluation(Run& run);
   /// Writes or updates the line. The last line of a pass shows the average rate and no time left.
-  void write_line(Pass& pass, Run& run, double now, bool is_last);
-  /// Smooths the number of batches per second with what was done since the last line. The newest
-  /// rate has a weight of 0.3, as in tqdm.
-  void update_rate(Pass& pass, double now);
-  /// The text of the line, without control codes.
-  std::string line(const Pass& pass, Run& run, double now, bool is_last) const;
+  void write_line(ProgressPass& pass, Run& run, double now, bool is_last);
   /// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93". May
   /// wait for a device. Empty in predict.
   std::string metrics(Run& run) const;
-  /// Moves the cursor to a new line if it is on one that is updated in place.
-  void end_live_line();
-  /// The width of the terminal, or 80 if it isn't known.
-  int columns() const;
 
   ProgressBarOptions options_;
-  std::FILE* out_;
-  bool live_;
-  int width_;
-  bool enabled_ = true;     // false on ranks above 0, and if refresh_rate is 0
-  bool training_ = false;   // a validation now is one within training
-  bool line_open_ = false;  // the cursor is on a line that is updated in place
+  LiveLine line_;
+  bool enabled_ = true;    // false on ranks above 0, and if refresh_rate is 0
+  bool training_ = false;  // a validation now is one within training
   int64_t batches_to_look_ = 0;
   double next_line_ = 0.0;  // when the next line may be written
   double paused_at_ = 0.0;  // when the validation within training began
-  Pass train_;
-  Pass evaluation_;
+  ProgressPass train_;
+  ProgressPass evaluation_;
 };
 
 }  // namespace levin
