@@ -11,7 +11,6 @@
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
-#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 namespace {
@@ -32,7 +31,8 @@ std::string with_underscores(std::string name) {
 /// Reads the arguments one after another.
 class Parser {
  public:
-  Parser(int argc, const char* const* argv) : words_(argv, argv + argc) {
+  Parser(int argc, const char* const* argv, const Registry& registry)
+      : words_(argv, argv + argc), registry_(registry) {
     if (!words_.empty()) {
       arguments_.program = std::filesystem::path(words_.front()).filename().string();
     }
@@ -108,9 +108,7 @@ class Parser {
   }
 
   [[noreturn]] void refuse(const std::string& name) const {
-    TrainerOptions options;
-    for (const auto& field : describe(options)) {
-      if (field.name != name) continue;
+    if (is_trainer_key(registry_, name)) {
       throw ConfigError(
           fmt::format("unknown option '--{}'; did you mean '--trainer.{}'?", name, name));
     }
@@ -122,12 +120,15 @@ class Parser {
   }
 
   std::vector<std::string> words_;
+  const Registry& registry_;
   size_t next_ = 1;
   Arguments arguments_;
 };
 
 }  // namespace
 
-Arguments parse_arguments(int argc, const char* const* argv) { return Parser(argc, argv).parse(); }
+Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry) {
+  return Parser(argc, argv, registry).parse();
+}
 
 }  // namespace levin

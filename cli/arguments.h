@@ -8,6 +8,8 @@
 
 namespace levin {
 
+struct Registry;
+
 /// The parts of a command line, as `parse_arguments` returns them. Whether its commands, files and
 /// classes exist isn't checked yet.
 struct Arguments {
@@ -41,8 +43,9 @@ struct Arguments {
 /// words; a setting without a value is true. Options and words may come in any order after the
 /// command.
 ///
-/// Throws ConfigError for an unknown option, naming the nearest one, for a flag with a value, and
-/// for an option whose value is missing. `argv` isn't used after the call.
-Arguments parse_arguments(int argc, const char* const* argv);
+/// Throws ConfigError for an unknown option, naming the nearest one (`registry` has the switches of
+/// default callbacks, such as `--trainer.enable_checkpointing`), for a flag with a value, and for
+/// an option whose value is missing. `argv` isn't used after the call.
+Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry);
 
 }  // namespace levin

@@ -87,7 +87,7 @@ int run_command_line(int argc, const char* const* argv, const Registry& registry
   occupy_standard_descriptors();
   const NoWriteSignals signals;
   try {
-    return dispatch(parse_arguments(argc, argv), registry);
+    return dispatch(parse_arguments(argc, argv, registry), registry);
   } catch (const ConfigError& error) {
     return report(error.what(), kWrongUsage);
   } catch (const std::bad_alloc&) {

@@ -11,6 +11,8 @@
 namespace levin {
 namespace {
 
+const std::vector<std::string> kTrainerLists = {"callbacks", "logger"};
+
 /// Fills a Job from the root of a configuration, part by part.
 class JobReader {
  public:
@@ -53,6 +55,10 @@ class JobReader {
     const auto& known = configuration_parts();
     for (const auto& member : root_.members) {
       if (std::find(known.begin(), known.end(), member.key) != known.end()) continue;
+      if (is_trainer_key(registry_, member.key)) {
+        throw ConfigError(fmt::format("{}: unknown key '{}'; it belongs under 'trainer'",
+                                      member.origin.to_string(), member.key));
+      }
       throw ConfigError::unknown_name("key", member.key, known, member.origin.to_string());
     }
   }
@@ -82,7 +88,7 @@ class JobReader {
       fields.push_back({each.option, job_.switches.back().second.get(), each.help});
     }
     read_settings(fields, trainer.settings, "trainer",
-                  {.other_keys = {"callbacks", "logger"}, .null_keeps_default = true});
+                  {.other_keys = kTrainerLists, .null_keeps_default = true});
     try {
       validate(*job_.trainer);
     } catch (const ConfigError& error) {
@@ -329,6 +335,17 @@ const std::vector<std::string>& configuration_parts() {
   static const std::vector<std::string> kParts = {
       "seed_everything", "trainer", "model", "data", "optimizer", "lr_scheduler", "ckpt_path"};
   return kParts;
+}
+
+bool is_trainer_key(const Registry& registry, std::string_view key) {
+  TrainerOptions options;
+  const Fields fields = describe(options);
+  const auto& switches = registry.default_callbacks;
+  return std::find(kTrainerLists.begin(), kTrainerLists.end(), key) != kTrainerLists.end() ||
+         std::any_of(fields.begin(), fields.end(),
+                     [&](const Field& field) { return field.name == key; }) ||
+         std::any_of(switches.begin(), switches.end(),
+                     [&](const DefaultCallback& each) { return each.option == key; });
 }
 
 ConfigNode read_configuration(const std::vector<std::string>& files,

@@ -111,6 +111,10 @@ ConfigNode read_configuration(const std::vector<std::string>& files,
 
 /// The keys that a configuration may have at its root: "trainer", "model" and so on.
 const std::vector<std::string>& configuration_parts();
+/// Returns whether a configuration has this key under `trainer`: an option of the Trainer,
+/// "callbacks", "logger", or a switch of a default callback of `registry`, such as
+/// "enable_checkpointing".
+bool is_trainer_key(const Registry& registry, std::string_view key);
 
 /// Turns a configuration, as read_configuration returns it, into a job of classes from `registry`.
 /// A setting that the class doesn't have, but another one of its kind has, is ignored with a

@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/config/registry.h>
 #include <levin/framework/core/error.h>
 
 namespace levin::arguments_test {
 
 Arguments parse(std::vector<const char*> words) {
   words.insert(words.begin(), "/usr/bin/levin");
-  return parse_arguments(static_cast<int>(words.size()), words.data());
+  Registry registry;
+  registry.default_callbacks = {{"enable_bar", "Bar", "Show it"}};
+  return parse_arguments(static_cast<int>(words.size()), words.data(), registry);
 }
 
 std::string error_of(const std::vector<const char*>& words) {
@@ -66,6 +69,10 @@ TEST(Arguments, what_is_no_option_is_refused_with_the_nearest) {
   EXPECT_EQ(error_of({"fit", "--jsn"}), "unknown option '--jsn'; did you mean '--json'?");
   EXPECT_EQ(error_of({"fit", "--max_epochs=3"}),
             "unknown option '--max_epochs'; did you mean '--trainer.max_epochs'?");
+  EXPECT_EQ(error_of({"fit", "--callbacks+=Timer"}),
+            "unknown option '--callbacks'; did you mean '--trainer.callbacks'?");
+  EXPECT_EQ(error_of({"fit", "--enable-bar=false"}),
+            "unknown option '--enable_bar'; did you mean '--trainer.enable_bar'?");
   EXPECT_EQ(error_of({"fit", "-x"}), "unknown option '-x'; see levin --help");
   EXPECT_EQ(error_of({"fit", "--config"}), "--config needs a value: --config=VALUE");
   EXPECT_EQ(error_of({"fit", "--model", "--json"}), "--model needs a value: --model=VALUE");

@@ -188,6 +188,14 @@ TEST(ConfigJob, a_misspelt_setting_of_a_swapped_class_is_an_error_on_the_command
             "job.yaml:1: model: unknown key 'unit'; did you mean 'units'?");
 }
 
+TEST(ConfigJob, a_setting_of_the_trainer_at_the_root_is_told_where_it_belongs) {
+  for (const std::string key : {"callbacks", "logger", "max_epochs", "enable_bar"}) {
+    EXPECT_EQ(error_of("model: Net\n" + key + ": []\n"),
+              "job.yaml:2: unknown key '" + key + "'; it belongs under 'trainer'");
+  }
+  EXPECT_EQ(error_of("callback: []\n").find("belongs"), std::string::npos);
+}
+
 TEST(ConfigJob, errors_name_file_line_key_and_the_nearest_name) {
   EXPECT_EQ(error_of("trainer:\n  max_epoch: 3\n"),
             "job.yaml:2: trainer: unknown key 'max_epoch'; did you mean 'max_epochs'?");
