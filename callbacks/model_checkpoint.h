@@ -1,6 +1,8 @@
 #pragma once
 
+#include <levin/callbacks/best_checkpoints.h>
 #include <levin/callbacks/checkpoint_name.h>
+#include <levin/callbacks/checkpoint_schedule.h>
 #include <levin/callbacks/monitor.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
@@ -93,18 +95,14 @@ class ModelCheckpoint : public Callback {
   /// Throws ConfigError if an option is out of range or options exclude each other.
   explicit ModelCheckpoint(ModelCheckpointOptions options = {});
 
-  /// A checkpoint that is kept.
-  struct Saved {
-    std::filesystem::path path;
-    /// The monitor's value, with NaN replaced by the worst possible value; 0 without a monitor.
-    double score = 0.0;
-  };
+  /// A checkpoint that is kept: its path and score.
+  using Saved = SavedCheckpoint;
   /// The checkpoints that are kept, in the order in which they were saved.
-  const std::vector<Saved>& best_k_models() const { return best_k_models_; }
+  const std::vector<Saved>& best_k_models() const { return best_.all(); }
   /// The path of the best of them, or without a monitor of the latest; empty if there is none.
-  const std::filesystem::path& best_model_path() const { return best_model_path_; }
+  const std::filesystem::path& best_model_path() const { return best_.best_path(); }
   /// The score of the best of them; nothing if there is none or no monitor.
-  std::optional<double> best_model_score() const { return best_model_score_; }
+  std::optional<double> best_model_score() const { return best_.best_score(); }
   /// The path of `last.ckpt`; empty until it is first written.
   const std::filesystem::path& last_model_path() const { return last_model_path_; }
   /// The absolute path of the folder for the files; empty before the first fit.
@@ -129,10 +127,6 @@ class ModelCheckpoint : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  /// Whether a checkpoint is due after this step, by steps or by minutes.
-  bool step_due(Run& run);
-  /// Whether a checkpoint is due at the end of this epoch.
-  bool epoch_due(const Run& run) const;
   /// Saves a checkpoint among the best ones and `last.ckpt`, each at most once for a step.
   void save(Run& run);
   /// Saves a checkpoint if it is among the best ones. Returns false if that can't be judged,
@@ -143,43 +137,30 @@ class ModelCheckpoint : public Callback {
   void save_last(Run& run);
   /// Notes that `last.ckpt` gets the state of this step, and chooses its path.
   void take_last(Run& run);
-  bool is_full() const;
-  /// The checkpoint that is removed to make room for the next.
-  std::vector<Saved>::const_iterator worst() const;
   /// Returns a path for a file called `name`. A version is added to the name if such a file exists,
   /// unless it is one of `ours`, which may be replaced. agreed_path gives every rank the path that
   /// rank 0 found; `kind` distinguishes calls about different files.
   std::filesystem::path agreed_path(Run& run, const char* kind, const std::string& name,
                                     const std::vector<std::filesystem::path>& ours) const;
-  std::filesystem::path free_path(const Run& run, const std::string& name,
-                                  const std::vector<std::filesystem::path>& ours) const;
-  /// Whether the path, links followed, is a checkpoint in this callback's folder.
-  bool is_ours(const std::filesystem::path& path) const;
+  std::filesystem::path path_for(const Run& run, const std::string& name,
+                                 const std::vector<std::filesystem::path>& ours) const;
   void request(Run& run, const std::filesystem::path& path, SaveOptions save_options);
   /// After a resume, updates the paths if the run's folder was moved, and drops those of files that
   /// no longer exist. Only rank 0 looks; the other ranks get what it has found.
   void find_again(Run& run, const std::filesystem::path& folder_before);
-  /// Determines the best checkpoint of those kept.
-  void rank_again();
   /// Tells the run what `ckpt_path = "best"` and `"last"` mean from now on.
   void tell(Run& run) const;
 
   ModelCheckpointOptions options_;
   CheckpointName name_;
   std::optional<Monitor> monitor_;
-  int64_t every_n_steps_ = 0;
-  int64_t every_n_epochs_ = 0;
-  double interval_seconds_ = 0.0;
+  CheckpointSchedule schedule_;
 
   std::filesystem::path folder_;
-  std::vector<Saved> best_k_models_;
-  std::filesystem::path best_model_path_;
-  std::optional<double> best_model_score_;
+  BestCheckpoints best_;
   std::filesystem::path last_model_path_;
   int64_t top_step_ = -1;   // the step at which save_top last saved
   int64_t last_step_ = -1;  // the step at which save_last last saved
-  int64_t seen_step_ = -1;  // the step that step_due saw last
-  double next_save_ = 0.0;  // by train_time_interval, in files::monotonic_seconds()
   bool waiting_ = false;    // a checkpoint is due as soon as the monitor has a new value
   bool resumed_ = false;
   bool fitting_ = false;
