@@ -10,6 +10,7 @@
 #include <levin/callbacks/defaults.h>
 #include <levin/callbacks/device_stats_monitor.h>
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/ema_weight_averaging.h>
 #include <levin/callbacks/finetuning.h>
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
 #include <levin/callbacks/lambda_callback.h>

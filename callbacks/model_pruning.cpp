@@ -1,14 +1,12 @@
 #include <levin/callbacks/model_pruning.h>
 
-#include <algorithm>
 #include <utility>
 
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
-#include <fmt/format.h>
 
-#include <levin/callbacks/weight_averaging.h>
-#include <levin/framework/core/error.h>
+#include <levin/callbacks/batch_optimizer.h>
+#include <levin/callbacks/parameters_to_prune.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -30,32 +28,10 @@ void ModelPruning::find_parameters(const Module& module) {
   names_.clear();
   weights_.clear();
   masks_.clear();
-  std::vector<std::string> all;
-  for (const auto& item : module.named_parameters()) {
-    const std::string& name = item.key();
-    all.push_back(name);
-    const auto& chosen = options_.parameters;
-    const bool is_weight = name == "weight" || name.ends_with(".weight");
-    if (chosen.empty() ? is_weight && item.value().dim() >= 2
-                       : std::find(chosen.begin(), chosen.end(), name) != chosen.end()) {
-      const int64_t dim = options_.pruning_dim.value_or(0);
-      if (choice_.is_structured() && (dim < 0 || dim >= item.value().dim())) {
-        throw ConfigError::invalid_value(
-            "ModelPruning.pruning_dim", fmt::to_string(dim),
-            fmt::format("'{}' has {} dimensions", name, item.value().dim()));
-      }
-      names_.push_back(name);
-      weights_.push_back(item.value());
-      masks_.push_back(at::ones_like(item.value().detach()));
-    }
-  }
-  for (const auto& name : options_.parameters) {
-    if (std::find(all.begin(), all.end(), name) != all.end()) continue;
-    throw ConfigError::unknown_name("parameter", name, all, "ModelPruning.parameters");
-  }
-  if (names_.empty()) {
-    throw ConfigError::conflict("ModelPruning with a module that has no weights of layers",
-                                "name the parameters to prune, or leave out the callback");
+  for (const auto& [name, weight] : parameters_to_prune(module, options_.parameters, choice_)) {
+    names_.push_back(name);
+    weights_.push_back(weight);
+    masks_.push_back(at::ones_like(weight.detach()));
   }
 }
 

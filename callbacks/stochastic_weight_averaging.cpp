@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include <levin/callbacks/batch_norms.h>
-#include <levin/callbacks/weight_averaging.h>
+#include <levin/callbacks/batch_optimizer.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/run/module.h>

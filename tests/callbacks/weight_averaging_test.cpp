@@ -1,4 +1,5 @@
 #include <levin/callbacks/early_stopping.h>
+#include <levin/callbacks/ema_weight_averaging.h>
 #include <levin/callbacks/stochastic_weight_averaging.h>
 #include <levin/callbacks/weight_averaging.h>
 #include <levin/framework/checkpoint/checkpoint.h>
