@@ -32,6 +32,8 @@ struct BackboneFinetuningOptions {
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(BackboneFinetuningOptions& options);
+/// Throws ConfigError for an empty name, a negative epoch, or a factor that isn't positive.
+void validate(const BackboneFinetuningOptions& options);
 
 /// Trains a model whose backbone was trained before: only the rest at first, and the backbone from
 /// some epoch on, with a learning rate that grows to that of the rest. Lightning:

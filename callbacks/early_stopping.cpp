@@ -1,50 +1,19 @@
 #include <levin/callbacks/early_stopping.h>
 
 #include <fmt/format.h>
+#include <levin/callbacks/stopping_judgement.h>
 #include <levin/framework/core/diagnostics.h>
-#include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 
-#include <cmath>
+#include <utility>
 
 namespace levin {
-
-Fields describe(EarlyStoppingOptions& o) {
-  return fields_of<EarlyStoppingOptions>({
-      {"monitor", &o.monitor, "the metric to watch"},
-      {"min_delta", &o.min_delta,
-       "the value must change by more than this to count as an improvement"},
-      {"patience", &o.patience,
-       "consecutive checks without improvement after which training stops"},
-      {"verbose", &o.verbose, "print the result of each check to stderr"},
-      {"mode", &o.mode, "min if a smaller value is better, max if a larger one is"},
-      {"strict", &o.strict, "treat a metric that is never logged as an error"},
-      {"check_finite", &o.check_finite, "stop if the metric becomes NaN or infinite"},
-      {"stopping_threshold", &o.stopping_threshold,
-       "stop as soon as the metric is better than this value"},
-      {"divergence_threshold", &o.divergence_threshold,
-       "stop as soon as the metric is worse than this value"},
-      {"check_on_train_epoch_end", &o.check_on_train_epoch_end,
-       "check after each training epoch (true) or validation (false); null: whenever the metric "
-       "has a new value"},
-      {"restore_best_weights", &o.restore_best_weights,
-       "restore the weights that had the best value when training ends"},
-  });
-}
 
 EarlyStopping::EarlyStopping(EarlyStoppingOptions options)
     : options_(std::move(options)),
       monitor_("EarlyStopping", options_.monitor, options_.mode),
       best_score_(monitor_.worst()) {
-  if (!(options_.min_delta >= 0.0)) {
-    throw ConfigError::invalid_value(
-        "EarlyStopping.min_delta", fmt::to_string(options_.min_delta),
-        "must be at least 0; set `mode` to choose which direction is better");
-  }
-  if (options_.patience < 0) {
-    throw ConfigError::invalid_value("EarlyStopping.patience", fmt::to_string(options_.patience),
-                                     "must be at least 0");
-  }
+  validate(options_);
 }
 
 std::optional<double> EarlyStopping::best_score() const {
@@ -147,7 +116,10 @@ void EarlyStopping::check(Run& run) {
   if (!value) return;
   const int64_t waited = wait_count_;
   const bool has_asked = !wish_.empty();
-  wish_ = judge(*value, run);
+  const auto judged = judge_for_stopping(options_, monitor_, *value, best_score_, wait_count_);
+  if (judged.improved) take_best(*value, run);
+  wait_count_ = judged.wait_count;
+  wish_ = judged.reason;
   if (options_.verbose && run.is_global_zero()) {
     const char* intent = run.progress().minima_are_met() ? ", stopping" : ", wants to stop";
     diagnostics::print(
@@ -164,35 +136,6 @@ void EarlyStopping::check(Run& run) {
 
 void EarlyStopping::ask(Run& run) {
   run.stop_while([this] { return wish_; });
-}
-
-std::string EarlyStopping::judge(double value, Run& run) {
-  const auto& name = options_.monitor;
-  if (options_.check_finite && !std::isfinite(value)) {
-    return fmt::format("early stopping: {} = {} is not finite (the best value was {:.6g})", name,
-                       value, best_score_);
-  }
-  // An improvement has to exceed min_delta.
-  const double discounted =
-      monitor_.is_max() ? value - options_.min_delta : value + options_.min_delta;
-  const bool improved = monitor_.is_better(discounted, best_score_);
-  if (improved) take_best(value, run);
-  wait_count_ = improved ? 0 : wait_count_ + 1;
-
-  const auto& goal = options_.stopping_threshold;
-  if (goal && monitor_.is_better(value, *goal)) {
-    return fmt::format("early stopping: {} = {:.6g} is better than the stopping_threshold {:.6g}",
-                       name, value, *goal);
-  }
-  const auto& limit = options_.divergence_threshold;
-  if (limit && monitor_.is_better(*limit, value)) {
-    return fmt::format("early stopping: {} = {:.6g} is worse than the divergence_threshold {:.6g}",
-                       name, value, *limit);
-  }
-  if (improved || wait_count_ < options_.patience) return {};
-  const std::string checks = wait_count_ == 1 ? "check" : fmt::format("{} checks", wait_count_);
-  return fmt::format("early stopping: {} did not improve in the last {} (the best value is {:.6g})",
-                     name, checks, best_score_);
 }
 
 void EarlyStopping::take_best(double value, Run& run) {

@@ -41,6 +41,8 @@ struct EarlyStoppingOptions {
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(EarlyStoppingOptions& options);
+/// Throws ConfigError if min_delta or patience is negative.
+void validate(const EarlyStoppingOptions& options);
 
 /// Stops training when a metric has stopped improving. Lightning: EarlyStopping.
 ///
@@ -93,8 +95,6 @@ class EarlyStopping : public Callback {
   void check(Run& run);
   /// Asks the run to stop for as long as there is a wish to.
   void ask(Run& run);
-  /// Judges a new value. Returns the reason to stop, or an empty text.
-  std::string judge(double value, Run& run);
   /// Records a new best value, and the weights if they are to be restored.
   void take_best(double value, Run& run);
 
