@@ -4,24 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
+#include <levin/callbacks/checkpoint_name_check.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
 
-[[noreturn]] void refuse(std::string_view pattern, std::string_view requirement) {
-  throw ConfigError::invalid_value("ModelCheckpoint.filename", pattern, requirement);
-}
-
 bool is_whole(std::string_view metric) { return metric == "epoch" || metric == "step"; }
 
-// File systems allow names of 255 bytes. A version, the extension and, while it is written, a
-// temporary ending are added to a name.
-constexpr size_t kMostBytesOfName = 200;
 constexpr size_t kMostBytesOfNumber = 60;
 constexpr int kMostWidth = 99;
 
@@ -33,34 +25,6 @@ bool is_too_wide(std::string_view spec) {
     if (number > kMostWidth) return true;
   }
   return false;
-}
-
-/// Returns the longest name of a file or folder in a path.
-std::string longest_part(const std::filesystem::path& path) {
-  std::string longest;
-  for (const auto& part : path) {
-    if (part.native().size() > longest.size()) longest = part.native();
-  }
-  return longest;
-}
-
-/// Throws ConfigError unless the pattern makes names of files in its folder; `name` is one.
-void check_example(std::string_view pattern, const std::string& name) {
-  const bool has_folder = name.find('/') != std::string::npos;
-  // No folder is ever named "~": a path into the home folder is one out of the checkpoints' folder.
-  const std::filesystem::path example =
-      has_folder ? expand_home(name, "ModelCheckpoint.filename") : name;
-  const bool leaves = std::find(example.begin(), example.end(), "..") != example.end();
-  if (example.is_absolute() || leaves || !example.has_filename()) {
-    refuse(pattern,
-           "must be a file name without a path out of the folder; set `dirpath` to choose the "
-           "folder");
-  }
-  const auto longest = longest_part(example);
-  if (longest.size() <= kMostBytesOfName) return;
-  refuse(pattern,
-         fmt::format("makes a name of {} bytes, such as '{}'; the most is {}, so shorten it",
-                     longest.size(), longest, kMostBytesOfName));
 }
 
 /// Formats `value` by Python's format `spec`. As in Python, formats of floating-point numbers also
@@ -93,31 +57,33 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
     if (!rest.empty()) {
       const size_t close = rest.find('}');
       if (close == std::string_view::npos)
-        refuse(pattern,
-               "there is a { without a }; write placeholders like {epoch} or {val_loss:.2f}");
+        refuse_checkpoint_name(
+            pattern, "there is a { without a }; write placeholders like {epoch} or {val_loss:.2f}");
       const auto inside = rest.substr(1, close - 1);
       const size_t colon = inside.find(':');
       part.metric = inside.substr(0, colon);
       if (colon != std::string_view::npos) part.spec = inside.substr(colon + 1);
       if (part.metric.empty())
-        refuse(pattern,
-               "a placeholder {} is empty; write the name of a metric, epoch or step in it");
+        refuse_checkpoint_name(
+            pattern, "a placeholder {} is empty; write the name of a metric, epoch or step in it");
       if (is_too_wide(part.spec))
-        refuse(pattern, fmt::format("the format '{}' asks for more than {} characters", part.spec,
-                                    kMostWidth));
+        refuse_checkpoint_name(
+            pattern,
+            fmt::format("the format '{}' asks for more than {} characters", part.spec, kMostWidth));
       rest.remove_prefix(close + 1);
     }
     if (part.text.find('}') != std::string::npos)
-      refuse(pattern,
-             "there is a } without a {; write placeholders like {epoch} or {val_loss:.2f}");
+      refuse_checkpoint_name(
+          pattern, "there is a } without a {; write placeholders like {epoch} or {val_loss:.2f}");
     parts_.push_back(std::move(part));
   }
 
   try {
-    check_example(pattern, format(0, 0, {}));
+    check_checkpoint_name(pattern, format(0, 0, {}));
   } catch (const fmt::format_error& error) {
-    refuse(pattern, fmt::format("{}; write number formats like {{epoch:03d}} or {{val_loss:.2f}}",
-                                error.what()));
+    refuse_checkpoint_name(
+        pattern, fmt::format("{}; write number formats like {{epoch:03d}} or {{val_loss:.2f}}",
+                             error.what()));
   }
 }
 
