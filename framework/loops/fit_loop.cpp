@@ -119,7 +119,8 @@ void FitLoop::run_batches() {
     has_read_ = true;
     if (step_.skips_epoch()) break;
     at_boundary_ = training_step_.window_batches() == 0;
-    validation_due_ = validation_.is_due(at_end(), at_boundary_) || validation_due_;
+    const bool is_last = at_end();
+    validation_due_ = validation_.is_due(is_last, at_boundary_) || validation_due_;
     const bool validates = validation_due_ && at_boundary_;
     if (validates) validate();
     if (stepped_) {
@@ -132,7 +133,7 @@ void FitLoop::run_batches() {
       step_rows_.write_all();
       checkpointer_.save_interrupted();
     }
-    if (at_end()) break;
+    if (is_last) break;
     if (stopping_.is_done()) return cut_epoch_short(validates);
   }
   if (validation_due_) validate();
@@ -373,26 +374,12 @@ void FitLoop::end_epoch() {
 
 /// Acts on what callbacks and the module have asked for. For `in_step`, see Stopping::judge.
 void FitLoop::act_on_requests(bool in_step) {
-  RunControl& run = parts_.run;
-  const Requests requests = run.requests().empty() ? Requests{} : std::exchange(run.requests(), {});
-  if (requests.accumulate) accumulate(*requests.accumulate);
-  if (!requests.saves.empty()) step_rows_.write_all();
-  stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
-  checkpointer_.save(requests.saves);
-  if (requests.weights) parts_.module.load_state_dict(*requests.weights);
+  if (parts_.run.requests().empty()) {
+    checkpointer_.save({});  // notices what was written in the background
+  } else {
+    act_on(std::exchange(parts_.run.requests(), {}));
+  }
   stopping_.judge(in_step);
-}
-
-void FitLoop::accumulate(int64_t batches) {
-  training_step_.check_accumulation(batches);
-  parts_.run.progress().accumulate = batches;
-  const int64_t option = parts_.options.accumulate_grad_batches;
-  if (option == 1 || option == batches || parts_.run.global_step() > 0) return;
-  parts_.run.warn(
-      fmt::format("accumulate_grad_batches = {} isn't used: a callback such as "
-                  "GradientAccumulationScheduler, or the module, sets {} before the first step "
-                  "(Run::accumulate). Leave out one of the two",
-                  option, batches));
 }
 
 }  // namespace levin

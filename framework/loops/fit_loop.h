@@ -110,6 +110,7 @@ class FitLoop {
   void cut_epoch_short(bool has_validated);
   void end_epoch();
   void act_on_requests(bool in_step);
+  void act_on(const Requests& requests);
   void accumulate(int64_t batches);
 
   LoopParts parts_;

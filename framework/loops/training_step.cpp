@@ -1,5 +1,7 @@
 #include <levin/framework/loops/training_step.h>
 
+#include <optional>
+
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
@@ -164,7 +166,8 @@ void TrainingStep::begin_window() {
 }
 
 torch::Tensor TrainingStep::closure() {
-  const at::AutoGradMode with_gradients(true);
+  std::optional<at::AutoGradMode> with_gradients;
+  if (!at::GradMode::is_enabled()) with_gradients.emplace(true);  // within an optimizer's step
   // An optimizer that evaluates its closure again (LBFGS) starts from new gradients each time. Only
   // the first evaluation is logged and counted.
   step_->set_muted(evaluated_);
