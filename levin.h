@@ -55,6 +55,7 @@
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/loggers/json_lines_logger.h>
 #include <levin/framework/loggers/mlflow_logger.h>
+#include <levin/framework/loggers/module_graph.h>
 #include <levin/framework/loggers/tensorboard_logger.h>
 #include <levin/framework/metrics/all.h>
 #include <levin/framework/nn/sync_batch_norm.h>

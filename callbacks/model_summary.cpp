@@ -1,12 +1,11 @@
 #include <levin/callbacks/model_summary.h>
 
-#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/batch.h>
+#include <levin/framework/run/evaluation_scope.h>
 #include <levin/framework/run/module.h>
-#include <levin/framework/tensor/random.h>
 #include <torch/nn/module.h>
 
 #include <memory>
@@ -16,33 +15,12 @@
 namespace levin {
 namespace {
 
-/// Lets the module predict its example, in evaluation mode, and returns the sizes that layers had.
-LayerSizes sizes_of_example(Module& module, NamedTensors example) {
-  for (auto& [name, tensor] : example) {
-    tensor = tensor.is_floating_point() ? tensor.to(module.device(), module.dtype())
-                                        : tensor.to(module.device());
-  }
-  const StateDict random = random_state().clone();
-  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modes;
-  for (const auto& child : module.modules(/*include_self=*/false)) {
-    modes.emplace_back(child, child->is_training());
-  }
-  const bool was_training = module.is_training();
-  const auto put_back = [&] {
-    module.train(was_training);
-    for (const auto& [child, mode] : modes) child->train(mode);
-    load_random_state(random);
-  };
-  const at::NoGradGuard no_grad;
-  module.eval();
-  try {
-    LayerSizes sizes = watch_layers(module, [&] { module.predict(Batch(std::move(example))); });
-    put_back();
-    return sizes;
-  } catch (...) {
-    put_back();
-    throw;
-  }
+/// Lets the module predict its example, if it has one, and returns the sizes that layers had.
+LayerSizes sizes_of_example(Module& module) {
+  const Batch example = example_batch(module);
+  if (example.entries().empty()) return {};
+  const EvaluationScope evaluation(module);
+  return watch_layers(module, [&] { module.predict(example); });
 }
 
 }  // namespace
@@ -62,9 +40,7 @@ ModelSummary::ModelSummary(ModelSummaryOptions options) : options_(options) {
 
 void ModelSummary::on_fit_start(Run& run) {
   if (!run.is_global_zero()) return;
-  NamedTensors example = run.module().example_input_array();
-  const LayerSizes sizes =
-      example.empty() ? LayerSizes{} : sizes_of_example(run.module(), std::move(example));
+  const LayerSizes sizes = sizes_of_example(run.module());
   diagnostics::print(summarize(run.module(), options_.max_depth, sizes));
 }
 

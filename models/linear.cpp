@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include <ATen/TracerMode.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -78,7 +79,8 @@ torch::Tensor linear(const torch::Tensor& input, const torch::Tensor& weight,
                     (!bias.defined() || (is_plain(bias) && bias.dim() == 1 &&
                                          bias.size(0) == weight.size(0) && bias.is_contiguous()));
   if (!fits && input.layout() == at::kSparseCsr) return sparse_linear(input, weight, bias);
-  if (!fits || !are_cut(input.size(0), weight)) {
+  const bool is_traced = at::tracer::impl::is_dispatch_enabled();  // parts can't be followed
+  if (!fits || is_traced || !are_cut(input.size(0), weight)) {
     return at::linear(input, weight, bias);
   }
   const bool has_graph =

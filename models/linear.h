@@ -12,7 +12,8 @@ namespace levin {
 /// Large products of dense float32 matrices on the CPU are computed in parts, which `share_out`
 /// gives to the threads of a run (framework/threads/shared_work.h). The parts follow from the sizes
 /// alone, so the result and the gradients have the same bits for any number of threads. All else is
-/// left to at::linear.
+/// left to at::linear, and everything that LibTorch's tracer watches, which then sees one
+/// operation.
 torch::Tensor linear(const torch::Tensor& input, const torch::Tensor& weight,
                      const torch::Tensor& bias = {});
 

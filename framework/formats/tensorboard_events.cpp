@@ -14,7 +14,8 @@ namespace {
 namespace pb = protobuf;
 
 constexpr size_t kBuckets = 30;
-constexpr int kString = 7;  // DataType.DT_STRING
+constexpr int kString = 7;          // DataType.DT_STRING
+constexpr int kGraphProducer = 22;  // the version that PyTorch's SummaryWriter gives its graphs
 
 /// An Event with a Summary: wall_time = 1, step = 2, summary = 5.
 std::string summary_record(std::string_view summary, int64_t step, double wall_time) {
@@ -75,6 +76,46 @@ std::string session_record(std::string_view tag, uint32_t field, std::string_vie
   std::string data;
   pb::bytes(data, field, content);
   return summary_record(summary_of(tag, 0, {}, plugin("hparams", data)), 0, wall_time);
+}
+
+/// TensorShapeProto: dim = 2 {size = 1}, unknown_rank = 3.
+std::string shape_of(const std::optional<std::vector<int64_t>>& sizes) {
+  std::string shape;
+  if (!sizes) pb::varint(shape, 3, 1);
+  for (const int64_t size : sizes.value_or(std::vector<int64_t>())) {
+    std::string dimension;
+    pb::varint(dimension, 1, size);
+    pb::bytes(shape, 2, dimension);
+  }
+  return shape;
+}
+
+/// An entry of the map attr = 5 of a NodeDef; `value` is an AttrValue.
+void add_attribute(std::string& node, std::string_view name, std::string_view value) {
+  std::string entry;
+  pb::bytes(entry, 1, name);
+  pb::bytes(entry, 2, value);
+  pb::bytes(node, 5, entry);
+}
+
+/// NodeDef: name = 1, op = 2, input = 3, attr = 5; AttrValue: list = 1 {shape = 7}, s = 2.
+std::string node_of(const GraphNode& node) {
+  std::string out;
+  pb::bytes(out, 1, node.name);
+  pb::bytes(out, 2, node.op);
+  for (const auto& input : node.inputs) pb::bytes(out, 3, input);
+  for (const auto& [name, text] : node.attributes) {
+    std::string value;
+    pb::bytes(value, 2, text);
+    add_attribute(out, name, value);
+  }
+  if (node.shapes.empty()) return out;
+  std::string list;
+  for (const auto& sizes : node.shapes) pb::bytes(list, 7, shape_of(sizes));
+  std::string value;
+  pb::bytes(value, 1, list);
+  add_attribute(out, "_output_shapes", value);
+  return out;
 }
 
 }  // namespace
@@ -169,6 +210,20 @@ std::string histogram(std::string_view tag, const Histogram& histogram, int64_t 
   pb::bytes(content, 6, packed(histogram.limits));
   pb::bytes(content, 7, packed(histogram.counts));
   return summary_record(summary_of(tag, 5, content), step, wall_time);
+}
+
+std::string graph(std::span<const GraphNode> nodes, double wall_time) {
+  std::string definition;  // GraphDef: node = 1, versions = 4 {producer = 1}
+  for (const GraphNode& node : nodes) pb::bytes(definition, 1, node_of(node));
+  std::string versions;
+  pb::varint(versions, 1, kGraphProducer);
+  pb::bytes(definition, 4, versions);
+  std::string event;  // Event: wall_time = 1, graph_def = 4
+  pb::fixed64(event, 1, wall_time);
+  pb::bytes(event, 4, definition);
+  std::string record;
+  tfrecord::append(record, event);
+  return record;
 }
 
 std::string settings(const Value& settings, double wall_time) {

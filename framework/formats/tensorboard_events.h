@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,9 +17,9 @@
 ///     std::string file = events::file_version(now);
 ///     file += events::text("note", "it **works**", step, now);
 ///
-/// The layout of the messages is that of event.proto, summary.proto, tensor.proto and, for
-/// settings, the plugin hparams, all in https://github.com/tensorflow/tensorboard. `wall_time` is
-/// in seconds since 1970.
+/// The layout of the messages is that of event.proto, summary.proto, tensor.proto, graph.proto and,
+/// for settings, the plugin hparams, all in https://github.com/tensorflow/tensorboard. `wall_time`
+/// is in seconds since 1970.
 namespace levin::events {
 
 /// The event that a file begins with.
@@ -65,6 +66,23 @@ struct Histogram {
 Histogram histogram_of(std::span<const double> values);
 std::string histogram(std::string_view tag, const Histogram& histogram, int64_t step,
                       double wall_time);
+
+/// A node of a graph, which TensorBoard shows in the tab GRAPHS.
+struct GraphNode {
+  /// Its name, which no other node has. Slashes end the names of the groups that the node is in,
+  /// from the outermost one: "encoder/layer0/linear".
+  std::string name;
+  /// The kind of operation.
+  std::string op;
+  /// The names of the nodes whose outputs it gets; "lstm:1" is output 1 of the node "lstm".
+  std::vector<std::string> inputs{};
+  /// The shape of each of its outputs; nothing if it isn't known.
+  std::vector<std::optional<std::vector<int64_t>>> shapes{};
+  /// What else is shown of it, by name.
+  std::vector<std::pair<std::string, std::string>> attributes{};
+};
+/// The graph of a run, a GraphDef. TensorBoard shows the last one that a run has.
+std::string graph(std::span<const GraphNode> nodes, double wall_time);
 
 /// The start of a run with these settings, for the tab HPARAMS, which shows the last value of each
 /// of the run's scalars beside them. They are named as `flat_settings` names them.

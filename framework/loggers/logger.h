@@ -12,6 +12,9 @@
 
 namespace levin {
 
+class Batch;
+class Module;
+
 /// Receives the metrics of a run and writes them somewhere. Lightning: Logger.
 ///
 /// Derive from it to send metrics elsewhere, and add the logger with `Trainer::add_logger`:
@@ -56,6 +59,15 @@ class Logger {
   /// Receives the settings of the module ("model"), the data module ("data") and the Trainer
   /// ("trainer"), and the seed ("seed"). Called once, after `start`.
   virtual void log_hyper_parameters(const Value& /*settings*/) {}
+  /// Whether fit shall call `log_graph` at its start. False by default, because the input may have
+  /// to be read for it.
+  virtual bool keeps_graph() const { return false; }
+  /// Receives the module of a fit and an input that it predicts, from which the graph of its
+  /// operations can be made (`module_graph`). Called once, after `log_hyper_parameters`, if
+  /// `keeps_graph` says so. The module is on its device and has the weights that the fit begins
+  /// with; `input` is its `example_input_array`, or else the first training batch. By default it
+  /// does nothing. Lightning: Logger.log_graph.
+  virtual void log_graph(Module& /*module*/, const Batch& /*input*/) {}
   /// Hands everything that is buffered to the operating system. Called before each checkpoint, so
   /// that a checkpoint never knows of rows that aren't in the file.
   virtual void flush() {}

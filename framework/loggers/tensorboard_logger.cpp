@@ -11,6 +11,8 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/formats/tfrecord.h>
 #include <levin/framework/loggers/image_file.h>
+#include <levin/framework/loggers/module_graph.h>
+#include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
 namespace {
@@ -36,6 +38,7 @@ Fields describe(TensorBoardLoggerOptions& o) {
   return fields_of<TensorBoardLoggerOptions>({
       {"flush_interval", &o.flush_interval,
        "longest time in seconds that rows stay in memory before they are written"},
+      {"log_graph", &o.log_graph, "write the graph of the model's operations when fit starts"},
   });
 }
 
@@ -45,6 +48,7 @@ void TensorBoardLogger::start(Run& run) {
   const auto mark = std::exchange(mark_, std::nullopt);
   const std::filesystem::path& folder = run.log_dir();
   has_settings_ = mark && files::exists(folder / mark->file);
+  has_graph_ = has_settings_ && mark->has_graph;
   if (has_settings_) return cut_back(folder / mark->file, mark->offset);
   begin_file(folder);
 }
@@ -90,6 +94,19 @@ void TensorBoardLogger::log_hyper_parameters(const Value& settings) {
   file_.flush();
 }
 
+void TensorBoardLogger::log_graph(Module& module, const Batch& input) {
+  if (has_graph_) return;
+  try {
+    const auto nodes = module_graph(module, input);
+    file_.append_header(events::graph(nodes, files::wall_seconds()));
+    file_.flush();
+    has_graph_ = true;
+  } catch (const std::exception& error) {
+    diagnostics::print(
+        fmt::format("warning: the graph of the module isn't logged: {}\n", plain_message(error)));
+  }
+}
+
 void TensorBoardLogger::log_text(std::string_view tag, std::string_view text, int64_t step) {
   file_.append(events::text(tag, text, step, files::wall_seconds()));
 }
@@ -119,6 +136,7 @@ StateDict TensorBoardLogger::state_dict() const {
   StateDict state;
   state.values["file"] = file_.path().filename().string();
   state.values["offset"] = file_.offset();
+  state.values["has_graph"] = has_graph_;
   return state;
 }
 
@@ -126,7 +144,10 @@ void TensorBoardLogger::load_state_dict(const StateDict& state) {
   // Only a name counts: what a checkpoint says must not lead out of the run's folder.
   const std::filesystem::path name(state.values.at("file").as_string());
   if (!name.filename().string().starts_with(kEventFile)) return;
-  mark_ = Mark{name.filename().string(), state.values.at("offset").as_int()};
+  mark_ = Mark{.file = name.filename().string(),
+               .offset = state.values.at("offset").as_int(),
+               .has_graph = state.values.contains("has_graph") &&  // older checkpoints lack it
+                            state.values.at("has_graph").as_bool()};
 }
 
 }  // namespace levin

@@ -7,6 +7,8 @@
 
 namespace levin {
 
+struct LoopParts;
+
 /// The loggers of a Trainer, and the selection of them that the run in progress uses: all loggers
 /// on rank 0, none on the other ranks, and none with fast_dev_run. What a logger throws passes
 /// through.
@@ -27,6 +29,10 @@ class RunLoggers {
   /// Starts the loggers in use, and hands them `settings`: those of the module ("model"), of the
   /// data module ("data") and of the Trainer ("trainer"), and the seed.
   void start(Run& run, const Value& settings);
+  /// Hands the module of a fit, and an input for it, to those loggers in use that keep its graph.
+  /// If an input can't be had, a warning says so. The module's mode and the random generators are
+  /// afterwards what they were before.
+  void log_graph(const LoopParts& parts);
   /// Finishes the loggers in use after a run that has succeeded.
   void finish();
 

@@ -152,6 +152,7 @@ void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {
                                  {"trainer", to_value(describe(options))}};
   if (run.stage() == Stage::fit && !tuned_.empty()) settings["tuned"] = to_value(tuned_);
   loggers.start(run, settings);
+  if (run.stage() == Stage::fit) loggers.log_graph(parts(module, data));
 }
 
 void Trainer::Implementation::finish_loggers() {

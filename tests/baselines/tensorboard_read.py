@@ -5,7 +5,7 @@
 Scalars are lists of [step, value] by tag (a NaN is "nan"); texts, images (width, height and the
 bytes of the PNG file in hexadecimal) and histograms are the last of their tags; `hparams` is what
 the tab HPARAMS shows of the folder's only run: its settings, its status and the last values of its
-metrics. Exit status 77, which tests take as skipped, if Python lacks tensorboard.
+metrics; `graph`, if there is one, are the nodes of the tab GRAPHS. Exit status 77, which tests take as skipped, if Python lacks tensorboard.
 """
 
 import argparse
@@ -13,6 +13,15 @@ import json
 import math
 import os
 import sys
+
+
+def graph_node(node):
+    """A node of a GraphDef, with the shapes of its outputs and its attributes as texts."""
+    shapes = [[dimension.size for dimension in shape.dim]
+              for shape in node.attr["_output_shapes"].list.shape]
+    return {"name": node.name, "op": node.op, "inputs": list(node.input), "shapes": shapes,
+            "attributes": {name: value.s.decode() for name, value in node.attr.items()
+                           if name != "_output_shapes"}}
 
 
 def main():
@@ -49,6 +58,9 @@ def main():
         result["histograms"][tag] = {
             "min": counts.min, "max": counts.max, "num": counts.num, "sum": counts.sum,
             "sum_squares": counts.sum_squares, "buckets": list(counts.bucket)}
+
+    if tags["graph"]:
+        result["graph"] = [graph_node(node) for node in reader.Graph().node]
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer()
     multiplexer.AddRunsFromDirectory(os.path.dirname(os.path.abspath(folder)))

@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 #include <levin/framework/formats/png.h>
 #include <levin/framework/formats/tensorboard_events.h>
+#include <levin/framework/formats/tfrecord.h>
 
 #include <zlib.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,37 @@ TEST(TensorBoardEvents, TheWidestRangeDoesNotOverflow) {
   const double most = std::numeric_limits<double>::max();
   const std::vector<double> values{-most, most};
   for (const double limit : events::histogram_of(values).limits) EXPECT_TRUE(std::isfinite(limit));
+}
+
+TEST(TensorBoardEvents, AGraphHasTheBytesOfItsMessage) {
+  const std::vector<events::GraphNode> nodes{
+      {.name = "a", .op = "in", .shapes = {std::vector<int64_t>{2, 3}}},
+      {.name = "b",
+       .op = "relu",
+       .inputs = {"a:1"},
+       .shapes = {std::nullopt},
+       .attributes = {{"dim", "1"}}}};
+  // The fields by their numbers: a text or a message has its length before it.
+  const auto field = [](int number, const std::string& content) {
+    return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(content.size())} +
+           content;
+  };
+  const auto attribute = [&](const std::string& name, const std::string& value) {
+    return field(5, field(1, name) + field(2, value));
+  };
+  const auto shapes = [&](const std::string& shape) {
+    return attribute("_output_shapes", field(1, field(7, shape)));
+  };
+  const std::string known = field(2, "\x08\x02") + field(2, "\x08\x03");
+  const std::string unknown = "\x18\x01";
+  const std::string first = field(1, "a") + field(2, "in") + shapes(known);
+  const std::string second = field(1, "b") + field(2, "relu") + field(3, "a:1") +
+                             attribute("dim", field(2, "1")) + shapes(unknown);
+  const std::string graph = field(1, first) + field(1, second) + field(4, "\x08\x16");
+  const std::string event = std::string("\x09\0\0\0\0\0\0\xF0\x3F", 9) + field(4, graph);
+  std::string record;
+  tfrecord::append(record, event);
+  EXPECT_EQ(events::graph(nodes, /*wall_time=*/1.0), record);
 }
 
 uint32_t big_endian(const std::string& text, size_t at) {

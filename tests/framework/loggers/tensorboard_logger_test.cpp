@@ -1,29 +1,15 @@
 #include <levin/framework/core/error.h>
-#include <levin/framework/formats/tfrecord.h>
 #include <levin/framework/loggers/tensorboard_logger.h>
 
-#include <sys/wait.h>
-
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "callbacks/fixture.h"
+#include "framework/loggers/event_files.h"
 #include "framework/message_of.h"
+#include "framework/python.h"
 
 namespace levin::test::tensorboard_logger_test {
-
-/// A clock that stands still, so that events of the same content have the same bytes.
-class StoppedClock {
- public:
-  StoppedClock() {
-    files::inject_clock([] { return 1234567890.5; });
-  }
-  ~StoppedClock() { files::inject_clock({}); }
-  StoppedClock(const StoppedClock&) = delete;
-  StoppedClock& operator=(const StoppedClock&) = delete;
-};
 
 class TensorBoardLoggerTest : public ::testing::Test {
  protected:
@@ -33,18 +19,6 @@ class TensorBoardLoggerTest : public ::testing::Test {
   TemporaryFolder folder;
   RunControl run;
 };
-
-/// The bytes of the only event file in a folder.
-std::string events_in(const fs::path& folder) {
-  std::string found;
-  for (const auto& name : files_in(folder)) {
-    if (name.find("tfevents") == std::string::npos) continue;
-    EXPECT_EQ(found, "") << "there are several event files";
-    found = read_file(folder / name);
-  }
-  EXPECT_EQ(tfrecord::end_of_records(found, found.size()), found.size()) << "a record is torn";
-  return found;
-}
 
 void log_row(TensorBoardLogger& logger, int64_t i) {
   logger.log_metrics({{i % 2 == 0 ? "a" : "b", 0.25 * static_cast<double>(i)}}, i / 2, i);
@@ -82,16 +56,6 @@ TEST_F(TensorBoardLoggerTest, AResumedRunEndsWithTheSameBytesWhereverItWasCut) {
   }
 }
 
-/// Saves a checkpoint at the end of the second epoch.
-class SaveInTheMiddle : public Callback {
- public:
-  struct Options {};
-  explicit SaveInTheMiddle(Options) {}
-  void on_train_epoch_end(Run& now) override {
-    if (now.epoch() == 1) now.save("middle.ckpt");
-  }
-};
-
 TEST_F(TensorBoardLoggerTest, AFitResumedFromItsMiddleWritesTheSameEvents) {
   const StoppedClock clock;
   const auto train = [&](const std::string& from) {
@@ -106,8 +70,9 @@ TEST_F(TensorBoardLoggerTest, AFitResumedFromItsMiddleWritesTheSameEvents) {
   };
   const std::string through = train("");
   EXPECT_GT(through.size(), 1000U);
-  const auto middle = folder.path() / "levin_logs" / "version_0" / "middle.ckpt";
+  const auto middle = folder.path() / "levin_logs" / "version_0" / "checkpoints" / "middle.ckpt";
   EXPECT_EQ(train(middle.string()), through);
+  EXPECT_FALSE(fs::exists(folder.path() / "levin_logs" / "version_1")) << "it went on elsewhere";
 }
 
 TEST_F(TensorBoardLoggerTest, ATornFileKeepsItsWholeEventsAndAForeignOneIsLeftAlone) {
@@ -193,17 +158,7 @@ TEST_F(TensorBoardLoggerTest, AnImageOfAnotherShapeIsAModuleError) {
   }
 }
 
-/// The Python to read with; empty if there is none.
-std::string reading_python() {
-  if (const char* given = std::getenv("LEVIN_PYTHON")) return given;
-  const std::string own = std::string(LEVIN_SOURCE_DIR) + "/.deps/python/bin/python";
-  return fs::exists(own) ? own : std::string();
-}
-
 TEST_F(TensorBoardLoggerTest, TensorBoardsOwnReaderReadsEverything) {
-  if (reading_python().empty()) {
-    GTEST_SKIP() << "no Python to read with: set LEVIN_PYTHON to one that has tensorboard";
-  }
   TensorBoardLogger logger;
   logger.start(run);
   logger.log_hyper_parameters(Value::Object{
@@ -217,23 +172,10 @@ TEST_F(TensorBoardLoggerTest, TensorBoardsOwnReaderReadsEverything) {
   logger.log_histogram("weights", torch::arange(0, 31, torch::kFloat), 5);
   logger.finish(false);
 
-  const std::string command = "\"" + reading_python() +
-                              "\" -B \"" LEVIN_SOURCE_DIR
-                              "/tests/baselines/tensorboard_read.py\" \"" +
-                              runs_folder().string() + "\"";
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::string output;
-  char buffer[4096];
-  for (size_t got = 0; (got = std::fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
-    output.append(buffer, got);
-  }
-  const int status = ::pclose(pipe);
-  ASSERT_TRUE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << reading_python() << " lacks tensorboard";
-  ASSERT_EQ(WEXITSTATUS(status), 0) << command << "\n" << output;
-
-  const auto read = nlohmann::json::parse(output);
+  const PythonResult python = run_python("tensorboard_read.py", {runs_folder().string()});
+  if (python.status == 77) GTEST_SKIP() << "no Python with tensorboard: set LEVIN_PYTHON to one";
+  ASSERT_EQ(python.status, 0) << python.output;
+  const auto read = nlohmann::json::parse(python.output);
   const auto& scalars = read.at("scalars");
   EXPECT_EQ(scalars.at("train/loss"), nlohmann::json::parse("[[49, 0.5], [99, 0.25]]"));
   EXPECT_EQ(scalars.at("val_acc"), nlohmann::json::parse("[[199, 0.75]]"));

@@ -1,0 +1,369 @@
+#include <levin/framework/loggers/module_graph.h>
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/jit/frontend/tracer.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/ir/ir.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/sparse_rows.h>
+#include <levin/framework/run/evaluation_scope.h>
+#include <levin/framework/run/module.h>
+
+namespace levin {
+namespace {
+
+namespace jit = torch::jit;
+namespace prim = c10::prim;
+
+using Path = std::vector<std::string>;  // the names of a layer and those around it
+using Shape = std::optional<std::vector<int64_t>>;
+
+/// A tensor that exists before the traced operations.
+struct Given {
+  std::string name;
+  std::string kind;  // input, parameter or buffer
+  at::Tensor tensor;
+};
+
+/// What the tracer saw.
+struct Trace {
+  std::shared_ptr<jit::Graph> graph;
+  std::vector<std::string> outputs;  // the names of those of the graph
+  std::vector<std::string> unseen;   // the names of those that it couldn't follow
+};
+
+/// The tensors of a batch, of which the first row stands for all if rows are sparse.
+std::vector<Given> tensors_of(const Batch& batch) {
+  const auto& entries = batch.entries();
+  const bool is_sparse = std::any_of(entries.begin(), entries.end(),
+                                     [](const auto& entry) { return entry.second.is_sparse(); });
+  std::vector<Given> given;
+  for (const auto& [name, rows] : entries) {
+    if (!is_sparse) {
+      given.push_back({name, "input", rows.tensor()});
+      continue;
+    }
+    const Rows first = rows.narrow(0, std::min<int64_t>(rows.size(), 1));
+    given.push_back({name, "input", first.is_sparse() ? to_dense(first) : first.tensor()});
+  }
+  return given;
+}
+
+/// Lets the module predict, and returns what LibTorch's tracer saw of it. `given` begins with the
+/// tensors of `batch`.
+Trace trace(Module& module, const Batch& batch, const std::vector<Given>& given) {
+  Trace result;
+  const auto predict = [&](const jit::Stack& traced) {
+    const jit::tracer::NoWarn without_warnings;
+    NamedTensors tensors;
+    for (size_t i = 0; i < batch.entries().size(); ++i) {
+      tensors.emplace_back(given[i].name, traced[i].toTensor());
+    }
+    Batch input(std::move(tensors));
+    input.set_loader_index(batch.loader_index());
+    jit::Stack seen;
+    for (const auto& [name, output] : module.predict(input)) {
+      const bool is_seen = output.defined() && jit::tracer::getTracingState()->hasValue(output);
+      (is_seen ? result.outputs : result.unseen).push_back(name);
+      if (is_seen) seen.emplace_back(output);
+    }
+    return seen;
+  };
+  jit::Stack inputs;
+  for (const Given& one : given) inputs.emplace_back(one.tensor);
+  const auto no_names = [](const at::Tensor& /*tensor*/) { return std::string(); };
+  result.graph = jit::tracer::trace(std::move(inputs), predict, no_names).first->graph;
+  return result;
+}
+
+/// A node of the graph in the making.
+struct Item {
+  /// Output `output` of the item `item`.
+  struct Source {
+    size_t item = 0;
+    size_t output = 0;
+  };
+  std::string name;  // without its groups
+  std::string op;
+  std::vector<Source> sources{};
+  std::vector<Shape> shapes{};
+  std::vector<std::pair<std::string, std::string>> attributes{};
+  bool is_parameter = false;         // or a buffer
+  bool is_end = false;               // an input or output of the graph, which is in no layer
+  std::optional<Path> parameters{};  // the layer whose parameters it is, or is made of
+  std::optional<Path> group{};
+};
+
+/// The innermost layer that both are below; the other one if one of them isn't known.
+std::optional<Path> common(const std::optional<Path>& a, const std::optional<Path>& b) {
+  if (!a || !b) return a ? a : b;
+  const auto end = std::mismatch(a->begin(), a->end(), b->begin(), b->end()).first;
+  return Path(a->begin(), end);
+}
+
+/// A name as TensorBoard takes it.
+std::string clean(std::string_view name) {
+  std::string result(name.empty() ? "unnamed" : name);
+  for (char& c : result) {
+    const bool is_fine = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' ||
+                         c == '/' || c == '-';
+    if (!is_fine) c = '_';
+  }
+  return result;
+}
+
+Path split(std::string_view name) {
+  Path path;
+  std::istringstream stream{std::string(name)};
+  for (std::string part; std::getline(stream, part, '.');) path.push_back(clean(part));
+  return path;
+}
+
+Shape shape_of(const jit::Value* value) {
+  const auto type = value->type()->cast<c10::TensorType>();
+  return type ? type->sizes().concrete_sizes() : std::nullopt;
+}
+
+/// Makes the items of a graph from those of a trace.
+class Items {
+ public:
+  Items(const Trace& trace, const std::vector<Given>& given) {
+    const auto inputs = trace.graph->inputs();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i]->uses().empty()) add_given(given.at(i), inputs[i]);
+    }
+    for (const jit::Node* node : trace.graph->nodes()) add(*node);
+    const auto outputs = trace.graph->outputs();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      add_output(trace.outputs.at(i), outputs[i]);
+    }
+    for (const auto& name : trace.unseen) add_output(name, nullptr);
+  }
+  std::vector<Item> take() { return std::move(items_); }
+
+ private:
+  size_t push(Item item) {
+    items_.push_back(std::move(item));
+    return items_.size() - 1;
+  }
+
+  void add_given(const Given& given, const jit::Value* value) {
+    Item item{.name = given.name, .op = given.kind, .shapes = {shape_of(value)}};
+    if (given.kind == "input") {
+      item.name = "input/" + clean(given.name);
+      item.is_end = true;
+    } else {
+      Path path = split(given.name);
+      item.name = path.back();
+      path.pop_back();
+      item.is_parameter = true;
+      item.parameters = path;
+    }
+    sources_[value] = {{push(std::move(item)), 0}};
+  }
+
+  void add_output(const std::string& name, const jit::Value* value) {
+    Item item{.name = "output/" + clean(name), .op = "output", .is_end = true};
+    if (value != nullptr) {
+      item.sources = sources_[value];
+      item.shapes = {shape_of(value)};
+    }
+    push(std::move(item));
+  }
+
+  void add(const jit::Node& node) {
+    switch (node.kind()) {
+      case prim::Constant:
+        return add_constant(node);
+      case prim::ListConstruct:
+      case prim::TupleConstruct:
+        return add_list(node);
+      case prim::ListUnpack:
+      case prim::TupleUnpack:
+        return take_apart(node);
+      default:
+        return add_operation(node);
+    }
+  }
+
+  /// A tensor is a node of its own; other constants are attributes of the operations that get them.
+  void add_constant(const jit::Node& node) {
+    const jit::Value* value = node.output();
+    const auto constant = jit::toIValue(value);
+    if (value->type()->cast<c10::TensorType>()) {
+      Item item{.name = "constant", .op = "constant", .shapes = {shape_of(value)}};
+      sources_[value] = {{push(std::move(item)), 0}};
+    } else if (constant && !constant->isNone()) {
+      std::ostringstream text;
+      text << *constant;
+      texts_[value] = text.str();
+    }
+  }
+
+  void add_list(const jit::Node& node) {
+    std::vector<std::string> texts;
+    for (const jit::Value* input : node.inputs()) {
+      const auto& sources = sources_[input];
+      sources_[node.output()].insert(sources_[node.output()].end(), sources.begin(), sources.end());
+      if (texts_.contains(input)) texts.push_back(texts_[input]);
+    }
+    if (sources_[node.output()].empty()) {
+      texts_[node.output()] = fmt::format("[{}]", fmt::join(texts, ", "));
+    }
+  }
+
+  void take_apart(const jit::Node& node) {
+    const auto sources = sources_[node.input()];
+    const auto outputs = node.outputs();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (sources.size() == outputs.size()) {
+        sources_[outputs[i]] = {sources[i]};
+      } else if (sources.size() == 1) {
+        sources_[outputs[i]] = {{sources[0].item, i}};
+      }
+      if (sources.size() != 1) continue;
+      auto& shapes = items_[sources[0].item].shapes;
+      shapes.resize(std::max(shapes.size(), i + 1));
+      shapes[i] = shape_of(outputs[i]);
+    }
+  }
+
+  void add_operation(const jit::Node& node) {
+    Item item{.name = clean(node.kind().toUnqualString()), .op = node.kind().toQualString()};
+    const c10::FunctionSchema* schema = node.maybeSchema();
+    const auto inputs = node.inputs();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const auto& sources = sources_[inputs[i]];
+      item.sources.insert(item.sources.end(), sources.begin(), sources.end());
+      const auto text = texts_.find(inputs[i]);
+      if (text == texts_.end()) continue;
+      const bool has_name = schema != nullptr && i < schema->arguments().size();
+      item.attributes.emplace_back(
+          has_name ? schema->arguments()[i].name() : fmt::format("argument{}", i), text->second);
+    }
+    for (const jit::Value* output : node.outputs()) item.shapes.push_back(shape_of(output));
+    const size_t index = push(std::move(item));
+    const auto outputs = node.outputs();
+    for (size_t i = 0; i < outputs.size(); ++i) sources_[outputs[i]] = {{index, i}};
+  }
+
+  std::vector<Item> items_;
+  std::unordered_map<const jit::Value*, std::vector<Item::Source>> sources_;
+  std::unordered_map<const jit::Value*, std::string> texts_;  // of constants that aren't tensors
+};
+
+/// Puts operations that get parameters into the layers of these.
+void group_by_parameters(std::vector<Item>& items) {
+  for (Item& item : items) {
+    if (item.is_end) continue;
+    bool is_made_of_them = !item.sources.empty();
+    for (const auto& source : item.sources) {
+      const Item& from = items[source.item];
+      item.group = common(item.group, from.parameters);
+      is_made_of_them = is_made_of_them && from.parameters.has_value();
+    }
+    if (item.is_parameter) item.group = item.parameters;
+    if (is_made_of_them) item.parameters = item.group;
+  }
+}
+
+/// Puts the other operations into the innermost layer around all of their neighbours that are in
+/// one.
+void group_by_neighbours(std::vector<Item>& items) {
+  const auto place = [&](const Item& item, const std::optional<Path>& beyond) {
+    if (item.is_end) return std::optional(Path());
+    return item.group ? item.group : beyond;
+  };
+  std::vector<std::optional<Path>> before(items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    for (const auto& source : items[i].sources) {
+      before[i] = common(before[i], place(items[source.item], before[source.item]));
+    }
+  }
+  std::vector<std::optional<Path>> after(items.size());
+  for (size_t i = items.size(); i-- > 0;) {
+    for (const auto& source : items[i].sources) {
+      after[source.item] = common(after[source.item], place(items[i], after[i]));
+    }
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].group) items[i].group = common(before[i], after[i]);
+  }
+}
+
+/// Whether an output of the graph follows from an input.
+bool is_connected(const std::vector<Item>& items) {
+  std::vector<bool> follows(items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    follows[i] = items[i].op == "input";
+    for (const auto& source : items[i].sources) follows[i] = follows[i] || follows[source.item];
+    if (items[i].op == "output" && follows[i]) return true;
+  }
+  return false;
+}
+
+/// The nodes, whose names begin with those of their layers. No node gets a name that is `taken`.
+std::vector<events::GraphNode> name_nodes(const std::vector<Item>& items,
+                                          std::set<std::string> taken) {
+  std::vector<events::GraphNode> nodes;
+  for (const Item& item : items) {
+    std::string name = item.name;
+    if (item.group && !item.group->empty() && !item.is_end) {
+      name = fmt::format("{}/{}", fmt::join(*item.group, "/"), name);
+    }
+    const std::string first = name;
+    for (int i = 1; !taken.insert(name).second; ++i) name = fmt::format("{}_{}", first, i);
+    events::GraphNode node{name, item.op, {}, item.shapes, item.attributes};
+    for (const auto& source : item.sources) {
+      const std::string& from = nodes[source.item].name;
+      const auto input = source.output == 0 ? from : fmt::format("{}:{}", from, source.output);
+      node.inputs.push_back(input);
+    }
+    nodes.push_back(std::move(node));
+  }
+  return nodes;
+}
+
+}  // namespace
+
+std::vector<events::GraphNode> module_graph(Module& module, const Batch& input) {
+  auto given = tensors_of(input);
+  for (const auto& parameter : module.named_parameters()) {
+    if (!parameter.value().defined()) continue;
+    given.push_back({parameter.key(), "parameter", parameter.value()});
+  }
+  for (const auto& buffer : module.named_buffers()) {
+    if (!buffer.value().defined()) continue;
+    given.push_back({buffer.key(), "buffer", buffer.value()});
+  }
+  const EvaluationScope evaluation(module);
+  auto items = Items(trace(module, input, given), given).take();
+  if (!is_connected(items)) {
+    throw ModuleError::contract(
+        "predict", "none of its outputs follows from its input by operations of LibTorch",
+        "its graph can't be drawn; compute the outputs by LibTorch's operations to see one");
+  }
+  group_by_parameters(items);
+  group_by_neighbours(items);
+  std::set<std::string> layers{"input", "output"};
+  for (const auto& layer : module.named_modules(std::string(), /*include_self=*/false)) {
+    layers.insert(fmt::format("{}", fmt::join(split(layer.key()), "/")));
+  }
+  return name_nodes(items, std::move(layers));
+}
+
+}  // namespace levin
