@@ -53,25 +53,22 @@ std::vector<Given> tensors_of(const Batch& batch) {
                                      [](const auto& entry) { return entry.second.is_sparse(); });
   std::vector<Given> given;
   for (const auto& [name, rows] : entries) {
-    if (!is_sparse) {
-      given.push_back({name, "input", rows.tensor()});
-      continue;
-    }
-    const Rows first = rows.narrow(0, std::min<int64_t>(rows.size(), 1));
-    given.push_back({name, "input", first.is_sparse() ? to_dense(first) : first.tensor()});
+    if (!rows.is_defined()) continue;
+    const Rows used = is_sparse ? rows.narrow(0, std::min<int64_t>(rows.size(), 1)) : rows;
+    given.push_back({name, "input", used.is_sparse() ? to_dense(used) : used.tensor()});
   }
   return given;
 }
 
-/// Lets the module predict, and returns what LibTorch's tracer saw of it. `given` begins with the
-/// tensors of `batch`.
+/// Lets the module predict `batch`, whose tensors are those of `given` that are inputs, and returns
+/// what LibTorch's tracer saw of it.
 Trace trace(Module& module, const Batch& batch, const std::vector<Given>& given) {
   Trace result;
   const auto predict = [&](const jit::Stack& traced) {
     const jit::tracer::NoWarn without_warnings;
     NamedTensors tensors;
-    for (size_t i = 0; i < batch.entries().size(); ++i) {
-      tensors.emplace_back(given[i].name, traced[i].toTensor());
+    for (size_t i = 0; i < given.size(); ++i) {
+      if (given[i].kind == "input") tensors.emplace_back(given[i].name, traced[i].toTensor());
     }
     Batch input(std::move(tensors));
     input.set_loader_index(batch.loader_index());

@@ -28,10 +28,11 @@ class Module;
 ///  - "output/NAME", of the kind "output", for each tensor that predict returns. One that the
 ///    tracer can't follow has no input.
 ///
-/// The groups are the layers. C++ doesn't tell which layer calls an operation, so an operation
-/// belongs to the layer whose parameters it gets (if there are several, to the innermost one that
-/// has them all below it), and an operation without parameters, such as a ReLU, to the innermost
-/// layer that its neighbours with parameters, inputs and outputs are all below.
+/// The groups are the layers. C++ doesn't tell which layer calls an operation, so an operation that
+/// gets parameters is in the layer whose parameters they are or, if they belong to several layers,
+/// in the innermost one around these. An operation without parameters, such as a ReLU, is in the
+/// innermost layer around the operations with parameters that come before and after it; if an input
+/// or output is among its neighbours, it is in no layer.
 ///
 /// Throws ModuleError if no output follows from the input by operations that the tracer sees, and
 /// what `predict` throws.

@@ -66,7 +66,7 @@ void RunLoggers::log_graph(const LoopParts& parts) {
         plain_message(error)));
     return;
   }
-  if (input.rows() == 0) {
+  if (input.entries().empty()) {
     return parts.run.warn(
         "the graph of the module isn't logged, because there is no training batch; override "
         "example_input_array to give an input");
