@@ -196,8 +196,9 @@ class Module : public torch::nn::Module, public Hooks {
   /// if, for example, on_save_checkpoint leaves out a frozen backbone. Lightning: strict_loading.
   virtual bool strict_loading() const { return true; }
 
-  /// A batch for ModelSummary, which calls `predict` with it once to show the sizes of each layer's
-  /// input and output; empty: none. Lightning: example_input_array.
+  /// A batch with which `predict` is called once to show something of the module: the sizes of each
+  /// layer's input and output (ModelSummary), or its graph (TensorBoardLogger). Empty: none.
+  /// Lightning: example_input_array.
   virtual NamedTensors example_input_array() const { return {}; }
 
   /// Where the first parameter (or else buffer) is, and the type of the first with a fraction; the

@@ -19,6 +19,7 @@
 namespace levin::test::module_graph_test {
 
 using Lines = std::vector<std::string>;
+using Attributes = std::vector<std::pair<std::string, std::string>>;
 
 /// Each node as "name = op(inputs) [shapes]".
 Lines lines_of_graph(Module& module, const Batch& input) {
@@ -162,7 +163,6 @@ TEST(ModuleGraph, NumbersThatAnOperationGetsAreItsAttributes) {
   net.set_predict([&](const torch::Tensor& x) { return NamedTensors{{"out", x.softmax(1)}}; });
   const auto nodes = module_graph(net, batch_of(torch::ones({3, 2})));
   ASSERT_EQ(nodes.size(), 3U);
-  using Attributes = std::vector<std::pair<std::string, std::string>>;
   EXPECT_EQ(nodes[1].attributes, (Attributes{{"dim", "1"}}));
 }
 
@@ -185,6 +185,20 @@ TEST(ModuleGraph, WhatTheTracerCannotFollowIsSaid) {
       (Lines{"input/x = input() [2]", "exp = aten::exp(input/x) [2]", "constant = constant() [2]",
              "clone = aten::clone(constant) [2]", "output/seen = output(exp) [2]",
              "output/constant = output(clone) [2]", "output/unseen = output()"}));
+}
+
+TEST(ModuleGraph, ANumberThatTheHostReadsIsAnAttributeAndNothingIsPrinted) {
+  Net net;
+  net.set_predict([&](const torch::Tensor& x) {
+    const c10::InferenceMode inference;
+    return NamedTensors{{"out", x * x.sum().item<float>()}};
+  });
+  ::testing::internal::CaptureStderr();
+  const auto nodes = module_graph(net, batch_of(torch::ones({2})));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  ASSERT_EQ(nodes.size(), 3U);
+  EXPECT_EQ(nodes[1].inputs, (Lines{"input/x"}));
+  EXPECT_EQ(nodes[1].attributes, (Attributes{{"other", "2."}}));
 }
 
 TEST(ModuleGraph, ANameIsTakenOnce) {

@@ -155,6 +155,22 @@ TEST_F(TensorBoardGraph, AModuleThatCannotPredictIsTrainedWithAWarning) {
   EXPECT_EQ(count_of("isn't logged", result.said), 1);
 }
 
+TEST_F(TensorBoardGraph, AFirstBatchThatCannotBeReadIsAWarning) {
+  const auto refuse = [](Batch& /*batch*/, const TransformContext& context) {
+    if (!context.augment) throw std::runtime_error("only augmented rows");
+  };
+  PointsModule data(16, {.batch_size = 8, .transform = refuse});
+  Predicting model(/*has_example=*/false);
+  Trainer trainer({.max_epochs = 2, .log_every_n_steps = 1, .default_root_dir = folder_.string()});
+  trainer.add_logger<TensorBoardLogger>({.log_graph = true});
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(trainer.fit(model, data).epochs.size(), 2U);
+  EXPECT_TRUE(says(::testing::internal::GetCapturedStderr(),
+                   {"warning: the graph of the module isn't logged", "only augmented rows",
+                    "example_input_array"}));
+  EXPECT_EQ(count_of("_output_shapes", events_in(run_folder())), 0);
+}
+
 /// A logger of one's own.
 class OwnLogger : public Logger {
  public:
@@ -181,7 +197,7 @@ TEST_F(TensorBoardGraph, LoggersOfOnesOwnGetTheModuleAndAnInputInAFit) {
   std::vector<std::string> other_calls;
   PointsModule data(16, {.batch_size = 8});
   Predicting model;
-  Trainer trainer({.max_epochs = 1, .default_root_dir = folder_.string()});
+  Trainer trainer({.max_epochs = 1, .log_every_n_steps = 1, .default_root_dir = folder_.string()});
   trainer.add_logger<OwnLogger>({.calls = &calls});
   trainer.add_logger<OwnLogger>({.calls = &other_calls, .keeps = false});
   trainer.fit(model, data);
