@@ -79,7 +79,7 @@ std::string session_record(std::string_view tag, uint32_t field, std::string_vie
 }
 
 /// TensorShapeProto: dim = 2 {size = 1}, unknown_rank = 3.
-std::string shape_of(const std::optional<std::vector<int64_t>>& sizes) {
+std::string tensor_shape(const std::optional<std::vector<int64_t>>& sizes) {
   std::string shape;
   if (!sizes) pb::varint(shape, 3, 1);
   for (const int64_t size : sizes.value_or(std::vector<int64_t>())) {
@@ -91,7 +91,7 @@ std::string shape_of(const std::optional<std::vector<int64_t>>& sizes) {
 }
 
 /// An entry of the map attr = 5 of a NodeDef; `value` is an AttrValue.
-void add_attribute(std::string& node, std::string_view name, std::string_view value) {
+void add_node_attribute(std::string& node, std::string_view name, std::string_view value) {
   std::string entry;
   pb::bytes(entry, 1, name);
   pb::bytes(entry, 2, value);
@@ -99,7 +99,7 @@ void add_attribute(std::string& node, std::string_view name, std::string_view va
 }
 
 /// NodeDef: name = 1, op = 2, input = 3, attr = 5; AttrValue: list = 1 {shape = 7}, s = 2.
-std::string node_of(const GraphNode& node) {
+std::string graph_node(const GraphNode& node) {
   std::string out;
   pb::bytes(out, 1, node.name);
   pb::bytes(out, 2, node.op);
@@ -107,14 +107,14 @@ std::string node_of(const GraphNode& node) {
   for (const auto& [name, text] : node.attributes) {
     std::string value;
     pb::bytes(value, 2, text);
-    add_attribute(out, name, value);
+    add_node_attribute(out, name, value);
   }
   if (node.shapes.empty()) return out;
   std::string list;
-  for (const auto& sizes : node.shapes) pb::bytes(list, 7, shape_of(sizes));
+  for (const auto& sizes : node.shapes) pb::bytes(list, 7, tensor_shape(sizes));
   std::string value;
   pb::bytes(value, 1, list);
-  add_attribute(out, "_output_shapes", value);
+  add_node_attribute(out, "_output_shapes", value);
   return out;
 }
 
@@ -214,7 +214,7 @@ std::string histogram(std::string_view tag, const Histogram& histogram, int64_t 
 
 std::string graph(std::span<const GraphNode> nodes, double wall_time) {
   std::string definition;  // GraphDef: node = 1, versions = 4 {producer = 1}
-  for (const GraphNode& node : nodes) pb::bytes(definition, 1, node_of(node));
+  for (const GraphNode& node : nodes) pb::bytes(definition, 1, graph_node(node));
   std::string versions;
   pb::varint(versions, 1, kGraphProducer);
   pb::bytes(definition, 4, versions);

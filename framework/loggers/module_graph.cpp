@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,29 +28,29 @@ namespace {
 namespace jit = torch::jit;
 namespace prim = c10::prim;
 
-using Path = std::vector<std::string>;  // the names of a layer and those around it
-using Shape = std::optional<std::vector<int64_t>>;
+using LayerPath = std::vector<std::string>;  // the names of a layer and those around it
+using OutputShape = std::optional<std::vector<int64_t>>;
 
 /// A tensor that exists before the traced operations.
-struct Given {
+struct GivenTensor {
   std::string name;
   std::string kind;  // input, parameter or buffer
   at::Tensor tensor;
 };
 
 /// What the tracer saw.
-struct Trace {
+struct PredictTrace {
   std::shared_ptr<jit::Graph> graph;
   std::vector<std::string> outputs;  // the names of those of the graph
   std::vector<std::string> unseen;   // the names of those that it couldn't follow
 };
 
 /// The tensors of a batch, of which the first row stands for all if rows are sparse.
-std::vector<Given> tensors_of(const Batch& batch) {
+std::vector<GivenTensor> input_tensors(const Batch& batch) {
   const auto& entries = batch.entries();
   const bool is_sparse = std::any_of(entries.begin(), entries.end(),
                                      [](const auto& entry) { return entry.second.is_sparse(); });
-  std::vector<Given> given;
+  std::vector<GivenTensor> given;
   for (const auto& [name, rows] : entries) {
     if (!rows.is_defined()) continue;
     const Rows used = is_sparse ? rows.narrow(0, std::min<int64_t>(rows.size(), 1)) : rows;
@@ -62,8 +61,9 @@ std::vector<Given> tensors_of(const Batch& batch) {
 
 /// Lets the module predict `batch`, whose tensors are those of `given` that are inputs, and returns
 /// what LibTorch's tracer saw of it.
-Trace trace(Module& module, const Batch& batch, const std::vector<Given>& given) {
-  Trace result;
+PredictTrace trace_predict(Module& module, const Batch& batch,
+                           const std::vector<GivenTensor>& given) {
+  PredictTrace result;
   const auto predict = [&](const jit::Stack& traced) {
     const jit::tracer::NoWarn without_warnings;
     NamedTensors tensors;
@@ -81,14 +81,14 @@ Trace trace(Module& module, const Batch& batch, const std::vector<Given>& given)
     return seen;
   };
   jit::Stack inputs;
-  for (const Given& one : given) inputs.emplace_back(one.tensor);
+  for (const GivenTensor& one : given) inputs.emplace_back(one.tensor);
   const auto no_names = [](const at::Tensor& /*tensor*/) { return std::string(); };
   result.graph = jit::tracer::trace(std::move(inputs), predict, no_names).first->graph;
   return result;
 }
 
 /// A node of the graph in the making.
-struct Item {
+struct GraphItem {
   /// Output `output` of the item `item`.
   struct Source {
     size_t item = 0;
@@ -97,23 +97,24 @@ struct Item {
   std::string name;  // without its groups
   std::string op;
   std::vector<Source> sources{};
-  std::vector<Shape> shapes{};
+  std::vector<OutputShape> shapes{};
   std::vector<std::pair<std::string, std::string>> attributes{};
-  bool is_parameter = false;         // or a buffer
-  bool is_end = false;               // an input or output of the graph, which is in no layer
-  std::optional<Path> parameters{};  // the layer whose parameters it is, or is made of
-  std::optional<Path> group{};
+  bool is_parameter = false;              // or a buffer
+  bool is_end = false;                    // an input or output of the graph, which is in no layer
+  std::optional<LayerPath> parameters{};  // the layer whose parameters it is, or is made of
+  std::optional<LayerPath> group{};
 };
 
 /// The innermost layer that both are below; the other one if one of them isn't known.
-std::optional<Path> common(const std::optional<Path>& a, const std::optional<Path>& b) {
+std::optional<LayerPath> innermost_common(const std::optional<LayerPath>& a,
+                                          const std::optional<LayerPath>& b) {
   if (!a || !b) return a ? a : b;
   const auto end = std::mismatch(a->begin(), a->end(), b->begin(), b->end()).first;
-  return Path(a->begin(), end);
+  return LayerPath(a->begin(), end);
 }
 
 /// A name as TensorBoard takes it.
-std::string clean(std::string_view name) {
+std::string clean_node_name(std::string_view name) {
   std::string result(name.empty() ? "unnamed" : name);
   for (char& c : result) {
     const bool is_fine = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' ||
@@ -123,22 +124,22 @@ std::string clean(std::string_view name) {
   return result;
 }
 
-Path split(std::string_view name) {
-  Path path;
+LayerPath split_layer_name(std::string_view name) {
+  LayerPath path;
   std::istringstream stream{std::string(name)};
-  for (std::string part; std::getline(stream, part, '.');) path.push_back(clean(part));
+  for (std::string part; std::getline(stream, part, '.');) path.push_back(clean_node_name(part));
   return path;
 }
 
-Shape shape_of(const jit::Value* value) {
+OutputShape traced_shape(const jit::Value* value) {
   const auto type = value->type()->cast<c10::TensorType>();
   return type ? type->sizes().concrete_sizes() : std::nullopt;
 }
 
 /// Makes the items of a graph from those of a trace.
-class Items {
+class GraphItems {
  public:
-  Items(const Trace& trace, const std::vector<Given>& given) {
+  GraphItems(const PredictTrace& trace, const std::vector<GivenTensor>& given) {
     const auto inputs = trace.graph->inputs();
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i]->uses().empty()) add_given(given.at(i), inputs[i]);
@@ -150,21 +151,21 @@ class Items {
     }
     for (const auto& name : trace.unseen) add_output(name, nullptr);
   }
-  std::vector<Item> take() { return std::move(items_); }
+  std::vector<GraphItem> take() { return std::move(items_); }
 
  private:
-  size_t push(Item item) {
+  size_t push(GraphItem item) {
     items_.push_back(std::move(item));
     return items_.size() - 1;
   }
 
-  void add_given(const Given& given, const jit::Value* value) {
-    Item item{.name = given.name, .op = given.kind, .shapes = {shape_of(value)}};
+  void add_given(const GivenTensor& given, const jit::Value* value) {
+    GraphItem item{.name = given.name, .op = given.kind, .shapes = {traced_shape(value)}};
     if (given.kind == "input") {
-      item.name = "input/" + clean(given.name);
+      item.name = "input/" + clean_node_name(given.name);
       item.is_end = true;
     } else {
-      Path path = split(given.name);
+      LayerPath path = split_layer_name(given.name);
       item.name = path.back();
       path.pop_back();
       item.is_parameter = true;
@@ -174,10 +175,10 @@ class Items {
   }
 
   void add_output(const std::string& name, const jit::Value* value) {
-    Item item{.name = "output/" + clean(name), .op = "output", .is_end = true};
+    GraphItem item{.name = "output/" + clean_node_name(name), .op = "output", .is_end = true};
     if (value != nullptr) {
       item.sources = sources_[value];
-      item.shapes = {shape_of(value)};
+      item.shapes = {traced_shape(value)};
     }
     push(std::move(item));
   }
@@ -202,7 +203,7 @@ class Items {
     const jit::Value* value = node.output();
     const auto constant = jit::toIValue(value);
     if (value->type()->cast<c10::TensorType>()) {
-      Item item{.name = "constant", .op = "constant", .shapes = {shape_of(value)}};
+      GraphItem item{.name = "constant", .op = "constant", .shapes = {traced_shape(value)}};
       sources_[value] = {{push(std::move(item)), 0}};
     } else if (constant && !constant->isNone()) {
       std::ostringstream text;
@@ -235,12 +236,13 @@ class Items {
       if (sources.size() != 1) continue;
       auto& shapes = items_[sources[0].item].shapes;
       shapes.resize(std::max(shapes.size(), i + 1));
-      shapes[i] = shape_of(outputs[i]);
+      shapes[i] = traced_shape(outputs[i]);
     }
   }
 
   void add_operation(const jit::Node& node) {
-    Item item{.name = clean(node.kind().toUnqualString()), .op = node.kind().toQualString()};
+    GraphItem item{.name = clean_node_name(node.kind().toUnqualString()),
+                   .op = node.kind().toQualString()};
     const c10::FunctionSchema* schema = node.maybeSchema();
     const auto inputs = node.inputs();
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -252,25 +254,25 @@ class Items {
       item.attributes.emplace_back(
           has_name ? schema->arguments()[i].name() : fmt::format("argument{}", i), text->second);
     }
-    for (const jit::Value* output : node.outputs()) item.shapes.push_back(shape_of(output));
+    for (const jit::Value* output : node.outputs()) item.shapes.push_back(traced_shape(output));
     const size_t index = push(std::move(item));
     const auto outputs = node.outputs();
     for (size_t i = 0; i < outputs.size(); ++i) sources_[outputs[i]] = {{index, i}};
   }
 
-  std::vector<Item> items_;
-  std::unordered_map<const jit::Value*, std::vector<Item::Source>> sources_;
+  std::vector<GraphItem> items_;
+  std::unordered_map<const jit::Value*, std::vector<GraphItem::Source>> sources_;
   std::unordered_map<const jit::Value*, std::string> texts_;  // of constants that aren't tensors
 };
 
 /// Puts operations that get parameters into the layers of these.
-void group_by_parameters(std::vector<Item>& items) {
-  for (Item& item : items) {
+void group_nodes_by_parameters(std::vector<GraphItem>& items) {
+  for (GraphItem& item : items) {
     if (item.is_end) continue;
     bool is_made_of_them = !item.sources.empty();
     for (const auto& source : item.sources) {
-      const Item& from = items[source.item];
-      item.group = common(item.group, from.parameters);
+      const GraphItem& from = items[source.item];
+      item.group = innermost_common(item.group, from.parameters);
       is_made_of_them = is_made_of_them && from.parameters.has_value();
     }
     if (item.is_parameter) item.group = item.parameters;
@@ -280,30 +282,30 @@ void group_by_parameters(std::vector<Item>& items) {
 
 /// Puts the other operations into the innermost layer around all of their neighbours that are in
 /// one.
-void group_by_neighbours(std::vector<Item>& items) {
-  const auto place = [&](const Item& item, const std::optional<Path>& beyond) {
-    if (item.is_end) return std::optional(Path());
+void group_nodes_by_neighbours(std::vector<GraphItem>& items) {
+  const auto place = [&](const GraphItem& item, const std::optional<LayerPath>& beyond) {
+    if (item.is_end) return std::optional(LayerPath());
     return item.group ? item.group : beyond;
   };
-  std::vector<std::optional<Path>> before(items.size());
+  std::vector<std::optional<LayerPath>> before(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     for (const auto& source : items[i].sources) {
-      before[i] = common(before[i], place(items[source.item], before[source.item]));
+      before[i] = innermost_common(before[i], place(items[source.item], before[source.item]));
     }
   }
-  std::vector<std::optional<Path>> after(items.size());
+  std::vector<std::optional<LayerPath>> after(items.size());
   for (size_t i = items.size(); i-- > 0;) {
     for (const auto& source : items[i].sources) {
-      after[source.item] = common(after[source.item], place(items[i], after[i]));
+      after[source.item] = innermost_common(after[source.item], place(items[i], after[i]));
     }
   }
   for (size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].group) items[i].group = common(before[i], after[i]);
+    if (!items[i].group) items[i].group = innermost_common(before[i], after[i]);
   }
 }
 
 /// Whether an output of the graph follows from an input.
-bool is_connected(const std::vector<Item>& items) {
+bool output_follows_from_input(const std::vector<GraphItem>& items) {
   std::vector<bool> follows(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     follows[i] = items[i].op == "input";
@@ -314,10 +316,10 @@ bool is_connected(const std::vector<Item>& items) {
 }
 
 /// The nodes, whose names begin with those of their layers. No node gets a name that is `taken`.
-std::vector<events::GraphNode> name_nodes(const std::vector<Item>& items,
+std::vector<events::GraphNode> name_nodes(const std::vector<GraphItem>& items,
                                           std::set<std::string> taken) {
   std::vector<events::GraphNode> nodes;
-  for (const Item& item : items) {
+  for (const GraphItem& item : items) {
     std::string name = item.name;
     if (item.group && !item.group->empty() && !item.is_end) {
       name = fmt::format("{}/{}", fmt::join(*item.group, "/"), name);
@@ -338,7 +340,7 @@ std::vector<events::GraphNode> name_nodes(const std::vector<Item>& items,
 }  // namespace
 
 std::vector<events::GraphNode> module_graph(Module& module, const Batch& input) {
-  auto given = tensors_of(input);
+  auto given = input_tensors(input);
   for (const auto& parameter : module.named_parameters()) {
     if (!parameter.value().defined()) continue;
     given.push_back({parameter.key(), "parameter", parameter.value()});
@@ -348,17 +350,17 @@ std::vector<events::GraphNode> module_graph(Module& module, const Batch& input) 
     given.push_back({buffer.key(), "buffer", buffer.value()});
   }
   const EvaluationScope evaluation(module);
-  auto items = Items(trace(module, input, given), given).take();
-  if (!is_connected(items)) {
+  auto items = GraphItems(trace_predict(module, input, given), given).take();
+  if (!output_follows_from_input(items)) {
     throw ModuleError::contract(
         "predict", "none of its outputs follows from its input by operations of LibTorch",
         "its graph can't be drawn; compute the outputs by LibTorch's operations to see one");
   }
-  group_by_parameters(items);
-  group_by_neighbours(items);
+  group_nodes_by_parameters(items);
+  group_nodes_by_neighbours(items);
   std::set<std::string> layers{"input", "output"};
   for (const auto& layer : module.named_modules(std::string(), /*include_self=*/false)) {
-    layers.insert(fmt::format("{}", fmt::join(split(layer.key()), "/")));
+    layers.insert(fmt::format("{}", fmt::join(split_layer_name(layer.key()), "/")));
   }
   return name_nodes(items, std::move(layers));
 }
