@@ -8,10 +8,6 @@
 #include <levin/framework/run/module.h>
 #include <torch/nn/module.h>
 
-#include <memory>
-#include <utility>
-#include <vector>
-
 namespace levin {
 namespace {
 
