@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -18,7 +19,9 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <levin/framework/collectives/host_sum.h>
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/strategies/packing_hook.h>
 #include <levin/framework/strategies/sparse_gradients.h>
 #include <levin/framework/strategies/sum_hook.h>
 
@@ -40,19 +43,12 @@ std::shared_ptr<HostSum> host_sum_for(ProcessGroup& group,
 
 }  // namespace
 
-std::optional<at::ScalarType> sent_type(const std::string& compression) {
-  if (compression == "none") return {};
-  if (compression == "fp16") return at::kHalf;
-  if (compression == "bf16") return at::kBFloat16;
-  throw ConfigError::unknown_name("compression", compression, {"none", "fp16", "bf16"});
-}
-
 /// The type of the riders: that of the gradients, so that the riders share the gradients' bucket.
-/// If gradients are sent in two bytes, which can't count rows, it is another type, and the riders
-/// get a bucket of their own.
-at::ScalarType type_of_riders(at::ScalarType gradients, std::optional<at::ScalarType> sent_as) {
+/// If gradients are compressed, which would change numbers of rows, it is another type, and the
+/// riders get a bucket of their own.
+at::ScalarType type_of_riders(at::ScalarType gradients, bool are_compressed) {
   if (gradients != at::kFloat && gradients != at::kDouble) return at::kFloat;
-  if (!sent_as) return gradients;
+  if (!are_compressed) return gradients;
   return gradients == at::kFloat ? at::kDouble : at::kFloat;
 }
 
@@ -65,6 +61,10 @@ class GradientReducer::Implementation {
   void begin(const torch::Tensor& loss, const torch::Tensor& riders);
   torch::Tensor finish(bool has_loss);
   int64_t bytes() const { return bytes_; }
+  StateDict state_dict() const { return packed_ ? packed_->state_dict() : StateDict{}; }
+  void load_state_dict(const StateDict& state) {
+    if (packed_) packed_->load_state_dict(state);
+  }
 
  private:
   void build();
@@ -77,6 +77,7 @@ class GradientReducer::Implementation {
   std::vector<torch::Tensor> parameters_;  // the riders first
   GradientReducerOptions options_;
   std::optional<at::ScalarType> sent_as_;
+  std::shared_ptr<PackedBuckets> packed_;  // null if gradients aren't packed
   std::atomic<int64_t> bytes_{0};
   std::shared_ptr<CommunicationLog> log_;
   std::vector<bool> sparse_;
@@ -99,9 +100,14 @@ GradientReducer::Implementation::Implementation(ProcessGroup& group, std::vector
       log_(std::move(log)),
       sparse_(std::move(sparse)) {
   const at::NoGradGuard no_grad;
+  if (packs_gradients(options_.compression)) {
+    packed_ =
+        std::make_shared<PackedBuckets>(options_.compression, group_.rank(), names_, parameters_);
+  }
+  const bool are_compressed = sent_as_ || packed_;
   const auto& like = parameters_.front();
   auto riders = at::zeros({static_cast<int64_t>(kRiders)},
-                          like.options().dtype(type_of_riders(like.scalar_type(), sent_as_)));
+                          like.options().dtype(type_of_riders(like.scalar_type(), are_compressed)));
   riders.requires_grad_();
   riders.mutable_grad() = at::zeros_like(riders);
   parameters_.insert(parameters_.begin(), riders);
@@ -109,10 +115,11 @@ GradientReducer::Implementation::Implementation(ProcessGroup& group, std::vector
   seen_.assign(parameters_.size(), 0);
   sparse_.insert(sparse_.begin(), false);
   sparse_.resize(parameters_.size(), false);
-  if (!sent_as_) host_sum_ = host_sum_for(group_, parameters_, sparse_);
+  if (!are_compressed) host_sum_ = host_sum_for(group_, parameters_, sparse_);
   watch();
   build();
   settle();
+  if (packed_) packed_->begin();  // the buckets are as they stay
 }
 
 /// Adds a hook to each parameter that notes that its gradient is complete. These hooks run before
@@ -143,9 +150,10 @@ void GradientReducer::Implementation::build() {
       options_.find_unused_parameters, options_.gradient_as_bucket_view, std::move(names),
       static_cast<int64_t>(first), /*skip_all_reduce_unused_params=*/false,
       /*use_python_reducer=*/false, std::vector<int64_t>{});
-  reducer_->register_comm_hook(make_sum_hook(
-      group_, {.sent_as = sent_as_, .riders = parameters_[0], .host_sum = host_sum_, .log = log_},
-      bytes_));
+  const SumHookOptions options{
+      .sent_as = sent_as_, .riders = parameters_[0], .host_sum = host_sum_, .log = log_};
+  reducer_->register_comm_hook(packed_ ? make_packing_hook(group_, options, packed_, bytes_)
+                                       : make_sum_hook(group_, options, bytes_));
 }
 
 /// Makes the Reducer rebuild its buckets now. It does so after the first reduction, in the order in
@@ -245,5 +253,9 @@ void GradientReducer::begin(const torch::Tensor& loss, const torch::Tensor& ride
 }
 torch::Tensor GradientReducer::finish(bool has_loss) { return implementation_->finish(has_loss); }
 int64_t GradientReducer::bytes() const { return implementation_->bytes(); }
+StateDict GradientReducer::state_dict() const { return implementation_->state_dict(); }
+void GradientReducer::load_state_dict(const StateDict& state) {
+  implementation_->load_state_dict(state);
+}
 
 }  // namespace levin

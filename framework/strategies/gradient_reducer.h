@@ -2,14 +2,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include <c10/core/ScalarType.h>
-
 #include <levin/framework/collectives/process_group.h>
+#include <levin/framework/core/options.h>
 #include <levin/framework/profiling/communication_log.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 
@@ -24,13 +23,10 @@ struct GradientReducerOptions {
   bool gradient_as_bucket_view = false;
   /// Gradients are sent in buckets of about this many MiB, each as soon as it is complete.
   double bucket_cap_mb = 25.0;
-  /// The type in which gradients are sent: "fp16" or "bf16", or "none" for their own type.
-  std::string compression = "none";
+  /// How gradients are sent: "none" for as they are, "fp16" or "bf16" for that type, or one of
+  /// shipped_gradient_compressions, which pack all dense gradients.
+  NamedSettings compression = "none";
 };
-
-/// The type that `compression` stands for; nothing for "none". Throws ConfigError for an unknown
-/// name.
-std::optional<at::ScalarType> sent_type(const std::string& compression);
 
 /// Sums gradients over ranks while backward is still running. It uses c10d's Reducer, which learns
 /// through hooks when each gradient is complete, and sends a few numbers of the caller ("riders")
@@ -77,6 +73,13 @@ class GradientReducer {
   /// How many bytes this rank has sent so far, as CommunicationLog counts them; those of the riders
   /// are among them.
   int64_t bytes() const;
+
+  /// What this rank has to remember from step to step, such as the parts of gradients that it
+  /// hasn't sent; empty unless a compression remembers something.
+  StateDict state_dict() const;
+  /// Goes on from `state`, which another reducer of this rank had. Throws CheckpointError if it
+  /// doesn't fit.
+  void load_state_dict(const StateDict& state);
 
  private:
   void begin(const torch::Tensor& loss, const torch::Tensor& riders);

@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/tensor/torch_error.h>
 
