@@ -5,6 +5,7 @@
 
 #include <levin/framework/compression/gradient_memory.h>
 #include <levin/framework/compression/one_bit.h>
+#include <levin/framework/compression/qsgd.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -33,6 +34,7 @@ const GradientCompressionList& shipped_gradient_compressions() {
   static const GradientCompressionList list = [] {
     GradientCompressionList ways("gradient_compression");
     ways.add<OneBitCompression>("one_bit", "one bit a value: the means of two parts (1-bit SGD)");
+    ways.add<QsgdCompression>("qsgd", "values rounded at random to a few levels, unbiased");
     return ways;
   }();
   return list;

@@ -26,7 +26,7 @@ using Object = Value::Object;
 
 /// Every way, with settings that suit a few steps.
 const std::vector<NamedSettings>& ways() {
-  static const std::vector<NamedSettings> all{{"one_bit"}};
+  static const std::vector<NamedSettings> all{{"one_bit"}, {"qsgd"}};
   return all;
 }
 
