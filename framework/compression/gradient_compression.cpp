@@ -6,6 +6,7 @@
 #include <levin/framework/compression/gradient_memory.h>
 #include <levin/framework/compression/one_bit.h>
 #include <levin/framework/compression/qsgd.h>
+#include <levin/framework/compression/topk.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
@@ -35,6 +36,7 @@ const GradientCompressionList& shipped_gradient_compressions() {
     GradientCompressionList ways("gradient_compression");
     ways.add<OneBitCompression>("one_bit", "one bit a value: the means of two parts (1-bit SGD)");
     ways.add<QsgdCompression>("qsgd", "values rounded at random to a few levels, unbiased");
+    ways.add<TopKCompression>("topk", "the largest values; the others later");
     return ways;
   }();
   return list;

@@ -26,7 +26,8 @@ using Object = Value::Object;
 
 /// Every way, with settings that suit a few steps.
 const std::vector<NamedSettings>& ways() {
-  static const std::vector<NamedSettings> all{{"one_bit"}, {"qsgd"}};
+  static const std::vector<NamedSettings> all{
+      {"one_bit"}, {"qsgd"}, {"topk", Object{{"ratio", 0.1}}}};
   return all;
 }
 
