@@ -5,6 +5,7 @@
 
 #include <levin/framework/compression/gradient_memory.h>
 #include <levin/framework/compression/one_bit.h>
+#include <levin/framework/compression/powersgd.h>
 #include <levin/framework/compression/qsgd.h>
 #include <levin/framework/compression/topk.h>
 #include <levin/framework/core/error.h>
@@ -37,6 +38,7 @@ const GradientCompressionList& shipped_gradient_compressions() {
     ways.add<OneBitCompression>("one_bit", "one bit a value: the means of two parts (1-bit SGD)");
     ways.add<QsgdCompression>("qsgd", "values rounded at random to a few levels, unbiased");
     ways.add<TopKCompression>("topk", "the largest values; the others later");
+    ways.add<PowerSgdCompression>("powersgd", "products of matrices of a low rank (PowerSGD)");
     return ways;
   }();
   return list;

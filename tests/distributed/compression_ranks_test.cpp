@@ -26,8 +26,10 @@ using Object = Value::Object;
 
 /// Every way, with settings that suit a few steps.
 const std::vector<NamedSettings>& ways() {
-  static const std::vector<NamedSettings> all{
-      {"one_bit"}, {"qsgd"}, {"topk", Object{{"ratio", 0.1}}}};
+  static const std::vector<NamedSettings> all{{"one_bit"},
+                                              {"qsgd"},
+                                              {"topk", Object{{"ratio", 0.1}}},
+                                              {"powersgd", Object{{"start_powersgd_iter", 2}}}};
   return all;
 }
 
