@@ -11,6 +11,7 @@
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
 #include <levin/datamodules/transforms.h>
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/trainer_options.h>
@@ -33,7 +34,9 @@ const std::vector<Command> kCommands = {
     {"predict",
      "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...] [--output FILE]",
      "write what the model predicts: a .npz, a .csv, or a .npy of one array"},
-    {"list", "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics|transforms]",
+    {"list",
+     "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics|transforms|"
+     "compressions]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
@@ -103,10 +106,15 @@ Kind kind(std::string name, const List& list) {
 }
 
 std::vector<Kind> kinds_of(const Registry& registry) {
-  return {kind("models", registry.models),         kind("datamodules", registry.datamodules),
-          kind("callbacks", registry.callbacks),   kind("loggers", registry.loggers),
-          kind("optimizers", registry.optimizers), kind("schedulers", registry.schedulers),
-          kind("metrics", shipped_metrics()),      kind("transforms", shipped_transforms())};
+  return {kind("models", registry.models),
+          kind("datamodules", registry.datamodules),
+          kind("callbacks", registry.callbacks),
+          kind("loggers", registry.loggers),
+          kind("optimizers", registry.optimizers),
+          kind("schedulers", registry.schedulers),
+          kind("metrics", shipped_metrics()),
+          kind("transforms", shipped_transforms()),
+          kind("compressions", shipped_gradient_compressions())};
 }
 
 std::string trainer_help(const Registry& registry) {

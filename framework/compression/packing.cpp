@@ -5,7 +5,7 @@
 namespace levin {
 namespace {
 
-constexpr int64_t kAlignment = 8;  // bytes, the size of the largest type
+constexpr int64_t kPartAlignment = 8;  // bytes, the size of the largest type
 
 int64_t padded_to(int64_t size, int64_t multiple) {
   return (size + multiple - 1) / multiple * multiple;
@@ -40,13 +40,14 @@ torch::Tensor unpack_bits(const torch::Tensor& bytes, int64_t bits, int64_t coun
 
 torch::Tensor join_bytes(const std::vector<torch::Tensor>& parts) {
   int64_t size = 0;
-  for (const auto& part : parts) size += padded_to(static_cast<int64_t>(part.nbytes()), kAlignment);
+  for (const auto& part : parts)
+    size += padded_to(static_cast<int64_t>(part.nbytes()), kPartAlignment);
   auto bytes = at::zeros({size}, parts.front().options().dtype(at::kByte));
   int64_t place = 0;
   for (const auto& part : parts) {
     const auto length = static_cast<int64_t>(part.nbytes());
     if (length > 0) bytes.narrow(0, place, length).copy_(part.view({-1}).view(at::kByte));
-    place += padded_to(length, kAlignment);
+    place += padded_to(length, kPartAlignment);
   }
   return bytes;
 }
@@ -54,7 +55,7 @@ torch::Tensor join_bytes(const std::vector<torch::Tensor>& parts) {
 torch::Tensor BytesReader::next(at::ScalarType type, int64_t count) {
   const int64_t length = count * static_cast<int64_t>(c10::elementSize(type));
   const auto part = bytes_.narrow(0, place_, length).view(type);
-  place_ += padded_to(length, kAlignment);
+  place_ += padded_to(length, kPartAlignment);
   return part;
 }
 

@@ -153,7 +153,7 @@ using FieldPointer =
                  std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
                  std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
                  CountOrFraction*, CountFractionOrTime*, CountOrName*, NumbersOrName*,
-                 SwitchOrCount*, SwitchOrName*, std::vector<NamedSettings>*>;
+                 SwitchOrCount*, SwitchOrName*, NamedSettings*, std::vector<NamedSettings>*>;
 
 /// One setting of an options struct: its name, where it is stored, and one line of help. The line
 /// is shown in `levin help` and as a comment by `--print-config`.

@@ -133,6 +133,7 @@ StateDict FitState::state(bool weights_only) {
     state.add("optimizer", std::move(optimizers));
     StateDict left = members_.training_step.left_gradients();
     if (!left.empty()) state.add("gradients", std::move(left));
+    if (auto own = parts_.strategy.own_state(); !own.empty()) state.add("strategy", own);
     state.add("schedulers", members_.schedules.state_dict());
     state.add("loop", loop_state());
     if (const auto* scaler = members_.training_step.scaler()) {
@@ -277,6 +278,7 @@ StateDict FitState::rank_states() {
   if (!solvers.empty()) own.add("optimizer", std::move(solvers));
   StateDict left = members_.training_step.left_gradients();
   if (!left.empty()) own.add("gradients", std::move(left));
+  if (auto unsent = parts_.strategy.own_state(); !unsent.empty()) own.add("strategy", unsent);
   const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
@@ -291,6 +293,11 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then = world_size_of(checkpoint);
   const int64_t rank = parts_.strategy.ranks().rank();
+  std::vector<StateDict> strategies{checkpoint.child("strategy")};
+  for (int64_t other = 1; other < then; ++other) {
+    strategies.push_back(ranks.child(std::to_string(other)).child("strategy"));
+  }
+  parts_.strategy.load_own_states(strategies);
   if (then == parts_.strategy.ranks().size()) {
     if (rank == 0) return members_.training_step.load_left_gradients(checkpoint.child("gradients"));
     const StateDict own = ranks.child(std::to_string(rank));

@@ -28,6 +28,7 @@ class SolverFit;
 ///     hand schedulers        learning-rate schedules loop              progress, the metrics
 ///     shown, those of the epoch begun, the history, the
 ///                       learning rates that were configured
+///     strategy          what rank 0 remembers of gradients (Strategy::own_state), if anything
 ///     scaler            the scale of losses and its counts, with precision = 16-mixed
 ///     callbacks.<key>   callbacks, by Callback::state_key; "#1" is added to a key used twice
 ///     loggers.<key>     loggers, by Logger::state_key, in the same way
@@ -35,7 +36,7 @@ class SolverFit;
 ///     random            the random generators of rank 0
 ///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
 ///                       ranks from 1 on: their random generators, metrics of the epoch begun,
-///                       optimizer.<i>, the solvers' own states, and gradients
+///                       optimizer.<i>, the solvers' own states, gradients and strategy
 ///
 /// Its values are levin_version, checkpoint_format, epoch, global_step, precision, hyper_parameters
 /// (of the data, and the seed), and module, which describes the model that the weights belong to

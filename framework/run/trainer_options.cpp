@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/precision/precision.h>
 #include <levin/framework/profiling/profilers.h>
@@ -86,12 +87,28 @@ void require_name(std::string_view option, const std::string& value,
   throw ConfigError::unknown_name(option, value, names);
 }
 
+void validate_compression(const TrainerOptions& options) {
+  const auto& compression = options.gradient_compression;
+  if (!packs_gradients(compression)) return;
+  const auto what = "gradient_compression = " + compression.name;
+  if (options.strategy == "zero_stage_2") {
+    throw ConfigError::conflict(
+        what + " with strategy = zero_stage_2, which sums parts of gradients",
+        "use strategy = ddp or zero_stage_1, or fp16 or bf16");
+  }
+  if (Precision{options.precision}.scales_gradients()) {
+    throw ConfigError::conflict(
+        what + " with precision = 16-mixed, whose gradients change their scale from step to step",
+        "use precision = bf16-mixed, or gradient_compression = fp16");
+  }
+}
+
 void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
   require_name("strategy", options.strategy,
                {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2"});
-  require_name("gradient_compression", options.gradient_compression, {"none", "fp16", "bf16"});
+  validate_compression(options);
   require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
   const std::pair<const char*, double> positive[] = {
       {"bucket_cap_mb", options.bucket_cap_mb},
@@ -166,7 +183,8 @@ Fields describe(TrainerOptions& o) {
        {"gradient_as_bucket_view", &o.gradient_as_bucket_view,
         "ddp: let gradients be views into the buckets that are sent"},
        {"bucket_cap_mb", &o.bucket_cap_mb, "ddp: MiB of gradients that are sent together"},
-       {"gradient_compression", &o.gradient_compression, "ddp: none, fp16 or bf16"},
+       {"gradient_compression", &o.gradient_compression,
+        "ddp: none, fp16, bf16, or a name of `list compressions`, also {name: powersgd, rank: 2}"},
        {"process_group_backend", &o.process_group_backend, "ddp: auto, gloo or nccl"},
        {"process_group_timeout", &o.process_group_timeout, "ddp: seconds to wait for others"},
        {"heartbeat_timeout", &o.heartbeat_timeout,

@@ -155,8 +155,11 @@ struct TrainerOptions {
   bool gradient_as_bucket_view = false;
   /// The size in MiB of the buckets in which gradients are sent, each as soon as it is complete.
   double bucket_cap_mb = 25.0;
-  /// The type in which gradients are sent: "fp16", "bf16", or "none" for their own type.
-  std::string gradient_compression = "none";
+  /// How gradients are sent: "none" (as they are), "fp16" or "bf16" (in that type), or packed into
+  /// fewer bytes: "one_bit", "qsgd", "topk" or "powersgd", also with settings
+  /// (shipped_gradient_compressions, docs/compression.md). Packed gradients go with neither
+  /// zero_stage_2 nor 16-mixed.
+  NamedSettings gradient_compression = "none";
   /// How ranks exchange tensors: "gloo", "nccl" or "auto". "auto" is NCCL if the device is a GPU,
   /// and otherwise Gloo; CPU ranks that are all on one host then sum gradients in shared memory.
   std::string process_group_backend = "auto";

@@ -12,6 +12,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/collectives/meeting_place.h>
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/failure_report.h>
 #include <levin/framework/optimizers/clip.h>
@@ -115,6 +116,7 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
 DataParallelStrategy::~DataParallelStrategy() = default;
 
 void DataParallelStrategy::setup(Module& module) {
+  left_state_ = StateDict{};
   reducer_.reset();
   optimizer_reducers_.clear();
   norms_.reset();
@@ -174,13 +176,41 @@ torch::Tensor DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
   return reducer_->run(loss, riders, backward);
 }
 
+std::vector<GradientReducer*> DataParallelStrategy::reducers() const {
+  std::vector<GradientReducer*> all;
+  if (reducer_) all.push_back(reducer_.get());
+  for (const auto& reducer : optimizer_reducers_) all.push_back(reducer.get());
+  return all;
+}
+
 int64_t DataParallelStrategy::sent_bytes() const {
-  int64_t bytes = reducer_ ? reducer_->bytes() : 0;
-  for (const auto& reducer : optimizer_reducers_) bytes += reducer->bytes();
+  int64_t bytes = 0;
+  for (const auto* reducer : reducers()) bytes += reducer->bytes();
   return bytes;
 }
 
+StateDict DataParallelStrategy::own_state() const {
+  const auto all = reducers();
+  if (all.empty()) return left_state_;
+  StateDict state;
+  for (size_t i = 0; i < all.size(); ++i) {
+    StateDict one = all[i]->state_dict();
+    if (!one.empty()) state.add(std::to_string(i), std::move(one));
+  }
+  return state;
+}
+
+void DataParallelStrategy::load_own_states(const std::vector<StateDict>& ranks) {
+  const auto all = reducers();
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::vector<StateDict> states;
+    for (const auto& rank : ranks) states.push_back(rank.child(std::to_string(i)));
+    all[i]->load_state_dict(compression_state_for(states, group_.rank(), group_.world_size()));
+  }
+}
+
 void DataParallelStrategy::teardown(Module& /*module*/) {
+  left_state_ = own_state();
   reducer_.reset();
   optimizer_reducers_.clear();
   norms_.reset();

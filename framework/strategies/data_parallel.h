@@ -82,6 +82,10 @@ class DataParallelStrategy : public Strategy {
   }
   std::optional<double> summed_loss() const override { return summed_loss_; }
   int64_t sent_bytes() const override;
+  /// The states of the reducers, by their numbers: of one, or one for each optimizer.
+  StateDict own_state() const override;
+  /// If another number of ranks wrote the checkpoint, rank 0 takes over what those haven't sent.
+  void load_own_states(const std::vector<StateDict>& ranks) override;
   /// The rows travel as the bytes of a checkpoint, and the result is on the CPU.
   NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
   /// Also writes the failure report for the launcher. If this rank only lost a connection, it waits
@@ -116,6 +120,7 @@ class DataParallelStrategy : public Strategy {
   template <class SumRiders>
   void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
   void read_flags();
+  std::vector<GradientReducer*> reducers() const;
   bool sums_are_late() const;
 
   at::Device device_;
@@ -138,6 +143,7 @@ class DataParallelStrategy : public Strategy {
   /// One for each optimizer instead, if the module optimizes by hand.
   std::vector<std::unique_ptr<GradientReducer>> optimizer_reducers_;
   std::optional<SyncBatchNorms> norms_;
+  StateDict left_state_;  // of the reducers of the last fit
 };
 
 }  // namespace levin

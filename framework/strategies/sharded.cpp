@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/run/module.h>
@@ -17,6 +18,12 @@ ShardedStrategy::ShardedStrategy(const Cluster& cluster, at::Device device, Shar
       stage_(options.stage) {
   if (stage_ != 1 && stage_ != 2) {
     throw ConfigError::invalid_value("stage", fmt::to_string(stage_), "must be 1 or 2");
+  }
+  const auto& compression = this->options().gradients.compression;
+  if (stage_ == 2 && packs_gradients(compression)) {
+    throw ConfigError::conflict(
+        fmt::format("compression = {} in stage 2, which sums parts of gradients", compression.name),
+        "use stage 1, or fp16 or bf16");
   }
 }
 

@@ -13,6 +13,7 @@
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/logged/logged_values.h>
 #include <levin/framework/tensor/device_graph.h>
+#include <levin/framework/tensor/state_dict.h>
 
 namespace levin {
 
@@ -120,6 +121,14 @@ class Strategy {
   /// The bytes that this rank has sent to sum gradients since `setup`, as CommunicationLog counts
   /// them; 0 in one process.
   virtual int64_t sent_bytes() const { return 0; }
+  /// What this rank alone has to remember for the next reduction of gradients, such as the parts of
+  /// gradients that it hasn't sent (TrainerOptions::gradient_compression); usually nothing. Also
+  /// after `teardown`, until the next `setup`.
+  virtual StateDict own_state() const { return {}; }
+  /// Goes on from the own_state of each of the ranks that wrote a checkpoint, in their order. To be
+  /// called after `setup`, and after `sum_by_optimizer` if that is called. Throws CheckpointError
+  /// if a state doesn't fit the module.
+  virtual void load_own_states(const std::vector<StateDict>& /*ranks*/) {}
   /// Combines the metrics of an epoch over ranks, in place. Costs one collective, two more if a
   /// rank has logged a name for the first time, and two more if there are metrics with a state.
   void reduce(LoggedValues& metrics);

@@ -14,6 +14,7 @@
 #include <levin/datamodules/transforms.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/levin.h>
 
@@ -378,6 +379,7 @@ TEST(Commands, every_setting_of_every_class_is_explained) {
   check(registry.schedulers);
   check(shipped_metrics());
   check(shipped_transforms());
+  check(shipped_gradient_compressions());
   EXPECT_NE(settings_help(registry, "trainer").find("  max_epochs: "), std::string::npos);
 }
 

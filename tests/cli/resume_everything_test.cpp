@@ -1,6 +1,7 @@
 #include <levin/callbacks/lambda_callback.h>
 #include <levin/cli/shipped_classes.h>
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/metrics/metric_list.h>
 
 #include <fstream>
@@ -331,6 +332,15 @@ TEST(ResumeEverything, LoggersAndMetricsHaveTests) {
     metrics.emplace(name, Answer{.test = "Metric.goes_on_from_its_state_with_the_same_bits"});
   }
   check_all(shipped_metrics(), metrics, [](const auto&, const Value&) {});
+}
+
+TEST(ResumeEverything, GradientCompressionsHaveATest) {
+  std::map<std::string, Answer> ways;  // the test goes through the same list
+  for (const auto& name : shipped_gradient_compressions().names()) {
+    ways.emplace(
+        name, Answer{.test = "CompressedRuns.resume_with_the_same_bits_in_the_middle_of_an_epoch"});
+  }
+  check_all(shipped_gradient_compressions(), ways, [](const auto&, const Value&) {});
 }
 
 }  // namespace levin::test::resume_everything_test

@@ -30,6 +30,7 @@ struct EveryType {
   NumbersOrName weights{};
   SwitchOrCount fast{};
   SwitchOrName last{};
+  NamedSettings compression = "none";
   std::vector<NamedSettings> metrics{};
 };
 
@@ -51,6 +52,7 @@ Fields describe(EveryType& o) {
                                {"weights", &o.weights, ""},
                                {"fast", &o.fast, ""},
                                {"last", &o.last, ""},
+                               {"compression", &o.compression, ""},
                                {"metrics", &o.metrics, ""}});
 }
 static_assert(std::variant_size_v<FieldPointer> == 18, "EveryType lacks a type");
@@ -148,6 +150,13 @@ TEST_F(OptionsField, lists_take_lists_whole) {
 
 TEST_F(OptionsField, classes_are_named_alone_or_with_settings) {
   const Value fbeta = Value::Object{{"name", "fbeta"}, {"beta", 2}};
+  expect_takes("compression", {"topk", fbeta, "none"});
+  EXPECT_EQ(options.compression.name, "none");
+  EXPECT_EQ(options.compression.settings, Value(Value::Object{}));
+  field("compression").set(fbeta);
+  EXPECT_EQ(options.compression.name, "fbeta");
+  EXPECT_EQ(options.compression.settings, Value(Value::Object{{"beta", 2}}));
+  expect_refuses("compression", {1, kNull, kList, kObject, Value::Array{fbeta}});
   expect_takes("metrics", {Value::Array{"auroc", fbeta}, Value::Array{}, Value::Array{"f1"}});
   field("metrics").set(Value::Array{fbeta});
   EXPECT_EQ(options.metrics.at(0).name, "fbeta");

@@ -105,6 +105,14 @@ TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
   EXPECT_EQ(refusal({.max_restarts = -1}), "max_restarts = -1: must be at least 0");
   EXPECT_TRUE(says(refusal({.strategy = "dpp"}), {"dpp", "ddp"}));
   EXPECT_TRUE(says(refusal({.gradient_compression = "fp8"}), {"fp8", "fp16"}));
+  EXPECT_TRUE(says(refusal({.strategy = "zero_stage_2", .gradient_compression = "one_bit"}),
+                   {"one_bit", "zero_stage_2", "zero_stage_1"}));
+  EXPECT_TRUE(says(refusal({.precision = "16-mixed", .gradient_compression = "topk"}),
+                   {"topk", "16-mixed", "bf16-mixed"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = {"powersgd", Value::Object{{"rang", 2}}}}),
+                   {"powersgd", "rang", "rank"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = {"powersgd", Value::Object{{"rank", 0}}}}),
+                   {"powersgd", "rank = 0", "at least 1"}));
   EXPECT_TRUE(says(refusal({.process_group_backend = "mpi"}), {"mpi", "gloo"}));
   EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
   EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
