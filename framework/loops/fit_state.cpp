@@ -12,6 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/resumed_settings.h>
+#include <levin/framework/loops/shown_metrics.h>
 #include <levin/framework/loops/solver_fit.h>
 #include <levin/framework/solvers/solver.h>
 #include <levin/framework/tensor/random.h>
@@ -344,11 +345,7 @@ StateDict FitState::loop_state() {
   state.values["accumulate_option"] = parts_.options.accumulate_grad_batches;
   state.values["configured_rates"] = configured_rates_.to_value();
   members_.validation.save_to(state.values);
-  state.values["metrics"] = to_value(run.metrics());
-  state.values["metric_updates"] = counts_to_value(run.update_counts());
-  state.values["metric_epochs"] = counts_to_value(run.update_epochs());
-  state.values["progress_bar"] = to_value(run.progress_bar_metrics());
-  state.values["logged"] = to_value(run.logged_metrics());
+  save_shown_metrics(run, state.values);
   if (const int threads = members_.threads.threads(); threads > 0) {
     state.values["threads"] = threads;
   }
@@ -373,15 +370,7 @@ void FitState::load_loop_state(const StateDict& state) {
   if (is_same_option) progress.accumulate = state.values.at("accumulate").as_int();
   members_.training_step.check_accumulation(progress.accumulate);
   members_.validation.load_from(state.values);
-  run.known_metrics() = to_metrics(state.values.at("metrics"));
-  run.known_progress_bar() = to_metrics(state.values.at("progress_bar"));
-  if (state.values.contains("logged") && !parts_.loggers.empty()) {
-    run.known_logged() = to_metrics(state.values.at("logged"));
-  }
-  if (state.values.contains("metric_updates")) {
-    run.update_counts() = to_counts(state.values.at("metric_updates"));
-    run.update_epochs() = to_counts(state.values.at("metric_epochs"));
-  }
+  load_shown_metrics(run, state.values, !parts_.loggers.empty());
   if (state.values.contains("stop_request")) {
     members_.stopping.hold({{.text = state.values.at("stop_request").as_string()}});
   }

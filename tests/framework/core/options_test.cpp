@@ -55,7 +55,7 @@ Fields describe(EveryType& o) {
                                {"compression", &o.compression, ""},
                                {"metrics", &o.metrics, ""}});
 }
-static_assert(std::variant_size_v<FieldPointer> == 18, "EveryType lacks a type");
+static_assert(std::variant_size_v<FieldPointer> == 19, "EveryType lacks a type");
 
 class OptionsField : public ::testing::Test {
  protected:
@@ -287,6 +287,6 @@ struct Mixed {
 static_assert(detail::field_count<None>() == 0);
 static_assert(detail::field_count<One>() == 1);
 static_assert(detail::field_count<Mixed>() == 8);
-static_assert(detail::field_count<EveryType>() == 18);
+static_assert(detail::field_count<EveryType>() == 19);
 
 }  // namespace levin::options_test
