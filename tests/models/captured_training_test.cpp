@@ -173,7 +173,7 @@ TEST_F(CapturedTrainingCuda, windows_of_batches_give_the_bits_of_eager_ones) {
     options.accumulate_grad_batches = accumulate;
     options.gradient_clip_val = 0.5;
     options.log_every_n_steps = 5;
-    options.val_check_interval = CountOrFraction(int64_t{7});
+    options.val_check_interval = 7;
     options.default_root_dir =
         (folder_.path() / fmt::format("{}-{}-{}", graph, accumulate, is_net)).string();
     Trainer trainer(options);
@@ -252,7 +252,7 @@ TEST_F(CapturedTrainingCuda, rows_of_steps_are_those_of_eager_steps) {
     auto options = on(kGpu);
     options.cuda_graph = graph;
     options.log_every_n_steps = 2;
-    options.val_check_interval = CountOrFraction(int64_t{7});
+    options.val_check_interval = 7;
     options.default_root_dir = (folder_.path() / graph).string();
     Trainer trainer(options);
     trainer.add_logger<CsvLogger>();

@@ -51,7 +51,7 @@ TEST(CapturedStep, many_at_a_time_give_the_bits_of_eager_steps) {
     fit.options.cuda_graph = graph;
     fit.options.log_every_n_steps = log_every;
     fit.options.max_steps = max_steps;
-    fit.options.val_check_interval = CountOrFraction(int64_t{60});
+    fit.options.val_check_interval = 60;
     fit.module.sees_batches_ = overrides;
     RowKeeper rows;
     fit.loggers = {&rows};
@@ -80,7 +80,7 @@ TEST(CapturedStep, stops_and_validates_where_eager_steps_do) {
     fit.options.cuda_graph = graph;
     fit.options.data_on_device = "on";
     fit.options.max_steps = 17;
-    fit.options.val_check_interval = CountOrFraction(int64_t{4});
+    fit.options.val_check_interval = 4;
     fit();
     EXPECT_EQ(fit.run.global_step(), 17);
     EXPECT_EQ(fit.run.progress().batch, 6);

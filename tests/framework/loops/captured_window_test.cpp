@@ -38,7 +38,7 @@ TEST(CapturedWindow, of_batches_gives_the_bits_of_eager_steps) {
     const auto train = [&](const char* graph) {
       WindowFit fit(graph);
       fit.options.accumulate_grad_batches = c.accumulate;
-      fit.options.val_check_interval = CountOrFraction(c.validate_every);
+      fit.options.val_check_interval = c.validate_every;
       fit.options.log_every_n_steps = c.log_every;
       const Result result = fit();
       EXPECT_EQ(fit.run.global_step(), c.steps);
@@ -74,7 +74,7 @@ TEST(CapturedWindow, stops_and_validates_where_eager_steps_do) {
     WindowFit fit(graph);
     fit.options.accumulate_grad_batches = 3;
     fit.options.max_steps = 12;
-    fit.options.val_check_interval = CountOrFraction(int64_t{4});
+    fit.options.val_check_interval = 4;
     fit();
     EXPECT_EQ(fit.run.global_step(), 12);
     EXPECT_EQ(fit.run.progress().batch, 15);
