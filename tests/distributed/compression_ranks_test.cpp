@@ -191,7 +191,8 @@ TEST_F(CompressionRanks, one_bit_sends_less_than_a_twenty_fifth) {
   EXPECT_LE(packed.counted * 25, plain.counted);
   for (const Sent& each : {plain, packed}) {
     EXPECT_GE(each.on_wire, each.counted);
-    EXPECT_LT(each.on_wire, each.counted + 10 * 1000);  // headers, and the barriers
+    // Headers, the barriers, and what TCP sends again.
+    EXPECT_LT(each.on_wire, each.counted + each.counted / 20 + 10 * 1500);
   }
 }
 
