@@ -336,12 +336,19 @@ TEST_F(Exactness, a_solver_trains_a_net_over_ranks_by_autograd) {
   EXPECT_LE(difference(many.rank(0).child("model"), one.child("model")), 1e-8);
 }
 
+/// A net with a batch norm over ranks, "norm" or LibTorch's "torch_norm".
+Value with_batch_norm(const char* layer, int64_t rows) {
+  auto settings = common();
+  settings[layer] = true;
+  settings["optimizer"] = "SGD";  // Adam makes steps of rounding errors, where a bias has no effect
+  settings["rows"] = rows;
+  settings["trainer"]["sync_batchnorm"] = true;
+  return settings;
+}
+
 // 98 rows leave a tail of two: the third and fourth rank have none.
 TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
-  auto settings = common();
-  settings["norm"] = true;
-  settings["optimizer"] = "SGD";  // Adam makes steps of rounding errors, where a bias has no effect
-  settings["rows"] = 98;
+  auto settings = with_batch_norm("norm", 98);
   const auto one = run_on(1, "one", settings).rank(0);
   for (const int64_t ranks : {2, 3, 4}) {
     SCOPED_TRACE(ranks);
@@ -353,11 +360,7 @@ TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
 
 // The same with layers of LibTorch. Of these, every rank needs at least two rows of each batch.
 TEST_F(Exactness, sync_batchnorm_gives_torchs_layers_the_statistics_of_all_rows) {
-  auto settings = common();
-  settings["torch_norm"] = true;
-  settings["optimizer"] = "SGD";
-  settings["rows"] = 104;
-  settings["trainer"]["sync_batchnorm"] = true;
+  auto settings = with_batch_norm("torch_norm", 104);
   const auto one = run_on(1, "one", settings).rank(0);
   for (const int64_t ranks : {2, 3, 4}) {
     SCOPED_TRACE(ranks);
@@ -373,12 +376,8 @@ TEST_F(Exactness, sync_batchnorm_gives_torchs_layers_the_statistics_of_all_rows)
 // The statistics of averaged weights, for which all training data are read once more.
 TEST_F(Exactness, averaged_weights_get_batch_statistics_over_all_ranks) {
   for (const char* layer : {"norm", "torch_norm"}) {
-    auto settings = common();
-    settings[layer] = true;
-    settings["optimizer"] = "SGD";
-    settings["rows"] = 104;
+    auto settings = with_batch_norm(layer, 104);
     settings["swa_lrs"] = 0.05;
-    settings["trainer"]["sync_batchnorm"] = true;
     const auto one = run_on(1, std::string("one-") + layer, settings).rank(0);
     for (const int64_t ranks : {2, 3}) {
       SCOPED_TRACE(fmt::format("{} {}", layer, ranks));

@@ -37,9 +37,10 @@ torch::Tensor points(int64_t rows, bool images) {
   return torch::randn(sizes, generator, torch::kDouble) * 2.0 + 100.0;
 }
 
-/// A net around the norm, so that what comes to it and from it isn't trivial.
-struct Net : torch::nn::Module {
-  explicit Net(const SyncBatchNormOptions& options) : norm(options) {
+/// A net around a norm, so that what comes to it and from it isn't trivial.
+template <class Norm, class Options>
+struct NetAround : torch::nn::Module {
+  explicit NetAround(const Options& options) : norm(options) {
     register_module("norm", norm);
     to(torch::kDouble);
     const torch::NoGradGuard no_grad;
@@ -49,8 +50,11 @@ struct Net : torch::nn::Module {
   }
   /// The sum over rows of a loss, which weighted by 1 / (rows of all) is the mean.
   torch::Tensor loss(const torch::Tensor& output) const { return output.sin().pow(2).sum(); }
-  SyncBatchNorm norm;
+  Norm norm;
 };
+using Net = NetAround<SyncBatchNorm, SyncBatchNormOptions>;
+template <class Norm>
+using TorchNet = NetAround<Norm, torch::nn::BatchNormOptions>;
 
 /// What a training step leaves behind: of all rows, or of one rank's.
 struct Result {
@@ -58,8 +62,8 @@ struct Result {
   torch::Tensor running_mean, running_var, count;
 };
 
-template <class Net>
-Result step(Net& net, const torch::Tensor& rows, double all_rows) {
+template <class AnyNet>
+Result step(AnyNet& net, const torch::Tensor& rows, double all_rows) {
   auto input = rows.clone().requires_grad_();
   const auto output = net.norm(input);
   net.zero_grad();
@@ -303,21 +307,6 @@ TEST_F(SyncBatchNormTest, a_rank_without_rows_in_the_first_batch_stands_in) {
     EXPECT_LE(difference(net.norm->running_var, expected.running_var), kTolerance);
   });
 }
-
-/// A net around a batch norm of LibTorch.
-template <class Norm>
-struct TorchNet : torch::nn::Module {
-  explicit TorchNet(const torch::nn::BatchNormOptions& options) : norm(options) {
-    register_module("norm", norm);
-    to(torch::kDouble);
-    const torch::NoGradGuard no_grad;
-    for (auto& parameter : parameters()) {
-      parameter.copy_(torch::linspace(0.5, 1.5, parameter.numel(), torch::kDouble));
-    }
-  }
-  torch::Tensor loss(const torch::Tensor& output) const { return output.sin().pow(2).sum(); }
-  Norm norm;
-};
 
 /// Trains two steps on ranks with LibTorch's layer, converted, and compares with one process.
 template <class Norm>

@@ -9,17 +9,14 @@
 #include <levin/framework/core/files.h>
 #include <levin/framework/loops/stop_signal.h>
 
+#include "framework/stub_ranks.h"
+
 namespace levin::stopping_test {
 
 /// Ranks of which this process is one: what the others have raised is up to the test.
-class TestRanks : public Ranks {
+class TestRanks : public test::StubRanks {
  public:
-  int64_t rank() const override { return 0; }
-  int64_t size() const override { return 2; }
-  std::string from_rank_zero(const std::string&,
-                             const std::function<std::string()>& make) override {
-    return make();
-  }
+  TestRanks() : StubRanks(0, 2) {}
   bool any(bool flag) override {
     ++meetings;
     return flag || another_rank_asks;
@@ -28,8 +25,6 @@ class TestRanks : public Ranks {
     told[std::string(key)] = raised;
     return agree[std::string(key)] || (raised && all_at_once);
   }
-  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
-  void barrier() override {}
 
   std::map<std::string, bool> told;   // what this rank has raised
   std::map<std::string, bool> agree;  // all ranks know

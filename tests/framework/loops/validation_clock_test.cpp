@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include <levin/framework/checkpoint/checkpoint.h>
 
+#include "framework/stub_ranks.h"
 #include "framework/support.h"
 
 // Validation when a time has passed. No test waits: clocks are told what has passed already.
@@ -33,18 +33,9 @@ struct Flags {
 };
 
 /// One of two ranks that learn of each other's flags by the next steps.
-class LateRanks : public Ranks {
+class LateRanks : public test::StubRanks {
  public:
-  explicit LateRanks(Flags& flags) : flags_(flags) {}
-  int64_t rank() const override { return 0; }
-  int64_t size() const override { return 2; }
-  std::string from_rank_zero(const std::string& /*key*/,
-                             const std::function<std::string()>& make) override {
-    return make();
-  }
-  bool any(bool raised) override { return raised; }
-  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
-  void barrier() override {}
+  explicit LateRanks(Flags& flags) : StubRanks(0, 2), flags_(flags) {}
   bool any_after_step(std::string_view /*key*/, bool raised) override {
     flags_.raised = flags_.raised || raised;
     return flags_.told;

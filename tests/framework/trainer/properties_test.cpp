@@ -1,4 +1,4 @@
-#include "framework/message_of.h"
+#include "framework/stub_ranks.h"
 #include "framework/support.h"
 
 #include <gtest/gtest.h>
@@ -122,20 +122,6 @@ TEST(TrainerProperties, a_run_alone_is_the_only_rank_of_its_host) {
   EXPECT_EQ(looking.place.num_devices, 1);
 }
 
-/// Ranks of which this is the second one.
-class SecondRank : public Ranks {
- public:
-  int64_t rank() const override { return 1; }
-  int64_t size() const override { return 2; }
-  std::string from_rank_zero(const std::string& /*key*/,
-                             const std::function<std::string()>& make) override {
-    return make();
-  }
-  bool any(bool raised) override { return raised; }
-  std::vector<std::string> gather(const std::string& own) override { return {own, own}; }
-  void barrier() override {}
-};
-
 /// A rank that is the only one of the second host.
 class SecondHost : public SingleDeviceStrategy {
  public:
@@ -143,7 +129,7 @@ class SecondHost : public SingleDeviceStrategy {
   Ranks& ranks() override { return ranks_; }
 
  private:
-  SecondRank ranks_;
+  test::StubRanks ranks_{1, 2};
 };
 
 TEST(TrainerProperties, data_are_prepared_on_each_host_or_once_for_all) {
