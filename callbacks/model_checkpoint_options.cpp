@@ -1,5 +1,6 @@
+#include <levin/callbacks/model_checkpoint_options.h>
+
 #include <fmt/format.h>
-#include <levin/callbacks/model_checkpoint.h>
 #include <levin/framework/core/error.h>
 
 namespace levin {
