@@ -56,7 +56,7 @@ torch::Tensor QsgdCompression::pack(const torch::Tensor& values) {
       at::constant_pad_nd(values, {0, padding}).view({buckets_, options_.bucket_size});
   const auto norms = options_.norm == "max"
                          ? buckets.abs().amax(1, /*keepdim=*/true)
-                         : at::linalg_vector_norm(buckets, 2, {{1}}, /*keepdim=*/true);
+                         : at::linalg_vector_norm(buckets, 2, at::IntArrayRef{1}, /*keepdim=*/true);
   const auto levels = static_cast<double>(options_.levels);
   // A bucket of zeros has the norm 0.
   auto scaled = buckets / norms.clamp_min(std::numeric_limits<float>::min()) * levels;
