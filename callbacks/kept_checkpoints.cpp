@@ -5,7 +5,6 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
-#include <levin/framework/core/home.h>
 #include <levin/framework/logged/missing_monitor.h>
 
 #include <utility>
@@ -29,9 +28,7 @@ KeptCheckpoints::KeptCheckpoints(ModelCheckpointOptions options, std::string key
       key_(std::move(key)),
       name_(options_.filename.empty() ? "{epoch}-{step}" : options_.filename,
             options_.auto_insert_metric_name),
-      best_(options_.save_top_k, ranking_of(options_)) {
-  options_.dirpath = expand_home(std::move(options_.dirpath), "ModelCheckpoint.dirpath");
-}
+      best_(options_.save_top_k, ranking_of(options_)) {}
 
 void KeptCheckpoints::save_to(Value& values) const {
   values["dirpath"] = folder_.string();

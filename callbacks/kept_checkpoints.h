@@ -24,8 +24,9 @@ namespace levin {
 /// All ranks make the same calls.
 class KeptCheckpoints {
  public:
-  /// `key` is that of the callback; what its ranks agree on has keys that begin with it. Throws
-  /// ConfigError if the option `filename` isn't a pattern.
+  /// In `dirpath`, the home folder is spelled out. `key` is that of the callback; what its ranks
+  /// agree on has keys that begin with it. Throws ConfigError if the option `filename` isn't a
+  /// pattern.
   KeptCheckpoints(ModelCheckpointOptions options, std::string key);
 
   const BestCheckpoints& best() const { return best_; }

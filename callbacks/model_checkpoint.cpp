@@ -10,6 +10,11 @@
 namespace levin {
 namespace {
 
+ModelCheckpointOptions with_home_expanded(ModelCheckpointOptions options) {
+  options.dirpath = expand_home(std::move(options.dirpath), "ModelCheckpoint.dirpath");
+  return options;
+}
+
 /// Tells callbacks that differ in these settings from each other.
 std::string key_of(const ModelCheckpointOptions& options) {
   const auto number = [](const auto& value) { return value ? fmt::to_string(*value) : "-"; };
@@ -21,12 +26,11 @@ std::string key_of(const ModelCheckpointOptions& options) {
 }  // namespace
 
 ModelCheckpoint::ModelCheckpoint(ModelCheckpointOptions options)
-    : options_(std::move(options)),
+    : options_(with_home_expanded(std::move(options))),
       schedule_(options_.every_n_train_steps, options_.train_time_interval,
                 options_.every_n_epochs),
       files_(options_, key_of(options_)) {
   validate(options_);
-  options_.dirpath = expand_home(std::move(options_.dirpath), "ModelCheckpoint.dirpath");
   if (!options_.monitor.empty())
     monitor_.emplace("ModelCheckpoint", options_.monitor, options_.mode);
 }
