@@ -7,7 +7,13 @@
 
 namespace levin::test::exactness_test {
 
-using Exactness = RanksTest;
+class Exactness : public RanksTest {
+ protected:
+  /// Runs the same in one process, which is returned, and on several numbers of ranks, all of which
+  /// have to end with the same bits.
+  StateDict expect_on_ranks_as_in_one_process(const Value& settings, const std::string& name,
+                                              const std::vector<int64_t>& numbers);
+};
 
 /// A global batch of 16 rows; 103 rows leave a tail of 7, fewer than some numbers of ranks need.
 Value common() {
@@ -31,6 +37,19 @@ void expect_same(const StateDict& many, const StateDict& one, double tolerance =
     }
   }
   EXPECT_EQ(many.values.at("global_step"), one.values.at("global_step"));
+}
+
+StateDict Exactness::expect_on_ranks_as_in_one_process(const Value& settings,
+                                                       const std::string& name,
+                                                       const std::vector<int64_t>& numbers) {
+  auto one = run_on(1, "one-" + name, settings).rank(0);
+  for (const int64_t ranks : numbers) {
+    SCOPED_TRACE(fmt::format("{} {}", name, ranks));
+    const auto many = run_on(ranks, fmt::format("{}-{}", name, ranks), settings);
+    expect_same(many.rank(0), one);
+    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
+  }
+  return one;
 }
 
 // rows 20, 21, 35, 45, 48: devices by options alone, also eight of them, W workers equal one
@@ -349,25 +368,13 @@ Value with_batch_norm(const char* layer, int64_t rows) {
 // 98 rows leave a tail of two: the third and fourth rank have none.
 TEST_F(Exactness, batch_statistics_over_all_ranks_are_those_of_one_process) {
   auto settings = with_batch_norm("norm", 98);
-  const auto one = run_on(1, "one", settings).rank(0);
-  for (const int64_t ranks : {2, 3, 4}) {
-    SCOPED_TRACE(ranks);
-    const auto many = run_on(ranks, std::to_string(ranks), settings);
-    expect_same(many.rank(0), one);
-    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
-  }
+  expect_on_ranks_as_in_one_process(settings, "norm", {2, 3, 4});
 }
 
 // The same with layers of LibTorch. Of these, every rank needs at least two rows of each batch.
 TEST_F(Exactness, sync_batchnorm_gives_torchs_layers_the_statistics_of_all_rows) {
   auto settings = with_batch_norm("torch_norm", 104);
-  const auto one = run_on(1, "one", settings).rank(0);
-  for (const int64_t ranks : {2, 3, 4}) {
-    SCOPED_TRACE(ranks);
-    const auto many = run_on(ranks, std::to_string(ranks), settings);
-    expect_same(many.rank(0), one);
-    EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
-  }
+  const auto one = expect_on_ranks_as_in_one_process(settings, "torch", {2, 3, 4});
   settings["trainer"]["sync_batchnorm"] = false;
   const auto apart = run_on(2, "apart", settings);
   EXPECT_GT(difference(apart.rank(0).child("model"), one.child("model")), 1e-6);
@@ -378,13 +385,7 @@ TEST_F(Exactness, averaged_weights_get_batch_statistics_over_all_ranks) {
   for (const char* layer : {"norm", "torch_norm"}) {
     auto settings = with_batch_norm(layer, 104);
     settings["swa_lrs"] = 0.05;
-    const auto one = run_on(1, std::string("one-") + layer, settings).rank(0);
-    for (const int64_t ranks : {2, 3}) {
-      SCOPED_TRACE(fmt::format("{} {}", layer, ranks));
-      const auto many = run_on(ranks, fmt::format("{}-{}", layer, ranks), settings);
-      expect_same(many.rank(0), one);
-      EXPECT_EQ(difference(many.rank(1).child("model"), many.rank(0).child("model")), 0.0);
-    }
+    expect_on_ranks_as_in_one_process(settings, layer, {2, 3});
   }
 }
 

@@ -7,6 +7,7 @@
 #include <levin/models/logistic_regression_cv.h>
 #include <levin/models/logistic_regression_path.h>
 
+#include "distributed/rank_outcome.h"
 #include "distributed/run_ranks.h"
 
 // Models that search for the strength of their penalty, over ranks that share the rows.
@@ -79,9 +80,7 @@ int search(const Value& settings) {
                                           .tol = 1e-7});
     train("logistic", logistic, false);
   }
-  const char* rank = std::getenv("RANK");
-  levin::save_checkpoint(
-      settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
+  leave_result(settings, result);
   return 0;
 }
 

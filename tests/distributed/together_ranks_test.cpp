@@ -7,6 +7,7 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
+#include "distributed/rank_outcome.h"
 #include "distributed/run_ranks.h"
 
 // Loaders that are read together, by ranks that can't divide all parts of a batch evenly.
@@ -74,13 +75,7 @@ class TwoSets final : public levin::DataModule {
 };
 
 int fit_together(const Value& settings) {
-  torch::set_num_threads(1);
-  levin::seed_everything(7);
-  levin::TrainerOptions options;
-  levin::from_value(describe(options), settings.at("trainer"), "trainer");
-  options.accelerator = "cpu";
-  options.max_epochs = 3;
-  options.default_root_dir = settings.at("out").as_string();
+  const auto options = begin_as_rank(settings, /*max_epochs=*/3);
   TwoLines model;
   TwoSets data(settings);
   levin::Trainer trainer(options);
@@ -89,9 +84,7 @@ int fit_together(const Value& settings) {
   result.values["loss"] = history.last("train_loss");
   result.values["steps"] = history.epochs.back().global_step;
   result.add("model", model.state_dict());
-  const char* rank = std::getenv("RANK");
-  levin::save_checkpoint(
-      settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
+  leave_result(settings, result);
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 
+#include "distributed/rank_outcome.h"
 #include "distributed/run_ranks.h"
 
 // The searches for a learning rate and a batch size by several ranks, each of which sees other rows
@@ -57,13 +58,7 @@ class Rows final : public levin::DataModule {
 };
 
 void find_rate(const Value& settings) {
-  torch::set_num_threads(1);
-  levin::seed_everything(7);
-  levin::TrainerOptions options;
-  levin::from_value(describe(options), settings.at("trainer"), "trainer");
-  options.accelerator = "cpu";
-  options.max_epochs = 1;
-  options.default_root_dir = settings.at("out").as_string();
+  const auto options = begin_as_rank(settings, /*max_epochs=*/1);
   Numbers model;
   model.counts_some = settings.at("counts_some").as_bool();
   Rows data;
@@ -76,20 +71,12 @@ void find_rate(const Value& settings) {
   result.tensors["losses"] = torch::tensor(finder.found().losses, torch::kDouble);
   result.tensors["rates"] = torch::tensor(finder.found().rates, torch::kDouble);
   result.add("model", model.state_dict());
-  const char* rank = std::getenv("RANK");
-  levin::save_checkpoint(
-      settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
+  leave_result(settings, result);
 }
 
 /// Rank r of w has memory for the r-th of "most_rows". "by" says who looks for the size.
 void find_size(const Value& settings) {
-  torch::set_num_threads(1);
-  levin::seed_everything(7);
-  levin::TrainerOptions options;
-  levin::from_value(describe(options), settings.at("trainer"), "trainer");
-  options.accelerator = "cpu";
-  options.max_epochs = 1;
-  options.default_root_dir = settings.at("out").as_string();
+  const auto options = begin_as_rank(settings, /*max_epochs=*/1);
   const char* rank = std::getenv("RANK");
   const auto& most_rows = settings.at("most_rows").as_array();
   Numbers model;
@@ -107,8 +94,7 @@ void find_size(const Value& settings) {
     result.values["size"] = finder.batch_size().value();
     result.add("model", model.state_dict());
   }
-  levin::save_checkpoint(
-      settings.at("out").as_string() + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt", result);
+  leave_result(settings, result);
 }
 
 int find(const Value& settings) {
