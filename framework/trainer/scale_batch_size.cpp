@@ -13,6 +13,7 @@
 #include <levin/framework/optimizers/checks.h>
 #include <levin/framework/strategies/strategy.h>
 #include <levin/framework/trainer/adapted_loaders.h>
+#include <levin/framework/trainer/starting_point.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/framework/trainer/trial.h>
 #include <levin/framework/trainer/trial_data.h>
@@ -175,8 +176,7 @@ int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModu
   const auto strategy = make_strategy(options);
   try {
     if (strategy->ranks().size() > 1) {
-      if (strategy->local_rank() == 0) data.prepare_data();
-      strategy->ranks().barrier();
+      prepare_data(*strategy, data, options.prepare_data_per_node);
     }
     return scale_batch_size(options, module, data, strategy->ranks(), scale, optimizers);
   } catch (const std::exception& error) {

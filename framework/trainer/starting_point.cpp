@@ -20,13 +20,17 @@ std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
   return StartingPoint{path, load_checkpoint(path)};
 }
 
+void prepare_data(Strategy& strategy, DataModule& data, bool per_node) {
+  const int64_t own = per_node ? strategy.local_rank() : strategy.ranks().rank();
+  if (own == 0) data.prepare_data();
+  strategy.ranks().barrier();
+}
+
 void set_up_data(Strategy& strategy, const Module& module, DataModule& data, Stage stage,
                  const Precision& precision, const std::optional<StartingPoint>& start,
                  bool prepares_per_node) {
   data.set_floating_type(precision.data_type());
-  const int64_t own = prepares_per_node ? strategy.local_rank() : strategy.ranks().rank();
-  if (own == 0) data.prepare_data();
-  strategy.ranks().barrier();
+  prepare_data(strategy, data, prepares_per_node);
   const bool learns_anew = stage == Stage::fit && !start;
   const auto source = start ? fmt::format("'{}'", start->path.string()) : std::string("the model");
   StateDict fitted;

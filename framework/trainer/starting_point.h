@@ -28,8 +28,12 @@ struct StartingPoint {
 std::optional<StartingPoint> read_starting_point(const std::string& ckpt_path,
                                                  const RunControl& run, Profiler* profiler);
 
-/// Tells the data module in which type the run reads numbers, lets it prepare its data, once on
-/// each host or, without `prepares_per_node`, on rank 0 alone, and set them up for `stage`; rank 0
+/// Lets the data module prepare its data, once on each host or, without `per_node`, on rank 0
+/// alone. Returns when that is done; all ranks have to call this.
+void prepare_data(Strategy& strategy, DataModule& data, bool per_node);
+
+/// Tells the data module in which type the run reads numbers, lets it prepare its data
+/// (`prepare_data`) and set them up for `stage`; rank 0
 /// prints the notes that it makes. Except in a fit that begins without a checkpoint, the data
 /// module first gets the fitted state of the data that the module was trained on, which is in the
 /// checkpoint or, without one, in the module (see take_over_fitted_state). Throws CheckpointError
