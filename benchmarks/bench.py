@@ -26,7 +26,9 @@ import tempfile
 import time
 
 import exact_suite
+import link_suite
 import plot_cpu_gpu
+import plot_links
 import plot_solvers
 import report
 import solver_suite
@@ -55,8 +57,8 @@ SUITES = (
     "failure",
     "solvers",
 )
-# Those that only run if they are named, since they take long: exact_suite.py.
-ON_REQUEST = ("exactness",)
+# Those that only run if they are named, since they take long: exact_suite.py and link_suite.py.
+ON_REQUEST = ("exactness", "links")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -449,7 +451,7 @@ def measure(options):
         "texts": {},
         "failures": dict(programs.missing),
     }
-    needs_mnist = {"lr", "mlp", "solvers", "exactness"} & set(suites)
+    needs_mnist = {"lr", "mlp", "solvers", "exactness", "links"} & set(suites)
     mnist = find_mnist(options, results) if needs_mnist else None
     needs_sparse = {"sparse", "solvers", "exactness"} & set(suites)
     sparse_set = make_sparse_set(options, results) if needs_sparse else None
@@ -460,6 +462,8 @@ def measure(options):
         solver_suite.run_solvers(options, folders, run, say, results)
     if "exactness" in suites:
         exact_suite.run_exactness(options, folders, run, say, results)
+    if "links" in suites:
+        link_suite.run_links(options, mnist, say, results)
     return results
 
 
@@ -480,6 +484,10 @@ def main():
         written = ".md and .json"
         if "cpu_gpu" in results:
             plot = plot_cpu_gpu.draw(results["cpu_gpu"])
+            (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
+            written = ".md, .json and .svg"
+        if results.get("links"):
+            plot = plot_links.draw(results["links"])
             (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
             written = ".md, .json and .svg"
         for case, plot in plot_solvers.draw_all(results.get("solvers", [])):

@@ -8,6 +8,7 @@ import math
 import re
 import statistics
 
+import link_costs
 import solver_curves
 
 TITLES = {
@@ -473,6 +474,7 @@ def make_checks(results, rounds):
         checks
         + solver_checks(results.get("solvers", []))
         + exact_checks(results.get("exactness", []))
+        + link_checks(results.get("links", []))
     )
 
 
@@ -673,6 +675,93 @@ def exact_table(records):
     return [text + "\n\n" + table(head, rows)]
 
 
+def link_checks(records):
+    if not records:
+        return []
+    where = f"{records[0]['link']['name']}, two ranks"
+    checks = []
+    for way in ("one_bit", "powersgd"):
+        sooner = Spread.of(link_costs.ratios(records, way, "seconds"))
+        checks.append(Check(f"{where}: all-reduce / {way}, seconds to 92 %", 4, sooner, True))
+    fewer = Spread.of(link_costs.ratios(records, "one_bit", "bytes_a_step"))
+    checks.append(Check("bytes of a step, all-reduce / one_bit", 25, fewer, True))
+    return checks
+
+
+LINK_TEXT = (
+    "## Slow links\n\n"
+    "An MLP 784-512-512-10 on MNIST (SGD with momentum, 64 rows a rank), whose ranks are joined by "
+    "emulated links: each host sends and receives at the given rate, and a packet is under way for "
+    "the given time. Seconds are those of the training until 92 % of the validation images are "
+    "right, without those of the validations. On the first link they are measured from the "
+    "beginning to the end; on the others, they are the time of a step (the mean of 60) times the "
+    "number of steps, which is the same on every link. Bytes are those that a rank gives to its "
+    "connections, without headers."
+)
+MODEL_TEXT = (
+    "### Model of a step\n\n"
+    "seconds = compute + delay * (eager * e + ring * r) + wire * 8 * bytes / rate, where e and r "
+    "are the numbers of messages that follow each other: e that are sent at once, and r of Gloo's "
+    "rings (benchmarks/link_costs.py). It is fitted to the links without loss that join two ranks, "
+    "and extrapolated, on paper, to more ranks on the first link, each with 64 rows. What isn't in "
+    "it: lost packets, computation while bytes are under way, and whatever the network itself "
+    "shares."
+)
+
+
+def link_tables(records):
+    if not records:
+        return []
+    ways, links = link_costs.ways_of(records), link_costs.links_of(records)
+    found = link_costs.medians(records)
+    first = next(iter(links))
+    rows = []
+    for way in ways:
+        of_way = [r for r in records if r["way"] == way and r["link"]["name"] == first]
+        if not of_way:
+            continue
+        sent = [r["bytes_a_step"] * r["steps"] / 1e6 for r in of_way]
+        rows.append(
+            [
+                way,
+                cell(Spread.of(r["seconds"] for r in of_way), " s"),
+                cell(Spread.of(link_costs.ratios(records, way, "seconds"))),
+                cell(Spread.of(sent), " MB"),
+                cell(Spread.of(r["steps"] for r in of_way)),
+                cell(Spread.of(r["step_seconds"] * 1e3 for r in of_way), " ms"),
+            ]
+        )
+    head = [first, "to 92 %", "sooner than all-reduce", "sent by a rank", "steps", "a step"]
+    parts = [LINK_TEXT + "\n\n" + table(head, rows)]
+    rows = [
+        [way]
+        + [number(found[way, name]["seconds"]) if (way, name) in found else "-" for name in links]
+        for way in ways
+    ]
+    parts.append(table(["seconds to 92 %", *links], rows))
+    model = link_costs.Model(records)
+    if model.numbers is None:
+        return parts
+    eager, ring, wire = model.numbers[-3:]
+    fitted, others = model.errors()
+    text = (
+        f"{MODEL_TEXT}\n\neager = {eager:.2f}, ring = {ring:.2f}, wire = {wire:.2f}; the largest "
+        f"error of a step that was fitted is {max(map(abs, fitted)):.0%}"
+    )
+    if others:
+        text += f", and of one with more ranks {max(map(abs, others)):.0%}"
+    rows = []
+    for way, compute in zip(ways, model.numbers):
+        steps = [
+            f"{number(model.seconds(way, links[first], n) * 1e3)}; "
+            f"{number(model.bytes(way, n) / 1e6)}"
+            for n in link_costs.SHOWN_RANKS
+        ]
+        rows.append([way, number(compute * 1e3), *steps])
+    head = ["ms; MB sent by a rank", "compute", *(f"{n} ranks" for n in link_costs.SHOWN_RANKS)]
+    return [*parts, f"{text}.\n\n{table(head, rows)}"]
+
+
 def built_list(records):
     built = {}
     for record in records:
@@ -703,6 +792,7 @@ def markdown(results):
         *memory_table(rounds),
         *solver_tables(results.get("solvers", [])),
         *exact_table(results.get("exactness", [])),
+        *link_tables(results.get("links", [])),
     ]
     for name, text in results["texts"].items():
         parts.append(f"## {TEXTS[name][0]}\n\n```\n{text.strip()}\n```")
@@ -734,7 +824,7 @@ def cell_of_median(spread):
 
 def as_json(results):
     """Returns the results as JSON with one line for each record, so that diffs are readable."""
-    names = ("solvers", "exactness", "rounds")
+    names = ("solvers", "exactness", "links", "rounds")
     listed = {name: results[name] for name in names if name in results}
     text = json.dumps({k: v for k, v in results.items() if k not in listed}, indent=1)[:-2]
     for name, records in listed.items():

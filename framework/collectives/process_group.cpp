@@ -132,6 +132,7 @@ class ProcessGroup::Implementation {
   c10::intrusive_ptr<c10d::Store> addresses;
   Group group;
   std::atomic<bool> aborted{false};
+  std::atomic<int> last_tag{1 << 16};  // above those that other code chooses
   std::mutex mutex;
   std::vector<c10::weak_intrusive_ptr<c10d::ProcessGroup>> descendants;
 
@@ -258,6 +259,8 @@ std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
                      .timeout = static_cast<double>(implementation_->timeout.count()) / 1e3,
                      .is_aborted = [own = implementation_.get()] { return own->aborted.load(); }});
 }
+
+int ProcessGroup::new_tag() { return ++implementation_->last_tag; }
 
 void ProcessGroup::set(const std::string& key, const std::string& value) {
   joined(rank(), "set", [&] { implementation_->store->set(key, value); });

@@ -83,6 +83,10 @@ class ProcessGroup {
   /// is only one rank, or if there is no such memory. Must not outlive this group.
   std::shared_ptr<HostSum> host_sum(size_t bytes);
 
+  /// Returns a number for messages from one rank to another by `c10d_group`, which no earlier call
+  /// returned. All ranks call this equally often, and get the same numbers.
+  int new_tag();
+
   /// Puts `value` into the store of the group under `key`, for the other ranks. Waits for nobody.
   void set(const std::string& key, const std::string& value);
   /// Returns the value that some rank has put into the store under `key`; waits until it is there.

@@ -19,7 +19,7 @@ void GatheredCompression::start(const torch::Tensor& own, GradientExchange& exch
   memory_.keep(values - sent);
 }
 
-torch::Tensor GatheredCompression::finish(GradientExchange& /*exchange*/) {
+torch::Tensor GatheredCompression::finish() {
   const auto all = std::exchange(gathered_, nullptr)();
   auto sums = zeros();
   for (const auto& bytes : all.unbind()) add_unpacked(bytes, sums);

@@ -12,7 +12,7 @@ namespace levin {
 class GatheredCompression : public GradientCompression {
  public:
   void start(const torch::Tensor& own, GradientExchange& exchange) final;
-  torch::Tensor finish(GradientExchange& exchange) final;
+  torch::Tensor finish() final;
   StateDict state_dict() const override { return memory_.state_dict(); }
   void load_state_dict(const StateDict& state) override { memory_.load_state_dict(state); }
 

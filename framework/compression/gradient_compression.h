@@ -55,7 +55,8 @@ struct GradientLayout {
 /// next. All ranks get the same bits.
 ///
 ///     compression.start(own, exchange);                 // on every rank
-///     const auto sums = compression.finish(exchange);   // [n], about the sum of all ranks' `own`
+///     compression.proceed(exchange);
+///     const auto sums = compression.finish();           // [n], about the sum of all ranks' `own`
 ///
 /// A rank's loss is weighted by its rows before its gradients are computed, so a plain sum weights
 /// the ranks by their rows.
@@ -65,9 +66,12 @@ class GradientCompression {
 
   /// Packs this rank's gradients, [n], and starts to send them. Doesn't change `own`.
   virtual void start(const torch::Tensor& own, GradientExchange& exchange) = 0;
-  /// Returns the sums over ranks, [n]. It may start and await further collectives. To be called
-  /// once for each `start`, on all ranks in the same order of buckets.
-  virtual torch::Tensor finish(GradientExchange& exchange) = 0;
+  /// Awaits what was started and starts what follows from it, if anything does. To be called once
+  /// for each `start`, when all buckets have started.
+  virtual void proceed(GradientExchange& /*exchange*/) {}
+  /// Awaits the rest and returns the sums over ranks, [n]. To be called when all buckets have
+  /// proceeded.
+  virtual torch::Tensor finish() = 0;
 
   /// What is remembered from step to step; see GradientMemory for the names of tensors. Empty if it
   /// is nothing.

@@ -109,41 +109,48 @@ void PowerSgdCompression::start(const torch::Tensor& own, GradientExchange& exch
       choose_q(matrix);
       sent.push_back(part_of(values_, matrix).mm(matrix.q).view({-1}));
     }
-    first_ = exchange.all_reduce(at::cat(sent));
+    pending_ = exchange.all_reduce(at::cat(sent));
   } else {
-    first_ = exchange.all_reduce(values_.clone());
+    pending_ = exchange.all_reduce(values_.clone());
     memory_.keep(torch::Tensor());
   }
   ++steps_;
 }
 
-torch::Tensor PowerSgdCompression::finish(GradientExchange& exchange) {
-  const auto sums = std::exchange(first_, nullptr)();
-  const auto values = std::exchange(values_, torch::Tensor());
-  if (!compresses_) return sums;
-  std::vector<torch::Tensor> bases;
+void PowerSgdCompression::proceed(GradientExchange& exchange) {
+  sums_ = std::exchange(pending_, nullptr)();
+  bases_.clear();
+  if (!compresses_) return;
+  world_size_ = exchange.world_size();
   std::vector<torch::Tensor> sent;
   int64_t place = plain_size_;
   for (const auto& matrix : matrices_) {
     const int64_t size = matrix.rows * matrix.rank;
-    bases.push_back(orthogonal(sums.narrow(0, place, size).view({matrix.rows, matrix.rank})));
-    sent.push_back(part_of(values, matrix).t().mm(bases.back()).view({-1}));
+    bases_.push_back(orthogonal(sums_.narrow(0, place, size).view({matrix.rows, matrix.rank})));
+    sent.push_back(part_of(values_, matrix).t().mm(bases_.back()).view({-1}));
     place += size;
   }
-  const auto all_q = exchange.all_reduce(at::cat(sent))();
+  pending_ = exchange.all_reduce(at::cat(sent));
+}
+
+torch::Tensor PowerSgdCompression::finish() {
+  const auto sums = std::exchange(sums_, torch::Tensor());
+  const auto values = std::exchange(values_, torch::Tensor());
+  if (!compresses_) return sums;
+  const auto all_q = std::exchange(pending_, nullptr)();
   auto result = at::empty_like(values);
   auto rest = memory_.enabled() ? at::zeros_like(values) : torch::Tensor();
   put_plain(result, sums.narrow(0, 0, plain_size_));
-  place = 0;
+  int64_t place = 0;
   for (size_t i = 0; i < matrices_.size(); ++i) {
     auto& matrix = matrices_[i];
     const int64_t size = matrix.columns * matrix.rank;
     matrix.q = all_q.narrow(0, place, size).view({matrix.columns, matrix.rank}).clone();
     place += size;
     auto part = part_of(result, matrix);
-    at::mm_out(part, bases[i], matrix.q.t());
+    at::mm_out(part, bases_[i], matrix.q.t());
     if (!rest.defined()) continue;
-    const double share = 1.0 / static_cast<double>(exchange.world_size());
+    const double share = 1.0 / static_cast<double>(world_size_);
     part_of(rest, matrix).copy_(part_of(values, matrix).sub(part, share));
   }
   memory_.keep(std::move(rest));

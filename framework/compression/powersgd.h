@@ -38,7 +38,8 @@ class PowerSgdCompression : public GradientCompression {
   explicit PowerSgdCompression(const GradientLayout& layout, PowerSgdOptions options = {});
 
   void start(const torch::Tensor& own, GradientExchange& exchange) override;
-  torch::Tensor finish(GradientExchange& exchange) override;
+  void proceed(GradientExchange& exchange) override;
+  torch::Tensor finish() override;
   /// Beside the memory, q.<parameter> is Q, [m, r], and the value powersgd_steps the number of
   /// steps taken.
   StateDict state_dict() const override;
@@ -68,8 +69,12 @@ class PowerSgdCompression : public GradientCompression {
   at::Generator generator_;
   int64_t steps_ = 0;
   bool compresses_ = false;  // in the step begun
-  torch::Tensor values_;     // of the step begun: gradients and memory
-  GradientExchange::Pending first_;
+  // Of the step begun: gradients and memory, the sums of what is sent as it is, and the bases.
+  torch::Tensor values_;
+  torch::Tensor sums_;
+  std::vector<torch::Tensor> bases_;
+  int64_t world_size_ = 1;
+  GradientExchange::Pending pending_;
 };
 
 }  // namespace levin

@@ -13,7 +13,7 @@
 namespace levin {
 namespace {
 
-double* numbers_of(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
+double* column_data(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
 
 ColumnParts::Layout layout_for(const LinearLoss& loss,
                                const std::vector<torch::Tensor>& parameters) {
@@ -37,7 +37,7 @@ struct ColumnObjective::Share {
   std::vector<double> gradient;   // [block, outputs]
 
   RowProducts::Sums sums() const {
-    return {numbers_of(weight_gradient), numbers_of(bias_gradient)};
+    return {column_data(weight_gradient), column_data(bias_gradient)};
   }
 };
 
@@ -60,11 +60,11 @@ const double* ColumnObjective::weights_of(const Block& block) const {
 }
 
 double* ColumnObjective::outputs_of(const Block& block) const {
-  return numbers_of(z_) + block.first * outputs_;
+  return column_data(z_) + block.first * outputs_;
 }
 
 double* ColumnObjective::curvature_of(const Block& block) const {
-  return numbers_of(curvature_) + block.first * outputs_;
+  return column_data(curvature_) + block.first * outputs_;
 }
 
 /// Reads this rank's columns of all rows.
@@ -91,7 +91,7 @@ void ColumnObjective::check_classes() const {
   const auto bins = at::where(is_class, targets, static_cast<double>(classes));
   const auto counts =
       at::bincount(bins.to(at::kLong).flatten(), {}, classes + 1).to(at::kDouble);  // last: none
-  require_classes({numbers_of(counts), static_cast<size_t>(classes + 1)});
+  require_classes({column_data(counts), static_cast<size_t>(classes + 1)});
 }
 
 /// Makes the shares of all passes, whose number depends on the size of the work alone.
@@ -135,7 +135,7 @@ void ColumnObjective::find_outputs(const torch::Tensor& vector) {
     }
   }
   pass([&](const Block& block) { block.share.products->outputs(block.rows, outputs_of(block)); });
-  parts_.sum({numbers_of(z_), static_cast<size_t>(z_.numel())});
+  parts_.sum({column_data(z_), static_cast<size_t>(z_.numel())});
 }
 
 /// What the shares of a pass have added to the gradient, divided by the weight of all rows, [size].
@@ -175,7 +175,7 @@ double ColumnObjective::evaluate(const torch::Tensor& point, const torch::Tensor
          .targets =
              columns_->targets.const_data_ptr<double>() + block.first * (is_squared ? outputs_ : 1),
          .weights = weights_of(block),
-         .output_weights = output_weights_.defined() ? numbers_of(output_weights_) : nullptr},
+         .output_weights = output_weights_.defined() ? column_data(output_weights_) : nullptr},
         share.gradient.data(), curvature_of(block));
     share.products->add_gradients(block.rows, share.gradient.data(), share.sums());
   });

@@ -15,7 +15,7 @@ namespace {
 /// The most features for which matrices of [features, features] are made.
 constexpr int64_t kMostForMatrices = 2000;
 
-double* numbers_of(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
+double* curvature_data(const torch::Tensor& tensor) { return tensor.mutable_data_ptr<double>(); }
 
 torch::Tensor double_zeros(at::IntArrayRef sizes) { return at::zeros(sizes, at::kDouble); }
 
@@ -26,9 +26,9 @@ torch::Tensor LinearObjective::curvature_diagonal() {
   pass([&](const Block& block) {
     PassPart& part = block.part;
     const int64_t count = block.rows.size();
-    levin::curvature_diagonal(loss_.kind, numbers_of(block.kept.curvature) + block.first * outputs_,
-                              numbers_of(block.kept.weights) + block.first, count, outputs_,
-                              part.gradient.data());
+    levin::curvature_diagonal(
+        loss_.kind, curvature_data(block.kept.curvature) + block.first * outputs_,
+        curvature_data(block.kept.weights) + block.first, count, outputs_, part.gradient.data());
     part.products->add_square_gradients(block.rows, part.gradient.data(), part.sums());
   });
   diagonal_ = joined(end_pass().slice(0, 2)).div_(total_weight_);
@@ -83,11 +83,12 @@ torch::Tensor LinearObjective::hessian_of(const torch::Tensor& entries) {
         const auto factors = at::empty({rows, outputs_}, at::kDouble);
         for (int64_t k = 0; k < outputs_; ++k) {
           unit.zero_();
-          numbers_of(unit)[k] = 1.0;
+          curvature_data(unit)[k] = 1.0;
           factors.copy_(unit);
-          curvature_product(loss_.kind, numbers_of(block.kept.curvature) + block.first * outputs_,
-                            numbers_of(block.kept.weights) + block.first, rows, outputs_,
-                            numbers_of(factors));
+          curvature_product(loss_.kind,
+                            curvature_data(block.kept.curvature) + block.first * outputs_,
+                            curvature_data(block.kept.weights) + block.first, rows, outputs_,
+                            curvature_data(factors));
           for (int64_t l = is_coupled ? 0 : k; l <= k; ++l) {
             const auto scaled = x_of[static_cast<size_t>(l)] * factors.narrow(1, l, 1);
             part(part(sums, 0, k), 1, l).addmm_(x_of[static_cast<size_t>(k)].t(), scaled);
@@ -144,11 +145,11 @@ torch::Tensor LinearObjective::mean_outer_product() {
         if (number++ % every != 0) return;
         const auto x = rows_with_one(block.rows, is_exact_ ? at::kDouble : at::kFloat);
         product.add_(x.t().mm(x));
-        numbers_of(sums)[columns * columns] += static_cast<double>(block.rows.size());
+        curvature_data(sums)[columns * columns] += static_cast<double>(block.rows.size());
       },
       1);
   rows_.sum(sums);
-  const auto mean = sums.narrow(0, 0, columns * columns) / numbers_of(sums)[columns * columns];
+  const auto mean = sums.narrow(0, 0, columns * columns) / curvature_data(sums)[columns * columns];
   return mean.view({columns, columns}).to(is_exact_ ? at::kDouble : at::kFloat);
 }
 
@@ -164,7 +165,7 @@ torch::Tensor LinearObjective::mean_curvature() {
     sums[-1] += weights.sum();
   }
   rows_.sum(sums);
-  const double total = numbers_of(sums)[outputs_ * outputs_];
+  const double total = curvature_data(sums)[outputs_ * outputs_];
   return total > 0.0 ? matrix.div(total) : at::eye(outputs_, at::kDouble);
 }
 

@@ -139,7 +139,9 @@ void GradientReducer::Implementation::watch() {
 
 void GradientReducer::Implementation::build() {
   const auto cap = static_cast<size_t>(options_.bucket_cap_mb * 1024.0 * 1024.0);
-  const auto first = static_cast<size_t>(c10d::kDefaultFirstBucketBytes);
+  // A small first bucket is sent early. Packed gradients are few bytes, and their packets each cost
+  // the time of a message.
+  const auto first = packed_ ? cap : static_cast<size_t>(c10d::kDefaultFirstBucketBytes);
   auto buckets = std::get<0>(
       c10d::compute_bucket_assignment_by_size(parameters_, {std::min(first, cap), cap}, sparse_));
   std::reverse(buckets.begin(), buckets.end());

@@ -42,10 +42,10 @@ class PackedBuckets {
   StateDict loaded_;  // for buckets that come to be later
 };
 
-/// Makes the hook that sums dense buckets by their compressions once `buckets.packs()`, and all
-/// else, the bucket of the riders included, as make_sum_hook does. It starts to send a bucket when
-/// its gradients are complete, and unpacks all of them at the end of backward, in the same order on
-/// all ranks. Adds the bytes of the tensors that this rank gives to collectives, as
+/// Makes the hook that sums dense buckets by their compressions once `buckets.packs()`, the bucket
+/// of the riders as it is, and all else as make_sum_hook does. It starts to send a bucket when its
+/// gradients are complete, and unpacks all of them at the end of backward, in the same order on all
+/// ranks. Adds the bytes of the tensors that this rank gives to collectives, as
 /// CommunicationLog counts them, to `bytes`.
 std::unique_ptr<c10d::CommHookInterface> make_packing_hook(ProcessGroup& group,
                                                            SumHookOptions options,

@@ -28,7 +28,8 @@ class LoneExchange : public GradientExchange {
 inline torch::Tensor sent(GradientCompression& compression, const torch::Tensor& values,
                           GradientExchange& exchange) {
   compression.start(values, exchange);
-  return compression.finish(exchange);
+  compression.proceed(exchange);
+  return compression.finish();
 }
 inline torch::Tensor sent(GradientCompression& compression, const torch::Tensor& values) {
   LoneExchange exchange;
