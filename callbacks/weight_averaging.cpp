@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <levin/callbacks/batch_optimizer.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/type_name.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/step.h>
 
@@ -31,6 +33,12 @@ void WeightAveraging::load_state_dict(const StateDict& state) {
 
 void WeightAveraging::on_fit_start(Run& run) {
   require_batch_optimizer("WeightAveraging", run);
+  if (run.ranks().train_alone()) {
+    throw ConfigError::conflict(
+        fmt::format("{} with model_averaging: each rank would average its own weights",
+                    unqualified_name(typeid(*this))),
+        "leave out one of the two; StochasticWeightAveraging averages what ranks have in common");
+  }
   is_exchanged_ = false;
   if (!resumed_) {
     average_ = {};

@@ -11,6 +11,7 @@
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
 #include <levin/datamodules/transforms.h>
+#include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/metrics/metric_list.h>
@@ -36,7 +37,7 @@ const std::vector<Command> kCommands = {
      "write what the model predicts: a .npz, a .csv, or a .npy of one array"},
     {"list",
      "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics|transforms|"
-     "compressions]",
+     "compressions|averagings]",
      "name the classes a configuration can use"},
     {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
@@ -114,7 +115,8 @@ std::vector<Kind> kinds_of(const Registry& registry) {
           kind("schedulers", registry.schedulers),
           kind("metrics", shipped_metrics()),
           kind("transforms", shipped_transforms()),
-          kind("compressions", shipped_gradient_compressions())};
+          kind("compressions", shipped_gradient_compressions()),
+          kind("averagings", shipped_model_averagings())};
 }
 
 std::string trainer_help(const Registry& registry) {

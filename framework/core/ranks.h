@@ -34,6 +34,9 @@ class Ranks {
   virtual int64_t size() const = 0;
   /// Whether this is rank 0, the one that writes files and prints.
   bool is_zero() const { return rank() == 0; }
+  /// Whether ranks take optimizer steps by themselves, so that their weights differ until they
+  /// average them (TrainerOptions::model_averaging).
+  virtual bool train_alone() const { return false; }
 
   /// Returns on every rank what `make` returned on rank 0; the other ranks never call `make`.
   ///
@@ -56,7 +59,8 @@ class Ranks {
   /// that the host needn't wait for the device. The answer is true only once; a rank for which the
   /// reason still holds has to pass true again. What is raised after the last steps of a fit may
   /// never be told. `key` says what is asked, and there may be any number of keys; start it with
-  /// the name of the class that asks.
+  /// the name of the class that asks. Ranks that train alone are told when they exchange flags,
+  /// which may be some steps later.
   virtual bool any_after_step(std::string_view /*key*/, bool raised) { return any(raised); }
 
   /// Returns the texts of all ranks in the order of the ranks, on every rank. Texts may hold any

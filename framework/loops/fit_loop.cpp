@@ -277,6 +277,7 @@ void FitLoop::run_captured(const Batch& batch, bool is_last) {
 /// Returns false if a hook has ended the epoch.
 bool FitLoop::begin_batch(const Batch& batch) {
   at_boundary_ = stepped_ = false;
+  training_step_.own_parameters();
   if (training_step_.window_batches() == 0) metrics_.begin_window();
   metrics_.begin_batch(batch.rows(), 0, 1);
   step_.begin(parts_.run.progress().batch, batch.loader_index());

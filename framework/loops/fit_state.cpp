@@ -15,6 +15,7 @@
 #include <levin/framework/loops/shown_metrics.h>
 #include <levin/framework/loops/solver_fit.h>
 #include <levin/framework/solvers/solver.h>
+#include <levin/framework/strategies/local_steps.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -271,9 +272,12 @@ StateDict FitState::rank_states() {
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", members_.metrics.state_dict());
   StateDict solvers;
+  const auto* const steps = parts_.strategy.local_steps();
+  const bool steps_alone = steps != nullptr && steps->have_begun();
   for (size_t i = 0; i < members_.optimizers.size(); ++i) {
     const auto* solver = solver_at(members_.optimizers, i);
     StateDict part = solver != nullptr ? solver->own_state() : StateDict{};
+    if (steps_alone) part = members_.optimizers.entries()[i].optimizer->state_dict();
     if (!part.empty()) solvers.add(std::to_string(i), std::move(part));
   }
   if (!solvers.empty()) own.add("optimizer", std::move(solvers));
@@ -329,8 +333,10 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
 
 void FitState::load_own_states(const StateDict& states) {
   for (size_t i = 0; i < members_.optimizers.size(); ++i) {
-    auto* solver = solver_at(members_.optimizers, i);
-    if (solver != nullptr) solver->load_own_state(states.child(std::to_string(i)));
+    const StateDict own = states.child(std::to_string(i));
+    if (auto* solver = solver_at(members_.optimizers, i)) solver->load_own_state(own);
+    if (parts_.strategy.local_steps() == nullptr || own.empty()) continue;
+    load_keeping_rates(*members_.optimizers.entries()[i].optimizer, own);
   }
 }
 

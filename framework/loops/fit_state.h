@@ -36,7 +36,8 @@ class SolverFit;
 ///     random            the random generators of rank 0
 ///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
 ///                       ranks from 1 on: their random generators, metrics of the epoch begun,
-///                       optimizer.<i>, the solvers' own states, gradients and strategy
+///                       optimizer.<i>, the solvers' own states (or, if ranks take steps by
+///                       themselves, their optimizers' ones), gradients and strategy
 ///
 /// Its values are levin_version, checkpoint_format, epoch, global_step, precision, hyper_parameters
 /// (of the data, and the seed), and module, which describes the model that the weights belong to

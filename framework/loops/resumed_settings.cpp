@@ -32,6 +32,18 @@ void warn_of_loose_loading(Run& run, std::string_view source,
       source, fmt::join(differences, "; ")));
 }
 
+void load_keeping_rates(Optimizer& optimizer, const StateDict& state) {
+  std::vector<std::pair<double, double>> rates;
+  for (const auto& group : optimizer.groups()) {
+    rates.emplace_back(group.learning_rate, group.base_learning_rate);
+  }
+  optimizer.load_state_dict(state);
+  for (size_t i = 0; i < rates.size(); ++i) {
+    optimizer.groups()[i].base_learning_rate = rates[i].second;
+    optimizer.set_learning_rate(rates[i].first, i);
+  }
+}
+
 ConfiguredRates::ConfiguredRates(const Optimizers& optimizers) {
   for (const auto& entry : optimizers.entries()) {
     for (const auto& group : entry.optimizer->groups()) rates_.push_back(group.base_learning_rate);

@@ -24,6 +24,9 @@ std::vector<std::string> changed_settings(std::string_view prefix, const Value& 
 void warn_of_loose_loading(Run& run, std::string_view source,
                            const std::vector<std::string>& differences);
 
+/// Loads a state into an optimizer, which keeps its learning rates.
+void load_keeping_rates(Optimizer& optimizer, const StateDict& state);
+
 /// The learning rates with which optimizers were made. Loading a checkpoint into an optimizer gives
 /// it the rates of the checkpoint; `apply` then makes those count that this run configured, if they
 /// aren't those that the checkpoint's run configured:

@@ -114,6 +114,7 @@ bool ThreadChoice::can_try() const {
   if (!AutoThreads::has_choice()) return false;
   if (parts_.options.deterministic.is_on() || !parts_.strategy.device().is_cpu()) return false;
   if (parts_.strategy.ranks().size() != 1 || optimizers_.size() != 1) return false;
+  if (parts_.strategy.local_steps() != nullptr) return false;  // the trial's steps would count
   if (!parts_.module.automatic_optimization()) return false;
   return !optimizers_.entries().front().optimizer->reevaluates_closure();
 }

@@ -1,5 +1,6 @@
 #include <levin/framework/loops/training_step.h>
 
+#include <algorithm>
 #include <optional>
 
 #include <ATen/Functions.h>
@@ -7,12 +8,19 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/nn/sync_batch_norm.h>
+#include <levin/framework/solvers/solver.h>
 #include <levin/framework/strategies/group_ranks.h>
+#include <levin/framework/strategies/local_steps.h>
 
 namespace levin {
 
 TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules)
-    : parts_(parts), clipping_(parts, parameters_), closure_([this] { return closure(); }) {
+    : parts_(parts),
+      local_steps_(parts.strategy.local_steps()),
+      clipping_(parts, parameters_),
+      closure_([this] { return closure(); }) {
+  if (local_steps_ != nullptr) check_local_steps(optimizers);
   if (!parts_.module.automatic_optimization()) {
     begin_by_hand(optimizers, schedules);
     return;
@@ -34,6 +42,37 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* s
   if (learner_ != nullptr) begin_learner();
   if (parts_.precision.scales_gradients()) scaler_.emplace(parts_.strategy.device());
   check_accumulation(parts_.options.accumulate_grad_batches);
+}
+
+void TrainingStep::check_local_steps(Optimizers& optimizers) const {
+  const auto refuse = [this](const std::string& what, const char* hint) {
+    throw ConfigError::conflict(
+        fmt::format("model_averaging = {} with {}", parts_.options.model_averaging.name, what),
+        hint);
+  };
+  for (const auto& entry : optimizers.entries()) {
+    const Optimizer& optimizer = *entry.optimizer;
+    if (dynamic_cast<const OnlineLearner*>(&optimizer) != nullptr) {
+      refuse(fmt::format("the optimizer {}, which averages by itself", optimizer.name()),
+             "leave out model_averaging, and set average_every of the optimizer");
+    }
+    if (dynamic_cast<const Solver*>(&optimizer) != nullptr || optimizer.reevaluates_closure()) {
+      refuse(fmt::format("the optimizer {}, which compares the losses and gradients of its steps",
+                         optimizer.name()),
+             "leave out model_averaging, or use an optimizer such as SGD or AdamW");
+    }
+  }
+  for (const auto& layer : parts_.module.modules(/*include_self=*/false)) {
+    if (dynamic_cast<const SyncBatchNormImpl*>(layer.get()) == nullptr) continue;
+    refuse("SyncBatchNorm layers, for which ranks wait for each other in each step",
+           "use torch::nn::BatchNorm1d to 3d, whose statistics are averaged with the weights");
+  }
+}
+
+bool TrainingStep::is_local() const { return local_steps_ != nullptr && local_steps_->are_local(); }
+
+void TrainingStep::own_parameters() {
+  if (local_steps_ != nullptr) local_steps_->own_weights();
 }
 
 void TrainingStep::begin_by_hand(Optimizers& optimizers, Schedules* schedules) {
@@ -132,6 +171,7 @@ void TrainingStep::complete_parameters(bool alone) {
     batches_alone_ = 0;
   }
   if (optimizer_ != nullptr) optimizer_->complete_parameters();
+  if (local_steps_ != nullptr && !alone) local_steps_->show_mean();
 }
 
 bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_rows,
@@ -142,8 +182,9 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   window_ends_ = window_ends;
   evaluated_ = is_skipped_ = false;
   if (window_batches_ == 0) {
+    if (local_steps_ != nullptr) local_steps_->begin_step(parts_.run.global_step());
     begin_window();
-    full_rows_ = static_cast<double>(global_rows);
+    full_rows_ = static_cast<double>(is_local() ? std::max<int64_t>(batch.rows(), 1) : global_rows);
     window_loss_.reset();
   }
   ++window_batches_;
@@ -156,7 +197,11 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   step.set_muted(false);
   if (!window_ends) return false;
   window_batches_ = 0;
-  return window_counts() && !is_skipped_;
+  if (local_steps_ == nullptr) return window_counts() && !is_skipped_;
+  const bool counts = is_local() || window_counts();
+  const ProfilePart profiled(parts_.profiler, Part::optimizer);
+  local_steps_->end_step();
+  return counts;
 }
 
 void TrainingStep::begin_window() {
@@ -226,9 +271,10 @@ double TrainingStep::weight_of_batch() {
         "set cuda_graph = off, or let Module::capturable return false");
   }
   const auto weight = static_cast<double>(*size);
-  // One process needs no number that its ranks agree on, so that the first loss can be used as it
-  // is.
-  if (window_rows_ == 0.0 && parts_.strategy.ranks().size() == 1) full_rows_ = weight;
+  // A rank that steps alone needs no number that the ranks agree on, so that the first loss can be
+  // used as it is.
+  const bool is_alone = parts_.strategy.ranks().size() == 1 || is_local();
+  if (window_rows_ == 0.0 && is_alone) full_rows_ = weight;
   return weight;
 }
 

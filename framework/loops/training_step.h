@@ -12,6 +12,8 @@
 
 namespace levin {
 
+class LocalSteps;
+
 /// Trains on one batch: forward, backward and, at the end of a window of batches, the optimizer. A
 /// window is the batches whose gradients make one optimizer step (accumulate_grad_batches).
 /// Lightning: _AutomaticOptimization.
@@ -32,6 +34,9 @@ namespace levin {
 /// there are none. The loss that is logged, as "train_loss", is that of each row before it was
 /// learned from.
 ///
+/// If ranks take steps by themselves (LocalSteps), a step is one by the mean over this rank's rows.
+/// It counts on every rank, also on one that has no rows in it, which then changes nothing.
+///
 /// If the module optimizes by hand, ManualStep does the work, and each batch is a window.
 class TrainingStep {
  public:
@@ -40,7 +45,9 @@ class TrainingStep {
   /// Throws ModuleError if there is more than one optimizer and the module doesn't optimize by
   /// hand, ConfigError for an optimizer that can't train with the run's precision, and what
   /// `check_accumulation` throws for accumulate_grad_batches. For an OnlineLearner, throws
-  /// ConfigError for gradient_clip_val, and for a module that it can't train.
+  /// ConfigError for gradient_clip_val, and for a module that it can't train. If ranks take steps
+  /// by themselves, throws ConfigError for an optimizer that doesn't step by gradients of batches
+  /// or evaluates its closure again, and for SyncBatchNorm layers.
   TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules = nullptr);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
@@ -85,8 +92,12 @@ class TrainingStep {
   bool reads_rows_in_place() const;
   /// Brings the parameters up to date, before they are read: Optimizer::complete_parameters. Ranks
   /// that have learned by themselves average what they have learned, which is a collective, unless
-  /// the others are gone (`alone`).
+  /// the others are gone (`alone`). If ranks take steps by themselves, the module has their mean
+  /// until `own_parameters`.
   void complete_parameters(bool alone = false);
+  /// Gives the module this rank's own parameters, from which the next step goes on. To be called
+  /// before the hooks of a batch.
+  void own_parameters();
   /// Sets whether steps are recorded for a graph. The host then doesn't look whether gradients are
   /// finite: the optimizer does on the device, and `run` always counts a step. Off by default.
   void set_recorded(bool recorded) { is_recorded_ = recorded; }
@@ -101,6 +112,8 @@ class TrainingStep {
   void drop_window() { window_batches_ = 0; }
 
  private:
+  void check_local_steps(Optimizers& optimizers) const;
+  bool is_local() const;
   void begin_by_hand(Optimizers& optimizers, Schedules* schedules);
   bool run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows);
   void check_precision() const;
@@ -116,6 +129,7 @@ class TrainingStep {
   bool unscale_gradients();
 
   LoopParts parts_;
+  LocalSteps* local_steps_ = nullptr;      // null: gradients are summed in every step
   Optimizer* optimizer_ = nullptr;         // null: the module has none
   OnlineLearner* learner_ = nullptr;       // the same, if it is one
   int64_t batches_alone_ = 0;              // since ranks with learners have averaged

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/precision/precision.h>
@@ -103,12 +104,39 @@ void validate_compression(const TrainerOptions& options) {
   }
 }
 
+void validate_averaging(const TrainerOptions& options) {
+  if (!averages_models(options.model_averaging)) return;
+  const auto refuse = [&](const std::string& what, const char* hint) {
+    throw ConfigError::conflict(
+        fmt::format("model_averaging = {} with {}", options.model_averaging.name, what), hint);
+  };
+  if (options.strategy.starts_with("zero_stage")) {
+    refuse(fmt::format("strategy = {}, whose ranks each update a part of the same weights",
+                       options.strategy),
+           "use strategy = ddp");
+  }
+  if (options.gradient_compression.name != "none") {
+    refuse(fmt::format("gradient_compression = {}, though ranks send weights, not gradients",
+                       options.gradient_compression.name),
+           "use one of the two");
+  }
+  if (options.sync_batchnorm) {
+    refuse("sync_batchnorm, for which ranks wait for each other in each step",
+           "leave it out: the statistics of batch norms are averaged with the weights");
+  }
+  if (Precision{options.precision}.scales_gradients()) {
+    refuse("precision = 16-mixed, with which ranks would leave out different steps",
+           "use precision = bf16-mixed");
+  }
+}
+
 void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
   require_name("strategy", options.strategy,
                {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2"});
   validate_compression(options);
+  validate_averaging(options);
   require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
   const std::pair<const char*, double> positive[] = {
       {"bucket_cap_mb", options.bucket_cap_mb},
@@ -192,7 +220,9 @@ Fields describe(TrainerOptions& o) {
        {"sync_batchnorm", &o.sync_batchnorm,
         "ddp: LibTorch's batch norms normalise by the rows of all ranks"},
        {"prepare_data_per_node", &o.prepare_data_per_node,
-        "ddp: data are prepared once on each host; false: once by rank 0"}});
+        "ddp: data are prepared once on each host; false: once by rank 0"},
+       {"model_averaging", &o.model_averaging,
+        "ddp: none, or a name of `list averagings`, also {name: local_sgd, period: 8}"}});
 }
 
 void validate(const TrainerOptions& options) {

@@ -176,6 +176,11 @@ struct TrainerOptions {
   /// Let one rank on each host prepare the data (DataModule::prepare_data). If off, rank 0 alone
   /// does, for hosts that share their files.
   bool prepare_data_per_node = true;
+  /// How ranks become one model: "none" (they sum gradients in each step), or, after some steps
+  /// that each of them takes by itself, "local_sgd", "post_local_sgd" or "diloco", also with
+  /// settings (shipped_model_averagings, docs/averaging.md): {name: diloco, period: 500}. Not with
+  /// zero_stage_1 and 2, 16-mixed, gradient_compression and sync_batchnorm.
+  NamedSettings model_averaging = "none";
 };
 
 /// Lists the options by name for YAML files, command lines and `--help`.

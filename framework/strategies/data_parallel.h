@@ -111,6 +111,7 @@ class DataParallelStrategy : public Strategy {
                                       const std::function<void()>& backward);
   /// For derived classes: the ranks, joined, and the options given.
   ProcessGroup& group() { return group_; }
+  GroupRanks& group_ranks() { return ranks_; }
   const DataParallelOptions& options() const { return options_; }
   /// The log in which every collective of `sum_gradients` is recorded; null if there is no
   /// profiler.

@@ -1,5 +1,6 @@
 #include <levin/framework/strategies/group_ranks.h>
 
+#include <algorithm>
 #include <span>
 
 #include <ATen/Functions.h>
@@ -31,17 +32,24 @@ std::vector<std::string> GroupRanks::gather(const std::string& own) {
   return group_.all_gather_text(own);
 }
 
-void GroupRanks::exchange_flags() {
+void GroupRanks::exchange_flags(std::span<double> sums) {
   heartbeat_.check();
   heartbeat_.progress();
-  auto numbers = at::zeros({static_cast<int64_t>(StepFlags::kNumbers)}, at::kDouble);
+  auto numbers = at::zeros({static_cast<int64_t>(StepFlags::kNumbers + sums.size())}, at::kDouble);
   auto* first = numbers.mutable_data_ptr<double>();
+  std::copy(sums.begin(), sums.end(), first + StepFlags::kNumbers);
   flags_.write(std::span<double, StepFlags::kNumbers>(first, StepFlags::kNumbers));
   {
     const Heartbeat::Waiting waiting(heartbeat_);
-    group_.all_reduce(numbers, ProcessGroup::Op::sum);
+    if (size() > 1) group_.all_reduce(numbers, ProcessGroup::Op::sum);
   }
+  std::copy_n(first + StepFlags::kNumbers, sums.size(), sums.begin());
   flags_.read(std::span<const double, StepFlags::kNumbers>(first, StepFlags::kNumbers), *this);
+}
+
+void GroupRanks::sum_tensor(const torch::Tensor& tensor) {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  group_.all_reduce(tensor, ProcessGroup::Op::sum);
 }
 
 void GroupRanks::barrier() {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,9 +50,17 @@ class GroupRanks final : public Ranks {
   /// Returns when all ranks have called it: one collective of the process group.
   void barrier() override;
 
-  /// Sends the flags of `any_after_step` by themselves: one small all_reduce after each step that
-  /// sums no gradients, with which they would travel otherwise. A collective.
-  void exchange_flags();
+  bool train_alone() const override { return train_alone_ && size() > 1; }
+  /// Sets what `train_alone` returns if there are several ranks; false by default.
+  void set_train_alone(bool alone) { train_alone_ = alone; }
+
+  /// Sends the flags of `any_after_step` by themselves: one small all_reduce after a step that sums
+  /// no gradients, with which they would travel otherwise. Adds up `sums` over ranks by the same
+  /// message, equally many numbers on each rank. A collective.
+  void exchange_flags(std::span<double> sums = {});
+
+  /// Adds up a tensor over ranks, in place: one all_reduce.
+  void sum_tensor(const torch::Tensor& tensor);
 
   /// The flags of `any_after_step`. The strategy that owns this object sends them with the
   /// gradients, and clears them when a run begins.
@@ -61,6 +70,7 @@ class GroupRanks final : public Ranks {
   ProcessGroup& group_;
   Heartbeat& heartbeat_;
   StepFlags flags_;
+  bool train_alone_ = false;
   /// The number of calls of from_rank_zero so far, for each key.
   std::map<std::string, int64_t> calls_;
 };

@@ -6,11 +6,13 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/collectives/gloo.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/launch/launcher.h>
 #include <levin/framework/run/trainer_options.h>
+#include <levin/framework/strategies/averaging.h>
 #include <levin/framework/strategies/data_parallel.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/single_device.h>
@@ -74,8 +76,9 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   const auto devices = parse_devices(options.accelerator, options.devices);
   const bool is_alone = !cluster || cluster->world_size == 1;
   const bool wants_many = devices.size() > 1 || options.num_nodes > 1;
+  const bool averages = averages_models(options.model_averaging);
   if (is_alone && (options.strategy == "auto" || options.strategy == "single_device") &&
-      !wants_many) {
+      !wants_many && !averages) {
     return std::make_unique<SingleDeviceStrategy>(devices.front(), std::move(cluster));
   }
   if (!has_gloo()) {
@@ -106,6 +109,10 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
     return std::make_unique<ShardedStrategy>(
         *cluster, devices[own],
         ShardedOptions{.data_parallel = options_of(options), .stage = *stage});
+  }
+  if (averages) {
+    return std::make_unique<AveragingStrategy>(*cluster, devices[own], options_of(options),
+                                               options.model_averaging);
   }
   return std::make_unique<DataParallelStrategy>(*cluster, devices[own], options_of(options));
 }

@@ -17,6 +17,7 @@
 
 namespace levin {
 
+class LocalSteps;
 class Module;
 class Optimizer;
 class Optimizers;
@@ -112,6 +113,10 @@ class Strategy {
   /// computed on each rank, sums over ranks. Parameters that no rank has a gradient of get zeros. A
   /// collective.
   virtual void sum_gradients_of(Module& /*module*/, size_t /*optimizer*/) {}
+  /// What lets ranks take steps by themselves and average their weights at intervals
+  /// (TrainerOptions::model_averaging); null if gradients are summed in every step. `backward` sums
+  /// nothing in a step that a rank takes by itself, and returns that rank's rows.
+  virtual LocalSteps* local_steps() { return nullptr; }
   /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
   /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}

@@ -12,6 +12,7 @@
 #include <levin/cli/report.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/transforms.h>
+#include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/compression/gradient_compression.h>
@@ -380,6 +381,7 @@ TEST(Commands, every_setting_of_every_class_is_explained) {
   check(shipped_metrics());
   check(shipped_transforms());
   check(shipped_gradient_compressions());
+  check(shipped_model_averagings());
   EXPECT_NE(settings_help(registry, "trainer").find("  max_epochs: "), std::string::npos);
 }
 

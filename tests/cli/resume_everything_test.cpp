@@ -1,5 +1,6 @@
 #include <levin/callbacks/lambda_callback.h>
 #include <levin/cli/shipped_classes.h>
+#include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/metrics/metric_list.h>
@@ -341,6 +342,15 @@ TEST(ResumeEverything, GradientCompressionsHaveATest) {
         name, Answer{.test = "CompressedRuns.resume_with_the_same_bits_in_the_middle_of_an_epoch"});
   }
   check_all(shipped_gradient_compressions(), ways, [](const auto&, const Value&) {});
+}
+
+TEST(ResumeEverything, ModelAveragingsHaveATest) {
+  std::map<std::string, Answer> rules;  // the test goes through the same list
+  for (const auto& name : shipped_model_averagings().names()) {
+    rules.emplace(name,
+                  Answer{.test = "AveragedRuns.resume_with_the_same_bits_between_two_meetings"});
+  }
+  check_all(shipped_model_averagings(), rules, [](const auto&, const Value&) {});
 }
 
 }  // namespace levin::test::resume_everything_test

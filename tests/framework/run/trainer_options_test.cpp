@@ -47,7 +47,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
     "gradient_compression": "none", "process_group_backend": "auto",
     "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
-    "prepare_data_per_node": true})"));
+    "prepare_data_per_node": true, "model_averaging": "none"})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
@@ -114,6 +114,17 @@ TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
   EXPECT_TRUE(says(refusal({.gradient_compression = {"powersgd", Value::Object{{"rank", 0}}}}),
                    {"powersgd", "rank = 0", "at least 1"}));
   EXPECT_TRUE(says(refusal({.process_group_backend = "mpi"}), {"mpi", "gloo"}));
+  EXPECT_TRUE(says(refusal({.model_averaging = "dilco"}), {"dilco", "diloco"}));
+  EXPECT_TRUE(says(refusal({.model_averaging = {"local_sgd", Value::Object{{"period", 0}}}}),
+                   {"local_sgd", "period = 0", "at least 1"}));
+  EXPECT_TRUE(says(refusal({.strategy = "zero_stage_1", .model_averaging = "diloco"}),
+                   {"diloco", "zero_stage_1", "ddp"}));
+  EXPECT_TRUE(says(refusal({.precision = "16-mixed", .model_averaging = "local_sgd"}),
+                   {"local_sgd", "16-mixed", "bf16-mixed"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = "fp16", .model_averaging = "local_sgd"}),
+                   {"local_sgd", "fp16", "one of the two"}));
+  EXPECT_TRUE(says(refusal({.sync_batchnorm = true, .model_averaging = "local_sgd"}),
+                   {"local_sgd", "sync_batchnorm", "leave it out"}));
   EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
   EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
 }
