@@ -5,6 +5,12 @@
 
 namespace levin {
 
+BestCheckpoints::Ranking BestCheckpoints::ranking_by(std::string_view monitor,
+                                                     std::string_view mode) {
+  if (monitor.empty()) return Ranking::latest;
+  return mode == "max" ? Ranking::largest : Ranking::smallest;
+}
+
 bool BestCheckpoints::is_full() const { return most_ >= 0 && std::ssize(all_) >= most_; }
 
 bool BestCheckpoints::is_better(const SavedCheckpoint& a, const SavedCheckpoint& b) const {

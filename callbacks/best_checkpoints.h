@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include <levin/framework/core/value.h>
@@ -23,6 +23,9 @@ class BestCheckpoints {
  public:
   /// How checkpoints are ranked: by the smallest or largest score, or a later one is better.
   enum class Ranking { smallest, largest, latest };
+
+  /// The ranking by a monitor with its mode, "min" or "max"; `latest` if there is no monitor.
+  static Ranking ranking_by(std::string_view monitor, std::string_view mode);
 
   /// Keeps at most `most`; -1 means all.
   BestCheckpoints(int64_t most, Ranking ranking) : most_(most), ranking_(ranking) {}

@@ -1,6 +1,7 @@
 #include <levin/callbacks/checkpoint_folder.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -24,6 +25,11 @@ std::filesystem::path plain_folder(const std::filesystem::path& folder) {
 bool is_checkpoint_of_folder(const std::filesystem::path& folder,
                              const std::filesystem::path& path) {
   return path.extension() == kCheckpointExtension && is_checkpoint_in(folder, path);
+}
+
+bool is_gone(const std::filesystem::path& path) {
+  std::error_code error;
+  return !path.empty() && !std::filesystem::exists(path, error) && !error;
 }
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder,

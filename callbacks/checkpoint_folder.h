@@ -18,6 +18,9 @@ std::filesystem::path plain_folder(const std::filesystem::path& folder);
 bool is_checkpoint_of_folder(const std::filesystem::path& folder,
                              const std::filesystem::path& path);
 
+/// Whether a file is no longer there. False if the path is empty, or if that can't be found out.
+bool is_gone(const std::filesystem::path& path);
+
 /// Returns the path in the folder for a new file called `name`, without extension. "-v1", "-v2" and
 /// so on are added to the name if such a file exists or was requested of the run in this step,
 /// unless it is one of `ours`, which may be replaced.

@@ -15,17 +15,6 @@ namespace {
 bool is_whole(std::string_view metric) { return metric == "epoch" || metric == "step"; }
 
 constexpr size_t kMostBytesOfNumber = 60;
-constexpr int kMostWidth = 99;
-
-/// Whether a format asks for a width or a precision above kMostWidth.
-bool is_too_wide(std::string_view spec) {
-  int64_t number = 0;
-  for (const char c : spec) {
-    number = c >= '0' && c <= '9' ? std::min<int64_t>(number * 10 + (c - '0'), kMostWidth + 1) : 0;
-    if (number > kMostWidth) return true;
-  }
-  return false;
-}
 
 /// Formats `value` by Python's format `spec`. As in Python, formats of floating-point numbers also
 /// apply to integers.
@@ -66,10 +55,7 @@ CheckpointName::CheckpointName(std::string_view pattern, bool insert_names)
       if (part.metric.empty())
         refuse_checkpoint_name(
             pattern, "a placeholder {} is empty; write the name of a metric, epoch or step in it");
-      if (is_too_wide(part.spec))
-        refuse_checkpoint_name(
-            pattern,
-            fmt::format("the format '{}' asks for more than {} characters", part.spec, kMostWidth));
+      check_width_of_number(pattern, part.spec);
       rest.remove_prefix(close + 1);
     }
     if (part.text.find('}') != std::string::npos)

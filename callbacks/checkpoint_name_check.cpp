@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 
 #include <levin/framework/core/error.h>
@@ -14,6 +15,17 @@ namespace {
 // File systems allow names of 255 bytes. A version, the extension and, while it is written, a
 // temporary ending are added to a name.
 constexpr size_t kMostBytesOfName = 200;
+constexpr int kMostWidth = 99;
+
+/// Whether a number format asks for a width or a precision above kMostWidth.
+bool is_too_wide(std::string_view spec) {
+  int64_t number = 0;
+  for (const char c : spec) {
+    number = c >= '0' && c <= '9' ? std::min<int64_t>(number * 10 + (c - '0'), kMostWidth + 1) : 0;
+    if (number > kMostWidth) return true;
+  }
+  return false;
+}
 
 /// Returns the longest name of a file or folder in a path.
 std::string longest_part(const std::filesystem::path& path) {
@@ -28,6 +40,12 @@ std::string longest_part(const std::filesystem::path& path) {
 
 void refuse_checkpoint_name(std::string_view pattern, std::string_view requirement) {
   throw ConfigError::invalid_value("ModelCheckpoint.filename", pattern, requirement);
+}
+
+void check_width_of_number(std::string_view pattern, std::string_view spec) {
+  if (!is_too_wide(spec)) return;
+  refuse_checkpoint_name(
+      pattern, fmt::format("the format '{}' asks for more than {} characters", spec, kMostWidth));
 }
 
 void check_checkpoint_name(std::string_view pattern, const std::string& name) {

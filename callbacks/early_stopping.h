@@ -1,5 +1,6 @@
 #pragma once
 
+#include <levin/callbacks/best_score.h>
 #include <levin/callbacks/monitor.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
@@ -62,7 +63,7 @@ class EarlyStopping : public Callback {
   explicit EarlyStopping(EarlyStoppingOptions options = {});
 
   /// The best value so far; nothing before the first check.
-  std::optional<double> best_score() const;
+  std::optional<double> best_score() const { return best_.found(); }
   /// The number of consecutive checks without improvement so far.
   int64_t wait_count() const { return wait_count_; }
   /// The epoch, from 0, in which this callback stopped training; nothing if it didn't.
@@ -95,21 +96,16 @@ class EarlyStopping : public Callback {
   void check(Run& run);
   /// Asks the run to stop for as long as there is a wish to.
   void ask(Run& run);
-  /// Records a new best value, and the weights if they are to be restored.
-  void take_best(double value, Run& run);
 
   EarlyStoppingOptions options_;
   Monitor monitor_;
   bool resumed_ = false;  // a state was loaded since the last fit
   bool fitting_ = false;  // between on_fit_start and on_train_end
-  double best_score_;
-  int64_t best_epoch_ = -1;
-  int64_t best_step_ = -1;
+  BestScore best_;
   int64_t wait_count_ = 0;
   std::string wish_;  // the reason to stop by the last value, or empty
   std::optional<int64_t> stopped_epoch_;
   std::string stopping_reason_;
-  StateDict best_weights_;  // on the CPU; empty unless restore_best_weights
 };
 
 }  // namespace levin

@@ -4,18 +4,17 @@
 #include <exception>
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include <levin/callbacks/best_checkpoints.h>
-#include <levin/callbacks/checkpoint_name.h>
+#include <levin/callbacks/checkpoint_paths.h>
 #include <levin/callbacks/model_checkpoint_options.h>
 #include <levin/framework/run/run.h>
 
 namespace levin {
 
-/// The files of a ModelCheckpoint: the best checkpoints and `last.ckpt`. This class chooses their
-/// paths, requests them of the run, together with what they replace, and finds them again in a
-/// resumed run. When to save, and with which score, is up to the callback.
+/// The files of a ModelCheckpoint: the best checkpoints and `last.ckpt`. This class requests them
+/// of the run, together with what they replace, and finds them again in a resumed run. When to
+/// save, and with which score, is up to the callback.
 ///
 ///     files.begin(run, /*resumed=*/false);                       // in on_fit_start
 ///     if (!files.has_top_of(run)) files.save_top(run, score);
@@ -33,7 +32,7 @@ class KeptCheckpoints {
   /// The path of `last.ckpt`; empty until it is first written.
   const std::filesystem::path& last_path() const { return last_path_; }
   /// The absolute path of the folder for the files; empty before the first fit.
-  const std::filesystem::path& folder() const { return folder_; }
+  const std::filesystem::path& folder() const { return paths_.folder(); }
 
   /// Makes the folder. A resumed run goes on with the files that are still there, even if the
   /// folder was moved; any other begins with none. Throws CheckpointError if the folder can't be
@@ -43,7 +42,7 @@ class KeptCheckpoints {
   /// Whether no checkpoint of this step can come to be among the best: there is one, or none is
   /// kept.
   bool has_top_of(const Run& run) const;
-  /// Saves a checkpoint among the best.
+  /// Saves a checkpoint if its score is among the best.
   void save_top(Run& run, double score);
   /// Saves `last.ckpt` if the options want it and it isn't of this step already.
   void save_last(Run& run);
@@ -57,29 +56,15 @@ class KeptCheckpoints {
   void load_from(const Value& values);
 
  private:
-  /// Warns of metrics that the pattern of the file names has, but that aren't logged.
-  void warn_of_unknown(Run& run, const std::string& name) const;
   /// Notes that `last.ckpt` gets the state of this step, and chooses its path.
   void take_last(Run& run);
-  /// Returns a path for a file called `name`. A version is added to the name if such a file exists,
-  /// unless it is one of `ours`, which may be replaced. agreed_path gives every rank the path that
-  /// rank 0 found; `kind` distinguishes calls about different files.
-  std::filesystem::path agreed_path(Run& run, const char* kind, const std::string& name,
-                                    const std::vector<std::filesystem::path>& ours) const;
-  std::filesystem::path path_for(const Run& run, const std::string& name,
-                                 const std::vector<std::filesystem::path>& ours) const;
   void request(Run& run, const std::filesystem::path& path, SaveOptions save_options);
-  /// Updates the paths if the run's folder was moved, and drops those of files that no longer
-  /// exist. Only rank 0 looks; the other ranks get what it has found.
-  void find_again(Run& run, const std::filesystem::path& folder_before);
   /// Tells the run what `ckpt_path = "best"` and `"last"` mean from now on.
   void tell(Run& run) const;
 
   ModelCheckpointOptions options_;
-  std::string key_;
-  CheckpointName name_;
+  CheckpointPaths paths_;
   BestCheckpoints best_;
-  std::filesystem::path folder_;
   std::filesystem::path last_path_;
   int64_t top_step_ = -1;   // the step at which save_top last saved
   int64_t last_step_ = -1;  // the step at which save_last last saved

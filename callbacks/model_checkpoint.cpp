@@ -1,71 +1,47 @@
 #include <levin/callbacks/model_checkpoint.h>
 
 #include <fmt/format.h>
-#include <levin/framework/core/home.h>
+#include <levin/callbacks/checkpoint_folder.h>
 #include <levin/framework/run/step.h>
 
 #include <cmath>
 #include <utility>
 
 namespace levin {
-namespace {
-
-ModelCheckpointOptions with_home_expanded(ModelCheckpointOptions options) {
-  options.dirpath = expand_home(std::move(options.dirpath), "ModelCheckpoint.dirpath");
-  return options;
-}
-
-/// Tells callbacks that differ in these settings from each other.
-std::string key_of(const ModelCheckpointOptions& options) {
-  const auto number = [](const auto& value) { return value ? fmt::to_string(*value) : "-"; };
-  return fmt::format("ModelCheckpoint:{}:{}:{}:{}:{}:{}", options.monitor, options.mode,
-                     options.filename, number(options.every_n_train_steps),
-                     number(options.train_time_interval), number(options.every_n_epochs));
-}
-
-}  // namespace
 
 ModelCheckpoint::ModelCheckpoint(ModelCheckpointOptions options)
     : options_(with_home_expanded(std::move(options))),
       schedule_(options_.every_n_train_steps, options_.train_time_interval,
                 options_.every_n_epochs),
-      files_(options_, key_of(options_)) {
+      files_(options_, state_key_of(options_)) {
   validate(options_);
   if (!options_.monitor.empty())
     monitor_.emplace("ModelCheckpoint", options_.monitor, options_.mode);
 }
 
-std::string ModelCheckpoint::state_key() const { return key_of(options_); }
+std::string ModelCheckpoint::state_key() const { return state_key_of(options_); }
 
 StateDict ModelCheckpoint::state_dict() const {
   StateDict state;
   files_.save_to(state.values);
   state.values["waiting"] = waiting_;
-  if (monitor_) {
-    state.values["monitor_source"] = monitor_->source_name();
-    state.values["monitor_seen"] = monitor_->seen();
-  }
+  if (monitor_) monitor_->save_to(state.values);
   return state;
 }
 
 void ModelCheckpoint::load_state_dict(const StateDict& state) {
   files_.load_from(state.values);
   waiting_ = state.values.at("waiting").as_bool();
-  if (monitor_) {
-    monitor_->set_source(state.values.at("monitor_source").as_string());
-    const auto& values = state.values;
-    if (values.contains("monitor_seen")) monitor_->set_seen(values.at("monitor_seen").as_int());
-  }
+  if (monitor_) monitor_->load_from(state.values);
   resumed_ = true;
 }
 
 void ModelCheckpoint::on_fit_start(Run& run) {
   files_.begin(run, resumed_);
-  if (!resumed_) {
+  if (!std::exchange(resumed_, false)) {
     waiting_ = false;
     if (monitor_) monitor_->reset();
   }
-  resumed_ = false;
   fitting_ = true;
   if (monitor_) monitor_->on_fit_start();
 }
@@ -113,15 +89,14 @@ void ModelCheckpoint::on_train_end(Run& run) {
 }
 
 void ModelCheckpoint::on_fit_end(Run& run) {
-  if (!run.is_global_zero() || best_model_path().empty()) return;
-  std::error_code error;
-  if (std::filesystem::exists(best_model_path(), error) || error) return;  // or it isn't known
-  run.warn(fmt::format("the best checkpoint, {}, is no longer there", best_model_path().string()));
+  if (run.is_global_zero() && is_gone(best_model_path())) {
+    run.warn(
+        fmt::format("the best checkpoint, {}, is no longer there", best_model_path().string()));
+  }
 }
 
 void ModelCheckpoint::on_exception(const std::exception& error, Run& run) {
-  const bool was_fitting = fitting_;
-  fitting_ = false;
+  const bool was_fitting = std::exchange(fitting_, false);
   if (!was_fitting || !options_.save_on_exception || run.global_step() == 0) return;
   files_.save_exception(run, error);
 }
@@ -133,15 +108,9 @@ void ModelCheckpoint::save(Run& run) {
 
 bool ModelCheckpoint::save_top(Run& run) {
   if (files_.has_top_of(run)) return true;
-  double score = 0.0;
-  if (monitor_) {
-    const auto value = monitor_->new_value(run);
-    if (!value) return false;
-    score = std::isnan(*value) ? monitor_->worst() : *value;
-    if (!files_.best().admits(score)) return true;
-  }
-  files_.save_top(run, score);
-  return true;
+  const auto value = monitor_ ? monitor_->new_value(run) : 0.0;
+  if (value) files_.save_top(run, std::isnan(*value) ? monitor_->worst() : *value);
+  return value.has_value();
 }
 
 }  // namespace levin

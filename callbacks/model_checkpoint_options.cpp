@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
+
+#include <utility>
 
 namespace levin {
 namespace {
@@ -14,6 +17,18 @@ void check_at_least(std::string_view option, std::optional<int64_t> value, int64
 }
 
 }  // namespace
+
+ModelCheckpointOptions with_home_expanded(ModelCheckpointOptions options) {
+  options.dirpath = expand_home(std::move(options.dirpath), "ModelCheckpoint.dirpath");
+  return options;
+}
+
+std::string state_key_of(const ModelCheckpointOptions& options) {
+  const auto number = [](const auto& value) { return value ? fmt::to_string(*value) : "-"; };
+  return fmt::format("ModelCheckpoint:{}:{}:{}:{}:{}:{}", options.monitor, options.mode,
+                     options.filename, number(options.every_n_train_steps),
+                     number(options.train_time_interval), number(options.every_n_epochs));
+}
 
 void validate(const ModelCheckpointOptions& o) {
   check_at_least("save_top_k", o.save_top_k, -1);

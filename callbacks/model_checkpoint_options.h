@@ -60,6 +60,12 @@ struct ModelCheckpointOptions {
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(ModelCheckpointOptions& options);
+/// Returns the options with `~` at the beginning of `dirpath` replaced by the home folder. Throws
+/// ConfigError if that isn't known.
+ModelCheckpointOptions with_home_expanded(ModelCheckpointOptions options);
+/// Returns the key of a callback's state, which tells callbacks apart that differ in what they save
+/// and when.
+std::string state_key_of(const ModelCheckpointOptions& options);
 /// Throws ConfigError if an option is out of range or options exclude each other.
 void validate(const ModelCheckpointOptions& options);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/callbacks/pruning_choice.h>
+#include <levin/callbacks/pruning_masks.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
@@ -62,7 +63,7 @@ class ModelPruning : public Callback {
   explicit ModelPruning(ModelPruningOptions options = {});
 
   /// The share of the weights that are pruned now, 0 to 1.
-  double sparsity() const;
+  double sparsity() const { return masks_.sparsity(); }
 
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
@@ -73,16 +74,11 @@ class ModelPruning : public Callback {
   void on_train_epoch_end(Run& run) override;
 
  private:
-  void find_parameters(const Module& module);
   void take_first_weights(const StateDict& loaded);
-  void prune(Run& run);
-  void apply_masks();
 
   ModelPruningOptions options_;
   PruningChoice choice_;
-  std::vector<std::string> names_;
-  std::vector<torch::Tensor> weights_;
-  std::vector<torch::Tensor> masks_;          // 1 for what is left, 0 for what is pruned
+  PruningMasks masks_;
   std::vector<torch::Tensor> first_weights_;  // for lottery tickets; empty otherwise
   int64_t last_step_ = -1;                    // for which the masks were applied
   StateDict loaded_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <levin/callbacks/layer_shapes.h>
+#include <levin/callbacks/parameter_counts.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -14,26 +15,6 @@
 namespace levin {
 namespace {
 
-struct Counts {
-  int64_t elements = 0;
-  int64_t trainable = 0;
-  int64_t bytes = 0;
-};
-
-/// Counts the parameters of a module. A parameter with several names counts once.
-Counts count(const torch::nn::Module& module) {
-  Counts counts;
-  std::unordered_set<const void*> seen;
-  for (const auto& item : module.named_parameters()) {
-    const auto& tensor = item.value();
-    if (!tensor.defined() || !seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
-    counts.elements += tensor.numel();
-    counts.trainable += tensor.requires_grad() ? tensor.numel() : 0;
-    counts.bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
-  }
-  return counts;
-}
-
 /// Returns the number with commas between thousands, "7,850", in every locale.
 std::string grouped(int64_t number) {
   std::string text = fmt::to_string(number);
@@ -44,7 +25,7 @@ std::string grouped(int64_t number) {
 using Row = std::array<std::string, 6>;  // name, type, parameters, trainable, in, out
 constexpr size_t kParameters = 2;        // this column is aligned to the right
 
-Row row(std::string name, std::string type, const Counts& counts) {
+Row row(std::string name, std::string type, const ParameterCounts& counts) {
   std::string trainable;
   if (counts.elements > 0) {
     trainable = counts.trainable == 0                 ? "no"
@@ -72,7 +53,7 @@ void add_rows(const torch::nn::Module& module, const std::string& prefix, int64_
   for (const auto& child : module.named_children()) {
     if (!seen.insert(child.value().get()).second) continue;
     const std::string type = layer_type(*child.value());
-    Row own = row(prefix + child.key(), type, count(*child.value()));
+    Row own = row(prefix + child.key(), type, count_parameters(*child.value()));
     const auto found = sizes.find(child.value().get());
     const LayerSize size = found != sizes.end() ? found->second : layer_shapes(*child.value());
     own[4] = size.in;
@@ -111,7 +92,7 @@ std::string summarize(const torch::nn::Module& module, int64_t max_depth, const 
   std::vector<Row> rows;
   std::unordered_set<const void*> seen;
   add_rows(module, "", max_depth, sizes, seen, rows);
-  const Counts counts = count(module);
+  const ParameterCounts counts = count_parameters(module);
   const double megabytes = static_cast<double>(counts.bytes) * 1e-6;
   const auto size =
       megabytes < 100.0 ? fmt::format("{:.3g}", megabytes) : fmt::format("{:.0f}", megabytes);

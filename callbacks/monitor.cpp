@@ -52,13 +52,13 @@ Monitor::Latest Monitor::agreed(Run& run) {
   if (run.ranks().size() == 1) return {own, updates};
   const auto shared = run.ranks().from_rank_zero(who_ + "/" + name_, [&] {
     Value answer;
-    answer["source"] = source_name();
+    answer["source"] = name_of(source_);
     answer["updates"] = updates;
     if (own) answer["value"] = *own;
     return answer.to_json();
   });
   const Value answer = Value::from_json(shared);
-  set_source(answer.at("source").as_string());
+  source_ = metric_source(answer.at("source").as_string());
   Latest latest{.value = {}, .updates = answer.at("updates").as_int()};
   if (answer.contains("value")) latest.value = answer.at("value").as_double();
   return latest;
@@ -94,22 +94,15 @@ void Monitor::refuse(Run& run) const {
   throw ModuleError::metric_not_logged(who_, name_, logged);
 }
 
-std::string_view Monitor::source_name() const {
-  switch (source_) {
-    case Source::training:
-      return "training";
-    case Source::validation:
-      return "validation";
-    case Source::unknown:
-      break;
-  }
-  return "unknown";
+void Monitor::save_to(Value& values) const {
+  values["monitor_source"] = name_of(source_);
+  values["monitor_seen"] = seen_;
 }
 
-void Monitor::set_source(std::string_view name) {
-  source_ = name == "training"     ? Source::training
-            : name == "validation" ? Source::validation
-                                   : Source::unknown;
+void Monitor::load_from(const Value& values) {
+  source_ = metric_source(values.at("monitor_source").as_string());
+  // Checkpoints of earlier versions don't say which value was seen.
+  if (values.contains("monitor_seen")) seen_ = values.at("monitor_seen").as_int();
 }
 
 }  // namespace levin

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <levin/callbacks/metric_source.h>
+#include <levin/framework/core/value.h>
 #include <levin/framework/run/run.h>
 
 #include <cstdint>
@@ -27,7 +29,7 @@ namespace levin {
 class Monitor {
  public:
   /// Which loop logs the metric.
-  enum class Source { unknown, training, validation };
+  using Source = MetricSource;
 
   /// `who` is the name of the callback's class, for error messages. `mode` is "min" if a smaller
   /// value is better and "max" if a larger one is. Throws ConfigError if `name` is empty or `mode`
@@ -69,13 +71,10 @@ class Monitor {
   /// resume.
   void reset();
 
-  /// The source as text, "training", "validation" or "unknown", to be kept in a callback's state.
-  std::string_view source_name() const;
-  void set_source(std::string_view name);
-  /// Which of the metric's values (Run::updates_of) `new_value` returned last, to be kept in the
-  /// same way.
-  int64_t seen() const { return seen_; }
-  void set_seen(int64_t seen) { seen_ = seen; }
+  /// Puts the source and which of the metric's values `new_value` returned last into a callback's
+  /// state, and takes them from there.
+  void save_to(Value& values) const;
+  void load_from(const Value& values);
 
  private:
   /// What rank 0 knows of the metric.

@@ -1,34 +1,12 @@
 #pragma once
 
-#include <levin/callbacks/live_line.h>
-#include <levin/callbacks/progress_line.h>
-#include <levin/framework/core/options.h>
+#include <levin/callbacks/progress_bar_options.h>
+#include <levin/callbacks/progress_display.h>
 #include <levin/framework/run/callback.h>
 
-#include <cstdint>
 #include <cstdio>
-#include <optional>
-#include <string>
 
 namespace levin {
-
-/// Options of ProgressBar.
-struct ProgressBarOptions {
-  /// The number of batches after which the callback looks at the clock to see whether a new line is
-  /// due. 0 switches the progress bar off. Lightning: refresh_rate.
-  int64_t refresh_rate = 1;
-  /// On a terminal, the least time in seconds between two updates of the line.
-  double refresh_interval = 0.1;
-  /// In a file, the time in seconds between two lines within an epoch. 0 writes only one line for
-  /// each epoch.
-  double plain_interval = 10.0;
-  /// On a terminal, keep the last line of each epoch instead of overwriting it with the next
-  /// epoch's.
-  bool leave = false;
-};
-
-/// Describes the options for YAML files and `--help`.
-Fields describe(ProgressBarOptions& options);
 
 /// Shows the progress of a run: on a terminal as a line that is updated in place, in a file as
 /// plain lines without control codes. A terminal that calls itself "dumb" (TERM) counts as a file.
@@ -81,25 +59,13 @@ class ProgressBar : public Callback {
   void on_exception(const std::exception& error, Run& run) override;
 
  private:
-  /// Starts a pass of which `done` batches are done already. It begins with the last pass's rate.
-  void begin(ProgressPass& pass, std::string label, int64_t done);
-  /// Called after every batch. Writes a line if one is due.
-  void advance(ProgressPass& pass, int64_t done, Run& run);
-  // The same for a validation, test or prediction.
   void advance_evaluation(Step& step);
   void end_evaluation(Run& run);
-  /// Writes or updates the line. The last line of a pass shows the average rate and no time left.
-  void write_line(ProgressPass& pass, Run& run, double now, bool is_last);
-  /// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93". May
-  /// wait for a device. Empty in predict.
-  std::string metrics(Run& run) const;
 
   ProgressBarOptions options_;
-  LiveLine line_;
-  bool enabled_ = true;    // false on ranks above 0, and if refresh_rate is 0
-  bool training_ = false;  // a validation now is one within training
-  int64_t batches_to_look_ = 0;
-  double next_line_ = 0.0;  // when the next line may be written
+  ProgressDisplay display_;
+  bool enabled_ = true;     // false on ranks above 0, and if refresh_rate is 0
+  bool training_ = false;   // a validation now is one within training
   double paused_at_ = 0.0;  // when the validation within training began
   ProgressPass train_;
   ProgressPass evaluation_;

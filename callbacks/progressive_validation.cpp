@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
@@ -21,22 +20,12 @@ Fields describe(ProgressiveValidationOptions& o) {
 }
 
 ProgressiveValidation::ProgressiveValidation(ProgressiveValidationOptions options)
-    : options_(options) {
+    : options_(options), schedule_(options.every_n_rows) {
   if (options_.every_n_rows < 0) {
     throw ConfigError::invalid_value("ProgressiveValidation.every_n_rows",
                                      fmt::format("{}", options_.every_n_rows),
                                      "must be at least 1, or 0 for 1, 2, 4, 8 ... rows");
   }
-  next_line_ = next_after(0.0);
-}
-
-/// The number of rows of the first line after the one with `rows`.
-double ProgressiveValidation::next_after(double rows) const {
-  if (options_.every_n_rows > 0) {
-    const auto every = static_cast<double>(options_.every_n_rows);
-    return (std::floor(rows / every) + 1.0) * every;
-  }
-  return rows < 1.0 ? 1.0 : std::exp2(std::floor(std::log2(rows)) + 1.0);
 }
 
 StateDict ProgressiveValidation::state_dict() const {
@@ -46,7 +35,7 @@ StateDict ProgressiveValidation::state_dict() const {
   state.values["sum"] = all_.sum + own_.sum + pending;
   state.values["printed_rows"] = printed_.rows;
   state.values["printed_sum"] = printed_.sum;
-  state.values["next_line"] = next_line_;
+  state.values["next_line"] = schedule_.next_line();
   return state;
 }
 
@@ -55,7 +44,7 @@ void ProgressiveValidation::load_state_dict(const StateDict& state) {
   *this = ProgressiveValidation(options_);
   all_ = {.rows = number("rows"), .sum = number("sum")};
   printed_ = {.rows = number("printed_rows"), .sum = number("printed_sum")};
-  next_line_ = number("next_line");
+  schedule_.set_next_line(number("next_line"));
   resumed_ = true;
 }
 
@@ -65,7 +54,6 @@ void ProgressiveValidation::on_fit_start(Run& /*run*/) {
 
 void ProgressiveValidation::on_train_batch_end(const torch::Tensor& loss, const Batch& batch,
                                                Step& step) {
-  ++batches_;
   if (loss.defined()) {
     const auto rows = static_cast<double>(batch.rows());
     own_.rows += rows;
@@ -77,14 +65,10 @@ void ProgressiveValidation::on_train_batch_end(const torch::Tensor& loss, const 
       on_device_ = on_device_.defined() ? on_device_ + sum : sum;
     }
   }
-  if (batches_ < next_look_) return;
+  if (!schedule_.is_count_due()) return;
   collect(step.run());
-  if (all_.rows >= next_line_) print_line(step.run());
-  // No batch has been larger, so the next line isn't due before these batches.
-  next_look_ =
-      batches_ +
-      std::max<int64_t>(
-          1, static_cast<int64_t>(std::ceil((next_line_ - all_.rows) / std::max(largest_, 1.0))));
+  if (schedule_.is_line_due(all_.rows)) print_line(step.run());
+  schedule_.rows_were_counted(all_.rows, largest_);
 }
 
 /// Adds up what the ranks have counted. A collective.
@@ -102,7 +86,7 @@ void ProgressiveValidation::collect(Run& run) {
 void ProgressiveValidation::print_line(Run& run) {
   const Losses since{.rows = all_.rows - printed_.rows, .sum = all_.sum - printed_.sum};
   printed_ = all_;
-  next_line_ = next_after(all_.rows);
+  schedule_.line_was_printed(all_.rows);
   if (!run.is_global_zero() || since.rows == 0.0) return;
   if (!std::exchange(has_header_, true)) {
     diagnostics::print(fmt::format("{:<10} {:<10} {:>12}\n{:<10} {:<10} {:>12}\n", "average",

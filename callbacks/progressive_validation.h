@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include <levin/callbacks/progressive_schedule.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
@@ -60,17 +61,14 @@ class ProgressiveValidation : public Callback {
   };
   void collect(Run& run);
   void print_line(Run& run);
-  double next_after(double rows) const;
 
   ProgressiveValidationOptions options_;
+  ProgressiveSchedule schedule_;
   Losses own_;            // of this rank, since `collect` was called last
   Losses all_;            // of all ranks up to then
   Losses printed_;        // of all ranks as of the last line
   double largest_ = 0.0;  // the most rows that a batch had over all ranks
   double own_largest_ = 0.0;
-  double next_line_ = 1.0;  // in rows
-  int64_t batches_ = 0;
-  int64_t next_look_ = 1;    // in batches
   torch::Tensor on_device_;  // losses that are still on a device
   bool has_header_ = false;
   bool resumed_ = false;

@@ -8,39 +8,13 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/diagnostics.h>
-#include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
 
-Fields describe(SpikeDetectionOptions& o) {
-  return fields_of<SpikeDetectionOptions>({
-      {"mode", &o.mode, "min if a smaller loss is better, max if a larger one is"},
-      {"window", &o.window, "the number of batches over which the running mean is taken"},
-      {"warmup", &o.warmup, "the first batches of each epoch, in which nothing is a spike"},
-      {"atol", &o.atol, "how far from the running mean a spike is at least"},
-      {"rtol", &o.rtol, "the same, as a multiple of the running mean"},
-      {"finite_only", &o.finite_only, "take a NaN or infinite loss for a spike"},
-      {"action", &o.action, "stop training, or warn and go on"},
-  });
-}
-
 SpikeDetection::SpikeDetection(SpikeDetectionOptions options) : options_(std::move(options)) {
-  const auto refuse = [](const char* option, auto value, const char* requirement) {
-    throw ConfigError::invalid_value(fmt::format("SpikeDetection.{}", option),
-                                     fmt::format("{}", value), requirement);
-  };
-  if (options_.mode != "min" && options_.mode != "max") {
-    refuse("mode", options_.mode, "must be min or max");
-  }
-  if (options_.action != "stop" && options_.action != "warn") {
-    refuse("action", options_.action, "must be stop or warn");
-  }
-  if (options_.window < 1) refuse("window", options_.window, "must be at least 1");
-  if (options_.warmup < 0) refuse("warmup", options_.warmup, "must be at least 0");
-  if (!(options_.atol.value_or(0.0) >= 0.0)) refuse("atol", *options_.atol, "must be at least 0");
-  if (!(options_.rtol.value_or(0.0) >= 0.0)) refuse("rtol", *options_.rtol, "must be at least 0");
+  validate(options_);
 }
 
 StateDict SpikeDetection::state_dict() const {

@@ -30,6 +30,8 @@ struct SpikeDetectionOptions {
 
 /// Describes the options for YAML files and `--help`.
 Fields describe(SpikeDetectionOptions& options);
+/// Throws ConfigError if an option is out of range.
+void validate(const SpikeDetectionOptions& options);
 
 /// Watches the loss of each batch, and acts if it is far worse than the mean of the last ones.
 /// Lightning: SpikeDetection.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <levin/callbacks/averaged_weights.h>
+#include <levin/callbacks/swa_rates.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/run/callback.h>
 
@@ -81,14 +82,12 @@ class StochasticWeightAveraging : public Callback {
   void on_save_checkpoint(StateDict& checkpoint, Run& run) override;
 
  private:
-  void set_rates(Run& run);
-
   StochasticWeightAveragingOptions options_;
   AveragedWeights average_;
   AvgFn avg_fn_;  // empty: the mean
   int64_t first_epoch_ = 0;
-  std::vector<double> rates_before_;  // of all groups when the phase began; empty before
-  bool is_exchanged_ = false;         // the module has the average, and `average_` what it had
+  SwaRates rates_;
+  bool is_exchanged_ = false;  // the module has the average, and `average_` what it had
   bool resumed_ = false;
 };
 

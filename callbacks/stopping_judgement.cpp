@@ -44,4 +44,15 @@ StoppingJudgement judge_for_stopping(const EarlyStoppingOptions& options, const 
   return judged;
 }
 
+std::string stopping_report(const EarlyStoppingOptions& options, const StoppingJudgement& judged,
+                            double value, int64_t wait_count, bool may_stop) {
+  const bool waited = judged.wait_count > wait_count;
+  const char* intent = may_stop ? ", stopping" : ", wants to stop";
+  return fmt::format(
+      "early stopping: {} = {:.6g}{}{}\n", options.monitor, value,
+      waited ? fmt::format(", no improvement ({} of {})", judged.wait_count, options.patience)
+             : std::string(),
+      judged.reason.empty() ? "" : intent);
+}
+
 }  // namespace levin

@@ -25,4 +25,9 @@ struct StoppingJudgement {
 StoppingJudgement judge_for_stopping(const EarlyStoppingOptions& options, const Monitor& monitor,
                                      double value, double best_score, int64_t wait_count);
 
+/// Returns the line that `verbose` prints of a judgement. `wait_count` is the number of checks
+/// without improvement before it. `may_stop` says that min_epochs and min_steps are met.
+std::string stopping_report(const EarlyStoppingOptions& options, const StoppingJudgement& judged,
+                            double value, int64_t wait_count, bool may_stop);
+
 }  // namespace levin
