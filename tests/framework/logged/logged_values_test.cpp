@@ -615,6 +615,24 @@ TEST(MetricsCost, a_step_allocates_nothing_once_the_names_are_known) {
   EXPECT_GT(test::allocations(), before);  // the count counts
 }
 
+// A meta tensor has no numbers: to read one, which waits for a GPU, is an error.
+TEST(MetricsCost, values_on_a_device_are_read_when_they_are_asked_for_and_not_before) {
+  const auto epoch_of_one = [](Reduce reduce) {
+    LoggedValues metrics;
+    metrics.begin_epoch();
+    for (const int64_t rows : kSizes) {
+      step(metrics, rows);
+      metrics.log("there", torch::empty({}, torch::kMeta), {.on_epoch = true, .reduce = reduce},
+                  true, false);
+    }
+    return metrics;
+  };
+  for (const Reduce reduce : {Reduce::mean, Reduce::sum, Reduce::min, Reduce::max}) {
+    EXPECT_ANY_THROW(epoch_of_one(reduce).step_values(For::callbacks));
+    EXPECT_ANY_THROW(epoch_of_one(reduce).epoch_values(For::callbacks));
+  }
+}
+
 // On a GPU values stay there until asked for, and give what the CPU gives.
 class MetricsCuda : public ::testing::Test {
  protected:

@@ -85,6 +85,26 @@ TEST(FitLoop, calls_hooks_in_lightnings_order) {
   EXPECT_EQ(recorder.calls, expected);
 }
 
+TEST(FitLoop, a_hook_that_a_callback_does_not_use_is_not_called_in_steps) {
+  class Unused : public Recorder {
+   public:
+    Unused() : Recorder(Options{}) {}
+    HookSet used_hooks(HookSet) const override {
+      return HookSet().add(BatchHook::after_backward, true);
+    }
+  };
+  Classifier model;
+  PointsModule data(12, {.batch_size = 6}, /*val_rows=*/8);
+  Trainer trainer(on_cpu({.max_epochs = 1, .num_sanity_val_steps = 0}));
+  const auto& recorder = trainer.add<Unused>();
+  trainer.fit(model, data);
+  EXPECT_EQ(recorder.calls,
+            (std::vector<std::string>{"setup", "fit_start", "train_start", "epoch_start",
+                                      "after_backward", "after_backward", "val_start",
+                                      "val_epoch_start", "val_epoch_end", "val_end", "epoch_end",
+                                      "train_end", "fit_end", "teardown"}));
+}
+
 TEST(FitLoop, stops_at_each_limit) {
   struct Case {
     const char* name;
@@ -202,43 +222,64 @@ std::map<std::string, torch::Tensor> gradients(Classifier& model, const torch::T
   return result;
 }
 
-TEST(FitLoop, accumulated_gradients_equal_those_of_all_rows_of_the_window) {
-  // Windows of 4 batches of 8 rows; the last window has 2 batches, the last of them 3 rows.
-  class Capture : public Classifier {
-   public:
-    void on_before_optimizer_step(Optimizer&, Step&) override {
-      std::map<std::string, torch::Tensor> window;
-      for (auto& item : named_parameters()) window[item.key()] = item.value().grad().clone();
-      windows.push_back(std::move(window));
-    }
-    Optimizers configure_optimizers() override {
-      return SGD(parameters(), {.learning_rate = 0.0});  // the weights stay: windows are comparable
-    }
-    std::vector<std::map<std::string, torch::Tensor>> windows;
-  } model;
-  model.to(torch::kDouble);
+/// Keeps the gradients of each window; its weights stay what they are, so that windows can be
+/// compared. Leaves out one batch, if it is told to.
+class WindowGradients : public Classifier {
+ public:
+  explicit WindowGradients(int64_t skipped = -1) : skipped_(skipped) { to(torch::kDouble); }
+  torch::Tensor training_step(const Batch& batch, Step& step) override {
+    return step.batch_index() == skipped_ ? torch::Tensor()
+                                          : Classifier::training_step(batch, step);
+  }
+  void on_before_optimizer_step(Optimizer&, Step&) override {
+    std::map<std::string, torch::Tensor> window;
+    for (auto& item : named_parameters()) window[item.key()] = item.value().grad().clone();
+    windows.push_back(std::move(window));
+  }
+  Optimizers configure_optimizers() override { return SGD(parameters(), {.learning_rate = 0.0}); }
+  std::vector<std::map<std::string, torch::Tensor>> windows;
+
+ private:
+  int64_t skipped_;
+};
+
+/// Trains on 43 rows in windows of 4 batches of 8 rows: the last window has 2 batches, the last of
+/// them 3 rows. Expects the gradients of the mean over the rows of each window.
+void expect_gradients(WindowGradients& model, const std::vector<std::vector<int64_t>>& rows) {
   const auto points = test::make_points(43);
   const auto input = points.input.to(torch::kDouble);
-  class Data : public DataModule {
-   public:
-    Data(torch::Tensor x, torch::Tensor y) : data_(std::make_shared<TensorDataset>(x, y)) {}
-    DataLoaders train_dataloader() override { return DataLoader(data_, {.batch_size = 8}); }
-
-   private:
-    std::shared_ptr<TensorDataset> data_;
-  } data(input, points.target);
+  const auto data = std::make_shared<TensorDataset>(input, points.target);
   Trainer trainer(on_cpu({.max_epochs = 1, .accumulate_grad_batches = 4}));
-  trainer.fit(model, data);
-  ASSERT_EQ(model.windows.size(), 2u);
-  const int64_t starts[] = {0, 32, 43};
-  for (size_t w = 0; w < 2; ++w) {
-    const auto rows = torch::indexing::Slice(starts[w], starts[w + 1]);
-    const auto expected = gradients(model, input.index({rows}), points.target.index({rows}));
+  trainer.fit(model, DataLoader(data, {.batch_size = 8}));
+  ASSERT_EQ(model.windows.size(), rows.size());
+  for (size_t w = 0; w < rows.size(); ++w) {
+    const auto index = torch::tensor(rows[w]);
+    const auto expected = gradients(model, input.index({index}), points.target.index({index}));
     for (const auto& [name, gradient] : expected) {
       const double difference = (gradient - model.windows[w].at(name)).abs().max().item<double>();
       EXPECT_LT(difference, 1e-15) << name << " of window " << w;
     }
   }
+}
+
+std::vector<int64_t> range(int64_t first, int64_t end) {
+  std::vector<int64_t> rows;
+  for (int64_t row = first; row < end; ++row) rows.push_back(row);
+  return rows;
+}
+
+TEST(FitLoop, accumulated_gradients_equal_those_of_all_rows_of_the_window) {
+  WindowGradients model;
+  expect_gradients(model, {range(0, 32), range(32, 43)});
+}
+
+TEST(FitLoop, a_window_with_a_skipped_batch_has_the_gradient_of_its_other_rows) {
+  auto others = range(0, 8);
+  for (const int64_t row : range(16, 32)) others.push_back(row);
+  WindowGradients model(/*skipped=*/1);
+  expect_gradients(model, {others, range(32, 43)});
+  WindowGradients last(/*skipped=*/5);
+  expect_gradients(last, {range(0, 32), range(32, 40)});
 }
 
 TEST(FitLoop, what_is_logged_covers_the_accumulation_window) {
@@ -255,13 +296,25 @@ TEST(FitLoop, what_is_logged_covers_the_accumulation_window) {
     }
     std::vector<double> logged;
   } model;
+  class Rows : public Logger {
+   public:
+    void start(levin::Run&) override {}
+    void log_metrics(const MetricMap& metrics, int64_t, int64_t) override {
+      values.push_back(metrics.at("row"));
+    }
+    void log_epoch_metrics(const MetricMap&, int64_t, int64_t) override {}
+    std::string state_key() const override { return "Rows"; }
+    std::vector<double> values;
+  };
   PointsModule data(43, {.batch_size = 8});
-  Trainer trainer(on_cpu({.max_epochs = 1, .accumulate_grad_batches = 4}));
+  Trainer trainer(on_cpu({.max_epochs = 1, .accumulate_grad_batches = 4, .log_every_n_steps = 1}));
+  const auto& rows = trainer.add_logger<Rows>();
   trainer.fit(model, data);
   const auto column = data.train_data().tensors()[0].second.index({torch::indexing::Slice(), 0});
   ASSERT_EQ(model.logged.size(), 2u);
   EXPECT_NEAR(model.logged[0], column.narrow(0, 0, 32).mean().item<double>(), 1e-6);
   EXPECT_NEAR(model.logged[1], column.narrow(0, 32, 11).mean().item<double>(), 1e-6);
+  EXPECT_EQ(rows.values, model.logged) << "the loggers get the same";
 }
 
 TEST(FitLoop, what_hooks_around_the_step_log_belongs_to_the_step) {
@@ -297,6 +350,8 @@ TEST(FitLoop, epoch_means_weigh_rows_equally) {
   EXPECT_NEAR(metrics.at("val_loss"), all, 1e-6);
 }
 
+// Adam would move the weights in any step, and its average of the gradients and the loss of the
+// epoch would be others.
 TEST(FitLoop, a_skipped_batch_changes_nothing_and_is_no_step) {
   class Skipping : public Classifier {
    public:
@@ -304,11 +359,31 @@ TEST(FitLoop, a_skipped_batch_changes_nothing_and_is_no_step) {
       if (step.batch_index() % 2 == 1) return {};
       return Classifier::training_step(batch, step);
     }
-  } model;
-  PointsModule data(60, ten_batches());
-  Trainer trainer(on_cpu({.max_epochs = 1}));
-  trainer.fit(model, data);
-  EXPECT_EQ(trainer.run().global_step(), kBatches / 2);
+    void on_before_optimizer_step(Optimizer&, Step&) override { ++steps; }
+    int64_t steps = 0;
+  };
+  const auto [input, target] = test::make_points(60);
+  const auto fit = [](Classifier& model, const torch::Tensor& x, const torch::Tensor& y) {
+    const auto rows = std::make_shared<TensorDataset>(x, y);
+    Trainer trainer(on_cpu({.max_epochs = 2}));
+    const History history = trainer.fit(model, DataLoader(rows, ten_batches()));
+    return std::pair(trainer.run().global_step(), history.values("train_loss"));
+  };
+  const auto every_second = [](const torch::Tensor& rows) {
+    return rows.view({kBatches / 2, 2, 6, -1}).select(1, 0).reshape({kBatches * 3, -1});
+  };
+  seed_everything(3);
+  Skipping skipping;
+  const auto skipped = fit(skipping, input, target);
+  seed_everything(3);
+  Classifier model;
+  const auto expected = fit(model, every_second(input), every_second(target).flatten());
+  EXPECT_EQ(skipped, expected);
+  EXPECT_EQ(skipped.first, kBatches);
+  EXPECT_EQ(skipping.steps, kBatches);
+  for (const auto& [name, tensor] : model.state_dict().tensors) {
+    EXPECT_TRUE(test::same_bits(tensor, skipping.state_dict().tensor(name))) << name;
+  }
 }
 
 TEST(FitLoop, on_train_batch_start_may_leave_out_the_rest_of_the_epoch) {

@@ -126,6 +126,28 @@ TEST_F(NewValues, a_scheduler_by_steps_acts_without_any_validation_and_once_for_
   EXPECT_EQ(validating.seen, (Values{0.0, 1.0})) << "once for each validation";
 }
 
+TEST_F(NewValues, a_plateau_by_steps_acts_after_each_validation_of_an_epoch) {
+  class Rates : public Scored {
+   public:
+    Rates() : Scored({}) {}
+    double score(int64_t) const override { return 1.0; }
+    void on_train_batch_start(const Batch&, Step& step) override {
+      const auto& entries = step.run().optimizers().entries();
+      rates.push_back(entries[0].optimizer->groups()[0].learning_rate);
+    }
+    Optimizers configure_optimizers() override {
+      return {SGD(parameters(), {.learning_rate = 1.0}),
+              ReduceLROnPlateau({.factor = 0.5, .patience = 0}),
+              {.interval = Interval::step, .monitor = "score"}};
+    }
+    Values rates;
+  } model;
+  test::PointsModule data(48, {.batch_size = 6});
+  Trainer(cpu({.max_epochs = 1, .val_check_interval = 2})).fit(model, data);
+  // A validation follows every second step, and the first value is the best one.
+  EXPECT_EQ(model.rates, (Values{1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25}));
+}
+
 TEST_F(NewValues, a_strict_scheduler_still_refuses_a_metric_that_nobody_logs) {
   Scored model({.monitor = "scores"});
   Trainer trainer(
