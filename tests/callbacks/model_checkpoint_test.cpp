@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <limits>
+#include <map>
 
 #include "callbacks/checkpoint_fixture.h"
 #include "framework/meeting.h"
@@ -506,6 +507,34 @@ TEST(ModelCheckpoint, SavesOnAnExceptionWhereAsked) {
     loop.boundary();
     EXPECT_EQ(names_of(loop), asked ? Names{"exception-epoch=0-step=1.ckpt"} : Names{});
   }
+}
+
+// The first run's file is the worst of those that the resumed fit knows, so it is the one that
+// would be replaced.
+TEST(ModelCheckpoint, AFitResumedInAnotherRunsFolderLeavesTheFirstRunsFiles) {
+  TemporaryFolder folder;
+  PointsModule data(40, {.batch_size = 8, .shuffle = true, .seed = 3});
+  const auto fit = [&](const std::string& run, int64_t max_epochs, const std::string& checkpoint) {
+    Classifier model;
+    Trainer trainer({.accelerator = "cpu",
+                     .max_epochs = max_epochs,
+                     .default_root_dir = (folder.path() / run).string()});
+    auto& callback = trainer.add<ModelCheckpoint>({.monitor = "val_loss", .save_last = true});
+    trainer.fit(model, data, checkpoint);
+    return std::pair(callback.folder(), callback.best_model_path());
+  };
+  const auto contents = [](const fs::path& checkpoints) {
+    std::map<std::string, std::string> bytes;
+    for (const auto& name : files_in(checkpoints)) bytes[name] = read_file(checkpoints / name);
+    return bytes;
+  };
+  const auto [first, best] = fit("first", 2, "");
+  const auto before = contents(first);
+  EXPECT_EQ(before.size(), 2U);
+  const auto [second, better] = fit("second", 4, (first / "last.ckpt").string());
+  EXPECT_EQ(better.parent_path(), second);
+  EXPECT_NE(second, first);
+  EXPECT_TRUE(contents(first) == before);
 }
 
 TEST(ModelCheckpoint, AFitLeavesTheBestFilesAndResumesFromThem) {
