@@ -117,6 +117,27 @@ TEST_F(Program, predict_writes_what_numpy_reads) {
   EXPECT_TRUE(fs::exists(folder_ / "out/p.npz"));
 }
 
+TEST_F(Program, each_switch_of_the_trainer_leaves_out_what_it_names) {
+  using Shown = std::tuple<bool, bool, bool>;
+  for (const auto& [bar, summary, checkpoints] :
+       {Shown(true, true, true), Shown(false, true, true), Shown(true, false, true),
+        Shown(true, true, false)}) {
+    const auto option = [](const std::string& name, bool on) {
+      return "--trainer.enable_" + name + "=" + (on ? "true" : "false");
+    };
+    const Outcome fit = run(
+        command("fit", {"--trainer.max_epochs=1", "--json", option("progress_bar", bar),
+                        option("model_summary", summary), option("checkpointing", checkpoints)}));
+    ASSERT_EQ(fit.status, 0) << fit.err;
+    const fs::path log_dir = folder_ / fit.json().at("log_dir").as_string();
+    EXPECT_EQ(Shown(fit.err.find("Epoch 0/0 100%") != std::string::npos,
+                    fit.err.find("15 parameters (15 trainable)") != std::string::npos,
+                    fs::exists(log_dir / "checkpoints")),
+              Shown(bar, summary, checkpoints))
+        << fit.err;
+  }
+}
+
 TEST_F(Program, swapping_the_model_is_one_option) {
   const Outcome fit =
       run(command("fit", {"--model", "MLP", "--model.hidden_sizes=[5,4]", "--json",

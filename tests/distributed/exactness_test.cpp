@@ -72,6 +72,8 @@ TEST_F(Exactness, two_three_four_and_eight_ranks_equal_one_process) {
       SCOPED_TRACE(rank);
       expect_same(many.rank(rank), one);
       EXPECT_EQ(many.values(rank).at("world_size").as_int(), ranks);
+      // The host's number, the hosts, the rank's number on its host, and the ranks there.
+      EXPECT_EQ(many.values(rank).at("place"), Value(Value::Array{0, 1, rank, ranks}));
       // Predictions that are given away batch by batch are given away on rank 0.
       EXPECT_EQ(many.values(rank).at("predicted_parts").as_int(), rank == 0 ? 4 : 0);
       EXPECT_TRUE(many.values(rank).at("same_in_parts").as_bool());

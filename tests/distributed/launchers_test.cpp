@@ -183,6 +183,9 @@ TEST_F(Launchers, variables_of_kubernetes_and_slurm_are_enough) {
     const auto second = wait(started[1], place, 120, "1");
     EXPECT_EQ(second.status, 0) << second.err;
     expect_equals_one_process(first, 2);
+    for (const int64_t host : {0, 1}) {
+      EXPECT_EQ(first.values(host).at("place"), Value(Value::Array{host, 2, 0, 1}));
+    }
   }
 }
 

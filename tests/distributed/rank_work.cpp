@@ -385,6 +385,9 @@ int work(const Settings& settings) {
     if (rank == nullptr) rank = std::getenv(name);
   }
   const char* world = std::getenv("WORLD_SIZE");
+  const auto& place = trainer.run().place();
+  result.values["place"] =
+      Value::Array{place.node_rank, place.num_nodes, place.local_rank, place.num_devices};
   result.values["world_size"] = world == nullptr ? 1 : std::atoi(world);
   levin::save_checkpoint(settings.text("out") + "/rank-" + (rank == nullptr ? "0" : rank) + ".ckpt",
                          result);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <stdexcept>
+
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/config/registry.h>
 
@@ -75,6 +78,62 @@ TEST(Adding, a_logger_without_options_is_added_by_its_class_alone) {
   test::PointsModule data(30, {.batch_size = 10});
   trainer.fit(model, data);
   EXPECT_GE(logger.rows, 3);
+}
+
+/// Writes down what it is told.
+class Notes : public Logger {
+ public:
+  void start(Run&) override { calls.emplace_back("start"); }
+  void log_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override {
+    note("step", metrics, epoch, step);
+  }
+  void log_epoch_metrics(const MetricMap& metrics, int64_t epoch, int64_t step) override {
+    note("epoch", metrics, epoch, step);
+  }
+  void log_hyper_parameters(const Value& settings) override { calls.push_back(settings.to_json()); }
+  void finish(bool failed) override { calls.emplace_back(failed ? "failed" : "finished"); }
+  std::vector<std::string> calls;
+
+ private:
+  void note(const char* what, const MetricMap& metrics, int64_t epoch, int64_t step) {
+    std::string call = what + std::to_string(epoch) + " " + std::to_string(step);
+    for (const auto& [name, value] : metrics) call += " " + name + "=" + std::to_string(value);
+    calls.push_back(std::move(call));
+  }
+};
+
+TEST(Adding, several_loggers_are_told_the_same_and_how_the_fit_ended) {
+  class Breaking : public test::Classifier {
+    void on_train_epoch_end(levin::Run& run) override {
+      if (run.epoch() == 1) throw std::runtime_error("broken");
+    }
+  } model;
+  const test::TemporaryFolder folder;
+  test::PointsModule data(30, {.batch_size = 10});
+  for (const int64_t max_epochs : {1, 2}) {
+    Trainer trainer({.accelerator = "cpu",
+                     .max_epochs = max_epochs,
+                     .log_every_n_steps = 1,
+                     .default_root_dir = folder.string()});
+    const auto& first = trainer.add_logger<Notes>();
+    const auto& second = trainer.add_logger<Notes>();
+    if (max_epochs == 1) {
+      trainer.fit(model, data);
+    } else {
+      EXPECT_THROW(trainer.fit(model, data), std::runtime_error);
+    }
+    EXPECT_EQ(first.calls, second.calls);
+    ASSERT_FALSE(first.calls.empty());
+    EXPECT_EQ(first.calls.front(), "start");
+    EXPECT_EQ(first.calls.back(), max_epochs == 1 ? "finished" : "failed");
+    const auto has = [&](const char* beginning) {
+      return std::count_if(first.calls.begin(), first.calls.end(),
+                           [&](const auto& call) { return call.rfind(beginning, 0) == 0; });
+    };
+    EXPECT_EQ(has("step"), 3 * max_epochs);
+    EXPECT_GE(has("epoch"), max_epochs);
+    EXPECT_EQ(has("finished") + has("failed"), 1);
+  }
 }
 
 TEST(Adding, a_state_is_saved_under_the_name_of_its_class_and_found_again) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/strategies/single_device.h>
@@ -120,6 +122,75 @@ TEST(TrainerProperties, a_run_alone_is_the_only_rank_of_its_host) {
   EXPECT_EQ(looking.place.num_nodes, 1);
   EXPECT_EQ(looking.place.local_rank, 0);
   EXPECT_EQ(looking.place.num_devices, 1);
+}
+
+/// Writes down where the run is, by hook.
+class Locating : public Callback {
+ public:
+  std::string state_key() const override { return "Locating"; }
+  void on_train_start(Run& run) override {
+    note("train", run);
+    limits = run.progress();
+  }
+  void on_validation_start(Run& run) override { note("validation", run); }
+  void on_test_start(Run& run) override { note("test", run); }
+  void on_predict_start(Run& run) override { note("predict", run); }
+  void on_train_end(Run& run) override { note("end", run); }
+  void on_train_batch_start(const Batch&, Step& step) override {
+    batches.push_back({step.epoch(), step.global_step(), step.batch_index()});
+    EXPECT_EQ(step.stage(), Stage::fit);
+    EXPECT_EQ(step.run().epoch(), step.epoch());
+    EXPECT_EQ(step.run().global_step(), step.global_step());
+  }
+  std::vector<std::string> stages;
+  std::vector<std::array<int64_t, 3>> batches;
+  Progress limits;
+
+ private:
+  void note(const char* hook, const Run& run) {
+    stages.push_back(std::string(hook) + ": " + std::string(stage_name(run.stage())));
+  }
+};
+
+TEST(TrainerProperties, the_stage_is_that_of_the_pass_that_calls_a_hook) {
+  Classifier model;
+  PointsModule data(12, {.batch_size = 6});
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 1});
+  const auto& locating = trainer.add<Locating>();
+  trainer.fit(model, data);
+  trainer.validate(model, data);
+  trainer.test(model, data);
+  trainer.predict(model, data);
+  EXPECT_EQ(locating.stages,
+            (std::vector<std::string>{"validation: sanity_check", "train: fit",
+                                      "validation: validate", "end: fit", "validation: validate",
+                                      "test: test", "predict: predict"}));
+}
+
+TEST(TrainerProperties,
+     epochs_steps_and_batches_are_counted_from_0_and_limits_are_those_of_the_fit) {
+  Classifier model;
+  PointsModule data(18, {.batch_size = 6});
+  Trainer trainer({.accelerator = "cpu",
+                   .max_epochs = 2,
+                   .min_epochs = 1,
+                   .max_steps = 9,
+                   .min_steps = 3,
+                   .accumulate_grad_batches = 2});
+  const auto& locating = trainer.add<Locating>();
+  trainer.fit(model, data);
+  // Epoch, step and batch. The steps of an epoch are of 2 batches and of 1.
+  EXPECT_EQ(locating.batches,
+            (std::vector<std::array<int64_t, 3>>{
+                {0, 0, 0}, {0, 0, 1}, {0, 1, 2}, {1, 2, 0}, {1, 2, 1}, {1, 3, 2}}));
+  EXPECT_EQ(locating.limits.max_epochs, 2);
+  EXPECT_EQ(locating.limits.min_epochs, 1);
+  EXPECT_EQ(locating.limits.max_steps, 9);
+  EXPECT_EQ(locating.limits.min_steps, 3);
+  EXPECT_EQ(locating.limits.num_batches, 3);
+  EXPECT_EQ(locating.limits.accumulate, 2);
+  EXPECT_EQ(trainer.run().epoch(), 2);
+  EXPECT_EQ(trainer.run().global_step(), 4);
 }
 
 /// A rank that is the only one of the second host.
