@@ -141,9 +141,10 @@ void GradientReducer::Implementation::build() {
   const auto cap = static_cast<size_t>(options_.bucket_cap_mb * 1024.0 * 1024.0);
   // A small first bucket is sent early. Packed gradients are few bytes, and their packets each cost
   // the time of a message.
-  const auto first = packed_ ? cap : static_cast<size_t>(c10d::kDefaultFirstBucketBytes);
-  auto buckets = std::get<0>(
-      c10d::compute_bucket_assignment_by_size(parameters_, {std::min(first, cap), cap}, sparse_));
+  const auto first =
+      packed_ ? cap : std::min(static_cast<size_t>(c10d::kDefaultFirstBucketBytes), cap);
+  auto buckets =
+      std::get<0>(c10d::compute_bucket_assignment_by_size(parameters_, {first, cap}, sparse_));
   std::reverse(buckets.begin(), buckets.end());
   std::unordered_map<size_t, std::string> names;
   for (size_t i = 0; i < names_.size(); ++i) names[i] = names_[i];

@@ -471,6 +471,19 @@ TEST_F(Exactness, data_are_prepared_once_and_buffers_follow_rank_zero) {
   EXPECT_EQ(difference(many.rank(2).child("model"), many.rank(0).child("model")), 0.0);
 }
 
+TEST_F(Exactness, each_rank_keeps_its_own_buffers_if_they_are_not_broadcast) {
+  auto settings = common();
+  settings["evaluate"] = false;  // each stage begins with the buffers of rank 0
+  settings["counts"] = true;     // the rows that a rank has seen, in a buffer
+  settings["trainer"]["broadcast_buffers"] = false;
+  const auto many = run_on(2, "many", settings);
+  const auto seen = [&](int64_t rank) {
+    return many.rank(rank).child("model").tensor("seen").item<double>();
+  };
+  EXPECT_EQ(seen(0) + seen(1), 3 * 103.0);
+  EXPECT_EQ(seen(0) - seen(1), 3.0) << "an odd number of rows, of which rank 0 has one more";
+}
+
 // row 21: the same program on GPUs. One rank by NCCL, and two that share the GPU by Gloo. A copy of
 // this process could use no GPU, because this process has asked whether there is one.
 class ExactnessCuda : public RanksTest {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -222,6 +223,30 @@ TEST_F(GradientReducerTest, sums_through_shared_memory_are_those_of_gloo) {
       }
     }
   }
+}
+
+/// In how many pieces of memory the gradients of four parameters lie after a step.
+size_t pieces_of(ProcessGroup& group, const GradientReducerOptions& options) {
+  torch::nn::Sequential net(torch::nn::Linear(37, 19), torch::nn::Tanh(), torch::nn::Linear(19, 3));
+  GradientReducer reducer(group, net->named_parameters().keys(), net->parameters(), options);
+  const auto loss = net->forward(torch::ones({5, 37})).sum();
+  reducer.run(loss, riders(1.0), [&] { loss.backward(); });
+  std::set<const void*> pieces;
+  for (const auto& parameter : net->parameters()) {
+    pieces.insert(parameter.grad().storage().unsafeGetStorageImpl());
+  }
+  return pieces.size();
+}
+
+TEST_F(GradientReducerTest, gradients_lie_in_as_many_buckets_as_asked_for_or_by_themselves) {
+  on_ranks(2, [](ProcessGroup& group) {
+    EXPECT_EQ(pieces_of(group, {}), 4U);
+    EXPECT_EQ(pieces_of(group, {.gradient_as_bucket_view = true}), 1U);
+    const size_t several =
+        pieces_of(group, {.gradient_as_bucket_view = true, .bucket_cap_mb = 1e-4});
+    EXPECT_GT(several, 1U);
+    EXPECT_LT(several, 4U);
+  });
 }
 
 TEST_F(GradientReducerTest, shared_memory_is_for_one_host_only) {

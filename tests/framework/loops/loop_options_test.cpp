@@ -96,6 +96,25 @@ TEST(LoopLimits, limit_test_batches_counts_or_takes_a_fraction) {
   }
 }
 
+TEST(LoopLimits, num_sanity_val_steps_counts_the_batches_before_training) {
+  class Checked : public RowRecorder {
+   public:
+    void on_train_start(levin::Run&) override { before_training = validated; }
+    Rows before_training;
+  };
+  const auto checked = [](int64_t steps, CountOrFraction limit) {
+    Checked model;
+    PointsModule data(12, {.batch_size = 6});
+    Trainer(on_cpu({.max_epochs = 1, .limit_val_batches = limit, .num_sanity_val_steps = steps}))
+        .fit(model, data);
+    return model.before_training;
+  };
+  for (const auto& [steps, rows] : {std::pair(0, 0), {1, 8}, {2, 16}, {9, 30}, {-1, 30}}) {
+    EXPECT_EQ(checked(steps, 1.0), first_rows(rows)) << steps;
+  }
+  EXPECT_EQ(checked(2, 1), first_rows(8)) << "no more than limit_val_batches";
+}
+
 TEST(LoopLimits, limit_predict_batches_counts_or_takes_a_fraction) {
   for (const auto& [limit, rows] : kLimits) {
     SCOPED_TRACE(rows);
