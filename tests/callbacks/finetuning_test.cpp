@@ -54,6 +54,75 @@ std::vector<Epoch> fit(BackboneFinetuningOptions options, int64_t epochs, bool g
   return result;
 }
 
+/// Trains the head alone in the first two epochs, as one's own callback would.
+class HeadFirst : public BaseFinetuning {
+ public:
+  std::vector<std::string> calls;
+
+ protected:
+  void freeze_before_training(Module& module) override {
+    calls.emplace_back("freeze");
+    freeze(*static_cast<Net&>(module).backbone, /*train_bn=*/false);
+  }
+  void finetune(Module& module, int64_t epoch, levin::Run&) override {
+    calls.push_back(std::to_string(epoch));
+    if (epoch == 2) unfreeze(*static_cast<Net&>(module).backbone);
+  }
+};
+
+/// Its optimizer would move weights that have no gradients, too.
+class Decaying : public Net {
+ public:
+  Optimizers configure_optimizers() override {
+    return SGD(parameters(), {.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.1});
+  }
+};
+
+TEST(BaseFinetuning, FreezesAndUnfreezesPartsOfAModuleAndGoesOnAfterAResume) {
+  using Flags = std::vector<bool>;
+  struct Outcome {
+    std::vector<StateDict> weights;  // at the beginning and at the end of each epoch
+    Flags trained;                   // whether the backbone needs gradients
+    std::vector<std::string> calls;
+  };
+  TemporaryFolder folder;
+  const auto fit = [&](int64_t epochs, const std::string& checkpoint) {
+    seed_everything(1);
+    Decaying net;
+    SmallData data;
+    Trainer trainer(short_fit(folder, epochs));
+    const auto& callback = trainer.add<HeadFirst>();
+    Outcome outcome;
+    trainer.add<LambdaCallback>(
+        {.on_train_start =
+             [&](levin::Run&) { outcome.weights.push_back(net.state_dict().clone()); },
+         .on_train_epoch_end =
+             [&](levin::Run&) {
+               outcome.weights.push_back(net.state_dict().clone());
+               outcome.trained.push_back(net.weight().requires_grad());
+             }});
+    trainer.fit(net, data, checkpoint);
+    trainer.save_checkpoint(folder.path() / "end.ckpt");
+    outcome.calls = callback.calls;
+    return outcome;
+  };
+  const auto whole = fit(4, "");
+  EXPECT_EQ(whole.calls, (std::vector<std::string>{"freeze", "0", "1", "2", "3"}));
+  EXPECT_EQ(whole.trained, (Flags{false, false, true, true}));
+  for (const auto& [name, first] : whole.weights[0].tensors) {
+    const bool is_frozen = name.starts_with("backbone");
+    EXPECT_EQ(same_bits(whole.weights[2].tensor(name), first), is_frozen) << name;
+    EXPECT_FALSE(same_bits(whole.weights[4].tensor(name), first)) << name;
+  }
+  fit(1, "");
+  const auto resumed = fit(4, (folder.path() / "end.ckpt").string());
+  EXPECT_EQ(resumed.calls, (std::vector<std::string>{"1", "2", "3"}));
+  EXPECT_EQ(resumed.trained, (Flags{false, true, true}));
+  for (const auto& [name, tensor] : whole.weights[4].tensors) {
+    EXPECT_TRUE(same_bits(tensor, resumed.weights[3].tensor(name))) << name;
+  }
+}
+
 TEST(BackboneFinetuning, TrainsTheBackboneFromItsEpochOn) {
   const auto epochs = fit({.unfreeze_backbone_at_epoch = 2}, 3);
   EXPECT_TRUE(same_bits(epochs[0].weight, epochs[2].weight));

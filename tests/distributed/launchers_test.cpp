@@ -157,6 +157,8 @@ TEST_F(Launchers, variables_of_kubernetes_and_slurm_are_enough) {
     SCOPED_TRACE(slurm);
     auto place = settings(slurm ? "slurm" : "kubernetes", common());
     place["trainer"]["num_nodes"] = 2;
+    place["trainer"]["prepare_data_per_node"] = !slurm;
+    place["count_prepares"] = true;
     std::vector<pid_t> started;
     const ReservedPort port;
     for (const char* rank : {"0", "1"}) {
@@ -183,6 +185,8 @@ TEST_F(Launchers, variables_of_kubernetes_and_slurm_are_enough) {
     const auto second = wait(started[1], place, 120, "1");
     EXPECT_EQ(second.status, 0) << second.err;
     expect_equals_one_process(first, 2);
+    // For fit, validate, test, and predict twice.
+    EXPECT_EQ(lines_of(read_file(first.folder / "prepared")).size(), slurm ? 5U : 10U);
     for (const int64_t host : {0, 1}) {
       EXPECT_EQ(first.values(host).at("place"), Value(Value::Array{host, 2, 0, 1}));
     }
