@@ -50,16 +50,6 @@ void add_names_with_capitals(const List& list, std::map<std::string, std::string
   }
 }
 
-/// Says of a node and of all that is in it that the variable gave it.
-void set_origin(ConfigNode& node, const Origin& origin) {
-  node.origin = origin;
-  for (auto& item : node.items) set_origin(item, origin);
-  for (auto& member : node.members) {
-    member.origin = origin;
-    set_origin(member.value, origin);
-  }
-}
-
 /// Sorts variables into those for all commands and those for one.
 class EnvironmentReader {
  public:

@@ -55,6 +55,9 @@ options:
                          --model MLP --model.hidden_sizes=[32,16]
                          --optimizer Adam --optimizer.learning_rate=0.01
                          --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss
+  --links.TARGET=SOURCE
+                       TARGET takes the value of SOURCE, another setting:
+                         --links.lr_scheduler.T_max=trainer.max_epochs
   --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
                        and "best" are those of the newest run that has checkpoints. validate,
                        test and predict need no model: the checkpoint says which it is of.

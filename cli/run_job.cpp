@@ -261,6 +261,7 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   if (arguments.command == "predict") return session.predict();
   Job recorded = job;  // config.yaml records the seed that is really used
   recorded.seed = session.seed(job.seed);
+  if (recorded.seed != job.seed) detach_links(recorded.links, "seed_everything");
   session.save_config(to_yaml(recorded, registry, /*comments=*/false));
   return session.fit();
 }

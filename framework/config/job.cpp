@@ -6,6 +6,8 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
+#include <levin/framework/config/class_with_setting.h>
+#include <levin/framework/config/schedule_settings.h>
 #include <levin/framework/config/yaml.h>
 
 namespace levin {
@@ -201,17 +203,15 @@ class JobReader {
   }
 
   void read_schedule(const ConfigNode& node) {
-    std::string interval = "epoch";
-    const Fields fields = {{"interval", &interval, ""},
-                           {"frequency", &job_.schedule.frequency, ""},
-                           {"monitor", &job_.schedule.monitor, ""},
-                           {"strict", &job_.schedule.strict, ""},
-                           {"name", &job_.schedule.name, ""}};
-    read_settings(fields, node, "lr_scheduler", {.other_keys = {"class_path", "init_args"}});
+    ScheduleSettings settings;
+    read_settings(describe(settings), node, "lr_scheduler",
+                  {.other_keys = {"class_path", "init_args"}});
+    const std::string& interval = settings.interval;
     if (interval != "epoch" && interval != "step") {
       throw_at(ConfigError::invalid_value("interval", interval, "expected epoch or step"), node,
                "lr_scheduler");
     }
+    job_.schedule = settings.schedule;
     job_.schedule.interval = interval == "step" ? Interval::step : Interval::epoch;
   }
 
@@ -256,7 +256,7 @@ class JobReader {
     const auto ignored = read_settings(
         chosen.fields, chosen.settings, place,
         {.keys_around = {"class_path", "init_args"},
-         .other_class_with = [&](std::string_view key) { return class_with(list, key); }});
+         .other_class_with = [&](std::string_view key) { return class_with_setting(list, key); }});
     if (!ignored.empty()) {
       job_.warnings.push_back(
           fmt::format("{}: {} doesn't have these settings, which are ignored: {}", place,
@@ -264,18 +264,6 @@ class JobReader {
     }
     chosen.settings.origin = node.origin;
     return chosen;
-  }
-
-  /// The first class of the list that has a setting of that name, or "".
-  template <class List>
-  static std::string class_with(const List& list, std::string_view setting) {
-    for (const auto& entry : list.entries()) {
-      const auto draft = entry.draft();
-      for (const auto& field : draft.fields) {
-        if (field.name == setting) return entry.name;
-      }
-    }
-    return {};
   }
 
   template <class Base>
@@ -333,7 +321,8 @@ Optimizers Job::make_optimizers(const NamedTensors& named_parameters) const {
 
 const std::vector<std::string>& configuration_parts() {
   static const std::vector<std::string> kParts = {
-      "seed_everything", "trainer", "model", "data", "optimizer", "lr_scheduler", "ckpt_path"};
+      "seed_everything", "trainer",      "model",     "data",
+      "optimizer",       "lr_scheduler", "ckpt_path", "links"};
   return kParts;
 }
 
@@ -364,7 +353,11 @@ ConfigNode read_configuration(const std::vector<std::string>& files,
 }
 
 Job read_job(const Registry& registry, const ConfigNode& root) {
-  return JobReader(registry, root).read();
+  ConfigNode linked = root;
+  auto links = apply_links(registry, linked);
+  Job job = JobReader(registry, linked).read();
+  job.links = std::move(links);
+  return job;
 }
 
 }  // namespace levin

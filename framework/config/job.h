@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <levin/framework/config/link.h>
 #include <levin/framework/config/merge.h>
 #include <levin/framework/config/node.h>
 #include <levin/framework/config/registry.h>
@@ -95,6 +96,8 @@ struct Job {
   /// Warnings for the user, one for each class that was given settings which only another class of
   /// its kind has. They name the settings, which are ignored.
   std::vector<std::string> warnings{};
+  /// The links whose targets have been set.
+  std::vector<AppliedLink> links{};
 
   /// Makes the optimizer and the scheduler that `optimizer` and `lr_scheduler` ask for, for a
   /// module's parameters. `optimizer` must be given. Throws ConfigError for settings that they
@@ -125,7 +128,8 @@ bool is_trainer_key(const Registry& registry, std::string_view key);
 Job read_job(const Registry& registry, const ConfigNode& root);
 
 /// Returns the job as YAML with every setting, also those at their defaults; reading the text gives
-/// the same job. With `comments`, each setting's line ends with its help.
+/// the same job. Targets of links are left out, because `links` sets them. With `comments`, each
+/// setting's line ends with its help.
 std::string to_yaml(const Job& job, const Registry& registry, bool comments);
 
 }  // namespace levin

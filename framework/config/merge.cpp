@@ -23,6 +23,7 @@ constexpr std::string_view kScheduler = "lr_scheduler";
 constexpr std::array<std::string_view, 6> kClassPlaces = {"model",    "data",     "optimizer",
                                                           kScheduler, kCallbacks, kLogger};
 constexpr std::string_view kOptimizer = "optimizer";
+constexpr std::string_view kLinks = "links";
 constexpr std::string_view kGroups = "groups";
 constexpr std::array<std::string_view, 5> kSchedulerKeys = {"interval", "frequency", "monitor",
                                                             "strict", "name"};
@@ -102,22 +103,6 @@ void normalise_class(ConfigNode& node, std::string_view place) {
   if (place == kScheduler) pull_out_scheduler_keys(node);
 }
 
-/// Normalises what stands at `place`.
-void normalise_at(ConfigNode& node, std::string_view place) {
-  if (place == kCallbacks && !node.is_null() && !node.is_list()) {
-    ConfigNode list = ConfigNode::list(node.origin);
-    list.items.push_back(std::move(node));
-    node = std::move(list);
-  }
-  if (names_class(place)) {
-    normalise_class(node, place);
-  } else if (place.empty() || place == "trainer") {
-    for (auto& each : node.members) {
-      normalise_at(each.value, place.empty() ? each.key : fmt::format("{}.{}", place, each.key));
-    }
-  }
-}
-
 std::vector<std::string> split(std::string_view path) {
   std::vector<std::string> keys;
   size_t start = 0;
@@ -127,6 +112,61 @@ std::vector<std::string> split(std::string_view path) {
     start = dot + 1;
   }
   return keys;
+}
+
+/// The name of a setting of a link, without `init_args`: "model.units".
+std::string link_name(const std::vector<std::string>& keys) {
+  std::string name;
+  for (const auto& key : keys) {
+    if (key != "init_args") name += (name.empty() ? "" : ".") + key;
+  }
+  return name;
+}
+
+void flatten_links_into(ConfigNode& links, const ConfigNode& node, std::vector<std::string> keys) {
+  for (const auto& member : node.members) {
+    auto inner = split(member.key);
+    inner.insert(inner.begin(), keys.begin(), keys.end());
+    if (member.value.is_object()) {
+      flatten_links_into(links, member.value, std::move(inner));
+      continue;
+    }
+    const std::string name = link_name(inner);
+    for (const auto& each : links.members) {
+      if (each.key != name) continue;
+      throw ConfigError(
+          fmt::format("{}: links: the target '{}' is there twice, first at {}; "
+                      "remove one",
+                      member.origin.to_string(), name, each.origin.to_string()));
+    }
+    links.members.push_back({name, member.origin, member.value});
+  }
+}
+
+/// Makes `{model: {units: data.width}}` the same as `{model.units: data.width}`.
+void flatten_links(ConfigNode& node) {
+  if (!node.is_object()) return;
+  ConfigNode links = ConfigNode::object(node.origin);
+  flatten_links_into(links, node, {});
+  node = std::move(links);
+}
+
+/// Normalises what stands at `place`.
+void normalise_at(ConfigNode& node, std::string_view place) {
+  if (place == kCallbacks && !node.is_null() && !node.is_list()) {
+    ConfigNode list = ConfigNode::list(node.origin);
+    list.items.push_back(std::move(node));
+    node = std::move(list);
+  }
+  if (place == kLinks) {
+    flatten_links(node);
+  } else if (names_class(place)) {
+    normalise_class(node, place);
+  } else if (place.empty() || place == "trainer") {
+    for (auto& each : node.members) {
+      normalise_at(each.value, place.empty() ? each.key : fmt::format("{}.{}", place, each.key));
+    }
+  }
 }
 
 /// Follows an override's path through a configuration.
@@ -222,7 +262,10 @@ void merge(ConfigNode& base, ConfigNode over) {
 }
 
 void apply(ConfigNode& root, const Override& override) {
-  const auto keys = split(override.path);
+  auto keys = split(override.path);
+  if (keys.front() == kLinks && keys.size() > 1) {  // the rest is the target of a link
+    keys = {keys.front(), link_name({keys.begin() + 1, keys.end()})};
+  }
   if (keys.back() == "class_path") {  // as if the class itself were named: merge keeps settings
     const size_t end = override.path.size() - std::string_view(".class_path").size();
     if (keys.size() > 1) return apply(root, {override.path.substr(0, end), override.value, false});

@@ -111,6 +111,15 @@ Value ConfigNode::plain() const {
   return {};
 }
 
+void set_origin(ConfigNode& node, const Origin& origin) {
+  node.origin = origin;
+  for (auto& item : node.items) set_origin(item, origin);
+  for (auto& member : node.members) {
+    member.origin = origin;
+    set_origin(member.value, origin);
+  }
+}
+
 ConfigNode ConfigNode::null(Origin origin) {
   ConfigNode node;
   node.origin = std::move(origin);

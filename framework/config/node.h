@@ -82,4 +82,7 @@ struct ConfigMember {
   ConfigNode value;
 };
 
+/// Says of a node and of all that is in it that it was written at `origin`.
+void set_origin(ConfigNode& node, const Origin& origin);
+
 }  // namespace levin

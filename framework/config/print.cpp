@@ -1,9 +1,12 @@
 #include <levin/framework/config/job.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>
 
+#include <levin/framework/config/schedule_settings.h>
 #include <levin/framework/core/value_yaml.h>
 
 namespace levin {
@@ -32,6 +35,7 @@ class JobWriter {
     setting("ckpt_path", job_.ckpt_path.empty() ? Value() : Value(job_.ckpt_path),
             "the checkpoint that fit goes on from and that the other commands take the weights "
             "from: a file, \"last\" or \"best\"");
+    write_links();
     out_ << YAML::EndMap;
     return take_yaml(out_);
   }
@@ -45,8 +49,10 @@ class JobWriter {
   void write_trainer() {
     key("trainer");
     out_ << YAML::Value << YAML::BeginMap;
-    settings(job_.trainer_settings.fields);
-    for (const auto& [option, on] : job_.switches) setting(option.option, *on, option.help);
+    settings(job_.trainer_settings.fields, "trainer");
+    for (const auto& [option, on] : job_.switches) {
+      settings({{option.option, on.get(), option.help}}, "trainer");
+    }
     list("callbacks", job_.callbacks, one_of("a list of", registry_.callbacks));
     const std::string loggers = one_of("true, false, or some of", registry_.loggers);
     if (job_.default_loggers || job_.loggers.empty()) {
@@ -66,15 +72,9 @@ class JobWriter {
   }
 
   void write_schedule() {
-    const ScheduleOptions& schedule = job_.schedule;
-    setting("interval", schedule.interval == Interval::step ? "step" : "epoch",
-            "whether the scheduler counts \"epoch\"s or \"step\"s");
-    setting("frequency", schedule.frequency,
-            "the scheduler acts once in this many epochs or steps");
-    setting("monitor", schedule.monitor, "the metric a plateau scheduler watches");
-    setting("strict", schedule.strict, "whether a missing monitor is an error");
-    setting("name", schedule.name,
-            "what LearningRateMonitor calls the learning rate; \"\": lr-Adam");
+    const bool counts_steps = job_.schedule.interval == Interval::step;
+    ScheduleSettings written{counts_steps ? "step" : "epoch", job_.schedule};
+    settings(describe(written), "lr_scheduler");
   }
 
   void key(std::string_view name) {
@@ -89,8 +89,38 @@ class JobWriter {
     comment(help);
   }
 
-  void settings(const Fields& fields) {
-    for (const auto& field : fields) setting(field.name, field.get(), field.help);
+  /// Settings of the class at `place`, except for the targets of links.
+  void settings(const Fields& fields, std::string_view place) {
+    for (const auto& field : fields) {
+      if (is_linked(place, field.name)) continue;
+      setting(field.name, field.get(), field.help);
+    }
+  }
+
+  bool is_linked(std::string_view place, std::string_view name) const {
+    return std::any_of(job_.links.begin(), job_.links.end(), [&](const AppliedLink& each) {
+      return !each.is_detached && each.place == place && each.key == name;
+    });
+  }
+
+  /// The links that a configuration can have; comments say what they have set.
+  void write_links() {
+    std::vector<const AppliedLink*> plain;
+    for (const auto& each : job_.links) {
+      if (!each.link.compute || each.is_detached) plain.push_back(&each);
+    }
+    if (plain.empty()) {
+      return setting("links", Value::Object{},
+                     "settings that take the values of others, such as {data.seed: "
+                     "seed_everything}");
+    }
+    key("links");
+    out_ << YAML::Value << YAML::BeginMap;
+    for (const auto* each : plain) {
+      const Value source = each->is_detached ? Value() : Value(each->link.sources.front());
+      setting(each->link.target, source, "now " + each->value.to_json());
+    }
+    out_ << YAML::EndMap;
   }
 
   /// `class_path` and `init_args`, and whatever `more` writes beside them.
@@ -101,7 +131,7 @@ class JobWriter {
     if (!chosen.fields.empty()) {
       key("init_args");
       out_ << YAML::Value << YAML::BeginMap;
-      settings(chosen.fields);
+      settings(chosen.fields, chosen.place);
       out_ << YAML::EndMap;
     }
     more();

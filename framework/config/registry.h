@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <levin/framework/config/link.h>
 #include <levin/framework/core/class_list.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/loggers/logger.h>
@@ -131,6 +133,27 @@ struct Registry {
   /// The names, in `loggers`, of the loggers that a run has with `trainer.logger: true`, which is
   /// the default.
   std::vector<std::string> default_loggers;
+  /// Links between settings that every configuration has.
+  std::vector<Link> links;
+
+  /// Gives the value of a setting to another one, which configurations then can't set. Lightning:
+  /// `parser.link_arguments`. Use it for settings that always go together; a configuration has
+  /// `links` of its own.
+  ///
+  ///     registry.link_arguments("data.batch_size", "model.batch_size");
+  void link_arguments(std::string source, std::string target) {
+    links.push_back({std::move(target), {std::move(source)}});
+  }
+  /// Gives a setting what `compute` makes of the values of others. Lightning: `compute_fn`.
+  ///
+  ///     registry.link_arguments({"trainer.max_epochs", "data.rows"}, "lr_scheduler.T_max",
+  ///                             [](const std::vector<levin::Value>& values) {
+  ///                               return levin::Value(values[0].as_int() * values[1].as_int());
+  ///                             });
+  void link_arguments(std::vector<std::string> sources, std::string target,
+                      std::function<Value(const std::vector<Value>&)> compute) {
+    links.push_back({std::move(target), std::move(sources), std::move(compute)});
+  }
 };
 
 }  // namespace levin

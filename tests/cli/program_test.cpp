@@ -255,6 +255,34 @@ TEST_F(Program, print_config_is_a_whole_configuration) {
   EXPECT_FALSE(fs::exists(folder_ / "levin_logs"));
 }
 
+TEST_F(Program, a_run_with_links_saves_them_and_runs_again_with_another_source) {
+  write("links.yaml", "links: {data.batch_size: trainer.log_every_n_steps}\n");
+  const Outcome fit = run(command(
+      "fit", {"--config", "links.yaml", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=30",
+              "--links.data.seed=seed_everything", "--json"}));
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_EQ(fit.json().at("global_step"), Value(4)) << "120 rows in batches of 30";
+  const std::string hparams = read_file(folder_ / "levin_logs/version_0/hparams.yaml");
+  EXPECT_NE(hparams.find("batch_size: 30\n"), std::string::npos) << hparams;
+  const Outcome again = run({"fit", "--config", "levin_logs/version_0/config.yaml",
+                             "--trainer.log_every_n_steps=40", "--json"});
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(again.json().at("global_step"), Value(3)) << "120 rows in batches of 40";
+  // A resumed fit has the checkpoint's seed, but its data the seed that they were given.
+  const Outcome resumed = run({"fit", "--config", "levin_logs/version_0/config.yaml", "--ckpt-path",
+                               fit.json().at("last_checkpoint").as_string(), "--seed_everything=5",
+                               "--trainer.max_epochs=2"});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  const Outcome recorded =
+      run({"fit", "--config", "levin_logs/version_0/config.yaml", "--print-config"});
+  EXPECT_NE(recorded.out.find("seed_everything: 1 "), std::string::npos) << recorded.out;
+  EXPECT_NE(recorded.out.find("seed: 5 "), std::string::npos) << recorded.out;
+  const auto before = contents();
+  expect_error({"fit", "--config", "levin_logs/version_1/config.yaml", "--data.batch_size=7"}, 2,
+               "command line: data.batch_size is set, but levin_logs/version_1/config.yaml:");
+  EXPECT_EQ(contents(), before);
+}
+
 TEST_F(Program, fast_dev_run_leaves_no_files) {
   const auto before = contents();
   const Outcome fit = run(command("fit", {"--trainer.fast_dev_run", "--json"}));
