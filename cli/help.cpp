@@ -60,7 +60,9 @@ options:
                          --links.lr_scheduler.T_max=trainer.max_epochs
   --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
                        and "best" are those of the newest run that has checkpoints. validate,
-                       test and predict need no model: the checkpoint says which it is of.
+                       test and predict need no model: the checkpoint says which it is of,
+                       and with which settings; --model.SETTING and --data.SETTING change
+                       some of those that the checkpoint has.
                        With a model, PATH may be weights of PyTorch or Lightning
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/cli/checkpoint_settings.h>
 #include <levin/cli/config_saver.h>
 #include <levin/cli/environment.h>
 #include <levin/cli/exit_status.h>
@@ -245,9 +246,11 @@ int run_job(const Arguments& arguments, const Registry& registry) {
                                   arguments.words.front(), arguments.words.front()));
   }
   const auto environment = read_environment(arguments.command, environment_of_process(), registry);
-  const Job job = read_job(
-      registry, read_configuration(arguments.configs, arguments.overrides,
-                                   read_configuration(environment.configs, environment.overrides)));
+  ConfigNode root =
+      read_configuration(arguments.configs, arguments.overrides,
+                         read_configuration(environment.configs, environment.overrides));
+  if (arguments.command != "fit") take_checkpoint_settings(root);
+  const Job job = read_job(registry, root);
   print_warnings(job);
   if (arguments.print_config) {
     write_output(to_yaml(job, registry, /*comments=*/true));

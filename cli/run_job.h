@@ -10,7 +10,8 @@ namespace levin {
 /// `--json`, to stdout as one JSON object.
 ///
 /// validate, test and predict make the module that the checkpoint is of (`make_module`) if the
-/// configuration names no model.
+/// configuration names no model, and take settings from it that the configuration doesn't have
+/// (`take_checkpoint_settings`).
 ///
 /// Returns the exit status: 0, or 130 if a signal ended the run. Errors are thrown: ConfigError for
 /// a wrong configuration, before anything is written, and whatever the run throws.

@@ -116,6 +116,31 @@ TEST_F(CheckpointAlone, last_and_best_are_found_without_a_configuration) {
   }
 }
 
+TEST_F(CheckpointAlone, settings_without_a_class_change_those_of_the_checkpoint) {
+  const Outcome test = run({"test", "--ckpt-path", "best.ckpt", "--data.batch_size=7",
+                            "--model.metrics=[f1]", "--json"});
+  ASSERT_EQ(test.status, 0) << test.err;
+  EXPECT_EQ(test.json().at("test_acc").as_double(), tested_.at("test_acc"));
+  EXPECT_TRUE(test.json().contains("test_f1")) << test.out;
+  EXPECT_NE(test.err.find("has: model.metrics = [\"f1\"] ([])."), std::string::npos) << test.err;
+  const Outcome shown = run({"test", "--ckpt-path", "best.ckpt", "--data.batch_size=7",
+                             "--model.metrics=[f1]", "--print-config"});
+  for (const char* line : {"class_path: MLP", "activation: tanh", "hidden_sizes: [6, 5]",
+                           "class_path: IrisDataModule", "batch_size: 7 "}) {
+    EXPECT_NE(shown.out.find(line), std::string::npos) << line << "\n" << shown.out;
+  }
+}
+
+TEST_F(CheckpointAlone, a_model_of_the_same_class_gets_the_settings_that_are_not_given) {
+  write("mlp.yaml", "model: {class_path: MLP, init_args: {learning_rate: 0.5}}\n");
+  const Outcome test = run({"test", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule",
+                            "--config", "mlp.yaml", "--json"});
+  ASSERT_EQ(test.status, 0) << test.err;
+  EXPECT_EQ(test.json().at("test_acc").as_double(), tested_.at("test_acc"));
+  EXPECT_NE(test.err.find("those of a model with other settings"), std::string::npos) << test.err;
+  EXPECT_NE(test.err.find("has: model.learning_rate = 0.5 ("), std::string::npos) << test.err;
+}
+
 TEST_F(CheckpointAlone, a_model_that_is_named_wins) {
   expect_error({"predict", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule", "--model",
                 "LogisticRegression", "--model.in_features=4", "--model.num_classes=3"},
@@ -130,11 +155,18 @@ TEST_F(CheckpointAlone, says_what_is_missing) {
                "no model is named");
   expect_error({"test", "--ckpt-path", "nowhere.ckpt", "--data", "IrisDataModule"}, 1,
                "nowhere.ckpt");
+  expect_error({"test", "--ckpt-path", "nowhere.ckpt", "--data.batch_size=7"}, 1, "nowhere.ckpt");
+  expect_error(
+      {"test", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule", "--model.metrcs=[f1]"}, 2,
+      "command line: model: unknown key 'metrcs'; did you mean 'metrics'?");
   EXPECT_EQ(contents(), before);
 
   save_checkpoint(folder_ / "foreign.safetensors", MLP(model_options()).state_dict());
   expect_error({"predict", "--ckpt-path", "foreign.safetensors", "--data", "IrisDataModule"}, 1,
                "can't make the module of 'foreign.safetensors': it doesn't say which class");
+  expect_error({"predict", "--ckpt-path", "foreign.safetensors", "--data.batch_size=7"}, 1,
+               "command line: data: the settings have no class, and 'foreign.safetensors' doesn't "
+               "say which one it was; add --data CLASS");
 }
 
 TEST_F(CheckpointAlone, the_classes_of_the_data_must_be_among_those_of_training) {

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <levin/framework/config/node.h>
+
+namespace levin {
+
+/// Adds to a configuration of validate, test or predict what the checkpoint at its `ckpt_path` says
+/// and the configuration doesn't. Settings that the configuration has win. Lightning: LightningCLI
+/// reads the hyper-parameters of the checkpoint.
+///
+///   - Settings of `model` without a class, as of `--model.metrics=[f1]`, get the checkpoint's
+///   class
+///     and its other settings, and so does a model of the same class as the checkpoint's.
+///   - Settings of `data` without a class, as of `--data.x=new.csv`, get the class and the other
+///     settings of the data that the checkpoint's model was trained on.
+///
+/// A model that isn't mentioned is left to `make_module`. `root` is normalised. Throws
+/// CheckpointError if a class has to come from the checkpoint and isn't there.
+void take_checkpoint_settings(ConfigNode& root);
+
+}  // namespace levin
