@@ -35,7 +35,7 @@ struct Arguments {
   std::string output{};
   /// The options of `convert` or `export` with their values, in order.
   std::vector<std::pair<std::string, std::string>> settings{};
-  /// The metrics that `plot` draws; if none is given, it chooses one.
+  /// The metrics that `plot` draws and `runs` shows; if none is given, they choose.
   std::vector<std::string> metrics{};
 };
 

@@ -13,6 +13,7 @@
 #include <levin/cli/export_model.h>
 #include <levin/cli/help.h>
 #include <levin/cli/output.h>
+#include <levin/cli/past_runs.h>
 #include <levin/cli/plot.h>
 #include <levin/cli/run_job.h>
 #include <levin/framework/core/diagnostics.h>
@@ -54,7 +55,7 @@ void refuse_misplaced(const Arguments& arguments) {
   };
   const bool writes = arguments.command == "convert" || arguments.command == "export";
   if (!writes) refuse(!arguments.output.empty(), "--output", "predict");
-  refuse(!arguments.metrics.empty(), "--metric", "plot");
+  if (arguments.command != "runs") refuse(!arguments.metrics.empty(), "--metric", "plot");
 }
 
 int dispatch(const Arguments& arguments, const Registry& registry) {
@@ -76,6 +77,7 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
+  if (command == "runs") return list_past_runs(arguments);
   if (command == "convert") return convert_files(arguments);
   if (command == "export") return export_model(arguments, registry);
   return run_job(arguments, registry);

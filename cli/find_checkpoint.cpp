@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -26,38 +25,6 @@ long version_of(const fs::path& folder) {
   char* end = nullptr;
   const long number = std::strtol(name.c_str() + kPrefix.size(), &end, 10);
   return *end == '\0' ? number : -1;
-}
-
-/// Run folders, newest first.
-std::vector<fs::path> run_folders(const fs::path& root) {
-  std::vector<fs::path> runs;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(root, ignored)) {
-    if (version_of(entry.path()) >= 0) runs.push_back(entry.path());
-  }
-  std::sort(runs.begin(), runs.end(),
-            [](const auto& a, const auto& b) { return version_of(a) > version_of(b); });
-  return runs;
-}
-
-/// The checkpoint that was written last, or an empty path if there is none. If `last.ckpt` is as
-/// new as another one, it is `last.ckpt`.
-fs::path newest_file(const fs::path& folder) {
-  fs::path newest;
-  fs::file_time_type newest_time;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    // Hidden files aren't checkpoints, such as the "._last.ckpt" that macOS writes when it copies.
-    if (entry.path().filename().string().starts_with('.')) continue;
-    if (entry.path().extension() != ".ckpt" || !has_checkpoint(entry.path())) continue;
-    const auto time = entry.last_write_time(ignored);
-    const bool is_newer = newest.empty() || time > newest_time ||
-                          (time == newest_time && entry.path().filename() == "last.ckpt");
-    if (!is_newer) continue;
-    newest = entry.path();
-    newest_time = time;
-  }
-  return newest;
 }
 
 /// The best checkpoint, as the run's ModelCheckpoint recorded it in the checkpoint `last`. If there
@@ -107,12 +74,41 @@ fs::path best_recorded(const fs::path& last) {
 
 }  // namespace
 
+std::vector<fs::path> run_folders(const fs::path& root) {
+  std::vector<fs::path> runs;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(root, ignored)) {
+    if (version_of(entry.path()) >= 0) runs.push_back(entry.path());
+  }
+  std::sort(runs.begin(), runs.end(),
+            [](const auto& a, const auto& b) { return version_of(a) > version_of(b); });
+  return runs;
+}
+
+fs::path newest_checkpoint(const fs::path& folder) {
+  fs::path newest;
+  fs::file_time_type newest_time;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    // Hidden files aren't checkpoints, such as the "._last.ckpt" that macOS writes when it copies.
+    if (entry.path().filename().string().starts_with('.')) continue;
+    if (entry.path().extension() != ".ckpt" || !has_checkpoint(entry.path())) continue;
+    const auto time = entry.last_write_time(ignored);
+    const bool is_newer = newest.empty() || time > newest_time ||
+                          (time == newest_time && entry.path().filename() == "last.ckpt");
+    if (!is_newer) continue;
+    newest = entry.path();
+    newest_time = time;
+  }
+  return newest;
+}
+
 std::string find_checkpoint(const std::string& ckpt_path, const fs::path& default_root_dir) {
   if (ckpt_path != "last" && ckpt_path != "best") return expand_home(ckpt_path, "ckpt_path");
   const fs::path root =
       fs::path(expand_home(default_root_dir.string(), "default_root_dir")) / "levin_logs";
   for (const auto& run : run_folders(root)) {
-    const fs::path last = newest_file(run / "checkpoints");
+    const fs::path last = newest_checkpoint(run / "checkpoints");
     if (last.empty()) continue;
     const fs::path found =
         ckpt_path == "last" ? last : naming_checkpoint(last, [&] { return best_recorded(last); });

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace levin {
 
@@ -14,5 +15,13 @@ namespace levin {
 /// that run's ModelCheckpoint recorded as such. Throws CheckpointError if there is none.
 std::string find_checkpoint(const std::string& ckpt_path,
                             const std::filesystem::path& default_root_dir);
+
+/// Returns the folders of runs, version_0 and so on, in `root`, the one with the highest number
+/// first. Empty if there are none, or no such folder.
+std::vector<std::filesystem::path> run_folders(const std::filesystem::path& root);
+
+/// Returns the checkpoint in `folder` that was written last, or an empty path if there is none. If
+/// `last.ckpt` is as new as another one, it is `last.ckpt`.
+std::filesystem::path newest_checkpoint(const std::filesystem::path& folder);
 
 }  // namespace levin

@@ -45,6 +45,8 @@ const std::vector<Command> kCommands = {
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
      "write a trained model for PyTorch, Lightning or ONNX"},
     {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
+    {"runs", "[FOLDER] [--metric NAME ...] [--json]",
+     "compare past runs: their models, best metrics, and the settings in which they differ"},
 };
 
 constexpr const char* kJobOptions = R"(
@@ -80,6 +82,15 @@ constexpr const char* kPredictOptions =
 
 from a checkpoint alone, for rows in a file:
   --ckpt-path best.ckpt --data ArrayDataModule --data.x=rows.csv --data.target_column=none
+)";
+
+constexpr const char* kRunsOptions = R"(
+options:
+  --metric NAME        show the best value of this metric, and the best run first; losses and
+                       errors (by their names) are best if they are low
+  --json               print the runs as a JSON object, with all metrics
+
+FOLDER is the default_root_dir of the runs, by default the current folder.
 )";
 
 constexpr const char* kExitStatus = R"(
@@ -174,6 +185,7 @@ std::string command_help(std::string_view program, std::string_view command) {
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
     if (command == "convert") return text + convert_options_help();
     if (command == "export") return text + export_options_help();
+    if (command == "runs") return text + kRunsOptions;
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
     if (command == "predict") text += kPredictOptions;
