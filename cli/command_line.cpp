@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/cli/arguments.h>
+#include <levin/cli/config_schema.h>
 #include <levin/cli/convert_files.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/export_model.h>
@@ -78,6 +79,12 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "runs") return list_past_runs(arguments);
+  if (command == "schema") {
+    if (!arguments.words.empty())
+      throw ConfigError(
+          fmt::format("unexpected word '{}'; schema takes none", arguments.words.front()));
+    return print(config_schema(registry));
+  }
   if (command == "convert") return convert_files(arguments);
   if (command == "export") return export_model(arguments, registry);
   return run_job(arguments, registry);

@@ -45,6 +45,8 @@ const std::vector<Command> kCommands = {
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
      "write a trained model for PyTorch, Lightning or ONNX"},
     {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
+    {"schema", "> levin.schema.json",
+     "print the JSON schema of configuration files, with which editors check and complete them"},
     {"runs", "[FOLDER] [--metric NAME ...] [--json]",
      "compare past runs: their models, best metrics, and the settings in which they differ"},
 };
@@ -91,6 +93,11 @@ options:
   --json               print the runs as a JSON object, with all metrics
 
 FOLDER is the default_root_dir of the runs, by default the current folder.
+)";
+
+constexpr const char* kSchemaUse = R"(
+In the first line of a YAML file, for editors with the YAML language server:
+  # yaml-language-server: $schema=levin.schema.json
 )";
 
 constexpr const char* kExitStatus = R"(
@@ -186,6 +193,7 @@ std::string command_help(std::string_view program, std::string_view command) {
     if (command == "convert") return text + convert_options_help();
     if (command == "export") return text + export_options_help();
     if (command == "runs") return text + kRunsOptions;
+    if (command == "schema") return text + kSchemaUse;
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
     if (command == "predict") text += kPredictOptions;

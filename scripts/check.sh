@@ -60,9 +60,9 @@ clang_clean() { (configure clang && build clang -k 0); }
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
-  "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime" 2>/dev/null ||
+  "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime, jsonschema, yaml" 2>/dev/null ||
     "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard "pytorch-lightning==2.6.1" onnx \
-      onnxruntime >&2 9>&-
+      onnxruntime jsonschema pyyaml >&2 9>&-
 }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 
