@@ -48,6 +48,7 @@ SUITES = (
     "threads",
     "roofline",
     "sparse",
+    "hogwild",
     "many_regressions",
     "sharded_features",
     "cpu_gpu",
@@ -267,6 +268,9 @@ def run_texts(suites, sparse_set, options, results):
         arguments = ["1", "60000", "20"] if is_trial else [str(options.rounds), "300000", "26"]
         run_text("sparse", arguments, {max(all_cores())}, options, results)
         sparse_suite.run_sparse(options, sparse_set, say, results)
+    if "hogwild" in suites:
+        arguments = ["1", "20000"] if is_trial else [str(options.rounds), "400000", "1.7"]
+        run_text("hogwild", arguments, all_cores(), options, results)
     if "many_regressions" in suites:
         arguments = ["--problems", "100", "--repeats", "1"] if is_trial else []
         run_text("many_regressions", arguments, {max(all_cores())}, options, results)

@@ -361,6 +361,18 @@ def sharded_features_checks(_text):
     return []  # how much there is to gain depends on the memory's bandwidth and on the network
 
 
+def hogwild_checks(text):
+    # One thread and two, of the first table.
+    rows = re.findall(r"^[12] +\d+ +([\d.]+) +([\d.]+)$", text, re.MULTILINE)[:2]
+    if len(rows) < 2:
+        return []
+    (_, loss_of_one), (gain, loss) = ((float(a), float(b)) for a, b in rows)
+    return [
+        Check("Hogwild: rows/s of 2 threads / 1", 1.7, Spread.of([gain]), at_least=True),
+        Check("Hogwild: log-loss of 2 threads - 1", 1e-3, Spread.of([loss - loss_of_one])),
+    ]
+
+
 def solver_checks(runs):
     """The time until scikit-learn's newton-cg's objective on MNIST, beside that of its solvers, and
     until a log-loss on the sparse set, beside liblinear's.
@@ -392,6 +404,7 @@ TEXTS = {
     "learning": ("Learning from the sparse set in memory", learning_checks),
     "many_rows": ("Fits of many made-up rows in one pass", many_rows_checks),
     "many_regressions": ("Many regressions at once, and each of them alone", many_checks),
+    "hogwild": ("Threads that learn from sparse rows without locks", hogwild_checks),
     "sharded_features": ("Features divided among ranks, beside rows", sharded_features_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),

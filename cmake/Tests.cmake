@@ -149,7 +149,8 @@ endforeach()
 
 # The tests of our own threads that need LibTorch. The thread sanitizer runs these and processes_test.
 levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp
-  tests/framework/threads/shared_work_test.cpp tests/distributed/host_sum_test.cpp tests/framework/allocations.cpp)
+  tests/framework/threads/shared_work_test.cpp tests/framework/kernels/hogwild_test.cpp tests/distributed/host_sum_test.cpp
+  tests/framework/allocations.cpp)
 levin_test_setting(threads_test)
 
 # The check of the dependencies' direction reads sources; it needs no LibTorch, and tells sanitizers nothing.

@@ -11,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/kernels/cpu/kernels.h>
+#include <levin/framework/solvers/hogwild_parts.h>
 #include <levin/framework/solvers/linear_objective.h>
 #include <levin/framework/tensor/buffer.h>
 
@@ -77,12 +78,13 @@ torch::Tensor mean_of_ranks(Ranks& ranks, torch::Tensor values) {
 }  // namespace
 
 OnlineLearner::OnlineLearner(std::vector<torch::Tensor> parameters, OnlineSettings settings,
-                             int64_t rows_a_step, int64_t average_every)
+                             int64_t rows_a_step, int64_t average_every, bool hogwild)
     : Optimizer(single_group(std::move(parameters)), settings.learning_rate, /*weight_decay=*/0.0),
       own_(settings),
       settings_(settings),
       rows_a_step_(rows_a_step),
-      average_every_(average_every) {
+      average_every_(average_every),
+      hogwild_(hogwild) {
   const auto& all = groups_[0].parameters;
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].dim() == 2 ? weight_at_ = i : bias_at_ = i;
@@ -131,6 +133,12 @@ void OnlineLearner::begin(const LinearLoss& loss) {
     refuse("with penalties of its own and of the model",
            "set l1_strength and l2_strength in one of the two");
   }
+  if (hogwild_ && own_.method != OnlineMethod::ftrl &&
+      (model_penalises || has_online_penalties(own_))) {
+    refuse("with hogwild and penalties",
+           "set l1_strength and l2_strength to 0, also those of the model, or use FTRL, whose "
+           "penalties need no counts of steps");
+  }
   batch_ = OnlineBatch(loss, /*one_by_one=*/rows_a_step_ == 1, name());
   settings_ = own_;
   settings_.loss = loss.kind == LinearLoss::Kind::logistic ? kernels::RowLoss::logistic
@@ -171,7 +179,8 @@ double OnlineLearner::learn_as() {
       .row_weights = batch_.row_weights(),
       .rows_a_step = rows_a_step_ == 0 ? batch_.rows().count : rows_a_step_,
       .touched = batch_.touched()};
-  const double total = OnlineKernels<Number>::pass()(columns_settings_, state, pass);
+  const double total = hogwild_ ? learn_by_threads(columns_settings_, state, pass)
+                                : OnlineKernels<Number>::pass()(columns_settings_, state, pass);
   keep(state);
   return total;
 }

@@ -36,12 +36,16 @@ namespace levin {
 /// of squares. Dense rows of up to OnlineBatch::kMostDenseFeatures features are read as sparse ones
 /// that have all entries. Rows are read as float32.
 ///
+/// With `hogwild`, the run's threads (TrainerOptions::threads) share the rows of each batch and
+/// learn from them without waiting for each other (hogwild_parts.h). What is learned then differs a
+/// little from run to run, unless the run is `deterministic`: one thread then learns from all rows.
+///
 /// Without a Trainer: `begin`, then `learn` for each batch.
 class OnlineLearner : public Optimizer {
  public:
   /// Says what is to be learned; to be called before `learn`. Throws ConfigError if the loss isn't
   /// one of those above, its parameters aren't those of this optimizer or not on the CPU, or the
-  /// penalties are given twice or can't be used by the method.
+  /// penalties are given twice or can't be used by the method or with `hogwild`.
   void begin(const LinearLoss& loss);
   /// Learns from the rows of a batch, which has a "target" and may have a "weight", and returns the
   /// mean of the rows' losses, each times its row's weight and by the weights before the row's step
@@ -71,7 +75,7 @@ class OnlineLearner : public Optimizer {
  protected:
   /// `settings` has all of the method's settings, with penalties in the kernels' terms.
   OnlineLearner(std::vector<torch::Tensor> parameters, kernels::OnlineSettings settings,
-                int64_t rows_a_step, int64_t average_every);
+                int64_t rows_a_step, int64_t average_every, bool hogwild);
   OnlineLearner(OnlineLearner&&) noexcept = default;
 
  private:
@@ -100,6 +104,7 @@ class OnlineLearner : public Optimizer {
   kernels::OnlineSettings settings_;  // with what the loss says
   int64_t rows_a_step_;
   int64_t average_every_;
+  bool hogwild_;
   bool has_begun_ = false;
   size_t weight_at_ = 0;
   std::optional<size_t> bias_at_;

@@ -11,6 +11,8 @@ void check_online_options(const Options& o) {
   check_option(o.rows_a_step >= 0, "rows_a_step", o.rows_a_step,
                "must be at least 1, or 0 for the rows of a batch");
   check_option(o.average_every >= 0, "average_every", o.average_every, "must be 0 or more");
+  check_option(!o.hogwild || o.rows_a_step == 1, "rows_a_step", o.rows_a_step,
+               "must be 1 with hogwild");
 }
 
 template <class Options>
@@ -59,6 +61,8 @@ constexpr const char* kOnlineRateHelp = "step size, above 0";
 constexpr const char* kOnlineRowsHelp = "rows that make a step; 0: those of a batch";
 constexpr const char* kOnlineAverageHelp =
     "batches after which ranks average their weights; 0: when they are read, as after each epoch";
+constexpr const char* kOnlineHogwildHelp =
+    "let the run's threads learn from the rows of a batch at the same time, without locks";
 constexpr const char* kOnlineL1Help = "adds l1_strength * sum |W| to the mean loss";
 constexpr const char* kOnlineL2Help = "adds l2_strength * sum W^2 to the mean loss";
 
@@ -74,6 +78,7 @@ Fields describe(OnlineSGDOptions& o) {
       {"l2_strength", &o.l2_strength, kOnlineL2Help},
       {"rows_a_step", &o.rows_a_step, kOnlineRowsHelp},
       {"average_every", &o.average_every, kOnlineAverageHelp},
+      {"hogwild", &o.hogwild, kOnlineHogwildHelp},
   });
 }
 
@@ -85,6 +90,7 @@ Fields describe(OnlineAdagradOptions& o) {
       {"l2_strength", &o.l2_strength, kOnlineL2Help},
       {"rows_a_step", &o.rows_a_step, kOnlineRowsHelp},
       {"average_every", &o.average_every, kOnlineAverageHelp},
+      {"hogwild", &o.hogwild, kOnlineHogwildHelp},
   });
 }
 
@@ -96,19 +102,20 @@ Fields describe(FTRLOptions& o) {
       {"l2", &o.l2, "L2 penalty of the sum of all losses: l2 / 2 * sum W^2"},
       {"rows_a_step", &o.rows_a_step, kOnlineRowsHelp},
       {"average_every", &o.average_every, kOnlineAverageHelp},
+      {"hogwild", &o.hogwild, kOnlineHogwildHelp},
   });
 }
 
 OnlineSGD::OnlineSGD(std::vector<torch::Tensor> parameters, OnlineSGDOptions options)
     : OnlineLearner(std::move(parameters), online_settings(options), options.rows_a_step,
-                    options.average_every) {}
+                    options.average_every, options.hogwild) {}
 
 OnlineAdagrad::OnlineAdagrad(std::vector<torch::Tensor> parameters, OnlineAdagradOptions options)
     : OnlineLearner(std::move(parameters), online_settings(options), options.rows_a_step,
-                    options.average_every) {}
+                    options.average_every, options.hogwild) {}
 
 FTRL::FTRL(std::vector<torch::Tensor> parameters, FTRLOptions options)
     : OnlineLearner(std::move(parameters), online_settings(options), options.rows_a_step,
-                    options.average_every) {}
+                    options.average_every, options.hogwild) {}
 
 }  // namespace levin

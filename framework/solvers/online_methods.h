@@ -29,6 +29,9 @@ struct OnlineSGDOptions {
   /// After how many batches ranks average their weights; 0: when they are read, at least after each
   /// epoch.
   int64_t average_every = 0;
+  /// Whether the run's threads learn from the rows of a batch at the same time, without locks
+  /// (OnlineLearner). Only with rows_a_step = 1 and without penalties.
+  bool hogwild = false;
 };
 
 /// Options of OnlineAdagrad. Steps are as those of OnlineSGD, but the rate of a feature's weight is
@@ -41,6 +44,7 @@ struct OnlineAdagradOptions {
   double l2_strength = 0.0;
   int64_t rows_a_step = 1;
   int64_t average_every = 0;
+  bool hogwild = false;  // only with rows_a_step = 1 and without penalties
 };
 
 /// Options of FTRL. With n for the sum of a feature's g^2 before a step, and g as in OnlineSGD,
@@ -57,6 +61,7 @@ struct FTRLOptions {
   double l2 = 0.0;
   int64_t rows_a_step = 1;
   int64_t average_every = 0;
+  bool hogwild = false;  // only with rows_a_step = 1
 };
 
 Fields describe(OnlineSGDOptions& options);
