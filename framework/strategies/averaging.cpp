@@ -21,6 +21,7 @@ AveragingStrategy::~AveragingStrategy() = default;
 
 void AveragingStrategy::setup(Module& module) {
   DataParallelStrategy::setup(module);
+  local_steps_.set_profiler(profiler());
   local_steps_.begin(module);
 }
 

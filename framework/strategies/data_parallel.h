@@ -116,6 +116,7 @@ class DataParallelStrategy : public Strategy {
   /// The log in which every collective of `sum_gradients` is recorded; null if there is no
   /// profiler.
   const std::shared_ptr<CommunicationLog>& log() const { return log_; }
+  Profiler* profiler() const { return profiler_; }
 
  private:
   template <class SumRiders>

@@ -10,7 +10,9 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/profiling/communication_log.h>
+#include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -93,10 +95,32 @@ void LocalSteps::end_step() {
   if (!is_local_) return;
   ++steps_;
   if (steps_ >= averaging_->period()) {
-    meet();
+    recorded([this] { meet(); });
   } else if (ranks_.size() == 1 || steps_ % averaging_->flags_every() == 0) {
-    exchange_rows();
+    recorded([this] { exchange_rows(); });
   }
+}
+
+/// Tells the profiler, if there is one, what `exchange` sends.
+template <class Exchange>
+void LocalSteps::recorded(const Exchange& exchange) {
+  if (profiler_ == nullptr || ranks_.size() == 1) return exchange();
+  // Gradients are complete, so nothing of the exchange is hidden behind backward.
+  exchange_.collectives.clear();
+  exchange_.ready = files::monotonic_seconds();
+  exchange();
+  exchange_.end = files::monotonic_seconds();
+  profiler_->reduced(exchange_);
+}
+
+/// Calls `sum`, which sums `bytes` over the ranks, and counts what this rank sends.
+void LocalSteps::send(int64_t bytes, const std::function<void()>& sum) {
+  const int64_t sent = CommunicationLog::ring_bytes(bytes, ranks_.size());
+  bytes_ += sent;
+  if (profiler_ == nullptr || ranks_.size() == 1) return sum();
+  const double begin = files::monotonic_seconds();
+  sum();
+  exchange_.collectives.push_back({begin, files::monotonic_seconds(), sent});
 }
 
 std::vector<LocalSteps::Entry*> LocalSteps::averaged() {
@@ -110,9 +134,8 @@ std::vector<LocalSteps::Entry*> LocalSteps::averaged() {
 /// Exchanges flags, and returns what this rank counts in a mean: its share of the rows.
 double LocalSteps::exchange_rows() {
   std::array<double, 1> rows{rows_};
-  ranks_.exchange_flags(rows);
-  const auto sent = static_cast<int64_t>(sizeof(double) * (StepFlags::kNumbers + rows.size()));
-  bytes_ += CommunicationLog::ring_bytes(sent, ranks_.size());
+  const auto bytes = static_cast<int64_t>(sizeof(double) * (StepFlags::kNumbers + rows.size()));
+  send(bytes, [&] { ranks_.exchange_flags(rows); });
   return rows[0] > 0.0 ? rows_ / rows[0] : 1.0 / static_cast<double>(ranks_.size());
 }
 
@@ -138,8 +161,7 @@ void LocalSteps::average(const Visit& visit) {
     auto flat = at::cat(parts);
     if (!is_alone) {
       flat.mul_(is_mean ? weight : ranks_.is_zero() ? 1.0 : 0.0);
-      ranks_.sum_tensor(flat);
-      bytes_ += CommunicationLog::ring_bytes(static_cast<int64_t>(flat.nbytes()), ranks_.size());
+      send(static_cast<int64_t>(flat.nbytes()), [&] { ranks_.sum_tensor(flat); });
     }
     int64_t place = 0;
     for (size_t i = begin; i < end; ++i) {
@@ -164,7 +186,7 @@ void LocalSteps::meet() {
 
 void LocalSteps::show_mean() {
   if (is_shown_ || steps_ == 0 || ranks_.size() == 1) return;
-  average([](Entry& entry, const torch::Tensor& mean) { entry.show(mean); });
+  recorded([this] { average([](Entry& entry, const torch::Tensor& mean) { entry.show(mean); }); });
   is_shown_ = true;
 }
 

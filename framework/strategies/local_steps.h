@@ -7,11 +7,13 @@
 #include <vector>
 
 #include <levin/framework/averaging/model_averaging.h>
+#include <levin/framework/profiling/communication.h>
 #include <levin/framework/strategies/group_ranks.h>
 
 namespace levin {
 
 class Module;
+class Profiler;
 
 /// What LocalSteps needs to know besides its rule.
 struct LocalStepsOptions {
@@ -54,6 +56,9 @@ class LocalSteps {
   /// Begins a new training with the module's weights, which are the same on all ranks. Keeps its
   /// tensors.
   void begin(Module& module);
+  /// Reports each exchange to `profiler` (Profiler::reduced) from the next `begin` on; null: to
+  /// nobody.
+  void set_profiler(Profiler* profiler) { profiler_ = profiler; }
   /// The step with this number begins, counted from 0 over the whole training.
   void begin_step(int64_t step);
   /// Whether this rank takes the step that has begun by itself.
@@ -87,6 +92,9 @@ class LocalSteps {
   struct Entry;  // a parameter or a buffer
   using Visit = std::function<void(Entry& entry, const torch::Tensor& mean)>;
 
+  void send(int64_t bytes, const std::function<void()>& sum);
+  template <class Exchange>
+  void recorded(const Exchange& exchange);
   void meet();
   double exchange_rows();
   void average(const Visit& visit);
@@ -96,6 +104,8 @@ class LocalSteps {
   GroupRanks& ranks_;
   std::unique_ptr<ModelAveraging> averaging_;
   LocalStepsOptions options_;
+  Profiler* profiler_ = nullptr;
+  Reduction exchange_;  // the present one, for the profiler
   std::vector<Entry> entries_;
   bool is_local_ = false;
   bool have_begun_ = false;

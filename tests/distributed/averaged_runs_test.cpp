@@ -108,6 +108,7 @@ TEST_F(AveragedRuns, of_period_one_with_sgd_are_those_of_summed_gradients) {
   settings["global_batch_size"] = 16;
   settings["rows"] = 96;
   settings["optimizer"] = "SGD";
+  settings["trainer"]["accumulate_grad_batches"] = 2;
   const auto sums = run_on(2, "sums", settings);
   settings["trainer"]["model_averaging"] = rule("local_sgd", {{"period", 1}});
   const auto means = run_on(2, "means", settings);
@@ -156,6 +157,15 @@ TEST_F(AveragedRuns, end_on_all_ranks_if_one_asks_is_interrupted_or_fails) {
   }
   const auto rest = run_on(2, "rest", settings);
   EXPECT_EQ(difference(rest.rank(1).child("model"), whole.rank(1).child("model")), 0.0);
+}
+
+// It averages the means of the ranks at the ends of epochs.
+TEST_F(AveragedRuns, with_stochastic_weight_averaging_end_alike_on_all_ranks) {
+  auto settings = common(rule("local_sgd", {{"period", 4}}));
+  settings["torch_norm"] = false;
+  settings["swa_lrs"] = 0.01;
+  const auto averaged = run_on(2, "swa", settings);
+  EXPECT_EQ(difference(averaged.rank(1).child("model"), averaged.rank(0).child("model")), 0.0);
 }
 
 TEST_F(AveragedRuns, refuse_what_steps_otherwise) {

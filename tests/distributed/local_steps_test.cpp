@@ -11,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/averaging.h>
 
@@ -289,6 +290,41 @@ TEST(LocalSteps, tell_all_ranks_of_flags_at_the_same_step) {
       told += rank.strategy.ranks().any_after_step("test", raised) ? 'x' : '.';
     }
     EXPECT_EQ(told, "..x....x....");  // after 3 steps, and in the meeting after 8
+  });
+}
+
+/// Adds up what it is told.
+class Recorder : public Profiler {
+ public:
+  void begin(Part) override {}
+  void end(Part) override {}
+  void reduced(const Reduction& step) override {
+    ++exchanges;
+    for (const auto& each : step.collectives) {
+      bytes += each.bytes;
+      EXPECT_LE(step.ready, each.begin);  // nothing of it is hidden behind backward
+      EXPECT_LE(each.begin, each.end);
+      EXPECT_LE(each.end, step.end);
+    }
+  }
+  int64_t exchanges = 0;
+  int64_t bytes = 0;
+};
+
+TEST(LocalSteps, are_seen_by_a_profiler_when_ranks_exchange_something) {
+  as_ranks(2, [&](const Cluster& cluster) {
+    Recorder recorder;
+    Rank rank(cluster, {"local_sgd", Object{{"period", 4}, {"flags_every", 3}}});
+    rank.strategy.set_profiler(&recorder);
+    rank.strategy.setup(rank.line);
+    rank.train(0, 9);
+    EXPECT_EQ(recorder.exchanges, 4);  // two meetings, and the flags after 3 and 7 steps
+    rank.steps().show_mean();
+    EXPECT_EQ(recorder.exchanges, 5);
+    EXPECT_EQ(recorder.bytes, rank.strategy.sent_bytes());
+    // 14 numbers each time; 4 weights, 3 means and a count in meetings, all of 8 bytes.
+    EXPECT_EQ(recorder.bytes, 5 * 14 * 8 + 3 * 8 * 8);
+    rank.strategy.set_profiler(nullptr);
   });
 }
 
