@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/cli/arguments.h>
+#include <levin/cli/completion.h>
 #include <levin/cli/config_schema.h>
 #include <levin/cli/convert_files.h>
 #include <levin/cli/exit_status.h>
@@ -79,6 +80,10 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "runs") return list_past_runs(arguments);
+  if (command == "completion") {
+    const std::string shell = only_word(arguments, "shell");
+    return print(completion_script(shell, arguments.program, registry));
+  }
   if (command == "schema") {
     if (!arguments.words.empty())
       throw ConfigError(

@@ -6,7 +6,8 @@
 namespace levin {
 
 /// The `levin` program: runs the command that `argv` names (fit, validate, test, predict, list,
-/// help, convert, export, plot, runs, schema) with the classes of `registry`. Lightning: LightningCLI.
+/// help, convert, export, plot, runs, schema, completion) with the classes of `registry`.
+/// Lightning: LightningCLI.
 ///
 ///     int main(int argc, char** argv) {
 ///       auto registry = levin::shipped_classes();

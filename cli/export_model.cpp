@@ -150,6 +150,8 @@ int export_model(const Arguments& arguments, const Registry& registry) {
   return kDone;
 }
 
+const std::vector<std::string>& export_formats() { return kExportFormats; }
+
 std::string export_options_help() {
   return R"(
 options:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <levin/cli/arguments.h>
 #include <levin/framework/config/registry.h>
@@ -22,5 +23,8 @@ int export_model(const Arguments& arguments, const Registry& registry);
 
 /// Returns the options of `levin export` with their meanings, one a line.
 std::string export_options_help();
+
+/// The formats that `--format` knows.
+const std::vector<std::string>& export_formats();
 
 }  // namespace levin

@@ -4,7 +4,6 @@
 #include <functional>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -19,12 +18,6 @@
 
 namespace levin {
 namespace {
-
-struct Command {
-  std::string name;
-  std::string usage;
-  std::string help;
-};
 
 const std::vector<Command> kCommands = {
     {"fit", "--config FILE... [--SETTING=VALUE ...]", "train a model"},
@@ -47,6 +40,7 @@ const std::vector<Command> kCommands = {
     {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
     {"schema", "> levin.schema.json",
      "print the JSON schema of configuration files, with which editors check and complete them"},
+    {"completion", "bash|zsh|fish", "print a script with which a shell completes commands"},
     {"runs", "[FOLDER] [--metric NAME ...] [--json]",
      "compare past runs: their models, best metrics, and the settings in which they differ"},
 };
@@ -98,6 +92,12 @@ FOLDER is the default_root_dir of the runs, by default the current folder.
 constexpr const char* kSchemaUse = R"(
 In the first line of a YAML file, for editors with the YAML language server:
   # yaml-language-server: $schema=levin.schema.json
+)";
+
+constexpr const char* kCompletionUse = R"(
+  bash   source <(levin completion bash)     in ~/.bashrc
+  zsh    source <(levin completion zsh)      in ~/.zshrc, after compinit
+  fish   levin completion fish | source      in ~/.config/fish/config.fish
 )";
 
 constexpr const char* kExitStatus = R"(
@@ -155,6 +155,8 @@ std::string trainer_help(const Registry& registry) {
 
 }  // namespace
 
+const std::vector<Command>& commands() { return kCommands; }
+
 std::string settings_table(const Fields& fields) {
   std::vector<std::string> left;
   size_t width = 0;
@@ -175,7 +177,7 @@ std::string settings_table(const Fields& fields) {
 std::string general_help(std::string_view program) {
   std::string text = fmt::format("usage: {} COMMAND ...\n\ncommands:\n", program);
   for (const auto& command : kCommands) {
-    text += fmt::format("  {:<9} {}\n", command.name, command.help);
+    text += fmt::format("  {:<10} {}\n", command.name, command.help);
   }
   return text +
          fmt::format("\n{} COMMAND --help says more; --version says which Levin this is.\n",
@@ -194,6 +196,7 @@ std::string command_help(std::string_view program, std::string_view command) {
     if (command == "export") return text + export_options_help();
     if (command == "runs") return text + kRunsOptions;
     if (command == "schema") return text + kSchemaUse;
+    if (command == "completion") return text + kCompletionUse;
     if (!runs_a_job(command)) return text;
     text += kJobOptions;
     if (command == "predict") text += kPredictOptions;
@@ -238,6 +241,20 @@ std::string class_list(const Registry& registry, std::string_view wanted) {
   }
   if (text.empty()) throw ConfigError::unknown_name("kind", wanted, known);
   return text;
+}
+
+std::vector<std::string> class_kinds(const Registry& registry) {
+  std::vector<std::string> names;
+  for (const auto& each : kinds_of(registry)) names.push_back(each.name);
+  return names;
+}
+
+std::vector<std::string> documented_names(const Registry& registry) {
+  std::vector<std::string> names = {"trainer"};
+  for (const auto& each : kinds_of(registry)) {
+    for (const auto& [name, help] : each.classes) names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace levin
