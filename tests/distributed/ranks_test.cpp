@@ -13,12 +13,14 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/strategies/data_parallel.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/step_flags.h>
 
 #include "distributed/ranks_as_threads.h"
 #include "framework/meeting.h"
+#include "framework/message_of.h"
 #include "framework/support.h"
 
 namespace levin::ranks_test {
@@ -288,5 +290,13 @@ TEST_P(RanksOfStrategy, answer_twenty_keys_after_a_step_alike) {
 
 INSTANTIATE_TEST_SUITE_P(Stage, RanksOfStrategy,
                          ::testing::Combine(::testing::Values(0, 1, 2), ::testing::Bool()));
+
+TEST(DataParallelOptions, the_backend_of_the_trainers_options_is_asked_for) {
+  Classifier model;
+  test::PointsModule data(12, {.batch_size = 6});
+  Trainer trainer({.accelerator = "cpu", .strategy = "ddp", .process_group_backend = "nccl"});
+  EXPECT_TRUE(test::says(test::message_of<ConfigError>([&] { trainer.fit(model, data); }),
+                         {"backend = nccl on device cpu"}));
+}
 
 }  // namespace levin::ranks_test
