@@ -1,0 +1,391 @@
+#include <levin/framework/pipeline/pipeline.h>
+
+#include <algorithm>
+#include <memory>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+
+namespace levin {
+namespace {
+
+namespace autograd = torch::autograd;
+
+constexpr int64_t kHeader = 16;  // numbers: the type, the number of sizes, the sizes of a row
+
+/// The node of a loss whose gradients are known already, so that it only scales them.
+class PipelineBackward : public autograd::Node {
+ public:
+  explicit PipelineBackward(std::vector<torch::Tensor> gradients)
+      : gradients_(std::move(gradients)) {}
+  std::string name() const override { return "PipelineBackward"; }
+  autograd::variable_list apply(autograd::variable_list&& outer) override {
+    autograd::variable_list result(gradients_.size());
+    if (!outer[0].defined()) return result;
+    for (size_t i = 0; i < result.size(); ++i) {
+      if (gradients_[i].defined()) result[i] = gradients_[i].mul(outer[0]);
+    }
+    return result;
+  }
+
+ private:
+  std::vector<torch::Tensor> gradients_;
+};
+
+size_t index_of(PipelineAction::Kind kind) { return kind == PipelineAction::Kind::forward ? 0 : 1; }
+
+/// The `count` rows of a batch from row `first` on.
+Batch rows_of_batch(const Batch& batch, int64_t first, int64_t count) {
+  Batch part;
+  for (const auto& [name, rows] : batch.entries()) {
+    part.entries().emplace_back(name, rows.narrow(first, count));
+  }
+  if (!batch.row_ids().empty()) {
+    const auto begin = batch.row_ids().begin() + first;
+    part.row_ids().assign(begin, begin + count);
+  }
+  part.set_loader_index(batch.loader_index());
+  return part;
+}
+
+at::Device device_of_chain(const torch::nn::Sequential& layers) {
+  const auto parameters = layers->parameters();
+  return parameters.empty() ? at::Device(at::kCPU) : parameters.front().device();
+}
+
+}  // namespace
+
+Pipeline::Pipeline(ProcessGroup& group, torch::nn::Sequential layers,
+                   const PipelineOptions& options, Heartbeat* heartbeat)
+    : group_(group),
+      device_(device_of_chain(layers)),
+      schedule_(options.schedule, {.ranks = group.world_size(),
+                                   .chunks = options.chunks,
+                                   .micro_batches = options.micro_batches}),
+      layers_(std::move(layers), schedule_.stages()),
+      messages_(group, heartbeat) {
+  layers_.keep([&](int64_t stage) { return schedule_.rank_of(stage) == group_.rank(); });
+}
+
+Pipeline::Figures Pipeline::figures() const {
+  Figures result = figures_;
+  result.messages = messages_.figures().messages;
+  result.bytes = messages_.figures().bytes;
+  return result;
+}
+
+void Pipeline::restore() {
+  layers_.restore([&](const torch::Tensor& tensor, int64_t stage) {
+    const at::NoGradGuard no_grad;
+    messages_.broadcast(tensor, schedule_.rank_of(stage));
+  });
+}
+
+size_t Pipeline::chunk_of(int64_t stage) const {
+  return static_cast<size_t>(stage / schedule_.sizes().ranks);
+}
+
+int64_t Pipeline::rows_of(const PipelineAction& action) const {
+  return parts_[static_cast<size_t>(action.micro_batch)].rows();
+}
+
+Pipeline::Trained Pipeline::train(const Batch& batch, const Loss& loss, const Count& count,
+                                  bool with_outputs) {
+  const double start = files::monotonic_seconds();
+  const double waited = messages_.figures().waiting;
+  begin(batch, /*trains=*/true);
+  loss_ = &loss;
+  keeps_outputs_ = with_outputs;
+  double total = 0.0;
+  for (const auto& part : parts_) {
+    weights_.push_back(part.rows() > 0 ? static_cast<double>(count(part)) : 0.0);
+    total += weights_.back();
+  }
+  for (auto& weight : weights_) weight /= total;
+  run(schedule_.actions(group_.rank()));
+  Trained trained;
+  trained.loss = ready_loss();
+  if (with_outputs) trained.outputs = outputs_everywhere(batch.rows());
+  parts_.clear();
+  outputs_.clear();
+  ++figures_.batches;
+  figures_.seconds += files::monotonic_seconds() - start;
+  figures_.waiting += messages_.figures().waiting - waited;
+  return trained;
+}
+
+torch::Tensor Pipeline::forward(const Batch& batch) {
+  const at::NoGradGuard no_grad;
+  begin(batch, /*trains=*/false);
+  keeps_outputs_ = true;
+  auto actions = schedule_.actions(group_.rank());
+  std::erase_if(actions, [](const PipelineAction& action) {
+    return action.kind == PipelineAction::Kind::backward;
+  });
+  run(actions);
+  auto outputs = outputs_everywhere(batch.rows());
+  parts_.clear();
+  outputs_.clear();
+  return outputs;
+}
+
+void Pipeline::begin(const Batch& batch, bool trains) {
+  trains_ = trains;
+  const int64_t count = schedule_.sizes().micro_batches;
+  const int64_t rows = batch.rows();
+  parts_.clear();
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t first = rows * i / count;
+    parts_.push_back(rows_of_batch(batch, first, rows * (i + 1) / count - first));
+  }
+  weights_.clear();
+  outputs_.assign(parts_.size(), {});
+  loss_sum_.reset();
+  held_.clear();
+  parameters_.clear();
+  gradients_.clear();
+  if (!trains) return;
+  for (int64_t stage = group_.rank(); stage < schedule_.stages();
+       stage += schedule_.sizes().ranks) {
+    parameters_.push_back(layers_.trained_parameters(stage));
+    gradients_.emplace_back(parameters_.back().size());
+  }
+}
+
+/// Makes the passes. The next message is asked for before a pass begins, so that it travels
+/// meanwhile. A micro-batch without rows is left out by all ranks.
+void Pipeline::run(const std::vector<PipelineAction>& all) {
+  auto actions = all;
+  std::erase_if(actions, [&](const PipelineAction& action) { return rows_of(action) == 0; });
+  for (size_t i = 0; i < actions.size(); ++i) {
+    expect(actions[i], /*may_wait=*/true);
+    if (i + 1 < actions.size()) expect(actions[i + 1], /*may_wait=*/false);
+    if (actions[i].kind == PipelineAction::Kind::forward) {
+      forward_pass(actions[i]);
+    } else {
+      backward_pass(actions[i]);
+    }
+  }
+  messages_.wait_for_sends();
+}
+
+/// Whether another rank sends what `action` begins with.
+bool Pipeline::comes_from_elsewhere(const PipelineAction& action) const {
+  const bool is_forward = action.kind == PipelineAction::Kind::forward;
+  const bool has_neighbour = action.stage != (is_forward ? 0 : schedule_.stages() - 1);
+  return has_neighbour && schedule_.sizes().ranks > 1;
+}
+
+/// Begins to receive what `action` begins with. That may need to wait for the layout of it, which
+/// is then left for later unless `may_wait`.
+void Pipeline::expect(const PipelineAction& action, bool may_wait) {
+  if (!comes_from_elsewhere(action)) return;
+  const size_t kind = index_of(action.kind);
+  const Key key(action.stage, action.micro_batch);
+  if (expected_[kind].contains(key)) return;
+  const int64_t into = action.stage + static_cast<int64_t>(kind);  // whose input it is, or was
+  const Layout* layout = layout_into(into, may_wait);
+  if (layout == nullptr) return;
+  std::vector<int64_t> sizes{rows_of(action)};
+  sizes.insert(sizes.end(), layout->row.begin(), layout->row.end());
+  auto buffer = at::empty(sizes, at::TensorOptions(device_).dtype(layout->type));
+  const int64_t from = schedule_.rank_of(kind == 0 ? action.stage - 1 : action.stage + 1);
+  expected_[kind][key] =
+      messages_.receive(std::move(buffer), from, 2 * into + 1 - static_cast<int64_t>(kind));
+}
+
+torch::Tensor Pipeline::take(const PipelineAction& action) {
+  const size_t kind = index_of(action.kind);
+  const Key key(action.stage, action.micro_batch);
+  if (auto here = here_[kind].extract(key)) return std::move(here.mapped());
+  return expected_[kind].extract(key).mapped().wait();
+}
+
+/// Gives the result of a pass to the pass that needs it.
+void Pipeline::hand_on(const PipelineAction& from, const torch::Tensor& tensor) {
+  const size_t kind = index_of(from.kind);
+  const int64_t to = kind == 0 ? from.stage + 1 : from.stage - 1;
+  if (schedule_.sizes().ranks == 1) {
+    here_[kind][{to, from.micro_batch}] = tensor;
+    return;
+  }
+  // Messages between two stages have one tag for each direction: they come in the same order as
+  // the micro-batches.
+  const int64_t into = kind == 0 ? to : from.stage;
+  messages_.send(tensor, schedule_.rank_of(to), 2 * into + 1 - static_cast<int64_t>(kind));
+}
+
+/// Tells the rank of `stage` what it gets, the first time; later, checks that it is the same.
+void Pipeline::announce(int64_t stage, const torch::Tensor& own) {
+  const Layout layout{own.scalar_type(), own.sizes().slice(1).vec()};
+  const auto [known, is_new] = layouts_[trains_ ? 1 : 0].emplace(stage, layout);
+  if (!is_new) {
+    if (known->second.type == layout.type && known->second.row == layout.row) return;
+    throw ModuleError::contract(
+        "layers",
+        fmt::format("stage {} returned rows of {} {}, and of {} {} before", stage - 1,
+                    c10::str(at::IntArrayRef(layout.row)), c10::toString(layout.type),
+                    c10::str(at::IntArrayRef(known->second.row)),
+                    c10::toString(known->second.type)),
+        "in a pipeline, the rows that pass from one stage to the next keep their size and type");
+  }
+  if (static_cast<int64_t>(layout.row.size()) > kHeader - 2) {
+    throw ModuleError::contract("layers",
+                                fmt::format("returned a tensor of {} dimensions", own.dim()),
+                                fmt::format("return at most {}", kHeader - 1));
+  }
+  auto header = at::zeros({kHeader}, at::kLong);
+  auto* numbers = header.mutable_data_ptr<int64_t>();
+  numbers[0] = static_cast<int64_t>(layout.type);
+  numbers[1] = static_cast<int64_t>(layout.row.size());
+  std::copy(layout.row.begin(), layout.row.end(), numbers + 2);
+  header = header.to(device_);
+  if (stage == schedule_.stages()) {
+    messages_.broadcast(header, group_.rank());
+  } else if (schedule_.sizes().ranks > 1) {
+    messages_.send(header, schedule_.rank_of(stage), 2 * stage + 1);
+  }
+}
+
+/// What goes into `stage`. If this rank hasn't been told yet, it waits for it, or returns null.
+const Pipeline::Layout* Pipeline::layout_into(int64_t stage, bool may_wait) {
+  auto& layouts = layouts_[trains_ ? 1 : 0];
+  const auto known = layouts.find(stage);
+  if (known != layouts.end()) return &known->second;
+  if (!may_wait) return nullptr;
+  auto header = at::empty({kHeader}, at::TensorOptions(device_).dtype(at::kLong));
+  if (stage == schedule_.stages()) {
+    messages_.broadcast(header, schedule_.rank_of(stage - 1));
+  } else {
+    header = messages_.receive(header, schedule_.rank_of(stage - 1), 2 * stage + 1).wait();
+  }
+  header = header.cpu();
+  const auto* numbers = header.const_data_ptr<int64_t>();
+  Layout layout{static_cast<at::ScalarType>(numbers[0]), {numbers + 2, numbers + 2 + numbers[1]}};
+  return &layouts.emplace(stage, std::move(layout)).first->second;
+}
+
+void Pipeline::forward_pass(const PipelineAction& action) {
+  const auto micro_batch = static_cast<size_t>(action.micro_batch);
+  const Batch& part = parts_[micro_batch];
+  Held held;
+  held.input = action.stage == 0 ? part.input() : take(action);
+  if (trains_ && action.stage > 0) held.input = held.input.detach().requires_grad_();
+  held.output = layers_.forward(action.stage, held.input);
+  if (!held.output.defined() || !held.output.is_floating_point() || held.output.dim() == 0 ||
+      held.output.size(0) != part.rows()) {
+    throw ModuleError::contract(
+        "layers",
+        fmt::format("stage {} returned {} for {} rows", action.stage,
+                    held.output.defined() ? fmt::format("{} {}", c10::str(held.output.sizes()),
+                                                        c10::toString(held.output.scalar_type()))
+                                          : "nothing",
+                    part.rows()),
+        "in a pipeline, every layer returns a floating-point tensor [rows, ...]");
+  }
+  const auto output = held.output.detach();
+  if (!is_last(action.stage)) {
+    announce(action.stage + 1, output);
+    hand_on(action, output);
+  } else {
+    if (keeps_outputs_) outputs_[micro_batch] = output;
+    if (trains_) held.output = weighted_loss(held.output, micro_batch);
+  }
+  if (!trains_) return;
+  held_[{action.stage, action.micro_batch}] = std::move(held);
+  figures_.most_held = std::max(figures_.most_held, static_cast<int64_t>(held_.size()));
+}
+
+/// The loss of a micro-batch times its share of the batch.
+torch::Tensor Pipeline::weighted_loss(const torch::Tensor& outputs, size_t micro_batch) {
+  const auto loss = (*loss_)(outputs, parts_[micro_batch]);
+  if (!loss.defined() || loss.numel() != 1 || !loss.requires_grad()) {
+    throw ModuleError::contract("the loss of a pipeline",
+                                !loss.defined()     ? "is undefined"
+                                : loss.numel() != 1 ? fmt::format("has {} elements", loss.numel())
+                                                    : std::string("has no graph"),
+                                "return the mean over the rows of the outputs that it is given");
+  }
+  const auto weighted = loss.reshape({}) * weights_[micro_batch];
+  const auto value = weighted.detach().to(at::kDouble);
+  loss_sum_ = loss_sum_.defined() ? loss_sum_ + value : value;
+  return weighted;
+}
+
+void Pipeline::backward_pass(const PipelineAction& action) {
+  const Held held = held_.extract({action.stage, action.micro_batch}).mapped();
+  const auto outer = is_last(action.stage) ? at::ones_like(held.output.detach()) : take(action);
+  const size_t chunk = chunk_of(action.stage);
+  const bool sends = action.stage > 0;
+  autograd::variable_list inputs;
+  if (sends) inputs.push_back(held.input);
+  const auto& parameters = parameters_[chunk];
+  inputs.insert(inputs.end(), parameters.begin(), parameters.end());
+  autograd::variable_list found(inputs.size());
+  if (held.output.requires_grad() && !inputs.empty()) {
+    found = autograd::grad({held.output}, inputs, {outer}, /*retain_graph=*/false,
+                           /*create_graph=*/false, /*allow_unused=*/true);
+  }
+  const at::NoGradGuard no_grad;
+  if (sends) {
+    hand_on(action, found[0].defined() ? found[0].to(held.input.scalar_type())
+                                       : at::zeros_like(held.input.detach()));
+  }
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const auto& gradient = found[i + (sends ? 1 : 0)];
+    if (!gradient.defined()) continue;
+    auto& sum = gradients_[chunk][i];
+    sum = sum.defined() ? sum + gradient : gradient;
+  }
+}
+
+/// The loss of the batch on all ranks, whose node in the graph has this rank's gradients.
+torch::Tensor Pipeline::ready_loss() {
+  const bool has_it = loss_sum_.defined();
+  auto loss = has_it ? loss_sum_ : at::empty({}, at::TensorOptions(device_).dtype(at::kDouble));
+  {
+    const at::NoGradGuard no_grad;
+    messages_.broadcast(loss, schedule_.rank_of(schedule_.stages() - 1));
+  }
+  std::vector<torch::Tensor> gradients;
+  autograd::edge_list edges;
+  for (size_t chunk = 0; chunk < parameters_.size(); ++chunk) {
+    for (size_t i = 0; i < parameters_[chunk].size(); ++i) {
+      edges.push_back(autograd::impl::gradient_edge(parameters_[chunk][i]));
+      gradients.push_back(std::move(gradients_[chunk][i]));
+    }
+  }
+  const auto node = std::make_shared<PipelineBackward>(std::move(gradients));
+  node->set_next_edges(std::move(edges));
+  autograd::set_history(loss, node);
+  return loss;
+}
+
+/// The outputs of all micro-batches, [rows, ...], on every rank.
+torch::Tensor Pipeline::outputs_everywhere(int64_t rows) {
+  const at::NoGradGuard no_grad;
+  const int64_t stages = schedule_.stages();
+  torch::Tensor all;
+  if (schedule_.rank_of(stages - 1) == group_.rank()) {
+    std::erase_if(outputs_, [](const torch::Tensor& one) { return !one.defined(); });
+    all = at::cat(outputs_);
+    announce(stages, all);
+  } else {
+    const Layout* layout = layout_into(stages, /*may_wait=*/true);
+    std::vector<int64_t> sizes{rows};
+    sizes.insert(sizes.end(), layout->row.begin(), layout->row.end());
+    all = at::empty(sizes, at::TensorOptions(device_).dtype(layout->type));
+  }
+  messages_.broadcast(all, schedule_.rank_of(stages - 1));
+  return all;
+}
+
+}  // namespace levin
