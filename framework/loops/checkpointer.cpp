@@ -51,7 +51,8 @@ void Checkpointer::save_one(const Requests::Save& request) {
 
 void Checkpointer::write(const Requests::Save& request, const StateDict& state) {
   Strategy& strategy = parts_.strategy;
-  if (strategy.is_sharded() && !request.options.weights_only) {
+  const bool weights_only = request.options.weights_only;
+  if (strategy.is_sharded() && (!weights_only || strategy.divides_module())) {
     if (strategy.ranks().is_zero()) remove_link(request.path);  // or parts would go to its target
     strategy.ranks().barrier();
     save_sharded_checkpoint(request.path, state, strategy.ranks());

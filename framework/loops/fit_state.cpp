@@ -147,6 +147,7 @@ StateDict FitState::state(bool weights_only) {
     state.add("random", random_state());
     state.add("ranks", rank_states());
   }
+  parts_.strategy.mark_own_tensors(state);
   return state;
 }
 
@@ -157,8 +158,9 @@ void FitState::note_input(const Batch& batch) {
   input_ = {.shape = input.row_shape().vec(), .dtype = c10::getDtypeNames(input.dtype()).first};
 }
 
-void FitState::resume(const StateDict& checkpoint) {
-  parts_.hooks.call(&Hooks::on_load_checkpoint, checkpoint, parts_.run);
+void FitState::resume(const StateDict& whole) {
+  parts_.hooks.call(&Hooks::on_load_checkpoint, whole, parts_.run);
+  const StateDict checkpoint = parts_.strategy.own_part_of(whole);
   const auto description = module_description(checkpoint);  // throws before anything is replaced
   const StateDict weights_before = parts_.module.state_dict().clone();
   const auto differences =

@@ -86,7 +86,7 @@ class FitState {
   /// differ from the checkpoint's count, and a warning says so (resumed_settings.h). Throws
   /// CheckpointError if the checkpoint belongs to another model, optimizer or data; the module then
   /// keeps the weights that it had before.
-  void resume(const StateDict& checkpoint);
+  void resume(const StateDict& whole);
   bool is_resumed() const { return resumed_; }
   /// Puts the random generators back as they were in the checkpoint that was resumed from; does
   /// nothing if there was none. To be called after everything else that may draw random numbers

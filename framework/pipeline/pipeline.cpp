@@ -19,8 +19,6 @@ namespace {
 
 namespace autograd = torch::autograd;
 
-constexpr int64_t kHeader = 16;  // numbers: the type, the number of sizes, the sizes of a row
-
 /// The node of a loss whose gradients are known already, so that it only scales them.
 class PipelineBackward : public autograd::Node {
  public:
@@ -39,8 +37,6 @@ class PipelineBackward : public autograd::Node {
  private:
   std::vector<torch::Tensor> gradients_;
 };
-
-size_t index_of(PipelineAction::Kind kind) { return kind == PipelineAction::Kind::forward ? 0 : 1; }
 
 /// The `count` rows of a batch from row `first` on.
 Batch rows_of_batch(const Batch& batch, int64_t first, int64_t count) {
@@ -64,14 +60,15 @@ at::Device device_of_chain(const torch::nn::Sequential& layers) {
 }  // namespace
 
 Pipeline::Pipeline(ProcessGroup& group, torch::nn::Sequential layers,
-                   const PipelineOptions& options, Heartbeat* heartbeat)
+                   const PipelineOptions& options, Heartbeat* heartbeat, Profiler* profiler)
     : group_(group),
       device_(device_of_chain(layers)),
       schedule_(options.schedule, {.ranks = group.world_size(),
                                    .chunks = options.chunks,
                                    .micro_batches = options.micro_batches}),
       layers_(std::move(layers), schedule_.stages()),
-      messages_(group, heartbeat) {
+      messages_(group, heartbeat),
+      profiler_(profiler) {
   layers_.keep([&](int64_t stage) { return schedule_.rank_of(stage) == group_.rank(); });
 }
 
@@ -100,7 +97,7 @@ int64_t Pipeline::rows_of(const PipelineAction& action) const {
 Pipeline::Trained Pipeline::train(const Batch& batch, const Loss& loss, const Count& count,
                                   bool with_outputs) {
   const double start = files::monotonic_seconds();
-  const double waited = messages_.figures().waiting;
+  const auto before = messages_.figures();
   begin(batch, /*trains=*/true);
   loss_ = &loss;
   keeps_outputs_ = with_outputs;
@@ -117,8 +114,18 @@ Pipeline::Trained Pipeline::train(const Batch& batch, const Loss& loss, const Co
   parts_.clear();
   outputs_.clear();
   ++figures_.batches;
-  figures_.seconds += files::monotonic_seconds() - start;
-  figures_.waiting += messages_.figures().waiting - waited;
+  const double end = files::monotonic_seconds();
+  const auto& after = messages_.figures();
+  figures_.seconds += end - start;
+  figures_.waiting += after.waiting - before.waiting;
+  if (profiler_ != nullptr) {
+    batch_.begin = start;
+    batch_.end = end;
+    batch_.waiting = after.waiting - before.waiting;
+    batch_.messages = after.messages - before.messages;
+    batch_.bytes = after.bytes - before.bytes;
+    profiler_->pipelined(batch_);
+  }
   return trained;
 }
 
@@ -139,6 +146,7 @@ torch::Tensor Pipeline::forward(const Batch& batch) {
 
 void Pipeline::begin(const Batch& batch, bool trains) {
   trains_ = trains;
+  batch_.passes.clear();
   const int64_t count = schedule_.sizes().micro_batches;
   const int64_t rows = batch.rows();
   parts_.clear();
@@ -177,100 +185,13 @@ void Pipeline::run(const std::vector<PipelineAction>& all) {
   messages_.wait_for_sends();
 }
 
-/// Whether another rank sends what `action` begins with.
-bool Pipeline::comes_from_elsewhere(const PipelineAction& action) const {
-  const bool is_forward = action.kind == PipelineAction::Kind::forward;
-  const bool has_neighbour = action.stage != (is_forward ? 0 : schedule_.stages() - 1);
-  return has_neighbour && schedule_.sizes().ranks > 1;
+void Pipeline::note_beginning(bool is_forward) {
+  if (profiler_ == nullptr || !trains_) return;
+  batch_.passes.push_back({.begin = files::monotonic_seconds(), .is_forward = is_forward});
 }
 
-/// Begins to receive what `action` begins with. That may need to wait for the layout of it, which
-/// is then left for later unless `may_wait`.
-void Pipeline::expect(const PipelineAction& action, bool may_wait) {
-  if (!comes_from_elsewhere(action)) return;
-  const size_t kind = index_of(action.kind);
-  const Key key(action.stage, action.micro_batch);
-  if (expected_[kind].contains(key)) return;
-  const int64_t into = action.stage + static_cast<int64_t>(kind);  // whose input it is, or was
-  const Layout* layout = layout_into(into, may_wait);
-  if (layout == nullptr) return;
-  std::vector<int64_t> sizes{rows_of(action)};
-  sizes.insert(sizes.end(), layout->row.begin(), layout->row.end());
-  auto buffer = at::empty(sizes, at::TensorOptions(device_).dtype(layout->type));
-  const int64_t from = schedule_.rank_of(kind == 0 ? action.stage - 1 : action.stage + 1);
-  expected_[kind][key] =
-      messages_.receive(std::move(buffer), from, 2 * into + 1 - static_cast<int64_t>(kind));
-}
-
-torch::Tensor Pipeline::take(const PipelineAction& action) {
-  const size_t kind = index_of(action.kind);
-  const Key key(action.stage, action.micro_batch);
-  if (auto here = here_[kind].extract(key)) return std::move(here.mapped());
-  return expected_[kind].extract(key).mapped().wait();
-}
-
-/// Gives the result of a pass to the pass that needs it.
-void Pipeline::hand_on(const PipelineAction& from, const torch::Tensor& tensor) {
-  const size_t kind = index_of(from.kind);
-  const int64_t to = kind == 0 ? from.stage + 1 : from.stage - 1;
-  if (schedule_.sizes().ranks == 1) {
-    here_[kind][{to, from.micro_batch}] = tensor;
-    return;
-  }
-  // Messages between two stages have one tag for each direction: they come in the same order as
-  // the micro-batches.
-  const int64_t into = kind == 0 ? to : from.stage;
-  messages_.send(tensor, schedule_.rank_of(to), 2 * into + 1 - static_cast<int64_t>(kind));
-}
-
-/// Tells the rank of `stage` what it gets, the first time; later, checks that it is the same.
-void Pipeline::announce(int64_t stage, const torch::Tensor& own) {
-  const Layout layout{own.scalar_type(), own.sizes().slice(1).vec()};
-  const auto [known, is_new] = layouts_[trains_ ? 1 : 0].emplace(stage, layout);
-  if (!is_new) {
-    if (known->second.type == layout.type && known->second.row == layout.row) return;
-    throw ModuleError::contract(
-        "layers",
-        fmt::format("stage {} returned rows of {} {}, and of {} {} before", stage - 1,
-                    c10::str(at::IntArrayRef(layout.row)), c10::toString(layout.type),
-                    c10::str(at::IntArrayRef(known->second.row)),
-                    c10::toString(known->second.type)),
-        "in a pipeline, the rows that pass from one stage to the next keep their size and type");
-  }
-  if (static_cast<int64_t>(layout.row.size()) > kHeader - 2) {
-    throw ModuleError::contract("layers",
-                                fmt::format("returned a tensor of {} dimensions", own.dim()),
-                                fmt::format("return at most {}", kHeader - 1));
-  }
-  auto header = at::zeros({kHeader}, at::kLong);
-  auto* numbers = header.mutable_data_ptr<int64_t>();
-  numbers[0] = static_cast<int64_t>(layout.type);
-  numbers[1] = static_cast<int64_t>(layout.row.size());
-  std::copy(layout.row.begin(), layout.row.end(), numbers + 2);
-  header = header.to(device_);
-  if (stage == schedule_.stages()) {
-    messages_.broadcast(header, group_.rank());
-  } else if (schedule_.sizes().ranks > 1) {
-    messages_.send(header, schedule_.rank_of(stage), 2 * stage + 1);
-  }
-}
-
-/// What goes into `stage`. If this rank hasn't been told yet, it waits for it, or returns null.
-const Pipeline::Layout* Pipeline::layout_into(int64_t stage, bool may_wait) {
-  auto& layouts = layouts_[trains_ ? 1 : 0];
-  const auto known = layouts.find(stage);
-  if (known != layouts.end()) return &known->second;
-  if (!may_wait) return nullptr;
-  auto header = at::empty({kHeader}, at::TensorOptions(device_).dtype(at::kLong));
-  if (stage == schedule_.stages()) {
-    messages_.broadcast(header, schedule_.rank_of(stage - 1));
-  } else {
-    header = messages_.receive(header, schedule_.rank_of(stage - 1), 2 * stage + 1).wait();
-  }
-  header = header.cpu();
-  const auto* numbers = header.const_data_ptr<int64_t>();
-  Layout layout{static_cast<at::ScalarType>(numbers[0]), {numbers + 2, numbers + 2 + numbers[1]}};
-  return &layouts.emplace(stage, std::move(layout)).first->second;
+void Pipeline::note_end() {
+  if (profiler_ != nullptr && trains_) batch_.passes.back().end = files::monotonic_seconds();
 }
 
 void Pipeline::forward_pass(const PipelineAction& action) {
@@ -278,6 +199,7 @@ void Pipeline::forward_pass(const PipelineAction& action) {
   const Batch& part = parts_[micro_batch];
   Held held;
   held.input = action.stage == 0 ? part.input() : take(action);
+  note_beginning(/*is_forward=*/true);
   if (trains_ && action.stage > 0) held.input = held.input.detach().requires_grad_();
   held.output = layers_.forward(action.stage, held.input);
   if (!held.output.defined() || !held.output.is_floating_point() || held.output.dim() == 0 ||
@@ -292,12 +214,13 @@ void Pipeline::forward_pass(const PipelineAction& action) {
         "in a pipeline, every layer returns a floating-point tensor [rows, ...]");
   }
   const auto output = held.output.detach();
+  if (trains_ && is_last(action.stage)) held.output = weighted_loss(held.output, micro_batch);
+  note_end();
   if (!is_last(action.stage)) {
     announce(action.stage + 1, output);
     hand_on(action, output);
-  } else {
-    if (keeps_outputs_) outputs_[micro_batch] = output;
-    if (trains_) held.output = weighted_loss(held.output, micro_batch);
+  } else if (keeps_outputs_) {
+    outputs_[micro_batch] = output;
   }
   if (!trains_) return;
   held_[{action.stage, action.micro_batch}] = std::move(held);
@@ -323,6 +246,7 @@ torch::Tensor Pipeline::weighted_loss(const torch::Tensor& outputs, size_t micro
 void Pipeline::backward_pass(const PipelineAction& action) {
   const Held held = held_.extract({action.stage, action.micro_batch}).mapped();
   const auto outer = is_last(action.stage) ? at::ones_like(held.output.detach()) : take(action);
+  note_beginning(/*is_forward=*/false);
   const size_t chunk = chunk_of(action.stage);
   const bool sends = action.stage > 0;
   autograd::variable_list inputs;
@@ -334,6 +258,7 @@ void Pipeline::backward_pass(const PipelineAction& action) {
     found = autograd::grad({held.output}, inputs, {outer}, /*retain_graph=*/false,
                            /*create_graph=*/false, /*allow_unused=*/true);
   }
+  note_end();
   const at::NoGradGuard no_grad;
   if (sends) {
     hand_on(action, found[0].defined() ? found[0].to(held.input.scalar_type())

@@ -12,6 +12,7 @@
 #include <levin/framework/data/batch.h>
 #include <levin/framework/pipeline/schedule.h>
 #include <levin/framework/pipeline/staged_layers.h>
+#include <levin/framework/profiling/profiler.h>
 
 namespace levin {
 
@@ -70,9 +71,10 @@ class Pipeline {
   };
 
   /// Cuts `layers`, and keeps the stages of this rank. `group` and `heartbeat` (which may be null)
-  /// must live longer. Throws what PipelineSchedule and StagedLayers throw.
+  /// must live longer, and so must `profiler` (which may be null), which is told of each training
+  /// batch. Throws what PipelineSchedule and StagedLayers throw.
   Pipeline(ProcessGroup& group, torch::nn::Sequential layers, const PipelineOptions& options,
-           Heartbeat* heartbeat = nullptr);
+           Heartbeat* heartbeat = nullptr, Profiler* profiler = nullptr);
 
   /// Makes all forward and backward passes of a batch. Throws ModuleError if the loss isn't a
   /// scalar with a graph, and if a stage returns something else than floating-point rows.
@@ -113,6 +115,8 @@ class Pipeline {
   void hand_on(const PipelineAction& from, const torch::Tensor& tensor);
   void announce(int64_t stage, const torch::Tensor& own);
   const Layout* layout_into(int64_t stage, bool may_wait);
+  void note_beginning(bool is_forward);
+  void note_end();
   void forward_pass(const PipelineAction& action);
   void backward_pass(const PipelineAction& action);
   torch::Tensor weighted_loss(const torch::Tensor& outputs, size_t micro_batch);
@@ -124,6 +128,8 @@ class Pipeline {
   PipelineSchedule schedule_;
   StagedLayers layers_;
   PointToPoint messages_;
+  Profiler* profiler_;
+  PipelineBatch batch_;  // what the profiler is told
   Figures figures_;
   /// By stage, what goes into it, in evaluation and in training. Behind the last stage, what comes
   /// out of it.

@@ -55,6 +55,20 @@ std::string table_of_ranks(const std::vector<Profile>& ranks) {
   return text;
 }
 
+/// One line for each rank of a pipeline: what it sent, and how long it waited.
+std::string table_of_pipeline(const std::vector<Profile>& ranks) {
+  std::string text =
+      fmt::format("{:<10}{:>10}{:>12}{:>12}{:>14}{:>12}{:>11}\n", "pipeline", "batches", "messages",
+                  "MiB sent", "in pipeline s", "waiting s", "bubble %");
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const Pipelining& one = ranks[r].pipelining;
+    text +=
+        fmt::format("rank {:<5}{:>10}{:>12}{:>12.2f}{:>14.3f}{:>12.3f}{:>11.1f}\n", r, one.batches,
+                    one.messages, one.mib(), one.seconds, one.waiting, one.bubble_percent());
+  }
+  return text;
+}
+
 /// A profile as text, to be sent to the other ranks; `from_text` reads it.
 std::string to_text(const Profile& profile) {
   Value value;
@@ -66,6 +80,9 @@ std::string to_text(const Profile& profile) {
   const Communication& one = profile.communication;
   value["communication"] =
       Value::Array{one.steps, one.bytes, one.seconds, one.hidden, one.waiting, one.stride};
+  const Pipelining& passes = profile.pipelining;
+  value["pipelining"] =
+      Value::Array{passes.batches, passes.seconds, passes.waiting, passes.messages, passes.bytes};
   value["waits"] = Value::Array(one.waits.begin(), one.waits.end());
   return value.to_json();
 }
@@ -88,6 +105,12 @@ Profile from_text(const std::string& text, Stage stage) {
   one.hidden = figures.at(3).as_double();
   one.waiting = figures.at(4).as_double();
   one.stride = figures.at(5).as_int();
+  const auto& passes = value.at("pipelining").as_array();
+  profile.pipelining = {.batches = passes.at(0).as_int(),
+                        .seconds = passes.at(1).as_double(),
+                        .waiting = passes.at(2).as_double(),
+                        .messages = passes.at(3).as_int(),
+                        .bytes = passes.at(4).as_int()};
   for (const Value& wait : value.at("waits").as_array()) {
     one.waits.push_back(static_cast<float>(wait.as_double()));
   }
@@ -125,6 +148,9 @@ std::string Profile::table() const {
   }
   text += fmt::format("{:<18}{:>12}{:>12.3f}{:>14}{:>9}\n", "all", "", seconds, "", "100.0");
   if (!ranks.empty()) text += table_of_ranks(ranks);
+  const bool has_pipeline = std::any_of(
+      ranks.begin(), ranks.end(), [](const Profile& rank) { return rank.pipelining.batches > 0; });
+  if (has_pipeline) text += table_of_pipeline(ranks);
   return text;
 }
 

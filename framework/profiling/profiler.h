@@ -12,6 +12,7 @@
 #include <levin/framework/core/ranks.h>
 #include <levin/framework/core/stage.h>
 #include <levin/framework/profiling/communication.h>
+#include <levin/framework/profiling/pipelining.h>
 
 namespace levin {
 
@@ -60,6 +61,9 @@ struct Profile {
   std::array<Row, kNumParts> rows{};
   /// What it took to sum gradients over ranks; its time is a part of Part::backward.
   Communication communication{};
+  /// What this rank did in a pipeline; its time is a part of Part::forward, which in a pipeline has
+  /// the backward passes, too.
+  Pipelining pipelining{};
   /// The profiles of all ranks in their order, once a run of several ranks has ended; the same on
   /// every rank. Empty for a single rank.
   std::vector<Profile> ranks{};
@@ -70,7 +74,8 @@ struct Profile {
   double percent(Part part) const { return seconds > 0 ? 100 * row(part).seconds / seconds : 0.0; }
   /// A table with one line for each part, the longest first, whose shares add up to 100.0 %. After
   /// a run of several ranks one line for each rank follows; its backward leaves out the time that
-  /// the rank waited for others, which has a column of its own.
+  /// the rank waited for others, which has a column of its own. After a fit by a pipeline there is
+  /// one more line for each rank.
   std::string table() const;
 };
 
@@ -108,6 +113,8 @@ class Profiler {
   virtual void end(Part part) = 0;
   /// The gradients of a step were summed over ranks; called within Part::backward.
   virtual void reduced(const Reduction& /*step*/) {}
+  /// A pipeline has passed a training batch through its stages; called within Part::forward.
+  virtual void pipelined(const PipelineBatch& /*batch*/) {}
   /// The run has ended. If it hasn't `failed`, every rank calls this, and ranks may be asked.
   virtual void end_run(bool /*failed*/) {}
   /// The profile of the run in progress, or else of the last one; empty if the implementation
@@ -132,6 +139,7 @@ class SimpleProfiler : public Profiler {
   void begin(Part part) override;
   void end(Part part) override;
   void reduced(const Reduction& step) override { profile_.communication.add(step); }
+  void pipelined(const PipelineBatch& batch) override { profile_.pipelining.add(batch); }
   /// Stops the clock. With several ranks, this gathers all profiles, unless the run has failed.
   void end_run(bool failed) override;
   /// The numbers up to the last beginning or end of a part; may be called during the run.

@@ -127,6 +127,7 @@ void TraceProfiler::begin_run(Stage stage) {
   SimpleProfiler::begin_run(stage);
   meetings_.clear();
   wait_ = {};
+  passes_.clear();
   make_room();
 }
 
@@ -159,6 +160,7 @@ void TraceProfiler::passed(Part part, double from, double to) {
   static constexpr std::array<Kind, kNumParts - 1> kKinds = {
       Kind::data,      Kind::transfer,   Kind::forward, Kind::backward, Kind::update,
       Kind::callbacks, Kind::validation, Kind::loggers, Kind::files};
+  if (part == Part::forward && !passes_.empty()) return passed_by_pipeline(from, to);
   if (part != Part::backward || wait_.end <= from || wait_.ready >= to) {
     add(kKinds[static_cast<size_t>(part)], from, to);
     return;
@@ -168,6 +170,23 @@ void TraceProfiler::passed(Part part, double from, double to) {
   add(Kind::backward, from, ready);
   add(Kind::idle, ready, end);
   add(Kind::backward, end, to);
+}
+
+void TraceProfiler::passed_by_pipeline(double from, double to) {
+  for (const auto& pass : passes_) {
+    const double begin = std::clamp(pass.begin, from, to);
+    const double end = std::clamp(pass.end, begin, to);
+    add(Kind::idle, from, begin);
+    add(pass.is_forward ? Kind::forward : Kind::backward, begin, end);
+    from = end;
+  }
+  add(Kind::idle, from, to);
+  passes_.clear();
+}
+
+void TraceProfiler::pipelined(const PipelineBatch& batch) {
+  SimpleProfiler::pipelined(batch);
+  passes_ = batch.passes;
 }
 
 void TraceProfiler::reduced(const Reduction& step) {

@@ -28,7 +28,7 @@ struct TraceEvent {
     validation,     ///< validation within fit
     loggers,        ///< handing rows to loggers
     files,          ///< writing and reading checkpoints
-    idle,           ///< waiting for the sums over ranks
+    idle,           ///< waiting for the sums over ranks, or for other stages of a pipeline
     communication,  ///< a collective of the reduction; runs beside the others
   };
   /// Moments of files::monotonic_seconds, in seconds.
@@ -93,6 +93,8 @@ class TraceProfiler : public SimpleProfiler {
   void joined(Ranks& ranks, const int64_t* global_step,
               std::function<std::filesystem::path()> folder) override;
   void reduced(const Reduction& step) override;
+  /// The forward part that goes on then becomes the passes of the batch, with `idle` between them.
+  void pipelined(const PipelineBatch& batch) override;
   /// Writes the trace, unless the run has failed or may not write. A collective with several ranks.
   void end_run(bool failed) override;
 
@@ -104,6 +106,8 @@ class TraceProfiler : public SimpleProfiler {
   /// Divides `max_events` among ranks, and this rank's share among its two lists of events.
   void make_room();
   void add(TraceEvent::Kind kind, double from, double to);
+  /// Makes events of the passes of a pipeline, and of the time between them.
+  void passed_by_pipeline(double from, double to);
   /// What the other ranks need to know of this one: its host, its start and the meetings, to
   /// compare clocks, and how many events it has left out.
   std::string own_summary() const;
@@ -117,8 +121,9 @@ class TraceProfiler : public SimpleProfiler {
   std::FILE* trace_out_;
   TraceEvents events_;
   TraceEvents collectives_;
-  Reduction wait_;                // of the backward in progress; only its two moments
-  std::vector<double> meetings_;  // the moments at which the ranks' gatherings ended
+  std::vector<PipelineBatch::Pass> passes_;  // of the forward part in progress
+  Reduction wait_;                           // of the backward in progress; only its two moments
+  std::vector<double> meetings_;             // the moments at which the ranks' gatherings ended
 };
 
 /// The events in Chrome's trace format, one complete event ("X") a line; lines are joined by ",\n",

@@ -10,6 +10,7 @@
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/pipeline/schedule.h>
 #include <levin/framework/precision/precision.h>
 #include <levin/framework/profiling/profilers.h>
 
@@ -130,6 +131,30 @@ void validate_averaging(const TrainerOptions& options) {
   }
 }
 
+void validate_pipeline(const TrainerOptions& options) {
+  require_at_least("pipeline_size", options.pipeline_size, 1);
+  require_at_least("pipeline_chunks", options.pipeline_chunks, 0);
+  require_at_least("micro_batches", options.micro_batches, 0);
+  require_name("pipeline_schedule", options.pipeline_schedule, PipelineSchedule::names());
+  if (options.pipeline_size == 1) return;
+  const auto refuse = [&](const std::string& what, std::string_view hint) {
+    throw ConfigError::conflict(
+        fmt::format("{} with pipeline_size = {}", what, options.pipeline_size), hint);
+  };
+  if (options.strategy != "auto" && options.strategy != "ddp") {
+    refuse("strategy = " + options.strategy, "use strategy = auto or ddp");
+  }
+  if (options.sync_batchnorm) refuse("sync_batchnorm", "ranks of a pipeline have the same rows");
+  if (options.gradient_compression.name != "none") {
+    refuse("gradient_compression = " + options.gradient_compression.name,
+           "a pipeline sums no gradients over ranks: leave it out");
+  }
+  if (averages_models(options.model_averaging)) {
+    refuse("model_averaging = " + options.model_averaging.name,
+           "the ranks of a pipeline have different weights: leave it out");
+  }
+}
+
 void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
@@ -222,11 +247,19 @@ Fields describe(TrainerOptions& o) {
        {"prepare_data_per_node", &o.prepare_data_per_node,
         "ddp: data are prepared once on each host; false: once by rank 0"},
        {"model_averaging", &o.model_averaging,
-        "ddp: none, or a name of `list averagings`, also {name: local_sgd, period: 8}"}});
+        "ddp: none, or a name of `list averagings`, also {name: local_sgd, period: 8}"},
+       {"pipeline_size", &o.pipeline_size,
+        "the number of ranks over which the layers of a PipelineModule are spread"},
+       {"pipeline_schedule", &o.pipeline_schedule, "pipeline: gpipe, 1f1b or interleaved1f1b"},
+       {"pipeline_chunks", &o.pipeline_chunks,
+        "pipeline: the stages of each rank; 0: one, or two with interleaved1f1b"},
+       {"micro_batches", &o.micro_batches,
+        "pipeline: how many parts a batch is cut into; 0: four for each rank"}});
 }
 
 void validate(const TrainerOptions& options) {
   validate_data_parallel(options);
+  validate_pipeline(options);
   Precision{options.precision};  // throws if there is none of that name
   require_at_least("max_epochs", options.max_epochs, -1);
   require_at_least("min_epochs", options.min_epochs, 0);

@@ -181,6 +181,18 @@ struct TrainerOptions {
   /// settings (shipped_model_averagings, docs/averaging.md): {name: diloco, period: 500}. Not with
   /// zero_stage_1 and 2, 16-mixed, gradient_compression and sync_batchnorm.
   NamedSettings model_averaging = "none";
+  /// The number of ranks over which the layers of a model are spread (docs/pipeline.md). The module
+  /// has to be a PipelineModule. 1: every rank has the whole model.
+  int64_t pipeline_size = 1;
+  /// In which order the ranks of a pipeline make their passes: "gpipe", "1f1b" or
+  /// "interleaved1f1b" (PipelineSchedule).
+  std::string pipeline_schedule = "1f1b";
+  /// The stages of each rank of a pipeline. 0: one, or two with interleaved1f1b.
+  int64_t pipeline_chunks = 0;
+  /// How many parts each batch is cut into, which flow through the pipeline one after another. 0:
+  /// four for each rank of it, with which the ranks wait for at most a fifth of the time. Source:
+  /// GPipe, https://arxiv.org/abs/1811.06965.
+  int64_t micro_batches = 0;
 };
 
 /// Lists the options by name for YAML files, command lines and `--help`.

@@ -112,6 +112,7 @@ class DataParallelStrategy : public Strategy {
   /// For derived classes: the ranks, joined, and the options given.
   ProcessGroup& group() { return group_; }
   GroupRanks& group_ranks() { return ranks_; }
+  Heartbeat& heartbeat() { return heartbeat_; }
   const DataParallelOptions& options() const { return options_; }
   /// The log in which every collective of `sum_gradients` is recorded; null if there is no
   /// profiler.

@@ -14,6 +14,7 @@
 #include <levin/framework/run/trainer_options.h>
 #include <levin/framework/strategies/averaging.h>
 #include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/single_device.h>
 #include <levin/framework/tensor/device.h>
@@ -77,6 +78,12 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   const bool is_alone = !cluster || cluster->world_size == 1;
   const bool wants_many = devices.size() > 1 || options.num_nodes > 1;
   const bool averages = averages_models(options.model_averaging);
+  if (is_alone && !wants_many && options.pipeline_size > 1) {
+    throw ConfigError::conflict(
+        fmt::format("pipeline_size = {} with one device", options.pipeline_size),
+        fmt::format("set devices = {} or, on the CPU, start as many processes",
+                    options.pipeline_size));
+  }
   if (is_alone && (options.strategy == "auto" || options.strategy == "single_device") &&
       !wants_many && !averages) {
     return std::make_unique<SingleDeviceStrategy>(devices.front(), std::move(cluster));
@@ -105,6 +112,15 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   if (cluster->world_size > 1) check_sizes(options, *cluster, devices.size());
   // Each rank of this host takes one of the devices that are listed or counted.
   const auto own = static_cast<size_t>(cluster->local_rank) % devices.size();
+  if (options.pipeline_size > 1) {
+    return std::make_unique<PipelineStrategy>(
+        *cluster, devices[own],
+        PipelineStrategyOptions{.data_parallel = options_of(options),
+                                .ranks = options.pipeline_size,
+                                .schedule = options.pipeline_schedule,
+                                .chunks = options.pipeline_chunks,
+                                .micro_batches = options.micro_batches});
+  }
   if (const auto stage = zero_stage(options.strategy)) {
     return std::make_unique<ShardedStrategy>(
         *cluster, devices[own],

@@ -24,9 +24,9 @@ void Strategy::reduce(LoggedValues& metrics) {
     combine(packed);
     if (metrics.unpack(packed)) return;
     if (LoggedValues::await_metrics(packed)) {
-      metrics.finish_metrics(ranks());
+      metrics.finish_metrics(data_ranks());
     } else {
-      metrics.agree(ranks().gather(metrics.names()));
+      metrics.agree(data_ranks().gather(metrics.names()));
     }
   }
 }

@@ -55,8 +55,11 @@ class Strategy {
   virtual int64_t local_rank() const { return 0; }
   /// What the launcher has told about the ranks; null if no launcher started this process.
   virtual const Cluster* cluster() const { return nullptr; }
+  /// The ranks that have different rows of each global batch. Ranks that share a model (a pipeline)
+  /// have the same rows, and each of them is then the only one of these.
+  virtual Ranks& data_ranks() { return ranks(); }
   /// This rank's part of each global batch, for data loaders.
-  RankShare rank_share() { return {ranks().rank(), ranks().size()}; }
+  RankShare rank_share() { return {data_ranks().rank(), data_ranks().size()}; }
 
   /// Moves the module to the device, and gives all ranks the weights of rank 0. A collective.
   virtual void setup(Module& module) = 0;
@@ -70,6 +73,14 @@ class Strategy {
   /// Whether the optimizers' state is divided among the ranks. All ranks then write a checkpoint
   /// together, by save_sharded_checkpoint.
   virtual bool is_sharded() const { return false; }
+  /// Whether the module itself is divided: each rank has some of its parameters (a pipeline). All
+  /// ranks then write checkpoints of weights together, too.
+  virtual bool divides_module() const { return false; }
+  /// Marks the tensors of a checkpoint that only this rank has, as slices (slices.h), so that
+  /// save_sharded_checkpoint writes them. `state` is what FitState makes.
+  virtual void mark_own_tensors(StateDict& /*state*/) const {}
+  /// Returns a checkpoint of the whole module without the tensors that only other ranks have.
+  virtual StateDict own_part_of(const StateDict& checkpoint) const { return checkpoint; }
   /// Returns the tensors whose gradients are complete at the end of a window, and by which the
   /// optimizer steps: its parameters or, in zero_stage_2, this rank's slices of them.
   virtual std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const;

@@ -118,6 +118,42 @@ TEST_F(PipelineTest, holds_and_sends_what_the_schedule_says) {
   });
 }
 
+/// Keeps what a pipeline says of its batches.
+class NotingProfiler final : public Profiler {
+ public:
+  void begin(Part /*part*/) override {}
+  void end(Part /*part*/) override {}
+  void pipelined(const PipelineBatch& batch) override { batches.push_back(batch); }
+
+  std::vector<PipelineBatch> batches;
+};
+
+TEST_F(PipelineTest, tells_the_profiler_of_each_pass_in_the_order_of_the_schedule) {
+  on_ranks(2, [](ProcessGroup& group) {
+    NotingProfiler profiler;
+    Pipeline pipeline(group, chain(), {.micro_batches = 3}, nullptr, &profiler);
+    pipeline.train(batch_of(6), mean_loss, rows, /*with_outputs=*/false);
+    pipeline.forward(batch_of(6));  // isn't training
+    pipeline.train(batch_of(6), mean_loss, rows, /*with_outputs=*/false);
+    ASSERT_EQ(profiler.batches.size(), 2U);
+    const auto& batch = profiler.batches[1];
+    const auto& actions = pipeline.schedule().actions(group.rank());
+    ASSERT_EQ(batch.passes.size(), actions.size());
+    double last = batch.begin;
+    for (size_t i = 0; i < actions.size(); ++i) {
+      const auto& pass = batch.passes[i];
+      EXPECT_EQ(pass.is_forward, actions[i].kind == PipelineAction::Kind::forward);
+      EXPECT_LE(last, pass.begin);
+      EXPECT_LE(pass.begin, pass.end);
+      last = pass.end;
+    }
+    EXPECT_LE(last, batch.end);
+    EXPECT_EQ(batch.messages, 3);
+    EXPECT_EQ(batch.bytes, 6 * 5 * 8);
+    EXPECT_GE(batch.waiting, 0.0);
+  });
+}
+
 TEST_F(PipelineTest, keeps_the_memory_of_its_own_stages_only_until_it_restores_all) {
   on_ranks(2, [](ProcessGroup& group) {
     const auto net = chain();

@@ -47,7 +47,8 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "broadcast_buffers": true, "gradient_as_bucket_view": false, "bucket_cap_mb": 25.0,
     "gradient_compression": "none", "process_group_backend": "auto",
     "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
-    "prepare_data_per_node": true, "model_averaging": "none"})"));
+    "prepare_data_per_node": true, "model_averaging": "none", "pipeline_size": 1,
+    "pipeline_schedule": "1f1b", "pipeline_chunks": 0, "micro_batches": 0})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
@@ -186,6 +187,17 @@ TEST(TrainerOptionsValidate, refuses_clipping_that_cannot_be) {
 
 TEST(TrainerOptionsValidate, refuses_a_time_that_is_none) {
   EXPECT_TRUE(says(refusal({.max_time = "soon"}), {"max_time = soon", "DD:HH:MM:SS"}));
+}
+
+TEST(TrainerOptionsValidate, refuses_pipelines_that_cannot_be) {
+  EXPECT_EQ(refusal({.pipeline_size = 0}), "pipeline_size = 0: must be at least 1");
+  EXPECT_TRUE(says(refusal({.micro_batches = -1}), {"micro_batches = -1", "at least 0"}));
+  EXPECT_TRUE(says(refusal({.pipeline_schedule = "1f1f"}), {"'1f1f'", "did you mean '1f1b'?"}));
+  EXPECT_TRUE(says(refusal({.strategy = "zero_stage_1", .pipeline_size = 2}),
+                   {"strategy = zero_stage_1 with pipeline_size = 2", "ddp"}));
+  EXPECT_TRUE(says(refusal({.sync_batchnorm = true, .pipeline_size = 2}), {"sync_batchnorm"}));
+  EXPECT_TRUE(says(refusal({.gradient_compression = "topk", .pipeline_size = 2}), {"topk"}));
+  validate({.strategy = "ddp", .pipeline_size = 2});
 }
 
 TEST(TrainerOptionsDuration, leading_parts_may_be_left_out) {

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace levin {
+
+/// What one rank of a pipeline did with one training batch. All moments are those of
+/// files::monotonic_seconds.
+struct PipelineBatch {
+  /// A forward or backward pass of one micro-batch through one stage.
+  struct Pass {
+    double begin = 0.0;
+    double end = 0.0;
+    bool is_forward = true;
+  };
+  /// In the order in which they were made, without the waiting for what they need.
+  std::vector<Pass> passes;
+  /// From the beginning of the first pass, or of the waiting for it, until all ranks know the loss.
+  double begin = 0.0;
+  double end = 0.0;
+  /// The seconds of it in which the rank waited for messages.
+  double waiting = 0.0;
+  /// What the rank sent to other ones: outputs, and gradients of inputs.
+  int64_t messages = 0;
+  int64_t bytes = 0;
+};
+
+/// The same over all training batches of a run; empty without a pipeline.
+struct Pipelining {
+  int64_t batches = 0;
+  double seconds = 0.0;
+  double waiting = 0.0;
+  int64_t messages = 0;
+  int64_t bytes = 0;
+
+  void add(const PipelineBatch& batch) {
+    ++batches;
+    seconds += batch.end - batch.begin;
+    waiting += batch.waiting;
+    messages += batch.messages;
+    bytes += batch.bytes;
+  }
+  /// The percentage of the time in which the rank waited; 0 without a pipeline.
+  double bubble_percent() const { return seconds > 0 ? 100 * waiting / seconds : 0.0; }
+  double mib() const { return static_cast<double>(bytes) / (1 << 20); }
+};
+
+}  // namespace levin

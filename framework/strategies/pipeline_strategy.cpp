@@ -1,0 +1,221 @@
+#include <levin/framework/strategies/pipeline_strategy.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/nn/sync_batch_norm.h>
+#include <levin/framework/optimizers/clip.h>
+#include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/run/pipeline_module.h>
+#include <levin/framework/solvers/online_learner.h>
+#include <levin/framework/solvers/solver.h>
+
+namespace levin {
+namespace {
+
+constexpr int64_t kMicroBatchesOfARank = 4;
+constexpr int64_t kRidersThatCountRows = 3;  // two for the rows, one for the loss
+
+DataParallelOptions without_buffers(DataParallelOptions options) {
+  options.broadcast_buffers = false;  // each rank has buffers of its own
+  return options;
+}
+
+PipelineOptions completed(const PipelineStrategyOptions& given) {
+  PipelineOptions options{.schedule = given.schedule};
+  const bool is_interleaved = given.schedule == "interleaved1f1b";
+  options.chunks = given.chunks > 0 ? given.chunks : is_interleaved ? 2 : 1;
+  options.micro_batches =
+      given.micro_batches > 0 ? given.micro_batches : kMicroBatchesOfARank * given.ranks;
+  return options;
+}
+
+PipelineModule& checked_pipeline_module(Module& module) {
+  auto* result = dynamic_cast<PipelineModule*>(&module);
+  if (result == nullptr) {
+    throw ModuleError::contract(module.class_name(), "isn't a PipelineModule",
+                                "derive it from PipelineModule, which says what its layers are, or "
+                                "set pipeline_size = 1");
+  }
+  std::unordered_set<const void*> in_layers;
+  for (const auto& parameter : result->layers()->parameters()) {
+    in_layers.insert(parameter.unsafeGetTensorImpl());
+  }
+  for (const auto& item : module.named_parameters()) {
+    if (in_layers.contains(item.value().unsafeGetTensorImpl())) continue;
+    throw ModuleError::contract("layers", fmt::format("the parameter {} isn't in them", item.key()),
+                                "in a pipeline, all parameters belong to layers of the chain");
+  }
+  for (const auto& child : module.modules(/*include_self=*/false)) {
+    if (dynamic_cast<const SyncBatchNorm*>(child.get()) == nullptr) continue;
+    throw ModuleError::contract("layers", "one of them is a SyncBatchNorm",
+                                "ranks of a pipeline have the same rows: use a batch norm of "
+                                "LibTorch's");
+  }
+  return *result;
+}
+
+/// Marks all tensors of `state.<names...>` as whole tensors that this rank has.
+void mark_all(StateDict& state, Value& values, const std::string& prefix) {
+  for (const auto& [name, tensor] : state.tensors) {
+    if (!name.starts_with(prefix)) continue;
+    const TensorSlice slice{tensor.sizes().vec(), 0, tensor.numel()};
+    values[kSlices][name.substr(prefix.size())] = to_value(slice);
+  }
+}
+
+}  // namespace
+
+PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
+                                   PipelineStrategyOptions options)
+    : DataParallelStrategy(cluster, device, without_buffers(options.data_parallel)),
+      rank_(cluster.rank),
+      pipeline_options_(completed(options)) {
+  if (options.ranks != cluster.world_size) {
+    throw ConfigError::conflict(
+        fmt::format("pipeline_size = {} with {} ranks", options.ranks, cluster.world_size),
+        "a pipeline takes all ranks of a run: give the same number to devices");
+  }
+  PipelineSchedule(pipeline_options_.schedule, {.ranks = options.ranks,
+                                                .chunks = pipeline_options_.chunks,
+                                                .micro_batches = pipeline_options_.micro_batches});
+}
+
+PipelineStrategy::~PipelineStrategy() = default;
+
+void PipelineStrategy::setup(Module& module) {
+  pipeline_.reset();
+  auto& own = checked_pipeline_module(module);
+  DataParallelStrategy::setup(module);
+  others_.clear();
+  for (const auto& [name, tensor] : module.state_dict().tensors) others_.insert(name);
+  pipeline_ =
+      std::make_unique<Pipeline>(group(), own.layers(), pipeline_options_, &heartbeat(), profiler_);
+  own.set_pipeline(pipeline_.get());
+  for (const auto& [name, tensor] : module.state_dict().tensors) others_.erase(name);
+}
+
+void PipelineStrategy::teardown(Module& module) {
+  if (pipeline_ != nullptr) {
+    const Heartbeat::Waiting waiting(heartbeat());
+    pipeline_->restore();
+    dynamic_cast<PipelineModule&>(module).set_pipeline(nullptr);
+    pipeline_.reset();
+  }
+  DataParallelStrategy::teardown(module);
+}
+
+void PipelineStrategy::prepare_sums(const Module& /*module*/, std::vector<std::string> /*names*/,
+                                    std::vector<torch::Tensor> /*parameters*/) {}
+
+void PipelineStrategy::shard_optimizers(Optimizers& optimizers) {
+  for (const auto& entry : optimizers.entries()) {
+    const auto& optimizer = *entry.optimizer;
+    if (!optimizer.reevaluates_closure() && dynamic_cast<const Solver*>(&optimizer) == nullptr &&
+        dynamic_cast<const OnlineLearner*>(&optimizer) == nullptr) {
+      continue;
+    }
+    throw ConfigError::conflict(
+        fmt::format("the optimizer {} with pipeline_size = {}", optimizer.name(),
+                    group().world_size()),
+        "it needs all parameters at once: use one that changes each by its own gradient, such as "
+        "SGD or Adam");
+  }
+}
+
+void PipelineStrategy::sum_by_optimizer(const Module& /*module*/,
+                                        const Optimizers& /*optimizers*/) {
+  throw ConfigError::conflict("a module that optimizes by hand with a pipeline",
+                              "use pipeline_size = 1, or let automatic_optimization return true");
+}
+
+/// The gradients are complete on each rank. What is summed is only what travels beside them.
+torch::Tensor PipelineStrategy::sum_gradients(const torch::Tensor& loss,
+                                              const torch::Tensor& riders,
+                                              const std::function<void()>& backward) {
+  if (loss.defined()) backward();
+  const at::NoGradGuard no_grad;
+  auto sums = riders.clone();
+  group().all_reduce(sums);
+  sums.narrow(0, 0, kRidersThatCountRows).div_(group().world_size());  // all have the same rows
+  return sums;
+}
+
+torch::Tensor PipelineStrategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
+                                               double max_norm) {
+  return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
+    const auto all = group().all_gather(own.reshape({}).to(device(), at::kDouble));
+    return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
+  });
+}
+
+void PipelineStrategy::agree_on(torch::Tensor& flag) {
+  group().all_reduce(flag, ProcessGroup::Op::max);
+}
+
+int64_t PipelineStrategy::sent_bytes() const {
+  return pipeline_ != nullptr ? pipeline_->figures().bytes : 0;
+}
+
+NamedTensors PipelineStrategy::gather_rows(NamedTensors own,
+                                           const std::vector<int64_t>& /*positions*/) {
+  return own;  // every rank has the outputs of all rows
+}
+
+/// All ranks have logged the same values. They take those of rank 0, so that ranks whose processors
+/// round differently decide alike.
+void PipelineStrategy::combine(PackedMetrics& metrics) {
+  std::vector<double> values;
+  for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
+    values.insert(values.end(), part->begin(), part->end());
+  }
+  const Heartbeat::Waiting waiting(heartbeat());
+  const auto shared =
+      group().all_gather(at::tensor(at::ArrayRef<double>(values), at::kDouble))[0].contiguous();
+  const auto* next = shared.const_data_ptr<double>();
+  for (auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
+    for (double& value : *part) value = *next++;
+  }
+}
+
+void PipelineStrategy::mark_own_tensors(StateDict& state) const {
+  for (const auto& [name, tensor] : state.tensors) {
+    const bool is_copy = name.starts_with("callbacks.") && tensor.dim() > 0 && !others_.empty() &&
+                         tensor.is_floating_point();
+    if (!is_copy) continue;
+    throw ConfigError::conflict(
+        fmt::format("a callback whose state has tensors ({}) with a pipeline", name),
+        "only the state of rank 0's callbacks is saved, which lacks what the other ranks have: "
+        "leave the callback out");
+  }
+  if (rank_ == 0) return;  // all of its tensors are written
+  if (pipeline_ != nullptr) mark_all(state, state.values["model"], "model.");
+  const StateDict optimizers = state.child("optimizer");
+  if (!state.has_child("optimizer")) return;
+  for (const auto& [number, values] : optimizers.values.as_object()) {
+    mark_all(state, state.values["optimizer"][number], fmt::format("optimizer.{}.", number));
+  }
+}
+
+StateDict PipelineStrategy::own_part_of(const StateDict& checkpoint) const {
+  StateDict result = checkpoint;
+  std::erase_if(result.tensors, [&](const auto& item) {
+    std::string_view name = item.first;
+    if (name.starts_with("model.")) return others_.contains(std::string(name.substr(6)));
+    if (!name.starts_with("optimizer.")) return false;
+    name.remove_prefix(10);
+    name.remove_prefix(std::min(name.size(), name.find('.') + 1));  // the optimizer's number
+    const auto parameter = name.substr(0, name.rfind('.'));         // without the state's name
+    return others_.contains(std::string(parameter));
+  });
+  return result;
+}
+
+}  // namespace levin

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <levin/framework/pipeline/pipeline.h>
+#include <levin/framework/strategies/data_parallel.h>
+
+namespace levin {
+
+/// Options of PipelineStrategy: those of the Trainer whose names begin with pipeline_, and
+/// micro_batches.
+struct PipelineStrategyOptions {
+  /// What it has in common with DataParallelStrategy.
+  DataParallelOptions data_parallel{};
+  /// The number of ranks of the pipeline.
+  int64_t ranks = 1;
+  std::string schedule = "1f1b";
+  int64_t chunks = 0;
+  int64_t micro_batches = 0;
+};
+
+/// Spreads the layers of a PipelineModule over the ranks, which train on the same batches. The
+/// weights are those that one process would get, to rounding, unless layers mix rows or draw random
+/// numbers.
+///
+///     PipelineStrategy strategy(*find_cluster(), at::kCPU, {.ranks = 4});
+///     strategy.setup(model);                            // each rank keeps its own layers
+///     ...
+///     strategy.teardown(model);                         // every rank has all layers again
+///
+/// Each rank has its own optimizer, for the parameters of its layers. Checkpoints are folders with
+/// a file of each rank, and are loaded as if one process had written them.
+class PipelineStrategy : public DataParallelStrategy {
+ public:
+  /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError unless all ranks of the
+  /// run are those of the pipeline, and what PipelineSchedule throws.
+  PipelineStrategy(const Cluster& cluster, at::Device device, PipelineStrategyOptions options);
+  ~PipelineStrategy() override;
+
+  /// Every rank has all rows.
+  Ranks& data_ranks() override { return single_rank(); }
+  bool is_sharded() const override { return true; }
+  bool divides_module() const override { return pipeline_ != nullptr; }
+  /// Throws ModuleError for a module that isn't a PipelineModule, that has parameters outside of
+  /// its layers, or whose layers exchange something with other ranks, and what Pipeline throws.
+  void setup(Module& module) override;
+  /// Throws ConfigError for an optimizer that needs all parameters or calls training_step again.
+  void shard_optimizers(Optimizers& optimizers) override;
+  void mark_own_tensors(StateDict& state) const override;
+  StateDict own_part_of(const StateDict& checkpoint) const override;
+  torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
+                               double max_norm) override;
+  void agree_on(torch::Tensor& flag) override;
+  void sum_by_optimizer(const Module& module, const Optimizers& optimizers) override;
+  /// The outputs and gradients that this rank has passed on.
+  int64_t sent_bytes() const override;
+  NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
+  void teardown(Module& module) override;
+  void set_profiler(Profiler* profiler) override {
+    DataParallelStrategy::set_profiler(profiler);
+    profiler_ = profiler;
+  }
+
+  /// The pipeline between `setup` and `teardown`; null otherwise.
+  const Pipeline* pipeline() const { return pipeline_.get(); }
+
+ protected:
+  void combine(PackedMetrics& values) override;
+  void prepare_sums(const Module& module, std::vector<std::string> names,
+                    std::vector<torch::Tensor> parameters) override;
+  torch::Tensor sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
+                              const std::function<void()>& backward) override;
+
+ private:
+  int64_t rank_;
+  PipelineOptions pipeline_options_;
+  Profiler* profiler_ = nullptr;
+  std::unique_ptr<Pipeline> pipeline_;
+  /// The names of the module's tensors that only other ranks have.
+  std::set<std::string> others_;
+};
+
+}  // namespace levin

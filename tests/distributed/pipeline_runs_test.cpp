@@ -1,0 +1,266 @@
+#include <signal.h>
+
+#include <memory>
+#include <string>
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/data/dataset.h>
+#include <levin/framework/optimizers/adam.h>
+#include <levin/framework/optimizers/lbfgs.h>
+#include <levin/framework/run/pipeline_module.h>
+#include <levin/framework/trainer/trainer.h>
+
+#include "distributed/rank_outcome.h"
+#include "distributed/run_ranks.h"
+#include "framework/message_of.h"
+
+// Runs of the Trainer whose model is spread over ranks.
+
+namespace levin::test::pipeline_runs_test {
+namespace {
+
+/// Six layers with parameters.
+class DeepNet final : public levin::PipelineModule {
+ public:
+  explicit DeepNet(const Value& settings) : settings_(settings) {
+    for (int64_t i = 0; i < 6; ++i) {
+      layers_->push_back(torch::nn::Linear(i == 0 ? 3 : 4, i == 5 ? 2 : 4));
+      if (i < 5) layers_->push_back(torch::nn::Tanh());
+    }
+    layers_->to(torch::kDouble);
+  }
+  torch::nn::Sequential layers() override { return layers_; }
+  torch::Tensor loss(const torch::Tensor& outputs, const levin::Batch& batch) override {
+    die_if_told();
+    return torch::cross_entropy_loss(outputs, batch.target());
+  }
+  void on_outputs(const torch::Tensor& outputs, const torch::Tensor& /*loss*/,
+                  const levin::Batch& batch, levin::Step& step) override {
+    step.log("train_acc", correct(outputs, batch), {.on_step = false, .on_epoch = true});
+  }
+  void validation_step(const levin::Batch& batch, levin::Step& step) override {
+    const auto outputs = forward(batch);
+    step.log("val_loss", loss(outputs, batch));
+    step.log("val_acc", correct(outputs, batch));
+  }
+  void test_step(const levin::Batch& batch, levin::Step& step) override {
+    step.log("test_acc", correct(forward(batch), batch));
+  }
+  levin::NamedTensors predict(const levin::Batch& batch) override {
+    return {{"outputs", forward(batch)}};
+  }
+  levin::Optimizers configure_optimizers() override {
+    own_parameters = static_cast<int64_t>(parameters().size());
+    if (settings_.contains("lbfgs")) return levin::LBFGS(parameters(), {});
+    return levin::Adam(parameters(), {.learning_rate = 0.02});
+  }
+
+  int64_t own_parameters = 0;
+
+ private:
+  static torch::Tensor correct(const torch::Tensor& outputs, const levin::Batch& batch) {
+    return (outputs.argmax(1) == batch.target()).to(torch::kDouble).mean();
+  }
+  /// Only the last rank computes losses in training.
+  void die_if_told() {
+    if (settings_.contains("die") && ++losses_ == settings_.at("die").as_int()) {
+      ::kill(::getpid(), SIGKILL);
+    }
+  }
+
+  Value settings_;
+  torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
+  int64_t losses_ = 0;
+};
+
+/// 29 rows in batches of 8, of which the last has 5.
+class Rows final : public levin::DataModule {
+ public:
+  levin::DataLoaders train_dataloader() override { return loader(29, true); }
+  levin::DataLoaders val_dataloader() override { return loader(13, false); }
+  levin::DataLoaders test_dataloader() override { return loader(13, false); }
+  levin::DataLoaders predict_dataloader() override { return loader(13, false); }
+
+ private:
+  static levin::DataLoader loader(int64_t rows, bool shuffle) {
+    const auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(rows));
+    const auto x = torch::randn({rows, 3}, generator, torch::kDouble);
+    const auto y = (x.sum(1) > 0.0).to(torch::kLong);
+    return {std::make_shared<levin::TensorDataset>(x, y), {.batch_size = 8, .shuffle = shuffle}};
+  }
+};
+
+int train_deep_net(const Value& settings) {
+  auto options = begin_as_rank(settings, settings.at("epochs").as_int());
+  DeepNet model(settings);
+  Rows data;
+  levin::Trainer trainer(options);
+  const bool resumes = settings.contains("resume");
+  const auto history =
+      trainer.fit(model, data, resumes ? settings.at("resume").as_string() : std::string());
+  levin::StateDict result;
+  result.values["own_parameters"] = model.own_parameters;
+  for (const char* name : {"train_loss", "train_acc", "val_loss", "val_acc"}) {
+    result.values[name] = history.last(name);
+  }
+  const auto profile = trainer.profile();
+  result.values["batches"] = profile.pipelining.batches;
+  result.values["table"] = profile.table();
+  trainer.save_checkpoint(settings.at("out").as_string() + "/end.ckpt");
+  result.values["test_acc"] = trainer.test(model, data).at("test_acc");
+  result.add("model", model.state_dict().clone());
+  StateDict predicted;
+  for (const auto& [name, tensor] : trainer.predict(model, data)) predicted.tensors[name] = tensor;
+  result.add("predicted", std::move(predicted));
+  leave_result(settings, result);
+  return 0;
+}
+
+int run_deep_net(const Value& settings) {
+  try {
+    return train_deep_net(settings);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
+
+Value pipeline_of(int64_t ranks, const char* schedule, int64_t micro_batches, int64_t epochs = 2) {
+  Value settings = Value::Object{{"epochs", epochs}};
+  settings["trainer"]["pipeline_size"] = ranks;
+  settings["trainer"]["pipeline_schedule"] = schedule;
+  settings["trainer"]["micro_batches"] = micro_batches;
+  settings["trainer"]["gradient_clip_val"] = 0.5;
+  settings["trainer"]["accumulate_grad_batches"] = 2;
+  return settings;
+}
+
+}  // namespace
+
+class PipelineRuns : public RanksTest {
+ protected:
+  Run train(int64_t ranks, const std::string& name, Value more) const {
+    return run_on(ranks, name, std::move(more), run_deep_net);
+  }
+  static void expect_same(const Run& run, const Run& alone, int64_t ranks) {
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      const StateDict own = run.rank(rank);
+      const StateDict expected = alone.rank(0);
+      for (const char* part : {"model", "predicted"}) {
+        EXPECT_LT(difference(own.child(part), expected.child(part)), 1e-12) << part << rank;
+      }
+      for (const char* name : {"train_loss", "train_acc", "val_loss", "val_acc", "test_acc"}) {
+        EXPECT_NEAR(own.values.at(name).as_double(), expected.values.at(name).as_double(), 1e-12)
+            << name << " of rank " << rank;
+      }
+    }
+  }
+};
+
+TEST_F(PipelineRuns, equal_one_process_in_every_stage_of_the_trainer) {
+  const auto alone = train(1, "alone", pipeline_of(1, "1f1b", 0));
+  EXPECT_EQ(alone.values().at("own_parameters").as_int(), 12);
+  const struct {
+    int64_t ranks;
+    const char* schedule;
+    int64_t micro_batches;
+  } cases[] = {{2, "gpipe", 3}, {3, "interleaved1f1b", 6}, {4, "1f1b", 6}};
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.schedule);
+    const auto run =
+        train(one.ranks, one.schedule, pipeline_of(one.ranks, one.schedule, one.micro_batches));
+    expect_same(run, alone, one.ranks);
+    int64_t parameters = 0;
+    for (int64_t rank = 0; rank < one.ranks; ++rank) {
+      parameters += run.values(rank).at("own_parameters").as_int();
+    }
+    EXPECT_EQ(parameters, 12);  // each is on one rank
+  }
+}
+
+TEST_F(PipelineRuns, resume_from_checkpoints_of_any_other_number_of_stages) {
+  const auto whole = train(1, "whole", pipeline_of(1, "1f1b", 0, 4));
+  const auto first = train(2, "first", pipeline_of(2, "1f1b", 4));
+  const std::string folder = (first.folder / "end.ckpt").string();
+  const auto names = load_checkpoint(folder).child("model").tensors;
+  EXPECT_EQ(names.size(), 12U);
+  for (const int64_t ranks : {1, 2, 3}) {
+    auto settings = pipeline_of(ranks, "1f1b", 4, 4);
+    settings["resume"] = folder;
+    const auto run = train(ranks, fmt::format("on-{}", ranks), settings);
+    expect_same(run, whole, ranks);
+  }
+  // A checkpoint of one process goes on in a pipeline.
+  const auto start = train(1, "start", pipeline_of(1, "1f1b", 0));
+  auto settings = pipeline_of(2, "gpipe", 2, 4);
+  settings["resume"] = (start.folder / "end.ckpt").string();
+  expect_same(train(2, "spread", settings), whole, 2);
+}
+
+TEST_F(PipelineRuns, show_passes_and_waiting_in_the_profile_and_in_the_trace) {
+  auto more = pipeline_of(2, "1f1b", 4, 1);
+  more["trainer"]["profiler"] = "trace";
+  const auto run = train(2, "traced", more);
+  EXPECT_EQ(run.values(1).at("batches").as_int(), 4);  // 29 rows, 8 at a time
+  const auto table = run.values().at("table").as_string();
+  EXPECT_TRUE(says(table, {"pipeline", "bubble %", "rank 0", "rank 1"})) << table;
+  fs::path trace;
+  for (const auto& entry : fs::recursive_directory_iterator(run.folder)) {
+    if (entry.path().filename() == "trace.json") trace = entry.path();
+  }
+  const auto events = read_file(trace);
+  for (const char* name : {"forward", "backward", "idle"}) {
+    EXPECT_NE(events.find(fmt::format("\"name\":\"{}\"", name)), std::string::npos) << name;
+  }
+}
+
+TEST_F(PipelineRuns, resume_with_the_same_bits) {
+  const auto whole = train(2, "whole", pipeline_of(2, "1f1b", 3, 4));
+  const auto first = train(2, "first", pipeline_of(2, "1f1b", 3));
+  auto settings = pipeline_of(2, "1f1b", 3, 4);
+  settings["resume"] = (first.folder / "end.ckpt").string();
+  const auto run = train(2, "second", settings);
+  EXPECT_EQ(difference(run.rank(1).child("model"), whole.rank(1).child("model")), 0.0);
+}
+
+TEST_F(PipelineRuns, a_killed_stage_ends_the_ranks_that_wait_for_it) {
+  auto more = pipeline_of(3, "1f1b", 4);
+  more["die"] = 6;
+  more["trainer"]["devices"] = 3;
+  more["trainer"]["heartbeat_timeout"] = 3600.0;
+  more["trainer"]["process_group_timeout"] = 3600.0;
+  const Value all = settings("killed", more);
+  const auto run = wait_all(fork_ranks(3, all, run_deep_net), all);
+  EXPECT_EQ(run.status, 1);  // of rank 0
+  EXPECT_NE(run.err.find("rank 2"), std::string::npos) << run.err;
+  EXPECT_EQ(run.err.find("3600"), std::string::npos) << run.err;
+}
+
+int refuse_lbfgs(const Value& settings) {
+  const auto message = message_of<ConfigError>([&] { train_deep_net(settings); });
+  return message.find("LBFGS with pipeline_size = 2") != std::string::npos ? 0 : 1;
+}
+
+TEST_F(PipelineRuns, refuse_optimizers_that_need_all_parameters) {
+  auto more = pipeline_of(2, "1f1b", 2);
+  more["lbfgs"] = true;
+  more["trainer"]["accumulate_grad_batches"] = 1;
+  run_on(2, "lbfgs", more, refuse_lbfgs);
+}
+
+TEST_F(PipelineRuns, refuse_a_pipeline_that_one_device_cannot_be) {
+  const auto message = message_of<ConfigError>([&] {
+    TrainerOptions options{.accelerator = "cpu", .devices = 1, .pipeline_size = 2};
+    levin::Trainer trainer(options);
+    DeepNet model(Value::Object{});
+    Rows data;
+    trainer.fit(model, data);
+  });
+  EXPECT_TRUE(says(message, {"pipeline_size = 2 with one device", "devices = 2"}));
+}
+
+}  // namespace levin::test::pipeline_runs_test
