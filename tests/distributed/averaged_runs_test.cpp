@@ -159,6 +159,22 @@ TEST_F(AveragedRuns, end_on_all_ranks_if_one_asks_is_interrupted_or_fails) {
   EXPECT_EQ(difference(rest.rank(1).child("model"), whole.rank(1).child("model")), 0.0);
 }
 
+// Rank 1 skips every third step, and has no row in the last one of an epoch.
+TEST_F(AveragedRuns, count_the_steps_in_which_a_rank_has_nothing_to_learn_from) {
+  Value settings;
+  settings["global_batch_size"] = 16;
+  settings["rows"] = 97;
+  settings["skip_rank"] = 1;
+  settings["trainer"]["max_epochs"] = 2;
+  settings["trainer"]["model_averaging"] = rule("local_sgd", {{"period", 3}});
+  const auto two = run_on(2, "two", settings);
+  for (const int64_t rank : {0, 1}) {
+    EXPECT_EQ(two.values(rank).at("global_step").as_int(), 14);
+    EXPECT_EQ(two.values(rank).at("fit").at("val_loss"), two.values().at("fit").at("val_loss"));
+  }
+  EXPECT_EQ(difference(two.rank(1).child("model"), two.rank(0).child("model")), 0.0);
+}
+
 // It averages the means of the ranks at the ends of epochs.
 TEST_F(AveragedRuns, with_stochastic_weight_averaging_end_alike_on_all_ranks) {
   auto settings = common(rule("local_sgd", {{"period", 4}}));
