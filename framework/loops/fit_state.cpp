@@ -286,7 +286,8 @@ StateDict FitState::rank_states() {
   StateDict left = members_.training_step.left_gradients();
   if (!left.empty()) own.add("gradients", std::move(left));
   if (auto unsent = parts_.strategy.own_state(); !unsent.empty()) own.add("strategy", unsent);
-  const auto all = parts_.strategy.ranks().gather(checkpoint_bytes(own));
+  Ranks& ranks = parts_.strategy.ranks();  // rank 0's own state stands in the checkpoint itself
+  const auto all = ranks.gather(checkpoint_bytes(ranks.is_zero() ? StateDict{} : own));
   for (size_t rank = 1; rank < all.size(); ++rank) {
     states.add(std::to_string(rank), checkpoint_from_bytes(all[rank]));
   }

@@ -111,9 +111,9 @@ struct TrainerOptions {
   /// "auto": before training, fit times a few whole steps on the first batches with 1, 2, 4 ... of
   /// LibTorch's threads and takes the fastest; more threads are taken only if they are clearly
   /// faster. Then it puts back the weights, the optimizer and all generators. Nothing is timed, and
-  /// LibTorch's own number is used, with `deterministic`, on a GPU, with several processes, and
-  /// with no optimizer or one that evaluates its closure again (LBFGS). A resumed run uses the
-  /// number of its checkpoint.
+  /// LibTorch's own number is used, with `deterministic`, on a GPU, with several processes or
+  /// model_averaging, and with no optimizer or one that evaluates its closure again (LBFGS). A
+  /// resumed run uses the number of its checkpoint.
   ///
   /// "auto" isn't the default because it runs training_step: what that changes besides parameters,
   /// buffers and generators stays changed.
@@ -149,7 +149,8 @@ struct TrainerOptions {
 
   /// Allow losses that don't depend on all parameters. If off, such a loss is an error.
   bool find_unused_parameters = false;
-  /// Copy rank 0's buffers, such as running means, to the other ranks after each step.
+  /// Copy rank 0's buffers, such as running means, to the other ranks after each step. With
+  /// model_averaging: average them with the weights.
   bool broadcast_buffers = true;
   /// Let gradients be views into the buckets that are sent, which saves their memory once.
   bool gradient_as_bucket_view = false;
