@@ -10,6 +10,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/models/linear_products.h>
 #include <levin/models/sparse_linear.h>
 
@@ -19,7 +20,8 @@ namespace {
 namespace autograd = torch::autograd;
 
 bool is_plain(const torch::Tensor& tensor) {
-  return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided;
+  return !is_divided(tensor) && tensor.is_cpu() && tensor.scalar_type() == at::kFloat &&
+         tensor.layout() == at::kStrided;
 }
 
 /// x . weight^T + bias

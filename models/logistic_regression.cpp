@@ -13,6 +13,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/automatic_solver.h>
 #include <levin/framework/solvers/penalty_checks.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/models/linear.h>
 #include <levin/models/sparse_linear.h>
 
@@ -248,6 +249,7 @@ bool LogisticRegression::capturable() const { return typeid(*this) == typeid(Log
 bool LogisticRegression::reads_rows_in_place() const {
   if (!linear_ || !has_closed_form() || class_weights().defined()) return false;
   if (linear_->weight.size(0) == 1 || is_one_vs_rest()) return false;
+  if (is_divided(linear_->weight)) return false;
   return has_bfloat16_products() ? Bfloat16SoftmaxLoss::can_learn(linear_->weight, linear_->bias)
                                  : SoftmaxLoss::can_learn(linear_->weight, linear_->bias);
 }
@@ -259,7 +261,7 @@ torch::Tensor LogisticRegression::batch_loss(const Batch& batch, const torch::Te
     const auto by_output = weights.dim() == 2 ? weights : weights.unsqueeze(1);
     return (losses * by_output.to(losses.scalar_type())).sum(1).mean() / mean_weight();
   }
-  if (!linear_ || has_weights(batch) || is_one_vs_rest()) {
+  if (!linear_ || has_weights(batch) || is_one_vs_rest() || is_divided(linear_->weight)) {
     return Classifier::batch_loss(batch, targets);
   }
   const auto& weight = linear_->weight;

@@ -5,6 +5,7 @@
 #include <ATen/ops/dropout.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/models/linear.h>
 
 namespace levin {
@@ -106,7 +107,8 @@ const std::vector<ChainLayer>& MLP::chain() const {
 }
 
 bool MLP::uses_closed_form() const {
-  return !layers_.empty() && has_closed_form() && options_.dropout == 0.0;
+  return !layers_.empty() && has_closed_form() && options_.dropout == 0.0 &&
+         !is_divided(layers_.front()->weight);
 }
 
 bool MLP::capturable() const { return typeid(*this) == typeid(MLP); }

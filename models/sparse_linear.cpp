@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/models/csr_entries.h>
 #include <levin/models/sparse_device.h>
 #include <levin/models/sparse_gradient.h>
@@ -127,11 +128,12 @@ torch::Tensor sparse_linear(const torch::Tensor& input, const torch::Tensor& wei
         "give it x.detach(), or x.to_dense() if gradients shall flow to it");
   }
   const bool has_loops =
-      input.size(1) == weight.size(1) && input.is_cpu() && weight.is_cpu() &&
+      !is_divided(weight) && input.size(1) == weight.size(1) && input.is_cpu() && weight.is_cpu() &&
       weight.scalar_type() == input.scalar_type() &&
       (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kDouble);
   if (has_loops) require_entries_in_range(input);
-  const bool has_kernels = input.size(1) == weight.size(1) && sparse_device::suits(input, weight);
+  const bool has_kernels =
+      !is_divided(weight) && input.size(1) == weight.size(1) && sparse_device::suits(input, weight);
   // LibTorch differentiates products of its other sparse layout by itself.
   const auto product =
       has_loops || has_kernels

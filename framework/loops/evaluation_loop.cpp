@@ -6,6 +6,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/loops/limits.h>
 #include <levin/framework/loops/reporting.h>
+#include <levin/framework/tensor/divided_memory.h>
 
 namespace levin {
 namespace {
@@ -92,6 +93,7 @@ bool EvaluationLoop::has_batches() const {
 }
 
 MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
+  const WholeTensors whole(parts_.module.parameters());
   RunControl& run = parts_.run;
   const ProgressScope progress(run, stage);
   const HookNames& hooks = hooks_of(stage);

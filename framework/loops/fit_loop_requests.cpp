@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/loops/fit_loop.h>
+#include <levin/framework/tensor/divided_memory.h>
 
 namespace levin {
 
@@ -10,7 +11,9 @@ void FitLoop::act_on(const Requests& requests) {
   if (!requests.saves.empty()) step_rows_.write_all();
   stopping_.hold(requests.stops);  // before the saves: checkpoints keep the requests that are held
   checkpointer_.save(requests.saves);
-  if (requests.weights) parts_.module.load_state_dict(*requests.weights);
+  if (!requests.weights) return;
+  const WholeTensors whole(parts_.module.parameters());
+  parts_.module.load_state_dict(*requests.weights);
 }
 
 void FitLoop::accumulate(int64_t batches) {

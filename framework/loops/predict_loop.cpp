@@ -11,6 +11,7 @@
 #include <levin/framework/data/batch_source.h>
 #include <levin/framework/loops/evaluation_loop.h>
 #include <levin/framework/loops/limits.h>
+#include <levin/framework/tensor/divided_memory.h>
 
 namespace levin {
 
@@ -18,6 +19,7 @@ PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders, Take take)
     : parts_(parts), loaders_(std::move(loaders)), take_(std::move(take)) {}
 
 NamedTensors PredictLoop::run() {
+  const WholeTensors whole(parts_.module.parameters());
   read_all();
   if (take_) return {};
   NamedTensors result;  // made outside inference mode: ordinary tensors

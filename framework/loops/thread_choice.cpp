@@ -9,6 +9,7 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/data/training_data.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/framework/tensor/random.h>
 
 namespace levin {
@@ -115,6 +116,9 @@ bool ThreadChoice::can_try() const {
   if (parts_.options.deterministic.is_on() || !parts_.strategy.device().is_cpu()) return false;
   if (parts_.strategy.ranks().size() != 1 || optimizers_.size() != 1) return false;
   if (parts_.strategy.local_steps() != nullptr) return false;  // the trial's steps would count
+  for (const auto& parameter : parts_.module.parameters()) {
+    if (is_divided(parameter)) return false;  // the trial would put back values that aren't there
+  }
   if (!parts_.module.automatic_optimization()) return false;
   return !optimizers_.entries().front().optimizer->reevaluates_closure();
 }

@@ -245,6 +245,7 @@ torch::Tensor TrainingStep::forward() {
   {
     const ProfilePart profiled(parts_.profiler, Part::forward);
     const AutocastScope scope = parts_.autocast();
+    parts_.strategy.begin_forward();
     loss = parts_.module.training_step(*batch_, *step_);
   }
   if (!loss.defined()) return loss;

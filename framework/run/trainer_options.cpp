@@ -93,9 +93,9 @@ void validate_compression(const TrainerOptions& options) {
   const auto& compression = options.gradient_compression;
   if (!packs_gradients(compression)) return;
   const auto what = "gradient_compression = " + compression.name;
-  if (options.strategy == "zero_stage_2") {
+  if (options.strategy == "zero_stage_2" || options.strategy == "zero_stage_3") {
     throw ConfigError::conflict(
-        what + " with strategy = zero_stage_2, which sums parts of gradients",
+        fmt::format("{} with strategy = {}, which sums parts of gradients", what, options.strategy),
         "use strategy = ddp or zero_stage_1, or fp16 or bf16");
   }
   if (Precision{options.precision}.scales_gradients()) {
@@ -159,7 +159,7 @@ void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
   require_name("strategy", options.strategy,
-               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2"});
+               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2", "zero_stage_3"});
   validate_compression(options);
   validate_averaging(options);
   require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
@@ -180,7 +180,7 @@ Fields describe(TrainerOptions& o) {
       {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
        {"num_nodes", &o.num_nodes, "the number of hosts"},
-       {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1 or zero_stage_2"},
+       {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1, 2 or 3"},
        {"precision", &o.precision,
         "32-true, 64-true, bf16-true, 16-true, bf16-mixed, 16-mixed; 64, 32, 16, bf16 for short"},
        {"max_restarts", &o.max_restarts,

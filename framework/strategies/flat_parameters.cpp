@@ -22,31 +22,52 @@ int64_t aligned_entries(const torch::Tensor& parameter) {
 }  // namespace
 
 FlatParameters::FlatParameters(std::vector<torch::Tensor> parameters, int64_t rank,
-                               int64_t world_size, int64_t buffer_bytes)
+                               int64_t world_size, int64_t buffer_bytes,
+                               const std::vector<size_t>& layers)
     : parameters_(std::move(parameters)),
       rank_(rank),
       world_size_(world_size),
       places_(parameters_.size()) {
   const at::NoGradGuard no_grad;
-  lay_out(buffer_bytes);
+  lay_out(buffer_bytes, layers);
   move_in();
+  make_slices();
+}
+
+void FlatParameters::make_slices() {
+  slices_.clear();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Piece own = piece(i, rank_);
     ParameterSlice slice{.begin = own.in_parameter};
     if (own.is_owned) {
       const auto& buffer = buffers_[places_[i].buffer];
-      slice.tensor = buffer.flat.narrow(0, rank_ * buffer.chunk + own.in_chunk, own.count).detach();
+      const auto chunk = buffer.own.defined()
+                             ? buffer.own
+                             : buffer.flat.narrow(0, rank_ * buffer.chunk, buffer.chunk);
+      slice.tensor = chunk.narrow(0, own.in_chunk, own.count).detach();
     }
     slices_.push_back(std::move(slice));
   }
 }
 
+void FlatParameters::separate_own_chunks() {
+  const at::NoGradGuard no_grad;
+  for (auto& buffer : buffers_) {
+    buffer.own = buffer.flat.narrow(0, rank_ * buffer.chunk, buffer.chunk).clone();
+  }
+  make_slices();
+}
+
 /// Gives each parameter its place. Until all parameters have one, `chunk` counts the entries in use
 /// of the whole buffer.
-void FlatParameters::lay_out(int64_t buffer_bytes) {
+void FlatParameters::lay_out(int64_t buffer_bytes, const std::vector<size_t>& layers) {
+  const auto layer = [&](size_t i) { return layers.empty() ? i : layers[i]; };
   for (size_t i = parameters_.size(); i-- > 0;) {
     const auto& parameter = parameters_[i];
     const auto entry_bytes = static_cast<int64_t>(parameter.element_size());
+    const bool begins_layer = i + 1 == parameters_.size() || layer(i) != layer(i + 1);
+    int64_t entries = 0;  // of this parameter and those before it in its layer
+    for (size_t j = i + 1; j-- > 0 && layer(j) == layer(i);) entries += parameters_[j].numel();
     // Only the last buffer of a type and device has room left.
     const auto found = std::find_if(buffers_.rbegin(), buffers_.rend(), [&](const Buffer& one) {
       return one.flat.scalar_type() == parameter.scalar_type() &&
@@ -54,9 +75,10 @@ void FlatParameters::lay_out(int64_t buffer_bytes) {
     });
     size_t number = static_cast<size_t>(buffers_.rend() - found) - 1;
     if (found == buffers_.rend() ||
-        (buffer_bytes > 0 && (found->chunk + parameter.numel()) * entry_bytes > buffer_bytes)) {
+        (buffer_bytes > 0 && begins_layer &&
+         (found->chunk + entries) * entry_bytes > buffer_bytes)) {
       number = buffers_.size();
-      buffers_.push_back({at::empty({0}, parameter.options().requires_grad(false)), 0, {}});
+      buffers_.push_back({.flat = at::empty({0}, parameter.options().requires_grad(false))});
     }
     auto& buffer = buffers_[number];
     places_[i] = {number, buffer.chunk, parameter.numel()};
@@ -94,7 +116,10 @@ void FlatParameters::all_gather(ProcessGroup& group) {
   std::vector<torch::Tensor> flats;
   for (const auto& buffer : buffers_) flats.push_back(buffer.flat);
   group.all_gather_chunks(flats);
-  // Autograd has to notice that parameters which a graph has saved were changed.
+  note_changes();
+}
+
+void FlatParameters::note_changes() {
   for (const auto& parameter : parameters_) torch::autograd::impl::bump_version(parameter);
 }
 

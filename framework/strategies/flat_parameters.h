@@ -34,17 +34,22 @@ class FlatParameters {
   /// each; with 0, into one buffer for each type and device. From then on the parameters are
   /// contiguous views into the buffers, until `release`. Needs the memory of the parameters once
   /// more while it copies them.
+  ///
+  /// `layers` has a number for each parameter, if it isn't empty. Parameters that follow each other
+  /// and have the same number lie in the same buffer, even if it becomes larger than that.
   FlatParameters(std::vector<torch::Tensor> parameters, int64_t rank, int64_t world_size,
-                 int64_t buffer_bytes = 0);
+                 int64_t buffer_bytes = 0, const std::vector<size_t>& layers = {});
 
   /// A buffer and what lies in it.
   struct Buffer {
     /// All chunks, [world_size * chunk]; zeros where no parameter lies.
-    torch::Tensor flat;
+    torch::Tensor flat{};
     /// The number of entries that each rank owns.
     int64_t chunk = 0;
+    /// This rank's chunk, in memory of its own; undefined before `separate_own_chunks`.
+    torch::Tensor own{};
     /// The parameters that lie in this buffer, by their numbers in `parameters()`.
-    std::vector<size_t> parameters;
+    std::vector<size_t> parameters{};
   };
   /// The place of a parameter: entries [begin, begin + numel) of a buffer.
   struct Place {
@@ -76,12 +81,18 @@ class FlatParameters {
   /// Makes the parameters whole again on every rank, after each rank has changed its own chunks. A
   /// collective.
   void all_gather(ProcessGroup& group);
+  /// Copies this rank's chunk of each buffer to memory of its own, into which the slices are views
+  /// from then on, so that the buffers themselves can be freed.
+  void separate_own_chunks();
+  /// Lets autograd notice that parameters which a graph has saved were changed.
+  void note_changes();
   /// Gives each parameter memory of its own again, with a copy of its values.
   void release();
 
  private:
-  void lay_out(int64_t buffer_bytes);
+  void lay_out(int64_t buffer_bytes, const std::vector<size_t>& layers);
   void move_in();
+  void make_slices();
 
   std::vector<torch::Tensor> parameters_;
   int64_t rank_;

@@ -42,8 +42,15 @@ class GradientScatter {
   template <class Backward>
   torch::Tensor run(const torch::Tensor& loss, const torch::Tensor& riders,
                     const Backward& backward) {
+    return run(loss, riders, backward, [] {});
+  }
+  /// The same, and calls `after_backward` on every rank before it waits for another rank.
+  template <class Backward, class After>
+  torch::Tensor run(const torch::Tensor& loss, const torch::Tensor& riders,
+                    const Backward& backward, const After& after_backward) {
     begin(riders);
     if (loss.defined()) backward();
+    after_backward();
     return finish(loss.defined());
   }
 

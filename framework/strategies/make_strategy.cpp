@@ -47,6 +47,7 @@ DataParallelOptions options_of(const TrainerOptions& options) {
 std::optional<int64_t> zero_stage(std::string_view strategy) {
   if (strategy == "zero_stage_1") return 1;
   if (strategy == "zero_stage_2") return 2;
+  if (strategy == "zero_stage_3") return 3;
   return {};
 }
 

@@ -1,6 +1,8 @@
 #include <levin/framework/strategies/sharded.h>
 
+#include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
@@ -16,14 +18,15 @@ namespace levin {
 ShardedStrategy::ShardedStrategy(const Cluster& cluster, at::Device device, ShardedOptions options)
     : DataParallelStrategy(cluster, device, std::move(options.data_parallel)),
       stage_(options.stage) {
-  if (stage_ != 1 && stage_ != 2) {
-    throw ConfigError::invalid_value("stage", fmt::to_string(stage_), "must be 1 or 2");
+  if (stage_ < 1 || stage_ > 3) {
+    throw ConfigError::invalid_value("stage", fmt::to_string(stage_), "must be 1, 2 or 3");
   }
   const auto& compression = this->options().gradients.compression;
-  if (stage_ == 2 && packs_gradients(compression)) {
-    throw ConfigError::conflict(
-        fmt::format("compression = {} in stage 2, which sums parts of gradients", compression.name),
-        "use stage 1, or fp16 or bf16");
+  if (stage_ >= 2 && packs_gradients(compression)) {
+    throw ConfigError::conflict(fmt::format("compression = {} in stage {}, which sums parts of "
+                                            "gradients",
+                                            compression.name, stage_),
+                                "use stage 1, or fp16 or bf16");
   }
 }
 
@@ -32,6 +35,8 @@ ShardedStrategy::~ShardedStrategy() = default;
 void ShardedStrategy::setup(Module& module) {
   scatter_.reset();
   flat_.reset();
+  divided_.reset();
+  is_forward_ = is_backward_ = false;
   fixed_.clear();
   for (const auto& parameter : module.parameters()) {
     if (!parameter.requires_grad()) fixed_.push_back(parameter);
@@ -44,6 +49,20 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
   const auto& gradients = options().gradients;
   // Stage 1 sends nothing from these buffers during backward, so one for each type will do.
   const double bytes = stage_ == 1 ? 0.0 : gradients.bucket_cap_mb * 1024.0 * 1024.0;
+  if (stage_ == 3) {
+    if (group().world_size() > 1 && !gathering_) {
+      gathering_ = std::make_unique<ProcessGroup>(group(), "parameters");
+    }
+    NamedTensors all;
+    for (const auto& item : module.named_parameters()) all.emplace_back(item.key(), item.value());
+    divided_ = std::make_unique<DividedParameters>(
+        gathering_.get(), all,
+        DividedParameters::Options{.unit_bytes = std::max<int64_t>(1, static_cast<int64_t>(bytes)),
+                                   .on_wait = [this](bool waits) { note_wait(waits); }});
+    scatter_ = std::make_unique<GradientScatter>(group(), std::move(names), *divided_->trained(),
+                                                 gradients, log());
+    return;
+  }
   flat_ = std::make_unique<FlatParameters>(parameters, group().rank(), group().world_size(),
                                            static_cast<int64_t>(bytes));
   if (stage_ == 1) {
@@ -57,8 +76,8 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
 void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
   std::unordered_map<const void*, ParameterSlice> slices;
   for (const auto& parameter : fixed_) slices[parameter.unsafeGetTensorImpl()] = {};
-  for (size_t i = 0; flat_ && i < flat_->parameters().size(); ++i) {
-    slices[flat_->parameters()[i].unsafeGetTensorImpl()] = flat_->slices()[i];
+  for (size_t i = 0; flat() && i < flat()->parameters().size(); ++i) {
+    slices[flat()->parameters()[i].unsafeGetTensorImpl()] = flat()->slices()[i];
   }
   for (auto& entry : optimizers.entries()) {
     std::vector<ParameterSlice> own;
@@ -75,6 +94,7 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
       }
     }
     entry.optimizer->shard(std::move(own), [this] {
+      if (divided_) return flat()->note_changes();
       if (flat_) flat_->all_gather(group());
     });
   }
@@ -82,13 +102,45 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
 
 torch::Tensor ShardedStrategy::sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
                                              const std::function<void()>& backward) {
+  if (divided_) return scatter_->run(loss, riders, backward, [this] { end_backward(); });
   if (scatter_) return scatter_->run(loss, riders, backward);
   const auto sums = DataParallelStrategy::sum_gradients(loss, riders, backward);
   give_slices_gradients();
   return sums;
 }
 
+void ShardedStrategy::begin_forward() {
+  if (!divided_ || is_forward_) return;
+  is_forward_ = true;
+  divided_->begin(DividedParameters::Pass::forward);
+}
+
+std::optional<double> ShardedStrategy::backward(Module& module, const torch::Tensor& loss,
+                                                double weight, std::optional<double> window_rows) {
+  if (!divided_) return DataParallelStrategy::backward(module, loss, weight, window_rows);
+  begin_forward();  // on a rank that has made no forward pass
+  divided_->end();
+  is_forward_ = false;
+  is_backward_ = true;
+  divided_->begin(DividedParameters::Pass::backward);
+  const auto rows = DataParallelStrategy::backward(module, loss, weight, window_rows);
+  end_backward();
+  return rows;
+}
+
+/// Tells the heartbeat that this rank waits in a forward pass; `exchange` tells it about the rest.
+void ShardedStrategy::note_wait(bool waits) {
+  if (!is_forward_) return;
+  waits ? static_cast<void>(waiting_.emplace(heartbeat())) : waiting_.reset();
+}
+
+/// Takes part in what other ranks still gather for this backward pass.
+void ShardedStrategy::end_backward() {
+  if (std::exchange(is_backward_, false)) divided_->end();
+}
+
 int64_t ShardedStrategy::sent_bytes() const {
+  if (divided_) return scatter_->bytes() + divided_->sent_bytes();
   return scatter_ ? scatter_->bytes() : DataParallelStrategy::sent_bytes();
 }
 
@@ -126,13 +178,15 @@ torch::Tensor ShardedStrategy::clip_grad_norm(const std::vector<torch::Tensor>& 
 }
 
 void ShardedStrategy::agree_on(torch::Tensor& flag) {
-  if (stage_ == 2) group().all_reduce(flag, ProcessGroup::Op::max);
+  if (stage_ >= 2) group().all_reduce(flag, ProcessGroup::Op::max);
 }
 
 void ShardedStrategy::teardown(Module& module) {
+  if (divided_) divided_->release();
   if (flat_) flat_->release();
   scatter_.reset();
   flat_.reset();
+  divided_.reset();
   DataParallelStrategy::teardown(module);
 }
 

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/divided_parameters.h>
 #include <levin/framework/strategies/flat_parameters.h>
 #include <levin/framework/strategies/gradient_scatter.h>
 
@@ -15,8 +18,9 @@ struct ShardedOptions {
   /// What it has in common with DataParallelStrategy.
   DataParallelOptions data_parallel{};
   /// What is divided among the w ranks. With stage 1 each rank keeps 1 / w of the optimizer's
-  /// state, with stage 2 also 1 / w of the gradients. In stage 2, unless `find_unused_parameters`
-  /// is set, it is an error if a parameter has no part in the loss of some rank.
+  /// state, with stage 2 also 1 / w of the gradients, and with stage 3 of the parameters. In stages
+  /// 2 and 3, unless `find_unused_parameters` is set, it is an error if a parameter has no part in
+  /// the loss of some rank.
   int64_t stage = 1;
 };
 
@@ -36,12 +40,19 @@ struct ShardedOptions {
 /// | ddp      | 4         | 4        | 8         |
 /// | stage 1  | 4         | 4        | 8 / w     |
 /// | stage 2  | 4         | 4 / w    | 8 / w     |
+/// | stage 3  | 4 / w     | 4 / w    | 8 / w     |
 ///
-/// Buffers for what is being sent come on top. Parameters must have dense gradients.
+/// Buffers for what is being sent come on top, and in stage 3 the layers that are gathered
+/// (DividedParameters), in units of about `bucket_cap_mb`. Parameters must have dense gradients.
+/// With accumulated gradients, ranks have whole ones until the window ends.
+///
+/// In stage 3, operations find the parameters' values in training steps, and everywhere while
+/// WholeTensors (framework/tensor/divided_memory.h) exist, as they do during evaluations and while
+/// checkpoints are saved or loaded.
 class ShardedStrategy : public DataParallelStrategy {
  public:
   /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError for a stage other than 1
-  /// and 2.
+  /// to 3.
   ShardedStrategy(const Cluster& cluster, at::Device device, ShardedOptions options = {});
   ~ShardedStrategy() override;
 
@@ -54,10 +65,15 @@ class ShardedStrategy : public DataParallelStrategy {
   torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                double max_norm) override;
   void agree_on(torch::Tensor& flag) override;
-  /// Without the parameters that the ranks exchange after a step.
+  /// Without the parameters that the ranks exchange after a step; with those that they gather in
+  /// stage 3.
   int64_t sent_bytes() const override;
   /// Also moves the parameters that are trained into flat buffers, until `teardown`.
   void setup(Module& module) override;
+  void begin_forward() override;
+  std::optional<double> backward(Module& module, const torch::Tensor& loss, double weight,
+                                 std::optional<double> window_rows) override;
+  /// Makes the parameters whole again. In stage 3, a collective.
   void teardown(Module& module) override;
 
  protected:
@@ -68,11 +84,21 @@ class ShardedStrategy : public DataParallelStrategy {
 
  private:
   void give_slices_gradients();
+  void end_backward();
+  void note_wait(bool waits);
+  /// The parameters that are trained; null if there are none.
+  FlatParameters* flat() const { return divided_ ? divided_->trained() : flat_.get(); }
 
   int64_t stage_;
   /// The parameters that don't require gradients.
   std::vector<torch::Tensor> fixed_;
-  std::unique_ptr<FlatParameters> flat_;
+  std::unique_ptr<FlatParameters> flat_;  // null in stage 3
+  /// Stage 3: the parameters, and the ranks joined once more to gather them.
+  std::unique_ptr<ProcessGroup> gathering_;
+  std::unique_ptr<DividedParameters> divided_;
+  bool is_forward_ = false;
+  bool is_backward_ = false;
+  std::optional<Heartbeat::Waiting> waiting_;
   /// Null in stage 1, which sums whole gradients as `ddp` does.
   std::unique_ptr<GradientScatter> scatter_;
 };

@@ -94,6 +94,9 @@ class Strategy {
   virtual void agree_on(torch::Tensor& /*flag*/) {}
   /// Moves a batch to the device.
   virtual void to_device(Batch& batch) = 0;
+  /// To be called right before a module's forward pass with gradients, which `backward` has to
+  /// follow. A rank that makes no such pass, for want of rows, needn't call it.
+  virtual void begin_forward() {}
   /// Adds `weight` times the gradients of `loss` to those of the parameters, by Module::backward.
   /// `weight` is this rank's rows divided by the rows that a full batch has over all ranks. `loss`
   /// is undefined on a rank that skips the batch or has no rows.

@@ -4,6 +4,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/parameter_groups.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/adapted_loaders.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
@@ -69,6 +70,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   let_loop_reload(module, data, start, loader_epoch);
   if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
   if (start) {
+    const WholeTensors whole(module.parameters());
     naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });
     if (!resumed_folder.empty()) run.set_log_dir(resumed_folder);
   }

@@ -79,7 +79,7 @@ void expect_same_bits(const StateDict& state, const StateDict& expected) {
 }
 
 TEST_F(AsynchronousSaves, have_the_bits_of_others_and_are_gone_on_from_by_every_strategy) {
-  for (const std::string strategy : {"ddp", "zero_stage_1", "zero_stage_2"}) {
+  for (const std::string strategy : {"ddp", "zero_stage_1", "zero_stage_2", "zero_stage_3"}) {
     SCOPED_TRACE(strategy);
     std::vector<std::map<std::string, StateDict>> states;
     StateDict undisturbed;

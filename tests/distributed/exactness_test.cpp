@@ -407,7 +407,7 @@ TEST_F(Exactness, sharded_optimizers_take_the_steps_of_one_process) {
   settings["trainer"]["gradient_clip_val"] = 0.5;
   settings["trainer"]["accumulate_grad_batches"] = 2;
   const auto one = run_on(1, "one", settings).rank(0);
-  for (const char* stage : {"zero_stage_1", "zero_stage_2"}) {
+  for (const char* stage : {"zero_stage_1", "zero_stage_2", "zero_stage_3"}) {
     for (const int64_t ranks : {1, 2, 3}) {
       SCOPED_TRACE(fmt::format("{} {}", stage, ranks));
       settings["trainer"]["strategy"] = stage;
@@ -426,7 +426,7 @@ TEST_F(Exactness, sharded_checkpoints_load_at_any_number_of_ranks_in_any_strateg
   run_on(3, "first", first);
   EXPECT_TRUE(fs::is_directory(folder_ / "sharded.ckpt"));
   settings["ckpt_path"] = (folder_ / "sharded.ckpt").string();
-  for (const char* strategy : {"auto", "zero_stage_1", "zero_stage_2"}) {
+  for (const char* strategy : {"auto", "zero_stage_1", "zero_stage_2", "zero_stage_3"}) {
     for (const int64_t ranks : {1, 2}) {
       SCOPED_TRACE(fmt::format("{} {}", strategy, ranks));
       settings["trainer"]["strategy"] = strategy;

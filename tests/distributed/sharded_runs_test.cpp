@@ -22,7 +22,7 @@ Value common(const char* strategy = "auto") {
 
 TEST_F(ShardedRuns, equal_one_process) {
   const auto one = run_on(1, "one", common()).rank(0);
-  for (const char* strategy : {"zero_stage_1", "zero_stage_2"}) {
+  for (const char* strategy : {"zero_stage_1", "zero_stage_2", "zero_stage_3"}) {
     for (const int64_t ranks : {1, 3}) {
       const auto name = std::string(strategy) + "-" + std::to_string(ranks);
       SCOPED_TRACE(name);
@@ -45,7 +45,7 @@ TEST_F(ShardedRuns, go_on_with_any_strategy_and_any_number_of_ranks) {
   run_on(3, "short", short_run);
   ASSERT_TRUE(fs::exists(fs::path(path) / "index.json"));
   const std::pair<const char*, int64_t> others[] = {
-      {"auto", 1}, {"ddp", 2}, {"zero_stage_1", 2}, {"zero_stage_2", 4}};
+      {"auto", 1}, {"ddp", 2}, {"zero_stage_1", 2}, {"zero_stage_2", 4}, {"zero_stage_3", 3}};
   for (const auto& [strategy, ranks] : others) {
     SCOPED_TRACE(strategy);
     auto settings = common(strategy);
