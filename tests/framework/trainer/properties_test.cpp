@@ -142,7 +142,11 @@ class Locating : public Callback {
     EXPECT_EQ(step.run().epoch(), step.epoch());
     EXPECT_EQ(step.run().global_step(), step.global_step());
   }
+  void on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) override {
+    batches_left.push_back(step.run().progress().has_batches_left());
+  }
   std::vector<std::string> stages;
+  std::vector<bool> batches_left;
   std::vector<std::array<int64_t, 3>> batches;
   Progress limits;
 
@@ -183,6 +187,7 @@ TEST(TrainerProperties,
   EXPECT_EQ(locating.batches,
             (std::vector<std::array<int64_t, 3>>{
                 {0, 0, 0}, {0, 0, 1}, {0, 1, 2}, {1, 2, 0}, {1, 2, 1}, {1, 3, 2}}));
+  EXPECT_EQ(locating.batches_left, (std::vector<bool>{true, true, false, true, true, false}));
   EXPECT_EQ(locating.limits.max_epochs, 2);
   EXPECT_EQ(locating.limits.min_epochs, 1);
   EXPECT_EQ(locating.limits.max_steps, 9);
