@@ -144,6 +144,9 @@ void validate_pipeline(const TrainerOptions& options) {
   if (options.strategy != "auto" && options.strategy != "ddp") {
     refuse("strategy = " + options.strategy, "use strategy = auto or ddp");
   }
+  if (Precision{options.precision}.scales_gradients()) {
+    refuse("precision = 16-mixed", "gradients pass from stage to stage unscaled: use bf16-mixed");
+  }
   if (options.sync_batchnorm) refuse("sync_batchnorm", "ranks of a pipeline have the same rows");
   if (options.gradient_compression.name != "none") {
     refuse("gradient_compression = " + options.gradient_compression.name,

@@ -9,13 +9,13 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/optimizers.h>
+#include <levin/framework/optimizers/per_parameter.h>
 #include <levin/framework/run/pipeline_module.h>
-#include <levin/framework/solvers/online_learner.h>
-#include <levin/framework/solvers/solver.h>
 
 namespace levin {
 namespace {
@@ -54,7 +54,7 @@ PipelineModule& checked_pipeline_module(Module& module) {
                                 "in a pipeline, all parameters belong to layers of the chain");
   }
   for (const auto& child : module.modules(/*include_self=*/false)) {
-    if (dynamic_cast<const SyncBatchNorm*>(child.get()) == nullptr) continue;
+    if (dynamic_cast<const SyncBatchNormImpl*>(child.get()) == nullptr) continue;
     throw ModuleError::contract("layers", "one of them is a SyncBatchNorm",
                                 "ranks of a pipeline have the same rows: use a batch norm of "
                                 "LibTorch's");
@@ -80,7 +80,8 @@ PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
       pipeline_options_(completed(options)) {
   if (options.ranks != cluster.world_size) {
     throw ConfigError::conflict(
-        fmt::format("pipeline_size = {} with {} ranks", options.ranks, cluster.world_size),
+        fmt::format("pipeline_size = {} with {}", options.ranks,
+                    counted(cluster.world_size, "rank")),
         "a pipeline takes all ranks of a run: give the same number to devices");
   }
   PipelineSchedule(pipeline_options_.schedule, {.ranks = options.ranks,
@@ -94,8 +95,9 @@ void PipelineStrategy::setup(Module& module) {
   pipeline_.reset();
   auto& own = checked_pipeline_module(module);
   DataParallelStrategy::setup(module);
-  others_.clear();
-  for (const auto& [name, tensor] : module.state_dict().tensors) others_.insert(name);
+  names_.clear();
+  for (const auto& [name, tensor] : module.state_dict().tensors) names_.insert(name);
+  others_ = names_;
   pipeline_ =
       std::make_unique<Pipeline>(group(), own.layers(), pipeline_options_, &heartbeat(), profiler_);
   own.set_pipeline(pipeline_.get());
@@ -118,15 +120,12 @@ void PipelineStrategy::prepare_sums(const Module& /*module*/, std::vector<std::s
 void PipelineStrategy::shard_optimizers(Optimizers& optimizers) {
   for (const auto& entry : optimizers.entries()) {
     const auto& optimizer = *entry.optimizer;
-    if (!optimizer.reevaluates_closure() && dynamic_cast<const Solver*>(&optimizer) == nullptr &&
-        dynamic_cast<const OnlineLearner*>(&optimizer) == nullptr) {
-      continue;
-    }
+    if (dynamic_cast<const PerParameterOptimizer*>(&optimizer) != nullptr) continue;
     throw ConfigError::conflict(
         fmt::format("the optimizer {} with pipeline_size = {}", optimizer.name(),
                     group().world_size()),
-        "it needs all parameters at once: use one that changes each by its own gradient, such as "
-        "SGD or Adam");
+        "each rank has parameters and a state of its own: use an optimizer of Levin's that changes "
+        "each parameter by its own gradient (a PerParameterOptimizer), such as SGD or Adam");
   }
 }
 
@@ -185,16 +184,21 @@ void PipelineStrategy::combine(PackedMetrics& metrics) {
   }
 }
 
-void PipelineStrategy::mark_own_tensors(StateDict& state) const {
-  for (const auto& [name, tensor] : state.tensors) {
-    const bool is_copy = name.starts_with("callbacks.") && tensor.dim() > 0 && !others_.empty() &&
-                         tensor.is_floating_point();
+/// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be
+/// saved alone.
+void PipelineStrategy::refuse_copies_of_weights(const StateDict& state) const {
+  for (const auto& [name, tensor] : state.child("callbacks").tensors) {
+    const bool is_copy = std::any_of(names_.begin(), names_.end(),
+                                     [&](const auto& own) { return name.ends_with(own); });
     if (!is_copy) continue;
     throw ConfigError::conflict(
-        fmt::format("a callback whose state has tensors ({}) with a pipeline", name),
-        "only the state of rank 0's callbacks is saved, which lacks what the other ranks have: "
-        "leave the callback out");
+        fmt::format("a callback that keeps copies of weights ({}) with a pipeline", name),
+        "a checkpoint would only have those of rank 0: leave the callback out");
   }
+}
+
+void PipelineStrategy::mark_own_tensors(StateDict& state) const {
+  refuse_copies_of_weights(state);
   if (rank_ == 0) return;  // all of its tensors are written
   if (pipeline_ != nullptr) mark_all(state, state.values["model"], "model.");
   const StateDict optimizers = state.child("optimizer");

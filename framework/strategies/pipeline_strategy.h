@@ -47,7 +47,7 @@ class PipelineStrategy : public DataParallelStrategy {
   /// Throws ModuleError for a module that isn't a PipelineModule, that has parameters outside of
   /// its layers, or whose layers exchange something with other ranks, and what Pipeline throws.
   void setup(Module& module) override;
-  /// Throws ConfigError for an optimizer that needs all parameters or calls training_step again.
+  /// Throws ConfigError for an optimizer that isn't a PerParameterOptimizer.
   void shard_optimizers(Optimizers& optimizers) override;
   void mark_own_tensors(StateDict& state) const override;
   StateDict own_part_of(const StateDict& checkpoint) const override;
@@ -75,11 +75,15 @@ class PipelineStrategy : public DataParallelStrategy {
                               const std::function<void()>& backward) override;
 
  private:
+  void refuse_copies_of_weights(const StateDict& state) const;
+
   int64_t rank_;
   PipelineOptions pipeline_options_;
   Profiler* profiler_ = nullptr;
   std::unique_ptr<Pipeline> pipeline_;
-  /// The names of the module's tensors that only other ranks have.
+  /// The names of all of the module's parameters and buffers.
+  std::set<std::string> names_;
+  /// Those of them that only other ranks have.
   std::set<std::string> others_;
 };
 

@@ -9,12 +9,15 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/lbfgs.h>
 #include <levin/framework/run/pipeline_module.h>
+#include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/trainer/trainer.h>
 
 #include "distributed/rank_outcome.h"
+#include "distributed/ranks_as_threads.h"
 #include "distributed/run_ranks.h"
 #include "framework/message_of.h"
 
@@ -52,6 +55,9 @@ class DeepNet final : public levin::PipelineModule {
   }
   levin::NamedTensors predict(const levin::Batch& batch) override {
     return {{"outputs", forward(batch)}};
+  }
+  void on_train_end(levin::Run& run) override {
+    run.save(fs::path(settings_.at("out").as_string()) / "weights.ckpt", {.weights_only = true});
   }
   levin::Optimizers configure_optimizers() override {
     own_parameters = static_cast<int64_t>(parameters().size());
@@ -188,6 +194,9 @@ TEST_F(PipelineRuns, resume_from_checkpoints_of_any_other_number_of_stages) {
   const std::string folder = (first.folder / "end.ckpt").string();
   const auto names = load_checkpoint(folder).child("model").tensors;
   EXPECT_EQ(names.size(), 12U);
+  const auto weights = load_checkpoint(first.folder / "weights.ckpt");
+  EXPECT_FALSE(weights.has_child("optimizer"));
+  EXPECT_EQ(difference(weights.child("model"), first.rank(0).child("model")), 0.0);
   for (const int64_t ranks : {1, 2, 3}) {
     auto settings = pipeline_of(ranks, "1f1b", 4, 4);
     settings["resume"] = folder;
@@ -261,6 +270,36 @@ TEST_F(PipelineRuns, refuse_a_pipeline_that_one_device_cannot_be) {
     trainer.fit(model, data);
   });
   EXPECT_TRUE(says(message, {"pipeline_size = 2 with one device", "devices = 2"}));
+}
+
+/// What PipelineStrategy says to `module`, or to a state that it shall save.
+std::string refusal(levin::Module& module, const StateDict& state = {}) {
+  const auto thrown = run_ranks(1, [&](const Cluster& cluster) {
+    PipelineStrategy strategy(cluster, at::kCPU, {.ranks = 1});
+    strategy.setup(module);
+    auto own = state;
+    strategy.mark_own_tensors(own);
+  });
+  return thrown[0];
+}
+
+TEST_F(PipelineRuns, refuse_modules_and_callbacks_that_cannot_be_divided) {
+  levin::Module plain;
+  EXPECT_TRUE(says(refusal(plain), {"isn't a PipelineModule", "pipeline_size = 1"}));
+  DeepNet outside(Value::Object{});
+  outside.register_parameter("scale", torch::ones({1}));
+  EXPECT_TRUE(says(refusal(outside), {"the parameter scale isn't in them"}));
+  DeepNet joined(Value::Object{});
+  joined.layers()->push_back(levin::SyncBatchNorm(2));
+  EXPECT_TRUE(says(refusal(joined), {"SyncBatchNorm", "the same rows"}));
+  DeepNet net(Value::Object{});
+  EXPECT_EQ(refusal(net), "");
+  StateDict state;
+  state.tensors["callbacks.Average.layers.2.weight"] = torch::zeros({4, 4});
+  EXPECT_TRUE(says(refusal(net, state), {"keeps copies of weights", "Average.layers.2.weight"}));
+  const auto thrown = run_ranks(
+      1, [&](const Cluster& cluster) { PipelineStrategy(cluster, at::kCPU, {.ranks = 2}); });
+  EXPECT_TRUE(says(thrown[0], {"pipeline_size = 2 with 1 rank", "devices"}));
 }
 
 }  // namespace levin::test::pipeline_runs_test

@@ -197,6 +197,7 @@ TEST(TrainerOptionsValidate, refuses_pipelines_that_cannot_be) {
                    {"strategy = zero_stage_1 with pipeline_size = 2", "ddp"}));
   EXPECT_TRUE(says(refusal({.sync_batchnorm = true, .pipeline_size = 2}), {"sync_batchnorm"}));
   EXPECT_TRUE(says(refusal({.gradient_compression = "topk", .pipeline_size = 2}), {"topk"}));
+  EXPECT_TRUE(says(refusal({.precision = "16-mixed", .pipeline_size = 2}), {"bf16-mixed"}));
   validate({.strategy = "ddp", .pipeline_size = 2});
 }
 
