@@ -64,6 +64,12 @@ def compressed(name, **settings):
     return Way(name, (f"--trainer.gradient_compression={named(name, settings)}",))
 
 
+def averaged(name, period, **settings):
+    settings = {"period": period} | settings
+    text = f"--trainer.model_averaging={named(name, settings)}"
+    return Way(f"{name}, {period}", (text,), period)
+
+
 WAYS = (
     Way("all-reduce, float32"),
     compressed("fp16"),
@@ -72,6 +78,9 @@ WAYS = (
     compressed("one_bit"),
     compressed("topk"),
     compressed("powersgd", start_powersgd_iter=2),
+    averaged("local_sgd", 8),
+    averaged("post_local_sgd", 8, start=40),
+    averaged("diloco", 16),
 )
 
 

@@ -21,8 +21,8 @@ struct TrainerOptions {
   /// The number of hosts. With more than one, torchrun, srun or mpirun must start the processes.
   int64_t num_nodes = 1;
   /// How ranks work together: "auto" (ddp if there are several processes), "single_device", "ddp",
-  /// "zero_stage_1" (each rank keeps a part of the optimizer's state) or "zero_stage_2" (and a part
-  /// of the gradients).
+  /// "zero_stage_1" (each rank keeps a part of the optimizer's state), "zero_stage_2" (and a part
+  /// of the gradients) or "zero_stage_3" (and a part of the parameters; docs/sharding.md).
   std::string strategy = "auto";
   /// The types of numbers that a run computes in (framework/precision/precision.h): "32-true",
   /// "64-true", "bf16-true", "16-true" (module and batches are converted), "bf16-mixed" or
@@ -158,8 +158,8 @@ struct TrainerOptions {
   double bucket_cap_mb = 25.0;
   /// How gradients are sent: "none" (as they are), "fp16" or "bf16" (in that type), or packed into
   /// fewer bytes: "one_bit", "qsgd", "topk" or "powersgd", also with settings
-  /// (shipped_gradient_compressions, docs/compression.md). Packed gradients go with neither
-  /// zero_stage_2 nor 16-mixed.
+  /// (shipped_gradient_compressions, docs/compression.md). Packed gradients don't go with
+  /// zero_stage_2 and 3 and 16-mixed.
   NamedSettings gradient_compression = "none";
   /// How ranks exchange tensors: "gloo", "nccl" or "auto". "auto" is NCCL if the device is a GPU,
   /// and otherwise Gloo; CPU ranks that are all on one host then sum gradients in shared memory.
@@ -180,7 +180,7 @@ struct TrainerOptions {
   /// How ranks become one model: "none" (they sum gradients in each step), or, after some steps
   /// that each of them takes by itself, "local_sgd", "post_local_sgd" or "diloco", also with
   /// settings (shipped_model_averagings, docs/averaging.md): {name: diloco, period: 500}. Not with
-  /// zero_stage_1 and 2, 16-mixed, gradient_compression and sync_batchnorm.
+  /// zero stages, 16-mixed, gradient_compression and sync_batchnorm.
   NamedSettings model_averaging = "none";
   /// The number of ranks over which the layers of a model are spread (docs/pipeline.md). The module
   /// has to be a PipelineModule. 1: every rank has the whole model.

@@ -2,6 +2,7 @@
 #include <levin/framework/strategies/divided_parameters.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,24 @@ TEST_F(DividedParametersTest, a_rank_holds_its_part_and_at_most_two_layers) {
     int64_t all = 0;
     for (const auto& parameter : net->parameters()) all += parameter.numel();
     EXPECT_LT(kept, all * 3 / 4);
+  });
+}
+
+TEST_F(DividedParametersTest, a_step_sends_each_layer_once_in_each_direction) {
+  test::on_ranks(2, [](ProcessGroup& group) {
+    ProcessGroup own(group, "parameters");
+    auto net = make_net();
+    DividedParameters divided(&own, named(net), {.unit_bytes = 1});
+    for (int repeat = 0; repeat < 2; ++repeat) step(divided, net, group.rank());
+    const int64_t before = divided.sent_bytes();
+    step(divided, net, group.rank());
+    const auto sizes = divided.unit_sizes();
+    const auto halves = std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) / 2;
+    // The backward pass finds the last layer of the forward pass, and needs no weights of the first
+    // layer, whose input has no gradient. At the end of a pass, ranks agree that nothing is left.
+    const int64_t agreements = 2 * 8;
+    EXPECT_EQ(divided.sent_bytes() - before,
+              2 * halves - sizes.front() / 2 - sizes.back() / 2 + agreements);
   });
 }
 
