@@ -1,6 +1,7 @@
 #pragma once
 
 #include <levin/framework/config/node.h>
+#include <levin/framework/config/registry.h>
 
 namespace levin {
 
@@ -14,8 +15,9 @@ namespace levin {
 ///   - Settings of `data` without a class, as of `--data.x=new.csv`, get the class and the other
 ///     settings of the data that the checkpoint's model was trained on.
 ///
-/// A model that isn't mentioned is left to `make_module`. `root` is normalised. Throws
+/// Settings that are targets of links, in the configuration or in `registry`, get their values from
+/// these. A model that isn't mentioned is left to `make_module`. `root` is normalised. Throws
 /// CheckpointError if a class has to come from the checkpoint and isn't there.
-void take_checkpoint_settings(ConfigNode& root);
+void take_checkpoint_settings(ConfigNode& root, const Registry& registry);
 
 }  // namespace levin

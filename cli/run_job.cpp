@@ -249,7 +249,7 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   ConfigNode root =
       read_configuration(arguments.configs, arguments.overrides,
                          read_configuration(environment.configs, environment.overrides));
-  if (arguments.command != "fit") take_checkpoint_settings(root);
+  if (arguments.command != "fit") take_checkpoint_settings(root, registry);
   const Job job = read_job(registry, root);
   print_warnings(job);
   if (arguments.print_config) {

@@ -22,7 +22,7 @@ namespace {
 class Linker {
  public:
   Linker(const Registry& registry, ConfigNode& root) : settings_(registry, root), root_(root) {
-    for (const auto& link : registry.links) links_.push_back({link, {"link_arguments", 0}});
+    for (const auto& link : registry.links) links_.push_back({link, {"link_arguments", 0}, true});
     read_links();
     states_.resize(links_.size());
   }
@@ -35,6 +35,7 @@ class Linker {
     refuse_same_targets();
     std::vector<AppliedLink> applied(links_.size());
     for (size_t i = 0; i < links_.size(); ++i) apply(i, applied);
+    std::erase_if(applied, [](const AppliedLink& each) { return each.link.target.empty(); });
     return applied;
   }
 
@@ -88,7 +89,7 @@ class Linker {
     }
     LinkedSetting target = settings_.find(link, link.link.target);
     refuse_given(link, target);
-    if (!is_lost && !target.is_lost) {
+    if (!is_lost && !target.is_lost && !target.is_absent) {
       Value value = link.link.compute ? link.link.compute(values) : values.at(0);
       set(link, target, value);
       applied[i] = {link.link, target.place, target.key, std::move(value)};
@@ -97,7 +98,7 @@ class Linker {
     states_[i] = State::done;
   }
 
-  /// The value of a source; nothing if its class doesn't exist.
+  /// The value of a source; nothing if its class doesn't exist, or if it is absent.
   std::optional<Value> value_of(const WrittenLink& link, const std::string& source,
                                 std::vector<AppliedLink>& applied) {
     if (source == kLinkedSeed) return seed();
@@ -111,7 +112,7 @@ class Linker {
       apply(i, applied);
     }
     const LinkedSetting found = settings_.find(link, source);
-    if (found.is_lost) return std::nullopt;
+    if (found.is_lost || found.is_absent) return std::nullopt;
     if (found.is_of_another_class) {
       std::vector<std::string> known;
       for (const auto& field : found.fields) known.push_back(field.name);
@@ -139,7 +140,7 @@ class Linker {
   }
 
   static void refuse_given(const WrittenLink& link, const LinkedSetting& target) {
-    const ConfigNode* given = target.is_lost ? nullptr : target.given();
+    const ConfigNode* given = target.is_lost || target.is_absent ? nullptr : target.given();
     if (given == nullptr) return;
     throw ConfigError::conflict(
         fmt::format("{}: {} is set, but {} links it to {}", given->origin.to_string(),

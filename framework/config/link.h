@@ -45,8 +45,9 @@ struct AppliedLink {
 /// `links` in the configuration, of which one with the same target replaces the registry's and
 /// null removes it. A source may be the target of another link. Returns the links in that order.
 ///
-/// Throws ConfigError, with the link's file and line: for a part that the configuration doesn't
-/// name, for a setting that doesn't exist, naming the nearest, for a target that the configuration
+/// A link of `registry` whose settings this configuration doesn't have is left out. Throws
+/// ConfigError, with the link's file and line: for a part that the configuration doesn't name, for
+/// a setting that doesn't exist, naming the nearest, for a target that the configuration
 /// sets as well, naming both places, and for links in a circle. Classes that don't exist are left
 /// for `read_job` to refuse.
 std::vector<AppliedLink> apply_links(const Registry& registry, ConfigNode& root);

@@ -28,13 +28,21 @@ bool is_among(const std::vector<std::string>& names, std::string_view name) {
             fmt::format("'{}' is a part of a setting; only whole settings can be linked", name));
 }
 
+LinkedSetting absent(LinkedSetting found) {
+  found.is_absent = true;
+  return found;
+}
+
 std::string class_path_of(const ConfigNode& node) {
   const ConfigNode* path = node.find("class_path");
   return path != nullptr && path->is_scalar() ? path->text : std::string();
 }
 
-size_t choose_linked_item(const WrittenLink& link, const std::string& name,
-                          const std::string& chosen, const std::vector<ConfigNode*>& items) {
+/// The number of the item that `chosen` names; nothing if a link of a program names one that isn't
+/// there.
+std::optional<size_t> choose_linked_item(const WrittenLink& link, const std::string& name,
+                                         const std::string& chosen,
+                                         const std::vector<ConfigNode*>& items) {
   std::vector<std::string> known;
   std::optional<size_t> found;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -47,8 +55,8 @@ size_t choose_linked_item(const WrittenLink& link, const std::string& name,
     }
     found = i;
   }
-  if (!found) fail_unknown_in_link(link, name, "item", chosen, known);
-  return *found;
+  if (!found && !link.is_of_program) fail_unknown_in_link(link, name, "item", chosen, known);
+  return found;
 }
 
 void require_setting(const WrittenLink& link, const std::string& name, const LinkedSetting& found) {
@@ -72,6 +80,7 @@ void take_class(const WrittenLink& link, const std::string& name, const List& li
   const auto has = [&](const Field& field) { return field.name == found.key; };
   if (std::none_of(found.fields.begin(), found.fields.end(), has)) {
     found.is_of_another_class = !class_with_setting(list, found.key).empty();
+    found.is_absent = found.is_of_another_class && link.is_of_program;
   }
   require_setting(link, name, found);
 }
@@ -140,6 +149,7 @@ LinkedSetting SettingFinder::find_in_part(const WrittenLink& link, const std::st
                                           const std::vector<std::string>& keys, ConfigNode& node) {
   LinkedSetting found{.place = keys[0], .key = keys[1], .node = &node};
   if (node.is_null()) {
+    if (link.is_of_program) return absent(std::move(found));
     fail_link(link, fmt::format("'{}' is a setting of `{}`, which the configuration doesn't have",
                                 name, keys[0]));
   }
@@ -167,6 +177,7 @@ LinkedSetting SettingFinder::find_in_list(const WrittenLink& link, const std::st
   const std::string list_name = "trainer." + keys[1];
   ConfigNode* list = trainer.find(keys[1]);
   if (list == nullptr || !(list->is_list() || list->is_object())) {
+    if (link.is_of_program) return absent({.place = name, .key = keys.back()});
     fail_link(link,
               fmt::format("'{}' is a setting of an item of {}, which is no list of classes here",
                           name, list_name));
@@ -176,7 +187,11 @@ LinkedSetting SettingFinder::find_in_list(const WrittenLink& link, const std::st
   if (!is_list) items.push_back(list);
   for (auto& item : list->items) items.push_back(&item);
   size_t i = 0;
-  if (keys.size() == 4) i = choose_linked_item(link, name, keys[2], items);
+  if (keys.size() == 4) {
+    const auto chosen = choose_linked_item(link, name, keys[2], items);
+    if (!chosen) return absent({.place = name, .key = keys[3]});
+    i = *chosen;
+  }
   if (keys.size() > 4) fail_deep(link, name);
   if (keys.size() < 3) fail_link(link, fmt::format("'{}' names no setting", name));
   if (keys.size() == 3 && items.size() != 1) {

@@ -22,6 +22,9 @@ inline constexpr std::string_view kLinkedSeed = "seed_everything";
 struct WrittenLink {
   Link link;
   Origin origin;
+  /// Whether the program has the link, so that it counts only for configurations that have its
+  /// settings.
+  bool is_of_program = false;
 };
 
 /// A setting that a link names, and the object in the configuration that has it.
@@ -39,6 +42,8 @@ struct LinkedSetting {
   bool is_lost = false;
   /// Whether only other classes of the kind have the setting.
   bool is_of_another_class = false;
+  /// Whether the configuration has no such setting, which only a link of a program may name.
+  bool is_absent = false;
 
   const ConfigNode* given() const {
     const ConfigNode* object = is_direct ? node : node->find("init_args");
@@ -63,9 +68,9 @@ class SettingFinder {
  public:
   SettingFinder(const Registry& registry, ConfigNode& root) : registry_(registry), root_(root) {}
 
-  /// Finds what `name`, the target or a source of `link`, stands for. The pointers in the result
-  /// are valid until the next call. Throws ConfigError, with the link's place, if there is no such
-  /// setting.
+  /// Finds what `name`, the target or a source of `link`, stands for, or that it's absent. The
+  /// pointers in the result are valid until the next call. Throws ConfigError, with the link's
+  /// place, if there is no such setting.
   LinkedSetting find(const WrittenLink& link, const std::string& name);
 
  private:

@@ -138,7 +138,8 @@ struct Registry {
 
   /// Gives the value of a setting to another one, which configurations then can't set. Lightning:
   /// `parser.link_arguments`. Use it for settings that always go together; a configuration has
-  /// `links` of its own.
+  /// `links` of its own. It counts for configurations that have both parts, with classes that have
+  /// these settings.
   ///
   ///     registry.link_arguments("data.batch_size", "model.batch_size");
   void link_arguments(std::string source, std::string target) {

@@ -141,6 +141,17 @@ TEST_F(CheckpointAlone, a_model_of_the_same_class_gets_the_settings_that_are_not
   EXPECT_NE(test.err.find("has: model.learning_rate = 0.5 ("), std::string::npos) << test.err;
 }
 
+TEST_F(CheckpointAlone, a_link_sets_its_target_and_not_the_checkpoint) {
+  const Outcome test = run({"test", "--ckpt-path", "best.ckpt", "--data.batch_size=7", "--model",
+                            "MLP", "--links.model.learning_rate=trainer.limit_val_batches",
+                            "--links.data.seed=data.batch_size", "--print-config"});
+  ASSERT_EQ(test.status, 0) << test.err;
+  EXPECT_NE(test.out.find("activation: tanh "), std::string::npos) << test.out;
+  EXPECT_NE(test.out.find("model.learning_rate: trainer.limit_val_batches"), std::string::npos);
+  EXPECT_NE(test.out.find("data.seed: data.batch_size"), std::string::npos);
+  EXPECT_NE(test.out.find("# now 7"), std::string::npos) << test.out;
+}
+
 TEST_F(CheckpointAlone, a_model_that_is_named_wins) {
   expect_error({"predict", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule", "--model",
                 "LogisticRegression", "--model.in_features=4", "--model.num_classes=3"},

@@ -251,6 +251,25 @@ TEST(ConfigLink, a_detached_target_keeps_its_value_in_the_saved_file) {
   EXPECT_EQ(setting(*again.data, "seed"), Value(5));
 }
 
+TEST(ConfigLink, of_a_program_is_left_out_where_a_configuration_lacks_its_settings) {
+  Registry classes = registry();
+  classes.link_arguments("data.width", "model.units");
+  classes.link_arguments("trainer.callbacks.Keep.monitor", "trainer.callbacks.Watch.monitor");
+  EXPECT_EQ(setting(*job_of({"model: Net"}, {}, classes).model, "units"), Value(8));
+  EXPECT_TRUE(job_of({"data: Rows"}, {}, classes).links.empty());
+  const Job bare = job_of({"model: Bare\ndata: Rows"}, {}, classes);
+  EXPECT_TRUE(bare.links.empty());
+  EXPECT_TRUE(bare.warnings.empty());
+  const Job watched = job_of({"trainer: {callbacks: [Watch]}"}, {}, classes);
+  EXPECT_EQ(setting(watched.callbacks[0], "monitor"), Value("loss"));
+  const Job both =
+      job_of({"trainer: {callbacks: [Watch, {class_path: Keep, monitor: auc}]}"}, {}, classes);
+  EXPECT_EQ(setting(both.callbacks[0], "monitor"), Value("auc"));
+  classes.link_arguments("data.widht", "model.units");
+  EXPECT_TRUE(test::says(test::message_of<ConfigError>([&] { job_of({kParts}, {}, classes); }),
+                         {"link_arguments: links.model.units"}));
+}
+
 TEST(ConfigLink, a_program_has_links_that_compute_and_that_configurations_can_replace) {
   Registry classes = registry();
   classes.link_arguments("data.width", "model.units");
