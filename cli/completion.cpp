@@ -169,7 +169,8 @@ std::string command_names() {
 
 constexpr const char* kBash = R"(
 _levin() {
-  local line=${COMP_LINE:0:COMP_POINT} word command= option= value= values= files=0 options= words= more=0
+  local line=${COMP_LINE:0:COMP_POINT} word command= option= value=
+  local values= files=0 options= words= more=0
   local current=${line##* } previous=
   local -a before
   read -ra before <<< "${line% *}"
