@@ -707,8 +707,8 @@ LINK_TEXT = (
     "emulated links: each host sends and receives at the given rate, and a packet is under way for "
     "the given time. Seconds are those of the training until 92 % of the validation images are "
     "right, without those of the validations. On the first link they are measured from the "
-    "beginning to the end; on the others, they are the time of a step (the mean of 60) times the "
-    "number of steps, which is the same on every link. Bytes are those that a rank gives to its "
+    "beginning to the end; on the others, they are the time of a step (the mean of 60, in the first "
+    "round) times the number of steps, which is the same on every link. Bytes are those that a rank gives to its "
     "connections, without headers."
 )
 MODEL_TEXT = (
