@@ -1,8 +1,7 @@
 #include <levin/framework/collectives/process_group.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
-#include <mutex>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -13,6 +12,7 @@
 
 #include <levin/framework/collectives/backends.h>
 #include <levin/framework/collectives/gloo.h>
+#include <levin/framework/collectives/group_part.h>
 #include <levin/framework/collectives/host_memory.h>
 #include <levin/framework/collectives/host_sum.h>
 #include <levin/framework/collectives/meeting_place.h>
@@ -70,10 +70,13 @@ class ProcessGroup::Implementation {
  public:
   Implementation(const Cluster& cluster_, at::Device device_, const ProcessGroupOptions& options)
       : cluster(cluster_),
+        global_rank(cluster.rank),
         device(device_),
         backend(backend_of(options.backend, device)),
-        shares_memory(options.backend == "auto" && device.is_cpu() && cluster.num_nodes == 1),
-        timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)) {
+        may_share_memory(options.backend == "auto" && device.is_cpu()),
+        shares_memory(may_share_memory && cluster.num_nodes == 1),
+        timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)),
+        aborts(std::make_shared<GroupAborts>()) {
     const auto meeting_work = [&] { meeting = meet(cluster, timeout); };
     joined(cluster.rank, "the ranks didn't meet", meeting_work, hint());
     store = sealed_store();
@@ -85,20 +88,24 @@ class ProcessGroup::Implementation {
     join("levin");
   }
 
-  Implementation(Implementation& other, const std::string& name)
-      : cluster(other.cluster),
+  Implementation(Implementation& other, const std::vector<int64_t>& ranks, const std::string& name)
+      : cluster(part_of(other.cluster, ranks)),
+        global_rank(other.global_rank),
         device(other.device),
         backend(other.backend),
+        may_share_memory(other.may_share_memory),
         shares_memory(other.shares_memory),
         timeout(other.timeout),
         // The number hides the outdated values that an earlier group of that name left in the
         // store.
-        meeting{other.meeting.inside,
-                fmt::format("{}/{}-{}", other.meeting.prefix, name, other.descendants.size())} {
+        meeting{other.meeting.inside, fmt::format("{}/{}-{}/{}", other.meeting.prefix, name,
+                                                  other.made_from_it++, ranks.front())},
+        aborts(other.aborts->make_another()) {
+    if (cluster.rank < 0) return;
     store = sealed_store();
     join(name);
-    const std::lock_guard lock(other.mutex);
-    other.descendants.emplace_back(group);
+    if (!may_share_memory || shares_memory) return;
+    joined(global_rank, "all_reduce", [&] { shares_memory = is_on_one_host(); });
   }
 
   /// To be called when all ranks are known to be joined: deletes the keys by which Gloo joined
@@ -112,29 +119,37 @@ class ProcessGroup::Implementation {
     addresses.reset();
   }
 
-  void abort() {
-    aborted = true;
-    group->abort();
-    const std::lock_guard lock(mutex);
-    for (const auto& one : descendants) {
-      if (const auto alive = one.lock()) alive->abort();
-    }
+  /// Runs `work`, a collective named `what`; its errors name this rank of the run.
+  template <class Work>
+  auto joined_ranks(const std::string& what, const Work& work) const {
+    require_member();
+    return joined(global_rank, what, work);
   }
 
-  const Cluster cluster;
+  /// Throws DistributedError if this rank isn't one of the group's.
+  void require_member() const {
+    if (cluster.rank >= 0) return;
+    throw DistributedError(fmt::format(
+        "rank {} isn't in this group of {} ranks; ask ProcessGroup::is_member before using it",
+        global_rank, cluster.world_size));
+  }
+
+  const Cluster cluster;  // as if the ranks of the group were all there are
+  const int64_t global_rank;
   const at::Device device;
   const std::string backend;
-  const bool shares_memory;
+  const bool may_share_memory;
+  bool shares_memory;
   const std::chrono::milliseconds timeout;
   Meeting meeting;
   c10::intrusive_ptr<c10d::Store> store;
   /// What Gloo has put into the store until `forget_addresses`.
   c10::intrusive_ptr<c10d::Store> addresses;
   Group group;
-  std::atomic<bool> aborted{false};
-  std::atomic<int> last_tag{1 << 16};  // above those that other code chooses
-  std::mutex mutex;
-  std::vector<c10::weak_intrusive_ptr<c10d::ProcessGroup>> descendants;
+  std::shared_ptr<GroupAborts> aborts;
+  /// The number of groups that were made from this one.
+  int64_t made_from_it = 0;
+  int last_tag = 1 << 16;  // above those that other code chooses
 
  private:
   std::string hint() const {
@@ -145,7 +160,19 @@ class ProcessGroup::Implementation {
 
   void join(const std::string& name) {
     const auto work = [&] { group = joined_group(name); };
-    joined(cluster.rank, "the ranks couldn't be joined", work, hint());
+    joined(global_rank, "the ranks couldn't be joined", work, hint());
+    aborts->set(group);
+  }
+
+  bool is_on_one_host() {
+    std::vector<at::Tensor> first{at::full({1}, cluster.node_rank, at::kLong)};
+    std::vector<at::Tensor> last{first[0].clone()};
+    c10d::AllreduceOptions options;
+    options.reduceOp = c10d::ReduceOp::MIN;
+    group->allreduce(first, options)->wait();
+    options.reduceOp = c10d::ReduceOp::MAX;
+    group->allreduce(last, options)->wait();
+    return first[0].item<int64_t>() == last[0].item<int64_t>();
   }
 
   c10::intrusive_ptr<c10d::Store> sealed(SealedStoreOptions options = {}) const {
@@ -171,17 +198,22 @@ class ProcessGroup::Implementation {
 ProcessGroup::ProcessGroup(const Cluster& cluster, at::Device device, ProcessGroupOptions options)
     : implementation_(std::make_unique<Implementation>(cluster, device, options)) {}
 ProcessGroup::ProcessGroup(const ProcessGroup& other, const std::string& name)
-    : implementation_(std::make_unique<Implementation>(*other.implementation_, name)) {
-  barrier();  // also deletes from the store the keys by which Gloo joined the ranks
+    : ProcessGroup(other, all_ranks(other.world_size()), name) {}
+ProcessGroup::ProcessGroup(const ProcessGroup& other, const std::vector<int64_t>& ranks,
+                           const std::string& name)
+    : implementation_(std::make_unique<Implementation>(*other.implementation_, ranks, name)) {
+  // The barrier also deletes from the store the keys by which Gloo joined the ranks.
+  if (is_member()) barrier();
 }
 ProcessGroup::~ProcessGroup() = default;
 
 int64_t ProcessGroup::rank() const { return implementation_->cluster.rank; }
+int64_t ProcessGroup::global_rank() const { return implementation_->global_rank; }
 int64_t ProcessGroup::world_size() const { return implementation_->cluster.world_size; }
 const Group& ProcessGroup::c10d_group() const { return implementation_->group; }
 
 void ProcessGroup::all_reduce(torch::Tensor tensor, Op op) {
-  joined(rank(), "all_reduce", [&] {
+  implementation_->joined_ranks("all_reduce", [&] {
     std::vector<at::Tensor> tensors{std::move(tensor)};
     c10d::AllreduceOptions options;
     options.reduceOp = op_of(op);
@@ -190,7 +222,7 @@ void ProcessGroup::all_reduce(torch::Tensor tensor, Op op) {
 }
 
 torch::Tensor ProcessGroup::all_gather(const torch::Tensor& tensor) {
-  return joined(rank(), "all_gather", [&] {
+  return implementation_->joined_ranks("all_gather", [&] {
     std::vector<at::Tensor> mine{tensor.contiguous()};
     std::vector<std::vector<at::Tensor>> all(1);
     for (int64_t i = 0; i < world_size(); ++i) all[0].push_back(at::empty_like(mine[0]));
@@ -201,7 +233,7 @@ torch::Tensor ProcessGroup::all_gather(const torch::Tensor& tensor) {
 
 void ProcessGroup::all_gather_chunks(const std::vector<torch::Tensor>& tensors) {
   if (world_size() == 1) return;
-  joined(rank(), "all_gather_chunks", [&] {
+  implementation_->joined_ranks("all_gather_chunks", [&] {
     std::vector<c10::intrusive_ptr<c10d::Work>> works;
     for (const auto& tensor : tensors) {  // as bytes, because backends know few types
       auto all = tensor.view(at::kByte);
@@ -230,13 +262,14 @@ std::vector<std::string> ProcessGroup::all_gather_text(const std::string& text) 
 
 void ProcessGroup::broadcast(std::vector<torch::Tensor> tensors) {
   if (tensors.empty()) return;
-  joined(rank(), "broadcast",
-         [&] { c10d::broadcast_coalesced(implementation_->group, tensors, kBroadcastBytes, 0); });
+  implementation_->joined_ranks("broadcast", [&] {
+    c10d::broadcast_coalesced(implementation_->group, tensors, kBroadcastBytes, 0);
+  });
 }
 
 void ProcessGroup::barrier() {
   // The barrier of c10d's ProcessGroup itself shares one tensor among all threads of the process.
-  joined(rank(), "barrier", [&] {
+  implementation_->joined_ranks("barrier", [&] {
     implementation_->group->getDefaultBackend()->barrier()->wait();
     implementation_->forget_addresses();
   });
@@ -253,27 +286,28 @@ std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
   if (all_have_it.item<int>() == 0) return nullptr;
   return std::make_shared<HostSum>(
       memory.data(),
-      HostSumOptions{.rank = rank(),
-                     .world_size = world_size(),
-                     .bytes = bytes,
-                     .timeout = static_cast<double>(implementation_->timeout.count()) / 1e3,
-                     .is_aborted = [own = implementation_.get()] { return own->aborted.load(); }});
+      HostSumOptions{
+          .rank = rank(),
+          .world_size = world_size(),
+          .bytes = bytes,
+          .timeout = static_cast<double>(implementation_->timeout.count()) / 1e3,
+          .is_aborted = [own = implementation_.get()] { return own->aborts->aborted(); }});
 }
 
 int ProcessGroup::new_tag() { return ++implementation_->last_tag; }
 
 void ProcessGroup::set(const std::string& key, const std::string& value) {
-  joined(rank(), "set", [&] { implementation_->store->set(key, value); });
+  implementation_->joined_ranks("set", [&] { implementation_->store->set(key, value); });
 }
 
 /// Polls the store. A call that waits in the store would make the calls of other threads wait, too.
 std::string ProcessGroup::get(const std::string& key, const std::string& notice) {
   auto& own = *implementation_;
-  return joined(rank(), fmt::format("waiting for '{}'", key), [&] {
+  return implementation_->joined_ranks(fmt::format("waiting for '{}'", key), [&] {
     PolledWait wait({.timeout = static_cast<double>(own.timeout.count()) / 1e3,
                      .notice = [&] { return notice; },
                      .notice_after = 60.0,
-                     .is_aborted = [&] { return own.aborted.load(); }});
+                     .is_aborted = [&] { return own.aborts->aborted(); }});
     while (!own.store->check({key})) wait.pause();
     return own.store->get_to_str(key);
   });
@@ -291,11 +325,6 @@ std::string ProcessGroup::take(const std::string& key, int64_t readers, const st
   return value;
 }
 
-void ProcessGroup::abort() noexcept {
-  try {
-    implementation_->abort();
-  } catch (const std::exception&) {  // a wait that can't be ended any more has ended already
-  }
-}
+void ProcessGroup::abort() noexcept { implementation_->aborts->abort(); }
 
 }  // namespace levin

@@ -32,9 +32,9 @@ struct ProcessGroupOptions {
 
 /// The ranks of a run, joined so that they can exchange tensors: c10d's process groups.
 ///
-/// Every call except `rank`, `world_size`, `set`, `get`, `take` and `abort` is a collective: all
-/// ranks make the same calls in the same order. A call throws DistributedError if another rank is
-/// gone or too late.
+/// Every call except `rank`, `world_size`, `global_rank`, `is_member`, `set`, `get`, `take` and
+/// `abort` is a collective: all ranks make the same calls in the same order. A call throws
+/// DistributedError if another rank is gone or too late.
 ///
 ///     ProcessGroup group(*find_cluster(), at::kCPU);
 ///     group.all_reduce(gradient);                       // now the sum over ranks, on every rank
@@ -56,12 +56,29 @@ class ProcessGroup {
   /// `other` may differ from rank to rank. A collective of `other`, whose `abort` also ends waits
   /// here.
   ProcessGroup(const ProcessGroup& other, const std::string& name);
+  /// Joins a part of the ranks of `other`: rank `ranks[i]` of `other` becomes rank i of the part.
+  /// All ranks of `other` call this, in the same order among such calls, and `abort` of `other`
+  /// also ends waits here. Ranks may name different parts if these have no rank in common, so that
+  /// one call makes a group of each tensor group of a DeviceMesh:
+  ///
+  ///     ProcessGroup tensor(all, mesh.group_of(MeshAxis::tensor, all.rank()), "tensor");
+  ///
+  /// A rank that isn't in the part it names waits for nobody, and gets a group that it may only
+  /// destroy, abort, or ask for `is_member`, `rank` (-1) and `world_size`. Throws ConfigError if
+  /// `ranks` is empty, names a rank twice or one that `other` doesn't have.
+  ProcessGroup(const ProcessGroup& other, const std::vector<int64_t>& ranks,
+               const std::string& name);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
+  /// This rank's number in this group, and the number of ranks that it joins.
   int64_t rank() const;
   int64_t world_size() const;
+  /// This rank's number among all ranks of the run, by which messages name it.
+  int64_t global_rank() const;
+  /// Whether this rank is one of those that the group joins; false only for a part of the ranks.
+  bool is_member() const { return rank() >= 0; }
 
   /// Combines `tensor` over all ranks, in place.
   void all_reduce(torch::Tensor tensor, Op op = Op::sum);
@@ -98,9 +115,10 @@ class ProcessGroup {
   /// Like `get`, for a value that `readers` ranks take, each once. The last of them deletes it.
   std::string take(const std::string& key, int64_t readers, const std::string& notice = {});
 
-  /// Ends every wait for other ranks, in this group and in those that were made from it, and with
-  /// Gloo also on the other ranks. The waiting calls throw, and so does every later collective. May
-  /// be called from any thread.
+  /// Ends every wait for other ranks, in this group and in those that were made from it. The
+  /// waiting calls throw, and so does every later collective. With Gloo this also ends the waits of
+  /// other ranks in groups that this rank is in; a wait in a part of the ranks without this one
+  /// goes on until a rank of that part calls `abort`. May be called from any thread.
   void abort() noexcept;
 
   /// c10d's group, for c10d's Reducer and for collectives that aren't offered here.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -128,6 +129,57 @@ TEST_F(ProcessGroupTest, the_same_ranks_joined_twice_may_use_either_group_in_any
   });
 }
 
+/// The ranks of the pair that a rank of 4 is in: 0 and 2, or 3 and 1, in this order.
+std::vector<int64_t> pair_of(int64_t rank) {
+  return rank % 2 == 0 ? std::vector<int64_t>{0, 2} : std::vector<int64_t>{3, 1};
+}
+
+TEST_F(ProcessGroupTest, one_call_joins_several_parts_of_the_ranks) {
+  on_ranks(4, [](ProcessGroup& group) {
+    ProcessGroup pair(group, pair_of(group.rank()), "pair");
+    ASSERT_TRUE(pair.is_member());
+    EXPECT_EQ(pair_of(group.rank())[static_cast<size_t>(pair.rank())], group.rank());
+    EXPECT_EQ(pair.world_size(), 2);
+    EXPECT_EQ(pair.global_rank(), group.rank());
+    exchange(pair, at::kCPU);
+    auto sum = value(static_cast<double>(group.rank()));
+    pair.all_reduce(sum);
+    EXPECT_TRUE(torch::equal(sum, value(group.rank() % 2 == 0 ? 2.0 : 4.0)));
+    EXPECT_EQ(pair.all_gather_text(std::to_string(group.rank())),
+              group.rank() % 2 == 0 ? (std::vector<std::string>{"0", "2"})
+                                    : (std::vector<std::string>{"3", "1"}));
+    if (pair.rank() == 0) pair.set("key", std::to_string(group.rank()));
+    EXPECT_EQ(pair.get("key"), group.rank() % 2 == 0 ? "0" : "3");
+    EXPECT_NE(pair.host_sum(1000), nullptr);
+
+    // A part of a part, and one that the other ranks aren't in.
+    ProcessGroup alone(pair, {pair.rank()}, "alone");
+    exchange(alone, at::kCPU);
+    ProcessGroup first(group, {0, 1}, "first");
+    EXPECT_EQ(first.is_member(), group.rank() < 2);
+    EXPECT_EQ(first.world_size(), 2);
+    if (first.is_member()) {
+      exchange(first, at::kCPU);
+    } else {
+      EXPECT_EQ(first.rank(), -1);
+      EXPECT_TRUE(says(test::message_of<DistributedError>([&] { first.barrier(); }),
+                       {"rank " + std::to_string(group.rank()), "isn't in this group of 2 ranks"}));
+      EXPECT_THROW(first.set("key", "value"), DistributedError);
+    }
+    exchange(group, at::kCPU);
+  });
+}
+
+TEST_F(ProcessGroupTest, a_part_of_ranks_that_arent_there_is_an_error) {
+  on_ranks(2, [](ProcessGroup& group) {
+    for (const auto& ranks : std::vector<std::vector<int64_t>>{{}, {0, 2}, {-1}, {1, 1}}) {
+      EXPECT_TRUE(says(test::message_of<ConfigError>([&] { ProcessGroup(group, ranks, "part"); }),
+                       {"the ranks of a process group", "from 0 to 1"}));
+    }
+    exchange(group, at::kCPU);
+  });
+}
+
 // Row 45 in part: what a rank that isn't there does to the others.
 TEST_F(ProcessGroupTest, a_rank_that_never_comes_is_an_error_that_says_what_to_do) {
   const auto failures = run_ranks(2, [](const Cluster& cluster) {
@@ -200,6 +252,38 @@ TEST_F(ProcessGroupTest, abort_frees_all_ranks_that_wait) {
   });
   EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
   EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
+}
+
+// Rank 0 is connected to rank 2 alone, in "again", and rank 1 to rank 3 alone. That the ranks with
+// which they wait abort the group of all ranks frees both.
+TEST_F(ProcessGroupTest, abort_of_all_ranks_frees_those_that_wait_in_a_part_of_a_part) {
+  std::atomic<int> waiting{0};
+  const auto failures = run_ranks(4, [&](const Cluster& cluster) {
+    ProcessGroup group(cluster, at::kCPU, kNoTimeout);
+    ProcessGroup pair(group, pair_of(group.rank()), "pair");
+    ProcessGroup again(pair, "again");
+    auto tensor = value(1.0);
+    if (cluster.rank < 2) {
+      ++waiting;
+      return cluster.rank == 0 ? again.all_reduce(tensor) : pair.all_reduce(tensor);
+    }
+    std::thread watch([&] {
+      EXPECT_TRUE(eventually([&] { return waiting == 3; }));
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      group.abort();
+    });
+    if (cluster.rank == 2) {
+      ++waiting;
+      EXPECT_THROW(again.get("never"), DistributedError);
+    }
+    watch.join();
+    EXPECT_THROW(pair.all_reduce(tensor), DistributedError);
+    EXPECT_THROW(ProcessGroup(again, {again.rank()}, "late").get("never"), DistributedError);
+  });
+  EXPECT_TRUE(says(failures[0], {"rank 0: all_reduce"}));
+  EXPECT_TRUE(says(failures[1], {"rank 1: all_reduce"}));
+  EXPECT_EQ(failures[2], "");
+  EXPECT_EQ(failures[3], "");
 }
 
 TEST_F(ProcessGroupTest, abort_from_another_thread_frees_this_rank) {
