@@ -47,10 +47,13 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/checkpoint/torch_file.h>
+#include <levin/framework/collectives/process_group.h>
 #include <levin/framework/config/load_datamodule.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/sparse_rows.h>
+#include <levin/framework/launch/cluster.h>
+#include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/loggers/json_lines_logger.h>
@@ -58,7 +61,10 @@
 #include <levin/framework/loggers/module_graph.h>
 #include <levin/framework/loggers/tensorboard_logger.h>
 #include <levin/framework/metrics/all.h>
+#include <levin/framework/nn/parallel_linear.h>
 #include <levin/framework/nn/sync_batch_norm.h>
+#include <levin/framework/nn/tensor_parallel.h>
+#include <levin/framework/nn/tensor_shards.h>
 #include <levin/framework/optimizers/all.h>
 #include <levin/framework/profiling/nvtx_profiler.h>
 #include <levin/framework/profiling/pytorch_profiler.h>

@@ -170,6 +170,20 @@ TEST_F(ProcessGroupTest, one_call_joins_several_parts_of_the_ranks) {
   });
 }
 
+TEST_F(ProcessGroupTest, a_part_on_one_of_several_hosts_sums_in_shared_memory) {
+  test::as_ranks(4, [](Cluster cluster) {
+    cluster.num_nodes = 2;
+    cluster.node_rank = cluster.rank / 2;
+    ProcessGroup group(cluster, at::kCPU);
+    ProcessGroup host(group, {cluster.rank / 2 * 2, cluster.rank / 2 * 2 + 1}, "host");
+    ProcessGroup across(group, {cluster.rank % 2, cluster.rank % 2 + 2}, "across");
+    EXPECT_NE(host.host_sum(1000), nullptr);
+    EXPECT_EQ(across.host_sum(1000), nullptr);
+    EXPECT_EQ(group.host_sum(1000), nullptr);
+    group.barrier();
+  });
+}
+
 TEST_F(ProcessGroupTest, a_part_of_ranks_that_arent_there_is_an_error) {
   on_ranks(2, [](ProcessGroup& group) {
     for (const auto& ranks : std::vector<std::vector<int64_t>>{{}, {0, 2}, {-1}, {1, 1}}) {
