@@ -33,9 +33,9 @@ class DeepNet : public levin::PipelineModule {
 
 int main() try {
   levin::seed_everything(42);
-  auto x = torch::randn({2000, 20});
+  auto x = torch::randn({4000, 20});
   auto y = x.matmul(torch::randn({20, 3})).argmax(1);
-  levin::ArrayDataModule data(x, y, {.batch_size = 64, .val_split = 0.0});
+  levin::ArrayDataModule data(x, y, {.batch_size = 32, .val_split = 0.0});
 
   DeepNet model;
   levin::Trainer trainer({.accelerator = "cpu",
