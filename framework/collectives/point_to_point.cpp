@@ -1,5 +1,6 @@
 #include <levin/framework/collectives/point_to_point.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -54,6 +55,7 @@ struct PointToPoint::Sent {
   C10dWork work;
   torch::Tensor tensor;
   int64_t to = 0;
+  int64_t tag = 0;
 };
 
 torch::Tensor PointToPoint::Receipt::wait() {
@@ -69,7 +71,7 @@ PointToPoint::~PointToPoint() = default;
 
 void PointToPoint::send(const torch::Tensor& tensor, int64_t to, int64_t tag) {
   as_message(group_.rank(), "sending to", to, [&] {
-    Sent sent{.work = {}, .tensor = tensor.contiguous(), .to = to};
+    Sent sent{.work = {}, .tensor = tensor.contiguous(), .to = to, .tag = tag};
     std::vector<at::Tensor> tensors{sent.tensor};
     sent.work = group_.c10d_group()->send(tensors, static_cast<int>(to), static_cast<int>(tag));
     ++figures_->messages;
@@ -88,6 +90,19 @@ PointToPoint::Receipt PointToPoint::receive(torch::Tensor into, int64_t from, in
         Receipt::State{work, std::move(into), group_.rank(), from, heartbeat_, figures_});
     return receipt;
   });
+}
+
+int64_t PointToPoint::kept() const { return static_cast<int64_t>(sent_.size()); }
+
+void PointToPoint::wait_for_send(int64_t to, int64_t tag) {
+  const auto found = std::find_if(sent_.begin(), sent_.end(), [&](const Sent& sent) {
+    return sent.to == to && sent.tag == tag;
+  });
+  if (found == sent_.end()) return;
+  const Sent sent = std::move(*found);
+  sent_.erase(found);
+  as_message(group_.rank(), "sending to", to,
+             [&] { wait_for(sent.work, heartbeat_, figures_->waiting); });
 }
 
 void PointToPoint::wait_for_sends() {

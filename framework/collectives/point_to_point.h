@@ -63,6 +63,11 @@ class PointToPoint {
   /// Begins to receive a message from the rank `from` of the group into `into`, a contiguous tensor
   /// that nobody else uses.
   Receipt receive(torch::Tensor into, int64_t from, int64_t tag);
+  /// Returns when the oldest message of that tag to that rank has been taken by it, and frees the
+  /// tensor. Returns at once if there is none.
+  void wait_for_send(int64_t to, int64_t tag);
+  /// How many messages haven't been waited for; their tensors are kept.
+  int64_t kept() const;
   /// Returns when all that was sent has been taken by the other ranks.
   void wait_for_sends();
   /// Copies the tensor of the rank `root` into those of all other ranks. A collective.

@@ -181,6 +181,7 @@ void Pipeline::run(const std::vector<PipelineAction>& all) {
     } else {
       backward_pass(actions[i]);
     }
+    figures_.most_kept = std::max(figures_.most_kept, messages_.kept());
   }
   messages_.wait_for_sends();
 }

@@ -68,6 +68,8 @@ class Pipeline {
     int64_t bytes = 0;     ///< of these
     /// The most micro-batches whose activations were held at one moment, counted for each stage.
     int64_t most_held = 0;
+    /// The most messages that were kept at one moment because they might not have arrived yet.
+    int64_t most_kept = 0;
   };
 
   /// Cuts `layers`, and keeps the stages of this rank. `group` and `heartbeat` (which may be null)
@@ -113,6 +115,7 @@ class Pipeline {
   void expect(const PipelineAction& action, bool may_wait);
   torch::Tensor take(const PipelineAction& action);
   void hand_on(const PipelineAction& from, const torch::Tensor& tensor);
+  int64_t header_tag(int64_t stage) const;
   void announce(int64_t stage, const torch::Tensor& own);
   const Layout* layout_into(int64_t stage, bool may_wait);
   void note_beginning(bool is_forward);

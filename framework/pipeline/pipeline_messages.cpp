@@ -20,6 +20,9 @@ size_t index_of_kind(PipelineAction::Kind kind) {
 
 }  // namespace
 
+/// Behind the tags of outputs and gradients.
+int64_t Pipeline::header_tag(int64_t stage) const { return 2 * schedule_.stages() + 2 + stage; }
+
 /// Whether another rank sends what `action` begins with.
 bool Pipeline::comes_from_elsewhere(const PipelineAction& action) const {
   const bool is_forward = action.kind == PipelineAction::Kind::forward;
@@ -49,7 +52,11 @@ torch::Tensor Pipeline::take(const PipelineAction& action) {
   const size_t kind = index_of_kind(action.kind);
   const Key key(action.stage, action.micro_batch);
   if (auto here = here_[kind].extract(key)) return std::move(here.mapped());
-  return expected_[kind].extract(key).mapped().wait();
+  auto message = expected_[kind].extract(key).mapped().wait();
+  // The gradient of outputs shows that they have arrived, so that their memory can be freed.
+  const int64_t next = action.stage + 1;
+  if (kind == 1) messages_.wait_for_send(schedule_.rank_of(next), 2 * next + 1);
+  return message;
 }
 
 /// Gives the result of a pass to the pass that needs it.
@@ -94,7 +101,7 @@ void Pipeline::announce(int64_t stage, const torch::Tensor& own) {
   if (stage == schedule_.stages()) {
     messages_.broadcast(header, group_.rank());
   } else if (schedule_.sizes().ranks > 1) {
-    messages_.send(header, schedule_.rank_of(stage), 2 * stage + 1);
+    messages_.send(header, schedule_.rank_of(stage), header_tag(stage));
   }
 }
 
@@ -108,7 +115,7 @@ const Pipeline::Layout* Pipeline::layout_into(int64_t stage, bool may_wait) {
   if (stage == schedule_.stages()) {
     messages_.broadcast(header, schedule_.rank_of(stage - 1));
   } else {
-    header = messages_.receive(header, schedule_.rank_of(stage - 1), 2 * stage + 1).wait();
+    header = messages_.receive(header, schedule_.rank_of(stage - 1), header_tag(stage)).wait();
   }
   header = header.cpu();
   const auto* numbers = header.const_data_ptr<int64_t>();
