@@ -74,9 +74,8 @@ void FlatParameters::lay_out(int64_t buffer_bytes, const std::vector<size_t>& la
              one.flat.device() == parameter.device();
     });
     size_t number = static_cast<size_t>(buffers_.rend() - found) - 1;
-    if (found == buffers_.rend() ||
-        (buffer_bytes > 0 && begins_layer &&
-         (found->chunk + entries) * entry_bytes > buffer_bytes)) {
+    if (found == buffers_.rend() || (buffer_bytes > 0 && begins_layer &&
+                                     (found->chunk + entries) * entry_bytes > buffer_bytes)) {
       number = buffers_.size();
       buffers_.push_back({.flat = at::empty({0}, parameter.options().requires_grad(false))});
     }
