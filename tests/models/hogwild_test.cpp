@@ -1,7 +1,7 @@
 // Fits of online learners whose threads share the rows of a batch.
 #include "framework/support.h"
 
-#include <string>
+#include <memory>
 #include <utility>
 
 #include <levin/datamodules/array.h>
@@ -32,25 +32,18 @@ ArrayDataModule sparse_rows() {
           {.batch_size = kRows, .val_split = 0, .test_split = 0, .shuffle = false}};
 }
 
-/// A model of which `Learner` with `options` has the parameters.
+std::unique_ptr<LogisticRegression> make_model(double l2_strength = 0.0) {
+  auto model = std::make_unique<LogisticRegression>(LogisticRegressionOptions{
+      .in_features = kFeatures, .num_classes = 2, .l2_strength = l2_strength});
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : model->parameters()) parameter.zero_();
+  return model;
+}
+
+/// Fits the model by a learner with these options; the mean of the last epoch's losses.
 template <class Learner>
-class Model final : public LogisticRegression {
- public:
-  explicit Model(typename Learner::Options options, double l2_strength = 0.0)
-      : LogisticRegression(
-            {.in_features = kFeatures, .num_classes = 2, .l2_strength = l2_strength}),
-        options_(options) {
-    const torch::NoGradGuard no_grad;
-    for (auto& parameter : parameters()) parameter.zero_();
-  }
-  Optimizers configure_optimizers() override { return Learner(parameters(), options_); }
-
- private:
-  typename Learner::Options options_;
-};
-
-/// Fits the model and returns the mean of the last epoch's losses.
-double fit(Module& model, CountOrName threads, bool is_deterministic) {
+double fit(Module& model, typename Learner::Options options, CountOrName threads,
+           bool is_deterministic) {
   const TemporaryFolder folder;
   auto data = sparse_rows();
   Trainer trainer({.accelerator = "cpu",
@@ -59,22 +52,25 @@ double fit(Module& model, CountOrName threads, bool is_deterministic) {
                    .deterministic = is_deterministic,
                    .threads = std::move(threads),
                    .default_root_dir = folder.string()});
+  trainer.set_optimizers([&](Module& m) { return Learner(m.parameters(), options); });
   trainer.fit(model, data);
   return trainer.run().history().values("train_loss").back();
 }
 
 TEST(Hogwild, threads_reach_the_loss_of_one_thread_in_a_fit) {
-  Model<OnlineAdagrad> one({.learning_rate = 0.1}), shared({.learning_rate = 0.1, .hogwild = true});
-  const double expected = fit(one, 1, /*is_deterministic=*/false);
+  const auto one = make_model(), shared = make_model();
+  const double expected = fit<OnlineAdagrad>(*one, {.learning_rate = 0.1}, 1, false);
   EXPECT_LT(expected, 0.4) << "it has learned";
-  EXPECT_LT(fit(shared, 2, /*is_deterministic=*/false), expected + 1e-3);
+  const OnlineAdagradOptions options{.learning_rate = 0.1, .hogwild = true};
+  EXPECT_LT(fit<OnlineAdagrad>(*shared, options, 2, false), expected + 1e-3);
 }
 
 TEST(Hogwild, a_deterministic_fit_has_the_weights_of_one_thread_for_any_number_of_threads) {
   const auto weights = [](bool hogwild, int64_t threads) {
-    Model<OnlineSGD> model({.learning_rate = 0.1, .rate_decay = 0.01, .hogwild = hogwild});
-    fit(model, threads, /*is_deterministic=*/true);
-    return torch::cat({model.parameters()[0].flatten(), model.parameters()[1].flatten()});
+    const auto model = make_model();
+    fit<OnlineSGD>(*model, {.learning_rate = 0.1, .rate_decay = 0.01, .hogwild = hogwild}, threads,
+                   true);
+    return torch::cat({model->parameters()[0].flatten(), model->parameters()[1].flatten()});
   };
   const auto two = weights(true, 2);
   EXPECT_TRUE(two.equal(weights(true, 1)));
@@ -82,11 +78,13 @@ TEST(Hogwild, a_deterministic_fit_has_the_weights_of_one_thread_for_any_number_o
 }
 
 TEST(Hogwild, penalties_and_steps_of_several_rows_are_refused) {
-  Model<OnlineSGD> own({.l1_strength = 0.1, .hogwild = true}), of_model({.hogwild = true}, 0.1);
-  for (Module* model : {static_cast<Module*>(&own), static_cast<Module*>(&of_model)}) {
-    const auto message = message_of<ConfigError>([&] { fit(*model, 1, false); });
-    EXPECT_TRUE(says(message, {"hogwild", "penalties", "l2_strength", "FTRL"})) << message;
-  }
+  const auto refusal = [](double of_model, double of_learner) {
+    const auto model = make_model(of_model);
+    return message_of<ConfigError>(
+        [&] { fit<OnlineSGD>(*model, {.l1_strength = of_learner, .hogwild = true}, 1, false); });
+  };
+  EXPECT_TRUE(says(refusal(0.1, 0.0), {"hogwild", "penalties", "l2_strength", "FTRL"}));
+  EXPECT_TRUE(says(refusal(0.0, 0.1), {"hogwild", "penalties", "l1_strength", "FTRL"}));
   const auto message = message_of<ConfigError>([] {
     OnlineAdagrad({torch::zeros({1, 2})}, {.rows_a_step = 0, .hogwild = true});
   });
