@@ -1,11 +1,14 @@
 #include <levin/callbacks/model_summary.h>
 
+#include <optional>
+
 #include <fmt/format.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/batch.h>
 #include <levin/framework/run/evaluation_scope.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <torch/nn/module.h>
 
 namespace levin {
@@ -35,9 +38,12 @@ ModelSummary::ModelSummary(ModelSummaryOptions options) : options_(options) {
 }
 
 void ModelSummary::on_fit_start(Run& run) {
+  Module& module = run.module();
+  std::optional<WholeTensors> whole;  // on every rank, if one of them uses the values
+  if (!module.example_input_array().empty()) whole.emplace(module.parameters());
   if (!run.is_global_zero()) return;
-  const LayerSizes sizes = sizes_of_example(run.module());
-  diagnostics::print(summarize(run.module(), options_.max_depth, sizes));
+  const LayerSizes sizes = sizes_of_example(module);
+  diagnostics::print(summarize(module, options_.max_depth, sizes));
 }
 
 }  // namespace levin

@@ -7,6 +7,7 @@
 #include <levin/framework/data/training_data.h>
 #include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/run/evaluation_scope.h>
+#include <levin/framework/tensor/divided_memory.h>
 #include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
@@ -55,6 +56,11 @@ void RunLoggers::start(Run& run, const Value& settings) {
 void RunLoggers::log_graph(const LoopParts& parts) {
   const auto keeps = [](const Logger* logger) { return logger->keeps_graph(); };
   if (std::none_of(used_.begin(), used_.end(), keeps)) return;
+  const auto parameters = parts.module.parameters();
+  if (std::any_of(parameters.begin(), parameters.end(), is_divided)) {
+    return parts.run.warn(
+        "the graph of the module isn't logged, because its parameters are divided among the ranks");
+  }
   const EvaluationScope evaluation(parts.module);
   Batch input = example_batch(parts.module);
   try {
