@@ -47,7 +47,7 @@ Rows all_rows() {
 /// softmax regression.
 enum class Kind { perceptron, classes, features };
 
-/// A model, in one process if there is no group. Its weights are set by `load`.
+/// A model, in one process if there is no group. Its weights are set by `take`.
 class Net : public torch::nn::Module {
  public:
   Net(Kind kind, std::shared_ptr<ProcessGroup> group) : kind_(kind), group_(std::move(group)) {
@@ -93,7 +93,7 @@ class Net : public torch::nn::Module {
     for (const auto& item : named_parameters()) state.tensors[item.key()] = item.value().detach();
     return state;
   }
-  void load(const StateDict& state) {
+  void take(const StateDict& state) {
     const torch::NoGradGuard no_grad;
     for (auto& item : named_parameters()) item.value().copy_(state.tensor(item.key()));
   }
@@ -150,7 +150,7 @@ Saved train(Kind kind, bool adam, int steps, const Saved& from, const DeviceMesh
   Net net(kind, tensor);
   const auto shards = find_shards(net);
   EXPECT_EQ(shards.empty(), tensor == nullptr);
-  net.load(take_shards(from.model, shards));
+  net.take(take_shards(from.model, shards));
   auto optimizer = make_optimizer(adam, net);
   if (!from.optimizer.empty()) optimizer->load_state_dict(take_shards(from.optimizer, shards));
   const auto rows = all_rows();
@@ -246,12 +246,12 @@ TEST(ParallelLinear, second_derivatives_are_those_of_one_process) {
   for (const Kind kind : kKinds) {
     const auto start = first_state(kind);
     Net whole(kind, nullptr);
-    whole.load(start);
+    whole.take(start);
     const auto expected = curvature_along_parameters(whole, nullptr);
     on_ranks(2, [&](ProcessGroup& ranks) {
       const auto group = std::make_shared<ProcessGroup>(ranks, "tensor");
       Net net(kind, group);
-      net.load(take_shards(start, find_shards(net)));
+      net.take(take_shards(start, find_shards(net)));
       expect_near(expected, curvature_along_parameters(net, group.get()), "curvature");
     });
   }
@@ -361,14 +361,14 @@ TEST(ParallelLinear, gradients_are_clipped_by_the_norm_of_the_whole_model) {
   };
   for (const double max_norm : {0.01, 1e3}) {
     Net whole(Kind::perceptron, nullptr);
-    whole.load(start);
+    whole.take(start);
     whole.row_losses(rows.x, rows.classes).sum().backward();
     const double norm = torch::nn::utils::clip_grad_norm_(whole.parameters(), max_norm);
     on_ranks(4, [&](ProcessGroup& ranks) {
       const auto group = std::make_shared<ProcessGroup>(ranks, "tensor");
       Net net(Kind::perceptron, group);
       const auto shards = find_shards(net);
-      net.load(take_shards(start, shards));
+      net.take(take_shards(start, shards));
       net.row_losses(rows.x, rows.classes).sum().backward();
       const auto found = clip_grad_norm_of_shards(net, max_norm, *group);
       EXPECT_NEAR(found.item<double>(), norm, kTolerance * norm);
