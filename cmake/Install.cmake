@@ -37,7 +37,7 @@ foreach(kind IN ITEMS EXAMPLE TEST BENCHMARK)
 endforeach()
 install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin)
 # What gpu-check compares Levin with, and its report.
-install(FILES benchmarks/gpu_report.py benchmarks/report.py benchmarks/solver_curves.py DESTINATION libexec/levin/benchmarks)
+install(FILES benchmarks/gpu_report.py benchmarks/report.py benchmarks/link_costs.py benchmarks/solver_curves.py DESTINATION libexec/levin/benchmarks)
 install(FILES benchmarks/baselines/mnist.py benchmarks/baselines/program.py benchmarks/baselines/plain_pytorch.py
   benchmarks/baselines/with_lightning.py DESTINATION libexec/levin/benchmarks/baselines)
 # Not executable, because gpu-check runs each program among the benchmarks that has gpu in its name.

@@ -122,8 +122,7 @@ StateDict FitState::state(bool weights_only) {
   state.values["hyper_parameters"]["data"] = parts_.data.hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
   state.add("model", parts_.module.state_dict());
-  StateDict fitted = parts_.data.fitted_state();
-  if (!fitted.empty()) state.add("fitted", std::move(fitted));
+  if (auto fitted = parts_.data.fitted_state(); !fitted.empty()) state.add("fitted", fitted);
   if (!weights_only) {
     StateDict optimizers;
     for (size_t i = 0; i < members_.optimizers.size(); ++i) {
@@ -133,14 +132,13 @@ StateDict FitState::state(bool weights_only) {
                          : members_.optimizers.entries()[i].optimizer->state_dict());
     }
     state.add("optimizer", std::move(optimizers));
-    StateDict left = members_.training_step.left_gradients();
-    if (!left.empty()) state.add("gradients", std::move(left));
+    const StateDict left = members_.training_step.left_gradients();
+    if (!left.empty()) state.add("gradients", left);
     if (auto own = parts_.strategy.own_state(); !own.empty()) state.add("strategy", own);
     state.add("schedulers", members_.schedules.state_dict());
     state.add("loop", loop_state());
-    if (const auto* scaler = members_.training_step.scaler()) {
-      state.add("scaler", scaler->state_dict());
-    }
+    const auto* const scaler = members_.training_step.scaler();
+    if (scaler != nullptr) state.add("scaler", scaler->state_dict());
     state.add("callbacks", states_of(parts_.callbacks));
     state.add("loggers", states_of(parts_.loggers));
     state.add("data", parts_.data.state_dict());

@@ -11,8 +11,9 @@ mkdir -p "$tree/tests" "$tree/benchmarks/baselines" "$work/torch/lib" "$work/bin
 touch "$work/torch/lib/libtorch_cpu.so" "$work/mnist/train-images-idx3-ubyte.gz"
 printf "__version__ = '9.8.7'\ncuda: Optional[str] = '6.5'\n" >"$work/torch/version.py"
 cp "$source/scripts/gpu-check" "$tree"
-cp "$source/benchmarks/report.py" "$source/benchmarks/gpu_report.py" "$source/benchmarks/solver_curves.py" \
-  "$tree/benchmarks"
+for file in report.py gpu_report.py link_costs.py solver_curves.py; do
+  cp "$source/benchmarks/$file" "$tree/benchmarks"
+done
 
 # program FILE: writes a program of the lines that follow.
 program() {
