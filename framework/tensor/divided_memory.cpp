@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -84,13 +86,15 @@ void watched(const c10::OperatorHandle& operation, c10::DispatchKeySet keys,
 }
 
 void register_once() {
-  static const auto* const library = [] {
-    auto* made =
-        new torch::Library(torch::Library::IMPL, "_", kKey, "divided_memory.cpp", __LINE__);
-    made->fallback(torch::CppFunction::makeFromBoxedFunction<&watched>());
-    return made;  // never destroyed, because other threads may still run operations
+  // Never destroyed, because other threads may still run operations when the process ends.
+  alignas(torch::Library) static std::array<std::byte, sizeof(torch::Library)> memory;
+  static const bool is_registered = [] {
+    auto* library = new (memory.data())
+        torch::Library(torch::Library::IMPL, "_", kKey, "divided_memory.cpp", __LINE__);
+    library->fallback(torch::CppFunction::makeFromBoxedFunction<&watched>());
+    return true;
   }();
-  static_cast<void>(library);
+  static_cast<void>(is_registered);
 }
 
 }  // namespace
