@@ -56,7 +56,9 @@ PipelineActions gpipe(int64_t rank, const PipelineSizes& sizes) {
 /// The order of 1F1B with any number of chunks; with one chunk, a rank holds at most `ranks - rank`
 /// micro-batches.
 PipelineActions one_forward_one_backward(int64_t rank, const PipelineSizes& sizes) {
-  const auto& [ranks, chunks, micro_batches] = sizes;
+  const int64_t ranks = sizes.ranks;
+  const int64_t chunks = sizes.chunks;
+  const int64_t micro_batches = sizes.micro_batches;
   const int64_t passes = chunks * micro_batches;  // forward, and as many backward
   // As many micro-batches go through one chunk before a rank turns to the next.
   const int64_t round = micro_batches / std::max<int64_t>(1, micro_batches / ranks);

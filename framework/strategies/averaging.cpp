@@ -1,5 +1,6 @@
 #include <levin/framework/strategies/averaging.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <levin/framework/core/error.h>
@@ -11,8 +12,8 @@ AveragingStrategy::AveragingStrategy(const Cluster& cluster, at::Device device,
     : DataParallelStrategy(cluster, device, std::move(options)),
       local_steps_(
           group_ranks(), shipped_model_averagings().make(averaging.name, averaging.settings),
-          {.bucket_bytes =
-               static_cast<size_t>(this->options().gradients.bucket_cap_mb * 1024.0 * 1024.0),
+          {.bucket_bytes = std::max<size_t>(
+               1, static_cast<size_t>(this->options().gradients.bucket_cap_mb * 1024.0 * 1024.0)),
            .averages_buffers = this->options().broadcast_buffers}) {
   group_ranks().set_train_alone(true);
 }

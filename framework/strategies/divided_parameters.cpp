@@ -216,6 +216,7 @@ void DividedParameters::finish(size_t number) {
     try {
       unit.work->wait();
     } catch (const std::exception& error) {
+      if (options_.on_wait) options_.on_wait(false);
       throw DistributedError(fmt::format("rank {}: gathering the parameters of '{}': {}",
                                          group_->rank(), name_of(number), plain_message(error)));
     }
@@ -256,12 +257,16 @@ size_t DividedParameters::agree(size_t wanted) {
 }
 
 void DividedParameters::make_whole() {
-  if (holds_++ > 0) return;
-  for (size_t i = 0; i < units_.size(); ++i) {
+  if (order_ != nullptr && group_ != nullptr) {  // other ranks may be elsewhere in the pass
+    throw ModuleError::contract("WholeTensors", "was made within a step",
+                                "make it between two steps, such as in on_train_batch_end");
+  }
+  for (size_t i = 0; holds_ == 0 && i < units_.size(); ++i) {
     if (units_[i]->memory->is_filled()) continue;
     start(i);
     finish(i);
   }
+  ++holds_;
 }
 
 void DividedParameters::divide() {
@@ -294,9 +299,8 @@ void DividedParameters::visit(const std::function<void(const torch::Tensor&)>& v
 }
 
 void DividedParameters::release() {
-  const at::NoGradGuard no_grad;
-  const c10::InferenceMode plain(false);
-  visit([](torch::Tensor parameter) { parameter.set_data(parameter.detach().clone()); });
+  make_whole();
+  for (const auto& unit : units_) unit->memory->keep();
 }
 
 const ParameterSlice* DividedParameters::slice_of(const torch::Tensor& parameter) const {

@@ -66,7 +66,8 @@ class DividedParameters : private MemoryOwner {
   /// Ends it. A collective. Throws DistributedError if another rank is gone, as operations within a
   /// pass do.
   void end();
-  /// Gives each parameter memory of its own, with its values. A collective.
+  /// Leaves the parameters their values, in memory of the usual kind. A collective, after which
+  /// this object can only be destroyed.
   void release();
 
   /// The parameters that require gradients, and their slices. Null if none does.

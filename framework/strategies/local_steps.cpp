@@ -36,12 +36,14 @@ struct LocalSteps::Entry {
   std::string name;
   torch::Tensor tensor;  // the module's
   bool is_buffer = false;
-  torch::Tensor last{};  // after the last meeting, if the rule needs it
-  torch::Tensor own{};   // this rank's, while the mean is shown
-  int64_t version = 0;   // of the tensor when the mean was shown
+  torch::Tensor last{};      // after the last meeting, if the rule needs it
+  torch::Tensor own{};       // this rank's, while the mean is shown
+  int64_t version = 0;       // of the tensor when the mean was shown, or when the ranks met
+  bool was_trained = false;  // since the last meeting, also if it is frozen now
 
   bool is_averaged() const {
-    return is_buffer ? !tensor.is_complex() : tensor.is_floating_point() && tensor.requires_grad();
+    if (is_buffer) return !tensor.is_complex();
+    return tensor.is_floating_point() && (tensor.requires_grad() || was_trained);
   }
   bool is_changed() const { return tensor._version() != version; }
   void show(const torch::Tensor& shown) {
@@ -63,6 +65,11 @@ void LocalSteps::begin(Module& module) {
   const auto add = [&](const auto& items, bool is_buffer) {
     for (const auto& item : items) {
       if (!seen.insert(item.value().unsafeGetTensorImpl()).second) continue;
+      if (!is_buffer && item.value().is_complex() && item.value().requires_grad()) {
+        throw ModuleError::contract("model_averaging",
+                                    fmt::format("has no mean of complex numbers: '{}'", item.key()),
+                                    "leave model_averaging out, or give its two parts as floats");
+      }
       entries_.push_back({.name = item.key(), .tensor = item.value(), .is_buffer = is_buffer});
     }
   };
@@ -77,8 +84,18 @@ void LocalSteps::begin(Module& module) {
 
 void LocalSteps::begin_step(int64_t step) {
   is_local_ = step >= averaging_->start();
+  if (!is_local_ && have_begun_) {
+    throw ConfigError::invalid_value(
+        "start", fmt::to_string(averaging_->start()),
+        fmt::format("the ranks of the checkpoint already train by themselves at step {}", step));
+  }
   if (!is_local_) return;
   have_begun_ = true;
+  for (auto& entry : entries_) {
+    entry.was_trained = entry.was_trained || entry.tensor.requires_grad();
+    // What was changed since the ranks met, such as by loaded weights, is where they start from.
+    if (steps_ == 0 && entry.last.defined() && entry.is_changed()) entry.last.copy_(entry.tensor);
+  }
   remember_last();  // also those of parameters that are trained only from now on
 }
 
@@ -178,6 +195,8 @@ void LocalSteps::meet() {
     if (entry.is_buffer) return void(entry.tensor.copy_(mean));
     const auto next = averaging_->next(entry.name, entry.last, mean);
     entry.tensor.copy_(next);
+    entry.version = entry.tensor._version();
+    entry.was_trained = false;
     if (entry.last.defined()) entry.last.copy_(next);
   });
   steps_ = 0;
@@ -240,6 +259,7 @@ void LocalSteps::load_state_dict(const std::vector<StateDict>& ranks) {
       require_same_shape(entry.name, found->second, entry.tensor);
       const auto type = type_of_mean(entry.tensor.scalar_type());
       entry.last = found->second.to(entry.tensor.device(), type, false, /*copy=*/true);
+      entry.version = entry.tensor._version();
     }
     const auto weights = own.tensors.find(entry.name);
     if (weights == own.tensors.end()) continue;

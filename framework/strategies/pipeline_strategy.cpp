@@ -187,7 +187,9 @@ void PipelineStrategy::combine(PackedMetrics& metrics) {
 /// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be
 /// saved alone.
 void PipelineStrategy::refuse_copies_of_weights(const StateDict& state) const {
-  for (const auto& [name, tensor] : state.child("callbacks").tensors) {
+  const StateDict callbacks = state.child("callbacks");
+  for (const auto& item : callbacks.tensors) {
+    const std::string& name = item.first;
     const bool is_copy = std::any_of(names_.begin(), names_.end(),
                                      [&](const auto& own) { return name.ends_with(own); });
     if (!is_copy) continue;

@@ -10,6 +10,7 @@
 
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/run/module.h>
 
@@ -50,6 +51,7 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
   // Stage 1 sends nothing from these buffers during backward, so one for each type will do.
   const double bytes = stage_ == 1 ? 0.0 : gradients.bucket_cap_mb * 1024.0 * 1024.0;
   if (stage_ == 3) {
+    refuse_joined_norms(module);
     if (group().world_size() > 1 && !gathering_) {
       gathering_ = std::make_unique<ProcessGroup>(group(), "parameters");
     }
@@ -71,6 +73,17 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
     scatter_ =
         std::make_unique<GradientScatter>(group(), std::move(names), *flat_, gradients, log());
   }
+}
+
+/// A rank without rows would have to gather layers while it stands in for their batch norms.
+void ShardedStrategy::refuse_joined_norms(const Module& module) {
+  bool has_norms = options().sync_batchnorm;
+  for (const auto& layer : module.modules(/*include_self=*/false)) {
+    has_norms = has_norms || dynamic_cast<const SyncBatchNormImpl*>(layer.get()) != nullptr;
+  }
+  if (!has_norms || group().world_size() == 1) return;
+  throw ConfigError::conflict("strategy = zero_stage_3 with batch norms over all ranks",
+                              "use strategy = zero_stage_2, or batch norms of each rank");
 }
 
 void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
@@ -128,9 +141,8 @@ std::optional<double> ShardedStrategy::backward(Module& module, const torch::Ten
   return rows;
 }
 
-/// Tells the heartbeat that this rank waits in a forward pass; `exchange` tells it about the rest.
+/// Tells the heartbeat that this rank waits for the others.
 void ShardedStrategy::note_wait(bool waits) {
-  if (!is_forward_) return;
   waits ? static_cast<void>(waiting_.emplace(heartbeat())) : waiting_.reset();
 }
 

@@ -84,6 +84,7 @@ class ShardedStrategy : public DataParallelStrategy {
 
  private:
   void give_slices_gradients();
+  void refuse_joined_norms(const Module& module);
   void end_backward();
   void note_wait(bool waits);
   /// The parameters that are trained; null if there are none.

@@ -18,7 +18,8 @@ namespace {
 // key is among those that a thread includes. LibTorch itself registers nothing for it.
 constexpr auto kKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
-void keep(void* /*memory*/) {}  // also the mark by which divided memory is known
+void free_nothing(void* /*memory*/) {}  // also the mark by which divided memory is known
+void release_tensor(void* tensor) { delete static_cast<torch::Tensor*>(tensor); }
 
 c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
   if (!tensor.defined() || !tensor.has_storage()) return nullptr;
@@ -105,15 +106,18 @@ DividedMemory::DividedMemory(const torch::Tensor& tensor, MemoryOwner& owner, si
 }
 
 DividedMemory::~DividedMemory() {
+  if (divided_memory_of(tensor_) != this) return;  // `keep` was called
   auto* storage = storage_of(tensor_);
   storage->set_data_ptr_noswap(c10::DataPtr(nullptr, tensor_.device()));
   storage->release_data_and_set_meta_custom_data_ptr_error_msg_(
-      "the values of this parameter were divided among the ranks of a run that is over; load them "
-      "from a checkpoint");
+      "the values of this parameter were divided among the ranks of a run that has failed; make "
+      "the "
+      "module anew, and load them from a checkpoint");
 }
 
 void DividedMemory::point_to(void* data) {
-  storage_of(tensor_)->set_data_ptr_noswap(c10::DataPtr(data, this, &keep, tensor_.device()));
+  storage_of(tensor_)->set_data_ptr_noswap(
+      c10::DataPtr(data, this, &free_nothing, tensor_.device()));
 }
 
 void DividedMemory::fill(torch::Tensor whole) {
@@ -126,11 +130,18 @@ void DividedMemory::free() {
   whole_.reset();
 }
 
+void DividedMemory::keep() {
+  void* data = whole_.mutable_data_ptr();
+  auto* owner = new torch::Tensor(std::exchange(whole_, torch::Tensor()));
+  storage_of(tensor_)->set_data_ptr_noswap(
+      c10::DataPtr(data, owner, &release_tensor, tensor_.device()));
+}
+
 DividedMemory* divided_memory_of(const torch::Tensor& tensor) {
   auto* storage = storage_of(tensor);
   if (storage == nullptr) return nullptr;
   const auto& data = storage->_mutable_data_ptr_no_checks();
-  if (data.get_deleter() != &keep) return nullptr;
+  if (data.get_deleter() != &free_nothing) return nullptr;
   return static_cast<DividedMemory*>(data.get_context());
 }
 

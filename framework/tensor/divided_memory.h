@@ -43,6 +43,8 @@ class DividedMemory {
   void fill(torch::Tensor whole);
   /// Takes the memory back.
   void free();
+  /// Leaves the storage the memory that `fill` gave, for good. It is then a storage like any other.
+  void keep();
   bool is_filled() const { return whole_.defined(); }
   /// What `fill` was given.
   const torch::Tensor& whole() const { return whole_; }
@@ -75,7 +77,8 @@ void watch_operations(bool watch);
 ///     const levin::WholeTensors whole(run.module().parameters());   // on every rank
 ///     for (auto& parameter : run.module().parameters()) parameter.clamp_(-1.0, 1.0);
 ///
-/// Making it is a collective of the ranks that share the parameters. All ranks have to change them
+/// To be made between steps, not within one; each hook that isn't inside a step will do. Making it
+/// is a collective of the ranks that share the parameters. All ranks have to change them
 /// in the same way.
 class WholeTensors {
  public:

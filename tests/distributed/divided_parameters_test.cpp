@@ -202,8 +202,15 @@ TEST_F(DividedParametersTest, values_outside_of_steps_need_whole_tensors) {
     }
     EXPECT_EQ(divided.gathered_bytes(), 0);
     EXPECT_THROW(net->parameters()[0].sum(), ModuleError);
+    divided.begin(Pass::forward);
+    EXPECT_THROW(WholeTensors(net->parameters()), ModuleError) << "other ranks may be elsewhere";
+    divided.end();
+    divided.begin(Pass::backward);
+    divided.end();
+    const auto kept = net->parameters()[2].detach();  // as a checkpoint to be written later has
     divided.release();
     EXPECT_TRUE(torch::equal(net->parameters()[2], make_net()->parameters()[2] + 1.0));
+    EXPECT_TRUE(torch::equal(kept, net->parameters()[2]));
   });
 }
 

@@ -55,6 +55,17 @@ TEST_F(ShardedRuns, go_on_with_any_strategy_and_any_number_of_ranks) {
   }
 }
 
+TEST_F(ShardedRuns, refuse_batch_norms_over_all_ranks_where_layers_are_gathered) {
+  auto settings = common("zero_stage_3");
+  settings["norm"] = true;
+  settings["trainer"]["devices"] = 2;
+  const Value all = this->settings("norm", settings);
+  const auto refused = wait_all(fork_ranks(2, all), all);
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("zero_stage_3 with batch norms over all ranks"), std::string::npos)
+      << refused.err;
+}
+
 TEST_F(ShardedRuns, say_in_their_checkpoints_what_these_are_of) {
   auto settings = common("zero_stage_1");
   settings["trainer"]["max_epochs"] = 1;

@@ -95,11 +95,14 @@ TEST_F(StandingGatherTest, abort_ends_the_wait) {
       while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
       return;
     }
+    std::atomic<bool> waits{false};
     std::thread watch([&] {
+      while (!waits) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::milliseconds(30));
       group.abort();
     });
     gather.start(bytes_of(0, 0));
+    waits = true;
     EXPECT_ANY_THROW(gather.finish());
     watch.join();
     over = true;
