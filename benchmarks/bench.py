@@ -430,7 +430,7 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
     folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
     parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
-    case = "a problem of exactness, such as 'mnist, l2'; may be repeated; by default all of them"
+    case = "a problem of exactness ('mnist, l2') or a way of links ('one_bit'); may be repeated"
     parser.add_argument("--case", action="append", help=case)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)

@@ -10,7 +10,7 @@
 // there; takes the delay; is lost with a probability; and arrives at its host at the rate of that
 // host's link. A packet that would have to wait longer than `--queue` is lost, as in a router.
 //
-// Prints "ready" when the devices are up, and runs until standard input ends or a signal comes; it
+// Prints "ready" when the devices are up, and runs until standard input ends; it
 // then prints the packets and bytes that were passed on, and the packets that were lost. The
 // devices end with it.
 #include <fcntl.h>
@@ -25,7 +25,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -265,8 +264,6 @@ Options parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     const auto options = parse(argc, argv);
-    // The devices end with this process; a signal only has to end the loop, which the end of
-    // standard input does in the ordinary case.
     Network network(options);
     std::puts("ready");
     std::fflush(stdout);

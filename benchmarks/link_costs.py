@@ -84,6 +84,7 @@ class Model:
     """The model, fitted by least squares of the relative errors."""
 
     def __init__(self, records):
+        records = [r for r in records if r.get("is_steady", True)]
         self.measured = medians(records)
         self.ways = ways_of(records)
         self.periods = {r["way"]: r.get("period", 1) for r in records}

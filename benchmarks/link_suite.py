@@ -39,11 +39,15 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """A way to train, its settings of the Trainer, and how many steps it takes between meetings."""
+    """A way to train, its settings of the Trainer, and how many steps it takes between meetings.
+
+    If its steps aren't alike, some of them don't stand for all, so only the first link has it.
+    """
 
     name: str
     settings: tuple = ()
     period: int = 1
+    is_steady: bool = True
 
 
 LINKS = (
@@ -66,9 +70,8 @@ def compressed(name, **settings):
 
 
 def averaged(name, period, **settings):
-    settings = {"period": period} | settings
-    text = f"--trainer.model_averaging={named(name, settings)}"
-    return Way(f"{name}, {period}", (text,), period)
+    text = f"--trainer.model_averaging={named(name, {'period': period} | settings)}"
+    return Way(f"{name}, {period}", (text,), period, is_steady="start" not in settings)
 
 
 WAYS = (
@@ -195,7 +198,7 @@ class Suite:
         records = []
         steps = None
         links = LINKS if self.options.rounds > 2 else LINKS[:2]
-        for link in links if seed == 1 else LINKS[:1]:
+        for link in links if seed == 1 and way.is_steady else LINKS[:1]:
             is_whole = steps is None
             try:
                 result = self.run(link, way, seed, None if is_whole else TIMED_STEPS)
@@ -210,7 +213,7 @@ class Suite:
                 {"way": way.name, "link": dataclasses.asdict(link), "round": seed - 1}
                 | {"steps": steps, "step_seconds": step, "seconds": step * steps}
                 | {"bytes_a_step": result["bytes_a_step"], "is_whole": is_whole}
-                | {"period": way.period}
+                | {"period": way.period, "is_steady": way.is_steady}
             )
             bytes_sent = result["bytes_a_step"]
             self.say(
@@ -227,11 +230,13 @@ def run_links(options, mnist, say, results):
         return
     with tempfile.TemporaryDirectory(prefix="bench-links-") as folder:
         suite = Suite(options, mnist, folder, say)
+        # All-reduce is always there, as the others are compared with it.
+        ways = [w for w in WAYS if not options.case or w is WAYS[0] or w.name in options.case]
         for index in range(options.rounds):
             say(f"links, round {index + 1} of {options.rounds}")
             # Each round starts with another way, so that disturbances meet all of them alike.
-            for k in range(len(WAYS)):
-                way = WAYS[(index + k) % len(WAYS)]
+            for k in range(len(ways)):
+                way = ways[(index + k) % len(ways)]
                 try:
                     results["links"] += suite.measure(way, seed=index + 1)
                 except RuntimeError as error:

@@ -130,7 +130,9 @@ def model_panel(records, model):
         (tick_text, time_text),
     )
     parts = axes.draw()
-    for index, (way, curve) in enumerate(curves.items()):
+    ways = link_costs.ways_of(records)
+    for way, curve in curves.items():
+        index = ways.index(way)
         color = COLORS[index % len(COLORS)]
         places = [(axes.x(n), axes.y(seconds)) for n, seconds in zip(ranks, curve)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)

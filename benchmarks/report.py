@@ -764,7 +764,7 @@ def link_tables(records):
     if others:
         text += f", and of one with more ranks {max(map(abs, others)):.0%}"
     rows = []
-    for way, compute in zip(ways, model.numbers):
+    for way, compute in zip(model.ways, model.numbers):
         steps = [
             f"{number(model.seconds(way, links[first], n) * 1e3)}; "
             f"{number(model.bytes(way, n) / 1e6)}"

@@ -86,19 +86,21 @@ void StagedLayers::refuse_shared_parameters() const {
   std::unordered_map<const void*, std::pair<int64_t, std::string>> seen;
   for (int64_t stage = 0; stage < stages(); ++stage) {
     for (size_t i = range(stage).first; i < range(stage).second; ++i) {
-      for (const auto& item : layers_[i].module->named_parameters()) {
-        const std::string name = layers_[i].name + "." + item.key();
-        const auto found =
-            seen.emplace(item.value().unsafeGetTensorImpl(), std::pair(stage, name)).first;
-        const auto& [first_stage, first_name] = found->second;
-        if (first_stage == stage) continue;
+      const auto check = [&](const std::string& own_name, const torch::Tensor& tensor) {
+        const std::string name = layers_[i].name + "." + own_name;
+        const auto found = seen.emplace(tensor.unsafeGetTensorImpl(), std::pair(stage, name)).first;
+        const auto& first = found->second;
+        if (first.first == stage) return;
         throw ModuleError::contract(
             "layers",
             fmt::format("the parameters {} (stage {}) and {} (stage {}) of the chain are tied",
-                        first_name, first_stage, name, stage),
+                        first.second, first.first, name, stage),
             "a pipeline can't keep tied parameters in different stages: give each layer its own, "
             "or use fewer stages");
-      }
+      };
+      const auto& layer = *layers_[i].module;
+      for (const auto& item : layer.named_parameters()) check(item.key(), item.value());
+      for (const auto& item : layer.named_buffers()) check(item.key(), item.value());
     }
   }
 }

@@ -1,7 +1,10 @@
 #include <levin/framework/run/pipeline_module.h>
 
+#include <utility>
+
 #include <c10/core/GradMode.h>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/pipeline/pipeline.h>
 
 namespace levin {
@@ -12,8 +15,22 @@ void PipelineModule::on_outputs(const torch::Tensor& /*outputs*/, const torch::T
   ignores_outputs_ = true;
 }
 
+void PipelineModule::set_pipeline(std::shared_ptr<Pipeline> pipeline) {
+  is_spread_ = pipeline != nullptr;
+  pipeline_ = pipeline;
+}
+
+/// The pipeline that the layers are in; null if this process has all of them.
+std::shared_ptr<Pipeline> PipelineModule::pipeline() const {
+  if (!is_spread_) return nullptr;
+  if (auto pipeline = pipeline_.lock()) return pipeline;
+  throw ModuleError::contract(
+      class_name(), "has only the layers of one rank, because a run in a pipeline has failed",
+      "make the module anew, and load its weights from a checkpoint");
+}
+
 torch::Tensor PipelineModule::forward(const Batch& batch) {
-  if (pipeline_ != nullptr) return pipeline_->forward(batch);
+  if (const auto all = pipeline()) return all->forward(batch);
   return layers()->forward(batch.input());
 }
 
@@ -22,12 +39,13 @@ torch::Tensor PipelineModule::training_step(const Batch& batch, Step& step) {
   if (count != batch.rows()) step.set_batch_size(count);
   torch::Tensor outputs;
   torch::Tensor mean;
-  if (pipeline_ == nullptr) {
+  const auto all = pipeline();
+  if (all == nullptr) {
     outputs = forward(batch);
     mean = loss(outputs, batch);
     outputs = outputs.detach();
   } else {
-    auto trained = pipeline_->train(
+    auto trained = all->train(
         batch,
         [this](const torch::Tensor& part_outputs, const Batch& part) {
           return loss(part_outputs, part);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <torch/nn/modules/container/sequential.h>
 
@@ -60,11 +61,16 @@ class PipelineModule : public Module {
   /// None: rank 0 alone would run it, which it can't in a pipeline.
   NamedTensors example_input_array() const final { return {}; }
 
-  /// Sets the pipeline that this module's layers are in, or null; strategies call this.
-  void set_pipeline(Pipeline* pipeline) { pipeline_ = pipeline; }
+  /// Sets the pipeline that this module's layers are in, or null; strategies call this. If a run
+  /// fails, the pipeline ends with it, and the module, which has only some of its layers, can't be
+  /// used any more.
+  void set_pipeline(std::shared_ptr<Pipeline> pipeline);
 
  private:
-  Pipeline* pipeline_ = nullptr;
+  std::shared_ptr<Pipeline> pipeline() const;
+
+  std::weak_ptr<Pipeline> pipeline_;
+  bool is_spread_ = false;
   bool ignores_outputs_ = false;
 };
 

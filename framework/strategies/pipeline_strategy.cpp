@@ -84,6 +84,10 @@ PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
                     counted(cluster.world_size, "rank")),
         "a pipeline takes all ranks of a run: give the same number to devices");
   }
+  if (!device.is_cpu()) {  // NCCL would have each rank wait for the other's receive
+    throw ConfigError::conflict(fmt::format("pipeline_size = {} on a GPU", options.ranks),
+                                "pipelines run on CPUs so far: use accelerator = cpu");
+  }
   PipelineSchedule(pipeline_options_.schedule, {.ranks = options.ranks,
                                                 .chunks = pipeline_options_.chunks,
                                                 .micro_batches = pipeline_options_.micro_batches});
@@ -99,8 +103,8 @@ void PipelineStrategy::setup(Module& module) {
   for (const auto& [name, tensor] : module.state_dict().tensors) names_.insert(name);
   others_ = names_;
   pipeline_ =
-      std::make_unique<Pipeline>(group(), own.layers(), pipeline_options_, &heartbeat(), profiler_);
-  own.set_pipeline(pipeline_.get());
+      std::make_shared<Pipeline>(group(), own.layers(), pipeline_options_, &heartbeat(), profiler_);
+  own.set_pipeline(pipeline_);
   for (const auto& [name, tensor] : module.state_dict().tensors) others_.erase(name);
 }
 

@@ -80,7 +80,7 @@ class PipelineStrategy : public DataParallelStrategy {
   int64_t rank_;
   PipelineOptions pipeline_options_;
   Profiler* profiler_ = nullptr;
-  std::unique_ptr<Pipeline> pipeline_;
+  std::shared_ptr<Pipeline> pipeline_;
   /// The names of all of the module's parameters and buffers.
   std::set<std::string> names_;
   /// Those of them that only other ranks have.

