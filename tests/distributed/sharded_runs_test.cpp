@@ -61,7 +61,7 @@ TEST_F(ShardedRuns, refuse_batch_norms_over_all_ranks_where_layers_are_gathered)
   settings["trainer"]["devices"] = 2;
   const Value all = this->settings("norm", settings);
   const auto refused = wait_all(fork_ranks(2, all), all);
-  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.status, 0);  // of its own error, or of that of the other rank
   EXPECT_NE(refused.err.find("zero_stage_3 with batch norms over all ranks"), std::string::npos)
       << refused.err;
 }
