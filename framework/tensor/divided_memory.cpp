@@ -111,8 +111,7 @@ DividedMemory::~DividedMemory() {
   storage->set_data_ptr_noswap(c10::DataPtr(nullptr, tensor_.device()));
   storage->release_data_and_set_meta_custom_data_ptr_error_msg_(
       "the values of this parameter were divided among the ranks of a run that has failed; make "
-      "the "
-      "module anew, and load them from a checkpoint");
+      "the module anew, and load them from a checkpoint");
 }
 
 void DividedMemory::point_to(void* data) {
