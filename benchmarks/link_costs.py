@@ -3,13 +3,17 @@ that is fitted to them and extrapolated to more ranks.
 
 A step of a way takes
 
-    compute + delay * (eager * e(n) + ring * r(n)) + wire * 8 * bytes(n) / rate
+    compute * max(1, ranks / cores) + delay * delays(ranks) + wire * 8 * bytes / rate
 
-seconds. With n ranks, e(n) messages follow each other that are sent at once, r(n) are those of
-Gloo's rings, each of which waits until it is asked for, and bytes(n) are those that a rank sends.
-`compute` is fitted for each way; `eager`, `ring` and `wire` are the same for all ways.
+seconds. `compute`, `delays` for two ranks and `wire` are numbers of the way, fitted to its steps on
+the links that join two ranks without losing packets. `compute` is longer if ranks share the cores
+of one host. `delays` counts the packets that wait for each other, TCP's slow start included; it
+grows with the messages that follow each other (`costs`). `wire` is more than 1 because of headers
+and where a connection doesn't fill the link, and less where ranks compute meanwhile. `bytes` are
+what a rank sends.
 """
 
+import dataclasses
 import statistics
 
 REFERENCE = "all-reduce, float32"
@@ -29,11 +33,12 @@ def ring_share(ranks):
     return 2 * (ranks - 1) / ranks
 
 
-def costs(way, ranks, period=1):
-    """Returns (e, r, bytes as a multiple of those of two ranks) of a step."""
+def costs(way, ranks):
+    """Returns (e, r, bytes as a multiple of those of two ranks) of an exchange: e messages that
+    follow each other are sent at once, or else r turns of Gloo's rings."""
     around = 2 * (ranks - 1)
     if way not in GATHERED:
-        return 0, around / period, ring_share(ranks)
+        return 0, around, ring_share(ranks)
     exchanges, sums, few_ranks = GATHERED[way]
     if ranks <= few_ranks:
         return exchanges, 0, ranks - 1
@@ -80,48 +85,78 @@ def solve(matrix, right):
     return [rows[k][size] / rows[k][k] for k in range(size)]
 
 
-class Model:
-    """The model, fitted by least squares of the relative errors."""
+def least_squares(equations):
+    """Solves equations, lists of coefficients of numbers whose sum shall be 1; None if there are too
+    few."""
+    columns = list(zip(*equations))
+    normal = [[sum(map(lambda a, b: a * b, one, other)) for other in columns] for one in columns]
+    return solve(normal, [sum(column) for column in columns]) if equations else None
 
-    def __init__(self, records):
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """What is fitted for each way."""
+
+    compute: float  # seconds
+    delays: float  # of two ranks
+    wire: float
+
+
+class Model:
+    """The model, fitted by least squares of the relative errors. `numbers` has those of each way
+    that was measured on enough links."""
+
+    def __init__(self, records, cores=None):
+        """`cores` are those of the host that all measured ranks ran on; None: enough for all."""
         records = [r for r in records if r.get("is_steady", True)]
+        self.cores = cores
         self.measured = medians(records)
-        self.ways = ways_of(records)
-        self.periods = {r["way"]: r.get("period", 1) for r in records}
-        self.of_two = {  # a rank's bytes with two ranks
-            way: record["bytes_a_step"]
-            for (way, _), record in self.measured.items()
-            if record["link"]["ranks"] == 2
-        }
-        fitted = [r for r in self.measured.values() if self._is_fitted(r)]
-        equations = [
-            [value / r["step_seconds"] for value in self._row(r["way"], r["link"])] for r in fitted
-        ]
-        columns = list(zip(*equations))
-        # A link that is the only one says nothing about some of the numbers.
-        used = [k for k, column in enumerate(columns) if any(column)]
-        normal = [[sum(map(lambda a, b: a * b, columns[i], columns[j])) for j in used] for i in used]
-        found = solve(normal, [sum(columns[i]) for i in used]) if fitted else None
-        self.numbers = None
-        if found is not None:
-            self.numbers = [0.0] * len(columns)
-            for k, value in zip(used, found):
-                self.numbers[k] = value
+        self.of_two = {}  # a rank's bytes with two ranks, on the first of the links
+        self.numbers = {}
+        for way in ways_of(records):
+            fitted = [r for (of, _), r in self.measured.items() if of == way and self._is_fitted(r)]
+            if fitted:
+                self.of_two[way] = fitted[0]["bytes_a_step"]
+            equations = [
+                [
+                    value / r["step_seconds"]
+                    for value in (1.0, r["link"]["delay"] * 1e-3, self._on_wire(r))
+                ]
+                for r in fitted
+            ]
+            found = least_squares(equations)
+            if found is not None:
+                self.numbers[way] = Numbers(*found)
 
     @staticmethod
     def _is_fitted(record):
         return record["link"]["loss"] == 0 and record["link"]["ranks"] == 2
 
-    def _row(self, way, link):
-        eager, ring, share = costs(way, link["ranks"], self.periods[way])
-        delay = link["delay"] * 1e-3
-        wire = 8 * share * self.of_two[way] / (link["rate"] * 1e6)
-        return [float(way == other) for other in self.ways] + [eager * delay, ring * delay, wire]
+    @staticmethod
+    def _on_wire(record):
+        return 8 * record["bytes_a_step"] / (record["link"]["rate"] * 1e6)
 
-    def seconds(self, way, link, ranks):
-        """The time of a step."""
-        row = self._row(way, link | {"ranks": ranks})
-        return sum(a * b for a, b in zip(self.numbers, row))
+    def delays(self, way, ranks):
+        """How many delays of the link a step takes."""
+        eager, ring, _ = costs(way, ranks)
+        eager_of_two, ring_of_two, _ = costs(way, 2)
+        if ring == 0:
+            return self.numbers[way].delays * eager / eager_of_two
+        if ring_of_two > 0:
+            return self.numbers[way].delays * ring / ring_of_two
+        # With two ranks, this way has no ring: its turns are taken to be like those of all-reduce.
+        return self.numbers[REFERENCE].delays * ring / costs(REFERENCE, 2)[1]
+
+    def seconds(self, way, link, ranks, sent=None, cores=None):
+        """The time of a step in which a rank sends `sent` bytes, by default those of the model."""
+        own = self.numbers[way]
+        sharing = max(1.0, ranks / cores) if cores else 1.0
+        sent = self.bytes(way, ranks) if sent is None else sent
+        return (
+            own.compute * sharing
+            + link["delay"] * 1e-3 * self.delays(way, ranks)
+            + own.wire * 8 * sent / (link["rate"] * 1e6)
+        )
 
     def bytes(self, way, ranks):
         """The bytes that a rank sends in a step."""
@@ -132,9 +167,10 @@ class Model:
         loss."""
         fitted, others = [], []
         for (way, _), record in self.measured.items():
-            if record["link"]["loss"] > 0:
+            link = record["link"]
+            if link["loss"] > 0 or way not in self.numbers:
                 continue
-            predicted = self.seconds(way, record["link"], record["link"]["ranks"])
+            predicted = self.seconds(way, link, link["ranks"], record["bytes_a_step"], self.cores)
             error = predicted / record["step_seconds"] - 1
             (fitted if self._is_fitted(record) else others).append(error)
         return fitted, others

@@ -120,7 +120,7 @@ def model_panel(records, model):
     """The time of a step against the number of ranks."""
     link = records[0]["link"]
     ranks = [2**k for k in range(1, 11)]
-    curves = {way: [model.seconds(way, link, n) for n in ranks] for way in model.ways}
+    curves = {way: [model.seconds(way, link, n) for n in ranks] for way in model.numbers}
     axes = Axes(
         LEFTS[1],
         f"{link['name']}, by the model",
@@ -160,7 +160,7 @@ def draw(records):
         y = LEGEND_TOP + LEGEND_ROW * (index // LEGEND_COLUMNS)
         parts += [marker(index, x + 7, y - 5), text(x + 20, y, way, 14)]
     parts += measured_panel(records)
-    if model.numbers is not None:
+    if model.numbers:
         parts += model_panel(records, model)
     return "\n".join([*parts, "</svg>"]) + "\n"
 

@@ -713,16 +713,17 @@ LINK_TEXT = (
 )
 MODEL_TEXT = (
     "### Model of a step\n\n"
-    "seconds = compute + delay * (eager * e + ring * r) + wire * 8 * bytes / rate, where e and r "
-    "are the numbers of messages that follow each other: e that are sent at once, and r of Gloo's "
-    "rings (benchmarks/link_costs.py). It is fitted to the links without loss that join two ranks, "
-    "and extrapolated, on paper, to more ranks on the first link, each with 64 rows. What isn't in "
-    "it: lost packets, computation while bytes are under way, and whatever the network itself "
-    "shares."
+    "seconds = compute + delay * delays + wire * 8 * bytes / rate (benchmarks/link_costs.py). "
+    "Compute, delays and wire are fitted for each way to the links without loss that join two "
+    "ranks. With more ranks, the delays grow as the messages that follow each other do. It is "
+    "extrapolated, on paper, to more ranks on the first link, each with 64 rows and a host of its "
+    "own. The ranks that were measured shared one host: compute then takes longer by the ranks for "
+    "each core. What isn't in it: lost packets, computation while bytes are under way, what it "
+    "takes to unpack the gradients of more ranks, and whatever the network itself shares."
 )
 
 
-def link_tables(records):
+def link_tables(records, cores=None):
     if not records:
         return []
     ways, links = link_costs.ways_of(records), link_costs.links_of(records)
@@ -752,26 +753,27 @@ def link_tables(records):
         for way in ways
     ]
     parts.append(table(["seconds to 92 %", *links], rows))
-    model = link_costs.Model(records)
-    if model.numbers is None:
+    model = link_costs.Model(records, cores)
+    if not model.numbers:
         return parts
-    eager, ring, wire = model.numbers[-3:]
     fitted, others = model.errors()
     text = (
-        f"{MODEL_TEXT}\n\neager = {eager:.2f}, ring = {ring:.2f}, wire = {wire:.2f}; the largest "
-        f"error of a step that was fitted is {max(map(abs, fitted)):.0%}"
+        f"{MODEL_TEXT}\n\nThe largest error of a step that was fitted is "
+        f"{max(map(abs, fitted)):.0%}"
     )
     if others:
         text += f", and of one with more ranks {max(map(abs, others)):.0%}"
     rows = []
-    for way, compute in zip(model.ways, model.numbers):
+    for way, own in model.numbers.items():
         steps = [
             f"{number(model.seconds(way, links[first], n) * 1e3)}; "
             f"{number(model.bytes(way, n) / 1e6)}"
             for n in link_costs.SHOWN_RANKS
         ]
-        rows.append([way, number(compute * 1e3), *steps])
-    head = ["ms; MB sent by a rank", "compute", *(f"{n} ranks" for n in link_costs.SHOWN_RANKS)]
+        fitted = [number(own.compute * 1e3), number(own.delays), number(own.wire)]
+        rows.append([way, *fitted, *steps])
+    head = ["ms; MB sent by a rank", "compute", "delays", "wire"]
+    head += [f"{n} ranks" for n in link_costs.SHOWN_RANKS]
     return [*parts, f"{text}.\n\n{table(head, rows)}"]
 
 
@@ -805,7 +807,7 @@ def markdown(results):
         *memory_table(rounds),
         *solver_tables(results.get("solvers", [])),
         *exact_table(results.get("exactness", [])),
-        *link_tables(results.get("links", [])),
+        *link_tables(results.get("links", []), m["cores"]),
     ]
     for name, text in results["texts"].items():
         parts.append(f"## {TEXTS[name][0]}\n\n```\n{text.strip()}\n```")
