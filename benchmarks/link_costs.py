@@ -70,7 +70,7 @@ def links_of(records):
 
 
 def solve(matrix, right):
-    """Solves a system of linear equations by Gauss's elimination; None if it has no one solution."""
+    """Solves linear equations by Gauss's elimination; None if they have no one solution."""
     rows = [[*row, value] for row, value in zip(matrix, right)]
     size = len(rows)
     for k in range(size):
@@ -86,11 +86,11 @@ def solve(matrix, right):
 
 
 def least_squares(equations):
-    """Solves equations, lists of coefficients of numbers whose sum shall be 1; None if there are too
+    """Solves equations, lists of coefficients of numbers whose sum shall be 1; None if they are too
     few."""
     columns = list(zip(*equations))
     normal = [[sum(map(lambda a, b: a * b, one, other)) for other in columns] for one in columns]
-    return solve(normal, [sum(column) for column in columns]) if equations else None
+    return solve(normal, [sum(column) for column in columns])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,13 +115,11 @@ class Model:
         self.numbers = {}
         for way in ways_of(records):
             fitted = [r for (of, _), r in self.measured.items() if of == way and self._is_fitted(r)]
-            if fitted:
-                self.of_two[way] = fitted[0]["bytes_a_step"]
+            if not fitted:
+                continue
+            self.of_two[way] = fitted[0]["bytes_a_step"]
             equations = [
-                [
-                    value / r["step_seconds"]
-                    for value in (1.0, r["link"]["delay"] * 1e-3, self._on_wire(r))
-                ]
+                [value / r["step_seconds"] for value in self._factors(r["link"], r["bytes_a_step"])]
                 for r in fitted
             ]
             found = least_squares(equations)
@@ -133,8 +131,9 @@ class Model:
         return record["link"]["loss"] == 0 and record["link"]["ranks"] == 2
 
     @staticmethod
-    def _on_wire(record):
-        return 8 * record["bytes_a_step"] / (record["link"]["rate"] * 1e6)
+    def _factors(link, sent):
+        """What Numbers are multiplied by: with two ranks, their products are a step's seconds."""
+        return 1.0, link["delay"] * 1e-3, 8 * sent / (link["rate"] * 1e6)
 
     def delays(self, way, ranks):
         """How many delays of the link a step takes."""
@@ -152,11 +151,8 @@ class Model:
         own = self.numbers[way]
         sharing = max(1.0, ranks / cores) if cores else 1.0
         sent = self.bytes(way, ranks) if sent is None else sent
-        return (
-            own.compute * sharing
-            + link["delay"] * 1e-3 * self.delays(way, ranks)
-            + own.wire * 8 * sent / (link["rate"] * 1e6)
-        )
+        _, delay, on_the_wire = self._factors(link, sent)
+        return own.compute * sharing + delay * self.delays(way, ranks) + own.wire * on_the_wire
 
     def bytes(self, way, ranks):
         """The bytes that a rank sends in a step."""

@@ -65,11 +65,11 @@ class Model(unittest.TestCase):
         for way in BYTES:
             found = model.numbers[way]
             self.assertAlmostEqual(found.compute, COMPUTE[way], places=9)
-            self.assertAlmostEqual(found.delays, DELAYS[way], places=6)
-            self.assertAlmostEqual(found.wire, WIRE[way], places=6)
+            self.assertAlmostEqual(found.delays, DELAYS[way], places=9)
+            self.assertAlmostEqual(found.wire, WIRE[way], places=9)
         fitted, others = model.errors()
         self.assertEqual(len(others), len(BYTES))
-        self.assertLess(max(map(abs, fitted + others)), 1e-6)
+        self.assertLess(max(map(abs, fitted + others)), 1e-9)
 
     def test_ranks_that_share_cores_compute_longer(self):
         others = link_costs.Model(invented()).errors()[1]  # as if each had a core of its own
@@ -83,7 +83,7 @@ class Model(unittest.TestCase):
                 record["step_seconds"] += WIRE[record["way"]] * on_the_wire
                 record["bytes_a_step"] *= 2
         model = link_costs.Model(records, CORES)
-        self.assertLess(max(map(abs, model.errors()[0])), 1e-6)
+        self.assertLess(max(map(abs, model.errors()[0])), 1e-9)
         self.assertEqual(model.bytes("one_bit", 2), BYTES["one_bit"])
 
     def test_predicts_ranks_that_nobody_has_run(self):
