@@ -77,7 +77,7 @@ void LocalSteps::begin(Module& module) {
   if (options_.averages_buffers) add(module.named_buffers(), true);
   averaging_->load_state_dict({});
   is_local_ = averaging_->start() == 0;
-  have_begun_ = is_shown_ = false;
+  have_begun_ = is_shown_ = is_in_step_ = false;
   steps_ = bytes_ = 0;
   rows_ = 0.0;
 }
@@ -90,7 +90,7 @@ void LocalSteps::begin_step(int64_t step) {
         fmt::format("the ranks of the checkpoint already train by themselves at step {}", step));
   }
   if (!is_local_) return;
-  have_begun_ = true;
+  have_begun_ = is_in_step_ = true;
   for (auto& entry : entries_) {
     entry.was_trained = entry.was_trained || entry.tensor.requires_grad();
     // What was changed since the ranks met, such as by loaded weights, is where they start from.
@@ -110,6 +110,7 @@ void LocalSteps::remember_last() {
 
 void LocalSteps::end_step() {
   if (!is_local_) return;
+  is_in_step_ = false;
   ++steps_;
   if (steps_ >= averaging_->period()) {
     recorded([this] { meet(); });
@@ -233,7 +234,12 @@ StateDict LocalSteps::state_dict() const {
     const bool is_kept = steps_ > 0 && ranks_.size() > 1 &&
                          !(is_shown_ && (!entry.own.defined() || entry.is_changed()));
     if (is_kept) own.tensors[entry.name] = is_shown_ ? entry.own : entry.tensor.detach();
-    if (entry.last.defined() && ranks_.rank() == 0) last.tensors[entry.name] = entry.last;
+    if (!entry.last.defined() || ranks_.rank() != 0) continue;
+    // What was changed meanwhile, such as by loaded weights, is where the ranks go on from.
+    const bool has_met = steps_ == 0 && !is_in_step_;
+    const bool begins_anew = entry.is_changed() && (is_shown_ ? entry.own.defined() : has_met);
+    last.tensors[entry.name] =
+        begins_anew ? entry.tensor.detach().to(entry.last.scalar_type()) : entry.last;
   }
   if (!own.empty()) state.add("own", std::move(own));
   if (!last.empty()) state.add("last", std::move(last));

@@ -110,8 +110,9 @@ class LocalSteps {
   bool is_local_ = false;
   bool have_begun_ = false;
   bool is_shown_ = false;
-  int64_t steps_ = 0;  // since the last meeting
-  double rows_ = 0.0;  // of this rank, since then
+  bool is_in_step_ = false;  // begin_step was called, and end_step wasn't
+  int64_t steps_ = 0;        // since the last meeting
+  double rows_ = 0.0;        // of this rank, since then
   int64_t bytes_ = 0;
 };
 

@@ -257,6 +257,33 @@ TEST(LocalSteps, keep_what_was_changed_while_the_mean_was_shown) {
   });
 }
 
+/// What a checkpoint of rank 0 has as the value of the weight after the last meeting.
+torch::Tensor saved_last(Rank& rank) {
+  return rank.steps().state_dict().child("last").tensor("linear.weight").clone();
+}
+
+TEST(LocalSteps, save_what_was_changed_as_what_the_ranks_go_on_from) {
+  as_ranks(2, [&](const Cluster& cluster) {
+    Rank rank(cluster, {"diloco", Object{{"period", 2}}});
+    rank.train(0, 3);
+    const bool saves = rank.strategy.ranks().is_zero();
+    const auto weight = rank.line.weights()[0].detach();
+    const auto met = saves ? saved_last(rank) : torch::Tensor();
+    rank.steps().show_mean();
+    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), met));  // looking changes nothing
+    weight.fill_(0.5);                                            // while the mean is shown
+    if (saves) {
+      EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+      const auto last = rank.steps().state_dict().child("last");
+      EXPECT_FALSE(torch::equal(last.tensor("linear.bias"), rank.line.weights()[1]));
+    }
+    rank.train(3, 4);  // the ranks meet
+    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+    weight.fill_(0.25);  // between the meeting and the next step
+    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+  });
+}
+
 TEST(LocalSteps, begin_after_steps_in_which_gradients_are_summed) {
   as_ranks(2, [&](const Cluster& cluster) {
     Rank rank(cluster, {"post_local_sgd", Object{{"start", 2}, {"period", 2}}});
