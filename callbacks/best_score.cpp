@@ -1,5 +1,6 @@
 #include <levin/callbacks/best_score.h>
 
+#include <levin/callbacks/whole_model.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/run.h>
 
@@ -16,6 +17,11 @@ std::optional<double> BestScore::found() const {
 
 bool BestScore::has_other_weights(const Run& run) const {
   return !weights_.tensors.empty() && step_ != run.global_step();
+}
+
+void BestScore::require_all_weights(const Run& run) {
+  require_whole_model("restore_best_weights", "checkpoints would have those of one rank alone",
+                      run);
 }
 
 void BestScore::take(double value, Run& run, bool with_weights) {

@@ -27,6 +27,8 @@ class BestScore {
   /// Whether there are weights, and they aren't those of the present step.
   bool has_other_weights(const Run& run) const;
 
+  /// Throws ConfigError if the weights are divided among ranks, so that none can keep them.
+  static void require_all_weights(const Run& run);
   /// Takes a new best value, and the module's weights if they are to be kept.
   void take(double value, Run& run, bool with_weights);
 

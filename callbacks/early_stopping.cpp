@@ -49,6 +49,7 @@ void EarlyStopping::reset() {
 }
 
 void EarlyStopping::on_fit_start(Run& run) {
+  if (options_.restore_best_weights) BestScore::require_all_weights(run);
   if (!resumed_) reset();
   // A wish that was held back goes on; after one that ended a fit, the next check decides.
   if (run.progress().minima_are_met()) wish_.clear();

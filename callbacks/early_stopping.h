@@ -36,7 +36,8 @@ struct EarlyStoppingOptions {
   /// whenever the metric has a new value, which is after validation if validation_step logs it.
   std::optional<bool> check_on_train_epoch_end{};
   /// At the end of training, whatever the reason, restore the weights that had the best value. They
-  /// are kept on the CPU, which takes as much memory as the model.
+  /// are kept on the CPU, which takes as much memory as the model. A fit whose model is divided
+  /// among ranks throws ConfigError.
   bool restore_best_weights = false;
 };
 

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <levin/callbacks/batch_optimizer.h>
+#include <levin/callbacks/whole_model.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -38,6 +39,7 @@ void ModelPruning::load_state_dict(const StateDict& state) { loaded_ = state.clo
 
 void ModelPruning::on_fit_start(Run& run) {
   require_batch_optimizer("ModelPruning", run);
+  require_whole_model("ModelPruning", "it compares the weights of all layers", run);
   const at::NoGradGuard no_grad;
   masks_.begin(run.module(), options_.parameters, choice_);
   last_step_ = run.global_step();

@@ -68,7 +68,8 @@ class ModelPruning : public Callback {
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
 
-  /// Throws ConfigError if a parameter doesn't exist, or there is none to prune.
+  /// Throws ConfigError if a parameter doesn't exist, if there is none to prune, or if the model is
+  /// divided among ranks.
   void on_fit_start(Run& run) override;
   void on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) override;
   void on_train_epoch_end(Run& run) override;

@@ -28,7 +28,7 @@ Fields describe(OnExceptionCheckpointOptions& options);
 ///
 /// It holds the state at the exception, which may be that of a step half done: the epoch's values
 /// may count a batch twice after a resume. With several ranks it is that of the rank that saves;
-/// nothing is saved if the state is divided among ranks (zero_stage_1 and 2).
+/// nothing is saved if the state is divided among ranks (zero_stage_1, 2 and 3, or a pipeline).
 class OnExceptionCheckpoint : public Callback {
  public:
   using Options = OnExceptionCheckpointOptions;

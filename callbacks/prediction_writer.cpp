@@ -29,6 +29,7 @@ void BasePredictionWriter::on_predict_start(Run&) { kept_.clear(); }
 
 void BasePredictionWriter::on_predict_batch_end(const NamedTensors& outputs, const Batch& batch,
                                                 Step& step) {
+  if (step.run().place().model_rank > 0) return;  // rank 0 of the model has the same rows
   if (interval_ != WriteInterval::epoch) write_on_batch_end(outputs, batch, step);
   if (interval_ == WriteInterval::batch) return;
   for (const auto& [name, tensor] : outputs) {
@@ -41,7 +42,7 @@ void BasePredictionWriter::on_predict_batch_end(const NamedTensors& outputs, con
 }
 
 void BasePredictionWriter::on_predict_epoch_end(Run& run) {
-  if (interval_ == WriteInterval::batch) return;
+  if (interval_ == WriteInterval::batch || run.place().model_rank > 0) return;
   NamedTensors all;
   for (auto& [name, parts] : kept_) all.emplace_back(name, at::cat(std::exchange(parts, {})));
   kept_.clear();
@@ -69,8 +70,9 @@ void PredictionWriter::on_predict_start(Run& run) {
   rows_.clear();
   folder_ = options_.output_dir;
   if (folder_.is_relative()) folder_ = run.log_dir() / folder_;
-  suffix_ = run.ranks().size() > 1 ? fmt::format("-rank{}", run.ranks().rank()) : "";
-  files::create_folder(folder_);
+  const bool are_several = run.ranks().size() > run.place().model_size;
+  suffix_ = are_several ? fmt::format("-rank{}", run.ranks().rank()) : "";
+  if (run.place().model_rank == 0) files::create_folder(folder_);
 }
 
 void PredictionWriter::on_predict_batch_end(const NamedTensors& outputs, const Batch& batch,

@@ -25,7 +25,8 @@ enum class WriteInterval { batch, epoch, batch_and_epoch };
 ///     trainer.add<Scores>();
 ///     trainer.predict(model, data, [](const levin::NamedTensors&) {});   // keeps nothing
 ///
-/// With several ranks, each rank writes the predictions of its own rows.
+/// With several ranks, each rank writes the predictions of its own rows. Of ranks that share a
+/// model (a pipeline), and so have the same rows, only the first one does.
 class BasePredictionWriter : public Callback {
  public:
   explicit BasePredictionWriter(WriteInterval interval) : interval_(interval) {}
@@ -62,8 +63,8 @@ Fields describe(PredictionWriterOptions& options);
 ///
 ///     trainer.add<levin::PredictionWriter>({.output_dir = "/data/scores"});
 ///
-/// The files are named batch-<loader>-<batch>.safetensors and predictions.safetensors; with several
-/// ranks, "-rank<r>" is added to the name. A file is there as a whole or not at all.
+/// The files are named batch-<loader>-<batch>.safetensors and predictions.safetensors; if several
+/// ranks write, "-rank<r>" is added to the name. A file is there as a whole or not at all.
 class PredictionWriter : public BasePredictionWriter {
  public:
   using Options = PredictionWriterOptions;

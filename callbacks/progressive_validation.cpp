@@ -54,7 +54,8 @@ void ProgressiveValidation::on_fit_start(Run& /*run*/) {
 
 void ProgressiveValidation::on_train_batch_end(const torch::Tensor& loss, const Batch& batch,
                                                Step& step) {
-  if (loss.defined()) {
+  const bool counts = step.run().place().model_rank == 0;  // the others have the same rows
+  if (loss.defined() && counts) {
     const auto rows = static_cast<double>(batch.rows());
     own_.rows += rows;
     own_largest_ = std::max(own_largest_, rows);

@@ -32,9 +32,10 @@ Fields describe(ProgressiveValidationOptions& options);
 ///
 /// Losses are known for whole batches: a line is printed after the batch with which the number of
 /// its rows is reached, and has all rows of the batch. With several ranks, a line counts the rows
-/// of all of them. The average is logged as "progressive_loss" at the end of each epoch. A resumed
-/// fit goes on counting; if it had several ranks and was saved within an epoch, without the rows
-/// that ranks other than 0 had since the last line.
+/// of all of them, and those of ranks that share a model once. The average is logged as
+/// "progressive_loss" at the end of each epoch. A resumed fit goes on counting; if it had several
+/// ranks and was saved within an epoch, without the rows that ranks other than 0 had since the last
+/// line.
 class ProgressiveValidation : public Callback {
  public:
   using Options = ProgressiveValidationOptions;

@@ -7,6 +7,7 @@
 
 #include <levin/callbacks/batch_norms.h>
 #include <levin/callbacks/batch_optimizer.h>
+#include <levin/callbacks/whole_model.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 
@@ -39,6 +40,7 @@ void StochasticWeightAveraging::load_state_dict(const StateDict& state) {
 
 void StochasticWeightAveraging::on_fit_start(Run& run) {
   require_batch_optimizer(kSwa, run);
+  require_whole_model(kSwa, "checkpoints would have the average of one rank alone", run);
   const auto& max_epochs = run.progress().max_epochs;
   int64_t start = 0;
   if (options_.swa_epoch_start.is_count()) {

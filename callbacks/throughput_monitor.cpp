@@ -73,7 +73,9 @@ void ThroughputMonitor::on_train_batch_end(const torch::Tensor&, const Batch& ba
   const Moment& first = moments_.front();
   const Moment& last = moments_.back();
   const auto rows = static_cast<double>(last.rows - first.rows);
-  const auto ranks = static_cast<double>(step.run().ranks().size());
+  // Ranks that share a model have the same rows.
+  const Run& run = step.run();
+  const auto ranks = static_cast<double>(run.ranks().size() / run.place().model_size);
   const LogOptions options{.on_step = true, .on_epoch = false};
   step.log("batches_per_sec", batches / seconds, options);
   step.log("samples_per_sec", rows * ranks / seconds, options);
@@ -83,7 +85,8 @@ void ThroughputMonitor::on_train_batch_end(const torch::Tensor&, const Batch& ba
   }
   const bool has_flops = options_.flops_per_batch || flops_a_row_;
   if (has_flops && last.flops > first.flops) {
-    step.log("flops_per_sec", (last.flops - first.flops) * ranks / seconds, options);
+    const auto all = static_cast<double>(run.ranks().size());  // each computes a part of its own
+    step.log("flops_per_sec", (last.flops - first.flops) * all / seconds, options);
   }
 }
 

@@ -44,7 +44,8 @@ Fields describe(ThroughputMonitorOptions& options);
 /// are found, a warning says so; set flops_per_batch.
 ///
 /// The time is that between the ends of batches, waiting for data included, and without
-/// validations. All ranks are taken to have as many rows as rank 0. It is read on the host, which a
+/// validations. All ranks are taken to have as many rows as rank 0, but the rows of ranks that
+/// share a model (a pipeline) count once. It is read on the host, which a
 /// GPU follows with a delay that doesn't matter over a window. Nothing is logged for the first
 /// batch of a fit.
 class ThroughputMonitor : public Callback {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <levin/callbacks/batch_optimizer.h>
+#include <levin/callbacks/whole_model.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/type_name.h>
 #include <levin/framework/run/module.h>
@@ -39,6 +40,8 @@ void WeightAveraging::on_fit_start(Run& run) {
                     unqualified_name(typeid(*this))),
         "leave out one of the two; StochasticWeightAveraging averages what ranks have in common");
   }
+  require_whole_model(unqualified_name(typeid(*this)),
+                      "checkpoints would have the average of one rank alone", run);
   is_exchanged_ = false;
   if (!resumed_) {
     average_ = {};

@@ -32,7 +32,8 @@ Fields describe(WeightAveragingOptions& options);
 /// To average other moments, or with other weights, derive from it and override `updates_after_*`
 /// and `share`. An update costs one pass over the weights, which take their memory twice. With a
 /// solver or an online learner, which don't step by batches, the fit throws ConfigError; so it does
-/// if several ranks train alone (TrainerOptions::model_averaging), whose weights differ.
+/// if several ranks train alone (TrainerOptions::model_averaging), whose weights differ, or if the
+/// model is divided among ranks.
 class WeightAveraging : public Callback {
  public:
   using Options = WeightAveragingOptions;

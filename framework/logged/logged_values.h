@@ -18,13 +18,14 @@ namespace levin {
 
 /// The values of an epoch, arranged so that one collective reduces them over all ranks.
 struct PackedMetrics {
-  /// Added up over the ranks.
+  /// Added up over the ranks. They are pairs: a sum of values, or 0 if there is none, and its
+  /// weight, which is 0 on a rank that has logged nothing.
   std::vector<double> sums;
-  /// The smallest value of all ranks is taken.
+  /// The smallest value of all ranks is taken: infinity on a rank that has logged nothing.
   std::vector<double> minima;
-  /// The largest value of all ranks is taken. The first element is 2 on a rank whose metrics with a
-  /// state have still to be computed, 1 on one that has logged names the ranks haven't agreed on
-  /// yet, and 0 on the others.
+  /// The largest value of all ranks is taken: -infinity on a rank that has logged nothing. The
+  /// first element is 2 on a rank whose metrics with a state have still to be computed, 1 on one
+  /// that has logged names the ranks haven't agreed on yet, and 0 on the others.
   std::vector<double> maxima;
 };
 

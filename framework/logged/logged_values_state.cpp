@@ -47,13 +47,10 @@ PackedMetrics LoggedValues::pack() {
       pack_whole(slot, packed);
       continue;
     }
-    if (slot.reduce == Reduce::min) {
-      packed.minima.push_back(slot.epoch);
-    } else if (slot.reduce == Reduce::max) {
-      packed.maxima.push_back(slot.epoch);
-    } else {
-      packed.sums.push_back(slot.epoch);
-    }
+    const bool is_sum = slot.reduce != Reduce::min && slot.reduce != Reduce::max;
+    if (slot.reduce == Reduce::min) packed.minima.push_back(slot.epoch);
+    if (slot.reduce == Reduce::max) packed.maxima.push_back(slot.epoch);
+    packed.sums.push_back(is_sum ? slot.epoch : 0.0);
     packed.sums.push_back(slot.epoch_weight);
   }
   return packed;
@@ -92,14 +89,10 @@ bool LoggedValues::unpack(const PackedMetrics& packed) {
       slot.in_epoch = true;
       continue;
     }
-    if (slot.reduce == Reduce::min) {
-      slot.epoch = packed.minima.at(minimum++);
-    } else if (slot.reduce == Reduce::max) {
-      slot.epoch = packed.maxima.at(maximum++);
-    } else {
-      slot.epoch = packed.sums.at(sum++);
-    }
+    slot.epoch = packed.sums.at(sum++);
     slot.epoch_weight = packed.sums.at(sum++);
+    if (slot.reduce == Reduce::min) slot.epoch = packed.minima.at(minimum++);
+    if (slot.reduce == Reduce::max) slot.epoch = packed.maxima.at(maximum++);
     slot.in_epoch = slot.in_epoch || slot.epoch_weight > 0.0;
   }
   return true;

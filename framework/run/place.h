@@ -6,12 +6,18 @@
 
 namespace levin {
 
-/// Where a rank of a run is: on which host among those of the run, and on which device of it. The
-/// number among all ranks is Ranks::rank. Lightning: Trainer.node_rank, local_rank, num_devices and
-/// device_ids.
+/// Where a rank of a run is: on which host among those of the run, on which device of it, and in
+/// which part of a model. The number among all ranks is Ranks::rank. Lightning: Trainer.node_rank,
+/// local_rank, num_devices and device_ids.
 struct Place {
   /// The device of this rank.
   at::Device device = at::kCPU;
+  /// How many ranks share a model, of which each has a part (a pipeline), so that all of them have
+  /// the same rows. 1 if each rank has the whole model and rows of its own.
+  int64_t model_size = 1;
+  /// The number of this rank among those, from 0 to `model_size` - 1. What counts or writes rows
+  /// leaves that to rank 0 of each model.
+  int64_t model_rank = 0;
   /// The number of this host, from 0 to `num_nodes` - 1.
   int64_t node_rank = 0;
   int64_t num_nodes = 1;

@@ -16,6 +16,7 @@
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/optimizers/per_parameter.h>
 #include <levin/framework/run/pipeline_module.h>
+#include <levin/framework/strategies/shared_metrics.h>
 
 namespace levin {
 namespace {
@@ -172,20 +173,12 @@ NamedTensors PipelineStrategy::gather_rows(NamedTensors own,
   return own;  // every rank has the outputs of all rows
 }
 
-/// All ranks have logged the same values. They take those of rank 0, so that ranks whose processors
-/// round differently decide alike.
+/// Ranks that have logged a value have the same one.
 void PipelineStrategy::combine(PackedMetrics& metrics) {
-  std::vector<double> values;
-  for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
-    values.insert(values.end(), part->begin(), part->end());
-  }
+  const std::vector<double> own = values_of(metrics);
   const Heartbeat::Waiting waiting(heartbeat());
-  const auto shared =
-      group().all_gather(at::tensor(at::ArrayRef<double>(values), at::kDouble))[0].contiguous();
-  const auto* next = shared.const_data_ptr<double>();
-  for (auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
-    for (double& value : *part) value = *next++;
-  }
+  take_first_logged(metrics,
+                    group().all_gather(at::tensor(at::ArrayRef<double>(own), at::kDouble)));
 }
 
 /// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be

@@ -26,7 +26,7 @@ void Strategy::reduce(LoggedValues& metrics) {
     if (LoggedValues::await_metrics(packed)) {
       metrics.finish_metrics(data_ranks());
     } else {
-      metrics.agree(data_ranks().gather(metrics.names()));
+      metrics.agree(ranks().gather(metrics.names()));
     }
   }
 }

@@ -82,7 +82,7 @@ class Strategy {
   /// Returns a checkpoint of the whole module without the tensors that only other ranks have.
   virtual StateDict own_part_of(const StateDict& checkpoint) const { return checkpoint; }
   /// Returns the tensors whose gradients are complete at the end of a window, and by which the
-  /// optimizer steps: its parameters or, in zero_stage_2, this rank's slices of them.
+  /// optimizer steps: its parameters or, in zero_stage_2 and 3, this rank's slices of them.
   virtual std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const;
   /// Scales the gradients of those tensors down so that their joint norm, over all ranks, is at
   /// most `max_norm`. Returns the norm that they had before, a scalar. A collective if the
@@ -167,8 +167,8 @@ class Strategy {
   virtual void teardown(Module& /*module*/) {}
 
  protected:
-  /// Combines values over ranks, in place. Every rank gives equally many values, in the same order.
-  /// A collective.
+  /// Combines values over all of `ranks`, in place. Every rank gives equally many values, in the
+  /// same order. A collective.
   virtual void combine(PackedMetrics& /*values*/) {}
 };
 

@@ -29,6 +29,7 @@ void Trainer::Implementation::make_optimizers(Module& module, DataModule& data,
 
 void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
                                           const std::optional<StartingPoint>& start) {
+  warn_without_pipeline(run, options);
   if (start) {
     naming_checkpoint(start->path, [&] { prepare_like_checkpoint(module, start->state); });
   }

@@ -1,6 +1,8 @@
 #include <levin/framework/trainer/trainer.h>
 
+#include <algorithm>
 #include <optional>
+#include <string>
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
@@ -28,13 +30,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Place place_of(const Strategy& strategy) {
+/// A collective if ranks share a model.
+Place place_of(Strategy& strategy) {
   Place place{.device = strategy.device(), .local_rank = strategy.local_rank()};
   if (const Cluster* cluster = strategy.cluster()) {
     place.node_rank = cluster->node_rank;
     place.num_nodes = cluster->num_nodes;
     place.num_devices = cluster->local_world_size;
   }
+  const RankShare share = strategy.rank_share();
+  if (share.world_size == strategy.ranks().size()) return place;
+  // Ranks that share a model have the same part of each global batch.
+  const auto own = std::to_string(share.rank);
+  const auto all = strategy.ranks().gather(own);
+  const auto self = all.begin() + strategy.ranks().rank();
+  place.model_size = std::count(all.begin(), all.end(), own);
+  place.model_rank = std::count(all.begin(), self, own);
   return place;
 }
 

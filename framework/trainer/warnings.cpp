@@ -1,6 +1,8 @@
 #include <levin/framework/trainer/warnings.h>
 
+#include <string>
 #include <unordered_set>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -41,6 +43,20 @@ void warn_without_optimizer(Run& run, const Module& module, const Optimizers& op
   run.warn(
       "the optimizer has none of the module's parameters that are to be trained, so this fit "
       "doesn't change them. Make it, in configure_optimizers, of the module's parameters()");
+}
+
+void warn_without_pipeline(Run& run, const TrainerOptions& options) {
+  if (options.pipeline_size > 1) return;
+  const TrainerOptions defaults;
+  std::vector<std::string> given;
+  if (options.pipeline_schedule != defaults.pipeline_schedule) given.push_back("pipeline_schedule");
+  if (options.pipeline_chunks != defaults.pipeline_chunks) given.push_back("pipeline_chunks");
+  if (options.micro_batches != defaults.micro_batches) given.push_back("micro_batches");
+  if (given.empty()) return;
+  run.warn(fmt::format(
+      "pipeline_size is 1, so these settings do nothing: {}. Set pipeline_size to the number of "
+      "ranks over which the layers are spread, or leave them out",
+      fmt::join(given, ", ")));
 }
 
 void warn_about_seed(Run& run, const StateDict& checkpoint) {

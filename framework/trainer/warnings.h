@@ -5,6 +5,7 @@
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/run.h>
+#include <levin/framework/run/trainer_options.h>
 
 namespace levin {
 
@@ -18,6 +19,9 @@ void warn_if_untrained(Run& run, const Module& module);
 /// Warns if a fit changes nothing of a module that has parameters to train, because there is no
 /// optimizer, or because the optimizer has none of these parameters.
 void warn_without_optimizer(Run& run, const Module& module, const Optimizers& optimizers);
+
+/// Warns of settings of a pipeline in a run that has none, in which they do nothing.
+void warn_without_pipeline(Run& run, const TrainerOptions& options);
 
 /// Warns if the process was given a seed, by seed_everything, that isn't the one of `checkpoint`,
 /// from which a fit is about to resume and whose random generators it takes over. To be called

@@ -1,0 +1,53 @@
+#include <levin/framework/strategies/shared_metrics.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace levin {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+std::vector<double> values_of(const PackedMetrics& metrics) {
+  std::vector<double> values;
+  for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
+    values.insert(values.end(), part->begin(), part->end());
+  }
+  return values;
+}
+
+void take_first_logged(PackedMetrics& metrics, const torch::Tensor& all) {
+  const auto values = all.accessor<double, 2>();
+  const int64_t ranks = values.size(0);
+  // The first rank whose `column` says that it has logged something; rank 0 if there is none.
+  const auto first = [&](int64_t column, double nothing) {
+    int64_t rank = 0;
+    while (rank < ranks && values[rank][column] == nothing) ++rank;
+    return rank < ranks ? rank : 0;
+  };
+  int64_t column = 0;
+  for (size_t i = 0; i + 1 < metrics.sums.size(); i += 2, column += 2) {
+    const int64_t rank = first(column + 1, 0.0);
+    metrics.sums[i] = values[rank][column];
+    metrics.sums[i + 1] = values[rank][column + 1];
+  }
+  for (double& value : metrics.minima) {
+    value = values[first(column, kInfinity)][column];
+    ++column;
+  }
+  for (double& value : metrics.maxima) {
+    value = values[first(column, -kInfinity)][column];
+    ++column;
+  }
+  // What the ranks still have to do before they can combine values: the most that one of them has.
+  const int64_t to_do = column - static_cast<int64_t>(metrics.maxima.size());
+  for (int64_t rank = 0; rank < ranks && !metrics.maxima.empty(); ++rank) {
+    metrics.maxima[0] = std::max(metrics.maxima[0], values[rank][to_do]);
+  }
+}
+
+}  // namespace levin

@@ -1,0 +1,155 @@
+// What callbacks and logged values see of a pipeline, whose ranks all have the same rows.
+#include <memory>
+#include <string>
+
+#include <torch/torch.h>
+
+#include <levin/callbacks/prediction_writer.h>
+#include <levin/callbacks/progressive_validation.h>
+#include <levin/callbacks/weight_averaging.h>
+#include <levin/framework/data/dataset.h>
+#include <levin/framework/metrics/regression_metrics.h>
+#include <levin/framework/optimizers/sgd.h>
+#include <levin/framework/run/pipeline_module.h>
+#include <levin/framework/trainer/trainer.h>
+
+#include "distributed/rank_outcome.h"
+#include "distributed/run_ranks.h"
+#include "framework/message_of.h"
+
+namespace levin::test::pipeline_callbacks_test {
+namespace {
+
+/// Two layers, one for each of two ranks. The last rank logs more than the first one.
+class TwoLayers final : public levin::PipelineModule {
+ public:
+  TwoLayers() {
+    layers_->push_back(torch::nn::Linear(3, 4));
+    layers_->push_back(torch::nn::Linear(4, 1));
+    layers_->to(torch::kDouble);
+  }
+  torch::nn::Sequential layers() override { return layers_; }
+  torch::Tensor loss(const torch::Tensor& outputs, const levin::Batch& batch) override {
+    return torch::mse_loss(outputs, batch.target());
+  }
+  void validation_step(const levin::Batch& batch, levin::Step& step) override {
+    const auto outputs = forward(batch);
+    if (!is_last(step.run())) return;
+    step.log("last_loss", loss(outputs, batch));
+    step.log("last_min", outputs.min(), {.reduce = levin::Reduce::min});
+    step.log("last_max", outputs.max(), {.reduce = levin::Reduce::max});
+    step.log("last_sum", outputs.sum(), {.reduce = levin::Reduce::sum});
+    mse_.update(outputs, batch.target());
+    step.log("last_mse", mse_);
+  }
+  void on_train_epoch_end(levin::Run& run) override {
+    if (is_last(run)) run.log("last_epoch", 2.5);
+    run.log("nothing", 0.0);
+  }
+  levin::NamedTensors predict(const levin::Batch& batch) override {
+    return {{"outputs", forward(batch)}};
+  }
+  levin::Optimizers configure_optimizers() override {
+    return levin::SGD(parameters(), {.learning_rate = 0.05});
+  }
+
+ private:
+  static bool is_last(const levin::Run& run) {
+    return run.place().model_rank + 1 == run.place().model_size;
+  }
+
+  torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
+  levin::MeanSquaredError mse_;
+};
+
+/// 13 rows in batches of 4.
+class Rows final : public levin::DataModule {
+ public:
+  levin::DataLoaders train_dataloader() override { return loader(); }
+  levin::DataLoaders val_dataloader() override { return loader(); }
+  levin::DataLoaders predict_dataloader() override { return loader(); }
+
+ private:
+  static levin::DataLoader loader() {
+    const auto x = torch::randn({13, 3}, at::detail::createCPUGenerator(1), torch::kDouble);
+    return {std::make_shared<levin::TensorDataset>(x, x.sum(1, true)), {.batch_size = 4}};
+  }
+};
+
+int train_two_layers(const Value& settings) {
+  auto options = begin_as_rank(settings, 2);
+  TwoLayers model;
+  Rows data;
+  levin::Trainer trainer(options);
+  auto& progressive = trainer.add<levin::ProgressiveValidation>();
+  trainer.add<levin::PredictionWriter>(
+      {.output_dir = settings.at("out").as_string() + "/predictions"});
+  const auto history = trainer.fit(model, data);
+  levin::StateDict result;
+  for (const char* name : {"last_loss", "last_min", "last_max", "last_sum", "last_mse",
+                           "last_epoch", "nothing", "progressive_loss"}) {
+    result.values["metrics"][name] = history.last(name);
+  }
+  result.values["rows"] = progressive.rows();
+  result.values["model_size"] = trainer.run().place().model_size;
+  result.values["model_rank"] = trainer.run().place().model_rank;
+  for (const auto& [name, tensor] : trainer.predict(model, data)) result.tensors[name] = tensor;
+  leave_result(settings, result);
+  return 0;
+}
+
+int average_weights(const Value& settings) {
+  auto options = begin_as_rank(settings, 1);
+  TwoLayers model;
+  Rows data;
+  levin::Trainer trainer(options);
+  trainer.add<levin::WeightAveraging>();
+  const auto message = message_of<ConfigError>([&] { trainer.fit(model, data); });
+  return says(message, {"WeightAveraging with a model that is divided among 2 ranks"}) ? 0 : 1;
+}
+
+}  // namespace
+
+class PipelineCallbacks : public RanksTest {
+ protected:
+  Run on(int64_t ranks, const std::string& name, Work work) const {
+    Value settings = Value::Object{};
+    settings["trainer"]["pipeline_size"] = ranks;
+    settings["trainer"]["pipeline_schedule"] = "gpipe";
+    settings["trainer"]["micro_batches"] = 2;
+    return run_on(ranks, name, settings, work);
+  }
+};
+
+TEST_F(PipelineCallbacks, every_rank_has_what_one_of_them_has_logged_and_rows_count_once) {
+  const auto alone = on(1, "alone", train_two_layers);
+  const auto expected = alone.values();
+  EXPECT_TRUE(says(alone.err, {"pipeline_size is 1", "pipeline_schedule, micro_batches."}));
+  EXPECT_EQ(expected.at("rows").as_int(), 26);
+  EXPECT_EQ(expected.at("model_size").as_int(), 1);
+  EXPECT_EQ(expected.at("metrics").at("last_epoch").as_double(), 2.5);
+  const auto spread = on(2, "spread", train_two_layers);
+  EXPECT_EQ(spread.err.find("pipeline_size is"), std::string::npos) << spread.err;
+  for (const int64_t rank : {0, 1}) {
+    const auto values = spread.values(rank);
+    EXPECT_EQ(values.at("model_size").as_int(), 2);
+    EXPECT_EQ(values.at("model_rank").as_int(), rank);
+    EXPECT_EQ(values.at("rows").as_int(), 26);
+    for (const auto& [name, value] : expected.at("metrics").as_object()) {
+      EXPECT_NEAR(values.at("metrics").at(name).as_double(), value.as_double(), 1e-12)
+          << name << " of rank " << rank;
+    }
+  }
+  for (const int batch : {0, 1, 2, 3}) {
+    const auto name = "predictions/batch-0-" + std::to_string(batch) + ".safetensors";
+    EXPECT_LT(
+        difference(load_checkpoint(spread.folder / name), load_checkpoint(alone.folder / name)),
+        1e-12);
+  }
+  const auto files = fs::directory_iterator(spread.folder / "predictions");
+  EXPECT_EQ(std::distance(begin(files), end(files)), 4) << "each batch is written once";
+}
+
+TEST_F(PipelineCallbacks, averages_of_weights_are_refused) { on(2, "averages", average_weights); }
+
+}  // namespace levin::test::pipeline_callbacks_test
