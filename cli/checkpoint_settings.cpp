@@ -1,10 +1,12 @@
 #include <levin/cli/checkpoint_settings.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -52,32 +54,51 @@ std::optional<SavedClass> saved_data(const StateDict& outline) {
                     settings.contains("data") ? settings.at("data") : Value()};
 }
 
-/// The names of the settings of `part` that links set.
-std::set<std::string> linked_settings(const ConfigNode& root, const Registry& registry,
-                                      std::string_view part) {
-  std::set<std::string> names;
-  const auto take = [&](std::string_view target, bool is_removed) {
-    const auto keys = keys_of_setting(target);
-    if (keys.size() != 2 || keys[0] != part) return;
-    names.erase(keys[1]);
-    if (!is_removed) names.insert(keys[1]);
+/// Whether `root` has all settings that a link of the program names, so that it counts.
+bool applies(const Link& link, const Registry& registry, const ConfigNode& root) {
+  ConfigNode copy = root;  // to which the finder adds parts
+  SettingFinder finder(registry, copy);
+  const WrittenLink written{link, {"link_arguments", 0}, true};
+  const auto is_there = [&](const std::string& name) {
+    if (name == kLinkedSeed) return true;
+    const LinkedSetting found = finder.find(written, name);
+    return !found.is_absent && !found.is_lost;
   };
-  for (const auto& link : registry.links) take(link.target, false);
-  if (const ConfigNode* links = root.find("links")) {
-    for (const auto& member : links->members) take(member.key, member.value.plain().is_null());
-  }
-  return names;
+  return is_there(link.target) && std::all_of(link.sources.begin(), link.sources.end(), is_there);
 }
 
-/// Puts what is written over what was saved, without the settings `left_out`.
-void put_over(ConfigNode& part, const SavedClass& saved, const Origin& origin,
-              const std::set<std::string>& left_out) {
+/// The settings that links set, each as its part and its name.
+using LinkedSettings = std::set<std::pair<std::string, std::string>>;
+
+/// Those of `root`, which has all other settings.
+LinkedSettings linked_settings(const ConfigNode& root, const Registry& registry) {
+  LinkedSettings settings;
+  const auto take = [&](std::string_view target, bool is_set) {
+    const auto keys = keys_of_setting(target);
+    if (keys.size() != 2) return;
+    settings.erase({keys[0], keys[1]});
+    if (is_set) settings.insert({keys[0], keys[1]});
+  };
+  for (const auto& link : registry.links) take(link.target, applies(link, registry, root));
+  if (const ConfigNode* links = root.find("links")) {
+    for (const auto& member : links->members) take(member.key, !member.value.plain().is_null());
+  }
+  return settings;
+}
+
+/// Puts what is written as the part `name`, "model" or "data", over what was saved, without the
+/// settings `left_out`.
+void put_over(ConfigNode& root, const std::string& name, const SavedClass& saved,
+              const Origin& origin, const LinkedSettings& left_out) {
+  ConfigNode& part = *root.find(name);
   ConfigNode whole = ConfigNode::object(part.origin);
   whole.member("class_path", origin) = ConfigNode::scalar(saved.class_path, origin, true);
   if (saved.init_args.is_object()) {
     ConfigNode settings = parse_yaml(saved.init_args.to_yaml(), origin.file);
     set_origin(settings, origin);
-    for (const auto& name : left_out) settings.erase(name);
+    for (const auto& [place, key] : left_out) {
+      if (place == name) settings.erase(key);
+    }
     whole.member("init_args", origin) = std::move(settings);
   }
   merge(whole, std::move(part));
@@ -95,22 +116,27 @@ void require_saved(const std::optional<SavedClass>& saved, std::string_view part
 void fill_from(ConfigNode& root, const Registry& registry, const std::string& path) {
   const StateDict outline = load_checkpoint_outline(path);
   const Origin origin{fmt::format("'{}'", path), 0};
-  ConfigNode* model = root.find("model");
+  std::vector<std::pair<std::string, SavedClass>> fillings;
+  const ConfigNode* model = root.find("model");
   if (model != nullptr && model->is_object()) {
     const auto saved = naming_checkpoint(path, [&] { return saved_model(outline); });
     const std::string given = named_class(*model);
     if (given.empty()) require_saved(saved, "model", *model, path);
     const bool is_same = saved && short_class_name(given) == short_class_name(saved->class_path);
-    if (given.empty() || is_same) {
-      put_over(*model, *saved, origin, linked_settings(root, registry, "model"));
-    }
+    if (given.empty() || is_same) fillings.emplace_back("model", *saved);
   }
-  ConfigNode* data = root.find("data");
+  const ConfigNode* data = root.find("data");
   if (lacks_class(data)) {
     const auto saved = naming_checkpoint(path, [&] { return saved_data(outline); });
     require_saved(saved, "data", *data, path);
-    put_over(*data, *saved, origin, linked_settings(root, registry, "data"));
+    fillings.emplace_back("data", *saved);
   }
+  const auto fill = [&](ConfigNode& into, const LinkedSettings& left_out) {
+    for (const auto& [name, saved] : fillings) put_over(into, name, saved, origin, left_out);
+  };
+  ConfigNode whole = root;  // which links count depends on the classes and their settings
+  fill(whole, {});
+  fill(root, linked_settings(whole, registry));
 }
 
 }  // namespace

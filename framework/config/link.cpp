@@ -36,6 +36,7 @@ class Linker {
     std::vector<AppliedLink> applied(links_.size());
     for (size_t i = 0; i < links_.size(); ++i) apply(i, applied);
     std::erase_if(applied, [](const AppliedLink& each) { return each.link.target.empty(); });
+    for (auto& link : removed_) applied.push_back({.link = std::move(link), .is_detached = true});
     return applied;
   }
 
@@ -51,10 +52,17 @@ class Linker {
           node->origin.to_string(), shortened(node->plain().to_json())));
     }
     for (const auto& member : node->members) {
-      std::erase_if(links_, [&](const auto& each) {
+      const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& each) {
         return keys_of_setting(each.link.target) == keys_of_setting(member.key);
       });
-      if (member.value.plain().is_null()) continue;
+      const bool is_removed = member.value.plain().is_null();
+      if (same == links_.end()) {
+        if (is_removed && !member.value.has_replaced) fail_without_link(member);
+      } else {
+        if (is_removed) removed_.push_back(std::move(same->link));
+        links_.erase(same);
+      }
+      if (is_removed) continue;
       if (!member.value.is_scalar()) {
         throw ConfigError(fmt::format(
             "{}: links.{} = {}: expected the name of one setting, such as data.batch_size; what is "
@@ -63,6 +71,18 @@ class Linker {
       }
       links_.push_back({{member.key, {member.value.text}}, member.origin});
     }
+  }
+
+  /// Throws ConfigError for null where there is no link to remove.
+  [[noreturn]] void fail_without_link(const ConfigMember& member) const {
+    std::vector<std::string> known;
+    for (const auto& each : links_) known.push_back(each.link.target);
+    for (const auto& each : root_.find("links")->members) {
+      if (!each.value.plain().is_null()) known.push_back(each.key);
+    }
+    throw ConfigError::unknown_name("link", member.key, known,
+                                    fmt::format("{}: links.{} = null, which removes a link",
+                                                member.origin.to_string(), member.key));
   }
 
   void refuse_same_targets() const {
@@ -161,6 +181,7 @@ class Linker {
   SettingFinder settings_;
   ConfigNode& root_;
   std::vector<WrittenLink> links_;
+  std::vector<Link> removed_;         // of the program, by the configuration
   std::vector<std::string> targets_;  // their canonical names
   std::vector<State> states_;
   std::vector<std::string> chain_;  // the targets that wait for their sources

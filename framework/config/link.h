@@ -37,19 +37,20 @@ struct AppliedLink {
   std::string key{};
   /// What the target was set to.
   Value value{};
-  /// Whether `detach_links` has ended the link.
+  /// Whether `detach_links` has ended the link, or the configuration has removed one of a program.
   bool is_detached = false;
 };
 
 /// Sets the targets of all links in a normalised configuration: those of `registry`, and those of
 /// `links` in the configuration, of which one with the same target replaces the registry's and
-/// null removes it. A source may be the target of another link. Returns the links in that order.
+/// null removes it. A source may be the target of another link. Returns the links in that order,
+/// and then, as detached ones without a place, those of `registry` that null has removed.
 ///
 /// A link of `registry` whose settings this configuration doesn't have is left out. Throws
 /// ConfigError, with the link's file and line: for a part that the configuration doesn't name, for
-/// a setting that doesn't exist, naming the nearest, for a target that the configuration
-/// sets as well, naming both places, and for links in a circle. Classes that don't exist are left
-/// for `read_job` to refuse.
+/// a setting that doesn't exist, naming the nearest, for null without a link that it removes, for a
+/// target that the configuration sets as well, naming both places, and for links in a circle.
+/// Classes that don't exist are left for `read_job` to refuse.
 std::vector<AppliedLink> apply_links(const Registry& registry, ConfigNode& root);
 
 /// Makes the targets of links from `source` settings of their own, which keep their values. Use it

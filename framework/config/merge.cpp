@@ -249,6 +249,8 @@ void normalise(ConfigNode& root) { normalise_at(root, ""); }
 
 void merge(ConfigNode& base, ConfigNode over) {
   if (!base.is_object() || !over.is_object()) {
+    const bool is_nothing = base.is_null() || (base.is_scalar() && base.plain().is_null());
+    over.has_replaced = over.has_replaced || base.has_replaced || !is_nothing;
     base = std::move(over);
     return;
   }

@@ -41,6 +41,8 @@ struct ConfigNode {
   std::string text{};
   /// Whether a scalar was written in quotes; it is then text, even if it looks like a number.
   bool quoted = false;
+  /// Whether this took the place of another value than null, or of one that had, by `merge`.
+  bool has_replaced = false;
   /// The items of a list, in their order.
   std::vector<ConfigNode> items;
   /// The members of an object, in the order in which they were written.

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>
 
+#include <levin/framework/config/linked_setting.h>
 #include <levin/framework/config/schedule_settings.h>
 #include <levin/framework/core/value_yaml.h>
 
@@ -107,7 +108,8 @@ class JobWriter {
   void write_links() {
     std::vector<const AppliedLink*> plain;
     for (const auto& each : job_.links) {
-      if (!each.link.compute || each.is_detached) plain.push_back(&each);
+      // Null removes links of the program; those of the configuration just aren't there any more.
+      if (each.is_detached ? is_of_program(each) : !each.link.compute) plain.push_back(&each);
     }
     if (plain.empty()) {
       return setting("links", Value::Object{},
@@ -118,9 +120,16 @@ class JobWriter {
     out_ << YAML::Value << YAML::BeginMap;
     for (const auto* each : plain) {
       const Value source = each->is_detached ? Value() : Value(each->link.sources.front());
-      setting(each->link.target, source, "now " + each->value.to_json());
+      const bool is_set = !each->key.empty();
+      setting(each->link.target, source, is_set ? "now " + each->value.to_json() : "removed");
     }
     out_ << YAML::EndMap;
+  }
+
+  bool is_of_program(const AppliedLink& link) const {
+    return std::any_of(registry_.links.begin(), registry_.links.end(), [&](const Link& each) {
+      return keys_of_setting(each.target) == keys_of_setting(link.link.target);
+    });
   }
 
   /// `class_path` and `init_args`, and whatever `more` writes beside them.

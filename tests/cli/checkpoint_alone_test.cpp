@@ -1,9 +1,12 @@
 #include <torch/types.h>
 
 #include <levin/callbacks/model_checkpoint.h>
+#include <levin/cli/checkpoint_settings.h>
 #include <levin/datamodules/iris.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/config/job.h>
+#include <levin/framework/config/yaml.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/mlp.h>
 
@@ -150,6 +153,27 @@ TEST_F(CheckpointAlone, a_link_sets_its_target_and_not_the_checkpoint) {
   EXPECT_NE(test.out.find("model.learning_rate: trainer.limit_val_batches"), std::string::npos);
   EXPECT_NE(test.out.find("data.seed: data.batch_size"), std::string::npos);
   EXPECT_NE(test.out.find("# now 7"), std::string::npos) << test.out;
+}
+
+TEST_F(CheckpointAlone, a_link_of_the_program_counts_only_if_its_settings_are_there) {
+  Registry classes = shipped_classes();
+  classes.link_arguments("data.seed", "model.learning_rate");
+  const auto filled = [&](const std::vector<Override>& overrides) {
+    ConfigNode root = read_configuration({}, overrides);
+    take_checkpoint_settings(root, classes);
+    return *root.find("model")->find("init_args");
+  };
+  const Override from{"ckpt_path", parse_argument((folder_ / "best.ckpt").string())};
+  const Override model{"model", parse_argument("MLP")};
+  const Override data{"data", parse_argument("IrisDataModule")};
+  const Override no_link{"links.model.learning_rate", parse_argument("null")};
+  const double saved = MLPOptions{}.learning_rate;
+  EXPECT_EQ(filled({from, model}).find("learning_rate")->plain(), Value(saved)) << "no data";
+  EXPECT_EQ(filled({from, model, data}).find("learning_rate"), nullptr) << "the link sets it";
+  EXPECT_EQ(filled({from, model, data}).find("activation")->plain(), Value("tanh"));
+  EXPECT_EQ(filled({from, model, data, no_link}).find("learning_rate")->plain(), Value(saved));
+  classes.link_arguments("trainer.callbacks.Timer.interval", "model.activation");
+  EXPECT_EQ(filled({from, model, data}).find("activation")->plain(), Value("tanh")) << "no Timer";
 }
 
 TEST_F(CheckpointAlone, a_model_that_is_named_wins) {

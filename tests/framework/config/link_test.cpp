@@ -251,6 +251,46 @@ TEST(ConfigLink, a_detached_target_keeps_its_value_in_the_saved_file) {
   EXPECT_EQ(setting(*again.data, "seed"), Value(5));
 }
 
+TEST(ConfigLink, of_a_configuration_that_was_detached_is_not_there_in_the_saved_file) {
+  const Registry classes = registry();
+  Job job =
+      job_of({"seed_everything: 5\ndata: Rows\nlinks: {data.seed: seed_everything}"}, {}, classes);
+  detach_links(job.links, "seed_everything");
+  const std::string saved = to_yaml(job, classes, false);
+  EXPECT_EQ(saved.find("data.seed"), std::string::npos) << saved;
+  EXPECT_EQ(setting(*job_of({saved}, {}, classes).data, "seed"), Value(5));
+}
+
+TEST(ConfigLink, of_a_program_that_was_removed_stays_removed_in_the_saved_file) {
+  Registry classes = registry();
+  classes.link_arguments("data.width", "model.units");
+  for (const bool comments : {false, true}) {
+    const Job job = job_of({kParts}, {option("links.model.units", "null")}, classes);
+    EXPECT_EQ(setting(*job.model, "units"), Value(8));
+    const Job again = job_of({to_yaml(job, classes, comments)}, {}, classes);
+    EXPECT_EQ(setting(*again.model, "units"), Value(8));
+  }
+}
+
+TEST(ConfigLink, null_removes_only_links_that_are_there) {
+  const std::string links = kParts + "links: {model.units: data.width}\n";
+  EXPECT_EQ(error_of({links}, {option("links.model.unit", "null")}),
+            "command line: links.model.unit = null, which removes a link: unknown link "
+            "'model.unit'; did you mean 'model.units'?");
+  EXPECT_EQ(error_of({kParts + "links:\n  data.seed: null\n"}),
+            "a.yaml:4: links.data.seed = null, which removes a link: unknown link 'data.seed'; "
+            "there are none");
+  EXPECT_EQ(error_of({kParts + "links: {data.seed: null}"}, {option("links.data.seed", "null")})
+                .substr(0, 36),
+            "command line: links.data.seed = null");
+  EXPECT_EQ(setting(*job_of({links}, {option("links.model.units", "null"),
+                                      option("links.model.units", "null")})
+                         .model,
+                    "units"),
+            Value(8))
+      << "it may be said twice";
+}
+
 TEST(ConfigLink, of_a_program_is_left_out_where_a_configuration_lacks_its_settings) {
   Registry classes = registry();
   classes.link_arguments("data.width", "model.units");
