@@ -167,13 +167,43 @@ std::string command_names() {
   return fmt::format("{}", fmt::join(names, " "));
 }
 
-constexpr const char* kBash = R"(
+constexpr const char* kBash = R"bash(
+# Splits the line into `before` and `current`, without the backslashes and quotes in words.
+_levin_split() {
+  local line=$1 quote= char i
+  for ((i = 0; i < ${#line}; ++i)); do
+    char=${line:i:1}
+    if [[ -n $quote && $char == "$quote" ]]; then
+      quote=
+    elif [[ -n $quote ]]; then
+      current+=$char
+    elif [[ $char == \\ ]]; then
+      ((++i))
+      current+=${line:i:1}
+    elif [[ $char == [\"\'] ]]; then
+      quote=$char
+    elif [[ $char != ' ' ]]; then
+      current+=$char
+    elif [[ -n $current ]]; then
+      before+=("$current")
+      current=
+    fi
+  done
+}
+# Adds the files whose names begin with the word, which may have spaces in them.
+_levin_files() {
+  local file
+  while IFS= read -r file; do
+    [[ -n $file ]] && COMPREPLY+=("$file")
+  done <<< "$(compgen -f -- "$1")"
+  compopt -o filenames 2> /dev/null
+}
 _levin() {
-  local line=${COMP_LINE:0:COMP_POINT} word command= option= value=
+  local word command= option= value=
   local values= files=0 options= words= more=0
-  local current=${line##* } previous=
-  local -a before
-  read -ra before <<< "${line% *}"
+  local current= previous=
+  local -a before=()
+  _levin_split "${COMP_LINE:0:COMP_POINT}"
   COMPREPLY=()
   for word in "${before[@]:1}"; do
     previous=$word
@@ -192,10 +222,7 @@ _levin() {
   if [[ -n $option && " $options " == *" $option= "* ]]; then
     _levin_values "$command" "$option"
     COMPREPLY=($(compgen -W "$values" -- "$value"))
-    if ((files)); then
-      COMPREPLY+=($(compgen -f -- "$value"))
-      compopt -o filenames 2> /dev/null
-    fi
+    ((files)) && _levin_files "$value"
     return
   fi
   if [[ $current == -* ]]; then
@@ -204,12 +231,9 @@ _levin() {
     return
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
-  if ((more)); then
-    COMPREPLY+=($(compgen -f -- "$current"))
-    compopt -o filenames 2> /dev/null
-  fi
+  ((more)) && _levin_files "$current"
 }
-)";
+)bash";
 
 constexpr const char* kZsh = R"(
 _levin() {
@@ -256,7 +280,7 @@ std::string words_function(const std::vector<CompletionGroup>& groups, std::stri
 std::string bash_script(std::string_view program, const std::vector<CompletionGroup>& groups) {
   std::string body = kBash;
   const std::string list = "  local commands=" + shell_quoted(command_names()) + "\n";
-  body.insert(body.find("  local line="), list);
+  body.insert(body.find("  local word command="), list);
   return values_function(groups) + words_function(groups, "words") + body +
          fmt::format("complete -F _levin {}\n", program);
 }

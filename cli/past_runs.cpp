@@ -74,15 +74,18 @@ std::string setting_name(const std::string& path) {
 }
 
 /// Replaces a list of classes by an object that has the settings of each under the name of its
-/// class, so that the settings can be compared one by one. Returns the names, "[Timer,Bar]".
+/// class, so that the settings can be compared one by one. A second one of a class gets a number,
+/// as "Timer[2]". Returns the names of the classes, "[Timer,Bar]".
 std::string name_items(Value& list) {
   std::vector<std::string> names;
   Value::Object items;
   for (const Value& item : list.as_array()) {
     if (!item.contains("class_path") || !item.at("class_path").is_string()) continue;
     names.emplace_back(short_class_name(item.at("class_path").as_string()));
+    const auto number = std::count(names.begin(), names.end(), names.back());
     const auto settings = item.contains("init_args") ? item.at("init_args") : Value();
-    items.insert_or_assign(names.back(), settings.is_null() ? Value(Value::Object{}) : settings);
+    items.insert_or_assign(number == 1 ? names.back() : fmt::format("{}[{}]", names.back(), number),
+                           settings.is_null() ? Value(Value::Object{}) : settings);
   }
   list = std::move(items);
   return fmt::format("[{}]", fmt::join(names, ","));

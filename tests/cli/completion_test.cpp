@@ -77,6 +77,23 @@ TEST_F(Completion, of_bash_knows_commands_settings_classes_and_files) {
   }
 }
 
+TEST_F(Completion, of_bash_keeps_names_of_files_with_spaces_whole) {
+  std::ofstream(folder_ / "my net.yaml") << "model: MLP\n";
+  std::ofstream(folder_ / "my own.yaml") << "model: MLP\n";
+  std::ofstream(folder_ / "lines") << R"(levin fit --config=my\ n
+levin fit --config "my o
+levin export 'my n
+levin export my\ o
+levin fit --config my\ net.yaml --mod
+levin fit --config nothing
+)";
+  EXPECT_EQ(
+      output_of("bash -c '. ./bash; while IFS= read -r line; do COMP_LINE=$line; "
+                "COMP_POINT=${#line}; _levin; printf \"<%s>\" \"${COMPREPLY[@]}\"; echo; "
+                "done < lines'"),
+      "<my net.yaml>\n<my own.yaml>\n<my net.yaml>\n<my own.yaml>\n<--model=>\n<>\nstatus 0\n");
+}
+
 TEST_F(Completion, offers_only_options_that_the_program_takes) {
   const Registry classes = shipped_classes();
   const std::string script = read_file(folder_ / "bash");

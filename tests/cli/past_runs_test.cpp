@@ -70,6 +70,28 @@ TEST_F(PastRuns, are_compared_by_each_setting_of_their_callbacks) {
   EXPECT_EQ(lines[3].find("max_epochs"), std::string::npos) << "it says no model: " << lines[3];
 }
 
+TEST_F(PastRuns, are_compared_by_each_of_several_callbacks_of_a_class) {
+  make_run(0, "MLP", 0.5, "epoch,step,val_loss\n0,1,0.5\n");
+  make_run(1, "MLP", 0.5, "epoch,step,val_loss\n0,1,0.5\n");
+  for (const int run : {0, 1}) {
+    write("levin_logs/version_" + std::to_string(run) + "/config.yaml",
+          "model: {class_path: MLP}\ntrainer: {callbacks: [{class_path: EarlyStopping, init_args: "
+          "{patience: " +
+              std::to_string(run + 3) +
+              "}}, {class_path: EarlyStopping, init_args: {patience: 7}}]}\n");
+  }
+  const auto runs = read_past_runs(folder_.path());
+  for (const auto& run : runs) {
+    const auto& settings = run.settings;
+    const bool is_first = run.folder.filename() == "version_0";
+    EXPECT_EQ(settings.at("trainer.callbacks.EarlyStopping.patience"), Value(is_first ? 3 : 4));
+    EXPECT_EQ(settings.at("trainer.callbacks.EarlyStopping[2].patience"), Value(7));
+  }
+  const auto lines = lines_of(past_runs_table(runs, {}));
+  EXPECT_TRUE(lines[1].ends_with("  patience=3")) << lines[1];
+  EXPECT_TRUE(lines[2].ends_with("  patience=4")) << lines[2];
+}
+
 TEST_F(PastRuns, are_sorted_by_a_metric_and_printed_as_json) {
   make_three();
   const Outcome table = run({"runs", "--metric", "val_loss"});
