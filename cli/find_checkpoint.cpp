@@ -65,8 +65,8 @@ fs::path best_recorded(const fs::path& last) {
   if (!outside.empty() && (best.empty() || (outside_is_ranked && !best_is_ranked))) {
     throw CheckpointError::io(
         "use the best checkpoint of", run.string(),
-        fmt::format("'{}' says that it is '{}', which isn't in the run's folder; give that path as "
-                    "--ckpt-path if you trust it",
+        fmt::format("'{}' says that it is '{}', which isn't in the run's folder; give that path "
+                    "instead of 'best' if you trust it",
                     last.filename().string(), outside.string()));
   }
   return best;
@@ -115,10 +115,10 @@ std::string find_checkpoint(const std::string& ckpt_path, const fs::path& defaul
     if (!found.empty()) return found.string();
     throw CheckpointError::io(
         "find the best checkpoint of", run.string(),
-        "'" + last.filename().string() + "' doesn't say which it is; give --ckpt-path a file");
+        "'" + last.filename().string() + "' doesn't say which it is; give the path of a file");
   }
   throw CheckpointError::io("find the " + ckpt_path + " checkpoint under", root.string(),
-                            "no run there has checkpoints; give --ckpt-path a file");
+                            "no run there has checkpoints; give the path of a file");
 }
 
 }  // namespace levin

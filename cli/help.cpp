@@ -89,6 +89,14 @@ options:
 FOLDER is the default_root_dir of the runs, by default the current folder.
 )";
 
+constexpr const char* kPlotOptions = R"(
+options:
+  --metric NAME        draw this metric; may come several times. By default it is val_acc or, if
+                       there is none, val_loss or else the first metric
+
+RUN is the folder of a run, such as levin_logs/version_0, or its metrics.csv.
+)";
+
 constexpr const char* kSchemaUse = R"(
 In the first line of a YAML file, for editors with the YAML language server:
   # yaml-language-server: $schema=levin.schema.json
@@ -194,6 +202,7 @@ std::string command_help(std::string_view program, std::string_view command) {
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
     if (command == "convert") return text + convert_options_help();
     if (command == "export") return text + export_options_help();
+    if (command == "plot") return text + kPlotOptions;
     if (command == "runs") return text + kRunsOptions;
     if (command == "schema") return text + kSchemaUse;
     if (command == "completion") return text + kCompletionUse;

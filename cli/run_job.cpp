@@ -238,13 +238,27 @@ void print_warnings(const Job& job) {
   for (const auto& warning : job.warnings) diagnostics::print("warning: " + warning + "\n");
 }
 
+/// Throws ConfigError for a word that belongs behind an option, and says which one.
+[[noreturn]] void refuse_word(const std::string& word, const Registry& registry) {
+  const bool is_model = registry.models.find(word) != nullptr;
+  const bool is_data = registry.datamodules.find(word) != nullptr;
+  const bool is_checkpoint = word == "best" || word == "last" || word.ends_with(".ckpt");
+  const char* option = is_model        ? "model"
+                       : is_data       ? "data"
+                       : is_checkpoint ? "ckpt-path"
+                                       : "config";
+  const char* what = is_model        ? "a model"
+                     : is_data       ? "a data module"
+                     : is_checkpoint ? "a checkpoint"
+                                     : "a configuration";
+  throw ConfigError(fmt::format("unexpected word '{}'; {} is given as --{} {}", shortened(word),
+                                what, option, shortened(word)));
+}
+
 }  // namespace
 
 int run_job(const Arguments& arguments, const Registry& registry) {
-  if (!arguments.words.empty()) {
-    throw ConfigError(fmt::format("unexpected word '{}'; a configuration is given as --config {}",
-                                  arguments.words.front(), arguments.words.front()));
-  }
+  if (!arguments.words.empty()) refuse_word(arguments.words.front(), registry);
   const auto environment = read_environment(arguments.command, environment_of_process(), registry);
   ConfigNode root =
       read_configuration(arguments.configs, arguments.overrides,

@@ -266,7 +266,12 @@ ConfigNode parse_yaml(std::string_view text, std::string_view file) {
 ConfigNode read_yaml(const std::filesystem::path& given) {
   const std::string path = expand_home(given.string(), "--config");
   try {
-    return parse_yaml(files::read_text(path, kMaxBytes), path);
+    const std::string text = files::read_text(path, kMaxBytes);
+    if (text.find('\0') != std::string::npos) {
+      throw ConfigError(fmt::format(
+          "--config: '{}' isn't a text file; a checkpoint is given as --ckpt-path", path));
+    }
+    return parse_yaml(text, path);
   } catch (const CheckpointError& error) {
     throw ConfigError(fmt::format("--config: {}", error.what()));
   }

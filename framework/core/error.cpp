@@ -1,6 +1,7 @@
 #include <levin/framework/core/error.h>
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -27,6 +28,15 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+/// Whether `whole` begins with `part`, in small or capital letters.
+bool is_beginning_of(std::string_view part, std::string_view whole) {
+  const auto is_same = [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  };
+  return whole.size() >= part.size() &&
+         std::equal(part.begin(), part.end(), whole.begin(), is_same);
+}
+
 }  // namespace
 
 std::string shortened(std::string_view text, size_t most) {
@@ -44,7 +54,12 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
       nearest = candidate;
     }
   }
-  return nearest;
+  if (!nearest.empty() || name.size() < 3) return nearest;
+  const auto is_longer = [&](const std::string& candidate) {
+    return is_beginning_of(name, candidate);
+  };
+  if (std::count_if(known.begin(), known.end(), is_longer) != 1) return {};
+  return *std::find_if(known.begin(), known.end(), is_longer);
 }
 
 ConfigError ConfigError::invalid_value(std::string_view option, std::string_view value,

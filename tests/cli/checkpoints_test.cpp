@@ -83,7 +83,7 @@ TEST_F(FindCheckpoint, best_outside_of_the_runs_folder_is_refused_by_name) {
   save("version_2/checkpoints/last.ckpt", 2, foreign.string());
   EXPECT_TRUE(test::says(test::message_of<CheckpointError>([&] { find("best"); }),
                          {"version_2", "'last.ckpt' says that it is '" + foreign.string() + "'",
-                          "--ckpt-path if you trust it"}));
+                          "give that path instead of 'best' if you trust it"}));
 }
 
 TEST_F(FindCheckpoint, a_ranked_best_outside_is_refused_although_an_unranked_one_is_inside) {

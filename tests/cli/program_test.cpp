@@ -199,6 +199,14 @@ TEST_F(Program, what_fails_ends_with_1_and_leaves_nothing_behind) {
   expect_refused(command("fit", {"--model.num_classes=2"}), 1, "2");  // a label out of range
 }
 
+TEST_F(Program, a_word_without_an_option_is_refused_with_the_option_that_it_needs) {
+  expect_error({"fit", "MLP"}, 2, "unexpected word 'MLP'; a model is given as --model MLP");
+  expect_error({"fit", "IrisDataModule"}, 2, "a data module is given as --data IrisDataModule");
+  expect_error({"test", "best"}, 2, "a checkpoint is given as --ckpt-path best");
+  expect_error({"fit", "iris.yaml"}, 2, "a configuration is given as --config iris.yaml");
+  expect_error({"fit", "--model", "MLP", "--data", "Iris"}, 2, "did you mean 'IrisDataModule'?");
+}
+
 TEST_F(Program, a_monitor_nobody_logs_is_named_with_those_there_are) {
   expect_error(
       command("fit", {"--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_los"}),
@@ -299,6 +307,7 @@ TEST_F(Program, plot_draws_a_run) {
   EXPECT_NE(plot.out.find('*'), std::string::npos) << plot.out;
   expect_error({"plot", "levin_logs/version_0", "--metric=val_los"}, 2, "did you mean 'val_loss'?");
   expect_error({"plot", "nowhere"}, 1, "nowhere");
+  expect_error({"plot"}, 2, "levin plot takes one run, but got 0; see levin plot --help");
 }
 
 TEST_F(Program, help_list_and_version_go_to_stdout) {
@@ -309,6 +318,8 @@ TEST_F(Program, help_list_and_version_go_to_stdout) {
     const Outcome help = run({name, "--help"});
     EXPECT_EQ(help.status, 0) << help.err;
     EXPECT_NE(help.out.find(std::string("usage: levin ") + name), std::string::npos) << help.out;
+    const bool has_options = std::string(name) != "list";
+    EXPECT_EQ(help.out.find("\noptions:\n") != std::string::npos, has_options) << help.out;
   }
   const Outcome list = run({"list"});
   EXPECT_EQ(list.status, 0) << list.err;

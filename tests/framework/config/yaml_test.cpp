@@ -195,6 +195,14 @@ TEST(ConfigYaml, a_file_without_an_end_is_refused) {
   }
 }
 
+TEST(ConfigYaml, a_file_that_is_no_text_is_refused) {
+  const test::TemporaryFolder folder;
+  const std::string path = (folder / "best.ckpt").string();
+  files::write_atomically(path, std::string("\x10\0\0{\"model\": 1}", 15));
+  EXPECT_EQ(test::message_of<ConfigError>([&] { read_yaml(path); }),
+            "--config: '" + path + "' isn't a text file; a checkpoint is given as --ckpt-path");
+}
+
 TEST(ConfigYaml, a_bracket_that_is_not_closed_is_said_to_be_missing) {
   for (const char* text : {"[", "[a, b", "{a: [1, 2}", "a: {b: [c"}) {
     expect_contains(error_of(text), "job.yaml:1: not valid YAML: ");

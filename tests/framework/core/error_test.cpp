@@ -126,6 +126,15 @@ TEST(NearestName, is_the_one_with_the_fewest_edits) {
   EXPECT_EQ(nearest_name("Nesterof", known), "nesterov");
 }
 
+TEST(NearestName, is_else_the_only_one_that_begins_in_the_same_way) {
+  const std::vector<std::string> known{"IrisDataModule", "MNISTDataModule", "CIFAR10DataModule",
+                                       "CIFAR100DataModule"};
+  EXPECT_EQ(nearest_name("Iris", known), "IrisDataModule");
+  EXPECT_EQ(nearest_name("mnist", known), "MNISTDataModule");
+  EXPECT_EQ(nearest_name("CIFAR", known), "") << "there are two";
+  EXPECT_EQ(nearest_name("Ir", known), "") << "two letters say too little";
+}
+
 TEST(NearestName, is_empty_where_none_is_near) {
   EXPECT_EQ(nearest_name("abcdefghi", {"learning_rate", "momentum"}), "");
   EXPECT_EQ(nearest_name("anything", {}), "");
