@@ -5,7 +5,8 @@
 namespace levin {
 namespace {
 
-/// The most steps by which an answer of Ranks::any_after_step follows its question.
+/// The most steps by which an answer of Ranks::any_after_step follows its question, unless ranks
+/// train alone. Those wait longer, but the answer then ends every question that was asked until it.
 constexpr int64_t kMostDelay = 2;
 
 }  // namespace

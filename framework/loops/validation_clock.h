@@ -17,7 +17,8 @@ namespace levin {
 ///     clock.restart();                                      // after each validation
 ///
 /// All ranks validate after the same step: that after which every rank knows that the time is over
-/// on one of them (Ranks::any_after_step).
+/// on one of them (Ranks::any_after_step). Ranks that train alone (TrainerOptions::model_averaging)
+/// learn it when they exchange flags next, so the interval lasts until then.
 class ValidationClock {
  public:
   /// Keeps `ranks`. Throws ConfigError if the interval is a text that is no duration.
