@@ -4,6 +4,8 @@
 #include <utility>
 
 #include <levin/callbacks/batch_norms.h>
+#include <levin/callbacks/whole_model.h>
+#include <levin/framework/core/type_name.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -56,6 +58,8 @@ void BaseFinetuning::load_state_dict(const StateDict& state) {
 }
 
 void BaseFinetuning::on_fit_start(Run& run) {
+  require_whole_model(unqualified_name(typeid(*this)),
+                      "checkpoints would say what is frozen on one rank alone", run);
   module_ = &run.module();
   if (!std::exchange(resumed_, false)) return freeze_before_training(run.module());
   const std::set<std::string> frozen(frozen_.begin(), frozen_.end());

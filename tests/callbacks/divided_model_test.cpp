@@ -1,4 +1,5 @@
 // Callbacks of runs whose ranks share a model, each with a part of it and the same rows.
+#include <levin/callbacks/backbone_finetuning.h>
 #include <levin/callbacks/early_stopping.h>
 #include <levin/callbacks/ema_weight_averaging.h>
 #include <levin/callbacks/model_pruning.h>
@@ -40,6 +41,7 @@ TEST(DividedModel, CallbacksThatNeedAllWeightsAreRefusedByName) {
                 {name + " with a model that is divided among 2 ranks: ", "pipeline_size = 1"});
   };
   EXPECT_TRUE(says_so(refusal(ModelPruning({.parameters = {"weight"}})), "ModelPruning"));
+  EXPECT_TRUE(says_so(refusal(BackboneFinetuning({.backbone = "backbone"})), "BackboneFinetuning"));
   EXPECT_TRUE(says_so(refusal(WeightAveraging()), "WeightAveraging"));
   EXPECT_TRUE(says_so(refusal(EMAWeightAveraging()), "EMAWeightAveraging"));
   EXPECT_TRUE(

@@ -10,6 +10,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 
+#include "framework/message_of.h"
 #include "framework/peak_memory.h"
 #include "framework/temporary_folder.h"
 
