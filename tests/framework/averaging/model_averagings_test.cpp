@@ -80,10 +80,10 @@ TEST(ModelAveraging, rules_have_names_and_refuse_what_is_out_of_range) {
     EXPECT_NE(message.find(std::string(name) + ": " + setting + " = "), std::string::npos)
         << message;
   }
-  EXPECT_NE(message_of<ConfigError>([] {
-              averages_models({"none", Value::Object{{"a", 1}}});
-            }),
-            "");
+  EXPECT_TRUE(says(message_of<ConfigError>([] {
+                     averages_models({"none", Value::Object{{"a", 1}}});
+                   }),
+                   {"model_averaging: none", "'a'"}));
 }
 
 }  // namespace levin::test::model_averagings_test
