@@ -12,6 +12,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/loops/resumed_settings.h>
+#include <levin/framework/loops/saved_ranks.h>
 #include <levin/framework/loops/shown_metrics.h>
 #include <levin/framework/loops/solver_fit.h>
 #include <levin/framework/solvers/solver.h>
@@ -68,12 +69,6 @@ constexpr const char* kOtherOptimizer =
 /// The optimizer of that number, if it is a solver.
 Solver* solver_at(Optimizers& optimizers, size_t number) {
   return dynamic_cast<Solver*>(optimizers.entries()[number].optimizer.get());
-}
-
-/// The number of ranks of the run that wrote the checkpoint.
-int64_t world_size_of(const StateDict& checkpoint) {
-  const Value ranks = checkpoint.child("ranks").values;
-  return ranks.contains("world_size") ? ranks.at("world_size").as_int() : 1;
 }
 
 ModuleDescription describe_module(const LoopParts& parts,
@@ -198,7 +193,7 @@ void FitState::warn_about_changes(const StateDict& checkpoint,
     }
     add("data.", then, now);
   }
-  if (world_size_of(checkpoint) != parts_.strategy.ranks().size()) {
+  if (data_ranks_of(checkpoint) != parts_.strategy.data_ranks().size()) {
     // Then steps have as many rows as before, whatever the batch size.
     std::erase_if(changes,
                   [](const auto& change) { return change.starts_with("data.batch_size = "); });
@@ -264,11 +259,13 @@ StateDict FitState::rank_states() {
   StateDict states;
   const int64_t world_size = alone_ ? 1 : parts_.strategy.ranks().size();
   states.values["world_size"] = world_size;
+  states.values["data_ranks"] = alone_ ? 1 : parts_.strategy.data_ranks().size();
   Value::Array rows;
   for (const int64_t one : members_.data.rows_a_step()) rows.push_back(one);
   states.values["rows_a_step"] = std::move(rows);
   if (world_size == 1) return states;
   StateDict own;
+  own.values["model_rank"] = parts_.run.place().model_rank;
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
   own.add("metrics", members_.metrics.state_dict());
   StateDict solvers;
@@ -292,9 +289,9 @@ StateDict FitState::rank_states() {
   return states;
 }
 
-/// If this run has as many ranks as the one that wrote the checkpoint, each rank goes on with its
-/// own part. Otherwise rank 0 takes over the metrics of all ranks, and the other ranks begin with
-/// none, and solvers go on without states of their ranks.
+/// If this run has as many ranks as the one that wrote the checkpoint, and as many with different
+/// rows, each rank goes on with its own part. Otherwise rank 0 takes over the metrics of all ranks,
+/// and the other ranks begin with none, and solvers go on without states of their ranks.
 void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then = world_size_of(checkpoint);
@@ -304,7 +301,8 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     strategies.push_back(ranks.child(std::to_string(other)).child("strategy"));
   }
   parts_.strategy.load_own_states(strategies);
-  if (then == parts_.strategy.ranks().size()) {
+  if (then == parts_.strategy.ranks().size() &&
+      data_ranks_of(checkpoint) == parts_.strategy.data_ranks().size()) {
     if (rank == 0) return members_.training_step.load_left_gradients(checkpoint.child("gradients"));
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");
@@ -318,6 +316,7 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     StateDict left = checkpoint.child("gradients").clone();
     for (int64_t other = 1; other < then; ++other) {
       const StateDict own = ranks.child(std::to_string(other));
+      if (shared_rows(own)) continue;  // they are counted already
       members_.metrics.merge(own.child("metrics"));
       for (const auto& [name, gradient] : own.child("gradients").tensors) {
         torch::Tensor& sum = left.tensors[name];

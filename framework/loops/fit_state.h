@@ -25,8 +25,9 @@ class SolverFit;
 ///     fitted            what the data module has learned from its data, if anything
 ///     optimizer.<i>     the optimizers
 ///     gradients         those of rank 0 that wait for a later batch, if the module optimizes by
-///     hand schedulers        learning-rate schedules loop              progress, the metrics
-///     shown, those of the epoch begun, the history, the
+///                       hand
+///     schedulers        learning-rate schedules
+///     loop              progress, the metrics shown, those of the epoch begun, the history, the
 ///                       learning rates that were configured
 ///     strategy          what rank 0 remembers of gradients (Strategy::own_state), if anything
 ///     scaler            the scale of losses and its counts, with precision = 16-mixed
@@ -34,10 +35,11 @@ class SolverFit;
 ///     loggers.<key>     loggers, by Logger::state_key, in the same way
 ///     data              the data module
 ///     random            the random generators of rank 0
-///     ranks             the number of ranks and the rows of their steps; ranks.<r>, for the
-///                       ranks from 1 on: their random generators, metrics of the epoch begun,
-///                       optimizer.<i>, the solvers' own states (or, if ranks take steps by
-///                       themselves, their optimizers' ones), gradients and strategy
+///     ranks             the number of ranks, how many have different rows, and the rows of their
+///                       steps; ranks.<r>, for the ranks from 1 on: their number in their model,
+///                       their random generators, metrics of the epoch begun, optimizer.<i>, the
+///                       solvers' own states (or, if ranks take steps by themselves, their
+///                       optimizers' ones), gradients and strategy
 ///
 /// Its values are levin_version, checkpoint_format, epoch, global_step, precision, hyper_parameters
 /// (of the data, and the seed), and module, which describes the model that the weights belong to

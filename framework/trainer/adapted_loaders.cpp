@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <levin/framework/loops/saved_ranks.h>
+
 namespace levin {
 
 DataLoaders in_order(const DataLoaders& loaders) {
@@ -26,7 +28,7 @@ DataLoaders with_rows_a_step_of(const StateDict& checkpoint, const DataLoaders& 
   const StateDict ranks = checkpoint.child("ranks");
   if (!ranks.values.contains("world_size")) return loaders;
   const auto& rows = ranks.values.at("rows_a_step").as_array();
-  if (ranks.values.at("world_size").as_int() == rank_share.world_size) return loaders;
+  if (data_ranks_of(checkpoint) == rank_share.world_size) return loaders;
   if (rows.size() != loaders.size()) return loaders;
   DataLoaders result = loaders;
   for (size_t i = 0; i < rows.size(); ++i) {

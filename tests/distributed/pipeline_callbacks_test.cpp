@@ -32,6 +32,12 @@ class TwoLayers final : public levin::PipelineModule {
   torch::Tensor loss(const torch::Tensor& outputs, const levin::Batch& batch) override {
     return torch::mse_loss(outputs, batch.target());
   }
+  void on_outputs(const torch::Tensor& outputs, const torch::Tensor& /*loss*/,
+                  const levin::Batch& /*batch*/, levin::Step& step) override {
+    step.log("train_mean", outputs.mean(), {.on_step = false, .on_epoch = true});
+    step.log("train_sum", outputs.sum(),
+             {.on_step = false, .on_epoch = true, .reduce = levin::Reduce::sum});
+  }
   void validation_step(const levin::Batch& batch, levin::Step& step) override {
     const auto outputs = forward(batch);
     if (!is_last(step.run())) return;
@@ -77,17 +83,20 @@ class Rows final : public levin::DataModule {
 };
 
 int train_two_layers(const Value& settings) {
-  auto options = begin_as_rank(settings, 2);
+  auto options = begin_as_rank(settings, settings.at("epochs").as_int());
   TwoLayers model;
   Rows data;
   levin::Trainer trainer(options);
   auto& progressive = trainer.add<levin::ProgressiveValidation>();
   trainer.add<levin::PredictionWriter>(
       {.output_dir = settings.at("out").as_string() + "/predictions"});
-  const auto history = trainer.fit(model, data);
+  const bool resumes = settings.contains("resume");
+  const auto history =
+      trainer.fit(model, data, resumes ? settings.at("resume").as_string() : std::string());
+  if (settings.contains("save")) trainer.save_checkpoint(settings.at("save").as_string());
   levin::StateDict result;
-  for (const char* name : {"last_loss", "last_min", "last_max", "last_sum", "last_mse",
-                           "last_epoch", "nothing", "progressive_loss"}) {
+  for (const char* name : {"train_mean", "train_sum", "last_loss", "last_min", "last_max",
+                           "last_sum", "last_mse", "last_epoch", "nothing", "progressive_loss"}) {
     result.values["metrics"][name] = history.last(name);
   }
   result.values["rows"] = progressive.rows();
@@ -112,8 +121,8 @@ int average_weights(const Value& settings) {
 
 class PipelineCallbacks : public RanksTest {
  protected:
-  Run on(int64_t ranks, const std::string& name, Work work) const {
-    Value settings = Value::Object{};
+  Run on(int64_t ranks, const std::string& name, Work work,
+         Value settings = Value::Object{{"epochs", 2}}) const {
     settings["trainer"]["pipeline_size"] = ranks;
     settings["trainer"]["pipeline_schedule"] = "gpipe";
     settings["trainer"]["micro_batches"] = 2;
@@ -148,6 +157,28 @@ TEST_F(PipelineCallbacks, every_rank_has_what_one_of_them_has_logged_and_rows_co
   }
   const auto files = fs::directory_iterator(spread.folder / "predictions");
   EXPECT_EQ(std::distance(begin(files), end(files)), 4) << "each batch is written once";
+}
+
+// 4 steps an epoch, of which the pipeline takes two.
+TEST_F(PipelineCallbacks, rows_of_an_epoch_begun_count_once_if_another_mapping_goes_on) {
+  Value settings = Value::Object{{"epochs", 1}};
+  const auto expected = on(1, "whole", train_two_layers, settings).values().at("metrics");
+  auto begun = settings;
+  begun["save"] = (folder_ / "begun.ckpt").string();
+  begun["trainer"]["max_steps"] = 2;
+  on(2, "begun", train_two_layers, begun);
+  settings["resume"] = begun.at("save");
+  const auto compare = [&](const Run& run) {
+    for (const char* name : {"train_mean", "train_sum", "last_loss"}) {
+      EXPECT_NEAR(run.values().at("metrics").at(name).as_double(), expected.at(name).as_double(),
+                  1e-12)
+          << name;
+    }
+  };
+  compare(on(1, "alone", train_two_layers, settings));
+  compare(on(2, "again", train_two_layers, settings));
+  // As many ranks, each of which has rows of its own.
+  compare(run_on(2, "rows", settings, train_two_layers));
 }
 
 TEST_F(PipelineCallbacks, averages_of_weights_are_refused) { on(2, "averages", average_weights); }

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+#include <levin/framework/tensor/state_dict.h>
+
+namespace levin {
+
+// What a checkpoint says of the ranks that wrote it, in its child `ranks` (FitState).
+
+/// How many ranks there were; 1 if it says nothing.
+int64_t world_size_of(const StateDict& checkpoint);
+/// How many of them had different rows. Ranks that share a model (Place::model_size) have the same.
+int64_t data_ranks_of(const StateDict& checkpoint);
+/// Whether another rank of its model had the same rows as the one of which `ranks.<r>` is `rank`,
+/// and stands for both.
+bool shared_rows(const StateDict& rank);
+
+}  // namespace levin
