@@ -93,7 +93,10 @@ int train_two_layers(const Value& settings) {
   const bool resumes = settings.contains("resume");
   const auto history =
       trainer.fit(model, data, resumes ? settings.at("resume").as_string() : std::string());
-  if (settings.contains("save")) trainer.save_checkpoint(settings.at("save").as_string());
+  if (settings.contains("save")) {  // in the middle of the epoch
+    trainer.save_checkpoint(settings.at("save").as_string());
+    return 0;
+  }
   levin::StateDict result;
   for (const char* name : {"train_mean", "train_sum", "last_loss", "last_min", "last_max",
                            "last_sum", "last_mse", "last_epoch", "nothing", "progressive_loss"}) {
