@@ -119,8 +119,8 @@ class ModuleError : public Error {
 std::string shortened(std::string_view text, size_t most = 300);
 
 /// The name among `known` that is the fewest edits away from `name`, or "" if none is near. Near is
-/// a Levenshtein distance of at most 2, or at most a third of the length if that is more. If none is
-/// near, it is the only name that begins with `name`, of at least three characters, in small or
+/// a Levenshtein distance of at most 2, or at most a third of the length if that is more. If none
+/// is near, it is the only name that begins with `name`, of at least three characters, in small or
 /// capital letters.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 

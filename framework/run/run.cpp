@@ -110,12 +110,17 @@ torch::Tensor Run::reduce(const torch::Tensor& own, Reduce how) {
   const at::NoGradGuard no_grad;
   const bool widens = how == Reduce::mean && !own.is_floating_point() && !own.is_complex();
   StateDict packed;
+  packed.values["counts"] = place_.model_rank == 0;
   packed.tensors["own"] = own.detach().to(at::kCPU, widens ? at::kDouble : own.scalar_type());
   const auto all = ranks_->gather(checkpoint_bytes(packed));
   torch::Tensor result;
+  int64_t count = 0;
   for (size_t rank = 0; rank < all.size(); ++rank) {
-    const torch::Tensor other = checkpoint_from_bytes(all[rank]).tensor("own");
-    if (!result.defined()) {
+    const StateDict given = checkpoint_from_bytes(all[rank]);
+    const torch::Tensor other = given.tensor("own");
+    const bool counts = given.values.at("counts").as_bool();
+    count += counts ? 1 : 0;
+    if (!result.defined()) {  // rank 0, which counts
       result = other.clone();
       continue;
     }
@@ -126,9 +131,9 @@ torch::Tensor Run::reduce(const torch::Tensor& own, Reduce how) {
           fmt::join(result.sizes().vec(), " x "), c10::toString(result.scalar_type()), rank,
           fmt::join(other.sizes().vec(), " x "), c10::toString(other.scalar_type())));
     }
-    combine_into(result, other, how);
+    if (counts) combine_into(result, other, how);
   }
-  if (how == Reduce::mean) result.div_(static_cast<double>(all.size()));
+  if (how == Reduce::mean) result.div_(static_cast<double>(count));
   return result.to(own.device());
 }
 

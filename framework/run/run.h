@@ -123,8 +123,9 @@ class Run {
   ///     }
   ///
   /// The result has the shape, type and device of `own`; only the mean of integers is a float64. A
-  /// mean gives each rank the same weight. Throws ModuleError for an undefined tensor, and
-  /// DistributedError if the ranks' tensors differ in shape or type.
+  /// mean gives each rank the same weight. Of ranks that share a model (Place::model_size), and so
+  /// have the same rows, only the tensor of the first one counts. Throws ModuleError for an
+  /// undefined tensor, and DistributedError if the ranks' tensors differ in shape or type.
   torch::Tensor reduce(const torch::Tensor& own, Reduce how = Reduce::sum);
   /// Returns the tensors of all ranks on every rank, in the order of the ranks: [world_size, ...]
   /// for an `own` of shape [...]; [1, ...] in a run of one process. A collective, as `reduce`; it

@@ -51,6 +51,9 @@ class TwoLayers final : public levin::PipelineModule {
   void on_train_epoch_end(levin::Run& run) override {
     if (is_last(run)) run.log("last_epoch", 2.5);
     run.log("nothing", 0.0);
+    const auto own = torch::full({1}, is_last(run) ? 3.0 : 5.0);
+    run.log("sum_of_models", run.reduce(own));
+    run.log("mean_of_models", run.reduce(own, levin::Reduce::mean));
   }
   levin::NamedTensors predict(const levin::Batch& batch) override {
     return {{"outputs", forward(batch)}};
@@ -102,6 +105,8 @@ int train_two_layers(const Value& settings) {
                            "last_sum", "last_mse", "last_epoch", "nothing", "progressive_loss"}) {
     result.values["metrics"][name] = history.last(name);
   }
+  result.values["sum"] = history.last("sum_of_models");
+  result.values["mean"] = history.last("mean_of_models");
   result.values["rows"] = progressive.rows();
   result.values["model_size"] = trainer.run().place().model_size;
   result.values["model_rank"] = trainer.run().place().model_rank;
@@ -147,6 +152,8 @@ TEST_F(PipelineCallbacks, every_rank_has_what_one_of_them_has_logged_and_rows_co
     EXPECT_EQ(values.at("model_size").as_int(), 2);
     EXPECT_EQ(values.at("model_rank").as_int(), rank);
     EXPECT_EQ(values.at("rows").as_int(), 26);
+    EXPECT_EQ(values.at("sum").as_double(), 5.0) << "of the first rank of the model";
+    EXPECT_EQ(values.at("mean").as_double(), 5.0);
     for (const auto& [name, value] : expected.at("metrics").as_object()) {
       EXPECT_NEAR(values.at("metrics").at(name).as_double(), value.as_double(), 1e-12)
           << name << " of rank " << rank;
