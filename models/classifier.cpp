@@ -245,6 +245,12 @@ torch::Tensor Classifier::weights_of(const Batch& batch, const torch::Tensor& ta
   return of_classes * (of_classes.dim() == 2 ? weights.unsqueeze(1) : weights);
 }
 
+torch::Tensor Classifier::training_loss(const torch::Tensor& logits, const Batch& batch) {
+  const auto targets = labels(batch);
+  if (!has_weights(batch)) return loss(logits, targets);
+  return weighted_mean(row_losses(logits, targets), weights_of(batch, targets));
+}
+
 torch::Tensor Classifier::batch_loss(const Batch& batch, const torch::Tensor& targets) {
   const auto logits = forward(batch.input());
   if (!has_weights(batch)) return loss(logits, targets);

@@ -124,6 +124,11 @@ class Classifier : public SupervisedModel {
   const torch::Tensor& class_weights() const { return class_weights_; }
 
  protected:
+  /// Returns the loss of a training batch without the penalties from its logits: `loss`, or, if
+  /// rows or classes have weights, the weighted mean of `row_losses`. Throws DataError for labels
+  /// that aren't classes.
+  torch::Tensor training_loss(const torch::Tensor& logits, const Batch& batch);
+
   /// Returns the loss of a training batch without the penalties: by default `loss` of `forward`,
   /// or, if rows or classes have weights, the weighted mean of `row_losses`. Override it if
   /// computing both at once is cheaper, for batches without weights. `targets`: [rows] int64, each

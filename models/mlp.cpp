@@ -1,10 +1,14 @@
 #include <levin/models/mlp.h>
 
+#include <memory>
 #include <typeinfo>
+#include <utility>
 
 #include <ATen/ops/dropout.h>
+#include <torch/nn/modules/container/sequential.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/pipeline/pipeline.h>
 #include <levin/framework/tensor/divided_memory.h>
 #include <levin/models/linear.h>
 
@@ -16,6 +20,28 @@ void require_size(const std::string& option, int64_t size) {
     throw ConfigError::invalid_value(option, std::to_string(size), "must be at least 1");
   }
 }
+
+/// A layer of the net as a pipeline passes rows through it: with the activation and the dropout
+/// that follow, which the last layer hasn't.
+class LayerOfChainImpl : public torch::nn::Module {
+ public:
+  LayerOfChainImpl(torch::nn::Linear linear, const Activation* activation, double dropout)
+      : linear_(register_module("linear", std::move(linear))),
+        activation_(activation),
+        dropout_(dropout) {}
+  torch::Tensor forward(const torch::Tensor& input) {
+    const auto x = linear(flatten_for(linear_->weight, input), linear_->weight, linear_->bias);
+    if (activation_ == nullptr) return x;
+    const auto units = activation_->function(x);
+    return dropout_ > 0.0 ? at::dropout(units, dropout_, linear_->is_training()) : units;
+  }
+
+ private:
+  torch::nn::Linear linear_;
+  const Activation* activation_;
+  double dropout_;
+};
+TORCH_MODULE(LayerOfChain);
 
 }  // namespace
 
@@ -90,12 +116,32 @@ void MLP::prepare_like(const Value& settings) {
 
 torch::Tensor MLP::forward(const torch::Tensor& input) {
   if (layers_.empty()) refuse_without_sizes("in_features and num_classes");
+  if (const auto spread = pipeline()) return spread->forward(Batch({{"input", input}}));
   auto x = flatten_for(layers_.front()->weight, input);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
     x = activation_.function(linear(x, layers_[i]->weight, layers_[i]->bias));
     if (options_.dropout > 0.0) x = at::dropout(x, options_.dropout, is_training());
   }
   return linear(x, layers_.back()->weight, layers_.back()->bias);
+}
+
+torch::nn::Sequential MLP::layers() {
+  if (layers_.empty()) refuse_without_sizes("in_features and num_classes");
+  if (l1_strength() != 0.0 || l2_strength() != 0.0) {
+    throw ConfigError::conflict("l1_strength or l2_strength with a pipeline",
+                                "penalties are sums over the weights of all layers: set both to 0, "
+                                "or let the optimizer decay the weights (weight_decay)");
+  }
+  if (typeid(*this) != typeid(MLP)) {
+    throw ModuleError::contract(class_name(), "is a subclass of MLP, whose forward may be another",
+                                "override layers() for a pipeline, too, or set pipeline_size = 1");
+  }
+  torch::nn::Sequential chain;
+  for (const auto& layer : layers_) {
+    const bool is_last = &layer == &layers_.back();
+    chain->push_back(LayerOfChain(layer, is_last ? nullptr : &activation_, options_.dropout));
+  }
+  return chain;
 }
 
 bool MLP::has_closed_form() const { return typeid(*this) == typeid(MLP); }
@@ -107,7 +153,7 @@ const std::vector<ChainLayer>& MLP::chain() const {
 }
 
 bool MLP::uses_closed_form() const {
-  return !layers_.empty() && has_closed_form() && options_.dropout == 0.0 &&
+  return !layers_.empty() && !is_spread() && has_closed_form() && options_.dropout == 0.0 &&
          !is_divided(layers_.front()->weight);
 }
 
@@ -119,6 +165,13 @@ bool MLP::reads_rows_in_place() const {
 }
 
 torch::Tensor MLP::batch_loss(const Batch& batch, const torch::Tensor& targets) {
+  if (const auto spread = pipeline()) {
+    const auto mean = [this](const torch::Tensor& logits, const Batch& part) {
+      return training_loss(logits, part);
+    };
+    const auto rows = [](const Batch& part) { return part.rows(); };
+    return spread->train(batch, mean, rows, /*with_outputs=*/false).loss;
+  }
   if (uses_closed_form() && !has_weights(batch)) {
     const auto& rows = batch.input_rows();
     if (ChainLoss::can_learn(rows, targets, chain())) return chain_loss_(rows, targets, chain_);

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/run/has_layers.h>
 #include <levin/models/activation.h>
 #include <levin/models/chain_loss.h>
 #include <levin/models/classifier.h>
@@ -54,9 +55,12 @@ Fields describe(MLPOptions& options);
 /// make 25,450 parameters. Sizes that aren't given are found when a fit begins or a checkpoint is
 /// loaded, as in LogisticRegression.
 ///
+/// The option pipeline_size can spread the layers over ranks (docs/pipeline.md), unless there is a
+/// penalty.
+///
 /// A training step on the CPU in float32 without dropout computes loss and gradients without
 /// autograd (models/chain_loss.h), with the same result to 1e-6.
-class MLP : public Classifier {
+class MLP : public Classifier, public HasLayers {
  public:
   using Options = MLPOptions;
   /// Throws ConfigError for sizes below 1 (below 2 classes, but 0 stands for the data's), an
@@ -66,6 +70,10 @@ class MLP : public Classifier {
 
   /// Returns the logits [rows, num_classes] of an input [rows, ...].
   torch::Tensor forward(const torch::Tensor& input) override;
+  /// Throws ModuleError if the sizes aren't known yet, or in a subclass, which may have another
+  /// `forward`, unless it overrides this; and ConfigError for a model with penalties, which are
+  /// sums over the weights of all layers.
+  torch::nn::Sequential layers() override;
   /// True, but false in a subclass, which may do more in a step, unless it overrides this.
   bool capturable() const override;
   /// True if steps use the closed form and the first layer's weights are few.

@@ -45,7 +45,7 @@ void wait_for(const C10dWork& work, Heartbeat* heartbeat, double& seconds) {
 struct PointToPoint::Receipt::State {
   C10dWork work;
   torch::Tensor tensor;
-  int64_t rank = 0;
+  int64_t rank = 0;  // among all ranks of the run, as is the next one
   int64_t from = 0;
   Heartbeat* heartbeat = nullptr;
   std::shared_ptr<Figures> figures;
@@ -70,7 +70,7 @@ PointToPoint::PointToPoint(ProcessGroup& group, Heartbeat* heartbeat)
 PointToPoint::~PointToPoint() = default;
 
 void PointToPoint::send(const torch::Tensor& tensor, int64_t to, int64_t tag) {
-  as_message(group_.rank(), "sending to", to, [&] {
+  as_message(name_of(group_.rank()), "sending to", name_of(to), [&] {
     Sent sent{.work = {}, .tensor = tensor.contiguous(), .to = to, .tag = tag};
     std::vector<at::Tensor> tensors{sent.tensor};
     sent.work = group_.c10d_group()->send(tensors, static_cast<int>(to), static_cast<int>(tag));
@@ -81,13 +81,13 @@ void PointToPoint::send(const torch::Tensor& tensor, int64_t to, int64_t tag) {
 }
 
 PointToPoint::Receipt PointToPoint::receive(torch::Tensor into, int64_t from, int64_t tag) {
-  return as_message(group_.rank(), "receiving from", from, [&] {
+  return as_message(name_of(group_.rank()), "receiving from", name_of(from), [&] {
     Receipt receipt;
     std::vector<at::Tensor> tensors{into};
     const auto work =
         group_.c10d_group()->recv(tensors, static_cast<int>(from), static_cast<int>(tag));
-    receipt.state_ = std::make_shared<Receipt::State>(
-        Receipt::State{work, std::move(into), group_.rank(), from, heartbeat_, figures_});
+    receipt.state_ = std::make_shared<Receipt::State>(Receipt::State{
+        work, std::move(into), name_of(group_.rank()), name_of(from), heartbeat_, figures_});
     return receipt;
   });
 }
@@ -101,20 +101,20 @@ void PointToPoint::wait_for_send(int64_t to, int64_t tag) {
   if (found == sent_.end()) return;
   const Sent sent = std::move(*found);
   sent_.erase(found);
-  as_message(group_.rank(), "sending to", to,
+  as_message(name_of(group_.rank()), "sending to", name_of(to),
              [&] { wait_for(sent.work, heartbeat_, figures_->waiting); });
 }
 
 void PointToPoint::wait_for_sends() {
   for (const auto& sent : std::exchange(sent_, {})) {
-    as_message(group_.rank(), "sending to", sent.to,
+    as_message(name_of(group_.rank()), "sending to", name_of(sent.to),
                [&] { wait_for(sent.work, heartbeat_, figures_->waiting); });
   }
 }
 
 void PointToPoint::broadcast(torch::Tensor tensor, int64_t root) {
   if (group_.world_size() == 1) return;
-  as_message(group_.rank(), "receiving from", root, [&] {
+  as_message(name_of(group_.rank()), "receiving from", name_of(root), [&] {
     std::vector<at::Tensor> tensors{std::move(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/collectives/process_group.h>
@@ -57,6 +59,9 @@ class PointToPoint {
   PointToPoint& operator=(const PointToPoint&) = delete;
 
   ProcessGroup& group() { return group_; }
+  /// Sets the numbers by which messages of errors name the ranks of the group, if it is a part of
+  /// the ranks of a run. By default they are those in the group.
+  void set_names(std::vector<int64_t> names) { names_ = std::move(names); }
   /// Begins to send `tensor` to the rank `to` of the group, another one than this. The tensor must
   /// not be changed until it has arrived; this object keeps it until then.
   void send(const torch::Tensor& tensor, int64_t to, int64_t tag);
@@ -78,10 +83,15 @@ class PointToPoint {
  private:
   struct Sent;
 
+  int64_t name_of(int64_t rank) const {
+    return names_.empty() ? rank : names_[static_cast<size_t>(rank)];
+  }
+
   ProcessGroup& group_;
   Heartbeat* heartbeat_;
   std::shared_ptr<Figures> figures_;
   std::vector<Sent> sent_;
+  std::vector<int64_t> names_;
 };
 
 }  // namespace levin

@@ -14,7 +14,8 @@ void visit_batches(const LoopParts& parts, TrainingData& data,
   StepControl step(parts.run, unused, /*on_step=*/true);
   Batch batch;
   for (int64_t i = 0; data.next(batch); ++i) {
-    if (data.global_rows() < parts.strategy.ranks().size()) continue;  // a rank would have no rows
+    const int64_t shares = parts.strategy.rank_share().world_size;
+    if (data.global_rows() < shares) continue;  // a rank would have no rows
     transfer(parts, batch);
     step.begin(i, batch.loader_index());
     step.set_muted(true);

@@ -60,13 +60,14 @@ at::Device device_of_chain(const torch::nn::Sequential& layers) {
 }  // namespace
 
 Pipeline::Pipeline(ProcessGroup& group, torch::nn::Sequential layers,
-                   const PipelineOptions& options, Heartbeat* heartbeat, Profiler* profiler)
+                   const PipelineOptions& options, Heartbeat* heartbeat, Profiler* profiler,
+                   torch::nn::Module* owner)
     : group_(group),
       device_(device_of_chain(layers)),
       schedule_(options.schedule, {.ranks = group.world_size(),
                                    .chunks = options.chunks,
                                    .micro_batches = options.micro_batches}),
-      layers_(std::move(layers), schedule_.stages()),
+      layers_(std::move(layers), schedule_.stages(), owner),
       messages_(group, heartbeat),
       profiler_(profiler) {
   layers_.keep([&](int64_t stage) { return schedule_.rank_of(stage) == group_.rank(); });

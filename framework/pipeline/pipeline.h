@@ -74,9 +74,14 @@ class Pipeline {
 
   /// Cuts `layers`, and keeps the stages of this rank. `group` and `heartbeat` (which may be null)
   /// must live longer, and so must `profiler` (which may be null), which is told of each training
-  /// batch. Throws what PipelineSchedule and StagedLayers throw.
+  /// batch, and `owner` (which may be null), the module that the layers are also registered in.
+  /// Throws what PipelineSchedule and StagedLayers throw.
   Pipeline(ProcessGroup& group, torch::nn::Sequential layers, const PipelineOptions& options,
-           Heartbeat* heartbeat = nullptr, Profiler* profiler = nullptr);
+           Heartbeat* heartbeat = nullptr, Profiler* profiler = nullptr,
+           torch::nn::Module* owner = nullptr);
+
+  /// Sets the numbers by which errors name the ranks of the group (PointToPoint::set_names).
+  void set_names(std::vector<int64_t> names) { messages_.set_names(std::move(names)); }
 
   /// Makes all forward and backward passes of a batch. Throws ModuleError if the loss isn't a
   /// scalar with a graph, and if a stage returns something else than floating-point rows.

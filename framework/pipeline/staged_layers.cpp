@@ -53,8 +53,8 @@ std::vector<size_t> divide_evenly(const std::vector<int64_t>& sizes, size_t part
 
 }  // namespace
 
-StagedLayers::StagedLayers(torch::nn::Sequential layers, int64_t stages)
-    : chain_(std::move(layers)) {
+StagedLayers::StagedLayers(torch::nn::Sequential layers, int64_t stages, torch::nn::Module* owner)
+    : chain_(std::move(layers)), owner_(owner) {
   for (const auto& child : chain_->named_children()) {
     layers_.push_back({child.key(), child.value()});
   }
@@ -141,7 +141,24 @@ std::vector<torch::Tensor> StagedLayers::tensors_of(int64_t stage) const {
   return tensors;
 }
 
+/// The chain, the owner and the modules in it that aren't a part of a layer.
+std::vector<StagedLayers::Parent> StagedLayers::parents() const {
+  std::unordered_set<const torch::nn::Module*> inside;
+  for (const auto& layer : layers_) {
+    for (const auto& module : layer.module->modules()) inside.insert(module.get());
+  }
+  std::vector<Parent> parents{{chain_.ptr().get(), chain_->named_children()}};
+  if (owner_ == nullptr) return parents;
+  parents.push_back({owner_, owner_->named_children()});
+  for (const auto& module : owner_->modules(/*include_self=*/false)) {
+    if (module == chain_.ptr() || inside.contains(module.get())) continue;
+    parents.push_back({module.get(), module->named_children()});
+  }
+  return parents;
+}
+
 void StagedLayers::keep(const std::function<bool(int64_t stage)>& is_kept) {
+  parents_ = parents();
   for (int64_t stage = 0; stage < stages(); ++stage) {
     if (is_kept(stage)) continue;
     for (auto& tensor : tensors_of(stage)) {
@@ -149,8 +166,14 @@ void StagedLayers::keep(const std::function<bool(int64_t stage)>& is_kept) {
       tensor.mutable_grad().reset();
       tensor.set_data(at::empty({0}, tensor.options().requires_grad(false)));
     }
+    std::unordered_set<const torch::nn::Module*> gone;
     for (size_t i = range(stage).first; i < range(stage).second; ++i) {
-      chain_->unregister_module(layers_[i].name);
+      for (const auto& module : layers_[i].module->modules()) gone.insert(module.get());
+    }
+    for (const auto& parent : parents_) {
+      for (const auto& child : parent.children) {
+        if (gone.contains(child.value().get())) parent.module->unregister_module(child.key());
+      }
     }
   }
 }
@@ -159,9 +182,13 @@ void StagedLayers::restore(const std::function<void(torch::Tensor tensor, int64_
   for (auto& [tensor, sizes] : std::exchange(freed_, {})) {
     tensor.set_data(at::empty(sizes, tensor.options().requires_grad(false)));
   }
-  const auto kept = chain_->named_children();
-  for (const auto& child : kept) chain_->unregister_module(child.key());
-  for (const auto& layer : layers_) chain_->register_module(layer.name, layer.module);
+  for (const auto& parent : std::exchange(parents_, {})) {
+    const auto kept = parent.module->named_children();
+    for (const auto& child : kept) parent.module->unregister_module(child.key());
+    for (const auto& child : parent.children) {  // in the order that they had
+      parent.module->register_module(child.key(), child.value());
+    }
+  }
   for (int64_t stage = 0; stage < stages(); ++stage) {
     for (const auto& tensor : tensors_of(stage)) fill(tensor.detach(), stage);
   }

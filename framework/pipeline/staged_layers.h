@@ -22,9 +22,11 @@ namespace levin {
 /// are chosen so that the largest stage has as few parameters as possible.
 class StagedLayers {
  public:
-  /// Throws ConfigError if the chain has fewer layers with parameters than stages, and ModuleError
-  /// if two stages share a parameter, because each of them would get its own gradients.
-  StagedLayers(torch::nn::Sequential layers, int64_t stages);
+  /// `owner`, which may be null and must live longer, is the module that the layers, or modules in
+  /// them, are registered in, besides the chain: `keep` takes them out of it, too. Throws
+  /// ConfigError if the chain has fewer layers with parameters than stages, and ModuleError if two
+  /// stages share a parameter, because each of them would get its own gradients.
+  StagedLayers(torch::nn::Sequential layers, int64_t stages, torch::nn::Module* owner = nullptr);
 
   int64_t stages() const { return static_cast<int64_t>(stages_.size()); }
   /// The first layer of a stage, and the one behind its last, as numbers in the chain.
@@ -37,7 +39,7 @@ class StagedLayers {
   /// The parameters of a stage that require gradients, each once.
   std::vector<torch::Tensor> trained_parameters(int64_t stage) const;
 
-  /// Takes the layers of all other stages out of the chain's module, so that `parameters` and
+  /// Takes the layers of all other stages out of the chain and the owner, so that `parameters` and
   /// `state_dict` don't have them any more, and frees the memory of their tensors.
   void keep(const std::function<bool(int64_t stage)>& is_kept);
   /// Whether layers were taken out.
@@ -55,14 +57,22 @@ class StagedLayers {
     torch::Tensor tensor;
     std::vector<int64_t> sizes;
   };
+  /// A module outside of the layers, and what was registered in it before layers were taken out.
+  struct Parent {
+    torch::nn::Module* module;
+    torch::OrderedDict<std::string, std::shared_ptr<torch::nn::Module>> children;
+  };
 
   std::vector<torch::Tensor> tensors_of(int64_t stage) const;
   void refuse_shared_parameters() const;
+  std::vector<Parent> parents() const;
 
   torch::nn::Sequential chain_;
+  torch::nn::Module* owner_;
   std::vector<Layer> layers_;
   std::vector<std::pair<size_t, size_t>> stages_;
   std::vector<Freed> freed_;
+  std::vector<Parent> parents_;  // from `keep` until `restore`
 };
 
 }  // namespace levin

@@ -4,7 +4,6 @@
 
 #include <c10/core/GradMode.h>
 
-#include <levin/framework/core/error.h>
 #include <levin/framework/pipeline/pipeline.h>
 
 namespace levin {
@@ -13,20 +12,6 @@ namespace levin {
 void PipelineModule::on_outputs(const torch::Tensor& /*outputs*/, const torch::Tensor& /*loss*/,
                                 const Batch& /*batch*/, Step& /*step*/) {
   ignores_outputs_ = true;
-}
-
-void PipelineModule::set_pipeline(std::shared_ptr<Pipeline> pipeline) {
-  is_spread_ = pipeline != nullptr;
-  pipeline_ = pipeline;
-}
-
-/// The pipeline that the layers are in; null if this process has all of them.
-std::shared_ptr<Pipeline> PipelineModule::pipeline() const {
-  if (!is_spread_) return nullptr;
-  if (auto pipeline = pipeline_.lock()) return pipeline;
-  throw ModuleError::contract(
-      class_name(), "has only the layers of one rank, because a run in a pipeline has failed",
-      "make the module anew, and load its weights from a checkpoint");
 }
 
 torch::Tensor PipelineModule::forward(const Batch& batch) {

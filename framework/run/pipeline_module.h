@@ -1,16 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include <torch/nn/modules/container/sequential.h>
 
+#include <levin/framework/run/has_layers.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
-
-class Pipeline;
 
 /// A Module that is a chain of layers, which the option pipeline_size can spread over ranks. It
 /// says which layers these are and what the loss of their outputs is; training_step follows.
@@ -35,23 +33,14 @@ class Pipeline;
 /// With pipeline_size = 1, it is trained like any other module. In a pipeline, each rank has the
 /// parameters of its own layers only, from `setup` of the fit until its end: `parameters` returns
 /// these. The steps and hooks run on every rank with the same batches.
-class PipelineModule : public Module {
+class PipelineModule : public Module, public HasLayers {
  public:
-  /// The chain, which is registered as a part of this module and has all of its parameters. Each
-  /// layer takes and returns one tensor, [rows, ...].
-  virtual torch::nn::Sequential layers() = 0;
   /// Returns the mean loss over the rows of `batch`, a scalar, from the outputs of the chain for
   /// it, [rows, ...]. In a pipeline it is called on the last rank, once for each part of a batch.
   virtual torch::Tensor loss(const torch::Tensor& outputs, const Batch& batch) = 0;
   /// The number of what the loss is the mean over, if these aren't the rows: see
   /// Step::set_batch_size.
   virtual int64_t loss_count(const Batch& batch) { return batch.rows(); }
-  /// Called after each training batch with its outputs, [rows, ...], without a graph, and its loss;
-  /// override it to log more than train_loss. In a pipeline, every rank then gets the outputs,
-  /// which have to be sent to it.
-  virtual void on_outputs(const torch::Tensor& outputs, const torch::Tensor& loss,
-                          const Batch& batch, Step& step);
-
   /// Returns the outputs of the chain for a batch, [rows, ...]. In a pipeline all ranks call it
   /// together; it computes no gradients, and every rank gets the outputs.
   torch::Tensor forward(const Batch& batch);
@@ -61,16 +50,14 @@ class PipelineModule : public Module {
   /// None: rank 0 alone would run it, which it can't in a pipeline.
   NamedTensors example_input_array() const final { return {}; }
 
-  /// Sets the pipeline that this module's layers are in, or null; strategies call this. If a run
-  /// fails, the pipeline ends with it, and the module, which has only some of its layers, can't be
-  /// used any more.
-  void set_pipeline(std::shared_ptr<Pipeline> pipeline);
-
  private:
-  std::shared_ptr<Pipeline> pipeline() const;
+  /// Called after each training batch with its outputs, [rows, ...], without a graph, and its loss;
+  /// override it to log more than train_loss. In a pipeline, every rank then gets the outputs,
+  /// which have to be sent to it. It is private so that an override can't call this one, by which
+  /// modules that don't override it are told from others.
+  virtual void on_outputs(const torch::Tensor& outputs, const torch::Tensor& loss,
+                          const Batch& batch, Step& step);
 
-  std::weak_ptr<Pipeline> pipeline_;
-  bool is_spread_ = false;
   bool ignores_outputs_ = false;
 };
 

@@ -150,7 +150,7 @@ void validate_pipeline(const TrainerOptions& options) {
   if (options.sync_batchnorm) refuse("sync_batchnorm", "ranks of a pipeline have the same rows");
   if (options.gradient_compression.name != "none") {
     refuse("gradient_compression = " + options.gradient_compression.name,
-           "a pipeline sums no gradients over ranks: leave it out");
+           "the gradients of a pipeline's stages are sent as they are: leave it out");
   }
   if (averages_models(options.model_averaging)) {
     refuse("model_averaging = " + options.model_averaging.name,

@@ -19,6 +19,7 @@
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/module.h>
+#include <levin/framework/strategies/packed_ranks.h>
 #include <levin/framework/strategies/sparse_gradients.h>
 #include <levin/framework/tensor/torch_error.h>
 
@@ -35,10 +36,6 @@ constexpr size_t kFlags = 3;
 static_assert(kFlags + StepFlags::kNumbers == GradientReducer::kRiders);
 
 constexpr double kTimeForNews = 0.3;  // seconds to wait for news of a failure
-
-torch::Tensor to_tensor(const std::vector<double>& values) {
-  return at::tensor(at::ArrayRef<double>(values), at::kDouble);
-}
 
 /// Gives the process group a longer timeout than the heartbeat. If a rank is late, the heartbeat's
 /// message, which names that rank, then comes before the error of a broken collective, which
@@ -341,7 +338,7 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
   }
   packed.values["names"] = std::move(names);
   std::vector<StateDict> all;
-  for (auto& text : ranks_.gather(checkpoint_bytes(packed))) {
+  for (auto& text : data_ranks().gather(checkpoint_bytes(packed))) {
     all.push_back(checkpoint_from_bytes(std::move(text)));
   }
   return in_order_of_positions(all);
@@ -360,28 +357,9 @@ std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   }
 }
 
-/// Gathers the values of all ranks on every rank and combines them in the order of the ranks. This
-/// takes one collective, and gives the same bits on every rank.
 void DataParallelStrategy::combine(PackedMetrics& metrics) {
-  std::vector<double> own;
-  for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
-    own.insert(own.end(), part->begin(), part->end());
-  }
   const Heartbeat::Waiting waiting(heartbeat_);
-  const torch::Tensor all = group_.all_gather(to_tensor(own));
-  const auto values = all.accessor<double, 2>();
-  int64_t column = 0;
-  const auto combine = [&](std::vector<double>& part, const auto& with) {
-    for (double& value : part) {
-      value = values[0][column];
-      for (int64_t r = 1; r < values.size(0); ++r) value = with(value, values[r][column]);
-      ++column;
-    }
-  };
-  combine(metrics.sums, [](double a, double b) { return a + b; });
-  // Comparisons with NaN are false, so a NaN has to be passed on explicitly.
-  combine(metrics.minima, [](double a, double b) { return std::isnan(b) || b < a ? b : a; });
-  combine(metrics.maxima, [](double a, double b) { return std::isnan(b) || b > a ? b : a; });
+  combine_ranks(metrics, group_.all_gather(packed_values(metrics)));
 }
 
 }  // namespace levin

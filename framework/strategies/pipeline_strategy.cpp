@@ -15,8 +15,10 @@
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/optimizers/per_parameter.h>
-#include <levin/framework/run/pipeline_module.h>
-#include <levin/framework/strategies/shared_metrics.h>
+#include <levin/framework/run/has_layers.h>
+#include <levin/framework/run/module.h>
+#include <levin/framework/strategies/packed_ranks.h>
+#include <levin/framework/strategies/sparse_gradients.h>
 
 namespace levin {
 namespace {
@@ -25,7 +27,7 @@ constexpr int64_t kMicroBatchesOfARank = 4;
 constexpr int64_t kRidersThatCountRows = 3;  // two for the rows, one for the loss
 
 DataParallelOptions without_buffers(DataParallelOptions options) {
-  options.broadcast_buffers = false;  // each rank has buffers of its own
+  options.broadcast_buffers = false;  // stages have different ones
   return options;
 }
 
@@ -38,8 +40,8 @@ PipelineOptions completed(const PipelineStrategyOptions& given) {
   return options;
 }
 
-PipelineModule& checked_pipeline_module(Module& module) {
-  auto* result = dynamic_cast<PipelineModule*>(&module);
+HasLayers& checked_layers(Module& module) {
+  auto* result = dynamic_cast<HasLayers*>(&module);
   if (result == nullptr) {
     throw ModuleError::contract(module.class_name(), "isn't a PipelineModule",
                                 "derive it from PipelineModule, which says what its layers are, or "
@@ -63,6 +65,16 @@ PipelineModule& checked_pipeline_module(Module& module) {
   return *result;
 }
 
+DeviceMesh mesh_of(int64_t world_size, int64_t ranks) {
+  if (world_size % ranks != 0) {
+    throw ConfigError::conflict(
+        fmt::format("pipeline_size = {} with {}", ranks, counted(world_size, "rank")),
+        "the ranks of a run make equally many pipelines: give a multiple of pipeline_size to "
+        "devices");
+  }
+  return DeviceMesh::of(world_size, {.pipeline = ranks});
+}
+
 /// Marks all tensors of `state.<names...>` as whole tensors that this rank has.
 void mark_all(StateDict& state, Value& values, const std::string& prefix) {
   for (const auto& [name, tensor] : state.tensors) {
@@ -78,13 +90,9 @@ PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
                                    PipelineStrategyOptions options)
     : DataParallelStrategy(cluster, device, without_buffers(options.data_parallel)),
       rank_(cluster.rank),
-      pipeline_options_(completed(options)) {
-  if (options.ranks != cluster.world_size) {
-    throw ConfigError::conflict(
-        fmt::format("pipeline_size = {} with {}", options.ranks,
-                    counted(cluster.world_size, "rank")),
-        "a pipeline takes all ranks of a run: give the same number to devices");
-  }
+      pipeline_options_(completed(options)),
+      sends_buffers_(options.data_parallel.broadcast_buffers),
+      mesh_(mesh_of(cluster.world_size, options.ranks)) {
   if (!device.is_cpu()) {  // NCCL would have each rank wait for the other's receive
     throw ConfigError::conflict(fmt::format("pipeline_size = {} on a GPU", options.ranks),
                                 "pipelines run on CPUs so far: use accelerator = cpu");
@@ -92,28 +100,58 @@ PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
   PipelineSchedule(pipeline_options_.schedule, {.ranks = options.ranks,
                                                 .chunks = pipeline_options_.chunks,
                                                 .micro_batches = pipeline_options_.micro_batches});
+  if (mesh_.sizes().data == 1) return;
+  stages_ =
+      std::make_unique<ProcessGroup>(group(), mesh_.group_of(MeshAxis::pipeline, rank_), "stages");
+  replicas_ =
+      std::make_unique<ProcessGroup>(group(), mesh_.group_of(MeshAxis::data, rank_), "replicas");
+  replica_ranks_.emplace(*replicas_, heartbeat());
 }
 
 PipelineStrategy::~PipelineStrategy() = default;
 
+Ranks& PipelineStrategy::data_ranks() { return replica_ranks_ ? *replica_ranks_ : single_rank(); }
+
 void PipelineStrategy::setup(Module& module) {
   pipeline_.reset();
-  auto& own = checked_pipeline_module(module);
+  reducer_.reset();
+  auto& own = checked_layers(module);
   DataParallelStrategy::setup(module);
   names_.clear();
   for (const auto& [name, tensor] : module.state_dict().tensors) names_.insert(name);
   others_ = names_;
-  pipeline_ =
-      std::make_shared<Pipeline>(group(), own.layers(), pipeline_options_, &heartbeat(), profiler_);
+  pipeline_ = std::make_shared<Pipeline>(stages(), own.layers(), pipeline_options_, &heartbeat(),
+                                         profiler_, &module);
+  pipeline_->set_names(mesh_.group_of(MeshAxis::pipeline, rank_));
   own.set_pipeline(pipeline_);
   for (const auto& [name, tensor] : module.state_dict().tensors) others_.erase(name);
+  if (replicas_) join_replicas(module);
+}
+
+/// Gets ready to sum the gradients of this rank's stages over the pipelines.
+void PipelineStrategy::join_replicas(const Module& module) {
+  buffers_.clear();
+  if (sends_buffers_) buffers_ = module.buffers();
+  std::vector<std::string> names;
+  std::vector<torch::Tensor> parameters;
+  for (const auto& item : module.named_parameters()) {
+    if (!item.value().requires_grad()) continue;
+    names.push_back(item.key());
+    parameters.push_back(item.value());
+  }
+  if (parameters.empty()) return;
+  auto sparse = find_sparse_gradients(module, parameters);
+  reducer_ = std::make_unique<GradientReducer>(*replicas_, std::move(names), std::move(parameters),
+                                               options().gradients, log(), std::move(sparse));
 }
 
 void PipelineStrategy::teardown(Module& module) {
+  reducer_.reset();
+  buffers_.clear();
   if (pipeline_ != nullptr) {
     const Heartbeat::Waiting waiting(heartbeat());
     pipeline_->restore();
-    dynamic_cast<PipelineModule&>(module).set_pipeline(nullptr);
+    dynamic_cast<HasLayers&>(module).set_pipeline(nullptr);
     pipeline_.reset();
   }
   DataParallelStrategy::teardown(module);
@@ -128,7 +166,7 @@ void PipelineStrategy::shard_optimizers(Optimizers& optimizers) {
     if (dynamic_cast<const PerParameterOptimizer*>(&optimizer) != nullptr) continue;
     throw ConfigError::conflict(
         fmt::format("the optimizer {} with pipeline_size = {}", optimizer.name(),
-                    group().world_size()),
+                    mesh_.sizes().pipeline),
         "each rank has parameters and a state of its own: use an optimizer of Levin's that changes "
         "each parameter by its own gradient (a PerParameterOptimizer), such as SGD or Adam");
   }
@@ -140,22 +178,30 @@ void PipelineStrategy::sum_by_optimizer(const Module& /*module*/,
                               "use pipeline_size = 1, or let automatic_optimization return true");
 }
 
-/// The gradients are complete on each rank. What is summed is only what travels beside them.
+/// The gradients of a pipeline are complete on each of its ranks. They are summed over pipelines,
+/// and what travels beside them over all ranks, of which those of a pipeline have the same rows.
 torch::Tensor PipelineStrategy::sum_gradients(const torch::Tensor& loss,
                                               const torch::Tensor& riders,
                                               const std::function<void()>& backward) {
-  if (loss.defined()) backward();
+  torch::Tensor sums;
+  if (reducer_) {
+    sums = reducer_->run(loss, riders, backward).clone();
+  } else {
+    if (loss.defined()) backward();
+    sums = riders.clone();
+    if (replicas_) replicas_->all_reduce(sums);
+  }
   const at::NoGradGuard no_grad;
-  auto sums = riders.clone();
-  group().all_reduce(sums);
-  sums.narrow(0, 0, kRidersThatCountRows).div_(group().world_size());  // all have the same rows
+  stages().all_reduce(sums);
+  sums.narrow(0, 0, kRidersThatCountRows).div_(mesh_.sizes().pipeline);
+  if (!buffers_.empty()) replicas_->broadcast(buffers_);
   return sums;
 }
 
 torch::Tensor PipelineStrategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                                double max_norm) {
   return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
-    const auto all = group().all_gather(own.reshape({}).to(device(), at::kDouble));
+    const auto all = stages().all_gather(own.reshape({}).to(device(), at::kDouble));
     return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
   });
 }
@@ -165,20 +211,28 @@ void PipelineStrategy::agree_on(torch::Tensor& flag) {
 }
 
 int64_t PipelineStrategy::sent_bytes() const {
-  return pipeline_ != nullptr ? pipeline_->figures().bytes : 0;
+  return (pipeline_ != nullptr ? pipeline_->figures().bytes : 0) +
+         (reducer_ ? reducer_->bytes() : 0);
 }
 
 NamedTensors PipelineStrategy::gather_rows(NamedTensors own,
-                                           const std::vector<int64_t>& /*positions*/) {
-  return own;  // every rank has the outputs of all rows
+                                           const std::vector<int64_t>& positions) {
+  if (!replicas_) return own;  // every rank has the outputs of all rows
+  return DataParallelStrategy::gather_rows(std::move(own), positions);
 }
 
-/// Ranks that have logged a value have the same one.
+/// The ranks of a pipeline that have logged a value have the same one.
 void PipelineStrategy::combine(PackedMetrics& metrics) {
-  const std::vector<double> own = values_of(metrics);
   const Heartbeat::Waiting waiting(heartbeat());
-  take_first_logged(metrics,
-                    group().all_gather(at::tensor(at::ArrayRef<double>(own), at::kDouble)));
+  const auto& sizes = mesh_.sizes();
+  const auto all =
+      group().all_gather(packed_values(metrics)).reshape({sizes.pipeline, sizes.data, -1});
+  std::vector<torch::Tensor> pipelines;
+  for (int64_t pipeline = 0; pipeline < sizes.data; ++pipeline) {
+    take_first_logged(metrics, all.select(1, pipeline));
+    pipelines.push_back(packed_values(metrics));
+  }
+  combine_ranks(metrics, at::stack(pipelines));
 }
 
 /// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be
@@ -198,7 +252,8 @@ void PipelineStrategy::refuse_copies_of_weights(const StateDict& state) const {
 
 void PipelineStrategy::mark_own_tensors(StateDict& state) const {
   refuse_copies_of_weights(state);
-  if (rank_ == 0) return;  // all of its tensors are written
+  if (rank_ == 0) return;                       // all of its tensors are written
+  if (mesh_.place_of(rank_).data != 0) return;  // another rank writes the same
   if (pipeline_ != nullptr) mark_all(state, state.values["model"], "model.");
   const StateDict optimizers = state.child("optimizer");
   if (!state.has_child("optimizer")) return;

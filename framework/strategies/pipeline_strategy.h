@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/pipeline/pipeline.h>
 #include <levin/framework/strategies/data_parallel.h>
 
@@ -15,37 +18,42 @@ namespace levin {
 struct PipelineStrategyOptions {
   /// What it has in common with DataParallelStrategy.
   DataParallelOptions data_parallel{};
-  /// The number of ranks of the pipeline.
+  /// The number of ranks of each pipeline.
   int64_t ranks = 1;
   std::string schedule = "1f1b";
   int64_t chunks = 0;
   int64_t micro_batches = 0;
 };
 
-/// Spreads the layers of a PipelineModule over the ranks, which train on the same batches. The
-/// weights are those that one process would get, to rounding, unless layers mix rows or draw random
-/// numbers.
+/// Spreads the layers of a module that has some (HasLayers) over the ranks of a pipeline, which
+/// train on the same batches. If there are several times as many ranks, there are several such
+/// pipelines, which have the same weights and different rows of each global batch. The weights are
+/// those that one process would get, to rounding, unless layers mix rows or draw random numbers.
 ///
 ///     PipelineStrategy strategy(*find_cluster(), at::kCPU, {.ranks = 4});
 ///     strategy.setup(model);                            // each rank keeps its own layers
 ///     ...
 ///     strategy.teardown(model);                         // every rank has all layers again
 ///
+/// Ranks are arranged as in a DeviceMesh: consecutive ranks have the same stages of different
+/// pipelines, and sum the gradients of these while the backward passes run.
+///
 /// Each rank has its own optimizer, for the parameters of its layers. Checkpoints are folders with
-/// a file of each rank, and are loaded as if one process had written them.
+/// a file of each rank of the first pipeline, and are loaded as if one process had written them.
 class PipelineStrategy : public DataParallelStrategy {
  public:
-  /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError unless all ranks of the
-  /// run are those of the pipeline, and what PipelineSchedule throws.
+  /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError unless the number of
+  /// ranks of the run is a multiple of that of a pipeline, and what PipelineSchedule throws.
   PipelineStrategy(const Cluster& cluster, at::Device device, PipelineStrategyOptions options);
   ~PipelineStrategy() override;
 
-  /// Every rank has all rows.
-  Ranks& data_ranks() override { return single_rank(); }
+  /// The ranks that have the same stages as this one, and other rows.
+  Ranks& data_ranks() override;
   bool is_sharded() const override { return true; }
   bool divides_module() const override { return pipeline_ != nullptr; }
-  /// Throws ModuleError for a module that isn't a PipelineModule, that has parameters outside of
-  /// its layers, or whose layers exchange something with other ranks, and what Pipeline throws.
+  /// Throws ModuleError for a module that isn't a PipelineModule or another one that HasLayers,
+  /// that has parameters outside of its layers, or whose layers exchange something with other
+  /// ranks, and what Pipeline throws.
   void setup(Module& module) override;
   /// Throws ConfigError for an optimizer that isn't a PerParameterOptimizer.
   void shard_optimizers(Optimizers& optimizers) override;
@@ -55,7 +63,8 @@ class PipelineStrategy : public DataParallelStrategy {
                                double max_norm) override;
   void agree_on(torch::Tensor& flag) override;
   void sum_by_optimizer(const Module& module, const Optimizers& optimizers) override;
-  /// The outputs and gradients that this rank has passed on.
+  /// The outputs and gradients that this rank has passed on, and the gradients that it has sent to
+  /// be summed over pipelines.
   int64_t sent_bytes() const override;
   NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
   void teardown(Module& module) override;
@@ -76,9 +85,20 @@ class PipelineStrategy : public DataParallelStrategy {
 
  private:
   void refuse_copies_of_weights(const StateDict& state) const;
+  void join_replicas(const Module& module);
+  /// The ranks of this rank's pipeline.
+  ProcessGroup& stages() { return stages_ ? *stages_ : group(); }
 
   int64_t rank_;
   PipelineOptions pipeline_options_;
+  bool sends_buffers_;
+  DeviceMesh mesh_;
+  // Null if there is one pipeline.
+  std::unique_ptr<ProcessGroup> stages_;
+  std::unique_ptr<ProcessGroup> replicas_;  // ranks that have the same stages
+  std::optional<GroupRanks> replica_ranks_;
+  std::unique_ptr<GradientReducer> reducer_;  // also null if this rank has nothing to train
+  std::vector<torch::Tensor> buffers_;        // that replicas take from the first of them
   Profiler* profiler_ = nullptr;
   std::shared_ptr<Pipeline> pipeline_;
   /// The names of all of the module's parameters and buffers.

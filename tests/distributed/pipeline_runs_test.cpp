@@ -1,14 +1,19 @@
 #include <signal.h>
 
+#include <chrono>
+#include <fstream>
 #include <memory>
+#include <random>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/data/dataset.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/lbfgs.h>
@@ -16,6 +21,7 @@
 #include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/trainer/trainer.h>
 
+#include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
 #include "distributed/ranks_as_threads.h"
 #include "distributed/run_ranks.h"
@@ -29,7 +35,7 @@ namespace {
 /// Six layers with parameters.
 class DeepNet final : public levin::PipelineModule {
  public:
-  explicit DeepNet(const Value& settings) : settings_(settings) {
+  explicit DeepNet(Value settings) : settings_(std::move(settings)) {
     for (int64_t i = 0; i < 6; ++i) {
       layers_->push_back(torch::nn::Linear(i == 0 ? 3 : 4, i == 5 ? 2 : 4));
       if (i < 5) layers_->push_back(torch::nn::Tanh());
@@ -44,6 +50,7 @@ class DeepNet final : public levin::PipelineModule {
   void on_outputs(const torch::Tensor& outputs, const torch::Tensor& /*loss*/,
                   const levin::Batch& batch, levin::Step& step) override {
     step.log("train_acc", correct(outputs, batch), {.on_step = false, .on_epoch = true});
+    if (settings_.contains("marks")) leave_mark();
   }
   void validation_step(const levin::Batch& batch, levin::Step& step) override {
     const auto outputs = forward(batch);
@@ -78,32 +85,22 @@ class DeepNet final : public levin::PipelineModule {
     }
   }
 
+  /// Notes that this rank trains.
+  void leave_mark() {
+    if (std::exchange(has_mark_, true)) return;
+    std::ofstream(settings_.at("marks").as_string(), std::ios::app) << ::getpid() << std::endl;
+  }
+
   Value settings_;
+  bool has_mark_ = false;
   torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
   int64_t losses_ = 0;
-};
-
-/// 29 rows in batches of 8, of which the last has 5.
-class Rows final : public levin::DataModule {
- public:
-  levin::DataLoaders train_dataloader() override { return loader(29, true); }
-  levin::DataLoaders val_dataloader() override { return loader(13, false); }
-  levin::DataLoaders test_dataloader() override { return loader(13, false); }
-  levin::DataLoaders predict_dataloader() override { return loader(13, false); }
-
- private:
-  static levin::DataLoader loader(int64_t rows, bool shuffle) {
-    const auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(rows));
-    const auto x = torch::randn({rows, 3}, generator, torch::kDouble);
-    const auto y = (x.sum(1) > 0.0).to(torch::kLong);
-    return {std::make_shared<levin::TensorDataset>(x, y), {.batch_size = 8, .shuffle = shuffle}};
-  }
 };
 
 int train_deep_net(const Value& settings) {
   auto options = begin_as_rank(settings, settings.at("epochs").as_int());
   DeepNet model(settings);
-  Rows data;
+  PipelineRows data(replicas_in(settings));
   levin::Trainer trainer(options);
   const bool resumes = settings.contains("resume");
   const auto history =
@@ -135,31 +132,23 @@ int run_deep_net(const Value& settings) {
   }
 }
 
-Value pipeline_of(int64_t ranks, const char* schedule, int64_t micro_batches, int64_t epochs = 2) {
-  Value settings = Value::Object{{"epochs", epochs}};
-  settings["trainer"]["pipeline_size"] = ranks;
-  settings["trainer"]["pipeline_schedule"] = schedule;
-  settings["trainer"]["micro_batches"] = micro_batches;
-  settings["trainer"]["gradient_clip_val"] = 0.5;
-  settings["trainer"]["accumulate_grad_batches"] = 2;
-  return settings;
-}
-
 }  // namespace
 
 class PipelineRuns : public RanksTest {
  protected:
-  Run train(int64_t ranks, const std::string& name, Value more) const {
-    return run_on(ranks, name, std::move(more), run_deep_net);
+  Run train(int64_t ranks, const std::string& name, const Value& more) const {
+    return run_on(ranks * replicas_in(more), name, more, run_deep_net);
   }
-  static void expect_same(const Run& run, const Run& alone, int64_t ranks) {
+  static void expect_same(const Run& run, const Run& alone, int64_t ranks, int64_t replicas = 1) {
     for (int64_t rank = 0; rank < ranks; ++rank) {
       const StateDict own = run.rank(rank);
       const StateDict expected = alone.rank(0);
       for (const char* part : {"model", "predicted"}) {
         EXPECT_LT(difference(own.child(part), expected.child(part)), 1e-12) << part << rank;
       }
-      for (const char* name : {"train_loss", "train_acc", "val_loss", "val_acc", "test_acc"}) {
+      for (const std::string name :
+           {"train_loss", "train_acc", "val_loss", "val_acc", "test_acc"}) {
+        if (replicas > 1 && name == "train_loss") continue;  // of a step's own rows
         EXPECT_NEAR(own.values.at(name).as_double(), expected.values.at(name).as_double(), 1e-12)
             << name << " of rank " << rank;
       }
@@ -210,6 +199,29 @@ TEST_F(PipelineRuns, resume_from_checkpoints_of_any_other_number_of_stages) {
   expect_same(train(2, "spread", settings), whole, 2);
 }
 
+// Issue 15: "pipeline_size x tensor_size x data", and "checkpoints that load at any other mapping".
+TEST_F(PipelineRuns, of_several_pipelines_equal_one_process_and_resume_at_any_mapping) {
+  const auto whole = train(1, "whole", pipeline_of(1, "1f1b", 0, 4));
+  const auto two_by_two = train(2, "two-by-two", pipeline_of(2, "1f1b", 3, 4, 2));
+  expect_same(two_by_two, whole, 4, 2);
+  int64_t parameters = 0;
+  for (int64_t rank = 0; rank < 4; ++rank) {
+    parameters += two_by_two.values(rank).at("own_parameters").as_int();
+  }
+  EXPECT_EQ(parameters, 2 * 12);
+  const auto first = train(2, "first", pipeline_of(2, "gpipe", 2, 2, 2));
+  EXPECT_EQ(load_checkpoint(first.folder / "end.ckpt").child("model").tensors.size(), 12U);
+  for (const int64_t ranks : {1, 3}) {
+    auto settings = pipeline_of(ranks, "1f1b", 4, 4);
+    settings["resume"] = (first.folder / "end.ckpt").string();
+    expect_same(train(ranks, fmt::format("on-{}", ranks), settings), whole, ranks);
+  }
+  const auto start = train(1, "start", pipeline_of(1, "1f1b", 0));
+  auto settings = pipeline_of(2, "1f1b", 3, 4, 2);
+  settings["resume"] = (start.folder / "end.ckpt").string();
+  expect_same(train(2, "spread", settings), whole, 4, 2);
+}
+
 TEST_F(PipelineRuns, show_passes_and_waiting_in_the_profile_and_in_the_trace) {
   auto more = pipeline_of(2, "1f1b", 4, 1);
   more["trainer"]["profiler"] = "trace";
@@ -249,6 +261,45 @@ TEST_F(PipelineRuns, a_killed_stage_ends_the_ranks_that_wait_for_it) {
   EXPECT_EQ(run.err.find("3600"), std::string::npos) << run.err;
 }
 
+// Issue 15: "kill -9 of a pipeline stage at random moments: never hangs".
+TEST_F(PipelineRuns, a_stage_killed_at_a_random_moment_ends_all_ranks_of_all_pipelines) {
+  std::mt19937 random(std::random_device{}());
+  for (int round = 0; round < 3; ++round) {
+    auto more = pipeline_of(2, "1f1b", 4, 1000000, 2);
+    more["trainer"]["devices"] = 4;
+    more["trainer"]["heartbeat_timeout"] = 3600.0;
+    more["trainer"]["process_group_timeout"] = 3600.0;
+    more["marks"] = (folder_ / fmt::format("marks-{}", round)).string();
+    const Value all = settings(fmt::format("round-{}", round), more);
+    const auto started = fork_ranks(4, all, run_deep_net);
+    const fs::path marks = all.at("marks").as_string();
+    ASSERT_TRUE(
+        eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 4; }));
+    const size_t victim = random() % 4;
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 50000));
+    ASSERT_EQ(::kill(started[victim], SIGKILL), 0);
+    const auto name = fmt::format("rank {}", victim);
+    for (size_t rank = 0; rank < 4; ++rank) {
+      const auto ended = wait(started[rank], all);
+      EXPECT_EQ(ended.status, rank == victim ? 128 + SIGKILL : 1) << ended.err;
+      if (rank == 3) {
+        EXPECT_NE(ended.err.find(name), std::string::npos) << ended.err;
+      }
+    }
+  }
+}
+
+// A module whose override called that of PipelineModule would pass for one that has none.
+template <class M>
+concept CanCallOnOutputs = requires(M module, torch::Tensor outputs, levin::Batch batch,
+                                    levin::Step& step) {
+  module.levin::PipelineModule::on_outputs(outputs, outputs, batch, step);
+};
+
+TEST_F(PipelineRuns, overrides_of_on_outputs_cannot_call_the_one_that_says_there_is_none) {
+  EXPECT_FALSE(CanCallOnOutputs<DeepNet>);
+}
+
 int refuse_lbfgs(const Value& settings) {
   const auto message = message_of<ConfigError>([&] { train_deep_net(settings); });
   return message.find("LBFGS with pipeline_size = 2") != std::string::npos ? 0 : 1;
@@ -266,7 +317,7 @@ TEST_F(PipelineRuns, refuse_a_pipeline_that_one_device_cannot_be) {
     TrainerOptions options{.accelerator = "cpu", .devices = 1, .pipeline_size = 2};
     levin::Trainer trainer(options);
     DeepNet model(Value::Object{});
-    Rows data;
+    PipelineRows data;
     trainer.fit(model, data);
   });
   EXPECT_TRUE(says(message, {"pipeline_size = 2 with one device", "devices = 2"}));
@@ -298,8 +349,8 @@ TEST_F(PipelineRuns, refuse_modules_and_callbacks_that_cannot_be_divided) {
   state.tensors["callbacks.Average.layers.2.weight"] = torch::zeros({4, 4});
   EXPECT_TRUE(says(refusal(net, state), {"keeps copies of weights", "Average.layers.2.weight"}));
   const auto thrown = run_ranks(
-      1, [&](const Cluster& cluster) { PipelineStrategy(cluster, at::kCPU, {.ranks = 2}); });
-  EXPECT_TRUE(says(thrown[0], {"pipeline_size = 2 with 1 rank", "devices"}));
+      3, [&](const Cluster& cluster) { PipelineStrategy(cluster, at::kCPU, {.ranks = 2}); });
+  EXPECT_TRUE(says(thrown[0], {"pipeline_size = 2 with 3 ranks", "a multiple of pipeline_size"}));
 }
 
 }  // namespace levin::test::pipeline_runs_test

@@ -1,9 +1,13 @@
-#include <levin/framework/strategies/shared_metrics.h>
+#include <levin/framework/strategies/packed_ranks.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <vector>
+
+#include <ATen/ops/tensor.h>
 
 namespace levin {
 namespace {
@@ -12,12 +16,28 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-std::vector<double> values_of(const PackedMetrics& metrics) {
+torch::Tensor packed_values(const PackedMetrics& metrics) {
   std::vector<double> values;
   for (const auto* part : {&metrics.sums, &metrics.minima, &metrics.maxima}) {
     values.insert(values.end(), part->begin(), part->end());
   }
-  return values;
+  return at::tensor(at::ArrayRef<double>(values), at::kDouble);
+}
+
+void combine_ranks(PackedMetrics& metrics, const torch::Tensor& all) {
+  const auto values = all.accessor<double, 2>();
+  int64_t column = 0;
+  const auto combine = [&](std::vector<double>& part, const auto& with) {
+    for (double& value : part) {
+      value = values[0][column];
+      for (int64_t r = 1; r < values.size(0); ++r) value = with(value, values[r][column]);
+      ++column;
+    }
+  };
+  combine(metrics.sums, [](double a, double b) { return a + b; });
+  // Comparisons with NaN are false, so a NaN has to be passed on explicitly.
+  combine(metrics.minima, [](double a, double b) { return std::isnan(b) || b < a ? b : a; });
+  combine(metrics.maxima, [](double a, double b) { return std::isnan(b) || b > a ? b : a; });
 }
 
 void take_first_logged(PackedMetrics& metrics, const torch::Tensor& all) {
