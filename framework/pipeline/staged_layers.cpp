@@ -147,14 +147,15 @@ std::vector<StagedLayers::Parent> StagedLayers::parents() const {
   for (const auto& layer : layers_) {
     for (const auto& module : layer.module->modules()) inside.insert(module.get());
   }
-  std::vector<Parent> parents{{chain_.ptr().get(), chain_->named_children()}};
-  if (owner_ == nullptr) return parents;
-  parents.push_back({owner_, owner_->named_children()});
+  std::vector<Parent> found;
+  found.push_back({chain_.ptr().get(), chain_->named_children()});
+  if (owner_ == nullptr) return found;
+  found.push_back({owner_, owner_->named_children()});
   for (const auto& module : owner_->modules(/*include_self=*/false)) {
     if (module == chain_.ptr() || inside.contains(module.get())) continue;
-    parents.push_back({module.get(), module->named_children()});
+    found.push_back({module.get(), module->named_children()});
   }
-  return parents;
+  return found;
 }
 
 void StagedLayers::keep(const std::function<bool(int64_t stage)>& is_kept) {
@@ -176,6 +177,9 @@ void StagedLayers::keep(const std::function<bool(int64_t stage)>& is_kept) {
       }
     }
   }
+  std::erase_if(parents_, [](const Parent& parent) {
+    return parent.module->named_children().size() == parent.children.size();
+  });
 }
 
 void StagedLayers::restore(const std::function<void(torch::Tensor tensor, int64_t stage)>& fill) {

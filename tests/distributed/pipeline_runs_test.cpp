@@ -291,9 +291,9 @@ TEST_F(PipelineRuns, a_stage_killed_at_a_random_moment_ends_all_ranks_of_all_pip
 
 // A module whose override called that of PipelineModule would pass for one that has none.
 template <class M>
-concept CanCallOnOutputs = requires(M module, torch::Tensor outputs, levin::Batch batch,
+concept CanCallOnOutputs = requires(M net, torch::Tensor outputs, levin::Batch batch,
                                     levin::Step& step) {
-  module.levin::PipelineModule::on_outputs(outputs, outputs, batch, step);
+  net.levin::PipelineModule::on_outputs(outputs, outputs, batch, step);
 };
 
 TEST_F(PipelineRuns, overrides_of_on_outputs_cannot_call_the_one_that_says_there_is_none) {
