@@ -69,8 +69,8 @@
 #include <levin/framework/profiling/nvtx_profiler.h>
 #include <levin/framework/profiling/pytorch_profiler.h>
 #include <levin/framework/profiling/trace_profiler.h>
-#include <levin/framework/run/module_callbacks.h>
 #include <levin/framework/run/has_layers.h>
+#include <levin/framework/run/module_callbacks.h>
 #include <levin/framework/run/pipeline_module.h>
 #include <levin/framework/solvers/all.h>
 #include <levin/framework/strategies/strategy.h>
