@@ -7,6 +7,7 @@ import xml.etree.ElementTree
 import link_costs
 import link_suite
 import plot_links
+import plot_timeline
 import report
 
 BYTES = {"all-reduce, float32": 2e6, "one_bit": 7e4, "powersgd": 1e4}
@@ -132,6 +133,45 @@ class Plot(unittest.TestCase):
         self.assertEqual(len(markers) + len(squares), 3 * len(BYTES))
         lines = [node for node in root if node.tag.endswith("polyline")]
         self.assertEqual(len(lines), len(BYTES))
+
+
+class Timeline(unittest.TestCase):
+    @staticmethod
+    def event(rank, name, begin, length, step=3, **more):
+        places = {"pid": rank, "tid": 0, "ts": begin, "dur": length}
+        kind = {"name": name, "cat": "training", "ph": "X"}
+        return kind | places | {"args": {"step": step} | more}
+
+    def trace(self):
+        passed = {"stage": 0, "micro_batch": 0}
+        return {
+            "traceEvents": [
+                {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "rank 0"}},
+                self.event(0, "forward", 50, 10, step=2, **passed),
+                self.event(0, "data", 90, 10),
+                self.event(0, "forward", 100, 20, **passed),
+                self.event(0, "idle", 120, 40),
+                self.event(0, "backward", 160, 40, **passed),
+                self.event(0, "update", 200, 30),
+                self.event(1, "idle", 100, 20),
+                self.event(1, "forward", 120, 20, **passed),
+                self.event(1, "backward", 140, 20, **passed),
+            ]
+        }
+
+    def test_shows_the_passes_of_one_step_and_the_share_that_each_rank_waits(self):
+        lanes, begin, end = plot_timeline.events_of(self.trace(), 3)
+        self.assertEqual((begin, end), (100, 200))
+        self.assertEqual(
+            [event["name"] for event in lanes[0]], ["forward", "idle", "backward"]
+        )
+        self.assertAlmostEqual(plot_timeline.bubble(lanes[0], begin, end), 0.4)
+        self.assertAlmostEqual(plot_timeline.bubble(lanes[1], begin, end), 0.6)
+        root = xml.etree.ElementTree.fromstring(plot_timeline.draw(self.trace(), 3))
+        texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertEqual([t for t in texts if "idle" in t], ["40% idle", "60% idle"])
+        with self.assertRaises(ValueError):
+            plot_timeline.events_of(self.trace(), 7)
 
 
 class Ways(unittest.TestCase):

@@ -3,6 +3,7 @@
 #include <levin/callbacks/whole_model.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/run/run.h>
+#include <levin/framework/tensor/divided_memory.h>
 
 namespace levin {
 namespace {
@@ -28,7 +29,9 @@ void BestScore::take(double value, Run& run, bool with_weights) {
   value_ = value;
   epoch_ = run.epoch();
   step_ = run.global_step();
-  if (with_weights) weights_ = run.module().state_dict().clone();
+  if (!with_weights) return;
+  const WholeTensors whole(run.module().parameters());  // all ranks have the same score
+  weights_ = run.module().state_dict().clone();
 }
 
 void BestScore::save_to(StateDict& state) const {

@@ -20,6 +20,7 @@
 #include <levin/framework/collectives/polled_wait.h>
 #include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/profiling/communication_log.h>
 #include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
@@ -76,7 +77,8 @@ class ProcessGroup::Implementation {
         may_share_memory(options.backend == "auto" && device.is_cpu()),
         shares_memory(may_share_memory && cluster.num_nodes == 1),
         timeout(static_cast<int64_t>(std::max(options.timeout, 0.001) * 1e3)),
-        aborts(std::make_shared<GroupAborts>()) {
+        aborts(std::make_shared<GroupAborts>()),
+        exchanges(std::make_shared<ExchangeLog>()) {
     const auto meeting_work = [&] { meeting = meet(cluster, timeout); };
     joined(cluster.rank, "the ranks didn't meet", meeting_work, hint());
     store = sealed_store();
@@ -100,7 +102,8 @@ class ProcessGroup::Implementation {
         // store.
         meeting{other.meeting.inside, fmt::format("{}/{}-{}/{}", other.meeting.prefix, name,
                                                   other.made_from_it++, ranks.front())},
-        aborts(other.aborts->make_another()) {
+        aborts(other.aborts->make_another()),
+        exchanges(other.exchanges) {
     if (cluster.rank < 0) return;
     store = sealed_store();
     join(name);
@@ -147,6 +150,7 @@ class ProcessGroup::Implementation {
   c10::intrusive_ptr<c10d::Store> addresses;
   Group group;
   std::shared_ptr<GroupAborts> aborts;
+  std::shared_ptr<ExchangeLog> exchanges;
   /// The number of groups that were made from this one.
   int64_t made_from_it = 0;
   int last_tag = 1 << 16;  // above those that other code chooses
@@ -211,6 +215,8 @@ int64_t ProcessGroup::rank() const { return implementation_->cluster.rank; }
 int64_t ProcessGroup::global_rank() const { return implementation_->global_rank; }
 int64_t ProcessGroup::world_size() const { return implementation_->cluster.world_size; }
 const Group& ProcessGroup::c10d_group() const { return implementation_->group; }
+
+ExchangeLog& ProcessGroup::exchanges() { return *implementation_->exchanges; }
 
 void ProcessGroup::all_reduce(torch::Tensor tensor, Op op) {
   implementation_->joined_ranks("all_reduce", [&] {

@@ -18,6 +18,7 @@ class ProcessGroup;
 
 namespace levin {
 
+class ExchangeLog;
 class HostSum;
 
 /// Options of ProcessGroup.
@@ -79,6 +80,11 @@ class ProcessGroup {
   int64_t global_rank() const;
   /// Whether this rank is one of those that the group joins; false only for a part of the ranks.
   bool is_member() const { return rank() >= 0; }
+
+  /// Tells a profiler of exchanges, those of groups made from this one included: who calls a
+  /// collective knows what it is for, and records it here. Switched off at first. Lives as long as
+  /// the last of these groups.
+  ExchangeLog& exchanges();
 
   /// Combines `tensor` over all ranks, in place.
   void all_reduce(torch::Tensor tensor, Op op = Op::sum);

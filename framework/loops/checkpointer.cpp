@@ -13,7 +13,6 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
-#include <levin/framework/tensor/divided_memory.h>
 
 namespace levin {
 namespace {
@@ -47,7 +46,6 @@ void Checkpointer::save_one(const Requests::Save& request) {
   if (saves_nothing()) return;
   const ProfilePart profiled(parts_.profiler, Part::files);
   for (Logger* logger : parts_.loggers) logger->flush();
-  const WholeTensors whole(parts_.module.parameters());
   write(request, state_.checkpoint(request.options.weights_only));
 }
 
@@ -96,7 +94,6 @@ void Checkpointer::remove_replaced(const Requests::Save& request) {
 
 void Checkpointer::save_now(const std::filesystem::path& path) {
   wait();
-  const WholeTensors whole(parts_.module.parameters());
   write({.path = path, .options = {}}, state_.checkpoint(/*weights_only=*/false));
   parts_.strategy.ranks().barrier();
 }

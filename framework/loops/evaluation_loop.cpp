@@ -93,7 +93,7 @@ bool EvaluationLoop::has_batches() const {
 }
 
 MetricMap EvaluationLoop::run(Stage stage, std::optional<int64_t> most) {
-  const WholeTensors whole(parts_.module.parameters());
+  owners_ = memory_owners_of(parts_.module.parameters());
   RunControl& run = parts_.run;
   const ProgressScope progress(run, stage);
   const HookNames& hooks = hooks_of(stage);
@@ -136,7 +136,10 @@ void EvaluationLoop::read_loader(size_t index, std::optional<int64_t> most, Step
   bool is_placed = has_placed_data_ || parts_.run.stage() == Stage::sanity_check;
   for (int64_t i = 0; (!most || i < *most) && next_batch(parts_, reader, batch); ++i) {
     batch.set_loader_index(static_cast<int64_t>(index));
-    if (batch.rows() == 0) continue;  // fewer rows are left than there are ranks
+    if (batch.rows() == 0) {  // fewer rows are left than there are ranks
+      GatheredStep(owners_).end();
+      continue;
+    }
     transfer(parts_, batch);
     if (!std::exchange(is_placed, true)) keep_on_device(parts_, reader, batch, most);
     metrics_.begin_window();
@@ -152,6 +155,7 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
   parts_.hooks.call_batch(hooks.batch_start_bit, hooks.batch_start, batch, step);
   {
     const ProfilePart profiled(parts_.profiler, Part::forward);
+    GatheredStep gathered(owners_);
     parts_.run_step([&] {
       if (stage == Stage::test) {
         parts_.module.test_step(batch, step);
@@ -159,6 +163,7 @@ void EvaluationLoop::evaluate(const Batch& batch, StepControl& step) {
         parts_.module.validation_step(batch, step);
       }
     });
+    gathered.end();
   }
   ++parts_.run.progress().batch;
   parts_.hooks.call_batch(hooks.batch_end_bit, hooks.batch_end, batch, step);

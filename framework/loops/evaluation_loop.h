@@ -8,6 +8,8 @@
 
 namespace levin {
 
+class MemoryOwner;
+
 /// Makes passes over validation or test data. The same code serves Trainer::validate and
 /// Trainer::test, the validation within a fit, and the sanity check before it. Lightning:
 /// _EvaluationLoop.
@@ -57,8 +59,9 @@ class EvaluationLoop {
   std::vector<std::optional<int64_t>> limits_;  // batches of each loader; nothing: no limit
   std::vector<Reader> readers_;                 // opened in the first pass, then rewound
   LoggedValues metrics_;
-  bool has_placed_data_ = false;  // it is known where the data stay
-  int64_t batches_seen_ = 0;      // over all passes; the step of the loggers' rows
+  std::vector<MemoryOwner*> owners_;  // of the module's parameters, if ranks divide these
+  bool has_placed_data_ = false;      // it is known where the data stay
+  int64_t batches_seen_ = 0;          // over all passes; the step of the loggers' rows
 };
 
 /// Puts a module and all its children into evaluation mode while this object exists. The destructor

@@ -19,7 +19,6 @@ PredictLoop::PredictLoop(LoopParts parts, DataLoaders loaders, Take take)
     : parts_(parts), loaders_(std::move(loaders)), take_(std::move(take)) {}
 
 NamedTensors PredictLoop::run() {
-  const WholeTensors whole(parts_.module.parameters());
   read_all();
   if (take_) return {};
   NamedTensors result;  // made outside inference mode: ordinary tensors
@@ -47,6 +46,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
   const auto limit = limited("limit_predict_batches", parts_.options.limit_predict_batches,
                              loaders_[index].size(parts_.strategy.rank_share()));
   if (limit == 0) return;
+  const auto owners = memory_owners_of(parts_.module.parameters());
   parts_.run.progress().num_batches = limit;
   parts_.run.progress().batch = 0;
   Reader reader = loaders_[index].open(0, 0, parts_.strategy.rank_share());
@@ -62,6 +62,7 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
     }
     rows_ += reader.global_rows();
     if (batch.rows() == 0) {  // fewer rows are left than there are ranks
+      GatheredStep(owners).end();
       if (take_) hand_out({});
       continue;
     }
@@ -72,7 +73,10 @@ void PredictLoop::read_loader(size_t index, StepControl& step) {
                             step);
     NamedTensors outputs = [&] {
       const ProfilePart profiled(parts_.profiler, Part::forward);
-      return parts_.run_step([&] { return parts_.module.predict_step(batch, step); });
+      GatheredStep gathered(owners);
+      auto result = parts_.run_step([&] { return parts_.module.predict_step(batch, step); });
+      gathered.end();
+      return result;
     }();
     ++parts_.run.progress().batch;
     parts_.hooks.call_batch(BatchHook::predict_batch_end, &Hooks::on_predict_batch_end, outputs,

@@ -13,6 +13,7 @@
 #include <torch/custom_class.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
 namespace {
@@ -38,9 +39,17 @@ ShardPassPointer kept_pass(ShardContext* context) {
   return c10::static_intrusive_pointer_cast<ShardPass>(context->saved_data["pass"].toCapsule());
 }
 
+/// Combines `tensor` over the group, in place, and tells the profiler.
+void all_reduce_parts(const torch::Tensor& tensor, ProcessGroup& group, ProcessGroup::Op op) {
+  const auto bytes =
+      CommunicationLog::ring_bytes(static_cast<int64_t>(tensor.nbytes()), group.world_size());
+  group.exchanges().record(ExchangeKind::tensor_parts, bytes,
+                           [&] { group.all_reduce(tensor, op); });
+}
+
 torch::Tensor group_sum(const torch::Tensor& own, ProcessGroup& group) {
   auto sum = own.clone(at::MemoryFormat::Contiguous);
-  group.all_reduce(sum);
+  all_reduce_parts(sum, group, ProcessGroup::Op::sum);
   return sum;
 }
 
@@ -54,7 +63,9 @@ torch::Tensor joined_parts(const torch::Tensor& own, const ShardRange& shard, Pr
   const int64_t largest = (shard.whole + ranks - 1) / ranks;
   auto padded = own;
   if (own.size(-1) < largest) padded = at::constant_pad_nd(own, {0, largest - own.size(-1)});
-  const auto all = group.all_gather(padded);
+  const auto bytes = ExchangeLog::gathered_bytes(static_cast<int64_t>(padded.nbytes()), ranks);
+  const auto all = group.exchanges().record(ExchangeKind::tensor_parts, bytes,
+                                            [&] { return group.all_gather(padded); });
   std::vector<torch::Tensor> parts;
   for (int64_t rank = 0; rank < ranks; ++rank) {
     const auto size = shard_range(shard.whole, rank, ranks, "the dimension").size();
@@ -186,7 +197,7 @@ torch::Tensor class_parallel_cross_entropy(const torch::Tensor& own, const torch
                                            const std::shared_ptr<ProcessGroup>& group) {
   require_logits(own, targets, classes);
   auto largest = own.detach().amax(1);
-  group->all_reduce(largest, ProcessGroup::Op::max);
+  all_reduce_parts(largest, *group, ProcessGroup::Op::max);
   // The largest logit counts as a constant, because the loss doesn't depend on it.
   const auto shifted = own - largest.unsqueeze(1);
   const auto is_other = targets.lt(classes.begin).logical_or_(targets.ge(classes.end));

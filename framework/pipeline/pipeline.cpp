@@ -13,6 +13,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
 namespace {
@@ -71,6 +72,7 @@ Pipeline::Pipeline(ProcessGroup& group, torch::nn::Sequential layers,
       messages_(group, heartbeat),
       profiler_(profiler) {
   layers_.keep([&](int64_t stage) { return schedule_.rank_of(stage) == group_.rank(); });
+  if (profiler_ != nullptr) batch_.scheduled_bubble = schedule_.cost().bubble;
 }
 
 Pipeline::Figures Pipeline::figures() const {
@@ -138,8 +140,11 @@ torch::Tensor Pipeline::forward(const Batch& batch) {
   std::erase_if(actions, [](const PipelineAction& action) {
     return action.kind == PipelineAction::Kind::backward;
   });
+  const int64_t before = messages_.figures().bytes;
   run(actions);
-  auto outputs = outputs_everywhere(batch.rows());
+  const int64_t sent = messages_.figures().bytes - before;
+  auto outputs = group_.exchanges().record(ExchangeKind::outputs, sent,
+                                           [&] { return outputs_everywhere(batch.rows()); });
   parts_.clear();
   outputs_.clear();
   return outputs;
@@ -148,6 +153,7 @@ torch::Tensor Pipeline::forward(const Batch& batch) {
 void Pipeline::begin(const Batch& batch, bool trains) {
   trains_ = trains;
   batch_.passes.clear();
+  batch_.for_outputs = batch_.for_gradients = 0.0;
   const int64_t count = schedule_.sizes().micro_batches;
   const int64_t rows = batch.rows();
   parts_.clear();
@@ -187,9 +193,12 @@ void Pipeline::run(const std::vector<PipelineAction>& all) {
   messages_.wait_for_sends();
 }
 
-void Pipeline::note_beginning(bool is_forward) {
+void Pipeline::note_beginning(const PipelineAction& action) {
   if (profiler_ == nullptr || !trains_) return;
-  batch_.passes.push_back({.begin = files::monotonic_seconds(), .is_forward = is_forward});
+  batch_.passes.push_back({.begin = files::monotonic_seconds(),
+                           .is_forward = action.kind == PipelineAction::Kind::forward,
+                           .stage = action.stage,
+                           .micro_batch = action.micro_batch});
 }
 
 void Pipeline::note_end() {
@@ -201,7 +210,7 @@ void Pipeline::forward_pass(const PipelineAction& action) {
   const Batch& part = parts_[micro_batch];
   Held held;
   held.input = action.stage == 0 ? part.input() : take(action);
-  note_beginning(/*is_forward=*/true);
+  note_beginning(action);
   if (trains_ && action.stage > 0) held.input = held.input.detach().requires_grad_();
   held.output = layers_.forward(action.stage, held.input);
   if (!held.output.defined() || !held.output.is_floating_point() || held.output.dim() == 0 ||
@@ -248,7 +257,7 @@ torch::Tensor Pipeline::weighted_loss(const torch::Tensor& outputs, size_t micro
 void Pipeline::backward_pass(const PipelineAction& action) {
   const Held held = held_.extract({action.stage, action.micro_batch}).mapped();
   const auto outer = is_last(action.stage) ? at::ones_like(held.output.detach()) : take(action);
-  note_beginning(/*is_forward=*/false);
+  note_beginning(action);
   const size_t chunk = chunk_of(action.stage);
   const bool sends = action.stage > 0;
   autograd::variable_list inputs;

@@ -119,11 +119,12 @@ class Pipeline {
   void run(const std::vector<PipelineAction>& actions);
   void expect(const PipelineAction& action, bool may_wait);
   torch::Tensor take(const PipelineAction& action);
+  torch::Tensor received(const PipelineAction& action);
   void hand_on(const PipelineAction& from, const torch::Tensor& tensor);
   int64_t header_tag(int64_t stage) const;
   void announce(int64_t stage, const torch::Tensor& own);
   const Layout* layout_into(int64_t stage, bool may_wait);
-  void note_beginning(bool is_forward);
+  void note_beginning(const PipelineAction& action);
   void note_end();
   void forward_pass(const PipelineAction& action);
   void backward_pass(const PipelineAction& action);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
 namespace {
@@ -52,10 +53,23 @@ torch::Tensor Pipeline::take(const PipelineAction& action) {
   const size_t kind = index_of_kind(action.kind);
   const Key key(action.stage, action.micro_batch);
   if (auto here = here_[kind].extract(key)) return std::move(here.mapped());
-  auto message = expected_[kind].extract(key).mapped().wait();
+  auto message = received(action);
   // The gradient of outputs shows that they have arrived, so that their memory can be freed.
   const int64_t next = action.stage + 1;
   if (kind == 1) messages_.wait_for_send(schedule_.rank_of(next), 2 * next + 1);
+  return message;
+}
+
+/// Waits for what another rank sends, and measures how long.
+torch::Tensor Pipeline::received(const PipelineAction& action) {
+  const size_t kind = index_of_kind(action.kind);
+  auto receipt = std::move(expected_[kind].extract({action.stage, action.micro_batch}).mapped());
+  if (!trains_) {
+    return group_.exchanges().record(ExchangeKind::outputs, 0, [&] { return receipt.wait(); });
+  }
+  const double before = messages_.figures().waiting;
+  auto message = receipt.wait();
+  (kind == 0 ? batch_.for_outputs : batch_.for_gradients) += messages_.figures().waiting - before;
   return message;
 }
 

@@ -1,6 +1,9 @@
 #include <levin/framework/profiling/communication_log.h>
 
+#include <utility>
+
 #include <levin/framework/core/files.h>
+#include <levin/framework/profiling/profiler.h>
 
 namespace levin {
 namespace {
@@ -38,6 +41,45 @@ const Reduction& CommunicationLog::finish() {
   }
   if (!reduction_.collectives.empty()) reduction_.ready = reduction_.collectives.back().begin;
   return reduction_;
+}
+
+void ExchangeLog::report_to(Profiler* profiler) {
+  const std::lock_guard lock(mutex_);
+  of_other_threads_.clear();
+  thread_ = std::this_thread::get_id();
+  profiler_ = profiler;
+}
+
+void ExchangeLog::add(const Exchange& exchange) {
+  std::vector<Exchange> waiting;
+  Profiler* profiler = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    profiler = profiler_;
+    if (profiler == nullptr) return;
+    if (std::this_thread::get_id() != thread_) return of_other_threads_.push_back(exchange);
+    waiting = std::exchange(of_other_threads_, {});
+  }
+  for (const auto& one : waiting) profiler->exchanged(one);
+  profiler->exchanged(exchange);
+}
+
+int64_t ExchangeLog::broadcast_bytes(int64_t bytes, int64_t rank, int64_t world_size) {
+  int64_t highest = 1;
+  while (highest < world_size) highest *= 2;
+  int64_t sent = 0;
+  // In each turn, the ranks that have the bytes send them to those that are `distance` behind.
+  for (int64_t distance = highest / 2; distance > 0; distance /= 2) {
+    if (rank % (2 * distance) == 0 && rank + distance < world_size) sent += bytes;
+  }
+  return sent;
+}
+
+double ExchangeLog::now() { return files::monotonic_seconds(); }
+
+void ExchangeLog::add_until_now(ExchangeKind kind, double begin, int64_t bytes) {
+  const double end = now();
+  add({.kind = kind, .begin = begin, .end = end, .waiting = end - begin, .bytes = bytes});
 }
 
 }  // namespace levin

@@ -1,12 +1,19 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
 
 #include <levin/framework/profiling/communication.h>
+#include <levin/framework/profiling/exchanges.h>
 
 namespace levin {
+
+class Profiler;
 
 /// Records when each collective of a step's reduction started and ended. A strategy has one only if
 /// a profiler asks for it; each collective then costs two readings of the clock.
@@ -23,7 +30,7 @@ namespace levin {
 ///
 /// Bytes are those that the algorithm sends: for a bucket, a ring's share; for sparse gradients,
 /// which are gathered, all of them to each other rank; in ZeRO stage 2, each rank's chunk to that
-/// rank. Whatever else ranks exchange (buffers, metrics, gathered parameters) isn't counted.
+/// rank. Whatever else ranks exchange (buffers, metrics, gathered parameters) goes to ExchangeLog.
 ///
 /// The Reducer starts collectives in the order of its buckets, and the last one as soon as this
 /// rank's last gradient is complete: that moment is Reduction::ready.
@@ -55,6 +62,55 @@ class CommunicationLog {
   std::mutex mutex_;
   uint64_t step_ = 0;  // `finish` changes it, too, so that a late `ended` names an old step
   Reduction reduction_;
+};
+
+/// Tells a profiler of each Exchange. A process group has one, which it shares with the groups that
+/// are made from it. Without a profiler an exchange costs one look at a pointer.
+///
+///     log.report_to(&profiler);                                  // by the thread that trains
+///     log.record(ExchangeKind::metrics, bytes, [&] { return group.all_gather(numbers); });
+///
+/// A profiler may only be called by the thread that the run is on. What another thread records,
+/// such as one of autograd's, is passed on with the next exchange of that thread.
+class ExchangeLog {
+ public:
+  /// Sets the profiler, which must live until the next call; null: nothing is recorded. The calling
+  /// thread is the one that the run is on.
+  void report_to(Profiler* profiler);
+  bool is_on() const { return profiler_.load(std::memory_order_relaxed) != nullptr; }
+  void add(const Exchange& exchange);
+  /// Returns what `work` returns: an exchange in which this rank sends `bytes`, and for the end of
+  /// which it waits.
+  template <class Work>
+  auto record(ExchangeKind kind, int64_t bytes, const Work& work) {
+    if (!is_on()) return work();
+    const double begin = now();
+    if constexpr (std::is_void_v<decltype(work())>) {
+      work();
+      add_until_now(kind, begin, bytes);
+    } else {
+      auto result = work();
+      add_until_now(kind, begin, bytes);
+      return result;
+    }
+  }
+
+  /// What each of `world_size` ranks sends if all get the `bytes` of each other one.
+  static int64_t gathered_bytes(int64_t bytes, int64_t world_size) {
+    return (world_size - 1) * bytes;
+  }
+  /// What this rank sends if rank 0's `bytes` go to all others along a tree of messages, as Gloo
+  /// sends them.
+  static int64_t broadcast_bytes(int64_t bytes, int64_t rank, int64_t world_size);
+
+ private:
+  static double now();
+  void add_until_now(ExchangeKind kind, double begin, int64_t bytes);
+
+  std::atomic<Profiler*> profiler_{nullptr};
+  std::thread::id thread_;
+  std::mutex mutex_;
+  std::vector<Exchange> of_other_threads_;
 };
 
 }  // namespace levin

@@ -46,27 +46,53 @@ std::string table_of_ranks(const std::vector<Profile>& ranks) {
                                  "for slower s", "forward s", "backward s", "update s");
   for (size_t r = 0; r < ranks.size(); ++r) {
     const Communication& one = ranks[r].communication;
-    const double backward = std::max(0.0, ranks[r].row(Part::backward).seconds - one.waiting);
+    const auto work = [&](Part part) {
+      const Profile::Row& row = ranks[r].row(part);
+      return std::max(0.0, row.seconds - row.waiting);
+    };
     text += fmt::format(
         "{:<6}{:>10.2f}{:>17.3f}{:>11.1f}{:>11.3f}{:>14.3f}{:>11.3f}{:>12.3f}{:>10.3f}\n", r,
         one.mib(), one.seconds, one.overlap_percent(), one.waiting, one.for_slower,
-        ranks[r].row(Part::forward).seconds, backward, ranks[r].row(Part::optimizer).seconds);
+        work(Part::forward), work(Part::backward), work(Part::optimizer));
   }
   return text;
 }
 
-/// One line for each rank of a pipeline: what it sent, and how long it waited.
+/// One line for each rank of a pipeline: what it sent, and how long it waited and for what.
 std::string table_of_pipeline(const std::vector<Profile>& ranks) {
   std::string text =
-      fmt::format("{:<10}{:>10}{:>12}{:>12}{:>14}{:>12}{:>11}\n", "pipeline", "batches", "messages",
-                  "MiB sent", "in pipeline s", "waiting s", "bubble %");
+      fmt::format("{:<10}{:>9}{:>10}{:>11}{:>15}{:>11}{:>15}{:>17}{:>10}{:>13}\n", "pipeline",
+                  "batches", "messages", "MiB sent", "in pipeline s", "waiting s", "for outputs s",
+                  "for gradients s", "bubble %", "scheduled %");
   for (size_t r = 0; r < ranks.size(); ++r) {
     const Pipelining& one = ranks[r].pipelining;
-    text +=
-        fmt::format("rank {:<5}{:>10}{:>12}{:>12.2f}{:>14.3f}{:>12.3f}{:>11.1f}\n", r, one.batches,
-                    one.messages, one.mib(), one.seconds, one.waiting, one.bubble_percent());
+    text += fmt::format(
+        "rank {:<5}{:>9}{:>10}{:>11.2f}{:>15.3f}{:>11.3f}{:>15.3f}{:>17.3f}{:>10.1f}{:>13.1f}\n", r,
+        one.batches, one.messages, one.mib(), one.seconds, one.waiting, one.for_outputs,
+        one.for_gradients, one.bubble_percent(), 100 * one.scheduled_bubble);
   }
   return text;
+}
+
+/// One line for each kind of exchange besides gradients and each rank; empty without any.
+std::string table_of_exchanges(const std::vector<Profile>& ranks) {
+  std::string text;
+  for (size_t kind = 0; kind < kNumExchangeKinds; ++kind) {
+    const bool is_there = std::any_of(ranks.begin(), ranks.end(), [&](const Profile& rank) {
+      return rank.exchanges[kind].calls > 0;
+    });
+    if (!is_there) continue;
+    for (size_t r = 0; r < ranks.size(); ++r) {
+      const ExchangeSum& one = ranks[r].exchanges[kind];
+      text += fmt::format("{:<14}rank {:<5}{:>9}{:>11.2f}{:>11.3f}\n",
+                          exchange_name(static_cast<ExchangeKind>(kind)), r, one.calls, one.mib(),
+                          one.waiting);
+    }
+  }
+  if (text.empty()) return text;
+  return fmt::format("{:<14}{:<10}{:>9}{:>11}{:>11}\n", "exchange", "", "calls", "MiB sent",
+                     "waiting s") +
+         text;
 }
 
 /// A profile as text, to be sent to the other ranks; `from_text` reads it.
@@ -75,14 +101,22 @@ std::string to_text(const Profile& profile) {
   value["seconds"] = profile.seconds;
   value["threads"] = static_cast<int64_t>(profile.threads);
   Value::Array rows;
-  for (const auto& row : profile.rows) rows.emplace_back(Value::Array{row.calls, row.seconds});
+  for (const auto& row : profile.rows) {
+    rows.emplace_back(Value::Array{row.calls, row.seconds, row.waiting});
+  }
   value["rows"] = std::move(rows);
   const Communication& one = profile.communication;
   value["communication"] =
       Value::Array{one.steps, one.bytes, one.seconds, one.hidden, one.waiting, one.stride};
   const Pipelining& passes = profile.pipelining;
-  value["pipelining"] =
-      Value::Array{passes.batches, passes.seconds, passes.waiting, passes.messages, passes.bytes};
+  value["pipelining"] = Value::Array{
+      passes.batches, passes.seconds,     passes.waiting,       passes.messages,
+      passes.bytes,   passes.for_outputs, passes.for_gradients, passes.scheduled_bubble};
+  Value::Array exchanges;
+  for (const auto& each : profile.exchanges) {
+    exchanges.emplace_back(Value::Array{each.calls, each.bytes, each.waiting});
+  }
+  value["exchanges"] = std::move(exchanges);
   value["waits"] = Value::Array(one.waits.begin(), one.waits.end());
   return value.to_json();
 }
@@ -95,7 +129,7 @@ Profile from_text(const std::string& text, Stage stage) {
   profile.threads = static_cast<int>(value.at("threads").as_int());
   for (size_t i = 0; i < kNumParts; ++i) {
     const auto& row = value.at("rows").as_array().at(i).as_array();
-    profile.rows[i] = {row.at(0).as_int(), row.at(1).as_double()};
+    profile.rows[i] = {row.at(0).as_int(), row.at(1).as_double(), row.at(2).as_double()};
   }
   const auto& figures = value.at("communication").as_array();
   Communication& one = profile.communication;
@@ -109,8 +143,15 @@ Profile from_text(const std::string& text, Stage stage) {
   profile.pipelining = {.batches = passes.at(0).as_int(),
                         .seconds = passes.at(1).as_double(),
                         .waiting = passes.at(2).as_double(),
+                        .for_outputs = passes.at(5).as_double(),
+                        .for_gradients = passes.at(6).as_double(),
                         .messages = passes.at(3).as_int(),
-                        .bytes = passes.at(4).as_int()};
+                        .bytes = passes.at(4).as_int(),
+                        .scheduled_bubble = passes.at(7).as_double()};
+  for (size_t i = 0; i < kNumExchangeKinds; ++i) {
+    const auto& sum = value.at("exchanges").as_array().at(i).as_array();
+    profile.exchanges[i] = {sum.at(0).as_int(), sum.at(1).as_int(), sum.at(2).as_double()};
+  }
   for (const Value& wait : value.at("waits").as_array()) {
     one.waits.push_back(static_cast<float>(wait.as_double()));
   }
@@ -151,7 +192,7 @@ std::string Profile::table() const {
   const bool has_pipeline = std::any_of(
       ranks.begin(), ranks.end(), [](const Profile& rank) { return rank.pipelining.batches > 0; });
   if (has_pipeline) text += table_of_pipeline(ranks);
-  return text;
+  return text + table_of_exchanges(ranks);
 }
 
 void SimpleProfiler::begin_run(Stage stage) {
@@ -160,6 +201,7 @@ void SimpleProfiler::begin_run(Stage stage) {
   ranks_ = &single_rank();
   global_step_ = nullptr;
   folder_ = {};
+  waits_.clear();
   open_.clear();
   open_.reserve(16);
   running_ = true;
@@ -177,8 +219,46 @@ void SimpleProfiler::pass_time() {
   const double now = files::monotonic_seconds();
   const Part part = open_.empty() ? Part::rest : open_.back();
   profile_.row(part).seconds += now - last_;
-  passed(part, last_, now);
+  waits_.empty() ? passed(part, last_, now) : pass_waits(part, now);
   last_ = now;
+}
+
+/// Waits may overlap: this rank may wait for a layer while it waits for gradients.
+void SimpleProfiler::pass_waits(Part part, double now) {
+  std::sort(waits_.begin(), waits_.end(),
+            [](const Wait& a, const Wait& b) { return a.begin < b.begin; });
+  double from = last_;
+  for (const Wait& wait : waits_) {
+    const double begin = std::clamp(wait.begin, from, now);
+    const double end = std::clamp(wait.end, from, now);
+    if (end <= begin) continue;
+    if (begin > from) passed(part, from, begin);
+    waited(part, begin, end);
+    profile_.row(part).waiting += end - begin;
+    from = end;
+  }
+  if (now > from) passed(part, from, now);
+  waits_.clear();
+}
+
+void SimpleProfiler::reduced(const Reduction& step) {
+  profile_.communication.add(step);
+  for (const Wait& other : waits_) {  // counts as that exchange's
+    const double begin = std::max(other.begin, step.ready);
+    const double end = std::min(other.end, step.end);
+    if (end > begin) profile_.communication.waiting -= end - begin;
+  }
+  waits_.push_back({step.ready, step.end});
+}
+
+void SimpleProfiler::exchanged(const Exchange& exchange) {
+  profile_.exchanges[static_cast<size_t>(exchange.kind)].add(exchange);
+  if (exchange.waiting > 0) waits_.push_back({exchange.end - exchange.waiting, exchange.end});
+}
+
+void SimpleProfiler::pipelined(const PipelineBatch& batch) {
+  profile_.pipelining.add(batch);
+  profile_.row(open_.empty() ? Part::rest : open_.back()).waiting += batch.waiting;
 }
 
 void SimpleProfiler::begin(Part part) {

@@ -12,6 +12,7 @@
 #include <levin/framework/core/ranks.h>
 #include <levin/framework/core/stage.h>
 #include <levin/framework/profiling/communication.h>
+#include <levin/framework/profiling/exchanges.h>
 #include <levin/framework/profiling/pipelining.h>
 
 namespace levin {
@@ -47,6 +48,8 @@ struct Profile {
     int64_t calls = 0;
     /// The time of the part by itself, without the parts that began within it.
     double seconds = 0.0;
+    /// The part of `seconds` in which this rank waited for others.
+    double waiting = 0.0;
     /// Microseconds a call; 0 without calls.
     double mean_us() const { return calls > 0 ? seconds * 1e6 / static_cast<double>(calls) : 0.0; }
   };
@@ -59,11 +62,14 @@ struct Profile {
   int threads = 0;
   /// One row for each part, in the order of Part.
   std::array<Row, kNumParts> rows{};
-  /// What it took to sum gradients over ranks; its time is a part of Part::backward.
+  /// What it took to sum gradients over ranks; its time is a part of Part::backward. If ranks take
+  /// steps by themselves, what it took to average weights, in Part::optimizer.
   Communication communication{};
   /// What this rank did in a pipeline; its time is a part of Part::forward, which in a pipeline has
   /// the backward passes, too.
   Pipelining pipelining{};
+  /// What this rank exchanged besides.
+  Exchanges exchanges{};
   /// The profiles of all ranks in their order, once a run of several ranks has ended; the same on
   /// every rank. Empty for a single rank.
   std::vector<Profile> ranks{};
@@ -73,9 +79,9 @@ struct Profile {
   /// The part's share of the run's time, 0 to 100.
   double percent(Part part) const { return seconds > 0 ? 100 * row(part).seconds / seconds : 0.0; }
   /// A table with one line for each part, the longest first, whose shares add up to 100.0 %. After
-  /// a run of several ranks one line for each rank follows; its backward leaves out the time that
-  /// the rank waited for others, which has a column of its own. After a fit by a pipeline there is
-  /// one more line for each rank.
+  /// a run of several ranks one line for each rank follows; its forward, backward and update leave
+  /// out the time that the rank waited for others. After a fit by a pipeline there is one more line
+  /// for each rank, and then one for each rank and each kind of other exchange.
   std::string table() const;
 };
 
@@ -113,6 +119,9 @@ class Profiler {
   virtual void end(Part part) = 0;
   /// The gradients of a step were summed over ranks; called within Part::backward.
   virtual void reduced(const Reduction& /*step*/) {}
+  /// Ranks have exchanged something besides gradients; called within the part that waits for it, or
+  /// for another thread's exchange, with the next one.
+  virtual void exchanged(const Exchange& /*exchange*/) {}
   /// A pipeline has passed a training batch through its stages; called within Part::forward.
   virtual void pipelined(const PipelineBatch& /*batch*/) {}
   /// The run has ended. If it hasn't `failed`, every rank calls this, and ranks may be asked.
@@ -138,8 +147,9 @@ class SimpleProfiler : public Profiler {
               std::function<std::filesystem::path()> folder) override;
   void begin(Part part) override;
   void end(Part part) override;
-  void reduced(const Reduction& step) override { profile_.communication.add(step); }
-  void pipelined(const PipelineBatch& batch) override { profile_.pipelining.add(batch); }
+  void reduced(const Reduction& step) override;
+  void exchanged(const Exchange& exchange) override;
+  void pipelined(const PipelineBatch& batch) override;
   /// Stops the clock. With several ranks, this gathers all profiles, unless the run has failed.
   void end_run(bool failed) override;
   /// The numbers up to the last beginning or end of a part; may be called during the run.
@@ -149,6 +159,8 @@ class SimpleProfiler : public Profiler {
   /// Called for each stretch of time that belongs to one part, between two moments of
   /// files::monotonic_seconds.
   virtual void passed(Part /*part*/, double /*from*/, double /*to*/) {}
+  /// Called instead if the rank waited for others all the time.
+  virtual void waited(Part part, double from, double to) { passed(part, from, to); }
   /// The arguments of `joined`; before that call, a single rank at step 0 that may write nothing.
   Ranks& ranks() const { return *ranks_; }
   int64_t global_step() const { return global_step_ != nullptr ? *global_step_ : 0; }
@@ -159,6 +171,8 @@ class SimpleProfiler : public Profiler {
  private:
   /// Adds the time since the clock was last read to the part that is open now.
   void pass_time();
+  /// The same if the rank has waited for others since then.
+  void pass_waits(Part part, double now);
   /// Fills in `ranks` of the profile; a collective.
   void gather_ranks();
 
@@ -167,7 +181,12 @@ class SimpleProfiler : public Profiler {
   Ranks* ranks_ = &single_rank();
   const int64_t* global_step_ = nullptr;
   std::function<std::filesystem::path()> folder_;
-  std::vector<Part> open_;  // what each part that has begun counts as; the last one's clock runs
+  struct Wait {
+    double begin = 0.0;
+    double end = 0.0;
+  };
+  std::vector<Wait> waits_;  // for other ranks, since the clock was read
+  std::vector<Part> open_;   // what each part that has begun counts as; the last one's clock runs
   double started_ = 0.0;
   double last_ = 0.0;  // when the clock was read
   bool running_ = false;

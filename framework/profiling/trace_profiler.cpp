@@ -36,11 +36,20 @@ std::string host_name() {
   }
 }
 
-std::string_view name_of(Kind kind) {
+std::string_view name_of(const TraceEvent& event) {
   static constexpr std::array<std::string_view, 11> kNames = {
       "data",       "transfer", "forward", "backward", "update",       "callbacks",
       "validation", "loggers",  "files",   "idle",     "communication"};
-  return kNames[static_cast<size_t>(kind)];
+  if (event.exchange >= 0) return exchange_name(static_cast<ExchangeKind>(event.exchange));
+  return kNames[static_cast<size_t>(event.kind)];
+}
+
+/// What an event tells besides its name and its time, as members of a JSON object.
+std::string arguments_of(const TraceEvent& event) {
+  std::string text = fmt::format(R"("step":{})", event.step);
+  if (event.kind == Kind::communication) text += fmt::format(R"(,"bytes":{})", event.bytes);
+  if (event.micro_batch < 0) return text;
+  return text + fmt::format(R"(,"stage":{},"micro_batch":{})", event.stage, event.micro_batch);
 }
 
 std::string metadata(const char* what, int64_t rank, size_t thread, const std::string& name) {
@@ -62,7 +71,8 @@ size_t free_thread(std::vector<double>& ends, const TraceEvent& event) {
 void TraceEvents::add(const TraceEvent& event) {
   if (!events_.empty() && event.kind != Kind::communication) {
     TraceEvent& last = events_[last_];
-    if (last.kind == event.kind && last.step == event.step && event.begin - last.end < kShortest) {
+    if (last.kind == event.kind && last.step == event.step && last.stage == event.stage &&
+        last.micro_batch == event.micro_batch && event.begin - last.end < kShortest) {
       last.end = event.end;
       return;
     }
@@ -101,10 +111,10 @@ std::string chrome_events(const std::vector<TraceEvent>& events, int64_t rank, d
     text += fmt::format(
         ",\n"
         R"({{"name":"{}","cat":"{}","ph":"X","ts":{:.3f},"dur":{:.3f},"pid":{},"tid":{},)"
-        R"("args":{{"step":{}{}}}}})",
-        name_of(event.kind), is_communication ? "communication" : "training",
-        (event.begin + shift) * 1e6, (event.end - event.begin) * 1e6, rank, thread, event.step,
-        is_communication ? fmt::format(",\"bytes\":{}", event.bytes) : "");
+        R"("args":{{{}}}}})",
+        name_of(event), is_communication ? "communication" : "training",
+        (event.begin + shift) * 1e6, (event.end - event.begin) * 1e6, rank, thread,
+        arguments_of(event));
   }
   return text;
 }
@@ -126,7 +136,6 @@ TraceProfiler::TraceProfiler(TraceProfilerOptions options, std::FILE* out)
 void TraceProfiler::begin_run(Stage stage) {
   SimpleProfiler::begin_run(stage);
   meetings_.clear();
-  wait_ = {};
   passes_.clear();
   make_room();
 }
@@ -160,28 +169,29 @@ void TraceProfiler::passed(Part part, double from, double to) {
   static constexpr std::array<Kind, kNumParts - 1> kKinds = {
       Kind::data,      Kind::transfer,   Kind::forward, Kind::backward, Kind::update,
       Kind::callbacks, Kind::validation, Kind::loggers, Kind::files};
+  std::erase_if(passes_, [&](const auto& pass) { return pass.end <= from; });
   if (part == Part::forward && !passes_.empty()) return passed_by_pipeline(from, to);
-  if (part != Part::backward || wait_.end <= from || wait_.ready >= to) {
-    add(kKinds[static_cast<size_t>(part)], from, to);
-    return;
-  }
-  const double ready = std::clamp(wait_.ready, from, to);
-  const double end = std::clamp(wait_.end, ready, to);
-  add(Kind::backward, from, ready);
-  add(Kind::idle, ready, end);
-  add(Kind::backward, end, to);
+  add(kKinds[static_cast<size_t>(part)], from, to);
 }
+
+void TraceProfiler::waited(Part /*part*/, double from, double to) { add(Kind::idle, from, to); }
 
 void TraceProfiler::passed_by_pipeline(double from, double to) {
   for (const auto& pass : passes_) {
     const double begin = std::clamp(pass.begin, from, to);
     const double end = std::clamp(pass.end, begin, to);
     add(Kind::idle, from, begin);
-    add(pass.is_forward ? Kind::forward : Kind::backward, begin, end);
+    if (end - begin >= kShortest) {
+      events_.add({.begin = begin,
+                   .end = end,
+                   .step = global_step(),
+                   .kind = pass.is_forward ? Kind::forward : Kind::backward,
+                   .stage = static_cast<int16_t>(pass.stage),
+                   .micro_batch = static_cast<int32_t>(pass.micro_batch)});
+    }
     from = end;
   }
   add(Kind::idle, from, to);
-  passes_.clear();
 }
 
 void TraceProfiler::pipelined(const PipelineBatch& batch) {
@@ -191,8 +201,6 @@ void TraceProfiler::pipelined(const PipelineBatch& batch) {
 
 void TraceProfiler::reduced(const Reduction& step) {
   SimpleProfiler::reduced(step);
-  wait_.ready = step.ready;
-  wait_.end = step.end;
   for (const auto& one : step.collectives) {
     collectives_.add({.begin = one.begin,
                       .end = one.end,
@@ -200,6 +208,16 @@ void TraceProfiler::reduced(const Reduction& step) {
                       .bytes = one.bytes,
                       .kind = Kind::communication});
   }
+}
+
+void TraceProfiler::exchanged(const Exchange& exchange) {
+  SimpleProfiler::exchanged(exchange);
+  collectives_.add({.begin = exchange.begin,
+                    .end = exchange.end,
+                    .step = global_step(),
+                    .bytes = exchange.bytes,
+                    .kind = Kind::communication,
+                    .exchange = static_cast<int8_t>(exchange.kind)});
 }
 
 std::string TraceProfiler::own_summary() const {

@@ -28,17 +28,22 @@ struct TraceEvent {
     validation,     ///< validation within fit
     loggers,        ///< handing rows to loggers
     files,          ///< writing and reading checkpoints
-    idle,           ///< waiting for the sums over ranks, or for other stages of a pipeline
-    communication,  ///< a collective of the reduction; runs beside the others
+    idle,           ///< waiting for other ranks
+    communication,  ///< something that ranks exchange; runs beside the others
   };
   /// Moments of files::monotonic_seconds, in seconds.
   double begin = 0.0;
   double end = 0.0;
   /// The number of optimizer steps done before it; the timeline shows it with the event.
   int64_t step = 0;
-  /// The bytes that this rank sent in a collective; 0 for all other events.
+  /// The bytes that this rank sent in a communication; 0 for all other events.
   int64_t bytes = 0;
   Kind kind = Kind::data;
+  /// Of a communication, what was exchanged: an ExchangeKind, or -1 for gradients.
+  int8_t exchange = -1;
+  /// Of a pass of a pipeline, its stage and micro-batch; -1 for all other events.
+  int16_t stage = -1;
+  int32_t micro_batch = -1;
 };
 static_assert(sizeof(TraceEvent) <= 40, "the comment of max_events says how large an event is");
 
@@ -49,7 +54,8 @@ class TraceEvents {
   /// Keeps at most `capacity` events.
   explicit TraceEvents(size_t capacity = 0) : capacity_(capacity) {}
   /// Adds an event, or lengthens the last one if this one continues it: the same kind in the same
-  /// step, less than a microsecond later. Collectives are never joined.
+  /// step, less than a microsecond later. Communications and passes of different micro-batches are
+  /// never joined.
   void add(const TraceEvent& event);
   /// The events kept, in the order of their beginnings. Copies them.
   std::vector<TraceEvent> sorted() const;
@@ -69,11 +75,12 @@ class TraceEvents {
 ///
 ///     trainer.set_profiler(std::make_unique<levin::TraceProfiler>());
 ///
-/// Each rank is shown as a process, with one thread for the training and others for collectives
-/// that are under way at the same time. Times are microseconds from the start of the first rank.
-/// Events shorter than a microsecond are left out. A failed run leaves no trace. At the end, the
-/// events of all ranks are gathered as text, which takes memory and time in proportion to their
-/// number.
+/// Each rank is shown as a process, with one thread for the training and others for exchanges that
+/// are under way at the same time: "communication" are gradients, and all other ones have the names
+/// of exchange_name. Events of exchanges tell the bytes that the rank sent. Times are microseconds
+/// from the start of the first rank. Events shorter than a microsecond are left out. A failed run
+/// leaves no trace. At the end, the events of all ranks are gathered as text, which takes memory
+/// and time in proportion to their number.
 ///
 /// Ranks of one host read the same clock. The clocks of several hosts are compared when the run
 /// starts: all ranks gather five times, and the moments at which they go on are taken for the same
@@ -93,14 +100,16 @@ class TraceProfiler : public SimpleProfiler {
   void joined(Ranks& ranks, const int64_t* global_step,
               std::function<std::filesystem::path()> folder) override;
   void reduced(const Reduction& step) override;
+  void exchanged(const Exchange& exchange) override;
   /// The forward part that goes on then becomes the passes of the batch, with `idle` between them.
   void pipelined(const PipelineBatch& batch) override;
   /// Writes the trace, unless the run has failed or may not write. A collective with several ranks.
   void end_run(bool failed) override;
 
  protected:
-  /// Turns a stretch of time into events; time that backward waited for other ranks becomes `idle`.
   void passed(Part part, double from, double to) override;
+  /// Makes the time `idle`, whatever the part is.
+  void waited(Part part, double from, double to) override;
 
  private:
   /// Divides `max_events` among ranks, and this rank's share among its two lists of events.
@@ -122,7 +131,6 @@ class TraceProfiler : public SimpleProfiler {
   TraceEvents events_;
   TraceEvents collectives_;
   std::vector<PipelineBatch::Pass> passes_;  // of the forward part in progress
-  Reduction wait_;                           // of the backward in progress; only its two moments
   std::vector<double> meetings_;             // the moments at which the ranks' gatherings ended
 };
 

@@ -232,9 +232,17 @@ void DataParallelStrategy::exchange(Module& module, RiderCopies::Riders riders,
   has_unread_flags_ = true;
   if (log_ != nullptr) profiler_->reduced(log_->finish());
   if (!sums_are_late()) read_flags();
-  if (!sends_buffers_) return;
+  if (sends_buffers_) send_buffers(module);
+}
+
+void DataParallelStrategy::send_buffers(const Module& module) {
   const at::NoGradGuard no_grad;
-  group_.broadcast(module.buffers());
+  const auto buffers = module.buffers();
+  size_t bytes = 0;
+  for (const auto& buffer : buffers) bytes += buffer.nbytes();
+  const auto sent =
+      ExchangeLog::broadcast_bytes(static_cast<int64_t>(bytes), group_.rank(), group_.world_size());
+  group_.exchanges().record(ExchangeKind::buffers, sent, [&] { group_.broadcast(buffers); });
 }
 
 std::optional<double> DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
@@ -338,9 +346,11 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
   }
   packed.values["names"] = std::move(names);
   std::vector<StateDict> all;
-  for (auto& text : data_ranks().gather(checkpoint_bytes(packed))) {
-    all.push_back(checkpoint_from_bytes(std::move(text)));
-  }
+  const std::string bytes = checkpoint_bytes(packed);
+  const auto sent = static_cast<int64_t>(bytes.size()) * (data_ranks().size() - 1);
+  auto texts = group_.exchanges().record(ExchangeKind::predictions, sent,
+                                         [&] { return data_ranks().gather(bytes); });
+  for (auto& text : texts) all.push_back(checkpoint_from_bytes(std::move(text)));
   return in_order_of_positions(all);
 }
 
@@ -359,7 +369,7 @@ std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
 
 void DataParallelStrategy::combine(PackedMetrics& metrics) {
   const Heartbeat::Waiting waiting(heartbeat_);
-  combine_ranks(metrics, group_.all_gather(packed_values(metrics)));
+  combine_ranks(metrics, gather_metrics(group_, metrics));
 }
 
 }  // namespace levin

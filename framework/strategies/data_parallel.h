@@ -91,7 +91,11 @@ class DataParallelStrategy : public Strategy {
   /// Also writes the failure report for the launcher. If this rank only lost a connection, it waits
   /// up to 0.3 s for the news of which rank failed first.
   std::string fail(const std::exception& error) noexcept override;
-  void set_profiler(Profiler* profiler) override { profiler_ = profiler; }
+  /// Exchanges other than sums of gradients are reported at once.
+  void set_profiler(Profiler* profiler) override {
+    profiler_ = profiler;
+    group_.exchanges().report_to(group_.world_size() > 1 ? profiler : nullptr);
+  }
   /// Ends the sums and disconnects the SyncBatchNorm layers; the ranks stay joined.
   void teardown(Module& module) override;
   void end_forward() override {
@@ -122,6 +126,7 @@ class DataParallelStrategy : public Strategy {
  private:
   template <class SumRiders>
   void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
+  void send_buffers(const Module& module);
   void read_flags();
   std::vector<GradientReducer*> reducers() const;
   bool sums_are_late() const;

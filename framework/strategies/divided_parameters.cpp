@@ -13,6 +13,8 @@
 
 #include <levin/framework/collectives/process_group.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/profiling/communication_log.h>
 #include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
@@ -44,6 +46,7 @@ struct DividedParameters::Unit {
   const FlatParameters* parameters = nullptr;
   std::unique_ptr<DividedMemory> memory;
   torch::Tensor arriving;  // while it is gathered
+  double begun = 0.0;      // the moment at which that began, for the profiler
   c10::intrusive_ptr<c10d::Work> work;
 
   int64_t bytes() const { return static_cast<int64_t>(buffer->flat.nbytes()); }
@@ -51,7 +54,6 @@ struct DividedParameters::Unit {
 
 /// The order in which a pass gathers units.
 struct DividedParameters::Order {
-  bool is_kept = true;         // from pass to pass
   std::vector<size_t> units;   // that all ranks gather first
   std::vector<size_t> agreed;  // the ones after those, in this pass
   size_t next = 0;             // in `units`
@@ -64,7 +66,6 @@ DividedParameters::DividedParameters(ProcessGroup* group, const NamedTensors& pa
       forward_(std::make_unique<Order>()),
       backward_(std::make_unique<Order>()),
       evaluation_(std::make_unique<Order>()) {
-  evaluation_->is_kept = false;
   for (const bool is_trained : {true, false}) {
     std::vector<std::string> names;
     std::vector<torch::Tensor> chosen;
@@ -116,7 +117,7 @@ void DividedParameters::end() {
   Order& order = *order_;
   for (; order.next < order.units.size(); ++order.next) drop(order.units[order.next]);
   for (size_t unit = agree(kNone); unit != kNone; unit = agree(kNone)) drop(unit);
-  if (order.is_kept && !order.agreed.empty()) {
+  if (!order.agreed.empty()) {
     // Units that weren't foreseen make the next pass agree on all of them.
     order.units = order.units.empty() ? order.agreed : std::vector<size_t>();
   }
@@ -188,6 +189,12 @@ void DividedParameters::start_next() {
   if (order_->next < order_->units.size()) start(order_->units[order_->next]);
 }
 
+/// What this rank sends to gather a unit.
+int64_t DividedParameters::chunk_bytes(const Unit& unit) const {
+  const auto own = static_cast<int64_t>(unit.buffer->own.nbytes());
+  return ExchangeLog::gathered_bytes(own, group_->world_size());
+}
+
 /// Begins to gather a unit, unless that has begun.
 void DividedParameters::start(size_t number) {
   Unit& unit = *units_[number];
@@ -202,7 +209,8 @@ void DividedParameters::start(size_t number) {
     unit.arriving.copy_(buffer.own);
     return;
   }
-  sent_ += static_cast<int64_t>(buffer.own.nbytes()) * (group_->world_size() - 1);
+  if (group_->exchanges().is_on()) unit.begun = files::monotonic_seconds();
+  sent_ += chunk_bytes(unit);
   auto all = unit.arriving.view(at::kByte);  // because backends know few types
   auto own = buffer.own.view(at::kByte);
   unit.work = group_->c10d_group()->_allgather_base(all, own);
@@ -212,6 +220,8 @@ void DividedParameters::start(size_t number) {
 void DividedParameters::finish(size_t number) {
   Unit& unit = *units_[number];
   if (unit.work) {
+    const bool is_recorded = group_->exchanges().is_on();
+    const double asked = is_recorded ? files::monotonic_seconds() : 0.0;
     if (options_.on_wait) options_.on_wait(true);
     try {
       unit.work->wait();
@@ -222,6 +232,14 @@ void DividedParameters::finish(size_t number) {
     }
     if (options_.on_wait) options_.on_wait(false);
     unit.work.reset();
+    if (is_recorded) {
+      const double now = files::monotonic_seconds();
+      group_->exchanges().add({.kind = ExchangeKind::layers,
+                               .begin = unit.begun,
+                               .end = now,
+                               .waiting = now - asked,
+                               .bytes = chunk_bytes(unit)});
+    }
   }
   if (unit.memory->is_filled()) {  // the values that have arrived are the same
     unit.arriving.reset();
@@ -238,7 +256,9 @@ void DividedParameters::free(size_t number) {
   gathered_ -= unit.bytes();
 }
 
-void DividedParameters::free_all() { keep_only({}); }
+void DividedParameters::free_all() {
+  if (holds_ == 0) keep_only({});
+}
 
 /// Tells the other ranks which unit this rank asks for, and returns the one that all gather.
 size_t DividedParameters::agree(size_t wanted) {
@@ -247,8 +267,10 @@ size_t DividedParameters::agree(size_t wanted) {
     const c10::InferenceMode plain(false);
     if (options_.on_wait) options_.on_wait(true);
     const auto number = at::full({1}, static_cast<int64_t>(wanted), at::kLong);
-    group_->all_reduce(number, ProcessGroup::Op::min);
-    sent_ += static_cast<int64_t>(number.nbytes());
+    const auto bytes = static_cast<int64_t>(number.nbytes());
+    group_->exchanges().record(ExchangeKind::layers, bytes,
+                               [&] { group_->all_reduce(number, ProcessGroup::Op::min); });
+    sent_ += bytes;
     unit = static_cast<size_t>(number.item<int64_t>());
     if (options_.on_wait) options_.on_wait(false);
   }
@@ -281,34 +303,20 @@ void DividedParameters::divide() {
   free_all();
 }
 
-void DividedParameters::visit(const std::function<void(const torch::Tensor&)>& visit) {
-  for (size_t i = 0; i < units_.size(); ++i) {
-    Unit& unit = *units_[i];
-    const bool was_filled = unit.memory->is_filled();
-    if (!was_filled) {
-      start(i);
-      finish(i);
-    }
-    ++holds_;
-    for (const size_t number : unit.buffer->parameters) {
-      visit(unit.parameters->parameters()[number]);
-    }
-    --holds_;
-    if (!was_filled) free(i);
-  }
-}
-
 void DividedParameters::release() {
   make_whole();
   for (const auto& unit : units_) unit->memory->keep();
 }
 
-const ParameterSlice* DividedParameters::slice_of(const torch::Tensor& parameter) const {
+const ParameterSlice* DividedParameters::slice_of(const torch::Tensor& tensor) const {
   for (const auto* flat : {trained_.get(), fixed_.get()}) {
     if (flat == nullptr) continue;
     const auto& all = flat->parameters();
     for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i].is_same(parameter)) return &flat->slices()[i];
+      const bool is_it = all[i].is_alias_of(tensor) &&
+                         all[i].storage_offset() == tensor.storage_offset() &&
+                         all[i].sizes() == tensor.sizes();
+      if (is_it) return &flat->slices()[i];
     }
   }
   return nullptr;

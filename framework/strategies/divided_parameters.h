@@ -40,11 +40,10 @@ class ProcessGroup;
 ///     parameters.end();                                            // on every rank
 ///
 /// All units are freed at the end of a pass, except that the backward pass finds the last unit of
-/// the forward pass.
+/// the forward pass. A step of an evaluation (GatheredStep) is a pass, too.
 class DividedParameters : private MemoryOwner {
  public:
-  /// What a pass does; the order of units is remembered for each kind. That of an evaluation isn't,
-  /// because modules may evaluate different batches differently.
+  /// What a pass does; the order of units is remembered for each kind.
   enum class Pass { forward, backward, evaluation };
 
   struct Options {
@@ -73,10 +72,9 @@ class DividedParameters : private MemoryOwner {
   /// The parameters that require gradients, and their slices. Null if none does.
   FlatParameters* trained() const { return trained_.get(); }
   /// Returns the part of a parameter that this rank keeps; its tensor is undefined if that is
-  /// nothing. Null if `parameter` isn't among those that are divided.
-  const ParameterSlice* slice_of(const torch::Tensor& parameter) const;
-  /// Calls `visit` with each parameter, which has its values only during the call. A collective.
-  void visit(const std::function<void(const torch::Tensor& parameter)>& visit);
+  /// nothing. `tensor` is the parameter, or lies in the same memory, as its `detach()` does. Null
+  /// if it isn't among those that are divided.
+  const ParameterSlice* slice_of(const torch::Tensor& tensor) const;
 
   /// The number of units.
   size_t units() const { return units_.size(); }
@@ -96,9 +94,13 @@ class DividedParameters : private MemoryOwner {
   void prepare(const std::vector<size_t>& numbers, const char* operation, bool writes) override;
   void make_whole() override;
   void divide() override;
+  void begin_evaluation() override { begin(Pass::evaluation); }
+  void end_evaluation() override { end(); }
+  void leave_evaluation() noexcept override { order_ = nullptr; }
   void get(size_t unit, const std::vector<size_t>& used);
   void keep_only(const std::vector<size_t>& used);
   void start(size_t unit);
+  int64_t chunk_bytes(const Unit& unit) const;
   void finish(size_t unit);
   void drop(size_t unit);
   void free(size_t unit);

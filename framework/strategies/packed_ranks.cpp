@@ -9,6 +9,8 @@
 
 #include <ATen/ops/tensor.h>
 
+#include <levin/framework/profiling/communication_log.h>
+
 namespace levin {
 namespace {
 
@@ -22,6 +24,14 @@ torch::Tensor packed_values(const PackedMetrics& metrics) {
     values.insert(values.end(), part->begin(), part->end());
   }
   return at::tensor(at::ArrayRef<double>(values), at::kDouble);
+}
+
+torch::Tensor gather_metrics(ProcessGroup& group, const PackedMetrics& metrics) {
+  const auto own = packed_values(metrics);
+  const auto sent =
+      ExchangeLog::gathered_bytes(static_cast<int64_t>(own.nbytes()), group.world_size());
+  return group.exchanges().record(ExchangeKind::metrics, sent,
+                                  [&] { return group.all_gather(own); });
 }
 
 void combine_ranks(PackedMetrics& metrics, const torch::Tensor& all) {

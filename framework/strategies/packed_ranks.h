@@ -1,5 +1,6 @@
 #pragma once
 
+#include <levin/framework/collectives/process_group.h>
 #include <levin/framework/logged/logged_values.h>
 #include <levin/framework/tensor/tensor.h>
 
@@ -7,6 +8,9 @@ namespace levin {
 
 /// Returns the values of packed metrics as one tensor, [values] float64, for ranks to exchange.
 torch::Tensor packed_values(const PackedMetrics& metrics);
+
+/// Returns the packed metrics of all ranks of `group`, [ranks, values] float64, on every rank.
+torch::Tensor gather_metrics(ProcessGroup& group, const PackedMetrics& metrics);
 
 /// Combines the values of several ranks, `all`: [ranks, values] as `packed_values` returns them, in
 /// the order of the ranks, so that every rank gets the same bits. `metrics` has one rank's values,

@@ -225,8 +225,7 @@ NamedTensors PipelineStrategy::gather_rows(NamedTensors own,
 void PipelineStrategy::combine(PackedMetrics& metrics) {
   const Heartbeat::Waiting waiting(heartbeat());
   const auto& sizes = mesh_.sizes();
-  const auto all =
-      group().all_gather(packed_values(metrics)).reshape({sizes.pipeline, sizes.data, -1});
+  const auto all = gather_metrics(group(), metrics).reshape({sizes.pipeline, sizes.data, -1});
   std::vector<torch::Tensor> pipelines;
   for (int64_t pipeline = 0; pipeline < sizes.data; ++pipeline) {
     take_first_logged(metrics, all.select(1, pipeline));

@@ -8,10 +8,12 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/checkpoint/slices.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/clip.h>
+#include <levin/framework/profiling/communication_log.h>
 #include <levin/framework/run/module.h>
 
 namespace levin {
@@ -108,8 +110,41 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
     }
     entry.optimizer->shard(std::move(own), [this] {
       if (divided_) return flat()->note_changes();
-      if (flat_) flat_->all_gather(group());
+      if (flat_) gather_changes();
     });
+  }
+}
+
+/// Gives all ranks what each has changed in a step.
+void ShardedStrategy::gather_changes() {
+  size_t bytes = 0;  // this rank's chunks
+  for (const auto& buffer : flat_->buffers()) {
+    bytes += static_cast<size_t>(buffer.chunk) * buffer.flat.element_size();
+  }
+  const auto sent = ExchangeLog::gathered_bytes(static_cast<int64_t>(bytes), group().world_size());
+  group().exchanges().record(ExchangeKind::parameters, sent, [&] { flat_->all_gather(group()); });
+}
+
+/// Puts this rank's slices in the place of the module's parameters, which no rank has whole.
+void ShardedStrategy::mark_own_tensors(StateDict& state) const {
+  if (!divided_) return;
+  const std::string prefix = "model.";
+  Value& values = state.values["model"];
+  for (auto it = state.tensors.begin(); it != state.tensors.end();) {
+    const auto& [name, tensor] = *it;
+    const auto* own = name.starts_with(prefix) ? divided_->slice_of(tensor) : nullptr;
+    if (own == nullptr) {
+      ++it;
+      continue;
+    }
+    if (!own->tensor.defined()) {
+      it = state.tensors.erase(it);
+      continue;
+    }
+    const TensorSlice slice{tensor.sizes().vec(), own->begin, own->begin + own->tensor.numel()};
+    values[kSlices][name.substr(prefix.size())] = to_value(slice);
+    it->second = own->tensor;
+    ++it;
   }
 }
 
@@ -184,7 +219,10 @@ torch::Tensor ShardedStrategy::clip_grad_norm(const std::vector<torch::Tensor>& 
                                               double max_norm) {
   if (stage_ == 1) return levin::clip_grad_norm(parameters, max_norm);
   return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
-    const auto all = group().all_gather(own.reshape({}).to(device(), at::kDouble));
+    const auto sent = ExchangeLog::gathered_bytes(sizeof(double), group().world_size());
+    const auto all = group().exchanges().record(ExchangeKind::metrics, sent, [&] {
+      return group().all_gather(own.reshape({}).to(device(), at::kDouble));
+    });
     return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
   });
 }

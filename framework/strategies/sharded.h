@@ -46,9 +46,10 @@ struct ShardedOptions {
 /// (DividedParameters), in units of about `bucket_cap_mb`. Parameters must have dense gradients.
 /// With accumulated gradients, ranks have whole ones until the window ends.
 ///
-/// In stage 3, operations find the parameters' values in training steps, and everywhere while
-/// WholeTensors (framework/tensor/divided_memory.h) exist, as they do during evaluations and while
-/// checkpoints are saved or loaded.
+/// In stage 3, operations find the parameters' values in training_step, Module::backward and the
+/// steps of evaluations (GatheredStep), and everywhere while WholeTensors exist
+/// (framework/tensor/divided_memory.h), as they do while checkpoints are loaded. In hooks they
+/// don't: there, an operation that uses values throws ModuleError.
 class ShardedStrategy : public DataParallelStrategy {
  public:
   /// Meets the other ranks, like DataParallelStrategy. Throws ConfigError for a stage other than 1
@@ -61,6 +62,9 @@ class ShardedStrategy : public DataParallelStrategy {
   /// collective from then on.
   void shard_optimizers(Optimizers& optimizers) override;
   bool is_sharded() const override { return true; }
+  /// True in stage 3, in which each rank writes its slices of the parameters.
+  bool divides_module() const override { return divided_ != nullptr; }
+  void mark_own_tensors(StateDict& state) const override;
   std::vector<torch::Tensor> with_gradients(const Optimizer& optimizer) const override;
   torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                double max_norm) override;
@@ -83,6 +87,7 @@ class ShardedStrategy : public DataParallelStrategy {
                               const std::function<void()>& backward) override;
 
  private:
+  void gather_changes();
   void give_slices_gradients();
   void refuse_joined_norms(const Module& module);
   void end_backward();

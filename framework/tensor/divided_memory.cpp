@@ -149,14 +149,33 @@ void watch_operations(bool watch) {
   c10::impl::tls_set_dispatch_key_included(kKey, watch);
 }
 
-WholeTensors::WholeTensors(const std::vector<torch::Tensor>& tensors) {
+std::vector<MemoryOwner*> memory_owners_of(const std::vector<torch::Tensor>& tensors) {
+  std::vector<MemoryOwner*> owners;
   for (const auto& tensor : tensors) {
     const auto* memory = divided_memory_of(tensor);
     if (memory == nullptr) continue;
-    if (std::find(owners_.begin(), owners_.end(), &memory->owner()) != owners_.end()) continue;
-    memory->owner().make_whole();
-    owners_.push_back(&memory->owner());
+    if (std::find(owners.begin(), owners.end(), &memory->owner()) != owners.end()) continue;
+    owners.push_back(&memory->owner());
   }
+  return owners;
+}
+
+GatheredStep::GatheredStep(std::vector<MemoryOwner*> owners) : owners_(std::move(owners)) {
+  for (auto* owner : owners_) owner->begin_evaluation();
+}
+
+GatheredStep::~GatheredStep() {
+  for (auto* owner : owners_) owner->leave_evaluation();
+}
+
+void GatheredStep::end() {
+  for (auto* owner : owners_) owner->end_evaluation();
+  owners_.clear();
+}
+
+WholeTensors::WholeTensors(const std::vector<torch::Tensor>& tensors)
+    : owners_(memory_owners_of(tensors)) {
+  for (auto* owner : owners_) owner->make_whole();
 }
 
 WholeTensors::~WholeTensors() {

@@ -20,6 +20,12 @@ class MemoryOwner {
   virtual void make_whole() = 0;
   /// Takes over what was changed since `make_whole`, and frees the memories.
   virtual void divide() = 0;
+  /// A pass of an evaluation begins, in which operations may use the memories. A collective, as
+  /// `end_evaluation` is.
+  virtual void begin_evaluation() = 0;
+  virtual void end_evaluation() = 0;
+  /// Gives up a pass that has failed.
+  virtual void leave_evaluation() noexcept = 0;
 };
 
 /// The memory of a storage, which comes and goes while tensors refer to it. Shapes, strides and
@@ -70,6 +76,31 @@ inline bool is_divided(const torch::Tensor& tensor) { return divided_memory_of(t
 /// owners of divided memory. Off at first. While it is on, each operation costs about a microsecond
 /// more.
 void watch_operations(bool watch);
+
+/// The owners of the memory in which `tensors` lie, each once; none if it is all of the usual kind.
+std::vector<MemoryOwner*> memory_owners_of(const std::vector<torch::Tensor>& tensors);
+
+/// A step of an evaluation: within it, operations find the values of divided parameters, which are
+/// gathered layer by layer and freed again. Every rank makes one for each batch, also a rank that
+/// has no rows of it.
+///
+///     const auto owners = memory_owners_of(module.parameters());
+///     GatheredStep gathered(owners);
+///     module.validation_step(batch, step);
+///     gathered.end();                        // a collective
+class GatheredStep {
+ public:
+  explicit GatheredStep(std::vector<MemoryOwner*> owners);
+  /// Without `end`, the step counts as failed, and waits for nobody.
+  ~GatheredStep();
+  GatheredStep(const GatheredStep&) = delete;
+  GatheredStep& operator=(const GatheredStep&) = delete;
+  /// Takes part in what other ranks still gather.
+  void end();
+
+ private:
+  std::vector<MemoryOwner*> owners_;  // whose pass hasn't ended
+};
 
 /// Makes parameters whole while it exists, for code outside of a module's steps that reads or
 /// changes their values. What has changed is kept. Does nothing for parameters that are whole.

@@ -177,14 +177,64 @@ TEST_F(DividedParametersTest, a_change_of_the_slices_is_a_change_of_the_paramete
     for (const auto& slice : divided.trained()->slices()) {
       if (slice.tensor.defined()) slice.tensor.data().mul_(2.0);
     }
-    std::vector<torch::Tensor> seen;
-    divided.visit([&](const torch::Tensor& parameter) { seen.push_back(parameter.clone()); });
-    EXPECT_EQ(seen.size(), net->parameters().size());
     divided.release();
     const auto before = make_net()->parameters();
     for (size_t i = 0; i < before.size(); ++i) {
       EXPECT_TRUE(torch::equal(net->parameters()[i].detach(), before[i].detach() * 2.0)) << i;
     }
+  });
+}
+
+// Row 50: evaluations need no more memory than training steps.
+TEST_F(DividedParametersTest, evaluations_gather_a_layer_ahead_and_hold_at_most_two) {
+  test::on_ranks(2, [](ProcessGroup& group) {
+    ProcessGroup own(group, "parameters");
+    auto net = make_net();
+    DividedParameters divided(&own, named(net), {.unit_bytes = 1});
+    const auto owners = memory_owners_of(net->parameters());
+    ASSERT_EQ(owners.size(), 1U);
+    const torch::NoGradGuard no_grad;
+    const auto expected = make_net()->forward(input_of(group.rank()));
+    const auto sizes = divided.unit_sizes();
+    const auto all = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const int64_t before = divided.sent_bytes();
+      const bool has_rows = repeat < 2 || group.rank() == 0;  // rank 1 runs out of rows
+      GatheredStep step(owners);
+      if (has_rows) {
+        EXPECT_TRUE(torch::equal(net->forward(input_of(group.rank())), expected)) << repeat;
+      }
+      step.end();
+      EXPECT_EQ(divided.gathered_bytes(), 0);
+      // In the first step, ranks agree on each of the four units; later, that nothing is left.
+      EXPECT_EQ(divided.sent_bytes() - before, all / 2 + 8 * (repeat == 0 ? 5 : 1)) << repeat;
+    }
+    auto sorted = sizes;
+    std::sort(sorted.rbegin(), sorted.rend());
+    EXPECT_LE(divided.most_gathered_bytes(), sorted[0] + sorted[1]);
+    EXPECT_LT(divided.most_gathered_bytes(), all);
+    { const GatheredStep failed(owners); }
+    EXPECT_THROW(net->parameters()[0].sum(), ModuleError);
+    {
+      const WholeTensors whole(net->parameters());  // a step within finds what is whole already
+      GatheredStep step(owners);
+      EXPECT_TRUE(torch::equal(net->forward(input_of(group.rank())), expected));
+      step.end();
+      EXPECT_TRUE(torch::equal(net->forward(input_of(group.rank())), expected));
+    }
+  });
+}
+
+TEST_F(DividedParametersTest, slices_are_found_by_what_shares_their_memory) {
+  test::on_ranks(2, [](ProcessGroup& group) {
+    ProcessGroup own(group, "parameters");
+    auto net = make_net();
+    DividedParameters divided(&own, named(net), {.unit_bytes = 1});
+    for (const auto& parameter : net->parameters()) {
+      ASSERT_NE(divided.slice_of(parameter), nullptr);
+      EXPECT_EQ(divided.slice_of(parameter.detach()), divided.slice_of(parameter));
+    }
+    EXPECT_EQ(divided.slice_of(torch::ones({5})), nullptr);
   });
 }
 

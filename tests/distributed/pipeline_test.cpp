@@ -147,6 +147,8 @@ TEST_F(PipelineTest, tells_the_profiler_of_each_pass_in_the_order_of_the_schedul
     for (size_t i = 0; i < actions.size(); ++i) {
       const auto& pass = batch.passes[i];
       EXPECT_EQ(pass.is_forward, actions[i].kind == PipelineAction::Kind::forward);
+      EXPECT_EQ(pass.stage, actions[i].stage);
+      EXPECT_EQ(pass.micro_batch, actions[i].micro_batch);
       EXPECT_LE(last, pass.begin);
       EXPECT_LE(pass.begin, pass.end);
       last = pass.end;
@@ -154,7 +156,12 @@ TEST_F(PipelineTest, tells_the_profiler_of_each_pass_in_the_order_of_the_schedul
     EXPECT_LE(last, batch.end);
     EXPECT_EQ(batch.messages, 3);
     EXPECT_EQ(batch.bytes, 6 * 5 * 8);
-    EXPECT_GE(batch.waiting, 0.0);
+    EXPECT_GT(batch.waiting, 0.0);
+    EXPECT_LE(batch.for_outputs + batch.for_gradients, batch.waiting);
+    // The first rank waits for gradients only, and the last one for outputs.
+    EXPECT_EQ(batch.for_outputs > 0.0, group.rank() == 1);
+    EXPECT_EQ(batch.for_gradients > 0.0, group.rank() == 0);
+    EXPECT_NEAR(batch.scheduled_bubble, (2.0 - 1.0) / (3.0 + 2.0 - 1.0), 1e-12);
   });
 }
 

@@ -351,6 +351,10 @@ int work(const Settings& settings) {
     trainer.add<levin::StochasticWeightAveraging>(
         {.swa_lrs = {settings.real("swa_lrs", 0.0)}, .swa_epoch_start = 1});
   }
+  if (settings.flag("restore_worst")) {  // the weights of the epoch with the largest loss
+    trainer.add<levin::EarlyStopping>(
+        {.monitor = "val_loss", .patience = 9, .mode = "max", .restore_best_weights = true});
+  }
   if (settings.flag("csv")) trainer.add_logger<levin::CsvLogger>();
   Net model(settings);
   Data data(settings);

@@ -55,6 +55,59 @@ TEST_F(ShardedRuns, go_on_with_any_strategy_and_any_number_of_ranks) {
   }
 }
 
+// Row 50: validations, tests and predictions gather layer by layer, also on ranks without rows.
+TEST_F(ShardedRuns, evaluate_as_one_process_with_divided_parameters) {
+  auto settings = common("auto");
+  settings["evaluate"] = true;
+  settings["trainer"]["max_epochs"] = 1;
+  settings["checkpoint"]["save_weights_only"] = true;
+  const auto one = run_on(1, "one", settings).rank(0);
+  settings["trainer"]["strategy"] = "zero_stage_3";
+  const auto run = run_on(3, "many", settings);
+  for (const char* stage : {"validate", "test"}) {
+    for (const auto& [name, value] : one.values.at(stage).as_object()) {
+      EXPECT_NEAR(run.values(2).at(stage).at(name).as_double(), value.as_double(), 1e-12) << name;
+    }
+  }
+  EXPECT_LE((run.rank(1).tensor("predicted.logits") - one.tensor("predicted.logits"))
+                .abs()
+                .max()
+                .item<double>(),
+            1e-12);
+  EXPECT_TRUE(run.values(0).at("same_in_parts").as_bool());
+  int64_t weights = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(run.folder)) {
+    if (entry.path().extension() != ".ckpt" || !entry.is_directory()) continue;
+    ++weights;
+    const auto saved = load_checkpoint(entry.path());
+    EXPECT_FALSE(saved.has_child("optimizer"));
+    EXPECT_EQ(difference(saved.child("model"), run.rank(0).child("model")), 0.0);
+  }
+  EXPECT_EQ(weights, 1) << "each rank wrote its slices";
+}
+
+TEST_F(ShardedRuns, restore_weights_that_were_kept_after_a_validation) {
+  auto settings = common();
+  settings["restore_worst"] = true;
+  const auto one = run_on(1, "one", settings).rank(0).child("model");
+  const auto last = run_on(1, "last", common()).rank(0).child("model");
+  EXPECT_GT(difference(one, last), 1e-6);
+  settings["trainer"]["strategy"] = "zero_stage_3";
+  const auto many = run_on(2, "many", settings);
+  EXPECT_LE(difference(many.rank(1).child("model"), one), 1e-12);
+}
+
+TEST_F(ShardedRuns, name_a_hook_of_a_validation_that_reads_divided_parameters) {
+  auto settings = common("zero_stage_3");
+  settings["confusion"] = true;  // on_validation_batch_end computes with the layers
+  settings["trainer"]["devices"] = 2;
+  const Value all = this->settings("hook", settings);
+  const auto refused = wait_all(fork_ranks(2, all), all);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_NE(refused.err.find("divided among the ranks"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("WholeTensors"), std::string::npos) << refused.err;
+}
+
 TEST_F(ShardedRuns, refuse_batch_norms_over_all_ranks_where_layers_are_gathered) {
   auto settings = common("zero_stage_3");
   settings["norm"] = true;

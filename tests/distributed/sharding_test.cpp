@@ -24,6 +24,7 @@
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/flat_parameters.h>
 #include <levin/framework/strategies/sharded.h>
+#include <levin/framework/tensor/divided_memory.h>
 
 #include "distributed/ranks_as_threads.h"
 #include "framework/message_of.h"
@@ -569,6 +570,36 @@ void expect_same(const StateDict& a, const StateDict& b, double tolerance) {
     const double difference =
         tensor.numel() == 0 ? 0.0 : (tensor - found->second).abs().max().item<double>();
     EXPECT_LE(difference, tolerance) << name;
+  }
+}
+
+// Row 50: in stage 3, no rank has the whole model while it is saved.
+TEST(StageThree, saves_slices_of_parameters_that_no_rank_has_whole) {
+  TemporaryFolder folder;
+  const auto path = folder.path() / "weights.ckpt";
+  const StateDict expected = [] {
+    StateDict state;
+    state.add("model", Net().state_dict());
+    return state;
+  }();
+  for (const int64_t size : {1, 3}) {
+    as_ranks(size, [&](const Cluster& cluster) {
+      with_strategy(cluster, options_of(3), [&](Net& net, Strategy& strategy, Optimizer&) {
+        EXPECT_TRUE(strategy.divides_module());
+        StateDict state;
+        state.add("model", net.state_dict());
+        strategy.mark_own_tensors(state);
+        EXPECT_LE(bytes_of(state), bytes_of(expected) / size + 1024);
+        for (const auto& item : net.parameters()) {
+          EXPECT_FALSE(divided_memory_of(item)->is_filled());
+        }
+        save_sharded_checkpoint(path, state, strategy.ranks());
+        for (const auto& item : net.parameters()) {
+          EXPECT_FALSE(divided_memory_of(item)->is_filled());
+        }
+      });
+    });
+    expect_same(load_checkpoint(path), expected, 0.0);
   }
 }
 

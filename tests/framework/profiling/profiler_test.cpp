@@ -250,6 +250,81 @@ TEST(SimpleProfiler, has_a_line_a_rank_that_rank_0_prints) {
   EXPECT_EQ(last, expected) << printed;
 }
 
+/// A rank that waits for a layer within forward and within backward, and passes on outputs in a
+/// pipeline; the profile it ends with.
+Profile profile_with_exchanges(Meeting& meeting, size_t rank) {
+  double& now = ThreadClocks::now() = 100;
+  test::ThreadRank ranks(meeting, rank);
+  SimpleProfiler profiler(nullptr);
+  profiler.begin_run(Stage::fit);
+  profiler.joined(ranks, nullptr, {});
+  const auto layers = [&](double waiting, int64_t bytes) {
+    profiler.exchanged({ExchangeKind::layers, now - waiting - 1, now, waiting, bytes});
+  };
+  {
+    const ProfilePart forward(&profiler, Part::forward);
+    now += 4;
+    layers(2, 1 << 20);
+    now += 4;
+  }
+  {
+    const ProfilePart backward(&profiler, Part::backward);
+    now += 8;
+    layers(3, 1 << 20);
+    profiler.reduced({.collectives = {{now - 5, now, 1 << 20}}, .ready = now - 4, .end = now});
+  }
+  {
+    const ProfilePart forward(&profiler, Part::forward);
+    now += 10;
+    profiler.pipelined({.begin = now - 10,
+                        .end = now,
+                        .waiting = 5,
+                        .for_outputs = 3,
+                        .for_gradients = 1,
+                        .messages = 6,
+                        .bytes = 3 << 20,
+                        .scheduled_bubble = 0.25});
+  }
+  profiler.exchanged({ExchangeKind::metrics, now, now, 0, 64});
+  profiler.end_run(/*failed=*/false);
+  return profiler.profile();
+}
+
+// Rows 42 and 44.
+TEST(SimpleProfiler, tells_what_ranks_exchanged_besides_gradients_and_who_waited) {
+  const ThreadClocks clocks;
+  Meeting meeting(2);
+  std::vector<Profile> profiles(2);
+  in_threads(2, [&](size_t r) { profiles[r] = profile_with_exchanges(meeting, r); });
+  const Profile& own = profiles[1].ranks[1];
+  EXPECT_EQ(own.row(Part::forward).seconds, 8 + 10);
+  EXPECT_EQ(own.row(Part::forward).waiting, 2 + 5);
+  EXPECT_EQ(own.row(Part::backward).waiting, 4) << "the layer's wait lies within the gradients'";
+  EXPECT_EQ(own.communication.waiting, 1) << "the rest was for the layer";
+  const auto& layers = own.exchanges[static_cast<size_t>(ExchangeKind::layers)];
+  EXPECT_EQ(layers.calls, 2);
+  EXPECT_EQ(layers.waiting, 5);
+  const auto lines = lines_of(profiles[0].table());
+  const std::vector<std::string> last(lines.end() - 10, lines.end());
+  const std::vector<std::string> expected = {
+      "0           1.00            5.000       20.0      1.000         0.000     11.000       4.000"
+      "     0.000",
+      "1           1.00            5.000       20.0      1.000         0.000     11.000       4.000"
+      "     0.000",
+      "pipeline    batches  messages   MiB sent  in pipeline s  waiting s  for outputs s"
+      "  for gradients s  bubble %  scheduled %",
+      "rank 0            1         6       3.00         10.000      5.000          3.000"
+      "            1.000      50.0         25.0",
+      "rank 1            1         6       3.00         10.000      5.000          3.000"
+      "            1.000      50.0         25.0",
+      "exchange                    calls   MiB sent  waiting s",
+      "layers        rank 0            2       2.00      5.000",
+      "layers        rank 1            2       2.00      5.000",
+      "metrics       rank 0            1       0.00      0.000",
+      "metrics       rank 1            1       0.00      0.000"};
+  EXPECT_EQ(last, expected) << profiles[0].table();
+}
+
 // --- in a run ---
 
 class SavesOnce : public Callback {

@@ -115,6 +115,61 @@ TEST(TraceProfiler, shows_what_each_rank_did_when_in_one_file) {
   }
 }
 
+// Rows 42 and 44.
+TEST(TraceProfiler, shows_other_exchanges_by_name_and_what_waited_for_them_as_idle) {
+  const TemporaryFolder folder;
+  const ThreadClocks clocks;
+  Meeting meeting(2);
+  test::in_threads(2, [&](size_t rank) {
+    double& own = ThreadClocks::now() = 100;
+    test::ThreadRank ranks(meeting, rank);
+    TraceProfiler each({}, nullptr);
+    each.begin_run(Stage::fit);
+    each.joined(ranks, nullptr, [&] { return folder.path(); });
+    {
+      const ProfilePart forward(&each, Part::forward);
+      own += 4;  // of which the second half was a wait for a layer that was asked for at 101
+      each.exchanged({ExchangeKind::layers, 101, own, 2, 32});
+      own += 1;
+    }
+    own += 1;
+    each.exchanged({ExchangeKind::metrics, 105, own, 1, 8});  // outside of all parts
+    {
+      const ProfilePart forward(&each, Part::forward);
+      PipelineBatch batch{
+          .passes = {{own + 1, own + 2, true, 1, 0}, {own + 2, own + 3, true, 1, 1}},
+          .begin = own,
+          .end = own + 4,
+          .waiting = 2};
+      own += 4;
+      each.pipelined(batch);
+    }
+    each.end_run(/*failed=*/false);
+  });
+  const json trace = json::parse(test::read_file(folder.path() / "trace.json"));
+  for (const int rank : {0, 1}) {
+    auto events = events_of(trace, rank);
+    expect_no_overlap(trace, rank);
+    ASSERT_EQ(events["layers"].size(), 1U);
+    EXPECT_EQ(events["layers"][0].at("cat"), "communication");
+    EXPECT_EQ(events["layers"][0].at("ts"), 1e6);
+    EXPECT_EQ(events["layers"][0].at("dur"), 3e6);
+    EXPECT_EQ(events["layers"][0].at("args").at("bytes"), 32);
+    EXPECT_EQ(events["metrics"].size(), 1U);
+    std::vector<std::pair<double, double>> idle;  // begin and length in seconds
+    for (const auto& event : events["idle"]) {
+      idle.emplace_back(event.at("ts").get<double>() / 1e6, event.at("dur").get<double>() / 1e6);
+    }
+    EXPECT_EQ(idle, (std::vector<std::pair<double, double>>{{2, 2}, {5, 2}, {9, 1}}));
+    ASSERT_EQ(events["forward"].size(), 4U);
+    for (const int micro_batch : {0, 1}) {
+      const json& arguments = events["forward"][2 + micro_batch].at("args");
+      EXPECT_EQ(arguments.at("micro_batch"), micro_batch);
+      EXPECT_EQ(arguments.at("stage"), 1);
+    }
+  }
+}
+
 TEST(TraceProfiler, says_where_the_trace_is_and_how_many_events_of_all_ranks_it_lacks) {
   const TemporaryFolder folder;
   const ThreadClocks clocks;

@@ -40,11 +40,18 @@ class Owner : public MemoryOwner {
       memories_[i]->free();
     }
   }
+  void begin_evaluation() override { steps += "begin "; }
+  void end_evaluation() override {
+    steps += "end ";
+    free();
+  }
+  void leave_evaluation() noexcept override { steps += "leave "; }
   void free() {
     for (auto& memory : memories_) memory->free();
   }
 
   std::vector<std::pair<size_t, std::string>> asked;
+  std::string steps;  // of evaluations
 
  private:
   std::vector<torch::Tensor> values_;
@@ -124,6 +131,26 @@ TEST_F(DividedMemoryTest, whole_tensors_keep_what_is_changed) {
   }
   watch_operations(true);
   EXPECT_EQ(divided.sum().item<float>(), 15.0F);
+}
+
+TEST_F(DividedMemoryTest, a_step_of_an_evaluation_ends_or_is_left) {
+  const auto a = owner_.add(torch::ones({3}));
+  const auto b = owner_.add(torch::ones({3}));
+  EXPECT_TRUE(memory_owners_of({torch::ones({2})}).empty());
+  const auto owners = memory_owners_of({a, torch::ones({2}), b});
+  ASSERT_EQ(owners.size(), 1U);
+  {
+    GatheredStep step(owners);
+    EXPECT_EQ(a.sum().item<float>(), 3.0F);
+    step.end();
+  }
+  EXPECT_EQ(owner_.steps, "begin end ");
+  try {
+    GatheredStep step(owners);
+    throw ModuleError("it failed");
+  } catch (const ModuleError&) {
+  }
+  EXPECT_EQ(owner_.steps, "begin end begin leave ");
 }
 
 TEST_F(DividedMemoryTest, a_tensor_whose_owner_is_gone_says_so) {
