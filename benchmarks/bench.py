@@ -49,6 +49,7 @@ SUITES = (
     "roofline",
     "sparse",
     "hogwild",
+    "parameter_server",
     "many_regressions",
     "sharded_features",
     "cpu_gpu",
@@ -271,6 +272,9 @@ def run_texts(suites, sparse_set, options, results):
     if "hogwild" in suites:
         arguments = ["1", "20000"] if is_trial else [str(options.rounds), "400000", "1.7"]
         run_text("hogwild", arguments, all_cores(), options, results)
+    if "parameter_server" in suites:
+        arguments = ["1", "8"] if is_trial else [str(options.rounds), "64", "0.8"]
+        run_text("parameter_server", arguments, all_cores(), options, results)
     if "many_regressions" in suites:
         arguments = ["--problems", "100", "--repeats", "1"] if is_trial else []
         run_text("many_regressions", arguments, {max(all_cores())}, options, results)

@@ -373,6 +373,14 @@ def hogwild_checks(text):
     ]
 
 
+def parameter_server_checks(text):
+    row = re.search(r"^ +1 +1( +[\d.]+){4} +([\d.]+) +([\d.]+) +([\d.]+)$", text, re.MULTILINE)
+    if row is None:
+        return []
+    share = Spread.of([float(row[4])])
+    return [Check("Parameter server: pushes and pulls / TCP", 0.8, share, at_least=True)]
+
+
 def solver_checks(runs):
     """The time until scikit-learn's newton-cg's objective on MNIST, beside that of its solvers, and
     until a log-loss on the sparse set, beside liblinear's.
@@ -405,6 +413,7 @@ TEXTS = {
     "many_rows": ("Fits of many made-up rows in one pass", many_rows_checks),
     "many_regressions": ("Many regressions at once, and each of them alone", many_checks),
     "hogwild": ("Threads that learn from sparse rows without locks", hogwild_checks),
+    "parameter_server": ("Pushes to parameter servers and pulls, beside TCP", parameter_server_checks),
     "sharded_features": ("Features divided among ranks, beside rows", sharded_features_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),

@@ -19,7 +19,9 @@ class ServerClock {
   ServerClock(int64_t workers, int64_t staleness)
       : staleness_(staleness), clocks_(static_cast<size_t>(workers)) {}
 
-  void advance(int64_t worker) { ++clocks_[static_cast<size_t>(worker)]; }
+  void advance(int64_t worker) {
+    if (!has_left(worker)) ++clocks_[static_cast<size_t>(worker)];
+  }
   void leave(int64_t worker) { clocks_[static_cast<size_t>(worker)] = kLeft; }
   bool has_left(int64_t worker) const { return clocks_[static_cast<size_t>(worker)] == kLeft; }
   int64_t clock(int64_t worker) const { return clocks_[static_cast<size_t>(worker)]; }

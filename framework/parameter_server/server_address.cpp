@@ -1,0 +1,131 @@
+#include <levin/framework/parameter_server/server_address.h>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+
+namespace levin {
+namespace {
+
+using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+Addresses find_host(const ServerAddress& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int code =
+      ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+  if (code != 0) {
+    throw DistributedError(fmt::format("the host '{}' of a parameter server can't be found: {}",
+                                       address.host, ::gai_strerror(code)));
+  }
+  return {found, &::freeaddrinfo};
+}
+
+Descriptor open_socket(int family) {
+  return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+uint16_t port_of(const Descriptor& socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
+                                             : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+}
+
+/// Returns 0 if the socket got connected before the deadline, otherwise an errno value.
+int connect_until(const Descriptor& socket, const addrinfo& to, double deadline) {
+  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS && errno != EINTR) return errno;
+  pollfd wait{socket.get(), POLLOUT, 0};
+  for (int ready = 0; ready <= 0;) {
+    const double left = deadline - files::monotonic_seconds();
+    if (left <= 0) return ETIMEDOUT;
+    ready = ::poll(&wait, 1, static_cast<int>(std::ceil(std::min(left, 1e6) * 1e3)));
+    if (ready < 0 && errno != EINTR) return errno;
+  }
+  int error = 0;
+  socklen_t size = sizeof(error);
+  return ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+void set(const Descriptor& socket, int level, int option, int value) {
+  ::setsockopt(socket.get(), level, option, &value, sizeof(value));
+}
+
+}  // namespace
+
+std::string ServerAddress::text() const { return fmt::format("{}:{}", host, port); }
+
+ServerAddress ServerAddress::parse(std::string_view text) {
+  ServerAddress address{.host = {}};
+  const size_t colon = text.rfind(':');
+  if (colon != std::string_view::npos) {
+    address.host = text.substr(0, colon);
+    const char* end = text.data() + text.size();
+    const auto [stopped, code] = std::from_chars(text.data() + colon + 1, end, address.port);
+    if (stopped != end || code != std::errc()) address.port = 0;
+  }
+  if (address.host.empty() || address.port == 0) {
+    throw DistributedError(fmt::format(
+        "'{}' isn't the address of a parameter server, which has the form \"host:port\"",
+        shortened(text)));
+  }
+  return address;
+}
+
+Descriptor listen_at(ServerAddress& address) {
+  const Addresses found = find_host(address);
+  Descriptor listener = open_socket(found->ai_family);
+  if (!listener.is_open() || ::bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 ||
+      ::listen(listener.get(), SOMAXCONN) != 0) {
+    throw DistributedError(
+        fmt::format("the parameter server can't open a port at {}: {}; the address must be one of "
+                    "this host, and the port free",
+                    address.text(), std::strerror(errno)));
+  }
+  address.port = port_of(listener);
+  return listener;
+}
+
+Descriptor connect_to(const ServerAddress& address, double seconds) {
+  const double deadline = files::monotonic_seconds() + seconds;
+  const Addresses found = find_host(address);
+  int error = 0;
+  for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
+    Descriptor socket = open_socket(one->ai_family);
+    error = socket.is_open() ? connect_until(socket, *one, deadline) : errno;
+    if (error != 0) continue;
+    ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
+    prepare_connection(socket);
+    return socket;
+  }
+  throw DistributedError(fmt::format("can't reach the parameter server at {}: {}", address.text(),
+                                     std::strerror(error)));
+}
+
+void prepare_connection(const Descriptor& socket) {
+  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set(socket, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+}  // namespace levin
