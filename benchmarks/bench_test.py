@@ -249,6 +249,16 @@ class Report(unittest.TestCase):
         self.assertIn("| 1.0, stopped |", text)
         self.assertEqual(report.exact_checks([]), [])
 
+    def test_reads_what_parameter_server_prints(self):
+        text = """64 MiB of float32, GB/s of all workers, and shares of TCP's throughput
+workers servers  TCP send      push  TCP recv      pull    push    pull    both
+      1       1      2.00      1.70      2.10      2.00    0.85    0.95    0.90
+      1       2      2.00      1.00      2.10      2.00    0.50    0.95    0.72
+"""
+        (check,) = report.TEXTS["parameter_server"][1](text)
+        self.assertEqual(check.measured.median, 0.9)
+        self.assertEqual(report.TEXTS["parameter_server"][1]("nothing of the kind"), [])
+
     def test_reads_what_scaling_prints(self):
         def section(size, faster, by_hand):
             return (

@@ -147,10 +147,11 @@ foreach(name IN LISTS folders)
   endif()
 endforeach()
 
-# The tests of our own threads that need LibTorch. The thread sanitizer runs these and processes_test.
+# The tests of our own threads that aren't in processes_test. The thread sanitizer runs both.
+file(GLOB server_tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/framework/parameter_server/*_test.cpp")
 levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp
   tests/framework/threads/shared_work_test.cpp tests/framework/kernels/hogwild_test.cpp tests/distributed/host_sum_test.cpp
-  tests/framework/allocations.cpp)
+  tests/framework/allocations.cpp ${server_tests})
 levin_test_setting(threads_test)
 
 # The check of the dependencies' direction reads sources; it needs no LibTorch, and tells sanitizers nothing.

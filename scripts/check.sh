@@ -49,7 +49,8 @@ threads_built() { (configure tsan && build tsan -k 0 threads_test processes_test
 # after it has started threads.
 threads_clean() {
   for tests in 'processes_test Launcher*:Cluster*:*Port*:FailureReport*' 'processes_test Heartbeat*' \
-    'threads_test Host*' 'threads_test DataLoader*:SharedWork*:Hogwild*:-*Cuda*'; do
+    'threads_test Host*' 'threads_test ServerKills*' \
+    'threads_test DataLoader*:SharedWork*:Hogwild*:ParameterServer*:Server*:DelayCompensation*:-*Cuda*:ServerKills*'; do
     OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
       "$root/build/tsan/bin/${tests%% *}" --gtest_brief=1 "--gtest_filter=${tests#* }" 9>&- || return 1
   done

@@ -16,7 +16,7 @@ namespace levin {
 namespace {
 
 constexpr double kConnectSeconds = 60.0;
-constexpr size_t kMostPieces = 64;
+constexpr size_t kMostMovedPieces = 64;
 
 /// Sends or receives as much of the pieces as goes without waiting, and takes it off them. Returns
 /// the bytes; nothing if the other side is gone.
@@ -27,7 +27,7 @@ std::optional<size_t> move_some(const Descriptor& socket, std::vector<iovec>& pi
   while (!left.empty()) {
     msghdr message{};
     message.msg_iov = left.data();
-    message.msg_iovlen = std::min(left.size(), kMostPieces);
+    message.msg_iovlen = std::min(left.size(), kMostMovedPieces);
     const ssize_t moved = is_sending
                               ? ::sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT)
                               : ::recvmsg(socket.get(), &message, MSG_DONTWAIT);

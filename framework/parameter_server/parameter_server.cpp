@@ -31,7 +31,7 @@ bool is_same_token(const std::string& given, const std::string& token) {
 }
 
 /// Whether the other side has closed the connection; to be asked while it has nothing to send.
-bool is_gone(const Descriptor& socket) {
+bool has_closed(const Descriptor& socket) {
   char byte = 0;
   return ::recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
@@ -218,7 +218,7 @@ bool ParameterServer::take_gradient(const Descriptor& socket, const ServerReques
                           .first = request.first,
                           .count = request.count};
   if (!receive_rows(socket, request, gradient.rows)) return false;
-  if (!table_.prepare(gradient, [&] { return is_gone(socket); })) return false;
+  if (!table_.prepare(gradient, [&] { return has_closed(socket); })) return false;
   if (!receive(socket, gradient.values.data(), gradient.values.bytes())) return false;
   table_.stage(std::move(gradient), request.flags);
   if (request.kind == ServerRequest::Kind::push) table_.commit(request.worker);
@@ -229,7 +229,7 @@ bool ParameterServer::answer_pull(const Descriptor& socket, const ServerRequest&
   std::vector<int64_t> clocks;
   std::vector<int64_t> rows;
   if (!receive_clocks(socket, clocks) || !receive_rows(socket, request, rows)) return false;
-  const auto reading = table_.read(request.worker, clocks, [&] { return is_gone(socket); });
+  const auto reading = table_.read(request.worker, clocks, [&] { return has_closed(socket); });
   if (reading == nullptr) return false;
   const auto width = static_cast<size_t>(description_.width);
   const bool is_list = request.is_list == 1;

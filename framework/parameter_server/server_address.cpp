@@ -22,9 +22,9 @@
 namespace levin {
 namespace {
 
-using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+using ServerHosts = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
-Addresses find_host(const ServerAddress& address) {
+ServerHosts find_server_host(const ServerAddress& address) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -37,11 +37,11 @@ Addresses find_host(const ServerAddress& address) {
   return {found, &::freeaddrinfo};
 }
 
-Descriptor open_socket(int family) {
+Descriptor open_server_socket(int family) {
   return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-uint16_t port_of(const Descriptor& socket) {
+uint16_t port_of_server(const Descriptor& socket) {
   sockaddr_storage address{};
   socklen_t size = sizeof(address);
   if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
@@ -50,7 +50,7 @@ uint16_t port_of(const Descriptor& socket) {
 }
 
 /// Returns 0 if the socket got connected before the deadline, otherwise an errno value.
-int connect_until(const Descriptor& socket, const addrinfo& to, double deadline) {
+int connect_server_until(const Descriptor& socket, const addrinfo& to, double deadline) {
   if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
   if (errno != EINPROGRESS && errno != EINTR) return errno;
   pollfd wait{socket.get(), POLLOUT, 0};
@@ -65,7 +65,7 @@ int connect_until(const Descriptor& socket, const addrinfo& to, double deadline)
   return ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-void set(const Descriptor& socket, int level, int option, int value) {
+void set_socket_option(const Descriptor& socket, int level, int option, int value) {
   ::setsockopt(socket.get(), level, option, &value, sizeof(value));
 }
 
@@ -91,8 +91,8 @@ ServerAddress ServerAddress::parse(std::string_view text) {
 }
 
 Descriptor listen_at(ServerAddress& address) {
-  const Addresses found = find_host(address);
-  Descriptor listener = open_socket(found->ai_family);
+  const ServerHosts found = find_server_host(address);
+  Descriptor listener = open_server_socket(found->ai_family);
   if (!listener.is_open() || ::bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 ||
       ::listen(listener.get(), SOMAXCONN) != 0) {
     throw DistributedError(
@@ -100,17 +100,17 @@ Descriptor listen_at(ServerAddress& address) {
                     "this host, and the port free",
                     address.text(), std::strerror(errno)));
   }
-  address.port = port_of(listener);
+  address.port = port_of_server(listener);
   return listener;
 }
 
 Descriptor connect_to(const ServerAddress& address, double seconds) {
   const double deadline = files::monotonic_seconds() + seconds;
-  const Addresses found = find_host(address);
+  const ServerHosts found = find_server_host(address);
   int error = 0;
   for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
-    Descriptor socket = open_socket(one->ai_family);
-    error = socket.is_open() ? connect_until(socket, *one, deadline) : errno;
+    Descriptor socket = open_server_socket(one->ai_family);
+    error = socket.is_open() ? connect_server_until(socket, *one, deadline) : errno;
     if (error != 0) continue;
     ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
     prepare_connection(socket);
@@ -121,11 +121,11 @@ Descriptor connect_to(const ServerAddress& address, double seconds) {
 }
 
 void prepare_connection(const Descriptor& socket) {
-  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, 10);
-  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-  set(socket, IPPROTO_TCP, TCP_KEEPCNT, 4);
+  set_socket_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_socket_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_socket_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+  set_socket_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set_socket_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
 }  // namespace levin

@@ -9,17 +9,17 @@
 namespace levin {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLine = 64;
+constexpr size_t kServerHugePage = size_t{2} << 20;
+constexpr size_t kServerLine = 64;
 
 }  // namespace
 
 ServerMemory::ServerMemory(size_t bytes) : bytes_(bytes) {
-  const size_t step = bytes >= 2 * kHugePage ? kHugePage : kLine;
+  const size_t step = bytes >= 2 * kServerHugePage ? kServerHugePage : kServerLine;
   const size_t whole = (std::max<size_t>(bytes, 1) + step - 1) / step * step;
   data_.reset(static_cast<std::byte*>(std::aligned_alloc(step, whole)));
   if (data_ == nullptr) throw std::bad_alloc();
-  if (step == kHugePage) ::madvise(data_.get(), whole, MADV_HUGEPAGE);
+  if (step == kServerHugePage) ::madvise(data_.get(), whole, MADV_HUGEPAGE);
 }
 
 void ServerMemory::Freed::operator()(std::byte* memory) const { std::free(memory); }

@@ -2,102 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
-
-#include <fmt/format.h>
-
-#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
 
 // How often a server looks whether a worker that waits for others is still there.
 constexpr std::chrono::milliseconds kLookForWorker{200};
-constexpr size_t kMostWaiting = 2;  // gradients of one worker
-
-void check_option(bool is_valid, const char* name, const std::string& value, const char* rule) {
-  if (!is_valid) throw ConfigError::invalid_value(name, value, rule);
-}
-
-ParameterServerOptions checked(ParameterServerOptions options, ConstServerSpan values) {
-  const auto check = [](bool is_valid, const char* name, int64_t value, const char* rule) {
-    check_option(is_valid, name, fmt::to_string(value), rule);
-  };
-  check(options.workers >= 1, "workers", options.workers, "must be at least 1");
-  check(options.staleness >= ServerClock::kUnbounded, "staleness", options.staleness,
-        "must be 0 or more, or -1 for no bound");
-  check(options.rows >= 0, "rows", options.rows, "must be 0 or more");
-  check(options.width >= 1, "width", options.width, "must be at least 1");
-  check(options.servers >= 1, "servers", options.servers, "must be at least 1");
-  check(options.server >= 0 && options.server < options.servers, "server", options.server,
-        "must be from 0 to servers - 1");
-  const size_t bytes = options.token.size();
-  check(bytes >= 1 && bytes <= 64, "bytes of the token", static_cast<int64_t>(bytes),
-        "must be 1 to 64");
-  const double lambda = options.delay_compensation;
-  check_option(std::isfinite(lambda) && lambda >= 0.0, "delay_compensation", fmt::to_string(lambda),
-               "must be 0 or more");
-  if (lambda > 0.0 && options.staleness == 0) {
-    throw ConfigError::conflict("delay_compensation, and workers in step, which have no delay",
-                                "set staleness, or leave delay_compensation at 0");
-  }
-  const ServerDescription description{.type = static_cast<int64_t>(values.type()),
-                                      .workers = options.workers,
-                                      .server = options.server,
-                                      .servers = options.servers,
-                                      .rows = options.rows,
-                                      .width = options.width};
-  check(is_valid(description), "rows", options.rows, "is more than a table can have");
-  if (values.size() != static_cast<size_t>(options.rows * options.width)) {
-    throw ConfigError::invalid_value(
-        "values", fmt::to_string(values.size()),
-        fmt::format("must be rows * width = {} numbers", options.rows * options.width));
-  }
-  return options;
-}
-
-template <class T, class Work>
-void for_each_row(std::span<T> values, int64_t width, const ServerGradient& gradient, Work&& work) {
-  const auto from = gradient.values.as<T>();
-  const auto columns = static_cast<size_t>(width);
-  if (!gradient.is_list) {
-    work(values.data() + gradient.first * width, from.data(), from.size());
-    return;
-  }
-  for (size_t i = 0; i < gradient.rows.size(); ++i) {
-    work(values.data() + gradient.rows[i] * width, from.data() + i * columns, columns);
-  }
-}
-
-template <class T>
-void add(std::span<T> values, int64_t width, const ServerGradient& gradient, T factor) {
-  for_each_row(values, width, gradient, [&](T* to, const T* from, size_t count) {
-    for (size_t i = 0; i < count; ++i) to[i] += factor * from[i];
-  });
-}
-
-/// Adds lambda * g * g * (w - pulled) to the gradient g at the values w.
-template <class T>
-void compensate(std::span<T> values, std::span<T> pulled, int64_t width,
-                const ServerGradient& gradient, T lambda) {
-  const T* w = values.data();
-  for_each_row(values, width, gradient, [&](T* at, const T* from, size_t count) {
-    const T* before = pulled.data() + (at - w);
-    T* g = const_cast<T*>(from);
-    for (size_t i = 0; i < count; ++i) g[i] += lambda * g[i] * g[i] * (at[i] - before[i]);
-  });
-}
+constexpr size_t kMostWaitingGradients = 2;  // gradients of one worker
 
 }  // namespace
-
-void add_gradient(ServerSpan values, int64_t width, const ServerGradient& gradient, double factor) {
-  if (values.type() == ServerType::float32) {
-    add<float>(values.as<float>(), width, gradient, static_cast<float>(factor));
-  } else {
-    add<double>(values.as<double>(), width, gradient, factor);
-  }
-}
 
 ServerTable::Reading::~Reading() {
   const std::lock_guard lock(table_.mutex_);
@@ -105,7 +19,7 @@ ServerTable::Reading::~Reading() {
 }
 
 ServerTable::ServerTable(ParameterServerOptions options, ConstServerSpan values, Apply apply)
-    : options_(checked(std::move(options), values)),
+    : options_(checked_server_options(std::move(options), values)),
       apply_(std::move(apply)),
       type_(values.type()),
       count_(values.size()),
@@ -158,7 +72,8 @@ bool ServerTable::learn(std::span<const int64_t> clocks) {
 bool ServerTable::prepare(ServerGradient& gradient, const IsGone& is_gone) {
   std::unique_lock lock(mutex_);
   auto& worker = of(gradient.worker);
-  if (!wait_for(lock, is_gone, [&] { return worker.waiting.size() < kMostWaiting; })) return false;
+  if (!wait_for(lock, is_gone, [&] { return worker.waiting.size() < kMostWaitingGradients; }))
+    return false;
   const auto count = static_cast<size_t>(gradient.count * options_.width);
   worker.prepared = gradients_.take(count * static_cast<size_t>(type_));
   gradient.values = {type_, worker.prepared->data(), count};
@@ -168,7 +83,8 @@ bool ServerTable::prepare(ServerGradient& gradient, const IsGone& is_gone) {
 void ServerTable::stage(ServerGradient gradient, const ServerFlags& flags) {
   const std::lock_guard lock(mutex_);
   auto& worker = of(gradient.worker);
-  if (worker.waiting.size() >= kMostWaiting) {  // another worker has failed, and nothing counts
+  if (worker.waiting.size() >=
+      kMostWaitingGradients) {  // another worker has failed, and nothing counts
     worker.prepared.reset();
     return;
   }
@@ -349,13 +265,8 @@ void ServerTable::apply(ServerSpan values, std::vector<Staged>& ready,
   for (size_t i = 0; i < ready.size(); ++i) {
     const auto& gradient = gradients.emplace_back(std::move(ready[i].gradient));
     if (pulled[i] == nullptr) continue;
-    if (type_ == ServerType::float32) {
-      compensate<float>(values.as<float>(), view(*pulled[i]).as<float>(), options_.width, gradient,
-                        static_cast<float>(options_.delay_compensation));
-    } else {
-      compensate<double>(values.as<double>(), view(*pulled[i]).as<double>(), options_.width,
-                         gradient, options_.delay_compensation);
-    }
+    compensate_delay(values, view(*pulled[i]), options_.width, gradient,
+                     options_.delay_compensation);
   }
   apply_(values, gradients);
   for (size_t i = 0; i < ready.size(); ++i) ready[i].gradient = std::move(gradients[i]);

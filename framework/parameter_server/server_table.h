@@ -14,59 +14,13 @@
 #include <vector>
 
 #include <levin/framework/parameter_server/server_clock.h>
+#include <levin/framework/parameter_server/server_gradient.h>
 #include <levin/framework/parameter_server/server_memory.h>
+#include <levin/framework/parameter_server/server_options.h>
 #include <levin/framework/parameter_server/server_values.h>
 #include <levin/framework/parameter_server/server_wire.h>
 
 namespace levin {
-
-/// A gradient of some rows, as a worker has pushed it.
-struct ServerGradient {
-  int64_t worker = 0;
-  /// How many gradients the worker has pushed, this one included.
-  int64_t number = 0;
-  double weight = 1.0;
-  /// The numbers of the rows in the server's table, ascending, if `is_list`; otherwise they are
-  /// `count` rows from `first`.
-  bool is_list = false;
-  std::vector<int64_t> rows{};
-  int64_t first = 0;
-  int64_t count = 0;
-  /// [count, width]; the server may change them.
-  ServerSpan values{};
-};
-
-/// Adds `factor` times a gradient to the values, [rows, width], of a table of the same type.
-void add_gradient(ServerSpan values, int64_t width, const ServerGradient& gradient,
-                  double factor = 1.0);
-
-/// Options of ParameterServer.
-struct ParameterServerOptions {
-  int64_t workers = 1;
-  /// How many pushes a worker may be ahead of the slowest one: see ServerClock.
-  int64_t staleness = 0;
-  /// The parameters of this server: `rows` rows of `width` numbers each.
-  int64_t rows = 0;
-  int64_t width = 1;
-  /// A text of 1 to 64 bytes that only the ranks of the run know.
-  std::string token{};
-  /// The address of this host at which the server listens.
-  std::string host = "127.0.0.1";
-  /// This server's number among those that hold a table together, and how many they are. All have
-  /// the same workers, staleness, width and type; the first rows of the table are those of the
-  /// first server.
-  int64_t server = 0;
-  int64_t servers = 1;
-  /// What happens if a worker's connection ends and it hasn't said that it leaves: the calls of all
-  /// workers fail and name it, or the others go on as if it had left.
-  enum class OnLostWorker { fail, leave_out };
-  OnLostWorker on_lost_worker = OnLostWorker::fail;
-  /// lambda of DC-ASGD (Zheng et al., "Asynchronous Stochastic Gradient Descent with Delay
-  /// Compensation", 2017): a gradient g becomes g + lambda * g * g * (w - w'), where w' are the
-  /// values that its worker pulled last. Costs a copy of the values for each worker. Not for
-  /// workers in step.
-  double delay_compensation = 0.0;
-};
 
 /// The values of a server, the gradients that wait to be applied, and a thread that applies them.
 /// Its functions are called by the threads of connections, each of which serves one worker.
