@@ -71,6 +71,8 @@ void ParameterClient::join(Server& server, size_t number, const std::string& tok
   std::vector<iovec> pieces = {piece_of(&hello, sizeof(hello)),
                                piece_of(token.data(), token.size())};
   send_all(server.socket, pieces);
+  bytes_sent_ += sizeof(hello) + token.size();
+  bytes_received_ += sizeof(server.description);
   auto& own = server.description;
   if (!receive_all(server.socket, &own, sizeof(own))) {
     throw DistributedError(

@@ -143,6 +143,7 @@ void ParameterServer::serve(Connection& connection) {
       } else if (request.kind == Kind::hello) {
         if (!greet(socket, request)) break;
         worker = request.worker;
+        if (!send(socket, &description_, sizeof(description_))) break;
       } else if (!answer(socket, request)) {
         break;
       }
@@ -160,7 +161,7 @@ bool ParameterServer::greet(const Descriptor& socket, const ServerRequest& hello
   if (!receive(socket, token.data(), token.size())) return false;
   if (!is_same_token(token, table_.options().token)) return false;
   limit_waits(socket, 0);
-  return table_.join(hello.worker) && send_all(socket, &description_, sizeof(description_));
+  return table_.join(hello.worker);
 }
 
 bool ParameterServer::answer(const Descriptor& socket, const ServerRequest& request) {
@@ -183,10 +184,14 @@ bool ParameterServer::receive(const Descriptor& socket, void* to, size_t bytes) 
   return true;
 }
 
+bool ParameterServer::send(const Descriptor& socket, const void* from, size_t bytes) {
+  bytes_sent_ += bytes;
+  return send_all(socket, from, bytes);
+}
+
 bool ParameterServer::send_status(const Descriptor& socket) {
   const ServerAnswer status = table_.status();
-  bytes_sent_ += sizeof(status);
-  return send_all(socket, &status, sizeof(status));
+  return send(socket, &status, sizeof(status));
 }
 
 /// Receives how many gradients of each worker count, unless this is the first server.

@@ -92,6 +92,7 @@ class ParameterServer {
   bool receive_rows(const Descriptor& socket, const ServerRequest& request,
                     std::vector<int64_t>& rows);
   bool receive(const Descriptor& socket, void* to, size_t bytes);
+  bool send(const Descriptor& socket, const void* from, size_t bytes);
   bool send_status(const Descriptor& socket);
 
   ServerTable table_;
