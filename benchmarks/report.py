@@ -413,7 +413,7 @@ TEXTS = {
     "many_rows": ("Fits of many made-up rows in one pass", many_rows_checks),
     "many_regressions": ("Many regressions at once, and each of them alone", many_checks),
     "hogwild": ("Threads that learn from sparse rows without locks", hogwild_checks),
-    "parameter_server": ("Pushes to parameter servers and pulls, beside TCP", parameter_server_checks),
+    "parameter_server": ("Parameter servers beside TCP itself", parameter_server_checks),
     "sharded_features": ("Features divided among ranks, beside rows", sharded_features_checks),
     "cpu_gpu": ("Training on the CPU and on the GPU", cpu_gpu_checks),
     "stream": ("A stream larger than memory", stream_checks),

@@ -2,8 +2,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <list>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>

@@ -144,6 +144,7 @@ bool ServerTable::join(int64_t worker) {
 void ServerTable::leave(int64_t worker) {
   {
     const std::lock_guard lock(mutex_);
+    of(worker).pulled.reset();
     clock_.leave(worker);
   }
   changed_.notify_all();

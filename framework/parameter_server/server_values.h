@@ -57,7 +57,9 @@ class BasicServerSpan {
   template <class T>
   std::span<Number<T>> as() const {
     if (size_ > 0 && kServerType<T> != type_) {
-      throw ConfigError("the numbers of a parameter server are of the other type; give ServerType");
+      throw ConfigError(type_ == ServerType::float32
+                            ? "the numbers of the parameter server are float32, not float64"
+                            : "the numbers of the parameter server are float64, not float32");
     }
     return {reinterpret_cast<Number<T>*>(data_), size_};
   }
