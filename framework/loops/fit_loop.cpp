@@ -355,6 +355,7 @@ void FitLoop::end_epoch() {
   {
     const LoggingScope logging(run, &metrics_);
     log_sent_bytes();
+    training_step_.log_late_steps();
     if (auto* scaler = training_step_.scaler()) log_scale(parts_, *scaler);
     parts_.hooks.call_before_monitors(&Hooks::on_train_epoch_end, run);
     run.keep_step_values();

@@ -11,6 +11,7 @@
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/solvers/solver.h>
 #include <levin/framework/strategies/group_ranks.h>
+#include <levin/framework/strategies/late_gradients.h>
 #include <levin/framework/strategies/local_steps.h>
 
 namespace levin {
@@ -18,9 +19,16 @@ namespace levin {
 TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules)
     : parts_(parts),
       local_steps_(parts.strategy.local_steps()),
+      late_(parts.strategy.late_gradients()),
       clipping_(parts, parameters_),
       closure_([this] { return closure(); }) {
-  if (local_steps_ != nullptr) check_local_steps(optimizers);
+  const TrainerOptions& options = parts_.options;
+  if (local_steps_ != nullptr) {
+    check_ranks(optimizers, "model_averaging = " + options.model_averaging.name);
+  }
+  if (late_ != nullptr) {
+    check_ranks(optimizers, "gradient_deadline = " + options.gradient_deadline.name);
+  }
   if (!parts_.module.automatic_optimization()) {
     begin_by_hand(optimizers, schedules);
     return;
@@ -44,30 +52,34 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* s
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
 
-void TrainingStep::check_local_steps(Optimizers& optimizers) const {
-  const auto refuse = [this](const std::string& what, const char* hint) {
-    throw ConfigError::conflict(
-        fmt::format("model_averaging = {} with {}", parts_.options.model_averaging.name, what),
-        hint);
+/// Throws ConfigError for an optimizer or layers that don't go with `option`, by which ranks don't
+/// have the gradients of all rows in each step.
+void TrainingStep::check_ranks(Optimizers& optimizers, const std::string& option) const {
+  const auto name = option.substr(0, option.find(' '));
+  const auto refuse = [&](const std::string& what, const std::string& hint) {
+    throw ConfigError::conflict(fmt::format("{} with {}", option, what),
+                                fmt::format("leave out {}, or {}", name, hint));
   };
   for (const auto& entry : optimizers.entries()) {
     const Optimizer& optimizer = *entry.optimizer;
     if (dynamic_cast<const OnlineLearner*>(&optimizer) != nullptr) {
       refuse(fmt::format("the optimizer {}, which averages by itself", optimizer.name()),
-             "leave out model_averaging, and set average_every of the optimizer");
+             "use another optimizer; this one has the setting average_every");
     }
     if (dynamic_cast<const Solver*>(&optimizer) != nullptr || optimizer.reevaluates_closure()) {
       refuse(fmt::format("the optimizer {}, which compares the losses and gradients of its steps",
                          optimizer.name()),
-             "leave out model_averaging, or use an optimizer such as SGD or AdamW");
+             "use an optimizer such as SGD or AdamW");
     }
   }
   for (const auto& layer : parts_.module.modules(/*include_self=*/false)) {
     if (dynamic_cast<const SyncBatchNormImpl*>(layer.get()) == nullptr) continue;
     refuse("SyncBatchNorm layers, for which ranks wait for each other in each step",
-           "use torch::nn::BatchNorm1d to 3d, whose statistics are averaged with the weights");
+           "use torch::nn::BatchNorm1d to 3d, whose statistics each rank has of its own rows");
   }
 }
+
+bool TrainingStep::is_behind() const { return late_ != nullptr && late_->is_behind(); }
 
 bool TrainingStep::is_local() const { return local_steps_ != nullptr && local_steps_->are_local(); }
 
@@ -172,6 +184,20 @@ void TrainingStep::complete_parameters(bool alone) {
   }
   if (optimizer_ != nullptr) optimizer_->complete_parameters();
   if (local_steps_ != nullptr && !alone) local_steps_->show_mean();
+  if (late_ != nullptr && !alone) late_->meet();
+}
+
+void TrainingStep::log_late_steps() {
+  if (late_ == nullptr) return;
+  const auto steps = late_->take_late_steps();
+  if (steps.empty()) return;
+  int64_t all = 0;
+  for (size_t rank = 0; rank < steps.size(); ++rank) {
+    all += steps[rank];
+    if (steps.size() > kRanksLogged) continue;
+    parts_.run.log(fmt::format("late_steps_rank_{}", rank), static_cast<double>(steps[rank]));
+  }
+  parts_.run.log("late_steps", static_cast<double>(all));
 }
 
 bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_rows,
@@ -186,6 +212,7 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
     begin_window();
     full_rows_ = static_cast<double>(is_local() ? std::max<int64_t>(batch.rows(), 1) : global_rows);
     window_loss_.reset();
+    if (late_ != nullptr) late_->begin_window(full_rows_);
   }
   ++window_batches_;
   if (window_ends && optimizer_ != nullptr) {
@@ -197,6 +224,9 @@ bool TrainingStep::run(const Batch& batch, StepControl& step, int64_t global_row
   step.set_muted(false);
   if (!window_ends) return false;
   window_batches_ = 0;
+  if (late_ != nullptr) {
+    for (const auto& text : late_->take_warnings()) parts_.run.warn(text);
+  }
   if (local_steps_ == nullptr) return window_counts() && !is_skipped_;
   const bool counts = is_local() || window_counts();
   const ProfilePart profiled(parts_.profiler, Part::optimizer);
@@ -217,7 +247,7 @@ torch::Tensor TrainingStep::closure() {
   // the first evaluation is logged and counted.
   step_->set_muted(evaluated_);
   if (evaluated_) begin_window();
-  loss_ = batch_->rows() > 0 ? forward() : torch::Tensor();
+  loss_ = batch_->rows() > 0 && !is_behind() ? forward() : torch::Tensor();
   // The other ranks wait for this rank's part of the sums, even if it is nothing.
   const bool others_wait = parts_.strategy.ranks().size() > 1;
   if (loss_.defined() || others_wait) {

@@ -12,6 +12,7 @@
 
 namespace levin {
 
+class LateGradients;
 class LocalSteps;
 
 /// Trains on one batch: forward, backward and, at the end of a window of batches, the optimizer. A
@@ -37,6 +38,9 @@ class LocalSteps;
 /// If ranks take steps by themselves (LocalSteps), a step is one by the mean over this rank's rows.
 /// It counts on every rank, also on one that has no rows in it, which then changes nothing.
 ///
+/// If ranks go on without late ones (LateGradients), a rank that was late takes the steps that it
+/// has missed without calling training_step for their batches, as if it had no rows.
+///
 /// If the module optimizes by hand, ManualStep does the work, and each batch is a window.
 class TrainingStep {
  public:
@@ -46,8 +50,8 @@ class TrainingStep {
   /// hand, ConfigError for an optimizer that can't train with the run's precision, and what
   /// `check_accumulation` throws for accumulate_grad_batches. For an OnlineLearner, throws
   /// ConfigError for gradient_clip_val, and for a module that it can't train. If ranks take steps
-  /// by themselves, throws ConfigError for an optimizer that doesn't step by gradients of batches
-  /// or evaluates its closure again, and for SyncBatchNorm layers.
+  /// by themselves or go on without late ones, throws ConfigError for an optimizer that doesn't
+  /// step by gradients of batches or evaluates its closure again, and for SyncBatchNorm layers.
   TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules = nullptr);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
@@ -98,6 +102,11 @@ class TrainingStep {
   /// Gives the module this rank's own parameters, from which the next step goes on. To be called
   /// before the hooks of a batch.
   void own_parameters();
+  /// Logs in how many steps ranks were late since the last call, if the ranks have a deadline:
+  /// "late_steps" of all of them and, if there are at most kRanksLogged, "late_steps_rank_0" and so
+  /// on. The same on all ranks.
+  void log_late_steps();
+  static constexpr size_t kRanksLogged = 32;
   /// Sets whether steps are recorded for a graph. The host then doesn't look whether gradients are
   /// finite: the optimizer does on the device, and `run` always counts a step. Off by default.
   void set_recorded(bool recorded) { is_recorded_ = recorded; }
@@ -112,7 +121,8 @@ class TrainingStep {
   void drop_window() { window_batches_ = 0; }
 
  private:
-  void check_local_steps(Optimizers& optimizers) const;
+  void check_ranks(Optimizers& optimizers, const std::string& option) const;
+  bool is_behind() const;
   bool is_local() const;
   void begin_by_hand(Optimizers& optimizers, Schedules* schedules);
   bool run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows);
@@ -130,6 +140,7 @@ class TrainingStep {
 
   LoopParts parts_;
   LocalSteps* local_steps_ = nullptr;      // null: gradients are summed in every step
+  LateGradients* late_ = nullptr;          // null: ranks wait for all gradients
   Optimizer* optimizer_ = nullptr;         // null: the module has none
   OnlineLearner* learner_ = nullptr;       // the same, if it is one
   int64_t batches_alone_ = 0;              // since ranks with learners have averaged

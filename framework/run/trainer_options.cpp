@@ -10,6 +10,7 @@
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/deadline/gradient_deadline.h>
 #include <levin/framework/pipeline/schedule.h>
 #include <levin/framework/precision/precision.h>
 #include <levin/framework/profiling/profilers.h>
@@ -158,6 +159,41 @@ void validate_pipeline(const TrainerOptions& options) {
   }
 }
 
+void validate_deadline(const TrainerOptions& options) {
+  if (!gradient_deadline(options.gradient_deadline)) return;
+  const auto refuse = [&](const std::string& what, std::string_view hint) {
+    throw ConfigError::conflict(
+        fmt::format("gradient_deadline = {} with {}", options.gradient_deadline.name, what), hint);
+  };
+  if (options.strategy != "auto" && options.strategy != "ddp") {
+    refuse("strategy = " + options.strategy, "use strategy = auto or ddp");
+  }
+  if (options.pipeline_size > 1) {
+    refuse(fmt::format("pipeline_size = {}", options.pipeline_size),
+           "the stages of a pipeline wait for each other: leave it out");
+  }
+  if (options.gradient_compression.name != "none") {
+    refuse("gradient_compression = " + options.gradient_compression.name, "use one of the two");
+  }
+  if (averages_models(options.model_averaging)) {
+    refuse("model_averaging = " + options.model_averaging.name, "use one of the two");
+  }
+  if (options.sync_batchnorm) {
+    refuse("sync_batchnorm, for which ranks wait for each other in each step",
+           "leave sync_batchnorm out");
+  }
+  if (options.find_unused_parameters) {
+    refuse("find_unused_parameters = true", "let the loss depend on all parameters");
+  }
+  if (options.process_group_backend == "nccl") {
+    refuse("process_group_backend = nccl", "use auto or gloo");
+  }
+  if (Precision{options.precision}.scales_gradients()) {
+    refuse("precision = 16-mixed, whose gradients change their scale from step to step",
+           "use precision = bf16-mixed");
+  }
+}
+
 void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
@@ -165,6 +201,7 @@ void validate_data_parallel(const TrainerOptions& options) {
                {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2", "zero_stage_3"});
   validate_compression(options);
   validate_averaging(options);
+  validate_deadline(options);
   require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
   const std::pair<const char*, double> positive[] = {
       {"bucket_cap_mb", options.bucket_cap_mb},
@@ -257,7 +294,9 @@ Fields describe(TrainerOptions& o) {
        {"pipeline_chunks", &o.pipeline_chunks,
         "pipeline: the stages of each rank; 0: one, or two with interleaved1f1b"},
        {"micro_batches", &o.micro_batches,
-        "pipeline: how many parts a batch is cut into; 0: four for each rank"}});
+        "pipeline: how many parts a batch is cut into; 0: four for each rank"},
+       {"gradient_deadline", &o.gradient_deadline,
+        "ddp: late gradients: none (wait for them), drop, fold, also {name: drop, seconds: 0.5}"}});
 }
 
 void validate(const TrainerOptions& options) {

@@ -194,6 +194,12 @@ struct TrainerOptions {
   /// four for each rank of it, with which the ranks wait for at most a fifth of the time. Source:
   /// GPipe, https://arxiv.org/abs/1811.06965.
   int64_t micro_batches = 0;
+  /// What becomes of gradients that aren't complete at a deadline after those of the first rank:
+  /// "none" (there is no deadline: ranks wait for each other), "drop" or "fold" (into the rank's
+  /// next ones), also with settings (GradientDeadlineOptions, docs/deadline.md): {name: drop,
+  /// seconds: 0.5}. With ddp on CPUs only, and not with gradient_compression, model_averaging,
+  /// pipelines, sync_batchnorm, find_unused_parameters and 16-mixed.
+  NamedSettings gradient_deadline = "none";
 };
 
 /// Lists the options by name for YAML files, command lines and `--help`.

@@ -26,13 +26,11 @@
 namespace levin {
 namespace {
 
-// The numbers that travel beside the gradients, in the type of the gradients: the rows of the
-// window in two parts (because float32 counts only to 2^24, over all ranks), the loss times its
-// weight, and the flags.
-constexpr double kRowsHigh = 1 << 12;
-constexpr size_t kRows = 0;
-constexpr size_t kLoss = 2;
-constexpr size_t kFlags = 3;
+// The numbers that travel beside the gradients, in the type of the gradients.
+constexpr double kRowsHigh = RiderCopies::kRowsUnit;
+constexpr size_t kRows = RiderCopies::kRows;
+constexpr size_t kLoss = RiderCopies::kLoss;
+constexpr size_t kFlags = RiderCopies::kFlags;
 static_assert(kFlags + StepFlags::kNumbers == GradientReducer::kRiders);
 
 constexpr double kTimeForNews = 0.3;  // seconds to wait for news of a failure

@@ -9,11 +9,13 @@
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/collectives/gloo.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/deadline/gradient_deadline.h>
 #include <levin/framework/launch/cluster.h>
 #include <levin/framework/launch/launcher.h>
 #include <levin/framework/run/trainer_options.h>
 #include <levin/framework/strategies/averaging.h>
 #include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/deadline_strategy.h>
 #include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/single_device.h>
@@ -130,6 +132,10 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   if (averages) {
     return std::make_unique<AveragingStrategy>(*cluster, devices[own], options_of(options),
                                                options.model_averaging);
+  }
+  if (const auto deadline = gradient_deadline(options.gradient_deadline)) {
+    return std::make_unique<DeadlineStrategy>(*cluster, devices[own], options_of(options),
+                                              *deadline);
   }
   return std::make_unique<DataParallelStrategy>(*cluster, devices[own], options_of(options));
 }

@@ -23,6 +23,12 @@ namespace levin {
 class RiderCopies {
  public:
   using Riders = std::array<double, GradientReducer::kRiders>;
+  // What the riders are: the rows of a window in two parts (because float32 counts only to 2^24,
+  // over all ranks), remainder and multiple of kRowsUnit; the loss times its weight; the flags.
+  static constexpr size_t kRows = 0;
+  static constexpr size_t kLoss = 2;
+  static constexpr size_t kFlags = 3;
+  static constexpr double kRowsUnit = 1 << 12;
 
   explicit RiderCopies(at::Device device);
 

@@ -17,6 +17,7 @@
 
 namespace levin {
 
+class LateGradients;
 class LocalSteps;
 class Module;
 class Optimizer;
@@ -131,6 +132,9 @@ class Strategy {
   /// (TrainerOptions::model_averaging); null if gradients are summed in every step. `backward` sums
   /// nothing in a step that a rank takes by itself, and returns that rank's rows.
   virtual LocalSteps* local_steps() { return nullptr; }
+  /// What lets ranks go on without the gradients of late ones (TrainerOptions::gradient_deadline);
+  /// null if they wait for all.
+  virtual LateGradients* late_gradients() { return nullptr; }
   /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
   /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}

@@ -48,7 +48,8 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "gradient_compression": "none", "process_group_backend": "auto",
     "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
     "prepare_data_per_node": true, "model_averaging": "none", "pipeline_size": 1,
-    "pipeline_schedule": "1f1b", "pipeline_chunks": 0, "micro_batches": 0})"));
+    "pipeline_schedule": "1f1b", "pipeline_chunks": 0, "micro_batches": 0,
+    "gradient_deadline": "none"})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
@@ -126,6 +127,29 @@ TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
                    {"local_sgd", "fp16", "one of the two"}));
   EXPECT_TRUE(says(refusal({.sync_batchnorm = true, .model_averaging = "local_sgd"}),
                    {"local_sgd", "sync_batchnorm", "leave it out"}));
+  EXPECT_TRUE(says(refusal({.gradient_deadline = "dorp"}), {"gradient_deadline", "dorp", "drop"}));
+  const auto late = [](const char* setting, Value value) {
+    return NamedSettings("drop", Value::Object{{setting, std::move(value)}});
+  };
+  EXPECT_TRUE(says(refusal({.gradient_deadline = late("seconds", 0.0)}),
+                   {"gradient_deadline: drop", "seconds = 0", "above 0"}));
+  EXPECT_TRUE(says(refusal({.gradient_deadline = late("warmup_steps", -1)}), {"at least 0"}));
+  EXPECT_TRUE(says(refusal({.gradient_deadline = late("max_steps_behind", 0)}), {"at least 1"}));
+  EXPECT_TRUE(says(refusal({.gradient_deadline = late("second", 1.0)}), {"second", "seconds"}));
+  EXPECT_EQ(refusal({.gradient_deadline = {"fold", Value::Object{{"seconds", 0.5}}}}), "");
+  EXPECT_TRUE(says(refusal({.strategy = "zero_stage_1", .gradient_deadline = "drop"}),
+                   {"gradient_deadline = drop", "zero_stage_1", "ddp"}));
+  EXPECT_TRUE(says(refusal({.precision = "16-mixed", .gradient_deadline = "drop"}),
+                   {"gradient_deadline", "16-mixed", "bf16-mixed"}));
+  for (const auto& options :
+       {TrainerOptions{.find_unused_parameters = true},
+        TrainerOptions{.gradient_compression = "fp16"},
+        TrainerOptions{.process_group_backend = "nccl"}, TrainerOptions{.sync_batchnorm = true},
+        TrainerOptions{.model_averaging = "local_sgd"}, TrainerOptions{.pipeline_size = 2}}) {
+    auto both = options;
+    both.gradient_deadline = "fold";
+    EXPECT_TRUE(says(refusal(both), {"gradient_deadline = fold with "}));
+  }
   EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
   EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
 }
