@@ -152,6 +152,22 @@ class Report(unittest.TestCase):
         self.assertIn("MLP 784-128-10, batch 512, busy machine", checks[1].what)
         self.assertEqual(checks[1].measured, report.Spread(1.333, 1.1, 1.4))
 
+    def test_reads_what_hogwild_prints(self):
+        def table(gain, loss_of_threads, loss_of_processes):
+            return (
+                "columns\n                           rows/s  to one thread   log-loss\n"
+                "without Hogwild           2145688           1.16    0.60919\n"
+                "1 thread                  1853102           1.00    0.60919\n"
+                f"2 threads                 3679020           {gain}    {loss_of_threads}\n"
+                "1 process                 1453102           0.90    0.60919\n"
+                f"2 processes               2879020           1.70    {loss_of_processes}\n"
+            )
+
+        text = table("1.99", "0.60920", "0.62000") + "\n" + table("0.50", "0.9", "0.9")
+        checks = report.hogwild_checks(text)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "ok", "FALLS SHORT"])
+        self.assertEqual(report.hogwild_checks("nothing of the kind"), [])
+
     def test_reads_what_roofline_prints(self):
         def row(model, batch, share, faster, us):
             return (

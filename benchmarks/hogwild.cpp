@@ -1,16 +1,19 @@
-// Measures Hogwild (framework/kernels/cpu/hogwild.h): threads that learn logistic regression from
-// sparse rows at the same time, without locks.
+// Measures Hogwild (framework/kernels/cpu/hogwild.h): threads or processes that learn logistic
+// regression from sparse rows at the same time, without locks.
 //   hogwild [ROUNDS=5] [ROWS=400000] [LIMIT]
-// The rows are made up: 39 entries each of 2^22 columns. In the first table, all columns are as
-// popular; in the second, an entry's column belongs to a category that is as popular as Zipf's law
-// says, so that threads often need the same cache lines. Passes of one thread and of two, four ...
-// take turns, each from new weights, and so does the pass of the learner without Hogwild. Medians
-// are printed, and the log-loss of rows that nothing was learned from. The exit status is 1 if, in
-// the first table, two threads aren't LIMIT times as fast as one, or their log-loss is more than
-// 0.001 above that of one.
+// The rows are made up: 39 entries each of 2^22 columns. In the first table, all categories are as
+// popular; in the second, they are as popular as Zipf's law says, so that threads often need the
+// same cache lines. Passes of one thread and of two, four ..., of one process and of two, four ...
+// take turns, each from new weights, and so does the pass of the learner without Hogwild. Threads
+// have the columns in huge pages, and processes in memory that they share (HostMemory), for which
+// systems seldom offer any. Medians are printed, and the log-loss of rows that nothing was learned
+// from. The exit status is 1 if, in the first table, two threads aren't LIMIT times as fast as one,
+// or the log-loss of two threads or processes is more than 0.001 above that of one thread.
+#include <levin/framework/collectives/host_memory.h>
 #include <levin/framework/kernels/cpu/hogwild.h>
 #include <levin/framework/kernels/cpu/kernels.h>
-#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,104 +21,83 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "median.h"
+#include "sparse_rows.h"
 
 namespace {
 
 namespace kernels = levin::kernels;
+using bench::Categories;
+using Data = bench::SparseRows;
 
 constexpr int kBits = 22;
-constexpr int64_t kEntries = 39;
+constexpr size_t kNumbers = size_t{kernels::kOnlineNumbers} << kBits;
 constexpr int64_t kPart = 256;
 constexpr double kMostLoss = 1e-3;
 
-struct Data {
-  Data(int64_t rows, bool is_uniform, uint64_t seed) {
-    std::mt19937_64 random(seed);
-    std::uniform_real_distribution<double> uniform;
-    std::vector<int32_t> row;
-    for (int64_t r = 0; r < rows; ++r) {
-      row.clear();
-      double sum = 0.0;
-      for (int64_t field = 0; field < kEntries; ++field) {
-        const double range = is_uniform ? 0.0 : 20.0 * uniform(random);
-        const uint64_t category = is_uniform ? random() % (uint64_t{1} << 16)
-                                             : static_cast<uint64_t>(std::exp2(range)) - 1;
-        const uint64_t hash =
-            (category * 64 + static_cast<uint64_t>(field) + 1) * 0x9E3779B97F4A7C15U;
-        row.push_back(static_cast<int32_t>(hash >> (64 - kBits)));
-        if (hash % 8 == 0) sum += (hash & 16) != 0 ? 1.0 : -1.0;
-      }
-      std::sort(row.begin(), row.end());
-      row.erase(std::unique(row.begin(), row.end()), row.end());
-      indices.insert(indices.end(), row.begin(), row.end());
-      offsets.push_back(static_cast<int64_t>(indices.size()));
-      targets.push_back(uniform(random) < 1.0 / (1.0 + std::exp(1.0 - sum)) ? 1.0F : 0.0F);
-    }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Who makes a pass.
+struct Team {
+  enum class Kind { plain, threads, processes };
+  Kind kind;
+  int size;
+
+  std::string name() const {
+    if (kind == Kind::plain) return "without Hogwild";
+    const std::string what = kind == Kind::threads ? "thread" : "process";
+    return std::to_string(size) + " " + what +
+           (size == 1               ? ""
+            : kind == Kind::threads ? "s"
+                                    : "es");
   }
-  kernels::OnlinePass<float> pass() const {
-    return {.rows = {.offsets = offsets.data(),
-                     .indices = indices.data(),
-                     .count = static_cast<int64_t>(targets.size()),
-                     .row_size = int64_t{1} << kBits},
-            .targets = targets.data()};
-  }
-  std::vector<int64_t> offsets = {0};
-  std::vector<int32_t> indices;
-  std::vector<float> targets;
 };
 
-struct Freed {
-  void operator()(float* memory) const { std::free(memory); }
+/// What the threads or processes of a pass have in common, beside the columns.
+struct Common {
+  kernels::HogwildBias bias;
+  alignas(64) std::atomic<int64_t> next{0};
+  alignas(64) std::atomic<int> ready{0};
+  std::atomic<int> done{0};
 };
 
-/// A learner with new weights in huge pages.
+/// A learner with new weights for each pass.
 class Learner {
  public:
-  Learner() {
-    constexpr size_t kSize = sizeof(float) * kernels::kOnlineNumbers << kBits;
-    memory_.reset(static_cast<float*>(std::aligned_alloc(size_t{2} << 20, kSize)));
-    if (memory_ == nullptr) std::abort();
-    madvise(memory_.get(), kSize, MADV_HUGEPAGE);
-    state_.columns = memory_.get();
-    state_.row_size = int64_t{1} << kBits;
-    restart();
-  }
-  void restart() {
-    state_.bias = state_.bias_squares = 0.0;
-    state_.steps = 0;
-    kernels::best().online_start(settings_, state_, nullptr);
-  }
-  /// The seconds of a pass by that many threads; 0 threads: by the learner without Hogwild.
-  double learn(const Data& data, int threads) {
-    const auto pass = data.pass();
-    const auto start = std::chrono::steady_clock::now();
-    if (threads == 0) {
-      kernels::best().online_pass(settings_, state_, pass);
-    } else {
-      kernels::HogwildBias<float> bias(state_);
-      std::atomic<int64_t> next{0};
-      const auto work = [&] {
-        for (int64_t first = next.fetch_add(kPart); first < pass.rows.count;
-             first = next.fetch_add(kPart)) {
-          kernels::hogwild_pass(settings_, state_, pass, first,
-                                std::min(kPart, pass.rows.count - first), bias);
-        }
-      };
-      std::vector<std::thread> others;
-      for (int t = 1; t < threads; ++t) others.emplace_back(work);
-      work();
-      for (auto& thread : others) thread.join();
-      state_.bias = bias.bias;
-      state_.bias_squares = bias.squares;
+  Learner()
+      : own_(kNumbers), memory_(levin::HostMemory::create(sizeof(Common) + kNumbers * 4, 0.5)) {
+    if (memory_.data() == nullptr) {
+      std::fprintf(stderr, "the system gives no memory that processes can share\n");
+      std::exit(1);
     }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    memory_.close();
+  }
+
+  /// The seconds of a pass by the team.
+  double learn(const Data& data, const Team& team) {
+    const bool is_shared = team.kind == Team::Kind::processes;
+    state_ = {.row_size = data.columns};
+    state_.columns =
+        is_shared ? reinterpret_cast<float*>(memory_.data().get() + sizeof(Common)) : own_.data();
+    kernels::best().online_start(settings_, state_, nullptr);
+    const kernels::OnlinePass<float> pass{.rows = data.view(), .targets = data.targets.data()};
+    if (team.kind == Team::Kind::plain) {
+      const double start = now();
+      kernels::best().online_pass(settings_, state_, pass);
+      return now() - start;
+    }
+    Common own;
+    auto& common = is_shared ? *new (memory_.data().get()) Common : own;
+    const double seconds =
+        is_shared ? by_processes(pass, team.size, common) : by_threads(pass, team.size, common);
+    state_.bias = common.bias.bias;
+    return seconds;
   }
   /// The mean log-loss of rows; learns nothing.
   double loss(const Data& data) const {
@@ -133,42 +115,93 @@ class Learner {
   }
 
  private:
-  kernels::OnlineSettings settings_{.method = kernels::OnlineMethod::adagrad,
-                                    .learning_rate = 0.05};
-  kernels::OnlineState<float> state_;
-  std::unique_ptr<float, Freed> memory_;
-};
-
-/// Prints a table. Returns whether two threads did as the limit says.
-bool measure(const char* title, bool is_uniform, int rounds, int64_t rows, double limit) {
-  const Data train(rows, is_uniform, 1);
-  const Data test(std::max<int64_t>(rows / 10, 1), is_uniform, 2);
-  std::vector<int> kinds = {0, 1};
-  const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
-  for (unsigned threads = 2; threads <= cores; threads *= 2) {
-    kinds.push_back(static_cast<int>(threads));
-  }
-  std::vector<std::vector<double>> seconds(kinds.size());
-  std::vector<double> losses(kinds.size());
-  Learner learner;
-  for (int round = 0; round < rounds; ++round) {
-    for (size_t turn = 0; turn < kinds.size(); ++turn) {
-      const size_t kind = (turn + static_cast<size_t>(round)) % kinds.size();
-      learner.restart();
-      seconds[kind].push_back(learner.learn(train, kinds[kind]));
-      losses[kind] = learner.loss(test);
+  void take_parts(const kernels::OnlinePass<float>& pass, Common& common) const {
+    for (int64_t first = common.next.fetch_add(kPart); first < pass.rows.count;
+         first = common.next.fetch_add(kPart)) {
+      kernels::best().hogwild_pass(settings_, state_, pass, first,
+                                   std::min(kPart, pass.rows.count - first), common.bias);
     }
   }
-  std::printf("%s\n%-20s %12s %14s %10s\n", title, "threads", "rows/s", "to one thread",
-              "log-loss");
-  const double one = bench::median(seconds[1]);
-  for (size_t kind = 0; kind < kinds.size(); ++kind) {
-    const double time = bench::median(seconds[kind]);
-    const std::string name = kinds[kind] == 0 ? "without Hogwild" : std::to_string(kinds[kind]);
-    std::printf("%-20s %12.0f %14.2f %10.5f\n", name.c_str(), static_cast<double>(rows) / time,
-                one / time, losses[kind]);
+  double by_threads(const kernels::OnlinePass<float>& pass, int size, Common& common) const {
+    const double start = now();
+    std::vector<std::thread> others;
+    for (int t = 1; t < size; ++t) others.emplace_back([&] { take_parts(pass, common); });
+    take_parts(pass, common);
+    for (auto& thread : others) thread.join();
+    return now() - start;
   }
-  return one / bench::median(seconds[2]) >= limit && losses[2] <= losses[1] + kMostLoss;
+  /// Without the time that their start takes.
+  double by_processes(const kernels::OnlinePass<float>& pass, int size, Common& common) const {
+    const auto wait_for = [size](const std::atomic<int>& all) {
+      while (all < size) std::this_thread::yield();
+    };
+    const auto work = [&] {
+      ++common.ready;
+      wait_for(common.ready);
+      take_parts(pass, common);
+      ++common.done;
+    };
+    std::fflush(nullptr);
+    std::vector<pid_t> others;
+    for (int p = 1; p < size; ++p) {
+      others.push_back(::fork());
+      if (others.back() < 0) std::abort();
+      if (others.back() > 0) continue;
+      work();
+      ::_exit(0);
+    }
+    while (common.ready < size - 1) std::this_thread::yield();
+    const double start = now();
+    work();
+    wait_for(common.done);
+    const double seconds = now() - start;
+    for (const pid_t process : others) ::waitpid(process, nullptr, 0);
+    return seconds;
+  }
+
+  kernels::OnlineSettings settings_{.method = kernels::OnlineMethod::adagrad,
+                                    .learning_rate = 0.05};
+  bench::HugeMemory own_;
+  levin::HostMemory memory_;
+  kernels::OnlineState<float> state_;
+};
+
+std::vector<Team> teams() {
+  std::vector<Team> all{{Team::Kind::plain, 1}};
+  const int cores = static_cast<int>(std::max(2U, std::thread::hardware_concurrency()));
+  for (const auto kind : {Team::Kind::threads, Team::Kind::processes}) {
+    for (int size = 1; size <= cores; size *= 2) all.push_back({kind, size});
+  }
+  return all;
+}
+
+/// Prints a table. Returns whether teams of two did as the limits say.
+bool measure(const char* title, Categories categories, int rounds, int64_t rows, double limit) {
+  const Data train(rows, kBits, categories, 1);
+  const Data test(std::max<int64_t>(rows / 10, 1), kBits, categories, 2);
+  const auto all = teams();
+  std::vector<std::vector<double>> seconds(all.size());
+  std::vector<double> losses(all.size());
+  Learner learner;
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t turn = 0; turn < all.size(); ++turn) {
+      const size_t i = (turn + static_cast<size_t>(round)) % all.size();
+      seconds[i].push_back(learner.learn(train, all[i]));
+      losses[i] = learner.loss(test);
+    }
+  }
+  std::printf("%s\n%-20s %12s %14s %10s\n", title, "", "rows/s", "to one thread", "log-loss");
+  const double one = bench::median(seconds[1]);
+  bool is_fast = true;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const double time = bench::median(seconds[i]);
+    std::printf("%-20s %12.0f %14.2f %10.5f\n", all[i].name().c_str(),
+                static_cast<double>(rows) / time, one / time, losses[i]);
+    if (all[i].size != 2) continue;
+    is_fast = is_fast && losses[i] <= losses[1] + kMostLoss;
+    if (all[i].kind == Team::Kind::threads) is_fast = is_fast && one / time >= limit;
+  }
+  return is_fast;
 }
 
 }  // namespace
@@ -177,8 +210,9 @@ int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   const int64_t rows = argc > 2 ? std::atoll(argv[2]) : 400'000;
   const double limit = argc > 3 ? std::atof(argv[3]) : 0.0;
-  const bool is_fast = measure("columns that are all as popular", true, rounds, rows, limit);
+  const bool is_fast =
+      measure("columns that are all as popular", Categories::uniform, rounds, rows, limit);
   std::printf("\n");
-  measure("columns of popular categories (Zipf)", false, rounds, rows, 0.0);
+  measure("columns of popular categories (Zipf)", Categories::popular, rounds, rows, 0.0);
   return is_fast ? 0 : 1;
 }

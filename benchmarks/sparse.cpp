@@ -17,7 +17,6 @@
 // is a program vw, or the environment variable VW says how to start it, it does the same.
 #include <levin/datamodules/readers/sparse_vw.h>
 #include <levin/framework/kernels/cpu/kernels.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -27,20 +26,22 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <new>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "median.h"
+#include "sparse_rows.h"
 
 namespace {
 
 namespace kernels = levin::kernels;
+using bench::Categories;
+using bench::HugeMemory;
 using kernels::OnlineMethod;
 using kernels::OnlineSettings;
+using Data = bench::SparseRows;
 
-constexpr int64_t kEntries = 39;
 constexpr int64_t kBatch = 1024;
 
 double seconds_of(const std::function<void()>& work) {
@@ -49,74 +50,13 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Rows of entries at hashed columns. Of the 2^20 most popular categories of a field, each occurs
-/// as often as a power of a uniform number falls on it. If the rows are uniform, all are as
-/// popular.
-class Data {
- public:
-  Data(int64_t rows, int bits, bool is_uniform = false) : columns(int64_t{1} << bits) {
-    std::mt19937_64 random(1);
-    std::uniform_real_distribution<double> uniform;
-    std::vector<int32_t> row;
-    for (int64_t r = 0; r < rows; ++r) {
-      row.clear();
-      double sum = 0.0;
-      for (int64_t field = 0; field < kEntries; ++field) {
-        const uint64_t category =
-            is_uniform ? random() : static_cast<uint64_t>(std::exp2(20.0 * uniform(random))) - 1;
-        const uint64_t hash =
-            (category * 64 + static_cast<uint64_t>(field) + 1) * 0x9E3779B97F4A7C15U;
-        row.push_back(static_cast<int32_t>(hash >> (64 - bits)));
-        if (hash % 8 == 0) sum += (hash & 16) != 0 ? 1.0 : -1.0;
-      }
-      std::sort(row.begin(), row.end());
-      row.erase(std::unique(row.begin(), row.end()), row.end());
-      indices.insert(indices.end(), row.begin(), row.end());
-      offsets.push_back(static_cast<int64_t>(indices.size()));
-      targets.push_back(uniform(random) < 1.0 / (1.0 + std::exp(1.0 - sum)) ? 1.0F : 0.0F);
-    }
-  }
-  kernels::SparseView view() const {
-    return {.offsets = offsets.data(),
-            .indices = indices.data(),
-            .count = static_cast<int64_t>(targets.size()),
-            .row_size = columns};
-  }
-  double rows() const { return static_cast<double>(targets.size()); }
-
-  int64_t columns;
-  std::vector<int64_t> offsets = {0};
-  std::vector<int32_t> indices;
-  std::vector<float> targets;
-};
-
-/// Memory for the state of a learner, in huge pages if the system offers them: columns lie anywhere
-/// in it, and the processor knows the addresses of few small pages.
-class HugeMemory {
- public:
-  explicit HugeMemory(size_t floats) {
-    constexpr size_t kPage = size_t{2} << 20;
-    const size_t size = (floats * sizeof(float) + kPage - 1) / kPage * kPage;
-    floats_ = static_cast<float*>(std::aligned_alloc(kPage, size));
-    if (floats_ == nullptr) throw std::bad_alloc();
-    madvise(floats_, size, MADV_HUGEPAGE);
-  }
-  ~HugeMemory() { std::free(floats_); }
-  HugeMemory(const HugeMemory&) = delete;
-  HugeMemory& operator=(const HugeMemory&) = delete;
-  float* data() { return floats_; }
-
- private:
-  float* floats_ = nullptr;
-};
-
 /// The memory of one learner, which is made anew for each pass.
 class Learner {
  public:
   explicit Learner(const Data& data)
       : data_(data),
         columns_(static_cast<size_t>(data.columns * kernels::kOnlineNumbers)),
-        touched_(static_cast<size_t>(kBatch * kEntries)) {}
+        touched_(static_cast<size_t>(kBatch * Data::kEntries)) {}
 
   /// The seconds of a pass, with which the weights are brought up to date. Two thirds of the rows
   /// come before it, so that the columns lie in the caches as they do further on.
@@ -220,7 +160,7 @@ const Measured kMeasured[] = {
 };
 
 void print_speeds(int rounds, int64_t rows) {
-  const Data data(rows, 20);
+  const Data data(rows, 20, Categories::popular);
   Learner learner(data);
   std::vector<std::vector<double>> seconds(std::size(kMeasured));
   std::vector<double> plain, gradient;
@@ -238,7 +178,8 @@ void print_speeds(int rounds, int64_t rows) {
     std::printf("%-36s %9.2f   %.2f\n", kMeasured[m].name, 1e-6 / median,
                 bench::median(plain) / median);
   }
-  std::printf("full gradient: %.3f s for 1 M rows\n", bench::median(gradient) / data.rows() * 1e6);
+  std::printf("full gradient: %.3f s for 1 M rows\n",
+              bench::median(gradient) / static_cast<double>(data.count()) * 1e6);
 }
 
 /// What a row costs over some number of columns.
@@ -250,7 +191,7 @@ struct Costs {
 const Measured kLazy[] = {{"no penalty", {}, 1}, {"l1", {.l1 = 1e-7}, 1}, {"l2", {.l2 = 1e-7}, 1}};
 
 Costs costs_over(int bits, int rounds, int64_t rows) {
-  const Data data(rows, bits, /*is_uniform=*/true);
+  const Data data(rows, bits, Categories::countless);
   Learner learner(data);
   std::vector<double> plain;
   std::vector<std::vector<double>> seconds(std::size(kLazy));
@@ -330,7 +271,7 @@ double text_seconds(const VwFile& file) {
 }
 
 void print_text_to_model(int rounds, int64_t rows) {
-  const VwFile file(Data(rows, 20));
+  const VwFile file(Data(rows, 20, Categories::popular));
   const char* set = std::getenv("VW");
   const std::string vw = set != nullptr ? set : "vw";
   const bool has_vw = std::system((vw + " --version > /dev/null 2>&1").c_str()) == 0;

@@ -277,7 +277,9 @@ bool DeadlineSum::all_reduce(int64_t round, const Outgoing& out) {
 
 /// Puts the sum, which is in the message now, where `take` finds it.
 void DeadlineSum::publish(const Outgoing& out) {
-  Sum sum{.body = out.message.narrow(0, head_, options_.size), .sent = out.sent};
+  Sum sum;
+  sum.body = out.message.narrow(0, head_, options_.size);
+  sum.sent = out.sent;
   const auto ranks = static_cast<size_t>(group_.world_size());
   with_numbers(out.message, [&](const auto* numbers) {
     for (size_t rank = 0; rank < ranks; ++rank) sum.in_time.push_back(numbers[rank] > 0.5);

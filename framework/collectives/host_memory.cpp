@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <cstdint>
 
@@ -16,8 +17,6 @@
 
 namespace levin {
 namespace {
-
-constexpr size_t kShareOfMemory = 8;
 
 std::shared_ptr<std::byte> map(const Descriptor& file, size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
@@ -34,8 +33,10 @@ std::string target_of(const std::string& link) {
 
 }  // namespace
 
-HostMemory HostMemory::create(size_t bytes) {
-  if (bytes == 0 || bytes > physical_memory() / kShareOfMemory) return {};
+HostMemory HostMemory::create(size_t bytes, double most) {
+  if (bytes == 0 || static_cast<double>(bytes) > most * static_cast<double>(physical_memory())) {
+    return {};
+  }
   const NoWriteSignals signals;  // `ulimit -f` limits this memory as if it were a file on a disk
   uint64_t token = 0;
   if (::getrandom(&token, sizeof(token), GRND_NONBLOCK) != sizeof(token)) return {};
@@ -44,6 +45,11 @@ HostMemory HostMemory::create(size_t bytes) {
   memory.file_ = Descriptor(::memfd_create(name.c_str(), MFD_CLOEXEC));
   if (!memory.file_.is_open()) return {};
   if (::ftruncate(memory.file_.get(), static_cast<off_t>(bytes)) != 0) return {};
+  // Pages that the system can't give are missed here, instead of by SIGBUS when they are used.
+  if (::fallocate(memory.file_.get(), 0, 0, static_cast<off_t>(bytes)) != 0 &&
+      errno != EOPNOTSUPP && errno != EINTR) {
+    return {};
+  }
   memory.data_ = map(memory.file_, bytes);
   if (memory.data_ == nullptr) return {};
   memory.address_ = fmt::format("/proc/{}/fd/{} {}", ::getpid(), memory.file_.get(), name);

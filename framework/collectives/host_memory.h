@@ -22,8 +22,8 @@ class HostMemory {
   HostMemory() = default;
 
   /// Makes memory of `bytes` zeros. Returns no memory if the system doesn't give any, or if `bytes`
-  /// is more than an eighth of the host's memory.
-  static HostMemory create(size_t bytes);
+  /// is more than the share `most` of the host's memory.
+  static HostMemory create(size_t bytes, double most = 0.125);
   /// Opens the memory of `bytes` that another process made; `address` is what that process got from
   /// `address()`. Returns no memory if it can't be reached, because the other process has closed it
   /// or belongs to another host, container or user.

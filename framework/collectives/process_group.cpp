@@ -26,6 +26,7 @@
 namespace levin {
 namespace {
 
+constexpr double kMostOfMemoryForSums = 0.125;
 constexpr size_t kBroadcastBytes = size_t{250} << 20;  // in one message
 
 using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
@@ -281,17 +282,21 @@ void ProcessGroup::barrier() {
   });
 }
 
-std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
-  if (!implementation_->shares_memory || world_size() == 1) return nullptr;
-  const size_t size = HostSum::memory_size(world_size(), bytes);
-  auto memory = rank() == 0 ? HostMemory::create(size) : HostMemory();
+std::shared_ptr<std::byte> ProcessGroup::shared_memory(size_t bytes, double most) {
+  auto memory = rank() == 0 ? HostMemory::create(bytes, most) : HostMemory();
   const std::string address = all_gather_text(memory.address()).front();
-  if (rank() != 0) memory = HostMemory::open(address, size);
+  if (rank() != 0) memory = HostMemory::open(address, bytes);
   const auto all_have_it = at::full({1}, memory.data() != nullptr ? 1 : 0, at::kInt);
   all_reduce(all_have_it, Op::min);
-  if (all_have_it.item<int>() == 0) return nullptr;
+  return all_have_it.item<int>() == 1 ? memory.data() : nullptr;
+}
+
+std::shared_ptr<HostSum> ProcessGroup::host_sum(size_t bytes) {
+  if (!implementation_->shares_memory || world_size() == 1) return nullptr;
+  auto memory = shared_memory(HostSum::memory_size(world_size(), bytes), kMostOfMemoryForSums);
+  if (memory == nullptr) return nullptr;
   return std::make_shared<HostSum>(
-      memory.data(),
+      std::move(memory),
       HostSumOptions{
           .rank = rank(),
           .world_size = world_size(),

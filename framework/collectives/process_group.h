@@ -101,6 +101,10 @@ class ProcessGroup {
   void broadcast(std::vector<torch::Tensor> tensors);
   /// Returns when every rank has called it.
   void barrier();
+  /// Makes memory of `bytes` zeros that all ranks share and that no other process can open. Returns
+  /// null, on all ranks, if there is no such memory: the ranks aren't on one host, or not in one
+  /// container, or `bytes` is more than the share `most` of the host's memory.
+  std::shared_ptr<std::byte> shared_memory(size_t bytes, double most);
   /// Makes a HostSum for rounds of at most `bytes`, in memory that the ranks share. Returns null,
   /// on all ranks, if the backend isn't "auto", if the ranks are GPUs or on several hosts, if there
   /// is only one rank, or if there is no such memory. Must not outlive this group.

@@ -250,6 +250,13 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own,
   return {count, mean, sum / count};
 }
 
+bool has_sync_batch_norms(const torch::nn::Module& module) {
+  const auto layers = module.modules(/*include_self=*/false);
+  return std::any_of(layers.begin(), layers.end(), [](const auto& layer) {
+    return dynamic_cast<const SyncBatchNormImpl*>(layer.get()) != nullptr;
+  });
+}
+
 SyncBatchNorms::SyncBatchNorms(torch::nn::Module& module, ProcessGroup& group, bool converts) {
   std::vector<std::shared_ptr<torch::nn::Module>>
       layers;  // which are listed by each of their names

@@ -86,6 +86,9 @@ class SyncBatchNormImpl : public torch::nn::Cloneable<SyncBatchNormImpl> {
 };
 TORCH_MODULE(SyncBatchNorm);
 
+/// Whether a SyncBatchNorm is among the descendants of `module`.
+bool has_sync_batch_norms(const torch::nn::Module& module);
+
 /// Joins the SyncBatchNorm layers of a module over ranks for as long as this object lives and, if
 /// asked to, LibTorch's batch norms as well. A strategy has one from setup to teardown; users need
 /// none.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kDecrease = 1e-4;
 constexpr double kCurvature = 0.9;
-constexpr int kMostTrials = 30;
+constexpr int kMostWolfeTrials = 30;
 constexpr int kMostWorthwhile = 100;
 
 /// A step, with the value and the slope there.
@@ -44,7 +44,7 @@ class LineSearch {
   LineSearchResult run(double first_step) {
     Trial before{0.0, line_.value, line_.slope};
     double step = first_step;
-    while (trials_ < kMostTrials) {
+    while (trials_ < kMostWolfeTrials) {
       const Trial trial = look(step);
       if (is_good(trial)) return found(trial);
       const bool is_behind = !has_fallen(trial) || (trials_ > 1 && trial.value >= before.value);
@@ -80,7 +80,7 @@ class LineSearch {
 
   /// Searches between `low`, the lowest trial so far, and `high`.
   LineSearchResult narrow(Trial low, Trial high) {
-    while (trials_ < kMostTrials || is_worthwhile(high.step - low.step)) {
+    while (trials_ < kMostWolfeTrials || is_worthwhile(high.step - low.step)) {
       const bool is_usable = std::isfinite(high.value) && std::isfinite(high.slope);
       const double step = is_usable ? between(low, high) : 0.5 * (low.step + high.step);
       const Trial trial = look(step);

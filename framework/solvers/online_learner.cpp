@@ -160,7 +160,8 @@ double OnlineLearner::learn(const Batch& batch) {
                                 "call begin with the module's linear_loss first");
   }
   const at::NoGradGuard no_grad;
-  const int64_t count = batch.input_rows().size();
+  if (shared_ != nullptr) meet();
+  const int64_t count = batch.rows();
   if (count == 0) return 0.0;
   batch_.read(batch);
   adopt_settings();
@@ -179,8 +180,9 @@ double OnlineLearner::learn_as() {
       .row_weights = batch_.row_weights(),
       .rows_a_step = rows_a_step_ == 0 ? batch_.rows().count : rows_a_step_,
       .touched = batch_.touched()};
-  const double total = hogwild_ ? learn_by_threads(columns_settings_, state, pass)
-                                : OnlineKernels<Number>::pass()(columns_settings_, state, pass);
+  const double total = needs_sharing()
+                           ? learn_by_threads(columns_settings_, state, pass, shared_.get())
+                           : OnlineKernels<Number>::pass()(columns_settings_, state, pass);
   keep(state);
   return total;
 }
@@ -222,8 +224,9 @@ int64_t OnlineLearner::versions() const {
 /// Makes a state that begins with the parameters.
 template <class Number>
 void OnlineLearner::start() {
-  columns_ =
-      empty_in_huge_pages({weight().size(1), kernels::kOnlineNumbers}, weight().scalar_type());
+  columns_ = shared_ != nullptr ? shared_->columns()
+                                : empty_in_huge_pages({weight().size(1), kernels::kOnlineNumbers},
+                                                      weight().scalar_type());
   columns_settings_ = settings_;
   bias_ = bias_at_ ? bias().template item<double>() : 0.0;
   bias_squares_ = bias_z_ = shrunk_ = 0.0;
@@ -234,6 +237,8 @@ void OnlineLearner::start() {
   versions_ = versions();
   is_behind_ = false;
 }
+
+void OnlineLearner::start_from_parameters() { is_double() ? start<double>() : start<float>(); }
 
 /// Makes the state go on with the settings as they are now, and with the parameters if something
 /// else has changed them.
@@ -270,6 +275,7 @@ void OnlineLearner::complete_parameters() {
   if (!is_behind_ || !columns_.defined()) return;
   if (versions_ != versions()) return;  // the parameters were changed by somebody else, and count
   const at::NoGradGuard no_grad;
+  if (shared_ != nullptr) refresh();
   is_double() ? write_weights<double>() : write_weights<float>();
   is_behind_ = false;
   versions_ = versions();
@@ -287,6 +293,7 @@ void OnlineLearner::write_weights() {
 
 void OnlineLearner::average(Ranks& ranks) {
   if (ranks.size() == 1) return;
+  if (shared_ != nullptr) return rest();
   const at::NoGradGuard no_grad;
   is_double() ? average_as<double>(ranks) : average_as<float>(ranks);
 }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -11,6 +13,8 @@
 #include <levin/framework/solvers/online_batch.h>
 
 namespace levin {
+
+class HogwildMemory;
 
 /// An optimizer that learns from rows instead of gradients, while they pass by: one by one, or a
 /// few at a time. It is for linear models with one output (`Module::linear_loss`): the logistic
@@ -37,8 +41,10 @@ namespace levin {
 /// that have all entries. Rows are read as float32.
 ///
 /// With `hogwild`, the run's threads (TrainerOptions::threads) share the rows of each batch and
-/// learn from them without waiting for each other (hogwild_parts.h). What is learned then differs a
-/// little from run to run, unless the run is `deterministic`: one thread then learns from all rows.
+/// learn from them without waiting for each other (hogwild_parts.h). Ranks of one host, instead of
+/// learning by themselves, learn into one state in memory that they share (`share`). What is
+/// learned then differs a little from run to run. If the run is `deterministic`, one thread learns
+/// from all rows of a rank, and ranks average, as without `hogwild`.
 ///
 /// Without a Trainer: `begin`, then `learn` for each batch.
 class OnlineLearner : public Optimizer {
@@ -52,6 +58,9 @@ class OnlineLearner : public Optimizer {
   /// ("progressive" loss). Penalties aren't part of it. Throws DataError for rows of another number
   /// of features, dense rows of too many, and targets that don't fit; ConfigError if the learning
   /// rate of FTRL was changed.
+  ///
+  /// Ranks that share a state call it equally often, also for a batch without rows, which returns
+  /// 0. It is then a collective if the state was read, or is to begin anew, since the last call.
   double learn(const Batch& batch);
   /// Writes the weights to the parameters.
   void complete_parameters() override;
@@ -61,9 +70,22 @@ class OnlineLearner : public Optimizer {
   /// sum of squares, as that says how much a rank has learned of it (Agarwal et al., "A Reliable
   /// Effective Terascale Linear Learning System", 2014). Sums of squares become their mean. With
   /// FTRL, z and n become their means. Sends up to 24 bytes for each feature. A collective.
+  ///
+  /// Ranks that share a state wait for each other instead, and nobody learns until all of them call
+  /// `learn` again.
   void average(Ranks& ranks);
   /// After how many batches ranks average; 0: only when the parameters are read.
   int64_t average_every() const { return average_every_; }
+
+  /// Whether several ranks have to share a state: with `hogwild`, unless LibTorch's algorithms are
+  /// deterministic.
+  bool needs_sharing() const;
+  /// The bytes of a state in memory; valid after `begin`.
+  size_t shared_bytes() const;
+  /// Makes all ranks learn into one state. `memory` has `shared_bytes` bytes, which all ranks share
+  /// and which are 0 at first. To be called on every rank, after `begin`; `ranks` must live as long
+  /// as this object learns.
+  void share(std::shared_ptr<std::byte> memory, Ranks& ranks);
 
   /// Always throws ModuleError: it can't learn from gradients.
   torch::Tensor step(const Closure& closure = {}) override;
@@ -97,7 +119,12 @@ class OnlineLearner : public Optimizer {
   const torch::Tensor& weight() const { return groups_[0].parameters[weight_at_]; }
   torch::Tensor bias() const;
   bool is_double() const { return weight().scalar_type() == at::kDouble; }
+  void start_from_parameters();
   void adopt_settings();
+  void meet();
+  void fill_shared();
+  void rest();
+  void refresh();
   int64_t versions() const;
 
   kernels::OnlineSettings own_;       // as given by the options
@@ -119,6 +146,10 @@ class OnlineLearner : public Optimizer {
   int64_t steps_ = 0;
   bool is_behind_ = false;  // the parameters are
   int64_t versions_ = -1;   // of the parameters when they were last written or read
+
+  std::shared_ptr<HogwildMemory> shared_;  // null: the state is this rank's own
+  Ranks* ranks_ = nullptr;                 // those that share it
+  bool rests_ = false;                     // none of them learns
 
   OnlineBatch batch_;
 };

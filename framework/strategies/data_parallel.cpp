@@ -27,7 +27,7 @@ namespace levin {
 namespace {
 
 // The numbers that travel beside the gradients, in the type of the gradients.
-constexpr double kRowsHigh = RiderCopies::kRowsUnit;
+constexpr double kRowsUnit = RiderCopies::kRowsUnit;
 constexpr size_t kRows = RiderCopies::kRows;
 constexpr size_t kLoss = RiderCopies::kLoss;
 constexpr size_t kFlags = RiderCopies::kFlags;
@@ -259,16 +259,16 @@ std::optional<double> DataParallelStrategy::backward(Module& module, const torch
   }
   const Heartbeat::Waiting waiting(heartbeat_);  // backward waits for the slower ranks' gradients
   RiderCopies::Riders riders{};
-  riders[kRows] = std::fmod(*window_rows, kRowsHigh);
+  riders[kRows] = std::fmod(*window_rows, kRowsUnit);
   if (loss.defined() && sums_losses_) riders[kLoss] = loss.item<double>() * weight;
-  riders[kRows + 1] = std::floor(*window_rows / kRowsHigh);
+  riders[kRows + 1] = std::floor(*window_rows / kRowsUnit);
   exchange(module, riders,
            [&](const torch::Tensor& sent) { return sum_gradients(loss, sent, work); });
   const bool is_late = sums_are_late();
   if (is_late && *window_rows > 0.0) return {};
   const auto& sums = riders_.sums();
   if (sums_losses_) summed_loss_ = sums[kLoss];
-  const double rows = std::round(sums[kRows]) + kRowsHigh * std::round(sums[kRows + 1]);
+  const double rows = std::round(sums[kRows]) + kRowsUnit * std::round(sums[kRows + 1]);
   // All ranks scale the gradients in the same way, so that they get the same bits.
   return is_late && rows > 0.0 ? std::nullopt : std::optional(rows);
 }
@@ -329,7 +329,7 @@ void DataParallelStrategy::read_flags() {
 void DataParallelStrategy::scale_gradients(const std::vector<torch::Tensor>& tensors,
                                            double full_rows) {
   const at::NoGradGuard no_grad;
-  const auto rows = sums_.select(0, kRows).add(sums_.select(0, kRows + 1), kRowsHigh);
+  const auto rows = sums_.select(0, kRows).add(sums_.select(0, kRows + 1), kRowsUnit);
   levin::scale_gradients(tensors, at::full({}, full_rows, at::kDouble) / rows);
 }
 

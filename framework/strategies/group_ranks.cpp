@@ -33,8 +33,7 @@ std::vector<std::string> GroupRanks::gather(const std::string& own) {
 }
 
 void GroupRanks::exchange_flags(std::span<double> sums) {
-  heartbeat_.check();
-  heartbeat_.progress();
+  note_progress();
   auto numbers = at::zeros({static_cast<int64_t>(StepFlags::kNumbers + sums.size())}, at::kDouble);
   auto* first = numbers.mutable_data_ptr<double>();
   std::copy(sums.begin(), sums.end(), first + StepFlags::kNumbers);
@@ -45,6 +44,16 @@ void GroupRanks::exchange_flags(std::span<double> sums) {
   }
   std::copy_n(first + StepFlags::kNumbers, sums.size(), sums.begin());
   flags_.read(std::span<const double, StepFlags::kNumbers>(first, StepFlags::kNumbers), *this);
+}
+
+void GroupRanks::note_progress() {
+  heartbeat_.check();
+  heartbeat_.progress();
+}
+
+std::shared_ptr<std::byte> GroupRanks::shared_memory(size_t bytes, double most) {
+  const Heartbeat::Waiting waiting(heartbeat_);
+  return group_.shared_memory(bytes, most);
 }
 
 void GroupRanks::sum_tensor(const torch::Tensor& tensor) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +60,14 @@ class GroupRanks final : public Ranks {
   /// no gradients, with which they would travel otherwise. Adds up `sums` over ranks by the same
   /// message, equally many numbers on each rank. A collective.
   void exchange_flags(std::span<double> sums = {});
+
+  /// Notes that this rank goes on with its work, for steps that exchange nothing. Throws
+  /// DistributedError if another rank has failed.
+  void note_progress();
+
+  /// Makes memory that all ranks share, if they are on one host: ProcessGroup::shared_memory. A
+  /// collective.
+  std::shared_ptr<std::byte> shared_memory(size_t bytes, double most);
 
   /// Adds up a tensor over ranks, in place: one all_reduce.
   void sum_tensor(const torch::Tensor& tensor);

@@ -56,8 +56,7 @@ HasLayers& checked_layers(Module& module) {
     throw ModuleError::contract("layers", fmt::format("the parameter {} isn't in them", item.key()),
                                 "in a pipeline, all parameters belong to layers of the chain");
   }
-  for (const auto& child : module.modules(/*include_self=*/false)) {
-    if (dynamic_cast<const SyncBatchNormImpl*>(child.get()) == nullptr) continue;
+  if (has_sync_batch_norms(module)) {
     throw ModuleError::contract("layers", "one of them is a SyncBatchNorm",
                                 "ranks of a pipeline have the same rows: use a batch norm of "
                                 "LibTorch's");

@@ -79,10 +79,7 @@ void ShardedStrategy::prepare_sums(const Module& module, std::vector<std::string
 
 /// A rank without rows would have to gather layers while it stands in for their batch norms.
 void ShardedStrategy::refuse_joined_norms(const Module& module) {
-  bool has_norms = options().sync_batchnorm;
-  for (const auto& layer : module.modules(/*include_self=*/false)) {
-    has_norms = has_norms || dynamic_cast<const SyncBatchNormImpl*>(layer.get()) != nullptr;
-  }
+  const bool has_norms = options().sync_batchnorm || has_sync_batch_norms(module);
   if (!has_norms || group().world_size() == 1) return;
   throw ConfigError::conflict("strategy = zero_stage_3 with batch norms over all ranks",
                               "use strategy = zero_stage_2, or batch norms of each rank");

@@ -56,8 +56,12 @@ TEST(DeadlineSum, has_whole_parts_of_the_ranks_in_time_and_gives_all_ranks_all_s
       EXPECT_EQ(sum.body.min().item<double>(), expected) << "rank " << rank << ", round " << round;
       EXPECT_EQ(sum.body.max().item<double>(), expected) << "rank " << rank << ", round " << round;
       EXPECT_EQ(sum.in_time[static_cast<size_t>(rank)], sum.sent == DeadlineSum::Sent::part);
-      if (round >= 1 && round <= 3) EXPECT_FALSE(sum.in_time[2]) << "round " << round;
-      if (round == kRounds - 1) EXPECT_TRUE(sum.in_time[2]);
+      if (round >= 1 && round <= 3) {
+        EXPECT_FALSE(sum.in_time[2]) << "round " << round;
+      }
+      if (round == kRounds - 1) {
+        EXPECT_TRUE(sum.in_time[2]);
+      }
       EXPECT_EQ(sum.flags.size(), 2U);
       EXPECT_EQ(sum.flags[1], 0.0);
     }

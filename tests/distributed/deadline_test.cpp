@@ -138,7 +138,9 @@ void expect_steps_by_hand(const std::array<Seen, 2>& seen, bool folds) {
       }
     }
     const double folded = seen[0].rows[step] - count;
-    if (!folds) EXPECT_EQ(folded, 0.0) << "step " << step;
+    if (!folds) {
+      EXPECT_EQ(folded, 0.0) << "step " << step;
+    }
     const std::array<double, 2> parts{std::fmod(folded, 100.0), folded - std::fmod(folded, 100.0)};
     for (const size_t rank : {0U, 1U}) {
       if (parts[rank] > 0.0) {
@@ -197,7 +199,9 @@ std::array<Seen, 2> train_with_a_late_rank(bool folds) {
         });
     const int64_t seen_by_rank = line.seen();
     strategy.late_gradients()->meet();
-    if (rank == 0) EXPECT_EQ(line.seen(), seen_by_rank);
+    if (rank == 0) {
+      EXPECT_EQ(line.seen(), seen_by_rank);
+    }
     gate.raise_to(rank == 0 ? 1000 + line.seen() : 0);
     gate.wait_for(1000);
     EXPECT_EQ(line.seen(), gate.number() - 1000) << "rank 0's buffers, after a meeting";
@@ -230,7 +234,6 @@ TEST(LateGradients, are_folded_into_the_next_ones_with_their_rows) {
   EXPECT_EQ(state.values.at("late_rows").as_double(), 100.0);
 
   // Another run goes on with what waits, and counts its rows.
-  std::array<double, 2> summed{};
   as_ranks(2, [&](const Cluster& cluster) {
     DeadlineStrategy strategy(cluster, at::kCPU, {}, deadline(3600.0, /*folds=*/true));
     Line line;

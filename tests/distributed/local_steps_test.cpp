@@ -270,17 +270,23 @@ TEST(LocalSteps, save_what_was_changed_as_what_the_ranks_go_on_from) {
     const auto weight = rank.line.weights()[0].detach();
     const auto met = saves ? saved_last(rank) : torch::Tensor();
     rank.steps().show_mean();
-    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), met));  // looking changes nothing
-    weight.fill_(0.5);                                            // while the mean is shown
+    if (saves) {
+      EXPECT_TRUE(torch::equal(saved_last(rank), met));  // looking changes nothing
+    }
+    weight.fill_(0.5);  // while the mean is shown
     if (saves) {
       EXPECT_TRUE(torch::equal(saved_last(rank), weight));
       const auto last = rank.steps().state_dict().child("last");
       EXPECT_FALSE(torch::equal(last.tensor("linear.bias"), rank.line.weights()[1]));
     }
     rank.train(3, 4);  // the ranks meet
-    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+    if (saves) {
+      EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+    }
     weight.fill_(0.25);  // between the meeting and the next step
-    if (saves) EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+    if (saves) {
+      EXPECT_TRUE(torch::equal(saved_last(rank), weight));
+    }
   });
 }
 

@@ -164,6 +164,8 @@ const Kernels kAmx = {"amx",
                       by_avx512<&Kernels::online_finish>,
                       by_avx512<&Kernels::online_finish_double>,
                       by_avx512<&Kernels::online_weights>,
-                      by_avx512<&Kernels::online_weights_double>};
+                      by_avx512<&Kernels::online_weights_double>,
+                      by_avx512<&Kernels::hogwild_pass>,
+                      by_avx512<&Kernels::hogwild_pass_double>};
 
 }  // namespace levin::kernels

@@ -31,12 +31,15 @@ class FtrlRule {
         l2_(static_cast<Number>(settings.l2)) {}
 
   void begin_step() {}
-  Lanes read(const Column* columns, const Group& group) const {
-    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
+  static Lanes lanes_of(const ColumnPairs<Number>& pairs) {
     Lanes lanes = {};
     lanes.z = pairs.first;
     lanes.squares = pairs.second;
     return lanes;
+  }
+  static ColumnPairs<Number> pairs_of(const Lanes& lanes) { return {lanes.z, lanes.squares}; }
+  Lanes read(const Column* columns, const Group& group) const {
+    return lanes_of(read_pairs(reinterpret_cast<const Number*>(columns), group));
   }
   void catch_up(Lanes& lanes) const {
     lanes.root = roots(lanes.squares);
@@ -51,7 +54,7 @@ class FtrlRule {
     lanes.z += g - (roots(lanes.squares) - lanes.root) * one_by_rate_ * lanes.weight;
   }
   void write(const Lanes& lanes, Column* columns, const Group& group) const {
-    write_pairs({lanes.z, lanes.squares}, reinterpret_cast<Number*>(columns), group);
+    write_pairs(pairs_of(lanes), reinterpret_cast<Number*>(columns), group);
   }
   void write_one(const Lanes& lanes, int i, Column& column) const {
     column.z = lanes.z[i];

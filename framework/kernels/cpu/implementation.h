@@ -9,6 +9,7 @@
 // vector unit.
 #include <levin/framework/kernels/cpu/adam.h>
 #include <levin/framework/kernels/cpu/denormals.h>
+#include <levin/framework/kernels/cpu/hogwild_loops.h>
 #include <levin/framework/kernels/cpu/kernels.h>
 #include <levin/framework/kernels/cpu/layout.h>
 #include <levin/framework/kernels/cpu/online_loops.h>
@@ -239,4 +240,4 @@ void linear_gradient(const LinearGradient& pass) {
   softmax_regression, softmax_gradient, linear_output, linear_gradient, convert_row, adam_step, \
       add, sparse_output, sparse_output, sparse_gradient, sparse_gradient, online_start,        \
       online_start, online_pass, online_pass, online_finish, online_finish, online_weights,     \
-      online_weights
+      online_weights, hogwild_pass, hogwild_pass

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <levin/framework/kernels/cpu/hogwild.h>
 #include <levin/framework/kernels/cpu/online.h>
 #include <levin/framework/kernels/cpu/sparse.h>
 
@@ -190,6 +191,14 @@ struct Kernels {
                          float* weights);
   void (*online_weights_double)(const OnlineSettings& settings, const OnlineState<double>& state,
                                 double* weights);
+  /// Learn from rows `first` to `first + count - 1` of the pass while other threads or processes
+  /// learn from other rows into the same columns: see hogwild.h. Return what online_pass does.
+  double (*hogwild_pass)(const OnlineSettings& settings, const OnlineState<float>& state,
+                         const OnlinePass<float>& pass, int64_t first, int64_t count,
+                         HogwildBias& shared);
+  double (*hogwild_pass_double)(const OnlineSettings& settings, const OnlineState<double>& state,
+                                const OnlinePass<double>& pass, int64_t first, int64_t count,
+                                HogwildBias& shared);
 };
 
 /// The kernels that this machine can run, the best ones first; never empty. For tests and

@@ -49,8 +49,25 @@ inline typename Rule::Column* columns_of(const OnlineState<Number>& state) {
   return reinterpret_cast<typename Rule::Column*>(state.columns);
 }
 
+// Columns that nothing else reads or writes during a pass.
+struct OwnColumns {
+  // Whether a row's update reads columns once more, instead of what its product has read.
+  static constexpr bool kReadsAgain = false;
+
+  template <class Rule, class Number>
+  static typename Rule::Lanes read(const Rule& rule, const typename Rule::Column* columns,
+                                   const ColumnGroup<Number>& group) {
+    return rule.read(columns, group);
+  }
+  template <class Rule, class Number>
+  static void write(const Rule& rule, const typename Rule::Lanes& lanes,
+                    typename Rule::Column* columns, const ColumnGroup<Number>& group) {
+    rule.write(lanes, columns, group);
+  }
+};
+
 // Learns from one row after another, or from steps of several rows.
-template <class Number, class Rule, bool kHasValues>
+template <class Number, class Rule, bool kHasValues, class Columns = OwnColumns>
 class Learner {
  public:
   Learner(const OnlineSettings& settings, OnlineState<Number>& state,
@@ -62,21 +79,28 @@ class Learner {
         columns_(columns_of<Rule>(state)) {}
 
   double row_by_row() {
+    return row_by_row(0, pass_.rows.count, [] {});
+  }
+  // Learns from `count` rows from the first one on, and calls after_row() behind each.
+  template <class AfterRow>
+  double row_by_row(int64_t first, int64_t count, AfterRow after_row) {
     LossSum sum;
-    for (int64_t i = 0; i < pass_.rows.count; ++i) {
+    for (int64_t i = first; i < first + count; ++i) {
       rule_.begin_step();
       const Entries row = arrive_at(i);
       Lanes kept[kKept];
-      const double slope = predict(row, i, kept, sum);
+      const double slope = predict(row, i, Columns::kReadsAgain ? nullptr : kept, sum);
       const auto g = static_cast<Number>(slope);
       for (int64_t k = 0; k < row.count; k += kSize) {
         const Group group(row.indices + k, row.count - k);
-        Lanes lanes = k < kKept * kSize ? kept[k / kSize] : read_current(group);
+        const bool is_kept = !Columns::kReadsAgain && k < kKept * kSize;
+        Lanes lanes = is_kept ? kept[k / kSize] : read_current(group);
         rule_.update(lanes, values(row, k, group) * g);
-        rule_.write(lanes, columns_, group);
+        Columns::write(rule_, lanes, columns_, group);
       }
       if (state_.has_bias) rule_.update_bias(slope);
       rule_.end_step();
+      after_row();
     }
     return sum.total();
   }
@@ -118,7 +142,7 @@ class Learner {
 
   // Columns with the weights after the steps made so far.
   Lanes read_current(const Group& group) const {
-    Lanes lanes = rule_.read(columns_, group);
+    Lanes lanes = Columns::read(rule_, columns_, group);
     rule_.catch_up(lanes);
     return lanes;
   }
@@ -127,7 +151,7 @@ class Learner {
   // groups that are read for it are written to `kept` if that isn't null, else their weights to
   // their columns.
   Number product(const Entries& row, Lanes* kept) const {
-    if constexpr (Rule::kHasWeights) {
+    if constexpr (Rule::kHasWeights && !Columns::kReadsAgain) {
       if (kept == nullptr) {
         return dot<kHasValues, Number>(row,
                                        [this](int32_t column) { return columns_[column].weight; });

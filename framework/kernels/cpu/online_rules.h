@@ -7,6 +7,8 @@
 // read of a group of columns, whose member `weight` is their weights, and these functions:
 //   begin_step()                   is called before the rows of a step are read
 //   read(columns, group)           reads columns, whose weights may lag behind
+//   lanes_of(pairs)                makes lanes of the first two numbers of columns
+//   pairs_of(lanes)                gives these numbers back
 //   catch_up(lanes)                brings the weights to the steps made so far
 //   hold(column, weight)           keeps such a weight in its column
 //   update(lanes, g)               makes the step, for weights that don't lag behind
@@ -57,9 +59,12 @@ class SgdRule {
         penalties_.has_l2() ? -__builtin_log1p(-(part > most ? most : part)) : rate_;
     shrunk_after_ = shrunk_ + shrinks;
   }
+  static Lanes lanes_of(const ColumnPairs<Number>& pairs) {
+    return {pairs.first, pairs.second, V{}};
+  }
+  static ColumnPairs<Number> pairs_of(const Lanes& lanes) { return {lanes.weight, lanes.gradient}; }
   Lanes read(const Column* columns, const Group& group) const {
-    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
-    Lanes lanes = {pairs.first, pairs.second, {}};
+    Lanes lanes = lanes_of(read_pairs(reinterpret_cast<const Number*>(columns), group));
     if constexpr (!kPenalised) return lanes;
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) {
@@ -79,7 +84,7 @@ class SgdRule {
     lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
   }
   void write(const Lanes& lanes, Column* columns, const Group& group) const {
-    write_pairs({lanes.weight, lanes.gradient}, reinterpret_cast<Number*>(columns), group);
+    write_pairs(pairs_of(lanes), reinterpret_cast<Number*>(columns), group);
     if constexpr (!kPenalised) return;
     for (int i = 0; i < group.count; ++i) {
       columns[group.places[i]].caught_up[0] = shrunk_after_;
@@ -147,9 +152,12 @@ class AdagradRule {
         steps_(static_cast<Count>(state.steps)) {}
 
   void begin_step() {}
+  static Lanes lanes_of(const ColumnPairs<Number>& pairs) {
+    return {pairs.first, pairs.second, V{}};
+  }
+  static ColumnPairs<Number> pairs_of(const Lanes& lanes) { return {lanes.weight, lanes.squares}; }
   Lanes read(const Column* columns, const Group& group) const {
-    const auto pairs = read_pairs(reinterpret_cast<const Number*>(columns), group);
-    Lanes lanes = {pairs.first, pairs.second, {}};
+    Lanes lanes = lanes_of(read_pairs(reinterpret_cast<const Number*>(columns), group));
     if constexpr (!kPenalised) return lanes;
     const auto steps = (Counts)fourth_numbers(reinterpret_cast<const Number*>(columns), group);
     lanes.missed = __builtin_convertvector(steps_ - steps, V);
@@ -169,7 +177,7 @@ class AdagradRule {
     lanes.weight = kPenalised ? penalties_.step(lanes.weight, g, rate) : lanes.weight - rate * g;
   }
   void write(const Lanes& lanes, Column* columns, const Group& group) const {
-    write_pairs({lanes.weight, lanes.squares}, reinterpret_cast<Number*>(columns), group);
+    write_pairs(pairs_of(lanes), reinterpret_cast<Number*>(columns), group);
     if constexpr (!kPenalised) return;
     for (int i = 0; i < group.count; ++i) columns[group.places[i]].steps = steps_ + 1;
   }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <levin/framework/kernels/cpu/hogwild.h>
+#include <levin/framework/kernels/cpu/kernels.h>
 
 #include <algorithm>
 #include <atomic>
@@ -44,6 +45,22 @@ struct Lesson {
   std::vector<float> targets, row_weights;
 };
 
+double hogwild_pass(const Kernels& kernels, const OnlineSettings& settings,
+                    const OnlineState<float>& state, const OnlinePass<float>& pass, int64_t first,
+                    int64_t count, HogwildBias& bias) {
+  return kernels.hogwild_pass(settings, state, pass, first, count, bias);
+}
+double hogwild_pass(const Kernels& kernels, const OnlineSettings& settings,
+                    const OnlineState<double>& state, const OnlinePass<double>& pass, int64_t first,
+                    int64_t count, HogwildBias& bias) {
+  return kernels.hogwild_pass_double(settings, state, pass, first, count, bias);
+}
+
+template <class Number>
+HogwildBias bias_of(const OnlineState<Number>& state) {
+  return {.bias = state.bias, .squares = state.bias_squares, .z = state.bias_z};
+}
+
 OnlineSettings settings_of(OnlineMethod method, RowLoss loss = RowLoss::logistic) {
   return {.loss = loss,
           .method = method,
@@ -53,21 +70,24 @@ OnlineSettings settings_of(OnlineMethod method, RowLoss loss = RowLoss::logistic
 }
 
 template <class Number>
-void expect_the_learner_of_one_thread(OnlineSettings settings, const Case& c, double tolerance) {
-  SCOPED_TRACE(describe(c) + " by method " + std::to_string(static_cast<int>(settings.method)));
+void expect_the_learner_of_one_thread(const Kernels& kernels, OnlineSettings settings,
+                                      const Case& c, double tolerance) {
+  SCOPED_TRACE(std::string(kernels.name) + ", " + describe(c) + " by method " +
+               std::to_string(static_cast<int>(settings.method)));
   if (settings.method == OnlineMethod::ftrl) settings.l1 = 0.05, settings.l2 = 0.1;
   const Lesson lesson(c);
-  Learning<Number> expected(best(), settings, c.columns);
+  Learning<Number> expected(kernels, settings, c.columns);
   const double loss =
       expected.pass(lesson.rows.view(), 0, c.count, lesson.targets, lesson.row_weights, 1);
-  Learning<Number> learning(best(), settings, c.columns);
-  HogwildBias<Number> bias(learning.state);
+  Learning<Number> learning(kernels, settings, c.columns);
+  HogwildBias bias = bias_of(learning.state);
   std::vector<Number> outputs(static_cast<size_t>(c.count));
   auto pass = lesson.pass<Number>();
   pass.outputs = outputs.data();
   const int64_t half = c.count / 2 + 1;  // not a multiple of kHogwildBiasRows
-  const double first = hogwild_pass(settings, learning.state, pass, 0, half, bias);
-  const double second = hogwild_pass(settings, learning.state, pass, half, c.count - half, bias);
+  const double first = hogwild_pass(kernels, settings, learning.state, pass, 0, half, bias);
+  const double second =
+      hogwild_pass(kernels, settings, learning.state, pass, half, c.count - half, bias);
   EXPECT_NEAR(first + second, loss, tolerance * static_cast<double>(c.count));
   const auto weights = learning.calls.weights(learning.state);
   const auto of_one = expected.calls.weights(expected.state);
@@ -88,8 +108,11 @@ TEST(HogwildKernel, one_thread_learns_what_the_learner_without_threads_learns) {
     for (const auto loss : {RowLoss::logistic, RowLoss::squared}) {
       for (const bool has_values : {false, true}) {
         const Case c{120, 201, has_values, /*in_place=*/has_values};
-        expect_the_learner_of_one_thread<double>(settings_of(method, loss), c, 1e-11);
-        expect_the_learner_of_one_thread<float>(settings_of(method, loss), c, 1e-4);
+        const auto settings = settings_of(method, loss);
+        for (const Kernels* kernels : available()) {
+          expect_the_learner_of_one_thread<double>(*kernels, settings, c, 1e-11);
+          expect_the_learner_of_one_thread<float>(*kernels, settings, c, 1e-4);
+        }
       }
     }
   }
@@ -97,13 +120,13 @@ TEST(HogwildKernel, one_thread_learns_what_the_learner_without_threads_learns) {
 
 /// Passes over all rows by threads that take parts of them; the mean loss of the last pass, each
 /// row's before its step.
-double loss_by_threads(const OnlineSettings& settings, const Lesson& lesson, int threads,
-                       int passes) {
+double loss_by_threads(const Kernels& kernels, const OnlineSettings& settings, const Lesson& lesson,
+                       int threads, int passes) {
   const auto pass = lesson.pass<float>();
-  Learning<float> learning(best(), settings, pass.rows.row_size);
+  Learning<float> learning(kernels, settings, pass.rows.row_size);
   double mean = 0.0;
   for (int i = 0; i < passes; ++i) {
-    HogwildBias<float> bias(learning.state);
+    HogwildBias bias = bias_of(learning.state);
     constexpr int64_t kPart = 64;
     std::atomic<int64_t> next{0};
     std::vector<double> totals(static_cast<size_t>(threads));
@@ -111,7 +134,7 @@ double loss_by_threads(const OnlineSettings& settings, const Lesson& lesson, int
       for (int64_t first = next.fetch_add(kPart); first < pass.rows.count;
            first = next.fetch_add(kPart)) {
         const int64_t count = std::min(kPart, pass.rows.count - first);
-        total += hogwild_pass(settings, learning.state, pass, first, count, bias);
+        total += hogwild_pass(kernels, settings, learning.state, pass, first, count, bias);
       }
     };
     std::vector<std::thread> others;
@@ -136,10 +159,12 @@ TEST(HogwildKernel, threads_reach_the_loss_of_one_thread_on_sparse_rows) {
     OnlineSettings settings = settings_of(method);
     settings.learning_rate = method == OnlineMethod::sgd ? 0.2 : 0.1;
     settings.rate_decay = 0.0;
-    const double one = loss_by_threads(settings, lesson, 1, 4);
-    const double three = loss_by_threads(settings, lesson, 3, 4);
-    EXPECT_LT(one, 0.55) << "it has learned";
-    EXPECT_LT(three, one + 0.02) << "method " << static_cast<int>(method);
+    for (const Kernels* kernels : available()) {
+      const double one = loss_by_threads(*kernels, settings, lesson, 1, 4);
+      const double three = loss_by_threads(*kernels, settings, lesson, 3, 4);
+      EXPECT_LT(one, 0.55) << "it has learned";
+      EXPECT_LT(three, one + 0.02) << kernels->name << ", method " << static_cast<int>(method);
+    }
   }
 }
 

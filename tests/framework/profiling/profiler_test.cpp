@@ -276,7 +276,8 @@ Profile profile_with_exchanges(Meeting& meeting, size_t rank) {
   {
     const ProfilePart forward(&profiler, Part::forward);
     now += 10;
-    profiler.pipelined({.begin = now - 10,
+    profiler.pipelined({.passes = {},
+                        .begin = now - 10,
                         .end = now,
                         .waiting = 5,
                         .for_outputs = 3,
