@@ -8,23 +8,12 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/launch/cluster.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/solvers/solver.h>
-#include <levin/framework/strategies/group_ranks.h>
 #include <levin/framework/strategies/late_gradients.h>
 #include <levin/framework/strategies/local_steps.h>
 
 namespace levin {
-namespace {
-
-/// The rows of each rank after which ranks that share a learner's state exchange flags. It learns
-/// from so many in about 30 ms, and the exchange takes 0.1 ms.
-constexpr int64_t kRowsBetweenFlags = 1 << 16;
-constexpr double kMostMemoryOfLearners = 0.5;  // of the host's
-
-}  // namespace
-
 TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules)
     : parts_(parts),
       local_steps_(parts.strategy.local_steps()),
@@ -53,10 +42,11 @@ TrainingStep::TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* s
   optimizer_ = optimizers.entries().front().optimizer.get();
   parts_.strategy.sum_losses(optimizer_->reevaluates_closure());
   parameters_ = parts_.strategy.with_gradients(*optimizer_);
-  learner_ = dynamic_cast<OnlineLearner*>(optimizer_);
   check_precision();
-  is_automatic_ = learner_ == nullptr;
-  if (learner_ != nullptr) begin_learner();
+  if (auto* learner = dynamic_cast<OnlineLearner*>(optimizer_)) {
+    learning_ = std::make_unique<LearnerStep>(parts_, *learner);
+    is_automatic_ = false;
+  }
   if (parts_.precision.scales_gradients()) scaler_.emplace(parts_.strategy.device());
   check_accumulation(parts_.options.accumulate_grad_batches);
 }
@@ -103,7 +93,11 @@ void TrainingStep::begin_by_hand(Optimizers& optimizers, Schedules* schedules) {
 
 /// Trains on a batch by an online learner, or by hand.
 bool TrainingStep::run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows) {
-  if (learner_ != nullptr) return learn(batch, step, global_rows);
+  if (learning_ != nullptr) {
+    learning_->run(batch, step, global_rows);
+    loss_ = learning_->loss();
+    return true;
+  }
   const int64_t steps = manual_->run(batch, step, global_rows);
   loss_ = manual_->loss();
   return steps > 0;
@@ -115,10 +109,10 @@ void TrainingStep::check_accumulation(int64_t batches) const {
         fmt::format("the accumulation of {} batches with a module that optimizes by hand", batches),
         "use 1; training_step decides after how many batches it calls Step::step");
   }
-  if (batches > 1 && learner_ != nullptr) {
+  if (batches > 1 && learning_ != nullptr) {
     throw ConfigError::conflict(
         fmt::format("accumulate_grad_batches = {} with the optimizer {}", batches,
-                    learner_->name()),
+                    optimizer_->name()),
         "it has no gradients to accumulate: use 1, and rows_a_step of the optimizer");
   }
   if (batches <= 1 || optimizer_ == nullptr || !optimizer_->reevaluates_closure()) return;
@@ -135,7 +129,7 @@ void TrainingStep::check_precision() const {
         fmt::format("precision = {} with the optimizer {}", precision.name(), optimizer_->name()),
         hint);
   };
-  if (learner_ != nullptr && precision.has_halves()) {
+  if (dynamic_cast<const OnlineLearner*>(optimizer_) != nullptr && precision.has_halves()) {
     refuse("it learns in float32 or float64: use 32-true or 64-true");
   }
   if (precision.scales_gradients() && optimizer_->reevaluates_closure()) {
@@ -145,96 +139,13 @@ void TrainingStep::check_precision() const {
   }
 }
 
-void TrainingStep::begin_learner() {
-  const auto refuse = [this](std::string_view what, std::string_view hint) {
-    throw ConfigError::conflict(fmt::format("{} with the optimizer {}", what, learner_->name()),
-                                hint);
-  };
-  if (parts_.options.gradient_clip_val.value_or(0.0) != 0.0) {
-    refuse(fmt::format("gradient_clip_val = {}", *parts_.options.gradient_clip_val),
-           "leave it out: this optimizer has no gradients to clip");
-  }
-  const auto loss = parts_.module.linear_loss();
-  if (!loss) {
-    refuse(fmt::format("the module {}", parts_.module.class_name()),
-           "it trains linear models of one output, which say so by Module::linear_loss, such as "
-           "LogisticRegression and LinearRegression, but not their subclasses; use another "
-           "optimizer, for example Adagrad");
-  }
-  learner_->begin(*loss);
-  share_learner();
-}
-
-/// Lets the ranks of a host learn into one state, if the learner asks for that.
-void TrainingStep::share_learner() {
-  auto* ranks = dynamic_cast<GroupRanks*>(&parts_.strategy.ranks());
-  if (ranks == nullptr || ranks->size() == 1 || !learner_->needs_sharing()) return;
-  const auto refuse = [this](const std::string& what, const std::string& hint) {
-    throw ConfigError::conflict(
-        fmt::format("hogwild of the optimizer {} with {}", learner_->name(), what), hint);
-  };
-  const auto* cluster = parts_.strategy.cluster();
-  if (cluster != nullptr && cluster->num_nodes > 1) {
-    refuse(fmt::format("ranks on {} hosts", cluster->num_nodes),
-           "its ranks learn into memory that they share: use one host, or leave out hogwild; ranks "
-           "then average their weights");
-  }
-  if (learner_->average_every() > 0) {
-    refuse(
-        fmt::format("average_every = {} and {} ranks", learner_->average_every(), ranks->size()),
-        "its ranks share their weights, so there is nothing to average: leave out average_every or "
-        "hogwild");
-  }
-  auto memory = ranks->shared_memory(learner_->shared_bytes(), kMostMemoryOfLearners);
-  if (memory == nullptr) {
-    refuse(fmt::format("{} ranks, which can't share {} bytes of memory", ranks->size(),
-                       learner_->shared_bytes()),
-           "they have to run in one container, as one user, and the memory has to be less than "
-           "half of the host's; or leave out hogwild, and ranks average their weights");
-  }
-  learner_->share(std::move(memory), *ranks);
-}
-
-bool TrainingStep::learn(const Batch& batch, StepControl& step, int64_t global_rows) {
-  const ProfilePart profiled(parts_.profiler, Part::optimizer);
-  loss_.reset();
-  const double loss = learner_->learn(batch);  // without rows, too: ranks may have to meet
-  if (batch.rows() > 0) {
-    step.log("train_loss", loss, {.prog_bar = true});
-    loss_ = at::scalar_tensor(loss, at::kDouble);
-  }
-  ++batches_alone_;
-  exchange_after_learning(global_rows);
-  return true;
-}
-
-void TrainingStep::exchange_after_learning(int64_t global_rows) {
-  auto* ranks = dynamic_cast<GroupRanks*>(&parts_.strategy.ranks());
-  if (ranks == nullptr) return;
-  rows_alone_ += global_rows;
-  const bool is_shared = learner_->needs_sharing() && ranks->size() > 1;
-  if (is_shared && rows_alone_ < kRowsBetweenFlags * ranks->size()) {
-    return ranks->note_progress();
-  }
-  rows_alone_ = 0;
-  ranks->exchange_flags();
-  if (batches_alone_ == learner_->average_every()) complete_parameters();
-}
-
 bool TrainingStep::reads_rows_in_place() const {
-  if (learner_ != nullptr) return true;
+  if (learning_ != nullptr) return true;
   return !parts_.precision.is_mixed() && parts_.module.reads_rows_in_place();
 }
 
 void TrainingStep::complete_parameters(bool alone) {
-  if (learner_ != nullptr && batches_alone_ > 0 && !alone) {
-    learner_->average(parts_.strategy.ranks());
-    if (auto* ranks = dynamic_cast<GroupRanks*>(&parts_.strategy.ranks())) {
-      if (rows_alone_ > 0) ranks->exchange_flags();
-      rows_alone_ = 0;
-    }
-    batches_alone_ = 0;
-  }
+  if (learning_ != nullptr && !alone) learning_->complete();
   if (optimizer_ != nullptr) optimizer_->complete_parameters();
   if (local_steps_ != nullptr && !alone) local_steps_->show_mean();
   if (late_ != nullptr && !alone) late_->meet();

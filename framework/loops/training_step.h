@@ -4,11 +4,11 @@
 #include <optional>
 #include <vector>
 
+#include <levin/framework/loops/learner_step.h>
 #include <levin/framework/loops/loop_parts.h>
 #include <levin/framework/loops/manual_step.h>
 #include <levin/framework/loops/step_clipping.h>
 #include <levin/framework/precision/gradient_scaler.h>
-#include <levin/framework/solvers/online_learner.h>
 
 namespace levin {
 
@@ -30,11 +30,7 @@ class LocalSteps;
 /// step is left out: neither on_before_optimizer_step is called nor does the optimizer change
 /// anything.
 ///
-/// If the optimizer is an OnlineLearner, it learns from the rows of a batch themselves: the
-/// module's training_step and backward aren't called, nor are the hooks around gradients, because
-/// there are none. The loss that is logged, as "train_loss", is that of each row before it was
-/// learned from. Ranks that share its state (OnlineLearner::share) don't wait for each other: they
-/// exchange flags whenever parameters are read, and after some ten thousand rows of each.
+/// If the optimizer is an OnlineLearner, LearnerStep does the work.
 ///
 /// If ranks take steps by themselves (LocalSteps), a step is one by the mean over this rank's rows.
 /// It counts on every rank, also on one that has no rows in it, which then changes nothing.
@@ -49,11 +45,10 @@ class TrainingStep {
   /// `schedules` is told of the steps of a module that optimizes by hand, if it isn't null.
   /// Throws ModuleError if there is more than one optimizer and the module doesn't optimize by
   /// hand, ConfigError for an optimizer that can't train with the run's precision, and what
-  /// `check_accumulation` throws for accumulate_grad_batches. For an OnlineLearner, throws
-  /// ConfigError for gradient_clip_val, for a module that it can't train, and for ranks that have to
-  /// share its state but can't. If ranks take steps by themselves or go on without late ones, throws
-  /// ConfigError for an optimizer that doesn't step by gradients of batches or evaluates its closure
-  /// again, and for SyncBatchNorm layers.
+  /// `check_accumulation` throws for accumulate_grad_batches. For an OnlineLearner, throws what
+  /// LearnerStep throws. If ranks take steps by themselves or go on without late ones, throws
+  /// ConfigError for an optimizer that doesn't step by gradients of batches or evaluates its
+  /// closure again, and for SyncBatchNorm layers.
   TrainingStep(LoopParts parts, Optimizers& optimizers, Schedules* schedules = nullptr);
 
   /// Checks whether a window may have `batches` batches. Throws ConfigError if that is more than
@@ -129,10 +124,6 @@ class TrainingStep {
   void begin_by_hand(Optimizers& optimizers, Schedules* schedules);
   bool run_otherwise(const Batch& batch, StepControl& step, int64_t global_rows);
   void check_precision() const;
-  void begin_learner();
-  void share_learner();
-  bool learn(const Batch& batch, StepControl& step, int64_t global_rows);
-  void exchange_after_learning(int64_t global_rows);
   void begin_window();
   torch::Tensor closure();
   torch::Tensor forward();
@@ -146,9 +137,7 @@ class TrainingStep {
   LocalSteps* local_steps_ = nullptr;      // null: gradients are summed in every step
   LateGradients* late_ = nullptr;          // null: ranks wait for all gradients
   Optimizer* optimizer_ = nullptr;         // null: the module has none
-  OnlineLearner* learner_ = nullptr;       // the same, if it is one
-  int64_t batches_alone_ = 0;              // since ranks with learners have averaged
-  int64_t rows_alone_ = 0;                 // of all ranks since they have exchanged flags
+  std::unique_ptr<LearnerStep> learning_;  // null: the optimizer is no OnlineLearner
   std::unique_ptr<ManualStep> manual_;     // null: the module doesn't optimize by hand
   bool is_automatic_ = true;               // neither of the two is there
   std::vector<torch::Tensor> parameters_;  // the optimizer's, of all groups

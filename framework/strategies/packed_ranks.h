@@ -17,9 +17,10 @@ torch::Tensor gather_metrics(ProcessGroup& group, const PackedMetrics& metrics);
 /// in the place of which come the combined ones.
 void combine_ranks(PackedMetrics& metrics, const torch::Tensor& all);
 
-/// Combines the values of ranks that share a model and have the same rows, `all`: [ranks, values] as
-/// `packed_values` returns them, in place: ranks that have logged a value have the same one, and all
-/// take that of the first of them, so that ranks whose processors round differently decide alike.
+/// Combines the values of ranks that share a model and have the same rows, `all`: [ranks, values]
+/// as `packed_values` returns them, in place: ranks that have logged a value have the same one, and
+/// all take that of the first of them, so that ranks whose processors round differently decide
+/// alike.
 void take_first_logged(PackedMetrics& metrics, const torch::Tensor& all);
 
 }  // namespace levin

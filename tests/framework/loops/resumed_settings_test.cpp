@@ -287,6 +287,7 @@ TEST_F(ResumedSettings, another_batch_size_does_not_count_if_the_number_of_ranks
   second_rank.add("metrics", of_two.child("loop").child("train_metrics"));
   ranks.add("1", second_rank);
   ranks.values["world_size"] = 2;
+  ranks.values["data_ranks"] = 2;
   of_two.add("ranks", ranks);
   save_checkpoint(folder_ / "end.ckpt", of_two);
   Net second(0.1);
