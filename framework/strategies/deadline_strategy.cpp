@@ -36,8 +36,7 @@ void DeadlineStrategy::prepare_sums(const Module& module, std::vector<std::strin
                                     std::vector<torch::Tensor> parameters) {
   has_sums_ = group().world_size() > 1;
   if (!has_sums_) return;
-  for (const auto& layer : module.modules(/*include_self=*/false)) {
-    if (dynamic_cast<const SyncBatchNormImpl*>(layer.get()) == nullptr) continue;
+  if (has_sync_batch_norms(module)) {
     throw ConfigError::conflict(
         "gradient_deadline with SyncBatchNorm layers, for which ranks wait for each other in each "
         "step",
