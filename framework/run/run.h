@@ -127,14 +127,14 @@ class Run {
   /// have the same rows, only the tensor of the first one counts. Throws ModuleError for an
   /// undefined tensor, and DistributedError if the ranks' tensors differ in shape or type.
   torch::Tensor reduce(const torch::Tensor& own, Reduce how = Reduce::sum);
-  /// Returns the tensors of all ranks on every rank, in the order of the ranks: [world_size, ...]
-  /// for an `own` of shape [...]; [1, ...] in a run of one process. A collective, as `reduce`; it
-  /// copies through the host. Throws ModuleError for an undefined tensor, and DistributedError,
-  /// which names the rank, if shapes or types differ.
+  /// Returns the tensors of all ranks on every rank, in the order of the ranks: [ranks, ...] for an
+  /// `own` of shape [...]. Of ranks that share a model (Place::model_size), only that of the first
+  /// one is there. A collective, as `reduce`; it copies through the host. Throws ModuleError for an
+  /// undefined tensor, and DistributedError, naming the rank, if shapes or types differ.
   ///
   /// If `sync_grads`, gradients flow back through it: `own` gets the sum of the gradients that the
-  /// losses of all ranks have for it. Then every rank has to call `backward` through the result.
-  /// Otherwise the result is a constant. Lightning: LightningModule.all_gather.
+  /// losses of all ranks have for it, and every rank has to call `backward` through the result. It
+  /// throws ModuleError if ranks share a model. Lightning: LightningModule.all_gather.
   ///
   ///     auto all = step.all_gather(embed(batch.input()), /*sync_grads=*/true).flatten(0, 1);
   torch::Tensor all_gather(const torch::Tensor& own, bool sync_grads = false);

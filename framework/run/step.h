@@ -91,7 +91,7 @@ class Step {
     for (const auto& [name, value] : pairs) log(name, value, options);
   }
 
-  /// The tensors of all ranks, [world_size, ...]: see Run::all_gather.
+  /// The tensors of all ranks, [ranks, ...]: see Run::all_gather.
   torch::Tensor all_gather(const torch::Tensor& own, bool sync_grads = false) const {
     return run_.all_gather(own, sync_grads);
   }

@@ -98,6 +98,21 @@ TEST(RunAllGather, sends_gradients_back_where_asked_to) {
   });
 }
 
+// Two pipelines of two stages: ranks 0 and 2 are the first one, and have the same rows.
+TEST(RunAllGather, has_one_tensor_of_the_ranks_that_share_a_model) {
+  test::Meeting meeting(4);
+  test::in_threads(4, [&](size_t rank) {
+    test::ThreadRank ranks(meeting, rank);
+    RunControl run;
+    run.set_ranks(ranks);
+    run.set_place({.model_size = 2, .model_rank = rank < 2 ? 0 : 1});
+    const auto own = torch::full({1}, static_cast<double>(rank), torch::kDouble);
+    EXPECT_TRUE(torch::equal(run.all_gather(own), torch::tensor({{0.0}, {1.0}}, torch::kDouble)));
+    const auto refusal = message_of<ModuleError>([&] { run.all_gather(own, true); });
+    EXPECT_TRUE(says(refusal, {"2 ranks share a model", "leave sync_grads out"}));
+  });
+}
+
 TEST(RunAllGather, refuses_tensors_that_differ_and_none_at_all) {
   as_ranks(2, [](levin::Run& run) {
     const auto refusal = message_of<DistributedError>([&] {
