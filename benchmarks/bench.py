@@ -237,13 +237,14 @@ def run_cases(suites, programs, mnist, rounds, results):
             run_case(case, index, programs, mnist, results)
 
 
-def run_text(name, arguments, cores, options, results):
-    """Runs a program that prints a text, which the report quotes."""
-    say(f"{name} {' '.join(arguments)}")
+def run_text(name, arguments, cores, options, results, program=None):
+    """Runs a program, by default that of the same name, which prints a text for the report."""
+    program = program or name
+    say(f"{program} {' '.join(arguments)}")
     try:
         with on_cores(cores):
             done = subprocess.run(
-                [options.bin / f"bench_{name}", *arguments], text=True, stdout=subprocess.PIPE
+                [options.bin / f"bench_{program}", *arguments], text=True, stdout=subprocess.PIPE
             )
     except OSError as error:
         results["failures"][name] = str(error)
@@ -289,6 +290,8 @@ def run_texts(suites, sparse_set, options, results):
     if "failure" in suites:
         arguments = ["1"] if is_trial else [str(2 * options.rounds)]
         run_text("failure", arguments, all_cores(), options, results)
+        arguments.append("pipeline")
+        run_text("stage_failure", arguments, all_cores(), options, results, program="failure")
     if "startup" in suites:
         time_commands(options, results)
     if "checkpoints" in suites:

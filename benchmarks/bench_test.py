@@ -130,6 +130,9 @@ class Report(unittest.TestCase):
         self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT", "ok"])
         self.assertEqual(checks[2].measured, report.Spread(2.5, 2.4, 2.9))
         self.assertIn("| at most 2 s in every round | 0.700 s (0.500-2.10) |", checks[1].row())
+        (kill, _, _) = report.stage_failure_checks(text)
+        self.assertEqual(kill.measured, report.Spread(0.6, 0.5, 1.9))
+        self.assertIn("all stages end after kill -9", kill.row())
         for check in report.failure_checks("nothing of the kind"):
             self.assertEqual(check.verdict(), "not measured")
 

@@ -161,11 +161,11 @@ def step_overhead_checks(text):
     ]
 
 
-def failure_checks(text):
+def failure_checks(text, of="ranks"):
     """The seconds from the failure of one of three ranks until the launcher has ended."""
 
     def check(what, limit):
-        name = f"all ranks end after {what}"
+        name = f"all {of} end after {what}"
         return Check(name, limit, printed_spread(text, what), unit=" s", always=True)
 
     return [
@@ -173,6 +173,11 @@ def failure_checks(text):
         check("an exception", 2),
         check("SIGSTOP, heartbeat_timeout 1 s", 4),
     ]
+
+
+def stage_failure_checks(text):
+    """The seconds from the failure of one of three stages of a pipeline until all have ended."""
+    return failure_checks(text, "stages")
 
 
 def commands_checks(text):
@@ -425,6 +430,7 @@ TEXTS = {
     "checkpoints": ("Steps while a large checkpoint is written", checkpoints_checks),
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),
+    "stage_failure": ("Seconds until a pipeline has ended whose stage has failed", stage_failure_checks),
     "commands": ("Seconds that commands take which train nothing", commands_checks),
 }
 
