@@ -32,10 +32,10 @@ int train_mlp(const Value& settings) {
   levin::Trainer trainer(options);
   const auto history = trainer.fit(model, data);
   levin::StateDict result;
-  for (const char* name : {"val_loss", "val_acc", "val_recall"}) {
-    result.values[name] = history.last(name);
+  for (const char* name : {"val_loss", "val_acc", "val_recall_1"}) {
+    result.values["metrics"][name] = history.last(name);
   }
-  result.values["test_loss"] = trainer.test(model, data).at("test_loss");
+  result.values["metrics"]["test_loss"] = trainer.test(model, data).at("test_loss");
   result.add("model", model.state_dict().clone());
   const auto predicted = trainer.predict(model, data);
   result.tensors["probability"] = predicted.back().second;
@@ -52,8 +52,9 @@ TEST_F(MLPPipelines, of_the_shipped_mlp_equal_one_process) {
     const auto run = run_on(2 * replicas, name, pipeline_of(2, "1f1b", 3, 2, replicas), train_mlp);
     for (int64_t rank = 0; rank < 2 * replicas; ++rank) {
       EXPECT_LT(difference(run.rank(rank), alone.rank(0)), 1e-12) << name << rank;
-      for (const auto& [metric, value] : alone.values().as_object()) {
-        EXPECT_NEAR(run.values(rank).at(metric).as_double(), value.as_double(), 1e-12) << metric;
+      for (const auto& [metric, value] : alone.values().at("metrics").as_object()) {
+        EXPECT_NEAR(run.values(rank).at("metrics").at(metric).as_double(), value.as_double(), 1e-12)
+            << metric;
       }
     }
   }

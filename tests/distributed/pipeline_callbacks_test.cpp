@@ -1,4 +1,4 @@
-// What callbacks and logged values see of a pipeline, whose ranks all have the same rows.
+// What callbacks and logged values see of pipelines, whose ranks all have the same rows.
 #include <memory>
 #include <string>
 
@@ -13,6 +13,7 @@
 #include <levin/framework/run/pipeline_module.h>
 #include <levin/framework/trainer/trainer.h>
 
+#include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
 #include "distributed/run_ranks.h"
 #include "framework/message_of.h"
@@ -33,10 +34,12 @@ class TwoLayers final : public levin::PipelineModule {
     return torch::mse_loss(outputs, batch.target());
   }
   void on_outputs(const torch::Tensor& outputs, const torch::Tensor& /*loss*/,
-                  const levin::Batch& /*batch*/, levin::Step& step) override {
+                  const levin::Batch& batch, levin::Step& step) override {
     step.log("train_mean", outputs.mean(), {.on_step = false, .on_epoch = true});
     step.log("train_sum", outputs.sum(),
              {.on_step = false, .on_epoch = true, .reduce = levin::Reduce::sum});
+    train_mse_.update(outputs, batch.target());
+    step.log("train_mse", train_mse_);
   }
   void validation_step(const levin::Batch& batch, levin::Step& step) override {
     const auto outputs = forward(batch);
@@ -69,26 +72,30 @@ class TwoLayers final : public levin::PipelineModule {
 
   torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
   levin::MeanSquaredError mse_;
+  levin::MeanSquaredError train_mse_;
 };
 
-/// 13 rows in batches of 4.
+/// 13 rows in batches of 4 on all ranks together.
 class Rows final : public levin::DataModule {
  public:
+  explicit Rows(int64_t replicas) : batch_size_(4 / replicas) {}
   levin::DataLoaders train_dataloader() override { return loader(); }
   levin::DataLoaders val_dataloader() override { return loader(); }
   levin::DataLoaders predict_dataloader() override { return loader(); }
 
  private:
-  static levin::DataLoader loader() {
+  levin::DataLoader loader() const {
     const auto x = torch::randn({13, 3}, at::detail::createCPUGenerator(1), torch::kDouble);
-    return {std::make_shared<levin::TensorDataset>(x, x.sum(1, true)), {.batch_size = 4}};
+    return {std::make_shared<levin::TensorDataset>(x, x.sum(1, true)), {.batch_size = batch_size_}};
   }
+
+  int64_t batch_size_;
 };
 
 int train_two_layers(const Value& settings) {
   auto options = begin_as_rank(settings, settings.at("epochs").as_int());
   TwoLayers model;
-  Rows data;
+  Rows data(replicas_in(settings));
   levin::Trainer trainer(options);
   auto& progressive = trainer.add<levin::ProgressiveValidation>();
   trainer.add<levin::PredictionWriter>(
@@ -101,8 +108,9 @@ int train_two_layers(const Value& settings) {
     return 0;
   }
   levin::StateDict result;
-  for (const char* name : {"train_mean", "train_sum", "last_loss", "last_min", "last_max",
-                           "last_sum", "last_mse", "last_epoch", "nothing", "progressive_loss"}) {
+  for (const char* name :
+       {"train_mean", "train_sum", "train_mse", "last_loss", "last_min", "last_max", "last_sum",
+        "last_mse", "last_epoch", "nothing", "progressive_loss"}) {
     result.values["metrics"][name] = history.last(name);
   }
   result.values["sum"] = history.last("sum_of_models");
@@ -118,7 +126,7 @@ int train_two_layers(const Value& settings) {
 int average_weights(const Value& settings) {
   auto options = begin_as_rank(settings, 1);
   TwoLayers model;
-  Rows data;
+  Rows data(1);
   levin::Trainer trainer(options);
   trainer.add<levin::WeightAveraging>();
   const auto message = message_of<ConfigError>([&] { trainer.fit(model, data); });
@@ -129,12 +137,31 @@ int average_weights(const Value& settings) {
 
 class PipelineCallbacks : public RanksTest {
  protected:
+  /// Runs `work` on `replicas` pipelines of `ranks` ranks each.
   Run on(int64_t ranks, const std::string& name, Work work,
-         Value settings = Value::Object{{"epochs", 2}}) const {
+         Value settings = Value::Object{{"epochs", 2}}, int64_t replicas = 1) const {
+    settings["replicas"] = replicas;
     settings["trainer"]["pipeline_size"] = ranks;
     settings["trainer"]["pipeline_schedule"] = "gpipe";
     settings["trainer"]["micro_batches"] = 2;
-    return run_on(ranks, name, settings, work);
+    return run_on(ranks * replicas, name, settings, work);
+  }
+
+  /// Expects that all ranks of `run`, of pipelines of two ranks, have the values of one process.
+  static void expect_values(const Run& run, const Value& expected, int64_t replicas) {
+    for (int64_t rank = 0; rank < 2 * replicas; ++rank) {
+      const auto values = run.values(rank);
+      EXPECT_EQ(values.at("model_size").as_int(), 2);
+      EXPECT_EQ(values.at("model_rank").as_int(), rank / replicas);
+      EXPECT_EQ(values.at("rows").as_int(), 26);
+      EXPECT_EQ(values.at("sum").as_double(), 5.0 * static_cast<double>(replicas))
+          << "of the first rank of each model";
+      EXPECT_EQ(values.at("mean").as_double(), 5.0);
+      for (const auto& [name, value] : expected.at("metrics").as_object()) {
+        EXPECT_NEAR(values.at("metrics").at(name).as_double(), value.as_double(), 1e-12)
+            << name << " of rank " << rank;
+      }
+    }
   }
 };
 
@@ -147,18 +174,7 @@ TEST_F(PipelineCallbacks, every_rank_has_what_one_of_them_has_logged_and_rows_co
   EXPECT_EQ(expected.at("metrics").at("last_epoch").as_double(), 2.5);
   const auto spread = on(2, "spread", train_two_layers);
   EXPECT_EQ(spread.err.find("pipeline_size is"), std::string::npos) << spread.err;
-  for (const int64_t rank : {0, 1}) {
-    const auto values = spread.values(rank);
-    EXPECT_EQ(values.at("model_size").as_int(), 2);
-    EXPECT_EQ(values.at("model_rank").as_int(), rank);
-    EXPECT_EQ(values.at("rows").as_int(), 26);
-    EXPECT_EQ(values.at("sum").as_double(), 5.0) << "of the first rank of the model";
-    EXPECT_EQ(values.at("mean").as_double(), 5.0);
-    for (const auto& [name, value] : expected.at("metrics").as_object()) {
-      EXPECT_NEAR(values.at("metrics").at(name).as_double(), value.as_double(), 1e-12)
-          << name << " of rank " << rank;
-    }
-  }
+  expect_values(spread, expected, 1);
   for (const int batch : {0, 1, 2, 3}) {
     const auto name = "predictions/batch-0-" + std::to_string(batch) + ".safetensors";
     EXPECT_LT(
@@ -169,26 +185,56 @@ TEST_F(PipelineCallbacks, every_rank_has_what_one_of_them_has_logged_and_rows_co
   EXPECT_EQ(std::distance(begin(files), end(files)), 4) << "each batch is written once";
 }
 
-// 4 steps an epoch, of which the pipeline takes two.
+TEST_F(PipelineCallbacks, of_several_pipelines_count_the_rows_of_each_once) {
+  const auto alone = on(1, "alone", train_two_layers);
+  const auto spread = on(2, "spread", train_two_layers, Value::Object{{"epochs", 2}}, 2);
+  expect_values(spread, alone.values(), 2);
+  for (const int64_t rank : {0, 1, 2, 3}) {
+    const auto outputs = spread.rank(rank).tensor("outputs");
+    EXPECT_LT((outputs - alone.rank(0).tensor("outputs")).abs().max().item<double>(), 1e-12);
+  }
+  int64_t rows = 0;
+  for (const auto& file : fs::directory_iterator(spread.folder / "predictions")) {
+    const auto name = file.path().stem().string();
+    EXPECT_TRUE(name.ends_with("-rank0") || name.ends_with("-rank1")) << name;
+    rows += load_checkpoint(file.path()).tensor("outputs").size(0);
+  }
+  EXPECT_EQ(rows, 13) << "each row is written once";
+}
+
+// 4 steps an epoch, of which the pipelines take two.
 TEST_F(PipelineCallbacks, rows_of_an_epoch_begun_count_once_if_another_mapping_goes_on) {
-  Value settings = Value::Object{{"epochs", 1}};
+  const Value settings = Value::Object{{"epochs", 1}};
   const auto expected = on(1, "whole", train_two_layers, settings).values().at("metrics");
-  auto begun = settings;
-  begun["save"] = (folder_ / "begun.ckpt").string();
-  begun["trainer"]["max_steps"] = 2;
-  on(2, "begun", train_two_layers, begun);
-  settings["resume"] = begun.at("save");
-  const auto compare = [&](const Run& run) {
-    for (const char* name : {"train_mean", "train_sum", "last_loss"}) {
-      EXPECT_NEAR(run.values().at("metrics").at(name).as_double(), expected.at(name).as_double(),
-                  1e-12)
-          << name;
+  const auto begin_with = [&](int64_t ranks, int64_t replicas) {
+    const auto name = "begun-" + std::to_string(ranks) + "x" + std::to_string(replicas);
+    auto begun = settings;
+    begun["save"] = (folder_ / (name + ".ckpt")).string();
+    begun["trainer"]["max_steps"] = 2;
+    on(ranks, name, train_two_layers, begun, replicas);
+    auto resumed = settings;
+    resumed["resume"] = begun.at("save");
+    return resumed;
+  };
+  const auto compare = [&](const Run& run, int64_t ranks) {
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      const auto metrics = run.values(rank).at("metrics");
+      for (const char* name : {"train_mean", "train_sum", "train_mse", "last_loss"}) {
+        EXPECT_NEAR(metrics.at(name).as_double(), expected.at(name).as_double(), 1e-12)
+            << name << " of rank " << rank << " in " << run.folder;
+      }
     }
   };
-  compare(on(1, "alone", train_two_layers, settings));
-  compare(on(2, "again", train_two_layers, settings));
+  const auto of_one = begin_with(2, 1);
+  compare(on(1, "alone", train_two_layers, of_one), 1);
+  compare(on(2, "again", train_two_layers, of_one), 2);
   // As many ranks, each of which has rows of its own.
-  compare(run_on(2, "rows", settings, train_two_layers));
+  compare(run_on(2, "rows", of_one, train_two_layers), 2);
+  const auto of_two = begin_with(2, 2);
+  compare(on(1, "one-process", train_two_layers, of_two), 1);
+  compare(on(2, "two-by-two", train_two_layers, of_two, 2), 4);
+  compare(on(2, "one-pipeline", train_two_layers, of_two), 2);
+  compare(on(2, "spread", train_two_layers, begin_with(1, 1), 2), 4);
 }
 
 TEST_F(PipelineCallbacks, averages_of_weights_are_refused) { on(2, "averages", average_weights); }

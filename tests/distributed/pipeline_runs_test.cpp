@@ -123,21 +123,12 @@ int train_deep_net(const Value& settings) {
   return 0;
 }
 
-int run_deep_net(const Value& settings) {
-  try {
-    return train_deep_net(settings);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
-
 }  // namespace
 
 class PipelineRuns : public RanksTest {
  protected:
   Run train(int64_t ranks, const std::string& name, const Value& more) const {
-    return run_on(ranks * replicas_in(more), name, more, run_deep_net);
+    return run_on(ranks * replicas_in(more), name, more, train_deep_net);
   }
   static void expect_same(const Run& run, const Run& alone, int64_t ranks, int64_t replicas = 1) {
     for (int64_t rank = 0; rank < ranks; ++rank) {
@@ -255,7 +246,7 @@ TEST_F(PipelineRuns, a_killed_stage_ends_the_ranks_that_wait_for_it) {
   more["trainer"]["heartbeat_timeout"] = 3600.0;
   more["trainer"]["process_group_timeout"] = 3600.0;
   const Value all = settings("killed", more);
-  const auto run = wait_all(fork_ranks(3, all, run_deep_net), all);
+  const auto run = wait_all(fork_ranks(3, all, train_deep_net), all);
   EXPECT_EQ(run.status, 1);  // of rank 0
   EXPECT_NE(run.err.find("rank 2"), std::string::npos) << run.err;
   EXPECT_EQ(run.err.find("3600"), std::string::npos) << run.err;
@@ -271,7 +262,7 @@ TEST_F(PipelineRuns, a_stage_killed_at_a_random_moment_ends_all_ranks_of_all_pip
     more["trainer"]["process_group_timeout"] = 3600.0;
     more["marks"] = (folder_ / fmt::format("marks-{}", round)).string();
     const Value all = settings(fmt::format("round-{}", round), more);
-    const auto started = fork_ranks(4, all, run_deep_net);
+    const auto started = fork_ranks(4, all, train_deep_net);
     const fs::path marks = all.at("marks").as_string();
     ASSERT_TRUE(
         eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 4; }));

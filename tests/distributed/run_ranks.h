@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
 #include <map>
 #include <string>
 #include <vector>
@@ -122,7 +124,7 @@ class RanksTest : public ::testing::Test {
     return result;
   }
 
-  /// What a rank does, with the settings; returns its status.
+  /// What a rank does, with the settings; returns its status. An exception is printed, and is 1.
   using Work = int (*)(const Value& settings);
 
   /// The same with processes that are copies of this one. A program that starts needs half a second
@@ -159,7 +161,12 @@ class RanksTest : public ::testing::Test {
         }
         ::unsetenv("LEVIN_ERROR_FILE");
       }
-      const int status = work(settings);
+      int status = 1;
+      try {
+        status = work(settings);
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+      }
       std::fflush(nullptr);
       ::_exit(status);
     }
