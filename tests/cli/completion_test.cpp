@@ -84,14 +84,15 @@ TEST_F(Completion, of_bash_keeps_names_of_files_with_spaces_whole) {
 levin fit --config "my o
 levin export 'my n
 levin export my\ o
-levin fit --config my\ net.yaml --mod
+levin fit --config my\ net.yaml --trainer.max_ep
 levin fit --config nothing
 )";
-  EXPECT_EQ(
-      output_of("bash -c '. ./bash; while IFS= read -r line; do COMP_LINE=$line; "
-                "COMP_POINT=${#line}; _levin; printf \"<%s>\" \"${COMPREPLY[@]}\"; echo; "
-                "done < lines'"),
-      "<my net.yaml>\n<my own.yaml>\n<my net.yaml>\n<my own.yaml>\n<--model=>\n<>\nstatus 0\n");
+  EXPECT_EQ(output_of("bash -c '. ./bash; while IFS= read -r line; do COMP_LINE=$line; "
+                      "COMP_POINT=${#line}; _levin; printf \"<%s>\" \"${COMPREPLY[@]}\"; echo; "
+                      "done < lines'"),
+            "<my net.yaml>\n<my own.yaml>\n"
+            "<my net.yaml>\n<my own.yaml>\n"
+            "<--trainer.max_epochs=>\n<>\nstatus 0\n");
 }
 
 TEST_F(Completion, offers_only_options_that_the_program_takes) {
