@@ -17,6 +17,7 @@
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/lbfgs.h>
+#include <levin/framework/optimizers/sgd.h>
 #include <levin/framework/run/pipeline_module.h>
 #include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/trainer/trainer.h>
@@ -41,6 +42,11 @@ class DeepNet final : public levin::PipelineModule {
       if (i < 5) layers_->push_back(torch::nn::Tanh());
     }
     layers_->to(torch::kDouble);
+    const auto parameters = layers_->parameters();  // two of each layer
+    const int64_t frozen = settings_.contains("frozen") ? settings_.at("frozen").as_int() : 0;
+    for (int64_t i = 0; i < 2 * frozen; ++i) {
+      parameters[static_cast<size_t>(i)].set_requires_grad(false);
+    }
   }
   torch::nn::Sequential layers() override { return layers_; }
   torch::Tensor loss(const torch::Tensor& outputs, const levin::Batch& batch) override {
@@ -69,6 +75,7 @@ class DeepNet final : public levin::PipelineModule {
   levin::Optimizers configure_optimizers() override {
     own_parameters = static_cast<int64_t>(parameters().size());
     if (settings_.contains("lbfgs")) return levin::LBFGS(parameters(), {});
+    if (settings_.contains("sgd")) return levin::SGD(parameters(), {.learning_rate = 0.5});
     return levin::Adam(parameters(), {.learning_rate = 0.02});
   }
 
@@ -211,6 +218,20 @@ TEST_F(PipelineRuns, of_several_pipelines_equal_one_process_and_resume_at_any_ma
   auto settings = pipeline_of(2, "1f1b", 3, 4, 2);
   settings["resume"] = (start.folder / "end.ckpt").string();
   expect_same(train(2, "spread", settings), whole, 4, 2);
+}
+
+TEST_F(PipelineRuns, train_the_other_stages_if_the_first_one_is_frozen) {
+  const auto frozen = [](int64_t ranks, int64_t replicas) {
+    auto settings = pipeline_of(ranks, "1f1b", 3, 2, replicas);
+    settings["frozen"] = 3;  // of the six layers
+    settings["sgd"] = true;  // Adam's steps hardly depend on the size of gradients
+    return settings;
+  };
+  const auto alone = train(1, "alone", frozen(1, 1));
+  for (const int64_t replicas : {1, 2}) {
+    const auto run = train(2, fmt::format("pipelines-{}", replicas), frozen(2, replicas));
+    expect_same(run, alone, 2 * replicas, replicas);
+  }
 }
 
 TEST_F(PipelineRuns, show_passes_and_waiting_in_the_profile_and_in_the_trace) {
