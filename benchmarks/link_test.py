@@ -137,13 +137,12 @@ class Plot(unittest.TestCase):
 
 class Timeline(unittest.TestCase):
     @staticmethod
-    def event(rank, name, begin, length, step=3, **more):
-        places = {"pid": rank, "tid": 0, "ts": begin, "dur": length}
-        kind = {"name": name, "cat": "training", "ph": "X"}
+    def event(rank, name, begin, length, step=3, thread=0, **more):
+        places = {"pid": rank, "tid": thread, "ts": begin, "dur": length}
+        kind = {"name": name, "cat": "communication" if thread else "training", "ph": "X"}
         return kind | places | {"args": {"step": step} | more}
 
-    def trace(self):
-        passed = {"stage": 0, "micro_batch": 0}
+    def trace(self, **passed):
         return {
             "traceEvents": [
                 {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "rank 0"}},
@@ -153,23 +152,36 @@ class Timeline(unittest.TestCase):
                 self.event(0, "idle", 120, 40),
                 self.event(0, "backward", 160, 40, **passed),
                 self.event(0, "update", 200, 30),
+                self.event(0, "layers", 110, 50, thread=1, bytes=8),
                 self.event(1, "idle", 100, 20),
                 self.event(1, "forward", 120, 20, **passed),
                 self.event(1, "backward", 140, 20, **passed),
+                self.event(1, "idle", 160, 60),
             ]
         }
 
+    def texts(self, trace):
+        root = xml.etree.ElementTree.fromstring(plot_timeline.draw(trace, 3))
+        return [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
     def test_shows_the_passes_of_one_step_and_the_share_that_each_rank_waits(self):
-        lanes, begin, end = plot_timeline.events_of(self.trace(), 3)
+        trace = self.trace(stage=0, micro_batch=7)
+        ranks, begin, end = plot_timeline.events_of(trace, 3)
         self.assertEqual((begin, end), (100, 200))
-        self.assertEqual(
-            [event["name"] for event in lanes[0]], ["forward", "idle", "backward"]
-        )
-        self.assertAlmostEqual(plot_timeline.bubble(lanes[0], begin, end), 0.4)
-        self.assertAlmostEqual(plot_timeline.bubble(lanes[1], begin, end), 0.6)
-        root = xml.etree.ElementTree.fromstring(plot_timeline.draw(self.trace(), 3))
-        texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+        names = ["forward", "idle", "backward", "layers"]
+        self.assertEqual([event["name"] for event in ranks[0]], names)
+        self.assertAlmostEqual(plot_timeline.idle_share(ranks[0], begin, end), 0.4)
+        self.assertAlmostEqual(plot_timeline.idle_share(ranks[1], begin, end), 0.6)
+        texts = self.texts(trace)
         self.assertEqual([t for t in texts if "idle" in t], ["40% idle", "60% idle"])
+        self.assertEqual(texts.count("7"), 4)
+        self.assertIn("layers", texts)
+        self.assertIn("Step 3 of a pipeline of 2 ranks: 0.1 ms", texts)
+
+    def test_shows_a_step_without_a_pipeline_until_its_last_update(self):
+        _, begin, end = plot_timeline.events_of(self.trace(), 3)
+        self.assertEqual((begin, end), (100, 230))
+        self.assertIn("update", self.texts(self.trace()))
         with self.assertRaises(ValueError):
             plot_timeline.events_of(self.trace(), 7)
 

@@ -11,6 +11,7 @@
 #include <levin/framework/collectives/host_sum.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/profiling/communication_log.h>
 #include <levin/framework/tensor/torch_error.h>
 
 namespace levin {
@@ -31,7 +32,9 @@ auto as_message(int64_t rank, std::string_view what, int64_t other, const Work& 
   }
 }
 
-/// Waits for `work`, and adds the time to `figures`.
+int64_t message_bytes(const torch::Tensor& tensor) { return static_cast<int64_t>(tensor.nbytes()); }
+
+/// Waits for `work`, and adds the time to `seconds`.
 void wait_for(const C10dWork& work, Heartbeat* heartbeat, double& seconds) {
   std::optional<Heartbeat::Waiting> waiting;
   if (heartbeat != nullptr) waiting.emplace(*heartbeat);
@@ -75,7 +78,7 @@ void PointToPoint::send(const torch::Tensor& tensor, int64_t to, int64_t tag) {
     std::vector<at::Tensor> tensors{sent.tensor};
     sent.work = group_.c10d_group()->send(tensors, static_cast<int>(to), static_cast<int>(tag));
     ++figures_->messages;
-    figures_->bytes += static_cast<int64_t>(sent.tensor.nbytes());
+    figures_->bytes += message_bytes(sent.tensor);
     sent_.push_back(std::move(sent));
   });
 }
@@ -118,6 +121,9 @@ void PointToPoint::broadcast(torch::Tensor tensor, int64_t root) {
     std::vector<at::Tensor> tensors{std::move(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
+    const int64_t ranks = group_.world_size();
+    const int64_t place = (group_.rank() - root + ranks) % ranks;  // behind the root
+    figures_->bytes += ExchangeLog::broadcast_bytes(message_bytes(tensors.front()), place, ranks);
     wait_for(group_.c10d_group()->broadcast(tensors, options), heartbeat_, figures_->waiting);
   });
 }

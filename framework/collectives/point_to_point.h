@@ -46,9 +46,9 @@ class PointToPoint {
 
   /// What this rank has sent and how long it has waited, since this object was made.
   struct Figures {
-    int64_t messages = 0;
-    int64_t bytes = 0;     ///< sent, without headers
-    double waiting = 0.0;  ///< seconds in Receipt::wait and wait_for_sends
+    int64_t messages = 0;  ///< of `send`
+    int64_t bytes = 0;     ///< sent in messages and broadcasts, without headers
+    double waiting = 0.0;  ///< seconds in all calls but `send` and `receive`
   };
 
   /// `group` must live longer. `heartbeat`, which may be null and must live longer, too, is told

@@ -11,19 +11,10 @@
 #include <torch/custom_class.h>
 #include <torch/nn/modules/batchnorm.h>
 
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
-namespace {
-
-void sum_over_ranks(const torch::Tensor& tensor, ProcessGroup& group) {
-  const auto bytes =
-      CommunicationLog::ring_bytes(static_cast<int64_t>(tensor.nbytes()), group.world_size());
-  group.exchanges().record(ExchangeKind::batch_norms, bytes, [&] { group.all_reduce(tensor); });
-}
-
-}  // namespace
 
 /// One forward pass of one SyncBatchNorm, from the forward to the backward pass.
 struct SyncBatchNormPass : torch::CustomClassHolder {
@@ -34,7 +25,7 @@ struct SyncBatchNormPass : torch::CustomClassHolder {
   torch::Tensor sum(const torch::Tensor& own) {
     waits = false;
     auto sums = own.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
-    sum_over_ranks(sums, *group);
+    recorded_all_reduce(*group, sums, ExchangeKind::batch_norms);
     return sums;
   }
 };
@@ -226,11 +217,7 @@ SyncBatchNormImpl::Moments SyncBatchNormImpl::exchange(const torch::Tensor& own,
                                                        std::optional<double> factor) {
   const at::NoGradGuard no_grad;
   const auto channels = options.num_features;
-  auto& group = *link_->group;
-  const auto bytes =
-      ExchangeLog::gathered_bytes(static_cast<int64_t>(own.nbytes()), group.world_size());
-  const auto all = group.exchanges().record(ExchangeKind::batch_norms, bytes,
-                                            [&] { return group.all_gather(own); });
+  const auto all = recorded_all_gather(*link_->group, own, ExchangeKind::batch_norms);
   const auto counts = all.narrow(1, 0, 1);
   const auto means = all.narrow(1, 1, channels);
   const auto count = counts.sum();
@@ -326,7 +313,8 @@ void SyncBatchNorms::end_batch(bool took_part) {
   link_->take_part_in_rest(calls);
   for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
     if (!call->has_backward || (call->pass != nullptr && !call->pass->waits)) continue;
-    sum_over_ranks(nothing(*call->norm, {2, call->norm->options.num_features}), *link_->group);
+    recorded_all_reduce(*link_->group, nothing(*call->norm, {2, call->norm->options.num_features}),
+                        ExchangeKind::batch_norms);
   }
 }
 

@@ -12,8 +12,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/profiling/communication_log.h>
 
 namespace levin {
 namespace {
@@ -39,17 +39,9 @@ ShardPassPointer kept_pass(ShardContext* context) {
   return c10::static_intrusive_pointer_cast<ShardPass>(context->saved_data["pass"].toCapsule());
 }
 
-/// Combines `tensor` over the group, in place, and tells the profiler.
-void all_reduce_parts(const torch::Tensor& tensor, ProcessGroup& group, ProcessGroup::Op op) {
-  const auto bytes =
-      CommunicationLog::ring_bytes(static_cast<int64_t>(tensor.nbytes()), group.world_size());
-  group.exchanges().record(ExchangeKind::tensor_parts, bytes,
-                           [&] { group.all_reduce(tensor, op); });
-}
-
 torch::Tensor group_sum(const torch::Tensor& own, ProcessGroup& group) {
   auto sum = own.clone(at::MemoryFormat::Contiguous);
-  all_reduce_parts(sum, group, ProcessGroup::Op::sum);
+  recorded_all_reduce(group, sum, ExchangeKind::tensor_parts);
   return sum;
 }
 
@@ -63,9 +55,7 @@ torch::Tensor joined_parts(const torch::Tensor& own, const ShardRange& shard, Pr
   const int64_t largest = (shard.whole + ranks - 1) / ranks;
   auto padded = own;
   if (own.size(-1) < largest) padded = at::constant_pad_nd(own, {0, largest - own.size(-1)});
-  const auto bytes = ExchangeLog::gathered_bytes(static_cast<int64_t>(padded.nbytes()), ranks);
-  const auto all = group.exchanges().record(ExchangeKind::tensor_parts, bytes,
-                                            [&] { return group.all_gather(padded); });
+  const auto all = recorded_all_gather(group, padded, ExchangeKind::tensor_parts);
   std::vector<torch::Tensor> parts;
   for (int64_t rank = 0; rank < ranks; ++rank) {
     const auto size = shard_range(shard.whole, rank, ranks, "the dimension").size();
@@ -197,7 +187,7 @@ torch::Tensor class_parallel_cross_entropy(const torch::Tensor& own, const torch
                                            const std::shared_ptr<ProcessGroup>& group) {
   require_logits(own, targets, classes);
   auto largest = own.detach().amax(1);
-  all_reduce_parts(largest, *group, ProcessGroup::Op::max);
+  recorded_all_reduce(*group, largest, ExchangeKind::tensor_parts, ProcessGroup::Op::max);
   // The largest logit counts as a constant, because the loss doesn't depend on it.
   const auto shifted = own - largest.unsqueeze(1);
   const auto is_other = targets.lt(classes.begin).logical_or_(targets.ge(classes.end));

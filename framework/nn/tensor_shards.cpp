@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 #include <torch/nn/module.h>
 
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
 
@@ -110,7 +111,7 @@ torch::Tensor clip_grad_norm_of_shards(const torch::nn::Module& module, double m
   // A rank without gradients has a sum on the CPU.
   const auto device = all.empty() ? at::Device(at::kCPU) : all.front().device();
   auto sum = square(divided).to(device);
-  group.all_reduce(sum);
+  recorded_all_reduce(group, sum, ExchangeKind::metrics);
   const auto total = (sum + square(same).to(device)).sqrt();
   return clip_grad_norm(all, max_norm, 2.0,
                         [&](const torch::Tensor& own) { return total.to(own.scalar_type()); });

@@ -142,9 +142,14 @@ torch::Tensor Pipeline::forward(const Batch& batch) {
   });
   const int64_t before = messages_.figures().bytes;
   run(actions);
-  const int64_t sent = messages_.figures().bytes - before;
-  auto outputs = group_.exchanges().record(ExchangeKind::outputs, sent,
-                                           [&] { return outputs_everywhere(batch.rows()); });
+  const double ready = files::monotonic_seconds();
+  auto outputs = outputs_everywhere(batch.rows());
+  const double end = files::monotonic_seconds();
+  group_.exchanges().add({.kind = ExchangeKind::outputs,
+                          .begin = ready,
+                          .end = end,
+                          .waiting = end - ready,
+                          .bytes = messages_.figures().bytes - before});
   parts_.clear();
   outputs_.clear();
   return outputs;

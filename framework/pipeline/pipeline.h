@@ -65,7 +65,7 @@ class Pipeline {
     double seconds = 0.0;  ///< within `train`
     double waiting = 0.0;  ///< the part of it that passed in waiting for other ranks
     int64_t messages = 0;  ///< sent in `train` and `forward`
-    int64_t bytes = 0;     ///< of these
+    int64_t bytes = 0;     ///< of these, and of what all ranks get: losses and outputs
     /// The most micro-batches whose activations were held at one moment, counted for each stage.
     int64_t most_held = 0;
     /// The most messages that were kept at one moment because they might not have arrived yet.

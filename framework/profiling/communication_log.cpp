@@ -65,12 +65,10 @@ void ExchangeLog::add(const Exchange& exchange) {
 }
 
 int64_t ExchangeLog::broadcast_bytes(int64_t bytes, int64_t rank, int64_t world_size) {
-  int64_t highest = 1;
-  while (highest < world_size) highest *= 2;
   int64_t sent = 0;
-  // In each turn, the ranks that have the bytes send them to those that are `distance` behind.
-  for (int64_t distance = highest / 2; distance > 0; distance /= 2) {
-    if (rank % (2 * distance) == 0 && rank + distance < world_size) sent += bytes;
+  // In each turn, the first `distance` ranks have the bytes, and send them to as many others.
+  for (int64_t distance = 1; distance < world_size; distance *= 2) {
+    if (rank < distance && rank + distance < world_size) sent += bytes;
   }
   return sent;
 }

@@ -16,7 +16,7 @@ enum class ExchangeKind : uint8_t {
   batch_norms,   ///< sums of batch norms that are joined over ranks
   outputs,       ///< what the stages of a pipeline pass on in evaluations
   buffers,       ///< rank 0's buffers, after a step
-  metrics,       ///< logged values, and norms of gradients
+  metrics,       ///< logged values, norms of gradients, and in a pipeline the rows of a step
   predictions,   ///< the rows that a prediction gathers
 };
 inline constexpr size_t kNumExchangeKinds = static_cast<size_t>(ExchangeKind::predictions) + 1;

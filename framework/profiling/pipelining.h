@@ -16,7 +16,7 @@ struct PipelineBatch {
     int64_t stage = 0;
     int64_t micro_batch = 0;
   };
-  /// In the order in which they were made, without the waiting for what they need.
+  /// In their order; empty in a second report, of the wait for the last passes of other ranks.
   std::vector<Pass> passes;
   /// From the beginning of the first pass, or of the waiting for it, until all ranks know the loss.
   double begin = 0.0;

@@ -257,6 +257,11 @@ void SimpleProfiler::exchanged(const Exchange& exchange) {
 }
 
 void SimpleProfiler::pipelined(const PipelineBatch& batch) {
+  if (batch.passes.empty()) {  // the end of a batch that has been counted
+    profile_.pipelining.seconds += batch.end - batch.begin;
+    profile_.pipelining.waiting += batch.waiting;
+    return;
+  }
   profile_.pipelining.add(batch);
   profile_.row(open_.empty() ? Part::rest : open_.back()).waiting += batch.waiting;
 }

@@ -196,7 +196,7 @@ void TraceProfiler::passed_by_pipeline(double from, double to) {
 
 void TraceProfiler::pipelined(const PipelineBatch& batch) {
   SimpleProfiler::pipelined(batch);
-  passes_ = batch.passes;
+  if (!batch.passes.empty()) passes_ = batch.passes;
 }
 
 void TraceProfiler::reduced(const Reduction& step) {

@@ -12,6 +12,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/collectives/meeting_place.h>
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/launch/failure_report.h>
@@ -235,12 +236,7 @@ void DataParallelStrategy::exchange(Module& module, RiderCopies::Riders riders,
 
 void DataParallelStrategy::send_buffers(const Module& module) {
   const at::NoGradGuard no_grad;
-  const auto buffers = module.buffers();
-  size_t bytes = 0;
-  for (const auto& buffer : buffers) bytes += buffer.nbytes();
-  const auto sent =
-      ExchangeLog::broadcast_bytes(static_cast<int64_t>(bytes), group_.rank(), group_.world_size());
-  group_.exchanges().record(ExchangeKind::buffers, sent, [&] { group_.broadcast(buffers); });
+  recorded_broadcast(group_, module.buffers(), ExchangeKind::buffers);
 }
 
 std::optional<double> DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,

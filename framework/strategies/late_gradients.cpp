@@ -12,6 +12,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/rider_copies.h>
@@ -234,7 +235,7 @@ void LateGradients::meet() {
   if (buffers.empty()) return;
   const Heartbeat::Waiting waiting(heartbeat_);
   const at::NoGradGuard no_grad;
-  all_->broadcast(buffers);
+  recorded_broadcast(*all_, buffers, ExchangeKind::buffers);
 }
 
 std::vector<int64_t> LateGradients::take_late_steps() {

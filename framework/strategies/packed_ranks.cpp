@@ -9,7 +9,7 @@
 
 #include <ATen/ops/tensor.h>
 
-#include <levin/framework/profiling/communication_log.h>
+#include <levin/framework/collectives/recorded.h>
 
 namespace levin {
 namespace {
@@ -27,11 +27,7 @@ torch::Tensor packed_values(const PackedMetrics& metrics) {
 }
 
 torch::Tensor gather_metrics(ProcessGroup& group, const PackedMetrics& metrics) {
-  const auto own = packed_values(metrics);
-  const auto sent =
-      ExchangeLog::gathered_bytes(static_cast<int64_t>(own.nbytes()), group.world_size());
-  return group.exchanges().record(ExchangeKind::metrics, sent,
-                                  [&] { return group.all_gather(own); });
+  return recorded_all_gather(group, packed_values(metrics), ExchangeKind::metrics);
 }
 
 void combine_ranks(PackedMetrics& metrics, const torch::Tensor& all) {

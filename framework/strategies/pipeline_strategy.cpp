@@ -9,12 +9,15 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/nn/sync_batch_norm.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/optimizers.h>
 #include <levin/framework/optimizers/per_parameter.h>
+#include <levin/framework/profiling/profiler.h>
 #include <levin/framework/run/has_layers.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/packed_ranks.h>
@@ -188,20 +191,24 @@ torch::Tensor PipelineStrategy::sum_gradients(const torch::Tensor& loss,
   } else {
     if (loss.defined()) backward();
     sums = riders.clone();
-    if (replicas_) replicas_->all_reduce(sums);
+    if (replicas_) recorded_all_reduce(*replicas_, sums, ExchangeKind::metrics);
   }
   const at::NoGradGuard no_grad;
-  stages().all_reduce(sums);
+  const double ready = files::monotonic_seconds();
+  recorded_all_reduce(stages(), sums, ExchangeKind::metrics);
+  if (profiler_ != nullptr) {  // ranks of the first stages make the last backward passes
+    const double end = files::monotonic_seconds();
+    profiler_->pipelined({.passes = {}, .begin = ready, .end = end, .waiting = end - ready});
+  }
   sums.narrow(0, 0, kRidersThatCountRows).div_(mesh_.sizes().pipeline);
-  if (!buffers_.empty()) replicas_->broadcast(buffers_);
+  if (!buffers_.empty()) recorded_broadcast(*replicas_, buffers_, ExchangeKind::buffers);
   return sums;
 }
 
 torch::Tensor PipelineStrategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                                double max_norm) {
   return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
-    const auto all = stages().all_gather(own.reshape({}).to(device(), at::kDouble));
-    return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
+    return norm_over_ranks(stages(), own, device());
   });
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/checkpoint/slices.h>
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/nn/sync_batch_norm.h>
@@ -216,11 +217,7 @@ torch::Tensor ShardedStrategy::clip_grad_norm(const std::vector<torch::Tensor>& 
                                               double max_norm) {
   if (stage_ == 1) return levin::clip_grad_norm(parameters, max_norm);
   return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
-    const auto sent = ExchangeLog::gathered_bytes(sizeof(double), group().world_size());
-    const auto all = group().exchanges().record(ExchangeKind::metrics, sent, [&] {
-      return group().all_gather(own.reshape({}).to(device(), at::kDouble));
-    });
-    return at::linalg_vector_norm(all).to(own.device(), own.scalar_type());
+    return norm_over_ranks(group(), own, device());
   });
 }
 

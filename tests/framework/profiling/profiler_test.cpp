@@ -276,7 +276,7 @@ Profile profile_with_exchanges(Meeting& meeting, size_t rank) {
   {
     const ProfilePart forward(&profiler, Part::forward);
     now += 10;
-    profiler.pipelined({.passes = {},
+    profiler.pipelined({.passes = {{now - 6, now - 1, true, 0, 0}},
                         .begin = now - 10,
                         .end = now,
                         .waiting = 5,
@@ -285,6 +285,12 @@ Profile profile_with_exchanges(Meeting& meeting, size_t rank) {
                         .messages = 6,
                         .bytes = 3 << 20,
                         .scheduled_bubble = 0.25});
+  }
+  {
+    const ProfilePart backward(&profiler, Part::backward);
+    now += 2;  // until the other ranks have made their last passes
+    profiler.exchanged({ExchangeKind::metrics, now - 2, now, 2, 32});
+    profiler.pipelined({.passes = {}, .begin = now - 2, .end = now, .waiting = 2});
   }
   profiler.exchanged({ExchangeKind::metrics, now, now, 0, 64});
   profiler.end_run(/*failed=*/false);
@@ -300,7 +306,8 @@ TEST(SimpleProfiler, tells_what_ranks_exchanged_besides_gradients_and_who_waited
   const Profile& own = profiles[1].ranks[1];
   EXPECT_EQ(own.row(Part::forward).seconds, 8 + 10);
   EXPECT_EQ(own.row(Part::forward).waiting, 2 + 5);
-  EXPECT_EQ(own.row(Part::backward).waiting, 4) << "the layer's wait lies within the gradients'";
+  EXPECT_EQ(own.row(Part::backward).waiting, 4 + 2)
+      << "the layer's wait lies within the gradients'";
   EXPECT_EQ(own.communication.waiting, 1) << "the rest was for the layer";
   const auto& layers = own.exchanges[static_cast<size_t>(ExchangeKind::layers)];
   EXPECT_EQ(layers.calls, 2);
@@ -314,15 +321,15 @@ TEST(SimpleProfiler, tells_what_ranks_exchanged_besides_gradients_and_who_waited
       "     0.000",
       "pipeline    batches  messages   MiB sent  in pipeline s  waiting s  for outputs s"
       "  for gradients s  bubble %  scheduled %",
-      "rank 0            1         6       3.00         10.000      5.000          3.000"
-      "            1.000      50.0         25.0",
-      "rank 1            1         6       3.00         10.000      5.000          3.000"
-      "            1.000      50.0         25.0",
+      "rank 0            1         6       3.00         12.000      7.000          3.000"
+      "            1.000      58.3         25.0",
+      "rank 1            1         6       3.00         12.000      7.000          3.000"
+      "            1.000      58.3         25.0",
       "exchange                    calls   MiB sent  waiting s",
       "layers        rank 0            2       2.00      5.000",
       "layers        rank 1            2       2.00      5.000",
-      "metrics       rank 0            1       0.00      0.000",
-      "metrics       rank 1            1       0.00      0.000"};
+      "metrics       rank 0            2       0.00      2.000",
+      "metrics       rank 1            2       0.00      2.000"};
   EXPECT_EQ(last, expected) << profiles[0].table();
 }
 
