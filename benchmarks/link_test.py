@@ -143,6 +143,7 @@ class Timeline(unittest.TestCase):
         return kind | places | {"args": {"step": step} | more}
 
     def trace(self, **passed):
+        second = passed | {"stage": 1} if passed else {}  # of rank 1
         return {
             "traceEvents": [
                 {"name": "process_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "rank 0"}},
@@ -154,8 +155,8 @@ class Timeline(unittest.TestCase):
                 self.event(0, "update", 200, 30),
                 self.event(0, "layers", 110, 50, thread=1, bytes=8),
                 self.event(1, "idle", 100, 20),
-                self.event(1, "forward", 120, 20, **passed),
-                self.event(1, "backward", 140, 20, **passed),
+                self.event(1, "forward", 120, 20, **second),
+                self.event(1, "backward", 140, 20, **second),
                 self.event(1, "idle", 160, 60),
             ]
         }
@@ -176,7 +177,13 @@ class Timeline(unittest.TestCase):
         self.assertEqual([t for t in texts if "idle" in t], ["40% idle", "60% idle"])
         self.assertEqual(texts.count("7"), 4)
         self.assertIn("layers", texts)
-        self.assertIn("Step 3 of a pipeline of 2 ranks: 0.1 ms", texts)
+        self.assertIn("Step 3 in a pipeline of 2 ranks: 0.1 ms", texts)
+
+    def test_tells_several_pipelines_from_one(self):
+        events = {}
+        for rank in range(4):
+            events[rank] = [self.event(rank, "forward", 0, 9, stage=rank // 2, micro_batch=0)]
+        self.assertEqual(plot_timeline.pipelines_of(events), "2 pipelines of 2 ranks each")
 
     def test_shows_a_step_without_a_pipeline_until_its_last_update(self):
         _, begin, end = plot_timeline.events_of(self.trace(), 3)

@@ -50,6 +50,18 @@ def events_of(trace, step):
     return dict(sorted(ranks.items())), begin, end
 
 
+def pipelines_of(ranks):
+    """Says how many pipelines there are: as many ranks as have the first stage."""
+    firsts = [
+        rank
+        for rank, events in ranks.items()
+        if any(is_pass(event) and event["args"]["stage"] == 0 for event in events)
+    ]
+    count = max(len(firsts), 1)
+    each = f"{len(ranks) // count} ranks"
+    return f"a pipeline of {each}" if count == 1 else f"{count} pipelines of {each} each"
+
+
 def idle_share(events, begin, end):
     """The share of the step for which a rank waits for others."""
     waits = [event for event in events if event["name"] == "idle"]
@@ -82,7 +94,7 @@ def legend(names, has_passes):
         fill = known or (OTHER_WORK if name == "other work" else OTHER_EXCHANGE)
         parts.append(f'<rect x="{x}" y="56" width="14" height="14" fill="{fill}"/>')
         parts.append(text(x + 20, 68, label, 14))
-        x += 42 + 7.6 * len(label)
+        x += 42 + 7 * len(label)
     if has_passes:
         parts.append(text(x, 68, "numbers: micro-batches", 14, color=FAINT))
     return parts
@@ -106,8 +118,8 @@ def draw(trace, step):
     ranks, begin, end = events_of(trace, step)
     every = [event for events in ranks.values() for event in events]
     has_passes = any(map(is_pass, every))
-    what = "a pipeline of " if has_passes else ""
-    title = f"Step {step} of {what}{len(ranks)} ranks: {(end - begin) / 1e3:.3g} ms"
+    where = f"in {pipelines_of(ranks)}" if has_passes else f"on {len(ranks)} ranks"
+    title = f"Step {step} {where}: {(end - begin) / 1e3:.3g} ms"
     parts = legend(legend_names(every), has_passes)
     y = TOP
     for rank, events in ranks.items():

@@ -25,7 +25,9 @@
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/averaging.h>
 #include <levin/framework/strategies/data_parallel.h>
+#include <levin/framework/strategies/deadline_strategy.h>
 #include <levin/framework/strategies/local_steps.h>
+#include <levin/framework/strategies/packed_ranks.h>
 #include <levin/framework/strategies/sharded.h>
 
 #include "distributed/ranks_as_threads.h"
@@ -133,6 +135,7 @@ Rank trained(std::shared_ptr<AnyStrategy> strategy, Profiler& profiler, int64_t 
     const auto rank = strategy->ranks().rank();
     const auto size = static_cast<double>(strategy->ranks().size());
     if (auto* local = strategy->local_steps()) local->begin_step((*number)++);
+    if (auto* late = strategy->late_gradients()) late->begin_window(4.0 * size);
     optimizer.zero_grad();
     strategy->begin_forward();
     strategy->backward(*line, line->loss(rank), 1.0 / size, 4.0);
@@ -171,6 +174,15 @@ TEST_F(ExchangedBytes, of_meetings_are_those_on_the_wire) {
   }
 }
 
+TEST_F(ExchangedBytes, of_gradients_with_a_deadline_are_those_on_the_wire) {
+  const auto profiles = check("deadline", 3, [](const Cluster& cluster, Profiler& profiler) {
+    const GradientDeadline deadline{.options = {.seconds = 60.0}};  // nobody is late
+    return trained(std::make_shared<DeadlineStrategy>(cluster, at::kCPU, over_gloo(), deadline),
+                   profiler);
+  });
+  EXPECT_GT(profiles[2].communication.waiting, 0.0);
+}
+
 TEST_F(ExchangedBytes, of_divided_states_and_parameters_are_those_on_the_wire) {
   for (const int64_t stage : {1, 2, 3}) {
     const auto profiles =
@@ -195,6 +207,18 @@ TEST_F(ExchangedBytes, of_buffers_and_predictions_are_those_on_the_wire) {
   });
   EXPECT_GT(waiting(profiles[3], ExchangeKind::buffers), 0.0);
   EXPECT_GT(waiting(profiles[3], ExchangeKind::predictions), 0.0);
+}
+
+TEST_F(ExchangedBytes, of_metrics_are_those_on_the_wire) {
+  const auto profiles = check("metrics", 3, [](const Cluster& cluster, Profiler& profiler) {
+    const ProcessGroupOptions gloo{.backend = "gloo"};
+    auto all = std::make_shared<ProcessGroup>(cluster, at::kCPU, gloo);
+    all->exchanges().report_to(&profiler);
+    PackedMetrics metrics;
+    metrics.sums.assign(3000, 1.0);
+    return Rank{[all, metrics] { gather_metrics(*all, metrics); }, [all] { all->barrier(); }};
+  });
+  EXPECT_GT(waiting(profiles[1], ExchangeKind::metrics), 0.0);
 }
 
 TEST_F(ExchangedBytes, of_tensor_parallel_layers_are_those_on_the_wire) {
@@ -269,6 +293,10 @@ TEST(ExchangeLog, counts_each_message_of_a_broadcast_once) {
     }
     EXPECT_EQ(sent, 10 * (ranks - 1)) << ranks;
   }
+  // Rank 0 sends to 1, 2 and 4, and rank 1, which is the first to have the bytes, to 3.
+  EXPECT_EQ(ExchangeLog::broadcast_bytes(10, 0, 5), 30);
+  EXPECT_EQ(ExchangeLog::broadcast_bytes(10, 1, 5), 10);
+  EXPECT_EQ(ExchangeLog::broadcast_bytes(10, 2, 5), 0);
 }
 
 /// Keeps the bytes of what it is told, and by which thread.

@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <memory>
@@ -248,6 +249,23 @@ TEST_F(PipelineRuns, show_passes_and_waiting_in_the_profile_and_in_the_trace) {
   const auto events = read_file(trace);
   for (const char* name : {"forward", "backward", "idle"}) {
     EXPECT_NE(events.find(fmt::format("\"name\":\"{}\"", name)), std::string::npos) << name;
+  }
+  // At the end of each batch, the last rank waits until the first one has made its last pass.
+  std::vector<std::pair<double, double>> idle;  // in microseconds
+  std::vector<std::pair<double, double>> ends;
+  const Value timeline = Value::from_json(events);
+  for (const Value& event : timeline.at("traceEvents").as_array()) {
+    if (event.at("pid").as_int() != 1 || event.at("ph").as_string() != "X") continue;
+    const double begin = event.at("ts").as_double();
+    const auto& name = event.at("name").as_string();
+    if (name != "idle" && name != "metrics") continue;
+    (name == "idle" ? idle : ends).emplace_back(begin, begin + event.at("dur").as_double());
+  }
+  EXPECT_GE(ends.size(), 4U) << "one of each batch";
+  for (const auto& [begin, end] : ends) {
+    EXPECT_TRUE(std::any_of(idle.begin(), idle.end(), [&](const auto& wait) {
+      return wait.first <= begin + 1.0 && wait.second >= end - 1.0;
+    })) << begin;
   }
 }
 
