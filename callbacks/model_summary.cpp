@@ -41,8 +41,10 @@ void ModelSummary::on_fit_start(Run& run) {
   Module& module = run.module();
   std::optional<WholeTensors> whole;  // on every rank, if one of them uses the values
   if (!module.example_input_array().empty()) whole.emplace(module.parameters());
-  if (!run.is_global_zero()) return;
-  const LayerSizes sizes = sizes_of_example(module);
+  const bool is_zero = run.is_global_zero();
+  LayerSizes sizes;  // ranks that share a model compute them together
+  if (is_zero || run.place().model_size > 1) sizes = sizes_of_example(module);
+  if (!is_zero) return;
   diagnostics::print(summarize(module, options_.max_depth, sizes));
 }
 

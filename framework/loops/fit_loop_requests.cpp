@@ -13,7 +13,10 @@ void FitLoop::act_on(const Requests& requests) {
   checkpointer_.save(requests.saves);
   if (!requests.weights) return;
   const WholeTensors whole(parts_.module.parameters());
-  parts_.module.load_state_dict(*requests.weights);
+  StateDict own;
+  own.add("model", *requests.weights);
+  if (parts_.strategy.divides_module()) own = parts_.strategy.own_part_of(own);
+  parts_.module.load_state_dict(own.child("model"));
 }
 
 void FitLoop::accumulate(int64_t batches) {

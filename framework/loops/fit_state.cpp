@@ -257,13 +257,11 @@ void FitState::load_state(const StateDict& checkpoint) {
 
 StateDict FitState::rank_states() {
   StateDict states;
-  const int64_t world_size = alone_ ? 1 : parts_.strategy.ranks().size();
-  states.values["world_size"] = world_size;
-  states.values["data_ranks"] = alone_ ? 1 : parts_.strategy.data_ranks().size();
+  states.values = describe_ranks(parts_.strategy, alone_);
   Value::Array rows;
   for (const int64_t one : members_.data.rows_a_step()) rows.push_back(one);
   states.values["rows_a_step"] = std::move(rows);
-  if (world_size == 1) return states;
+  if (states.values.at("world_size").as_int() == 1) return states;
   StateDict own;
   own.values["model_rank"] = parts_.run.place().model_rank;
   own.add("random", random_at_end_ ? *random_at_end_ : random_state());
@@ -289,9 +287,9 @@ StateDict FitState::rank_states() {
   return states;
 }
 
-/// If this run has as many ranks as the one that wrote the checkpoint, and as many with different
-/// rows, each rank goes on with its own part. Otherwise rank 0 takes over the metrics of all ranks,
-/// and the other ranks begin with none, and solvers go on without states of their ranks.
+/// If this run has as many ranks as the one that wrote the checkpoint, which share models and rows
+/// in the same way, each rank goes on with its own part. Otherwise rank 0 takes over the metrics of
+/// all ranks, and the other ranks begin with none, and solvers go on without states of their ranks.
 void FitState::load_rank_state(const StateDict& checkpoint) {
   const StateDict ranks = checkpoint.child("ranks");
   const int64_t then = world_size_of(checkpoint);
@@ -301,8 +299,7 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     strategies.push_back(ranks.child(std::to_string(other)).child("strategy"));
   }
   parts_.strategy.load_own_states(strategies);
-  if (then == parts_.strategy.ranks().size() &&
-      data_ranks_of(checkpoint) == parts_.strategy.data_ranks().size()) {
+  if (has_same_ranks(checkpoint, parts_.strategy)) {
     if (rank == 0) return members_.training_step.load_left_gradients(checkpoint.child("gradients"));
     const StateDict own = ranks.child(std::to_string(rank));
     random_to_restore_ = own.child("random");
@@ -326,7 +323,8 @@ void FitState::load_rank_state(const StateDict& checkpoint) {
     members_.training_step.load_left_gradients(left);
   } else {
     members_.metrics.begin_epoch();
-    reseed_for_rank(rank);
+    if (parts_.strategy.random_rank() == 0) return;  // rank 0's random numbers, as set above
+    reseed_for_rank(parts_.strategy.random_rank());
     random_to_restore_ = random_state().clone();
   }
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include <torch/nn/cloneable.h>
 #include <torch/nn/pimpl.h>
@@ -35,19 +36,23 @@ struct ColumnLinearOptions {
 ///     RowLinear down(RowLinearOptions{.in_features = 4096, .out_features = 10}, group);
 ///     const auto logits = down(torch::relu(up(rows)));     // the same on all ranks
 ///
+/// Made without a group, the layer is a whole one, which computes what torch::nn::Linear does,
+/// until it is divided (TensorParallelLayer), as the Trainer does:
+///
+///     register_module("up", ColumnLinear(ColumnLinearOptions{784, 4096}));
+///
 /// The ranks' random generators have to be in the same state: each makes the weights of the whole
 /// layer as torch::nn::Linear does, and keeps its part, so that the weights don't depend on the
 /// number of ranks.
 class ColumnLinearImpl : public torch::nn::Cloneable<ColumnLinearImpl>, public TensorParallelLayer {
  public:
   using Options = ColumnLinearOptions;
-  /// Throws ConfigError for sizes that don't fit, and if this rank isn't in the group.
-  ColumnLinearImpl(ColumnLinearOptions options, std::shared_ptr<ProcessGroup> group);
+  /// Throws ConfigError for sizes that don't fit, and if this rank isn't in the group. Null: the
+  /// layer is whole.
+  explicit ColumnLinearImpl(ColumnLinearOptions options,
+                            std::shared_ptr<ProcessGroup> group = nullptr);
   void reset() override;
   torch::Tensor forward(const torch::Tensor& input);
-  /// "weight" and "bias", both divided along dimension 0.
-  TensorShards shards() const override;
-
   ColumnLinearOptions options;
   /// The output features that this rank has.
   ShardRange shard;
@@ -55,8 +60,11 @@ class ColumnLinearImpl : public torch::nn::Cloneable<ColumnLinearImpl>, public T
   torch::Tensor weight;
   torch::Tensor bias;
 
- private:
-  std::shared_ptr<ProcessGroup> group_;
+ protected:
+  /// "weight" and "bias", both divided along dimension 0.
+  TensorShards shards_of(int64_t rank, int64_t ranks) const override;
+  torch::Tensor divided_parameter(const std::string& name) override { return parameters_[name]; }
+  void shards_changed() override;
 };
 TORCH_MODULE(ColumnLinear);
 
@@ -84,13 +92,11 @@ struct RowLinearOptions {
 class RowLinearImpl : public torch::nn::Cloneable<RowLinearImpl>, public TensorParallelLayer {
  public:
   using Options = RowLinearOptions;
-  /// Throws ConfigError for sizes that don't fit, and if this rank isn't in the group.
-  RowLinearImpl(RowLinearOptions options, std::shared_ptr<ProcessGroup> group);
+  /// Throws ConfigError for sizes that don't fit, and if this rank isn't in the group. Null: the
+  /// layer is whole.
+  explicit RowLinearImpl(RowLinearOptions options, std::shared_ptr<ProcessGroup> group = nullptr);
   void reset() override;
   torch::Tensor forward(const torch::Tensor& input);
-  /// "weight", divided along dimension 1.
-  TensorShards shards() const override;
-
   RowLinearOptions options;
   /// The input features that this rank has.
   ShardRange shard;
@@ -98,8 +104,11 @@ class RowLinearImpl : public torch::nn::Cloneable<RowLinearImpl>, public TensorP
   torch::Tensor weight;
   torch::Tensor bias;
 
- private:
-  std::shared_ptr<ProcessGroup> group_;
+ protected:
+  /// "weight", divided along dimension 1.
+  TensorShards shards_of(int64_t rank, int64_t ranks) const override;
+  torch::Tensor divided_parameter(const std::string& name) override { return parameters_[name]; }
+  void shards_changed() override;
 };
 TORCH_MODULE(RowLinear);
 

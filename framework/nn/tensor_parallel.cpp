@@ -145,6 +145,10 @@ void require_logits(const torch::Tensor& own, const torch::Tensor& targets,
                 fmt::format("give classes from 0 to {}", classes.whole - 1));
 }
 
+bool is_whole(const std::shared_ptr<ProcessGroup>& group) {
+  return group == nullptr || group->world_size() == 1;
+}
+
 ShardPassPointer pass_of(const std::shared_ptr<ProcessGroup>& group, const ShardRange& shard = {}) {
   return c10::make_intrusive<ShardPass>(group, shard);
 }
@@ -165,21 +169,21 @@ ShardRange shard_range(int64_t whole, int64_t rank, int64_t ranks, std::string_v
 
 torch::Tensor copy_to_shards(const torch::Tensor& input,
                              const std::shared_ptr<ProcessGroup>& group) {
-  return group->world_size() == 1 ? input : CopyToShards::apply(input, pass_of(group));
+  return is_whole(group) ? input : CopyToShards::apply(input, pass_of(group));
 }
 
 torch::Tensor sum_of_shards(const torch::Tensor& own, const std::shared_ptr<ProcessGroup>& group) {
-  return group->world_size() == 1 ? own : SumOfShards::apply(own, pass_of(group));
+  return is_whole(group) ? own : SumOfShards::apply(own, pass_of(group));
 }
 
 torch::Tensor join_shards(const torch::Tensor& own, const ShardRange& shard,
                           const std::shared_ptr<ProcessGroup>& group) {
-  return group->world_size() == 1 ? own : JoinShards::apply(own, pass_of(group, shard));
+  return is_whole(group) ? own : JoinShards::apply(own, pass_of(group, shard));
 }
 
 torch::Tensor split_into_shards(const torch::Tensor& input, const ShardRange& shard,
                                 const std::shared_ptr<ProcessGroup>& group) {
-  return group->world_size() == 1 ? input : SplitIntoShards::apply(input, pass_of(group, shard));
+  return is_whole(group) ? input : SplitIntoShards::apply(input, pass_of(group, shard));
 }
 
 torch::Tensor class_parallel_cross_entropy(const torch::Tensor& own, const torch::Tensor& targets,
@@ -187,7 +191,9 @@ torch::Tensor class_parallel_cross_entropy(const torch::Tensor& own, const torch
                                            const std::shared_ptr<ProcessGroup>& group) {
   require_logits(own, targets, classes);
   auto largest = own.detach().amax(1);
-  recorded_all_reduce(*group, largest, ExchangeKind::tensor_parts, ProcessGroup::Op::max);
+  if (!is_whole(group)) {
+    recorded_all_reduce(*group, largest, ExchangeKind::tensor_parts, ProcessGroup::Op::max);
+  }
   // The largest logit counts as a constant, because the loss doesn't depend on it.
   const auto shifted = own - largest.unsqueeze(1);
   const auto is_other = targets.lt(classes.begin).logical_or_(targets.ge(classes.end));

@@ -12,7 +12,8 @@ namespace levin {
 /// The exchanges of tensor parallelism as functions that autograd differentiates. The ranks of
 /// `group`, the tensor group, have the same rows and different parts of the weights, and compute
 /// the same loss. All calls are collectives, and so are their backward passes; all ranks have to
-/// run both in the same order. Derivatives of higher order are exact, too. ColumnLinear and
+/// run both in the same order. Without a group (null), or in one of a single rank, everything is
+/// whole: they exchange nothing. Derivatives of higher order are exact, too. ColumnLinear and
 /// RowLinear (parallel_linear.h) are made of these. Source: Megatron-LM, arXiv 1909.08053.
 
 /// The features or classes [begin, end) of `whole`, which one rank has.
@@ -57,8 +58,8 @@ torch::Tensor split_into_shards(const torch::Tensor& input, const ShardRange& sh
 /// they are on the CPU, if a target isn't a class.
 ///
 ///     const auto own = column_linear(input);                     // doesn't join its output
-///     const auto loss = class_parallel_cross_entropy(own, targets, column_linear->shard, group)
-///                           .mean();
+///     const auto losses = class_parallel_cross_entropy(own, targets, column_linear->shard,
+///                                                      column_linear->group());
 torch::Tensor class_parallel_cross_entropy(const torch::Tensor& own, const torch::Tensor& targets,
                                            const ShardRange& classes,
                                            const std::shared_ptr<ProcessGroup>& group);

@@ -43,6 +43,8 @@ class PerParameterOptimizer : public Optimizer {
   /// True on CUDA if the settings say so, every parameter that is trained has its state, and the
   /// last step changed all parameters by the fused kernel.
   bool is_capturable() const final;
+  /// Whether each entry of a parameter is changed by its own gradient and state alone (Settings).
+  bool is_elementwise() const { return settings_.is_elementwise; }
   /// True before the first step.
   bool is_divisible() const final { return !has_buckets_ && slices_.empty(); }
   bool update_captured() final;

@@ -159,6 +159,30 @@ void validate_pipeline(const TrainerOptions& options) {
   }
 }
 
+void validate_tensor_size(const TrainerOptions& options) {
+  require_at_least("tensor_size", options.tensor_size, 1);
+  if (options.tensor_size == 1) return;
+  const auto refuse = [&](const std::string& what, std::string_view hint) {
+    throw ConfigError::conflict(fmt::format("{} with tensor_size = {}", what, options.tensor_size),
+                                hint);
+  };
+  if (options.strategy != "auto" && options.strategy != "ddp") {
+    refuse("strategy = " + options.strategy, "use strategy = auto or ddp");
+  }
+  if (packs_gradients(options.gradient_compression)) {
+    refuse("gradient_compression = " + options.gradient_compression.name,
+           "leave it out, or use fp16 or bf16");
+  }
+  if (averages_models(options.model_averaging)) {
+    refuse("model_averaging = " + options.model_averaging.name,
+           "ranks that share layers can't take steps by themselves: leave it out");
+  }
+  if (gradient_deadline(options.gradient_deadline)) {
+    refuse("gradient_deadline = " + options.gradient_deadline.name,
+           "ranks that share layers wait for each other: leave it out");
+  }
+}
+
 void validate_deadline(const TrainerOptions& options) {
   if (!gradient_deadline(options.gradient_deadline)) return;
   const auto refuse = [&](const std::string& what, std::string_view hint) {
@@ -296,12 +320,15 @@ Fields describe(TrainerOptions& o) {
        {"micro_batches", &o.micro_batches,
         "pipeline: how many parts a batch is cut into; 0: four for each rank"},
        {"gradient_deadline", &o.gradient_deadline,
-        "ddp: late gradients: none (wait for them), drop, fold, also {name: drop, seconds: 0.5}"}});
+        "ddp: late gradients: none (wait for them), drop, fold, also {name: drop, seconds: 0.5}"},
+       {"tensor_size", &o.tensor_size,
+        "ddp: the number of ranks that share each layer that can be divided"}});
 }
 
 void validate(const TrainerOptions& options) {
   validate_data_parallel(options);
   validate_pipeline(options);
+  validate_tensor_size(options);
   Precision{options.precision};  // throws if there is none of that name
   require_at_least("max_epochs", options.max_epochs, -1);
   require_at_least("min_epochs", options.min_epochs, 0);

@@ -106,16 +106,23 @@ DataParallelStrategy::DataParallelStrategy(const Cluster& cluster, at::Device de
                  [this] { group_.abort(); }),
       ranks_(group_, heartbeat_),
       riders_(device) {
+  if (options_.mesh) {
+    const auto mesh = DeviceMesh::of(cluster.world_size, *options_.mesh);
+    groups_ = std::make_unique<MeshGroups>(group_, mesh);
+    if (&groups_->data() != &group_) data_ranks_.emplace(groups_->data(), heartbeat_);
+  }
   group_.barrier();  // throws if a rank has ended since it met the others
 }
 
 DataParallelStrategy::~DataParallelStrategy() = default;
 
 void DataParallelStrategy::setup(Module& module) {
+  if (shares_layers()) require_layers_to_divide(module, module.class_name());
   left_state_ = StateDict{};
   reducer_.reset();
   optimizer_reducers_.clear();
   norms_.reset();
+  divided_.reset();
   ranks_.flags().clear();
   riders_ = RiderCopies(device_);  // copies of an earlier fit may still be under way
   sums_.reset();
@@ -132,7 +139,7 @@ void DataParallelStrategy::setup(Module& module) {
   }
   const auto buffers = module.buffers();
   everything.insert(everything.end(), buffers.begin(), buffers.end());
-  sends_buffers_ = options_.broadcast_buffers && group_.world_size() > 1 && !buffers.empty();
+  sends_buffers_ = options_.broadcast_buffers && data_group().world_size() > 1 && !buffers.empty();
   try {
     c10d::verify_params_across_processes(group_.c10d_group(), everything, std::nullopt);
   } catch (const std::exception& error) {
@@ -143,24 +150,28 @@ void DataParallelStrategy::setup(Module& module) {
   }
   const at::NoGradGuard no_grad;
   group_.broadcast(everything);
+  divide_layers(module);
   log_ = profiler_ != nullptr ? std::make_shared<CommunicationLog>() : nullptr;
   if (parameters.empty()) return;
-  if (group_.world_size() > 1) norms_.emplace(module, group_, options_.sync_batchnorm);
+  if (data_group().world_size() > 1) {
+    norms_.emplace(module, data_group(), options_.sync_batchnorm);
+  }
   prepare_sums(module, std::move(names), std::move(parameters));
 }
 
 void DataParallelStrategy::prepare_sums(const Module& module, std::vector<std::string> names,
                                         std::vector<torch::Tensor> parameters) {
-  if (group_.world_size() == 1) return;
+  if (data_group().world_size() == 1) return;
   auto sparse = find_sparse_gradients(module, parameters);
-  reducer_ = std::make_unique<GradientReducer>(group_, std::move(names), std::move(parameters),
-                                               options_.gradients, log_, std::move(sparse));
+  reducer_ =
+      std::make_unique<GradientReducer>(data_group(), std::move(names), std::move(parameters),
+                                        options_.gradients, log_, std::move(sparse));
 }
 
 torch::Tensor DataParallelStrategy::sum_gradients(const torch::Tensor& loss,
                                                   const torch::Tensor& riders,
                                                   const std::function<void()>& backward) {
-  if (group_.world_size() == 1) {
+  if (data_group().world_size() == 1) {
     if (loss.defined()) backward();
     return riders;
   }
@@ -210,6 +221,7 @@ void DataParallelStrategy::teardown(Module& /*module*/) {
   reducer_.reset();
   optimizer_reducers_.clear();
   norms_.reset();
+  join_layers();
 }
 
 void DataParallelStrategy::to_device(Batch& batch) {
@@ -227,6 +239,7 @@ void DataParallelStrategy::exchange(Module& module, RiderCopies::Riders riders,
   ranks_.flags().write(numbers.subspan<kFlags>());
   if (log_ != nullptr) log_->begin();
   sums_ = sum(riders_.send(riders));
+  if (shares_layers()) agree_on_flags();
   riders_.fetch(sums_);
   has_unread_flags_ = true;
   if (log_ != nullptr) profiler_->reduced(log_->finish());
@@ -236,7 +249,7 @@ void DataParallelStrategy::exchange(Module& module, RiderCopies::Riders riders,
 
 void DataParallelStrategy::send_buffers(const Module& module) {
   const at::NoGradGuard no_grad;
-  recorded_broadcast(group_, module.buffers(), ExchangeKind::buffers);
+  recorded_broadcast(data_group(), module.buffers(), ExchangeKind::buffers);
 }
 
 std::optional<double> DataParallelStrategy::backward(Module& module, const torch::Tensor& loss,
@@ -274,6 +287,11 @@ bool DataParallelStrategy::sums_are_late() const {
 }
 
 void DataParallelStrategy::sum_by_optimizer(const Module& module, const Optimizers& optimizers) {
+  if (shares_layers()) {
+    throw ConfigError::conflict(fmt::format("a module that optimizes by hand with tensor_size = {}",
+                                            groups_->mesh().sizes().tensor),
+                                "use tensor_size = 1, or let automatic_optimization return true");
+  }
   if (is_sharded()) {
     throw ConfigError::conflict(
         "a module that optimizes by hand with a strategy that shards the optimizers' state",
@@ -331,6 +349,7 @@ void DataParallelStrategy::scale_gradients(const std::vector<torch::Tensor>& ten
 
 NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
                                                const std::vector<int64_t>& positions) {
+  if (data_ranks_ && data_ranks_->size() == 1) return own;  // every rank has all rows
   StateDict packed;
   packed.tensors["positions"] = at::tensor(at::ArrayRef<int64_t>(positions), at::kLong);
   Value::Array names;
@@ -359,11 +378,6 @@ std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
   } catch (...) {
     return {};
   }
-}
-
-void DataParallelStrategy::combine(PackedMetrics& metrics) {
-  const Heartbeat::Waiting waiting(heartbeat_);
-  combine_ranks(metrics, gather_metrics(group_, metrics));
 }
 
 }  // namespace levin

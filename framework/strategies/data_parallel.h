@@ -10,8 +10,10 @@
 #include <levin/framework/data/device_copies.h>
 #include <levin/framework/heartbeat/heartbeat.h>
 #include <levin/framework/nn/sync_batch_norm.h>
+#include <levin/framework/strategies/divided_layers.h>
 #include <levin/framework/strategies/gradient_reducer.h>
 #include <levin/framework/strategies/group_ranks.h>
+#include <levin/framework/strategies/mesh_groups.h>
 #include <levin/framework/strategies/rider_copies.h>
 #include <levin/framework/strategies/strategy.h>
 
@@ -35,6 +37,9 @@ struct DataParallelOptions {
   /// flags (Ranks::any_after_step) one step later, and gradients are scaled on the device
   /// (Strategy::scale_gradients). By default so on a GPU, and not on the CPU.
   std::optional<bool> sums_are_late{};
+  /// How many ranks share a model; `data` follows from the number of ranks. Nothing: each rank has
+  /// a whole one.
+  std::optional<MeshSizes> mesh{};
 };
 
 /// Keeps the same module on every rank and gives each rank its part of every global batch. The
@@ -48,12 +53,18 @@ struct DataParallelOptions {
 /// others, or none. So, for modules without dropout or batch statistics, all ranks take the step
 /// that one process would take on the whole batch, to rounding.
 ///
+/// With `mesh.tensor` above 1, layers that can be divided (TensorParallelLayer) are shared by so
+/// many consecutive ranks, which have the same rows, between `setup` and `teardown`. Gradients are
+/// summed over the ranks that have the same parts of layers and other rows (`data_ranks`).
+/// Checkpoints have whole layers, and load with any number of ranks.
+///
 /// A thread of this class, the heartbeat, notices if another rank fails. Calls that wait for that
 /// rank then throw DistributedError on all ranks.
 class DataParallelStrategy : public Strategy {
  public:
   /// Meets the other ranks, and returns when all are there. Throws DistributedError if one can't be
-  /// reached within `process_group.timeout`, and ConfigError for a backend that can't be used.
+  /// reached within `process_group.timeout`, and ConfigError for a backend that can't be used, or
+  /// if the number of ranks isn't a multiple of those that share a model.
   DataParallelStrategy(const Cluster& cluster, at::Device device, DataParallelOptions options = {});
   ~DataParallelStrategy() override;
 
@@ -61,8 +72,23 @@ class DataParallelStrategy : public Strategy {
   Ranks& ranks() override { return ranks_; }
   int64_t local_rank() const override { return cluster_.local_rank; }
   const Cluster* cluster() const override { return &cluster_; }
+  Ranks& data_ranks() override { return data_ranks_ ? *data_ranks_ : ranks_; }
+  const DeviceMesh* mesh() const override { return groups_ ? &groups_->mesh() : nullptr; }
+  bool is_sharded() const override { return shares_layers(); }
+  bool divides_module() const override { return divided_ != nullptr; }
+  /// If layers are divided: throws ConfigError for an optimizer whose update of a number depends on
+  /// others, of which this rank doesn't have all.
+  void shard_optimizers(Optimizers& optimizers) override;
+  /// Puts whole layers in the place of divided ones, on every rank. A collective then. Throws
+  /// ConfigError if a callback's state has copies of divided parameters.
+  void mark_own_tensors(StateDict& state) const override;
+  StateDict own_part_of(const StateDict& checkpoint) const override;
+  torch::Tensor clip_grad_norm(const std::vector<torch::Tensor>& parameters,
+                               double max_norm) override;
+  void agree_on(torch::Tensor& flag) override;
 
-  /// Throws DistributedError if the parameters and buffers of the ranks' modules differ in number,
+  /// Throws ModuleError if layers are to be divided and there is none that can be. Throws
+  /// DistributedError if the parameters and buffers of the ranks' modules differ in number,
   /// shape or type. Parameters that don't require gradients at this moment take no part in the
   /// sums.
   void setup(Module& module) override;
@@ -103,7 +129,8 @@ class DataParallelStrategy : public Strategy {
   }
 
  protected:
-  /// One collective. Combines in the order of the ranks, so all ranks get the same bits.
+  /// One collective. Combines in the order of the ranks, so all ranks get the same bits. Of ranks
+  /// that share a model, those that have logged a value have the same one, which counts once.
   void combine(PackedMetrics& values) override;
   /// The last part of `setup`: gets ready to sum the gradients of `parameters`, the parameters of
   /// the module that are trained. `names` are their names, in the same order.
@@ -113,8 +140,16 @@ class DataParallelStrategy : public Strategy {
   /// sums of the riders. GradientReducer says what riders are.
   virtual torch::Tensor sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
                                       const std::function<void()>& backward);
-  /// For derived classes: the ranks, joined, and the options given.
+  /// Divides the layers that can be, once all ranks have the same weights. Called by `setup`.
+  virtual void divide_layers(Module& module);
+  /// Makes divided layers whole again. A collective then.
+  void join_layers();
+  /// For derived classes: the ranks, joined, those of the groups along the axes of the mesh (null
+  /// without `options.mesh`), and the options given.
   ProcessGroup& group() { return group_; }
+  MeshGroups* groups() { return groups_.get(); }
+  /// Null unless layers are divided.
+  const DividedLayers* divided() const { return divided_.get(); }
   GroupRanks& group_ranks() { return ranks_; }
   Heartbeat& heartbeat() { return heartbeat_; }
   const DataParallelOptions& options() const { return options_; }
@@ -128,6 +163,9 @@ class DataParallelStrategy : public Strategy {
   void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
   void send_buffers(const Module& module);
   void read_flags();
+  bool shares_layers() const { return groups_ && groups_->tensor() != nullptr; }
+  ProcessGroup& data_group() { return groups_ ? groups_->data() : group_; }
+  void agree_on_flags();
   std::vector<GradientReducer*> reducers() const;
   bool sums_are_late() const;
 
@@ -138,6 +176,10 @@ class DataParallelStrategy : public Strategy {
   ProcessGroup group_;
   Heartbeat heartbeat_;
   GroupRanks ranks_;
+  std::unique_ptr<MeshGroups> groups_;
+  std::optional<GroupRanks> data_ranks_;  // if they aren't all ranks
+  std::unique_ptr<DividedLayers> divided_;
+  TensorShards shards_;  // of the last module that was divided
   RiderCopies riders_;
   torch::Tensor sums_;             // of the last window's riders, on the device
   bool has_unread_flags_ = false;  // in these sums

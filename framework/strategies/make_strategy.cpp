@@ -35,6 +35,8 @@ namespace {
 }
 
 DataParallelOptions options_of(const TrainerOptions& options) {
+  std::optional<MeshSizes> mesh;
+  if (options.tensor_size > 1) mesh = MeshSizes{.tensor = options.tensor_size};
   return {.process_group = {.backend = options.process_group_backend,
                             .timeout = options.process_group_timeout},
           .gradients = {.find_unused_parameters = options.find_unused_parameters,
@@ -43,7 +45,8 @@ DataParallelOptions options_of(const TrainerOptions& options) {
                         .compression = options.gradient_compression},
           .broadcast_buffers = options.broadcast_buffers,
           .sync_batchnorm = options.sync_batchnorm,
-          .heartbeat_timeout = options.heartbeat_timeout};
+          .heartbeat_timeout = options.heartbeat_timeout,
+          .mesh = mesh};
 }
 
 std::optional<int64_t> zero_stage(std::string_view strategy) {
@@ -51,6 +54,17 @@ std::optional<int64_t> zero_stage(std::string_view strategy) {
   if (strategy == "zero_stage_2") return 2;
   if (strategy == "zero_stage_3") return 3;
   return {};
+}
+
+/// Throws ConfigError if ranks shall share a model, of which there is only one.
+void refuse_to_share_alone(const TrainerOptions& options) {
+  const int64_t ranks = options.pipeline_size * options.tensor_size;
+  if (ranks == 1) return;
+  throw ConfigError::conflict(
+      options.pipeline_size > 1
+          ? fmt::format("pipeline_size = {} with one device", options.pipeline_size)
+          : fmt::format("tensor_size = {} with one device", options.tensor_size),
+      fmt::format("set devices = {} or, on the CPU, start as many processes", ranks));
 }
 
 void check_sizes(const TrainerOptions& options, const Cluster& cluster, size_t devices) {
@@ -81,12 +95,7 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
   const bool is_alone = !cluster || cluster->world_size == 1;
   const bool wants_many = devices.size() > 1 || options.num_nodes > 1;
   const bool averages = averages_models(options.model_averaging);
-  if (is_alone && !wants_many && options.pipeline_size > 1) {
-    throw ConfigError::conflict(
-        fmt::format("pipeline_size = {} with one device", options.pipeline_size),
-        fmt::format("set devices = {} or, on the CPU, start as many processes",
-                    options.pipeline_size));
-  }
+  if (is_alone && !wants_many) refuse_to_share_alone(options);
   if (is_alone && (options.strategy == "auto" || options.strategy == "single_device") &&
       !wants_many && !averages) {
     return std::make_unique<SingleDeviceStrategy>(devices.front(), std::move(cluster));

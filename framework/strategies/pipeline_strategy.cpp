@@ -29,8 +29,18 @@ namespace {
 constexpr int64_t kMicroBatchesOfARank = 4;
 constexpr int64_t kRidersThatCountRows = 3;  // two for the rows, one for the loss
 
-DataParallelOptions without_buffers(DataParallelOptions options) {
-  options.broadcast_buffers = false;  // stages have different ones
+/// The options of the base class: stages have different buffers, so that it mustn't send them.
+DataParallelOptions base_options(const PipelineStrategyOptions& given, int64_t world_size) {
+  auto options = given.data_parallel;
+  options.broadcast_buffers = false;
+  options.mesh = options.mesh.value_or(MeshSizes{});
+  options.mesh->pipeline = given.ranks;
+  if (options.mesh->tensor == 1 && given.ranks > 0 && world_size % given.ranks != 0) {
+    throw ConfigError::conflict(
+        fmt::format("pipeline_size = {} with {}", given.ranks, counted(world_size, "rank")),
+        "the ranks of a run make equally many pipelines: give a multiple of pipeline_size to "
+        "devices");
+  }
   return options;
 }
 
@@ -67,16 +77,6 @@ HasLayers& checked_layers(Module& module) {
   return *result;
 }
 
-DeviceMesh mesh_of(int64_t world_size, int64_t ranks) {
-  if (world_size % ranks != 0) {
-    throw ConfigError::conflict(
-        fmt::format("pipeline_size = {} with {}", ranks, counted(world_size, "rank")),
-        "the ranks of a run make equally many pipelines: give a multiple of pipeline_size to "
-        "devices");
-  }
-  return DeviceMesh::of(world_size, {.pipeline = ranks});
-}
-
 /// Marks all tensors of `state.<names...>` as whole tensors that this rank has.
 void mark_all(StateDict& state, Value& values, const std::string& prefix) {
   for (const auto& [name, tensor] : state.tensors) {
@@ -90,11 +90,11 @@ void mark_all(StateDict& state, Value& values, const std::string& prefix) {
 
 PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
                                    PipelineStrategyOptions options)
-    : DataParallelStrategy(cluster, device, without_buffers(options.data_parallel)),
+    : DataParallelStrategy(cluster, device, base_options(options, cluster.world_size)),
       rank_(cluster.rank),
       pipeline_options_(completed(options)),
       sends_buffers_(options.data_parallel.broadcast_buffers),
-      mesh_(mesh_of(cluster.world_size, options.ranks)) {
+      place_(groups()->place()) {
   if (!device.is_cpu()) {  // NCCL would have each rank wait for the other's receive
     throw ConfigError::conflict(fmt::format("pipeline_size = {} on a GPU", options.ranks),
                                 "pipelines run on CPUs so far: use accelerator = cpu");
@@ -102,17 +102,9 @@ PipelineStrategy::PipelineStrategy(const Cluster& cluster, at::Device device,
   PipelineSchedule(pipeline_options_.schedule, {.ranks = options.ranks,
                                                 .chunks = pipeline_options_.chunks,
                                                 .micro_batches = pipeline_options_.micro_batches});
-  if (mesh_.sizes().data == 1) return;
-  stages_ =
-      std::make_unique<ProcessGroup>(group(), mesh_.group_of(MeshAxis::pipeline, rank_), "stages");
-  replicas_ =
-      std::make_unique<ProcessGroup>(group(), mesh_.group_of(MeshAxis::data, rank_), "replicas");
-  replica_ranks_.emplace(*replicas_, heartbeat());
 }
 
 PipelineStrategy::~PipelineStrategy() = default;
-
-Ranks& PipelineStrategy::data_ranks() { return replica_ranks_ ? *replica_ranks_ : single_rank(); }
 
 void PipelineStrategy::setup(Module& module) {
   pipeline_.reset();
@@ -124,10 +116,11 @@ void PipelineStrategy::setup(Module& module) {
   others_ = names_;
   pipeline_ = std::make_shared<Pipeline>(stages(), own.layers(), pipeline_options_, &heartbeat(),
                                          profiler_, &module);
-  pipeline_->set_names(mesh_.group_of(MeshAxis::pipeline, rank_));
+  pipeline_->set_names(mesh()->group_of(MeshAxis::pipeline, rank_));
   own.set_pipeline(pipeline_);
   for (const auto& [name, tensor] : module.state_dict().tensors) others_.erase(name);
-  if (replicas_) join_replicas(module);
+  DataParallelStrategy::divide_layers(module);
+  if (has_replicas()) join_replicas(module);
 }
 
 /// Gets ready to sum the gradients of this rank's stages over the pipelines.
@@ -143,13 +136,14 @@ void PipelineStrategy::join_replicas(const Module& module) {
   }
   if (parameters.empty()) return;
   auto sparse = find_sparse_gradients(module, parameters);
-  reducer_ = std::make_unique<GradientReducer>(*replicas_, std::move(names), std::move(parameters),
+  reducer_ = std::make_unique<GradientReducer>(replicas(), std::move(names), std::move(parameters),
                                                options().gradients, log(), std::move(sparse));
 }
 
 void PipelineStrategy::teardown(Module& module) {
   reducer_.reset();
   buffers_.clear();
+  join_layers();
   if (pipeline_ != nullptr) {
     const Heartbeat::Waiting waiting(heartbeat());
     pipeline_->restore();
@@ -163,12 +157,13 @@ void PipelineStrategy::prepare_sums(const Module& /*module*/, std::vector<std::s
                                     std::vector<torch::Tensor> /*parameters*/) {}
 
 void PipelineStrategy::shard_optimizers(Optimizers& optimizers) {
+  DataParallelStrategy::shard_optimizers(optimizers);
   for (const auto& entry : optimizers.entries()) {
     const auto& optimizer = *entry.optimizer;
     if (dynamic_cast<const PerParameterOptimizer*>(&optimizer) != nullptr) continue;
     throw ConfigError::conflict(
         fmt::format("the optimizer {} with pipeline_size = {}", optimizer.name(),
-                    mesh_.sizes().pipeline),
+                    mesh()->sizes().pipeline),
         "each rank has parameters and a state of its own: use an optimizer of Levin's that changes "
         "each parameter by its own gradient (a PerParameterOptimizer), such as SGD or Adam");
   }
@@ -191,7 +186,7 @@ torch::Tensor PipelineStrategy::sum_gradients(const torch::Tensor& loss,
   } else {
     if (loss.defined()) backward();
     sums = riders.clone();
-    if (replicas_) recorded_all_reduce(*replicas_, sums, ExchangeKind::metrics);
+    if (has_replicas()) recorded_all_reduce(replicas(), sums, ExchangeKind::metrics);
   }
   const at::NoGradGuard no_grad;
   const double ready = files::monotonic_seconds();
@@ -200,16 +195,18 @@ torch::Tensor PipelineStrategy::sum_gradients(const torch::Tensor& loss,
     const double end = files::monotonic_seconds();
     profiler_->pipelined({.passes = {}, .begin = ready, .end = end, .waiting = end - ready});
   }
-  sums.narrow(0, 0, kRidersThatCountRows).div_(mesh_.sizes().pipeline);
-  if (!buffers_.empty()) recorded_broadcast(*replicas_, buffers_, ExchangeKind::buffers);
+  sums.narrow(0, 0, kRidersThatCountRows).div_(mesh()->sizes().pipeline);
+  if (!buffers_.empty()) recorded_broadcast(replicas(), buffers_, ExchangeKind::buffers);
   return sums;
 }
 
 torch::Tensor PipelineStrategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,
                                                double max_norm) {
-  return levin::clip_grad_norm(parameters, max_norm, 2.0, [this](const torch::Tensor& own) {
+  const auto of_all_stages = [this](const torch::Tensor& own) {
     return norm_over_ranks(stages(), own, device());
-  });
+  };
+  return divided() != nullptr ? divided()->clip_grad_norm(parameters, max_norm, of_all_stages)
+                              : levin::clip_grad_norm(parameters, max_norm, 2.0, of_all_stages);
 }
 
 void PipelineStrategy::agree_on(torch::Tensor& flag) {
@@ -219,25 +216,6 @@ void PipelineStrategy::agree_on(torch::Tensor& flag) {
 int64_t PipelineStrategy::sent_bytes() const {
   return (pipeline_ != nullptr ? pipeline_->figures().bytes : 0) +
          (reducer_ ? reducer_->bytes() : 0);
-}
-
-NamedTensors PipelineStrategy::gather_rows(NamedTensors own,
-                                           const std::vector<int64_t>& positions) {
-  if (!replicas_) return own;  // every rank has the outputs of all rows
-  return DataParallelStrategy::gather_rows(std::move(own), positions);
-}
-
-/// The ranks of a pipeline that have logged a value have the same one.
-void PipelineStrategy::combine(PackedMetrics& metrics) {
-  const Heartbeat::Waiting waiting(heartbeat());
-  const auto& sizes = mesh_.sizes();
-  const auto all = gather_metrics(group(), metrics).reshape({sizes.pipeline, sizes.data, -1});
-  std::vector<torch::Tensor> pipelines;
-  for (int64_t pipeline = 0; pipeline < sizes.data; ++pipeline) {
-    take_first_logged(metrics, all.select(1, pipeline));
-    pipelines.push_back(packed_values(metrics));
-  }
-  combine_ranks(metrics, at::stack(pipelines));
 }
 
 /// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be
@@ -257,8 +235,9 @@ void PipelineStrategy::refuse_copies_of_weights(const StateDict& state) const {
 
 void PipelineStrategy::mark_own_tensors(StateDict& state) const {
   refuse_copies_of_weights(state);
-  if (rank_ == 0) return;                       // all of its tensors are written
-  if (mesh_.place_of(rank_).data != 0) return;  // another rank writes the same
+  DataParallelStrategy::mark_own_tensors(state);
+  if (rank_ == 0) return;                              // all of its tensors are written
+  if (place_.data != 0 || place_.tensor != 0) return;  // another rank writes the same
   if (pipeline_ != nullptr) mark_all(state, state.values["model"], "model.");
   const StateDict optimizers = state.child("optimizer");
   if (!state.has_child("optimizer")) return;
@@ -278,7 +257,7 @@ StateDict PipelineStrategy::own_part_of(const StateDict& checkpoint) const {
     const auto parameter = name.substr(0, name.rfind('.'));         // without the state's name
     return others_.contains(std::string(parameter));
   });
-  return result;
+  return DataParallelStrategy::own_part_of(result);
 }
 
 }  // namespace levin

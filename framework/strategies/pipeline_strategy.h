@@ -2,12 +2,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/pipeline/pipeline.h>
 #include <levin/framework/strategies/data_parallel.h>
 
@@ -16,7 +14,8 @@ namespace levin {
 /// Options of PipelineStrategy: those of the Trainer whose names begin with pipeline_, and
 /// micro_batches.
 struct PipelineStrategyOptions {
-  /// What it has in common with DataParallelStrategy.
+  /// What it has in common with DataParallelStrategy. `mesh` says how many ranks share each layer;
+  /// the number of stages in it isn't used.
   DataParallelOptions data_parallel{};
   /// The number of ranks of each pipeline.
   int64_t ranks = 1;
@@ -36,7 +35,9 @@ struct PipelineStrategyOptions {
 ///     strategy.teardown(model);                         // every rank has all layers again
 ///
 /// Ranks are arranged as in a DeviceMesh: consecutive ranks have the same stages of different
-/// pipelines, and sum the gradients of these while the backward passes run.
+/// pipelines, and sum the gradients of these while the backward passes run. With `mesh.tensor`
+/// above 1, so many consecutive ranks share the layers of a stage, and are in as many pipelines, of
+/// the same rows.
 ///
 /// Each rank has its own optimizer, for the parameters of its layers. Checkpoints are folders with
 /// a file of each rank of the first pipeline, and are loaded as if one process had written them.
@@ -47,8 +48,6 @@ class PipelineStrategy : public DataParallelStrategy {
   PipelineStrategy(const Cluster& cluster, at::Device device, PipelineStrategyOptions options);
   ~PipelineStrategy() override;
 
-  /// The ranks that have the same stages as this one, and other rows.
-  Ranks& data_ranks() override;
   bool is_sharded() const override { return true; }
   bool divides_module() const override { return pipeline_ != nullptr; }
   /// Throws ModuleError for a module that isn't a PipelineModule or another one that HasLayers,
@@ -66,7 +65,6 @@ class PipelineStrategy : public DataParallelStrategy {
   /// The outputs and gradients that this rank has passed on, and the gradients that it has sent to
   /// be summed over pipelines.
   int64_t sent_bytes() const override;
-  NamedTensors gather_rows(NamedTensors own, const std::vector<int64_t>& positions) override;
   void teardown(Module& module) override;
   void set_profiler(Profiler* profiler) override {
     DataParallelStrategy::set_profiler(profiler);
@@ -77,7 +75,8 @@ class PipelineStrategy : public DataParallelStrategy {
   const Pipeline* pipeline() const { return pipeline_.get(); }
 
  protected:
-  void combine(PackedMetrics& values) override;
+  /// Layers are divided after they are spread: how they are spread goes by whole layers.
+  void divide_layers(Module& /*module*/) override {}
   void prepare_sums(const Module& module, std::vector<std::string> names,
                     std::vector<torch::Tensor> parameters) override;
   torch::Tensor sum_gradients(const torch::Tensor& loss, const torch::Tensor& riders,
@@ -87,16 +86,15 @@ class PipelineStrategy : public DataParallelStrategy {
   void refuse_copies_of_weights(const StateDict& state) const;
   void join_replicas(const Module& module);
   /// The ranks of this rank's pipeline.
-  ProcessGroup& stages() { return stages_ ? *stages_ : group(); }
+  ProcessGroup& stages() { return groups()->pipeline(); }
+  /// The ranks that have the same parts of the same stages.
+  ProcessGroup& replicas() { return groups()->data(); }
+  bool has_replicas() { return replicas().world_size() > 1; }
 
   int64_t rank_;
   PipelineOptions pipeline_options_;
   bool sends_buffers_;
-  DeviceMesh mesh_;
-  // Null if there is one pipeline.
-  std::unique_ptr<ProcessGroup> stages_;
-  std::unique_ptr<ProcessGroup> replicas_;  // ranks that have the same stages
-  std::optional<GroupRanks> replica_ranks_;
+  MeshPlace place_;
   std::unique_ptr<GradientReducer> reducer_;  // also null if this rank has nothing to train
   std::vector<torch::Tensor> buffers_;        // that replicas take from the first of them
   Profiler* profiler_ = nullptr;

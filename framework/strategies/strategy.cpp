@@ -1,5 +1,6 @@
 #include <levin/framework/strategies/strategy.h>
 
+#include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/optimizer.h>
 
@@ -11,6 +12,12 @@ std::vector<torch::Tensor> Strategy::with_gradients(const Optimizer& optimizer) 
     parameters.insert(parameters.end(), group.parameters.begin(), group.parameters.end());
   }
   return parameters;
+}
+
+int64_t Strategy::random_rank() {
+  const int64_t own = ranks().rank();
+  if (mesh() == nullptr) return own;
+  return mesh()->group_of(MeshAxis::tensor, own).front();
 }
 
 torch::Tensor Strategy::clip_grad_norm(const std::vector<torch::Tensor>& parameters,

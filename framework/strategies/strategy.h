@@ -17,6 +17,7 @@
 
 namespace levin {
 
+class DeviceMesh;
 class LateGradients;
 class LocalSteps;
 class Module;
@@ -59,6 +60,13 @@ class Strategy {
   /// The ranks that have different rows of each global batch. Ranks that share a model (a pipeline)
   /// have the same rows, and each of them is then the only one of these.
   virtual Ranks& data_ranks() { return ranks(); }
+  /// How the ranks share models and batches, if several of them share a model; null if each of them
+  /// has a whole one.
+  virtual const DeviceMesh* mesh() const { return nullptr; }
+  /// The rank whose random numbers this one draws while it trains. Ranks that share each layer
+  /// (TrainerOptions::tensor_size) draw the same numbers, so that a dropout leaves out the same
+  /// values on all of them; any other rank draws its own.
+  int64_t random_rank();
   /// This rank's part of each global batch, for data loaders.
   RankShare rank_share() { return {data_ranks().rank(), data_ranks().size()}; }
 

@@ -9,6 +9,7 @@
 #include <levin/framework/trainer/adapted_loaders.h>
 #include <levin/framework/trainer/checkpoint_checks.h>
 #include <levin/framework/trainer/checkpoint_path.h>
+#include <levin/framework/trainer/mesh_of_run.h>
 #include <levin/framework/trainer/stage_loaders.h>
 #include <levin/framework/trainer/step_checks.h>
 #include <levin/framework/trainer/trainer_implementation.h>
@@ -54,6 +55,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
     });
   }
   show_loaders(run, Stage::fit, loaders.train, loaders.val);
+  show_mesh(run, *strategy_);
   strategy_->setup(module);
   make_optimizers(module, data, loaders.train);
   run.history() = {};
@@ -69,7 +71,7 @@ void Trainer::Implementation::prepare_fit(Module& module, DataModule& data,
   fit_loop_ = std::make_unique<FitLoop>(parts(module, data), loaders.train, std::move(loaders.val),
                                         optimizers_);
   let_loop_reload(module, data, start, loader_epoch);
-  if (!run.ranks().is_zero()) reseed_for_rank(run.ranks().rank());
+  draw_by_place(*strategy_);
   if (start) {
     const WholeTensors whole(module.parameters());
     naming_checkpoint(start->path, [&] { fit_loop_->resume(start->state); });

@@ -57,7 +57,8 @@ void RunLoggers::log_graph(const LoopParts& parts) {
   const auto keeps = [](const Logger* logger) { return logger->keeps_graph(); };
   if (std::none_of(used_.begin(), used_.end(), keeps)) return;
   const auto parameters = parts.module.parameters();
-  if (std::any_of(parameters.begin(), parameters.end(), is_divided)) {
+  if (parts.strategy.divides_module() ||  // then rank 0 can't compute anything by itself
+      std::any_of(parameters.begin(), parameters.end(), is_divided)) {
     return parts.run.warn(
         "the graph of the module isn't logged, because its parameters are divided among the ranks");
   }

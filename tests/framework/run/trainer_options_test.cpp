@@ -49,7 +49,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
     "prepare_data_per_node": true, "model_averaging": "none", "pipeline_size": 1,
     "pipeline_schedule": "1f1b", "pipeline_chunks": 0, "micro_batches": 0,
-    "gradient_deadline": "none"})"));
+    "gradient_deadline": "none", "tensor_size": 1})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
@@ -223,6 +223,21 @@ TEST(TrainerOptionsValidate, refuses_pipelines_that_cannot_be) {
   EXPECT_TRUE(says(refusal({.gradient_compression = "topk", .pipeline_size = 2}), {"topk"}));
   EXPECT_TRUE(says(refusal({.precision = "16-mixed", .pipeline_size = 2}), {"bf16-mixed"}));
   validate({.strategy = "ddp", .pipeline_size = 2});
+}
+
+TEST(TrainerOptionsValidate, refuses_to_share_layers_with_what_needs_whole_ones) {
+  EXPECT_EQ(refusal({.tensor_size = 0}), "tensor_size = 0: must be at least 1");
+  for (const auto& options :
+       {TrainerOptions{.strategy = "zero_stage_1"}, TrainerOptions{.strategy = "single_device"},
+        TrainerOptions{.gradient_compression = "one_bit"},
+        TrainerOptions{.model_averaging = "diloco"}, TrainerOptions{.gradient_deadline = "drop"}}) {
+    auto both = options;
+    both.tensor_size = 2;
+    EXPECT_TRUE(says(refusal(both), {" with tensor_size = 2"}));
+  }
+  validate({.gradient_compression = "bf16", .pipeline_size = 1, .tensor_size = 2});
+  validate({.precision = "16-mixed", .sync_batchnorm = true, .tensor_size = 2});
+  validate({.strategy = "ddp", .pipeline_size = 2, .tensor_size = 2});
 }
 
 TEST(TrainerOptionsDuration, leading_parts_may_be_left_out) {
