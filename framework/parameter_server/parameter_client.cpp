@@ -107,6 +107,7 @@ void ParameterClient::leave() {
 /// Gives each server its part of a request.
 void ParameterClient::divide(const ServerRows& rows, ServerRequest::Kind kind, size_t values,
                              ServerType type) {
+  if (!failure_.empty()) throw DistributedError(failure_);
   const int64_t count = rows.is_all() ? this->rows() : rows.count();
   const bool is_known = rows.is_all() || rows.is_list() ||
                         (rows.first() >= 0 && count >= 0 && rows.first() <= this->rows() - count);
@@ -196,7 +197,8 @@ void ParameterClient::push(ConstServerSpan values, const ServerRows& rows, const
   auto& first = servers_.front();
   first.request = {.kind = ServerRequest::Kind::commit, .worker = worker_};
   first.to_send = {piece_of(&first.request, sizeof(first.request))};
-  first.to_receive = {piece_of(&first.answer, sizeof(first.answer))};
+  first.to_receive = {piece_of(&first.answer, sizeof(first.answer)),
+                      piece_of(clocks_.data(), clocks_.size() * sizeof(int64_t))};
   exchange({&first, 1});
   check_answers({&first, 1});
 }
@@ -225,8 +227,24 @@ ServerAnswer ParameterClient::pull(ServerSpan values, const ServerRows& rows) {
   return first.answer;
 }
 
+/// Sends and receives what a single server has to do. Waits in the calls that send and receive, so
+/// that no others are needed to wait.
+void ParameterClient::exchange_with_one(Server& server) {
+  for (const auto& piece : server.to_send) bytes_sent_ += piece.iov_len;
+  // What the server has said before it closed the connection is still to be read.
+  send_all(server.socket, server.to_send);
+  server.to_send.clear();
+  const auto pieces = std::exchange(server.to_receive, {});
+  for (const auto& piece : pieces) {
+    if (server.answer.status != 0) return;
+    if (!receive_all(server.socket, piece.iov_base, piece.iov_len)) fail_of(0);
+    bytes_received_ += piece.iov_len;
+  }
+}
+
 /// Sends and receives what the servers have to do, all at the same time.
 void ParameterClient::exchange(std::span<Server> servers) {
+  if (servers_.size() == 1) return exchange_with_one(servers_.front());
   std::vector<pollfd> waits(servers_.size());
   for (;;) {
     bool is_done = true;
@@ -275,9 +293,13 @@ void ParameterClient::report(int64_t status) {
 
 void ParameterClient::fail_of(size_t server) {
   report(-1 - static_cast<int64_t>(server));
-  throw DistributedError(
-      fmt::format("worker {} has lost its connection to the parameter server {} at {}", worker_,
-                  server, servers_[server].address.text()));
+  fail(fmt::format("worker {} has lost its connection to the parameter server {} at {}", worker_,
+                   server, servers_[server].address.text()));
+}
+
+void ParameterClient::fail(std::string message) {
+  failure_ = std::move(message);
+  throw DistributedError(failure_);
 }
 
 void ParameterClient::check_answers(std::span<const Server> servers) {
@@ -285,11 +307,8 @@ void ParameterClient::check_answers(std::span<const Server> servers) {
     const int64_t status = server.answer.status;
     if (status == 0) continue;
     report(status);
-    if (status > 0) {
-      throw DistributedError(
-          fmt::format("worker {} of the parameter server has failed", status - 1));
-    }
-    throw DistributedError(
+    if (status > 0) fail(fmt::format("worker {} of the parameter server has failed", status - 1));
+    fail(
         fmt::format("worker {} stops, because another one has lost its connection to the parameter "
                     "server {}",
                     worker_, -1 - status));

@@ -25,8 +25,8 @@ namespace levin {
 /// all servers at the same time. Views must have the type of the servers.
 ///
 /// Each call throws DistributedError if a server can't be reached any more, which the message
-/// names, or with the name of a worker that has failed. A client that is destroyed by an exception
-/// doesn't say that it leaves, so its worker counts as lost.
+/// names, or with the name of a worker that has failed. So do all calls after that. A client that
+/// is destroyed by an exception doesn't say that it leaves, so its worker counts as lost.
 class ParameterClient {
  public:
   /// What is pushed beside a gradient: see ServerAnswer for what comes of it.
@@ -91,13 +91,16 @@ class ParameterClient {
   size_t values_of(const Server& server) const;
   void add_head(Server& server);
   void exchange(std::span<Server> servers);
+  void exchange_with_one(Server& server);
   void check_answers(std::span<const Server> servers);
   void report(int64_t status);
   [[noreturn]] void fail_of(size_t server);
+  [[noreturn]] void fail(std::string message);
 
   int64_t worker_;
   int exceptions_;  // on the way when the client was made
   bool has_left_ = false;
+  std::string failure_;  // what a call has thrown
   std::vector<Server> servers_;
   std::vector<int64_t> first_rows_{0};
   std::vector<int64_t> clocks_;  // how many gradients of each worker count, as far as it is known

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace levin {
@@ -30,10 +31,10 @@ bool is_same_token(const std::string& given, const std::string& token) {
   return difference == 0;
 }
 
-/// Whether the other side has closed the connection; to be asked while it has nothing to send.
+/// Whether the other side has closed the connection; what it has sent may still be unread.
 bool has_closed(const Descriptor& socket) {
-  char byte = 0;
-  return ::recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  pollfd look{socket.get(), POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) > 0;
 }
 
 void limit_waits(const Descriptor& socket, time_t seconds) {
@@ -112,7 +113,11 @@ void ParameterServer::accept_workers() {
     prepare_connection(socket);
     auto& connection = connections_.emplace_back();
     connection.socket = std::move(socket);
-    connection.thread = std::thread([this, &connection] { serve(connection); });
+    try {
+      connection.thread = std::thread([this, &connection] { serve(connection); });
+    } catch (const std::system_error&) {  // no thread to be had; whoever connects finds it closed
+      connections_.pop_back();
+    }
   }
 }
 
@@ -150,10 +155,22 @@ void ParameterServer::serve(Connection& connection) {
     }
   } catch (const std::bad_alloc&) {  // the worker is lost, and finds its connection closed
   }
-  if (worker) is_leaving ? table_.leave(*worker) : table_.lose(*worker);
+  if (worker && is_leaving) table_.leave(*worker);
+  if (worker && !is_leaving) {
+    heed_last_report(socket, *worker);
+    table_.lose(*worker);
+  }
   const std::lock_guard lock(mutex_);
   ::shutdown(socket.get(), SHUT_RDWR);
   connection.is_over = true;
+}
+
+/// A worker that waited for an answer may have said why it fails before it closed the connection.
+void ParameterServer::heed_last_report(const Descriptor& socket, int64_t worker) {
+  ServerRequest request;
+  if (::recv(socket.get(), &request, sizeof(request), MSG_DONTWAIT) != sizeof(request)) return;
+  if (request.kind != ServerRequest::Kind::report || request.worker != worker) return;
+  if (is_valid(request, description_, true)) table_.fail(request.first);
 }
 
 bool ParameterServer::greet(const Descriptor& socket, const ServerRequest& hello) {
@@ -171,11 +188,19 @@ bool ParameterServer::answer(const Descriptor& socket, const ServerRequest& requ
     table_.fail(request.first);
     return true;
   }
-  if (request.kind == Kind::commit) {
-    table_.commit(request.worker);
-    return send_status(socket);
-  }
+  if (request.kind == Kind::commit) return commit(socket, request.worker);
   return take_gradient(socket, request);
+}
+
+bool ParameterServer::commit(const Descriptor& socket, int64_t worker) {
+  table_.commit(worker);
+  const ServerAnswer status = table_.status();
+  std::vector<int64_t> clocks;
+  if (status.status == 0) clocks = table_.clocks();
+  std::array pieces = {piece_of(&status, sizeof(status)),
+                       piece_of(clocks.data(), clocks.size() * sizeof(int64_t))};
+  for (const auto& piece : pieces) bytes_sent_ += piece.iov_len;
+  return send_all(socket, pieces);
 }
 
 bool ParameterServer::receive(const Descriptor& socket, void* to, size_t bytes) {
@@ -240,7 +265,7 @@ bool ParameterServer::answer_pull(const Descriptor& socket, const ServerRequest&
   const bool is_list = request.is_list == 1;
   const bool has_failed = reading->answer.status != 0;
   std::vector<iovec> pieces = {piece_of(&reading->answer, sizeof(reading->answer))};
-  if (description_.server == 0 && description_.servers > 1) {
+  if (!has_failed && description_.server == 0 && description_.servers > 1) {
     pieces.push_back(piece_of(reading->clocks.data(), reading->clocks.size() * sizeof(int64_t)));
   }
   if (!has_failed && !is_list) {

@@ -84,8 +84,10 @@ class ParameterServer {
   void accept_workers();
   void remove_ended();
   void serve(Connection& connection);
+  void heed_last_report(const Descriptor& socket, int64_t worker);
   bool greet(const Descriptor& socket, const ServerRequest& hello);
   bool answer(const Descriptor& socket, const ServerRequest& request);
+  bool commit(const Descriptor& socket, int64_t worker);
   bool take_gradient(const Descriptor& socket, const ServerRequest& request);
   bool answer_pull(const Descriptor& socket, const ServerRequest& request);
   bool receive_clocks(const Descriptor& socket, std::vector<int64_t>& clocks);

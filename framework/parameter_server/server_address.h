@@ -26,7 +26,7 @@ Descriptor listen_at(ServerAddress& address);
 /// Connects to a server within `seconds`. Throws DistributedError if that fails.
 Descriptor connect_to(const ServerAddress& address, double seconds);
 /// Makes the system send each message at once instead of waiting for more to send, and find out
-/// within a minute if the other host has gone.
+/// within a minute if the other host has gone while nothing is on its way there.
 void prepare_connection(const Descriptor& socket);
 
 }  // namespace levin

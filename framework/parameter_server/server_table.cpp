@@ -9,7 +9,6 @@ namespace {
 
 // How often a server looks whether a worker that waits for others is still there.
 constexpr std::chrono::milliseconds kLookForWorker{200};
-constexpr size_t kMostWaitingGradients = 2;  // gradients of one worker
 
 }  // namespace
 
@@ -72,8 +71,9 @@ bool ServerTable::learn(std::span<const int64_t> clocks) {
 bool ServerTable::prepare(ServerGradient& gradient, const IsGone& is_gone) {
   std::unique_lock lock(mutex_);
   auto& worker = of(gradient.worker);
-  if (!wait_for(lock, is_gone, [&] { return worker.waiting.size() < kMostWaitingGradients; }))
+  if (!wait_for(lock, is_gone, [&] { return worker.waiting.size() < most_waiting(); })) {
     return false;
+  }
   const auto count = static_cast<size_t>(gradient.count * options_.width);
   worker.prepared = gradients_.take(count * static_cast<size_t>(type_));
   gradient.values = {type_, worker.prepared->data(), count};
@@ -83,8 +83,7 @@ bool ServerTable::prepare(ServerGradient& gradient, const IsGone& is_gone) {
 void ServerTable::stage(ServerGradient gradient, const ServerFlags& flags) {
   const std::lock_guard lock(mutex_);
   auto& worker = of(gradient.worker);
-  if (worker.waiting.size() >=
-      kMostWaitingGradients) {  // another worker has failed, and nothing counts
+  if (worker.waiting.size() >= most_waiting()) {  // another worker has failed, and nothing counts
     worker.prepared.reset();
     return;
   }
@@ -118,14 +117,14 @@ std::unique_ptr<ServerTable::Reading> ServerTable::read(int64_t worker,
   if (answer_.status != 0) {
     auto failure = std::make_unique<Reading>(*this, nullptr);
     failure->answer.status = answer_.status;
-    failure->clocks.resize(workers_.size());
     lock.unlock();
     return failure;
   }
+  auto clocks_now = locked_clocks();
   auto reading = std::make_unique<Reading>(*this, published_);
   reading->values = view(*published_);
   reading->answer = answer_;
-  for (const auto& one : workers_) reading->clocks.push_back(one.applied);
+  reading->clocks = std::move(clocks_now);
   if (options_.delay_compensation > 0.0) of(worker).pulled = published_;
   lock.unlock();
   return reading;
@@ -134,6 +133,17 @@ std::unique_ptr<ServerTable::Reading> ServerTable::read(int64_t worker,
 ServerAnswer ServerTable::status() const {
   const std::lock_guard lock(mutex_);
   return {.status = answer_.status};
+}
+
+std::vector<int64_t> ServerTable::clocks() const {
+  const std::lock_guard lock(mutex_);
+  return locked_clocks();
+}
+
+std::vector<int64_t> ServerTable::locked_clocks() const {
+  std::vector<int64_t> clocks;
+  for (const auto& one : workers_) clocks.push_back(one.applied);
+  return clocks;
 }
 
 bool ServerTable::join(int64_t worker) {

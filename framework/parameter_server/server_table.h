@@ -62,8 +62,8 @@ class ServerTable {
   /// Takes note of gradients that count on the first server. Returns false if the worker can't have
   /// learned that.
   bool learn(std::span<const int64_t> clocks);
-  /// Gives a gradient memory for `count` rows of values. Waits while two gradients of its worker
-  /// wait to be applied; false if the worker has gone or the server ends.
+  /// Gives a gradient memory for `count` rows of values. Waits while too many gradients of its
+  /// worker wait to be applied; false if the worker has gone or the server ends.
   bool prepare(ServerGradient& gradient, const IsGone& is_gone);
   /// Keeps a gradient whose values have arrived, until it counts.
   void stage(ServerGradient gradient, const ServerFlags& flags);
@@ -75,6 +75,8 @@ class ServerTable {
                                 const IsGone& is_gone);
   /// An answer that only has a status.
   ServerAnswer status() const;
+  /// How many gradients of each worker the values have.
+  std::vector<int64_t> clocks() const;
 
   /// Lets a worker in, once. False if it has been there.
   bool join(int64_t worker);
@@ -112,6 +114,10 @@ class ServerTable {
   Worker& of(int64_t worker) { return workers_[static_cast<size_t>(worker)]; }
   bool is_in_step() const { return options_.staleness == 0; }
   bool is_first() const { return options_.server == 0; }
+  /// How many gradients of one worker may wait. Servers but the first learn one request later than
+  /// the first one which of them count, and would wait for that forever if they took no more.
+  size_t most_waiting() const { return is_first() ? 2 : 3; }
+  std::vector<int64_t> locked_clocks() const;
   size_t table_bytes() const { return count_ * static_cast<size_t>(type_); }
   ServerSpan view(const ServerMemory& memory) const { return {type_, memory.data(), count_}; }
   bool wait_for(std::unique_lock<std::mutex>& lock, const IsGone& is_gone,

@@ -25,14 +25,15 @@ using ServerFlags = std::array<double, kServerFlags>;
 /// | hello  | bytes | the token                           | a ServerDescription               |
 /// | push   | rows  | numbers of the rows; values         | a ServerAnswer                    |
 /// | stage  | rows  | clocks; numbers of the rows; values | a ServerAnswer                    |
-/// | commit | 0     |                                     | a ServerAnswer                    |
+/// | commit | 0     |                                     | a ServerAnswer; clocks            |
 /// | pull   | rows  | clocks; numbers of the rows         | a ServerAnswer; clocks; the values |
 /// | report | 0     |                                     |                                   |
 /// | leave  | 0     |                                     |                                   |
 ///
 /// Numbers of rows are int64, and there are none if the rows follow each other (`is_list` is 0).
 /// Clocks, how many gradients of each worker count, are int64. Workers tell them to each server but
-/// the first, whose answers they are from; with a single server there are none.
+/// the first, whose answers they are from; with a single server there are none. Nothing follows an
+/// answer whose status isn't 0.
 ///
 /// With several servers, a gradient is staged on all of them, and then committed on the first one,
 /// which alone says whether a gradient counts. The others learn it by the clocks of the next

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -35,6 +36,11 @@ class Stranger {
     ::shutdown(socket_.get(), SHUT_WR);
     char byte = 0;
     return !receive_all(socket_, &byte, 1);
+  }
+  ServerAnswer answer() {
+    ServerAnswer answer;
+    EXPECT_TRUE(receive_all(socket_, &answer, sizeof(answer)));
+    return answer;
   }
   /// Joins as a worker.
   void join(int64_t worker, std::string_view token) {
