@@ -21,12 +21,22 @@ void for_each_gradient_row(int64_t width, const ServerGradient& gradient, Work&&
   }
 }
 
+/// to += factor * from. Compilers make vectors of the parts, whose size they know.
+template <class T>
+void add_numbers(T* __restrict to, const T* __restrict from, size_t count, T factor) {
+  constexpr size_t kTogether = 16;
+  size_t i = 0;
+  for (; i + kTogether <= count; i += kTogether) {
+    for (size_t k = 0; k < kTogether; ++k) to[i + k] += factor * from[i + k];
+  }
+  for (; i < count; ++i) to[i] += factor * from[i];
+}
+
 template <class T>
 void add_gradient_rows(std::span<T> values, int64_t width, const ServerGradient& gradient,
                        T factor) {
   for_each_gradient_row<T>(width, gradient, [&](size_t first, const T* from, size_t count) {
-    T* to = values.data() + first;
-    for (size_t i = 0; i < count; ++i) to[i] += factor * from[i];
+    add_numbers(values.data() + first, from, count, factor);
   });
 }
 

@@ -37,6 +37,28 @@ TEST(ServerClock, a_worker_reads_only_within_the_bound) {
   EXPECT_TRUE(in_step.may_read(0)) << "the other one has left";
 }
 
+template <class T>
+void expect_sum_of_rows(int64_t width) {
+  const auto columns = static_cast<size_t>(width);
+  std::vector<T> values(3 * columns, T(1)), gradient(2 * columns);
+  for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = static_cast<T>(i);
+  auto expected = values;
+  for (size_t k = 0; k < columns; ++k) {
+    expected[k] -= T(0.5) * gradient[k];
+    expected[2 * columns + k] -= T(0.5) * gradient[columns + k];
+  }
+  add_gradient(values, width,
+               {.is_list = true, .rows = {0, 2}, .count = 2, .values = ServerSpan(gradient)}, -0.5);
+  EXPECT_EQ(values, expected) << "rows of " << width;
+}
+
+TEST(ParameterServer, gradients_are_added_to_rows_of_any_width) {
+  for (const int64_t width : {1, 15, 16, 17, 40}) {
+    expect_sum_of_rows<float>(width);
+    expect_sum_of_rows<double>(width);
+  }
+}
+
 /// Least squares of two rows for each worker, by steps of the sum of their gradients.
 Numbers gradient_at(const Numbers& w, int64_t worker) {
   Numbers gradient(w.size());
