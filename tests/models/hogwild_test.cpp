@@ -21,13 +21,17 @@ using test::message_of;
 using test::says;
 using test::TemporaryFolder;
 
-constexpr int64_t kFeatures = 400;
-constexpr int64_t kRows = 4 * kHogwildRows;
+constexpr int64_t kFeatures = 200;
+constexpr int64_t kRows = 32 * kHogwildRows;
 
+/// Rows that share few columns. Their targets are drawn, and there are many of them, so that the
+/// log-loss hardly depends on the order of the rows: one thread that learns from them in other
+/// orders ends within 0.0005 of this one's log-loss.
 ArrayDataModule sparse_rows() {
   torch::manual_seed(7);
   const auto x = torch::randn({kRows, kFeatures}) * torch::rand({kRows, kFeatures}).lt(0.05);
-  const auto y = x.mv(torch::randn({kFeatures})).add(0.5).gt(0).to(torch::kLong);
+  const auto chances = x.mv(torch::randn({kFeatures})).add(0.5).sigmoid();
+  const auto y = torch::rand({kRows}).lt(chances).to(torch::kLong);
   return {Rows(x.to_sparse_csr()),
           y,
           {.batch_size = kRows, .val_split = 0, .test_split = 0, .shuffle = false}};
@@ -65,7 +69,7 @@ torch::Tensor weights_of(const Module& model) {
 TEST(Hogwild, threads_reach_the_loss_of_one_thread_in_a_fit) {
   const auto one = make_model(), shared = make_model();
   const double expected = fit<OnlineAdagrad>(*one, {.learning_rate = 0.1}, 1, false);
-  EXPECT_LT(expected, 0.4) << "it has learned";
+  EXPECT_LT(expected, 0.45) << "it has learned";
   const OnlineAdagradOptions options{.learning_rate = 0.1, .hogwild = true};
   EXPECT_LT(fit<OnlineAdagrad>(*shared, options, 2, false), expected + 1e-3);
 }
