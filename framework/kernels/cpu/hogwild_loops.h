@@ -91,6 +91,7 @@ inline ColumnPairs<double> read_shared_pairs(const double* columns,
 
 // Columns that others read and write meanwhile.
 struct SharedColumns {
+  // It costs nothing, because the columns are in the cache by then, and fewer changes are lost.
   static constexpr bool kReadsAgain = true;
 
   template <class Rule, class Number>

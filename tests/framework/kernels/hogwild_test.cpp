@@ -163,7 +163,8 @@ TEST(HogwildKernel, threads_reach_the_loss_of_one_thread_on_sparse_rows) {
       const double one = loss_by_threads(*kernels, settings, lesson, 1, 4);
       const double three = loss_by_threads(*kernels, settings, lesson, 3, 4);
       EXPECT_LT(one, 0.55) << "it has learned";
-      EXPECT_LT(three, one + 0.02) << kernels->name << ", method " << static_cast<int>(method);
+      // Of 270 runs on two busy cores, none was more than 0.001 above.
+      EXPECT_LT(three, one + 0.005) << kernels->name << ", method " << static_cast<int>(method);
     }
   }
 }
