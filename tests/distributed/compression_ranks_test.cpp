@@ -1,10 +1,6 @@
 // Compressed sums of gradients over ranks, each a thread of this process.
 #include <levin/framework/strategies/gradient_reducer.h>
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <mutex>
 #include <optional>
 #include <string>
@@ -18,9 +14,11 @@
 #include <levin/framework/core/error.h>
 
 #include "distributed/joined_ranks.h"
+#include "distributed/wire_bytes.h"
 
 namespace levin::compression_ranks_test {
 
+using test::bytes_on_the_wire;
 using test::on_ranks;
 using Object = Value::Object;
 
@@ -138,18 +136,6 @@ TEST_F(CompressionRanks, ranks_with_more_rows_count_for_more) {
       EXPECT_LT(((mean - expected).norm() / expected.norm()).item<double>(), 0.03);
     });
   }
-}
-
-/// The bytes that the sockets of this process have sent over TCP, as the system counts them.
-int64_t bytes_on_the_wire() {
-  int64_t bytes = 0;
-  for (int file = 0; file < 1024; ++file) {
-    tcp_info info{};
-    socklen_t size = sizeof(info);
-    if (::getsockopt(file, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) continue;
-    bytes += static_cast<int64_t>(info.tcpi_bytes_sent);
-  }
-  return bytes;
 }
 
 struct Sent {

@@ -1,11 +1,6 @@
 // What profilers are told that ranks send, against what the system counts: rows 42 and 44.
 #include <levin/framework/profiling/communication_log.h>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include <linux/tcp.h>
-
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,22 +26,13 @@
 #include <levin/framework/strategies/sharded.h>
 
 #include "distributed/ranks_as_threads.h"
+#include "distributed/wire_bytes.h"
 
 namespace levin::exchanged_bytes_test {
 
-constexpr int64_t kSteps = 4;
+using test::bytes_on_the_wire;
 
-/// The bytes that the sockets of this process, and so all ranks, have sent over TCP.
-int64_t bytes_on_the_wire() {
-  int64_t bytes = 0;
-  for (int file = 0; file < 1024; ++file) {
-    tcp_info info{};
-    socklen_t size = sizeof(info);
-    if (::getsockopt(file, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) continue;
-    bytes += static_cast<int64_t>(info.tcpi_bytes_sent);
-  }
-  return bytes;
-}
+constexpr int64_t kSteps = 4;
 
 /// All that a profiler was told that its rank has sent.
 int64_t told_bytes(const Profile& profile) {
