@@ -183,7 +183,8 @@ class Timeline(unittest.TestCase):
         events = {}
         for rank in range(4):
             events[rank] = [self.event(rank, "forward", 0, 9, stage=rank // 2, micro_batch=0)]
-        self.assertEqual(plot_timeline.pipelines_of(events), "2 pipelines of 2 ranks each")
+        place = plot_timeline.place_of_pipeline(events)
+        self.assertEqual(place, "in pipelines on 4 ranks, 2 at each stage")
 
     def test_shows_a_step_without_a_pipeline_until_its_last_update(self):
         _, begin, end = plot_timeline.events_of(self.trace(), 3)

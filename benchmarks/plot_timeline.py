@@ -50,16 +50,16 @@ def events_of(trace, step):
     return dict(sorted(ranks.items())), begin, end
 
 
-def pipelines_of(ranks):
-    """Says how many pipelines there are: as many ranks as have the first stage."""
+def place_of_pipeline(ranks):
+    """Says on how many ranks the step is made, and how many of them have the same stage."""
     firsts = [
         rank
         for rank, events in ranks.items()
         if any(is_pass(event) and event["args"]["stage"] == 0 for event in events)
     ]
-    count = max(len(firsts), 1)
-    each = f"{len(ranks) // count} ranks"
-    return f"a pipeline of {each}" if count == 1 else f"{count} pipelines of {each} each"
+    if len(firsts) <= 1:
+        return f"in a pipeline of {len(ranks)} ranks"
+    return f"in pipelines on {len(ranks)} ranks, {len(firsts)} at each stage"
 
 
 def idle_share(events, begin, end):
@@ -118,7 +118,7 @@ def draw(trace, step):
     ranks, begin, end = events_of(trace, step)
     every = [event for events in ranks.values() for event in events]
     has_passes = any(map(is_pass, every))
-    where = f"in {pipelines_of(ranks)}" if has_passes else f"on {len(ranks)} ranks"
+    where = place_of_pipeline(ranks) if has_passes else f"on {len(ranks)} ranks"
     title = f"Step {step} {where}: {(end - begin) / 1e3:.3g} ms"
     parts = legend(legend_names(every), has_passes)
     y = TOP
