@@ -7,7 +7,9 @@
 #include <vector>
 
 #include <ATen/ops/empty_like.h>
+#include <fmt/format.h>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/module.h>
@@ -80,6 +82,16 @@ inline TrainerOptions trial_options(TrainerOptions options, int64_t steps) {
   options.fast_dev_run = false;
   options.profiler.clear();
   return options;
+}
+
+/// Throws ConfigError if the layers of the module are to be spread over ranks, because a trial
+/// can't put back weights that other ranks have. `search` is the function that makes trials.
+inline void refuse_pipeline(const TrainerOptions& options, const char* search) {
+  if (options.pipeline_size == 1) return;
+  throw ConfigError::conflict(
+      fmt::format("{} with pipeline_size = {}", search, options.pipeline_size),
+      "each rank would put back the weights of its own layers only: set the learning rate and the "
+      "batch size, or search for them with pipeline_size = 1");
 }
 
 /// Makes a trial one of this rank alone, which sums nothing with other ranks. It holds as much

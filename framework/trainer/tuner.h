@@ -57,8 +57,8 @@ struct LearningRates {
 /// `options` are those of the fit that is to come; its limits and validation don't count. Groups of
 /// parameters keep the ratios of their rates to the first group's. With several ranks, which must
 /// all call it, losses are those of the rows of all ranks, and every rank returns the same. Throws
-/// ConfigError for options out of range, for a solver, which has no learning rate, and for a module
-/// that optimizes by hand. Lightning: Tuner.lr_find.
+/// ConfigError for options out of range, for a solver, which has no learning rate, for a module
+/// that optimizes by hand, and for a pipeline. Lightning: Tuner.lr_find.
 LearningRates lr_find(const TrainerOptions& options, Module& module, DataModule& data,
                       const LrFindOptions& find = {}, const OptimizersFactory& optimizers = {});
 
@@ -88,8 +88,8 @@ Fields describe(ScaleBatchSizeOptions& options);
 ///     const int64_t rows = levin::scale_batch_size({.accelerator = "cuda"}, model, data);
 ///
 /// Running out of memory is an std::bad_alloc or an error of LibTorch that says so; everything else
-/// that is thrown passes through. Throws ConfigError for options out of range, and the last error
-/// if even one row doesn't fit. Lightning: Tuner.scale_batch_size.
+/// that is thrown passes through. Throws ConfigError for options out of range and for a pipeline,
+/// and the last error if even one row doesn't fit. Lightning: Tuner.scale_batch_size.
 ///
 /// Several ranks, which must all call it, find the largest size that fits on each of them. A trial
 /// is one of each rank by itself, which holds memory for the sums of gradients besides; its hooks

@@ -120,6 +120,20 @@ TEST_F(TunerTrial, of_learning_rates_needs_one_optimizer_that_has_one) {
   EXPECT_TRUE(says(refused({.mode = "cubic"}), {"mode = cubic"}));
 }
 
+TEST_F(TunerTrial, is_refused_in_pipelines_in_which_no_rank_could_put_back_all_weights) {
+  test::Classifier model;
+  auto spread = options();
+  spread.pipeline_size = 2;
+  spread.devices = 2;
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { lr_find(spread, model, data); }),
+                   {"lr_find with pipeline_size = 2", "pipeline_size = 1"}));
+  EXPECT_TRUE(says(message_of<ConfigError>([&] { scale_batch_size(spread, model, data); }),
+                   {"scale_batch_size with pipeline_size = 2"}));
+  EXPECT_TRUE(says(message_of<ConfigError>(
+                       [&] { scale_batch_size(spread, model, data, single_rank(), {}, {}); }),
+                   {"scale_batch_size with pipeline_size = 2"}));
+}
+
 TEST(TunerSuggestion, is_where_the_loss_falls_fastest) {
   LearningRates seen;
   const double losses[] = {9, 1, 8, 7.9, 7.5, 5, 3, 2.9, 2.9, 4, 0};
