@@ -40,6 +40,7 @@ class DeepNet final : public levin::PipelineModule {
   explicit DeepNet(Value settings) : settings_(std::move(settings)) {
     for (int64_t i = 0; i < 6; ++i) {
       layers_->push_back(torch::nn::Linear(i == 0 ? 3 : 4, i == 5 ? 2 : 4));
+      if (i == 0 && settings_.contains("norm")) layers_->push_back(torch::nn::BatchNorm1d(4));
       if (i < 5) layers_->push_back(torch::nn::Tanh());
     }
     layers_->to(torch::kDouble);
@@ -232,6 +233,24 @@ TEST_F(PipelineRuns, train_the_other_stages_if_the_first_one_is_frozen) {
   for (const int64_t replicas : {1, 2}) {
     const auto run = train(2, fmt::format("pipelines-{}", replicas), frozen(2, replicas));
     expect_same(run, alone, 2 * replicas, replicas);
+  }
+}
+
+TEST_F(PipelineRuns, give_all_pipelines_the_buffers_of_the_first_one) {
+  for (const bool sends : {true, false}) {
+    auto settings = pipeline_of(2, "1f1b", 1, 1, 2);  // micro-batches of one row have no norm
+    settings["norm"] = true;
+    settings["trainer"]["broadcast_buffers"] = sends;
+    settings["trainer"]["profiler"] = "simple";
+    const auto run = train(2, sends ? "sent" : "kept", settings);
+    const auto first = run.rank(0).child("model").tensor("layers.1.running_mean");
+    EXPECT_GT(first.abs().max().item<double>(), 0.0);
+    for (const int64_t rank : {1, 3}) {  // of the second pipeline
+      const auto other = run.rank(rank).child("model").tensor("layers.1.running_mean");
+      EXPECT_EQ(torch::equal(other, first), sends) << rank;
+    }
+    const auto table = run.values().at("table").as_string();
+    EXPECT_EQ(table.find("buffers ") != std::string::npos, sends) << table;
   }
 }
 
