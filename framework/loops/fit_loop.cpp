@@ -340,12 +340,16 @@ void FitLoop::log_step() {
   step_rows_.write_ready();
 }
 
-/// Logs the bytes that a rank has sent for each of the epoch's steps, if there are other ranks.
+/// Logs the bytes that a rank has sent for each of the epoch's steps, if there are other ranks, and
+/// by how many steps ranks were behind each other at most, if they don't go in step.
 void FitLoop::log_sent_bytes() {
   const int64_t steps = parts_.run.global_step() - epoch_steps_;
   if (solver_fit_ || steps == 0 || parts_.run.ranks().size() == 1) return;
   const int64_t bytes = parts_.strategy.sent_bytes() - epoch_sent_;
   parts_.run.log("comm_bytes", static_cast<double>(bytes) / static_cast<double>(steps));
+  const auto staleness = parts_.strategy.take_staleness();
+  if (!staleness) return;
+  parts_.run.log("staleness", static_cast<double>(*staleness), {.reduce = Reduce::max});
 }
 
 void FitLoop::end_epoch() {

@@ -14,6 +14,7 @@
 #include <levin/framework/pipeline/schedule.h>
 #include <levin/framework/precision/precision.h>
 #include <levin/framework/profiling/profilers.h>
+#include <levin/framework/run/parameter_server_option.h>
 
 namespace levin {
 namespace {
@@ -112,8 +113,8 @@ void validate_averaging(const TrainerOptions& options) {
     throw ConfigError::conflict(
         fmt::format("model_averaging = {} with {}", options.model_averaging.name, what), hint);
   };
-  if (options.strategy.starts_with("zero_stage")) {
-    refuse(fmt::format("strategy = {}, whose ranks each update a part of the same weights",
+  if (options.strategy.starts_with("zero_stage") || options.strategy == "parameter_server") {
+    refuse(fmt::format("strategy = {}, which updates the same weights for all ranks",
                        options.strategy),
            "use strategy = ddp");
   }
@@ -222,10 +223,12 @@ void validate_data_parallel(const TrainerOptions& options) {
   require_at_least("num_nodes", options.num_nodes, 1);
   require_at_least("max_restarts", options.max_restarts, 0);
   require_name("strategy", options.strategy,
-               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2", "zero_stage_3"});
+               {"auto", "single_device", "ddp", "zero_stage_1", "zero_stage_2", "zero_stage_3",
+                "parameter_server"});
   validate_compression(options);
   validate_averaging(options);
   validate_deadline(options);
+  validate_parameter_server(options);
   require_name("process_group_backend", options.process_group_backend, {"auto", "gloo", "nccl"});
   const std::pair<const char*, double> positive[] = {
       {"bucket_cap_mb", options.bucket_cap_mb},
@@ -244,7 +247,8 @@ Fields describe(TrainerOptions& o) {
       {{"accelerator", &o.accelerator, "auto, cpu, gpu or cuda"},
        {"devices", &o.devices, "auto, a number, -1 for all, or a list \"0,1\""},
        {"num_nodes", &o.num_nodes, "the number of hosts"},
-       {"strategy", &o.strategy, "auto, single_device, ddp, zero_stage_1, 2 or 3"},
+       {"strategy", &o.strategy,
+        "auto, single_device, ddp, zero_stage_1, 2 or 3, parameter_server"},
        {"precision", &o.precision,
         "32-true, 64-true, bf16-true, 16-true, bf16-mixed, 16-mixed; 64, 32, 16, bf16 for short"},
        {"max_restarts", &o.max_restarts,
@@ -322,7 +326,9 @@ Fields describe(TrainerOptions& o) {
        {"gradient_deadline", &o.gradient_deadline,
         "ddp: late gradients: none (wait for them), drop, fold, also {name: drop, seconds: 0.5}"},
        {"tensor_size", &o.tensor_size,
-        "ddp: the number of ranks that share each layer that can be divided"}});
+        "ddp: the number of ranks that share each layer that can be divided"},
+       {"parameter_server", &o.parameter_server,
+        "parameter_server: bsp, ssp or asp, also {name: ssp, servers: 2, staleness: 3}"}});
 }
 
 void validate(const TrainerOptions& options) {

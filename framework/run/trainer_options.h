@@ -22,7 +22,8 @@ struct TrainerOptions {
   int64_t num_nodes = 1;
   /// How ranks work together: "auto" (ddp if there are several processes), "single_device", "ddp",
   /// "zero_stage_1" (each rank keeps a part of the optimizer's state), "zero_stage_2" (and a part
-  /// of the gradients) or "zero_stage_3" (and a part of the parameters; docs/sharding.md).
+  /// of the gradients), "zero_stage_3" (and a part of the parameters; docs/sharding.md) or
+  /// "parameter_server" (see the option of that name).
   std::string strategy = "auto";
   /// The types of numbers that a run computes in (framework/precision/precision.h): "32-true",
   /// "64-true", "bf16-true", "16-true" (module and batches are converted), "bf16-mixed" or
@@ -205,6 +206,11 @@ struct TrainerOptions {
   /// ranks of a run are pipeline_size x tensor_size x data. 1: no layer is divided. With ddp only,
   /// not with model_averaging, gradient_deadline and gradient_compression other than fp16 and bf16.
   int64_t tensor_size = 1;
+  /// With strategy = parameter_server: when the servers step. "bsp" (by the gradients of all ranks
+  /// together, as one process would), "ssp" (by each rank's gradient as it comes; a rank waits for
+  /// ranks that are more than `staleness` steps behind it) or "asp" (nobody waits), also with
+  /// settings (ServerSettings, docs/parameter_server.md): {name: ssp, servers: 2, staleness: 3}.
+  NamedSettings parameter_server = "bsp";
 };
 
 /// Lists the options by name for YAML files, command lines and `--help`.

@@ -153,6 +153,9 @@ class DataParallelStrategy : public Strategy {
   GroupRanks& group_ranks() { return ranks_; }
   Heartbeat& heartbeat() { return heartbeat_; }
   const DataParallelOptions& options() const { return options_; }
+  /// Whether ranks get rank 0's buffers after each step; `send_buffers` does that. A collective.
+  bool sends_buffers() const { return sends_buffers_; }
+  void send_buffers(const Module& module);
   /// The log in which every collective of `sum_gradients` is recorded; null if there is no
   /// profiler.
   const std::shared_ptr<CommunicationLog>& log() const { return log_; }
@@ -161,7 +164,6 @@ class DataParallelStrategy : public Strategy {
  private:
   template <class SumRiders>
   void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
-  void send_buffers(const Module& module);
   void read_flags();
   bool shares_layers() const { return groups_ && groups_->tensor() != nullptr; }
   ProcessGroup& data_group() { return groups_ ? groups_->data() : group_; }

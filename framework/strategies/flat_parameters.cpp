@@ -1,12 +1,14 @@
 #include <levin/framework/strategies/flat_parameters.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include <levin/framework/collectives/process_group.h>
+#include <levin/framework/core/error.h>
 
 namespace levin {
 namespace {
@@ -125,6 +127,29 @@ void FlatParameters::note_changes() {
 void FlatParameters::release() {
   const at::NoGradGuard no_grad;
   for (auto& parameter : parameters_) parameter.set_data(parameter.detach().clone());
+}
+
+std::vector<ParameterSlice> slices_of(const Optimizer& optimizer, const FlatParameters* flat,
+                                      const std::vector<torch::Tensor>& fixed) {
+  std::unordered_map<const void*, ParameterSlice> slices;
+  for (const auto& parameter : fixed) slices[parameter.unsafeGetTensorImpl()] = {};
+  for (size_t i = 0; flat != nullptr && i < flat->parameters().size(); ++i) {
+    slices[flat->parameters()[i].unsafeGetTensorImpl()] = flat->slices()[i];
+  }
+  std::vector<ParameterSlice> own;
+  for (const auto& group : optimizer.groups()) {
+    for (const auto& parameter : group.parameters) {
+      const auto found = slices.find(parameter.unsafeGetTensorImpl());
+      if (found == slices.end()) {
+        throw ModuleError::contract(
+            "configure_optimizers",
+            "gave the optimizer a tensor that is no parameter of the module",
+            "register the tensor by register_parameter");
+      }
+      own.push_back(found->second);
+    }
+  }
+  return own;
 }
 
 }  // namespace levin

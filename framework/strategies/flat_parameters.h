@@ -102,4 +102,10 @@ class FlatParameters {
   std::vector<ParameterSlice> slices_;
 };
 
+/// Returns this rank's slices of the parameters that an optimizer steps, group after group, for
+/// Optimizer::shard. `flat` is null if nothing is trained; `fixed` are the parameters that don't
+/// require gradients, of which no rank has a slice. Throws ModuleError for other tensors.
+std::vector<ParameterSlice> slices_of(const Optimizer& optimizer, const FlatParameters* flat,
+                                      const std::vector<torch::Tensor>& fixed);
+
 }  // namespace levin

@@ -16,6 +16,7 @@
 #include <levin/framework/strategies/averaging.h>
 #include <levin/framework/strategies/data_parallel.h>
 #include <levin/framework/strategies/deadline_strategy.h>
+#include <levin/framework/strategies/parameter_server_strategy.h>
 #include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/strategies/sharded.h>
 #include <levin/framework/strategies/single_device.h>
@@ -137,6 +138,10 @@ std::unique_ptr<Strategy> make_strategy(const TrainerOptions& options) {
     return std::make_unique<ShardedStrategy>(
         *cluster, devices[own],
         ShardedOptions{.data_parallel = options_of(options), .stage = *stage});
+  }
+  if (options.strategy == "parameter_server") {
+    return std::make_unique<ParameterServerStrategy>(*cluster, devices[own], options_of(options),
+                                                     server_settings(options.parameter_server));
   }
   if (averages) {
     return std::make_unique<AveragingStrategy>(*cluster, devices[own], options_of(options),

@@ -1,7 +1,6 @@
 #include <levin/framework/strategies/sharded.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -87,25 +86,8 @@ void ShardedStrategy::refuse_joined_norms(const Module& module) {
 }
 
 void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
-  std::unordered_map<const void*, ParameterSlice> slices;
-  for (const auto& parameter : fixed_) slices[parameter.unsafeGetTensorImpl()] = {};
-  for (size_t i = 0; flat() && i < flat()->parameters().size(); ++i) {
-    slices[flat()->parameters()[i].unsafeGetTensorImpl()] = flat()->slices()[i];
-  }
   for (auto& entry : optimizers.entries()) {
-    std::vector<ParameterSlice> own;
-    for (const auto& group : entry.optimizer->groups()) {
-      for (const auto& parameter : group.parameters) {
-        const auto found = slices.find(parameter.unsafeGetTensorImpl());
-        if (found == slices.end()) {
-          throw ModuleError::contract("configure_optimizers",
-                                      "gave the optimizer a tensor that is no parameter of the "
-                                      "module",
-                                      "register the tensor by register_parameter");
-        }
-        own.push_back(found->second);
-      }
-    }
+    auto own = slices_of(*entry.optimizer, flat(), fixed_);
     entry.optimizer->shard(std::move(own), [this] {
       if (divided_) return flat()->note_changes();
       if (flat_) gather_changes();

@@ -143,6 +143,9 @@ class Strategy {
   /// What lets ranks go on without the gradients of late ones (TrainerOptions::gradient_deadline);
   /// null if they wait for all.
   virtual LateGradients* late_gradients() { return nullptr; }
+  /// By how many steps at most another rank was behind the weights that this rank has trained on,
+  /// since the last call; nothing if ranks go in step (TrainerOptions::parameter_server).
+  virtual std::optional<int64_t> take_staleness() { return {}; }
   /// Sets whether `summed_loss` is wanted, for which the loss of each step has to be read on the
   /// host. Off by default.
   virtual void sum_losses(bool /*wanted*/) {}

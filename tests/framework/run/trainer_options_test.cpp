@@ -49,7 +49,7 @@ TEST(TrainerOptionsDescribe, lists_every_field_with_the_default_of_the_struct) {
     "process_group_timeout": 1800.0, "heartbeat_timeout": 10.0, "sync_batchnorm": false,
     "prepare_data_per_node": true, "model_averaging": "none", "pipeline_size": 1,
     "pipeline_schedule": "1f1b", "pipeline_chunks": 0, "micro_batches": 0,
-    "gradient_deadline": "none", "tensor_size": 1})"));
+    "gradient_deadline": "none", "tensor_size": 1, "parameter_server": "bsp"})"));
 }
 
 TEST(TrainerOptionsDescribe, a_round_trip_gives_the_same_options) {
@@ -152,6 +152,55 @@ TEST(TrainerOptionsValidate, refuses_what_cannot_be_a_set_of_ranks) {
   }
   EXPECT_EQ(refusal({.bucket_cap_mb = 0.0}), "bucket_cap_mb = 0: must be above 0");
   EXPECT_EQ(refusal({.heartbeat_timeout = kNan}), "heartbeat_timeout = nan: must be above 0");
+}
+
+TEST(TrainerOptionsValidate, refuses_what_parameter_servers_cannot_do) {
+  const auto served = [](NamedSettings servers) {
+    TrainerOptions options;
+    options.strategy = "parameter_server";
+    options.parameter_server = std::move(servers);
+    return options;
+  };
+  const auto with = [](const char* name, Value value) {
+    return Value(Value::Object{{name, std::move(value)}});
+  };
+  validate(served("bsp"));
+  validate(served({"ssp", Value::Object{{"servers", 2}, {"staleness", 4}}}));
+  EXPECT_TRUE(says(refusal(served("asb")), {"parameter_server", "asb", "asp"}));
+  EXPECT_TRUE(says(refusal(served({"bsp", with("server", 2)})), {"bsp", "server", "servers"}));
+  EXPECT_TRUE(says(refusal(served({"bsp", with("servers", 0)})), {"servers = 0", "at least 1"}));
+  EXPECT_TRUE(says(refusal(served({"ssp", with("staleness", 0)})), {"staleness = 0"}));
+  EXPECT_TRUE(says(refusal(served({"asp", with("staleness", 3)})), {"asp", "staleness", "ssp"}));
+  validate(served({"asp", with("delay_compensation", 0.5)}));
+  EXPECT_TRUE(says(refusal(served({"asp", with("delay_compensation", -1.0)})), {"0 or more"}));
+  EXPECT_TRUE(says(refusal(served({"bsp", with("delay_compensation", 0.5)})), {"bsp", "asp"}));
+  EXPECT_TRUE(says(refusal({.parameter_server = "asp"}),
+                   {"parameter_server = asp with strategy = auto", "strategy = parameter_server"}));
+  auto options = served("bsp");
+  options.gradient_compression = "one_bit";
+  EXPECT_TRUE(says(refusal(options), {"parameter_server", "one_bit", "ddp"}));
+  options = served("bsp");
+  options.model_averaging = "local_sgd";
+  EXPECT_TRUE(says(refusal(options), {"parameter_server", "local_sgd", "ddp"}));
+  options = served("bsp");
+  options.pipeline_size = 2;
+  EXPECT_TRUE(says(refusal(options), {"parameter_server", "pipeline_size = 2"}));
+  options = served("bsp");
+  options.precision = "16-mixed";
+  EXPECT_TRUE(says(refusal(options), {"16-mixed", "bf16-mixed"}));
+  options = served("asp");
+  options.sync_batchnorm = true;
+  EXPECT_TRUE(says(refusal(options), {"sync_batchnorm", "bsp"}));
+  options = served({"bsp", with("servers", 2)});
+  options.gradient_clip_val = 0.5;
+  EXPECT_TRUE(says(refusal(options), {"gradient_clip_val = 0.5 and 2 servers", "servers = 1"}));
+  options = served("bsp");
+  options.gradient_clip_val = 0.5;
+  validate(options);
+  options.gradient_clip_algorithm = "value";
+  EXPECT_TRUE(says(refusal(options), {"gradient_clip_algorithm = value", "norm"}));
+  options.parameter_server = "asp";
+  validate(options);
 }
 
 TEST(TrainerOptionsValidate, refuses_limits_outside_their_range) {
