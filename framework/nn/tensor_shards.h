@@ -32,7 +32,7 @@ using TensorShards = std::map<std::string, TensorShard, std::less<>>;
 
 /// A layer that can be divided among the ranks of a tensor group; a base of its class beside
 /// torch::nn::Module. It begins as a whole one. The Trainer divides such layers for as long as a
-/// run lasts, if tensor_size is above 1 (docs/tensor_parallel.md).
+/// run lasts, if tensor_size is above 1 (docs/parallelism.md).
 class TensorParallelLayer {
  public:
   virtual ~TensorParallelLayer() = default;

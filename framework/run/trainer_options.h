@@ -202,7 +202,7 @@ struct TrainerOptions {
   /// pipelines, sync_batchnorm, find_unused_parameters and 16-mixed.
   NamedSettings gradient_deadline = "none";
   /// The number of ranks that share each layer that can be divided, such as ColumnLinear and
-  /// RowLinear (docs/tensor_parallel.md); these ranks have the same rows. With pipeline_size, the
+  /// RowLinear (docs/parallelism.md); these ranks have the same rows. With pipeline_size, the
   /// ranks of a run are pipeline_size x tensor_size x data. 1: no layer is divided. With ddp only,
   /// not with model_averaging, gradient_deadline and gradient_compression other than fp16 and bf16.
   int64_t tensor_size = 1;
