@@ -115,6 +115,7 @@ int train_deep_net(const Value& settings) {
   const auto history =
       trainer.fit(model, data, resumes ? settings.at("resume").as_string() : std::string());
   levin::StateDict result;
+  result.add("model", model.state_dict().clone());
   result.values["own_parameters"] = model.own_parameters;
   for (const char* name : {"train_loss", "train_acc", "val_loss", "val_acc"}) {
     result.values[name] = history.last(name);
@@ -124,7 +125,6 @@ int train_deep_net(const Value& settings) {
   result.values["table"] = profile.table();
   trainer.save_checkpoint(settings.at("out").as_string() + "/end.ckpt");
   result.values["test_acc"] = trainer.test(model, data).at("test_acc");
-  result.add("model", model.state_dict().clone());
   StateDict predicted;
   for (const auto& [name, tensor] : trainer.predict(model, data)) predicted.tensors[name] = tensor;
   result.add("predicted", std::move(predicted));
