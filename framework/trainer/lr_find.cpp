@@ -143,7 +143,7 @@ std::optional<double> LearningRates::suggestion(size_t skip_begin, size_t skip_e
 LearningRates lr_find(const TrainerOptions& options, Module& module, DataModule& data,
                       const LrFindOptions& find, const OptimizersFactory& optimizers) {
   check_find(find);
-  refuse_pipeline(options, "lr_find");
+  refuse_shared_models(options, "lr_find");
   if (!module.automatic_optimization()) {
     throw ConfigError::conflict("lr_find with a module that optimizes by hand",
                                 "it needs one optimizer, which the Trainer steps");

@@ -173,7 +173,7 @@ Fields describe(ScaleBatchSizeOptions& o) {
 
 int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModule& data,
                          const ScaleBatchSizeOptions& scale, const OptimizersFactory& optimizers) {
-  refuse_pipeline(options, "scale_batch_size");
+  refuse_shared_models(options, "scale_batch_size");
   const auto strategy = make_strategy(options);
   try {
     if (strategy->ranks().size() > 1) {
@@ -190,7 +190,7 @@ int64_t scale_batch_size(const TrainerOptions& options, Module& module, DataModu
                          Ranks& ranks, const ScaleBatchSizeOptions& scale,
                          const OptimizersFactory& optimizers) {
   check_scale(scale);
-  refuse_pipeline(options, "scale_batch_size");
+  refuse_shared_models(options, "scale_batch_size");
   return SizeTrials(options, module, data, scale, optimizers, ranks).run();
 }
 

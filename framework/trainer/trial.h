@@ -84,14 +84,19 @@ inline TrainerOptions trial_options(TrainerOptions options, int64_t steps) {
   return options;
 }
 
-/// Throws ConfigError if the layers of the module are to be spread over ranks, because a trial
-/// can't put back weights that other ranks have. `search` is the function that makes trials.
-inline void refuse_pipeline(const TrainerOptions& options, const char* search) {
-  if (options.pipeline_size == 1) return;
-  throw ConfigError::conflict(
-      fmt::format("{} with pipeline_size = {}", search, options.pipeline_size),
-      "each rank would put back the weights of its own layers only: set the learning rate and the "
-      "batch size, or search for them with pipeline_size = 1");
+/// Throws ConfigError if ranks are to share a model, because a trial can't put back weights that
+/// other ranks have. `search` is the function that makes trials.
+inline void refuse_shared_models(const TrainerOptions& options, const char* search) {
+  const auto check = [search](const char* option, int64_t size) {
+    if (size == 1) return;
+    throw ConfigError::conflict(
+        fmt::format("{} with {} = {}", search, option, size),
+        fmt::format("each rank would put back its own weights only: set the learning rate and the "
+                    "batch size, or search for them with {} = 1",
+                    option));
+  };
+  check("pipeline_size", options.pipeline_size);
+  check("tensor_size", options.tensor_size);
 }
 
 /// Makes a trial one of this rank alone, which sums nothing with other ranks. It holds as much

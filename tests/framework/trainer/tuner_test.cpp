@@ -120,18 +120,22 @@ TEST_F(TunerTrial, of_learning_rates_needs_one_optimizer_that_has_one) {
   EXPECT_TRUE(says(refused({.mode = "cubic"}), {"mode = cubic"}));
 }
 
-TEST_F(TunerTrial, is_refused_in_pipelines_in_which_no_rank_could_put_back_all_weights) {
+TEST_F(TunerTrial, is_refused_if_no_rank_could_put_back_all_weights) {
   test::Classifier model;
-  auto spread = options();
-  spread.pipeline_size = 2;
-  spread.devices = 2;
-  EXPECT_TRUE(says(message_of<ConfigError>([&] { lr_find(spread, model, data); }),
-                   {"lr_find with pipeline_size = 2", "pipeline_size = 1"}));
-  EXPECT_TRUE(says(message_of<ConfigError>([&] { scale_batch_size(spread, model, data); }),
-                   {"scale_batch_size with pipeline_size = 2"}));
-  EXPECT_TRUE(says(message_of<ConfigError>(
-                       [&] { scale_batch_size(spread, model, data, single_rank(), {}, {}); }),
-                   {"scale_batch_size with pipeline_size = 2"}));
+  for (const bool has_stages : {true, false}) {
+    auto spread = options();
+    (has_stages ? spread.pipeline_size : spread.tensor_size) = 2;
+    spread.devices = 2;
+    const std::string option = has_stages ? "pipeline_size" : "tensor_size";
+    EXPECT_TRUE(says(message_of<ConfigError>([&] { lr_find(spread, model, data); }),
+                     {"lr_find with " + option + " = 2", option + " = 1"}));
+    const std::string expected = "scale_batch_size with " + option + " = 2";
+    EXPECT_TRUE(
+        says(message_of<ConfigError>([&] { scale_batch_size(spread, model, data); }), {expected}));
+    EXPECT_TRUE(says(message_of<ConfigError>(
+                         [&] { scale_batch_size(spread, model, data, single_rank(), {}, {}); }),
+                     {expected}));
+  }
 }
 
 TEST(TunerSuggestion, is_where_the_loss_falls_fastest) {
