@@ -46,9 +46,9 @@ std::vector<double> exact_in(const torch::Tensor& message, int64_t begin, size_t
 }
 
 /// The entries of a parameter whose gradients aren't known to be zero.
-class SparseRows {
+class GradientRows {
  public:
-  explicit SparseRows(const torch::Tensor& parameter) {
+  explicit GradientRows(const torch::Tensor& parameter) {
     const auto& gradient = parameter.grad();
     if (!gradient.defined() || gradient.layout() != at::kSparse || gradient.sparse_dim() != 1)
       return;
@@ -136,7 +136,7 @@ void ServerLayout::put_gradients(const torch::Tensor& messages) const {
 }
 
 std::vector<int64_t> ServerLayout::sparse_numbers() const {
-  std::vector<SparseRows> rows;
+  std::vector<GradientRows> rows;
   bool is_sparse = false;
   for (const auto& parameter : flat_.parameters()) {
     is_sparse = rows.emplace_back(parameter).is_sparse() || is_sparse;
