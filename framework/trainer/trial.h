@@ -7,9 +7,7 @@
 #include <vector>
 
 #include <ATen/ops/empty_like.h>
-#include <fmt/format.h>
 
-#include <levin/framework/core/error.h>
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/module.h>
@@ -86,18 +84,7 @@ inline TrainerOptions trial_options(TrainerOptions options, int64_t steps) {
 
 /// Throws ConfigError if ranks are to share a model, because a trial can't put back weights that
 /// other ranks have. `search` is the function that makes trials.
-inline void refuse_shared_models(const TrainerOptions& options, const char* search) {
-  const auto check = [search](const char* option, int64_t size) {
-    if (size == 1) return;
-    throw ConfigError::conflict(
-        fmt::format("{} with {} = {}", search, option, size),
-        fmt::format("each rank would put back its own weights only: set the learning rate and the "
-                    "batch size, or search for them with {} = 1",
-                    option));
-  };
-  check("pipeline_size", options.pipeline_size);
-  check("tensor_size", options.tensor_size);
-}
+void refuse_shared_models(const TrainerOptions& options, const char* search);
 
 /// Makes a trial one of this rank alone, which sums nothing with other ranks. It holds as much
 /// memory as these sums take, which is that of the gradients unless gradients lie in the buckets.
