@@ -12,7 +12,7 @@ void require_whole_model(std::string_view who, std::string_view why, const Run& 
   if (ranks == 1) return;
   throw ConfigError::conflict(
       fmt::format("{} with a model that is divided among {} ranks: {}", who, ranks, why),
-      "leave the callback out, or train with pipeline_size = 1");
+      "leave the callback out, or train with pipeline_size = 1 and tensor_size = 1");
 }
 
 }  // namespace levin

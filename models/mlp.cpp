@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/ops/dropout.h>
+#include <fmt/format.h>
 #include <torch/nn/modules/container/sequential.h>
 
 #include <levin/framework/core/error.h>
@@ -117,6 +118,7 @@ void MLP::prepare_like(const Value& settings) {
 torch::Tensor MLP::forward(const torch::Tensor& input) {
   if (layers_.empty()) refuse_without_sizes("in_features and num_classes");
   if (const auto spread = pipeline()) return spread->forward(Batch({{"input", input}}));
+  if (!shards().empty()) return divided_forward(input);
   auto x = flatten_for(layers_.front()->weight, input);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
     x = activation_.function(linear(x, layers_[i]->weight, layers_[i]->bias));
@@ -125,17 +127,25 @@ torch::Tensor MLP::forward(const torch::Tensor& input) {
   return linear(x, layers_.back()->weight, layers_.back()->bias);
 }
 
-torch::nn::Sequential MLP::layers() {
+/// Throws if ranks can't have parts of this model.
+void MLP::refuse_parts(const char* ranks, const char* option) const {
   if (layers_.empty()) refuse_without_sizes("in_features and num_classes");
   if (l1_strength() != 0.0 || l2_strength() != 0.0) {
-    throw ConfigError::conflict("l1_strength or l2_strength with a pipeline",
+    throw ConfigError::conflict(fmt::format("l1_strength or l2_strength with {}", ranks),
                                 "penalties are sums over the weights of all layers: set both to 0, "
                                 "or let the optimizer decay the weights (weight_decay)");
   }
   if (typeid(*this) != typeid(MLP)) {
-    throw ModuleError::contract(class_name(), "is a subclass of MLP, whose forward may be another",
-                                "override layers() for a pipeline, too, or set pipeline_size = 1");
+    throw ModuleError::contract(
+        class_name(), "is a subclass of MLP, whose forward may be another",
+        fmt::format("override {} for {}, too, or set {} = 1",
+                    option == std::string_view("pipeline_size") ? "layers()" : "shards_of()", ranks,
+                    option));
   }
+}
+
+torch::nn::Sequential MLP::layers() {
+  refuse_parts("a pipeline", "pipeline_size");
   torch::nn::Sequential chain;
   for (const auto& layer : layers_) {
     const bool is_last = &layer == &layers_.back();
@@ -153,8 +163,8 @@ const std::vector<ChainLayer>& MLP::chain() const {
 }
 
 bool MLP::uses_closed_form() const {
-  return !layers_.empty() && !is_spread() && has_closed_form() && options_.dropout == 0.0 &&
-         !is_divided(layers_.front()->weight);
+  return !layers_.empty() && !is_spread() && shards().empty() && has_closed_form() &&
+         options_.dropout == 0.0 && !is_divided(layers_.front()->weight);
 }
 
 bool MLP::capturable() const { return typeid(*this) == typeid(MLP); }

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <levin/framework/core/options.h>
+#include <levin/framework/nn/tensor_shards.h>
 #include <levin/framework/run/has_layers.h>
 #include <levin/models/activation.h>
 #include <levin/models/chain_loss.h>
@@ -55,12 +56,15 @@ Fields describe(MLPOptions& options);
 /// make 25,450 parameters. Sizes that aren't given are found when a fit begins or a checkpoint is
 /// loaded, as in LogisticRegression.
 ///
-/// The option pipeline_size can spread the layers over ranks (docs/pipeline.md), unless there is a
-/// penalty.
+/// The option pipeline_size can spread the layers over ranks (docs/pipeline.md), and tensor_size
+/// can divide their matrices among ranks (docs/parallelism.md), but not both, and unless there is a
+/// penalty. Of every two layers, the first is then divided by its units and the second by its
+/// features; a last one without a partner is whole, or divided by its features if it is the only
+/// one.
 ///
 /// A training step on the CPU in float32 without dropout computes loss and gradients without
 /// autograd (models/chain_loss.h), with the same result to 1e-6.
-class MLP : public Classifier, public HasLayers {
+class MLP : public Classifier, public HasLayers, public TensorParallelLayer {
  public:
   using Options = MLPOptions;
   /// Throws ConfigError for sizes below 1 (below 2 classes, but 0 stands for the data's), an
@@ -88,12 +92,18 @@ class MLP : public Classifier, public HasLayers {
 
  protected:
   torch::Tensor batch_loss(const Batch& batch, const torch::Tensor& targets) override;
+  /// Throws as `layers`, and ConfigError if the layers are spread over a pipeline or too small.
+  TensorShards shards_of(int64_t rank, int64_t ranks) const override;
+  torch::Tensor divided_parameter(const std::string& name) override;
   /// Whether steps may use the closed form of the gradients. False in a subclass, which may have
   /// another `forward` or `loss`, unless it overrides this. With dropout, they never do.
   virtual bool has_closed_form() const;
 
  private:
   void make_layers();
+  void refuse_parts(const char* ranks, const char* option) const;
+  torch::Tensor divided_forward(const torch::Tensor& input);
+  torch::Tensor dropped_out(const torch::Tensor& units, const ShardRange* shard) const;
   bool uses_closed_form() const;
   const std::vector<ChainLayer>& chain() const;
 

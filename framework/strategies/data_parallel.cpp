@@ -368,6 +368,7 @@ NamedTensors DataParallelStrategy::gather_rows(NamedTensors own,
 }
 
 std::string DataParallelStrategy::fail(const std::exception& error) noexcept {
+  if (divided_) divided_->abandon();
   try {
     const bool is_lost = is_lost_connection(error);
     // A rank that lost a connection waits a little for the news of which rank failed.

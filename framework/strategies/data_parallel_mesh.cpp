@@ -8,6 +8,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/optimizers.h>
@@ -71,7 +72,7 @@ void DataParallelStrategy::agree_on_flags() {
   const at::NoGradGuard no_grad;
   sums_ = sums_.clone();  // its memory may be that of a bucket
   const auto flags = sums_.narrow(0, RiderCopies::kFlags, StepFlags::kNumbers);
-  groups_->tensor()->all_reduce(flags, ProcessGroup::Op::max);
+  recorded_all_reduce(*groups_->tensor(), flags, ExchangeKind::metrics, ProcessGroup::Op::max);
 }
 
 void DataParallelStrategy::mark_own_tensors(StateDict& state) const {
@@ -93,7 +94,8 @@ torch::Tensor DataParallelStrategy::clip_grad_norm(const std::vector<torch::Tens
 }
 
 void DataParallelStrategy::agree_on(torch::Tensor& flag) {
-  if (shares_layers()) group_.all_reduce(flag, ProcessGroup::Op::max);
+  if (!shares_layers()) return;
+  recorded_all_reduce(group_, flag, ExchangeKind::metrics, ProcessGroup::Op::max);
 }
 
 void DataParallelStrategy::combine(PackedMetrics& metrics) {

@@ -36,6 +36,7 @@ void change_optimizers(StateDict& checkpoint, const Changed& changed) {
 }  // namespace
 
 void require_layers_to_divide(const torch::nn::Module& module, std::string_view name) {
+  if (dynamic_cast<const TensorParallelLayer*>(&module) != nullptr) return;
   for (const auto& each : module.modules(/*include_self=*/false)) {
     if (as_tensor_parallel(*each) != nullptr) return;
   }
@@ -46,6 +47,10 @@ void require_layers_to_divide(const torch::nn::Module& module, std::string_view 
 
 DividedLayers::DividedLayers(torch::nn::Module& module, std::shared_ptr<ProcessGroup> group)
     : group_(std::move(group)) {
+  if (auto* itself = as_tensor_parallel(module)) {
+    itself->divide(group_);
+    itself_ = itself;
+  }
   std::unordered_set<const void*> seen;  // a layer may be registered in several places
   for (const auto& each : module.modules(/*include_self=*/false)) {
     auto* layer = as_tensor_parallel(*each);
@@ -63,7 +68,13 @@ DividedLayers::~DividedLayers() {
   for (const auto& each : layers_) as_tensor_parallel(*each)->abandon();
 }
 
+void DividedLayers::abandon() noexcept {
+  for (const auto& each : layers_) as_tensor_parallel(*each)->abandon();
+  if (itself_ != nullptr) itself_->abandon();
+}
+
 void DividedLayers::join() {
+  if (itself_ != nullptr) std::exchange(itself_, nullptr)->join();
   for (const auto& each : layers_) as_tensor_parallel(*each)->join();
   layers_.clear();
 }

@@ -14,7 +14,7 @@
 
 namespace levin {
 
-/// Throws ModuleError if a module has no layer that can be divided among ranks
+/// Throws ModuleError if a module isn't and has no layer that can be divided among ranks
 /// (TensorParallelLayer). `name` is that of its class.
 void require_layers_to_divide(const torch::nn::Module& module, std::string_view name);
 
@@ -22,16 +22,19 @@ void require_layers_to_divide(const torch::nn::Module& module, std::string_view 
 /// lasts.
 class DividedLayers {
  public:
-  /// Divides all TensorParallelLayers in `module`, of which there may be none. All ranks of the
-  /// group have the same whole ones before. Throws what TensorParallelLayer::divide throws.
+  /// Divides all TensorParallelLayers in `module`, of which there may be none, and the module
+  /// itself if it is one. All ranks of the group have the same whole ones before. Throws what
+  /// TensorParallelLayer::divide throws.
   DividedLayers(torch::nn::Module& module, std::shared_ptr<ProcessGroup> group);
-  /// Abandons layers that haven't been joined.
+  /// Abandons layers that haven't been joined, but not the module itself, which may be gone.
   ~DividedLayers();
   DividedLayers(const DividedLayers&) = delete;
   DividedLayers& operator=(const DividedLayers&) = delete;
 
   /// Makes all layers whole again. A collective of the tensor group.
   void join();
+  /// Ends the use of the group after a failure (TensorParallelLayer::abandon).
+  void abandon() noexcept;
   /// The divided tensors by their names in the module.
   const TensorShards& shards() const { return shards_; }
   /// Scales gradients as levin::clip_grad_norm does, by the norm over all parts of the layers. For
@@ -43,6 +46,7 @@ class DividedLayers {
  private:
   std::shared_ptr<ProcessGroup> group_;
   std::vector<std::shared_ptr<torch::nn::Module>> layers_;
+  TensorParallelLayer* itself_ = nullptr;  // the module, if it is divided
   TensorShards shards_;
   std::unordered_set<const void*> parameters_;  // that are divided
 };

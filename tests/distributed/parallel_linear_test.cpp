@@ -10,12 +10,14 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <levin/framework/core/error.h>
 #include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/nn/tensor_shards.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/sgd.h>
 
 #include "distributed/joined_ranks.h"
+#include "framework/message_of.h"
 
 // Layers whose weights are divided among ranks, each a thread of this process, against torch's own
 // layers on the whole batch.
@@ -346,6 +348,49 @@ TEST(ParallelLinear, the_weights_of_a_seed_are_those_of_one_process) {
     EXPECT_TRUE(torch::equal(first->bias, own_part(up->bias, 0, first->shard)));
     EXPECT_TRUE(torch::equal(second->weight, own_part(down->weight, 1, second->shard)));
     EXPECT_TRUE(torch::equal(second->bias, down->bias));
+  });
+}
+
+TEST(ParallelLinear, whole_layers_are_divided_joined_and_lost_in_place) {
+  const auto rows = all_rows();
+  std::mutex generator;  // which the threads share
+  on_ranks(2, [&](ProcessGroup& ranks) {
+    const auto group = std::make_shared<ProcessGroup>(ranks, "tensor");
+    ColumnLinear layer{nullptr};
+    {
+      const std::lock_guard lock(generator);
+      torch::manual_seed(9);
+      layer = ColumnLinear(ColumnLinearOptions{
+          .in_features = kFeatures, .out_features = kHidden, .gather_output = true});
+    }
+    layer->to(torch::kDouble);
+    const auto whole = layer(rows.x);
+    whole.sum().backward();
+    const auto weight = layer->weight.detach().clone();
+    EXPECT_TRUE(layer->shards().empty());
+    EXPECT_TRUE(torch::equal(whole, torch::linear(rows.x, layer->weight, layer->bias)));
+
+    const auto parameter = layer->parameters()[0];
+    layer->divide(group);
+    EXPECT_TRUE(torch::equal(parameter, own_part(weight, 0, layer->shard)));
+    EXPECT_FALSE(parameter.grad().defined());
+    const auto divided = layer(rows.x);
+    EXPECT_TRUE(torch::allclose(divided, whole, 0.0, kTolerance));
+    divided.sum().backward();
+    EXPECT_EQ(parameter.grad().sizes(), parameter.sizes());
+    EXPECT_TRUE(test::says(test::message_of<ModuleError>([&] { layer->divide(group); }),
+                           {"divided already"}));
+
+    layer->join();
+    layer->join();  // does nothing
+    EXPECT_TRUE(torch::equal(parameter, weight));
+    layer(rows.x).sum().backward();
+    EXPECT_EQ(parameter.grad().sizes(), weight.sizes());
+
+    layer->divide(group);
+    layer->abandon();
+    EXPECT_TRUE(test::says(test::message_of<ModuleError>([&] { layer(rows.x); }),
+                           {"ColumnLinear", "make the module anew"}));
   });
 }
 

@@ -17,6 +17,7 @@
 #include <levin/framework/optimizers/lbfgs.h>
 #include <levin/framework/run/pipeline_module.h>
 #include <levin/framework/trainer/trainer.h>
+#include <levin/models/mlp.h>
 
 #include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
@@ -159,15 +160,25 @@ int train_shared_classes(const Value& settings) {
   return 0;
 }
 
-/// Runs `work`, and prints what it throws.
-template <int (*work)(const Value& settings)>
-int run_and_print(const Value& settings) {
-  try {
-    return work(settings);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+int train_mlp(const Value& settings) {
+  const auto options = begin_as_rank(settings, settings.at("epochs").as_int());
+  std::vector<int64_t> hidden;
+  for (const auto& size : settings.at("hidden").as_array()) hidden.push_back(size.as_int());
+  levin::MLP model({.hidden_sizes = hidden,
+                    .activation = "tanh",
+                    .dropout = settings.contains("dropout") ? 0.3 : 0.0,
+                    .learning_rate = 0.02});
+  model.to(torch::kDouble);
+  PipelineRows data(replicas_in(settings));
+  levin::Trainer trainer(options);
+  const auto history = trainer.fit(model, data);
+  levin::StateDict result;
+  for (const char* name : {"val_loss", "val_acc"}) result.values[name] = history.last(name);
+  result.values["test_loss"] = trainer.test(model, data).at("test_loss");
+  result.add("model", model.state_dict().clone());
+  result.tensors["probability"] = trainer.predict(model, data).back().second;
+  leave_result(settings, result);
+  return 0;
 }
 
 Value mesh_of(int64_t pipeline, int64_t data, int64_t tensor, int64_t epochs = 2) {
@@ -185,7 +196,7 @@ class TensorRuns : public RanksTest {
     const auto& options = more.at("trainer");
     const int64_t ranks = options.at("pipeline_size").as_int() *
                           options.at("tensor_size").as_int() * replicas_in(more);
-    return run_on(ranks, name, more, run_and_print<train_shared_net>);
+    return run_on(ranks, name, more, train_shared_net);
   }
   static void expect_same(const Run& run, const Run& alone, int64_t ranks, int64_t data = 1) {
     const StateDict expected = alone.rank(0);
@@ -286,12 +297,47 @@ TEST_F(TensorRuns, resume_with_the_same_bits) {
 
 TEST_F(TensorRuns, of_divided_classes_equal_one_process) {
   const auto alone = run_on(1, "alone", mesh_of(1, 1, 1), train_shared_classes);
-  const auto run = run_on(2, "two", mesh_of(1, 1, 2), run_and_print<train_shared_classes>);
+  const auto run = run_on(2, "two", mesh_of(1, 1, 2), train_shared_classes);
   for (const int64_t rank : {0, 1}) {
     EXPECT_LT(difference(run.rank(rank).child("model"), alone.rank(0).child("model")), 1e-12);
     for (const char* name : {"train_loss", "val_loss"}) {
       EXPECT_NEAR(run.values(rank).at(name).as_double(), alone.values().at(name).as_double(),
                   1e-12);
+    }
+  }
+}
+
+// The first of two layers is divided by its units, the second by its features, and a third is
+// whole.
+TEST_F(TensorRuns, of_the_shipped_mlp_equal_one_process) {
+  const struct {
+    const char* name;
+    std::vector<int64_t> hidden;
+    int64_t data, tensor;
+    bool has_dropout;
+  } cases[] = {{"two", {5}, 1, 2, true},
+               {"whole-last", {5, 4}, 1, 2, true},
+               {"two-by-two", {5, 4, 3}, 2, 2, false},
+               {"softmax", {}, 1, 3, false}};
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.name);
+    auto settings = mesh_of(1, 1, 1);
+    Value::Array hidden;
+    for (const int64_t size : one.hidden) hidden.push_back(size);
+    settings["hidden"] = hidden;
+    if (one.has_dropout) settings["dropout"] = true;
+    const auto alone = run_on(1, std::string(one.name) + "-alone", settings, train_mlp);
+    settings["replicas"] = one.data;
+    settings["trainer"]["tensor_size"] = one.tensor;
+    const int64_t ranks = one.data * one.tensor;
+    const auto run = run_on(ranks, one.name, settings, train_mlp);
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      EXPECT_LT(difference(run.rank(rank), alone.rank(0)), 1e-12) << rank;
+      for (const char* name : {"val_loss", "val_acc", "test_loss"}) {
+        EXPECT_NEAR(run.values(rank).at(name).as_double(), alone.values().at(name).as_double(),
+                    1e-12)
+            << name;
+      }
     }
   }
 }
@@ -304,7 +350,7 @@ TEST_F(TensorRuns, a_killed_rank_ends_those_that_share_its_layers) {
   more["trainer"]["process_group_timeout"] = 3600.0;
   more["marks"] = (folder_ / "marks").string();
   const Value all = settings("killed", more);
-  const auto started = fork_ranks(2, all, run_and_print<train_shared_net>);
+  const auto started = fork_ranks(2, all, train_shared_net);
   const fs::path marks = all.at("marks").as_string();
   ASSERT_TRUE(
       eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 2; }));
@@ -326,14 +372,16 @@ class Undivided final : public levin::Module {
 int leave_refusal(const Value& settings) {
   levin::StateDict result;
   result.values["message"] = message_of<levin::Error>([&] {
-    if (!settings.contains("undivided")) {
+    if (!settings.contains("undivided") && !settings.contains("penalised")) {
       train_shared_net(settings);
       return;
     }
     Undivided plain;
+    levin::MLP penalised({.in_features = 3, .num_classes = 2, .l2_strength = 0.1});
     PipelineRows data;
     levin::Trainer trainer(begin_as_rank(settings, 1));
-    trainer.validate(plain, data);
+    settings.contains("undivided") ? trainer.validate(plain, data)
+                                   : trainer.validate(penalised, data);
   });
   leave_result(settings, result);
   return 0;
@@ -353,6 +401,8 @@ TEST_F(TensorRuns, refuse_what_needs_whole_layers) {
   EXPECT_TRUE(says(by_hand, {"by hand with tensor_size = 2", "tensor_size = 1"})) << by_hand;
   const auto undivided = refusal("undivided");
   EXPECT_TRUE(says(undivided, {"no layer that can be divided", "ColumnLinear"})) << undivided;
+  const auto penalised = refusal("penalised");
+  EXPECT_TRUE(says(penalised, {"l2_strength", "divided among ranks"})) << penalised;
   const auto uneven = refusal("uneven", 3);
   EXPECT_TRUE(says(uneven, {"tensor_size = 3 with 2 ranks", "a multiple of 3"})) << uneven;
   const auto alone = message_of<ConfigError>([&] {
