@@ -1,9 +1,10 @@
 #include <signal.h>
 
-#include <algorithm>
+#include <chrono>
 #include <fstream>
-#include <memory>
+#include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -343,23 +344,27 @@ TEST_F(TensorRuns, of_the_shipped_mlp_equal_one_process) {
 }
 
 // Issue 15: "never hangs, nothing left behind".
-TEST_F(TensorRuns, a_killed_rank_ends_those_that_share_its_layers) {
-  auto more = mesh_of(1, 1, 2, 1000000);
-  more["trainer"]["devices"] = 2;
+TEST_F(TensorRuns, a_rank_killed_at_a_random_moment_ends_all_ranks) {
+  std::mt19937 random(std::random_device{}());
+  auto more = mesh_of(1, 2, 2, 1000000);
+  more["trainer"]["devices"] = 4;
   more["trainer"]["heartbeat_timeout"] = 3600.0;
   more["trainer"]["process_group_timeout"] = 3600.0;
   more["marks"] = (folder_ / "marks").string();
   const Value all = settings("killed", more);
-  const auto started = fork_ranks(2, all, train_shared_net);
+  const auto started = fork_ranks(4, all, train_shared_net);
   const fs::path marks = all.at("marks").as_string();
   ASSERT_TRUE(
-      eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 2; }));
-  ASSERT_EQ(::kill(started[1], SIGKILL), 0);
-  EXPECT_EQ(wait(started[1], all).status, 128 + SIGKILL);
-  const auto ended = wait(started[0], all);
-  EXPECT_EQ(ended.status, 1);
-  EXPECT_NE(ended.err.find("rank 1"), std::string::npos) << ended.err;
-  EXPECT_EQ(ended.err.find("3600"), std::string::npos) << ended.err;
+      eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 4; }));
+  const size_t victim = random() % 4;
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % 50000));
+  ASSERT_EQ(::kill(started[victim], SIGKILL), 0);
+  for (size_t rank = 0; rank < 4; ++rank) {
+    const auto ended = wait(started[rank], all);
+    EXPECT_EQ(ended.status, rank == victim ? 128 + SIGKILL : 1) << ended.err;
+    if (rank < 3) continue;
+    EXPECT_NE(ended.err.find(fmt::format("rank {}", victim)), std::string::npos) << ended.err;
+  }
 }
 
 /// A model that can't be divided.
