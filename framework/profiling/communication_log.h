@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -65,7 +66,7 @@ class CommunicationLog {
 };
 
 /// Tells a profiler of each Exchange. A process group has one, which it shares with the groups that
-/// are made from it. Without a profiler an exchange costs one look at a pointer.
+/// are made from it. Without a profiler it only counts bytes.
 ///
 ///     log.report_to(&profiler);                                  // by the thread that trains
 ///     log.record(ExchangeKind::metrics, bytes, [&] { return group.all_gather(numbers); });
@@ -83,6 +84,7 @@ class ExchangeLog {
   /// which it waits.
   template <class Work>
   auto record(ExchangeKind kind, int64_t bytes, const Work& work) {
+    bytes_[static_cast<size_t>(kind)].fetch_add(bytes, std::memory_order_relaxed);
     if (!is_on()) return work();
     const double begin = now();
     if constexpr (std::is_void_v<decltype(work())>) {
@@ -93,6 +95,11 @@ class ExchangeLog {
       add_until_now(kind, begin, bytes);
       return result;
     }
+  }
+
+  /// The bytes that this rank has sent so far in exchanges of that kind, also without a profiler.
+  int64_t bytes_sent(ExchangeKind kind) const {
+    return bytes_[static_cast<size_t>(kind)].load(std::memory_order_relaxed);
   }
 
   /// What each of `world_size` ranks sends if all get the `bytes` of each other one.
@@ -108,6 +115,7 @@ class ExchangeLog {
   void add_until_now(ExchangeKind kind, double begin, int64_t bytes);
 
   std::atomic<Profiler*> profiler_{nullptr};
+  std::array<std::atomic<int64_t>, kNumExchangeKinds> bytes_{};
   std::thread::id thread_;
   std::mutex mutex_;
   std::vector<Exchange> of_other_threads_;

@@ -191,7 +191,7 @@ std::vector<GradientReducer*> DataParallelStrategy::reducers() const {
 }
 
 int64_t DataParallelStrategy::sent_bytes() const {
-  int64_t bytes = 0;
+  int64_t bytes = sent_parts();
   for (const auto* reducer : reducers()) bytes += reducer->bytes();
   return bytes;
 }

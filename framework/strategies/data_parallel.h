@@ -107,6 +107,7 @@ class DataParallelStrategy : public Strategy {
     summed_loss_.reset();
   }
   std::optional<double> summed_loss() const override { return summed_loss_; }
+  /// With divided layers, also what these have sent.
   int64_t sent_bytes() const override;
   /// The states of the reducers, by their numbers: of one, or one for each optimizer.
   StateDict own_state() const override;
@@ -165,6 +166,7 @@ class DataParallelStrategy : public Strategy {
   template <class SumRiders>
   void exchange(Module& module, RiderCopies::Riders riders, const SumRiders& sum);
   void read_flags();
+  int64_t sent_parts() const;
   bool shares_layers() const { return groups_ && groups_->tensor() != nullptr; }
   ProcessGroup& data_group() { return groups_ ? groups_->data() : group_; }
   void agree_on_flags();
@@ -181,7 +183,8 @@ class DataParallelStrategy : public Strategy {
   std::unique_ptr<MeshGroups> groups_;
   std::optional<GroupRanks> data_ranks_;  // if they aren't all ranks
   std::unique_ptr<DividedLayers> divided_;
-  TensorShards shards_;  // of the last module that was divided
+  TensorShards shards_;         // of the last module that was divided
+  int64_t parts_at_setup_ = 0;  // the bytes that tensor-parallel layers had sent
   RiderCopies riders_;
   torch::Tensor sums_;             // of the last window's riders, on the device
   bool has_unread_flags_ = false;  // in these sums

@@ -44,6 +44,13 @@ void DataParallelStrategy::divide_layers(Module& module) {
   if (!shares_layers()) return;
   divided_ = std::make_unique<DividedLayers>(module, groups_->tensor());
   shards_ = divided_->shards();
+  parts_at_setup_ = groups_->tensor()->exchanges().bytes_sent(ExchangeKind::tensor_parts);
+}
+
+/// What the layers that are divided have sent since `setup`.
+int64_t DataParallelStrategy::sent_parts() const {
+  if (!shares_layers()) return 0;
+  return groups_->tensor()->exchanges().bytes_sent(ExchangeKind::tensor_parts) - parts_at_setup_;
 }
 
 void DataParallelStrategy::join_layers() {

@@ -215,7 +215,7 @@ void PipelineStrategy::agree_on(torch::Tensor& flag) {
 
 int64_t PipelineStrategy::sent_bytes() const {
   return (pipeline_ != nullptr ? pipeline_->figures().bytes : 0) +
-         (reducer_ ? reducer_->bytes() : 0);
+         (reducer_ ? reducer_->bytes() : 0) + DataParallelStrategy::sent_bytes();
 }
 
 /// Throws ConfigError if a callback's state has copies of parameters: those of one rank would be

@@ -63,7 +63,7 @@ class PipelineStrategy : public DataParallelStrategy {
   void agree_on(torch::Tensor& flag) override;
   void sum_by_optimizer(const Module& module, const Optimizers& optimizers) override;
   /// The outputs and gradients that this rank has passed on, and the gradients that it has sent to
-  /// be summed over pipelines.
+  /// be summed over pipelines, and what divided layers have sent.
   int64_t sent_bytes() const override;
   void teardown(Module& module) override;
   void set_profiler(Profiler* profiler) override {
