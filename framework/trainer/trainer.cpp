@@ -38,6 +38,7 @@ Place place_of(Strategy& strategy) {
     place.num_nodes = cluster->num_nodes;
     place.num_devices = cluster->local_world_size;
   }
+  place.mesh = strategy.mesh();
   const RankShare share = strategy.rank_share();
   if (share.world_size == strategy.ranks().size()) return place;
   // Ranks that share a model have the same part of each global batch.

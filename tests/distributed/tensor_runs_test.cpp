@@ -14,6 +14,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/nn/parallel_linear.h>
 #include <levin/framework/optimizers/adam.h>
 #include <levin/framework/optimizers/lbfgs.h>
@@ -71,6 +72,9 @@ class SharedNet final : public levin::PipelineModule {
     if (run.ranks().any_after_step("flag", raises) && flag_step < 0) flag_step = run.global_step();
   }
   void on_train_epoch_end(levin::Run& run) override {
+    if (const auto* mesh = run.place().mesh) {
+      place = mesh->place_of(run.ranks().rank());
+    }
     if (settings_.contains("load") && run.epoch() == 0) {
       run.load_weights(fs::path(settings_.at("load").as_string()));
     }
@@ -86,6 +90,7 @@ class SharedNet final : public levin::PipelineModule {
   }
 
   int64_t own_numbers = 0;
+  MeshPlace place{.pipeline = -1, .data = -1, .tensor = -1};  // that hooks are told
   int64_t flag_step = -1;  // after which this rank learned of the last rank's flag
 
  private:
@@ -138,6 +143,8 @@ int train_shared_net(const Value& settings) {
   levin::StateDict result;
   result.values["own_numbers"] = model.own_numbers;
   result.values["flag_step"] = model.flag_step;
+  result.values["data_place"] = model.place.data;
+  result.values["tensor_place"] = model.place.tensor;
   for (const char* name : {"train_loss", "val_loss"}) result.values[name] = history.last(name);
   trainer.save_checkpoint(out + "/end.ckpt");
   result.add("model", model.state_dict().clone());
@@ -224,6 +231,7 @@ TEST_F(TensorRuns, equal_one_process_in_every_stage_of_the_trainer) {
   alone_settings["dropout"] = true;
   const auto alone = train("alone", alone_settings);
   const int64_t all = alone.values().at("own_numbers").as_int();
+  EXPECT_EQ(alone.values().at("tensor_place").as_int(), -1);  // nobody shares a model
   auto two = mesh_of(1, 1, 2);
   two["dropout"] = true;
   const auto shared = train("two", two);
@@ -236,6 +244,8 @@ TEST_F(TensorRuns, equal_one_process_in_every_stage_of_the_trainer) {
   for (int64_t rank = 0; rank < 4; ++rank) {  // the flag of the last rank reaches all in one step
     EXPECT_GT(two_by_two.values(rank).at("flag_step").as_int(), 0);
     EXPECT_EQ(two_by_two.values(rank).at("flag_step"), two_by_two.values(0).at("flag_step"));
+    EXPECT_EQ(two_by_two.values(rank).at("data_place").as_int(), rank / 2);
+    EXPECT_EQ(two_by_two.values(rank).at("tensor_place").as_int(), rank % 2);
   }
 }
 
