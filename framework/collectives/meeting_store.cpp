@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netdb.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,12 +23,14 @@
 #include <levin/framework/collectives/polled_wait.h>
 #include <levin/framework/collectives/sealed_store.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/launch/listening_port.h>
+#include <levin/framework/launch/tcp.h>
 
 namespace levin {
 namespace {
 
-constexpr int kProbeMilliseconds = 1000;
+constexpr double kProbeSeconds = 1.0;
 /// How long the search for the store waits for one port's answer before it goes on to the next.
 constexpr std::chrono::milliseconds kLookAtPort{200};
 /// How long a connection may take, the resolution of the host's name included.
@@ -94,16 +95,9 @@ bool accepts_connections(const std::string& host, int64_t port) {
   if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list) != 0) return false;
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> found(list, &::freeaddrinfo);
   for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
-    const Descriptor socket(
-        ::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket.is_open()) continue;
-    if (::connect(socket.get(), one->ai_addr, one->ai_addrlen) == 0) return true;
-    pollfd wait{socket.get(), POLLOUT, 0};
-    if (errno != EINPROGRESS || ::poll(&wait, 1, kProbeMilliseconds) <= 0) continue;
-    int error = 0;
-    socklen_t size = sizeof(error);
-    ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error == 0) return true;
+    const Descriptor socket = open_tcp_socket(one->ai_family);
+    const double deadline = files::monotonic_seconds() + kProbeSeconds;
+    if (socket.is_open() && connect_until(socket, *one, deadline) == 0) return true;
   }
   return false;
 }

@@ -3,14 +3,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -20,6 +17,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/launch/tcp.h>
 
 namespace levin {
 namespace {
@@ -60,10 +58,6 @@ Addresses find_host(const std::string& host, uint16_t port) {
   return {found, &::freeaddrinfo};
 }
 
-Descriptor open_socket(int family) {
-  return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-}
-
 /// Makes the system send each message immediately instead of waiting for more to send.
 void send_at_once(const Descriptor& socket) {
   const int yes = 1;
@@ -82,30 +76,6 @@ void widen(sockaddr* address) {
       ip->sin6_scope_id = 0;
     }
   }
-}
-
-uint16_t port_of(const Descriptor& socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                                             : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
-}
-
-/// Returns 0 if the socket got connected before the deadline, otherwise an errno value.
-int connect_until(const Descriptor& socket, const addrinfo& to, double deadline) {
-  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
-  if (errno != EINPROGRESS && errno != EINTR) return errno;
-  pollfd wait{socket.get(), POLLOUT, 0};
-  for (int ready = 0; ready <= 0;) {
-    const double left = deadline - files::monotonic_seconds();
-    if (left <= 0) return ETIMEDOUT;
-    ready = ::poll(&wait, 1, static_cast<int>(std::ceil(std::min(left, 1e6) * 1e3)));
-    if (ready < 0 && errno != EINTR) return errno;
-  }
-  int error = 0;
-  socklen_t size = sizeof(error);
-  return ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 }  // namespace
@@ -213,7 +183,7 @@ HeartbeatAddress HeartbeatAddress::parse(std::string_view text) {
 Descriptor listen_for_heartbeats(const std::string& host, HeartbeatAddress& address) {
   const Addresses found = find_host(host, 0);
   widen(found->ai_addr);
-  Descriptor listener = open_socket(found->ai_family);
+  Descriptor listener = open_tcp_socket(found->ai_family);
   if (!listener.is_open() || ::bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 ||
       ::listen(listener.get(), SOMAXCONN) != 0) {
     throw DistributedError(
@@ -234,7 +204,7 @@ Descriptor connect_to_heartbeat(const HeartbeatAddress& address, double seconds)
   const Addresses found = find_host(address.host, address.port);
   int error = 0;
   for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
-    Descriptor socket = open_socket(one->ai_family);
+    Descriptor socket = open_tcp_socket(one->ai_family);
     error = socket.is_open() ? connect_until(socket, *one, deadline) : errno;
     if (error == 0) return socket;
   }

@@ -2,13 +2,13 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/host_name.h>
 #include <levin/framework/formats/tfrecord.h>
 #include <levin/framework/loggers/image_file.h>
 #include <levin/framework/loggers/module_graph.h>
@@ -22,12 +22,11 @@ constexpr std::string_view kEventFile = "events.out.tfevents.";
 /// A name that no file of the folder has. TensorBoard reads a folder's event files in the order of
 /// their names, so the time comes first.
 std::filesystem::path new_event_file(const std::filesystem::path& folder) {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host = {'h', 'o', 's', 't'};
+  const std::string host = host_name();
   for (int number = 0;; ++number) {
-    auto path = folder / fmt::format("{}{:010}.{}.{}.{}", kEventFile,
-                                     static_cast<int64_t>(files::wall_seconds()), host.data(),
-                                     ::getpid(), number);
+    auto path =
+        folder / fmt::format("{}{:010}.{}.{}.{}", kEventFile,
+                             static_cast<int64_t>(files::wall_seconds()), host, ::getpid(), number);
     if (!files::exists(path)) return path;
   }
 }

@@ -4,13 +4,10 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <memory>
 
@@ -18,6 +15,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/launch/tcp.h>
 
 namespace levin {
 namespace {
@@ -35,34 +33,6 @@ ServerHosts find_server_host(const ServerAddress& address) {
                                        address.host, ::gai_strerror(code)));
   }
   return {found, &::freeaddrinfo};
-}
-
-Descriptor open_server_socket(int family) {
-  return Descriptor(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-}
-
-uint16_t port_of_server(const Descriptor& socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                                             : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
-}
-
-/// Returns 0 if the socket got connected before the deadline, otherwise an errno value.
-int connect_server_until(const Descriptor& socket, const addrinfo& to, double deadline) {
-  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
-  if (errno != EINPROGRESS && errno != EINTR) return errno;
-  pollfd wait{socket.get(), POLLOUT, 0};
-  for (int ready = 0; ready <= 0;) {
-    const double left = deadline - files::monotonic_seconds();
-    if (left <= 0) return ETIMEDOUT;
-    ready = ::poll(&wait, 1, static_cast<int>(std::ceil(std::min(left, 1e6) * 1e3)));
-    if (ready < 0 && errno != EINTR) return errno;
-  }
-  int error = 0;
-  socklen_t size = sizeof(error);
-  return ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 void set_socket_option(const Descriptor& socket, int level, int option, int value) {
@@ -92,7 +62,7 @@ ServerAddress ServerAddress::parse(std::string_view text) {
 
 Descriptor listen_at(ServerAddress& address) {
   const ServerHosts found = find_server_host(address);
-  Descriptor listener = open_server_socket(found->ai_family);
+  Descriptor listener = open_tcp_socket(found->ai_family);
   if (!listener.is_open() || ::bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 ||
       ::listen(listener.get(), SOMAXCONN) != 0) {
     throw DistributedError(
@@ -100,7 +70,7 @@ Descriptor listen_at(ServerAddress& address) {
                     "this host, and the port free",
                     address.text(), std::strerror(errno)));
   }
-  address.port = port_of_server(listener);
+  address.port = port_of(listener);
   return listener;
 }
 
@@ -109,8 +79,8 @@ Descriptor connect_to(const ServerAddress& address, double seconds) {
   const ServerHosts found = find_server_host(address);
   int error = 0;
   for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
-    Descriptor socket = open_server_socket(one->ai_family);
-    error = socket.is_open() ? connect_server_until(socket, *one, deadline) : errno;
+    Descriptor socket = open_tcp_socket(one->ai_family);
+    error = socket.is_open() ? connect_until(socket, *one, deadline) : errno;
     if (error != 0) continue;
     ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
     prepare_connection(socket);

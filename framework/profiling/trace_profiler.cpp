@@ -15,6 +15,7 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/host_name.h>
 #include <levin/framework/core/value.h>
 
 namespace levin {
@@ -26,13 +27,11 @@ constexpr double kShortest = 1e-6;  // seconds
 constexpr int kMeetings = 5;
 
 /// Names the host: ranks with the same name read the same clock.
-std::string host_name() {
+std::string name_of_clock() {
   try {
     return files::read_text("/proc/sys/kernel/random/boot_id");
   } catch (const std::exception&) {
-    std::array<char, 256> name{};
-    ::gethostname(name.data(), name.size() - 1);
-    return name.data();
+    return host_name();
   }
 }
 
@@ -222,7 +221,7 @@ void TraceProfiler::exchanged(const Exchange& exchange) {
 
 std::string TraceProfiler::own_summary() const {
   Value value;
-  value["host"] = host_name();
+  value["host"] = name_of_clock();
   value["started"] = started();
   value["meetings"] = Value::Array(meetings_.begin(), meetings_.end());
   value["dropped"] = events_.dropped() + collectives_.dropped();

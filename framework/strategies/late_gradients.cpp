@@ -1,9 +1,6 @@
 #include <levin/framework/strategies/late_gradients.h>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <bitset>
 #include <cmath>
 #include <utility>
@@ -14,6 +11,7 @@
 
 #include <levin/framework/collectives/recorded.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/host_name.h>
 #include <levin/framework/run/module.h>
 #include <levin/framework/strategies/rider_copies.h>
 
@@ -27,12 +25,6 @@ constexpr size_t kFlagCount = GradientReducer::kRiders - RiderCopies::kFlags;
 
 constexpr int64_t kRecentSteps = 50;
 constexpr size_t kManyOfThem = 45;
-
-std::string name_of_host() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "?";
-  return name.data();
-}
 
 double rows_in(const double* riders) {
   return riders[kRowsLow] + RiderCopies::kRowsUnit * riders[kRowsHigh];
@@ -74,7 +66,7 @@ void LateGradients::begin(ProcessGroup& group, const Module& module, std::vector
         "leave gradient_deadline out, or give the parameter's two parts as floats");
   }
   const auto world_size = static_cast<size_t>(ranks_.size());
-  hosts_ = ranks_.gather(name_of_host());
+  hosts_ = ranks_.gather(host_name());
   late_steps_.assign(world_size, 0);
   recently_late_.assign(world_size, 0);
   is_named_.assign(world_size, false);

@@ -1,30 +1,19 @@
 #include <levin/framework/trainer/mesh_of_run.h>
 
-#include <unistd.h>
-
-#include <array>
 #include <string>
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/host_name.h>
 #include <levin/framework/launch/device_mesh.h>
 #include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/job_restarts.h>
 
 namespace levin {
-namespace {
-
-std::string name_of_host() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
-}
-
-}  // namespace
-
 void show_mesh(Run& run, Strategy& strategy) {
   const DeviceMesh* mesh = strategy.mesh();
   if (mesh == nullptr || mesh->sizes().pipeline == mesh->world_size()) return;
-  const auto hosts = strategy.ranks().gather(name_of_host());
+  const auto hosts = strategy.ranks().gather(host_name());
   auto table = mesh->table(hosts);
   if (table.ends_with('\n')) table.pop_back();  // print adds one
   const auto& sizes = mesh->sizes();
