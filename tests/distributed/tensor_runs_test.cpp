@@ -22,6 +22,7 @@
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/mlp.h>
 
+#include "distributed/mesh_settings.h"
 #include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
 #include "distributed/run_ranks.h"
@@ -170,34 +171,6 @@ int train_shared_classes(const Value& settings) {
   return 0;
 }
 
-int train_mlp(const Value& settings) {
-  const auto options = begin_as_rank(settings, settings.at("epochs").as_int());
-  std::vector<int64_t> hidden;
-  for (const auto& size : settings.at("hidden").as_array()) hidden.push_back(size.as_int());
-  levin::MLP model({.hidden_sizes = hidden,
-                    .activation = "tanh",
-                    .dropout = settings.contains("dropout") ? 0.3 : 0.0,
-                    .learning_rate = 0.02});
-  model.to(torch::kDouble);
-  PipelineRows data(replicas_in(settings));
-  levin::Trainer trainer(options);
-  const auto history = trainer.fit(model, data);
-  levin::StateDict result;
-  for (const char* name : {"val_loss", "val_acc"}) result.values[name] = history.last(name);
-  result.values["test_loss"] = trainer.test(model, data).at("test_loss");
-  result.add("model", model.state_dict().clone());
-  result.tensors["probability"] = trainer.predict(model, data).back().second;
-  leave_result(settings, result);
-  return 0;
-}
-
-Value mesh_of(int64_t pipeline, int64_t data, int64_t tensor, int64_t epochs = 2) {
-  auto settings = pipeline_of(pipeline, "1f1b", pipeline > 1 ? 3 : 0, epochs, data);
-  settings["trainer"]["tensor_size"] = tensor;
-  settings["trainer"]["gradient_clip_val"] = 0.1;  // below the norm of each step
-  return settings;
-}
-
 }  // namespace
 
 class TensorRuns : public RanksTest {
@@ -319,41 +292,6 @@ TEST_F(TensorRuns, of_divided_classes_equal_one_process) {
     }
     // 3 numbers for each of 29 rows of training and 13 of validation, in 2 steps of an epoch.
     EXPECT_EQ(run.values(rank).at("comm_bytes").as_double(), (29 + 13) * 3 * 8 / 2);
-  }
-}
-
-// The first of two layers is divided by its units, the second by its features, and a third is
-// whole.
-TEST_F(TensorRuns, of_the_shipped_mlp_equal_one_process) {
-  const struct {
-    const char* name;
-    std::vector<int64_t> hidden;
-    int64_t data, tensor;
-    bool has_dropout;
-  } cases[] = {{"two", {5}, 1, 2, true},
-               {"whole-last", {5, 4}, 1, 2, true},
-               {"two-by-two", {5, 4, 3}, 2, 2, false},
-               {"softmax", {}, 1, 3, false}};
-  for (const auto& one : cases) {
-    SCOPED_TRACE(one.name);
-    auto settings = mesh_of(1, 1, 1);
-    Value::Array hidden;
-    for (const int64_t size : one.hidden) hidden.push_back(size);
-    settings["hidden"] = hidden;
-    if (one.has_dropout) settings["dropout"] = true;
-    const auto alone = run_on(1, std::string(one.name) + "-alone", settings, train_mlp);
-    settings["replicas"] = one.data;
-    settings["trainer"]["tensor_size"] = one.tensor;
-    const int64_t ranks = one.data * one.tensor;
-    const auto run = run_on(ranks, one.name, settings, train_mlp);
-    for (int64_t rank = 0; rank < ranks; ++rank) {
-      EXPECT_LT(difference(run.rank(rank), alone.rank(0)), 1e-12) << rank;
-      for (const char* name : {"val_loss", "val_acc", "test_loss"}) {
-        EXPECT_NEAR(run.values(rank).at(name).as_double(), alone.values().at(name).as_double(),
-                    1e-12)
-            << name;
-      }
-    }
   }
 }
 
