@@ -290,8 +290,8 @@ def run_texts(suites, sparse_set, options, results):
     if "failure" in suites:
         arguments = ["1"] if is_trial else [str(2 * options.rounds)]
         run_text("failure", arguments, all_cores(), options, results)
-        arguments.append("pipeline")
-        run_text("stage_failure", arguments, all_cores(), options, results, program="failure")
+        for name, kind in (("stage_failure", "pipeline"), ("server_failure", "parameter_server")):
+            run_text(name, [*arguments, kind], all_cores(), options, results, program="failure")
     if "startup" in suites:
         time_commands(options, results)
     if "checkpoints" in suites:

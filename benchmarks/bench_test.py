@@ -133,6 +133,8 @@ class Report(unittest.TestCase):
         (kill, _, _) = report.stage_failure_checks(text)
         self.assertEqual(kill.measured, report.Spread(0.6, 0.5, 1.9))
         self.assertIn("all stages end after kill -9", kill.row())
+        (kill, _, _) = report.server_failure_checks(text)
+        self.assertIn("all ranks of parameter servers end after kill -9", kill.row())
         for check in report.failure_checks("nothing of the kind"):
             self.assertEqual(check.verdict(), "not measured")
 

@@ -3,8 +3,9 @@
 // A rank is killed (kill -9), throws an exception, or is stopped (SIGSTOP), which the others notice
 // by its silence, with a heartbeat_timeout of one second. The ranks take turns to fail, each at a
 // random moment.
-//   failure [ROUNDS=10] [pipeline]
-// With `pipeline`, the ranks are the stages of a pipeline.
+//   failure [ROUNDS=10] [pipeline|parameter_server]
+// With `pipeline`, the ranks are the stages of a pipeline. With `parameter_server`, the first two
+// have parameter servers, and no rank waits for the steps of another one.
 // The exit status is 1 if a training ended in another way than its failure should have ended it.
 #include <levin/levin.h>
 
@@ -95,15 +96,20 @@ class Fails : public levin::Callback {
   fs::path folder_;
 };
 
-int train(const fs::path& folder, bool is_pipeline) {
+int train(const fs::path& folder, const std::string& kind) {
   Rows data;
   levin::MLP model({.in_features = 32, .num_classes = 4, .hidden_sizes = {64, 64}});
-  levin::Trainer trainer({.accelerator = "cpu",
-                          .devices = kRanks,
-                          .max_epochs = -1,
-                          .threads = 1,
-                          .heartbeat_timeout = 1.0,
-                          .pipeline_size = is_pipeline ? kRanks : 1});
+  levin::TrainerOptions options{.accelerator = "cpu",
+                                .devices = kRanks,
+                                .max_epochs = -1,
+                                .threads = 1,
+                                .heartbeat_timeout = 1.0};
+  if (kind == "pipeline") options.pipeline_size = kRanks;
+  if (kind == "parameter_server") {
+    options.strategy = kind;
+    options.parameter_server = {"asp", levin::Value::Object{{"servers", 2}}};
+  }
+  levin::Trainer trainer(options);
   trainer.add<Fails>({.folder = folder});
   trainer.fit(model, data);
   return 0;
@@ -118,7 +124,7 @@ struct Failure {
   int status;  // with which the launcher ends
 };
 
-pid_t start(const fs::path& folder, bool is_pipeline) {
+pid_t start(const fs::path& folder, const std::string& kind) {
   const std::string own = fs::read_symlink("/proc/self/exe").string();
   const std::string log = (folder / "log").string();
   std::fflush(nullptr);
@@ -127,7 +133,7 @@ pid_t start(const fs::path& folder, bool is_pipeline) {
   const int file = ::open(log.c_str(), O_WRONLY | O_CREAT, 0600);
   ::dup2(file, 1);
   ::dup2(file, 2);
-  ::execl(own.c_str(), own.c_str(), is_pipeline ? "--train-stage" : "--train", folder.c_str(),
+  ::execl(own.c_str(), own.c_str(), "--train", folder.c_str(), kind.c_str(),
           static_cast<char*>(nullptr));
   ::_exit(127);
 }
@@ -158,10 +164,10 @@ double fail(const fs::path& folder, pid_t child, const Failure& failure, int64_t
 }
 
 /// Returns the seconds from the failure of `rank` until the launcher has ended.
-double measure(const fs::path& folder, bool is_pipeline, const Failure& failure, int64_t rank,
-               double delay) {
+double measure(const fs::path& folder, const std::string& kind, const Failure& failure,
+               int64_t rank, double delay) {
   fs::create_directories(folder);
-  const pid_t child = start(folder, is_pipeline);
+  const pid_t child = start(folder, kind);
   wait_until(child, "the ranks don't train", [&] {
     for (int64_t r = 0; r < kRanks; ++r) {
       if (!fs::exists(of_rank(folder, "process-", r))) return false;
@@ -189,7 +195,7 @@ void print(const char* name, std::vector<double> values) {
               values.front(), values.back());
 }
 
-int measure_all(const fs::path& folder, int rounds, bool is_pipeline) {
+int measure_all(const fs::path& folder, int rounds, const std::string& kind) {
   const std::vector<Failure> failures = {{"kill -9", SIGKILL, 128 + SIGKILL},
                                          {"an exception", 0, 1},
                                          {"SIGSTOP, heartbeat_timeout 1 s", SIGSTOP, 1}};
@@ -199,11 +205,14 @@ int measure_all(const fs::path& folder, int rounds, bool is_pipeline) {
   for (int round = 0; round < rounds; ++round) {
     for (size_t i = 0; i < failures.size(); ++i) {
       seconds[i].push_back(
-          measure(folder / "run", is_pipeline, failures[i], round % kRanks, delay(random)));
+          measure(folder / "run", kind, failures[i], round % kRanks, delay(random)));
     }
   }
+  const char* ranks = kind == "pipeline"           ? "stages"
+                      : kind == "parameter_server" ? "ranks with two parameter servers"
+                                                   : "ranks";
   std::printf("%d rounds of %lld %s; from the failure of one until the launcher has ended\n",
-              rounds, static_cast<long long>(kRanks), is_pipeline ? "stages" : "ranks");
+              rounds, static_cast<long long>(kRanks), ranks);
   for (size_t i = 0; i < failures.size(); ++i) print(failures[i].name, seconds[i]);
   return 0;
 }
@@ -211,14 +220,16 @@ int measure_all(const fs::path& folder, int rounds, bool is_pipeline) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const std::string first = argc > 1 ? argv[1] : "";
-  if (argc == 3 && first.starts_with("--train")) return train(argv[2], first == "--train-stage");
-  const bool is_pipeline = argc > 2 && std::string(argv[2]) == "pipeline";
+  if (argc == 4 && std::string(argv[1]) == "--train") return train(argv[2], argv[3]);
+  const std::string kind = argc > 2 ? argv[2] : "ddp";
+  if (kind != "ddp" && kind != "pipeline" && kind != "parameter_server") {
+    throw std::invalid_argument("unknown kind of runs: " + kind);
+  }
   std::string name = (fs::temp_directory_path() / "levin-failure-XXXXXX").string();
   const fs::path folder = ::mkdtemp(name.data());
   int status = 1;
   try {
-    status = measure_all(folder, argc > 1 ? std::atoi(argv[1]) : 10, is_pipeline);
+    status = measure_all(folder, argc > 1 ? std::atoi(argv[1]) : 10, kind);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "failure: %s\n", error.what());
   }

@@ -180,6 +180,11 @@ def stage_failure_checks(text):
     return failure_checks(text, "stages")
 
 
+def server_failure_checks(text):
+    """The seconds from the failure of one of three ranks, two with parameter servers, until all have ended."""
+    return failure_checks(text, "ranks of parameter servers")
+
+
 def commands_checks(text):
     return [
         Check(f"{command}, from start to end", 1, printed_spread(text, command), unit=" s")
@@ -431,6 +436,7 @@ TEXTS = {
     "scaling": ("Two ranks, and more on paper", scaling_checks),
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),
     "stage_failure": ("Seconds until a pipeline has ended whose stage has failed", stage_failure_checks),
+    "server_failure": ("Seconds until a run with parameter servers has ended whose rank has failed", server_failure_checks),
     "commands": ("Seconds that commands take which train nothing", commands_checks),
 }
 
