@@ -1,4 +1,4 @@
-// Pipelines of the MLP that comes with Levin.
+// Pipelines of the MLP that comes with Levin: row 50 of the requirements.
 
 #include <cstdint>
 #include <string>

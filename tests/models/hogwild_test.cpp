@@ -1,4 +1,4 @@
-// Fits of online learners whose threads share the rows of a batch.
+// Fits of online learners whose threads share the rows of a batch: row 51 of the requirements.
 #include "framework/support.h"
 
 #include <memory>
