@@ -97,11 +97,9 @@ void ShardedStrategy::shard_optimizers(Optimizers& optimizers) {
 
 /// Gives all ranks what each has changed in a step.
 void ShardedStrategy::gather_changes() {
-  size_t bytes = 0;  // this rank's chunks
-  for (const auto& buffer : flat_->buffers()) {
-    bytes += static_cast<size_t>(buffer.chunk) * buffer.flat.element_size();
-  }
-  const auto sent = ExchangeLog::gathered_bytes(static_cast<int64_t>(bytes), group().world_size());
+  int64_t bytes = 0;  // this rank's chunks
+  for (const auto& buffer : flat_->buffers()) bytes += buffer.chunk * buffer.flat.element_size();
+  const auto sent = ExchangeLog::gathered_bytes(bytes, group().world_size());
   group().exchanges().record(ExchangeKind::parameters, sent, [&] { flat_->all_gather(group()); });
 }
 

@@ -162,7 +162,7 @@ TEST(TraceProfiler, shows_other_exchanges_by_name_and_what_waited_for_them_as_id
     }
     EXPECT_EQ(idle, (std::vector<std::pair<double, double>>{{2, 2}, {5, 2}, {9, 1}}));
     ASSERT_EQ(events["forward"].size(), 4U);
-    for (const int micro_batch : {0, 1}) {
+    for (const size_t micro_batch : {0U, 1U}) {
       const json& arguments = events["forward"][2 + micro_batch].at("args");
       EXPECT_EQ(arguments.at("micro_batch"), micro_batch);
       EXPECT_EQ(arguments.at("stage"), 1);
