@@ -281,10 +281,10 @@ TEST_F(PipelineRuns, show_passes_and_waiting_in_the_profile_and_in_the_trace) {
     (name == "idle" ? idle : ends).emplace_back(begin, begin + event.at("dur").as_double());
   }
   EXPECT_GE(ends.size(), 4U) << "one of each batch";
-  for (const auto& [begin, end] : ends) {
+  for (const auto& end : ends) {
     EXPECT_TRUE(std::any_of(idle.begin(), idle.end(), [&](const auto& wait) {
-      return wait.first <= begin + 1.0 && wait.second >= end - 1.0;
-    })) << begin;
+      return wait.first <= end.first + 1.0 && wait.second >= end.second - 1.0;
+    })) << end.first;
   }
 }
 
