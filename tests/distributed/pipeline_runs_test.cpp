@@ -1,12 +1,8 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <chrono>
-#include <fstream>
 #include <memory>
-#include <random>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +19,7 @@
 #include <levin/framework/strategies/pipeline_strategy.h>
 #include <levin/framework/trainer/trainer.h>
 
+#include "distributed/killed_rank.h"
 #include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
 #include "distributed/ranks_as_threads.h"
@@ -58,7 +55,7 @@ class DeepNet final : public levin::PipelineModule {
   void on_outputs(const torch::Tensor& outputs, const torch::Tensor& /*loss*/,
                   const levin::Batch& batch, levin::Step& step) override {
     step.log("train_acc", correct(outputs, batch), {.on_step = false, .on_epoch = true});
-    if (settings_.contains("marks")) leave_mark();
+    mark_.leave(settings_);
   }
   void validation_step(const levin::Batch& batch, levin::Step& step) override {
     const auto outputs = forward(batch);
@@ -94,14 +91,8 @@ class DeepNet final : public levin::PipelineModule {
     }
   }
 
-  /// Notes that this rank trains.
-  void leave_mark() {
-    if (std::exchange(has_mark_, true)) return;
-    std::ofstream(settings_.at("marks").as_string(), std::ios::app) << ::getpid() << std::endl;
-  }
-
   Value settings_;
-  bool has_mark_ = false;
+  TrainingMark mark_;
   torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
   int64_t losses_ = 0;
 };
@@ -134,7 +125,7 @@ int train_deep_net(const Value& settings) {
 
 }  // namespace
 
-class PipelineRuns : public RanksTest {
+class PipelineRuns : public KilledRankTest {
  protected:
   Run train(int64_t ranks, const std::string& name, const Value& more) const {
     return run_on(ranks * replicas_in(more), name, more, train_deep_net);
@@ -312,29 +303,9 @@ TEST_F(PipelineRuns, a_killed_stage_ends_the_ranks_that_wait_for_it) {
 
 // Issue 15: "kill -9 of a pipeline stage at random moments: never hangs".
 TEST_F(PipelineRuns, a_stage_killed_at_a_random_moment_ends_all_ranks_of_all_pipelines) {
-  std::mt19937 random(std::random_device{}());
   for (int round = 0; round < 3; ++round) {
-    auto more = pipeline_of(2, "1f1b", 4, 1000000, 2);
-    more["trainer"]["devices"] = 4;
-    more["trainer"]["heartbeat_timeout"] = 3600.0;
-    more["trainer"]["process_group_timeout"] = 3600.0;
-    more["marks"] = (folder_ / fmt::format("marks-{}", round)).string();
-    const Value all = settings(fmt::format("round-{}", round), more);
-    const auto started = fork_ranks(4, all, train_deep_net);
-    const fs::path marks = all.at("marks").as_string();
-    ASSERT_TRUE(
-        eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 4; }));
-    const size_t victim = random() % 4;
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 50000));
-    ASSERT_EQ(::kill(started[victim], SIGKILL), 0);
-    const auto name = fmt::format("rank {}", victim);
-    for (size_t rank = 0; rank < 4; ++rank) {
-      const auto ended = wait(started[rank], all);
-      EXPECT_EQ(ended.status, rank == victim ? 128 + SIGKILL : 1) << ended.err;
-      if (rank == 3) {
-        EXPECT_NE(ended.err.find(name), std::string::npos) << ended.err;
-      }
-    }
+    kill_at_a_random_moment(4, fmt::format("round-{}", round),
+                            pipeline_of(2, "1f1b", 4, 1000000, 2), train_deep_net);
   }
 }
 

@@ -1,11 +1,5 @@
-#include <signal.h>
-
-#include <chrono>
 #include <cstdlib>
-#include <fstream>
-#include <random>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,6 +16,7 @@
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/mlp.h>
 
+#include "distributed/killed_rank.h"
 #include "distributed/mesh_settings.h"
 #include "distributed/pipeline_rows.h"
 #include "distributed/rank_outcome.h"
@@ -54,7 +49,7 @@ class SharedNet final : public levin::PipelineModule {
     return torch::cross_entropy_loss(outputs, batch.target());
   }
   void on_train_batch_start(const levin::Batch& /*batch*/, levin::Step& /*step*/) override {
-    if (settings_.contains("marks")) leave_mark();
+    mark_.leave(settings_);
   }
   void validation_step(const levin::Batch& batch, levin::Step& step) override {
     const auto outputs = forward(batch);
@@ -95,14 +90,8 @@ class SharedNet final : public levin::PipelineModule {
   int64_t flag_step = -1;  // after which this rank learned of the last rank's flag
 
  private:
-  /// Notes that this rank trains.
-  void leave_mark() {
-    if (std::exchange(has_mark_, true)) return;
-    std::ofstream(settings_.at("marks").as_string(), std::ios::app) << ::getpid() << std::endl;
-  }
-
   Value settings_;
-  bool has_mark_ = false;
+  TrainingMark mark_;
   torch::nn::Sequential layers_ = register_module("layers", torch::nn::Sequential());
 };
 
@@ -173,7 +162,7 @@ int train_shared_classes(const Value& settings) {
 
 }  // namespace
 
-class TensorRuns : public RanksTest {
+class TensorRuns : public KilledRankTest {
  protected:
   Run train(const std::string& name, const Value& more) const {
     const auto& options = more.at("trainer");
@@ -297,26 +286,7 @@ TEST_F(TensorRuns, of_divided_classes_equal_one_process) {
 
 // Issue 15: "never hangs, nothing left behind".
 TEST_F(TensorRuns, a_rank_killed_at_a_random_moment_ends_all_ranks) {
-  std::mt19937 random(std::random_device{}());
-  auto more = mesh_of(1, 2, 2, 1000000);
-  more["trainer"]["devices"] = 4;
-  more["trainer"]["heartbeat_timeout"] = 3600.0;
-  more["trainer"]["process_group_timeout"] = 3600.0;
-  more["marks"] = (folder_ / "marks").string();
-  const Value all = settings("killed", more);
-  const auto started = fork_ranks(4, all, train_shared_net);
-  const fs::path marks = all.at("marks").as_string();
-  ASSERT_TRUE(
-      eventually([&] { return fs::exists(marks) && lines_of(read_file(marks)).size() == 4; }));
-  const size_t victim = random() % 4;
-  std::this_thread::sleep_for(std::chrono::microseconds(random() % 50000));
-  ASSERT_EQ(::kill(started[victim], SIGKILL), 0);
-  for (size_t rank = 0; rank < 4; ++rank) {
-    const auto ended = wait(started[rank], all);
-    EXPECT_EQ(ended.status, rank == victim ? 128 + SIGKILL : 1) << ended.err;
-    if (rank < 3) continue;
-    EXPECT_NE(ended.err.find(fmt::format("rank {}", victim)), std::string::npos) << ended.err;
-  }
+  kill_at_a_random_moment(4, "killed", mesh_of(1, 2, 2, 1000000), train_shared_net);
 }
 
 /// A model that can't be divided.
