@@ -31,8 +31,8 @@ std::string with_underscores(std::string name) {
 /// Reads the arguments one after another.
 class Parser {
  public:
-  Parser(int argc, const char* const* argv, const Registry& registry)
-      : words_(argv, argv + argc), registry_(registry) {
+  Parser(int argc, const char* const* argv, const Registry& registry, const Commands& more)
+      : words_(argv, argv + argc), registry_(registry), more_(more) {
     if (!words_.empty()) {
       arguments_.program = std::filesystem::path(words_.front()).filename().string();
     }
@@ -74,10 +74,36 @@ class Parser {
       arguments_.settings.emplace_back(name, required(name, value));
       return;
     }
+    if (const Command* added = added_command()) return take_setting(*added, name, value);
     if (!contains(configuration_parts(), name.substr(0, name.find('.')))) refuse(name);
     if (!value && next_is_value()) value = words_[next_++];
     if (!value && name.find('.') == std::string::npos) value = required(name, value);
     arguments_.overrides.push_back({name, parse_argument(value.value_or("true")), append});
+  }
+
+  const Command* added_command() const {
+    const auto found = std::find_if(more_.begin(), more_.end(), [&](const Command& each) {
+      return each.name == arguments_.command;
+    });
+    return found == more_.end() ? nullptr : &*found;
+  }
+
+  /// Takes an option of a command that the program has added. Whether it knows the option is left
+  /// to the command.
+  void take_setting(const Command& command, const std::string& name,
+                    const std::optional<std::string>& value) {
+    bool takes_no_value = false;
+    if (command.with_options) {
+      command.with_options([&](const Fields& fields) {
+        takes_no_value = std::any_of(fields.begin(), fields.end(), [&](const Field& field) {
+          return field.name == name && is_switch(field);
+        });
+      });
+    }
+    const bool next_is_switch =
+        next_ < words_.size() && (words_[next_] == "true" || words_[next_] == "false");
+    const bool alone = takes_no_value && !value && !next_is_switch;
+    arguments_.settings.emplace_back(name, alone ? "true" : required(name, value));
   }
 
   void take_flag(const std::string& name, const std::optional<std::string>& value) {
@@ -121,14 +147,16 @@ class Parser {
 
   std::vector<std::string> words_;
   const Registry& registry_;
+  const Commands& more_;
   size_t next_ = 1;
   Arguments arguments_;
 };
 
 }  // namespace
 
-Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry) {
-  return Parser(argc, argv, registry).parse();
+Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry,
+                          const Commands& more) {
+  return Parser(argc, argv, registry, more).parse();
 }
 
 }  // namespace levin

@@ -4,11 +4,10 @@
 #include <utility>
 #include <vector>
 
+#include <levin/cli/command.h>
 #include <levin/framework/config/merge.h>
 
 namespace levin {
-
-struct Registry;
 
 /// The parts of a command line, as `parse_arguments` returns them. Whether its commands, files and
 /// classes exist isn't checked yet.
@@ -33,7 +32,8 @@ struct Arguments {
   /// `--output`: where `predict`, `convert` or `export` writes. Empty: `predict` writes to the run
   /// folder.
   std::string output{};
-  /// The options of `convert` or `export` with their values, in order.
+  /// The options of `convert`, `export` or a command that the program has added, with their values,
+  /// in order; the names have underscores.
   std::vector<std::pair<std::string, std::string>> settings{};
   /// The metrics that `plot` draws and `runs` shows; if none is given, they choose.
   std::vector<std::string> metrics{};
@@ -46,6 +46,7 @@ struct Arguments {
 /// Throws ConfigError for an unknown option, naming the nearest one (`registry` has the switches of
 /// default callbacks, such as `--trainer.enable_checkpointing`), for a flag with a value, and for
 /// an option whose value is missing. `argv` isn't used after the call.
-Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry);
+Arguments parse_arguments(int argc, const char* const* argv, const Registry& registry,
+                          const Commands& more = {});
 
 }  // namespace levin

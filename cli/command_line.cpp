@@ -60,29 +60,33 @@ void refuse_misplaced(const Arguments& arguments) {
   if (arguments.command != "runs") refuse(!arguments.metrics.empty(), "--metric", "plot");
 }
 
-int dispatch(const Arguments& arguments, const Registry& registry) {
+int dispatch(const Arguments& arguments, const Registry& registry, const Commands& more) {
   const std::string& command = arguments.command;
   if (arguments.version) return print(fmt::format("levin {}\n", kVersion));
   if (!arguments.help_about.empty()) return print(settings_help(registry, arguments.help_about));
-  if (command.empty() && arguments.help) return print(general_help(arguments.program));
+  if (command.empty() && arguments.help) return print(general_help(arguments.program, more));
   if (command.empty()) {
-    diagnostics::print(general_help(arguments.program));
+    diagnostics::print(general_help(arguments.program, more));
     return kWrongUsage;
   }
-  const std::string help = command_help(arguments.program, command);
+  const std::string help = command_help(arguments.program, command, more);
   if (arguments.help) return print(help);
+  for (const auto& each : more) {
+    if (each.name == command) return each.run(arguments, registry);
+  }
   refuse_misplaced(arguments);
   if (command == "list") {
     return print(class_list(registry, arguments.words.empty() ? "" : only_word(arguments, "kind")));
   }
-  if (command == "help" && arguments.words.empty()) return print(general_help(arguments.program));
+  if (command == "help" && arguments.words.empty())
+    return print(general_help(arguments.program, more));
   if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "runs") return list_past_runs(arguments);
   if (command == "completion") {
     const std::string shell = only_word(arguments, "shell");
-    return print(completion_script(shell, arguments.program, registry));
+    return print(completion_script(shell, arguments.program, registry, more));
   }
   if (command == "schema") {
     if (!arguments.words.empty())
@@ -97,11 +101,12 @@ int dispatch(const Arguments& arguments, const Registry& registry) {
 
 }  // namespace
 
-int run_command_line(int argc, const char* const* argv, const Registry& registry) {
+int run_command_line(int argc, const char* const* argv, const Registry& registry,
+                     const Commands& more) {
   occupy_standard_descriptors();
   const NoWriteSignals signals;
   try {
-    return dispatch(parse_arguments(argc, argv, registry), registry);
+    return dispatch(parse_arguments(argc, argv, registry, more), registry, more);
   } catch (const ConfigError& error) {
     return report(error.what(), kWrongUsage);
   } catch (const std::bad_alloc&) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <levin/cli/command.h>
 #include <levin/cli/shipped_classes.h>
 #include <levin/framework/config/registry.h>
 
@@ -17,7 +18,9 @@ namespace levin {
 ///
 /// Returns the exit status: 0 if the command succeeded, 1 if it failed, 2 for a wrong command line
 /// or configuration, 130 if a signal ended the run and its checkpoint is saved. Exceptions become a
-/// line on stderr, "error: ...".
-int run_command_line(int argc, const char* const* argv, const Registry& registry);
+/// line on stderr, "error: ...". `more` are commands that the program adds, such as
+/// serving_commands().
+int run_command_line(int argc, const char* const* argv, const Registry& registry,
+                     const Commands& more = {});
 
 }  // namespace levin

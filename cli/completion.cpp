@@ -46,9 +46,7 @@ struct CompletionGroup {
 
 Choice choice_of(const std::string& name, const Field& field) {
   Choice choice{name, field.help};
-  const bool is_switch = std::holds_alternative<bool*>(field.value) ||
-                         std::holds_alternative<std::optional<bool>*>(field.value);
-  if (is_switch) choice.values = {"true", "false"};
+  if (is_switch(field)) choice.values = {"true", "false"};
   choice.takes_files = std::holds_alternative<std::string*>(field.value) ||
                        std::holds_alternative<std::optional<std::string>*>(field.value) ||
                        std::holds_alternative<std::vector<std::string>*>(field.value);
@@ -101,7 +99,7 @@ std::vector<Choice> job_options(const Registry& registry) {
   return options;
 }
 
-std::vector<CompletionGroup> completion_groups(const Registry& registry) {
+std::vector<CompletionGroup> completion_groups(const Registry& registry, const Commands& more) {
   const Choice output{.name = "output", .help = "where to write", .takes_files = true};
   const Choice json{.name = "json", .help = "print JSON", .takes_value = false};
   const Choice metric{.name = "metric", .help = "a metric"};
@@ -110,18 +108,38 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry) {
   for (const auto& field : describe(options)) convert.push_back(choice_of(field.name, field));
   auto predict = job_options(registry);
   predict.push_back(output);
-  return {{"fit validate test", job_options(registry)},
-          {"predict", std::move(predict)},
-          {"list", {}, class_kinds(registry)},
-          {"help", {}, documented_names(registry)},
-          {"convert", std::move(convert), {}, true},
-          {"export",
-           {output, json, {"format", "the format of the file", export_formats()}},
-           {"best", "last"},
-           true},
-          {"plot", {metric}, {}, true},
-          {"runs", {metric, json}, {}, true},
-          {"completion", {}, kShells}};
+  std::vector<CompletionGroup> groups = {
+      {"fit validate test", job_options(registry)},
+      {"predict", std::move(predict)},
+      {"list", {}, class_kinds(registry)},
+      {"help", {}, documented_names(registry)},
+      {"convert", std::move(convert), {}, true},
+      {"export",
+       {output, json, {"format", "the format of the file", export_formats()}},
+       {"best", "last"},
+       true},
+      {"plot", {metric}, {}, true},
+      {"runs", {metric, json}, {}, true},
+      {"completion", {}, kShells}};
+  for (const auto& command : more) {
+    CompletionGroup group{command.name, {}, {}, true};
+    if (command.with_options) {
+      command.with_options([&](const Fields& fields) {
+        for (const auto& field : fields) {
+          group.options.push_back(choice_of(option_name(field.name), field));
+        }
+      });
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+/// The commands of the program, those of cli/ first.
+Commands all_commands(const Commands& more) {
+  Commands all = commands();
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
 }
 
 /// Text in single quotes for a shell that ends them by '\''.
@@ -161,9 +179,9 @@ std::string option_words(const CompletionGroup& group) {
   return text + "--help";
 }
 
-std::string command_names() {
+std::string command_names(const Commands& all) {
   std::vector<std::string> names;
-  for (const auto& command : commands()) names.push_back(command.name);
+  for (const auto& command : all) names.push_back(command.name);
   return fmt::format("{}", fmt::join(names, " "));
 }
 
@@ -277,17 +295,19 @@ std::string words_function(const std::vector<CompletionGroup>& groups, std::stri
   return text + "    *) options='--help' ;;\n  esac\n}\n";
 }
 
-std::string bash_script(std::string_view program, const std::vector<CompletionGroup>& groups) {
+std::string bash_script(std::string_view program, const std::vector<CompletionGroup>& groups,
+                        const Commands& all) {
   std::string body = kBash;
-  const std::string list = "  local commands=" + shell_quoted(command_names()) + "\n";
+  const std::string list = "  local commands=" + shell_quoted(command_names(all)) + "\n";
   body.insert(body.find("  local word command="), list);
   return values_function(groups) + words_function(groups, "words") + body +
          fmt::format("complete -F _levin {}\n", program);
 }
 
-std::string zsh_script(std::string_view program, const std::vector<CompletionGroup>& groups) {
+std::string zsh_script(std::string_view program, const std::vector<CompletionGroup>& groups,
+                       const Commands& all) {
   std::string list = "  local -a descriptions=(\n";
-  for (const auto& command : commands()) {
+  for (const auto& command : all) {
     list += fmt::format("    {}\n", shell_quoted(fmt::format("{}:{}", command.name, command.help)));
   }
   std::string body = kZsh;
@@ -309,9 +329,10 @@ std::string fish_quoted(std::string_view text) {
   return result + "'";
 }
 
-std::string fish_script(std::string_view program, const std::vector<CompletionGroup>& groups) {
+std::string fish_script(std::string_view program, const std::vector<CompletionGroup>& groups,
+                        const Commands& all) {
   std::string text = fmt::format("complete -c {} -f\n", program);
-  for (const auto& command : commands()) {
+  for (const auto& command : all) {
     text += fmt::format("complete -c {} -n __fish_use_subcommand -a {} -d {}\n", program,
                         command.name, fish_quoted(command.help));
   }
@@ -338,11 +359,12 @@ std::string fish_script(std::string_view program, const std::vector<CompletionGr
 }  // namespace
 
 std::string completion_script(std::string_view shell, std::string_view program,
-                              const Registry& registry) {
-  const auto groups = completion_groups(registry);
-  if (shell == "bash") return bash_script(program, groups);
-  if (shell == "zsh") return zsh_script(program, groups);
-  if (shell == "fish") return fish_script(program, groups);
+                              const Registry& registry, const Commands& more) {
+  const auto groups = completion_groups(registry, more);
+  const Commands all = all_commands(more);
+  if (shell == "bash") return bash_script(program, groups, all);
+  if (shell == "zsh") return zsh_script(program, groups, all);
+  if (shell == "fish") return fish_script(program, groups, all);
   throw ConfigError::unknown_name("shell", shell, kShells);
 }
 

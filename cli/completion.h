@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include <levin/cli/command.h>
 #include <levin/framework/config/registry.h>
 
 namespace levin {
@@ -15,8 +16,9 @@ namespace levin {
 ///     source <(levin completion zsh)            # in ~/.zshrc, after compinit
 ///     levin completion fish | source            # in config.fish
 ///
-/// It completes the program that is called `program`. Throws ConfigError for another shell.
+/// It completes the program that is called `program`, with the commands of `more`, which it adds.
+/// Throws ConfigError for another shell.
 std::string completion_script(std::string_view shell, std::string_view program,
-                              const Registry& registry);
+                              const Registry& registry, const Commands& more = {});
 
 }  // namespace levin

@@ -2,11 +2,11 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include <levin/cli/command.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/help.h>
 #include <levin/cli/output.h>
@@ -22,35 +22,6 @@ namespace {
 
 /// Thrown by the progress callback, so that `convert` removes what it has written and ends.
 struct Interrupted {};
-
-/// A word of the command line as a value of the type that `field` takes, or as text if it has
-/// another form.
-Value plain_value(const Field& field, const std::string& word) {
-  if (std::holds_alternative<bool*>(field.value) && (word == "true" || word == "false")) {
-    return word == "true";
-  }
-  int64_t number = 0;
-  const char* const last = word.data() + word.size();
-  const auto end = std::from_chars(word.data(), last, number);
-  const bool is_number = std::holds_alternative<int64_t*>(field.value);
-  if (is_number && end.ec == std::errc() && end.ptr == last) return number;
-  return word;
-}
-
-void set_option(const Fields& fields, const std::string& name, const std::string& word) {
-  std::vector<std::string> known = {"--output", "--json"};
-  for (const auto& field : fields) {
-    known.push_back("--" + field.name);
-    if (field.name != name) continue;
-    if (auto* const* list = std::get_if<std::vector<std::string>*>(&field.value)) {
-      (*list)->push_back(word);
-    } else {
-      field.set(plain_value(field, word));
-    }
-    return;
-  }
-  throw ConfigError::unknown_name("option", "--" + name, known);
-}
 
 /// Shows the progress on a line of stderr, at most twice a second, if stderr is a terminal.
 class ProgressLine {
@@ -75,7 +46,7 @@ class ProgressLine {
 int convert_files(const Arguments& arguments) {
   ConvertOptions options;
   const Fields fields = describe(options);
-  for (const auto& [name, word] : arguments.settings) set_option(fields, name, word);
+  set_options(fields, arguments);
   options.inputs = arguments.words;
   options.output = arguments.output;
   if (arguments.json) require_output();

@@ -19,7 +19,7 @@
 namespace levin {
 namespace {
 
-const std::vector<Command> kCommands = {
+const Commands kCommands = {
     {"fit", "--config FILE... [--SETTING=VALUE ...]", "train a model"},
     {"validate", "[--config FILE...] [--ckpt-path PATH|best|last] [--SETTING=VALUE ...]",
      "measure on validation data"},
@@ -161,9 +161,21 @@ std::string trainer_help(const Registry& registry) {
          "  callbacks, logger: lists of classes; see `list callbacks`, `list loggers`\n";
 }
 
+std::string added_command_help(std::string_view program, const Command& command) {
+  std::string text =
+      fmt::format("usage: {} {} {}\n\n{}\n", program, command.name, command.usage, command.help);
+  if (command.with_options) {
+    command.with_options([&](Fields fields) {
+      for (auto& field : fields) field.name = "--" + option_name(field.name);
+      text += "\noptions:\n" + settings_table(fields);
+    });
+  }
+  return text + command.notes;
+}
+
 }  // namespace
 
-const std::vector<Command>& commands() { return kCommands; }
+const Commands& commands() { return kCommands; }
 
 std::string settings_table(const Fields& fields) {
   std::vector<std::string> left;
@@ -182,10 +194,12 @@ std::string settings_table(const Fields& fields) {
   return table;
 }
 
-std::string general_help(std::string_view program) {
+std::string general_help(std::string_view program, const Commands& more) {
   std::string text = fmt::format("usage: {} COMMAND ...\n\ncommands:\n", program);
-  for (const auto& command : kCommands) {
-    text += fmt::format("  {:<10} {}\n", command.name, command.help);
+  for (const auto* list : {&kCommands, &more}) {
+    for (const auto& command : *list) {
+      text += fmt::format("  {:<11} {}\n", command.name, command.help);
+    }
   }
   return text +
          fmt::format("\n{} COMMAND --help says more; --version says which Levin this is.\n",
@@ -193,8 +207,11 @@ std::string general_help(std::string_view program) {
          kExitStatus;
 }
 
-std::string command_help(std::string_view program, std::string_view command) {
+std::string command_help(std::string_view program, std::string_view command, const Commands& more) {
   std::vector<std::string> known;
+  for (const auto& each : more) {
+    if (each.name == command) return added_command_help(program, each);
+  }
   for (const auto& each : kCommands) {
     known.push_back(each.name);
     if (each.name != command) continue;
@@ -216,6 +233,7 @@ std::string command_help(std::string_view program, std::string_view command) {
                program) +
            kExitStatus;
   }
+  for (const auto& each : more) known.push_back(each.name);
   throw ConfigError::unknown_name("command", command, known);
 }
 

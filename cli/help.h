@@ -4,28 +4,22 @@
 #include <string_view>
 #include <vector>
 
+#include <levin/cli/command.h>
 #include <levin/framework/config/registry.h>
 
 namespace levin {
 
-/// A command of the program.
-struct Command {
-  std::string name;
-  /// What follows the name, "CLASS|trainer".
-  std::string usage;
-  /// What it does, in one line.
-  std::string help;
-};
+/// The commands of cli/, in the order in which help shows them.
+const Commands& commands();
 
-/// All commands, in the order in which help shows them.
-const std::vector<Command>& commands();
-
-/// Returns the text of `levin --help`: the commands there are.
-std::string general_help(std::string_view program);
+/// Returns the text of `levin --help`: the commands there are, also those of `more`, which a
+/// program adds.
+std::string general_help(std::string_view program, const Commands& more = {});
 
 /// Returns the text of `levin COMMAND --help`: usage and options of one command. Throws ConfigError
 /// if there is no such command.
-std::string command_help(std::string_view program, std::string_view command);
+std::string command_help(std::string_view program, std::string_view command,
+                         const Commands& more = {});
 
 /// Returns a table with one setting a line: "  learning_rate: float = 0.1   the step's size".
 std::string settings_table(const Fields& fields);

@@ -6,8 +6,9 @@
 # only: it finds out whether each of its sources includes what it uses.
 include_guard(GLOBAL)
 
-# levin_unity(TARGET MOST): puts the target's sources, in the order of their paths, into batches of at most MOST. Sources
-# with compile options of their own stay by themselves.
+# levin_unity(TARGET MOST): puts the target's sources, in the order of their paths, into batches of at most MOST; the rooms of
+# serving/ are batches of their own, so that a new source there leaves the other batches as they were. Sources with compile
+# options of their own stay by themselves.
 function(levin_unity target most)
   if(NOT LEVIN_UNITY OR (LEVIN_UNITY STREQUAL "TESTS" AND NOT target MATCHES "_test$"))
     return()
@@ -15,9 +16,19 @@ function(levin_unity target most)
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
   list(SORT sources)
+  set(rooms ${sources})
+  list(FILTER rooms INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/serving/")
+  foreach(source IN LISTS rooms)
+    string(REGEX MATCH "/serving/([a-z]+)/" ignored "${source}")
+    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${target}_${CMAKE_MATCH_1}")
+  endforeach()
+  list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/serving/")
   # Batches of one size: fifteen files, ten at most, make two batches of eight and seven.
   list(LENGTH sources count)
   math(EXPR batches "(${count} + ${most} - 1) / ${most}")
+  if(batches EQUAL 0)
+    set(batches 1)
+  endif()
   math(EXPR size "(${count} + ${batches} - 1) / ${batches}")
   set(index 0)
   foreach(source IN LISTS sources)

@@ -37,11 +37,14 @@ std::string top_folder(const std::string& path) {
   return path.find('/') == std::string::npos ? std::string() : path.substr(0, path.find('/'));
 }
 
+/// Whether a top-level folder consists of rooms.
+bool has_rooms(const std::string& folder) { return folder == "framework" || folder == "serving"; }
+
 bool is_header(const std::string& path) { return path.ends_with(".h"); }
 
 bool is_library(const std::string& path) {
-  static const std::set<std::string> folders = {"framework", "models", "datamodules", "callbacks",
-                                                "cli"};
+  static const std::set<std::string> folders = {"framework", "models", "datamodules",
+                                                "callbacks", "cli",    "serving"};
   return folders.count(top_folder(path)) > 0;
 }
 
@@ -62,10 +65,11 @@ std::string own_path(const std::string& include) {
   return include.substr(7, include.size() - 8);
 }
 
-/// What ARCHITECTURE.md's tables say: the rooms of framework/ in the order of the table, in which
-/// a room may include itself and those before it, and the folders marked "no torch".
+/// What ARCHITECTURE.md's tables say: the rooms of framework/ and serving/ in the order of the
+/// tables, in which a room may include itself and those before it, and the folders marked
+/// "no torch".
 struct Plan {
-  std::vector<std::string> rooms;     // "core", "formats", ...
+  std::vector<std::string> rooms;     // "framework/core", "serving/http", ...
   std::vector<std::string> no_torch;  // "framework/core/", "datamodules/readers/", ...
 
   /// The room's place in the table, from 0; nothing if the table doesn't list it.
@@ -86,20 +90,17 @@ Plan plan_of(const std::string& architecture) {
   for (std::sregex_iterator it(architecture.begin(), architecture.end(), row), end; it != end;
        ++it) {
     const std::string folder = (*it)[1];
-    if (starts_with(folder, "framework/")) {
-      plan.rooms.push_back(folder.substr(10, folder.size() - 11));
-    }
+    if (has_rooms(top_folder(folder))) plan.rooms.push_back(folder.substr(0, folder.size() - 1));
     if ((*it)[2] == "no torch") plan.no_torch.push_back(folder);
   }
   return plan;
 }
 
-/// The room of a file in framework/: `framework/loops/fit_loop.h` -> `loops`; empty for a file that
+/// The room of a file: `framework/loops/fit_loop.h` -> `framework/loops`; empty for a file that
 /// lies directly in framework/.
 std::string room_of(const std::string& path) {
-  const size_t begin = path.find('/') + 1;
-  const size_t end = path.find('/', begin);
-  return end == std::string::npos ? std::string() : path.substr(begin, end - begin);
+  const size_t end = path.find('/', path.find('/') + 1);
+  return end == std::string::npos ? std::string() : path.substr(0, end);
 }
 
 /// Which top-level folders each may include, besides itself.
@@ -110,6 +111,8 @@ const std::map<std::string, std::set<std::string>>& allowed_folders() {
       {"datamodules", {"framework"}},
       {"callbacks", {"framework"}},
       {"cli", {"framework", "models", "datamodules", "callbacks"}},
+      {"serving", {"framework", "models", "datamodules", "callbacks", "cli"}},
+      {"program", {"framework", "models", "datamodules", "callbacks", "cli", "serving"}},
       {"examples", {"framework", "models", "datamodules", "callbacks", ""}},
   };
   return allowed;
@@ -120,12 +123,13 @@ bool is_torch(const std::string& include) {
 }
 
 void check_room(const Plan& plan, const std::string& path, std::vector<std::string>& problems) {
-  if (top_folder(path) != "framework") return;
+  if (!has_rooms(top_folder(path))) return;
   const std::string room = room_of(path);
   if (room.empty()) {
-    problems.push_back(path + ": lies directly in framework/; it belongs in one of its rooms");
+    problems.push_back(path + ": lies directly in " + top_folder(path) +
+                       "/; it belongs in one of its rooms");
   } else if (!plan.place(room)) {
-    problems.push_back(path + ": ARCHITECTURE.md doesn't list the room framework/" + room + "/");
+    problems.push_back(path + ": ARCHITECTURE.md doesn't list the room " + room + "/");
   }
 }
 
@@ -139,14 +143,14 @@ void check_direction(const Plan& plan, const std::string& path, const std::strin
   if (from != to && rule->second.count(to) == 0) {
     problems.push_back(path + ": " + from + " must not include " + include);
   }
-  if (from != "framework" || to != "framework") return;
+  if (from != to || !has_rooms(from)) return;
   const std::string own_room = room_of(path);
   const std::string target_room = room_of(target);
   const auto own_place = plan.place(own_room);
   const auto target_place = plan.place(target_room);
   if (own_place && target_place && *own_place < *target_place) {
-    problems.push_back(path + ": includes " + include + ", but ARCHITECTURE.md lists framework/" +
-                       target_room + "/ below framework/" + own_room +
+    problems.push_back(path + ": includes " + include + ", but ARCHITECTURE.md lists " +
+                       target_room + "/ below " + own_room +
                        "/; a room may include only itself and the rooms listed before it");
   }
 }
@@ -305,8 +309,8 @@ std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
 Sources read_tree() {
   const std::filesystem::path root = LEVIN_SOURCE_DIR;
   Sources sources;
-  for (const char* folder :
-       {"framework", "models", "datamodules", "callbacks", "cli", "examples"}) {
+  for (const char* folder : {"framework", "models", "datamodules", "callbacks", "cli", "serving",
+                             "program", "examples"}) {
     if (!std::filesystem::exists(root / folder)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {
       const auto extension = entry.path().extension();
@@ -374,8 +378,7 @@ TEST(Architecture, the_table_lists_rooms_that_are_there_each_once) {
   const Plan plan = plan_of(read_architecture());
   ASSERT_GT(plan.rooms.size(), 10U) << "ARCHITECTURE.md's table has lost its form";
   for (const std::string& room : plan.rooms) {
-    EXPECT_TRUE(
-        std::filesystem::is_directory(std::filesystem::path(LEVIN_SOURCE_DIR) / "framework" / room))
+    EXPECT_TRUE(std::filesystem::is_directory(std::filesystem::path(LEVIN_SOURCE_DIR) / room))
         << room;
     EXPECT_EQ(std::count(plan.rooms.begin(), plan.rooms.end(), room), 1) << room;
   }
@@ -397,6 +400,9 @@ std::vector<Bad> bad_sources() {
   return {
       {"framework/a.h", once, "lies directly in framework/"},
       {"framework/a.cpp", "", "lies directly in framework/"},
+      {"serving/http/a.cpp", "#include <levin/serving/service/service.h>\n",
+       "lists serving/service/ below serving/http/"},
+      {"cli/a.cpp", "#include <levin/serving/http/http_server.h>\n", "must not include"},
       {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
       {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
@@ -440,9 +446,12 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       "| `framework/core/` | no torch | errors |\n| `framework/data/` | torch | batches |\n"
       "| `framework/nn/` | torch | layers |\n| `framework/strategies/` | torch | sums |\n"
       "| `framework/loops/` | torch | fit |\n| `framework/trainer/` | torch | the Trainer |\n"
-      "| `framework/config/` | torch | YAML |\n| `datamodules/readers/` | no torch | parsers |\n");
-  ASSERT_EQ(plan.rooms, (std::vector<std::string>{"core", "data", "nn", "strategies", "loops",
-                                                  "trainer", "config"}));
+      "| `framework/config/` | torch | YAML |\n| `datamodules/readers/` | no torch | parsers |\n"
+      "| `serving/http/` | no torch | HTTP |\n| `serving/service/` | no torch | addresses |\n");
+  ASSERT_EQ(plan.rooms, (std::vector<std::string>{
+                            "framework/core", "framework/data", "framework/nn",
+                            "framework/strategies", "framework/loops", "framework/trainer",
+                            "framework/config", "serving/http", "serving/service"}));
   const Sources good = {
       {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
       {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
@@ -453,7 +462,7 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       {"framework/core/diagnostics.cpp", "void f() { std::fwrite(0, 1, 1, stderr); }\n"},
       {"models/mlp_notes.h",
        "#pragma once\n///     std::printf(\"%g\", loss);  // a user's line\n"},
-      {"cli/main.cpp", "#include <levin/models/mlp.h>\nvoid f(levin::Trainer& trainer);\n"},
+      {"cli/run_job.cpp", "#include <levin/models/mlp.h>\nvoid f(levin::Trainer& trainer);\n"},
       {"examples/iris.cpp", "#include <levin/levin.h>\n"},
   };
   EXPECT_EQ(problems_of(plan, good), std::vector<std::string>());

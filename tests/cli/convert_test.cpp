@@ -101,7 +101,7 @@ TEST_F(ConvertProgram, wrong_use_is_status_2_bad_files_1_and_nothing_is_left) {
   expect_error({"convert", "rows.csv"}, 2, "no output is named");
   expect_error({"convert", "-o", "out"}, 2, "at least one file");
   expect_error({"convert", "rows.csv", "-o", "out", "--row-per-shard", "5"}, 2,
-               "did you mean '--rows_per_shard'");
+               "did you mean '--rows-per-shard'");
   expect_error({"convert", "rows.csv", "-o", "out", "--rows_per_shard", "many"}, 2, "many");
   expect_error({"convert", "rows.csv", "-o", "out", "--zero_based", "2"}, 2, "zero_based");
   expect_error({"convert", "rows.csv", "-o", "out", "--format", "libsvn"}, 2,

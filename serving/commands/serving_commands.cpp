@@ -1,0 +1,7 @@
+#include <levin/serving/commands/serving_commands.h>
+
+namespace levin {
+
+Commands serving_commands() { return {}; }
+
+}  // namespace levin

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <levin/serving/backend/backend.h>
+#include <levin/serving/http/http_message.h>
+
+namespace levin {
+
+/// Returns the handler that answers the addresses of a service from `backend`, which must outlive
+/// it:
+///
+///     GET  /                              a page to try the models by hand
+///     GET  /v2, /v2/health/live|ready, /v2/models/NAME[/versions/V][/ready|/config|/stats],
+///     POST /v2/models/NAME[/versions/V]/infer, /v2/repository/index ...
+///                                         the Open Inference Protocol, as Triton speaks it
+///     POST /predict, /models/NAME/predict rows as JSON, CSV or .npy
+///     GET  /metrics                       Prometheus
+///     GET  /openapi.json                  the description of all of these
+HttpHandler service(Backend& backend);
+
+}  // namespace levin
