@@ -1,0 +1,27 @@
+#include <levin/serving/http/http_message.h>
+
+#include <algorithm>
+
+namespace levin {
+namespace {
+
+char lowered(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return lowered(x) == lowered(y);
+         });
+}
+
+}  // namespace
+
+std::string_view header(const HttpHeaders& headers, std::string_view name) {
+  for (const auto& entry : headers) {
+    if (same_name(entry.first, name)) return entry.second;
+  }
+  return {};
+}
+
+}  // namespace levin

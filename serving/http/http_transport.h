@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+
+#include <levin/serving/http/http_connection.h>
+
+namespace levin {
+
+/// A connection over TCP, or over TLS if `tls` isn't null.
+std::shared_ptr<HttpConnection> make_http_connection(HttpWorker& worker,
+                                                     boost::asio::ip::tcp::socket socket,
+                                                     boost::asio::ssl::context* tls);
+
+}  // namespace levin
