@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+
 #include <levin/serving/http/compression.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/http/http_worker.h>
@@ -69,7 +71,6 @@ void HttpConnection::handshaken(bool success) {
   input_.resize(kSmallInput);
   enter(State::kIdle, shared_.options.idle_timeout);
   read_more();
-  if (shared_.draining) drain();
 }
 
 void HttpConnection::begin_request() {
@@ -333,10 +334,15 @@ void HttpConnection::sweep(HttpClock::time_point now) {
 }
 
 void HttpConnection::drain() {
-  if (state_ != State::kIdle && state_ != State::kHandshake) return;
-  boost::system::error_code error;
-  if (socket().available(error) > 0 && !error) return begin_request();
-  close();
+  if (state_ == State::kHandshake) return close();
+  if (state_ != State::kIdle) return;
+  // A read may have taken bytes already, and wait for its turn to report them.
+  boost::asio::post(worker_.context(), [self = shared_from_this()] {
+    if (self->state_ != State::kIdle) return;
+    boost::system::error_code error;
+    if (self->socket().available(error) > 0 && !error) return self->begin_request();
+    self->close();
+  });
 }
 
 void HttpConnection::close() {

@@ -96,11 +96,9 @@ void HttpListener::accept() {
   next_ = (next_ + 1) % workers_.size();
   acceptor_.async_accept(
       worker.context(), [this, &worker](const ListenError& error, tcp::socket socket) {
+        if (!error) worker.add(std::move(socket));
         if (!acceptor_.is_open()) return;
-        if (!error) {
-          worker.add(std::move(socket));
-          return accept();
-        }
+        if (!error) return accept();
         if (error == boost::asio::error::connection_aborted) return accept();
         // No descriptors or no memory: the connection stays where it waits.
         worker.shared().log("serving: can't accept a connection: " + error.message());
@@ -131,7 +129,8 @@ void HttpListener::stop() {
       acceptor_.close(ignored);
     }
     pause_.cancel();
-    done.set_value();
+    // A connection may have been accepted whose handler hasn't been called yet.
+    boost::asio::post(acceptor_.get_executor(), [&done] { done.set_value(); });
   });
   done.get_future().wait();
 }

@@ -102,7 +102,7 @@ void HttpWorker::drain() {
   std::promise<void> done;
   boost::asio::post(context_, [this, &done] {
     for_each([](HttpConnection& connection) { connection.drain(); });
-    done.set_value();
+    boost::asio::post(context_, [&done] { done.set_value(); });  // behind what drain() posted
   });
   done.get_future().wait();
 }
