@@ -1,21 +1,18 @@
 #include <levin/serving/load/load_generator.h>
 
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <levin/framework/core/write_signals.h>
 #include <levin/serving/load/arrivals.h>
+#include <levin/serving/load/load_events.h>
 #include <levin/serving/load/response_reader.h>
 
 namespace levin {
@@ -29,33 +26,12 @@ constexpr int64_t kRetry = kSecond / 10;
 
 int64_t nanoseconds(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 
-int64_t load_clock() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
 /// The processor time of this thread.
 int64_t processor_time() {
   timespec now{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
 }
-
-/// A descriptor that is closed at the end.
-class LoadDescriptor {
- public:
-  explicit LoadDescriptor(int descriptor) : descriptor_(descriptor) {
-    if (descriptor < 0) throw std::system_error(errno, std::generic_category(), "epoll or timerfd");
-  }
-  ~LoadDescriptor() { ::close(descriptor_); }
-  LoadDescriptor(const LoadDescriptor&) = delete;
-  LoadDescriptor& operator=(const LoadDescriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
 
 /// A connection and the request that is under way on it.
 struct Lane {
@@ -78,19 +54,13 @@ class Load {
       : target_(target),
         plan_(plan),
         is_stopped_(is_stopped),
-        epoll_(::epoll_create1(EPOLL_CLOEXEC)),
-        timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
         buffer_(size_t{256} << 10, '\0'),
         timeout_(nanoseconds(plan.timeout)) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = kTimer;
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), &event);
     for (int64_t i = 0; i < plan.connections; ++i) lanes_.push_back(std::make_unique<Lane>());
   }
 
   LoadResult run() {
-    begin_ = load_clock();
+    begin_ = LoadEvents::now();
     measure_from_ = begin_ + nanoseconds(plan_.warmup);
     measure_until_ = measure_from_ + nanoseconds(plan_.seconds);
     if (plan_.rate > 0.0) {
@@ -100,7 +70,7 @@ class Load {
     for (size_t i = 0; i < lanes_.size(); ++i) open(i);
     int64_t next_tick = begin_;
     while (true) {
-      now_ = load_clock();
+      now_ = LoadEvents::now();
       if (processor_start_ < 0 && now_ >= measure_from_) processor_start_ = processor_time();
       if (now_ >= next_tick) {
         next_tick = now_ + kTick;
@@ -121,7 +91,6 @@ class Load {
   }
 
  private:
-  static constexpr uint64_t kTimer = ~uint64_t{0};
   using Progress = LoadSocket::Progress;
 
   bool is_open_loop() const { return arrivals_.has_value(); }
@@ -132,34 +101,13 @@ class Load {
   void wait(int64_t next_tick) {
     int64_t wake = next_tick;
     if (has_due() && !idle_.empty()) wake = std::min(wake, next_due_);
-    if (wake != armed_) {
-      itimerspec when{};
-      when.it_value.tv_sec = wake / kSecond;
-      when.it_value.tv_nsec = wake % kSecond;
-      ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
-      armed_ = wake;
-    }
-    epoll_event events[256];
-    const int count = ::epoll_wait(epoll_.get(), events, 256, -1);
-    for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == kTimer) {
-        uint64_t times = 0;
-        [[maybe_unused]] const ssize_t got = ::read(timer_.get(), &times, sizeof(times));
-        armed_ = 0;
-      } else {
-        advance(static_cast<size_t>(events[i].data.u64));
-      }
-    }
+    for (const size_t index : events_.wait(wake)) advance(index);
   }
 
   void watch(size_t index, uint32_t events) {
     Lane& lane = *lanes_[index];
     if (lane.events == events) return;
-    epoll_event event{};
-    event.events = events;
-    event.data.u64 = index;
-    const int action = lane.events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    ::epoll_ctl(epoll_.get(), action, lane.socket.descriptor(), &event);
+    events_.watch(lane.socket.descriptor(), index, events, lane.events != 0);
     lane.events = events;
   }
 
@@ -182,7 +130,7 @@ class Load {
         return;
       case Progress::ended:
         close(index);
-        lane.retry_at = load_clock() + kRetry;
+        lane.retry_at = LoadEvents::now() + kRetry;
         return;
       case Progress::read_first:
         return watch(index, EPOLLIN);
@@ -196,7 +144,7 @@ class Load {
     Lane& lane = *lanes_[index];
     lane.state = Lane::State::idle;
     if (!is_open_loop()) {
-      const int64_t now = load_clock();
+      const int64_t now = LoadEvents::now();
       if (now < measure_until_) send(index, now, now);
     } else {
       idle_.push_back(index);
@@ -266,7 +214,7 @@ class Load {
     if (was_busy) count_request(lane.due, result_.broken);
     close(index);
     // At once, unless the server may be gone.
-    if (was_busy) lane.retry_at = load_clock() + kRetry;
+    if (was_busy) lane.retry_at = LoadEvents::now() + kRetry;
   }
 
   /// Does what an event makes possible.
@@ -305,7 +253,7 @@ class Load {
     lane.unsent = {};
     if (response->closes || has_ended || is_refused_early) {
       close(index);
-      if (load_clock() < measure_until_ || has_due()) open(index);
+      if (LoadEvents::now() < measure_until_ || has_due()) open(index);
       return false;
     }
     --busy_;
@@ -314,7 +262,7 @@ class Load {
   }
 
   void answer(const Lane& lane, const ResponseReader::Response& response) {
-    const int64_t now = load_clock();
+    const int64_t now = LoadEvents::now();
     const bool is_answer = response.status >= 200 && response.status < 300;
     if (is_answer && now >= measure_from_ && now < measure_until_) ++answered_meanwhile_;
     int64_t& outcome = is_answer                ? result_.answered
@@ -373,8 +321,7 @@ class Load {
   const LoadTarget& target_;
   const LoadPlan& plan_;
   const std::function<bool()>& is_stopped_;
-  LoadDescriptor epoll_;
-  LoadDescriptor timer_;
+  LoadEvents events_;
   std::string buffer_;
   int64_t timeout_;
   std::vector<std::unique_ptr<Lane>> lanes_;
@@ -386,7 +333,6 @@ class Load {
   int64_t measure_until_ = 0;
   int64_t now_ = 0;
   int64_t next_due_ = 0;
-  int64_t armed_ = 0;
   int64_t busy_ = 0;
   int64_t answered_meanwhile_ = 0;
   int64_t processor_start_ = -1;
