@@ -1,7 +1,13 @@
 #include <levin/serving/commands/serving_commands.h>
 
+#include <levin/serving/commands/bench_serve.h>
+
 namespace levin {
 
-Commands serving_commands() { return {}; }
+Commands serving_commands() {
+  return {
+      bench_serve_command(),
+  };
+}
 
 }  // namespace levin

@@ -70,9 +70,13 @@ std::string plot_escaped(std::string_view text) {
 /// "12,500", "0.5".
 std::string plot_number(double value) {
   if (value < 1000.0) return fmt::format("{:g}", value);
-  std::string digits = fmt::format("{:.0f}", value);
-  for (size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
+  const std::string digits = fmt::format("{:.0f}", value);
+  std::string out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
 }
 
 std::string plot_text(double x, double y, std::string_view text, std::string_view anchor,

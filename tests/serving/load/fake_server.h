@@ -96,8 +96,8 @@ class FakeServer {
     while (true) {
       const size_t head = bytes.find("\r\n\r\n");
       if (head == std::string::npos) return true;
-      const size_t length_at = bytes.find("Content-Length: ");
-      const size_t body = length_at < head ? std::stoul(bytes.substr(length_at + 16, 12)) : 0;
+      const size_t length_at = bytes.find("\r\nContent-Length: ");
+      const size_t body = length_at < head ? std::stoul(bytes.substr(length_at + 18, 12)) : 0;
       if (bytes.size() < head + 4 + body) return true;
       ++requests_;
       const std::string answer = answer_(bytes.substr(0, head + 4 + body));
