@@ -29,8 +29,11 @@ import exact_suite
 import link_suite
 import plot_cpu_gpu
 import plot_links
+import plot_serving
 import plot_solvers
 import report
+import serving_suite
+import serving_tables
 import solver_suite
 import sparse_suite
 
@@ -59,8 +62,9 @@ SUITES = (
     "failure",
     "solvers",
 )
-# Those that only run if they are named, since they take long: exact_suite.py and link_suite.py.
-ON_REQUEST = ("exactness", "links")
+# Those that only run if they are named, since they take long: exact_suite.py, link_suite.py and
+# serving_suite.py.
+ON_REQUEST = ("exactness", "links", "serving")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -437,8 +441,11 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
     folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
     parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
-    case = "a problem of exactness ('mnist, l2') or a way of links ('one_bit'); may be repeated"
+    case = "a problem of exactness ('mnist, l2'), a way of links ('one_bit') or serving's soak; "
+    case += "may be repeated"
     parser.add_argument("--case", action="append", help=case)
+    minutes = "how long the soak of serving lasts"
+    parser.add_argument("--minutes", type=float, default=60, help=minutes)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -462,7 +469,7 @@ def measure(options):
         "texts": {},
         "failures": dict(programs.missing),
     }
-    needs_mnist = {"lr", "mlp", "solvers", "exactness", "links"} & set(suites)
+    needs_mnist = {"lr", "mlp", "solvers", "exactness", "links", "serving"} & set(suites)
     mnist = find_mnist(options, results) if needs_mnist else None
     needs_sparse = {"sparse", "solvers", "exactness"} & set(suites)
     sparse_set = make_sparse_set(options, results) if needs_sparse else None
@@ -475,20 +482,28 @@ def measure(options):
         exact_suite.run_exactness(options, folders, run, say, results)
     if "links" in suites:
         link_suite.run_links(options, mnist, say, results)
+    if "serving" in suites:
+        serving_suite.run_serving(options, mnist, say, results)
     return results
+
+
+def markdown(results):
+    checks, parts = serving_tables.checks(results), serving_tables.parts(results)
+    return report.markdown(results, checks, parts)
 
 
 def main():
     options = parse_arguments()
     if options.source:
-        tables = report.readme_table if options.readme else report.markdown
+        tables = report.readme_table if options.readme else markdown
         print(tables(json.loads(options.source.read_text())))
         return
     results = measure(options)
-    text = report.markdown(results)
+    text = markdown(results)
     print(text)
     if options.rounds > 2:
         name = "-".join([results["machine"]["date"], *options.names])
+        name += "-soak" if results.get("soak") else ""
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / f"{name}.md").write_text(text)
         (options.output / f"{name}.json").write_text(report.as_json(results))
@@ -499,6 +514,10 @@ def main():
             written = ".md, .json and .svg"
         if results.get("links"):
             plot = plot_links.draw(results["links"])
+            (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
+            written = ".md, .json and .svg"
+        if results.get("serving"):
+            plot = plot_serving.draw(results["serving"])
             (options.output / f"{name}.svg").write_text(plot, encoding="utf-8")
             written = ".md, .json and .svg"
         for case, plot in plot_solvers.draw_all(results.get("solvers", [])):

@@ -813,8 +813,8 @@ def built_list(records):
     return ["## How they were built", "\n".join(lines)]
 
 
-def markdown(results):
-    """Returns the whole report."""
+def markdown(results, more_checks=(), more_parts=()):
+    """Returns the whole report, with checks and paragraphs of other modules (serving_tables)."""
     rounds = Rounds(results["rounds"])
     m = results["machine"]
     count = len({r["round"] for r in results["rounds"]})
@@ -827,13 +827,14 @@ def markdown(results):
         head += f" {count} rounds, in which each program has one core and one thread unless said."
     parts = [
         head,
-        *checks_table(make_checks(results, rounds)),
+        *checks_table([*make_checks(results, rounds), *more_checks]),
         *time_tables(rounds),
         *start_table(rounds),
         *memory_table(rounds),
         *solver_tables(results.get("solvers", [])),
         *exact_table(results.get("exactness", [])),
         *link_tables(results.get("links", []), m["cores"]),
+        *more_parts,
     ]
     for name, text in results["texts"].items():
         parts.append(f"## {TEXTS[name][0]}\n\n```\n{text.strip()}\n```")
@@ -865,7 +866,7 @@ def cell_of_median(spread):
 
 def as_json(results):
     """Returns the results as JSON with one line for each record, so that diffs are readable."""
-    names = ("solvers", "exactness", "links", "rounds")
+    names = ("solvers", "exactness", "links", "serving", "rounds")
     listed = {name: results[name] for name in names if name in results}
     text = json.dumps({k: v for k, v in results.items() if k not in listed}, indent=1)[:-2]
     for name, records in listed.items():

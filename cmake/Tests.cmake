@@ -236,7 +236,7 @@ if(LEVIN_EXAMPLES)
   add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)
   find_program(LEVIN_PYTHON python3)
   if(LEVIN_PYTHON)  # the arithmetic of ./run bench and ./run gpu-check
-    add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test link_test gpu_report_test
+    add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test link_test gpu_report_test serving_test
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/benchmarks")
     set_tests_properties(benchmark.report PROPERTIES LABELS unit TIMEOUT 60)
   endif()

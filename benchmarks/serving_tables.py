@@ -1,0 +1,186 @@
+"""The tables, the bounds and the verdict of ./run bench serving, for report.markdown."""
+
+import statistics
+
+from report import Check, Spread, cell, number, table
+
+FAST, SLOW = "levin, rows", "FastAPI"
+RATIO, BINARY_RATIO, HALF_P99 = 10, 2, 5  # the bounds of the issue; the last one in ms
+FLAT = 0.01  # a soak's memory may grow by this share in its second half
+TEXT = (
+    "## Serving\n\n"
+    "Logistic regression on MNIST (784 pixels, 10 classes), one row a request, under the load "
+    "generator of `levin bench-serve`. All servers and the generator share the machine's cores; "
+    "one server is loaded at a time, and the programs take turns. `rows` is POST /predict with "
+    "JSON, as FastAPI and LitServe get it; V2 is the Open Inference Protocol. FastAPI: uvicorn, a "
+    "pydantic model, PyTorch with one thread. LitServe: batches of up to 64 rows, 1 ms. Levin: the "
+    "defaults of `levin serve`. Medians over the rounds, with the least and the most."
+)
+TRITON_TEXT = (
+    "Triton isn't among them, since its server comes only as a container. Its documentation "
+    "(user_guide/optimization.md) gives 73 inferences a second for an ONNX image model at "
+    "concurrency 4, and 272 at 8 with dynamic batching: another model on another machine, so "
+    "these figures are here for their ratio alone."
+)
+
+
+def spread(records, program, connections, value):
+    found = [
+        value(r)
+        for r in records
+        if (r["kind"], r["program"], r["connections"]) == ("closed", program, connections)
+    ]
+    return Spread.of(found)
+
+
+def ratio(records, a, b, connections):
+    """Returns the ratio of the rates of two programs, by rounds."""
+
+    def rates(program):
+        return {
+            r["round"]: r["throughput"]
+            for r in records
+            if (r["kind"], r["program"], r["connections"]) == ("closed", program, connections)
+        }
+
+    first, second = rates(a), rates(b)
+    both = [k for k in first.keys() & second.keys() if second[k] > 0]
+    return Spread.of(first[k] / second[k] for k in both)
+
+
+def all_connections(records):
+    return sorted({r["connections"] for r in records if r["kind"] == "closed"})
+
+
+def slope(points):
+    """Returns the slope of the straight line through points (x, y), by least squares."""
+    if len(points) < 2:
+        return 0.0
+    x0 = statistics.fmean(x for x, _ in points)
+    y0 = statistics.fmean(y for _, y in points)
+    square = sum((x - x0) ** 2 for x, _ in points)
+    return sum((x - x0) * (y - y0) for x, y in points) / square if square > 0 else 0.0
+
+
+def growth(memory):
+    """Returns by which share of its memory the process grew in the second half of the time."""
+    half = memory[len(memory) // 2 :]
+    points = [(m["seconds"], m["mib"]) for m in half if m["mib"] > 0]
+    if len(points) < 2:
+        return None
+    length = points[-1][0] - points[0][0]
+    return slope(points) * length / statistics.fmean(y for _, y in points)
+
+
+def checks(results):
+    found = []
+    records = results.get("serving") or []
+    for connections in all_connections(records):
+        where = f"{connections} connection{'s' if connections > 1 else ''}"
+        faster = ratio(records, FAST, SLOW, connections)
+        found.append(Check(f"{where}: requests a second, Levin / FastAPI", RATIO, faster, True))
+        binary = ratio(records, "levin, V2 binary", "levin, V2 JSON", connections)
+        if connections > 1:
+            what = f"{where}: requests a second, binary / JSON tensors"
+            found.append(Check(what, BINARY_RATIO, binary, True))
+    if records:
+        half = [
+            r["latency_ms"]["p99"] for r in records if (r["kind"], r["program"]) == ("half", FAST)
+        ]
+        what = "p99 at half of the maximum load, rows"
+        found.append(Check(what, HALF_P99, Spread.of(half), unit=" ms"))
+    soak = results.get("soak")
+    if soak:
+        grown = growth(soak["memory"])
+        measured = None if grown is None else Spread.of([100 * grown])
+        what = "growth of the memory in the second half of the soak"
+        found.append(Check(what, 100 * FLAT, measured, unit=" %"))
+        lost = sum(
+            m[name]
+            for m in soak["minutes"]
+            for name in ("refused", "failed", "broken", "expired", "unfinished")
+        )
+        found.append(Check("requests of the soak without an answer", 0, Spread.of([lost])))
+    return found
+
+
+def parts(results):
+    """Returns the paragraphs of the report."""
+    records = results.get("serving") or []
+    found = []
+    if records:
+        found = [TEXT, *rate_tables(records), half_table(records), TRITON_TEXT]
+    if results.get("soak"):
+        found += soak_tables(results["soak"])
+    return found
+
+
+def rate_tables(records):
+    programs = list(dict.fromkeys(r["program"] for r in records))
+    counts = all_connections(records)
+    head = [f"{n} connection{'s' if n > 1 else ''}" for n in counts]
+
+    def rows(cell_of):
+        return [[p] + [cell_of(p, n) for n in counts] for p in programs]
+
+    def latency(program, n, name):
+        return spread(records, program, n, lambda r: r["latency_ms"][name])
+
+    def rate(program, n):
+        return cell(spread(records, program, n, lambda r: r["throughput"]))
+
+    def p50_p99(program, n):
+        p50, p99 = latency(program, n, "p50"), latency(program, n, "p99")
+        return "-" if p50 is None else f"{number(p50.median)}; {cell(p99)}"
+
+    def times(program, n):
+        return cell(ratio(records, program, SLOW, n))
+
+    def cores(program, n):
+        return cell(spread(records, program, n, lambda r: r["generator_load"]))
+
+    return [
+        table(["answers a second", *head], rows(rate)),
+        table(["the same as a multiple of FastAPI's", *head], rows(times)),
+        table(["p50; p99 in ms, closed loop", *head], rows(p50_p99)),
+        table(["core used by the generator", *head], rows(cores)),
+    ]
+
+
+def half_table(records):
+    rows = []
+    for program in dict.fromkeys(r["program"] for r in records if r["kind"] == "half"):
+        half = [r for r in records if (r["kind"], r["program"]) == ("half", program)]
+        rows.append([program, cell(Spread.of(r["rate"] for r in half))])
+        for name in ("p50", "p99", "p99.9"):
+            rows[-1].append(cell(Spread.of(r["latency_ms"][name] for r in half)))
+    head = ["open loop at half of the maximum", "requests a second", "p50, ms", "p99, ms"]
+    return table([*head, "p99.9, ms"], rows)
+
+
+def soak_tables(soak):
+    minutes, memory = soak["minutes"], soak["memory"]
+    grown = growth(memory)
+    answered = sum(m["answered"] for m in minutes)
+    text = (
+        "## Soak\n\n"
+        f"{len(minutes)} minutes at {number(soak['rate'])} requests a second (Poisson), 80 % of "
+        f"the {number(soak['maximum'])} that a closed loop reached: {answered:,d} answers. Memory is "
+        f"the resident set of the server, each 10 s: {number(memory[0]['mib'])} MiB at the start, "
+        f"{number(memory[-1]['mib'])} MiB at the end"
+    )
+    if grown is not None:
+        verdict = "flat" if grown <= FLAT else "growing"
+        text += f"; a line through the second half changes by {100 * grown:+.2f} %: {verdict}"
+    rows = []
+    for index, minute in enumerate(minutes):
+        latency = minute["latency_ms"]
+        in_minute = [m["mib"] for m in memory if index <= m["seconds"] / 60 < index + 1]
+        lost = minute["requests"] - minute["answered"]
+        rows.append(
+            [str(index + 1), f"{minute['answered']:,d}", str(lost)]
+            + [number(latency[name]) for name in ("p50", "p99", "p99.9", "max")]
+            + [number(max(in_minute)) if in_minute else "-"]
+        )
+    head = ["minute", "answers", "without answer", "p50, ms", "p99", "p99.9", "longest", "MiB"]
+    return [text + ".", table(head, rows)]

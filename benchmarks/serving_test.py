@@ -1,0 +1,138 @@
+"""Tests the tables, the bounds and the plot of ./run bench serving on invented loads."""
+
+import contextlib
+import json
+import pathlib
+import socket
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+import plot_serving
+import report
+import serving_suite
+import serving_tables
+
+RATES = {"levin, rows": 20.0, "levin, V2 JSON": 22.0, "levin, V2 binary": 66.0, "FastAPI": 1.0}
+
+
+def figures(rate, p99, connections):
+    latency = {"p50": p99 / 3, "p90": p99 / 2, "p99": p99, "p99.9": 2 * p99, "max": 3 * p99}
+    counts = {"requests": 1000, "answered": 1000, "refused": 0, "failed": 0}
+    counts |= {"broken": 0, "expired": 0, "unfinished": 0}
+    return counts | {
+        "throughput": rate,
+        "rate": rate / 2,
+        "connections": connections,
+        "generator_load": 0.25,
+        "latency_ms": latency,
+    }
+
+
+def invented(rounds=3):
+    records = []
+    for index in range(rounds):
+        for program, share in RATES.items():
+            for connections in serving_suite.CONNECTIONS:
+                record = {"kind": "closed", "program": program, "round": index}
+                records.append(record | figures(500 * share * (1 + index / 10), 4.0, connections))
+            record = {"kind": "half", "program": program, "round": index}
+            records.append(record | figures(300 * share, 1.0 + index, 64))
+    return records
+
+
+def soak(growth, lost=0):
+    """An hour whose memory grows by a share of 100 MiB in its second half."""
+    memory = [
+        {"seconds": 10.0 * k, "mib": 100 + max(0, k - 180) / 180 * 100 * growth, "threads": 8}
+        for k in range(361)
+    ]
+    minutes = [figures(500, 4.0, 64) for _ in range(60)]
+    minutes[7]["answered"] -= lost
+    minutes[7]["broken"] += lost
+    return {"maximum": 1000.0, "rate": 800.0, "minutes": minutes, "memory": memory}
+
+
+def verdicts(results):
+    return {check.what: check.verdict() for check in serving_tables.checks(results)}
+
+
+class ServingTest(unittest.TestCase):
+    def test_ratios_are_those_of_the_same_round_and_connections(self):
+        ratio = serving_tables.ratio(invented(), "levin, rows", "FastAPI", 8)
+        for value in (ratio.low, ratio.median, ratio.high):
+            self.assertAlmostEqual(value, 20.0)
+
+    def test_bounds_hold_or_fall_short(self):
+        found = verdicts({"serving": invented()})
+        self.assertEqual(len(found), 4 + 3 + 1)
+        self.assertEqual(set(found.values()), {"ok"})
+        slow = invented()
+        for record in slow:
+            if record["program"] == "FastAPI":
+                record["throughput"] *= 2.1
+            if record["program"] == "levin, V2 JSON":
+                record["throughput"] *= 2
+            if record["kind"] == "half":
+                record["latency_ms"]["p99"] *= 10
+        self.assertEqual(set(verdicts({"serving": slow}).values()), {"FALLS SHORT"})
+
+    def test_a_soak_that_grows_or_loses_a_request_falls_short(self):
+        self.assertAlmostEqual(serving_tables.growth(soak(0.0)["memory"]), 0.0)
+        self.assertAlmostEqual(serving_tables.growth(soak(0.05)["memory"]), 0.05, places=2)
+        self.assertEqual(list(verdicts({"soak": soak(0.0)}).values()), ["ok", "ok"])
+        self.assertEqual(list(verdicts({"soak": soak(0.05)}).values()), ["FALLS SHORT", "ok"])
+        self.assertEqual(list(verdicts({"soak": soak(0.0, 1)}).values()), ["ok", "FALLS SHORT"])
+
+    def test_the_report_has_every_program_and_minute(self):
+        results = {"serving": invented(), "soak": soak(0.0)}
+        text = "\n\n".join(serving_tables.parts(results))
+        for program in RATES:
+            self.assertGreaterEqual(text.count(f"| {program} |"), 4)
+        self.assertIn("| 60 | 1,000 | 0 |", text)
+        self.assertIn("flat", text)
+        lines = report.as_json({"machine": {}} | results).splitlines()
+        self.assertEqual(sum('"program"' in line for line in lines), len(invented()))
+        self.assertEqual(json.loads("\n".join(lines))["serving"], invented())
+
+    def test_a_run_without_serving_adds_nothing(self):
+        self.assertEqual(serving_tables.checks({}), [])
+        self.assertEqual(serving_tables.parts({"serving": []}), [])
+
+    def test_the_plot_is_svg_with_a_curve_for_each_program_in_both_panels(self):
+        root = xml.etree.ElementTree.fromstring(plot_serving.draw(invented()))
+        curves = [each for each in root.iter() if each.tag.endswith("polyline")]
+        self.assertEqual(len(curves), 2 * len(RATES))
+
+    def test_a_server_ends_with_its_children_and_says_why_it_does_not_start(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            program = (
+                "import os, sys, time; os.fork(); print(os.getpid(), flush=True); time.sleep(3600)"
+            )
+            command = [sys.executable, "-c", program]
+            with serving_suite.Server("forks", command, 1, log) as server:
+                server.wait_until(lambda: len(log.read_text().split()) == 2)
+                children = list(map(int, log.read_text().split()))
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    state = pathlib.Path(f"/proc/{child}/stat")
+                    is_dead = not state.exists() or state.read_text().split()[2] == "Z"
+                    self.assertTrue(is_dead, "a child of a server lives on")
+            failing = [sys.executable, "-c", "raise OSError('no')"]
+            with serving_suite.Server("x", failing, 1, log) as s:
+                with self.assertRaisesRegex(RuntimeError, "x: OSError: no"):
+                    s.wait_until(lambda: False)
+
+    def test_ports_are_free_and_tell_whether_somebody_listens(self):
+        port = serving_suite.free_port()
+        self.assertFalse(serving_suite.listens(port))
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            self.assertTrue(serving_suite.listens(port))
+
+
+if __name__ == "__main__":
+    unittest.main()
