@@ -63,14 +63,15 @@ std::string load_table(const std::vector<LoadStep>& steps) {
       fmt::format("{:>32} {:>44}\n", "requests a second", "latency in milliseconds");
   table += fmt::format(kLine, "sent", "connections", "answered", "p50", "p90", "p99", "p99.9",
                        "max", "requests", "refused", "errors");
-  for (const auto& [rate, connections, result] : steps) {
+  for (const auto& step : steps) {
+    const LoadResult& result = step.result;
     const auto latency = [&](double percent) {
       return with_digits(result.latency.percentile(percent) * 1e3);
     };
-    table += fmt::format(kLine, rate > 0.0 ? with_digits(rate) : "closed", connections,
-                         with_digits(result.throughput), latency(50.0), latency(90.0),
-                         latency(99.0), latency(99.9), latency(100.0), result.requests,
-                         result.refused, result.errors());
+    table += fmt::format(kLine, step.rate > 0.0 ? with_digits(step.rate) : "closed",
+                         step.connections, with_digits(result.throughput), latency(50.0),
+                         latency(90.0), latency(99.0), latency(99.9), latency(100.0),
+                         result.requests, result.refused, result.errors());
   }
   return table;
 }
