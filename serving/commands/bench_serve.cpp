@@ -170,16 +170,13 @@ Fields describe(BenchServeOptions& o) {
       {"path", &o.path, "the path that is asked, instead of that of the format"},
       {"request_rows", &o.request_rows, "rows of each request"},
       {"connections", &o.connections, "connections, each with one request under way"},
-      {"rate", &o.rate,
-       "requests a second, sent whether or not earlier ones are answered (open loop); 0: each "
-       "connection sends when its last request is answered (closed loop)"},
+      {"rate", &o.rate, "requests a second (open loop); 0: as many as are answered (closed loop)"},
       {"arrivals", &o.arrivals, "when the requests of a rate come: poisson or constant"},
       {"seconds", &o.seconds, "seconds that each load is measured"},
       {"warmup", &o.warmup, "seconds of load before, which don't count"},
       {"timeout", &o.timeout, "seconds after which a request counts as unanswered"},
       {"sweep", &o.sweep,
-       "measures the maximum by a closed loop, then open loops up to it; writes OUTPUT.svg, .json "
-       "and .csv"},
+       "measures the maximum, then open loops up to it; writes plot and figures"},
       {"steps", &o.steps, "open loops of a sweep"},
       {"seed", &o.seed, "of random rows and arrivals"},
       {"token_file", &o.token_file, "a file with the token that the server asks for"},
@@ -244,11 +241,15 @@ Command bench_serve_command() {
           .run = [](const Arguments& arguments, const Registry&) { return bench_serve(arguments); },
           .with_options = options_of<BenchServeOptions>(),
           .notes =
+              "  --json                     prints the figures as one object\n"
+              "  --output NAME              a sweep writes NAME.svg, .json and .csv; by default "
+              "bench-serve\n\n"
               "  levin bench-serve http://127.0.0.1:8000 --rate 500\n"
               "  levin bench-serve http://127.0.0.1:8000 --sweep --output load\n\n"
-              "With --rate, a latency counts from the time at which its request was due, so "
-              "that a server that\nstalls can't hide it. --json prints the figures as one "
-              "object.\n"};
+              "In a closed loop, each connection sends a request when its last one is answered, "
+              "so a slow server\ngets fewer of them. In an open loop, requests come at their "
+              "times whatever the server does, and\na latency counts from the time at which its "
+              "request was due, so that a stall isn't hidden.\n"};
 }
 
 }  // namespace levin
