@@ -1,0 +1,202 @@
+#include <levin/serving/models/local_backend.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <c10/core/Device.h>
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/device.h>
+#include <levin/serving/backend/capacity.h>
+#include <levin/serving/models/served_source.h>
+#include <levin/serving/protocol/refusal.h>
+
+namespace levin {
+namespace {
+
+constexpr auto kTidyEach = std::chrono::milliseconds(100);
+constexpr int kTidiesALook = 10;
+
+void require_at_least(const char* option, double value, double least) {
+  if (value >= least) return;
+  throw ConfigError::invalid_value(option, fmt::format("{}", value),
+                                   fmt::format("must be at least {}", least));
+}
+
+void check_backend_options(const LocalBackendOptions& options) {
+  require_at_least("batch", static_cast<double>(options.max_batch), 1);
+  require_at_least("delay", options.delay_ms, 0);
+  require_at_least("memory", static_cast<double>(options.memory), 1);
+  require_at_least("queue", static_cast<double>(options.max_queue), 0);
+  require_at_least("model_threads", static_cast<double>(options.threads), 1);
+  if (!(options.timeout > 0.0)) {
+    throw ConfigError::invalid_value("timeout", fmt::format("{}", options.timeout),
+                                     "must be above 0");
+  }
+}
+
+at::Device serving_device(const std::string& name) {
+  const auto devices = available_devices();
+  const auto known = [&] {
+    std::string text;
+    for (const auto& device : devices) text += (text.empty() ? "" : ", ") + device.str();
+    return text;
+  };
+  for (const auto& device : devices) {
+    if (device.str() == name || (name == "cuda" && device.is_cuda())) return device;
+  }
+  throw ConfigError::no_such_device(name, known());
+}
+
+/// Names are parts of addresses.
+void check_model_name(const std::string& name) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (std::all_of(name.begin(), name.end(), is_plain)) return;
+  throw ConfigError::invalid_value("the name of a model", name,
+                                   "must consist of letters, digits, '_', '-' and '.'");
+}
+
+}  // namespace
+
+class LocalBackend::Implementation {
+ public:
+  Implementation(const Registry& registry, std::vector<ModelSource> sources,
+                 const LocalBackendOptions& options)
+      : options_(options), memory_(options.memory), registry_(registry) {
+    check_backend_options(options);
+    if (sources.empty()) throw ConfigError("there is no model to serve; name a checkpoint");
+    const at::Device device = serving_device(options.device);
+    for (auto& source : sources) {
+      check_model_name(source.name);
+      auto served =
+          std::make_unique<ServedSource>(registry_, std::move(source), options_, device, memory_);
+      const std::string name = served->name();
+      if (!sources_.emplace(name, std::move(served)).second) {
+        throw ConfigError::conflict(fmt::format("two models are called '{}'", name),
+                                    "give them other names: NAME=PATH");
+      }
+    }
+    watch_ = std::thread([this] { watch(); });
+  }
+
+  ~Implementation() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_ending_ = true;
+    }
+    ending_.notify_all();
+    if (watch_.joinable()) watch_.join();
+  }
+
+  ServedSource* find(std::string_view name) const {
+    const auto found = sources_.find(name);
+    return found == sources_.end() ? nullptr : found->second.get();
+  }
+  ServedSource& at(std::string_view name) const {
+    auto* source = find(name);
+    if (source == nullptr) throw Refusal::not_found("there is no such model");
+    return *source;
+  }
+
+  void infer(InferenceRequest request, Answer answer) {
+    if (is_draining_) return answer(Refusal::unavailable("the server is ending"));
+    const auto* source = find(request.model);
+    if (source == nullptr) return answer(Refusal::not_found("there is no such model"));
+    while (true) {
+      const auto worker = source->find(request.version);
+      if (worker == nullptr) {
+        return answer(source->find("") == nullptr
+                          ? Refusal::unavailable("the model isn't loaded")
+                          : Refusal::not_found("the model has no such version"));
+      }
+      if (worker->push(request, answer)) return;
+    }
+  }
+
+  template <class Visit>
+  void for_each_version(const Visit& visit) const {
+    for (const auto& [name, source] : sources_) {
+      for (const auto& worker : source->versions()) visit(*worker);
+    }
+  }
+
+  bool is_ready() const {
+    return !is_draining_ && std::all_of(sources_.begin(), sources_.end(),
+                                        [](const auto& entry) { return entry.second->is_ready(); });
+  }
+  void drain() { is_draining_ = true; }
+
+ private:
+  void watch() {
+    std::unique_lock lock(mutex_);
+    for (int tidies = 1; !ending_.wait_for(lock, kTidyEach, [this] { return is_ending_; });
+         ++tidies) {
+      lock.unlock();
+      const bool looks = options_.reload && tidies % kTidiesALook == 0;
+      for (const auto& [name, source] : sources_) {
+        if (looks) source->refresh();
+        source->tidy();
+      }
+      lock.lock();
+    }
+  }
+
+  const LocalBackendOptions options_;
+  MemoryBudget memory_;
+  const Registry registry_;
+  std::map<std::string, std::unique_ptr<ServedSource>, std::less<>> sources_;
+  std::atomic<bool> is_draining_{false};
+  std::mutex mutex_;
+  std::condition_variable ending_;
+  bool is_ending_ = false;
+  std::thread watch_;
+};
+
+LocalBackend::LocalBackend(const Registry& registry, std::vector<ModelSource> sources,
+                           LocalBackendOptions options)
+    : implementation_(std::make_unique<Implementation>(registry, std::move(sources), options)) {}
+
+LocalBackend::~LocalBackend() = default;
+
+void LocalBackend::infer(InferenceRequest request, Answer answer) {
+  implementation_->infer(std::move(request), std::move(answer));
+}
+
+std::vector<ModelMetadata> LocalBackend::models() const {
+  std::vector<ModelMetadata> result;
+  implementation_->for_each_version(
+      [&](const ModelWorker& worker) { result.push_back(worker.metadata()); });
+  return result;
+}
+
+bool LocalBackend::is_ready() const { return implementation_->is_ready(); }
+
+std::vector<ModelStatistics> LocalBackend::statistics() const {
+  std::vector<ModelStatistics> result;
+  implementation_->for_each_version(
+      [&](const ModelWorker& worker) { result.push_back(worker.statistics()); });
+  return result;
+}
+
+void LocalBackend::load(std::string_view model) {
+  if (!implementation_->at(model).load()) {
+    throw Refusal(500, "the newest checkpoint of the model can't be loaded");
+  }
+}
+
+void LocalBackend::unload(std::string_view model) { implementation_->at(model).unload(); }
+
+void LocalBackend::drain() { implementation_->drain(); }
+
+}  // namespace levin

@@ -1,0 +1,179 @@
+#include <levin/serving/models/served_source.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <iterator>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/tensor/torch_error.h>
+#include <levin/framework/threads/one_thread.h>
+
+namespace levin {
+
+ServedSource::ServedSource(const Registry& registry, ModelSource source,
+                           const LocalBackendOptions& options, at::Device device,
+                           MemoryBudget& memory)
+    : registry_(registry),
+      source_(std::move(source)),
+      options_(options),
+      device_(device),
+      memory_(memory),
+      name_(source_.name) {
+  const std::lock_guard lock(loading_);
+  refresh_locked(/*throws=*/true);
+  name_ = versions_.back().worker->metadata().name;
+}
+
+std::vector<ServedSource::Worker> ServedSource::versions() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Worker> workers;
+  for (const auto& version : versions_) workers.push_back(version.worker);
+  return workers;
+}
+
+ServedSource::Worker ServedSource::find(std::string_view version) const {
+  const std::lock_guard lock(mutex_);
+  for (auto each = versions_.rbegin(); each != versions_.rend(); ++each) {
+    if (version.empty() || each->worker->metadata().version == version) return each->worker;
+  }
+  return nullptr;
+}
+
+ServedSource::Worker ServedSource::made(const FoundCheckpoint& checkpoint, int64_t version) const {
+  const OneThread one_thread;
+  const auto begin = std::chrono::steady_clock::now();
+  auto model = std::make_unique<ServedModel>(registry_, checkpoint.path, name_,
+                                             std::to_string(version), device_);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  return std::make_shared<ModelWorker>(std::move(model),
+                                       RequestQueueOptions{.max_batch = options_.max_batch,
+                                                           .delay_ms = options_.delay_ms,
+                                                           .max_queue = options_.max_queue,
+                                                           .timeout = options_.timeout},
+                                       options_.threads, seconds.count(), memory_);
+}
+
+/// The version that is served from that file, as it is now; null if there is none.
+const ServedSource::Version* ServedSource::served(const FoundCheckpoint& checkpoint) const {
+  for (const auto& version : versions_) {
+    if (version.checkpoint.number == checkpoint.number &&
+        version.checkpoint.stamp == checkpoint.stamp) {
+      return &version;
+    }
+  }
+  return nullptr;
+}
+
+/// `loading_` is held, so nobody else changes `versions_`.
+bool ServedSource::refresh_locked(bool throws) {
+  const auto found = find_checkpoints(source_.path);
+  if (found.empty()) {
+    if (throws) {
+      throw CheckpointError::io("serve", source_.path.string(),
+                                "there is no checkpoint; name a checkpoint, or a folder of them");
+    }
+    return false;  // perhaps the folder can't be reached for a moment
+  }
+  bool is_complete = true;
+  std::vector<FileStamp> broken;
+  std::vector<Version> versions;
+  for (const auto& checkpoint : found) {
+    if (const auto* same = served(checkpoint)) {
+      versions.push_back(*same);
+      continue;
+    }
+    const bool is_known =
+        std::find(broken_.begin(), broken_.end(), checkpoint.stamp) != broken_.end();
+    try {
+      if (is_known) throw CheckpointError("it was reported before");
+      const int64_t number = checkpoint.number > 0 ? checkpoint.number : next_version_;
+      versions.push_back({checkpoint, made(checkpoint, number)});
+      if (checkpoint.number == 0) ++next_version_;
+    } catch (const std::exception& error) {
+      if (throws) throw;
+      is_complete = false;
+      broken.push_back(checkpoint.stamp);
+      if (!is_known) {
+        diagnostics::print(fmt::format("warning: a new checkpoint of model '{}' isn't served: {}\n",
+                                       name_, plain_message(error)));
+      }
+      for (const auto& version : versions_) {  // the one that it would have replaced
+        if (version.checkpoint.number == checkpoint.number) versions.push_back(version);
+      }
+    }
+  }
+  broken_ = std::move(broken);
+  if (!versions.empty()) serve(std::move(versions));
+  return is_complete;
+}
+
+/// Puts these versions in the place of those that are served.
+void ServedSource::serve(std::vector<Version> versions) {
+  std::vector<Worker> replaced;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& old : versions_) {
+      const bool stays = std::any_of(versions.begin(), versions.end(), [&](const Version& version) {
+        return version.worker == old.worker;
+      });
+      if (!stays) replaced.push_back(old.worker);
+    }
+    versions_ = std::move(versions);
+    retired_.insert(retired_.end(), replaced.begin(), replaced.end());
+  }
+  // Only now, so that a request that finds a closed worker finds the new one when it looks again.
+  for (const auto& worker : replaced) worker->close();
+}
+
+bool ServedSource::refresh() {
+  const std::lock_guard lock(loading_);
+  return is_unloaded_ || refresh_locked(/*throws=*/false);
+}
+
+bool ServedSource::load() {
+  const std::lock_guard lock(loading_);
+  broken_.clear();
+  const bool is_loaded = refresh_locked(/*throws=*/false);
+  const std::lock_guard state(mutex_);
+  is_unloaded_ = versions_.empty();
+  is_off_ = versions_.empty();
+  return is_loaded;
+}
+
+void ServedSource::unload() {
+  const std::lock_guard lock(loading_);
+  is_unloaded_ = true;
+  {
+    const std::lock_guard state(mutex_);
+    is_off_ = true;
+  }
+  serve({});
+}
+
+bool ServedSource::is_ready() const {
+  const std::lock_guard lock(mutex_);
+  return is_off_ || !versions_.empty();
+}
+
+void ServedSource::tidy() {
+  std::vector<Worker> finished;  // which are destroyed without the lock
+  std::vector<Worker> others;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto end = std::stable_partition(
+        retired_.begin(), retired_.end(),
+        [](const Worker& worker) { return !(worker->is_finished() && worker.use_count() == 1); });
+    finished.assign(std::make_move_iterator(end), std::make_move_iterator(retired_.end()));
+    retired_.erase(end, retired_.end());
+    others = retired_;
+    for (const auto& version : versions_) others.push_back(version.worker);
+  }
+  for (const auto& worker : others) worker->expire();
+}
+
+}  // namespace levin
