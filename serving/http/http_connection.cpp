@@ -102,7 +102,8 @@ void HttpConnection::process() {
   try {
     process_input();
   } catch (const Refusal& refusal) {
-    keep_alive_ = false;
+    // Where a request that breaks the rules ends is unclear.
+    keep_alive_ = keep_alive_ && header_checked_ && parser_.done();
     refuse(refusal);
   } catch (const std::bad_alloc&) {
     keep_alive_ = false;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,7 +34,9 @@ struct RawResponse {
 /// A connection to 127.0.0.1 that sends what a test says, right or wrong, and reads responses.
 class RawClient {
  public:
-  explicit RawClient(int64_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  /// `before`: called before it connects, when it has its descriptor.
+  explicit RawClient(int64_t port, const std::function<void()>& before = {})
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
@@ -41,6 +44,7 @@ class RawClient {
     const timeval limit = {static_cast<time_t>(kHangSeconds), 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (before) before();
     if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       ::close(socket_);
       throw std::runtime_error("the test can't connect to the server");
