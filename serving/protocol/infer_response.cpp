@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/serving/protocol/json_document.h>
 #include <levin/serving/protocol/json_text.h>
+#include <levin/serving/protocol/tensor_numbers.h>
 #include <levin/serving/protocol/tensor_reader.h>
 
 namespace levin {
@@ -29,70 +29,6 @@ void append_response_start(std::string& json, const InferenceResponse& response)
   add("model_version", response.version);
   add("id", response.id);
   json += ",\"outputs\":[";
-}
-
-/// The numbers of a tensor as doubles, by which they are compared.
-template <class T>
-void append_doubles(const WireTensor& tensor, std::vector<double>& values) {
-  for (size_t i = 0; i + sizeof(T) <= tensor.data.size(); i += sizeof(T)) {
-    T value;
-    std::memcpy(&value, tensor.data.data() + i, sizeof(T));
-    values.push_back(static_cast<double>(value));
-  }
-}
-
-std::vector<double> as_doubles(const WireTensor& tensor) {
-  std::vector<double> values;
-  switch (tensor.type) {
-    case WireType::boolean:
-    case WireType::uint8:
-      append_doubles<uint8_t>(tensor, values);
-      break;
-    case WireType::uint16:
-      append_doubles<uint16_t>(tensor, values);
-      break;
-    case WireType::uint32:
-      append_doubles<uint32_t>(tensor, values);
-      break;
-    case WireType::uint64:
-      append_doubles<uint64_t>(tensor, values);
-      break;
-    case WireType::int8:
-      append_doubles<int8_t>(tensor, values);
-      break;
-    case WireType::int16:
-      append_doubles<int16_t>(tensor, values);
-      break;
-    case WireType::int32:
-      append_doubles<int32_t>(tensor, values);
-      break;
-    case WireType::int64:
-      append_doubles<int64_t>(tensor, values);
-      break;
-    case WireType::fp32:
-      append_doubles<float>(tensor, values);
-      break;
-    case WireType::fp64:
-      append_doubles<double>(tensor, values);
-      break;
-    case WireType::fp16:
-    case WireType::bf16:
-    case WireType::bytes:
-      throw Refusal::malformed(
-          fmt::format("'{}' is {}, which the extension classification isn't for", tensor.name,
-                      name_of(tensor.type)));
-  }
-  return values;
-}
-
-std::string number_text(double value, WireType type) {
-  std::string text;
-  if (type == WireType::fp32) {
-    append_json(text, static_cast<float>(value));
-  } else {
-    append_json(text, value);
-  }
-  return text;
 }
 
 }  // namespace
@@ -118,7 +54,13 @@ std::vector<const WireTensor*> requested_outputs(const InferenceResponse& respon
 
 WireTensor largest_values(const WireTensor& tensor, int64_t count,
                           const std::vector<std::string>& labels) {
-  const auto values = as_doubles(tensor);
+  if (tensor.type == WireType::bytes) {
+    throw Refusal::malformed(
+        fmt::format("{} is BYTES, which the extension classification isn't for",
+                    readers::in_quotes(tensor.name)));
+  }
+  std::vector<double> values(tensor.data.size() / element_size(tensor.type));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = number_at(tensor, i);
   const auto rows = static_cast<size_t>(std::max<int64_t>(tensor.rows(), 1));
   const size_t width = values.size() / rows;
   const size_t taken = std::min(width, static_cast<size_t>(count));
@@ -138,7 +80,7 @@ WireTensor largest_values(const WireTensor& tensor, int64_t count,
                         return first[a] > first[b] || (!(first[b] > first[a]) && a < b);
                       });
     for (size_t i = 0; i < taken; ++i) {
-      auto text = fmt::format("{}:{}", number_text(first[order[i]], tensor.type), order[i]);
+      auto text = fmt::format("{}:{}", text_at(tensor, row * width + order[i]), order[i]);
       if (order[i] < labels.size()) text += ":" + labels[order[i]];
       append_bytes_element(largest.data, text);
     }

@@ -21,16 +21,6 @@ using simdjson::dom::element;
 
 constexpr int64_t kMostElements = int64_t{1} << 40;
 
-/// The numbers in an array, also in nested ones.
-uint64_t count_json(array values) {
-  uint64_t count = 0;
-  for (const element value : values) {
-    array inner;
-    count += value.get(inner) == SUCCESS ? count_json(inner) : 1;
-  }
-  return count;
-}
-
 /// Reads the elements of one array into the data of a tensor, which has room for all that the shape
 /// says.
 class JsonElements {
@@ -39,40 +29,40 @@ class JsonElements {
     wanted_ = static_cast<uint64_t>(tensor.elements());
   }
 
+  /// Reads an element, or all of those in an array.
   template <class T>
-  void read(array values) {
-    for (const element value : values) {
-      array inner;
-      if (T number; read_one(value, number)) {
-        if (count_ < wanted_) {
-          std::memcpy(tensor_.data.data() + count_ * sizeof(T), &number, sizeof(T));
-        }
-        ++count_;
-      } else if (value.get(inner) == SUCCESS) {
-        read<T>(inner);
-      } else {
-        refuse(value);
-      }
+  void read(element value) {
+    array values;
+    if (value.get(values) != SUCCESS) {
+      if (!store<T>(value)) refuse(value);
+      return;
     }
-  }
-
-  void read_texts(array values) {
-    for (const element value : values) {
-      array inner;
-      if (std::string_view text; value.get(text) == SUCCESS) {
-        append_bytes_element(tensor_.data, text);
-        ++count_;
-      } else if (value.get(inner) == SUCCESS) {
-        read_texts(inner);
-      } else {
-        refuse(value);
-      }
+    for (const element inner : values) {
+      if (!store<T>(inner)) read<T>(inner);
     }
   }
 
   uint64_t count() const { return count_; }
 
  private:
+  /// Takes an element; returns false if it isn't of the type.
+  template <class T>
+  bool store(element value) {
+    if constexpr (std::is_same_v<T, std::string_view>) {
+      std::string_view text;
+      if (value.get(text) != SUCCESS) return false;
+      append_bytes_element(tensor_.data, text);
+    } else {
+      T number;
+      if (!read_one(value, number)) return false;
+      if (count_ < wanted_) {
+        std::memcpy(tensor_.data.data() + count_ * sizeof(T), &number, sizeof(T));
+      }
+    }
+    ++count_;
+    return true;
+  }
+
   template <class T>
   static bool read_one(element value, T& number) {
     if constexpr (std::is_same_v<T, bool>) {
@@ -127,37 +117,37 @@ class JsonElements {
 };
 
 template <class T>
-uint64_t read_numbers(array values, std::string_view where, WireTensor& tensor) {
+uint64_t read_numbers(element value, std::string_view where, WireTensor& tensor) {
   tensor.data.resize(static_cast<size_t>(tensor.elements()) * sizeof(T));
   JsonElements elements(tensor, where);
-  elements.read<T>(values);
+  elements.read<T>(value);
   return elements.count();
 }
 
-uint64_t read_typed(array values, std::string_view where, WireTensor& tensor) {
+uint64_t read_typed(element value, std::string_view where, WireTensor& tensor) {
   switch (tensor.type) {
     case WireType::boolean:
-      return read_numbers<bool>(values, where, tensor);
+      return read_numbers<bool>(value, where, tensor);
     case WireType::uint8:
-      return read_numbers<uint8_t>(values, where, tensor);
+      return read_numbers<uint8_t>(value, where, tensor);
     case WireType::uint16:
-      return read_numbers<uint16_t>(values, where, tensor);
+      return read_numbers<uint16_t>(value, where, tensor);
     case WireType::uint32:
-      return read_numbers<uint32_t>(values, where, tensor);
+      return read_numbers<uint32_t>(value, where, tensor);
     case WireType::uint64:
-      return read_numbers<uint64_t>(values, where, tensor);
+      return read_numbers<uint64_t>(value, where, tensor);
     case WireType::int8:
-      return read_numbers<int8_t>(values, where, tensor);
+      return read_numbers<int8_t>(value, where, tensor);
     case WireType::int16:
-      return read_numbers<int16_t>(values, where, tensor);
+      return read_numbers<int16_t>(value, where, tensor);
     case WireType::int32:
-      return read_numbers<int32_t>(values, where, tensor);
+      return read_numbers<int32_t>(value, where, tensor);
     case WireType::int64:
-      return read_numbers<int64_t>(values, where, tensor);
+      return read_numbers<int64_t>(value, where, tensor);
     case WireType::fp32:
-      return read_numbers<float>(values, where, tensor);
+      return read_numbers<float>(value, where, tensor);
     case WireType::fp64:
-      return read_numbers<double>(values, where, tensor);
+      return read_numbers<double>(value, where, tensor);
     case WireType::fp16:
     case WireType::bf16:
       throw Refusal::malformed(
@@ -167,11 +157,20 @@ uint64_t read_typed(array values, std::string_view where, WireTensor& tensor) {
   }
   tensor.data.clear();
   JsonElements elements(tensor, where);
-  elements.read_texts(values);
+  elements.read<std::string_view>(value);
   return elements.count();
 }
 
 }  // namespace
+
+uint64_t count_json(array values) {
+  uint64_t count = 0;
+  for (const element value : values) {
+    array inner;
+    count += value.get(inner) == SUCCESS ? count_json(inner) : 1;
+  }
+  return count;
+}
 
 std::vector<int64_t> read_json_shape(element value, int64_t smallest, std::string_view where) {
   array sizes;
@@ -204,10 +203,14 @@ void read_json_data(element value, size_t most, std::string_view where, WireTens
     throw Refusal::malformed(fmt::format("{} must be an array, but is {}", where, kind_of(value)));
   }
   const auto wanted = static_cast<uint64_t>(tensor.elements());
-  const uint64_t found = wanted > most ? count_json(values) : read_typed(values, where, tensor);
+  const uint64_t found = wanted > most ? count_json(values) : read_typed(value, where, tensor);
   if (found == wanted) return;
   throw Refusal::malformed(fmt::format("{} has {} elements, but its shape [{}] has {}", where,
                                        found, fmt::join(tensor.shape, ", "), wanted));
+}
+
+void read_json_number(element value, std::string_view where, WireTensor& tensor) {
+  read_typed(value, where, tensor);
 }
 
 }  // namespace levin

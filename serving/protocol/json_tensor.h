@@ -27,4 +27,10 @@ std::vector<int64_t> read_json_shape(simdjson::dom::element value, int64_t small
 void read_json_data(simdjson::dom::element value, size_t most, std::string_view where,
                     WireTensor& tensor);
 
+/// Does the same with a value that is itself the only element of `tensor`, a number.
+void read_json_number(simdjson::dom::element value, std::string_view where, WireTensor& tensor);
+
+/// Returns the number of elements of an array, also of those nested in it.
+uint64_t count_json(simdjson::dom::array values);
+
 }  // namespace levin

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include <levin/serving/protocol/model_metadata.h>
+#include <levin/serving/protocol/wire_tensor.h>
+
+namespace levin {
+
+/// Reads {"rows": [...]} for the only input of `model`, see parse_predict_rows. Throws Refusal
+/// (400).
+WireTensor json_rows(const std::string& body, const ModelMetadata& model);
+
+}  // namespace levin

@@ -1,0 +1,127 @@
+#include <levin/serving/protocol/predict_rows.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <levin/datamodules/readers/bytes.h>
+#include <levin/datamodules/readers/npy.h>
+#include <levin/framework/core/error.h>
+#include <levin/serving/protocol/predict_csv.h>
+#include <levin/serving/protocol/predict_json.h>
+
+namespace levin {
+
+namespace {
+
+enum class RowsFormat { json, csv, npy };
+
+constexpr std::string_view kNpyMagic = "\x93NUMPY";
+
+/// A media type without its parameters, in small letters.
+std::string media_type(std::string_view header) {
+  std::string type(header.substr(0, header.find(';')));
+  type.erase(std::remove_if(type.begin(), type.end(), [](char c) { return c == ' ' || c == '\t'; }),
+             type.end());
+  for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return type;
+}
+
+RowsFormat rows_format(std::string_view content_type, std::string_view body) {
+  const auto type = media_type(content_type);
+  if (type == "application/json") return RowsFormat::json;
+  if (type == "text/csv") return RowsFormat::csv;
+  if (type == "application/x-npy") return RowsFormat::npy;
+  if (body.substr(0, kNpyMagic.size()) == kNpyMagic) return RowsFormat::npy;
+  const bool says_little = type.empty() || type == "application/octet-stream" ||
+                           type == "text/plain" || type == "application/x-www-form-urlencoded";
+  const size_t first = body.find_first_not_of(" \t\r\n");
+  if (says_little && first != std::string_view::npos && body[first] == '{') return RowsFormat::json;
+  if (says_little && !type.empty() && type != "application/octet-stream") return RowsFormat::csv;
+  throw Refusal::unsupported(
+      "the body must be JSON (Content-Type: application/json), CSV (text/csv) or .npy "
+      "(application/x-npy)");
+}
+
+WireType type_of(readers::DType type) {
+  switch (type) {
+    case readers::DType::bool_:
+      return WireType::boolean;
+    case readers::DType::uint8:
+      return WireType::uint8;
+    case readers::DType::uint16:
+      return WireType::uint16;
+    case readers::DType::uint32:
+      return WireType::uint32;
+    case readers::DType::uint64:
+      return WireType::uint64;
+    case readers::DType::int8:
+      return WireType::int8;
+    case readers::DType::int16:
+      return WireType::int16;
+    case readers::DType::int32:
+      return WireType::int32;
+    case readers::DType::int64:
+      return WireType::int64;
+    case readers::DType::float16:
+      return WireType::fp16;
+    case readers::DType::float32:
+      return WireType::fp32;
+    case readers::DType::float64:
+      return WireType::fp64;
+  }
+  throw Refusal::unsupported("the elements of the array have a type that isn't served");
+}
+
+WireTensor npy_rows(const std::string& body, const TensorMetadata& input) {
+  const auto bytes = readers::bytes_of(body);
+  const auto array = readers::parse_npy({bytes.begin(), bytes.end()}, "the body");
+  WireTensor tensor{.name = input.name, .type = type_of(array.dtype), .shape = array.shape};
+  tensor.data.assign(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
+  const auto& shape = tensor.shape;
+  const bool is_one_row = shape.size() + 1 == input.shape.size() &&
+                          std::equal(shape.begin(), shape.end(), input.shape.begin() + 1,
+                                     [](int64_t a, int64_t b) { return a == b || b < 0; });
+  if (is_one_row) tensor.shape.insert(tensor.shape.begin(), 1);
+  if (tensor.shape.empty() || tensor.elements() == 0) {
+    throw Refusal::malformed(
+        fmt::format("the array is [{}], which has no rows", fmt::join(shape, ", ")));
+  }
+  return tensor;
+}
+
+}  // namespace
+
+InferenceRequest parse_predict_rows(std::string_view content_type, const std::string& body,
+                                    const ModelMetadata& model) {
+  const auto format = rows_format(content_type, body);
+  if (model.inputs.size() != 1) {
+    throw Refusal::malformed(
+        fmt::format("{} has {} inputs, which plain rows can't fill; use /v2/models/.../infer",
+                    readers::in_quotes(model.name), model.inputs.size()));
+  }
+  InferenceRequest request{.model = model.name, .version = model.version};
+  try {
+    switch (format) {
+      case RowsFormat::json:
+        request.inputs.push_back(json_rows(body, model));
+        break;
+      case RowsFormat::csv:
+        request.inputs.push_back(csv_rows(body, model));
+        break;
+      case RowsFormat::npy:
+        request.inputs.push_back(npy_rows(body, model.inputs.front()));
+        break;
+    }
+  } catch (const DataError& error) {
+    throw Refusal::malformed(error.what());
+  }
+  return request;
+}
+
+}  // namespace levin

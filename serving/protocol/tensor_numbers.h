@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include <levin/serving/protocol/wire_tensor.h>
+
+/// The elements of tensors one by one, for what isn't worth a loop for each type.
+namespace levin {
+
+/// Returns element `index` as a double. It must exist, and the tensor mustn't be BYTES.
+double number_at(const WireTensor& tensor, size_t index);
+
+/// Returns element `index` as text: the shortest decimal number that reads back as the same value,
+/// or NaN, Infinity or -Infinity; "true" or "false" for BOOL. The tensor mustn't be BYTES.
+std::string text_at(const WireTensor& tensor, size_t index);
+
+/// Appends a number to the data of a tensor, converted to its type. Returns false, and appends
+/// nothing, if the type can't hold it: a fraction in a type of integers, or out of range. FP16,
+/// BF16 and BYTES hold none.
+bool append_number(WireTensor& tensor, double value);
+
+}  // namespace levin
