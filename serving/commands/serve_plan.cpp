@@ -1,0 +1,213 @@
+#include <levin/serving/commands/serve_plan.h>
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/cli/find_checkpoint.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/home.h>
+
+namespace levin {
+namespace {
+
+void require_at_least(std::string_view option, int64_t value, int64_t least) {
+  if (value >= least) return;
+  throw ConfigError::invalid_value(option, fmt::format("{}", value),
+                                   fmt::format("must be at least {}", least));
+}
+
+void require_seconds(std::string_view option, double value, bool may_be_zero = false) {
+  if (std::isfinite(value) && (value > 0.0 || (may_be_zero && value == 0.0))) return;
+  throw ConfigError::invalid_value(option, fmt::format("{}", value),
+                                   may_be_zero ? "must be 0 or more" : "must be more than 0");
+}
+
+/// Reads the token from the first line of a file.
+std::string read_token(const std::string& given, std::vector<std::string>& warnings) {
+  const std::string path = expand_home(given, "token_file");
+  std::ifstream file(path);
+  std::string token;
+  if (!file || !std::getline(file, token)) {
+    throw ConfigError(
+        fmt::format("the token file {} can't be read, or is empty; write the token "
+                    "into its first line",
+                    path));
+  }
+  while (!token.empty() && (token.back() == '\r' || token.back() == ' ')) token.pop_back();
+  const bool is_plain =
+      std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (token.empty() || !is_plain) {
+    throw ConfigError(fmt::format(
+        "the first line of the token file {} must be a token of visible ASCII characters; make "
+        "one with: openssl rand -hex 32",
+        path));
+  }
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)) != 0) {
+    warnings.push_back(
+        fmt::format("other users of this machine can read the token file {}; chmod 600 {} "
+                    "prevents that",
+                    path, path));
+  }
+  return token;
+}
+
+HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.port < 0 || o.port > 65535) {
+    throw ConfigError::invalid_value("port", fmt::format("{}", o.port), "must be from 0 to 65535");
+  }
+  require_at_least("threads", o.threads, 1);
+  require_at_least("max_connections", o.max_connections, 1);
+  require_seconds("read_timeout", o.read_timeout);
+  require_seconds("idle_timeout", o.idle_timeout);
+  if (o.tls_certificate.empty() != o.tls_key.empty()) {
+    throw ConfigError::conflict("tls_certificate and tls_key belong together", "give both of them");
+  }
+  HttpOptions http;
+  http.host = o.host;
+  http.port = o.port;
+  http.threads = o.threads;
+  http.max_connections = o.max_connections;
+  http.max_body = parse_bytes(o.max_body, "max_body");
+  http.read_timeout = o.read_timeout;
+  http.idle_timeout = o.idle_timeout;
+  http.tls_certificate = expand_home(o.tls_certificate, "tls_certificate");
+  http.tls_key = expand_home(o.tls_key, "tls_key");
+  if (!o.token_file.empty()) http.token = read_token(o.token_file, warnings);
+  // The page asks for the token; orchestrators ask for the health without one.
+  http.open_paths = {"/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"};
+  if (is_loopback(o.host)) return http;
+  if (http.token.empty()) {
+    warnings.push_back(
+        fmt::format("everybody who can reach {} can use these models, and load and unload them; "
+                    "--token-file asks for a token",
+                    o.host));
+  } else if (http.tls_certificate.empty()) {
+    warnings.push_back(
+        "the token and the data travel unencrypted; --tls-certificate and --tls-key encrypt them");
+  }
+  return http;
+}
+
+LocalBackendOptions model_options(const ServeOptions& o) {
+  require_at_least("batch", o.batch, 1);
+  require_at_least("queue", o.queue, 0);
+  require_at_least("model_threads", o.model_threads, 1);
+  require_seconds("timeout", o.timeout);
+  require_seconds("delay", o.delay, true);
+  LocalBackendOptions models;
+  models.max_batch = o.batch;
+  models.delay_ms = o.delay;
+  models.memory = parse_bytes(o.memory, "memory");
+  models.max_queue = o.queue;
+  models.timeout = o.timeout;
+  models.reload = o.reload;
+  models.device = o.device;
+  models.threads = o.model_threads;
+  return models;
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host.substr(0, 4) == "127.";
+}
+
+int64_t parse_bytes(std::string_view text, std::string_view name) {
+  double number = 0.0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit(end.ptr, static_cast<size_t>(text.data() + text.size() - end.ptr));
+  unit.erase(0, std::min(unit.find_first_not_of(' '), unit.size()));
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  constexpr std::array<std::pair<std::string_view, double>, 10> kUnits = {{{"", 1.0},
+                                                                           {"B", 1.0},
+                                                                           {"KB", 1e3},
+                                                                           {"MB", 1e6},
+                                                                           {"GB", 1e9},
+                                                                           {"TB", 1e12},
+                                                                           {"KIB", 0x1p10},
+                                                                           {"MIB", 0x1p20},
+                                                                           {"GIB", 0x1p30},
+                                                                           {"TIB", 0x1p40}}};
+  for (const auto& known : kUnits) {
+    if (end.ec != std::errc() || unit != known.first) continue;
+    const double bytes = number * known.second;
+    if (bytes >= 1.0 && bytes <= 0x1p60) return static_cast<int64_t>(bytes);
+  }
+  throw ConfigError::invalid_value(
+      name, text, "must be a number of bytes above 0, such as 64MB, 1.5GB or 2GiB");
+}
+
+ModelSource model_source(const std::string& word) {
+  ModelSource source;
+  std::string path = word;
+  const size_t equals = word.find('=');
+  std::error_code ignored;
+  if (equals != std::string::npos && word.find('/') > equals &&
+      !std::filesystem::exists(word, ignored)) {
+    source.name = word.substr(0, equals);
+    path = word.substr(equals + 1);
+    const bool has_control = std::any_of(source.name.begin(), source.name.end(), [](char c) {
+      return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    });
+    if (source.name.empty() || source.name == "stats" || has_control || source.name.size() > 256) {
+      throw ConfigError(fmt::format(
+          "'{}' can't be a model's name in NAME=PATH: it must have 1 to 256 bytes without control "
+          "characters, and not be 'stats'",
+          source.name));
+    }
+  }
+  if (path.empty()) {
+    throw ConfigError(fmt::format(
+        "'{}' names no checkpoint; a model is given as NAME=PATH, or PATH alone", word));
+  }
+  if (path == "best" || path == "last") path = find_checkpoint(path, {});
+  source.path = expand_home(path, "model");
+  return source;
+}
+
+ServePlan plan_service(const ServeOptions& o, const std::vector<std::string>& words) {
+  ServePlan plan;
+  if (o.role != "front" && o.role != "model" && o.role != "both") {
+    throw ConfigError::invalid_value("role", o.role, "must be front, model or both");
+  }
+  plan.uses_redis = !o.redis.empty();
+  plan.answers_http = o.role != "model";
+  plan.has_models = o.role != "front";
+  if (!plan.uses_redis && o.role != "both") {
+    throw ConfigError::conflict(fmt::format("--role {} needs Redis", o.role),
+                                "give --redis redis://HOST:PORT/DB, too");
+  }
+  if (plan.has_models && words.empty()) {
+    throw ConfigError(
+        "serve takes a model, NAME=PATH or PATH, where PATH is a checkpoint or a folder of them");
+  }
+  if (!plan.has_models && !words.empty()) {
+    throw ConfigError::conflict(
+        fmt::format("--role front has no models of its own, but '{}' was given", words.front()),
+        "give models to the processes with --role model");
+  }
+  require_seconds("drain_timeout", o.drain_timeout, true);
+  require_seconds("result_expiry", o.result_expiry);
+  plan.drain_timeout = o.drain_timeout;
+  plan.models = model_options(o);
+  if (plan.answers_http) plan.http = http_options(o, plan.warnings);
+  plan.redis.url = o.redis;
+  plan.redis.result_expiry = o.result_expiry;
+  plan.redis.timeout = o.timeout;
+  if (o.queue > 0) plan.redis.max_queue = o.queue;
+  for (const auto& word : words) plan.sources.push_back(model_source(word));
+  return plan;
+}
+
+}  // namespace levin

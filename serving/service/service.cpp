@@ -1,0 +1,215 @@
+#include <levin/serving/service/service.h>
+
+#include <charconv>
+#include <cmath>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
+#include <levin/serving/http/http_response.h>
+#include <levin/serving/protocol/infer_messages.h>
+#include <levin/serving/protocol/predict_rows.h>
+#include <levin/serving/service/addresses.h>
+#include <levin/serving/service/page.h>
+
+namespace levin {
+namespace {
+
+/// The longest time that a client may ask to wait, in seconds.
+constexpr double kLongestTimeout = 86400.0;
+
+HttpResponse service_json(std::string body, int status = 200) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+/// What Triton answers with 400 and an empty body, and KServe with a body. Load balancers look at
+/// the status, and of 4xx and 5xx only 503 says that it will pass.
+HttpResponse state_answer(std::string_view name, bool holds) {
+  return service_json(fmt::format("{{\"{}\":{}}}", name, holds), holds ? 200 : 503);
+}
+
+HttpResponse wrong_method(const ServiceRoute& route) {
+  const std::string_view allowed = route.takes_post ? "POST" : "GET, HEAD";
+  auto response = error_response(Refusal(405, fmt::format("this address takes {} only", allowed)));
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+/// Browsers say from where a page sends a request. A page of another site must not use a service
+/// that its reader can reach.
+bool comes_from_another_site(const HttpRequest& request) {
+  const auto site = header(request.headers, "Sec-Fetch-Site");
+  return site == "cross-site" || site == "same-site";
+}
+
+/// Takes the header X-Request-Timeout, in seconds, for the deadline of a request that doesn't
+/// have a shorter one. Throws Refusal (400).
+void apply_timeout(const HttpRequest& request, InferenceRequest& inference) {
+  const auto text = header(request.headers, "X-Request-Timeout");
+  if (text.empty()) return;
+  double seconds = 0.0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_number = end.ec == std::errc() && end.ptr == text.data() + text.size();
+  if (!is_number || !(seconds > 0.0) || seconds > kLongestTimeout) {
+    throw Refusal::malformed(
+        "X-Request-Timeout must be a number of seconds above 0, at most 86400");
+  }
+  const auto microseconds = static_cast<int64_t>(std::ceil(seconds * 1e6));
+  if (!inference.timeout_us || *inference.timeout_us > microseconds) {
+    inference.timeout_us = microseconds;
+  }
+}
+
+/// The model of an address; without a name, the only one there is. Throws Refusal.
+const ModelMetadata& asked_model(const std::vector<ModelMetadata>& models,
+                                 const ServiceAddress& address) {
+  if (!address.model.empty()) return find_model(models, address.model, address.version);
+  if (models.empty()) throw Refusal::unavailable("no model is loaded now");
+  for (const auto& each : models) {
+    if (each.name == models.front().name) continue;
+    throw Refusal::malformed(
+        "there are several models; ask one of them at /models/NAME/predict. GET /models lists "
+        "them");
+  }
+  return models.back();  // the newest version
+}
+
+class Service {
+ public:
+  explicit Service(Backend& backend) : backend_(backend) {}
+
+  void answer(HttpRequest request, const HttpReply& reply) {
+    const ServiceAddress address = find_address(request.path);
+    const ServiceRoute& route = *address.route;
+    const bool reads = request.method == "GET" || request.method == "HEAD";
+    if (route.takes_post ? request.method != "POST" : !reads) return reply(wrong_method(route));
+    if (route.takes_post && comes_from_another_site(request)) {
+      throw Refusal(403, "pages of other sites can't use this service");
+    }
+    if (route.action == ServiceAction::infer) return infer(address, std::move(request), reply);
+    if (route.action == ServiceAction::predict) return predict(address, std::move(request), reply);
+    reply(answer_at_once(address));
+  }
+
+ private:
+  HttpResponse answer_at_once(const ServiceAddress& address);
+  void infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
+  void predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
+  /// Asks the backend, and replies with what `write` makes of its answer.
+  template <class Write>
+  void ask(InferenceRequest request, const HttpReply& reply, Write write);
+
+  Backend& backend_;
+};
+
+template <class Write>
+void Service::ask(InferenceRequest request, const HttpReply& reply, Write write) {
+  backend_.infer(std::move(request), [reply, write = std::move(write)](InferenceOutcome outcome) {
+    HttpResponse response;
+    try {
+      if (const auto* refusal = std::get_if<Refusal>(&outcome)) throw *refusal;
+      response = write(std::get<InferenceResponse>(std::move(outcome)));
+    } catch (const Refusal& refusal) {
+      response = error_response(refusal);
+    } catch (const std::exception& error) {
+      diagnostics::print(fmt::format("warning: an answer couldn't be written: {}\n", error.what()));
+      response = error_response(Refusal::failed());
+    }
+    reply(std::move(response));
+  });
+}
+
+void Service::infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
+  const auto json_length = header(request.headers, kJsonLengthHeader);
+  std::optional<ModelMetadata> model;
+  if (json_length == "0") {  // only the model's metadata say what the bytes are
+    model = find_model(backend_.models(), address.model, address.version);
+  }
+  InferenceRequest inference =
+      parse_infer_request(request.body, json_length, model ? &*model : nullptr);
+  inference.model = address.model;
+  inference.version = address.version;
+  apply_timeout(request, inference);
+
+  InferenceRequest wanted;
+  wanted.outputs = inference.outputs;
+  wanted.binary_outputs = inference.binary_outputs;
+  std::vector<std::string> labels;
+  for (const auto& output : inference.outputs) {
+    if (output.classification == 0 || !labels.empty()) continue;
+    labels = find_model(backend_.models(), address.model, address.version).class_names;
+  }
+  ask(std::move(inference), reply,
+      [wanted = std::move(wanted), labels = std::move(labels)](InferenceResponse response) {
+        InferBody body = write_infer_response(response, wanted, labels);
+        HttpResponse answer;
+        answer.content_type = body.content_type();
+        if (body.is_binary()) {
+          answer.headers.emplace_back(kJsonLengthHeader, fmt::format("{}", body.json_bytes));
+        }
+        answer.body = std::move(body.body);
+        return answer;
+      });
+}
+
+HttpResponse Service::answer_at_once(const ServiceAddress& address) {
+  switch (address.route->action) {
+    case ServiceAction::live:
+      return state_answer("live", true);
+    case ServiceAction::ready:
+      return state_answer("ready", backend_.is_ready());
+    case ServiceAction::load:
+      backend_.load(address.model);
+      return service_json("{}");
+    case ServiceAction::unload:
+      backend_.unload(address.model);
+      return service_json("{}");
+    case ServiceAction::page_models:
+      return service_json(page_models(backend_.models()));
+    case ServiceAction::page:
+    case ServiceAction::page_style:
+    case ServiceAction::page_script:
+      return page_file(address.route->action);
+    default:
+      throw Refusal(501, "this address is not implemented");
+  }
+}
+
+void Service::predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
+  ModelMetadata model = asked_model(backend_.models(), address);
+  InferenceRequest inference =
+      parse_predict_rows(header(request.headers, "Content-Type"), request.body, model);
+  inference.model = model.name;
+  inference.version = address.version;
+  apply_timeout(request, inference);
+  std::string accept(header(request.headers, "Accept"));
+  ask(std::move(inference), reply,
+      [model = std::move(model), accept = std::move(accept)](InferenceResponse response) {
+        PredictAnswer written = write_predict_answer(response, model, accept);
+        HttpResponse answer;
+        answer.content_type = std::move(written.content_type);
+        answer.body = std::move(written.body);
+        return answer;
+      });
+}
+
+}  // namespace
+
+HttpHandler service(Backend& backend) {
+  return [service = std::make_shared<Service>(backend)](HttpRequest request, HttpReply reply) {
+    service->answer(std::move(request), reply);
+  };
+}
+
+}  // namespace levin

@@ -1,0 +1,123 @@
+#include <levin/serving/commands/serve_plan.h>
+
+#include <sys/stat.h>
+
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include <levin/framework/core/error.h>
+
+#include "framework/temporary_folder.h"
+
+namespace levin::serve_plan_test {
+namespace {
+
+std::string error_of(const ServeOptions& options, const std::vector<std::string>& words) {
+  try {
+    plan_service(options, words);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ServePlan, SizesHaveUnits) {
+  EXPECT_EQ(parse_bytes("4096", "memory"), 4096);
+  EXPECT_EQ(parse_bytes("1GB", "memory"), 1000000000);
+  EXPECT_EQ(parse_bytes("1.5 GiB", "memory"), 1610612736);
+  EXPECT_EQ(parse_bytes("64mb", "memory"), 64000000);
+  for (const char* text : {"", "GB", "-1GB", "0", "1e30", "1 XB", "nan", "1GB more", "0.5"}) {
+    EXPECT_THROW(parse_bytes(text, "memory"), ConfigError) << text;
+  }
+}
+
+TEST(ServePlan, AModelIsAPathOrANameAndAPath) {
+  EXPECT_EQ(model_source("a.ckpt").path, "a.ckpt");
+  EXPECT_EQ(model_source("a.ckpt").name, "");
+  EXPECT_EQ(model_source("digits=runs/x=1.ckpt").name, "digits");
+  EXPECT_EQ(model_source("digits=runs/x=1.ckpt").path, "runs/x=1.ckpt");
+  EXPECT_EQ(model_source("runs/epoch=3.ckpt").name, "");
+  EXPECT_EQ(model_source("runs/epoch=3.ckpt").path, "runs/epoch=3.ckpt");
+  EXPECT_THROW(model_source("digits="), ConfigError);
+  EXPECT_THROW(model_source("=a.ckpt"), ConfigError);
+  EXPECT_THROW(model_source("stats=a.ckpt"), ConfigError);
+  EXPECT_THROW(model_source("a\nb=a.ckpt"), ConfigError);
+}
+
+TEST(ServePlan, AFileWhoseNameHasAnEqualsSignIsAPath) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.string() + "/epoch=3-step=12.ckpt";
+  std::ofstream(path) << "x";
+  EXPECT_EQ(model_source(path).path, path);
+  EXPECT_EQ(model_source("m=" + path).name, "m");
+}
+
+TEST(ServePlan, OptionsThatDontFitTogetherAreRefused) {
+  EXPECT_NE(error_of({}, {}).find("takes a model"), std::string::npos);
+  EXPECT_NE(error_of({.role = "model"}, {"a"}).find("--role model needs Redis"), std::string::npos);
+  EXPECT_NE(error_of({.redis = "redis://h", .role = "front"}, {"a"}).find("no models of its own"),
+            std::string::npos);
+  EXPECT_NE(error_of({.role = "all"}, {"a"}).find("front, model or both"), std::string::npos);
+  EXPECT_NE(error_of({.tls_key = "k"}, {"a"}).find("give both"), std::string::npos);
+  EXPECT_NE(error_of({.port = 70000}, {"a"}).find("port"), std::string::npos);
+  EXPECT_NE(error_of({.batch = 0}, {"a"}).find("batch"), std::string::npos);
+  EXPECT_NE(error_of({.delay = -1.0}, {"a"}).find("delay"), std::string::npos);
+  EXPECT_NE(error_of({.timeout = 0.0}, {"a"}).find("timeout"), std::string::npos);
+}
+
+TEST(ServePlan, OptionsReachTheirPlaces) {
+  const auto plan = plan_service({.port = 1234,
+                                  .batch = 7,
+                                  .delay = 1.5,
+                                  .memory = "2GB",
+                                  .queue = 9,
+                                  .threads = 2,
+                                  .model_threads = 3,
+                                  .max_body = "1MB"},
+                                 {"a=b"});
+  EXPECT_EQ(plan.http.port, 1234);
+  EXPECT_EQ(plan.http.threads, 2);
+  EXPECT_EQ(plan.http.max_body, 1000000);
+  EXPECT_EQ(plan.models.max_batch, 7);
+  EXPECT_EQ(plan.models.delay_ms, 1.5);
+  EXPECT_EQ(plan.models.memory, 2000000000);
+  EXPECT_EQ(plan.models.max_queue, 9);
+  EXPECT_EQ(plan.models.threads, 3);
+  EXPECT_TRUE(plan.answers_http && plan.has_models && !plan.uses_redis);
+  EXPECT_TRUE(plan.warnings.empty());
+}
+
+TEST(ServePlan, RolesDivideTheWork) {
+  const auto front = plan_service({.redis = "redis://h", .role = "front"}, {});
+  EXPECT_TRUE(front.answers_http && !front.has_models && front.uses_redis);
+  const auto model = plan_service({.redis = "redis://h", .role = "model"}, {"a"});
+  EXPECT_TRUE(!model.answers_http && model.has_models && model.uses_redis);
+}
+
+TEST(ServePlan, AnOpenAddressWithoutATokenIsWarnedOf) {
+  const auto open = plan_service({.host = "0.0.0.0"}, {"a"});
+  ASSERT_EQ(open.warnings.size(), 1u);
+  EXPECT_NE(open.warnings[0].find("--token-file"), std::string::npos);
+}
+
+TEST(ServePlan, TheTokenIsTheFirstLineOfItsFile) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.string() + "/token";
+  std::ofstream(path) << "secret-1\nmore\n";
+  ::chmod(path.c_str(), 0600);
+  const auto plan = plan_service({.token_file = path}, {"a"});
+  EXPECT_EQ(plan.http.token, "secret-1");
+  EXPECT_TRUE(plan.warnings.empty());
+  ::chmod(path.c_str(), 0644);
+  const auto readable = plan_service({.token_file = path}, {"a"});
+  ASSERT_EQ(readable.warnings.size(), 1u);
+  EXPECT_NE(readable.warnings[0].find("chmod 600"), std::string::npos);
+  std::ofstream(path) << "\n";
+  EXPECT_NE(error_of({.token_file = path}, {"a"}).find("openssl rand"), std::string::npos);
+  EXPECT_NE(error_of({.token_file = path + "x"}, {"a"}).find("can't be read"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace levin::serve_plan_test

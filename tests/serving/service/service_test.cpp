@@ -1,0 +1,198 @@
+#include <levin/serving/service/service.h>
+
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <levin/serving/service/addresses.h>
+
+#include "serving/service/fake_backend.h"
+
+namespace levin::service_test {
+namespace {
+
+using nlohmann::json;
+using test::FakeBackend;
+
+constexpr const char* kInfer =
+    R"({"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]})";
+
+class Service : public ::testing::Test {
+ protected:
+  /// The response; a Refusal that the handler throws is one, too, as the server answers it.
+  HttpResponse ask(const std::string& method, const std::string& path, std::string body = {},
+                   HttpHeaders headers = {}) {
+    std::optional<HttpResponse> got;
+    HttpRequest request;
+    request.method = method;
+    request.path = path;
+    request.headers = std::move(headers);
+    request.body = std::move(body);
+    try {
+      handler_(std::move(request), [&](HttpResponse response) {
+        EXPECT_FALSE(got.has_value()) << "answered twice";
+        got = std::move(response);
+      });
+    } catch (const Refusal& refusal) {
+      EXPECT_FALSE(got.has_value()) << "answered twice";
+      got.emplace();
+      got->status = refusal.status();
+      got->body = json{{"error", refusal.what()}}.dump();
+    }
+    EXPECT_TRUE(got.has_value()) << "not answered";
+    return got.value_or(HttpResponse{});
+  }
+
+  FakeBackend backend_;
+  HttpHandler handler_ = service(backend_);
+};
+
+TEST_F(Service, HealthHasAStatusAndABody) {
+  EXPECT_EQ(ask("GET", "/v2/health/live").body, R"({"live":true})");
+  EXPECT_EQ(ask("GET", "/v2/health/ready").body, R"({"ready":true})");
+  EXPECT_EQ(ask("GET", "/v2/health/ready").status, 200);
+  backend_.ready = false;
+  EXPECT_EQ(ask("GET", "/v2/health/ready").status, 503);
+  EXPECT_EQ(ask("GET", "/v2/health/ready").body, R"({"ready":false})");
+  EXPECT_EQ(ask("GET", "/v2/health/live").status, 200);
+}
+
+TEST_F(Service, InferReachesTheModelThatTheAddressNames) {
+  const auto response = ask("POST", "/v2/models/sums/versions/1/infer", kInfer);
+  ASSERT_EQ(response.status, 200) << response.body;
+  const auto answer = json::parse(response.body);
+  EXPECT_EQ(answer["model_name"], "sums");
+  EXPECT_EQ(answer["outputs"][0]["data"], json({1}));
+  EXPECT_EQ(backend_.last_request().version, "1");
+  EXPECT_EQ(ask("POST", "/v2/models/other/infer", kInfer).status, 404);
+  EXPECT_EQ(ask("POST", "/v2/models/sums/versions/9/infer", kInfer).status, 404);
+}
+
+TEST_F(Service, BinaryAnswersSayHowLongTheirJsonIs) {
+  const std::string body = std::string(kInfer, std::string(kInfer).size() - 1) +
+                           R"(,"parameters":{"binary_data_output":true}})";
+  const auto response = ask("POST", "/v2/models/sums/infer", body);
+  ASSERT_EQ(response.status, 200) << response.body;
+  const auto length = header(response.headers, "Inference-Header-Content-Length");
+  ASSERT_FALSE(length.empty());
+  const auto size = std::stoul(std::string(length));
+  EXPECT_EQ(response.body.size(), size + 8 + 8);  // an int64 and two floats
+  EXPECT_EQ(json::parse(response.body.substr(0, size))["model_name"], "sums");
+}
+
+TEST_F(Service, RawRequestsAreTheBytesOfTheOnlyInput) {
+  const auto row = test::floats("", {4}, {-1, -2, -3, -4});
+  const auto response =
+      ask("POST", "/v2/models/sums/infer", row.data, {{"Inference-Header-Content-Length", "0"}});
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(backend_.last_request().inputs.front().data, row.data);
+}
+
+TEST_F(Service, ClassificationHasTheNamesOfTheClasses) {
+  const std::string body =
+      std::string(kInfer, std::string(kInfer).size() - 1) +
+      R"(,"outputs":[{"name":"probability","parameters":{"classification":1}}]})";
+  const auto response = ask("POST", "/v2/models/sums/infer", body);
+  ASSERT_EQ(response.status, 200) << response.body;
+  const std::string best = json::parse(response.body)["outputs"][0]["data"][0];
+  EXPECT_EQ(best.substr(best.rfind(':')), ":yes");
+}
+
+TEST_F(Service, RefusalsHaveTheirStatusAndRetryAfter) {
+  backend_.refuses = true;
+  const auto response = ask("POST", "/v2/models/sums/infer", kInfer);
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(header(response.headers, "Retry-After"), "3");
+  EXPECT_EQ(json::parse(response.body)["error"], "the queue is full");
+}
+
+TEST_F(Service, AnOutputThatThereIsntIs400) {
+  const std::string body =
+      std::string(kInfer, std::string(kInfer).size() - 1) + R"(,"outputs":[{"name":"other"}]})";
+  EXPECT_EQ(ask("POST", "/v2/models/sums/infer", body).status, 400);
+}
+
+TEST_F(Service, DeadlinesComeByHeaderOrParameterAndTheShorterCounts) {
+  ask("POST", "/v2/models/sums/infer", kInfer);
+  EXPECT_FALSE(backend_.last_request().timeout_us.has_value());
+  ask("POST", "/v2/models/sums/infer", kInfer, {{"X-Request-Timeout", "0.25"}});
+  EXPECT_EQ(backend_.last_request().timeout_us, 250000);
+  const std::string body =
+      std::string(kInfer, std::string(kInfer).size() - 1) + R"(,"parameters":{"timeout":1000}})";
+  ask("POST", "/v2/models/sums/infer", body, {{"X-Request-Timeout", "0.25"}});
+  EXPECT_EQ(backend_.last_request().timeout_us, 1000);
+  for (const char* wrong : {"0", "-1", "soon", "1e99", "nan", "1 s"}) {
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", kInfer, {{"X-Request-Timeout", wrong}}).status,
+              400)
+        << wrong;
+  }
+}
+
+TEST_F(Service, OtherMethodsAre405WithTheRightOnes) {
+  for (const auto& route : service_routes()) {
+    std::string path(route.path);
+    if (path.find("{model}") != std::string::npos) path.replace(path.find("{model}"), 7, "sums");
+    if (path.find("{version}") != std::string::npos) path.replace(path.find("{version}"), 9, "1");
+    for (const char* method : {"PUT", "DELETE", "OPTIONS", route.takes_post ? "GET" : "POST"}) {
+      const auto response = ask(method, path);
+      EXPECT_EQ(response.status, 405) << method << " " << path;
+      EXPECT_EQ(header(response.headers, "Allow"), route.takes_post ? "POST" : "GET, HEAD");
+    }
+    if (!route.takes_post) {
+      EXPECT_EQ(ask("GET", path).status, 200) << path;
+      EXPECT_EQ(ask("HEAD", path).status, 200) << path;
+    }
+  }
+}
+
+TEST_F(Service, PagesOfOtherSitesCantPost) {
+  for (const char* site : {"cross-site", "same-site"}) {
+    EXPECT_EQ(
+        ask("POST", "/v2/repository/models/sums/unload", {}, {{"Sec-Fetch-Site", site}}).status,
+        403);
+  }
+  EXPECT_TRUE(backend_.calls.empty());
+  EXPECT_EQ(
+      ask("POST", "/v2/models/sums/infer", kInfer, {{"Sec-Fetch-Site", "same-origin"}}).status,
+      200);
+}
+
+TEST_F(Service, TheRepositoryLoadsAndUnloads) {
+  EXPECT_EQ(ask("POST", "/v2/repository/models/sums/load").status, 200);
+  EXPECT_EQ(ask("POST", "/v2/repository/models/sums/unload").status, 200);
+  EXPECT_EQ(backend_.calls, (std::vector<std::string>{"load sums", "unload sums"}));
+  EXPECT_EQ(ask("POST", "/v2/repository/models/other/load").status, 404);
+}
+
+TEST_F(Service, ThePageLoadsNothingFromElsewhere) {
+  const auto page = ask("GET", "/");
+  EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
+  const std::string policy(header(page.headers, "Content-Security-Policy"));
+  EXPECT_NE(policy.find("default-src 'none'"), std::string::npos);
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  EXPECT_EQ(header(page.headers, "X-Content-Type-Options"), "nosniff");
+  for (const char* path : {"/", "/page.css", "/page.js"}) {
+    const auto file = ask("GET", path);
+    EXPECT_GT(file.body.size(), 500u) << path;
+    EXPECT_EQ(file.body.find("://"), std::string::npos) << path;
+  }
+}
+
+TEST_F(Service, ThePageKnowsTheModels) {
+  const auto answer = json::parse(ask("GET", "/models").body);
+  ASSERT_EQ(answer["models"].size(), 1u);
+  EXPECT_EQ(answer["models"][0]["features"], 4);
+  EXPECT_EQ(answer["models"][0]["kind"], "numbers");
+  EXPECT_EQ(answer["models"][0]["class_names"], json({"no", "yes"}));
+  backend_.metadata[0].kind = InputKind::image;
+  const auto image = json::parse(ask("GET", "/models").body)["models"][0];
+  EXPECT_EQ(image["kind"], "image");
+  EXPECT_EQ(image["image"]["width"], 2);
+  backend_.metadata[0].inputs[0].shape = {-1, 5};  // no square
+  EXPECT_EQ(json::parse(ask("GET", "/models").body)["models"][0]["kind"], "numbers");
+}
+
+}  // namespace
+}  // namespace levin::service_test
