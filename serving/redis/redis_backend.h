@@ -12,7 +12,7 @@ namespace levin {
 
 /// How the processes of a service meet in Redis. All of them need the same `url` and `prefix`.
 struct RedisOptions {
-  /// redis://[:PASSWORD@]HOST[:PORT][/DB]
+  /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], without TLS.
   std::string url = "redis://127.0.0.1:6379/0";
   /// What the names of all keys and channels begin with.
   std::string prefix = "levin";
@@ -23,12 +23,18 @@ struct RedisOptions {
   double claim_after = 2.0;
   /// Requests that may wait in Redis for one model.
   int64_t max_queue = 100000;
+  /// Bytes of the requests that a front end keeps until they are answered; more are refused (429).
+  int64_t memory = int64_t{1} << 30;
   /// Seconds after which a front end gives up waiting for an answer (504).
   double timeout = 30.0;
 };
 
 /// The front end's side: puts requests into a stream of Redis and waits for their answers. It needs
 /// no model: the model processes write into Redis which they have.
+///
+/// If Redis is lost, new requests are refused with status 503. Those that were taken stay until
+/// their deadline, and are put into Redis again when it is back, even if it has forgotten them;
+/// each is answered once.
 class RedisBackend : public Backend {
  public:
   /// Connects, and connects again whenever the connection is lost. Throws ConfigError if the URL
@@ -40,6 +46,8 @@ class RedisBackend : public Backend {
   std::vector<ModelMetadata> models() const override;
   bool is_ready() const override;
   std::vector<ModelStatistics> statistics() const override;
+  /// Tells the model processes to load or unload a model, and doesn't wait until they have. Throws
+  /// Refusal (503) if there are none, or Redis can't be reached.
   void load(std::string_view model) override;
   void unload(std::string_view model) override;
   void drain() override;
@@ -50,11 +58,23 @@ class RedisBackend : public Backend {
 };
 
 /// The model process's side: takes requests from Redis in batches, lets `models` answer them, and
-/// writes the answers.
+/// writes the answers. What a model process has in hand when it dies is taken by another one, which
+/// runs requests that were in hand twice before one by one; one that was taken five times without
+/// an answer is answered with status 500.
+///
+/// A stream, PREFIX:requests:MODEL, also takes requests of other programs:
+///
+///     XADD levin:requests:digits * id 7 body '{"inputs": [{"name": "x", "shape": [1, 2], ...}]}'
+///     GET levin:result:7
+///
+/// The fields are `body`, a request of the Open Inference Protocol in JSON, whose answer is JSON,
+/// too; `id`, under which the answer is kept (if missing, the number of the entry); and `deadline`,
+/// milliseconds since 1970 (if missing, `timeout`). What can't be read is answered with an error.
 class RedisWorker {
  public:
-  /// Takes requests from now on, with threads of its own; no more at a time than `batch` requests
-  /// for each model. `models` must outlive the worker.
+  /// Takes requests from now on, with threads of its own: at most `batch` at a time for each model,
+  /// the next ones while these are computed. `models` must outlive the worker. Throws ConfigError
+  /// if an option can't be used.
   RedisWorker(RedisOptions options, Backend& models, int64_t batch);
   /// Takes no more requests, answers those that it has taken, and ends.
   ~RedisWorker();

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <levin/serving/backend/model_statistics.h>
+#include <levin/serving/protocol/model_metadata.h>
+
+/// How models and their statistics are written in Redis.
+namespace levin {
+
+/// A list of models as JSON, as model processes publish it.
+std::string models_json(const std::vector<ModelMetadata>& models);
+/// Returns the models; none if it isn't such JSON.
+std::vector<ModelMetadata> models_of_json(std::string_view json);
+/// Whether version `a` is older than `b`: numbers come before texts, and a lower number before a
+/// higher one.
+bool is_older_version(std::string_view a, std::string_view b);
+
+/// A counter of ModelStatistics and its name in Redis.
+struct StatisticsCounter {
+  std::string_view name{};
+  uint64_t ModelStatistics::*value = nullptr;
+};
+/// The counters of ModelStatistics apart from its failures.
+const std::vector<StatisticsCounter>& statistics_counters();
+
+}  // namespace levin
