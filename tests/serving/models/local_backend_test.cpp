@@ -1,0 +1,416 @@
+#include <levin/serving/models/local_backend.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <levin/cli/shipped_classes.h>
+#include <levin/datamodules/array.h>
+#include <levin/datamodules/table.h>
+#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/core/error.h>
+#include <levin/models/linear_regression.h>
+#include <levin/models/logistic_regression.h>
+#include <levin/models/mlp.h>
+
+#include "framework/eventually.h"
+#include "framework/message_of.h"
+#include "framework/support.h"
+
+namespace levin::local_backend_test {
+
+using test::eventually;
+using test::message_of;
+using test::same_bits;
+using test::says;
+
+WireTensor wire_of(const torch::Tensor& rows, WireType type = WireType::fp32) {
+  const auto x = rows.contiguous();
+  return {.name = "input",
+          .type = type,
+          .shape = x.sizes().vec(),
+          .data = std::string(static_cast<const char*>(x.const_data_ptr()), x.nbytes())};
+}
+
+InferenceRequest request_for(const std::string& model, WireTensor input) {
+  InferenceRequest request{.model = model};
+  request.inputs.push_back(std::move(input));
+  return request;
+}
+
+/// The tensor of an answer.
+torch::Tensor tensor_of(const WireTensor& output) {
+  const auto type = output.type == WireType::int64 ? torch::kLong : torch::kFloat;
+  return torch::from_blob(const_cast<char*>(output.data.data()), output.shape, type).clone();
+}
+
+InferenceOutcome outcome_of(Backend& backend, InferenceRequest request) {
+  std::promise<InferenceOutcome> promise;
+  backend.infer(std::move(request),
+                [&](InferenceOutcome outcome) { promise.set_value(std::move(outcome)); });
+  return promise.get_future().get();
+}
+
+NamedTensors outputs_of(Backend& backend, InferenceRequest request) {
+  const auto outcome = outcome_of(backend, std::move(request));
+  NamedTensors outputs;
+  if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
+    ADD_FAILURE() << refusal->what();
+    return outputs;
+  }
+  for (const auto& output : std::get<InferenceResponse>(outcome).outputs) {
+    outputs.emplace_back(output.name, tensor_of(output));
+  }
+  return outputs;
+}
+
+/// The status with which a request is refused, and the message; 0 if it is answered.
+std::pair<int, std::string> refusal_of(Backend& backend, InferenceRequest request) {
+  const auto outcome = outcome_of(backend, std::move(request));
+  const auto* refusal = std::get_if<Refusal>(&outcome);
+  if (refusal == nullptr) return {0, ""};
+  return {refusal->status(), refusal->what()};
+}
+
+/// Trains models and serves them.
+class LocalBackendTest : public testing::Test {
+ protected:
+  std::filesystem::path trained(Module& model, DataModule& data, const std::string& file) {
+    Trainer trainer({.accelerator = "cpu", .max_epochs = 2, .default_root_dir = folder_.string()});
+    trainer.fit(model, data);
+    trainer.save_checkpoint(folder_ / file);
+    return folder_ / file;
+  }
+  static NamedTensors predicted(Module& model, DataModule& data) {
+    return Trainer({.accelerator = "cpu"}).predict(model, data);
+  }
+
+  /// Whether the answers to `rows` are what Trainer::predict finds: to the bit one by one, and
+  /// nearly so in batches.
+  void expect_same_answers(Module& model, ArrayDataModuleOptions options, const torch::Tensor& y) {
+    seed_everything(5);
+    const auto rows = torch::randn({20, 4}) * torch::tensor({1.0F, 3.0F, 0.1F, 40.0F}) + 2.0F;
+    options.val_split = options.test_split = 0.0;
+    ArrayDataModule data(rows, y, options);
+    const auto path = trained(model, data, "trained.ckpt");
+    options.batch_size = 1;
+    ArrayDataModule one_by_one(rows, y, options);
+    const auto expected = predicted(model, one_by_one);
+    ASSERT_FALSE(expected.empty());
+
+    LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}}, {.max_batch = 7});
+    for (int64_t row = 0; row < 20; ++row) {
+      const auto found = outputs_of(backend, request_for("m", wire_of(rows.narrow(0, row, 1))));
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(found[i].first, expected[i].first);
+        EXPECT_TRUE(same_bits(found[i].second, expected[i].second.narrow(0, row, 1)))
+            << found[i].first << " of row " << row;
+      }
+    }
+    for (const int64_t count : {6, 20}) {  // one batch, and a request in three parts
+      const auto found = outputs_of(backend, request_for("m", wire_of(rows.narrow(0, 0, count))));
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_TRUE(torch::allclose(found[i].second.to(torch::kDouble),
+                                    expected[i].second.narrow(0, 0, count).to(torch::kDouble), 1e-6,
+                                    1e-6))
+            << found[i].first;
+      }
+    }
+  }
+
+  /// Saves a linear regression of two features that predicts 3 `number` for the row (1, 1).
+  void save_number(const std::filesystem::path& path, double number) {
+    if (number_.tensors.empty()) {
+      LinearRegression model({.in_features = 2});
+      ArrayDataModule data(torch::ones({4, 2}), torch::ones({4}),
+                           {.val_split = 0.0, .test_split = 0.0, .target_type = "value"});
+      number_ = load_checkpoint(trained(model, data, "number"));
+    }
+    auto state = number_;
+    for (auto& [name, tensor] : state.tensors) {
+      if (name.starts_with("model.")) tensor = torch::full_like(tensor, number);
+    }
+    std::filesystem::create_directories(path.parent_path());
+    save_checkpoint(path, state);
+  }
+  static InferenceRequest ones(const std::string& model, int64_t rows = 1) {
+    return request_for(model, wire_of(torch::ones({rows, 2})));
+  }
+  /// The number of save_number that answers now.
+  static double number_of(Backend& backend, const std::string& model,
+                          const std::string& version = {}) {
+    auto request = ones(model);
+    request.version = version;
+    const auto outputs = outputs_of(backend, std::move(request));
+    return outputs.empty() ? -1.0 : outputs[0].second.item<float>() / 3.0;
+  }
+
+  test::TemporaryFolder folder_;
+  StateDict number_;
+};
+
+TEST_F(LocalBackendTest, answers_are_those_of_the_trainer) {
+  const auto classes = torch::arange(20).remainder(3);
+  seed_everything(1);
+  LogisticRegression logistic({.in_features = 4, .num_classes = 3});
+  expect_same_answers(logistic, {}, classes);
+  LogisticRegression standardized({.in_features = 4, .num_classes = 3});
+  expect_same_answers(standardized, {.standardize = true}, classes);
+  MLP mlp({.in_features = 4, .num_classes = 3, .hidden_sizes = {8}});
+  expect_same_answers(mlp, {.standardize = true}, classes);
+  LinearRegression linear({.in_features = 4, .learning_rate = 1e-4});
+  expect_same_answers(linear, {.target_type = "value"}, torch::randn({20}));
+}
+
+TEST_F(LocalBackendTest, cells_of_a_table_are_read_as_in_training) {
+  {
+    std::ofstream file(folder_ / "t.csv");
+    file << "plan,age,churn\n";
+    for (int i = 0; i < 12; ++i) {
+      file << (i % 3 == 0 ? "\"pro, max\"" : "basic") << ","
+           << (i == 5 ? "" : std::to_string(20 + i)) << "," << (i % 2 == 0 ? "yes" : "no") << "\n";
+    }
+  }
+  TableDataModuleOptions options{.x = (folder_ / "t.csv").string(),
+                                 .target = "churn",
+                                 .missing = "mean",
+                                 .standardize = true,
+                                 .batch_size = 1,
+                                 .val_split = 0.0,
+                                 .test_split = 0.0};
+  TableDataModule data(options);
+  LogisticRegression model({.num_classes = 2});
+  const auto path = trained(model, data, "table.ckpt");
+  TableDataModule again(options);
+  const auto expected = predicted(model, again);
+
+  LocalBackend backend(shipped_classes(), {{.path = path}}, {});
+  const auto metadata = backend.models().at(0);
+  EXPECT_EQ(metadata.name, "LogisticRegression");
+  EXPECT_EQ(metadata.kind, InputKind::table);
+  EXPECT_EQ(metadata.columns, (std::vector<std::string>{"plan", "age"}));
+  EXPECT_EQ(metadata.class_names, (std::vector<std::string>{"no", "yes"}));
+  EXPECT_EQ(metadata.inputs.at(0).type, WireType::bytes);
+  EXPECT_EQ(metadata.inputs.at(0).shape, (std::vector<int64_t>{-1, 2}));
+
+  const auto row_of = [](std::string_view plan, std::string_view age) {
+    WireTensor cells{.name = "input", .type = WireType::bytes, .shape = {1, 2}};
+    append_bytes_element(cells.data, plan);
+    append_bytes_element(cells.data, age);
+    return request_for("LogisticRegression", cells);
+  };
+  for (const auto& [row, plan, age] : std::vector<std::tuple<int64_t, std::string, std::string>>{
+           {0, "pro, max", "20"}, {4, " basic ", "24.0"}, {5, "basic", ""}}) {
+    const auto found = outputs_of(backend, row_of(plan, age));
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_TRUE(same_bits(found[1].second, expected[1].second.narrow(0, row, 1))) << row;
+  }
+  const auto [status, message] = refusal_of(backend, row_of("gold", "30"));
+  EXPECT_EQ(status, 400);
+  EXPECT_TRUE(says(message, {"plan", "gold"})) << message;
+}
+
+TEST_F(LocalBackendTest, what_does_not_fit_is_refused_and_says_what_the_model_takes) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}}, {});
+  const auto refused = [&](const InferenceRequest& request, const std::string& part) {
+    const auto [status, message] = refusal_of(backend, request);
+    EXPECT_EQ(status, 400) << message;
+    EXPECT_TRUE(says(message, {part})) << message;
+  };
+  refused(request_for("m", wire_of(torch::ones({1, 3}))), "[rows, 2]");
+  refused(request_for("m", wire_of(torch::ones({2}))), "[rows, 2]");
+  refused(request_for("m", wire_of(torch::ones({0, 2}))), "at least one row");
+  refused(request_for("m", wire_of(torch::ones({1, 1}), WireType::bytes)), "[rows, 2]");
+  WireTensor texts{.name = "input", .type = WireType::bytes, .shape = {1, 2}};
+  append_bytes_element(texts.data, "1");
+  append_bytes_element(texts.data, "2");
+  refused(request_for("m", texts), "FP32");
+  auto other_name = ones("m");
+  other_name.inputs[0].name = "x";
+  refused(other_name, "'input'");
+  auto short_data = ones("m");
+  short_data.inputs[0].data.pop_back();
+  refused(short_data, "length");
+  auto other_output = ones("m");
+  other_output.outputs.push_back({.name = "logits"});
+  refused(other_output, "'value'");
+  EXPECT_EQ(refusal_of(backend, ones("other")).first, 404);
+  auto other_version = ones("m");
+  other_version.version = "2";
+  EXPECT_EQ(refusal_of(backend, other_version).first, 404);
+  EXPECT_EQ(backend.statistics().at(0).failure[ModelStatistics::other], 8U);
+  EXPECT_EQ(backend.statistics().at(0).success, 0U);
+}
+
+TEST_F(LocalBackendTest, numbers_of_other_types_are_converted) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}}, {});
+  for (const auto& [type, wire] :
+       std::vector<std::pair<torch::ScalarType, WireType>>{{torch::kDouble, WireType::fp64},
+                                                           {torch::kHalf, WireType::fp16},
+                                                           {torch::kLong, WireType::int64},
+                                                           {torch::kByte, WireType::uint8}}) {
+    const auto found =
+        outputs_of(backend, request_for("m", wire_of(torch::full({1, 2}, 5, type), wire)));
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].second.item<float>(), 11.0F) << name_of(wire);
+  }
+}
+
+TEST_F(LocalBackendTest, requests_share_batches_and_are_counted) {
+  save_number(folder_ / "a.ckpt", 2.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}},
+                       {.max_batch = 4, .delay_ms = 3600e3, .timeout = 7200.0});
+  std::vector<std::promise<InferenceOutcome>> promises(4);
+  for (auto& promise : promises) {  // only together they fill a batch
+    backend.infer(ones("m"),
+                  [&](InferenceOutcome outcome) { promise.set_value(std::move(outcome)); });
+  }
+  for (auto& promise : promises) {
+    const auto outcome = promise.get_future().get();
+    ASSERT_TRUE(std::holds_alternative<InferenceResponse>(outcome));
+    const auto& response = std::get<InferenceResponse>(outcome);
+    EXPECT_EQ(response.version, "1");
+    EXPECT_EQ(tensor_of(response.outputs.at(0)).item<float>(), 6.0F);
+  }
+  const auto statistics = backend.statistics().at(0);
+  EXPECT_EQ(statistics.success, 4U);
+  EXPECT_EQ(statistics.inferences, 4U);
+  EXPECT_EQ(statistics.executions, 1U);
+  EXPECT_GT(statistics.compute_infer_ns, 0U);
+  EXPECT_GE(statistics.request_ns, statistics.compute_infer_ns + statistics.queue_ns);
+  EXPECT_GT(statistics.load_seconds, 0.0);
+}
+
+// Every request is answered once, by one checkpoint, while ten others take its place.
+TEST_F(LocalBackendTest, a_thousand_requests_in_flight_during_ten_reloads) {
+  const auto path = folder_ / "live.ckpt";
+  save_number(path, 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}},
+                       {.max_batch = 8, .delay_ms = 0.1, .reload = false});
+  constexpr int kInFlight = 1000;
+  constexpr int kReloads = 10;
+  std::vector<std::atomic<int>> answers(static_cast<size_t>(kInFlight) * kReloads);
+  std::atomic<int> wrong{0};
+  std::atomic<int> answered{0};
+  for (int reload = 0; reload < kReloads; ++reload) {
+    save_number(path, reload + 2.0);
+    std::thread client([&, reload] {
+      for (int i = 0; i < kInFlight; ++i) {
+        auto& count = answers[static_cast<size_t>(reload * kInFlight + i)];
+        backend.infer(ones("m", 1 + i % 3), [&, i](const InferenceOutcome& outcome) {
+          ++count;
+          ++answered;
+          const auto* response = std::get_if<InferenceResponse>(&outcome);
+          if (response == nullptr) {
+            ++wrong;
+            return;
+          }
+          const auto values = tensor_of(response->outputs.at(0));
+          const float expected = 3.0F * std::stof(response->version);
+          if (values.numel() != 1 + i % 3 || !values.eq(expected).all().item<bool>()) ++wrong;
+        });
+      }
+    });
+    backend.load("m");
+    client.join();
+    EXPECT_EQ(number_of(backend, "m"), reload + 2.0);
+  }
+  EXPECT_TRUE(eventually([&] { return answered == kInFlight * kReloads; }));
+  for (const auto& count : answers) EXPECT_EQ(count, 1);
+  EXPECT_EQ(wrong, 0);
+  ASSERT_EQ(backend.models().size(), 1U);
+  EXPECT_EQ(backend.models()[0].version, "11");
+}
+
+TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_served) {
+  const auto run = folder_ / "run";
+  save_number(run / "checkpoints" / "epoch=0.ckpt", 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = run}}, {});
+  EXPECT_EQ(number_of(backend, "m"), 1.0);
+  std::ofstream(run / "checkpoints" / "epoch=1.ckpt") << "torn";
+  EXPECT_THROW(backend.load("m"), Refusal);
+  EXPECT_EQ(number_of(backend, "m"), 1.0);
+  EXPECT_TRUE(backend.is_ready());
+  save_number(run / "checkpoints" / "epoch=2.ckpt", 2.0);
+  EXPECT_TRUE(eventually([&] { return number_of(backend, "m") == 2.0; }));
+  EXPECT_EQ(backend.models().at(0).version, "2");
+}
+
+TEST_F(LocalBackendTest, versions_of_a_repository_are_served_side_by_side) {
+  save_number(folder_ / "repository/2/model.ckpt", 2.0);
+  save_number(folder_ / "repository/10/model.ckpt", 10.0);
+  save_number(folder_ / "b.ckpt", 7.0);
+  LocalBackend backend(
+      shipped_classes(),
+      {{.name = "m", .path = folder_ / "repository"}, {.name = "b", .path = folder_ / "b.ckpt"}},
+      {.reload = false});
+  ASSERT_EQ(backend.models().size(), 3U);
+  EXPECT_EQ(backend.models()[0].name, "b");
+  EXPECT_EQ(backend.models()[1].version, "2");
+  EXPECT_EQ(backend.models()[2].version, "10");
+  EXPECT_EQ(number_of(backend, "m"), 10.0);
+  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
+  EXPECT_EQ(number_of(backend, "b"), 7.0);
+
+  save_number(folder_ / "repository/11/model.ckpt", 11.0);
+  std::filesystem::remove_all(folder_ / "repository/2");
+  backend.load("m");
+  EXPECT_EQ(number_of(backend, "m"), 11.0);
+  EXPECT_EQ(number_of(backend, "m", "10"), 10.0);
+  auto old = ones("m");
+  old.version = "2";
+  EXPECT_EQ(refusal_of(backend, old).first, 404);
+}
+
+TEST_F(LocalBackendTest, a_model_that_was_unloaded_comes_back) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}},
+                       {.reload = false});
+  backend.unload("m");
+  EXPECT_TRUE(backend.models().empty());
+  EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
+  backend.load("m");
+  EXPECT_EQ(number_of(backend, "m"), 1.0);
+  EXPECT_THROW(backend.load("other"), Refusal);
+  backend.drain();
+  EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
+  EXPECT_FALSE(backend.is_ready());
+}
+
+TEST_F(LocalBackendTest, what_can_not_be_served_is_refused_at_the_start) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  std::ofstream(folder_ / "torn.ckpt") << "torn";
+  std::filesystem::create_directory(folder_ / "empty");
+  const auto message = [&](std::vector<ModelSource> sources, LocalBackendOptions options = {}) {
+    return message_of<Error>(
+        [&] { LocalBackend(shipped_classes(), std::move(sources), std::move(options)); });
+  };
+  const auto path_of = [&](const char* name) {
+    return std::vector<ModelSource>{{.path = folder_ / name}};
+  };
+  EXPECT_TRUE(says(message(path_of("torn.ckpt")), {"torn.ckpt"}));
+  EXPECT_TRUE(says(message(path_of("missing.ckpt")), {"missing.ckpt", "there is no checkpoint"}));
+  EXPECT_TRUE(says(message(path_of("empty")), {"empty", "there is no checkpoint"}));
+  EXPECT_TRUE(says(message({{.path = folder_ / "a.ckpt"}, {.path = folder_ / "a.ckpt"}}),
+                   {"two models", "LinearRegression"}));
+  EXPECT_TRUE(says(message({{.name = "a/b", .path = folder_ / "a.ckpt"}}), {"a/b"}));
+  EXPECT_TRUE(says(message(path_of("a.ckpt"), {.max_batch = 0}), {"batch", "at least 1"}));
+  EXPECT_TRUE(says(message(path_of("a.ckpt"), {.device = "tpu"}), {"tpu", "cpu"}));
+  EXPECT_TRUE(says(message({}), {"no model"}));
+}
+
+}  // namespace levin::local_backend_test
