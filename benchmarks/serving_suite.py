@@ -104,9 +104,12 @@ def classes_of(url, body):
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
-            return [int(each) for each in json.load(response)["classes"]]
+            answer = json.load(response)
     except (OSError, urllib.error.URLError):
         return None
+    if "predictions" in answer:  # Levin's
+        return [each["class"] for each in answer["predictions"]]
+    return answer["classes"]
 
 
 # --- the model and its rows --------------------------------------------------------------------
@@ -215,11 +218,13 @@ class Suite:
                     del servers[name]
         return servers
 
-    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5, more=()):
+    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5):
         """Returns the figures of a load."""
         command = [self.levin, "bench-serve", url, "--json", "--format", form, "--rows"]
         command += [self.folder / "rows.npy", "--connections", connections, "--rate", rate]
-        command += ["--seconds", seconds, "--warmup", warmup, "--insecure", *more]
+        command += ["--seconds", seconds, "--warmup", warmup, "--insecure"]
+        if form != "rows":
+            command += ["--model", "LogisticRegression"]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         lines = done.stdout.splitlines()
         if not lines:
