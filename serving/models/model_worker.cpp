@@ -117,10 +117,7 @@ void ModelWorker::answer_together(Requests& batch) {
   counters_.note(record);
   queue_.note_rate(static_cast<int64_t>(record.rows),
                    static_cast<double>(ns_between(begin, end)) * 1e-9);
-  for (size_t i = 0; i < batch.size(); ++i) {
-    batch[i].memory = {};
-    batch[i].answer(std::move(responses[i]));
-  }
+  for (size_t i = 0; i < batch.size(); ++i) give(batch[i], std::move(responses[i]));
 }
 
 void ModelWorker::answer_large(PendingRequest& pending) {
@@ -135,8 +132,7 @@ void ModelWorker::answer_large(PendingRequest& pending) {
                   .queue_ns = ns_between(pending.arrival, begin),
                   .compute_infer_ns = ns_between(begin, end)});
   queue_.note_rate(rows, static_cast<double>(ns_between(begin, end)) * 1e-9);
-  pending.memory = {};
-  pending.answer(std::move(response));
+  give(pending, std::move(response));
 }
 
 void ModelWorker::answer_alone(PendingRequest& pending) {
@@ -161,8 +157,17 @@ void ModelWorker::answer_alone(PendingRequest& pending) {
 void ModelWorker::refuse(PendingRequest& pending, const Refusal& refusal,
                          ModelStatistics::Reason reason) {
   counters_.note_failure(reason);
+  give(pending, refusal);
+}
+
+/// Answers a request. What the receiver throws must not make the request be answered again.
+void ModelWorker::give(PendingRequest& pending, InferenceOutcome outcome) {
   pending.memory = {};
-  pending.answer(refusal);
+  try {
+    std::exchange(pending.answer, nullptr)(std::move(outcome));
+  } catch (const std::exception& error) {
+    report(error);
+  }
 }
 
 /// Prints what the module threw, at most once a second.

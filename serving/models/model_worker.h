@@ -47,6 +47,7 @@ class ModelWorker {
   void answer_large(PendingRequest& pending);
   void answer_alone(PendingRequest& pending);
   void refuse(PendingRequest& pending, const Refusal& refusal, ModelStatistics::Reason reason);
+  void give(PendingRequest& pending, InferenceOutcome outcome);
   void report(const std::exception& error);
 
   std::unique_ptr<ServedModel> model_;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -81,6 +82,32 @@ std::pair<int, std::string> refusal_of(Backend& backend, InferenceRequest reques
   if (refusal == nullptr) return {0, ""};
   return {refusal->status(), refusal->what()};
 }
+
+/// A model of a user's own, which fails on negative numbers.
+struct FussyOptions {
+  double bias = 0.0;
+};
+Fields describe(FussyOptions& o) {
+  return fields_of<FussyOptions>({{"bias", &o.bias, "is added"}});
+}
+class Fussy : public Module {
+ public:
+  using Options = FussyOptions;
+  explicit Fussy(FussyOptions options)
+      : options_(options), linear_(register_module("linear", torch::nn::Linear(2, 1))) {}
+  torch::Tensor training_step(const Batch& batch, Step&) override {
+    return linear_(batch.input()).square().mean();
+  }
+  NamedTensors predict(const Batch& batch) override {
+    if (batch.input().lt(0).any().item<bool>()) throw std::runtime_error("secret place");
+    return {{"sum", batch.input().sum(1) + options_.bias}};
+  }
+  Optimizers configure_optimizers() override { return SGD(parameters(), {.learning_rate = 0.1}); }
+
+ private:
+  FussyOptions options_;
+  torch::nn::Linear linear_;
+};
 
 /// Trains models and serves them.
 class LocalBackendTest : public testing::Test {
@@ -293,6 +320,34 @@ TEST_F(LocalBackendTest, requests_share_batches_and_are_counted) {
   EXPECT_GT(statistics.compute_infer_ns, 0U);
   EXPECT_GE(statistics.request_ns, statistics.compute_infer_ns + statistics.queue_ns);
   EXPECT_GT(statistics.load_seconds, 0.0);
+}
+
+TEST_F(LocalBackendTest, a_request_on_which_the_model_fails_leaves_its_neighbours_alone) {
+  auto registry = shipped_classes();
+  registry.models.add<Fussy>("Fussy");
+  const auto model = registry.models.find("Fussy")->make({}, registry.optimizers);
+  ArrayDataModule data(torch::ones({4, 2}), torch::ones({4}),
+                       {.val_split = 0.0, .test_split = 0.0, .target_type = "value"});
+  const auto path = trained(*model, data, "fussy.ckpt");
+  LocalBackend backend(registry, {{.path = path}},
+                       {.max_batch = 3, .delay_ms = 3600e3, .timeout = 7200.0});
+  std::vector<std::promise<InferenceOutcome>> promises(3);
+  for (size_t i = 0; i < 3; ++i) {
+    const auto row = torch::full({1, 2}, i == 1 ? -1.0F : 1.0F);
+    backend.infer(request_for("Fussy", wire_of(row)), [&promises, i](InferenceOutcome outcome) {
+      promises[i].set_value(std::move(outcome));
+    });
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    const auto outcome = promises[i].get_future().get();
+    const auto* refusal = std::get_if<Refusal>(&outcome);
+    EXPECT_EQ(refusal != nullptr, i == 1);
+    if (refusal == nullptr) continue;
+    EXPECT_EQ(refusal->status(), 500);
+    EXPECT_FALSE(says(refusal->what(), {"secret"}));  // it is printed, not sent
+  }
+  EXPECT_EQ(backend.statistics().at(0).success, 2U);
+  EXPECT_EQ(backend.statistics().at(0).failure[ModelStatistics::backend], 1U);
 }
 
 // Every request is answered once, by one checkpoint, while ten others take its place.
