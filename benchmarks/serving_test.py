@@ -23,6 +23,7 @@ def figures(rate, p99, connections):
     counts |= {"broken": 0, "expired": 0, "unfinished": 0}
     return counts | {
         "throughput": rate,
+        "seconds": 60.0,
         "rate": rate / 2,
         "connections": connections,
         "generator_load": 0.25,
@@ -91,6 +92,7 @@ class ServingTest(unittest.TestCase):
         for program in RATES:
             self.assertGreaterEqual(text.count(f"| {program} |"), 4)
         self.assertIn("| 60 | 1,000 | 0 |", text)
+        self.assertIn("60.0 minutes at 800 requests a second", text)
         self.assertIn("flat", text)
         lines = report.as_json({"machine": {}} | results).splitlines()
         self.assertEqual(sum('"program"' in line for line in lines), len(invented()))
