@@ -163,9 +163,10 @@ def soak_tables(soak):
     minutes, memory = soak["minutes"], soak["memory"]
     grown = growth(memory)
     answered = sum(m["answered"] for m in minutes)
+    length = number(sum(minute["seconds"] for minute in minutes) / 60)
     text = (
         "## Soak\n\n"
-        f"{number(sum(m['seconds'] for m in minutes) / 60)} minutes at {number(soak['rate'])} requests a second (Poisson), 80 % of "
+        f"{length} minutes at {number(soak['rate'])} requests a second (Poisson), 80 % of "
         f"the {number(soak['maximum'])} that a closed loop reached: {answered:,d} answers. Memory is "
         f"the resident set of the server, each 10 s: {number(memory[0]['mib'])} MiB at the start, "
         f"{number(memory[-1]['mib'])} MiB at the end"
