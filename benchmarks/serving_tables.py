@@ -168,7 +168,8 @@ def soak_tables(soak):
         "## Soak\n\n"
         f"{length} minutes at {number(soak['rate'])} requests a second (Poisson), 80 % of "
         f"the {number(soak['maximum'])} that a closed loop reached: {answered:,d} answers. Memory "
-        f"is the resident set of the server, each 10 s: {number(memory[0]['mib'])} MiB at the start, "
+        f"is the resident set of the server, each 10 s: "
+        f"{number(memory[0]['mib'])} MiB at the start, "
         f"{number(memory[-1]['mib'])} MiB at the end"
     )
     if grown is not None:
