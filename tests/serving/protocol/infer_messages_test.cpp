@@ -138,8 +138,8 @@ TEST(InferMessages, says_what_is_wrong_and_where) {
 }
 
 TEST(InferMessages, checks_the_lengths_of_binary_data) {
-  const std::string json =
-      R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}]})";
+  const std::string json = R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32",)"
+                           R"("parameters":{"binary_data_size":8}}]})";
   const auto length = std::to_string(json.size());
   const auto data = raw<float>({1.0F, 2.0F});
   EXPECT_EQ(parse_infer_request(json + data, length).inputs.at(0).data, data);
@@ -151,8 +151,8 @@ TEST(InferMessages, checks_the_lengths_of_binary_data) {
             "Inference-Header-Content-Length is 1000, but the body has only 93 bytes");
   EXPECT_EQ(refusal_of(json, "-1"),
             "Inference-Header-Content-Length is '-1', which isn't a number of bytes");
-  const std::string wrong =
-      R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64","parameters":{"binary_data_size":8}}]})";
+  const std::string wrong = R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64",)"
+                            R"("parameters":{"binary_data_size":8}}]})";
   EXPECT_EQ(refusal_of(wrong + data, length),
             "inputs[0].parameters.binary_data_size is 8, but FP64 [1, 2] takes 16 bytes");
 }
