@@ -15,6 +15,10 @@
 
 namespace levin::test::launchers_test {
 
+#ifndef LEVIN_TORCHRUN
+#define LEVIN_TORCHRUN ""
+#endif
+
 class Launchers : public RanksTest {
  protected:
   static Value common() {
@@ -29,6 +33,14 @@ class Launchers : public RanksTest {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
   }
 
+  /// torchrun makes a folder for logs that it leaves behind, so it must be one of the test's own.
+  std::vector<std::string> torchrun(const std::vector<std::string>& options) const {
+    std::vector<std::string> words = {LEVIN_TORCHRUN, "--no-python", "--log-dir",
+                                      (folder_ / "logs").string()};
+    words.insert(words.end(), options.begin(), options.end());
+    return words;
+  }
+
   void expect_equals_one_process(const Run& many, int64_t ranks) const {
     ASSERT_EQ(many.status, 0) << many.err;
     const auto one = run_on(1, "one-process", common());
@@ -39,16 +51,6 @@ class Launchers : public RanksTest {
     }
   }
 };
-
-#ifndef LEVIN_TORCHRUN
-#define LEVIN_TORCHRUN ""
-#endif
-
-std::vector<std::string> torchrun(std::vector<std::string> options) {
-  std::vector<std::string> words = {LEVIN_TORCHRUN, "--no-python"};
-  words.insert(words.end(), options.begin(), options.end());
-  return words;
-}
 
 TEST_F(Launchers, torchrun_starts_the_ranks) {
   if (std::string(LEVIN_TORCHRUN).empty()) GTEST_SKIP() << "no torchrun";
