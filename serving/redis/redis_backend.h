@@ -64,12 +64,13 @@ class RedisBackend : public Backend {
 ///
 /// A stream, PREFIX:requests:MODEL, also takes requests of other programs:
 ///
-///     XADD levin:requests:digits * id 7 body '{"inputs": [{"name": "x", "shape": [1, 2], ...}]}'
+///     XADD levin:requests:digits * id 7 rows '[[0.5, 1.5]]'
 ///     GET levin:result:7
 ///
-/// The fields are `body`, a request of the Open Inference Protocol in JSON, whose answer is JSON,
-/// too; `id`, under which the answer is kept (if missing, the number of the entry); and `deadline`,
-/// milliseconds since 1970 (if missing, `timeout`). What can't be read is answered with an error.
+/// The fields are `rows`, which are answered as the request {"rows": ...} of /predict is, or
+/// `body`, a request of the Open Inference Protocol in JSON, whose answer is JSON, too; `id`, under
+/// which the answer is kept (if missing, the number of the entry); and `deadline`, milliseconds
+/// since 1970 (if missing, `timeout`). What can't be read is answered with an error.
 class RedisWorker {
  public:
   /// Takes requests from now on, with threads of its own: at most `batch` at a time for each model,

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include <levin/serving/protocol/infer_messages.h>
+#include <levin/serving/protocol/predict_rows.h>
 
 namespace levin {
 namespace {
@@ -44,8 +45,8 @@ RedisEntry entry_of(std::string_view model, const RedisReply& reply) {
   return entry;
 }
 
-RedisRequest request_of(const std::vector<RedisReply>& fields, std::string_view model, int64_t now,
-                        double timeout) {
+RedisRequest request_of(const std::vector<RedisReply>& fields, const Backend& backend,
+                        std::string_view model, int64_t now, double timeout) {
   RedisRequest request;
   request.left_ms = static_cast<int64_t>(timeout * 1000);
   if (const auto text = field_of(fields, "deadline"); !text.empty()) {
@@ -53,9 +54,18 @@ RedisRequest request_of(const std::vector<RedisReply>& fields, std::string_view 
     request.left_ms = std::min(request.left_ms, deadline - now);
   }
   const std::string_view body = field_of(fields, "body");
-  if (body.empty()) throw Refusal::malformed("the request has no field body");
-  request.inference = request_from_wire(std::string(body));
-  request.is_binary = body.front() >= '0' && body.front() <= '9';
+  const std::string_view rows = field_of(fields, "rows");
+  if (!body.empty()) {
+    request.inference = request_from_wire(std::string(body));
+    request.is_binary = body.front() >= '0' && body.front() <= '9';
+  } else if (!rows.empty()) {
+    request.rows_for = find_model(backend.models(), model, "");
+    std::string json = "{\"rows\":";
+    json.append(rows).append("}");
+    request.inference = parse_predict_rows("application/json", json, *request.rows_for);
+  } else {
+    throw Refusal::malformed("the request has neither a body nor rows");
+  }
   if (const auto timeout_us = request.inference.timeout_us) {
     request.left_ms = std::min(request.left_ms, (*timeout_us + 999) / 1000);
   }
@@ -63,12 +73,12 @@ RedisRequest request_of(const std::vector<RedisReply>& fields, std::string_view 
   return request;
 }
 
-std::string outcome_text(const InferenceOutcome& outcome, bool is_binary,
-                         const InferenceRequest& request) {
+std::string outcome_text(const InferenceOutcome& outcome, const RedisRequest& request) {
   const auto* response = std::get_if<InferenceResponse>(&outcome);
-  if (is_binary || response == nullptr) return to_wire(outcome);
+  if (request.is_binary || response == nullptr) return to_wire(outcome);
   try {
-    InferenceRequest as_json = request;
+    if (request.rows_for) return write_predict_answer(*response, *request.rows_for).body;
+    InferenceRequest as_json = request.inference;
     as_json.binary_outputs = false;
     for (auto& output : as_json.outputs) output.binary = false;
     return write_infer_response(*response, as_json).body;

@@ -185,21 +185,17 @@ void RedisTaker::take(const RedisReply& reply) {
 void RedisTaker::infer(RedisEntry entry, const std::vector<RedisReply>& fields) {
   try {
     const int64_t now = unix_milliseconds() + clock_ahead_;
-    RedisRequest request = request_of(fields, model_, now, options_.timeout);
+    RedisRequest request = request_of(fields, backend_, model_, now, options_.timeout);
     if (request.left_ms <= 0) throw Refusal::expired();
     request.inference.timeout_us = request.left_ms * 1000;
-    const bool is_binary = request.is_binary;
-    auto wanted = std::make_shared<const InferenceRequest>(
-        InferenceRequest{request.inference.model,
-                         request.inference.version,
-                         request.inference.id,
-                         {},
-                         request.inference.outputs,
-                         request.inference.binary_outputs});
-    backend_.infer(std::move(request.inference),
-                   [this, entry, is_binary, wanted](const InferenceOutcome& outcome) {
-                     finish(entry, outcome_text(outcome, is_binary, *wanted));
-                   });
+    InferenceRequest inference = std::move(request.inference);
+    // What the answer depends on, without the inputs.
+    request.inference = InferenceRequest{inference.model, inference.version, inference.id};
+    request.inference.outputs = inference.outputs;
+    const auto asked = std::make_shared<const RedisRequest>(std::move(request));
+    backend_.infer(std::move(inference), [this, entry, asked](const InferenceOutcome& outcome) {
+      finish(entry, outcome_text(outcome, *asked));
+    });
   } catch (const Refusal& refusal) {
     finish(entry, to_wire(refusal));
   } catch (const std::exception& error) {

@@ -56,8 +56,8 @@ class DoublingBackend : public Backend {
   void add(const std::string& model, const std::string& version) {
     const std::lock_guard lock(mutex_);
     ModelMetadata metadata{model, version};
-    metadata.inputs = {{"x", WireType::fp32, {-1, -1}}};
-    metadata.outputs = {{"y", WireType::fp32, {-1, -1}}};
+    metadata.inputs = {{"x", WireType::fp32, {-1, 2}}};
+    metadata.outputs = {{"y", WireType::fp32, {-1, 2}}};
     models_.push_back(metadata);
     statistics_.emplace_back();
     statistics_.back().model = model;

@@ -65,6 +65,14 @@ TEST_F(RedisStrangersTest, redis_cli_asks_and_reads_the_answer) {
   EXPECT_EQ(server_->ask({"XLEN", kStream}).integer, 0);
 }
 
+TEST_F(RedisStrangersTest, plain_rows_are_answered_as_predict_answers_them) {
+  server_->cli("XADD levin:requests:double '*' id 8 rows '[[1.5,-4],[2,3]]'");
+  const auto answer = result("8");
+  EXPECT_EQ(answer["model"], "double");
+  ASSERT_EQ(answer["predictions"].size(), 2u) << answer;
+  EXPECT_EQ(answer["predictions"][1]["y"], nlohmann::json::parse("[4.0, 6.0]")) << answer;
+}
+
 TEST_F(RedisStrangersTest, entries_that_are_no_requests_are_answered_and_never_end_the_worker) {
   const std::string right =
       R"({"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[1]}]})";
@@ -73,6 +81,8 @@ TEST_F(RedisStrangersTest, entries_that_are_no_requests_are_answered_and_never_e
   const std::vector<std::vector<std::string_view>> wrong = {
       {"hello", "world"},
       {"body", ""},
+      {"rows", "["},
+      {"rows", "1}, {\"rows\": [[1, 2]]"},
       {"body", "{}"},
       {"body", "[1, 2"},
       {"body", deep},
