@@ -297,6 +297,27 @@ TEST_F(LocalBackendTest, numbers_of_other_types_are_converted) {
   }
 }
 
+TEST_F(LocalBackendTest, pixels_are_scaled_as_in_training) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  auto state = number_;
+  for (auto& [name, tensor] : state.tensors) {
+    if (name.starts_with("model.")) tensor = torch::ones_like(tensor);
+  }
+  state.values["fitted"]["mnist"] = Value::Object{{"mean", 0.5}, {"std", 0.25}};
+  save_checkpoint(folder_ / "pixels.ckpt", state);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "pixels.ckpt"}}, {});
+  const auto bytes = torch::tensor({{255, 0}}, torch::kByte);
+  for (const auto& input :
+       {wire_of(bytes, WireType::uint8), wire_of(bytes.to(torch::kFloat) / 255)}) {
+    const auto found = outputs_of(backend, request_for("m", input));
+    ASSERT_EQ(found.size(), 1U);  // (1 - 0.5) / 0.25 + (0 - 0.5) / 0.25 + 1
+    EXPECT_NEAR(found[0].second.item<float>(), 1.0F, 1e-5F);
+  }
+  const auto white =
+      request_for("m", wire_of(torch::full({1, 2}, 255, torch::kByte), WireType::uint8));
+  EXPECT_NEAR(outputs_of(backend, white).at(0).second.item<float>(), 5.0F, 1e-5F);
+}
+
 TEST_F(LocalBackendTest, requests_share_batches_and_are_counted) {
   save_number(folder_ / "a.ckpt", 2.0);
   LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}},
