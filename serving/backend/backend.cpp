@@ -4,6 +4,20 @@
 
 namespace levin {
 
+Refusal no_model_is_named() {
+  return Refusal::malformed(
+      "there are several models; ask one of them at /models/NAME/predict. GET /models lists them");
+}
+
+std::shared_ptr<const ModelMetadata> Backend::find(std::string_view name,
+                                                   std::string_view version) const {
+  const auto all = models();
+  if (!name.empty()) return std::make_shared<ModelMetadata>(find_model(all, name, version));
+  if (all.empty()) throw Refusal::unavailable("no model is loaded now");
+  if (all.front().name != all.back().name) throw no_model_is_named();
+  return std::make_shared<ModelMetadata>(find_model(all, all.front().name, version));
+}
+
 const ModelMetadata& find_model(const std::vector<ModelMetadata>& models, std::string_view name,
                                 std::string_view version) {
   const ModelMetadata* found = nullptr;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,11 @@ class Backend {
 
   /// The versions of models that can be asked now, sorted by name and, the newest last, by version.
   virtual std::vector<ModelMetadata> models() const = 0;
+  /// Returns the metadata of one of them: of the newest version if `version` is empty, and of the
+  /// only model there is if `name` is. Throws Refusal: 404 for one that isn't there, 400 if there
+  /// are several models and none is named.
+  virtual std::shared_ptr<const ModelMetadata> find(std::string_view name,
+                                                    std::string_view version) const;
   /// Whether the server should get requests: all models are loaded, and the queue can be reached.
   virtual bool is_ready() const = 0;
   virtual std::vector<ModelStatistics> statistics() const = 0;
@@ -38,6 +44,9 @@ class Backend {
   /// Refuses requests from now on with status 503. Those that were taken are answered.
   virtual void drain() = 0;
 };
+
+/// 400: no model is named, and there are several. `models` are sorted by name.
+Refusal no_model_is_named();
 
 /// Returns the metadata of a version of a model among `models`; of the newest if `version` is
 /// empty. Throws Refusal (404), which names what was asked for.

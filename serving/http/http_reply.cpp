@@ -7,6 +7,7 @@
 
 #include <levin/serving/http/http_connection.h>
 #include <levin/serving/http/http_response.h>
+#include <levin/serving/http/reply_burst.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
@@ -14,6 +15,14 @@ namespace {
 
 /// The mailbox whose thread this is.
 thread_local const HttpMailbox* mailbox_of_thread = nullptr;
+
+/// The burst of the calling thread: how many objects keep it up, and the mailboxes that wait for
+/// its end.
+struct BurstOfThread {
+  int depth = 0;
+  std::vector<std::shared_ptr<HttpMailbox>> mailboxes{};
+};
+thread_local BurstOfThread burst_of_thread;
 
 /// One request's right to be answered, once.
 class ReplyRight {
@@ -56,8 +65,25 @@ void HttpMailbox::send(const std::weak_ptr<HttpConnection>& connection, uint64_t
   const std::lock_guard lock(mutex_);
   if (context_ == nullptr) return;
   letters_.push_back({connection, number, std::move(response)});
-  if (letters_.size() > 1) return;  // the thread is on its way
+  if (is_called_) return;  // the thread is on its way
+  auto& burst = burst_of_thread;
+  if (burst.depth > 0) {
+    const auto self = shared_from_this();
+    if (burst.mailboxes.empty() || burst.mailboxes.back() != self) burst.mailboxes.push_back(self);
+    return;
+  }
+  call();
+}
+
+/// Needs the lock.
+void HttpMailbox::call() {
+  is_called_ = true;
   boost::asio::post(*context_, [self = shared_from_this()] { self->deliver(); });
+}
+
+void HttpMailbox::end_burst() {
+  const std::lock_guard lock(mutex_);
+  if (context_ != nullptr && !is_called_ && !letters_.empty()) call();
 }
 
 void HttpMailbox::close() {
@@ -74,6 +100,7 @@ HttpReply HttpMailbox::reply(std::weak_ptr<HttpConnection> connection, uint64_t 
 void HttpMailbox::deliver() {
   {
     const std::lock_guard lock(mutex_);
+    is_called_ = false;
     letters_.swap(delivering_);
   }
   for (auto& letter : delivering_) {
@@ -82,6 +109,15 @@ void HttpMailbox::deliver() {
     }
   }
   delivering_.clear();
+}
+
+ReplyBurst::ReplyBurst() { ++burst_of_thread.depth; }
+
+ReplyBurst::~ReplyBurst() {
+  auto& burst = burst_of_thread;
+  if (--burst.depth > 0) return;
+  for (const auto& mailbox : burst.mailboxes) mailbox->end_burst();
+  burst.mailboxes.clear();
 }
 
 }  // namespace levin

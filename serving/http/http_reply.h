@@ -25,6 +25,8 @@ class HttpMailbox : public std::enable_shared_from_this<HttpMailbox> {
   /// thread, otherwise soon.
   void send(const std::weak_ptr<HttpConnection>& connection, uint64_t number,
             HttpResponse response);
+  /// Makes the connections' thread deliver what was sent in a burst (ReplyBurst).
+  void end_burst();
   /// From now on, replies are lost. Called when the thread has ended.
   void close();
 
@@ -39,10 +41,12 @@ class HttpMailbox : public std::enable_shared_from_this<HttpMailbox> {
     HttpResponse response;
   };
 
+  void call();
   void deliver();
 
   std::mutex mutex_{};
   boost::asio::io_context* context_;
+  bool is_called_ = false;  // the thread is going to deliver the letters
   std::vector<Letter> letters_{};
   std::vector<Letter> delivering_{};
 };

@@ -124,6 +124,15 @@ class LocalBackend::Implementation {
     }
   }
 
+  std::shared_ptr<const ModelMetadata> find_metadata(std::string_view name,
+                                                     std::string_view version) const {
+    if (name.empty() && sources_.size() > 1) throw no_model_is_named();
+    const auto& source = name.empty() ? *sources_.begin()->second : at(name);
+    if (auto worker = source.find(version)) return {worker, &worker->metadata()};
+    if (source.find("") == nullptr) throw Refusal::unavailable("the model isn't loaded");
+    throw Refusal::not_found("the model has no such version");
+  }
+
   template <class Visit>
   void for_each_version(const Visit& visit) const {
     for (const auto& [name, source] : sources_) {
@@ -178,6 +187,11 @@ std::vector<ModelMetadata> LocalBackend::models() const {
   implementation_->for_each_version(
       [&](const ModelWorker& worker) { result.push_back(worker.metadata()); });
   return result;
+}
+
+std::shared_ptr<const ModelMetadata> LocalBackend::find(std::string_view name,
+                                                        std::string_view version) const {
+  return implementation_->find_metadata(name, version);
 }
 
 bool LocalBackend::is_ready() const { return implementation_->is_ready(); }

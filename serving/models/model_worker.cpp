@@ -10,6 +10,7 @@
 #include <levin/framework/tensor/torch_error.h>
 #include <levin/framework/threads/one_thread.h>
 #include <levin/framework/threads/short_waits.h>
+#include <levin/serving/http/reply_burst.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
@@ -117,6 +118,7 @@ void ModelWorker::answer_together(Requests& batch) {
   counters_.note(record);
   queue_.note_rate(static_cast<int64_t>(record.rows),
                    static_cast<double>(ns_between(begin, end)) * 1e-9);
+  const ReplyBurst burst;
   for (size_t i = 0; i < batch.size(); ++i) give(batch[i], std::move(responses[i]));
 }
 

@@ -71,20 +71,6 @@ void apply_timeout(const HttpRequest& request, InferenceRequest& inference) {
   }
 }
 
-/// The model of an address; without a name, the only one there is. Throws Refusal.
-const ModelMetadata& asked_model(const std::vector<ModelMetadata>& models,
-                                 const ServiceAddress& address) {
-  if (!address.model.empty()) return find_model(models, address.model, address.version);
-  if (models.empty()) throw Refusal::unavailable("no model is loaded now");
-  for (const auto& each : models) {
-    if (each.name == models.front().name) continue;
-    throw Refusal::malformed(
-        "there are several models; ask one of them at /models/NAME/predict. GET /models lists "
-        "them");
-  }
-  return models.back();  // the newest version
-}
-
 class Service {
  public:
   explicit Service(Backend& backend) : backend_(backend) {}
@@ -132,12 +118,11 @@ void Service::ask(InferenceRequest request, const HttpReply& reply, Write write)
 
 void Service::infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
   const auto json_length = header(request.headers, kJsonLengthHeader);
-  std::optional<ModelMetadata> model;
+  std::shared_ptr<const ModelMetadata> model;
   if (json_length == "0") {  // only the model's metadata say what the bytes are
-    model = find_model(backend_.models(), address.model, address.version);
+    model = backend_.find(address.model, address.version);
   }
-  InferenceRequest inference =
-      parse_infer_request(request.body, json_length, model ? &*model : nullptr);
+  InferenceRequest inference = parse_infer_request(request.body, json_length, model.get());
   inference.model = address.model;
   inference.version = address.version;
   apply_timeout(request, inference);
@@ -148,7 +133,7 @@ void Service::infer(const ServiceAddress& address, HttpRequest request, const Ht
   std::vector<std::string> labels;
   for (const auto& output : inference.outputs) {
     if (output.classification == 0 || !labels.empty()) continue;
-    labels = find_model(backend_.models(), address.model, address.version).class_names;
+    labels = backend_.find(address.model, address.version)->class_names;
   }
   ask(std::move(inference), reply,
       [wanted = std::move(wanted), labels = std::move(labels)](InferenceResponse response) {
@@ -187,16 +172,16 @@ HttpResponse Service::answer_at_once(const ServiceAddress& address) {
 }
 
 void Service::predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
-  ModelMetadata model = asked_model(backend_.models(), address);
+  auto model = backend_.find(address.model, address.version);
   InferenceRequest inference =
-      parse_predict_rows(header(request.headers, "Content-Type"), request.body, model);
-  inference.model = model.name;
+      parse_predict_rows(header(request.headers, "Content-Type"), request.body, *model);
+  inference.model = model->name;
   inference.version = address.version;
   apply_timeout(request, inference);
   std::string accept(header(request.headers, "Accept"));
   ask(std::move(inference), reply,
       [model = std::move(model), accept = std::move(accept)](InferenceResponse response) {
-        PredictAnswer written = write_predict_answer(response, model, accept);
+        PredictAnswer written = write_predict_answer(response, *model, accept);
         HttpResponse answer;
         answer.content_type = std::move(written.content_type);
         answer.body = std::move(written.body);
