@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,6 +18,7 @@
 #include <levin/serving/commands/serve_plan.h>
 #include <levin/serving/http/http_server.h>
 #include <levin/serving/models/local_backend.h>
+#include <levin/serving/redis/redis_backend.h>
 #include <levin/serving/service/service.h>
 
 namespace levin {
@@ -107,8 +109,11 @@ int serve(const Arguments& arguments, const Registry& registry) {
   if (plan.has_models) {
     models = std::make_unique<LocalBackend>(registry, plan.sources, plan.models);
   }
-  if (plan.uses_redis) throw ConfigError("--redis isn't supported yet; leave it out");
-  Backend& backend = *models;
+  std::unique_ptr<RedisBackend> front;
+  std::optional<RedisWorker> worker;
+  if (plan.uses_redis && plan.answers_http) front = std::make_unique<RedisBackend>(plan.redis);
+  if (plan.uses_redis && models) worker.emplace(plan.redis, *models, plan.models.max_batch);
+  Backend& backend = front ? static_cast<Backend&>(*front) : *models;
 
   std::unique_ptr<HttpServer> server;
   std::string where = fmt::format("takes requests from {}", shown(plan.redis.url));
@@ -120,6 +125,7 @@ int serve(const Arguments& arguments, const Registry& registry) {
   diagnostics::print(fmt::format("levin serve: {}; Ctrl-C or SIGTERM ends it\n{}", where, list));
   wait_for_stop();
   const int status = drain_service(server.get(), backend, plan.drain_timeout);
+  worker.reset();  // it answers what it has taken
   return status;
 }
 

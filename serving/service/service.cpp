@@ -14,8 +14,11 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/diagnostics.h>
+#include <levin/serving/backend/statistics_text.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/protocol/infer_messages.h>
+#include <levin/serving/protocol/metadata_json.h>
+#include <levin/serving/protocol/openapi.h>
 #include <levin/serving/protocol/predict_rows.h>
 #include <levin/serving/service/addresses.h>
 #include <levin/serving/service/page.h>
@@ -90,6 +93,8 @@ class Service {
 
  private:
   HttpResponse answer_at_once(const ServiceAddress& address);
+  HttpResponse answer_about_model(const ServiceAddress& address);
+  std::vector<ModelStatistics> statistics_of(const ServiceAddress& address) const;
   void infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
   void predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
   /// Asks the backend, and replies with what `write` makes of its answer.
@@ -97,6 +102,7 @@ class Service {
   void ask(InferenceRequest request, const HttpReply& reply, Write write);
 
   Backend& backend_;
+  ProcessMeter meter_{};
 };
 
 template <class Write>
@@ -166,9 +172,46 @@ HttpResponse Service::answer_at_once(const ServiceAddress& address) {
     case ServiceAction::page_style:
     case ServiceAction::page_script:
       return page_file(address.route->action);
+    case ServiceAction::server:
+      return service_json(server_metadata_json());
+    case ServiceAction::index:
+      return service_json(repository_index_json(backend_.models()));
+    case ServiceAction::openapi:
+      return service_json(openapi_json());
+    case ServiceAction::statistics:
+      return service_json(statistics_json(backend_.statistics()));
+    case ServiceAction::metrics: {
+      HttpResponse response = service_json(prometheus_text(backend_.statistics(), meter_.read()));
+      response.content_type = kPrometheusType;
+      return response;
+    }
     default:
-      throw Refusal(501, "this address is not implemented");
+      return answer_about_model(address);
   }
+}
+
+HttpResponse Service::answer_about_model(const ServiceAddress& address) {
+  const auto models = backend_.models();
+  const ModelMetadata& model = find_model(models, address.model, address.version);
+  switch (address.route->action) {
+    case ServiceAction::model:
+      return service_json(model_metadata_json(model, versions_of(models, model.name)));
+    case ServiceAction::model_config:
+      return service_json(model_config_json(model));
+    case ServiceAction::model_statistics:
+      return service_json(statistics_json(statistics_of(address)));
+    default:  // model_ready: a model is among them only when it can be asked
+      return state_answer("ready", true);
+  }
+}
+
+std::vector<ModelStatistics> Service::statistics_of(const ServiceAddress& address) const {
+  std::vector<ModelStatistics> found;
+  for (auto& each : backend_.statistics()) {
+    const bool is_asked = address.version.empty() || each.version == address.version;
+    if (each.model == address.model && is_asked) found.push_back(std::move(each));
+  }
+  return found;
 }
 
 void Service::predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
