@@ -6,7 +6,7 @@
 
 namespace levin {
 
-/// Returns how many rows fit into `memory` bytes if each takes `bytes_per_row`: 26,572 images of
+/// Returns how many rows fit into `memory` bytes if each takes `bytes_per_row`: 26,573 images of
 /// 602,112 bytes (3 x 224 x 224 float32) into 16 GB. 0 if either number isn't positive.
 constexpr int64_t rows_that_fit(int64_t memory, int64_t bytes_per_row) {
   return memory > 0 && bytes_per_row > 0 ? memory / bytes_per_row : 0;

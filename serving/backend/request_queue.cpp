@@ -50,7 +50,8 @@ RequestQueue::~RequestQueue() {
   refuse_waiting();
 }
 
-bool RequestQueue::push(InferenceRequest& request, Backend::Answer& answer) {
+bool RequestQueue::push(InferenceRequest& request, Backend::Answer& answer,
+                        const std::function<bool()>& is_served_otherwise) {
   PendingRequest pending;
   pending.arrival = Clock::now();
   double seconds = options_.timeout;
@@ -81,7 +82,12 @@ bool RequestQueue::push(InferenceRequest& request, Backend::Answer& answer) {
   pending.request = std::move(request);
   pending.answer = std::exchange(answer, nullptr);
   level.push_back(std::move(pending));
-  const bool wakes = is_idle_ || rows_ >= options_.max_batch || !matches;
+  const bool is_full_batch = rows_ >= options_.max_batch || !matches;
+  if (is_full_batch) is_served_otherwise_ = false;
+  if (is_idle_ && is_served_otherwise && !is_full_batch && !is_served_otherwise_) {
+    is_served_otherwise_ = is_served_otherwise();
+  }
+  const bool wakes = is_full_batch || (is_idle_ && !is_served_otherwise_);
   lock.unlock();
   if (wakes) changed_.notify_one();
   return true;
@@ -143,7 +149,7 @@ std::vector<PendingRequest> RequestQueue::take() {
     if (size_ == 0) {
       if (is_closed_) return {};
       is_idle_ = true;
-      changed_.wait(lock, [this] { return size_ > 0 || is_closed_; });
+      changed_.wait(lock, [this] { return (size_ > 0 && !is_served_otherwise_) || is_closed_; });
       is_idle_ = false;
       continue;
     }
@@ -152,6 +158,25 @@ std::vector<PendingRequest> RequestQueue::take() {
     if (next.is_full || is_closed_ || now >= due) return pop(next.requests);
     changed_.wait_until(lock, std::min(due, first_deadline_));
   }
+}
+
+std::vector<PendingRequest> RequestQueue::take_waiting(size_t most) {
+  std::unique_lock lock(mutex_);
+  is_served_otherwise_ = false;
+  if (size_ == 0) return {};
+  const Plan next = plan();
+  if (next.requests == size_ && size_ <= most && Clock::now() < first_deadline_) return pop(size_);
+  lock.unlock();
+  changed_.notify_one();
+  return {};
+}
+
+void RequestQueue::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_served_otherwise_ = false;
+  }
+  changed_.notify_one();
 }
 
 void RequestQueue::close() {

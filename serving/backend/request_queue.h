@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -68,9 +69,18 @@ class RequestQueue {
   /// Takes over a request, and answers it at once if it can't wait: with 429 if the queue or the
   /// memory is full, 413 if the request alone is larger than the memory. Returns false, and leaves
   /// both as they are, if the queue is closed.
-  bool push(InferenceRequest& request, Backend::Answer& answer);
+  ///
+  /// If a thread waits in `take` and `is_served_otherwise` is given, it is called, under a lock;
+  /// if it returns true, the thread isn't woken, because somebody is going to call `take_waiting`.
+  bool push(InferenceRequest& request, Backend::Answer& answer,
+            const std::function<bool()>& is_served_otherwise = {});
   /// Waits for the next batch and returns it; empty if the queue is closed and nothing is left.
   std::vector<PendingRequest> take();
+  /// Returns what waits, if it is one batch of at most `most` requests; without waiting for others.
+  /// Otherwise returns nothing, and leaves it to the thread in `take`.
+  std::vector<PendingRequest> take_waiting(size_t most);
+  /// Leaves what waits to the thread in `take`.
+  void wake();
   /// Lets no more requests in. Those that wait are taken without a delay.
   void close();
   /// Answers all that wait with 503.
@@ -113,6 +123,7 @@ class RequestQueue {
   int64_t rows_ = 0;
   Clock::time_point first_deadline_ = Clock::time_point::max();  // none is earlier
   bool is_idle_ = false;                                         // take() waits for a first request
+  bool is_served_otherwise_ = false;  // take_waiting() is going to be called
   bool is_closed_ = false;
   double rows_per_second_ = 0.0;  // 0: not known yet
 };

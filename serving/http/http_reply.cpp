@@ -8,13 +8,14 @@
 #include <levin/serving/http/http_connection.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/http/reply_burst.h>
+#include <levin/serving/http/server_thread.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
 namespace {
 
 /// The mailbox whose thread this is.
-thread_local const HttpMailbox* mailbox_of_thread = nullptr;
+thread_local HttpMailbox* mailbox_of_thread = nullptr;
 
 /// The burst of the calling thread: how many objects keep it up, and the mailboxes that wait for
 /// its end.
@@ -109,6 +110,17 @@ void HttpMailbox::deliver() {
     }
   }
   delivering_.clear();
+}
+
+bool HttpMailbox::post(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  if (context_ == nullptr) return false;
+  boost::asio::post(*context_, std::move(task));
+  return true;
+}
+
+bool run_after_reading(std::function<void()> task) {
+  return mailbox_of_thread != nullptr && mailbox_of_thread->post(std::move(task));
 }
 
 ReplyBurst::ReplyBurst() { ++burst_of_thread.depth; }

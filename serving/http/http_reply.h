@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -27,6 +28,9 @@ class HttpMailbox : public std::enable_shared_from_this<HttpMailbox> {
             HttpResponse response);
   /// Makes the connections' thread deliver what was sent in a burst (ReplyBurst).
   void end_burst();
+  /// Runs `task` on the connections' thread, behind what it has to do already.
+  /// Returns false if that thread has ended.
+  bool post(std::function<void()> task);
   /// From now on, replies are lost. Called when the thread has ended.
   void close();
 

@@ -39,6 +39,9 @@ struct LocalBackendOptions {
   std::string device = "cpu";
   /// LibTorch's threads for one batch.
   int64_t threads = 1;
+  /// Microseconds: a model whose batches take less answers few requests on the threads of the
+  /// HttpServer, if it has one thread for a batch, no delay, and is on the CPU.
+  double quick_batch_us = 300.0;
 };
 
 /// Models in this process, each version with a queue and a thread that predicts its batches.

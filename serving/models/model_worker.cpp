@@ -11,12 +11,17 @@
 #include <levin/framework/threads/one_thread.h>
 #include <levin/framework/threads/short_waits.h>
 #include <levin/serving/http/reply_burst.h>
+#include <levin/serving/http/server_thread.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
 namespace {
 
 using WorkerClock = std::chrono::steady_clock;
+
+/// The most requests that a thread of the server answers itself; with more, it is better to go on
+/// reading while the worker's thread predicts.
+constexpr size_t kMostAnsweredHere = 1;
 
 uint64_t ns_between(WorkerClock::time_point from, WorkerClock::time_point to) {
   return static_cast<uint64_t>(
@@ -39,13 +44,14 @@ struct WorkerThreads {
 
 }  // namespace
 
-ModelWorker::ModelWorker(std::unique_ptr<ServedModel> model, RequestQueueOptions options,
-                         int64_t threads, double load_seconds, MemoryBudget& memory)
+ModelWorker::ModelWorker(std::unique_ptr<ServedModel> model, const RequestQueueOptions& queue,
+                         ModelWorkerOptions options, double load_seconds, MemoryBudget& memory)
     : model_(std::move(model)),
-      max_batch_(options.max_batch),
-      threads_(threads),
+      max_batch_(queue.max_batch),
+      options_(options),
+      may_answer_here_(options.threads == 1 && queue.delay_ms == 0.0 && model_->is_on_cpu()),
       load_seconds_(load_seconds),
-      queue_(options, memory, counters_),
+      queue_(queue, memory, counters_),
       thread_([this] { run(); }) {}
 
 ModelWorker::~ModelWorker() {
@@ -70,15 +76,51 @@ bool ModelWorker::push(InferenceRequest& request, Backend::Answer& answer) {
     std::exchange(answer, nullptr)(refusal);
     return true;
   }
-  return queue_.push(request, answer);
+  if (!may_answer_here_) return queue_.push(request, answer);
+  return queue_.push(request, answer, [this] { return answers_soon_here(); });
+}
+
+/// What a thread of the server has promised: to answer what waits. If the server ends before, the
+/// worker's thread does it.
+struct ModelWorker::Turn {
+  Turn() = default;
+  ~Turn() {
+    if (const auto alive = worker.lock()) alive->queue_.wake();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  std::weak_ptr<ModelWorker> worker{};
+};
+
+/// Whether the calling thread is going to answer what waits, when it has read the requests that
+/// have arrived with the first.
+bool ModelWorker::answers_soon_here() {
+  const double batch_us = batch_us_.load(std::memory_order_relaxed);
+  if (batch_us == 0.0 || batch_us > options_.quick_batch_us) return false;
+  const auto turn = std::make_shared<Turn>();
+  const bool is_promised = run_after_reading([turn] {
+    if (const auto worker = std::exchange(turn->worker, {}).lock()) worker->answer_here();
+  });
+  if (is_promised) turn->worker = weak_from_this();  // the task runs later on this same thread
+  return is_promised;
+}
+
+void ModelWorker::answer_here() {
+  const std::unique_lock lock(predicting_, std::try_to_lock);
+  if (!lock.owns_lock()) return queue_.wake();
+  auto batch = queue_.take_waiting(kMostAnsweredHere);
+  if (batch.empty()) return;
+  const OneThread one_thread;
+  answer_batch(batch);
 }
 
 void ModelWorker::run() {
   {
-    const WorkerThreads threads(threads_);
+    const WorkerThreads threads(options_.threads);
     while (true) {
       auto batch = queue_.take();
       if (batch.empty()) break;
+      const std::lock_guard lock(predicting_);
       answer_batch(batch);
     }
   }
@@ -116,8 +158,10 @@ void ModelWorker::answer_together(Requests& batch) {
   record.compute_output_ns = ns_between(predicted, end) * record.requests;
   for (const auto& pending : batch) record.request_ns += ns_between(pending.arrival, end);
   counters_.note(record);
-  queue_.note_rate(static_cast<int64_t>(record.rows),
-                   static_cast<double>(ns_between(begin, end)) * 1e-9);
+  const auto batch_ns = static_cast<double>(ns_between(begin, end));
+  queue_.note_rate(static_cast<int64_t>(record.rows), batch_ns * 1e-9);
+  const double before = batch_us_.load(std::memory_order_relaxed);
+  batch_us_ = before == 0.0 ? batch_ns * 1e-3 : 0.9 * before + 0.1 * batch_ns * 1e-3;
   const ReplyBurst burst;
   for (size_t i = 0; i < batch.size(); ++i) give(batch[i], std::move(responses[i]));
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -15,13 +16,23 @@
 
 namespace levin {
 
-/// One version of a model: its queue, and the thread that predicts the batches.
-class ModelWorker {
+/// Who predicts the batches of a ModelWorker.
+struct ModelWorkerOptions {
+  /// LibTorch's threads for a batch.
+  int64_t threads = 1;
+  /// Microseconds: if batches take less than that, few requests are answered on the server's own
+  /// threads, for which waking another thread would take longer than the answer.
+  double quick_batch_us = 300.0;
+};
+
+/// One version of a model: its queue, and the thread that predicts the batches. While it has
+/// nothing to do, a thread of the HttpServer takes its place for a moment, if requests are few and
+/// quickly answered.
+class ModelWorker : public std::enable_shared_from_this<ModelWorker> {
  public:
-  /// Starts the thread, whose operations of LibTorch use `threads` threads. `memory` must outlive
-  /// the object.
-  ModelWorker(std::unique_ptr<ServedModel> model, RequestQueueOptions options, int64_t threads,
-              double load_seconds, MemoryBudget& memory);
+  /// Starts the thread. `memory` must outlive the object.
+  ModelWorker(std::unique_ptr<ServedModel> model, const RequestQueueOptions& queue,
+              ModelWorkerOptions options, double load_seconds, MemoryBudget& memory);
   /// Refuses what still waits (503), and ends the thread.
   ~ModelWorker();
   ModelWorker(const ModelWorker&) = delete;
@@ -40,8 +51,11 @@ class ModelWorker {
 
  private:
   using Requests = std::vector<PendingRequest>;
+  struct Turn;
 
   void run();
+  bool answers_soon_here();
+  void answer_here();
   void answer_batch(Requests& batch);
   void answer_together(Requests& batch);
   void answer_large(PendingRequest& pending);
@@ -52,11 +66,14 @@ class ModelWorker {
 
   std::unique_ptr<ServedModel> model_;
   const int64_t max_batch_;
-  const int64_t threads_;
+  const ModelWorkerOptions options_;
+  const bool may_answer_here_;
   const double load_seconds_;
   RequestCounters counters_;
   RequestQueue queue_;
+  std::mutex predicting_;  // held while a batch is answered; guards the next
   std::chrono::steady_clock::time_point reported_{};
+  std::atomic<double> batch_us_{0.0};  // what a batch has taken lately; 0: not known yet
   std::atomic<bool> is_finished_{false};
   std::thread thread_;
 };

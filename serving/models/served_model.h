@@ -27,6 +27,7 @@ class ServedModel {
               std::string version, at::Device device);
 
   const ModelMetadata& metadata() const { return metadata_; }
+  bool is_on_cpu() const { return device_.is_cpu(); }
   /// Throws Refusal (400) unless the model has the inputs and outputs of the request.
   void check(const InferenceRequest& request) const;
 

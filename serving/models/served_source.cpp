@@ -50,12 +50,14 @@ ServedSource::Worker ServedSource::made(const FoundCheckpoint& checkpoint, int64
   auto model = std::make_unique<ServedModel>(registry_, checkpoint.path, name_,
                                              std::to_string(version), device_);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return std::make_shared<ModelWorker>(std::move(model),
-                                       RequestQueueOptions{.max_batch = options_.max_batch,
-                                                           .delay_ms = options_.delay_ms,
-                                                           .max_queue = options_.max_queue,
-                                                           .timeout = options_.timeout},
-                                       options_.threads, seconds.count(), memory_);
+  return std::make_shared<ModelWorker>(
+      std::move(model),
+      RequestQueueOptions{.max_batch = options_.max_batch,
+                          .delay_ms = options_.delay_ms,
+                          .max_queue = options_.max_queue,
+                          .timeout = options_.timeout},
+      ModelWorkerOptions{.threads = options_.threads, .quick_batch_us = options_.quick_batch_us},
+      seconds.count(), memory_);
 }
 
 /// The version that is served from that file, as it is now; null if there is none.

@@ -266,4 +266,67 @@ TEST_F(RequestQueueTest, no_request_of_many_threads_is_lost_or_taken_twice) {
   EXPECT_EQ(memory_->held(), 0);
 }
 
+/// A queue whose thread waits, and a second thread that may take its place.
+class SecondTaker : public RequestQueueTest {
+ protected:
+  void SetUp() override {
+    make({.max_batch = 4});
+    thread_ = std::thread([this] {
+      for (auto batch = queue_->take(); !batch.empty(); batch = queue_->take()) {
+        for (const auto& pending : batch) taken_by_thread_.push_back(pending.request.id);
+      }
+    });
+  }
+  void TearDown() override {
+    queue_->close();
+    thread_.join();
+  }
+  /// Pushes until the thread waits, so that the request is left to the second taker.
+  void push_for_second(const std::string& id) {
+    bool is_left = false;
+    for (int i = 0; !is_left; ++i) {
+      auto request = request_of(1, 4, id);
+      Backend::Answer answer = [](const InferenceOutcome&) {};
+      queue_->push(request, answer, [&] { return is_left = true; });
+      if (!is_left) std::this_thread::yield();
+    }
+  }
+
+  std::vector<std::string> taken_by_thread_;  // read it when the thread has ended
+  std::thread thread_;
+};
+
+TEST_F(SecondTaker, takes_what_was_left_to_it_and_the_thread_doesnt) {
+  push_for_second("a");
+  const auto batch = queue_->take_waiting(1);
+  ASSERT_EQ(batch.size(), 1U);
+  EXPECT_EQ(batch.front().request.id, "a");
+  queue_->close();
+  thread_.join();
+  thread_ = std::thread([] {});
+  for (const auto& id : taken_by_thread_) EXPECT_EQ(id, "a") << "one that found it awake";
+  EXPECT_EQ(queue_->size(), 0U);
+}
+
+TEST_F(SecondTaker, leaves_more_than_it_may_take_to_the_thread) {
+  push_for_second("a");
+  push(request_of(1, 4, "b"));
+  EXPECT_TRUE(queue_->take_waiting(1).empty());
+  queue_->close();
+  thread_.join();
+  thread_ = std::thread([] {});
+  ASSERT_GE(taken_by_thread_.size(), 2U);
+  EXPECT_EQ(taken_by_thread_.back(), "b");
+}
+
+TEST_F(SecondTaker, that_never_comes_loses_no_request) {
+  push_for_second("a");
+  queue_->wake();
+  queue_->close();
+  thread_.join();
+  thread_ = std::thread([] {});
+  EXPECT_FALSE(taken_by_thread_.empty());
+  EXPECT_EQ(queue_->size(), 0U);
+}
+
 }  // namespace levin::request_queue_test

@@ -23,10 +23,12 @@
 #include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
+#include <levin/serving/http/http_server.h>
 
 #include "framework/eventually.h"
 #include "framework/message_of.h"
 #include "framework/support.h"
+#include "serving/http/raw_client.h"
 
 namespace levin::local_backend_test {
 
@@ -487,6 +489,36 @@ TEST_F(LocalBackendTest, what_can_not_be_served_is_refused_at_the_start) {
   EXPECT_TRUE(says(message(path_of("a.ckpt"), {.max_batch = 0}), {"batch", "at least 1"}));
   EXPECT_TRUE(says(message(path_of("a.ckpt"), {.device = "tpu"}), {"tpu", "cpu"}));
   EXPECT_TRUE(says(message({}), {"no model"}));
+}
+
+TEST_F(LocalBackendTest, an_idle_model_that_is_quick_answers_on_the_thread_of_the_server) {
+  LogisticRegression model({.in_features = 4, .num_classes = 3});
+  ArrayDataModule data(torch::randn({6, 4}), torch::arange(6).remainder(3),
+                       {.val_split = 0.0, .test_split = 0.0});
+  const auto path = trained(model, data, "m.ckpt");
+  for (const bool is_quick : {true, false}) {
+    LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}},
+                         {.quick_batch_us = is_quick ? 1e9 : 0.0});
+    std::atomic<int> here{0};
+    const auto rows = torch::ones({1, 4});
+    HttpServer server({.port = 0}, [&](const HttpRequest&, const HttpReply& reply) {
+      const auto thread = std::this_thread::get_id();
+      backend.infer(request_for("m", wire_of(rows)),
+                    [&here, thread, reply](const InferenceOutcome& outcome) {
+                      if (std::this_thread::get_id() == thread) ++here;
+                      const bool is_answer = std::holds_alternative<InferenceResponse>(outcome);
+                      reply({.status = is_answer ? 200 : 500});
+                    });
+    });
+    test::RawClient client(server.port());
+    int asked = 0;
+    const auto ask = [&] {
+      EXPECT_EQ(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+      return ++asked >= 20;
+    };
+    EXPECT_TRUE(eventually([&] { return ask() && (!is_quick || here > 0); }));
+    EXPECT_EQ(here > 0, is_quick);
+  }
 }
 
 }  // namespace levin::local_backend_test
