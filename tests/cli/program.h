@@ -22,6 +22,7 @@
 
 #include <levin/cli/command_line.h>
 #include <levin/framework/core/value.h>
+#include <levin/serving/commands/serving_commands.h>
 
 #include "framework/temporary_folder.h"
 
@@ -98,8 +99,8 @@ class ProgramTest : public ::testing::Test {
     std::vector<const char*> argv;
     for (const auto& each : arguments) argv.push_back(each.c_str());
     argv.push_back(nullptr);
-    const int status =
-        run_command_line(static_cast<int>(arguments.size()), argv.data(), shipped_classes());
+    const int status = run_command_line(static_cast<int>(arguments.size()), argv.data(),
+                                        shipped_classes(), serving_commands());
     std::fflush(nullptr);
     ::_exit(status);  // LibTorch's destructors would take as long as it takes to load
   }
