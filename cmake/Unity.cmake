@@ -7,7 +7,7 @@
 include_guard(GLOBAL)
 
 # levin_unity(TARGET MOST): puts the target's sources, in the order of their paths, into batches of at most MOST; the rooms of
-# serving/ are batches of their own, so that a new source there leaves the other batches as they were. Sources with compile
+# serving/ and tuning/ are batches of their own, so that a new source there leaves the other batches as they were. Sources with compile
 # options of their own stay by themselves.
 function(levin_unity target most)
   if(NOT LEVIN_UNITY OR (LEVIN_UNITY STREQUAL "TESTS" AND NOT target MATCHES "_test$"))
@@ -17,12 +17,12 @@ function(levin_unity target most)
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
   list(SORT sources)
   set(rooms ${sources})
-  list(FILTER rooms INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/serving/")
+  list(FILTER rooms INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
   foreach(source IN LISTS rooms)
-    string(REGEX MATCH "/serving/([a-z]+)/" ignored "${source}")
-    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${target}_${CMAKE_MATCH_1}")
+    string(REGEX MATCH "/(serving|tuning)/([a-z]+)/" ignored "${source}")
+    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${target}_${CMAKE_MATCH_1}_${CMAKE_MATCH_2}")
   endforeach()
-  list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/serving/")
+  list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
   # Batches of one size: fifteen files, ten at most, make two batches of eight and seven.
   list(LENGTH sources count)
   math(EXPR batches "(${count} + ${most} - 1) / ${most}")

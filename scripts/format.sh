@@ -16,6 +16,6 @@ case ${1:-} in
 esac
 cd "$root" || exit 1
 # shellcheck disable=SC2086
-find levin.h framework models datamodules callbacks cli serving program examples benchmarks tests cmake \
+find levin.h framework models datamodules callbacks cli serving tuning program examples benchmarks tests cmake \
   \( -name '*.h' -o -name '*.cpp' \) -print | sort | xargs $clang_format $mode ||
   fail "some sources are not formatted as .clang-format says" "Call ./run format to format them."

@@ -38,13 +38,15 @@ std::string top_folder(const std::string& path) {
 }
 
 /// Whether a top-level folder consists of rooms.
-bool has_rooms(const std::string& folder) { return folder == "framework" || folder == "serving"; }
+bool has_rooms(const std::string& folder) {
+  return folder == "framework" || folder == "serving" || folder == "tuning";
+}
 
 bool is_header(const std::string& path) { return path.ends_with(".h"); }
 
 bool is_library(const std::string& path) {
   static const std::set<std::string> folders = {"framework", "models", "datamodules",
-                                                "callbacks", "cli",    "serving"};
+                                                "callbacks", "cli",    "serving", "tuning"};
   return folders.count(top_folder(path)) > 0;
 }
 
@@ -65,8 +67,8 @@ std::string own_path(const std::string& include) {
   return include.substr(7, include.size() - 8);
 }
 
-/// What ARCHITECTURE.md's tables say: the rooms of framework/ and serving/ in the order of the
-/// tables, in which a room may include itself and those before it, and the folders marked
+/// What ARCHITECTURE.md's tables say: the rooms of framework/, serving/ and tuning/ in the order
+/// of the tables, in which a room may include itself and those before it, and the folders marked
 /// "no torch".
 struct Plan {
   std::vector<std::string> rooms;     // "framework/core", "serving/http", ...
@@ -112,7 +114,8 @@ const std::map<std::string, std::set<std::string>>& allowed_folders() {
       {"callbacks", {"framework"}},
       {"cli", {"framework", "models", "datamodules", "callbacks"}},
       {"serving", {"framework", "models", "datamodules", "callbacks", "cli"}},
-      {"program", {"framework", "models", "datamodules", "callbacks", "cli", "serving"}},
+      {"tuning", {"framework", "models", "datamodules", "callbacks", "cli"}},
+      {"program", {"framework", "models", "datamodules", "callbacks", "cli", "serving", "tuning"}},
       {"examples", {"framework", "models", "datamodules", "callbacks", ""}},
   };
   return allowed;
@@ -310,7 +313,7 @@ Sources read_tree() {
   const std::filesystem::path root = LEVIN_SOURCE_DIR;
   Sources sources;
   for (const char* folder : {"framework", "models", "datamodules", "callbacks", "cli", "serving",
-                             "program", "examples"}) {
+                             "tuning", "program", "examples"}) {
     if (!std::filesystem::exists(root / folder)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {
       const auto extension = entry.path().extension();
@@ -403,6 +406,10 @@ std::vector<Bad> bad_sources() {
       {"serving/http/a.cpp", "#include <levin/serving/service/service.h>\n",
        "lists serving/service/ below serving/http/"},
       {"cli/a.cpp", "#include <levin/serving/http/http_server.h>\n", "must not include"},
+      {"tuning/space/a.cpp", "#include <levin/tuning/study/study.h>\n",
+       "lists tuning/study/ below tuning/space/"},
+      {"tuning/space/a.cpp", "#include <levin/serving/http/http_server.h>\n",
+       "must not include"},
       {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
       {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
@@ -447,11 +454,13 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       "| `framework/nn/` | torch | layers |\n| `framework/strategies/` | torch | sums |\n"
       "| `framework/loops/` | torch | fit |\n| `framework/trainer/` | torch | the Trainer |\n"
       "| `framework/config/` | torch | YAML |\n| `datamodules/readers/` | no torch | parsers |\n"
-      "| `serving/http/` | no torch | HTTP |\n| `serving/service/` | no torch | addresses |\n");
+      "| `serving/http/` | no torch | HTTP |\n| `serving/service/` | no torch | addresses |\n"
+      "| `tuning/space/` | no torch | ranges |\n| `tuning/study/` | no torch | the file |\n");
   ASSERT_EQ(plan.rooms, (std::vector<std::string>{
                             "framework/core", "framework/data", "framework/nn",
                             "framework/strategies", "framework/loops", "framework/trainer",
-                            "framework/config", "serving/http", "serving/service"}));
+                            "framework/config", "serving/http", "serving/service",
+                            "tuning/space", "tuning/study"}));
   const Sources good = {
       {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
       {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},

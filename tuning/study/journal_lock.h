@@ -1,0 +1,55 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace levin {
+
+/// The lock of a journal file, the same as Optuna's JournalFileSymlinkLock: a symbolic link
+/// FILE.lock, which only one process can make, also on network file systems. Optuna takes a lock
+/// away whose file nobody has written to for 30 seconds.
+///
+/// The link leads to the file by way of another link, FILE.owner-..., whose name says which process
+/// holds the lock. A process of this machine that finds the lock in the hands of a dead one takes
+/// it over at once, so that a killed process doesn't stop the others for 30 seconds.
+class JournalLock {
+ public:
+  /// Makes this process's owner link, and removes those of dead processes of this machine. Throws
+  /// CheckpointError if the file system doesn't allow that. The file must exist.
+  explicit JournalLock(const std::filesystem::path& file);
+  ~JournalLock();
+  JournalLock(const JournalLock&) = delete;
+  JournalLock& operator=(const JournalLock&) = delete;
+
+  /// Waits until the lock is free and takes it. Throws CheckpointError if that can't be.
+  void acquire();
+  /// Gives the lock back. Returns whether it was still this object's: false if another process took
+  /// it for abandoned, which means that this one stood still for more than 30 seconds.
+  bool release() noexcept;
+
+ private:
+  bool try_acquire();
+  void take_over_from_dead_owner();
+  void take_over_if_abandoned();
+  bool make_owner_link();
+
+  std::filesystem::path file_;
+  std::filesystem::path lock_;
+  std::filesystem::path owner_;  // the link of this object
+  double seen_change_ = -1.0;    // when the file was last written to, by its own clock
+  double seen_at_ = 0.0;         // when this process saw that
+};
+
+/// Holds a lock while it exists.
+class JournalLockGuard {
+ public:
+  explicit JournalLockGuard(JournalLock& lock) : lock_(lock) { lock_.acquire(); }
+  ~JournalLockGuard() { lock_.release(); }
+  JournalLockGuard(const JournalLockGuard&) = delete;
+  JournalLockGuard& operator=(const JournalLockGuard&) = delete;
+
+ private:
+  JournalLock& lock_;
+};
+
+}  // namespace levin

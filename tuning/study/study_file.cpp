@@ -1,0 +1,224 @@
+#include <levin/tuning/study/study_file.h>
+
+#include <cmath>
+#include <random>
+
+#include <fmt/format.h>
+
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+
+namespace levin {
+namespace {
+
+using Operation = JournalReplay::Operation;
+
+/// A name that no other process has: a random UUID and, as Optuna adds it, a number.
+std::string unique_worker_id() {
+  std::random_device random;
+  const auto word = [&] { return static_cast<uint32_t>(random()); };
+  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:08x}{:04x}-0", word(), word() & 0xFFFFU,
+                     word() & 0xFFFU, 0x8000U | (word() & 0x3FFFU), word(), word() & 0xFFFFU);
+}
+
+std::string journal_now() {
+  return to_iso_time(static_cast<Microseconds>(files::wall_seconds() * 1e6));
+}
+
+Value numbers_to_value(const std::vector<double>& numbers) {
+  return Value::Array(numbers.begin(), numbers.end());
+}
+
+[[noreturn]] void fail_no_study(int64_t study) {
+  throw ConfigError(
+      fmt::format("study {}: there is no such study; it may have been deleted", study));
+}
+
+}  // namespace
+
+StudyFile::StudyFile(const std::filesystem::path& path) : file_(path), worker_(unique_worker_id()) {
+  refresh();
+}
+
+void StudyFile::refresh() {
+  own_effects_.clear();
+  for (const Value& line : file_.read_new()) {
+    try {
+      const bool own = line.contains("worker_id") && line.at("worker_id") == Value(worker_);
+      const int64_t trials = replay_.trial_count();
+      const bool had_effect = replay_.apply(line);
+      if (own) own_effects_.push_back(had_effect);
+      if (own && replay_.trial_count() > trials) last_created_ = trials;
+    } catch (const Error& error) {
+      throw DataError::corrupt(file_.path().string(), error.what());
+    }
+  }
+}
+
+Value StudyFile::line_of(Operation operation) const {
+  return Value::Object{{"op_code", static_cast<int>(operation)}, {"worker_id", worker_}};
+}
+
+std::vector<bool> StudyFile::write(const std::vector<Value>& lines) {
+  refresh();
+  file_.append(lines);
+  refresh();
+  return own_effects_;
+}
+
+int64_t StudyFile::open_study(const std::string& name,
+                              const std::vector<StudyDirection>& directions) {
+  refresh();
+  const Study* study = replay_.study(name);
+  if (study == nullptr) {
+    Value line = line_of(Operation::create_study);
+    line["study_name"] = name;
+    line["directions"] = Value::Array{};
+    for (const StudyDirection direction : directions) {
+      line["directions"].as_array().push_back(static_cast<int>(direction));
+    }
+    write({line});
+    study = replay_.study(name);
+    if (study == nullptr) throw ConfigError(fmt::format("study '{}' was deleted at once", name));
+  }
+  if (study->directions != directions) {
+    throw ConfigError(fmt::format(
+        "study '{}' in '{}' has other directions than were asked for; choose another name for the "
+        "new study, or ask for the directions that it has",
+        name, file_.path().string()));
+  }
+  return study->id;
+}
+
+void StudyFile::write_for_study(int64_t study, Value line) {
+  line["study_id"] = study;
+  if (!write({line}).at(0)) fail_no_study(study);
+}
+
+void StudyFile::delete_study(int64_t study) {
+  write_for_study(study, line_of(Operation::delete_study));
+}
+
+void StudyFile::set_study_user_attribute(int64_t study, const std::string& name,
+                                         const Value& value) {
+  Value line = line_of(Operation::set_study_user_attribute);
+  line["user_attr"][name] = value;
+  write_for_study(study, line);
+}
+
+void StudyFile::set_study_system_attribute(int64_t study, const std::string& name,
+                                           const Value& value) {
+  Value line = line_of(Operation::set_study_system_attribute);
+  line["system_attr"][name] = value;
+  write_for_study(study, line);
+}
+
+int64_t StudyFile::add_trial(int64_t study, Value line) {
+  line["study_id"] = study;
+  if (!write({line}).at(0)) fail_no_study(study);
+  return last_created_;
+}
+
+int64_t StudyFile::create_trial(int64_t study) {
+  Value line = line_of(Operation::create_trial);
+  line["datetime_start"] = journal_now();
+  return add_trial(study, line);
+}
+
+int64_t StudyFile::enqueue_trial(int64_t study, const Value::Object& system_attributes) {
+  Value line = line_of(Operation::create_trial);
+  line["datetime_start"] = Value();
+  line["state"] = static_cast<int>(TrialState::waiting);
+  line["value"] = Value();
+  line["values"] = Value();
+  line["system_attrs"] = system_attributes;
+  for (const char* empty : {"distributions", "params", "user_attrs", "intermediate_values"}) {
+    line[empty] = Value::Object{};
+  }
+  return add_trial(study, line);
+}
+
+bool StudyFile::start_waiting(int64_t trial) {
+  refresh();
+  const Trial* found = replay_.trial(trial);
+  if (found == nullptr || found->state != TrialState::waiting) return false;
+  Value line = line_of(Operation::set_trial_state_values);
+  line["trial_id"] = trial;
+  line["state"] = static_cast<int>(TrialState::running);
+  line["values"] = Value();
+  line["datetime_start"] = journal_now();
+  return write({line}).at(0);
+}
+
+void StudyFile::update(int64_t trial, const TrialUpdate& added) {
+  std::vector<Value> lines;
+  const auto add = [&](Operation operation) -> Value& {
+    lines.push_back(line_of(operation));
+    lines.back()["trial_id"] = trial;
+    return lines.back();
+  };
+  for (const auto& [name, value] : added.parameters) {
+    const auto distribution = added.distributions.find(name);
+    if (distribution == added.distributions.end()) {
+      throw ConfigError(fmt::format("trial {}: the parameter {} has no distribution", trial, name));
+    }
+    Value& line = add(Operation::set_trial_parameter);
+    line["param_name"] = name;
+    line["param_value_internal"] = value;
+    line["distribution"] = distribution->second.to_json();
+  }
+  for (const auto& [step, value] : added.intermediate_values) {
+    Value& line = add(Operation::set_trial_intermediate_value);
+    line["step"] = step;
+    line["intermediate_value"] = value;
+  }
+  for (const auto& [name, value] : added.user_attributes) {
+    add(Operation::set_trial_user_attribute)["user_attr"][name] = value;
+  }
+  for (const auto& [name, value] : added.system_attributes) {
+    add(Operation::set_trial_system_attribute)["system_attr"][name] = value;
+  }
+  for (const bool had_effect : write(lines)) {
+    if (had_effect) continue;
+    throw ConfigError(fmt::format(
+        "trial {}: nothing can be added to it, because it has ended or doesn't exist, or because a "
+        "parameter had other choices, another kind or another scale in an earlier trial",
+        trial));
+  }
+}
+
+std::optional<TrialState> StudyFile::finish(int64_t trial, TrialState state,
+                                            std::vector<double> values) {
+  refresh();
+  if (!is_finished(state)) throw ConfigError("a trial can't end as running or waiting");
+  const Study* found = replay_.study_of_trial(trial);
+  if (found == nullptr) {
+    throw ConfigError(
+        fmt::format("trial {}: there is no such trial, or its study was deleted", trial));
+  }
+  const Study& study = *found;
+  const Trial& running = *replay_.trial(trial);
+  if (state == TrialState::pruned && values.empty() && !running.intermediate_values.empty()) {
+    const double last = running.intermediate_values.rbegin()->second;
+    if (!std::isnan(last) && study.directions.size() == 1) values = {last};
+  }
+  const bool needs_values = state == TrialState::complete;
+  if ((needs_values || !values.empty()) && values.size() != study.directions.size()) {
+    throw ConfigError(
+        fmt::format("trial {} of study '{}' ended with {} values; it has {} objectives", trial,
+                    study.name, values.size(), study.directions.size()));
+  }
+  for (const double value : values) {
+    if (std::isnan(value)) state = TrialState::fail;
+  }
+  Value line = line_of(Operation::set_trial_state_values);
+  line["trial_id"] = trial;
+  line["state"] = static_cast<int>(state);
+  const bool has_values = state != TrialState::fail && !values.empty();
+  line["values"] = has_values ? numbers_to_value(values) : Value();
+  line["datetime_complete"] = journal_now();
+  if (!write({line}).at(0)) return std::nullopt;
+  return state;
+}
+
+}  // namespace levin
