@@ -37,6 +37,7 @@ NAMES = [
     "tables",
     "metrics",
     "pipeline_schedules",
+    "tuning",
 ]
 TOLERANCES = {"sklearn_weights": 1e-6, "solvers": 1e-6, "one_vs_rest": 1e-6, "regression_cv": 1e-6,
               "cross_validation": 1e-6, "regression": 1e-6}

@@ -1,9 +1,7 @@
 """What Optuna 5, scikit-learn, scipy and cmaes compute: distributions, Parzen estimators, trials
 chosen by TPE, decisions of pruners, halving schedules, Sobol points and steps of CMA-ES."""
 
-import json
 import math
-import sys
 import warnings
 
 import numpy as np
@@ -20,6 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 from common import emit
 
 warnings.simplefilter("ignore")
+
+# Of two equal centres, numpy's default leaves open which comes first; here it is the older one.
+unstable_argsort = np.argsort
+np.argsort = lambda a, axis=-1, kind="stable", **more: unstable_argsort(a, axis, kind, **more)
+
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 DISTRIBUTIONS = [
@@ -323,9 +326,9 @@ def cma_es():
                 {
                     "points": [p[0] for p in points],
                     "values": [p[1] for p in points],
-                    "mean": optimizer._mean,
+                    "mean": optimizer._mean.copy(),
                     "sigma": float(optimizer._sigma),
-                    "covariance": optimizer._C,
+                    "covariance": optimizer._C.copy(),
                 }
             )
         rows.append({"dim": dim, "sigma": sigma, "population": optimizer.population_size,

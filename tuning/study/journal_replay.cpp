@@ -79,6 +79,14 @@ void read_added_trial(const Value& line, Trial& trial) {
   }
 }
 
+/// Others may rely on a complete trial having a value for each objective.
+void check_values(const Study& study, const Trial& trial) {
+  if (trial.state != TrialState::complete || trial.values.size() == study.directions.size()) return;
+  throw DataError(fmt::format(
+      "trial {} of study '{}' is complete, but has {} values for {} objectives", trial.number,
+      shortened(study.name, 60), trial.values.size(), study.directions.size()));
+}
+
 bool set_attributes(Value::Object& attributes, const Value& given) {
   for (const auto& [name, value] : given.as_object()) attributes[name] = value;
   return true;
@@ -203,6 +211,7 @@ bool JournalReplay::create_trial(const Value& line) {
   }
   read_added_trial(line, trial);
   TrialPlace place{static_cast<size_t>(study->id), study->trials.size(), {}};
+  check_values(*study, trial);
   if (trial.state == TrialState::running) place.worker = line.at("worker_id").as_string();
   study->trials.push_back(std::move(trial));
   trials_.push_back(std::move(place));
@@ -240,6 +249,7 @@ bool JournalReplay::set_state(const Value& line) {
     trial->completed = from_iso_time(line.at("datetime_complete").as_string());
   trial->state = state;
   if (const Value* values = member_of(line, "values")) trial->values = numbers_from(*values);
+  check_values(studies_[trials_[static_cast<size_t>(trial->id)].study].study, *trial);
   return true;
 }
 
