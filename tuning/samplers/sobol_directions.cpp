@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -94,8 +95,9 @@ std::vector<uint32_t> sobol_directions(size_t dimension) {
   std::vector<uint32_t> directions(kDirectionBits, 1);
   if (dimension > 0) {
     const SobolRow& row = kSobolRows.at(dimension - 1);
-    const auto degree = static_cast<size_t>(std::bit_width(row.polynomial)) - 1;
-    for (size_t i = 0; i < degree; ++i) directions[i] = row.first[i];
+    const size_t degree =
+        std::min(static_cast<size_t>(std::bit_width(row.polynomial)) - 1, row.first.size());
+    std::copy_n(row.first.begin(), degree, directions.begin());
     for (size_t i = degree; i < kDirectionBits; ++i) {
       directions[i] = directions[i - degree];
       for (size_t k = 1; k <= degree; ++k) {

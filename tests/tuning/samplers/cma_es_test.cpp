@@ -6,6 +6,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/tuning/samplers/cma_es.h>
+#include <levin/tuning/samplers/cma_es_searcher.h>
 
 #include "tuning/baseline.h"
 
@@ -68,6 +69,58 @@ TEST(CmaEs, refuses_what_it_cant_begin_with) {
   EXPECT_THROW(CmaEs({2.0}, 1.0, {{-1.0, 1.0}}), ConfigError);
   CmaEs search({0.0}, 1.0, {{-1.0, 1.0}});
   EXPECT_THROW(search.tell({{0.0}}, {1.0}), ConfigError);
+}
+
+SearchSpace mixed_space() {
+  return SearchSpace::from_value(Value::Object{
+      {"choice", Value::Array{"a", "b"}},
+      {"rate", Value::Object{{"low", 1e-6}, {"high", 1.0}, {"log", true}}},
+      {"width", Value::Object{{"low", 1}, {"high", 100}}},
+      {"x", Value::Object{{"low", -5.0}, {"high", 10.0}}},
+  });
+}
+
+/// Runs `count` more trials, of which a group of `together` is chosen before any of it ends.
+void run(const CmaEsSearcher& searcher, const SearchSpace& space, Study& study, int count,
+         int together) {
+  for (int i = 0; i < count; i += together) {
+    const size_t first = study.trials.size();
+    for (int k = 0; k < together; ++k) {
+      Trial trial;
+      trial.number = static_cast<int64_t>(study.trials.size());
+      const auto suggestion = searcher.suggest(study, trial.number);
+      trial.parameters = suggestion->parameters;
+      trial.system_attributes = suggestion->system_attributes;
+      for (const auto& [name, value] : trial.parameters) {
+        EXPECT_TRUE(space.find(name)->distribution.contains(value)) << name << " " << value;
+      }
+      study.trials.push_back(trial);
+    }
+    for (size_t n = first; n < study.trials.size(); ++n) {
+      Trial& trial = study.trials[n];
+      trial.state = n % 11 == 5 ? TrialState::fail : TrialState::complete;
+      trial.values = {-std::pow(trial.parameters.at("x") - 3.0, 2.0) -
+                      std::pow(std::log10(trial.parameters.at("rate")) + 3.0, 2.0) -
+                      std::fabs(trial.parameters.at("width") - 70.0) / 10.0};
+      if (trial.state == TrialState::fail) trial.values.clear();
+    }
+  }
+}
+
+TEST(CmaEsSearcher, finds_the_best_numbers_with_any_process_going_on) {
+  const auto space = mixed_space();
+  Study study;
+  study.directions = {StudyDirection::maximize};
+  run(CmaEsSearcher(space, 3), space, study, 100, 1);
+  run(CmaEsSearcher(space, 3), space, study, 200, 5);
+  EXPECT_GT(study.best_trial()->values[0], -0.1);
+  EXPECT_GT(study.trials.back().system_attributes.at("cma:generation").as_int(), 25);
+  Study several;
+  several.directions = {StudyDirection::minimize, StudyDirection::minimize};
+  EXPECT_THROW(CmaEsSearcher(space, 3).suggest(several, 0), ConfigError);
+  EXPECT_THROW(CmaEsSearcher(SearchSpace({{"a", CategoricalDistribution{{1, 2}}, {}, {}}}), 1),
+               ConfigError);
+  EXPECT_THROW(CmaEsSearcher(space, 1, 2), ConfigError);
 }
 
 }  // namespace levin::cma_es_test
