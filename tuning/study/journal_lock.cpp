@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <string_view>
 #include <system_error>
@@ -19,6 +18,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/tuning/study/process_identity.h>
 
 namespace levin {
 namespace {
@@ -26,54 +26,20 @@ namespace {
 constexpr double kAbandonedSeconds = 30.0;  // Optuna's grace period
 constexpr std::string_view kOwnerMark = ".owner-";
 
-std::string text_of_system_file(const std::filesystem::path& path) {
-  try {
-    return files::read_text(path, 4096);
-  } catch (const Error&) {
-    return {};
-  }
-}
-
-/// What tells this machine's processes from those of other machines and containers, in which the
-/// same number means another process: the boot and the name space of process numbers.
-std::string process_realm() {
-  std::string boot = text_of_system_file("/proc/sys/kernel/random/boot_id").substr(0, 8);
-  std::error_code error;
-  std::string space = std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
-  space.erase(std::remove_if(space.begin(), space.end(), [](char c) { return c < '0' || c > '9'; }),
-              space.end());
-  return boot.empty() || space.empty() ? std::string() : boot + "." + space;
-}
-
-/// When a process started, in ticks since the boot, which tells it from a later one of the same
-/// number; 0 if it isn't there.
-uint64_t start_of_process(int64_t process) {
-  const std::string stat = text_of_system_file(fmt::format("/proc/{}/stat", process));
-  size_t at = stat.rfind(')');  // the program's name may contain anything
-  if (at == std::string::npos) return 0;
-  if (stat.substr(at + 2, 1) == "Z") return 0;  // dead, but its parent hasn't looked yet
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
-  return at == std::string::npos ? 0 : std::strtoull(stat.c_str() + at + 1, nullptr, 10);
-}
-
-/// Whether an owner's name belongs to a process of this machine that has ended:
-/// "study.log.owner-REALM-PROCESS-START-COUNT".
+/// Whether an owner's name, "study.log.owner-IDENTITY.COUNT", belongs to a process of this machine
+/// that has ended.
 bool names_dead_process(std::string_view name) {
-  static const std::string realm = process_realm();
   const size_t mark = name.rfind(kOwnerMark);
-  if (mark == std::string_view::npos || realm.empty()) return false;
-  const std::string rest(name.substr(mark + kOwnerMark.size()));
-  if (rest.compare(0, realm.size() + 1, realm + "-") != 0) return false;
-  char* end = nullptr;
-  const int64_t process = std::strtoll(rest.c_str() + realm.size() + 1, &end, 10);
-  if (process <= 0 || *end != '-') return false;
-  return start_of_process(process) != std::strtoull(end + 1, nullptr, 10);
+  const size_t point = name.rfind('.');
+  if (mark == std::string_view::npos || point <= mark + kOwnerMark.size()) return false;
+  const size_t begin = mark + kOwnerMark.size();
+  return is_dead_process(name.substr(begin, point - begin));
 }
 
 std::filesystem::path unique_name(const std::filesystem::path& base, std::string_view ending) {
   static std::atomic<uint64_t> counter{0};
   auto path = base;
-  path += fmt::format("{}-{}-{}{}", process_realm(), ::getpid(), counter++, ending);
+  path += fmt::format("{}.{}{}", process_identity(), counter++, ending);
   return path;
 }
 
@@ -120,8 +86,7 @@ JournalLock::~JournalLock() { ::unlink(owner_.c_str()); }
 bool JournalLock::make_owner_link() {
   static std::atomic<uint64_t> counter{0};
   owner_ = file_;
-  owner_ += fmt::format("{}{}-{}-{}-{}", kOwnerMark, process_realm(), ::getpid(),
-                        start_of_process(::getpid()), counter++);
+  owner_ += fmt::format("{}{}.{}", kOwnerMark, process_identity(), counter++);
   return ::symlink(file_.filename().c_str(), owner_.c_str()) == 0 || errno == EEXIST;
 }
 

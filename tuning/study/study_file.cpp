@@ -2,23 +2,28 @@
 
 #include <cmath>
 #include <random>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/tuning/study/process_identity.h>
 
 namespace levin {
 namespace {
 
 using Operation = JournalReplay::Operation;
 
-/// A name that no other process has: a random UUID and, as Optuna adds it, a number.
+constexpr char kIdentityMark = '@';
+
+/// A name that no other process has: a random UUID, and what tells whether the process has ended.
 std::string unique_worker_id() {
   std::random_device random;
   const auto word = [&] { return static_cast<uint32_t>(random()); };
-  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:08x}{:04x}-0", word(), word() & 0xFFFFU,
-                     word() & 0xFFFU, 0x8000U | (word() & 0x3FFFU), word(), word() & 0xFFFFU);
+  return fmt::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:08x}{:04x}{}{}", word(), word() & 0xFFFFU,
+                     word() & 0xFFFU, 0x8000U | (word() & 0x3FFFU), word(), word() & 0xFFFFU,
+                     kIdentityMark, process_identity());
 }
 
 std::string journal_now() {
@@ -148,6 +153,22 @@ bool StudyFile::start_waiting(int64_t trial) {
   line["values"] = Value();
   line["datetime_start"] = journal_now();
   return write({line}).at(0);
+}
+
+std::vector<int64_t> StudyFile::abandoned_trials(int64_t study) {
+  refresh();
+  const Study* found = replay_.study(study);
+  if (found == nullptr) fail_no_study(study);
+  std::vector<int64_t> abandoned;
+  for (const Trial& trial : found->trials) {
+    const std::string_view worker = replay_.worker_of(trial.id);
+    const size_t mark = worker.find(kIdentityMark);
+    if (trial.state == TrialState::running && mark != std::string_view::npos &&
+        is_dead_process(worker.substr(mark + 1))) {
+      abandoned.push_back(trial.id);
+    }
+  }
+  return abandoned;
 }
 
 void StudyFile::update(int64_t trial, const TrialUpdate& added) {

@@ -70,6 +70,11 @@ class StudyFile {
   /// Starts a waiting trial. Returns whether this process is the one that runs it: false if another
   /// one was first, or it has finished.
   bool start_waiting(int64_t trial);
+  /// Returns the ids of the study's running trials whose processes, Levin's on this machine, have
+  /// ended without ending the trials, because they were killed for example. What becomes of such a
+  /// trial is up to the caller: it fails, or another process goes on with it. Nothing is known of
+  /// the processes of other machines and of Optuna's.
+  std::vector<int64_t> abandoned_trials(int64_t study);
   /// Adds to a trial. Throws ConfigError if it has finished or isn't there, or a parameter had an
   /// incompatible distribution in an earlier trial.
   void update(int64_t trial, const TrialUpdate& added);

@@ -241,15 +241,26 @@ TEST(StudyFile, kills_at_random_moments_lose_no_finished_trial) {
     EXPECT_EQ(file.contents().trial(trial)->state, TrialState::complete) << trial;
   }
   EXPECT_GE(finished.size(), 25U);
+  std::vector<int64_t> running;
+  for (const Trial& trial : killed.trials) {
+    if (trial.state == TrialState::running) running.push_back(trial.id);
+  }
+  EXPECT_EQ(file.abandoned_trials(study), running) << "all of them are the killed processes'";
+  const int64_t own = file.create_trial(study);
+  EXPECT_EQ(file.abandoned_trials(study), running) << "this process lives";
+  for (const int64_t trial : running) file.finish(trial, TrialState::fail);
+  EXPECT_EQ(file.abandoned_trials(study), std::vector<int64_t>());
+  file.finish(own, TrialState::complete, {1.0});
   const StudyFile another(path);
   int owners = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
     owners += entry.path().string().find(".owner-") == std::string::npos ? 0 : 1;
   }
   EXPECT_EQ(owners, 2) << "the links of the killed processes are gone";
+  const size_t trials = file.contents().study("killed")->trials.size();
   const Value read = run_optuna("continue", path, "killed", "1");
   if (read.is_null()) GTEST_SKIP() << "needs a Python with optuna";
-  EXPECT_EQ(read.at("trials").as_array().size(), killed.trials.size() + 1);
+  EXPECT_EQ(read.at("trials").as_array().size(), trials + 1);
 }
 
 TEST(StudyFile, a_torn_last_line_is_not_read_and_the_next_writer_removes_it) {
