@@ -36,6 +36,7 @@ import serving_suite
 import serving_tables
 import solver_suite
 import sparse_suite
+import tuning_suite
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -62,9 +63,9 @@ SUITES = (
     "failure",
     "solvers",
 )
-# Those that only run if they are named, since they take long: exact_suite.py, link_suite.py and
-# serving_suite.py.
-ON_REQUEST = ("exactness", "links", "serving")
+# Those that only run if they are named, since they take long or need packages of their own:
+# exact_suite.py, link_suite.py, serving_suite.py and tuning_suite.py.
+ON_REQUEST = ("exactness", "links", "serving", "tuning")
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -484,6 +485,8 @@ def measure(options):
         link_suite.run_links(options, mnist, say, results)
     if "serving" in suites:
         serving_suite.run_serving(options, mnist, say, results)
+    if "tuning" in suites:
+        tuning_suite.run_tuning(options, say, results)
     return results
 
 

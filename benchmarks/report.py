@@ -388,6 +388,19 @@ def hogwild_checks(text):
     return checks
 
 
+def tuning_checks(text):
+    """TPE must not be worse than Optuna's: fewer than 5 % of the resamples would say so by chance."""
+    shares = re.findall(r"^(\w+) +tpe .* ([\d.]+)$", text, re.MULTILINE)
+    checks = [
+        Check(f"TPE on {name}: resamples no worse than Optuna's", 0.05, Spread.of([float(share)]), True)
+        for name, share in shares
+    ]
+    took = re.search(r"by TPE: ([\d.]+) ms", text)
+    if took:
+        checks.append(Check("TPE: choosing a trial", 30, Spread.of([float(took[1])]), unit=" ms"))
+    return checks
+
+
 def parameter_server_checks(text):
     row = re.search(r"^ +1 +1( +[\d.]+){4} +([\d.]+) +([\d.]+) +([\d.]+)$", text, re.MULTILINE)
     if row is None:
@@ -437,6 +450,7 @@ TEXTS = {
     "failure": ("Seconds until a run has ended whose rank has failed", failure_checks),
     "stage_failure": ("Seconds until a pipeline has ended whose stage has failed", stage_failure_checks),
     "server_failure": ("Seconds until a run with parameter servers has ended whose rank has failed", server_failure_checks),
+    "tuning": ("Searches for hyper-parameters beside Optuna's", tuning_checks),
     "commands": ("Seconds that commands take which train nothing", commands_checks),
 }
 

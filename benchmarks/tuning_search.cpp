@@ -2,7 +2,7 @@
 //   tuning_search [SEEDS=20] [TRIALS=100]
 // Prints a line of JSON for each function, searcher and seed: the best value of TRIALS trials that
 // run one after another, and the milliseconds that a trial took to choose, the last one of them and
-// on average. baselines/optuna_search.py prints the same of Optuna, and tuning_suite.py runs both.
+// on average. baselines/optuna_search.py prints the same of Optuna; ./run bench tuning runs both.
 #include <levin/tuning/samplers/tpe_searcher.h>
 
 #include <algorithm>

@@ -1,19 +1,15 @@
-"""Compares the searchers of tuning/ with Optuna's: the best value after the same number of trials.
+"""The runs of ./run bench tuning: the searchers of tuning/ beside Optuna's, by the best value after
+the same number of trials. Python needs the packages optuna and, for CMA-ES, cmaes.
 
-    tuning_suite.py --bin build/release/bin --python PYTHON [--seeds 20] [--trials 100]
-
-Prints a table of medians over the seeds, with quartiles. Levin is said to be worse if a bootstrap
-of the difference of the medians leaves less than 5 % for a difference of zero or below; then the
-exit status is 1. PYTHON needs the packages optuna and, for CMA-ES, cmaes.
+The table has medians over the seeds, with quartiles, and how often Levin is not worse if the values
+of both are drawn again with replacement (a bootstrap of the difference of the medians).
 """
 
-import argparse
 import json
 import pathlib
 import random
 import statistics
 import subprocess
-import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -47,36 +43,31 @@ def spread(values):
     return f"{middle:.4g} ({low:.4g} to {high:.4g})"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--bin", type=pathlib.Path, default=HERE.parent / "build/release/bin")
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=100)
-    options = parser.parse_args()
-    counts = [str(options.seeds), str(options.trials)]
-    own_lines = lines_of([options.bin / "bench_tuning_search", *counts])
-    optuna = [options.python, "-B", HERE / "baselines" / "optuna_search.py", *counts]
-    own, theirs = best_values(own_lines), best_values(lines_of(optuna))
-    print(f"Best value of {options.trials} trials: median and quartiles of {options.seeds} seeds\n")
-    print("| function | searcher | Levin | Optuna | share of resamples that are not worse |")
-    print("|---|---|---:|---:|---:|")
-    worse = []
+def table_of(own_lines, their_lines, seeds, trials):
+    """Returns the text of the report."""
+    own, theirs = best_values(own_lines), best_values(their_lines)
+    lines = [f"Best value of {trials} trials: median (quartiles) of {seeds} seeds", ""]
+    lines.append(f"{'function':10} {'searcher':16} {'Levin':30} {'Optuna':30} not worse")
     for (function, searcher), values in own.items():
         others = theirs.get((function, searcher.removesuffix("_lag_4")))
-        share = share_not_worse(values, others) if others else None
-        if share is not None and share < 0.05:
-            worse.append(f"{searcher} on {function}")
-        print(
-            f"| {function} | {searcher} | {spread(values)} | {spread(others) if others else '-'} | "
-            f"{'-' if share is None else f'{share:.2f}'} |"
-        )
+        share = f"{share_not_worse(values, others):.2f}" if others else "-"
+        other = spread(others) if others else "-"
+        lines.append(f"{function:10} {searcher:16} {spread(values):30} {other:30} {share}")
     last = [line["last_milliseconds"] for line in own_lines if line["searcher"] == "tpe"]
-    print(f"\nTPE takes {statistics.median(last):.2f} ms to choose trial {options.trials}.")
-    if worse:
-        print("worse than Optuna:", ", ".join(worse))
-    return 1 if worse else 0
+    lines += ["", f"choosing trial {trials} by TPE: {statistics.median(last):.3f} ms (median)"]
+    return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run_tuning(options, say, results):
+    """Adds the table to results["texts"]."""
+    seeds, trials = (2, 30) if options.rounds < 3 else (20, 100)
+    counts = [str(seeds), str(trials)]
+    try:
+        own = lines_of([options.bin / "bench_tuning_search", *counts])
+        optuna = [options.python, "-B", HERE / "baselines" / "optuna_search.py", *counts]
+        theirs = lines_of(optuna)
+    except (OSError, subprocess.CalledProcessError) as error:
+        results["failures"]["tuning"] = (getattr(error, "stderr", "") or str(error)).strip()[-300:]
+        return
+    results["texts"]["tuning"] = table_of(own, theirs, seeds, trials)
+    say(results["texts"]["tuning"])

@@ -135,8 +135,17 @@ bool TpeSearcher::has_ended(const Trial& trial, int64_t number) const {
 bool TpeSearcher::is_ready(const Study& study, int64_t number) const {
   if (options_.lag == 0) return true;
   return std::all_of(study.trials.begin(), study.trials.end(), [&](const Trial& trial) {
-    return trial.number > number - options_.lag || is_finished(trial.state);
+    if (trial.number >= number || is_finished(trial.state)) return true;
+    // What a trial was given is known a moment after it has begun.
+    return trial.number > number - options_.lag && !trial.parameters.empty();
   });
+}
+
+// With a lag, it must not matter which of the last trials have ended, or failed, by now.
+bool TpeSearcher::counts_as_running(const Trial& trial, int64_t number) const {
+  if (!options_.constant_liar || has_ended(trial, number)) return false;
+  if (options_.lag == 0) return trial.state == TrialState::running;
+  return trial.number < number && trial.number > number - options_.lag;
 }
 
 std::vector<const SearchParameter*> TpeSearcher::common_parameters(const Study& study,
@@ -172,8 +181,7 @@ ParameterValues TpeSearcher::choose(const Study& study, int64_t number,
     if (trial.number == number) continue;
     if (has_ended(trial, number)) {
       ended.push_back(&trial);
-    } else if (options_.constant_liar && trial.state != TrialState::fail &&
-               trial.state != TrialState::waiting && (options_.lag == 0 || trial.number < number)) {
+    } else if (counts_as_running(trial, number)) {
       running.push_back(&trial);
     }
   }

@@ -38,6 +38,8 @@ class TpeSearcher : public Searcher {
 
   std::optional<Suggestion> suggest(const Study& study, int64_t number) const override;
   bool uses_results() const override { return true; }
+  /// With a lag: whether the trials up to `number` - lag have ended, and it is known what
+  /// parameters the later ones were given.
   bool is_ready(const Study& study, int64_t number) const override;
 
   /// Chooses values of these parameters together, from the good and bad trials that trial `number`
@@ -48,6 +50,7 @@ class TpeSearcher : public Searcher {
 
  private:
   bool has_ended(const Trial& trial, int64_t number) const;
+  bool counts_as_running(const Trial& trial, int64_t number) const;
   std::vector<const SearchParameter*> common_parameters(const Study& study, int64_t number) const;
 
   SearchSpace space_;

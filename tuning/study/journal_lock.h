@@ -7,7 +7,8 @@ namespace levin {
 
 /// The lock of a journal file, the same as Optuna's JournalFileSymlinkLock: a symbolic link
 /// FILE.lock, which only one process can make, also on network file systems. Optuna takes a lock
-/// away whose file nobody has written to for 30 seconds.
+/// away whose file nobody has written to for 30 seconds, and so does this class. Processes that use
+/// Optuna's JournalFileOpenLock, a file of the same name, are kept out as well.
 ///
 /// The link leads to the file by way of another link, FILE.owner-..., whose name says which process
 /// holds the lock. A process of this machine that finds the lock in the hands of a dead one takes

@@ -163,6 +163,12 @@ TEST(TpeSearcher, with_a_lag_the_study_is_the_same_in_whatever_order_trials_end)
   study.trials[6].state = TrialState::running;
   EXPECT_FALSE(searcher.is_ready(study, 10));
   EXPECT_TRUE(searcher.is_ready(study, 9));
+  const auto chosen = searcher.suggest(study, 9)->parameters;
+  study.trials[6].state = TrialState::fail;
+  EXPECT_EQ(searcher.suggest(study, 9)->parameters, chosen) << "when it fails doesn't matter";
+  study.trials[6].state = TrialState::running;
+  study.trials[6].parameters.clear();
+  EXPECT_FALSE(searcher.is_ready(study, 9)) << "it isn't known yet what trial 6 was given";
 }
 
 TEST(TpeSearcher, reads_what_a_running_trial_of_optuna_was_given) {

@@ -90,6 +90,11 @@ TEST(JournalLock, is_taken_from_anyone_who_hasnt_written_for_thirty_seconds) {
     EXPECT_NE(std::filesystem::read_symlink(folder / "study.log.lock"), target);
     EXPECT_TRUE(lock.release());
   }
+  std::ofstream(folder / "study.log.lock") << "";  // Optuna's JournalFileOpenLock makes a file
+  const InjectedClock hurried(16.0);
+  JournalLock lock(path);
+  lock.acquire();
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "study.log.lock"));
 }
 
 TEST(JournalLock, is_not_given_back_by_a_process_that_has_lost_it) {
