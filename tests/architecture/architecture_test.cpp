@@ -45,8 +45,8 @@ bool has_rooms(const std::string& folder) {
 bool is_header(const std::string& path) { return path.ends_with(".h"); }
 
 bool is_library(const std::string& path) {
-  static const std::set<std::string> folders = {"framework", "models", "datamodules",
-                                                "callbacks", "cli",    "serving", "tuning"};
+  static const std::set<std::string> folders = {"framework", "models",  "datamodules", "callbacks",
+                                                "cli",       "serving", "tuning"};
   return folders.count(top_folder(path)) > 0;
 }
 
@@ -408,8 +408,7 @@ std::vector<Bad> bad_sources() {
       {"cli/a.cpp", "#include <levin/serving/http/http_server.h>\n", "must not include"},
       {"tuning/space/a.cpp", "#include <levin/tuning/study/study.h>\n",
        "lists tuning/study/ below tuning/space/"},
-      {"tuning/space/a.cpp", "#include <levin/serving/http/http_server.h>\n",
-       "must not include"},
+      {"tuning/space/a.cpp", "#include <levin/serving/http/http_server.h>\n", "must not include"},
       {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
       {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
@@ -456,11 +455,11 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       "| `framework/config/` | torch | YAML |\n| `datamodules/readers/` | no torch | parsers |\n"
       "| `serving/http/` | no torch | HTTP |\n| `serving/service/` | no torch | addresses |\n"
       "| `tuning/space/` | no torch | ranges |\n| `tuning/study/` | no torch | the file |\n");
-  ASSERT_EQ(plan.rooms, (std::vector<std::string>{
-                            "framework/core", "framework/data", "framework/nn",
-                            "framework/strategies", "framework/loops", "framework/trainer",
-                            "framework/config", "serving/http", "serving/service",
-                            "tuning/space", "tuning/study"}));
+  ASSERT_EQ(plan.rooms,
+            (std::vector<std::string>{"framework/core", "framework/data", "framework/nn",
+                                      "framework/strategies", "framework/loops",
+                                      "framework/trainer", "framework/config", "serving/http",
+                                      "serving/service", "tuning/space", "tuning/study"}));
   const Sources good = {
       {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
       {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},

@@ -60,7 +60,8 @@ def write_everything(storage, name):
     gone = optuna.create_study(storage=storage, study_name="gone")
     gone.add_trial(optuna.trial.create_trial(value=1.0))
     optuna.delete_study(study_name="gone", storage=storage)
-    study = optuna.create_study(storage=storage, study_name=name, directions=["maximize", "minimize"])
+    directions = ["maximize", "minimize"]
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions)
     study.set_user_attr("owner", {"name": "\u00e9\U0001f600", "list": [1, 2.5, None, True]})
     study.set_metric_names(["accuracy", "seconds"])
     trial = study.ask()
