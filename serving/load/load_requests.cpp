@@ -245,7 +245,7 @@ std::string path_of(const RequestOptions& options) {
   return options.model.empty() ? "/predict" : "/models/" + options.model + "/predict";
 }
 
-std::string whole_request(const ServerAddress& server, const std::vector<TensorMetadata>& inputs,
+std::string whole_request(const HttpAddress& server, const std::vector<TensorMetadata>& inputs,
                           const RequestRows& values, const RequestOptions& options) {
   size_t json_size = 0;
   const bool is_binary = options.format == LoadFormat::binary;
@@ -307,7 +307,7 @@ std::vector<TensorMetadata> inputs_of_metadata(std::string_view json) {
   }
 }
 
-std::vector<std::string> make_load_requests(const ServerAddress& server,
+std::vector<std::string> make_load_requests(const HttpAddress& server,
                                             const std::vector<TensorMetadata>& given,
                                             const std::optional<LoadRows>& rows,
                                             const RequestOptions& options) {
@@ -338,8 +338,7 @@ std::vector<std::string> make_load_requests(const ServerAddress& server,
   return requests;
 }
 
-std::string get_request(const ServerAddress& server, std::string_view path,
-                        std::string_view token) {
+std::string get_request(const HttpAddress& server, std::string_view path, std::string_view token) {
   return fmt::format("GET {}{} HTTP/1.1\r\nHost: {}\r\n{}\r\n", server.path, path,
                      server.authority(), authorization(token));
 }

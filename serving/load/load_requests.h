@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <levin/serving/load/server_address.h>
+#include <levin/serving/load/http_address.h>
 #include <levin/serving/protocol/model_metadata.h>
 
 namespace levin {
@@ -60,12 +60,12 @@ std::vector<TensorMetadata> inputs_of_metadata(std::string_view json);
 /// from `rows`, whose columns are then those of all inputs together. Without inputs (a server that
 /// has no metadata), LoadFormat::rows sends the rows as they are. Throws ConfigError if the rows
 /// don't fit the inputs, or a type of an input can't be written in the format.
-std::vector<std::string> make_load_requests(const ServerAddress& server,
+std::vector<std::string> make_load_requests(const HttpAddress& server,
                                             const std::vector<TensorMetadata>& inputs,
                                             const std::optional<LoadRows>& rows,
                                             const RequestOptions& options);
 
 /// Makes a GET request for a path of the server.
-std::string get_request(const ServerAddress& server, std::string_view path, std::string_view token);
+std::string get_request(const HttpAddress& server, std::string_view path, std::string_view token);
 
 }  // namespace levin

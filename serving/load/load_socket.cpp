@@ -77,7 +77,7 @@ struct LoadTarget::Tls {
   ~Tls() { ::SSL_CTX_free(context); }
 };
 
-LoadTarget::LoadTarget(ServerAddress server, const std::string& ca_file, bool is_insecure)
+LoadTarget::LoadTarget(HttpAddress server, const std::string& ca_file, bool is_insecure)
     : server_(std::move(server)), address_(resolve(server_)) {
   if (!server_.is_tls) return;
   tls_ = std::make_unique<Tls>();

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include <levin/serving/load/server_address.h>
+#include <levin/serving/load/http_address.h>
 
 namespace levin {
 
@@ -16,18 +16,18 @@ class LoadTarget {
   /// Looks up the host. `ca_file` is a PEM file with the certificates to trust, by default those of
   /// the system; `is_insecure` trusts any certificate. Throws DataError if the host can't be found,
   /// and ConfigError if the file can't be used.
-  LoadTarget(ServerAddress server, const std::string& ca_file, bool is_insecure);
+  LoadTarget(HttpAddress server, const std::string& ca_file, bool is_insecure);
   ~LoadTarget();
   LoadTarget(const LoadTarget&) = delete;
   LoadTarget& operator=(const LoadTarget&) = delete;
 
-  const ServerAddress& server() const { return server_; }
+  const HttpAddress& server() const { return server_; }
 
  private:
   friend class LoadSocket;
   struct Tls;
 
-  ServerAddress server_;
+  HttpAddress server_;
   SocketAddress address_;
   std::unique_ptr<Tls> tls_;  // null for http
 };

@@ -183,11 +183,11 @@ TEST(LoadGenerator, a_server_that_is_not_there_is_an_error_before_the_load) {
 }
 
 TEST(LoadGenerator, urls_are_read_and_wrong_ones_refused) {
-  const ServerAddress a = parse_server_address("https://example.com/models/a/");
+  const HttpAddress a = parse_server_address("https://example.com/models/a/");
   EXPECT_TRUE(a.is_tls);
   EXPECT_EQ(a.port, 443);
   EXPECT_EQ(a.path, "/models/a");
-  const ServerAddress b = parse_server_address("[::1]:8000");
+  const HttpAddress b = parse_server_address("[::1]:8000");
   EXPECT_EQ(b.host, "::1");
   EXPECT_EQ(b.origin(), "http://[::1]:8000");
   EXPECT_EQ(parse_server_address("localhost:8000/").authority(), "localhost:8000");

@@ -15,7 +15,7 @@
 
 namespace levin::load_requests_test {
 
-const ServerAddress kServer = {.host = "127.0.0.1", .port = 8000};
+const HttpAddress kServer = {.host = "127.0.0.1", .port = 8000};
 const std::vector<TensorMetadata> kInputs = {
     {.name = "x", .type = WireType::fp32, .shape = {-1, 2}},
     {.name = "n", .type = WireType::int64, .shape = {-1}}};

@@ -59,7 +59,7 @@ TEST(LoadTls, https_is_loaded_if_its_certificate_is_trusted) {
                       reply({.body = std::string(20000, 'x')});
                     });
   const std::string port = std::to_string(server.port());
-  const ServerAddress address = parse_server_address("https://127.0.0.1:" + port);
+  const HttpAddress address = parse_server_address("https://127.0.0.1:" + port);
   const LoadPlan plan{.requests = {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n" +
                                    std::string(50000, 'y')},
                       .connections = 3,
@@ -83,7 +83,7 @@ TEST(LoadTls, https_is_loaded_if_its_certificate_is_trusted) {
         << error.what();
   }
   EXPECT_THROW(LoadTarget(address, (folder / "none.pem").string(), false), ConfigError);
-  const ServerAddress other = parse_server_address("https://localhost:" + port);
+  const HttpAddress other = parse_server_address("https://localhost:" + port);
   EXPECT_THROW(run_load(LoadTarget(other, (folder / "cert.pem").string(), false), plan), DataError)
       << "the certificate is for 127.0.0.1";
 }

@@ -9,7 +9,7 @@
 namespace levin {
 
 /// Where a server listens, as a URL says it.
-struct ServerAddress {
+struct HttpAddress {
   bool is_tls = false;
   /// A name or an address; that of IPv6 without brackets.
   std::string host{};
@@ -25,7 +25,7 @@ struct ServerAddress {
 
 /// Reads "http://HOST[:PORT][/PATH]" or "https://...", of which "http://" may be left out. Throws
 /// ConfigError for anything else.
-ServerAddress parse_server_address(std::string_view url);
+HttpAddress parse_server_address(std::string_view url);
 
 /// An address as connect() takes it.
 struct SocketAddress {
@@ -35,6 +35,6 @@ struct SocketAddress {
 };
 
 /// Looks up the host. Throws DataError if it can't be found.
-SocketAddress resolve(const ServerAddress& server);
+SocketAddress resolve(const HttpAddress& server);
 
 }  // namespace levin

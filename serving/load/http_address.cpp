@@ -1,4 +1,4 @@
-#include <levin/serving/load/server_address.h>
+#include <levin/serving/load/http_address.h>
 
 #include <netdb.h>
 
@@ -19,18 +19,18 @@ ConfigError wrong_url(std::string_view url) {
 
 }  // namespace
 
-std::string ServerAddress::authority() const {
+std::string HttpAddress::authority() const {
   const bool is_ipv6 = host.find(':') != std::string::npos;
   return fmt::format("{}{}{}:{}", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", port);
 }
 
-std::string ServerAddress::origin() const {
+std::string HttpAddress::origin() const {
   return fmt::format("{}://{}", is_tls ? "https" : "http", authority());
 }
 
-ServerAddress parse_server_address(std::string_view url) {
+HttpAddress parse_server_address(std::string_view url) {
   const std::string_view whole = url;
-  ServerAddress result;
+  HttpAddress result;
   if (const size_t scheme = url.find("://"); scheme != std::string_view::npos) {
     result.is_tls = url.substr(0, scheme) == "https";
     if (!result.is_tls && url.substr(0, scheme) != "http") throw wrong_url(whole);
@@ -68,7 +68,7 @@ ServerAddress parse_server_address(std::string_view url) {
   return result;
 }
 
-SocketAddress resolve(const ServerAddress& server) {
+SocketAddress resolve(const HttpAddress& server) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
