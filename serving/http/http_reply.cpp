@@ -5,9 +5,9 @@
 
 #include <boost/asio/post.hpp>
 
-#include <levin/serving/http/http_connection.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/http/reply_burst.h>
+#include <levin/serving/http/server_connection.h>
 #include <levin/serving/http/server_thread.h>
 #include <levin/serving/protocol/refusal.h>
 
@@ -28,7 +28,7 @@ thread_local BurstOfThread burst_of_thread;
 /// One request's right to be answered, once.
 class ReplyRight {
  public:
-  ReplyRight(std::shared_ptr<HttpMailbox> mailbox, std::weak_ptr<HttpConnection> connection,
+  ReplyRight(std::shared_ptr<HttpMailbox> mailbox, std::weak_ptr<ServerConnection> connection,
              uint64_t number)
       : mailbox_(std::move(mailbox)), connection_(std::move(connection)), number_(number) {}
   ~ReplyRight() {
@@ -48,7 +48,7 @@ class ReplyRight {
 
  private:
   std::shared_ptr<HttpMailbox> mailbox_;
-  std::weak_ptr<HttpConnection> connection_;
+  std::weak_ptr<ServerConnection> connection_;
   uint64_t number_;
   std::atomic<bool> used_{false};
 };
@@ -57,7 +57,7 @@ class ReplyRight {
 
 void HttpMailbox::enter() { mailbox_of_thread = this; }
 
-void HttpMailbox::send(const std::weak_ptr<HttpConnection>& connection, uint64_t number,
+void HttpMailbox::send(const std::weak_ptr<ServerConnection>& connection, uint64_t number,
                        HttpResponse response) {
   if (mailbox_of_thread == this) {
     if (const auto alive = connection.lock()) alive->answer(number, std::move(response));
@@ -93,7 +93,7 @@ void HttpMailbox::close() {
   letters_.clear();
 }
 
-HttpReply HttpMailbox::reply(std::weak_ptr<HttpConnection> connection, uint64_t number) {
+HttpReply HttpMailbox::reply(std::weak_ptr<ServerConnection> connection, uint64_t number) {
   auto right = std::make_shared<ReplyRight>(shared_from_this(), std::move(connection), number);
   return [right = std::move(right)](HttpResponse response) { right->send(std::move(response)); };
 }

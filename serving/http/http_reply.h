@@ -12,7 +12,7 @@
 
 namespace levin {
 
-class HttpConnection;
+class ServerConnection;
 
 /// Where replies from other threads wait for the thread of their connection. It outlives the
 /// server for as long as somebody holds a reply, which then does nothing.
@@ -24,7 +24,7 @@ class HttpMailbox : public std::enable_shared_from_this<HttpMailbox> {
   void enter();
   /// Gives `response` to the request `number` of the connection: at once on the connection's
   /// thread, otherwise soon.
-  void send(const std::weak_ptr<HttpConnection>& connection, uint64_t number,
+  void send(const std::weak_ptr<ServerConnection>& connection, uint64_t number,
             HttpResponse response);
   /// Makes the connections' thread deliver what was sent in a burst (ReplyBurst).
   void end_burst();
@@ -36,11 +36,11 @@ class HttpMailbox : public std::enable_shared_from_this<HttpMailbox> {
 
   /// The reply to request `number` of a connection. If all of its copies end without a call, the
   /// request is answered with status 500.
-  HttpReply reply(std::weak_ptr<HttpConnection> connection, uint64_t number);
+  HttpReply reply(std::weak_ptr<ServerConnection> connection, uint64_t number);
 
  private:
   struct Letter {
-    std::weak_ptr<HttpConnection> connection;
+    std::weak_ptr<ServerConnection> connection;
     uint64_t number;
     HttpResponse response;
   };

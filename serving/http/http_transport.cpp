@@ -11,10 +11,10 @@ namespace {
 using boost::asio::ip::tcp;
 using TransportError = boost::system::error_code;
 
-class TcpConnection final : public HttpConnection {
+class TcpConnection final : public ServerConnection {
  public:
   TcpConnection(HttpWorker& worker, tcp::socket socket)
-      : HttpConnection(worker), socket_(std::move(socket)) {}
+      : ServerConnection(worker), socket_(std::move(socket)) {}
 
  private:
   std::shared_ptr<TcpConnection> self() {
@@ -43,10 +43,10 @@ class TcpConnection final : public HttpConnection {
   tcp::socket socket_;
 };
 
-class TlsConnection final : public HttpConnection {
+class TlsConnection final : public ServerConnection {
  public:
   TlsConnection(HttpWorker& worker, tcp::socket socket, boost::asio::ssl::context& tls)
-      : HttpConnection(worker), stream_(std::move(socket), tls) {}
+      : ServerConnection(worker), stream_(std::move(socket), tls) {}
 
  private:
   std::shared_ptr<TlsConnection> self() {
@@ -85,8 +85,8 @@ class TlsConnection final : public HttpConnection {
 
 }  // namespace
 
-std::shared_ptr<HttpConnection> make_http_connection(HttpWorker& worker, tcp::socket socket,
-                                                     boost::asio::ssl::context* tls) {
+std::shared_ptr<ServerConnection> make_server_connection(HttpWorker& worker, tcp::socket socket,
+                                                         boost::asio::ssl::context* tls) {
   if (tls == nullptr) return std::make_shared<TcpConnection>(worker, std::move(socket));
   return std::make_shared<TlsConnection>(worker, std::move(socket), *tls);
 }

@@ -5,13 +5,13 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 
-#include <levin/serving/http/http_connection.h>
+#include <levin/serving/http/server_connection.h>
 
 namespace levin {
 
 /// A connection over TCP, or over TLS if `tls` isn't null.
-std::shared_ptr<HttpConnection> make_http_connection(HttpWorker& worker,
-                                                     boost::asio::ip::tcp::socket socket,
-                                                     boost::asio::ssl::context* tls);
+std::shared_ptr<ServerConnection> make_server_connection(HttpWorker& worker,
+                                                         boost::asio::ip::tcp::socket socket,
+                                                         boost::asio::ssl::context* tls);
 
 }  // namespace levin

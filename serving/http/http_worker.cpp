@@ -11,8 +11,8 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 
-#include <levin/serving/http/http_connection.h>
 #include <levin/serving/http/http_transport.h>
+#include <levin/serving/http/server_connection.h>
 
 namespace levin {
 namespace {
@@ -61,7 +61,7 @@ void HttpWorker::stop() {
   context_.stop();
   thread_.join();
   mailbox_->close();
-  for_each([](HttpConnection& connection) { connection.close(); });
+  for_each([](ServerConnection& connection) { connection.close(); });
 }
 
 void HttpWorker::add(boost::asio::ip::tcp::socket socket) {
@@ -75,13 +75,13 @@ void HttpWorker::serve(boost::asio::ip::tcp::socket socket) {
   boost::system::error_code ignored;
   socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
   ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
-  auto connection = make_http_connection(*this, std::move(socket), tls_);
+  auto connection = make_server_connection(*this, std::move(socket), tls_);
   connection->place = connections_.size();
   connections_.push_back(connection);
   connection->start(refused);
 }
 
-void HttpWorker::remove(HttpConnection& connection) {
+void HttpWorker::remove(ServerConnection& connection) {
   const size_t place = connection.place;
   if (place + 1 < connections_.size()) {
     std::swap(connections_[place], connections_.back());
@@ -90,7 +90,7 @@ void HttpWorker::remove(HttpConnection& connection) {
   connections_.pop_back();
 }
 
-void HttpWorker::for_each(const std::function<void(HttpConnection&)>& visit) {
+void HttpWorker::for_each(const std::function<void(ServerConnection&)>& visit) {
   // Backwards: the place of one that is removed gets the last, which has been visited.
   for (size_t i = connections_.size(); i-- > 0;) {
     const auto connection = connections_[i];
@@ -101,7 +101,7 @@ void HttpWorker::for_each(const std::function<void(HttpConnection&)>& visit) {
 void HttpWorker::drain() {
   std::promise<void> done;
   boost::asio::post(context_, [this, &done] {
-    for_each([](HttpConnection& connection) { connection.drain(); });
+    for_each([](ServerConnection& connection) { connection.drain(); });
     boost::asio::post(context_, [&done] { done.set_value(); });  // behind what drain() posted
   });
   done.get_future().wait();
@@ -109,7 +109,7 @@ void HttpWorker::drain() {
 
 void HttpWorker::tick() {
   const auto now = HttpClock::now();
-  for_each([now](HttpConnection& connection) { connection.sweep(now); });
+  for_each([now](ServerConnection& connection) { connection.sweep(now); });
   timer_.expires_after(period_);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) tick();

@@ -39,14 +39,14 @@ class HttpWorker {
   /// thread.
   void drain();
   /// Forgets a connection; from the worker's thread.
-  void remove(HttpConnection& connection);
+  void remove(ServerConnection& connection);
 
  private:
   void run();
   void serve(boost::asio::ip::tcp::socket socket);
   void tick();
   /// Calls `visit` for each connection; it may remove the one that it gets.
-  void for_each(const std::function<void(HttpConnection&)>& visit);
+  void for_each(const std::function<void(ServerConnection&)>& visit);
 
   HttpShared& shared_;
   boost::asio::ssl::context* tls_;
@@ -55,7 +55,7 @@ class HttpWorker {
   boost::asio::steady_timer timer_;
   HttpClock::duration period_;
   std::shared_ptr<HttpMailbox> mailbox_;
-  std::vector<std::shared_ptr<HttpConnection>> connections_{};
+  std::vector<std::shared_ptr<ServerConnection>> connections_{};
   std::thread thread_{};
 };
 

@@ -30,7 +30,7 @@ void WorkerAnswers::add(RedisEntry entry, std::string text) {
   has_some_.notify_one();
 }
 
-void WorkerAnswers::write(RedisConnection& redis, StopSignal& stop) {
+void WorkerAnswers::write(RedisConnection& redis, RedisStop& stop) {
   const std::string script = redis.load_script(kAnswerScript);
   while (true) {
     std::vector<const Answer*> batch;

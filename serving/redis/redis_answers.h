@@ -33,7 +33,7 @@ class WorkerAnswers {
   void add(RedisEntry entry, std::string text);
   /// Writes answers until `stop` is set and all are written. Throws RedisLost; what may not have
   /// been written stays.
-  void write(RedisConnection& redis, StopSignal& stop);
+  void write(RedisConnection& redis, RedisStop& stop);
   bool is_empty() const;
   /// Whether an entry's answer is among them.
   bool has(std::string_view model, std::string_view entry) const;

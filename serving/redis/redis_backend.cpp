@@ -102,7 +102,7 @@ class RedisBackend::Implementation {
   RedisNews news_;
   FrontRequests requests_;
   FrontModels models_;
-  StopSignal stop_;
+  RedisStop stop_;
   std::vector<std::thread> threads_;
 };
 

@@ -87,7 +87,7 @@ void FrontRequests::take(InferenceRequest request, Backend::Answer answer, Faile
   has_outgoing_.notify_one();
 }
 
-void FrontRequests::send(RedisConnection& redis, StopSignal& stop) {
+void FrontRequests::send(RedisConnection& redis, RedisStop& stop) {
   const std::string script = redis.load_script(kPushScript);
   int64_t ahead = redis.clock_ahead();
   auto asked = std::chrono::steady_clock::now();
@@ -104,7 +104,7 @@ void FrontRequests::send(RedisConnection& redis, StopSignal& stop) {
   }
 }
 
-std::vector<FrontRequests::Sent> FrontRequests::next_to_send(const StopSignal& stop) {
+std::vector<FrontRequests::Sent> FrontRequests::next_to_send(const RedisStop& stop) {
   std::vector<Sent> batch;
   std::unique_lock lock(mutex_);
   has_outgoing_.wait_for(lock, kQuiet, [&] { return stop.is_set() || !outgoing_.empty(); });
@@ -151,7 +151,7 @@ void FrontRequests::send_again() {
   has_outgoing_.notify_one();
 }
 
-void FrontRequests::receive(RedisConnection& redis, StopSignal& stop,
+void FrontRequests::receive(RedisConnection& redis, RedisStop& stop,
                             const std::function<void(std::string_view)>& heed) {
   redis.ask({"SUBSCRIBE", channel_});
   redis.ask({"SUBSCRIBE", names_.updates()});

@@ -36,12 +36,12 @@ class FrontRequests {
   /// Keeps a request, and sends it soon. Throws Refusal (429, 503), and then doesn't call `answer`.
   void take(InferenceRequest request, Backend::Answer answer, Failed failed);
   /// Sends requests until `stop` is set; first those that may have been lost. Throws RedisLost.
-  void send(RedisConnection& redis, StopSignal& stop);
+  void send(RedisConnection& redis, RedisStop& stop);
   /// Gives answers to those who wait, and news of models to `heed`, until `stop` is set. Throws
   /// RedisLost.
-  void receive(RedisConnection& redis, StopSignal& stop,
+  void receive(RedisConnection& redis, RedisStop& stop,
                const std::function<void(std::string_view)>& heed);
-  /// Lets `send` look at its StopSignal at once.
+  /// Lets `send` look at its RedisStop at once.
   void wake();
   /// Answers those whose deadline has passed (504).
   void expire();
@@ -72,7 +72,7 @@ class FrontRequests {
   };
   using Sent = std::pair<Number, std::shared_ptr<const Content>>;
 
-  std::vector<Sent> next_to_send(const StopSignal& stop);
+  std::vector<Sent> next_to_send(const RedisStop& stop);
   void send_all(RedisConnection& redis, const std::vector<Sent>& batch, std::string_view script,
                 int64_t clock_ahead);
   void send_again();

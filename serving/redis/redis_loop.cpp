@@ -10,7 +10,7 @@
 
 namespace levin {
 
-void StopSignal::stop() {
+void RedisStop::stop() {
   {
     const std::lock_guard lock(mutex_);
     is_set_ = true;
@@ -18,12 +18,12 @@ void StopSignal::stop() {
   changed_.notify_all();
 }
 
-bool StopSignal::wait_for(std::chrono::milliseconds time) {
+bool RedisStop::wait_for(std::chrono::milliseconds time) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, time, [this] { return is_set_.load(); });
 }
 
-void keep_connected(const RedisAddress& address, StopSignal& stop,
+void keep_connected(const RedisAddress& address, RedisStop& stop,
                     const std::function<void(RedisConnection&)>& work,
                     const std::function<void(const std::string& reason)>& lost) {
   constexpr std::chrono::milliseconds kLeast{20};

@@ -12,7 +12,7 @@
 namespace levin {
 
 /// Tells threads to end.
-class StopSignal {
+class RedisStop {
  public:
   void stop();
   bool is_set() const { return is_set_; }
@@ -28,7 +28,7 @@ class StopSignal {
 /// Calls `work` with an open connection, again with a new one whenever it throws RedisLost or
 /// returns, until `stop` is set. `lost` gets the reason each time that a connection was lost or
 /// couldn't be made; further attempts wait longer, up to a second.
-void keep_connected(const RedisAddress& address, StopSignal& stop,
+void keep_connected(const RedisAddress& address, RedisStop& stop,
                     const std::function<void(RedisConnection&)>& work,
                     const std::function<void(const std::string& reason)>& lost);
 

@@ -41,7 +41,7 @@ void set_statistic(ModelStatistics& statistics, std::string_view name, uint64_t 
 
 }  // namespace
 
-void FrontModels::follow(RedisConnection& redis, StopSignal& stop) {
+void FrontModels::follow(RedisConnection& redis, RedisStop& stop) {
   while (!stop.is_set()) {
     refresh(redis);
     std::unique_lock lock(mutex_);

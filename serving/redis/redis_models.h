@@ -26,8 +26,8 @@ class FrontModels {
 
   /// Reads from Redis which models there are, each half second and after news, until `stop` is set.
   /// Throws RedisLost.
-  void follow(RedisConnection& redis, StopSignal& stop);
-  /// Lets `follow` look at its StopSignal at once.
+  void follow(RedisConnection& redis, RedisStop& stop);
+  /// Lets `follow` look at its RedisStop at once.
   void wake();
   /// Takes a text of the channel of updates: "loaded MODEL VERSION" or "unloaded MODEL VERSION".
   void heed(std::string_view news);

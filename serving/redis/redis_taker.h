@@ -64,7 +64,7 @@ class RedisTaker {
   std::mutex mutex_;
   std::condition_variable has_room_;
   std::set<std::string> in_hand_;  // entries whose answer the model owes
-  StopSignal stop_;
+  RedisStop stop_;
   std::thread thread_;
 };
 

@@ -260,8 +260,8 @@ class RedisWorker::Implementation {
   WorkerAnswers answers_;
   std::map<std::string, std::unique_ptr<RedisTaker>> takers_;  // of the keeper
   std::map<std::pair<std::string, std::string>, ModelStatistics> written_;
-  StopSignal stop_;
-  StopSignal writer_stop_;
+  RedisStop stop_;
+  RedisStop writer_stop_;
   std::thread keeper_;
   std::thread writer_;
   std::thread listener_;

@@ -284,9 +284,27 @@ void check_output(const std::string& path, const std::string& text,
   }
 }
 
+/// All of Levin is one namespace in one library, in which two classes of one name would take each
+/// other's functions without a word.
+void check_names(const Sources& sources, std::vector<std::string>& problems) {
+  static const std::regex definition(
+      R"(\n(?:class|struct|enum class) ([A-Z]\w*)(?: final)?(?: *:[^:;{][^;{]*)?\s*\{)");
+  std::map<std::string, std::string> places;
+  for (const auto& [path, text] : sources) {
+    if (!is_header(path) || !is_library(path)) continue;
+    if (text.find("\nnamespace levin {") == std::string::npos) continue;  // it has another one
+    for (std::sregex_iterator it(text.begin(), text.end(), definition), end; it != end; ++it) {
+      const auto [place, is_new] = places.emplace((*it)[1], path);
+      if (!is_new)
+        problems.push_back(path + ": defines " + place->first + ", as does " + place->second);
+    }
+  }
+}
+
 /// Everything wrong with `sources`, a line each.
 std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
   std::vector<std::string> problems;
+  check_names(sources, problems);
   for (const auto& [path, text] : sources) {
     check_room(plan, path, problems);
     for (const std::string& include : includes_of(text)) {
@@ -409,6 +427,8 @@ std::vector<Bad> bad_sources() {
       {"tuning/space/a.cpp", "#include <levin/tuning/study/study.h>\n",
        "lists tuning/study/ below tuning/space/"},
       {"tuning/space/a.cpp", "#include <levin/serving/http/http_server.h>\n", "must not include"},
+      {"serving/http/a.h", once + "namespace levin {\nstruct MLP {\n};\n",
+       "defines MLP, as does models/mlp.h"},
       {"framework/attic/a.h", once, "doesn't list the room framework/attic/"},
       {"framework/core/a.h", once + "#include <levin/models/mlp.h>\n", "must not include"},
       {"callbacks/a.cpp", "#include <levin/models/mlp.h>\n", "must not include"},
@@ -464,7 +484,7 @@ TEST(Architecture, the_check_finds_each_kind_of_problem) {
       {"framework/data/batch.h", "#pragma once\n#include <torch/types.h>\n"},
       {"framework/trainer/trainer.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
       {"framework/loops/fit_loop.h", "#pragma once\n#include <levin/framework/data/batch.h>\n"},
-      {"models/mlp.h", "#pragma once\n"},
+      {"models/mlp.h", "#pragma once\nnamespace levin {\nclass MLP : public Classifier {};\n"},
       {"callbacks/timer.h", "#pragma once\n" + std::string(kMaxCallbackLines, '\n')},
       {"models/mlp.cpp", "#include <levin/models/mlp.h>\n#include <fmt/format.h>\n"},
       {"framework/core/diagnostics.cpp", "void f() { std::fwrite(0, 1, 1, stderr); }\n"},

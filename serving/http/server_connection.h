@@ -23,12 +23,12 @@ class HttpWorker;
 /// One connection: reads a request, gives it to the handler, writes the answer, and only then reads
 /// the next, so that a client that sends ahead occupies no more memory than another. All of it
 /// happens on the worker's thread. What carries the bytes, TCP or TLS, is a derived class.
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
  public:
-  explicit HttpConnection(HttpWorker& worker);
-  virtual ~HttpConnection() = default;
-  HttpConnection(const HttpConnection&) = delete;
-  HttpConnection& operator=(const HttpConnection&) = delete;
+  explicit ServerConnection(HttpWorker& worker);
+  virtual ~ServerConnection() = default;
+  ServerConnection(const ServerConnection&) = delete;
+  ServerConnection& operator=(const ServerConnection&) = delete;
 
   /// Begins. A `refused` connection only gets status 503.
   void start(bool refused);

@@ -1,4 +1,4 @@
-#include <levin/serving/http/http_connection.h>
+#include <levin/serving/http/server_connection.h>
 
 #include <algorithm>
 #include <cstring>
@@ -43,18 +43,18 @@ void erase_header(HttpHeaders& headers, std::string_view name) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(HttpWorker& worker)
+ServerConnection::ServerConnection(HttpWorker& worker)
     : worker_(worker),
       shared_(worker.shared()),
       parser_(shared_.options.max_header, shared_.options.max_body) {}
 
-void HttpConnection::enter(State state, double seconds) {
+void ServerConnection::enter(State state, double seconds) {
   state_ = state;
   deadline_ =
       seconds == kForever ? HttpClock::time_point::max() : HttpClock::now() + http_seconds(seconds);
 }
 
-void HttpConnection::start(bool refused) {
+void ServerConnection::start(bool refused) {
   refused_ = refused;
   counted_ = true;
   ++(refused ? shared_.refused : shared_.open);
@@ -62,7 +62,7 @@ void HttpConnection::start(bool refused) {
   shake_hands();
 }
 
-void HttpConnection::handshaken(bool success) {
+void ServerConnection::handshaken(bool success) {
   if (state_ == State::kClosed) return;
   if (!success) return close();
   if (refused_) {
@@ -73,7 +73,7 @@ void HttpConnection::handshaken(bool success) {
   read_more();
 }
 
-void HttpConnection::begin_request() {
+void ServerConnection::begin_request() {
   if (busy_) return;
   busy_ = true;
   shared_.begin_request();
@@ -81,7 +81,7 @@ void HttpConnection::begin_request() {
   enter(State::kReading, shared_.options.read_timeout);
 }
 
-void HttpConnection::received(bool success, size_t count) {
+void ServerConnection::received(bool success, size_t count) {
   reading_ = false;
   if (state_ == State::kClosed) return;
   if (state_ == State::kLingering) {
@@ -98,7 +98,7 @@ void HttpConnection::received(bool success, size_t count) {
   process();
 }
 
-void HttpConnection::process() {
+void ServerConnection::process() {
   try {
     process_input();
   } catch (const Refusal& refusal) {
@@ -111,7 +111,7 @@ void HttpConnection::process() {
   }
 }
 
-void HttpConnection::process_input() {
+void ServerConnection::process_input() {
   while (begin_ < end_ && !parser_.done()) {
     begin_request();
     const size_t consumed = parser_.parse({input_.data() + begin_, end_ - begin_});
@@ -128,7 +128,7 @@ void HttpConnection::process_input() {
   read_more();
 }
 
-void HttpConnection::check_header() {
+void ServerConnection::check_header() {
   const auto& request = parser_.request();
   const auto& options = shared_.options;
   keep_alive_ = parser_.keep_alive();
@@ -151,7 +151,7 @@ void HttpConnection::check_header() {
   write_rest();
 }
 
-void HttpConnection::make_room() {
+void ServerConnection::make_room() {
   if (begin_ == end_) begin_ = end_ = 0;
   size_t wanted = kSmallInput;
   if (parser_.body_left() > static_cast<int64_t>(kSmallInput)) {
@@ -173,14 +173,14 @@ void HttpConnection::make_room() {
   if (input_.size() < wanted) input_.resize(wanted);
 }
 
-void HttpConnection::read_more() {
+void ServerConnection::read_more() {
   if (reading_ || state_ == State::kClosed) return;
   make_room();
   reading_ = true;
   read(input_.data() + end_, input_.size() - end_);
 }
 
-void HttpConnection::handle() {
+void ServerConnection::handle() {
   auto& request = parser_.request();
   if (const auto encoding = header(request.headers, "Content-Encoding"); !encoding.empty()) {
     try {
@@ -209,18 +209,18 @@ void HttpConnection::handle() {
   }
 }
 
-void HttpConnection::answer(uint64_t number, HttpResponse response) {
+void ServerConnection::answer(uint64_t number, HttpResponse response) {
   if (state_ != State::kHandling || number != number_) return;
   respond(std::move(response));
 }
 
-void HttpConnection::refuse(const Refusal& refusal) {
+void ServerConnection::refuse(const Refusal& refusal) {
   if (state_ == State::kClosed) return;
   if (refused_ || !parser_.done()) keep_alive_ = false;
   respond(error_response(refusal));
 }
 
-void HttpConnection::respond(HttpResponse response) {
+void ServerConnection::respond(HttpResponse response) {
   if (shared_.draining) keep_alive_ = false;
   if (accepts_gzip_ && response.body.size() > kWorthCompressing && is_text(response.content_type) &&
       header(response.headers, "Content-Encoding").empty()) {
@@ -242,7 +242,7 @@ void HttpConnection::respond(HttpResponse response) {
   write_rest();
 }
 
-void HttpConnection::write_rest() {
+void ServerConnection::write_rest() {
   Buffers buffers;
   if (written_ < head_.size()) {
     buffers[0] = boost::asio::const_buffer(head_.data() + written_, head_.size() - written_);
@@ -254,7 +254,7 @@ void HttpConnection::write_rest() {
   write(buffers);
 }
 
-void HttpConnection::sent(bool success, size_t count) {
+void ServerConnection::sent(bool success, size_t count) {
   if (state_ != State::kWriting) return;
   if (!success) return close();
   written_ += count;
@@ -270,7 +270,7 @@ void HttpConnection::sent(bool success, size_t count) {
   finish_response();
 }
 
-void HttpConnection::finish_response() {
+void ServerConnection::finish_response() {
   const bool whole = parser_.done();
   if (busy_) {
     busy_ = false;
@@ -292,19 +292,19 @@ void HttpConnection::finish_response() {
   process();
 }
 
-void HttpConnection::end() {
+void ServerConnection::end() {
   lingering_ = false;
   enter(State::kLingering, kLinger);
   reading_ ? said_goodbye() : say_goodbye();
 }
 
-void HttpConnection::linger() {
+void ServerConnection::linger() {
   lingering_ = true;
   enter(State::kLingering, kLinger);
   reading_ ? said_goodbye() : say_goodbye();
 }
 
-void HttpConnection::said_goodbye() {
+void ServerConnection::said_goodbye() {
   if (state_ != State::kLingering) return;
   if (!lingering_) return close();
   boost::system::error_code ignored;
@@ -312,7 +312,7 @@ void HttpConnection::said_goodbye() {
   discard();
 }
 
-void HttpConnection::discard() {
+void ServerConnection::discard() {
   if (reading_) return;
   begin_ = end_ = 0;
   if (input_.empty()) input_.resize(kSmallInput);
@@ -324,7 +324,7 @@ void HttpConnection::discard() {
       });
 }
 
-void HttpConnection::sweep(HttpClock::time_point now) {
+void ServerConnection::sweep(HttpClock::time_point now) {
   if (state_ == State::kIdle && shared_.draining) return drain();
   if (now < deadline_) return;
   if (state_ == State::kReading) {
@@ -334,7 +334,7 @@ void HttpConnection::sweep(HttpClock::time_point now) {
   close();
 }
 
-void HttpConnection::drain() {
+void ServerConnection::drain() {
   if (state_ == State::kHandshake) return close();
   if (state_ != State::kIdle) return;
   // A read may have taken bytes already, and wait for its turn to report them.
@@ -346,7 +346,7 @@ void HttpConnection::drain() {
   });
 }
 
-void HttpConnection::close() {
+void ServerConnection::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   if (busy_) {
