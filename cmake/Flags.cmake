@@ -43,8 +43,11 @@ if(LEVIN_SANITIZE)
     # The vptr check needs type information that LibTorch doesn't export.
     list(APPEND sanitize -fno-sanitize=vptr -fno-sanitize-recover=undefined)
   endif()
-  # As its manual says, gcc gives false warnings about uninitialised variables in code with sanitizer checks.
-  target_compile_options(levin_flags INTERFACE ${sanitize} -Wno-maybe-uninitialized)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # As its manual says, gcc gives false warnings about uninitialised variables in code with sanitizer checks.
+    list(APPEND sanitize -Wno-maybe-uninitialized)
+  endif()
+  target_compile_options(levin_flags INTERFACE ${sanitize})
   target_link_options(levin_flags INTERFACE -fsanitize=${LEVIN_SANITIZE})
 endif()
 
