@@ -14,9 +14,10 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 /// there.
 std::string_view header(const HttpHeaders& headers, std::string_view name);
 
-/// A request as the handler gets it: whole, within the server's limits, its body decompressed.
+/// A request as the handler gets it: whole, within the server's limits, its body decompressed, in
+/// which case the headers Content-Encoding and Content-Length are gone.
 struct HttpRequest {
-  /// "GET", "POST" ...
+  /// "GET", "POST" ... HEAD comes as GET; the server leaves the body of the answer away.
   std::string method{};
   /// The path without the query, as sent: percent signs aren't decoded.
   std::string path{};
@@ -35,7 +36,7 @@ struct HttpResponse {
 };
 
 /// Sends the response. Called exactly once for each request, from any thread; after the connection
-/// has ended, it does nothing.
+/// has ended, it does nothing. If all copies go without a call, the answer has status 500.
 using HttpReply = std::function<void(HttpResponse)>;
 /// Answers requests: calls `reply`, now or later, from any thread. It runs on the server's threads
 /// and must not block. A Refusal that it throws is answered with its status; anything else with

@@ -3,10 +3,12 @@
 #include <array>
 #include <charconv>
 #include <ctime>
+#include <ostream>  // before Beast, which forgets it
 #include <string_view>
 
 #include <fmt/format.h>
 #include <boost/beast/http/status.hpp>
+#include <nlohmann/json.hpp>
 
 namespace levin {
 namespace {
@@ -53,22 +55,6 @@ void append_header(std::string& text, std::string_view name, std::string_view va
   text += "\r\n";
 }
 
-void append_json_string(std::string& text, std::string_view part) {
-  text += '"';
-  for (const char letter : part) {
-    const auto code = static_cast<unsigned char>(letter);
-    if (letter == '"' || letter == '\\') {
-      text += '\\';
-      text += letter;
-    } else if (code < 0x20) {
-      text += fmt::format("\\u{:04x}", static_cast<unsigned>(code));
-    } else {
-      text += letter;
-    }
-  }
-  text += '"';
-}
-
 }  // namespace
 
 HttpResponse error_response(const Refusal& refusal) {
@@ -78,9 +64,10 @@ HttpResponse error_response(const Refusal& refusal) {
     response.headers.emplace_back("Retry-After", std::to_string(refusal.retry_after()));
   }
   if (refusal.status() == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  response.body = "{\"error\": ";
-  append_json_string(response.body, refusal.what());
-  response.body += "}";
+  // A name that the client sent, and the text repeats, may not be UTF-8.
+  const auto text =
+      nlohmann::json(refusal.what()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  response.body = "{\"error\": " + text + "}";
   return response;
 }
 

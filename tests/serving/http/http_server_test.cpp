@@ -164,6 +164,7 @@ TEST(HttpServer, AClientThatExpectsContinueGetsIt) {
 TEST(HttpServer, ErrorsOfTheHandlerHideTheirReason) {
   HttpServer server(any_port(), [](HttpRequest request, const HttpReply& reply) {
     if (request.path == "/busy") throw Refusal::overloaded("the \"queue\" is full", 7);
+    if (request.path == "/binary") throw Refusal::not_found("no model '\xff\n'");
     if (request.path == "/error") throw std::runtime_error("/secret/path isn't there");
     if (request.path == "/forgotten") return;
     HttpResponse response;
@@ -176,6 +177,7 @@ TEST(HttpServer, ErrorsOfTheHandlerHideTheirReason) {
   EXPECT_EQ(busy.status, 429);
   EXPECT_EQ(busy["retry-after"], "7");
   EXPECT_EQ(busy.body, "{\"error\": \"the \\\"queue\\\" is full\"}");
+  EXPECT_EQ(client.ask(get_request("/binary")).body, "{\"error\": \"no model '\xef\xbf\xbd\\n'\"}");
   testing::internal::CaptureStderr();
   const auto error = client.ask(get_request("/error"));
   EXPECT_TRUE(says(testing::internal::GetCapturedStderr(), {"/secret/path isn't there\n"}));
