@@ -128,9 +128,9 @@ foreach(name IN LISTS folders)
   levin_test_setting(${name}_test)
   levin_unity(${name}_test ${LEVIN_TESTS_TOGETHER})
   list(APPEND LEVIN_TEST_TARGETS ${name}_test)
-  if(name STREQUAL "cli")
-    add_dependencies(cli_test levin_cli)
-    levin_add_tests(cli_test unit cli)
+  if(name STREQUAL "cli" OR name STREQUAL "serving")  # some of them start the program
+    add_dependencies(${name}_test levin_cli)
+    levin_add_tests(${name}_test unit cli)
   elseif(name STREQUAL "distributed")
     # What the tests start as ranks.
     levin_test_executable(rank_program tests/distributed/rank_program.cpp tests/distributed/rank_work.cpp)

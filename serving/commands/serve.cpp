@@ -124,8 +124,11 @@ int serve(const Arguments& arguments, const Registry& registry) {
   const std::string list = models ? list_of_models(*models, plan.models.memory) : std::string();
   diagnostics::print(fmt::format("levin serve: {}; Ctrl-C or SIGTERM ends it\n{}", where, list));
   wait_for_stop();
+  // With a front end here, its requests need the worker until they are answered; without one,
+  // models that refused requests would answer with 503 what the worker has taken.
+  if (!server) worker.reset();
   const int status = drain_service(server.get(), backend, plan.drain_timeout);
-  worker.reset();  // it answers what it has taken
+  worker.reset();
   return status;
 }
 

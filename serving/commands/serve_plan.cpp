@@ -205,6 +205,7 @@ ServePlan plan_service(const ServeOptions& o, const std::vector<std::string>& wo
   plan.redis.url = o.redis;
   plan.redis.result_expiry = o.result_expiry;
   plan.redis.timeout = o.timeout;
+  plan.redis.memory = plan.models.memory;
   if (o.queue > 0) plan.redis.max_queue = o.queue;
   for (const auto& word : words) plan.sources.push_back(model_source(word));
   return plan;

@@ -89,6 +89,22 @@ TEST(ServePlan, OptionsReachTheirPlaces) {
   EXPECT_TRUE(plan.warnings.empty());
 }
 
+TEST(ServePlan, OptionsReachRedis) {
+  const auto plan = plan_service({.memory = "2GB",
+                                  .queue = 9,
+                                  .timeout = 4.0,
+                                  .redis = "redis://h",
+                                  .role = "front",
+                                  .result_expiry = 5.0},
+                                 {});
+  EXPECT_EQ(plan.redis.url, "redis://h");
+  EXPECT_EQ(plan.redis.memory, 2000000000);
+  EXPECT_EQ(plan.redis.max_queue, 9);
+  EXPECT_EQ(plan.redis.timeout, 4.0);
+  EXPECT_EQ(plan.redis.result_expiry, 5.0);
+  EXPECT_NE(error_of({.role = "front"}, {}).find("--redis"), std::string::npos);
+}
+
 TEST(ServePlan, RolesDivideTheWork) {
   const auto front = plan_service({.redis = "redis://h", .role = "front"}, {});
   EXPECT_TRUE(front.answers_http && !front.has_models && front.uses_redis);
