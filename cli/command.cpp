@@ -1,12 +1,12 @@
 #include <levin/cli/command.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <variant>
 
 #include <levin/cli/arguments.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -17,24 +17,15 @@ bool takes(const Field& field) {
          std::holds_alternative<std::optional<T>*>(field.value);
 }
 
-template <class T>
-std::optional<T> number(const std::string& word) {
-  T result{};
-  const char* const last = word.data() + word.size();
-  const auto end = std::from_chars(word.data(), last, result);
-  if (end.ec == std::errc() && end.ptr == last) return result;
-  return {};
-}
-
 /// A word of the command line as a value of the type that `field` takes, or as text if it has
 /// another form.
 Value plain_value(const Field& field, const std::string& word) {
   if (takes<bool>(field) && (word == "true" || word == "false")) return word == "true";
   if (takes<int64_t>(field) || takes<double>(field)) {
-    if (const auto whole = number<int64_t>(word)) return *whole;
+    if (const auto whole = number_in<int64_t>(word)) return *whole;
   }
   if (takes<double>(field)) {
-    if (const auto fraction = number<double>(word)) return *fraction;
+    if (const auto fraction = number_in<double>(word)) return *fraction;
   }
   return word;
 }

@@ -1,13 +1,13 @@
 #include <levin/cli/plot.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -34,9 +34,7 @@ std::vector<std::string_view> lines_of(std::string_view csv) {
 /// Returns the number in a cell, or NaN if the cell is empty. `column` is the column's name.
 double number(std::string_view cell, size_t line, std::string_view column) {
   if (cell.empty()) return std::nan("");
-  double value = 0.0;
-  const auto [stop, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (error == std::errc() && stop == cell.data() + cell.size()) return value;
+  if (const auto value = number_in<double>(cell)) return *value;
   throw DataError::bad_value("the cell", fmt::format("'{}'", cell),
                              fmt::format("metrics.csv, line {}, column {}", line, column),
                              "it must be a number or empty. Correct it, or remove the line.");

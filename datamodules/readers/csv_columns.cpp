@@ -1,12 +1,12 @@
 #include <levin/datamodules/readers/csv_columns.h>
 
 #include <algorithm>
-#include <charconv>
 #include <system_error>
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -146,12 +146,7 @@ std::string taken_in_order(const std::vector<std::string>& files, const CsvLayou
          "misread.";
 }
 
-bool is_column_number(const std::string& name) {
-  int64_t ignored = 0;
-  const char* const end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data(), end, ignored);
-  return parsed.ec == std::errc() && parsed.ptr == end;
-}
+bool is_column_number(const std::string& name) { return number_in<int64_t>(name).has_value(); }
 
 std::string listed(const std::vector<std::string>& names, size_t most) {
   std::string text;

@@ -8,6 +8,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/counted.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -53,11 +54,7 @@ double LibsvmWords::label(std::string_view word, int64_t line) const {
 
 int64_t LibsvmWords::qid(std::string_view word, int64_t line) const {
   const auto digits = word.substr(std::min(word.find(':') + 1, word.size()));
-  int64_t number = 0;
-  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (!digits.empty() && end.ec == std::errc() && end.ptr == digits.data() + digits.size()) {
-    return number;
-  }
+  if (const auto number = number_in<int64_t>(digits)) return *number;
   fail(word, line, "; the number of a query must be a whole number, such as qid:3");
 }
 

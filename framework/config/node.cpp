@@ -7,21 +7,13 @@
 #include <optional>
 #include <utility>
 
+#include <levin/framework/core/number_in.h>
+
 namespace levin {
 namespace {
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), text) != words.end();
-}
-
-/// The whole of `text` as a number of that type, or nothing.
-template <class Number, class... Format>
-std::optional<Number> parse_number(std::string_view text, Format... format) {
-  Number number{};
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number, format...);
-  if (error != std::errc() || stop != end) return std::nullopt;
-  return number;
 }
 
 std::optional<Value> parse_int(std::string_view text) {
@@ -32,7 +24,7 @@ std::optional<Value> parse_int(std::string_view text) {
   if (base == 10 && text.starts_with('+')) text.remove_prefix(1);
   std::string digits(text);
   if (!digits.empty() && digits.back() != '_') std::erase(digits, '_');
-  if (auto number = parse_number<int64_t>(digits, base)) return Value(*number);
+  if (auto number = number_in<int64_t>(digits, base)) return Value(*number);
   return std::nullopt;
 }
 
@@ -47,7 +39,7 @@ std::optional<Value> parse_float(std::string_view text) {
   // from_chars takes "inf" and "nan" as numbers; YAML doesn't.
   if (text.find_first_of("0123456789") == std::string_view::npos) return std::nullopt;
   if (text.find_first_not_of("0123456789+-.eE") != std::string_view::npos) return std::nullopt;
-  if (auto number = parse_number<double>(text)) return Value(*number);
+  if (auto number = number_in<double>(text)) return Value(*number);
   return std::nullopt;
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -16,6 +15,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/memory.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/core/write_signals.h>
 
 namespace levin::files {
@@ -223,10 +223,9 @@ std::filesystem::path create_version_folder(const std::filesystem::path& root) {
        entry.increment(code)) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
-    uint32_t number = 0;  // larger numbers aren't from this function
-    const char* last = name.data() + name.size();
-    const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), last, number);
-    if (error == std::errc() && stop == last) next = std::max<uint64_t>(next, number + uint64_t{1});
+    // Larger numbers aren't from this function.
+    const auto number = number_in<uint32_t>(std::string_view(name).substr(kPrefix.size()));
+    if (number) next = std::max<uint64_t>(next, *number + uint64_t{1});
   }
   if (code) throw CheckpointError::io("list the folder", root.string(), code.message());
   for (;; ++next) {  // mkdir succeeds in only one of the processes that try the same number

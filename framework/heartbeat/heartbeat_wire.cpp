@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -17,6 +16,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/launch/tcp.h>
 
 namespace levin {
@@ -167,9 +167,8 @@ HeartbeatAddress HeartbeatAddress::parse(std::string_view text) {
   if (space != std::string_view::npos && colon != std::string_view::npos) {
     address.host = text.substr(0, colon);
     address.token = text.substr(space + 1);
-    const char* end = text.data() + space;
-    const auto [stopped, code] = std::from_chars(text.data() + colon + 1, end, address.port);
-    if (stopped != end || code != std::errc()) address.port = 0;
+    const auto port = text.substr(colon + 1, space - colon - 1);
+    address.port = number_in<uint16_t>(port).value_or(0);
   }
   if (address.host.empty() || address.port == 0 || address.token.empty()) {
     throw DistributedError(fmt::format(

@@ -1,10 +1,9 @@
 #include <levin/framework/launch/cluster_variables.h>
 
-#include <charconv>
-
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 
@@ -31,15 +30,13 @@ std::string ClusterVariables::needed(const char* name, std::string_view why) con
 
 int64_t ClusterVariables::number(const char* name, int64_t least, int64_t most) const {
   const auto digits = needed(name);
-  int64_t value = 0;
-  const char* last = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), last, value);
-  if (error != std::errc() || stop != last) refuse(name, "must be a whole number");
-  if (value < least || value > most) {
+  const auto value = number_in<int64_t>(digits);
+  if (!value) refuse(name, "must be a whole number");
+  if (*value < least || *value > most) {
     refuse(name, most == kLargest ? fmt::format("must be at least {}", least)
                                   : fmt::format("must be from {} to {}", least, most));
   }
-  return value;
+  return *value;
 }
 
 int64_t ClusterVariables::below(const char* name, const char* limit_name, int64_t limit) const {

@@ -1,13 +1,13 @@
 #include <levin/framework/launch/slurm.h>
 
 #include <algorithm>
-#include <charconv>
 #include <initializer_list>
 #include <numeric>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/launch/cluster_variables.h>
 
 namespace levin {
@@ -34,13 +34,11 @@ struct Source {
     refuse(fmt::format("the list is longer than {} hosts", kMostHosts));
   }
   int64_t number(std::string_view digits) const {
-    int64_t value = 0;
-    const char* last = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), last, value);
-    if (error != std::errc() || stop != last || value < 0 || digits.size() > kMostDigits) {
+    const auto value = number_in<int64_t>(digits);
+    if (!value || *value < 0 || digits.size() > kMostDigits) {
       refuse(fmt::format("'{}' isn't a whole number", digits));
     }
-    return value;
+    return *value;
   }
 };
 
@@ -108,9 +106,8 @@ bool is_in_srun(const EnvironmentLookup& lookup) {
   const auto name = variables.text("SLURM_JOB_NAME");
   if (name == "bash" || name == "interactive") return false;
   const auto step = variables.text(variables.first_set(kStepId));
-  uint64_t number = 0;
-  const auto [stop, error] = std::from_chars(step.data(), step.data() + step.size(), number);
-  return error == std::errc() && stop == step.data() + step.size() && number < kFirstReserved;
+  const auto number = number_in<uint64_t>(step);
+  return number && *number < kFirstReserved;
 }
 
 /// Returns the number of ranks on this host. Some variables may describe the whole job instead of

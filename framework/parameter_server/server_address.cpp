@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <memory>
 
@@ -15,6 +14,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/launch/tcp.h>
 
 namespace levin {
@@ -48,9 +48,7 @@ ServerAddress ServerAddress::parse(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon != std::string_view::npos) {
     address.host = text.substr(0, colon);
-    const char* end = text.data() + text.size();
-    const auto [stopped, code] = std::from_chars(text.data() + colon + 1, end, address.port);
-    if (stopped != end || code != std::errc()) address.port = 0;
+    address.port = number_in<uint16_t>(text.substr(colon + 1)).value_or(0);
   }
   if (address.host.empty() || address.port == 0) {
     throw DistributedError(fmt::format(

@@ -1,7 +1,6 @@
 #include <levin/framework/run/trainer_options.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -10,6 +9,7 @@
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/deadline/gradient_deadline.h>
 #include <levin/framework/pipeline/schedule.h>
 #include <levin/framework/precision/precision.h>
@@ -372,12 +372,11 @@ double parse_duration(std::string_view option, std::string_view text) {
   size_t begin = 0;
   while (begin <= text.size()) {
     const size_t end = std::min(text.find(':', begin), text.size());
-    int64_t number = -1;
-    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, number);
-    if (error != std::errc() || stop != text.data() + end || number < 0 || parts.size() == 4) {
+    const auto number = number_in<int64_t>(text.substr(begin, end - begin));
+    if (!number || *number < 0 || parts.size() == 4) {
       throw ConfigError::invalid_value(option, text, "expected DD:HH:MM:SS, say 00:01:30:00");
     }
-    parts.push_back(static_cast<double>(number));
+    parts.push_back(static_cast<double>(*number));
     begin = end + 1;
   }
   double seconds = 0.0;
