@@ -1,6 +1,7 @@
 #include <levin/serving/http/http_worker.h>
 
 #include <fcntl.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <exception>
@@ -19,6 +20,14 @@ namespace {
 
 /// Connections above the limit that get an answer; more are closed without one.
 constexpr int64_t kMostRefused = 64;
+
+/// Waking a thread that sleeps takes about as long as a quick model's answer, so a thread whose
+/// next event is likely to come within this time stays awake for it.
+constexpr auto kShortWait = std::chrono::microseconds(200);
+/// A thread that offers its processor to others and is away for longer shares it with them. From
+/// then on it sleeps for a while, because the system favours threads that have slept.
+constexpr auto kOthersTurn = std::chrono::microseconds(500);
+constexpr auto kBusyMachine = std::chrono::milliseconds(250);
 
 /// How often deadlines are looked at: a quarter of the shortest timeout.
 HttpClock::duration sweep_period(const HttpOptions& options) {
@@ -48,12 +57,36 @@ void HttpWorker::run() {
   tick();
   for (;;) {
     try {
-      context_.run();
+      run_events();
       return;
     } catch (const std::exception& error) {
       shared_.log(std::string("serving: a connection failed: ") + error.what());
     }
   }
+}
+
+void HttpWorker::run_events() {
+  bool comes_soon = false;
+  while (!context_.stopped()) {
+    if (context_.poll() > 0) continue;
+    const auto begin = HttpClock::now();
+    if (comes_soon && begin >= sleeps_until_ && wait_awake(begin)) continue;
+    context_.run_one();
+    comes_soon = HttpClock::now() - begin < kShortWait;
+  }
+}
+
+/// Handles the events of the next moment without sleeping. Returns false if there weren't any.
+bool HttpWorker::wait_awake(HttpClock::time_point begin) {
+  for (auto last = begin; last - begin < kShortWait;) {
+    ::sched_yield();
+    const auto now = HttpClock::now();
+    if (now - last > kOthersTurn) sleeps_until_ = now + kBusyMachine;
+    if (context_.poll() > 0) return true;
+    if (now < sleeps_until_) return false;
+    last = HttpClock::now();
+  }
+  return false;
 }
 
 void HttpWorker::stop() {

@@ -43,6 +43,8 @@ class HttpWorker {
 
  private:
   void run();
+  void run_events();
+  bool wait_awake(HttpClock::time_point begin);
   void serve(boost::asio::ip::tcp::socket socket);
   void tick();
   /// Calls `visit` for each connection; it may remove the one that it gets.
@@ -54,6 +56,7 @@ class HttpWorker {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
   HttpClock::duration period_;
+  HttpClock::time_point sleeps_until_{};  // others need the processor
   std::shared_ptr<HttpMailbox> mailbox_;
   std::vector<std::shared_ptr<ServerConnection>> connections_{};
   std::thread thread_{};
