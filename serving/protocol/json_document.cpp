@@ -25,11 +25,62 @@ simdjson::dom::parser& thread_json_parser() {
   return parser;
 }
 
+/// The length of the NaN, Infinity or -Infinity at the front of `text`, if it ends there; 0 if
+/// there is none.
+size_t special_length(std::string_view text) {
+  for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+    if (!text.starts_with(word)) continue;
+    const size_t next = text.find_first_not_of(" \t\r\n", word.size());
+    const bool ends = next == std::string_view::npos ||
+                      std::string_view(",]}").find(text[next]) != std::string_view::npos;
+    return ends ? word.size() : 0;
+  }
+  return 0;
+}
+
+/// Returns the text with null in place of NaN, and with Infinity and -Infinity in quotes; what
+/// texts contain stays as it is. Empty if there was nothing to replace.
+std::string without_special_numbers(std::string_view text) {
+  std::string result;
+  size_t copied = 0;
+  bool is_in_text = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\' && is_in_text) {
+      ++i;
+    } else if (c == '"') {
+      is_in_text = !is_in_text;
+    } else if (!is_in_text && (c == 'N' || c == 'I' || c == '-')) {
+      const size_t length = special_length(text.substr(i));
+      if (length == 0) continue;
+      if (result.empty()) result.reserve(text.size() + text.size() / 3);
+      result.append(text.substr(copied, i - copied));
+      if (c == 'N') {
+        result += "null";
+      } else {
+        result.append("\"").append(text.substr(i, length)).append("\"");
+      }
+      copied = i + length;
+      i = copied - 1;
+    }
+  }
+  if (copied > 0) result.append(text.substr(copied));
+  return result;
+}
+
+simdjson::error_code parse_json(const std::string& body, size_t size, element& root) {
+  const bool copies = body.capacity() - size < simdjson::SIMDJSON_PADDING;
+  return thread_json_parser().parse(body.data(), size, copies).get(root);
+}
+
 }  // namespace
 
 JsonDocument::JsonDocument(const std::string& body, size_t size) {
-  const bool copies = body.capacity() - size < simdjson::SIMDJSON_PADDING;
-  const auto error = thread_json_parser().parse(body.data(), size, copies).get(root_);
+  auto error = parse_json(body, size, root_);
+  if (error != simdjson::SUCCESS && error != simdjson::EMPTY && error != simdjson::MEMALLOC) {
+    const auto standard = without_special_numbers({body.data(), size});
+    if (!standard.empty()) error = parse_json(standard, standard.size(), root_);
+  }
   if (error == simdjson::SUCCESS) return;
   if (error == simdjson::MEMALLOC) throw std::bad_alloc();
   if (error == simdjson::EMPTY) throw Refusal::malformed("the body is empty; it must be JSON");

@@ -15,8 +15,9 @@ namespace levin {
 class JsonDocument {
  public:
   /// Parses the first `size` bytes of `body`, which aren't copied if enough of the body's memory
-  /// follows them. Throws Refusal (400) if they aren't JSON in UTF-8, or nested more deeply than 40
-  /// levels.
+  /// follows them. NaN, which JSON doesn't have but Python's json and rapidjson write, is read as
+  /// null, and Infinity and -Infinity as texts. Throws Refusal (400) if the bytes aren't JSON in
+  /// UTF-8, or nested more deeply than 40 levels.
   JsonDocument(const std::string& body, size_t size);
   ~JsonDocument();
   JsonDocument(const JsonDocument&) = delete;

@@ -1,5 +1,6 @@
 #include <levin/serving/protocol/infer_messages.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -95,6 +96,33 @@ TEST(InferMessages, reads_flat_and_nested_data_of_every_type) {
             std::numeric_limits<float>::max());
 }
 
+TEST(InferMessages, reads_what_it_writes_for_floats_that_are_not_finite) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> values = {std::nanf(""), infinity, -infinity, 1.5F};
+  const InferenceResponse answer{"m", "1", "", {{"y", WireType::fp32, {4}, raw(values)}}};
+  const std::string written = write_infer_response(answer, {}, {}).body;
+  const size_t begin = written.find("\"data\":") + 7;
+  const std::string data = written.substr(begin, written.find(']', begin) + 1 - begin);
+  EXPECT_EQ(data, "[NaN,Infinity,-Infinity,1.5]");
+  for (const std::string& given : {data, std::string("[[ NaN , Infinity],[-Infinity\n, 1.5 ]]")}) {
+    const auto request = parse_infer_request(one_input("[4]", "FP32", given));
+    const auto read = values_of<float>(request.inputs.at(0));
+    ASSERT_EQ(read.size(), values.size());
+    EXPECT_TRUE(std::isnan(read[0]));
+    EXPECT_TRUE(std::equal(read.begin() + 1, read.end(), values.begin() + 1)) << given;
+  }
+  // Texts stay as they are.
+  const auto texts = parse_infer_request(
+      R"({"id":"a\\","parameters":{"note":"\", NaN]"},"inputs":[{"name":"NaN","shape":[2],)"
+      R"("datatype":"FP64","data":[NaN,2]},{"name":"t","shape":[2],"datatype":"BYTES",)"
+      R"("data":["NaN","[Infinity]"]}]})");
+  EXPECT_EQ(texts.id, "a\\");
+  EXPECT_EQ(texts.inputs.at(0).name, "NaN");
+  EXPECT_TRUE(std::isnan(values_of<double>(texts.inputs.at(0))[0]));
+  EXPECT_EQ(bytes_elements(texts.inputs.at(1)),
+            (std::vector<std::string_view>{"NaN", "[Infinity]"}));
+}
+
 TEST(InferMessages, says_what_is_wrong_and_where) {
   EXPECT_EQ(refusal_of(one_input("[1,4]", "FP32", "[1,2,3]")),
             "inputs[0].data has 3 elements, but its shape [1, 4] has 4");
@@ -129,8 +157,14 @@ TEST(InferMessages, says_what_is_wrong_and_where) {
   EXPECT_EQ(refusal_of(R"({"inputs":[{"name":"x","shape":[2],"datatype":"UINT8","data":[1,2]},)"
                        R"({"name":"y","shape":[1],"datatype":"UINT8","data":[1]}]})"),
             "inputs[1] has 1 rows, but inputs[0] has 2; all must have the same number");
-  EXPECT_NE(refusal_of(one_input("[1]", "FP32", "[NaN]")).find("isn't valid JSON"),
-            std::string::npos);
+  EXPECT_EQ(refusal_of(one_input("[1]", "INT32", "[NaN]")),
+            "inputs[0].data: element 0 is null, which isn't INT32");
+  for (const char* wrong : {"[nan]", "[-NaN]", "[NaNs]", "[NaN NaN]", "[1NaN]", "[Infinity1]",
+                            "[--Infinity]", "[Inf]", R"([NaN"1"])", "[{NaN:1}]", "[NaN"}) {
+    EXPECT_NE(refusal_of(one_input("[1]", "FP32", wrong)).find("isn't valid JSON"),
+              std::string::npos)
+        << wrong;
+  }
   EXPECT_NE(refusal_of(std::string(100, '[') + std::string(100, ']')).find("nested"),
             std::string::npos);
   EXPECT_EQ(refusal_of(R"({"parameters":{"timeout":-1},"inputs":[]})"),

@@ -79,6 +79,9 @@ TEST(PredictRows, json_rows_of_tables_are_cells_or_objects) {
       read(kJson, R"({"rows": [[31,"Rome"],{"city":"Oslo","age":0.5},{"city":null}]})", table());
   EXPECT_EQ(cells.shape, (Shape{3, 2}));
   EXPECT_EQ(bytes_elements(cells), (Texts{"31", "Rome", "0.5", "Oslo", "", ""}));
+  // As pandas writes a missing cell.
+  EXPECT_EQ(bytes_elements(read(kJson, R"({"rows": [{"age":NaN,"city":"NaN"}]})", table())),
+            (Texts{"", "NaN"}));
   EXPECT_EQ(refusal_of(kJson, R"({"rows": [{"town":"Oslo"}]})", table()),
             "rows[0] has 'town', which isn't a column of the model; its columns are age, city");
   EXPECT_EQ(refusal_of(kJson, R"({"rows": [[1,2,3]]})", table()),
