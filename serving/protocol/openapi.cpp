@@ -1,6 +1,9 @@
 #include <levin/serving/protocol/openapi.h>
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
+#include <utility>
 
 #include <levin/framework/core/version.h>
 #include <levin/serving/protocol/json_text.h>
@@ -51,6 +54,8 @@ constexpr DescribedAddress kAddresses[] = {
     {"/metrics", false, "Metrics for Prometheus", "", "Text"},
     {"/openapi.json", false, "This description", "", "Object"},
     {"/", false, "A page for trying the models by hand", "", "Page"},
+    {"/page.css", false, "The style of the page", "", "Style"},
+    {"/page.js", false, "The script of the page", "", "Script"},
 };
 
 constexpr std::string_view kSchemas = R"json({
@@ -105,6 +110,12 @@ constexpr std::string_view kSchemas = R"json({
     "probabilities":{"type":"array","items":{"type":"number","nullable":true}}}}}}}
 })json";
 
+/// The answers that are texts, with their types.
+constexpr std::pair<std::string_view, std::string_view> kTexts[] = {{"Text", "text/plain"},
+                                                                    {"Page", "text/html"},
+                                                                    {"Style", "text/css"},
+                                                                    {"Script", "text/javascript"}};
+
 /// Appends the contents of a body or an answer: its types and the schemas of these.
 void append_content(std::string& json, std::string_view schema) {
   const auto add = [&json](std::string_view type, std::string_view value) {
@@ -116,8 +127,10 @@ void append_content(std::string& json, std::string_view schema) {
   constexpr std::string_view kText = R"({"type":"string"})";
   constexpr std::string_view kBinary = R"({"type":"string","format":"binary"})";
   json += "\"content\":{";
-  if (schema == "Text" || schema == "Page") {
-    add(schema == "Text" ? "text/plain" : "text/html", kText);
+  const auto text = std::find_if(std::begin(kTexts), std::end(kTexts),
+                                 [&](const auto& each) { return each.first == schema; });
+  if (text != std::end(kTexts)) {
+    add(text->second, kText);
   } else {
     add("application/json", R"({"$ref":"#/components/schemas/)" + std::string(schema) + "\"}");
   }

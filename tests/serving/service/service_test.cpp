@@ -1,7 +1,9 @@
 #include <levin/serving/service/service.h>
 
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -130,11 +132,18 @@ TEST_F(Service, DeadlinesComeByHeaderOrParameterAndTheShorterCounts) {
   }
 }
 
+/// The path of a route for the model "sums" and its version.
+std::string path_of(std::string path) {
+  for (const auto& [name, value] : {std::pair{"{model}", "sums"}, std::pair{"{version}", "1"}}) {
+    const size_t at = path.find(name);
+    if (at != std::string::npos) path.replace(at, std::string(name).size(), value);
+  }
+  return path;
+}
+
 TEST_F(Service, OtherMethodsAre405WithTheRightOnes) {
   for (const auto& route : service_routes()) {
-    std::string path(route.path);
-    if (path.find("{model}") != std::string::npos) path.replace(path.find("{model}"), 7, "sums");
-    if (path.find("{version}") != std::string::npos) path.replace(path.find("{version}"), 9, "1");
+    const std::string path = path_of(std::string(route.path));
     for (const char* method : {"PUT", "DELETE", "OPTIONS", route.takes_post ? "GET" : "POST"}) {
       const auto response = ask(method, path);
       EXPECT_EQ(response.status, 405) << method << " " << path;
@@ -145,6 +154,25 @@ TEST_F(Service, OtherMethodsAre405WithTheRightOnes) {
       EXPECT_EQ(ask("HEAD", path).status, 200) << path;
     }
   }
+}
+
+TEST_F(Service, TheDescriptionHasEveryAddressAndNoOther) {
+  std::set<std::string> routes;
+  for (const auto& route : service_routes()) {
+    routes.insert((route.takes_post ? "post " : "get ") + std::string(route.path));
+  }
+  std::set<std::string> described;
+  const auto description = json::parse(ask("GET", "/openapi.json").body);
+  for (const auto& [path, operations] : description["paths"].items()) {
+    for (const auto& [method, operation] : operations.items()) {
+      described.insert(method + " " + path);
+      if (method != "get") continue;
+      const auto answer = ask("GET", path_of(path));
+      const std::string type = answer.content_type.substr(0, answer.content_type.find(';'));
+      EXPECT_TRUE(operation["responses"]["200"]["content"].contains(type)) << path << ": " << type;
+    }
+  }
+  EXPECT_EQ(described, routes);
 }
 
 TEST_F(Service, PagesOfOtherSitesCantPost) {
