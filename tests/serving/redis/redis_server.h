@@ -1,10 +1,7 @@
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +13,7 @@
 #include <string>
 
 #include <framework/eventually.h>
+#include <framework/free_port.h>
 #include <framework/temporary_folder.h>
 #include <levin/serving/redis/redis_connection.h>
 
@@ -79,19 +77,6 @@ class RedisServer {
   }
 
  private:
-  static int free_port() {
-    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (::bind(listener, any, size) != 0 || ::getsockname(listener, any, &size) != 0) {
-      throw std::runtime_error("there is no free port");
-    }
-    ::close(listener);
-    return ntohs(address.sin_port);
-  }
   bool answers() const {
     try {
       return ask({"PING"}).text == "PONG";
