@@ -1,8 +1,8 @@
 #include <levin/callbacks/gradient_accumulation_scheduler.h>
-#include <levin/framework/core/error.h>
-#include <levin/framework/run/run.h>
 
-#include <charconv>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
+#include <levin/framework/run/run.h>
 
 namespace levin {
 namespace {
@@ -18,12 +18,6 @@ std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" {");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" }") - first + 1);
-}
-
-bool read_int(std::string_view text, int64_t& value) {
-  text = trimmed(text);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
 }
 
 }  // namespace
@@ -42,11 +36,12 @@ GradientAccumulationScheduler::GradientAccumulationScheduler(
     const size_t comma = rest.find(',');
     const auto item = rest.substr(0, comma);
     const size_t colon = item.find(':');
-    int64_t epoch = -1;
-    int64_t batches = 0;
-    const bool good = colon != std::string_view::npos && read_int(item.substr(0, colon), epoch) &&
-                      read_int(item.substr(colon + 1), batches) && epoch >= 0 && batches >= 1;
-    if (!good || !scheduling_.emplace(epoch, batches).second) refuse(options.scheduling);
+    if (colon == std::string_view::npos) refuse(options.scheduling);
+    const auto epoch = number_in<int64_t>(trimmed(item.substr(0, colon))).value_or(-1);
+    const auto batches = number_in<int64_t>(trimmed(item.substr(colon + 1))).value_or(0);
+    if (epoch < 0 || batches < 1 || !scheduling_.emplace(epoch, batches).second) {
+      refuse(options.scheduling);
+    }
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
   }

@@ -1,11 +1,10 @@
 #include <levin/datamodules/readers/csv_format.h>
 
-#include <charconv>
 #include <limits>
-#include <system_error>
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/counted.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -161,12 +160,9 @@ std::optional<size_t> CsvFormat::find_target(const std::string& wanted) const {
   const auto width = static_cast<int64_t>(columns_.size());
   int64_t column = std::find(columns_.begin(), columns_.end(), wanted) - columns_.begin();
   if (count == 0) {
-    const char* const end = wanted.data() + wanted.size();
-    const auto parsed = std::from_chars(wanted.data(), end, column);
-    if (parsed.ec != std::errc() || parsed.ptr != end || column >= width || column < -width) {
-      fail_target(wanted);
-    }
-    if (column < 0) column += width;
+    const auto number = number_in<int64_t>(wanted);
+    if (!number || *number >= width || *number < -width) fail_target(wanted);
+    column = *number < 0 ? *number + width : *number;
   }
   return static_cast<size_t>(column);
 }

@@ -1,7 +1,6 @@
 #include <levin/datamodules/readers/dense_shard.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <optional>
 
@@ -11,6 +10,7 @@
 #include <levin/datamodules/readers/lvb.h>
 #include <levin/datamodules/readers/npy_header.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -132,11 +132,9 @@ std::optional<int64_t> target_place(const std::string& wanted, int64_t width,
                     " has only one column, the target; give the targets a file of their own, or "
                     "set target_column = none");
   }
-  int64_t place = 0;
-  const auto end = std::from_chars(wanted.data(), wanted.data() + wanted.size(), place);
-  if (end.ec == std::errc() && end.ptr == wanted.data() + wanted.size()) {
-    if (place == 0 || place == -width) return 0;
-    if (place == -1 || place == width - 1) return width - 1;
+  if (const auto place = number_in<int64_t>(wanted)) {
+    if (*place == 0 || *place == -width) return 0;
+    if (*place == -1 || *place == width - 1) return width - 1;
   }
   throw DataError::bad_value("target_column", in_quotes(wanted), name,
                              "of the array's " + std::to_string(width) +

@@ -5,6 +5,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -134,12 +135,11 @@ class HeaderParser {
     }
     const std::string_view type = string();
     if (type.size() < 3 || std::string_view("<>|=").find(type[0]) == type.npos) refuse(type);
-    size_t width = 0;
-    const auto end = std::from_chars(type.data() + 2, type.data() + type.size(), width);
-    if (end.ec != std::errc() || end.ptr != type.data() + type.size()) refuse(type);
+    const auto width = number_in<size_t>(type.substr(2));
+    if (!width) refuse(type);
     header.big_endian = type[0] == '>';
     for (const TypeCode& code : kTypeCodes) {
-      if (code.kind != type[1] || code.width != width) continue;
+      if (code.kind != type[1] || code.width != *width) continue;
       header.dtype = code.dtype;
       return;
     }

@@ -2,13 +2,11 @@
 
 #include <array>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <levin/datamodules/readers/bytes.h>
@@ -16,6 +14,7 @@
 #include <levin/datamodules/readers/sparse_text.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin::readers {
 namespace {
@@ -178,14 +177,10 @@ class CriteoLines : public SparseFormat {
 
   uint32_t number_hash(std::string_view cell, size_t feature, int64_t line) const {
     if (cell.empty()) return numbers_.missing(feature);
-    int64_t value = 0;
-    const auto end = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    if (end.ec != std::errc() || end.ptr != cell.data() + cell.size()) {
-      throw DataError::bad_value("number " + std::to_string(feature + 1) + " of 13",
-                                 in_quotes(cell), place(line),
-                                 "it must be a whole number, or empty if it is missing.");
-    }
-    return numbers_.of(feature, value);
+    if (const auto value = number_in<int64_t>(cell)) return numbers_.of(feature, *value);
+    throw DataError::bad_value("number " + std::to_string(feature + 1) + " of 13", in_quotes(cell),
+                               place(line),
+                               "it must be a whole number, or empty if it is missing.");
   }
 
   std::string name_;

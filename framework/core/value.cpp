@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -90,19 +90,17 @@ std::optional<Value> read_float(const std::string& text) {
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
-  uint64_t bits = 0;
-  const char* end = text.data() + text.size();
-  if (std::from_chars(text.data(), end, bits, 16).ptr != end || text.size() != 16) return {};
-  return std::bit_cast<double>(bits);
+  const auto bits = number_in<uint64_t>(text, 16);
+  if (!bits || text.size() != 16) return {};
+  return std::bit_cast<double>(*bits);
 }
 
 std::optional<Value> read_bytes(const std::string& digits) {
   std::string text;
   for (size_t i = 0; i + 1 < digits.size(); i += 2) {
-    unsigned char byte = 0;
-    const char* end = digits.data() + i + 2;
-    if (std::from_chars(end - 2, end, byte, 16).ptr != end) return {};
-    text += static_cast<char>(byte);
+    const auto byte = number_in<unsigned char>(std::string_view(digits).substr(i, 2), 16);
+    if (!byte) return {};
+    text += static_cast<char>(*byte);
   }
   if (digits.size() % 2 != 0) return {};
   return text;

@@ -2,12 +2,12 @@
 
 #include <netdb.h>
 
-#include <charconv>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -58,12 +58,9 @@ HttpAddress parse_server_address(std::string_view url) {
   }
   if (result.host.empty()) throw wrong_url(whole);
   if (host_end != std::string_view::npos && host_end < url.size()) {
-    const std::string_view port = url.substr(host_end + 1);
-    const auto [stop, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
-    if (url[host_end] != ':' || error != std::errc() || stop != port.data() + port.size() ||
-        result.port < 1 || result.port > 65535) {
-      throw wrong_url(whole);
-    }
+    const auto port = number_in<int64_t>(url.substr(host_end + 1));
+    if (url[host_end] != ':' || !port || *port < 1 || *port > 65535) throw wrong_url(whole);
+    result.port = *port;
   }
   return result;
 }

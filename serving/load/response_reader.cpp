@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -200,9 +201,7 @@ void ResponseReader::read_header(std::string_view name, std::string_view value) 
     if (equals_ignoring_case(value, "close")) response_.closes = true;
     if (equals_ignoring_case(value, "keep-alive")) response_.closes = false;
   } else if (equals_ignoring_case(name, "retry-after")) {
-    int seconds = 0;  // a date instead of a number counts as nothing
-    std::from_chars(value.data(), value.data() + value.size(), seconds);
-    response_.retry_after = seconds;
+    response_.retry_after = number_in<int>(value).value_or(0);  // it may be a date
   }
 }
 

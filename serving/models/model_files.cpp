@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -75,10 +76,8 @@ std::optional<FoundCheckpoint> newest_checkpoint_in(const fs::path& folder, int 
 /// The number that is the whole name of a folder; 0 if it isn't one.
 int64_t number_of(const fs::path& folder) {
   const auto name = folder.filename().string();
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  const bool is_number = error == std::errc() && end == name.data() + name.size() && number > 0;
-  return is_number && name.front() != '0' ? number : 0;
+  const int64_t number = number_in<int64_t>(name).value_or(0);
+  return number > 0 && name.front() != '0' ? number : 0;
 }
 
 std::vector<fs::path> numbered_folders(const fs::path& folder) {

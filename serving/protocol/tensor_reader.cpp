@@ -1,11 +1,10 @@
 #include <levin/serving/protocol/tensor_reader.h>
 
-#include <charconv>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/datamodules/readers/bytes.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/protocol/json_tensor.h>
 #include <levin/serving/protocol/json_text.h>
 #include <levin/serving/protocol/refusal.h>
@@ -19,19 +18,18 @@ constexpr size_t kMostTensors = 1024;
 
 size_t json_length_of(const std::string& body, std::string_view text) {
   if (text.empty()) return body.size();
-  size_t length = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
-  if (error != std::errc() || end != text.data() + text.size()) {
+  const auto length = number_in<size_t>(text);
+  if (!length) {
     throw Refusal::malformed(
         fmt::format("Inference-Header-Content-Length is {}, which isn't a number of bytes",
                     readers::in_quotes(text)));
   }
-  if (length > body.size()) {
+  if (*length > body.size()) {
     throw Refusal::malformed(
-        fmt::format("Inference-Header-Content-Length is {}, but the body has only {} bytes", length,
-                    body.size()));
+        fmt::format("Inference-Header-Content-Length is {}, but the body has only {} bytes",
+                    *length, body.size()));
   }
-  return length;
+  return *length;
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 #include <poll.h>
 
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <utility>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -26,12 +26,11 @@ constexpr timeval kReplyTimeout = {10, 0};
 }
 
 int url_number(std::string_view text, std::string_view what, int most) {
-  int number = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0 || number > most) {
+  const auto number = number_in<int>(text);
+  if (!number || *number < 0 || *number > most) {
     refuse_url(fmt::format("has '{}' as its {}", shortened(text, 40), what));
   }
-  return number;
+  return *number;
 }
 
 std::string percent_decoded(std::string_view text) {
@@ -41,12 +40,11 @@ std::string percent_decoded(std::string_view text) {
       decoded += text[i];
       continue;
     }
-    int byte = 0;
-    const char* const begin = text.data() + i + 1;
-    if (i + 2 >= text.size() || std::from_chars(begin, begin + 2, byte, 16).ptr != begin + 2) {
+    const auto byte = number_in<uint8_t>(text.substr(i + 1, 2), 16);
+    if (i + 2 >= text.size() || !byte) {
       refuse_url("has a percent sign without two hexadecimal digits");
     }
-    decoded += static_cast<char>(byte);
+    decoded += static_cast<char>(*byte);
     i += 2;
   }
   return decoded;
@@ -231,12 +229,8 @@ std::string RedisConnection::load_script(std::string_view script) {
 int64_t RedisConnection::clock_ahead() {
   const RedisReply reply = ask({"TIME"});
   if (!reply.is_array() || reply.elements.size() != 2) return 0;
-  int64_t seconds = 0;
-  int64_t microseconds = 0;
-  const auto& first = reply.elements[0].text;
-  const auto& second = reply.elements[1].text;
-  std::from_chars(first.data(), first.data() + first.size(), seconds);
-  std::from_chars(second.data(), second.data() + second.size(), microseconds);
+  const auto seconds = number_in<int64_t>(reply.elements[0].text).value_or(0);
+  const auto microseconds = number_in<int64_t>(reply.elements[1].text).value_or(0);
   return seconds * 1000 + microseconds / 1000 - unix_milliseconds();
 }
 

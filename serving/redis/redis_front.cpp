@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <optional>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/protocol/infer_messages.h>
 
 namespace levin {
@@ -180,10 +180,9 @@ void FrontRequests::heed_answer(std::string_view text) {
   const size_t line = text.find('\n');
   if (line == std::string_view::npos) return;
   const std::string_view id = after(text.substr(0, line), front_ + "-");
-  Number number = 0;
-  const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
-  if (error != std::errc() || end != id.data() + id.size()) return;
-  complete(number, outcome_of(std::string(text.substr(line + 1))), ModelStatistics::other);
+  const auto number = number_in<Number>(id);
+  if (!number) return;
+  complete(*number, outcome_of(std::string(text.substr(line + 1))), ModelStatistics::other);
 }
 
 void FrontRequests::wake() {

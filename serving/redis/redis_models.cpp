@@ -1,10 +1,10 @@
 #include <levin/serving/redis/redis_models.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <tuple>
 
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/backend/backend.h>
 #include <levin/serving/protocol/refusal.h>
 #include <levin/serving/redis/redis_registry.h>
@@ -18,12 +18,6 @@ bool comes_before(const ModelMetadata& a, const ModelMetadata& b) {
 
 bool is_same_version(const ModelMetadata& a, const ModelMetadata& b) {
   return a.name == b.name && a.version == b.version;
-}
-
-uint64_t count_of(const std::string& text) {
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 void set_statistic(ModelStatistics& statistics, std::string_view name, uint64_t value) {
@@ -118,7 +112,7 @@ void FrontModels::read_statistics(RedisConnection& redis) {
     if (last == std::string::npos || first == last) continue;
     const Version version(field.substr(0, first), field.substr(first + 1, last - first - 1));
     set_statistic(statistics[version], std::string_view(field).substr(last + 1),
-                  count_of(counted.elements[i + 1].text));
+                  number_in<uint64_t>(counted.elements[i + 1].text).value_or(0));
   }
   std::map<std::string, uint64_t> pending;
   for (const auto& name : names) {

@@ -1,10 +1,9 @@
 #include <levin/serving/redis/redis_registry.h>
 
-#include <charconv>
 #include <exception>
-#include <optional>
 #include <utility>
 
+#include <levin/framework/core/number_in.h>
 #include <levin/framework/core/value.h>
 
 namespace levin {
@@ -93,14 +92,8 @@ std::vector<ModelMetadata> models_of_json(std::string_view json) {
 }
 
 bool is_older_version(std::string_view a, std::string_view b) {
-  const auto number = [](std::string_view text) -> std::optional<uint64_t> {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
-  };
-  const auto number_a = number(a);
-  const auto number_b = number(b);
+  const auto number_a = number_in<uint64_t>(a);
+  const auto number_b = number_in<uint64_t>(b);
   if (number_a && number_b && *number_a != *number_b) return *number_a < *number_b;
   if (number_a.has_value() != number_b.has_value()) return number_a.has_value();
   return a < b;

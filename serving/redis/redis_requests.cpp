@@ -1,9 +1,9 @@
 #include <levin/serving/redis/redis_requests.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/protocol/predict_rows.h>
 
@@ -24,12 +24,9 @@ bool is_printable(std::string_view text) {
 }
 
 int64_t number_field(std::string_view text, const char* problem) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0) {
-    throw Refusal::malformed(problem);
-  }
-  return number;
+  const auto number = number_in<int64_t>(text);
+  if (!number || *number < 0) throw Refusal::malformed(problem);
+  return *number;
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <levin/serving/service/service.h>
 
-#include <charconv>
 #include <cmath>
 #include <exception>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/backend/statistics_text.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/protocol/infer_messages.h>
@@ -61,10 +61,8 @@ bool comes_from_another_site(const HttpRequest& request) {
 void apply_timeout(const HttpRequest& request, InferenceRequest& inference) {
   const auto text = header(request.headers, "X-Request-Timeout");
   if (text.empty()) return;
-  double seconds = 0.0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool is_number = end.ec == std::errc() && end.ptr == text.data() + text.size();
-  if (!is_number || !(seconds > 0.0) || seconds > kLongestTimeout) {
+  const double seconds = number_in<double>(text).value_or(0.0);
+  if (!(seconds > 0.0) || seconds > kLongestTimeout) {
     throw Refusal::malformed(
         "X-Request-Timeout must be a number of seconds above 0, at most 86400");
   }

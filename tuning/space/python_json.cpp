@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -212,12 +213,11 @@ class PythonJsonReader {
   }
 
   uint32_t read_hexadecimal() {
-    uint32_t code = 0;
     const std::string_view digits = text_.substr(at_, 4);
-    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
-    if (digits.size() != 4 || result.ptr != digits.data() + 4) fail("expected four hex digits");
+    const auto code = number_in<uint32_t>(digits, 16);
+    if (digits.size() != 4 || !code) fail("expected four hex digits");
     at_ += 4;
-    return code;
+    return *code;
   }
 
   void read_escape(std::string& out) {
@@ -264,15 +264,13 @@ class PythonJsonReader {
   Value read_number() {
     const size_t end = std::min(text_.find_first_not_of("0123456789+-.eE", at_), text_.size());
     const std::string_view digits = text_.substr(at_, end - at_);
-    const char* last = digits.data() + digits.size();
-    int64_t whole = 0;
-    auto result = std::from_chars(digits.data(), last, whole);
-    if (result.ec == std::errc() && result.ptr == last) {
+    if (const auto whole = number_in<int64_t>(digits)) {
       at_ = end;
-      return whole;
+      return *whole;
     }
     double number = 0.0;
-    result = std::from_chars(digits.data(), last, number);
+    const char* last = digits.data() + digits.size();
+    const auto result = std::from_chars(digits.data(), last, number);
     if (digits.empty() || result.ptr != last || result.ec == std::errc::invalid_argument) {
       fail("expected a value");
     }

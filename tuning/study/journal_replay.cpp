@@ -1,13 +1,12 @@
 #include <levin/tuning/study/journal_replay.h>
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -39,12 +38,8 @@ std::vector<double> numbers_from(const Value& list) {
 }
 
 int64_t step_from(const std::string& text) {
-  int64_t step = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), step);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) {
-    throw DataError(fmt::format("'{}' is not a step", shortened(text, 40)));
-  }
-  return step;
+  if (const auto step = number_in<int64_t>(text)) return *step;
+  throw DataError(fmt::format("'{}' is not a step", shortened(text, 40)));
 }
 
 /// The parameters, attributes and values that a trial has from its beginning, if it was added

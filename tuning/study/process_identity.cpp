@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -12,6 +11,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/number_in.h>
 
 namespace levin {
 namespace {
@@ -55,16 +55,9 @@ bool is_dead_process(std::string_view identity) {
   identity.remove_prefix(realm.size() + 1);
   const size_t hyphen = identity.find('-');
   if (hyphen == std::string_view::npos) return false;
-  const auto number = [](std::string_view text, auto& value) {
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-    return result.ec == std::errc() && result.ptr == text.data() + text.size();
-  };
-  int64_t process = 0;
-  uint64_t start = 0;
-  if (!number(identity.substr(0, hyphen), process) || process <= 0 ||
-      !number(identity.substr(hyphen + 1), start) || start == 0) {
-    return false;
-  }
+  const auto process = number_in<int64_t>(identity.substr(0, hyphen)).value_or(0);
+  const auto start = number_in<uint64_t>(identity.substr(hyphen + 1)).value_or(0);
+  if (process <= 0 || start == 0) return false;
   return start_of_process(process) != start;
 }
 
