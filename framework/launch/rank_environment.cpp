@@ -1,6 +1,5 @@
 #include <levin/framework/launch/rank_environment.h>
 
-#include <sched.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -9,16 +8,11 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/cores.h>
 #include <levin/framework/core/files.h>
 
 namespace levin {
 namespace {
-
-int64_t cores() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return std::max<int64_t>(1, ::sysconf(_SC_NPROCESSORS_ONLN));
-}
 
 /// Returns `ours` plus those variables of this process that `ours` doesn't replace, without
 /// torchrun's.
@@ -55,7 +49,7 @@ std::vector<std::string> rank_environment(const LaunchOptions& options, const Ra
   };
   if (!place.secret.empty()) ours.push_back("LEVIN_RUN_SECRET=" + place.secret);
   if (std::getenv("OMP_NUM_THREADS") == nullptr && options.processes > 1) {
-    const int64_t threads = std::max<int64_t>(1, cores() / options.processes);
+    const int64_t threads = std::max<int64_t>(1, usable_cores() / options.processes);
     ours.push_back(fmt::format("OMP_NUM_THREADS={}", threads));
   }
   return environment_with(std::move(ours));

@@ -20,7 +20,7 @@ struct ServeOptions {
   double timeout = 30.0;
   bool reload = true;
   std::string device = "cpu";
-  int64_t threads = 1;
+  int64_t threads = 0;
   int64_t model_threads = 1;
   int64_t max_connections = 1024;
   std::string max_body = "64MB";

@@ -13,11 +13,15 @@
 #include <fmt/format.h>
 
 #include <levin/cli/find_checkpoint.h>
+#include <levin/framework/core/cores.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 
 namespace levin {
 namespace {
+
+/// More threads by themselves would rarely make answers faster: the model is asked by one.
+constexpr int64_t kMostThreads = 4;
 
 void require_at_least(std::string_view option, int64_t value, int64_t least) {
   if (value >= least) return;
@@ -65,7 +69,7 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
   if (o.port < 0 || o.port > 65535) {
     throw ConfigError::invalid_value("port", fmt::format("{}", o.port), "must be from 0 to 65535");
   }
-  require_at_least("threads", o.threads, 1);
+  require_at_least("threads", o.threads, 0);
   require_at_least("max_connections", o.max_connections, 1);
   require_seconds("read_timeout", o.read_timeout);
   require_seconds("idle_timeout", o.idle_timeout);
@@ -75,7 +79,7 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
   HttpOptions http;
   http.host = o.host;
   http.port = o.port;
-  http.threads = o.threads;
+  http.threads = o.threads > 0 ? o.threads : std::min(usable_cores(), kMostThreads);
   http.max_connections = o.max_connections;
   http.max_body = parse_bytes(o.max_body, "max_body");
   http.read_timeout = o.read_timeout;

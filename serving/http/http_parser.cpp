@@ -106,9 +106,11 @@ class HttpBeastParser final : public http::basic_parser<true> {
   }
 
   void on_body_init_impl(const boost::optional<std::uint64_t>& length, BeastError&) override {
-    // A client may announce more than it sends.
+    // A client may announce more than it sends. The rest is what simdjson wants behind its input,
+    // which it would copy otherwise.
     constexpr std::uint64_t kMostAhead = std::uint64_t{4} << 20;
-    if (length) parsed_.request.body.reserve(std::min(*length, kMostAhead));
+    constexpr std::uint64_t kPadding = 64;
+    if (length) parsed_.request.body.reserve(std::min(*length, kMostAhead) + kPadding);
   }
 
   std::size_t on_body_impl(BeastView body, BeastError&) override {

@@ -164,13 +164,12 @@ void RowPreparation::read_numbers(const Part& part, torch::Tensor to) const {
   const auto elements = product_of(shape_);
   const auto row_bytes = static_cast<size_t>(elements) * element_size(input.type);
   const char* data = input.data.data() + static_cast<size_t>(part.begin) * row_bytes;
-  if (input.type == type_ && !pixels_) {  // without LibTorch's dispatch, which takes longer
+  if (input.type == type_) {  // without LibTorch's dispatch, which takes longer
     std::memcpy(to.data_ptr(), data, static_cast<size_t>(part.rows) * row_bytes);
-    return;
+  } else {
+    to.copy_(at::from_blob(const_cast<char*>(data), to.sizes(),
+                           at::TensorOptions(*scalar_type_of(input.type))));
   }
-  const auto from = at::from_blob(const_cast<char*>(data), to.sizes(),
-                                  at::TensorOptions(*scalar_type_of(input.type)));
-  to.copy_(from);
   if (!pixels_) return;
   const auto [mean, std, are_bytes] = *pixels_;
   if (standardization_ && are_bytes) {  // its statistics are those of numbers from 0 to 255

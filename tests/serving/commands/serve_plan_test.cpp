@@ -2,11 +2,13 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/core/cores.h>
 #include <levin/framework/core/error.h>
 
 #include "framework/temporary_folder.h"
@@ -87,6 +89,10 @@ TEST(ServePlan, OptionsReachTheirPlaces) {
   EXPECT_EQ(plan.models.threads, 3);
   EXPECT_TRUE(plan.answers_http && plan.has_models && !plan.uses_redis);
   EXPECT_TRUE(plan.warnings.empty());
+}
+
+TEST(ServePlan, CoresAreUsed) {
+  EXPECT_EQ(plan_service({}, {"a"}).http.threads, std::min<int64_t>(usable_cores(), 4));
 }
 
 TEST(ServePlan, OptionsReachRedis) {
