@@ -44,6 +44,9 @@ FitLoop::FitLoop(LoopParts parts, const DataLoaders& train, DataLoaders val, Opt
   stopping_.set_limits(progress);
   step_.set_gradient_norm(&training_step_.gradient_norm());
   schedules_.set_stepper([this](ScheduleStep& step) { parts_.module.lr_scheduler_step(step); });
+  if (solver_fit_) {
+    solver_fit_->on_first_batch([this](const Batch& batch) { state_.note_input(batch); });
+  }
 }
 
 void FitLoop::run() {

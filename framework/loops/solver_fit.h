@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include <levin/framework/data/dataloader.h>
 #include <levin/framework/loops/loop_parts.h>
@@ -26,6 +28,10 @@ class SolverFit {
   SolverFit(LoopParts parts, const DataLoaders& train, Solver& solver);
   ~SolverFit();
 
+  /// Lets `note` see the first batch of training rows, in the first iteration.
+  void on_first_batch(std::function<void(const Batch& batch)> note) {
+    rows_.on_first_batch(std::move(note));
+  }
   /// Makes one iteration and logs "objective", "gradient_norm" and "n_iter" and, if there are
   /// several ranks, "comm_bytes": the bytes that a rank has sent in this iteration. If the solver
   /// is done then, requests that the fit end. Throws what the solver throws; before the first

@@ -109,9 +109,16 @@ bool TrainingRows::find_in_place() {
   return true;
 }
 
+void TrainingRows::note(const Batch& batch) {
+  if (note_ && batch.rows() > 0) std::exchange(note_, nullptr)(batch);
+}
+
 void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
   if (!has_looked_) find_in_place();
-  for (const auto& batch : in_place_) use(batch);
+  for (const auto& batch : in_place_) {
+    note(batch);
+    use(batch);
+  }
   if (!in_place_.empty()) return;
   int64_t count = 0;
   int64_t before = 0;
@@ -125,6 +132,7 @@ void TrainingRows::pass(c10::function_ref<void(const Batch& batch)> use) {
       before += reader.global_rows();
       share.rows += batch.rows();
       transfer(parts_, batch);
+      note(batch);
       if (parts_.strategy.device().is_cpu()) {
         use(batch);
       } else {

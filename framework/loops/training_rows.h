@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/data/dataloader.h>
@@ -31,6 +33,8 @@ class TrainingRows final : public RowSource {
   int64_t rank() const override { return parts_.strategy.rank_share().rank; }
   torch::Tensor row_numbers(int64_t rows) const override;
   std::string reason_against_copies() const override;
+  /// Lets `note` see the first batch that has rows, when it is passed.
+  void on_first_batch(std::function<void(const Batch& batch)> note) { note_ = std::move(note); }
   /// The bytes that this rank has sent in all calls of `sum`: its numbers to each other rank.
   int64_t sent_bytes() const { return sent_bytes_; }
 
@@ -43,12 +47,14 @@ class TrainingRows final : public RowSource {
 
   bool find_in_place();
   Reader open(const DataLoader& loader) const;
+  void note(const Batch& batch);
 
   LoopParts parts_;
   DataLoaders loaders_;  // in order, with all rows
   RankShare share_;
   std::optional<int64_t> limit_;
   int64_t sent_bytes_ = 0;
+  std::function<void(const Batch& batch)> note_{};  // empty once it was called
   bool has_looked_ = false;
   std::vector<Batch> in_place_;   // empty: batches are read
   std::vector<int64_t> numbers_;  // of the rows in place

@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/solvers/all.h>
 #include <levin/framework/tensor/random.h>
@@ -98,6 +102,28 @@ TEST(SolverFit, comes_to_the_same_however_the_rows_are_read) {
     const auto biases = by_autograd.slice(0, -3);
     biases.sub_(biases.mean());
     EXPECT_TRUE(torch::allclose(by_autograd, in_memory, 1e-2, 1e-2)) << solver;
+  }
+}
+
+// Servers and load_module learn from it what rows look like.
+TEST(SolverFit, says_in_its_checkpoint_what_the_module_takes_however_the_rows_are_read) {
+  const TemporaryFolder folder;
+  DataLoaderOptions read = {.batch_size = 7};
+  read.transform = [](Batch& batch, const TransformContext&) {
+    batch.set("input", batch.input().to(torch::kDouble));
+  };
+  for (const auto& [loader, dtype] :
+       {std::pair{DataLoaderOptions{.batch_size = 16}, "float32"}, std::pair{read, "float64"}}) {
+    PointsModule data(200, loader);
+    LogisticRegression model(options("lbfgs"));
+    if (dtype == std::string("float64")) model.to(torch::kDouble);
+    Trainer trainer(quiet(folder.path().string(), 1));
+    trainer.fit(model, data);
+    trainer.save_checkpoint(folder / "solved.ckpt");
+    const auto description = module_description(load_checkpoint(folder / "solved.ckpt"));
+    ASSERT_TRUE(description && description->input) << dtype;
+    EXPECT_EQ(description->input->shape, std::vector<int64_t>{4});
+    EXPECT_EQ(description->input->dtype, dtype);
   }
 }
 
