@@ -23,7 +23,8 @@ struct RedisOptions {
   double claim_after = 2.0;
   /// Requests that may wait in Redis for one model.
   int64_t max_queue = 100000;
-  /// Bytes of the requests that a front end keeps until they are answered; more are refused (429).
+  /// Bytes of the requests that a front end keeps until they are answered; more are refused (429),
+  /// and so is one that alone is larger (413).
   int64_t memory = int64_t{1} << 30;
   /// Seconds after which a front end gives up waiting for an answer (504).
   double timeout = 30.0;

@@ -167,6 +167,24 @@ void RedisConnection::open() {
     close();
     throw RedisLost(shortened(pong.text, 100));
   }
+  require_version();
+}
+
+// Streams are there from version 5.0 on. A user who may not ask for the version is believed.
+void RedisConnection::require_version() {
+  constexpr std::string_view kBefore = "redis_version:";
+  constexpr int kLeast = 5;
+  const RedisReply info = ask({"INFO", "server"});
+  const size_t at = info.text.find(kBefore);
+  if (!info.is_text() || at == std::string::npos) return;
+  const std::string version = info.text.substr(
+      at + kBefore.size(), info.text.find_first_of("\r\n", at) - at - kBefore.size());
+  int major = kLeast;
+  std::from_chars(version.data(), version.data() + version.size(), major);
+  if (major >= kLeast) return;
+  close();
+  throw RedisLost(fmt::format("it is version {}, but Levin needs {}.0 or newer",
+                              shortened(version, 20), kLeast));
 }
 
 void RedisConnection::close() noexcept { context_.reset(); }

@@ -67,7 +67,8 @@ class RedisConnection {
   RedisConnection(const RedisConnection&) = delete;
   RedisConnection& operator=(const RedisConnection&) = delete;
 
-  /// Connects anew, logs in, chooses the database, and makes sure that Redis answers.
+  /// Connects anew, logs in, chooses the database, and makes sure that Redis answers and is new
+  /// enough (5.0).
   void open();
   void close() noexcept;
 
@@ -91,6 +92,7 @@ class RedisConnection {
     void operator()(redisContext* context) const;
   };
 
+  void require_version();
   void flush();
   [[noreturn]] void fail();
   RedisReply checked(RedisReply reply);

@@ -71,6 +71,9 @@ void FrontRequests::take(InferenceRequest request, Backend::Answer answer, Faile
   content->deadline =
       unix_milliseconds() + static_cast<int64_t>(std::ceil(std::max(seconds, 0.0) * 1000));
   const auto bytes = static_cast<int64_t>(content->body.size());
+  if (bytes > options_.memory) {
+    throw Refusal::too_large("the inputs are larger than the memory of the server");
+  }
   {
     const std::lock_guard lock(mutex_);
     if (bytes_ + bytes > options_.memory) {

@@ -33,7 +33,8 @@ class FrontRequests {
 
   explicit FrontRequests(const RedisOptions& options);
 
-  /// Keeps a request, and sends it soon. Throws Refusal (429, 503), and then doesn't call `answer`.
+  /// Keeps a request, and sends it soon. Throws Refusal (413, 429, 503), and then doesn't
+  /// call `answer`.
   void take(InferenceRequest request, Backend::Answer answer, Failed failed);
   /// Sends requests until `stop` is set; first those that may have been lost. Throws RedisLost.
   void send(RedisConnection& redis, RedisStop& stop);

@@ -132,12 +132,22 @@ TEST_F(RedisBackendTest, a_full_stream_is_refused_and_a_late_answer_is_504) {
 
 TEST_F(RedisBackendTest, memory_of_waiting_requests_is_bounded) {
   DoublingBackend models;
+  std::promise<void> may_go;
+  auto go = may_go.get_future().share();
+  models.before = [go](const auto&) { go.wait(); };
   options_.memory = 2000;
   RedisWorker worker(options_, models, 1);
   RedisBackend front(options_);
   ASSERT_TRUE(is_ready(front));
-  EXPECT_EQ(status_of(infer(front, test::request_of("double", std::vector<float>(1000)))), 429);
-  EXPECT_EQ(status_of(infer(front, test::request_of("double", std::vector<float>(10)))), 200);
+  // Coming back later wouldn't help.
+  EXPECT_EQ(status_of(infer(front, test::request_of("double", std::vector<float>(1000)))), 413);
+  const auto request = test::request_of("double", std::vector<float>(300));
+  Answers answers(1);
+  front.infer(request, answers.expect(0));
+  EXPECT_EQ(status_of(infer(front, request)), 429);
+  may_go.set_value();
+  EXPECT_TRUE(eventually([&answers] { return answers.total() == 1; }));
+  EXPECT_EQ(status_of(infer(front, request)), 200);
 }
 
 TEST_F(RedisBackendTest, unknown_models_and_inputs_that_do_not_fit_are_the_clients_mistake) {
