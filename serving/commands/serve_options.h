@@ -23,7 +23,7 @@ struct ServeOptions {
   int64_t threads = 0;
   int64_t model_threads = 1;
   int64_t max_connections = 1024;
-  std::string max_body = "64MB";
+  std::string max_body = "64MiB";
   double read_timeout = 30.0;
   double idle_timeout = 60.0;
   double drain_timeout = 30.0;

@@ -1,6 +1,7 @@
 #include <levin/serving/commands/serve_plan.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -55,8 +56,11 @@ std::string read_token(const std::string& given, std::vector<std::string>& warni
         "one with: openssl rand -hex 32",
         path));
   }
+  // A file of somebody else, such as a secret of Kubernetes, is given to this process by its group.
   struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)) != 0) {
+  if (::stat(path.c_str(), &status) != 0) return token;
+  const mode_t others = status.st_uid == ::geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
+  if ((status.st_mode & others) != 0) {
     warnings.push_back(
         fmt::format("other users of this machine can read the token file {}; chmod 600 {} "
                     "prevents that",

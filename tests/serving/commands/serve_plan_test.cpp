@@ -1,6 +1,7 @@
 #include <levin/serving/commands/serve_plan.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -136,6 +137,13 @@ TEST(ServePlan, TheTokenIsTheFirstLineOfItsFile) {
   const auto readable = plan_service({.token_file = path}, {"a"});
   ASSERT_EQ(readable.warnings.size(), 1u);
   EXPECT_NE(readable.warnings[0].find("chmod 600"), std::string::npos);
+  ::chmod(path.c_str(), 0640);
+  EXPECT_EQ(plan_service({.token_file = path}, {"a"}).warnings.size(), 1u);
+  if (::geteuid() == 0) {  // only root can give a file away
+    ASSERT_EQ(::chown(path.c_str(), 65534, 0), 0);
+    EXPECT_TRUE(plan_service({.token_file = path}, {"a"}).warnings.empty());
+    ASSERT_EQ(::chown(path.c_str(), 0, 0), 0);
+  }
   std::ofstream(path) << "\n";
   EXPECT_NE(error_of({.token_file = path}, {"a"}).find("openssl rand"), std::string::npos);
   EXPECT_NE(error_of({.token_file = path + "x"}, {"a"}).find("can't be read"), std::string::npos);
