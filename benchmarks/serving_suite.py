@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-CONNECTIONS = (1, 8, 32, 64)
+CONNECTIONS = (1, 8, 32, 128)
 SECONDS, TRIAL_SECONDS = 4.0, 1.0  # of a load
 START_LIMIT = 120  # seconds after which a server that doesn't answer is given up
 LOAD = 0.8  # the soak's share of the maximum

@@ -5,6 +5,7 @@ import statistics
 from report import Check, Spread, cell, number, table
 
 FAST, SLOW = "levin, rows", "FastAPI"
+BINARY, JSON = "levin, V2 binary", "levin, V2 JSON"
 RATIO, BINARY_RATIO, HALF_P99 = 10, 2, 5  # the bounds of the issue; the last one in ms
 FLAT = 0.01  # a soak's memory may grow by this share in its second half
 TEXT = (
@@ -49,6 +50,23 @@ def ratio(records, a, b, connections):
     return Spread.of(first[k] / second[k] for k in both)
 
 
+def ratio_of_maxima(records, a, b):
+    """Returns the ratio of the highest rates of two programs, by rounds."""
+
+    def best(program, index):
+        return max(
+            r["throughput"]
+            for r in records
+            if (r["kind"], r["program"], r["round"]) == ("closed", program, index)
+        )
+
+    def rounds(program):
+        return {r["round"] for r in records if (r["kind"], r["program"]) == ("closed", program)}
+
+    both = rounds(a) & rounds(b)
+    return Spread.of(best(a, k) / best(b, k) for k in both if best(b, k) > 0)
+
+
 def all_connections(records):
     return sorted({r["connections"] for r in records if r["kind"] == "closed"})
 
@@ -80,11 +98,10 @@ def checks(results):
         where = f"{connections} connection{'s' if connections > 1 else ''}"
         faster = ratio(records, FAST, SLOW, connections)
         found.append(Check(f"{where}: requests a second, Levin / FastAPI", RATIO, faster, True))
-        binary = ratio(records, "levin, V2 binary", "levin, V2 JSON", connections)
-        if connections > 1:
-            what = f"{where}: requests a second, binary / JSON tensors"
-            found.append(Check(what, BINARY_RATIO, binary, True))
     if records:
+        binary = ratio_of_maxima(records, BINARY, JSON)
+        what = "the most requests a second, binary / JSON tensors"
+        found.append(Check(what, BINARY_RATIO, binary, True))
         half = [
             r["latency_ms"]["p99"] for r in records if (r["kind"], r["program"]) == ("half", FAST)
         ]
@@ -140,8 +157,10 @@ def rate_tables(records):
     def cores(program, n):
         return cell(spread(records, program, n, lambda r: r["generator_load"]))
 
+    binary = [cell(ratio(records, BINARY, JSON, n)) for n in counts]
     return [
         table(["answers a second", *head], rows(rate)),
+        table(["binary / JSON tensors", *head], [["levin, V2", *binary]]),
         table(["the same as a multiple of FastAPI's", *head], rows(times)),
         table(["p50; p99 in ms, closed loop", *head], rows(p50_p99)),
         table(["core used by the generator", *head], rows(cores)),

@@ -21,9 +21,9 @@ std::vector<int64_t> read_json_shape(simdjson::dom::element value, int64_t small
 /// Reads the elements, an array that is flat or nested in any way, into the data of `tensor`, whose
 /// type and shape are known. `most` is a number of elements that the text can't exceed, its length,
 /// so that a shape without data takes no memory. Floats that aren't finite are NaN, Infinity and
-/// -Infinity, with or without quotes; null is NaN, too. `where` is what messages call the data. Throws
-/// Refusal (400) if the number of elements isn't that of the shape, and for elements that don't fit
-/// the type.
+/// -Infinity, with or without quotes; null is NaN, too. `where` is what messages call the data.
+/// Throws Refusal (400) if the number of elements isn't that of the shape, and for elements that
+/// don't fit the type.
 void read_json_data(simdjson::dom::element value, size_t most, std::string_view where,
                     WireTensor& tensor);
 
