@@ -147,6 +147,12 @@ foreach(name IN LISTS folders)
   endif()
 endforeach()
 
+# The client of examples/serving, which has nothing of Levin. A test of the service runs it.
+find_package(CURL REQUIRED)
+add_executable(serving_client examples/serving/client.cpp)
+target_link_libraries(serving_client PRIVATE levin_flags CURL::libcurl)
+add_dependencies(serving_test serving_client)
+
 # The tests of our own threads that aren't in processes_test. The thread sanitizer runs both.
 file(GLOB server_tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/framework/parameter_server/*_test.cpp")
 levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp

@@ -2,7 +2,7 @@
 """Asks a served model: client.py URL MODEL ROWS.npy. LEVIN_TOKEN is sent if it is set.
 
 First as plain rows, with Python's own library alone; then by the Open Inference Protocol, if tritonclient
-is installed (pip install "tritonclient[http]"). Both print the classes.
+is installed (pip install "tritonclient[http]"). Both print what the model predicts.
 """
 import json
 import os
@@ -26,7 +26,9 @@ def plain(url, model, rows):
         f"{url}/models/{urllib.parse.quote(model)}/predict", body, {"Content-Type": "application/json", **headers()}
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        return [each["class"] for each in json.load(response)["predictions"]]
+        predictions = json.load(response)["predictions"]
+    # A model that doesn't classify predicts values, by the names of its outputs.
+    return [each.get("class", each) for each in predictions]
 
 
 def open_inference_protocol(url, model, rows):

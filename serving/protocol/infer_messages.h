@@ -46,8 +46,8 @@ InferenceRequest parse_infer_request(const std::string& body, std::string_view j
 InferBody write_infer_request(const InferenceRequest& request, bool binary = true);
 
 /// Writes the answer to a request: the outputs that it asks for, in its order and form. In JSON, a
-/// float is the shortest decimal number that reads back as the same float, and NaN, Infinity and
-/// -Infinity are written by these words, as Triton and Python's json do. `class_names` are the
+/// float is the shortest decimal number that reads back as the same float, and null stands for what
+/// isn't finite; raw bytes tell NaN and the infinities apart. `class_names` are the
 /// labels of the extension "classification". Throws Refusal (400) if the request asks for an output
 /// that there isn't, or for FP16 or BF16 as JSON.
 InferBody write_infer_response(const InferenceResponse& response, const InferenceRequest& request,

@@ -41,7 +41,7 @@ void append_chars(std::string& json, T value) {
 template <class T>
 void append_real(std::string& json, T value) {
   if (std::isfinite(value)) return append_chars(json, value);
-  json += std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+  json += "null";
 }
 
 /// Appends the elements of a tensor that are `Stored`, as what `Shown` is written as.

@@ -14,9 +14,9 @@ namespace levin {
 void append_json(std::string& json, std::string_view text);
 void append_json(std::string& json, int64_t value);
 void append_json(std::string& json, uint64_t value);
-/// Appends the shortest decimal number from which a reader gets the same float back; NaN, Infinity
-/// or -Infinity for what isn't finite, which JSON doesn't have: Triton, rapidjson and Python's json
-/// write and read these words.
+/// Appends the shortest decimal number from which a reader gets the same float back; null for what
+/// isn't finite, which JSON doesn't have. NumPy makes NaN of it. The words NaN and Infinity, which
+/// Triton writes, would make browsers, jq and KServe's client refuse the whole text.
 void append_json(std::string& json, float value);
 void append_json(std::string& json, double value);
 void append_json(std::string& json, bool value);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include <levin/serving/protocol/json_text.h>
 
@@ -97,6 +98,10 @@ double number_at(const WireTensor& tensor, size_t index) {
 
 std::string text_at(const WireTensor& tensor, size_t index) {
   return with_element(tensor, index, [](auto value) {
+    if constexpr (std::is_floating_point_v<decltype(value)>) {
+      if (std::isnan(value)) return std::string("NaN");
+      if (std::isinf(value)) return std::string(value > 0 ? "Infinity" : "-Infinity");
+    }
     std::string text;
     append_json(text, value);
     return text;

@@ -6,6 +6,7 @@
 #include <levin/cli/help.h>
 #include <levin/framework/config/job.h>
 #include <levin/framework/core/error.h>
+#include <levin/serving/commands/serving_commands.h>
 
 #include "cli/program.h"
 #include "framework/message_of.h"
@@ -18,7 +19,8 @@ class Completion : public ::testing::Test {
   Completion() {
     std::ofstream(folder_ / "net.yaml") << "model: MLP\n";
     for (const char* shell : {"bash", "zsh", "fish"}) {
-      std::ofstream(folder_ / shell) << completion_script(shell, "levin", shipped_classes());
+      std::ofstream(folder_ / shell)
+          << completion_script(shell, "levin", shipped_classes(), serving_commands());
     }
   }
   /// What a shell command prints that runs in the folder, and its status behind it.
@@ -59,6 +61,11 @@ TEST_F(Completion, of_bash_knows_commands_settings_classes_and_files) {
       {"levin convert --rows", "--rows_per_shard="},
       {"levin completion z", "zsh"},
       {"levin export ne", "net.yaml"},
+      {"levin ser", "serve"},
+      {"levin serve --tls", "--tls-certificate= --tls-key="},
+      {"levin serve ne", "net.yaml"},
+      {"levin serve --token-file=ne", "net.yaml"},
+      {"levin bench-serve --swe", "--sweep="},
   };
   std::string script =
       "bash -c '. ./bash; try() { COMP_LINE=$1; COMP_POINT=${#1}; _levin; "
@@ -107,7 +114,8 @@ TEST_F(Completion, offers_only_options_that_the_program_takes) {
     for (std::string option; options >> option; ++count) {
       if (option.ends_with('=')) option += "1";
       const char* arguments[] = {"levin", command.c_str(), option.c_str()};
-      EXPECT_NO_THROW(parse_arguments(3, arguments, classes)) << command << " " << option;
+      EXPECT_NO_THROW(parse_arguments(3, arguments, classes, serving_commands()))
+          << command << " " << option;
       const std::string key = option.substr(2, option.find_first_of("+=") - 2);
       if (key.starts_with("trainer.")) {
         EXPECT_TRUE(is_trainer_key(classes, key.substr(8))) << key;

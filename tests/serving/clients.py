@@ -68,6 +68,14 @@ def try_tritonclient():
     alone = client.infer(MODEL, [tensor], model_version="1").as_numpy("probability")
     close(alone, probabilities[:1], "one row")
 
+    # It writes the words NaN and Infinity, and reads null as NaN.
+    strange = np.array([[np.nan, 1, 1, 1], [np.inf, 0, 0, 0], [-np.inf, 0, 0, 0]], np.float32)
+    given = triton.InferInput("input", list(strange.shape), "FP32")
+    given.set_data_from_numpy(strange, binary_data=False)
+    wanted = triton.InferRequestedOutput("probability", binary_data=False)
+    got = client.infer(MODEL, [given], outputs=[wanted]).as_numpy("probability")
+    assert np.isnan(got).all(), got
+
     top = triton.InferRequestedOutput("probability", class_count=2)
     found = client.infer(MODEL, [tensor], outputs=[top]).as_numpy("probability")
     value, index = found.reshape(-1)[0].decode().split(":")[:2]
@@ -110,6 +118,13 @@ def try_kserve():
             outputs = {each.name: each.as_numpy() for each in answer.outputs}
             close(outputs["probability"], probabilities, binary)
             assert (outputs["class"] == classes).all()
+        # It writes and reads null for NaN.
+        tensor = InferInput("input", [1, rows.shape[1]], "FP32")
+        tensor.set_data_from_numpy(np.full((1, rows.shape[1]), np.nan, np.float32),
+                                   binary_data=False)
+        answer = await client.infer(base, InferRequest(MODEL, [tensor]), model_name=MODEL)
+        outputs = {each.name: each.as_numpy() for each in answer.outputs}
+        assert np.isnan(outputs["probability"]).all(), outputs
 
     asyncio.run(speak())
 

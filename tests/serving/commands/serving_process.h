@@ -62,8 +62,15 @@ class TestProcess {
 
   /// What it has printed so far, on stdout and stderr.
   std::string printed() const { return read_file(output_ / "printed"); }
+  /// Whether it prints a text before it ends.
   bool prints(std::string_view text) const {
-    return eventually([&] { return printed().find(text) != std::string::npos; });
+    bool found = false;
+    eventually([&] {
+      const bool is_over = has_ended();
+      found = printed().find(text) != std::string::npos;
+      return found || is_over;
+    });
+    return found;
   }
 
   void signal(int number) const { ::kill(id_, number); }
@@ -91,6 +98,12 @@ class TestProcess {
   }
 
  private:
+  bool has_ended() const {
+    siginfo_t info = {};
+    return ::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+           info.si_pid == id_;
+  }
+
   const int last_;
   TemporaryFolder output_;
   pid_t id_ = -1;

@@ -96,15 +96,20 @@ TEST(InferMessages, reads_flat_and_nested_data_of_every_type) {
             std::numeric_limits<float>::max());
 }
 
-TEST(InferMessages, reads_what_it_writes_for_floats_that_are_not_finite) {
+TEST(InferMessages, writes_null_for_floats_that_are_not_finite_and_reads_what_others_write) {
   const float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> values = {std::nanf(""), infinity, -infinity, 1.5F};
   const InferenceResponse answer{"m", "1", "", {{"y", WireType::fp32, {4}, raw(values)}}};
   const std::string written = write_infer_response(answer, {}, {}).body;
   const size_t begin = written.find("\"data\":") + 7;
   const std::string data = written.substr(begin, written.find(']', begin) + 1 - begin);
-  EXPECT_EQ(data, "[NaN,Infinity,-Infinity,1.5]");
-  for (const std::string& given : {data, std::string("[[ NaN , Infinity],[-Infinity\n, 1.5 ]]")}) {
+  EXPECT_EQ(data, "[null,null,null,1.5]");
+  const auto nans = parse_infer_request(one_input("[4]", "FP32", data)).inputs.at(0);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(std::isnan(values_of<float>(nans)[static_cast<size_t>(i)]));
+  for (const char* given :
+       {"[NaN,Infinity,-Infinity,1.5]", "[[ NaN , Infinity],[-Infinity\n, 1.5 ]]",
+        R"([null,"Infinity","-Infinity",1.5])"}) {
     const auto request = parse_infer_request(one_input("[4]", "FP32", given));
     const auto read = values_of<float>(request.inputs.at(0));
     ASSERT_EQ(read.size(), values.size());
@@ -254,7 +259,7 @@ TEST(InferMessages, an_answer_has_the_outputs_that_the_request_asks_for) {
   EXPECT_EQ(write_infer_response(response, {}).body,
             R"({"model_name":"m","model_version":"1","id":"7","outputs":[)"
             R"({"name":"class","datatype":"INT64","shape":[1],"data":[2]},)"
-            R"({"name":"probability","datatype":"FP32","shape":[1,3],"data":[0.1,NaN,0.25]}]})");
+            R"({"name":"probability","datatype":"FP32","shape":[1,3],"data":[0.1,null,0.25]}]})");
   InferenceRequest request;
   request.outputs = {{"probability", {}, 2}, {"class", true, 0}};
   const auto written = write_infer_response(response, request, {"a", "b", "c"});
