@@ -1,8 +1,5 @@
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "architecture/page_tables.h"
+#include "framework/free_port.h"
 #include "framework/python.h"
 #include "framework/temporary_folder.h"
 
@@ -46,25 +44,6 @@ std::vector<Block> blocks_of(const std::string& page) {
     }
   }
   return blocks;
-}
-
-/// Ports of 127.0.0.1 that nobody uses now.
-std::vector<std::string> free_ports(size_t count) {
-  std::vector<std::string> ports;
-  std::vector<int> sockets;
-  for (size_t i = 0; i < count; ++i) {
-    sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(sockets.back(), any, size), 0);
-    EXPECT_EQ(::getsockname(sockets.back(), any, &size), 0);
-    ports.push_back(std::to_string(ntohs(address.sin_port)));
-  }
-  for (const int each : sockets) ::close(each);
-  return ports;
 }
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
@@ -218,7 +197,9 @@ class ServingPage : public ::testing::Test {
     return text;
   }
   const std::vector<std::string> kPorts = {"8000", "8001", "8443", "6379"};
-  const std::vector<std::string> ports_ = free_ports(kPorts.size());
+  const std::vector<std::string> ports_ = {
+      std::to_string(test::free_port()), std::to_string(test::free_port()),
+      std::to_string(test::free_port()), std::to_string(test::free_port())};
   test::TemporaryFolder folder_;
 };
 
