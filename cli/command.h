@@ -29,6 +29,9 @@ struct Command {
   /// the parser know the options from here; what the command line gave them is in
   /// `Arguments::settings`. Empty: the command has none.
   std::function<void(const std::function<void(const Fields&)>&)> with_options{};
+  /// Which of the options that commands share it takes: "config", "json", "metric", "output". They
+  /// are in `Arguments`, too. The others are refused.
+  std::vector<std::string> shared_options{};
   /// What `levin COMMAND --help` says below the options.
   std::string notes{};
 };

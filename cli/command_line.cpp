@@ -1,9 +1,11 @@
 #include <levin/cli/command_line.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -49,15 +51,38 @@ std::string only_word(const Arguments& arguments, std::string_view what) {
                                 arguments.words.size()));
 }
 
-void refuse_misplaced(const Arguments& arguments) {
-  const auto refuse = [&](bool given, std::string_view option, std::string_view command) {
-    if (!given || arguments.command == command) return;
-    throw ConfigError(
-        fmt::format("{} is an option of `{} {}`", option, arguments.program, command));
+/// Which of the options that commands share a command takes; "settings" are those of a
+/// configuration.
+std::vector<std::string> shared_options_of(std::string_view command, const Commands& more) {
+  for (const auto& each : more) {
+    if (each.name == command) return each.shared_options;
+  }
+  if (command == "convert" || command == "export") return {"json", "output"};
+  if (command == "plot") return {"metric"};
+  if (command == "runs") return {"json", "metric"};
+  std::vector<std::string> options = {"config", "json", "print-config", "settings"};
+  if (command == "predict") options.emplace_back("output");
+  if (command == "fit" || command == "validate" || command == "test" || command == "predict") {
+    return options;
+  }
+  return {};
+}
+
+void refuse_misplaced(const Arguments& arguments, const Commands& more) {
+  const auto taken = shared_options_of(arguments.command, more);
+  const auto refuse = [&](bool given, const std::string& option, std::string_view command) {
+    if (!given || std::find(taken.begin(), taken.end(), option) != taken.end()) return;
+    const auto& settings = arguments.overrides;
+    throw ConfigError(fmt::format("--{} is an option of `{} {}`; {} doesn't take it",
+                                  option == "settings" ? settings.front().path : option,
+                                  arguments.program, command, arguments.command));
   };
-  const bool writes = arguments.command == "convert" || arguments.command == "export";
-  if (!writes) refuse(!arguments.output.empty(), "--output", "predict");
-  if (arguments.command != "runs") refuse(!arguments.metrics.empty(), "--metric", "plot");
+  refuse(!arguments.output.empty(), "output", "predict");
+  refuse(!arguments.metrics.empty(), "metric", "plot");
+  refuse(!arguments.configs.empty(), "config", "fit");
+  refuse(!arguments.overrides.empty(), "settings", "fit");
+  refuse(arguments.json, "json", "fit");
+  refuse(arguments.print_config, "print-config", "fit");
 }
 
 int dispatch(const Arguments& arguments, const Registry& registry, const Commands& more) {
@@ -71,10 +96,10 @@ int dispatch(const Arguments& arguments, const Registry& registry, const Command
   }
   const std::string help = command_help(arguments.program, command, more);
   if (arguments.help) return print(help);
+  refuse_misplaced(arguments, more);
   for (const auto& each : more) {
     if (each.name == command) return each.run(arguments, registry);
   }
-  refuse_misplaced(arguments);
   if (command == "list") {
     return print(class_list(registry, arguments.words.empty() ? "" : only_word(arguments, "kind")));
   }

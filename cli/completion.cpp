@@ -103,6 +103,7 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry, const C
   const Choice output{.name = "output", .help = "where to write", .takes_files = true};
   const Choice json{.name = "json", .help = "print JSON", .takes_value = false};
   const Choice metric{.name = "metric", .help = "a metric"};
+  const Choice config{.name = "config", .help = "a YAML file", .takes_files = true};
   std::vector<Choice> convert = {output, json};
   ConvertOptions options;
   for (const auto& field : describe(options)) convert.push_back(choice_of(field.name, field));
@@ -123,6 +124,12 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry, const C
       {"completion", {}, kShells}};
   for (const auto& command : more) {
     CompletionGroup group{command.name, {}, {}, true};
+    for (const auto& shared : {config, json, metric, output}) {
+      const auto& taken = command.shared_options;
+      if (std::find(taken.begin(), taken.end(), shared.name) != taken.end()) {
+        group.options.push_back(shared);
+      }
+    }
     if (command.with_options) {
       command.with_options([&](const Fields& fields) {
         for (const auto& field : fields) {

@@ -170,7 +170,8 @@ std::string added_command_help(std::string_view program, const Command& command)
       text += "\noptions:\n" + settings_table(fields);
     });
   }
-  return text + command.notes;
+  text += command.notes;
+  return text.ends_with('\n') ? text : text + '\n';
 }
 
 }  // namespace

@@ -236,6 +236,7 @@ int bench_serve(const Arguments& arguments) {
 
 Command bench_serve_command() {
   return {.name = "bench-serve",
+          .shared_options = {"json", "output"},
           .usage = "URL",
           .help = "load a server with requests and measure its latency",
           .run = [](const Arguments& arguments, const Registry&) { return bench_serve(arguments); },

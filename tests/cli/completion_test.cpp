@@ -66,6 +66,8 @@ TEST_F(Completion, of_bash_knows_commands_settings_classes_and_files) {
       {"levin serve ne", "net.yaml"},
       {"levin serve --token-file=ne", "net.yaml"},
       {"levin bench-serve --swe", "--sweep="},
+      {"levin bench-serve --jso", "--json"},
+      {"levin serve --jso", ""},
   };
   std::string script =
       "bash -c '. ./bash; try() { COMP_LINE=$1; COMP_POINT=${#1}; _levin; "
