@@ -24,6 +24,7 @@
 #include <levin/framework/core/value.h>
 #include <levin/serving/commands/serving_commands.h>
 
+#include "framework/sanitizer.h"
 #include "framework/temporary_folder.h"
 
 namespace levin::test {
@@ -117,12 +118,13 @@ class ProgramTest : public ::testing::Test {
 
   /// Runs the program with these arguments, as a copy of this process: a program that starts needs
   /// half a second to load LibTorch, which this one has loaded. Several ranks would be started as
-  /// this test's program, so the program itself starts them.
+  /// this test's program, so the program itself starts them. So does it with the address sanitizer,
+  /// which looks for leaks when a program ends.
   Outcome run(const std::vector<std::string>& arguments) const {
     const bool has_ranks = std::any_of(
         arguments.begin(), arguments.end(),
         [](const std::string& each) { return each.find("devices") != std::string::npos; });
-    return wait(has_ranks || kSanitized ? start(arguments) : start_copy(arguments));
+    return wait(has_ranks || kAddressSanitizer ? start(arguments) : start_copy(arguments));
   }
 
   /// Runs and expects status and a part of the one error line.
@@ -154,12 +156,6 @@ class ProgramTest : public ::testing::Test {
   TemporaryFolder folder_;
 
  private:
-#ifdef __SANITIZE_ADDRESS__
-  static constexpr bool kSanitized = true;  // looks for leaks when a program ends
-#else
-  static constexpr bool kSanitized = false;
-#endif
-
   void redirect(const char* name, int to) const {
     const int file = ::open((output_folder() / name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (file < 0 || ::dup2(file, to) != to) std::abort();

@@ -1,6 +1,7 @@
 #include <levin/datamodules/sharded_dataset.h>
 
 #include "datamodules/stream_support.h"
+#include "framework/sanitizer.h"
 
 #include <gtest/gtest.h>
 
@@ -295,14 +296,10 @@ TEST_F(ShardedDatasetTest, memory_does_not_grow_with_the_files) {
     most = std::max(most, anonymous_mb());
   }
   EXPECT_EQ(rows, 8 * 525);
-#if defined(__SANITIZE_ADDRESS__)
   // MB. The sanitizer holds back up to 256 MB of freed blocks. How much of that is held back only
   // while this test runs depends on what the tests before it in the same process have freed. All
   // files together are still larger than the bound by far.
-  constexpr double kOfTheSanitizer = 40.0;
-#else
-  constexpr double kOfTheSanitizer = 0.0;
-#endif
+  constexpr double kOfTheSanitizer = test::kAddressSanitizer ? 40.0 : 0.0;
   // Three windows of at most two blocks of 4 MiB, and buffers of a few batches of 1 MB.
   EXPECT_LT(most - before, 40.0 + kOfTheSanitizer);
 }

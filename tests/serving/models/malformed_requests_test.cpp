@@ -14,6 +14,7 @@
 #include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/service/service.h>
 
+#include "framework/sanitizer.h"
 #include "framework/support.h"
 #include "serving/http/raw_client.h"
 #include "serving/http/request_mutator.h"
@@ -25,17 +26,7 @@ using test::RawClient;
 using test::RawResponse;
 using test::RequestMutator;
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr int64_t kRefused = 5000;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr int64_t kRefused = 5000;
-#else
-constexpr int64_t kRefused = 100000;
-#endif
-#else
-constexpr int64_t kRefused = 100000;
-#endif
+constexpr int64_t kRefused = test::kAddressSanitizer ? 5000 : 100000;
 /// The share of requests whose connection is damaged, too, and not only their body.
 constexpr int kOneInSoMany = 8;
 

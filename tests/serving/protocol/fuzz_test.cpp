@@ -9,13 +9,11 @@
 #include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/protocol/predict_rows.h>
 
+#include "framework/sanitizer.h"
+
 namespace levin::protocol_fuzz_test {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kMutations = 4000;
-#else
-constexpr int kMutations = 25000;
-#endif
+constexpr int kMutations = test::kAddressSanitizer || test::kThreadSanitizer ? 4000 : 25000;
 
 /// Changes a text at some places: other bytes, bytes left out, parts repeated, tokens put in.
 std::string mutated(std::string text, std::mt19937& random) {
