@@ -18,6 +18,7 @@
 #include <levin/framework/core/home.h>
 #include <levin/framework/core/value.h>
 #include <levin/framework/loops/stop_signal.h>
+#include <levin/serving/commands/token_file.h>
 #include <levin/serving/load/latency_plot.h>
 #include <levin/serving/load/load_requests.h>
 #include <levin/serving/load/load_sweep.h>
@@ -52,13 +53,6 @@ void check(const BenchServeOptions& o, const Arguments& arguments) {
   if (!o.sweep && !arguments.output.empty()) {
     throw ConfigError("--output needs --sweep; a single load prints its figures, see --json");
   }
-}
-
-std::string token_of(const BenchServeOptions& options) {
-  if (options.token_file.empty()) return {};
-  std::string token = files::read_text(expand_home(options.token_file, "--token-file"), 65536);
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-  return token;
 }
 
 Value fetch_json(const LoadTarget& target, const std::string& request, std::string_view what) {
@@ -104,7 +98,9 @@ std::vector<std::string> requests_of(const LoadTarget& target, BenchServeOptions
   wanted.path = options.path;
   wanted.rows = options.request_rows;
   wanted.seed = static_cast<uint64_t>(options.seed);
-  wanted.token = token_of(options);
+  if (!options.token_file.empty()) {
+    wanted.token = read_token_file(expand_home(options.token_file, "--token-file"));
+  }
   std::optional<LoadRows> rows;
   if (!options.rows.empty()) rows = read_load_rows(expand_home(options.rows, "--rows"));
   std::vector<TensorMetadata> inputs;
@@ -236,11 +232,11 @@ int bench_serve(const Arguments& arguments) {
 
 Command bench_serve_command() {
   return {.name = "bench-serve",
-          .shared_options = {"json", "output"},
           .usage = "URL",
           .help = "load a server with requests and measure its latency",
           .run = [](const Arguments& arguments, const Registry&) { return bench_serve(arguments); },
           .with_options = options_of<BenchServeOptions>(),
+          .shared_options = {"json", "output"},
           .notes =
               "  --json                     prints the figures as one object\n"
               "  --output NAME              a sweep writes NAME.svg, .json and .csv; by default "

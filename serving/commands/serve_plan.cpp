@@ -8,7 +8,6 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,6 +16,7 @@
 #include <levin/framework/core/cores.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
+#include <levin/serving/commands/token_file.h>
 
 namespace levin {
 namespace {
@@ -24,38 +24,15 @@ namespace {
 /// More threads by themselves would rarely make answers faster: the model is asked by one.
 constexpr int64_t kMostThreads = 4;
 
-void require_at_least(std::string_view option, int64_t value, int64_t least) {
-  if (value >= least) return;
-  throw ConfigError::invalid_value(option, fmt::format("{}", value),
-                                   fmt::format("must be at least {}", least));
-}
-
 void require_seconds(std::string_view option, double value, bool may_be_zero = false) {
   if (std::isfinite(value) && (value > 0.0 || (may_be_zero && value == 0.0))) return;
   throw ConfigError::invalid_value(option, fmt::format("{}", value),
                                    may_be_zero ? "must be 0 or more" : "must be more than 0");
 }
 
-/// Reads the token from the first line of a file.
 std::string read_token(const std::string& given, std::vector<std::string>& warnings) {
   const std::string path = expand_home(given, "token_file");
-  std::ifstream file(path);
-  std::string token;
-  if (!file || !std::getline(file, token)) {
-    throw ConfigError(
-        fmt::format("the token file {} can't be read, or is empty; write the token "
-                    "into its first line",
-                    path));
-  }
-  while (!token.empty() && (token.back() == '\r' || token.back() == ' ')) token.pop_back();
-  const bool is_plain =
-      std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  if (token.empty() || !is_plain) {
-    throw ConfigError(fmt::format(
-        "the first line of the token file {} must be a token of visible ASCII characters; make "
-        "one with: openssl rand -hex 32",
-        path));
-  }
+  std::string token = read_token_file(path);
   // A file of somebody else, such as a secret of Kubernetes, is given to this process by its group.
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return token;
@@ -70,20 +47,10 @@ std::string read_token(const std::string& given, std::vector<std::string>& warni
 }
 
 HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnings) {
-  if (o.port < 0 || o.port > 65535) {
-    throw ConfigError::invalid_value("port", fmt::format("{}", o.port), "must be from 0 to 65535");
-  }
-  require_at_least("threads", o.threads, 0);
-  require_at_least("max_connections", o.max_connections, 1);
-  require_seconds("read_timeout", o.read_timeout);
-  require_seconds("idle_timeout", o.idle_timeout);
-  if (o.tls_certificate.empty() != o.tls_key.empty()) {
-    throw ConfigError::conflict("tls_certificate and tls_key belong together", "give both of them");
-  }
   HttpOptions http;
   http.host = o.host;
   http.port = o.port;
-  http.threads = o.threads > 0 ? o.threads : std::min(usable_cores(), kMostThreads);
+  http.threads = o.threads != 0 ? o.threads : std::min(usable_cores(), kMostThreads);
   http.max_connections = o.max_connections;
   http.max_body = parse_bytes(o.max_body, "max_body");
   http.read_timeout = o.read_timeout;
@@ -91,6 +58,7 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
   http.tls_certificate = expand_home(o.tls_certificate, "tls_certificate");
   http.tls_key = expand_home(o.tls_key, "tls_key");
   if (!o.token_file.empty()) http.token = read_token(o.token_file, warnings);
+  validate(http);
   // The page asks for the token; orchestrators ask for the health without one.
   http.open_paths = {"/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"};
   if (is_loopback(o.host)) return http;
@@ -107,11 +75,6 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
 }
 
 LocalBackendOptions model_options(const ServeOptions& o) {
-  require_at_least("batch", o.batch, 1);
-  require_at_least("queue", o.queue, 0);
-  require_at_least("model_threads", o.model_threads, 1);
-  require_seconds("timeout", o.timeout);
-  require_seconds("delay", o.delay, true);
   LocalBackendOptions models;
   models.max_batch = o.batch;
   models.delay_ms = o.delay;
@@ -123,6 +86,7 @@ LocalBackendOptions model_options(const ServeOptions& o) {
   models.threads = o.model_threads;
   return models;
 }
+  validate(models);
 
 }  // namespace
 

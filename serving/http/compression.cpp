@@ -1,7 +1,6 @@
 #include <levin/serving/http/compression.h>
 
 #include <algorithm>
-#include <cctype>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -9,6 +8,7 @@
 
 #include <zlib.h>
 
+#include <levin/serving/http/http_message.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
@@ -17,11 +17,7 @@ namespace {
 std::string trimmed_small(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  std::string result(text);
-  for (char& letter : result) {
-    letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  }
-  return result;
+  return to_small_letters(text);
 }
 
 // Bits of the window, as zlib's inflateInit2 and deflateInit2 take them.

@@ -9,17 +9,23 @@ char lowered(char letter) {
   return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
 }
 
-bool same_name(std::string_view a, std::string_view b) {
+}  // namespace
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
            return lowered(x) == lowered(y);
          });
 }
 
-}  // namespace
+std::string to_small_letters(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), lowered);
+  return result;
+}
 
 std::string_view header(const HttpHeaders& headers, std::string_view name) {
   for (const auto& entry : headers) {
-    if (same_name(entry.first, name)) return entry.second;
+    if (equals_ignoring_case(entry.first, name)) return entry.second;
   }
   return {};
 }

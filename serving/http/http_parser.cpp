@@ -5,7 +5,6 @@
 #include <levin/serving/http/http_parser.h>
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 
 #include <boost/beast/http/basic_parser.hpp>
@@ -21,13 +20,7 @@ namespace http = boost::beast::http;
 using BeastView = boost::beast::string_view;
 using BeastError = boost::beast::error_code;
 
-std::string small_letters(BeastView text) {
-  std::string result(text.data(), text.size());
-  for (char& letter : result) {
-    letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  }
-  return result;
-}
+std::string small_letters(BeastView text) { return to_small_letters({text.data(), text.size()}); }
 
 Refusal parse_refusal(const BeastError& error) {
   if (error == http::error::header_limit) {

@@ -12,9 +12,8 @@
 #include <levin/serving/http/tls_context.h>
 
 namespace levin {
-namespace {
 
-HttpOptions checked_options(HttpOptions options) {
+void validate(const HttpOptions& options) {
   const auto at_least = [](std::string_view name, int64_t value, int64_t least) {
     if (value >= least) return;
     throw ConfigError::invalid_value(name, std::to_string(value),
@@ -44,15 +43,12 @@ HttpOptions checked_options(HttpOptions options) {
     throw ConfigError::conflict("only one of tls_certificate and tls_key is given",
                                 "give both for TLS, or none");
   }
-  return options;
 }
-
-}  // namespace
 
 class HttpServer::Implementation {
  public:
   Implementation(HttpOptions options, HttpHandler handler)
-      : shared_(checked_options(std::move(options)), std::move(handler)) {
+      : shared_(std::move(options), std::move(handler)) {
     const auto& given = shared_.options;
     if (!given.tls_certificate.empty())
       tls_ = make_tls_context(given.tls_certificate, given.tls_key);
@@ -90,8 +86,10 @@ class HttpServer::Implementation {
   std::unique_ptr<HttpListener> listener_{};
 };
 
-HttpServer::HttpServer(HttpOptions options, HttpHandler handler)
-    : implementation_(std::make_unique<Implementation>(std::move(options), std::move(handler))) {}
+HttpServer::HttpServer(HttpOptions options, HttpHandler handler) {
+  validate(options);
+  implementation_ = std::make_unique<Implementation>(std::move(options), std::move(handler));
+}
 
 HttpServer::~HttpServer() = default;
 

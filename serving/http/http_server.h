@@ -40,6 +40,9 @@ struct HttpOptions {
 /// An HTTP/1.1 server on Boost.Beast, which calls a handler for each request.
 ///
 ///     HttpServer server({.port = 0}, [](HttpRequest request, HttpReply reply) {
+/// Throws ConfigError if one of the options can't be used. Files aren't read.
+void validate(const HttpOptions& options);
+
 ///       reply({.body = "{}"});
 ///     });
 ///     connect_to(server.port());

@@ -36,7 +36,7 @@ bool is_text(std::string_view content_type) {
 void erase_header(HttpHeaders& headers, std::string_view name) {
   headers.erase(std::remove_if(headers.begin(), headers.end(),
                                [name](const std::pair<std::string, std::string>& entry) {
-                                 return !header({entry}, name).empty();
+                                 return equals_ignoring_case(entry.first, name);
                                }),
                 headers.end());
 }

@@ -13,6 +13,7 @@
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
+#include <levin/serving/protocol/infer_messages.h>
 
 namespace levin {
 namespace {
@@ -167,33 +168,40 @@ std::string rows_body(const std::vector<TensorMetadata>& inputs, const RequestRo
   return body + "]}";
 }
 
-/// The body of the Open Inference Protocol; `header` becomes the length of its JSON.
-std::string v2_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
-                    int64_t rows, bool is_binary, size_t& header) {
-  std::string json =
-      is_binary ? "{\"parameters\":{\"binary_data_output\":true},\"inputs\":[" : "{\"inputs\":[";
-  std::string raw;
+/// The body of the Open Inference Protocol in JSON.
+std::string json_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
+                      int64_t rows) {
+  std::string json = "{\"inputs\":[";
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorMetadata& input = inputs[i];
     json += fmt::format("{}{{\"name\":{},\"datatype\":\"{}\",\"shape\":[{}", i == 0 ? "" : ",",
                         Value(input.name).to_json(), name_of(input.type), rows);
     for (size_t k = 1; k < input.shape.size(); ++k) json += fmt::format(",{}", input.shape[k]);
-    if (is_binary) {
-      const size_t before = raw.size();
-      for (const double value : values[i]) append_binary(raw, value, input.type);
-      json += fmt::format("],\"parameters\":{{\"binary_data_size\":{}}}}}", raw.size() - before);
-    } else {
-      json += "],\"data\":[";
-      for (size_t k = 0; k < values[i].size(); ++k) {
-        if (k > 0) json += ',';
-        append_json(json, values[i][k], input.type);
-      }
-      json += "]}";
+    json += "],\"data\":[";
+    for (size_t k = 0; k < values[i].size(); ++k) {
+      if (k > 0) json += ',';
+      append_json(json, values[i][k], input.type);
     }
+    json += "]}";
   }
-  json += "]}";
-  header = json.size();
-  return json + raw;
+  return json + "]}";
+}
+
+/// The same with the rows as raw bytes.
+InferBody binary_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
+                      int64_t rows) {
+  InferenceRequest request;
+  request.binary_outputs = true;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    WireTensor& tensor = request.inputs.emplace_back();
+    tensor.name = inputs[i].name;
+    tensor.type = inputs[i].type;
+    tensor.shape = inputs[i].shape;
+    tensor.shape.resize(std::max<size_t>(tensor.shape.size(), 1));
+    tensor.shape.front() = rows;
+    for (const double value : values[i]) append_binary(tensor.data, value, tensor.type);
+  }
+  return write_infer_request(request);
 }
 
 std::string authorization(std::string_view token) {
@@ -247,17 +255,20 @@ std::string path_of(const RequestOptions& options) {
 
 std::string whole_request(const HttpAddress& server, const std::vector<TensorMetadata>& inputs,
                           const RequestRows& values, const RequestOptions& options) {
-  size_t json_size = 0;
-  const bool is_binary = options.format == LoadFormat::binary;
-  const std::string body = options.format == LoadFormat::rows
-                               ? rows_body(inputs, values, options.rows)
-                               : v2_body(inputs, values, options.rows, is_binary, json_size);
+  InferBody written;
+  std::string header;
+  if (options.format == LoadFormat::binary) {
+    written = binary_body(inputs, values, options.rows);
+    header = fmt::format("{}: {}\r\n", kJsonLengthHeader, written.json_bytes);
+  } else {
+    written.body = options.format == LoadFormat::rows ? rows_body(inputs, values, options.rows)
+                                                      : json_body(inputs, values, options.rows);
+    written.json_bytes = written.body.size();
+  }
   return fmt::format(
       "POST {}{} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: {}\r\n{}Content-Length: {}\r\n\r\n{}",
       server.path, path_of(options), server.authority(), authorization(options.token),
-      is_binary ? "application/octet-stream" : "application/json",
-      is_binary ? fmt::format("Inference-Header-Content-Length: {}\r\n", json_size) : "",
-      body.size(), body);
+      written.content_type(), header, written.body.size(), written.body);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include <levin/serving/load/response_reader.h>
 
-#include <strings.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -9,6 +7,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/number_in.h>
+#include <levin/serving/http/http_message.h>
 
 namespace levin {
 namespace {
@@ -19,10 +18,6 @@ DataError not_http(std::string_view what) {
   return DataError(fmt::format(
       "the server's response isn't HTTP/1.1: {}; check that the address is that of an HTTP server",
       what));
-}
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::string_view trimmed(std::string_view text) {

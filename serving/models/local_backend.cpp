@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -25,22 +26,10 @@ namespace {
 constexpr auto kTidyEach = std::chrono::milliseconds(100);
 constexpr int kTidiesALook = 10;
 
-void require_at_least(const char* option, double value, double least) {
+void require_least(const char* option, int64_t value, int64_t least) {
   if (value >= least) return;
   throw ConfigError::invalid_value(option, fmt::format("{}", value),
                                    fmt::format("must be at least {}", least));
-}
-
-void check_backend_options(const LocalBackendOptions& options) {
-  require_at_least("batch", static_cast<double>(options.max_batch), 1);
-  require_at_least("delay", options.delay_ms, 0);
-  require_at_least("memory", static_cast<double>(options.memory), 1);
-  require_at_least("queue", static_cast<double>(options.max_queue), 0);
-  require_at_least("model_threads", static_cast<double>(options.threads), 1);
-  if (!(options.timeout > 0.0)) {
-    throw ConfigError::invalid_value("timeout", fmt::format("{}", options.timeout),
-                                     "must be above 0");
-  }
 }
 
 at::Device serving_device(const std::string& name) {
@@ -67,14 +56,39 @@ void check_model_name(const std::string& name) {
                                    "must consist of letters, digits, '_', '-' and '.'");
 }
 
+/// Why a version of a model can't be asked: no version is loaded (503), or not this one (404).
+Refusal no_such_version(const ServedSource& source) {
+  return source.find("") == nullptr ? Refusal::unavailable("the model isn't loaded")
+                                    : Refusal::not_found("the model has no such version");
+}
+
 }  // namespace
+
+void validate(const LocalBackendOptions& options) {
+  require_least("batch", options.max_batch, 1);
+  require_least("memory", options.memory, 1);
+  require_least("queue", options.max_queue, 0);
+  require_least("model_threads", options.threads, 1);
+  if (!(options.delay_ms >= 0.0 && std::isfinite(options.delay_ms))) {
+    throw ConfigError::invalid_value("delay", fmt::format("{}", options.delay_ms),
+                                     "must be 0 or more");
+  }
+  if (!(options.replaced_for >= 0.0 && options.replaced_for <= 86400.0)) {
+    throw ConfigError::invalid_value("replaced_for", fmt::format("{}", options.replaced_for),
+                                     "must be from 0 to 86400 seconds");
+  }
+  if (!(options.timeout > 0.0 && std::isfinite(options.timeout))) {
+    throw ConfigError::invalid_value("timeout", fmt::format("{}", options.timeout),
+                                     "must be above 0");
+  }
+}
 
 class LocalBackend::Implementation {
  public:
   Implementation(const Registry& registry, std::vector<ModelSource> sources,
                  const LocalBackendOptions& options)
       : options_(options), memory_(options.memory), registry_(registry) {
-    check_backend_options(options);
+    validate(options);
     if (sources.empty()) throw ConfigError("there is no model to serve; name a checkpoint");
     const at::Device device = serving_device(options.device);
     for (auto& source : sources) {
@@ -115,11 +129,7 @@ class LocalBackend::Implementation {
     if (source == nullptr) return answer(Refusal::not_found("there is no such model"));
     while (true) {
       const auto worker = source->find(request.version);
-      if (worker == nullptr) {
-        return answer(source->find("") == nullptr
-                          ? Refusal::unavailable("the model isn't loaded")
-                          : Refusal::not_found("the model has no such version"));
-      }
+      if (worker == nullptr) return answer(no_such_version(*source));
       if (worker->push(request, answer)) return;
     }
   }
@@ -129,8 +139,7 @@ class LocalBackend::Implementation {
     if (name.empty() && sources_.size() > 1) throw no_model_is_named();
     const auto& source = name.empty() ? *sources_.begin()->second : at(name);
     if (auto worker = source.find(version)) return {worker, &worker->metadata()};
-    if (source.find("") == nullptr) throw Refusal::unavailable("the model isn't loaded");
-    throw Refusal::not_found("the model has no such version");
+    throw no_such_version(source);
   }
 
   template <class Visit>

@@ -36,6 +36,9 @@ struct LocalBackendOptions {
   double timeout = 30.0;
   /// Whether sources are looked at again each second, and new checkpoints loaded.
   bool reload = true;
+  /// Seconds for which a version whose place a newer checkpoint of a run has taken can still be
+  /// asked by its name: clients, and front ends behind Redis, don't know of the newer one at once.
+  double replaced_for = 2.0;
   std::string device = "cpu";
   /// LibTorch's threads for one batch.
   int64_t threads = 1;
@@ -43,6 +46,10 @@ struct LocalBackendOptions {
   /// HttpServer, if it has one thread for a batch, no delay, and is on the CPU.
   double quick_batch_us = 300.0;
 };
+
+/// Throws ConfigError if one of the options can't be used. Whether there is such a device is only
+/// known when models are loaded.
+void validate(const LocalBackendOptions& options);
 
 /// Models in this process, each version with a queue and a thread that predicts its batches.
 class LocalBackend : public Backend {

@@ -16,10 +16,6 @@ namespace {
 
 constexpr size_t kMostAtOnce = 128;
 constexpr std::chrono::milliseconds kQuiet{500};  // then Redis is asked whether it is there
-constexpr int kLook = 50;                         // milliseconds until a thread looks at `stop`
-// Times of kLook without a word: after the first, Redis is asked, and after the second, given up.
-constexpr int kAskAfter = 20;
-constexpr int kGiveUpAfter = 100;
 
 // What a model process has written; others may write there, too.
 InferenceOutcome outcome_of(const std::string& text) {
@@ -160,23 +156,9 @@ void FrontRequests::receive(RedisConnection& redis, RedisStop& stop,
   redis.ask({"SUBSCRIBE", names_.updates()});
   is_receiving_ = true;
   send_again();  // for answers that were published before
-  for (int quiet = 0; !stop.is_set();) {
-    const auto reply = redis.read_for(kLook);
-    if (!reply) {
-      ++quiet;
-      if (quiet == kAskAfter) redis.append({"PING"});
-      if (quiet == kGiveUpAfter) throw RedisLost("it doesn't answer");
-      continue;
-    }
-    quiet = 0;
-    if (!reply->is_array() || reply->elements.size() != 3) continue;
-    if (reply->elements[0].text != "message") continue;
-    if (reply->elements[1].text == channel_) {
-      heed_answer(reply->elements[2].text);
-    } else {
-      heed(reply->elements[2].text);
-    }
-  }
+  read_messages(redis, stop, [&](std::string_view channel, std::string_view text) {
+    channel == channel_ ? heed_answer(text) : heed(text);
+  });
 }
 
 void FrontRequests::heed_answer(std::string_view text) {

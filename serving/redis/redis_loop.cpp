@@ -9,6 +9,15 @@
 #include <levin/framework/core/diagnostics.h>
 
 namespace levin {
+namespace {
+
+constexpr int kMessageLook = 50;  // milliseconds until a thread looks at `stop`
+// Times of kMessageLook without a word: after the first, Redis is asked, and after the second,
+// given up.
+constexpr int kAskAfterLooks = 20;
+constexpr int kGiveUpAfterLooks = 100;
+
+}  // namespace
 
 void RedisStop::stop() {
   {
@@ -36,11 +45,28 @@ void keep_connected(const RedisAddress& address, RedisStop& stop,
       connection.open();
       work(connection);
     } catch (const std::exception& error) {
-      lost(error.what());
+      if (lost) lost(error.what());
     }
     if (std::chrono::steady_clock::now() - begin > kMost) pause = kLeast;
     if (stop.wait_for(pause)) return;
     pause = std::min(pause * 2, kMost);
+  }
+}
+
+void read_messages(
+    RedisConnection& redis, RedisStop& stop,
+    const std::function<void(std::string_view channel, std::string_view text)>& heed) {
+  for (int quiet = 0; !stop.is_set();) {
+    const auto reply = redis.read_for(kMessageLook);
+    if (!reply) {
+      ++quiet;
+      if (quiet == kAskAfterLooks) redis.append({"PING"});
+      if (quiet == kGiveUpAfterLooks) throw RedisLost("it doesn't answer");
+      continue;
+    }
+    quiet = 0;
+    const auto& words = reply->elements;
+    if (words.size() == 3 && words[0].text == "message") heed(words[1].text, words[2].text);
   }
 }
 

@@ -6,6 +6,8 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <levin/serving/redis/redis_connection.h>
 
@@ -26,11 +28,18 @@ class RedisStop {
 };
 
 /// Calls `work` with an open connection, again with a new one whenever it throws RedisLost or
-/// returns, until `stop` is set. `lost` gets the reason each time that a connection was lost or
-/// couldn't be made; further attempts wait longer, up to a second.
+/// returns, until `stop` is set. `lost`, if given, gets the reason each time that a connection was
+/// lost or couldn't be made; further attempts wait longer, up to a second.
 void keep_connected(const RedisAddress& address, RedisStop& stop,
                     const std::function<void(RedisConnection&)>& work,
-                    const std::function<void(const std::string& reason)>& lost);
+                    const std::function<void(const std::string& reason)>& lost = {});
+
+/// Gives the messages of the channels that a connection has subscribed to, to `heed`, until `stop`
+/// is set. Throws RedisLost if the connection breaks, and if Redis is silent for five seconds: it
+/// is asked for a sign of life after the first.
+void read_messages(
+    RedisConnection& redis, RedisStop& stop,
+    const std::function<void(std::string_view channel, std::string_view text)>& heed);
 
 /// Prints once that Redis can't be reached, and once that it answers again.
 class RedisNews {

@@ -138,7 +138,7 @@ TEST(BenchServe, ctrl_c_ends_it_with_the_figures_so_far) {
 
 TEST(BenchServe, sends_its_token_and_the_rows_of_a_file) {
   const test::TemporaryFolder folder;
-  std::ofstream(folder / "token") << "secret\n";
+  std::ofstream(folder / "token") << "secret\nnot the token\n";
   std::ofstream(folder / "x.csv") << "a,b,c,d\n1,2,3,4\n";
   std::string seen;
   FakeServer server([&](const std::string& request) {

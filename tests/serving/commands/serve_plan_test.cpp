@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -68,6 +69,17 @@ TEST(ServePlan, OptionsThatDontFitTogetherAreRefused) {
   EXPECT_NE(error_of({.batch = 0}, {"a"}).find("batch"), std::string::npos);
   EXPECT_NE(error_of({.delay = -1.0}, {"a"}).find("delay"), std::string::npos);
   EXPECT_NE(error_of({.timeout = 0.0}, {"a"}).find("timeout"), std::string::npos);
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_NE(error_of({.delay = kInfinity}, {"a"}).find("delay"), std::string::npos);
+  EXPECT_NE(error_of({.timeout = kInfinity}, {"a"}).find("timeout"), std::string::npos);
+  EXPECT_NE(error_of({.queue = -1}, {"a"}).find("queue"), std::string::npos);
+  EXPECT_NE(error_of({.threads = -1}, {"a"}).find("threads"), std::string::npos);
+  EXPECT_NE(error_of({.model_threads = 0}, {"a"}).find("model_threads"), std::string::npos);
+  EXPECT_NE(error_of({.max_connections = 0}, {"a"}).find("max_connections"), std::string::npos);
+  EXPECT_NE(error_of({.read_timeout = 1e7}, {"a"}).find("read_timeout"), std::string::npos);
+  EXPECT_NE(error_of({.idle_timeout = 0.0}, {"a"}).find("idle_timeout"), std::string::npos);
+  // A process without HTTP doesn't look at its options.
+  EXPECT_EQ(error_of({.port = 70000, .redis = "redis://h", .role = "model"}, {"a"}), "no error");
 }
 
 TEST(ServePlan, OptionsReachTheirPlaces) {
