@@ -27,6 +27,11 @@ class ServedModel {
               std::string version, at::Device device);
 
   const ModelMetadata& metadata() const { return metadata_; }
+  /// Sets how batches are made, which the metadata tell.
+  void set_batching(int64_t max_batch, int64_t delay_us) {
+    metadata_.max_batch = max_batch;
+    metadata_.delay_us = delay_us;
+  }
   bool is_on_cpu() const { return device_.is_cpu(); }
   /// Throws Refusal (400) unless the model has the inputs and outputs of the request.
   void check(const InferenceRequest& request) const;

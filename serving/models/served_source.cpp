@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <iterator>
 #include <utility>
@@ -50,6 +51,7 @@ ServedSource::Worker ServedSource::made(const FoundCheckpoint& checkpoint, int64
   auto model = std::make_unique<ServedModel>(registry_, checkpoint.path, name_,
                                              std::to_string(version), device_);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  model->set_batching(options_.max_batch, std::llround(options_.delay_ms * 1000.0));
   return std::make_shared<ModelWorker>(
       std::move(model),
       RequestQueueOptions{.max_batch = options_.max_batch,

@@ -78,21 +78,21 @@ std::string model_metadata_json(const ModelMetadata& model,
   return json + '}';
 }
 
-std::string model_config_json(const ModelMetadata& model, int64_t max_batch, int64_t delay_us) {
+std::string model_config_json(const ModelMetadata& model) {
   std::string json = "{";
   append_member(json, "name", model.name);
   json += ',';
   append_member(json, "platform", model.platform);
   json += R"(,"backend":"levin","version_policy":{"latest":{"num_versions":1}},)";
   append_json_key(json, "max_batch_size");
-  append_json(json, max_batch);
+  append_json(json, model.max_batch);
   json += ",\"input\":";
-  append_config_tensors(json, model.inputs, max_batch == 0);
+  append_config_tensors(json, model.inputs, model.max_batch == 0);
   json += ",\"output\":";
-  append_config_tensors(json, model.outputs, max_batch == 0);
-  if (max_batch > 0) {
+  append_config_tensors(json, model.outputs, model.max_batch == 0);
+  if (model.max_batch > 0) {
     json += R"(,"dynamic_batching":{"max_queue_delay_microseconds":)";
-    append_json(json, delay_us);
+    append_json(json, model.delay_us);
     json += '}';
   }
   return json + '}';

@@ -19,11 +19,9 @@ std::string server_metadata_json();
 std::string model_metadata_json(const ModelMetadata& model,
                                 const std::vector<std::string>& versions);
 
-/// GET v2/models/NAME/config, with the fields of Triton's ModelConfig. With a `max_batch` above 0,
-/// shapes lack the rows, and batches are made dynamically with a delay of `delay_us` microseconds;
-/// with 0 (not known), the first size is -1.
-std::string model_config_json(const ModelMetadata& model, int64_t max_batch = 0,
-                              int64_t delay_us = 0);
+/// GET v2/models/NAME/config, with the fields of Triton's ModelConfig. If the model's `max_batch`
+/// is known, shapes lack the rows, and batches are made dynamically; if not, the first size is -1.
+std::string model_config_json(const ModelMetadata& model);
 
 /// POST v2/repository/index: [{"name", "version", "state": "READY", "reason": ""}].
 std::string repository_index_json(const std::vector<ModelMetadata>& models);

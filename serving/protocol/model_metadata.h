@@ -43,6 +43,10 @@ struct ModelMetadata {
   /// The bytes that the inputs of one row take: 602,112 for an image of 3 x 224 x 224 FP32 numbers.
   /// 0 if that varies.
   int64_t bytes_per_row = 0;
+  /// The most rows that are predicted together, 0 if that isn't known; and the microseconds for
+  /// which a request waits for others. A request of more rows is answered in parts.
+  int64_t max_batch = 0;
+  int64_t delay_us = 0;
 };
 
 }  // namespace levin

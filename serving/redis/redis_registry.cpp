@@ -64,7 +64,9 @@ std::string models_json(const std::vector<ModelMetadata>& models) {
                                     {"kind", static_cast<int64_t>(each.kind)},
                                     {"class_names", packed_texts(each.class_names)},
                                     {"columns", packed_texts(each.columns)},
-                                    {"bytes_per_row", each.bytes_per_row}});
+                                    {"bytes_per_row", each.bytes_per_row},
+                                    {"max_batch", each.max_batch},
+                                    {"delay_us", each.delay_us}});
   }
   return Value(std::move(list)).to_json();
 }
@@ -83,6 +85,8 @@ std::vector<ModelMetadata> models_of_json(std::string_view json) {
       model.class_names = unpacked_texts(each.at("class_names"));
       model.columns = unpacked_texts(each.at("columns"));
       model.bytes_per_row = each.at("bytes_per_row").as_int();
+      model.max_batch = each.at("max_batch").as_int();
+      model.delay_us = each.at("delay_us").as_int();
       models.push_back(std::move(model));
     }
     return models;

@@ -29,7 +29,10 @@ TEST(MetadataJson, a_config_has_the_fields_of_tritons) {
             front + R"(0,"input":[{"name":"input","data_type":"TYPE_FP32","dims":[-1,28,28]},)"
                     R"({"name":"text","data_type":"TYPE_STRING","dims":[-1,1]}],)"
                     R"("output":[{"name":"class","data_type":"TYPE_INT64","dims":[-1]}]})");
-  EXPECT_EQ(model_config_json(sample(), 64, 500),
+  ModelMetadata batched = sample();
+  batched.max_batch = 64;
+  batched.delay_us = 500;
+  EXPECT_EQ(model_config_json(batched),
             front + R"(64,"input":[{"name":"input","data_type":"TYPE_FP32","dims":[28,28]},)"
                     R"({"name":"text","data_type":"TYPE_STRING","dims":[1]}],)"
                     R"("output":[{"name":"class","data_type":"TYPE_INT64","dims":[]}],)"

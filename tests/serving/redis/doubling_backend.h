@@ -58,6 +58,8 @@ class DoublingBackend : public Backend {
     ModelMetadata metadata{model, version};
     metadata.inputs = {{"x", WireType::fp32, {-1, 2}}};
     metadata.outputs = {{"y", WireType::fp32, {-1, 2}}};
+    metadata.max_batch = 8;
+    metadata.delay_us = 250;
     models_.push_back(metadata);
     statistics_.emplace_back();
     statistics_.back().model = model;

@@ -225,6 +225,8 @@ TEST_F(RedisBackendTest, publishes_results_and_updates_and_obeys_commands) {
   EXPECT_TRUE(eventually([&front] { return front.models().size() == 2; }));
   EXPECT_EQ(front.models().back().version, "2");
   EXPECT_EQ(front.models().back().inputs.at(0).shape, (std::vector<int64_t>{-1, 2}));
+  EXPECT_EQ(front.models().back().max_batch, 8);
+  EXPECT_EQ(front.models().back().delay_us, 250);
   front.load("double");
   EXPECT_TRUE(eventually([&loads] { return loads == 2; }));
   front.unload("double");

@@ -141,6 +141,16 @@ std::string path_of(std::string path) {
   return path;
 }
 
+TEST_F(Service, TheConfigTellsTheBatchAndTheDelayOfTheModel) {
+  EXPECT_EQ(json::parse(ask("GET", "/v2/models/sums/config").body)["max_batch_size"], 0);
+  backend_.metadata[0].max_batch = 32;
+  backend_.metadata[0].delay_us = 1500;
+  const auto config = json::parse(ask("GET", "/v2/models/sums/versions/1/config").body);
+  EXPECT_EQ(config["max_batch_size"], 32);
+  EXPECT_EQ(config["dynamic_batching"]["max_queue_delay_microseconds"], 1500);
+  EXPECT_EQ(config["input"][0]["dims"], json({4}));
+}
+
 TEST_F(Service, OtherMethodsAre405WithTheRightOnes) {
   for (const auto& route : service_routes()) {
     const std::string path = path_of(std::string(route.path));
