@@ -42,6 +42,7 @@ ServedSource::Worker ServedSource::find(std::string_view version) const {
   for (auto each = versions_.rbegin(); each != versions_.rend(); ++each) {
     if (version.empty() || each->worker->metadata().version == version) return each->worker;
   }
+  if (replaced_ != nullptr && replaced_->metadata().version == version) return replaced_;
   return nullptr;
 }
 
@@ -50,8 +51,8 @@ ServedSource::Worker ServedSource::made(const FoundCheckpoint& checkpoint, int64
   const auto begin = std::chrono::steady_clock::now();
   auto model = std::make_unique<ServedModel>(registry_, checkpoint.path, name_,
                                              std::to_string(version), device_);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   model->set_batching(options_.max_batch, std::llround(options_.delay_ms * 1000.0));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   return std::make_shared<ModelWorker>(
       std::move(model),
       RequestQueueOptions{.max_batch = options_.max_batch,
@@ -118,20 +119,30 @@ bool ServedSource::refresh_locked(bool throws) {
 
 /// Puts these versions in the place of those that are served.
 void ServedSource::serve(std::vector<Version> versions) {
-  std::vector<Worker> replaced;
+  std::vector<Worker> closing;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& old : versions_) {
       const bool stays = std::any_of(versions.begin(), versions.end(), [&](const Version& version) {
         return version.worker == old.worker;
       });
-      if (!stays) replaced.push_back(old.worker);
+      if (stays) continue;
+      Worker gone = old.worker;
+      if (old.checkpoint.number == 0 && !versions.empty()) {
+        std::swap(gone, replaced_);
+        replaced_until_ = std::chrono::steady_clock::now() +
+                          std::chrono::milliseconds(std::llround(options_.replaced_for * 1000.0));
+      }
+      if (gone != nullptr) closing.push_back(std::move(gone));
+    }
+    if (versions.empty() && replaced_ != nullptr) {
+      closing.push_back(std::exchange(replaced_, nullptr));
     }
     versions_ = std::move(versions);
-    retired_.insert(retired_.end(), replaced.begin(), replaced.end());
+    retired_.insert(retired_.end(), closing.begin(), closing.end());
   }
   // Only now, so that a request that finds a closed worker finds the new one when it looks again.
-  for (const auto& worker : replaced) worker->close();
+  for (const auto& worker : closing) worker->close();
 }
 
 bool ServedSource::refresh() {
@@ -167,8 +178,13 @@ bool ServedSource::is_ready() const {
 void ServedSource::tidy() {
   std::vector<Worker> finished;  // which are destroyed without the lock
   std::vector<Worker> others;
+  Worker closing;
   {
     const std::lock_guard lock(mutex_);
+    if (replaced_ != nullptr && std::chrono::steady_clock::now() >= replaced_until_) {
+      closing = std::exchange(replaced_, nullptr);
+      retired_.push_back(closing);
+    }
     const auto end = std::stable_partition(
         retired_.begin(), retired_.end(),
         [](const Worker& worker) { return !(worker->is_finished() && worker.use_count() == 1); });
@@ -176,7 +192,9 @@ void ServedSource::tidy() {
     retired_.erase(end, retired_.end());
     others = retired_;
     for (const auto& version : versions_) others.push_back(version.worker);
+    if (replaced_ != nullptr) others.push_back(replaced_);
   }
+  if (closing != nullptr) closing->close();
   for (const auto& worker : others) worker->expire();
 }
 

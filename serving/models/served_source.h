@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -32,7 +33,8 @@ class ServedSource {
   const std::string& name() const { return name_; }
   /// The versions that are served, the newest last.
   std::vector<Worker> versions() const;
-  /// The version of that name, or the newest if it is empty; null if there is none.
+  /// The version of that name, or the newest if it is empty; null if there is none. A version that
+  /// was replaced is found by its name for `replaced_for` seconds.
   Worker find(std::string_view version) const;
 
   /// Loads new checkpoints, and lets go of versions that were replaced or removed, after all of
@@ -71,8 +73,10 @@ class ServedSource {
   int64_t next_version_ = 1;
   bool is_unloaded_ = false;
 
-  mutable std::mutex mutex_;  // held for moments; guards the next three
+  mutable std::mutex mutex_;  // held for moments; guards the next five
   std::vector<Version> versions_;
+  Worker replaced_;  // which can still be asked
+  std::chrono::steady_clock::time_point replaced_until_{};
   std::vector<Worker> retired_;
   bool is_off_ = false;
 };

@@ -1,13 +1,27 @@
 #include <levin/serving/redis/redis_backend.h>
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
+#include <variant>
+
+#include <fmt/format.h>
 
 #include <levin/framework/core/write_signals.h>
+#include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/redis/redis_front.h>
 #include <levin/serving/redis/redis_models.h>
+#include <levin/serving/redis/redis_registry.h>
 
 namespace levin {
+
+namespace {
+
+constexpr std::chrono::seconds kObeyFor{10};  // in which model processes obey a command
+
+}  // namespace
 
 class RedisBackend::Implementation {
  public:
@@ -18,35 +32,30 @@ class RedisBackend::Implementation {
         news_(address_.text()),
         requests_(options_),
         models_(names_) {
-    const auto news = [this](const std::string& reason) { news_.lost(reason); };
-    const auto quiet = [](const std::string&) {};
-    threads_.emplace_back([this, news] {
+    threads_.emplace_back([this] {
       keep_connected(
           address_, stop_,
           [this](RedisConnection& redis) {
             news_.found();
             requests_.send(redis, stop_);
           },
-          [this, news](const std::string& reason) {
+          [this](const std::string& reason) {
             requests_.set_sending(false);
-            news(reason);
+            news_.lost(reason);
           });
     });
-    threads_.emplace_back([this, quiet] {
+    threads_.emplace_back([this] {
       keep_connected(
           address_, stop_,
           [this](RedisConnection& redis) {
             requests_.receive(redis, stop_,
                               [this](std::string_view news_text) { models_.heed(news_text); });
           },
-          [this, quiet](const std::string& reason) {
-            requests_.set_receiving(false);
-            quiet(reason);
-          });
+          [this](const std::string&) { requests_.set_receiving(false); });
     });
-    threads_.emplace_back([this, quiet] {
-      keep_connected(
-          address_, stop_, [this](RedisConnection& redis) { models_.follow(redis, stop_); }, quiet);
+    threads_.emplace_back([this] {
+      keep_connected(address_, stop_,
+                     [this](RedisConnection& redis) { models_.follow(redis, stop_); });
     });
     threads_.emplace_back([this] {
       while (!stop_.wait_for(std::chrono::milliseconds(20))) requests_.expire();
@@ -76,17 +85,59 @@ class RedisBackend::Implementation {
     }
   }
 
+  /// Publishes a command, and waits until the model processes have obeyed.
   void command(std::string_view what, std::string_view model) {
+    if (model.find(' ') != std::string_view::npos) {
+      throw Refusal::not_found("there is no such model");
+    }
     try {
       RedisConnection redis(address_);
       redis.open();
-      const std::string text = std::string(what) + " " + std::string(model);
-      const RedisReply heard = redis.ask({"PUBLISH", names_.commands(), text});
-      if (heard.integer > 0) return;
+      const std::string name = random_member_name();
+      const size_t processes = living_models(redis, names_).size();
+      const auto heard =
+          redis.ask({"PUBLISH", names_.commands(), fmt::format("{} {} {}", what, model, name)});
+      if (heard.integer <= 0) throw Refusal::unavailable("there is no model process");
+      const auto results =
+          wait_for_results(redis, name, std::min(processes, static_cast<size_t>(heard.integer)));
+      models_.refresh(redis);
+      throw_failure(results);
     } catch (const RedisLost&) {
       throw Refusal::unavailable("the queue can't be reached");
     }
-    throw Refusal::unavailable("there is no model process");
+  }
+
+  /// Throws why a command failed in a process; that it doesn't have the model only if none has it.
+  static void throw_failure(const std::vector<std::string>& results) {
+    std::optional<Refusal> unknown;
+    bool is_done = false;
+    for (const auto& text : results) {
+      if (text.empty()) {
+        is_done = true;
+        continue;
+      }
+      const auto outcome = outcome_from_wire(text);
+      if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
+        if (refusal->status() != 404) throw *refusal;
+        unknown = *refusal;
+      }
+    }
+    if (unknown && !is_done) throw *unknown;
+  }
+
+  std::vector<std::string> wait_for_results(RedisConnection& redis, const std::string& command,
+                                            size_t count) const {
+    const auto end = std::chrono::steady_clock::now() + kObeyFor;
+    std::vector<std::string> results;
+    while (results.size() < count) {
+      RedisReply reply = redis.ask({"BLPOP", names_.obeyed(command), "1"});
+      if (reply.elements.size() == 2) {
+        results.push_back(std::move(reply.elements[1].text));
+      } else if (std::chrono::steady_clock::now() > end) {
+        throw Refusal::unavailable("the model processes haven't done it yet, but may still do it");
+      }
+    }
+    return results;
   }
 
   bool is_ready() const { return requests_.is_ready() && models_.is_ready(); }

@@ -47,8 +47,9 @@ class RedisBackend : public Backend {
   std::vector<ModelMetadata> models() const override;
   bool is_ready() const override;
   std::vector<ModelStatistics> statistics() const override;
-  /// Tells the model processes to load or unload a model, and doesn't wait until they have. Throws
-  /// Refusal (503) if there are none, or Redis can't be reached.
+  /// Tells the model processes to load or unload a model, and waits until they have, at most ten
+  /// seconds. Throws Refusal: 503 if there are none, they need longer, or Redis can't be reached;
+  /// what a model process throws.
   void load(std::string_view model) override;
   void unload(std::string_view model) override;
   void drain() override;

@@ -71,17 +71,9 @@ void FrontModels::refresh(RedisConnection& redis) {
 }
 
 void FrontModels::read_models(RedisConnection& redis) {
-  const RedisReply workers = redis.ask({"HGETALL", names_.workers()});
   std::vector<ModelMetadata> models;
-  const size_t count = workers.elements.size() / 2;
-  for (size_t i = 0; i < count; ++i) {
-    redis.append({"EXISTS", names_.worker(workers.elements[2 * i].text)});
-  }
-  for (size_t i = 0; i < count; ++i) {
-    if (redis.read().integer != 1) continue;
-    for (auto& model : models_of_json(workers.elements[2 * i + 1].text)) {
-      models.push_back(std::move(model));
-    }
+  for (const auto& [worker, its_models] : living_models(redis, names_)) {
+    models.insert(models.end(), its_models.begin(), its_models.end());
   }
   const std::lock_guard lock(mutex_);
   alive_.clear();
@@ -126,7 +118,10 @@ void FrontModels::read_statistics(RedisConnection& redis) {
 ModelMetadata FrontModels::find(std::string_view model, std::string_view version) const {
   const std::lock_guard lock(mutex_);
   if (models_.empty()) throw Refusal::unavailable("there is no model process yet");
-  return find_model(models_, model, version);
+  const bool is_known = std::any_of(models_.begin(), models_.end(), [&](const auto& each) {
+    return each.name == model && each.version == version;
+  });
+  return find_model(models_, model, is_known ? version : std::string_view());
 }
 
 std::vector<ModelMetadata> FrontModels::models() const {

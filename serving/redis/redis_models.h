@@ -32,9 +32,12 @@ class FrontModels {
   /// Takes a text of the channel of updates: "loaded MODEL VERSION" or "unloaded MODEL VERSION".
   void heed(std::string_view news);
 
-  /// Returns the metadata of a model, of its newest version if `version` is empty. Throws Refusal:
-  /// 404, or 503 if no model process has shown itself yet.
+  /// Returns the metadata of a version of a model; of the newest if `version` is empty or isn't
+  /// known here, since a model process may have loaded it a moment ago. Throws Refusal: 404 if
+  /// there is no such model, or 503 if no model process has shown itself yet.
   ModelMetadata find(std::string_view model, std::string_view version) const;
+  /// Reads from Redis which models there are now. Throws RedisLost.
+  void refresh(RedisConnection& redis);
   /// The models of all living model processes, and those of dead ones that no living one has.
   std::vector<ModelMetadata> models() const;
   /// Whether a living model process has each of the models.
@@ -46,7 +49,6 @@ class FrontModels {
  private:
   using Version = std::pair<std::string, std::string>;  // the names of a model and a version
 
-  void refresh(RedisConnection& redis);
   void read_models(RedisConnection& redis);
   void read_statistics(RedisConnection& redis);
 

@@ -29,6 +29,8 @@ struct RedisNames {
   /// The channels of news of models, and of commands to model processes.
   std::string updates() const { return prefix + ":updates"; }
   std::string commands() const { return prefix + ":commands"; }
+  /// The list of what became of a command in each model process: nothing, or a refusal.
+  std::string obeyed(std::string_view command) const { return named("obeyed", command); }
 
  private:
   std::string named(std::string_view kind, std::string_view name) const {

@@ -95,6 +95,23 @@ std::vector<ModelMetadata> models_of_json(std::string_view json) {
   }
 }
 
+std::map<std::string, std::vector<ModelMetadata>> living_models(RedisConnection& redis,
+                                                                const RedisNames& names,
+                                                                std::string_view except) {
+  const RedisReply workers = redis.ask({"HGETALL", names.workers()});
+  const size_t count = workers.elements.size() / 2;
+  for (size_t i = 0; i < count; ++i) {
+    redis.append({"EXISTS", names.worker(workers.elements[2 * i].text)});
+  }
+  std::map<std::string, std::vector<ModelMetadata>> living;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string& worker = workers.elements[2 * i].text;
+    if (redis.read().integer != 1 || worker == except) continue;
+    living.emplace(worker, models_of_json(workers.elements[2 * i + 1].text));
+  }
+  return living;
+}
+
 bool is_older_version(std::string_view a, std::string_view b) {
   const auto number_a = number_in<uint64_t>(a);
   const auto number_b = number_in<uint64_t>(b);

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <utility>
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/serving/protocol/infer_messages.h>
-#include <levin/serving/redis/redis_requests.h>
+#include <levin/serving/redis/redis_registry.h>
 
 namespace levin {
 namespace {
@@ -20,6 +21,10 @@ std::string milliseconds_text(double seconds) {
 
 // A thread that waits in Redis looks this often whether it is to end.
 constexpr std::string_view kBlock = "100";
+// Requests for a version that only other processes have wait for so long, at most so many.
+constexpr std::chrono::seconds kPostponeFor{5};
+constexpr size_t kMostPostponed = 256;
+constexpr std::chrono::milliseconds kPostponedPause{20};
 
 }  // namespace
 
@@ -34,10 +39,8 @@ RedisTaker::RedisTaker(const RedisOptions& options, std::string worker, std::str
       backend_(backend),
       answers_(answers),
       batch_(batch) {
-  thread_ = std::thread([this] {
-    keep_connected(
-        address_, stop_, [this](RedisConnection& redis) { run(redis); }, [](const std::string&) {});
-  });
+  thread_ = std::thread(
+      [this] { keep_connected(address_, stop_, [this](RedisConnection& redis) { run(redis); }); });
 }
 
 RedisTaker::~RedisTaker() {
@@ -45,6 +48,8 @@ RedisTaker::~RedisTaker() {
   has_room_.notify_all();
   thread_.join();
   std::unique_lock lock(mutex_);
+  // They stay in Redis, for another process that has their version.
+  for (const auto& each : postponed_) in_hand_.erase(each.entry.entry);
   has_room_.wait(lock, [this] { return in_hand_.empty(); });
 }
 
@@ -59,7 +64,12 @@ void RedisTaker::run(RedisConnection& redis) {
       take_from_dead(redis);
       claimed_at = std::chrono::steady_clock::now();
     }
-    if (wait_for_room(batch_)) take_new(redis, batch_);
+    look_at_postponed();
+    if (postponed_.size() >= kMostPostponed) {
+      stop_.wait_for(kPostponedPause);
+    } else if (wait_for_room(batch_)) {
+      take_new(redis, batch_);
+    }
   }
 }
 
@@ -90,7 +100,7 @@ void RedisTaker::take_lost(RedisConnection& redis) {
         redis.ask({"XACK", stream_, RedisNames::kGroup, last});
         continue;
       }
-      take(entry);
+      take(redis, entry);
     }
   }
 }
@@ -104,7 +114,7 @@ void RedisTaker::take_new(RedisConnection& redis, int64_t most) {
     return;
   }
   if (reply.elements.empty() || reply.elements[0].elements.size() != 2) return;
-  for (const auto& entry : reply.elements[0].elements[1].elements) take(entry);
+  for (const auto& entry : reply.elements[0].elements[1].elements) take(redis, entry);
 }
 
 void RedisTaker::take_from_dead(RedisConnection& redis) {
@@ -137,11 +147,11 @@ void RedisTaker::claim(RedisConnection& redis, const std::string& consumer,
         .push_back(each.elements[0].text);
   }
   if (!together.empty() && wait_for_room(batch_)) {
-    for (const auto& entry : claimed(redis, together)) take(entry);
+    for (const auto& entry : claimed(redis, together)) take(redis, entry);
   }
   for (const auto& each : alone) {
     if (!wait_for_room(0)) return;
-    for (const auto& entry : claimed(redis, {each})) take(entry);
+    for (const auto& entry : claimed(redis, {each})) take(redis, entry);
     if (!wait_for_room(0)) return;
   }
   if (!given_up.empty()) {
@@ -170,7 +180,7 @@ std::vector<RedisReply> RedisTaker::claimed(RedisConnection& redis,
   return std::move(reply.elements);
 }
 
-void RedisTaker::take(const RedisReply& reply) {
+void RedisTaker::take(RedisConnection& redis, const RedisReply& reply) {
   if (reply.elements.size() != 2) return;
   RedisEntry entry = entry_of(model_, reply);
   {
@@ -178,28 +188,78 @@ void RedisTaker::take(const RedisReply& reply) {
     if (in_hand_.count(entry.entry) > 0 || answers_.has(model_, entry.entry)) return;
     in_hand_.insert(entry.entry);
   }
-  infer(std::move(entry), reply.elements[1].elements);
+  infer(redis, entry, reply.elements[1].elements);
 }
 
-void RedisTaker::infer(RedisEntry entry, const std::vector<RedisReply>& fields) {
+void RedisTaker::infer(RedisConnection& redis, const RedisEntry& entry,
+                       const std::vector<RedisReply>& fields) {
   try {
     const int64_t now = unix_milliseconds() + clock_ahead_;
     RedisRequest request = request_of(fields, backend_, model_, now, options_.timeout);
-    if (request.left_ms <= 0) throw Refusal::expired();
-    request.inference.timeout_us = request.left_ms * 1000;
-    InferenceRequest inference = std::move(request.inference);
-    // What the answer depends on, without the inputs.
-    request.inference = InferenceRequest{inference.model, inference.version, inference.id};
-    request.inference.outputs = inference.outputs;
-    const auto asked = std::make_shared<const RedisRequest>(std::move(request));
-    backend_.infer(std::move(inference), [this, entry, asked](const InferenceOutcome& outcome) {
-      finish(entry, outcome_text(outcome, *asked));
-    });
+    const std::string& version = request.inference.version;
+    if (!version.empty() && !has_version(request.inference) && is_elsewhere(redis, version)) {
+      postponed_.push_back({entry, std::move(request), std::chrono::steady_clock::now()});
+      return;
+    }
+    give(entry, std::move(request));
   } catch (const Refusal& refusal) {
     finish(entry, to_wire(refusal));
   } catch (const std::exception& error) {
     diagnostics::print(fmt::format("a request for model {} failed: {}\n", model_, error.what()));
     finish(entry, to_wire(Refusal::failed()));
+  }
+}
+
+/// Gives a request to the model. Throws Refusal if its deadline has passed.
+void RedisTaker::give(const RedisEntry& entry, RedisRequest request) {
+  if (request.left_ms <= 0) throw Refusal::expired();
+  request.inference.timeout_us = request.left_ms * 1000;
+  InferenceRequest inference = std::move(request.inference);
+  // What the answer depends on, without the inputs.
+  request.inference = InferenceRequest{inference.model, inference.version, inference.id};
+  request.inference.outputs = inference.outputs;
+  const auto asked = std::make_shared<const RedisRequest>(std::move(request));
+  backend_.infer(std::move(inference), [this, entry, asked](const InferenceOutcome& outcome) {
+    finish(entry, outcome_text(outcome, *asked));
+  });
+}
+
+bool RedisTaker::has_version(const InferenceRequest& request) const {
+  try {
+    return backend_.find(request.model, request.version) != nullptr;
+  } catch (const Refusal&) {
+    return false;
+  }
+}
+
+bool RedisTaker::is_elsewhere(RedisConnection& redis, const std::string& version) const {
+  try {
+    for (const auto& [worker, models] : living_models(redis, names_, worker_)) {
+      for (const auto& each : models) {
+        if (each.name == model_ && each.version == version) return true;
+      }
+    }
+    return false;
+  } catch (const RedisLost&) {  // the request is taken already, so this can only wait
+    return true;
+  }
+}
+
+void RedisTaker::look_at_postponed() {
+  const auto now = std::chrono::steady_clock::now();
+  for (auto& each : std::exchange(postponed_, {})) {
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - each.since);
+    if (!has_version(each.request.inference) && waited < kPostponeFor &&
+        waited.count() < each.request.left_ms) {
+      postponed_.push_back(std::move(each));
+      continue;
+    }
+    each.request.left_ms -= waited.count();
+    try {
+      give(each.entry, std::move(each.request));
+    } catch (const Refusal& refusal) {
+      finish(each.entry, to_wire(refusal));
+    }
   }
 }
 
@@ -214,7 +274,7 @@ void RedisTaker::finish(const RedisEntry& entry, std::optional<std::string> text
 bool RedisTaker::wait_for_room(int64_t most) {
   std::unique_lock lock(mutex_);
   while (!stop_.is_set()) {
-    if (static_cast<int64_t>(in_hand_.size()) <= most) return true;
+    if (static_cast<int64_t>(in_hand_.size() - postponed_.size()) <= most) return true;
     has_room_.wait_for(lock, std::chrono::milliseconds(100));
   }
   return false;

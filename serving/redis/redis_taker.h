@@ -18,6 +18,7 @@
 #include <levin/serving/redis/redis_backend.h>
 #include <levin/serving/redis/redis_loop.h>
 #include <levin/serving/redis/redis_names.h>
+#include <levin/serving/redis/redis_requests.h>
 
 namespace levin {
 
@@ -44,10 +45,16 @@ class RedisTaker {
   void take_from_dead(RedisConnection& redis);
   void claim(RedisConnection& redis, const std::string& consumer, const std::string& script);
   std::vector<RedisReply> claimed(RedisConnection& redis, const std::vector<std::string>& entries);
-  void take(const RedisReply& entry);
-  void infer(RedisEntry entry, const std::vector<RedisReply>& fields);
+  void take(RedisConnection& redis, const RedisReply& entry);
+  void infer(RedisConnection& redis, const RedisEntry& entry,
+             const std::vector<RedisReply>& fields);
+  void give(const RedisEntry& entry, RedisRequest request);
+  bool has_version(const InferenceRequest& request) const;
+  bool is_elsewhere(RedisConnection& redis, const std::string& version) const;
+  void look_at_postponed();
   void finish(const RedisEntry& entry, std::optional<std::string> text);
-  /// Waits until no more than `most` are in hand; false if the thread is to end.
+  /// Waits until no more than `most` are in hand that aren't postponed; false if the thread is to
+  /// end.
   bool wait_for_room(int64_t most);
 
   const RedisOptions& options_;
@@ -60,6 +67,14 @@ class RedisTaker {
   WorkerAnswers& answers_;
   const int64_t batch_;
   int64_t clock_ahead_ = 0;
+
+  // Requests for a version that another model process has, and this one perhaps soon.
+  struct Postponed {
+    RedisEntry entry{};
+    RedisRequest request{};
+    std::chrono::steady_clock::time_point since{};
+  };
+  std::vector<Postponed> postponed_;  // of the thread
 
   std::mutex mutex_;
   std::condition_variable has_room_;

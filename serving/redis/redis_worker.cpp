@@ -7,8 +7,10 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/write_signals.h>
+#include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/redis/redis_answers.h>
 #include <levin/serving/redis/redis_front.h>
 #include <levin/serving/redis/redis_registry.h>
@@ -27,6 +30,12 @@ namespace {
 // Answers that Redis doesn't take within this time are left to other model processes.
 constexpr std::chrono::seconds kLastAnswers{5};
 constexpr std::chrono::milliseconds kStatistics{500};  // from one writing to the next
+constexpr std::chrono::milliseconds kModelsLook{20};   // from one look at the models to the next
+// For so long after a model was unloaded, its requests are taken and refused: the first time at
+// least, because front ends don't know it yet, and the second at most, if they are many.
+constexpr std::chrono::seconds kRefuseUnloaded{2};
+constexpr std::chrono::seconds kRefuseUnloadedMost{60};
+constexpr std::string_view kKeepObeyed = "60000";  // milliseconds
 
 using ModelVersions = std::set<std::pair<std::string, std::string>>;
 
@@ -52,20 +61,17 @@ class RedisWorker::Implementation {
     if (batch_ < 1) {
       throw ConfigError::invalid_value("batch", std::to_string(batch_), "must be at least 1");
     }
-    const auto quiet = [](const std::string&) {};
     keeper_ = std::thread([this] {
       keep_connected(
           address_, stop_, [this](RedisConnection& redis) { keep(redis); },
           [this](const std::string& reason) { news_.lost(reason); });
     });
-    writer_ = std::thread([this, quiet] {
-      keep_connected(
-          address_, writer_stop_,
-          [this](RedisConnection& redis) { answers_.write(redis, writer_stop_); }, quiet);
+    writer_ = std::thread([this] {
+      keep_connected(address_, writer_stop_,
+                     [this](RedisConnection& redis) { answers_.write(redis, writer_stop_); });
     });
-    listener_ = std::thread([this, quiet] {
-      keep_connected(
-          address_, stop_, [this](RedisConnection& redis) { listen(redis); }, quiet);
+    listener_ = std::thread([this] {
+      keep_connected(address_, stop_, [this](RedisConnection& redis) { listen(redis); });
     });
   }
 
@@ -92,16 +98,28 @@ class RedisWorker::Implementation {
     ModelVersions published;
     auto next_statistics = std::chrono::steady_clock::now();
     while (true) {
+      const auto obeyed = take_obeyed();
       show_life(redis, published);
+      for (const auto& [command, text] : obeyed) acknowledge(redis, command, text);
       if (std::chrono::steady_clock::now() >= next_statistics) {
         write_statistics(redis);
         forget_dead(redis);
         next_statistics = std::chrono::steady_clock::now() + kStatistics;
       }
-      if (stop_.wait_for(period)) break;
+      if (wait_for_change(period, published)) break;
     }
     end_takers(redis);
     write_statistics(redis);
+  }
+
+  /// Waits for `period`, or until there are other models than were published or a command was
+  /// obeyed. Returns whether the thread is to end.
+  bool wait_for_change(std::chrono::milliseconds period, const ModelVersions& published) {
+    for (auto left = period; left.count() > 0; left -= kModelsLook) {
+      if (stop_.wait_for(std::min(left, kModelsLook))) return true;
+      if (has_obeyed() || versions_of(backend_.models()) != published) return false;
+    }
+    return stop_.is_set();
   }
 
   // Waiting for what is in hand takes a while, in which this process must not look dead.
@@ -127,7 +145,6 @@ class RedisWorker::Implementation {
     redis.append({"HSET", names_.workers(), id_, models_json(models)});
     for (int i = 0; i < 2; ++i) redis.read();
     const ModelVersions versions = versions_of(models);
-    if (versions == published) return;
     for (const auto& [model, version] : versions) {
       if (published.count({model, version}) == 0) tell(redis, "loaded", model, version);
     }
@@ -137,14 +154,44 @@ class RedisWorker::Implementation {
     published = versions;
     std::set<std::string> names;
     for (const auto& model : models) names.insert(model.name);
-    for (auto taker = takers_.begin(); taker != takers_.end();) {
-      taker = names.count(taker->first) == 0 ? takers_.erase(taker) : std::next(taker);
-    }
+    end_takers_of_others(redis, names);
     for (const auto& name : names) {
       auto& taker = takers_[name];
       if (taker != nullptr) continue;
       taker = std::make_unique<RedisTaker>(options_, id_, name, backend_, answers_, batch_);
     }
+  }
+
+  /// Ends the takers of models that were unloaded: at once if another process has the model, and
+  /// otherwise when all its requests are refused, so that none of them stays in Redis.
+  void end_takers_of_others(RedisConnection& redis, const std::set<std::string>& names) {
+    const auto now = std::chrono::steady_clock::now();
+    for (auto taker = takers_.begin(); taker != takers_.end();) {
+      const std::string& name = taker->first;
+      if (names.count(name) > 0) {
+        unloaded_.erase(name);
+        ++taker;
+        continue;
+      }
+      const auto since = now - unloaded_.emplace(name, now).first->second;
+      const bool is_refused =
+          since > kRefuseUnloaded && redis.ask({"XLEN", names_.requests(name)}).integer == 0;
+      if (is_refused || since > kRefuseUnloadedMost || is_elsewhere(redis, name)) {
+        unloaded_.erase(name);
+        taker = takers_.erase(taker);
+      } else {
+        ++taker;
+      }
+    }
+  }
+
+  bool is_elsewhere(RedisConnection& redis, const std::string& model) const {
+    for (const auto& [worker, models] : living_models(redis, names_, id_)) {
+      for (const auto& each : models) {
+        if (each.name == model) return true;
+      }
+    }
+    return false;
   }
 
   void tell(RedisConnection& redis, std::string_view what, const std::string& model,
@@ -199,26 +246,21 @@ class RedisWorker::Implementation {
 
   void listen(RedisConnection& redis) {
     redis.ask({"SUBSCRIBE", names_.commands()});
-    for (int quiet = 0; !stop_.is_set();) {
-      const auto reply = redis.read_for(50);
-      if (!reply) {
-        ++quiet;
-        if (quiet == 20) redis.append({"PING"});
-        if (quiet == 100) throw RedisLost("it doesn't answer");
-        continue;
-      }
-      quiet = 0;
-      if (reply->elements.size() == 3 && reply->elements[0].text == "message") {
-        obey(reply->elements[2].text);
-      }
-    }
+    read_messages(redis, stop_,
+                  [this](std::string_view, std::string_view command) { obey(command); });
   }
 
+  /// Does what "load MODEL [NAME]" says; NAME is that under which the sender looks for the result.
   void obey(std::string_view command) {
-    const size_t space = command.find(' ');
-    const std::string_view what = command.substr(0, space);
-    const std::string_view model =
-        space == std::string_view::npos ? std::string_view() : command.substr(space + 1);
+    auto next_word = [rest = command]() mutable {
+      const std::string_view word = rest.substr(0, rest.find(' '));
+      rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+      return word;
+    };
+    const std::string_view what = next_word();
+    const std::string_view model = next_word();
+    const std::string_view name = next_word();
+    std::string result;
     try {
       if (what == "load" || what == "reload") {
         backend_.load(model);
@@ -232,7 +274,28 @@ class RedisWorker::Implementation {
     } catch (const std::exception& error) {
       diagnostics::print(fmt::format("'{}', which was published on {}, failed: {}\n",
                                      shortened(command), names_.commands(), error.what()));
+      const auto* refusal = dynamic_cast<const Refusal*>(&error);
+      result = to_wire(refusal == nullptr ? Refusal::failed() : *refusal);
     }
+    if (name.empty()) return;
+    const std::lock_guard lock(mutex_);
+    obeyed_.emplace_back(name, std::move(result));
+  }
+
+  /// What became of commands since the last time.
+  std::vector<std::pair<std::string, std::string>> take_obeyed() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(obeyed_, {});
+  }
+  bool has_obeyed() const {
+    const std::lock_guard lock(mutex_);
+    return !obeyed_.empty();
+  }
+  void acknowledge(RedisConnection& redis, const std::string& command, const std::string& text) {
+    const std::string key = names_.obeyed(command);
+    redis.append({"RPUSH", key, text});
+    redis.append({"PEXPIRE", key, kKeepObeyed});
+    for (int i = 0; i < 2; ++i) redis.read();
   }
 
   void leave() {
@@ -259,7 +322,11 @@ class RedisWorker::Implementation {
   RedisNews news_;
   WorkerAnswers answers_;
   std::map<std::string, std::unique_ptr<RedisTaker>> takers_;  // of the keeper
+  // Models that have a taker, but were unloaded, and since when; of the keeper, too.
+  std::map<std::string, std::chrono::steady_clock::time_point> unloaded_;
   std::map<std::pair<std::string, std::string>, ModelStatistics> written_;
+  mutable std::mutex mutex_;
+  std::vector<std::pair<std::string, std::string>> obeyed_;  // commands and their results
   RedisStop stop_;
   RedisStop writer_stop_;
   std::thread keeper_;

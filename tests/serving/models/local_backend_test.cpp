@@ -406,6 +406,8 @@ TEST_F(LocalBackendTest, a_thousand_requests_in_flight_during_ten_reloads) {
     backend.load("m");
     client.join();
     EXPECT_EQ(number_of(backend, "m"), reload + 2.0);
+    // The version that was replaced can still be asked by its name.
+    EXPECT_EQ(number_of(backend, "m", std::to_string(reload + 1)), reload + 1.0);
   }
   EXPECT_TRUE(eventually([&] { return answered == kInFlight * kReloads; }));
   for (const auto& count : answers) EXPECT_EQ(count, 1);
@@ -426,6 +428,21 @@ TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_serve
   save_number(run / "checkpoints" / "epoch=2.ckpt", 2.0);
   EXPECT_TRUE(eventually([&] { return number_of(backend, "m") == 2.0; }));
   EXPECT_EQ(backend.models().at(0).version, "2");
+}
+
+TEST_F(LocalBackendTest, a_version_that_was_replaced_is_let_go) {
+  const auto path = folder_ / "live.ckpt";
+  save_number(path, 1.0);
+  LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}},
+                       {.max_batch = 5, .delay_ms = 0.25, .reload = false, .replaced_for = 0.0});
+  EXPECT_EQ(backend.models().at(0).max_batch, 5);
+  EXPECT_EQ(backend.models().at(0).delay_us, 250);
+  save_number(path, 2.0);
+  backend.load("m");
+  auto old = ones("m");
+  old.version = "1";
+  EXPECT_TRUE(eventually([&] { return refusal_of(backend, old).first == 404; }));
+  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
 }
 
 TEST_F(LocalBackendTest, versions_of_a_repository_are_served_side_by_side) {

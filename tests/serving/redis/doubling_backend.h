@@ -68,6 +68,11 @@ class DoublingBackend : public Backend {
 
   void infer(InferenceRequest request, Answer answer) override {
     const std::lock_guard lock(mutex_);
+    try {
+      find_model(models_, request.model, request.version);
+    } catch (const Refusal& refusal) {
+      return answer(refusal);
+    }
     if (request.inputs.at(0).type != WireType::fp32) {
       answer(Refusal::malformed("input x is FP32"));
       return;
@@ -85,6 +90,7 @@ class DoublingBackend : public Backend {
     return statistics_;
   }
   void load(std::string_view model) override {
+    find(model, {});
     if (on_load) on_load(std::string(model));
   }
   void unload(std::string_view model) override {
