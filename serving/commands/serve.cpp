@@ -17,6 +17,7 @@
 #include <levin/serving/commands/serve_options.h>
 #include <levin/serving/commands/serve_plan.h>
 #include <levin/serving/http/http_server.h>
+#include <levin/serving/load/http_address.h>
 #include <levin/serving/models/local_backend.h>
 #include <levin/serving/redis/redis_backend.h>
 #include <levin/serving/service/service.h>
@@ -60,12 +61,6 @@ std::string list_of_models(const Backend& backend, int64_t memory) {
     text += '\n';
   }
   return text;
-}
-
-std::string url_of(const HttpOptions& options, int64_t port) {
-  const std::string host =
-      options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]";
-  return fmt::format("{}://{}:{}", options.tls_certificate.empty() ? "http" : "https", host, port);
 }
 
 /// The address of Redis without the password that it may contain.
@@ -118,8 +113,11 @@ int serve(const Arguments& arguments, const Registry& registry) {
   std::unique_ptr<HttpServer> server;
   std::string where = fmt::format("takes requests from {}", shown(plan.redis.url));
   if (plan.answers_http) {
-    server = listen(plan.http, service(backend));
-    where = fmt::format("listening on {}", url_of(plan.http, server->port()));
+    server = listen(plan.http, service(backend, plan.http.memory));
+    const HttpAddress address{.is_tls = !plan.http.tls_certificate.empty(),
+                              .host = plan.http.host,
+                              .port = server->port()};
+    where = fmt::format("listening on {}", address.origin());
   }
   const std::string list = models ? list_of_models(*models, plan.models.memory) : std::string();
   diagnostics::print(fmt::format("levin serve: {}; Ctrl-C or SIGTERM ends it\n{}", where, list));

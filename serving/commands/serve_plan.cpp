@@ -53,12 +53,14 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
   http.threads = o.threads != 0 ? o.threads : std::min(usable_cores(), kMostThreads);
   http.max_connections = o.max_connections;
   http.max_body = parse_bytes(o.max_body, "max_body");
+  // Also a service for which few rows may wait reads a request.
+  http.memory = std::max(parse_bytes(o.memory, "memory"), int64_t{64} << 20);
   http.read_timeout = o.read_timeout;
   http.idle_timeout = o.idle_timeout;
   http.tls_certificate = expand_home(o.tls_certificate, "tls_certificate");
   http.tls_key = expand_home(o.tls_key, "tls_key");
-  if (!o.token_file.empty()) http.token = read_token(o.token_file, warnings);
   validate(http);
+  if (!o.token_file.empty()) http.token = read_token(o.token_file, warnings);
   // The page asks for the token; orchestrators ask for the health without one.
   http.open_paths = {"/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"};
   if (is_loopback(o.host)) return http;
@@ -84,9 +86,9 @@ LocalBackendOptions model_options(const ServeOptions& o) {
   models.reload = o.reload;
   models.device = o.device;
   models.threads = o.model_threads;
+  validate(models);
   return models;
 }
-  validate(models);
 
 }  // namespace
 

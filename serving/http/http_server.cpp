@@ -31,6 +31,7 @@ void validate(const HttpOptions& options) {
   at_least("threads", options.threads, 1);
   at_least("max_connections", options.max_connections, 1);
   at_least("max_body", options.max_body, 0);
+  at_least("memory", options.memory, 1);
   at_least("max_header", options.max_header, 256);
   if (options.max_header > int64_t{1} << 30) {
     throw ConfigError::invalid_value("max_header", std::to_string(options.max_header),

@@ -21,6 +21,9 @@ struct HttpOptions {
   /// Bytes of a body, also of a decompressed one, and of all headers together.
   int64_t max_body = int64_t{64} << 20;
   int64_t max_header = int64_t{16} << 10;
+  /// Bytes that the bodies of all requests that arrive may take together; more are refused with
+  /// 429. Those of at most 16 KiB don't count.
+  int64_t memory = int64_t{1} << 30;
   /// Seconds from the first byte of a request until all of it must have come, seconds for which a
   /// response may be stuck without progress, and seconds for which a connection may be idle between
   /// two requests.
@@ -37,12 +40,12 @@ struct HttpOptions {
   std::string tls_key{};
 };
 
-/// An HTTP/1.1 server on Boost.Beast, which calls a handler for each request.
-///
-///     HttpServer server({.port = 0}, [](HttpRequest request, HttpReply reply) {
 /// Throws ConfigError if one of the options can't be used. Files aren't read.
 void validate(const HttpOptions& options);
 
+/// An HTTP/1.1 server on Boost.Beast, which calls a handler for each request.
+///
+///     HttpServer server({.port = 0}, [](HttpRequest request, HttpReply reply) {
 ///       reply({.body = "{}"});
 ///     });
 ///     connect_to(server.port());

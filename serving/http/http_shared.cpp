@@ -21,6 +21,13 @@ bool HttpShared::wait_until_quiet(HttpClock::time_point end) {
   return quiet_.wait_until(lock, end, [this] { return busy_ == 0; });
 }
 
+bool HttpShared::hold(int64_t bytes) {
+  const int64_t held = held_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (bytes <= 0 || held <= options.memory) return true;
+  held_.fetch_sub(bytes, std::memory_order_relaxed);
+  return false;
+}
+
 void HttpShared::log(std::string_view what) {
   const int64_t now =
       std::chrono::duration_cast<std::chrono::milliseconds>(HttpClock::now().time_since_epoch())

@@ -39,11 +39,16 @@ class HttpShared {
   /// Waits until no request is in progress, at most until `end`. Returns whether that is so.
   bool wait_until_quiet(HttpClock::time_point end);
 
+  /// Counts `bytes` more, or less if negative, that bodies take. Returns false, and doesn't count
+  /// them, if they are more than the options allow.
+  bool hold(int64_t bytes);
+
   /// Logs what happened, at most once a second.
   void log(std::string_view what);
 
  private:
   std::atomic<int64_t> busy_{0};
+  std::atomic<int64_t> held_{0};
   std::mutex mutex_{};
   std::condition_variable quiet_{};
   std::atomic<int64_t> last_log_{0};

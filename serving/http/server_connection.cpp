@@ -21,6 +21,8 @@ constexpr size_t kLargeInput = size_t{256} << 10;
 /// Responses up to this size are copied behind their header; larger ones are written from where
 /// they are.
 constexpr size_t kSmallBody = size_t{16} << 10;
+/// Request bodies up to this size take no more than the other buffers of a connection.
+constexpr size_t kUncountedBody = size_t{16} << 10;
 /// Seconds in which a client may read an answer before its connection, on which it still sends, is
 /// closed.
 constexpr double kLinger = 2.0;
@@ -40,6 +42,21 @@ void erase_header(HttpHeaders& headers, std::string_view name) {
                                }),
                 headers.end());
 }
+
+/// The bytes of a body that a handler has, until it returns.
+class HeldBody {
+ public:
+  HeldBody(HttpShared& shared, int64_t bytes) : shared_(shared), bytes_(bytes) {}
+  ~HeldBody() {
+    if (bytes_ != 0) shared_.hold(-bytes_);
+  }
+  HeldBody(const HeldBody&) = delete;
+  HeldBody& operator=(const HeldBody&) = delete;
+
+ private:
+  HttpShared& shared_;
+  const int64_t bytes_;
+};
 
 }  // namespace
 
@@ -116,6 +133,7 @@ void ServerConnection::process_input() {
     begin_request();
     const size_t consumed = parser_.parse({input_.data() + begin_, end_ - begin_});
     begin_ += consumed;
+    hold_body();
     if (parser_.header_done() && !header_checked_) {
       header_checked_ = true;
       check_header();
@@ -138,6 +156,9 @@ void ServerConnection::check_header() {
       !shared_.token.admits(header(request.headers, "Authorization"))) {
     throw Refusal(401, "this address needs the header 'Authorization: Bearer TOKEN'");
   }
+  if (parser_.body_left() > options.memory) {
+    throw Refusal::too_large("the body of the request is larger than the memory of the server");
+  }
   if (parser_.expect().empty() || parser_.http_1_0()) return;
   if (parser_.expect() != "100-continue") {
     throw Refusal(417, "the only expectation that is known here is 100-continue");
@@ -149,6 +170,19 @@ void ServerConnection::check_header() {
   written_ = 0;
   state_ = State::kWriting;
   write_rest();
+}
+
+void ServerConnection::hold_body() {
+  const size_t size = parser_.request().body.size();
+  if (size <= kUncountedBody || static_cast<int64_t>(size) == held_) return;
+  if (!shared_.hold(static_cast<int64_t>(size) - held_)) {
+    throw Refusal::overloaded("the server has no memory for the request now", 1);
+  }
+  held_ = static_cast<int64_t>(size);
+}
+
+void ServerConnection::let_go_body() {
+  if (held_ != 0) shared_.hold(-std::exchange(held_, 0));
 }
 
 void ServerConnection::make_room() {
@@ -185,6 +219,7 @@ void ServerConnection::handle() {
   if (const auto encoding = header(request.headers, "Content-Encoding"); !encoding.empty()) {
     try {
       request.body = decompress_body(encoding, std::move(request.body), shared_.options.max_body);
+      hold_body();
     } catch (const Refusal& refusal) {
       return refuse(refusal);  // the request was whole, so the connection goes on
     }
@@ -194,6 +229,7 @@ void ServerConnection::handle() {
   accepts_gzip_ = accepts_gzip(header(request.headers, "Accept-Encoding"));
   enter(State::kHandling, kForever);
   const uint64_t number = number_;
+  const HeldBody held(shared_, std::exchange(held_, 0));
   try {
     const auto reply = worker_.mailbox().reply(weak_from_this(), number);
     try {
@@ -277,6 +313,7 @@ void ServerConnection::finish_response() {
     shared_.end_request();
   }
   if (body_.capacity() > kSmallBody) std::string().swap(body_);
+  let_go_body();
   if (!keep_alive_ || shared_.draining) {
     // Closing a connection on which bytes arrive would take the answer away from the client.
     return !whole || begin_ < end_ || refused_ ? linger() : end();
@@ -354,6 +391,7 @@ void ServerConnection::close() {
     shared_.end_request();
   }
   if (counted_) --(refused_ ? shared_.refused : shared_.open);
+  let_go_body();
   boost::system::error_code ignored;
   socket().close(ignored);
   worker_.remove(*this);

@@ -70,6 +70,8 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   void check_header();
   void read_more();
   void make_room();
+  void hold_body();
+  void let_go_body();
   void handle();
   void refuse(const Refusal& refusal);
   void respond(HttpResponse response);
@@ -95,6 +97,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   uint64_t number_ = 0;     // of the request
 
   HttpParser parser_;
+  int64_t held_ = 0;  // bytes of the body, which count among those of all connections
   std::vector<char> input_{};
   size_t begin_ = 0;  // what has come and wasn't parsed: input_[begin_, end_)
   size_t end_ = 0;

@@ -1,5 +1,6 @@
 #include <levin/serving/protocol/json_tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -20,6 +21,7 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 
 constexpr int64_t kMostElements = int64_t{1} << 40;
+constexpr uint64_t kFewElements = 4096;
 
 /// Reads the elements of one array into the data of a tensor, which has room for all that the shape
 /// says.
@@ -203,7 +205,11 @@ void read_json_data(element value, size_t most, std::string_view where, WireTens
     throw Refusal::malformed(fmt::format("{} must be an array, but is {}", where, kind_of(value)));
   }
   const auto wanted = static_cast<uint64_t>(tensor.elements());
-  const uint64_t found = wanted > most ? count_json(values) : read_typed(value, where, tensor);
+  // A large tensor takes no memory before its elements are known to be there.
+  const bool is_checked =
+      wanted > std::min<uint64_t>(most, kFewElements) && values.size() != wanted;
+  uint64_t found = is_checked ? count_json(values) : wanted;
+  if (found == wanted) found = read_typed(value, where, tensor);
   if (found == wanted) return;
   throw Refusal::malformed(fmt::format("{} has {} elements, but its shape [{}] has {}", where,
                                        found, fmt::join(tensor.shape, ", "), wanted));

@@ -14,12 +14,14 @@
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/number_in.h>
+#include <levin/serving/backend/capacity.h>
 #include <levin/serving/backend/statistics_text.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/protocol/infer_messages.h>
 #include <levin/serving/protocol/metadata_json.h>
 #include <levin/serving/protocol/openapi.h>
 #include <levin/serving/protocol/predict_rows.h>
+#include <levin/serving/protocol/reading_memory.h>
 #include <levin/serving/service/addresses.h>
 #include <levin/serving/service/page.h>
 
@@ -28,6 +30,8 @@ namespace {
 
 /// The longest time that a client may ask to wait, in seconds.
 constexpr double kLongestTimeout = 86400.0;
+/// Reading a text of this size takes little memory, whatever it says.
+constexpr size_t kSmallText = size_t{64} << 10;
 
 HttpResponse service_json(std::string body, int status = 200) {
   HttpResponse response;
@@ -74,7 +78,7 @@ void apply_timeout(const HttpRequest& request, InferenceRequest& inference) {
 
 class Service {
  public:
-  explicit Service(Backend& backend) : backend_(backend) {}
+  Service(Backend& backend, int64_t memory) : backend_(backend), memory_(memory) {}
 
   void answer(HttpRequest request, const HttpReply& reply) {
     const ServiceAddress address = find_address(request.path);
@@ -99,7 +103,10 @@ class Service {
   template <class Write>
   void ask(InferenceRequest request, const HttpReply& reply, Write write);
 
+  HeldMemory hold_reading(std::string_view text);
+
   Backend& backend_;
+  MemoryBudget memory_;
   ProcessMeter meter_{};
 };
 
@@ -120,13 +127,32 @@ void Service::ask(InferenceRequest request, const HttpReply& reply, Write write)
   });
 }
 
+/// Takes the memory that the reading of a text needs, if that is much.
+HeldMemory Service::hold_reading(std::string_view text) {
+  if (text.size() <= kSmallText) return {};
+  const int64_t bytes = reading_memory(text);
+  if (bytes > memory_.limit()) {
+    throw Refusal::too_large(
+        "the server doesn't have the memory to read so many numbers; send fewer rows at a time, or "
+        "binary tensors");
+  }
+  auto held = memory_.take(bytes);
+  if (!held) throw Refusal::overloaded("the server reads as many requests as it can", 1);
+  return held;
+}
+
 void Service::infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
   const auto json_length = header(request.headers, kJsonLengthHeader);
   std::shared_ptr<const ModelMetadata> model;
   if (json_length == "0") {  // only the model's metadata say what the bytes are
     model = backend_.find(address.model, address.version);
   }
+  auto held = hold_reading(std::string_view(request.body)
+                               .substr(0, json_length.empty()
+                                              ? request.body.size()
+                                              : number_in<size_t>(json_length).value_or(0)));
   InferenceRequest inference = parse_infer_request(request.body, json_length, model.get());
+  held = {};
   inference.model = address.model;
   inference.version = address.version;
   apply_timeout(request, inference);
@@ -214,8 +240,10 @@ std::vector<ModelStatistics> Service::statistics_of(const ServiceAddress& addres
 
 void Service::predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply) {
   auto model = backend_.find(address.model, address.version);
+  auto held = hold_reading(request.body);
   InferenceRequest inference =
       parse_predict_rows(header(request.headers, "Content-Type"), request.body, *model);
+  held = {};
   inference.model = model->name;
   inference.version = address.version;
   apply_timeout(request, inference);
@@ -232,10 +260,9 @@ void Service::predict(const ServiceAddress& address, HttpRequest request, const 
 
 }  // namespace
 
-HttpHandler service(Backend& backend) {
-  return [service = std::make_shared<Service>(backend)](HttpRequest request, HttpReply reply) {
-    service->answer(std::move(request), reply);
-  };
+HttpHandler service(Backend& backend, int64_t memory) {
+  return [service = std::make_shared<Service>(backend, memory)](
+             HttpRequest request, HttpReply reply) { service->answer(std::move(request), reply); };
 }
 
 }  // namespace levin

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include <levin/serving/backend/backend.h>
 #include <levin/serving/http/http_message.h>
 
@@ -15,6 +17,10 @@ namespace levin {
 ///     POST /predict, /models/NAME/predict rows as JSON, CSV or .npy
 ///     GET  /metrics                       Prometheus
 ///     GET  /openapi.json                  the description of all of these
-HttpHandler service(Backend& backend);
+///
+/// Reading the texts of requests takes at most `memory` bytes in all threads together; those that
+/// would need more are refused, with 413 if one alone is too large for it, and else with 429. Texts
+/// of at most 64 KiB don't count.
+HttpHandler service(Backend& backend, int64_t memory = int64_t{1} << 30);
 
 }  // namespace levin

@@ -95,6 +95,8 @@ TEST(ServePlan, OptionsReachTheirPlaces) {
   EXPECT_EQ(plan.http.port, 1234);
   EXPECT_EQ(plan.http.threads, 2);
   EXPECT_EQ(plan.http.max_body, 1000000);
+  EXPECT_EQ(plan.http.memory, 2000000000);
+  EXPECT_EQ(plan_service({.memory = "1MB"}, {"a"}).http.memory, 64 << 20);
   EXPECT_EQ(plan.models.max_batch, 7);
   EXPECT_EQ(plan.models.delay_ms, 1.5);
   EXPECT_EQ(plan.models.memory, 2000000000);

@@ -93,6 +93,31 @@ TEST(HttpLimits, LargeBodiesAreRefusedBeforeTheyAreRead) {
   EXPECT_EQ(extended.ask("1;name=" + std::string(100'000, 'x')).status, 431);
 }
 
+TEST(HttpLimits, BodiesThatArriveShareTheMemory) {
+  auto options = patient();
+  options.memory = 100'000;
+  HttpServer server(options, count_body);
+  const std::string body(60'000, 'b');
+  const std::string head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 60000\r\n\r\n";
+  auto slow = std::make_unique<RawClient>(server.port());
+  slow->send(head + std::string(59'999, 'b'));
+  // The bytes of the slow client arrive at some time, and leave room for small bodies only.
+  EXPECT_TRUE(eventually([&] {
+    RawClient other(server.port());
+    const auto response = other.ask(post_request("/", body));
+    return response.status == 429 && response["retry-after"] == "1";
+  }));
+  EXPECT_EQ(RawClient(server.port()).ask(post_request("/", std::string(16'000, 'b'))).status, 200);
+  EXPECT_EQ(slow->ask("b").body, "60000");
+  RawClient other(server.port());
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(other.ask(post_request("/", body)).body, "60000");
+  slow->send(head + std::string(59'999, 'b'));
+  slow.reset();  // what it held is given back
+  EXPECT_TRUE(eventually(
+      [&] { return RawClient(server.port()).ask(post_request("/", body)).status == 200; }));
+  EXPECT_EQ(other.ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100001\r\n\r\n").status, 413);
+}
+
 TEST(HttpLimits, ConnectionsAboveTheMostAreToldToComeBack) {
   auto options = patient();
   options.max_connections = 2;

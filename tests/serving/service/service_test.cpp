@@ -151,6 +151,38 @@ TEST_F(Service, TheConfigTellsTheBatchAndTheDelayOfTheModel) {
   EXPECT_EQ(config["input"][0]["dims"], json({4}));
 }
 
+TEST_F(Service, TextsWhoseReadingNeedsMoreThanTheMemoryAreRefused) {
+  constexpr int kRows = 20'000;
+  std::string data;
+  std::string csv;
+  for (int row = 0; row < kRows; ++row) {
+    data += row == 0 ? "0,0,0,0" : ",0,0,0,0";
+    csv += "0,0,0,0\n";
+  }
+  const std::string tensor = R"({"inputs":[{"name":"input","datatype":"FP32","shape":[20000,4],)";
+  const std::string text = tensor + R"("data":[)" + data + "]}]}";
+  const std::string header =
+      tensor + R"("parameters":{"binary_data_size":)" + std::to_string(kRows * 16) + "}}]}";
+  const std::string binary = header + std::string(kRows * 16, '\0');
+  for (const bool fits : {true, false}) {
+    handler_ = service(backend_, fits ? 8 << 20 : 1 << 20);
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", text).status, fits ? 200 : 413);
+    EXPECT_EQ(ask("POST", "/predict", csv, {{"Content-Type", "text/csv"}}).status,
+              fits ? 200 : 413);
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", binary,
+                  {{"Inference-Header-Content-Length", std::to_string(header.size())}})
+                  .status,
+              200);
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", kInfer).status, 200);
+  }
+  // What was taken is given back.
+  handler_ = service(backend_, 8 << 20);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", text).status, 200);
+    EXPECT_EQ(ask("POST", "/v2/models/sums/infer", text + "x").status, 400);
+  }
+}
+
 TEST_F(Service, OtherMethodsAre405WithTheRightOnes) {
   for (const auto& route : service_routes()) {
     const std::string path = path_of(std::string(route.path));
