@@ -9,8 +9,9 @@ int64_t reading_memory(std::string_view text) {
   // a tensor, and 8 for the lengths of texts. Each follows one of the characters that are counted,
   // and brackets are values, too.
   constexpr int64_t kOfAValue = 40;
-  // The parser's copy, and those of what texts contain, or of the whole with NaN replaced.
-  constexpr int64_t kOfAByte = 3;
+  // The parser's copy, one with NaN replaced, and what texts contain: in the document and, while it
+  // grows, twice in the tensor.
+  constexpr int64_t kOfAByte = 5;
   constexpr size_t kShort = size_t{1} << 20;
   const auto size = static_cast<int64_t>(text.size());
   if (text.size() <= kShort) return (kOfAByte + kOfAValue) * size;

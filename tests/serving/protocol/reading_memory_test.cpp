@@ -103,10 +103,10 @@ TEST(ReadingMemory, bounds_what_a_shape_without_data_takes) {
 TEST(ReadingMemory, counts_more_for_texts_of_short_numbers) {
   const std::string many = request_of("FP64", "0");
   const std::string few = request_of("FP64", "0.10000000149011612");
-  EXPECT_LT(reading_memory(few), 6 * static_cast<int64_t>(few.size()));
-  EXPECT_LT(reading_memory(many), 25 * static_cast<int64_t>(many.size()));
+  EXPECT_LT(reading_memory(few), 8 * static_cast<int64_t>(few.size()));
+  EXPECT_LT(reading_memory(many), 26 * static_cast<int64_t>(many.size()));
   EXPECT_GT(reading_memory(many), 20 * static_cast<int64_t>(many.size()));
-  EXPECT_EQ(reading_memory("[0]"), 3 * 43);
+  EXPECT_EQ(reading_memory("[0]"), 3 * 45);
 }
 
 }  // namespace levin::reading_memory_test
