@@ -24,6 +24,7 @@
 #include <levin/serving/protocol/reading_memory.h>
 #include <levin/serving/service/addresses.h>
 #include <levin/serving/service/page.h>
+#include <levin/serving/service/slow_work.h>
 
 namespace levin {
 namespace {
@@ -88,6 +89,9 @@ class Service {
     if (route.takes_post && comes_from_another_site(request)) {
       throw Refusal(403, "pages of other sites can't use this service");
     }
+    if (route.action == ServiceAction::load || route.action == ServiceAction::unload) {
+      return change_models(address, reply);
+    }
     if (route.action == ServiceAction::infer) return infer(address, std::move(request), reply);
     if (route.action == ServiceAction::predict) return predict(address, std::move(request), reply);
     reply(answer_at_once(address));
@@ -96,6 +100,7 @@ class Service {
  private:
   HttpResponse answer_at_once(const ServiceAddress& address);
   HttpResponse answer_about_model(const ServiceAddress& address);
+  void change_models(const ServiceAddress& address, const HttpReply& reply);
   std::vector<ModelStatistics> statistics_of(const ServiceAddress& address) const;
   void infer(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
   void predict(const ServiceAddress& address, HttpRequest request, const HttpReply& reply);
@@ -108,23 +113,42 @@ class Service {
   Backend& backend_;
   MemoryBudget memory_;
   ProcessMeter meter_{};
+  SlowWork slow_work_{};  // the last member, because its work uses the others
 };
+
+/// Returns what `make` returns; if it throws, the error.
+template <class Make>
+HttpResponse response_or_error(const Make& make) {
+  try {
+    return make();
+  } catch (const Refusal& refusal) {
+    return error_response(refusal);
+  } catch (const std::exception& error) {
+    diagnostics::print(fmt::format("warning: a request can't be answered: {}\n", error.what()));
+    return error_response(Refusal::failed());
+  }
+}
 
 template <class Write>
 void Service::ask(InferenceRequest request, const HttpReply& reply, Write write) {
   backend_.infer(std::move(request), [reply, write = std::move(write)](InferenceOutcome outcome) {
-    HttpResponse response;
-    try {
+    reply(response_or_error([&] {
       if (const auto* refusal = std::get_if<Refusal>(&outcome)) throw *refusal;
-      response = write(std::get<InferenceResponse>(std::move(outcome)));
-    } catch (const Refusal& refusal) {
-      response = error_response(refusal);
-    } catch (const std::exception& error) {
-      diagnostics::print(fmt::format("warning: an answer couldn't be written: {}\n", error.what()));
-      response = error_response(Refusal::failed());
-    }
-    reply(std::move(response));
+      return write(std::get<InferenceResponse>(std::move(outcome)));
+    }));
   });
+}
+
+/// Loads or unloads a model, without keeping the threads of the server from their work.
+void Service::change_models(const ServiceAddress& address, const HttpReply& reply) {
+  const bool loads = address.route->action == ServiceAction::load;
+  const bool is_taken = slow_work_.run([this, reply, loads, model = std::string(address.model)] {
+    reply(response_or_error([&] {
+      loads ? backend_.load(model) : backend_.unload(model);
+      return service_json("{}");
+    }));
+  });
+  if (!is_taken) throw Refusal::overloaded("other models are being loaded", 1);
 }
 
 /// Takes the memory that the reading of a text needs, if that is much.
@@ -184,12 +208,6 @@ HttpResponse Service::answer_at_once(const ServiceAddress& address) {
       return state_answer("live", true);
     case ServiceAction::ready:
       return state_answer("ready", backend_.is_ready());
-    case ServiceAction::load:
-      backend_.load(address.model);
-      return service_json("{}");
-    case ServiceAction::unload:
-      backend_.unload(address.model);
-      return service_json("{}");
     case ServiceAction::page_models:
       return service_json(page_models(backend_.models()));
     case ServiceAction::page:

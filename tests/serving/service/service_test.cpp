@@ -1,6 +1,8 @@
 #include <levin/serving/service/service.h>
 
-#include <optional>
+#include <atomic>
+#include <chrono>
+#include <future>
 #include <set>
 #include <string>
 #include <utility>
@@ -26,7 +28,9 @@ class Service : public ::testing::Test {
   /// The response; a Refusal that the handler throws is one, too, as the server answers it.
   HttpResponse ask(const std::string& method, const std::string& path, std::string body = {},
                    HttpHeaders headers = {}) {
-    std::optional<HttpResponse> got;
+    std::promise<HttpResponse> promise;
+    auto answer = promise.get_future();
+    std::atomic<int> answers = 0;
     HttpRequest request;
     request.method = method;
     request.path = path;
@@ -34,17 +38,19 @@ class Service : public ::testing::Test {
     request.body = std::move(body);
     try {
       handler_(std::move(request), [&](HttpResponse response) {
-        EXPECT_FALSE(got.has_value()) << "answered twice";
-        got = std::move(response);
+        if (++answers == 1) promise.set_value(std::move(response));
       });
     } catch (const Refusal& refusal) {
-      EXPECT_FALSE(got.has_value()) << "answered twice";
-      got.emplace();
-      got->status = refusal.status();
-      got->body = json{{"error", refusal.what()}}.dump();
+      HttpResponse response;
+      response.status = refusal.status();
+      response.body = json{{"error", refusal.what()}}.dump();
+      if (++answers == 1) promise.set_value(std::move(response));
     }
-    EXPECT_TRUE(got.has_value()) << "not answered";
-    return got.value_or(HttpResponse{});
+    // Models are loaded on another thread.
+    const bool is_answered = answer.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
+    EXPECT_TRUE(is_answered) << "not answered";
+    EXPECT_EQ(answers, is_answered ? 1 : 0) << "answered twice";
+    return is_answered ? answer.get() : HttpResponse{};
   }
 
   FakeBackend backend_;
