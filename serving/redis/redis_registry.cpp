@@ -85,8 +85,9 @@ std::vector<ModelMetadata> models_of_json(std::string_view json) {
       model.class_names = unpacked_texts(each.at("class_names"));
       model.columns = unpacked_texts(each.at("columns"));
       model.bytes_per_row = each.at("bytes_per_row").as_int();
-      model.max_batch = each.at("max_batch").as_int();
-      model.delay_us = each.at("delay_us").as_int();
+      // Processes of older versions don't tell how they make batches.
+      if (each.contains("max_batch")) model.max_batch = each.at("max_batch").as_int();
+      if (each.contains("delay_us")) model.delay_us = each.at("delay_us").as_int();
       models.push_back(std::move(model));
     }
     return models;

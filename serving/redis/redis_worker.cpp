@@ -272,8 +272,8 @@ class RedisWorker::Implementation {
             shortened(command), names_.commands()));
       }
     } catch (const std::exception& error) {
-      diagnostics::print(fmt::format("'{}', which was published on {}, failed: {}\n",
-                                     shortened(command), names_.commands(), error.what()));
+      diagnostics::print(fmt::format("'{} {}', which was published on {}, failed: {}\n", what,
+                                     shortened(model), names_.commands(), error.what()));
       const auto* refusal = dynamic_cast<const Refusal*>(&error);
       result = to_wire(refusal == nullptr ? Refusal::failed() : *refusal);
     }
