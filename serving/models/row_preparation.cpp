@@ -89,8 +89,6 @@ RowPreparation::RowPreparation(const StateDict& checkpoint, std::string_view nam
     if (!fitted.values.contains(key)) continue;
     const auto& found = fitted.values.at(key);
     pixels_ = Pixels{.mean = found.at("mean").as_double(), .std = found.at("std").as_double()};
-    pixels_->are_bytes =
-        data == nullptr || !data->contains("storage") || data->at("storage").as_string() == "uint8";
   }
   BatchTransforms transforms(transforms_in(data));
   if (!transforms.empty()) {
@@ -171,10 +169,8 @@ void RowPreparation::read_numbers(const Part& part, torch::Tensor to) const {
                            at::TensorOptions(*scalar_type_of(input.type))));
   }
   if (!pixels_) return;
-  const auto [mean, std, are_bytes] = *pixels_;
-  if (standardization_ && are_bytes) {  // its statistics are those of numbers from 0 to 255
-    if (input.type != WireType::uint8) to.mul_(255.0);
-  } else if (input.type == WireType::uint8) {  // in the numbers that scaled bytes of data sets have
+  const auto [mean, std] = *pixels_;
+  if (input.type == WireType::uint8) {  // in the numbers that scaled bytes of data sets have
     to.sub_(static_cast<float>(255.0 * mean)).mul_(static_cast<float>(1.0 / (255.0 * std)));
   } else if (mean != 0.0 || std != 1.0) {
     to.sub_(mean).div_(std);

@@ -52,8 +52,6 @@ class RowPreparation {
   struct Pixels {
     double mean = 0.0;
     double std = 1.0;
-    /// Whether the statistics of standardisation are those of bytes.
-    bool are_bytes = true;
   };
   /// Rows of an input.
   struct Part {
