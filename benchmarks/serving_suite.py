@@ -23,6 +23,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = (1, 8, 32, 128)
 SECONDS, TRIAL_SECONDS = 4.0, 1.0  # of a load
+MANY_ROWS, MANY_ROWS_CONNECTIONS = 16, 32  # of the loads with several rows a request
 START_LIMIT = 120  # seconds after which a server that doesn't answer is given up
 LOAD = 0.8  # the soak's share of the maximum
 SAMPLE_SECONDS = 10  # between two looks at the memory of the soak's server
@@ -218,11 +219,11 @@ class Suite:
                     del servers[name]
         return servers
 
-    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5):
+    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5, rows=1):
         """Returns the figures of a load."""
         command = [self.levin, "bench-serve", url, "--json", "--format", form, "--rows"]
         command += [self.folder / "rows.npy", "--connections", connections, "--rate", rate]
-        command += ["--seconds", seconds, "--warmup", warmup, "--insecure"]
+        command += ["--seconds", seconds, "--warmup", warmup, "--insecure", "--request-rows", rows]
         if form != "rows":
             command += ["--model", "LogisticRegression"]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -243,6 +244,18 @@ class Suite:
             f"  {program.name:20s} {connections:3d} connections {record['throughput']:9,.0f} "
             f"answers a second, p50 {latency['p50']:7.2f}, p99 {latency['p99']:7.2f} ms"
         )
+
+    def measure_many_rows(self, servers, program, index, records):
+        """Measures requests of several rows each, in the tensor formats."""
+        if program.server != "levin" or program.format == "rows":
+            return
+        seconds = SECONDS if self.options.rounds > 2 else TRIAL_SECONDS
+        url, connections = servers[program.server].url, MANY_ROWS_CONNECTIONS
+        figures = self.load(url, program.format, connections, seconds, rows=MANY_ROWS)
+        record = {"kind": "many rows", "program": program.name, "round": index, "rows": MANY_ROWS}
+        records.append(record | figures)
+        rate = MANY_ROWS * figures["throughput"]
+        self.say(f"  {program.name:20s} {rate:9,.0f} rows a second, {MANY_ROWS} a request")
 
     def measure_half(self, servers, program, index, records):
         """Measures the latency at half of the maximum of this round."""
@@ -274,6 +287,7 @@ class Suite:
                     for program in programs[shift:] + programs[:shift]:
                         self.guarded(program, self.measure, servers, connections, index, records)
                 for program in programs:
+                    self.guarded(program, self.measure_many_rows, servers, index, records)
                     self.guarded(program, self.measure_half, servers, index, records)
         return records
 

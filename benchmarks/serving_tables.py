@@ -127,7 +127,8 @@ def parts(results):
     records = results.get("serving") or []
     found = []
     if records:
-        found = [TEXT, *rate_tables(records), half_table(records), TRITON_TEXT]
+        found = [TEXT, *rate_tables(records), *many_rows_tables(records), half_table(records)]
+        found.append(TRITON_TEXT)
     if results.get("soak"):
         found += soak_tables(results["soak"])
     return found
@@ -165,6 +166,24 @@ def rate_tables(records):
         table(["p50; p99 in ms, closed loop", *head], rows(p50_p99)),
         table(["core used by the generator", *head], rows(cores)),
     ]
+
+
+def many_rows_tables(records):
+    many = [r for r in records if r["kind"] == "many rows"]
+    if not many:
+        return []
+
+    def rates(program):
+        return {r["round"]: r["rows"] * r["throughput"] for r in many if r["program"] == program}
+
+    programs = list(dict.fromkeys(r["program"] for r in many))
+    rows = [[program, cell(Spread.of(rates(program).values()))] for program in programs]
+    binary, json = rates(BINARY), rates(JSON)
+    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
+    rows.append(["binary / JSON tensors", cell(Spread.of(binary[k] / json[k] for k in both))])
+    first = many[0]
+    return [table([f"{first['rows']} rows a request, {first['connections']} connections",
+                   "rows a second"], rows)]
 
 
 def half_table(records):

@@ -38,6 +38,9 @@ def invented(rounds=3):
             for connections in serving_suite.CONNECTIONS:
                 record = {"kind": "closed", "program": program, "round": index}
                 records.append(record | figures(500 * share * (1 + index / 10), 4.0, connections))
+            if program.startswith("levin, V2"):
+                record = {"kind": "many rows", "program": program, "round": index, "rows": 16}
+                records.append(record | figures(100 * share, 4.0, 32))
             record = {"kind": "half", "program": program, "round": index}
             records.append(record | figures(300 * share, 1.0 + index, 128))
     return records
@@ -99,6 +102,8 @@ class ServingTest(unittest.TestCase):
         text = "\n\n".join(serving_tables.parts(results))
         for program in RATES:
             self.assertGreaterEqual(text.count(f"| {program} |"), 4)
+        self.assertIn("16 rows a request, 32 connections", text)
+        self.assertIn("| binary / JSON tensors | 3.00", text)
         self.assertIn("| 60 | 1,000 | 0 |", text)
         self.assertIn("60.0 minutes at 800 requests a second", text)
         self.assertIn("flat", text)
