@@ -3,6 +3,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <regex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -10,6 +13,8 @@
 #include <gtest/gtest.h>
 
 #include <levin/serving/redis/redis_connection.h>
+
+#include "framework/temporary_folder.h"
 
 // What Levin says to servers that are too old.
 
@@ -88,6 +93,26 @@ TEST(RedisVersion, newer_servers_and_those_that_hide_it_are_taken) {
   EXPECT_EQ(said_to(version_reply("10.2.1")), "");
   EXPECT_EQ(said_to("-NOPERM this user has no permissions to run the 'info' command\r\n"), "");
   EXPECT_EQ(said_to("$9\r\n# Server\n\r\n"), "");
+}
+
+// What newer versions have, such as XAUTOCLAIM (6.2), LMOVE (6.2) and GETDEL (6.2), isn't used.
+TEST(RedisVersion, the_commands_that_are_used_are_those_of_the_version_that_is_asked_for) {
+  const std::set<std::string> known = {
+      "AUTH",    "BLPOP",  "DEL",   "EVALSHA",   "EXISTS",   "GET",       "HDEL",    "HGETALL",
+      "HINCRBY", "HKEYS",  "HSET",  "INFO",      "PEXPIRE",  "PING",      "PUBLISH", "RPUSH",
+      "SCRIPT",  "SELECT", "SET",   "SUBSCRIBE", "TIME",     "XACK",      "XADD",    "XCLAIM",
+      "XDEL",    "XGROUP", "XINFO", "XLEN",      "XPENDING", "XREADGROUP"};
+  const std::regex command(R"((?:\{"|redis\.call\(')([A-Z]{3,})["'])");
+  std::set<std::string> used;
+  for (const auto& entry : std::filesystem::directory_iterator(LEVIN_SOURCE_DIR "/serving/redis")) {
+    const std::string text = test::read_file(entry.path());
+    for (std::sregex_iterator it(text.begin(), text.end(), command), end; it != end; ++it) {
+      used.insert((*it)[1]);
+    }
+  }
+  EXPECT_GT(used.size(), 20U) << "the sources have lost their form";
+  for (const auto& each : used)
+    EXPECT_EQ(known.count(each), 1U) << each << ": since which version?";
 }
 
 }  // namespace levin::redis_version_test
