@@ -128,6 +128,10 @@ int run_script(const std::string& folder, const std::string& name) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+bool is_installed(const std::string& program) {
+  return std::system(("command -v " + program + " > /dev/null 2>&1").c_str()) == 0;  // NOLINT
+}
+
 class ServingPage : public ::testing::Test {
  protected:
   /// The blocks that are run, with what they use in place of what the page says.
@@ -159,7 +163,12 @@ class ServingPage : public ::testing::Test {
   void run(const std::string& page, size_t least_blocks, size_t least_compared) const {
     auto blocks = blocks_of(page);
     ASSERT_GE(blocks.size(), least_blocks);
-    const bool has_redis = std::system("command -v redis-server > /dev/null 2>&1") == 0;  // NOLINT
+    for (const char* program : {"bash", "curl", "openssl", "g++"}) {
+      if (page.find(program) != page.npos && !is_installed(program)) {
+        GTEST_SKIP() << program << " isn't installed";
+      }
+    }
+    const bool has_redis = is_installed("redis-server");
     for (auto& block : blocks) {
       const bool is_skipped = (block.language == "python" && test::python().empty()) ||
                               (block.text.find("redis") != std::string::npos && !has_redis);
