@@ -318,6 +318,17 @@ TEST_F(LocalBackendTest, pixels_are_scaled_as_in_training) {
   const auto white =
       request_for("m", wire_of(torch::full({1, 2}, 255, torch::kByte), WireType::uint8));
   EXPECT_NEAR(outputs_of(backend, white).at(0).second.item<float>(), 5.0F, 1e-5F);
+
+  // The statistics of standardisation are those of pixels from 0 to 1.
+  state.values["fitted"]["mnist"] = Value::Object{{"mean", 0.0}, {"std", 1.0}};
+  state.tensors["fitted.standardize.mean"] = torch::full({2}, 0.5, torch::kDouble);
+  state.tensors["fitted.standardize.deviation"] = torch::full({2}, 0.25, torch::kDouble);
+  save_checkpoint(folder_ / "standardized.ckpt", state);
+  LocalBackend standardized(shipped_classes(),
+                            {{.name = "m", .path = folder_ / "standardized.ckpt"}}, {});
+  EXPECT_NEAR(outputs_of(standardized, white).at(0).second.item<float>(), 5.0F, 1e-5F);
+  const auto grey = request_for("m", wire_of(torch::tensor({{1.0F, 0.0F}})));
+  EXPECT_NEAR(outputs_of(standardized, grey).at(0).second.item<float>(), 1.0F, 1e-5F);
 }
 
 TEST_F(LocalBackendTest, requests_share_batches_and_are_counted) {
