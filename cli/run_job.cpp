@@ -9,25 +9,21 @@
 #include <fmt/format.h>
 
 #include <levin/cli/checkpoint_settings.h>
-#include <levin/cli/config_saver.h>
 #include <levin/cli/environment.h>
 #include <levin/cli/exit_status.h>
-#include <levin/cli/find_checkpoint.h>
 #include <levin/cli/output.h>
 #include <levin/cli/predictions.h>
 #include <levin/cli/predictions_csv.h>
 #include <levin/cli/report.h>
-#include <levin/framework/checkpoint/checkpoint.h>
+#include <levin/cli/session.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/job.h>
-#include <levin/framework/config/load_module.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/row_keys.h>
 #include <levin/framework/launch/cluster.h>
-#include <levin/framework/tensor/random.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/many_regressions.h>
 
@@ -45,51 +41,17 @@ std::string short_path(const std::filesystem::path& path) {
   return seen.string().starts_with("..") ? path.string() : seen.string();
 }
 
-/// Everything a job needs, made from its configuration.
-class Session {
+/// What the commands do with a session, and what they print of it.
+class SessionCommands {
  public:
-  Session(const Job& job, const Arguments& arguments, const Registry& registry)
-      : arguments_(arguments),
-        ckpt_path_(find_checkpoint(job.ckpt_path, job.trainer->default_root_dir)),
-        trainer_(*job.trainer) {
-    if (job.seed) seed_everything(static_cast<uint64_t>(*job.seed));
-    data_ = job.data->make();
-    model_ = job.model ? job.model->make() : model_of_checkpoint(registry);
-    for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
-      for (const auto& each : *list) add_callback(each.make(), each.hooks);
-    }
-    for (const auto& each : job.loggers) trainer_.add_logger(each.make());
-    makes_run_folder_ = makes_run_folder_ || !job.loggers.empty();
-    if (job.optimizer) {
-      trainer_.set_optimizers([job](Module& module) {
-        return job.make_optimizers(to_named_tensors(module.named_parameters()));
-      });
-    }
-  }
-
-  /// The seed that a fit uses: that of the checkpoint from which it resumes, if there is one, or
-  /// else `configured`.
-  std::optional<int64_t> seed(std::optional<int64_t> configured) const {
-    if (ckpt_path_.empty()) return configured;
-    return naming_checkpoint(ckpt_path_, [&] {
-      const Value random = load_checkpoint_outline(ckpt_path_).child("random").values;
-      return random.contains("seed") ? std::optional(random.at("seed").as_int()) : configured;
-    });
-  }
-
-  /// Puts the configuration into the run folder, if anything makes one.
-  void save_config(std::string yaml) {
-    if (!makes_run_folder_) return;
-    auto saver = std::make_unique<ConfigSaver>(std::move(yaml));
-    config_saver_ = saver.get();
-    trainer_.add_logger(std::move(saver));
-  }
+  SessionCommands(Session& session, const Arguments& arguments)
+      : session_(session), arguments_(arguments) {}
 
   int fit() {
-    const History history = trainer_.fit(*model_, *data_, ckpt_path_);
+    const History history = session_.fit();
     if (!speaks()) return history.interrupted ? kInterrupted : kDone;
-    const MetricMap& metrics = trainer_.run().metrics();
-    const int64_t steps = trainer_.run().global_step();
+    const MetricMap& metrics = session_.trainer().run().metrics();
+    const int64_t steps = session_.trainer().run().global_step();
     diagnostics::print(fmt::format(
         "{} after {}, {}\n{}", history.interrupted ? "interrupted" : "done: " + history.stop_reason,
         counted(history.epochs.size(), "epoch"), counted(steps, "step"), metrics_table(metrics)));
@@ -97,16 +59,18 @@ class Session {
     more["epochs"] = static_cast<int64_t>(history.epochs.size());
     more["global_step"] = steps;
     more["stop_reason"] = history.stop_reason;
-    mention("run folder", config_saver_ == nullptr ? "" : config_saver_->folder(), "log_dir", more);
-    mention("best checkpoint", trainer_.best_checkpoint(), "best_checkpoint", more);
-    mention("last checkpoint", trainer_.last_checkpoint(), "last_checkpoint", more);
+    mention("run folder", session_.config_folder(), "log_dir", more);
+    mention("best checkpoint", session_.trainer().best_checkpoint(), "best_checkpoint", more);
+    mention("last checkpoint", session_.trainer().last_checkpoint(), "last_checkpoint", more);
     if (arguments_.json) print_json(metrics, std::move(more));
     return history.interrupted ? kInterrupted : kDone;
   }
 
   int evaluate(Stage stage) {
-    const MetricMap metrics = stage == Stage::test ? trainer_.test(*model_, *data_, ckpt_path_)
-                                                   : trainer_.validate(*model_, *data_, ckpt_path_);
+    const MetricMap metrics =
+        stage == Stage::test
+            ? session_.trainer().test(session_.module(), session_.data(), session_.ckpt_path())
+            : session_.trainer().validate(session_.module(), session_.data(), session_.ckpt_path());
     if (!speaks()) return kDone;
     diagnostics::print(fmt::format("{}\n{}", stage_name(stage), metrics_table(metrics)));
     if (arguments_.json) print_json(metrics);
@@ -117,10 +81,12 @@ class Session {
     if (!arguments_.output.empty()) check_output(arguments_.output);
     const std::filesystem::path output = arguments_.output;
     if (output.extension() == ".csv") return predict_to_csv(output);
-    const NamedTensors predictions = trainer_.predict(*model_, *data_, ckpt_path_);
+    const NamedTensors predictions =
+        session_.trainer().predict(session_.module(), session_.data(), session_.ckpt_path());
     if (!speaks()) return kDone;
-    const auto path = output.empty() ? trainer_.run().log_dir() / "predictions.npz" : output;
-    write_predictions(path, predictions, class_names_in(model_->data_state()));
+    const auto path =
+        output.empty() ? session_.trainer().run().log_dir() / "predictions.npz" : output;
+    write_predictions(path, predictions, class_names_in(session_.module().data_state()));
     Shapes shapes;
     for (const auto& [name, tensor] : predictions) shapes.emplace_back(name, tensor.sizes().vec());
     return report_predictions(path, shapes);
@@ -133,8 +99,8 @@ class Session {
   int predict_to_csv(const std::filesystem::path& path) {
     std::optional<PredictionsCsv> csv;
     const auto start = [&] {
-      auto* const keyed = dynamic_cast<HasRowKeys*>(data_.get());
-      auto* const grouped = dynamic_cast<HasGroups*>(data_.get());
+      auto* const keyed = dynamic_cast<HasRowKeys*>(&session_.data());
+      auto* const grouped = dynamic_cast<HasGroups*>(&session_.data());
       csv.emplace(path, class_names(), keyed != nullptr ? keyed->prediction_keys() : RowKeys(),
                   grouped != nullptr ? grouped->group_names() : std::vector<std::string>());
     };
@@ -147,7 +113,7 @@ class Session {
         shapes.emplace_back(name, tensor.sizes().vec());
       }
     };
-    trainer_.predict(*model_, *data_, take, ckpt_path_);
+    session_.trainer().predict(session_.module(), session_.data(), take, session_.ckpt_path());
     if (!speaks()) return kDone;
     if (!csv) start();
     csv->finish();
@@ -158,8 +124,8 @@ class Session {
   /// The names of the classes that the model tells apart. The outputs of ManyRegressions are
   /// regressions instead.
   std::vector<std::string> class_names() const {
-    if (dynamic_cast<const ManyRegressions*>(model_.get()) != nullptr) return {};
-    return class_names_in(model_->data_state());
+    if (dynamic_cast<const ManyRegressions*>(&session_.module()) != nullptr) return {};
+    return class_names_in(session_.module().data_state());
   }
 
   int report_predictions(const std::filesystem::path& path, const Shapes& shapes) {
@@ -179,20 +145,8 @@ class Session {
     return kDone;
   }
 
-  /// The model that the checkpoint is of. The Trainer loads the weights.
-  std::unique_ptr<Module> model_of_checkpoint(const Registry& registry) const {
-    return make_module(registry, load_checkpoint_outline(ckpt_path_), ckpt_path_);
-  }
-
   /// Whether this rank prints the results, which are the same on all ranks.
-  bool speaks() { return trainer_.run().is_global_zero(); }
-
-  void add_callback(std::unique_ptr<Callback> callback, HookSet hooks) {
-    const bool saves = callback->order() == Callback::Order::checkpoint;
-    if (saves && trainer_.options().fast_dev_run.count > 0) return;  // as Lightning does
-    makes_run_folder_ = makes_run_folder_ || saves;
-    trainer_.add(std::move(callback), hooks);
-  }
+  bool speaks() { return session_.trainer().run().is_global_zero(); }
 
   static void mention(std::string_view what, const std::filesystem::path& path,
                       std::string_view key, Value& more) {
@@ -201,32 +155,17 @@ class Session {
     diagnostics::print(fmt::format("{}: {}\n", what, short_path(path)));
   }
 
+  Session& session_;
   const Arguments& arguments_;
-  std::string ckpt_path_;
-  Trainer trainer_;
-  std::unique_ptr<DataModule> data_;
-  std::shared_ptr<Module> model_;
-  ConfigSaver* config_saver_ = nullptr;
-  bool makes_run_folder_ = false;
 };
 
-/// Throws if the configuration lacks a part. Commands other than fit need no model if there is a
-/// checkpoint, which names its module. fit needs a model in any case: it goes on with the settings
-/// that the configuration gives, such as the learning rate, which may differ from the checkpoint's.
-void require_parts(const Job& job, const std::string& command) {
-  if (!job.model && command == "fit") {
-    throw ConfigError::conflict("no model is named",
-                                "give `model:` in a --config file, or --model CLASS");
-  }
-  if (!job.model && job.ckpt_path.empty()) {
-    throw ConfigError::conflict("no model is named",
-                                "give --ckpt-path FILE, a checkpoint that says which model it is "
-                                "of; or `model:` in a --config file, or --model CLASS");
-  }
-  if (!job.data) {
-    throw ConfigError::conflict("no data is named",
-                                "give `data:` in a --config file, or --data CLASS");
-  }
+/// Throws if a fit has no model. Other commands need none if there is a checkpoint, which names its
+/// module. fit needs a model in any case: it goes on with the settings that the configuration
+/// gives, such as the learning rate, which may differ from the checkpoint's.
+void require_model_of_fit(const Job& job, const std::string& command) {
+  if (job.model || command != "fit") return;
+  throw ConfigError::conflict("no model is named",
+                              "give `model:` in a --config file, or --model CLASS");
 }
 
 /// Prints the warnings of a configuration once for all ranks, which all read it. If Levin's own
@@ -270,17 +209,15 @@ int run_job(const Arguments& arguments, const Registry& registry) {
     write_output(to_yaml(job, registry, /*comments=*/true));
     return kDone;
   }
-  require_parts(job, arguments.command);
+  require_model_of_fit(job, arguments.command);
   if (arguments.json) require_output();
-  Session session(job, arguments, registry);
-  if (arguments.command == "validate") return session.evaluate(Stage::validate);
-  if (arguments.command == "test") return session.evaluate(Stage::test);
-  if (arguments.command == "predict") return session.predict();
-  Job recorded = job;  // config.yaml records the seed that is really used
-  recorded.seed = session.seed(job.seed);
-  if (recorded.seed != job.seed) detach_links(recorded.links, "seed_everything");
-  session.save_config(to_yaml(recorded, registry, /*comments=*/false));
-  return session.fit();
+  Session session(job, registry);
+  SessionCommands commands(session, arguments);
+  if (arguments.command == "validate") return commands.evaluate(Stage::validate);
+  if (arguments.command == "test") return commands.evaluate(Stage::test);
+  if (arguments.command == "predict") return commands.predict();
+  session.record_config(registry);
+  return commands.fit();
 }
 
 }  // namespace levin
