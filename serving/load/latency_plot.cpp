@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/svg.h>
+
 namespace levin {
 namespace {
 
@@ -27,72 +29,6 @@ struct PlotCurve {
 };
 constexpr std::array<PlotCurve, 4> kCurves = {
     {{"p50", 50.0}, {"p90", 90.0}, {"p99", 99.0}, {"p99.9", 99.9}}};
-
-// Colours that colour-blind people can tell apart, on either background.
-constexpr std::string_view kPlotStyle = R"(<style>
-text { font-family: system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif; }
-.page { fill: #ffffff; } .text { fill: #222222; } .faint { fill: #5f6368; }
-.grid { stroke: #e3e6e9; } .axis { stroke: #5f6368; } .mark { stroke: #5f6368; }
-.c0 { stroke: #0072b2; } .c1 { stroke: #009e73; } .c2 { stroke: #b87a00; } .c3 { stroke: #d55e00; }
-.d0 { fill: #0072b2; } .d1 { fill: #009e73; } .d2 { fill: #b87a00; } .d3 { fill: #d55e00; }
-@media (prefers-color-scheme: dark) {
-.page { fill: #16181b; } .text { fill: #e8eaed; } .faint { fill: #a5abb2; }
-.grid { stroke: #2d3136; } .axis { stroke: #a5abb2; } .mark { stroke: #a5abb2; }
-.c0 { stroke: #56b4e9; } .c1 { stroke: #2fc49a; } .c2 { stroke: #e6b13c; } .c3 { stroke: #ff8a4c; }
-.d0 { fill: #56b4e9; } .d1 { fill: #2fc49a; } .d2 { fill: #e6b13c; } .d3 { fill: #ff8a4c; }
-}
-</style>
-)";
-
-std::string plot_escaped(std::string_view text) {
-  std::string out;
-  for (const char each : text) {
-    switch (each) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(each) < 0x20 ? ' ' : each;
-    }
-  }
-  return out;
-}
-
-/// "12,500", "0.5".
-std::string plot_number(double value) {
-  if (value < 1000.0) return fmt::format("{:g}", value);
-  const std::string digits = fmt::format("{:.0f}", value);
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
-}
-
-std::string plot_text(double x, double y, std::string_view text, std::string_view anchor,
-                      std::string_view style = "text", int size = 13) {
-  return fmt::format(
-      "<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" "
-      "text-anchor=\"{}\">{}</text>\n",
-      style, x, y, size, anchor, plot_escaped(text));
-}
-
-std::string plot_line(double x1, double y1, double x2, double y2, std::string_view style,
-                      std::string_view more = "") {
-  return fmt::format(
-      "<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"{}/>\n", style, x1,
-      y1, x2, y2, more);
-}
 
 /// Where values are: the rate on a linear axis from 0, the latency on a logarithmic one.
 class PlotAxes {
@@ -125,10 +61,10 @@ class PlotAxes {
 
   std::string draw() const {
     std::string out;
-    const double step = nice_step(most_ / 6.0);
+    const double step = svg::nice_step(most_ / 6.0);
     for (double rate = 0.0; rate <= 1.04 * most_; rate += step) {
-      out += plot_line(x(rate), kTop, x(rate), kBottom, "grid");
-      out += plot_text(x(rate), kBottom + 20.0, plot_number(rate), "middle", "faint");
+      out += svg::line(x(rate), kTop, x(rate), kBottom, "grid");
+      out += svg::text(x(rate), kBottom + 20.0, svg::number(rate), "middle", "faint");
     }
     const bool is_narrow = high_ - low_ < 2.2;  // also 2 and 5 have labels then
     for (int power = static_cast<int>(std::floor(low_)); power <= std::ceil(high_); ++power) {
@@ -136,27 +72,19 @@ class PlotAxes {
         const double latency = digit * std::pow(10.0, power);
         if (std::log10(latency) < low_ || std::log10(latency) > high_) continue;
         if (digit != 1 && !is_narrow) continue;
-        out += plot_line(kLeft, y(latency), kRight, y(latency), "grid");
-        out += plot_text(kLeft - 8.0, y(latency) + 4.5, plot_number(latency), "end", "faint");
+        out += svg::line(kLeft, y(latency), kRight, y(latency), "grid");
+        out += svg::text(kLeft - 8.0, y(latency) + 4.5, svg::number(latency), "end", "faint");
       }
     }
-    out += plot_line(kLeft, kTop, kLeft, kBottom, "axis");
-    out += plot_line(kLeft, kBottom, kRight, kBottom, "axis");
+    out += svg::line(kLeft, kTop, kLeft, kBottom, "axis");
+    out += svg::line(kLeft, kBottom, kRight, kBottom, "axis");
     out +=
-        plot_text(kLeft + kPlotWidth / 2.0, kBottom + 44.0, "requests a second (sent)", "middle");
-    out += plot_text(kLeft - 54.0, kTop - 14.0, "latency in milliseconds", "start");
+        svg::text(kLeft + kPlotWidth / 2.0, kBottom + 44.0, "requests a second (sent)", "middle");
+    out += svg::text(kLeft - 54.0, kTop - 14.0, "latency in milliseconds", "start");
     return out;
   }
 
  private:
-  static double nice_step(double least) {
-    const double power = std::pow(10.0, std::floor(std::log10(least)));
-    for (const double factor : {1.0, 2.0, 2.5, 5.0}) {
-      if (factor * power >= least) return factor * power;
-    }
-    return 10.0 * power;
-  }
-
   double most_ = 0.0;
   double low_ = 0.0;  // logarithms
   double high_ = 0.0;
@@ -185,7 +113,7 @@ std::string draw_plot_names(const LoadStep& last, const PlotAxes& axes) {
     double y = axes.y(PlotAxes::latency_of(last, kCurves[i].percent)) + 4.5;
     y = std::min(y, above - kNameHeight);
     above = y;
-    out += plot_text(kRight + 8.0, y, kCurves[i].name, "start", fmt::format("d{}", i), 14);
+    out += svg::text(kRight + 8.0, y, kCurves[i].name, "start", fmt::format("d{}", i), 14);
   }
   return out;
 }
@@ -200,23 +128,19 @@ std::string draw_latencies(const std::vector<LoadStep>& all, std::string_view ti
   std::stable_sort(steps.begin(), steps.end(),
                    [](const LoadStep& a, const LoadStep& b) { return a.rate < b.rate; });
   const PlotAxes axes(steps, maximum);
-  std::string out =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 520\" width=\"860\" "
-      "height=\"520\" role=\"img\">\n";
-  out += fmt::format("<title>{}</title>\n{}", plot_escaped(title), kPlotStyle);
-  out += "<rect class=\"page\" width=\"860\" height=\"520\"/>\n";
-  out += plot_text(kLeft - 54.0, 26.0, title, "start", "text", 17);
+  std::string out = svg::begin(860, 520, title);
+  out += svg::text(kLeft - 54.0, 26.0, title, "start", "text", 17);
   out += axes.draw();
   if (maximum > 0.0) {
-    out += plot_line(axes.x(maximum), kTop, axes.x(maximum), kBottom, "mark",
+    out += svg::line(axes.x(maximum), kTop, axes.x(maximum), kBottom, "mark",
                      " stroke-dasharray=\"5 4\"");
-    out += plot_text(axes.x(maximum) + 4.0, kTop - 14.0,
-                     fmt::format("maximum of a closed loop: {}", plot_number(std::round(maximum))),
+    out += svg::text(axes.x(maximum) + 4.0, kTop - 14.0,
+                     fmt::format("maximum of a closed loop: {}", svg::number(std::round(maximum))),
                      "end", "faint");
   }
   for (size_t i = 0; i < kCurves.size(); ++i) out += draw_plot_curve(i, steps, axes);
   if (!steps.empty()) out += draw_plot_names(steps.back(), axes);
-  return out + "</svg>\n";
+  return out.append(svg::end());
 }
 
 }  // namespace levin

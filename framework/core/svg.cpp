@@ -1,0 +1,93 @@
+#include <levin/framework/core/svg.h>
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace levin::svg {
+
+std::string_view style() {
+  return R"(<style>
+text { font-family: system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif; }
+.page { fill: #ffffff; } .text { fill: #222222; } .faint { fill: #5f6368; }
+.grid { stroke: #e3e6e9; } .axis { stroke: #5f6368; } .mark { stroke: #5f6368; }
+.c0 { stroke: #0072b2; } .c1 { stroke: #009e73; } .c2 { stroke: #b87a00; } .c3 { stroke: #d55e00; }
+.d0 { fill: #0072b2; } .d1 { fill: #009e73; } .d2 { fill: #b87a00; } .d3 { fill: #d55e00; }
+@media (prefers-color-scheme: dark) {
+.page { fill: #16181b; } .text { fill: #e8eaed; } .faint { fill: #a5abb2; }
+.grid { stroke: #2d3136; } .axis { stroke: #a5abb2; } .mark { stroke: #a5abb2; }
+.c0 { stroke: #56b4e9; } .c1 { stroke: #2fc49a; } .c2 { stroke: #e6b13c; } .c3 { stroke: #ff8a4c; }
+.d0 { fill: #56b4e9; } .d1 { fill: #2fc49a; } .d2 { fill: #e6b13c; } .d3 { fill: #ff8a4c; }
+}
+</style>
+)";
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char each : text) {
+    switch (each) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += static_cast<unsigned char>(each) < 0x20 ? ' ' : each;
+    }
+  }
+  return out;
+}
+
+std::string number(double value) {
+  if (!(std::abs(value) >= 1000.0 && std::abs(value) < 1e9)) return fmt::format("{:g}", value);
+  const std::string digits = fmt::format("{:.0f}", std::abs(value));
+  std::string out = value < 0.0 ? "-" : "";
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+std::string text(double x, double y, std::string_view content, std::string_view anchor,
+                 std::string_view style, int size) {
+  return fmt::format(
+      "<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" "
+      "text-anchor=\"{}\">{}</text>\n",
+      style, x, y, size, anchor, escaped(content));
+}
+
+std::string line(double x1, double y1, double x2, double y2, std::string_view style,
+                 std::string_view more) {
+  return fmt::format(
+      "<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"{}/>\n", style, x1,
+      y1, x2, y2, more);
+}
+
+double nice_step(double least) {
+  const double power = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double factor : {1.0, 2.0, 2.5, 5.0}) {
+    if (factor * power >= least) return factor * power;
+  }
+  return 10.0 * power;
+}
+
+std::string begin(int width, int height, std::string_view title, bool with_style) {
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+      "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}"
+      "<rect class=\"page\" width=\"{0}\" height=\"{1}\"/>\n",
+      width, height, escaped(title), with_style ? style() : std::string_view());
+}
+
+std::string_view end() { return "</svg>\n"; }
+
+}  // namespace levin::svg

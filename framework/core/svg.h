@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace levin::svg {
+
+/// Rules for the classes that the functions below and drawings use: page, text, faint, grid, axis,
+/// mark; c0 to c3 for lines and d0 to d3 for areas in colours that colour-blind people can tell
+/// apart. They suit a light and a dark background. An SVG document has them once.
+std::string_view style();
+
+/// Text for a document, with its special characters escaped; control characters become spaces.
+std::string escaped(std::string_view text);
+
+/// A number as an axis has it: "12,500", "0.5".
+std::string number(double value);
+
+/// A line of text. `anchor` is start, middle or end.
+std::string text(double x, double y, std::string_view content, std::string_view anchor,
+                 std::string_view style = "text", int size = 13);
+
+/// A line; `more` are further attributes, with a space in front.
+std::string line(double x1, double y1, double x2, double y2, std::string_view style,
+                 std::string_view more = "");
+
+/// The smallest of 1, 2, 2.5, 5, 10 ... that is at least `least`, a distance of grid lines.
+double nice_step(double least);
+
+/// The beginning of a drawing, with its background. Without `style`, it has no rules of its own,
+/// because the page that it is part of has them.
+std::string begin(int width, int height, std::string_view title, bool with_style = true);
+/// Its end.
+std::string_view end();
+
+}  // namespace levin::svg
