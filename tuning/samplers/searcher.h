@@ -31,6 +31,9 @@ class Searcher {
   /// Whether the choice depends on what came of other trials. If it doesn't, the same seed gives
   /// the same study whatever the number of workers.
   virtual bool uses_results() const = 0;
+  /// Whether the searcher counts places in its sequence instead of trials. A trial that takes over
+  /// from a failed one then gets that one's number, so that each place is tried.
+  virtual bool counts_places() const { return !uses_results(); }
   /// Whether the trial can be chosen now; false if a trial that it depends on still runs.
   virtual bool is_ready(const Study& study, int64_t number) const {
     (void)study;

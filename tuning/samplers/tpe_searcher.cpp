@@ -129,6 +129,7 @@ TpeSearcher::TpeSearcher(SearchSpace space, TpeOptions options)
 
 bool TpeSearcher::has_ended(const Trial& trial, int64_t number) const {
   if (options_.lag > 0 && trial.number > number - options_.lag) return false;
+  if (trial.state == TrialState::waiting) return !trial.intermediate_values.empty();  // it pauses
   return trial.state == TrialState::complete || trial.state == TrialState::pruned;
 }
 

@@ -51,9 +51,16 @@ int64_t Asha::step_of(int64_t rung) const {
 }
 
 bool Asha::is_paused(const Trial& trial) {
-  if (trial.state != TrialState::running) return false;
+  if (trial.state != TrialState::waiting) return false;
   const auto rung = number_attribute_of(trial, rung_attribute);
   return rung && number_attribute_of(trial, value_attribute(static_cast<int64_t>(*rung)));
+}
+
+int64_t Asha::rung_to_train(const Trial& trial) {
+  const auto rung = number_attribute_of(trial, rung_attribute);
+  if (!rung) return 0;
+  const auto at = static_cast<int64_t>(*rung);
+  return number_attribute_of(trial, value_attribute(at)) ? at + 1 : at;
 }
 
 AshaJob Asha::next(const Study& study) const {
@@ -65,6 +72,7 @@ AshaJob Asha::next(const Study& study) const {
   for (int64_t rung = rungs() - 2; rung >= 0; --rung) {
     std::vector<std::pair<double, const Trial*>> reached;
     for (const Trial& trial : study.trials) {
+      if (trial.state == TrialState::fail) continue;  // another trial may have taken over from it
       const auto value = number_attribute_of(trial, value_attribute(rung));
       if (value && !std::isnan(*value)) reached.emplace_back(sign * *value, &trial);
     }

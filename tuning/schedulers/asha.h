@@ -36,7 +36,8 @@ struct AshaJob {
 ///
 /// The state is in the study. A trial that has got to rung k has its value there as the system
 /// attribute "completed_rung_k", as Optuna's pruner writes it, and the rung that it trains for as
-/// "asha:rung". It pauses if it runs, as the study says, and has got to that rung.
+/// "asha:rung". It pauses if it waits, as the study says, and has got to that rung. Failed trials
+/// don't count.
 class Asha {
  public:
   /// Throws ConfigError if min_resource is below 1, max_resource below min_resource, or
@@ -50,6 +51,8 @@ class Asha {
   int64_t step_of(int64_t rung) const;
   /// Whether the trial waits at a rung to go on.
   static bool is_paused(const Trial& trial);
+  /// The rung that the trial trains for if it is started or goes on now.
+  static int64_t rung_to_train(const Trial& trial);
 
   /// The names of the two attributes.
   static std::string value_attribute(int64_t rung);

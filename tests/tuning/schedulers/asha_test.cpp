@@ -30,6 +30,7 @@ struct Search {
     const double loss = loss_at(number, job.until_step);
     trial.intermediate_values[job.until_step] = loss;
     trial.system_attributes[Asha::value_attribute(job.rung)] = loss;
+    trial.state = TrialState::waiting;
     if (job.rung + 1 == asha.rungs()) {
       trial.state = TrialState::complete;
       trial.values = {loss};
@@ -43,7 +44,10 @@ struct Search {
       done_at.push_back(0);
     }
     const int64_t number = job.resumed.value_or(static_cast<int64_t>(study.trials.size()) - 1);
-    study.trials[static_cast<size_t>(number)].system_attributes[Asha::rung_attribute] = job.rung;
+    Trial& trial = study.trials[static_cast<size_t>(number)];
+    EXPECT_EQ(Asha::rung_to_train(trial), job.rung);
+    trial.system_attributes[Asha::rung_attribute] = job.rung;
+    trial.state = TrialState::running;
     return number;
   }
 
