@@ -1,7 +1,11 @@
-"""Reads and continues the study of a journal file with Optuna 5, for the tests of tuning/study.
+"""Reads and continues the study of a journal file, or of the database sqlite:///FILE, with Optuna
+5, for the tests of tuning/.
 
     tuning_study.py read FILE NAME             prints the study's trials as JSON
-    tuning_study.py continue FILE NAME COUNT   runs COUNT trials of TPE on a quadratic function
+    tuning_study.py continue FILE NAME COUNT [PARAMETER=VALUE]
+        runs COUNT trials of TPE on a quadratic function, and enqueues one with this parameter
+    tuning_study.py importance FILE all        prints the importance of the parameters (PED-ANOVA)
+                                               in each study of the file
     tuning_study.py write FILE NAME            writes every operation that a journal has
 
 Exits with 77 if Python doesn't have the package optuna.
@@ -89,13 +93,27 @@ def write_everything(storage, name):
 
 def main():
     verb, path, name = sys.argv[1:4]
-    storage = JournalStorage(JournalFileBackend(path))
+    is_database = path.startswith("sqlite:")
+    storage = (
+        optuna.storages.RDBStorage(path) if is_database else JournalStorage(JournalFileBackend(path))
+    )
+    if verb == "importance":
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        found = {}
+        for each in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=each, storage=storage)
+            found[each] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        print(json.dumps(found))
+        return
     if verb == "write":
         study = write_everything(storage, name)
     else:
         study = optuna.load_study(study_name=name, storage=storage)
     if verb == "continue":
         study.optimize(objective, n_trials=int(sys.argv[4]))
+        if len(sys.argv) > 5:
+            parameter, value = sys.argv[5].split("=")
+            study.enqueue_trial({parameter: float(value)})
     directions = [d.value for d in study.directions]
     system_attrs = storage.get_study_system_attrs(study._study_id)
     print(json.dumps({"name": name, "directions": directions, "user_attrs": study.user_attrs,

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <random>
+#include <string>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -32,6 +33,28 @@ std::string journal_now() {
 
 Value numbers_to_value(const std::vector<double>& numbers) {
   return Value::Array(numbers.begin(), numbers.end());
+}
+
+/// Adds to a line what a trial has from its beginning.
+void describe_whole_trial(const Trial& trial, Value& line) {
+  const bool runs = trial.state == TrialState::running;
+  line["state"] = static_cast<int>(runs ? TrialState::waiting : trial.state);
+  line["datetime_start"] = trial.started ? Value(to_iso_time(*trial.started)) : Value();
+  line["datetime_complete"] = trial.completed ? Value(to_iso_time(*trial.completed)) : Value();
+  line["value"] = Value();
+  line["values"] = trial.values.empty() ? Value() : numbers_to_value(trial.values);
+  for (const char* key : {"distributions", "params", "intermediate_values"}) {
+    line[key] = Value::Object{};
+  }
+  for (const auto& [name, value] : trial.parameters) {
+    line["params"][name] = value;
+    line["distributions"][name] = trial.distributions.at(name).to_json();
+  }
+  for (const auto& [step, value] : trial.intermediate_values) {
+    line["intermediate_values"][std::to_string(step)] = value;
+  }
+  line["user_attrs"] = trial.user_attributes;
+  line["system_attrs"] = trial.system_attributes;
 }
 
 [[noreturn]] void fail_no_study(int64_t study) {
@@ -95,6 +118,35 @@ int64_t StudyFile::open_study(const std::string& name,
   return study->id;
 }
 
+int64_t StudyFile::add_study(const Study& study) {
+  refresh();
+  if (replay_.study(study.name) != nullptr) {
+    throw ConfigError(fmt::format("'{}' has a study of the name '{}' already; take another file",
+                                  file_.path().string(), study.name));
+  }
+  const int64_t id = open_study(study.name, study.directions);
+  std::vector<Value> lines;
+  const auto add_attribute = [&](Operation operation, const char* key, const std::string& name,
+                                 const Value& value) {
+    lines.push_back(line_of(operation));
+    lines.back()["study_id"] = id;
+    lines.back()[key][name] = value;
+  };
+  for (const auto& [name, value] : study.user_attributes) {
+    add_attribute(Operation::set_study_user_attribute, "user_attr", name, value);
+  }
+  for (const auto& [name, value] : study.system_attributes) {
+    add_attribute(Operation::set_study_system_attribute, "system_attr", name, value);
+  }
+  for (const Trial& trial : study.trials) {
+    lines.push_back(line_of(Operation::create_trial));
+    lines.back()["study_id"] = id;
+    describe_whole_trial(trial, lines.back());
+  }
+  write(lines);
+  return id;
+}
+
 void StudyFile::write_for_study(int64_t study, Value line) {
   line["study_id"] = study;
   if (!write({line}).at(0)) fail_no_study(study);
@@ -152,6 +204,17 @@ bool StudyFile::start_waiting(int64_t trial) {
   line["state"] = static_cast<int>(TrialState::running);
   line["values"] = Value();
   line["datetime_start"] = journal_now();
+  return write({line}).at(0);
+}
+
+bool StudyFile::pause(int64_t trial) {
+  refresh();
+  const Trial* found = replay_.trial(trial);
+  if (found == nullptr || found->state != TrialState::running) return false;
+  Value line = line_of(Operation::set_trial_state_values);
+  line["trial_id"] = trial;
+  line["state"] = static_cast<int>(TrialState::waiting);
+  line["values"] = Value();
   return write({line}).at(0);
 }
 

@@ -57,6 +57,9 @@ class StudyFile {
   /// Returns the id of the study of that name, which is created if there is none. Throws
   /// ConfigError if it exists with other directions.
   int64_t open_study(const std::string& name, const std::vector<StudyDirection>& directions);
+  /// Adds a copy of a study with all its trials, and returns its id. A trial that runs waits in the
+  /// copy. Throws ConfigError if there is a study of that name.
+  int64_t add_study(const Study& study);
   /// Throws ConfigError if there is no such study, as the functions that follow do.
   void delete_study(int64_t study);
   void set_study_user_attribute(int64_t study, const std::string& name, const Value& value);
@@ -70,6 +73,9 @@ class StudyFile {
   /// Starts a waiting trial. Returns whether this process is the one that runs it: false if another
   /// one was first, or it has finished.
   bool start_waiting(int64_t trial);
+  /// Makes a running trial wait, so that any process may go on with it. Returns false if it doesn't
+  /// run.
+  bool pause(int64_t trial);
   /// Returns the ids of the study's running trials whose processes, Levin's on this machine, have
   /// ended without ending the trials, because they were killed for example. What becomes of such a
   /// trial is up to the caller: it fails, or another process goes on with it. Nothing is known of
