@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include <levin/cli/command_line.h>
 #include <levin/framework/core/value.h>
 #include <levin/serving/commands/serving_commands.h>
+#include <levin/tuning/commands/tuning_commands.h>
 
 #include "framework/sanitizer.h"
 #include "framework/temporary_folder.h"
@@ -100,8 +102,10 @@ class ProgramTest : public ::testing::Test {
     std::vector<const char*> argv;
     for (const auto& each : arguments) argv.push_back(each.c_str());
     argv.push_back(nullptr);
+    Commands commands = serving_commands();
+    for (auto& each : tuning_commands()) commands.push_back(std::move(each));
     const int status = run_command_line(static_cast<int>(arguments.size()), argv.data(),
-                                        shipped_classes(), serving_commands());
+                                        shipped_classes(), commands);
     std::fflush(nullptr);
     ::_exit(status);  // LibTorch's destructors would take as long as it takes to load
   }

@@ -70,6 +70,10 @@ class SearchSpace {
   /// Throws ConfigError if a parameter is none of these settings, proposing the nearest one.
   void check_names(const std::vector<std::string>& settings) const;
 
+  /// Where a parameter's entry, or its key, stands, as messages begin with it: "space.yaml, line 3:
+  /// "; empty if that isn't known.
+  std::string place_of(std::string_view parameter, std::string_view key = {}) const;
+
   /// Whether the parameter is there in a trial in which the others have these values. Those that
   /// it depends on must have been decided.
   bool is_active(const SearchParameter& parameter, const ParameterValues& values) const;
@@ -79,7 +83,6 @@ class SearchSpace {
   std::map<std::string, Value> settings(const ParameterValues& values) const;
 
  private:
-  std::string place_of(std::string_view parameter, std::string_view key = {}) const;
   void check_condition(const SearchParameter& parameter) const;
   void put_in_order();
 

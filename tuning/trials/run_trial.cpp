@@ -1,0 +1,254 @@
+#include <levin/tuning/trials/run_trial.h>
+
+#include <exception>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/cli/find_checkpoint.h>
+#include <levin/cli/session.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/tensor/torch_error.h>
+#include <levin/tuning/schedulers/staged_searchers.h>
+#include <levin/tuning/trials/trial_queue.h>
+#include <levin/tuning/trials/trial_reporter.h>
+
+namespace levin {
+namespace {
+
+/// The checkpoint of a trial that has paused, in its folder.
+constexpr const char* kPauseName = "paused.ckpt";
+
+/// Takes over the parameters that a trial was given beforehand, as Optuna's enqueue_trial does.
+void take_fixed_values(const SearchSpace& space, const Trial& trial, ParameterValues& values) {
+  const auto fixed = trial.system_attributes.find("fixed_params");
+  if (fixed == trial.system_attributes.end() || !fixed->second.is_object()) return;
+  for (const auto& [name, value] : fixed->second.as_object()) {
+    const SearchParameter* const parameter = space.find(name);
+    if (parameter == nullptr) continue;
+    const auto internal = parameter->distribution.to_internal(value);
+    if (!internal || !parameter->distribution.contains(*internal)) {
+      throw ConfigError(fmt::format("{} can't have the value {} that the trial was given", name,
+                                    value.to_json()));
+    }
+    values[name] = *internal;
+  }
+}
+
+/// Chooses the trial's parameters and records them. A trial that was started before keeps them.
+ParameterValues choose_parameters(const SearchPlan& plan, StudyFile& file, int64_t id) {
+  const Study& study = *file.contents().study_of_trial(id);
+  const Trial& trial = *file.contents().trial(id);
+  if (!trial.parameters.empty()) return trial.parameters;
+  const auto suggestion =
+      plan.searcher->suggest(study, number_for_searcher(*plan.searcher, study, trial));
+  if (!suggestion) throw Error("the searcher has no parameters left for another trial");
+  TrialUpdate update;
+  update.parameters = suggestion->parameters;
+  update.system_attributes = suggestion->system_attributes;
+  take_fixed_values(plan.space, trial, update.parameters);
+  update.parameters = plan.space.only_active(update.parameters);
+  for (const auto& [name, value] : update.parameters) {
+    update.distributions.emplace(name, plan.space.find(name)->distribution);
+  }
+  const ParameterValues chosen = update.parameters;
+  file.update(id, update);
+  return chosen;
+}
+
+/// The trial from whose checkpoint a trial goes on: itself, if it has paused, or the nearest one
+/// with a checkpoint of those that it takes over from, or the one that its searcher names. Null: it
+/// begins anew.
+const Trial* source_of(const Study& study, const Trial& trial) {
+  for (const Trial* each = &trial; each != nullptr; each = predecessor_of(study, *each)) {
+    if (!checkpoint_of(*each).empty()) return each;
+  }
+  const auto named = trial.system_attributes.find(kGoesOnFromAttribute);
+  if (named == trial.system_attributes.end() || !named->second.is_int()) return nullptr;
+  const int64_t number = named->second.as_int();
+  if (number < 0 || number >= trial.number) return nullptr;
+  return source_of(study, study.trials[static_cast<size_t>(number)]);
+}
+
+/// The folder of a trial: its own, or that of the trial whose attempt it repeats.
+std::filesystem::path folder_for(const Study& study, const Trial& trial,
+                                 const std::string& default_root_dir) {
+  for (const Trial* each = &trial; each != nullptr; each = predecessor_of(study, *each)) {
+    if (!folder_of(*each).empty()) return folder_of(*each);
+  }
+  const auto parent = std::filesystem::path(default_root_dir) / "levin_logs" / study.name;
+  std::string name = fmt::format("trial_{}", trial.number);
+  // A folder of that name belongs to an earlier study, whose file was deleted.
+  for (int i = 2; files::exists(parent / name); ++i) {
+    name = fmt::format("trial_{}_{}", trial.number, i);
+  }
+  return parent / name;
+}
+
+/// Makes the job of a trial, with its folder.
+Job job_of_trial(const SearchPlan& plan, const Registry& registry, StudyFile& file, int64_t id,
+                 const ParameterValues& values) {
+  Job job = read_job(registry, configuration_of(plan, values));
+  std::erase_if(job.default_callbacks,
+                [](const auto& each) { return each.name != "ModelCheckpoint"; });
+  const Study& study = *file.contents().study_of_trial(id);
+  const Trial& trial = *file.contents().trial(id);
+  const auto folder = folder_for(study, trial, job.trainer->default_root_dir);
+  if (const Trial* const source = source_of(study, trial)) {
+    job.ckpt_path = checkpoint_of(*source).string();
+  }
+  job.trainer->default_root_dir = folder.string();
+  if (folder_of(trial).empty()) file.update(id, {.user_attributes = {{"folder", folder.string()}}});
+  return job;
+}
+
+/// The limit that ASHA or a staged search gives the trial.
+TrialLimit limit_of(const SearchPlan& plan, StudyFile& file, int64_t id) {
+  TrialLimit limit;
+  if (plan.asha) {
+    const int64_t rung = Asha::rung_to_train(*file.contents().trial(id));
+    file.update(id, {.system_attributes = {{Asha::rung_attribute, rung}}});
+    if (rung + 1 < plan.asha->rungs()) limit.until_epoch = plan.asha->step_of(rung);
+  } else {
+    const auto& attributes = file.contents().trial(id)->system_attributes;
+    const auto until = attributes.find(kUntilEpochAttribute);
+    if (until != attributes.end() && until->second.is_int()) {
+      limit.until_epoch = until->second.as_int();
+    }
+  }
+  limit.checkpoint = std::filesystem::absolute(folder_of(*file.contents().trial(id)) / kPauseName);
+  return limit;
+}
+
+/// What the training came to. A trial that pauses waits.
+struct TrialEnd {
+  std::optional<TrialState> state{};
+  std::vector<double> values{};
+  Value::Object attributes{};
+  Value::Object system_attributes{};
+};
+
+/// The values of the objectives at the end of a training.
+std::vector<double> final_values(const SearchPlan& plan, const MetricMap& metrics,
+                                 const TrialReporter& reporter, const Trial* before) {
+  const TuneOptions& options = plan.options;
+  if (options.value == "best" && reporter.best_value()) return {*reporter.best_value()};
+  std::vector<double> values;
+  for (const auto& metric : options.metric) {
+    const auto found = metrics.find(metric);
+    if (found != metrics.end()) {
+      values.push_back(found->second);
+      continue;
+    }
+    // It goes on from a checkpoint of the very end: all had been done but to record it.
+    const bool is_repeated = reporter.epochs() == 0 && before != nullptr &&
+                             options.metric.size() == 1 && !before->intermediate_values.empty();
+    if (is_repeated) return {before->intermediate_values.rbegin()->second};
+    std::vector<std::string> logged;
+    for (const auto& [name, value] : metrics) logged.push_back(name);
+    throw ModuleError::metric_not_logged("the search", metric, logged);
+  }
+  return values;
+}
+
+int64_t counted_epochs(const Trial& trial) {
+  const auto counted = trial.user_attributes.find("epochs");
+  return counted != trial.user_attributes.end() && counted->second.is_int()
+             ? counted->second.as_int()
+             : 0;
+}
+
+/// What becomes of a trial that has reached its limit, or has ended without one.
+TrialEnd end_of_training(const SearchPlan& plan, const Trial& trial, const TrialReporter& reporter,
+                         std::vector<double> values) {
+  TrialEnd end;
+  end.state = reporter.is_pruned() ? TrialState::pruned : TrialState::complete;
+  end.values = std::move(values);
+  if (plan.asha && reporter.last_value()) {
+    const int64_t rung = Asha::rung_to_train(trial);
+    end.system_attributes[Asha::value_attribute(rung)] = *reporter.last_value();
+    if (reporter.has_reached_limit()) end.state = TrialState::waiting;
+  }
+  const auto is_final = trial.system_attributes.find(kIsFinalAttribute);
+  if (is_final != trial.system_attributes.end() && is_final->second == Value(false)) {
+    end.state = TrialState::pruned;
+  }
+  if (end.state != TrialState::complete) end.values.clear();
+  return end;
+}
+
+TrialEnd train(const SearchPlan& plan, const Registry& registry, StudyFile& file, int64_t id,
+               const ParameterValues& values) {
+  Job job = job_of_trial(plan, registry, file, id, values);
+  auto made = std::make_unique<TrialReporter>(plan, file, id, limit_of(plan, file, id));
+  const TrialReporter& reporter = *made;
+  Session session(std::move(job), registry);
+  session.add_callback(std::move(made), overridden_hooks<TrialReporter>());
+  session.record_config(registry);
+  const bool interrupted = session.fit().interrupted;
+  const Study& study = *file.contents().study_of_trial(id);
+  const Trial& trial = *file.contents().trial(id);
+  TrialEnd end;
+  if (!interrupted) {
+    const Trial* const before = predecessor_of(study, trial);
+    end = end_of_training(plan, trial, reporter,
+                          final_values(plan, session.trainer().run().metrics(), reporter, before));
+  }
+  end.attributes["epochs"] = counted_epochs(trial) + reporter.epochs();
+  return end;
+}
+
+}  // namespace
+
+std::optional<TrialState> run_trial(const SearchPlan& plan, const Registry& registry,
+                                    StudyFile& file, int64_t trial) {
+  if (!is_ready_to_run(plan, file, trial)) {
+    file.pause(trial);
+    return TrialState::waiting;
+  }
+  TrialEnd end;
+  try {
+    end = train(plan, registry, file, trial, choose_parameters(plan, file, trial));
+    if (!end.state) return std::nullopt;
+  } catch (const std::exception& error) {
+    end = {};
+    end.state = TrialState::fail;
+    end.attributes["error"] = plain_message(error);
+  }
+  file.refresh();
+  if (is_finished(file.contents().trial(trial)->state)) {  // another process gave it up
+    return file.contents().trial(trial)->state;
+  }
+  file.update(trial,
+              {.user_attributes = end.attributes, .system_attributes = end.system_attributes});
+  if (*end.state != TrialState::waiting) return file.finish(trial, *end.state, end.values);
+  file.pause(trial);
+  return end.state;
+}
+
+std::filesystem::path folder_of(const Trial& trial) {
+  const auto folder = trial.user_attributes.find("folder");
+  if (folder == trial.user_attributes.end() || !folder->second.is_string()) return {};
+  return folder->second.as_string();
+}
+
+std::filesystem::path checkpoint_of(const Trial& trial) {
+  const std::filesystem::path folder = folder_of(trial);
+  if (folder.empty()) return {};
+  std::filesystem::path newest;
+  for (const auto& run : run_folders(folder / "levin_logs")) {
+    newest = newest_checkpoint(run / "checkpoints");
+    if (!newest.empty()) break;
+  }
+  std::error_code error;
+  const auto paused = std::filesystem::last_write_time(folder / kPauseName, error);
+  if (error) return newest;
+  if (newest.empty()) return folder / kPauseName;
+  const auto written = std::filesystem::last_write_time(newest, error);
+  return !error && written > paused ? newest : folder / kPauseName;
+}
+
+}  // namespace levin

@@ -1,0 +1,92 @@
+#include <levin/tuning/trials/tune.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include <levin/framework/core/files.h>
+#include <levin/tuning/samplers/pareto_front.h>
+#include <levin/tuning/trials/run_trial.h>
+#include <levin/tuning/trials/search_checks.h>
+#include <levin/tuning/trials/trial_queue.h>
+
+namespace levin {
+namespace {
+
+bool has_complete_trial(const Study* study) {
+  return study != nullptr &&
+         std::any_of(study->trials.begin(), study->trials.end(),
+                     [](const Trial& trial) { return trial.state == TrialState::complete; });
+}
+
+}  // namespace
+
+int64_t open_checked_study(const SearchPlan& plan, const Registry& registry,
+                           std::optional<StudyFile>& file) {
+  check_settings(plan, registry);
+  if (files::exists(plan.options.study)) file.emplace(plan.options.study);
+  if (!file || !has_complete_trial(file->contents().study(plan.options.name))) {
+    check_metrics(plan, registry);
+  }
+  if (!file) file.emplace(plan.options.study);
+  const int64_t study = file->open_study(plan.options.name, plan.directions);
+  Value::Array names(plan.options.metric.begin(), plan.options.metric.end());
+  if (file->contents().study(study)->system_attributes.count("study:metric_names") == 0) {
+    file->set_study_system_attribute(study, "study:metric_names", names);
+  }
+  return study;
+}
+
+TuneResult result_of(const SearchPlan& plan, const Study& study) {
+  TuneResult result;
+  result.study = study;
+  const auto front = pareto_front(study);
+  if (front.empty()) return result;
+  result.best = *front.front();
+  result.best_config = configuration_of(plan, result.best->parameters);
+  return result;
+}
+
+TuneResult run_search(const SearchPlan& plan, const Registry& registry, StudyFile& file,
+                      int64_t study,
+                      const std::function<void(const Study&, const Trial&)>& on_trial) {
+  recover_trials(file, study);
+  const double start = files::monotonic_seconds();
+  bool interrupted = false;
+  bool is_over = false;
+  while (!interrupted) {
+    const double seconds = files::monotonic_seconds() - start;
+    if (plan.options.time > 0 && seconds >= plan.options.time) break;
+    const auto trial = next_trial(plan, file, study);
+    if (!trial) {
+      is_over = waiting_count(plan, *file.contents().study(study)) == 0 ||
+                is_epoch_budget_spent(plan, *file.contents().study(study));
+      if (is_over) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));  // other processes run trials
+      recover_trials(file, study);
+      continue;
+    }
+    const auto state = run_trial(plan, registry, file, *trial);
+    interrupted = !state;
+    if (on_trial && state && is_finished(*state)) {
+      on_trial(*file.contents().study(study), *file.contents().trial(*trial));
+    }
+  }
+  if (is_over && !is_epoch_budget_spent(plan, *file.contents().study(study))) {
+    end_paused_trials(plan, file, study);
+  }
+  TuneResult result = result_of(plan, *file.contents().study(study));
+  result.interrupted = interrupted;
+  return result;
+}
+
+TuneResult tune(const Registry& registry, ConfigNode base, SearchSpace space, TuneOptions options,
+                const std::function<void(const Study&, const Trial&)>& on_trial) {
+  const SearchPlan plan = plan_search(std::move(base), std::move(space), std::move(options));
+  std::optional<StudyFile> file;
+  const int64_t study = open_checked_study(plan, registry, file);
+  return run_search(plan, registry, *file, study, on_trial);
+}
+
+}  // namespace levin
