@@ -470,7 +470,7 @@ def measure(options):
         "texts": {},
         "failures": dict(programs.missing),
     }
-    needs_mnist = {"lr", "mlp", "solvers", "exactness", "links", "serving"} & set(suites)
+    needs_mnist = {"lr", "mlp", "solvers", "exactness", "links", "serving", "tuning"} & set(suites)
     mnist = find_mnist(options, results) if needs_mnist else None
     needs_sparse = {"sparse", "solvers", "exactness"} & set(suites)
     sparse_set = make_sparse_set(options, results) if needs_sparse else None
@@ -486,7 +486,7 @@ def measure(options):
     if "serving" in suites:
         serving_suite.run_serving(options, mnist, say, results)
     if "tuning" in suites:
-        tuning_suite.run_tuning(options, say, results)
+        tuning_suite.run_tuning(options, mnist, say, results)
     return results
 
 

@@ -398,6 +398,12 @@ def tuning_checks(text):
     took = re.search(r"by TPE: ([\d.]+) ms", text)
     if took:
         checks.append(Check("TPE: choosing a trial", 30, Spread.of([float(took[1])]), unit=" ms"))
+    share = re.search(r"this share of their epochs: ([\d.]+)", text)
+    if share:
+        checks.append(Check("ASHA: epochs / random search's", 1 / 3, Spread.of([float(share[1])])))
+    for sampler, step in re.findall(r"^(\w+) +to the first step +([\d.]+) ms", text, re.MULTILINE):
+        what = f"Search ({sampler}): from a trial's end to the next one's first step"
+        checks.append(Check(what, 30, Spread.of([float(step)]), unit=" ms"))
     return checks
 
 
