@@ -128,7 +128,7 @@ foreach(name IN LISTS folders)
   levin_test_setting(${name}_test)
   levin_unity(${name}_test ${LEVIN_TESTS_TOGETHER})
   list(APPEND LEVIN_TEST_TARGETS ${name}_test)
-  if(name STREQUAL "cli" OR name STREQUAL "serving")  # some of them start the program
+  if(name MATCHES "^(cli|serving|tuning)$")  # some of them start the program
     add_dependencies(${name}_test levin_cli)
     levin_add_tests(${name}_test unit cli)
   elseif(name STREQUAL "distributed")

@@ -214,7 +214,7 @@ class WorkerPool {
       const double since = seen_since_.emplace(id, now).first->second;
       if (now - since < plan_.options.trial_timeout) continue;
       const std::string reason =
-          fmt::format("killed after {} seconds (--trial-timeout)", plan_.options.trial_timeout);
+          fmt::format("killed after {} s (--trial-timeout)", plan_.options.trial_timeout);
       if (!fail_trial(file_, id, reason)) continue;
       was_killed_.insert(worker.process);
       signal_group(worker.process, SIGKILL);

@@ -139,14 +139,14 @@ TEST_F(TuneCommand, a_trial_that_never_ends_is_killed_and_the_search_goes_on) {
   write("epochs.yaml", "trainer.max_epochs: [1, 100000000]\n");
   const auto outcome =
       wait(start({"tune", "--config", "base.yaml", "--search", "epochs.yaml", "--metric",
-                  "val_loss", "--sampler", "grid", "--workers", "2", "--trial-timeout", "2"}));
+                  "val_loss", "--sampler", "grid", "--workers", "2", "--trial-timeout", "1"}));
   EXPECT_TRUE(outcome.status == 0 || outcome.status == 1) << outcome.err;
   const Study ended = study();
   ASSERT_EQ(ended.trials.size(), 2U);
   EXPECT_TRUE(is_finished(ended.trials[0].state));
   EXPECT_EQ(ended.trials[1].state, TrialState::fail);
   EXPECT_EQ(ended.trials[1].user_attributes.at("error").as_string(),
-            "killed after 2 seconds (--trial-timeout)");
+            "killed after 1 s (--trial-timeout)");
 }
 
 TEST_F(TuneCommand, a_sweep_trains_a_grid_from_the_command_line) {
