@@ -30,7 +30,7 @@ Clock::time_point first_step;
 class NoteFirstStep : public levin::Callback {
  public:
   void on_train_batch_start(const levin::Batch&, levin::Step& step) override {
-    if (step.batch_idx() == 0) first_step = Clock::now();
+    if (step.batch_index() == 0) first_step = Clock::now();
   }
 };
 

@@ -13,6 +13,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/core/repeated_warnings.h>
 #include <levin/framework/data/loaders_datamodule.h>
 #include <levin/framework/run/step.h>
 
@@ -159,6 +160,7 @@ void Run::stop_while(std::function<std::string()> reason) {
 
 void Run::warn(const std::string& text, const std::string& fact) {
   if (!is_global_zero() || !warnings_.insert(fact.empty() ? text : fact).second) return;
+  if (!RepeatedWarningsAreLeftOut::is_new(text)) return;
   diagnostics::print_line(stderr, fmt::format("warning: {}", text));
 }
 

@@ -15,6 +15,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/core/repeated_warnings.h>
 #include <levin/tuning/commands/worker_processes.h>
 #include <levin/tuning/report/study_page.h>
 #include <levin/tuning/report/study_plots.h>
@@ -35,7 +36,12 @@ void write_best(const TuneResult& result, const Registry& registry, const std::s
 }
 
 void print_best(const TuneResult& result) {
-  diagnostics::print(fmt::format("best: {}\n", trial_line(result.study, *result.best)));
+  std::string values;
+  for (size_t i = 0; i < result.best->values.size(); ++i) {
+    values +=
+        fmt::format(", {} = {:.6g}", objective_names(result.study)[i], result.best->values[i]);
+  }
+  diagnostics::print(fmt::format("best: trial {}{}\n", result.best->number, values));
   const auto checkpoint = checkpoint_of(*result.best);
   if (!checkpoint.empty()) {
     diagnostics::print(fmt::format("its last checkpoint: {}\n", checkpoint.string()));
@@ -104,6 +110,7 @@ ConfigNode base_configuration(const Arguments& arguments, const std::vector<Over
 int run_planned_search(const SearchPlan& plan, const Registry& registry, const Arguments& arguments,
                        const ReportFiles& report) {
   if (is_tune_worker()) return work_for_search(plan, registry);
+  const RepeatedWarningsAreLeftOut warnings;
   if (arguments.json) require_output();
   std::optional<StudyFile> file;
   const int64_t study = open_checked_study(plan, registry, file);

@@ -21,6 +21,7 @@
 #include <levin/cli/exit_status.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/repeated_warnings.h>
 #include <levin/framework/launch/child_process.h>
 #include <levin/framework/launch/descriptor.h>
 #include <levin/framework/launch/supervisor_signals.h>
@@ -268,6 +269,7 @@ bool has_input_ended(int milliseconds) {
 bool is_tune_worker() { return std::getenv(kWorkerVariable) != nullptr; }
 
 int work_for_search(const SearchPlan& plan, const Registry& registry) {
+  const RepeatedWarningsAreLeftOut warnings;
   StudyFile file(plan.options.study);
   const int64_t study = file.open_study(plan.options.name, plan.directions);
   int wait = 0;  // none after a trial

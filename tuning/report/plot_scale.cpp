@@ -75,7 +75,8 @@ void PlotScale::add_marks() {
   const double high = is_log_ ? std::pow(10.0, high_) : high_;
   const double step = svg::nice_step((high - low) / 5.0);
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
-    marks_.emplace_back(place(i * step), svg::number(i * step));
+    const double value = i * step + 0.0;  // no -0
+    marks_.emplace_back(place(value), svg::number(value));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/repeated_warnings.h>
 #include <levin/tuning/samplers/pareto_front.h>
 #include <levin/tuning/trials/run_trial.h>
 #include <levin/tuning/trials/search_checks.h>
@@ -24,6 +25,7 @@ bool has_complete_trial(const Study* study) {
 
 int64_t open_checked_study(const SearchPlan& plan, const Registry& registry,
                            std::optional<StudyFile>& file) {
+  const RepeatedWarningsAreLeftOut warnings;
   check_settings(plan, registry);
   if (files::exists(plan.options.study)) file.emplace(plan.options.study);
   if (!file || !has_complete_trial(file->contents().study(plan.options.name))) {
@@ -51,6 +53,7 @@ TuneResult result_of(const SearchPlan& plan, const Study& study) {
 TuneResult run_search(const SearchPlan& plan, const Registry& registry, StudyFile& file,
                       int64_t study,
                       const std::function<void(const Study&, const Trial&)>& on_trial) {
+  const RepeatedWarningsAreLeftOut warnings;
   recover_trials(file, study);
   const double start = files::monotonic_seconds();
   bool interrupted = false;
@@ -83,6 +86,7 @@ TuneResult run_search(const SearchPlan& plan, const Registry& registry, StudyFil
 
 TuneResult tune(const Registry& registry, ConfigNode base, SearchSpace space, TuneOptions options,
                 const std::function<void(const Study&, const Trial&)>& on_trial) {
+  const RepeatedWarningsAreLeftOut warnings;
   const SearchPlan plan = plan_search(std::move(base), std::move(space), std::move(options));
   std::optional<StudyFile> file;
   const int64_t study = open_checked_study(plan, registry, file);

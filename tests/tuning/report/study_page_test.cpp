@@ -82,6 +82,8 @@ TEST(StudyPlots, axes_have_marks_at_round_values) {
   const PlotScale values = PlotScale::of_values({2000.0, 4000.0});
   EXPECT_EQ(values.marks().front().second, "2,000");
   EXPECT_EQ(PlotScale::of_values({1.0, 1.0}).place(1.0), 0.5);
+  const PlotScale unit = PlotScale::of_parameter(FloatDistribution{0.0, 1.0});
+  EXPECT_EQ(unit.marks().front().second, "0");
 }
 
 TEST(StudyPage, needs_nothing_else_and_says_what_was_found) {

@@ -161,6 +161,20 @@ TEST_F(Tune, records_a_trial_that_fails_and_goes_on) {
   EXPECT_EQ(result.study.trials[2].state, TrialState::complete);
 }
 
+TEST_F(Tune, a_warning_that_all_trials_have_is_printed_once) {
+  base();
+  const ConfigNode with_logger = read_configuration(
+      {(folder_ / "base.yaml").string()}, {{"trainer.max_epochs", parse_argument("1"), false},
+                                           {"trainer.logger", parse_argument("true"), false}});
+  ::testing::internal::CaptureStderr();
+  tune(shipped_classes(), with_logger, space("data.batch_size: {low: 15, high: 40}\n"), options(3));
+  const std::string printed = ::testing::internal::GetCapturedStderr();
+  const size_t first = printed.find("warning: an epoch has");  // fewer steps than log_every_n_steps
+  ASSERT_NE(first, std::string::npos) << printed;
+  EXPECT_EQ(printed.find("warning: an epoch has", first + 1), std::string::npos) << printed;
+  EXPECT_EQ(printed.find("Epoch 0"), std::string::npos) << "a progress bar";
+}
+
 TEST_F(Tune, a_pruner_ends_bad_trials_early) {
   TuneOptions wanted = options(0);
   wanted.sampler = "grid";
