@@ -100,6 +100,16 @@ std::vector<std::pair<std::string, std::string>> take_configuration_settings(Arg
   return settings;
 }
 
+void refuse_other_options(const Arguments& arguments) {
+  if (!arguments.words.empty()) {
+    throw ConfigError(fmt::format("unexpected word '{}'; see {} {} --help", arguments.words.front(),
+                                  arguments.program, arguments.command));
+  }
+  if (arguments.print_config) {
+    throw ConfigError(fmt::format("--print-config is an option of `{} fit`", arguments.program));
+  }
+}
+
 ConfigNode base_configuration(const Arguments& arguments, const std::vector<Override>& overrides,
                               const Registry& registry) {
   const auto environment = read_environment("fit", environment_of_process(), registry);

@@ -80,10 +80,7 @@ int run_sweep(Arguments arguments, const Registry& registry) {
     const auto one = SearchSpace::from_value(Value::Object{{name, choices}}, place);
     parameters.push_back(one.parameters().front());
   }
-  if (!arguments.words.empty()) {
-    throw ConfigError(fmt::format("unexpected word '{}'; levin sweep takes options only",
-                                  arguments.words.front()));
-  }
+  refuse_other_options(arguments);
   if (parameters.empty()) {
     throw ConfigError::conflict("no setting is given several values",
                                 "give one, such as --model.learning_rate=0.01,0.1");

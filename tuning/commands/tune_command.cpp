@@ -62,11 +62,7 @@ int run_tune(Arguments arguments, const Registry& registry) {
   TuneCommandOptions options;
   set_options(describe_tune_command(options), arguments);
   options.tune.metric = arguments.metrics;
-  if (!arguments.words.empty()) {
-    throw ConfigError(
-        fmt::format("unexpected word '{}'; levin tune takes options, or show, export or import",
-                    arguments.words.front()));
-  }
+  refuse_other_options(arguments);
   if (options.search.empty()) {
     throw ConfigError::conflict("no search space is given", "give --search FILE");
   }

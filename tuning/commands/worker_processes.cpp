@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,6 +52,18 @@ struct TrialWorker {
   Descriptor input;
 };
 
+/// "0,1" and "2" are 0, 1 and 2.
+std::vector<std::string> single_gpus(const std::vector<std::string>& lists) {
+  std::vector<std::string> gpus;
+  for (const auto& list : lists) {
+    std::istringstream words(list);
+    for (std::string word; std::getline(words, word, ',');) {
+      if (!word.empty()) gpus.push_back(word);
+    }
+  }
+  return gpus;
+}
+
 /// The environment of a worker: its GPU, if there is a list of them, and its share of the cores.
 std::vector<std::string> environment_of_worker(const TuneOptions& options, int64_t place) {
   std::vector<std::string> environment = environment_of_process();
@@ -60,9 +73,9 @@ std::vector<std::string> environment_of_worker(const TuneOptions& options, int64
     environment.push_back(name + "=" + value);
   };
   set(kWorkerVariable, "1");
-  if (!options.gpus.empty()) {
-    const auto count = static_cast<int64_t>(options.gpus.size());
-    set("CUDA_VISIBLE_DEVICES", options.gpus[static_cast<size_t>(place % count)]);
+  const auto gpus = single_gpus(options.gpus);
+  if (!gpus.empty()) {
+    set("CUDA_VISIBLE_DEVICES", gpus[static_cast<size_t>(place) % gpus.size()]);
   }
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
     const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());

@@ -1,5 +1,6 @@
 #include <levin/tuning/trials/run_trial.h>
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <system_error>
@@ -79,7 +80,9 @@ std::filesystem::path folder_for(const Study& study, const Trial& trial,
   for (const Trial* each = &trial; each != nullptr; each = predecessor_of(study, *each)) {
     if (!folder_of(*each).empty()) return folder_of(*each);
   }
-  const auto parent = std::filesystem::path(default_root_dir) / "levin_logs" / study.name;
+  std::string study_folder = study.name;
+  std::replace(study_folder.begin(), study_folder.end(), '/', '_');
+  const auto parent = std::filesystem::path(default_root_dir) / "levin_logs" / study_folder;
   std::string name = fmt::format("trial_{}", trial.number);
   // A folder of that name belongs to an earlier study, whose file was deleted.
   for (int i = 2; files::exists(parent / name); ++i) {

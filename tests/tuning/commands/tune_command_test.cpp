@@ -2,6 +2,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <levin/tuning/commands/sweep_command.h>
 #include <levin/tuning/report/study_report.h>
 #include <levin/tuning/study/study_file.h>
+#include <levin/tuning/trials/search_plan.h>
 
 #include "cli/program.h"
 
@@ -107,6 +109,8 @@ TEST_F(TuneCommand, says_what_is_wrong_before_the_first_trial) {
   expect_error(words({"--metric", "val_los"}), 2, "did you mean 'val_loss'");
   expect_error(words({"--worker", "2"}), 2, "did you mean '--workers'");
   expect_error({"tune", "show", "none.log"}, 2, "none.log");
+  expect_error(words({"shw"}), 2, "shw");
+  expect_error(words({"--print-config"}), 2, "--print-config");
   EXPECT_FALSE(files::exists(folder_ / "study.log"));
 }
 
@@ -177,6 +181,71 @@ TEST_F(TuneCommand, a_sweep_trains_a_grid_from_the_command_line) {
                "--model.learning_rat: ");
 }
 
+/// What stands between two texts, from a position on.
+std::string between(const std::string& text, const std::string& begin, const std::string& end,
+                    size_t from = 0) {
+  const size_t at = text.find(begin, from);
+  if (at == std::string::npos) return {};
+  const size_t first = at + begin.size();
+  return text.substr(first, text.find(end, first) - first);
+}
+
+std::string tuning_page() {
+  return test::read_file(test::fs::path(LEVIN_SOURCE_DIR) / "docs" / "tuning.md");
+}
+
+TEST_F(TuneCommand, the_commands_of_the_page_are_run) {
+  const std::string page = tuning_page();
+  write("space.yaml", between(page, "```yaml\n", "```"));
+  test::fs::create_directory_symlink(test::fs::path(LEVIN_SOURCE_DIR) / "examples",
+                                     folder_ / "examples");
+  const std::string first = between(page, "```sh\n", "```");
+  const std::string sweep = between(page, "```sh\n", "```", page.find("## A grid by hand"));
+  int commands = 0;
+  for (const std::string& block : {first, sweep}) {
+    std::istringstream lines(block);
+    for (std::string line; std::getline(lines, line); ++commands) {
+      std::istringstream words(line);
+      std::vector<std::string> arguments;
+      for (std::string word; words >> word;) {
+        // Fewer trials, and no processes.
+        arguments.push_back(word == "30" ? "3" : word == "2" ? "1" : word);
+      }
+      ASSERT_EQ(arguments.front(), "levin");
+      arguments.erase(arguments.begin());
+      if (arguments.front() != "tune" || arguments[1] != "show") {
+        arguments.push_back("--trainer.max_epochs=1");
+      }
+      std::vector<const char*> argv = {"levin"};
+      for (const auto& word : arguments) argv.push_back(word.c_str());
+      const auto meant = with_sweep(static_cast<int>(argv.size()), argv.data());
+      const auto outcome = run({meant.begin() + 1, meant.end()});
+      EXPECT_EQ(outcome.status, 0) << line << "\n" << outcome.err;
+    }
+  }
+  EXPECT_EQ(commands, 5);
+  EXPECT_TRUE(files::exists(folder_ / "report.html"));
+}
+
+TEST(TuningPage, has_all_options_samplers_and_pruners) {
+  const std::string page = tuning_page();
+  TuneOptions options;
+  for (const auto& field : describe(options)) {
+    EXPECT_NE(page.find("--" + option_name(field.name)), std::string::npos) << field.name;
+    if (field.name != "sampler" && field.name != "pruner") continue;
+    std::string names = field.help.substr(field.help.find(':') + 1);
+    for (const char* separator : {" or ", ", "}) {
+      for (size_t at; (at = names.find(separator)) != std::string::npos;) {
+        names.replace(at, std::string(separator).size(), "\n");
+      }
+    }
+    std::istringstream lines(names);
+    for (std::string name; lines >> name;) {
+      EXPECT_TRUE(name == "none" || page.find("`" + name + "`") != std::string::npos) << name;
+    }
+  }
+}
+
 TEST(Sweep, divides_values_at_commas_outside_of_brackets_and_quotes) {
   using Words = std::vector<std::string>;
   EXPECT_EQ(values_of_sweep("[16],[32,32]"), (Words{"[16]", "[32,32]"}));
@@ -191,9 +260,12 @@ TEST(Sweep, divides_values_at_commas_outside_of_brackets_and_quotes) {
 }
 
 TEST_F(TuneCommand, goes_on_when_a_worker_and_then_the_search_are_killed) {
-  const pid_t search = start(words({"--workers", "2"}));
+  const pid_t search = start(words({"--workers", "2", "--gpus", "7,9"}));
   const auto worker = process_of_trial_with(3);
   ASSERT_TRUE(worker);
+  const std::string environment = test::read_file("/proc/" + std::to_string(*worker) + "/environ");
+  EXPECT_TRUE(environment.find("CUDA_VISIBLE_DEVICES=7") != std::string::npos ||
+              environment.find("CUDA_VISIBLE_DEVICES=9") != std::string::npos);
   EXPECT_EQ(::kill(*worker, SIGKILL), 0);
   for (int waited = 0; waited < 6000 && study().trials.size() < 3; ++waited) ::usleep(5000);
   ::kill(search, SIGKILL);
