@@ -100,14 +100,10 @@ std::vector<std::pair<std::string, std::string>> take_configuration_settings(Arg
   return settings;
 }
 
-void refuse_other_options(const Arguments& arguments) {
-  if (!arguments.words.empty()) {
-    throw ConfigError(fmt::format("unexpected word '{}'; see {} {} --help", arguments.words.front(),
-                                  arguments.program, arguments.command));
-  }
-  if (arguments.print_config) {
-    throw ConfigError(fmt::format("--print-config is an option of `{} fit`", arguments.program));
-  }
+void refuse_words(const Arguments& arguments) {
+  if (arguments.words.empty()) return;
+  throw ConfigError(fmt::format("unexpected word '{}'; see {} {} --help", arguments.words.front(),
+                                arguments.program, arguments.command));
 }
 
 ConfigNode base_configuration(const Arguments& arguments, const std::vector<Override>& overrides,

@@ -31,8 +31,8 @@ void write_report(const Study& study, const ReportFiles& report);
 /// that are options of the command, and returns them as they were written.
 std::vector<std::pair<std::string, std::string>> take_configuration_settings(Arguments& arguments);
 
-/// Throws ConfigError if words or options were given that belong to other commands.
-void refuse_other_options(const Arguments& arguments);
+/// Throws ConfigError if words were given, which a search doesn't take.
+void refuse_words(const Arguments& arguments);
 
 /// The configuration that the files, the environment and these settings give.
 ConfigNode base_configuration(const Arguments& arguments, const std::vector<Override>& overrides,

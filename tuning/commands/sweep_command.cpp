@@ -22,7 +22,8 @@ constexpr const char* kSweepNotes = R"(
 Settings that are given several values, with commas between them, make a grid, and every combination
 is trained. The other settings change the configuration of all. Text with a comma is put in quotes:
 --data.path='"a,b.csv"'. A sweep that was interrupted goes on when the same command is given again.
-With --output FILE, the best configuration is written as YAML.
+--metric NAME says what is best, by default val_loss. With --output FILE, the best configuration is
+written as YAML.
 )";
 
 /// The options of `levin sweep`; the meanings are those of TuneOptions.
@@ -80,7 +81,7 @@ int run_sweep(Arguments arguments, const Registry& registry) {
     const auto one = SearchSpace::from_value(Value::Object{{name, choices}}, place);
     parameters.push_back(one.parameters().front());
   }
-  refuse_other_options(arguments);
+  refuse_words(arguments);
   if (parameters.empty()) {
     throw ConfigError::conflict("no setting is given several values",
                                 "give one, such as --model.learning_rate=0.01,0.1");
@@ -155,6 +156,7 @@ Command sweep_command() {
             ReportFiles report;
             take(describe_sweep_command(sweep, report));
           },
+      .shared_options = {"config", "json", "metric", "output"},
       .notes = kSweepNotes,
   };
 }

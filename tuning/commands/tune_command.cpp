@@ -33,6 +33,7 @@ The file of --search names ranges of settings:
   model.hidden_sizes: [[16], [32], [64, 64]]
   data.batch_size: {low: 16, high: 256, step: 16}
 
+--metric NAME, such as val_loss, says what is best; several of them have a Pareto front.
 Settings such as --trainer.max_epochs=5 change the configuration of all trials. A study that exists
 is continued: --trials counts those that it has. Optuna and optuna-dashboard read and continue the
 same file. `levin tune show` prints the trials. With --output FILE, both commands write the best
@@ -49,7 +50,9 @@ struct TuneCommandOptions {
 Fields describe_tune_command(TuneCommandOptions& o) {
   Fields fields = {{"search", &o.search, "a YAML file with the ranges of settings"}};
   for (auto& field : report_fields(o.report)) fields.push_back(std::move(field));
-  for (auto& field : describe(o.tune)) fields.push_back(std::move(field));
+  for (auto& field : describe(o.tune)) {
+    if (field.name != "metric") fields.push_back(std::move(field));  // commands share it
+  }
   return fields;
 }
 
@@ -62,7 +65,7 @@ int run_tune(Arguments arguments, const Registry& registry) {
   TuneCommandOptions options;
   set_options(describe_tune_command(options), arguments);
   options.tune.metric = arguments.metrics;
-  refuse_other_options(arguments);
+  refuse_words(arguments);
   if (options.search.empty()) {
     throw ConfigError::conflict("no search space is given", "give --search FILE");
   }
@@ -158,6 +161,7 @@ Command tune_command() {
             TuneCommandOptions options;
             take(describe_tune_command(options));
           },
+      .shared_options = {"config", "json", "metric", "output"},
       .notes = kTuneNotes,
   };
 }
