@@ -153,6 +153,17 @@ def problem_lines(options, mnist, say, seeds, trials):
     return lines
 
 
+def batch_lines(options):
+    """Measures models that are trained at once against one of them, and returns the table."""
+    counts = ["64", "20", str(max(options.rounds, 3))]
+    lines = ["64 models of different learning rates at once, against one of them (20 epochs of digits)",
+             "", f"{'what':36} {'one':>10} {'64 at once':>11}   ratio (least to greatest)"]
+    for line in lines_of([options.bin / "bench_stacked_models", *counts]):
+        lines.append(f"{line['name']:36} {1000 * line['alone']:7.1f} ms {1000 * line['together']:8.1f} ms   "
+                     f"{line['ratio']:.1f} ({line['low']:.1f} to {line['high']:.1f})")
+    return lines
+
+
 def run_tuning(options, mnist, say, results):
     """Adds the table to results["texts"]."""
     seeds, trials = (2, 30) if options.rounds < 3 else (20, 100)
@@ -165,6 +176,7 @@ def run_tuning(options, mnist, say, results):
         text += "\n" + "\n".join(problem_lines(options, mnist, say, seeds, trials=30)) + "\n"
         overhead = [options.bin / "bench_tuning_overhead", "30" if options.rounds < 3 else "200"]
         text += "\n" + subprocess.run(overhead, check=True, capture_output=True, text=True).stdout
+        text += "\n" + "\n".join(batch_lines(options)) + "\n"
     except (OSError, subprocess.CalledProcessError) as error:
         results["failures"]["tuning"] = (getattr(error, "stderr", "") or str(error)).strip()[-300:]
         return

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
 #include <levin/framework/core/write_signals.h>
 #include <levin/tuning/space/python_json.h>
 
@@ -37,7 +38,7 @@ bool write_to_journal(int descriptor, std::string_view text) {
     if (written < 0) return false;
     text.remove_prefix(static_cast<size_t>(written));
   }
-  return ::fsync(descriptor) == 0;
+  return true;
 }
 
 }  // namespace
@@ -122,11 +123,26 @@ void JournalFile::append(const std::vector<Value>& lines) {
   for (const Value& line : lines) text += to_python_json(line) + "\n";
   const JournalLockGuard guard(*lock_);
   const uint64_t size = remove_torn_line(size_of_journal(descriptor_, path_));
-  if (write_to_journal(descriptor_, text)) return;
+  const bool waits =
+      sync_interval_ == 0.0 || files::monotonic_seconds() - synced_ >= sync_interval_;
+  if (write_to_journal(descriptor_, text) && (!waits || ::fsync(descriptor_) == 0)) {
+    if (waits && sync_interval_ > 0.0) synced_ = files::monotonic_seconds();
+    return;
+  }
   const int error = errno;
   // A part of a line would be glued to the next one.
   if (::ftruncate(descriptor_, static_cast<off_t>(size)) == 0) errno = error;
   fail_journal("write", path_);
+}
+
+void JournalFile::set_sync_interval(double seconds) {
+  sync_interval_ = seconds;
+  sync();
+}
+
+void JournalFile::sync() {
+  if (::fsync(descriptor_) != 0) fail_journal("write", path_);
+  synced_ = files::monotonic_seconds();
 }
 
 }  // namespace levin

@@ -33,6 +33,12 @@ class JournalFile {
   /// Adds lines, all together, and returns when they are on the disk. Throws CheckpointError if
   /// that fails; then none of them is in the file.
   void append(const std::vector<Value>& lines);
+  /// Lets `append` return before its lines are on the disk, unless so many seconds have passed
+  /// since it last waited for that. They outlast this process, but not a failure of the machine. 0,
+  /// as at first: each call waits. Also calls `sync`.
+  void set_sync_interval(double seconds);
+  /// Waits until all lines are on the disk. Throws CheckpointError if that fails.
+  void sync();
 
  private:
   std::string read_from(uint64_t offset) const;
@@ -43,6 +49,8 @@ class JournalFile {
   uint64_t offset_ = 0;  // of the first byte that read_new hasn't returned
   int64_t line_ = 0;     // how many lines it has returned
   std::unique_ptr<JournalLock> lock_;
+  double sync_interval_ = 0.0;
+  double synced_ = 0.0;  // when that was, in seconds of the steady clock
 };
 
 }  // namespace levin

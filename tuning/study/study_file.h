@@ -37,10 +37,11 @@ struct TrialUpdate {
 ///     storage = JournalStorage(JournalFileBackend("study.log"))
 ///     optuna.load_study(study_name="digits", storage=storage).best_value
 ///
-/// What a function has written is on the disk when it returns, and outlasts a kill -9 of the
-/// process. Each function first reads what other processes have written. An object is used by one
-/// thread at a time. Besides what is said below, the functions throw CheckpointError if the file
-/// can't be read or written, and DataError if it isn't a journal.
+/// What a function has written is on the disk when it returns (unless `set_sync_interval` is
+/// called), and outlasts a kill -9 of the process. Each function first reads what other processes
+/// have written. An object is used by one thread at a time. Besides what is said below, the
+/// functions throw CheckpointError if the file can't be read or written, and DataError if it isn't
+/// a journal.
 class StudyFile {
  public:
   /// Opens a file, which is created if it is missing; its folder must exist.
@@ -53,6 +54,11 @@ class StudyFile {
   /// What the file says, as of the last call of any function. Pointers into it are valid until the
   /// next one.
   const JournalReplay& contents() const { return replay_; }
+
+  /// Lets functions return before what they have written is on the disk, but no longer than so many
+  /// seconds after the last time; see JournalFile. `sync` waits for all of it.
+  void set_sync_interval(double seconds) { file_.set_sync_interval(seconds); }
+  void sync() { file_.sync(); }
 
   /// Returns the id of the study of that name, which is created if there is none. Throws
   /// ConfigError if it exists with other directions.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -10,9 +11,11 @@
 
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/session.h>
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/tensor/torch_error.h>
+#include <levin/tuning/batched/batched_session.h>
 #include <levin/tuning/schedulers/staged_searchers.h>
 #include <levin/tuning/trials/trial_queue.h>
 #include <levin/tuning/trials/trial_reporter.h>
@@ -22,6 +25,9 @@ namespace {
 
 /// The checkpoint of a trial that has paused, in its folder.
 constexpr const char* kPauseName = "paused.ckpt";
+/// Marks a trial that was trained at once with others, as a system attribute: its checkpoints have
+/// weights alone, so that no training goes on from them.
+constexpr const char* kBatchedAttribute = "levin:batched";
 
 /// Takes over the parameters that a trial was given beforehand, as Optuna's enqueue_trial does.
 void take_fixed_values(const SearchSpace& space, const Trial& trial, ParameterValues& values) {
@@ -65,6 +71,8 @@ ParameterValues choose_parameters(const SearchPlan& plan, StudyFile& file, int64
 /// begins anew.
 const Trial* source_of(const Study& study, const Trial& trial) {
   for (const Trial* each = &trial; each != nullptr; each = predecessor_of(study, *each)) {
+    const auto batched = each->system_attributes.find(kBatchedAttribute);
+    if (batched != each->system_attributes.end() && batched->second == Value(true)) continue;
     if (!checkpoint_of(*each).empty()) return each;
   }
   const auto named = trial.system_attributes.find(kGoesOnFromAttribute);
@@ -204,6 +212,87 @@ TrialEnd train(const SearchPlan& plan, const Registry& registry, StudyFile& file
   return end;
 }
 
+/// Records what became of a trial. Returns its state.
+std::optional<TrialState> record_end(StudyFile& file, int64_t trial, const TrialEnd& end) {
+  file.refresh();
+  if (is_finished(file.contents().trial(trial)->state)) {  // another process gave it up
+    return file.contents().trial(trial)->state;
+  }
+  file.update(trial,
+              {.user_attributes = end.attributes, .system_attributes = end.system_attributes});
+  if (*end.state != TrialState::waiting) return file.finish(trial, *end.state, end.values);
+  file.pause(trial);
+  return end.state;
+}
+
+/// A trial that is trained at once with others.
+struct BatchedTrial {
+  int64_t id = 0;
+  Job job{};
+  const TrialReporter* reporter = nullptr;
+};
+
+/// Returns those of the trials that can be trained at once, with their jobs: those that don't go on
+/// from a checkpoint, in one batch for each seed, since the rows come in another order with each. A
+/// trial whose job can't be made is left to `run_trial`, which records why.
+std::vector<std::vector<BatchedTrial>> batches_of(const SearchPlan& plan, const Registry& registry,
+                                                  StudyFile& file,
+                                                  const std::vector<int64_t>& trials) {
+  std::map<std::optional<int64_t>, std::vector<BatchedTrial>> by_seed;
+  for (const int64_t trial : trials) {
+    if (!is_ready_to_run(plan, file, trial)) continue;
+    try {
+      Job job = job_of_trial(plan, registry, file, trial, choose_parameters(plan, file, trial));
+      auto& batch = by_seed[job.seed];
+      if (job.ckpt_path.empty()) batch.push_back({trial, std::move(job)});
+    } catch (const std::exception&) {  // it comes again when the trial is alone
+      continue;
+    }
+  }
+  std::vector<std::vector<BatchedTrial>> batches;
+  for (auto& [seed, batch] : by_seed) batches.push_back(std::move(batch));
+  return batches;
+}
+
+/// Lets the trials that haven't ended be trained one by one.
+void forget_batch(StudyFile& file, const std::vector<BatchedTrial>& batch) {
+  for (const auto& trial : batch) {
+    if (is_finished(file.contents().trial(trial.id)->state)) continue;
+    file.update(trial.id, {.system_attributes = {{kBatchedAttribute, false}}});
+  }
+}
+
+/// Trains the trials at once. Returns whether a signal has ended that; nothing if they can't be
+/// trained so, or one of them has failed.
+std::optional<bool> train_at_once(const SearchPlan& plan, const Registry& registry, StudyFile& file,
+                                  std::vector<BatchedTrial>& batch) {
+  std::vector<Job> jobs;
+  for (const auto& trial : batch) jobs.push_back(trial.job);
+  try {
+    BatchedSession session(std::move(jobs), registry);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      file.update(batch[i].id, {.system_attributes = {{kBatchedAttribute, true}}});
+      auto made = std::make_unique<TrialReporter>(plan, file, batch[i].id, TrialLimit{});
+      batch[i].reporter = made.get();
+      session.add_callback(i, std::move(made));
+    }
+    if (session.fit().interrupted) return true;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const auto& [id, job, reporter] = batch[i];
+      auto values = final_values(plan, session.run(i).metrics(), *reporter, nullptr);
+      TrialEnd end =
+          end_of_training(plan, *file.contents().trial(id), *reporter, std::move(values));
+      end.attributes["epochs"] = reporter->epochs();
+      record_end(file, id, end);
+    }
+    return false;
+  } catch (const std::exception& error) {  // if one trial has failed, it is recorded when alone
+    diagnostics::print(
+        fmt::format("{} trials are trained one by one: {}\n", batch.size(), plain_message(error)));
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 std::optional<TrialState> run_trial(const SearchPlan& plan, const Registry& registry,
@@ -221,15 +310,34 @@ std::optional<TrialState> run_trial(const SearchPlan& plan, const Registry& regi
     end.state = TrialState::fail;
     end.attributes["error"] = plain_message(error);
   }
-  file.refresh();
-  if (is_finished(file.contents().trial(trial)->state)) {  // another process gave it up
-    return file.contents().trial(trial)->state;
+  return record_end(file, trial, end);
+}
+
+std::vector<std::optional<TrialState>> run_trials(const SearchPlan& plan, const Registry& registry,
+                                                  StudyFile& file,
+                                                  const std::vector<int64_t>& trials) {
+  bool is_interrupted = false;
+  if (trials.size() > 1) {
+    for (auto& batch : batches_of(plan, registry, file, trials)) {
+      if (batch.size() < 2 || is_interrupted) continue;
+      const auto ended = train_at_once(plan, registry, file, batch);
+      is_interrupted = ended.value_or(false);
+      if (!ended) forget_batch(file, batch);
+    }
   }
-  file.update(trial,
-              {.user_attributes = end.attributes, .system_attributes = end.system_attributes});
-  if (*end.state != TrialState::waiting) return file.finish(trial, *end.state, end.values);
-  file.pause(trial);
-  return end.state;
+  std::vector<std::optional<TrialState>> states;
+  for (const int64_t trial : trials) {
+    const TrialState state = file.contents().trial(trial)->state;
+    if (is_finished(state)) {
+      states.emplace_back(state);
+    } else if (is_interrupted) {
+      states.emplace_back(std::nullopt);
+    } else {
+      states.push_back(run_trial(plan, registry, file, trial));
+      is_interrupted = !states.back();
+    }
+  }
+  return states;
 }
 
 std::filesystem::path folder_of(const Trial& trial) {

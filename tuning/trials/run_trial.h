@@ -30,6 +30,15 @@ namespace levin {
 std::optional<TrialState> run_trial(const SearchPlan& plan, const Registry& registry,
                                     StudyFile& file, int64_t trial);
 
+/// Runs several trials at once, as one batched model (BatchedSession), if they can be trained so,
+/// and otherwise one after the other: those that go on from a checkpoint, and all if one of them
+/// fails, so that the others don't. Their checkpoints have weights alone and are written at the
+/// end, so a trial whose process has died begins anew. Returns what `run_trial` returns for each.
+/// Once a signal has ended the training, trials that haven't run stay as they are.
+std::vector<std::optional<TrialState>> run_trials(const SearchPlan& plan, const Registry& registry,
+                                                  StudyFile& file,
+                                                  const std::vector<int64_t>& trials);
+
 /// The folder of a trial's runs, as the study says; empty if it says none.
 std::filesystem::path folder_of(const Trial& trial);
 

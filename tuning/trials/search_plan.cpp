@@ -11,6 +11,7 @@
 #include <levin/cli/past_runs.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
+#include <levin/tuning/batched/batchable.h>
 #include <levin/tuning/samplers/cma_es_searcher.h>
 #include <levin/tuning/samplers/simple_searchers.h>
 #include <levin/tuning/samplers/tpe_searcher.h>
@@ -77,6 +78,7 @@ void check_options(const TuneOptions& options) {
   at_least("time", options.time, 0);
   at_least("epochs", static_cast<double>(options.epochs), 0);
   at_least("workers", static_cast<double>(options.workers), 1);
+  at_least("batch", static_cast<double>(options.batch), 1);
   at_least("trial_timeout", options.trial_timeout, 0);
   at_least("seed", static_cast<double>(options.seed), 0);
   at_least("grid_points", static_cast<double>(options.grid_points), 0);
@@ -114,6 +116,33 @@ void check_options(const TuneOptions& options) {
     throw ConfigError::conflict(
         "with --lag, each trial waits for earlier ones, but asha pauses them",
         "give one of the two");
+  }
+}
+
+/// Checks that trials can be trained at once, if that is wanted.
+void check_batch(const TuneOptions& options, const SearchSpace& space) {
+  if (options.batch == 1) return;
+  const auto refuse = [&](const std::string& what, const char* hint) {
+    throw ConfigError::conflict(fmt::format("--batch {} with {}", options.batch, what), hint);
+  };
+  constexpr const char* kOneByOne = "leave --batch out, so that trials are trained one by one";
+  if (options.workers > 1) {
+    refuse(fmt::format("{} workers", options.workers), "give one of the two");
+  }
+  if (options.lag > 0 && options.batch > options.lag) {
+    refuse(fmt::format("a lag of {}", options.lag), "give --lag at least as large as --batch");
+  }
+  if (options.pruner == "asha") refuse("the pruner asha, whose trials pause", kOneByOne);
+  if (options.sampler == "population" || options.sampler == "halving") {
+    refuse("the sampler " + options.sampler + ", whose trials go on from checkpoints", kOneByOne);
+  }
+  for (const auto& parameter : space.parameters()) {
+    if (parameter.name == "seed_everything" || may_jobs_differ_in(parameter.name)) continue;
+    throw ConfigError::conflict(
+        fmt::format("{}trials that differ in {} can't be trained at once",
+                    space.place_of(parameter.name), parameter.name),
+        "leave --batch out, or search for learning rates, strengths of penalties and weight decays "
+        "alone");
   }
 }
 
@@ -224,6 +253,7 @@ Fields describe(TuneOptions& o) {
       {"seed", &o.seed, "of the sampler"},
       {"lag", &o.lag, "tpe: up to so many workers give the same study; 0: any results count"},
       {"workers", &o.workers, "processes that run trials side by side"},
+      {"batch", &o.batch, "trials trained at once, if they differ in rates and penalties alone"},
       {"trial_timeout", &o.trial_timeout, "seconds after which a trial is killed; 0: never"},
       {"gpus", &o.gpus, "the GPUs of the workers, one for each in turn; by default all"},
       {"grid_points", &o.grid_points, "values that a grid tries of a range of floats"},
@@ -253,6 +283,7 @@ SearchPlan plan_search(ConfigNode base, SearchSpace space, TuneOptions options) 
   SearchPlan plan;
   plan.directions = directions_of(options);
   check_options(options);
+  check_batch(options, space);
   plan.searcher = searcher_of(base, space, options);
   plan.pruner = pruner_of(options);
   if (options.pruner == "asha") {

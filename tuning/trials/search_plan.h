@@ -61,6 +61,11 @@ struct TuneOptions {
   int64_t lag = 0;
   /// How many processes run trials side by side.
   int64_t workers = 1;
+  /// How many trials are trained at once as one batched model, in this process, if the space has
+  /// nothing but learning rates, penalties and weight decays of models that can be
+  /// (BatchedSession). Each is a trial of its own, with the values that it has alone up to
+  /// rounding. 1: one by one.
+  int64_t batch = 1;
   /// Seconds after which a trial's process is killed; 0: never. Needs processes.
   double trial_timeout = 0.0;
   /// The GPUs that workers use, by their numbers or UUIDs: each worker sees one of them, in turn.

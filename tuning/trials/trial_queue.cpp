@@ -198,6 +198,16 @@ std::optional<int64_t> next_trial(const SearchPlan& plan, StudyFile& file, int64
   return std::nullopt;
 }
 
+std::vector<int64_t> next_trials(const SearchPlan& plan, StudyFile& file, int64_t study) {
+  std::vector<int64_t> trials;
+  while (static_cast<int64_t>(trials.size()) < plan.options.batch) {
+    const auto trial = next_trial(plan, file, study);
+    if (!trial) break;
+    trials.push_back(*trial);
+  }
+  return trials;
+}
+
 bool fail_trial(StudyFile& file, int64_t trial, const std::string& reason) {
   try {
     file.update(trial, {.user_attributes = {{"error", reason}}});

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <levin/tuning/study/study_file.h>
 #include <levin/tuning/trials/search_plan.h>
@@ -43,6 +44,9 @@ void end_paused_trials(const SearchPlan& plan, StudyFile& file, int64_t study);
 /// Returns the trial to run next: one that waits, or a new one. Nothing if the budget is spent, or
 /// all that wait have to wait for others to end (see waiting_count).
 std::optional<int64_t> next_trial(const SearchPlan& plan, StudyFile& file, int64_t study);
+
+/// Returns the trials to train at once, as many as the options want or there are.
+std::vector<int64_t> next_trials(const SearchPlan& plan, StudyFile& file, int64_t study);
 
 /// Records a running trial as failed with this reason as its user attribute "error". Returns false
 /// if it had ended before.

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <thread>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/repeated_warnings.h>
 #include <levin/tuning/samplers/pareto_front.h>
@@ -20,6 +24,27 @@ bool has_complete_trial(const Study* study) {
          std::any_of(study->trials.begin(), study->trials.end(),
                      [](const Trial& trial) { return trial.state == TrialState::complete; });
 }
+
+/// Lets the many small records of trials that are trained at once wait for the disk together.
+class SyncedSeldom {
+ public:
+  SyncedSeldom(StudyFile& file, bool is_wanted) : file_(is_wanted ? &file : nullptr) {
+    if (file_ != nullptr) file_->set_sync_interval(kSecondsBetweenSyncs);
+  }
+  ~SyncedSeldom() {
+    try {
+      if (file_ != nullptr) file_->set_sync_interval(0.0);
+    } catch (const std::exception& error) {
+      diagnostics::print(fmt::format("{}\n", error.what()));
+    }
+  }
+  SyncedSeldom(const SyncedSeldom&) = delete;
+  SyncedSeldom& operator=(const SyncedSeldom&) = delete;
+
+ private:
+  static constexpr double kSecondsBetweenSyncs = 1.0;
+  StudyFile* file_;
+};
 
 }  // namespace
 
@@ -55,14 +80,15 @@ TuneResult run_search(const SearchPlan& plan, const Registry& registry, StudyFil
                       const std::function<void(const Study&, const Trial&)>& on_trial) {
   const RepeatedWarningsAreLeftOut warnings;
   recover_trials(file, study);
+  const SyncedSeldom synced(file, plan.options.batch > 1);
   const double start = files::monotonic_seconds();
   bool interrupted = false;
   bool is_over = false;
   while (!interrupted) {
     const double seconds = files::monotonic_seconds() - start;
     if (plan.options.time > 0 && seconds >= plan.options.time) break;
-    const auto trial = next_trial(plan, file, study);
-    if (!trial) {
+    const auto trials = next_trials(plan, file, study);
+    if (trials.empty()) {
       is_over = waiting_count(plan, *file.contents().study(study)) == 0 ||
                 is_epoch_budget_spent(plan, *file.contents().study(study));
       if (is_over) break;
@@ -70,10 +96,13 @@ TuneResult run_search(const SearchPlan& plan, const Registry& registry, StudyFil
       recover_trials(file, study);
       continue;
     }
-    const auto state = run_trial(plan, registry, file, *trial);
-    interrupted = !state;
-    if (on_trial && state && is_finished(*state)) {
-      on_trial(*file.contents().study(study), *file.contents().trial(*trial));
+    const auto states = run_trials(plan, registry, file, trials);
+    if (plan.options.batch > 1) file.sync();
+    for (size_t i = 0; i < trials.size(); ++i) {
+      interrupted = interrupted || !states[i];
+      if (on_trial && states[i] && is_finished(*states[i])) {
+        on_trial(*file.contents().study(study), *file.contents().trial(trials[i]));
+      }
     }
   }
   if (is_over && !is_epoch_budget_spent(plan, *file.contents().study(study))) {

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include <levin/framework/config/job.h>
+#include <levin/framework/config/registry.h>
+#include <levin/framework/data/datamodule.h>
+#include <levin/framework/trainer/trainer.h>
+#include <levin/tuning/batched/model_run.h>
+#include <levin/tuning/batched/stacked_models.h>
+
+namespace levin {
+
+/// Fits that are made real together: one Trainer trains the models of several jobs in one pass over
+/// the data (StackedModels), and each job's callbacks, loggers and folder see a run of their own
+/// (ModelRun).
+///
+///     levin::BatchedSession session(jobs, registry);
+///     session.fit();
+///     session.run(3).metrics().at("val_loss");
+class BatchedSession {
+ public:
+  /// Seeds the random generators as the first job says, and makes the objects; nothing is written
+  /// yet. Throws ConfigError as `require_batchable` and StackedModels do, and what the constructors
+  /// of the classes throw.
+  BatchedSession(std::vector<Job> jobs, const Registry& registry);
+  ~BatchedSession();
+  BatchedSession(const BatchedSession&) = delete;
+  BatchedSession& operator=(const BatchedSession&) = delete;
+
+  size_t size() const { return jobs_.size(); }
+  /// Adds a callback of one job, before the fit. Its hooks inside a step aren't called.
+  void add_callback(size_t job, std::unique_ptr<Callback> callback);
+  /// Trains all models. Throws what Trainer::fit throws, also ConfigError, before the first batch,
+  /// for data with weights of rows and for devices other than the CPU.
+  History fit();
+  /// The run of one job, and its model.
+  Run& run(size_t job) { return runs_.at(job)->run(); }
+  Module& module(size_t job) { return models_->model(job); }
+  /// Whether a batch has been trained on.
+  bool has_trained() const { return models_->input().has_value(); }
+
+ private:
+  void make_models(const Registry& registry);
+  void add_run(size_t job, const Registry& registry);
+  void set_optimizers();
+  StateDict checkpoint_of(size_t job);
+
+  std::vector<Job> jobs_;
+  Trainer trainer_;
+  std::unique_ptr<DataModule> data_;
+  std::unique_ptr<StackedModels> models_;
+  std::vector<std::unique_ptr<ModelRun>> runs_;
+};
+
+}  // namespace levin

@@ -1,0 +1,144 @@
+#include <levin/tuning/batched/stacked_models.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <typeinfo>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <levin/framework/metrics/metric_list.h>
+#include <levin/framework/run/step.h>
+#include <levin/framework/threads/shared_work.h>
+#include <levin/models/linear_regression.h>
+
+// The part of StackedModels that evaluates the models, and the names of their metrics.
+
+namespace levin {
+namespace {
+
+/// The setting `metrics` of a model, with names that tell the models apart.
+std::vector<NamedSettings> metrics_with_number(const Value& settings, size_t number) {
+  std::vector<NamedSettings> chosen;
+  Field{"metrics", &chosen, ""}.set(settings.at("metrics"));
+  for (auto& [name, given] : chosen) {
+    std::string logged = given.contains("as") ? given.at("as").as_string() : std::string();
+    if (logged.empty()) {
+      Value plain = given;
+      plain.as_object().erase("weights");
+      logged = shipped_metrics().at(name).make(plain)->name();
+    }
+    given["as"] = fmt::format("{}/{}", logged, number);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+void StackedModels::make_metrics() {
+  const bool has_values = typeid(*models_.front()) == typeid(LinearRegression);
+  for (size_t k = 0; k < models_.size(); ++k) {
+    const auto chosen = metrics_with_number(models_[k]->hyper_parameters(), k);
+    if (has_values) {
+      regression_metrics_.emplace_back(chosen, "values");
+    } else {
+      class_metrics_.emplace_back(chosen, "classes");
+    }
+  }
+}
+
+void StackedModels::validation_step(const Batch& batch, Step& step) {
+  evaluate(batch, step, /*is_test=*/false);
+}
+
+void StackedModels::test_step(const Batch& batch, Step& step) {
+  evaluate(batch, step, /*is_test=*/true);
+}
+
+void StackedModels::evaluate(const Batch& batch, Step& step, bool is_test) {
+  const auto rows = rows_of(batch);
+  const auto targets = targets_of(batch);
+  const bool has_classes = loss_kind_ != StackedLoss::squared;
+  std::vector<torch::Tensor> outputs(parts_.size());
+  std::vector<double> accuracies(models_.size());
+  losses_.resize(models_.size());
+  share_out(static_cast<int64_t>(parts_.size()), [&](int64_t number) {
+    auto& part = parts_[static_cast<size_t>(number)];
+    auto& own = outputs[static_cast<size_t>(number)];
+    own = part.layers.forward(rows, /*keeps=*/false);
+    const auto first = static_cast<std::ptrdiff_t>(part.first);
+    const auto losses = stacked_losses(loss_kind_, own, targets, nullptr);
+    std::copy(losses.begin(), losses.end(), losses_.begin() + first);
+    if (!has_classes) return;
+    const auto shares = stacked_accuracies(loss_kind_, own, targets);
+    std::copy(shares.begin(), shares.end(), accuracies.begin() + first);
+  });
+  for (size_t k = 0; k < models_.size(); ++k) {
+    if (is_stopped_[k]) continue;
+    step.log(is_test ? names_[k].test_loss : names_[k].val_loss, losses_[k]);
+    if (has_classes) step.log(is_test ? names_[k].test_acc : names_[k].val_acc, accuracies[k]);
+  }
+  for (size_t part = 0; part < parts_.size(); ++part) {
+    log_metrics(parts_[part], outputs[part], targets, step, is_test);
+  }
+}
+
+/// Logs what the models' setting `metrics` asks for.
+void StackedModels::log_metrics(const Part& part, const torch::Tensor& outputs,
+                                const torch::Tensor& targets, Step& step, bool is_test) {
+  const bool has_values = loss_kind_ == StackedLoss::squared;
+  if (has_values ? regression_metrics_.front().is_empty() : class_metrics_.front().is_empty()) {
+    return;
+  }
+  for (size_t k = part.first; k < part.end; ++k) {
+    if (is_stopped_[k]) continue;
+    const auto own = outputs.select(0, static_cast<int64_t>(k - part.first)).t();
+    if (has_values) {
+      const auto values = targets.to(own.scalar_type());
+      regression_metrics_[k].log(step, is_test, {},
+                                 [&](RegressionMetric& metric, const torch::Tensor& weights) {
+                                   metric.update(own, values, weights);
+                                 });
+      continue;
+    }
+    const auto predictions = ClassPredictions::of_logits(own);
+    class_metrics_[k].log(step, is_test, {},
+                          [&](ClassMetric& metric, const torch::Tensor& weights) {
+                            metric.update(predictions, targets, weights);
+                          });
+  }
+}
+
+void StackedModels::on_validation_epoch_start(Run& /*run*/) {
+  for (auto& metrics : class_metrics_) {
+    metrics.for_each([names = class_names_in(data_state())](ClassMetric& metric) {
+      metric.set_class_names(names);
+    });
+  }
+}
+
+void StackedModels::on_test_epoch_start(Run& run) { on_validation_epoch_start(run); }
+
+std::string metric_of_model(std::string_view name, size_t& number) {
+  const size_t begin = name.find('/');
+  if (begin == std::string_view::npos) return {};
+  size_t end = begin + 1;
+  number = 0;
+  for (; end < name.size() && name[end] >= '0' && name[end] <= '9'; ++end) {
+    number = 10 * number + static_cast<size_t>(name[end] - '0');
+  }
+  if (end == begin + 1) return {};
+  return std::string(name.substr(0, begin)) + std::string(name.substr(end));
+}
+
+MetricMap metrics_of_model(const MetricMap& metrics, size_t number) {
+  MetricMap own;
+  for (const auto& [name, value] : metrics) {
+    size_t of = 0;
+    const std::string plain = metric_of_model(name, of);
+    if (!plain.empty() && of == number) own.emplace(plain, value);
+  }
+  return own;
+}
+
+}  // namespace levin

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <torch/types.h>
+
+#include <levin/models/activation.h>
+
+namespace levin {
+
+/// Chains of linear layers of the same sizes, K of them, that see the same rows: their outputs and
+/// gradients are computed by one matrix product for each layer instead of K.
+///
+///     StackedLayers layers(parameters_of_models, &find_activation("relu"));
+///     const auto outputs = layers.forward(rows);           // [K, outputs, rows]
+///     layers.backward(gradient_of_outputs);                // of the same shape
+///     layers.gradients(3);                                 // of chain 3, in the parameters' order
+///
+/// Layer l computes x W^T + b; between two layers comes the activation. Units are kept as [K,
+/// units, rows], so that the first layer, whose input all chains share, is one product with a
+/// matrix [K * units, features], and the others are products of batches of K matrices. Nothing is
+/// recorded by autograd.
+class StackedLayers {
+ public:
+  /// `parameters[k]` are those of chain k: for each layer its weight [out, in] and, if it has one,
+  /// its bias [out]. They keep their values, but from now on their memory is a part of the stack's,
+  /// [K, out, in] and [K, out]: whoever changes them changes the stack. `activation` may be null if
+  /// there is one layer.
+  StackedLayers(const std::vector<std::vector<torch::Tensor>>& parameters,
+                const Activation* activation);
+
+  /// Whether the parameters of the first and the last chain are still in the stack's memory.
+  bool holds(const std::vector<torch::Tensor>& first, const std::vector<torch::Tensor>& last) const;
+
+  /// The outputs [K, outputs, rows] of `rows` [rows, features]. With `keeps`, the units that
+  /// `backward` needs are kept until the next call.
+  torch::Tensor forward(const torch::Tensor& rows, bool keeps);
+  /// Computes the gradients of all parameters from that of the outputs, [K, outputs, rows], of the
+  /// last call of `forward`. They are written to memory that isn't that of `in_use`, the gradient
+  /// of a first layer's weight that an earlier call has written and that is still needed; undefined
+  /// if none is.
+  void backward(torch::Tensor gradient, const torch::Tensor& in_use);
+  /// The gradients of chain k that `backward` has written last, in the order of its parameters.
+  const std::vector<torch::Tensor>& gradients(size_t chain) const {
+    return buffers_[current_].of_chain[chain];
+  }
+  /// The weights of the layers, [K, out, in] each, and the gradients that `backward` has written
+  /// last, of the same shapes.
+  const std::vector<torch::Tensor>& weights() const { return weights_; }
+  const std::vector<torch::Tensor>& weight_gradients() const { return buffers_[current_].weights; }
+
+ private:
+  /// The gradients of all parameters.
+  struct Gradients {
+    std::vector<torch::Tensor> weights;  // as weights_
+    std::vector<torch::Tensor> biases;   // as biases_
+    std::vector<std::vector<torch::Tensor>> of_chain;
+  };
+  void make_gradients(Gradients& gradients) const;
+
+  const Activation* activation_;
+  std::vector<torch::Tensor> weights_;  // [K, out, in]
+  std::vector<torch::Tensor> biases_;   // [K, out], or undefined
+  std::array<Gradients, 2> buffers_;
+  size_t current_ = 0;
+  torch::Tensor rows_;                // of the last call of forward
+  std::vector<torch::Tensor> units_;  // behind each layer but the last
+  std::vector<torch::Tensor> kept_;   // what the activation's derivative is computed from
+};
+
+}  // namespace levin
