@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <levin/callbacks/model_checkpoint.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/own_checkpoint.h>
 #include <levin/framework/core/files.h>
@@ -108,7 +109,27 @@ void ModelRun::save(const Requests::Save& request) {
     return is_replaced_by(earlier.request.path, request);
   });
   pending_.push_back({request, make_checkpoint_().clone()});
+  std::erase_if(pending_, [this](const Pending& one) { return is_dropped(one.request.path); });
   if (pending_.size() > kMostPending) write_pending();
+}
+
+/// Whether a ModelCheckpoint no longer keeps this checkpoint of its folder. It doesn't say so of
+/// files that aren't there yet.
+bool ModelRun::is_dropped(const std::filesystem::path& path) const {
+  for (const auto& callback : callbacks_) {
+    const auto* const checkpoints = dynamic_cast<const ModelCheckpoint*>(callback.get());
+    if (checkpoints == nullptr || path.parent_path() != checkpoints->folder()) continue;
+    const auto& kept = checkpoints->best_k_models();
+    const bool is_kept = path == checkpoints->last_model_path() ||
+                         std::any_of(kept.begin(), kept.end(), [&](const SavedCheckpoint& saved) {
+                           return saved.path == path;
+                         });
+    if (is_kept) return false;
+  }
+  return std::any_of(callbacks_.begin(), callbacks_.end(), [&](const auto& callback) {
+    const auto* const checkpoints = dynamic_cast<const ModelCheckpoint*>(callback.get());
+    return checkpoints != nullptr && path.parent_path() == checkpoints->folder();
+  });
 }
 
 void ModelRun::write_pending() {

@@ -71,6 +71,7 @@ class ModelRun {
 
   void follow(const Run& whole);
   void save(const Requests::Save& request);
+  bool is_dropped(const std::filesystem::path& path) const;
   void write_pending();
   bool wants_to_stop(const Progress& progress);
   void for_each_logger(const std::function<void(Logger&)>& use);

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -63,6 +65,15 @@ bool was_batched(const Trial& trial) {
   return found != trial.system_attributes.end() && found->second == Value(true);
 }
 
+/// The names of a trial's checkpoints.
+std::set<std::string> checkpoints_of(const Trial& trial) {
+  std::set<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(checkpoint_of(trial).parent_path())) {
+    names.insert(file.path().filename().string());
+  }
+  return names;
+}
+
 void expect_near(double a, double b) { EXPECT_NEAR(a, b, 1e-5 * std::abs(b)); }
 
 // row 54
@@ -83,6 +94,7 @@ TEST_F(TuneBatch, trials_at_once_have_the_parameters_and_values_that_they_have_o
     for (const auto& [step, value] : alone.trials[i].intermediate_values) {
       expect_near(one.intermediate_values.at(step), value);
     }
+    EXPECT_EQ(checkpoints_of(one), checkpoints_of(alone.trials[i]));
     const auto model = load_module(shipped_classes(), checkpoint_of(one));
     const auto same = load_module(shipped_classes(), checkpoint_of(alone.trials[i]));
     for (const auto& [name, weight] : same->state_dict().tensors) {
