@@ -90,4 +90,24 @@ AshaJob Asha::next(const Study& study) const {
   return {std::nullopt, 0, step_of(0)};
 }
 
+std::optional<int64_t> Asha::winner(const Study& study) const {
+  const double sign =
+      !study.directions.empty() && study.directions[0] == StudyDirection::maximize ? -1.0 : 1.0;
+  std::optional<int64_t> best;
+  double best_rung = -1.0;
+  double best_loss = 0.0;
+  for (const Trial& trial : study.trials) {
+    if (trial.state == TrialState::complete) return std::nullopt;
+    if (!is_paused(trial)) continue;
+    const double rung = *number_attribute_of(trial, rung_attribute);
+    const double loss =
+        sign * *number_attribute_of(trial, value_attribute(static_cast<int64_t>(rung)));
+    if (std::isnan(loss) || rung < best_rung || (rung == best_rung && loss >= best_loss)) continue;
+    best = trial.number;
+    best_rung = rung;
+    best_loss = loss;
+  }
+  return best;
+}
+
 }  // namespace levin

@@ -46,6 +46,10 @@ class Asha {
 
   /// Returns the job for a free worker. Throws ConfigError if the study has several objectives.
   AshaJob next(const Study& study) const;
+  /// The trial to go on with when no new one will be started and none runs, so that few trials have
+  /// a winner, too: the best of those that pause at the highest rung, by its number. Nothing if a
+  /// trial is complete or none pauses.
+  std::optional<int64_t> winner(const Study& study) const;
   /// The number of rungs; the last one is at max_resource, at the end of a trial.
   int64_t rungs() const;
   int64_t step_of(int64_t rung) const;

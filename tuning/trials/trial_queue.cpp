@@ -63,6 +63,13 @@ std::vector<int64_t> waiting_trials(const SearchPlan& plan, const Study& study) 
     if (plan.asha && Asha::is_paused(trial)) continue;
     waiting.push_back(trial.id);
   }
+  const bool runs = std::any_of(study.trials.begin(), study.trials.end(), [](const Trial& trial) {
+    return trial.state == TrialState::running;
+  });
+  if (plan.asha && waiting.empty() && !runs && is_budget_spent(plan, study)) {
+    const auto winner = plan.asha->winner(study);
+    if (winner) waiting.push_back(study.trials[static_cast<size_t>(*winner)].id);
+  }
   return waiting;
 }
 

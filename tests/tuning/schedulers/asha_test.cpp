@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/core/error.h>
@@ -107,6 +108,28 @@ TEST(Asha, the_best_quarter_of_each_rung_goes_on_and_no_trial_runs_twice_at_once
     }
     EXPECT_GT(numbers.size(), 50U) << "the others pause, and may go on";
   }
+}
+
+TEST(Asha, the_best_of_the_highest_rung_wins_if_few_trials_have_no_winner) {
+  const Asha asha({.min_resource = 1, .max_resource = 64, .reduction_factor = 4});
+  Study study;
+  study.directions = {StudyDirection::maximize};
+  const auto pause = [&](int64_t rung, double value) {
+    Trial trial;
+    trial.number = static_cast<int64_t>(study.trials.size());
+    trial.state = TrialState::waiting;
+    trial.system_attributes[Asha::rung_attribute] = rung;
+    trial.system_attributes[Asha::value_attribute(rung)] = value;
+    study.trials.push_back(std::move(trial));
+  };
+  EXPECT_FALSE(asha.winner(study));
+  pause(0, 0.9);
+  pause(1, 0.5);
+  pause(1, 0.7);
+  EXPECT_FALSE(asha.next(study).resumed);
+  EXPECT_EQ(asha.winner(study), 2);
+  study.trials[2].state = TrialState::complete;
+  EXPECT_FALSE(asha.winner(study));
 }
 
 TEST(Asha, refuses_options_that_make_no_sense) {

@@ -223,6 +223,18 @@ TEST_F(Tune, asha_pauses_trials_and_goes_on_with_the_best_from_their_checkpoints
   EXPECT_EQ(session.trainer().run().metrics().at("val_loss"), result.best->values.at(0));
 }
 
+TEST_F(Tune, asha_has_a_winner_also_of_few_trials) {
+  TuneOptions wanted = options(2);
+  wanted.pruner = "asha";
+  const TuneResult result = tune(shipped_classes(), base("20"), space(kRates), wanted);
+  ASSERT_TRUE(result.best)
+      << "rungs are at 1, 4, 16 and 20 epochs, and a fourth of the trials goes on";
+  const Trial& other = result.study.trials.at(result.best->number == 0 ? 1 : 0);
+  EXPECT_EQ(steps_of(*result.best).size(), 20U);
+  EXPECT_EQ(steps_of(other), (std::vector<int64_t>{0}));
+  EXPECT_LT(result.best->intermediate_values.at(0), other.values.at(0));
+}
+
 TEST_F(Tune, a_population_takes_over_weights_and_ends_with_complete_trials) {
   TuneOptions wanted = options(0);
   wanted.sampler = "population";
