@@ -66,10 +66,16 @@ python_reader() {
     "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard "pytorch-lightning==2.6.1" onnx \
       onnxruntime jsonschema pyyaml "tritonclient[http]" kserve selenium redis >&2 9>&-
 }
+# Waits for python_reader, which runs beside the build.
+python_read() { wait "$reader" || { cat "$logs/python.log" >&2; return 1; }; }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 
+if [ -n "$full" ]; then
+  python_reader >"$logs/python.log" 2>&1 9>&- &
+  reader=$!
+fi
 if step "build" compile; then
-  if [ -n "$full" ]; then step "Python packages that tests read with" python_reader || :; fi
+  if [ -n "$full" ]; then step "Python packages that tests read with" python_read || :; fi
   exec 9>&-  # releases the lock: the program is built, so another ./run may go on
   step "tests" tests release || :
   if [ -n "$full" ]; then
@@ -89,6 +95,7 @@ if step "build" compile; then
     fi
   fi
 fi
+wait
 
 taken=$(($(date +%s) - started))
 say ""
