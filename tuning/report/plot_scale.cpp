@@ -44,7 +44,7 @@ PlotScale PlotScale::of_parameter(const Distribution& distribution) {
   scale.high_ = scale.is_log_ ? std::log10(distribution.high()) : distribution.high();
   if (!distribution.is_categorical()) {
     if (scale.high_ <= scale.low_) scale.high_ = scale.low_ + 1.0;
-    scale.add_marks();
+    scale.add_marks(distribution.is_int());
     return scale;
   }
   scale.low_ -= 0.5;
@@ -62,7 +62,7 @@ double PlotScale::place(double value) const {
   return std::clamp((at - low_) / (high_ - low_), 0.0, 1.0);
 }
 
-void PlotScale::add_marks() {
+void PlotScale::add_marks(bool are_whole) {
   if (is_log_ && high_ - low_ >= 1.0) {
     const double stride = std::ceil((high_ - low_) / 6.0);
     for (double power = std::ceil(low_ - 1e-9); power <= high_ + 1e-9; power += stride) {
@@ -73,7 +73,8 @@ void PlotScale::add_marks() {
   }
   const double low = is_log_ ? std::pow(10.0, low_) : low_;
   const double high = is_log_ ? std::pow(10.0, high_) : high_;
-  const double step = svg::nice_step((high - low) / 5.0);
+  double step = svg::nice_step((high - low) / 5.0);
+  if (are_whole && step != std::floor(step)) step = step < 1.0 ? 1.0 : svg::nice_step(step + 0.1);
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
     const double value = i * step + 0.0;  // no -0
     marks_.emplace_back(place(value), svg::number(value));

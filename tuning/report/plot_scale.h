@@ -22,7 +22,7 @@ class PlotScale {
   const std::vector<std::pair<double, std::string>>& marks() const { return marks_; }
 
  private:
-  void add_marks();
+  void add_marks(bool are_whole = false);
 
   double low_ = 0.0;  // logarithms if is_log_
   double high_ = 1.0;

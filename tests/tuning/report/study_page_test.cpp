@@ -84,6 +84,9 @@ TEST(StudyPlots, axes_have_marks_at_round_values) {
   EXPECT_EQ(PlotScale::of_values({1.0, 1.0}).place(1.0), 0.5);
   const PlotScale unit = PlotScale::of_parameter(FloatDistribution{0.0, 1.0});
   EXPECT_EQ(unit.marks().front().second, "0");
+  const PlotScale numbers = PlotScale::of_parameter(IntDistribution{0, 11});
+  ASSERT_EQ(numbers.marks().size(), 3U);
+  EXPECT_EQ(numbers.marks()[1].second, "5");
 }
 
 TEST(StudyPage, needs_nothing_else_and_says_what_was_found) {
