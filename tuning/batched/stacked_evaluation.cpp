@@ -36,7 +36,8 @@ std::vector<NamedSettings> metrics_with_number(const Value& settings, size_t num
 }  // namespace
 
 void StackedModels::make_metrics() {
-  const bool has_values = typeid(*models_.front()) == typeid(LinearRegression);
+  const Module& first = *models_.front();
+  const bool has_values = typeid(first) == typeid(LinearRegression);
   for (size_t k = 0; k < models_.size(); ++k) {
     const auto chosen = metrics_with_number(models_[k]->hyper_parameters(), k);
     if (has_values) {
