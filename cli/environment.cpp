@@ -13,6 +13,7 @@
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 namespace {
@@ -20,14 +21,6 @@ namespace {
 constexpr std::string_view kSettingPrefix = "LEVIN_";
 constexpr std::string_view kSettingDot = "__";
 constexpr std::array<std::string_view, 4> kSettingCommands = {"fit", "validate", "test", "predict"};
-
-std::string in_small_letters(std::string_view text) {
-  std::string small(text);
-  for (char& letter : small) {
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-  }
-  return small;
-}
 
 std::string as_variable(std::string_view name) {
   std::string variable(kSettingPrefix);
@@ -44,7 +37,7 @@ void add_names_with_capitals(const List& list, std::map<std::string, std::string
   for (const auto& entry : list.entries()) {
     const auto draft = entry.draft();
     for (const auto& field : draft.fields) {
-      auto small = in_small_letters(field.name);
+      auto small = to_small_letters(field.name);
       if (small != field.name) names.emplace(std::move(small), field.name);
     }
   }
@@ -96,7 +89,7 @@ class EnvironmentReader {
     std::vector<std::string> keys;
     for (;;) {
       const size_t dot = name.find(kSettingDot);
-      keys.push_back(in_small_letters(name.substr(0, dot)));
+      keys.push_back(to_small_letters(name.substr(0, dot)));
       if (dot == std::string_view::npos) return keys;
       name.remove_prefix(dot + kSettingDot.size());
     }

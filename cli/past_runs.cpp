@@ -18,6 +18,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/yaml.h>
+#include <levin/framework/core/aligned_rows.h>
 #include <levin/framework/core/class_list.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
@@ -235,20 +236,6 @@ void sort_by_metric(std::vector<PastRun>& runs, const std::vector<std::string>& 
   });
 }
 
-std::string lines_of_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  }
-  return text;
-}
-
 Value past_run_value(const PastRun& run, const std::vector<std::string>& differing) {
   Value value;
   value["run"] = run.folder.string();
@@ -313,7 +300,7 @@ std::string past_runs_table(const std::vector<PastRun>& runs, std::vector<std::s
     }
     rows.back().push_back(settings_cell(run, names));
   }
-  return lines_of_table(rows);
+  return aligned_rows(rows);
 }
 
 int list_past_runs(const Arguments& arguments) {

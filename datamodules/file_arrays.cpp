@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -15,15 +14,13 @@
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 namespace {
 
 std::string extension(const std::string& path) {
-  auto text = std::filesystem::path(path).extension().string();
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
+  return to_small_letters(std::filesystem::path(path).extension().string());
 }
 
 bool is_csv(const std::string& path) {

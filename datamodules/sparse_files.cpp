@@ -11,6 +11,7 @@
 #include <levin/datamodules/readers/sparse_npz.h>
 #include <levin/datamodules/readers/text_file.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 namespace {
@@ -25,9 +26,7 @@ std::string format_by_name(const fs::path& file) {
       {".libsvm", "libsvm"}, {".svm", "libsvm"}, {".svmlight", "libsvm"}, {".npz", "npz"},
       {".vw", "vw"},         {".tsv", "criteo"}, {".lvb", "lvb"}};
   const auto plain = readers::without_gz(file);
-  auto ending = plain.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto ending = to_small_letters(plain.extension().string());
   for (const auto& [known, format] : kEndings) {
     if (ending != known) continue;
     if (plain == file || is_sparse_text(format)) return format;

@@ -8,6 +8,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/gzip.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
 namespace {
@@ -80,9 +81,7 @@ std::optional<std::string> checksum_fault(const std::filesystem::path& path,
                                           const Checksum& checksum) {
   validate(checksum);
   if (checksum.hex.empty()) return {};
-  std::string wanted = checksum.hex;
-  std::transform(wanted.begin(), wanted.end(), wanted.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string wanted = to_small_letters(checksum.hex);
   std::string found;
   if (checksum.of_uncompressed) {
     const Bytes bytes = read_file(path);

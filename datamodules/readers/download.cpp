@@ -1,7 +1,6 @@
 #include <levin/datamodules/readers/download.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include <levin/datamodules/readers/folder_lock.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
 namespace {
@@ -34,9 +34,7 @@ struct ContentRange {
 
 std::optional<ContentRange> parse_content_range(std::string_view line) {
   constexpr std::string_view kName = "content-range:";
-  std::string lower(line);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = to_small_letters(line);
   if (!lower.starts_with(kName)) return {};
   ContentRange range;
   const size_t digit = lower.find_first_of("0123456789*", kName.size());

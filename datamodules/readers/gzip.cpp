@@ -1,7 +1,6 @@
 #include <levin/datamodules/readers/gzip.h>
 
 #include <algorithm>
-#include <cctype>
 #include <limits>
 #include <new>
 #include <string>
@@ -12,6 +11,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/memory.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
 namespace {
@@ -103,9 +103,7 @@ bool is_gzip(std::span<const std::byte> bytes) {
 }
 
 std::filesystem::path without_gz(const std::filesystem::path& path) {
-  auto ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto ending = to_small_letters(path.extension().string());
   return ending == ".gz" ? std::filesystem::path(path).replace_extension() : path;
 }
 

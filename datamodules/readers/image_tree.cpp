@@ -1,12 +1,12 @@
 #include <levin/datamodules/readers/image_tree.h>
 
 #include <algorithm>
-#include <cctype>
 #include <tuple>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
 namespace {
@@ -40,9 +40,7 @@ std::vector<fs::path> images_below(const fs::path& folder) {
 
 bool is_image_name(const fs::path& path) {
   if (is_hidden_name(path)) return false;
-  auto ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto ending = to_small_letters(path.extension().string());
   return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
 }
 

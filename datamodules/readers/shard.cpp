@@ -3,7 +3,6 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <system_error>
 
@@ -14,6 +13,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
 namespace {
@@ -54,9 +54,7 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
 
 std::string format_of(const fs::path& file, const std::string& wanted) {
   if (wanted != "auto") return wanted;
-  auto suffix = file.extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto suffix = to_small_letters(file.extension().string());
   for (const auto& known : kSuffixes) {
     if (known.suffix == suffix) return std::string(known.format);
   }

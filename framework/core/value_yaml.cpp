@@ -8,6 +8,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 namespace {
@@ -24,8 +25,7 @@ bool is_plain_word(const std::string& text) {
   };
   if (text.empty() || text.size() > 200 || !(is_letter(text[0]) || text[0] == '_')) return false;
   if (!std::all_of(text.begin(), text.end(), is_plain)) return false;
-  std::string lower = text;
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = to_small_letters(text);
   for (const char* word :
        {"true", "false", "null", "yes", "no", "y", "n", "on", "off", "nan", "inf"}) {
     if (lower == word) return false;

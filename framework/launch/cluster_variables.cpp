@@ -4,6 +4,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/number_in.h>
+#include <levin/framework/core/stable_hash.h>
 
 namespace levin {
 
@@ -90,9 +91,7 @@ Cluster read_ranks(const ClusterVariables& variables, const RankNames& names) {
 }
 
 int64_t port_from(std::string_view job) {
-  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
-  for (const char letter : job) hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
-  return kFirstChosenPort + static_cast<int64_t>(hash % uint64_t{kChosenPorts});
+  return kFirstChosenPort + static_cast<int64_t>(stable_hash(job) % uint64_t{kChosenPorts});
 }
 
 void read_master(const ClusterVariables& variables, Cluster& cluster) {

@@ -8,6 +8,7 @@
 
 #include <zlib.h>
 
+#include <levin/framework/core/small_letters.h>
 #include <levin/serving/http/http_message.h>
 #include <levin/serving/protocol/refusal.h>
 

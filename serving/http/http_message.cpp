@@ -17,12 +17,6 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
          });
 }
 
-std::string to_small_letters(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), lowered);
-  return result;
-}
-
 std::string_view header(const HttpHeaders& headers, std::string_view name) {
   for (const auto& entry : headers) {
     if (equals_ignoring_case(entry.first, name)) return entry.second;

@@ -14,9 +14,6 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 /// are compared.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
-/// Returns the text in small letters.
-std::string to_small_letters(std::string_view text);
-
 /// Returns the value of a header, whose name may be in capital or small letters; "" if it isn't
 /// there.
 std::string_view header(const HttpHeaders& headers, std::string_view name);

@@ -11,6 +11,7 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
 
+#include <levin/framework/core/small_letters.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {

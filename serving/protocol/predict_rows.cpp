@@ -1,7 +1,6 @@
 #include <levin/serving/protocol/predict_rows.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 #include <levin/serving/protocol/predict_csv.h>
 #include <levin/serving/protocol/predict_json.h>
 
@@ -28,8 +28,7 @@ std::string media_type(std::string_view header) {
   std::string type(header.substr(0, header.find(';')));
   type.erase(std::remove_if(type.begin(), type.end(), [](char c) { return c == ' ' || c == '\t'; }),
              type.end());
-  for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return type;
+  return to_small_letters(type);
 }
 
 RowsFormat rows_format(std::string_view content_type, std::string_view body) {

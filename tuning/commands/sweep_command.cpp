@@ -10,6 +10,7 @@
 #include <levin/cli/arguments.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/stable_hash.h>
 #include <levin/tuning/commands/planned_search.h>
 
 namespace levin {
@@ -57,10 +58,7 @@ Fields describe_sweep_command(SweepOptions& sweep, ReportFiles& report) {
 
 /// A name that the same sweep gets each time, so that it goes on, and another one doesn't.
 std::string name_of_sweep(const ConfigNode& base, const Value& space) {
-  uint64_t hash = 14695981039346656037U;  // FNV-1a
-  for (const char letter : base.plain().to_json() + space.to_json()) {
-    hash = (hash ^ static_cast<unsigned char>(letter)) * 1099511628211U;
-  }
+  const uint64_t hash = stable_hash(base.plain().to_json() + space.to_json());
   return fmt::format("sweep-{:08x}", hash >> 32U);
 }
 

@@ -12,7 +12,6 @@
 #include <set>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@
 
 #include <levin/cli/environment.h>
 #include <levin/cli/exit_status.h>
+#include <levin/framework/core/cores.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/repeated_warnings.h>
@@ -78,8 +78,8 @@ std::vector<std::string> environment_of_worker(const TuneOptions& options, int64
     set("CUDA_VISIBLE_DEVICES", gpus[static_cast<size_t>(place) % gpus.size()]);
   }
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-    set("OMP_NUM_THREADS", fmt::format("{}", std::max<int64_t>(1, cores / options.workers)));
+    const int64_t threads = std::max<int64_t>(1, usable_cores() / options.workers);
+    set("OMP_NUM_THREADS", fmt::format("{}", threads));
   }
   return environment;
 }

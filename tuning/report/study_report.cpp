@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/aligned_rows.h>
 #include <levin/framework/core/counted.h>
+#include <levin/framework/core/small_letters.h>
 #include <levin/tuning/samplers/pareto_front.h>
 
 namespace levin {
@@ -24,29 +26,6 @@ std::string shown_parameter(const Trial& trial, const std::string& name) {
 std::string shown_value(const Trial& trial, size_t objective) {
   if (objective >= trial.values.size()) return "-";
   return fmt::format("{:.6g}", trial.values[objective]);
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& letter : lower) {
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-  }
-  return lower;
-}
-
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
 }
 
 Value trial_value(const Study& study, const Trial& trial) {
@@ -87,7 +66,8 @@ std::vector<std::string> objective_names(const Study& study) {
 }
 
 std::string trial_line(const Study& study, const Trial& trial) {
-  std::string line = fmt::format("trial {}: {}", trial.number, lower_case(name_of(trial.state)));
+  std::string line =
+      fmt::format("trial {}: {}", trial.number, to_small_letters(name_of(trial.state)));
   const auto names = objective_names(study);
   for (size_t i = 0; i < trial.values.size(); ++i) {
     line += fmt::format(", {} = {}", names[i], shown_value(trial, i));
@@ -115,7 +95,7 @@ std::vector<std::vector<std::string>> study_rows(const Study& study) {
   rows[0].insert(rows[0].end(), parameters.begin(), parameters.end());
   for (const Trial& trial : study.trials) {
     std::vector<std::string> row = {fmt::format("{}", trial.number),
-                                    lower_case(name_of(trial.state))};
+                                    to_small_letters(name_of(trial.state))};
     for (size_t i = 0; i < names.size(); ++i) row.push_back(shown_value(trial, i));
     row.push_back(fmt::format("{}", trial.intermediate_values.size()));
     for (const auto& name : parameters) row.push_back(shown_parameter(trial, name));
@@ -124,7 +104,7 @@ std::vector<std::vector<std::string>> study_rows(const Study& study) {
   return rows;
 }
 
-std::string study_table(const Study& study) { return aligned(study_rows(study)); }
+std::string study_table(const Study& study) { return aligned_rows(study_rows(study)); }
 
 std::string study_counts(const Study& study) {
   std::string text = counted(study.trials.size(), "trial");
@@ -132,7 +112,7 @@ std::string study_counts(const Study& study) {
   for (const TrialState state : kShownStates) {
     const int64_t count = count_in(study, state);
     if (count == 0) continue;
-    text += fmt::format("{}{} {}", separator, count, lower_case(name_of(state)));
+    text += fmt::format("{}{} {}", separator, count, to_small_letters(name_of(state)));
     separator = ", ";
   }
   return text;
@@ -143,7 +123,7 @@ Value study_summary(const Study& study) {
   summary["study"] = study.name;
   summary["trials"] = static_cast<int64_t>(study.trials.size());
   for (const TrialState state : kShownStates) {
-    summary["states"][lower_case(name_of(state))] = count_in(study, state);
+    summary["states"][to_small_letters(name_of(state))] = count_in(study, state);
   }
   Value::Array front;
   for (const Trial* trial : pareto_front(study)) front.push_back(trial_value(study, *trial));

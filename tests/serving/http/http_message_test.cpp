@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/core/small_letters.h>
+
 namespace levin::http_message_test {
 
 TEST(HttpMessage, names_of_headers_are_compared_without_capitals) {
