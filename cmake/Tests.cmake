@@ -196,6 +196,21 @@ if(NOT LEVIN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_
   set_tests_properties(check.kernels PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
 endif()
 
+# The pages of the documentation: a test of each runs what it shows (tests/docs/run_page.py).
+find_program(LEVIN_PYTHON python3)
+if(LEVIN_PYTHON AND NOT LEVIN_SANITIZE)
+  set(page_tests "${PROJECT_SOURCE_DIR}/tests/docs")
+  add_test(NAME docs.tools COMMAND "${LEVIN_PYTHON}" -B -m unittest discover -p "*_test.py" WORKING_DIRECTORY "${page_tests}")
+  set_tests_properties(docs.tools PROPERTIES LABELS unit TIMEOUT 120)
+  file(GLOB_RECURSE pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/*.md")
+  foreach(page IN LISTS pages ITEMS "${PROJECT_SOURCE_DIR}/README.md" "${PROJECT_SOURCE_DIR}/ARCHITECTURE.md"
+      "${PROJECT_SOURCE_DIR}/CONTRIBUTING.md")
+    get_filename_component(name "${page}" NAME_WE)
+    add_test(NAME page.${name} COMMAND "${LEVIN_PYTHON}" -B "${page_tests}/run_page.py" --levin $<TARGET_FILE:levin_cli> "${page}")
+    set_tests_properties(page.${name} PROPERTIES LABELS "cli;page" TIMEOUT 600 ENVIRONMENT "${test_environment}")
+  endforeach()
+endif()
+
 # The executables of `ctest -L unit`, which is all that the asan preset runs, without those of the label program.
 set(unit_targets ${LEVIN_TEST_TARGETS})
 list(REMOVE_ITEM unit_targets processes_test distributed_test rank_program)
@@ -240,7 +255,6 @@ if(LEVIN_EXAMPLES)
     list(APPEND LEVIN_BENCHMARK_TARGETS bench_${name})
   endforeach()
   add_subdirectory(benchmarks/baselines EXCLUDE_FROM_ALL)
-  find_program(LEVIN_PYTHON python3)
   if(LEVIN_PYTHON)  # the arithmetic of ./run bench and ./run gpu-check
     add_test(NAME benchmark.report COMMAND "${LEVIN_PYTHON}" -B -m unittest bench_test link_test gpu_report_test serving_test
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/benchmarks")

@@ -181,50 +181,8 @@ TEST_F(TuneCommand, a_sweep_trains_a_grid_from_the_command_line) {
                "--model.learning_rat: ");
 }
 
-/// What stands between two texts, from a position on.
-std::string between(const std::string& text, const std::string& begin, const std::string& end,
-                    size_t from = 0) {
-  const size_t at = text.find(begin, from);
-  if (at == std::string::npos) return {};
-  const size_t first = at + begin.size();
-  return text.substr(first, text.find(end, first) - first);
-}
-
 std::string tuning_page() {
   return test::read_file(test::fs::path(LEVIN_SOURCE_DIR) / "docs" / "tuning.md");
-}
-
-TEST_F(TuneCommand, the_commands_of_the_page_are_run) {
-  const std::string page = tuning_page();
-  write("space.yaml", between(page, "```yaml\n", "```"));
-  test::fs::create_directory_symlink(test::fs::path(LEVIN_SOURCE_DIR) / "examples",
-                                     folder_ / "examples");
-  const std::string first = between(page, "```sh\n", "```");
-  const std::string sweep = between(page, "```sh\n", "```", page.find("## A grid by hand"));
-  int commands = 0;
-  for (const std::string& block : {first, sweep}) {
-    std::istringstream lines(block);
-    for (std::string line; std::getline(lines, line); ++commands) {
-      std::istringstream words(line);
-      std::vector<std::string> arguments;
-      for (std::string word; words >> word;) {
-        // Fewer trials, and no processes.
-        arguments.push_back(word == "30" ? "3" : word == "2" ? "1" : word);
-      }
-      ASSERT_EQ(arguments.front(), "levin");
-      arguments.erase(arguments.begin());
-      if (arguments.front() != "tune" || arguments[1] != "show") {
-        arguments.push_back("--trainer.max_epochs=1");
-      }
-      std::vector<const char*> argv = {"levin"};
-      for (const auto& word : arguments) argv.push_back(word.c_str());
-      const auto meant = with_sweep(static_cast<int>(argv.size()), argv.data());
-      const auto outcome = run({meant.begin() + 1, meant.end()});
-      EXPECT_EQ(outcome.status, 0) << line << "\n" << outcome.err;
-    }
-  }
-  EXPECT_EQ(commands, 5);
-  EXPECT_TRUE(files::exists(folder_ / "report.html"));
 }
 
 TEST(TuningPage, has_all_options_samplers_and_pruners) {
