@@ -100,8 +100,12 @@ def checks(results):
         found.append(Check(f"{where}: requests a second, Levin / FastAPI", RATIO, faster, True))
     if records:
         binary = ratio_of_maxima(records, BINARY, JSON)
-        what = "the most requests a second, binary / JSON tensors"
+        what = "the most requests of one row a second, binary / JSON tensors"
         found.append(Check(what, BINARY_RATIO, binary, True))
+        many, rows = many_rows_ratio(records)
+        if many is not None:
+            what = f"rows a second in requests of {rows}, binary / JSON tensors"
+            found.append(Check(what, BINARY_RATIO, many, True))
         half = [
             r["latency_ms"]["p99"] for r in records if (r["kind"], r["program"]) == ("half", FAST)
         ]
@@ -168,19 +172,34 @@ def rate_tables(records):
     ]
 
 
+def many_rows_rates(records, program):
+    """Returns the rows a second of each round in requests of several rows."""
+    return {
+        r["round"]: r["rows"] * r["throughput"]
+        for r in records
+        if (r["kind"], r["program"]) == ("many rows", program)
+    }
+
+
+def many_rows_ratio(records):
+    """Returns the ratio of both encodings and the rows of a request, or None if not measured."""
+    binary, json = many_rows_rates(records, BINARY), many_rows_rates(records, JSON)
+    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
+    if not both:
+        return None, 0
+    rows = next(r["rows"] for r in records if r["kind"] == "many rows")
+    return Spread.of(binary[k] / json[k] for k in both), rows
+
+
 def many_rows_tables(records):
     many = [r for r in records if r["kind"] == "many rows"]
     if not many:
         return []
-
-    def rates(program):
-        return {r["round"]: r["rows"] * r["throughput"] for r in many if r["program"] == program}
-
     programs = list(dict.fromkeys(r["program"] for r in many))
-    rows = [[program, cell(Spread.of(rates(program).values()))] for program in programs]
-    binary, json = rates(BINARY), rates(JSON)
-    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
-    rows.append(["binary / JSON tensors", cell(Spread.of(binary[k] / json[k] for k in both))])
+    rows = [[p, cell(Spread.of(many_rows_rates(records, p).values()))] for p in programs]
+    ratio_of_both, _ = many_rows_ratio(records)
+    if ratio_of_both is not None:
+        rows.append(["binary / JSON tensors", cell(ratio_of_both)])
     first = many[0]
     return [table([f"{first['rows']} rows a request, {first['connections']} connections",
                    "rows a second"], rows)]
@@ -193,8 +212,10 @@ def half_table(records):
         rows.append([program, cell(Spread.of(r["rate"] for r in half))])
         for name in ("p50", "p99", "p99.9"):
             rows[-1].append(cell(Spread.of(r["latency_ms"][name] for r in half)))
+        pauses = [r["pause_p99_ms"] for r in half if "pause_p99_ms" in r]
+        rows[-1].append(cell(Spread.of(pauses)) if pauses else "-")
     head = ["open loop at half of the maximum", "requests a second", "p50, ms", "p99, ms"]
-    return table([*head, "p99.9, ms"], rows)
+    return table([*head, "p99.9, ms", "p99 by pauses of the machine alone, ms"], rows)
 
 
 def soak_tables(soak):

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
 
@@ -41,7 +42,7 @@ def invented(rounds=3):
             if program.startswith("levin, V2"):
                 record = {"kind": "many rows", "program": program, "round": index, "rows": 16}
                 records.append(record | figures(100 * share, 4.0, 32))
-            record = {"kind": "half", "program": program, "round": index}
+            record = {"kind": "half", "program": program, "round": index, "pause_p99_ms": 0.2}
             records.append(record | figures(300 * share, 1.0 + index, 128))
     return records
 
@@ -62,6 +63,20 @@ def verdicts(results):
     return {check.what: check.verdict() for check in serving_tables.checks(results)}
 
 
+def ends_soon(process, seconds=10.0):
+    """Whether a process that was killed ends; until the system has done so, it is still there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            state = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state.split()[2] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
 class ServingTest(unittest.TestCase):
     def test_ratios_are_those_of_the_same_round_and_connections(self):
         ratio = serving_tables.ratio(invented(), "levin, rows", "FastAPI", 8)
@@ -78,7 +93,7 @@ class ServingTest(unittest.TestCase):
 
     def test_bounds_hold_or_fall_short(self):
         found = verdicts({"serving": invented()})
-        self.assertEqual(len(found), 4 + 1 + 1)
+        self.assertEqual(len(found), 4 + 2 + 1)
         self.assertEqual(set(found.values()), {"ok"})
         slow = invented()
         for record in slow:
@@ -89,6 +104,13 @@ class ServingTest(unittest.TestCase):
             if record["kind"] == "half":
                 record["latency_ms"]["p99"] *= 10
         self.assertEqual(set(verdicts({"serving": slow}).values()), {"FALLS SHORT"})
+
+    def test_pauses_give_a_share_of_the_moments_a_wait(self):
+        self.assertAlmostEqual(serving_suite.wait_of_share([4.0, 10.0], 6.0), 4.0)
+        self.assertAlmostEqual(serving_suite.wait_of_share([4.0, 10.0], 10.0), 2.0)
+        self.assertEqual(serving_suite.wait_of_share([4.0, 10.0], 14.5), 0.0)
+        self.assertEqual(serving_suite.wait_of_share([], 1.0), 0.0)
+        self.assertGreaterEqual(serving_suite.pause_p99_ms(0.02), 0.0)
 
     def test_a_soak_that_grows_or_loses_a_request_falls_short(self):
         self.assertAlmostEqual(serving_tables.growth(soak(0.0)["memory"]), 0.0)
@@ -131,10 +153,7 @@ class ServingTest(unittest.TestCase):
                 server.wait_until(lambda: len(log.read_text().split()) == 2)
                 children = list(map(int, log.read_text().split()))
             for child in children:
-                with contextlib.suppress(ProcessLookupError):
-                    state = pathlib.Path(f"/proc/{child}/stat")
-                    is_dead = not state.exists() or state.read_text().split()[2] == "Z"
-                    self.assertTrue(is_dead, "a child of a server lives on")
+                self.assertTrue(ends_soon(child), "a child of a server lives on")
             failing = [sys.executable, "-c", "raise OSError('no')"]
             with serving_suite.Server("x", failing, 1, log) as s:
                 with self.assertRaisesRegex(RuntimeError, "x: OSError: no"):

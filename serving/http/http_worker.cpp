@@ -24,6 +24,9 @@ constexpr int64_t kMostRefused = 64;
 /// Waking a thread that sleeps takes about as long as a quick model's answer, so a thread whose
 /// next event is likely to come within this time stays awake for it.
 constexpr auto kShortWait = std::chrono::microseconds(200);
+/// With more connections, requests come in such a number that threads which stay awake only take
+/// the processor from those that predict, and the slowest answers come later.
+constexpr size_t kFewConnections = 8;
 /// A thread that offers its processor to others and is away for longer shares it with them. From
 /// then on it sleeps for a while, because the system favours threads that have slept.
 constexpr auto kOthersTurn = std::chrono::microseconds(500);
@@ -70,7 +73,9 @@ void HttpWorker::run_events() {
   while (!context_.stopped()) {
     if (context_.poll() > 0) continue;
     const auto begin = HttpClock::now();
-    if (comes_soon && begin >= sleeps_until_ && wait_awake(begin)) continue;
+    const bool stays_awake =
+        comes_soon && connections_.size() <= kFewConnections && begin >= sleeps_until_;
+    if (stays_awake && wait_awake(begin)) continue;
     context_.run_one();
     comes_soon = HttpClock::now() - begin < kShortWait;
   }
