@@ -50,13 +50,29 @@ bool is_library(const std::string& path) {
   return folders.count(top_folder(path)) > 0;
 }
 
+/// Calls `use` with each line of `text`. A regular expression over a whole text takes far longer
+/// than one over those of its lines that can match.
+template <class Use>
+void for_each_line(std::string_view text, const Use& use) {
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    use(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
 /// What the #include lines of `text` name, in order, with their brackets: `<torch/types.h>`.
 std::vector<std::string> includes_of(const std::string& text) {
-  static const std::regex line(R"((?:^|\n)[ \t]*#[ \t]*include[ \t]*([<"][^>"\n]+[>"]))");
+  static const std::regex pattern(R"(^[ \t]*#[ \t]*include[ \t]*([<"][^>"\n]+[>"]))");
   std::vector<std::string> names;
-  for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it) {
-    names.push_back((*it)[1]);
-  }
+  for_each_line(text, [&](std::string_view line) {
+    const size_t start = line.find_first_not_of(" \t");
+    std::cmatch found;
+    if (start == line.npos || line[start] != '#') return;
+    if (std::regex_search(line.data(), line.data() + line.size(), found, pattern)) {
+      names.push_back(found[1]);
+    }
+  });
   return names;
 }
 
@@ -181,35 +197,45 @@ void check_third_party(const std::string& path, const std::string& include,
   if (include.front() == '"') only(false, "angle brackets: <levin/...>");
 }
 
+using Includes = std::map<std::string, std::vector<std::string>>;  // path -> what it includes
+
 /// Follows Levin's own includes from `path`; the way to the first torch header, or nothing.
-std::string way_to_torch(const Sources& sources, const std::string& path,
+std::string way_to_torch(const Includes& includes, const std::string& path,
                          std::set<std::string>& seen) {
-  const auto file = sources.find(path);
-  if (file == sources.end() || !seen.insert(path).second) return {};
-  for (const std::string& include : includes_of(file->second)) {
+  const auto file = includes.find(path);
+  if (file == includes.end() || !seen.insert(path).second) return {};
+  for (const std::string& include : file->second) {
     if (is_torch(include)) return path + " -> " + include;
-    const std::string way = way_to_torch(sources, own_path(include), seen);
+    const std::string way = way_to_torch(includes, own_path(include), seen);
     if (!way.empty()) return path + " -> " + way;
   }
   return {};
 }
 
-/// A way from `path` through headers back to itself, or nothing.
-std::string cycle_from(const Sources& sources, const std::string& path, const std::string& start,
-                       std::set<std::string>& seen) {
-  const auto file = sources.find(path);
-  if (file == sources.end() || !seen.insert(path).second) return {};
-  for (const std::string& include : includes_of(file->second)) {
-    const std::string next = own_path(include);
-    if (next == start) return path + " -> " + start;
-    const std::string way = cycle_from(sources, next, start, seen);
-    if (!way.empty()) return path + " -> " + way;
+/// A way from `path` through headers back to a file on it, or nothing. A file in `done` is on none.
+std::string circle_from(const Includes& includes, const std::string& path,
+                        std::vector<std::string>& way, std::set<std::string>& done) {
+  if (done.count(path) > 0) return {};
+  const auto file = includes.find(path);
+  if (file == includes.end()) return {};
+  const auto first = std::find(way.begin(), way.end(), path);
+  if (first != way.end()) {
+    std::string circle;
+    for (auto step = first; step != way.end(); ++step) circle += *step + " -> ";
+    return circle + path;
   }
+  way.push_back(path);
+  for (const std::string& include : file->second) {
+    const std::string circle = circle_from(includes, own_path(include), way, done);
+    if (!circle.empty()) return circle;
+  }
+  way.pop_back();
+  done.insert(path);
   return {};
 }
 
 void check_form(const Sources& sources, const std::string& path, const std::string& text,
-                std::vector<std::string>& problems) {
+                const std::vector<std::string>& includes, std::vector<std::string>& problems) {
   const auto lines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
   const size_t most = is_header(path)                   ? kMaxHeaderLines
                       : starts_with(path, "callbacks/") ? kMaxCallbackLines
@@ -224,10 +250,14 @@ void check_form(const Sources& sources, const std::string& path, const std::stri
   }
   // A member, by its name (`trainer_`), or a wrapper that could be kept.
   static const std::regex held(R"(\bTrainer\s*[&*]\s*\w+_\s*[;={]|reference_wrapper<\s*Trainer\b)");
-  if (std::regex_search(text, held)) problems.push_back(path + ": holds a Trainer");
+  for_each_line(text, [&](std::string_view line) {
+    if (line.find("Trainer") != line.npos &&
+        std::regex_search(line.data(), line.data() + line.size(), held)) {
+      problems.push_back(path + ": holds a Trainer");
+    }
+  });
 
   const std::string header = path.substr(0, path.rfind('.')) + ".h";
-  const auto includes = includes_of(text);
   if (!is_header(path) && sources.count(header) > 0 &&
       (includes.empty() || own_path(includes.front()) != header)) {
     problems.push_back(path + ": its own header must come first");
@@ -305,24 +335,30 @@ void check_names(const Sources& sources, std::vector<std::string>& problems) {
 std::vector<std::string> problems_of(const Plan& plan, const Sources& sources) {
   std::vector<std::string> problems;
   check_names(sources, problems);
+  Includes includes;
+  for (const auto& [path, text] : sources) includes[path] = includes_of(text);
+  std::set<std::string> in_no_circle;
   for (const auto& [path, text] : sources) {
     check_room(plan, path, problems);
-    for (const std::string& include : includes_of(text)) {
+    for (const std::string& include : includes[path]) {
       check_direction(plan, path, include, problems);
       check_third_party(path, include, problems);
     }
-    check_form(sources, path, text, problems);
+    check_form(sources, path, text, includes[path], problems);
     check_output(path, text, problems);
     std::set<std::string> seen;
     if (plan.forbids_torch(path)) {
-      const std::string way = way_to_torch(sources, path, seen);
+      const std::string way = way_to_torch(includes, path, seen);
       if (!way.empty()) {
         problems.push_back(path + ": is in a folder marked 'no torch', but includes it: " + way);
       }
     }
-    seen.clear();
-    const std::string cycle = cycle_from(sources, path, path, seen);
-    if (!cycle.empty()) problems.push_back("includes in a circle: " + cycle);
+    std::vector<std::string> way;
+    const std::string circle = circle_from(includes, path, way, in_no_circle);
+    if (!circle.empty()) {
+      problems.push_back("includes in a circle: " + circle);
+      in_no_circle.insert(way.begin(), way.end());  // reported once
+    }
   }
   return problems;
 }
