@@ -6,7 +6,11 @@
 #                                                      Python programs that it compares Levin with
 #   share/levin/     the examples' sources and configurations
 #
-# The component `bundle` adds the libraries of this system that Levin needs besides LibTorch, for machines that lack them.
+# Components: what isn't of one of these is for everybody who has a program or a project on Levin.
+#   checks    libexec/levin but for what `packaged` has there
+#   bundle    the libraries of this system that Levin needs besides LibTorch, for machines that lack them
+#   packaged  installed after the others, makes a package's tree of this one: bin/levin becomes a script that finds LibTorch
+#             (packaging/levin.sh.in), and nothing names a folder of this machine any more (Packages.cmake)
 include_guard(GLOBAL)
 include(CMakePackageConfigHelpers)
 
@@ -32,19 +36,21 @@ foreach(kind IN ITEMS EXAMPLE TEST BENCHMARK)
   if(LEVIN_${kind}_TARGETS)
     levin_install_rpath(../../.. ${LEVIN_${kind}_TARGETS})
     # Optional: `./run check` builds no benchmarks.
-    install(TARGETS ${LEVIN_${kind}_TARGETS} RUNTIME DESTINATION ${folder} OPTIONAL)
+    install(TARGETS ${LEVIN_${kind}_TARGETS} RUNTIME DESTINATION ${folder} COMPONENT checks OPTIONAL)
   endif()
 endforeach()
-install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin)
+install(PROGRAMS scripts/gpu-check DESTINATION libexec/levin COMPONENT checks)
 # What gpu-check compares Levin with, and its report.
-install(FILES benchmarks/gpu_report.py benchmarks/report.py benchmarks/link_costs.py benchmarks/solver_curves.py DESTINATION libexec/levin/benchmarks)
+install(FILES benchmarks/gpu_report.py benchmarks/report.py benchmarks/link_costs.py benchmarks/solver_curves.py
+  DESTINATION libexec/levin/benchmarks COMPONENT checks)
 install(FILES benchmarks/baselines/mnist.py benchmarks/baselines/program.py benchmarks/baselines/plain_pytorch.py
-  benchmarks/baselines/with_lightning.py DESTINATION libexec/levin/benchmarks/baselines)
+  benchmarks/baselines/with_lightning.py DESTINATION libexec/levin/benchmarks/baselines COMPONENT checks)
 # Not executable, because gpu-check runs each program among the benchmarks that has gpu in its name.
-install(FILES benchmarks/plot_cpu_gpu.py DESTINATION libexec/levin/benchmarks)
+install(FILES benchmarks/plot_cpu_gpu.py DESTINATION libexec/levin/benchmarks COMPONENT checks)
 
 set(package_folder lib/cmake/levin)
 install(EXPORT levin-targets NAMESPACE levin:: DESTINATION ${package_folder})
+set(LEVIN_TORCH_OF_BUILD "${LEVIN_TORCH_DIR}")
 configure_package_config_file(cmake/levinConfig.cmake.in "${PROJECT_BINARY_DIR}/levinConfig.cmake"
   INSTALL_DESTINATION ${package_folder})
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/levinConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
@@ -61,3 +67,5 @@ install(CODE [[
     file(INSTALL "${library}" DESTINATION "${CMAKE_INSTALL_PREFIX}/lib/levin" FOLLOW_SYMLINK_CHAIN)
   endforeach()
 ]] COMPONENT bundle EXCLUDE_FROM_ALL)
+
+include(Packages)

@@ -187,6 +187,9 @@ endif()
 # The summary that ./run check ends with.
 add_test(NAME check.summary COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/summary_test.sh" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(check.summary PROPERTIES LABELS unit TIMEOUT 60)
+# ./run on a machine without LibTorch, with tools that are made up.
+add_test(NAME check.run COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/run_test.sh" "${PROJECT_SOURCE_DIR}")
+set_tests_properties(check.run PROPERTIES LABELS unit TIMEOUT 300)
 # ./run gpu-check on a tree of programs that are made up.
 add_test(NAME check.gpu_check COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/gpu_check_test.sh" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(check.gpu_check PROPERTIES LABELS unit TIMEOUT 120)
@@ -260,6 +263,27 @@ if(LEVIN_EXAMPLES)
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/benchmarks")
     set_tests_properties(benchmark.report PROPERTIES LABELS unit TIMEOUT 60)
   endif()
+endif()
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+if(NOT LEVIN_SANITIZE)
+  add_test(NAME package.launcher COMMAND sh "${PROJECT_SOURCE_DIR}/tests/scripts/launcher_test.sh"
+    "${PROJECT_BINARY_DIR}/packaged/levin")
+  set_tests_properties(package.launcher PROPERTIES LABELS unit TIMEOUT 60 SKIP_RETURN_CODE 77)
+  find_program(LEVIN_PYTHON python3)
+  if(LEVIN_PYTHON)
+    add_test(NAME package.wheel COMMAND "${LEVIN_PYTHON}" -B -m unittest make_wheel_test
+      WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/scripts")
+    set_tests_properties(package.wheel PROPERTIES LABELS unit TIMEOUT 60 ENVIRONMENT "CXX=${CMAKE_CXX_COMPILER}")
+    # The recipes of conan and vcpkg, and the Dockerfile: their form. scripts/check_packages.sh builds with them.
+    add_test(NAME package.recipes COMMAND "${LEVIN_PYTHON}" -B -m unittest recipes_test
+      WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/scripts")
+    set_tests_properties(package.recipes PROPERTIES LABELS unit TIMEOUT 60)
+  endif()
+  # A project that fetches Levin's sources is configured; compiling would take as long as this build did.
+  add_test(NAME package.fetch_content COMMAND "${CMAKE_COMMAND}" "-DBUILD=${PROJECT_BINARY_DIR}"
+    "-DSOURCE=${PROJECT_SOURCE_DIR}" "-DTORCH=${LEVIN_TORCH_DIR}" -P "${PROJECT_SOURCE_DIR}/tests/install/fetch/run.cmake")
+  set_tests_properties(package.fetch_content PROPERTIES LABELS install TIMEOUT 300)
 endif()
 
 # --- the installed tree, used by a project of its own -----------------------------------------------------------------

@@ -5,7 +5,7 @@ prepare
 build release
 tree=$root/build/gpu-check/levin
 rm -rf "$tree"
-for component in Unspecified bundle; do
+for component in Unspecified checks bundle; do
   cmake --install "$release" --prefix "$tree" --component $component --strip >/dev/null || fail "cmake --install failed"
 done
 exec 9>&-

@@ -272,7 +272,7 @@ TEST(Deployment, nginx_understands_its_configuration) {
 // The image is built with what ./run would install.
 TEST(Deployment, the_image_has_the_packages_and_the_libtorch_of_run) {
   const std::string run = source("run");
-  const std::string image = example("Dockerfile");
+  const std::string image = source("Dockerfile");
   std::smatch packages;
   ASSERT_TRUE(std::regex_search(run, packages, std::regex("\npackages=\"([^\"]+)\"")));
   std::istringstream words(packages[1]);
@@ -291,7 +291,7 @@ TEST(Deployment, the_image_has_the_packages_and_the_libtorch_of_run) {
 // A build of this machine must not get into the image, where it would be in another folder.
 TEST(Deployment, the_image_leaves_out_what_git_ignores) {
   std::istringstream ignored(source(".gitignore"));
-  std::istringstream left_out(example("Dockerfile.dockerignore"));
+  std::istringstream left_out(source(".dockerignore"));
   const std::set<std::string> lines{std::istream_iterator<std::string>(left_out), {}};
   size_t count = 0;
   for (std::string each; ignored >> each;) {
