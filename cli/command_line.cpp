@@ -51,6 +51,21 @@ std::string only_word(const Arguments& arguments, std::string_view what) {
                                 arguments.words.size()));
 }
 
+/// The text of `help WORD...`: each word is a command or has settings.
+std::string help_about(const Arguments& arguments, const Registry& registry, const Commands& more) {
+  if (arguments.words.empty()) return general_help(arguments.program, more);
+  std::string text;
+  for (const auto& word : arguments.words) {
+    const auto is_named = [&](const Command& each) { return each.name == word; };
+    const bool is_command = std::any_of(commands().begin(), commands().end(), is_named) ||
+                            std::any_of(more.begin(), more.end(), is_named);
+    if (!text.empty()) text += "\n";
+    text +=
+        is_command ? command_help(arguments.program, word, more) : settings_help(registry, word);
+  }
+  return text;
+}
+
 /// Which of the options that commands share a command takes; "settings" are those of a
 /// configuration.
 std::vector<std::string> shared_options_of(std::string_view command, const Commands& more) {
@@ -103,9 +118,7 @@ int dispatch(const Arguments& arguments, const Registry& registry, const Command
   if (command == "list") {
     return print(class_list(registry, arguments.words.empty() ? "" : only_word(arguments, "kind")));
   }
-  if (command == "help" && arguments.words.empty())
-    return print(general_help(arguments.program, more));
-  if (command == "help") return print(settings_help(registry, only_word(arguments, "class")));
+  if (command == "help") return print(help_about(arguments, registry, more));
   if (command == "plot")
     return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "runs") return list_past_runs(arguments);

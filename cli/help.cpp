@@ -32,7 +32,7 @@ const Commands kCommands = {
      "[models|datamodules|callbacks|loggers|optimizers|schedulers|metrics|transforms|"
      "compressions|averagings]",
      "name the classes a configuration can use"},
-    {"help", "CLASS|trainer", "explain the settings of a class or of the trainer"},
+    {"help", "[CLASS|trainer|COMMAND ...]", "explain the settings of classes or of the trainer"},
     {"convert", "INPUT... --output FOLDER [--rows-per-shard N] [--targets FILE ...]",
      "write .npy, CSV, libsvm or IDX files as shards to stream from"},
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",

@@ -1,7 +1,7 @@
 # ./run check [--full]. This file is sourced by run. By default, it builds everything but the benchmarks, with our warnings as
 # errors, and runs every test. With --full, as in CI, it also builds the benchmarks; runs the unit tests under the address and
 # undefined-behaviour sanitizers, with CUDA hidden; runs the tests of threads under the thread sanitizer; looks for clang's
-# warnings; and checks the format of the sources.
+# warnings; checks the format of the sources; and builds and checks the site of the documentation.
 full=
 budget=720  # seconds; CONTRIBUTING.md explains the budgets
 case ${1:-} in
@@ -71,10 +71,13 @@ python_reader() {
 }
 # Waits for python_reader, which runs beside the build.
 python_read() { wait "$reader" || { cat "$logs/python.log" >&2; return 1; }; }
+documented() { install_docs_tools && build_docs && check_docs; }
 formatted() { (set -- --check && . "$root/scripts/format.sh"); }
 
 if [ -n "$full" ]; then
-  python_reader >"$logs/python.log" 2>&1 9>&- &
+  # shellcheck source=/dev/null
+  . "$root/scripts/docs.sh"
+  { python_reader && install_docs_tools; } >"$logs/python.log" 2>&1 9>&- &
   reader=$!
 fi
 if step "build" compile; then
@@ -83,6 +86,11 @@ if step "build" compile; then
   step "tests" tests release || :
   if [ -n "$full" ]; then
     step "format of the sources" formatted || :
+    if command -v doxygen >/dev/null; then
+      step "site of the documentation" documented || :
+    else
+      printf '%-8s %s\n' skipped "site of the documentation: doxygen is not installed" >>"$logs/steps"
+    fi
     if step "build with sanitizers, CUDA hidden" sanitized; then
       # A process with the address sanitizer takes a second to start, so suites that start dozens are left out: the other
       # suites run the program's jobs, and its parts are tested by themselves.

@@ -154,6 +154,10 @@ TEST(Commands, a_class_of_ones_own_is_listed_explained_and_trained) {
   EXPECT_NE(out.find("LogisticRegression"), std::string::npos) << out;
   EXPECT_EQ(run({"help", "ZeroRule"}, registry, &out), 0);
   EXPECT_NE(out.find("num_classes: int = 3"), std::string::npos) << out;
+  EXPECT_EQ(run({"help", "ZeroRule", "export", "trainer"}, registry, &out), 0);
+  for (const char* part : {"ZeroRule: ", "\n\nusage: mine export ", "\n\ntrainer: how to train"}) {
+    EXPECT_NE(out.find(part), std::string::npos) << part << " is missing:\n" << out;
+  }
 
   std::string err;
   const int status =

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -52,8 +53,7 @@ void write_table(const std::string& path) {
   for (int row = 0; row < 30; ++row) file << row % 7 << "," << row % 3 << "," << row % 2 << "\n";
 }
 
-// --- docs/data.md
-// ---------------------------------------------------------------------------------
+// --- docs/data.md ---
 
 TEST_F(Pages, data_has_a_fit_from_loaders_and_data_sets) {
   const auto rows = some_rows(1);
@@ -125,8 +125,96 @@ struct TwoParts : Module {
   }
 };
 
-// --- docs/configuration.md
-// ------------------------------------------------------------------------
+// --- docs/own_data.md, docs/own_loss.md, docs/resume.md ---
+
+/// The numbers 0, 1, 2 ... and their squares: input [batch, 1], target [batch, 1].
+class Squares : public levin::Dataset {
+ public:
+  std::optional<int64_t> size() const override { return 1000; }
+  void get_batch(std::span<const int64_t> rows, levin::Batch& out) const override {
+    const auto numbers = torch::tensor(std::vector<double>(rows.begin(), rows.end())).unsqueeze(1);
+    out.set("input", numbers);
+    out.set("target", numbers.square());
+  }
+};
+
+TEST_F(Pages, own_data_has_a_data_set_that_a_loader_reads) {
+  levin::DataLoader train(std::make_shared<Squares>(),
+                          {.batch_size = 100, .shuffle = true, .num_workers = 2});
+  Reader reader = train.open();
+  double sum = 0;
+  for (Batch batch; reader.next(batch);) {
+    EXPECT_TRUE(torch::equal(batch.target(), batch.input().square()));
+    sum += batch.input().sum().item<double>();
+  }
+  EXPECT_EQ(sum, 499500);
+}
+
+class FocalNet : public levin::Classifier {
+ public:
+  FocalNet()
+      : Classifier({.num_classes = 3}),
+        linear_(register_module("linear", torch::nn::Linear(4, 3))) {}
+
+  torch::Tensor forward(const torch::Tensor& input) override { return linear_(input); }
+  torch::Tensor loss(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    const auto losses = torch::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
+    return ((1 - (-losses).exp()).square() * losses).mean();
+  }
+
+ private:
+  torch::nn::Linear linear_;
+};
+
+class Robust : public levin::Module {
+ public:
+  torch::Tensor training_step(const levin::Batch& batch, levin::Step& step) override {
+    const auto output = linear_(batch.input());
+    const auto loss = torch::smooth_l1_loss(output, batch.target());
+    const auto penalty = 1e-3 * output.square().mean();
+    step.log("train_loss", loss);
+    step.log("train_penalty", penalty);
+    return loss + penalty;
+  }
+  levin::Optimizers configure_optimizers() override {
+    return SGD(parameters(), {.learning_rate = 0.1});
+  }
+
+ private:
+  torch::nn::Linear linear_ = register_module("linear", torch::nn::Linear(4, 1));
+};
+
+TEST_F(Pages, own_loss_has_losses_that_are_trained_with) {
+  const auto points = make_points(60);
+  FocalNet model;
+  ArrayDataModule data(points.input, points.target, {.batch_size = 20});
+  Trainer trainer({.accelerator = "cpu", .max_epochs = 1, .num_sanity_val_steps = 0});
+  trainer.fit(model, data);
+  EXPECT_GT(trainer.run().metrics().at("val_loss"), 0);
+  Robust robust;
+  ArrayDataModule values(points.input, points.target.to(torch::kFloat).unsqueeze(1), {});
+  Trainer again({.accelerator = "cpu", .max_epochs = 1, .num_sanity_val_steps = 0});
+  again.fit(robust, values);
+  EXPECT_GT(again.run().metrics().at("train_penalty"), 0);
+}
+
+void resumed(Trainer& trainer, Module& model, DataModule& data) {
+  trainer.fit(model, data, "last");
+}
+
+// --- docs/sklearn.md ---
+
+TEST_F(Pages, sklearn_has_a_regression_in_cpp) {
+  const auto [x, y] = make_points(90);
+  levin::ArrayDataModule data(x, y, {.val_split = 0, .test_split = 0});
+  levin::LogisticRegression model({.C = 1.0, .solver = "auto"});
+  levin::Trainer trainer;
+  trainer.fit(model, data);
+  const auto right = model.forward(x).argmax(1).eq(y).to(torch::kDouble).mean();
+  EXPECT_GT(right.item<double>(), 0.8);
+}
+
+// --- docs/configuration.md ---
 
 void linked(Registry& registry) {
   registry.link_arguments("data.batch_size", "model.batch_size");
@@ -136,8 +224,7 @@ void linked(Registry& registry) {
                           });
 }
 
-// --- docs/exchange.md
-// -----------------------------------------------------------------------------
+// --- docs/exchange.md ---
 
 class Net : public levin::Module {
  public:
@@ -168,8 +255,7 @@ TEST_F(Pages, exchange_has_weights_for_a_module_of_ones_own) {
   EXPECT_FALSE(net.is_training());
 }
 
-// --- docs/metrics.md, docs/sharding.md
-// ------------------------------------------------------------
+// --- docs/metrics.md, docs/sharding.md ---
 
 namespace with_metric {
 class Net : public levin::Module {
@@ -190,8 +276,7 @@ struct Norms : Callback {
   double norm_ = 0;
 };
 
-// --- docs/parallelism.md
-// --------------------------------------------------------------------------
+// --- docs/parallelism.md ---
 
 namespace divided {
 class Net : public levin::Module {
@@ -238,8 +323,7 @@ void groups(at::Device device, const torch::Tensor& rows) {
 }
 }  // namespace divided
 
-// --- docs/parameter_server.md, docs/tuning.md
-// -----------------------------------------------------
+// --- docs/parameter_server.md, docs/tuning.md ---
 
 void served(const std::string& token, const std::vector<ServerAddress>& addresses, int64_t worker,
             const std::vector<float>& gradient) {

@@ -15,6 +15,7 @@ or it is about the page:
     <!-- test: run COMMANDS -->      runs commands of the shell that the page doesn't show, at this place
     <!-- test: replace A => B -->    commands and files have B in place of A
     <!-- test: ports 8000 8001 -->   and free ports in place of these
+    <!-- test: page needs A -->      nothing is run where A isn't installed
 """
 
 import re
@@ -43,6 +44,7 @@ class Page:
     blocks: list = field(default_factory=list)
     replacements: list = field(default_factory=list)
     ports: list = field(default_factory=list)
+    needs: str = ""
 
 
 def _take_marker(page, text, line, pending):
@@ -55,6 +57,8 @@ def _take_marker(page, text, line, pending):
         page.blocks.append(Block(line, "run", textwrap.dedent(rest) + "\n"))
     elif verb == "replace" and " => " in rest:
         page.replacements.append(tuple(part.strip() for part in rest.split(" => ", 1)))
+    elif verb == "page" and rest.startswith("needs "):
+        page.needs = rest[len("needs "):]
     elif verb == "ports" and rest:
         page.ports += rest.split()
     else:

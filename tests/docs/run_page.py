@@ -35,7 +35,7 @@ def python():
     return os.environ.get("LEVIN_PYTHON") or (str(own) if own.exists() else None)
 
 
-def lacks(needs):
+def lacks(needs, levin):
     """What isn't installed of a list such as `redis-server, python:optuna`; None if nothing is missing."""
     for need in filter(None, (each.strip() for each in needs.split(","))):
         kind, _, module = need.partition(":")
@@ -43,7 +43,7 @@ def lacks(needs):
             code = f"import importlib.util as u, sys; sys.exit(u.find_spec({module.split('.')[0]!r}) is None)"
             if not python() or subprocess.run([python(), "-c", code], check=False).returncode:
                 return f"Python's package {module}"
-        elif not shutil.which(need):
+        elif not shutil.which(need) and not (Path(levin).parent / need).exists():
             return need
     return None
 
@@ -191,7 +191,7 @@ def check_page(path, levin, keep=None):
         if not is_run(block):
             continue
         needs = block.markers.get("needs", "")
-        missing = lacks(needs) or (block.language == "python" and not python() and "a Python for tests")
+        missing = lacks(page.needs, levin) or lacks(needs, levin) or (block.language == "python" and not python() and "a Python for tests")
         if missing:
             skipped += 1
             print(f"{name}:{block.line}: left out, {missing} isn't installed")

@@ -75,6 +75,8 @@ class Pages(unittest.TestCase):
         failures, summary = self.check(block("sh", "no-such-program-here", "needs no-such-program-here"))
         self.assertEqual(failures, [])
         self.assertIn("0 blocks and commands run, 0 outputs compared, 1 left out", summary)
+        page = "<!-- test: page needs no-such-program-here -->\n" + block("sh", "false") + block("sh", "false")
+        self.assertIn("0 blocks and commands run, 0 outputs compared, 2 left out", self.check(page)[1])
 
     def test_outputs_are_compared_by_cells_and_about_by_their_numbers(self):
         self.assertTrue(has_lines("class,p\n0,0.941\n", "class,p\n0,0.94\n"))
