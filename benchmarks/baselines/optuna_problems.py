@@ -1,9 +1,10 @@
 """Searches by Optuna whose trials are trained by tuning_problems.cpp: prints the same lines of JSON.
 
-    optuna_problems.py PROGRAM CONFIG SPACE METRIC SAMPLER SEEDS TRIALS
+    optuna_problems.py PROGRAM CONFIG SPACE METRIC SAMPLER SEEDS TRIALS [FIRST]
 
 SPACE is a JSON file of distributions: {"model.learning_rate": {"low": ..., "high": ..., "log": true}}
-or {"model.hidden_sizes": [[16], [32]]}, also valid for Levin, which reads it as YAML.
+or {"model.hidden_sizes": [[16], [32]]}, also valid for Levin, which reads it as YAML. FIRST is the
+first seed.
 """
 
 import json
@@ -28,7 +29,8 @@ def choose(trial, name, entry):
 
 
 def main():
-    program, config, space, metric, sampler, seeds, trials = sys.argv[1:]
+    program, config, space, metric, sampler, seeds, trials = sys.argv[1:8]
+    first = int(sys.argv[8]) if len(sys.argv) > 8 else 0
     with open(space, encoding="utf-8") as file:
         entries = json.load(file)
     samplers = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
@@ -44,7 +46,7 @@ def main():
             fits.stdin.flush()
             return float(fits.stdout.readline())
 
-        for seed in range(int(seeds)):
+        for seed in range(first, first + int(seeds)):
             study = optuna.create_study(sampler=samplers[sampler](seed=seed), direction=direction)
             study.optimize(objective, n_trials=int(trials))
             print(json.dumps({"searcher": sampler, "seed": seed, "best": study.best_value}),

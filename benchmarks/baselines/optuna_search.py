@@ -1,6 +1,8 @@
 """The searches of tuning_search.cpp, done by Optuna: prints the same lines of JSON.
 
-    optuna_search.py [SEEDS] [TRIALS]
+    optuna_search.py [SEEDS] [TRIALS] [FIRST [FUNCTION SEARCHER]]
+
+FIRST is the first seed. With a function and a searcher, such as sphere and tpe, only these are run.
 """
 
 import json
@@ -70,9 +72,13 @@ def samplers(seed):
 def main():
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     trials = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    only = tuple(sys.argv[4:6])
     for function in (sphere, branin, hartmann6, mixed):
         for name in samplers(0):
-            for seed in range(seeds):
+            if only and only != (function.__name__, name):
+                continue
+            for seed in range(first, first + seeds):
                 try:
                     study = optuna.create_study(sampler=samplers(seed)[name]())
                     begin = time.perf_counter()

@@ -1,7 +1,14 @@
 // Models of many regressions and of cross-validated ones, fitted by the Trainer.
 #include "models/support.h"
 
+#include <cmath>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
 #include <levin/datamodules/array.h>
+#include <levin/datamodules/sparse.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/data/dataset.h>
 #include <levin/framework/trainer/trainer.h>
@@ -87,6 +94,47 @@ TEST(ManyRegressions, are_each_the_logistic_regression_of_a_target_and_a_c) {
   EXPECT_NEAR(history.last("val_loss"), sum / 6.0, 1e-5);
   // On the rows that it was trained on, the weakest penalty is the best.
   EXPECT_TRUE(torch::equal(many.best_strengths(), torch::full({1, 2}, 2, torch::kLong)));
+}
+
+/// Lines in the format of Criteo's table: a label, 13 counts and 26 categories, some of them empty.
+std::string criteo_lines(int rows) {
+  std::minstd_rand random(5);
+  std::string text;
+  for (int row = 0; row < rows; ++row) {
+    const auto kind = random() % 4;
+    text += random() % 4 < kind ? "1" : "0";
+    for (int i = 0; i < 13; ++i) text += "\t" + (i < 2 ? std::to_string(kind + random() % 2) : "");
+    for (int i = 0; i < 26; ++i) text += i < 3 ? "\tc" + std::to_string(random() % 3) : "\t";
+    text += "\n";
+  }
+  return text;
+}
+
+// row 52
+TEST(ManyRegressions, a_thousand_learn_from_criteos_table_in_one_go_each_as_if_alone) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "day_0") << criteo_lines(120);
+  const SparseDataModuleOptions options = {.train = {(folder / "day_0").string()},
+                                           .format = "criteo",
+                                           .hash_bits = 5,
+                                           .batch_size = 40,
+                                           .shuffle = false};
+  std::vector<double> strengths;
+  for (int i = 0; i < 1000; ++i) strengths.push_back(1e-3 * std::pow(1000.0, i / 999.0));
+  SparseDataModule data(options);
+  ManyRegressions many({.l2_strengths = strengths, .tol = 1e-7});
+  const auto history = fit(many, data, folder.string());
+  EXPECT_NE(history.stop_reason.find("converged"), std::string::npos) << history.stop_reason;
+  const auto weight = many.named_parameters()["weight"];
+  ASSERT_EQ(weight.sizes(), (std::vector<int64_t>{1000, 32}));
+  for (const size_t k : {0U, 500U, 999U}) {
+    SparseDataModule own(options);
+    LogisticRegression alone({.l2_strength = strengths[k], .solver = "newton-cg", .tol = 1e-7});
+    fit(alone, own, folder.string());
+    const auto theirs = alone.named_parameters()["linear.weight"];
+    EXPECT_GT(theirs.abs().max().item<double>(), 1e-4);
+    EXPECT_TENSORS_NEAR(weight[static_cast<int64_t>(k)], theirs[0], 1e-4);
+  }
 }
 
 TEST(ManyRegressions, with_an_l1_penalty_are_each_the_logistic_regression_with_it) {

@@ -11,11 +11,9 @@ import sys
 import tempfile
 import urllib.request
 
-try:
-    import numpy as np
-except ImportError:
-    print("numpy isn't installed")
-    sys.exit(77)
+from client_packages import import_or_skip
+
+np = import_or_skip("numpy")
 
 PORT, MODEL, ROWS, PREDICTIONS, PART = sys.argv[1:]
 HOST = f"127.0.0.1:{PORT}"
@@ -31,12 +29,9 @@ def close(got, wanted, what):
 
 
 def try_tritonclient():
-    try:
-        import tritonclient.http as triton
-        from tritonclient.utils import InferenceServerException
-    except ImportError:
-        print("tritonclient[http] isn't installed")
-        sys.exit(77)
+    triton = import_or_skip("tritonclient.http", "tritonclient[http]")
+    from tritonclient.utils import InferenceServerException
+
     client = triton.InferenceServerClient(HOST)
     assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(MODEL)
     assert client.is_model_ready(MODEL, "1") and not client.is_model_ready("other")
@@ -99,11 +94,8 @@ def try_tritonclient():
 
 
 def try_kserve():
-    try:
-        from kserve import InferInput, InferRequest, InferenceRESTClient, RESTConfig
-    except ImportError:
-        print("kserve isn't installed")
-        sys.exit(77)
+    import_or_skip("kserve")
+    from kserve import InferInput, InferRequest, InferenceRESTClient, RESTConfig
 
     async def speak():
         client = InferenceRESTClient(RESTConfig(protocol="v2"))

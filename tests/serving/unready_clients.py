@@ -6,16 +6,14 @@ PART: tritonclient or kserve.
 import asyncio
 import sys
 
+from client_packages import import_or_skip
+
 PORT, PART = sys.argv[1:]
 HOST = f"127.0.0.1:{PORT}"
 
 
 def try_tritonclient():
-    try:
-        import tritonclient.http as triton
-    except ImportError:
-        print("tritonclient[http] isn't installed")
-        sys.exit(77)
+    triton = import_or_skip("tritonclient.http", "tritonclient[http]")
     client = triton.InferenceServerClient(HOST)
     assert client.is_server_live() is True
     assert client.is_server_ready() is False
@@ -24,12 +22,9 @@ def try_tritonclient():
 
 
 def try_kserve():
-    try:
-        from httpx import HTTPStatusError
-        from kserve import InferenceRESTClient, RESTConfig
-    except ImportError:
-        print("kserve isn't installed")
-        sys.exit(77)
+    import_or_skip("kserve")
+    from httpx import HTTPStatusError
+    from kserve import InferenceRESTClient, RESTConfig
 
     async def speak():
         client = InferenceRESTClient(RESTConfig(protocol="v2", retries=0))

@@ -23,7 +23,6 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/repeated_warnings.h>
-#include <levin/framework/launch/child_process.h>
 #include <levin/framework/launch/descriptor.h>
 #include <levin/framework/launch/supervisor_signals.h>
 #include <levin/tuning/study/process_identity.h>
@@ -37,6 +36,7 @@ constexpr const char* kWorkerVariable = "LEVIN_TUNE_WORKER";
 constexpr int kPollMilliseconds = 10;
 constexpr int kMostEarlyDeaths = 3;
 constexpr double kSecondsToSave = 60.0;
+constexpr double kSecondsBetweenRecoveries = 1.0;
 
 std::string how_it_ended(const ChildEnd& end) {
   return end.by_signal ? fmt::format("the process of the trial was ended by signal {}", end.code)
@@ -88,8 +88,9 @@ std::vector<std::string> environment_of_worker(const TuneOptions& options, int64
 class WorkerPool {
  public:
   WorkerPool(const SearchPlan& plan, StudyFile& file, int64_t study,
-             const std::function<void(const Study&, const Trial&)>& on_trial)
-      : plan_(plan), file_(file), study_(study), on_trial_(on_trial) {
+             const std::function<void(const Study&, const Trial&)>& on_trial,
+             const WorkerStart& start_worker)
+      : plan_(plan), file_(file), study_(study), on_trial_(on_trial), start_worker_(start_worker) {
     const std::string identity = process_identity();
     realm_ = identity.substr(0, identity.find('-') + 1);
     for (const Trial& trial : current().trials) {
@@ -112,6 +113,7 @@ class WorkerPool {
       file_.refresh();
       report();
       remove_dead_workers();
+      recover_others();
       kill_slow_trials();
       const double seconds = files::monotonic_seconds() - start;
       const bool is_late = plan_.options.time > 0 && seconds >= plan_.options.time;
@@ -186,7 +188,7 @@ class WorkerPool {
       Pipe pipe = Pipe::open();
       if (pipe.read.get() < 0) throw Error("no file descriptor is left for another worker");
       command.input = pipe.read.get();
-      workers_.push_back({start_child(command, signals_), place, std::move(pipe.write)});
+      workers_.push_back({start_worker_(command, signals_), place, std::move(pipe.write)});
     }
   }
 
@@ -216,6 +218,17 @@ class WorkerPool {
                       "their messages above",
                       how_it_ended(*end)));
     }
+  }
+
+  /// Takes over the trials of other searches whose processes or hosts have died.
+  void recover_others() {
+    const double now = files::monotonic_seconds();
+    if (now - recovered_ < kSecondsBetweenRecoveries) return;
+    recovered_ = now;
+    recover_trials(file_, study_, [this](const Trial& trial) {
+      return std::any_of(workers_.begin(), workers_.end(),
+                         [&](const TrialWorker& worker) { return runs_in(trial, worker.process); });
+    });
   }
 
   void kill_slow_trials() {
@@ -261,12 +274,14 @@ class WorkerPool {
   StudyFile& file_;
   int64_t study_;
   const std::function<void(const Study&, const Trial&)>& on_trial_;
+  const WorkerStart& start_worker_;
   SupervisorSignals signals_;
   std::string realm_;  // what the identities of processes of this machine begin with
   std::list<TrialWorker> workers_;
   std::set<pid_t> was_killed_;
   std::set<int64_t> reported_;
   std::map<int64_t, double> seen_since_;
+  double recovered_ = files::monotonic_seconds();
   int early_deaths_ = 0;
   bool is_ending_ = false;
 };
@@ -295,9 +310,10 @@ int work_for_search(const SearchPlan& plan, const Registry& registry) {
 }
 
 bool search_with_workers(const SearchPlan& plan, StudyFile& file, int64_t study,
-                         const std::function<void(const Study&, const Trial&)>& on_trial) {
+                         const std::function<void(const Study&, const Trial&)>& on_trial,
+                         const WorkerStart& start_worker) {
   recover_trials(file, study);
-  return WorkerPool(plan, file, study, on_trial).run();
+  return WorkerPool(plan, file, study, on_trial, start_worker).run();
 }
 
 }  // namespace levin

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 
 #include <levin/framework/config/registry.h>
+#include <levin/framework/launch/child_process.h>
 #include <levin/tuning/study/study_file.h>
 #include <levin/tuning/trials/search_plan.h>
 
@@ -15,6 +18,11 @@ bool is_tune_worker();
 /// status.
 int work_for_search(const SearchPlan& plan, const Registry& registry);
 
+/// Starts the process of a worker and returns its id: start_child, or a fork that calls
+/// work_for_search after it has done to itself what start_child does (tests save the time of an
+/// exec).
+using WorkerStart = std::function<pid_t(const ChildCommand&, const SupervisorSignals&)>;
+
 /// Runs a search in `plan.options.workers` processes, which are this program with the same
 /// arguments; each of them runs one trial after another. This process queues the trials, replaces
 /// workers that die, records their trials as failed (see fail_trials_of_dead_workers) and kills
@@ -24,6 +32,7 @@ int work_for_search(const SearchPlan& plan, const Registry& registry);
 /// `on_trial` is called with each trial that has ended. Returns false if a signal ended the search.
 /// Throws Error if workers die before they have run a trial, several times in a row.
 bool search_with_workers(const SearchPlan& plan, StudyFile& file, int64_t study,
-                         const std::function<void(const Study&, const Trial&)>& on_trial);
+                         const std::function<void(const Study&, const Trial&)>& on_trial,
+                         const WorkerStart& start_worker = start_child);
 
 }  // namespace levin

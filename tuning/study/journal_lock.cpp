@@ -13,6 +13,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -25,16 +26,19 @@ namespace {
 
 constexpr double kAbandonedSeconds = 30.0;  // Optuna's grace period
 constexpr std::string_view kOwnerMark = ".owner-";
+constexpr std::string_view kRenewedMark = ".owner+";  // of a link that is about to replace another
 
-/// Whether an owner's name, "study.log.owner-IDENTITY.COUNT", belongs to a process of this machine
-/// that has ended.
-bool names_dead_process(std::string_view name) {
-  const size_t mark = name.rfind(kOwnerMark);
+/// The identity in an owner's name, "study.log.owner-IDENTITY.COUNT"; empty if it is no such name.
+std::string_view identity_in(std::string_view name) {
+  const size_t mark = std::max(name.rfind(kOwnerMark) + 1, name.rfind(kRenewedMark) + 1);
+  const size_t begin = mark - 1 + kOwnerMark.size();
   const size_t point = name.rfind('.');
-  if (mark == std::string_view::npos || point <= mark + kOwnerMark.size()) return false;
-  const size_t begin = mark + kOwnerMark.size();
-  return is_dead_process(name.substr(begin, point - begin));
+  if (mark == 0 || point == std::string_view::npos || point <= begin) return {};
+  return name.substr(begin, point - begin);
 }
+
+/// Whether an owner's name belongs to a process of this machine that has ended.
+bool names_dead_process(std::string_view name) { return is_dead_process(identity_in(name)); }
 
 std::filesystem::path unique_name(const std::filesystem::path& base, std::string_view ending) {
   static std::atomic<uint64_t> counter{0};
@@ -59,19 +63,46 @@ std::string target_of(const std::filesystem::path& link) {
   return std::filesystem::read_symlink(link, error).string();
 }
 
-void remove_owners_of_dead_processes(const std::filesystem::path& file) {
+/// The owner links beside a file, and those that are about to replace one.
+std::vector<std::filesystem::path> owner_links(const std::filesystem::path& file) {
   const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-  const std::string begin = file.filename().string() + std::string(kOwnerMark);
+  const std::string begin = file.filename().string();
+  std::vector<std::filesystem::path> links;
   std::error_code error;
   for (auto entry = std::filesystem::directory_iterator(folder, error);
        !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.compare(0, begin.size(), begin) != 0 || !names_dead_process(name)) continue;
-    if (target_of(file.string() + ".lock") != name) ::unlink(entry->path().c_str());
+    const std::string_view end = std::string_view(name).substr(std::min(begin.size(), name.size()));
+    const bool is_owner = end.starts_with(kOwnerMark) || end.starts_with(kRenewedMark);
+    if (is_owner && name.starts_with(begin)) links.push_back(entry->path());
+  }
+  return links;
+}
+
+void remove_owners_of_dead_processes(const std::filesystem::path& file) {
+  for (const auto& link : owner_links(file)) {
+    const std::string name = link.filename().string();
+    if (!names_dead_process(name)) continue;
+    if (target_of(file.string() + ".lock") != name) ::unlink(link.c_str());
   }
 }
 
 }  // namespace
+
+std::map<std::string, int64_t, std::less<>> times_of_owner_links(
+    const std::filesystem::path& file) {
+  std::map<std::string, int64_t, std::less<>> times;
+  for (const auto& link : owner_links(file)) {
+    struct stat status {};
+    const std::string name = link.filename().string();
+    const std::string identity(identity_in(name));
+    if (identity.empty() || ::lstat(link.c_str(), &status) != 0) continue;
+    const int64_t time = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    auto& latest = times[identity];
+    latest = std::max(latest, time);
+  }
+  return times;
+}
 
 JournalLock::JournalLock(const std::filesystem::path& file)
     : file_(file), lock_(file.string() + ".lock") {
@@ -88,6 +119,19 @@ bool JournalLock::make_owner_link() {
   owner_ = file_;
   owner_ += fmt::format("{}{}.{}", kOwnerMark, process_identity(), counter++);
   return ::symlink(file_.filename().c_str(), owner_.c_str()) == 0 || errno == EEXIST;
+}
+
+void JournalLock::renew_owner_link() const noexcept {
+  try {
+    std::string renewed = owner_.string();
+    renewed.replace(renewed.rfind(kOwnerMark), kOwnerMark.size(), kRenewedMark);
+    ::unlink(renewed.c_str());  // of an attempt that failed
+    if (::symlink(file_.filename().c_str(), renewed.c_str()) == 0) {
+      ::rename(renewed.c_str(), owner_.c_str());
+    }
+  } catch (const std::exception&) {  // there is no memory: the next attempt may have some
+    return;
+  }
 }
 
 bool JournalLock::try_acquire() {

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <string>
 
 namespace levin {
@@ -27,6 +30,9 @@ class JournalLock {
   /// Gives the lock back. Returns whether it was still this object's: false if another process took
   /// it for abandoned, which means that this one stood still for more than 30 seconds.
   bool release() noexcept;
+  /// Makes this process's owner link anew, which other hosts see by its time. Does nothing if that
+  /// fails. May be called by another thread than the other functions.
+  void renew_owner_link() const noexcept;
 
  private:
   bool try_acquire();
@@ -40,6 +46,10 @@ class JournalLock {
   double seen_change_ = -1.0;    // when the file was last written to, by its own clock
   double seen_at_ = 0.0;         // when this process saw that
 };
+
+/// When the owner links beside a file were made or renewed, by the identities of their processes,
+/// in nanoseconds by the clock of the file system.
+std::map<std::string, int64_t, std::less<>> times_of_owner_links(const std::filesystem::path& file);
 
 /// Holds a lock while it exists.
 class JournalLockGuard {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -43,6 +44,32 @@ uint64_t start_of_process(int64_t process) {
   return at == std::string::npos ? 0 : std::strtoull(stat.c_str() + at + 1, nullptr, 10);
 }
 
+/// The realm of this process; what /proc says of it doesn't change.
+const std::string& own_realm() {
+  static const std::string realm = process_realm();
+  return realm;
+}
+
+/// What an identity says.
+struct ParsedIdentity {
+  std::string_view realm{};
+  int64_t process = 0;
+  uint64_t start = 0;
+};
+
+/// Returns its parts; nothing if the text isn't an identity.
+std::optional<ParsedIdentity> parse_identity(std::string_view text) {
+  const size_t first = text.find('-');
+  const size_t second = text.find('-', first + 1);
+  if (first == 0 || first == std::string_view::npos || second == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const auto process = number_in<int64_t>(text.substr(first + 1, second - first - 1));
+  const auto start = number_in<uint64_t>(text.substr(second + 1));
+  if (process.value_or(0) <= 0 || start.value_or(0) == 0) return std::nullopt;
+  return ParsedIdentity{text.substr(0, first), *process, *start};
+}
+
 }  // namespace
 
 std::string process_identity() {
@@ -50,15 +77,14 @@ std::string process_identity() {
 }
 
 bool is_dead_process(std::string_view identity) {
-  static const std::string realm = process_realm();
-  if (realm.empty() || identity.substr(0, realm.size() + 1) != realm + "-") return false;
-  identity.remove_prefix(realm.size() + 1);
-  const size_t hyphen = identity.find('-');
-  if (hyphen == std::string_view::npos) return false;
-  const auto process = number_in<int64_t>(identity.substr(0, hyphen)).value_or(0);
-  const auto start = number_in<uint64_t>(identity.substr(hyphen + 1)).value_or(0);
-  if (process <= 0 || start == 0) return false;
-  return start_of_process(process) != start;
+  const auto parsed = parse_identity(identity);
+  return parsed && parsed->realm == own_realm() &&
+         start_of_process(parsed->process) != parsed->start;
+}
+
+bool is_process_elsewhere(std::string_view identity) {
+  const auto parsed = parse_identity(identity);
+  return parsed && !own_realm().empty() && parsed->realm != own_realm();
 }
 
 }  // namespace levin

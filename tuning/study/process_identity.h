@@ -16,4 +16,8 @@ std::string process_identity();
 /// processes of other machines, of which nothing is known, and for any other text.
 bool is_dead_process(std::string_view identity);
 
+/// Whether the text is the identity of a process of another machine or container. False if this one
+/// can't tell its own processes from others.
+bool is_process_elsewhere(std::string_view identity);
+
 }  // namespace levin

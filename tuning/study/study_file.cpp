@@ -64,7 +64,8 @@ void describe_whole_trial(const Trial& trial, Value& line) {
 
 }  // namespace
 
-StudyFile::StudyFile(const std::filesystem::path& path) : file_(path), worker_(unique_worker_id()) {
+StudyFile::StudyFile(const std::filesystem::path& path)
+    : file_(path), worker_(unique_worker_id()), silent_(path) {
   refresh();
 }
 
@@ -177,6 +178,7 @@ int64_t StudyFile::add_trial(int64_t study, Value line) {
 }
 
 int64_t StudyFile::create_trial(int64_t study) {
+  show_life();
   Value line = line_of(Operation::create_trial);
   line["datetime_start"] = journal_now();
   return add_trial(study, line);
@@ -195,27 +197,29 @@ int64_t StudyFile::enqueue_trial(int64_t study, const Value::Object& system_attr
   return add_trial(study, line);
 }
 
-bool StudyFile::start_waiting(int64_t trial) {
+bool StudyFile::switch_state(int64_t trial, TrialState from, TrialState to) {
   refresh();
   const Trial* found = replay_.trial(trial);
-  if (found == nullptr || found->state != TrialState::waiting) return false;
+  if (found == nullptr || found->state != from) return false;
   Value line = line_of(Operation::set_trial_state_values);
   line["trial_id"] = trial;
-  line["state"] = static_cast<int>(TrialState::running);
+  line["state"] = static_cast<int>(to);
   line["values"] = Value();
-  line["datetime_start"] = journal_now();
+  if (to == TrialState::running) line["datetime_start"] = journal_now();
   return write({line}).at(0);
 }
 
+void StudyFile::show_life() {
+  if (!beats_) beats_ = std::make_unique<OwnerBeats>(file_.lock());
+}
+
+bool StudyFile::start_waiting(int64_t trial) {
+  show_life();
+  return switch_state(trial, TrialState::waiting, TrialState::running);
+}
+
 bool StudyFile::pause(int64_t trial) {
-  refresh();
-  const Trial* found = replay_.trial(trial);
-  if (found == nullptr || found->state != TrialState::running) return false;
-  Value line = line_of(Operation::set_trial_state_values);
-  line["trial_id"] = trial;
-  line["state"] = static_cast<int>(TrialState::waiting);
-  line["values"] = Value();
-  return write({line}).at(0);
+  return switch_state(trial, TrialState::running, TrialState::waiting);
 }
 
 std::vector<int64_t> StudyFile::abandoned_trials(int64_t study) {
@@ -226,10 +230,9 @@ std::vector<int64_t> StudyFile::abandoned_trials(int64_t study) {
   for (const Trial& trial : found->trials) {
     const std::string_view worker = replay_.worker_of(trial.id);
     const size_t mark = worker.find(kIdentityMark);
-    if (trial.state == TrialState::running && mark != std::string_view::npos &&
-        is_dead_process(worker.substr(mark + 1))) {
-      abandoned.push_back(trial.id);
-    }
+    if (trial.state != TrialState::running || mark == std::string_view::npos) continue;
+    const std::string_view process = worker.substr(mark + 1);
+    if (is_dead_process(process) || silent_.contains(process)) abandoned.push_back(trial.id);
   }
   return abandoned;
 }

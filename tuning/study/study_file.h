@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include <levin/framework/core/value.h>
 #include <levin/tuning/study/journal_file.h>
 #include <levin/tuning/study/journal_replay.h>
+#include <levin/tuning/study/owner_beats.h>
+#include <levin/tuning/study/silent_processes.h>
 #include <levin/tuning/study/trial.h>
 
 namespace levin {
@@ -39,9 +42,9 @@ struct TrialUpdate {
 ///
 /// What a function has written is on the disk when it returns (unless `set_sync_interval` is
 /// called), and outlasts a kill -9 of the process. Each function first reads what other processes
-/// have written. An object is used by one thread at a time. Besides what is said below, the
-/// functions throw CheckpointError if the file can't be read or written, and DataError if it isn't
-/// a journal.
+/// have written. An object is used by one thread at a time; once it has started a trial, a thread
+/// of its own shows other hosts that the process lives. Besides what is said below, the functions
+/// throw CheckpointError if the file can't be read or written, and DataError if it isn't a journal.
 class StudyFile {
  public:
   /// Opens a file, which is created if it is missing; its folder must exist.
@@ -82,10 +85,11 @@ class StudyFile {
   /// Makes a running trial wait, so that any process may go on with it. Returns false if it doesn't
   /// run.
   bool pause(int64_t trial);
-  /// Returns the ids of the study's running trials whose processes, Levin's on this machine, have
-  /// ended without ending the trials, because they were killed for example. What becomes of such a
-  /// trial is up to the caller: it fails, or another process goes on with it. Nothing is known of
-  /// the processes of other machines and of Optuna's.
+  /// Returns the ids of the study's running trials whose processes, Levin's, have ended without
+  /// ending the trials, because they were killed for example. What becomes of such a trial is up to
+  /// the caller: it fails, or another process goes on with it. A process of another host counts as
+  /// ended if it has given no sign of life for two minutes in which this function was called from
+  /// time to time (SilentProcesses). Nothing is known of Optuna's processes.
   std::vector<int64_t> abandoned_trials(int64_t study);
   /// Adds to a trial. Throws ConfigError if it has finished or isn't there, or a parameter had an
   /// incompatible distribution in an earlier trial.
@@ -100,6 +104,11 @@ class StudyFile {
 
  private:
   Value line_of(JournalReplay::Operation operation) const;
+  /// Lets a trial run or wait, if it is in the other state. Returns whether this object has done
+  /// so.
+  bool switch_state(int64_t trial, TrialState from, TrialState to);
+  /// Lets other hosts know from now on that this process lives.
+  void show_life();
   /// Writes lines and reads them back; returns whether each of them had an effect.
   std::vector<bool> write(const std::vector<Value>& lines);
   void write_for_study(int64_t study, Value line);
@@ -110,6 +119,8 @@ class StudyFile {
   std::string worker_;
   std::vector<bool> own_effects_;  // of the own lines that the last refresh read
   int64_t last_created_ = -1;      // the trial that this process created last
+  SilentProcesses silent_;
+  std::unique_ptr<OwnerBeats> beats_;  // last: it uses the file's lock
 };
 
 }  // namespace levin

@@ -105,6 +105,18 @@ bool fail_dead_trial(StudyFile& file, int64_t trial, const std::string& reason,
   return fail_trial(file, trial, reason);
 }
 
+/// Whether another trial, which was queued earlier, takes over from the same failed one: two
+/// searches have seen at the same time that its process had died.
+bool is_queued_twice(const Study& study, const Trial& trial) {
+  const auto failed = trial.system_attributes.find(kFailedTrialAttribute);
+  if (failed == trial.system_attributes.end()) return false;
+  const auto end = study.trials.begin() + trial.number;
+  return std::any_of(study.trials.begin(), end, [&](const Trial& earlier) {
+    const auto same = earlier.system_attributes.find(kFailedTrialAttribute);
+    return same != earlier.system_attributes.end() && same->second == failed->second;
+  });
+}
+
 /// The failed trials of dead processes that no other trial takes over from: those of a search that
 /// was killed before it queued one.
 std::vector<Trial> trials_without_successor(const Study& study) {
@@ -178,6 +190,10 @@ int64_t waiting_count(const SearchPlan& plan, const Study& study) {
 std::optional<int64_t> start_waiting_trial(const SearchPlan& plan, StudyFile& file, int64_t study) {
   file.refresh();
   for (const int64_t trial : waiting_trials(plan, *file.contents().study(study))) {
+    if (is_queued_twice(*file.contents().study(study), *file.contents().trial(trial))) {
+      fail_trial(file, trial, "another search had queued the same trial again");
+      continue;
+    }
     if (is_ready_to_run(plan, file, trial) && file.start_waiting(trial)) return trial;
   }
   return std::nullopt;
@@ -235,9 +251,11 @@ int64_t fail_trials_of_dead_workers(StudyFile& file, int64_t study, const std::s
   return failed;
 }
 
-int64_t recover_trials(StudyFile& file, int64_t study) {
+int64_t recover_trials(StudyFile& file, int64_t study,
+                       const std::function<bool(const Trial&)>& is_own) {
   int64_t failed = 0;
   for (const int64_t trial : file.abandoned_trials(study)) {
+    if (is_own && is_own(*file.contents().trial(trial))) continue;
     failed +=
         fail_dead_trial(file, trial, "the search was ended during the trial", "search") ? 1 : 0;
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,8 @@ bool is_epoch_budget_spent(const SearchPlan& plan, const Study& study);
 int64_t waiting_count(const SearchPlan& plan, const Study& study);
 
 /// Starts such a trial and returns its id; nothing if there is none. It is a paused trial that ASHA
-/// lets go on, or else of the trials that wait for nothing the one with the lowest number.
+/// lets go on, or else of the trials that wait for nothing the one with the lowest number. If two
+/// searches have queued the same failed trial again, the second of the two is recorded as failed.
 std::optional<int64_t> start_waiting_trial(const SearchPlan& plan, StudyFile& file, int64_t study);
 
 /// Records the trials that ASHA has paused as pruned, because the search is over. Does nothing if a
@@ -58,9 +60,11 @@ bool fail_trial(StudyFile& file, int64_t trial, const std::string& reason);
 /// the trial that kills its process. Returns how many failed.
 int64_t fail_trials_of_dead_workers(StudyFile& file, int64_t study, const std::string& reason);
 
-/// Does the same at the beginning of a search, for the trials of an earlier search that was killed.
-/// That is done ten times in a row at most, because it was probably not the trial's fault.
-int64_t recover_trials(StudyFile& file, int64_t study);
+/// Does the same for the trials of other searches that were killed, also on hosts that have died
+/// (see StudyFile::abandoned_trials). That is done ten times in a row at most, because it was
+/// probably not the trial's fault. Trials that `is_own` names are left alone; by default none.
+int64_t recover_trials(StudyFile& file, int64_t study,
+                       const std::function<bool(const Trial&)>& is_own = {});
 
 /// The trial from which this one takes over; null if there is none.
 const Trial* predecessor_of(const Study& study, const Trial& trial);

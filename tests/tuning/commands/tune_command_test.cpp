@@ -1,6 +1,4 @@
 // The built `levin tune`: worker processes, and what is left of a search that is killed.
-#include <map>
-#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -13,65 +11,11 @@
 #include <levin/tuning/study/study_file.h>
 #include <levin/tuning/trials/search_plan.h>
 
-#include "cli/program.h"
+#include "tuning/commands/tune_command.h"
 
 namespace levin::tune_command_test {
 
-class TuneCommand : public test::ProgramTest {
- protected:
-  TuneCommand() {
-    write("base.yaml", R"(
-trainer: {max_epochs: 150, accelerator: cpu, logger: false, threads: 1}
-model: {class_path: LogisticRegression, init_args: {in_features: 4, num_classes: 3}}
-data: {class_path: IrisDataModule, init_args: {batch_size: 16}}
-)");
-    write("space.yaml", "model.learning_rate: [0.01, 0.03, 0.1, 0.3]\n");
-  }
-  std::vector<std::string> words(const std::vector<std::string>& more) const {
-    std::vector<std::string> all = {"tune",     "--config", "base.yaml", "--search", "space.yaml",
-                                    "--metric", "val_loss", "--sampler", "grid"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  Study study() const {
-    const StudyFile file(folder_ / "study.log");
-    return *file.contents().study("levin");
-  }
-  /// Waits for a running trial that has reported `steps` epochs, and returns the process that runs
-  /// it; nothing if `search` ends before.
-  std::optional<pid_t> process_of_trial_with(size_t steps) const {
-    std::optional<StudyFile> file;
-    for (int waited = 0; waited < 6000; ++waited) {
-      ::usleep(5000);
-      if (!file && files::exists(folder_ / "study.log")) file.emplace(folder_ / "study.log");
-      if (!file) continue;
-      file->refresh();
-      const Study* const found = file->contents().study("levin");
-      if (found == nullptr) continue;
-      for (const Trial& trial : found->trials) {
-        if (trial.state != TrialState::running || trial.intermediate_values.size() < steps)
-          continue;
-        const std::string worker(file->contents().worker_of(trial.id));
-        const size_t end = worker.rfind('-');
-        const size_t begin = worker.rfind('-', end - 1) + 1;
-        return static_cast<pid_t>(std::stol(worker.substr(begin, end - begin)));
-      }
-    }
-    return std::nullopt;
-  }
-  /// Expects that each of the four rates is complete once, and returns the trials that failed.
-  std::vector<Trial> expect_each_rate_once() const {
-    std::map<double, int> complete;
-    std::vector<Trial> failed;
-    for (const Trial& trial : study().trials) {
-      EXPECT_TRUE(is_finished(trial.state)) << "trial " << trial.number;
-      if (trial.state == TrialState::complete) ++complete[trial.parameters.begin()->second];
-      if (trial.state == TrialState::fail) failed.push_back(trial);
-    }
-    EXPECT_EQ(complete, (std::map<double, int>{{0, 1}, {1, 1}, {2, 1}, {3, 1}}));
-    return failed;
-  }
-};
+class TuneCommand : public test::TuneCommandTest {};
 
 TEST_F(TuneCommand, writes_a_best_configuration_that_runs_and_shows_the_study) {
   const auto outcome = run(words({"--trainer.max_epochs=1", "--output", "best.yaml", "--json",
@@ -217,13 +161,41 @@ TEST(Sweep, divides_values_at_commas_outside_of_brackets_and_quotes) {
   EXPECT_EQ(with_sweep(2, fit).size(), 2U);
 }
 
+/// The GPU that the environment of a process names.
+std::string gpu_of(pid_t process) {
+  const std::string name = "CUDA_VISIBLE_DEVICES=";
+  const std::string environment = test::read_file("/proc/" + std::to_string(process) + "/environ");
+  const size_t at = environment.find(name);
+  if (at == std::string::npos) return "none";
+  return environment.substr(at + name.size()).c_str();  // up to the end of the entry
+}
+
+TEST_F(TuneCommand, each_worker_sees_a_gpu_of_its_own_and_so_does_the_one_that_replaces_it) {
+  write("epochs.yaml", "trainer.max_epochs: [100000000, 100000001, 100000002]\n");
+  const pid_t search =
+      start({"tune", "--config", "base.yaml", "--search", "epochs.yaml", "--metric", "val_loss",
+             "--sampler", "grid", "--workers", "2", "--gpus", "7,9"});
+  std::set<pid_t> workers;
+  ASSERT_TRUE(test::eventually([&] { return (workers = processes_of_trials(1)).size() == 2; }));
+  const auto gpus = [&] {
+    return std::set<std::string>{gpu_of(*workers.begin()), gpu_of(*workers.rbegin())};
+  };
+  EXPECT_EQ(gpus(), (std::set<std::string>{"7", "9"}));
+  const pid_t killed = *workers.begin();
+  EXPECT_EQ(::kill(killed, SIGKILL), 0);
+  EXPECT_TRUE(test::eventually([&] {
+    workers = processes_of_trials(1);
+    return workers.size() == 2 && workers.count(killed) == 0;
+  }));
+  EXPECT_EQ(gpus(), (std::set<std::string>{"7", "9"}));
+  ::kill(search, SIGKILL);
+  wait(search);
+}
+
 TEST_F(TuneCommand, goes_on_when_a_worker_and_then_the_search_are_killed) {
   const pid_t search = start(words({"--workers", "2", "--gpus", "7,9"}));
   const auto worker = process_of_trial_with(3);
   ASSERT_TRUE(worker);
-  const std::string environment = test::read_file("/proc/" + std::to_string(*worker) + "/environ");
-  EXPECT_TRUE(environment.find("CUDA_VISIBLE_DEVICES=7") != std::string::npos ||
-              environment.find("CUDA_VISIBLE_DEVICES=9") != std::string::npos);
   EXPECT_EQ(::kill(*worker, SIGKILL), 0);
   for (int waited = 0; waited < 6000 && study().trials.size() < 3; ++waited) ::usleep(5000);
   ::kill(search, SIGKILL);

@@ -120,6 +120,12 @@ TEST(ProcessIdentity, only_a_process_of_this_machine_can_be_known_to_be_dead) {
   EXPECT_FALSE(is_dead_process(""));
   EXPECT_FALSE(is_dead_process(own.substr(0, own.rfind('-'))));
   EXPECT_FALSE(is_dead_process(own + "x"));
+  EXPECT_TRUE(is_process_elsewhere("x" + own));
+  EXPECT_TRUE(is_process_elsewhere("a.b-1-2"));
+  EXPECT_FALSE(is_process_elsewhere(own));
+  EXPECT_FALSE(is_process_elsewhere(own + "1")) << "it is dead, but was here";
+  EXPECT_FALSE(is_process_elsewhere("a.b-1"));
+  EXPECT_FALSE(is_process_elsewhere(""));
 }
 
 }  // namespace levin::journal_lock_test

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/tuning/trials/run_trial.h>
+#include <levin/tuning/trials/trial_queue.h>
 #include <levin/tuning/trials/tune.h>
 
 #include "framework/python.h"
@@ -330,6 +332,22 @@ TEST_F(Tune, a_trial_that_needs_too_much_memory_fails_and_the_next_one_runs) {
       << result.study.trials[1].user_attributes.at("error").as_string();
   EXPECT_EQ(result.study.trials[0].state, TrialState::complete);
   EXPECT_EQ(result.study.trials[2].state, TrialState::complete);
+}
+
+TEST_F(Tune, a_trial_that_two_searches_queue_again_at_once_is_run_by_one) {
+  TuneOptions wanted = options(3);
+  const SearchPlan plan = plan_search(base(), space(kRates), wanted);
+  StudyFile file(wanted.study);
+  const int64_t study = file.open_study(wanted.name, plan.directions);
+  const int64_t failed = file.create_trial(study);
+  fail_trial(file, failed, "its process died");
+  const Value::Object again = {{kFailedTrialAttribute, 0}};
+  const int64_t first = file.enqueue_trial(study, again);
+  const int64_t second = StudyFile(wanted.study).enqueue_trial(study, again);
+  EXPECT_EQ(start_waiting_trial(plan, file, study), first);
+  EXPECT_EQ(start_waiting_trial(plan, file, study), std::nullopt);
+  EXPECT_EQ(file.contents().trial(second)->state, TrialState::fail);
+  EXPECT_EQ(own_trials(*file.contents().study(study)), 1) << "it counts as one";
 }
 
 TEST_F(Tune, optuna_continues_a_search_and_is_continued) {
