@@ -25,6 +25,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 CASES = ("functions", "digits_mlp", "breast_cancer", "mnist_subset", "asha", "overhead", "batched")
+SHARED_MEMORY = "/dev/shm"
 FUNCTIONS = ("sphere", "branin", "hartmann6", "mixed")
 
 
@@ -55,6 +56,8 @@ def run_seeds(search):
         return done
     command = [str(word) for word in search.command(done, search.seeds - done)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    if os.access(SHARED_MEMORY, os.W_OK):  # studies and checkpoints don't wait for the disk there
+        environment["TMPDIR"] = SHARED_MEMORY
     with search.file.open("a") as file, tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
