@@ -56,14 +56,15 @@ threads_clean() {
   done
 }
 clang_clean() { (configure clang && build clang -k 0); }
-# Installs the Python packages with which tests read Levin's checkpoints, exported models, event files and studies, and the
-# clients that a served model is tested with; and what checks the recipe of conan and the Dockerfile. Never use pytorch-lightning 2.6.2 or 2.6.3:
-# these releases were compromised.
+# Installs the Python packages with which tests read Levin's checkpoints, exported models, event files and studies, and the clients
+# that a served model is tested with; and what checks the recipe of conan and the Dockerfile. Never use pytorch-lightning 2.6.2 or
+# 2.6.3: these releases were compromised.
 python_reader() {
   python=$root/.deps/python/bin/python
   [ -x "$python" ] || return 0  # LEVIN_TORCH_DIR: the test says that it was skipped
   "$python" -c "import safetensors, numpy, tensorboard, pytorch_lightning, onnx, onnxruntime, jsonschema, yaml, \
-    tritonclient.http, selenium, redis, conan; import importlib.util as u; assert u.find_spec('kserve') and u.find_spec('optuna_dashboard')" 2>/dev/null &&
+    tritonclient.http, selenium, redis, conan; import importlib.util as u; \
+    assert u.find_spec('kserve') and u.find_spec('optuna_dashboard')" 2>/dev/null &&
     [ -x "$root/.deps/python/bin/hadolint" ] ||
     "$python" -m pip install --disable-pip-version-check safetensors numpy tensorboard "pytorch-lightning==2.6.1" onnx \
       onnxruntime jsonschema pyyaml "tritonclient[http]" kserve selenium redis \
