@@ -176,10 +176,15 @@ TEST_F(SearchPromises, a_search_takes_over_the_trial_of_another_one_that_dies_wh
   if (other == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     StudyFile own(path);
-    own.create_trial(id);
+    own.update(own.create_trial(id),
+               {.parameters = {{"model.learning_rate", 0.1}},
+                .distributions = {{"model.learning_rate", FloatDistribution{0.001, 1.0, true}}}});
     for (;;) ::pause();
   }
-  ASSERT_TRUE(test::eventually([&] { return study().trials.size() == 1; }));
+  ASSERT_TRUE(test::eventually([&] {
+    const Study begun = study();
+    return begun.trials.size() == 1 && !begun.trials[0].parameters.empty();
+  }));
   const pid_t search =
       start({"tune", "--config", "base.yaml", "--search", "rates.yaml", "--metric", "val_loss",
              "--trainer.max_epochs=1", "--workers", "2", "--lag", "2", "--trials", "4"});
