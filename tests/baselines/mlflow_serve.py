@@ -1,10 +1,10 @@
-"""Runs an MLflow server, and prints what a run at it has got.
+"""Runs an MLflow server, and prints what the runs at it have got.
 
     python mlflow_serve.py FOLDER
 
 Prints the server's address as soon as it answers, waits until FOLDER/done exists, and then prints
-the newest run of the experiment "levin test" as JSON: its status, params, the history of each metric
-as [step, value], and the paths of its artifacts. The server keeps its files in FOLDER. Exit status
+the runs of the experiment "levin test" as a JSON object by their names: status, params, the history
+of each metric as [step, value], and the paths of the artifacts. The server keeps its files in FOLDER. Exit status
 77, which tests take as skipped, if Python lacks mlflow or what its server needs.
 """
 
@@ -52,20 +52,26 @@ def artifacts(uri, run_id, path=""):
     return sorted(found)
 
 
-def describe(uri):
-    name = urllib.parse.quote("levin test")
-    experiment = ask(uri, f"experiments/get-by-name?experiment_name={name}")["experiment"]
-    run = ask(uri, "runs/search",
-              {"experiment_ids": [experiment["experiment_id"]], "max_results": 1})["runs"][0]
+def describe(uri, run):
     run_id = run["info"]["run_id"]
     metrics = {}
     for metric in run["data"].get("metrics", []):
         query = urllib.parse.urlencode({"run_id": run_id, "metric_key": metric["key"]})
         history = ask(uri, f"metrics/get-history?{query}")["metrics"]
         metrics[metric["key"]] = [[int(point.get("step", 0)), point["value"]] for point in history]
-    return {"status": run["info"]["status"], "run_name": run["info"]["run_name"],
+    return {"status": run["info"]["status"],
             "params": {param["key"]: param["value"] for param in run["data"].get("params", [])},
             "metrics": metrics, "artifacts": artifacts(uri, run_id)}
+
+
+def describe_runs(uri):
+    name = urllib.parse.quote("levin test")
+    experiment = ask(uri, f"experiments/get-by-name?experiment_name={name}")["experiment"]
+    runs = ask(uri, "runs/search", {"experiment_ids": [experiment["experiment_id"]]})["runs"]
+    by_name = {run["info"]["run_name"]: describe(uri, run) for run in runs}
+    if len(by_name) != len(runs):
+        raise ValueError(f"{len(runs)} runs have only {len(by_name)} names")
+    return by_name
 
 
 def main():
@@ -97,7 +103,7 @@ def main():
         print(uri, flush=True)
         while not os.path.exists(os.path.join(folder, "done")):
             time.sleep(0.05)
-        print(json.dumps(describe(uri)))
+        print(json.dumps(describe_runs(uri)))
     finally:
         os.killpg(server.pid, 15)
         server.wait()
