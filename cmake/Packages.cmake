@@ -56,8 +56,8 @@ set(CPACK_INSTALL_CMAKE_PROJECTS "${PROJECT_BINARY_DIR};levin;Unspecified;/" "${
 
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "A training framework in C++ on LibTorch, and its program
- LibTorch isn't part of this package. The program says how to get it.")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "It trains, tunes and serves models. LibTorch isn't part of this package; the program says how
+ to get it.")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-venv")  # pip installs LibTorch
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, ninja-build")
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)

@@ -3,7 +3,7 @@
     python make_wheel.py --tree TREE --version 0.1.0 --torch 2.11 OUTPUT_FOLDER
 
 TREE is what `cmake --install` has made of the components Unspecified, bundle and packaged. Prints the
-path of the wheel. Its name states the glibc that the tree needs, by which pip refuses older systems.
+path of the wheel. Its name states the glibc of the oldest system that it is for, by which pip refuses older ones.
 Two runs on one tree make the same bytes.
 """
 
@@ -31,13 +31,21 @@ def soname(path):
     return found.group(1) if found else None
 
 
+# The oldest glibc of a distribution whose libstdc++ has the functions of GLIBCXX_3.4.<key>.
+GLIBC_OF_LIBSTDCXX = {29: (2, 34), 30: (2, 35), 31: (2, 38), 32: (2, 38), 33: (2, 39), 34: (2, 41)}
+
+
 def needed_glibc(paths):
-    """The newest version of glibc whose functions one of the files calls, such as (2, 36)."""
+    """The oldest glibc, such as (2, 36), of systems that have the functions of glibc and libstdc++ that the files call."""
     newest = (2, 17)
     for path in paths:
         output = subprocess.run(["objdump", "-T", path], check=True, capture_output=True, text=True).stdout
-        for version in re.findall(r"\(?GLIBC_(\d+)\.(\d+)", output):
+        for version in re.findall(r"GLIBC_(\d+)\.(\d+)", output):
             newest = max(newest, tuple(map(int, version)))
+        for minor in map(int, re.findall(r"GLIBCXX_3\.4\.(\d+)", output)):
+            if minor > max(GLIBC_OF_LIBSTDCXX):
+                raise ValueError(f"{path} needs GLIBCXX_3.4.{minor}; add it to GLIBC_OF_LIBSTDCXX in make_wheel.py")
+            newest = max(newest, GLIBC_OF_LIBSTDCXX.get(minor, newest))
     return newest
 
 

@@ -1,6 +1,6 @@
 # cmake -DBUILD=... -DSOURCE=... -DTORCH=... -DCONFIG=... -P run.cmake
 # Installs Levin, moves the tree (into a path with a space), runs its program and its gpu-check, builds the consumer
-# against it and runs that.
+# against it and runs that. The tree of a package finds LibTorch in a Python environment.
 set(work "${BUILD}/install test")
 file(REMOVE_RECURSE "${work}")
 file(MAKE_DIRECTORY "${work}/run")
@@ -52,4 +52,26 @@ if(NOT output MATCHES "LibTorch [0-9.]+ in [^\n]*/install test/torch")
 endif()
 run("configure with LibTorch named" "${CMAKE_COMMAND}" -G Ninja -S "${SOURCE}" -B "${work}/named"
   "-DCMAKE_PREFIX_PATH=${work}/moved" "-DLEVIN_TORCH_DIR=${TORCH}")
+
+# The tree of a package, in which only the script bin/levin knows how to find LibTorch.
+file(REMOVE "${work}/torch")
+foreach(component IN ITEMS Unspecified packaged)
+  run("install ${component} for a package" "${CMAKE_COMMAND}" --install "${BUILD}" --config "${CONFIG}"
+    --prefix "${work}/package/levin" --component ${component})
+endforeach()
+execute_process(COMMAND "${CMAKE_COMMAND}" -E env --unset=LD_LIBRARY_PATH "${work}/package/levin/libexec/levin/levin" --version
+  RESULT_VARIABLE code ERROR_VARIABLE output)
+if(code EQUAL 0 OR NOT output MATCHES "lib(torch|c10)[a-z_]*\\.so")
+  message(FATAL_ERROR "the package's program has found LibTorch in a folder of this machine:\n${output}")
+endif()
+file(MAKE_DIRECTORY "${work}/venv/lib/python3.11/site-packages")
+file(CREATE_LINK "${TORCH}" "${work}/venv/lib/python3.11/site-packages/torch" SYMBOLIC)
+set(ENV{VIRTUAL_ENV} "${work}/venv")
+run("the package's program" "${work}/package/levin/bin/levin" list)
+run("configure with the package" "${CMAKE_COMMAND}" -G Ninja -S "${SOURCE}" -B "${work}/packaged"
+  "-DCMAKE_PREFIX_PATH=${work}/package/levin")
+get_filename_component(real "${TORCH}" REALPATH)
+if(NOT output MATCHES "LibTorch [0-9.]+ in ${real}")
+  message(FATAL_ERROR "the package has not found the LibTorch of the Python environment:\n${output}")
+endif()
 file(REMOVE_RECURSE "${work}")
