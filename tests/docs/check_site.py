@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 # A page of each kind.
 KINDS = ["index.html", "tutorial.html", "lightning.html", "reference/models.html", "reference/commands.html",
-         "headers/framework-run.html", "design.html"]
+         "headers/framework-run.html", "serving.html"]
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 
 
