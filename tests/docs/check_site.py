@@ -133,6 +133,8 @@ def seen_problems(driver, axe, folder):
         for width, scheme in ((1280, "light"), (400, "dark")):
             show(driver, page, width, scheme)
             problems += [f"{kind}, {width} wide, {scheme}: {each}" for each in violations(driver, axe)]
+            loaded = driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+            problems += [f"{kind} loads {each}" for each in loaded if not each.startswith(("file:", "data:", "blob:"))]
             shown = driver.execute_script("return document.documentElement.scrollWidth")
             if shown > width:
                 problems.append(f"{kind} is {shown} wide on a screen of {width}")
