@@ -138,7 +138,6 @@ def run_script(script, folder, outputs, levin):
     environment = dict(os.environ, PATH=f"{Path(levin).resolve().parent}:{os.environ['PATH']}", OUTPUTS=str(outputs),
                        HOME=str(folder), LEVIN_OFFLINE="1")
     os.symlink(ROOT / "examples", folder / "examples")
-    os.symlink(ROOT / "docs", folder / "docs")
     (outputs / "page.sh").write_text(script)
     process = subprocess.Popen(["bash", str(outputs / "page.sh")], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                start_new_session=True)
@@ -186,12 +185,15 @@ def check_page(path, levin, keep=None):
     name = os.path.relpath(path, ROOT)
     page = read_page(name, Path(path).read_text())
     failures = [f"{name}:{block.line}: {problem}" for block in page.blocks if (problem := problem_of(block))]
+    shown = "".join(block.text for block in page.blocks)
+    failures += [f"{name}: nothing has '{old}', which a marker replaces" for old, _ in page.replacements if old not in shown]
     blocks, skipped = set(), 0
     for number, block in enumerate(page.blocks):
         if not is_run(block):
             continue
-        needs = block.markers.get("needs", "")
-        missing = lacks(page.needs, levin) or lacks(needs, levin) or (block.language == "python" and not python() and "a Python for tests")
+        missing = lacks(page.needs, levin) or lacks(block.markers.get("needs", ""), levin)
+        if block.language == "python" and not python():
+            missing = missing or "a Python for tests"
         if missing:
             skipped += 1
             print(f"{name}:{block.line}: left out, {missing} isn't installed")

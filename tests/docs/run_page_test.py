@@ -66,6 +66,11 @@ class Pages(unittest.TestCase):
         self.assertFalse(is_part_of("a;\nc;", "a; b; c;"))
         self.assertFalse(is_part_of("c;\n...\na;", "a; b; c;"))
 
+    def test_what_is_replaced_must_be_there(self):
+        page = "<!-- test: replace false => true -->\n"
+        self.assertEqual(self.failures(page + block("sh", "false")), "")
+        self.assertIn("nothing has 'false'", self.failures(page + block("sh", "true")))
+
     def test_wrong_markers_are_refused(self):
         for text in ("<!-- test: runn x -->", "<!-- test: file a -->\n\nwords\n" + block("sh", "true"), f"{FENCE}sh\ntrue"):
             with self.assertRaises(PageError):
