@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/cli/help.h>
 #include <levin/framework/config/job.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
@@ -74,21 +75,16 @@ class Parser {
       arguments_.settings.emplace_back(name, required(name, value));
       return;
     }
-    if (const Command* added = added_command()) return take_setting(*added, name, value);
+    if (const Command* described = command_with_run(arguments_.command, more_)) {
+      return take_setting(*described, name, value);
+    }
     if (!contains(configuration_parts(), name.substr(0, name.find('.')))) refuse(name);
     if (!value && next_is_value()) value = words_[next_++];
     if (!value && name.find('.') == std::string::npos) value = required(name, value);
     arguments_.overrides.push_back({name, parse_argument(value.value_or("true")), append});
   }
 
-  const Command* added_command() const {
-    const auto found = std::find_if(more_.begin(), more_.end(), [&](const Command& each) {
-      return each.name == arguments_.command;
-    });
-    return found == more_.end() ? nullptr : &*found;
-  }
-
-  /// Takes an option of a command that the program has added. Whether it knows the option is left
+  /// Takes an option of a command that describes its options. Whether it knows the option is left
   /// to the command.
   void take_setting(const Command& command, const std::string& name,
                     const std::optional<std::string>& value) {

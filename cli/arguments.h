@@ -29,10 +29,10 @@ struct Arguments {
   bool version = false;
   /// The class of `--model.help CLASS`, or "trainer" for `--trainer.help`.
   std::string help_about{};
-  /// `--output`: where `predict`, `convert` or `export` writes. Empty: `predict` writes to the run
-  /// folder.
+  /// `--output`: where `predict`, `convert`, `export` or `plot` writes. Empty: `predict` writes to
+  /// the run folder.
   std::string output{};
-  /// The options of `convert`, `export` or a command that the program has added, with their values,
+  /// The options of `convert`, `export` or a command that describes its options, with their values,
   /// in order; the names have underscores.
   std::vector<std::pair<std::string, std::string>> settings{};
   /// The metrics that `plot` draws and `runs` shows; if none is given, they choose.

@@ -12,8 +12,8 @@ namespace levin {
 
 struct Arguments;
 
-/// A command of the program. Those of cli/ have the first three members only; a program adds
-/// commands of its own with the others:
+/// A command of the program. Some of those of cli/ have the first three members only; a program
+/// adds commands of its own with the others:
 ///
 ///     levin::run_command_line(argc, argv, registry, {{.name = "greet", .help = "say hello",
 ///         .run = [](const levin::Arguments&, const levin::Registry&) { ... return 0; }}});

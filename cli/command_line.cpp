@@ -18,11 +18,9 @@
 #include <levin/cli/help.h>
 #include <levin/cli/output.h>
 #include <levin/cli/past_runs.h>
-#include <levin/cli/plot.h>
 #include <levin/cli/run_job.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/home.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/core/write_signals.h>
 #include <levin/framework/tensor/torch_error.h>
@@ -69,11 +67,8 @@ std::string help_about(const Arguments& arguments, const Registry& registry, con
 /// Which of the options that commands share a command takes; "settings" are those of a
 /// configuration.
 std::vector<std::string> shared_options_of(std::string_view command, const Commands& more) {
-  for (const auto& each : more) {
-    if (each.name == command) return each.shared_options;
-  }
+  if (const Command* described = command_with_run(command, more)) return described->shared_options;
   if (command == "convert" || command == "export") return {"json", "output"};
-  if (command == "plot") return {"metric"};
   if (command == "runs") return {"json", "metric"};
   std::vector<std::string> options = {"config", "json", "print-config", "settings"};
   if (command == "predict") options.emplace_back("output");
@@ -112,15 +107,13 @@ int dispatch(const Arguments& arguments, const Registry& registry, const Command
   const std::string help = command_help(arguments.program, command, more);
   if (arguments.help) return print(help);
   refuse_misplaced(arguments, more);
-  for (const auto& each : more) {
-    if (each.name == command) return each.run(arguments, registry);
+  if (const Command* described = command_with_run(command, more)) {
+    return described->run(arguments, registry);
   }
   if (command == "list") {
     return print(class_list(registry, arguments.words.empty() ? "" : only_word(arguments, "kind")));
   }
   if (command == "help") return print(help_about(arguments, registry, more));
-  if (command == "plot")
-    return print(plot_run(expand_home(only_word(arguments, "run"), "run"), arguments.metrics));
   if (command == "runs") return list_past_runs(arguments);
   if (command == "completion") {
     const std::string shell = only_word(arguments, "shell");

@@ -119,10 +119,12 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry, const C
        {output, json, {"format", "the format of the file", export_formats()}},
        {"best", "last"},
        true},
-      {"plot", {metric}, {}, true},
       {"runs", {metric, json}, {}, true},
       {"completion", {}, kShells}};
-  for (const auto& command : more) {
+  Commands described = commands();
+  std::erase_if(described, [](const Command& each) { return !each.run; });
+  described.insert(described.end(), more.begin(), more.end());
+  for (const auto& command : described) {
     CompletionGroup group{command.name, {}, {}, true};
     for (const auto& shared : {config, json, metric, output}) {
       const auto& taken = command.shared_options;

@@ -103,19 +103,27 @@ fs::path newest_checkpoint(const fs::path& folder) {
   return newest;
 }
 
+std::string checkpoint_of_run(const std::string& ckpt_path, const fs::path& run) {
+  if (ckpt_path != "last" && ckpt_path != "best") return expand_home(ckpt_path, "ckpt_path");
+  const fs::path last = newest_checkpoint(run / "checkpoints");
+  if (last.empty()) {
+    throw CheckpointError::io("find the " + ckpt_path + " checkpoint of", run.string(),
+                              "the run has no checkpoints; give the path of a file");
+  }
+  const fs::path found =
+      ckpt_path == "last" ? last : naming_checkpoint(last, [&] { return best_recorded(last); });
+  if (!found.empty()) return found.string();
+  throw CheckpointError::io(
+      "find the best checkpoint of", run.string(),
+      "'" + last.filename().string() + "' doesn't say which it is; give the path of a file");
+}
+
 std::string find_checkpoint(const std::string& ckpt_path, const fs::path& default_root_dir) {
   if (ckpt_path != "last" && ckpt_path != "best") return expand_home(ckpt_path, "ckpt_path");
   const fs::path root =
       fs::path(expand_home(default_root_dir.string(), "default_root_dir")) / "levin_logs";
   for (const auto& run : run_folders(root)) {
-    const fs::path last = newest_checkpoint(run / "checkpoints");
-    if (last.empty()) continue;
-    const fs::path found =
-        ckpt_path == "last" ? last : naming_checkpoint(last, [&] { return best_recorded(last); });
-    if (!found.empty()) return found.string();
-    throw CheckpointError::io(
-        "find the best checkpoint of", run.string(),
-        "'" + last.filename().string() + "' doesn't say which it is; give the path of a file");
+    if (!newest_checkpoint(run / "checkpoints").empty()) return checkpoint_of_run(ckpt_path, run);
   }
   throw CheckpointError::io("find the " + ckpt_path + " checkpoint under", root.string(),
                             "no run there has checkpoints; give the path of a file");

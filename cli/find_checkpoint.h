@@ -16,6 +16,9 @@ namespace levin {
 std::string find_checkpoint(const std::string& ckpt_path,
                             const std::filesystem::path& default_root_dir);
 
+/// The same of one run, given its folder.
+std::string checkpoint_of_run(const std::string& ckpt_path, const std::filesystem::path& run);
+
 /// Returns the folders of runs, version_0 and so on, in `root`, the one with the highest number
 /// first. Empty if there are none, or no such folder.
 std::vector<std::filesystem::path> run_folders(const std::filesystem::path& root);

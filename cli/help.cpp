@@ -9,6 +9,7 @@
 
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
+#include <levin/cli/plot_command.h>
 #include <levin/datamodules/transforms.h>
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
@@ -37,7 +38,7 @@ const Commands kCommands = {
      "write .npy, CSV, libsvm or IDX files as shards to stream from"},
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
      "write a trained model for PyTorch, Lightning or ONNX"},
-    {"plot", "RUN [--metric NAME ...]", "draw a run's metrics over its epochs"},
+    plot_command(),
     {"schema", "> levin.schema.json",
      "print the JSON schema of configuration files, with which editors check and complete them"},
     {"completion", "bash|zsh|fish", "print a script with which a shell completes commands"},
@@ -87,14 +88,6 @@ options:
   --json               print the runs as a JSON object, with all metrics
 
 FOLDER is the default_root_dir of the runs, by default the current folder.
-)";
-
-constexpr const char* kPlotOptions = R"(
-options:
-  --metric NAME        draw this metric; may come several times. By default it is val_acc or, if
-                       there is none, val_loss or else the first metric
-
-RUN is the folder of a run, such as levin_logs/version_0, or its metrics.csv.
 )";
 
 constexpr const char* kSchemaUse = R"(
@@ -161,7 +154,7 @@ std::string trainer_help(const Registry& registry) {
          "  callbacks, logger: lists of classes; see `list callbacks`, `list loggers`\n";
 }
 
-std::string added_command_help(std::string_view program, const Command& command) {
+std::string described_command_help(std::string_view program, const Command& command) {
   std::string text =
       fmt::format("usage: {} {} {}\n\n{}\n", program, command.name, command.usage, command.help);
   if (command.with_options) {
@@ -177,6 +170,15 @@ std::string added_command_help(std::string_view program, const Command& command)
 }  // namespace
 
 const Commands& commands() { return kCommands; }
+
+const Command* command_with_run(std::string_view name, const Commands& more) {
+  for (const auto* list : {&more, &kCommands}) {
+    for (const auto& each : *list) {
+      if (each.name == name && each.run) return &each;
+    }
+  }
+  return nullptr;
+}
 
 std::string settings_table(const Fields& fields) {
   std::vector<std::string> left;
@@ -211,16 +213,16 @@ std::string general_help(std::string_view program, const Commands& more) {
 std::string command_help(std::string_view program, std::string_view command, const Commands& more) {
   std::vector<std::string> known;
   for (const auto& each : more) {
-    if (each.name == command) return added_command_help(program, each);
+    if (each.name == command) return described_command_help(program, each);
   }
   for (const auto& each : kCommands) {
     known.push_back(each.name);
     if (each.name != command) continue;
+    if (each.run) return described_command_help(program, each);
     std::string text =
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
     if (command == "convert") return text + convert_options_help();
     if (command == "export") return text + export_options_help();
-    if (command == "plot") return text + kPlotOptions;
     if (command == "runs") return text + kRunsOptions;
     if (command == "schema") return text + kSchemaUse;
     if (command == "completion") return text + kCompletionUse;

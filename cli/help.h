@@ -12,6 +12,9 @@ namespace levin {
 /// The commands of cli/, in the order in which help shows them.
 const Commands& commands();
 
+/// Returns the command of that name that has a `run`, of `more` or of cli/; null if there is none.
+const Command* command_with_run(std::string_view name, const Commands& more = {});
+
 /// Returns the text of `levin --help`: the commands there are, also those of `more`, which a
 /// program adds.
 std::string general_help(std::string_view program, const Commands& more = {});

@@ -14,7 +14,6 @@
 #include <levin/cli/exit_status.h>
 #include <levin/cli/find_checkpoint.h>
 #include <levin/cli/output.h>
-#include <levin/cli/plot.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/yaml.h>
@@ -25,6 +24,7 @@
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/flat_settings.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/plots/metrics_csv.h>
 
 namespace levin {
 namespace {
@@ -130,21 +130,6 @@ void read_model_class(PastRun& run) {
       run.model = short_class_name(description->class_path);
     }
   });
-}
-
-PastRun read_past_run(const fs::path& folder) {
-  PastRun run{.folder = folder};
-  const fs::path config = folder / "config.yaml";
-  const fs::path hparams = folder / "hparams.yaml";
-  const fs::path metrics = folder / "metrics.csv";
-  const fs::path settings = files::exists(config) ? config : hparams;
-  try_to_read(settings, [&] { read_past_settings(run, settings); });
-  try_to_read(metrics, [&] { read_best(run, metrics); });
-  if (run.model.empty()) read_model_class(run);
-  for (const auto& file : {config, hparams, metrics}) {
-    run.written = std::max(run.written, time_of(file));
-  }
-  return run;
 }
 
 /// The settings in which runs differ, by their full names.
@@ -265,6 +250,37 @@ bool lower_is_better(std::string_view metric) {
     metric.remove_prefix(std::min(end + 1, metric.size()));
   }
   return false;
+}
+
+PastRun read_past_run(const fs::path& folder) {
+  PastRun run{.folder = folder};
+  const fs::path config = folder / "config.yaml";
+  const fs::path hparams = folder / "hparams.yaml";
+  const fs::path metrics = folder / "metrics.csv";
+  const fs::path settings = files::exists(config) ? config : hparams;
+  try_to_read(settings, [&] { read_past_settings(run, settings); });
+  try_to_read(metrics, [&] { read_best(run, metrics); });
+  if (run.model.empty()) read_model_class(run);
+  for (const auto& file : {config, hparams, metrics}) {
+    run.written = std::max(run.written, time_of(file));
+  }
+  return run;
+}
+
+std::vector<std::string> run_labels(const std::vector<PastRun>& runs) {
+  const auto names = short_names(differing_settings(runs));
+  std::vector<std::string> labels;
+  std::set<std::string> different;
+  for (const auto& run : runs) {
+    labels.push_back(settings_cell(run, names));
+    if (!labels.back().empty()) different.insert(labels.back());
+  }
+  if (different.size() == runs.size()) return labels;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const std::string folder = runs[i].folder.filename().string();
+    labels[i] = folder + (labels[i].empty() ? "" : ": " + labels[i]);
+  }
+  return labels;
 }
 
 std::vector<PastRun> read_past_runs(const fs::path& folder) {

@@ -38,6 +38,13 @@ bool lower_is_better(std::string_view metric);
 /// be read is left out with a warning. Throws DataError if there is no run.
 std::vector<PastRun> read_past_runs(const std::filesystem::path& folder);
 
+/// Reads one run, given its folder.
+PastRun read_past_run(const std::filesystem::path& folder);
+
+/// What tells the runs apart, for the legend of a plot: the settings in which they differ, such as
+/// "learning_rate=0.1", with the name of the run's folder in front if these aren't enough.
+std::vector<std::string> run_labels(const std::vector<PastRun>& runs);
+
 /// Returns the runs as a table: folder, date, model, the best values of `metrics`, and the settings
 /// in which runs differ that have a model (a run that only tests says none). Without `metrics`, it
 /// shows those of validation, or else the training loss.

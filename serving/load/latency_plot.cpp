@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/svg.h>
+#include <levin/framework/plots/svg.h>
 
 namespace levin {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/svg.h>
+#include <levin/framework/plots/svg.h>
 #include <levin/tuning/report/study_plots.h>
 #include <levin/tuning/report/study_report.h>
 #include <levin/tuning/samplers/pareto_front.h>

@@ -7,27 +7,18 @@
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/svg.h>
+#include <levin/framework/plots/plot_frame.h>
+#include <levin/framework/plots/plot_scale.h>
+#include <levin/framework/plots/svg.h>
 #include <levin/tuning/report/parameter_importance.h>
-#include <levin/tuning/report/plot_scale.h>
 #include <levin/tuning/report/study_report.h>
 
 namespace levin {
 namespace {
 
 constexpr int kWidth = 860;
+constexpr size_t kLongestLabel = 18;
 constexpr double kLeft = 78.0;
-constexpr double kRight = 830.0;
-constexpr double kTop = 60.0;
-
-/// The part of a drawing within its axes, in pixels.
-struct PlotFrame {
-  double left = kLeft, right = kRight, top = kTop, bottom = 360.0;
-
-  double x(double place) const { return left + place * (right - left); }
-  double y(double place) const { return bottom - place * (bottom - top); }
-};
-
 /// The trials with a finite first value.
 std::vector<const Trial*> plotted_trials(const Study& study) {
   std::vector<const Trial*> trials;
@@ -58,30 +49,26 @@ bool is_better(const Study& study, double a, double b) {
   return study.directions[0] == StudyDirection::maximize ? a > b : a < b;
 }
 
+/// The axis of a parameter.
+PlotScale scale_of_parameter(const Distribution& distribution) {
+  if (!distribution.is_categorical()) {
+    using Kind = PlotScale::Kind;
+    return PlotScale::of_range(distribution.low(), distribution.high(),
+                               distribution.is_log()   ? Kind::logarithmic
+                               : distribution.is_int() ? Kind::whole
+                                                       : Kind::linear);
+  }
+  std::vector<std::string> names;
+  for (const Value& choice : distribution.choices()) {
+    const std::string text = choice.is_string() ? choice.as_string() : choice.to_json();
+    const bool is_long = text.size() > kLongestLabel;
+    names.push_back(is_long ? text.substr(0, kLongestLabel - 3) + "..." : text);
+  }
+  return PlotScale::of_names(names);
+}
+
 std::string title_of(const Study& study, std::string_view what) {
   return fmt::format("{}: {}", study.name, what);
-}
-
-std::string draw_vertical_axis(const PlotFrame& frame, const PlotScale& scale,
-                               std::string_view label) {
-  std::string out;
-  for (const auto& [place, mark] : scale.marks()) {
-    out += svg::line(frame.left, frame.y(place), frame.right, frame.y(place), "grid");
-    out += svg::text(frame.left - 8.0, frame.y(place) + 4.5, mark, "end", "faint", 12);
-  }
-  out += svg::line(frame.left, frame.top, frame.left, frame.bottom, "axis");
-  return out + svg::text(frame.left - 50.0, frame.top - 12.0, label, "start");
-}
-
-std::string draw_horizontal_axis(const PlotFrame& frame, const PlotScale& scale,
-                                 std::string_view label) {
-  std::string out;
-  for (const auto& [place, mark] : scale.marks()) {
-    out += svg::line(frame.x(place), frame.bottom, frame.x(place), frame.bottom + 4.0, "axis");
-    out += svg::text(frame.x(place), frame.bottom + 18.0, mark, "middle", "faint", 12);
-  }
-  out += svg::line(frame.left, frame.bottom, frame.right, frame.bottom, "axis");
-  return out + svg::text((frame.left + frame.right) / 2.0, frame.bottom + 38.0, label, "middle");
 }
 
 /// A point with a text that browsers show beside the pointer.
@@ -100,10 +87,6 @@ std::string draw_empty(std::string_view title, bool with_style) {
   return out.append(svg::end());
 }
 
-std::string draw_title(std::string_view title) {
-  return svg::text(28.0, 28.0, title, "start", "text", 17);
-}
-
 }  // namespace
 
 std::string draw_history(const Study& study, bool with_style) {
@@ -113,7 +96,8 @@ std::string draw_history(const Study& study, bool with_style) {
   const PlotFrame frame;
   const PlotScale values = scale_of_values(trials);
   const PlotScale numbers =
-      PlotScale::of_parameter(IntDistribution{0, std::max<int64_t>(trials.back()->number, 1)});
+      PlotScale::of_range(0.0, static_cast<double>(std::max<int64_t>(trials.back()->number, 1)),
+                          PlotScale::Kind::whole);
   std::string out = svg::begin(kWidth, 420, title, with_style) + draw_title(title);
   out += draw_vertical_axis(frame, values, objective_names(study).front());
   out += draw_horizontal_axis(frame, numbers, "trial");
@@ -151,7 +135,7 @@ std::string draw_parallel_coordinates(const Study& study, bool with_style) {
   std::vector<PlotScale> scales;
   for (const auto& [name, distribution] : last_distributions(trials)) {
     names.push_back(name);
-    scales.push_back(PlotScale::of_parameter(distribution));
+    scales.push_back(scale_of_parameter(distribution));
   }
   names.push_back(objective_names(study).front());
   scales.push_back(scale_of_values(trials));
@@ -208,7 +192,7 @@ std::string draw_slices(const Study& study, bool with_style) {
     frame.top = 72.0 + kRowHeight * (index / 2);
     frame.bottom = frame.top + 190.0;
     ++index;
-    const PlotScale scale = PlotScale::of_parameter(distribution);
+    const PlotScale scale = scale_of_parameter(distribution);
     out += draw_vertical_axis(frame, values, objective_names(study).front());
     out += draw_horizontal_axis(frame, scale, name);
     for (const Trial* trial : trials) {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include <levin/tuning/report/plot_scale.h>
+#include <levin/framework/plots/plot_scale.h>
 #include <levin/tuning/report/study_page.h>
 #include <levin/tuning/report/study_plots.h>
 #include <levin/tuning/report/study_report.h>
@@ -74,7 +74,7 @@ TEST(StudyPlots, say_so_if_no_trial_has_a_value) {
 }
 
 TEST(StudyPlots, axes_have_marks_at_round_values) {
-  const PlotScale rate = PlotScale::of_parameter(FloatDistribution{0.001, 1.0, true});
+  const PlotScale rate = PlotScale::of_range(0.001, 1.0, PlotScale::Kind::logarithmic);
   ASSERT_EQ(rate.marks().size(), 4U);
   EXPECT_EQ(rate.marks()[1].second, "0.01");
   EXPECT_NEAR(rate.marks()[1].first, 1.0 / 3.0, 1e-12);
@@ -82,9 +82,9 @@ TEST(StudyPlots, axes_have_marks_at_round_values) {
   const PlotScale values = PlotScale::of_values({2000.0, 4000.0});
   EXPECT_EQ(values.marks().front().second, "2,000");
   EXPECT_EQ(PlotScale::of_values({1.0, 1.0}).place(1.0), 0.5);
-  const PlotScale unit = PlotScale::of_parameter(FloatDistribution{0.0, 1.0});
+  const PlotScale unit = PlotScale::of_range(0.0, 1.0);
   EXPECT_EQ(unit.marks().front().second, "0");
-  const PlotScale numbers = PlotScale::of_parameter(IntDistribution{0, 11});
+  const PlotScale numbers = PlotScale::of_range(0.0, 11.0, PlotScale::Kind::whole);
   ASSERT_EQ(numbers.marks().size(), 3U);
   EXPECT_EQ(numbers.marks()[1].second, "5");
 }

@@ -1,4 +1,4 @@
-#include <levin/framework/core/svg.h>
+#include <levin/framework/plots/svg.h>
 
 #include <cmath>
 
@@ -12,12 +12,17 @@ text { font-family: system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans
 .page { fill: #ffffff; } .text { fill: #222222; } .faint { fill: #5f6368; }
 .grid { stroke: #e3e6e9; } .axis { stroke: #5f6368; } .mark { stroke: #5f6368; }
 .c0 { stroke: #0072b2; } .c1 { stroke: #009e73; } .c2 { stroke: #b87a00; } .c3 { stroke: #d55e00; }
+.c4 { stroke: #a8447f; } .c5 { stroke: #2f97cf; } .c6 { stroke: #4d4d4d; }
 .d0 { fill: #0072b2; } .d1 { fill: #009e73; } .d2 { fill: #b87a00; } .d3 { fill: #d55e00; }
+.d4 { fill: #a8447f; } .d5 { fill: #2f97cf; } .d6 { fill: #4d4d4d; }
+@media (max-width: 480px) { .grows text { font-size: 20px; } }
 @media (prefers-color-scheme: dark) {
 .page { fill: #16181b; } .text { fill: #e8eaed; } .faint { fill: #a5abb2; }
 .grid { stroke: #2d3136; } .axis { stroke: #a5abb2; } .mark { stroke: #a5abb2; }
 .c0 { stroke: #56b4e9; } .c1 { stroke: #2fc49a; } .c2 { stroke: #e6b13c; } .c3 { stroke: #ff8a4c; }
+.c4 { stroke: #e08cbf; } .c5 { stroke: #9bd3f2; } .c6 { stroke: #c8ccd0; }
 .d0 { fill: #56b4e9; } .d1 { fill: #2fc49a; } .d2 { fill: #e6b13c; } .d3 { fill: #ff8a4c; }
+.d4 { fill: #e08cbf; } .d5 { fill: #9bd3f2; } .d6 { fill: #c8ccd0; }
 }
 </style>
 )";
@@ -80,12 +85,13 @@ double nice_step(double least) {
   return 10.0 * power;
 }
 
-std::string begin(int width, int height, std::string_view title, bool with_style) {
+std::string begin(int width, int height, std::string_view title, bool with_style, bool grows_text) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
-      "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}"
-      "<rect class=\"page\" width=\"{0}\" height=\"{1}\"/>\n",
-      width, height, escaped(title), with_style ? style() : std::string_view());
+      "height=\"{1}\" role=\"img\"{4} style=\"max-width: 100%; height: auto\">\n"
+      "<title>{2}</title>\n{3}<rect class=\"page\" width=\"{0}\" height=\"{1}\"/>\n",
+      width, height, escaped(title), with_style ? style() : std::string_view(),
+      grows_text ? " class=\"grows\"" : "");
 }
 
 std::string_view end() { return "</svg>\n"; }

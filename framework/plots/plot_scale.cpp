@@ -1,22 +1,16 @@
-#include <levin/tuning/report/plot_scale.h>
+#include <levin/framework/plots/plot_scale.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 
-#include <levin/framework/core/svg.h>
+#include <levin/framework/plots/svg.h>
 
 namespace levin {
 namespace {
 
-constexpr size_t kLongestLabel = 18;
-constexpr size_t kMostChoices = 12;
-
-std::string label_of_choice(const Value& choice) {
-  const std::string text = choice.is_string() ? choice.as_string() : choice.to_json();
-  return text.size() <= kLongestLabel ? text : text.substr(0, kLongestLabel - 3) + "...";
-}
+constexpr size_t kMostNames = 12;
 
 }  // namespace
 
@@ -37,22 +31,23 @@ PlotScale PlotScale::of_values(const std::vector<double>& values) {
   return scale;
 }
 
-PlotScale PlotScale::of_parameter(const Distribution& distribution) {
+PlotScale PlotScale::of_range(double low, double high, Kind kind) {
   PlotScale scale;
-  scale.is_log_ = distribution.is_log();
-  scale.low_ = scale.is_log_ ? std::log10(distribution.low()) : distribution.low();
-  scale.high_ = scale.is_log_ ? std::log10(distribution.high()) : distribution.high();
-  if (!distribution.is_categorical()) {
-    if (scale.high_ <= scale.low_) scale.high_ = scale.low_ + 1.0;
-    scale.add_marks(distribution.is_int());
-    return scale;
-  }
-  scale.low_ -= 0.5;
-  scale.high_ += 0.5;
-  const auto& choices = distribution.choices();
-  const size_t stride = (choices.size() + kMostChoices - 1) / kMostChoices;
-  for (size_t i = 0; i < choices.size(); i += stride) {
-    scale.marks_.emplace_back(scale.place(static_cast<double>(i)), label_of_choice(choices[i]));
+  scale.is_log_ = kind == Kind::logarithmic;
+  scale.low_ = scale.is_log_ ? std::log10(low) : low;
+  scale.high_ = scale.is_log_ ? std::log10(high) : high;
+  if (scale.high_ <= scale.low_) scale.high_ = scale.low_ + 1.0;
+  scale.add_marks(kind == Kind::whole);
+  return scale;
+}
+
+PlotScale PlotScale::of_names(const std::vector<std::string>& names) {
+  PlotScale scale;
+  scale.low_ = -0.5;
+  scale.high_ = static_cast<double>(std::max<size_t>(names.size(), 1)) - 0.5;
+  const size_t stride = (names.size() + kMostNames - 1) / kMostNames;
+  for (size_t i = 0; i < names.size(); i += stride) {
+    scale.marks_.emplace_back(scale.place(static_cast<double>(i)), names[i]);
   }
   return scale;
 }

@@ -1,0 +1,258 @@
+#include <levin/cli/plot_command.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <levin/cli/arguments.h>
+#include <levin/cli/exit_status.h>
+#include <levin/cli/find_checkpoint.h>
+#include <levin/cli/output.h>
+#include <levin/cli/past_runs.h>
+#include <levin/cli/plot_text.h>
+#include <levin/cli/run_predictions.h>
+#include <levin/framework/core/diagnostics.h>
+#include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/home.h>
+#include <levin/framework/plots/image_plot.h>
+#include <levin/framework/plots/line_plot.h>
+#include <levin/framework/plots/matrix_plot.h>
+#include <levin/framework/plots/metrics_csv.h>
+#include <levin/framework/plots/png.h>
+#include <levin/framework/plots/run_plots.h>
+
+namespace levin {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kPlotKinds = {"curves", "learning-rate", "confusion",
+                                             "roc",    "time",          "weights"};
+
+constexpr const char* kPlotNotes = R"(
+  levin plot levin_logs/version_0
+  levin plot levin_logs/version_0 levin_logs/version_1 --metric val_acc --output runs.svg
+  levin plot levin_logs/version_0 --kind roc --split test --output roc.png
+  levin plot levin_logs/version_0 --kind all --output pictures
+
+RUN is the folder of a run, such as levin_logs/version_0, or its metrics.csv. Without --output, the
+picture is text. --output FILE ends in .svg or .png; any other path is a folder, which gets a file
+KIND.svg. PNGs are drawn by rsvg-convert (librsvg2-bin).
+
+  curves         the metrics over epochs, several runs together
+  learning-rate  over steps, if the callback LearningRateMonitor logged it
+  confusion      which classes are taken for which; roc: ROC curves and the areas under them. Both
+                 predict the data of the run's config.yaml by its best checkpoint
+  time           how long each part of a run took, if it had profiler: trace
+  weights        of each class as an image, for a linear model of images
+  all            each of these that can be drawn; needs --output FOLDER
+
+--metric NAME draws these metrics; by default all that were measured, and as text val_acc or, if
+there is none, val_loss or else the first metric.
+)";
+
+/// One command line: what is drawn, of which runs, and where it goes.
+class Plotter {
+ public:
+  Plotter(const Arguments& arguments, const Registry& registry)
+      : arguments_(arguments), registry_(registry) {
+    set_options(describe(options_), arguments);
+    auto known = kPlotKinds;
+    known.emplace_back("all");
+    if (std::find(known.begin(), known.end(), options_.kind) == known.end()) {
+      throw ConfigError::unknown_name("kind", options_.kind, known);
+    }
+    if (options_.split != "validation" && options_.split != "test") {
+      throw ConfigError::unknown_name("split", options_.split, {"validation", "test"});
+    }
+    if (!arguments.metrics.empty() && options_.kind != "curves" && options_.kind != "all") {
+      throw ConfigError::conflict(
+          fmt::format("--metric has no meaning for --kind {}", options_.kind),
+          "leave it out, or draw --kind curves");
+    }
+    if (arguments.words.empty()) {
+      throw ConfigError(
+          fmt::format("{0} plot takes the folders of runs, but got none; see {0} "
+                      "plot --help",
+                      arguments.program));
+    }
+    for (const auto& word : arguments.words) runs_.emplace_back(expand_home(word, "run"));
+    read_output();
+  }
+
+  int run() {
+    if (arguments_.output.empty()) {
+      write_output(text_of(options_.kind));
+      return kDone;
+    }
+    if (options_.kind != "all") {
+      draw(options_.kind);
+      return kDone;
+    }
+    size_t drawn = 0;
+    for (const auto& kind : kPlotKinds) {
+      try {
+        draw(kind);
+        ++drawn;
+      } catch (const Error& error) {
+        diagnostics::print(fmt::format("note: {} is left out: {}\n", kind, error.what()));
+      }
+    }
+    if (drawn == 0) throw DataError("none of the pictures can be drawn; the notes above say why");
+    return kDone;
+  }
+
+ private:
+  void read_output() {
+    const fs::path output = arguments_.output;
+    is_folder_ = output.extension() != ".svg" && output.extension() != ".png";
+    if (is_folder_ && (output.extension() == ".pdf" || output.extension() == ".jpg")) {
+      throw ConfigError::invalid_value("--output", output.string(),
+                                       "must end in .svg or .png, or be a folder");
+    }
+    if (options_.kind == "all" && (!is_folder_ || output.empty())) {
+      throw ConfigError::conflict("--kind all makes several pictures",
+                                  "name a folder for them: --output FOLDER");
+    }
+  }
+
+  static fs::path metrics_file(const fs::path& run) {
+    return files::is_folder(run) ? run / "metrics.csv" : run;
+  }
+  static fs::path folder_of(const fs::path& run) {
+    return files::is_folder(run) ? run : run.has_parent_path() ? run.parent_path() : fs::path(".");
+  }
+
+  /// The metrics of all runs, with what tells the runs apart as their names.
+  std::vector<RunMetrics> metrics_of_runs() const {
+    std::vector<RunMetrics> all;
+    std::vector<PastRun> past;
+    for (const auto& run : runs_) {
+      const auto file = metrics_file(run);
+      all.push_back({{}, files::read_text(file)});
+      if (metric_names(all.back().csv).empty()) {
+        throw DataError(
+            fmt::format("{} holds no metrics; plot a run that has logged a metric", file.string()));
+      }
+      if (runs_.size() > 1) past.push_back(read_past_run(folder_of(run)));
+    }
+    const auto labels = run_labels(past);
+    for (size_t i = 0; i < labels.size(); ++i) all[i].name = labels[i];
+    return all;
+  }
+
+  const fs::path& only_run() const {
+    if (runs_.size() == 1) return runs_.front();
+    throw ConfigError(
+        fmt::format("--kind {} takes one run, but got {}", options_.kind, runs_.size()));
+  }
+
+  const RunPredictions& predictions() {
+    if (!predictions_) {
+      predictions_ =
+          predict_run(folder_of(only_run()), options_.ckpt_path,
+                      options_.split == "test" ? Stage::test : Stage::validate, registry_);
+    }
+    return *predictions_;
+  }
+
+  std::vector<std::pair<std::string, double>> phases() const {
+    const fs::path file = folder_of(only_run()) / "trace.json";
+    if (!files::exists(file)) {
+      throw DataError(
+          fmt::format("there is no {}; run the fit with --trainer.profiler=trace", file.string()));
+    }
+    return phase_seconds(files::read_text(file));
+  }
+
+  std::vector<LinePlot> learning_rates() const {
+    auto plots = learning_rate_plots(metrics_of_runs());
+    if (!plots.empty()) return plots;
+    throw DataError(
+        fmt::format("{} has no learning rates; run the fit with the callback "
+                    "LearningRateMonitor",
+                    metrics_file(runs_.front()).string()));
+  }
+
+  std::string text_of(const std::string& kind) {
+    if (kind == "curves") return chart_text(metrics_of_runs(), arguments_.metrics);
+    if (kind == "learning-rate") return line_plot_text(learning_rates().front());
+    if (kind == "confusion") return confusion_text(predictions());
+    if (kind == "roc") return roc_text(roc_plot(predictions()));
+    if (kind == "time") return phases_text(phases());
+    throw ConfigError::conflict("weights are drawn as images, which text can't show",
+                                "name a file for them: --output weights.svg");
+  }
+
+  std::string title_of(std::string_view what) const {
+    const std::string name = fs::absolute(folder_of(runs_.front())).lexically_normal().filename();
+    return runs_.size() == 1 ? fmt::format("{}: {}", name, what)
+                             : fmt::format("{} runs: {}", runs_.size(), what);
+  }
+
+  std::string svg_of(const std::string& kind) {
+    if (kind == "curves") {
+      return draw_lines(title_of("metrics"), metric_plots(metrics_of_runs(), arguments_.metrics));
+    }
+    if (kind == "learning-rate") return draw_lines(title_of("learning rate"), learning_rates());
+    if (kind == "confusion") {
+      const RunPredictions& found = predictions();
+      return draw_confusion_matrix(title_of("confusion matrix, " + options_.split),
+                                   found.class_names, found.confusion);
+    }
+    if (kind == "roc") {
+      return draw_lines(title_of("ROC, " + options_.split), {roc_plot(predictions())});
+    }
+    if (kind == "time") return draw_phases(title_of("time per phase"), phases());
+    return draw_images(title_of("weights"),
+                       weight_images(checkpoint_of_run(options_.ckpt_path, folder_of(only_run()))));
+  }
+
+  void draw(const std::string& kind) {
+    const std::string svg = svg_of(kind);
+    fs::path path = arguments_.output;
+    if (is_folder_) path /= kind + ".svg";
+    if (path.has_parent_path()) files::create_folder(path.parent_path());
+    if (path.extension() == ".png") {
+      write_png(path, svg);
+    } else {
+      files::write_atomically(path, svg);
+    }
+    diagnostics::print(fmt::format("{} in {}\n", kind, path.string()));
+  }
+
+  const Arguments& arguments_;
+  const Registry& registry_;
+  PlotOptions options_;
+  std::vector<fs::path> runs_;
+  bool is_folder_ = false;
+  std::optional<RunPredictions> predictions_;
+};
+
+}  // namespace
+
+Fields describe(PlotOptions& o) {
+  return fields_of<PlotOptions>(
+      {{"kind", &o.kind, "curves, learning-rate, confusion, roc, time, weights or all"},
+       {"ckpt_path", &o.ckpt_path, "whose predictions or weights are drawn: a file, best or last"},
+       {"split", &o.split, "the data of confusion and roc: validation or test"}});
+}
+
+Command plot_command() {
+  return {.name = "plot",
+          .usage = "RUN... [--kind KIND] [--metric NAME ...] [--output FILE|FOLDER]",
+          .help = "draw runs: metrics, learning rate, confusion matrix, ROC, time, weights",
+          .run = [](const Arguments& arguments,
+                    const Registry& registry) { return Plotter(arguments, registry).run(); },
+          .with_options = options_of<PlotOptions>(),
+          .shared_options = {"metric", "output"},
+          .notes = kPlotNotes};
+}
+
+}  // namespace levin
