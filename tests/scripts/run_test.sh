@@ -33,6 +33,7 @@ make_up apt-get <<'END'
 exit 0
 END
 make_up sudo <<'END'
+[ "$1" != -n ] || shift
 exec "$@"
 END
 make_up df <<'END'
