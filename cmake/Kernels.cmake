@@ -13,10 +13,12 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND kernel_flags -Wno-psabi)  # the ABI of vectors doesn't matter within one file
 endif()
-set_source_files_properties(framework/kernels/cpu/portable.cpp PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
+set_source_files_properties(framework/kernels/cpu/portable.cpp framework/kernels/cpu/stacked_portable.cpp
+  PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-  set_source_files_properties(framework/kernels/cpu/avx2.cpp PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
-  set_source_files_properties(framework/kernels/cpu/avx512.cpp
+  set_source_files_properties(framework/kernels/cpu/avx2.cpp framework/kernels/cpu/stacked_avx2.cpp
+    PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+  set_source_files_properties(framework/kernels/cpu/avx512.cpp framework/kernels/cpu/stacked_avx512.cpp
     PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx512f;-mprefer-vector-width=512")
   set(kernel_kinds LEVIN_X86_KERNELS)
   include(CheckCXXCompilerFlag)
@@ -28,9 +30,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   else()
     list(REMOVE_ITEM sources "${PROJECT_SOURCE_DIR}/framework/kernels/cpu/amx.cpp")
   endif()
-  set_source_files_properties(framework/kernels/cpu/kernels.cpp PROPERTIES COMPILE_DEFINITIONS "${kernel_kinds}")
+  set_source_files_properties(framework/kernels/cpu/kernels.cpp framework/kernels/cpu/stacked.cpp
+    PROPERTIES COMPILE_DEFINITIONS "${kernel_kinds}")
 else()
-  foreach(kind amx avx2 avx512)
+  foreach(kind amx avx2 avx512 stacked_avx2 stacked_avx512)
     list(REMOVE_ITEM sources "${PROJECT_SOURCE_DIR}/framework/kernels/cpu/${kind}.cpp")
   endforeach()
 endif()

@@ -16,6 +16,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/memory.h>
 #include <levin/framework/core/number_in.h>
+#include <levin/framework/core/sync_later.h>
 #include <levin/framework/core/write_signals.h>
 
 namespace levin::files {
@@ -75,6 +76,7 @@ int write_all(int descriptor, const std::filesystem::path& path, std::span<const
 
 /// Makes a rename in `folder` durable. Not all file systems can do that, so errors are ignored.
 void sync_folder(const std::filesystem::path& folder) {
+  if (SyncLater::take(folder)) return;
   const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return;
   ::fsync(descriptor);
@@ -87,6 +89,7 @@ int write_and_sync(int descriptor, const std::filesystem::path& path,
     if (const int error = write_all(descriptor, path, part)) return error;
   }
   if (const int error = injected("sync", path)) return error;
+  if (SyncLater::take(path)) return 0;
   return ::fsync(descriptor) == 0 ? 0 : errno;
 }
 

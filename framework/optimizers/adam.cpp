@@ -1,6 +1,7 @@
 #include <levin/framework/optimizers/adam.h>
 
 #include <cmath>
+#include <utility>
 
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
@@ -74,10 +75,14 @@ bool Adam::step_by_kernel(const Lists& lists) const {
                                        ? static_cast<float>(1.0 - lists.learning_rate * decay)
                                        : 1.0F,
                          .eps = static_cast<float>(options_.eps)};
+  float corrected = 0.0F;  // the number of steps that `rate` and `root_factor` are for
   for (size_t i = 0; i < lists.parameters.size(); ++i) {
-    const double count = *lists.steps[i].const_data_ptr<float>();
-    step.rate = static_cast<float>(lists.learning_rate / (1.0 - std::pow(beta1, count)));
-    step.root_factor = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, count)));
+    const float steps = *lists.steps[i].const_data_ptr<float>();
+    if (std::exchange(corrected, steps) != steps) {
+      const double count = steps;
+      step.rate = static_cast<float>(lists.learning_rate / (1.0 - std::pow(beta1, count)));
+      step.root_factor = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, count)));
+    }
     step.parameter = lists.parameters[i].mutable_data_ptr<float>();
     step.gradient = lists.gradients[i].const_data_ptr<float>();
     step.mean = lists.states[0][i].mutable_data_ptr<float>();

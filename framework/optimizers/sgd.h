@@ -62,6 +62,10 @@ class SGD : public PerParameterOptimizer, public HasMomentum {
   bool takes_sparse(const ParameterGroup& group) const override;
 
  private:
+  /// Makes the step by a kernel of Levin's own, unless it has to be LibTorch's: then it returns
+  /// false.
+  bool step_by_kernel(const Lists& lists) const;
+
   SGDOptions options_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <levin/cli/config_saver.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/core/sync_later.h>
 #include <levin/framework/core/version.h>
 #include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/tensor/random.h>
@@ -17,9 +18,12 @@ namespace {
 /// Passes the hooks of the fit of all models on to the runs of the models.
 class RunsOfModels : public Callback {
  public:
-  explicit RunsOfModels(std::vector<std::unique_ptr<ModelRun>>& runs, Value settings,
-                        int64_t log_every)
-      : runs_(runs), settings_(std::move(settings)), log_every_(log_every) {}
+  RunsOfModels(std::vector<std::unique_ptr<ModelRun>>& runs, Value settings, int64_t log_every,
+               std::function<void()> after_epoch)
+      : runs_(runs),
+        settings_(std::move(settings)),
+        log_every_(log_every),
+        after_epoch_(std::move(after_epoch)) {}
 
   Order order() const override { return Order::checkpoint; }  // when the values are known
 
@@ -59,6 +63,7 @@ class RunsOfModels : public Callback {
   void on_train_epoch_end(Run& run) override {
     take_metrics(run);
     call(&Hooks::on_train_epoch_end, run);
+    if (after_epoch_) after_epoch_();
     bool any_left = false;
     for (const auto& one : runs_) {
       one->act(run, /*ends_epoch=*/true);
@@ -105,6 +110,7 @@ class RunsOfModels : public Callback {
   std::vector<std::unique_ptr<ModelRun>>& runs_;
   Value settings_;
   int64_t log_every_;
+  std::function<void()> after_epoch_;
   int64_t steps_ = 0;                                 // of the optimizer, at the last batch
   std::map<std::string, int64_t, std::less<>> seen_;  // how often metrics had got a value
 };
@@ -215,9 +221,12 @@ History BatchedSession::fit() {
   Value settings = Value::Object{{"data", data_->hyper_parameters()},
                                  {"seed", static_cast<int64_t>(global_seed())},
                                  {"trainer", to_value(jobs_.front().trainer_settings.fields)}};
-  trainer_.add(
-      std::make_unique<RunsOfModels>(runs_, std::move(settings), options.log_every_n_steps), hooks);
+  trainer_.add(std::make_unique<RunsOfModels>(runs_, std::move(settings), options.log_every_n_steps,
+                                              after_epoch_),
+               hooks);
+  files::SyncLater sync_later;
   auto history = trainer_.fit(*models_, *data_);
+  sync_later.finish();
   for (size_t job = 0; job < jobs_.size(); ++job) {
     models_->model(job).set_data_state(models_->data_state());
     models_->model(job).set_trained();

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/config/job.h>
@@ -33,6 +35,8 @@ class BatchedSession {
   size_t size() const { return jobs_.size(); }
   /// Adds a callback of one job, before the fit. Its hooks inside a step aren't called.
   void add_callback(size_t job, std::unique_ptr<Callback> callback);
+  /// Sets what is called at the end of each epoch, after the jobs' callbacks.
+  void set_after_epoch(std::function<void()> call) { after_epoch_ = std::move(call); }
   /// Trains all models. Throws what Trainer::fit throws, also ConfigError, before the first batch,
   /// for data with weights of rows and for devices other than the CPU.
   History fit();
@@ -53,6 +57,7 @@ class BatchedSession {
   std::unique_ptr<DataModule> data_;
   std::unique_ptr<StackedModels> models_;
   std::vector<std::unique_ptr<ModelRun>> runs_;
+  std::function<void()> after_epoch_;
 };
 
 }  // namespace levin

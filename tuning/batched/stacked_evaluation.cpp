@@ -56,41 +56,63 @@ void StackedModels::test_step(const Batch& batch, Step& step) {
   evaluate(batch, step, /*is_test=*/true);
 }
 
+void StackedModels::evaluate_by_softmax(Part& part) {
+  const auto models = part.layers.models();
+  for (size_t k = part.first; k < part.end; ++k) {
+    if (is_stopped_[k]) continue;
+    const auto score = softmax_.evaluate(models.at(k - part.first), outputs_, part.logits);
+    losses_[k] = score.loss;
+    accuracies_[k] = score.share_of_hits;
+  }
+}
+
+/// Computes the losses and accuracies of a part's models, and their outputs unless the kernels do
+/// it.
+void StackedModels::evaluate(Part& part, const torch::Tensor& rows, const torch::Tensor& targets,
+                             torch::Tensor& outputs) {
+  if (uses_softmax_) return evaluate_by_softmax(part);
+  outputs = part.layers.forward(rows, /*keeps=*/false);
+  const auto first = static_cast<std::ptrdiff_t>(part.first);
+  const auto losses = stacked_losses(loss_kind_, outputs, targets, nullptr);
+  std::copy(losses.begin(), losses.end(), losses_.begin() + first);
+  if (loss_kind_ == StackedLoss::squared) return;
+  const auto shares = stacked_accuracies(loss_kind_, outputs, targets);
+  std::copy(shares.begin(), shares.end(), accuracies_.begin() + first);
+}
+
 void StackedModels::evaluate(const Batch& batch, Step& step, bool is_test) {
   const auto rows = rows_of(batch);
   const auto targets = targets_of(batch);
   const bool has_classes = loss_kind_ != StackedLoss::squared;
   std::vector<torch::Tensor> outputs(parts_.size());
-  std::vector<double> accuracies(models_.size());
+  accuracies_.resize(models_.size());
   losses_.resize(models_.size());
+  uses_softmax_ = !has_metrics() && set_softmax_batch(rows, targets);
   share_out(static_cast<int64_t>(parts_.size()), [&](int64_t number) {
-    auto& part = parts_[static_cast<size_t>(number)];
-    auto& own = outputs[static_cast<size_t>(number)];
-    own = part.layers.forward(rows, /*keeps=*/false);
-    const auto first = static_cast<std::ptrdiff_t>(part.first);
-    const auto losses = stacked_losses(loss_kind_, own, targets, nullptr);
-    std::copy(losses.begin(), losses.end(), losses_.begin() + first);
-    if (!has_classes) return;
-    const auto shares = stacked_accuracies(loss_kind_, own, targets);
-    std::copy(shares.begin(), shares.end(), accuracies.begin() + first);
+    const auto part = static_cast<size_t>(number);
+    evaluate(parts_[part], rows, targets, outputs[part]);
   });
   for (size_t k = 0; k < models_.size(); ++k) {
     if (is_stopped_[k]) continue;
     step.log(is_test ? names_[k].test_loss : names_[k].val_loss, losses_[k]);
-    if (has_classes) step.log(is_test ? names_[k].test_acc : names_[k].val_acc, accuracies[k]);
+    if (has_classes) step.log(is_test ? names_[k].test_acc : names_[k].val_acc, accuracies_[k]);
   }
+  if (!has_metrics()) return;
   for (size_t part = 0; part < parts_.size(); ++part) {
     log_metrics(parts_[part], outputs[part], targets, step, is_test);
   }
+}
+
+/// Whether the models' setting `metrics` asks for something.
+bool StackedModels::has_metrics() const {
+  return loss_kind_ == StackedLoss::squared ? !regression_metrics_.front().is_empty()
+                                            : !class_metrics_.front().is_empty();
 }
 
 /// Logs what the models' setting `metrics` asks for.
 void StackedModels::log_metrics(const Part& part, const torch::Tensor& outputs,
                                 const torch::Tensor& targets, Step& step, bool is_test) {
   const bool has_values = loss_kind_ == StackedLoss::squared;
-  if (has_values ? regression_metrics_.front().is_empty() : class_metrics_.front().is_empty()) {
-    return;
-  }
   for (size_t k = part.first; k < part.end; ++k) {
     if (is_stopped_[k]) continue;
     const auto own = outputs.select(0, static_cast<int64_t>(k - part.first)).t();

@@ -112,11 +112,23 @@ torch::Tensor StackedLayers::forward(const torch::Tensor& rows, bool keeps) {
   return x;
 }
 
-void StackedLayers::backward(torch::Tensor gradient, const torch::Tensor& in_use) {
-  const at::NoGradGuard no_grad;
+SoftmaxStack::Models StackedLayers::models_of(const std::vector<torch::Tensor>& weights,
+                                              const std::vector<torch::Tensor>& biases) {
+  const auto& weight = weights.front();
+  const auto& bias = biases.front();
+  return {weight.mutable_data_ptr<float>(),
+          bias.defined() ? bias.mutable_data_ptr<float>() : nullptr, weight.size(1),
+          weight.size(2)};
+}
+
+void StackedLayers::begin_gradients(const torch::Tensor& in_use) {
   if (in_use.defined() && in_use.is_alias_of(buffers_[current_].weights.front())) {
     current_ = 1 - current_;
   }
+}
+
+void StackedLayers::backward(torch::Tensor gradient) {
+  const at::NoGradGuard no_grad;
   auto& buffer = buffers_[current_];
   for (size_t layer = weights_.size(); layer-- > 0;) {
     const auto& weight = weights_[layer];

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include <levin/models/activation.h>
+#include <levin/tuning/batched/softmax_stack.h>
 
 namespace levin {
 
@@ -16,6 +17,7 @@ namespace levin {
 ///
 ///     StackedLayers layers(parameters_of_models, &find_activation("relu"));
 ///     const auto outputs = layers.forward(rows);           // [K, outputs, rows]
+///     layers.begin_gradients({});
 ///     layers.backward(gradient_of_outputs);                // of the same shape
 ///     layers.gradients(3);                                 // of chain 3, in the parameters' order
 ///
@@ -38,17 +40,24 @@ class StackedLayers {
   /// The outputs [K, outputs, rows] of `rows` [rows, features]. With `keeps`, the units that
   /// `backward` needs are kept until the next call.
   torch::Tensor forward(const torch::Tensor& rows, bool keeps);
-  /// Computes the gradients of all parameters from that of the outputs, [K, outputs, rows], of the
-  /// last call of `forward`. They are written to memory that isn't that of `in_use`, the gradient
-  /// of a first layer's weight that an earlier call has written and that is still needed; undefined
+  /// Makes the gradients that are written from now on go to memory that isn't that of `in_use`, the
+  /// gradient of a first layer's weight that was written before and that is still needed; undefined
   /// if none is.
-  void backward(torch::Tensor gradient, const torch::Tensor& in_use);
-  /// The gradients of chain k that `backward` has written last, in the order of its parameters.
+  void begin_gradients(const torch::Tensor& in_use);
+  /// Computes the gradients of all parameters from that of the outputs, [K, outputs, rows], of the
+  /// last call of `forward`.
+  void backward(torch::Tensor gradient);
+  /// The parameters of chains of one layer, in float32, and their gradients that are written now.
+  SoftmaxStack::Models models() const { return models_of(weights_, biases_); }
+  SoftmaxStack::Models gradients_of_models() const {
+    return models_of(buffers_[current_].weights, buffers_[current_].biases);
+  }
+  /// The gradients of chain k that were written last, in the order of its parameters.
   const std::vector<torch::Tensor>& gradients(size_t chain) const {
     return buffers_[current_].of_chain[chain];
   }
-  /// The weights of the layers, [K, out, in] each, and the gradients that `backward` has written
-  /// last, of the same shapes.
+  /// The weights of the layers, [K, out, in] each, and their gradients that were written last, of
+  /// the same shapes.
   const std::vector<torch::Tensor>& weights() const { return weights_; }
   const std::vector<torch::Tensor>& weight_gradients() const { return buffers_[current_].weights; }
 
@@ -60,6 +69,8 @@ class StackedLayers {
     std::vector<std::vector<torch::Tensor>> of_chain;
   };
   void make_gradients(Gradients& gradients) const;
+  static SoftmaxStack::Models models_of(const std::vector<torch::Tensor>& weights,
+                                        const std::vector<torch::Tensor>& biases);
 
   const Activation* activation_;
   std::vector<torch::Tensor> weights_;  // [K, out, in]

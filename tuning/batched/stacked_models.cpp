@@ -210,6 +210,25 @@ void StackedModels::add_penalties(Part& part) {
   }
 }
 
+/// Gives the batch to the kernels for softmax regressions, if they can take it.
+bool StackedModels::set_softmax_batch(const torch::Tensor& rows, const torch::Tensor& targets) {
+  const auto& weights = parts_.front().layers.weights();
+  const bool fits = loss_kind_ == StackedLoss::softmax && weights.size() == 1 &&
+                    SoftmaxStack::can_take(weights.front(), rows);
+  if (fits) softmax_.set_batch(rows, targets);
+  return fits;
+}
+
+void StackedModels::learn_by_softmax(Part& part) {
+  const auto models = part.layers.models();
+  const auto gradients = part.layers.gradients_of_models();
+  for (size_t k = part.first; k < part.end; ++k) {
+    if (is_stopped_[k]) continue;
+    losses_[k] = softmax_.learn(models.at(k - part.first), gradients.at(k - part.first), outputs_,
+                                part.logits);
+  }
+}
+
 /// Computes the losses and gradients of a part's models.
 void StackedModels::learn(Part& part, const torch::Tensor& rows, const torch::Tensor& targets) {
   const at::NoGradGuard no_grad;
@@ -217,12 +236,17 @@ void StackedModels::learn(Part& part, const torch::Tensor& rows, const torch::Te
   for (size_t k = part.first; k < part.end && !in_use.defined(); ++k) {
     in_use = parameters_[k].front().grad();
   }
+  part.layers.begin_gradients(in_use);
+  if (uses_softmax_) {
+    learn_by_softmax(part);
+    return add_penalties(part);
+  }
   torch::Tensor gradient;
   const auto outputs = part.layers.forward(rows, /*keeps=*/true);
   const auto losses = stacked_losses(loss_kind_, outputs, targets, &gradient);
   std::copy(losses.begin(), losses.end(),
             losses_.begin() + static_cast<std::ptrdiff_t>(part.first));
-  part.layers.backward(gradient, in_use);
+  part.layers.backward(gradient);
   add_penalties(part);
 }
 
@@ -241,6 +265,7 @@ torch::Tensor StackedModels::training_step(const Batch& batch, Step& step) {
     l1_strengths_[k] = models_[k]->l1_strength();
     l2_strengths_[k] = models_[k]->l2_strength();
   }
+  uses_softmax_ = set_softmax_batch(rows, targets);
   share_out(static_cast<int64_t>(parts_.size()),
             [&](int64_t part) { learn(parts_[static_cast<size_t>(part)], rows, targets); });
   return log_losses(step);

@@ -15,6 +15,7 @@
 #include <levin/framework/solvers/optimizer_list.h>
 #include <levin/models/evaluation_metrics.h>
 #include <levin/models/supervised_model.h>
+#include <levin/tuning/batched/softmax_stack.h>
 #include <levin/tuning/batched/stacked_layers.h>
 #include <levin/tuning/batched/stacked_losses.h>
 
@@ -92,6 +93,7 @@ class StackedModels : public Module {
     size_t first;
     size_t end;
     StackedLayers layers;
+    std::vector<float> logits{};  // of a model, for softmax_
   };
 
   void set_loss();
@@ -100,10 +102,16 @@ class StackedModels : public Module {
   void stack();
   torch::Tensor rows_of(const Batch& batch);
   torch::Tensor targets_of(const Batch& batch) const;
+  bool set_softmax_batch(const torch::Tensor& rows, const torch::Tensor& targets);
   void learn(Part& part, const torch::Tensor& rows, const torch::Tensor& targets);
+  void learn_by_softmax(Part& part);
   void add_penalties(Part& part);
   torch::Tensor log_losses(Step& step);
   void evaluate(const Batch& batch, Step& step, bool is_test);
+  void evaluate(Part& part, const torch::Tensor& rows, const torch::Tensor& targets,
+                torch::Tensor& outputs);
+  void evaluate_by_softmax(Part& part);
+  bool has_metrics() const;
   void log_metrics(const Part& part, const torch::Tensor& outputs, const torch::Tensor& targets,
                    Step& step, bool is_test);
 
@@ -120,6 +128,9 @@ class StackedModels : public Module {
   std::vector<double> l2_strengths_;
   std::vector<double> losses_;     // of the last batch, by model
   std::vector<double> penalties_;  // added to them
+  std::vector<double> accuracies_;
+  SoftmaxStack softmax_;
+  bool uses_softmax_ = false;  // for the present batch
   std::vector<EvaluationMetrics<ClassMetric>> class_metrics_;
   std::vector<EvaluationMetrics<RegressionMetric>> regression_metrics_;
   torch::Tensor loss_;  // of the last training step, a leaf

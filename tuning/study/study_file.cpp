@@ -4,6 +4,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -237,7 +238,7 @@ std::vector<int64_t> StudyFile::abandoned_trials(int64_t study) {
   return abandoned;
 }
 
-void StudyFile::update(int64_t trial, const TrialUpdate& added) {
+std::vector<Value> StudyFile::lines_of(int64_t trial, const TrialUpdate& added) const {
   std::vector<Value> lines;
   const auto add = [&](Operation operation) -> Value& {
     lines.push_back(line_of(operation));
@@ -265,12 +266,24 @@ void StudyFile::update(int64_t trial, const TrialUpdate& added) {
   for (const auto& [name, value] : added.system_attributes) {
     add(Operation::set_trial_system_attribute)["system_attr"][name] = value;
   }
-  for (const bool had_effect : write(lines)) {
-    if (had_effect) continue;
+  return lines;
+}
+
+void StudyFile::update(int64_t trial, const TrialUpdate& added) { update({{trial, added}}); }
+
+void StudyFile::update(const TrialUpdates& added) {
+  std::vector<Value> lines;
+  for (const auto& [trial, update] : added) {
+    for (auto& line : lines_of(trial, update)) lines.push_back(std::move(line));
+  }
+  if (lines.empty()) return;
+  const auto effects = write(lines);
+  for (size_t i = 0; i < effects.size(); ++i) {
+    if (effects[i]) continue;
     throw ConfigError(fmt::format(
         "trial {}: nothing can be added to it, because it has ended or doesn't exist, or because a "
         "parameter had other choices, another kind or another scale in an earlier trial",
-        trial));
+        lines[i].at("trial_id").as_int()));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <levin/framework/core/value.h>
@@ -27,6 +28,8 @@ struct TrialUpdate {
   Value::Object user_attributes{};
   Value::Object system_attributes{};
 };
+/// What is added to several trials, by their ids.
+using TrialUpdates = std::vector<std::pair<int64_t, TrialUpdate>>;
 
 /// Studies in a file that Optuna 5 reads and writes as well, at the same time:
 ///
@@ -94,6 +97,8 @@ class StudyFile {
   /// Adds to a trial. Throws ConfigError if it has finished or isn't there, or a parameter had an
   /// incompatible distribution in an earlier trial.
   void update(int64_t trial, const TrialUpdate& added);
+  /// The same for several trials, whose lines are written together.
+  void update(const TrialUpdates& added);
   /// Ends a trial. A complete one has a value for each objective; if one of them is NaN, the trial
   /// is recorded as failed. A pruned one without values gets the last that it reported, unless that
   /// is NaN. Returns the recorded state; nothing if another process has ended the trial before.
@@ -109,6 +114,7 @@ class StudyFile {
   bool switch_state(int64_t trial, TrialState from, TrialState to);
   /// Lets other hosts know from now on that this process lives.
   void show_life();
+  std::vector<Value> lines_of(int64_t trial, const TrialUpdate& added) const;
   /// Writes lines and reads them back; returns whether each of them had an effect.
   std::vector<bool> write(const std::vector<Value>& lines);
   void write_for_study(int64_t study, Value line);

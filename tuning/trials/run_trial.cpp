@@ -262,6 +262,30 @@ void forget_batch(StudyFile& file, const std::vector<BatchedTrial>& batch) {
   }
 }
 
+/// Records what became of trials that were trained at once: first what they have come to, all
+/// together, and then the end of each.
+void record_ends(const SearchPlan& plan, StudyFile& file, BatchedSession& session,
+                 const std::vector<BatchedTrial>& batch) {
+  std::vector<TrialEnd> ends;
+  TrialUpdates updates;
+  file.refresh();
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const auto& [id, job, reporter] = batch[i];
+    const Trial& trial = *file.contents().trial(id);
+    auto values = final_values(plan, session.run(i).metrics(), *reporter, nullptr);
+    ends.push_back(end_of_training(plan, trial, *reporter, std::move(values)));
+    if (is_finished(trial.state)) continue;  // another process gave it up
+    TrialUpdate update{.system_attributes = std::move(ends.back().system_attributes)};
+    update.user_attributes["epochs"] = reporter->epochs();
+    updates.emplace_back(id, std::move(update));
+  }
+  file.update(updates);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    ends[i].system_attributes.clear();
+    record_end(file, batch[i].id, ends[i]);
+  }
+}
+
 /// Trains the trials at once. Returns whether a signal has ended that; nothing if they can't be
 /// trained so, or one of them has failed.
 std::optional<bool> train_at_once(const SearchPlan& plan, const Registry& registry, StudyFile& file,
@@ -270,21 +294,19 @@ std::optional<bool> train_at_once(const SearchPlan& plan, const Registry& regist
   for (const auto& trial : batch) jobs.push_back(trial.job);
   try {
     BatchedSession session(std::move(jobs), registry);
+    TrialUpdates marks;
+    TrialUpdates reports;  // of an epoch
     for (size_t i = 0; i < batch.size(); ++i) {
-      file.update(batch[i].id, {.system_attributes = {{kBatchedAttribute, true}}});
+      marks.push_back({batch[i].id, {.system_attributes = {{kBatchedAttribute, true}}}});
       auto made = std::make_unique<TrialReporter>(plan, file, batch[i].id, TrialLimit{});
       batch[i].reporter = made.get();
+      if (plan.pruner == nullptr) made->collect_in(reports);
       session.add_callback(i, std::move(made));
     }
+    file.update(marks);
+    session.set_after_epoch([&] { file.update(std::exchange(reports, {})); });
     if (session.fit().interrupted) return true;
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const auto& [id, job, reporter] = batch[i];
-      auto values = final_values(plan, session.run(i).metrics(), *reporter, nullptr);
-      TrialEnd end =
-          end_of_training(plan, *file.contents().trial(id), *reporter, std::move(values));
-      end.attributes["epochs"] = reporter->epochs();
-      record_end(file, id, end);
-    }
+    record_ends(plan, file, session, batch);
     return false;
   } catch (const std::exception& error) {  // if one trial has failed, it is recorded when alone
     diagnostics::print(

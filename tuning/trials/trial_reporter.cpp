@@ -1,6 +1,7 @@
 #include <levin/tuning/trials/trial_reporter.h>
 
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,12 @@ bool TrialReporter::report(Run& run) {
   last_ = found->second;
   const bool larger_is_better = plan_.directions.front() == StudyDirection::maximize;
   if (!best_ || (larger_is_better ? *last_ > *best_ : *last_ < *best_)) best_ = last_;
-  file_.update(trial_, {.intermediate_values = {{run.epoch(), *last_}}});
+  TrialUpdate update{.intermediate_values = {{run.epoch(), *last_}}};
+  if (reports_ != nullptr) {
+    reports_->emplace_back(trial_, std::move(update));
+  } else {
+    file_.update(trial_, update);
+  }
   return true;
 }
 

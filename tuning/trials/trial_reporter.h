@@ -25,6 +25,9 @@ class TrialReporter : public Callback {
  public:
   TrialReporter(const SearchPlan& plan, StudyFile& file, int64_t trial, TrialLimit limit)
       : plan_(plan), file_(file), trial_(trial), limit_(std::move(limit)) {}
+  /// Makes reports be added to `reports`, for the caller to write those of several trials together,
+  /// instead of being written at once. Only for a search without a pruner, which reads them.
+  void collect_in(TrialUpdates& reports) { reports_ = &reports; }
 
   Order order() const override { return Order::monitor; }
   void on_train_epoch_end(Run& run) override;
@@ -45,6 +48,7 @@ class TrialReporter : public Callback {
   StudyFile& file_;
   int64_t trial_;
   TrialLimit limit_;
+  TrialUpdates* reports_ = nullptr;
   int64_t seen_ = 0;
   int64_t epochs_ = 0;
   std::optional<double> last_{};

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/sync_later.h>
 
 #include "framework/message_of.h"
 #include "framework/temporary_folder.h"
@@ -496,6 +497,23 @@ TEST(FilesClock, goes_forward_in_seconds) {
   EXPECT_GE(passed, 0.019);
   EXPECT_LE(passed, around.count() + 1e-6);
   EXPECT_GT(files::wall_seconds(), 1.6e9);  // after 2020
+}
+
+TEST(Files, what_is_synced_later_is_there_at_once_and_errors_are_reported_then) {
+  const TemporaryFolder folder;
+  EXPECT_FALSE(files::SyncLater::take(folder / "a")) << "nobody waits for it later";
+  {
+    files::SyncLater later;
+    files::write_atomically(folder / "a", "1");
+    files::write_atomically(folder / "b", "2");
+    EXPECT_EQ(read_file(folder / "a"), "1");
+    files::remove_file(folder / "b");
+    EXPECT_NO_THROW(later.finish()) << "a file that was removed doesn't count";
+    std::thread([&] { EXPECT_FALSE(files::SyncLater::take(folder / "a")); }).join();
+    ASSERT_TRUE(files::SyncLater::take(folder / "a" / "below a file"));
+    EXPECT_THROW(later.finish(), CheckpointError);
+  }
+  EXPECT_FALSE(files::SyncLater::take(folder / "a"));
 }
 
 }  // namespace levin::files_test

@@ -23,6 +23,7 @@
 #include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
+#include <levin/tuning/batched/softmax_stack.h>
 
 namespace levin::stacked_models_test {
 
@@ -42,11 +43,11 @@ struct Case {
 const std::vector<Case> kCases = {
     {0.05, 0.0, 0.0, 0.0}, {0.01, 0.001, 0.01, 0.1}, {0.2, 0.0, 0.1, 0.01}};
 
-ArrayDataModule classes(int64_t number) {
+ArrayDataModule classes(int64_t number, int64_t batch_size = 16) {
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
   const auto x = at::randn({kRows, 6}, generator, at::kFloat);
   const auto scores = x.mm(at::randn({6, number}, generator, at::kFloat));
-  return ArrayDataModule(x, scores.argmax(1), {.batch_size = 16, .val_split = 0.2});
+  return ArrayDataModule(x, scores.argmax(1), {.batch_size = batch_size, .val_split = 0.2});
 }
 
 ArrayDataModule values() {
@@ -158,6 +159,29 @@ TEST(StackedModels, softmax_regressions_are_those_trained_alone) {
         },
         data, quiet(3));
   }
+}
+
+// The kernels take the rows of a batch in blocks of 64.
+TEST(StackedModels, regressions_with_batches_of_many_rows_are_those_trained_alone) {
+  auto data = classes(11, 104);
+  expect_equal_to_alone(
+      [](const Case& one) {
+        return std::make_unique<LogisticRegression>(options_of<LogisticRegression>(one, "SGD"));
+      },
+      data, quiet(5));
+}
+
+// Such batches are left to the library's products.
+TEST(StackedModels, regressions_of_many_features_are_those_trained_alone) {
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
+  const auto x = at::randn({20, 4'200}, generator, at::kFloat);
+  ASSERT_FALSE(SoftmaxStack::can_take(at::zeros({3, 3, 4'200}), x.narrow(0, 0, 16)));
+  ArrayDataModule data(x, at::arange(20).remainder(3), {.batch_size = 16, .val_split = 0.2});
+  expect_equal_to_alone(
+      [](const Case& one) {
+        return std::make_unique<LogisticRegression>(options_of<LogisticRegression>(one, "SGD"));
+      },
+      data, quiet(1));
 }
 
 TEST(StackedModels, regressions_of_two_classes_with_metrics_are_those_trained_alone) {

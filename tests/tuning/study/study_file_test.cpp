@@ -294,6 +294,30 @@ TEST(StudyFile, the_first_of_two_processes_runs_a_waiting_trial) {
   EXPECT_FALSE(first.start_waiting(trial));
 }
 
+// Trials that are trained at once report an epoch together.
+TEST(StudyFile, what_is_added_to_several_trials_is_there_and_a_refusal_names_the_trial) {
+  const test::TemporaryFolder folder;
+  StudyFile file(folder / "study.log");
+  const int64_t study = file.open_study("s", {StudyDirection::minimize});
+  const int64_t a = file.create_trial(study);
+  const int64_t b = file.create_trial(study);
+  const auto report = [&](int64_t step) {
+    file.update(TrialUpdates{{a, {.intermediate_values = {{step, 0.5}}}},
+                             {b, {.intermediate_values = {{step, 0.25}}}}});
+  };
+  report(0);
+  StudyFile other(folder / "study.log");
+  EXPECT_EQ(other.contents().trial(a)->intermediate_values.at(0), 0.5);
+  EXPECT_EQ(other.contents().trial(b)->intermediate_values.at(0), 0.25);
+  file.finish(b, TrialState::complete, {0.25});
+  try {
+    report(1);
+    FAIL() << "a trial that has ended got a value";
+  } catch (const ConfigError& error) {
+    EXPECT_EQ(std::string(error.what()).find("trial " + std::to_string(b)), 0U) << error.what();
+  }
+}
+
 TEST(StudyFile, refuses_what_doesnt_fit_the_study) {
   const test::TemporaryFolder folder;
   StudyFile file(folder / "study.log");

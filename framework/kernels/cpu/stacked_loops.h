@@ -1,0 +1,270 @@
+#pragma once
+
+// The loops of stacked.h. Three files include this one (stacked_portable.cpp, stacked_avx2.cpp and
+// stacked_avx512.cpp), each of which is compiled for one kind of vector unit and sets LEVIN_LANES.
+// implementation.h says why everything is local to those files.
+#include <levin/framework/kernels/cpu/denormals.h>
+#include <levin/framework/kernels/cpu/stacked.h>
+#include <levin/framework/kernels/cpu/tiles.h>
+#include <levin/framework/kernels/cpu/vectors.h>
+
+namespace levin::kernels {
+namespace {
+
+// The numbers 0, 1, 2 ... of the lanes.
+inline Integers lane_numbers() {
+  Integers numbers;
+  for (int i = 0; i < kLanes; ++i) numbers[i] = i;
+  return numbers;
+}
+
+// --- outputs: out[c] = bias[c] + sum over f of weight[c][f] * columns[f] ---
+
+// Writes kVectors vectors of the outputs of kClasses classes. `x` and `out` point to the first of
+// these vectors, `w` to the weights of the first class.
+template <int kVectors, int kClasses>
+inline void stacked_logits_tile(const StackedOutputs& pass, const float* x, const float* w,
+                                const float* bias, float* out) {
+  Vector sums[kClasses][kVectors];
+#pragma GCC unroll 16
+  for (int c = 0; c < kClasses; ++c) {
+    const Vector first = all(bias == nullptr ? 0.0F : bias[c]);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) sums[c][v] = first;
+  }
+  for (int64_t f = 0; f < pass.features; ++f, x += pass.stride) {
+    Vector values[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) values[v] = load(x + v * kLanes);
+#pragma GCC unroll 16
+    for (int c = 0; c < kClasses; ++c) {
+      const Vector factor = all(w[c * pass.features + f]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sums[c][v] += factor * values[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kClasses; ++c) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) store(out + c * pass.out_stride + v * kLanes, sums[c][v]);
+  }
+}
+
+__attribute__((noinline)) void run_pass(const StackedOutputs& pass) {
+  const int64_t end = padded_rows(pass.rows);
+  for_classes<kClassesAtOnce>(pass.outputs, [&]<int kClasses>(int64_t first) {
+    const float* w = pass.weight + first * pass.features;
+    const float* bias = pass.bias == nullptr ? nullptr : pass.bias + first;
+    float* out = pass.out + first * pass.out_stride;
+    int64_t row = 0;
+    for (; row + kVectorsAtOnce * kLanes <= end; row += kVectorsAtOnce * kLanes) {
+      stacked_logits_tile<kVectorsAtOnce, kClasses>(pass, pass.columns + row, w, bias, out + row);
+    }
+    for (; row < end; row += kLanes) {
+      stacked_logits_tile<1, kClasses>(pass, pass.columns + row, w, bias, out + row);
+    }
+  });
+}
+
+// --- softmax ---
+
+// The largest output in each lane, and the sums of e to the power of the outputs less that.
+struct LanesOfSoftmax {
+  Vector largest;
+  Vector sums;
+};
+
+inline Vector largest_output(const StackedSoftmax& pass, const float* outputs) {
+  Vector largest = load(outputs);
+  for (int64_t c = 1; c < pass.classes; ++c) {
+    largest = Larger()(largest, load(outputs + c * pass.stride));
+  }
+  return largest;
+}
+
+// Returns the sum of the cross-entropies of the first `count` lanes, whose outputs at their labels
+// are `of_labels`. log a + log b = log(a b), as in softmax.h.
+inline double sum_of_losses(const LanesOfSoftmax& lanes, const float* of_labels, int64_t count) {
+  float largest[kLanes], sums[kLanes];
+  store(largest, lanes.largest);
+  store(sums, lanes.sums);
+  double product = 1.0;
+  double rest = 0.0;
+  for (int64_t i = 0; i < count; ++i) {
+    product *= static_cast<double>(sums[i]);
+    rest += static_cast<double>(largest[i] - of_labels[i]);
+  }
+  return __builtin_log(product) + rest;
+}
+
+// Copies the outputs of some rows at their labels. `z` points to the outputs of the first class.
+inline void copy_of_labels(const float* z, int64_t stride, const int64_t* labels, int64_t count,
+                           float* of_labels) {
+  for (int64_t i = 0; i < count; ++i) of_labels[i] = z[labels[i] * stride + i];
+}
+
+__attribute__((noinline)) double run_pass(const StackedSoftmax& pass) {
+  double total = 0.0;
+  for (int64_t first = 0; first < pass.rows; first += kLanes) {
+    float* const z = pass.outputs + first;
+    const int64_t count = pass.rows - first < kLanes ? pass.rows - first : kLanes;
+    LanesOfSoftmax lanes = {largest_output(pass, z), {}};
+    float of_labels[kLanes];
+    copy_of_labels(z, pass.stride, pass.labels + first, count, of_labels);
+    for (int64_t c = 0; c < pass.classes; ++c) {
+      const Vector e = exponential(load(z + c * pass.stride) - lanes.largest);
+      store(z + c * pass.stride, e);
+      lanes.sums += e;
+    }
+    total += sum_of_losses(lanes, of_labels, count);
+    const Vector factor =
+        lane_numbers() < static_cast<int32_t>(count) ? all(pass.multiplier) / lanes.sums : Vector{};
+    for (int64_t c = 0; c < pass.classes; ++c) {
+      store(z + c * pass.stride, load(z + c * pass.stride) * factor);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      z[pass.labels[first + i] * pass.stride + i] -= pass.multiplier;
+    }
+  }
+  for (int64_t at = (pass.rows + kLanes - 1) / kLanes * kLanes; at < padded_rows(pass.rows);
+       at += kLanes) {
+    for (int64_t c = 0; c < pass.classes; ++c) store(pass.outputs + c * pass.stride + at, Vector{});
+  }
+  return total;
+}
+
+__attribute__((noinline)) StackedScore run_score(const StackedSoftmax& pass) {
+  StackedScore score;
+  for (int64_t first = 0; first < pass.rows; first += kLanes) {
+    const float* const z = pass.outputs + first;
+    const int64_t count = pass.rows - first < kLanes ? pass.rows - first : kLanes;
+    Vector largest = load(z);
+    Integers places = {};
+    for (int64_t c = 1; c < pass.classes; ++c) {
+      const Vector own = load(z + c * pass.stride);
+      const Integers is_larger = own > largest;
+      largest = is_larger ? own : largest;
+      places = is_larger ? Integers{} + static_cast<int32_t>(c) : places;
+    }
+    LanesOfSoftmax lanes = {largest_output(pass, z), {}};
+    for (int64_t c = 0; c < pass.classes; ++c) {
+      lanes.sums += exponential(load(z + c * pass.stride) - lanes.largest);
+    }
+    float of_labels[kLanes];
+    copy_of_labels(z, pass.stride, pass.labels + first, count, of_labels);
+    score.loss += sum_of_losses(lanes, of_labels, count);
+    for (int64_t i = 0; i < count; ++i) score.hits += places[i] == pass.labels[first + i] ? 1 : 0;
+  }
+  return score;
+}
+
+// --- gradients: G[c] = sum over r of gradient[c][r] * input[r] ---
+
+// Writes kVectors vectors of the gradient of kClasses classes, from column `at` on, to `out`, whose
+// rows are `out_stride` apart. `g` points to the gradient of the first class.
+template <int kVectors, int kClasses>
+inline void stacked_gradient_tile(const StackedGradients& pass, const float* g, int64_t at,
+                                  float* out, int64_t out_stride) {
+  Vector sums[kClasses][kVectors] = {};
+  const float* x = pass.input + at;
+  for (int64_t r = 0; r < pass.rows; ++r, x += pass.width) {
+    Vector values[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) values[v] = load(x + v * kLanes);
+#pragma GCC unroll 16
+    for (int c = 0; c < kClasses; ++c) {
+      const Vector factor = all(g[c * pass.stride + r]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sums[c][v] += factor * values[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kClasses; ++c) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) store(out + c * out_stride + v * kLanes, sums[c][v]);
+  }
+}
+
+__attribute__((noinline)) void run_pass(const StackedGradients& pass) {
+  for_classes<kClassesAtOnce>(pass.outputs, [&]<int kClasses>(int64_t first) {
+    const float* g = pass.gradient + first * pass.stride;
+    float* out = pass.weight_gradient + first * pass.features;
+    int64_t at = 0;
+    for (; at + kVectorsAtOnce * kLanes <= pass.features; at += kVectorsAtOnce * kLanes) {
+      stacked_gradient_tile<kVectorsAtOnce, kClasses>(pass, g, at, out + at, pass.features);
+    }
+    for (; at + kLanes <= pass.features; at += kLanes) {
+      stacked_gradient_tile<1, kClasses>(pass, g, at, out + at, pass.features);
+    }
+    if (at == pass.features) return;
+    float last[kClasses * kLanes];  // a vector of which only some lanes are features
+    stacked_gradient_tile<1, kClasses>(pass, g, at, last, kLanes);
+    for (int c = 0; c < kClasses; ++c) {
+      for (int64_t i = at; i < pass.features; ++i) {
+        out[c * pass.features + i] = last[c * kLanes + i - at];
+      }
+    }
+  });
+  if (pass.bias_gradient == nullptr) return;
+  for (int64_t c = 0; c < pass.outputs; ++c) {
+    Vector sum = {};
+    const float* g = pass.gradient + c * pass.stride;
+    for (int64_t r = 0; r < padded_rows(pass.rows); r += kLanes) sum += load(g + r);
+    pass.bias_gradient[c] = sum_of(sum);
+  }
+}
+
+// --- SGD ---
+
+inline void sgd_vector(const SgdStep& step, float* parameter, const float* gradient) {
+  const Vector old = load(parameter);
+  const Vector g = load(gradient) * step.sign + old * step.weight_decay;
+  store(parameter, old - g * step.rate);
+}
+
+__attribute__((noinline)) void run_pass(const SgdStep& step) {
+  int64_t i = 0;
+  for (; i + kLanes <= step.count; i += kLanes) {
+    sgd_vector(step, step.parameter + i, step.gradient + i);
+  }
+  if (i == step.count) return;
+  float parameter[kLanes] = {}, gradient[kLanes] = {};  // the entries that are left, as a vector
+  for (int64_t k = i; k < step.count; ++k) {
+    parameter[k - i] = step.parameter[k];
+    gradient[k - i] = step.gradient[k];
+  }
+  sgd_vector(step, parameter, gradient);
+  for (int64_t k = i; k < step.count; ++k) step.parameter[k] = parameter[k - i];
+}
+
+// --- the kernels ---
+
+// Each calls a function that isn't inlined, because of DenormalsAreZero.
+void stacked_outputs(const StackedOutputs& pass) {
+  const DenormalsAreZero scope;
+  run_pass(pass);
+}
+double stacked_softmax(const StackedSoftmax& pass) {
+  const DenormalsAreZero scope;
+  return run_pass(pass);
+}
+StackedScore stacked_score(const StackedSoftmax& pass) {
+  const DenormalsAreZero scope;
+  return run_score(pass);
+}
+void stacked_gradients(const StackedGradients& pass) {
+  const DenormalsAreZero scope;
+  run_pass(pass);
+}
+
+void stacked_sgd_step(const SgdStep& step) {
+  const DenormalsAreZero scope;
+  run_pass(step);
+}
+
+}  // namespace
+}  // namespace levin::kernels
+
+// The members of a StackedKernels behind its name.
+#define LEVIN_STACKED_KERNELS \
+  stacked_outputs, stacked_softmax, stacked_score, stacked_gradients, stacked_sgd_step
