@@ -1,4 +1,4 @@
-"""The tables of docs/sklearn.md name tests that there are, and settings that classes have."""
+"""The tables of docs/sklearn.md name tests that there are, and pictures have commands that make them."""
 
 import re
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from page_blocks import read_page  # noqa: E402
 from run_page import ROOT, has_test  # noqa: E402
 
 
@@ -22,6 +23,23 @@ def rows_with_tests(page):
         elif is_tested and not set(cells[0]) <= set("-"):
             rows.append(cells)
     return rows
+
+
+def pictures_without_commands(name, text):
+    """The pictures of a page that no command on it makes by their names."""
+    commands = "".join(block.text for block in read_page(name, text).blocks if block.language == "sh")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", text)
+    return [picture for picture in pictures if picture.rsplit("/", 1)[-1] not in commands]
+
+
+class Pictures(unittest.TestCase):
+    def test_every_picture_is_made_by_a_command_of_its_page(self):
+        for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+            self.assertEqual(pictures_without_commands(page.name, page.read_text()), [], page)
+
+    def test_a_picture_without_a_command_is_found(self):
+        page = "![x](pictures/a.svg)\n\n```sh\nlevin plot RUN --output b.svg\n```\n\n![y](pictures/b.svg)\n"
+        self.assertEqual(pictures_without_commands("page.md", page), ["pictures/a.svg"])
 
 
 class Tables(unittest.TestCase):
