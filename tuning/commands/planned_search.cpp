@@ -55,6 +55,15 @@ int finish_search(const TuneResult& result, const Registry& registry, const Argu
   if (arguments.json) write_output(study_summary(result.study).to_json() + "\n");
   write_report(result.study, report);
   if (result.interrupted) return kInterrupted;
+  const bool any_runs =
+      std::any_of(result.study.trials.begin(), result.study.trials.end(),
+                  [](const Trial& trial) { return trial.state == TrialState::running; });
+  if (!result.best && any_runs && arguments.output.empty()) {
+    diagnostics::print(
+        "no trial is complete yet, but other processes still run some; levin tune show prints what "
+        "they find\n");
+    return kDone;
+  }
   if (!result.best) {
     diagnostics::print("error: no trial is complete\n");
     return kFailed;

@@ -165,8 +165,9 @@ class WorkerPool {
   }
 
   void queue_trials() {
-    while (pending() < plan_.options.workers && !is_budget_spent(plan_, current())) {
-      file_.enqueue_trial(study_, {});
+    const auto is_wanted = [this](const Study& study) { return !is_budget_spent(plan_, study); };
+    while (pending() < plan_.options.workers && is_wanted(current())) {
+      if (!file_.enqueue_trial_if(study_, {}, is_wanted)) break;  // other searches fill it, too
     }
   }
 

@@ -118,10 +118,14 @@ uint64_t JournalFile::remove_torn_line(uint64_t size) const {
 }
 
 void JournalFile::append(const std::vector<Value>& lines) {
-  if (lines.empty()) return;
-  std::string text;
-  for (const Value& line : lines) text += to_python_json(line) + "\n";
+  if (!lines.empty()) append_made([&] { return lines; });
+}
+
+void JournalFile::append_made(const std::function<std::vector<Value>()>& make) {
   const JournalLockGuard guard(*lock_);
+  std::string text;
+  for (const Value& line : make()) text += to_python_json(line) + "\n";
+  if (text.empty()) return;
   const uint64_t size = remove_torn_line(size_of_journal(descriptor_, path_));
   const bool waits =
       sync_interval_ == 0.0 || files::monotonic_seconds() - synced_ >= sync_interval_;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class JournalFile {
   /// Adds lines, all together, and returns when they are on the disk. Throws CheckpointError if
   /// that fails; then none of them is in the file.
   void append(const std::vector<Value>& lines);
+  /// Adds the lines that `make` returns, which is called when no other process can add any until
+  /// they are in the file. It may call read_new.
+  void append_made(const std::function<std::vector<Value>()>& make);
   /// Lets `append` return before its lines are on the disk, unless so many seconds have passed
   /// since it last waited for that. They outlast this process, but not a failure of the machine. 0,
   /// as at first: each call waits. Also calls `sync`.

@@ -58,6 +58,8 @@ void describe_whole_trial(const Trial& trial, Value& line) {
   line["system_attrs"] = trial.system_attributes;
 }
 
+bool always_wanted(const Study& /*study*/) { return true; }
+
 [[noreturn]] void fail_no_study(int64_t study) {
   throw ConfigError(
       fmt::format("study {}: there is no such study; it may have been deleted", study));
@@ -172,20 +174,37 @@ void StudyFile::set_study_system_attribute(int64_t study, const std::string& nam
   write_for_study(study, line);
 }
 
-int64_t StudyFile::add_trial(int64_t study, Value line) {
+std::optional<int64_t> StudyFile::add_trial_if(int64_t study, Value line,
+                                               const std::function<bool(const Study&)>& is_wanted) {
   line["study_id"] = study;
-  if (!write({line}).at(0)) fail_no_study(study);
+  bool is_added = false;
+  refresh();
+  file_.append_made([&]() -> std::vector<Value> {
+    refresh();
+    const Study* found = replay_.study(study);
+    if (found == nullptr) fail_no_study(study);
+    is_added = is_wanted(*found);
+    if (!is_added) return {};
+    return {line};
+  });
+  if (!is_added) return std::nullopt;
+  refresh();
   return last_created_;
 }
 
-int64_t StudyFile::create_trial(int64_t study) {
+std::optional<int64_t> StudyFile::create_trial_if(
+    int64_t study, const std::function<bool(const Study&)>& is_wanted) {
   show_life();
   Value line = line_of(Operation::create_trial);
   line["datetime_start"] = journal_now();
-  return add_trial(study, line);
+  return add_trial_if(study, line, is_wanted);
 }
 
-int64_t StudyFile::enqueue_trial(int64_t study, const Value::Object& system_attributes) {
+int64_t StudyFile::create_trial(int64_t study) { return *create_trial_if(study, always_wanted); }
+
+std::optional<int64_t> StudyFile::enqueue_trial_if(
+    int64_t study, const Value::Object& system_attributes,
+    const std::function<bool(const Study&)>& is_wanted) {
   Value line = line_of(Operation::create_trial);
   line["datetime_start"] = Value();
   line["state"] = static_cast<int>(TrialState::waiting);
@@ -195,7 +214,11 @@ int64_t StudyFile::enqueue_trial(int64_t study, const Value::Object& system_attr
   for (const char* empty : {"distributions", "params", "user_attrs", "intermediate_values"}) {
     line[empty] = Value::Object{};
   }
-  return add_trial(study, line);
+  return add_trial_if(study, line, is_wanted);
+}
+
+int64_t StudyFile::enqueue_trial(int64_t study, const Value::Object& system_attributes) {
+  return *enqueue_trial_if(study, system_attributes, always_wanted);
 }
 
 bool StudyFile::switch_state(int64_t trial, TrialState from, TrialState to) {

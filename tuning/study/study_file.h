@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -79,9 +80,16 @@ class StudyFile {
 
   /// Adds a trial that this process runs, and returns its id.
   int64_t create_trial(int64_t study);
+  /// The same, if the study is such that `is_wanted`, which is asked when no other process can
+  /// change it until the trial is there. Else returns nothing.
+  std::optional<int64_t> create_trial_if(int64_t study,
+                                         const std::function<bool(const Study&)>& is_wanted);
   /// Adds a trial that waits for a process to run it, with these system attributes (Optuna's
   /// enqueue_trial has "fixed_params"), and returns its id.
   int64_t enqueue_trial(int64_t study, const Value::Object& system_attributes);
+  /// The same under a condition, as create_trial_if.
+  std::optional<int64_t> enqueue_trial_if(int64_t study, const Value::Object& system_attributes,
+                                          const std::function<bool(const Study&)>& is_wanted);
   /// Starts a waiting trial. Returns whether this process is the one that runs it: false if another
   /// one was first, or it has finished.
   bool start_waiting(int64_t trial);
@@ -118,7 +126,8 @@ class StudyFile {
   /// Writes lines and reads them back; returns whether each of them had an effect.
   std::vector<bool> write(const std::vector<Value>& lines);
   void write_for_study(int64_t study, Value line);
-  int64_t add_trial(int64_t study, Value line);
+  std::optional<int64_t> add_trial_if(int64_t study, Value line,
+                                      const std::function<bool(const Study&)>& is_wanted);
 
   JournalFile file_;
   JournalReplay replay_;

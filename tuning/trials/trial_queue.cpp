@@ -213,11 +213,13 @@ void end_paused_trials(const SearchPlan& plan, StudyFile& file, int64_t study) {
 std::optional<int64_t> next_trial(const SearchPlan& plan, StudyFile& file, int64_t study) {
   if (is_epoch_budget_spent(plan, *file.contents().study(study))) return std::nullopt;
   if (const auto waiting = start_waiting_trial(plan, file, study)) return waiting;
-  const Study& current = *file.contents().study(study);
-  if (is_budget_spent(plan, current) || waiting_count(plan, current) > 0) return std::nullopt;
-  const int64_t created = file.create_trial(study);
-  if (is_ready_to_run(plan, file, created)) return created;
-  file.pause(created);
+  const auto is_wanted = [&](const Study& current) {
+    return !is_budget_spent(plan, current) && waiting_count(plan, current) == 0;
+  };
+  if (!is_wanted(*file.contents().study(study))) return std::nullopt;
+  const auto created = file.create_trial_if(study, is_wanted);
+  if (!created || is_ready_to_run(plan, file, *created)) return created;
+  file.pause(*created);
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -100,12 +101,14 @@ void stop_without_lock(pid_t process, const test::fs::path& file) {
 TEST_F(SearchPromises,
        searches_by_grid_at_random_by_halving_and_bayes_with_early_stops_on_two_hosts) {
   write("rates.yaml", "model.learning_rate: {low: 0.001, high: 1.0, log: true}\n");
+  const std::string no_files = "--trainer.enable_checkpointing=false";
   const std::map<std::string, std::vector<std::string>> ways = {
-      {"grid", {"--grid-points", "24", "--pruner", "median"}},
-      {"random", {"--trials", "24", "--pruner", "median"}},
-      {"halving", {"--candidates", "18", "--trainer.max_epochs=9"}},
-      {"tpe", {"--trials", "24", "--pruner", "median"}}};
-  for (const auto& [sampler, more] : ways) {
+      {"grid", {"--grid-points", "16", "--pruner", "median", no_files}},
+      {"random", {"--trials", "16", "--pruner", "median", no_files}},
+      {"halving", {"--candidates", "9", "--trainer.max_epochs=9"}},
+      {"tpe", {"--trials", "16", "--pruner", "median", no_files}}};
+  for (const auto& way : ways) {
+    const std::string& sampler = way.first;
     SCOPED_TRACE(sampler);
     const auto path = folder_ / (sampler + ".log");
     std::vector<std::string> search = {"tune",        "--config",
@@ -114,8 +117,8 @@ TEST_F(SearchPromises,
                                        "val_loss",    "--name",
                                        sampler,       "--study",
                                        path.string(), "--sampler",
-                                       sampler,       "--trainer.max_epochs=10"};
-    search.insert(search.end(), more.begin(), more.end());
+                                       sampler,       "--trainer.max_epochs=8"};
+    search.insert(search.end(), way.second.begin(), way.second.end());
     const pid_t first = start_copy(search);
     ASSERT_TRUE(wait_for_ended(path, sampler, 1));
     stop_without_lock(first, path);
@@ -126,7 +129,7 @@ TEST_F(SearchPromises,
     EXPECT_EQ(wait(second).status, 0);
     const StudyFile file(path);
     const Study& found = *file.contents().study(sampler);
-    EXPECT_EQ(found.trials.size(), sampler == "halving" ? 18U + 6U + 2U : 24U);
+    EXPECT_EQ(found.trials.size(), sampler == "halving" ? 9U + 3U + 1U : 16U);
     int early = 0;
     for (const Trial& trial : found.trials) {
       EXPECT_TRUE(is_finished(trial.state) && trial.state != TrialState::fail) << trial.number;
@@ -307,7 +310,11 @@ TEST_F(SearchPromises,
   search.start();
   ASSERT_TRUE(wait_for_ended(folder_ / "study.log", "levin", 1));
   for (int kills = 0; kills < kKills;) {
-    ::usleep(static_cast<useconds_t>(random() % 60000));
+    // A trial writes some 3,000 bytes.
+    const uintmax_t size = test::fs::file_size(folder_ / "study.log") + random() % 6000;
+    ASSERT_TRUE(
+        test::eventually([&] { return test::fs::file_size(folder_ / "study.log") >= size; }));
+    ::usleep(static_cast<useconds_t>(random() % 3000));
     ASSERT_TRUE(search.is_running()) << "after " << kills << " kills";
     seen.merge(complete_trials(study()));
     if (random() % 5 == 0) {

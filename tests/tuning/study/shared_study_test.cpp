@@ -153,6 +153,28 @@ TEST(SharedStudy, two_hosts_with_one_file_lose_no_trial) {
   EXPECT_EQ(realms.size(), 2U) << "the hosts are different ones";
 }
 
+TEST(SharedStudy, processes_that_add_trials_at_once_stop_together_at_a_limit) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "study.log";
+  StudyFile file(path);
+  const int64_t study = file.open_study("limited", {StudyDirection::minimize});
+  std::vector<pid_t> processes;
+  for (int i = 0; i < 3; ++i) {
+    processes.push_back(::fork());
+    if (processes.back() != 0) continue;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    StudyFile own(path);
+    const auto is_wanted = [](const Study& now) { return now.trials.size() < 20; };
+    while (own.create_trial_if(study, is_wanted)) {
+      if (!own.enqueue_trial_if(study, {}, is_wanted)) break;
+    }
+    ::_exit(0);
+  }
+  for (const pid_t process : processes) EXPECT_EQ(exit_status_of(process), 0);
+  file.refresh();
+  EXPECT_EQ(file.contents().study(study)->trials.size(), 20U);
+}
+
 TEST(SharedStudy, the_lock_of_a_dead_host_is_taken_over_after_thirty_seconds) {
   const test::TemporaryFolder folder;
   const auto path = folder / "study.log";
