@@ -311,7 +311,7 @@ TEST_F(SearchPromises,
   ASSERT_TRUE(wait_for_ended(folder_ / "study.log", "levin", 1));
   for (int kills = 0; kills < kKills;) {
     // A trial writes some 3,000 bytes.
-    const uintmax_t size = test::fs::file_size(folder_ / "study.log") + random() % 6000;
+    const uintmax_t size = test::fs::file_size(folder_ / "study.log") + random() % 3000;
     ASSERT_TRUE(
         test::eventually([&] { return test::fs::file_size(folder_ / "study.log") >= size; }));
     ::usleep(static_cast<useconds_t>(random() % 3000));
@@ -341,7 +341,7 @@ TEST_F(SearchPromises,
     ASSERT_TRUE(complete.count(id)) << "trial " << id << " is lost";
     EXPECT_EQ(complete.at(id), value);
   }
-  EXPECT_GT(seen.size(), 10U);
+  EXPECT_GT(seen.size(), 5U);
   std::map<int64_t, int> times;  // how often each place of the search is complete
   std::map<int64_t, const Trial*> last;
   int killed = 0;
