@@ -10,6 +10,7 @@
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
 #include <levin/cli/plot_command.h>
+#include <levin/cli/report_command.h>
 #include <levin/datamodules/transforms.h>
 #include <levin/framework/averaging/model_averaging.h>
 #include <levin/framework/compression/gradient_compression.h>
@@ -39,6 +40,7 @@ const Commands kCommands = {
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
      "write a trained model for PyTorch, Lightning or ONNX"},
     plot_command(),
+    report_command(),
     {"schema", "> levin.schema.json",
      "print the JSON schema of configuration files, with which editors check and complete them"},
     {"completion", "bash|zsh|fish", "print a script with which a shell completes commands"},

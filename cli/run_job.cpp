@@ -15,6 +15,8 @@
 #include <levin/cli/predictions.h>
 #include <levin/cli/predictions_csv.h>
 #include <levin/cli/report.h>
+#include <levin/cli/report_command.h>
+#include <levin/cli/run_recorder.h>
 #include <levin/cli/session.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/job.h>
@@ -24,6 +26,7 @@
 #include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/row_keys.h>
 #include <levin/framework/launch/cluster.h>
+#include <levin/framework/tensor/torch_error.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/models/many_regressions.h>
 
@@ -48,7 +51,7 @@ class SessionCommands {
       : session_(session), arguments_(arguments) {}
 
   int fit() {
-    const History history = session_.fit();
+    const History history = fit_with_report();
     if (!speaks()) return history.interrupted ? kInterrupted : kDone;
     const MetricMap& metrics = session_.trainer().run().metrics();
     const int64_t steps = session_.trainer().run().global_step();
@@ -62,6 +65,7 @@ class SessionCommands {
     mention("run folder", session_.config_folder(), "log_dir", more);
     mention("best checkpoint", session_.trainer().best_checkpoint(), "best_checkpoint", more);
     mention("last checkpoint", session_.trainer().last_checkpoint(), "last_checkpoint", more);
+    mention("report", report_, "report", more);
     if (arguments_.json) print_json(metrics, std::move(more));
     return history.interrupted ? kInterrupted : kDone;
   }
@@ -93,6 +97,32 @@ class SessionCommands {
   }
 
  private:
+  /// Trains, and writes the report of the run also if the fit fails.
+  History fit_with_report() {
+    try {
+      const History history = session_.fit();
+      complete_record();
+      return history;
+    } catch (...) {
+      complete_record();
+      throw;
+    }
+  }
+
+  /// Adds to the record what is known after the fit, and writes the report. The fit is over, so
+  /// whatever is wrong with these files is only a warning.
+  void complete_record() noexcept {
+    RunRecorder* const recorder = session_.run_recorder();
+    if (recorder == nullptr || recorder->folder().empty()) return;
+    try {
+      recorder->complete(session_.trainer());
+      if (session_.wants_report()) report_ = write_run_report(recorder->folder());
+    } catch (const std::exception& error) {
+      diagnostics::print(
+          fmt::format("warning: there is no report of the run: {}\n", plain_message(error)));
+    }
+  }
+
   using Shapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 
   /// Writes predictions batch by batch, so that any number of rows takes little memory.
@@ -157,6 +187,7 @@ class SessionCommands {
 
   Session& session_;
   const Arguments& arguments_;
+  std::filesystem::path report_;  // empty if there is none
 };
 
 /// Throws if a fit has no model. Other commands need none if there is a checkpoint, which names its
@@ -217,6 +248,7 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   if (arguments.command == "test") return commands.evaluate(Stage::test);
   if (arguments.command == "predict") return commands.predict();
   session.record_config(registry);
+  session.record_run(registry);
   return commands.fit();
 }
 

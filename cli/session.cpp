@@ -1,9 +1,13 @@
 #include <levin/cli/session.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <levin/cli/config_saver.h>
 #include <levin/cli/find_checkpoint.h>
+#include <levin/cli/job_settings.h>
+#include <levin/cli/run_recorder.h>
+#include <levin/cli/shipped_classes.h>
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/load_module.h>
@@ -84,6 +88,19 @@ void Session::record_config(const Registry& registry) {
   auto saver = std::make_unique<ConfigSaver>(to_yaml(recorded, registry, /*comments=*/false));
   config_saver_ = saver.get();
   trainer_.add_logger(std::move(saver));
+}
+
+void Session::record_run(const Registry& registry) {
+  if (!makes_run_folder_) return;
+  auto recorder = std::make_unique<RunRecorder>(job_settings(job_, registry));
+  run_recorder_ = recorder.get();
+  trainer_.add_logger(std::move(recorder));
+}
+
+bool Session::wants_report() const {
+  return std::any_of(job_.switches.begin(), job_.switches.end(), [](const auto& each) {
+    return each.first.option == kReportSwitch && *each.second;
+  });
 }
 
 std::filesystem::path Session::config_folder() const {

@@ -15,6 +15,7 @@
 namespace levin {
 
 class ConfigSaver;
+class RunRecorder;
 
 /// A configuration made real: the Trainer with its callbacks and loggers, the module and the data
 /// module. Many sessions can live in one process, one after another.
@@ -48,6 +49,13 @@ class Session {
   /// that repeats the fit. It records the seed that is really used, which is the checkpoint's if
   /// the fit resumes.
   void record_config(const Registry& registry);
+  /// Puts the record of the run into that folder as well, a file run.json (RunRecorder).
+  void record_run(const Registry& registry);
+  /// The record, which belongs to the Trainer; null without `record_run`, or if nothing makes a run
+  /// folder.
+  RunRecorder* run_recorder() const { return run_recorder_; }
+  /// Whether the job's switch asks for a report of the run.
+  bool wants_report() const;
   /// The folder with that file, while the session exists; empty before the fit, and if there is
   /// none.
   std::filesystem::path config_folder() const;
@@ -61,7 +69,8 @@ class Session {
   Trainer trainer_;
   std::unique_ptr<DataModule> data_;
   std::shared_ptr<Module> model_;
-  ConfigSaver* config_saver_ = nullptr;  // belongs to the Trainer
+  ConfigSaver* config_saver_ = nullptr;  // belongs to the Trainer, as the next one does
+  RunRecorder* run_recorder_ = nullptr;
   bool makes_run_folder_ = false;
 };
 

@@ -126,7 +126,8 @@ void add_callbacks_and_loggers(Registry& registry) {
   registry.default_callbacks = {
       {"enable_model_summary", "ModelSummary", "add a ModelSummary unless one is listed"},
       {"enable_progress_bar", "ProgressBar", "add a ProgressBar unless one is listed"},
-      {"enable_checkpointing", "ModelCheckpoint", "add a ModelCheckpoint unless one is listed"}};
+      {"enable_checkpointing", "ModelCheckpoint", "add a ModelCheckpoint unless one is listed"},
+      {kReportSwitch, "", "write report.html into the run's folder at the end of fit"}};
 
   registry.loggers.add<CsvLogger>("CsvLogger", "metrics.csv and hparams.yaml in the run's folder");
   registry.loggers.add<JsonLinesLogger>("JsonLinesLogger", "metrics.jsonl in the run's folder");

@@ -8,6 +8,7 @@
 
 #include <levin/datamodules/readers/image_tree.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/data/source_files.h>
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
@@ -44,12 +45,13 @@ torch::Tensor read_images(const std::vector<std::filesystem::path>& files, const
 ///     auto photos = std::make_shared<levin::ImageFileDataset>(
 ///         tree, levin::ImageShape{.height = 224, .width = 224, .resizes = true});
 ///     levin::DataLoader loader(photos, {.batch_size = 64, .shuffle = true, .num_workers = 4});
-class ImageFileDataset : public Dataset {
+class ImageFileDataset : public Dataset, public HasSourceFiles {
  public:
   ImageFileDataset(readers::ImageTree tree, ImageShape shape);
   std::optional<int64_t> size() const override { return static_cast<int64_t>(tree_.files.size()); }
   /// Throws DataError for a number that isn't in [0, size), and what read_image_into throws.
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
+  std::vector<std::filesystem::path> source_files() const override { return tree_.files; }
 
  private:
   readers::ImageTree tree_;

@@ -202,6 +202,14 @@ std::shared_ptr<const ShardSampler> ShardedDataset::sampler(ShardSamplerOptions 
   return std::make_shared<ShardSampler>(table_, options, cache_);
 }
 
+std::vector<std::filesystem::path> ShardedDataset::source_files() const {
+  std::vector<std::filesystem::path> files;
+  for (const auto& shard : shards_) {
+    for (auto& file : shard->files()) files.push_back(std::move(file));
+  }
+  return files;
+}
+
 std::string ShardedDataset::origin_of(int64_t row) const {
   const auto at = table_->find(row);
   const auto place = table_->place_of(at.block);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 #include <levin/datamodules/readers/shard.h>
 #include <levin/datamodules/shard_sampler.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/data/source_files.h>
 
 namespace levin {
 
@@ -47,7 +49,7 @@ struct ShardedDatasetOptions {
 /// Rows asked for in any other order are read one by one, which is much slower.
 ///
 /// All const functions may be called from any number of threads.
-class ShardedDataset : public Dataset {
+class ShardedDataset : public Dataset, public HasSourceFiles {
  public:
   /// `shards` come from open_shards: at least one, all of the same columns, none without rows.
   /// Reads nothing. Throws ConfigError if `read_threads` is below 1.
@@ -63,6 +65,7 @@ class ShardedDataset : public Dataset {
   /// Makes an order that this data set reads ahead for: give it to the DataLoader of this data set.
   /// Throws ConfigError for invalid options.
   std::shared_ptr<const ShardSampler> sampler(ShardSamplerOptions options) const;
+  std::vector<std::filesystem::path> source_files() const override;
   const readers::Shards& shards() const { return shards_; }
   /// The columns of a batch: uint8, float32, float64 or int64, with the shape of one row.
   const std::vector<readers::Column>& columns() const { return columns_; }

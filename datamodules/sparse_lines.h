@@ -12,6 +12,7 @@
 #include <levin/datamodules/sparse_batch.h>
 #include <levin/datamodules/standardization.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/data/source_files.h>
 
 namespace levin {
 
@@ -23,7 +24,7 @@ namespace levin {
 ///
 /// Rows in front of those that are kept make it start at the front again, so that a fit that goes
 /// on parses what it skips. Use it without workers, which would ask for rows out of order.
-class SparseLines : public Dataset {
+class SparseLines : public Dataset, public HasSourceFiles {
  public:
   /// Opens no file. Throws what SparseAhead throws.
   SparseLines(std::vector<std::filesystem::path> files, readers::MakeFormat make_format,
@@ -34,6 +35,7 @@ class SparseLines : public Dataset {
   /// Throws DataError, with file and line, for text that breaks its format, for a target that isn't
   /// a whole number although they are classes, and if classes are both -1 and 0.
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
+  std::vector<std::filesystem::path> source_files() const override { return files_; }
 
  private:
   /// Rows that are kept, from row `first` of the files on.

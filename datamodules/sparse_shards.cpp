@@ -175,6 +175,12 @@ void SparseShards::get_batch(std::span<const int64_t> rows, Batch& out) const {
   out.row_ids().assign(rows.begin(), rows.end());
 }
 
+std::vector<std::filesystem::path> SparseShards::source_files() const {
+  std::vector<std::filesystem::path> files;
+  for (const auto& shard : source_->shards) files.emplace_back(shard->name());
+  return files;
+}
+
 std::shared_ptr<const ShardSampler> SparseShards::sampler(ShardSamplerOptions options) const {
   return std::make_shared<ShardSampler>(source_->table, options, cache_);
 }

@@ -16,6 +16,7 @@
 #include <levin/datamodules/sparse_batch.h>
 #include <levin/datamodules/standardization.h>
 #include <levin/framework/data/dataset.h>
+#include <levin/framework/data/source_files.h>
 
 namespace levin {
 
@@ -24,7 +25,7 @@ namespace levin {
 /// batches are gathered from memory. Rows asked for in any other order are read one by one.
 ///
 /// All const functions may be called from any number of threads.
-class SparseShards : public Dataset {
+class SparseShards : public Dataset, public HasSourceFiles {
  public:
   /// Opens the files. Throws DataError for one that can't be read or is damaged, for one with more
   /// than `columns` columns (0: as many as the widest file has), and if some have targets and
@@ -45,6 +46,7 @@ class SparseShards : public Dataset {
   void get_batch(std::span<const int64_t> rows, Batch& out) const override;
   /// Makes an order that this data set reads ahead for.
   std::shared_ptr<const ShardSampler> sampler(ShardSamplerOptions options) const;
+  std::vector<std::filesystem::path> source_files() const override;
 
   const SparseLayout& layout() const { return source_->layout; }
   /// Reads all blocks, one after another, and calls `use` with each.

@@ -152,6 +152,12 @@ DenseShard::DenseShard(std::string name, int64_t rows, std::vector<Column> colum
   columns_ = std::move(columns);
 }
 
+std::vector<std::filesystem::path> DenseShard::files() const {
+  std::vector<std::filesystem::path> files;
+  for (const auto& part : parts_) files.emplace_back(part.file.name());
+  return files;
+}
+
 uint64_t DenseShard::file_bytes() const {
   uint64_t bytes = 0;
   for (const auto& part : parts_) bytes += part.file.size();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -37,6 +38,7 @@ class DenseShard : public Shard {
   /// Gives the numbers of a row names; before that they have none.
   void set_layout(CsvLayout layout) { layout_ = std::move(layout); }
   std::optional<CsvLayout> layout() const override { return layout_; }
+  std::vector<std::filesystem::path> files() const override;
   uint64_t file_bytes() const override;
   size_t row_bytes() const override;
   /// Reads the records into `buffer`, one read for each part. Views lie in the buffer, or in the

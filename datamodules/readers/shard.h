@@ -75,6 +75,8 @@ class Shard {
   /// Copies one row, `columns()[i].bytes()` to each `out[i]`, which needn't be aligned. This is the
   /// slow path, for rows here and there.
   virtual void read_row(int64_t row, std::span<std::byte* const> out) const = 0;
+  /// All its files: that of features, and that of targets if they have one of their own.
+  virtual std::vector<std::filesystem::path> files() const { return {name_}; }
 
  protected:
   std::string name_ = {};

@@ -106,6 +106,7 @@ class JobReader {
       }
     }
     for (const auto& [option, on] : job_.switches) {
+      if (option.class_name.empty()) continue;
       const auto& listed = job_.callbacks;
       const auto same = std::find_if(
           listed.begin(), listed.end(),

@@ -92,6 +92,7 @@ class DataModuleList : public ClassList<DataModule> {
 
 /// A callback that every run has, unless the setting `trainer.<option>` is false or the
 /// configuration lists a callback of the same class. A configuration that does both is refused.
+/// Without a class, it is a switch of something else that every run has.
 struct DefaultCallback {
   /// The name of the switch among the Trainer's settings, such as "enable_progress_bar".
   std::string option;

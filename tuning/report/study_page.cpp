@@ -1,8 +1,9 @@
 #include <levin/tuning/report/study_page.h>
 
-#include <fmt/format.h>
+#include <utility>
+#include <vector>
 
-#include <levin/framework/plots/svg.h>
+#include <levin/framework/report/html_page.h>
 #include <levin/tuning/report/study_plots.h>
 #include <levin/tuning/report/study_report.h>
 #include <levin/tuning/samplers/pareto_front.h>
@@ -10,54 +11,32 @@
 namespace levin {
 namespace {
 
-constexpr std::string_view kPageStyle = R"(<style>
-body { font-family: system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif;
-  max-width: 900px; margin: 24px auto; padding: 0 16px; color: #222222; background: #ffffff; }
-h1 { font-size: 24px; } h2 { font-size: 19px; margin-top: 32px; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-th, td { border-bottom: 1px solid #e3e6e9; padding: 4px 10px; text-align: left; }
-@media (prefers-color-scheme: dark) {
-body { color: #e8eaed; background: #16181b; } th, td { border-color: #2d3136; }
-}
-</style>
-)";
-
-std::string html_table(const std::vector<std::vector<std::string>>& rows) {
-  std::string out = "<div class=\"scroll\"><table>\n";
-  for (size_t i = 0; i < rows.size(); ++i) {
-    out += "<tr>";
-    for (const auto& cell : rows[i]) {
-      out += fmt::format("<{0}>{1}</{0}>", i == 0 ? "th" : "td", svg::escaped(cell));
-    }
-    out += "</tr>\n";
-  }
-  return out + "</table></div>\n";
+std::string trials_table(std::string caption, std::vector<std::vector<std::string>> rows) {
+  html::Table table{.caption = std::move(caption), .header = std::move(rows.front())};
+  rows.erase(rows.begin());
+  table.rows = std::move(rows);
+  return html::table(table);
 }
 
 }  // namespace
 
 std::string study_page(const Study& study) {
-  const std::string title = svg::escaped(fmt::format("Study {}", study.name));
-  std::string out = fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{}</title>\n{}{}</head>\n<body>\n<h1>{}</h1>\n",
-      title, kPageStyle, svg::style(), title);
-  out += fmt::format("<p>{}</p>\n", svg::escaped(study_counts(study)));
+  std::string out = html::begin_page("Study " + study.name) + html::paragraph(study_counts(study));
   Study front = study;
   front.trials.clear();
   for (const Trial* trial : pareto_front(study)) front.trials.push_back(*trial);
   const bool has_one = study.directions.size() == 1;
   if (has_one && front.trials.size() > 1) front.trials.resize(1);
-  out += has_one ? "<h2>Best trial</h2>\n" : "<h2>Pareto front</h2>\n";
-  out += front.trials.empty() ? "<p>No trial is complete.</p>\n" : html_table(study_rows(front));
-  out += "<h2>Plots</h2>\n";
+  out += html::heading(has_one ? "Best trial" : "Pareto front");
+  out += front.trials.empty() ? html::paragraph("No trial is complete.")
+                              : trials_table("The best trials", study_rows(front));
+  out += html::heading("Plots");
   for (const auto& plot : {draw_history(study, false), draw_importances(study, false),
                            draw_slices(study, false), draw_parallel_coordinates(study, false)}) {
-    out += "<div class=\"scroll\">" + plot + "</div>\n";
+    out += html::scroll_box("A plot of the study", plot);
   }
-  return out + "<h2>Trials</h2>\n" + html_table(study_rows(study)) + "</body>\n</html>\n";
+  return out + html::heading("Trials") + trials_table("All trials", study_rows(study)) +
+         std::string(html::end_page());
 }
 
 }  // namespace levin
