@@ -82,7 +82,12 @@ class Plotter {
                       "plot --help",
                       arguments.program));
     }
-    for (const auto& word : arguments.words) runs_.emplace_back(expand_home(word, "run"));
+    for (const auto& word : arguments.words) {
+      runs_.emplace_back(expand_home(word, "run"));
+      if (!files::exists(runs_.back())) {
+        throw CheckpointError::io("read", runs_.back().string(), "there is no such file or folder");
+      }
+    }
     read_output();
   }
 

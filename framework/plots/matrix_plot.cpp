@@ -27,6 +27,11 @@ std::string short_class(const std::string& name) {
   return name.size() <= kLongestName ? name : name.substr(0, kLongestName - 2) + "..";
 }
 
+/// What is written in a cell: a count has no commas, which would take the place of digits.
+std::string cell_text(double count) {
+  return count == std::floor(count) ? fmt::format("{:.0f}", count) : fmt::format("{:.3g}", count);
+}
+
 std::string draw_cell(double x, double y, double side, const std::string& target,
                       const std::string& predicted, double count, double rows, bool is_right) {
   const double share = rows > 0.0 ? count / rows : 0.0;
@@ -46,7 +51,7 @@ std::string draw_confusion_matrix(std::string_view title, const std::vector<std:
   const bool is_written = classes <= kMostWritten;
   size_t longest = 1;
   for (const auto& row : counts) {
-    for (const double count : row) longest = std::max(longest, svg::number(count).size());
+    for (const double count : row) longest = std::max(longest, cell_text(count).size());
   }
   const int size = classes <= 10 ? 14 : 11;
   std::string out = svg::begin(kMatrixWidth, static_cast<int>(kMatrixTop + kMatrixSide) + 30, title,
@@ -70,7 +75,7 @@ std::string draw_confusion_matrix(std::string_view title, const std::vector<std:
       const double x = kMatrixLeft + side * static_cast<double>(j);
       out += draw_cell(x, y, side, name_of(i), name_of(j), counts[i][j], rows, i == j);
       if (!is_written || counts[i][j] == 0.0) continue;
-      out += svg::text(x + side / 2.0, y + side / 2.0 + 5.0, svg::number(counts[i][j]), "middle",
+      out += svg::text(x + side / 2.0, y + side / 2.0 + 5.0, cell_text(counts[i][j]), "middle",
                        "text", size);
     }
   }

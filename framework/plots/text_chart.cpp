@@ -107,7 +107,10 @@ std::string draw_common_chart(std::string_view metric, const std::vector<ChartCu
     draw_points(rows, curves[i].points, kChartMarks[i % kChartMarks.size()], bounds);
   }
   std::vector<std::string> labels(rows.size());
-  for (size_t i = 0; i < rows.size(); i += 5) {
+  if (bounds.high <= bounds.low) {  // all values are in the middle
+    labels[rows.size() - 1 - rows.size() / 2] = fmt::format("{:.4g}", bounds.low);
+  }
+  for (size_t i = 0; bounds.high > bounds.low && i < rows.size(); i += 5) {
     const double share = 1.0 - static_cast<double>(i) / static_cast<double>(rows.size() - 1);
     labels[i] = fmt::format("{:.4g}", bounds.low + share * (bounds.high - bounds.low));
   }

@@ -118,6 +118,8 @@ TEST_F(PlotCommand, several_runs_are_told_apart_by_the_settings_in_which_they_di
 TEST_F(PlotCommand, says_what_is_wrong) {
   expect_error({"plot", kRun, "--kind", "rok"}, 2, "did you mean 'roc'?");
   expect_error({"plot", kRun, "--kid", "roc"}, 2, "did you mean '--kind'?");
+  expect_error({"plot", "levin_logs/version_7", "--kind", "roc"}, 1,
+               "can't read 'levin_logs/version_7': there is no such file or folder");
   expect_error({"plot", kRun, "--split", "tests"}, 2, "did you mean 'test'?");
   expect_error({"plot", kRun, "--kind", "weights"}, 2, "--output weights.svg");
   expect_error({"plot", kRun, "--kind", "all", "--output", "a.svg"}, 2, "--output FOLDER");
