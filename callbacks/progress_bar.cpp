@@ -4,8 +4,6 @@
 #include <levin/framework/core/files.h>
 #include <levin/framework/run/step.h>
 
-#include <utility>
-
 namespace levin {
 namespace {
 
@@ -18,10 +16,10 @@ std::string epoch_label(const Progress& progress) {
 }  // namespace
 
 ProgressBar::ProgressBar(ProgressBarOptions options)
-    : ProgressBar(options, stderr, is_live_terminal(stderr)) {}
+    : ProgressBar(options, stderr, terminal_of(stderr)) {}
 
-ProgressBar::ProgressBar(ProgressBarOptions options, std::FILE* out, bool live, int width)
-    : options_(options), display_(options, out, live, width) {
+ProgressBar::ProgressBar(ProgressBarOptions options, std::FILE* out, const Terminal& terminal)
+    : options_(options), display_(options, out, terminal) {
   validate(options_);
 }
 
@@ -32,15 +30,19 @@ void ProgressBar::setup(Stage, Run& run) {
 
 void ProgressBar::on_train_start(Run& run) {
   training_ = true;
-  if (enabled_) display_.begin(train_, epoch_label(run.progress()), run.progress().batch);
+  const Progress& progress = run.progress();
+  if (enabled_) display_.begin(train_, epoch_label(progress), progress, progress.batch);
 }
 
 void ProgressBar::on_train_epoch_start(Run& run) {
-  if (enabled_) display_.begin(train_, epoch_label(run.progress()), run.progress().batch);
+  const Progress& progress = run.progress();
+  if (enabled_) display_.begin(train_, epoch_label(progress), progress, progress.batch);
 }
 
-void ProgressBar::on_train_batch_end(const torch::Tensor&, const Batch&, Step& step) {
-  if (enabled_) display_.advance(train_, step.batch_index() + 1, step.run());
+void ProgressBar::on_train_batch_end(const torch::Tensor& loss, const Batch&, Step& step) {
+  if (!enabled_ || !display_.advance(train_, step.batch_index() + 1)) return;
+  if (display_.is_live() && loss.defined()) display_.add_loss(loss.item<double>());
+  display_.write(train_, step.run());
 }
 
 void ProgressBar::on_train_epoch_end(Run& run) {
@@ -58,9 +60,12 @@ void ProgressBar::on_validation_start(Run& run) {
   if (!enabled_) return;
   paused_at_ = files::monotonic_seconds();
   const bool sanity = run.progress().sanity_checking();
-  std::string label = sanity ? "Sanity check" : "Validation";
-  if (training_) label = fmt::format("{} {}", train_.label, "validation");
-  display_.begin(evaluation_, std::move(label), 0);
+  if (!training_) {
+    return display_.begin(evaluation_, sanity ? "Sanity check" : "Validation", run.progress());
+  }
+  display_.nest_below(&train_, paused_at_);
+  const auto plain = fmt::format("{} validation", train_.label);
+  display_.begin(evaluation_, display_.is_live() ? "  Validation" : plain, run.progress());
 }
 
 void ProgressBar::on_validation_batch_end(const Batch&, Step& step) { advance_evaluation(step); }
@@ -71,21 +76,22 @@ void ProgressBar::on_validation_end(Run& run) {
     const double paused = files::monotonic_seconds() - paused_at_;
     train_.start += paused;
     train_.drawn_at += paused;
+    display_.nest_below(nullptr);
     return;
   }
   if (!run.progress().sanity_checking()) end_evaluation(run);
 }
 
-void ProgressBar::on_test_start(Run&) {
-  if (enabled_) display_.begin(evaluation_, "Test", 0);
+void ProgressBar::on_test_start(Run& run) {
+  if (enabled_) display_.begin(evaluation_, "Test", run.progress());
 }
 
 void ProgressBar::on_test_batch_end(const Batch&, Step& step) { advance_evaluation(step); }
 
 void ProgressBar::on_test_end(Run& run) { end_evaluation(run); }
 
-void ProgressBar::on_predict_start(Run&) {
-  if (enabled_) display_.begin(evaluation_, "Predict", 0);
+void ProgressBar::on_predict_start(Run& run) {
+  if (enabled_) display_.begin(evaluation_, "Predict", run.progress());
 }
 
 void ProgressBar::on_predict_batch_end(const NamedTensors&, const Batch&, Step& step) {
@@ -100,7 +106,8 @@ void ProgressBar::on_exception(const std::exception&, Run&) {
 }
 
 void ProgressBar::advance_evaluation(Step& step) {
-  if (enabled_) display_.advance(evaluation_, step.run().progress().batch, step.run());
+  if (!enabled_ || !display_.advance(evaluation_, step.run().progress().batch)) return;
+  display_.write(evaluation_, step.run());
 }
 
 void ProgressBar::end_evaluation(Run& run) {

@@ -8,16 +8,19 @@
 
 namespace levin {
 
-/// Shows the progress of a run: on a terminal as a line that is updated in place, in a file as
-/// plain lines without control codes. A terminal that calls itself "dumb" (TERM) counts as a file.
-/// Lightning: ProgressBar.
+/// Shows the progress of a run: on a terminal as lines that are updated in place, in a file or pipe
+/// as plain lines without control codes. Which of them, and whether there are colors and characters
+/// outside ASCII, is what terminal_of says. Lightning: ProgressBar.
 ///
-///     Epoch 3/19  64%|############        | 120/188 [00:01<00:00, 95.1 it/s] train_loss=0.432
+///     Epoch 3/19  64%|#######     | 120/188 [00:01<00:00, 95.1 it/s] train_loss=0.432 loss #*=-:..
+///       Validation  50%|######      | 10/20 [00:00<00:00, 210 it/s]
 ///
 /// The line shows the batches done and their total, the time spent and left, the batches per second
 /// (smoothed over the last updates, without the time of validations), and the metrics that were
-/// logged with `prog_bar`. These are read only when a line is written, because reading may have to
-/// wait for a device. Only rank 0 writes.
+/// logged with `prog_bar`. On a terminal, a validation within training has a line below, and if the
+/// terminal is wide enough, the curve of the losses of `training_step` since the fit began ends the
+/// line. Metrics and losses are read only when a line is written, because reading may have to wait
+/// for a device. Only rank 0 writes.
 ///
 ///     trainer.add<levin::ProgressBar>({.plain_interval = 60});  // for a long run's log file
 ///
@@ -26,12 +29,11 @@ namespace levin {
 class ProgressBar : public Callback {
  public:
   using Options = ProgressBarOptions;
-  /// Writes to stderr, and updates the line in place if that is a terminal. Throws ConfigError if
+  /// Writes to stderr. Throws ConfigError if
   /// `refresh_rate` is negative; the other constructor does, too.
   explicit ProgressBar(ProgressBarOptions options = {});
-  /// Writes to `out`, which the caller keeps open. If `live`, the line is updated in place and cut
-  /// to `width` columns; with 0, to the width of the terminal.
-  ProgressBar(ProgressBarOptions options, std::FILE* out, bool live, int width = 0);
+  /// Writes to `out`, which the caller keeps open, in the way that `terminal` allows.
+  ProgressBar(ProgressBarOptions options, std::FILE* out, const Terminal& terminal);
 
   /// Runs after the other callbacks and the module, so that the last line of an epoch shows
   /// everything that was logged.

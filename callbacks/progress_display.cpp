@@ -1,35 +1,44 @@
 #include <levin/callbacks/progress_display.h>
 
+#include <utility>
+
 #include <fmt/format.h>
+
 #include <levin/framework/core/files.h>
 #include <levin/framework/run/run.h>
-
-#include <utility>
 
 namespace levin {
 namespace {
 
-/// The metrics that were logged with `prog_bar`, as in " train_loss=0.432, val_acc=0.93". May wait
-/// for a device. Empty in predict.
-std::string progress_bar_text(Run& run) {
-  std::string text;
-  if (run.stage() == Stage::predict) return text;
+/// The metrics that were logged with `prog_bar`, as "train_loss=0.432". May wait for a device.
+/// Empty in predict.
+std::vector<std::string> progress_bar_texts(Run& run) {
+  std::vector<std::string> texts;
+  if (run.stage() == Stage::predict) return texts;
   for (const auto& [name, value] : run.progress_bar_metrics()) {
-    text += fmt::format("{}{}={:.4g}", text.empty() ? " " : ", ", name, value);
+    texts.push_back(fmt::format("{}={:.4g}", name, value));
   }
-  return text;
+  return texts;
 }
 
 }  // namespace
 
-ProgressDisplay::ProgressDisplay(const ProgressBarOptions& options, std::FILE* out, bool live,
-                                 int width)
-    : options_(options), line_(out, live, width) {}
+ProgressDisplay::ProgressDisplay(const ProgressBarOptions& options, std::FILE* out,
+                                 const Terminal& terminal)
+    : options_(options), lines_(out, terminal) {}
 
-void ProgressDisplay::begin(ProgressPass& pass, std::string label, int64_t done) {
+void ProgressDisplay::start_run() {
+  next_line_ = 0.0;
+  losses_.clear();
+  nest_below(nullptr);
+}
+
+void ProgressDisplay::begin(ProgressPass& pass, std::string label, const Progress& progress,
+                            int64_t done) {
   const double now = files::monotonic_seconds();
   const double rate = pass.label.empty() ? 0.0 : pass.rate;
   pass = ProgressPass{.label = std::move(label),
+                      .total = progress.num_batches.value_or(0),
                       .first = done,
                       .done = done,
                       .start = now,
@@ -37,27 +46,66 @@ void ProgressDisplay::begin(ProgressPass& pass, std::string label, int64_t done)
                       .drawn_at = now,
                       .drawn_done = done};
   batches_to_look_ = options_.refresh_rate;
-  if (!line_.is_live() && next_line_ == 0.0) next_line_ = now + options_.plain_interval;
+  if (!is_live() && next_line_ == 0.0) next_line_ = now + options_.plain_interval;
 }
 
-void ProgressDisplay::advance(ProgressPass& pass, int64_t done, Run& run) {
+void ProgressDisplay::nest_below(const ProgressPass* outer, double now) {
+  outer_ = outer;
+  outer_rests_since_ = now;
+}
+
+bool ProgressDisplay::advance(ProgressPass& pass, int64_t done) {
   pass.done = done;
-  if (--batches_to_look_ > 0) return;
+  if (--batches_to_look_ > 0) return false;
   batches_to_look_ = options_.refresh_rate;
-  if (!line_.is_live() && options_.plain_interval <= 0.0) return;
-  const double now = files::monotonic_seconds();
-  if (now >= next_line_) write(pass, run, now, /*is_last=*/false);
+  if (!is_live() && options_.plain_interval <= 0.0) return false;
+  return files::monotonic_seconds() >= next_line_;
+}
+
+void ProgressDisplay::write(ProgressPass& pass, Run& run) {
+  write(pass, run, files::monotonic_seconds(), /*is_last=*/false);
 }
 
 void ProgressDisplay::finish(ProgressPass& pass, Run& run) {
   write(pass, run, files::monotonic_seconds(), /*is_last=*/true);
 }
 
+void ProgressDisplay::end_line() {
+  if (!held_back_.empty()) lines_.write(std::exchange(held_back_, {}));
+  lines_.end();
+}
+
 void ProgressDisplay::write(ProgressPass& pass, Run& run, double now, bool is_last) {
   pass.update_rate(now);
-  const int64_t total = run.progress().num_batches.value_or(0);
-  line_.write(progress_line(pass, total, now, is_last, progress_bar_text(run), line_.columns()));
-  next_line_ = now + (line_.is_live() ? options_.refresh_interval : options_.plain_interval);
+  pass.total = run.progress().num_batches.value_or(0);
+  auto lines = lines_of(pass, run, now, is_last);
+  held_back_.clear();
+  if (is_live() && now < next_line_) {
+    held_back_ = std::move(lines);
+    return;
+  }
+  lines_.write(std::move(lines));
+  next_line_ = now + (is_live() ? options_.refresh_interval : options_.plain_interval);
+}
+
+std::vector<std::string> ProgressDisplay::lines_of(const ProgressPass& pass, Run& run, double now,
+                                                   bool is_last) {
+  const bool is_training = run.stage() == Stage::fit;
+  ProgressLook look{.columns = lines_.columns(),
+                    .terminal = lines_.terminal(),
+                    .bar = is_training ? Color::green : Color::cyan,
+                    .losses = is_training ? &losses_ : nullptr};
+  auto metrics = progress_bar_texts(run);
+  std::vector<std::string> lines;
+  if (outer_ != nullptr && is_live()) {
+    ProgressLook above = look;
+    above.bar = Color::green;
+    above.losses = &losses_;
+    lines.push_back(progress_line(*outer_, outer_rests_since_, false, metrics, above));
+    metrics.clear();
+  }
+  lines.push_back(progress_line(pass, now, is_last, metrics, look));
+  return lines;
 }
 
 }  // namespace levin

@@ -1,67 +1,81 @@
 #include <levin/callbacks/progress_line.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <levin/callbacks/progress_pass.h>
 
 namespace levin {
 namespace {
 
-constexpr double kSmoothing = 0.3;  // the weight of the newest rate, as in tqdm
-constexpr int kMostColumns = 20;    // the width of the bar itself
+/// How the columns that are left are shared by the bar and the curve of losses.
+struct Shares {
+  int bar = 0;     // 0: none
+  int losses = 0;  // without the word before it; 0: none
+};
 
-/// Returns minutes and seconds, "01:05", with hours if there are any, "2:01:05".
-std::string clock_time(double seconds) {
-  const auto whole = static_cast<int64_t>(std::max(seconds, 0.0));
-  const int64_t hours = whole / 3600;
-  const int64_t minutes = whole / 60 % 60;
-  if (hours == 0) return fmt::format("{:02d}:{:02d}", minutes, whole % 60);
-  return fmt::format("{}:{:02d}:{:02d}", hours, minutes, whole % 60);
-}
+constexpr std::string_view kLosses = " loss ";
 
-std::string rate_text(double rate) {
-  if (rate <= 0.0) return "? it/s";
-  if (rate >= 100.0) return fmt::format("{:.0f} it/s", rate);
-  if (rate >= 1.0) return fmt::format("{:.1f} it/s", rate);
-  return fmt::format("{:.2f} s/it", 1.0 / rate);
+Shares share_out(int room, bool has_bar, bool has_losses) {
+  constexpr int kLeastBar = 6, kGoodBar = 12, kMostBar = 22;
+  constexpr int kLeastLosses = 8, kMostLosses = 16;
+  Shares shares;
+  if (has_bar && room >= kLeastBar) {
+    shares.bar = std::min(room, kGoodBar);
+    room -= shares.bar;
+  }
+  const int rest = room - static_cast<int>(kLosses.size());
+  if (has_losses && rest >= kLeastLosses) {
+    shares.losses = std::min(rest, kMostLosses);
+    room = rest - shares.losses;
+  }
+  if (shares.bar > 0) shares.bar = std::min(shares.bar + room, kMostBar);
+  return shares;
 }
 
 }  // namespace
 
-void ProgressPass::update_rate(double now) {
-  const double seconds = now - drawn_at;
-  if (seconds <= 0.0 || done == drawn_done) return;
-  const double newest = static_cast<double>(done - drawn_done) / seconds;
-  rate = rate == 0.0 ? newest : kSmoothing * newest + (1.0 - kSmoothing) * rate;
-  drawn_at = now;
-  drawn_done = done;
-}
+std::string progress_line(const ProgressPass& pass, double now, bool is_last,
+                          const std::vector<std::string>& metrics, const ProgressLook& look) {
+  const bool has_share = pass.total > 0;
+  const double share =
+      has_share ? std::min(static_cast<double>(pass.done) / static_cast<double>(pass.total), 1.0)
+                : 0.0;
+  const std::string percent = has_share ? fmt::format(" {:>3.0f}%", share * 100.0) : "";
+  const bool is_limited = look.columns > 0;
+  int room = look.columns - text_columns(pass.label) - static_cast<int>(percent.size());
+  const auto fits = [&](const std::string& text) {
+    return !is_limited || text_columns(text) <= room;
+  };
 
-std::string progress_line(const ProgressPass& pass, int64_t total, double now, bool is_last,
-                          const std::string& metrics, int columns) {
-  const double elapsed = now - pass.start;
-  const double here = static_cast<double>(pass.done - pass.first);
-  const double rate = is_last && elapsed > 0.0 ? here / elapsed : pass.rate;
-  const std::string speed = rate_text(rate);
-  if (total <= 0) {
-    return fmt::format("{} {} [{}, {}]{}", pass.label, pass.done, clock_time(elapsed), speed,
-                       metrics);
+  std::string first = metrics.empty() ? std::string() : " " + metrics[0];
+  std::string tail;
+  for (const auto& detail : progress_details(pass, now, is_last)) {
+    tail = detail + first;
+    if (fits(tail)) break;
   }
-  const double share = std::min(static_cast<double>(pass.done) / static_cast<double>(total), 1.0);
-  std::string left = "?";
-  if (rate > 0.0) left = clock_time(static_cast<double>(total - pass.done) / rate);
-  const std::string head = fmt::format("{} {:>3.0f}%", pass.label, share * 100.0);
-  const std::string tail = is_last ? fmt::format(" {}/{} [{}, {}]{}", pass.done, total,
-                                                 clock_time(elapsed), speed, metrics)
-                                   : fmt::format(" {}/{} [{}<{}, {}]{}", pass.done, total,
-                                                 clock_time(elapsed), left, speed, metrics);
-  if (columns == 0) return head + tail;
-  const int room = columns - 1 - static_cast<int>(head.size() + tail.size()) - 2;
-  if (room < 4) return head + tail;
-  const auto full = static_cast<size_t>(std::min(room, kMostColumns));
-  const auto filled = static_cast<size_t>(share * static_cast<double>(full));
-  return fmt::format("{}|{}{}|{}", head, std::string(filled, '#'), std::string(full - filled, ' '),
-                     tail);
+  if (!fits(tail)) tail.clear();
+  room -= text_columns(tail);
+  for (size_t i = 1; i < metrics.size() && !tail.empty(); ++i) {
+    const std::string next = ", " + metrics[i];
+    if (!fits(next)) break;
+    tail += next;
+    room -= text_columns(next);
+  }
+
+  std::string bar, losses;
+  if (is_limited) {
+    const bool has_losses = look.losses != nullptr && !look.losses->empty();
+    const Shares shares = share_out(room, has_share, has_losses);
+    if (shares.bar > 0) bar = bar_text(share, shares.bar, look.bar, look.terminal);
+    if (shares.losses > 0) {
+      losses =
+          std::string(kLosses) + painted(look.losses->text(shares.losses, look.terminal.unicode),
+                                         Color::magenta, look.terminal.color);
+    }
+  }
+  return painted(pass.label, Color::bold, look.terminal.color) + percent + bar + tail + losses;
 }
 
 }  // namespace levin

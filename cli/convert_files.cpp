@@ -1,7 +1,7 @@
 #include <levin/cli/convert_files.h>
 
-#include <unistd.h>
-
+#include <cstdio>
+#include <memory>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,6 +15,7 @@
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/live_lines.h>
 #include <levin/framework/loops/stop_signal.h>
 
 namespace levin {
@@ -29,15 +30,16 @@ class ProgressLine {
   void operator()(int64_t done, int64_t total) {
     if (StopSignal::received()) throw Interrupted();
     const double now = files::monotonic_seconds();
-    if (!shown_ || ((done < total || total == 0) && now < next_)) return;
+    if (!line_->is_live() || ((done < total || total == 0) && now < next_)) return;
     next_ = now + 0.5;
-    const auto text = total == 0 ? std::string("\rfinding the lines of text")
-                                 : fmt::format("\rconverting: {} of {} rows", done, total);
-    diagnostics::print(text + "\x1b[K" + (done == total && total > 0 ? "\n" : ""));
+    line_->write(total == 0 ? std::string("finding the lines of text")
+                            : fmt::format("converting: {} of {} rows", done, total));
+    if (done == total && total > 0) line_->end();
   }
 
  private:
-  bool shown_ = ::isatty(STDERR_FILENO) == 1;
+  // Shared by copies, of which std::function makes some.
+  std::shared_ptr<LiveLines> line_ = std::make_shared<LiveLines>(stderr, terminal_of(stderr));
   double next_ = 0.0;
 };
 
@@ -66,7 +68,7 @@ int convert_files(const Arguments& arguments) {
     write_output(result.to_json() + "\n");
     return kDone;
   } catch (const Interrupted&) {
-    diagnostics::print("\ninterrupted: nothing was written\n");
+    diagnostics::print("interrupted: nothing was written\n");
     return kInterrupted;
   }
 }

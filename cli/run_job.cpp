@@ -20,6 +20,7 @@
 #include <levin/cli/session.h>
 #include <levin/framework/checkpoint/module_description.h>
 #include <levin/framework/config/job.h>
+#include <levin/framework/config/setting_place.h>
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
@@ -225,6 +226,17 @@ void print_warnings(const Job& job) {
                                 what, option, shortened(word)));
 }
 
+int run_session(const Job& job, const Arguments& arguments, const Registry& registry) {
+  Session session(job, registry);
+  SessionCommands commands(session, arguments);
+  if (arguments.command == "validate") return commands.evaluate(Stage::validate);
+  if (arguments.command == "test") return commands.evaluate(Stage::test);
+  if (arguments.command == "predict") return commands.predict();
+  session.record_config(registry);
+  session.record_run(registry);
+  return commands.fit();
+}
+
 }  // namespace
 
 int run_job(const Arguments& arguments, const Registry& registry) {
@@ -242,14 +254,11 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   }
   require_model_of_fit(job, arguments.command);
   if (arguments.json) require_output();
-  Session session(job, registry);
-  SessionCommands commands(session, arguments);
-  if (arguments.command == "validate") return commands.evaluate(Stage::validate);
-  if (arguments.command == "test") return commands.evaluate(Stage::test);
-  if (arguments.command == "predict") return commands.predict();
-  session.record_config(registry);
-  session.record_run(registry);
-  return commands.fit();
+  try {
+    return run_session(job, arguments, registry);
+  } catch (const ConfigError& error) {
+    throw_with_place(error, job);
+  }
 }
 
 }  // namespace levin

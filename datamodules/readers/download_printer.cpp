@@ -1,7 +1,5 @@
 #include <levin/datamodules/readers/download_printer.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -14,7 +12,7 @@
 namespace levin::readers {
 namespace {
 
-constexpr int kBarWidth = 30;
+constexpr int kBarColumns = 32;
 constexpr double kRedrawSeconds = 0.1;
 constexpr int64_t kUnknownStep = 10'000'000;
 
@@ -27,10 +25,10 @@ std::string megabytes(int64_t bytes) {
 }  // namespace
 
 DownloadPrinter::DownloadPrinter(std::string name, std::FILE* out)
-    : DownloadPrinter(std::move(name), out, ::isatty(::fileno(out)) == 1) {}
+    : DownloadPrinter(std::move(name), out, terminal_of(out)) {}
 
-DownloadPrinter::DownloadPrinter(std::string name, std::FILE* out, bool terminal)
-    : name_(std::move(name)), out_(out), terminal_(terminal) {}
+DownloadPrinter::DownloadPrinter(std::string name, std::FILE* out, const Terminal& terminal)
+    : name_(std::move(name)), out_(out), lines_(std::make_shared<LiveLines>(out, terminal)) {}
 
 void DownloadPrinter::operator()(const DownloadProgress& progress) {
   const double now = files::monotonic_seconds();
@@ -42,7 +40,7 @@ void DownloadPrinter::operator()(const DownloadProgress& progress) {
   last_ = progress.done;
   if (progress.finished) {
     print_end(progress, now);
-  } else if (terminal_) {
+  } else if (lines_->is_live()) {
     draw_bar(progress, now);
   } else {
     print_line(progress);
@@ -56,10 +54,9 @@ void DownloadPrinter::draw_bar(const DownloadProgress& progress, double now) {
       static_cast<double>(progress.done - started_at_) / std::max(now - started_, 1e-3);
   std::string line = name_ + "  ";
   if (progress.total > 0) {
-    const auto filled = static_cast<size_t>(progress.done * kBarWidth / progress.total);
-    std::string bar(std::min<size_t>(filled, kBarWidth), '=');
-    bar.resize(kBarWidth, ' ');
-    line += "[" + bar + "] " + std::to_string(progress.done * 100 / progress.total) + " %  " +
+    const double share = static_cast<double>(progress.done) / static_cast<double>(progress.total);
+    line += bar_text(share, kBarColumns, Color::cyan, lines_->terminal()) + " " +
+            std::to_string(progress.done * 100 / progress.total) + " %  " +
             megabytes(progress.done) + "/" + megabytes(progress.total) + " MB";
   } else {
     line += megabytes(progress.done) + " MB";
@@ -69,7 +66,7 @@ void DownloadPrinter::draw_bar(const DownloadProgress& progress, double now) {
     const double left = static_cast<double>(progress.total - progress.done) / rate;
     line += "  " + std::to_string(static_cast<int64_t>(left + 0.5)) + " s left";
   }
-  diagnostics::print(out_, "\r\x1b[K" + line);
+  lines_->write(line);
 }
 
 void DownloadPrinter::print_line(const DownloadProgress& progress) {
@@ -86,9 +83,9 @@ void DownloadPrinter::print_line(const DownloadProgress& progress) {
 }
 
 void DownloadPrinter::print_end(const DownloadProgress& progress, double now) {
-  diagnostics::print(
-      out_, fmt::format("{}{}: {} MB, done in {:.1f} s\n", terminal_ ? "\r\x1b[K" : "", name_,
-                        megabytes(progress.done), now - started_));
+  lines_->clear();
+  diagnostics::print(out_, fmt::format("{}: {} MB, done in {:.1f} s\n", name_,
+                                       megabytes(progress.done), now - started_));
 }
 
 }  // namespace levin::readers

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include <levin/datamodules/readers/download.h>
+#include <levin/framework/core/live_lines.h>
 
 namespace levin::readers {
 
@@ -18,11 +20,11 @@ namespace levin::readers {
 /// known). At the end it prints one line with size and duration. MB are 10^6 bytes.
 class DownloadPrinter {
  public:
-  /// `name` is what is being downloaded. Draws a bar if `out` is a terminal. The stream must
-  /// outlive the printer.
+  /// `name` is what is being downloaded. Draws a bar if `out` is a terminal (terminal_of). The
+  /// stream must outlive the printer.
   explicit DownloadPrinter(std::string name, std::FILE* out = stderr);
-  /// Does the same, but the caller says whether `out` is a terminal.
-  DownloadPrinter(std::string name, std::FILE* out, bool terminal);
+  /// Does the same, but the caller says what `out` can show.
+  DownloadPrinter(std::string name, std::FILE* out, const Terminal& terminal);
 
   /// Shows the progress if it is time to; calls must come from one thread.
   void operator()(const DownloadProgress& progress);
@@ -34,8 +36,7 @@ class DownloadPrinter {
 
   std::string name_;
   std::FILE* out_;
-  /// Whether to draw a bar instead of lines.
-  bool terminal_;
+  std::shared_ptr<LiveLines> lines_;  // shared by copies, of which std::function makes some
   /// Seconds of a clock that only goes forward: when counting started, and when the bar was last
   /// drawn.
   double started_ = -1;

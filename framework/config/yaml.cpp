@@ -50,6 +50,45 @@ void refuse_open_brackets(std::string_view text, std::string_view file) {
   }
 }
 
+/// The first line, from 1, whose indentation has a tab, up to the line `last`; 0 if none has.
+int64_t line_with_tab(std::string_view text, int64_t last) {
+  for (int64_t line = 1; line <= last && !text.empty(); ++line) {
+    const std::string_view here = text.substr(0, text.find('\n'));
+    if (here.substr(0, here.find_first_not_of(" \t")).find('\t') != here.npos) return line;
+    text.remove_prefix(std::min(text.size(), here.size() + 1));
+  }
+  return 0;
+}
+
+/// What yaml-cpp found, in words that say what to do. yaml-cpp names neither tabs nor what a
+/// bracket that isn't closed began.
+ConfigError invalid_yaml(const YAML::Exception& error, std::string_view text,
+                         std::string_view file) {
+  if (const int64_t line = line_with_tab(text, error.mark.line + 1); line > 0) {
+    return ConfigError(
+        fmt::format("{}: not valid YAML: the line is indented by a tab; indent it with spaces",
+                    place_in(file, line).to_string()));
+  }
+  struct Hint {
+    std::string_view message;
+    std::string_view hint;
+  };
+  constexpr Hint kHints[] = {
+      {"end of sequence flow not found", "a list that [ began isn't closed; add ] at its end"},
+      {"end of map flow not found", "an object that { began isn't closed; add } at its end"},
+      {"illegal map value",
+       "a `key: value` can't stand here; indent it as the lines around it, or put text that "
+       "contains "
+       "a colon in quotes"}};
+  std::string message = error.msg;
+  for (const auto& each : kHints) {
+    if (message.find(each.message) != message.npos) message = each.hint;
+  }
+  return ConfigError(fmt::format("{}: not valid YAML: {} (column {})",
+                                 place_in(file, error.mark.line + 1).to_string(), message,
+                                 error.mark.column + 1));
+}
+
 /// Makes a ConfigNode of what yaml-cpp's parser finds, in time that is proportional to the text.
 /// (YAML::LoadAll never ends if it finds a comma after the document, and yaml-cpp's own nodes would
 /// have to be walked through a second time.)
@@ -256,24 +295,22 @@ ConfigNode parse_yaml(std::string_view text, std::string_view file) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    throw ConfigError(fmt::format("{}: not valid YAML: {} (column {})",
-                                  place_in(file, error.mark.line + 1).to_string(), error.msg,
-                                  error.mark.column + 1));
+    throw invalid_yaml(error, text, file);
   }
   return builder.take_root();
 }
 
-ConfigNode read_yaml(const std::filesystem::path& given) {
-  const std::string path = expand_home(given.string(), "--config");
+ConfigNode read_yaml(const std::filesystem::path& given, std::string_view what) {
+  const std::string path = expand_home(given.string(), what);
   try {
     const std::string text = files::read_text(path, kMaxBytes);
     if (text.find('\0') != std::string::npos) {
       throw ConfigError(fmt::format(
-          "--config: '{}' isn't a text file; a checkpoint is given as --ckpt-path", path));
+          "{}: '{}' isn't a text file; a checkpoint is given as --ckpt-path", what, path));
     }
     return parse_yaml(text, path);
   } catch (const CheckpointError& error) {
-    throw ConfigError(fmt::format("--config: {}", error.what()));
+    throw ConfigError(fmt::format("{}: {}", what, error.what()));
   }
 }
 

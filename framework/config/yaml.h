@@ -16,9 +16,10 @@ namespace levin {
 ConfigNode parse_yaml(std::string_view text, std::string_view file);
 
 /// Reads a YAML file; `~` at the start of the path is the home folder (expand_home). Throws what
-/// parse_yaml throws, and also ConfigError if the file can't be read. Of something without an end,
-/// such as a device, no more is read than a file may hold.
-ConfigNode read_yaml(const std::filesystem::path& path);
+/// parse_yaml throws, and also ConfigError if the file can't be read; the message calls the file
+/// `what`. Of something without an end, such as a device, no more is read than a file may hold.
+ConfigNode read_yaml(const std::filesystem::path& path,
+                     std::string_view what = "the configuration");
 
 /// Reads what follows `--key=` on a command line: a list or object in brackets, text in quotes, or
 /// otherwise a scalar, which is everything up to the end. A list or object keeps its text, because

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/first_bytes.h>
+#include <levin/framework/core/near_files.h>
 
 namespace levin {
 namespace {
@@ -37,6 +40,45 @@ bool is_beginning_of(std::string_view part, std::string_view whole) {
          std::equal(part.begin(), part.end(), whole.begin(), is_same);
 }
 
+/// Whether `name` has the first letters of the words of `whole`: "lr" and "learning_rate".
+bool is_abbreviation_of(std::string_view name, std::string_view whole) {
+  std::string letters;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    if (whole[i] != '_' && (i == 0 || whole[i - 1] == '_')) letters += whole[i];
+  }
+  return letters.size() >= 2 && name == letters;
+}
+
+/// How many of the characters of two names differ at most, between what they begin and end with.
+size_t differing_length(std::string_view a, std::string_view b) {
+  while (!a.empty() && !b.empty() && a.front() == b.front()) {
+    a.remove_prefix(1);
+    b.remove_prefix(1);
+  }
+  while (!a.empty() && !b.empty() && a.back() == b.back()) {
+    a.remove_suffix(1);
+    b.remove_suffix(1);
+  }
+  return std::max(a.size(), b.size());
+}
+
+/// The only name of which `is_meant` is true, or "".
+template <class Predicate>
+std::string only_one(const std::vector<std::string>& known, Predicate is_meant) {
+  const auto first = std::find_if(known.begin(), known.end(), is_meant);
+  if (first == known.end() || std::find_if(first + 1, known.end(), is_meant) != known.end()) {
+    return {};
+  }
+  return *first;
+}
+
+/// The reason for which a file can't be used, with what may have been meant if it isn't there.
+std::string with_hint(std::string_view path, std::string_view reason) {
+  std::string text(reason);
+  if (reason == std::strerror(ENOENT)) text += missing_file_hint(path);
+  return text;
+}
+
 }  // namespace
 
 std::string shortened(std::string_view text, size_t most) {
@@ -49,17 +91,20 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   size_t smallest = std::max<size_t>(2, name.size() / 3) + 1;
   for (const auto& candidate : known) {
     const size_t distance = edit_distance(name, candidate);
-    if (distance < smallest) {
+    // Names that share nothing, or nothing but an ending such as DataModule, aren't near.
+    const size_t length = std::max(name.size(), candidate.size());
+    const bool is_near = distance < (distance <= 2 ? length : differing_length(name, candidate));
+    if (distance < smallest && is_near) {
       smallest = distance;
       nearest = candidate;
     }
   }
+  if (!nearest.empty()) return nearest;
+  nearest = only_one(
+      known, [&](const std::string& candidate) { return is_abbreviation_of(name, candidate); });
   if (!nearest.empty() || name.size() < 3) return nearest;
-  const auto is_longer = [&](const std::string& candidate) {
-    return is_beginning_of(name, candidate);
-  };
-  if (std::count_if(known.begin(), known.end(), is_longer) != 1) return {};
-  return *std::find_if(known.begin(), known.end(), is_longer);
+  return only_one(known,
+                  [&](const std::string& candidate) { return is_beginning_of(name, candidate); });
 }
 
 ConfigError ConfigError::invalid_value(std::string_view option, std::string_view value,
@@ -125,7 +170,7 @@ DataError DataError::wrong_row_count(int64_t asked, int64_t given) {
 }
 
 DataError DataError::unreadable(std::string_view path, std::string_view reason) {
-  return DataError(fmt::format("can't read '{}': {}", path, reason));
+  return DataError(fmt::format("can't read '{}': {}", path, with_hint(path, reason)));
 }
 
 DataError DataError::corrupt(std::string_view path, std::string_view reason) {
@@ -134,7 +179,7 @@ DataError DataError::corrupt(std::string_view path, std::string_view reason) {
 
 CheckpointError CheckpointError::io(std::string_view action, std::string_view path,
                                     std::string_view reason) {
-  return CheckpointError(fmt::format("can't {} '{}': {}", action, path, reason));
+  return CheckpointError(fmt::format("can't {} '{}': {}", action, path, with_hint(path, reason)));
 }
 
 CheckpointError CheckpointError::corrupt(std::string_view path, std::string_view reason) {

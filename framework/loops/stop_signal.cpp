@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include <levin/framework/core/interruption.h>
+#include <levin/framework/core/live_region.h>
 #include <levin/framework/core/stop_burst.h>
 
 namespace levin {
@@ -25,6 +26,7 @@ void on_signal(int number) {
   set_interrupted(true);
   auto& burst = g_bursts[number == SIGINT ? 0 : number == SIGTERM ? 1 : 2];
   if (burst.note() != StopBurst::Signal::later || g_keeps_on) return;
+  live_region::leave_before_signal();
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   ::sigaction(number, &action, nullptr);

@@ -1,6 +1,7 @@
 #include <levin/callbacks/progress_bar.h>
 
 #include "callbacks/fixture.h"
+#include "framework/screen.h"
 
 namespace levin::test::progress_bar_options_test {
 
@@ -11,11 +12,11 @@ std::vector<std::string> left_on_a_terminal(bool leave) {
   Capture out;
   Trainer trainer({.accelerator = "cpu", .max_epochs = 3, .num_sanity_val_steps = 0});
   trainer.add(std::make_unique<ProgressBar>(ProgressBarOptions{.leave = leave}, out.file(),
-                                            /*live=*/true, /*width=*/80));
+                                            Terminal{.live = true, .width = 80}));
   trainer.fit(model, data);
-  auto lines = lines_of(out.text());
-  for (auto& line : lines) line.erase(0, line.rfind('\r') + 1);  // what was drawn last
-  return lines;
+  Screen screen(80);
+  screen.send(out.text());
+  return screen.lines();
 }
 
 TEST(ProgressBarOptions, ALineIsDrawnOverByTheNextEpochs) {

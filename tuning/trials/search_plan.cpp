@@ -261,7 +261,7 @@ Fields describe(TuneOptions& o) {
 }
 
 SearchSpace read_search_space(const std::filesystem::path& path) {
-  const ConfigNode root = read_yaml(path);
+  const ConfigNode root = read_yaml(path, "the search space");
   const auto place = [root, path](std::string_view parameter, std::string_view key) {
     Origin origin = root.origin;
     const ConfigNode* entry = &root;

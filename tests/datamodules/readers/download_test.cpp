@@ -23,6 +23,7 @@
 #include "datamodules/readers/support.h"
 #include "framework/launch/launcher_fixture.h"
 #include "framework/message_of.h"
+#include "framework/screen.h"
 
 namespace levin::readers::download_test {
 
@@ -346,9 +347,9 @@ TEST_F(ReadersDownload, lets_one_of_several_downloads_of_a_file_do_the_work) {
 // --- what is shown ---------------------------------------------------------------------------
 
 /// What is printed if a tenth of a second passes between two calls.
-std::string printed(bool terminal, const std::vector<DownloadProgress>& calls) {
+std::string printed(bool live, const std::vector<DownloadProgress>& calls) {
   std::FILE* const file = std::tmpfile();
-  DownloadPrinter printer("images.gz", file, terminal);
+  DownloadPrinter printer("images.gz", file, Terminal{.live = live, .width = 80});
   double now = 5.0;
   files::inject_clock([&] { return now += 0.1; });
   for (const auto& call : calls) printer(call);
@@ -388,11 +389,17 @@ TEST(ReadersDownloadPrinter, prints_megabytes_where_the_size_is_unknown) {
 }
 
 TEST(ReadersDownloadPrinter, draws_a_bar_on_a_terminal) {
-  const std::string text =
-      printed(true, {{"a", 500'000, 1'000'000, false}, {"a", 1'000'000, 1'000'000, true}});
-  EXPECT_NE(text.find("\r\x1b[Kimages.gz  [===============               ] 50 %  0.5/1.0 MB"),
-            text.npos);
-  EXPECT_NE(text.find("\r\x1b[Kimages.gz: 1.0 MB, done in"), text.npos);
+  const DownloadProgress half{"a", 500'000, 1'000'000, false};
+  const DownloadProgress whole{"a", 1'000'000, 1'000'000, true};
+  test::Screen screen(80);
+  screen.send(printed(true, {half}));
+  ASSERT_EQ(screen.lines().size(), 1u);
+  EXPECT_EQ(screen.lines()[0].find("images.gz  |###############               | 50 %  0.5/1.0 MB"),
+            0u)
+      << screen.lines()[0];
+  screen = test::Screen(80);
+  screen.send(printed(true, {half, whole}));
+  EXPECT_EQ(screen.lines(), std::vector<std::string>{"images.gz: 1.0 MB, done in 0.1"});
 }
 
 }  // namespace levin::readers::download_test

@@ -70,7 +70,12 @@ TEST(ConfigYaml, anchors_and_merges_work) {
 }
 
 TEST(ConfigYaml, broken_text_is_refused_with_file_and_line) {
-  expect_contains(error_of("a: 1\nb: [1, 2\n"), "job.yaml:3: not valid YAML");
+  expect_contains(error_of("a: 1\nb: [1, 2\n"),
+                  "job.yaml:3: not valid YAML: a list that [ began isn't closed; add ] at its end");
+  expect_contains(error_of("a: 1\nb: {c: 2\n"), "an object that { began isn't closed; add }");
+  expect_contains(
+      error_of("a:\n  b: 1\n\tc: 2\n"),
+      "job.yaml:3: not valid YAML: the line is indented by a tab; indent it with spaces");
   expect_contains(error_of("a: 1\n  b: 2\n"), "job.yaml:2: not valid YAML");
   expect_contains(error_of("a: *nowhere\n"), "job.yaml:1: not valid YAML");
   expect_contains(error_of("a: 1\n---\nb: 2\n"), "2 documents");
@@ -200,8 +205,9 @@ TEST(ConfigYaml, a_file_that_is_no_text_is_refused) {
   const test::TemporaryFolder folder;
   const std::string path = (folder / "best.ckpt").string();
   files::write_atomically(path, std::string("\x10\0\0{\"model\": 1}", 15));
-  EXPECT_EQ(test::message_of<ConfigError>([&] { read_yaml(path); }),
-            "--config: '" + path + "' isn't a text file; a checkpoint is given as --ckpt-path");
+  EXPECT_EQ(
+      test::message_of<ConfigError>([&] { read_yaml(path); }),
+      "the configuration: '" + path + "' isn't a text file; a checkpoint is given as --ckpt-path");
 }
 
 TEST(ConfigYaml, a_bracket_that_is_not_closed_is_said_to_be_missing) {

@@ -1,8 +1,13 @@
 #include <levin/framework/core/error.h>
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "framework/message_of.h"
+#include "framework/temporary_folder.h"
 
 namespace levin::error_test {
 
@@ -135,12 +140,33 @@ TEST(NearestName, is_else_the_only_one_that_begins_in_the_same_way) {
   EXPECT_EQ(nearest_name("Ir", known), "") << "two letters say too little";
 }
 
+TEST(NearestName, is_else_the_one_with_these_first_letters) {
+  EXPECT_EQ(nearest_name("lr", {"x", "learning_rate", "eps"}), "learning_rate");
+  EXPECT_EQ(nearest_name("wd", {"weight_decay", "write_dir"}), "") << "there are two";
+}
+
 TEST(NearestName, is_empty_where_none_is_near) {
+  EXPECT_EQ(nearest_name("CSVDataModule", {"IrisDataModule"}), "") << "they share the kind alone";
   EXPECT_EQ(nearest_name("abcdefghi", {"learning_rate", "momentum"}), "");
   EXPECT_EQ(nearest_name("anything", {}), "");
   // A third of the length, at least two: "abcdef" may differ in two places, not in three.
   EXPECT_EQ(nearest_name("abcdef", {"abcdxx"}), "abcdxx");
   EXPECT_EQ(nearest_name("abcdef", {"abcxxx"}), "");
+}
+
+TEST(ErrorMessages, a_missing_file_is_named_with_the_nearest_one_in_its_folder) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "iris.yaml") << "";
+  const auto message = [&](const std::string& name) {
+    return std::string(
+        DataError::unreadable((folder / name).string(), std::strerror(ENOENT)).what());
+  };
+  EXPECT_TRUE(says(message("iris.yml"), {"did you mean '" + (folder / "iris.yaml").string()}));
+  EXPECT_TRUE(
+      says(message("no/iris.yml"), {"no folder '" + (folder / "no").string() + "' either"}));
+  EXPECT_FALSE(says(message("digits.npy"), {"did you mean"}));
+  EXPECT_FALSE(
+      says(DataError::unreadable((folder / "iris.yml").string(), "torn").what(), {"did you mean"}));
 }
 
 }  // namespace levin::error_test
