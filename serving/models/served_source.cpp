@@ -11,6 +11,8 @@
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/files.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/framework/tensor/torch_error.h>
 #include <levin/framework/threads/one_thread.h>
 
@@ -79,8 +81,12 @@ bool ServedSource::refresh_locked(bool throws) {
   const auto found = find_checkpoints(source_.path);
   if (found.empty()) {
     if (throws) {
-      throw CheckpointError::io("serve", source_.path.string(),
-                                "there is no checkpoint; name a checkpoint, or a folder of them");
+      const std::string path = source_.path.string();
+      const std::string hint = files::exists(path) ? std::string() : missing_file_hint(path);
+      throw CheckpointError::io(
+          "serve", path,
+          "there is no checkpoint" +
+              (hint.empty() ? "; name a checkpoint, or a folder of them" : hint));
     }
     return false;  // perhaps the folder can't be reached for a moment
   }
