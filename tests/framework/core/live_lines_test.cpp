@@ -88,7 +88,7 @@ TEST(Sparkline, has_heights_between_the_least_and_the_largest_value) {
   line.add(std::nan(""));
   EXPECT_EQ(line.text(16, true), "█▇▆▅▄▃▂▁");
   EXPECT_EQ(line.text(16, false), "@#*+=-:.");
-  EXPECT_EQ(line.text(4, false), "@*=.") << "means of two values: 6.5, 4.5, 2.5, 0.5";
+  EXPECT_EQ(line.text(4, false), "@*-.") << "means of two values: 6.5, 4.5, 2.5, 0.5";
   line.clear();
   line.add(3.0);
   line.add(3.0);
