@@ -1,5 +1,6 @@
 #include <levin/callbacks/progress_display.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -59,7 +60,12 @@ bool ProgressDisplay::advance(ProgressPass& pass, int64_t done) {
   if (--batches_to_look_ > 0) return false;
   batches_to_look_ = options_.refresh_rate;
   if (!is_live() && options_.plain_interval <= 0.0) return false;
-  return files::monotonic_seconds() >= next_line_;
+  // A line that comes and goes with each short validation would be restless.
+  constexpr double kShortUpdates = 3.0;
+  const double shown_from = outer_ != nullptr && is_live()
+                                ? outer_rests_since_ + kShortUpdates * options_.refresh_interval
+                                : 0.0;
+  return files::monotonic_seconds() >= std::max(next_line_, shown_from);
 }
 
 void ProgressDisplay::write(ProgressPass& pass, Run& run) {

@@ -28,8 +28,8 @@ class ProgressDisplay {
   void start_run();
   /// Starts a pass of which `done` batches are done already. It begins with the last pass's rate.
   void begin(ProgressPass& pass, std::string label, const Progress& progress, int64_t done = 0);
-  /// Shows the passes that begin now below another one, which rests since `now`; null ends that. A
-  /// file doesn't show the other one.
+  /// Shows the passes that begin now below another one, which rests since `now`, if they last for
+  /// some updates; null ends that. A file doesn't show the other one.
   void nest_below(const ProgressPass* outer, double now = 0.0);
   /// Call it after every batch. Returns whether a line is due, which `write` then writes.
   bool advance(ProgressPass& pass, int64_t done);
