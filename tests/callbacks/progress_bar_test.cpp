@@ -132,7 +132,7 @@ TEST(ProgressBar, AWideTerminalShowsTheLossesOfTheFitInColor) {
   Screen screen(120);
   screen.send(out.text());
   ASSERT_EQ(screen.lines().size(), 1U) << out.text();
-  const std::string& line = screen.lines()[0];
+  const std::string line = screen.lines()[0];
   EXPECT_EQ(line.find("Epoch 1/1 100%|████████████████████|"), 0U) << line;
   EXPECT_NE(line.find(" loss █"), std::string::npos) << "the first loss is the largest: " << line;
   EXPECT_EQ(line.substr(line.size() - 3), "▁") << line;

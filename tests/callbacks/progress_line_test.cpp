@@ -48,9 +48,9 @@ TEST(ProgressLine, on_a_narrow_terminal_parts_are_left_out_and_no_number_is_cut)
   EXPECT_EQ(line_of(66, metrics),
             "Epoch 0/1  50% 50/100 [01:05<00:02, 25.0 it/s] loss=0.25, acc=0.93");
   EXPECT_EQ(line_of(65, metrics),
-            "Epoch 0/1  50%|###   | 50/100 [01:05<00:02, 25.0 it/s] loss=0.25");
-  EXPECT_EQ(line_of(55, metrics), "Epoch 0/1  50% [01:05<00:02, 25.0 it/s] loss=0.25");
-  EXPECT_EQ(line_of(40, metrics), "Epoch 0/1  50%|## | 00:02 left loss=0.25");
+            "Epoch 0/1  50%|###    | 50/100 [01:05<00:02, 25.0 it/s] loss=0.25");
+  EXPECT_EQ(line_of(55, metrics), "Epoch 0/1  50%|##  | [01:05<00:02, 25.0 it/s] loss=0.25");
+  EXPECT_EQ(line_of(40, metrics), "Epoch 0/1  50% 00:02 left loss=0.25");
   EXPECT_EQ(line_of(25, metrics), "Epoch 0/1  50% loss=0.25");
   EXPECT_EQ(line_of(19, metrics), "Epoch 0/1  50%");
   for (int columns = 1; columns < 120; ++columns) {

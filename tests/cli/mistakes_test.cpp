@@ -136,7 +136,7 @@ TEST_F(Mistakes, in_settings_on_the_command_line) {
       {fit + "--trainer.accelerator=gpuu", 2, {"command line: trainer", "'gpuu'", "'gpu'?"}},
       {fit + "--trainer.devices=two", 2, {"command line: trainer.devices", "\"two\"", "auto"}},
       {fit + "--trainer.strategy=dpp", 2, {"command line: trainer", "'dpp'", "'ddp'?"}},
-      {fit + "--trainer.logger=CSVLoger", 2, {"trainer.logger", "'CSVLoger'", "'CsvLogger'?"}},
+      {fit + "--trainer.logger=CsvLoger", 2, {"trainer.logger", "'CsvLoger'", "'CsvLogger'?"}},
       {fit + "--trainer.callbacks+=EarlyStopping", 2, {"EarlyStopping.monitor", "val_loss"}},
       {fit + "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss "
              "--trainer.callbacks.mode=minn",
@@ -169,13 +169,15 @@ TEST_F(Mistakes, in_data_and_in_models_that_do_not_fit_them) {
   write("text.csv", "a,b,y\n1,2,0\n3,x,1\n");
   write("short.csv", "a,b,y\n1,2,0\n3,1\n");
   const std::string fit = "levin fit --config iris.yaml ";
-  const std::string table = fit + "--data TableDataModule --data.target=y --data.x=";
+  const std::string table =
+      fit +
+      "--data TableDataModule --data.val_split=0 --data.test_split=0 --data.target=y --data.x=";
   expect_messages({
-      {fit + "--data ArrayDataModule --data.x=bad.npi", 1, {"'bad.npi'", "'bad.npy'?"}},
+      {fit + "--data ArrayDataModule --data.x=bed.npy", 1, {"'bed.npy'", "'bad.npy'?"}},
       {fit + "--data ArrayDataModule --data.x=bad.npy", 1, {"'bad.npy'", ".npy file", "NUMPY"}},
       {table + "god.csv", 1, {"can't read 'god.csv'", "did you mean 'good.csv'?"}},
-      {table + "good.csv --data.target=z", 1, {"good.csv", "'z'"}},
-      {table + "short.csv", 1, {"short.csv", "line 3", "column"}},
+      {table + "good.csv --data.target=z", 1, {"good.csv has no column 'z'", "'a', 'b', 'y'"}},
+      {table + "short.csv", 1, {"short.csv, line 3", "2 cells", "has 3"}},
       {fit + "--model.in_features=5", 1, {"4 features", "in_features = 5", "set in_features = 4"}},
       {fit + "--model.num_classes=2", 1, {"target, row", "num_classes = 2", "from 0 to 1"}},
       {fit + "--data MNISTDataModule --data.data_dir=no --data.download=false",
@@ -203,6 +205,7 @@ TEST_F(Mistakes, in_checkpoints_results_and_monitors) {
 
 TEST_F(Mistakes, in_searches_and_services) {
   write("order.yaml", "model.learning_rate: {low: 1, high: 0.1}\n");
+  write("fine.yaml", "model.learning_rate: {low: 0.1, high: 1}\n");
   write("space.yaml", "model.learning_rat: {low: 0.1, high: 1}\n");
   write("word.yaml", "\nmodel.learning_rate: {low: 0.1, hihg: 1}\n");
   write("bad.ckpt", "hello");
@@ -212,7 +215,7 @@ TEST_F(Mistakes, in_searches_and_services) {
       {tune + "order.yaml", 2, {"order.yaml", "line 1", "model.learning_rate", "0.1"}},
       {tune + "space.yaml", 2, {"learning_rat", "'learning_rate'?"}},
       {tune + "word.yaml", 2, {"word.yaml", "line 2", "'hihg'", "'high'?"}},
-      {tune + "word.yaml --sampler tpee", 2, {"tpee", "'tpe'?"}},
+      {tune + "fine.yaml --sampler tpee", 2, {"tpee", "'tpe'?"}},
       {"levin tune --config iris.yaml --metric val_loss", 2, {"no search space", "--search FILE"}},
       {"levin sweep --config iris.yaml", 2, {"several values", "--model.learning_rate=0.01,0.1"}},
       {"levin serve", 2, {"serve takes a model", "NAME=PATH"}},
