@@ -10,17 +10,17 @@ namespace levin {
 namespace {
 
 /// How the columns that are left are shared by the bar and the curve of losses.
-struct Shares {
+struct RoomShares {
   int bar = 0;     // 0: none
   int losses = 0;  // without the word before it; 0: none
 };
 
 constexpr std::string_view kLosses = " loss ";
 
-Shares share_out(int room, bool has_bar, bool has_losses) {
+RoomShares share_room(int room, bool has_bar, bool has_losses) {
   constexpr int kLeastBar = 6, kGoodBar = 12, kMostBar = 22;
   constexpr int kLeastLosses = 8, kMostLosses = 16;
-  Shares shares;
+  RoomShares shares;
   if (has_bar && room >= kLeastBar) {
     shares.bar = std::min(room, kGoodBar);
     room -= shares.bar;
@@ -67,7 +67,7 @@ std::string progress_line(const ProgressPass& pass, double now, bool is_last,
   std::string bar, losses;
   if (is_limited) {
     const bool has_losses = look.losses != nullptr && !look.losses->empty();
-    const Shares shares = share_out(room, has_share, has_losses);
+    const RoomShares shares = share_room(room, has_share, has_losses);
     if (shares.bar > 0) bar = bar_text(share, shares.bar, look.bar, look.terminal);
     if (shares.losses > 0) {
       losses =

@@ -63,19 +63,19 @@ TextPart next_part(std::string_view text) {
   return {bytes, is_within(character, kWide) ? 2 : 1};
 }
 
-bool is_set(const Environment& environment, const char* name) {
+bool has_variable(const Environment& environment, const char* name) {
   const char* value = environment(name);
   return value != nullptr && *value != '\0';
 }
 
-bool is_value(const Environment& environment, const char* name, std::string_view expected) {
+bool variable_is(const Environment& environment, const char* name, std::string_view expected) {
   const char* value = environment(name);
   return value != nullptr && value == expected;
 }
 
 bool locale_is_utf8(const Environment& environment) {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    if (!is_set(environment, name)) continue;
+    if (!has_variable(environment, name)) continue;
     const std::string locale = to_small_letters(environment(name));
     return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
   }
@@ -83,11 +83,12 @@ bool locale_is_utf8(const Environment& environment) {
 }
 
 bool shows_color(const Environment& environment, bool live) {
-  if (is_set(environment, "NO_COLOR")) return false;
-  if (is_set(environment, "CLICOLOR_FORCE") && !is_value(environment, "CLICOLOR_FORCE", "0")) {
+  if (has_variable(environment, "NO_COLOR")) return false;
+  if (has_variable(environment, "CLICOLOR_FORCE") &&
+      !variable_is(environment, "CLICOLOR_FORCE", "0")) {
     return true;
   }
-  return live && !is_value(environment, "CLICOLOR", "0");
+  return live && !variable_is(environment, "CLICOLOR", "0");
 }
 
 }  // namespace
@@ -98,8 +99,9 @@ Terminal terminal_of(std::FILE* out) {
 
 Terminal terminal_of(std::FILE* out, const Environment& environment) {
   Terminal terminal;
-  const bool in_ci = is_set(environment, "CI") && !is_value(environment, "CI", "false");
-  terminal.live = ::isatty(::fileno(out)) == 1 && !is_value(environment, "TERM", "dumb") && !in_ci;
+  const bool in_ci = has_variable(environment, "CI") && !variable_is(environment, "CI", "false");
+  terminal.live =
+      ::isatty(::fileno(out)) == 1 && !variable_is(environment, "TERM", "dumb") && !in_ci;
   terminal.color = shows_color(environment, terminal.live);
   terminal.unicode = locale_is_utf8(environment);
   return terminal;
