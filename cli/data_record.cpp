@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
