@@ -307,7 +307,8 @@ TEST_F(Program, plot_draws_a_run) {
   EXPECT_NE(plot.out.find('*'), std::string::npos) << plot.out;
   expect_error({"plot", "levin_logs/version_0", "--metric=val_los"}, 2, "did you mean 'val_loss'?");
   expect_error({"plot", "nowhere"}, 1, "nowhere");
-  expect_error({"plot"}, 2, "levin plot takes the folders of runs, but got none; see levin plot --help");
+  expect_error({"plot"}, 2,
+               "levin plot takes the folders of runs, but got none; see levin plot --help");
 }
 
 TEST_F(Program, help_list_and_version_go_to_stdout) {
