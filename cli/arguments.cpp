@@ -17,7 +17,8 @@ namespace levin {
 namespace {
 
 const std::vector<std::string> kFlags = {"json", "print_config", "help", "version"};
-const std::vector<std::string> kWithValue = {"config", "output", "metric"};
+// "plugin" is taken before (plugin_classes.h), and is here for the names that errors propose.
+const std::vector<std::string> kWithValue = {"config", "output", "metric", "plugin"};
 
 bool contains(const std::vector<std::string>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();

@@ -16,9 +16,12 @@
 #include <levin/cli/exit_status.h>
 #include <levin/cli/export_model.h>
 #include <levin/cli/help.h>
+#include <levin/cli/new/new_files.h>
 #include <levin/cli/output.h>
 #include <levin/cli/past_runs.h>
+#include <levin/cli/plugin_classes.h>
 #include <levin/cli/run_job.h>
+#include <levin/framework/core/counted.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/version.h>
@@ -64,11 +67,23 @@ std::string help_about(const Arguments& arguments, const Registry& registry, con
   return text;
 }
 
+std::string new_files(const Arguments& arguments) {
+  const auto& words = arguments.words;
+  if (words.size() != 2) {
+    throw ConfigError(
+        fmt::format("{0} new takes a kind and a name, such as `{0} new project "
+                    "flowers`, but got {1}; see {0} new --help",
+                    arguments.program, counted(words.size(), "word")));
+  }
+  return write_new_files(words[0], words[1], arguments.output);
+}
+
 /// Which of the options that commands share a command takes; "settings" are those of a
 /// configuration.
 std::vector<std::string> shared_options_of(std::string_view command, const Commands& more) {
   if (const Command* described = command_with_run(command, more)) return described->shared_options;
   if (command == "convert" || command == "export") return {"json", "output"};
+  if (command == "new") return {"output"};
   if (command == "runs") return {"json", "metric"};
   std::vector<std::string> options = {"config", "json", "print-config", "settings"};
   if (command == "predict") options.emplace_back("output");
@@ -126,8 +141,17 @@ int dispatch(const Arguments& arguments, const Registry& registry, const Command
     return print(config_schema(registry));
   }
   if (command == "convert") return convert_files(arguments);
+  if (command == "new") return print(new_files(arguments));
   if (command == "export") return export_model(arguments, registry);
   return run_job(arguments, registry);
+}
+
+int run_words(const std::vector<std::string>& words, const Registry& registry,
+              const Commands& more) {
+  std::vector<const char*> argv;
+  for (const auto& word : words) argv.push_back(word.c_str());
+  return dispatch(parse_arguments(static_cast<int>(argv.size()), argv.data(), registry, more),
+                  registry, more);
 }
 
 }  // namespace
@@ -137,7 +161,11 @@ int run_command_line(int argc, const char* const* argv, const Registry& registry
   occupy_standard_descriptors();
   const NoWriteSignals signals;
   try {
-    return dispatch(parse_arguments(argc, argv, registry, more), registry, more);
+    const PluginWords given = take_plugins(argc, argv);
+    auto plugins = plugins_of_environment();
+    plugins.insert(plugins.end(), given.plugins.begin(), given.plugins.end());
+    if (plugins.empty()) return run_words(given.words, registry, more);
+    return run_words(given.words, with_plugins(registry, plugins), more);
   } catch (const ConfigError& error) {
     return report(error.what(), kWrongUsage);
   } catch (const std::bad_alloc&) {

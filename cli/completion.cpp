@@ -11,6 +11,7 @@
 
 #include <levin/cli/export_model.h>
 #include <levin/cli/help.h>
+#include <levin/cli/new/new_files.h>
 #include <levin/datamodules/convert.h>
 #include <levin/framework/config/schedule_settings.h>
 #include <levin/framework/core/error.h>
@@ -119,6 +120,7 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry, const C
        {output, json, {"format", "the format of the file", export_formats()}},
        {"best", "last"},
        true},
+      {"new", {output}, kinds_of_new_files()},
       {"runs", {metric, json}, {}, true},
       {"completion", {}, kShells}};
   Commands described = commands();
@@ -140,6 +142,10 @@ std::vector<CompletionGroup> completion_groups(const Registry& registry, const C
       });
     }
     groups.push_back(std::move(group));
+  }
+  for (auto& group : groups) {
+    group.options.push_back(
+        {.name = "plugin", .help = "a library of your classes", .takes_files = true});
   }
   return groups;
 }

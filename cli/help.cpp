@@ -9,6 +9,7 @@
 
 #include <levin/cli/convert_files.h>
 #include <levin/cli/export_model.h>
+#include <levin/cli/new/new_files.h>
 #include <levin/cli/plot_command.h>
 #include <levin/cli/report_command.h>
 #include <levin/datamodules/transforms.h>
@@ -39,6 +40,8 @@ const Commands kCommands = {
      "write .npy, CSV, libsvm or IDX files as shards to stream from"},
     {"export", "CHECKPOINT --output FILE [--format pt|ckpt|safetensors|onnx]",
      "write a trained model for PyTorch, Lightning or ONNX"},
+    {"new", "project|model|datamodule|callback NAME [--output FOLDER]",
+     "write a project, or a class and its test, to begin with"},
     plot_command(),
     report_command(),
     {"schema", "> levin.schema.json",
@@ -65,6 +68,8 @@ options:
                        and with which settings; --model.SETTING and --data.SETTING change
                        some of those that the checkpoint has.
                        With a model, PATH may be weights of PyTorch or Lightning
+  --plugin LIBRARY.so  a shared library of classes of your own, which every command then
+                       knows; may come several times. `levin new project` writes one
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop
 
@@ -73,6 +78,8 @@ environment: variables are settings, too. Files and options of the command line 
   LEVIN_TRAINER__MAX_EPOCHS=5
                        one setting, in capitals, with two underscores for a dot; it wins over
                        the file of LEVIN_CONFIG. LEVIN_FIT__... counts for `fit` alone
+  LEVIN_PLUGIN=LIBRARY.so
+                       plugins, with colons between them, before those of --plugin
 )";
 
 constexpr const char* kPredictOptions =
@@ -207,8 +214,10 @@ std::string general_help(std::string_view program, const Commands& more) {
     }
   }
   return text +
-         fmt::format("\n{} COMMAND --help says more; --version says which Levin this is.\n",
-                     program) +
+         fmt::format(
+             "\n{} COMMAND --help says more; --version says which Levin this is.\n"
+             "Every command takes --plugin LIBRARY.so, which adds classes of your own.\n",
+             program) +
          kExitStatus;
 }
 
@@ -225,6 +234,7 @@ std::string command_help(std::string_view program, std::string_view command, con
         fmt::format("usage: {} {} {}\n\n{}\n", program, each.name, each.usage, each.help);
     if (command == "convert") return text + convert_options_help();
     if (command == "export") return text + export_options_help();
+    if (command == "new") return text + new_files_help();
     if (command == "runs") return text + kRunsOptions;
     if (command == "schema") return text + kSchemaUse;
     if (command == "completion") return text + kCompletionUse;

@@ -8,6 +8,7 @@
 
 #include <levin/framework/config/class_with_setting.h>
 #include <levin/framework/config/schedule_settings.h>
+#include <levin/framework/config/unknown_class.h>
 #include <levin/framework/config/yaml.h>
 
 namespace levin {
@@ -247,8 +248,8 @@ class JobReader {
     const std::string& path = class_path(node, place, list.names());
     const auto* entry = list.find(path);
     if (entry == nullptr) {
-      throw ConfigError::unknown_name(
-          "class", short_class_name(path), list.names(),
+      throw unknown_class(
+          short_class_name(path), list.names(),
           fmt::format("{}: {}", node.find("class_path")->origin.to_string(), place));
     }
     auto chosen = start(*entry, place);

@@ -4,6 +4,7 @@
 
 #include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/checkpoint/module_description.h>
+#include <levin/framework/config/unknown_class.h>
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/error.h>
 
@@ -33,8 +34,7 @@ std::unique_ptr<Module> make_described(const Registry& registry,
                                        std::string_view name) {
   const auto* entry = registry.models.find(description.class_path);
   if (entry == nullptr) {
-    throw ConfigError::unknown_name("class", description.class_path, registry.models.names(),
-                                    fmt::format("'{}'", name));
+    throw unknown_class(description.class_path, registry.models.names(), fmt::format("'{}'", name));
   }
   const auto draft = entry->draft();
   if (description.init_args.is_null() && !draft.fields.empty()) {

@@ -1,6 +1,7 @@
 # cmake -DBUILD=... -DSOURCE=... -DTORCH=... -DCONFIG=... -P run.cmake
-# Installs Levin, moves the tree (into a path with a space), runs its program and its gpu-check, builds the consumer
-# against it and runs that. The tree of a package finds LibTorch in a Python environment.
+# Installs Levin, moves the tree (into a path with a space), runs its program and its gpu-check, builds the consumer and
+# a project that `levin new` writes against it, runs their programs, and trains the project's classes as a plugin. The tree of a
+# package finds LibTorch in a Python environment.
 set(work "${BUILD}/install test")
 file(REMOVE_RECURSE "${work}")
 file(MAKE_DIRECTORY "${work}/run")
@@ -42,6 +43,35 @@ run("configure the consumer" "${CMAKE_COMMAND}" -G Ninja -S "${SOURCE}" -B "${wo
 run("build the consumer" "${CMAKE_COMMAND}" --build "${work}/consumer")
 run("the consumer" "${work}/consumer/consumer")
 message("${output}")
+
+# What `levin new` writes, with every warning an error: it compiles, passes its tests, and is trained as a plugin, by two
+# ranks and by a search with two workers, and by the project's own program.
+set(levin "${work}/moved/bin/levin")
+run("levin new project" "${levin}" new project Flowers)
+run("levin new callback" "${levin}" new callback SecondWatcher --output Flowers)
+run("configure the project" "${CMAKE_COMMAND}" -G Ninja -S Flowers -B Flowers/build "-DCMAKE_PREFIX_PATH=${work}/moved"
+  "-DCMAKE_BUILD_TYPE=${CONFIG}" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wshadow -Wconversion -Werror"
+  -DCMAKE_UNITY_BUILD=ON)
+run("build the project" "${CMAKE_COMMAND}" --build Flowers/build)
+run("the project's tests" Flowers/build/flowers_test)
+set(plugin --plugin Flowers/build/libflowers.so)
+set(fit --config Flowers/config.yaml --trainer.max_epochs=2)
+run("levin list with the plugin" "${levin}" list callbacks ${plugin})
+if(NOT output MATCHES "FlowersCallback +the best value" OR NOT output MATCHES "SecondWatcher")
+  message(FATAL_ERROR "levin list doesn't know the plugin's callbacks:\n${output}")
+endif()
+run("levin fit with the plugin" "${levin}" fit ${plugin} ${fit} --trainer.devices=2 --trainer.accelerator=cpu)
+if(NOT output MATCHES "best val_loss: [0-9.]+")
+  message(FATAL_ERROR "the plugin's callback printed nothing:\n${output}")
+endif()
+run("levin test with the plugin" "${levin}" test ${plugin} --config Flowers/config.yaml --ckpt-path best)
+execute_process(COMMAND "${levin}" test --data IrisDataModule --ckpt-path best WORKING_DIRECTORY "${work}/run"
+  RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(NOT code EQUAL 2 OR NOT output MATCHES "unknown class 'FlowersModel'.*--plugin LIBRARY.so")
+  message(FATAL_ERROR "a checkpoint of a plugin's class without --plugin: status ${code}:\n${output}")
+endif()
+run("levin sweep with the plugin" "${levin}" sweep ${plugin} ${fit} --model.learning_rate=0.01,0.02 --workers 2)
+run("the project's program" Flowers/build/flowers_trainer fit ${fit})
 
 # With LibTorch beside the tree, and with one named, instead of the place it had when Levin was built.
 file(CREATE_LINK "${TORCH}" "${work}/torch" SYMBOLIC)
