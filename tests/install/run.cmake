@@ -1,7 +1,7 @@
 # cmake -DBUILD=... -DSOURCE=... -DTORCH=... -DCONFIG=... -P run.cmake
 # Installs Levin, moves the tree (into a path with a space), runs its program and its gpu-check, builds the consumer and
-# a project that `levin new` writes against it, runs their programs, and trains the project's classes as a plugin. The tree of a
-# package finds LibTorch in a Python environment.
+# a project that `levin new` writes against it, runs their programs, and trains the project's classes as a plugin.
+# The tree of a package finds LibTorch in a Python environment.
 set(work "${BUILD}/install test")
 file(REMOVE_RECURSE "${work}")
 file(MAKE_DIRECTORY "${work}/run")
