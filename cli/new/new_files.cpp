@@ -64,7 +64,7 @@ void add_class_files(NewFiles& files, const NewKind& kind, const std::string& cl
   files[folder / "tests" / (file + "_test.cpp")] = filled(kind.test());
 }
 
-void write_all(const NewFiles& files) {
+void write_new_ones(const NewFiles& files) {
   for (const auto& [path, text] : files) {
     if (!files::exists(path)) continue;
     throw ConfigError(
@@ -113,7 +113,7 @@ std::string write_project(std::string_view name, const fs::path& output) {
   for (const auto& kind : new_kinds()) {
     add_class_files(files, kind, project_class + kind.suffix, project + "_" + kind.name, folder);
   }
-  write_all(files);
+  write_new_ones(files);
   return fmt::format(
       "{0}\nto build and train:\n"
       "  cd {1}\n"
@@ -142,7 +142,7 @@ std::string write_class(const NewKind& kind, const std::string& class_name,
   NewFiles files;
   const std::string file = snake_case(class_name);
   add_class_files(files, kind, class_name, file, folder);
-  write_all(files);
+  write_new_ones(files);
   const std::string include = fmt::format("#include \"{}.h\"\n", file);
   const std::string line = fmt::format("  registry.{0}.add<{1}>(\"{1}\", \"{2}\");\n", kind.list,
                                        class_name, "what it does, in one line");

@@ -113,7 +113,7 @@ std::vector<PluginBuild> builds_in(std::string_view bytes) {
 }
 
 template <size_t N>
-std::string_view text_of(const std::array<char, N>& bytes) {
+std::string_view plugin_text_of(const std::array<char, N>& bytes) {
   return {bytes.data(), ::strnlen(bytes.data(), N)};
 }
 
@@ -139,8 +139,8 @@ void require_same_build(const fs::path& path, std::string_view bytes, const Plug
 }  // namespace
 
 std::string to_string(const PluginBuild& build) {
-  return fmt::format("Levin {}, LibTorch {}, {}", text_of(build.levin), text_of(build.torch),
-                     text_of(build.standard_library));
+  return fmt::format("Levin {}, LibTorch {}, {}", plugin_text_of(build.levin),
+                     plugin_text_of(build.torch), plugin_text_of(build.standard_library));
 }
 
 void check_plugin_file(const fs::path& path, const PluginBuild& own) {
