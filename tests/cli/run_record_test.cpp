@@ -1,12 +1,12 @@
 #include <levin/cli/run_recorder.h>
 
-#include <openssl/sha.h>
-
+#include <cstddef>
 #include <functional>
 
 #include <levin/cli/data_record.h>
 #include <levin/cli/report_command.h>
 #include <levin/datamodules/iris.h>
+#include <levin/datamodules/readers/digest.h>
 #include <levin/datamodules/sharded_dataset.h>
 #include <levin/framework/data/source_files.h>
 #include <levin/framework/trainer/trainer.h>
@@ -32,15 +32,8 @@ std::string sha256_of(const Value& record, size_t source = 0) {
 }
 
 std::string hex_sha256(const void* data, size_t size) {
-  unsigned char sum[SHA256_DIGEST_LENGTH];
-  ::SHA256(static_cast<const unsigned char*>(data), size, sum);
-  std::string text;
-  for (const unsigned char byte : sum) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+  return readers::digest_hex(readers::DigestKind::sha256,
+                             {static_cast<const std::byte*>(data), size});
 }
 
 TEST(DataRecord, of_tensors_changes_with_any_byte_and_with_nothing_else) {
