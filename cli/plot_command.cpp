@@ -117,7 +117,8 @@ class Plotter {
   void read_output() {
     const fs::path output = arguments_.output;
     is_folder_ = output.extension() != ".svg" && output.extension() != ".png";
-    if (is_folder_ && (output.extension() == ".pdf" || output.extension() == ".jpg")) {
+    // A name such as "curves.gif" is meant to be a file, unless there is such a folder.
+    if (is_folder_ && output.has_extension() && !files::is_folder(output)) {
       throw ConfigError::invalid_value("--output", output.string(),
                                        "must end in .svg or .png, or be a folder");
     }

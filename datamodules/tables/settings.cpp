@@ -91,16 +91,17 @@ std::pair<std::string, MissingRule> parse_missing_in(const std::string& word) {
 }  // namespace
 
 MissingRule parse_missing_rule(std::string_view option, std::string_view word) {
-  using Kind = MissingRule::Kind;
-  constexpr std::pair<std::string_view, Kind> kWords[] = {{"refuse", Kind::refuse},
-                                                          {"mean", Kind::mean},
-                                                          {"median", Kind::median},
-                                                          {"most_frequent", Kind::most_frequent},
-                                                          {"category", Kind::category}};
+  using Missing = MissingRule::Kind;
+  constexpr std::pair<std::string_view, Missing> kWords[] = {
+      {"refuse", Missing::refuse},
+      {"mean", Missing::mean},
+      {"median", Missing::median},
+      {"most_frequent", Missing::most_frequent},
+      {"category", Missing::category}};
   for (const auto& [name, kind] : kWords) {
     if (word == name) return {kind, 0.0};
   }
-  MissingRule rule{Kind::constant, 0.0};
+  MissingRule rule{Missing::constant, 0.0};
   if (readers::parse_number(word, rule.constant) && std::isfinite(rule.constant)) return rule;
   throw ConfigError::invalid_value(
       option, word, "must be refuse, mean, median, most_frequent, category or a number");

@@ -86,6 +86,28 @@ TEST_F(Mistakes, of_words_and_options) {
   });
 }
 
+TEST_F(Mistakes, of_plugins_pictures_and_new_files) {
+  write("libmine.so", "");
+  fs::create_directories("run");
+  write("run/metrics.csv", "epoch,step,val_loss\n0,1,0.5\n1,2,0.4\n");
+  const std::string without_function = LEVIN_BINARY_DIR "/lib/liblevin.so";
+  expect_messages({
+      {"levin list --plugin libmin.so", 2, {"--plugin libmin.so", "no such file", "libmine.so'?"}},
+      {"levin list --plugin good.csv", 2, {"--plugin good.csv", "isn't a shared library"}},
+      {"levin list --plugin run", 2, {"--plugin run", "it is a folder"}},
+      {"levin list --plugin " + without_function, 2, {"no function levin_plugin", "plugin.h"}},
+      {"levin plot rum", 1, {"can't read 'rum'", "no such file or folder"}},
+      {"levin plot run --kind curvs", 2, {"unknown kind 'curvs'", "'curves'?"}},
+      {"levin plot run --metric val_los", 2, {"unknown metric 'val_los'", "'val_loss'?"}},
+      {"levin plot run --output curves.gif", 2, {"--output", "curves.gif", ".svg or .png"}},
+      {"levin plot run --kind roc --split tst", 2, {"unknown split 'tst'", "'test'?"}},
+      {"levin plot", 2, {"takes the folders of runs", "levin plot --help"}},
+      {"levin report rum", 1, {"no folder 'rum'", "levin_logs/version_0"}},
+      {"levin new modle Net", 2, {"unknown kind 'modle'", "'model'?"}},
+      {"levin new model 3x", 2, {"'3x'", "name of a class in C++", "'My3x'?"}},
+  });
+}
+
 TEST_F(Mistakes, in_files_of_settings) {
   write("key.yaml", "trainer:\n  max_epochs: 3\n  log_evry_n_steps: 5\n");
   write("section.yaml", "trainr:\n  max_epochs: 3\n");
