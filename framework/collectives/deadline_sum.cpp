@@ -1,7 +1,5 @@
 #include <levin/framework/collectives/deadline_sum.h>
 
-#include <signal.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -14,6 +12,7 @@
 
 #include <levin/framework/collectives/host_sum.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/quiet_thread.h>
 #include <levin/framework/profiling/communication_log.h>
 #include <levin/framework/tensor/torch_error.h>
 
@@ -76,18 +75,7 @@ void DeadlineSum::start() {
     rests_ = false;
   }
   if (thread_.joinable()) return;
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, own);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the thread that trains
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = start_without_signals([this] { run(); });
 }
 
 void DeadlineSum::rest() {

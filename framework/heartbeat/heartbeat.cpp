@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/quiet_thread.h>
 #include <levin/framework/heartbeat/heartbeat_star.h>
 #include <levin/framework/launch/failure_report.h>
 
@@ -40,22 +40,6 @@ void check_options(const HeartbeatOptions& options) {
           "must be 0 (off) or more seconds");
   require(options.grace_seconds >= 0, "grace_seconds", options.grace_seconds,
           "must be 0 or more seconds");
-}
-
-/// Starts a thread that receives none of the signals sent to the process, so that they interrupt
-/// the main thread instead. Signals that the thread causes itself, such as SIGSEGV, aren't blocked.
-std::thread start_without_signals(std::function<void()> work) {
-  sigset_t blocked, before;
-  sigfillset(&blocked);
-  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
-    sigdelset(&blocked, own);
-  }
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } restore{before};
-  ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  return std::thread(std::move(work));
 }
 
 /// Writes without stdio: the main thread may hang while it holds the lock of stderr. What can't be

@@ -1,8 +1,8 @@
 #include <levin/tuning/study/owner_beats.h>
 
-#include <signal.h>
-
 #include <chrono>
+
+#include <levin/framework/core/quiet_thread.h>
 
 namespace levin {
 namespace {
@@ -11,19 +11,8 @@ constexpr auto kTimeBetweenBeats = std::chrono::seconds(10);
 
 }  // namespace
 
-OwnerBeats::OwnerBeats(const JournalLock& lock) : lock_(lock) {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the thread that trains
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+OwnerBeats::OwnerBeats(const JournalLock& lock)
+    : lock_(lock), thread_(start_without_signals([this] { run(); })) {}
 
 OwnerBeats::~OwnerBeats() {
   {
