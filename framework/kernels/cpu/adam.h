@@ -34,40 +34,28 @@ inline Vector root(Vector x) {
 inline Vector reciprocal(Vector x) { return 1.0F / x; }
 #endif
 
-inline void adam_vector(const AdamStep& step, float* parameter, const float* gradient, float* mean,
-                        float* mean_square) {
-  const Vector old = load(parameter);
-  const Vector g = load(gradient) * step.sign + old * step.weight_decay;
-  const Vector new_mean = load(mean) + (g - load(mean)) * step.mean_weight;
-  const Vector new_square = load(mean_square) * step.square_decay + g * g * step.square_weight;
-  store(mean, new_mean);
-  store(mean_square, new_square);
+// Changes the numbers from i on that `lanes` reads and writes.
+template <class Lanes>
+inline void adam_vector(const AdamStep& step, int64_t i, const Lanes& lanes) {
+  const Vector old = lanes.load_at(step.parameter + i);
+  const Vector g = lanes.load_at(step.gradient + i) * step.sign + old * step.weight_decay;
+  const Vector mean = lanes.load_at(step.mean + i);
+  const Vector new_mean = mean + (g - mean) * step.mean_weight;
+  const Vector new_square =
+      lanes.load_at(step.mean_square + i) * step.square_decay + g * g * step.square_weight;
+  lanes.store_at(step.mean + i, new_mean);
+  lanes.store_at(step.mean_square + i, new_square);
   const Vector denominator = root(new_square) * step.root_factor + step.eps;
-  store(parameter, old * step.shrink - new_mean * step.rate * reciprocal(denominator));
+  lanes.store_at(step.parameter + i,
+                 old * step.shrink - new_mean * step.rate * reciprocal(denominator));
 }
 
 // Every number goes through the same operations, wherever it is, so that a part of the parameters
 // gets the bits that it gets with the others.
 __attribute__((noinline)) void run_pass(const AdamStep& step) {
   int64_t i = 0;
-  for (; i + kLanes <= step.count; i += kLanes) {
-    adam_vector(step, step.parameter + i, step.gradient + i, step.mean + i, step.mean_square + i);
-  }
-  const int64_t left = step.count - i;
-  if (left == 0) return;
-  float parameter[kLanes] = {}, gradient[kLanes] = {}, mean[kLanes] = {}, mean_square[kLanes] = {};
-  for (int64_t k = 0; k < left; ++k) {
-    parameter[k] = step.parameter[i + k];
-    gradient[k] = step.gradient[i + k];
-    mean[k] = step.mean[i + k];
-    mean_square[k] = step.mean_square[i + k];
-  }
-  adam_vector(step, parameter, gradient, mean, mean_square);
-  for (int64_t k = 0; k < left; ++k) {
-    step.parameter[i + k] = parameter[k];
-    step.mean[i + k] = mean[k];
-    step.mean_square[i + k] = mean_square[k];
-  }
+  for (; i + kLanes <= step.count; i += kLanes) adam_vector(step, i, WholeVectors());
+  if (i < step.count) adam_vector(step, i, FirstLanes{step.count - i});
 }
 
 void adam_step(const AdamStep& step) {

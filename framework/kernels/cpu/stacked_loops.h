@@ -118,25 +118,17 @@ __attribute__((noinline)) void run_pass(const StackedGradients& pass) {
 
 // --- SGD ---
 
-inline void sgd_vector(const SgdStep& step, float* parameter, const float* gradient) {
-  const Vector old = load(parameter);
-  const Vector g = load(gradient) * step.sign + old * step.weight_decay;
-  store(parameter, old - g * step.rate);
+template <class Lanes>
+inline void sgd_vector(const SgdStep& step, int64_t i, const Lanes& lanes) {
+  const Vector old = lanes.load_at(step.parameter + i);
+  const Vector g = lanes.load_at(step.gradient + i) * step.sign + old * step.weight_decay;
+  lanes.store_at(step.parameter + i, old - g * step.rate);
 }
 
 __attribute__((noinline)) void run_pass(const SgdStep& step) {
   int64_t i = 0;
-  for (; i + kLanes <= step.count; i += kLanes) {
-    sgd_vector(step, step.parameter + i, step.gradient + i);
-  }
-  if (i == step.count) return;
-  float parameter[kLanes] = {}, gradient[kLanes] = {};  // the entries that are left, as a vector
-  for (int64_t k = i; k < step.count; ++k) {
-    parameter[k - i] = step.parameter[k];
-    gradient[k - i] = step.gradient[k];
-  }
-  sgd_vector(step, parameter, gradient);
-  for (int64_t k = i; k < step.count; ++k) step.parameter[k] = parameter[k - i];
+  for (; i + kLanes <= step.count; i += kLanes) sgd_vector(step, i, WholeVectors());
+  if (i < step.count) sgd_vector(step, i, FirstLanes{step.count - i});
 }
 
 // --- the kernels ---

@@ -41,6 +41,36 @@ inline Vector load(const uint8_t* from) {
   return __builtin_convertvector(integers, Vector);
 }
 inline void store(float* to, Vector value) { *reinterpret_cast<InMemory*>(to) = value; }
+
+// Reads and writes whole vectors.
+struct WholeVectors {
+  Vector load_at(const float* from) const { return load(from); }
+  void store_at(float* to, Vector value) const { store(to, value); }
+};
+
+// Reads and writes the first `count` numbers of a vector, from 1 to kLanes, and touches no memory
+// behind them. The other lanes are 0.
+struct FirstLanes {
+  int64_t count;
+
+#if defined(__AVX512F__)
+  __mmask16 mask() const { return static_cast<__mmask16>((1U << count) - 1U); }
+  Vector load_at(const float* from) const { return (Vector)_mm512_maskz_loadu_ps(mask(), from); }
+  void store_at(float* to, Vector value) const { _mm512_mask_storeu_ps(to, mask(), (__m512)value); }
+#else
+  Vector load_at(const float* from) const {
+    float numbers[kLanes] = {};
+    for (int64_t i = 0; i < count; ++i) numbers[i] = from[i];
+    return load(numbers);
+  }
+  void store_at(float* to, Vector value) const {
+    float numbers[kLanes];
+    store(numbers, value);
+    for (int64_t i = 0; i < count; ++i) to[i] = numbers[i];
+  }
+#endif
+};
+
 // value - 0 is `value` itself, whereas value + 0 is an addition, since it turns -0 into 0.
 inline Vector all(float value) { return value - Vector{}; }
 
