@@ -58,43 +58,38 @@ Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupl
       options_(std::move(options)),
       decoupled_weight_decay_(decoupled_weight_decay) {}
 
-bool Adam::step_by_kernel(const Lists& lists) const {
-  const auto& first = lists.parameters.front();
-  const bool fits = first.is_cpu() && first.scalar_type() == at::kFloat && !options_.amsgrad &&
-                    !lists.grad_scale && !lists.found_inf;
-  if (!fits) return false;
+void Adam::step_on_host(std::span<const HostParameter> parameters) const {
   const double beta1 = options_.betas[0];
   const double beta2 = options_.betas[1];
-  const double decay = lists.weight_decay;
   kernels::AdamStep step{.sign = options_.maximize ? -1.0F : 1.0F,
-                         .weight_decay = decoupled_weight_decay_ ? 0.0F : static_cast<float>(decay),
                          .mean_weight = static_cast<float>(1.0 - beta1),
                          .square_decay = static_cast<float>(beta2),
                          .square_weight = static_cast<float>(1.0 - beta2),
-                         .shrink = decoupled_weight_decay_
-                                       ? static_cast<float>(1.0 - lists.learning_rate * decay)
-                                       : 1.0F,
                          .eps = static_cast<float>(options_.eps)};
-  float corrected = 0.0F;  // the number of steps that `rate` and `root_factor` are for
-  for (size_t i = 0; i < lists.parameters.size(); ++i) {
-    const float steps = *lists.steps[i].const_data_ptr<float>();
-    if (std::exchange(corrected, steps) != steps) {
-      const double count = steps;
-      step.rate = static_cast<float>(lists.learning_rate / (1.0 - std::pow(beta1, count)));
+  float corrected = 0.0F;  // the number of steps that `correction` and `root_factor` are for
+  double correction = 1.0;
+  for (const HostParameter& one : parameters) {
+    if (std::exchange(corrected, one.steps) != one.steps) {
+      const double count = one.steps;
+      correction = 1.0 - std::pow(beta1, count);
       step.root_factor = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, count)));
     }
-    step.parameter = lists.parameters[i].mutable_data_ptr<float>();
-    step.gradient = lists.gradients[i].const_data_ptr<float>();
-    step.mean = lists.states[0][i].mutable_data_ptr<float>();
-    step.mean_square = lists.states[1][i].mutable_data_ptr<float>();
-    step.count = lists.parameters[i].numel();
+    step.rate = static_cast<float>(one.learning_rate / correction);
+    if (decoupled_weight_decay_) {
+      step.shrink = static_cast<float>(1.0 - one.learning_rate * one.weight_decay);
+    } else {
+      step.weight_decay = static_cast<float>(one.weight_decay);
+    }
+    step.parameter = one.parameter;
+    step.gradient = one.gradient;
+    step.mean = one.states[0];
+    step.mean_square = one.states[1];
+    step.count = one.count;
     kernels::best().adam_step(step);
   }
-  return true;
 }
 
 void Adam::fused(const Lists& lists) {
-  if (step_by_kernel(lists)) return;
   const auto& o = options_;
   const at::TensorList largest = o.amsgrad ? at::TensorList(lists.states[2]) : at::TensorList();
   const auto call = [&](const auto& rate) {

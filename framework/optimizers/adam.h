@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,15 +62,13 @@ class Adam : public PerParameterOptimizer, public HasMomentum {
   /// For AdamW, whose decoupled weight decay shrinks the parameters instead of changing the
   /// gradient.
   Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled_weight_decay);
+  bool has_host_kernel() const override { return !options_.amsgrad; }
+  void step_on_host(std::span<const HostParameter> parameters) const override;
   void fused(const Lists& lists) override;
   bool fused_with_count(const Lists& lists) override;
   void plain(const Lists& lists) override;
 
  private:
-  /// Takes the step by Levin's kernel for float32 numbers on the CPU; returns false, and does
-  /// nothing, if the lists aren't for it.
-  bool step_by_kernel(const Lists& lists) const;
-
   AdamOptions options_;
   bool decoupled_weight_decay_;
 };

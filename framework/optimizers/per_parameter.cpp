@@ -32,19 +32,25 @@ bool same_layout(const torch::Tensor& a, const torch::Tensor& b) {
 }
 
 // Many groups of few entries, such as those of many small models, are shared out to threads as a
-// whole. Returns the number of parts, about 20 us of a core each; 1 for other groups, whose
+// whole. Returns the number of parts, about 20 us of a core each; 0 for other groups, whose
 // parameters are cut instead.
 template <class Buckets>
 int64_t parts_of_many(const Buckets& buckets) {
   constexpr size_t kMany = 16;
   constexpr int64_t kEntriesOfPart = 16'384;
-  if (buckets.size() < kMany) return 1;
+  if (buckets.size() < kMany) return 0;
   int64_t entries = 0;
   for (const auto& bucket : buckets) {
-    if (!bucket.device.is_cpu()) return 1;
+    if (!bucket.device.is_cpu()) return 0;
     for (const auto& slot : bucket.slots) entries += slot.parameter.numel();
   }
   return std::clamp<int64_t>(entries / kEntriesOfPart, 1, static_cast<int64_t>(kMany));
+}
+
+// Counts a new version of each tensor, by which autograd notices if a graph holds its old values.
+// Neither kernels of Levin's own nor LibTorch's operations on lists do that.
+void note_changes(const std::vector<torch::Tensor>& changed) {
+  for (const auto& tensor : changed) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
 torch::Tensor real_view(const torch::Tensor& tensor) {
@@ -104,7 +110,8 @@ void PerParameterOptimizer::add_slot(size_t group, size_t index, size_t number) 
     return b.group == group && b.device == parameter.device() && b.type == type;
   });
   if (bucket == buckets_.end()) {
-    buckets_.push_back({group, parameter.device(), type, {}, {}, {}, 0.0, {}, {}});
+    const bool suits = parameter.is_cpu() && type == at::kFloat && has_host_kernel();
+    buckets_.push_back({group, parameter.device(), type, suits, {}, {}, {}, 0.0, {}, {}});
     bucket = buckets_.end() - 1;
   }
   bucket->slots.push_back(std::move(slot));
@@ -131,22 +138,17 @@ torch::Tensor PerParameterOptimizer::step(const Closure& closure) {
   if (found_inf_.defined() && found_inf_.is_cpu() && found_inf_on_host()) return loss;
 
   const at::NoGradGuard no_grad;
-  // In-place changes still count versions, so autograd notices if a graph holds a parameter.
   const at::AutoDispatchBelowAutograd no_autograd_kernels;
   make_buckets();
-  const int64_t parts = settings_.is_elementwise ? parts_of_many(buckets_) : 1;
-  const auto step_part = [&](int64_t part) {
-    const at::NoGradGuard no_grad_here;
-    const at::AutoDispatchBelowAutograd no_autograd_kernels_here;
-    const auto buckets = static_cast<int64_t>(buckets_.size());
-    for (int64_t i = buckets * part / parts; i < buckets * (part + 1) / parts; ++i) {
-      step_bucket(buckets_[static_cast<size_t>(i)]);
-    }
-  };
-  if (parts == 1) {
-    step_part(0);
+  const int64_t parts = settings_.is_elementwise ? parts_of_many(buckets_) : 0;
+  if (parts == 0) {
+    for (auto& bucket : buckets_) step_bucket(bucket);
   } else {
-    share_out(parts, step_part);
+    share_out(parts, [&](int64_t part) {
+      const auto buckets = static_cast<int64_t>(buckets_.size());
+      step_small_buckets(static_cast<size_t>(buckets * part / parts),
+                         static_cast<size_t>(buckets * (part + 1) / parts));
+    });
   }
   if (after_step_) after_step_();
   return loss;
@@ -256,9 +258,11 @@ void PerParameterOptimizer::run(Bucket& bucket, bool first) {
   }
   if (bucket.fused.filled > 0) run_fused(bucket);
   if (bucket.plain.filled > 0) run_plain(bucket);
-  // References kept until the next step would double the memory that gradients need.
-  bucket.fused.lists.gradients.clear();
-  bucket.plain.lists.gradients.clear();
+  for (auto* route : {&bucket.fused, &bucket.plain}) {
+    if (route->filled > 0) note_changes(route->lists.parameters);
+    // References kept until the next step would double the memory that gradients need.
+    route->lists.gradients.clear();
+  }
 }
 
 void PerParameterOptimizer::run_fused(Bucket& bucket) {

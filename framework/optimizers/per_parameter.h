@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -105,11 +107,32 @@ class PerParameterOptimizer : public Optimizer {
     bool is_capturable = false;
   };
 
+  /// A parameter in float32 in the host's memory, or a part of one, as kernels of Levin's own take
+  /// it: `count` numbers in each array.
+  struct HostParameter {
+    float* parameter = nullptr;
+    const float* gradient = nullptr;
+    /// In the order of Settings::states.
+    std::array<float*, 2> states{};
+    int64_t count = 0;
+    /// The number of steps taken, this one included, if steps are counted.
+    float steps = 0.0F;
+    /// Those of the group.
+    double learning_rate = 0.0;
+    double weight_decay = 0.0;
+  };
+
   /// Groups without a learning rate or weight decay of their own get the given ones. Throws
   /// ConfigError as Optimizer's constructor does.
   PerParameterOptimizer(std::vector<ParameterGroup> groups, double learning_rate,
                         double weight_decay, Settings settings);
 
+  /// Whether `step_on_host` can be called, which is then done in place of `fused`. If so, there are
+  /// at most two kinds of state, and the settings say `is_elementwise`.
+  virtual bool has_host_kernel() const { return false; }
+  /// Changes dense parameters, of any groups, that `fused` could change as well. Called by several
+  /// threads at once, each with other parameters.
+  virtual void step_on_host(std::span<const HostParameter> /*parameters*/) const {}
   /// Changes dense parameters on the CPU or CUDA by one kernel, with gradients of the same layout.
   /// Called only if `has_fused` is set; without an override it calls `plain`.
   virtual void fused(const Lists& lists);
@@ -157,6 +180,7 @@ class PerParameterOptimizer : public Optimizer {
     size_t group;
     c10::Device device;
     c10::ScalarType type;
+    bool is_for_host_kernel;
     std::vector<Slot> slots;
     torch::Tensor step_counts;  // [slots], float32
     torch::Tensor rate;         // learning_rate_tensor
@@ -173,6 +197,11 @@ class PerParameterOptimizer : public Optimizer {
   bool is_fusable(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
   void check_sparse(const Bucket& bucket, const Slot& slot, const torch::Tensor& gradient) const;
   void step_bucket(Bucket& bucket);
+  /// Makes the step of some buckets that have few entries.
+  void step_small_buckets(size_t begin, size_t end);
+  /// Adds the bucket's parameters that have a gradient to `ready` and counts their step. Returns
+  /// false, and does nothing, if it isn't a step like most, so that step_bucket has to make it.
+  bool gather_on_host(Bucket& bucket, std::vector<HostParameter>& ready) const;
   /// Fills the lists with the slots that have a gradient: those that have been stepped before, or,
   /// if `first`, those that haven't. If not `first`, returns how many haven't.
   size_t gather(Bucket& bucket, bool first);
@@ -183,6 +212,8 @@ class PerParameterOptimizer : public Optimizer {
   void run_fused(Bucket& bucket);
   /// Calls `fused`, on the CPU with the parts of the lists on several threads.
   void call_fused(const Bucket& bucket);
+  void call_fused(const Bucket& bucket, const Lists& lists);
+  static HostParameter on_host(const Lists& lists, size_t index);
   std::vector<std::vector<Piece>> cut(const Lists& lists) const;
   static Lists take(const Lists& lists, const std::vector<Piece>& part);
   void run_plain(Bucket& bucket);

@@ -1,6 +1,8 @@
 #include <algorithm>
 
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/SmallVector.h>
 
 #include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/optimizers/per_parameter.h>
@@ -20,6 +22,11 @@ torch::Tensor piece_of(const torch::Tensor& tensor, int64_t begin, int64_t end) 
                                              : tensor.view(-1).narrow(0, begin, end - begin);
 }
 
+// Without the check of the type, which is known.
+float* floats_of(const torch::Tensor& tensor) {
+  return static_cast<float*>(tensor.mutable_data_ptr());
+}
+
 }  // namespace
 
 void PerParameterOptimizer::call_fused(const Bucket& bucket) {
@@ -29,9 +36,78 @@ void PerParameterOptimizer::call_fused(const Bucket& bucket) {
     const at::AutoDispatchBelowAutograd no_autograd_kernels;
     // The means of a gradient that has become 0 decay to denormal numbers, and stay there.
     const kernels::DenormalsAreZero scope;
-    if (route.parts.size() == 1) return fused(route.lists);
-    fused(take(route.lists, route.parts[static_cast<size_t>(part)]));
+    if (route.parts.size() == 1) return call_fused(bucket, route.lists);
+    call_fused(bucket, take(route.lists, route.parts[static_cast<size_t>(part)]));
   });
+}
+
+void PerParameterOptimizer::call_fused(const Bucket& bucket, const Lists& lists) {
+  if (!bucket.is_for_host_kernel || lists.grad_scale || lists.found_inf) return fused(lists);
+  c10::SmallVector<HostParameter, 8> parameters;
+  for (size_t i = 0; i < lists.parameters.size(); ++i) parameters.push_back(on_host(lists, i));
+  step_on_host({parameters.data(), parameters.size()});
+}
+
+auto PerParameterOptimizer::on_host(const Lists& lists, size_t index) -> HostParameter {
+  HostParameter one{.parameter = floats_of(lists.parameters[index]),
+                    .gradient = static_cast<const float*>(lists.gradients[index].const_data_ptr()),
+                    .count = lists.parameters[index].numel(),
+                    .learning_rate = lists.learning_rate,
+                    .weight_decay = lists.weight_decay};
+  for (size_t k = 0; k < lists.states.size(); ++k) {
+    one.states[k] = floats_of(lists.states[k][index]);
+  }
+  if (!lists.steps.empty()) one.steps = *lists.steps[index].const_data_ptr<float>();
+  return one;
+}
+
+void PerParameterOptimizer::step_small_buckets(size_t begin, size_t end) {
+  const at::NoGradGuard no_grad;
+  const at::AutoDispatchBelowAutograd no_autograd_kernels;
+  // Its memory is kept from step to step, since getting it takes as long as filling it.
+  static thread_local std::vector<HostParameter> ready;
+  std::vector<Bucket*> others;
+  ready.clear();
+  for (size_t i = begin; i < end; ++i) {
+    if (!gather_on_host(buckets_[i], ready)) others.push_back(&buckets_[i]);
+  }
+  if (!ready.empty()) {
+    const kernels::DenormalsAreZero scope;
+    step_on_host(ready);
+  }
+  for (Bucket* const bucket : others) step_bucket(*bucket);
+}
+
+bool PerParameterOptimizer::gather_on_host(Bucket& bucket,
+                                           std::vector<HostParameter>& ready) const {
+  if (!bucket.is_for_host_kernel || grad_scale_.defined()) return false;
+  for (const Slot& slot : bucket.slots) {
+    const auto& gradient = slot.parameter.grad();
+    if (!gradient.defined()) continue;
+    const bool is_as_usual =
+        slot.started && !slot.parameter.is_complex() && is_fusable(bucket, slot, gradient);
+    if (!is_as_usual) return false;
+  }
+  const auto& group = groups_[bucket.group];
+  float* const counts =
+      settings_.counts_steps ? bucket.step_counts.mutable_data_ptr<float>() : nullptr;
+  for (size_t i = 0; i < bucket.slots.size(); ++i) {
+    const Slot& slot = bucket.slots[i];
+    const auto& gradient = slot.parameter.grad();
+    if (!gradient.defined()) continue;
+    HostParameter one{.parameter = floats_of(slot.parameter),
+                      .gradient = static_cast<const float*>(gradient.const_data_ptr()),
+                      .count = slot.parameter.numel(),
+                      .learning_rate = group.learning_rate,
+                      .weight_decay = group.weight_decay};
+    for (size_t k = 0; k < slot.states.size(); ++k) {
+      one.states[k] = floats_of(slot.states[k]);
+    }
+    if (counts != nullptr) one.steps = counts[i] += 1.0F;
+    slot.parameter.unsafeGetTensorImpl()->bump_version();
+    ready.push_back(one);
+  }
+  return true;
 }
 
 /// Cuts the lists into parts of about kPart entries. Only contiguous parameters are cut.

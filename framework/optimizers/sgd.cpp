@@ -71,25 +71,18 @@ SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions options)
            .is_capturable = true}),
       options_(options) {}
 
-bool SGD::step_by_kernel(const Lists& lists) const {
-  const auto& first = lists.parameters.front();
-  const bool fits = first.is_cpu() && first.scalar_type() == at::kFloat &&
-                    options_.momentum == 0.0 && !lists.grad_scale && !lists.found_inf;
-  if (!fits) return false;
-  for (size_t i = 0; i < lists.parameters.size(); ++i) {
-    kernels::best_stacked().sgd_step({.parameter = lists.parameters[i].mutable_data_ptr<float>(),
-                                      .gradient = lists.gradients[i].const_data_ptr<float>(),
-                                      .count = lists.parameters[i].numel(),
+void SGD::step_on_host(std::span<const HostParameter> parameters) const {
+  for (const HostParameter& one : parameters) {
+    kernels::best_stacked().sgd_step({.parameter = one.parameter,
+                                      .gradient = one.gradient,
+                                      .count = one.count,
                                       .sign = options_.maximize ? -1.0F : 1.0F,
-                                      .weight_decay = static_cast<float>(lists.weight_decay),
-                                      .rate = static_cast<float>(lists.learning_rate)});
-    lists.parameters[i].unsafeGetTensorImpl()->bump_version();
+                                      .weight_decay = static_cast<float>(one.weight_decay),
+                                      .rate = static_cast<float>(one.learning_rate)});
   }
-  return true;
 }
 
 void SGD::fused(const Lists& lists) {
-  if (step_by_kernel(lists)) return;
   const auto& o = options_;
   const auto& like = lists.parameters.front();
   if (like.is_cpu() && c10::elementSize(like.scalar_type()) < sizeof(float)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,16 +57,14 @@ class SGD : public PerParameterOptimizer, public HasMomentum {
   std::optional<double> momentum(size_t /*group*/) const override { return options_.momentum; }
 
  protected:
+  bool has_host_kernel() const override { return options_.momentum == 0.0; }
+  void step_on_host(std::span<const HostParameter> parameters) const override;
   void fused(const Lists& lists) override;
   bool fused_with_count(const Lists& lists) override;
   void plain(const Lists& lists) override;
   bool takes_sparse(const ParameterGroup& group) const override;
 
  private:
-  /// Makes the step by a kernel of Levin's own, unless it has to be LibTorch's: then it returns
-  /// false.
-  bool step_by_kernel(const Lists& lists) const;
-
   SGDOptions options_;
 };
 
