@@ -71,9 +71,9 @@ void measure(const std::string& name, const Make& make, int64_t models, int64_t 
 }
 
 /// The seconds from the end of `batch` trials that are trained at once to the end of the next ones,
-/// so that what a search does at its start doesn't count.
+/// so that what a search does at its start doesn't count. `folder` must be new: a file system may
+/// take long to create files just after many were removed.
 double seconds_of_trials(const fs::path& folder, int64_t batch, int64_t epochs) {
-  fs::remove_all(folder);
   fs::create_directories(folder);
   const auto base = levin::parse_yaml(
       "trainer: {max_epochs: " + std::to_string(epochs) +
@@ -105,8 +105,9 @@ void measure_trials(int64_t models, int64_t epochs, int64_t rounds) {
   std::vector<double> alone;
   std::vector<double> together;
   for (int64_t round = 0; round < rounds; ++round) {
-    alone.push_back(seconds_of_trials(folder, 1, epochs));
-    together.push_back(seconds_of_trials(folder, models, epochs));
+    const auto own = folder / std::to_string(round);
+    alone.push_back(seconds_of_trials(own / "alone", 1, epochs));
+    together.push_back(seconds_of_trials(own / "together", models, epochs));
   }
   fs::remove_all(folder);
   print_ratio("trials, regression, Adam", models, alone, together);

@@ -100,6 +100,11 @@ std::vector<Value> JournalFile::read_new() {
 uint64_t JournalFile::remove_torn_line(uint64_t size) const {
   constexpr uint64_t kBlock = 65536;
   uint64_t end = size;
+  char last_byte = 0;
+  const bool is_whole =
+      size == 0 ||
+      (::pread(descriptor_, &last_byte, 1, static_cast<off_t>(size - 1)) == 1 && last_byte == '\n');
+  if (is_whole) return size;
   while (end > 0) {
     const uint64_t begin = end > kBlock ? end - kBlock : 0;
     std::string block(static_cast<size_t>(end - begin), '\0');

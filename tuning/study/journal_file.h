@@ -28,6 +28,7 @@ class JournalFile {
 
   const std::filesystem::path& path() const { return path_; }
   const JournalLock& lock() const { return *lock_; }
+  JournalLock& lock() { return *lock_; }
   /// Returns the lines that were added since the last call, from the file's beginning in the first
   /// call. Throws DataError if one of them isn't JSON, naming the line, and CheckpointError if the
   /// file can't be read or has become shorter.

@@ -172,6 +172,11 @@ void JournalLock::take_over_if_abandoned() {
 }
 
 void JournalLock::acquire() {
+  if (holds_ == 0) wait_and_take();
+  ++holds_;
+}
+
+void JournalLock::wait_and_take() {
   auto pause = std::chrono::milliseconds(1);
   seen_change_ = -1.0;
   while (!try_acquire()) {
@@ -184,6 +189,7 @@ void JournalLock::acquire() {
 }
 
 bool JournalLock::release() noexcept {
+  if (holds_ > 0 && --holds_ > 0) return true;
   try {
     return target_of(lock_) == owner_.filename().string() && remove_lock(lock_);
   } catch (const std::exception&) {

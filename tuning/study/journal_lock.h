@@ -25,7 +25,8 @@ class JournalLock {
   JournalLock(const JournalLock&) = delete;
   JournalLock& operator=(const JournalLock&) = delete;
 
-  /// Waits until the lock is free and takes it. Throws CheckpointError if that can't be.
+  /// Waits until the lock is free and takes it. Throws CheckpointError if that can't be. If this
+  /// object holds it already, it is held until `release` has been called as often as this function.
   void acquire();
   /// Gives the lock back. Returns whether it was still this object's: false if another process took
   /// it for abandoned, which means that this one stood still for more than 30 seconds.
@@ -35,6 +36,7 @@ class JournalLock {
   void renew_owner_link() const noexcept;
 
  private:
+  void wait_and_take();
   bool try_acquire();
   void take_over_from_dead_owner();
   void take_over_if_abandoned();
@@ -43,6 +45,7 @@ class JournalLock {
   std::filesystem::path file_;
   std::filesystem::path lock_;
   std::filesystem::path owner_;  // the link of this object
+  int holds_ = 0;                // how often it was acquired and not yet released
   double seen_change_ = -1.0;    // when the file was last written to, by its own clock
   double seen_at_ = 0.0;         // when this process saw that
 };

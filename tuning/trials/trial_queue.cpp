@@ -225,6 +225,11 @@ std::optional<int64_t> next_trial(const SearchPlan& plan, StudyFile& file, int64
 
 std::vector<int64_t> next_trials(const SearchPlan& plan, StudyFile& file, int64_t study) {
   std::vector<int64_t> trials;
+  if (plan.options.batch == 1) {
+    if (const auto trial = next_trial(plan, file, study)) trials.push_back(*trial);
+    return trials;
+  }
+  const auto held = file.hold();
   while (static_cast<int64_t>(trials.size()) < plan.options.batch) {
     const auto trial = next_trial(plan, file, study);
     if (!trial) break;

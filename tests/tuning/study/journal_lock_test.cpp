@@ -51,6 +51,24 @@ TEST(JournalLock, is_a_link_that_leads_to_the_file_as_optuna_expects) {
   EXPECT_FALSE(lock.release()) << "it isn't held";
 }
 
+TEST(JournalLock, is_held_until_it_has_been_released_as_often_as_it_was_acquired) {
+  const test::TemporaryFolder folder;
+  JournalLock lock(new_file(folder));
+  for (int i = 0; i < 2; ++i) {
+    const JournalLockGuard outer(lock);
+    const auto link = std::filesystem::read_symlink(folder / "study.log.lock");
+    {
+      const JournalLockGuard inner(lock);
+      EXPECT_EQ(std::filesystem::read_symlink(folder / "study.log.lock"), link);
+    }
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / "study.log.lock"));
+    lock.acquire();
+    EXPECT_TRUE(lock.release());
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / "study.log.lock"));
+  }
+  EXPECT_FALSE(std::filesystem::is_symlink(folder / "study.log.lock"));
+}
+
 TEST(JournalLock, is_taken_over_from_a_killed_process_without_waiting) {
   const test::TemporaryFolder folder;
   const auto path = new_file(folder);

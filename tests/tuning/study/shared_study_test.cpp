@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <levin/framework/core/files.h>
@@ -173,6 +176,30 @@ TEST(SharedStudy, processes_that_add_trials_at_once_stop_together_at_a_limit) {
   for (const pid_t process : processes) EXPECT_EQ(exit_status_of(process), 0);
   file.refresh();
   EXPECT_EQ(file.contents().study(study)->trials.size(), 20U);
+}
+
+TEST(SharedStudy, a_file_that_is_held_gets_no_trial_of_anyone_else) {
+  const test::TemporaryFolder folder;
+  StudyFile file(folder / "study.log");
+  const int64_t study = file.open_study("s", {StudyDirection::minimize});
+  std::atomic<bool> has_begun{false};
+  std::thread other;
+  int64_t trial_of_other = -1;
+  {
+    const auto held = file.hold();
+    other = std::thread([&] {
+      StudyFile same(folder / "study.log");
+      has_begun = true;
+      trial_of_other = same.create_trial(study);
+    });
+    while (!has_begun) std::this_thread::yield();
+    for (int64_t number = 0; number < 5; ++number) {
+      EXPECT_EQ(file.create_trial(study), number);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // in which the other one tries
+    }
+  }
+  other.join();
+  EXPECT_EQ(trial_of_other, 5);
 }
 
 TEST(SharedStudy, the_lock_of_a_dead_host_is_taken_over_after_thirty_seconds) {
