@@ -45,7 +45,7 @@ bool is_own_rate(std::string_view name) {
 }
 
 void require_same_jobs(const Job& a, const Job& b) {
-  if (a.seed != b.seed) refuse_batch("they differ in seed_everything");
+  if (a.seed.has_value() != b.seed.has_value()) refuse_batch("only some have seed_everything");
   require_same_choice(a.model, b.model, "a model", may_models_differ_in);
   require_same_choice(a.data, b.data, "data", is_never);
   require_same_choice(a.optimizer, b.optimizer, "an optimizer", is_own_rate);
@@ -97,7 +97,7 @@ void require_plain_callbacks(const std::vector<ChosenCallback>& callbacks) {
 bool may_jobs_differ_in(std::string_view setting) {
   const size_t first = setting.find('.');
   const size_t last = setting.rfind('.');
-  if (first == std::string_view::npos) return false;
+  if (first == std::string_view::npos) return setting == "seed_everything";
   const auto between = setting.substr(first, last - first);
   if (!between.empty() && between != ".init_args") return false;
   const auto part = setting.substr(0, first);

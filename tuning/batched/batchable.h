@@ -8,7 +8,7 @@
 namespace levin {
 
 /// Whether jobs that are trained together may differ in this setting, as in "model.learning_rate":
-/// the learning rate, the strengths of the penalties and the weight decay.
+/// the learning rate, the strengths of the penalties, the weight decay and seed_everything.
 bool may_jobs_differ_in(std::string_view setting);
 
 /// Throws ConfigError, which says why, if the jobs can't be trained together, as far as that is

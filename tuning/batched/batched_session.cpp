@@ -1,5 +1,6 @@
 #include <levin/tuning/batched/batched_session.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -18,9 +19,10 @@ namespace {
 /// Passes the hooks of the fit of all models on to the runs of the models.
 class RunsOfModels : public Callback {
  public:
-  RunsOfModels(std::vector<std::unique_ptr<ModelRun>>& runs, Value settings, int64_t log_every,
-               std::function<void()> after_epoch)
+  RunsOfModels(std::vector<std::unique_ptr<ModelRun>>& runs, const std::vector<uint64_t>& seeds,
+               Value settings, int64_t log_every, std::function<void()> after_epoch)
       : runs_(runs),
+        seeds_(seeds),
         settings_(std::move(settings)),
         log_every_(log_every),
         after_epoch_(std::move(after_epoch)) {}
@@ -28,9 +30,10 @@ class RunsOfModels : public Callback {
   Order order() const override { return Order::checkpoint; }  // when the values are known
 
   void on_fit_start(Run& run) override {
-    for (const auto& one : runs_) {
-      settings_["model"] = one->run().module().hyper_parameters();
-      one->begin(run, settings_);
+    for (size_t k = 0; k < runs_.size(); ++k) {
+      settings_["model"] = runs_[k]->run().module().hyper_parameters();
+      settings_["seed"] = static_cast<int64_t>(seeds_[k]);
+      runs_[k]->begin(run, settings_);
     }
   }
   void on_sanity_check_start(Run& run) override { call(&Hooks::on_sanity_check_start, run); }
@@ -108,6 +111,7 @@ class RunsOfModels : public Callback {
   }
 
   std::vector<std::unique_ptr<ModelRun>>& runs_;
+  const std::vector<uint64_t>& seeds_;
   Value settings_;
   int64_t log_every_;
   std::function<void()> after_epoch_;
@@ -133,6 +137,9 @@ BatchedSession::BatchedSession(std::vector<Job> jobs, const Registry& registry)
     : jobs_(checked_jobs(std::move(jobs))), trainer_(*jobs_.front().trainer) {
   const Job& first = jobs_.front();
   if (first.seed) seed_everything(static_cast<uint64_t>(*first.seed));
+  for (const Job& job : jobs_) {
+    seeds_.push_back(job.seed ? static_cast<uint64_t>(*job.seed) : global_seed());
+  }
   data_ = first.data->make();
   make_models(registry);
   for (size_t job = 0; job < jobs_.size(); ++job) add_run(job, registry);
@@ -144,7 +151,14 @@ BatchedSession::~BatchedSession() = default;
 void BatchedSession::make_models(const Registry& registry) {
   std::vector<StackedModels::Maker> makers;
   for (const Job& job : jobs_) makers.push_back([&job] { return job.model->make(); });
-  models_ = std::make_unique<StackedModels>(makers, registry.optimizers);
+  auto different = seeds_;
+  different.erase(std::unique(different.begin(), different.end()), different.end());
+  if (different.size() == 1) {
+    models_ = std::make_unique<StackedModels>(makers, registry.optimizers);
+  } else {
+    models_ = std::make_unique<StackedModels>(makers, registry.optimizers, seeds_);
+    data_of_seeds_ = std::make_unique<MultiSeedDataModule>(*data_, std::move(different));
+  }
   const TrainerOptions& options = trainer_.options();
   if (options.gradient_clip_algorithm == "norm") {
     models_->clip_each(options.gradient_clip_val.value_or(0.0));
@@ -206,7 +220,7 @@ StateDict BatchedSession::checkpoint_of(size_t job) {
   state.values["module"] = to_value(description);
   state.values["data_class"] = data_->class_name();
   state.values["hyper_parameters"]["data"] = data_->hyper_parameters();
-  state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(global_seed());
+  state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(seeds_[job]);
   state.add("model", model.state_dict());
   if (auto fitted = data_->fitted_state(); !fitted.empty()) state.add("fitted", fitted);
   return state;
@@ -219,13 +233,12 @@ History BatchedSession::fit() {
   HookSet hooks;
   hooks.add(BatchHook::train_batch_end, has_loggers && options.log_every_n_steps > 0);
   Value settings = Value::Object{{"data", data_->hyper_parameters()},
-                                 {"seed", static_cast<int64_t>(global_seed())},
                                  {"trainer", to_value(jobs_.front().trainer_settings.fields)}};
-  trainer_.add(std::make_unique<RunsOfModels>(runs_, std::move(settings), options.log_every_n_steps,
-                                              after_epoch_),
+  trainer_.add(std::make_unique<RunsOfModels>(runs_, seeds_, std::move(settings),
+                                              options.log_every_n_steps, after_epoch_),
                hooks);
   files::SyncLater sync_later;
-  auto history = trainer_.fit(*models_, *data_);
+  auto history = trainer_.fit(*models_, data_of_seeds_ ? *data_of_seeds_ : *data_);
   sync_later.finish();
   for (size_t job = 0; job < jobs_.size(); ++job) {
     models_->model(job).set_data_state(models_->data_state());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -11,6 +12,7 @@
 #include <levin/framework/data/datamodule.h>
 #include <levin/framework/trainer/trainer.h>
 #include <levin/tuning/batched/model_run.h>
+#include <levin/tuning/batched/multi_seed_datamodule.h>
 #include <levin/tuning/batched/stacked_models.h>
 
 namespace levin {
@@ -24,9 +26,9 @@ namespace levin {
 ///     session.run(3).metrics().at("val_loss");
 class BatchedSession {
  public:
-  /// Seeds the random generators as the first job says, and makes the objects; nothing is written
-  /// yet. Throws ConfigError as `require_batchable` and StackedModels do, and what the constructors
-  /// of the classes throw.
+  /// Seeds the random generators as the jobs say, and makes the objects; nothing is written yet.
+  /// Jobs of one seed should follow each other. Throws ConfigError as `require_batchable` and
+  /// StackedModels do, and what the constructors of the classes throw.
   BatchedSession(std::vector<Job> jobs, const Registry& registry);
   ~BatchedSession();
   BatchedSession(const BatchedSession&) = delete;
@@ -38,7 +40,8 @@ class BatchedSession {
   /// Sets what is called at the end of each epoch, after the jobs' callbacks.
   void set_after_epoch(std::function<void()> call) { after_epoch_ = std::move(call); }
   /// Trains all models. Throws what Trainer::fit throws, also ConfigError, before the first batch,
-  /// for data with weights of rows and for devices other than the CPU.
+  /// for data with weights of rows, for devices other than the CPU, and for jobs of several seeds
+  /// as MultiSeedDataModule does.
   History fit();
   /// The run of one job, and its model.
   Run& run(size_t job) { return runs_.at(job)->run(); }
@@ -54,7 +57,9 @@ class BatchedSession {
 
   std::vector<Job> jobs_;
   Trainer trainer_;
+  std::vector<uint64_t> seeds_;  // of the jobs
   std::unique_ptr<DataModule> data_;
+  std::unique_ptr<MultiSeedDataModule> data_of_seeds_;  // null: the jobs have one seed
   std::unique_ptr<StackedModels> models_;
   std::vector<std::unique_ptr<ModelRun>> runs_;
   std::function<void()> after_epoch_;

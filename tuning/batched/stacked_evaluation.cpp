@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/step.h>
 #include <levin/framework/threads/shared_work.h>
@@ -56,11 +57,12 @@ void StackedModels::test_step(const Batch& batch, Step& step) {
   evaluate(batch, step, /*is_test=*/true);
 }
 
-void StackedModels::evaluate_by_softmax(Part& part) {
+void StackedModels::evaluate_by_softmax(Part& part, const SoftmaxStack& softmax) {
+  const kernels::DenormalsAreZero scope;
   const auto models = part.layers.models();
   for (size_t k = part.first; k < part.end; ++k) {
     if (is_stopped_[k]) continue;
-    const auto score = softmax_.evaluate(models.at(k - part.first), outputs_, part.logits);
+    const auto score = softmax.evaluate(models.at(k - part.first), outputs_, part.logits);
     losses_[k] = score.loss;
     accuracies_[k] = score.share_of_hits;
   }
@@ -68,10 +70,11 @@ void StackedModels::evaluate_by_softmax(Part& part) {
 
 /// Computes the losses and accuracies of a part's models, and their outputs unless the kernels do
 /// it.
-void StackedModels::evaluate(Part& part, const torch::Tensor& rows, const torch::Tensor& targets,
-                             torch::Tensor& outputs) {
-  if (uses_softmax_) return evaluate_by_softmax(part);
-  outputs = part.layers.forward(rows, /*keeps=*/false);
+void StackedModels::evaluate(Part& part, torch::Tensor& outputs) {
+  const Seen& seen = seen_by(part);
+  if (seen.uses_softmax) return evaluate_by_softmax(part, seen.softmax);
+  const auto& targets = seen.targets;
+  outputs = part.layers.forward(seen.rows, /*keeps=*/false);
   const auto first = static_cast<std::ptrdiff_t>(part.first);
   const auto losses = stacked_losses(loss_kind_, outputs, targets, nullptr);
   std::copy(losses.begin(), losses.end(), losses_.begin() + first);
@@ -81,16 +84,15 @@ void StackedModels::evaluate(Part& part, const torch::Tensor& rows, const torch:
 }
 
 void StackedModels::evaluate(const Batch& batch, Step& step, bool is_test) {
-  const auto rows = rows_of(batch);
-  const auto targets = targets_of(batch);
+  stack();
+  see(batch, /*may_use_softmax=*/!has_metrics());
   const bool has_classes = loss_kind_ != StackedLoss::squared;
   std::vector<torch::Tensor> outputs(parts_.size());
   accuracies_.resize(models_.size());
   losses_.resize(models_.size());
-  uses_softmax_ = !has_metrics() && set_softmax_batch(rows, targets);
   share_out(static_cast<int64_t>(parts_.size()), [&](int64_t number) {
     const auto part = static_cast<size_t>(number);
-    evaluate(parts_[part], rows, targets, outputs[part]);
+    evaluate(parts_[part], outputs[part]);
   });
   for (size_t k = 0; k < models_.size(); ++k) {
     if (is_stopped_[k]) continue;
@@ -99,7 +101,7 @@ void StackedModels::evaluate(const Batch& batch, Step& step, bool is_test) {
   }
   if (!has_metrics()) return;
   for (size_t part = 0; part < parts_.size(); ++part) {
-    log_metrics(parts_[part], outputs[part], targets, step, is_test);
+    log_metrics(parts_[part], outputs[part], step, is_test);
   }
 }
 
@@ -110,8 +112,9 @@ bool StackedModels::has_metrics() const {
 }
 
 /// Logs what the models' setting `metrics` asks for.
-void StackedModels::log_metrics(const Part& part, const torch::Tensor& outputs,
-                                const torch::Tensor& targets, Step& step, bool is_test) {
+void StackedModels::log_metrics(const Part& part, const torch::Tensor& outputs, Step& step,
+                                bool is_test) {
+  const auto& targets = seen_by(part).targets;
   const bool has_values = loss_kind_ == StackedLoss::squared;
   for (size_t k = part.first; k < part.end; ++k) {
     if (is_stopped_[k]) continue;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <typeinfo>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,41 +15,15 @@
 #include <c10/util/StringUtil.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/data/training_set.h>
+#include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/optimizers/clip.h>
 #include <levin/framework/optimizers/parameter_groups.h>
 #include <levin/framework/run/step.h>
-#include <levin/framework/tensor/random.h>
 #include <levin/framework/threads/shared_work.h>
-#include <levin/models/linear_regression.h>
-#include <levin/models/logistic_regression.h>
-#include <levin/models/mlp.h>
-#include <levin/tuning/batched/stackable.h>
+#include <levin/tuning/batched/multi_seed_datamodule.h>
 
 namespace levin {
 namespace {
-
-/// About how many parameters a part of the models has, so that handing it to a thread pays; and the
-/// most parts.
-constexpr size_t kNumbersOfStack = 20'000;
-constexpr size_t kMostStacks = 8;
-
-/// Makes the modules, each from the same state of the random generators.
-std::vector<std::shared_ptr<SupervisedModel>> make_models_alike(
-    const std::vector<StackedModels::Maker>& makers) {
-  std::vector<std::shared_ptr<SupervisedModel>> models;
-  std::vector<const Module*> made;
-  const StateDict random = random_state().clone();
-  for (const auto& make : makers) {
-    load_random_state(random);
-    const std::shared_ptr<Module> module = make();
-    models.push_back(std::dynamic_pointer_cast<SupervisedModel>(module));
-    made.push_back(module.get());
-    if (models.back() == nullptr) require_stackable(made);  // throws
-  }
-  require_stackable(made);
-  return models;
-}
 
 /// The factors [K, 1, 1] of the penalties' gradients; undefined if all are 0.
 torch::Tensor factors_of(const std::vector<double>& strengths, const torch::Tensor& like) {
@@ -78,97 +51,18 @@ void add_to_sum(torch::Tensor& sum, const torch::Tensor& gradient) {
 
 }  // namespace
 
-StackedModels::StackedModels(const std::vector<Maker>& makers, const OptimizerList& optimizers)
-    : optimizers_(optimizers), models_(make_models_alike(makers)), is_stopped_(models_.size()) {
-  for (size_t k = 0; k < models_.size(); ++k) {
-    register_module(std::to_string(k), models_[k]);
-    const auto name = [k](const char* metric) { return fmt::format("{}/{}", metric, k); };
-    names_.push_back({name("train_loss"), name("train_penalty"), name("val_loss"), name("val_acc"),
-                      name("test_loss"), name("test_acc")});
-  }
-  make_metrics();
-}
-
-void StackedModels::prepare(const TrainingSet& train) {
-  if (train.row_shape("weight")) {
-    throw ConfigError::conflict("models can't be trained together: the rows have weights",
-                                "train them one after the other");
-  }
-  const StateDict random = random_state().clone();
-  for (const auto& model : models_) {
-    load_random_state(random);
-    model->prepare(train);
-  }
-}
-
 void StackedModels::check_data(const DataLoaders& loaders) const {
   models_.front()->check_data(loaders);
 }
 
 void StackedModels::on_before_batch_transfer(Batch& batch) {
-  models_.front()->on_before_batch_transfer(batch);
-}
-
-/// Finds out which loss the models have, once they have their layers.
-void StackedModels::set_loss() {
-  const SupervisedModel& first = *models_.front();
-  if (typeid(first) == typeid(LinearRegression)) {
-    loss_kind_ = StackedLoss::squared;
-  } else if (typeid(first) == typeid(MLP)) {
-    activation_ = &find_activation(first.hyper_parameters().at("activation").as_string());
-  } else if (first.parameters().front().size(0) == 1) {
-    loss_kind_ = StackedLoss::logistic;
-  }
-}
-
-void StackedModels::require_fitting_parameters() const {
-  if (parameters_.front().empty()) {
-    throw ModuleError::contract("StackedModels", "the models have no weights yet",
-                                "let fit find their sizes, or give them");
-  }
-  const auto& weight = parameters_.front().front();
-  const auto type = weight.scalar_type();
-  if (weight.is_cpu() && (type == at::kFloat || type == at::kDouble)) return;
-  throw ConfigError::conflict(
-      fmt::format("models can't be trained together in {} on {}", c10::toString(type),
-                  weight.device().str()),
-      "set accelerator to cpu and precision to 32-true or 64-true, or train them one after the "
-      "other");
-}
-
-/// Makes the stacks, unless they are there.
-void StackedModels::stack() {
-  const auto holds = [this](const Part& part) {
-    return part.layers.holds(parameters_[part.first], parameters_[part.end - 1]);
-  };
-  if (!parts_.empty() && std::all_of(parts_.begin(), parts_.end(), holds)) return;
-  parts_.clear();
-  parameters_.clear();
-  for (const auto& model : models_) parameters_.push_back(model->parameters());
-  require_fitting_parameters();
-  set_loss();
-  int64_t numbers = 0;
-  for (const auto& parameter : parameters_.front()) numbers += parameter.numel();
-  for (const auto& parameter : parameters_.front()) {
-    if (parameter.dim() == 2) outputs_ = parameter.size(0);
-  }
-  const size_t count = models_.size();
-  const size_t wanted = count * static_cast<size_t>(numbers) / kNumbersOfStack;
-  const size_t parts = std::clamp<size_t>(wanted, 1, std::min(kMostStacks, count));
-  for (size_t part = 0; part < parts; ++part) {
-    const size_t first = count * part / parts;
-    const size_t end = count * (part + 1) / parts;
-    const auto begin = parameters_.begin();
-    parts_.push_back({first, end,
-                      StackedLayers({begin + static_cast<std::ptrdiff_t>(first),
-                                     begin + static_cast<std::ptrdiff_t>(end)},
-                                    activation_)});
-  }
+  if (seeds_.empty()) return models_.front()->on_before_batch_transfer(batch);
+  // The models look at the rows, but leave them as they are.
+  for (Batch& part : parts_by_seed(batch)) models_.front()->on_before_batch_transfer(part);
 }
 
 /// The rows of a batch as the stacks take them, [rows, features].
-torch::Tensor StackedModels::rows_of(const Batch& batch) {
-  stack();
+torch::Tensor StackedModels::rows_of(const Batch& batch) const {
   const auto rows = flatten_for(parameters_.front().front(), batch.input());
   return rows.layout() == at::kStrided ? rows : rows.to_dense();
 }
@@ -210,40 +104,61 @@ void StackedModels::add_penalties(Part& part) {
   }
 }
 
-/// Gives the batch to the kernels for softmax regressions, if they can take it.
-bool StackedModels::set_softmax_batch(const torch::Tensor& rows, const torch::Tensor& targets) {
+/// Whether the kernels for softmax regressions can take the rows of a batch.
+bool StackedModels::can_use_softmax(const torch::Tensor& rows) const {
   const auto& weights = parts_.front().layers.weights();
-  const bool fits = loss_kind_ == StackedLoss::softmax && weights.size() == 1 &&
-                    SoftmaxStack::can_take(weights.front(), rows);
-  if (fits) softmax_.set_batch(rows, targets);
-  return fits;
+  return loss_kind_ == StackedLoss::softmax && weights.size() == 1 &&
+         SoftmaxStack::can_take(weights.front(), rows);
 }
 
-void StackedModels::learn_by_softmax(Part& part) {
+/// Takes a batch, or its parts if it has one for each seed.
+void StackedModels::see(const Batch& batch, bool may_use_softmax) {
+  seen_count_ = 1;
+  if (seen_.empty()) seen_.resize(1);
+  if (seeds_.empty()) return see_rows(batch, may_use_softmax, seen_.front());
+  const auto parts = parts_by_seed(batch);
+  seen_count_ = parts.size();
+  seen_.resize(std::max(seen_.size(), seen_count_));
+  share_out(static_cast<int64_t>(seen_count_), [&](int64_t number) {
+    const auto part = static_cast<size_t>(number);
+    see_rows(parts[part], may_use_softmax, seen_[part]);
+  });
+}
+
+void StackedModels::see_rows(const Batch& batch, bool may_use_softmax, Seen& seen) const {
+  seen.rows = rows_of(batch);
+  seen.targets = targets_of(batch);
+  seen.uses_softmax = may_use_softmax && can_use_softmax(seen.rows);
+  if (seen.uses_softmax) seen.softmax.set_batch(seen.rows, seen.targets);
+}
+
+void StackedModels::learn_by_softmax(Part& part, const SoftmaxStack& softmax) {
+  const kernels::DenormalsAreZero scope;
   const auto models = part.layers.models();
   const auto gradients = part.layers.gradients_of_models();
   for (size_t k = part.first; k < part.end; ++k) {
     if (is_stopped_[k]) continue;
-    losses_[k] = softmax_.learn(models.at(k - part.first), gradients.at(k - part.first), outputs_,
-                                part.logits);
+    losses_[k] = softmax.learn(models.at(k - part.first), gradients.at(k - part.first), outputs_,
+                               part.logits);
   }
 }
 
 /// Computes the losses and gradients of a part's models.
-void StackedModels::learn(Part& part, const torch::Tensor& rows, const torch::Tensor& targets) {
+void StackedModels::learn(Part& part) {
   const at::NoGradGuard no_grad;
   torch::Tensor in_use;  // a gradient that the optimizer may still need
   for (size_t k = part.first; k < part.end && !in_use.defined(); ++k) {
     in_use = parameters_[k].front().grad();
   }
   part.layers.begin_gradients(in_use);
-  if (uses_softmax_) {
-    learn_by_softmax(part);
+  const Seen& seen = seen_by(part);
+  if (seen.uses_softmax) {
+    learn_by_softmax(part, seen.softmax);
     return add_penalties(part);
   }
   torch::Tensor gradient;
-  const auto outputs = part.layers.forward(rows, /*keeps=*/true);
-  const auto losses = stacked_losses(loss_kind_, outputs, targets, &gradient);
+  const auto outputs = part.layers.forward(seen.rows, /*keeps=*/true);
+  const auto losses = stacked_losses(loss_kind_, outputs, seen.targets, &gradient);
   std::copy(losses.begin(), losses.end(),
             losses_.begin() + static_cast<std::ptrdiff_t>(part.first));
   part.layers.backward(gradient);
@@ -255,8 +170,8 @@ torch::Tensor StackedModels::training_step(const Batch& batch, Step& step) {
     const Rows& rows = batch.input_rows();
     input_ = {.shape = rows.row_shape().vec(), .dtype = c10::getDtypeNames(rows.dtype()).first};
   }
-  const auto rows = rows_of(batch);
-  const auto targets = targets_of(batch);
+  stack();
+  see(batch, /*may_use_softmax=*/true);
   losses_.resize(models_.size());
   penalties_.assign(models_.size(), 0.0);
   l1_strengths_.resize(models_.size());
@@ -265,9 +180,8 @@ torch::Tensor StackedModels::training_step(const Batch& batch, Step& step) {
     l1_strengths_[k] = models_[k]->l1_strength();
     l2_strengths_[k] = models_[k]->l2_strength();
   }
-  uses_softmax_ = set_softmax_batch(rows, targets);
   share_out(static_cast<int64_t>(parts_.size()),
-            [&](int64_t part) { learn(parts_[static_cast<size_t>(part)], rows, targets); });
+            [&](int64_t part) { learn(parts_[static_cast<size_t>(part)]); });
   return log_losses(step);
 }
 

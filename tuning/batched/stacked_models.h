@@ -31,7 +31,9 @@ namespace levin {
 /// They are LogisticRegressions, LinearRegressions or MLPs on the CPU, which differ only in their
 /// learning rate and the strengths of their penalties (l1_strength, l2_strength, C, l1_ratio), or
 /// in the settings that their optimizers have (`divide`). They begin with the same weights, those
-/// that a model alone would begin with, and see the same batches.
+/// that a model alone would begin with, and see the same batches. Models of several seeds begin
+/// with those of their seeds, and see the parts of each batch that a MultiSeedDataModule makes of
+/// the rows.
 ///
 /// What a model alone logs as "val_loss" is logged as "val_loss/0", "val_loss/1" ... The parameters
 /// of model k are named "k.linear.weight" and so on. The loss of a training step is the mean of all
@@ -46,11 +48,13 @@ class StackedModels : public Module {
     std::optional<double> weight_decay{};
   };
 
-  /// Makes each model from the same state of the random generators. `optimizers`: see
+  /// Makes each model from the same state of the random generators or, if `seeds` has the seed of
+  /// each, after seed_everything; models of one seed should follow each other. `optimizers`: see
   /// SupervisedModel. Throws ConfigError if there is no model, and for models that can't be trained
   /// together.
   explicit StackedModels(const std::vector<Maker>& makers,
-                         const OptimizerList& optimizers = shipped_optimizers());
+                         const OptimizerList& optimizers = shipped_optimizers(),
+                         const std::vector<uint64_t>& seeds = {});
 
   size_t size() const { return models_.size(); }
   /// A model as it is now. In a fit, its parameters are a part of the stack's memory.
@@ -92,33 +96,46 @@ class StackedModels : public Module {
   struct Part {
     size_t first;
     size_t end;
+    size_t seed;  // the number of their seed
     StackedLayers layers;
     std::vector<float> logits{};  // of a model, for softmax_
   };
 
+  void make_models(const std::vector<Maker>& makers, const std::vector<uint64_t>& seeds);
   void set_loss();
   void make_metrics();
   void require_fitting_parameters() const;
   void stack();
-  torch::Tensor rows_of(const Batch& batch);
+  /// Rows as the models see them: those of a batch, or of a part of it that is for one seed.
+  struct Seen {
+    torch::Tensor rows{};     // [rows, features]
+    torch::Tensor targets{};  // see stacked_losses
+    bool uses_softmax = false;
+    SoftmaxStack softmax{};
+  };
+  void add_parts(size_t first, size_t end, size_t seed, size_t numbers);
+  void see(const Batch& batch, bool may_use_softmax);
+  void see_rows(const Batch& batch, bool may_use_softmax, Seen& seen) const;
+  const Seen& seen_by(const Part& part) const { return seen_[seen_count_ == 1 ? 0 : part.seed]; }
+  torch::Tensor rows_of(const Batch& batch) const;
   torch::Tensor targets_of(const Batch& batch) const;
-  bool set_softmax_batch(const torch::Tensor& rows, const torch::Tensor& targets);
-  void learn(Part& part, const torch::Tensor& rows, const torch::Tensor& targets);
-  void learn_by_softmax(Part& part);
+  bool can_use_softmax(const torch::Tensor& rows) const;
+  void learn(Part& part);
+  void learn_by_softmax(Part& part, const SoftmaxStack& softmax);
   void add_penalties(Part& part);
   torch::Tensor log_losses(Step& step);
   void evaluate(const Batch& batch, Step& step, bool is_test);
-  void evaluate(Part& part, const torch::Tensor& rows, const torch::Tensor& targets,
-                torch::Tensor& outputs);
-  void evaluate_by_softmax(Part& part);
+  void evaluate(Part& part, torch::Tensor& outputs);
+  void evaluate_by_softmax(Part& part, const SoftmaxStack& softmax);
   bool has_metrics() const;
-  void log_metrics(const Part& part, const torch::Tensor& outputs, const torch::Tensor& targets,
-                   Step& step, bool is_test);
+  void log_metrics(const Part& part, const torch::Tensor& outputs, Step& step, bool is_test);
 
   OptimizerList optimizers_;
   std::vector<std::shared_ptr<SupervisedModel>> models_;
   std::vector<Names> names_;
   std::vector<bool> is_stopped_;
+  std::vector<size_t> seeds_;      // the number of each model's seed; empty: they have one
+  std::vector<StateDict> random_;  // behind the making of each model, if there are several seeds
   StackedLoss loss_kind_ = StackedLoss::softmax;
   const Activation* activation_ = nullptr;
   std::vector<std::vector<torch::Tensor>> parameters_;  // of each model
@@ -129,8 +146,8 @@ class StackedModels : public Module {
   std::vector<double> losses_;     // of the last batch, by model
   std::vector<double> penalties_;  // added to them
   std::vector<double> accuracies_;
-  SoftmaxStack softmax_;
-  bool uses_softmax_ = false;  // for the present batch
+  std::vector<Seen> seen_;  // of the present batch, the first `seen_count_`
+  size_t seen_count_ = 0;
   std::vector<EvaluationMetrics<ClassMetric>> class_metrics_;
   std::vector<EvaluationMetrics<RegressionMetric>> regression_metrics_;
   torch::Tensor loss_;  // of the last training step, a leaf

@@ -233,18 +233,19 @@ struct BatchedTrial {
 };
 
 /// Returns those of the trials that can be trained at once, with their jobs: those that don't go on
-/// from a checkpoint, in one batch for each seed, since the rows come in another order with each. A
-/// trial whose job can't be made is left to `run_trial`, which records why.
+/// from a checkpoint, in one batch for each seed. A trial whose job can't be made is left to
+/// `run_trial`, which records why.
 std::vector<std::vector<BatchedTrial>> batches_of(const SearchPlan& plan, const Registry& registry,
                                                   StudyFile& file,
                                                   const std::vector<int64_t>& trials) {
   std::map<std::optional<int64_t>, std::vector<BatchedTrial>> by_seed;
+  const auto held = file.hold();
   for (const int64_t trial : trials) {
     if (!is_ready_to_run(plan, file, trial)) continue;
     try {
       Job job = job_of_trial(plan, registry, file, trial, choose_parameters(plan, file, trial));
-      auto& batch = by_seed[job.seed];
-      if (job.ckpt_path.empty()) batch.push_back({trial, std::move(job)});
+      const auto seed = job.seed;
+      if (job.ckpt_path.empty()) by_seed[seed].push_back({trial, std::move(job)});
     } catch (const std::exception&) {  // it comes again when the trial is alone
       continue;
     }
@@ -268,6 +269,7 @@ void record_ends(const SearchPlan& plan, StudyFile& file, BatchedSession& sessio
                  const std::vector<BatchedTrial>& batch) {
   std::vector<TrialEnd> ends;
   TrialUpdates updates;
+  const auto held = file.hold();
   file.refresh();
   for (size_t i = 0; i < batch.size(); ++i) {
     const auto& [id, job, reporter] = batch[i];
@@ -287,9 +289,9 @@ void record_ends(const SearchPlan& plan, StudyFile& file, BatchedSession& sessio
 }
 
 /// Trains the trials at once. Returns whether a signal has ended that; nothing if they can't be
-/// trained so, or one of them has failed.
+/// trained so, or one of them has failed: then `otherwise` says how they are trained instead.
 std::optional<bool> train_at_once(const SearchPlan& plan, const Registry& registry, StudyFile& file,
-                                  std::vector<BatchedTrial>& batch) {
+                                  std::vector<BatchedTrial>& batch, const char* otherwise) {
   std::vector<Job> jobs;
   for (const auto& trial : batch) jobs.push_back(trial.job);
   try {
@@ -309,10 +311,28 @@ std::optional<bool> train_at_once(const SearchPlan& plan, const Registry& regist
     record_ends(plan, file, session, batch);
     return false;
   } catch (const std::exception& error) {  // if one trial has failed, it is recorded when alone
-    diagnostics::print(
-        fmt::format("{} trials are trained one by one: {}\n", batch.size(), plain_message(error)));
+    diagnostics::print(fmt::format("{} trials are trained {}: {}\n", batch.size(), otherwise,
+                                   plain_message(error)));
+    forget_batch(file, batch);
     return std::nullopt;
   }
+}
+
+/// Trains the trials of all seeds at once or, if that can't be, those of each seed. Returns whether
+/// a signal has ended that. Trials that haven't ended otherwise are to be trained one by one.
+bool train_batches(const SearchPlan& plan, const Registry& registry, StudyFile& file,
+                   std::vector<std::vector<BatchedTrial>> by_seed) {
+  if (by_seed.size() > 1) {
+    std::vector<BatchedTrial> all;
+    for (const auto& batch : by_seed) all.insert(all.end(), batch.begin(), batch.end());
+    const auto is_interrupted = train_at_once(plan, registry, file, all, "seed by seed");
+    if (is_interrupted) return *is_interrupted;
+  }
+  for (auto& batch : by_seed) {
+    if (batch.size() < 2) continue;
+    if (train_at_once(plan, registry, file, batch, "one by one").value_or(false)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -338,15 +358,9 @@ std::optional<TrialState> run_trial(const SearchPlan& plan, const Registry& regi
 std::vector<std::optional<TrialState>> run_trials(const SearchPlan& plan, const Registry& registry,
                                                   StudyFile& file,
                                                   const std::vector<int64_t>& trials) {
-  bool is_interrupted = false;
-  if (trials.size() > 1) {
-    for (auto& batch : batches_of(plan, registry, file, trials)) {
-      if (batch.size() < 2 || is_interrupted) continue;
-      const auto ended = train_at_once(plan, registry, file, batch);
-      is_interrupted = ended.value_or(false);
-      if (!ended) forget_batch(file, batch);
-    }
-  }
+  bool is_interrupted =
+      trials.size() > 1 &&
+      train_batches(plan, registry, file, batches_of(plan, registry, file, trials));
   std::vector<std::optional<TrialState>> states;
   for (const int64_t trial : trials) {
     const TrialState state = file.contents().trial(trial)->state;

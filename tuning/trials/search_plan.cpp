@@ -137,12 +137,12 @@ void check_batch(const TuneOptions& options, const SearchSpace& space) {
     refuse("the sampler " + options.sampler + ", whose trials go on from checkpoints", kOneByOne);
   }
   for (const auto& parameter : space.parameters()) {
-    if (parameter.name == "seed_everything" || may_jobs_differ_in(parameter.name)) continue;
+    if (may_jobs_differ_in(parameter.name)) continue;
     throw ConfigError::conflict(
         fmt::format("{}trials that differ in {} can't be trained at once",
                     space.place_of(parameter.name), parameter.name),
-        "leave --batch out, or search for learning rates, strengths of penalties and weight decays "
-        "alone");
+        "leave --batch out, or search for learning rates, penalties, weight "
+        "decays and seeds alone");
   }
 }
 
@@ -253,7 +253,7 @@ Fields describe(TuneOptions& o) {
       {"seed", &o.seed, "of the sampler"},
       {"lag", &o.lag, "tpe: up to so many workers give the same study; 0: any results count"},
       {"workers", &o.workers, "processes that run trials side by side"},
-      {"batch", &o.batch, "trials trained at once, if they differ in rates and penalties alone"},
+      {"batch", &o.batch, "trials trained at once, if only rates, penalties and seeds differ"},
       {"trial_timeout", &o.trial_timeout, "seconds after which a trial is killed; 0: never"},
       {"gpus", &o.gpus, "the GPUs of the workers, one for each in turn; by default all"},
       {"grid_points", &o.grid_points, "values that a grid tries of a range of floats"},

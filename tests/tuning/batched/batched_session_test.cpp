@@ -152,15 +152,16 @@ TEST_F(BatchedSessionTest, refuses_jobs_that_differ_otherwise) {
     });
   };
   EXPECT_TRUE(test::says(refusal("data.init_args.batch_size=8"), {"differ in data.batch_size"}));
-  EXPECT_TRUE(test::says(refusal("seed_everything=4"), {"differ in seed_everything"}));
+  EXPECT_TRUE(test::says(refusal("seed_everything=false"), {"only some have seed_everything"}));
   EXPECT_TRUE(test::says(refusal("optimizer.init_args.eps=0.1"), {"differ in optimizer.eps"}));
   EXPECT_TRUE(test::says(refusal("trainer.max_epochs=5"), {"differ in trainer.max_epochs"}));
   EXPECT_TRUE(test::says(refusal("lr_scheduler.init_args.gamma=0.5"), {"lr_scheduler.gamma"}));
 }
 
 TEST_F(BatchedSessionTest, names_the_settings_in_which_jobs_may_differ) {
-  for (const char* name : {"model.learning_rate", "model.init_args.l2_strength", "model.C",
-                           "optimizer.init_args.weight_decay", "optimizer.learning_rate"}) {
+  for (const char* name :
+       {"model.learning_rate", "model.init_args.l2_strength", "model.C",
+        "optimizer.init_args.weight_decay", "optimizer.learning_rate", "seed_everything"}) {
     EXPECT_TRUE(may_jobs_differ_in(name)) << name;
   }
   for (const char* name : {"model", "learning_rate", "model.hidden_sizes", "data.batch_size",

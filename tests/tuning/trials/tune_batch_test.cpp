@@ -12,6 +12,7 @@
 
 #include <levin/cli/session.h>
 #include <levin/cli/shipped_classes.h>
+#include <levin/framework/checkpoint/checkpoint.h>
 #include <levin/framework/config/load_module.h>
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
@@ -103,7 +104,7 @@ TEST_F(TuneBatch, trials_at_once_have_the_parameters_and_values_that_they_have_o
   }
 }
 
-TEST_F(TuneBatch, trials_of_each_seed_are_a_batch_of_their_own) {
+TEST_F(TuneBatch, trials_of_several_seeds_have_the_values_that_they_have_one_by_one) {
   const auto grid = [](TuneOptions& options) {
     options.sampler = "grid";
     options.trials = 0;
@@ -117,6 +118,35 @@ TEST_F(TuneBatch, trials_of_each_seed_are_a_batch_of_their_own) {
     EXPECT_EQ(batch.trials[i].parameters, alone.trials[i].parameters);
     expect_near(batch.trials[i].values.at(0), alone.trials[i].values.at(0));
   }
+}
+
+// Each seed has one trial, so that they can only be trained together.
+TEST_F(TuneBatch, trials_that_differ_in_their_seeds_alone_are_one_batch) {
+  const auto grid = [](TuneOptions& options) {
+    options.sampler = "grid";
+    options.trials = 0;
+  };
+  const std::string ranges = "seed_everything: [4, 9, 2]\n";
+  const Study alone = search("one_by_one", 1, grid, ranges).study;
+  const Study batch = search("at_once", 3, grid, ranges).study;
+  ASSERT_EQ(batch.trials.size(), 3U);
+  std::set<double> values;
+  for (size_t i = 0; i < batch.trials.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Trial& one = batch.trials[i];
+    EXPECT_TRUE(was_batched(one));
+    EXPECT_EQ(one.parameters, alone.trials[i].parameters);
+    ASSERT_EQ(one.intermediate_values.size(), 4U);
+    for (const auto& [step, value] : alone.trials[i].intermediate_values) {
+      expect_near(one.intermediate_values.at(step), value);
+    }
+    values.insert(one.values.at(0));
+    const auto state = load_checkpoint(checkpoint_of(one));
+    const auto same = load_checkpoint(checkpoint_of(alone.trials[i]));
+    EXPECT_EQ(state.values.at("hyper_parameters").at("seed"),
+              same.values.at("hyper_parameters").at("seed"));
+  }
+  EXPECT_EQ(values.size(), 3U);
 }
 
 TEST_F(TuneBatch, a_pruner_ends_some_trials_and_the_others_go_on) {
