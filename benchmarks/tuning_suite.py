@@ -327,7 +327,7 @@ def run_tuning(options, mnist, say, results):
             try:
                 texts.append(make(named) if len(names) > 1 else make())
                 say(texts[-1])
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (OSError, ImportError, subprocess.CalledProcessError) as error:
                 reason = (getattr(error, "stderr", "") or str(error)).strip()[-300:]
                 results["failures"]["tuning, " + ", ".join(named)] = reason
     if bench.kept > 0:

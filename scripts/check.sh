@@ -43,8 +43,11 @@ compile() {
   if [ -n "$full" ]; then targets=all; else targets=tested; fi
   (build release -k 0 $targets)
 }
-sanitized() { (configure asan && build asan -k 0 unit_tests); }
-threads_built() { (configure tsan && build tsan -k 0 threads_test processes_test); }
+# clang compiles code with these checks in two thirds of the time that gcc takes, and shows its warnings about the tests.
+sanitizing_compiler() { ! command -v clang++ >/dev/null || printf '%s' "-DCMAKE_CXX_COMPILER=clang++"; }
+# shellcheck disable=SC2046  # no word or one
+asan_built() { configure asan $(sanitizing_compiler) && build asan -k 0 unit_tests; }
+tsan_built() { configure tsan && build tsan -k 0 threads_test processes_test; }
 # Tests that fork come first, each group in a process of its own: under the thread sanitizer, a process can't fork reliably
 # after it has started threads.
 threads_clean() {
@@ -55,7 +58,27 @@ threads_clean() {
       "$root/build/tsan/bin/${tests%% *}" --gtest_brief=1 "--gtest_filter=${tests#* }" 9>&- || return 1
   done
 }
-clang_clean() { (configure clang && build clang -k 0); }
+# Each source of the library by itself, and what the sanitizers' build leaves out.
+clang_built() { ! command -v clang++ >/dev/null || { configure clang && build clang -k 0 without_unit_tests; }; }
+
+# What only later steps need is built beside the tests, one preset after the other, in the time that they leave.
+# built PRESET waits for it, and shows the compiler's messages if that failed.
+# shellcheck disable=SC2034  # run's build uses it
+build_beside() {
+  niceness=19
+  for preset in asan tsan clang; do
+    kill -0 $$ 2>/dev/null || exit  # the check was interrupted
+    since=$(date +%s)
+    if ("${preset}_built") >"$logs/$preset-build.log" 2>&1; then result=ok; else result=FAILED; fi
+    echo "$result $(($(date +%s) - since))" >"$logs/$preset-build.new"
+    mv "$logs/$preset-build.new" "$logs/$preset-build"
+  done
+}
+built() {
+  until [ -e "$logs/$1-build" ] || ! kill -0 "$builder" 2>/dev/null; do sleep 0.5; done
+  read -r result seconds <"$logs/$1-build" && begun=$(($(date +%s) - seconds)) && [ "$result" = ok ] ||
+    { cat "$logs/$1-build.log" >&2; return 1; }
+}
 # Installs the Python packages with which tests read Levin's checkpoints, exported models, event files and studies, and the clients
 # that a served model is tested with; and what checks the recipe of conan and the Dockerfile. Never use pytorch-lightning 2.6.2 or
 # 2.6.3: these releases were compromised.
@@ -82,8 +105,12 @@ if [ -n "$full" ]; then
   reader=$!
 fi
 if step "build" compile; then
-  if [ -n "$full" ]; then step "Python packages that tests read with" python_read || :; fi
   exec 9>&-  # releases the lock: the program is built, so another ./run may go on
+  if [ -n "$full" ]; then
+    build_beside &
+    builder=$!
+    step "Python packages that tests read with" python_read || :
+  fi
   step "tests" tests release || :
   if [ -n "$full" ]; then
     step "format of the sources" formatted || :
@@ -92,16 +119,16 @@ if step "build" compile; then
     else
       printf '%-8s %s\n' skipped "site of the documentation: doxygen is not installed" >>"$logs/steps"
     fi
-    if step "build with sanitizers, CUDA hidden" sanitized; then
+    if step "build with sanitizers, CUDA hidden" built asan; then
       # A process with the address sanitizer takes a second to start, so suites that start dozens are left out: the other
       # suites run the program's jobs, and its parts are tested by themselves.
       step "unit tests with sanitizers" tests asan -L unit -LE program || :
     fi
-    if step "build with the thread sanitizer, CUDA hidden" threads_built; then
+    if step "build with the thread sanitizer, CUDA hidden" built tsan; then
       step "loaders, launcher and heartbeat with the thread sanitizer" threads_clean || :
     fi
     if command -v clang++ >/dev/null; then
-      step "clang's warnings" clang_clean || :
+      step "clang's warnings" built clang || :
     else
       printf '%-8s %s\n' skipped "clang's warnings: clang++ is not installed" >>"$logs/steps"
     fi
