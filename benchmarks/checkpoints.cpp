@@ -10,6 +10,7 @@
 #include <levin/callbacks/lambda_callback.h>
 #include <levin/levin.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 #include <levin/datamodules/readers/csv.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <utility>

@@ -12,6 +12,7 @@
 #include <levin/framework/tensor/buffer.h>
 #include <levin/framework/tensor/device_graph.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 

@@ -1,5 +1,6 @@
 #include <levin/framework/launch/supervisor_signals.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>

@@ -1,5 +1,6 @@
 #include <levin/framework/optimizers/schedules.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>

@@ -6,6 +6,8 @@
 #include <levin/framework/loggers/console_logger.h>
 #include <levin/framework/loggers/csv_logger.h>
 
+#include <algorithm>
+
 #include "callbacks/fixture.h"
 
 namespace levin::test::defaults_test {

@@ -2,6 +2,8 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/run/run_control.h>
 
+#include <algorithm>
+
 #include "callbacks/fixture.h"
 #include "framework/screen.h"
 

@@ -1,6 +1,8 @@
 #include <levin/callbacks/stochastic_weight_averaging.h>
 #include <levin/framework/core/error.h>
 
+#include <algorithm>
+
 #include "callbacks/counter.h"
 
 namespace levin::test::stochastic_weight_averaging_test {

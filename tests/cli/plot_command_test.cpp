@@ -1,5 +1,6 @@
 #include <levin/cli/plot_command.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <ATen/ops/tensor.h>

@@ -2,6 +2,8 @@
 
 #include <sys/ioctl.h>
 
+#include <algorithm>
+
 #include "framework/screen.h"
 
 // What a user sees who runs the program in a terminal.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <levin/framework/core/error.h>
 #include <levin/framework/loggers/csv_logger.h>
 #include <levin/framework/tensor/random.h>

@@ -1,5 +1,6 @@
 #include "models/support.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "framework/message_of.h"

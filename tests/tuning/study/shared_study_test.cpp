@@ -1,5 +1,6 @@
 // Hosts that share a study's file. Name spaces of processes make two of one machine: their
 // processes can't see each other, as those of real hosts.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
