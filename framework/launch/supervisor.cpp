@@ -110,8 +110,7 @@ int Supervisor::finish(const std::optional<Failure>& failure) const {
 
 void Supervisor::start_ranks(int64_t attempt) {
   int64_t port = options_.master_port;
-  port_.reset();
-  if (port == 0) port = port_.emplace().number();
+  if (port == 0) port = port_.emplace().number();  // gives back the port of the attempt before
   passed_on_ = false;
   deadline_.reset();
   ranks_.assign(static_cast<size_t>(options_.processes), {});
