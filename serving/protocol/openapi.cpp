@@ -105,7 +105,7 @@ constexpr std::string_view kSchemas = R"json({
 "Predictions":{"type":"object","required":["model","version","predictions"],"properties":{
   "model":{"type":"string"},"version":{"type":"string"},
   "predictions":{"type":"array","items":{"type":"object","properties":{
-    "class":{"type":"integer"},"name":{"type":"string"},
+    "class":{"type":"integer"},"class_name":{"type":"string"},
     "probability":{"type":"number","nullable":true},
     "probabilities":{"type":"array","items":{"type":"number","nullable":true}}}}}}}
 })json";

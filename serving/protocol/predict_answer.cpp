@@ -98,7 +98,7 @@ void PlainOutputs::append_classification(std::string& json, size_t row) const {
   const size_t classes = width(*probability_);
   json += "\"class\":" + text_at(*class_, row);
   if (const auto name = name_of_class(row)) {
-    json += ",\"name\":";
+    json += ",\"class_name\":";
     append_json(json, std::string_view(*name));
   }
   if (number >= 0.0 && number < static_cast<double>(classes)) {
@@ -135,7 +135,7 @@ void PlainOutputs::append_csv_header(std::string& text) const {
   std::vector<std::string> columns;
   if (class_ != nullptr) {
     columns.emplace_back("class");
-    if (!names_.empty()) columns.emplace_back("name");
+    if (!names_.empty()) columns.emplace_back("class_name");
     for (size_t i = 0; i < width(*probability_); ++i) {
       columns.push_back("probability_" + (i < names_.size() ? names_[i] : fmt::format("{}", i)));
     }
@@ -159,7 +159,7 @@ std::string PlainOutputs::csv() const {
     const auto add = [&](const std::string& cell) { line += cell + ","; };
     if (class_ != nullptr) {
       add(text_at(*class_, row));
-      if (!names_.empty()) add(csv_cell(name_of_class(row).value_or("")));
+      if (!names_.empty()) add(csv_cell(name_of_class(row).value_or(text_at(*class_, row))));
       const size_t classes = width(*probability_);
       for (size_t i = 0; i < classes; ++i) add(text_at(*probability_, row * classes + i));
     }

@@ -39,12 +39,12 @@ struct PredictAnswer {
 /// else JSON:
 ///
 ///     {"model": "digits", "version": "1", "predictions": [
-///       {"class": 3, "name": "three", "probability": 0.98, "probabilities": [...]}]}
+///       {"class": 3, "class_name": "three", "probability": 0.98, "probabilities": [...]}]}
 ///
-/// "name" is there if the classes have names, and "probability" is that of the class. Outputs of
-/// other models are members by their names, a number or a flat array: {"value": 2.5}. What isn't a
-/// finite number is null. CSV has a header line, and a column for each number; .npy has the
-/// probabilities, or else the first output.
+/// "class_name" is there if the classes have names, and "probability" is that of the class. Outputs
+/// of other models are members by their names, a number or a flat array: {"value": 2.5}. What isn't
+/// a finite number is null. CSV has a header line, and a column for each number, named as in the
+/// files of `levin predict` (PredictionsCsv); .npy has the probabilities, or else the first output.
 PredictAnswer write_predict_answer(const InferenceResponse& response, const ModelMetadata& model,
                                    std::string_view accept = {});
 

@@ -298,7 +298,7 @@ function show(prediction) {
   result.className = "result";
   const parts = [result];
   if (prediction.class !== undefined) {
-    result.textContent = prediction.name ?? nameOf(prediction.class);
+    result.textContent = prediction.class_name ?? nameOf(prediction.class);
     let bars = prediction.probabilities ?? [];
     // A binary model may give the probability of its second class alone.
     if (bars.length === 1) bars = [1 - bars[0], bars[0]];

@@ -149,13 +149,17 @@ TEST(PredictRows, answers_classes_with_their_probabilities) {
   model.class_names = {"a,b", "c"};
   EXPECT_EQ(write_predict_answer(classes(), model).body,
             R"({"model":"m","version":"2","predictions":[)"
-            R"({"class":1,"name":"c","probability":0.9,"probabilities":[0.1,0.9]},)"
-            R"({"class":0,"name":"a,b","probability":null,"probabilities":[null,0.5]}]})");
+            R"({"class":1,"class_name":"c","probability":0.9,"probabilities":[0.1,0.9]},)"
+            R"({"class":0,"class_name":"a,b","probability":null,"probabilities":[null,0.5]}]})");
   const auto csv = write_predict_answer(classes(), model, "text/csv");
   EXPECT_EQ(csv.content_type, "text/csv; charset=utf-8");
   EXPECT_EQ(csv.body,
-            "class,name,\"probability_a,b\",probability_c\n"
+            "class,class_name,\"probability_a,b\",probability_c\n"
             "1,c,0.1,0.9\n0,\"a,b\",NaN,0.5\n");
+  auto unknown = classes();  // a number that is no class stands for its name
+  unknown.outputs[0].data = raw<int64_t>({1, 5});
+  EXPECT_EQ(write_predict_answer(unknown, model, "text/csv").body,
+            "class,class_name,\"probability_a,b\",probability_c\n1,c,0.1,0.9\n5,5,NaN,0.5\n");
   const auto npy = write_predict_answer(classes(), model, "application/x-npy");
   const auto bytes = readers::bytes_of(npy.body);
   const auto array = readers::parse_npy({bytes.begin(), bytes.end()}, "the answer");
