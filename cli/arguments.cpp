@@ -82,7 +82,9 @@ class Parser {
     if (!contains(configuration_parts(), name.substr(0, name.find('.')))) refuse(name);
     if (!value && next_is_value()) value = words_[next_++];
     if (!value && name.find('.') == std::string::npos) value = required(name, value);
-    arguments_.overrides.push_back({name, parse_argument(value.value_or("true")), append});
+    ConfigNode node = parse_argument(value.value_or("true"));
+    node.lacks_value = !value;
+    arguments_.overrides.push_back({name, std::move(node), append});
   }
 
   /// Takes an option of a command that describes its options. Whether it knows the option is left

@@ -40,8 +40,8 @@ struct Arguments {
 };
 
 /// Parses a command line. Options are `--name value` or `--name=value`, with `-` or `_` between
-/// words; a setting without a value is true. Options and words may come in any order after the
-/// command.
+/// words; a setting without a value is true, which only switches can be. Options and words may come
+/// in any order after the command.
 ///
 /// Throws ConfigError for an unknown option, naming the nearest one (`registry` has the switches of
 /// default callbacks, such as `--trainer.enable_checkpointing`), for a flag with a value, and for

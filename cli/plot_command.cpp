@@ -20,6 +20,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/framework/plots/image_plot.h>
 #include <levin/framework/plots/line_plot.h>
 #include <levin/framework/plots/matrix_plot.h>
@@ -119,8 +120,11 @@ class Plotter {
     is_folder_ = output.extension() != ".svg" && output.extension() != ".png";
     // A name such as "curves.gif" is meant to be a file, unless there is such a folder.
     if (is_folder_ && output.has_extension() && !files::is_folder(output)) {
-      throw ConfigError::invalid_value("--output", output.string(),
-                                       "must end in .svg or .png, or be a folder");
+      const auto meant = nearest_ending(output.string(), {".svg", ".png"});
+      throw ConfigError::invalid_value(
+          "--output", output.string(),
+          "must end in .svg or .png, or be a folder" +
+              (meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant)));
     }
     if (options_.kind == "all" && (!is_folder_ || output.empty())) {
       throw ConfigError::conflict("--kind all makes several pictures",

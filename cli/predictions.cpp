@@ -10,6 +10,7 @@
 #include <levin/datamodules/readers/npy.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/near_files.h>
 
 namespace levin {
 namespace {
@@ -58,7 +59,11 @@ readers::Array to_array(const torch::Tensor& tensor) {
 void check_output(const std::filesystem::path& path) {
   const auto kind = path.extension();
   if (kind != ".csv" && kind != ".npz" && kind != ".npy") {
-    throw ConfigError::invalid_value("--output", path.string(), "must end in .csv, .npz or .npy");
+    const auto meant = nearest_ending(path.string(), {".csv", ".npz", ".npy"});
+    throw ConfigError::invalid_value(
+        "--output", path.string(),
+        "must end in .csv, .npz or .npy" +
+            (meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant)));
   }
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored) || path.filename().native().size() > 200) {

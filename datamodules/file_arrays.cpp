@@ -14,6 +14,7 @@
 #include <levin/datamodules/readers/target_type.h>
 #include <levin/datamodules/tensors.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/framework/core/small_letters.h>
 
 namespace levin {
@@ -79,14 +80,17 @@ torch::Tensor read_npz_array(const std::string& path, const std::string& name,
 
 DataError unknown_kind(const std::string& path) {
   const auto kind = extension(path);
-  std::string remedy = "save it as one of them";
+  std::string remedy;
   if (kind == ".gz") remedy = "unpack it with gunzip";
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) remedy = "StreamDataModule reads folders";
   for (const char* streamed : {".libsvm", ".svm", ".svmlight", ".lvb", ".idx"}) {
     if (kind == streamed) remedy = "StreamDataModule reads " + kind + " files";
   }
-  return DataError::unreadable(path, "expected a .npy, .npz or .csv file; " + remedy);
+  std::string more = "; " + remedy;
+  if (remedy.empty()) more = missing_file_of_other_ending(path, {".npy", ".npz", ".csv", ".tsv"});
+  if (more.empty()) more = "; save it as one of them";
+  return DataError::unreadable(path, "expected a .npy, .npz or .csv file" + more);
 }
 
 std::optional<int64_t> rows_of(const torch::Tensor& tensor) {

@@ -1,6 +1,7 @@
 #include <levin/datamodules/sparse_files.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +12,7 @@
 #include <levin/datamodules/readers/sparse_npz.h>
 #include <levin/datamodules/readers/text_file.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/framework/core/small_letters.h>
 
 namespace levin {
@@ -33,6 +35,12 @@ std::string format_by_name(const fs::path& file) {
     throw DataError::unreadable(file.string(), fmt::format("only text may be gzipped, but not {} "
                                                            "files; unpack it with gunzip first",
                                                            known));
+  }
+  std::vector<std::string> endings;
+  for (const auto& known : kEndings) endings.emplace_back(known.first);
+  if (auto hint = missing_file_of_other_ending(file.string(), endings); !hint.empty()) {
+    throw DataError::unreadable(
+        file.string(), fmt::format("its name ends in none of {}{}", fmt::join(endings, ", "), hint));
   }
   throw DataError::bad_value("the ending of the file's name", readers::in_quotes(ending),
                              file.string(),

@@ -188,7 +188,7 @@ class TableDataModule : public SplitDataModule,
   void load_rows();
   void load_stream();
   void take_keys(const tables::TextTable& header, const std::string& path);
-  void require_target(const tables::TextTable& header) const;
+  void check_columns(const tables::TextTable& header) const;
   TableFilePointer open(const std::string& path);
   std::shared_ptr<const tables::TextTable> text(const std::string& path);
   std::shared_ptr<const Dataset> stream(const tables::TableRows& rows, bool has_target,

@@ -82,11 +82,15 @@ void TableDataModule::check_validation() {
   is_validation_checked_ = true;
 }
 
-void TableDataModule::require_target(const tables::TextTable& header) const {
-  if (fitted_ || !settings_.target.empty()) return;
-  throw ConfigError::conflict("target is empty",
-                              fmt::format("name the column of {} to predict; its columns are {}",
-                                          header.file(), readers::listed(header.columns())));
+/// Refuses settings that don't suit the columns of x, before its rows are divided.
+void TableDataModule::check_columns(const tables::TextTable& header) const {
+  if (fitted_) return;
+  if (settings_.target.empty()) {
+    throw ConfigError::conflict("target is empty",
+                                fmt::format("name the column of {} to predict; its columns are {}",
+                                            header.file(), readers::listed(header.columns())));
+  }
+  const tables::TableFitter fitter(header, settings_);
 }
 
 /// Reads x and divides its rows. Only the training rows are looked at before all rows are made to
@@ -95,7 +99,7 @@ void TableDataModule::load_rows() {
   const auto read = text(options_.x);
   const auto& table = *read;
   rows_ = table.rows();
-  require_target(table);
+  check_columns(table);
   auto settings = settings_;
   if (fitted_) settings.target = fitted_->target;
   std::vector<int64_t> labels;
@@ -120,7 +124,7 @@ void TableDataModule::load_rows() {
 void TableDataModule::load_stream() {
   const auto file = open(options_.x);
   rows_ = file->rows();
-  require_target(file->header());
+  check_columns(file->header());
   streamed_ = divided(file, row_split());
   if (!fitted_) {
     require_no_empty_set(*streamed_, row_split(), Stage::fit);

@@ -13,6 +13,7 @@
 #include <levin/framework/core/counted.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/framework/core/small_letters.h>
 
 namespace levin::readers {
@@ -32,8 +33,10 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
 
 [[noreturn]] void fail_format(const fs::path& file) {
   std::string suffixes;
+  std::vector<std::string> endings;
   for (const auto& known : kSuffixes) {
     suffixes += (suffixes.empty() ? "" : ", ") + std::string(known.suffix);
+    endings.emplace_back(known.suffix);
   }
   std::string formats;
   for (const auto& known : kFormats) formats += (formats.empty() ? "" : ", ") + known;
@@ -48,8 +51,9 @@ constexpr Suffix kSuffixes[] = {{".lvb", "lvb"},         {".npy", "npy"},       
                                 "a .npz file isn't read row by row; ArrayDataModule reads it, or "
                                 "save its arrays as .npy files");
   }
-  throw DataError::unreadable(file.string(), "its name ends in none of " + suffixes +
-                                                 "; rename it, or set format to one of " + formats);
+  std::string hint = missing_file_of_other_ending(file.string(), endings);
+  if (hint.empty()) hint = "; rename it, or set format to one of " + formats;
+  throw DataError::unreadable(file.string(), "its name ends in none of " + suffixes + hint);
 }
 
 std::string format_of(const fs::path& file, const std::string& wanted) {

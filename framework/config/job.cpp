@@ -292,6 +292,7 @@ class JobReader {
   static const std::string& class_path(const ConfigNode& node, const std::string& place,
                                        const std::vector<std::string>& known) {
     const ConfigNode* path = node.find("class_path");
+    if (path != nullptr) require_value(*path, place, "the name of a class");
     if (path != nullptr && path->is_scalar() && !path->text.empty()) return path->text;
     throw ConfigError(fmt::format("{}: {}: class_path is missing; it is one of: {}",
                                   node.origin.to_string(), place, fmt::join(known, ", ")));

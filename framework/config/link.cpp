@@ -55,6 +55,7 @@ class Linker {
       const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& each) {
         return keys_of_setting(each.link.target) == keys_of_setting(member.key);
       });
+      require_value(member.value, "links." + member.key, "the name of another setting");
       const bool is_removed = member.value.plain().is_null();
       if (same == links_.end()) {
         if (is_removed && !member.value.has_replaced) fail_without_link(member);

@@ -43,8 +43,17 @@ Value value_for(const Field& field, const ConfigNode& node) {
   return node.plain();
 }
 
+/// Whether an option of the command line for this setting may come without a value.
+bool is_switch_setting(const Field& field) {
+  return holds<bool>(field) || holds<std::optional<bool>>(field) || holds<SwitchOrCount>(field) ||
+         holds<SwitchOrName>(field);
+}
+
 void set_field(const Field& field, const ConfigMember& member, std::string_view place,
                const ReadOptions& options) {
+  if (member.value.lacks_value && !is_switch_setting(field)) {
+    require_value(member.value, fmt::format("{}.{}", place, field.name), field.type_name());
+  }
   const Value plain = value_for(field, member.value);
   if (plain.is_null() && options.null_keeps_default && !can_be_null(field)) return;
   try {
@@ -102,6 +111,12 @@ void throw_at(const ConfigError& error, const ConfigNode& object, std::string_vi
   const std::string where = object.origin.to_string();
   throw ConfigError(where.empty() ? fmt::format("{}: {}", place, message)
                                   : fmt::format("{}: {}: {}", where, place, message));
+}
+
+void require_value(const ConfigNode& node, std::string_view place, std::string_view expected) {
+  if (!node.lacks_value) return;
+  throw ConfigError(fmt::format("{0}: --{1} needs a value: --{1}=VALUE, {2}",
+                                node.origin.to_string(), place, expected));
 }
 
 void require_object(const ConfigNode& node, std::string_view place) {

@@ -5,12 +5,14 @@
 #include <cerrno>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/first_bytes.h>
 #include <levin/framework/core/near_files.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 namespace {
@@ -88,12 +90,16 @@ std::string shortened(std::string_view text, size_t most) {
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
   std::string nearest;
-  size_t smallest = std::max<size_t>(2, name.size() / 3) + 1;
+  // Capital letters count only between names that are otherwise equally near.
+  std::pair<size_t, size_t> smallest{std::max<size_t>(2, name.size() / 3) + 1, 0};
+  const std::string small = to_small_letters(name);
   for (const auto& candidate : known) {
-    const size_t distance = edit_distance(name, candidate);
+    const std::string other = to_small_letters(candidate);
+    const size_t letters = edit_distance(small, other);
     // Names that share nothing, or nothing but an ending such as DataModule, aren't near.
     const size_t length = std::max(name.size(), candidate.size());
-    const bool is_near = distance < (distance <= 2 ? length : differing_length(name, candidate));
+    const bool is_near = letters < (letters <= 2 ? length : differing_length(small, other));
+    const std::pair distance{letters, edit_distance(name, candidate)};
     if (distance < smallest && is_near) {
       smallest = distance;
       nearest = candidate;

@@ -1,5 +1,6 @@
 #include <levin/framework/core/near_files.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -7,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/small_letters.h>
 
 namespace levin {
 
@@ -29,6 +31,40 @@ std::string missing_file_hint(std::string_view path) {
   const std::string nearest = nearest_name(given.filename().string(), names);
   if (nearest.empty()) return {};
   return fmt::format("; did you mean '{}'?", (parent / nearest).string());
+}
+
+std::string nearest_ending(std::string_view path, const std::vector<std::string>& endings) {
+  const std::string given =
+      to_small_letters(std::filesystem::path(std::string(path)).extension().string());
+  if (given.empty()) return {};
+  const auto is_meant = [&](std::string_view known) {
+    if (std::is_permutation(given.begin(), given.end(), known.begin(), known.end())) return true;
+    std::string_view a = given;
+    std::string_view b = known;
+    while (!a.empty() && !b.empty() && a.front() == b.front()) {
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+    }
+    while (!a.empty() && !b.empty() && a.back() == b.back()) {
+      a.remove_suffix(1);
+      b.remove_suffix(1);
+    }
+    return std::max(a.size(), b.size()) <= 1;
+  };
+  const auto found = std::find_if(endings.begin(), endings.end(), is_meant);
+  return found == endings.end() ? std::string() : *found;
+}
+
+std::string missing_file_of_other_ending(std::string_view path,
+                                         const std::vector<std::string>& endings) {
+  std::error_code ignored;
+  if (std::filesystem::exists(std::filesystem::path(std::string(path)), ignored)) return {};
+  std::string hint = missing_file_hint(path);
+  const std::string ending = nearest_ending(path, endings);
+  if (hint.empty() && !ending.empty()) {
+    hint = fmt::format("; did you mean the ending '{}'?", ending);
+  }
+  return ", and there is no such file" + hint;
 }
 
 }  // namespace levin

@@ -154,11 +154,17 @@ TEST_F(Mistakes, in_settings_on_the_command_line) {
   expect_messages({
       {fit + "--trainer.max_epoch=3", 2, {"command line: trainer", "'max_epochs'?"}},
       {fit + "--trainer.max_epochs=many", 2, {"trainer.max_epochs = \"many\"", "expected int"}},
+      {fit + "--trainer.max_epochs", 2, {"--trainer.max_epochs needs a value", "int or null"}},
+      {fit + "--data.batch_size --json", 2, {"--data.batch_size needs a value", "VALUE, int"}},
+      {fit + "--trainer.default_root_dir", 2, {"--trainer.default_root_dir needs a value"}},
+      {fit + "--trainer.callbacks", 2, {"--trainer.callbacks[0] needs a value", "of a class"}},
+      {fit + "--links.data.batch_size", 2, {"--links.data.batch_size needs a value"}},
       {fit + "--trainer.limit_train_batches=1.5", 2, {"= 1.5", "between 0.0 and 1.0"}},
       {fit + "--trainer.accelerator=gpuu", 2, {"command line: trainer", "'gpuu'", "'gpu'?"}},
       {fit + "--trainer.devices=two", 2, {"command line: trainer.devices", "\"two\"", "auto"}},
       {fit + "--trainer.strategy=dpp", 2, {"command line: trainer", "'dpp'", "'ddp'?"}},
       {fit + "--trainer.logger=CsvLoger", 2, {"trainer.logger", "'CsvLoger'", "'CsvLogger'?"}},
+      {fit + "--trainer.logger=CSVLoger", 2, {"trainer.logger", "'CSVLoger'", "'CsvLogger'?"}},
       {fit + "--trainer.callbacks+=EarlyStopping", 2, {"EarlyStopping.monitor", "val_loss"}},
       {fit + "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss "
              "--trainer.callbacks.mode=minn",
@@ -196,9 +202,16 @@ TEST_F(Mistakes, in_data_and_in_models_that_do_not_fit_them) {
       "--data TableDataModule --data.val_split=0 --data.test_split=0 --data.target=y --data.x=";
   expect_messages({
       {fit + "--data ArrayDataModule --data.x=bed.npy", 1, {"'bed.npy'", "'bad.npy'?"}},
+      {fit + "--data ArrayDataModule --data.x=bad.npi", 1, {"'bad.npi'", ".npz", "'bad.npy'?"}},
+      {fit + "--data ArrayDataModule --data.x=rows.cvs", 1, {"no such file", "ending '.csv'?"}},
+      {fit + "--data StreamDataModule --data.x=bad.npi", 1, {"'bad.npi'", ".lvb", "'bad.npy'?"}},
+      {fit + "--data SparseDataModule --data.x=bad.svn", 1, {"'bad.svn'", ".vw", "no such file"}},
       {fit + "--data ArrayDataModule --data.x=bad.npy", 1, {"'bad.npy'", ".npy file", "NUMPY"}},
       {table + "god.csv", 1, {"can't read 'god.csv'", "did you mean 'good.csv'?"}},
       {table + "good.csv --data.target=z", 1, {"good.csv has no column 'z'", "'a', 'b', 'y'"}},
+      {table + "good.csv --data.target=z --data.val_split=0.01", 1, {"no column 'z'"}},
+      {table + "good.csv --data.weights=w --data.val_split=0.01", 1, {"no column 'w'", "weights"}},
+      {table + "good.csv --data.exclude=[c] --data.val_split=0.01", 1, {"good.csv", "'c'"}},
       {table + "short.csv", 1, {"short.csv, line 3", "2 cells", "has 3"}},
       {fit + "--model.in_features=5", 1, {"4 features", "in_features = 5", "set in_features = 4"}},
       {fit + "--model.num_classes=2", 1, {"target, row", "num_classes = 2", "from 0 to 1"}},
@@ -216,6 +229,7 @@ TEST_F(Mistakes, in_checkpoints_results_and_monitors) {
       {test + "bad.ckp", 1, {"can't read 'bad.ckp'", "did you mean 'bad.ckpt'?"}},
       {test + "bad.ckpt", 1, {"'bad.ckpt' isn't a whole checkpoint", "5 bytes", "earlier one"}},
       {"levin predict --config iris.yaml --output=p.xyz", 2, {"p.xyz", ".csv, .npz or .npy"}},
+      {"levin predict --config iris.yaml --output=p.cvs", 2, {"p.cvs", "did you mean '.csv'?"}},
       {"levin export bad.ckp --output m.onnx", 1, {"'bad.ckp'", "'bad.ckpt'?"}},
       {"levin convert god.csv --output out", 1, {"'god.csv'", "'good.csv'?"}},
       {"levin fit --config iris.yaml --trainer.max_epochs=1 --trainer.enable_checkpointing=false "

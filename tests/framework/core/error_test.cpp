@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <levin/framework/core/near_files.h>
+
 #include "framework/message_of.h"
 #include "framework/temporary_folder.h"
 
@@ -129,6 +131,24 @@ TEST(NearestName, is_the_one_with_the_fewest_edits) {
   EXPECT_EQ(nearest_name("momentun", known), "momentum");
   EXPECT_EQ(nearest_name("nesterov", known), "nesterov");
   EXPECT_EQ(nearest_name("Nesterof", known), "nesterov");
+}
+
+TEST(NearestName, takes_capital_letters_for_small_ones_unless_they_alone_decide) {
+  const std::vector<std::string> known{"ConsoleLogger", "CsvLogger", "JsonLinesLogger"};
+  EXPECT_EQ(nearest_name("CSVLoger", known), "CsvLogger");
+  EXPECT_EQ(nearest_name("CSVLOGGER", known), "CsvLogger");
+  EXPECT_EQ(nearest_name("Ab", {"ABC", "aB", "AB"}), "AB");
+  EXPECT_EQ(nearest_name("SGDx", {"sgd", "SGD"}), "SGD");
+}
+
+TEST(NearestEnding, is_one_with_one_letter_or_the_order_of_letters_wrong) {
+  const std::vector<std::string> known{".npy", ".npz", ".csv", ".libsvm"};
+  EXPECT_EQ(nearest_ending("a/bad.npi", known), ".npy");
+  EXPECT_EQ(nearest_ending("rows.CVS", known), ".csv");
+  EXPECT_EQ(nearest_ending("rows.cs", known), ".csv");
+  EXPECT_EQ(nearest_ending("rows.libsvmm", known), ".libsvm");
+  EXPECT_EQ(nearest_ending("rows.svg", known), "");
+  EXPECT_EQ(nearest_ending("rows", known), "");
 }
 
 TEST(NearestName, is_else_the_only_one_that_begins_in_the_same_way) {
