@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <levin/cli/find_checkpoint.h>
 #include <levin/framework/checkpoint/checkpoint.h>
@@ -113,16 +114,55 @@ void require_saved(const std::optional<SavedClass>& saved, std::string_view part
       node.origin.to_string(), part, path, part));
 }
 
-void fill_from(ConfigNode& root, const Registry& registry, const std::string& path) {
+bool is_missing(const ConfigNode* part) { return part == nullptr || part->plain().is_null(); }
+
+/// What a fit says if its model isn't of the checkpoint's class.
+ConfigError other_class(const ConfigNode& model, const std::string& saved,
+                        const std::string& path) {
+  return ConfigError(fmt::format(
+      "{}: model: the class is {}, but fit goes on from '{}', a checkpoint of {}; name {} (or leave "
+      "out `model`), or leave out ckpt_path to train from the beginning",
+      model.find("class_path")->origin.to_string(), named_class(model), path, saved, saved));
+}
+
+/// The checkpoint's settings of the model that the configuration doesn't give and that aren't
+/// defaults: "hidden_sizes = [6, 5], activation = \"tanh\"".
+std::string taken_settings(const SavedClass& saved, const ConfigNode& given,
+                           const Registry& registry, const LinkedSettings& linked) {
+  const auto* entry = registry.models.find(saved.class_path);
+  if (entry == nullptr || !saved.init_args.is_object()) return {};
+  const ConfigNode* args = given.find("init_args");
+  const auto defaults = entry->draft();
+  std::vector<std::string> taken;
+  for (const auto& field : defaults.fields) {
+    const bool is_given = args != nullptr && args->find(field.name) != nullptr;
+    if (is_given || linked.contains({"model", field.name})) continue;
+    if (!saved.init_args.contains(field.name)) continue;
+    const Value& value = saved.init_args.at(field.name);
+    if (!(value == field.get())) taken.push_back(field.name + " = " + value.to_json());
+  }
+  return fmt::format("{}", fmt::join(taken, ", "));
+}
+
+/// Fills in what `take_checkpoint_settings` and, if the fit `resumes`, `take_settings_to_resume`
+/// take. Returns what the latter does.
+std::string fill_from(ConfigNode& root, const Registry& registry, const std::string& path,
+                      bool resumes) {
   const StateDict outline = load_checkpoint_outline(path);
   const Origin origin{fmt::format("'{}'", path), 0};
   std::vector<std::pair<std::string, SavedClass>> fillings;
+  if (resumes && is_missing(root.find("model"))) {
+    root.member("model", origin) = ConfigNode::object(origin);
+  }
   const ConfigNode* model = root.find("model");
   if (model != nullptr && model->is_object()) {
     const auto saved = naming_checkpoint(path, [&] { return saved_model(outline); });
     const std::string given = named_class(*model);
     if (given.empty()) require_saved(saved, "model", *model, path);
     const bool is_same = saved && short_class_name(given) == short_class_name(saved->class_path);
+    if (resumes && saved && !is_same && !given.empty()) {
+      throw other_class(*model, saved->class_path, path);
+    }
     if (given.empty() || is_same) fillings.emplace_back("model", *saved);
   }
   const ConfigNode* data = root.find("data");
@@ -136,22 +176,44 @@ void fill_from(ConfigNode& root, const Registry& registry, const std::string& pa
   };
   ConfigNode whole = root;  // which links count depends on the classes and their settings
   fill(whole, {});
-  fill(root, linked_settings(whole, registry));
+  const auto linked = linked_settings(whole, registry);
+  const ConfigNode given = model == nullptr ? ConfigNode() : *model;
+  fill(root, linked);
+  if (fillings.empty() || fillings.front().first != "model") return {};
+  const SavedClass& saved = fillings.front().second;
+  const std::string taken = taken_settings(saved, given, registry, linked);
+  if (!named_class(given).empty() && taken.empty()) return {};
+  return fmt::format("model: {}{}{}, as in '{}'", saved.class_path, taken.empty() ? "" : " with ",
+                     taken, path);
+}
+
+std::string take_settings(ConfigNode& root, const Registry& registry, bool resumes) {
+  const std::string ckpt_path = text_at(root.find("ckpt_path"));
+  if (ckpt_path.empty()) return {};
+  const ConfigNode* trainer = root.find("trainer");
+  const auto folder = trainer == nullptr ? "" : text_at(trainer->find("default_root_dir"));
+  const ConfigNode* model = root.find("model");
+  const bool must_fill =
+      lacks_class(model) || lacks_class(root.find("data")) || (resumes && is_missing(model));
+  ConfigNode filled = root;
+  try {
+    auto note = fill_from(filled, registry, find_checkpoint(ckpt_path, folder), resumes);
+    root = std::move(filled);
+    return note;
+  } catch (const CheckpointError&) {
+    if (must_fill) throw;  // otherwise the run says so, after the configuration was checked
+    return {};
+  }
 }
 
 }  // namespace
 
 void take_checkpoint_settings(ConfigNode& root, const Registry& registry) {
-  const std::string ckpt_path = text_at(root.find("ckpt_path"));
-  if (ckpt_path.empty()) return;
-  const ConfigNode* trainer = root.find("trainer");
-  const auto folder = trainer == nullptr ? "" : text_at(trainer->find("default_root_dir"));
-  const bool must_fill = lacks_class(root.find("model")) || lacks_class(root.find("data"));
-  try {
-    fill_from(root, registry, find_checkpoint(ckpt_path, folder));
-  } catch (const CheckpointError&) {
-    if (must_fill) throw;  // otherwise the run says so, after the configuration was checked
-  }
+  take_settings(root, registry, /*resumes=*/false);
+}
+
+std::string take_settings_to_resume(ConfigNode& root, const Registry& registry) {
+  return take_settings(root, registry, /*resumes=*/true);
 }
 
 }  // namespace levin

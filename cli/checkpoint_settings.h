@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include <levin/framework/config/node.h>
 #include <levin/framework/config/registry.h>
 
@@ -19,5 +21,14 @@ namespace levin {
 /// these. A model that isn't mentioned is left to `make_module`. `root` is normalised. Throws
 /// CheckpointError if a class has to come from the checkpoint and isn't there.
 void take_checkpoint_settings(ConfigNode& root, const Registry& registry);
+
+/// Does the same to a configuration of fit, which goes on from its `ckpt_path`. The model is the
+/// checkpoint's also if none is mentioned. Returns what was taken of it, for the user:
+///
+///     model: MLP with hidden_sizes = [6, 5], activation = "tanh", as in 'best.ckpt'
+///
+/// It is empty if nothing was. Throws ConfigError, with the place, if the configuration names a
+/// model of another class.
+std::string take_settings_to_resume(ConfigNode& root, const Registry& registry);
 
 }  // namespace levin

@@ -63,11 +63,11 @@ options:
                        TARGET takes the value of SOURCE, another setting:
                          --links.lr_scheduler.T_max=trainer.max_epochs
   --ckpt-path PATH     a checkpoint: fit goes on from it, the others use its weights; "last"
-                       and "best" are those of the newest run that has checkpoints. validate,
-                       test and predict need no model: the checkpoint says which it is of,
-                       and with which settings; --model.SETTING and --data.SETTING change
-                       some of those that the checkpoint has.
-                       With a model, PATH may be weights of PyTorch or Lightning
+                       and "best" are those of the newest run that has checkpoints. No model
+                       is needed: the checkpoint says which it is of, and with which settings;
+                       --model.SETTING, --data.SETTING and settings in files change some of
+                       those that the checkpoint has. With a model, PATH may be weights of
+                       PyTorch or Lightning, but not for fit
   --plugin LIBRARY.so  a shared library of classes of your own, which every command then
                        knows; may come several times. `levin new project` writes one
   --json               print the final metrics as a JSON object, the last line of stdout

@@ -192,21 +192,22 @@ class SessionCommands {
 };
 
 /// Throws if a fit has no model. Other commands need none if there is a checkpoint, which names its
-/// module. fit needs a model in any case: it goes on with the settings that the configuration
-/// gives, such as the learning rate, which may differ from the checkpoint's.
+/// module; a fit has taken it from there before (take_settings_to_resume).
 void require_model_of_fit(const Job& job, const std::string& command) {
   if (job.model || command != "fit") return;
   throw ConfigError::conflict("no model is named",
                               "give `model:` in a --config file, or --model CLASS");
 }
 
-/// Prints the warnings of a configuration once for all ranks, which all read it. If Levin's own
-/// launcher started the ranks, the process that became the launcher has printed them already.
-void print_warnings(const Job& job) {
-  if (job.warnings.empty()) return;
+/// Prints the warnings of a configuration, and what was taken from a checkpoint, once for all
+/// ranks, which all read it. If Levin's own launcher started the ranks, the process that became the
+/// launcher has printed them already.
+void print_notes(const Job& job, const std::string& taken) {
+  if (job.warnings.empty() && taken.empty()) return;
   const auto cluster = find_cluster();
   if (cluster && (cluster->rank > 0 || cluster->kind == Cluster::Kind::launcher)) return;
   for (const auto& warning : job.warnings) diagnostics::print("warning: " + warning + "\n");
+  if (!taken.empty()) diagnostics::print(taken + "\n");
 }
 
 /// Throws ConfigError for a word that belongs behind an option, and says which one.
@@ -245,9 +246,14 @@ int run_job(const Arguments& arguments, const Registry& registry) {
   ConfigNode root =
       read_configuration(arguments.configs, arguments.overrides,
                          read_configuration(environment.configs, environment.overrides));
-  if (arguments.command != "fit") take_checkpoint_settings(root, registry);
+  std::string taken;
+  if (arguments.command == "fit") {
+    taken = take_settings_to_resume(root, registry);
+  } else {
+    take_checkpoint_settings(root, registry);
+  }
   const Job job = read_job(registry, root);
-  print_warnings(job);
+  print_notes(job, taken);
   if (arguments.print_config) {
     write_output(to_yaml(job, registry, /*comments=*/true));
     return kDone;

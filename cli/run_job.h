@@ -11,7 +11,8 @@ namespace levin {
 ///
 /// validate, test and predict make the module that the checkpoint is of (`make_module`) if the
 /// configuration names no model, and take settings from it that the configuration doesn't have
-/// (`take_checkpoint_settings`).
+/// (`take_checkpoint_settings`). So does a fit that goes on from a checkpoint
+/// (`take_settings_to_resume`).
 ///
 /// Returns the exit status: 0, or 130 if a signal ended the run. Errors are thrown: ConfigError for
 /// a wrong configuration, before anything is written, and whatever the run throws.

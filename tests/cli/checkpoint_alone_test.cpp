@@ -144,6 +144,49 @@ TEST_F(CheckpointAlone, a_model_of_the_same_class_gets_the_settings_that_are_not
   EXPECT_NE(test.err.find("has: model.learning_rate = 0.5 ("), std::string::npos) << test.err;
 }
 
+TEST_F(CheckpointAlone, a_fit_goes_on_with_the_model_and_its_settings) {
+  const Outcome fit = run({"fit", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule",
+                           "--trainer.max_epochs=4", "--json"});
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_EQ(fit.json().at("epochs"), Value(1)) << "three were done before";
+  const std::string taken = "hidden_sizes = [6,5], activation = \"tanh\", as in 'best.ckpt'\n";
+  EXPECT_NE(fit.err.find(taken), std::string::npos) << fit.err;
+  const std::string config =
+      read_file(folder_ / fit.json().at("log_dir").as_string() / "config.yaml");
+  for (const char* line : {"class_path: MLP", "activation: tanh", "hidden_sizes: [6, 5]"}) {
+    EXPECT_NE(config.find(line), std::string::npos) << line << "\n" << config;
+  }
+}
+
+TEST_F(CheckpointAlone, a_fit_with_settings_of_its_own_takes_the_others) {
+  write("mlp.yaml",
+        "model: {class_path: MLP, init_args: {learning_rate: 0.5}}\n"
+        "data: IrisDataModule\n");
+  const Outcome shown = run({"fit", "--config", "mlp.yaml", "--ckpt-path", "best.ckpt",
+                             "--model.metrics=[f1]", "--print-config"});
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  for (const char* line : {"learning_rate: 0.5 ", "metrics: [f1] ", "activation: tanh ",
+                           "hidden_sizes: [6, 5] "}) {
+    EXPECT_NE(shown.out.find(line), std::string::npos) << line << "\n" << shown.out;
+  }
+  EXPECT_NE(shown.err.find("model: MLP with "), std::string::npos) << shown.err;
+  EXPECT_EQ(shown.err.find("learning_rate"), std::string::npos) << "it is given: " << shown.err;
+  write("whole.yaml", shown.out);
+  const Outcome again = run({"fit", "--config", "whole.yaml", "--print-config"});
+  EXPECT_EQ(again.out, shown.out);
+  EXPECT_EQ(again.err, "") << "nothing was taken: all settings are given";
+}
+
+TEST_F(CheckpointAlone, a_fit_of_another_class_is_refused) {
+  write("other.yaml", "data: IrisDataModule\nmodel: LogisticRegression\n");
+  const auto before = contents();
+  expect_error({"fit", "--config", "other.yaml", "--ckpt-path", "best.ckpt"}, 2,
+               "other.yaml:2: model: the class is LogisticRegression, but fit goes on from "
+               "'best.ckpt', a checkpoint of MLP; name MLP (or leave out `model`), or leave out "
+               "ckpt_path to train from the beginning");
+  EXPECT_EQ(contents(), before);
+}
+
 TEST_F(CheckpointAlone, a_link_sets_its_target_and_not_the_checkpoint) {
   const Outcome test = run({"test", "--ckpt-path", "best.ckpt", "--data.batch_size=7", "--model",
                             "MLP", "--links.model.learning_rate=trainer.limit_val_batches",
@@ -186,8 +229,10 @@ TEST_F(CheckpointAlone, says_what_is_missing) {
   const auto before = contents();
   expect_error({"predict", "--data", "IrisDataModule"}, 2, "give --ckpt-path FILE");
   expect_error({"predict", "--ckpt-path", "best.ckpt"}, 2, "no data is named");
-  expect_error({"fit", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule"}, 2,
-               "no model is named");
+  expect_error({"fit", "--data", "IrisDataModule"}, 2, "no model is named");
+  expect_error({"fit", "--ckpt-path", "best.ckpt"}, 2, "no data is named");
+  expect_error({"fit", "--ckpt-path", "nowhere.ckpt", "--data", "IrisDataModule"}, 1,
+               "nowhere.ckpt");
   expect_error({"test", "--ckpt-path", "nowhere.ckpt", "--data", "IrisDataModule"}, 1,
                "nowhere.ckpt");
   expect_error({"test", "--ckpt-path", "nowhere.ckpt", "--data.batch_size=7"}, 1, "nowhere.ckpt");
@@ -199,6 +244,9 @@ TEST_F(CheckpointAlone, says_what_is_missing) {
   save_checkpoint(folder_ / "foreign.safetensors", MLP(model_options()).state_dict());
   expect_error({"predict", "--ckpt-path", "foreign.safetensors", "--data", "IrisDataModule"}, 1,
                "can't make the module of 'foreign.safetensors': it doesn't say which class");
+  expect_error({"fit", "--ckpt-path", "foreign.safetensors", "--data", "IrisDataModule"}, 1,
+               "model: the settings have no class, and 'foreign.safetensors' doesn't say which one "
+               "it was; add --model CLASS");
   expect_error({"predict", "--ckpt-path", "foreign.safetensors", "--data.batch_size=7"}, 1,
                "command line: data: the settings have no class, and 'foreign.safetensors' doesn't "
                "say which one it was; add --data CLASS");

@@ -219,7 +219,9 @@ TEST_F(Program, a_checkpoint_of_another_model_is_refused) {
   const std::string checkpoint = fit.json().at("best_checkpoint").as_string();
   const std::string bytes = read_file(folder_ / checkpoint);
   const auto before = contents();
-  expect_error(command("fit", {"--model", "MLP", "--ckpt-path", checkpoint}), 1, "doesn't fit");
+  expect_error(command("fit", {"--model", "MLP", "--ckpt-path", checkpoint}), 2,
+               "command line: model: the class is MLP, but fit goes on from '" + checkpoint +
+                   "', a checkpoint of LogisticRegression; name LogisticRegression");
   EXPECT_EQ(contents(), before);
   expect_error(command("predict", {"--model", "MLP", "--ckpt-path", checkpoint, "-o", "p.npz"}), 1,
                "doesn't fit");
