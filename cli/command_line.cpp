@@ -13,6 +13,7 @@
 #include <levin/cli/completion.h>
 #include <levin/cli/config_schema.h>
 #include <levin/cli/convert_files.h>
+#include <levin/cli/environment.h>
 #include <levin/cli/exit_status.h>
 #include <levin/cli/export_model.h>
 #include <levin/cli/help.h>
@@ -146,12 +147,32 @@ int dispatch(const Arguments& arguments, const Registry& registry, const Command
   return run_job(arguments, registry);
 }
 
-int run_words(const std::vector<std::string>& words, const Registry& registry,
-              const Commands& more) {
+/// The plugins that the files of a command's configuration name.
+std::vector<Plugin> plugins_of_configuration(const Arguments& arguments, const Registry& registry,
+                                             const Commands& more) {
+  const auto taken = shared_options_of(arguments.command, more);
+  const bool is_configured = std::find(taken.begin(), taken.end(), "config") != taken.end();
+  if (!is_configured || arguments.help || arguments.version) return {};
+  const bool is_own = command_with_run(arguments.command, more) == nullptr;
+  auto files = read_environment(is_own ? arguments.command : "fit", environment_of_process(),
+                                registry)
+                   .configs;
+  files.insert(files.end(), arguments.configs.begin(), arguments.configs.end());
+  return plugins_of_files(files);
+}
+
+/// Runs the words of a command line with the classes of `plugins`, and of those that its
+/// configuration names.
+int run_words(const std::vector<std::string>& words, const std::vector<Plugin>& plugins,
+              const Registry& registry, const Commands& more) {
   std::vector<const char*> argv;
   for (const auto& word : words) argv.push_back(word.c_str());
-  return dispatch(parse_arguments(static_cast<int>(argv.size()), argv.data(), registry, more),
-                  registry, more);
+  const auto arguments =
+      parse_arguments(static_cast<int>(argv.size()), argv.data(), registry, more);
+  auto all = plugins_of_configuration(arguments, registry, more);
+  all.insert(all.end(), plugins.begin(), plugins.end());
+  if (all.empty()) return dispatch(arguments, registry, more);
+  return dispatch(arguments, with_plugins(registry, all), more);
 }
 
 }  // namespace
@@ -164,8 +185,7 @@ int run_command_line(int argc, const char* const* argv, const Registry& registry
     const PluginWords given = take_plugins(argc, argv);
     auto plugins = plugins_of_environment();
     plugins.insert(plugins.end(), given.plugins.begin(), given.plugins.end());
-    if (plugins.empty()) return run_words(given.words, registry, more);
-    return run_words(given.words, with_plugins(registry, plugins), more);
+    return run_words(given.words, plugins, registry, more);
   } catch (const ConfigError& error) {
     return report(error.what(), kWrongUsage);
   } catch (const std::bad_alloc&) {

@@ -120,6 +120,10 @@ class SchemaWriter {
         Object{{"type", Array{"object", "null"}},
                {"description", "settings that take the values of others: TARGET: SOURCE"},
                {"additionalProperties", of_types({"string", "object", "null"})}};
+    properties["plugins"] =
+        Object{{"type", Array{"string", "array", "null"}},
+               {"description", "libraries of classes of your own, from the folder of this file on"},
+               {"items", of_type("string")}};
     return Object{{"$schema", "http://json-schema.org/draft-07/schema#"},
                   {"title", fmt::format("configuration of levin {}", kVersion)},
                   {"type", Array{"object", "null"}},

@@ -69,7 +69,8 @@ options:
                        those that the checkpoint has. With a model, PATH may be weights of
                        PyTorch or Lightning, but not for fit
   --plugin LIBRARY.so  a shared library of classes of your own, which every command then
-                       knows; may come several times. `levin new project` writes one
+                       knows; may come several times. `plugins:` in a YAML file does the
+                       same. `levin new project` writes one
   --json               print the final metrics as a JSON object, the last line of stdout
   --print-config       print every setting with its value and meaning, and stop
 

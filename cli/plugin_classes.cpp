@@ -12,6 +12,7 @@
 #include <levin/cli/plugin.h>
 #include <levin/cli/plugins/plugin_file.h>
 #include <levin/datamodules/kfold.h>
+#include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/home.h>
 #include <levin/framework/tensor/torch_error.h>
@@ -21,14 +22,29 @@ namespace {
 
 constexpr std::string_view kPluginOption = "--plugin";
 
-void call_plugin(const std::string& path, Registry& registry) {
-  const auto add_classes =
-      reinterpret_cast<decltype(&levin_plugin)>(load_plugin_function(path, kPluginBuild));
+/// What messages about a plugin begin with: "--plugin", or "job.yaml:3: plugins:".
+std::string beginning_for(const Plugin& plugin) {
+  return plugin.place.empty() ? std::string(kPluginOption) : plugin.place + ": plugins:";
+}
+
+decltype(&levin_plugin) load_plugin(const Plugin& plugin) {
+  try {
+    return reinterpret_cast<decltype(&levin_plugin)>(
+        load_plugin_function(plugin.path, kPluginBuild));
+  } catch (const ConfigError& error) {
+    const std::string_view message = error.what();
+    if (!message.starts_with(kPluginOption)) throw;
+    throw ConfigError(beginning_for(plugin).append(message.substr(kPluginOption.size())));
+  }
+}
+
+void call_plugin(const Plugin& plugin, Registry& registry) {
+  const auto add_classes = load_plugin(plugin);
   try {
     add_classes(registry);
   } catch (const std::exception& error) {
-    throw Error(fmt::format("--plugin {}: its function levin_plugin failed: {}", path,
-                            plain_message(error)));
+    throw Error(fmt::format("{} {}: its function levin_plugin failed: {}", beginning_for(plugin),
+                            plugin.path, plain_message(error)));
   }
 }
 
@@ -57,29 +73,52 @@ PluginWords take_plugins(int argc, const char* const* argv) {
     if (file.empty()) {
       throw ConfigError("--plugin needs a value: --plugin LIBRARY.so, the library of your classes");
     }
-    result.plugins.push_back(expand_home(file, "--plugin"));
+    result.plugins.push_back({expand_home(file, "--plugin")});
   }
   return result;
 }
 
-std::vector<std::string> plugins_of_environment() {
-  std::vector<std::string> plugins;
+std::vector<Plugin> plugins_of_environment() {
+  std::vector<Plugin> plugins;
   const char* const value = std::getenv("LEVIN_PLUGIN");
   if (value == nullptr) return plugins;
   std::istringstream files(value);
   for (std::string file; std::getline(files, file, ':');) {
-    if (!file.empty()) plugins.push_back(expand_home(file, "LEVIN_PLUGIN"));
+    if (!file.empty()) plugins.push_back({expand_home(file, "LEVIN_PLUGIN")});
   }
   return plugins;
 }
 
-Registry with_plugins(const Registry& registry, const std::vector<std::string>& plugins) {
+std::vector<Plugin> plugins_of_files(const std::vector<std::string>& configs) {
+  std::vector<Plugin> plugins;
+  for (const auto& config : configs) {
+    const ConfigNode root = read_yaml(config);
+    const ConfigNode* const named = root.find("plugins");
+    if (named == nullptr || named->plain().is_null()) continue;
+    const auto folder = std::filesystem::path(expand_home(config, "--config")).parent_path();
+    const auto take = [&](const ConfigNode& item) {
+      if (!item.is_scalar() || item.text.empty()) {
+        throw ConfigError(fmt::format("{}: plugins = {}: expected a library, or a list of them",
+                                      named->origin.to_string(),
+                                      shortened(named->plain().to_json())));
+      }
+      const auto path = folder / expand_home(item.text, "plugins");
+      plugins.push_back({path.string(), item.origin.to_string()});
+    };
+    if (!named->is_list()) take(*named);
+    for (const auto& item : named->items) take(item);
+  }
+  return plugins;
+}
+
+Registry with_plugins(const Registry& registry, const std::vector<Plugin>& plugins) {
   Registry result = registry;
-  std::set<std::filesystem::path> done;
-  for (const auto& path : plugins) {
-    if (done.insert(std::filesystem::absolute(path).lexically_normal()).second) {
-      call_plugin(path, result);
-    }
+  std::set<std::string> done(registry.plugins.begin(), registry.plugins.end());
+  for (const auto& each : plugins) {
+    const auto path = std::filesystem::absolute(each.path).lexically_normal().string();
+    if (!done.insert(path).second) continue;
+    call_plugin(each, result);
+    result.plugins.push_back(path);
   }
   if (!plugins.empty()) wrap_added_data(result.datamodules);
   return result;

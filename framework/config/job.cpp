@@ -15,6 +15,9 @@ namespace levin {
 namespace {
 
 const std::vector<std::string> kTrainerLists = {"callbacks", "logger"};
+// The libraries of classes, which only a file can name, because they are loaded before the rest is
+// read.
+constexpr const char* kPlugins = "plugins";
 
 /// Fills a Job from the root of a configuration, part by part.
 class JobReader {
@@ -55,7 +58,8 @@ class JobReader {
   }
 
   void refuse_unknown_parts() const {
-    const auto& known = configuration_parts();
+    auto known = configuration_parts();
+    known.emplace_back(kPlugins);
     for (const auto& member : root_.members) {
       if (std::find(known.begin(), known.end(), member.key) != known.end()) continue;
       if (is_trainer_key(registry_, member.key)) {

@@ -122,7 +122,8 @@ bool is_trainer_key(const Registry& registry, std::string_view key);
 /// Turns a configuration, as read_configuration returns it, into a job of classes from `registry`.
 /// A setting that the class doesn't have, but another one of its kind has, is ignored with a
 /// warning (Job::warnings), so that a class can be replaced in one line, wherever that line is.
-/// Checks all keys and types, the Trainer's options, and the optimizer's and scheduler's settings,
+/// `plugins` is left to the program, which has loaded them before. Checks all keys and types, the
+/// Trainer's options, and the optimizer's and scheduler's settings,
 /// for which it makes them once. Throws ConfigError with file, line and key. The job keeps what it
 /// needs of the registry.
 Job read_job(const Registry& registry, const ConfigNode& root);

@@ -37,6 +37,10 @@ class JobWriter {
             "the checkpoint that fit goes on from and that the other commands take the weights "
             "from: a file, \"last\" or \"best\"");
     write_links();
+    if (!registry_.plugins.empty()) {
+      setting("plugins", Value::Array(registry_.plugins.begin(), registry_.plugins.end()),
+              "libraries of classes of your own, from the folder of this file on");
+    }
     out_ << YAML::EndMap;
     return take_yaml(out_);
   }

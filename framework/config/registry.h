@@ -136,6 +136,9 @@ struct Registry {
   std::vector<std::string> default_loggers;
   /// Links between settings that every configuration has.
   std::vector<Link> links;
+  /// The libraries that classes came from (cli/plugin.h), as absolute paths. Configurations that are
+  /// written name them.
+  std::vector<std::string> plugins;
 
   /// Gives the value of a setting to another one, which configurations then can't set. Lightning:
   /// `parser.link_arguments`. Use it for settings that always go together; a configuration has

@@ -16,8 +16,8 @@ inline ConfigError unknown_class(std::string_view name, const std::vector<std::s
   const ConfigError error = ConfigError::unknown_name("class", name, known, where);
   if (!nearest_name(name, known).empty()) return error;
   return ConfigError(std::string(error.what()) +
-                     "; if it is a class of your own, give its library by --plugin LIBRARY.so, or "
-                     "add it to the registry of your program");
+                     "; if it is a class of your own, give its library by --plugin LIBRARY.so or "
+                     "as `plugins:` of a --config file, or add it to the registry of your program");
 }
 
 }  // namespace levin
