@@ -8,7 +8,8 @@ namespace levin {
 
 /// The `levin` program: runs the command that `argv` names (fit, validate, test, predict, list,
 /// help, convert, export, new, plot, runs, schema, completion) with the classes of `registry` and
-/// those of the plugins that `--plugin` and configuration files name (plugin.h). Lightning: LightningCLI.
+/// those of the plugins that `--plugin` and configuration files name (plugin.h). Lightning:
+/// LightningCLI.
 ///
 ///     int main(int argc, char** argv) {
 ///       auto registry = levin::shipped_classes();

@@ -132,7 +132,7 @@ template <class List>
 Kind kind(std::string name, const List& list) {
   Kind result{std::move(name), {}, {}};
   for (const auto& entry : list.entries()) result.classes.emplace_back(entry.name, entry.help);
-  result.fields = [&list](std::string_view class_name, std::shared_ptr<void>& options) {
+  result.fields = [list](std::string_view class_name, std::shared_ptr<void>& options) {
     auto draft = list.find(class_name)->draft();
     options = std::move(draft.options);
     return std::move(draft.fields);
@@ -147,8 +147,8 @@ std::vector<Kind> kinds_of(const Registry& registry) {
           kind("loggers", registry.loggers),
           kind("optimizers", registry.optimizers),
           kind("schedulers", registry.schedulers),
-          kind("metrics", shipped_metrics()),
-          kind("transforms", shipped_transforms()),
+          kind("metrics", known_metrics()),
+          kind("transforms", known_transforms()),
           kind("compressions", shipped_gradient_compressions()),
           kind("averagings", shipped_model_averagings())};
 }

@@ -44,7 +44,8 @@ inline constexpr PluginBuild kPluginBuild = make_plugin_build(
     {static_cast<uint32_t>(sizeof(Module)), static_cast<uint32_t>(sizeof(DataModule)),
      static_cast<uint32_t>(sizeof(Callback)), static_cast<uint32_t>(sizeof(Logger)),
      static_cast<uint32_t>(sizeof(Optimizer)), static_cast<uint32_t>(sizeof(Batch)),
-     static_cast<uint32_t>(sizeof(Registry)), static_cast<uint32_t>(sizeof(Field))});
+     static_cast<uint32_t>(sizeof(Registry)), static_cast<uint32_t>(sizeof(Field)),
+     static_cast<uint32_t>(sizeof(Metric)), static_cast<uint32_t>(sizeof(Transform))});
 
 }  // namespace levin
 

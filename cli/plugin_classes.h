@@ -7,7 +7,8 @@
 
 namespace levin {
 
-/// A library of classes, and the place that messages name: "job.yaml:3", or empty if it was given by
+/// A library of classes, and the place that messages name: "job.yaml:3", or empty if it was given
+/// by
 /// `--plugin` or LEVIN_PLUGIN.
 struct Plugin {
   std::string path;
@@ -29,15 +30,15 @@ PluginWords take_plugins(int argc, const char* const* argv);
 /// The files of the environment variable LEVIN_PLUGIN, with colons between them.
 std::vector<Plugin> plugins_of_environment();
 
-/// The plugins that the configuration files `configs` name, file by file: each may have `plugins`, a
-/// library or a list of them. A path that isn't absolute begins at the folder of its file. Throws
+/// The plugins that the configuration files `configs` name, file by file: each may have `plugins`,
+/// a library or a list of them. A path that isn't absolute begins at the folder of its file. Throws
 /// ConfigError, with file and line, if a file can't be read or `plugins` is something else.
 std::vector<Plugin> plugins_of_files(const std::vector<std::string>& configs);
 
 /// Returns `registry` with the classes of the plugins (cli/plugin.h), which stay loaded until the
 /// process ends, and with their paths in `Registry::plugins`. A file that is named twice counts
-/// once. Throws ConfigError, which names the file, if it is no plugin for this program, and Error if
-/// its function throws.
+/// once. Throws ConfigError, which names the file, if it is no plugin for this program, and Error
+/// if its function throws.
 Registry with_plugins(const Registry& registry, const std::vector<Plugin>& plugins);
 
 }  // namespace levin

@@ -147,6 +147,12 @@ foreach(name IN LISTS folders)
   endif()
 endforeach()
 
+# The plugin that tests of the program load.
+add_library(sample_plugin MODULE tests/cli/sample_plugin.cpp)
+target_link_libraries(sample_plugin PRIVATE levin levin_test_flags)
+set_target_properties(sample_plugin PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+add_dependencies(cli_test sample_plugin)
+
 # The client of examples/serving, which has nothing of Levin. A test of the service runs it.
 find_package(CURL REQUIRED)
 add_executable(serving_client examples/serving/client.cpp)
@@ -171,7 +177,7 @@ endif()
 
 # No source may be left out: its tests would never run, and nothing would say so.
 list(REMOVE_ITEM all_sources "${PROJECT_SOURCE_DIR}/tests/install/main.cpp")  # a project of its own
-foreach(target IN LISTS LEVIN_TEST_TARGETS ITEMS architecture_test)
+foreach(target IN LISTS LEVIN_TEST_TARGETS ITEMS architecture_test sample_plugin)
   get_target_property(own ${target} SOURCES)
   foreach(source IN LISTS own)
     get_filename_component(source "${source}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")

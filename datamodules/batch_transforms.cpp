@@ -37,9 +37,9 @@ bool has_statistics(const Transform& step) {
 
 BatchTransforms::Steps BatchTransforms::made(const std::vector<NamedSettings>& list) {
   Steps steps;
-  for (const auto& [name, settings] : list) {
-    steps.push_back(shipped_transforms().make(name, settings));
-  }
+  if (list.empty()) return steps;
+  const TransformList known = known_transforms();
+  for (const auto& [name, settings] : list) steps.push_back(known.make(name, settings));
   return steps;
 }
 

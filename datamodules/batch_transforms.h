@@ -25,7 +25,7 @@ namespace levin {
 class BatchTransforms {
  public:
   BatchTransforms() = default;
-  /// Throws ConfigError for a name that isn't in `shipped_transforms` and for invalid settings.
+  /// Throws ConfigError for a name that isn't in `known_transforms` and for invalid settings.
   explicit BatchTransforms(std::vector<NamedSettings> list);
 
   bool empty() const { return list_.empty(); }

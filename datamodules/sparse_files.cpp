@@ -39,8 +39,8 @@ std::string format_by_name(const fs::path& file) {
   std::vector<std::string> endings;
   for (const auto& known : kEndings) endings.emplace_back(known.first);
   if (auto hint = missing_file_of_other_ending(file.string(), endings); !hint.empty()) {
-    throw DataError::unreadable(
-        file.string(), fmt::format("its name ends in none of {}{}", fmt::join(endings, ", "), hint));
+    throw DataError::unreadable(file.string(), fmt::format("its name ends in none of {}{}",
+                                                           fmt::join(endings, ", "), hint));
   }
   throw DataError::bad_value("the ending of the file's name", readers::in_quotes(ending),
                              file.string(),

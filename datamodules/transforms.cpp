@@ -12,6 +12,7 @@
 
 #include <levin/datamodules/readers/bytes.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/joined_lists.h>
 
 namespace levin {
 namespace {
@@ -81,6 +82,8 @@ const TransformList& shipped_transforms() {
   }();
   return kList;
 }
+
+TransformList known_transforms() { return joined_lists(shipped_transforms(), added_transforms()); }
 
 // --- Normalize -----------------------------------------------------------------------------------
 

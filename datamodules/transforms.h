@@ -4,43 +4,18 @@
 #include <string>
 #include <vector>
 
-#include <levin/framework/core/class_list.h>
 #include <levin/framework/core/options.h>
 #include <levin/framework/core/value.h>
-#include <levin/framework/data/dataloader.h>
+#include <levin/framework/data/transform.h>
 #include <levin/framework/tensor/tensor.h>
 
 namespace levin {
 
-/// One step of a data module's list `transforms`: changes whole batches after their rows have been
-/// gathered. Derive from it for a step of your own, and pass `BatchTransform`s made of it to a
-/// DataLoader, or add the class to a copy of `shipped_transforms()`.
-class Transform {
- public:
-  virtual ~Transform() = default;
-  /// Changes a batch in place and keeps its number of rows. Called by several threads at once. A
-  /// step that draws numbers takes those of row `i` from `context.generator(i)`, which differs from
-  /// step to step, and draws none unless `context.augment`. Throws DataError for a batch that it
-  /// can't change.
-  virtual void apply(Batch& batch, const TransformContext& context) const = 0;
-
-  /// Whether `apply` needs statistics of the training rows, which aren't known yet.
-  virtual bool needs_statistics() const { return false; }
-  /// Adds a batch of training rows, as the steps before this one have left it, to the statistics;
-  /// `end_learning` follows the last one.
-  virtual void learn(const Batch& /*batch*/) {}
-  virtual void end_learning() {}
-  /// The statistics for a checkpoint, an object; null if the step has none.
-  virtual Value statistics() const { return {}; }
-  /// Takes over what `statistics` returned where the model was trained. Throws ConfigError if the
-  /// step's settings contradict it.
-  virtual void set_statistics(const Value& /*statistics*/) {}
-};
-
-/// Classes of steps by the names that the setting `transforms` uses.
-using TransformList = ClassList<Transform>;
 /// The steps that Levin ships. This list is the only place that names them.
 const TransformList& shipped_transforms();
+/// The steps that the setting `transforms` of data modules can name: the shipped ones, and those
+/// that the process has besides (`added_transforms`).
+TransformList known_transforms();
 
 /// Options of Normalize.
 struct NormalizeOptions {

@@ -22,9 +22,9 @@ Value take_setting(Value& settings, std::string_view name) {
 
 /// Names of metrics of one kind, for messages.
 template <class Kind>
-std::vector<std::string> names_of_kind() {
+std::vector<std::string> names_of_kind(const MetricList& known) {
   std::vector<std::string> names;
-  for (const auto& entry : shipped_metrics().entries()) {
+  for (const auto& entry : known.entries()) {
     const auto metric = entry.make(Value());
     if (dynamic_cast<const Kind*>(metric.get()) != nullptr) names.push_back(entry.name);
   }
@@ -42,9 +42,13 @@ bool has_single_number(const Metric& metric) {
 template <class Kind>
 EvaluationMetrics<Kind>::EvaluationMetrics(const std::vector<NamedSettings>& chosen,
                                            std::string_view kind) {
+  if (chosen.empty()) return;
+  const MetricList known = known_metrics();
   for (const auto& [name, given] : chosen) {
-    const auto* const entry = shipped_metrics().find(name);
-    if (entry == nullptr) throw ConfigError::unknown_name("metrics", name, names_of_kind<Kind>());
+    const auto* const entry = known.find(name);
+    if (entry == nullptr) {
+      throw ConfigError::unknown_name("metrics", name, names_of_kind<Kind>(known));
+    }
     Value settings = given;
     const Value as = take_setting(settings, "as");
     const Value weights = take_setting(settings, "weights");
@@ -56,7 +60,7 @@ EvaluationMetrics<Kind>::EvaluationMetrics(const std::vector<NamedSettings>& cho
     auto* const metric = dynamic_cast<Kind*>(made.get());
     if (metric == nullptr) {
       throw ConfigError::unknown_name(fmt::format("metric of {}", kind), name,
-                                      names_of_kind<Kind>());
+                                      names_of_kind<Kind>(known));
     }
     const std::string logged = as.is_null() ? metric->name() : as.as_string();
     for (const auto& other : metrics_) {

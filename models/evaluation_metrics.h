@@ -12,8 +12,8 @@
 namespace levin {
 
 /// The metrics that a model's setting `metrics` names, which it logs in validation and test, such
-/// as val_f1 and test_f1. They are those of framework/metrics/metric_list.h, by name or with
-/// settings:
+/// as val_f1 and test_f1. They are those of `known_metrics` (framework/metrics/metric_list.h), by
+/// name or with settings:
 ///
 ///     metrics: [accuracy, f1, {name: fbeta, beta: 2, average: macro}]
 ///

@@ -20,7 +20,7 @@ struct PluginBuild {
   std::array<char, 24> torch{};
   std::array<char, 24> standard_library{};
   /// The sizes of the classes that plugins derive from, in bytes.
-  std::array<uint32_t, 8> sizes{};
+  std::array<uint32_t, 10> sizes{};
 
   bool operator==(const PluginBuild&) const = default;
 };
@@ -46,7 +46,7 @@ constexpr std::array<char, N> plugin_text(std::string_view text) {
 }
 
 constexpr PluginBuild make_plugin_build(std::string_view levin, std::string_view torch,
-                                        std::array<uint32_t, 8> sizes) {
+                                        std::array<uint32_t, 10> sizes) {
   return {plugin_text<24>(kPluginMark), plugin_text<16>(levin), plugin_text<24>(torch),
           plugin_text<24>(kStandardLibrary), sizes};
 }

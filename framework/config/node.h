@@ -43,7 +43,8 @@ struct ConfigNode {
   bool quoted = false;
   /// Whether this took the place of another value than null, or of one that had, by `merge`.
   bool has_replaced = false;
-  /// Whether this is what an option of the command line without a value stands for, which is `true`.
+  /// Whether this is what an option of the command line without a value stands for, which is
+  /// `true`.
   bool lacks_value = false;
   /// The items of a list, in their order.
   std::vector<ConfigNode> items;

@@ -10,7 +10,9 @@
 #include <levin/framework/config/link.h>
 #include <levin/framework/core/class_list.h>
 #include <levin/framework/data/datamodule.h>
+#include <levin/framework/data/transform.h>
 #include <levin/framework/loggers/logger.h>
+#include <levin/framework/metrics/metric_list.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/hook_set.h>
 #include <levin/framework/run/module.h>
@@ -129,6 +131,12 @@ struct Registry {
   /// The classes of `optimizer` and `lr_scheduler`.
   OptimizerList optimizers = shipped_optimizers();
   SchedulerList schedulers = shipped_schedulers();
+  /// Metrics and transforms of your own, which the settings `metrics` of models and `transforms` of
+  /// data modules can then name beside the shipped ones. Unlike the other lists, these two belong
+  /// to the process and are shared by all registries, because models and data modules look names up
+  /// that have been made without a registry, too. Add to them before the first is made.
+  MetricList& metrics = added_metrics();
+  TransformList& transforms = added_transforms();
   /// The callbacks of a run whose configuration says nothing about them.
   std::vector<DefaultCallback> default_callbacks;
   /// The names, in `loggers`, of the loggers that a run has with `trainer.logger: true`, which is
@@ -136,8 +144,8 @@ struct Registry {
   std::vector<std::string> default_loggers;
   /// Links between settings that every configuration has.
   std::vector<Link> links;
-  /// The libraries that classes came from (cli/plugin.h), as absolute paths. Configurations that are
-  /// written name them.
+  /// The libraries that classes came from (cli/plugin.h), as absolute paths. Configurations that
+  /// are written name them.
   std::vector<std::string> plugins;
 
   /// Gives the value of a setting to another one, which configurations then can't set. Lightning:

@@ -45,8 +45,8 @@ std::vector<std::string> read_settings(const Fields& fields, const ConfigNode& o
 [[noreturn]] void throw_at(const ConfigError& error, const ConfigNode& object,
                            std::string_view place);
 
-/// Throws ConfigError if `node` is that of an option of the command line without a value. `place` is
-/// the name of the setting and `expected` the type of its values.
+/// Throws ConfigError if `node` is that of an option of the command line without a value. `place`
+/// is the name of the setting and `expected` the type of its values.
 void require_value(const ConfigNode& node, std::string_view place, std::string_view expected);
 
 /// Throws ConfigError, with file and line, unless `node` is an object or null.

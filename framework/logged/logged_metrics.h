@@ -42,7 +42,7 @@ class LoggedMetrics {
   /// again.
   void begin_epoch();
   /// Returns the values of the epoch, for metrics that are logged on_epoch. A collective. A metric
-  /// that this rank hasn't logged is left out if its class isn't one of `shipped_metrics`.
+  /// that this rank hasn't logged is left out if its class isn't one of `known_metrics`.
   std::vector<Values> compute(Ranks& ranks) const;
 
   /// The states. After `load_state_dict`, a metric gets its rows when it is logged again.

@@ -1,5 +1,6 @@
 #include <levin/framework/metrics/metric_list.h>
 
+#include <levin/framework/core/joined_lists.h>
 #include <levin/framework/metrics/class_scores.h>
 #include <levin/framework/metrics/probability_metrics.h>
 #include <levin/framework/metrics/ranking.h>
@@ -29,5 +30,12 @@ const MetricList& shipped_metrics() {
   }();
   return list;
 }
+
+MetricList& added_metrics() {
+  static MetricList list("metric");
+  return list;
+}
+
+MetricList known_metrics() { return joined_lists(shipped_metrics(), added_metrics()); }
 
 }  // namespace levin

@@ -165,8 +165,8 @@ TEST_F(CheckpointAlone, a_fit_with_settings_of_its_own_takes_the_others) {
   const Outcome shown = run({"fit", "--config", "mlp.yaml", "--ckpt-path", "best.ckpt",
                              "--model.metrics=[f1]", "--print-config"});
   ASSERT_EQ(shown.status, 0) << shown.err;
-  for (const char* line : {"learning_rate: 0.5 ", "metrics: [f1] ", "activation: tanh ",
-                           "hidden_sizes: [6, 5] "}) {
+  for (const char* line :
+       {"learning_rate: 0.5 ", "metrics: [f1] ", "activation: tanh ", "hidden_sizes: [6, 5] "}) {
     EXPECT_NE(shown.out.find(line), std::string::npos) << line << "\n" << shown.out;
   }
   EXPECT_NE(shown.err.find("model: MLP with "), std::string::npos) << shown.err;

@@ -70,6 +70,9 @@ execute_process(COMMAND "${levin}" test --data IrisDataModule --ckpt-path best W
 if(NOT code EQUAL 2 OR NOT output MATCHES "unknown class 'FlowersModel'.*--plugin LIBRARY.so")
   message(FATAL_ERROR "a checkpoint of a plugin's class without --plugin: status ${code}:\n${output}")
 endif()
+file(READ "${work}/run/Flowers/config.yaml" text)
+file(WRITE "${work}/run/Flowers/own.yaml" "plugins: build/libflowers.so\n${text}")
+run("levin test with a configuration that names the plugin" "${levin}" test --config Flowers/own.yaml --ckpt-path best)
 run("levin sweep with the plugin" "${levin}" sweep ${plugin} ${fit} --model.learning_rate=0.01,0.02 --workers 2)
 run("the project's program" Flowers/build/flowers_trainer fit ${fit})
 

@@ -27,7 +27,7 @@ std::vector<NamedSettings> metrics_with_number(const Value& settings, size_t num
     if (logged.empty()) {
       Value plain = given;
       plain.as_object().erase("weights");
-      logged = shipped_metrics().at(name).make(plain)->name();
+      logged = known_metrics().make(name, plain)->name();
     }
     given["as"] = fmt::format("{}/{}", logged, number);
   }

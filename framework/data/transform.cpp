@@ -1,0 +1,10 @@
+#include <levin/framework/data/transform.h>
+
+namespace levin {
+
+TransformList& added_transforms() {
+  static TransformList list("transform");
+  return list;
+}
+
+}  // namespace levin
