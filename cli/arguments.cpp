@@ -48,8 +48,7 @@ class Parser {
       } else if (word == "-h" || word == "-c" || word == "-o") {
         take_option(word == "-h" ? "help" : word == "-c" ? "config" : "output");
       } else if (word.starts_with("-")) {
-        throw ConfigError(
-            fmt::format("unknown option '{}'; see {} --help", word, arguments_.program));
+        refuse_dash(word);
       } else if (arguments_.command.empty()) {
         arguments_.command = word;
       } else {
@@ -83,7 +82,7 @@ class Parser {
     if (!value && next_is_value()) value = words_[next_++];
     if (!value && name.find('.') == std::string::npos) value = required(name, value);
     ConfigNode node = parse_argument(value.value_or("true"));
-    node.lacks_value = !value;
+    node.lacks_value = !value || value->empty();
     arguments_.overrides.push_back({name, std::move(node), append});
   }
 
@@ -130,6 +129,20 @@ class Parser {
     if (value) return *value;
     if (next_is_value()) return words_[next_++];
     throw ConfigError(fmt::format("--{} needs a value: --{}=VALUE", name, name));
+  }
+
+  /// Refuses an option with a single dash, such as `-config`, and proposes the one that is meant.
+  [[noreturn]] void refuse_dash(const std::string& word) const {
+    const std::string name = with_underscores(word.substr(1, word.find('=') - 1));
+    std::vector<std::string> known;
+    for (const auto* list : {&kFlags, &kWithValue, &configuration_parts()}) {
+      known.insert(known.end(), list->begin(), list->end());
+    }
+    std::string meant = name == "v" || name == "V" ? "version" : nearest_name(name, known);
+    if (name.find('.') != std::string::npos) meant = name;
+    throw ConfigError(
+        meant.empty() ? fmt::format("unknown option '{}'; see {} --help", word, arguments_.program)
+                      : fmt::format("unknown option '{}'; did you mean '--{}'?", word, meant));
   }
 
   [[noreturn]] void refuse(const std::string& name) const {

@@ -53,6 +53,18 @@ std::string only_word(const Arguments& arguments, std::string_view what) {
                                 arguments.words.size()));
 }
 
+/// Throws ConfigError for a word that is neither a command nor has settings.
+void require_known_word(const std::string& word, const Registry& registry, const Commands& more) {
+  auto known = documented_names(registry);
+  for (const auto& name : known) {
+    if (name == word || name == short_class_name(word)) return;
+  }
+  for (const auto* list : {&commands(), &more}) {
+    for (const auto& each : *list) known.push_back(each.name);
+  }
+  throw ConfigError::unknown_name("class or command", word, known);
+}
+
 /// The text of `help WORD...`: each word is a command or has settings.
 std::string help_about(const Arguments& arguments, const Registry& registry, const Commands& more) {
   if (arguments.words.empty()) return general_help(arguments.program, more);
@@ -62,6 +74,7 @@ std::string help_about(const Arguments& arguments, const Registry& registry, con
     const bool is_command = std::any_of(commands().begin(), commands().end(), is_named) ||
                             std::any_of(more.begin(), more.end(), is_named);
     if (!text.empty()) text += "\n";
+    if (!is_command) require_known_word(word, registry, more);
     text +=
         is_command ? command_help(arguments.program, word, more) : settings_help(registry, word);
   }
@@ -154,9 +167,9 @@ std::vector<Plugin> plugins_of_configuration(const Arguments& arguments, const R
   const bool is_configured = std::find(taken.begin(), taken.end(), "config") != taken.end();
   if (!is_configured || arguments.help || arguments.version) return {};
   const bool is_own = command_with_run(arguments.command, more) == nullptr;
-  auto files = read_environment(is_own ? arguments.command : "fit", environment_of_process(),
-                                registry)
-                   .configs;
+  auto files =
+      read_environment(is_own ? arguments.command : "fit", environment_of_process(), registry)
+          .configs;
   files.insert(files.end(), arguments.configs.begin(), arguments.configs.end());
   return plugins_of_files(files);
 }

@@ -24,7 +24,7 @@ constexpr std::string_view kPluginOption = "--plugin";
 
 /// What messages about a plugin begin with: "--plugin", or "job.yaml:3: plugins:".
 std::string beginning_for(const Plugin& plugin) {
-  return plugin.place.empty() ? std::string(kPluginOption) : plugin.place + ": plugins:";
+  return plugin.place.empty() ? std::string(kPluginOption) : plugin.place + ":";
 }
 
 decltype(&levin_plugin) load_plugin(const Plugin& plugin) {
@@ -84,7 +84,7 @@ std::vector<Plugin> plugins_of_environment() {
   if (value == nullptr) return plugins;
   std::istringstream files(value);
   for (std::string file; std::getline(files, file, ':');) {
-    if (!file.empty()) plugins.push_back({expand_home(file, "LEVIN_PLUGIN")});
+    if (!file.empty()) plugins.push_back({expand_home(file, "LEVIN_PLUGIN"), "LEVIN_PLUGIN"});
   }
   return plugins;
 }
@@ -103,7 +103,7 @@ std::vector<Plugin> plugins_of_files(const std::vector<std::string>& configs) {
                                       shortened(named->plain().to_json())));
       }
       const auto path = folder / expand_home(item.text, "plugins");
-      plugins.push_back({path.string(), item.origin.to_string()});
+      plugins.push_back({path.string(), item.origin.to_string() + ": plugins"});
     };
     if (!named->is_list()) take(*named);
     for (const auto& item : named->items) take(item);

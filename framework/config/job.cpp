@@ -249,6 +249,7 @@ class JobReader {
   template <class Base, class... Args>
   ChosenClass<Base, Args...> choose(const ClassList<Base, Args...>& list, const ConfigNode& node,
                                     const std::string& place) {
+    if (node.find("class_path") == nullptr) refuse_class_as_key(list, node, place);
     const std::string& path = class_path(node, place, list.names());
     const auto* entry = list.find(path);
     if (entry == nullptr) {
@@ -256,6 +257,7 @@ class JobReader {
           short_class_name(path), list.names(),
           fmt::format("{}: {}", node.find("class_path")->origin.to_string(), place));
     }
+    refuse_class_as_key(list, node, place);
     auto chosen = start(*entry, place);
     const ConfigNode* args = node.find("init_args");
     chosen.settings = args == nullptr ? ConfigNode::null(node.origin) : *args;
@@ -270,6 +272,21 @@ class JobReader {
     }
     chosen.settings.origin = node.origin;
     return chosen;
+  }
+
+  /// Says how a class is written to somebody who wrote `model: {MLP: {...}}`.
+  template <class List>
+  static void refuse_class_as_key(const List& list, const ConfigNode& node,
+                                  const std::string& place) {
+    const ConfigNode* args = node.find("init_args");
+    if (args == nullptr) return;
+    for (const auto& member : args->members) {
+      if (list.find(member.key) == nullptr) continue;
+      throw ConfigError(fmt::format(
+          "{0}: {1}: '{2}' is a class, not a setting; write class_path: {2}, and its settings "
+          "beside that",
+          member.origin.to_string(), place, member.key));
+    }
   }
 
   template <class Base>
@@ -296,7 +313,9 @@ class JobReader {
   static const std::string& class_path(const ConfigNode& node, const std::string& place,
                                        const std::vector<std::string>& known) {
     const ConfigNode* path = node.find("class_path");
-    if (path != nullptr) require_value(*path, place, "the name of a class");
+    if (path != nullptr) {  // trainer.callbacks[0] is given as --trainer.callbacks
+      require_value(*path, place.substr(0, place.find('[')), "the name of a class");
+    }
     if (path != nullptr && path->is_scalar() && !path->text.empty()) return path->text;
     throw ConfigError(fmt::format("{}: {}: class_path is missing; it is one of: {}",
                                   node.origin.to_string(), place, fmt::join(known, ", ")));

@@ -62,13 +62,15 @@ bool belongs_to_class_node(std::string_view place, std::string_view key) {
   return place == kScheduler && contains(kSchedulerKeys, key);
 }
 
-/// Moves the scheduler's interval and so on out of its init_args, where they may be written, too.
-void pull_out_scheduler_keys(ConfigNode& node) {
+/// Moves what belongs to the node out of its init_args, where it may be written, too: the
+/// scheduler's interval and so on, and the optimizer's groups.
+void pull_out_keys(ConfigNode& node, std::string_view place) {
   ConfigNode* args = node.find("init_args");
   if (args == nullptr) return;
   std::vector<ConfigMember> pulled;
   for (const auto& each : args->members) {
-    if (contains(kSchedulerKeys, each.key)) pulled.push_back(each);
+    const bool is_own = each.key == "class_path" || each.key == "init_args";
+    if (!is_own && belongs_to_class_node(place, each.key)) pulled.push_back(each);
   }
   for (auto& each : pulled) {
     node.find("init_args")->erase(each.key);
@@ -100,7 +102,7 @@ void normalise_class(ConfigNode& node, std::string_view place) {
     MemberIndex index(args);
     for (auto& each : settings) index.member(each.key, each.origin).value = std::move(each.value);
   }
-  if (place == kScheduler) pull_out_scheduler_keys(node);
+  pull_out_keys(node, place);
 }
 
 std::vector<std::string> split(std::string_view path) {

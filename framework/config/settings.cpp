@@ -51,7 +51,9 @@ bool is_switch_setting(const Field& field) {
 
 void set_field(const Field& field, const ConfigMember& member, std::string_view place,
                const ReadOptions& options) {
-  if (member.value.lacks_value && !is_switch_setting(field)) {
+  const bool is_empty_text = is_text(field) && member.value.text.empty();  // --data.x=
+  const bool is_switched_on = is_switch_setting(field) && !member.value.text.empty();
+  if (member.value.lacks_value && !is_empty_text && !is_switched_on) {
     require_value(member.value, fmt::format("{}.{}", place, field.name), field.type_name());
   }
   const Value plain = value_for(field, member.value);
@@ -60,7 +62,11 @@ void set_field(const Field& field, const ConfigMember& member, std::string_view 
     field.set(plain);
   } catch (const ConfigError& error) {
     const Origin& where = member.value.is_null() ? member.origin : member.value.origin;
-    throw ConfigError(fmt::format("{}: {}.{}", where.to_string(), place, error.what()));
+    std::string hint;
+    if (field.type_name().starts_with("list of") && member.value.is_scalar()) {
+      hint = fmt::format("; a list of one is written as [{}]", shortened(member.value.text));
+    }
+    throw ConfigError(fmt::format("{}: {}.{}{}", where.to_string(), place, error.what(), hint));
   }
 }
 

@@ -148,7 +148,7 @@ TEST_F(CheckpointAlone, a_fit_goes_on_with_the_model_and_its_settings) {
   const Outcome fit = run({"fit", "--ckpt-path", "best.ckpt", "--data", "IrisDataModule",
                            "--trainer.max_epochs=4", "--json"});
   ASSERT_EQ(fit.status, 0) << fit.err;
-  EXPECT_EQ(fit.json().at("epochs"), Value(1)) << "three were done before";
+  EXPECT_EQ(fit.json().at("epochs"), Value(4)) << "with the three that were done before";
   const std::string taken = "hidden_sizes = [6,5], activation = \"tanh\", as in 'best.ckpt'\n";
   EXPECT_NE(fit.err.find(taken), std::string::npos) << fit.err;
   const std::string config =

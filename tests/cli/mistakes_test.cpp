@@ -80,7 +80,12 @@ TEST_F(Mistakes, of_words_and_options) {
       {"levin fit --json=yes", 2, {"--json takes no value", "'yes'"}},
       {"levin fit --output=x.npz", 2, {"--output", "`levin predict`", "fit doesn't take it"}},
       {"levin list modles", 2, {"unknown kind 'modles'", "'models'?"}},
-      {"levin help MPL", 2, {"unknown class 'MPL'", "'MLP'?"}},
+      {"levin -v", 2, {"unknown option '-v'", "'--version'?"}},
+      {"levin fit -config iris.yaml", 2, {"unknown option '-config'", "'--config'?"}},
+      {"levin fit -trainer.max_epochs=3", 2, {"'--trainer.max_epochs'?"}},
+      {"levin help MPL", 2, {"unknown class or command 'MPL'", "'MLP'?"}},
+      {"levin help mlp", 2, {"'mlp'", "'MLP'?"}},
+      {"levin help fti", 2, {"'fti'", "'fit'?"}},
       {"levin completion fsh", 2, {"unknown shell 'fsh'", "'zsh'?"}},
       {"levin serve a.ckpt --prt 8000", 2, {"unknown option '--prt'", "'--port'?"}},
   });
@@ -93,6 +98,7 @@ TEST_F(Mistakes, of_plugins_pictures_and_new_files) {
   const std::string without_function = LEVIN_BINARY_DIR "/lib/liblevin.so";
   expect_messages({
       {"levin list --plugin libmin.so", 2, {"--plugin libmin.so", "no such file", "libmine.so'?"}},
+      {"LEVIN_PLUGIN=libmin.so levin list", 2, {"LEVIN_PLUGIN: libmin.so", "libmine.so'?"}},
       {"levin list --plugin good.csv", 2, {"--plugin good.csv", "isn't a shared library"}},
       {"levin list --plugin run", 2, {"--plugin run", "it is a folder"}},
       {"levin list --plugin " + without_function, 2, {"no function levin_plugin", "plugin.h"}},
@@ -117,6 +123,7 @@ TEST_F(Mistakes, in_files_of_settings) {
   write("type.yaml", "trainer:\n  max_epochs: many\n");
   write("range.yaml", "trainer:\n\n  max_epochs: -3\n");
   write("callback.yaml", "trainer:\n  callbacks:\n    - class_path: EarlyStoping\n");
+  write("map.yaml", "model:\n  MLP:\n    hidden_sizes: [3]\n");
   write("late.yaml", "data:\n  class_path: IrisDataModule\n  init_args:\n    batch_size: 0\n");
   write("device.yaml", "trainer:\n  accelerator: gpuu\n");
   write("link.yaml", "links:\n  data.batch_size: trainer.max_epoch\n");
@@ -132,6 +139,8 @@ TEST_F(Mistakes, in_files_of_settings) {
       {fit + "class_key.yaml", 2, {"class_key.yaml:2: model", "'class_pth'", "'class_path'?"}},
       {fit + "class.yaml", 2, {"class.yaml:2: model", "unknown class 'MPL'", "'MLP'?"}},
       {fit + "setting.yaml", 2, {"setting.yaml:4: model", "'hiden_sizes'", "'hidden_sizes'?"}},
+      {fit + "map.yaml", 2, {"map.yaml:2: model", "'MLP' is a class", "class_path: MLP"}},
+      {"levin fit --data IrisDataModule --config map.yaml", 2, {"map.yaml:2", "class_path: MLP"}},
       {fit + "type.yaml", 2, {"type.yaml:2: trainer.max_epochs", "many", "expected int or null"}},
       {fit + "range.yaml", 2, {"range.yaml:3: trainer.max_epochs = -3", "at least -1"}},
       {fit + "callback.yaml", 2, {"callback.yaml:3", "'EarlyStoping'", "'EarlyStopping'?"}},
@@ -155,9 +164,13 @@ TEST_F(Mistakes, in_settings_on_the_command_line) {
       {fit + "--trainer.max_epoch=3", 2, {"command line: trainer", "'max_epochs'?"}},
       {fit + "--trainer.max_epochs=many", 2, {"trainer.max_epochs = \"many\"", "expected int"}},
       {fit + "--trainer.max_epochs", 2, {"--trainer.max_epochs needs a value", "int or null"}},
+      {fit + "--trainer.max_epochs=", 2, {"--trainer.max_epochs needs a value", "int or null"}},
+      {fit + "--trainer.callbacks+=", 2, {"--trainer.callbacks needs a value", "of a class"}},
+      {fit + "--model.metrics=accuracy", 2, {"expected list of name", "as [accuracy]"}},
+      {fit + "--optimizer SGD --optimizer.init_args.groups=3", 2, {"optimizer.groups = 3", "list"}},
       {fit + "--data.batch_size --json", 2, {"--data.batch_size needs a value", "VALUE, int"}},
       {fit + "--trainer.default_root_dir", 2, {"--trainer.default_root_dir needs a value"}},
-      {fit + "--trainer.callbacks", 2, {"--trainer.callbacks[0] needs a value", "of a class"}},
+      {fit + "--trainer.callbacks", 2, {"--trainer.callbacks needs a value", "of a class"}},
       {fit + "--links.data.batch_size", 2, {"--links.data.batch_size needs a value"}},
       {fit + "--trainer.limit_train_batches=1.5", 2, {"= 1.5", "between 0.0 and 1.0"}},
       {fit + "--trainer.accelerator=gpuu", 2, {"command line: trainer", "'gpuu'", "'gpu'?"}},
@@ -204,8 +217,12 @@ TEST_F(Mistakes, in_data_and_in_models_that_do_not_fit_them) {
       {fit + "--data ArrayDataModule --data.x=bed.npy", 1, {"'bed.npy'", "'bad.npy'?"}},
       {fit + "--data ArrayDataModule --data.x=bad.npi", 1, {"'bad.npi'", ".npz", "'bad.npy'?"}},
       {fit + "--data ArrayDataModule --data.x=rows.cvs", 1, {"no such file", "ending '.csv'?"}},
-      {fit + "--data StreamDataModule --data.x=bad.npi", 1, {"'bad.npi'", ".lvb", "'bad.npy'?"}},
-      {fit + "--data SparseDataModule --data.x=bad.svn", 1, {"'bad.svn'", ".vw", "no such file"}},
+      {fit + "--data StreamDataModule --data.train=[bad.npi]",
+       1,
+       {"'bad.npi'", ".lvb", "'bad.npy'?"}},
+      {fit + "--data SparseDataModule --data.train=[bad.svn]",
+       1,
+       {"'bad.svn'", ".vw", "no such file"}},
       {fit + "--data ArrayDataModule --data.x=bad.npy", 1, {"'bad.npy'", ".npy file", "NUMPY"}},
       {table + "god.csv", 1, {"can't read 'god.csv'", "did you mean 'good.csv'?"}},
       {table + "good.csv --data.target=z", 1, {"good.csv has no column 'z'", "'a', 'b', 'y'"}},
@@ -252,6 +269,9 @@ TEST_F(Mistakes, in_searches_and_services) {
       {tune + "space.yaml", 2, {"learning_rat", "'learning_rate'?"}},
       {tune + "word.yaml", 2, {"word.yaml", "line 2", "'hihg'", "'high'?"}},
       {tune + "fine.yaml --sampler tpee", 2, {"tpee", "'tpe'?"}},
+      {tune + "fine.yaml --trainer.max_epoch=3", 2, {"error: command line: trainer", "epochs'?"}},
+      {"levin tune shw fine.yaml", 2, {"unknown verb 'shw'", "'show'?"}},
+      {"levin tune show fin.yaml", 2, {"fin.yaml: there is no such file", "'fine.yaml'?"}},
       {"levin tune --config iris.yaml --metric val_loss", 2, {"no search space", "--search FILE"}},
       {"levin sweep --config iris.yaml", 2, {"several values", "--model.learning_rate=0.01,0.1"}},
       {"levin serve", 2, {"serve takes a model", "NAME=PATH"}},

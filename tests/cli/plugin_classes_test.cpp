@@ -32,11 +32,11 @@ TEST_F(PluginClasses, of_a_configuration_file_are_known_in_the_same_file) {
   ASSERT_EQ(fit.status, 0) << fit.err;
   const auto config = fit.json().at("log_dir").as_string() + "/config.yaml";
   const std::string text = read_file(folder_ / config);
-  EXPECT_NE(text.find("plugins: [" + own_library() + "]"), std::string::npos) << text;
+  EXPECT_NE(text.find("plugins: [\"" + own_library() + "\"]"), std::string::npos) << text;
   const Outcome again = run({"fit", "--config", config, "--print-config"});
   ASSERT_EQ(again.status, 0) << again.err;
   EXPECT_NE(again.out.find("class_path: SampleModel"), std::string::npos) << again.out;
-  EXPECT_NE(again.out.find("plugins: [" + own_library() + "]"), std::string::npos) << again.out;
+  EXPECT_NE(again.out.find("plugins: [\"" + own_library() + "\"]"), std::string::npos) << again.out;
   const Outcome test = run({"test", "--config", "jobs/job.yaml", "--ckpt-path", "last", "--json"});
   ASSERT_EQ(test.status, 0) << test.err;
   expect_error({"test", "--data", "IrisDataModule", "--ckpt-path", "last"}, 2,
@@ -49,7 +49,8 @@ TEST_F(PluginClasses, of_a_file_in_the_environment_and_of_a_list_are_known) {
   const Outcome shown = run({"fit", "--data", "IrisDataModule", "--print-config"});
   ::unsetenv("LEVIN_CONFIG");
   ASSERT_EQ(shown.status, 0) << shown.err;
-  EXPECT_NE(shown.out.find("plugins: [" + own_library() + ", " + kSample + "]"), std::string::npos)
+  EXPECT_NE(shown.out.find("plugins: [\"" + own_library() + "\", \"" + kSample + "\"]"),
+            std::string::npos)
       << shown.out;
 }
 
@@ -60,7 +61,7 @@ TEST_F(PluginClasses, of_a_file_are_known_to_searches) {
   ASSERT_EQ(tune.status, 0) << tune.err;
   const std::string best = read_file(folder_ / "best.yaml");
   EXPECT_NE(best.find("class_path: SampleModel"), std::string::npos) << best;
-  EXPECT_NE(best.find("plugins: [" + own_library() + "]"), std::string::npos) << best;
+  EXPECT_NE(best.find("plugins: [\"" + own_library() + "\"]"), std::string::npos) << best;
   const Outcome sweep = run({"sweep", "--config", "jobs/job.yaml", "--metric", "val_loss",
                              "--model.learning_rate=0.01,0.02"});
   EXPECT_EQ(sweep.status, 0) << sweep.err;

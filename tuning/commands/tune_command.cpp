@@ -13,6 +13,7 @@
 #include <levin/framework/config/yaml.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/near_files.h>
 #include <levin/tuning/commands/planned_search.h>
 #include <levin/tuning/report/study_report.h>
 #include <levin/tuning/sqlite/optuna_database.h>
@@ -75,7 +76,8 @@ int run_tune(Arguments arguments, const Registry& registry) {
 }
 
 void require_file(const std::string& path) {
-  if (!files::exists(path)) throw ConfigError(fmt::format("{}: there is no such file", path));
+  if (files::exists(path)) return;
+  throw ConfigError(fmt::format("{}: there is no such file{}", path, missing_file_hint(path)));
 }
 
 const Study& study_to_show(const StudyFile& file, const std::string& name) {
@@ -154,6 +156,9 @@ Command tune_command() {
             if (verb == "show") return show_study(arguments, registry);
             if (verb == "export") return export_study(arguments);
             if (verb == "import") return import_studies(arguments);
+            if (!verb.empty()) {
+              throw ConfigError::unknown_name("verb", verb, {"show", "export", "import"}, "tune");
+            }
             return run_tune(arguments, registry);
           },
       .with_options =

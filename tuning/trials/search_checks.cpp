@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -59,6 +60,16 @@ ParameterValues first_values(const SearchSpace& space) {
   return values;
 }
 
+/// Whether the configuration itself is refused with this message, so that no range is at fault.
+bool is_of_base(const SearchPlan& plan, const Registry& registry, std::string_view message) {
+  try {
+    read_job(registry, plan.base);
+  } catch (const ConfigError& error) {
+    return error.what() == message;
+  }
+  return false;
+}
+
 }  // namespace
 
 void check_settings(const SearchPlan& plan, const Registry& registry) {
@@ -73,6 +84,7 @@ void check_settings(const SearchPlan& plan, const Registry& registry) {
           if (warning.find("the search space") != std::string::npos) throw ConfigError(warning);
         }
       } catch (const ConfigError& error) {
+        if (is_of_base(plan, registry, error.what())) throw;
         throw ConfigError(fmt::format("{}{}", plan.space.place_of(parameter.name), error.what()));
       }
     }

@@ -141,6 +141,11 @@ TEST(NearestName, takes_capital_letters_for_small_ones_unless_they_alone_decide)
   EXPECT_EQ(nearest_name("SGDx", {"sgd", "SGD"}), "SGD");
 }
 
+TEST(NearestName, takes_two_letters_in_the_wrong_order_for_one_mistake) {
+  EXPECT_EQ(nearest_name("fti", {"f1", "fit", "fbeta"}), "fit");
+  EXPECT_EQ(nearest_name("batch_szie", {"batch_time", "batch_size"}), "batch_size");
+}
+
 TEST(NearestEnding, is_one_with_one_letter_or_the_order_of_letters_wrong) {
   const std::vector<std::string> known{".npy", ".npz", ".csv", ".libsvm"};
   EXPECT_EQ(nearest_ending("a/bad.npi", known), ".npy");
