@@ -1,7 +1,7 @@
 """./run bench: measures Levin and the programs it is compared with, and prints ratios of times.
 
     bench.py [NAME ...] [--rounds 5] [--bin build/release/bin] [--python PYTHON] [--output FOLDER]
-    bench.py --from RESULT.json [--readme]   print the tables (or the README's) of an earlier run
+    bench.py --from RESULT.json [--short]   print the tables (or that of docs/speed.md) of an earlier run
 
 Every program trains in a process of its own, on one core, and prints a line of JSON, which
 baselines/program.h describes. In each round, every case is run once. The programs of a case follow
@@ -450,7 +450,7 @@ def parse_arguments():
     minutes = "how long the soak of serving lasts"
     parser.add_argument("--minutes", type=float, default=60, help=minutes)
     parser.add_argument("--from", type=pathlib.Path, dest="source", help=argparse.SUPPRESS)
-    parser.add_argument("--readme", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--short", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
         if name not in SUITES + ON_REQUEST:
@@ -500,7 +500,7 @@ def markdown(results):
 def main():
     options = parse_arguments()
     if options.source:
-        tables = report.readme_table if options.readme else markdown
+        tables = report.short_table if options.short else markdown
         print(tables(json.loads(options.source.read_text())))
         return
     results = measure(options)

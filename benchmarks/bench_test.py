@@ -56,14 +56,14 @@ def results(records, **more):
 LR = report.logistic(128)
 
 
-class Readme(unittest.TestCase):
-    def test_shows_the_table_of_the_results_it_names(self):
-        readme = (bench.ROOT / "README.md").read_text()
-        text = re.search(r"\n## Speed\n(.*?)\n\|", readme, re.DOTALL).group(1)
-        names = re.findall(r"\(benchmarks/(results/[\w-]+)\.md\)", text)
+class Page(unittest.TestCase):
+    def test_of_speed_shows_the_table_of_the_results_it_names(self):
+        page = (bench.ROOT / "docs/speed.md").read_text()
+        text = re.search(r"\n## On a CPU\n(.*?)\n\|", page, re.DOTALL).group(1)
+        names = re.findall(r"\(\.\./benchmarks/(results/[\w-]+)\.md\)", text)
         self.assertTrue(names)
         results = [json.loads((bench.HERE / f"{name}.json").read_text()) for name in names]
-        self.assertIn(f"\n\n{report.readme_table(*results)}\n\n", readme)
+        self.assertIn(f"\n\n{report.short_table(*results)}\n\n", page)
 
 
 class Report(unittest.TestCase):

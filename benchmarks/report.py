@@ -865,8 +865,8 @@ def markdown(results, more_checks=(), more_parts=()):
     return "\n\n".join(parts) + "\n"
 
 
-def readme_table(*runs):
-    """Returns the README's short table, medians of ratios; the first run with a case counts."""
+def short_table(*runs):
+    """Returns the short table of docs/speed.md, medians of ratios; the first run with a case counts."""
     programs = ["hand_written", "data_loader", "pytorch", "lightning", "limit"]
     rows = {}
     for results in runs:

@@ -24,7 +24,7 @@ std::string block(const std::string& text, const std::string& heading,
 }
 
 TEST(Readme, the_first_model_is_the_text_of_an_example_that_is_run) {
-  const std::string shown = block(source("README.md"), "A first model", "cpp");
+  const std::string shown = block(source("README.md"), "A model of your own", "cpp");
   ASSERT_NE(shown.find("int main()"), std::string::npos) << shown;
   ASSERT_NE(shown.find("training_step"), std::string::npos) << shown;
   const std::string example = source("examples/own_model.cpp");
@@ -87,7 +87,7 @@ TEST_F(ReadmeYaml, keeps_training_if_it_names_settings_that_only_the_other_model
 }
 
 TEST(Readme, the_cmakelists_is_that_of_the_project_which_is_built_against_an_installed_levin) {
-  std::string shown = block(source("README.md"), "A first model", "cmake");
+  std::string shown = block(source("README.md"), "A model of your own", "cmake");
   ASSERT_FALSE(shown.empty());
   for (const auto& [from, to] :
        {std::pair{"train.cpp", "main.cpp"}, std::pair{"train", "consumer"}}) {

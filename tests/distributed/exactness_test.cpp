@@ -453,7 +453,7 @@ TEST_F(Exactness, dropout_differs_from_rank_to_rank_and_resumes_with_the_same_bi
   }
 }
 
-// As README.md says.
+// As docs/devices.md says.
 TEST_F(Exactness, code_before_the_trainer_runs_once_for_each_rank_and_once_in_the_launcher) {
   auto settings = common();
   settings["count_starts"] = true;
