@@ -3,7 +3,8 @@
 // are two kinds of training_step: one returns nothing, so that the batch is skipped; the other
 // returns a loss with an empty backward and an optimizer that does nothing, so that the whole step
 // is executed except for LibTorch's work. Measures also what a row of one value in each step adds
-// to that, for each logger that writes files, which includes collecting the row, and how long
+// to that, for each logger that writes files, which includes collecting the row; what a progress
+// bar adds, which writes to a file or to a terminal (/dev/null stands for both); and how long
 // RandomSampler takes to permute the rows of MNIST for an epoch.
 //   step_overhead [RUNS=20] [STEPS=100000]
 // The loggers write to a folder in the system's folder for temporary files. The exit status is 1 if
@@ -121,7 +122,8 @@ double empty_loop(Rows& data, int64_t steps) {
   return result;
 }
 
-using AddLogger = std::function<void(levin::Trainer&)>;
+/// Adds a logger or a callback.
+using Addition = std::function<void(levin::Trainer&)>;
 
 /// A folder for the loggers' files, which is empty at the start of each fit.
 std::filesystem::path log_folder() {
@@ -129,13 +131,14 @@ std::filesystem::path log_folder() {
          ("levin_step_overhead_" + std::to_string(::getpid()));
 }
 
-double trainer_loop(Rows& data, int64_t steps, Work work, const AddLogger& add_logger = {}) {
+double trainer_loop(Rows& data, int64_t steps, Work work, const Addition& add = {},
+                    int64_t log_every_n_steps = 50) {
   Empty model(work);
   levin::Trainer trainer({.accelerator = "cpu",
                           .max_epochs = 1,
-                          .log_every_n_steps = add_logger ? 1 : 50,
+                          .log_every_n_steps = log_every_n_steps,
                           .default_root_dir = log_folder().string()});
-  if (add_logger) add_logger(trainer);
+  if (add) add(trainer);
   auto& hooked = trainer.add<Hooked>();
   const auto start = Clock::now();
   trainer.fit(model, data);
@@ -168,7 +171,7 @@ int main(int argc, char** argv) {
   std::vector<double> with_log;
   std::vector<double> whole;
   // Each adds to a whole step with a logged tensor what a row for the logger costs.
-  std::vector<std::pair<const char*, AddLogger>> loggers{
+  std::vector<std::pair<const char*, Addition>> loggers{
       {"its row in TensorBoard's file: adds",
        [](levin::Trainer& trainer) { trainer.add_logger<levin::TensorBoardLogger>(); }},
       {"its row as a line of JSON: adds",
@@ -176,6 +179,17 @@ int main(int argc, char** argv) {
       {"its row of a CSV file: adds",
        [](levin::Trainer& trainer) { trainer.add_logger<levin::CsvLogger>(); }}};
   std::vector<std::vector<double>> rows(loggers.size());
+  std::FILE* const out = std::fopen("/dev/null", "w");
+  const auto bar = [out](bool live) {
+    return [out, terminal = levin::Terminal{.live = live, .width = 120}](levin::Trainer& trainer) {
+      trainer.add(std::make_unique<levin::ProgressBar>(levin::ProgressBarOptions{}, out, terminal),
+                  levin::overridden_hooks<levin::ProgressBar>());
+    };
+  };
+  const std::vector<std::pair<const char*, Addition>> bars{
+      {"a progress bar in a file: adds", bar(false)},
+      {"a progress bar on a terminal: adds", bar(true)}};
+  std::vector<std::vector<double>> shown(bars.size());
   for (int i = 0; i < runs; ++i) {
     const double base = empty_loop(data, steps);
     loop.push_back(base);
@@ -183,9 +197,14 @@ int main(int argc, char** argv) {
     with_log.push_back(trainer_loop(data, steps, Work::logged) - base);
     const double logged = trainer_loop(data, steps, Work::whole_logged);
     for (size_t j = 0; j < loggers.size(); ++j) {
-      rows[j].push_back(trainer_loop(data, steps, Work::whole_logged, loggers[j].second) - logged);
+      rows[j].push_back(trainer_loop(data, steps, Work::whole_logged, loggers[j].second, 1) -
+                        logged);
     }
-    whole.push_back(trainer_loop(data, steps, Work::whole) - base);
+    const double plain = trainer_loop(data, steps, Work::whole);
+    whole.push_back(plain - base);
+    for (size_t j = 0; j < bars.size(); ++j) {
+      shown[j].push_back(trainer_loop(data, steps, Work::whole, bars[j].second) - plain);
+    }
   }
   std::printf("%d interleaved runs of %lld steps\n", runs, static_cast<long long>(steps));
   print("empty loop over the reader", loop);
@@ -193,5 +212,6 @@ int main(int argc, char** argv) {
   print("the same, one logged tensor: adds", with_log);
   for (size_t j = 0; j < loggers.size(); ++j) print(loggers[j].first, rows[j]);
   print("a loss, all hooks, a step: adds", whole);
+  for (size_t j = 0; j < bars.size(); ++j) print(bars[j].first, shown[j]);
   print("60,000 rows permuted in", permutations(60'000, runs), "ms");
 }
